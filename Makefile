@@ -1,0 +1,75 @@
+# Feira on this machine. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+# The first of these that runs and is 3.11 to 3.13; `make install PYTHON=/path/to/python` names another.
+PYTHONS := python3.11 python3.12 python3.13 python3 python
+# Changes whenever what must be installed does.
+STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
+
+.PHONY: help
+help:  ## List the targets
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: install
+install: java-check $(STAMP)  ## Make .venv from the lock, install the project, fetch the jars
+	@$(VENV)/bin/feira jars fetch
+
+.PHONY: java-check
+java-check:
+	@java="$${JAVA_HOME:+$$JAVA_HOME/bin/}java"; \
+	version=$$("$$java" -version 2>&1 | sed -nE 's/.*version "([0-9]+).*/\1/p' | head -1 || true); \
+	if [ -z "$$version" ] || [ "$$version" -lt 17 ]; then \
+	  echo "Java 17 or newer is needed, found $${version:-none} ($$java)." >&2; \
+	  echo "Install it: sudo apt-get install openjdk-17-jre-headless   (Debian, Ubuntu)" >&2; \
+	  echo "            sudo dnf install java-17-openjdk-headless      (Fedora)" >&2; \
+	  echo "            brew install openjdk@17, then set JAVA_HOME    (macOS)" >&2; \
+	  exit 1; \
+	fi
+
+$(STAMP):
+	@python=""; \
+	for candidate in $(or $(PYTHON),$(PYTHONS)); do \
+	  if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
+	    python=$$candidate; break; \
+	  fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "Python 3.11, 3.12 or 3.13 is needed; none of '$(or $(PYTHON),$(PYTHONS))' is one." >&2; \
+	  echo "Install it: sudo apt-get install python3 python3-venv   (Debian 12, Ubuntu 24.04)" >&2; \
+	  echo "            sudo dnf install python3.12                 (Fedora)" >&2; \
+	  echo "            brew install python@3.12                    (macOS)" >&2; \
+	  echo "or name one: make install PYTHON=/path/to/python3.12" >&2; \
+	  exit 1; \
+	fi; \
+	if ! $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then \
+	  echo "Making $(VENV) with $$("$$python" --version)"; \
+	  "$$python" -m venv $(VENV) || { \
+	    echo "The module venv is missing: sudo apt-get install python3-venv" >&2; exit 1; }; \
+	fi
+	@# uv's own block of the lock, so that it comes with its hashes too.
+	@awk '/^uv==/{take=1; print; next} take && /^[^ ]/{exit} take && /--hash/' requirements.lock > $(VENV)/uv.lock
+	@$(VENV)/bin/python -m pip install --quiet --require-hashes -r $(VENV)/uv.lock
+	@$(VENV)/bin/uv pip install --python $(VENV)/bin/python --no-deps --require-hashes -r requirements.lock
+	@$(VENV)/bin/uv pip install --python $(VENV)/bin/python --quiet --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+.PHONY: lock
+lock: $(STAMP)  ## Resolve the dependencies anew into requirements.lock
+	$(VENV)/bin/uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes --no-header -o requirements.lock pyproject.toml
+
+.PHONY: up
+up: install  ## Start the local stack and wait until it is healthy
+	@$(VENV)/bin/feira up
+
+.PHONY: down
+down: $(STAMP)  ## Stop the local stack; its data stays
+	@$(VENV)/bin/feira down
+
+.PHONY: clean
+clean:  ## Stop the stack; remove its data, the jars and .venv
+	@if [ -x $(VENV)/bin/feira ]; then $(VENV)/bin/feira clean --yes; fi
+	rm -rf $(VENV) .cache

@@ -1,0 +1,75 @@
+"""
+### Sales, from the shop's API to the fact and the warehouse
+
+**Makes** the fact rows of one extract day in the lake (`lake.sales.fact`) and the warehouse
+(`sales.fact`), and emits the asset `sales_fact[day]` once the two agree.
+
+**Triggered** just after midnight UTC for the day that ended; on a laptop by
+`feira run sales --day 2010-12-01`. Every run needs a partition key, its day.
+
+**When it fails** read the last lines of the failed task:
+
+* `wait_for_api`, `land`: the API is down, or served what it did not announce. Nothing was written.
+  When it is up again, clear the task.
+* `validate`: too many lines break the contract; the message counts them by rule, and
+  `feira show quarantine --day D` shows them. Mend the source, then run the day with `--refetch`.
+* `publish`: the audit refused the branch; readers still see the fact as it was.
+* `load_warehouse`, `reconcile`: lake and warehouse differ. `feira verify` compares all of it. No
+  event was emitted, so nothing downstream has used the day.
+
+**To run a day again** clear it, or `feira run sales --day D`: it reuses the day's landing and
+changes nothing that is right already. `--refetch` asks the API anew.
+"""
+
+from __future__ import annotations
+
+from airflow.providers.http.sensors.http import HttpSensor
+from airflow.sdk import Param, dag, task
+
+from feira_airflow.assets import SALES_FACT
+from feira_airflow.connections import SHOP_API
+from feira_airflow.defaults import default_args
+from feira_airflow.partitions import daily_at_midnight
+from feira_airflow.sales import tasks
+
+
+@dag(
+    schedule=daily_at_midnight(),
+    catchup=False,
+    max_active_runs=2,
+    default_args=default_args(owner="sales-data"),
+    doc_md=__doc__,
+    tags=["sales", "producer"],
+    params={
+        "refetch": Param(
+            default=False,
+            type="boolean",
+            description="Ask the API again, although the day was landed before.",
+        )
+    },
+)
+def sales_etl() -> None:
+    api_is_up = HttpSensor(
+        task_id="wait_for_api",
+        http_conn_id=SHOP_API,
+        endpoint="health",
+        deferrable=True,
+        poke_interval=10,
+        timeout=15 * 60,
+    )
+    landing = task(tasks.land)()
+    validation = task(tasks.validate)(landing)
+    # One writer at a time: it is the day's current landing that is put in place.
+    extract = task(max_active_tis_per_dag=1)(tasks.transform)()
+    # Merge, audit and publish are one critical section: a fast-forward is refused once main moved.
+    fact = task(max_active_tis_per_dag=1)(tasks.publish)()
+    loaded = task(max_active_tis_per_dag=1)(tasks.load_warehouse)(extract)
+    agreed = task(tasks.reconcile)(loaded)
+    event = task(outlets=[SALES_FACT])(tasks.emit)(agreed)
+
+    api_is_up >> landing
+    validation >> extract >> fact >> loaded
+    agreed >> event
+
+
+sales_etl()

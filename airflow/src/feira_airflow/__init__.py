@@ -1,0 +1,1 @@
+"""Feira's Airflow code: assets, hooks, sensors and the tasks of each DAG."""

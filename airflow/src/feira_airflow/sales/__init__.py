@@ -1,0 +1,1 @@
+"""The tasks of the sales_etl DAG."""

@@ -1,0 +1,1 @@
+"""The summary: dbt marts over the whole fact."""

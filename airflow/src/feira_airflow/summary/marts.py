@@ -1,0 +1,155 @@
+"""Builds and tests the marts: one dbt invocation in this process, without Airflow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from dbt.contracts.results import RunResult
+
+NEXT_STEP = "Correct that and clear the task; the marts are rebuilt whole each time."
+
+
+class MartsError(RuntimeError):
+    """The marts were not built, or break their contract; a line for each mart and what to do."""
+
+
+@dataclass(frozen=True)
+class MartsConnection:
+    """The warehouse as the role that owns the marts."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+
+    def to_env(self) -> dict[str, str]:
+        """The variables that ``infra/dbt/profiles.yml`` reads."""
+        return {
+            "FEIRA_DBT_HOST": self.host,
+            "FEIRA_DBT_PORT": str(self.port),
+            "FEIRA_DBT_USER": self.user,
+            "FEIRA_DBT_PASSWORD": self.password,
+            "FEIRA_DBT_DATABASE": self.database,
+        }
+
+
+def build_marts(
+    connection: MartsConnection, *, project_dir: Path, target_dir: Path
+) -> dict[str, int]:
+    """Rebuilds every mart from the fact as it is now and tests it; returns the rows of each mart.
+
+    ``target_dir`` takes what dbt writes: its parsed project, which makes the next call faster, the
+    SQL it ran, and its log. Two calls at the same time need two folders, and must not build the same
+    database.
+
+    Raises MartsError. A mart whose SQL failed is as it was before; one that breaks its contract
+    holds the rows that break it; the others are built.
+    """
+    # dbt takes two seconds to import: nobody pays for that but the task that runs it.
+    from dbt.cli.main import dbtRunner
+
+    with _environment(connection.to_env()):
+        outcome = dbtRunner().invoke(
+            [
+                *("--log-path", str(target_dir / "logs")),
+                # Relations of other schemas are of no interest, and take a query a schema.
+                "--cache-selected-only",
+                "build",
+                *("--project-dir", str(project_dir)),
+                *("--profiles-dir", str(project_dir)),
+                *("--target-path", str(target_dir)),
+                # What the load has asserted is not asserted again over the whole fact.
+                *("--exclude", "source:*"),
+            ]
+        )
+    if outcome.exception is not None:
+        if not isinstance(outcome.exception, Exception):
+            raise outcome.exception  # an interrupt, or the task's time limit
+        raise MartsError(
+            f"The marts were not built: {_one_line(str(outcome.exception))} {NEXT_STEP}"
+        ) from outcome.exception
+    results: list[RunResult] = list(getattr(outcome.result, "results", []))
+    if not outcome.success:
+        raise MartsError("\n".join([*_failures(results, connection), NEXT_STEP]))
+    marts = sorted(r.node.name for r in results if r.node.resource_type == "model")
+    with _connect(connection) as warehouse:
+        return {mart: _count(warehouse, mart) for mart in marts}
+
+
+def _failures(results: Iterable[RunResult], connection: MartsConnection) -> Iterator[str]:
+    """A line for each failed model or test; what was skipped for their sake is not named."""
+    for result in results:
+        node = result.node
+        if result.status == "fail":
+            # The node's own schema would be the one for stored failures.
+            table = f"marts.{node.file_key_name.split('.')[-1]}"
+            rules = _broken_rules(connection, node.compiled_code)
+            yield (
+                f"{table} breaks its contract in {result.failures:,} rows: "
+                + "; ".join(f"{rule} in {rows:,}" for rule, rows in rules.items())
+                + f". Either infra/dbt/models/{table.replace('.', '/')}.sql or "
+                f"shared/contracts/{table}.odcs.yaml is wrong, or the fact holds what it must not."
+            )
+        elif result.status in ("error", "runtime error"):
+            yield (
+                f"{node.schema}.{node.name} was not built: {_reason(result.message or '')} "
+                f"See infra/dbt/{node.original_file_path}."
+            )
+
+
+def _broken_rules(connection: MartsConnection, test: str) -> dict[str, int]:
+    """Broken rules and their rows: runs a failed test again, since dbt keeps only its total."""
+    with _connect(connection) as warehouse:
+        return {rule: int(rows) for rule, rows in warehouse.execute(test.encode())}
+
+
+def _reason(message: str) -> str:
+    """dbt's message in one line, without its first, which names the model, and without scratch paths."""
+    lines = [line.strip() for line in message.splitlines()[1:]]
+    return " ".join(line for line in lines if line and not line.startswith("compiled code at"))
+
+
+def _count(warehouse: psycopg.Connection, mart: str) -> int:
+    query = sql.SQL("select count(*) from {}").format(sql.Identifier("marts", mart))
+    row = warehouse.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _connect(connection: MartsConnection) -> psycopg.Connection:
+    return psycopg.connect(
+        host=connection.host,
+        port=connection.port,
+        user=connection.user,
+        password=connection.password,
+        dbname=connection.database,
+        connect_timeout=10,
+    )
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables of this process, and puts back what was there."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,56 @@
+"""The XCom backend that keeps data out of XCom: paths and small dicts of counts only."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from airflow.sdk.bases.xcom import BaseXCom
+
+MAX_BYTES = 2048
+
+
+class XComValueError(ValueError):
+    """A task returned data where a path was due; the message says what to return instead."""
+
+
+class PathOnlyXCom(BaseXCom):
+    """Refuses any value over 2 KiB, and any that holds rows."""
+
+    @staticmethod
+    def serialize_value(value: Any, **kwargs: Any) -> Any:
+        """Raises XComValueError for a value that is data; otherwise as Airflow does."""
+        check(value)
+        return BaseXCom.serialize_value(value, **kwargs)
+
+
+def check(value: Any) -> None:
+    """Raises XComValueError unless the value is text, a number, or a small dict or list of those."""
+    _check_shape(value)
+    size = len(json.dumps(value).encode())
+    if size > MAX_BYTES:
+        raise XComValueError(
+            f"A task returned {size:,} bytes; XCom takes at most {MAX_BYTES:,}. Write them to the "
+            "lake and return their URI."
+        )
+
+
+def _check_shape(value: Any, depth: int = 0) -> None:
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return
+    if isinstance(value, dict):
+        for item in value.values():
+            _check_shape(item, depth + 1)
+        return
+    if isinstance(value, (list, tuple)):
+        if any(isinstance(item, (dict, list, tuple)) for item in value):
+            raise XComValueError(
+                f"A task returned {len(value)} rows. Write them to the lake and return their URI."
+            )
+        for item in value:
+            _check_shape(item, depth + 1)
+        return
+    raise XComValueError(
+        f"A task returned a {type(value).__module__}.{type(value).__qualname__}. XCom takes text, "
+        "numbers and small dicts of them: write the data to the lake and return its URI."
+    )

@@ -1,0 +1,43 @@
+"""The lake as files, and its Iceberg tables read without a JVM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+from fsspec import AbstractFileSystem
+
+from feira.landing.store import LandingStore
+from feira.settings import LakeSettings
+
+
+def lake_files(settings: LakeSettings) -> AbstractFileSystem:
+    """The object store as a filesystem; without a listing cache, since other processes write too."""
+    if settings.root.startswith("file://"):
+        from fsspec.implementations.local import LocalFileSystem
+
+        return LocalFileSystem(auto_mkdir=True)
+    from s3fs import S3FileSystem
+
+    return S3FileSystem(use_listings_cache=False, **settings.storage_options())
+
+
+def landing_store(settings: LakeSettings, dataset: str = "sales") -> LandingStore:
+    """The landings of one dataset."""
+    return LandingStore(lake_files(settings), settings.root, dataset)
+
+
+def read_snapshot(settings: LakeSettings, metadata_uri: str) -> Iterator[pa.RecordBatch]:
+    """The rows of the snapshot that a ``metadata.json`` pins, in batches: memory stays flat."""
+    from pyiceberg.table import StaticTable
+
+    properties = {
+        "s3.endpoint": settings.endpoint,
+        "s3.access-key-id": settings.access_key,
+        "s3.secret-access-key": settings.secret_key,
+        "s3.region": settings.region,
+    }
+    table = StaticTable.from_metadata(
+        metadata_uri, {name: value for name, value in properties.items() if value}
+    )
+    yield from table.scan().to_arrow_batch_reader()

@@ -1,0 +1,123 @@
+"""Where landings are in the lake, which exist, and which is a day's current one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+
+from fsspec import AbstractFileSystem
+
+from feira.landing.manifest import Manifest, Validation
+
+_VERSION = re.compile(r"v(\d{4,})")
+
+
+class LandingError(RuntimeError):
+    """A landing could not be made or read; the message names day, version and cause."""
+
+
+@dataclass(frozen=True)
+class LandingStore:
+    """The landings of one dataset below ``<lake>/landing/<dataset>/<day>/v<NNNN>/``."""
+
+    files: AbstractFileSystem
+    lake: str
+    dataset: str = "sales"
+
+    def folder(self, day: date, version: int) -> str:
+        """The URI of one landing."""
+        return f"{self.lake}/landing/{self.dataset}/{day.isoformat()}/v{version:04d}"
+
+    def manifest_uri(self, day: date, version: int) -> str:
+        """The URI of its manifest."""
+        return f"{self.folder(day, version)}/manifest.json"
+
+    def validation_uri(self, day: date, version: int) -> str:
+        """The URI of its validation."""
+        return f"{self.folder(day, version)}/validation.json"
+
+    def versions(self, day: date) -> list[int]:
+        """Versions that have any file, complete or not, oldest first."""
+        folder = f"{self.lake}/landing/{self.dataset}/{day.isoformat()}"
+        self.files.invalidate_cache()
+        try:
+            names = [path.rsplit("/", 1)[-1] for path in self.files.ls(folder, detail=False)]
+        except FileNotFoundError:
+            return []
+        return sorted(int(match[1]) for name in names if (match := _VERSION.fullmatch(name)))
+
+    def manifest(self, day: date, version: int) -> Manifest | None:
+        """The manifest of a landing; None while the landing is not complete."""
+        text = self._read(self.manifest_uri(day, version))
+        return Manifest.model_validate_json(text) if text is not None else None
+
+    def validation(self, day: date, version: int) -> Validation | None:
+        """The validation of a landing; None while it was not validated."""
+        text = self._read(self.validation_uri(day, version))
+        return Validation.model_validate_json(text) if text is not None else None
+
+    def complete(self, day: date) -> list[Manifest]:
+        """The day's complete landings, oldest first."""
+        found = [self.manifest(day, version) for version in self.versions(day)]
+        return [manifest for manifest in found if manifest is not None]
+
+    def current(self, day: date) -> tuple[Manifest, Validation] | None:
+        """The day's current landing: the newest that passed the gate; None where none did."""
+        for manifest in reversed(self.complete(day)):
+            validation = self.validation(day, manifest.version)
+            if validation is not None and validation.passed:
+                return manifest, validation
+        return None
+
+    def reusable(self, day: date, *, requested_by: str, refetch: bool) -> Manifest | None:
+        """The landing that a run takes instead of asking the source again.
+
+        A run's own landing first, so that its retry makes no second one; with ``refetch`` nothing
+        else. Otherwise the current landing; one that was not validated yet, when it is newer; and
+        where all were refused, the newest, whose refusal the run then repeats.
+        """
+        complete = self.complete(day)
+        for manifest in reversed(complete):
+            if manifest.requested_by == requested_by:
+                return manifest
+        if refetch or not complete:
+            return None
+        for manifest in reversed(complete):
+            validation = self.validation(day, manifest.version)
+            if validation is None or validation.passed:
+                return manifest
+        return complete[-1]
+
+    def put_manifest(self, manifest: Manifest) -> str:
+        """Completes a landing; raises LandingError when another writer has completed it already."""
+        uri = self.manifest_uri(manifest.extract_day, manifest.version)
+        body = manifest.model_dump_json(indent=2).encode()
+        try:
+            self.files.pipe_file(uri, body, mode="create")
+        except FileExistsError:
+            raise LandingError(
+                f"{self.dataset} {manifest.extract_day}: landing version {manifest.version} was "
+                "completed by another run at the same time; retry makes the next version."
+            ) from None
+        return uri
+
+    def put_validation(self, validation: Validation) -> str:
+        """Writes what validation found; the same landing and contract give the same content."""
+        uri = self.validation_uri(validation.extract_day, validation.version)
+        self.files.pipe_file(uri, validation.model_dump_json(indent=2).encode())
+        return uri
+
+    def read_manifest(self, uri: str) -> Manifest:
+        """The manifest at a URI; raises LandingError where there is none."""
+        text = self._read(uri)
+        if text is None:
+            raise LandingError(f"There is no landing manifest at {uri}. Land the day again.")
+        return Manifest.model_validate_json(text)
+
+    def _read(self, uri: str) -> bytes | None:
+        try:
+            content: bytes = self.files.cat_file(uri)
+        except FileNotFoundError:
+            return None
+        return content

@@ -1,0 +1,64 @@
+"""An order-independent hash of rows that Spark, PostgreSQL and Redshift compute alike.
+
+A row becomes text (a token a column, joined by U+001F), its MD5's first 60 bits become an integer,
+and a set of rows is the sum of theirs. Decimals are scaled to integers and times to microseconds,
+because each engine writes those its own way.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from feira.contracts import Contract
+from feira.contracts.model import Column, ContractError
+
+Engine = Literal["spark", "postgres", "redshift"]
+SOLD = "status IN ('completed', 'shipped')"
+
+
+def row_token(column: Column, engine: Engine) -> str:
+    """SQL text for one column's value; U+001E stands for null."""
+    name = column.name
+    text = "string" if engine == "spark" else "varchar"
+    if column.type == "string":
+        value = name
+    elif match := re.fullmatch(r"decimal\(\d+,(\d+)\)", column.type):
+        value = f"CAST(CAST({name} * {10 ** int(match[1])} AS decimal(38,0)) AS {text})"
+    elif column.type == "timestamp":
+        value = {
+            "spark": f"CAST(unix_micros({name}) AS string)",
+            "postgres": f"CAST(CAST(extract(epoch FROM {name}) * 1000000 AS bigint) AS varchar)",
+            "redshift": f"CAST(datediff(microsecond, '1970-01-01', {name}) AS varchar)",
+        }[engine]
+    elif column.type in ("int", "bigint"):
+        value = f"CAST({name} AS {text})"
+    elif column.type == "date":
+        value = (
+            f"CAST({name} AS string)" if engine == "spark" else f"to_char({name}, 'YYYY-MM-DD')"
+        )
+    else:
+        raise ContractError(f"Column {name} of type {column.type} cannot be compared by hash.")
+    return f"coalesce({value}, chr(30))"
+
+
+def fingerprint(contract: Contract, engine: Engine) -> str:
+    """SQL for the sum over rows of their hashes: numeric without fraction, 0 for no rows."""
+    tokens = " || chr(31) || ".join(row_token(column, engine) for column in contract.columns)
+    digits = f"substring(md5({tokens}), 1, 15)"
+    number = {
+        "spark": f"CAST(conv({digits}, 16, 10) AS decimal(38,0))",
+        "postgres": f"CAST(CAST(CAST('x' || {digits} AS bit(60)) AS bigint) AS numeric)",
+        "redshift": f"CAST(strtol({digits}, 16) AS decimal(38,0))",
+    }[engine]
+    return f"coalesce(sum({number}), 0)"
+
+
+def figures_by_date(contract: Contract, engine: Engine, source: str, where: str = "TRUE") -> str:
+    """A query for rows, revenue in US dollars and fingerprint of each order_date of the fact."""
+    return (
+        "SELECT order_date, count(*) AS row_count, "
+        f"coalesce(sum(CASE WHEN {SOLD} THEN amount_usd END), 0) AS revenue, "
+        f"{fingerprint(contract, engine)} AS fingerprint "
+        f"FROM {source} WHERE {where} GROUP BY order_date"
+    )

@@ -1,0 +1,1 @@
+"""Entry points for spark-submit: the same functions as the DAGs run, without Airflow."""

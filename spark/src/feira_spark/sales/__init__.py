@@ -1,0 +1,1 @@
+"""Sales: from landed lines to the published fact."""

@@ -1,0 +1,185 @@
+"""The steps of the sales pipeline on the lake: what the DAG's tasks and the spark-submit jobs run.
+
+Each step reads immutable inputs and replaces what it wrote before, so it may be killed anywhere and
+run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from feira.contracts import contract
+from feira.contracts.line_kinds import line_kinds
+from feira.landing.manifest import Manifest, Validation, passes_gate
+from feira.landing.store import LandingError, LandingStore
+from feira_spark.row_rules import parse_schema
+from feira_spark.sales.tables import (
+    CATALOG,
+    LAKE_TABLES,
+    STAGING,
+    metadata_uri,
+    require_tables,
+    staging_table,
+)
+from feira_spark.sales.transform import extract_lines
+from feira_spark.sales.validate import landed_lines, validated
+
+ORDER_LINES = f"{CATALOG}.sales.order_lines"
+QUARANTINE = f"{CATALOG}.sales.quarantine"
+
+
+class GateError(RuntimeError):
+    """Too many lines of a landing are invalid; quarantine is written, and nothing after it."""
+
+
+def validate_landing(spark: SparkSession, store: LandingStore, manifest: Manifest) -> Validation:
+    """Validates a landing whole and records what it found beside it.
+
+    Writes the lines with their broken rules to a staging table, the broken ones to
+    ``sales.quarantine`` (in the place of the landing's own and, when it passes the gate, of every
+    older landing's), and last ``validation.json``. Raises ContractError before any write where a
+    table is not as its contract declares it. It does not raise for a landing that fails the gate:
+    see ``require_passed``.
+    """
+    require_tables(spark, [contract(table) for table in LAKE_TABLES])
+    landing = contract("sales.landing")
+    staged = _stage(spark, store, manifest)
+    counts = staged.groupBy("broken_rules").count().collect()
+    total = sum(row["count"] for row in counts)
+    if total != manifest.total:
+        raise LandingError(
+            f"sales {manifest.extract_day}: the landing's pages hold {total} lines, its manifest "
+            f"says {manifest.total}. The files were changed; refetch the day."
+        )
+    valid = sum(row["count"] for row in counts if not row["broken_rules"])
+    broken: dict[str, int] = {}
+    for row in counts:
+        for rule in row["broken_rules"]:
+            broken[rule] = broken.get(rule, 0) + row["count"]
+    limit = landing.max_invalid_percent if landing.max_invalid_percent is not None else 100.0
+    validation = Validation(
+        dataset=manifest.dataset,
+        extract_day=manifest.extract_day,
+        version=manifest.version,
+        contract_version=landing.version,
+        total=total,
+        valid=valid,
+        broken=dict(sorted(broken.items())),
+        max_invalid_percent=limit,
+        passed=passes_gate(total, total - valid, limit),
+    )
+    _replace_quarantine(spark, staged, manifest, passed=validation.passed)
+    store.put_validation(validation)
+    return validation
+
+
+def require_passed(validation: Validation) -> None:
+    """Raises GateError, naming each rule and its count, unless the landing passed the gate."""
+    if not validation.passed:
+        raise GateError(
+            f"sales {validation.extract_day}: {validation.summary()}. "
+            "Rows are in sales.quarantine; the day's earlier landing, if any, stays the current one. "
+            f"Mend the source and run `feira run sales --day {validation.extract_day} --refetch`."
+        )
+
+
+def transform_day(spark: SparkSession, store: LandingStore, day: date) -> tuple[Manifest, str]:
+    """Replaces the day's rows in ``sales.order_lines`` with its current landing's valid lines.
+
+    Returns that landing's manifest and the table's metadata URI. It is the current landing that
+    counts, not the one that the run began with: a slow run cannot put an older one back.
+    """
+    current = store.current(day)
+    if current is None:
+        raise LandingError(
+            f"sales {day}: no landing has passed the gate. Run `feira run sales --day {day}`."
+        )
+    manifest, _ = current
+    staged = staging_table(day, manifest.version)
+    if not spark.catalog.tableExists(staged):
+        _stage(spark, store, manifest)
+    valid = spark.table(staged).where(F.size("broken_rules") == 0)
+    declared = contract("sales.order_lines")
+    rows = extract_lines(
+        valid.withColumn("landing_version", F.lit(manifest.version)), declared, line_kinds()
+    )
+    rows.writeTo(ORDER_LINES).overwrite(F.col("extract_day") == F.lit(day))
+    return manifest, metadata_uri(spark, ORDER_LINES)
+
+
+def drop_staging(spark: SparkSession, day: date) -> None:
+    """Drops the staging tables of a day's landings."""
+    for row in spark.sql(f"SHOW TABLES IN {STAGING}").collect():
+        if row["tableName"].startswith(f"sales_{day:%Y%m%d}_v"):
+            spark.sql(f"DROP TABLE IF EXISTS {STAGING}.{row['tableName']} PURGE")
+
+
+def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> DataFrame:
+    """Parses and checks the landing's lines in one pass, into its staging table."""
+    landing = contract("sales.landing")
+    folder = store.folder(manifest.extract_day, manifest.version)
+    pages = _text(spark, [f"{folder}/{page.name}" for page in manifest.pages])
+    checked = validated(
+        landed_lines(pages, landing),
+        _rates(spark, f"{folder}/{manifest.rates.name}"),
+        landing,
+        extract_day=manifest.extract_day,
+        landed_fields=manifest.fields,
+    )
+    table = staging_table(manifest.extract_day, manifest.version)
+    # The text of valid lines is not needed again.
+    slim = checked.withColumn("raw", F.when(F.size("broken_rules") > 0, F.col("raw")))
+    slim.writeTo(table).using("iceberg").tableProperty("format-version", "2").createOrReplace()
+    return spark.table(table)
+
+
+def _text(spark: SparkSession, uris: Iterable[str]) -> DataFrame:
+    return spark.read.format("text").load(list(uris))
+
+
+def _rates(spark: SparkSession, uri: str) -> DataFrame:
+    declared = contract("sales.fx_rates")
+    texts = T.StructType([T.StructField(name, T.StringType()) for name in declared.column_names])
+    lines = _text(spark, [uri]).select(F.from_json("value", texts).alias("rate")).select("rate.*")
+    types = parse_schema(declared)
+    return lines.select([F.col(field.name).cast(field.dataType) for field in types])
+
+
+def _replace_quarantine(
+    spark: SparkSession, staged: DataFrame, manifest: Manifest, *, passed: bool
+) -> None:
+    day, version = manifest.extract_day, manifest.version
+    of_landing = (F.col("extract_day") == F.lit(day)) & (
+        F.col("landing_version") <= F.lit(version)
+        if passed
+        else F.col("landing_version") == F.lit(version)
+    )
+    before = spark.createDataFrame(_page_offsets(manifest), "page int, lines_before bigint")
+    first = staged.groupBy("page").agg(F.min("row_id").alias("first_id"))
+    rows = (
+        staged.where(F.size("broken_rules") > 0)
+        .join(F.broadcast(first), "page")
+        .join(F.broadcast(before), "page")
+        .select(
+            F.lit(day).cast("date").alias("extract_day"),
+            F.lit(version).alias("landing_version"),
+            (F.col("lines_before") + F.col("row_id") - F.col("first_id")).alias("landing_order"),
+            "raw",
+            "broken_rules",
+        )
+    )
+    rows.writeTo(QUARANTINE).overwrite(of_landing)
+
+
+def _page_offsets(manifest: Manifest) -> list[tuple[int, int]]:
+    """Each page's number and the lines of the pages before it."""
+    offsets, lines = [], 0
+    for number, page in enumerate(manifest.pages, start=1):
+        offsets.append((number, lines))
+        lines += page.lines
+    return offsets

@@ -1,0 +1,86 @@
+"""One Spark configuration for the Connect server, spark-submit and the tests; and sessions made from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from feira.settings import LakeSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+CATALOG = "lake"
+
+
+def spark_conf(lake: LakeSettings, *, cores: int = 2) -> dict[str, str]:
+    """Spark properties for a session on the lake: UTC, the Iceberg catalog ``lake``, and S3 access.
+
+    They hold the lake's secrets: pass them by a properties file that only its owner reads, not by
+    the command line.
+    """
+    prefix = f"spark.sql.catalog.{CATALOG}"
+    conf = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+        "spark.sql.defaultCatalog": CATALOG,
+        prefix: "org.apache.iceberg.spark.SparkCatalog",
+        f"{prefix}.warehouse": lake.tables_root,
+        # A laptop's day is a few partitions; adaptive execution coalesces what is left over.
+        "spark.sql.shuffle.partitions": str(2 * cores),
+        "spark.sql.adaptive.enabled": "true",
+        "spark.ui.enabled": "false",
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+    }
+    if lake.catalog == "jdbc":
+        conf |= {
+            f"{prefix}.type": "jdbc",
+            f"{prefix}.uri": f"jdbc:{lake.catalog_uri}",
+            f"{prefix}.jdbc.user": lake.catalog_user or "",
+            f"{prefix}.jdbc.password": lake.catalog_password or "",
+            f"{prefix}.jdbc.schema-version": "V1",
+        }
+    else:
+        conf[f"{prefix}.type"] = lake.catalog
+    if lake.root.startswith("s3://"):
+        conf |= {
+            f"{prefix}.io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+            f"{prefix}.http-client.type": "urlconnection",
+            f"{prefix}.client.region": lake.region,
+            "spark.hadoop.fs.s3a.endpoint.region": lake.region,
+        }
+    if lake.endpoint:
+        conf |= {
+            f"{prefix}.s3.endpoint": lake.endpoint,
+            f"{prefix}.s3.path-style-access": "true",
+            "spark.hadoop.fs.s3a.endpoint": lake.endpoint,
+            "spark.hadoop.fs.s3a.path.style.access": "true",
+            "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
+        }
+    if lake.access_key:
+        conf |= {
+            f"{prefix}.s3.access-key-id": lake.access_key,
+            f"{prefix}.s3.secret-access-key": lake.secret_key or "",
+            "spark.hadoop.fs.s3a.access.key": lake.access_key,
+            "spark.hadoop.fs.s3a.secret.key": lake.secret_key or "",
+        }
+    return conf
+
+
+def connect(url: str) -> SparkSession:
+    """A Spark Connect session of its own at ``sc://host:port``.
+
+    A dead server answers within about ten seconds instead of the client's ten minutes.
+    """
+    from pyspark.sql import SparkSession
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    spark = SparkSession.builder.remote(url).create()
+    spark.client.set_retry_policies(
+        [
+            DefaultPolicy(
+                max_retries=8, initial_backoff=200, max_backoff=2000, backoff_multiplier=2
+            )
+        ]
+    )
+    return spark

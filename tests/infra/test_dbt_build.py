@@ -1,0 +1,218 @@
+"""Building the marts again, after a change, and when something is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from feira.contracts import Column, contracts
+from feira.contracts.ddl import warehouse_type
+from feira.contracts.dbt import render
+from feira.settings import repository_root
+from feira_airflow.summary.marts import MartsError, build_marts
+
+Line = Callable[..., dict[str, Any]]
+PROJECT = repository_root() / "infra" / "dbt"
+TOTALS = """
+    select 'month_summary' as mart, sum(revenue) as revenue from marts.month_summary
+    union all select 'daily_revenue', sum(revenue) from marts.daily_revenue
+    union all select 'product_performance', sum(revenue) from marts.product_performance
+    union all select 'customer_lifetime_value', sum(revenue) from marts.customer_lifetime_value
+"""
+
+
+def test_every_mart_has_the_columns_and_types_of_its_contract(warehouse) -> None:
+    warehouse.build()
+    found = warehouse.rows(
+        """
+        select c.relname as mart, c.relkind::text as kind,
+               array_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod) order by a.attnum)
+               as columns
+        from pg_class c join pg_attribute a on a.attrelid = c.oid
+        where c.relnamespace = 'marts'::regnamespace and c.relkind in ('r', 'm') and a.attnum > 0
+        group by c.relname, c.relkind
+        """
+    )
+    declared = {
+        table.removeprefix("marts."): (
+            "m" if contract.physical_type == "materialized_view" else "r",
+            [f"{column.name} {warehouse_type(column)}" for column in contract.columns],
+        )
+        for table, contract in contracts().items()
+        if table.startswith("marts.")
+    }
+    assert {row["mart"]: (row["kind"], row["columns"]) for row in found} == declared
+
+
+def test_every_mart_follows_rows_that_change_and_leave(warehouse, fact_line: Line) -> None:
+    warehouse.put(fact_line("A", 1, amount_usd="10"), fact_line("B", 1, amount_usd="5"))
+    warehouse.build()
+    assert {row["revenue"] for row in warehouse.rows(TOTALS)} == {15}
+
+    warehouse.change("update sales.fact set amount_usd = 7 where order_id = 'A'")
+    warehouse.change("delete from sales.fact where order_id = 'B'")
+    warehouse.build()
+    assert {row["mart"]: row["revenue"] for row in warehouse.rows(TOTALS)} == {
+        "month_summary": 7,
+        "daily_revenue": 7,
+        "product_performance": 7,
+        "customer_lifetime_value": 7,
+    }
+
+
+def test_a_materialised_view_is_kept_while_its_sql_is_the_same(warehouse) -> None:
+    def identity() -> int:
+        return warehouse.rows("select 'marts.month_summary'::regclass::oid as oid")[0]["oid"]
+
+    warehouse.build()
+    before = identity()
+    warehouse.build()
+    assert identity() == before
+
+
+def test_a_materialised_view_is_rebuilt_when_its_sql_changes(
+    warehouse, project: Path, tmp_path: Path, fact_line: Line
+) -> None:
+    warehouse.put(fact_line("A", 1, amount_usd="10"))
+    warehouse.build()
+    edit(project, "month_summary", "sum(line_count)", "sum(line_count) + 100")
+    for _ in range(2):  # rebuilt, then refreshed
+        warehouse.build(project, tmp_path / "target")
+        assert warehouse.rows("select line_count from marts.month_summary") == [
+            {"line_count": 101}
+        ]
+    warehouse.build()
+    assert warehouse.rows("select line_count from marts.month_summary") == [{"line_count": 1}]
+
+
+def test_an_added_column_reaches_marts_that_exist(
+    warehouse, project: Path, tmp_path: Path, fact_line: Line
+) -> None:
+    warehouse.put(fact_line("A", 1, amount_usd="10"))
+    warehouse.build()
+    declare(project, month_summary="min_order_value", daily_revenue="max_amount")
+    highest = "max(order_value) as max_order_value,"
+    edit(project, "month_summary", highest, f"{highest} min(order_value) as min_order_value,")
+    edit(project, "daily_revenue", "select\n    order", "select max(amount_usd) as max_amount, order")
+    warehouse.build(project, tmp_path / "target")
+    assert warehouse.rows("select min_order_value::text from marts.month_summary") == [
+        {"min_order_value": "10.0000"}
+    ]
+    assert warehouse.rows("select max_amount::text from marts.daily_revenue") == [
+        {"max_amount": "10.0000"}
+    ]
+
+
+def test_a_declared_column_that_the_model_does_not_select_is_named(
+    warehouse, project: Path, tmp_path: Path, fact_line: Line
+) -> None:
+    warehouse.put(fact_line("A", 1, amount_usd="10"))
+    warehouse.build()
+    declare(project, daily_revenue="refunds")
+    with pytest.raises(
+        MartsError, match=r'^marts.daily_revenue was not built: column "refunds" does not exist'
+    ):
+        warehouse.build(project, tmp_path / "target")
+    assert warehouse.rows("select revenue::int from marts.daily_revenue") == [{"revenue": 10}]
+
+
+def test_a_mart_that_breaks_its_contract_is_named_with_rule_and_rows(
+    warehouse, project: Path, tmp_path: Path, fact_line: Line
+) -> None:
+    warehouse.put(
+        fact_line("A", 1, sku="1"), fact_line("A", 2, sku="2"), fact_line("A", 3, status="lost")
+    )
+    edit(project, "product_performance", "from summed\n", "from summed cross join (values (1), (2)) as twice\n")
+    edit(project, "daily_revenue", "count(case", "nullif(1, 1) + count(case")
+    with pytest.raises(MartsError) as raised:
+        warehouse.build(project, tmp_path / "target")
+    *failures, next_step = str(raised.value).splitlines()
+    assert sorted(failures) == [
+        "marts.daily_revenue breaks its contract in 1 rows: line_count is null in 1. Either "
+        "infra/dbt/models/marts/daily_revenue.sql or shared/contracts/marts.daily_revenue.odcs.yaml "
+        "is wrong, or the fact holds what it must not.",
+        "marts.month_summary breaks its contract in 1 rows: status is not one of pending, completed, "
+        "shipped, failed, cancelled in 1. Either infra/dbt/models/marts/month_summary.sql or "
+        "shared/contracts/marts.month_summary.odcs.yaml is wrong, or the fact holds what it must not.",
+        "marts.product_performance breaks its contract in 6 rows: the key (sku) is repeated in 6. "
+        "Either infra/dbt/models/marts/product_performance.sql or "
+        "shared/contracts/marts.product_performance.odcs.yaml is wrong, or the fact holds what it "
+        "must not.",
+    ]
+    assert next_step == "Correct that and clear the task; the marts are rebuilt whole each time."
+
+
+def test_a_warehouse_that_does_not_answer_is_named(warehouse, tmp_path: Path) -> None:
+    nowhere = dataclasses.replace(warehouse.connection, port=1)
+    with pytest.raises(MartsError, match=r"The marts were not built: .*port 1 failed") as raised:
+        build_marts(nowhere, project_dir=PROJECT, target_dir=tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_tests_of_the_sources_pass_on_a_valid_fact(warehouse, fact_line: Line) -> None:
+    """They are left out of a build and are there to be run by hand."""
+    from dbt.cli.main import dbtRunner
+
+    warehouse.put(fact_line("A", 1), fact_line("A", 2))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in warehouse.connection.to_env().items():
+            patch.setenv(name, value)
+        folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
+        outcome = dbtRunner().invoke(
+            [
+                *("--log-path", str(warehouse.scratch / "logs"), "test", *folders),
+                *("--target-path", str(warehouse.scratch)),
+                *("--select", "source:sales.fact"),
+            ]
+        )
+    assert outcome.success
+    assert [str(result.status) for result in outcome.result.results] == ["pass"]
+
+
+def test_nothing_is_left_but_in_the_scratch_folder_and_no_password_at_all(
+    warehouse, project: Path, tmp_path: Path
+) -> None:
+    files = sorted(path for path in project.rglob("*"))
+    environment = dict(os.environ)
+    warehouse.build(project, tmp_path / "target")
+    assert sorted(path for path in project.rglob("*")) == files
+    assert dict(os.environ) == environment
+    password = warehouse.connection.password.encode()
+    written = [path for path in (tmp_path / "target").rglob("*") if path.is_file()]
+    assert tmp_path / "target/partial_parse.msgpack" in written
+    assert [path for path in written if password in path.read_bytes()] == []
+
+
+def test_a_build_leaves_no_other_relation_behind(warehouse) -> None:
+    warehouse.build()
+    warehouse.build()
+    with psycopg.connect(warehouse.dsns.dbt) as dbt:
+        names = dbt.execute(
+            "select relname from pg_class where relnamespace = 'marts'::regnamespace"
+        ).fetchall()
+    marts = {table.split(".")[1] for table in contracts() if table.startswith("marts.")}
+    assert {name for (name,) in names} == marts
+
+
+def declare(project: Path, **added: str) -> None:
+    """Adds an optional amount to the contract of each mart, and generates the project's YAML anew."""
+    tables = dict(contracts())
+    for mart, column in added.items():
+        declared = tables[f"marts.{mart}"]
+        gained = (*declared.columns, Column(column, "decimal(38,4)", required=False))
+        tables[declared.table] = dataclasses.replace(declared, columns=gained)
+    for path, text in render(tables).items():
+        (project / path.relative_to("infra/dbt")).write_text(text)
+
+
+def edit(project: Path, mart: str, old: str, new: str) -> None:
+    """Replaces one piece of a mart's SQL."""
+    model = project / f"models/marts/{mart}.sql"
+    before, after = model.read_text().split(old)
+    model.write_text(before + new + after)

@@ -1,0 +1,1 @@
+"""Feira on a laptop: the local stack, the shop simulator and the `feira` command."""

@@ -1,0 +1,167 @@
+"""`feira doctor`: what this machine lacks, and the next step for each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import typer
+from rich.table import Table
+
+from feira_local.cli.output import AsJson, console, megabytes, print_json
+from feira_local.stack import jars, postgres
+from feira_local.stack.errors import StackError
+from feira_local.stack.java import install, java_command, java_version
+from feira_local.stack.lifecycle import Stack
+from feira_local.stack.processes import port_owner
+from feira_local.stack.report import report
+from feira_local.stack.state import running_config
+
+DISK_NEEDED = 3 * 2**30
+MEMORY_NEEDED = 6 * 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; ``step`` says what to do when it is not ok."""
+
+    what: str
+    ok: bool
+    found: str
+    step: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(doctor)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look at everything the stack needs; each failed line names the next step. Exit code 1 on any.
+
+    Example: [bold]feira doctor[/]
+    """
+    stack = Stack.of(running_config())
+    findings = [
+        *_guarded("Python", _python),
+        *_guarded("Java", _java),
+        *_guarded("packages", _packages),
+        *_guarded("jars", lambda: _jars(stack)),
+        *_guarded("PostgreSQL binaries", lambda: _postgres(stack)),
+        *_guarded("disk", lambda: _disk(stack)),
+        *_guarded("memory", _memory),
+        *_guarded("ports", lambda: _ports(stack)),
+        *_guarded("services", lambda: _services(stack)),
+    ]
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        for finding in findings:
+            mark = "[green]ok[/]" if finding.ok else "[red]fail[/]"
+            table.add_row(mark, finding.what, finding.found, "" if finding.ok else finding.step)
+        console.print(table)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def _guarded(what: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+    try:
+        return look()
+    except StackError as error:
+        return [Finding(what, False, str(error), "see the message")]
+
+
+def _python() -> list[Finding]:
+    here = ".".join(str(part) for part in sys.version_info[:3])
+    ok = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return [Finding("Python", ok, here, "install Python 3.11, 3.12 or 3.13, then `make install`")]
+
+
+def _java() -> list[Finding]:
+    java = java_command()
+    try:
+        return [Finding("Java", True, f"{java_version(java)} ({java})")]
+    except StackError as error:
+        return [Finding("Java", False, str(error), install())]
+
+
+def _packages() -> list[Finding]:
+    findings = []
+    for package in ("apache-airflow", "pyspark", "pyiceberg", "dbt-core", "supervisor"):
+        try:
+            findings.append(Finding(package, True, version(package)))
+        except PackageNotFoundError:
+            findings.append(Finding(package, False, "not installed", "`make install`"))
+    return findings
+
+
+def _jars(stack: Stack) -> list[Finding]:
+    wanted = jars.read_lock(jars.lock_path(stack.config.repository))
+    bad = jars.missing_jars(wanted, stack.config.jars, thorough=True)
+    found = f"{len(wanted) - len(bad)} of {len(wanted)} match tilt/jars.lock"
+    return [Finding("jars", not bad, found, "`feira jars fetch`")]
+
+
+def _postgres(stack: Stack) -> list[Finding]:
+    binary = Path(postgres.binary("postgres"))
+    findings = [
+        Finding("PostgreSQL binaries", binary.is_file(), str(binary), "`make install`"),
+    ]
+    try:
+        identity = postgres.server_identity()
+    except StackError as error:
+        return [*findings, Finding("PostgreSQL user", False, str(error), "`feira up`")]
+    data = stack.config.postgres / "data"
+    if not data.exists():
+        return [*findings, Finding("PostgreSQL data", True, "made by the first `feira up`")]
+    wanted = identity[0] if identity else None
+    owner = data.stat().st_uid
+    ok = wanted is None or owner == wanted
+    step = f"`chown -R {postgres.SERVER_USER} {data}`"
+    return [*findings, Finding("PostgreSQL data", ok, f"{data}, owner {owner}", step)]
+
+
+def _disk(stack: Stack) -> list[Finding]:
+    free = jars.free_space(stack.config.home)
+    step = f"free some, or set FEIRA_HOME to another disk (needed: {megabytes(DISK_NEEDED)})"
+    return [Finding("disk", free >= DISK_NEEDED, f"{megabytes(free)} free", step)]
+
+
+def _memory() -> list[Finding]:
+    import psutil
+
+    total = psutil.virtual_memory().total
+    step = f"the stack needs a machine with {megabytes(MEMORY_NEEDED)} or more"
+    return [Finding("memory", total >= MEMORY_NEEDED, f"{megabytes(total)} in all", step)]
+
+
+def _ports(stack: Stack) -> list[Finding]:
+    supervisor = stack.supervisor
+    states = supervisor.states() if supervisor.pid is not None and supervisor.answers() else {}
+    findings = []
+    for service in stack.services:
+        ours = service.name in states and states[service.name].runs
+        for port in service.ports:
+            owner = None if ours else port_owner(port)
+            found = "ours" if ours else "free" if owner is None else f"held by {owner}"
+            step = f"stop that program, or set FEIRA_PORT_{service.name.split('-')[0].upper()}"
+            findings.append(Finding(f"port {port} ({service.name})", owner is None, found, step))
+    return findings
+
+
+def _services(stack: Stack) -> list[Finding]:
+    found = report(stack)
+    if not found.running:
+        return [Finding("services", True, "the stack is down; `feira up` starts it")]
+    return [
+        Finding(
+            item.name,
+            item.state == "healthy",
+            f"{item.state} {item.note}".strip(),
+            f"`feira logs {item.name}`",
+        )
+        for item in found.services
+    ]

@@ -1,0 +1,313 @@
+"""`feira up`, `down`, `status`, `logs`, `clean`, `services` and `env`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+import time
+from typing import Annotated
+
+import typer
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from feira_local.cli.jars import ensure_jars
+from feira_local.cli.output import AsJson, console, error_console, megabytes, print_json
+from feira_local.stack import access, lifecycle
+from feira_local.stack.config import StackConfig
+from feira_local.stack.errors import StackError
+from feira_local.stack.lifecycle import Progress, Stack
+from feira_local.stack.report import StackReport, report
+from feira_local.stack.services import by_name
+from feira_local.stack.state import running_config
+from feira_local.stack.supervisor import events, log_path
+
+_COLOURS = {
+    "healthy": "green",
+    "done": "green",
+    "starting": "yellow",
+    "waiting": "dim",
+    "unhealthy": "yellow",
+    "failed": "red",
+    "stopped": "dim",
+}
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(up)
+    app.command()(down)
+    app.command()(status)
+    app.command()(logs)
+    app.command()(clean)
+    app.command("services")(list_services)
+    app.command()(env)
+
+
+def up(
+    foreground: Annotated[
+        bool,
+        typer.Option("--foreground", help="Stay, say what happens, and stop it all on Ctrl-C."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start the stack, or what of it does not run; returns when everything is healthy.
+
+    Example: [bold]feira up[/]   a second one beside it: [bold]FEIRA_HOME=~/other
+    FEIRA_PORT_OFFSET=100 feira up[/]
+    """
+    began = time.monotonic()
+    config = StackConfig.from_env()
+    ensure_jars(config, thorough=False, quiet=as_json)
+    if as_json or not error_console.is_terminal:
+        said: set[str] = set()
+        progress = lifecycle.up(config, lambda items: None if as_json else _say(items, said))
+    else:
+        with Live(console=error_console, refresh_per_second=8, transient=True) as live:
+            progress = lifecycle.up(config, lambda items: live.update(_progress_table(items)))
+    stack = Stack.of(config)
+    user, password = access.airflow_login()
+    seconds = time.monotonic() - began
+    if as_json:
+        print_json(
+            {
+                "seconds": round(seconds, 1),
+                "services": {item.name: item.seconds for item in progress},
+                "links": _links(stack),
+                "login": {"user": user, "password": password},
+            }
+        )
+    else:
+        console.print(f"[green]The stack is up[/] ({seconds:.0f} s).")
+        for title, url in _links(stack).items():
+            console.print(f"  {title:<14} {url}")
+        console.print(f"  {'Airflow login':<14} {user} / {password}")
+    if foreground:
+        _attend(stack)
+
+
+def _say(items: list[Progress], said: set[str]) -> None:
+    """Without a terminal: one line for each service that settled."""
+    for item in items:
+        if item.settled and item.name not in said:
+            said.add(item.name)
+            error_console.print(f"{item.name} {item.phase} after {item.seconds or 0:.1f} s")
+
+
+def _progress_table(items: list[Progress]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for item in items:
+        table.add_row(
+            item.name,
+            Text(item.phase, style=_COLOURS[item.phase]),
+            f"{item.seconds:.0f} s" if item.seconds is not None else "",
+            Text(item.note if item.phase == "starting" else "", style="dim"),
+        )
+    return table
+
+
+def _links(stack: Stack) -> dict[str, str]:
+    return {link.title: link.url for service in stack.services for link in service.links}
+
+
+def _attend(stack: Stack) -> None:
+    """Prints what ends and comes back, until Ctrl-C; then stops the stack."""
+    console.print("Ctrl-C stops the stack.")
+    seen = len(events(stack.config, stack.services))
+    try:
+        while True:
+            if stack.supervisor.pid is None:
+                raise StackError(
+                    "The supervisor is gone; `feira down` clears up, `feira up` starts."
+                )
+            happened = events(stack.config, stack.services)
+            for event in happened[seen:]:
+                console.print(f"[yellow]{event}[/]; it is started again")
+            seen = len(happened)
+            time.sleep(1)
+    except KeyboardInterrupt:
+        lifecycle.down(stack.config)
+        console.print("Stopped.")
+
+
+def down(as_json: AsJson = False) -> None:
+    """Stop everything of this stack; its data stays.
+
+    Example: [bold]feira down[/]
+    """
+    config = running_config()
+    if as_json or not error_console.is_terminal:
+        killed = lifecycle.down(config)
+    else:
+        with error_console.status("Stopping") as spinner:
+            killed = lifecycle.down(config, lambda names: spinner.update(f"Stopping {names}"))
+    if as_json:
+        print_json({"stopped": True, "ended_one_by_one": killed})
+        return
+    console.print(f"Stopped. The data stays in {config.home}.")
+    if killed:
+        numbers = ", ".join(str(pid) for pid in killed)
+        console.print(f"These had outlived their service and were ended: {numbers}.")
+
+
+def status(
+    show_login: Annotated[
+        bool, typer.Option("--show-login", help="Print the user and password of Airflow too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Health, restarts, memory, ports and links of every service. Exit code 1 unless all are healthy.
+
+    Example: [bold]feira status --show-login[/]
+    """
+    stack = Stack.of(running_config())
+    found = report(stack)
+    login = access.airflow_login() if show_login else None
+    if as_json:
+        print_json(
+            {
+                "running": found.running,
+                "healthy": found.healthy,
+                "home": stack.config.home,
+                "services": [vars(service) for service in found.services],
+                "supervisor_memory": found.supervisor_memory,
+                "memory": found.memory,
+                "links": _links(stack),
+                **({"login": {"user": login[0], "password": login[1]}} if login else {}),
+            }
+        )
+    else:
+        _print_status(stack, found)
+        if login:
+            console.print(f"Airflow login: {login[0]} / {login[1]}")
+    if not found.healthy:
+        raise typer.Exit(1)
+
+
+def _print_status(stack: Stack, found: StackReport) -> None:
+    if not found.running:
+        console.print(f"The stack in {stack.config.home} does not run; `feira up` starts it.")
+        return
+    links = {service.name: service.links for service in stack.services}
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("service", "state", "restarts", "last exit"):
+        table.add_column(column)
+    table.add_column("memory", justify="right")
+    table.add_column("where")
+    for item in found.services:
+        state = Text(item.state, style=_COLOURS[item.state])
+        if item.note:
+            state.append(f" ({item.note})", style="dim")
+        table.add_row(
+            item.name,
+            state,
+            str(item.restarts),
+            item.last_exit or "",
+            megabytes(item.memory) if item.memory else "",
+            ", ".join(link.url for link in links[item.name]),
+        )
+    table.add_row("supervisor", "", "", "", megabytes(found.supervisor_memory), "")
+    table.add_row("[bold]total", "", "", "", megabytes(found.memory), "")
+    console.print(table)
+
+
+def logs(
+    name: Annotated[str, typer.Argument(help="A service of `feira status`, or supervisord.")],
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes.")] = False,
+    lines: Annotated[
+        int, typer.Option("-n", "--lines", min=1, help="How many to begin with.")
+    ] = 40,
+    as_json: AsJson = False,
+) -> None:
+    """Print the end of a service's log.
+
+    Example: [bold]feira logs spark -n 100[/]   [bold]feira logs airflow-scheduler -f[/]
+    """
+    config = running_config()
+    known = [*by_name(Stack.of(config).services), "supervisord"]
+    if name not in known:
+        raise StackError(f"There is no service {name!r}; there are {', '.join(known)}.")
+    path = log_path(config, name)
+    if not path.is_file():
+        raise StackError(f"{name} has no log yet; it would be {path}.")
+    text = lifecycle.tail(path, lines)
+    if as_json:
+        print_json(
+            {"service": name, "path": path, "lines": [line[2:] for line in text.splitlines()]}
+        )
+        return
+    print("\n".join(line[2:] for line in text.splitlines()), flush=True)
+    if follow:
+        os.execvp("tail", ["tail", "-n", "0", "-F", str(path)])  # noqa: S606, S607
+
+
+def clean(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stop the stack and remove its data, its passwords and the fetched jars.
+
+    Example: [bold]feira clean --yes[/]
+    """
+    config = running_config()
+    doomed = [folder for folder in (config.home, config.repository / ".cache") if folder.exists()]
+    if config.home.exists() and not (config.home / "secrets.env").is_file():
+        raise StackError(
+            f"{config.home} holds no secrets.env, so it is no state folder of a stack."
+        )
+    if not doomed:
+        if not as_json:
+            console.print("There is nothing to remove.")
+        return
+    names = " and ".join(str(folder) for folder in doomed)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise StackError(f"This removes {names}; repeat with --yes.")
+        typer.confirm(f"Remove {names}, the lake and the warehouse with them?", abort=True)
+    lifecycle.down(config)
+    for folder in doomed:
+        shutil.rmtree(folder)
+    shutil.rmtree(config.socket.parent, ignore_errors=True)
+    if as_json:
+        print_json({"removed": doomed})
+    else:
+        console.print(f"Removed {names}.")
+
+
+def list_services(as_json: AsJson = False) -> None:
+    """The stack's services as they are defined: what runs, after what, and how its health is asked.
+
+    Example: [bold]feira services --json[/]
+    """
+    defined = Stack.of(running_config()).services
+    if as_json:
+        print_json([service.as_json() for service in defined])
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("service", "kind", "after", "ports", "what"):
+        table.add_column(column)
+    for service in defined:
+        table.add_row(
+            service.name,
+            service.kind,
+            ", ".join(service.depends_on),
+            ", ".join(str(port) for port in service.ports),
+            service.description,
+        )
+    console.print(table)
+
+
+def env(as_json: AsJson = False) -> None:
+    """Print what a shell needs to use the stack as its tasks do. The output holds passwords.
+
+    Example: [bold]eval "$(feira env)"[/]
+    """
+    pairs = access.environment()
+    if as_json:
+        print(json.dumps(pairs, indent=2))
+        return
+    for name, value in pairs.items():
+        print(f"export {name}={shlex.quote(value)}")

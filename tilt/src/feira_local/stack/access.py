@@ -1,0 +1,110 @@
+"""How the platform's own commands reach the local stack."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from feira.settings import LakeSettings
+from feira_local.stack import airflow, postgres
+from feira_local.stack.errors import StackError
+from feira_local.stack.lifecycle import Stack
+from feira_local.stack.postgres import Dsns
+from feira_local.stack.state import running_config
+
+
+def require_running() -> Stack:
+    """The running stack. Raises StackError with the command that starts it."""
+    stack = Stack.of(running_config())
+    if stack.supervisor.pid is None:
+        raise StackError(
+            f"The stack in {stack.config.home} does not run; start it with `feira up`."
+        )
+    return stack
+
+
+def lake_settings() -> LakeSettings:
+    """The lake and its catalog on the local stack, with their keys."""
+    stack = Stack.of(running_config())
+    return stack.config.lake_settings(stack.secrets)
+
+
+def spark_url() -> str:
+    """``sc://host:port`` for ``feira_spark.session.connect``."""
+    return running_config().spark_url
+
+
+def shop_url() -> str:
+    """The shop API's address without a trailing slash."""
+    return running_config().shop_url
+
+
+def warehouse_dsn(role: str = "reader") -> str:
+    """A libpq URL with password for ``warehouse_loader``, ``dbt`` or ``reader`` on the warehouse."""
+    if postgres.LOGINS.get(role) != "warehouse":
+        known = ", ".join(
+            name for name, database in postgres.LOGINS.items() if database == "warehouse"
+        )
+        raise StackError(f"The warehouse has no role {role!r}; it has {known}.")
+    return str(getattr(dsns(), role))
+
+
+def dsns() -> Dsns:
+    """A libpq URL for every role of the stack's PostgreSQL."""
+    stack = Stack.of(running_config())
+    return postgres.dsns(stack.secrets, stack.config.ports.postgres)
+
+
+def airflow_login() -> tuple[str, str]:
+    """The one user of Airflow's web interface, and its password."""
+    return airflow.ADMIN, Stack.of(running_config()).secrets.airflow_admin
+
+
+def airflow_api() -> tuple[str, Callable[[], str]]:
+    """Airflow's base address, and a function that returns a token for ``Authorization: Bearer``.
+
+    The token is asked for once and renewed after an hour (it is valid for a day).
+    """
+    base = running_config().airflow_url
+    held: list[tuple[float, str]] = []
+
+    def token() -> str:
+        if not held or time.monotonic() - held[-1][0] > 3600:
+            held.append((time.monotonic(), _new_token(base)))
+        return held[-1][1]
+
+    return base, token
+
+
+def _new_token(base: str) -> str:
+    user, password = airflow_login()
+    request = urllib.request.Request(  # noqa: S310
+        f"{base}/auth/token",
+        data=json.dumps({"username": user, "password": password}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    # Loopback: never through a proxy of the environment.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=20) as answer:
+            return str(json.load(answer)["access_token"])
+    except urllib.error.URLError as error:
+        raise StackError(
+            f"Airflow at {base} gives no token ({error}); `feira status` shows whether it runs."
+        ) from error
+
+
+def environment() -> dict[str, str]:
+    """What a shell or a program needs to use the stack as its tasks do: lake, connections, addresses."""
+    stack = Stack.of(running_config())
+    config, secrets = stack.config, stack.secrets
+    return {
+        "FEIRA_HOME": str(config.home),
+        "FEIRA_SHOP_URL": config.shop_url,
+        "FEIRA_SPARK_URL": config.spark_url,
+        **config.lake_settings(secrets).to_env(),
+        **airflow.connections(config, secrets),
+    }

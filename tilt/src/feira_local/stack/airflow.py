@@ -1,0 +1,167 @@
+"""Airflow's settings and connections on the local stack."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from feira_local.stack.config import BUCKET, HOST, REGION, StackConfig
+from feira_local.stack.files import write_private
+from feira_local.stack.secrets import Secrets
+
+ADMIN = "admin"
+PRELOAD = Path(__file__).parent / "preload"
+
+
+def command(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "airflow", *arguments)
+
+
+def settings(config: StackConfig) -> dict[str, str]:
+    """Airflow's configuration without secrets. DAGs have no clock here, so they start unpaused."""
+    sections: dict[str, dict[str, object]] = {
+        "core": {
+            "dags_folder": config.repository / "airflow" / "dags",
+            "plugins_folder": config.repository / "airflow" / "plugins",
+            "executor": "LocalExecutor",
+            "parallelism": 4,
+            "max_active_tasks_per_dag": 4,
+            "load_examples": False,
+            "dags_are_paused_at_creation": False,
+            "default_timezone": "utc",
+            "default_task_retry_delay": 5,
+            "killed_task_cleanup_time": 10,
+            "hostname_callable": "socket.gethostname",
+            "execution_api_server_url": f"{config.airflow_url}/execution/",
+            "auth_manager": (
+                "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+            ),
+            "simple_auth_manager_users": f"{ADMIN}:admin",
+            "simple_auth_manager_passwords_file": passwords_file(config),
+        },
+        "database": {
+            "sql_alchemy_pool_size": 3,
+            "sql_alchemy_max_overflow": 10,
+        },
+        "api": {
+            "host": HOST,
+            "port": config.ports.airflow,
+            "base_url": config.airflow_url,
+            "workers": 1,
+            "instance_name": "Feira",
+        },
+        "scheduler": {
+            "scheduler_idle_sleep_time": 0.1,
+            # A killed task is seen after at most 18 + 3 seconds and retried 5 later: within 30.
+            "task_instance_heartbeat_sec": 4,
+            "task_instance_heartbeat_timeout": 18,
+            "task_instance_heartbeat_timeout_detection_interval": 3,
+            # A killed scheduler's queued tasks are taken over as quickly.
+            "scheduler_health_check_threshold": 15,
+            "orphaned_tasks_check_interval": 15,
+            "catchup_by_default": False,
+        },
+        "workers": {"min_heartbeat_interval": 4},
+        "dag_processor": {
+            "parsing_processes": 1,
+            "refresh_interval": 5,
+            "min_file_process_interval": 60,
+        },
+        "logging": {"base_log_folder": config.airflow / "logs"},
+        "usage_data_collection": {"enabled": False},
+    }
+    pairs = {
+        f"AIRFLOW__{section.upper()}__{name.upper()}": str(value)
+        for section, values in sections.items()
+        for name, value in values.items()
+    }
+    pairs["AIRFLOW_HOME"] = str(config.airflow)
+    pairs["FEIRA_HOME"] = str(config.home)
+    if _exists("feira_airflow.xcom"):
+        pairs["AIRFLOW__CORE__XCOM_BACKEND"] = "feira_airflow.xcom.PathOnlyXCom"
+    if sys.platform == "darwin":
+        # Forked tasks that look up a proxy crash on macOS otherwise.
+        pairs |= {"OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES", "no_proxy": "*"}
+    return pairs
+
+
+def private_settings(config: StackConfig, secrets: Secrets) -> dict[str, str]:
+    """The settings that hold a secret, the connections and the lake's settings among them."""
+    database = (
+        f"postgresql+psycopg2://airflow:{secrets.postgres_airflow}"
+        f"@{HOST}:{config.ports.postgres}/airflow"
+    )
+    return {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+        "AIRFLOW__CORE__FERNET_KEY": secrets.airflow_fernet_key,
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.airflow_jwt_secret,
+        "AIRFLOW__API__SECRET_KEY": secrets.airflow_api_secret,
+        **connections(config, secrets),
+        **config.lake_settings(secrets).to_env(),
+    }
+
+
+def connections(config: StackConfig, secrets: Secrets) -> dict[str, str]:
+    """``AIRFLOW_CONN_*`` as JSON: what a production deployment keeps in its secrets backend."""
+    port = config.ports.postgres
+
+    def postgres(user: str, password: str, database: str) -> dict[str, object]:
+        return {
+            "conn_type": "postgres",
+            "host": HOST,
+            "port": port,
+            "login": user,
+            "password": password,
+            "schema": database,
+        }
+
+    described: dict[str, dict[str, object]] = {
+        "shop_api": {
+            "conn_type": "http",
+            "host": HOST,
+            "port": config.ports.shop,
+            "schema": "http",
+        },
+        "lake_default": {
+            "conn_type": "aws",
+            "login": secrets.s3_access_key,
+            "password": secrets.s3_secret_key,
+            "extra": {
+                "endpoint_url": config.s3_url,
+                "region_name": REGION,
+                "config_kwargs": {"s3": {"addressing_style": "path"}},
+                "service_config": {"s3": {"bucket_name": BUCKET}},
+            },
+        },
+        "spark_default": {
+            "conn_type": "spark_connect",
+            "host": f"sc://{HOST}",
+            "port": config.ports.spark,
+        },
+        "warehouse_default": postgres(
+            "warehouse_loader", secrets.postgres_warehouse_loader, "warehouse"
+        ),
+        "warehouse_dbt": postgres("dbt", secrets.postgres_dbt, "warehouse"),
+        "iceberg_catalog": postgres("iceberg", secrets.postgres_iceberg, "iceberg"),
+    }
+    return {
+        f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in described.items()
+    }
+
+
+def passwords_file(config: StackConfig) -> Path:
+    return config.airflow / "passwords.json"
+
+
+def prepare(config: StackConfig, secrets: Secrets) -> None:
+    """Writes the one user's password where SimpleAuthManager reads it."""
+    write_private(passwords_file(config), json.dumps({ADMIN: secrets.airflow_admin}) + "\n")
+
+
+def _exists(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,198 @@
+"""Where a stack keeps its state, which ports it takes and what its shop serves: read once from the environment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from feira.settings import LakeSettings, repository_root
+from feira_local.stack.errors import StackError
+from feira_local.stack.secrets import Secrets
+
+HOST = "127.0.0.1"
+BUCKET = "feira-lake"
+REGION = "us-east-1"
+DEFAULT_PORTS = {
+    "postgres": 15432,
+    "s3": 19000,
+    "spark": 15002,
+    "shop": 18010,
+    "airflow": 18080,
+}
+# sun_path holds 108 bytes on Linux and 104 on macOS.
+_LONGEST_SOCKET_PATH = 100
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The loopback port of each service that listens."""
+
+    postgres: int
+    s3: int
+    spark: int
+    shop: int
+    airflow: int
+
+
+@dataclass(frozen=True)
+class ShopOptions:
+    """What the shop simulator serves: a replay of the files in ``data``, or generated lines."""
+
+    data: Path | None
+    seed: int
+    lines: int
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """One local stack. Two stacks live side by side with two homes and two port offsets."""
+
+    home: Path
+    repository: Path
+    ports: Ports
+    shop: ShopOptions
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> StackConfig:
+        """Reads ``FEIRA_HOME``, ``FEIRA_PORT_*``, ``FEIRA_PORT_OFFSET`` and ``FEIRA_SHOP_*``.
+
+        Raises StackError naming the variable, its value and what it may be.
+        """
+        repository = repository_root()
+        home = Path(env.get("FEIRA_HOME") or repository / ".feira").expanduser().resolve()
+        offset = _integer(env, "FEIRA_PORT_OFFSET", 0, lowest=-60000, highest=60000)
+        ports = {}
+        for name, default in DEFAULT_PORTS.items():
+            variable = f"FEIRA_PORT_{name.upper()}"
+            port = _integer(env, variable, default, lowest=1, highest=65535) + offset
+            if not 1024 <= port <= 65535:
+                raise StackError(
+                    f"{variable} plus FEIRA_PORT_OFFSET is {port}; it must be 1024 to 65535."
+                )
+            ports[name] = port
+        taken: dict[int, str] = {}
+        for name, port in ports.items():
+            if port in taken:
+                raise StackError(
+                    f"{taken[port]} and {name} both have port {port}; "
+                    f"set FEIRA_PORT_{name.upper()} to another."
+                )
+            taken[port] = name
+        data = env.get("FEIRA_SHOP_DATA")
+        if data and not Path(data).expanduser().is_dir():
+            raise StackError(
+                f"FEIRA_SHOP_DATA is {data!r}, which is no folder; it must hold the files to "
+                "replay. Unset it for generated orders."
+            )
+        return cls(
+            home=home,
+            repository=repository,
+            ports=Ports(**ports),
+            shop=ShopOptions(
+                data=Path(data).expanduser().resolve() if data else None,
+                seed=_integer(env, "FEIRA_SHOP_SEED", 7, lowest=0, highest=2**31),
+                lines=_integer(env, "FEIRA_SHOP_LINES", 10_000, lowest=1, highest=10_000_000),
+            ),
+        )
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def run(self) -> Path:
+        """Rendered configuration, process records and the supervisor's socket."""
+        return self.home / "run"
+
+    @property
+    def lake(self) -> Path:
+        """The S3 server's files: one folder a bucket."""
+        return self.home / "lake"
+
+    @property
+    def airflow(self) -> Path:
+        return self.home / "airflow"
+
+    @property
+    def postgres(self) -> Path:
+        return self.home / "postgres"
+
+    @property
+    def spark(self) -> Path:
+        return self.home / "spark"
+
+    @property
+    def jars(self) -> Path:
+        """Fetched jars, one folder a set; shared by every stack of this checkout."""
+        return self.repository / ".cache" / "jars"
+
+    @property
+    def socket(self) -> Path:
+        """The supervisor's socket; in the temporary folder when the state folder's path is too long."""
+        inside = self.run / "supervisor.sock"
+        if len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
+            return inside
+        name = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"feira-{os.getuid()}-{name}" / "supervisor.sock"
+
+    @property
+    def s3_url(self) -> str:
+        return f"http://{HOST}:{self.ports.s3}"
+
+    @property
+    def spark_url(self) -> str:
+        return f"sc://{HOST}:{self.ports.spark}"
+
+    @property
+    def shop_url(self) -> str:
+        return f"http://{HOST}:{self.ports.shop}"
+
+    @property
+    def airflow_url(self) -> str:
+        return f"http://{HOST}:{self.ports.airflow}"
+
+    def make_folders(self) -> None:
+        """Makes the state folder; everyone may pass through it, only the owner reads what is in it."""
+        for folder in (
+            self.home,
+            self.logs,
+            self.run,
+            self.lake / BUCKET,
+            self.airflow,
+            self.spark,
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.logs, self.run, self.lake, self.airflow, self.spark):
+            folder.chmod(0o700)
+        self.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def lake_settings(self, secrets: Secrets) -> LakeSettings:
+        """The lake on this stack's S3 server, with its catalog in this stack's PostgreSQL."""
+        return LakeSettings(
+            root=f"s3://{BUCKET}",
+            endpoint=self.s3_url,
+            access_key=secrets.s3_access_key,
+            secret_key=secrets.s3_secret_key,
+            region=REGION,
+            catalog="jdbc",
+            catalog_uri=f"postgresql://{HOST}:{self.ports.postgres}/iceberg",
+            catalog_user="iceberg",
+            catalog_password=secrets.postgres_iceberg,
+        )
+
+
+def _integer(env: Mapping[str, str], name: str, default: int, *, lowest: int, highest: int) -> int:
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        value = None  # type: ignore[assignment]
+    if value is None or not lowest <= value <= highest:
+        raise StackError(f"{name} is {text!r}; it must be a whole number, {lowest} to {highest}.")
+    return value

@@ -1,0 +1,61 @@
+"""Becomes one service: prepares what it reads, gives it its environment, and replaces itself with its command.
+
+``python -m feira_local.stack.launch NAME`` is what the supervisor runs, so that neither its
+configuration nor a command line holds a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from feira_local.stack.errors import StackError
+from feira_local.stack.postgres import become_server_user
+from feira_local.stack.processes import kill_leftovers, record_start
+from feira_local.stack.secrets import load_secrets
+from feira_local.stack.services import Service, by_name, services
+from feira_local.stack.state import running_config
+
+# The caller's own settings for these programs must not change what the stack does.
+FOREIGN = ("AIRFLOW", "AWS_", "DBT_", "FEIRA_", "PG", "PYSPARK_", "PYTHONPATH", "SPARK_")
+
+
+def environment(service: Service, caller: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment without settings of the same programs, plus the service's own."""
+    kept = {name: value for name, value in caller.items() if not name.startswith(FOREIGN)}
+    if "FEIRA_REPOSITORY" in caller:
+        kept["FEIRA_REPOSITORY"] = caller["FEIRA_REPOSITORY"]
+    kept["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), kept.get("PATH", "/usr/bin:/bin")]
+    )
+    kept["PYTHONUNBUFFERED"] = "1"
+    kept["TZ"] = "UTC"
+    kept["FEIRA_SERVICE"] = service.name
+    return {**kept, **service.env, **service.private_env}
+
+
+def main() -> None:
+    name = sys.argv[1]
+    config = running_config()
+    secrets = load_secrets(config.home)
+    service = by_name(services(config, secrets))[name]
+    # What an earlier process of this service left behind when it was killed.
+    kill_leftovers(config.run, name)
+    record_start(config.run, name)
+    if service.prepare is not None:
+        service.prepare(config, secrets)
+    env = environment(service, os.environ)
+    service.cwd.mkdir(parents=True, exist_ok=True)
+    os.chdir(service.cwd)
+    if service.as_server_user:
+        become_server_user()
+    os.execvpe(service.command[0], list(service.command), env)  # noqa: S606
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except StackError as error:
+        sys.exit(f"feira: {error}")

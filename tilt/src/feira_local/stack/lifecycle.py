@@ -1,0 +1,318 @@
+"""Starting and stopping the stack: side by side where nothing depends, and idempotent both ways."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import psutil
+
+from feira_local.stack import health, state
+from feira_local.stack.config import StackConfig
+from feira_local.stack.errors import StackError
+from feira_local.stack.jars import missing_jars, lock_path, read_lock
+from feira_local.stack.processes import (
+    end,
+    forget_leaders,
+    group,
+    kill_leftovers,
+    leaders,
+    port_owner,
+    wait_gone,
+)
+from feira_local.stack.secrets import Secrets, load_secrets
+from feira_local.stack.services import Service, by_name, services
+from feira_local.stack.supervisor import (
+    STOP_SECONDS,
+    ProcessState,
+    Supervisor,
+    events,
+    log_path,
+)
+
+START_SECONDS = 240
+# One crash at the start may be chance, such as a port that its last owner still closes.
+CRASHES_ALLOWED = 2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where one service is on its way up; ``seconds`` since its start, until it was healthy."""
+
+    name: str
+    phase: str  # waiting, starting, healthy, done, failed
+    seconds: float | None = None
+    note: str = ""
+
+    @property
+    def settled(self) -> bool:
+        return self.phase in ("healthy", "done")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One stack's settings, secrets and services."""
+
+    config: StackConfig
+    secrets: Secrets
+    services: tuple[Service, ...]
+
+    @classmethod
+    def of(cls, config: StackConfig) -> Stack:
+        secrets = load_secrets(config.home)
+        return cls(config, secrets, services(config, secrets))
+
+    @property
+    def supervisor(self) -> Supervisor:
+        return Supervisor(self.config)
+
+
+@contextmanager
+def _alone(config: StackConfig) -> Iterator[None]:
+    """One `up` or `down` at a time for a state folder."""
+    config.run.mkdir(parents=True, exist_ok=True)
+    with (config.run / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError(
+                f"Another `feira up` or `feira down` works on {config.home}; wait until it ends."
+            ) from None
+        yield
+
+
+def up(
+    config: StackConfig, on_progress: Callable[[list[Progress]], None] = lambda progress: None
+) -> list[Progress]:
+    """Starts what does not run yet and returns when every service is healthy.
+
+    Raises StackError naming the service that failed, its last log lines and its log's path.
+    """
+    config.make_folders()
+    with _alone(config):
+        stack = Stack.of(config)
+        if missing_jars(read_lock(lock_path(config.repository)), config.jars, thorough=False):
+            raise StackError("Jars are missing or damaged; `feira jars fetch` gets them.")
+        supervisor = stack.supervisor
+        if supervisor.pid is not None and supervisor.answers():
+            _refuse_other_settings(config)
+            check_ports(stack, supervisor.states())
+        else:
+            _clear(config, supervisor)
+            check_ports(stack, {})
+            state.save(config)
+            supervisor.launch(stack.services)
+        return _bring_up(stack, supervisor, on_progress)
+
+
+def _refuse_other_settings(config: StackConfig) -> None:
+    running = state.running_config()
+    if replace(running, home=config.home) != config:
+        raise StackError(
+            f"The stack in {config.home} runs with other settings "
+            f"({_difference(running, config)}). `feira down` first, then `feira up`."
+        )
+
+
+def _difference(running: StackConfig, wanted: StackConfig) -> str:
+    parts = []
+    for section, was in state.as_json(running).items():
+        will = state.as_json(wanted)[section]
+        assert isinstance(was, dict) and isinstance(will, dict)
+        parts += [
+            f"{section[:-1] if section == 'ports' else section} {key}: {was[key]} → {will[key]}"
+            for key in was
+            if was[key] != will[key]
+        ]
+    return ", ".join(parts)
+
+
+def check_ports(stack: Stack, states: dict[str, ProcessState]) -> None:
+    """Raises StackError naming every port that another program holds, and that program."""
+    taken = []
+    for service in stack.services:
+        if service.name in states and states[service.name].runs:
+            continue
+        for port in service.ports:
+            owner = port_owner(port)
+            if owner is not None:
+                variable = f"FEIRA_PORT_{service.name.split('-')[0].upper()}"
+                who = f"process {owner.pid} ({owner.command})" if owner.pid else owner.command
+                taken.append(
+                    f"port {port} of {service.name} is held by {who}; {variable}=… moves it"
+                )
+    if taken:
+        raise StackError(
+            "Nothing was started: " + "; ".join(taken) + ". FEIRA_PORT_OFFSET=100 moves all ports."
+        )
+
+
+def _bring_up(
+    stack: Stack, supervisor: Supervisor, on_progress: Callable[[list[Progress]], None]
+) -> list[Progress]:
+    began = time.time()
+    deadline = began + START_SECONDS
+    awaited = [service for service in stack.services if service.kind != "afterwards"]
+    progress = {service.name: Progress(service.name, "waiting") for service in awaited}
+    started_now: dict[str, float] = {}
+    with ThreadPoolExecutor(len(awaited)) as pool:
+        while True:
+            states = supervisor.states()
+            crashes = [event for event in events(stack.config, stack.services)]
+            for service in awaited:
+                if progress[service.name].phase == "waiting" and all(
+                    progress[name].settled for name in service.depends_on
+                ):
+                    current = states[service.name]
+                    if not current.runs and not _is_done(service, current):
+                        supervisor.start(service.name)
+                        started_now[service.name] = time.time()
+                    progress[service.name] = Progress(service.name, "starting", 0.0)
+            states = supervisor.states()
+            asked = [s for s in awaited if progress[s.name].phase == "starting"]
+            answers = pool.map(lambda service: _look(service, states[service.name]), asked)
+            for service, (phase, note) in zip(asked, answers, strict=True):
+                since = started_now.get(service.name)
+                seconds = time.time() - since if since else 0.0
+                ended = sum(
+                    1
+                    for event in crashes
+                    if event.service == service.name and event.at.timestamp() >= int(since or began)
+                )
+                if phase == "starting" and ended > CRASHES_ALLOWED:
+                    phase, note = "failed", f"it ended {ended} times"
+                progress[service.name] = Progress(service.name, phase, seconds, note)
+            on_progress(list(progress.values()))
+            failed = [item for item in progress.values() if item.phase == "failed"]
+            if failed:
+                raise _failure(stack.config, failed[0].name, failed[0].note)
+            if all(item.settled for item in progress.values()):
+                break
+            if time.time() > deadline:
+                late = next(item for item in progress.values() if not item.settled)
+                note = f"it is not healthy after {START_SECONDS} s ({late.note or late.phase})"
+                raise _failure(stack.config, late.name, note)
+            time.sleep(0.25)
+    for service in stack.services:
+        if service.kind == "afterwards" and started_now.keys() & set(service.depends_on):
+            supervisor.start(service.name)
+    return list(progress.values())
+
+
+def _is_done(service: Service, current: ProcessState) -> bool:
+    return (
+        service.kind == "step"
+        and current.state == "EXITED"
+        and current.exit_status == 0
+        and current.started > 0
+    )
+
+
+def _look(service: Service, current: ProcessState) -> tuple[str, str]:
+    """The phase of a service that was started, and a note."""
+    if service.kind == "step":
+        if _is_done(service, current):
+            return "done", ""
+        if current.state in ("EXITED", "FATAL", "BACKOFF"):
+            return "failed", f"it ended with {current.exit_status} {current.complaint}".strip()
+        return "starting", ""
+    if current.state == "FATAL":
+        return "failed", current.complaint or "it ended again and again"
+    if not current.runs:
+        return "starting", current.state.lower()
+    note = health.complaint(service, current.started)
+    return ("starting", note) if note else ("healthy", "")
+
+
+def _failure(config: StackConfig, name: str, note: str) -> StackError:
+    path = log_path(config, name)
+    return StackError(
+        f"{name} did not start: {note}.\nThe end of {path}:\n{tail(path, 15)}\n"
+        "Mend the cause and repeat `feira up`; `feira down` stops the rest."
+    )
+
+
+def tail(path: os.PathLike[str], lines: int) -> str:
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 500 * lines - 4000))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return "  (no log yet)"
+    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:])
+
+
+def down(config: StackConfig, on_progress: Callable[[str], None] = lambda text: None) -> list[int]:
+    """Stops everything, dependents first; returns the processes that had to be ended one by one.
+
+    Works on whatever is there: a whole stack, half of one, or what a killed supervisor left.
+    """
+    if not config.run.is_dir():
+        return []
+    with _alone(config):
+        supervisor = Supervisor(config)
+        if supervisor.pid is not None and supervisor.answers():
+            stack = Stack.of(config)
+            for level in _levels(stack.services):
+                _stop_level(supervisor, [service.name for service in level], on_progress)
+        return _clear(config, supervisor)
+
+
+def _levels(defined: Iterable[Service]) -> list[list[Service]]:
+    """The services to stop together: first those that nothing depends on."""
+    remaining = by_name(defined)
+    levels = []
+    while remaining:
+        needed = {name for service in remaining.values() for name in service.depends_on}
+        level = [service for name, service in remaining.items() if name not in needed]
+        levels.append(level)
+        for service in level:
+            del remaining[service.name]
+    return levels
+
+
+def _stop_level(
+    supervisor: Supervisor, names: list[str], on_progress: Callable[[str], None]
+) -> None:
+    states = supervisor.states()
+    stopping = [
+        name
+        for name in names
+        if states[name].state in ("STARTING", "RUNNING", "BACKOFF", "STOPPING")
+    ]
+    if not stopping:
+        return
+    on_progress(", ".join(stopping))
+    for name in stopping:
+        supervisor.stop(name)
+    deadline = time.monotonic() + STOP_SECONDS + 5
+    while time.monotonic() < deadline:
+        states = supervisor.states()
+        if not any(states[name].state in ("STARTING", "RUNNING", "STOPPING") for name in stopping):
+            return
+        time.sleep(0.1)
+
+
+def _clear(config: StackConfig, supervisor: Supervisor) -> list[int]:
+    """Ends the supervisor and whatever is left of the services."""
+    left = {process.pid: process for leader in leaders(config.run) for process in group(leader)}
+    pid = supervisor.pid
+    if pid is not None and not supervisor.answers():
+        psutil.Process(pid).kill()
+        wait_gone(pid, 5)
+    supervisor.shutdown()
+    # Only what outlived the supervisor's own stop.
+    orphans = [process for process in left.values() if process.is_running()]
+    end(orphans, patience=5)
+    killed = [process.pid for process in orphans] + kill_leftovers(config.run)
+    forget_leaders(config.run)
+    state.forget(config)
+    config.socket.unlink(missing_ok=True)
+    (config.run / "supervisord.pid").unlink(missing_ok=True)
+    return killed

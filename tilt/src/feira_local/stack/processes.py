@@ -1,0 +1,180 @@
+"""The stack's processes: whose they are, what memory they take, who holds a port, and ending what is left.
+
+The supervisor makes each service the leader of its own process group. The launcher records that
+leader with its start time before it becomes the service, so that whatever a service leaves behind
+is found by its group, even after the supervisor itself was killed, and never by its name.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from feira_local.stack.errors import StackError
+
+
+@dataclass(frozen=True)
+class Leader:
+    """A process that a launcher became, and thereby the group of that number."""
+
+    service: str
+    pid: int
+    started: float
+
+
+def record_start(run: Path, service: str) -> None:
+    """Records the calling process as the service's leader."""
+    process = psutil.Process()
+    entry = {"pid": process.pid, "started": process.create_time(), "boot": psutil.boot_time()}
+    folder = run / "leaders"
+    folder.mkdir(exist_ok=True)
+    with (folder / service).open("a", encoding="ascii") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def leaders(run: Path, service: str | None = None) -> list[Leader]:
+    """The recorded leaders, of one service or of all, oldest first."""
+    folder = run / "leaders"
+    names = [service] if service else sorted(os.listdir(folder)) if folder.is_dir() else []
+    found = []
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            continue
+        for line in path.read_text(encoding="ascii").splitlines():
+            entry = json.loads(line)
+            # Process numbers of before a reboot mean nothing.
+            if abs(entry["boot"] - psutil.boot_time()) < 60:
+                found.append(Leader(name, entry["pid"], entry["started"]))
+    return found
+
+
+def forget_leaders(run: Path) -> None:
+    for path in (run / "leaders").glob("*"):
+        path.unlink()
+
+
+def group(leader: Leader, everyone: Iterable[psutil.Process] | None = None) -> list[psutil.Process]:
+    """The living processes of a leader's group and their descendants; empty when the number is another's now."""
+    members: dict[int, psutil.Process] = {}
+    for process in everyone if everyone is not None else psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) != leader.pid:
+                continue
+            if process.pid == leader.pid and abs(process.create_time() - leader.started) > 1:
+                return []  # the number was given to another process
+            if process.create_time() < leader.started - 1:
+                continue
+            members[process.pid] = process
+            for child in process.children(recursive=True):
+                members[child.pid] = child
+        except (psutil.NoSuchProcess, ProcessLookupError, PermissionError):
+            continue
+    members.pop(os.getpid(), None)
+    return list(members.values())
+
+
+def kill_leftovers(run: Path, service: str | None = None) -> list[int]:
+    """Kills what earlier processes of the service (or of all) left behind; returns their numbers."""
+    found = leaders(run, service)
+    if not found:
+        return []
+    everyone = list(psutil.process_iter())
+    doomed = {process.pid: process for leader in found for process in group(leader, everyone)}
+    end(doomed.values(), patience=0)
+    if service:
+        (run / "leaders" / service).unlink(missing_ok=True)
+    return sorted(doomed)
+
+
+def end(processes: Iterable[psutil.Process], *, patience: float) -> None:
+    """Ends the processes: TERM, then KILL after ``patience`` seconds (at once when it is 0)."""
+    alive = list(processes)
+    if patience > 0:
+        _signal(alive, signal.SIGTERM)
+        _, alive = psutil.wait_procs(alive, timeout=patience)
+    _signal(alive, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=5)
+
+
+def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)  # checks that the number still means this process
+        except psutil.NoSuchProcess:
+            continue
+
+
+def memory(processes: Iterable[psutil.Process]) -> int:
+    """Bytes that the processes take together: PSS, which counts shared pages once (USS on macOS)."""
+    total = 0
+    for process in processes:
+        try:
+            info = process.memory_full_info()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        total += getattr(info, "pss", None) or info.uss
+    return total
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who listens on a port; ``pid`` is None when the system does not tell."""
+
+    pid: int | None
+    command: str
+
+
+def port_owner(port: int, host: str = "127.0.0.1") -> Owner | None:
+    """Who holds the port, or None when it is free to bind."""
+    with socket.socket() as probe:
+        # As the services do: a port whose last connections are still closing is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise StackError(f"Port {port} cannot be used: {error.strerror}.") from error
+        else:
+            return None
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:  # macOS tells only root
+        connections = []
+    for connection in connections:
+        if (
+            connection.status == psutil.CONN_LISTEN
+            and connection.laddr
+            and connection.laddr.port == port
+            and connection.pid
+        ):
+            try:
+                words = psutil.Process(connection.pid).cmdline()
+            except psutil.Error:
+                words = []
+            return Owner(connection.pid, " ".join(words)[:160] or "unknown")
+    return Owner(None, "another user's process")
+
+
+def wait_gone(pid: int, seconds: float) -> bool:
+    """Whether the process is gone within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while psutil.pid_exists(pid):
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

@@ -1,0 +1,79 @@
+"""The stack's passwords and keys: made at random on the first run, kept in a file that only its owner reads."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import os
+import secrets as random_source
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from feira_local.stack.errors import StackError
+
+
+def _password() -> str:
+    # Hexadecimal needs no quoting in URLs, JSON, SQL, properties files and shells.
+    return random_source.token_hex(16)
+
+
+def _login_password() -> str:
+    return random_source.token_urlsafe(9).replace("-", "x").replace("_", "y")
+
+
+def _fernet_key() -> str:
+    return base64.urlsafe_b64encode(os.urandom(32)).decode()
+
+
+def _secret(make: Callable[[], str] = _password) -> str:
+    return field(repr=False, metadata={"make": make})
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Every secret of one stack; none of them shows in its ``repr``."""
+
+    postgres_superuser: str = _secret()
+    postgres_airflow: str = _secret()
+    postgres_iceberg: str = _secret()
+    postgres_warehouse_loader: str = _secret()
+    postgres_dbt: str = _secret()
+    postgres_reader: str = _secret()
+    s3_access_key: str = _secret(lambda: random_source.token_hex(10))
+    s3_secret_key: str = _secret(lambda: random_source.token_hex(20))
+    airflow_admin: str = _secret(_login_password)
+    airflow_fernet_key: str = _secret(_fernet_key)
+    airflow_jwt_secret: str = _secret(lambda: random_source.token_hex(32))
+    airflow_api_secret: str = _secret(lambda: random_source.token_hex(32))
+
+    def values(self) -> list[str]:
+        return [getattr(self, item.name) for item in fields(self)]
+
+
+def load_secrets(home: Path) -> Secrets:
+    """The secrets in ``<home>/secrets.env`` (mode 0600); makes the file, or the names it lacks.
+
+    Raises StackError when the file exists but cannot be read.
+    """
+    path = home / "secrets.env"
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StackError(
+            f"{path} cannot be read: {error.strerror}. Is it another user's?"
+        ) from error
+    with os.fdopen(descriptor, "r+", encoding="ascii") as file:
+        # Two first runs at the same time must agree on one set.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.fchmod(file.fileno(), 0o600)
+        known = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+        missing = [item for item in fields(Secrets) if item.name.upper() not in known]
+        for item in missing:
+            known[item.name.upper()] = item.metadata["make"]()
+        if missing:
+            file.seek(0)
+            file.truncate()
+            file.writelines(f"{name}={value}\n" for name, value in known.items())
+    return Secrets(**{item.name: known[item.name.upper()] for item in fields(Secrets)})

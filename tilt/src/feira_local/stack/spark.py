@@ -1,0 +1,90 @@
+"""The Spark Connect server: one JVM with the lake's catalog, started from the pyspark wheel."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from feira_local.stack.config import HOST, StackConfig
+from feira_local.stack.files import write_private
+from feira_local.stack.jars import pyspark_jars
+from feira_local.stack.secrets import Secrets
+
+CORES = 2
+HEAP = "1280m"
+
+
+def command(config: StackConfig) -> tuple[str, ...]:
+    return (
+        str(pyspark_jars().parent / "bin" / "spark-class"),
+        "org.apache.spark.deploy.SparkSubmit",
+        *("--properties-file", str(config.run / "spark.properties")),
+        *("--class", "org.apache.spark.sql.connect.service.SparkConnectServer"),
+        "spark-internal",
+    )
+
+
+def environment() -> dict[str, str]:
+    return {
+        "SPARK_HOME": str(pyspark_jars().parent),
+        "SPARK_LOCAL_IP": HOST,
+        "SPARK_SCALA_VERSION": "2.13",
+        # For Python functions inside queries.
+        "PYSPARK_PYTHON": sys.executable,
+    }
+
+
+def properties(config: StackConfig, secrets: Secrets) -> dict[str, str]:
+    """Everything the server is told, the lake's secrets included."""
+    from feira_spark.session import spark_conf
+
+    log4j = Path(__file__).parent / "conf" / "log4j2.properties"
+    return spark_conf(config.lake_settings(secrets), cores=CORES) | {
+        "spark.master": f"local[{CORES}]",
+        "spark.app.name": "feira",
+        "spark.driver.memory": HEAP,
+        "spark.driver.extraClassPath": f"{config.jars}/spark/*",
+        "spark.driver.extraJavaOptions": " ".join(
+            (
+                "-Duser.timezone=UTC",
+                f"-Dlog4j2.configurationFile={log4j}",
+                "-XX:+UseSerialGC",
+                "-XX:ReservedCodeCacheSize=160m",
+                # Hands memory back between runs.
+                "-XX:MinHeapFreeRatio=10",
+                "-XX:MaxHeapFreeRatio=30",
+                # The supervisor starts a new one; a server that limps on does not help.
+                "-XX:+ExitOnOutOfMemoryError",
+            )
+        ),
+        "spark.driver.host": HOST,
+        "spark.driver.bindAddress": HOST,
+        "spark.local.dir": str(config.spark / "local"),
+        "spark.sql.warehouse.dir": str(config.spark / "warehouse"),
+        "spark.connect.grpc.binding.address": HOST,
+        "spark.connect.grpc.binding.port": str(config.ports.spark),
+        # A query whose client died ends within about the sum of these two, not after minutes.
+        "spark.connect.execute.reattachable.senderMaxStreamDuration": "10s",
+        "spark.connect.execute.manager.detachedTimeout": "10s",
+        "spark.connect.session.manager.defaultSessionTimeout": "30m",
+        # Nobody looks at the finished jobs: the UI is off.
+        "spark.ui.retainedJobs": "20",
+        "spark.ui.retainedStages": "20",
+        "spark.ui.retainedTasks": "500",
+        "spark.sql.ui.retainedExecutions": "10",
+        "spark.connect.ui.retainedStatements": "20",
+        "spark.connect.ui.retainedSessions": "20",
+    }
+
+
+def prepare(config: StackConfig, secrets: Secrets) -> None:
+    """Writes the properties file; only the owner reads it."""
+    (config.spark / "local").mkdir(parents=True, exist_ok=True)
+    write_private(
+        config.run / "spark.properties",
+        "".join(
+            # A properties file takes a backslash for an escape.
+            f"{name} {value.replace(chr(92), chr(92) * 2)}\n"
+            for name, value in properties(config, secrets).items()
+        ),
+    )

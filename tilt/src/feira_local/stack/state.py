@@ -1,0 +1,42 @@
+"""The settings a stack was started with, kept while it runs, so that every command sees the same ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+from feira_local.stack.config import Ports, ShopOptions, StackConfig
+from feira_local.stack.files import write_private
+
+
+def save(config: StackConfig) -> None:
+    write_private(config.run / "config.json", json.dumps(as_json(config), indent=1) + "\n")
+
+
+def forget(config: StackConfig) -> None:
+    (config.run / "config.json").unlink(missing_ok=True)
+
+
+def as_json(config: StackConfig) -> dict[str, object]:
+    shop = dataclasses.asdict(config.shop)
+    shop["data"] = str(config.shop.data) if config.shop.data else None
+    return {"ports": dataclasses.asdict(config.ports), "shop": shop}
+
+
+def running_config() -> StackConfig:
+    """The settings of the stack in ``FEIRA_HOME``: those it was started with, else the environment's."""
+    # The ports and options may be illegal in this shell while the running stack's are fine.
+    home_only = {key: os.environ[key] for key in ("FEIRA_HOME",) if key in os.environ}
+    config = StackConfig.from_env(home_only)
+    saved = config.run / "config.json"
+    if not saved.is_file():
+        return StackConfig.from_env()
+    fields = json.loads(saved.read_text(encoding="utf-8"))
+    data = fields["shop"]["data"]
+    return dataclasses.replace(
+        config,
+        ports=Ports(**fields["ports"]),
+        shop=ShopOptions(**(fields["shop"] | {"data": Path(data) if data else None})),
+    )

@@ -1,0 +1,269 @@
+"""The supervisor: its rendered configuration, its process, and asking it over its socket.
+
+supervisord keeps the services running. It starts none by itself: the order is `feira up`'s.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from feira_local.stack.config import StackConfig
+from feira_local.stack.errors import StackError
+from feira_local.stack.files import write_private
+from feira_local.stack.processes import wait_gone
+from feira_local.stack.services import Service, launcher
+
+STOP_SECONDS = 10
+
+
+def render(config: StackConfig, defined: Iterable[Service]) -> str:
+    """supervisord's configuration. It holds no secret: the launcher reads those itself."""
+    sections = [
+        "[unix_http_server]",
+        f"file={_value(config.socket)}",
+        "chmod=0700",
+        "",
+        "[supervisord]",
+        f"logfile={_value(config.logs / 'supervisord.log')}",
+        "logfile_maxbytes=2MB",
+        "logfile_backups=2",
+        "loglevel=info",
+        f"pidfile={_value(config.run / 'supervisord.pid')}",
+        f"childlogdir={_value(config.logs)}",
+        f"directory={_value(config.home)}",
+        "nodaemon=false",
+        f'environment=FEIRA_HOME="{_value(config.home)}"',
+        # supervisord warns of a root that is not asked for.
+        *(["user=root"] if os.geteuid() == 0 else []),
+        "",
+        "[rpcinterface:supervisor]",
+        "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface",
+        "",
+    ]
+    for service in defined:
+        stays = service.kind == "service"
+        sections += [
+            f"[program:{service.name}]",
+            f"command={_value(' '.join(_quoted(word) for word in launcher(service.name)))}",
+            f"directory={_value(config.home)}",
+            "autostart=false",
+            f"autorestart={str(stays).lower()}",
+            f"startsecs={1 if stays else 0}",
+            f"startretries={6 if stays else 0}",
+            f"stopsignal={service.stop_signal}",
+            f"stopwaitsecs={STOP_SECONDS}",
+            f"stopasgroup={str(service.stop_group).lower()}",
+            "killasgroup=true",
+            "redirect_stderr=true",
+            f"stdout_logfile={_value(log_path(config, service.name))}",
+            "stdout_logfile_maxbytes=10MB",
+            "stdout_logfile_backups=2",
+            "",
+        ]
+    return "\n".join(sections)
+
+
+def log_path(config: StackConfig, service: str) -> Path:
+    return config.logs / f"{service}.log"
+
+
+def _value(value: object) -> str:
+    """A value in supervisord's configuration, which expands ``%(name)s`` and starts comments at `` ;``."""
+    text = str(value)
+    if " ;" in text or "\n" in text or '"' in text:
+        raise StackError(f"The path {text!r} cannot be used: it holds a quote, ` ;` or a new line.")
+    return text.replace("%", "%%")
+
+
+def _quoted(word: str) -> str:
+    return f"'{word}'" if " " in word else word
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """What the supervisor says about one service."""
+
+    name: str
+    state: str
+    pid: int
+    started: float
+    exit_status: int
+    complaint: str
+
+    @property
+    def runs(self) -> bool:
+        return self.state in ("STARTING", "RUNNING")
+
+
+class Supervisor:
+    """A supervisord of one stack, running or not."""
+
+    def __init__(self, config: StackConfig) -> None:
+        self.config = config
+
+    @property
+    def pid(self) -> int | None:
+        """The number of the running supervisord, or None."""
+        try:
+            pid = int((self.config.run / "supervisord.pid").read_text())
+            words = psutil.Process(pid).cmdline()
+        except (OSError, ValueError, psutil.Error):
+            return None
+        # The number may be another program's by now.
+        conf = str(self.config.run / "supervisord.conf")
+        return pid if conf in words else None
+
+    def call(self, method: str, *arguments: object) -> Any:
+        """Calls ``supervisor.<method>``. Raises StackError when nobody answers, Fault when it refuses."""
+        transport = _UnixTransport(str(self.config.socket))
+        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
+        try:
+            return getattr(proxy.supervisor, method)(*arguments)
+        except (OSError, http.client.HTTPException) as error:
+            raise StackError(
+                f"The supervisor does not answer ({error}). Its log is "
+                f"{self.config.logs / 'supervisord.log'}; `feira down` clears up."
+            ) from None
+        finally:
+            transport.close()
+
+    def answers(self) -> bool:
+        try:
+            self.call("getState")
+        except StackError:
+            return False
+        return True
+
+    def launch(self, defined: Iterable[Service]) -> None:
+        """Starts supervisord in the background and waits until it answers."""
+        conf = self.config.run / "supervisord.conf"
+        write_private(conf, render(self.config, defined))
+        self.config.socket.unlink(missing_ok=True)
+        ended = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(conf)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if ended.returncode != 0:
+            raise StackError(f"supervisord did not start: {(ended.stderr or ended.stdout).strip()}")
+        deadline = time.monotonic() + 10
+        while not self.answers():
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"supervisord does not answer; see {self.config.logs / 'supervisord.log'}."
+                )
+            time.sleep(0.05)
+
+    def states(self) -> dict[str, ProcessState]:
+        return {
+            info["name"]: ProcessState(
+                name=info["name"],
+                state=info["statename"],
+                pid=info["pid"],
+                started=float(info["start"]),
+                exit_status=info["exitstatus"],
+                complaint=info["spawnerr"],
+            )
+            for info in self.call("getAllProcessInfo")
+        }
+
+    def start(self, name: str) -> None:
+        try:
+            self.call("startProcess", name, False)
+        except xmlrpc.client.Fault as fault:
+            if "ALREADY_STARTED" not in fault.faultString:
+                raise StackError(f"{name} cannot be started: {fault.faultString}") from None
+
+    def stop(self, name: str) -> None:
+        try:
+            self.call("stopProcess", name, False)
+        except xmlrpc.client.Fault as fault:
+            if "NOT_RUNNING" not in fault.faultString:
+                raise StackError(f"{name} cannot be stopped: {fault.faultString}") from None
+
+    def shutdown(self) -> None:
+        """Ends supervisord; the services should be stopped already."""
+        pid = self.pid
+        if pid is None:
+            return
+        try:
+            self.call("shutdown")
+        except (StackError, xmlrpc.client.Fault):
+            pass
+        if not wait_gone(pid, STOP_SECONDS + 5):
+            psutil.Process(pid).kill()
+            wait_gone(pid, 5)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=30)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        return _UnixConnection(self._path)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A service that ended without being told to."""
+
+    at: datetime
+    service: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.at:%H:%M:%S} {self.service} ended: {self.how}"
+
+
+_ENDED = re.compile(
+    r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ \w+ exited: ([\w-]+) \((.*?); (not )?expected\)"
+)
+_BORN = re.compile(r"supervisord started with pid")
+
+
+def events(config: StackConfig, defined: Iterable[Service]) -> list[Event]:
+    """The services that ended by themselves since supervisord started, oldest first.
+
+    supervisord's own log is the source: it names the signal, which its interface does not.
+    """
+    stay = {service.name for service in defined if service.kind == "service"}
+    found: list[Event] = []
+    logfile = config.logs / "supervisord.log"
+    for path in (logfile.with_name("supervisord.log.1"), logfile):
+        if not path.is_file():
+            continue
+        for line in path.read_text(errors="replace").splitlines():
+            if _BORN.search(line):
+                found.clear()
+            matched = _ENDED.match(line)
+            if matched and matched[2] in stay:
+                found.append(Event(datetime.fromisoformat(matched[1]), matched[2], matched[3]))
+    return found
