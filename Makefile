@@ -52,7 +52,7 @@ $(STAMP):
 	@# uv's own block of the lock, so that it comes with its hashes too.
 	@awk '/^uv==/{take=1; print; next} take && /^[^ ]/{exit} take && /--hash/' requirements.lock > $(VENV)/uv.lock
 	@$(VENV)/bin/python -m pip install --quiet --require-hashes -r $(VENV)/uv.lock
-	@$(VENV)/bin/uv pip install --python $(VENV)/bin/python --no-deps --require-hashes -r requirements.lock
+	@$(VENV)/bin/uv pip install --python $(VENV)/bin/python --no-deps --require-hashes --compile-bytecode -r requirements.lock
 	@$(VENV)/bin/uv pip install --python $(VENV)/bin/python --quiet --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.installed-*
 	@touch $@

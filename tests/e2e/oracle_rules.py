@@ -253,9 +253,9 @@ def _currency_rules(value: Mapping[str, Any], derived: _Derived, rates: Rates) -
             has_rate = derived.rate is not None
         if not has_rate:
             yield "currency_without_rate"
-    if derived.amount is not None and abs(derived.amount) >= AMOUNT_LIMIT:
+    if derived.amount is not None and EXACT.abs(derived.amount) >= AMOUNT_LIMIT:
         yield "amount_out_of_range"
-    if derived.amount_usd is not None and abs(derived.amount_usd) >= AMOUNT_LIMIT:
+    if derived.amount_usd is not None and EXACT.abs(derived.amount_usd) >= AMOUNT_LIMIT:
         yield "amount_usd_out_of_range"
 
 

@@ -27,7 +27,7 @@ NOON = dt.datetime(2011, 1, 3, 12, tzinfo=dt.UTC)
 
 @dataclass(frozen=True)
 class Warehouse:
-    """A PostgreSQL with the stack's roles. ``scratch`` is where dbt writes, kept for warm parses."""
+    """A PostgreSQL with the stack's roles; ``scratch`` takes what dbt writes, for warm parses."""
 
     dsns: Dsns
     scratch: Path

@@ -80,9 +80,7 @@ def test_a_day_has_a_row_also_where_nothing_was_sold(warehouse, fact_line: Line)
         fact_line("D", 1, order_date=JAN_3, amount_usd="8", status="failed"),
     )
     warehouse.build()
-    assert values(
-        warehouse.rows("select * from marts.daily_revenue order by order_date")
-    ) == [
+    assert values(warehouse.rows("select * from marts.daily_revenue order by order_date")) == [
         (JAN_1, 1, 2, "12.0000", "-4.0000"),
         (JAN_2, 2, 2, "6.2345", "0.0000"),
         (JAN_3, 0, 0, "0.0000", "0.0000"),
@@ -111,9 +109,7 @@ def test_a_product_counts_what_was_sold_and_what_was_cancelled(warehouse, fact_l
 
 def test_a_description_is_that_of_the_newest_line_that_has_one(warehouse, fact_line: Line) -> None:
     def described(order_id: str, number: int, sku: str, text: str | None, hour: int, **more: Any):
-        return fact_line(
-            order_id, number, sku=sku, description=text, updated_at=at(hour), **more
-        )
+        return fact_line(order_id, number, sku=sku, description=text, updated_at=at(hour), **more)
 
     warehouse.put(
         described("A", 1, "newest", "old", 1),
@@ -162,13 +158,9 @@ def test_an_empty_fact_makes_empty_marts(warehouse) -> None:
 
 
 def month_rows(warehouse) -> list[tuple[Any, ...]]:
-    return values(
-        warehouse.rows("select * from marts.month_summary order by order_month, status")
-    )
+    return values(warehouse.rows("select * from marts.month_summary order by order_month, status"))
 
 
 def values(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """Amounts become text, so that their scale counts too."""
-    return [
-        tuple(str(v) if isinstance(v, Decimal) else v for v in row.values()) for row in rows
-    ]
+    return [tuple(str(v) if isinstance(v, Decimal) else v for v in row.values()) for row in rows]

@@ -20,7 +20,9 @@ def test_every_table_of_the_warehouse_is_a_source_or_a_model() -> None:
     rendered = render()
     sources = yaml.safe_load(rendered[SOURCES])["sources"]
     models = yaml.safe_load(rendered[MARTS])["models"]
-    names = {f"{source['name']}.{table['name']}" for source in sources for table in source["tables"]}
+    names = {
+        f"{schema['name']}.{table['name']}" for schema in sources for table in schema["tables"]
+    }
     names |= {f"marts.{model['name']}" for model in models}
     assert names == {c.table for c in contracts().values() if "warehouse" in c.servers}
 

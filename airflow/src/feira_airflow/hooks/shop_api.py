@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
+import orjson
 import requests
 import tenacity
 from airflow.providers.http.hooks.http import HttpHook
@@ -131,7 +132,7 @@ class ShopApiHook(HttpHook):
                 f"{what}: {answer.url} answered {answer.status_code}: {_detail(answer)}"
             )
         try:
-            body: dict[str, Any] = answer.json()
+            body: dict[str, Any] = orjson.loads(answer.content)
         except ValueError as error:
             raise _Retryable(f"{answer.url} answered no JSON") from error
         return body

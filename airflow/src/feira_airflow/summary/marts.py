@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from dbt.contracts.results import RunResult
+    from dbt.artifacts.schemas.run import RunResult
 
 NEXT_STEP = "Correct that and clear the task; the marts are rebuilt whole each time."
 
@@ -49,8 +49,7 @@ def build_marts(
     """Rebuilds every mart from the fact as it is now and tests it; returns the rows of each mart.
 
     ``target_dir`` takes what dbt writes: its parsed project, which makes the next call faster, the
-    SQL it ran, and its log. Two calls at the same time need two folders, and must not build the same
-    database.
+    SQL it ran, and its log. Two calls at the same time need two folders and two databases.
 
     Raises MartsError. A mart whose SQL failed is as it was before; one that breaks its contract
     holds the rows that break it; the others are built.
@@ -81,7 +80,7 @@ def build_marts(
     results: list[RunResult] = list(getattr(outcome.result, "results", []))
     if not outcome.success:
         raise MartsError("\n".join([*_failures(results, connection), NEXT_STEP]))
-    marts = sorted(r.node.name for r in results if r.node.resource_type == "model")
+    marts = sorted(r.node.name for r in results if str(r.node.resource_type) == "model")
     with _connect(connection) as warehouse:
         return {mart: _count(warehouse, mart) for mart in marts}
 
@@ -89,14 +88,14 @@ def build_marts(
 def _failures(results: Iterable[RunResult], connection: MartsConnection) -> Iterator[str]:
     """A line for each failed model or test; what was skipped for their sake is not named."""
     for result in results:
-        node = result.node
+        node: Any = result.node
         if result.status == "fail":
             # The node's own schema would be the one for stored failures.
             table = f"marts.{node.file_key_name.split('.')[-1]}"
             rules = _broken_rules(connection, node.compiled_code)
             yield (
-                f"{table} breaks its contract in {result.failures:,} rows: "
-                + "; ".join(f"{rule} in {rows:,}" for rule, rows in rules.items())
+                f"{table} breaks its contract, failing rows: "
+                + "; ".join(f"{rows:,} where {rule}" for rule, rows in rules.items())
                 + f". Either infra/dbt/models/{table.replace('.', '/')}.sql or "
                 f"shared/contracts/{table}.odcs.yaml is wrong, or the fact holds what it must not."
             )
@@ -114,7 +113,7 @@ def _broken_rules(connection: MartsConnection, test: str) -> dict[str, int]:
 
 
 def _reason(message: str) -> str:
-    """dbt's message in one line, without its first, which names the model, and without scratch paths."""
+    """dbt's message as one line, less its first, which names the model, and its scratch paths."""
     lines = [line.strip() for line in message.splitlines()[1:]]
     return " ".join(line for line in lines if line and not line.startswith("compiled code at"))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,6 @@ log = logging.getLogger(__name__)
 
 def build_marts() -> dict[str, Any]:
     """Builds and tests the marts from the whole fact; returns the rows of each."""
-    import tempfile
-
     from airflow.sdk import Connection
 
     from feira.settings import repository_root
@@ -32,7 +32,7 @@ def build_marts() -> dict[str, Any]:
             database=connection.schema or "",
         ),
         project_dir=repository_root() / "infra" / "dbt",
-        target_dir=Path(tempfile.gettempdir()) / "feira-dbt",
+        target_dir=Path(os.environ.get("FEIRA_HOME", tempfile.gettempdir())) / "dbt",
     )
     log.info("sales_summary[%s]: %s", day, rows)
     return dict(rows)

@@ -15,6 +15,8 @@ MODULES = (
     "feira_local.cli.stack",
     "feira_local.cli.doctor",
     "feira_local.cli.jars",
+    "feira_local.cli.runs",
+    "feira_local.cli.data",
 )
 
 app = typer.Typer(

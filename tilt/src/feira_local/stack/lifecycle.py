@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -155,53 +155,81 @@ def check_ports(stack: Stack, states: dict[str, ProcessState]) -> None:
 def _bring_up(
     stack: Stack, supervisor: Supervisor, on_progress: Callable[[list[Progress]], None]
 ) -> list[Progress]:
-    began = time.time()
-    deadline = began + START_SECONDS
     awaited = [service for service in stack.services if service.kind != "afterwards"]
-    progress = {service.name: Progress(service.name, "waiting") for service in awaited}
-    started_now: dict[str, float] = {}
+    rise = _Rise(stack, supervisor, awaited)
+    deadline = time.monotonic() + START_SECONDS
     with ThreadPoolExecutor(len(awaited)) as pool:
-        while True:
-            states = supervisor.states()
-            crashes = [event for event in events(stack.config, stack.services)]
-            for service in awaited:
-                if progress[service.name].phase == "waiting" and all(
-                    progress[name].settled for name in service.depends_on
-                ):
-                    current = states[service.name]
-                    if not current.runs and not _is_done(service, current):
-                        supervisor.start(service.name)
-                        started_now[service.name] = time.time()
-                    progress[service.name] = Progress(service.name, "starting", 0.0)
-            states = supervisor.states()
-            asked = [s for s in awaited if progress[s.name].phase == "starting"]
-            answers = pool.map(lambda service: _look(service, states[service.name]), asked)
-            for service, (phase, note) in zip(asked, answers, strict=True):
-                since = started_now.get(service.name)
-                seconds = time.time() - since if since else 0.0
-                ended = sum(
-                    1
-                    for event in crashes
-                    if event.service == service.name and event.at.timestamp() >= int(since or began)
-                )
-                if phase == "starting" and ended > CRASHES_ALLOWED:
-                    phase, note = "failed", f"it ended {ended} times"
-                progress[service.name] = Progress(service.name, phase, seconds, note)
-            on_progress(list(progress.values()))
-            failed = [item for item in progress.values() if item.phase == "failed"]
-            if failed:
-                raise _failure(stack.config, failed[0].name, failed[0].note)
-            if all(item.settled for item in progress.values()):
-                break
-            if time.time() > deadline:
-                late = next(item for item in progress.values() if not item.settled)
-                note = f"it is not healthy after {START_SECONDS} s ({late.note or late.phase})"
+        while not rise.finished:
+            rise.advance(pool)
+            on_progress(rise.progress())
+            for item in rise.progress():
+                if item.phase == "failed":
+                    raise _failure(stack.config, item.name, item.note)
+            if time.monotonic() > deadline:
+                late = next(item for item in rise.progress() if item.phase == "starting")
+                note = f"it is not healthy after {START_SECONDS} s ({late.note})"
                 raise _failure(stack.config, late.name, note)
-            time.sleep(0.25)
+            time.sleep(0.1)
     for service in stack.services:
-        if service.kind == "afterwards" and started_now.keys() & set(service.depends_on):
+        if service.kind == "afterwards" and rise.started.keys() & set(service.depends_on):
             supervisor.start(service.name)
-    return list(progress.values())
+    return rise.progress()
+
+
+class _Rise:
+    """The services on their way up: starts each when what it needs is healthy, and asks each how it is."""
+
+    def __init__(self, stack: Stack, supervisor: Supervisor, awaited: list[Service]) -> None:
+        self.stack = stack
+        self.supervisor = supervisor
+        self.awaited = awaited
+        self.began = time.time()
+        self.started: dict[str, float] = {}
+        self._now = {service.name: Progress(service.name, "waiting") for service in awaited}
+        # A check may take seconds on a busy machine; no other service waits for its answer.
+        self._asked: dict[str, Future[tuple[str, str]]] = {}
+
+    @property
+    def finished(self) -> bool:
+        return all(item.settled for item in self._now.values())
+
+    def progress(self) -> list[Progress]:
+        return list(self._now.values())
+
+    def advance(self, pool: ThreadPoolExecutor) -> None:
+        states = self.supervisor.states()
+        for service in self.awaited:
+            name = service.name
+            if self._now[name].phase == "waiting":
+                if all(self._now[needed].settled for needed in service.depends_on):
+                    self._start(service, states[name])
+            elif self._now[name].phase == "starting":
+                asked = self._asked.get(name)
+                if asked is None or asked.done():
+                    if asked is not None:
+                        self._settle(service, *asked.result())
+                    if self._now[name].phase == "starting":
+                        self._asked[name] = pool.submit(_look, service, states[name])
+
+    def _start(self, service: Service, current: ProcessState) -> None:
+        if not current.runs and not _is_done(service, current):
+            self.supervisor.start(service.name)
+            self.started[service.name] = time.time()
+        self._now[service.name] = Progress(service.name, "starting", 0.0)
+
+    def _settle(self, service: Service, phase: str, note: str) -> None:
+        since = self.started.get(service.name)
+        if phase == "starting":
+            crashes = [
+                event
+                for event in events(self.stack.config, self.stack.services)
+                # supervisord's log has whole seconds.
+                if event.service == service.name and event.at.timestamp() >= int(since or self.began)
+            ]
+            if len(crashes) > CRASHES_ALLOWED:
+                phase, note = "failed", f"it ended {len(crashes)} times, last by {crashes[-1].how}"
+        seconds = time.time() - since if since else 0.0
+        self._now[service.name] = Progress(service.name, phase, seconds, note)
 
 
 def _is_done(service: Service, current: ProcessState) -> bool:

@@ -215,7 +215,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             cwd=config.spark,
             health=TcpCheck(HOST, config.ports.spark),
             depends_on=("databases", "s3"),
-            env=spark.environment(),
+            env=spark.environment(config),
             ports=(config.ports.spark,),
             links=(Link("Spark Connect", config.spark_url),),
             prepare=spark.prepare,

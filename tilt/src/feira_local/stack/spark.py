@@ -24,8 +24,9 @@ def command(config: StackConfig) -> tuple[str, ...]:
     )
 
 
-def environment() -> dict[str, str]:
+def environment(config: StackConfig) -> dict[str, str]:
     return {
+        "SPARK_LOCAL_DIRS": str(config.spark / "local"),
         "SPARK_HOME": str(pyspark_jars().parent),
         "SPARK_LOCAL_IP": HOST,
         "SPARK_SCALA_VERSION": "2.13",
@@ -49,7 +50,7 @@ def properties(config: StackConfig, secrets: Secrets) -> dict[str, str]:
                 "-Duser.timezone=UTC",
                 f"-Dlog4j2.configurationFile={log4j}",
                 "-XX:+UseSerialGC",
-                "-XX:ReservedCodeCacheSize=160m",
+                "-XX:TieredStopAtLevel=1",
                 # Hands memory back between runs.
                 "-XX:MinHeapFreeRatio=10",
                 "-XX:MaxHeapFreeRatio=30",
@@ -59,7 +60,6 @@ def properties(config: StackConfig, secrets: Secrets) -> dict[str, str]:
         ),
         "spark.driver.host": HOST,
         "spark.driver.bindAddress": HOST,
-        "spark.local.dir": str(config.spark / "local"),
         "spark.sql.warehouse.dir": str(config.spark / "warehouse"),
         "spark.connect.grpc.binding.address": HOST,
         "spark.connect.grpc.binding.port": str(config.ports.spark),

@@ -78,8 +78,7 @@ def spark_warmup(config: StackConfig) -> None:
             "when not matched then insert *"
         )
         spark.sql(f"select count(*), sum(amount) from {table} version as of 'warm'").collect()
-        name = table.removeprefix("lake.")
-        spark.sql(f"call lake.system.fast_forward('{name}', 'main', 'warm')")
+        spark.sql(f"call lake.system.fast_forward('{table}', 'main', 'warm')")
         print(f"Spark is warm after {time.monotonic() - started:.1f} s.")
     finally:
         spark.sql(f"drop table if exists {table} purge")

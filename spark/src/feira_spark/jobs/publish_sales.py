@@ -1,0 +1,33 @@
+"""Publishes a day to sales.fact: merge on a branch, audit it, fast-forward main."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from feira_spark.jobs.session import job_session
+from feira_spark.sales.publish import publish_day
+
+
+def main(
+    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The extract day, in UTC.")],
+) -> None:
+    """Publish a day; prints what changed and the metadata URI that pins the fact.
+
+    Not beside a running sales_etl: publishing has one writer, and the second is refused.
+
+    Example: eval "$(feira env)"; python -m feira_spark.jobs.publish_sales --day 2010-12-01
+    """
+    with job_session("publish_sales") as spark:
+        published = publish_day(spark, day.date(), attempt=f"job_{uuid.uuid4().hex[:8]}")
+    typer.echo(
+        f"inserted {published.inserted}, updated {published.updated}, deleted {published.deleted}"
+    )
+    typer.echo(published.metadata)
+
+
+if __name__ == "__main__":
+    typer.run(main)

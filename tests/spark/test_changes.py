@@ -1,0 +1,117 @@
+"""What a day's extract changes in the fact."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, given, settings
+
+from feira_spark.sales.changes import changes
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+FIRST = date(2010, 12, 1)
+COLUMNS = (
+    "order_id string, line_number int, quantity int, updated_at timestamp, extract_day date"
+)
+Row = tuple[str, int, int, datetime, date]
+
+
+def row(order: str, quantity: int, day: int, hour: int = 8) -> Row:
+    extract = FIRST + timedelta(days=day)
+    return (order, 1, quantity, datetime.combine(extract, datetime.min.time()).replace(hour=hour), extract)
+
+
+def found(spark: SparkSession, fact: list[Row], lines: list[Row], day: int) -> dict[str, tuple[str, int]]:
+    """Order → (action, quantity) of the changes that a day makes."""
+    frame = changes(
+        spark.createDataFrame(fact, COLUMNS),
+        spark.createDataFrame(lines, COLUMNS),
+        FIRST + timedelta(days=day),
+    )
+    return {r["order_id"]: (r["action"], r["quantity"]) for r in frame.collect()}
+
+
+def test_a_late_update_never_overwrites_a_newer_one(spark: SparkSession) -> None:
+    newer, older = row("a", 5, day=1), row("a", 3, day=0)
+    assert found(spark, [newer], [newer, older], day=0) == {}
+
+
+def test_a_newer_version_replaces_the_older_one(spark: SparkSession) -> None:
+    older, newer = row("a", 3, day=0), row("a", 5, day=1)
+    assert found(spark, [older], [older, newer], day=1) == {"a": ("update", 5)}
+
+
+def test_a_withdrawn_line_falls_back_to_another_days_version(spark: SparkSession) -> None:
+    older, withdrawn = row("a", 3, day=0), row("a", 5, day=1)
+    assert found(spark, [withdrawn], [older], day=1) == {"a": ("update", 3)}
+
+
+def test_a_withdrawn_line_that_no_day_holds_leaves(spark: SparkSession) -> None:
+    assert found(spark, [row("a", 3, day=0)], [], day=0) == {"a": ("delete", 3)}
+
+
+def test_a_row_that_is_right_already_does_not_change(spark: SparkSession) -> None:
+    held = row("a", 3, day=0)
+    assert found(spark, [held], [held], day=0) == {}
+
+
+def test_other_days_lines_are_left_alone(spark: SparkSession) -> None:
+    assert found(spark, [row("a", 3, day=0)], [row("b", 1, day=1)], day=1) == {"b": ("insert", 1)}
+
+
+versions = st.dictionaries(
+    st.tuples(st.sampled_from("abc"), st.integers(0, 2)), st.integers(1, 9), max_size=9
+)
+
+
+@given(before=versions, after=versions, order=st.permutations([0, 1, 2]))
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_days_in_any_order_give_the_function_of_the_extracts(
+    spark: SparkSession,
+    before: dict[tuple[str, int], int],
+    after: dict[tuple[str, int], int],
+    order: list[int],
+) -> None:
+    """Extracts `before` are published, then each day is replaced by `after` in some order."""
+    extracts = {day: _extract(before, day) for day in range(3)}
+    fact: dict[str, Row] = {}
+    for day in (0, 1, 2):
+        fact = _publish(spark, fact, _lines(extracts, up_to=day), day)
+    for day in order:
+        extracts[day] = _extract(after, day)
+        fact = _publish(spark, fact, _lines(extracts, up_to=2), day)
+    newest: dict[str, Any] = {}
+    for version in sorted(_lines(extracts, up_to=2), key=lambda r: r[3]):
+        newest[version[0]] = version
+    assert fact == newest
+
+
+def _extract(quantities: dict[tuple[str, int], int], day: int) -> list[Row]:
+    return [row(name, amount, day) for (name, of), amount in quantities.items() if of == day]
+
+
+def _lines(extracts: dict[int, list[Row]], up_to: int) -> list[Row]:
+    return [line for day, lines in extracts.items() if day <= up_to for line in lines]
+
+
+def _publish(
+    spark: SparkSession, fact: dict[str, Row], lines: list[Row], day: int
+) -> dict[str, Row]:
+    result = dict(fact)
+    frame = changes(
+        spark.createDataFrame(list(fact.values()), COLUMNS),
+        spark.createDataFrame(lines, COLUMNS),
+        FIRST + timedelta(days=day),
+    )
+    for change in frame.collect():
+        if change["action"] == "delete":
+            del result[change["order_id"]]
+        else:
+            result[change["order_id"]] = tuple(change)[:5]
+    return result

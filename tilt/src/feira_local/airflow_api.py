@@ -1,0 +1,142 @@
+"""The few calls of Airflow's REST API that the commands need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from feira_local.stack import access
+from feira_local.stack.errors import StackError
+
+FINISHED = ("success", "failed")
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """A run: its DAG, id, state and partition key."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    partition_key: str | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it will not change by itself any more."""
+        return self.state in FINISHED
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """One task of a run. ``seconds`` is None until it has run; ``state`` None until it is due."""
+
+    task_id: str
+    state: str | None
+    try_number: int
+    seconds: float | None
+
+
+class AirflowApi:
+    """Airflow's REST API on the local stack; raises StackError naming the call and the answer."""
+
+    def __init__(self, base: str, token: Callable[[], str]) -> None:
+        self.base = base
+        self._token = token
+        self._session = requests.Session()
+        self._session.trust_env = False  # loopback: never through a proxy
+
+    @classmethod
+    def local(cls) -> AirflowApi:
+        """The running stack's."""
+        access.require_running()
+        return cls(*access.airflow_api())
+
+    def trigger(self, dag_id: str, partition_key: str, conf: dict[str, Any]) -> DagRun:
+        """Makes a run of a partition."""
+        body = {"logical_date": None, "partition_key": partition_key, "conf": conf}
+        return _run(self._call("POST", f"dags/{dag_id}/dagRuns", json=body))
+
+    def run(self, dag_id: str, run_id: str) -> DagRun:
+        """A run as it is now."""
+        return _run(self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}"))
+
+    def tasks(self, run: DagRun) -> list[TaskState]:
+        """The run's tasks in the order in which the API lists them."""
+        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
+        found = self._call("GET", path)["task_instances"]
+        return [
+            TaskState(item["task_id"], item["state"], item["try_number"], item["duration"])
+            for item in found
+        ]
+
+    def consumers(self, dag_id: str, source: DagRun) -> list[DagRun]:
+        """The runs of a DAG that an event of ``source`` has set off."""
+        recent = self._call(
+            "GET", f"dags/{dag_id}/dagRuns", params={"order_by": "-run_after", "limit": 20}
+        )["dag_runs"]
+        return [
+            _run(item)
+            for item in recent
+            if item["partition_key"] == source.partition_key and self._caused(item, source)
+        ]
+
+    def _caused(self, item: dict[str, Any], source: DagRun) -> bool:
+        path = f"dags/{item['dag_id']}/dagRuns/{item['dag_run_id']}/upstreamAssetEvents"
+        events = self._call("GET", path)["asset_events"]
+        return any(event["source_run_id"] == source.run_id for event in events)
+
+    def events(self, source: DagRun) -> int:
+        """How many asset events a run has emitted."""
+        answer = self._call(
+            "GET", "assets/events", params={"source_run_id": source.run_id, "limit": 100}
+        )
+        return int(answer["total_entries"])
+
+    def failure(self, run: DagRun) -> tuple[str, str] | None:
+        """The failed task and the last error line of its log; None where nothing failed."""
+        for task in self.tasks(run):
+            if task.state == "failed":
+                return task.task_id, self._last_error(run, task)
+        return None
+
+    def _last_error(self, run: DagRun, task: TaskState) -> str:
+        path = (
+            f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task.task_id}"
+            f"/logs/{task.try_number}"
+        )
+        entries = self._call("GET", path)["content"]
+        for entry in reversed(entries):
+            if isinstance(entry, dict) and entry.get("error_detail"):
+                return str(entry["error_detail"][-1].get("exc_value", ""))
+        return "see the task's log"
+
+    def link(self, run: DagRun) -> str:
+        """Where a person sees the run."""
+        return f"{self.base}/dags/{run.dag_id}/runs/{run.run_id}"
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        try:
+            answer = self._session.request(
+                method,
+                f"{self.base}/api/v2/{path}",
+                headers={"Authorization": f"Bearer {self._token()}", "Accept": "application/json"},
+                timeout=30,
+                **arguments,
+            )
+        except requests.RequestException as error:
+            raise StackError(
+                f"Airflow at {self.base} does not answer ({type(error).__name__}); "
+                "`feira status` shows whether it runs."
+            ) from error
+        if not answer.ok:
+            raise StackError(
+                f"Airflow refused {method} {path} with {answer.status_code}: {answer.text[:500]}"
+            )
+        return answer.json()
+
+
+def _run(item: dict[str, Any]) -> DagRun:
+    return DagRun(item["dag_id"], item["dag_run_id"], item["state"], item["partition_key"])

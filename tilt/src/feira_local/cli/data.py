@@ -1,0 +1,201 @@
+"""`feira show`, `sql`, `verify` and `migrate`: looking at the data, and bringing it to its contracts."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from feira_local.cli.output import AsJson, console, print_json
+from feira_local.cli.runs import parse_day
+from feira_local.lake_access import landings, spark_session, warehouse, whole_lake_figures
+from feira_local.stack.errors import StackError
+
+Rows = list[dict[str, Any]]
+Day = Annotated[str, typer.Option("--day", help="The extract day, in UTC.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="Rows at most.")]
+# What reads. Spark on a laptop has no users, so the command itself refuses to write.
+_READING = ("select", "with", "show", "describe", "desc", "explain", "values", "table")
+
+
+def register(app: typer.Typer) -> None:
+    show = typer.Typer(help="Look at the rows of one day.", no_args_is_help=True)
+    show.command("fact")(show_fact)
+    show.command("quarantine")(show_quarantine)
+    show.command("ledger")(show_ledger)
+    app.add_typer(show, name="show")
+    app.command("sql")(sql)
+    app.command("verify")(verify)
+    app.command("migrate")(migrate)
+
+
+def show_fact(day: Day, limit: Limit = 20, as_json: AsJson = False) -> None:
+    """Fact rows of one extract day, from the warehouse.
+
+    Example: [bold]feira show fact --day 2010-12-01[/]
+    """
+    rows = _warehouse_rows(
+        "SELECT order_id, line_number, sku, description, quantity, unit_price, currency, status, "
+        "customer_id, country, order_date, amount_usd, line_kind FROM sales.fact "
+        "WHERE extract_day = %s ORDER BY order_id, line_number LIMIT %s",
+        [parse_day(day), limit],
+    )
+    _print(rows, as_json, empty=f"No fact rows of {day}. Run it: feira run sales --day {day}")
+
+
+def show_quarantine(day: Day, limit: Limit = 20, as_json: AsJson = False) -> None:
+    """Quarantined lines of one day, as they came, with every rule they break.
+
+    Example: [bold]feira show quarantine --day 2010-12-01[/]
+    """
+    with spark_session() as spark:
+        found = spark.sql(
+            "SELECT landing_version, landing_order, broken_rules, raw FROM lake.sales.quarantine "
+            "WHERE extract_day = :day ORDER BY landing_version, landing_order LIMIT :limit",
+            args={"day": parse_day(day), "limit": limit},
+        ).collect()
+    rows = [{**row.asDict(), "broken_rules": ", ".join(row["broken_rules"])} for row in found]
+    _print(rows, as_json, empty=f"Nothing of {day} is in quarantine.")
+
+
+def show_ledger(day: Day, as_json: AsJson = False) -> None:
+    """What landings there are of a day, and what the warehouse has loaded of them.
+
+    Example: [bold]feira show ledger --day 2010-12-01[/]
+    """
+    loaded = {
+        row["landing_version"]: row
+        for row in _warehouse_rows(
+            "SELECT landing_version, contract_version, landed_lines, valid_lines, day_rows, "
+            "day_revenue, inserted_rows, updated_rows, deleted_rows, snapshot_id, loaded_at, "
+            "agreed_snapshot_id FROM sales.load_ledger WHERE extract_day = %s "
+            "ORDER BY landing_version, load_sequence",
+            [parse_day(day)],
+        )
+    }
+    store, rows = landings(), []
+    for manifest in store.complete(parse_day(day)):
+        validation = store.validation(manifest.extract_day, manifest.version)
+        gate = "not validated" if validation is None else "passed" if validation.passed else "failed"
+        known = {name: value for name, value in loaded.get(manifest.version, {}).items()}
+        rows.append({"landing_version": manifest.version, "lines": manifest.total, "gate": gate} | known)
+    _print(rows, as_json, empty=f"{day} was never landed. Run it: feira run sales --day {day}")
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="One reading statement.")],
+    on: Annotated[
+        Literal["lake", "warehouse"] | None,
+        typer.Option("--on", help="Where; the lake if the query names lake., else the warehouse."),
+    ] = None,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the lake (Spark SQL, tables lake.sales.…) or the warehouse (sales.…, marts.…).
+
+    Example: [bold]feira sql "SELECT * FROM marts.daily_revenue ORDER BY order_date"[/]
+    """
+    where = on or ("lake" if "lake." in query.lower() else "warehouse")
+    first = query.strip().split(None, 1)[0].lower() if query.strip() else ""
+    if first not in _READING:
+        raise StackError(
+            f"`feira sql` only reads; {first!r} is not one of {', '.join(_READING)}. "
+            "Tables are changed by the pipelines and by `feira migrate`."
+        )
+    if where == "warehouse":
+        rows = _warehouse_rows(query, None, limit)
+    else:
+        rows = _lake_rows(query, limit)
+    _print(rows, as_json, empty="No rows.")
+
+
+def verify(as_json: AsJson = False) -> None:
+    """Compare the whole fact in lake and warehouse: rows, revenue and a hash of each order date.
+
+    Example: [bold]feira verify[/]
+    """
+    from feira.warehouse.reconcile import ReconcileError, verify_whole
+
+    with spark_session() as spark, warehouse() as connection:
+        try:
+            agreed = verify_whole(connection, lambda at: whole_lake_figures(spark, at))
+        except ReconcileError as error:
+            raise StackError(str(error)) from error
+    if as_json:
+        print_json({"equal": True, **agreed.__dict__})
+        return
+    console.print(
+        f"[green]Lake and warehouse are equal[/] at snapshot {agreed.snapshot_id}: "
+        f"{agreed.rows:,} rows on {agreed.dates:,} order dates, {agreed.revenue:,.2f} USD."
+    )
+
+
+def migrate(as_json: AsJson = False) -> None:
+    """Bring lake, warehouse and marts to their contracts: new tables and added columns.
+
+    A change that a table cannot take is refused before anything is changed.
+
+    Example: [bold]feira migrate[/]
+    """
+    from feira_local.migrate import migrate as run_migration
+
+    done = run_migration()
+    if as_json:
+        print_json(done)
+        return
+    for line in done or ["Everything is as the contracts declare it."]:
+        console.print(line)
+
+
+def _warehouse_rows(query: str, values: list[Any] | None, limit: int | None = None) -> Rows:
+    import psycopg
+    from psycopg.rows import dict_row
+
+    with warehouse() as connection:
+        cursor = connection.cursor(row_factory=dict_row)
+        try:
+            cursor.execute(query, values)
+        except psycopg.errors.UndefinedTable as error:
+            raise StackError(
+                f"{str(error).splitlines()[0]}. Has a day run? `feira run sales --day D`"
+            ) from error
+        except psycopg.Error as error:
+            raise StackError(f"The warehouse refused the query: {error}") from error
+        return cursor.fetchmany(limit) if limit else cursor.fetchall()
+
+
+def _lake_rows(query: str, limit: int) -> Rows:
+    from pyspark.errors import PySparkException
+
+    with spark_session() as spark:
+        try:
+            return [row.asDict() for row in spark.sql(query).limit(limit).collect()]
+        except PySparkException as error:
+            raise StackError(f"Spark refused the query: {error.getMessage()}") from error
+
+
+def _print(rows: Rows, as_json: bool, empty: str) -> None:
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        console.print(Text(empty))
+        return
+    table = Table()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*[_cell(row.get(name)) for name in names])
+    console.print(table)
+
+
+def _cell(value: Any) -> Text:
+    if value is None:
+        return Text("–", style="dim")
+    if isinstance(value, date):
+        return Text(value.isoformat())
+    return Text(str(value))

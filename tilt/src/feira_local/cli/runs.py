@@ -1,0 +1,167 @@
+"""`feira run` and `feira backfill`: one day or a range through the chain, shown as it happens."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from feira_local.airflow_api import AirflowApi
+from feira_local.cli.output import AsJson, console, error_console, print_json
+from feira_local.day_report import day_report, report_table
+from feira_local.runs import Chain, refresh_all, start
+from feira_local.stack.errors import StackError
+
+_MARKS = {
+    "success": ("✔", "green"),
+    "failed": ("✘", "red"),
+    "running": ("●", "yellow"),
+    "up_for_retry": ("↻", "yellow"),
+    "deferred": ("…", "cyan"),
+    "upstream_failed": ("·", "red"),
+}
+# As many days as sales_etl runs side by side.
+_AT_ONCE = 2
+_MAX_DAYS = 400
+
+
+def register(app: typer.Typer) -> None:
+    run = typer.Typer(help="Run one day of a pipeline.", no_args_is_help=True)
+    run.command("sales")(run_sales)
+    app.add_typer(run, name="run")
+    backfill = typer.Typer(help="Run a range of days of a pipeline.", no_args_is_help=True)
+    backfill.command("sales")(backfill_sales)
+    app.add_typer(backfill, name="backfill")
+
+
+def parse_day(text: str) -> date:
+    """A day such as 2010-12-01."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise StackError(f"{text!r} is not a day; write it as 2010-12-01.") from None
+
+
+def parse_range(text: str) -> list[date]:
+    """The days of a range such as 2010-12-01..2010-12-23, both ends included; one day is a range."""
+    first_text, _, last_text = text.partition("..")
+    first = parse_day(first_text)
+    last = parse_day(last_text) if last_text else first
+    days = (last - first).days + 1
+    if not 1 <= days <= _MAX_DAYS:
+        raise StackError(f"{text!r} has {days} days; a range may have 1 to {_MAX_DAYS}.")
+    return [first + timedelta(days=index) for index in range(days)]
+
+
+def run_sales(
+    day: Annotated[str, typer.Option("--day", help="The extract day, in UTC.")],
+    refetch: Annotated[
+        bool, typer.Option("--refetch", help="Ask the API again, although the day was landed.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run one day from the API to the marts, and show what came of it.
+
+    Example: [bold]feira run sales --day 2010-12-01[/]
+    """
+    run_days([parse_day(day)], refetch=refetch, as_json=as_json)
+
+
+def backfill_sales(
+    days: Annotated[str, typer.Argument(metavar="A..B", help="First and last extract day.")],
+    refetch: Annotated[
+        bool, typer.Option("--refetch", help="Ask the API again for days that were landed.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a range of days, two side by side, closed days included.
+
+    Example: [bold]feira backfill sales 2010-12-01..2010-12-23[/]
+    """
+    run_days(parse_range(days), refetch=refetch, as_json=as_json)
+
+
+def run_days(days: list[date], *, refetch: bool, as_json: bool) -> None:
+    """Runs the days, shows the chain and the figures; exits with 1 when a day has failed."""
+    api = AirflowApi.local()
+    if as_json or not console.is_terminal:
+        said: set[tuple[date, str]] = set()
+        chains = _run(api, days, refetch, lambda found: None if as_json else _say(found, said))
+    else:
+        with Live(console=console, refresh_per_second=8) as live:
+            chains = _run(api, days, refetch, lambda found: live.update(chain_table(found)))
+    failed = [chain for chain in chains if not chain.succeeded]
+    reports = [day_report(chain.day) for chain in chains]
+    if as_json:
+        print_json([_as_json(c, r) for c, r in zip(chains, reports, strict=True)])
+    else:
+        console.print(report_table(reports))
+        for chain in chains[-1:]:
+            console.print(f"  this run     {api.link(chain.producer)}")
+            console.print(f"  asset graph  {api.base}/dags/sales_etl")
+    for chain in failed:
+        task, error = chain.failure or ("?", "see the run's log")
+        error_console.print(
+            Text(f"{chain.day}: {task} failed. {error}", style="red"), soft_wrap=True
+        )
+        error_console.print(f"  log: {api.link(chain.consumer or chain.producer)}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _run(
+    api: AirflowApi, days: list[date], refetch: bool, show: Any
+) -> list[Chain]:
+    """Keeps the scheduler supplied with a few days more than run at once, and no more: a long range
+    is not hundreds of queued runs that a Ctrl-C leaves behind."""
+    done: list[Chain] = []
+    open_: list[Chain] = []
+    waiting = list(days)
+    while waiting or open_:
+        while waiting and len(open_) < _AT_ONCE + 1:
+            open_.append(start(api, waiting.pop(0), refetch=refetch))
+        refresh_all(api, open_)
+        show(done[-5:] + open_)
+        done += [chain for chain in open_ if chain.finished]
+        open_ = [chain for chain in open_ if not chain.finished]
+    return sorted(done, key=lambda chain: chain.day)
+
+
+def _say(chains: list[Chain], said: set[tuple[date, str]]) -> None:
+    """Without a terminal: one line for each task that ended."""
+    for chain in chains:
+        for task in chain.tasks:
+            if task.state in ("success", "failed") and (chain.day, task.task_id) not in said:
+                said.add((chain.day, task.task_id))
+                seconds = f" ({task.seconds:.1f} s)" if task.seconds else ""
+                console.print(f"{chain.day} {task.task_id} {task.state}{seconds}")
+
+
+def chain_table(chains: list[Chain]) -> Table:
+    """Each day's tasks with their states and seconds."""
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    for chain in chains:
+        row = Text()
+        for task in chain.tasks:
+            mark, colour = _MARKS.get(task.state or "", ("·", "dim"))
+            seconds = f" {task.seconds:.1f}s" if task.seconds and task.state == "success" else ""
+            again = f" try {task.try_number}" if task.try_number > 1 else ""
+            row.append(f"{mark} {task.task_id}{seconds}{again}  ", style=colour)
+        table.add_row(str(chain.day), row, f"{chain.seconds:.0f} s")
+    return table
+
+
+def _as_json(chain: Chain, report: Any) -> dict[str, Any]:
+    return {
+        "day": chain.day,
+        "succeeded": chain.succeeded,
+        "run_id": chain.producer.run_id,
+        "seconds": round(chain.seconds, 1),
+        "tasks": {task.task_id: task.state for task in chain.tasks},
+        "failure": chain.failure,
+        "report": report.as_dict() if report else None,
+    }

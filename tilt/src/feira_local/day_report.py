@@ -1,0 +1,129 @@
+"""What came of a day: the figures of its landing, its ledger row and the marts, from where they are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+from rich.table import Table
+from rich.text import Text
+
+from feira.landing.manifest import Validation
+from feira.warehouse.load import held_snapshot
+from feira.warehouse.schema import table_types
+from feira_local.lake_access import landings, warehouse
+
+MARTS = ("month_summary", "daily_revenue", "product_performance", "customer_lifetime_value")
+
+
+@dataclass(frozen=True)
+class DayReport:
+    """A day's figures. None stands for what has not happened (yet)."""
+
+    day: date
+    landed: int | None
+    valid: int | None
+    quarantined: dict[str, int]
+    passed: bool | None
+    fact_rows: int | None
+    revenue_usd: Decimal | None
+    snapshot_id: int | None
+    agreed: bool | None
+    marts: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def day_report(day: date) -> DayReport:
+    """Reads the newest landing's validation, the newest ledger row of the day, and the marts."""
+    store = landings()
+    complete = store.complete(day)
+    newest = complete[-1] if complete else None
+    validation: Validation | None = (
+        store.validation(day, newest.version) if newest is not None else None
+    )
+    with warehouse() as connection:
+        ledger = _ledger(connection, day)
+        marts = {name: _rows(connection, name) for name in MARTS}
+    return DayReport(
+        day=day,
+        landed=newest.total if newest else None,
+        valid=validation.valid if validation else None,
+        quarantined=validation.broken if validation else {},
+        passed=validation.passed if validation else None,
+        fact_rows=ledger[0] if ledger else None,
+        revenue_usd=ledger[1] if ledger else None,
+        snapshot_id=ledger[2] if ledger else None,
+        agreed=ledger[3] if ledger else None,
+        marts={name: rows for name, rows in marts.items() if rows is not None},
+    )
+
+
+def _ledger(connection: psycopg.Connection, day: date) -> tuple[Any, ...] | None:
+    if table_types(connection, "sales.load_ledger") is None or held_snapshot(connection) is None:
+        return None
+    return connection.execute(
+        "SELECT day_rows, day_revenue, snapshot_id, agreed_snapshot_id = snapshot_id "
+        "FROM sales.load_ledger WHERE extract_day = %s "
+        "ORDER BY landing_version DESC, load_sequence DESC LIMIT 1",
+        [day],
+    ).fetchone()
+
+
+def _rows(connection: psycopg.Connection, mart: str) -> int | None:
+    found = connection.execute("SELECT to_regclass(%s)", [f"marts.{mart}"]).fetchone()
+    if found is None or found[0] is None:
+        return None
+    row = connection.execute(f"SELECT count(*) FROM marts.{mart}").fetchone()
+    return int(row[0]) if row else None
+
+
+def report_table(reports: list[DayReport]) -> Table:
+    """The figures for people: one line a day, with the rules that were broken."""
+    table = Table(title="What came of it", title_justify="left")
+    for heading in ("day", "landed", "valid", "quarantined by rule", "fact rows", "revenue USD"):
+        numeric = heading not in ("day", "quarantined by rule")
+        table.add_column(heading, justify="right" if numeric else "left")
+    table.add_column("warehouse")
+    for report in reports:
+        table.add_row(
+            str(report.day),
+            _number(report.landed),
+            _number(report.valid),
+            _rules(report),
+            _number(report.fact_rows),
+            f"{report.revenue_usd:,.2f}" if report.revenue_usd is not None else "–",
+            _agreement(report),
+        )
+    marts = reports[-1].marts if reports else {}
+    table.caption = "marts: " + (
+        ", ".join(f"{name} {rows:,}" for name, rows in marts.items()) or "not built yet"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _number(value: int | None) -> str:
+    return f"{value:,}" if value is not None else "–"
+
+
+def _rules(report: DayReport) -> Text:
+    if report.landed is None or report.valid is None:
+        return Text("–")
+    count = report.landed - report.valid
+    rules = ", ".join(f"{name} {n:,}" for name, n in report.quarantined.items())
+    text = Text(f"{count:,}" + (f": {rules}" if rules else ""))
+    if report.passed is False:
+        text.append(" (gate failed)", style="red")
+    return text
+
+
+def _agreement(report: DayReport) -> Text:
+    if report.agreed is None:
+        return Text("not loaded", style="dim")
+    return Text("agrees", style="green") if report.agreed else Text("not compared", style="yellow")
