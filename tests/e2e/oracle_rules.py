@@ -255,7 +255,8 @@ def _currency_rules(value: Mapping[str, Any], derived: _Derived, rates: Rates) -
             yield "currency_without_rate"
     if derived.amount is not None and EXACT.abs(derived.amount) >= AMOUNT_LIMIT:
         yield "amount_out_of_range"
-    if derived.amount_usd is not None and EXACT.abs(derived.amount_usd) >= AMOUNT_LIMIT:
+    # An amount that is refused already is not converted.
+    elif derived.amount_usd is not None and EXACT.abs(derived.amount_usd) >= AMOUNT_LIMIT:
         yield "amount_usd_out_of_range"
 
 
