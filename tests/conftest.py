@@ -44,7 +44,7 @@ def s3_endpoint() -> Iterator[str]:
         endpoint_url=endpoint,
         region_name="us-east-1",
         aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106
+        aws_secret_access_key="test",
     ).create_bucket(Bucket="lake")
     yield endpoint
     server.stop()

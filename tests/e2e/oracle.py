@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 import pandas as pd
+
 from oracle_compare import difference
 from oracle_marts import (
     customer_lifetime_value,

@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
 import pandas as pd
+
 from oracle_rules import EXACT
 
 REVENUE_STATUSES = ("completed", "shipped")

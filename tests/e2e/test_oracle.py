@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from oracle import Expected, Landing, difference, expected, read_landing
 from oracle_example import DAY, LATER, a_landing, a_line, many
 

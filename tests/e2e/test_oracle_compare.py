@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from oracle import difference, expected
 from oracle_example import a_landing, a_line, many
 

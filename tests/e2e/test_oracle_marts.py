@@ -6,6 +6,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pandas as pd
+
 from oracle import Expected, expected
 from oracle_example import Line, a_landing, a_line
 

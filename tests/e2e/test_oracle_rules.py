@@ -9,6 +9,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from oracle_example import DAY, GBP, RATES, USD, a_line
 from oracle_rules import EPOCH, FIELDS, FactRow, Rates, instant, line_kind, read_line, to_scale
 

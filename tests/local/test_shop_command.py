@@ -10,8 +10,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from feira_local.shop.__main__ import command
 from typer.testing import CliRunner
+
+from feira_local.shop.__main__ import command
 
 
 def test_help_shows_an_example() -> None:

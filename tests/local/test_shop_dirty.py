@@ -7,6 +7,7 @@ from collections import Counter
 from decimal import Decimal, InvalidOperation
 
 import pytest
+
 from feira_local.shop.dirty import ABSENT_FIELDS, DIRTY_KINDS, spoiled
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
 from feira_local.shop.source import Line

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+
 from feira_local.shop.app import create_app
 from feira_local.shop.faults import FAULTS
 from feira_local.shop.fx import FxRates

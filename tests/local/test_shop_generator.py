@@ -7,6 +7,7 @@ from collections import Counter
 
 import orjson
 import pytest
+
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
 from feira_local.shop.source import Line, SourceError
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+
 from feira_local.shop.app import create_app
 from feira_local.shop.fx import FxRates
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings

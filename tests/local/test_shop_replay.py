@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from feira_local.shop.replay import ReplaySource
 from feira_local.shop.source import SourceError
 

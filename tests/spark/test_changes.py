@@ -14,18 +14,24 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 FIRST = date(2010, 12, 1)
-COLUMNS = (
-    "order_id string, line_number int, quantity int, updated_at timestamp, extract_day date"
-)
+COLUMNS = "order_id string, line_number int, quantity int, updated_at timestamp, extract_day date"
 Row = tuple[str, int, int, datetime, date]
 
 
 def row(order: str, quantity: int, day: int, hour: int = 8) -> Row:
     extract = FIRST + timedelta(days=day)
-    return (order, 1, quantity, datetime.combine(extract, datetime.min.time()).replace(hour=hour), extract)
+    return (
+        order,
+        1,
+        quantity,
+        datetime.combine(extract, datetime.min.time()).replace(hour=hour),
+        extract,
+    )
 
 
-def found(spark: SparkSession, fact: list[Row], lines: list[Row], day: int) -> dict[str, tuple[str, int]]:
+def found(
+    spark: SparkSession, fact: list[Row], lines: list[Row], day: int
+) -> dict[str, tuple[str, int]]:
     """Order → (action, quantity) of the changes that a day makes."""
     frame = changes(
         spark.createDataFrame(fact, COLUMNS),

@@ -73,7 +73,10 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
     (line(customer_id="17850"), ["customer_id_type"]),
     (line(created_at="2010-12-01T08:26:00"), ["created_at_not_zoned"]),
     (line(created_at="2010-13-01T08:26:00Z"), ["created_at_not_zoned"]),
-    (line(created_at="yesterday", currency="XXX"), ["created_at_not_zoned", "currency_without_rate"]),
+    (
+        line(created_at="yesterday", currency="XXX"),
+        ["created_at_not_zoned", "currency_without_rate"],
+    ),
     (line(updated_at="2010-12-01T08:26Z"), ["updated_at_not_zoned"]),
     (line(updated_at="2010-12-02T00:00:00Z"), ["updated_outside_day"]),
     (

@@ -75,12 +75,8 @@ def connect(url: str) -> SparkSession:
     from pyspark.sql import SparkSession
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
-    spark = SparkSession.builder.remote(url).create()
+    spark: SparkSession = SparkSession.builder.remote(url).create()
     spark.client.set_retry_policies(
-        [
-            DefaultPolicy(
-                max_retries=8, initial_backoff=200, max_backoff=2000, backoff_multiplier=2
-            )
-        ]
+        [DefaultPolicy(max_retries=8, initial_backoff=200, max_backoff=2000, backoff_multiplier=2)]
     )
     return spark

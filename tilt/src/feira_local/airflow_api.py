@@ -72,6 +72,12 @@ class AirflowApi:
             for item in found
         ]
 
+    def processes(self, run: DagRun) -> list[tuple[str, int, int]]:
+        """(task, try, process id) of the run's tasks that run now."""
+        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
+        found = self._call("GET", path, params={"state": "running"})["task_instances"]
+        return [(item["task_id"], item["try_number"], item["pid"]) for item in found if item["pid"]]
+
     def consumers(self, dag_id: str, source: DagRun) -> list[DagRun]:
         """The runs of a DAG that an event of ``source`` has set off."""
         recent = self._call(

@@ -16,6 +16,7 @@ from feira.warehouse.load import held_snapshot
 from feira.warehouse.schema import table_types
 from feira_local.lake_access import landings, warehouse
 
+_RULE_COLUMNS = 2
 MARTS = ("month_summary", "daily_revenue", "product_performance", "customer_lifetime_value")
 
 
@@ -83,43 +84,57 @@ def _rows(connection: psycopg.Connection, mart: str) -> int | None:
     return int(row[0]) if row else None
 
 
-def report_table(reports: list[DayReport]) -> Table:
-    """The figures for people: one line a day, with the rules that were broken."""
-    table = Table(title="What came of it", title_justify="left")
-    for heading in ("day", "landed", "valid", "quarantined by rule", "fact rows", "revenue USD"):
-        numeric = heading not in ("day", "quarantined by rule")
-        table.add_column(heading, justify="right" if numeric else "left")
-    table.add_column("warehouse")
+def report_tables(reports: list[DayReport]) -> list[Table]:
+    """The figures for people: one line a day, and the rules that lines have broken."""
+    days = Table(title="What came of it", title_justify="left")
+    for heading in ("day", "landed", "valid", "quarantined", "fact rows", "revenue USD"):
+        days.add_column(heading, justify="left" if heading == "day" else "right")
+    days.add_column("lake = warehouse")
     for report in reports:
-        table.add_row(
+        days.add_row(
             str(report.day),
             _number(report.landed),
             _number(report.valid),
-            _rules(report),
+            _quarantined(report),
             _number(report.fact_rows),
             f"{report.revenue_usd:,.2f}" if report.revenue_usd is not None else "–",
             _agreement(report),
         )
     marts = reports[-1].marts if reports else {}
-    table.caption = "marts: " + (
+    days.caption = "rows in the marts: " + (
         ", ".join(f"{name} {rows:,}" for name, rows in marts.items()) or "not built yet"
     )
-    table.caption_justify = "left"
-    return table
+    days.caption_justify = "left"
+    broken: dict[str, int] = {}
+    for report in reports:
+        for rule, count in report.quarantined.items():
+            broken[rule] = broken.get(rule, 0) + count
+    if not broken:
+        return [days]
+    rules = Table(title="Quarantined by rule (a line may break several)", title_justify="left")
+    for _ in range(_RULE_COLUMNS):
+        rules.add_column("rule")
+        rules.add_column("lines", justify="right")
+    cells = [
+        cell
+        for rule, count in sorted(broken.items(), key=lambda item: (-item[1], item[0]))
+        for cell in (rule, f"{count:,}")
+    ]
+    for start in range(0, len(cells), 2 * _RULE_COLUMNS):
+        rules.add_row(*cells[start : start + 2 * _RULE_COLUMNS])
+    return [days, rules]
 
 
 def _number(value: int | None) -> str:
     return f"{value:,}" if value is not None else "–"
 
 
-def _rules(report: DayReport) -> Text:
+def _quarantined(report: DayReport) -> Text:
     if report.landed is None or report.valid is None:
         return Text("–")
-    count = report.landed - report.valid
-    rules = ", ".join(f"{name} {n:,}" for name, n in report.quarantined.items())
-    text = Text(f"{count:,}" + (f": {rules}" if rules else ""))
+    text = Text(f"{report.landed - report.valid:,}")
     if report.passed is False:
-        text.append(" (gate failed)", style="red")
+        text.append(" gate failed", style="red")
     return text
 
 

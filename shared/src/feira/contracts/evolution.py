@@ -48,9 +48,7 @@ def compare(contract: Contract, existing: Mapping[str, str]) -> Evolution:
         for column in added
         if column.required
     ]
-    return Evolution(
-        contract.table, tuple(c for c in added if not c.required), tuple(refused)
-    )
+    return Evolution(contract.table, tuple(c for c in added if not c.required), tuple(refused))
 
 
 def require_current(contract: Contract, where: str, existing: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
@@ -190,7 +190,7 @@ def _utc_date(value: object) -> date | None:
         return None
     try:
         time = datetime.fromisoformat(value)
-        return time.astimezone(timezone.utc).date() if time.tzinfo else None
+        return time.astimezone(UTC).date() if time.tzinfo else None
     except (ValueError, OverflowError):
         return None
 
@@ -207,9 +207,7 @@ def date_ranges(dates: set[date]) -> list[tuple[date, date]]:
     return ranges
 
 
-def _write_rates(
-    feed: SalesFeed, store: LandingStore, folder: str, dates: set[date]
-) -> LandedFile:
+def _write_rates(feed: SalesFeed, store: LandingStore, folder: str, dates: set[date]) -> LandedFile:
     """Keeps the rates that the landing's order dates can use, so that no result needs another day's."""
     rates: dict[tuple[str, str], dict[str, str]] = {}
     for first, last in date_ranges(dates):

@@ -34,9 +34,7 @@ def row_token(column: Column, engine: Engine) -> str:
     elif column.type in ("int", "bigint"):
         value = f"CAST({name} AS {text})"
     elif column.type == "date":
-        value = (
-            f"CAST({name} AS string)" if engine == "spark" else f"to_char({name}, 'YYYY-MM-DD')"
-        )
+        value = f"CAST({name} AS string)" if engine == "spark" else f"to_char({name}, 'YYYY-MM-DD')"
     else:
         raise ContractError(f"Column {name} of type {column.type} cannot be compared by hash.")
     return f"coalesce({value}, chr(30))"

@@ -90,7 +90,9 @@ def load(
         else:
             counts = _apply(connection, declared, difference)
             snapshot = difference.snapshot_id
-        return _write_ledger(connection, declared, extract, snapshot, counts, difference is not None)
+        return _write_ledger(
+            connection, declared, extract, snapshot, counts, difference is not None
+        )
 
 
 def held_snapshot(connection: psycopg.Connection) -> int | None:
@@ -169,8 +171,7 @@ def _assert_staged(
     key = ", ".join(declared.primary_key)
     twice = _count(
         connection,
-        f"SELECT count(*) FROM (SELECT 1 FROM staged GROUP BY change, {key} "
-        "HAVING count(*) > 1) d",
+        f"SELECT count(*) FROM (SELECT 1 FROM staged GROUP BY change, {key} HAVING count(*) > 1) d",
     )
     null = " OR ".join(f"{name} IS NULL" for name in declared.required_columns)
     nulls = _count(connection, f"SELECT count(*) FROM staged WHERE {null}")
@@ -200,9 +201,7 @@ def _write_ledger(
     day_rows, day_revenue = row
     key = [extract.day, extract.landing_version, declared.version]
     where = "extract_day = %s AND landing_version = %s AND contract_version = %s"
-    known = connection.execute(
-        f"SELECT snapshot_id FROM {LEDGER} WHERE {where}", key
-    ).fetchone()
+    known = connection.execute(f"SELECT snapshot_id FROM {LEDGER} WHERE {where}", key).fetchone()
     sequence = f"(SELECT coalesce(max(load_sequence), 0) + 1 FROM {LEDGER})"
     if known is None:
         connection.execute(

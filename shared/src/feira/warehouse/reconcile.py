@@ -111,8 +111,7 @@ def require_equal(snapshot: int, lake: ByDate, warehouse: ByDate) -> Agreement:
     different = [d for d in dates if lake.get(d, NOTHING) != warehouse.get(d, NOTHING)]
     if different:
         details = "; ".join(
-            f"{d}: lake {_show(lake.get(d, NOTHING))}, "
-            f"warehouse {_show(warehouse.get(d, NOTHING))}"
+            f"{d}: lake {_show(lake.get(d, NOTHING))}, warehouse {_show(warehouse.get(d, NOTHING))}"
             for d in different[:5]
         )
         raise ReconcileError(

@@ -49,7 +49,9 @@ def _contract_type(type_: str) -> str:
     return _TYPES.get(type_, type_)
 
 
-def require_tables(connection: psycopg.Connection, tables: Iterable[str] = WAREHOUSE_TABLES) -> None:
+def require_tables(
+    connection: psycopg.Connection, tables: Iterable[str] = WAREHOUSE_TABLES
+) -> None:
     """Raises ContractError, before a write, where a table is not as declared; creates missing ones."""
     declared = [contract(table) for table in tables]
     for each in declared:

@@ -18,4 +18,6 @@ def line_kind(kinds: LineKinds, sku: str = "sku") -> Column:
     for pattern, kind in kinds.patterns:
         match = code.rlike(rf"^(?:{pattern})\z")
         column = (column.when if column is not None else F.when)(match, F.lit(kind))
-    return column.otherwise(F.lit(kinds.otherwise)) if column is not None else F.lit(kinds.otherwise)
+    return (
+        column.otherwise(F.lit(kinds.otherwise)) if column is not None else F.lit(kinds.otherwise)
+    )

@@ -43,7 +43,9 @@ def publish_day(spark: SparkSession, day: date, attempt: str) -> Published:
     branch = "publish_" + re.sub(r"[^A-Za-z0-9]+", "_", f"{day}_{attempt}").strip("_")
     changed = _staged_changes(spark, day, f"{STAGING}.{branch}")
     try:
-        counts = {row["action"]: row["count"] for row in changed.groupBy("action").count().collect()}
+        counts = {
+            row["action"]: row["count"] for row in changed.groupBy("action").count().collect()
+        }
         base = current_snapshot(spark, "sales.fact")
         if counts or base is None:
             _publish(spark, changed, counts, branch, contract("sales.fact"), base)

@@ -48,7 +48,9 @@ def rate_by_order_date(rates: DataFrame) -> DataFrame:
     fx_rate, fx_date, and for each currency one row whose order_date is null: it is quoted at all.
     """
     days = F.explode(
-        F.sequence("rate_date", F.date_add("rate_date", RATE_MAX_AGE_DAYS), F.expr("interval 1 day"))
+        F.sequence(
+            "rate_date", F.date_add("rate_date", RATE_MAX_AGE_DAYS), F.expr("interval 1 day")
+        )
     )
     return (
         rates.select("currency", "usd_rate", "rate_date", days.alias("order_date"))

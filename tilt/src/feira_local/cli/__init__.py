@@ -6,6 +6,7 @@ import importlib
 import sys
 
 import typer
+from rich.text import Text
 
 from feira.settings import SettingsError
 from feira_local.cli.output import error_console
@@ -15,6 +16,7 @@ MODULES = (
     "feira_local.cli.stack",
     "feira_local.cli.doctor",
     "feira_local.cli.jars",
+    "feira_local.cli.demo",
     "feira_local.cli.runs",
     "feira_local.cli.data",
 )
@@ -34,18 +36,13 @@ for _module in MODULES:
 
 
 def main() -> None:
-    """Runs the command; an error that a person can act on comes without a stack trace, exit code 1."""
+    """Runs the command; what a person can act on comes without a stack trace, exit code 1."""
     try:
         app()
     except (StackError, SettingsError) as error:
-        error_console.print(
-            f"[bold red]feira:[/] {_plain(str(error))}", highlight=False, soft_wrap=True
-        )
+        # Log lines and paths may hold what rich would take for markup.
+        message = Text("feira: ", style="bold red").append(str(error), style="not bold default")
+        error_console.print(message, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _plain(text: str) -> str:
-    """Log lines and paths may hold what rich would take for markup."""
-    return text.replace("[", r"\[")

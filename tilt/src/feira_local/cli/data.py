@@ -79,9 +79,13 @@ def show_ledger(day: Day, as_json: AsJson = False) -> None:
     store, rows = landings(), []
     for manifest in store.complete(parse_day(day)):
         validation = store.validation(manifest.extract_day, manifest.version)
-        gate = "not validated" if validation is None else "passed" if validation.passed else "failed"
-        known = {name: value for name, value in loaded.get(manifest.version, {}).items()}
-        rows.append({"landing_version": manifest.version, "lines": manifest.total, "gate": gate} | known)
+        gate = (
+            "not validated" if validation is None else "passed" if validation.passed else "failed"
+        )
+        known = dict(loaded.get(manifest.version, {}))
+        rows.append(
+            {"landing_version": manifest.version, "lines": manifest.total, "gate": gate} | known
+        )
     _print(rows, as_json, empty=f"{day} was never landed. Run it: feira run sales --day {day}")
 
 

@@ -71,7 +71,7 @@ def fetch(as_json: AsJson = False) -> None:
 
 
 def lock(as_json: AsJson = False) -> None:
-    """Resolve the jar sets anew and write tilt/jars.lock. Look at the difference before you commit it.
+    """Resolve the jar sets anew and write tilt/jars.lock. Look at the difference before a commit.
 
     Example: [bold]feira jars lock && git diff tilt/jars.lock[/]
     """

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from feira_local.airflow_api import AirflowApi
 from feira_local.cli.output import AsJson, console, error_console, print_json
-from feira_local.day_report import day_report, report_table
+from feira_local.day_report import day_report, report_tables
 from feira_local.runs import Chain, refresh_all, start
 from feira_local.stack.errors import StackError
 
@@ -89,7 +89,7 @@ def run_days(days: list[date], *, refetch: bool, as_json: bool) -> None:
     """Runs the days, shows the chain and the figures; exits with 1 when a day has failed."""
     api = AirflowApi.local()
     if as_json or not console.is_terminal:
-        said: set[tuple[date, str]] = set()
+        said: set[tuple[date, str, int]] = set()
         chains = _run(api, days, refetch, lambda found: None if as_json else _say(found, said))
     else:
         with Live(console=console, refresh_per_second=8) as live:
@@ -99,10 +99,10 @@ def run_days(days: list[date], *, refetch: bool, as_json: bool) -> None:
     if as_json:
         print_json([_as_json(c, r) for c, r in zip(chains, reports, strict=True)])
     else:
-        console.print(report_table(reports))
-        for chain in chains[-1:]:
-            console.print(f"  this run     {api.link(chain.producer)}")
-            console.print(f"  asset graph  {api.base}/dags/sales_etl")
+        for table in report_tables(reports):
+            console.print(table)
+        console.print(f"  last run     {api.link(chains[-1].producer)}", soft_wrap=True)
+        console.print(f"  asset graph  {api.base}/assets/1", soft_wrap=True)
     for chain in failed:
         task, error = chain.failure or ("?", "see the run's log")
         error_console.print(
@@ -113,9 +113,7 @@ def run_days(days: list[date], *, refetch: bool, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _run(
-    api: AirflowApi, days: list[date], refetch: bool, show: Any
-) -> list[Chain]:
+def _run(api: AirflowApi, days: list[date], refetch: bool, show: Any) -> list[Chain]:
     """Keeps the scheduler supplied with a few days more than run at once, and no more: a long range
     is not hundreds of queued runs that a Ctrl-C leaves behind."""
     done: list[Chain] = []
@@ -131,12 +129,13 @@ def _run(
     return sorted(done, key=lambda chain: chain.day)
 
 
-def _say(chains: list[Chain], said: set[tuple[date, str]]) -> None:
-    """Without a terminal: one line for each task that ended."""
+def _say(chains: list[Chain], said: set[tuple[date, str, int]]) -> None:
+    """Without a terminal: one line for each try of a task that ended."""
     for chain in chains:
         for task in chain.tasks:
-            if task.state in ("success", "failed") and (chain.day, task.task_id) not in said:
-                said.add((chain.day, task.task_id))
+            key = (chain.day, task.task_id, task.try_number)
+            if task.state in ("success", "failed", "up_for_retry") and key not in said:
+                said.add(key)
                 seconds = f" ({task.seconds:.1f} s)" if task.seconds else ""
                 console.print(f"{chain.day} {task.task_id} {task.state}{seconds}")
 

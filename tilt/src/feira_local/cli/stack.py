@@ -94,7 +94,8 @@ def _say(items: list[Progress], said: set[str]) -> None:
     for item in items:
         if item.settled and item.name not in said:
             said.add(item.name)
-            error_console.print(f"{item.name} {item.phase} after {item.seconds or 0:.1f} s")
+            when = f"after {item.seconds:.1f} s" if item.seconds else "already"
+            error_console.print(f"{item.name} {item.phase} {when}")
 
 
 def _progress_table(items: list[Progress]) -> Table:
@@ -148,9 +149,10 @@ def down(as_json: AsJson = False) -> None:
         print_json({"stopped": True, "ended_one_by_one": killed})
         return
     console.print(f"Stopped. The data stays in {config.home}.")
-    if killed:
-        numbers = ", ".join(str(pid) for pid in killed)
-        console.print(f"These had outlived their service and were ended: {numbers}.")
+    for pid, command in killed.items():
+        console.print(
+            f"Process {pid} had outlived its service and was ended: {command}", markup=False
+        )
 
 
 def status(
@@ -191,12 +193,11 @@ def _print_status(stack: Stack, found: StackReport) -> None:
     if not found.running:
         console.print(f"The stack in {stack.config.home} does not run; `feira up` starts it.")
         return
-    links = {service.name: service.links for service in stack.services}
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("service", "state", "restarts", "last exit"):
         table.add_column(column)
     table.add_column("memory", justify="right")
-    table.add_column("where")
+    table.add_column("port", justify="right")
     for item in found.services:
         state = Text(item.state, style=_COLOURS[item.state])
         if item.note:
@@ -207,11 +208,13 @@ def _print_status(stack: Stack, found: StackReport) -> None:
             str(item.restarts),
             item.last_exit or "",
             megabytes(item.memory) if item.memory else "",
-            ", ".join(link.url for link in links[item.name]),
+            ", ".join(str(port) for port in item.ports),
         )
     table.add_row("supervisor", "", "", "", megabytes(found.supervisor_memory), "")
     table.add_row("[bold]total", "", "", "", megabytes(found.memory), "")
     console.print(table)
+    for title, url in _links(stack).items():
+        console.print(f"{title:<14} {url}")
 
 
 def logs(
@@ -241,19 +244,22 @@ def logs(
         return
     print("\n".join(line[2:] for line in text.splitlines()), flush=True)
     if follow:
-        os.execvp("tail", ["tail", "-n", "0", "-F", str(path)])  # noqa: S606, S607
+        os.execvp("tail", ["tail", "-n", "0", "-F", str(path)])
 
 
 def clean(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Stop the stack and remove its data, its passwords and the fetched jars.
+    """Stop the stack and remove its data and passwords; the default stack's also the fetched jars.
 
     Example: [bold]feira clean --yes[/]
     """
     config = running_config()
-    doomed = [folder for folder in (config.home, config.repository / ".cache") if folder.exists()]
+    own = config.home == config.repository / ".feira"
+    # The jars are shared: a second stack that goes leaves them to the others.
+    folders = (config.home, config.repository / ".cache") if own else (config.home,)
+    doomed = [folder for folder in folders if folder.exists()]
     if config.home.exists() and not (config.home / "secrets.env").is_file():
         raise StackError(
             f"{config.home} holds no secrets.env, so it is no state folder of a stack."
@@ -270,7 +276,8 @@ def clean(
     lifecycle.down(config)
     for folder in doomed:
         shutil.rmtree(folder)
-    shutil.rmtree(config.socket.parent, ignore_errors=True)
+    if config.socket.parent != config.run:
+        shutil.rmtree(config.socket.parent, ignore_errors=True)
     if as_json:
         print_json({"removed": doomed})
     else:

@@ -45,9 +45,7 @@ def shop_url() -> str:
 def warehouse_dsn(role: str = "reader") -> str:
     """A libpq URL with password for ``warehouse_loader``, ``dbt`` or ``reader`` on the warehouse."""
     if postgres.LOGINS.get(role) != "warehouse":
-        known = ", ".join(
-            name for name, database in postgres.LOGINS.items() if database == "warehouse"
-        )
+        known = ", ".join(name for name, of in postgres.LOGINS.items() if of == "warehouse")
         raise StackError(f"The warehouse has no role {role!r}; it has {known}.")
     return str(getattr(dsns(), role))
 
@@ -81,7 +79,7 @@ def airflow_api() -> tuple[str, Callable[[], str]]:
 
 def _new_token(base: str) -> str:
     user, password = airflow_login()
-    request = urllib.request.Request(  # noqa: S310
+    request = urllib.request.Request(
         f"{base}/auth/token",
         data=json.dumps({"username": user, "password": password}).encode(),
         headers={"Content-Type": "application/json"},

@@ -1,9 +1,10 @@
-"""Where a stack keeps its state, which ports it takes and what its shop serves: read once from the environment."""
+"""A stack's state folder, its ports and what its shop serves: read once from the environment."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ class StackConfig:
 
     @property
     def socket(self) -> Path:
-        """The supervisor's socket; in the temporary folder when the state folder's path is too long."""
+        """The supervisor's socket; in the temporary folder when the home's path is too long."""
         inside = self.run / "supervisor.sock"
         if len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
             return inside
@@ -156,7 +157,7 @@ class StackConfig:
         return f"http://{HOST}:{self.ports.airflow}"
 
     def make_folders(self) -> None:
-        """Makes the state folder; everyone may pass through it, only the owner reads what is in it."""
+        """Makes the state folder; everyone may pass through it, only the owner reads in it."""
         for folder in (
             self.home,
             self.logs,
@@ -189,10 +190,7 @@ def _integer(env: Mapping[str, str], name: str, default: int, *, lowest: int, hi
     text = env.get(name)
     if not text:
         return default
-    try:
-        value = int(text)
-    except ValueError:
-        value = None  # type: ignore[assignment]
+    value = int(text) if re.fullmatch(r"-?\d{1,18}", text) else None
     if value is None or not lowest <= value <= highest:
         raise StackError(f"{name} is {text!r}; it must be a whole number, {lowest} to {highest}.")
     return value

@@ -15,7 +15,7 @@ TIMEOUT = 5.0
 
 
 def complaint(service: Service, started: float) -> str | None:
-    """What is wrong with the service, whose process started at ``started`` (epoch seconds); None when healthy."""
+    """What is wrong with the service, None when healthy; its process started at ``started`` (epoch)."""
     check = service.health
     try:
         if isinstance(check, HttpCheck):

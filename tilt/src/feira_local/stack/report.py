@@ -15,7 +15,7 @@ from feira_local.stack.supervisor import ProcessState, events
 
 @dataclass(frozen=True)
 class ServiceReport:
-    """One service; ``memory`` in bytes (PSS), ``state`` one of healthy, unhealthy, stopped, failed."""
+    """One service; ``memory`` in bytes (PSS), ``state``: healthy, unhealthy, stopped, failed."""
 
     name: str
     state: str

@@ -1,4 +1,4 @@
-"""The stack's passwords and keys: made at random on the first run, kept in a file that only its owner reads."""
+"""The stack's passwords and keys: random on the first run, in a file that only its owner reads."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import secrets as random_source
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from feira_local.stack.errors import StackError
 
@@ -26,7 +27,7 @@ def _fernet_key() -> str:
     return base64.urlsafe_b64encode(os.urandom(32)).decode()
 
 
-def _secret(make: Callable[[], str] = _password) -> str:
+def _secret(make: Callable[[], str] = _password) -> Any:
     return field(repr=False, metadata={"make": make})
 
 

@@ -1,4 +1,4 @@
-"""Every service of the stack, defined once: what is run, on which port, after what, and when it is healthy.
+"""Every service of the stack, defined once: what runs, where, after what, and when it is healthy.
 
 The `feira` command reads this list, and so may any other runner (``feira services --json``).
 Redis and Kafka join as further entries.
@@ -223,7 +223,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
         Service(
             name="airflow-migrate",
             label="airflow",
-            description="Airflow's metadata schema, brought to this version when it is not there yet",
+            description="Airflow's metadata schema, migrated when it is not this version's",
             kind="step",
             command=(*python, "feira_local.stack.steps", "airflow-migrate"),
             cwd=config.airflow,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from feira_local.stack.config import HOST, StackConfig
 from feira_local.stack.files import write_private
-from feira_local.stack.jars import pyspark_jars
+from feira_local.stack.ivy import pyspark_jars
 from feira_local.stack.secrets import Secrets
 
 CORES = 2
@@ -50,7 +50,7 @@ def properties(config: StackConfig, secrets: Secrets) -> dict[str, str]:
                 "-Duser.timezone=UTC",
                 f"-Dlog4j2.configurationFile={log4j}",
                 "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1",
+                "-XX:ReservedCodeCacheSize=160m",
                 # Hands memory back between runs.
                 "-XX:MinHeapFreeRatio=10",
                 "-XX:MaxHeapFreeRatio=30",

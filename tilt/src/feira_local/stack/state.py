@@ -1,4 +1,4 @@
-"""The settings a stack was started with, kept while it runs, so that every command sees the same ones."""
+"""The settings a stack was started with, kept while it runs: every command sees the same."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def as_json(config: StackConfig) -> dict[str, object]:
 
 
 def running_config() -> StackConfig:
-    """The settings of the stack in ``FEIRA_HOME``: those it was started with, else the environment's."""
+    """The settings the stack in ``FEIRA_HOME`` was started with, else the environment's."""
     # The ports and options may be illegal in this shell while the running stack's are fine.
     home_only = {key: os.environ[key] for key in ("FEIRA_HOME",) if key in os.environ}
     config = StackConfig.from_env(home_only)

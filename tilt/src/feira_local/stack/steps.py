@@ -21,7 +21,7 @@ def databases(config: StackConfig) -> None:
 
 
 def airflow_migrate(config: StackConfig) -> None:
-    """Migrates Airflow's metadata, unless it is at this version's revision already (that takes 10 s)."""
+    """Migrates Airflow's metadata (10 s), unless it is at this version's revision already."""
     import psycopg
 
     stamp = config.airflow / "migrated"

@@ -14,6 +14,7 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -82,7 +83,7 @@ def log_path(config: StackConfig, service: str) -> Path:
 
 
 def _value(value: object) -> str:
-    """A value in supervisord's configuration, which expands ``%(name)s`` and starts comments at `` ;``."""
+    """A value for supervisord, which expands ``%(name)s`` and starts comments at `` ;``."""
     text = str(value)
     if " ;" in text or "\n" in text or '"' in text:
         raise StackError(f"The path {text!r} cannot be used: it holds a quote, ` ;` or a new line.")
@@ -128,7 +129,7 @@ class Supervisor:
         return pid if conf in words else None
 
     def call(self, method: str, *arguments: object) -> Any:
-        """Calls ``supervisor.<method>``. Raises StackError when nobody answers, Fault when it refuses."""
+        """Calls ``supervisor.<method>``; StackError when nobody answers, Fault when it refuses."""
         transport = _UnixTransport(str(self.config.socket))
         proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
         try:
@@ -202,10 +203,8 @@ class Supervisor:
         pid = self.pid
         if pid is None:
             return
-        try:
+        with suppress(StackError, xmlrpc.client.Fault):
             self.call("shutdown")
-        except (StackError, xmlrpc.client.Fault):
-            pass
         if not wait_gone(pid, STOP_SECONDS + 5):
             psutil.Process(pid).kill()
             wait_gone(pid, 5)

@@ -1,4 +1,4 @@
-"""Airflow imports this when it starts: the scheduler's workers are forked with the slow imports done.
+"""Airflow imports this at its start: its workers are forked with the slow imports done.
 
 It is on the scheduler's path only. A task would otherwise spend about two seconds on them.
 """

@@ -1,0 +1,126 @@
+"""Both DAGs whole, and the wiring rules that keep an event from being lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feira_airflow import assets
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_the_folder_holds_these_dags(dags: dict[str, Any]) -> None:
+    assert set(dags) == {"sales_etl", "sales_summary"}
+
+
+def test_sales_etl_is_this_graph(dags: dict[str, Any]) -> None:
+    assert {task.task_id: set(task.downstream_task_ids) for task in dags["sales_etl"].tasks} == {
+        "wait_for_api": {"land"},
+        "land": {"validate"},
+        "validate": {"transform"},
+        "transform": {"publish", "load_warehouse"},
+        "publish": {"load_warehouse"},
+        "load_warehouse": {"reconcile"},
+        "reconcile": {"emit"},
+        "emit": set(),
+    }
+
+
+def test_sales_summary_is_this_graph(dags: dict[str, Any]) -> None:
+    assert {t.task_id: set(t.downstream_task_ids) for t in dags["sales_summary"].tasks} == {
+        "build_marts": set()
+    }
+
+
+def test_the_writers_run_one_at_a_time(dags: dict[str, Any]) -> None:
+    single = {t.task_id for t in dags["sales_etl"].tasks if t.max_active_tis_per_dag == 1}
+    assert single == {"transform", "publish", "load_warehouse"}
+    assert dags["sales_summary"].max_active_runs == 1
+
+
+def test_waiting_for_the_api_takes_no_worker(dags: dict[str, Any]) -> None:
+    assert dags["sales_etl"].get_task("wait_for_api").deferrable is True
+
+
+@pytest.mark.parametrize("dag_id", ["sales_etl", "sales_summary"])
+def test_every_task_is_retried_limited_and_owned(dags: dict[str, Any], dag_id: str) -> None:
+    for task in dags[dag_id].tasks:
+        assert task.retries == 3, task.task_id
+        assert task.execution_timeout.total_seconds() == 1800, task.task_id
+        assert task.owner == "sales-data", task.task_id
+    assert "When it fails" in dags[dag_id].doc_md
+
+
+def emitters(dags: dict[str, Any]) -> dict[str, list[str]]:
+    """Asset name → the tasks that emit it."""
+    found: dict[str, list[str]] = {asset.name: [] for asset in assets.ALL}
+    for dag_id, dag in dags.items():
+        for task in dag.tasks:
+            for outlet in task.outlets:
+                found.setdefault(outlet.name, []).append(f"{dag_id}.{task.task_id}")
+    return found
+
+
+def listeners(dags: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Asset name → (DAG, class of its timetable) of those that it sets off."""
+    found: dict[str, list[tuple[str, str]]] = {asset.name: [] for asset in assets.ALL}
+    for dag_id, dag in dags.items():
+        condition = getattr(dag.timetable, "asset_condition", None)
+        for _, asset in condition.iter_assets() if condition else ():
+            found.setdefault(asset.name, []).append((dag_id, type(dag.timetable).__name__))
+    return found
+
+
+def test_every_asset_has_one_emitter(dags: dict[str, Any]) -> None:
+    assert emitters(dags) == {
+        "sales_fact": ["sales_etl.emit"],
+        "sales_summary": ["sales_summary.build_marts"],
+    }
+
+
+def test_every_asset_has_a_listener_or_is_marked_terminal(dags: dict[str, Any]) -> None:
+    heard = listeners(dags)
+    for asset in assets.ALL:
+        assert bool(heard[asset.name]) != bool(asset.extra.get("terminal")), asset.name
+
+
+def test_every_listener_is_on_the_partitioned_side(dags: dict[str, Any]) -> None:
+    for asset, found in listeners(dags).items():
+        for dag_id, timetable in found:
+            assert timetable == "PartitionedAssetTimetable", f"{dag_id} never hears {asset}[day]"
+
+
+def test_an_event_ends_its_run(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        for task in dag.tasks:
+            assert not (task.outlets and task.downstream_task_ids), task.task_id
+
+
+def test_parsing_a_dag_imports_nothing_heavy() -> None:
+    """In a process of its own: this one has imported everything."""
+    code = (
+        "import runpy, sys\n"
+        "for name in ('sales_etl', 'sales_summary'):\n"
+        f"    runpy.run_path('{REPOSITORY}/airflow/dags/' + name + '.py')\n"
+        "heavy = {'pyspark', 'pandas', 'pyarrow', 'dbt', 'psycopg', 'pyiceberg'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_with_the_clock_on_a_run_is_keyed_by_the_day_that_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from feira_airflow.partitions import daily_at_midnight
+
+    assert type(daily_at_midnight()).__name__ == "PartitionedAtRuntime"
+    monkeypatch.setenv("FEIRA_CLOCK", "on")
+    timetable = daily_at_midnight()
+    assert type(timetable).__name__ == "CronPartitionTimetable"
+    assert (timetable.expression, timetable.run_offset) == ("0 0 * * *", -1)

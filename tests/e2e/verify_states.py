@@ -1,0 +1,213 @@
+"""The states that `make verify` takes the stack through."""
+
+from __future__ import annotations
+
+import time
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from feira_local.runs import follow, start
+from kills import Killer
+
+if TYPE_CHECKING:
+    from verify import Matrix
+
+FIRST = date(2010, 12, 1)
+TASKS = (
+    "wait_for_api",
+    "land",
+    "validate",
+    "transform",
+    "publish",
+    "load_warehouse",
+    "reconcile",
+    "emit",
+)
+
+
+def day(number: int) -> date:
+    """The trading day of that number, from 1; Saturdays are left out, as the real shop was closed."""
+    days = [FIRST + timedelta(days=n) for n in range(60)]
+    return [d for d in days if d.weekday() != 5][number - 1]
+
+
+CLOSED = date(2010, 12, 25)
+
+
+def run_matrix(m: Matrix) -> None:
+    """Every state in turn; each begins where the one before it ended."""
+    _update_by_later_day(m, older=day(1), newer=day(2))
+    _update_by_later_day(m, older=day(3), newer=day(4))
+    m.state("a day", lambda: _run(m, day(1)))
+    m.state("the same day again", lambda: _same_day_again(m))
+    m.state("a later day updates its lines", lambda: _run(m, day(2)))
+    m.state("the newer day first", lambda: _run(m, day(4)))
+    m.state("then the older one", lambda: _run(m, day(3)))
+    m.state("refetched: a line changed, one withdrawn that leaves", lambda: _changed(m))
+    m.state("refetched: withdrawn lines fall back to an older version", lambda: _fall_back(m))
+    m.state("refetched: fails the gate, the earlier landing stays", lambda: _gate(m))
+    m.state("the same day again after the refused landing", lambda: _run(m, day(1)))
+    m.state("refetched as empty", lambda: _empty(m))
+    m.state("a closed day", lambda: _run(m, CLOSED))
+    m.state("two days published at once", lambda: _run(m, day(5), day(6)))
+    m.state("a range, two runs side by side", lambda: _range(m))
+    m.state("killed at every task boundary", lambda: _killed_at_boundaries(m))
+    m.state("killed in mid-publish", lambda: _killed_in_publish(m))
+    m.state("killed between warehouse commit and event", lambda: _killed_after_commit(m))
+
+
+def _run(m: Matrix, *days: date) -> None:
+    m.run(*days)
+
+
+def _update_by_later_day(m: Matrix, older: date, newer: date) -> None:
+    """Has the newer day show newer versions of some of the older day's lines."""
+    lines = [line for line in m.shop.lines(older) if _is_plain(line)][:3]
+    assert len(lines) == 3, f"{older} has no three plain lines"
+    m.shop.override(
+        newer,
+        add=[
+            line | {"quantity": line["quantity"] + 7, "updated_at": f"{newer}T12:00:00Z"}
+            for line in lines
+        ],
+    )
+
+
+def _is_plain(line: dict[str, Any]) -> bool:
+    """A line that no rule minds and that another may be made of."""
+    return (
+        isinstance(line.get("quantity"), int)
+        and isinstance(line.get("order_id"), str)
+        and line.get("status") == "completed"
+        and isinstance(line.get("line_number"), int)
+        and line["quantity"] > 0
+        and line["line_number"] > 0
+        and line.get("currency") == "GBP"
+        and str(line.get("created_at", ""))[:10] == str(line.get("updated_at", ""))[:10]
+        and str(line.get("created_at", "")).endswith("Z")
+        and str(line.get("updated_at")) >= str(line.get("created_at"))
+        and isinstance(line.get("sku"), str)
+        and line["sku"][:5].isdigit()
+        and isinstance(line.get("unit_price"), str)
+        and "." in line["unit_price"]
+        and len(line["unit_price"].split(".")[1]) <= 2
+        and not line["unit_price"].startswith("-")
+    )
+
+
+def _same_day_again(m: Matrix) -> list[str]:
+    before = (m.held.fact_state(), m.held.ledger())
+    chains = m.run(day(1))
+    after = (m.held.fact_state(), m.held.ledger())
+    problems = []
+    if before != after:
+        problems.append(f"the second run changed snapshot or ledger: {before} became {after}")
+    if m.api.events(chains[0].producer) != 1:
+        problems.append("the second run did not emit its event")
+    return problems
+
+
+def _changed(m: Matrix) -> None:
+    chosen = [line for line in m.shop.lines(day(1)) if _is_plain(line)]
+    changed, withdrawn = chosen[-1], chosen[-2]
+    m.shop.override(
+        day(1),
+        replace=[changed | {"quantity": changed["quantity"] + 100}],
+        withdraw=[{name: withdrawn[name] for name in ("order_id", "line_number")}],
+    )
+    m.run(day(1), refetch=True)
+
+
+def _fall_back(m: Matrix) -> None:
+    # The later day no longer shows the newer versions that were added to it.
+    m.shop.override(day(2), add=[])
+    m.run(day(2), refetch=True)
+
+
+def _gate(m: Matrix) -> list[str]:
+    before = m.held.fact_state()
+    m.shop.fault("bad_rows", share=0.5, day=str(day(1)))
+    try:
+        chains = m.run(day(1), refetch=True, fails="validate")
+    finally:
+        m.shop.clear()
+    problems = []
+    message = (chains[0].failure or ("", ""))[1]
+    if "(limit 5 %)" not in message:
+        problems.append(f"the message does not name the limit: {message}")
+    if m.held.fact_state() != before:
+        problems.append("the fact changed although the landing was refused")
+    if m.api.events(chains[0].producer):
+        problems.append("an event was emitted although the landing was refused")
+    return problems
+
+
+def _empty(m: Matrix) -> None:
+    m.shop.override(day(3), empty=True)
+    m.run(day(3), refetch=True)
+
+
+def _range(m: Matrix) -> None:
+    m.run(day(7), day(8), day(9), day(10))
+
+
+def _killed_at_boundaries(m: Matrix) -> list[str]:
+    the_day = day(11)
+    m.served.record(the_day, 1)
+    chain = start(m.api, the_day)
+    killer = Killer(m.api, chain.producer, dict.fromkeys(((task, 1) for task in TASKS[1:]), None))
+    killer.start()
+    return _finish(m, chain, killer, wanted=len(TASKS) - 1)
+
+
+def _killed_in_publish(m: Matrix) -> list[str]:
+    the_day = day(12)
+    m.served.record(the_day, 1)
+    chain = start(m.api, the_day)
+
+    def branch_exists() -> bool:
+        return bool(m.held.fact_state()[1])
+
+    killer = Killer(
+        m.api, chain.producer, {("publish", 1): branch_exists, ("publish", 2): branch_exists}
+    )
+    killer.start()
+    return _finish(m, chain, killer, wanted=2)
+
+
+def _killed_after_commit(m: Matrix) -> list[str]:
+    the_day = day(13)
+    m.served.record(the_day, 1)
+    chain = start(m.api, the_day)
+
+    def committed() -> bool:
+        return any(row[0] == the_day for row in m.held.ledger())
+
+    plan = {("load_warehouse", 1): committed, ("reconcile", 1): None, ("emit", 1): None}
+    killer = Killer(m.api, chain.producer, plan)
+    killer.start()
+    return _finish(m, chain, killer, wanted=2)
+
+
+def _finish(m: Matrix, chain: Any, killer: Killer, wanted: int) -> list[str]:
+    began = time.monotonic()
+    follow(m.api, [chain])
+    killer.stop()
+    problems = []
+    if not chain.succeeded:
+        problems.append(f"{chain.day} did not recover: {chain.failure}")
+    if len(killer.done) < wanted:
+        problems.append(f"only {killer.done} were killed of {wanted} planned")
+    if m.api.events(chain.producer) != 1:
+        problems.append(f"{m.api.events(chain.producer)} events were emitted, not 1")
+    versions = _landed_versions(m, chain.day)
+    if versions and versions != [1]:
+        # A landing that was killed has used up its number.
+        m.served.landings[chain.day] = {}
+        m.served.record(chain.day, versions[-1])
+    print(f"    killed {killer.done}; recovered in {time.monotonic() - began:.0f} s")
+    return problems
+
+
+def _landed_versions(m: Matrix, the_day: date) -> list[int]:
+    return sorted(row[1] for row in m.held.ledger() if row[0] == the_day)

@@ -1,0 +1,197 @@
+"""The services as they are defined, and what is rendered from them."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from feira_local.stack import airflow, spark
+from feira_local.stack.config import StackConfig
+from feira_local.stack.errors import StackError
+from feira_local.stack.launch import environment
+from feira_local.stack.lifecycle import Stack
+from feira_local.stack.secrets import load_secrets
+from feira_local.stack.services import HttpCheck, Service, TcpCheck, by_name
+from feira_local.stack.supervisor import render
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    return Stack.of(StackConfig.from_env({"FEIRA_HOME": str(tmp_path / "home")}))
+
+
+def test_every_dependency_exists_and_comes_first(stack: Stack) -> None:
+    seen: set[str] = set()
+    for service in stack.services:
+        assert set(service.depends_on) <= seen, service.name
+        seen.add(service.name)
+    assert len(seen) == len(stack.services)
+
+
+def test_no_two_services_share_a_port(stack: Stack) -> None:
+    ports = [port for service in stack.services for port in service.ports]
+    assert sorted(ports) == sorted(set(ports))
+    assert set(ports) == set(asdict(stack.config.ports).values())
+
+
+def test_what_stays_up_says_how_its_health_is_asked(stack: Stack) -> None:
+    for service in stack.services:
+        completes = service.health.kind == "completion"
+        assert completes == (service.kind != "service"), service.name
+
+
+def test_every_address_is_loopback(stack: Stack) -> None:
+    for service in stack.services:
+        check = service.health
+        if isinstance(check, HttpCheck):
+            assert check.url.startswith("http://127.0.0.1:"), service.name
+        if isinstance(check, TcpCheck):
+            assert check.host == "127.0.0.1"
+        texts = [*service.command, *service.env.values(), *(link.url for link in service.links)]
+        assert not [text for text in texts if "0.0.0.0" in text or "localhost" in text]
+    properties = spark.properties(stack.config, stack.secrets)
+    assert properties["spark.connect.grpc.binding.address"] == "127.0.0.1"
+    assert properties["spark.driver.bindAddress"] == "127.0.0.1"
+    listens = "listen_addresses=127.0.0.1"
+    assert listens in by_name(stack.services)["postgres"].command
+
+
+def test_no_secret_is_in_a_command_the_supervisor_configuration_or_the_json(stack: Stack) -> None:
+    shown = render(stack.config, stack.services)
+    shown += json.dumps([service.as_json() for service in stack.services])
+    shown += repr(stack.services) + repr(stack.secrets) + repr(stack)
+    for service in stack.services:
+        shown += " ".join(service.command) + json.dumps(dict(service.env))
+    assert not [secret for secret in stack.secrets.values() if secret in shown]
+
+
+def test_the_supervisor_stops_every_service_with_its_children(stack: Stack) -> None:
+    parser = configparser.RawConfigParser()
+    parser.read_string(render(stack.config, stack.services))
+    for service in stack.services:
+        section = parser[f"program:{service.name}"]
+        assert section["killasgroup"] == "true"
+        assert section["stopwaitsecs"] == "10"
+        assert section["autostart"] == "false"
+        assert section["autorestart"] == ("true" if service.kind == "service" else "false")
+    # The postmaster's children take some of its signals for other orders.
+    assert parser["program:postgres"]["stopasgroup"] == "false"
+    assert parser["program:airflow-scheduler"]["stopasgroup"] == "true"
+
+
+def test_a_home_with_a_percent_sign_and_a_space_is_rendered_so_that_it_reads_back(
+    tmp_path: Path,
+) -> None:
+    config = StackConfig.from_env({"FEIRA_HOME": str(tmp_path / "100% mine")})
+    text = render(config, Stack.of(config).services)
+    assert re.search(r"100%% mine/logs/spark\.log", text)
+
+
+def test_the_callers_own_settings_do_not_reach_a_service(stack: Stack) -> None:
+    caller = {
+        "PATH": "/usr/bin",
+        "LANG": "C.UTF-8",
+        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+        "AWS_PROFILE": "production",
+        "FEIRA_CLOCK": "1",
+        "PGPASSWORD": "theirs",
+        "SPARK_HOME": "/opt/spark",
+    }
+    scheduler = environment(by_name(stack.services)["airflow-scheduler"], caller)
+    assert scheduler["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert scheduler["LANG"] == "C.UTF-8"
+    assert not {"AWS_PROFILE", "FEIRA_CLOCK", "PGPASSWORD", "SPARK_HOME"} & scheduler.keys()
+    assert scheduler["PATH"].endswith(":/usr/bin")
+
+
+def test_airflow_gets_every_connection_and_the_lake(stack: Stack) -> None:
+    private = airflow.private_settings(stack.config, stack.secrets)
+    connections = {
+        name.removeprefix("AIRFLOW_CONN_").lower(): json.loads(value)
+        for name, value in private.items()
+        if name.startswith("AIRFLOW_CONN_")
+    }
+    assert {name: value["conn_type"] for name, value in connections.items()} == {
+        "shop_api": "http",
+        "lake_default": "aws",
+        "spark_default": "spark_connect",
+        "warehouse_default": "postgres",
+        "warehouse_dbt": "postgres",
+        "iceberg_catalog": "postgres",
+    }
+    assert connections["warehouse_default"]["login"] == "warehouse_loader"
+    assert private["FEIRA_LAKE"] == "s3://feira-lake"
+
+
+def test_a_killed_task_is_seen_and_retried_within_thirty_seconds(stack: Stack) -> None:
+    settings = airflow.settings(stack.config)
+    seconds = [
+        float(settings[f"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_{name}"])
+        for name in ("TIMEOUT", "TIMEOUT_DETECTION_INTERVAL")
+    ]
+    assert sum(seconds) + float(settings["AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY"]) <= 30
+
+
+def test_the_shop_replays_files_when_a_folder_is_named(tmp_path: Path) -> None:
+    def shop(**env: str) -> Service:
+        config = StackConfig.from_env({"FEIRA_HOME": str(tmp_path / "home")} | env)
+        return by_name(Stack.of(config).services)["shop"]
+
+    assert "generated" in shop().command
+    replay = shop(FEIRA_SHOP_DATA=str(tmp_path)).command
+    assert "replay" in replay
+    assert str(tmp_path) in replay
+
+
+def test_an_offset_moves_every_port(tmp_path: Path) -> None:
+    home = {"FEIRA_HOME": str(tmp_path)}
+    plain = asdict(StackConfig.from_env(home).ports)
+    moved = asdict(StackConfig.from_env(home | {"FEIRA_PORT_OFFSET": "100"}).ports)
+    assert {name: port - 100 for name, port in moved.items()} == plain
+    one = asdict(StackConfig.from_env(home | {"FEIRA_PORT_S3": "20000"}).ports)
+    assert one == plain | {"s3": 20000}
+
+
+@pytest.mark.parametrize(
+    ("env", "named"),
+    [
+        ({"FEIRA_PORT_S3": "many"}, "FEIRA_PORT_S3 is 'many'"),
+        ({"FEIRA_PORT_S3": "18080"}, "s3 and airflow both have port 18080"),
+        ({"FEIRA_PORT_OFFSET": "59000"}, "plus FEIRA_PORT_OFFSET is 74432"),
+        ({"FEIRA_SHOP_DATA": "/nowhere"}, "FEIRA_SHOP_DATA is '/nowhere'"),
+        ({"FEIRA_SHOP_LINES": "0"}, "FEIRA_SHOP_LINES is '0'"),
+    ],
+)
+def test_an_illegal_setting_is_named_with_its_value(env: dict[str, str], named: str) -> None:
+    with pytest.raises(StackError, match=re.escape(named)):
+        StackConfig.from_env(env)
+
+
+def test_a_long_home_still_gets_a_socket_that_fits(tmp_path: Path) -> None:
+    config = StackConfig.from_env({"FEIRA_HOME": str(tmp_path / ("x" * 120))})
+    assert len(str(config.socket)) <= 100
+    assert config.socket != replace(config, home=tmp_path / ("y" * 120)).socket
+
+
+def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:
+    first = load_secrets(tmp_path)
+    path = tmp_path / "secrets.env"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert load_secrets(tmp_path) == first
+    assert len(set(first.values())) == len(first.values())
+    assert load_secrets(tmp_path / "another") != first
+
+
+def test_a_secrets_file_of_an_older_release_gains_what_it_lacks(tmp_path: Path) -> None:
+    first = load_secrets(tmp_path)
+    path = tmp_path / "secrets.env"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    again = load_secrets(tmp_path)
+    assert again.postgres_superuser == first.postgres_superuser
+    assert again.airflow_api_secret
+    assert load_secrets(tmp_path) == again

@@ -1,0 +1,181 @@
+"""Ports are named with their owner, and what a killed service leaves behind is ended."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+import pytest
+
+from feira_local.stack import processes, state
+from feira_local.stack.config import StackConfig
+from feira_local.stack.errors import StackError
+from feira_local.stack.lifecycle import Stack, _levels, check_ports, down, up
+from feira_local.stack.postgres import free_port
+from feira_local.stack.services import by_name
+from feira_local.stack.supervisor import events
+
+PARENT = """
+import subprocess, sys, time
+from pathlib import Path
+from feira_local.stack.processes import record_start
+record_start(Path(sys.argv[1]), "parent")
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> StackConfig:
+    found = StackConfig.from_env({"FEIRA_HOME": str(tmp_path / "home")})
+    found.make_folders()
+    return found
+
+
+def _orphan(run: Path) -> int:
+    """Starts a service that has a child, kills the service, and returns the child's number."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(run)],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert psutil.pid_exists(child)
+    return child
+
+
+def test_a_taken_port_is_named_with_its_owner_before_anything_starts(config: StackConfig) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        moved = replace(config, ports=replace(config.ports, spark=port))
+        with pytest.raises(StackError) as caught:
+            check_ports(Stack.of(moved), {})
+        message = str(caught.value)
+        assert f"port {port} of spark is held by process {os.getpid()}" in message
+        assert "FEIRA_PORT_SPARK" in message
+
+
+def test_a_free_port_has_no_owner() -> None:
+    assert processes.port_owner(free_port()) is None
+
+
+def test_the_child_of_a_killed_service_is_found_and_ended(config: StackConfig) -> None:
+    child = _orphan(config.run)
+    assert [process.pid for process in processes.members(config.run, "parent")] == [child]
+    processes.kill_leftovers(config.run, "parent")
+    assert processes.wait_gone(child, 5)
+    assert processes.leaders(config.run) == []
+
+
+def test_down_ends_what_a_killed_supervisor_left(config: StackConfig) -> None:
+    child = _orphan(config.run)
+    assert list(down(config)) == [child]
+    assert processes.wait_gone(child, 5)
+    assert down(config) == {}
+
+
+def test_a_process_number_that_is_anothers_now_is_left_alone(config: StackConfig) -> None:
+    bystander = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True
+    )
+    try:
+        mine = psutil.Process(bystander.pid).create_time()
+        before = processes.Leader("spark", bystander.pid, mine - 3600)
+        assert processes.group(before) == []
+        assert len(processes.group(processes.Leader("spark", bystander.pid, mine))) == 1
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_two_commands_never_work_on_one_home_together(config: StackConfig) -> None:
+    import fcntl
+
+    with (config.run / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StackError, match="Another `feira up` or `feira down`"):
+            down(config)
+
+
+def test_up_without_jars_names_the_command_that_fetches_them(
+    config: StackConfig, tmp_path: Path
+) -> None:
+    lock = config.repository / "tilt" / "jars.lock"
+    (tmp_path / "tilt").mkdir()
+    (tmp_path / "tilt" / "jars.lock").write_text(lock.read_text())
+    with pytest.raises(StackError, match="feira jars fetch"):
+        up(replace(config, repository=tmp_path))
+
+
+def test_services_are_stopped_before_what_they_depend_on(config: StackConfig) -> None:
+    order: dict[str, int] = {}
+    for number, level in enumerate(_levels(Stack.of(config).services)):
+        order |= {service.name: number for service in level}
+    for service in Stack.of(config).services:
+        for needed in service.depends_on:
+            assert order[service.name] < order[needed]
+
+
+def test_the_running_stacks_settings_outlive_the_shell_that_started_it(
+    config: StackConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started = StackConfig.from_env(
+        {
+            "FEIRA_HOME": str(config.home),
+            "FEIRA_PORT_OFFSET": "500",
+            "FEIRA_SHOP_DATA": str(tmp_path),
+        }
+    )
+    monkeypatch.setenv("FEIRA_HOME", str(config.home))
+    monkeypatch.delenv("FEIRA_PORT_OFFSET", raising=False)
+    state.save(started)
+    assert state.running_config() == started
+    state.forget(started)
+    assert state.running_config().ports.s3 == 19000
+
+
+def test_an_unexpected_end_is_told_with_its_signal_and_a_stop_is_not(config: StackConfig) -> None:
+    stamp = f"{datetime(2026, 1, 2, 3, 4, 5):%Y-%m-%d %H:%M:%S}"
+    (config.logs / "supervisord.log").write_text(
+        f"{stamp},001 INFO exited: shop (exit status 3; not expected)\n"
+        f"{stamp},001 INFO supervisord started with pid 1\n"
+        f"{stamp},002 WARN exited: spark (terminated by SIGKILL; not expected)\n"
+        f"{stamp},003 INFO exited: databases (exit status 0; expected)\n"
+        f"{stamp},004 WARN stopped: s3 (terminated by SIGTERM)\n"
+        f"{stamp},005 INFO exited: airflow-api (exit status 0; expected)\n"
+    )
+    told = [str(event) for event in events(config, Stack.of(config).services)]
+    assert told == [
+        "03:04:05 spark ended: terminated by SIGKILL",
+        "03:04:05 airflow-api ended: exit status 0",
+    ]
+
+
+def test_memory_counts_this_process_and_skips_one_that_is_gone() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    handle = psutil.Process(gone.pid)
+    gone.wait()
+    began = time.monotonic()
+    assert processes.memory([psutil.Process(), handle]) > 2**20
+    assert time.monotonic() - began < 5
+
+
+def test_every_service_has_a_log_and_a_label(config: StackConfig) -> None:
+    for service in by_name(Stack.of(config).services).values():
+        assert service.label
+        assert service.description
