@@ -73,3 +73,27 @@ down: $(STAMP)  ## Stop the local stack; its data stays
 clean:  ## Stop the stack; remove its data, the jars and .venv
 	@if [ -x $(VENV)/bin/feira ]; then $(VENV)/bin/feira clean --yes; fi
 	rm -rf $(VENV) .cache
+
+# DATA is a folder of Online Retail days to replay; its lake is kept apart from the generated one's.
+DATA ?=
+DAYS ?= 2010-12-01
+export FEIRA_HOME ?= $(CURDIR)/.feira$(if $(DATA),-$(notdir $(patsubst %/,%,$(DATA))))
+
+.PHONY: demo
+demo: install  ## Start the stack and run days to the marts: DAYS=2010-12-01..2010-12-07 DATA=folder
+	@$(VENV)/bin/feira demo --days $(DAYS) $(if $(DATA),--data $(DATA))
+
+.PHONY: lint
+lint: install  ## Formatting, lint, import rules, types
+	@$(VENV)/bin/ruff format --check --quiet .
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/lint-imports --verbose > /dev/null || $(VENV)/bin/lint-imports
+	@$(VENV)/bin/mypy shared/src spark/src airflow/src tilt/src
+
+.PHONY: test
+test: lint  ## Lint, then every test: loopback only, no stack
+	@$(VENV)/bin/pytest
+
+.PHONY: verify
+verify: install  ## A stack of its own through the matrix of states, against an independent computation
+	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/verify.py $(if $(DATA),--data $(DATA))

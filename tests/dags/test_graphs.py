@@ -71,7 +71,8 @@ def listeners(dags: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
     found: dict[str, list[tuple[str, str]]] = {asset.name: [] for asset in assets.ALL}
     for dag_id, dag in dags.items():
         condition = getattr(dag.timetable, "asset_condition", None)
-        for _, asset in condition.iter_assets() if condition else ():
+        # One asset stands for itself; several are the objects of an AssetAll or AssetAny.
+        for asset in getattr(condition, "objects", [condition] if condition else []):
             found.setdefault(asset.name, []).append((dag_id, type(dag.timetable).__name__))
     return found
 

@@ -7,7 +7,9 @@ with the platform.
 
 from __future__ import annotations
 
+import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +24,7 @@ from rich.table import Table
 REPOSITORY = Path(__file__).resolve().parents[2]
 FEIRA = str(Path(sys.executable).with_name("feira"))
 # A stack of its own, beside the one that a person may use.
-os.environ.setdefault("FEIRA_HOME", str(REPOSITORY / ".feira-verify"))
+os.environ["FEIRA_HOME"] = str(REPOSITORY / ".feira-verify")
 os.environ.setdefault("FEIRA_PORT_OFFSET", "1000")
 os.environ.setdefault("FEIRA_SHOP_LINES", "2000")
 
@@ -131,8 +133,13 @@ def main() -> int:
     """Starts a fresh stack, takes it through the matrix, prints the table; 1 if anything differs."""
     from verify_states import run_matrix
 
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("--data", type=Path, help="replay these Online Retail days instead")
+    data = arguments.parse_args().data
+    if data is not None:
+        os.environ["FEIRA_SHOP_DATA"] = str(data.resolve())
     subprocess.run([FEIRA, "down"], check=True)
-    subprocess.run(["rm", "-rf", os.environ["FEIRA_HOME"]], check=True)
+    shutil.rmtree(os.environ["FEIRA_HOME"], ignore_errors=True)
     try:
         subprocess.run([FEIRA, "up"], check=True)
         matrix = Matrix()

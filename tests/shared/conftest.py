@@ -19,7 +19,7 @@ def store(s3_endpoint: str) -> LandingStore:
             root=f"s3://lake/{uuid.uuid4().hex}",
             endpoint=s3_endpoint,
             access_key="test",
-            secret_key="test",  # noqa: S106
+            secret_key="test",
             catalog="hadoop",
         )
     )

@@ -86,7 +86,10 @@ class AirflowApi:
         return [
             _run(item)
             for item in recent
-            if item["partition_key"] == source.partition_key and self._caused(item, source)
+            if item["partition_key"] == source.partition_key
+            # Airflow 3.3 answers 500 to the next question while the run has not started.
+            and item["start_date"]
+            and self._caused(item, source)
         ]
 
     def _caused(self, item: dict[str, Any], source: DagRun) -> bool:

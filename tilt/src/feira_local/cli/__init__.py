@@ -19,6 +19,7 @@ MODULES = (
     "feira_local.cli.demo",
     "feira_local.cli.runs",
     "feira_local.cli.data",
+    "feira_local.cli.contracts",
 )
 
 app = typer.Typer(

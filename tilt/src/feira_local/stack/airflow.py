@@ -79,6 +79,8 @@ def settings(config: StackConfig) -> dict[str, str]:
     }
     pairs["AIRFLOW_HOME"] = str(config.airflow)
     pairs["FEIRA_HOME"] = str(config.home)
+    # On a laptop somebody is waiting: what failed is tried again in seconds.
+    pairs["FEIRA_RETRY_DELAY"] = "3"
     if _exists("feira_airflow.xcom"):
         pairs["AIRFLOW__CORE__XCOM_BACKEND"] = "feira_airflow.xcom.PathOnlyXCom"
     if sys.platform == "darwin":

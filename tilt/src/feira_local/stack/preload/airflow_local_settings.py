@@ -13,6 +13,10 @@ for module in (
     "psycopg",
     "orjson",
     "pyspark.sql.connect.session",
+    "pyiceberg.table",
+    # Not our own modules: an edit of those would need the scheduler restarted.
+    "dbt.cli.main",
+    "dbt.adapters.postgres",
 ):
     with contextlib.suppress(ImportError):
         importlib.import_module(module)

@@ -1,0 +1,54 @@
+"""`feira contracts`: what the contracts declare, and the files that are generated from them."""
+
+from __future__ import annotations
+
+import typer
+from rich.table import Table
+
+from feira.contracts import contracts
+from feira.contracts.dbt import render
+from feira.settings import repository_root
+from feira_local.cli.output import AsJson, console, print_json
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="The tables' contracts.", no_args_is_help=True)
+    group.command("list")(list_contracts)
+    group.command("dbt")(dbt)
+    app.add_typer(group, name="contracts")
+
+
+def list_contracts(as_json: AsJson = False) -> None:
+    """The contracts: table, version, columns, key, rules.
+
+    Example: [bold]feira contracts list[/]
+    """
+    rows = [
+        {
+            "table": each.table,
+            "version": each.version,
+            "columns": len(each.columns),
+            "key": ", ".join(each.primary_key),
+            "row rules": len(each.row_rules),
+        }
+        for each in contracts().values()
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    table = Table()
+    for name in rows[0]:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    console.print(table)
+
+
+def dbt() -> None:
+    """Write dbt's sources, descriptions and tests anew from the contracts.
+
+    Example: [bold]feira contracts dbt[/]
+    """
+    for path, text in render().items():
+        (repository_root() / path).write_text(text, encoding="utf-8")
+        console.print(f"wrote {path}")
