@@ -70,6 +70,7 @@ def sales_etl() -> None:
     api_is_up >> landing
     validation >> extract >> fact >> loaded
     agreed >> event
+    loaded >> task(tasks.drop_staging)()
 
 
 sales_etl()

@@ -19,6 +19,7 @@ ORDER = (
     "publish",
     "load_warehouse",
     "reconcile",
+    "drop_staging",
     "emit",
     "build_marts",
 )

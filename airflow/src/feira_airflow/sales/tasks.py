@@ -93,7 +93,6 @@ def transform() -> dict[str, Any]:
 def publish() -> dict[str, Any]:
     """Publishes the day to the fact; returns ``fact`` (metadata URI), the snapshot and counts."""
     from feira_spark.sales.publish import publish_day, sweep_branches
-    from feira_spark.sales.steps import drop_staging
 
     ti = get_current_context()["ti"]
     day = partition_day()
@@ -101,7 +100,6 @@ def publish() -> dict[str, Any]:
         for branch in sweep_branches(spark):
             log.warning("dropped branch %s, left by an attempt that was killed", branch)
         published = publish_day(spark, day, attempt=f"{ti.run_id}_{ti.try_number}")
-        drop_staging(spark, day)
     return {
         "fact": published.metadata,
         "snapshot_id": str(published.snapshot_id),
@@ -177,6 +175,14 @@ def reconcile(loaded: dict[str, Any]) -> dict[str, Any]:
         "rows": agreed.rows,
         "revenue_usd": str(agreed.revenue),
     }
+
+
+def drop_staging() -> dict[str, Any]:
+    """Drops what was staged for the day, once nobody needs it; nothing waits for this."""
+    from feira_spark.sales.steps import drop_staging as drop
+
+    with spark_session() as spark:
+        return {"dropped": len(drop(spark, partition_day()))}
 
 
 def emit(agreed: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ from datetime import date
 from decimal import Decimal
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from feira.contracts import contract
 from feira.warehouse.fingerprint import figures_by_date
@@ -79,11 +78,12 @@ def lake_figures(
     source = f"{FACT} VERSION AS OF {snapshot}"
     where = "TRUE"
     if day is not None:
-        fact = spark.sql(f"SELECT * FROM {source}")
-        own = fact.where(F.col("extract_day") == F.lit(day)).select("order_date").distinct()
-        wanted = sorted({*(row["order_date"] for row in own.collect()), *(dates or [])})
-        if not wanted:
-            return {}
-        where = "order_date IN (" + ", ".join(f"DATE'{d.isoformat()}'" for d in wanted) + ")"
+        where = (
+            f"order_date IN (SELECT order_date FROM {source} "
+            f"WHERE extract_day = DATE'{day.isoformat()}')"
+        )
+        if dates:
+            listed = ", ".join(f"DATE'{each.isoformat()}'" for each in dates)
+            where += f" OR order_date IN ({listed})"
     rows = spark.sql(figures_by_date(contract("sales.fact"), "spark", source, where)).collect()
     return {r["order_date"]: (r["row_count"], r["revenue"], r["fingerprint"]) for r in rows}

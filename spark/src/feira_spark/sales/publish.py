@@ -37,20 +37,16 @@ def publish_day(spark: SparkSession, day: date, attempt: str) -> Published:
     """Brings the fact up to the day's current extract; readers see all of it or nothing.
 
     ``attempt`` names the branch beside the day, so that what an attempt that was killed has left
-    cannot meet this one. One caller at a time: a fast-forward is refused once main has moved on.
+    cannot meet this one; the changes are staged in a table of the same name, for ``drop_staging``
+    to drop. One caller at a time: a fast-forward is refused once main has moved on.
     Raises AuditError when the audit of the branch fails. Without a change there is no new snapshot.
     """
     branch = "publish_" + re.sub(r"[^A-Za-z0-9]+", "_", f"{day}_{attempt}").strip("_")
     changed = _staged_changes(spark, day, f"{STAGING}.{branch}")
-    try:
-        counts = {
-            row["action"]: row["count"] for row in changed.groupBy("action").count().collect()
-        }
-        base = current_snapshot(spark, "sales.fact")
-        if counts or base is None:
-            _publish(spark, changed, counts, branch, contract("sales.fact"), base)
-    finally:
-        spark.sql(f"DROP TABLE IF EXISTS {STAGING}.{branch} PURGE")
+    counts = {row["action"]: row["count"] for row in changed.groupBy("action").count().collect()}
+    base = current_snapshot(spark, "sales.fact")
+    if counts or base is None:
+        _publish(spark, changed, counts, branch, contract("sales.fact"), base)
     snapshot = current_snapshot(spark, "sales.fact")
     if snapshot is None:
         raise AuditError(f"sales.fact has no snapshot after publishing {day}; run the day again.")
@@ -122,33 +118,34 @@ def _audit(
 ) -> None:
     """Row count, uniqueness of the changed keys, nulls, and revenue against the input."""
     target = spark.table(f"{FACT}.branch_{branch}")
-    before = spark.table(FACT).count() if base is not None else 0
-    after = target.count()
-    expected = before + counts.get("insert", 0) - counts.get("delete", 0)
-    problems = []
-    if after != expected:
-        problems.append(f"{after} rows where {before} and the changes make {expected}")
-    touched = target.join(changed.select(*KEY), list(KEY), "left_semi")
+    sums = [
+        F.count("*").alias("rows"),
+        F.expr(f"coalesce({REVENUE}, 0)").alias("revenue"),
+        F.coalesce(F.sum("amount"), F.lit(0)).alias("amount"),
+    ]
     nulls = [
         F.sum(F.col(name).isNull().cast("int")).alias(f"null_{name}")
         for name in declared.required_columns
     ]
-    found = touched.select(
-        F.count("*").alias("rows"),
-        F.count_distinct(*KEY).alias("keys"),
-        F.expr(f"coalesce({REVENUE}, 0)").alias("revenue"),
-        F.coalesce(F.sum("amount"), F.lit(0)).alias("amount"),
-        *nulls,
-    ).collect()[0]
-    input_ = (
-        changed.where("action <> 'delete'")
-        .select(
-            F.count("*").alias("rows"),
-            F.expr(f"coalesce({REVENUE}, 0)").alias("revenue"),
-            F.coalesce(F.sum("amount"), F.lit(0)).alias("amount"),
-        )
+    touched = target.join(changed.select(*KEY), list(KEY), "left_semi")
+    branch_figures = touched.select(*sums, F.count_distinct(*KEY).alias("keys"), *nulls)
+    input_figures = changed.where("action <> 'delete'").select(*sums)
+    totals = target.select(F.count("*").alias("after"))
+    if base is not None:
+        totals = totals.crossJoin(spark.table(FACT).select(F.count("*").alias("before")))
+    # One query: each of its own would be planned and scheduled anew.
+    row = (
+        branch_figures.select(F.struct("*").alias("found"))
+        .crossJoin(input_figures.select(F.struct("*").alias("input")))
+        .crossJoin(totals)
         .collect()[0]
     )
+    found, input_ = row["found"], row["input"]
+    before = row["before"] if base is not None else 0
+    expected = before + counts.get("insert", 0) - counts.get("delete", 0)
+    problems = []
+    if row["after"] != expected:
+        problems.append(f"{row['after']} rows where {before} and the changes make {expected}")
     if found["rows"] != found["keys"]:
         problems.append(f"{found['rows']} changed rows for {found['keys']} keys")
     problems += [

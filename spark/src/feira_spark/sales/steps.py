@@ -112,11 +112,14 @@ def transform_day(spark: SparkSession, store: LandingStore, day: date) -> tuple[
     return manifest, metadata_uri(spark, ORDER_LINES)
 
 
-def drop_staging(spark: SparkSession, day: date) -> None:
-    """Drops the staging tables of a day's landings."""
-    for row in spark.sql(f"SHOW TABLES IN {STAGING}").collect():
-        if row["tableName"].startswith(f"sales_{day:%Y%m%d}_v"):
-            spark.sql(f"DROP TABLE IF EXISTS {STAGING}.{row['tableName']} PURGE")
+def drop_staging(spark: SparkSession, day: date) -> list[str]:
+    """Drops what was staged for a day: validated lines and changes; returns the tables' names."""
+    prefixes = (f"sales_{day:%Y%m%d}_v", f"publish_{day:%Y_%m_%d}_")
+    names = [row["tableName"] for row in spark.sql(f"SHOW TABLES IN {STAGING}").collect()]
+    dropped = [name for name in names if name.startswith(prefixes)]
+    for name in dropped:
+        spark.sql(f"DROP TABLE IF EXISTS {STAGING}.{name} PURGE")
+    return dropped
 
 
 def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> DataFrame:
