@@ -66,13 +66,15 @@ up: install  ## Start the local stack and wait until it is healthy
 	@$(VENV)/bin/feira up
 
 .PHONY: down
-down: $(STAMP)  ## Stop the local stack; its data stays
-	@$(VENV)/bin/feira down
+down: $(STAMP)  ## Stop every stack of this checkout; the data stays
+	@for home in $(wildcard $(CURDIR)/.feira*); do FEIRA_HOME=$$home $(VENV)/bin/feira down; done
 
 .PHONY: clean
 clean:  ## Stop the stack; remove its data, the jars and .venv
-	@if [ -x $(VENV)/bin/feira ]; then $(VENV)/bin/feira clean --yes; fi
-	rm -rf $(VENV) .cache
+	@if [ -x $(VENV)/bin/feira ]; then \
+	  for home in $(wildcard $(CURDIR)/.feira*); do FEIRA_HOME=$$home $(VENV)/bin/feira clean --yes; done; \
+	fi
+	rm -rf $(VENV) .cache $(wildcard $(CURDIR)/.feira*)
 
 # DATA is a folder of Online Retail days to replay; its lake is kept apart from the generated one's.
 DATA ?=

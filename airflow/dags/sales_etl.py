@@ -23,7 +23,6 @@ changes nothing that is right already. `--refetch` asks the API anew.
 
 from __future__ import annotations
 
-from airflow.providers.http.sensors.http import HttpSensor
 from airflow.sdk import Param, dag, task
 
 from feira_airflow.assets import SALES_FACT
@@ -31,6 +30,7 @@ from feira_airflow.connections import SHOP_API
 from feira_airflow.defaults import default_args
 from feira_airflow.partitions import daily_at_midnight
 from feira_airflow.sales import tasks
+from feira_airflow.sensors.http_available import HttpAvailableSensor
 
 
 @dag(
@@ -49,11 +49,9 @@ from feira_airflow.sales import tasks
     },
 )
 def sales_etl() -> None:
-    api_is_up = HttpSensor(
+    api_is_up = HttpAvailableSensor(
         task_id="wait_for_api",
         http_conn_id=SHOP_API,
-        endpoint="health",
-        deferrable=True,
         poke_interval=10,
         timeout=15 * 60,
     )

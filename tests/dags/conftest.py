@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,10 +22,10 @@ os.environ |= {
 
 
 @pytest.fixture(scope="session")
-def dags() -> Iterator[dict[str, object]]:
+def dags() -> dict[str, object]:
     """The DAGs of the folder by id; a file that cannot be imported fails the test."""
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(dag_folder=str(REPOSITORY / "airflow" / "dags"))
     assert not bag.import_errors, bag.import_errors
-    yield bag.dags
+    return bag.dags

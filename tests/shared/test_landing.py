@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import hypothesis.strategies as st
@@ -181,7 +182,7 @@ def test_the_ranges_of_rates_hold_every_date_and_do_not_overlap(dates: set[date]
     for day in dates:
         week_before = day - timedelta(days=7) if day >= date(1, 1, 8) else date.min
         assert any(first <= week_before and day <= last for first, last in ranges)
-    assert all(a[1] < b[0] for a, b in zip(ranges, ranges[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in pairwise(ranges))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""Waits until an HTTP service is up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import requests
+from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk import BaseSensorOperator, Context
+from airflow.sdk.exceptions import AirflowException
+
+from feira_airflow.triggers.http_available import HttpAvailableTrigger
+
+
+class HttpAvailableSensor(BaseSensorOperator):
+    """Waits until a service answers 200, through refused connections too.
+
+    The provider's HttpSensor fails at once when nobody listens; a service that restarts is just
+    what a pipeline should wait for.
+
+    :param http_conn_id: an ``http`` connection
+    :param endpoint: path below the connection's base URL (templated)
+    :param deferrable: wait in the triggerer, without a worker
+    """
+
+    template_fields: Sequence[str] = ("http_conn_id", "endpoint")
+
+    def __init__(
+        self,
+        *,
+        http_conn_id: str,
+        endpoint: str = "health",
+        deferrable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.http_conn_id = http_conn_id
+        self.endpoint = endpoint
+        self.deferrable = deferrable
+
+    def poke(self, context: Context) -> bool:
+        """Asks once."""
+        return self._ask(self._url()) == "200"
+
+    def execute(self, context: Context) -> None:
+        """Asks once, then waits in the triggerer; raises AirflowException naming the URL after
+        ``timeout`` seconds."""
+        if not self.deferrable:
+            super().execute(context)
+            return
+        url = self._url()
+        answer = self._ask(url)
+        if answer == "200":
+            return
+        self.log.info("%s is not available yet: %s", url, answer)
+        self.defer(
+            trigger=HttpAvailableTrigger(url, self.poke_interval, time.time() + self.timeout),
+            method_name="execute_complete",
+        )
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
+        """Ends the wait as the trigger's event says."""
+        if event["status"] != "available":
+            raise AirflowException(
+                f"{self._url()} was not available for {self.timeout:.0f} s; its last answer: "
+                f"{event['message']}. Start the service, then clear this task."
+            )
+
+    def _url(self) -> str:
+        hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)
+        hook.get_conn()
+        return f"{hook.base_url}/{self.endpoint}"
+
+    @staticmethod
+    def _ask(url: str) -> str:
+        try:
+            return str(requests.get(url, timeout=10).status_code)
+        except requests.RequestException as error:
+            return type(error).__name__

@@ -1,0 +1,1 @@
+"""Triggers: what the triggerer watches while a sensor takes no worker."""

@@ -1,0 +1,119 @@
+"""What the commands take and refuse, without a stack."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from feira_local.cli import app
+from feira_local.cli.runs import parse_range
+from feira_local.day_report import DayReport, report_tables
+from feira_local.stack.errors import StackError
+
+COMMANDS = [
+    ["run", "sales"],
+    ["backfill", "sales"],
+    ["show", "fact"],
+    ["show", "quarantine"],
+    ["show", "ledger"],
+    ["sql"],
+    ["verify"],
+    ["migrate"],
+    ["demo"],
+    ["contracts", "list"],
+    ["up"],
+    ["down"],
+    ["status"],
+    ["logs"],
+    ["doctor"],
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEIRA_HOME", str(tmp_path / "home"))
+
+
+def test_a_range_holds_both_ends() -> None:
+    days = parse_range("2010-12-30..2011-01-02")
+    assert (days[0], days[-1], len(days)) == (date(2010, 12, 30), date(2011, 1, 2), 4)
+    assert parse_range("2010-12-01") == [date(2010, 12, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("yesterday", "'yesterday' is not a day; write it as 2010-12-01"),
+        ("2010-12-05..2010-12-01", "has -3 days; a range may have 1 to 400"),
+        ("2000-01-01..2010-01-01", "has 3654 days"),
+        ("2010-02-30", "is not a day"),
+    ],
+)
+def test_what_is_no_range_is_refused_by_name(text: str, message: str) -> None:
+    with pytest.raises(StackError, match=message):
+        parse_range(text)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(command: list[str]) -> None:
+    shown = CliRunner().invoke(app, [*command, "--help"])
+    assert shown.exit_code == 0
+    assert "Example" in shown.output
+
+
+def test_sql_refuses_to_write() -> None:
+    refused = CliRunner().invoke(app, ["sql", "DELETE FROM lake.sales.fact"])
+    assert isinstance(refused.exception, StackError)
+    assert "only reads; 'delete'" in str(refused.exception)
+
+
+def test_a_command_without_a_stack_says_how_to_start_it() -> None:
+    refused = CliRunner().invoke(app, ["run", "sales", "--day", "2010-12-01"])
+    assert isinstance(refused.exception, StackError)
+    assert "start it with `feira up`" in str(refused.exception)
+
+
+def test_the_demo_names_a_folder_that_is_none() -> None:
+    refused = CliRunner().invoke(app, ["demo", "--data", "/nowhere"])
+    assert isinstance(refused.exception, StackError)
+    assert "/nowhere is no folder" in str(refused.exception)
+
+
+def report(**changes: object) -> DayReport:
+    values: dict[str, object] = {
+        "day": date(2010, 12, 1),
+        "landed": 3108,
+        "valid": 3100,
+        "quarantined": {"quantity_negative": 8},
+        "passed": True,
+        "fact_rows": 3100,
+        "revenue_usd": Decimal("1234.5"),
+        "snapshot_id": 1,
+        "agreed": True,
+        "marts": {"daily_revenue": 1},
+    }
+    return DayReport(**(values | changes))  # type: ignore[arg-type]
+
+
+def shown(reports: list[DayReport]) -> str:
+    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    for table in report_tables(reports):
+        console.print(table)
+    return console.export_text()
+
+
+def test_the_table_shows_what_came_of_a_day() -> None:
+    text = shown([report()])
+    for figure in ("3,108", "3,100", "quantity_negative", "1,234.50", "agrees", "daily_revenue 1"):
+        assert figure in text
+
+
+def test_the_table_never_claims_an_agreement_that_was_not_found() -> None:
+    assert "agrees" not in shown([report(agreed=False)])
+    assert "not loaded" in shown([report(agreed=None, fact_rows=None, revenue_usd=None)])
+    assert "gate failed" in shown([report(passed=False)])
