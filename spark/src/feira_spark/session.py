@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from feira.settings import LakeSettings
 
@@ -76,7 +76,8 @@ def connect(url: str) -> SparkSession:
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
     spark: SparkSession = SparkSession.builder.remote(url).create()
-    spark.client.set_retry_policies(
+    # `client` is Spark Connect's own: type checkers see a property of the classic session.
+    cast(Any, spark).client.set_retry_policies(
         [DefaultPolicy(max_retries=8, initial_backoff=200, max_backoff=2000, backoff_multiplier=2)]
     )
     return spark
