@@ -11,20 +11,21 @@ from collections.abc import Callable
 from feira_local.airflow_api import AirflowApi, DagRun
 
 _POLL_SECONDS = 0.02
+# Whether it is now; None: as soon as the task runs.
+Moment = Callable[[], bool] | None
 
 
 class Killer(threading.Thread):
     """Kills the process of each planned (task, try) once its moment has come.
 
-    A moment is a function that says whether it is now, None for as soon as the task runs. ``done``
-    lists what was killed; a task that was over before its moment came is not in it.
+    ``done`` lists what was killed; a task that was over before its moment came is not in it.
     """
 
     def __init__(
         self,
         api: AirflowApi,
         run: DagRun,
-        plan: dict[tuple[str, int], Callable[[], bool] | None],
+        plan: dict[tuple[str, int], Moment],
     ) -> None:
         super().__init__(daemon=True)
         self._api = api
