@@ -5,8 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from feira.settings import LakeSettings
+from feira_local.stack.postgres import Dsns, temporary_server
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -26,6 +33,71 @@ def spark_jars() -> str:
     jars = sorted(str(path) for path in folder.glob("*.jar"))
     assert jars, f"No jars in {folder}; run `make install`."
     return ",".join(jars)
+
+
+@pytest.fixture(scope="session")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> LakeSettings:
+    """A lake in a local folder, its Iceberg catalog a folder too."""
+    root: Path = tmp_path_factory.mktemp("lake")
+    (root / "tables").mkdir()
+    return LakeSettings(root=f"file://{root}", catalog="hadoop")
+
+
+@pytest.fixture(scope="session")
+def spark(lake: LakeSettings, spark_jars: str) -> Iterator[SparkSession]:
+    """The one Spark session of all tests, on that lake."""
+    from pyspark.sql import SparkSession
+
+    from feira_spark.session import spark_conf
+
+    builder = SparkSession.builder.master("local[2]").config("spark.jars", spark_jars)
+    for name, value in spark_conf(lake).items():
+        builder = builder.config(name, value)
+    # Tables of a few rows: more partitions would only be more tasks.
+    session = (
+        builder.config("spark.sql.shuffle.partitions", "1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def empty_lake(spark: SparkSession) -> SparkSession:
+    """The session, with no table in the lake."""
+    for (namespace,) in spark.sql("SHOW NAMESPACES").collect():
+        for row in spark.sql(f"SHOW TABLES IN {namespace}").collect():
+            if not row["isTemporary"]:
+                spark.sql(f"DROP TABLE {namespace}.{row['tableName']} PURGE")
+    return spark
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dsns]:
+    """The one PostgreSQL of all tests, with the stack's databases, roles and privileges."""
+    with temporary_server(tmp_path_factory.mktemp("postgres")) as dsns:
+        yield dsns
+
+
+@pytest.fixture
+def empty_warehouse(postgres: Dsns) -> Dsns:
+    """That server, with no table in the schema ``sales``, nor a view that reads one."""
+    import psycopg
+
+    with psycopg.connect(postgres.warehouse_loader) as loader:
+        tables = loader.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'sales'")
+        for (name,) in tables.fetchall():
+            loader.execute(f"DROP TABLE sales.{name} CASCADE")
+    return postgres
+
+
+@pytest.fixture(scope="session")
+def dbt_scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where dbt writes: a project that was parsed there is not parsed again."""
+    return tmp_path_factory.mktemp("dbt")
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,14 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
+from fact_rows import fact_row
 from feira.contracts import contract
 from feira.contracts.ddl import warehouse_ddl
 from feira.settings import repository_root
 from feira_airflow.summary.marts import MartsConnection, build_marts
-from feira_local.stack.postgres import Dsns, temporary_server
+from feira_local.stack.postgres import Dsns
 
 PROJECT = repository_root() / "infra" / "dbt"
-NOON = dt.datetime(2011, 1, 3, 12, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True)
@@ -70,18 +68,15 @@ class Warehouse:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
-    """The server, with an empty ``sales.fact`` and no marts."""
-    folder = tmp_path_factory.mktemp("warehouse")
-    with temporary_server(folder) as dsns:
-        with psycopg.connect(dsns.warehouse_loader) as loader:
-            loader.execute(warehouse_ddl(contract("sales.fact")).encode())
-        yield Warehouse(dsns, folder / "dbt")
+def server(postgres: Dsns, dbt_scratch: Path) -> Warehouse:
+    """The server, as the tests before have left it."""
+    return Warehouse(postgres, dbt_scratch)
 
 
 @pytest.fixture
 def warehouse(server: Warehouse) -> Warehouse:
     """An empty fact; marts may be there from another test."""
+    server.change(warehouse_ddl(contract("sales.fact")))
     server.change("truncate sales.fact")
     return server
 
@@ -96,39 +91,7 @@ def project(server: Warehouse, tmp_path: Path) -> Path:
     return shutil.copytree(PROJECT, tmp_path / "dbt-project")
 
 
-def line(order_id: str, line_number: int, **known: Any) -> dict[str, Any]:
-    """A row of the fact: a completed product line of a known customer, but for what is given.
-
-    ``amount_usd`` is text or a number; the dollar is its currency.
-    """
-    updated_at = known.get("updated_at", NOON)
-    order_date = known.get("order_date", NOON.date())
-    amount = Decimal(known.get("amount_usd", "1"))
-    return {
-        "sku": "22423",
-        "description": "REGENCY CAKESTAND",
-        "quantity": 1,
-        "unit_price": abs(amount),
-        "currency": "USD",
-        "status": "completed",
-        "customer_id": 17850,
-        "country": "United Kingdom",
-        "created_at": updated_at,
-        "updated_at": updated_at,
-        "order_date": order_date,
-        "amount": amount,
-        "fx_rate": Decimal(1),
-        "fx_date": order_date,
-        "line_kind": "product",
-        "extract_day": updated_at.date(),
-        **known,
-        "amount_usd": amount,
-        "order_id": order_id,
-        "line_number": line_number,
-    }
-
-
 @pytest.fixture
 def fact_line() -> Callable[..., dict[str, Any]]:
-    """See ``line``."""
-    return line
+    """See ``fact_rows.fact_row``."""
+    return fact_row

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import hypothesis.strategies as st
+import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 
 from feira_spark.sales.changes import changes
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 FIRST = date(2010, 12, 1)
-COLUMNS = "order_id string, line_number int, quantity int, updated_at timestamp, extract_day date"
+SCHEMA = pa.schema(
+    [
+        ("order_id", pa.string()),
+        ("line_number", pa.int32()),
+        ("quantity", pa.int32()),
+        ("updated_at", pa.timestamp("us", tz="UTC")),
+        ("extract_day", pa.date32()),
+    ]
+)
 Row = tuple[str, int, int, datetime, date]
 
 
@@ -24,8 +33,19 @@ def row(order: str, quantity: int, day: int, hour: int = 8) -> Row:
         order,
         1,
         quantity,
-        datetime.combine(extract, datetime.min.time()).replace(hour=hour),
+        datetime.combine(extract, datetime.min.time(), UTC).replace(hour=hour),
         extract,
+    )
+
+
+def frame(spark: SparkSession, rows: list[Row]) -> DataFrame:
+    """Rows as a frame; by Arrow, since plain rows would start a Python worker each time."""
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in SCHEMA]
+    return spark.createDataFrame(
+        pa.Table.from_arrays(
+            [pa.array(values, of.type) for values, of in zip(columns, SCHEMA, strict=True)],
+            schema=SCHEMA,
+        )
     )
 
 
@@ -33,12 +53,12 @@ def found(
     spark: SparkSession, fact: list[Row], lines: list[Row], day: int
 ) -> dict[str, tuple[str, int]]:
     """Order → (action, quantity) of the changes that a day makes."""
-    frame = changes(
-        spark.createDataFrame(fact, COLUMNS),
-        spark.createDataFrame(lines, COLUMNS),
+    changed = changes(
+        frame(spark, fact),
+        frame(spark, lines),
         FIRST + timedelta(days=day),
     )
-    return {r["order_id"]: (r["action"], r["quantity"]) for r in frame.collect()}
+    return {r["order_id"]: (r["action"], r["quantity"]) for r in changed.collect()}
 
 
 def test_a_late_update_never_overwrites_a_newer_one(spark: SparkSession) -> None:
@@ -110,14 +130,15 @@ def _publish(
     spark: SparkSession, fact: dict[str, Row], lines: list[Row], day: int
 ) -> dict[str, Row]:
     result = dict(fact)
-    frame = changes(
-        spark.createDataFrame(list(fact.values()), COLUMNS),
-        spark.createDataFrame(lines, COLUMNS),
+    changed = changes(
+        frame(spark, list(fact.values())),
+        frame(spark, lines),
         FIRST + timedelta(days=day),
     )
-    for change in frame.collect():
+    for change in changed.collect():
         if change["action"] == "delete":
             del result[change["order_id"]]
         else:
-            result[change["order_id"]] = tuple(change)[:5]
+            of_day = (change["extract_day"] - FIRST).days
+            result[change["order_id"]] = row(change["order_id"], change["quantity"], of_day)
     return result

@@ -57,6 +57,8 @@ class Contract:
     partition_by: tuple[str, ...]
     row_rules: tuple[RowRule, ...]
     max_invalid_percent: float | None
+    asset: str | None
+    """Name of the Airflow asset that its days are announced by; None where nothing is."""
 
     @property
     def column_names(self) -> list[str]:
@@ -113,6 +115,14 @@ def read_contract(path: Path) -> Contract:
             if rule.type == "custom" and rule.engine == "spark"
         ),
         max_invalid_percent=_gate(schema),
+        asset=next(
+            (
+                str(item.value)
+                for item in document.customProperties or []
+                if item.property == "feira.asset"
+            ),
+            None,
+        ),
     )
 
 

@@ -10,6 +10,8 @@ from types import MappingProxyType
 from feira.contracts.model import Contract, ContractError, read_contract
 from feira.settings import repository_root
 
+_SUFFIX = ".odcs.yaml"
+
 
 def contracts_folder() -> Path:
     """Where the contract files are."""
@@ -18,17 +20,25 @@ def contracts_folder() -> Path:
 
 @functools.cache
 def contracts(folder: Path | None = None) -> Mapping[str, Contract]:
-    """All contracts by table name; read once a process."""
+    """All contracts by table name; each is read once a process."""
     where = folder or contracts_folder()
-    found = [read_contract(path) for path in sorted(where.glob("*.odcs.yaml"))]
-    if not found:
-        raise ContractError(f"No *.odcs.yaml in {where}.")
-    return MappingProxyType({contract.table: contract for contract in found})
+    tables = [path.name.removesuffix(_SUFFIX) for path in sorted(where.glob(f"*{_SUFFIX}"))]
+    if not tables:
+        raise ContractError(f"No *{_SUFFIX} in {where}.")
+    return MappingProxyType({table: contract(table, folder) for table in tables})
 
 
+@functools.cache
 def contract(table: str, folder: Path | None = None) -> Contract:
-    """The contract of one table; raises ContractError with the tables there are."""
-    known = contracts(folder)
-    if table not in known:
-        raise ContractError(f"No contract for {table!r}; there are {', '.join(sorted(known))}.")
-    return known[table]
+    """The contract of one table, from the file of its name; raises ContractError with what there is.
+
+    Only that file is read: DAG files are parsed often, and need one or two.
+    """
+    path = (folder or contracts_folder()) / f"{table}{_SUFFIX}"
+    if not path.is_file():
+        known = sorted(each.name.removesuffix(_SUFFIX) for each in path.parent.glob(f"*{_SUFFIX}"))
+        raise ContractError(f"No contract for {table!r}; there are {', '.join(known)}.")
+    found = read_contract(path)
+    if found.table != table:
+        raise ContractError(f"{path.name} declares {found.table!r}; name the file after its table.")
+    return found
