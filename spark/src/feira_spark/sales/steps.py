@@ -42,9 +42,9 @@ def validate_landing(spark: SparkSession, store: LandingStore, manifest: Manifes
 
     Writes the lines with their broken rules to a staging table, the broken ones to
     ``sales.quarantine`` (in the place of the landing's own and, when it passes the gate, of every
-    older landing's), and last ``validation.json``. Raises ContractError before any write where a
-    table is not as its contract declares it. It does not raise for a landing that fails the gate:
-    see ``require_passed``.
+    older landing's; not when a newer one is current already), and last ``validation.json``. Raises
+    ContractError before any write where a table is not as its contract declares it. It does not
+    raise for a landing that fails the gate: see ``require_passed``.
     """
     require_tables(spark, [contract(table) for table in LAKE_TABLES])
     landing = contract("sales.landing")
@@ -73,7 +73,10 @@ def validate_landing(spark: SparkSession, store: LandingStore, manifest: Manifes
         max_invalid_percent=limit,
         passed=passes_gate(total, total - valid, limit),
     )
-    _replace_quarantine(spark, staged, manifest, passed=validation.passed)
+    current = store.current(manifest.extract_day)
+    # An older run that is cleared comes back to a landing whose lines are no longer of interest.
+    if current is None or current[0].version <= manifest.version:
+        _replace_quarantine(spark, staged, manifest, passed=validation.passed)
     store.put_validation(validation)
     return validation
 
