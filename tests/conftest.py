@@ -56,6 +56,8 @@ def spark(lake: LakeSettings, spark_jars: str) -> Iterator[SparkSession]:
     # Tables of a few rows: more partitions would only be more tasks.
     session = (
         builder.config("spark.sql.shuffle.partitions", "1")
+        # The tests end before the optimising compiler has paid for itself.
+        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
         .getOrCreate()

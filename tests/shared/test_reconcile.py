@@ -100,8 +100,10 @@ def test_only_the_ledger_row_of_this_day_and_landing_is_marked(
 ) -> None:
     put(connection, None, DATE_1)
     put(connection, None, DAY, version=2)
+    reconcile_day(connection, DAY, 1, lake)
+    assert agreed(connection) == [100, None, None]
     reconcile_day(connection, DAY, 2, lake)
-    assert agreed(connection) == [None, None, 100]
+    assert agreed(connection) == [100, None, 100]
 
 
 def test_the_days_own_dates_are_compared_also_when_nothing_is_pending(
@@ -111,6 +113,17 @@ def test_the_days_own_dates_are_compared_also_when_nothing_is_pending(
     again = reconcile_day(connection, DAY, 1, lake)
     assert (again.dates, again.rows) == (2, 3)
     assert reconcile_day(connection, DATE_1, 1, lake).dates == 0
+
+
+def test_a_date_that_only_the_lakes_extract_leads_to_is_compared_in_both(
+    connection: psycopg.Connection, lake: Lake
+) -> None:
+    reconcile_day(connection, DAY, 1, lake)
+    of_another_day = Lake(lake.figures, DATE_2)
+    assert reconcile_day(connection, dt.date(2011, 1, 4), 1, of_another_day).rows == 1
+    connection.execute("DELETE FROM sales.fact WHERE order_id = 'B'")
+    with pytest.raises(ReconcileError, match=r"2011-01-02: lake 1 rows.* warehouse 0 rows"):
+        reconcile_day(connection, dt.date(2011, 1, 4), 1, of_another_day)
 
 
 def test_dates_that_an_earlier_days_load_has_left_pending_are_compared_too(
