@@ -10,12 +10,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from feira.contracts import Contract, contract
+from feira.warehouse.fingerprint import SOLD
 from feira_spark.sales.changes import changes
 from feira_spark.sales.tables import CATALOG, STAGING, current_snapshot, metadata_uri
 from feira_spark.sales.transform import KEY
 
 FACT = f"{CATALOG}.sales.fact"
-REVENUE = "sum(CASE WHEN status IN ('completed', 'shipped') THEN amount_usd ELSE 0 END)"
+REVENUE = f"sum(CASE WHEN {SOLD} THEN amount_usd ELSE 0 END)"
 
 
 class AuditError(RuntimeError):
