@@ -68,7 +68,8 @@ def sales_etl() -> None:
     api_is_up >> landing
     validation >> extract >> fact >> loaded
     agreed >> event
-    loaded >> task(tasks.drop_staging)()
+    # Not beside reconcile: both would be Spark's work, and the event waits for that one.
+    agreed >> task(tasks.drop_staging)()
 
 
 sales_etl()

@@ -171,7 +171,17 @@ def test_a_cursor_that_points_back_to_its_own_page_is_an_error(oddity: list[byte
     oddity.append(b'{"total": 9, "lines": [{}], "next_cursor": "again"}')
     pages = hook().pages(DAY)
     next(pages)
-    with pytest.raises(ShopApiError, match=rf"/sales, {DAY}, page 2: .* back to the same page"):
+    with pytest.raises(ShopApiError, match=rf"/sales, {DAY}, page 2: .* a page that it served"):
+        next(pages)
+
+
+def test_a_cursor_that_points_back_to_an_older_page_is_an_error(oddity: list[bytes]) -> None:
+    oddity += [
+        b'{"total": 9, "lines": [{}], "next_cursor": "%s"}' % cursor for cursor in (b"a", b"b", b"a")
+    ]
+    pages = hook().pages(DAY)
+    assert [next(pages).number, next(pages).number] == [1, 2]
+    with pytest.raises(ShopApiError, match=rf"/sales, {DAY}, page 3: .* a page that it served"):
         next(pages)
 
 

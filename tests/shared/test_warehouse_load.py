@@ -184,6 +184,14 @@ def test_a_whole_load_removes_what_is_there_no_longer(connection: psycopg.Connec
     assert fact(connection) == [kept, new]
 
 
+def test_a_whole_load_counts_no_row_that_is_equal_already(connection: psycopg.Connection) -> None:
+    same, changed = fact_row("A", 1, customer_id=None), fact_row("A", 2, amount_usd="1")
+    loaded(connection, whole(100, same, changed))
+    now = changed | {"customer_id": None}
+    assert loaded(connection, whole(200, same, now)) == Loaded(200, 0, 1, 0, 2)
+    assert fact(connection) == [same, now]
+
+
 def test_the_whole_of_an_empty_lake_empties_the_warehouse(connection: psycopg.Connection) -> None:
     loaded(connection, whole(100, fact_row("A", 1)))
     assert loaded(connection, whole(200)) == Loaded(200, 0, 0, 1, 0)

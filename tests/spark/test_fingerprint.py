@@ -154,6 +154,19 @@ CHANGED: dict[str, Any] = {
 }
 
 
+def test_no_text_reads_as_a_null_or_as_the_next_column(
+    spark: SparkSession, warehouse: psycopg.Connection
+) -> None:
+    pairs = [
+        ("A", None), ("A", "~"), ("A", ""), ("A|~", ""), ("A|1:A", "A"), ("A", "A|1:A"),
+        ("\x1e", "\x1f"), ("\x1f", "\x1e"), ("A\x1f", "B"), ("A", "\x1fB"), ("1:A", "A"),
+    ]  # fmt: skip
+    rows = [BASE | {"sku": sku, "description": description} for sku, description in pairs]
+    ours, theirs = Engines(spark, warehouse, rows).by_row()
+    assert ours == theirs
+    assert len(set(ours.values())) == len(rows)
+
+
 def test_a_change_of_any_one_column_gives_another_fingerprint(
     spark: SparkSession, warehouse: psycopg.Connection
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, cast
 
 from feira.settings import LakeSettings
@@ -74,7 +75,12 @@ def connect(url: str) -> SparkSession:
     """
     from pyspark.sql import SparkSession
     from pyspark.sql.connect.client.retries import DefaultPolicy
+    from pyspark.sql.connect.logging import logger
 
+    if "SPARK_CONNECT_LOG_LEVEL" not in os.environ:
+        # Its own default, which Airflow's logging set-up undoes: a warning for each result whose
+        # release meets the session's end would stand in every task's log.
+        logger.disabled = True
     spark: SparkSession = SparkSession.builder.remote(url).create()
     # `client` is Spark Connect's own: type checkers see a property of the classic session.
     cast(Any, spark).client.set_retry_policies(

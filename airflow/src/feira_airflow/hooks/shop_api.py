@@ -64,6 +64,7 @@ class ShopApiHook(HttpHook):
         Raises DayNotServedError for a 404, and ShopApiError when a page has failed every try.
         """
         cursor: str | None = None
+        followed: set[str] = set()
         number = 0
         while cursor is not None or number == 0:
             number += 1
@@ -79,11 +80,13 @@ class ShopApiHook(HttpHook):
                     f"{self.base_url}/sales, {day}, page {number}: the answer has no usable "
                     f"{error}; it must hold total, lines and next_cursor."
                 ) from error
-            if following is not None and following == cursor:
+            if following in followed:
                 raise ShopApiError(
-                    f"{self.base_url}/sales, {day}, page {number}: the API points back to the same "
-                    "page; its paging is broken."
+                    f"{self.base_url}/sales, {day}, page {number}: the API points back to a page "
+                    "that it served already; its paging is broken."
                 )
+            if following is not None:
+                followed.add(following)
             yield page
             cursor = following
 

@@ -1,8 +1,9 @@
 """An order-independent hash of rows that Spark, PostgreSQL and Redshift compute alike.
 
-A row becomes text (a token a column, joined by U+001F), its MD5's first 60 bits become an integer,
-and a set of rows is the sum of theirs. Decimals are scaled to integers and times to microseconds,
-because each engine writes those its own way.
+A row becomes text (a token a column), its MD5's first 60 bits become an integer, and a set of rows
+is the sum of theirs. Decimals are scaled to integers and times to microseconds, because each engine
+writes those its own way; a string stands behind its length, so that no content of it reads as a
+separator, a null or the next column.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ SOLD = "status IN ('completed', 'shipped')"
 
 
 def row_token(column: Column, engine: Engine) -> str:
-    """SQL text for one column's value; U+001E stands for null."""
+    """SQL text for one column's value; ``~`` stands for null, which no value can be."""
     name = column.name
     text = "string" if engine == "spark" else "varchar"
     if column.type == "string":
-        value = name
+        value = f"CAST(length({name}) AS {text}) || ':' || {name}"
     elif match := re.fullmatch(r"decimal\(\d+,(\d+)\)", column.type):
         value = f"CAST(CAST({name} * {10 ** int(match[1])} AS decimal(38,0)) AS {text})"
     elif column.type == "timestamp":
@@ -37,12 +38,12 @@ def row_token(column: Column, engine: Engine) -> str:
         value = f"CAST({name} AS string)" if engine == "spark" else f"to_char({name}, 'YYYY-MM-DD')"
     else:
         raise ContractError(f"Column {name} of type {column.type} cannot be compared by hash.")
-    return f"coalesce({value}, chr(30))"
+    return f"coalesce({value}, '~')"
 
 
 def fingerprint(contract: Contract, engine: Engine) -> str:
     """SQL for the sum over rows of their hashes: numeric without fraction, 0 for no rows."""
-    tokens = " || chr(31) || ".join(row_token(column, engine) for column in contract.columns)
+    tokens = " || '|' || ".join(row_token(column, engine) for column in contract.columns)
     digits = f"substring(md5({tokens}), 1, 15)"
     number = {
         "spark": f"CAST(conv({digits}, 16, 10) AS decimal(38,0))",

@@ -124,6 +124,13 @@ def _apply(
         deleted = connection.execute(
             f"DELETE FROM {FACT} WHERE NOT EXISTS (SELECT 1 FROM staged s WHERE {on})"
         ).rowcount
+        # What is equal already is no change. Written out, as Redshift has no IS NOT DISTINCT FROM.
+        equal = " AND ".join(
+            f"(s.{name} = {FACT}.{name} OR (s.{name} IS NULL AND {FACT}.{name} IS NULL))"
+            for name in declared.column_names
+            if name not in declared.primary_key
+        )
+        connection.execute(f"DELETE FROM staged s USING {FACT} WHERE {on} AND {equal}")
     else:
         connection.execute(
             f"INSERT INTO {UNRECONCILED} SELECT DISTINCT order_date, {sequence} FROM staged"

@@ -10,8 +10,8 @@ from pyspark.sql import SparkSession
 from feira.contracts import Contract
 from feira.contracts.ddl import iceberg_ddl
 from feira.contracts.evolution import Evolution, compare, require_current
+from feira_spark.session import CATALOG
 
-CATALOG = "lake"
 LAKE_TABLES = ("sales.order_lines", "sales.fact", "sales.quarantine")
 STAGING = f"{CATALOG}.staging"
 
