@@ -51,11 +51,6 @@ def properties(config: StackConfig, secrets: Secrets) -> dict[str, str]:
                 f"-Dlog4j2.configurationFile={log4j}",
                 "-XX:+UseSerialGC",
                 "-XX:ReservedCodeCacheSize=160m",
-                # A small day is over before optimised code pays: a third of the server's CPU was
-                # C2's. Loops (on-stack replacement) still reach it as early as ever.
-                "-XX:Tier4InvocationThreshold=25000",
-                "-XX:Tier4MinInvocationThreshold=3000",
-                "-XX:Tier4CompileThreshold=75000",
                 # Hands memory back between runs.
                 "-XX:MinHeapFreeRatio=10",
                 "-XX:MaxHeapFreeRatio=30",
