@@ -177,7 +177,8 @@ def test_a_cursor_that_points_back_to_its_own_page_is_an_error(oddity: list[byte
 
 def test_a_cursor_that_points_back_to_an_older_page_is_an_error(oddity: list[bytes]) -> None:
     oddity += [
-        b'{"total": 9, "lines": [{}], "next_cursor": "%s"}' % cursor for cursor in (b"a", b"b", b"a")
+        b'{"total": 9, "lines": [{}], "next_cursor": "%s"}' % cursor
+        for cursor in (b"a", b"b", b"a")
     ]
     pages = hook().pages(DAY)
     assert [next(pages).number, next(pages).number] == [1, 2]
