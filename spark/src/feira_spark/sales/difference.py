@@ -11,7 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 from feira.contracts import contract
 from feira.warehouse.fingerprint import figures_by_date
 from feira_spark.sales.publish import FACT
-from feira_spark.sales.tables import CATALOG, STAGING, current_snapshot, metadata_uri
+from feira_spark.sales.tables import STAGING, current_snapshot, metadata_uri
+from feira_spark.session import CATALOG
 
 CHANGES = f"{STAGING}.sales_fact_changes"
 

@@ -12,8 +12,9 @@ from pyspark.sql import functions as F
 from feira.contracts import Contract, contract
 from feira.warehouse.fingerprint import SOLD
 from feira_spark.sales.changes import changes
-from feira_spark.sales.tables import CATALOG, STAGING, current_snapshot, metadata_uri
+from feira_spark.sales.tables import STAGING, current_snapshot, metadata_uri
 from feira_spark.sales.transform import KEY
+from feira_spark.session import CATALOG
 
 FACT = f"{CATALOG}.sales.fact"
 REVENUE = f"sum(CASE WHEN {SOLD} THEN amount_usd ELSE 0 END)"

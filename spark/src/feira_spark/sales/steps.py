@@ -19,7 +19,6 @@ from feira.landing.manifest import Manifest, Validation, passes_gate
 from feira.landing.store import LandingError, LandingStore
 from feira_spark.row_rules import parse_schema
 from feira_spark.sales.tables import (
-    CATALOG,
     LAKE_TABLES,
     STAGING,
     metadata_uri,
@@ -28,6 +27,7 @@ from feira_spark.sales.tables import (
 )
 from feira_spark.sales.transform import extract_lines
 from feira_spark.sales.validate import landed_lines, validated
+from feira_spark.session import CATALOG
 
 ORDER_LINES = f"{CATALOG}.sales.order_lines"
 QUARANTINE = f"{CATALOG}.sales.quarantine"
