@@ -126,6 +126,12 @@ class AirflowApi:
         """Where a person sees the run."""
         return f"{self.base}/dags/{run.dag_id}/runs/{run.run_id}"
 
+    def asset_link(self, name: str) -> str:
+        """Where a person sees an asset among its emitters and listeners; all assets if it is new."""
+        found = self._call("GET", "assets", params={"name_pattern": name, "limit": 100})["assets"]
+        ids = [item["id"] for item in found if item["name"] == name]
+        return f"{self.base}/assets/{ids[0]}" if ids else f"{self.base}/assets"
+
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         try:
             answer = self._session.request(

@@ -102,7 +102,7 @@ def run_days(days: list[date], *, refetch: bool, as_json: bool) -> None:
         for table in report_tables(reports):
             console.print(table)
         console.print(f"  last run     {api.link(chains[-1].producer)}", soft_wrap=True)
-        console.print(f"  asset graph  {api.base}/assets/1", soft_wrap=True)
+        console.print(f"  asset graph  {api.asset_link('sales_fact')}", soft_wrap=True)
     for chain in failed:
         task, error = chain.failure or ("?", "see the run's log")
         error_console.print(
