@@ -23,4 +23,5 @@ def build_local_marts() -> dict[str, int]:
         ),
         project_dir=repository_root() / "infra" / "dbt",
         target_dir=running_config().home / "dbt",
+        quiet=True,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from feira.contracts import ContractError, contract
+from feira.contracts import contract
 from feira.contracts.evolution import Evolution
 from feira.warehouse import schema as warehouse_schema
 from feira_local.lake_access import spark_session, warehouse
@@ -56,10 +56,11 @@ def _refuse(asked: list[tuple[str, Evolution]]) -> None:
 
 
 def _rebuild_marts() -> str:
+    from feira_airflow.summary.marts import MartsError
     from feira_local.marts import build_local_marts
 
     try:
         rows = build_local_marts()
-    except ContractError as error:
+    except MartsError as error:
         raise StackError(str(error)) from error
     return "marts: rebuilt " + ", ".join(f"{name} ({count} rows)" for name, count in rows.items())
