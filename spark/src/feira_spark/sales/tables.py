@@ -39,12 +39,15 @@ def create_missing(spark: SparkSession, contracts: Iterable[Contract]) -> None:
 
 def require_tables(spark: SparkSession, contracts: Iterable[Contract]) -> None:
     """Creates missing tables; raises ContractError, before a write, where one is not as declared."""
-    declared = list(contracts)
-    for contract in declared:
+    missing = []
+    for contract in contracts:
         existing = table_types(spark, contract.table)
-        if existing is not None:
+        if existing is None:
+            missing.append(contract)
+        else:
             require_current(contract, "lake", existing)
-    create_missing(spark, declared)
+    if missing:
+        create_missing(spark, missing)
 
 
 def evolution(spark: SparkSession, contract: Contract) -> Evolution | None:
