@@ -49,9 +49,12 @@ def properties(config: StackConfig, secrets: Secrets) -> dict[str, str]:
             (
                 "-Duser.timezone=UTC",
                 f"-Dlog4j2.configurationFile={log4j}",
-                "-XX:+UseSerialGC",
                 "-XX:ReservedCodeCacheSize=160m",
-                # Hands memory back between runs.
+                # Hands memory back between runs: a collection of the whole heap once none was
+                # needed for that long. The serial collector keeps what a run has made it take.
+                "-XX:+UseG1GC",
+                "-XX:G1PeriodicGCInterval=15000",
+                "-XX:-G1PeriodicGCInvokesConcurrent",
                 "-XX:MinHeapFreeRatio=10",
                 "-XX:MaxHeapFreeRatio=30",
                 # The supervisor starts a new one; a server that limps on does not help.
