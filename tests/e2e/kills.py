@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from feira_local.airflow_api import AirflowApi, DagRun
+from feira_local.airflow_api import AirflowApi
+from feira_local.runs import Chain
 
 _POLL_SECONDS = 0.02
 # Whether it is now; None: as soon as the task runs.
@@ -16,7 +17,7 @@ Moment = Callable[[], bool] | None
 
 
 class Killer(threading.Thread):
-    """Kills the process of each planned (task, try) once its moment has come.
+    """Kills the process of each planned (task, try) of a chain once its moment has come.
 
     ``done`` lists what was killed; a task that was over before its moment came is not in it.
     """
@@ -24,19 +25,21 @@ class Killer(threading.Thread):
     def __init__(
         self,
         api: AirflowApi,
-        run: DagRun,
+        chain: Chain,
         plan: dict[tuple[str, int], Moment],
     ) -> None:
         super().__init__(daemon=True)
         self._api = api
-        self._run = run
+        self._chain = chain
         self._plan = dict(plan)
         self._ended = threading.Event()
         self.done: list[tuple[str, int]] = []
 
     def run(self) -> None:
         while self._plan and not self._ended.is_set():
-            for task_id, try_number, pid in self._api.processes(self._run):
+            # The consumer's run joins once the event has made it; whoever follows the chain says so.
+            runs = [run for run in (self._chain.producer, self._chain.consumer) if run]
+            for task_id, try_number, pid in [x for run in runs for x in self._api.processes(run)]:
                 moment = self._plan.get((task_id, try_number), _never)
                 if moment is None or moment():
                     try:

@@ -31,12 +31,14 @@ class DagRun:
 
 @dataclass(frozen=True)
 class TaskState:
-    """One task of a run. ``seconds`` is None until it has run; ``state`` None until it is due."""
+    """One task of a run. ``seconds`` is None until it has run; ``state`` None until it is due;
+    ``started`` is ISO 8601 in UTC, None before."""
 
     task_id: str
     state: str | None
     try_number: int
     seconds: float | None
+    started: str | None
 
 
 class AirflowApi:
@@ -64,13 +66,24 @@ class AirflowApi:
         return _run(self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}"))
 
     def tasks(self, run: DagRun) -> list[TaskState]:
-        """The run's tasks in the order in which the API lists them."""
+        """The run's tasks in the order in which they started, then those that have not."""
         path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
         found = self._call("GET", path)["task_instances"]
-        return [
-            TaskState(item["task_id"], item["state"], item["try_number"], item["duration"])
+        tasks = [
+            TaskState(
+                item["task_id"],
+                item["state"],
+                item["try_number"],
+                item["duration"],
+                item["start_date"],
+            )
             for item in found
         ]
+        return sorted(tasks, key=lambda task: (task.started is None, task.started or ""))
+
+    def task_ids(self, dag_id: str) -> list[str]:
+        """The tasks of a DAG."""
+        return [item["task_id"] for item in self._call("GET", f"dags/{dag_id}/tasks")["tasks"]]
 
     def processes(self, run: DagRun) -> list[tuple[str, int, int]]:
         """(task, try, process id) of the run's tasks that run now."""

@@ -11,18 +11,6 @@ from feira_local.stack.errors import StackError
 
 PRODUCER = "sales_etl"
 CONSUMER = "sales_summary"
-ORDER = (
-    "wait_for_api",
-    "land",
-    "validate",
-    "transform",
-    "publish",
-    "load_warehouse",
-    "reconcile",
-    "drop_staging",
-    "emit",
-    "build_marts",
-)
 _POLL_SECONDS = 0.5
 
 
@@ -41,12 +29,15 @@ class Chain:
     @property
     def finished(self) -> bool:
         """Whether the chain has come to its end, good or bad."""
-        return self.producer.state == "failed" or bool(self.consumer and self.consumer.finished)
+        return self.producer.state == "failed" or (
+            self.producer.finished and bool(self.consumer and self.consumer.finished)
+        )
 
     @property
     def succeeded(self) -> bool:
         """Whether fact, warehouse and marts are up to date."""
-        return bool(self.consumer and self.consumer.state == "success")
+        states = [run.state for run in (self.producer, self.consumer) if run]
+        return states == ["success", "success"]
 
 
 def start(api: AirflowApi, day: date, *, refetch: bool = False) -> Chain:
@@ -78,16 +69,15 @@ def follow(api: AirflowApi, chains: list[Chain], *, timeout: float = 600) -> lis
 
 def _refresh(api: AirflowApi, chain: Chain) -> None:
     chain.producer = api.run(PRODUCER, chain.producer.run_id)
-    found = api.tasks(chain.producer)
-    if chain.producer.state == "success":
-        if chain.consumer is None:
-            caused = api.consumers(CONSUMER, chain.producer)
-            chain.consumer = caused[0] if caused else None
-        else:
-            chain.consumer = api.run(CONSUMER, chain.consumer.run_id)
-        if chain.consumer is not None:
-            found += api.tasks(chain.consumer)
-    chain.tasks = sorted(found, key=lambda task: ORDER.index(task.task_id))
+    chain.tasks = api.tasks(chain.producer)
+    # The event comes before the producer's end: staging is dropped beside what it sets off.
+    if chain.consumer is None:
+        caused = api.consumers(CONSUMER, chain.producer)
+        chain.consumer = caused[0] if caused else None
+    else:
+        chain.consumer = api.run(CONSUMER, chain.consumer.run_id)
+    if chain.consumer is not None:
+        chain.tasks += api.tasks(chain.consumer)
     for run in (chain.producer, chain.consumer):
         if run is not None and run.state == "failed":
             chain.failure = api.failure(run)
