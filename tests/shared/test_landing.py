@@ -65,6 +65,21 @@ def test_a_landing_holds_the_lines_in_the_apis_order_with_counts_and_hashes(
     assert store.manifest(DAY, 1) == manifest
 
 
+@pytest.mark.parametrize("name", ["page-00002.ndjson.gz", "rates.ndjson.gz"])
+def test_a_file_that_is_not_the_landed_one_any_more_is_named(
+    store: LandingStore, name: str
+) -> None:
+    manifest = land(store, two_pages())
+    store.require_intact(manifest)
+    path = f"{store.folder(DAY, 1)}/{name}"
+    store.files.pipe_file(path, gzip.compress(orjson.dumps(line(order_id="3")) + b"\n"))
+    with pytest.raises(LandingError, match=rf"{name} is not what was landed"):
+        store.require_intact(manifest)
+    store.files.rm_file(path)
+    with pytest.raises(LandingError, match=rf"{name} is not what was landed .*no file now"):
+        store.require_intact(manifest)
+
+
 def test_a_run_reuses_the_days_landing(store: LandingStore) -> None:
     first = land(store, two_pages())
     again = two_pages()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import date
@@ -114,6 +115,19 @@ class LandingStore:
         if text is None:
             raise LandingError(f"There is no landing manifest at {uri}. Land the day again.")
         return Manifest.model_validate_json(text)
+
+    def require_intact(self, manifest: Manifest) -> None:
+        """Raises LandingError for a file that is gone, or is not the one that was landed."""
+        folder = self.folder(manifest.extract_day, manifest.version)
+        for file in (*manifest.pages, manifest.rates):
+            content = self._read(f"{folder}/{file.name}")
+            found = hashlib.sha256(content).hexdigest() if content is not None else "no file"
+            if found != file.sha256:
+                raise LandingError(
+                    f"{self.dataset} {manifest.extract_day}: {folder}/{file.name} is not what was "
+                    f"landed (SHA-256 {file.sha256[:12]}… in the manifest, {found[:12]} now). "
+                    "Run the day with --refetch."
+                )
 
     def _read(self, uri: str) -> bytes | None:
         try:

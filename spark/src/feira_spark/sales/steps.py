@@ -127,6 +127,7 @@ def drop_staging(spark: SparkSession, day: date) -> list[str]:
 
 def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> DataFrame:
     """Parses and checks the landing's lines in one pass, into its staging table."""
+    store.require_intact(manifest)
     landing = contract("sales.landing")
     folder = store.folder(manifest.extract_day, manifest.version)
     pages = _text(spark, [f"{folder}/{page.name}" for page in manifest.pages])
