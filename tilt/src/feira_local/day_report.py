@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import psycopg
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -86,10 +87,13 @@ def _rows(connection: psycopg.Connection, mart: str) -> int | None:
 
 def report_tables(reports: list[DayReport]) -> list[Table]:
     """The figures for people: one line a day, and the rules that lines have broken."""
-    days = Table(title="What came of it", title_justify="left")
+    # Without frames it fits a terminal of 80 columns.
+    days = Table(
+        title="What came of it", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for heading in ("day", "landed", "valid", "quarantined", "fact rows", "revenue USD"):
         days.add_column(heading, justify="left" if heading == "day" else "right")
-    days.add_column("lake = warehouse")
+    days.add_column("warehouse")
     for report in reports:
         days.add_row(
             str(report.day),
@@ -111,7 +115,11 @@ def report_tables(reports: list[DayReport]) -> list[Table]:
             broken[rule] = broken.get(rule, 0) + count
     if not broken:
         return [days]
-    rules = Table(title="Quarantined by rule (a line may break several)", title_justify="left")
+    rules = Table(
+        title="Quarantined by rule (a line may break several)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
     for _ in range(_RULE_COLUMNS):
         rules.add_column("rule")
         rules.add_column("lines", justify="right")
