@@ -1,0 +1,45 @@
+"""The spark-submit entry points, as a shell calls them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+JOBS = ("validate_sales", "transform_sales", "publish_sales")
+
+
+def job(name: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"feira_spark.jobs.{name}", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={k: v for k, v in os.environ.items() if not k.startswith("FEIRA_")}
+        | {"COLUMNS": "200", "NO_COLOR": "1"}
+        | env,
+    )
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_help_names_the_day_and_shows_a_call(name: str) -> None:
+    done = job(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "--day" in done.stdout
+    assert f"python -m feira_spark.jobs.{name} --day 2010-12-01" in done.stdout
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_day_that_is_none_is_refused_and_named(name: str) -> None:
+    done = job(name, "--day", "2010-13-01")
+    assert done.returncode == 2
+    assert "2010-13-01" in done.stderr
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_without_a_lake_the_error_names_the_setting(name: str) -> None:
+    done = job(name, "--day", "2010-12-01")
+    assert done.returncode == 1
+    assert "FEIRA_LAKE is ''" in done.stderr
