@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,8 @@ def spark(lake: LakeSettings, spark_jars: str) -> Iterator[SparkSession]:
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
+    # Its connections close after pytest has closed the output, and would complain of it.
+    logging.getLogger("py4j").setLevel(logging.WARNING)
     yield session
     session.stop()
 
