@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 CATALOG = "lake"
+CATALOG_IDLE_SECONDS = 20
 
 
 def spark_conf(lake: LakeSettings, *, cores: int = 2) -> dict[str, str]:
@@ -40,6 +41,11 @@ def spark_conf(lake: LakeSettings, *, cores: int = 2) -> dict[str, str]:
             f"{prefix}.jdbc.user": lake.catalog_user or "",
             f"{prefix}.jdbc.password": lake.catalog_password or "",
             f"{prefix}.jdbc.schema-version": "V1",
+            # Spark does not close a session's catalog (SPARK-54367), so each session leaves its
+            # connections behind until a collection of the heap finds them. The database closes them
+            # when they idle, and the catalog connects anew where it meets one that was closed.
+            f"{prefix}.jdbc.options": f"-c idle_session_timeout={CATALOG_IDLE_SECONDS}s",
+            f"{prefix}.retryable_status_codes": "57P05",
         }
     else:
         conf[f"{prefix}.type"] = lake.catalog
