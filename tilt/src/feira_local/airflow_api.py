@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from feira_local.stack import access
 from feira_local.stack.errors import StackError
@@ -49,6 +51,15 @@ class AirflowApi:
         self._token = token
         self._session = requests.Session()
         self._session.trust_env = False  # loopback: never through a proxy
+        # Whoever watches a run goes on through a restart of the API server, for about 15 seconds.
+        retries = Retry(
+            total=5,
+            backoff_factor=0.5,
+            status_forcelist=(500, 502, 503, 504),
+            allowed_methods=("GET",),
+            raise_on_status=False,
+        )
+        self._session.mount("http://", HTTPAdapter(max_retries=retries))
 
     @classmethod
     def local(cls) -> AirflowApi:
