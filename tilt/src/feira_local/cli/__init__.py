@@ -20,6 +20,7 @@ MODULES = (
     "feira_local.cli.runs",
     "feira_local.cli.data",
     "feira_local.cli.contracts",
+    "feira_local.cli.lint_assets",
 )
 
 app = typer.Typer(

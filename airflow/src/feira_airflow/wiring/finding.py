@@ -1,0 +1,64 @@
+"""What a rule found: which asset, where, what Airflow will do about it, and the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from feira_airflow.wiring.model import AssetId, Emitter, Listener, Place
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault. ``consequence`` is what happens in Airflow, ``step`` what to do.
+
+    An ``error`` is a run that is never made, or never stops being made; a ``warning`` is one that
+    is made at another time, or less often, than the DAG files suggest.
+    """
+
+    rule: str
+    severity: Severity
+    problem: str
+    consequence: str
+    step: str
+    asset: str | None = None
+    dags: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    places: tuple[Place, ...] = field(default=())
+
+
+def finding(
+    rule: str,
+    severity: Severity,
+    asset: AssetId | None,
+    parties: Iterable[Emitter | Listener],
+    *,
+    problem: str,
+    consequence: str,
+    step: str,
+) -> Finding:
+    """A finding about these emitters and listeners; their DAGs, tasks and places are taken from them."""
+    parties = tuple(parties)
+    dags = (each.dag_id for each in parties if each.dag_id is not None)
+    tasks = (str(each) for each in parties if isinstance(each, Emitter) and each.dag_id is not None)
+    places = (each.place for each in parties if each.place is not None)
+    return Finding(
+        rule=rule,
+        severity=severity,
+        problem=problem,
+        consequence=consequence,
+        step=step,
+        asset=None if asset is None else str(asset),
+        dags=tuple(dict.fromkeys(dags)),
+        tasks=tuple(dict.fromkeys(tasks)),
+        places=tuple(dict.fromkeys(places)),
+    )
+
+
+def listed(names: Iterable[object]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *most, last = map(str, names)
+    return f"{', '.join(most)} and {last}" if most else last

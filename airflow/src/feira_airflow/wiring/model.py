@@ -1,0 +1,166 @@
+"""What a DAG folder says about its assets: who emits, who listens, with or without a key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from airflow.partition_mappers.base import PartitionMapper
+
+
+class Keys(Enum):
+    """Whether events carry a partition key."""
+
+    KEYED = "with a partition key"
+    PLAIN = "without a partition key"
+
+
+@dataclass(frozen=True, order=True)
+class AssetId:
+    """Which asset: Airflow tells two apart by name and URI together.
+
+    ``kind`` is ``alias`` for an AssetAlias, and ``ref`` for a reference by name or by URI that no
+    asset of the folder answers to.
+    """
+
+    name: str
+    uri: str = ""
+    kind: Literal["asset", "alias", "ref"] = "asset"
+
+    def __str__(self) -> str:
+        return {"asset": "", "alias": "alias ", "ref": "ref "}[self.kind] + (self.name or self.uri)
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A line of a DAG file, as far as it can be known."""
+
+    file: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class AllOf:
+    """Met when every part is."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """Met when one part is."""
+
+    parts: tuple[Condition, ...]
+
+
+Condition = AssetId | AllOf | AnyOf
+
+
+def is_met(condition: Condition, arrived: Collection[AssetId]) -> bool:
+    """Whether a schedule's condition is met once events of these assets have arrived."""
+    match condition:
+        case AllOf(parts):
+            return all(is_met(part, arrived) for part in parts)
+        case AnyOf(parts):
+            return any(is_met(part, arrived) for part in parts)
+        case asset:
+            return asset in arrived
+
+
+def assets_of(condition: Condition) -> Iterator[AssetId]:
+    """Every asset that a condition names, in its order."""
+    if isinstance(condition, AssetId):
+        yield condition
+    else:
+        for part in condition.parts:
+            yield from assets_of(part)
+
+
+@dataclass(frozen=True)
+class Emitter:
+    """What emits an asset: a task of a DAG, or a watcher, which belongs to no DAG.
+
+    ``adds_keys`` says that the task's code calls ``add_partitions``: its keys are not its run's.
+    """
+
+    asset: AssetId
+    dag_id: str | None
+    part: str
+    keys: Keys
+    adds_keys: bool = False
+    place: Place | None = None
+
+    def __str__(self) -> str:
+        return f"watcher {self.part}" if self.dag_id is None else f"{self.dag_id}.{self.part}"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A DAG that assets set off.
+
+    ``keyed``: its timetable is partitioned. ``clock``: time sets it off as well. ``starts_paused``:
+    it says itself that it begins paused. ``mapper``: what reads the key of an asset's event.
+    """
+
+    dag_id: str
+    condition: Condition
+    keyed: bool
+    clock: bool = False
+    starts_paused: bool = False
+    mapper: Callable[[AssetId], PartitionMapper] | None = None
+    place: Place | None = None
+
+    @property
+    def assets(self) -> tuple[AssetId, ...]:
+        """What it listens to, each asset once."""
+        return tuple(dict.fromkeys(assets_of(self.condition)))
+
+    def hears(self, emitter: Emitter) -> bool:
+        """Whether Airflow hands it the events of this emitter."""
+        return emitter.asset in self.assets and self.keyed == (emitter.keys is Keys.KEYED)
+
+
+@dataclass(frozen=True)
+class Asset:
+    """An asset as the folder declares it.
+
+    ``terminal``: no DAG is meant to listen. ``external``: its events come from outside the folder.
+    """
+
+    id: AssetId
+    terminal: bool = False
+    external: bool = False
+
+
+@dataclass(frozen=True)
+class ImportFailure:
+    """A file, or a DAG of it, that Airflow could not load."""
+
+    file: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """A DAG folder. ``clock_keys`` holds sample keys of the DAGs whose clock makes them."""
+
+    folder: str
+    dag_ids: tuple[str, ...]
+    assets: Mapping[AssetId, Asset]
+    emitters: tuple[Emitter, ...]
+    listeners: tuple[Listener, ...]
+    read: frozenset[AssetId]
+    clock_keys: Mapping[str, tuple[str, ...]]
+    failures: tuple[ImportFailure, ...] = ()
+
+    def emitters_of(self, asset: AssetId) -> tuple[Emitter, ...]:
+        return tuple(each for each in self.emitters if each.asset == asset)
+
+    def listeners_of(self, asset: AssetId) -> tuple[Listener, ...]:
+        return tuple(each for each in self.listeners if asset in each.assets)

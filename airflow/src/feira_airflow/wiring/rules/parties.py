@@ -1,0 +1,135 @@
+"""Rules about who emits an asset and who listens: somebody on each side, and one emitter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from feira_airflow.wiring.finding import Finding, finding, listed
+from feira_airflow.wiring.model import AssetId, Listener, Wiring, is_met
+
+
+def no_emitter(wiring: Wiring) -> Iterator[Finding]:
+    """A listener of an asset that no task of the folder has as outlet, and no watcher watches."""
+    emitted = {each.asset for each in wiring.emitters}
+    emitted |= {asset.id for asset in wiring.assets.values() if asset.external}
+    through_alias = any(each.asset.kind == "alias" for each in wiring.emitters)
+    for listener in wiring.listeners:
+        for asset in listener.assets:
+            if asset in emitted:
+                continue
+            # An alias may turn out to be any asset, but not another alias.
+            maybe = through_alias and asset.kind != "alias"
+            never = not is_met(listener.condition, emitted) and not listener.clock
+            yield finding(
+                "no-emitter",
+                "error" if never and not maybe else "warning",
+                asset,
+                [listener],
+                problem=f"{listener.dag_id} listens to {asset}, which nothing in the folder emits.",
+                consequence=_without(listener, asset, never, maybe=maybe),
+                step=_hint(wiring, asset)
+                + "Add it to the outlets of the task that makes it, or drop it from the schedule; "
+                'mark it extra={"external": True} if its events come from outside this folder.',
+            )
+
+
+def _without(listener: Listener, asset: AssetId, never: bool, *, maybe: bool) -> str:
+    unless = "unless a task emits it through an alias, " if maybe else ""
+    if never:
+        then = f"no event of it is ever registered, and no run of {listener.dag_id} is made."
+    elif listener.clock:
+        then = f"only the clock makes runs of {listener.dag_id}; {asset} never does."
+    else:
+        then = f"{listener.dag_id} runs for its other assets only."
+    return unless + then
+
+
+def _hint(wiring: Wiring, asset: AssetId) -> str:
+    for other in {each.asset for each in wiring.emitters if each.asset.kind == "asset"}:
+        if other != asset and (other.uri == asset.uri or other.name == asset.name):
+            return (
+                f"{other.name} ({other.uri}) is emitted, and is another asset to Airflow than "
+                f"{asset.name or asset.uri} ({asset.uri or 'by reference'}): name and URI must both "
+                "be the same. "
+            )
+    return ""
+
+
+def no_listener(wiring: Wiring) -> Iterator[Finding]:
+    """An emitted asset that no DAG listens to, no task reads, and nobody marked terminal.
+
+    Aliases are left out: what they resolve to may be heard under its own name.
+    """
+    for asset in _emitted(wiring):
+        declared = wiring.assets.get(asset)
+        if (
+            declared is None
+            or declared.terminal
+            or asset in wiring.read
+            or wiring.listeners_of(asset)
+        ):
+            continue
+        emitters = wiring.emitters_of(asset)
+        yield finding(
+            "no-listener",
+            "warning",
+            asset,
+            emitters,
+            problem=f"{listed(emitters)} emits {asset}, which no DAG of the folder listens to.",
+            consequence="Its events are registered, and no run follows from them.",
+            step='Schedule a DAG on it, or mark it extra={"terminal": True} if that is meant.',
+        )
+
+
+def wrong_terminal_mark(wiring: Wiring) -> Iterator[Finding]:
+    """An asset marked terminal that has a listener: the mark would hide the day it has none."""
+    for declared in wiring.assets.values():
+        listeners = wiring.listeners_of(declared.id)
+        if declared.terminal and listeners:
+            yield finding(
+                "wrong-terminal-mark",
+                "warning",
+                declared.id,
+                listeners,
+                problem=f"{declared.id} is marked terminal, and {_listens(listeners)} to it.",
+                consequence=(
+                    "Airflow knows no such mark: its events do make runs. The mark only keeps "
+                    "no-listener from being reported when the last listener goes."
+                ),
+                step="Take the mark off the asset.",
+            )
+
+
+def two_emitters(wiring: Wiring) -> Iterator[Finding]:
+    """An asset that several tasks or watchers emit. An alias is meant for that, and left out."""
+    for asset in _emitted(wiring):
+        emitters = wiring.emitters_of(asset)
+        if len(emitters) < 2 or asset.kind == "alias":
+            continue
+        listeners = wiring.listeners_of(asset)
+        who = listed(each.dag_id for each in listeners) if listeners else "a listener"
+        yield finding(
+            "two-emitters",
+            "warning",
+            asset,
+            (*emitters, *listeners),
+            problem=f"{asset} is emitted by {listed(emitters)}.",
+            consequence=(
+                f"Each of them sets off {who}, without waiting for the others: the first event "
+                "makes a run before the rest is done, and each later one another run, of the same "
+                "key too."
+            ),
+            step=(
+                "Let the last task alone emit it, or give each emitter an asset of its own and "
+                "listen to all of them: schedule=(a & b)."
+            ),
+        )
+
+
+def _emitted(wiring: Wiring) -> tuple[AssetId, ...]:
+    return tuple(dict.fromkeys(each.asset for each in wiring.emitters))
+
+
+def _listens(listeners: tuple[Listener, ...]) -> str:
+    names = listed(each.dag_id for each in listeners)
+    return f"{names} listens" if len(listeners) == 1 else f"{names} listen"
