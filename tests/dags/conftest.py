@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from wiring_deployment import Deployment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Before the first import of airflow, which reads its settings once.
@@ -29,3 +36,32 @@ def dags() -> dict[str, object]:
     bag = DagBag(dag_folder=str(REPOSITORY / "airflow" / "dags"))
     assert not bag.import_errors, bag.import_errors
     return bag.dags
+
+
+@pytest.fixture(scope="session")
+def empty_metadata_database() -> Path:
+    """A copy of Airflow's metadata database as it is before the first DAG."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.utils.db import initdb
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        initdb(session=session)
+    DagBundlesManager().sync_bundles_to_db()
+    return _copied(Path(_HOME, "airflow.db"), Path(_HOME, "empty.db"))
+
+
+@pytest.fixture
+def deploy(empty_metadata_database: Path) -> Callable[[Path], Deployment]:
+    """Deploys a DAG folder on an Airflow that has no other DAG, run or event."""
+    from wiring_deployment import Deployment
+
+    _copied(empty_metadata_database, Path(_HOME, "airflow.db"))
+    return Deployment
+
+
+def _copied(database: Path, to: Path) -> Path:
+    """SQLite's own copy: part of a database may be in its write-ahead log."""
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(to)) as target:
+        source.backup(target)
+    return to

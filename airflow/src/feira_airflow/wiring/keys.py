@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from airflow.timetables.simple import AssetTriggeredTimetable
+
 from feira_airflow.wiring.model import AssetId, Emitter, Listener, Wiring
 
 SAMPLES = 3
@@ -23,7 +25,7 @@ def clock_keys(timetable: Any) -> tuple[str, ...]:
 
     ``timetable`` is one of Airflow's own (core) timetables.
     """
-    if not timetable.partitioned or hasattr(timetable, "asset_condition"):
+    if not timetable.partitioned or isinstance(timetable, AssetTriggeredTimetable):
         return ()
     ticks = timetable.iter_partition_dagrun_infos(earliest=_FROM, latest=_UNTIL)
     return tuple(tick.partition_key for tick in itertools.islice(ticks, SAMPLES))

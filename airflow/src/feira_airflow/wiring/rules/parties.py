@@ -48,9 +48,8 @@ def _hint(wiring: Wiring, asset: AssetId) -> str:
     for other in {each.asset for each in wiring.emitters if each.asset.kind == "asset"}:
         if other != asset and (other.uri == asset.uri or other.name == asset.name):
             return (
-                f"{other.name} ({other.uri}) is emitted, and is another asset to Airflow than "
-                f"{asset.name or asset.uri} ({asset.uri or 'by reference'}): name and URI must both "
-                "be the same. "
+                f"What is emitted is {other.name} ({other.uri}): of two assets that share a name or "
+                "a URI Airflow activates one, and fails the tasks that emit the other. "
             )
     return ""
 

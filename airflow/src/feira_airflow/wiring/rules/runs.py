@@ -9,7 +9,7 @@ from feira_airflow.wiring.model import Keys, Listener, Wiring, is_met
 
 
 def merged_events(wiring: Wiring) -> Iterator[Finding]:
-    """Plain listeners of plain events. One with a clock too runs again without an event."""
+    """Plain listeners of plain events, but not those that a clock sets off too."""
     for listener in wiring.listeners:
         heard = [
             each
@@ -27,13 +27,13 @@ def merged_events(wiring: Wiring) -> Iterator[Finding]:
             problem=f"{listener.dag_id} listens to {assets} without a partition key.",
             consequence=(
                 "Events that come before the scheduler looks, or while max_active_runs is reached, "
-                "make one run together. One that comes while the DAG is paused makes none, not when "
-                "it is unpaused either: the run of the next event is given both."
+                "make one run, and it is given the first of them alone; the others wait until one "
+                "more event makes a run. So does an event that comes while the DAG is paused."
             ),
             step=(
-                "Key the events and listen with PartitionedAssetTimetable (a run for each key), or "
-                "let the task work through every one of triggering_asset_events, or compare with "
-                "what it last finished; then disable this rule."
+                "Key the events and listen with PartitionedAssetTimetable: a run for each key. Or let "
+                "the task do all that is new by its own books, whatever events it is given, and "
+                "disable this rule."
             ),
         )
 

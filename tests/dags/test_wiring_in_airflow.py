@@ -1,0 +1,281 @@
+"""What each rule says of Airflow happens in Airflow: on its own database, by its own scheduler.
+
+Every test deploys the DAG folder that breaks the rule, and the one that does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from wiring_deployment import Deployment, Run
+
+WIRING = Path(__file__).parent / "wiring"
+Deploy = Callable[[Path], Deployment]
+
+MONDAY, TUESDAY = "2010-12-06", "2010-12-07"
+WEEK = tuple(f"2010-12-{day:02}" for day in range(6, 13))
+
+
+def test_a_listener_of_an_asset_that_nobody_emits_never_runs(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "no-emitter" / "broken")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.events() == [MONDAY]
+    assert airflow.runs("report") == []
+
+
+def test_it_runs_once_the_asset_is_emitted(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "no-emitter" / "mended")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == []
+    airflow.run("load_rates", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(MONDAY, 2)]
+
+
+def test_of_two_assets_of_one_name_only_one_is_active_and_the_listener_never_runs(
+    deploy: Deploy,
+) -> None:
+    airflow = deploy(WIRING / "no-emitter" / "other_uri")
+    assert len(airflow.active_assets()) == 1
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == []
+
+
+def test_an_event_that_nobody_hears_makes_no_run(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "no-listener" / "broken")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.events() == [MONDAY]
+    assert airflow.finish() == 0
+
+
+def test_an_event_that_is_heard_makes_one(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "no-listener" / "mended")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(MONDAY, 1)]
+
+
+def test_a_terminal_mark_does_not_keep_a_listener_from_running(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "wrong-terminal-mark" / "broken")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(MONDAY, 1)]
+
+
+def test_two_emitters_make_two_runs_of_one_key_the_first_too_early(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "two-emitters" / "broken")
+    airflow.run("load_web", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(MONDAY, 1)]
+    airflow.run("load_shop", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(MONDAY, 1), Run(MONDAY, 1)]
+
+
+def test_an_asset_for_each_emitter_makes_one_run_after_both(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "two-emitters" / "mended")
+    airflow.run("load_web", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == []
+    airflow.run("load_shop", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(MONDAY, 2)]
+
+
+def test_a_plain_listener_never_hears_an_event_with_a_key(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "keyed-event-plain-listener" / "broken")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.events() == [MONDAY]
+    assert airflow.runs("report") == []
+    assert airflow.audit_log() == []
+
+
+def test_a_partitioned_listener_hears_it(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "keyed-event-plain-listener" / "mended")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(MONDAY, 1)]
+
+
+def test_a_partitioned_listener_never_hears_an_event_without_a_key(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "plain-event-keyed-listener" / "broken")
+    airflow.run("load_orders")
+    airflow.tick()
+    assert airflow.events() == [None]
+    assert airflow.runs("report") == []
+    assert airflow.audit_log() == ["missing partition key"]
+
+
+def test_it_hears_a_key_that_the_task_adds(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "plain-event-keyed-listener" / "mended")
+    airflow.run("load_orders")
+    airflow.tick()
+    assert airflow.runs("report") == [Run("2010-12-01", 1)]
+
+
+def test_a_partitioned_listener_never_hears_a_watcher(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "plain-event-keyed-listener" / "watcher_broken")
+    airflow.fire_watcher()
+    airflow.tick()
+    assert airflow.events() == [None]
+    assert airflow.runs("report") == []
+
+
+def test_it_hears_the_plain_dag_that_stands_between(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "plain-event-keyed-listener" / "watcher_mended")
+    airflow.fire_watcher()
+    airflow.tick()
+    assert airflow.finish() == 1
+    airflow.tick()
+    assert airflow.runs("report") == [Run("2010-12-01", 1)]
+
+
+def test_a_key_that_the_mapper_cannot_read_makes_no_run(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "unreadable-key" / "broken")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.events() == [MONDAY]
+    assert airflow.runs("report") == []
+    assert airflow.audit_log() == ["failed to map partition_key"]
+
+
+def test_a_key_that_it_can_read_makes_one(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "unreadable-key" / "mended")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(MONDAY, 1)]
+
+
+def test_a_week_of_keys_that_the_window_does_not_name_makes_no_run(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "unreadable-key" / "rollup_broken")
+    for day in WEEK:
+        airflow.run("load_orders", f"{day}T02:30")
+    airflow.tick()
+    assert airflow.runs("report") == []
+
+
+def test_a_week_of_keys_that_it_names_makes_one(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "unreadable-key" / "rollup_mended")
+    for day in WEEK:
+        airflow.run("load_orders", f"{day}T00:00")
+    airflow.tick()
+    assert airflow.runs("report") == [Run("2010-12-06 (W49)", 7)]
+
+
+def test_plain_events_make_one_run_and_it_is_given_the_first_alone(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "merged-events" / "broken")
+    airflow.run("load_orders")
+    airflow.run("load_orders")
+    airflow.tick()
+    assert airflow.finish() == 1
+    airflow.tick()
+    assert airflow.runs("report") == [Run(None, 1)]
+    airflow.run("load_orders")
+    airflow.tick()
+    assert airflow.runs("report") == [Run(None, 1), Run(None, 2)]
+
+
+def test_plain_events_during_a_run_make_one_run_too(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "merged-events" / "broken")
+    airflow.run("load_orders")
+    airflow.tick()
+    for _ in range(2):
+        airflow.run("load_orders")
+        airflow.tick()
+    assert airflow.finish() == 1
+    airflow.tick()
+    assert airflow.finish() == 1
+    airflow.tick()
+    assert airflow.runs("report") == [Run(None, 1), Run(None, 1)]
+
+
+def test_a_plain_event_during_a_pause_waits_for_the_next_event(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "merged-events" / "broken")
+    airflow.pause("report", paused=True)
+    airflow.run("load_orders")
+    airflow.tick()
+    airflow.pause("report", paused=False)
+    airflow.tick()
+    assert airflow.events() == [None]
+    assert airflow.runs("report") == []
+    airflow.run("load_orders")
+    airflow.tick()
+    assert airflow.runs("report") == [Run(None, 2)]
+
+
+def test_keyed_events_make_a_run_for_each_key(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "merged-events" / "mended")
+    airflow.run("load_orders", MONDAY)
+    airflow.run("load_orders", TUESDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(MONDAY, 1), Run(TUESDAY, 1)]
+
+
+def test_keyed_events_of_the_same_key_make_one_run_together(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "merged-events" / "mended")
+    airflow.run("load_orders", MONDAY)
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(MONDAY, 2)]
+
+
+def test_the_run_of_a_key_that_comes_during_a_pause_is_never_made(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "paused-listener" / "broken")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    airflow.pause("report", paused=False)
+    airflow.tick()
+    assert airflow.runs("report") == []
+    airflow.run("load_orders", TUESDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(TUESDAY, 1)]
+
+
+def test_a_listener_that_begins_unpaused_gets_every_key(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "paused-listener" / "mended")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    airflow.run("load_orders", TUESDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(MONDAY, 1), Run(TUESDAY, 1)]
+
+
+def test_a_cycle_goes_on_without_end_from_one_run(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "cycle" / "broken")
+    airflow.run("refresh_prices", MONDAY)
+    for _ in range(3):
+        airflow.tick()
+        assert airflow.finish() == 1
+    assert len(airflow.events()) == 4
+    assert airflow.runs("refresh_stock") == [Run(MONDAY, 1), Run(MONDAY, 1)]
+    assert airflow.runs("refresh_prices") == [Run(MONDAY, 1)]
+
+
+def test_without_the_way_back_it_ends(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "cycle" / "mended")
+    airflow.run("refresh_prices", MONDAY)
+    airflow.tick()
+    assert airflow.finish() == 1
+    airflow.tick()
+    assert airflow.finish() == 0
+    assert airflow.runs("refresh_stock") == [Run(MONDAY, 1)]
+
+
+def test_a_cycle_whose_dags_wait_for_each_other_never_begins(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "cycle" / "waiting")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.runs("refresh_prices") == []
+    assert airflow.runs("refresh_stock") == []
+
+
+def test_airflow_has_no_dag_of_a_file_that_it_cannot_import(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "import-error" / "broken")
+    assert list(airflow.import_errors) == ["dags.py"]
+    assert airflow.dag_ids() == []

@@ -1,0 +1,32 @@
+"""Stock follows prices, and prices are refreshed by hand."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset, PartitionedAssetTimetable, PartitionedAtRuntime, dag, task
+
+PRICES = Asset("prices", uri="feira://prices")
+STOCK = Asset("stock", uri="feira://stock", extra={"terminal": True})
+
+
+@dag(schedule=PartitionedAtRuntime())
+def refresh_prices() -> None:
+    @task(outlets=[PRICES])
+    def emit() -> None:
+        pass
+
+    emit()
+
+
+refresh_prices()
+
+
+@dag(schedule=PartitionedAssetTimetable(assets=PRICES))
+def refresh_stock() -> None:
+    @task(outlets=[STOCK])
+    def build() -> None:
+        pass
+
+    build()
+
+
+refresh_stock()

@@ -1,0 +1,45 @@
+"""Prices wait for orders and stock, and stock waits for prices."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset, PartitionedAssetTimetable, PartitionedAtRuntime, dag, task
+
+ORDERS = Asset("orders", uri="feira://orders")
+PRICES = Asset("prices", uri="feira://prices")
+STOCK = Asset("stock", uri="feira://stock")
+
+
+@dag(schedule=PartitionedAtRuntime())
+def load_orders() -> None:
+    @task(outlets=[ORDERS])
+    def emit() -> None:
+        pass
+
+    emit()
+
+
+load_orders()
+
+
+@dag(schedule=PartitionedAssetTimetable(assets=ORDERS & STOCK))
+def refresh_prices() -> None:
+    @task(outlets=[PRICES])
+    def build() -> None:
+        pass
+
+    build()
+
+
+refresh_prices()
+
+
+@dag(schedule=PartitionedAssetTimetable(assets=PRICES))
+def refresh_stock() -> None:
+    @task(outlets=[STOCK])
+    def build() -> None:
+        pass
+
+    build()
+
+
+refresh_stock()

@@ -1,0 +1,44 @@
+"""The report waits for rates, and they are loaded."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset, PartitionedAssetTimetable, PartitionedAtRuntime, dag, task
+
+ORDERS = Asset("orders", uri="feira://orders")
+RATES = Asset("rates", uri="feira://rates")
+
+
+@dag(schedule=PartitionedAtRuntime())
+def load_orders() -> None:
+    @task(outlets=[ORDERS])
+    def emit() -> None:
+        pass
+
+    emit()
+
+
+load_orders()
+
+
+@dag(schedule=PartitionedAtRuntime())
+def load_rates() -> None:
+    @task(outlets=[RATES])
+    def emit() -> None:
+        pass
+
+    emit()
+
+
+load_rates()
+
+
+@dag(schedule=PartitionedAssetTimetable(assets=ORDERS & RATES))
+def report() -> None:
+    @task
+    def build() -> None:
+        pass
+
+    build()
+
+
+report()

@@ -1,0 +1,32 @@
+"""The report listens to orders by another URI than they are emitted with."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset, PartitionedAssetTimetable, PartitionedAtRuntime, dag, task
+
+ORDERS = Asset("orders", uri="feira://orders")
+ORDERS_OF_THE_REPORT = Asset("orders", uri="feira://sales/orders")
+
+
+@dag(schedule=PartitionedAtRuntime())
+def load_orders() -> None:
+    @task(outlets=[ORDERS])
+    def emit() -> None:
+        pass
+
+    emit()
+
+
+load_orders()
+
+
+@dag(schedule=PartitionedAssetTimetable(assets=ORDERS_OF_THE_REPORT))
+def report() -> None:
+    @task
+    def build() -> None:
+        pass
+
+    build()
+
+
+report()

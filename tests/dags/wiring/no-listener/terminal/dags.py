@@ -1,0 +1,19 @@
+"""Orders are emitted for people, and marked so."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset, PartitionedAtRuntime, dag, task
+
+ORDERS = Asset("orders", uri="feira://orders", extra={"terminal": True})
+
+
+@dag(schedule=PartitionedAtRuntime())
+def load_orders() -> None:
+    @task(outlets=[ORDERS])
+    def emit() -> None:
+        pass
+
+    emit()
+
+
+load_orders()

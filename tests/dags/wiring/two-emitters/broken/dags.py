@@ -1,0 +1,43 @@
+"""Web and shop emit the same orders."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset, PartitionedAssetTimetable, PartitionedAtRuntime, dag, task
+
+ORDERS = Asset("orders", uri="feira://orders")
+
+
+@dag(schedule=PartitionedAtRuntime())
+def load_web() -> None:
+    @task(outlets=[ORDERS])
+    def emit() -> None:
+        pass
+
+    emit()
+
+
+load_web()
+
+
+@dag(schedule=PartitionedAtRuntime())
+def load_shop() -> None:
+    @task(outlets=[ORDERS])
+    def emit() -> None:
+        pass
+
+    emit()
+
+
+load_shop()
+
+
+@dag(schedule=PartitionedAssetTimetable(assets=ORDERS))
+def report() -> None:
+    @task
+    def build() -> None:
+        pass
+
+    build()
+
+
+report()

@@ -1,0 +1,44 @@
+"""Web and shop have an asset each, and the report waits for both."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset, PartitionedAssetTimetable, PartitionedAtRuntime, dag, task
+
+WEB = Asset("web_orders", uri="feira://orders/web")
+SHOP = Asset("shop_orders", uri="feira://orders/shop")
+
+
+@dag(schedule=PartitionedAtRuntime())
+def load_web() -> None:
+    @task(outlets=[WEB])
+    def emit() -> None:
+        pass
+
+    emit()
+
+
+load_web()
+
+
+@dag(schedule=PartitionedAtRuntime())
+def load_shop() -> None:
+    @task(outlets=[SHOP])
+    def emit() -> None:
+        pass
+
+    emit()
+
+
+load_shop()
+
+
+@dag(schedule=PartitionedAssetTimetable(assets=WEB & SHOP))
+def report() -> None:
+    @task
+    def build() -> None:
+        pass
+
+    build()
+
+
+report()
