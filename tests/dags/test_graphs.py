@@ -1,4 +1,4 @@
-"""Both DAGs whole, and the wiring rules that keep an event from being lost."""
+"""Both DAGs whole: their tasks, their limits, and how an event leads from one to the other."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from feira_airflow import assets
+from feira_airflow.wiring.reading import read_folder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -57,44 +58,17 @@ def test_every_task_is_retried_limited_and_owned(dags: dict[str, Any], dag_id: s
     assert "When it fails" in dags[dag_id].doc_md
 
 
-def emitters(dags: dict[str, Any]) -> dict[str, list[str]]:
-    """Asset name → the tasks that emit it."""
-    found: dict[str, list[str]] = {asset.name: [] for asset in assets.ALL}
-    for dag_id, dag in dags.items():
-        for task in dag.tasks:
-            for outlet in task.outlets:
-                found.setdefault(outlet.name, []).append(f"{dag_id}.{task.task_id}")
-    return found
-
-
-def listeners(dags: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
-    """Asset name → (DAG, class of its timetable) of those that it sets off."""
-    found: dict[str, list[tuple[str, str]]] = {asset.name: [] for asset in assets.ALL}
-    for dag_id, dag in dags.items():
-        condition = getattr(dag.timetable, "asset_condition", None)
-        # One asset stands for itself; several are the objects of an AssetAll or AssetAny.
-        for asset in getattr(condition, "objects", [condition] if condition else []):
-            found.setdefault(asset.name, []).append((dag_id, type(dag.timetable).__name__))
-    return found
-
-
-def test_every_asset_has_one_emitter(dags: dict[str, Any]) -> None:
-    assert emitters(dags) == {
-        "sales_fact": ["sales_etl.emit"],
-        "sales_summary": ["sales_summary.build_marts"],
+def test_these_tasks_emit_and_these_dags_listen() -> None:
+    """That every listener can hear its emitter, and so on, is what the wiring linter is for."""
+    wiring = read_folder(REPOSITORY / "airflow" / "dags")
+    assert {str(each.asset): str(each) for each in wiring.emitters} == {
+        "sales_fact": "sales_etl.emit",
+        "sales_summary": "sales_summary.build_marts",
     }
-
-
-def test_every_asset_has_a_listener_or_is_marked_terminal(dags: dict[str, Any]) -> None:
-    heard = listeners(dags)
-    for asset in assets.ALL:
-        assert bool(heard[asset.name]) != bool(asset.extra.get("terminal")), asset.name
-
-
-def test_every_listener_is_on_the_partitioned_side(dags: dict[str, Any]) -> None:
-    for asset, found in listeners(dags).items():
-        for dag_id, timetable in found:
-            assert timetable == "PartitionedAssetTimetable", f"{dag_id} never hears {asset}[day]"
+    assert {each.dag_id: list(map(str, each.assets)) for each in wiring.listeners} == {
+        "sales_summary": ["sales_fact"],
+    }
+    assert {each.name for each in wiring.assets} == {asset.name for asset in assets.ALL}
 
 
 def test_an_event_ends_its_run(dags: dict[str, Any]) -> None:

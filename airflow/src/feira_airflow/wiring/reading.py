@@ -11,7 +11,9 @@ from typing import Any
 
 from airflow.dag_processing.dagbag import DagBag
 from airflow.partition_mappers.base import PartitionMapper
+from airflow.sdk.definitions.asset import BaseAsset
 from airflow.serialization.encoders import coerce_to_core_timetable
+from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.timetables.simple import AssetTriggeredTimetable, PartitionedAssetTimetable
 
 from feira_airflow.wiring.expressions import Expressions
@@ -44,7 +46,7 @@ def read_folder(folder: Path) -> Wiring:
         )
     with _importable(folder), _quiet():
         bag = DagBag(dag_folder=str(folder.resolve()), bundle_path=_root(folder).resolve())
-        failures = {file: _last_line(error) for file, error in bag.import_errors.items()}
+        failures = [(file, _last_line(error)) for file, error in bag.import_errors.items()]
         timetables, unreadable = _timetables(bag.dags.values())
     if not bag.dags and not failures:
         raise FolderUnreadable(
@@ -71,20 +73,22 @@ def read_folder(folder: Path) -> Wiring:
         },
         failures=tuple(
             ImportFailure(places.shown(file), error)
-            for file, error in sorted((failures | unreadable).items())
+            for file, error in sorted(failures + unreadable)
         ),
     )
 
 
-def _timetables(dags: Iterable[Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Core timetables by DAG, and errors by file of those that Airflow could not serialize."""
+def _timetables(dags: Iterable[Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Core timetables by DAG; file and error of each DAG that Airflow could not serialize."""
     timetables: dict[str, Any] = {}
-    failures: dict[str, str] = {}
+    failures: list[tuple[str, str]] = []
     for dag in dags:
         try:
+            # As the DAG processor does; what cannot be stored is never scheduled.
+            LazyDeserializedDAG.from_dag(dag)
             timetables[dag.dag_id] = coerce_to_core_timetable(dag.timetable)
         except Exception as error:  # whatever a timetable of one's own may raise
-            failures[dag.fileloc] = f"{dag.dag_id}: {type(error).__name__}: {error}"
+            failures.append((dag.fileloc, f"{dag.dag_id}: {type(error).__name__}: {error}"))
     return timetables, failures
 
 
@@ -99,8 +103,6 @@ def _expressions(dags: Iterable[Any], timetables: dict[str, Any]) -> Iterator[An
 
 def _assets_among(lets: Iterable[Any]) -> Iterator[Any]:
     """Outlets and inlets may hold other things than assets: lineage entities, strings."""
-    from airflow.sdk.definitions.asset import BaseAsset
-
     for each in lets:
         if isinstance(each, BaseAsset):
             yield each

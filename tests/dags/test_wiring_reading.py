@@ -1,0 +1,136 @@
+"""Reading a DAG folder: what is reported of files, where it points, what it leaves behind."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from feira_airflow.wiring.linting import lint
+from feira_airflow.wiring.reading import FolderUnreadable, read_folder
+
+WIRING = Path(__file__).parent / "wiring"
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FolderUnreadable, match=r"/dagz does not exist. Name the folder"):
+        read_folder(tmp_path / "dagz")
+
+
+def test_a_folder_without_a_dag_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.py").write_text("# no dag of airflow\n")
+    with pytest.raises(FolderUnreadable, match="holds no DAG"):
+        read_folder(tmp_path)
+
+
+def test_one_file_is_a_folder_of_one() -> None:
+    wiring = read_folder(WIRING / "cycle" / "broken" / "dags.py")
+    assert wiring.dag_ids == ("refresh_prices", "refresh_stock")
+
+
+def test_a_file_that_cannot_be_imported_does_not_hide_the_others(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text((WIRING / "no-listener" / "broken" / "dags.py").read_text())
+    (tmp_path / "bad.py").write_text("from airflow.sdk import dog\n# a dag\n")
+    first, second = lint(tmp_path).findings
+    assert (first.rule, first.severity) == ("import-error", "error")
+    assert first.places[0].file == str(tmp_path / "bad.py")
+    assert "cannot import name 'dog'" in first.problem
+    assert second.rule == "no-listener"
+
+
+def test_two_dags_of_one_name_are_an_import_error(tmp_path: Path) -> None:
+    text = (WIRING / "no-listener" / "terminal" / "dags.py").read_text()
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text(text)
+    (one,) = lint(tmp_path).findings
+    assert one.rule == "import-error"
+    assert "load_orders" in one.problem
+
+
+def test_dag_files_may_import_what_lies_beside_them_and_leave_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    for name, asset in (("one", "a"), ("two", "b")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "beside.py").write_text(f"NAME = {asset!r}\n")
+        (folder / "dags.py").write_text(
+            "from airflow.sdk import Asset, DAG\nfrom beside import NAME\n"
+            "with DAG('report', schedule=Asset(NAME)):\n    pass\n"
+        )
+    assert [each.name for each in read_folder(tmp_path / "one").assets] == ["a"]
+    assert [each.name for each in read_folder(tmp_path / "two").assets] == ["b"]
+    assert "beside" not in sys.modules
+    assert not [each for each in sys.path if each.startswith(str(tmp_path))]
+
+
+def test_what_a_dag_file_prints_does_not_come_between_the_findings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dags.py").write_text(
+        "from airflow.sdk import DAG\nprint('loading')\nwith DAG('quiet', schedule=None):\n    pass\n"
+    )
+    read_folder(tmp_path)
+    assert "loading" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (
+            # A decorated function and a decorated task.
+            "from airflow.sdk import Asset, dag, task\n"
+            "@dag(schedule=None)\ndef load():\n"
+            "    @task(outlets=[Asset('a')])\n    def emit(): ...\n    emit()\nload()\n",
+            {"load.emit": 4},
+        ),
+        (
+            # A name that is not the function's; an operator in a group; two DAGs with a same task.
+            "from airflow.providers.standard.operators.empty import EmptyOperator\n"
+            "from airflow.sdk import DAG, Asset, TaskGroup, dag, task\n"
+            "with DAG('web', schedule=None):\n    with TaskGroup('all'):\n"
+            "        EmptyOperator(task_id='emit', outlets=[Asset('a')])\n"
+            "@dag(dag_id='shop', schedule=None)\ndef load():\n"
+            "    EmptyOperator(task_id='emit', outlets=[Asset('b')])\nload()\n",
+            {"web.all.emit": 5, "shop.emit": 8},
+        ),
+        (
+            # A function that is defined elsewhere, named where it is made a task.
+            "import json\nfrom airflow.sdk import Asset, dag, task\n"
+            "@dag(schedule=None)\ndef load():\n"
+            "    task(outlets=[Asset('a')])(json.dumps)('x')\nload()\n",
+            {"load.dumps": 5},
+        ),
+    ],
+)
+def test_a_task_is_found_where_it_is_written(
+    tmp_path: Path, text: str, lines: dict[str, int]
+) -> None:
+    (tmp_path / "dags.py").write_text(text)
+    wiring = read_folder(tmp_path)
+    assert {str(each): each.place.line for each in wiring.emitters if each.place} == lines
+
+
+def test_a_dag_that_is_generated_has_a_file_and_no_line(tmp_path: Path) -> None:
+    (tmp_path / "dags.py").write_text(
+        "from airflow.sdk import DAG, Asset\n"
+        "for region in ('eu', 'us'):\n"
+        "    globals()[region] = DAG(f'report_{region}', schedule=Asset('orders'))\n"
+    )
+    places = [each.place for each in read_folder(tmp_path).listeners]
+    assert [(place.file, place.line) for place in places if place] == [
+        (str(tmp_path / "dags.py"), None)
+    ] * 2
+
+
+def test_each_dag_of_a_file_that_airflow_cannot_store_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "dags.py").write_text(
+        "from airflow.sdk import DAG\n"
+        "from airflow.timetables.base import Timetable\n"
+        "class Unregistered(Timetable):\n    pass\n"
+        "for name in ('one', 'two'):\n"
+        "    globals()[name] = DAG(name, schedule=Unregistered())\n"
+    )
+    errors = [each.error for each in read_folder(tmp_path).failures]
+    assert [each.partition(":")[0] for each in errors] == ["one", "two"]

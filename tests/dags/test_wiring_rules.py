@@ -1,0 +1,346 @@
+"""Each rule finds the DAG folder that breaks it, and nothing in the one that does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from feira_airflow.wiring.finding import Finding
+from feira_airflow.wiring.linting import NoSuchRule, lint
+from feira_airflow.wiring.rules import IMPORT_ERROR, RULES
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+WIRING = Path(__file__).parent / "wiring"
+BROKEN = sorted(path for path in WIRING.glob("*/*broken"))
+MENDED = sorted(path for path in WIRING.glob("*/*mended"))
+
+HEAD = """
+from airflow.sdk import *
+from airflow.sdk import DAG, Asset, AssetAlias, AssetOrTimeSchedule, CronTriggerTimetable, asset
+from airflow.sdk import dag, task
+
+ORDERS = Asset("orders", uri="feira://orders")
+RATES = Asset("rates", uri="feira://rates")
+
+def emits(name, *outlets, schedule=PartitionedAtRuntime()):
+    with DAG(name, schedule=schedule):
+        task(task_id="emit", outlets=list(outlets))(lambda: None)()
+
+def listens(name, schedule, **more):
+    with DAG(name, schedule=schedule, **more):
+        task(task_id="build")(lambda: None)()
+
+def keyed(assets, **more):
+    return PartitionedAssetTimetable(assets=assets, **more)
+"""
+
+
+def found(tmp_path: Path, wiring: str) -> list[Finding]:
+    """What the rules find in a DAG file that ends with these lines."""
+    (tmp_path / "dags.py").write_text(HEAD + wiring)
+    return list(lint(tmp_path).findings)
+
+
+def rules(findings: list[Finding]) -> list[str]:
+    return [each.rule for each in findings]
+
+
+def test_every_rule_has_a_folder_that_breaks_it_and_one_that_does_not() -> None:
+    ids = {rule.id for rule in RULES}
+    assert {path.parent.name for path in BROKEN} == ids | {IMPORT_ERROR}
+    assert {path.parent.name for path in MENDED} == ids
+
+
+@pytest.mark.parametrize("folder", BROKEN, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_a_broken_folder_breaks_its_rule_alone(folder: Path) -> None:
+    findings = lint(folder).findings
+    assert {each.rule for each in findings} == {folder.parent.name}
+    for each in findings:
+        assert each.places and each.consequence and each.step
+        assert all(place.line for place in each.places) or each.rule == IMPORT_ERROR
+
+
+@pytest.mark.parametrize("folder", MENDED, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_a_mended_folder_breaks_no_rule(folder: Path) -> None:
+    findings = {each.rule for each in lint(folder).findings}
+    # What stands between a watcher and a partitioned listener is itself a plain listener.
+    assert findings == ({"merged-events"} if folder.name == "watcher_mended" else set())
+
+
+@pytest.mark.parametrize("clock", ["on", "off"])
+def test_feiras_own_dags_break_no_rule(monkeypatch: pytest.MonkeyPatch, clock: str) -> None:
+    monkeypatch.setenv("FEIRA_CLOCK", clock)
+    report = lint(REPOSITORY / "airflow" / "dags")
+    assert report.findings == ()
+    assert len(report.wiring.emitters) == len(report.wiring.assets) > 0
+
+
+def test_with_the_clock_on_the_keys_of_feiras_dags_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from feira_airflow.wiring.keys import sample_keys
+
+    monkeypatch.setenv("FEIRA_CLOCK", "on")
+    samples = sample_keys(lint(REPOSITORY / "airflow" / "dags").wiring)
+    assert samples["sales_etl"] == samples["sales_summary"]
+    assert samples["sales_summary"][0] == "2025-12-29"
+
+
+def test_a_rule_that_is_disabled_finds_nothing() -> None:
+    report = lint(WIRING / "cycle" / "broken", ["cycle"])
+    assert report.findings == ()
+
+
+def test_a_rule_that_does_not_exist_cannot_be_disabled() -> None:
+    with pytest.raises(NoSuchRule, match=r"no rule cycles .* The rules are no-emitter, no-lis"):
+        lint(WIRING / "cycle" / "broken", ["cycles"])
+
+
+def test_an_import_error_cannot_be_disabled() -> None:
+    with pytest.raises(NoSuchRule):
+        lint(WIRING / "import-error" / "broken", [IMPORT_ERROR])
+
+
+# no-emitter
+
+
+def test_an_alternative_that_nobody_emits_is_a_warning(tmp_path: Path) -> None:
+    (one,) = found(tmp_path, "emits('load', ORDERS)\nlistens('report', keyed(ORDERS | RATES))")
+    assert (one.rule, one.severity, one.asset) == ("no-emitter", "warning", "rates")
+    assert one.consequence == "report runs for its other assets only."
+
+
+def test_a_listener_that_a_clock_sets_off_too_is_a_warning(tmp_path: Path) -> None:
+    schedule = "AssetOrTimeSchedule(assets=RATES, timetable=CronTriggerTimetable('@daily', timezone='UTC'))"
+    (one,) = found(tmp_path, f"listens('report', {schedule})")
+    assert (one.rule, one.severity) == ("no-emitter", "warning")
+    assert "only the clock makes runs of report" in one.consequence
+
+
+def test_what_an_alias_may_turn_out_to_be_is_a_warning(tmp_path: Path) -> None:
+    (one,) = found(tmp_path, "emits('load', AssetAlias('any'))\nlistens('report', keyed(RATES))")
+    assert (one.rule, one.severity) == ("no-emitter", "warning")
+    assert "unless a task emits it through an alias" in one.consequence
+
+
+def test_an_alias_that_no_task_has_is_an_error(tmp_path: Path) -> None:
+    (one,) = found(tmp_path, "listens('report', keyed(AssetAlias('any')))")
+    assert (one.rule, one.severity, one.asset) == ("no-emitter", "error", "alias any")
+
+
+def test_an_external_asset_needs_no_emitter(tmp_path: Path) -> None:
+    external = "Asset('crm', uri='feira://crm', extra={'external': True})"
+    assert found(tmp_path, f"listens('report', keyed({external}))") == []
+
+
+def test_an_asset_of_another_uri_is_named(tmp_path: Path) -> None:
+    wiring = "emits('load', ORDERS)\nlistens('report', keyed(Asset('orders', uri='s3://orders')))"
+    by_rule = {each.rule: each for each in found(tmp_path, wiring)}
+    assert set(by_rule) == {"no-emitter", "no-listener"}
+    assert "What is emitted is orders (feira://orders" in by_rule["no-emitter"].step
+
+
+@pytest.mark.parametrize("ref", ["Asset.ref(name='orders')", "Asset.ref(uri=ORDERS.uri)"])
+def test_a_reference_is_the_asset_that_it_refers_to(tmp_path: Path, ref: str) -> None:
+    assert found(tmp_path, f"emits('load', ORDERS)\nlistens('report', keyed({ref}))") == []
+
+
+def test_a_reference_to_nothing_has_no_emitter(tmp_path: Path) -> None:
+    (one,) = found(tmp_path, "listens('report', keyed(Asset.ref(name='odrers')))")
+    assert (one.rule, one.asset) == ("no-emitter", "ref odrers")
+
+
+# no-listener
+
+
+def test_an_asset_that_a_task_reads_needs_no_listener(tmp_path: Path) -> None:
+    wiring = """
+@asset(schedule=PartitionedAtRuntime())
+def prices(): ...
+
+with DAG('report', schedule='@daily'):
+    task(task_id='build', inlets=[prices])(lambda: None)()
+"""
+    assert found(tmp_path, wiring) == []
+
+
+def test_outlets_that_are_no_assets_are_left_alone(tmp_path: Path) -> None:
+    assert found(tmp_path, "emits('load', 's3://bucket/file')") == []
+
+
+# two-emitters
+
+
+def test_two_tasks_of_one_dag_are_two_emitters(tmp_path: Path) -> None:
+    wiring = """
+with DAG('load', schedule=PartitionedAtRuntime()):
+    task(task_id='web', outlets=[ORDERS])(lambda: None)()
+    task(task_id='shop', outlets=[ORDERS])(lambda: None)()
+listens('report', keyed(ORDERS))
+"""
+    (one,) = found(tmp_path, wiring)
+    assert (one.rule, one.tasks) == ("two-emitters", ("load.web", "load.shop"))
+
+
+def test_an_alias_may_have_many_emitters(tmp_path: Path) -> None:
+    wiring = """
+emits('web', AssetAlias('any'))
+emits('shop', AssetAlias('any'))
+listens('report', keyed(AssetAlias('any')))
+"""
+    assert found(tmp_path, wiring) == []
+
+
+# keys
+
+
+def test_add_partitions_is_seen_in_a_function_that_the_task_calls(tmp_path: Path) -> None:
+    wiring = """
+def give_key(event):
+    event.add_partitions(['2010-12-01'])
+
+with DAG('load', schedule=None):
+    @task(outlets=[ORDERS])
+    def emit(*, outlet_events):
+        give_key(outlet_events[ORDERS])
+    emit()
+listens('report', keyed(ORDERS))
+"""
+    assert found(tmp_path, wiring) == []
+
+
+def test_add_partitions_is_seen_in_an_operator_of_ones_own(tmp_path: Path) -> None:
+    wiring = """
+from airflow.sdk import BaseOperator
+
+class Load(BaseOperator):
+    def execute(self, context):
+        context['outlet_events'][ORDERS].add_partitions('2010-12-01')
+
+with DAG('load', schedule=None):
+    Load(task_id='load', outlets=[ORDERS])
+listens('report', keyed(ORDERS))
+"""
+    assert found(tmp_path, wiring) == []
+
+
+def test_a_mapped_task_emits_as_any_other(tmp_path: Path) -> None:
+    wiring = """
+with DAG('load', schedule=None):
+    @task(outlets=[ORDERS])
+    def emit(day): ...
+    emit.expand(day=['2010-12-01'])
+listens('report', keyed(ORDERS))
+"""
+    assert rules(found(tmp_path, wiring)) == ["plain-event-keyed-listener"]
+
+
+def test_an_alias_carries_its_runs_key(tmp_path: Path) -> None:
+    wiring = "emits('load', AssetAlias('any'))\nlistens('report', AssetAlias('any'))"
+    assert rules(found(tmp_path, wiring)) == ["keyed-event-plain-listener"]
+
+
+DAILY = "CronPartitionTimetable('0 0 * * *', timezone='UTC', key_format='%Y-%m-%d')"
+
+
+def test_a_key_is_followed_through_the_dags_between(tmp_path: Path) -> None:
+    wiring = f"""
+day = StartOfDayMapper(input_format='%Y-%m-%d')
+emits('load', ORDERS, schedule={DAILY})
+emits('clean', RATES, schedule=keyed(ORDERS, default_partition_mapper=day))
+listens('monthly', keyed(RATES, default_partition_mapper=StartOfMonthMapper()))
+"""
+    (one,) = found(tmp_path, wiring)
+    assert (one.rule, one.dags) == ("unreadable-key", ("clean", "monthly"))
+    assert "keys such as '2025-12-29'" in one.problem
+    assert "does not match format '%Y-%m-%dT%H:%M:%S'" in one.problem
+
+
+def test_a_mapper_for_one_asset_is_asked_for_that_asset(tmp_path: Path) -> None:
+    wiring = f"""
+emits('load', ORDERS, RATES, schedule={DAILY})
+listens('report', keyed(ORDERS & RATES, partition_mapper_config={{ORDERS: StartOfDayMapper()}}))
+"""
+    (one,) = found(tmp_path, wiring)
+    assert (one.rule, one.asset) == ("unreadable-key", "orders")
+
+
+def test_a_mapper_that_is_configured_by_uri_is_not_found_by_airflow_either(tmp_path: Path) -> None:
+    wiring = f"""
+by_uri = Asset.ref(uri=ORDERS.uri)
+day = StartOfDayMapper(input_format='%Y-%m-%d')
+emits('load', ORDERS, schedule={DAILY})
+listens('report', keyed(by_uri, partition_mapper_config={{by_uri: day}},
+    default_partition_mapper=StartOfDayMapper()))
+"""
+    assert rules(found(tmp_path, wiring)) == ["unreadable-key"]
+
+
+def test_keys_that_are_given_at_run_time_are_not_guessed(tmp_path: Path) -> None:
+    wiring = """
+emits('load', ORDERS)
+listens('report', keyed(ORDERS, default_partition_mapper=StartOfDayMapper()))
+"""
+    assert found(tmp_path, wiring) == []
+
+
+# merged-events
+
+
+def test_a_listener_that_a_clock_sets_off_too_merges_nothing_that_matters(tmp_path: Path) -> None:
+    wiring = """
+daily = CronTriggerTimetable('0 0 * * *', timezone='UTC')
+emits('load', ORDERS, schedule=None)
+listens('report', AssetOrTimeSchedule(assets=ORDERS, timetable=daily))
+"""
+    assert found(tmp_path, wiring) == []
+
+
+# cycle
+
+
+def test_a_dag_that_sets_off_itself_is_a_cycle(tmp_path: Path) -> None:
+    (one,) = found(tmp_path, "emits('refresh', ORDERS, schedule=keyed(ORDERS))")
+    assert (one.rule, one.problem) == (
+        "cycle",
+        "refresh listens to orders, which it emits itself.",
+    )
+
+
+def test_a_cycle_is_reported_once_with_its_way_round(tmp_path: Path) -> None:
+    wiring = """
+C = Asset('c')
+emits('a', ORDERS, schedule=keyed(C))
+emits('b', RATES, schedule=keyed(ORDERS))
+emits('c', C, schedule=keyed(RATES))
+listens('report', keyed(C))
+"""
+    (one,) = found(tmp_path, wiring)
+    assert one.problem == "a → b → c → a set one another off."
+    assert one.consequence == (
+        "Each run makes the next, without end; and no event from outside makes the first."
+    )
+
+
+def test_what_a_cycle_does_is_told_from_its_conditions(tmp_path: Path) -> None:
+    def consequence(schedule: str) -> str:
+        wiring = f"""
+P = Asset('prices')
+emits('load', ORDERS)
+emits('refresh', P, schedule=keyed({schedule}))
+"""
+        (one,) = found(tmp_path, wiring)
+        assert one.rule == "cycle"
+        return one.consequence
+
+    assert consequence("ORDERS | P") == "Each run makes the next, without end."
+    assert consequence("ORDERS & P").startswith("Each waits for an event of the others")
+
+
+def test_an_event_that_airflow_does_not_hand_on_closes_no_cycle(tmp_path: Path) -> None:
+    wiring = """
+emits('a', ORDERS, schedule=keyed(RATES))
+emits('b', RATES, schedule=ORDERS)
+"""
+    assert "cycle" not in rules(found(tmp_path, wiring))
