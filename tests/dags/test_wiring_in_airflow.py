@@ -87,6 +87,20 @@ def test_an_asset_for_each_emitter_makes_one_run_after_both(deploy: Deploy) -> N
     assert airflow.runs("report") == [Run(MONDAY, 2)]
 
 
+def test_every_instance_of_a_mapped_task_emits(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "two-emitters" / "mapped_broken")
+    airflow.run("load_orders", MONDAY, after_each_task=airflow.tick)
+    assert airflow.events() == [MONDAY, MONDAY]
+    assert airflow.runs("report") == [Run(MONDAY, 1), Run(MONDAY, 1)]
+
+
+def test_one_task_after_them_emits_once(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "two-emitters" / "mapped_mended")
+    airflow.run("load_orders", MONDAY, after_each_task=airflow.tick)
+    assert airflow.events() == [MONDAY]
+    assert airflow.runs("report") == [Run(MONDAY, 1)]
+
+
 def test_a_plain_listener_never_hears_an_event_with_a_key(deploy: Deploy) -> None:
     airflow = deploy(WIRING / "keyed-event-plain-listener" / "broken")
     airflow.run("load_orders", MONDAY)

@@ -6,6 +6,7 @@ are registered by Airflow's own code; a tick is the scheduler's own step that ma
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,12 @@ class Deployment:
         # Watchers are attached to assets that are active, and so by the second parse.
         sync_bag_to_db(bag, BUNDLE, None)
 
-    def run(self, dag_id: str, key: str | None = None) -> None:
+    def run(
+        self,
+        dag_id: str,
+        key: str | None = None,
+        after_each_task: Callable[[], None] = lambda: None,
+    ) -> None:
         """Trigger a run as the REST API does, and execute its tasks; they need not succeed."""
         now = utcnow()
         with create_session() as session:
@@ -75,9 +81,10 @@ class Deployment:
                 session=session,
             )
             session.flush()
-            self._execute(made.id)
+            run_id = made.id
+        self._execute(run_id, after_each_task)
 
-    def _execute(self, run_id: int) -> None:
+    def _execute(self, run_id: int, after_each_task: Callable[[], None] = lambda: None) -> None:
         with create_session() as session:
             run = session.get(DagRun, run_id)
             assert run is not None
@@ -91,6 +98,7 @@ class Deployment:
                 assert schedulable, f"{run.dag_id} does not end"
                 for instance in schedulable:
                     _run_task(ti=instance, task=self.dags[run.dag_id].task_dict[instance.task_id])
+                    after_each_task()
                 session.expire_all()
 
     def tick(self) -> None:

@@ -40,28 +40,33 @@ def adds_keys(task: Any) -> bool:
     What a task calls through an object's method, or out of a library of Airflow, is not followed.
     """
     start = getattr(task, "python_callable", None)
-    if start is not None:
-        functions = [start]
-    else:
-        kind = getattr(task, "operator_class", type(task))
-        functions = [
-            value
-            for each in getattr(kind, "__mro__", ())
-            if each.__module__.partition(".")[0] not in _NOT_SEARCHED
-            for value in vars(each).values()
-        ]
+    kind = getattr(task, "operator_class", type(task))
+    waiting: list[Any] = [start] if start is not None else list(_methods(kind))
     seen: set[int] = set()
-    while functions:
-        function = getattr(functions[-1], "__func__", functions[-1])
-        functions.pop()
-        if not isinstance(function, FunctionType) or id(function) in seen:
+    while waiting:
+        function = _function(waiting.pop())
+        if function is None or id(function) in seen:
             continue
         seen.add(id(function))
         names = set(_names(function.__code__))
         if "add_partitions" in names:
             return True
-        functions.extend(_called(function, names))
+        waiting.extend(_called(function, names))
     return False
+
+
+def _methods(kind: type) -> Iterator[Any]:
+    for each in kind.__mro__:
+        yield from vars(each).values()
+
+
+def _function(value: Any) -> FunctionType | None:
+    """The function behind a method or itself, where its code is that of a DAG's author."""
+    function = getattr(value, "__func__", value)
+    if not isinstance(function, FunctionType):
+        return None
+    # A module may be None: that of code which was made at run time.
+    return None if (function.__module__ or "").partition(".")[0] in _NOT_SEARCHED else function
 
 
 def _names(code: CodeType) -> Iterator[str]:
@@ -81,14 +86,9 @@ def _called(function: FunctionType, names: set[str]) -> Iterator[Any]:
             continue
     for name in names:
         value = function.__globals__.get(name)
-        found = (
-            [vars(value).get(other) for other in names]
-            if isinstance(value, ModuleType)
-            else [value]
-        )
-        for each in found:
-            if getattr(each, "__module__", "airflow").partition(".")[0] not in _NOT_SEARCHED:
-                yield each
+        yield value
+        if isinstance(value, ModuleType):
+            yield from (vars(value).get(other) for other in names)
 
 
 def sample_keys(wiring: Wiring) -> Mapping[str, tuple[str, ...]]:

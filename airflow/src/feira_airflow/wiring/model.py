@@ -86,7 +86,8 @@ def assets_of(condition: Condition) -> Iterator[AssetId]:
 class Emitter:
     """What emits an asset: a task of a DAG, or a watcher, which belongs to no DAG.
 
-    ``adds_keys`` says that the task's code calls ``add_partitions``: its keys are not its run's.
+    ``adds_keys``: the task's code calls ``add_partitions``, so its keys are not its run's.
+    ``mapped``: every instance of the task emits.
     """
 
     asset: AssetId
@@ -94,6 +95,7 @@ class Emitter:
     part: str
     keys: Keys
     adds_keys: bool = False
+    mapped: bool = False
     place: Place | None = None
 
     def __str__(self) -> str:

@@ -129,6 +129,7 @@ def _emitters(
                     part=task.task_id,
                     keys=Keys.KEYED if keyed_runs or own else Keys.PLAIN,
                     adds_keys=own,
+                    mapped=task.is_mapped or task.get_closest_mapped_task_group() is not None,
                     place=places.of_task(dag, task.task_id),
                 )
     for asset, watcher in expressions.watchers:

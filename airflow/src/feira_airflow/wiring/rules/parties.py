@@ -100,27 +100,32 @@ def wrong_terminal_mark(wiring: Wiring) -> Iterator[Finding]:
 
 
 def two_emitters(wiring: Wiring) -> Iterator[Finding]:
-    """An asset that several tasks or watchers emit. An alias is meant for that, and left out."""
+    """An asset that several tasks or watchers emit, or every instance of a mapped task.
+
+    Left out: an alias, which is meant for that, and a mapped task that adds keys of its own.
+    """
     for asset in _emitted(wiring):
         emitters = wiring.emitters_of(asset)
-        if len(emitters) < 2 or asset.kind == "alias":
+        mapped = [each for each in emitters if each.mapped and not each.adds_keys]
+        if asset.kind == "alias" or (len(emitters) == 1 and not mapped):
             continue
         listeners = wiring.listeners_of(asset)
         who = listed(each.dag_id for each in listeners) if listeners else "a listener"
+        of_a_mapped_task = ", once for each instance of the mapped task" if mapped else ""
         yield finding(
             "two-emitters",
             "warning",
             asset,
             (*emitters, *listeners),
-            problem=f"{asset} is emitted by {listed(emitters)}.",
+            problem=f"{asset} is emitted by {listed(emitters)}{of_a_mapped_task}.",
             consequence=(
                 f"Each of them sets off {who}, without waiting for the others: the first event "
                 "makes a run before the rest is done, and each later one another run, of the same "
                 "key too."
             ),
             step=(
-                "Let the last task alone emit it, or give each emitter an asset of its own and "
-                "listen to all of them: schedule=(a & b)."
+                "Let one task after all of them emit it, or give each emitter an asset of its own "
+                "and listen to all of them: schedule=(a & b)."
             ),
         )
 

@@ -1,0 +1,31 @@
+"""Every instance of a mapped task emits orders."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset, PartitionedAssetTimetable, PartitionedAtRuntime, dag, task
+
+ORDERS = Asset("orders", uri="feira://orders")
+
+
+@dag(schedule=PartitionedAtRuntime())
+def load_orders() -> None:
+    @task(outlets=[ORDERS])
+    def load(shop: str) -> None:
+        pass
+
+    load.expand(shop=["web", "street"])
+
+
+load_orders()
+
+
+@dag(schedule=PartitionedAssetTimetable(assets=ORDERS))
+def report() -> None:
+    @task
+    def build() -> None:
+        pass
+
+    build()
+
+
+report()

@@ -1,0 +1,35 @@
+"""One task emits orders after every instance of a mapped one."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset, PartitionedAssetTimetable, PartitionedAtRuntime, dag, task
+
+ORDERS = Asset("orders", uri="feira://orders")
+
+
+@dag(schedule=PartitionedAtRuntime())
+def load_orders() -> None:
+    @task
+    def load(shop: str) -> None:
+        pass
+
+    @task(outlets=[ORDERS])
+    def emit() -> None:
+        pass
+
+    load.expand(shop=["web", "street"]) >> emit()
+
+
+load_orders()
+
+
+@dag(schedule=PartitionedAssetTimetable(assets=ORDERS))
+def report() -> None:
+    @task
+    def build() -> None:
+        pass
+
+    build()
+
+
+report()
