@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from feira_airflow.wiring.__main__ import main
+from feira_airflow.wiring.rules import IMPORT_ERROR, RULES
 from feira_local.cli import app
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -118,3 +120,15 @@ def test_the_hook_runs_on_a_machine_that_has_airflow_and_no_home_of_it(tmp_path:
     assert "         dags/dags.py:12\n" in done.stdout
     assert done.stderr == ""
     assert [path.name for path in tmp_path.iterdir()] == ["dags"]
+
+
+def test_the_page_shows_what_the_command_prints_and_every_rule(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = (REPOSITORY / "docs" / "wiring-linter.md").read_text()
+    shown = re.search(r"^\$ feira (lint-assets \S+)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    monkeypatch.chdir(REPOSITORY)
+    assert feira.invoke(app, shown[1].split()).stdout == shown[2]
+    rules = re.findall(r"^\| `([a-z-]+)` \|.*(?:error|warning)", page, re.MULTILINE)
+    assert rules == [*(rule.id for rule in RULES), IMPORT_ERROR]

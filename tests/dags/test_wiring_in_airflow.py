@@ -39,10 +39,20 @@ def test_of_two_assets_of_one_name_only_one_is_active_and_the_listener_never_run
     deploy: Deploy,
 ) -> None:
     airflow = deploy(WIRING / "no-emitter" / "other_uri")
-    assert len(airflow.active_assets()) == 1
+    (active,) = airflow.active_assets()
     airflow.run("load_orders", MONDAY)
     airflow.tick()
+    # A task that emits the other one fails, and so nothing is emitted.
+    assert airflow.events() == ([MONDAY] if active == ("orders", "feira://orders/") else [])
     assert airflow.runs("report") == []
+
+
+def test_a_watcher_is_not_started_for_a_reference_to_its_asset(deploy: Deploy) -> None:
+    assert deploy(WIRING / "no-emitter" / "watcher_by_reference").watchers() == 0
+
+
+def test_a_watcher_is_started_for_a_dag_that_is_scheduled_on_its_asset(deploy: Deploy) -> None:
+    assert deploy(WIRING / "plain-event-keyed-listener" / "watcher_mended").watchers() == 1
 
 
 def test_an_event_that_nobody_hears_makes_no_run(deploy: Deploy) -> None:
@@ -171,7 +181,9 @@ def test_a_week_of_keys_that_the_window_does_not_name_makes_no_run(deploy: Deplo
     for day in WEEK:
         airflow.run("load_orders", f"{day}T02:30")
     airflow.tick()
+    assert len(airflow.events()) == 7
     assert airflow.runs("report") == []
+    assert airflow.audit_log() == []
 
 
 def test_a_week_of_keys_that_it_names_makes_one(deploy: Deploy) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from feira_airflow.wiring.linting import lint
-from feira_airflow.wiring.reading import FolderUnreadable, read_folder
+from feira_airflow.wiring.loading import FolderUnreadable
+from feira_airflow.wiring.reading import read_folder
 
 WIRING = Path(__file__).parent / "wiring"
 

@@ -163,6 +163,12 @@ def test_a_reference_to_nothing_has_no_emitter(tmp_path: Path) -> None:
     assert (one.rule, one.asset) == ("no-emitter", "ref odrers")
 
 
+def test_a_watcher_that_is_not_started_emits_nothing() -> None:
+    (one,) = lint(WIRING / "no-emitter" / "watcher_by_reference").findings
+    assert (one.rule, one.severity) == ("no-emitter", "error")
+    assert one.step.startswith("Its watcher is started only for a DAG that is scheduled on the")
+
+
 # no-listener
 
 

@@ -122,6 +122,11 @@ class Deployment:
             trigger = session.scalars(select(Trigger)).one()
             Trigger.submit_event(trigger.id, TriggerEvent("arrived"), session=session)
 
+    def watchers(self) -> int:
+        """How many triggers Airflow has for the triggerer to run."""
+        with create_session() as session:
+            return len(session.scalars(select(Trigger)).all())
+
     def pause(self, dag_id: str, *, paused: bool) -> None:
         with create_session() as session:
             model = session.get(DagModel, dag_id)

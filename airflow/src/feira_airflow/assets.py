@@ -17,7 +17,7 @@ KEY_FORMAT = "%Y-%m-%d"
 def announced(table: str, *, terminal: bool = False) -> Asset:
     """The asset of a table, as its contract names it.
 
-    ``terminal`` marks one that no DAG listens to; the tests hold marks against listeners.
+    ``terminal`` marks one that no DAG listens to; `feira lint-assets` holds marks against listeners.
     """
     declared = contract(table)
     if declared.asset is None:

@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     with airflow_home():
         # Not before: importing airflow makes its home.
         from feira_airflow.wiring.linting import NoSuchRule, lint
-        from feira_airflow.wiring.reading import FolderUnreadable
+        from feira_airflow.wiring.loading import FolderUnreadable
         from feira_airflow.wiring.rendering import as_json, as_text
 
         try:

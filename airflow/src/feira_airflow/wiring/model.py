@@ -150,7 +150,12 @@ class ImportFailure:
 
 @dataclass(frozen=True)
 class Wiring:
-    """A DAG folder. ``clock_keys`` holds sample keys of the DAGs whose clock makes them."""
+    """A DAG folder.
+
+    ``clock_keys``: sample keys of the DAGs whose clock makes them. ``idle_watchers``: those of
+    assets that no DAG is scheduled on by themselves, which Airflow does not start. ``read``: assets
+    among a task's inlets.
+    """
 
     folder: str
     dag_ids: tuple[str, ...]
@@ -159,6 +164,7 @@ class Wiring:
     listeners: tuple[Listener, ...]
     read: frozenset[AssetId]
     clock_keys: Mapping[str, tuple[str, ...]]
+    idle_watchers: tuple[Emitter, ...] = ()
     failures: tuple[ImportFailure, ...] = ()
 
     def emitters_of(self, asset: AssetId) -> tuple[Emitter, ...]:

@@ -1,23 +1,19 @@
-"""Reads a DAG folder as Airflow's DAG processor does; no metadata database is asked."""
+"""From the DAGs of a folder to their wiring."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from airflow.dag_processing.dagbag import DagBag
 from airflow.partition_mappers.base import PartitionMapper
 from airflow.sdk.definitions.asset import BaseAsset
-from airflow.serialization.encoders import coerce_to_core_timetable
-from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.timetables.simple import AssetTriggeredTimetable, PartitionedAssetTimetable
 
 from feira_airflow.wiring.expressions import Expressions
 from feira_airflow.wiring.keys import adds_keys, clock_keys
+from feira_airflow.wiring.loading import load, root
 from feira_airflow.wiring.model import (
     AssetId,
     Emitter,
@@ -30,37 +26,23 @@ from feira_airflow.wiring.model import (
 from feira_airflow.wiring.places import dag_line, task_line
 
 
-class FolderUnreadable(Exception):
-    """There is no DAG to look at."""
-
-
 def read_folder(folder: Path) -> Wiring:
     """The wiring of every DAG in a folder, or in one file.
 
-    What cannot be imported is among its ``failures``. Raises FolderUnreadable where there is no
-    such folder, or nothing in it that Airflow takes for a DAG file.
+    What cannot be imported is among its ``failures``. Raises FolderUnreadable where there is no DAG
+    to look at.
     """
-    if not folder.exists():
-        raise FolderUnreadable(
-            f"{folder} does not exist. Name the folder that holds the DAG files."
-        )
-    with _importable(folder), _quiet():
-        bag = DagBag(dag_folder=str(folder.resolve()), bundle_path=_root(folder).resolve())
-        failures = [(file, _last_line(error)) for file, error in bag.import_errors.items()]
-        timetables, unreadable = _timetables(bag.dags.values())
-    if not bag.dags and not failures:
-        raise FolderUnreadable(
-            f"{folder} holds no DAG. Airflow skips a file that does not contain both the words "
-            "`dag` and `airflow`, and what .airflowignore names; check the folder."
-        )
-    dags = [bag.dags[dag_id] for dag_id in sorted(timetables)]
+    loaded = load(folder)
+    dags, timetables = loaded.dags, loaded.timetables
     expressions = Expressions(_expressions(dags, timetables))
     places = _Places(folder)
+    watchers, idle_watchers = _watchers(timetables, expressions)
     return Wiring(
         folder=str(folder),
         dag_ids=tuple(dag.dag_id for dag in dags),
         assets=expressions.assets,
-        emitters=tuple(_emitters(dags, timetables, expressions, places)),
+        emitters=(*_emitters(dags, timetables, expressions, places), *watchers),
+        idle_watchers=idle_watchers,
         listeners=tuple(_listeners(dags, timetables, expressions, places)),
         read=frozenset(
             expressions.asset(inlet)
@@ -71,25 +53,8 @@ def read_folder(folder: Path) -> Wiring:
         clock_keys={
             dag.dag_id: keys for dag in dags if (keys := clock_keys(timetables[dag.dag_id]))
         },
-        failures=tuple(
-            ImportFailure(places.shown(file), error)
-            for file, error in sorted(failures + unreadable)
-        ),
+        failures=tuple(ImportFailure(places.shown(file), error) for file, error in loaded.failures),
     )
-
-
-def _timetables(dags: Iterable[Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """Core timetables by DAG; file and error of each DAG that Airflow could not serialize."""
-    timetables: dict[str, Any] = {}
-    failures: list[tuple[str, str]] = []
-    for dag in dags:
-        try:
-            # As the DAG processor does; what cannot be stored is never scheduled.
-            LazyDeserializedDAG.from_dag(dag)
-            timetables[dag.dag_id] = coerce_to_core_timetable(dag.timetable)
-        except Exception as error:  # whatever a timetable of one's own may raise
-            failures.append((dag.fileloc, f"{dag.dag_id}: {type(error).__name__}: {error}"))
-    return timetables, failures
 
 
 def _expressions(dags: Iterable[Any], timetables: dict[str, Any]) -> Iterator[Any]:
@@ -132,8 +97,27 @@ def _emitters(
                     mapped=task.is_mapped or task.get_closest_mapped_task_group() is not None,
                     place=places.of_task(dag, task.task_id),
                 )
+
+
+def _watchers(
+    timetables: dict[str, Any], expressions: Expressions
+) -> tuple[tuple[Emitter, ...], tuple[Emitter, ...]]:
+    """The watchers that Airflow starts, and those that it does not.
+
+    It starts one while a DAG is scheduled on the asset itself; a reference to it is not enough.
+    """
+    scheduled = {
+        AssetId(asset.name, asset.uri)
+        for timetable in timetables.values()
+        if isinstance(timetable, AssetTriggeredTimetable)
+        for _, asset in timetable.asset_condition.iter_assets()
+    }
+    started: list[Emitter] = []
+    idle: list[Emitter] = []
     for asset, watcher in expressions.watchers:
-        yield Emitter(asset=asset, dag_id=None, part=watcher, keys=Keys.PLAIN)
+        emitter = Emitter(asset=asset, dag_id=None, part=watcher, keys=Keys.PLAIN)
+        (started if asset in scheduled else idle).append(emitter)
+    return tuple(started), tuple(idle)
 
 
 def _listeners(
@@ -174,7 +158,7 @@ class _Places:
     """Places in DAG files, named as the folder was named."""
 
     def __init__(self, folder: Path) -> None:
-        self.root = _root(folder)
+        self.root = root(folder)
 
     def shown(self, file: str) -> str:
         path = Path(file)
@@ -188,41 +172,3 @@ class _Places:
     def of_task(self, dag: Any, task_id: str) -> Place:
         line = task_line(Path(dag.fileloc), dag.dag_id, task_id)
         return Place(self.shown(dag.fileloc), line)
-
-
-def _root(folder: Path) -> Path:
-    return folder if folder.is_dir() else folder.parent
-
-
-def _last_line(error: str) -> str:
-    """What went wrong, without the way there."""
-    return error.strip().splitlines()[-1] if error.strip() else "unknown error"
-
-
-@contextlib.contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """DAG files may import what lies beside them; afterwards nothing of that is left behind."""
-    root = str(_root(folder).resolve())
-    before = set(sys.modules)
-    sys.path.insert(0, root)
-    try:
-        yield
-    finally:
-        sys.path.remove(root)
-        for name in set(sys.modules) - before:
-            beside = Path(root, *name.split("."))
-            file = getattr(sys.modules[name], "__file__", None)
-            if file in (f"{beside}.py", str(beside / "__init__.py")):
-                del sys.modules[name]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Standard output is for findings: Airflow logs there, and DAG files may print."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        logging.disable(disabled)

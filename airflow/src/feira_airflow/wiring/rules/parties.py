@@ -45,6 +45,11 @@ def _without(listener: Listener, asset: AssetId, never: bool, *, maybe: bool) ->
 
 
 def _hint(wiring: Wiring, asset: AssetId) -> str:
+    if any(watcher.asset == asset for watcher in wiring.idle_watchers):
+        return (
+            "Its watcher is started only for a DAG that is scheduled on the asset itself, not on a "
+            "reference to it. "
+        )
     for other in {each.asset for each in wiring.emitters if each.asset.kind == "asset"}:
         if other != asset and (other.uri == asset.uri or other.name == asset.name):
             return (
