@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from feira_local.cli import app
+from feira_local.cli import app, output
 from feira_local.cli.runs import parse_range
 from feira_local.day_report import DayReport, report_tables
 from feira_local.stack.errors import StackError
@@ -66,10 +68,58 @@ def test_every_command_has_help_with_an_example(command: list[str]) -> None:
     assert "Example" in shown.output
 
 
-def test_sql_refuses_to_write() -> None:
-    refused = CliRunner().invoke(app, ["sql", "DELETE FROM lake.sales.fact"])
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("DELETE FROM lake.sales.fact", "only reads, and this is DELETE"),
+        ("WITH a AS (SELECT 1) INSERT INTO lake.sales.fact TABLE a", "this is INSERT"),
+        ("CALL lake.system.fast_forward('sales.fact', 'main', 'b')", "this is CALL"),
+        ("DROP TABLE sales.fact", "this is DROP"),
+        ("SELECT 1; SELECT 2", "takes one statement; there are 2"),
+        ("", "takes one statement; there are 0"),
+        ("SELECT FROM WHERE", "no postgres SQL"),
+    ],
+)
+def test_sql_refuses_what_is_no_question(query: str, message: str) -> None:
+    refused = CliRunner().invoke(app, ["sql", query])
     assert isinstance(refused.exception, StackError)
-    assert "only reads; 'delete'" in str(refused.exception)
+    assert message in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT 1",
+        "WITH a AS (SELECT 1) SELECT * FROM a",
+        "VALUES (1)",
+        "SHOW TABLES IN lake.sales",
+        "DESCRIBE lake.sales.fact",
+        "EXPLAIN SELECT * FROM lake.sales.fact",
+        "SELECT * FROM lake.sales.fact VERSION AS OF 3",
+    ],
+)
+def test_sql_asks_what_is_a_question(query: str) -> None:
+    # It gets as far as the stack, which does not run.
+    refused = CliRunner().invoke(app, ["sql", query, "--on", "lake"])
+    assert "start it with `feira up`" in str(refused.exception)
+
+
+def test_rows_that_do_not_fit_the_terminal_are_shown_one_below_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def shown(row: dict[str, object], *, terminal: bool) -> str:
+        console = Console(width=40, force_terminal=terminal, color_system=None, file=StringIO())
+        monkeypatch.setattr(output, "console", console)
+        monkeypatch.setattr(sys, "stdout", console.file)
+        output.print_rows([row, row])
+        return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+    wide: dict[str, object] = {f"column_{n}": f"value_{n}" for n in range(9)}
+    assert "row 2 of 2" in shown(wide, terminal=True)
+    piped = shown(wide, terminal=False)
+    assert "row 2 of 2" not in piped
+    assert all(f"value_{n}" in piped.splitlines()[3] for n in range(9))
+    assert "row" not in shown({"a": 1, "b": None}, terminal=True)
 
 
 def test_a_command_without_a_stack_says_how_to_start_it() -> None:

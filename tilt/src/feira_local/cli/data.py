@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+import logging
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from feira_local.cli.output import AsJson, console, print_json
+from feira_local.cli.output import AsJson, console, print_json, print_rows
 from feira_local.cli.runs import parse_day
 from feira_local.lake_access import landings, spark_session, warehouse, whole_lake_figures
 from feira_local.stack.errors import StackError
@@ -17,8 +16,6 @@ from feira_local.stack.errors import StackError
 Rows = list[dict[str, Any]]
 Day = Annotated[str, typer.Option("--day", help="The extract day, in UTC.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="Rows at most.")]
-# What reads. Spark on a laptop has no users, so the command itself refuses to write.
-_READING = ("select", "with", "show", "describe", "desc", "explain", "values", "table")
 
 
 def register(app: typer.Typer) -> None:
@@ -103,17 +100,39 @@ def sql(
     Example: [bold]feira sql "SELECT * FROM marts.daily_revenue ORDER BY order_date"[/]
     """
     where = on or ("lake" if "lake." in query.lower() else "warehouse")
-    first = query.strip().split(None, 1)[0].lower() if query.strip() else ""
-    if first not in _READING:
-        raise StackError(
-            f"`feira sql` only reads; {first!r} is not one of {', '.join(_READING)}. "
-            "Tables are changed by the pipelines and by `feira migrate`."
-        )
+    _require_reading(query, "spark" if where == "lake" else "postgres")
     if where == "warehouse":
         rows = _warehouse_rows(query, None, limit)
     else:
         rows = _lake_rows(query, limit)
     _print(rows, as_json, empty="No rows.")
+
+
+def _require_reading(query: str, dialect: str) -> None:
+    """Spark on a laptop has no users, so the command itself refuses to write."""
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    # It warns of each statement that it does not look into.
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
+    try:
+        statements = [each for each in sqlglot.parse(query, read=dialect) if each is not None]
+    except SqlglotError as error:
+        raise StackError(f"The query is no {dialect} SQL: {str(error).splitlines()[0]}") from error
+    if len(statements) != 1:
+        raise StackError(f"`feira sql` takes one statement; there are {len(statements)}.")
+    statement = statements[0]
+    reads = isinstance(statement, (exp.Query, exp.Values, exp.Describe, exp.Show)) or (
+        # What sqlglot does not look into.
+        isinstance(statement, exp.Command) and statement.name.upper() in ("SHOW", "EXPLAIN")
+    )
+    if not reads:
+        kind = statement.name if isinstance(statement, exp.Command) else statement.key
+        raise StackError(
+            f"`feira sql` only reads, and this is {kind.upper()}. Tables are changed by "
+            "the pipelines and by `feira migrate`."
+        )
 
 
 def verify(as_json: AsJson = False) -> None:
@@ -188,18 +207,4 @@ def _print(rows: Rows, as_json: bool, empty: str) -> None:
     if not rows:
         console.print(Text(empty))
         return
-    table = Table()
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*[_cell(row.get(name)) for name in names])
-    console.print(table)
-
-
-def _cell(value: Any) -> Text:
-    if value is None:
-        return Text("–", style="dim")
-    if isinstance(value, date):
-        return Text(value.isoformat())
-    return Text(str(value))
+    print_rows(rows)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.measure import Measurement
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
 
 console = Console(highlight=False)
 error_console = Console(stderr=True, highlight=False)
@@ -17,6 +22,31 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 def print_json(value: object) -> None:
     """Plain JSON on standard output, never wrapped or coloured."""
     print(json.dumps(value, indent=2, default=str))
+
+
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    """Rows as a table where one fits the terminal, else each as a list of its columns.
+
+    Without a terminal it is always a table, as wide as it needs to be.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*names, box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*[_cell(row.get(name)) for name in names])
+    width = Measurement.get(console, console.options.update(max_width=100_000), table).maximum
+    if width <= console.width or not console.is_terminal:
+        Console(width=max(width, console.width), highlight=False).print(table)
+        return
+    for number, row in enumerate(rows, start=1):
+        console.print(Rule(f"row {number} of {len(rows)}", align="left", style="dim"))
+        record = Table.grid(padding=(0, 2, 0, 0))
+        for name in names:
+            record.add_row(Text(name, style="bold"), _cell(row.get(name)))
+        console.print(record)
+
+
+def _cell(value: Any) -> Text:
+    return Text("–", style="dim") if value is None else Text(str(value))
 
 
 def megabytes(size: float) -> str:
