@@ -21,11 +21,12 @@ install: java-check $(STAMP)  ## Make .venv from the lock, install the project, 
 java-check:
 	@java="$${JAVA_HOME:+$$JAVA_HOME/bin/}java"; \
 	version=$$("$$java" -version 2>&1 | sed -nE 's/.*version "([0-9]+).*/\1/p' | head -1 || true); \
-	if [ -z "$$version" ] || [ "$$version" -lt 17 ]; then \
-	  echo "Java 17 or newer is needed, found $${version:-none} ($$java)." >&2; \
+	if [ -z "$$version" ] || [ "$$version" -lt 17 ] || [ "$$version" -gt 23 ]; then \
+	  echo "Java 17 to 23 is needed (Spark 4.1 does not run on a later one), found $${version:-none} ($$java)." >&2; \
 	  echo "Install it: sudo apt-get install openjdk-17-jre-headless   (Debian, Ubuntu)" >&2; \
 	  echo "            sudo dnf install java-17-openjdk-headless      (Fedora)" >&2; \
-	  echo "            brew install openjdk@17, then set JAVA_HOME    (macOS)" >&2; \
+	  echo "            brew install openjdk@17                        (macOS)" >&2; \
+	  echo "and set JAVA_HOME to it where another is the first on PATH." >&2; \
 	  exit 1; \
 	fi
 

@@ -11,6 +11,9 @@ from pathlib import Path
 from feira_local.stack.errors import StackError
 
 OLDEST = 17
+# Java 24 took away the security manager that Hadoop 3.4, under Spark 4.1, asks for the user's name:
+# a later Java starts and fails at the first query ("getSubject is not supported").
+NEWEST = 23
 
 
 def java_command() -> str:
@@ -21,19 +24,22 @@ def java_command() -> str:
     found = shutil.which("java")
     if found:
         return found
-    raise StackError(f"Java {OLDEST} or newer is not on PATH and JAVA_HOME is not set. {install()}")
+    raise StackError(
+        f"Java {OLDEST} to {NEWEST} is not on PATH and JAVA_HOME is not set. {install()}"
+    )
 
 
 def java_version(java: str) -> int:
-    """The major version. Raises StackError when it is older than the platform needs."""
+    """The major version. Raises StackError when the platform does not run on it."""
     answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
     found = re.search(r'version "(\d+)', answer.stderr + answer.stdout)
     if not found:
         raise StackError(f"`{java} -version` names no version. {install()}")
     version = int(found.group(1))
-    if version < OLDEST:
+    if not OLDEST <= version <= NEWEST:
         raise StackError(
-            f"{java} is Java {version}; the platform needs {OLDEST} or newer. {install()}"
+            f"{java} is Java {version}; Spark 4.1 runs on {OLDEST} to {NEWEST}. {install()} "
+            "JAVA_HOME names it where another is the first on PATH."
         )
     return version
 
