@@ -1,16 +1,24 @@
 """
-### The sales marts
+### The sales marts and the day's report
 
 **Makes** the marts in the warehouse: month summary by status, daily revenue, product performance and
-customer lifetime value; each a function of the whole fact. Emits `sales_summary[day]`.
+customer lifetime value; each a function of the whole fact. Emits `sales_summary[day]`. Then reports
+the day by mail and Slack, from the ledger and the fact, and corrects the reports of earlier days
+whose figures have changed.
 
 **Triggered** by `sales_fact[day]` alone; it has no clock.
 
-**When it fails** the message names the model or the test and the rows that break it. The marts'
-tables are as the last good run left them, or newer. Mend the cause and clear the task.
+**When it fails** read the last lines of the failed task:
+
+* `build_marts`: the message names the model or the test and the rows that break it. The marts' tables
+  are as the last good run left them, or newer. Mend the cause and clear the task.
+* `report`: nothing was sent, the marts are built and their event is out. Clear the task.
+* `notify_mail`, `notify_slack`: the channel took nothing for some half an hour. The data is
+  complete, and nothing waits for this. What was not taken stays due: the next run sends it, or clear
+  the task. Check the connections `smtp_default` and `slack_default`.
 
 **To run it again** clear it, or trigger it with the day as its partition key; it always builds from
-the fact as it is now.
+the fact as it is now, and sends nothing while the figures are those that were reported.
 """
 
 from __future__ import annotations
@@ -18,7 +26,7 @@ from __future__ import annotations
 from airflow.sdk import dag, task
 
 from feira_airflow.assets import SALES_FACT, SALES_SUMMARY
-from feira_airflow.defaults import default_args
+from feira_airflow.defaults import default_args, notification_args
 from feira_airflow.partitions import on_day_of
 from feira_airflow.summary import tasks
 
@@ -26,14 +34,22 @@ from feira_airflow.summary import tasks
 @dag(
     schedule=on_day_of(SALES_FACT),
     catchup=False,
-    # The marts are rebuilt whole: two at once would only wait for each other.
-    max_active_runs=1,
+    # A run that waits for a mail server must not keep the next day's marts waiting.
+    max_active_runs=16,
     default_args=default_args(owner="sales-data"),
     doc_md=__doc__,
     tags=["sales", "consumer"],
 )
 def sales_summary() -> None:
-    task(outlets=[SALES_SUMMARY])(tasks.build_marts)()
+    # The marts are rebuilt whole: two at once would only wait for each other.
+    marts = task(outlets=[SALES_SUMMARY], max_active_tis_per_dag=1)(tasks.build_marts)()
+    # It compares with what was reported last, so one at a time as well.
+    report = task(max_active_tis_per_dag=1)(tasks.report)()
+
+    marts >> report
+    # Side by side: each channel has its own tries and its own end.
+    report >> task(**notification_args())(tasks.notify_mail)()
+    report >> task(**notification_args())(tasks.notify_slack)()
 
 
 sales_summary()

@@ -35,26 +35,48 @@ def test_sales_etl_is_this_graph(dags: dict[str, Any]) -> None:
 
 def test_sales_summary_is_this_graph(dags: dict[str, Any]) -> None:
     assert {t.task_id: set(t.downstream_task_ids) for t in dags["sales_summary"].tasks} == {
-        "build_marts": set()
+        "build_marts": {"report"},
+        "report": {"notify_mail", "notify_slack"},
+        "notify_mail": set(),
+        "notify_slack": set(),
     }
 
 
 def test_the_writers_run_one_at_a_time(dags: dict[str, Any]) -> None:
-    single = {t.task_id for t in dags["sales_etl"].tasks if t.max_active_tis_per_dag == 1}
-    assert single == {"transform", "publish", "load_warehouse"}
-    assert dags["sales_summary"].max_active_runs == 1
+    single = {
+        dag_id: {t.task_id for t in dag.tasks if t.max_active_tis_per_dag == 1}
+        for dag_id, dag in dags.items()
+    }
+    assert single == {
+        "sales_etl": {"transform", "publish", "load_warehouse"},
+        "sales_summary": {"build_marts", "report", "notify_mail", "notify_slack"},
+    }
+
+
+def test_a_run_that_waits_for_a_mail_server_keeps_no_other_from_building(
+    dags: dict[str, Any],
+) -> None:
+    assert dags["sales_summary"].max_active_runs > 1
+    assert all(task.trigger_rule == "all_success" for task in dags["sales_summary"].tasks)
 
 
 def test_waiting_for_the_api_takes_no_worker(dags: dict[str, Any]) -> None:
     assert dags["sales_etl"].get_task("wait_for_api").deferrable is True
 
 
+NOTIFICATIONS = {"notify_mail", "notify_slack"}
+
+
 @pytest.mark.parametrize("dag_id", ["sales_etl", "sales_summary"])
 def test_every_task_is_retried_limited_and_owned(dags: dict[str, Any], dag_id: str) -> None:
     for task in dags[dag_id].tasks:
-        assert task.retries == 3, task.task_id
-        assert task.execution_timeout.total_seconds() == 1800, task.task_id
+        notifies = task.task_id in NOTIFICATIONS
+        assert task.retries == (6 if notifies else 3), task.task_id
+        assert task.execution_timeout.total_seconds() == (600 if notifies else 1800), task.task_id
+        assert bool(task.retry_exponential_backoff) == notifies, task.task_id
         assert task.owner == "sales-data", task.task_id
+        told = [type(callback).__name__ for callback in task.on_failure_callback]
+        assert told == ["SlackFailureNotifier", "MailFailureNotifier"], task.task_id
     assert "When it fails" in dags[dag_id].doc_md
 
 
@@ -71,10 +93,12 @@ def test_these_tasks_emit_and_these_dags_listen() -> None:
     assert {each.name for each in wiring.assets} == {asset.name for asset in assets.ALL}
 
 
-def test_an_event_ends_its_run(dags: dict[str, Any]) -> None:
+def test_after_an_event_people_are_told_and_nothing_else_happens(dags: dict[str, Any]) -> None:
     for dag in dags.values():
         for task in dag.tasks:
-            assert not (task.outlets and task.downstream_task_ids), task.task_id
+            if task.outlets:
+                after = task.get_flat_relative_ids(upstream=False)
+                assert after <= {"report", *NOTIFICATIONS}, task.task_id
 
 
 def test_parsing_a_dag_imports_nothing_heavy() -> None:
@@ -83,7 +107,8 @@ def test_parsing_a_dag_imports_nothing_heavy() -> None:
         "import runpy, sys\n"
         "for name in ('sales_etl', 'sales_summary'):\n"
         f"    runpy.run_path('{REPOSITORY}/airflow/dags/' + name + '.py')\n"
-        "heavy = {'pyspark', 'pandas', 'pyarrow', 'dbt', 'psycopg', 'pyiceberg'}\n"
+        "heavy = {'pyspark', 'pandas', 'pyarrow', 'dbt', 'psycopg', 'pyiceberg',"
+        " 'matplotlib', 'slack_sdk', 'aiosmtplib'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -49,7 +49,7 @@ def test_every_landed_field_reaches_the_fact() -> None:
     assert set(contract("sales.landing").column_names) <= set(FACT.column_names)
 
 
-@pytest.mark.parametrize("table", ["sales.fact", "sales.load_ledger"])
+@pytest.mark.parametrize("table", ["sales.fact", "sales.load_ledger", "sales.report_ledger"])
 @pytest.mark.parametrize("dialect", ["postgres", "redshift"])
 def test_warehouse_ddl_parses_in_each_dialect(table: str, dialect: str) -> None:
     ddl = warehouse_ddl(contract(table), dialect)  # type: ignore[arg-type]

@@ -20,6 +20,8 @@ LAKE = "lake_default"
 SPARK = "spark_default"
 WAREHOUSE = "warehouse_default"
 WAREHOUSE_DBT = "warehouse_dbt"
+MAIL = "smtp_default"
+SLACK = "slack_default"
 
 
 def lake_settings(conn_id: str = LAKE) -> LakeSettings:

@@ -5,16 +5,36 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from feira_airflow.connections import retry_delay_seconds
+from feira_airflow.connections import MAIL, SLACK, retry_delay_seconds
+from feira_airflow.notifiers.failure import MailFailureNotifier, SlackFailureNotifier
 
 EXECUTION_TIMEOUT = timedelta(minutes=30)
+NOTIFICATION_TIMEOUT = timedelta(minutes=10)
+LONGEST_NOTIFICATION_DELAY = timedelta(minutes=10)
 
 
 def default_args(owner: str) -> dict[str, Any]:
-    """Owner, three retries a short time apart, and half an hour a task."""
+    """Owner, three retries a short time apart, half an hour a task; people hear of the last failure."""
     return {
         "owner": owner,
         "retries": 3,
         "retry_delay": timedelta(seconds=retry_delay_seconds()),
         "execution_timeout": EXECUTION_TIMEOUT,
+        # Two, so that a channel that is down does not hide the failure of the other.
+        "on_failure_callback": [
+            SlackFailureNotifier(slack_webhook_conn_id=SLACK),
+            MailFailureNotifier(smtp_conn_id=MAIL),
+        ],
+    }
+
+
+def notification_args() -> dict[str, Any]:
+    """What a task that only tells people has: more tries than the data's, ever longer apart."""
+    return {
+        "retries": 6,
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": LONGEST_NOTIFICATION_DELAY,
+        "execution_timeout": NOTIFICATION_TIMEOUT,
+        # One sender a channel: two would both send what is due.
+        "max_active_tis_per_dag": 1,
     }

@@ -1,4 +1,4 @@
-"""The task of sales_summary as the DAG runs it."""
+"""The tasks of sales_summary as the DAG runs them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import logging
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from feira_airflow.connections import WAREHOUSE_DBT
+from airflow.sdk.exceptions import AirflowFailException
+
+from feira_airflow.connections import LAKE, MAIL, SLACK, WAREHOUSE_DBT, lake_settings, warehouse
 from feira_airflow.partitions import partition_day
 
+if TYPE_CHECKING:
+    from feira.report.files import ReportFiles
+    from feira.report.model import DayReport
+
 log = logging.getLogger(__name__)
+SLACK_TIMEOUT = 20
 
 
 def build_marts() -> dict[str, Any]:
@@ -36,3 +43,78 @@ def build_marts() -> dict[str, Any]:
     )
     log.info("sales_summary[%s]: %s", day, rows)
     return dict(rows)
+
+
+def report() -> dict[str, Any]:
+    """Writes the day's report, and corrections of other days that have changed since they were
+    reported; returns how many, and the newest one's URI. None where nothing is new."""
+    from feira.lake import landing_store
+    from feira.report.prepare import ReportError, prepare_reports
+
+    day = partition_day()
+    with warehouse() as connection:
+        try:
+            prepared = prepare_reports(
+                connection, landing_store(lake_settings(LAKE)), _report_files(), day
+            )
+        except ReportError as error:
+            raise AirflowFailException(str(error)) from error
+    for each in prepared:
+        log.info("%s: %s", each.report.title, each.uri)
+    if not prepared:
+        log.info("sales %s: the figures are as they were reported, nothing is to be sent", day)
+    own = [each.uri for each in prepared if each.report.day == day]
+    return {"prepared": len(prepared), "report": own[0] if own else None}
+
+
+def notify_mail() -> dict[str, Any]:
+    """Mails every report that was not mailed yet; returns how many."""
+    from feira.report.delivery import deliver
+    from feira.report.mail import mail
+    from feira_airflow.hooks.mail import MailHook
+
+    files, hook = _report_files(), MailHook(MAIL)
+    with warehouse() as connection, hook:
+
+        def send(report: DayReport) -> None:
+            hook.send_message(
+                mail(
+                    report,
+                    files.csv(report),
+                    files.chart(report),
+                    sender=hook.sender,
+                    recipients=hook.recipients,
+                )
+            )
+
+        return {"sent": len(deliver(connection, files, "mail", send))}
+
+
+def notify_slack() -> dict[str, Any]:
+    """Posts every report that was not posted yet; returns how many."""
+    from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+    from slack_sdk.http_retry import RateLimitErrorRetryHandler, default_retry_handlers
+
+    from feira.report.delivery import deliver
+    from feira.report.slack import slack_message
+
+    hook = SlackWebhookHook(
+        slack_webhook_conn_id=SLACK,
+        timeout=SLACK_TIMEOUT,
+        # A webhook takes about one message a second; after a backfill there are many.
+        retry_handlers=[*default_retry_handlers(), RateLimitErrorRetryHandler(max_retry_count=3)],
+    )
+
+    def send(report: DayReport) -> None:
+        hook.send_dict(slack_message(report))
+
+    with warehouse() as connection:
+        return {"sent": len(deliver(connection, _report_files(), "slack", send))}
+
+
+def _report_files() -> ReportFiles:
+    from feira.lake import lake_files
+    from feira.report.files import ReportFiles
+
+    settings = lake_settings(LAKE)
+    return ReportFiles(lake_files(settings), settings.root)

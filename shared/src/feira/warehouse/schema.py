@@ -11,7 +11,9 @@ from feira.contracts import Contract, contract
 from feira.contracts.ddl import warehouse_ddl, warehouse_type
 from feira.contracts.evolution import Evolution, compare, require_current
 
-WAREHOUSE_TABLES = ("sales.fact", "sales.load_ledger")
+LOAD_TABLES = ("sales.fact", "sales.load_ledger")
+# A load neither makes nor asks for the report's ledger: reporting must not be able to stop it.
+WAREHOUSE_TABLES = (*LOAD_TABLES, "sales.report_ledger")
 UNRECONCILED = "sales.unreconciled_dates"
 
 # PostgreSQL's words for the contracts' types.
@@ -49,9 +51,7 @@ def _contract_type(type_: str) -> str:
     return _TYPES.get(type_, type_)
 
 
-def require_tables(
-    connection: psycopg.Connection, tables: Iterable[str] = WAREHOUSE_TABLES
-) -> None:
+def require_tables(connection: psycopg.Connection, tables: Iterable[str] = LOAD_TABLES) -> None:
     """Raises ContractError, before a write, where a table is not as declared; creates missing ones."""
     declared = [contract(table) for table in tables]
     for each in declared:

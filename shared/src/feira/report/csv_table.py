@@ -1,0 +1,69 @@
+"""A report as CSV: a figure a row, amounts exact."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from decimal import Decimal
+
+from feira.report.model import DayReport, Figure
+from feira.report.wording import LABELS, LINES, SALES, rules
+
+HEADER = ("day", "version", "figure", "item", "name", "value", "before", "unit")
+# A spreadsheet would take such a cell for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_text(report: DayReport) -> str:
+    """Columns as in ``HEADER``. ``before`` holds what a correction replaces.
+
+    ``figure`` is a name of ``LABELS``, or ``revenue_by_day`` with the order date as ``item``.
+    """
+    output = io.StringIO()
+    table = csv.writer(output, lineterminator="\n")
+    table.writerow(HEADER)
+    for row in _rows(report):
+        table.writerow([report.day, report.version, *row])
+    return output.getvalue()
+
+
+def _rows(report: DayReport) -> Iterator[tuple[str, ...]]:
+    before = {
+        (change.figure, change.item): change.before
+        for change in (report.correction.changes if report.correction else ())
+    }
+
+    def row(
+        figure: Figure, item: str | None, name: str | None, value: Decimal | int | None
+    ) -> tuple[str, ...]:
+        replaced = before.pop((figure, item), None)
+        return (
+            figure,
+            _cell(item),
+            _cell(name),
+            _exact(value),
+            _exact(replaced),
+            LABELS[figure][1],
+        )
+
+    for figure in (*SALES, *LINES):
+        yield row(figure, None, None, getattr(report.figures, figure))
+    for rule, lines in rules(report):
+        yield row("rule", rule, None, lines)
+    for product in report.figures.top_products:
+        yield row("product_revenue", product.sku, product.description, product.revenue)
+        yield row("product_units", product.sku, product.description, product.units)
+    # What is gone: a rule that no line breaks now, a product that is not among the first now.
+    for figure, item in list(before):
+        yield row(figure, item, None, 0 if figure == "rule" else None)
+    for day in report.revenue_by_day:
+        yield ("revenue_by_day", str(day.day), "", _exact(day.revenue), "", "USD")
+
+
+def _exact(value: Decimal | int | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _cell(text: str | None) -> str:
+    return f"'{text}" if text and text.startswith(_FORMULA) else text or ""
