@@ -16,12 +16,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_text(report: DayReport) -> str:
-    """Columns as in ``HEADER``. ``before`` holds what a correction replaces.
+    """RFC 4180, columns as in ``HEADER``. ``before`` holds what a correction replaces.
 
     ``figure`` is a name of ``LABELS``, or ``revenue_by_day`` with the order date as ``item``.
     """
     output = io.StringIO()
-    table = csv.writer(output, lineterminator="\n")
+    table = csv.writer(output)
     table.writerow(HEADER)
     for row in _rows(report):
         table.writerow([report.day, report.version, *row])
