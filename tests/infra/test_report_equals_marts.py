@@ -1,0 +1,54 @@
+"""The report's figures are the marts': both say what they say from one fact."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+
+from feira.report.figures import one_moment, sales_by_day
+from feira.warehouse.schema import connect
+from reported_days import D1, D2, D3, line
+
+FACT = [
+    line("A", D1, "100.1234", sku="S1", quantity=2),
+    line("A", D1, "50", line_number=2, sku="S2", status="shipped"),
+    line("B", D1, "7.5", seen=D3, sku="S2", quantity=4),
+    line("C", D1, "-30", sku="S1", status="cancelled", quantity=-1),
+    line("D", D2, "999", sku="S3", status="pending"),
+    line("E", D2, "4.95", sku="POST", line_kind="postage"),
+    line("F", D2, "0", sku="S4"),
+    line("G", D3, "12.25", sku="S1", status="failed"),
+    line("A", D3, "8.0001", line_number=3, sku="S5"),
+]
+
+
+def test_a_days_figures_are_those_of_the_marts(warehouse: Any) -> None:
+    warehouse.put(*FACT)
+    warehouse.build()
+    with connect(warehouse.dsns.warehouse_loader) as connection, one_moment(connection):
+        sales = sales_by_day(connection, [D1, D2, D3])
+    by_day: dict[dt.date, tuple[Any, ...]] = {
+        row["order_date"]: (
+            row["order_count"],
+            row["line_count"],
+            row["revenue"],
+            row["cancelled_amount"],
+        )
+        for row in warehouse.rows("select * from marts.daily_revenue")
+    }
+    assert {
+        day: (each.orders, each.sold_lines, each.revenue, each.cancelled_amount)
+        for day, each in sales.days.items()
+    } == by_day
+
+    products: dict[str, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
+    for each in sales.days.values():
+        for product in each.top_products:
+            units, revenue = products[product.sku]
+            products[product.sku] = units + product.units, revenue + product.revenue
+    assert products == {
+        row["sku"]: (row["units_sold"], row["revenue"])
+        for row in warehouse.rows("select * from marts.product_performance where revenue > 0")
+    }
