@@ -123,7 +123,14 @@ def test_airflow_gets_every_connection_and_the_lake(stack: Stack) -> None:
         "warehouse_default": "postgres",
         "warehouse_dbt": "postgres",
         "iceberg_catalog": "postgres",
+        "smtp_default": "smtp",
+        "slack_default": "slackwebhook",
     }
+    # Both lead to the inbox, and nowhere else.
+    ports = stack.config.ports
+    mail = connections["smtp_default"]
+    assert (mail["host"], mail["port"]) == ("127.0.0.1", ports.smtp)
+    assert connections["slack_default"]["host"] == f"http://127.0.0.1:{ports.inbox}/slack"
     assert connections["warehouse_default"]["login"] == "warehouse_loader"
     assert private["FEIRA_LAKE"] == "s3://feira-lake"
 

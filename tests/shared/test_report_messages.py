@@ -84,7 +84,7 @@ def in_slack(stated: DayReport) -> Figures:
     found: Figures = {}
     for block in slack_message(stated)["blocks"]:
         for each in block.get("fields", []):
-            name, value = re.fullmatch(r"\*(.+)\*\n(\S+) \w+", each["text"]).groups()
+            name, value = re.fullmatch(r"\*(.+)\*\n(\S+)(?: USD)?", each["text"]).groups()
             found[NAMES[name], ""] = Decimal(value.replace(",", ""))
         text = block.get("text", {}).get("text", "")
         table = re.search(r"```(.*)```", text, re.DOTALL)
@@ -186,14 +186,14 @@ def test_a_correction_says_each_figure_before_and_after_and_why() -> None:
     in_html = re.sub(r"<[^>]+>", "|", html(CORRECTION, "chart"))
     assert "Correction 2 of sales of 2010-12-01" in in_html
     assert re.search(r"Revenue\|+1,200\.00\|+1,234\.57\|+USD", in_html)
-    assert re.search(r"Quarantined by sku_blank\|+0\|+2\|+lines", in_html)
-    assert re.search(r"Units of 85123A\|+–\|+2\|+units", in_html)
+    assert re.search(r"Quarantined by sku_blank\|+0\|+2\|+", in_html)
+    assert re.search(r"Units of 85123A\|+–\|+2\|+", in_html)
     text = slack_message(CORRECTION)["blocks"][2]["text"]["text"]
     assert text.split("\n") == [
         "Landing 2 of the day has replaced landing 1.",
         "• Revenue: 1,200.00 → *1,234.57* USD",
-        "• Quarantined by sku_blank: 0 → *2* lines",
-        "• Units of 85123A: – → *2* units",
+        "• Quarantined by sku_blank: 0 → *2*",
+        "• Units of 85123A: – → *2*",
     ]
     before = [row["before"] for row in csv.DictReader(io.StringIO(csv_text(CORRECTION)))]
     assert before[0] == "1200.0000"

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from feira.landing.manifest import Validation
-from feira.warehouse.load import held_snapshot
+from feira.warehouse.outcome import DayOutcome, day_outcomes
 from feira.warehouse.schema import table_types
 from feira_local.lake_access import landings, warehouse
 
@@ -58,23 +58,18 @@ def day_report(day: date) -> DayReport:
         valid=validation.valid if validation else None,
         quarantined=validation.broken if validation else {},
         passed=validation.passed if validation else None,
-        fact_rows=ledger[0] if ledger else None,
-        revenue_usd=ledger[1] if ledger else None,
-        snapshot_id=ledger[2] if ledger else None,
-        agreed=ledger[3] if ledger else None,
+        fact_rows=ledger.fact_rows if ledger else None,
+        revenue_usd=ledger.revenue_usd if ledger else None,
+        snapshot_id=ledger.snapshot_id if ledger else None,
+        agreed=ledger.agreed if ledger else None,
         marts={name: rows for name, rows in marts.items() if rows is not None},
     )
 
 
-def _ledger(connection: psycopg.Connection, day: date) -> tuple[Any, ...] | None:
-    if table_types(connection, "sales.load_ledger") is None or held_snapshot(connection) is None:
+def _ledger(connection: psycopg.Connection, day: date) -> DayOutcome | None:
+    if table_types(connection, "sales.load_ledger") is None:
         return None
-    return connection.execute(
-        "SELECT day_rows, day_revenue, snapshot_id, agreed_snapshot_id = snapshot_id "
-        "FROM sales.load_ledger WHERE extract_day = %s "
-        "ORDER BY landing_version DESC, load_sequence DESC LIMIT 1",
-        [day],
-    ).fetchone()
+    return day_outcomes(connection, [day]).get(day)
 
 
 def _rows(connection: psycopg.Connection, mart: str) -> int | None:

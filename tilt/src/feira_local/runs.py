@@ -11,6 +11,8 @@ from feira_local.stack.errors import StackError
 
 PRODUCER = "sales_etl"
 CONSUMER = "sales_summary"
+# What comes after them tells people of the data, and is no part of it.
+_LAST_OF_THE_DATA = "build_marts"
 _POLL_SECONDS = 0.5
 
 
@@ -35,9 +37,10 @@ class Chain:
 
     @property
     def succeeded(self) -> bool:
-        """Whether fact, warehouse and marts are up to date."""
-        states = [run.state for run in (self.producer, self.consumer) if run]
-        return states == ["success", "success"]
+        """Whether fact, warehouse and marts are up to date, told of or not."""
+        return any(
+            task.task_id == _LAST_OF_THE_DATA and task.state == "success" for task in self.tasks
+        )
 
 
 def start(api: AirflowApi, day: date, *, refetch: bool = False) -> Chain:

@@ -83,10 +83,13 @@ def plain(report: DayReport) -> str:
     if report.correction is not None:
         lines += ["What has changed", report.correction.cause]
         lines += [
-            f"  {row.label}: {row.before} -> {row.after} {row.unit}" for row in changed_rows(report)
+            f"  {row.label}: {row.before} -> {row.after} {row.unit}".rstrip()
+            for row in changed_rows(report)
         ]
         lines.append("")
-    lines += [f"{row.label}: {row.text} {row.unit}" for row in rows(report, (*SALES, *LINES))]
+    lines += [
+        f"{row.label}: {row.text} {row.unit}".rstrip() for row in rows(report, (*SALES, *LINES))
+    ]
     lines += ["", "Top products"]
     lines += [
         f"  {product.description or '–'} ({product.sku}): {number(product.units)} units, "

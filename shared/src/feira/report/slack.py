@@ -42,7 +42,7 @@ def _blocks(report: DayReport) -> list[Block]:
     ]
     if report.correction is not None:
         changed = [
-            f"• {escape(row.label)}: {row.before} → *{row.after}* {row.unit}"
+            f"• {escape(row.label)}: {row.before} → *{row.after}* {row.unit}".rstrip()
             for row in changed_rows(report)
         ]
         blocks.append(_section("\n".join(_fitting([escape(report.correction.cause), *changed]))))
@@ -50,7 +50,7 @@ def _blocks(report: DayReport) -> list[Block]:
         {
             "type": "section",
             "fields": [
-                _mrkdwn(f"*{row.label}*\n{row.text} {row.unit}")
+                _mrkdwn(f"*{row.label}*\n{row.text} {row.unit}".rstrip())
                 for row in rows(report, (*SALES, *LINES))
             ],
         }

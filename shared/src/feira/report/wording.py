@@ -30,12 +30,12 @@ LINES: tuple[Figure, ...] = ("landed_lines", "valid_lines", "quarantined_lines")
 
 @dataclass(frozen=True)
 class Row:
-    """One figure as people read it."""
+    """One figure as people read it. ``unit`` is empty where the label says what is counted."""
 
     figure: Figure
     label: str
     text: str
-    unit: Unit
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ChangedRow:
     label: str
     before: str
     after: str
-    unit: Unit
+    unit: str
 
 
 def cents(value: Decimal) -> Decimal:
@@ -66,7 +66,7 @@ def rows(report: DayReport, figures: tuple[Figure, ...]) -> Iterator[Row]:
     """The day's figures of these names."""
     for figure in figures:
         label, unit = LABELS[figure]
-        yield Row(figure, label, number(getattr(report.figures, figure)), unit)
+        yield Row(figure, label, number(getattr(report.figures, figure)), _shown(unit))
 
 
 def rules(report: DayReport) -> list[tuple[str, int]]:
@@ -93,8 +93,12 @@ def _changed(change: Change) -> ChangedRow:
         f"{label} {change.item}" if change.item else label,
         before,
         after,
-        unit,
+        _shown(unit),
     )
+
+
+def _shown(unit: Unit) -> str:
+    return unit if unit == "USD" else ""
 
 
 def outcome_sentence(outcome: DayOutcome) -> str:

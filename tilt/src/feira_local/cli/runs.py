@@ -95,6 +95,7 @@ def run_days(days: list[date], *, refetch: bool, as_json: bool) -> None:
         with Live(console=console, refresh_per_second=8) as live:
             chains = _run(api, days, refetch, lambda found: live.update(chain_table(found)))
     failed = [chain for chain in chains if not chain.succeeded]
+    untold = [chain for chain in chains if chain.succeeded and chain.failure]
     reports = [day_report(chain.day) for chain in chains]
     if as_json:
         print_json([_as_json(c, r) for c, r in zip(chains, reports, strict=True)])
@@ -103,6 +104,16 @@ def run_days(days: list[date], *, refetch: bool, as_json: bool) -> None:
             console.print(table)
         console.print(f"  last run     {api.link(chains[-1].producer)}", soft_wrap=True)
         console.print(f"  asset graph  {api.asset_link('sales_fact')}", soft_wrap=True)
+    for chain in untold:
+        task, error = chain.failure or ("?", "")
+        error_console.print(
+            Text(
+                f"{chain.day}: the data is complete, but {task} failed; the next run sends what "
+                f"is due. {error}",
+                style="yellow",
+            ),
+            soft_wrap=True,
+        )
     for chain in failed:
         task, error = chain.failure or ("?", "see the run's log")
         error_console.print(

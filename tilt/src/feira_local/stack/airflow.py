@@ -147,6 +147,24 @@ def connections(config: StackConfig, secrets: Secrets) -> dict[str, str]:
         ),
         "warehouse_dbt": postgres("dbt", secrets.postgres_dbt, "warehouse"),
         "iceberg_catalog": postgres("iceberg", secrets.postgres_iceberg, "iceberg"),
+        "smtp_default": {
+            "conn_type": "smtp",
+            "host": HOST,
+            "port": config.ports.smtp,
+            "extra": {
+                "from_email": "Feira <feira@inbox.invalid>",
+                "to_email": ["sales-data@inbox.invalid"],
+                "disable_ssl": True,
+                "disable_tls": True,
+                "timeout": 10,
+            },
+        },
+        "slack_default": {
+            "conn_type": "slackwebhook",
+            "host": f"{config.inbox_url}/slack",
+            # The hook asks for a token; the inbox takes any.
+            "password": "inbox",
+        },
     }
     return {
         f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in described.items()

@@ -22,6 +22,8 @@ DEFAULT_PORTS = {
     "s3": 19000,
     "spark": 15002,
     "shop": 18010,
+    "inbox": 18025,
+    "smtp": 18026,
     "airflow": 18080,
 }
 # sun_path holds 108 bytes on Linux and 104 on macOS.
@@ -36,6 +38,8 @@ class Ports:
     s3: int
     spark: int
     shop: int
+    inbox: int
+    smtp: int
     airflow: int
 
 
@@ -151,6 +155,11 @@ class StackConfig:
     @property
     def shop_url(self) -> str:
         return f"http://{HOST}:{self.ports.shop}"
+
+    @property
+    def inbox_url(self) -> str:
+        """The page of received mail and Slack messages."""
+        return f"http://{HOST}:{self.ports.inbox}"
 
     @property
     def airflow_url(self) -> str:

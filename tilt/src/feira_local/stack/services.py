@@ -197,6 +197,22 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             links=(Link("shop API", f"{config.shop_url}/docs"),),
         ),
         Service(
+            name="inbox",
+            label="inbox",
+            description=f"Takes mail and Slack messages, and keeps them under {health_path}/inbox",
+            command=(
+                *python,
+                "feira_local.inbox",
+                *("--host", HOST, "--port", str(config.ports.inbox)),
+                *("--smtp-port", str(config.ports.smtp)),
+                *("--store", str(config.home / "inbox")),
+            ),
+            cwd=config.home,
+            health=HttpCheck(f"{config.inbox_url}/health"),
+            ports=(config.ports.inbox, config.ports.smtp),
+            links=(Link("mail and Slack inbox", config.inbox_url),),
+        ),
+        Service(
             name="databases",
             label="storage",
             description="Databases, roles, schemas and privileges in PostgreSQL",

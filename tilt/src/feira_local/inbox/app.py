@@ -1,0 +1,145 @@
+"""The inbox over HTTP: where Slack messages are posted to, and the page that shows everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from feira_local.inbox import slack_view
+from feira_local.inbox.mail_view import MailView, mail_view
+from feira_local.inbox.store import Channel, MessageStore, Received
+
+PAGE_SIZE = 20
+LARGEST_MESSAGE = 1024 * 1024
+_TEMPLATES = Environment(
+    loader=PackageLoader("feira_local.inbox"), autoescape=True, undefined=StrictUndefined
+)
+# No script anywhere, nothing from elsewhere; a mail's own markup lives in a frame without rights.
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_MAIL_POLICY = (
+    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data:; "
+    "style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'self'"
+)
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A message on the page."""
+
+    channel: Channel
+    message_id: str
+    received: str
+    title: str
+    identifier: str
+    mail: MailView | None = None
+    slack: Markup | None = None
+
+
+def create_app(store: MessageStore) -> FastAPI:
+    """The inbox over the messages of ``store``."""
+    app = FastAPI(title="Feira inbox", docs_url=None, redoc_url=None, openapi_url=None)
+    # A foreign page whose name is made to resolve to loopback is refused here.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+
+    @app.get("/health")
+    def health() -> dict[str, Any]:
+        return {"status": "ok", "mail": store.count("mail"), "slack": store.count("slack")}
+
+    @app.post("/slack/{token:path}")
+    async def post(request: Request, token: str) -> Response:
+        # A foreign page cannot send this content type unasked.
+        if request.headers.get("content-type", "").split(";")[0] != "application/json":
+            return PlainTextResponse("invalid_payload", 415)
+        body = await request.body()
+        if len(body) > LARGEST_MESSAGE:
+            return PlainTextResponse("too_large", 413)
+        try:
+            slack_view.read_payload(body)
+        except slack_view.SlackPayloadError as error:
+            return PlainTextResponse(str(error), 400)
+        store.add("slack", body)
+        return PlainTextResponse("ok")
+
+    @app.get("/")
+    def page(
+        channel: Literal["mail", "slack"] | None = None, before: str | None = None
+    ) -> Response:
+        found = store.newest(PAGE_SIZE + 1, before=before, channel=channel)
+        shown = found[:PAGE_SIZE]
+        mails = [message.message_id for message in shown if message.channel == "mail"]
+        text = _TEMPLATES.get_template("inbox.html.j2").render(
+            entries=[_entry(message) for message in shown],
+            counts={"mail": store.count("mail"), "slack": store.count("slack")},
+            channel=channel,
+            older=shown[-1].message_id if len(found) > PAGE_SIZE else None,
+            opened=mails[0] if mails and before is None else None,
+        )
+        return HTMLResponse(text, headers={**_HEADERS, "Content-Security-Policy": _PAGE_POLICY})
+
+    @app.get("/mail/{message_id}/body")
+    def body(message_id: str) -> Response:
+        view = mail_view(_kept(store, message_id).content)
+        return HTMLResponse(
+            view.body, headers={**_HEADERS, "Content-Security-Policy": _MAIL_POLICY}
+        )
+
+    @app.get("/mail/{message_id}/part/{index}")
+    def part(message_id: str, index: int) -> Response:
+        parts = mail_view(_kept(store, message_id).content).parts
+        if not 0 <= index < len(parts):
+            raise HTTPException(404, f"Mail {message_id} has {len(parts)} parts, not {index + 1}.")
+        return _download(parts[index].name, parts[index].content)
+
+    @app.get("/mail/{message_id}/source")
+    def source(message_id: str) -> Response:
+        return _download(f"{message_id}.eml", _kept(store, message_id).content)
+
+    return app
+
+
+def _entry(message: Received) -> Entry:
+    received = f"{message.at:%Y-%m-%d %H:%M:%S} UTC"
+    if message.channel == "mail":
+        view = mail_view(message.content)
+        return Entry("mail", message.message_id, received, view.subject, view.message_id, mail=view)
+    payload = slack_view.read_payload(message.content)
+    return Entry(
+        "slack",
+        message.message_id,
+        received,
+        slack_view.title(payload),
+        slack_view.identifier(payload),
+        slack=slack_view.as_html(payload),
+    )
+
+
+def _kept(store: MessageStore, message_id: str) -> Received:
+    message = store.get("mail", message_id)
+    if message is None:
+        raise HTTPException(404, f"There is no mail {message_id!r}.")
+    return message
+
+
+def _download(name: str, content: bytes) -> Response:
+    """Always a download: what came from outside is never shown as a page of ours."""
+    disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+    return Response(
+        content,
+        media_type="application/octet-stream",
+        headers={**_HEADERS, "Content-Disposition": disposition},
+    )
