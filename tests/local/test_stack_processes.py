@@ -57,17 +57,20 @@ def _orphan(run: Path) -> int:
     return child
 
 
-def test_a_taken_port_is_named_with_its_owner_before_anything_starts(config: StackConfig) -> None:
+@pytest.mark.parametrize(("name", "service"), [("spark", "spark"), ("smtp", "inbox")])
+def test_a_taken_port_is_named_with_its_owner_before_anything_starts(
+    config: StackConfig, name: str, service: str
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        moved = replace(config, ports=replace(config.ports, spark=port))
+        moved = replace(config, ports=replace(config.ports, **{name: port}))
         with pytest.raises(StackError) as caught:
             check_ports(Stack.of(moved), {})
         message = str(caught.value)
-        assert f"port {port} of spark is held by process {os.getpid()}" in message
-        assert "FEIRA_PORT_SPARK" in message
+        assert f"port {port} of {service} is held by process {os.getpid()}" in message
+        assert f"FEIRA_PORT_{name.upper()}" in message
 
 
 def test_a_free_port_has_no_owner() -> None:

@@ -135,16 +135,18 @@ def _difference(running: StackConfig, wanted: StackConfig) -> str:
 def check_ports(stack: Stack, states: dict[str, ProcessState]) -> None:
     """Raises StackError naming every port that another program holds, and that program."""
     taken = []
+    variables = {
+        port: f"FEIRA_PORT_{name.upper()}" for name, port in vars(stack.config.ports).items()
+    }
     for service in stack.services:
         if service.name in states and states[service.name].runs:
             continue
         for port in service.ports:
             owner = port_owner(port)
             if owner is not None:
-                variable = f"FEIRA_PORT_{service.name.split('-')[0].upper()}"
                 who = f"process {owner.pid} ({owner.command})" if owner.pid else owner.command
                 taken.append(
-                    f"port {port} of {service.name} is held by {who}; {variable}=… moves it"
+                    f"port {port} of {service.name} is held by {who}; {variables[port]}=… moves it"
                 )
     if taken:
         raise StackError(
