@@ -1,0 +1,219 @@
+"""A broken DAG run produces the message, on a real mail server and a real webhook."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.log import mask_secret
+
+from feira_airflow.notifiers import failure
+from feira_airflow.notifiers.failure import (
+    MailFailureNotifier,
+    SlackFailureNotifier,
+    failure_of,
+    mail_html,
+    one_line,
+    slack_body,
+)
+from inbox_server import Inbox, running_inbox
+
+
+@pytest.fixture(scope="module")
+def metadata() -> None:
+    """Airflow's metadata database, migrated."""
+    subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"],
+        check=True,
+        capture_output=True,
+        env=dict(os.environ),
+    )
+
+
+@pytest.fixture
+def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+    with running_inbox(tmp_path / "inbox") as running:
+        for name, value in running.connections().items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def context(**known: Any) -> Any:
+    """What Airflow hands to a failure callback."""
+    ti = SimpleNamespace(
+        dag_id="sales_etl",
+        task_id="validate",
+        run_id="manual__2010-12-01T00:00:00+00:00",
+        try_number=4,
+        map_index=-1,
+        log_url="http://localhost:8080/dags/sales_etl/runs/manual/tasks/validate?try_number=4",
+    )
+    run = SimpleNamespace(partition_key="2010-12-01", logical_date=None)
+    return {"ti": ti, "dag_run": run, "exception": ValueError("two\n  lines"), **known}
+
+
+BROKEN_DAG = """
+from datetime import datetime
+from airflow.sdk import dag, task
+from feira_airflow.defaults import default_args
+
+@dag(schedule=None, start_date=datetime(2020, 1, 1), default_args=default_args("test") | {"retries": 0})
+def broken_pipeline():
+    @task
+    def explode():
+        raise ValueError("sales 2010-12-01: 5.9 % invalid\\n <b>sku_blank</b> & more")
+    explode()
+
+broken_pipeline()
+"""
+
+
+def test_a_broken_run_is_told_by_mail_and_slack(
+    inbox: Inbox, metadata: None, tmp_path: Path
+) -> None:
+    """In a process of its own: Airflow reads its settings once, and the folder is another."""
+    folder = tmp_path / "dags"
+    folder.mkdir()
+    (folder / "broken.py").write_text(BROKEN_DAG)
+    code = (
+        "from airflow.dag_processing.dagbag import DagBag\n"
+        f"bag = DagBag(dag_folder={str(folder)!r})\n"
+        "assert not bag.import_errors, bag.import_errors\n"
+        "run = bag.dags['broken_pipeline'].test()\n"
+        "print('STATE', run.state, len(run.get_task_instances()))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"AIRFLOW__CORE__DAGS_FOLDER": str(folder)},
+    )
+    assert "STATE failed 1" in ran.stdout, ran.stdout + ran.stderr
+    (mail,) = inbox.mails()
+    (message,) = inbox.slack()
+    assert mail["Subject"].startswith("broken_pipeline.explode failed for ")
+    assert message["blocks"][0]["text"]["text"] == mail["Subject"]
+    assert message["blocks"][0]["block_id"] in mail["Message-ID"]
+    error = "ValueError: sales 2010-12-01: 5.9 % invalid &lt;b&gt;sku_blank&lt;/b&gt; &amp; more"
+    assert message["blocks"][1]["text"]["text"] == f"```{error}```"
+    body = mail.get_body(("html",))
+    assert body is not None
+    html = body.get_content()
+    assert error in html
+    for text in (html, json.dumps(message)):
+        assert "/dags/broken_pipeline/runs/" in text
+        assert "/tasks/explode?try_number=1" in text
+    assert "/dags/broken_pipeline|Runbook of broken_pipeline>" in json.dumps(message)
+
+
+def test_a_message_names_dag_task_day_error_log_and_runbook(inbox: Inbox) -> None:
+    SlackFailureNotifier()(context())
+    MailFailureNotifier()(context())
+    (message,), (mail,) = inbox.slack(), inbox.mails()
+    assert mail["Subject"] == "sales_etl.validate failed for 2010-12-01"
+    assert message["text"] == "sales_etl.validate failed for 2010-12-01: ValueError: two lines"
+    links = message["blocks"][2]["text"]["text"]
+    assert "validate?try_number=4|Log of try 4>" in links
+    assert "/dags/sales_etl|Runbook of sales_etl>" in links
+    assert mail["To"] == "sales@example.com, data@example.com"
+
+
+def test_the_same_try_has_the_same_identifier_and_the_next_another() -> None:
+    again = context()
+    again["ti"].try_number = 5
+    ids = [failure_of(each).failure_id for each in (context(), context(), again)]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_recipients_and_connections_are_templates(inbox: Inbox) -> None:
+    notifier = MailFailureNotifier(
+        to="{{ ti.task_id }}@example.com", smtp_conn_id="smtp_{{ 'default' }}"
+    )
+    notifier(context())
+    (mail,) = inbox.mails()
+    assert mail["To"] == "validate@example.com"
+
+
+def test_nobody_to_write_to_is_an_error_that_names_the_connection(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail = json.loads(inbox.connections()["AIRFLOW_CONN_SMTP_DEFAULT"])
+    del mail["extra"]["to_email"]
+    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(mail))
+    with pytest.raises(ValueError, match="smtp_default has no to_email"):
+        MailFailureNotifier()(context())
+
+
+def test_an_error_is_one_masked_line() -> None:
+    mask_secret("hunter-two-secret")
+    line = one_line(RuntimeError("dsn postgres://u:hunter-two-secret@h\n\tfailed" + " x" * 900))
+    assert line.startswith("RuntimeError: dsn postgres://u:***@h failed x")
+    assert "\n" not in line
+    assert len(line) == 600
+    assert line.endswith("…")
+    assert one_line("text from the scheduler") == "text from the scheduler"
+    assert one_line(KeyError()) == "KeyError"
+    assert "killed" in one_line(None)
+
+
+@pytest.mark.parametrize(
+    ("run", "partition"),
+    [
+        (SimpleNamespace(partition_key="2010-12-01", logical_date=None), "2010-12-01"),
+        (
+            SimpleNamespace(
+                partition_key=None, logical_date=dt.datetime(2011, 1, 2, tzinfo=dt.UTC)
+            ),
+            "2011-01-02",
+        ),
+        (
+            SimpleNamespace(partition_key=None, logical_date=None),
+            "manual__2010-12-01T00:00:00+00:00",
+        ),
+        (None, "manual__2010-12-01T00:00:00+00:00"),
+    ],
+)
+def test_a_run_without_a_partition_is_named_by_what_it_has(run: Any, partition: str) -> None:
+    assert failure_of(context(dag_run=run)).partition == partition
+
+
+def test_a_scheduler_that_knows_less_still_gets_its_message_out() -> None:
+    """A killed task's callback comes from the scheduler, without exception and log link."""
+    ti = SimpleNamespace(dag_id="d", task_id="t", run_id="r", try_number=1)
+    told = failure_of({"ti": ti})  # type: ignore[typeddict-item]
+    assert told.log_url.endswith("/dags/d/runs/r/tasks/t")
+    assert "killed" in told.error
+
+
+def test_an_error_is_never_markup() -> None:
+    hostile = failure_of(context(exception=ValueError("<!channel> ```x <script>a</script>")))
+    assert "<script>" not in mail_html(hostile)
+    text = slack_body(hostile)["blocks"][1]["text"]["text"]
+    assert text.count("```") == 2
+    assert "<!channel>" not in json.dumps(slack_body(hostile))
+
+
+def test_the_module_works_without_the_rest_of_the_repository(tmp_path: Path) -> None:
+    shutil.copy(failure.__file__, tmp_path / "failure.py")
+    code = (
+        "import sys\n"
+        "for name in ('feira', 'feira_airflow', 'feira_spark', 'feira_local'):\n"
+        "    sys.modules[name] = None\n"
+        "import failure\n"
+        "failure.SlackFailureNotifier(), failure.MailFailureNotifier(to='a@example.com')\n"
+        "print(sorted({'slack_sdk', 'aiosmtplib', 'pandas'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip().splitlines()[-1] == "[]"
