@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from feira_local.stack.postgres import Dsns
+from inbox_server import Inbox, running_inbox
+from reported_days import Shop
 
 if TYPE_CHECKING:
     from wiring_deployment import Deployment
@@ -65,3 +71,67 @@ def _copied(database: Path, to: Path) -> Path:
     with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(to)) as target:
         source.backup(target)
     return to
+
+
+@pytest.fixture(scope="session")
+def metadata(empty_metadata_database: Path) -> None:
+    """Airflow's metadata database, migrated: needed where a task runs for good."""
+
+
+@pytest.fixture
+def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+    """An inbox, which Airflow's mail and Slack connections lead to."""
+    with running_inbox(tmp_path / "inbox") as running:
+        for name, value in running.connections().items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture
+def shop(
+    empty_warehouse: Dsns, s3_endpoint: str, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shop]:
+    """A shop whose lake and warehouse are Airflow's connections, as mail and Slack are."""
+    import boto3
+    from psycopg.conninfo import conninfo_to_dict
+
+    from feira.lake import landing_store
+    from feira.settings import LakeSettings
+    from feira.warehouse.schema import connect
+
+    bucket = f"lake-{uuid.uuid4().hex}"
+    boto3.client(
+        "s3",
+        endpoint_url=s3_endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    ).create_bucket(Bucket=bucket)
+    lake = {
+        "conn_type": "aws",
+        "login": "test",
+        "password": "test",
+        "extra": {
+            "endpoint_url": s3_endpoint,
+            "region_name": "us-east-1",
+            "service_config": {"s3": {"bucket_name": bucket}},
+        },
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE_DEFAULT", json.dumps(lake))
+    for name, dsn in (
+        ("WAREHOUSE_DEFAULT", empty_warehouse.warehouse_loader),
+        ("WAREHOUSE_DBT", empty_warehouse.dbt),
+    ):
+        parts = conninfo_to_dict(dsn)
+        warehouse = {
+            "conn_type": "postgres",
+            "host": parts["host"],
+            "port": int(str(parts["port"])),
+            "login": parts["user"],
+            "password": parts["password"],
+            "schema": parts["dbname"],
+        }
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(warehouse))
+    settings = LakeSettings(f"s3://{bucket}", s3_endpoint, "test", "test", catalog="hadoop")
+    with connect(empty_warehouse.warehouse_loader) as connection:
+        yield Shop(connection, landing_store(settings))

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,26 +24,7 @@ from feira_airflow.notifiers.failure import (
     one_line,
     slack_body,
 )
-from inbox_server import Inbox, running_inbox
-
-
-@pytest.fixture(scope="module")
-def metadata() -> None:
-    """Airflow's metadata database, migrated."""
-    subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"],
-        check=True,
-        capture_output=True,
-        env=dict(os.environ),
-    )
-
-
-@pytest.fixture
-def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
-    with running_inbox(tmp_path / "inbox") as running:
-        for name, value in running.connections().items():
-            monkeypatch.setenv(name, value)
-        yield running
+from inbox_server import Inbox
 
 
 def context(**known: Any) -> Any:

@@ -4,79 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import psycopg
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import set_current_context
-from psycopg.conninfo import conninfo_to_dict
 
-from feira.lake import landing_store
 from feira.report.delivery import DeliveryError
 from feira.report.ledger import due
-from feira.settings import LakeSettings
-from feira.warehouse.schema import connect
 from feira_airflow.hooks.mail import MailConnectionError
 from feira_airflow.summary import tasks
-from feira_local.stack.postgres import Dsns, free_port
-from inbox_server import Inbox, running_inbox
+from feira_local.stack.postgres import free_port
+from inbox_server import Inbox
 from reported_days import D1, D2, Shop, line
 
 FACT = [line("A", D1, "100.1250", sku="S1"), line("B", D1, "-5", status="cancelled")]
 LATE = [*FACT, line("C", D1, "7", seen=D2), line("D", D2, "1")]
-
-
-@pytest.fixture
-def inbox(tmp_path: Path) -> Iterator[Inbox]:
-    with running_inbox(tmp_path / "inbox") as running:
-        yield running
-
-
-@pytest.fixture
-def shop(
-    empty_warehouse: Dsns, s3_endpoint: str, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shop]:
-    """A shop whose lake, warehouse, mail and Slack are Airflow's connections."""
-    bucket = f"lake-{uuid.uuid4().hex}"
-    boto3.client(
-        "s3",
-        endpoint_url=s3_endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    ).create_bucket(Bucket=bucket)
-    lake = {
-        "conn_type": "aws",
-        "login": "test",
-        "password": "test",
-        "extra": {
-            "endpoint_url": s3_endpoint,
-            "region_name": "us-east-1",
-            "service_config": {"s3": {"bucket_name": bucket}},
-        },
-    }
-    parts = conninfo_to_dict(empty_warehouse.warehouse_loader)
-    warehouse = {
-        "conn_type": "postgres",
-        "host": parts["host"],
-        "port": int(str(parts["port"])),
-        "login": parts["user"],
-        "password": parts["password"],
-        "schema": parts["dbname"],
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_LAKE_DEFAULT", json.dumps(lake))
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", json.dumps(warehouse))
-    for name, value in inbox.connections().items():
-        monkeypatch.setenv(name, value)
-    settings = LakeSettings(f"s3://{bucket}", s3_endpoint, "test", "test", catalog="hadoop")
-    with connect(empty_warehouse.warehouse_loader) as connection:
-        yield Shop(connection, landing_store(settings))
 
 
 def run(task: Callable[[], dict[str, Any]], day: dt.date = D1) -> dict[str, Any]:

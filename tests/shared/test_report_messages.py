@@ -307,3 +307,17 @@ def test_the_chart_is_drawn_for_any_number_of_days_and_the_same_each_time(days: 
 def test_a_name_with_dollars_and_line_breaks_is_drawn() -> None:
     hostile = product("1", "3.0000", 1, r"$\frac{ $5 " + "\n" + "x" * 99)
     assert chart_png(report(figures=figures(top_products=(hostile,))))
+
+
+def test_a_report_read_back_is_the_report_with_counts_as_counts_and_amounts_as_amounts() -> None:
+    for stated in (report(), CORRECTION, report(figures=figures(revenue=Decimal("1200.0000")))):
+        read = DayReport.model_validate_json(stated.model_dump_json())
+        assert read == stated
+        assert slack_message(read) == slack_message(stated)
+        assert csv_text(read) == csv_text(stated)
+    assert CORRECTION.correction is not None
+    read = DayReport.model_validate_json(CORRECTION.model_dump_json())
+    assert read.correction is not None
+    assert [type(change.before) for change in read.correction.changes] == [
+        type(change.before) for change in CORRECTION.correction.changes
+    ]

@@ -101,8 +101,10 @@ class SlackFailureNotifier(BaseNotifier):
 
     template_fields: Sequence[str] = ("slack_webhook_conn_id",)
 
-    def __init__(self, *, slack_webhook_conn_id: str = "slack_default", timeout: int = 20) -> None:
-        super().__init__()
+    def __init__(
+        self, *, slack_webhook_conn_id: str = "slack_default", timeout: int = 20, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
         self.slack_webhook_conn_id = slack_webhook_conn_id
         self.timeout = timeout
 
@@ -126,9 +128,13 @@ class MailFailureNotifier(BaseNotifier):
     template_fields: Sequence[str] = ("to", "smtp_conn_id")
 
     def __init__(
-        self, *, to: str | Sequence[str] | None = None, smtp_conn_id: str = "smtp_default"
+        self,
+        *,
+        to: str | Sequence[str] | None = None,
+        smtp_conn_id: str = "smtp_default",
+        **kwargs: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(**kwargs)
         self.to = to
         self.smtp_conn_id = smtp_conn_id
 

@@ -48,7 +48,8 @@ class ProductSales(_Frozen):
 class DayFigures(_Frozen):
     """The figures of a day; once any of them is another, a correction is due.
 
-    Sales are by order date, lines by extract day. Amounts are US dollars with four decimals.
+    Sales are by order date, lines by extract day. Amounts are US dollars with four decimals. A figure
+    that joins needs a default: the ledger holds the figures of reports that did not know it.
     """
 
     revenue: Decimal
