@@ -135,6 +135,12 @@ def test_airflow_gets_every_connection_and_the_lake(stack: Stack) -> None:
     assert private["FEIRA_LAKE"] == "s3://feira-lake"
 
 
+def test_a_proxy_of_the_caller_is_not_asked_for_loopback(stack: Stack) -> None:
+    caller = {"HTTP_PROXY": "http://proxy:3128", "https_proxy": "http://proxy:3128"}
+    scheduler = environment(by_name(stack.services)["airflow-scheduler"], caller)
+    assert {scheduler[name] for name in caller} == {""}
+
+
 def test_a_killed_task_is_seen_and_retried_within_thirty_seconds(stack: Stack) -> None:
     settings = airflow.settings(stack.config)
     seconds = [

@@ -81,6 +81,8 @@ def settings(config: StackConfig) -> dict[str, str]:
     pairs["FEIRA_HOME"] = str(config.home)
     # On a laptop somebody is waiting: what failed is tried again in seconds.
     pairs["FEIRA_RETRY_DELAY"] = "3"
+    # All that tasks talk to is loopback, and Slack's client would ask a proxy for that, too.
+    pairs |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "")
     if _exists("feira_airflow.xcom"):
         pairs["AIRFLOW__CORE__XCOM_BACKEND"] = "feira_airflow.xcom.PathOnlyXCom"
     if sys.platform == "darwin":
