@@ -17,6 +17,7 @@ import pytest
 from feira_local.stack.postgres import Dsns
 from inbox_server import Inbox, running_inbox
 from reported_days import Shop
+from s3_bucket import Bucket
 
 if TYPE_CHECKING:
     from wiring_deployment import Deployment
@@ -135,3 +136,25 @@ def shop(
     settings = LakeSettings(f"s3://{bucket}", s3_endpoint, "test", "test", catalog="hadoop")
     with connect(empty_warehouse.warehouse_loader) as connection:
         yield Shop(connection, landing_store(settings))
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty folder on S3, and the connection ``aws_default`` that reaches it."""
+    import boto3
+
+    connection = {
+        "conn_type": "aws",
+        "login": "test",
+        "password": "test",
+        "extra": {"endpoint_url": s3_endpoint, "region_name": "us-east-1"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    return Bucket(f"s3://lake/{uuid.uuid4().hex}", client)

@@ -1,0 +1,307 @@
+"""Any JSON API that serves its records in pages, over HttpHook."""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import orjson
+import requests
+import tenacity
+from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk.log import redact  # type: ignore[attr-defined]
+
+from feira_airflow.hooks.paging import Answer, Paging, Parameters
+
+log = logging.getLogger(__name__)
+
+# Answers that another try may better: the request came too early, too often, or met a fault.
+_TRANSIENT = frozenset({408, 425, 429})
+
+
+class PagedApiError(RuntimeError):
+    """The API did not serve a page; the message names URL, page and status.
+
+    ``status`` is that of the last answer, None where there was none. ``transient`` says whether
+    asking again later may help.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        url: str,
+        page: int,
+        status: int | None = None,
+        transient: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.url = url
+        self.page = page
+        self.status = status
+        self.transient = transient
+
+
+@dataclass(frozen=True)
+class ApiPage:
+    """One page: its number from 1, its records in the API's order, and the whole body beside them."""
+
+    number: int
+    url: str
+    records: list[Any]
+    body: Any
+
+
+class _Retryable(Exception):
+    """No connection, a timeout, a 5xx, a 429 or half an answer; ``wait`` as Retry-After asks."""
+
+    def __init__(self, message: str, status: int | None = None, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.wait = wait
+
+
+class PagedApiHook(HttpHook):
+    """Reads a paged JSON API by GET, one page in memory at a time.
+
+    A page that fails is asked for again, after a random delay that grows, and after what
+    ``Retry-After`` asks for. A cursor or link that comes back, a link to another host, and more
+    than ``max_pages`` pages are errors: none of them ends by itself or is safe to follow.
+
+    :param http_conn_id: an ``http`` connection; tokens belong in its password or extra
+    :param attempts: tries for each page
+    :param timeout: seconds to connect, and to wait for an answer's next bytes
+    :param max_delay: seconds between two tries at most, where the API does not ask for more
+    :param max_retry_after: the longest ``Retry-After`` in seconds that is waited for
+    :param max_pages: pages after which the API is taken not to end
+    """
+
+    default_conn_name = "http_default"
+
+    def __init__(
+        self,
+        http_conn_id: str = default_conn_name,
+        *,
+        attempts: int = 5,
+        timeout: float = 20.0,
+        max_delay: float = 10.0,
+        max_retry_after: float = 120.0,
+        max_pages: int = 100_000,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(method="GET", http_conn_id=http_conn_id, **kwargs)
+        self.attempts = attempts
+        self.timeout = timeout
+        self.max_delay = max_delay
+        self.max_retry_after = max_retry_after
+        self.max_pages = max_pages
+        self._session: requests.Session | None = None
+
+    def api_pages(
+        self,
+        endpoint: str,
+        paging: Paging,
+        *,
+        parameters: Parameters | None = None,
+        label: str = "",
+    ) -> Iterator[ApiPage]:
+        """Yields the pages in order; at least one. ``label`` says in errors what was asked for.
+
+        :raises PagedApiError: when a page has failed every try, was refused, or leads in a circle
+        """
+        params = {**(parameters or {}), **paging.first()}
+        url: str | None = None
+        followed: set[str] = set()
+        number = 0
+        while True:
+            number += 1
+            what = (
+                f"{endpoint} of {label}, page {number}" if label else f"{endpoint}, page {number}"
+            )
+            response = self._get(endpoint, params, url, what, number)
+            answer = self._answer(response, number)
+            try:
+                records = paging.records(answer.body)
+                following = paging.following(answer, records)
+            except (KeyError, TypeError, ValueError, IndexError) as error:
+                raise self._breach(
+                    endpoint, label, number, f"the answer has no usable {error}; check the paging."
+                ) from error
+            if following is not None and following.mark in followed:
+                raise self._breach(
+                    endpoint,
+                    label,
+                    number,
+                    "the API points back to a page that it served already; its paging is broken.",
+                )
+            yield ApiPage(number, answer.url, records, answer.body)
+            if following is None:
+                return
+            if number >= self.max_pages:
+                raise self._breach(
+                    endpoint,
+                    label,
+                    number,
+                    f"there is a next page after {self.max_pages:,}; raise max_pages if it is real.",
+                )
+            followed |= {following.mark, answer.url}
+            if following.url is not None:
+                self._require_same_origin(endpoint, label, number, following.url)
+            params = {} if following.url else {**params, **following.parameters}
+            url = following.url
+
+    def get_json(self, endpoint: str, parameters: Parameters, *, what: str) -> Any:
+        """The body of one answer, tried as often as a page is. ``what`` begins the error's message.
+
+        :raises PagedApiError: when every try has failed, or the request was refused
+        """
+        return self._get(endpoint, dict(parameters), None, what, 1).body
+
+    def _answer(self, response: _Response, number: int) -> Answer:
+        return Answer(number, response.url, response.body, response.links)
+
+    def _get(
+        self, endpoint: str, params: dict[str, str], url: str | None, what: str, page: int
+    ) -> _Response:
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self.attempts),
+            wait=self._wait,
+            retry=tenacity.retry_if_exception(self._worth_another_try),
+            sleep=self._sleep,
+            before_sleep=lambda state: log.warning(
+                "%s: try %s of %s failed: %s",
+                what,
+                state.attempt_number,
+                self.attempts,
+                state.outcome.exception() if state.outcome else "",
+            ),
+            reraise=True,
+        )
+        try:
+            return retrying(self._try, endpoint, params, url, what, page)
+        except _Retryable as error:
+            if error.wait is not None and error.wait > self.max_retry_after:
+                ending = (
+                    f"and asks to wait {error.wait:.0f} s (limit {self.max_retry_after:.0f} s); "
+                    "try again later."
+                )
+            else:
+                ending = f"after {self.attempts} tries. Is the API up?"
+            raise PagedApiError(
+                f"{what}: {error} {ending}",
+                url=url or self._url(endpoint),
+                page=page,
+                status=error.status,
+                transient=True,
+            ) from error
+
+    def _sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def _wait(self, state: tenacity.RetryCallState) -> float:
+        jitter = tenacity.wait_random_exponential(multiplier=0.5, max=self.max_delay)
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.wait if isinstance(error, _Retryable) and error.wait is not None else 0.0
+        return asked + float(jitter(state))
+
+    def _worth_another_try(self, error: BaseException) -> bool:
+        return isinstance(error, _Retryable) and (error.wait or 0.0) <= self.max_retry_after
+
+    def _try(
+        self, endpoint: str, params: dict[str, str], url: str | None, what: str, page: int
+    ) -> _Response:
+        if self._session is None:
+            self._session = self.get_conn()
+        asked = url or self._url(endpoint)
+        try:
+            answer = self._session.get(asked, params=params, timeout=self.timeout)
+        except (
+            requests.ConnectionError,
+            requests.Timeout,
+            requests.exceptions.ChunkedEncodingError,
+        ) as error:
+            raise _Retryable(f"{shown(asked)} gave no answer ({type(error).__name__})") from error
+        status = answer.status_code
+        if status >= 500 or status in _TRANSIENT:
+            raise _Retryable(
+                f"{shown(answer.url)} answered {status}", status, _retry_after(answer.headers)
+            )
+        if status != 200:
+            raise PagedApiError(
+                f"{what}: {shown(answer.url)} answered {status}: {_detail(answer)}",
+                url=answer.url,
+                page=page,
+                status=status,
+            )
+        try:
+            body = orjson.loads(answer.content)
+        except ValueError as error:
+            raise _Retryable(f"{shown(answer.url)} answered no JSON", status) from error
+        links = {rel: link["url"] for rel, link in answer.links.items() if "url" in link}
+        return _Response(answer.url, body, links)
+
+    def _url(self, endpoint: str) -> str:
+        return f"{self.base_url.rstrip('/')}/{endpoint.lstrip('/')}"
+
+    def _breach(self, endpoint: str, label: str, page: int, problem: str) -> PagedApiError:
+        """The API answered, and against its own rules: another try reads the same."""
+        url = self._url(endpoint)
+        place = f"{shown(url)}, {label}, page {page}" if label else f"{shown(url)}, page {page}"
+        return PagedApiError(f"{place}: {problem}", url=url, page=page, status=200)
+
+    def _require_same_origin(self, endpoint: str, label: str, page: int, url: str) -> None:
+        # The session's credentials go with every request: they must not follow a link elsewhere.
+        ours, theirs = urlsplit(self.base_url), urlsplit(url)
+        if (ours.scheme, ours.netloc) != (theirs.scheme, theirs.netloc):
+            raise self._breach(
+                endpoint,
+                label,
+                page,
+                f"the next page is at {theirs.scheme}://{theirs.netloc}, another origin; its link "
+                "is not followed with this connection's credentials.",
+            )
+
+
+@dataclass(frozen=True)
+class _Response:
+    url: str
+    body: Any
+    links: dict[str, str]
+
+
+def shown(url: str) -> str:
+    """A URL as it may stand in a message: without a user, and with secrets in its query masked."""
+    parts = urlsplit(url)
+    netloc = parts.netloc.rpartition("@")[2]
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    hidden = [(name, str(redact(value, name))) for name, value in pairs]
+    # The query is kept letter for letter where there is nothing to hide.
+    query = parts.query if hidden == pairs else urlencode(hidden, safe="*")
+    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+
+
+def _retry_after(headers: Any) -> float | None:
+    """Seconds that the Retry-After header asks for, as a number or as a date (RFC 9110)."""
+    text = headers.get("Retry-After")
+    if not text:
+        return None
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        then = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, then.timestamp() - time.time())
+
+
+def _detail(answer: requests.Response) -> str:
+    """What the API says of its refusal, cut to a line."""
+    try:
+        return str(answer.json()["detail"])[:300]
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:300]

@@ -1,0 +1,159 @@
+"""How an API says where its next page is: by a cursor, by a page number, or by a link."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urljoin
+
+Parameters = Mapping[str, str]
+
+
+def at(body: Any, path: str) -> Any:
+    """What stands in a JSON body at a dotted path, as in ``data.items``; the body itself for ``""``.
+
+    Raises KeyError, TypeError or IndexError where the body has no such place.
+    """
+    for part in path.split(".") if path else ():
+        body = body[int(part)] if isinstance(body, list) and part.isdecimal() else body[part]
+    return body
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One page as the API answered it. ``number`` counts from 1; ``links`` are its Link headers."""
+
+    number: int
+    url: str
+    body: Any
+    links: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class NextPage:
+    """Where the next page is: parameters to add to the request, or a URL to ask instead.
+
+    ``mark`` names the page: an API that gives out one mark twice pages in a circle.
+    """
+
+    mark: str
+    parameters: Parameters
+    url: str | None = None
+
+
+class Paging(Protocol):
+    """What the hook needs to know of an API's paging."""
+
+    def first(self) -> Parameters:
+        """The parameters of the first request beside the caller's."""
+
+    def records(self, body: Any) -> list[Any]:
+        """The records of a page; raises KeyError or TypeError where the body holds no list of them."""
+
+    def following(self, answer: Answer, records: list[Any]) -> NextPage | None:
+        """Where the next page is; None after the last."""
+
+
+@dataclass(frozen=True)
+class _Records:
+    records_at: str
+
+    def records(self, body: Any) -> list[Any]:
+        found = at(body, self.records_at)
+        if not isinstance(found, list):
+            raise TypeError(f"{self.records_at or 'body'}: a {type(found).__name__} is no list")
+        return found
+
+
+@dataclass(frozen=True)
+class CursorPaging(_Records):
+    """Each page names the cursor of the next; null, an empty text, or no such field is the end.
+
+    :param records_at: dotted path of the records in a page
+    :param cursor_at: dotted path of the next page's cursor
+    :param cursor_parameter: the query parameter that takes it
+    :param cursor_required: an answer without the field is an error, and not the last page
+    """
+
+    records_at: str = "items"
+    cursor_at: str = "next_cursor"
+    cursor_parameter: str = "cursor"
+    cursor_required: bool = False
+
+    def first(self) -> Parameters:
+        """Nothing: without a cursor an API gives its first page."""
+        return {}
+
+    def following(self, answer: Answer, records: list[Any]) -> NextPage | None:
+        """The page that the body's cursor names."""
+        try:
+            cursor = at(answer.body, self.cursor_at)
+        except (KeyError, IndexError):
+            if self.cursor_required:
+                raise
+            return None
+        if cursor is None or cursor == "":
+            return None
+        return NextPage(mark=str(cursor), parameters={self.cursor_parameter: str(cursor)})
+
+
+@dataclass(frozen=True)
+class PageNumberPaging(_Records):
+    """Pages are numbered; the one after the last is empty, or the body says how many there are.
+
+    :param records_at: dotted path of the records in a page
+    :param page_parameter: the query parameter that takes the number
+    :param first_page: 1 or 0, as the API counts
+    :param pages_at: dotted path of the number of pages; without it an empty page is the end
+    """
+
+    records_at: str = "items"
+    page_parameter: str = "page"
+    first_page: int = 1
+    pages_at: str | None = None
+
+    def first(self) -> Parameters:
+        """The number of the first page."""
+        return {self.page_parameter: str(self.first_page)}
+
+    def following(self, answer: Answer, records: list[Any]) -> NextPage | None:
+        """The next number, unless this page was the last."""
+        if self.pages_at is not None:
+            done = answer.number >= int(at(answer.body, self.pages_at))
+        else:
+            done = not records
+        if done:
+            return None
+        number = str(self.first_page + answer.number)
+        return NextPage(mark=number, parameters={self.page_parameter: number})
+
+
+@dataclass(frozen=True)
+class LinkPaging(_Records):
+    """Each page carries the URL of the next: in the Link header (RFC 8288), or in the body.
+
+    :param records_at: dotted path of the records; "" where the body is the list itself
+    :param link_at: dotted path of the URL in the body; without it the header with ``rel="next"``
+    """
+
+    records_at: str = ""
+    link_at: str | None = None
+
+    def first(self) -> Parameters:
+        """Nothing: the first page has no link yet."""
+        return {}
+
+    def following(self, answer: Answer, records: list[Any]) -> NextPage | None:
+        """The URL that the page links to, made whole where it is relative."""
+        if self.link_at is None:
+            link = answer.links.get("next")
+        else:
+            try:
+                link = at(answer.body, self.link_at)
+            except (KeyError, IndexError):
+                link = None
+        if not link:
+            return None
+        url = urljoin(answer.url, str(link))
+        return NextPage(mark=url, parameters={}, url=url)

@@ -1,0 +1,1 @@
+"""Operators: single steps that any DAG can take."""

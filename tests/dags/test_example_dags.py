@@ -1,0 +1,76 @@
+"""Every reusable part has an example DAG; each parses, and runs on a real API, S3 and warehouse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from s3_bucket import Bucket
+from scripted_api import scripted_api
+
+import feira_airflow.example_dags
+
+FOLDER = Path(feira_airflow.example_dags.__file__).parent
+PART = b"a part"
+
+
+@pytest.fixture(scope="module")
+def examples() -> dict[str, Any]:
+    """The example DAGs by id; a file that cannot be imported fails the test."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(dag_folder=str(FOLDER))
+    assert not bag.import_errors, bag.import_errors
+    return dict(bag.dags)
+
+
+@pytest.fixture
+def examples_bundle(metadata_database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tells Airflow that the folder holds DAGs: a run belongs to a bundle."""
+    bundle = {
+        "name": "examples",
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(FOLDER)},
+    }
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+
+
+def run(examples: dict[str, Any], dag_id: str, tasks: int, **params: Any) -> dict[str, Any]:
+    """Runs an example to its success; returns what each task returned."""
+    done = examples[dag_id].test(run_conf=params)
+    instances = done.get_task_instances()
+    states = {instance.task_id: str(instance.state) for instance in instances}
+    # A run without tasks succeeds too.
+    assert len(states) == tasks and set(states.values()) == {"success"}, states
+    return {each.task_id: each.xcom_pull(task_ids=each.task_id) for each in instances}
+
+
+def test_every_file_of_the_folder_is_one_dag_of_its_name(examples: dict[str, Any]) -> None:
+    files = {path.stem for path in FOLDER.glob("example_*.py")}
+    assert set(examples) == files
+    assert all(dag.doc_md and dag.schedule is None for dag in examples.values())
+
+
+@pytest.mark.usefixtures("examples_bundle")
+def test_the_example_lands_an_api(
+    examples: dict[str, Any], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scripted_api() as api:
+        monkeypatch.setenv("AIRFLOW_CONN_HTTP_DEFAULT", api.url)
+        api.says({"data": {"orders": [{"id": 1}], "next": "b", "total": 2}})
+        api.says({"data": {"orders": [{"id": 2}], "next": None, "total": 2}})
+        found = run(examples, "example_paged_api_to_s3", 1, prefix=bucket.url)
+    assert found["land_orders"] == f"{bucket.url}/manifest.json"
+    assert json.loads(bucket.get(found["land_orders"]))["meta"]["record_count"] == 2
+
+
+@pytest.mark.usefixtures("examples_bundle")
+def test_the_example_waits_for_a_dataset(examples: dict[str, Any], bucket: Bucket) -> None:
+    meta = {"content_length": len(PART), "record_count": 7}
+    entries = [{"url": bucket.put("a", PART), "meta": meta}]
+    uri = bucket.put("manifest.json", json.dumps({"entries": entries}).encode())
+    found = run(examples, "example_s3_manifest_sensor", 2, manifest=uri)
+    assert found["orders_are_complete"]["files"] == 1
+    assert found["count"] == 7

@@ -1,0 +1,81 @@
+"""Manifests: Redshift's form and others, and what makes one unusable."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feira_airflow.file_manifest import FileManifest, ListedFile, ManifestError, read_manifest
+
+URL = "s3://lake/orders/manifest.json"
+COUNTS = st.none() | st.integers(0, 2**60)
+HASHES = st.none() | st.text("0123456789abcdef", min_size=64, max_size=64)
+FILES = st.lists(
+    st.builds(
+        ListedFile,
+        st.from_regex(r"s3://[a-z]{3}/[a-z0-9/]{1,9}", fullmatch=True),
+        COUNTS,
+        COUNTS,
+        HASHES,
+    ),
+    unique_by=lambda file: file.url,
+)
+
+
+@given(FILES)
+def test_a_manifest_is_read_as_it_was_written(files: list[ListedFile]) -> None:
+    manifest = FileManifest(URL, tuple(files))
+    assert read_manifest(manifest.to_json(), URL) == manifest
+    assert manifest.to_json() == FileManifest(URL, tuple(files)).to_json()
+
+
+def test_what_unload_writes_is_understood() -> None:
+    body = b"""{"entries": [
+        {"url": "s3://lake/a/0000_part_00.parquet", "meta": {"content_length": 10, "record_count": 4}},
+        {"url": "s3://lake/a/0001_part_00.parquet", "meta": {"content_length": 20, "record_count": 5}}],
+        "schema": {"elements": []}, "meta": {"content_length": 30, "record_count": 9},
+        "author": {"name": "Amazon Redshift", "version": "1.0.0"}}"""
+    manifest = read_manifest(body, URL)
+    assert (manifest.rows, manifest.size, len(manifest.files)) == (9, 30, 2)
+
+
+def test_a_manifest_for_copy_may_state_urls_alone() -> None:
+    manifest = read_manifest(b'{"entries": [{"url": "s3://lake/a", "mandatory": true}]}', URL)
+    assert manifest.files == (ListedFile("s3://lake/a"),)
+    assert (manifest.rows, manifest.size) == (None, None)
+
+
+def test_names_are_beside_the_manifest() -> None:
+    body = {"pages": [{"name": "a.gz", "bytes": 1, "lines": 2}], "rates": {"name": "r.gz"}}
+    manifest = read_manifest(json.dumps(body).encode(), URL, ("pages", "rates"))
+    assert manifest.files == (
+        ListedFile("s3://lake/orders/a.gz", 1, 2),
+        ListedFile("s3://lake/orders/r.gz"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("{", "is no JSON"),
+        ([], "holds a list"),
+        ({"files": [], "meta": {}}, "has no field 'entries'; it has files, meta"),
+        ({"entries": ["s3://lake/a"]}, "entry 's3://lake/a' is not an object"),
+        ({"entries": [{"mandatory": True}]}, "neither url nor name"),
+        ({"entries": [{"url": "https://x/a"}]}, "https://x/a is not on S3"),
+        ({"entries": [{"url": "s3://x/a"}, {"url": "s3://x/a"}]}, "lists s3://x/a twice"),
+        ({"entries": [{"url": "s3://x/a", "bytes": "7"}]}, "has bytes '7'; it must be a whole"),
+        ({"entries": [{"url": "s3://x/a", "bytes": -7}]}, "has bytes -7; it must be a whole"),
+        ({"entries": [{"url": "s3://x/a", "rows": True}]}, "has rows True; it must be a whole"),
+        ({"entries": [{"url": "s3://x/a", "sha256": 7}]}, "has sha256 7; it must be a text"),
+    ],
+)
+def test_an_unusable_manifest_is_named_with_what_is_wrong(body: Any, message: str) -> None:
+    text = body if isinstance(body, str) else json.dumps(body)
+    with pytest.raises(ManifestError, match=message) as failure:
+        read_manifest(text.encode(), URL)
+    assert URL in str(failure.value)

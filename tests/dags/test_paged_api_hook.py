@@ -1,0 +1,191 @@
+"""Paging by cursor, number and link; bounded retries; and answers that no client should follow."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scripted_api import ScriptedApi, scripted_api
+
+from feira_airflow.hooks.paged_api import PagedApiError, PagedApiHook, shown
+from feira_airflow.hooks.paging import CursorPaging, LinkPaging, PageNumberPaging, Paging
+
+
+class Hook(PagedApiHook):
+    """The hook, with a clock that only notes how long it was asked to wait."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("api", **({"attempts": 3} | options))
+        self.waited: list[float] = []
+
+    def _sleep(self, seconds: float) -> None:
+        self.waited.append(seconds)
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedApi]:
+    with scripted_api() as scripted:
+        monkeypatch.setenv("AIRFLOW_CONN_API", scripted.url)
+        yield scripted
+
+
+def records(hook: PagedApiHook, paging: Paging, **parameters: str) -> list[Any]:
+    pages = hook.api_pages("orders", paging, parameters=parameters)
+    return [record for page in pages for record in page.records]
+
+
+def test_a_cursor_is_followed_to_its_end_and_the_other_parameters_stay(api: ScriptedApi) -> None:
+    api.says({"data": {"rows": [1, 2], "next": "b"}}).says({"data": {"rows": [3], "next": None}})
+    paging = CursorPaging("data.rows", "data.next", "after")
+    assert records(Hook(), paging, limit="2") == [1, 2, 3]
+    assert api.asked == [{"limit": "2"}, {"limit": "2", "after": "b"}]
+
+
+@pytest.mark.parametrize("end", [{"next_cursor": None}, {"next_cursor": ""}, {}])
+def test_null_an_empty_text_and_no_field_end_the_pages(api: ScriptedApi, end: Any) -> None:
+    api.says({"items": [1], **end})
+    assert records(Hook(), CursorPaging()) == [1]
+
+
+def test_page_numbers_end_with_an_empty_page(api: ScriptedApi) -> None:
+    for page in ([1, 2], [3], []):
+        api.says({"items": page})
+    assert records(Hook(), PageNumberPaging()) == [1, 2, 3]
+    assert [asked["page"] for asked in api.asked] == ["1", "2", "3"]
+
+
+def test_page_numbers_end_where_the_body_says(api: ScriptedApi) -> None:
+    api.says({"items": [1], "pages": 2}).says({"items": [2], "pages": 2})
+    paging = PageNumberPaging(first_page=0, pages_at="pages")
+    assert records(Hook(), paging) == [1, 2]
+    assert [asked["page"] for asked in api.asked] == ["0", "1"]
+
+
+def test_links_of_the_header_are_followed(api: ScriptedApi) -> None:
+    link = f'<{api.url}/orders?page=2>; rel="next", <{api.url}/orders?page=9>; rel="last"'
+    api.says([1], headers={"Link": link}).says([2])
+    assert records(Hook(), LinkPaging(), limit="1") == [1, 2]
+    assert api.asked == [{"limit": "1"}, {"page": "2"}]
+
+
+def test_links_of_the_body_may_be_relative(api: ScriptedApi) -> None:
+    api.says({"rows": [1], "next": "/orders?page=2"}).says({"rows": [2]})
+    assert records(Hook(), LinkPaging("rows", "next")) == [1, 2]
+
+
+def test_credentials_do_not_follow_a_link_to_another_host(api: ScriptedApi) -> None:
+    api.says({"rows": [1], "next": "http://127.0.0.1:9/orders"})
+    with pytest.raises(
+        PagedApiError, match=r"page 1: the next page is at http://127.0.0.1:9, anot"
+    ):
+        records(Hook(), LinkPaging("rows", "next"))
+
+
+def test_a_link_back_to_the_first_page_is_an_error(api: ScriptedApi) -> None:
+    api.says({"rows": [1], "next": "/orders"})
+    with pytest.raises(PagedApiError, match=r"/orders, page 2: the API points back to a page"):
+        records(Hook(), LinkPaging("rows", "next"))
+
+
+def test_pages_without_end_stop_at_the_limit(api: ScriptedApi) -> None:
+    api.says({"items": [1]})
+    with pytest.raises(PagedApiError, match=r"/orders, page 7: there is a next page after 7"):
+        records(Hook(max_pages=7), PageNumberPaging())
+    assert len(api.asked) == 7
+
+
+def test_faults_are_waited_out_with_a_random_delay_below_the_limit(api: ScriptedApi) -> None:
+    api.says("", 500).says("", 503).says({"items": [1]})
+    hook = Hook(max_delay=0.25)
+    assert records(hook, CursorPaging()) == [1]
+    assert len(hook.waited) == 2 and all(0 <= wait <= 0.25 for wait in hook.waited)
+
+
+def test_retry_after_in_seconds_is_honoured(api: ScriptedApi) -> None:
+    api.says("", 429, {"Retry-After": "30"}).says({"items": [1]})
+    hook = Hook(max_delay=0.5)
+    assert records(hook, CursorPaging()) == [1]
+    assert 30 <= hook.waited[0] <= 30.5
+
+
+def test_retry_after_as_a_date_is_honoured(api: ScriptedApi) -> None:
+    date = email.utils.formatdate(time.time() + 40, usegmt=True)
+    api.says("", 503, {"Retry-After": date}).says({"items": [1]})
+    hook = Hook(max_delay=0.5)
+    assert records(hook, CursorPaging()) == [1]
+    assert 30 <= hook.waited[0] <= 41
+
+
+@pytest.mark.parametrize("text", ["soon", "-3", "1e9"])
+def test_a_retry_after_that_says_nothing_is_no_reason_to_fail(api: ScriptedApi, text: str) -> None:
+    api.says("", 503, {"Retry-After": text}).says({"items": [1]})
+    assert records(Hook(), CursorPaging()) == [1]
+
+
+def test_a_retry_after_beyond_the_limit_fails_at_once_and_says_so(api: ScriptedApi) -> None:
+    api.says("", 429, {"Retry-After": "3600"})
+    hook = Hook()
+    with pytest.raises(
+        PagedApiError, match=r"429 and asks to wait 3600 s \(limit 120 s\)"
+    ) as failure:
+        records(hook, CursorPaging())
+    assert (hook.waited, failure.value.transient, failure.value.status) == ([], True, 429)
+
+
+def test_a_fault_that_stays_names_url_page_and_status(api: ScriptedApi) -> None:
+    api.says({"items": [1], "next_cursor": "b"}).says("", 502)
+    with pytest.raises(PagedApiError) as failure:
+        records(Hook(), CursorPaging(), limit="1")
+    error = failure.value
+    assert str(error) == (
+        f"orders, page 2: {api.url}/orders?limit=1&cursor=b answered 502 after 3 tries. Is the API up?"
+    )
+    assert (error.page, error.status, error.transient) == (2, 502, True)
+    assert len(api.asked) == 4
+
+
+def test_a_refusal_is_not_asked_again(api: ScriptedApi) -> None:
+    api.says({"detail": "no such shop"}, 403)
+    with pytest.raises(
+        PagedApiError, match=r"page 1: .*/orders answered 403: no such shop"
+    ) as error:
+        records(Hook(), CursorPaging())
+    assert not error.value.transient and len(api.asked) == 1
+
+
+@pytest.mark.parametrize("body", [{}, {"items": None}, {"items": {"a": 1}}, [], "text", None])
+def test_a_body_without_a_list_of_records_is_an_error(api: ScriptedApi, body: Any) -> None:
+    api.says('"text"' if body == "text" else body)
+    with pytest.raises(PagedApiError, match=r"/orders, page 1: the answer has no usable"):
+        records(Hook(), CursorPaging())
+
+
+def test_secrets_in_a_url_stay_out_of_the_message(api: ScriptedApi) -> None:
+    api.says("", 400)
+    with pytest.raises(PagedApiError) as failure:
+        records(Hook(), CursorPaging(), api_key="f00d", limit="1")
+    assert "f00d" not in str(failure.value)
+    assert "api_key=***&limit=1 answered 400" in str(failure.value)
+
+
+def test_a_shown_url_has_no_user() -> None:
+    assert shown("https://me:word@shop.test/x?a=%2F") == "https://shop.test/x?a=%2F"
+
+
+@settings(
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(pages=st.lists(st.lists(st.integers(), max_size=3), min_size=1, max_size=6))
+def test_whatever_the_pages_hold_every_record_comes_once_and_in_order(
+    api: ScriptedApi, pages: list[list[int]]
+) -> None:
+    api.answers.clear()
+    for number, page in enumerate(pages, 1):
+        following = str(number) if number < len(pages) else None
+        api.says({"items": page, "next_cursor": following})
+    assert records(Hook(), CursorPaging()) == [record for page in pages for record in page]
