@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from s3_bucket import Bucket
 from scripted_api import scripted_api
 
 import feira_airflow.example_dags
+from feira_local.stack.postgres import Dsns
 
 FOLDER = Path(feira_airflow.example_dags.__file__).parent
 PART = b"a part"
@@ -74,3 +79,34 @@ def test_the_example_waits_for_a_dataset(examples: dict[str, Any], bucket: Bucke
     found = run(examples, "example_s3_manifest_sensor", 2, manifest=uri)
     assert found["orders_are_complete"]["files"] == 1
     assert found["count"] == 7
+
+
+@pytest.mark.usefixtures("examples_bundle")
+def test_the_example_merges_files_into_the_warehouse(
+    examples: dict[str, Any],
+    bucket: Bucket,
+    empty_warehouse: Dsns,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dsn = empty_warehouse.warehouse_loader
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_WAREHOUSE_DEFAULT", dsn.replace("postgresql://", "postgres://")
+    )
+    sink = BytesIO()
+    rows = [{"order_id": 1, "amount": 2.5, "updated_at": None}]
+    types = {
+        "order_id": pa.int64(),
+        "amount": pa.float64(),
+        "updated_at": pa.timestamp("us", "UTC"),
+    }
+    pq.write_table(pa.Table.from_pylist(rows, pa.schema(list(types.items()))), sink)
+    entries = [{"url": bucket.put("a.parquet", sink.getvalue()), "meta": {"record_count": 1}}]
+    uri = bucket.put("manifest.json", json.dumps({"entries": entries}).encode())
+    with psycopg.connect(dsn, autocommit=True) as warehouse:
+        warehouse.execute(
+            "CREATE TABLE sales.orders (order_id bigint, amount float8, updated_at timestamptz)"
+        )
+        found = run(examples, "example_warehouse_load", 1, manifest=uri)
+        held = warehouse.execute("SELECT order_id, amount FROM sales.orders").fetchall()
+    assert found["load_orders"] == {"staged": 1, "inserted": 1, "updated": 0, "deleted": 0}
+    assert held == [(1, 2.5)]
