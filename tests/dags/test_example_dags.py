@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from io import BytesIO
 from pathlib import Path
@@ -32,7 +33,7 @@ def examples() -> dict[str, Any]:
 
 
 @pytest.fixture
-def examples_bundle(metadata_database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def examples_bundle(metadata: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tells Airflow that the folder holds DAGs: a run belongs to a bundle."""
     bundle = {
         "name": "examples",
@@ -110,3 +111,31 @@ def test_the_example_merges_files_into_the_warehouse(
         held = warehouse.execute("SELECT order_id, amount FROM sales.orders").fetchall()
     assert found["load_orders"] == {"staged": 1, "inserted": 1, "updated": 0, "deleted": 0}
     assert held == [(1, 2.5)]
+
+
+CONTRACT = b"""
+apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: 1.0.0
+status: active
+schema:
+  - name: orders
+    properties:
+      - {name: order_id, logicalType: integer, primaryKey: true}
+"""
+
+
+@pytest.mark.usefixtures("examples_bundle")
+def test_the_example_validates_a_dataset(examples: dict[str, Any], bucket: Bucket) -> None:
+    entries = [{"url": bucket.put("a.ndjson.gz", gzip.compress(b'{"order_id": 1}\n'))}]
+    found = run(
+        examples,
+        "example_validate_contract",
+        1,
+        contract=bucket.put("orders.odcs.yaml", CONTRACT),
+        manifest=bucket.put("manifest.json", json.dumps({"entries": entries}).encode()),
+        report=f"{bucket.url}/report",
+    )
+    assert found["validate_orders"]["valid"] == 1
+    assert json.loads(bucket.get(f"{bucket.url}/report/report.json"))["passed"] is True

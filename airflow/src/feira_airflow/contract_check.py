@@ -1,0 +1,289 @@
+"""Runs a contract's rules over the files of a dataset, in DuckDB: counts, and the rows that broke one.
+
+The files come through s3fs, so DuckDB needs no extension, and nothing is downloaded at run time. Rows
+are read once, into a database file: what does not fit into memory goes to disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feira_airflow.contract_rules import ContractRulesError, Rule, RuleSet, literal
+from feira_airflow.contract_source import DatasetError, add_types, fits, json_pointer, read_source
+
+if TYPE_CHECKING:
+    import duckdb
+    from fsspec import AbstractFileSystem
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """What became of a rule: ``count`` rows (or the number that a query gave) and its limit."""
+
+    rule: str
+    count: float
+    limit: str
+    kept: bool
+    blocking: bool
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What validation found. ``failures`` are rules of the whole dataset that do not hold."""
+
+    rows: int
+    invalid: int
+    rules: tuple[RuleResult, ...]
+    unknown_columns: tuple[str, ...]
+
+    @property
+    def invalid_percent(self) -> float:
+        """Invalid rows in a hundred; 0 for a dataset without rows."""
+        return 100 * self.invalid / self.rows if self.rows else 0.0
+
+    @property
+    def failures(self) -> list[RuleResult]:
+        """Blocking rules with a limit of their own that was not kept."""
+        return [each for each in self.rules if each.blocking and each.limit and not each.kept]
+
+    def broken(self) -> str:
+        """``order_id.required 3, qty.type 1``: the row rules that were broken, most often first."""
+        found = [each for each in self.rules if each.count and not each.limit and each.blocking]
+        found.sort(key=lambda each: (-each.count, each.rule))
+        return ", ".join(f"{each.rule} {each.count:,.0f}" for each in found)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the report: counts, and every rule with what became of it."""
+        return {
+            "rows": self.rows,
+            "valid": self.rows - self.invalid,
+            "invalid": self.invalid,
+            "invalid_percent": round(self.invalid_percent, 4),
+            "rules": [asdict(rule) for rule in self.rules],
+            "unknown_columns": list(self.unknown_columns),
+        }
+
+
+def check(
+    rules: RuleSet,
+    urls: Sequence[str],
+    file_format: str,
+    files: AbstractFileSystem,
+    quarantine: Path,
+    *,
+    scratch: Path,
+    delimiter: str = ",",
+    memory_limit: str = "1GB",
+) -> CheckResult:
+    """Checks every row, and writes the invalid ones to ``quarantine``, a local Parquet file.
+
+    The quarantine has ``file``, ``row_number`` (from 1, over all files), ``broken`` (names of rules),
+    ``line`` (the text of an NDJSON line, or of a CSV line that could not be split) and ``row`` (the
+    columns as they were read). There is no such file where no row is invalid.
+
+    :param files: the filesystem that reads the URLs
+    :param scratch: an empty folder for DuckDB's database
+    :param memory_limit: what DuckDB may hold in memory before it writes to ``scratch``
+    :raises DatasetError: where a file is not of the format
+    """
+    import duckdb
+
+    connection = duckdb.connect(str(scratch / "rows.duckdb"))
+    try:
+        connection.register_filesystem(files)
+        connection.execute(f"SET memory_limit = {literal(memory_limit)}")
+        _confine(connection, urls, scratch, quarantine)
+        try:
+            columns = read_source(connection, urls, file_format, delimiter, files)
+        except duckdb.Error as error:
+            where = f"{urls[0]}{f' and {len(urls) - 1} more' if len(urls) > 1 else ''}"
+            raise DatasetError(f"{where} cannot be read as {file_format}: {error}") from error
+        add_types(connection, rules, file_format, columns)
+        return _judge(connection, rules, file_format, columns, quarantine)
+    finally:
+        connection.close()
+
+
+def _confine(
+    connection: duckdb.DuckDBPyConnection, urls: Sequence[str], scratch: Path, quarantine: Path
+) -> None:
+    """A contract carries SQL: it may read the dataset's own folders, and write nowhere else."""
+    folders = {url.rpartition("/")[0] + "/" for url in urls}
+    folders |= {f"{scratch}/", f"{quarantine.parent}/"}
+    listed = ", ".join(literal(folder) for folder in sorted(folders))
+    connection.execute(f"SET allowed_directories = [{listed}]")
+    connection.execute("SET autoinstall_known_extensions = false")
+    connection.execute("SET enable_external_access = false")
+
+
+def _judge(
+    connection: duckdb.DuckDBPyConnection,
+    rules: RuleSet,
+    file_format: str,
+    columns: dict[str, str],
+    quarantine: Path,
+) -> CheckResult:
+    row_rules = [rule for rule in rules.rules if rule.broken_when is not None]
+    flags = [f"CASE WHEN {rule.broken_when} THEN {literal(rule.name)} END" for rule in row_rules]
+    if file_format == "ndjson":
+        flags.append("CASE WHEN NOT coalesce(json_type(__doc) = 'OBJECT', false) THEN 'line' END")
+    _evaluate(
+        connection,
+        row_rules,
+        "CREATE TABLE __flagged AS SELECT s.__n AS n, s.file, s.line, s.row, "
+        f"list_filter([{', '.join(flags)}], lambda flag: flag IS NOT NULL) AS flags "
+        "FROM __typed JOIN __source s USING (__n)",
+    )
+    if file_format == "ndjson":
+        # A line that is no object has no fields to judge: it is named once.
+        connection.execute(
+            "UPDATE __flagged SET flags = ['line'] WHERE list_contains(flags, 'line')"
+        )
+    rejected = _add_rejected(connection, file_format)
+    total = _number(connection, "SELECT count(*) FROM __flagged")
+    counts = dict(
+        connection.execute(
+            "SELECT flag, count(*) FROM (SELECT unnest(flags) AS flag FROM __flagged) GROUP BY flag"
+        ).fetchall()
+    )
+    results = [*_presence(connection, rules, file_format, columns, total)]
+    if rejected or file_format == "ndjson":
+        results.append(RuleResult("line", counts.get("line", 0), "", not counts.get("line"), True))
+    for rule in rules.rules:
+        results.append(_result(connection, rule, counts, total))
+    naming = [r.rule for r in results if r.blocking and not r.kept]
+    _write_quarantine(connection, naming, quarantine)
+    invalid = _number(
+        connection,
+        f"SELECT count(*) FROM __flagged WHERE {_any([r.rule for r in results if r.blocking and not r.limit])}",
+    )
+    known = {column.name for column in rules.columns}
+    unknown = tuple(name for name in columns if name not in known)
+    if file_format == "ndjson":
+        unknown = _unknown_fields(connection, known)
+    return CheckResult(int(total), int(invalid), tuple(results), unknown)
+
+
+def _evaluate(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], statement: str) -> None:
+    """Runs the statement that evaluates all row rules at once; where it fails, names the rule."""
+    import duckdb
+
+    try:
+        connection.execute(statement)
+    except duckdb.Error:
+        for rule in rules:
+            try:
+                connection.execute(f"SELECT count({rule.broken_when}) FROM __typed").fetchall()
+            except duckdb.Error as error:
+                # Rules with windows cannot be counted like this; they are not the contract's own.
+                if " OVER (" not in str(rule.broken_when):
+                    raise _unusable(rule, error) from error
+        raise
+
+
+def _unusable(rule: Rule, error: Exception) -> ContractRulesError:
+    return ContractRulesError(f"Rule {rule.name} cannot be evaluated: {error}")
+
+
+def _result(
+    connection: duckdb.DuckDBPyConnection, rule: Rule, counts: dict[str, int], total: float
+) -> RuleResult:
+    if rule.query is not None:
+        try:
+            count = _number(connection, rule.query)
+        except Exception as error:
+            raise _unusable(rule, error) from error
+    else:
+        count = counts.get(rule.name, 0)
+    if rule.limit is None:
+        return RuleResult(rule.name, count, "", count == 0, rule.blocking)
+    measured = (100 * count / total if total else 0.0) if rule.limit.percent else count
+    condition = rule.limit.condition.replace("{value}", repr(measured))
+    kept = bool(connection.execute(f"SELECT {condition}").fetchall()[0][0])
+    return RuleResult(rule.name, count, rule.limit.text, kept, rule.blocking)
+
+
+def _presence(
+    connection: duckdb.DuckDBPyConnection,
+    rules: RuleSet,
+    file_format: str,
+    columns: dict[str, str],
+    total: float,
+) -> list[RuleResult]:
+    """Declared columns that no row has, and Parquet columns of another type: drift, not bad rows."""
+    found: list[RuleResult] = []
+    for column in rules.columns if total else ():
+        if file_format == "ndjson":
+            pointer = json_pointer(column)
+            present = _number(
+                connection,
+                f"SELECT count(*) FROM __typed WHERE json_exists(__doc, {pointer})",
+            )
+        else:
+            present = column.name in columns
+        if not present:
+            found.append(RuleResult(f"{column.name}.present", 0, "in some row", False, True))
+        elif file_format == "parquet" and not fits(column, columns[column.name]):
+            limit = f"{column.type}, found {columns[column.name]}"
+            found.append(RuleResult(f"{column.name}.physical type", 0, limit, False, True))
+    return found
+
+
+def _add_rejected(connection: duckdb.DuckDBPyConnection, file_format: str) -> bool:
+    """Adds the lines that could not be split into columns; the reader kept their text."""
+    if file_format == "parquet":
+        return False
+    exists = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'reject_errors'"
+    if not _number(connection, exists):
+        return False
+    highest = _number(connection, "SELECT coalesce(max(n), 0) FROM __flagged")
+    connection.execute(
+        f"INSERT INTO __flagged SELECT {highest} + row_number() OVER (ORDER BY file, line_number), "
+        "file, line, NULL, ['line'] FROM (SELECT s.file_path AS file, e.line AS line_number, "
+        "any_value(e.csv_line) AS line FROM reject_errors e "
+        "JOIN reject_scans s USING (scan_id, file_id) GROUP BY ALL)"
+    )
+    return bool(_number(connection, "SELECT count(*) FROM reject_errors"))
+
+
+def _write_quarantine(
+    connection: duckdb.DuckDBPyConnection, rules: Sequence[str], quarantine: Path
+) -> None:
+    where = _any(rules)
+    if not _number(connection, f"SELECT count(*) FROM __flagged WHERE {where}"):
+        return
+    connection.execute(
+        f"COPY (SELECT file, n AS row_number, flags AS broken, line, row FROM __flagged WHERE {where} "
+        f"ORDER BY n) TO {literal(quarantine)} (FORMAT parquet)"
+    )
+
+
+def _any(rules: Sequence[str]) -> str:
+    listed = ", ".join(literal(rule) for rule in rules)
+    return f"list_has_any(flags, [{listed}])" if rules else "false"
+
+
+def _unknown_fields(connection: duckdb.DuckDBPyConnection, known: set[str]) -> tuple[str, ...]:
+    found = connection.execute(
+        "SELECT DISTINCT unnest(json_keys(__doc)) AS name FROM __typed "
+        "WHERE json_type(__doc) = 'OBJECT' ORDER BY name"
+    ).fetchall()
+    return tuple(name for (name,) in found if name not in known)
+
+
+def _number(connection: duckdb.DuckDBPyConnection, query: str) -> float:
+    """The one number that a query gives, a count as an int; 0 for null."""
+    rows = connection.execute(query).fetchall()
+    value = rows[0][0] if rows else None
+    if value is None:
+        return 0
+    return int(value) if isinstance(value, int) else float(value)
+
+
+def report(document: dict[str, Any]) -> bytes:
+    """A report as it is stored: the same result gives the same bytes."""
+    return json.dumps(document, indent=2, ensure_ascii=False).encode()

@@ -1,0 +1,114 @@
+"""The reusable parts import without the rest of Feira, and say what an Airflow user looks for."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from airflow.sdk import BaseHook, BaseOperator
+from airflow.triggers.base import BaseTrigger
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONTRACTS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]
+# The list that import-linter holds; the blocker below holds it at run time too.
+(PARTS,) = [
+    contract["source_modules"]
+    for contract in CONTRACTS["contracts"]
+    if contract["name"] == "The reusable parts import nothing else of Feira"
+]
+
+BLOCKED = """
+import importlib, sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"feira", "feira_spark", "feira_local"}:
+            raise ImportError(f"{name} is not installed")
+
+sys.meta_path.insert(0, Blocker())
+for part in sys.argv[1:]:
+    for name in [name for name in sys.modules if name.startswith("feira_airflow")]:
+        del sys.modules[name]
+    importlib.import_module(part)
+    print("imported", part)
+try:
+    importlib.import_module("feira_airflow.hooks.shop_api")
+except ImportError as error:
+    print(error)
+"""
+
+
+def modules() -> list[str]:
+    """The parts' modules, the example DAGs one by one."""
+    source = REPOSITORY / "airflow" / "src"
+    examples = sorted((source / "feira_airflow" / "example_dags").glob("example_*.py"))
+    named = [part for part in PARTS if part != "feira_airflow.example_dags"]
+    return named + [f"feira_airflow.example_dags.{path.stem}" for path in examples]
+
+
+def test_each_part_imports_where_the_rest_of_feira_is_not_installed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED, *modules()], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = [line for line in done.stdout.splitlines() if line.startswith(("imported", "feira"))]
+    # The last line shows that the blocker blocks: the shop's hook does need the rest.
+    assert found == [
+        *(f"imported {part}" for part in modules()),
+        "feira.landing.land is not installed",
+    ] or (
+        found[:-1] == [f"imported {part}" for part in modules()]
+        and found[-1].endswith("is not installed")
+    )
+
+
+def parts() -> list[type]:
+    """The classes that a DAG uses: hooks, operators, sensors and triggers."""
+    found: list[type] = []
+    for name in PARTS:
+        module = importlib.import_module(name)
+        found += [
+            each
+            for each in vars(module).values()
+            if inspect.isclass(each)
+            and each.__module__ == name
+            and issubclass(each, (BaseHook, BaseOperator, BaseTrigger))
+        ]
+    return found
+
+
+def test_the_parts_are_these() -> None:
+    assert sorted(part.__name__ for part in parts()) == [
+        "PagedApiHook",
+        "PagedApiToS3Operator",
+        "S3ManifestSensor",
+        "S3ManifestTrigger",
+        "ValidateContractOperator",
+        "WarehouseHook",
+    ]
+
+
+@pytest.mark.parametrize("part", parts(), ids=lambda part: part.__name__)
+def test_every_argument_of_a_part_is_in_its_docstring(part: type) -> None:
+    described = inspect.getdoc(part) or ""
+    for name, argument in inspect.signature(part.__init__).parameters.items():  # type: ignore[misc]
+        if name == "self" or argument.kind in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL):
+            continue
+        assert f":param {name}:" in described, f"{part.__name__} does not describe {name}"
+
+
+@pytest.mark.parametrize("part", parts(), ids=lambda part: part.__name__)
+def test_every_templated_field_is_an_argument_and_said_to_be_one(part: type) -> None:
+    if not issubclass(part, BaseOperator):
+        return
+    arguments = inspect.signature(part.__init__).parameters
+    described = inspect.getdoc(part) or ""
+    for field in part.template_fields:
+        assert field in arguments, field
+        described_as = described.split(f":param {field}:")[1].split(":param ")[0]
+        assert "(templated" in described_as, field
