@@ -180,7 +180,9 @@ def test_a_shown_url_has_no_user() -> None:
 @settings(
     deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(pages=st.lists(st.lists(st.integers(), max_size=3), min_size=1, max_size=6))
+@given(
+    pages=st.lists(st.lists(st.integers(-(2**63), 2**64 - 1), max_size=3), min_size=1, max_size=6)
+)
 def test_whatever_the_pages_hold_every_record_comes_once_and_in_order(
     api: ScriptedApi, pages: list[list[int]]
 ) -> None:

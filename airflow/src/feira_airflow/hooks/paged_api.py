@@ -71,7 +71,8 @@ class PagedApiHook(HttpHook):
 
     A page that fails is asked for again, after a random delay that grows, and after what
     ``Retry-After`` asks for. A cursor or link that comes back, a link to another host, and more
-    than ``max_pages`` pages are errors: none of them ends by itself or is safe to follow.
+    than ``max_pages`` pages are errors: none of them ends by itself or is safe to follow. A JSON
+    number is a 64-bit integer or a double, as orjson reads it: amounts should travel as texts.
 
     :param http_conn_id: an ``http`` connection; tokens belong in its password or extra
     :param attempts: tries for each page
