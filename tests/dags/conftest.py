@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from s3_bucket import Bucket
 
 from feira_local.stack.postgres import Dsns
 from inbox_server import Inbox, running_inbox
 from reported_days import Shop
-from s3_bucket import Bucket
 
 if TYPE_CHECKING:
     from wiring_deployment import Deployment
