@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from airflow.sdk import Param, dag, task
 
+from feira_airflow import pools
 from feira_airflow.assets import SALES_FACT
 from feira_airflow.connections import SHOP_API
 from feira_airflow.defaults import default_args
@@ -55,21 +56,21 @@ def sales_etl() -> None:
         poke_interval=10,
         timeout=15 * 60,
     )
-    landing = task(tasks.land)()
-    validation = task(tasks.validate)(landing)
+    landing = task(pool=pools.SHOP_API)(tasks.land)()
+    validation = task(pool=pools.SPARK)(tasks.validate)(landing)
     # One writer at a time: it is the day's current landing that is put in place.
-    extract = task(max_active_tis_per_dag=1)(tasks.transform)()
+    extract = task(pool=pools.SPARK, max_active_tis_per_dag=1)(tasks.transform)()
     # Merge, audit and publish are one critical section: a fast-forward is refused once main moved.
-    fact = task(max_active_tis_per_dag=1)(tasks.publish)()
-    loaded = task(max_active_tis_per_dag=1)(tasks.load_warehouse)(extract)
-    agreed = task(tasks.reconcile)(loaded)
+    fact = task(pool=pools.SPARK, max_active_tis_per_dag=1)(tasks.publish)()
+    loaded = task(pool=pools.WAREHOUSE, max_active_tis_per_dag=1)(tasks.load_warehouse)(extract)
+    agreed = task(pool=pools.SPARK)(tasks.reconcile)(loaded)
     event = task(outlets=[SALES_FACT])(tasks.emit)(agreed)
 
     api_is_up >> landing
     validation >> extract >> fact >> loaded
     agreed >> event
     # Not beside reconcile: both would be Spark's work, and the event waits for that one.
-    agreed >> task(tasks.drop_staging)()
+    agreed >> task(pool=pools.SPARK)(tasks.drop_staging)()
 
 
 sales_etl()

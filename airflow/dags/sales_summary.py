@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from airflow.sdk import dag, task
 
+from feira_airflow import pools
 from feira_airflow.assets import SALES_FACT, SALES_SUMMARY
 from feira_airflow.defaults import default_args, notification_args
 from feira_airflow.partitions import on_day_of
@@ -42,9 +43,11 @@ from feira_airflow.summary import tasks
 )
 def sales_summary() -> None:
     # The marts are rebuilt whole: two at once would only wait for each other.
-    marts = task(outlets=[SALES_SUMMARY], max_active_tis_per_dag=1)(tasks.build_marts)()
+    marts = task(pool=pools.WAREHOUSE, outlets=[SALES_SUMMARY], max_active_tis_per_dag=1)(
+        tasks.build_marts
+    )()
     # It compares with what was reported last, so one at a time as well.
-    report = task(max_active_tis_per_dag=1)(tasks.report)()
+    report = task(pool=pools.WAREHOUSE, max_active_tis_per_dag=1)(tasks.report)()
 
     marts >> report
     # Side by side: each channel has its own tries and its own end.

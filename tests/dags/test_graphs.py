@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,17 @@ def test_every_task_is_retried_limited_and_owned(dags: dict[str, Any], dag_id: s
         told = [type(callback).__name__ for callback in task.on_failure_callback]
         assert told == ["SlackFailureNotifier", "MailFailureNotifier"], task.task_id
     assert "When it fails" in dags[dag_id].doc_md
+
+
+def test_every_task_is_in_a_pool_that_exists_with_its_reason(dags: dict[str, Any]) -> None:
+    declared = json.loads((REPOSITORY / "airflow" / "pools.json").read_text())
+    used = {task.pool for dag in dags.values() for task in dag.tasks}
+    assert used == {*declared, "default_pool"}
+    for name, pool in declared.items():
+        assert pool["slots"] > 0 and pool["description"], name
+    # What needs no resource of ours, and only that, is in Airflow's own pool.
+    unpooled = {t.task_id for dag in dags.values() for t in dag.tasks if t.pool == "default_pool"}
+    assert unpooled == {"wait_for_api", "emit", *NOTIFICATIONS}
 
 
 def test_these_tasks_emit_and_these_dags_listen() -> None:

@@ -239,7 +239,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
         Service(
             name="airflow-migrate",
             label="airflow",
-            description="Airflow's metadata schema, migrated when it is not this version's",
+            description="Airflow's metadata schema and pools, brought to this version's",
             kind="step",
             command=(*python, "feira_local.stack.steps", "airflow-migrate"),
             cwd=config.airflow,
