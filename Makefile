@@ -100,3 +100,7 @@ test: lint  ## Lint, then every test: loopback only, no stack
 .PHONY: verify
 verify: install  ## A stack of its own through the matrix of states, against an independent computation
 	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/verify.py $(if $(DATA),--data $(DATA))
+
+.PHONY: faults
+faults: install  ## A stack of its own broken in every way that the failure table names
+	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/faults.py

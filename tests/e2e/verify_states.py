@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from feira_local.runs import CONSUMER, PRODUCER, Chain, follow, start
 from kills import Killer, Moment
-
-if TYPE_CHECKING:
-    from verify import Matrix
+from matrix import Matrix
 
 FIRST = date(2010, 12, 1)
 

@@ -132,14 +132,12 @@ class AirflowApi:
         """The failed task and the last error line of its log; None where nothing failed."""
         for task in self.tasks(run):
             if task.state == "failed":
-                return task.task_id, self._last_error(run, task)
+                return task.task_id, self.error_of(run, task.task_id, task.try_number)
         return None
 
-    def _last_error(self, run: DagRun, task: TaskState) -> str:
-        path = (
-            f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task.task_id}"
-            f"/logs/{task.try_number}"
-        )
+    def error_of(self, run: DagRun, task_id: str, try_number: int) -> str:
+        """The last error line in the log of a task's try; where it was killed there is none."""
+        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/logs/{try_number}"
         entries = self._call("GET", path)["content"]
         for entry in reversed(entries):
             if isinstance(entry, dict) and entry.get("error_detail"):

@@ -1,0 +1,186 @@
+"""The faults that `make faults` makes happen: through the simulator's switches, and by killing services."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+from typing import Any
+
+import psutil
+import psycopg
+
+from feira_local.runs import Chain, follow, start
+from feira_local.stack import access
+from matrix import Matrix
+from verify_states import day
+
+# Long enough for every retry of a task, each with the API's own tries inside.
+PATIENCE = 420
+
+
+def run_faults(m: Matrix) -> None:
+    """Every row of the failure table; each begins where the one before it ended."""
+    days = iter(day(number) for number in range(1, 40))
+    first = next(days)
+    m.state("none: a day as it should be", lambda: _undisturbed(m, first))
+    for name, task, options, words in (
+        ("server_error", "land", {"status": 503}, ("503", "page 1", "/health")),
+        ("short_page", "land", {"page": 1}, ("announced", "served")),
+        ("repeated_page", "land", {"page": 2}, ("page 2 repeats page 1",)),
+        ("wrong_total", "land", {"by": 3}, ("announced", "served")),
+        ("renamed_field", "land", {}, ("field price", "feira.sales.landing")),
+        ("extra_field", "land", {}, ("field loyalty_tier", "feira migrate")),
+        ("bad_rows", "validate", {"share": 0.5}, ("(limit 5 %)", "sales.quarantine")),
+    ):
+        m.state(
+            f"the API: {name}",
+            partial(_refused, m, next(days), name, options, task, words),
+        )
+    m.state("the API hangs once", partial(_hangs_once, m, next(days)))
+    m.state("the API is down when the run begins", partial(_down_at_first, m, next(days)))
+    m.state("a row of the warehouse was changed by hand", lambda: _reconcile_differs(m, first))
+    for service, task in (
+        ("shop", "land"),
+        ("s3", "validate"),
+        ("spark", "publish"),
+        ("s3", "publish"),
+        ("postgres", "load_warehouse"),
+        ("airflow-scheduler", "transform"),
+        ("airflow-api", "validate"),
+        ("airflow-triggerer", "validate"),
+        ("airflow-dag-processor", "validate"),
+    ):
+        m.state(
+            f"kill -9 of {service} during {task}",
+            partial(_service_killed, m, next(days), service, task),
+        )
+
+
+def _undisturbed(m: Matrix, the_day: date) -> None:
+    m.run(the_day)
+    m.saw = "the day's table"
+
+
+def _refused(
+    m: Matrix,
+    the_day: date,
+    fault: str,
+    options: dict[str, Any],
+    task: str,
+    words: tuple[str, ...],
+) -> list[str]:
+    """The run must fail in ``task`` with ``words`` in its message, and leave fact, warehouse and
+    events alone; once the fault is gone the day must run."""
+    before = (m.held.fact_state(), m.held.ledger())
+    m.shop.fault(fault, day=str(the_day), **options)
+    try:
+        chain = follow(m.api, [start(m.api, the_day)], timeout=PATIENCE)[0]
+    finally:
+        m.shop.clear()
+    failed, m.saw = chain.failure or ("nothing", "")
+    problems = []
+    if failed != task:
+        problems.append(f"{task} should have failed, and {failed} did: {m.saw}")
+    problems += [f"the message does not say {word!r}" for word in words if word not in m.saw]
+    if (m.held.fact_state(), m.held.ledger()) != before:
+        problems.append("fact or ledger changed although the run failed")
+    if m.api.events(chain.producer):
+        problems.append("an event was emitted although the run failed")
+    # Lines that were landed are what the API has served; mended, it serves others.
+    m.run(the_day, refetch=task != "land")
+    return problems
+
+
+def _hangs_once(m: Matrix, the_day: date) -> None:
+    m.served.record(the_day, 1)
+    m.shop.fault("hang", day=str(the_day), seconds=60, count=1)
+    chain = _recovered(m, start(m.api, the_day))
+    landed = next(task for task in chain.tasks if task.task_id == "land")
+    m.saw = f"land took {landed.seconds:.0f} s; its log names the try and the URL"
+
+
+def _down_at_first(m: Matrix, the_day: date) -> list[str]:
+    m.served.record(the_day, 1)
+    supervisor = access.require_running().supervisor
+    supervisor.stop("shop")
+    chain = start(m.api, the_day)
+    _until(lambda: _states(m, chain, "wait_for_api") == ["deferred"], 60)
+    states = _states(m, chain, "wait_for_api")
+    supervisor.start("shop")
+    _recovered(m, chain)
+    m.saw = f"wait_for_api {', '.join(map(str, states))}, without a worker; then it went on"
+    return [] if states == ["deferred"] else [f"wait_for_api was {states}, not deferred"]
+
+
+def _reconcile_differs(m: Matrix, the_day: date) -> list[str]:
+    key = "order_id = %(order_id)s AND line_number = %(line_number)s"
+    with psycopg.connect(access.warehouse_dsn("warehouse_loader"), autocommit=True) as loader:
+        found = loader.execute(
+            "SELECT order_id, line_number FROM sales.fact WHERE extract_day = %s "
+            "AND status = 'completed' ORDER BY 1, 2 LIMIT 1",
+            [the_day],
+        ).fetchone()
+        assert found is not None
+        row = {"order_id": found[0], "line_number": found[1]}
+        change = f"UPDATE sales.fact SET amount_usd = amount_usd + %(by)s WHERE {key}"
+        loader.execute(change, row | {"by": 1})
+        try:
+            chain = follow(m.api, [start(m.api, the_day)], timeout=PATIENCE)[0]
+        finally:
+            loader.execute(change, row | {"by": -1})
+    failed, m.saw = chain.failure or ("nothing", "")
+    problems = []
+    if failed != "reconcile" or "lake and warehouse differ on 1 of" not in m.saw:
+        problems.append(f"reconcile should have failed with both figures: {failed}: {m.saw}")
+    if m.api.events(chain.producer):
+        problems.append("an event was emitted although lake and warehouse differ")
+    m.run(the_day)
+    return problems
+
+
+def _service_killed(m: Matrix, the_day: date, service: str, task: str) -> list[str]:
+    """Kills a service while a task runs; the chain must recover without anybody's help."""
+    m.served.record(the_day, 1)
+    chain = start(m.api, the_day)
+    _until(lambda: any(found[0] == task for found in m.api.processes(chain.producer)), 120)
+    pid = access.require_running().supervisor.states()[service].pid
+    psutil.Process(pid).kill()
+    _recovered(m, chain)
+    tries = [task for task in chain.tasks if task.try_number > 1]
+    m.saw = f"{service} was started again" + "".join(
+        f"; {task.task_id}, try 1: {_first_error(m, chain, task.task_id)}" for task in tries
+    )
+    landed = sorted(row[1] for row in m.held.ledger() if row[0] == the_day)
+    if landed and landed != [1]:
+        # A landing that was interrupted has used up its number.
+        m.served.landings[the_day] = {}
+        m.served.record(the_day, landed[-1])
+    return []
+
+
+def _first_error(m: Matrix, chain: Chain, task_id: str) -> str:
+    run = chain.producer if task_id in m.api.task_ids("sales_etl") else chain.consumer
+    assert run is not None
+    return m.api.error_of(run, task_id, 1)[:200]
+
+
+def _recovered(m: Matrix, chain: Chain) -> Chain:
+    follow(m.api, [chain], timeout=PATIENCE)
+    assert chain.succeeded, f"{chain.day} did not recover: {chain.failure}"
+    events = m.api.events(chain.producer)
+    assert events == 1, f"{events} events were emitted, not 1"
+    return chain
+
+
+def _states(m: Matrix, chain: Chain, task_id: str) -> list[str | None]:
+    return [task.state for task in m.api.tasks(chain.producer) if task.task_id == task_id]
+
+
+def _until(moment: Callable[[], bool], seconds: float) -> None:
+    """Asks until the moment has come; fails after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not moment():
+        assert time.monotonic() < deadline, f"it did not come within {seconds:.0f} s"
+        time.sleep(0.02)

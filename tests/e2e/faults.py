@@ -1,0 +1,39 @@
+"""`make faults`: breaks the running stack in every way the failure table names, and shows what came of it."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.table import Table
+
+from fault_states import run_faults
+from matrix import Matrix, Outcome, console, fresh_stack
+
+
+def print_table(outcomes: list[Outcome]) -> None:
+    """The fault, what a person saw, what the state was after, and whether all tables were equal."""
+    table = Table(title="make faults: what breaks, what is seen, what is left", show_lines=True)
+    for heading in ("fault", "what the user saw", "after", "equal", "seconds"):
+        table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    for outcome in outcomes:
+        equal = "[red]no[/]" if outcome.problems else "[green]yes[/]"
+        table.add_row(
+            outcome.state, outcome.saw, f"{outcome.rows:,} rows", equal, f"{outcome.seconds:.0f}"
+        )
+    console.print(table)
+    failed = sum(bool(outcome.problems) for outcome in outcomes)
+    console.print(f"{len(outcomes) - failed} passed, {failed} failed", highlight=False)
+
+
+def main() -> int:
+    """Starts a fresh stack, breaks it, prints the table; 1 if anything was not as it must be."""
+    # A day of two pages, so that one can be repeated.
+    with fresh_stack(".feira-faults", lines=8000):
+        matrix = Matrix()
+        run_faults(matrix)
+        print_table(matrix.outcomes)
+        return int(any(outcome.problems for outcome in matrix.outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
