@@ -28,7 +28,7 @@ from airflow.sdk import Param, dag, task
 from feira_airflow import pools
 from feira_airflow.assets import SALES_FACT
 from feira_airflow.connections import SHOP_API
-from feira_airflow.defaults import default_args
+from feira_airflow.defaults import deadlines, default_args
 from feira_airflow.partitions import daily_at_midnight
 from feira_airflow.sales import tasks
 from feira_airflow.sensors.http_available import HttpAvailableSensor
@@ -39,6 +39,7 @@ from feira_airflow.sensors.http_available import HttpAvailableSensor
     catchup=False,
     max_active_runs=2,
     default_args=default_args(owner="sales-data"),
+    deadline=deadlines(),
     doc_md=__doc__,
     tags=["sales", "producer"],
     params={

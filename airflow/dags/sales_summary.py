@@ -12,6 +12,8 @@ whose figures have changed.
 
 * `build_marts`: the message names the model or the test and the rows that break it. The marts' tables
   are as the last good run left them, or newer. Mend the cause and clear the task.
+* `check_day`: a figure of the day is out of bounds; the message names it and the limit. The event is
+  out already: if the figures are wrong, mend the source and run the day with `--refetch`.
 * `report`: nothing was sent, the marts are built and their event is out. Clear the task.
 * `notify_mail`, `notify_slack`: the channel took nothing for some half an hour. The data is
   complete, and nothing waits for this. What was not taken stays due: the next run sends it, or clear
@@ -27,9 +29,11 @@ from airflow.sdk import dag, task
 
 from feira_airflow import pools
 from feira_airflow.assets import SALES_FACT, SALES_SUMMARY
-from feira_airflow.defaults import default_args, notification_args
+from feira_airflow.connections import WAREHOUSE
+from feira_airflow.defaults import deadlines, default_args, notification_args
+from feira_airflow.operators.partition_check import PartitionCheckOperator
 from feira_airflow.partitions import on_day_of
-from feira_airflow.summary import tasks
+from feira_airflow.summary import checks, tasks
 
 
 @dag(
@@ -38,6 +42,7 @@ from feira_airflow.summary import tasks
     # A run that waits for a mail server must not keep the next day's marts waiting.
     max_active_runs=16,
     default_args=default_args(owner="sales-data"),
+    deadline=deadlines(),
     doc_md=__doc__,
     tags=["sales", "consumer"],
 )
@@ -49,7 +54,19 @@ def sales_summary() -> None:
     # It compares with what was reported last, so one at a time as well.
     report = task(pool=pools.WAREHOUSE, max_active_tis_per_dag=1)(tasks.report)()
 
+    check = PartitionCheckOperator(
+        task_id="check_day",
+        conn_id=WAREHOUSE,
+        table="sales.fact",
+        partition_column="extract_day",
+        checks=[checks.ROWS, checks.REVENUE],
+        pool=pools.WAREHOUSE,
+        next_step="The event is out already; if the figures are wrong, mend the source and run the "
+        "day with --refetch.",
+    )
+
     marts >> report
+    marts >> check
     # Side by side: each channel has its own tries and its own end.
     report >> task(**notification_args())(tasks.notify_mail)()
     report >> task(**notification_args())(tasks.notify_slack)()

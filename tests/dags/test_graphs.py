@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_the_folder_holds_these_dags(dags: dict[str, Any]) -> None:
-    assert set(dags) == {"sales_etl", "sales_summary"}
+    assert set(dags) == {"sales_etl", "sales_summary", "sales_watch"}
 
 
 def test_sales_etl_is_this_graph(dags: dict[str, Any]) -> None:
@@ -36,7 +37,8 @@ def test_sales_etl_is_this_graph(dags: dict[str, Any]) -> None:
 
 def test_sales_summary_is_this_graph(dags: dict[str, Any]) -> None:
     assert {t.task_id: set(t.downstream_task_ids) for t in dags["sales_summary"].tasks} == {
-        "build_marts": {"report"},
+        "build_marts": {"report", "check_day"},
+        "check_day": set(),
         "report": {"notify_mail", "notify_slack"},
         "notify_mail": set(),
         "notify_slack": set(),
@@ -51,6 +53,7 @@ def test_the_writers_run_one_at_a_time(dags: dict[str, Any]) -> None:
     assert single == {
         "sales_etl": {"transform", "publish", "load_warehouse"},
         "sales_summary": {"build_marts", "report", "notify_mail", "notify_slack"},
+        "sales_watch": set(),
     }
 
 
@@ -68,7 +71,17 @@ def test_waiting_for_the_api_takes_no_worker(dags: dict[str, Any]) -> None:
 NOTIFICATIONS = {"notify_mail", "notify_slack"}
 
 
-@pytest.mark.parametrize("dag_id", ["sales_etl", "sales_summary"])
+@pytest.mark.parametrize("dag_id", ["sales_etl", "sales_summary", "sales_watch"])
+def test_a_run_that_is_late_is_told_of_on_both_channels(dags: dict[str, Any], dag_id: str) -> None:
+    told = {alert.callback.path.rsplit(".", 1)[1] for alert in dags[dag_id].deadline}
+    assert told == {"SlackDeadlineNotifier", "MailDeadlineNotifier"}
+    for alert in dags[dag_id].deadline:
+        assert alert.interval == timedelta(hours=2)
+        # A run that an asset has set off has no logical date: only this reference fires there.
+        assert alert.reference.reference_name == "DagRunQueuedAtDeadline"
+
+
+@pytest.mark.parametrize("dag_id", ["sales_etl", "sales_summary", "sales_watch"])
 def test_every_task_is_retried_limited_and_owned(dags: dict[str, Any], dag_id: str) -> None:
     for task in dags[dag_id].tasks:
         notifies = task.task_id in NOTIFICATIONS
@@ -110,14 +123,14 @@ def test_after_an_event_people_are_told_and_nothing_else_happens(dags: dict[str,
         for task in dag.tasks:
             if task.outlets:
                 after = task.get_flat_relative_ids(upstream=False)
-                assert after <= {"report", *NOTIFICATIONS}, task.task_id
+                assert after <= {"check_day", "report", *NOTIFICATIONS}, task.task_id
 
 
 def test_parsing_a_dag_imports_nothing_heavy() -> None:
     """In a process of its own: this one has imported everything."""
     code = (
         "import runpy, sys\n"
-        "for name in ('sales_etl', 'sales_summary'):\n"
+        "for name in ('sales_etl', 'sales_summary', 'sales_watch'):\n"
         f"    runpy.run_path('{REPOSITORY}/airflow/dags/' + name + '.py')\n"
         "heavy = {'pyspark', 'pandas', 'pyarrow', 'dbt', 'psycopg', 'pyiceberg',"
         " 'matplotlib', 'slack_sdk', 'aiosmtplib'}\n"

@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from airflow.sdk import DeadlineAlert
+
 from feira_airflow.connections import MAIL, SLACK, retry_delay_seconds
+from feira_airflow.notifiers.deadline import run_deadlines
 from feira_airflow.notifiers.failure import MailFailureNotifier, SlackFailureNotifier
 
+RUN_DEADLINE = timedelta(hours=2)
 EXECUTION_TIMEOUT = timedelta(minutes=30)
 NOTIFICATION_TIMEOUT = timedelta(minutes=10)
 LONGEST_NOTIFICATION_DELAY = timedelta(minutes=10)
@@ -26,6 +30,11 @@ def default_args(owner: str) -> dict[str, Any]:
             MailFailureNotifier(smtp_conn_id=MAIL),
         ],
     }
+
+
+def deadlines() -> list[DeadlineAlert]:
+    """Both channels hear of a run that has not ended two hours after it was queued."""
+    return run_deadlines(RUN_DEADLINE, slack_webhook_conn_id=SLACK, smtp_conn_id=MAIL)
 
 
 def notification_args() -> dict[str, Any]:

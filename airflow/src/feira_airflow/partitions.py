@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import (
     Asset,
     CronPartitionTimetable,
+    CronTriggerTimetable,
     PartitionedAssetTimetable,
     PartitionedAtRuntime,
     StartOfDayMapper,
@@ -33,6 +34,16 @@ def daily_at_midnight() -> Any:
             "0 0 * * *", timezone="UTC", run_offset=-1, key_format=KEY_FORMAT
         )
     return PartitionedAtRuntime()
+
+
+def daily_at(hour: int) -> Any:
+    """The timetable of a watch, which has no partition: once a day at that hour in UTC.
+
+    On a laptop None, as ``daily_at_midnight`` has no clock there either.
+    """
+    if os.environ.get(CLOCK) == "on":
+        return CronTriggerTimetable(f"0 {hour} * * *", timezone="UTC")
+    return None
 
 
 def on_day_of(asset: Asset) -> PartitionedAssetTimetable:

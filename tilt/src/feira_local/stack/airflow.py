@@ -68,6 +68,7 @@ def settings(config: StackConfig) -> dict[str, str]:
             "parsing_processes": 1,
             "refresh_interval": 5,
             "min_file_process_interval": 60,
+            "dag_bundle_config_list": json.dumps(_bundles(config)),
         },
         "logging": {"base_log_folder": config.airflow / "logs"},
         "usage_data_collection": {"enabled": False},
@@ -89,6 +90,20 @@ def settings(config: StackConfig) -> dict[str, str]:
         # Forked tasks that look up a proxy crash on macOS otherwise.
         pairs |= {"OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES", "no_proxy": "*"}
     return pairs
+
+
+def _bundles(config: StackConfig) -> list[dict[str, object]]:
+    """The folders that DAGs are read from: the repository's, and the one that was asked for."""
+    folders = {"dags-folder": config.repository / "airflow" / "dags", "extra": config.extra_dags}
+    return [
+        {
+            "name": name,
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(folder)},
+        }
+        for name, folder in folders.items()
+        if folder is not None
+    ]
 
 
 def private_settings(config: StackConfig, secrets: Secrets) -> dict[str, str]:

@@ -60,10 +60,13 @@ class StackConfig:
     repository: Path
     ports: Ports
     shop: ShopOptions
+    # A folder of further DAGs, beside the repository's own.
+    extra_dags: Path | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> StackConfig:
-        """Reads ``FEIRA_HOME``, ``FEIRA_PORT_*``, ``FEIRA_PORT_OFFSET`` and ``FEIRA_SHOP_*``.
+        """Reads ``FEIRA_HOME``, ``FEIRA_PORT_*``, ``FEIRA_PORT_OFFSET``, ``FEIRA_SHOP_*`` and
+        ``FEIRA_EXTRA_DAGS``.
 
         Raises StackError naming the variable, its value and what it may be.
         """
@@ -87,6 +90,9 @@ class StackConfig:
                     f"set FEIRA_PORT_{name.upper()} to another."
                 )
             taken[port] = name
+        extra = env.get("FEIRA_EXTRA_DAGS")
+        if extra and not Path(extra).expanduser().is_dir():
+            raise StackError(f"FEIRA_EXTRA_DAGS is {extra!r}, which is no folder of DAG files.")
         data = env.get("FEIRA_SHOP_DATA")
         if data and not Path(data).expanduser().is_dir():
             raise StackError(
@@ -97,6 +103,7 @@ class StackConfig:
             home=home,
             repository=repository,
             ports=Ports(**ports),
+            extra_dags=Path(extra).expanduser().resolve() if extra else None,
             shop=ShopOptions(
                 data=Path(data).expanduser().resolve() if data else None,
                 seed=_integer(env, "FEIRA_SHOP_SEED", 7, lowest=0, highest=2**31),

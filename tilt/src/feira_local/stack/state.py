@@ -22,7 +22,12 @@ def forget(config: StackConfig) -> None:
 def as_json(config: StackConfig) -> dict[str, object]:
     shop = dataclasses.asdict(config.shop)
     shop["data"] = str(config.shop.data) if config.shop.data else None
-    return {"ports": dataclasses.asdict(config.ports), "shop": shop}
+    extra = str(config.extra_dags) if config.extra_dags else None
+    return {
+        "ports": dataclasses.asdict(config.ports),
+        "shop": shop,
+        "dags": {"extra": extra},
+    }
 
 
 def running_config() -> StackConfig:
@@ -34,9 +39,10 @@ def running_config() -> StackConfig:
     if not saved.is_file():
         return StackConfig.from_env()
     fields = json.loads(saved.read_text(encoding="utf-8"))
-    data = fields["shop"]["data"]
+    data, extra = fields["shop"]["data"], fields["dags"]["extra"]
     return dataclasses.replace(
         config,
         ports=Ports(**fields["ports"]),
         shop=ShopOptions(**(fields["shop"] | {"data": Path(data) if data else None})),
+        extra_dags=Path(extra) if extra else None,
     )

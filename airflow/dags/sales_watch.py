@@ -1,0 +1,60 @@
+"""
+### The watch over sales
+
+**Makes** nothing. Fails when the day that ended has no load that was found equal to the lake: a day
+without an event is silent, since no run of its own can fail for it.
+
+**Triggered** daily at 03:00 UTC, three hours after the day's end, which is the latency that the
+contract of `sales.fact` promises. A watch over silence is the one thing that needs a clock of its
+own. On a laptop it has none: trigger it with a `day`.
+
+**When it fails** see whether `sales_etl` has a run of that day, and what it waits for. No run: is the
+DAG paused, is the scheduler up? Start the day with `feira run sales --day D`.
+
+**To run it again** trigger it with the day: `{"day": "2010-12-01"}`.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import Param, dag
+
+from feira_airflow.connections import WAREHOUSE
+from feira_airflow.defaults import deadlines, default_args
+from feira_airflow.operators.partition_check import PartitionCheckOperator
+from feira_airflow.partitions import daily_at
+from feira_airflow.pools import WAREHOUSE as WAREHOUSE_POOL
+from feira_airflow.summary import checks
+
+
+@dag(
+    schedule=daily_at(hour=3),
+    catchup=False,
+    max_active_runs=1,
+    default_args=default_args(owner="sales-data"),
+    deadline=deadlines(),
+    doc_md=__doc__,
+    tags=["sales", "watch"],
+    params={
+        "day": Param(
+            default=None,
+            type=["null", "string"],
+            format="date",
+            description="The extract day; without it, yesterday in UTC.",
+        )
+    },
+)
+def sales_watch() -> None:
+    PartitionCheckOperator(
+        task_id="check_arrival",
+        conn_id=WAREHOUSE,
+        table="sales.load_ledger",
+        partition_column="extract_day",
+        partition="{{ params.day or (dag_run.run_after - macros.timedelta(days=1)) | ds }}",
+        checks=[checks.ARRIVED],
+        pool=WAREHOUSE_POOL,
+        next_step="No event of that day is out. See sales_etl's run of it, or start one: "
+        "feira run sales --day D.",
+    )
+
+
+sales_watch()

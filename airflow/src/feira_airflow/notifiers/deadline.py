@@ -1,0 +1,122 @@
+"""Tells people by Slack and mail that a run has missed its deadline, while it still goes on.
+
+Needs Airflow and its Slack and SMTP providers, nothing else of this repository.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import AsyncCallback, BaseNotifier, DeadlineAlert, DeadlineReference
+
+from feira_airflow.notifiers.failure import run_url, runbook
+from feira_airflow.notifiers.notice import Notice, mail, post
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_NAMESPACE = uuid.UUID("9a1c6a0e-6f0b-4f0e-9b57-0d0c1a4c7f7e")
+
+
+def run_deadlines(
+    interval: timedelta,
+    *,
+    slack_webhook_conn_id: str = "slack_default",
+    smtp_conn_id: str = "smtp_default",
+) -> list[DeadlineAlert]:
+    """A DAG's ``deadline``: both channels hear of a run that has not ended ``interval`` after it was
+    queued.
+
+    Queued, because a run that an asset has set off has no logical date, and a deadline that counts
+    from one never fires there. One alert a channel, so that neither hides the other.
+    """
+    callbacks = (
+        AsyncCallback(
+            SlackDeadlineNotifier, kwargs={"slack_webhook_conn_id": slack_webhook_conn_id}
+        ),
+        AsyncCallback(MailDeadlineNotifier, kwargs={"smtp_conn_id": smtp_conn_id}),
+    )
+    return [
+        DeadlineAlert(
+            reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=interval, callback=callback
+        )
+        for callback in callbacks
+    ]
+
+
+def deadline_notice(context: Context) -> Notice:
+    """What a deadline callback's context tells: it holds the run as the REST API shows it."""
+    values: dict[str, Any] = dict(context)
+    run = values["dag_run"]
+    deadline = str(values["deadline"]["deadline_time"])
+    dag_id, run_id = str(run["dag_id"]), str(run["dag_run_id"])
+    day = str(run.get("partition_key") or run.get("logical_date") or run_id)
+    return Notice(
+        notice_id=str(uuid.uuid5(_NAMESPACE, f"{dag_id} {run_id} {deadline}")),
+        title=f"{dag_id} has missed its deadline for {day}",
+        facts=(("DAG", dag_id), ("Day", day), ("Queued", str(run["queued_at"]))),
+        error=(
+            f"The run is {run['state']}; it was queued at {run['queued_at']} and should have ended "
+            f"by {deadline}. It goes on."
+        ),
+        links=(("Run", run_url(dag_id, run_id)), runbook(dag_id)),
+        context=f"Run {run_id}",
+    )
+
+
+class SlackDeadlineNotifier(BaseNotifier):
+    """Posts a missed deadline to Slack, from the triggerer.
+
+    :param slack_webhook_conn_id: a ``slackwebhook`` connection
+    :param timeout: seconds to wait for Slack
+    """
+
+    def __init__(
+        self, *, slack_webhook_conn_id: str = "slack_default", timeout: int = 20, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.slack_webhook_conn_id = slack_webhook_conn_id
+        self.timeout = timeout
+
+    async def async_notify(self, context: Context) -> None:
+        """Posts it in a thread, beside what else the triggerer does; raises what the hook raises."""
+        await asyncio.to_thread(self.notify, context)
+
+    def notify(self, context: Context) -> None:
+        """Posts it; raises what the hook raises."""
+        post(
+            deadline_notice(context),
+            slack_webhook_conn_id=self.slack_webhook_conn_id,
+            timeout=self.timeout,
+        )
+
+
+class MailDeadlineNotifier(BaseNotifier):
+    """Mails a missed deadline, from the triggerer.
+
+    :param to: addresses; without them, ``to_email`` in the connection's extra
+    :param smtp_conn_id: an ``smtp`` connection whose extra has ``from_email``
+    """
+
+    def __init__(
+        self,
+        *,
+        to: str | Sequence[str] | None = None,
+        smtp_conn_id: str = "smtp_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.to = to
+        self.smtp_conn_id = smtp_conn_id
+
+    async def async_notify(self, context: Context) -> None:
+        """Sends it in a thread, beside what else the triggerer does; raises what ``mail`` raises."""
+        await asyncio.to_thread(self.notify, context)
+
+    def notify(self, context: Context) -> None:
+        """Sends it; raises ValueError where no address is known, else what the hook raises."""
+        mail(deadline_notice(context), smtp_conn_id=self.smtp_conn_id, to=self.to)

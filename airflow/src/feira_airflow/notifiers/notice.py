@@ -1,0 +1,123 @@
+"""A notice to people as Slack and mail show it: a title, facts, an error, and where to go on.
+
+Needs Airflow and its Slack and SMTP providers, nothing else of this repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+_LONGEST_ERROR = 600
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What there is to say. ``notice_id`` is the same whenever the same thing is said again.
+
+    ``facts`` are names with values; ``error`` is one line, ``links`` are words with addresses, and
+    ``context`` is for those who look for the run.
+    """
+
+    notice_id: str
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    error: str
+    links: tuple[tuple[str, str], ...]
+    context: str
+
+
+def one_line(error: object) -> str:
+    """An exception, or its text, as one masked line of at most 600 characters."""
+    # Airflow has no public way to mask text of one's own.
+    from airflow.sdk._shared.secrets_masker import redact
+
+    text = str(error)
+    if isinstance(error, BaseException):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    line = " ".join(str(redact(text)).split())
+    return line if len(line) <= _LONGEST_ERROR else f"{line[: _LONGEST_ERROR - 1]}…"
+
+
+def post(notice: Notice, *, slack_webhook_conn_id: str, timeout: int) -> None:
+    """Posts it to Slack; raises what the hook raises."""
+    from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+
+    hook = SlackWebhookHook(slack_webhook_conn_id=slack_webhook_conn_id, timeout=timeout)
+    hook.send_dict(slack_body(notice))
+
+
+def mail(notice: Notice, *, smtp_conn_id: str, to: str | Sequence[str] | None) -> None:
+    """Mails it to ``to``, else to ``to_email`` in the connection's extra.
+
+    Raises ValueError where no address is known, else what the hook raises.
+    """
+    from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+    with SmtpHook(smtp_conn_id=smtp_conn_id) as hook:
+        recipients = to or hook.conn.extra_dejson.get("to_email")
+        if not recipients:
+            raise ValueError(
+                f"Nobody to write to: connection {smtp_conn_id} has no to_email in its "
+                'extra, as in {"to_email": "team@example.com"}, and the notifier has no `to`.'
+            )
+        hook.send_email_smtp(
+            to=recipients,
+            subject=notice.title,
+            html_content=mail_html(notice),
+            custom_headers={
+                "Message-ID": f"<{notice.notice_id}@notices.feira.invalid>",
+                "Auto-Submitted": "auto-generated",
+            },
+        )
+
+
+def slack_body(notice: Notice) -> dict[str, Any]:
+    """The message in Block Kit's words; the header's ``block_id`` is the notice's id."""
+    error = _slack(notice.error.replace("`", "'"))
+    links = " · ".join(f"<{_slack(url)}|{_slack(words)}>" for words, url in notice.links)
+    return {
+        "text": _slack(f"{notice.title}: {notice.error}"),
+        "blocks": [
+            {
+                "type": "header",
+                "block_id": notice.notice_id,
+                "text": {"type": "plain_text", "text": notice.title[:150]},
+            },
+            {"type": "section", "text": {"type": "mrkdwn", "text": f"```{error}```"}},
+            {"type": "section", "text": {"type": "mrkdwn", "text": links}},
+            {
+                "type": "context",
+                "elements": [{"type": "mrkdwn", "text": _slack(notice.context)}],
+            },
+        ],
+    }
+
+
+def mail_html(notice: Notice) -> str:
+    """The message as HTML."""
+    rows = (
+        *((name, escape(value)) for name, value in notice.facts),
+        ("Error", f'<code style="white-space:pre-wrap">{escape(notice.error)}</code>'),
+        *(
+            (escape(words), f'<a href="{escape(url)}">{escape(url)}</a>')
+            for words, url in notice.links
+        ),
+    )
+    cells = "".join(
+        '<tr><th style="text-align:left;vertical-align:top;padding:4px 14px 4px 0">'
+        f'{name}</th><td style="padding:4px 0">{value}</td></tr>'
+        for name, value in rows
+    )
+    return (
+        '<div style="font-family:Helvetica,Arial,sans-serif;font-size:14px;color:#1e293b">'
+        f'<h1 style="font-size:18px;color:#b91c1c">{escape(notice.title)}</h1>'
+        f"<table>{cells}</table></div>"
+    )
+
+
+def _slack(text: str) -> str:
+    """Text in which Slack sees no link, mention or entity."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,41 @@
+"""What must be true of a day in the warehouse, as checks of the fact's and the ledger's partitions."""
+
+from __future__ import annotations
+
+from feira_airflow.operators.partition_check import PartitionCheck
+
+_DAY = "CAST(:partition AS date)"
+_NEWEST = (
+    "SELECT {column} FROM sales.load_ledger "
+    f"WHERE extract_day = {_DAY} ORDER BY landing_version DESC LIMIT 1"
+)
+_SOLD = "status IN ('completed', 'shipped')"
+
+# A closed day has no rows, and is known by its ledger. Fewer rows than valid lines are usual: a later
+# day has taken some over, or several versions of a line came on one day.
+ROWS = PartitionCheck(
+    "rows",
+    "count(*)",
+    at_least=f"(SELECT CASE WHEN valid_lines = 0 THEN 0 ELSE 1 END FROM "
+    f"({_NEWEST.format(column='valid_lines')}) l)",
+    at_most=f"({_NEWEST.format(column='valid_lines')})",
+)
+
+# Days differ: on the real shop's, between a seventh and two and a half times the median. What is
+# twenty times off is a wrong unit, a wrong currency, or half the day missing its prices.
+_FACTOR = 20
+_MEDIAN = (
+    "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY revenue) AS median, count(*) AS days FROM "
+    f"(SELECT extract_day, sum(amount_usd) AS revenue FROM sales.fact WHERE {_SOLD} "
+    f"AND extract_day < {_DAY} AND extract_day >= {_DAY} - 28 GROUP BY extract_day) d"
+)
+REVENUE = PartitionCheck(
+    "revenue in USD",
+    f"coalesce(sum(CASE WHEN {_SOLD} THEN amount_usd END), 0)",
+    at_least=f"(SELECT CASE WHEN days >= 7 THEN median / {_FACTOR} END FROM ({_MEDIAN}) m "
+    f"WHERE ({_NEWEST.format(column='valid_lines')}) > 0)",
+    at_most=f"(SELECT CASE WHEN days >= 7 THEN median * {_FACTOR} END FROM ({_MEDIAN}) m)",
+)
+
+# Loaded, and found equal to the lake: only then is the day's event out.
+ARRIVED = PartitionCheck("agreed loads", "count(agreed_snapshot_id)", at_least="1")

@@ -1,0 +1,165 @@
+"""Checks of a day's partition on a real warehouse: what passes, and what a failure says."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from feira_airflow.connections import WAREHOUSE
+from feira_airflow.operators.partition_check import (
+    Measured,
+    PartitionCheck,
+    PartitionCheckError,
+    PartitionCheckOperator,
+)
+from feira_airflow.summary import checks
+from reported_days import D1, D2, Shop, line
+
+
+def operator(table: str, *which: PartitionCheck, day: dt.date = D1) -> PartitionCheckOperator:
+    return PartitionCheckOperator(
+        task_id="check",
+        conn_id=WAREHOUSE,
+        table=table,
+        partition_column="extract_day",
+        partition=str(day),
+        checks=which,
+        next_step="Look at it.",
+    )
+
+
+def run(table: str, *which: PartitionCheck, day: dt.date = D1) -> dict[str, str]:
+    context: Any = {}
+    return operator(table, *which, day=day).execute(context)
+
+
+def test_a_day_as_its_ledger_says_it_passes(shop: Shop) -> None:
+    shop.run(D1, [line("A", D1, "100"), line("B", D1, "-5", status="cancelled")])
+    assert run("sales.fact", checks.ROWS, checks.REVENUE) == {
+        "rows": "2",
+        "revenue in USD": "100.0000",
+    }
+    assert run("sales.load_ledger", checks.ARRIVED) == {"agreed loads": "1"}
+
+
+def test_a_closed_day_passes_and_a_day_without_its_rows_does_not(shop: Shop) -> None:
+    shop.run(D1, [])
+    assert run("sales.fact", checks.ROWS)["rows"] == "0"
+    shop.run(D2, [line("A", D2, "1")])
+    shop.connection.execute("DELETE FROM sales.fact")
+    with pytest.raises(PartitionCheckError) as failed:
+        run("sales.fact", checks.ROWS, day=D2)
+    assert str(failed.value) == "sales.fact 2010-12-02: rows is 0, under 1. Look at it."
+
+
+def test_more_rows_than_valid_lines_are_too_many(shop: Shop) -> None:
+    shop.run(D1, [line("A", D1, "1"), line("B", D1, "1")], valid=1)
+    with pytest.raises(PartitionCheckError, match="rows is 2, over 1"):
+        run("sales.fact", checks.ROWS)
+
+
+def week(shop: Shop, last: str) -> dt.date:
+    """Seven days of 100 dollars, and one more; returns that one."""
+    days = [D1 + dt.timedelta(days=number) for number in range(8)]
+    fact = [line(str(day), day, "100") for day in days[:-1]]
+    for day in days[:-1]:
+        shop.run(day, [row for row in fact if row["extract_day"] <= day])
+    shop.run(days[-1], [*fact, line("last", days[-1], last)])
+    return days[-1]
+
+
+@pytest.mark.parametrize(
+    ("revenue", "complaint"),
+    [
+        ("5", None),
+        ("2000", None),
+        ("4.9999", "revenue in USD is 4.9999, under 5"),
+        ("2000.0001", "revenue in USD is 2000.0001, over 2000"),
+    ],
+)
+def test_revenue_is_held_against_the_median_of_four_weeks(
+    shop: Shop, revenue: str, complaint: str | None
+) -> None:
+    day = week(shop, revenue)
+    if complaint is None:
+        assert run("sales.fact", checks.REVENUE, day=day)
+        return
+    with pytest.raises(PartitionCheckError, match=complaint):
+        run("sales.fact", checks.REVENUE, day=day)
+
+
+def test_with_fewer_days_than_a_week_no_revenue_is_wrong(shop: Shop) -> None:
+    shop.run(D1, [line("A", D1, "100")])
+    shop.run(D2, [line("A", D1, "100"), line("B", D2, "1000000")])
+    assert run("sales.fact", checks.REVENUE, day=D2)
+
+
+def test_a_day_that_never_came_or_is_not_agreed_has_not_arrived(shop: Shop) -> None:
+    shop.run(D1, [line("A", D1, "1")], agree=False)
+    for day in (D1, D2):
+        with pytest.raises(PartitionCheckError, match=f"{day}: agreed loads is 0, under 1"):
+            run("sales.load_ledger", checks.ARRIVED, day=day)
+
+
+def test_the_partition_is_a_parameter_and_never_text_of_the_query() -> None:
+    hostile = operator("sales.fact", checks.ROWS, checks.REVENUE)
+    hostile.partition = "2010-12-01'; DROP TABLE sales.fact; --"
+    query, parameters = hostile.statement()
+    assert "DROP" not in query
+    assert query.count("%s") == len(parameters)
+    assert set(parameters) == {hostile.partition}
+
+
+def test_a_run_without_a_key_is_an_error_and_not_a_pass() -> None:
+    keyless = operator("sales.fact", checks.ROWS)
+    keyless.partition = "None"
+    context: Any = {}
+    with pytest.raises(PartitionCheckError, match="the run has no partition key"):
+        keyless.execute(context)
+
+
+@pytest.mark.parametrize(
+    ("measured", "complaint"),
+    [
+        (Measured("rows", 1, None, None), None),
+        (Measured("rows", None, 1, None), "rows is null"),
+        (Measured("rows", Decimal(1), 1, 1), None),
+        (Measured("rows", Decimal(0), 1, None), "rows is 0, under 1"),
+        (Measured("rows", Decimal(2), None, 1), "rows is 2, over 1"),
+    ],
+)
+def test_a_bound_that_is_null_is_no_bound(measured: Measured, complaint: str | None) -> None:
+    assert measured.complaint() == complaint
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"), [({"day": "2010-12-01"}, "2010-12-01"), ({"day": None}, "2026-11-23")]
+)
+def test_the_watch_looks_at_the_day_that_ended_or_the_one_it_is_told(
+    dags: dict[str, Any], params: dict[str, Any], expected: str
+) -> None:
+    check = dags["sales_watch"].get_task("check_arrival")
+    run_after = dt.datetime(2026, 11, 24, 3, tzinfo=dt.UTC)
+    from airflow.sdk.execution_time.macros import timedelta  # what templates know as macros
+
+    context = {
+        "params": params,
+        "dag_run": SimpleNamespace(run_after=run_after),
+        "macros": SimpleNamespace(timedelta=timedelta),
+    }
+    assert check.render_template(check.partition, context) == expected
+
+
+def test_the_watch_has_a_clock_only_where_the_pipelines_have_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from feira_airflow.partitions import daily_at
+
+    monkeypatch.delenv("FEIRA_CLOCK", raising=False)
+    assert daily_at(hour=3) is None
+    monkeypatch.setenv("FEIRA_CLOCK", "on")
+    assert daily_at(hour=3).expression == "0 3 * * *"
