@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DeadlineAlert
+from airflow.sdk.definitions.deadline import DeadlineAlert
 
 from feira_airflow.connections import MAIL, SLACK, retry_delay_seconds
 from feira_airflow.notifiers.deadline import run_deadlines
