@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 import psycopg
 
-from feira_local.runs import Chain, follow, start
+from feira_local.airflow_api import DagRun
+from feira_local.runs import Chain, follow, refresh_all, start
 from feira_local.stack import access
 from matrix import Matrix
 from verify_states import day
@@ -41,6 +42,10 @@ def run_faults(m: Matrix) -> None:
     m.state("the API hangs once", partial(_hangs_once, m, next(days)))
     m.state("the API is down when the run begins", partial(_down_at_first, m, next(days)))
     m.state("a row of the warehouse was changed by hand", lambda: _reconcile_differs(m, first))
+    m.state("mail and Slack are down", partial(_nobody_listens, m, next(days)))
+    m.state("a day whose event never came", lambda: _silent_day(m))
+    m.state("a query that outlasts its task's time", lambda: _query_outlasts(m))
+    m.state("two runs that miss their deadline, keyed and set off by an asset", lambda: _late(m))
     for service, task in (
         ("shop", "land"),
         ("s3", "validate"),
@@ -88,6 +93,9 @@ def _refused(
         problems.append("fact or ledger changed although the run failed")
     if m.api.events(chain.producer):
         problems.append("an event was emitted although the run failed")
+    title = f"sales_etl.{task} failed for {the_day}"
+    if not m.told.both(title):
+        problems.append(f"not both channels were told: {title}")
     # Lines that were landed are what the API has served; mended, it serves others.
     m.run(the_day, refetch=task != "land")
     return problems
@@ -138,6 +146,88 @@ def _reconcile_differs(m: Matrix, the_day: date) -> list[str]:
         problems.append("an event was emitted although lake and warehouse differ")
     m.run(the_day)
     return problems
+
+
+def _nobody_listens(m: Matrix, the_day: date) -> list[str]:
+    """The data must go its way; the messages must arrive once somebody listens again."""
+    m.served.record(the_day, 1)
+    supervisor = access.require_running().supervisor
+    supervisor.stop("inbox")
+    chain = start(m.api, the_day)
+    _until(lambda: _retries(m, chain), PATIENCE)
+    problems = []
+    rows, different = m.compare()
+    problems += different
+    if m.api.events(chain.producer) != 1:
+        problems.append("the event waits for the notifications")
+    if not rows:
+        problems.append("nothing was compared")
+    supervisor.start("inbox")
+    _recovered(m, chain)
+    title = f"Sales of {the_day}: "
+    if not m.told.both(title):
+        problems.append(f"not both channels were told: {title}")
+    tries = {t.task_id: t.try_number for t in chain.tasks if t.task_id.startswith("notify_")}
+    m.saw = f"the day's table at once; mail and Slack came later, by try {tries}"
+    return problems
+
+
+def _retries(m: Matrix, chain: Chain) -> bool:
+    """Whether both notifications have failed once."""
+    refresh_all(m.api, [chain])
+    waiting = [task for task in chain.tasks if task.task_id.startswith("notify_")]
+    return len(waiting) == 2 and all(
+        task.state == "up_for_retry" or task.try_number > 1 for task in waiting
+    )
+
+
+def _silent_day(m: Matrix) -> list[str]:
+    never = date(2010, 11, 30)
+    run = _ended(m, m.api.trigger("sales_watch", None, {"day": str(never)}))
+    failed, m.saw = m.api.failure(run) or ("nothing", "")
+    problems = []
+    if failed != "check_arrival" or str(never) not in m.saw:
+        problems.append(f"check_arrival should have failed for {never}: {failed}: {m.saw}")
+    if not m.told.both("sales_watch.check_arrival failed for "):
+        problems.append("not both channels were told")
+    arrived = _ended(m, m.api.trigger("sales_watch", None, {"day": str(day(1))}))
+    if arrived.state != "success":
+        problems.append(f"the watch failed for {day(1)}, which has arrived")
+    return problems
+
+
+def _query_outlasts(m: Matrix) -> list[str]:
+    run = _ended(m, m.api.trigger("drill_timeout", str(day(1)), {}))
+    failed, m.saw = m.api.failure(run) or ("nothing", "")
+    spark = psutil.Process(access.require_running().supervisor.states()["spark"].pid)
+    # A query that went on would take both cores.
+    busy = min(spark.cpu_percent(interval=2) for _ in range(5))
+    m.saw = f"{failed}: {m.saw or 'its time was up'}; Spark then takes {busy:.0f} % of a core"
+    problems = []
+    if failed != "query_for_hours":
+        problems.append(f"query_for_hours should have run out of time: {failed}")
+    if busy > 50:
+        problems.append(f"Spark still works on the query: {busy:.0f} % of a core")
+    if not m.told.both(f"drill_timeout.query_for_hours failed for {day(1)}"):
+        problems.append("not both channels were told")
+    return problems
+
+
+def _late(m: Matrix) -> list[str]:
+    keyed = m.api.trigger("drill_deadline_keyed", str(day(1)), {})
+    titles = [
+        f"{dag_id} has missed its deadline for {day(1)}"
+        for dag_id in ("drill_deadline_keyed", "drill_deadline_heard")
+    ]
+    _until(lambda: all(m.told.both(title) for title in titles), 120)
+    ended = _ended(m, keyed)
+    m.saw = "; ".join(titles)
+    return [] if ended.state == "success" else ["a missed deadline has ended its run"]
+
+
+def _ended(m: Matrix, run: DagRun) -> DagRun:
+    _until(lambda: m.api.run(run.dag_id, run.run_id).finished, PATIENCE)
+    return m.api.run(run.dag_id, run.run_id)
 
 
 def _service_killed(m: Matrix, the_day: date, service: str, task: str) -> list[str]:

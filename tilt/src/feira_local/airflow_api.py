@@ -67,8 +67,8 @@ class AirflowApi:
         access.require_running()
         return cls(*access.airflow_api())
 
-    def trigger(self, dag_id: str, partition_key: str, conf: dict[str, Any]) -> DagRun:
-        """Makes a run of a partition."""
+    def trigger(self, dag_id: str, partition_key: str | None, conf: dict[str, Any]) -> DagRun:
+        """Makes a run of a partition, or one without where the DAG has none."""
         body = {"logical_date": None, "partition_key": partition_key, "conf": conf}
         return _run(self._call("POST", f"dags/{dag_id}/dagRuns", json=body))
 
