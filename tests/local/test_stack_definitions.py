@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from feira_local.stack import airflow, spark
+from feira_local.stack import airflow, spark, state
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.launch import environment
 from feira_local.stack.lifecycle import Stack
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.services import HttpCheck, Service, TcpCheck, by_name
+from feira_local.stack.state import running_config
 from feira_local.stack.supervisor import render
 
 
@@ -105,7 +106,8 @@ def test_the_callers_own_settings_do_not_reach_a_service(stack: Stack) -> None:
     scheduler = environment(by_name(stack.services)["airflow-scheduler"], caller)
     assert scheduler["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
     assert scheduler["LANG"] == "C.UTF-8"
-    assert not {"AWS_PROFILE", "FEIRA_CLOCK", "PGPASSWORD", "SPARK_HOME"} & scheduler.keys()
+    assert scheduler["FEIRA_CLOCK"] == "off"
+    assert not {"AWS_PROFILE", "PGPASSWORD", "SPARK_HOME"} & scheduler.keys()
     assert scheduler["PATH"].endswith(":/usr/bin")
 
 
@@ -161,6 +163,28 @@ def test_the_shop_replays_files_when_a_folder_is_named(tmp_path: Path) -> None:
     assert str(tmp_path) in replay
 
 
+def test_further_dags_and_the_clock_reach_airflow_and_are_kept_while_the_stack_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = {"FEIRA_HOME": str(tmp_path / "home")}
+    (tmp_path / "mine").mkdir()
+    asked = StackConfig.from_env(
+        home | {"FEIRA_EXTRA_DAGS": str(tmp_path / "mine"), "FEIRA_CLOCK": "on"}
+    )
+    settings = airflow.settings(asked)
+    folders = json.loads(settings["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+    assert [folder["kwargs"]["path"] for folder in folders] == [
+        str(asked.repository / "airflow" / "dags"),
+        str(tmp_path / "mine"),
+    ]
+    assert settings["FEIRA_CLOCK"] == "on"
+    asked.make_folders()
+    state.save(asked)
+    monkeypatch.setenv("FEIRA_HOME", home["FEIRA_HOME"])
+    assert running_config() == asked
+    assert airflow.settings(StackConfig.from_env(home))["FEIRA_CLOCK"] == "off"
+
+
 def test_an_offset_moves_every_port(tmp_path: Path) -> None:
     home = {"FEIRA_HOME": str(tmp_path)}
     plain = asdict(StackConfig.from_env(home).ports)
@@ -178,6 +202,8 @@ def test_an_offset_moves_every_port(tmp_path: Path) -> None:
         ({"FEIRA_PORT_OFFSET": "59000"}, "plus FEIRA_PORT_OFFSET is 74432"),
         ({"FEIRA_SHOP_DATA": "/nowhere"}, "FEIRA_SHOP_DATA is '/nowhere'"),
         ({"FEIRA_SHOP_LINES": "0"}, "FEIRA_SHOP_LINES is '0'"),
+        ({"FEIRA_EXTRA_DAGS": "/nowhere"}, "FEIRA_EXTRA_DAGS is '/nowhere'"),
+        ({"FEIRA_CLOCK": "1"}, "FEIRA_CLOCK is '1'; it may be on or off"),
     ],
 )
 def test_an_illegal_setting_is_named_with_its_value(env: dict[str, str], named: str) -> None:

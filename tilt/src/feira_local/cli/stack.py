@@ -83,8 +83,8 @@ def up(
     else:
         console.print(f"[green]The stack is up[/] ({seconds:.0f} s).")
         for title, url in _links(stack).items():
-            console.print(f"  {title:<14} {url}")
-        console.print(f"  {'Airflow login':<14} {user} / {password}")
+            console.print(f"  {title:<20} {url}")
+        console.print(f"  {'Airflow login':<20} {user} / {password}")
     if foreground:
         _attend(stack)
 
@@ -214,7 +214,7 @@ def _print_status(stack: Stack, found: StackReport) -> None:
     table.add_row("[bold]total", "", "", "", megabytes(found.memory), "")
     console.print(table)
     for title, url in _links(stack).items():
-        console.print(f"{title:<14} {url}")
+        console.print(f"{title:<20} {url}")
 
 
 def logs(

@@ -80,6 +80,7 @@ def settings(config: StackConfig) -> dict[str, str]:
     }
     pairs["AIRFLOW_HOME"] = str(config.airflow)
     pairs["FEIRA_HOME"] = str(config.home)
+    pairs["FEIRA_CLOCK"] = "on" if config.clock else "off"
     # On a laptop somebody is waiting: what failed is tried again in seconds.
     pairs["FEIRA_RETRY_DELAY"] = "3"
     # All that tasks talk to is loopback, and Slack's client would ask a proxy for that, too.

@@ -62,11 +62,13 @@ class StackConfig:
     shop: ShopOptions
     # A folder of further DAGs, beside the repository's own.
     extra_dags: Path | None = None
+    # Whether the pipelines run by the clock; otherwise by command only.
+    clock: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> StackConfig:
-        """Reads ``FEIRA_HOME``, ``FEIRA_PORT_*``, ``FEIRA_PORT_OFFSET``, ``FEIRA_SHOP_*`` and
-        ``FEIRA_EXTRA_DAGS``.
+        """Reads ``FEIRA_HOME``, ``FEIRA_PORT_*``, ``FEIRA_PORT_OFFSET``, ``FEIRA_SHOP_*``,
+        ``FEIRA_EXTRA_DAGS`` and ``FEIRA_CLOCK``.
 
         Raises StackError naming the variable, its value and what it may be.
         """
@@ -93,6 +95,9 @@ class StackConfig:
         extra = env.get("FEIRA_EXTRA_DAGS")
         if extra and not Path(extra).expanduser().is_dir():
             raise StackError(f"FEIRA_EXTRA_DAGS is {extra!r}, which is no folder of DAG files.")
+        clock = env.get("FEIRA_CLOCK") or "off"
+        if clock not in ("on", "off"):
+            raise StackError(f"FEIRA_CLOCK is {clock!r}; it may be on or off.")
         data = env.get("FEIRA_SHOP_DATA")
         if data and not Path(data).expanduser().is_dir():
             raise StackError(
@@ -104,6 +109,7 @@ class StackConfig:
             repository=repository,
             ports=Ports(**ports),
             extra_dags=Path(extra).expanduser().resolve() if extra else None,
+            clock=clock == "on",
             shop=ShopOptions(
                 data=Path(data).expanduser().resolve() if data else None,
                 seed=_integer(env, "FEIRA_SHOP_SEED", 7, lowest=0, highest=2**31),

@@ -26,7 +26,7 @@ def as_json(config: StackConfig) -> dict[str, object]:
     return {
         "ports": dataclasses.asdict(config.ports),
         "shop": shop,
-        "dags": {"extra": extra},
+        "dags": {"extra": extra, "clock": config.clock},
     }
 
 
@@ -39,10 +39,11 @@ def running_config() -> StackConfig:
     if not saved.is_file():
         return StackConfig.from_env()
     fields = json.loads(saved.read_text(encoding="utf-8"))
-    data, extra = fields["shop"]["data"], fields["dags"]["extra"]
+    data, dags = fields["shop"]["data"], fields["dags"]
     return dataclasses.replace(
         config,
         ports=Ports(**fields["ports"]),
         shop=ShopOptions(**(fields["shop"] | {"data": Path(data) if data else None})),
-        extra_dags=Path(extra) if extra else None,
+        extra_dags=Path(dags["extra"]) if dags["extra"] else None,
+        clock=dags.get("clock", False),
     )
