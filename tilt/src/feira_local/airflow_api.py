@@ -140,8 +140,9 @@ class AirflowApi:
         path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/logs/{try_number}"
         entries = self._call("GET", path)["content"]
         for entry in reversed(entries):
+            # The raised error is the first, its causes follow.
             if isinstance(entry, dict) and entry.get("error_detail"):
-                return str(entry["error_detail"][-1].get("exc_value", ""))
+                return str(entry["error_detail"][0].get("exc_value", ""))
         return "see the task's log"
 
     def link(self, run: DagRun) -> str:
