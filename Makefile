@@ -104,3 +104,9 @@ verify: install  ## A stack of its own through the matrix of states, against an 
 .PHONY: faults
 faults: install  ## A stack of its own broken in every way that the failure table names
 	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/faults.py
+
+N ?= 100
+SEED ?= 1
+.PHONY: soak
+soak: install  ## N random kills (SEED=1) while days run, on a stack of its own; then all must be equal
+	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/soak.py --kills $(N) --seed $(SEED)

@@ -80,6 +80,8 @@ def _refused(
     events alone; once the fault is gone the day must run."""
     before = (m.held.fact_state(), m.held.ledger())
     m.shop.fault(fault, day=str(the_day), **options)
+    if task != "land":
+        m.served.record(the_day, 1)
     try:
         chain = follow(m.api, [start(m.api, the_day)], timeout=PATIENCE)[0]
     finally:

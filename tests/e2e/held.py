@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pandas as pd
 import psycopg
 from pyiceberg.catalog import Catalog, load_catalog
+from s3fs import S3FileSystem
+
+from oracle import read_landing
 
 KEYS = {
     "fact": ["order_id", "line_number"],
@@ -60,6 +64,18 @@ class Held:
             snapshot.snapshot_id if snapshot else None,
             [name for name in table.refs() if name != "main"],
         )
+
+    def landing(self, day: date, version: int) -> list[dict[str, Any]]:
+        """The lines of a landing's pages, in order."""
+        env = self._environment
+        files = S3FileSystem(
+            key=env["FEIRA_LAKE_ACCESS_KEY"],
+            secret=env["FEIRA_LAKE_SECRET_KEY"],
+            endpoint_url=env["FEIRA_LAKE_ENDPOINT"],
+            config_kwargs={"s3": {"addressing_style": "path"}},
+        )
+        folder = f"{env['FEIRA_LAKE']}/landing/sales/{day}/v{version:04d}"
+        return read_landing(files.cat_file(page) for page in sorted(files.glob(f"{folder}/page-*")))
 
     def warehouse(self, table: str) -> pd.DataFrame:
         """All rows of a warehouse table."""

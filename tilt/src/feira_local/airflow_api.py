@@ -102,6 +102,25 @@ class AirflowApi:
         found = self._call("GET", path, params={"state": "running"})["task_instances"]
         return [(item["task_id"], item["try_number"], item["pid"]) for item in found if item["pid"]]
 
+    def running(self) -> list[tuple[str, int]]:
+        """(``dag.task``, process id) of every task that runs now."""
+        path = "dags/~/dagRuns/~/taskInstances"
+        found = self._call("GET", path, params={"state": "running"})["task_instances"]
+        return [
+            (f"{item['dag_id']}.{item['task_id']}", item["pid"]) for item in found if item["pid"]
+        ]
+
+    def event_days(self, dag_id: str) -> set[str]:
+        """The partition keys of all asset events that a DAG has emitted."""
+        days: set[str] = set()
+        offset, total = 0, 1
+        while offset < total:
+            parameters = {"source_dag_id": dag_id, "limit": 100, "offset": offset}
+            answer = self._call("GET", "assets/events", params=parameters)
+            days |= {event["partition_key"] for event in answer["asset_events"]}
+            offset, total = offset + 100, answer["total_entries"]
+        return days
+
     def consumers(self, dag_id: str, source: DagRun) -> list[DagRun]:
         """The runs of a DAG that an event of ``source`` has set off."""
         recent = self._call(
