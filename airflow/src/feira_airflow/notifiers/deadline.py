@@ -5,18 +5,15 @@ Needs Airflow and its Slack and SMTP providers, nothing else of this repository.
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseNotifier
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from feira_airflow.notifiers.failure import run_url, runbook
-from feira_airflow.notifiers.notice import Notice, mail, post
+from feira_airflow.notifiers.notice import MailNoticeNotifier, Notice, SlackNoticeNotifier
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -70,55 +67,17 @@ def deadline_notice(context: Context) -> Notice:
     )
 
 
-class SlackDeadlineNotifier(BaseNotifier):
-    """Posts a missed deadline to Slack, from the triggerer.
+class SlackDeadlineNotifier(SlackNoticeNotifier):
+    """Posts a missed deadline to Slack, from the triggerer."""
 
-    :param slack_webhook_conn_id: a ``slackwebhook`` connection
-    :param timeout: seconds to wait for Slack
-    """
-
-    def __init__(
-        self, *, slack_webhook_conn_id: str = "slack_default", timeout: int = 20, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.slack_webhook_conn_id = slack_webhook_conn_id
-        self.timeout = timeout
-
-    async def async_notify(self, context: Context) -> None:
-        """Posts it in a thread, beside what else the triggerer does; raises what the hook raises."""
-        await asyncio.to_thread(self.notify, context)
-
-    def notify(self, context: Context) -> None:
-        """Posts it; raises what the hook raises."""
-        post(
-            deadline_notice(context),
-            slack_webhook_conn_id=self.slack_webhook_conn_id,
-            timeout=self.timeout,
-        )
+    def notice(self, context: Context) -> Notice:
+        """See ``deadline_notice``."""
+        return deadline_notice(context)
 
 
-class MailDeadlineNotifier(BaseNotifier):
-    """Mails a missed deadline, from the triggerer.
+class MailDeadlineNotifier(MailNoticeNotifier):
+    """Mails a missed deadline, from the triggerer."""
 
-    :param to: addresses; without them, ``to_email`` in the connection's extra
-    :param smtp_conn_id: an ``smtp`` connection whose extra has ``from_email``
-    """
-
-    def __init__(
-        self,
-        *,
-        to: str | Sequence[str] | None = None,
-        smtp_conn_id: str = "smtp_default",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.to = to
-        self.smtp_conn_id = smtp_conn_id
-
-    async def async_notify(self, context: Context) -> None:
-        """Sends it in a thread, beside what else the triggerer does; raises what ``mail`` raises."""
-        await asyncio.to_thread(self.notify, context)
-
-    def notify(self, context: Context) -> None:
-        """Sends it; raises ValueError where no address is known, else what the hook raises."""
-        mail(deadline_notice(context), smtp_conn_id=self.smtp_conn_id, to=self.to)
+    def notice(self, context: Context) -> Notice:
+        """See ``deadline_notice``."""
+        return deadline_notice(context)

@@ -6,14 +6,17 @@ Needs Airflow and its Slack and SMTP providers, nothing else of this repository.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow.sdk import BaseNotifier
 from airflow.sdk.configuration import conf
 
-from feira_airflow.notifiers.notice import Notice, mail, one_line, post
+from feira_airflow.notifiers.notice import (
+    MailNoticeNotifier,
+    Notice,
+    SlackNoticeNotifier,
+    one_line,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -70,51 +73,17 @@ def _base_url() -> str:
     return str(conf.get("api", "base_url", fallback="http://localhost:8080/")).rstrip("/")
 
 
-class SlackFailureNotifier(BaseNotifier):
-    """Posts a failed task to Slack. Use it as ``on_failure_callback``.
+class SlackFailureNotifier(SlackNoticeNotifier):
+    """Posts a failed task to Slack. Use it as ``on_failure_callback``."""
 
-    :param slack_webhook_conn_id: a ``slackwebhook`` connection (templated)
-    :param timeout: seconds to wait for Slack
-    """
-
-    template_fields: Sequence[str] = ("slack_webhook_conn_id",)
-
-    def __init__(
-        self, *, slack_webhook_conn_id: str = "slack_default", timeout: int = 20, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.slack_webhook_conn_id = slack_webhook_conn_id
-        self.timeout = timeout
-
-    def notify(self, context: Context) -> None:
-        """Posts it; raises what the hook raises, which Airflow logs beside the task's own failure."""
-        post(
-            failure_notice(context),
-            slack_webhook_conn_id=self.slack_webhook_conn_id,
-            timeout=self.timeout,
-        )
+    def notice(self, context: Context) -> Notice:
+        """See ``failure_notice``."""
+        return failure_notice(context)
 
 
-class MailFailureNotifier(BaseNotifier):
-    """Mails a failed task. Use it as ``on_failure_callback``.
+class MailFailureNotifier(MailNoticeNotifier):
+    """Mails a failed task. Use it as ``on_failure_callback``."""
 
-    :param to: addresses; without them, ``to_email`` in the connection's extra (templated)
-    :param smtp_conn_id: an ``smtp`` connection whose extra has ``from_email`` (templated)
-    """
-
-    template_fields: Sequence[str] = ("to", "smtp_conn_id")
-
-    def __init__(
-        self,
-        *,
-        to: str | Sequence[str] | None = None,
-        smtp_conn_id: str = "smtp_default",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.to = to
-        self.smtp_conn_id = smtp_conn_id
-
-    def notify(self, context: Context) -> None:
-        """Sends it; raises ValueError where no address is known, else what the hook raises."""
-        mail(failure_notice(context), smtp_conn_id=self.smtp_conn_id, to=self.to)
+    def notice(self, context: Context) -> Notice:
+        """See ``failure_notice``."""
+        return failure_notice(context)

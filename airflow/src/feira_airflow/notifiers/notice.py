@@ -1,14 +1,20 @@
-"""A notice to people as Slack and mail show it: a title, facts, an error, and where to go on.
+"""A notice to people, and the notifiers that send it by Slack and mail: a title, facts, an error, links.
 
 Needs Airflow and its Slack and SMTP providers, nothing else of this repository.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseNotifier
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 _LONGEST_ERROR = 600
 
@@ -72,6 +78,72 @@ def mail(notice: Notice, *, smtp_conn_id: str, to: str | Sequence[str] | None) -
                 "Auto-Submitted": "auto-generated",
             },
         )
+
+
+class SlackNoticeNotifier(BaseNotifier):
+    """Posts a notice to Slack; a subclass says what there is to say.
+
+    :param slack_webhook_conn_id: a ``slackwebhook`` connection (templated)
+    :param timeout: seconds to wait for Slack
+    """
+
+    template_fields: Sequence[str] = ("slack_webhook_conn_id",)
+
+    def __init__(
+        self, *, slack_webhook_conn_id: str = "slack_default", timeout: int = 20, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.slack_webhook_conn_id = slack_webhook_conn_id
+        self.timeout = timeout
+
+    def notice(self, context: Context) -> Notice:
+        """What there is to say."""
+        raise NotImplementedError
+
+    def notify(self, context: Context) -> None:
+        """Posts it; raises what the hook raises, which Airflow logs."""
+        post(
+            self.notice(context),
+            slack_webhook_conn_id=self.slack_webhook_conn_id,
+            timeout=self.timeout,
+        )
+
+    async def async_notify(self, context: Context) -> None:
+        """Posts it from the triggerer, in a thread beside what else that does."""
+        await asyncio.to_thread(self.notify, context)
+
+
+class MailNoticeNotifier(BaseNotifier):
+    """Mails a notice; a subclass says what there is to say.
+
+    :param to: addresses; without them, ``to_email`` in the connection's extra (templated)
+    :param smtp_conn_id: an ``smtp`` connection whose extra has ``from_email`` (templated)
+    """
+
+    template_fields: Sequence[str] = ("to", "smtp_conn_id")
+
+    def __init__(
+        self,
+        *,
+        to: str | Sequence[str] | None = None,
+        smtp_conn_id: str = "smtp_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.to = to
+        self.smtp_conn_id = smtp_conn_id
+
+    def notice(self, context: Context) -> Notice:
+        """What there is to say."""
+        raise NotImplementedError
+
+    def notify(self, context: Context) -> None:
+        """Sends it; raises ValueError where no address is known, else what the hook raises."""
+        mail(self.notice(context), smtp_conn_id=self.smtp_conn_id, to=self.to)
+
+    async def async_notify(self, context: Context) -> None:
+        """Sends it from the triggerer, in a thread beside what else that does."""
+        await asyncio.to_thread(self.notify, context)
 
 
 def slack_body(notice: Notice) -> dict[str, Any]:
