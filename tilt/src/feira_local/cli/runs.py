@@ -15,6 +15,7 @@ from feira_local.cli.output import AsJson, console, error_console, print_json
 from feira_local.day_report import day_report, report_tables
 from feira_local.runs import Chain, refresh_all, start
 from feira_local.stack.errors import StackError
+from feira_local.stack.state import running_config
 
 _MARKS = {
     "success": ("✔", "green"),
@@ -104,6 +105,7 @@ def run_days(days: list[date], *, refetch: bool, as_json: bool) -> None:
             console.print(table)
         console.print(f"  last run     {api.link(chains[-1].producer)}", soft_wrap=True)
         console.print(f"  asset graph  {api.asset_link('sales_fact')}", soft_wrap=True)
+        console.print(f"  reports      {running_config().inbox_url}", soft_wrap=True)
     for chain in untold:
         task, error = chain.failure or ("?", "")
         error_console.print(
