@@ -63,6 +63,8 @@ SETTINGS = {
     "log_line_prefix": "%m [%p] %u@%d ",
 }
 
+_WAITS_FOR_DISK = ("fsync", "synchronous_commit", "full_page_writes")
+
 
 def binary(name: str) -> str:
     """The path of ``initdb``, ``postgres``, … in the wheel."""
@@ -300,12 +302,13 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> 
 
 
 @contextmanager
-def temporary_server(directory: Path) -> Iterator[Dsns]:
+def temporary_server(directory: Path, *, durable: bool = False) -> Iterator[Dsns]:
     """A real server under ``directory`` with the stack's databases, roles and privileges (2–3 s).
 
     Yields a DSN for each role; stops the server at the end. It does not wait for the disk, so its
-    data outlives no crash.
+    data outlives no crash; ``durable`` keeps the stack's own settings, for who measures it.
     """
+    careless = {} if durable else dict.fromkeys(_WAITS_FOR_DISK, "off")
     secrets = Secrets(**{item.name: item.metadata["make"]() for item in fields(Secrets)})
     data = directory / "postgres" / "data"
     initialise(data, secrets.postgres_superuser, sync=False)
@@ -313,9 +316,7 @@ def temporary_server(directory: Path) -> Iterator[Dsns]:
     log = directory / "postgres.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            server_command(
-                data, port, fsync="off", synchronous_commit="off", full_page_writes="off"
-            ),
+            server_command(data, port, **careless),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
