@@ -41,7 +41,11 @@ def broken_rules(contract: Contract, landed_fields: Iterable[str], raw: str = "r
     for rule in contract.row_rules:
         rules[rule.name] = F.expr(rule.broken_when)
     names = [F.when(rules[name], F.lit(name)) for name in sorted(rules)]
-    return F.array_compact(F.array(*names))
+    # Spark compiles coalesce, but interprets array_compact and all that is in it: only for the rows
+    # that break a rule. Flat, since Connect's protocol refuses a tree as deep as there are rules.
+    return F.when(F.coalesce(*names).isNull(), F.array().cast("array<string>")).otherwise(
+        F.array_compact(F.array(*names))
+    )
 
 
 def well_typed(contract: Contract, line: str, raw: str = "raw") -> list[Column]:
