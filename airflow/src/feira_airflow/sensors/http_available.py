@@ -6,12 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import requests
-from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import BaseSensorOperator, Context
 from airflow.sdk.exceptions import AirflowException
-
-from feira_airflow.triggers.http_available import HttpAvailableTrigger
 
 
 class HttpAvailableSensor(BaseSensorOperator):
@@ -54,6 +50,10 @@ class HttpAvailableSensor(BaseSensorOperator):
         answer = self._ask(url)
         if answer == "200":
             return
+        # Imported here and below, not at module level: a DAG file is parsed all day long, and HTTP
+        # clients would be half of its time.
+        from feira_airflow.triggers.http_available import HttpAvailableTrigger
+
         self.log.info("%s is not available yet: %s", url, answer)
         self.defer(
             trigger=HttpAvailableTrigger(url, self.poke_interval, time.time() + self.timeout),
@@ -69,12 +69,16 @@ class HttpAvailableSensor(BaseSensorOperator):
             )
 
     def _url(self) -> str:
+        from airflow.providers.http.hooks.http import HttpHook
+
         hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)
         hook.get_conn()
         return f"{hook.base_url}/{self.endpoint}"
 
     @staticmethod
     def _ask(url: str) -> str:
+        import requests
+
         try:
             return str(requests.get(url, timeout=10).status_code)
         except requests.RequestException as error:
