@@ -143,7 +143,12 @@ class DayChain:
     def _shop(self) -> Iterator[None]:
         command = [
             *(sys.executable, "-m", "feira_local.shop"),
-            *("--port", str(self.config.ports.shop), "--lines-per-day", str(self.config.shop.lines)),
+            *(
+                "--port",
+                str(self.config.ports.shop),
+                "--lines-per-day",
+                str(self.config.shop.lines),
+            ),
             *("--seed", str(SHOP_SEED), "--state", str(self.home / "shop")),
         ]
         with self._server("shop", command, self.config.ports.shop):

@@ -54,9 +54,7 @@ VALUE_RULES = {
     "currency_without_rate": (
         "currency IS NOT NULL AND fx_rate IS NULL AND (created_time IS NOT NULL OR NOT quoted)"
     ),
-    "status_unknown": (
-        "status NOT IN ('pending', 'completed', 'shipped', 'failed', 'cancelled')"
-    ),
+    "status_unknown": ("status NOT IN ('pending', 'completed', 'shipped', 'failed', 'cancelled')"),
     "customer_id_not_positive": "customer_id <= 0",
     "created_at_not_zoned": "created_at IS NOT NULL AND created_time IS NULL",
     "updated_at_not_zoned": "updated_at IS NOT NULL AND updated_time IS NULL",

@@ -51,7 +51,7 @@ MONEY, RATE = pl.Decimal(18, 4), pl.Decimal(18, 8)
 
 def landed(pages: list[Path]) -> pl.LazyFrame:
     """Each line's text, its place in the landing from 0, and its fields as texts."""
-    texts = pl.Struct({name: pl.String for name in (*STRINGS, *INTEGERS)})
+    texts = pl.Struct(dict.fromkeys((*STRINGS, *INTEGERS), pl.String))
     return pl.scan_lines(list(pages), name="raw", row_index_name="landing_order").with_columns(
         pl.col("landing_order").cast(pl.Int64),
         pl.col("raw").str.json_decode(texts).struct.unnest(),
@@ -113,9 +113,9 @@ def money(units: pl.Expr) -> pl.Expr:
 
 def in_dollars() -> pl.Expr:
     """amount × fx_rate, half to even, in whole numbers: Polars rounds a decimal product itself."""
-    exact = pl.col("amount").to_physical().cast(pl.Int128) * pl.col(
-        "fx_rate"
-    ).to_physical().cast(pl.Int128)
+    exact = pl.col("amount").to_physical().cast(pl.Int128) * pl.col("fx_rate").to_physical().cast(
+        pl.Int128
+    )
     floor, rest = exact // RATE_UNITS, exact % RATE_UNITS
     up = (rest * 2 > RATE_UNITS) | ((rest * 2 == RATE_UNITS) & (floor % 2 != 0))
     return money(floor + up.cast(pl.Int128))
@@ -133,7 +133,9 @@ def rates_of(file: Path) -> tuple[pl.DataFrame, list[str]]:
     dated = (
         aged.sort("rate_date")
         .group_by("currency", "order_date")
-        .agg(pl.col("usd_rate").last().alias("fx_rate"), pl.col("rate_date").last().alias("fx_date"))
+        .agg(
+            pl.col("usd_rate").last().alias("fx_rate"), pl.col("rate_date").last().alias("fx_date")
+        )
     )
     return dated, rates["currency"].unique().to_list()
 

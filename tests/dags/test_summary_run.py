@@ -69,6 +69,7 @@ def test_a_mail_server_that_fails_once_is_tried_again_by_its_own_task_alone(
     assert told["state"] == "success"
     assert told["tasks"] == {
         "build_marts": ["success", 1],
+        "check_day": ["success", 1],
         "report": ["success", 1],
         "notify_mail": ["success", 2],
         "notify_slack": ["success", 1],
