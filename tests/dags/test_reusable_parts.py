@@ -80,6 +80,7 @@ def test_the_parts_are_these() -> None:
     assert sorted(part.__name__ for part in parts()) == [
         "PagedApiHook",
         "PagedApiToS3Operator",
+        "PartitionCheckOperator",
         "S3ManifestSensor",
         "S3ManifestTrigger",
         "ValidateContractOperator",

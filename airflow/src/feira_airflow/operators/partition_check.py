@@ -64,7 +64,7 @@ class PartitionCheckOperator(BaseSQLOperator):
     and the limit, so that the message can be acted on. All checks are one query, with the partition
     as its parameter.
 
-    :param conn_id: a connection of any SQL provider
+    :param conn_id: a connection of any SQL provider (templated)
     :param table: the table, with its schema (templated)
     :param partition_column: the column that holds the partition
     :param checks: the figures and their bounds
@@ -72,17 +72,13 @@ class PartitionCheckOperator(BaseSQLOperator):
     :param next_step: what to do when a check fails, for the message (templated)
     """
 
-    template_fields: Sequence[str] = (
-        "table",
-        "partition",
-        "next_step",
-        *BaseSQLOperator.template_fields,
-    )
+    template_fields: Sequence[str] = ("conn_id", "table", "partition", "next_step")
     ui_color = "#fff7e6"
 
     def __init__(
         self,
         *,
+        conn_id: str,
         table: str,
         partition_column: str,
         checks: Sequence[PartitionCheck],
@@ -90,7 +86,7 @@ class PartitionCheckOperator(BaseSQLOperator):
         next_step: str = "",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(conn_id=conn_id, **kwargs)
         self.table = table
         self.partition_column = partition_column
         self.checks = tuple(checks)
