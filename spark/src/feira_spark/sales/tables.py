@@ -75,16 +75,6 @@ def current_snapshot(spark: SparkSession, table: str, branch: str = "main") -> i
     return int(row["snapshot_id"]) if row else None
 
 
-def snapshot_exists(spark: SparkSession, table: str, snapshot: int) -> bool:
-    """Whether a snapshot was not expired yet."""
-    return bool(
-        spark.sql(
-            f"SELECT 1 FROM {CATALOG}.{table}.snapshots WHERE snapshot_id = :id",
-            args={"id": snapshot},
-        ).take(1)
-    )
-
-
 def metadata_uri(spark: SparkSession, table: str) -> str:
     """URI of the table's current ``metadata.json``, which pins its current snapshot.
 
