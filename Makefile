@@ -110,3 +110,15 @@ SEED ?= 1
 .PHONY: soak
 soak: install  ## N random kills (SEED=1) while days run, on a stack of its own; then all must be equal
 	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/soak.py --kills $(N) --seed $(SEED)
+
+.PHONY: bench
+bench: install  ## Figures of a day: 1 M lines three times, 5 M once, DuckDB and Polars beside Spark
+	@$(VENV)/bin/python tests/bench/parse_time.py
+	@$(VENV)/bin/python tests/bench/bench_day.py --lines 1000000 --rounds 3
+	@$(VENV)/bin/python tests/bench/bench_day.py --lines 5000000 --rounds 1
+	@$(VENV)/bin/python tests/bench/figures_page.py
+
+.PHONY: bench-stack
+bench-stack: install  ## Figures of a stack of its own: overhead of a chain, event to task, start
+	@FEIRA_HOME= $(VENV)/bin/python tests/bench/bench_stack.py
+	@$(VENV)/bin/python tests/bench/figures_page.py

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import shutil
+import signal
 import sys
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.console import Console
 from rich.table import Table
 
 from day_chain import HERE, REPOSITORY, DayChain, run_json
-from figures import ENGINE_STEPS, engine_seconds, load_rate, spread
+from figures import engine_seconds, load_rate, peaks, ratio, spread, step_runs
+from machine import machine
 from memory import MemorySampler, load_average
 from same_result import Result, require_same
 
@@ -30,29 +29,6 @@ DAY = date(2010, 12, 8)  # a week after the first, so that older orders move on 
 ENGINES = ("spark", "duckdb", "polars")
 HOME = REPOSITORY / ".bench"
 console = Console(width=110)
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    from importlib.metadata import version
-
-    cpu = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
-    packages = ("pyspark", "duckdb", "polars", "pyarrow", "psycopg", "pyiceberg")
-    return {
-        "cores": psutil.cpu_count(),
-        "cpu": cpu,
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "versions": {name: version(name) for name in packages},
-    }
 
 
 def one_round(
@@ -67,14 +43,14 @@ def one_round(
             steps = chain.run()
             found |= steps
             results.append(Result.of_lake(steps["validate"], steps["transform"]))
-            seconds = sum(steps[step]["seconds"] for step in ENGINE_STEPS)
+            seconds = engine_seconds(steps, engine)
         else:
             out = chain.home / engine
             shutil.rmtree(out, ignore_errors=True)
             command = [f"{engine}_extract.py", str(chain.landing), str(out)]
             found[engine] = run_json(command, sampler, "python")
             results.append(Result.of_folder(engine, found[engine], out))
-            seconds = found[engine]["seconds"]
+            seconds = engine_seconds(found, engine)
         console.print(f" {seconds:.1f} s (load average {load_average():.1f})")
     agreed = require_same(results)
     console.print(
@@ -91,32 +67,23 @@ def print_table(figures: dict[str, Any]) -> None:
     table = Table(title=f"A day of {figures['lines']:,} lines, {len(rounds)} rounds")
     for heading in ("step", "seconds", "min–max", "rows/s", "peak MiB"):
         table.add_column(heading, justify="left" if heading == "step" else "right")
-    measured = {"land": [figures["land"]]}
-    for step in ("validate", "transform", "publish", "load_warehouse", "reconcile"):
-        measured[step] = [each[step] for each in rounds if step in each]
+    runs_of = step_runs(figures)
     for engine in ("duckdb", "polars"):
-        measured[engine] = [each[engine] for each in rounds if engine in each]
-    for step, runs in measured.items():
+        runs_of[engine] = [each[engine] for each in rounds if engine in each]
+    for step, runs in runs_of.items():
         if runs:
             median, least, most = spread([run["seconds"] for run in runs])
-            peaks: dict[str, float] = {}
-            for run in runs:
-                for group, peak in run["memory_mib"].items():
-                    peaks[group] = max(peak, peaks.get(group, 0))
-            table.add_row(
-                step,
-                f"{median:.1f}",
-                f"{least:.1f}–{most:.1f}",
-                f"{runs[0]['rows'] / median:,.0f}",
-                ", ".join(f"{group} {peak:,.0f}" for group, peak in sorted(peaks.items())),
+            memory = ", ".join(
+                f"{group} {peak:,.0f}" for group, peak in sorted(peaks(runs).items())
             )
+            rate = f"{runs[0]['rows'] / median:,.0f}"
+            table.add_row(step, f"{median:.1f}", f"{least:.1f}–{most:.1f}", rate, memory)
     console.print(table)
-    if "validate" in rounds[0]:
-        rate = spread([load_rate(each) for each in rounds])[0]
-        console.print(f"warehouse load with its checks, less Spark's staging: {rate:,.0f} rows/s")
-    if "validate" in rounds[0] and "duckdb" in rounds[0]:
-        ratio = spread([engine_seconds(r, "spark") / engine_seconds(r, "duckdb") for r in rounds])
-        console.print(f"Spark / DuckDB: {ratio[0]:.2f} ({ratio[1]:.2f}–{ratio[2]:.2f})")
+    if "load_warehouse" in rounds[0]:
+        rate = f"{spread([load_rate(each) for each in rounds])[0]:,.0f}"
+        console.print(f"warehouse load with its checks, less Spark's staging: {rate} rows/s")
+    if found := ratio(figures):
+        console.print(f"Spark / DuckDB: {found[0]:.2f} ({found[1]:.2f}–{found[2]:.2f})")
 
 
 def main() -> int:
@@ -135,6 +102,9 @@ def main() -> int:
     home = HOME / f"lines-{asked.lines}"
     if not asked.again:
         shutil.rmtree(home, ignore_errors=True)
+    target = HOME / f"day-{asked.lines}.json"
+    # Who ends the benchmark ends its servers with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sampler = MemorySampler()
     try:
         with DayChain(home, asked.lines, DAY, sampler) as chain:
@@ -150,13 +120,9 @@ def main() -> int:
             for number in range(1, asked.rounds + 1):
                 console.print(f"Round {number} of {asked.rounds}")
                 figures["rounds"].append(one_round(chain, engines, sampler))
+                target.write_text(json.dumps(figures, indent=1))
     finally:
         sampler.close()
-    target = HOME / f"day-{asked.lines}.json"
-    if asked.again and target.is_file():
-        # The landing was not made anew: its figures are those of when it was.
-        figures["land"] = json.loads(target.read_text())["land"]
-    target.write_text(json.dumps(figures, indent=1))
     print_table(figures)
     console.print(f"All figures: {target.relative_to(REPOSITORY)}")
     return 0

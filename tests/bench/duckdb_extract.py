@@ -137,20 +137,27 @@ def rate_tables(connection: duckdb.DuckDBPyConnection, file: str) -> None:
 
 
 def check(connection: duckdb.DuckDBPyConnection, pages: list[str], day: str) -> None:
-    """One pass over the pages into ``checked``, in landing order, with every row's broken rules."""
+    """One pass over the pages into ``checked``, with every row's broken rules.
+
+    Two threads read two pages at once and either may come first, but a page's rows come together
+    and in their order: its number and ``rowid`` are the order of landing.
+    """
     paths = ", ".join(f"'$.{name}'" for name in FIELDS)
     rules = dict(VALUE_RULES)
     for name in FIELDS:
         rules |= shape_rules(name)
+    currencies = connection.execute("SELECT DISTINCT currency FROM rates").fetchall()
+    quoted = ", ".join(f"'{currency}'" for (currency,) in currencies) or "NULL"
     broken = ", ".join(f"CASE WHEN {rules[name]} THEN '{name}' END" for name in sorted(rules))
     connection.execute(
         f"""
         CREATE TEMP TABLE checked AS
         WITH landed AS (
-          SELECT json AS raw, json_extract(json, [{paths}]) AS found
-          FROM read_ndjson_objects({pages!r})
+          SELECT json AS raw, json_extract(json, [{paths}]) AS found,
+            CAST(regexp_extract(filename, 'page-([0-9]+)', 1) AS INTEGER) AS page
+          FROM read_ndjson_objects({pages!r}, filename = true)
         ), fields AS (
-          SELECT raw, found, DATE '{day}' AS extract_day,
+          SELECT raw, found, page, DATE '{day}' AS extract_day,
             {", ".join(f"{field(name)} AS {name}" for name in FIELDS)}
           FROM landed
         ), typed AS (
@@ -164,7 +171,7 @@ def check(connection: duckdb.DuckDBPyConnection, pages: list[str], day: str) -> 
           FROM typed
         ), dated_amounts AS (
           SELECT amounts.*, fx_rate, fx_date,
-            coalesce(currency IN (SELECT DISTINCT currency FROM rates), FALSE) AS quoted,
+            coalesce(currency IN ({quoted}), FALSE) AS quoted,
             amount * fx_rate AS exact, CAST(amount * fx_rate AS DECIMAL(38,4)) AS away
           FROM amounts LEFT JOIN dated
             ON currency = rate_currency AND order_date = rate_order_date
@@ -177,7 +184,7 @@ def check(connection: duckdb.DuckDBPyConnection, pages: list[str], day: str) -> 
         SELECT CASE WHEN len(broken_rules) > 0 THEN CAST(raw AS VARCHAR) END AS raw, broken_rules,
           {", ".join(name for name in FIELDS if name not in ("created_at", "updated_at", "unit_price"))},
           price, created_time, updated_time, order_date, amount, fx_rate, fx_date, amount_usd,
-          extract_day
+          extract_day, page
         FROM judged
         """
     )
@@ -196,16 +203,18 @@ def write(connection: duckdb.DuckDBPyConnection, out: Path, version: int) -> Non
         f"{derived.get(name, name)} AS {name}"
         for name in contract("sales.order_lines").column_names
     )
-    # rowid follows the order in which the pages were read.
     connection.execute(
-        f"COPY (SELECT {columns} FROM checked WHERE len(broken_rules) = 0 "
+        f"COPY (SELECT {columns} FROM checked WHERE raw IS NULL "
         "QUALIFY row_number() OVER (PARTITION BY order_id, line_number "
-        "ORDER BY updated_time DESC, rowid DESC) = 1) "
+        "ORDER BY updated_time DESC, page DESC, rowid DESC) = 1) "
         f"TO '{out / 'extract.parquet'}' (FORMAT parquet, COMPRESSION zstd)"
     )
     connection.execute(
-        f"COPY (SELECT rowid AS landing_order, raw, broken_rules FROM checked "
-        f"WHERE len(broken_rules) > 0) TO '{out / 'quarantine.parquet'}' "
+        "COPY (WITH pages AS (SELECT page, min(rowid) AS first_row, "
+        "CAST(sum(count(*)) OVER (ORDER BY page) - count(*) AS BIGINT) AS lines_before "
+        "FROM checked GROUP BY page) "
+        "SELECT lines_before + checked.rowid - first_row AS landing_order, raw, broken_rules "
+        f"FROM checked JOIN pages USING (page) WHERE raw IS NOT NULL) TO '{out / 'quarantine.parquet'}' "
         "(FORMAT parquet, COMPRESSION zstd)"
     )
 

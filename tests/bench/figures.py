@@ -8,6 +8,7 @@ from typing import Any
 
 # What DuckDB and Polars do too: validate and transform are their one program.
 ENGINE_STEPS = ("validate", "transform")
+STEPS = ("validate", "transform", "publish", "load_warehouse", "reconcile")
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
@@ -21,7 +22,50 @@ def engine_seconds(measured: dict[str, Any], engine: str) -> float:
     return float(sum(measured[step]["seconds"] for step in steps))
 
 
+def engine_peak(measured: dict[str, Any], engine: str) -> float:
+    """An engine's peak memory in one round in MiB: its processes together, servers and clients."""
+    steps = ENGINE_STEPS if engine == "spark" else (engine,)
+    groups = ("jvm", "python") if engine == "spark" else ("python",)
+    return max(sum(measured[step]["memory_mib"][group] for group in groups) for step in steps)
+
+
 def load_rate(measured: dict[str, Any]) -> float:
     """Rows/s of the warehouse's part of a load in one round: Spark's staging is not of it."""
     load = measured["load_warehouse"]
     return float(load["rows"] / (load["seconds"] - load["staging_seconds"]))
+
+
+def ratio(figures: dict[str, Any]) -> tuple[float, float, float] | None:
+    """Spark's seconds over DuckDB's, round by round: median, least, greatest; None without both."""
+    rounds = [each for each in figures["rounds"] if "validate" in each and "duckdb" in each]
+    if not rounds:
+        return None
+    return spread([engine_seconds(r, "spark") / engine_seconds(r, "duckdb") for r in rounds])
+
+
+def step_runs(figures: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Each step's figures, one of each round; landing was done once."""
+    runs = {"land": [figures["land"]]}
+    for step in STEPS:
+        runs[step] = [each[step] for each in figures["rounds"] if step in each]
+    return {step: found for step, found in runs.items() if found}
+
+
+def peaks(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """Each group's greatest memory over some runs, in MiB."""
+    found: dict[str, float] = {}
+    for run in runs:
+        for group, peak in run["memory_mib"].items():
+            found[group] = max(peak, found.get(group, 0.0))
+    return found
+
+
+def memory_outside_spark(figures: dict[str, Any]) -> dict[str, float]:
+    """Peak MiB of what is not Spark's server, by step and group: ``load_warehouse python`` and so on."""
+    return {
+        f"{step} {group}": peak
+        for step, runs in step_runs(figures).items()
+        for group, peak in peaks(runs).items()
+        if group != "jvm"
+        and not (group == "postgres" and step not in ("load_warehouse", "reconcile"))
+    }

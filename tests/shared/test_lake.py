@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.types import StringType
 
 from feira.lake import lake_files, read_snapshot
 from feira.settings import LakeSettings
@@ -52,6 +53,14 @@ def test_a_metadata_file_pins_the_rows_of_its_snapshot(lake: LakeSettings, tmp_p
 
     assert rows(pinned) == [("1", 6), ("2", None)]
     assert rows(table.metadata_location) == [("1", 6), ("2", None), ("3", 1)]
+
+    with table.update_schema() as change:
+        change.add_column("channel", StringType())
+    with pytest.raises(
+        ValueError, match=r"holds \['order_id', 'quantity'\], the table \[.*channel"
+    ):
+        rows(table.metadata_location)
+    assert rows(pinned) == [("1", 6), ("2", None)]
 
 
 def test_files_that_another_process_has_written_are_seen_at_once(lake: LakeSettings) -> None:

@@ -10,6 +10,8 @@ from fsspec import AbstractFileSystem
 from feira.landing.store import LandingStore
 from feira.settings import LakeSettings
 
+_BATCH_ROWS = 16_384
+
 
 def lake_files(settings: LakeSettings) -> AbstractFileSystem:
     """The object store as a filesystem; without a listing cache, since other processes write too."""
@@ -28,7 +30,13 @@ def landing_store(settings: LakeSettings, dataset: str = "sales") -> LandingStor
 
 
 def read_snapshot(settings: LakeSettings, metadata_uri: str) -> Iterator[pa.RecordBatch]:
-    """The rows of the snapshot that a ``metadata.json`` pins, in batches: memory stays flat."""
+    """The rows of the snapshot that a ``metadata.json`` pins, in batches: memory stays flat.
+
+    For a table that was written once, such as a staged difference. Raises ValueError where rows were
+    deleted beside their file, or a file has not the table's columns: it was written before they
+    changed.
+    """
+    import pyarrow.parquet as pq
     from pyiceberg.table import StaticTable
 
     properties = {
@@ -40,4 +48,16 @@ def read_snapshot(settings: LakeSettings, metadata_uri: str) -> Iterator[pa.Reco
     table = StaticTable.from_metadata(
         metadata_uri, {name: value for name, value in properties.items() if value}
     )
-    yield from table.scan().to_arrow_batch_reader()
+    names = list(table.schema().column_names)
+    # PyIceberg's own reader holds every file of the snapshot at once, whole.
+    for task in table.scan().plan_files():
+        path = task.file.file_path
+        if task.delete_files:
+            raise ValueError(f"{path} has delete files beside it; read {metadata_uri} with Spark.")
+        with table.io.new_input(path).open() as stream, pq.ParquetFile(stream) as file:
+            if file.schema_arrow.names != names:
+                raise ValueError(
+                    f"{path} holds {file.schema_arrow.names}, the table {names}; "
+                    f"read {metadata_uri} with Spark."
+                )
+            yield from file.iter_batches(_BATCH_ROWS)

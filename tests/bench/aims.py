@@ -1,0 +1,119 @@
+"""The aims of the platform's speed, and what was measured of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from figures import load_rate, memory_outside_spark, ratio, spread
+
+SPARK_OVER_DUCKDB = 2.5
+LOAD_ROWS_A_SECOND = 150_000
+OVERHEAD_SECONDS = 15.0
+EVENT_SECONDS = 0.5
+PARSE_SECONDS = 0.5
+MEMORY_GROWTH = (
+    0.25  # of five times the lines: a quarter is noise of the allocator, not of the data
+)
+ORDER = ("short", "not measured", "met")
+
+Days = dict[int, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Aim:
+    """One aim, what was measured, and ``met``, ``short`` or ``not measured``."""
+
+    aim: str
+    measured: str
+    state: str
+
+
+def aims(
+    days: Days, stack: dict[str, Any] | None, parsed: list[dict[str, Any]] | None
+) -> list[Aim]:
+    """Every aim, those that are short first. ``days``: figures by the lines that were asked for."""
+    found = [*_of_days(days), *_of_stack(stack), _parsing(parsed)]
+    return sorted(found, key=lambda aim: ORDER.index(aim.state))
+
+
+def _of_days(days: Days) -> list[Aim]:
+    found = []
+    if not days:
+        return []
+    largest = days[max(days)]
+    lines = f"{largest['lines']:,} lines"
+    times = ratio(largest)
+    found.append(
+        _judged(
+            f"Spark's own time at most {SPARK_OVER_DUCKDB:g} times DuckDB's, at 5 M lines",
+            times and f"{times[0]:.1f} times ({times[1]:.1f}–{times[2]:.1f}) at {lines}",
+            bool(times and times[0] <= SPARK_OVER_DUCKDB),
+        )
+    )
+    rates = {
+        asked: spread([load_rate(each) for each in day["rounds"]])
+        for asked, day in sorted(days.items())
+        if "load_warehouse" in day["rounds"][0]
+    }
+    found.append(
+        _judged(
+            f"The warehouse load with its checks at {LOAD_ROWS_A_SECOND:,} rows/s or better",
+            "; ".join(
+                f"{middle:,.0f} ({least:,.0f}–{most:,.0f}) at {days[asked]['lines']:,} lines"
+                for asked, (middle, least, most) in rates.items()
+            ),
+            all(rate[0] >= LOAD_ROWS_A_SECOND for rate in rates.values()),
+        )
+    )
+    if len(days) > 1:
+        found.append(_memory(days[min(days)], largest))
+    return found
+
+
+def _memory(small: dict[str, Any], large: dict[str, Any]) -> Aim:
+    before, after = memory_outside_spark(small), memory_outside_spark(large)
+    growth = {name: after[name] / before[name] - 1 for name in after if name in before}
+    worst = max(growth, key=lambda name: growth[name])
+    return _judged(
+        f"Memory flat from {small['lines']:,} to {large['lines']:,} lines outside Spark "
+        f"(no process over {MEMORY_GROWTH:.0%} more)",
+        f"the most is {worst}: {before[worst]:,.0f} → {after[worst]:,.0f} MiB",
+        growth[worst] <= MEMORY_GROWTH,
+    )
+
+
+def _of_stack(stack: dict[str, Any] | None) -> list[Aim]:
+    names = (
+        f"A day's chain beside Spark's tasks under {OVERHEAD_SECONDS:g} s",
+        f"Event to the first consumer task under {EVENT_SECONDS:g} s at the median",
+    )
+    if stack is None:
+        return [_judged(name, None, False) for name in names]
+    overhead = spread([day["not_spark_seconds"] for day in stack["days"]])
+    event = spread([day["event_to_consumer_seconds"] for day in stack["days"]])
+    return [
+        _judged(
+            names[0],
+            f"{overhead[0]:.1f} s ({overhead[1]:.1f}–{overhead[2]:.1f})",
+            overhead[0] < OVERHEAD_SECONDS,
+        ),
+        _judged(
+            names[1], f"{event[0]:.2f} s ({event[1]:.2f}–{event[2]:.2f})", event[0] < EVENT_SECONDS
+        ),
+    ]
+
+
+def _parsing(parsed: list[dict[str, Any]] | None) -> Aim:
+    slowest = max(parsed, key=lambda file: file["seconds"]) if parsed else None
+    return _judged(
+        f"A DAG file parsed in under {PARSE_SECONDS:g} s, beside Airflow's own import",
+        slowest and f"{slowest['file']} {slowest['seconds']:.2f} s, the slowest",
+        bool(slowest and slowest["seconds"] < PARSE_SECONDS),
+    )
+
+
+def _judged(aim: str, measured: str | None, met: bool) -> Aim:
+    if not measured:
+        return Aim(aim, "", "not measured")
+    return Aim(aim, measured, "met" if met else "short")

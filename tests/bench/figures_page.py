@@ -1,0 +1,241 @@
+"""Fills docs/benchmarks.md and its plots from the raw figures, so that no figure is typed by hand.
+
+The page's prose is written by people; what stands between ``<!-- figures: NAME -->`` and
+``<!-- end -->`` is replaced by the block of that name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aims import aims
+from figures import (
+    STEPS,
+    engine_peak,
+    engine_seconds,
+    load_rate,
+    peaks,
+    spread,
+    step_runs,
+)
+from plots import draw
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RAW = REPOSITORY / ".bench"
+PAGE = REPOSITORY / "docs" / "benchmarks.md"
+IMAGES = REPOSITORY / "docs" / "images"
+BLOCK = re.compile(r"(<!-- figures: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+ENGINES = {"spark": "Spark", "duckdb": "DuckDB", "polars": "Polars"}
+
+
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers."""
+    rule = ["---", *["---:"] * (len(headings) - 1)]
+    lines = [headings, rule, *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def range_of(values: list[float], digits: int = 1) -> str:
+    """``12.3 (11.9–14.0)``; the figure alone where there is one."""
+    middle, least, most = spread(values)
+    if len(values) == 1:
+        return f"{middle:,.{digits}f}"
+    return f"{middle:,.{digits}f} ({least:,.{digits}f}–{most:,.{digits}f})"
+
+
+class Figures:
+    """What was measured, as far as it was."""
+
+    def __init__(self, raw: Path) -> None:
+        found = [json.loads(path.read_text()) for path in raw.glob("day-*.json")]
+        self.days = {each["asked_lines"]: each for each in found if each["asked_lines"] >= 10**6}
+        self.stack = self._read(raw / "stack.json")
+        self.parsed = self._read(raw / "parse.json")
+
+    @staticmethod
+    def _read(path: Path) -> Any:
+        return json.loads(path.read_text()) if path.is_file() else None
+
+    def aims(self) -> str:
+        """Every aim, those that are short first."""
+        rows = [
+            [f"**{a.state}**" if a.state == "short" else a.state, a.aim, a.measured]
+            for a in aims(self.days, self.stack, self.parsed)
+        ]
+        return table(["", "aim", "measured"], rows).replace("---:", "---")
+
+    def engines(self) -> str:
+        """Validate, transform and dedupe in each engine, beside each other."""
+        rows = []
+        for _, day in sorted(self.days.items()):
+            for engine, name in ENGINES.items():
+                key = "validate" if engine == "spark" else engine
+                rounds = [each for each in day["rounds"] if key in each]
+                if not rounds:
+                    continue
+                seconds = [engine_seconds(each, engine) for each in rounds]
+                times = [
+                    engine_seconds(each, engine) / engine_seconds(each, "duckdb")
+                    for each in rounds
+                    if "duckdb" in each
+                ]
+                rows.append(
+                    [
+                        f"{day['lines']:,} lines, {name}",
+                        range_of(seconds),
+                        f"{day['lines'] / spread(seconds)[0]:,.0f}",
+                        range_of(times) if times else "",
+                        f"{max(engine_peak(each, engine) for each in rounds):,.0f}",
+                    ]
+                )
+        return table(["", "seconds", "rows/s", "times DuckDB's", "peak MiB"], rows)
+
+    def steps(self) -> str:
+        """Each step of the chain."""
+        rows = []
+        for _, day in sorted(self.days.items()):
+            for step, runs in step_runs(day).items():
+                seconds = [run["seconds"] for run in runs]
+                rows.append(
+                    [
+                        f"{day['lines']:,} lines, {step}",
+                        range_of(seconds),
+                        f"{runs[0]['rows'] / spread(seconds)[0]:,.0f}",
+                        *(
+                            f"{peaks(runs)[group]:,.0f}" if group in peaks(runs) else ""
+                            for group in ("python", "jvm")
+                        ),
+                        self._server(step, runs),
+                    ]
+                )
+        headings = ["", "seconds", "rows/s", "Python MiB", "Spark MiB", "its other server MiB"]
+        return table(headings, rows)
+
+    @staticmethod
+    def _server(step: str, runs: list[dict[str, Any]]) -> str:
+        of = {"land": "shop", "load_warehouse": "postgres", "reconcile": "postgres"}.get(step)
+        return f"{of} {peaks(runs)[of]:,.0f}" if of else ""
+
+    def load(self) -> str:
+        """The warehouse's part of a load."""
+        rows = []
+        for _, day in sorted(self.days.items()):
+            rounds = [each for each in day["rounds"] if "load_warehouse" in each]
+            staging = [each["load_warehouse"]["staging_seconds"] for each in rounds]
+            own = [each["load_warehouse"]["seconds"] for each in rounds]
+            rest = [whole - part for whole, part in zip(own, staging, strict=True)]
+            rates = [load_rate(each) for each in rounds]
+            rows.append(
+                [
+                    f"{rounds[0]['load_warehouse']['rows']:,} rows",
+                    *map(range_of, (staging, rest)),
+                    range_of(rates, 0),
+                ]
+            )
+        return table(["", "Spark stages, s", "the warehouse loads, s", "its rows/s"], rows)
+
+    def agreement(self) -> str:
+        """What all engines found alike."""
+        text = ""
+        for _, day in sorted(self.days.items()):
+            agreed = day["rounds"][-1]["agreed"]
+            text += (
+                f"* {agreed['rows']:,} lines: {agreed['valid']:,} valid, {agreed['extract rows']:,} "
+                f"rows of extract (hash `{agreed['extract hash'].split('/')[1]}`), "
+                f"{agreed['quarantine rows']:,} in quarantine "
+                f"(hash `{agreed['quarantine hash'].split('/')[1]}`), "
+                f"{len(agreed['broken'])} rules broken, each as often.\n"
+            )
+        return text
+
+    def overhead(self) -> str:
+        """The days on the running stack, and its start."""
+        if self.stack is None:
+            return "Not measured yet on this page: `make bench-stack`.\n"
+        names = ("wall", "spark_bound", "not_spark", "marts", "event_to_consumer")
+        rows = [
+            [day["day"], *(f"{day[f'{name}_seconds']:.2f}" for name in names)]
+            for day in self.stack["days"]
+        ]
+        headings = [
+            "day",
+            "chain s",
+            "Spark's tasks s",
+            "not Spark's s",
+            "of it marts s",
+            "event → task s",
+        ]
+        start = self.stack["start"]
+        return table(headings, rows) + (
+            f"\nStart of the stack: cold {start['cold_seconds']:.1f} s, "
+            f"warm {start['warm_seconds']:.1f} s.\n"
+        )
+
+    def parsing(self) -> str:
+        """The DAG files."""
+        if self.parsed is None:
+            return "Not measured yet on this page.\n"
+        rows = [
+            [file["file"], f"{file['seconds']:.2f}", f"{file['with_airflow_seconds']:.1f}"]
+            for file in self.parsed
+        ]
+        return table(["", "seconds beside Airflow", "with Airflow's import"], rows)
+
+    def machine(self) -> str:
+        """What it was measured on, and how busy that was."""
+        text = ""
+        for _, day in sorted(self.days.items()):
+            told, rounds = day["machine"], day["rounds"]
+            busy = [
+                run["load_average"]
+                for each in rounds
+                for s in STEPS
+                for run in [each.get(s)]
+                if run
+            ]
+            heap = rounds[0].get("session", {}).get("heap", "")
+            versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
+            text += (
+                f"* {day['lines']:,} lines, {len(rounds)} rounds, {day['measured_at'][:10]}: "
+                f"{told['cores']} cores of {told['cpu']}, {told['memory_gib']} GiB, "
+                f"{told['system']}, Python {told['python']}; heap of Spark {heap}; load average "
+                f"{min(busy):.1f} to {max(busy):.1f}. {versions}.\n"
+            )
+        return text
+
+
+def fill(page: str, blocks: dict[str, Callable[[], str]]) -> str:
+    """The page with every block made anew; raises KeyError for a block that there is not."""
+    return BLOCK.sub(lambda found: f"{found[1]}{blocks[found[2]]()}{found[3]}", page)
+
+
+def main() -> int:
+    """Draws the plots and fills the page; 1 where no day of a million lines was measured."""
+    figures = Figures(RAW)
+    if not figures.days:
+        print("No figures of a million lines or more in .bench; run `make bench`.", file=sys.stderr)
+        return 1
+    blocks: dict[str, Callable[[], str]] = {
+        "aims": figures.aims,
+        "engines": figures.engines,
+        "steps": figures.steps,
+        "load": figures.load,
+        "agreement": figures.agreement,
+        "overhead": figures.overhead,
+        "parsing": figures.parsing,
+        "machine": figures.machine,
+    }
+    PAGE.write_text(fill(PAGE.read_text(), blocks))
+    for path in draw(figures.days, IMAGES):
+        print(path.relative_to(REPOSITORY))
+    print(PAGE.relative_to(REPOSITORY))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
