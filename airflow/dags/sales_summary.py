@@ -29,7 +29,7 @@ from airflow.sdk import dag, task
 
 from feira_airflow import pools
 from feira_airflow.assets import SALES_FACT, SALES_SUMMARY
-from feira_airflow.connections import WAREHOUSE
+from feira_airflow.connections import WAREHOUSE_READER
 from feira_airflow.defaults import deadlines, default_args, notification_args
 from feira_airflow.operators.partition_check import PartitionCheckOperator
 from feira_airflow.partitions import on_day_of
@@ -56,7 +56,7 @@ def sales_summary() -> None:
 
     check = PartitionCheckOperator(
         task_id="check_day",
-        conn_id=WAREHOUSE,
+        conn_id=WAREHOUSE_READER,
         table="sales.fact",
         partition_column="extract_day",
         checks=[checks.ROWS, checks.REVENUE],

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from airflow.sdk import Param, dag
 
-from feira_airflow.connections import WAREHOUSE
+from feira_airflow.connections import WAREHOUSE_READER
 from feira_airflow.defaults import deadlines, default_args
 from feira_airflow.operators.partition_check import PartitionCheckOperator
 from feira_airflow.partitions import daily_at
@@ -46,7 +46,7 @@ from feira_airflow.summary import checks
 def sales_watch() -> None:
     PartitionCheckOperator(
         task_id="check_arrival",
-        conn_id=WAREHOUSE,
+        conn_id=WAREHOUSE_READER,
         table="sales.load_ledger",
         partition_column="extract_day",
         partition="{{ params.day or (dag_run.run_after - macros.timedelta(days=1)) | ds }}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import Connection
 
-from feira.settings import LakeSettings, SettingsError
+from feira.settings import LakeSettings
 
 if TYPE_CHECKING:
     import psycopg
@@ -20,26 +20,19 @@ LAKE = "lake_default"
 SPARK = "spark_default"
 WAREHOUSE = "warehouse_default"
 WAREHOUSE_DBT = "warehouse_dbt"
+WAREHOUSE_READER = "warehouse_reader"
 MAIL = "smtp_default"
 SLACK = "slack_default"
 
 
 def lake_settings(conn_id: str = LAKE) -> LakeSettings:
-    """The lake that an ``aws`` connection names: its bucket stands where S3Hook looks for it too,
-    in the extra's ``service_config.s3.bucket_name``."""
+    """The lake that an ``aws`` connection names."""
     connection = Connection.get(conn_id)
-    extra = connection.extra_dejson
-    bucket = extra.get("service_config", {}).get("s3", {}).get("bucket_name")
-    if not bucket:
-        raise SettingsError(
-            f"Connection {conn_id} names no bucket; set service_config.s3.bucket_name in its extra."
-        )
-    return LakeSettings(
-        root=f"s3://{bucket}",
-        endpoint=extra.get("endpoint_url"),
+    return LakeSettings.from_aws(
+        conn_id,
         access_key=connection.login,
         secret_key=connection.password,
-        region=extra.get("region_name", "us-east-1"),
+        extra=connection.extra_dejson,
     )
 
 

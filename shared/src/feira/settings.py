@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 class SettingsError(ValueError):
@@ -30,6 +31,36 @@ class LakeSettings:
     catalog_uri: str | None = None
     catalog_user: str | None = None
     catalog_password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_aws(
+        cls,
+        conn_id: str,
+        *,
+        access_key: str | None,
+        secret_key: str | None,
+        extra: Mapping[str, Any],
+        **catalog: str | None,
+    ) -> LakeSettings:
+        """The lake that an ``aws`` connection names: its bucket stands where S3Hook looks for it
+        too, in the extra's ``service_config.s3.bucket_name``. Raises SettingsError without one.
+
+        ``catalog`` are the fields of that name, which such a connection says nothing about.
+        """
+        bucket = extra.get("service_config", {}).get("s3", {}).get("bucket_name")
+        if not bucket:
+            raise SettingsError(
+                f"Connection {conn_id} names no bucket; set service_config.s3.bucket_name in its "
+                "extra."
+            )
+        return cls(
+            root=f"s3://{bucket}",
+            endpoint=extra.get("endpoint_url"),
+            access_key=access_key,
+            secret_key=secret_key,
+            region=extra.get("region_name", "us-east-1"),
+            **{name: value for name, value in catalog.items() if value is not None},
+        )
 
     @property
     def tables_root(self) -> str:

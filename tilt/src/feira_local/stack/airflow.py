@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from feira_local.stack.config import BUCKET, HOST, REGION, StackConfig
 from feira_local.stack.files import write_private
+from feira_local.stack.own_connections import own_connections
 from feira_local.stack.secrets import Secrets
 
 ADMIN = "admin"
@@ -28,6 +28,7 @@ def settings(config: StackConfig) -> dict[str, str]:
             "executor": "LocalExecutor",
             "parallelism": 4,
             "max_active_tasks_per_dag": 4,
+            "xcom_backend": "feira_airflow.xcom.PathOnlyXCom",
             "load_examples": False,
             "dags_are_paused_at_creation": False,
             "default_timezone": "utc",
@@ -85,8 +86,6 @@ def settings(config: StackConfig) -> dict[str, str]:
     pairs["FEIRA_RETRY_DELAY"] = "3"
     # All that tasks talk to is loopback, and Slack's client would ask a proxy for that, too.
     pairs |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "")
-    if _exists("feira_airflow.xcom"):
-        pairs["AIRFLOW__CORE__XCOM_BACKEND"] = "feira_airflow.xcom.PathOnlyXCom"
     if sys.platform == "darwin":
         # Forked tasks that look up a proxy crash on macOS otherwise.
         pairs |= {"OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES", "no_proxy": "*"}
@@ -124,7 +123,10 @@ def private_settings(config: StackConfig, secrets: Secrets) -> dict[str, str]:
 
 
 def connections(config: StackConfig, secrets: Secrets) -> dict[str, str]:
-    """``AIRFLOW_CONN_*`` as JSON: what a production deployment keeps in its secrets backend."""
+    """``AIRFLOW_CONN_*`` as JSON: what a production deployment keeps in its secrets backend.
+
+    Those of ``connections.yaml`` replace the stack's own, or join them.
+    """
     port = config.ports.postgres
 
     def postgres(user: str, password: str, database: str) -> dict[str, object]:
@@ -163,6 +165,7 @@ def connections(config: StackConfig, secrets: Secrets) -> dict[str, str]:
         "warehouse_default": postgres(
             "warehouse_loader", secrets.postgres_warehouse_loader, "warehouse"
         ),
+        "warehouse_reader": postgres("reader", secrets.postgres_reader, "warehouse"),
         "warehouse_dbt": postgres("dbt", secrets.postgres_dbt, "warehouse"),
         "iceberg_catalog": postgres("iceberg", secrets.postgres_iceberg, "iceberg"),
         "smtp_default": {
@@ -184,6 +187,7 @@ def connections(config: StackConfig, secrets: Secrets) -> dict[str, str]:
             "password": "inbox",
         },
     }
+    described |= own_connections(config.home)
     return {
         f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in described.items()
     }
@@ -196,10 +200,3 @@ def passwords_file(config: StackConfig) -> Path:
 def prepare(config: StackConfig, secrets: Secrets) -> None:
     """Writes the one user's password where SimpleAuthManager reads it."""
     write_private(passwords_file(config), json.dumps({ADMIN: secrets.airflow_admin}) + "\n")
-
-
-def _exists(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from feira.settings import LakeSettings, repository_root
 from feira_local.stack.errors import StackError
+from feira_local.stack.own_connections import LAKE, own_connections
 from feira_local.stack.secrets import Secrets
 
 HOST = "127.0.0.1"
@@ -194,17 +195,30 @@ class StackConfig:
         self.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def lake_settings(self, secrets: Secrets) -> LakeSettings:
-        """The lake on this stack's S3 server, with its catalog in this stack's PostgreSQL."""
+        """The lake on this stack's S3 server, or where its own connection says; its catalog is in
+        this stack's PostgreSQL."""
+        catalog = {
+            "catalog": "jdbc",
+            "catalog_uri": f"postgresql://{HOST}:{self.ports.postgres}/iceberg",
+            "catalog_user": "iceberg",
+            "catalog_password": secrets.postgres_iceberg,
+        }
+        own = own_connections(self.home).get(LAKE)
+        if own is not None:
+            return LakeSettings.from_aws(
+                LAKE,
+                access_key=own.get("login"),
+                secret_key=own.get("password"),
+                extra=own.get("extra", {}),
+                **catalog,
+            )
         return LakeSettings(
             root=f"s3://{BUCKET}",
             endpoint=self.s3_url,
             access_key=secrets.s3_access_key,
             secret_key=secrets.s3_secret_key,
             region=REGION,
-            catalog="jdbc",
-            catalog_uri=f"postgresql://{HOST}:{self.ports.postgres}/iceberg",
-            catalog_user="iceberg",
-            catalog_password=secrets.postgres_iceberg,
+            **catalog,
         )
 
 

@@ -118,8 +118,13 @@ def launcher(name: str) -> tuple[str, ...]:
 
 
 def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
-    """The stack's services, each after what it depends on."""
-    lake = config.lake_settings(secrets).to_env()
+    """The stack's services, each after what it depends on.
+
+    Where ``connections.yaml`` names another lake there is no S3 server.
+    """
+    lake_settings = config.lake_settings(secrets)
+    lake = lake_settings.to_env()
+    own_s3 = lake_settings.endpoint == config.s3_url
     python = (sys.executable, "-m")
     airflow_env = airflow.settings(config)
     airflow_private = airflow.private_settings(config, secrets)
@@ -141,7 +146,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             private_env=airflow_private,
         )
 
-    return (
+    defined = (
         Service(
             name="postgres",
             label="storage",
@@ -230,7 +235,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             command=spark.command(config),
             cwd=config.spark,
             health=TcpCheck(HOST, config.ports.spark),
-            depends_on=("databases", "s3"),
+            depends_on=("databases", "s3") if own_s3 else ("databases",),
             env=spark.environment(config),
             ports=(config.ports.spark,),
             links=(Link("Spark Connect", config.spark_url),),
@@ -294,6 +299,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             private_env=lake,
         ),
     )
+    return tuple(service for service in defined if own_s3 or service.name != "s3")
 
 
 def by_name(defined: Iterable[Service]) -> dict[str, Service]:

@@ -1,0 +1,104 @@
+"""A file of connections that replaces the stack's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from feira_local.stack import airflow, spark
+from feira_local.stack.config import StackConfig
+from feira_local.stack.errors import StackError
+from feira_local.stack.lifecycle import Stack
+from feira_local.stack.own_connections import own_connections
+from feira_local.stack.services import by_name
+
+OWN = """
+shop_api:
+  conn_type: http
+  host: sales.example.com
+  schema: https
+orders_api: {conn_type: http, host: orders.example.com}
+lake_default:
+  conn_type: aws
+  login: AKIDEXAMPLE
+  password: "own/secret"
+  extra:
+    region_name: eu-central-1
+    service_config: {s3: {bucket_name: my-lake}}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    home = tmp_path / "home"
+    home.mkdir()
+    return home
+
+
+def write(home: Path, text: str, mode: int = 0o600) -> None:
+    path = home / "connections.yaml"
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def stack(home: Path) -> Stack:
+    return Stack.of(StackConfig.from_env({"FEIRA_HOME": str(home)}))
+
+
+def test_own_connections_replace_the_stacks_and_join_them(home: Path) -> None:
+    write(home, OWN)
+    of = stack(home)
+    found = airflow.connections(of.config, of.secrets)
+    assert json.loads(found["AIRFLOW_CONN_SHOP_API"]) == {
+        "conn_type": "http",
+        "host": "sales.example.com",
+        "schema": "https",
+    }
+    assert json.loads(found["AIRFLOW_CONN_ORDERS_API"])["host"] == "orders.example.com"
+    assert json.loads(found["AIRFLOW_CONN_WAREHOUSE_DEFAULT"])["login"] == "warehouse_loader"
+
+
+def test_an_own_lake_reaches_spark_and_needs_no_s3_server(home: Path) -> None:
+    assert "s3" in by_name(stack(home).services)
+    write(home, OWN)
+    of = stack(home)
+    named = by_name(of.services)
+    assert "s3" not in named
+    assert "s3" not in named["spark"].depends_on
+    properties = spark.properties(of.config, of.secrets)
+    assert properties["spark.sql.catalog.lake.warehouse"] == "s3://my-lake/tables"
+    assert properties["spark.sql.catalog.lake.client.region"] == "eu-central-1"
+    assert properties["spark.sql.catalog.lake.s3.secret-access-key"] == "own/secret"
+    assert "spark.sql.catalog.lake.s3.endpoint" not in properties
+    assert properties["spark.sql.catalog.lake.uri"].endswith("/iceberg")
+    settings = airflow.private_settings(of.config, of.secrets)
+    assert settings["FEIRA_LAKE"] == "s3://my-lake"
+
+
+def test_no_secret_of_an_own_connection_is_in_what_the_services_show(home: Path) -> None:
+    write(home, OWN)
+    for service in stack(home).services:
+        assert "own/secret" not in json.dumps(service.as_json())
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "words"),
+    [
+        (OWN, 0o640, "others may read it (mode 0640): chmod 600"),
+        ("a: {password: hunter2", 0o600, "is not YAML"),
+        ("- shop_api", 0o600, "must map connection ids"),
+        ("shop_api: {host: a.example.com}", 0o600, "shop_api needs at least a conn_type"),
+        ("shop_api: {conn_type: http, hots: a}", 0o600, "shop_api has hots; it may have"),
+        ("shop_api: {conn_type: http, extra: '{}'}", 0o600, "extra of connection shop_api"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused(
+    home: Path, text: str, mode: int, words: str
+) -> None:
+    write(home, text, mode)
+    with pytest.raises(StackError) as refused:
+        own_connections(home)
+    assert words in str(refused.value)
+    assert "hunter2" not in str(refused.value)

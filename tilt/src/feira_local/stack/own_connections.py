@@ -1,0 +1,59 @@
+"""Connections that replace the stack's own: ``connections.yaml`` in its folder, in Airflow's form.
+
+The same file that ``airflow connections import`` takes, so that what was tried on a laptop is what a
+deployment gets.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from feira_local.stack.errors import StackError
+
+FILE = "connections.yaml"
+LAKE = "lake_default"
+FIELDS = ("conn_type", "description", "host", "schema", "login", "password", "port", "extra")
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def own_connections(home: Path) -> dict[str, dict[str, Any]]:
+    """The connections of ``connections.yaml`` by id; none where there is no such file.
+
+    Raises StackError where others may read the file, or it is not in Airflow's form.
+    """
+    path = home / FILE
+    if not path.is_file():
+        return {}
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & _OTHERS:
+        raise StackError(
+            f"{path} holds passwords, and others may read it (mode {mode:04o}): chmod 600 {path}"
+        )
+    try:
+        found = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        # Its own text quotes the line, which may hold a password.
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise StackError(f"{path}{where} is not YAML.") from None
+    if not isinstance(found, dict):
+        raise StackError(f"{path} must map connection ids to their fields.")
+    for conn_id, fields in found.items():
+        _require_connection(path, str(conn_id), fields)
+    return found
+
+
+def _require_connection(path: Path, conn_id: str, fields: object) -> None:
+    if not isinstance(fields, dict) or "conn_type" not in fields:
+        raise StackError(f"{path}: connection {conn_id} needs at least a conn_type.")
+    if unknown := sorted(set(fields) - set(FIELDS)):
+        raise StackError(
+            f"{path}: connection {conn_id} has {', '.join(map(str, unknown))}; "
+            f"it may have {', '.join(FIELDS)}."
+        )
+    if not isinstance(fields.get("extra", {}), dict):
+        raise StackError(f"{path}: the extra of connection {conn_id} must be a mapping.")
