@@ -123,8 +123,8 @@ def test_airflow_gets_every_connection_and_the_lake(stack: Stack) -> None:
         "lake_default": "aws",
         "spark_default": "spark_connect",
         "warehouse_default": "postgres",
+        "warehouse_reader": "postgres",
         "warehouse_dbt": "postgres",
-        "iceberg_catalog": "postgres",
         "smtp_default": "smtp",
         "slack_default": "slackwebhook",
     }

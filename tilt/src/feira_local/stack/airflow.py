@@ -167,7 +167,6 @@ def connections(config: StackConfig, secrets: Secrets) -> dict[str, str]:
         ),
         "warehouse_reader": postgres("reader", secrets.postgres_reader, "warehouse"),
         "warehouse_dbt": postgres("dbt", secrets.postgres_dbt, "warehouse"),
-        "iceberg_catalog": postgres("iceberg", secrets.postgres_iceberg, "iceberg"),
         "smtp_default": {
             "conn_type": "smtp",
             "host": HOST,
