@@ -122,6 +122,7 @@ def shop(
     for name, dsn in (
         ("WAREHOUSE_DEFAULT", empty_warehouse.warehouse_loader),
         ("WAREHOUSE_DBT", empty_warehouse.dbt),
+        ("WAREHOUSE_READER", empty_warehouse.reader),
     ):
         parts = conninfo_to_dict(dsn)
         warehouse = {
