@@ -139,10 +139,12 @@ def _apply(
             f"DELETE FROM {FACT} USING staged s WHERE {on} AND s.change = 'DELETE' "
             f"AND NOT EXISTS (SELECT 1 FROM staged n WHERE n.change = 'INSERT' AND {same})"
         ).rowcount
+    # Redshift's MERGE takes a table as its source and no query.
+    connection.execute("DELETE FROM staged WHERE change = 'DELETE'")
     before = _count(connection, f"SELECT count(*) FROM {FACT}")
     names = declared.column_names
     merged = connection.execute(
-        f"MERGE INTO {FACT} USING (SELECT * FROM staged WHERE change = 'INSERT') s ON {on} "
+        f"MERGE INTO {FACT} USING staged s ON {on} "
         f"WHEN MATCHED THEN UPDATE SET {', '.join(f'{name} = s.{name}' for name in names)} "
         f"WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) "
         f"VALUES ({', '.join(f's.{name}' for name in names)})"
