@@ -121,7 +121,7 @@ def run_days(days: list[date], *, refetch: bool, as_json: bool) -> None:
         error_console.print(
             Text(f"{chain.day}: {task} failed. {error}", style="red"), soft_wrap=True
         )
-        error_console.print(f"  log: {api.link(chain.consumer or chain.producer)}")
+        error_console.print(f"  log: {api.link(chain.consumer or chain.producer)}", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 
