@@ -39,8 +39,9 @@ from feira_airflow.summary import checks, tasks
 @dag(
     schedule=on_day_of(SALES_FACT),
     catchup=False,
-    # A run that waits for a mail server must not keep the next day's marts waiting.
-    max_active_runs=16,
+    # A run that waits for a mail server must not keep another day's marts waiting, not even in a
+    # backfill of a year.
+    max_active_runs=366,
     default_args=default_args(owner="sales-data"),
     deadline=deadlines(),
     doc_md=__doc__,

@@ -162,6 +162,16 @@ def test_a_run_without_a_partition_is_named_by_what_it_has(run: Any, partition: 
     assert dict(failure_notice(context(dag_run=run)).facts)["Day"] == partition
 
 
+@pytest.mark.parametrize(
+    ("partition", "day"),
+    [("2010-11-30", "2010-11-30"), ("{{ params.day }}", "2010-12-01"), (None, "2010-12-01")],
+)
+def test_a_task_that_watches_another_day_names_that_day(partition: str | None, day: str) -> None:
+    """The run's own is 2010-12-01; what was not rendered, as where a task was killed, names nothing."""
+    watching = context(task=SimpleNamespace(partition=partition))
+    assert failure_notice(watching).title.endswith(f"failed for {day}")
+
+
 def test_a_scheduler_that_knows_less_still_gets_its_message_out() -> None:
     """A killed task's callback comes from the scheduler, without exception and log link."""
     ti = SimpleNamespace(dag_id="d", task_id="t", run_id="r", try_number=1)

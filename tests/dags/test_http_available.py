@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -10,17 +11,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
 
+from feira_airflow.sensors.http_available import HttpAvailableSensor
 from feira_airflow.triggers.http_available import HttpAvailableTrigger
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Answers 503 as often as ``refusals`` says, then 200."""
+    """Answers 503 as often as ``refusals`` says, then 200; 401 to whom it does not know."""
 
     refusals = 0
 
     def do_GET(self) -> None:
-        status = 503 if type(self).refusals > 0 else 200
+        known = self.headers["Authorization"] == "Bearer sesame" and self.path == "/health"
+        status = (503 if type(self).refusals > 0 else 200) if known else 401
         type(self).refusals -= 1
         self.send_response(status)
         self.end_headers()
@@ -29,13 +33,29 @@ class Answers(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
+def connect(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    connection = {
+        "conn_type": "http",
+        "host": "127.0.0.1",
+        "port": port,
+        "extra": {"Authorization": "Bearer sesame"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_API", json.dumps(connection))
+
+
 @pytest.fixture
-def url() -> Iterator[str]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The service, and the connection ``api`` that leads to it; its port."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/health"
+    connect(monkeypatch, server.server_port)
+    yield server.server_port
     server.shutdown()
     server.server_close()
+
+
+def waiting(deadline: float) -> HttpAvailableTrigger:
+    return HttpAvailableTrigger("api", "health", 0.01, deadline)
 
 
 def event(trigger: HttpAvailableTrigger) -> Any:
@@ -45,27 +65,57 @@ def event(trigger: HttpAvailableTrigger) -> Any:
     return asyncio.run(first())
 
 
-def test_it_fires_when_the_service_has_come_up(url: str) -> None:
+def test_it_fires_when_the_service_has_come_up(server: int) -> None:
     Answers.refusals = 3
-    assert event(HttpAvailableTrigger(url, 0.01, time.time() + 30)) == {"status": "available"}
+    assert event(waiting(time.time() + 30)) == {"status": "available"}
     assert Answers.refusals == -1
 
 
-def test_at_the_deadline_it_says_what_the_last_answer_was(url: str) -> None:
+def test_at_the_deadline_it_says_what_the_last_answer_was(server: int) -> None:
     Answers.refusals = 10**6
-    assert event(HttpAvailableTrigger(url, 0.01, time.time())) == {
-        "status": "timeout",
-        "message": "503",
-    }
+    assert event(waiting(time.time())) == {"status": "timeout", "message": "503"}
 
 
-def test_nobody_listening_is_not_yet_and_not_an_error() -> None:
-    found = event(HttpAvailableTrigger("http://127.0.0.1:9/health", 0.01, time.time()))
+def test_nobody_listening_is_not_yet_and_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(monkeypatch, 9)
+    found = event(waiting(time.time()))
     assert found["status"] == "timeout"
     assert "ClientConnectorError" in found["message"]
 
 
 def test_a_trigger_is_made_again_from_what_it_serializes() -> None:
-    path, arguments = HttpAvailableTrigger("http://x/health", 5, 123.0).serialize()
+    path, arguments = HttpAvailableTrigger("api", "health", 5, 123.0).serialize()
     assert path == "feira_airflow.triggers.http_available.HttpAvailableTrigger"
     assert HttpAvailableTrigger(**arguments).serialize() == (path, arguments)
+
+
+def sensor() -> HttpAvailableSensor:
+    return HttpAvailableSensor(task_id="wait", http_conn_id="api", timeout=60)
+
+
+def test_the_sensor_asks_as_its_connection_says(server: int) -> None:
+    Answers.refusals = 1
+    assert sensor().poke({}) is False
+    assert sensor().poke({}) is True
+
+
+def test_a_service_that_is_up_needs_no_wait(server: int) -> None:
+    Answers.refusals = 0
+    sensor().execute({})
+
+
+def test_a_service_that_is_down_is_waited_for_without_a_worker(server: int) -> None:
+    Answers.refusals = 1
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor().execute({})
+    trigger = deferred.value.trigger
+    assert isinstance(trigger, HttpAvailableTrigger)
+    assert (trigger.http_conn_id, trigger.endpoint) == ("api", "health")
+    assert 50 < trigger.deadline - time.time() <= 60
+
+
+def test_a_wait_that_was_in_vain_is_not_tried_again_and_names_the_url(server: int) -> None:
+    with pytest.raises(AirflowSensorTimeout) as ended:
+        sensor().execute_complete({}, {"status": "timeout", "message": "503"})
+    assert f"http://127.0.0.1:{server}/health was not available for 60 s" in str(ended.value)
+    assert "503" in str(ended.value)

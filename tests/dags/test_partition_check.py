@@ -114,6 +114,18 @@ def test_the_partition_is_a_parameter_and_never_text_of_the_query() -> None:
     assert set(parameters) == {hostile.partition}
 
 
+def test_a_percent_sign_of_a_check_is_no_parameter(shop: Shop) -> None:
+    shop.run(D1, [line("1", D1, "10.0000", status="shipped"), line("2", D1, "5.0000")])
+    shipped = PartitionCheck("shipped", "count(CASE WHEN status LIKE 'ship%' THEN 1 END)", "1", "1")
+    assert run("sales.fact", shipped) == {"shipped": "1"}
+
+
+def test_a_driver_with_another_placeholder_gets_that_one() -> None:
+    query, parameters = operator("sales.fact", PartitionCheck("a", "count('5%')")).statement("?")
+    assert query.count("?") == len(parameters) == 1
+    assert "'5%'" in query
+
+
 def test_a_run_without_a_key_is_an_error_and_not_a_pass() -> None:
     keyless = operator("sales.fact", checks.ROWS)
     keyless.partition = "None"

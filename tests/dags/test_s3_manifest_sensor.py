@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import (
-    AirflowException,
+    AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     TaskDeferred,
@@ -187,7 +187,12 @@ def test_an_incomplete_dataset_takes_no_worker(bucket: Bucket) -> None:
 
 def timed_out(uri: str, **options: Any) -> None:
     late = {"status": "timeout", "message": "s3://lake/b does not exist"}
-    sensor(uri, timeout=60, **options).execute_complete({}, late)
+    resumed(sensor(uri, timeout=60, **options), late)
+
+
+def resumed(waiting: S3ManifestSensor, event: dict[str, Any]) -> Any:
+    """What Airflow calls when the trigger has fired."""
+    return waiting.resume_execution("execute_complete", {"event": event}, {})
 
 
 def waited_here(uri: str, **options: Any) -> None:
@@ -215,10 +220,10 @@ def test_a_refusal_of_s3_ends_the_wait_and_says_what_to_grant() -> None:
     wait = ManifestWait("s3://lake/manifest.json")
     with pytest.raises(ManifestAccessError, match=r"403 for s3://lake/a.*s3:ListBucket"):
         asyncio.run(wait._answer(Refuses().head_object, "s3://lake/a"))
-    with pytest.raises(AirflowException, match="403"):
-        sensor("s3://lake/m").execute_complete(
-            {}, {"status": "error", "message": "S3 answered 403"}
-        )
+    refused = {"status": "error", "message": "S3 answered 403"}
+    for soft in (False, True):
+        with pytest.raises(AirflowFailException, match="403"):
+            resumed(sensor("s3://lake/m", soft_fail=soft), refused)
 
 
 def test_a_server_that_is_down_is_waited_for(

@@ -81,7 +81,7 @@ def test_a_channel_that_is_down_holds_up_neither_the_other_nor_what_comes_later(
     run(tasks.report)
     with monkeypatch.context() as down:
         closed_port(down, inbox)
-        with pytest.raises(ConnectionRefusedError):
+        with pytest.raises(DeliveryError, match="ConnectionRefusedError"):
             run(tasks.notify_mail)
         assert run(tasks.notify_slack) == {"sent": 1}
     shop.run(D2, [*FACT, line("D", D2, "1")])
@@ -93,6 +93,16 @@ def test_a_channel_that_is_down_holds_up_neither_the_other_nor_what_comes_later(
         "Sales of 2010-12-01",
         "Sales of 2010-12-02",
     ]
+
+
+def test_where_nothing_is_due_a_mail_server_that_is_down_is_no_failure(
+    shop: Shop, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.run(D1, FACT)
+    run(tasks.report)
+    assert run(tasks.notify_mail) == {"sent": 1}
+    closed_port(monkeypatch, inbox)
+    assert run(tasks.notify_mail) == {"sent": 0}
 
 
 def test_a_report_that_is_gone_from_the_lake_holds_up_no_other(shop: Shop, inbox: Inbox) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -14,8 +16,9 @@ import psycopg
 from feira_local.airflow_api import DagRun
 from feira_local.runs import Chain, follow, refresh_all, start
 from feira_local.stack import access
+from feira_local.stack.supervisor import Supervisor
 from matrix import Matrix
-from verify_states import day
+from verify_states import day, gate, killed_at_boundaries, same_day_again
 
 # Long enough for every retry of a task, each with the API's own tries inside.
 PATIENCE = 420
@@ -26,6 +29,9 @@ def run_faults(m: Matrix) -> None:
     days = iter(day(number) for number in range(1, 40))
     first = next(days)
     m.state("none: a day as it should be", lambda: _undisturbed(m, first))
+    m.state("the same day runs twice", lambda: _twice(m))
+    m.state("a refetched day fails the gate", lambda: _refetched_in_vain(m))
+    m.state("a task is killed, each of them once", lambda: _tasks_killed(m))
     for name, task, options, words in (
         ("server_error", "land", {"status": 503}, ("503", "page 1", "/health")),
         ("short_page", "land", {"page": 1}, ("announced", "served")),
@@ -68,6 +74,21 @@ def _undisturbed(m: Matrix, the_day: date) -> None:
     m.saw = "the day's table"
 
 
+def _twice(m: Matrix) -> list[str]:
+    m.saw = "the same figures; the event again"
+    return same_day_again(m)
+
+
+def _refetched_in_vain(m: Matrix) -> list[str]:
+    problems, m.saw = gate(m)
+    return problems
+
+
+def _tasks_killed(m: Matrix) -> list[str]:
+    m.saw = "the task's next try"
+    return killed_at_boundaries(m, [day(40), day(41), day(42)])
+
+
 def _refused(
     m: Matrix,
     the_day: date,
@@ -108,13 +129,16 @@ def _hangs_once(m: Matrix, the_day: date) -> None:
     m.shop.fault("hang", day=str(the_day), seconds=60, count=1)
     chain = _recovered(m, start(m.api, the_day))
     landed = next(task for task in chain.tasks if task.task_id == "land")
-    m.saw = f"land took {landed.seconds:.0f} s; its log names the try and the URL"
+    url = m.shop.url
+    log = m.api.log(chain.producer, "land", landed.try_number)
+    said = next((line for line in log if url in line and "page 1" in line), None)
+    assert said is not None, f"the log of land names no page of {url}: {log}"
+    m.saw = f"land took {landed.seconds:.0f} s; its log: {said}"
 
 
 def _down_at_first(m: Matrix, the_day: date) -> list[str]:
     m.served.record(the_day, 1)
-    supervisor = access.require_running().supervisor
-    supervisor.stop("shop")
+    supervisor = _take_down("shop")
     chain = start(m.api, the_day)
     _until(lambda: _states(m, chain, "wait_for_api") == ["deferred"], 60)
     states = _states(m, chain, "wait_for_api")
@@ -144,6 +168,12 @@ def _reconcile_differs(m: Matrix, the_day: date) -> list[str]:
     problems = []
     if failed != "reconcile" or "lake and warehouse differ on 1 of" not in m.saw:
         problems.append(f"reconcile should have failed with both figures: {failed}: {m.saw}")
+    figures = re.findall(r"([0-9,]+\.[0-9]{2,4}) USD", m.saw)
+    amounts = [Decimal(figure.replace(",", "")) for figure in figures]
+    if len(amounts) < 2 or abs(amounts[0] - amounts[1]) != 1:
+        problems.append(f"the message has not both figures, a dollar apart: {m.saw}")
+    if not m.told.both(f"sales_etl.reconcile failed for {the_day}"):
+        problems.append("not both channels were told")
     if m.api.events(chain.producer):
         problems.append("an event was emitted although lake and warehouse differ")
     m.run(the_day)
@@ -153,8 +183,7 @@ def _reconcile_differs(m: Matrix, the_day: date) -> list[str]:
 def _nobody_listens(m: Matrix, the_day: date) -> list[str]:
     """The data must go its way; the messages must arrive once somebody listens again."""
     m.served.record(the_day, 1)
-    supervisor = access.require_running().supervisor
-    supervisor.stop("inbox")
+    supervisor = _take_down("inbox")
     chain = start(m.api, the_day)
     _until(lambda: _retries(m, chain), PATIENCE)
     problems = []
@@ -166,7 +195,8 @@ def _nobody_listens(m: Matrix, the_day: date) -> list[str]:
         problems.append("nothing was compared")
     supervisor.start("inbox")
     _recovered(m, chain)
-    title = f"Sales of {the_day}: "
+    # A mail's subject goes on with the revenue, a message's header does not.
+    title = f"Sales of {the_day}"
     if not m.told.both(title):
         problems.append(f"not both channels were told: {title}")
     tries = {t.task_id: t.try_number for t in chain.tasks if t.task_id.startswith("notify_")}
@@ -237,9 +267,12 @@ def _service_killed(m: Matrix, the_day: date, service: str, task: str) -> list[s
     m.served.record(the_day, 1)
     chain = start(m.api, the_day)
     _until(lambda: any(found[0] == task for found in m.api.processes(chain.producer)), 120)
-    pid = access.require_running().supervisor.states()[service].pid
+    supervisor = access.require_running().supervisor
+    pid = supervisor.states()[service].pid
     psutil.Process(pid).kill()
     _recovered(m, chain)
+    again = supervisor.states()[service]
+    assert again.state == "RUNNING" and again.pid != pid, f"{service} was not started again"
     tries = [task for task in chain.tasks if task.try_number > 1]
     m.saw = f"{service} was started again" + "".join(
         f"; {task.task_id}, try 1: {_first_error(m, chain, task.task_id)}" for task in tries
@@ -268,6 +301,14 @@ def _recovered(m: Matrix, chain: Chain) -> Chain:
 
 def _states(m: Matrix, chain: Chain, task_id: str) -> list[str | None]:
     return [task.state for task in m.api.tasks(chain.producer) if task.task_id == task_id]
+
+
+def _take_down(service: str) -> Supervisor:
+    """Stops a service and waits until it is gone; the supervisor that starts it again."""
+    supervisor = access.require_running().supervisor
+    supervisor.stop(service)
+    _until(lambda: supervisor.states()[service].state in ("STOPPED", "EXITED"), 60)
+    return supervisor
 
 
 def _until(moment: Callable[[], bool], seconds: float) -> None:

@@ -20,9 +20,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
+import psycopg
 
 from feira_local.runs import PRODUCER, Chain, follow, start
 from feira_local.stack import access
@@ -35,6 +36,9 @@ SERVICES = ("s3", "spark", "postgres", "shop", "airflow-scheduler", "airflow-api
 # Of four kills three hit a task: services take longer to come back than tasks.
 TASK_SHARE = 0.75
 SECONDS_A_KILL = 30
+# The shop's last trading day; afterwards known days are run again.
+LAST_DAY = 50
+Line = dict[str, Any]
 Result = TypeVar("Result")
 
 
@@ -85,55 +89,73 @@ class Work:
         self._m = m
         self._random = random.Random(seed + 1)
         self._next = 1
-        self.days: set[date] = set()
+        # What the shop has served of each day, as often as that was changed.
+        self.served: dict[date, list[list[Line]]] = {}
+        self.chains: list[Chain] = []
 
     def step(self) -> str:
         """One piece of work, to its end, good or bad; returns what it was."""
-        known = sorted(self.days)
-        kinds = ["new", "new", "two at once"] + (["again", "refetch"] if known else [])
+        known = sorted(self.served)
+        kinds = ["again", "refetch"] if known else []
+        if self._next < LAST_DAY:
+            kinds += ["new", "new", "two at once"]
         kind = self._random.choice(kinds)
         if kind == "new":
-            self._run([self._new_day()])
+            self.run([self._new_day()])
         elif kind == "two at once":
-            self._run([self._new_day(), self._new_day()])
+            self.run([self._new_day(), self._new_day()])
         elif kind == "again":
-            self._run([self._random.choice(known)])
+            self.run([self._random.choice(known)])
         else:
             the_day = self._random.choice(known)
-            self._change(the_day)
-            self._run([the_day], refetch=True)
+            _patiently(partial(self._change, the_day))
+            self._remember(the_day)
+            self.run([the_day], refetch=True)
         return kind
+
+    def run(self, days: list[date], *, refetch: bool = False) -> None:
+        """Runs days to their end, good or bad."""
+        # Airflow may be on its way back.
+        chains = [_patiently(partial(start, self._m.api, d, refetch=refetch)) for d in days]
+        self.chains += chains
+        _patiently(partial(follow, self._m.api, chains, timeout=900))
+
+    def last(self) -> dict[date, Chain]:
+        """Each day's last chain."""
+        return {chain.day: chain for chain in self.chains}
 
     def _new_day(self) -> date:
         the_day = day(self._next)
         self._next += 1
-        self.days.add(the_day)
+        self._remember(the_day)
         return the_day
 
-    def _change(self, the_day: date) -> None:
-        lines = [x for x in self._m.shop.lines(the_day) if isinstance(x.get("line_number"), int)]
-        gone = self._random.choice(lines)
-        if isinstance(gone.get("order_id"), str):
-            self._m.shop.override(
-                the_day,
-                withdraw=[{name: gone[name] for name in ("order_id", "line_number")}],
-            )
+    def _remember(self, the_day: date) -> None:
+        lines = _patiently(partial(self._m.shop.lines, the_day))
+        self.served.setdefault(the_day, []).append(lines)
 
-    def _run(self, days: list[date], *, refetch: bool = False) -> None:
-        chains: list[Chain] = []
-        for the_day in days:
-            # Airflow may be on its way back.
-            chains.append(_patiently(partial(start, self._m.api, the_day, refetch=refetch)))
-        _patiently(partial(follow, self._m.api, chains, timeout=900))
+    def _change(self, the_day: date) -> None:
+        """Has the shop change one line of the day and withdraw another; both may be broken ones."""
+        lines = [
+            x
+            for x in self._m.shop.lines(the_day)
+            if isinstance(x.get("line_number"), int) and isinstance(x.get("order_id"), str)
+        ]
+        gone, changed = self._random.sample(lines, 2)
+        self._m.shop.override(
+            the_day,
+            withdraw=[{name: gone[name] for name in ("order_id", "line_number")}],
+            replace=[changed | {"description": f"changed {self._random.randint(1, 10**6)}"}],
+        )
 
 
 def _patiently(call: Callable[[], Result]) -> Result:
-    """Calls until it goes through, for two minutes."""
+    """Calls until it goes through, for two minutes: a service may be on its way back."""
     deadline = time.monotonic() + 120
     while True:
         try:
             return call()
-        except (StackError, OSError):
+        except (StackError, OSError, psycopg.Error):
             if time.monotonic() > deadline:
                 raise
             time.sleep(1)
@@ -146,29 +168,66 @@ def soak(m: Matrix, kills: int, seed: int) -> list[str]:
     chaos.start()
     while not chaos.finished and time.monotonic() < deadline:
         kind = work.step()
-        console.print(f"{sum(chaos.done.values()):>4} kills, {len(work.days)} days: {kind}")
+        console.print(f"{sum(chaos.done.values()):>4} kills, {len(work.served)} days: {kind}")
     chaos.stop()
-    agreed = {row[0] for row in m.held.ledger() if row[4] is not None}
-    again = sorted(work.days - agreed)
+    problems = _patiently(partial(_events_and_agreements, m, work))
+    # A refetch that failed for good may have left a landing that nobody has published.
+    again = [the_day for the_day, chain in sorted(work.last().items()) if not chain.succeeded]
     console.print(f"killed {dict(chaos.done)}; {len(again)} days are run again by hand")
-    # A day whose refetch has failed for good holds its older landing until it is run again.
-    for the_day in sorted(work.days):
-        follow(m.api, [start(m.api, the_day)], timeout=900)
-    for the_day in work.days:
-        # What the API served when the day was landed last; it has been told other things since.
-        version = max(row[1] for row in m.held.ledger() if row[0] == the_day)
-        lines = m.held.landing(the_day, version)
-        m.served.landings[the_day] = {
-            version: Landing(str(the_day), version, lines, m.shop.rates(lines))
-        }
-    rows, problems = m.compare()
-    events = m.api.event_days(PRODUCER)
-    agreed = {str(row[0]) for row in m.held.ledger() if row[4] is not None}
-    problems += [f"event without agreement: {each}" for each in sorted(events - agreed)]
-    problems += [f"agreement without event: {each}" for each in sorted(agreed - events)]
+    for the_day in again:
+        work.run([the_day])
+    problems += [f"{d} failed undisturbed" for d in again if not work.last()[d].succeeded]
+    problems += _recognise_landings(m, work)
+    rows, different = m.compare()
+    problems += different
     if not chaos.finished:
         problems.append(f"only {sum(chaos.done.values())} of {kills} kills in the time there is")
-    console.print(f"{rows:,} rows compared, {len(events)} days with events, {len(agreed)} agreed")
+    console.print(f"{rows:,} rows compared, {len(work.chains)} runs of {len(work.served)} days")
+    return problems
+
+
+def _events_and_agreements(m: Matrix, work: Work) -> list[str]:
+    """What is wrong between the runs that were disturbed, their events, and the ledger.
+
+    A run that failed for good in ``emit`` has agreed and told nobody: it was told of itself.
+    """
+    problems, agreed_days, event_days = [], set(), set()
+    for chain in work.chains:
+        states = {task.task_id: task.state for task in m.api.tasks(chain.producer)}
+        agreed, events = states["reconcile"] == "success", m.api.events(chain.producer)
+        name = f"{chain.day} {chain.producer.run_id}"
+        if events and not agreed:
+            problems.append(f"event without agreement: {name}")
+        if states["emit"] == "success" and not events:
+            problems.append(f"agreement without event: {name}")
+        if states["emit"] == "failed":
+            console.print(f"failed for good between agreement and event: {name}")
+        if agreed:
+            agreed_days.add(str(chain.day))
+        if events:
+            event_days.add(str(chain.day))
+    ledger = {str(row[0]) for row in m.held.ledger() if row[4] is not None}
+    problems += [f"{d}: an event, and the ledger knows no agreement" for d in event_days - ledger]
+    problems += [f"{d}: the ledger agrees, and no run did" for d in ledger - agreed_days]
+    if m.api.event_days(PRODUCER) != event_days:
+        problems.append("events of runs that nobody started")
+    console.print(f"{len(event_days)} days with events, {len(ledger)} agreed")
+    return problems
+
+
+def _recognise_landings(m: Matrix, work: Work) -> list[str]:
+    """Takes each day's newest landing for what the shop served, which it must have, line for line."""
+    problems = []
+    for the_day, states in work.served.items():
+        version = max(row[1] for row in m.held.ledger() if row[0] == the_day)
+        landed = m.held.landing(the_day, version)
+        served = next((lines for lines in reversed(states) if lines == landed), None)
+        if served is None:
+            problems.append(f"{the_day}: landing {version} is nothing that the shop has served")
+            continue
+        m.served.landings[the_day] = {
+            version: Landing(str(the_day), version, served, m.shop.rates(served))
+        }
     return problems
 
 

@@ -21,6 +21,7 @@ def day(number: int) -> date:
 
 
 CLOSED = date(2010, 12, 25)
+KILLED = [day(11), day(14), day(15)]
 
 
 def run_matrix(m: Matrix) -> None:
@@ -28,19 +29,19 @@ def run_matrix(m: Matrix) -> None:
     _update_by_later_day(m, older=day(1), newer=day(2))
     _update_by_later_day(m, older=day(3), newer=day(4))
     m.state("a day", lambda: _run(m, day(1)))
-    m.state("the same day again", lambda: _same_day_again(m))
+    m.state("the same day again", lambda: same_day_again(m))
     m.state("a later day updates its lines", lambda: _run(m, day(2)))
     m.state("the newer day first", lambda: _run(m, day(4)))
     m.state("then the older one", lambda: _run(m, day(3)))
     m.state("refetched: a line changed, one withdrawn that leaves", lambda: _changed(m))
     m.state("refetched: withdrawn lines fall back to an older version", lambda: _fall_back(m))
-    m.state("refetched: fails the gate, the earlier landing stays", lambda: _gate(m))
+    m.state("refetched: fails the gate, the earlier landing stays", lambda: gate(m)[0])
     m.state("the same day again after the refused landing", lambda: _run(m, day(1)))
     m.state("refetched as empty", lambda: _empty(m))
     m.state("a closed day", lambda: _run(m, CLOSED))
     m.state("two days published at once", lambda: _run(m, day(5), day(6)))
     m.state("a range, two runs side by side", lambda: _range(m))
-    m.state("killed at every task boundary", lambda: _killed_at_boundaries(m))
+    m.state("killed at every task boundary", lambda: killed_at_boundaries(m, KILLED))
     m.state("killed in mid-publish", lambda: _killed_in_publish(m))
     m.state("killed between warehouse commit and event", lambda: _killed_after_commit(m))
 
@@ -84,7 +85,8 @@ def _is_plain(line: dict[str, Any]) -> bool:
     )
 
 
-def _same_day_again(m: Matrix) -> list[str]:
+def same_day_again(m: Matrix) -> list[str]:
+    """Runs the first day once more; only its event may be new."""
     before = (m.held.fact_state(), m.held.ledger())
     chains = m.run(day(1))
     after = (m.held.fact_state(), m.held.ledger())
@@ -113,7 +115,8 @@ def _fall_back(m: Matrix) -> None:
     m.run(day(2), refetch=True)
 
 
-def _gate(m: Matrix) -> list[str]:
+def gate(m: Matrix) -> tuple[list[str], str]:
+    """Refetches the first day with half its lines broken; what was wrong, and the run's message."""
     before = m.held.fact_state()
     m.shop.fault("bad_rows", share=0.5, day=str(day(1)))
     try:
@@ -128,7 +131,7 @@ def _gate(m: Matrix) -> list[str]:
         problems.append("the fact changed although the landing was refused")
     if m.api.events(chains[0].producer):
         problems.append("an event was emitted although the landing was refused")
-    return problems
+    return problems, message
 
 
 def _empty(m: Matrix) -> None:
@@ -140,12 +143,13 @@ def _range(m: Matrix) -> None:
     m.run(day(7), day(8), day(9), day(10))
 
 
-def _killed_at_boundaries(m: Matrix) -> list[str]:
+def killed_at_boundaries(m: Matrix, days: list[date]) -> list[str]:
+    """Kills every task of both DAGs once, as it begins, while new days run."""
     # Asking for the API's health is over too soon to be met; the first question waits.
     m.shop.fault("hang", calls=["health"], seconds=10, count=1)
     tasks = [*m.api.task_ids(PRODUCER), *m.api.task_ids(CONSUMER)]
     try:
-        return _kill(m, [day(11), day(14), day(15)], dict.fromkeys(tasks))
+        return _kill(m, days, dict.fromkeys(tasks))
     finally:
         m.shop.clear()
 

@@ -27,13 +27,17 @@ from reported_days import D1, D2, figures, outcome, product, report
 Figures = dict[tuple[str, str], Decimal]
 
 
+# Rows of the CSV that say what the ledger says, and hold no figure.
+LEDGER = ("outcome", "agreed")
+
+
 def in_csv(stated: DayReport) -> Figures:
     """(figure, item) → value, exact."""
     rows = csv.DictReader(io.StringIO(csv_text(stated)))
     return {
         (row["figure"], row["item"].removeprefix("'")): Decimal(row["value"])
         for row in rows
-        if row["value"] and row["figure"] != "revenue_by_day"
+        if row["value"] and row["figure"] not in ("revenue_by_day", *LEDGER)
     }
 
 
@@ -167,6 +171,26 @@ def test_a_message_says_what_the_ledger_says_and_not_more() -> None:
         assert "Closed day: the shop served no lines." in text
 
 
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({}, {"outcome": "loaded", "agreed": "true"}),
+        ({"agreed": False}, {"outcome": "loaded", "agreed": "false"}),
+        (
+            {"landed_lines": 0, "valid_lines": 0, "quarantined_lines": 0},
+            {"outcome": "closed", "agreed": "true"},
+        ),
+    ],
+)
+def test_the_csv_says_what_the_ledger_says(known: dict[str, Any], said: dict[str, str]) -> None:
+    rows = csv.DictReader(io.StringIO(csv_text(report(outcome=outcome(**known)))))
+    assert {row["figure"]: row["value"] for row in rows if row["figure"] in LEDGER} == said
+
+
+def test_the_chart_is_another_where_the_ledger_says_another_thing() -> None:
+    assert chart_png(report()) != chart_png(report(outcome=outcome(agreed=False)))
+
+
 CORRECTION = report(
     version=3,
     correction=Correction(
@@ -195,7 +219,11 @@ def test_a_correction_says_each_figure_before_and_after_and_why() -> None:
         "• Quarantined by sku_blank: 0 → *2*",
         "• Units of 85123A: – → *2*",
     ]
-    before = [row["before"] for row in csv.DictReader(io.StringIO(csv_text(CORRECTION)))]
+    before = [
+        row["before"]
+        for row in csv.DictReader(io.StringIO(csv_text(CORRECTION)))
+        if row["figure"] not in LEDGER
+    ]
     assert before[0] == "1200.0000"
 
 

@@ -156,13 +156,21 @@ class AirflowApi:
 
     def error_of(self, run: DagRun, task_id: str, try_number: int) -> str:
         """The last error line in the log of a task's try; where it was killed there is none."""
-        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/logs/{try_number}"
-        entries = self._call("GET", path)["content"]
-        for entry in reversed(entries):
+        for entry in reversed(self._log(run, task_id, try_number)):
             # The raised error is the first, its causes follow.
             if isinstance(entry, dict) and entry.get("error_detail"):
                 return str(entry["error_detail"][0].get("exc_value", ""))
         return "see the task's log"
+
+    def log(self, run: DagRun, task_id: str, try_number: int) -> list[str]:
+        """The lines of a task's log, without their times."""
+        entries = self._log(run, task_id, try_number)
+        return [str(e["event"]) if isinstance(e, dict) else str(e) for e in entries]
+
+    def _log(self, run: DagRun, task_id: str, try_number: int) -> list[Any]:
+        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/logs/{try_number}"
+        entries: list[Any] = self._call("GET", path)["content"]
+        return entries
 
     def link(self, run: DagRun) -> str:
         """Where a person sees the run."""

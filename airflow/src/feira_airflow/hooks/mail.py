@@ -31,6 +31,11 @@ class MailHook(SmtpHook):
         """``to_email`` of the connection; raises MailConnectionError where it is not set."""
         return self._addresses("to_email")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is open."""
+        return isinstance(self._smtp_client, smtplib.SMTP)
+
     def send_message(self, message: EmailMessage) -> None:
         """Sends it now; the connection must be open (``with MailHook() as hook``)."""
         client: Any = self._smtp_client

@@ -28,7 +28,8 @@ _NO_ERROR = "No error was handed on: the process may have been killed. See the l
 def failure_notice(context: Context) -> Notice:
     """What a failure callback's context tells: DAG, task, day, error in one line, log and runbook.
 
-    The day is the run's partition key, else its logical date, else its run id. Secrets that Airflow
+    The day is the partition that the task itself works on, where its operator has one; else the run's
+    partition key, its logical date, or its run id. Secrets that Airflow
     knows of are masked in the error. The notice's id is that of the task's try.
     """
     values: dict[str, Any] = dict(context)
@@ -37,7 +38,8 @@ def failure_notice(context: Context) -> Notice:
     task_id, try_number = str(task_instance.task_id), int(task_instance.try_number)
     logical_date = getattr(run, "logical_date", None)
     day = str(
-        getattr(run, "partition_key", None)
+        _partition(values.get("task"))
+        or getattr(run, "partition_key", None)
         or (logical_date.date() if logical_date else None)
         or run_id
     )
@@ -57,6 +59,12 @@ def failure_notice(context: Context) -> Notice:
         links=((f"Log of try {try_number}", log_url), runbook(dag_id)),
         context=f"Run {run_id}",
     )
+
+
+def _partition(task: Any) -> str | None:
+    """An operator's ``partition``, unless it was not rendered: a killed task's is still a template."""
+    partition = getattr(task, "partition", None)
+    return partition if isinstance(partition, str) and "{" not in partition else None
 
 
 def run_url(dag_id: str, run_id: str) -> str:

@@ -93,8 +93,9 @@ class PartitionCheckOperator(BaseSQLOperator):
         self.partition = partition
         self.next_step = next_step
 
-    def statement(self) -> tuple[str, list[str]]:
-        """The query and its parameters: three columns a check, one row."""
+    def statement(self, placeholder: str = "%s") -> tuple[str, list[str]]:
+        """The query and its parameters: three columns a check, one row. ``placeholder`` is what the
+        connection's driver writes for a parameter."""
         columns = [
             bound if bound is not None else "NULL"
             for check in self.checks
@@ -104,7 +105,9 @@ class PartitionCheckOperator(BaseSQLOperator):
             f"SELECT {', '.join(columns)} FROM {self.table} "
             f"WHERE {self.partition_column} = {PARTITION}"
         )
-        return query.replace(PARTITION, "%s"), [self.partition] * query.count(PARTITION)
+        # With parameters a driver takes every percent sign for one of them.
+        literal = query.replace("%", "%%") if placeholder == "%s" else query
+        return literal.replace(PARTITION, placeholder), [self.partition] * query.count(PARTITION)
 
     def execute(self, context: Context) -> dict[str, str]:
         """Returns each figure as text; raises PartitionCheckError naming those out of bounds."""
@@ -113,8 +116,9 @@ class PartitionCheckOperator(BaseSQLOperator):
                 f"{self.task_id}: the run has no partition key, so there is no partition of "
                 f"{self.table} to check. Trigger it with one, or state the operator's `partition`."
             )
-        query, parameters = self.statement()
-        row = self.get_db_hook().get_first(query, parameters)
+        hook = self.get_db_hook()
+        query, parameters = self.statement(hook.placeholder)
+        row = hook.get_first(query, parameters)
         values = [row[index : index + 3] for index in range(0, len(row), 3)]
         measured = [
             Measured(check.name, *figures)

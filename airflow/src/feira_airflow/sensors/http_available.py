@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk import BaseSensorOperator, Context
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowSensorTimeout
 
 
 class HttpAvailableSensor(BaseSensorOperator):
@@ -16,7 +16,7 @@ class HttpAvailableSensor(BaseSensorOperator):
     The provider's HttpSensor fails at once when nobody listens; a service that restarts is just
     what a pipeline should wait for.
 
-    :param http_conn_id: an ``http`` connection
+    :param http_conn_id: an ``http`` connection; its headers and its login are sent
     :param endpoint: path below the connection's base URL (templated)
     :param deferrable: wait in the triggerer, without a worker
     """
@@ -38,16 +38,15 @@ class HttpAvailableSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool:
         """Asks once."""
-        return self._ask(self._url()) == "200"
+        return self._ask()[1] == "200"
 
     def execute(self, context: Context) -> None:
-        """Asks once, then waits in the triggerer; raises AirflowException naming the URL after
-        ``timeout`` seconds."""
+        """Asks once, then waits in the triggerer; raises AirflowSensorTimeout naming the URL after
+        ``timeout`` seconds: the task has waited, and is not tried again."""
         if not self.deferrable:
             super().execute(context)
             return
-        url = self._url()
-        answer = self._ask(url)
+        url, answer = self._ask()
         if answer == "200":
             return
         # Imported here and below, not at module level: a DAG file is parsed all day long, and HTTP
@@ -56,30 +55,34 @@ class HttpAvailableSensor(BaseSensorOperator):
 
         self.log.info("%s is not available yet: %s", url, answer)
         self.defer(
-            trigger=HttpAvailableTrigger(url, self.poke_interval, time.time() + self.timeout),
+            trigger=HttpAvailableTrigger(
+                self.http_conn_id, self.endpoint, self.poke_interval, time.time() + self.timeout
+            ),
             method_name="execute_complete",
         )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
         """Ends the wait as the trigger's event says."""
         if event["status"] != "available":
-            raise AirflowException(
-                f"{self._url()} was not available for {self.timeout:.0f} s; its last answer: "
+            raise AirflowSensorTimeout(
+                f"{self._opened()[0]} was not available for {self.timeout:.0f} s; its last answer: "
                 f"{event['message']}. Start the service, then clear this task."
             )
 
-    def _url(self) -> str:
+    def _ask(self) -> tuple[str, str]:
+        """The URL, and its status or the kind of error."""
+        import requests
+
+        url, session = self._opened()
+        try:
+            return url, str(session.get(url, timeout=10).status_code)
+        except requests.RequestException as error:
+            return url, type(error).__name__
+
+    def _opened(self) -> tuple[str, Any]:
+        """The URL, and a session with what the connection sends."""
         from airflow.providers.http.hooks.http import HttpHook
 
         hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)
-        hook.get_conn()
-        return f"{hook.base_url}/{self.endpoint}"
-
-    @staticmethod
-    def _ask(url: str) -> str:
-        import requests
-
-        try:
-            return str(requests.get(url, timeout=10).status_code)
-        except requests.RequestException as error:
-            return type(error).__name__
+        session = hook.get_conn()
+        return f"{hook.base_url}/{self.endpoint}", session

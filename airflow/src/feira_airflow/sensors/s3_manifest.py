@@ -9,7 +9,12 @@ from typing import Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue
-from airflow.sdk.exceptions import AirflowException, AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
 
 from feira_airflow.triggers.s3_manifest import ManifestWait, S3ManifestTrigger
 
@@ -99,7 +104,20 @@ class S3ManifestSensor(BaseSensorOperator):
             return result
         if event["status"] == "timeout":
             raise self._timed_out(event["message"])
-        raise AirflowException(event["message"])
+        # S3's refusal: another try would be refused too.
+        raise AirflowFailException(event["message"])
+
+    def resume_execution(
+        self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
+    ) -> Any:
+        """Keeps this sensor's own words and kind of error, where the base class, being soft, would
+        skip with words that name nothing."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSkipException as skipped:
+            if isinstance(skipped.__cause__, (AirflowSkipException, AirflowFailException)):
+                raise skipped.__cause__ from None
+            raise
 
     def _wait_here(self, context: Context) -> Any:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +75,12 @@ def notify_mail() -> dict[str, Any]:
     from feira_airflow.hooks.mail import MailHook
 
     files, hook = _report_files(), MailHook(MAIL)
-    with warehouse() as connection, hook:
+    # Opened by the first message: where nothing is due a mail server that is down is no failure.
+    with warehouse() as connection, ExitStack() as opened:
 
         def send(report: DayReport) -> None:
+            if not hook.is_open:
+                opened.enter_context(hook)
             hook.send_message(
                 mail(
                     report,

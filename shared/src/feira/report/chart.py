@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from feira.report.model import DayReport
-from feira.report.wording import number, rules
+from feira.report.wording import number, outcome_sentence, rules
 
 WIDTH, HEIGHT, DPI = 9.6, 8.4, 125
 MARKED, OTHER, WARNING, TEXT, FAINT = "#c2410c", "#94a3b8", "#b45309", "#1e293b", "#64748b"
@@ -30,7 +30,8 @@ def chart_png(report: DayReport) -> bytes:
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor="white")
     canvas = FigureCanvasAgg(figure)
     figure.text(LEFT, 0.97, report.title, fontsize=15, fontweight="bold", va="top", color=TEXT)
-    _revenue(figure.add_axes((0.1, 0.53, RIGHT - 0.1, 0.34)), report)
+    figure.text(LEFT, 0.935, outcome_sentence(report.outcome), fontsize=9.5, va="top", color=FAINT)
+    _revenue(figure.add_axes((0.1, 0.53, RIGHT - 0.1, 0.31)), report)
     _bars(
         figure.add_axes((LEFT, 0.03, 0.45, 0.39)),
         f"Top products of {report.day}, USD",
@@ -90,7 +91,7 @@ def _revenue(axes: Axes, report: DayReport) -> None:
         axes.set_yticks([0])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.text(
-        LEFT, 0.905, "Revenue by order date, USD", transform=axes.figure.transFigure,
+        LEFT, 0.885, "Revenue by order date, USD", transform=axes.figure.transFigure,
         fontsize=11, va="top", color=TEXT,
     )  # fmt: skip
     amount = "closed" if report.outcome.closed else number(report.figures.revenue)

@@ -18,7 +18,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def csv_text(report: DayReport) -> str:
     """RFC 4180, columns as in ``HEADER``. ``before`` holds what a correction replaces.
 
-    ``figure`` is a name of ``LABELS``, or ``revenue_by_day`` with the order date as ``item``.
+    ``figure`` is a name of ``LABELS``; ``revenue_by_day`` with the order date as ``item``; or what the
+    ledger says of the day: ``outcome`` (loaded or closed) and ``agreed`` (true or false: whether lake
+    and warehouse were found equal).
     """
     output = io.StringIO()
     table = csv.writer(output)
@@ -47,6 +49,9 @@ def _rows(report: DayReport) -> Iterator[tuple[str, ...]]:
             LABELS[figure][1],
         )
 
+    outcome = report.outcome
+    yield ("outcome", "", "", "closed" if outcome.closed else "loaded", "", "")
+    yield ("agreed", "", "", str(outcome.agreed).lower(), "", "")
     for figure in (*SALES, *LINES):
         yield row(figure, None, None, getattr(report.figures, figure))
     for rule, lines in rules(report):

@@ -6,7 +6,6 @@ run again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession
@@ -140,7 +139,8 @@ def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> Data
     store.require_intact(manifest)
     landing = contract("sales.landing")
     folder = store.folder(manifest.extract_day, manifest.version)
-    pages = _text(spark, [f"{folder}/{page.name}" for page in manifest.pages])
+    # The folder is listed in one call; of hundreds of paths each would be asked for, in a job.
+    pages = _text(spark, folder, files="page-*.ndjson.gz")
     checked = validated(
         landed_lines(pages, landing),
         _rates(spark, f"{folder}/{manifest.rates.name}"),
@@ -157,14 +157,14 @@ def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> Data
     return spark.table(table)
 
 
-def _text(spark: SparkSession, uris: Iterable[str]) -> DataFrame:
-    return spark.read.format("text").load(list(uris))
+def _text(spark: SparkSession, uri: str, *, files: str = "*") -> DataFrame:
+    return spark.read.format("text").option("pathGlobFilter", files).load(uri)
 
 
 def _rates(spark: SparkSession, uri: str) -> DataFrame:
     declared = contract("sales.fx_rates")
     texts = T.StructType([T.StructField(name, T.StringType()) for name in declared.column_names])
-    lines = _text(spark, [uri]).select(F.from_json("value", texts).alias("rate")).select("rate.*")
+    lines = _text(spark, uri).select(F.from_json("value", texts).alias("rate")).select("rate.*")
     types = parse_schema(declared)
     return lines.select([F.col(field.name).cast(field.dataType) for field in types])
 
