@@ -1,15 +1,16 @@
 """
 ### The watch over sales
 
-**Makes** nothing. Fails when the day that ended has no load that was found equal to the lake: a day
-without an event is silent, since no run of its own can fail for it.
+**Makes** nothing. Fails when the day that ended has no load that was found equal to the lake, or has one
+and no event: a day without an event is silent, since no run of its own can fail for it.
 
 **Triggered** daily at 03:00 UTC, three hours after the day's end, which is the latency that the
 contract of `sales.fact` promises. A watch over silence is the one thing that needs a clock of its
 own. On a laptop it has none: trigger it with a `day`.
 
 **When it fails** see whether `sales_etl` has a run of that day, and what it waits for. No run: is the
-DAG paused, is the scheduler up? Start the day with `feira run sales --day D`.
+DAG paused, is the scheduler up? Start the day with `feira run sales --day D`. Where `check_event` has
+failed the data is there, but nobody was told: clear `emit` in the day's run.
 
 **To run it again** trigger it with the day: `{"day": "2010-12-01"}`.
 """
@@ -18,12 +19,16 @@ from __future__ import annotations
 
 from airflow.sdk import Param, dag
 
+from feira_airflow.assets import SALES_FACT
 from feira_airflow.connections import WAREHOUSE_READER
 from feira_airflow.defaults import deadlines, default_args
+from feira_airflow.operators.asset_event_check import AssetEventCheckOperator
 from feira_airflow.operators.partition_check import PartitionCheckOperator
 from feira_airflow.partitions import daily_at
 from feira_airflow.pools import WAREHOUSE as WAREHOUSE_POOL
 from feira_airflow.summary import checks
+
+DAY = "{{ params.day or (dag_run.run_after - macros.timedelta(days=1)) | ds }}"
 
 
 @dag(
@@ -44,17 +49,25 @@ from feira_airflow.summary import checks
     },
 )
 def sales_watch() -> None:
-    PartitionCheckOperator(
+    arrived = PartitionCheckOperator(
         task_id="check_arrival",
         conn_id=WAREHOUSE_READER,
         table="sales.load_ledger",
         partition_column="extract_day",
-        partition="{{ params.day or (dag_run.run_after - macros.timedelta(days=1)) | ds }}",
+        partition=DAY,
         checks=[checks.ARRIVED],
         pool=WAREHOUSE_POOL,
         next_step="No event of that day is out. See sales_etl's run of it, or start one: "
         "feira run sales --day D.",
     )
+    told = AssetEventCheckOperator(
+        task_id="check_event",
+        asset=SALES_FACT,
+        partition=DAY,
+        next_step="The day is loaded and agrees with the lake, but its consumers were not told: clear "
+        "the task emit in sales_etl's run of it.",
+    )
+    arrived >> told
 
 
 sales_watch()

@@ -1,0 +1,62 @@
+"""Checks that an asset has had its event of a partition.
+
+Needs Airflow, nothing else of this repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, BaseOperator
+from airflow.sdk.exceptions import AirflowException
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class MissingEventError(AirflowException):
+    """An asset has no event of the partition: nothing that listens to it has run for that."""
+
+
+class AssetEventCheckOperator(BaseOperator):
+    """Fails when an asset has no event of a partition.
+
+    A consumer that an asset sets off cannot fail for an event that never came: it has no run. This
+    is the check of somebody who has a clock.
+
+    :param asset: the asset
+    :param partition: the event's partition key; the run's own unless stated (templated)
+    :param newest: how many of the asset's newest events are looked at
+    :param next_step: what to do when there is none, for the message (templated)
+    :return: when the partition's newest event was emitted, ISO 8601
+    """
+
+    template_fields: Sequence[str] = ("partition", "next_step")
+    ui_color = "#fff7e6"
+
+    def __init__(
+        self,
+        *,
+        asset: Asset,
+        partition: str = "{{ dag_run.partition_key }}",
+        newest: int = 1000,
+        next_step: str = "",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(inlets=[asset], **kwargs)
+        self.asset = asset
+        self.partition = partition
+        self.newest = newest
+        self.next_step = next_step
+
+    def execute(self, context: Context) -> str:
+        """Looks once; raises MissingEventError naming asset and partition."""
+        events = context["inlet_events"][self.asset].ascending(False).limit(self.newest)
+        found = [event.timestamp for event in events if event.partition_key == self.partition]
+        if not found:
+            raise MissingEventError(
+                f"{self.asset.name}[{self.partition}] has no event among the newest "
+                f"{self.newest:,} of {self.asset.name}. {self.next_step}".strip()
+            )
+        return max(found).isoformat()
