@@ -101,9 +101,10 @@ test: lint  ## Lint, then every test: loopback only, no stack
 verify: install  ## A stack of its own through the matrix of states, against an independent computation
 	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/verify.py $(if $(DATA),--data $(DATA))
 
+ONLY ?=
 .PHONY: faults
-faults: install  ## A stack of its own broken in every way that the failure table names
-	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/faults.py
+faults: install  ## A stack of its own broken in every way that the failure table names (ONLY=regex)
+	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/faults.py --only "$(ONLY)"
 
 N ?= 100
 SEED ?= 1
@@ -112,13 +113,14 @@ soak: install  ## N random kills (SEED=1) while days run, on a stack of its own;
 	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/soak.py --kills $(N) --seed $(SEED)
 
 .PHONY: bench
-bench: install  ## Figures of a day: 1 M lines three times, 5 M once, DuckDB and Polars beside Spark
+bench: install  ## All figures: days of 1 M and 5 M lines beside DuckDB and Polars, then the stack
 	@$(VENV)/bin/python tests/bench/parse_time.py
 	@$(VENV)/bin/python tests/bench/bench_day.py --lines 1000000 --rounds 3
 	@$(VENV)/bin/python tests/bench/bench_day.py --lines 5000000 --rounds 1
+	@FEIRA_HOME= $(VENV)/bin/python tests/bench/bench_stack.py
 	@$(VENV)/bin/python tests/bench/figures_page.py
 
 .PHONY: bench-stack
-bench-stack: install  ## Figures of a stack of its own: overhead of a chain, event to task, start
+bench-stack: install  ## Of these, the stack alone: overhead of a chain, event to task, start
 	@FEIRA_HOME= $(VENV)/bin/python tests/bench/bench_stack.py
 	@$(VENV)/bin/python tests/bench/figures_page.py

@@ -13,9 +13,11 @@
   When it is up again, clear the task.
 * `validate`: too many lines break the contract; the message counts them by rule, and
   `feira show quarantine --day D` shows them. Mend the source, then run the day with `--refetch`.
+* `transform`, `drop_staging`: Spark or the lake did not answer. What readers see is as it was; clear it.
 * `publish`: the audit refused the branch; readers still see the fact as it was.
 * `load_warehouse`, `reconcile`: lake and warehouse differ. `feira verify` compares all of it. No
   event was emitted, so nothing downstream has used the day.
+* `emit`: the day is loaded and agrees, and nobody was told. Clear it.
 
 **To run a day again** clear it, or `feira run sales --day D`: it reuses the day's landing and
 changes nothing that is right already. `--refetch` asks the API anew.

@@ -66,9 +66,11 @@ def _of_days(days: Days) -> list[Aim]:
             all(rate[0] >= LOAD_ROWS_A_SECOND for rate in rates.values()),
         )
     )
-    if len(days) > 1:
-        found.append(_memory(days[min(days)], largest))
+    found.append(_memory(days[min(days)], largest) if len(days) > 1 else _NO_MEMORY)
     return found
+
+
+_NO_MEMORY = Aim("Memory flat from 1 M to 5 M lines outside Spark", "", "not measured")
 
 
 def _memory(small: dict[str, Any], large: dict[str, Any]) -> Aim:

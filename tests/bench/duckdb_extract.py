@@ -137,11 +137,17 @@ def rate_tables(connection: duckdb.DuckDBPyConnection, file: str) -> None:
 
 
 def check(connection: duckdb.DuckDBPyConnection, pages: list[str], day: str) -> None:
-    """One pass over the pages into ``checked``, with every row's broken rules.
+    """The pages into ``landed``, and that into ``checked``, with every row's broken rules.
 
     Two threads read two pages at once and either may come first, but a page's rows come together
-    and in their order: its number and ``rowid`` are the order of landing.
+    and in their order: its number and the row's in ``landed`` are the order of landing. A join may
+    change the order of rows, so the number is taken before it.
     """
+    connection.execute(
+        "CREATE TEMP TABLE landed AS SELECT json AS raw, "
+        "CAST(regexp_extract(filename, 'page-([0-9]+)', 1) AS INTEGER) AS page "
+        f"FROM read_ndjson_objects({pages!r}, filename = true)"
+    )
     paths = ", ".join(f"'$.{name}'" for name in FIELDS)
     rules = dict(VALUE_RULES)
     for name in FIELDS:
@@ -152,14 +158,12 @@ def check(connection: duckdb.DuckDBPyConnection, pages: list[str], day: str) -> 
     connection.execute(
         f"""
         CREATE TEMP TABLE checked AS
-        WITH landed AS (
-          SELECT json AS raw, json_extract(json, [{paths}]) AS found,
-            CAST(regexp_extract(filename, 'page-([0-9]+)', 1) AS INTEGER) AS page
-          FROM read_ndjson_objects({pages!r}, filename = true)
+        WITH parsed AS (
+          SELECT raw, json_extract(raw, [{paths}]) AS found, page, rowid AS line FROM landed
         ), fields AS (
-          SELECT raw, found, page, DATE '{day}' AS extract_day,
+          SELECT raw, found, page, line, DATE '{day}' AS extract_day,
             {", ".join(f"{field(name)} AS {name}" for name in FIELDS)}
-          FROM landed
+          FROM parsed
         ), typed AS (
           SELECT *, {zoned("created_at")} AS created_time, {zoned("updated_at")} AS updated_time,
             CASE WHEN regexp_full_match(unit_price, '{PRICE}')
@@ -184,7 +188,7 @@ def check(connection: duckdb.DuckDBPyConnection, pages: list[str], day: str) -> 
         SELECT CASE WHEN len(broken_rules) > 0 THEN CAST(raw AS VARCHAR) END AS raw, broken_rules,
           {", ".join(name for name in FIELDS if name not in ("created_at", "updated_at", "unit_price"))},
           price, created_time, updated_time, order_date, amount, fx_rate, fx_date, amount_usd,
-          extract_day, page
+          extract_day, page, line
         FROM judged
         """
     )
@@ -206,14 +210,14 @@ def write(connection: duckdb.DuckDBPyConnection, out: Path, version: int) -> Non
     connection.execute(
         f"COPY (SELECT {columns} FROM checked WHERE raw IS NULL "
         "QUALIFY row_number() OVER (PARTITION BY order_id, line_number "
-        "ORDER BY updated_time DESC, page DESC, rowid DESC) = 1) "
+        "ORDER BY updated_time DESC, page DESC, line DESC) = 1) "
         f"TO '{out / 'extract.parquet'}' (FORMAT parquet, COMPRESSION zstd)"
     )
     connection.execute(
-        "COPY (WITH pages AS (SELECT page, min(rowid) AS first_row, "
+        "COPY (WITH pages AS (SELECT page, min(line) AS first_row, "
         "CAST(sum(count(*)) OVER (ORDER BY page) - count(*) AS BIGINT) AS lines_before "
         "FROM checked GROUP BY page) "
-        "SELECT lines_before + checked.rowid - first_row AS landing_order, raw, broken_rules "
+        "SELECT lines_before + line - first_row AS landing_order, raw, broken_rules "
         f"FROM checked JOIN pages USING (page) WHERE raw IS NOT NULL) TO '{out / 'quarantine.parquet'}' "
         "(FORMAT parquet, COMPRESSION zstd)"
     )

@@ -17,6 +17,8 @@ from scripted_api import scripted_api
 
 import feira_airflow.example_dags
 from feira_local.stack.postgres import Dsns
+from inbox_server import Inbox
+from reported_days import Shop
 
 FOLDER = Path(feira_airflow.example_dags.__file__).parent
 PART = b"a part"
@@ -111,6 +113,26 @@ def test_the_example_merges_files_into_the_warehouse(
         held = warehouse.execute("SELECT order_id, amount FROM sales.orders").fetchall()
     assert found["load_orders"] == {"staged": 1, "inserted": 1, "updated": 0, "deleted": 0}
     assert held == [(1, 2.5)]
+
+
+@pytest.mark.usefixtures("examples_bundle")
+def test_the_example_watches_a_day_and_tells_people(
+    examples: dict[str, Any], shop: Shop, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows are there; nobody has announced the day."""
+    shop.connection.execute("CREATE TABLE sales.orders (order_date date, amount numeric)")
+    shop.connection.execute("INSERT INTO sales.orders VALUES ('2010-12-01', 12.5)")
+    watched = examples["example_watched_day"]
+    # Airflow's test run looks for stored deadlines, and finds none.
+    monkeypatch.setattr(watched, "deadline", None)
+    done = watched.test(run_conf={"day": "2010-12-01"})
+    assert {each.task_id: str(each.state) for each in done.get_task_instances()} == {
+        "day_is_complete": "success",
+        "day_was_announced": "failed",
+    }
+    title = "example_watched_day.day_was_announced failed for 2010-12-01"
+    assert [mail["Subject"] for mail in inbox.mails()] == [title]
+    assert [message["blocks"][0]["text"]["text"] for message in inbox.slack()] == [title]
 
 
 CONTRACT = b"""

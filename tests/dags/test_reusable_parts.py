@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from airflow.sdk import BaseHook, BaseOperator
+from airflow.sdk import BaseHook, BaseNotifier, BaseOperator
 from airflow.triggers.base import BaseTrigger
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -62,7 +62,7 @@ def test_each_part_imports_where_the_rest_of_feira_is_not_installed() -> None:
 
 
 def parts() -> list[type]:
-    """The classes that a DAG uses: hooks, operators, sensors and triggers."""
+    """The classes that a DAG uses: hooks, notifiers, operators, sensors and triggers."""
     found: list[type] = []
     for name in PARTS:
         module = importlib.import_module(name)
@@ -71,18 +71,25 @@ def parts() -> list[type]:
             for each in vars(module).values()
             if inspect.isclass(each)
             and each.__module__ == name
-            and issubclass(each, (BaseHook, BaseOperator, BaseTrigger))
+            and issubclass(each, (BaseHook, BaseNotifier, BaseOperator, BaseTrigger))
         ]
     return found
 
 
 def test_the_parts_are_these() -> None:
     assert sorted(part.__name__ for part in parts()) == [
+        "AssetEventCheckOperator",
+        "MailDeadlineNotifier",
+        "MailFailureNotifier",
+        "MailNoticeNotifier",
         "PagedApiHook",
         "PagedApiToS3Operator",
         "PartitionCheckOperator",
         "S3ManifestSensor",
         "S3ManifestTrigger",
+        "SlackDeadlineNotifier",
+        "SlackFailureNotifier",
+        "SlackNoticeNotifier",
         "ValidateContractOperator",
         "WarehouseHook",
     ]

@@ -8,6 +8,7 @@ with the platform.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,7 +70,9 @@ class Outcome:
 class Matrix:
     """The stack, what it was served, and what came of each state."""
 
-    def __init__(self) -> None:
+    def __init__(self, only: str = "") -> None:
+        """``only``: a regular expression; states that it does not find are left out."""
+        self._only = re.compile(only)
         self.api = AirflowApi.local()
         self.shop = Shop(access.shop_url())
         self.served = Served(self.shop)
@@ -83,6 +86,8 @@ class Matrix:
 
         ``do`` returns what was wrong, and may leave in ``saw`` what a person saw.
         """
+        if not self._only.search(name):
+            return
         began = time.monotonic()
         self.saw = ""
         problems: list[str] = []

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
-from feira_local.stack import airflow, spark
+from feira_local.stack import access, airflow, spark
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
@@ -81,6 +82,25 @@ def test_no_secret_of_an_own_connection_is_in_what_the_services_show(home: Path)
     write(home, OWN)
     for service in stack(home).services:
         assert "own/secret" not in json.dumps(service.as_json())
+
+
+def test_the_commands_ask_the_warehouse_that_the_dags_load(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEIRA_HOME", str(home))
+    write(
+        home,
+        "warehouse_reader: {conn_type: postgres, host: db.example.com, port: 5433, login: analyst,"
+        " password: 'it''s', schema: shop}",
+    )
+    assert conninfo_to_dict(access.warehouse_dsn("reader")) == {
+        "host": "db.example.com",
+        "port": "5433",
+        "user": "analyst",
+        "password": "it's",
+        "dbname": "shop",
+    }
+    assert conninfo_to_dict(access.warehouse_dsn("dbt"))["host"] == "127.0.0.1"
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,22 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
+from psycopg.conninfo import make_conninfo
+
 from feira.settings import LakeSettings
 from feira_local.stack import airflow, postgres
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
+from feira_local.stack.own_connections import own_connections
 from feira_local.stack.postgres import Dsns
 from feira_local.stack.state import running_config
+
+
+_WAREHOUSE_CONNECTIONS = {
+    "warehouse_loader": "warehouse_default",
+    "dbt": "warehouse_dbt",
+    "reader": "warehouse_reader",
+}
 
 
 def require_running() -> Stack:
@@ -43,10 +53,20 @@ def shop_url() -> str:
 
 
 def warehouse_dsn(role: str = "reader") -> str:
-    """A libpq URL with password for ``warehouse_loader``, ``dbt`` or ``reader`` on the warehouse."""
+    """A libpq connection string with password for ``warehouse_loader``, ``dbt`` or ``reader`` on the
+    warehouse: the stack's own, or that of ``connections.yaml``."""
     if postgres.LOGINS.get(role) != "warehouse":
         known = ", ".join(name for name, of in postgres.LOGINS.items() if of == "warehouse")
         raise StackError(f"The warehouse has no role {role!r}; it has {known}.")
+    own = own_connections(running_config().home).get(_WAREHOUSE_CONNECTIONS[role])
+    if own is not None:
+        return make_conninfo(
+            host=own.get("host"),
+            port=own.get("port"),
+            user=own.get("login"),
+            password=own.get("password"),
+            dbname=own.get("schema"),
+        )
     return str(getattr(dsns(), role))
 
 

@@ -1,0 +1,61 @@
+"""The check of an event: one of the partition among the newest, or a message that says what to do."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import Asset
+
+from feira_airflow.operators.asset_event_check import AssetEventCheckOperator, MissingEventError
+
+ORDERS = Asset("orders")
+NOON = dt.datetime(2010, 12, 2, 12, tzinfo=dt.UTC)
+
+
+class Events(list[Any]):
+    """An asset's events as a task finds them, newest first when asked so."""
+
+    def ascending(self, ascending: bool) -> Events:
+        return Events(sorted(self, key=lambda event: event.timestamp, reverse=not ascending))
+
+    def limit(self, limit: int) -> Events:
+        return Events(self[:limit])
+
+
+def event(partition: str | None, hours: int) -> SimpleNamespace:
+    return SimpleNamespace(partition_key=partition, timestamp=NOON + dt.timedelta(hours=hours))
+
+
+def looked(*events: SimpleNamespace, **options: Any) -> str:
+    check = AssetEventCheckOperator(
+        task_id="check", asset=ORDERS, partition="2010-12-01", next_step="Clear emit.", **options
+    )
+    assert check.inlets == [ORDERS]
+    context: Any = {"inlet_events": {ORDERS: Events(events)}}
+    return check.execute(context)
+
+
+def test_the_newest_event_of_the_partition_is_found_among_others() -> None:
+    found = looked(event("2010-12-01", 3), event("2010-12-02", 4), event("2010-12-01", 1))
+    assert found == "2010-12-02T15:00:00+00:00"
+
+
+@pytest.mark.parametrize("others", [(), (event("2010-12-02", 0),), (event(None, 0),)])
+def test_no_event_of_the_partition_is_a_failure_that_names_it(
+    others: tuple[SimpleNamespace, ...],
+) -> None:
+    with pytest.raises(MissingEventError) as missing:
+        looked(*others)
+    assert str(missing.value) == (
+        "orders[2010-12-01] has no event among the newest 1,000 of orders. Clear emit."
+    )
+
+
+def test_only_the_newest_are_looked_at() -> None:
+    events = (event("2010-12-01", 0), event("2010-12-02", 1), event("2010-12-03", 2))
+    looked(*events, newest=3)
+    with pytest.raises(MissingEventError):
+        looked(*events, newest=2)
