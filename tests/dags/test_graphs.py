@@ -116,7 +116,7 @@ def test_every_task_is_in_a_pool_that_exists_with_its_reason(dags: dict[str, Any
         assert pool["slots"] > 0 and pool["description"], name
     # What needs no resource of ours, and only that, is in Airflow's own pool.
     unpooled = {t.task_id for dag in dags.values() for t in dag.tasks if t.pool == "default_pool"}
-    assert unpooled == {"wait_for_api", "emit", *NOTIFICATIONS}
+    assert unpooled == {"wait_for_api", "emit", "check_event", *NOTIFICATIONS}
 
 
 def test_these_tasks_emit_and_these_dags_listen() -> None:

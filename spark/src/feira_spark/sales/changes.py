@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from feira_spark.sales.transform import KEY, newest
+from feira_spark.sales.transform import KEY
 
 
 def changes(fact: DataFrame, order_lines: DataFrame, day: date) -> DataFrame:
@@ -27,7 +27,7 @@ def changes(fact: DataFrame, order_lines: DataFrame, day: date) -> DataFrame:
         .distinct()
     )
     # updated_at lies in the extract day, so two days cannot tie.
-    winners = newest(
+    winners = _newest(
         order_lines.select(*columns).join(keys, list(KEY), "left_semi"),
         KEY,
         [F.col("updated_at").desc()],
@@ -47,3 +47,11 @@ def changes(fact: DataFrame, order_lines: DataFrame, day: date) -> DataFrame:
         .withColumn("row", F.coalesce("new", "old"))
         .select("row.*", "action")
     )
+
+
+def _newest(lines: DataFrame, key: tuple[str, ...], order: list[Column]) -> DataFrame:
+    """One row a key: the first by ``order``."""
+    ranked = lines.withColumn(
+        "_rank", F.row_number().over(Window.partitionBy(*key).orderBy(*order))
+    )
+    return ranked.where("_rank = 1").drop("_rank")

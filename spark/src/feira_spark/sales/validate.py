@@ -30,15 +30,18 @@ def landed_lines(pages: DataFrame, contract: Contract) -> DataFrame:
     # The id must be taken where the file is read: a gzip page is one split, so ids follow its lines.
     numbered = pages.select(
         F.col("value").alias("raw"),
-        F.regexp_extract(F.col("_metadata.file_path"), r"page-([0-9]+)\.ndjson", 1)
-        .cast("int")
-        .alias("page"),
+        _page(F.col("_metadata.file_path")).alias("page"),
         F.monotonically_increasing_id().alias("row_id"),
     )
     parsed = F.from_json("raw", parse_schema(contract), {"mode": "PERMISSIVE"})
     return numbered.select("raw", "page", "row_id", parsed.alias("line")).select(
         *well_typed(contract, "line"), "raw", "page", "row_id"
     )
+
+
+def _page(path: Column) -> Column:
+    """``…/page-00012.ndjson.gz`` → 12; by cutting, as this is asked of every line."""
+    return F.substring_index(F.substring_index(path, "/page-", -1), ".", 1).cast("int")
 
 
 def rate_by_order_date(rates: DataFrame) -> DataFrame:

@@ -18,7 +18,6 @@ from feira_local.stack.own_connections import own_connections
 from feira_local.stack.postgres import Dsns
 from feira_local.stack.state import running_config
 
-
 _WAREHOUSE_CONNECTIONS = {
     "warehouse_loader": "warehouse_default",
     "dbt": "warehouse_dbt",
