@@ -68,7 +68,11 @@ def deadline_notice(context: Context) -> Notice:
 
 
 class SlackDeadlineNotifier(SlackNoticeNotifier):
-    """Posts a missed deadline to Slack, from the triggerer."""
+    """Posts a missed deadline to Slack, from the triggerer.
+
+    :param slack_webhook_conn_id: a ``slackwebhook`` connection (templated)
+    :param timeout: seconds to wait for Slack
+    """
 
     def notice(self, context: Context) -> Notice:
         """See ``deadline_notice``."""
@@ -76,7 +80,11 @@ class SlackDeadlineNotifier(SlackNoticeNotifier):
 
 
 class MailDeadlineNotifier(MailNoticeNotifier):
-    """Mails a missed deadline, from the triggerer."""
+    """Mails a missed deadline, from the triggerer.
+
+    :param to: addresses; without them, ``to_email`` in the connection's extra (templated)
+    :param smtp_conn_id: an ``smtp`` connection whose extra has ``from_email`` (templated)
+    """
 
     def notice(self, context: Context) -> Notice:
         """See ``deadline_notice``."""

@@ -82,7 +82,11 @@ def _base_url() -> str:
 
 
 class SlackFailureNotifier(SlackNoticeNotifier):
-    """Posts a failed task to Slack. Use it as ``on_failure_callback``."""
+    """Posts a failed task to Slack. Use it as ``on_failure_callback``.
+
+    :param slack_webhook_conn_id: a ``slackwebhook`` connection (templated)
+    :param timeout: seconds to wait for Slack
+    """
 
     def notice(self, context: Context) -> Notice:
         """See ``failure_notice``."""
@@ -90,7 +94,11 @@ class SlackFailureNotifier(SlackNoticeNotifier):
 
 
 class MailFailureNotifier(MailNoticeNotifier):
-    """Mails a failed task. Use it as ``on_failure_callback``."""
+    """Mails a failed task. Use it as ``on_failure_callback``.
+
+    :param to: addresses; without them, ``to_email`` in the connection's extra (templated)
+    :param smtp_conn_id: an ``smtp`` connection whose extra has ``from_email`` (templated)
+    """
 
     def notice(self, context: Context) -> Notice:
         """See ``failure_notice``."""
