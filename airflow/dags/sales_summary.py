@@ -42,6 +42,8 @@ from feira_airflow.summary import checks, tasks
     # A run that waits for a mail server must not keep another day's marts waiting, not even in a
     # backfill of a year.
     max_active_runs=366,
+    # A key that comes while a consumer is paused gets no run, and new DAGs begin paused by default.
+    is_paused_upon_creation=False,
     default_args=default_args(owner="sales-data"),
     deadline=deadlines(),
     doc_md=__doc__,

@@ -78,6 +78,10 @@ def test_a_run_that_waits_for_a_mail_server_keeps_no_other_from_building(
     assert all(task.trigger_rule == "all_success" for task in dags["sales_summary"].tasks)
 
 
+def test_a_consumer_begins_unpaused_whatever_the_deployment_does(dags: dict[str, Any]) -> None:
+    assert dags["sales_summary"].is_paused_upon_creation is False
+
+
 def test_waiting_for_the_api_takes_no_worker(dags: dict[str, Any]) -> None:
     assert dags["sales_etl"].get_task("wait_for_api").deferrable is True
 
