@@ -11,6 +11,7 @@ from feira.landing.store import LandingStore
 from feira.settings import LakeSettings
 
 _BATCH_ROWS = 16_384
+_PIECE_BYTES = 2**20
 
 
 def lake_files(settings: LakeSettings) -> AbstractFileSystem:
@@ -54,7 +55,11 @@ def read_snapshot(settings: LakeSettings, metadata_uri: str) -> Iterator[pa.Reco
         path = task.file.file_path
         if task.delete_files:
             raise ValueError(f"{path} has delete files beside it; read {metadata_uri} with Spark.")
-        with table.io.new_input(path).open() as stream, pq.ParquetFile(stream) as file:
+        # In buffered pieces: otherwise all columns of a row group, which may be the file, are held.
+        with (
+            table.io.new_input(path).open() as stream,
+            pq.ParquetFile(stream, buffer_size=_PIECE_BYTES, pre_buffer=False) as file,
+        ):
             if file.schema_arrow.names != names:
                 raise ValueError(
                     f"{path} holds {file.schema_arrow.names}, the table {names}; "
