@@ -47,7 +47,7 @@ def _of_days(days: Days) -> list[Aim]:
     found.append(
         _judged(
             f"Spark's own time at most {SPARK_OVER_DUCKDB:g} times DuckDB's, at 5 M lines",
-            times and f"{times[0]:.1f} times ({times[1]:.1f}–{times[2]:.1f}) at {lines}",
+            times and f"{_range(times, 1)} times at {lines}",
             bool(times and times[0] <= SPARK_OVER_DUCKDB),
         )
     )
@@ -60,8 +60,8 @@ def _of_days(days: Days) -> list[Aim]:
         _judged(
             f"The warehouse load with its checks at {LOAD_ROWS_A_SECOND:,} rows/s or better",
             "; ".join(
-                f"{middle:,.0f} ({least:,.0f}–{most:,.0f}) at {days[asked]['lines']:,} lines"
-                for asked, (middle, least, most) in rates.items()
+                f"{_range(rate, 0)} at {days[asked]['lines']:,} lines"
+                for asked, rate in rates.items()
             ),
             all(rate[0] >= LOAD_ROWS_A_SECOND for rate in rates.values()),
         )
@@ -113,6 +113,12 @@ def _parsing(parsed: list[dict[str, Any]] | None) -> Aim:
         slowest and f"{slowest['file']} {slowest['seconds']:.2f} s, the slowest",
         bool(slowest and slowest["seconds"] < PARSE_SECONDS),
     )
+
+
+def _range(found: tuple[float, float, float], digits: int) -> str:
+    """``4.0 (3.9–4.2)``; of one round the figure alone."""
+    middle, least, most = (f"{value:,.{digits}f}" for value in found)
+    return middle if found[1] == found[2] else f"{middle} ({least}–{most})"
 
 
 def _judged(aim: str, measured: str | None, met: bool) -> Aim:

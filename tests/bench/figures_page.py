@@ -23,14 +23,13 @@ from figures import (
     spread,
     step_runs,
 )
-from plots import draw
+from plots import NAMES, draw
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RAW = REPOSITORY / ".bench"
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 IMAGES = REPOSITORY / "docs" / "images"
 BLOCK = re.compile(r"(<!-- figures: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-ENGINES = {"spark": "Spark", "duckdb": "DuckDB", "polars": "Polars"}
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:
@@ -73,7 +72,7 @@ class Figures:
         """Validate, transform and dedupe in each engine, beside each other."""
         rows = []
         for _, day in sorted(self.days.items()):
-            for engine, name in ENGINES.items():
+            for engine, name in NAMES.items():
                 key = "validate" if engine == "spark" else engine
                 rounds = [each for each in day["rounds"] if key in each]
                 if not rounds:

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 
 from figures import engine_seconds, memory_outside_spark, spread, step_runs
 
+NAMES = {"spark": "Spark", "duckdb": "DuckDB", "polars": "Polars"}
 COLOURS = {"spark": "#d1663a", "duckdb": "#d9b23b", "polars": "#3b74b9"}
 STEP_COLOURS = ("#7a9e7e", "#d1663a", "#e0906f", "#8a5a9e", "#3b74b9", "#999999")
 plt.rcParams |= {
@@ -48,7 +49,7 @@ def _engines(days: dict[int, dict[str, Any]], path: Path) -> Path:
                 middle, least, most = spread(seconds)
                 error = [[middle - least], [most - middle]]
                 axis.bar(place, middle, color=colour, yerr=error, capsize=4, width=0.65)
-        axis.set_xticks(range(len(COLOURS)), [name.capitalize() for name in COLOURS])
+        axis.set_xticks(range(len(COLOURS)), list(NAMES.values()))
         axis.set_title(f"{day['lines']:,} lines", fontsize=10)
         axis.set_ylabel("seconds, median and range")
     figure.suptitle("Validate, transform and dedupe, two threads each", fontsize=11)
