@@ -114,11 +114,9 @@ soak: install  ## N random kills (SEED=1) while days run, on a stack of its own;
 
 .PHONY: bench
 bench: install  ## All figures: days of 1 M and 5 M lines beside DuckDB and Polars, then the stack
-	@$(VENV)/bin/python tests/bench/parse_time.py
 	@$(VENV)/bin/python tests/bench/bench_day.py --lines 1000000 --rounds 3
 	@$(VENV)/bin/python tests/bench/bench_day.py --lines 5000000 --rounds 1
-	@FEIRA_HOME= $(VENV)/bin/python tests/bench/bench_stack.py
-	@$(VENV)/bin/python tests/bench/figures_page.py
+	@$(MAKE) --no-print-directory bench-stack
 
 .PHONY: bench-stack
 bench-stack: install  ## Of these, the stack alone: overhead of a chain, event to task, start

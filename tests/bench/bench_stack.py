@@ -31,7 +31,7 @@ os.environ.setdefault("FEIRA_SHOP_LINES", "20000")
 
 from feira_local.airflow_api import AirflowApi, DagRun  # noqa: E402
 from feira_local.runs import Chain, follow, start  # noqa: E402
-from figures import spread  # noqa: E402
+from figures import STACK_HEADINGS, spread  # noqa: E402
 from machine import machine  # noqa: E402
 from parse_time import measure as measure_parsing  # noqa: E402
 
@@ -118,14 +118,7 @@ def warm_up_ended() -> None:
 def print_tables(figures: dict[str, Any]) -> None:
     """The days' chains and the start of the stack."""
     table = Table(title=f"{len(figures['days'])} days of {figures['lines']:,} lines (weekly mean)")
-    for heading in (
-        "day",
-        "chain s",
-        "Spark's tasks s",
-        "not Spark's s",
-        "of it marts s",
-        "event → task s",
-    ):
+    for heading in STACK_HEADINGS:
         table.add_column(heading, justify="left" if heading == "day" else "right")
     for day in figures["days"]:
         names = ("wall", "spark_bound", "not_spark", "marts")

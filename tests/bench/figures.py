@@ -9,6 +9,15 @@ from typing import Any
 # What DuckDB and Polars do too: validate and transform are their one program.
 ENGINE_STEPS = ("validate", "transform")
 STEPS = ("validate", "transform", "publish", "load_warehouse", "reconcile")
+# Of a day on the running stack, for the terminal and the page alike.
+STACK_HEADINGS = (
+    "day",
+    "chain s",
+    "Spark's tasks s",
+    "not Spark's s",
+    "of it marts s",
+    "event → task s",
+)
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from aims import aims
 from figures import (
+    STACK_HEADINGS,
     STEPS,
     engine_peak,
     engine_seconds,
@@ -161,16 +162,8 @@ class Figures:
             [day["day"], *(f"{day[f'{name}_seconds']:.2f}" for name in names)]
             for day in self.stack["days"]
         ]
-        headings = [
-            "day",
-            "chain s",
-            "Spark's tasks s",
-            "not Spark's s",
-            "of it marts s",
-            "event → task s",
-        ]
         start = self.stack["start"]
-        return table(headings, rows) + (
+        return table(list(STACK_HEADINGS), rows) + (
             f"\nStart of the stack: cold {start['cold_seconds']:.1f} s, "
             f"warm {start['warm_seconds']:.1f} s.\n"
         )

@@ -38,10 +38,10 @@ class MailHook(SmtpHook):
 
     def send_message(self, message: EmailMessage) -> None:
         """Sends it now; the connection must be open (``with MailHook() as hook``)."""
-        client: Any = self._smtp_client
-        if not isinstance(client, smtplib.SMTP):
+        if not self.is_open:
             raise RuntimeError("The mail connection is not open; use `with MailHook() as hook`.")
         message["Date"] = localtime()
+        client: Any = self._smtp_client
         client.send_message(message)
 
     def _addresses(self, name: str) -> list[str]:

@@ -29,8 +29,8 @@ def failure_notice(context: Context) -> Notice:
     """What a failure callback's context tells: DAG, task, day, error in one line, log and runbook.
 
     The day is the partition that the task itself works on, where its operator has one; else the run's
-    partition key, its logical date, or its run id. Secrets that Airflow
-    knows of are masked in the error. The notice's id is that of the task's try.
+    partition key, its logical date, or its run id. Secrets that Airflow knows of are masked in the
+    error. The notice's id is that of the task's try.
     """
     values: dict[str, Any] = dict(context)
     task_instance, run = values["ti"], values.get("dag_run")
