@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
-from io import BytesIO
 
 import psycopg
 import pyarrow as pa
-from pyarrow import csv
 
 from feira.contracts import Contract, contract
 from feira.contracts.ddl import warehouse_columns
+from feira.warehouse.copy_rows import copy_rows
 from feira.warehouse.fingerprint import SOLD
 from feira.warehouse.schema import UNRECONCILED, require_tables
 
@@ -110,7 +109,7 @@ def _apply(
         f"CREATE TEMP TABLE staged (\n  {warehouse_columns(declared)},\n  change text NOT NULL\n) "
         "ON COMMIT DROP"
     )
-    copied = _copy(connection, [*declared.column_names, "change"], difference.batches)
+    copied = copy_rows(connection, "staged", [*declared.column_names, "change"], difference.batches)
     connection.execute("ANALYZE staged")
     _assert_staged(connection, declared, difference, copied)
     on = " AND ".join(f"{FACT}.{name} = s.{name}" for name in declared.primary_key)
@@ -151,21 +150,6 @@ def _apply(
     ).rowcount
     inserted = _count(connection, f"SELECT count(*) FROM {FACT}") - before
     return inserted, merged - inserted, deleted
-
-
-def _copy(
-    connection: psycopg.Connection, names: list[str], batches: Iterable[pa.RecordBatch]
-) -> int:
-    copied = 0
-    options = csv.WriteOptions(include_header=False)
-    command = f"COPY staged ({', '.join(names)}) FROM STDIN (FORMAT csv)"
-    with connection.cursor() as cursor, cursor.copy(command) as copy:
-        for batch in batches:
-            sink = BytesIO()
-            csv.write_csv(batch.select(names), sink, options)
-            copy.write(sink.getbuffer())
-            copied += batch.num_rows
-    return copied
 
 
 def _assert_staged(
