@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from wiring_deployment import Deployment, Run
 
 WIRING = Path(__file__).parent / "wiring"
-Deploy = Callable[[Path], Deployment]
+Deploy = Callable[..., Deployment]
 
 MONDAY, TUESDAY = "2010-12-06", "2010-12-07"
 WEEK = tuple(f"2010-12-{day:02}" for day in range(6, 13))
@@ -251,8 +252,11 @@ def test_keyed_events_of_the_same_key_make_one_run_together(deploy: Deploy) -> N
     assert airflow.runs("report") == [Run(MONDAY, 2)]
 
 
-def test_the_run_of_a_key_that_comes_during_a_pause_is_never_made(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "paused-listener" / "broken")
+@pytest.mark.parametrize("folder", ["broken", "default_broken"])
+def test_the_run_of_a_key_that_comes_during_a_pause_is_never_made(
+    deploy: Deploy, folder: str
+) -> None:
+    airflow = deploy(WIRING / "paused-listener" / folder, airflows_default=True)
     airflow.run("load_orders", MONDAY)
     airflow.tick()
     airflow.pause("report", paused=False)

@@ -24,11 +24,11 @@ ORDERS = Asset("orders", uri="feira://orders")
 RATES = Asset("rates", uri="feira://rates")
 
 def emits(name, *outlets, schedule=PartitionedAtRuntime()):
-    with DAG(name, schedule=schedule):
+    with DAG(name, schedule=schedule, is_paused_upon_creation=False):
         task(task_id="emit", outlets=list(outlets))(lambda: None)()
 
-def listens(name, schedule, **more):
-    with DAG(name, schedule=schedule, **more):
+def listens(name, schedule, is_paused_upon_creation=False, **more):
+    with DAG(name, schedule=schedule, is_paused_upon_creation=is_paused_upon_creation, **more):
         task(task_id="build")(lambda: None)()
 
 def keyed(assets, **more):
@@ -328,6 +328,31 @@ emits('load', ORDERS, schedule=None)
 listens('report', AssetOrTimeSchedule(assets=ORDERS, timetable=daily))
 """
     assert found(tmp_path, wiring) == []
+
+
+# paused-listener
+
+
+def test_a_listener_that_says_nothing_begins_as_airflow_is_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wiring = "emits('load', ORDERS)\nlistens('report', keyed(ORDERS), is_paused_upon_creation=None)"
+    (one,) = found(tmp_path, wiring)
+    assert (one.rule, one.severity, one.dags) == ("paused-listener", "warning", ("report",))
+    assert one.problem == "report does not say how it begins, and Airflow's default is paused."
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION", "False")
+    assert found(tmp_path, wiring) == []
+
+
+@pytest.mark.parametrize(("said", "of_the_pause"), [("None", []), ("True", ["paused-listener"])])
+def test_a_plain_listener_catches_up_and_is_reported_only_if_it_asks_to_be_paused(
+    tmp_path: Path, said: str, of_the_pause: list[str]
+) -> None:
+    wiring = (
+        "emits('load', ORDERS, schedule=None)\n"
+        f"listens('report', [ORDERS], is_paused_upon_creation={said})"
+    )
+    assert rules(found(tmp_path, wiring)) == ["merged-events", *of_the_pause]
 
 
 # cycle

@@ -42,15 +42,18 @@ class Run:
 
 
 class Deployment:
-    """Airflow with the DAGs of one folder, all unpaused unless they say otherwise."""
+    """Airflow with the DAGs of one folder, all unpaused unless they say otherwise.
 
-    def __init__(self, folder: Path) -> None:
+    ``airflows_default``: what does not say begins as Airflow is configured.
+    """
+
+    def __init__(self, folder: Path, *, airflows_default: bool = False) -> None:
         bag = DagBag(dag_folder=str(folder), bundle_path=folder, bundle_name=BUNDLE)
         self.import_errors = bag.import_errors
         self.dags = bag.dags
         self.scheduler = SchedulerJobRunner(Job(), executors=[LocalExecutor()])
         for dag in self.dags.values():
-            if dag.is_paused_upon_creation is None:
+            if dag.is_paused_upon_creation is None and not airflows_default:
                 dag.is_paused_upon_creation = False
         sync_bag_to_db(bag, BUNDLE, None)
         # Assets are active once the scheduler has seen who refers to them.

@@ -18,6 +18,13 @@ class Keys(Enum):
     PLAIN = "without a partition key"
 
 
+class Paused(Enum):
+    """What makes a DAG begin paused."""
+
+    BY_FILE = "is_paused_upon_creation=True"
+    BY_DEFAULT = "Airflow's dags_are_paused_at_creation"
+
+
 @dataclass(frozen=True, order=True)
 class AssetId:
     """Which asset: Airflow tells two apart by name and URI together.
@@ -106,15 +113,16 @@ class Emitter:
 class Listener:
     """A DAG that assets set off.
 
-    ``keyed``: its timetable is partitioned. ``clock``: time sets it off as well. ``starts_paused``:
-    it says itself that it begins paused. ``mapper``: what reads the key of an asset's event.
+    ``keyed``: its timetable is partitioned. ``clock``: time sets it off as well. ``begins_paused``:
+    why it does when Airflow first sees it, None where it does not. ``mapper``: what reads the key of
+    an asset's event.
     """
 
     dag_id: str
     condition: Condition
     keyed: bool
     clock: bool = False
-    starts_paused: bool = False
+    begins_paused: Paused | None = None
     mapper: Callable[[AssetId], PartitionMapper] | None = None
     place: Place | None = None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.partition_mappers.base import PartitionMapper
 from airflow.sdk.definitions.asset import BaseAsset
 from airflow.timetables.simple import AssetTriggeredTimetable, PartitionedAssetTimetable
@@ -20,6 +21,7 @@ from feira_airflow.wiring.model import (
     ImportFailure,
     Keys,
     Listener,
+    Paused,
     Place,
     Wiring,
 )
@@ -136,12 +138,19 @@ def _listeners(
             keyed=timetable.partitioned,
             # AssetOrTimeSchedule, and whatever else carries a timetable within.
             clock=hasattr(timetable, "timetable"),
-            starts_paused=dag.is_paused_upon_creation is True,
+            begins_paused=_begins_paused(dag.is_paused_upon_creation),
             mapper=_Mappers(timetable)
             if isinstance(timetable, PartitionedAssetTimetable)
             else None,
             place=places.of_dag(dag),
         )
+
+
+def _begins_paused(said: bool | None) -> Paused | None:
+    if said is None:
+        default = conf.getboolean("core", "dags_are_paused_at_creation")
+        return Paused.BY_DEFAULT if default else None
+    return Paused.BY_FILE if said else None
 
 
 class _Mappers:

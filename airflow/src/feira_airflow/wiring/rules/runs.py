@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from feira_airflow.wiring.finding import Finding, finding, listed
-from feira_airflow.wiring.model import Keys, Listener, Wiring, is_met
+from feira_airflow.wiring.model import Keys, Listener, Paused, Wiring, is_met
 
 
 def merged_events(wiring: Wiring) -> Iterator[Finding]:
@@ -39,16 +39,24 @@ def merged_events(wiring: Wiring) -> Iterator[Finding]:
 
 
 def paused_listener(wiring: Wiring) -> Iterator[Finding]:
-    """Listeners whose file says that they begin paused."""
+    """Listeners that begin paused; by Airflow's default, only those that lose events by it.
+
+    A plain listener is told of what it missed with its next event, as merged_events says.
+    """
     for listener in wiring.listeners:
-        if not listener.starts_paused:
+        by_default = listener.begins_paused is Paused.BY_DEFAULT
+        if listener.begins_paused is None or (by_default and not listener.keyed):
             continue
         yield finding(
             "paused-listener",
             "warning",
             listener.assets[0] if listener.assets else None,
             (listener,),
-            problem=f"{listener.dag_id} has is_paused_upon_creation=True.",
+            problem=(
+                f"{listener.dag_id} does not say how it begins, and Airflow's default is paused."
+                if by_default
+                else f"{listener.dag_id} has is_paused_upon_creation=True."
+            ),
             consequence=(
                 "Airflow queues nothing for a paused DAG. "
                 + (

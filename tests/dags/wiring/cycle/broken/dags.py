@@ -8,7 +8,7 @@ PRICES = Asset("prices", uri="feira://prices")
 STOCK = Asset("stock", uri="feira://stock")
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=STOCK))
+@dag(schedule=PartitionedAssetTimetable(assets=STOCK), is_paused_upon_creation=False)
 def refresh_prices() -> None:
     @task(outlets=[PRICES])
     def build() -> None:
@@ -20,7 +20,7 @@ def refresh_prices() -> None:
 refresh_prices()
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=PRICES))
+@dag(schedule=PartitionedAssetTimetable(assets=PRICES), is_paused_upon_creation=False)
 def refresh_stock() -> None:
     @task(outlets=[STOCK])
     def build() -> None:

@@ -20,7 +20,7 @@ def refresh_prices() -> None:
 refresh_prices()
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=PRICES))
+@dag(schedule=PartitionedAssetTimetable(assets=PRICES), is_paused_upon_creation=False)
 def refresh_stock() -> None:
     @task(outlets=[STOCK])
     def build() -> None:

@@ -21,7 +21,7 @@ def load_orders() -> None:
 load_orders()
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=ORDERS & STOCK))
+@dag(schedule=PartitionedAssetTimetable(assets=ORDERS & STOCK), is_paused_upon_creation=False)
 def refresh_prices() -> None:
     @task(outlets=[PRICES])
     def build() -> None:
@@ -33,7 +33,7 @@ def refresh_prices() -> None:
 refresh_prices()
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=PRICES))
+@dag(schedule=PartitionedAssetTimetable(assets=PRICES), is_paused_upon_creation=False)
 def refresh_stock() -> None:
     @task(outlets=[STOCK])
     def build() -> None:

@@ -19,7 +19,11 @@ def load_orders() -> None:
 load_orders()
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=ORDERS), max_active_runs=1)
+@dag(
+    schedule=PartitionedAssetTimetable(assets=ORDERS),
+    max_active_runs=1,
+    is_paused_upon_creation=False,
+)
 def report() -> None:
     @task
     def build() -> None:

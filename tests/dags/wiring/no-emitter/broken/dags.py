@@ -20,7 +20,7 @@ def load_orders() -> None:
 load_orders()
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=ORDERS & RATES))
+@dag(schedule=PartitionedAssetTimetable(assets=ORDERS & RATES), is_paused_upon_creation=False)
 def report() -> None:
     @task
     def build() -> None:

@@ -32,7 +32,7 @@ def load_rates() -> None:
 load_rates()
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=ORDERS & RATES))
+@dag(schedule=PartitionedAssetTimetable(assets=ORDERS & RATES), is_paused_upon_creation=False)
 def report() -> None:
     @task
     def build() -> None:

@@ -20,7 +20,7 @@ def load_orders() -> None:
 load_orders()
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=ORDERS_OF_THE_REPORT))
+@dag(schedule=PartitionedAssetTimetable(assets=ORDERS_OF_THE_REPORT), is_paused_upon_creation=False)
 def report() -> None:
     @task
     def build() -> None:

@@ -12,7 +12,7 @@ FILE = Asset(
 )
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=FILE))
+@dag(schedule=PartitionedAssetTimetable(assets=FILE), is_paused_upon_creation=False)
 def report() -> None:
     @task
     def build() -> None:

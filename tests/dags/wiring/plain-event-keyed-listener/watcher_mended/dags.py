@@ -25,7 +25,7 @@ def take_in() -> None:
 take_in()
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=ORDERS))
+@dag(schedule=PartitionedAssetTimetable(assets=ORDERS), is_paused_upon_creation=False)
 def report() -> None:
     @task
     def build() -> None:

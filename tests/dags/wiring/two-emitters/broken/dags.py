@@ -31,7 +31,7 @@ def load_shop() -> None:
 load_shop()
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=ORDERS))
+@dag(schedule=PartitionedAssetTimetable(assets=ORDERS), is_paused_upon_creation=False)
 def report() -> None:
     @task
     def build() -> None:

@@ -23,7 +23,7 @@ def load_orders() -> None:
 load_orders()
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=ORDERS))
+@dag(schedule=PartitionedAssetTimetable(assets=ORDERS), is_paused_upon_creation=False)
 def report() -> None:
     @task
     def build() -> None:

@@ -32,7 +32,7 @@ def load_shop() -> None:
 load_shop()
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=WEB & SHOP))
+@dag(schedule=PartitionedAssetTimetable(assets=WEB & SHOP), is_paused_upon_creation=False)
 def report() -> None:
     @task
     def build() -> None:

@@ -30,7 +30,10 @@ def load_orders() -> None:
 load_orders()
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=ORDERS, default_partition_mapper=StartOfDayMapper()))
+@dag(
+    schedule=PartitionedAssetTimetable(assets=ORDERS, default_partition_mapper=StartOfDayMapper()),
+    is_paused_upon_creation=False,
+)
 def report() -> None:
     @task
     def build() -> None:

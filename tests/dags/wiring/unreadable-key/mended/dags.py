@@ -33,7 +33,8 @@ load_orders()
 @dag(
     schedule=PartitionedAssetTimetable(
         assets=ORDERS, default_partition_mapper=StartOfDayMapper(input_format="%Y-%m-%d")
-    )
+    ),
+    is_paused_upon_creation=False,
 )
 def report() -> None:
     @task

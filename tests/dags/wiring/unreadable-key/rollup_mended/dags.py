@@ -34,7 +34,8 @@ load_orders()
         default_partition_mapper=RollupMapper(
             upstream_mapper=StartOfWeekMapper(input_format="%Y-%m-%dT%H:%M"), window=WeekWindow()
         ),
-    )
+    ),
+    is_paused_upon_creation=False,
 )
 def report() -> None:
     @task

@@ -1,0 +1,31 @@
+"""The report says nothing, and so it begins as Airflow is configured: paused, by default."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset, PartitionedAssetTimetable, PartitionedAtRuntime, dag, task
+
+ORDERS = Asset("orders", uri="feira://orders")
+
+
+@dag(schedule=PartitionedAtRuntime())
+def load_orders() -> None:
+    @task(outlets=[ORDERS])
+    def emit() -> None:
+        pass
+
+    emit()
+
+
+load_orders()
+
+
+@dag(schedule=PartitionedAssetTimetable(assets=ORDERS))
+def report() -> None:
+    @task
+    def build() -> None:
+        pass
+
+    build()
+
+
+report()
