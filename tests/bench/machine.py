@@ -9,7 +9,12 @@ from typing import Any
 
 import psutil
 
-PACKAGES = ("apache-airflow", "pyspark", "duckdb", "polars", "pyarrow", "psycopg", "pyiceberg")
+from feira.warehouse.copy_rows import HAS_PGPQ
+
+PACKAGES = (
+    *("apache-airflow", "pyspark", "duckdb", "polars", "pyarrow", "psycopg", "pyiceberg"),
+    *(["pgpq"] if HAS_PGPQ else []),
+)
 
 
 def machine() -> dict[str, Any]:

@@ -177,6 +177,7 @@ def soak(m: Matrix, kills: int, seed: int) -> list[str]:
     for the_day in again:
         work.run([the_day])
     problems += [f"{d} failed undisturbed" for d in again if not work.last()[d].succeeded]
+    problems += _untold(m)
     problems += _recognise_landings(m, work)
     rows, different = m.compare()
     problems += different
@@ -213,6 +214,15 @@ def _events_and_agreements(m: Matrix, work: Work) -> list[str]:
         problems.append("events of runs that nobody started")
     console.print(f"{len(event_days)} days with events, {len(ledger)} agreed")
     return problems
+
+
+def _untold(m: Matrix) -> list[str]:
+    """Days that agree without an event, or the reverse, once nothing is left to be run again."""
+    agreed = {str(row[0]) for row in m.held.ledger() if row[4] is not None}
+    told = m.api.event_days(PRODUCER)
+    return [f"{d}: agreed, and no event" for d in sorted(agreed - told)] + [
+        f"{d}: an event, and not agreed" for d in sorted(told - agreed)
+    ]
 
 
 def _recognise_landings(m: Matrix, work: Work) -> list[str]:

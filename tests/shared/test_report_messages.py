@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import re
 from dataclasses import dataclass, field
@@ -15,8 +16,13 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.dates import num2date
+from matplotlib.patches import Rectangle
+from matplotlib.text import Annotation
 
-from feira.report.chart import chart_png
+from feira.report.chart import MARKED, chart, chart_png
 from feira.report.csv_table import csv_text
 from feira.report.mail import html, mail, message_id
 from feira.report.model import Change, Correction, DayReport, DayRevenue
@@ -70,6 +76,33 @@ def in_mail(stated: DayReport) -> Figures:
     cells = Cells()
     cells.feed(html(stated, "chart"))
     return cells.found
+
+
+def marked_day(axes: Axes) -> tuple[dict[dt.date, float], dt.date, str]:
+    """Each day's bar, the day in the other colour, and what stands above it."""
+    bars = {
+        num2date(bar.get_x() + bar.get_width() / 2).date(): bar
+        for bar in axes.patches
+        if isinstance(bar, Rectangle)
+    }
+    (marked,) = [day for day, bar in bars.items() if bar.get_facecolor() == to_rgba(MARKED)]
+    (label,) = [text for text in axes.texts if isinstance(text, Annotation)]
+    assert num2date(label.xy[0]).date() == marked
+    return {day: bar.get_height() for day, bar in bars.items()}, marked, label.get_text()
+
+
+def bars(axes: Axes) -> list[tuple[str, float, str]]:
+    """A name, the length of its bar and the number beside it, from the top down."""
+    numbers = [text for text in axes.texts if isinstance(text, Annotation)]
+    names = [text for text in axes.texts if not isinstance(text, Annotation)]
+    drawn = [bar for bar in axes.patches if isinstance(bar, Rectangle)]
+    assert [name.get_position()[1] for name in names] == sorted(
+        name.get_position()[1] for name in names
+    )
+    return [
+        (name.get_text(), bar.get_width(), text.get_text())
+        for name, bar, text in zip(names, drawn, numbers, strict=True)
+    ]
 
 
 NAMES = {
@@ -319,8 +352,6 @@ def test_a_closed_days_subject_says_so() -> None:
 
 @pytest.mark.parametrize("days", [0, 1, 2, 60])
 def test_the_chart_is_drawn_for_any_number_of_days_and_the_same_each_time(days: int) -> None:
-    import datetime as dt
-
     series = tuple(
         DayRevenue(day=D1 - dt.timedelta(days=n), revenue=Decimal(n)) for n in reversed(range(days))
     )
@@ -330,6 +361,49 @@ def test_the_chart_is_drawn_for_any_number_of_days_and_the_same_each_time(days: 
     assert drawn.startswith(b"\x89PNG\r\n")
     assert int.from_bytes(drawn[16:20], "big") == 1200
     assert drawn == chart_png(stated)
+
+
+def test_the_chart_shows_the_days_the_marked_one_the_products_and_the_rules() -> None:
+    day_before = D1 - dt.timedelta(days=1)
+    stated = report(
+        revenue_by_day=(
+            DayRevenue(day=day_before, revenue=Decimal("900.5000")),
+            DayRevenue(day=D1, revenue=Decimal("1234.5678")),
+        ),
+        figures=figures(
+            top_products=(
+                product("85123A", "700.1250", 12, "T-LIGHT HOLDER"),
+                product("71053", "300.0000", 3, None),
+            ),
+            broken_rules={"sku_blank": 7, "quantity_zero": 2, "status_unknown": 5},
+        ),
+    )
+    by_day, products, by_rule = chart(stated).axes
+    assert marked_day(by_day) == (
+        {day_before: 900.5, D1: 1234.5678},
+        D1,
+        "01 Dec 2010: 1,234.57",
+    )
+    assert bars(products) == [("T-LIGHT HOLDER", 700.125, "700.12"), ("71053", 300.0, "300.00")]
+    assert bars(by_rule) == [
+        ("sku_blank", 7, "7"),
+        ("status_unknown", 5, "5"),
+        ("quantity_zero", 2, "2"),
+    ]
+
+
+def test_the_chart_says_what_a_closed_day_took_all_the_same() -> None:
+    closed = report(
+        outcome=outcome(landed_lines=0),
+        revenue_by_day=(DayRevenue(day=D1, revenue=Decimal("250.0000")),),
+        figures=figures(revenue=Decimal("250.0000")),
+    )
+    assert marked_day(chart(closed).axes[0])[2] == "01 Dec 2010: closed, 250.00"
+
+
+def test_rules_beyond_the_eighth_are_one_bar_of_the_chart() -> None:
+    stated = report(figures=figures(broken_rules={f"rule_{n}": 20 - n for n in range(10)}))
+    assert bars(chart(stated).axes[2])[7:] == [("rule_7", 13, "13"), ("2 more rules", 23, "23")]
 
 
 def test_a_name_with_dollars_and_line_breaks_is_drawn() -> None:

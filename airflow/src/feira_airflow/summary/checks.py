@@ -7,7 +7,7 @@ from feira_airflow.operators.partition_check import PartitionCheck
 _DAY = "CAST(:partition AS date)"
 _NEWEST = (
     "SELECT {column} FROM sales.load_ledger "
-    f"WHERE extract_day = {_DAY} ORDER BY landing_version DESC LIMIT 1"
+    f"WHERE extract_day = {_DAY} ORDER BY landing_version DESC, load_sequence DESC LIMIT 1"
 )
 _SOLD = "status IN ('completed', 'shipped')"
 

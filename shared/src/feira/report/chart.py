@@ -27,8 +27,15 @@ _FEWEST_DAYS = 15
 
 def chart_png(report: DayReport) -> bytes:
     """The chart as PNG, 1200 pixels wide; the same bytes for the same report."""
+    output = io.BytesIO()
+    # Without the library's version in the file: an upgrade alone changes nothing in the lake.
+    FigureCanvasAgg(chart(report)).print_png(output, metadata={"Software": None})
+    return output.getvalue()
+
+
+def chart(report: DayReport) -> Figure:
+    """The chart's three axes: revenue by day, top products, quarantine by rule."""
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
     figure.text(LEFT, 0.97, report.title, fontsize=15, fontweight="bold", va="top", color=TEXT)
     figure.text(LEFT, 0.935, outcome_sentence(report.outcome), fontsize=9.5, va="top", color=FAINT)
     _revenue(figure.add_axes((0.1, 0.53, RIGHT - 0.1, 0.31)), report)
@@ -50,10 +57,7 @@ def chart_png(report: DayReport) -> bytes:
         WARNING,
         nothing="No line is in quarantine.",
     )
-    output = io.BytesIO()
-    # Without the library's version in the file: an upgrade alone changes nothing in the lake.
-    canvas.print_png(output, metadata={"Software": None})
-    return output.getvalue()
+    return figure
 
 
 def _shown_rules(report: DayReport) -> list[tuple[str, Decimal | int]]:
@@ -94,7 +98,8 @@ def _revenue(axes: Axes, report: DayReport) -> None:
         LEFT, 0.885, "Revenue by order date, USD", transform=axes.figure.transFigure,
         fontsize=11, va="top", color=TEXT,
     )  # fmt: skip
-    amount = "closed" if report.outcome.closed else number(report.figures.revenue)
+    # A later day's extract may bring lines of a closed day's orders, and so revenue.
+    amount = "closed, " * report.outcome.closed + number(report.figures.revenue)
     # Above every bar, so that it covers none.
     above = top * 1.07 if top > 0 else 0.3
     axes.vlines(
