@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -32,6 +33,12 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedApi]:
     with scripted_api() as scripted:
         monkeypatch.setenv("AIRFLOW_CONN_API", scripted.url)
         yield scripted
+
+
+def connection(monkeypatch: pytest.MonkeyPatch, api: ScriptedApi, extra: dict[str, Any]) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_API", json.dumps({"conn_type": "http", "host": api.url, "extra": extra})
+    )
 
 
 def records(hook: PagedApiHook, paging: Paging, **parameters: str) -> list[Any]:
@@ -81,20 +88,86 @@ def test_links_of_the_body_may_be_relative(api: ScriptedApi) -> None:
 def test_credentials_do_not_follow_a_link_to_another_host(api: ScriptedApi) -> None:
     api.says({"rows": [1], "next": "http://127.0.0.1:9/orders"})
     with pytest.raises(
-        PagedApiError, match=r"page 1: the next page is at http://127.0.0.1:9, anot"
+        PagedApiError,
+        match=r"/orders answered 200: the next page is at http://127.0.0.1:9/orders, an",
     ):
         records(Hook(), LinkPaging("rows", "next"))
 
 
+def test_a_redirect_within_the_origin_is_followed(api: ScriptedApi) -> None:
+    api.says("", 307, {"Location": "/orders?moved=1"}).says({"items": [1]})
+    assert records(Hook(), CursorPaging(), limit="1") == [1]
+    assert api.asked == [{"limit": "1"}, {"moved": "1"}]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_credentials_do_not_follow_a_redirect_to_another_host(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    connection(monkeypatch, api, {"X-Api-Key": "f00d"})
+    api.says({"items": [1], "next_cursor": "b"})
+    with scripted_api() as elsewhere:
+        elsewhere.says({"items": [2]})
+        api.says("", status, {"Location": f"{elsewhere.url}/orders?signature=5ea1"})
+        with pytest.raises(PagedApiError) as failure:
+            records(Hook(), CursorPaging())
+        assert elsewhere.asked == []
+    assert str(failure.value) == (
+        f"orders, page 2: {api.url}/orders?cursor=b answered {status} and points to "
+        f"{elsewhere.url}/orders, another origin; it is not followed with this connection's "
+        "credentials. If the API is there now, change the connection api."
+    )
+    assert (failure.value.page, failure.value.status, failure.value.transient) == (2, status, False)
+    assert len(api.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("location", "place"),
+    [
+        ("//127.0.0.1:9/orders", "http://127.0.0.1:9/orders, another origin"),
+        ("https:/orders", "https:/+orders, another origin"),
+        ("http://[orders", "what is no URL"),
+    ],
+)
+def test_a_redirect_is_refused_however_it_says_where(
+    api: ScriptedApi, location: str, place: str
+) -> None:
+    api.says("", 302, {"Location": location})
+    with pytest.raises(
+        PagedApiError, match=rf"page 1: {api.url}/orders answered 302 and points to {place};"
+    ):
+        records(Hook(), CursorPaging())
+
+
+@pytest.mark.parametrize("limit", [0, 3])
+def test_redirects_without_end_stop_at_the_limit_and_are_not_tried_again(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    connection(monkeypatch, api, {"max_redirects": limit})
+    api.says("", 302, {"Location": "/orders"})
+    with pytest.raises(PagedApiError) as failure:
+        records(Hook(), CursorPaging())
+    assert str(failure.value) == (
+        f"orders, page 1: {api.url}/orders answered 302 and points to {api.url}/orders after {limit} "
+        "redirects, the limit; check the endpoint, or ask the API's owner."
+    )
+    assert (failure.value.status, failure.value.transient) == (302, False)
+    assert len(api.asked) == limit + 1
+
+
 def test_a_link_back_to_the_first_page_is_an_error(api: ScriptedApi) -> None:
     api.says({"rows": [1], "next": "/orders"})
-    with pytest.raises(PagedApiError, match=r"/orders, page 2: the API points back to a page"):
+    with pytest.raises(
+        PagedApiError, match=rf"^orders, page 2: {api.url}/orders answered 200: the API points back"
+    ):
         records(Hook(), LinkPaging("rows", "next"))
 
 
 def test_pages_without_end_stop_at_the_limit(api: ScriptedApi) -> None:
     api.says({"items": [1]})
-    with pytest.raises(PagedApiError, match=r"/orders, page 7: there is a next page after 7"):
+    with pytest.raises(
+        PagedApiError, match=r"page 7: .*/orders\?page=7 answered 200: there is a next"
+    ):
         records(Hook(max_pages=7), PageNumberPaging())
     assert len(api.asked) == 7
 
@@ -149,6 +222,46 @@ def test_a_fault_that_stays_names_url_page_and_status(api: ScriptedApi) -> None:
     assert len(api.asked) == 4
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_body_that_cannot_be_unpacked_is_asked_for_again(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    connection(monkeypatch, api, {"stream": stream})
+    api.says({"items": []}, headers={"Content-Encoding": "gzip"}).says({"items": [1]})
+    assert records(Hook(), CursorPaging()) == [1]
+
+
+@pytest.mark.parametrize(
+    ("headers", "cause"),
+    [
+        ({"Content-Encoding": "gzip"}, "ContentDecodingError"),
+        ({"Content-Length": "99"}, "ChunkedEncodingError"),
+    ],
+)
+def test_a_body_that_stays_broken_names_url_page_and_status(
+    api: ScriptedApi, headers: dict[str, str], cause: str
+) -> None:
+    api.says({"items": []}, headers=headers)
+    with pytest.raises(PagedApiError) as failure:
+        records(Hook(), CursorPaging(), limit="1")
+    assert str(failure.value) == (
+        f"orders, page 1: {api.url}/orders?limit=1 answered 200 with a body that is cut off or garbled "
+        f"({cause}) after 3 tries. Is the API up?"
+    )
+    assert (failure.value.status, failure.value.transient) == (200, True)
+
+
+def test_a_request_that_cannot_be_made_does_not_show_its_headers(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection(monkeypatch, api, {"X-Api-Key": "f00d\n"})
+    with pytest.raises(
+        PagedApiError, match=r"page 1: .*/orders cannot be asked \(InvalidHeader\); check the conn"
+    ) as failure:
+        records(Hook(), CursorPaging())
+    assert "f00d" not in str(failure.value) and not failure.value.transient
+
+
 def test_a_refusal_is_not_asked_again(api: ScriptedApi) -> None:
     api.says({"detail": "no such shop"}, 403)
     with pytest.raises(
@@ -161,7 +274,9 @@ def test_a_refusal_is_not_asked_again(api: ScriptedApi) -> None:
 @pytest.mark.parametrize("body", [{}, {"items": None}, {"items": {"a": 1}}, [], "text", None])
 def test_a_body_without_a_list_of_records_is_an_error(api: ScriptedApi, body: Any) -> None:
     api.says('"text"' if body == "text" else body)
-    with pytest.raises(PagedApiError, match=r"/orders, page 1: the answer has no usable"):
+    with pytest.raises(
+        PagedApiError, match=r"page 1: .*/orders answered 200: the answer has no us"
+    ):
         records(Hook(), CursorPaging())
 
 

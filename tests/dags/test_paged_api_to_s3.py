@@ -121,16 +121,17 @@ def test_no_records_are_a_complete_dataset_of_no_rows(api: ScriptedApi, bucket: 
     ("second", "message"),
     [
         ({"items": [{"id": 1}], "total": 2}, r"page 2 repeats page 1 record for record"),
-        ({"items": [], "total": 2}, r"announced 2 records and served 1\."),
-        ({"items": [{"id": 2}]}, r"page 2: there is no number at 'total'"),
-        ({"items": [{"id": 2}], "total": "many"}, r"page 2: there is no number at 'total'"),
+        ({"items": [], "total": 2}, r".* announced 2 records and served 1\."),
+        ({"items": [{"id": 2}]}, r"there is no number at 'total'"),
+        ({"items": [{"id": 2}], "total": "many"}, r"there is no number at 'total'"),
     ],
 )
 def test_what_the_api_serves_against_its_word_is_not_complete_and_not_tried_again(
     api: ScriptedApi, bucket: Bucket, second: dict[str, Any], message: str
 ) -> None:
     api.says({"items": [{"id": 1}], "next_cursor": "b", "total": 2}).says(second)
-    with pytest.raises(AirflowFailException, match=message):
+    place = f"^orders, page 2: {api.url}/orders\\?cursor=b answered 200: "
+    with pytest.raises(AirflowFailException, match=place + message):
         land(bucket, total_at="total")
     assert "manifest.json" not in bucket.names()
 
@@ -140,7 +141,9 @@ def test_a_total_that_moves_while_the_pages_are_read_is_tried_again(
 ) -> None:
     api.says({"items": [{"id": 1}], "next_cursor": "b", "total": 2})
     api.says({"items": [{"id": 2}], "next_cursor": None, "total": 3})
-    with pytest.raises(PagedApiError, match=r"page 2: the total changed from 2 to 3"):
+    with pytest.raises(
+        PagedApiError, match=r"page 2: .*\?cursor=b answered 200: the total changed from 2 to 3"
+    ):
         land(bucket, total_at="total")
     assert "manifest.json" not in bucket.names()
 

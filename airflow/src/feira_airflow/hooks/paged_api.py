@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 import orjson
 import requests
@@ -22,6 +22,14 @@ log = logging.getLogger(__name__)
 
 # Answers that another try may better: the request came too early, too often, or met a fault.
 _TRANSIENT = frozenset({408, 425, 429})
+# Likewise: no connection, or one that broke, and a body that is cut off or cannot be unpacked.
+_BROKEN = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+    requests.exceptions.RetryError,
+)
 
 
 class PagedApiError(RuntimeError):
@@ -66,13 +74,19 @@ class _Retryable(Exception):
         self.wait = wait
 
 
+class _RefusedRedirect(requests.TooManyRedirects):
+    """A redirect that is one too many because of where it leads."""
+
+
 class PagedApiHook(HttpHook):
     """Reads a paged JSON API by GET, one page in memory at a time.
 
     A page that fails is asked for again, after a random delay that grows, and after what
-    ``Retry-After`` asks for. A cursor or link that comes back, a link to another host, and more
-    than ``max_pages`` pages are errors: none of them ends by itself or is safe to follow. A JSON
-    number is a 64-bit integer or a double, as orjson reads it: amounts should travel as texts.
+    ``Retry-After`` asks for. A cursor or link that comes back, a link or redirect to another
+    origin, and more than ``max_pages`` pages are errors: none of them ends by itself or is safe to
+    follow. Redirects within the origin are followed, up to ``max_redirects`` of the connection's
+    extra (30). A JSON number is a 64-bit integer or a double, as orjson reads it: amounts should
+    travel as texts.
 
     :param http_conn_id: an ``http`` connection; tokens belong in its password or extra
     :param attempts: tries for each page
@@ -130,29 +144,31 @@ class PagedApiHook(HttpHook):
                 records = paging.records(answer.body)
                 following = paging.following(answer, records)
             except (KeyError, TypeError, ValueError, IndexError) as error:
-                raise self._breach(
-                    endpoint, label, number, f"the answer has no usable {error}; check the paging."
+                raise _breach(
+                    what, answer, f"the answer has no usable {error}; check the paging."
                 ) from error
             if following is not None and following.mark in followed:
-                raise self._breach(
-                    endpoint,
-                    label,
-                    number,
+                raise _breach(
+                    what,
+                    answer,
                     "the API points back to a page that it served already; its paging is broken.",
                 )
             yield ApiPage(number, answer.url, records, answer.body)
             if following is None:
                 return
             if number >= self.max_pages:
-                raise self._breach(
-                    endpoint,
-                    label,
-                    number,
+                raise _breach(
+                    what,
+                    answer,
                     f"there is a next page after {self.max_pages:,}; raise max_pages if it is real.",
                 )
             followed |= {following.mark, answer.url}
-            if following.url is not None:
-                self._require_same_origin(endpoint, label, number, following.url)
+            if following.url is not None and not _same_origin(answer.url, following.url):
+                raise _breach(
+                    what,
+                    answer,
+                    f"the next page is at {_without_query(following.url)}, {self._another_origin()}",
+                )
             params = {} if following.url else {**params, **following.parameters}
             url = following.url
 
@@ -218,15 +234,47 @@ class PagedApiHook(HttpHook):
     ) -> _Response:
         if self._session is None:
             self._session = self.get_conn()
+            self._session.hooks["response"].append(self._stay_at_origin)
         asked = url or self._url(endpoint)
+        answer: requests.Response | None = None
         try:
-            answer = self._session.get(asked, params=params, timeout=self.timeout)
-        except (
-            requests.ConnectionError,
-            requests.Timeout,
-            requests.exceptions.ChunkedEncodingError,
-        ) as error:
-            raise _Retryable(f"{shown(asked)} gave no answer ({type(error).__name__})") from error
+            # Streamed: where the body breaks off, the status is known.
+            answer = self._session.get(asked, params=params, timeout=self.timeout, stream=True)
+            content = answer.content
+        except _BROKEN as error:
+            cause = type(error).__name__
+            if answer is None:
+                raise _Retryable(f"{shown(asked)} gave no answer ({cause})") from error
+            raise _Retryable(
+                f"{shown(answer.url)} answered {answer.status_code} with a body that is cut off or "
+                f"garbled ({cause})",
+                answer.status_code,
+            ) from error
+        except requests.TooManyRedirects as error:
+            last = error.response
+            assert last is not None
+            if isinstance(error, _RefusedRedirect):
+                problem = str(error)
+            else:
+                target = _without_query(urljoin(last.url, last.headers["location"]))
+                problem = (
+                    f"points to {target} after {self._session.max_redirects} redirects, the limit; "
+                    "check the endpoint, or ask the API's owner."
+                )
+            raise PagedApiError(
+                f"{what}: {shown(last.url)} answered {last.status_code} and {problem}",
+                url=last.url,
+                page=page,
+                status=last.status_code,
+            ) from error
+        except requests.RequestException as error:
+            # Its own words may hold a header's value.
+            raise PagedApiError(
+                f"{what}: {shown(asked)} cannot be asked ({type(error).__name__}); check the "
+                f"connection {self.http_conn_id}.",
+                url=asked,
+                page=page,
+            ) from error
         status = answer.status_code
         if status >= 500 or status in _TRANSIENT:
             raise _Retryable(
@@ -240,32 +288,37 @@ class PagedApiHook(HttpHook):
                 status=status,
             )
         try:
-            body = orjson.loads(answer.content)
+            body = orjson.loads(content)
         except ValueError as error:
             raise _Retryable(f"{shown(answer.url)} answered no JSON", status) from error
         links = {rel: link["url"] for rel, link in answer.links.items() if "url" in link}
         return _Response(answer.url, body, links)
 
+    def _stay_at_origin(self, answer: requests.Response, **_: Any) -> None:
+        """Runs on each answer before its redirect is followed.
+
+        The session's credentials go with every request. To another host requests takes along all
+        headers but Authorization.
+        """
+        if not answer.is_redirect:
+            return
+        try:
+            target = urljoin(answer.url, answer.headers["location"])
+            if _same_origin(answer.url, target):
+                return
+            problem = f"points to {_without_query(target)}, {self._another_origin()}"
+        except ValueError:
+            problem = "points to what is no URL; ask the API's owner."
+        raise _RefusedRedirect(problem, response=answer)
+
     def _url(self, endpoint: str) -> str:
         return f"{self.base_url.rstrip('/')}/{endpoint.lstrip('/')}"
 
-    def _breach(self, endpoint: str, label: str, page: int, problem: str) -> PagedApiError:
-        """The API answered, and against its own rules: another try reads the same."""
-        url = self._url(endpoint)
-        place = f"{shown(url)}, {label}, page {page}" if label else f"{shown(url)}, page {page}"
-        return PagedApiError(f"{place}: {problem}", url=url, page=page, status=200)
-
-    def _require_same_origin(self, endpoint: str, label: str, page: int, url: str) -> None:
-        # The session's credentials go with every request: they must not follow a link elsewhere.
-        ours, theirs = urlsplit(self.base_url), urlsplit(url)
-        if (ours.scheme, ours.netloc) != (theirs.scheme, theirs.netloc):
-            raise self._breach(
-                endpoint,
-                label,
-                page,
-                f"the next page is at {theirs.scheme}://{theirs.netloc}, another origin; its link "
-                "is not followed with this connection's credentials.",
-            )
+    def _another_origin(self) -> str:
+        return (
+            "another origin; it is not followed with this connection's credentials. If the API is "
+            f"there now, change the connection {self.http_conn_id}."
+        )
 
 
 @dataclass(frozen=True)
@@ -284,6 +337,26 @@ def shown(url: str) -> str:
     # The query is kept letter for letter where there is nothing to hide.
     query = parts.query if hidden == pairs else urlencode(hidden, safe="*")
     return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+
+
+def _same_origin(url: str, other: str) -> bool:
+    ours, theirs = urlsplit(url), urlsplit(other)
+    return (ours.scheme, ours.netloc) == (theirs.scheme, theirs.netloc)
+
+
+def _without_query(url: str) -> str:
+    """A URL without user and query: what stands in another host's query may be a secret."""
+    return shown(url).partition("?")[0]
+
+
+def _breach(what: str, answer: Answer, problem: str) -> PagedApiError:
+    """The API answered, and against its own rules: another try reads the same."""
+    return PagedApiError(
+        f"{what}: {shown(answer.url)} answered 200: {problem}",
+        url=answer.url,
+        page=answer.number,
+        status=200,
+    )
 
 
 def _retry_after(headers: Any) -> float | None:

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from botocore.exceptions import ClientError
 
 from feira_airflow.file_manifest import FileManifest, ListedFile
-from feira_airflow.hooks.paged_api import ApiPage, PagedApiError, PagedApiHook
+from feira_airflow.hooks.paged_api import ApiPage, PagedApiError, PagedApiHook, shown
 from feira_airflow.hooks.paging import CursorPaging, Paging, at
 
 MANIFEST = "manifest.json"
@@ -115,8 +115,8 @@ class PagedApiToS3Operator(BaseOperator):
             digest = hashlib.sha256(body).hexdigest()
             if page.records and digest in pages:
                 raise AirflowFailException(
-                    f"{self.endpoint}, page {page.number} repeats page {pages[digest]} record for "
-                    f"record; the API's paging is broken. {folder} has no manifest."
+                    f"{self._place(page)}: page {page.number} repeats page {pages[digest]} record "
+                    f"for record; the API's paging is broken. {folder} has no manifest."
                 )
             pages[digest] = page.number
             total = self._announced(page, total)
@@ -124,10 +124,14 @@ class PagedApiToS3Operator(BaseOperator):
         landed = sum(file.rows or 0 for file in files)
         if total is not None and landed != total:
             raise AirflowFailException(
-                f"{self.endpoint}: the API announced {total} records and served {landed}. {folder} "
-                "has no manifest; run the task again, and if it stays so ask the API's owner."
+                f"{self._place(page)}: it is the last page, and the API announced {total} records and "
+                f"served {landed}. {folder} has no manifest; run the task again, and if it stays so "
+                "ask the API's owner."
             )
         return files
+
+    def _place(self, page: ApiPage) -> str:
+        return f"{self.endpoint}, page {page.number}: {shown(page.url)} answered 200"
 
     def _announced(self, page: ApiPage, before: int | None) -> int | None:
         if self.total_at is None:
@@ -136,14 +140,14 @@ class PagedApiToS3Operator(BaseOperator):
             total = int(at(page.body, self.total_at))
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise AirflowFailException(
-                f"{self.endpoint}, page {page.number}: there is no number at {self.total_at!r} "
+                f"{self._place(page)}: there is no number at {self.total_at!r} "
                 f"({error}); check total_at."
             ) from error
         if before is not None and total != before:
             # The data moved while it was read: the next try may read it at rest.
             raise PagedApiError(
-                f"{self.endpoint}, page {page.number}: the total changed from {before} to {total} "
-                "while the pages were read; nothing is complete.",
+                f"{self._place(page)}: the total changed from {before} to {total} while the pages "
+                "were read; nothing is complete. The retry reads them from the first.",
                 url=page.url,
                 page=page.number,
                 status=200,

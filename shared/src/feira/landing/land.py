@@ -87,7 +87,7 @@ def land_day(
         seen = _Landing()
         for page in feed.pages(day):
             _check_page(contract, day, page, seen)
-            _write_page(store, folder, page, seen)
+            _write_page(store, day, folder, page, seen)
             progress(seen.lines, page.total)
         if seen.total is None or seen.lines != seen.total:
             raise LandingError(
@@ -154,13 +154,14 @@ def _check_page(contract: Contract, day: date, page: Page, seen: _Landing) -> No
         )
 
 
-def _write_page(store: LandingStore, folder: str, page: Page, seen: _Landing) -> None:
+def _write_page(store: LandingStore, day: date, folder: str, page: Page, seen: _Landing) -> None:
     body = b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in page.lines)
     digest = hashlib.sha256(body).hexdigest()
     if page.lines and digest in seen.hashes:
         raise LandingError(
-            f"{store.dataset}: page {page.number} repeats page {seen.hashes[digest]} line for line. "
-            "Nothing was landed; the API's paging is broken."
+            f"{store.dataset} {day}: page {page.number} repeats page {seen.hashes[digest]} line for "
+            f"line ({len(page.lines)} in all). Nothing was landed; retry, and if it stays so ask the "
+            "API's owner to mend its paging."
         )
     seen.hashes[digest] = page.number
     for line in page.lines:
