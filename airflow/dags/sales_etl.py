@@ -58,6 +58,7 @@ def sales_etl() -> None:
         http_conn_id=SHOP_API,
         poke_interval=10,
         timeout=15 * 60,
+        deferrable=True,
     )
     landing = task(pool=pools.SHOP_API)(tasks.land)()
     validation = task(pool=pools.SPARK)(tasks.validate)(landing)

@@ -29,13 +29,15 @@ def event(partition: str | None, hours: int) -> SimpleNamespace:
     return SimpleNamespace(partition_key=partition, timestamp=NOON + dt.timedelta(hours=hours))
 
 
+def check(**options: Any) -> AssetEventCheckOperator:
+    return AssetEventCheckOperator(task_id="check", asset=ORDERS, **options)
+
+
 def looked(*events: SimpleNamespace, **options: Any) -> str:
-    check = AssetEventCheckOperator(
-        task_id="check", asset=ORDERS, partition="2010-12-01", next_step="Clear emit.", **options
-    )
-    assert check.inlets == [ORDERS]
+    looking = check(partition="2010-12-01", next_step="Clear emit.", **options)
+    assert looking.inlets == [ORDERS]
     context: Any = {"inlet_events": {ORDERS: Events(events)}}
-    return check.execute(context)
+    return looking.execute(context)
 
 
 def test_the_newest_event_of_the_partition_is_found_among_others() -> None:
@@ -52,6 +54,19 @@ def test_no_event_of_the_partition_is_a_failure_that_names_it(
     assert str(missing.value) == (
         "orders[2010-12-01] has no event among the newest 1,000 of orders. Clear emit."
     )
+
+
+def test_inlets_of_a_users_own_stay_beside_the_asset() -> None:
+    rates = Asset("rates")
+    assert check(inlets=[rates]).inlets == [rates, ORDERS]
+    assert check(inlets=[ORDERS]).inlets == [ORDERS]
+
+
+@pytest.mark.parametrize("partition", ["", "None"])
+def test_a_run_without_a_key_is_an_error_that_says_so(partition: str) -> None:
+    context: Any = {"inlet_events": {ORDERS: Events()}}
+    with pytest.raises(MissingEventError, match=r"^check: the run has no partition key.*orders"):
+        check(partition=partition).execute(context)
 
 
 def test_only_the_newest_are_looked_at() -> None:

@@ -58,7 +58,19 @@ def run(examples: dict[str, Any], dag_id: str, tasks: int, **params: Any) -> dic
 def test_every_file_of_the_folder_is_one_dag_of_its_name(examples: dict[str, Any]) -> None:
     files = {path.stem for path in FOLDER.glob("example_*.py")}
     assert set(examples) == files
-    assert all(dag.doc_md and dag.schedule is None for dag in examples.values())
+    assert all(dag.schedule is None for dag in examples.values())
+
+
+def test_every_example_is_owned_tagged_and_documented(examples: dict[str, Any]) -> None:
+    for dag_id, dag in examples.items():
+        assert {task.owner for task in dag.tasks} == {"orders-data"}, dag_id
+        assert dag.tags == {"example"}, dag_id
+        assert dag.doc_md.strip().startswith("### "), dag_id
+
+
+def test_the_example_waits_without_a_worker(examples: dict[str, Any]) -> None:
+    wait = examples["example_s3_manifest_sensor"].get_task("orders_are_complete")
+    assert wait.deferrable is True
 
 
 @pytest.mark.usefixtures("examples_bundle")

@@ -1,4 +1,4 @@
-"""Both DAGs whole: their tasks, their limits, and how an event leads from one to the other."""
+"""The three DAGs whole: their tasks, their limits, and how an event leads from one to the other."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def test_the_folder_holds_these_dags(dags: dict[str, Any]) -> None:
     assert set(dags) == {"sales_etl", "sales_summary", "sales_watch"}
+
+
+def test_every_dag_is_tagged_by_its_subject_and_its_part_in_it(dags: dict[str, Any]) -> None:
+    assert {dag_id: dag.tags for dag_id, dag in dags.items()} == {
+        "sales_etl": {"sales", "producer"},
+        "sales_summary": {"sales", "consumer"},
+        "sales_watch": {"sales", "watch"},
+    }
 
 
 def test_sales_etl_is_this_graph(dags: dict[str, Any]) -> None:

@@ -62,6 +62,17 @@ def test_more_rows_than_valid_lines_are_too_many(shop: Shop) -> None:
         run("sales.fact", checks.ROWS)
 
 
+def test_of_one_landing_under_two_contract_versions_the_later_load_counts(shop: Shop) -> None:
+    shop.run(D1, [line("A", D1, "1"), line("B", D1, "1")])
+    # The same landing was loaded before, under a contract that was taken back since.
+    shop.connection.execute(
+        "INSERT INTO sales.load_ledger SELECT (jsonb_populate_record(l, "
+        """'{"contract_version": "9.0.0", "load_sequence": 0, "valid_lines": 0}')).* """
+        "FROM sales.load_ledger l"
+    )
+    assert run("sales.fact", checks.ROWS)["rows"] == "2"
+
+
 def week(shop: Shop, last: str) -> dt.date:
     """Seven days of 100 dollars, and one more; returns that one."""
     days = [D1 + dt.timedelta(days=number) for number in range(8)]

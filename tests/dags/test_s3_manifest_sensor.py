@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import runpy
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -24,8 +27,9 @@ from feira.contracts import contract
 from feira.lake import landing_store
 from feira.landing.land import land_day
 from feira.settings import LakeSettings
+from feira_airflow.sensors import s3_manifest
 from feira_airflow.sensors.s3_manifest import S3ManifestSensor
-from feira_airflow.triggers.s3_manifest import ManifestAccessError, ManifestWait, S3ManifestTrigger
+from feira_airflow.triggers.s3_manifest import ManifestWait, S3ManifestTrigger
 from sales_lines import DAY, FakeFeed, line
 
 PART = b"a part of the dataset"
@@ -178,7 +182,7 @@ def test_a_trigger_is_made_again_from_what_it_serializes() -> None:
 def test_an_incomplete_dataset_takes_no_worker(bucket: Bucket) -> None:
     uri = manifest(bucket, "a")
     with pytest.raises(TaskDeferred) as deferred:
-        sensor(uri, timeout=60, poke_interval=5, min_rows=1).execute({})
+        sensor(uri, timeout=60, poke_interval=5, min_rows=1, deferrable=True).execute({})
     trigger = deferred.value.trigger
     assert isinstance(trigger, S3ManifestTrigger)
     assert (trigger.wait.uri, trigger.poke_interval, trigger.wait.min_rows) == (uri, 5, 1)
@@ -210,20 +214,64 @@ def test_a_timeout_names_what_is_missing_and_a_soft_one_skips(
         wait(manifest(bucket, "b"), soft_fail=soft)
 
 
-def test_a_refusal_of_s3_ends_the_wait_and_says_what_to_grant() -> None:
-    class Refuses:
-        async def head_object(self, **_: Any) -> Any:
-            from botocore.exceptions import ClientError
+class Refuses(BaseHTTPRequestHandler):
+    """Answers 403, as S3 does without permission."""
 
-            raise ClientError({"ResponseMetadata": {"HTTPStatusCode": 403}}, "HeadObject")  # type: ignore[typeddict-item]
+    def do_GET(self) -> None:
+        self.send_response(403)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
-    wait = ManifestWait("s3://lake/manifest.json")
-    with pytest.raises(ManifestAccessError, match=r"403 for s3://lake/a.*s3:ListBucket"):
-        asyncio.run(wait._answer(Refuses().head_object, "s3://lake/a"))
-    refused = {"status": "error", "message": "S3 answered 403"}
-    for soft in (False, True):
-        with pytest.raises(AirflowFailException, match="403"):
-            resumed(sensor("s3://lake/m", soft_fail=soft), refused)
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URI of a manifest that S3 does not show."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    extra = {"endpoint_url": f"http://127.0.0.1:{server.server_port}", "region_name": "us-east-1"}
+    connection = {"conn_type": "aws", "login": "test", "password": "test", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    yield "s3://lake/manifest.json"
+    server.shutdown()
+    server.server_close()
+
+
+def looked_first(uri: str, **options: Any) -> None:
+    sensor(uri, deferrable=True, **options).execute({})
+
+
+def was_told(uri: str, **options: Any) -> None:
+    fired = event(S3ManifestTrigger(uri, 0.01, time.time() + 60))
+    resumed(sensor(uri, deferrable=True, **options), fired)
+
+
+def after_a_look_that_found_nothing(uri: str, **options: Any) -> None:
+    waiting = sensor(uri, timeout=60, poke_interval=0, deferrable=False, **options)
+    waiting._reason = "s3://lake/b does not exist"
+    waiting.execute({})
+
+
+@pytest.mark.parametrize(
+    "wait", [looked_first, was_told, waited_here, after_a_look_that_found_nothing]
+)
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_refusal_of_s3_fails_at_once_and_says_what_to_grant(
+    refused: str, wait: Callable[..., None], soft: bool
+) -> None:
+    with pytest.raises(AirflowFailException, match=rf"403 for {refused}.*s3:ListBucket"):
+        wait(refused, soft_fail=soft)
+
+
+@pytest.mark.parametrize("configured", [False, True])
+def test_unless_stated_the_wait_is_as_airflow_is_configured(
+    monkeypatch: pytest.MonkeyPatch, configured: bool
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", str(configured))
+    made = runpy.run_path(s3_manifest.__file__)["S3ManifestSensor"]
+    assert made(task_id="wait", bucket_key="s3://lake/m").deferrable is configured
 
 
 def test_a_server_that_is_down_is_waited_for(

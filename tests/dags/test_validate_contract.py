@@ -538,12 +538,102 @@ def test_the_platforms_own_contracts_are_understood(path: Any) -> None:
 
 
 def test_a_contracts_sql_cannot_read_other_files(bucket: Bucket, tmp_path: Any) -> None:
-    secret = tmp_path / "secret.txt"
+    secret = tmp_path / "secret.csv"
     secret.write_text("word")
-    query = f"SELECT count(*) FROM read_text('{secret}')"
+    query = f"SELECT count(*) FROM '{secret}'"
     uri = contract(bucket, ONE_COLUMN, [{"type": "sql", "name": "peek", "query": query}])
     with pytest.raises(AirflowFailException, match=r"peek cannot be evaluated: .*Permission"):
         validate(bucket, bucket.put("data.ndjson", ndjson([{"a": 1}])), uri)
+
+
+ROW = ndjson([{"a": 1}])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY (SELECT 666) TO '{data}'; SELECT 0",
+        "COPY (SELECT 666) TO '{data}'",
+        "SELECT 0; SELECT 0",
+        "PRAGMA version",
+        "-- nothing",
+    ],
+)
+def test_a_query_of_a_contract_is_one_select(bucket: Bucket, query: str) -> None:
+    data = bucket.put("data.ndjson", ROW)
+    quality = {"type": "sql", "name": "mine", "query": query.replace("{data}", data)}
+    with pytest.raises(
+        AirflowFailException, match=r"Rule mine must be one SELECT and nothing else"
+    ):
+        validate(bucket, data, contract(bucket, ONE_COLUMN, [quality]))
+    assert bucket.get(data) == ROW
+
+
+def test_a_row_rule_of_a_contract_is_one_expression(bucket: Bucket) -> None:
+    data = bucket.put("data.ndjson", ROW)
+    broken_when = f"a) FROM __typed; COPY (SELECT 666) TO '{data}'; SELECT (1"
+    rule = {"type": "custom", "engine": "duckdb", "name": "mine", "implementation": broken_when}
+    uri = contract(bucket, [ONE_COLUMN[0] | {"quality": [rule]}])
+    with pytest.raises(AirflowFailException, match=r"Rule a.mine must be one expression"):
+        validate(bucket, data, uri)
+    assert bucket.get(data) == ROW
+
+
+def test_a_row_rule_cannot_comment_out_what_follows_it(tmp_path: Path) -> None:
+    """Each of the two is an expression; together they would end the statement and begin another."""
+    opens = "a > 1) --"
+    closes = (
+        "'\n THEN NULL END], lambda flag: true) AS flags FROM __typed s; "
+        "DROP TABLE __flagged; --' = 'b'"
+    )
+    rules = [
+        {"type": "custom", "engine": "duckdb", "name": name, "implementation": broken_when}
+        for name, broken_when in (("opens", opens), ("closes", closes))
+    ]
+    found, _ = checked(tmp_path, [{"a": 1}], [ONE_COLUMN[0] | {"quality": rules}])
+    assert found.invalid == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (
+            "SELECT count(*) FROM enable_profiling(save_location = '{data}')",
+            r"selects from enable_profiling\(\); of table functions it may use generate_series",
+        ),
+        (
+            "SELECT (SELECT count(*) FROM system.main.\"Enable_Logging\"(storage = 'file')) + 1",
+            r"selects from enable_logging\(\)",
+        ),
+        ("SELECT count(*) FROM query('FROM checkpoint()')", r"selects from query\(\)"),
+        ("SELECT count(*) FROM read_text('{data}')", r"selects from read_text\(\)"),
+        ("SELECT count(*) FROM '{data}'", r"cannot be evaluated: .*Permission"),
+    ],
+)
+def test_a_select_of_a_contract_opens_no_file(bucket: Bucket, query: str, message: str) -> None:
+    data = bucket.put("data.ndjson", ROW)
+    quality = {"type": "sql", "name": "mine", "query": query.replace("{data}", data)}
+    uri = contract(bucket, ONE_COLUMN, [quality])
+    with pytest.raises(AirflowFailException, match=rf"Rule mine {message}"):
+        validate(bucket, data, uri)
+    assert bucket.get(data) == ROW
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "WITH big AS (SELECT a FROM {object} WHERE a > 1) SELECT count(*) FROM big",
+        "SELECT count(*) FROM {object} WHERE a > 1;",
+        "FROM {object} SELECT count(*) WHERE a > 1 -- the large ones",
+        "SELECT count(*) FROM range(5) WHERE range IN (SELECT a FROM {object} WHERE a > 1)",
+    ],
+)
+def test_a_select_may_be_written_in_any_way(tmp_path: Path, query: str) -> None:
+    quality = {"type": "sql", "name": "mine", "query": query, "mustBe": 2}
+    properties = [ONE_COLUMN[0] | {"quality": [quality]}]
+    found, _ = checked(tmp_path, [{"a": 1}, {"a": 2}, {"a": 3}], properties)
+    assert [each.count for each in found.rules if each.rule == "a.mine"] == [2]
+    assert found.failures == []
 
 
 @pytest.mark.parametrize("broken_when", ["b > 1", "a >", "count(*) > 1"])

@@ -183,6 +183,18 @@ with DAG('report', schedule='@daily'):
     assert found(tmp_path, wiring) == []
 
 
+def test_a_check_of_an_assets_events_does_not_read_it(tmp_path: Path) -> None:
+    wiring = """
+from feira_airflow.operators.asset_event_check import AssetEventCheckOperator
+
+emits('load', ORDERS)
+with DAG('watch', schedule='@daily'):
+    AssetEventCheckOperator(task_id='check', asset=ORDERS, partition='2010-12-01')
+"""
+    (one,) = found(tmp_path, wiring)
+    assert (one.rule, one.asset) == ("no-listener", "orders")
+
+
 def test_outlets_that_are_no_assets_are_left_alone(tmp_path: Path) -> None:
     assert found(tmp_path, "emits('load', 's3://bucket/file')") == []
 

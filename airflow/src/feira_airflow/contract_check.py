@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     import duckdb
     from fsspec import AbstractFileSystem
 
+# Others read files, and some write: enable_profiling(save_location = …) does within a SELECT.
+_TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "unnest"})
+# Of an SQL text: error, its message, statements, and the table functions wherever they stand.
+_PARSED = """
+SELECT tree ->> '$.error_type', tree ->> '$.error_message',
+    json_array_length(tree -> '$.statements'),
+    (SELECT list(value ->> '$.function.function_name') FROM json_tree(tree)
+    WHERE type = 'OBJECT' AND (value ->> '$.type') = 'TABLE_FUNCTION')
+FROM (SELECT json_serialize_sql(?) AS tree)
+"""
+
 
 @dataclass(frozen=True)
 class RuleResult:
@@ -89,34 +100,59 @@ def check(
     :param scratch: an empty folder for DuckDB's database
     :param memory_limit: what DuckDB may hold in memory before it writes to ``scratch``
     :raises DatasetError: where a file is not of the format
+    :raises ContractRulesError: where a rule's SQL is refused, or cannot be evaluated
     """
     import duckdb
 
+    _refuse_unsafe_sql(rules)
     connection = duckdb.connect(str(scratch / "rows.duckdb"))
     try:
         connection.register_filesystem(files)
         connection.execute(f"SET memory_limit = {literal(memory_limit)}")
-        _confine(connection, urls, scratch, quarantine)
+        connection.execute("SET autoinstall_known_extensions = false")
         try:
             columns = read_source(connection, urls, file_format, delimiter, files)
         except duckdb.Error as error:
             where = f"{urls[0]}{f' and {len(urls) - 1} more' if len(urls) > 1 else ''}"
             raise DatasetError(f"{where} cannot be read as {file_format}: {error}") from error
         add_types(connection, rules, file_format, columns)
+        _confine(connection, scratch, quarantine)
         return _judge(connection, rules, file_format, columns, quarantine)
     finally:
         connection.close()
 
 
-def _confine(
-    connection: duckdb.DuckDBPyConnection, urls: Sequence[str], scratch: Path, quarantine: Path
-) -> None:
-    """A contract carries SQL: it may read the dataset's own folders, and write nowhere else."""
-    folders = {url.rpartition("/")[0] + "/" for url in urls}
-    folders |= {f"{scratch}/", f"{quarantine.parent}/"}
-    listed = ", ".join(literal(folder) for folder in sorted(folders))
+def _refuse_unsafe_sql(rules: RuleSet) -> None:
+    """A contract carries SQL: one SELECT a query, one expression a rule of a row, and no function
+    that opens a file or changes DuckDB's settings.
+
+    :raises ContractRulesError: naming the first rule that is anything else
+    """
+    import duckdb
+
+    with duckdb.connect() as parser:
+        for rule in rules.rules:
+            sql = rule.query or f"SELECT {rule.broken_when}"
+            (parsed,) = parser.execute(_PARSED, [sql]).fetchall()
+            kind, message, statements, called = parsed
+            if kind == "parser":
+                raise _unusable(rule, message)
+            if statements != 1:
+                wanted = "one SELECT" if rule.query else "one expression"
+                raise ContractRulesError(f"Rule {rule.name} must be {wanted} and nothing else.")
+            refused = sorted(set(called or ()) - _TABLE_FUNCTIONS)
+            if refused:
+                raise ContractRulesError(
+                    f"Rule {rule.name} selects from {', '.join(refused)}(); of table functions it "
+                    f"may use {', '.join(sorted(_TABLE_FUNCTIONS))}."
+                )
+
+
+def _confine(connection: duckdb.DuckDBPyConnection, scratch: Path, quarantine: Path) -> None:
+    """From here on DuckDB opens only what it writes itself: the dataset's rows are in tables."""
+    folders = sorted({f"{scratch}/", f"{quarantine.parent}/"})
+    listed = ", ".join(literal(folder) for folder in folders)
     connection.execute(f"SET allowed_directories = [{listed}]")
-    connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET enable_external_access = false")
 
 
@@ -128,7 +164,8 @@ def _judge(
     quarantine: Path,
 ) -> CheckResult:
     row_rules = [rule for rule in rules.rules if rule.broken_when is not None]
-    flags = [f"CASE WHEN {rule.broken_when} THEN {literal(rule.name)} END" for rule in row_rules]
+    # Each on a line of its own: a comment at the end of one rule must not reach into the next.
+    flags = [f"CASE WHEN {rule.broken_when}\nTHEN {literal(rule.name)} END" for rule in row_rules]
     if file_format == "ndjson":
         flags.append("CASE WHEN NOT coalesce(json_type(__doc) = 'OBJECT', false) THEN 'line' END")
     _evaluate(
@@ -177,7 +214,7 @@ def _evaluate(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], stat
     except duckdb.Error:
         for rule in rules:
             try:
-                connection.execute(f"SELECT count({rule.broken_when}) FROM __typed").fetchall()
+                connection.execute(f"SELECT count({rule.broken_when}\n) FROM __typed").fetchall()
             except duckdb.Error as error:
                 # Rules with windows cannot be counted like this; they are not the contract's own.
                 if " OVER (" not in str(rule.broken_when):
@@ -185,7 +222,7 @@ def _evaluate(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], stat
         raise
 
 
-def _unusable(rule: Rule, error: Exception) -> ContractRulesError:
+def _unusable(rule: Rule, error: object) -> ContractRulesError:
     return ContractRulesError(f"Rule {rule.name} cannot be evaluated: {error}")
 
 

@@ -18,6 +18,7 @@ from feira_airflow.operators.paged_api_to_s3 import PagedApiToS3Operator
     schedule=None,
     doc_md=__doc__,
     tags=["example"],
+    default_args={"owner": "orders-data"},
     params={"prefix": Param("s3://lake/landing/orders", type="string")},
 )
 def example_paged_api_to_s3() -> None:

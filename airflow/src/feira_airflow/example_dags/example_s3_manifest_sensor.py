@@ -18,6 +18,7 @@ from feira_airflow.sensors.s3_manifest import S3ManifestSensor
     schedule=None,
     doc_md=__doc__,
     tags=["example"],
+    default_args={"owner": "orders-data"},
     params={"manifest": Param("s3://lake/landing/orders/manifest.json", type="string")},
 )
 def example_s3_manifest_sensor() -> None:
@@ -27,6 +28,7 @@ def example_s3_manifest_sensor() -> None:
         min_rows=1,
         poke_interval=timedelta(seconds=30),
         timeout=timedelta(hours=2),
+        deferrable=True,
     )
 
     @task

@@ -16,6 +16,7 @@ from feira_airflow.operators.validate_contract import ValidateContractOperator
     schedule=None,
     doc_md=__doc__,
     tags=["example"],
+    default_args={"owner": "orders-data"},
     params={
         "contract": Param("s3://lake/contracts/orders.odcs.yaml", type="string"),
         "manifest": Param("s3://lake/landing/orders/manifest.json", type="string"),

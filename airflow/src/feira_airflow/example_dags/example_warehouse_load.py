@@ -15,6 +15,7 @@ from airflow.sdk import Param, dag, get_current_context, task
     schedule=None,
     doc_md=__doc__,
     tags=["example"],
+    default_args={"owner": "orders-data"},
     params={"manifest": Param("s3://lake/staged/orders/manifest.json", type="string")},
 )
 def example_warehouse_load() -> None:

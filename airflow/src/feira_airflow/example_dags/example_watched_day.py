@@ -24,7 +24,10 @@ DAY = "{{ params.day }}"
     schedule=None,
     doc_md=__doc__,
     tags=["example"],
-    default_args={"on_failure_callback": [SlackFailureNotifier(), MailFailureNotifier()]},
+    default_args={
+        "owner": "orders-data",
+        "on_failure_callback": [SlackFailureNotifier(), MailFailureNotifier()],
+    },
     deadline=run_deadlines(timedelta(hours=2)),
     params={"day": Param("2010-12-01", type="string", format="date")},
 )

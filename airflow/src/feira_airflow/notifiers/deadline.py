@@ -32,6 +32,11 @@ def run_deadlines(
 
     Queued, because a run that an asset has set off has no logical date, and a deadline that counts
     from one never fires there. One alert a channel, so that neither hides the other.
+
+    :param interval: how long a run may take, counted from when it was queued
+    :param slack_webhook_conn_id: a ``slackwebhook`` connection
+    :param smtp_conn_id: an ``smtp`` connection whose extra has ``from_email`` and ``to_email``
+    :return: an alert for Slack and one for mail
     """
     callbacks = (
         AsyncCallback(

@@ -72,7 +72,12 @@ class PartitionCheckOperator(BaseSQLOperator):
     :param next_step: what to do when a check fails, for the message (templated)
     """
 
-    template_fields: Sequence[str] = ("conn_id", "table", "partition", "next_step")
+    template_fields: Sequence[str] = (
+        "table",
+        "partition",
+        "next_step",
+        *BaseSQLOperator.template_fields,
+    )
     ui_color = "#fff7e6"
 
     def __init__(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk import BaseSensorOperator, Context
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 
@@ -18,7 +19,8 @@ class HttpAvailableSensor(BaseSensorOperator):
 
     :param http_conn_id: an ``http`` connection; its headers and its login are sent
     :param endpoint: path below the connection's base URL (templated)
-    :param deferrable: wait in the triggerer, without a worker
+    :param deferrable: wait in the triggerer, without a worker; by default as Airflow's option
+        ``[operators] default_deferrable`` says
     """
 
     template_fields: Sequence[str] = ("http_conn_id", "endpoint")
@@ -28,7 +30,7 @@ class HttpAvailableSensor(BaseSensorOperator):
         *,
         http_conn_id: str,
         endpoint: str = "health",
-        deferrable: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -41,8 +43,11 @@ class HttpAvailableSensor(BaseSensorOperator):
         return self._ask()[1] == "200"
 
     def execute(self, context: Context) -> None:
-        """Asks once, then waits in the triggerer; raises AirflowSensorTimeout naming the URL after
-        ``timeout`` seconds: the task has waited, and is not tried again."""
+        """Asks once, then waits in the triggerer, or here where it is not deferrable.
+
+        :raises AirflowSensorTimeout: after ``timeout`` seconds; the task has waited, and is not
+            tried again
+        """
         if not self.deferrable:
             super().execute(context)
             return

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
@@ -16,7 +17,11 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
 )
 
-from feira_airflow.triggers.s3_manifest import ManifestWait, S3ManifestTrigger
+from feira_airflow.triggers.s3_manifest import (
+    ManifestAccessError,
+    ManifestWait,
+    S3ManifestTrigger,
+)
 
 
 class S3ManifestSensor(BaseSensorOperator):
@@ -36,10 +41,13 @@ class S3ManifestSensor(BaseSensorOperator):
     :param aws_conn_id: an ``aws`` connection (templated)
     :param region_name: the bucket's region, where the connection does not say
     :param verify: as boto3 takes it: check certificates, or a bundle to check them with
-    :param deferrable: wait in the triggerer, without a worker
+    :param deferrable: wait in the triggerer, without a worker; by default as Airflow's option
+        ``[operators] default_deferrable`` says
     :return: ``manifest`` (URI) and the counts it states: ``files``, ``bytes``, ``rows``
     :raises AirflowSensorTimeout: after ``timeout`` seconds, naming what is missing; with
         ``soft_fail`` the task is skipped with the same words
+    :raises AirflowFailException: where S3 answers 401 or 403, with ``soft_fail`` too: another try
+        would be refused as well
     """
 
     template_fields: Sequence[str] = ("bucket_key", "bucket_name", "files_at", "aws_conn_id")
@@ -56,7 +64,7 @@ class S3ManifestSensor(BaseSensorOperator):
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
         verify: bool | str | None = None,
-        deferrable: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -74,7 +82,10 @@ class S3ManifestSensor(BaseSensorOperator):
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Looks once; the value is what the sensor returns."""
         wait = self._wait()
-        state = asyncio.run(wait.look())
+        try:
+            state = asyncio.run(wait.look())
+        except ManifestAccessError as error:
+            raise AirflowFailException(str(error)) from error
         self._reason = state.reason
         if state.reason is not None:
             self.log.info("Not complete yet: %s", state.reason)
@@ -82,7 +93,7 @@ class S3ManifestSensor(BaseSensorOperator):
         return PokeReturnValue(is_done=True, xcom_value=state.result(wait.uri))
 
     def execute(self, context: Context) -> Any:
-        """Looks once, then waits in the triggerer."""
+        """Looks once, then waits in the triggerer, or here where it is not deferrable."""
         if not self.deferrable:
             return self._wait_here(context)
         found = self.poke(context)
@@ -104,7 +115,6 @@ class S3ManifestSensor(BaseSensorOperator):
             return result
         if event["status"] == "timeout":
             raise self._timed_out(event["message"])
-        # S3's refusal: another try would be refused too.
         raise AirflowFailException(event["message"])
 
     def resume_execution(
@@ -125,6 +135,8 @@ class S3ManifestSensor(BaseSensorOperator):
         except AirflowSensorTimeout as error:
             raise self._timed_out(self._reason) from error
         except AirflowSkipException as error:
+            if isinstance(error.__cause__, AirflowFailException):
+                raise error.__cause__ from None
             if self._reason is None:
                 raise
             raise self._timed_out(self._reason) from error

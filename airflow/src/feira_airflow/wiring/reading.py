@@ -50,6 +50,8 @@ def read_folder(folder: Path) -> Wiring:
             expressions.asset(inlet)
             for dag in dags
             for task in dag.tasks
+            # What only watches for events, such as AssetEventCheckOperator, uses no data.
+            if not getattr(task, "only_watches", False)
             for inlet in _assets_among(task.inlets)
         ),
         clock_keys={
