@@ -162,9 +162,11 @@ def _assert_staged(
             f"{difference.snapshot_id}; the warehouse was not changed. Retry."
         )
     key = ", ".join(declared.primary_key)
+    # A window sorts, and the rows come sorted: half the time of hashing them all into groups.
     twice = _count(
         connection,
-        f"SELECT count(*) FROM (SELECT 1 FROM staged GROUP BY change, {key} HAVING count(*) > 1) d",
+        "SELECT count(*) FROM (SELECT row_number() OVER "
+        f"(PARTITION BY {key}, change) AS number FROM staged) d WHERE number = 2",
     )
     null = " OR ".join(f"{name} IS NULL" for name in declared.required_columns)
     nulls = _count(connection, f"SELECT count(*) FROM staged WHERE {null}")
