@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import runpy
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
 
-from feira_airflow.sensors import http_available
 from feira_airflow.sensors.http_available import HttpAvailableSensor
 from feira_airflow.triggers.http_available import HttpAvailableTrigger
 
@@ -93,15 +91,6 @@ def test_a_trigger_is_made_again_from_what_it_serializes() -> None:
 
 def sensor() -> HttpAvailableSensor:
     return HttpAvailableSensor(task_id="wait", http_conn_id="api", timeout=60, deferrable=True)
-
-
-@pytest.mark.parametrize("configured", [False, True])
-def test_unless_stated_the_wait_is_as_airflow_is_configured(
-    monkeypatch: pytest.MonkeyPatch, configured: bool
-) -> None:
-    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", str(configured))
-    made = runpy.run_path(http_available.__file__)["HttpAvailableSensor"]
-    assert made(task_id="wait", http_conn_id="api").deferrable is configured
 
 
 def test_the_sensor_asks_as_its_connection_says(server: int) -> None:

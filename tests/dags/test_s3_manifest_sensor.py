@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import runpy
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +26,6 @@ from feira.contracts import contract
 from feira.lake import landing_store
 from feira.landing.land import land_day
 from feira.settings import LakeSettings
-from feira_airflow.sensors import s3_manifest
 from feira_airflow.sensors.s3_manifest import S3ManifestSensor
 from feira_airflow.triggers.s3_manifest import ManifestWait, S3ManifestTrigger
 from sales_lines import DAY, FakeFeed, line
@@ -263,15 +261,6 @@ def test_a_refusal_of_s3_fails_at_once_and_says_what_to_grant(
 ) -> None:
     with pytest.raises(AirflowFailException, match=rf"403 for {refused}.*s3:ListBucket"):
         wait(refused, soft_fail=soft)
-
-
-@pytest.mark.parametrize("configured", [False, True])
-def test_unless_stated_the_wait_is_as_airflow_is_configured(
-    monkeypatch: pytest.MonkeyPatch, configured: bool
-) -> None:
-    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", str(configured))
-    made = runpy.run_path(s3_manifest.__file__)["S3ManifestSensor"]
-    assert made(task_id="wait", bucket_key="s3://lake/m").deferrable is configured
 
 
 def test_a_server_that_is_down_is_waited_for(

@@ -207,7 +207,7 @@ def _events_and_agreements(m: Matrix, work: Work) -> list[str]:
             agreed_days.add(str(chain.day))
         if events:
             event_days.add(str(chain.day))
-    ledger = {str(row[0]) for row in m.held.ledger() if row[4] is not None}
+    ledger = _agreed(m)
     problems += [f"{d}: an event, and the ledger knows no agreement" for d in event_days - ledger]
     problems += [f"{d}: the ledger agrees, and no run did" for d in ledger - agreed_days]
     if m.api.event_days(PRODUCER) != event_days:
@@ -216,10 +216,14 @@ def _events_and_agreements(m: Matrix, work: Work) -> list[str]:
     return problems
 
 
+def _agreed(m: Matrix) -> set[str]:
+    """Days whose load was found equal to the lake, by the ledger."""
+    return {str(row[0]) for row in m.held.ledger() if row[4] is not None}
+
+
 def _untold(m: Matrix) -> list[str]:
     """Days that agree without an event, or the reverse, once nothing is left to be run again."""
-    agreed = {str(row[0]) for row in m.held.ledger() if row[4] is not None}
-    told = m.api.event_days(PRODUCER)
+    agreed, told = _agreed(m), m.api.event_days(PRODUCER)
     return [f"{d}: agreed, and no event" for d in sorted(agreed - told)] + [
         f"{d}: an event, and not agreed" for d in sorted(told - agreed)
     ]

@@ -104,9 +104,9 @@ def check(
     """
     import duckdb
 
-    _refuse_unsafe_sql(rules)
     connection = duckdb.connect(str(scratch / "rows.duckdb"))
     try:
+        _refuse_unsafe_sql(connection, rules)
         connection.register_filesystem(files)
         connection.execute(f"SET memory_limit = {literal(memory_limit)}")
         connection.execute("SET autoinstall_known_extensions = false")
@@ -122,30 +122,27 @@ def check(
         connection.close()
 
 
-def _refuse_unsafe_sql(rules: RuleSet) -> None:
+def _refuse_unsafe_sql(connection: duckdb.DuckDBPyConnection, rules: RuleSet) -> None:
     """A contract carries SQL: one SELECT a query, one expression a rule of a row, and no function
     that opens a file or changes DuckDB's settings.
 
     :raises ContractRulesError: naming the first rule that is anything else
     """
-    import duckdb
-
-    with duckdb.connect() as parser:
-        for rule in rules.rules:
-            sql = rule.query or f"SELECT {rule.broken_when}"
-            (parsed,) = parser.execute(_PARSED, [sql]).fetchall()
-            kind, message, statements, called = parsed
-            if kind == "parser":
-                raise _unusable(rule, message)
-            if statements != 1:
-                wanted = "one SELECT" if rule.query else "one expression"
-                raise ContractRulesError(f"Rule {rule.name} must be {wanted} and nothing else.")
-            refused = sorted(set(called or ()) - _TABLE_FUNCTIONS)
-            if refused:
-                raise ContractRulesError(
-                    f"Rule {rule.name} selects from {', '.join(refused)}(); of table functions it "
-                    f"may use {', '.join(sorted(_TABLE_FUNCTIONS))}."
-                )
+    for rule in rules.rules:
+        sql = rule.query or f"SELECT {rule.broken_when}"
+        (parsed,) = connection.execute(_PARSED, [sql]).fetchall()
+        kind, message, statements, called = parsed
+        if kind == "parser":
+            raise _unusable(rule, message)
+        if statements != 1:
+            wanted = "one SELECT" if rule.query else "one expression"
+            raise ContractRulesError(f"Rule {rule.name} must be {wanted} and nothing else.")
+        refused = sorted(set(called or ()) - _TABLE_FUNCTIONS)
+        if refused:
+            raise ContractRulesError(
+                f"Rule {rule.name} selects from {', '.join(refused)}(); of table functions it "
+                f"may use {', '.join(sorted(_TABLE_FUNCTIONS))}."
+            )
 
 
 def _confine(connection: duckdb.DuckDBPyConnection, scratch: Path, quarantine: Path) -> None:

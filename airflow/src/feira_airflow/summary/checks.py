@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from feira.warehouse.clauses import NEWEST_FIRST, SOLD
 from feira_airflow.operators.partition_check import PartitionCheck
 
 _DAY = "CAST(:partition AS date)"
 _NEWEST = (
     "SELECT {column} FROM sales.load_ledger "
-    f"WHERE extract_day = {_DAY} ORDER BY landing_version DESC, load_sequence DESC LIMIT 1"
+    f"WHERE extract_day = {_DAY} ORDER BY {NEWEST_FIRST} LIMIT 1"
 )
-_SOLD = "status IN ('completed', 'shipped')"
 
 # A closed day has no rows, and is known by its ledger. Fewer rows than valid lines are usual: a later
 # day has taken some over, or several versions of a line came on one day.
@@ -26,12 +26,12 @@ ROWS = PartitionCheck(
 _FACTOR = 20
 _MEDIAN = (
     "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY revenue) AS median, count(*) AS days FROM "
-    f"(SELECT extract_day, sum(amount_usd) AS revenue FROM sales.fact WHERE {_SOLD} "
+    f"(SELECT extract_day, sum(amount_usd) AS revenue FROM sales.fact WHERE {SOLD} "
     f"AND extract_day < {_DAY} AND extract_day >= {_DAY} - 28 GROUP BY extract_day) d"
 )
 REVENUE = PartitionCheck(
     "revenue in USD",
-    f"coalesce(sum(CASE WHEN {_SOLD} THEN amount_usd END), 0)",
+    f"coalesce(sum(CASE WHEN {SOLD} THEN amount_usd END), 0)",
     at_least=f"(SELECT CASE WHEN days >= 7 THEN median / {_FACTOR} END FROM ({_MEDIAN}) m "
     f"WHERE ({_NEWEST.format(column='valid_lines')}) > 0)",
     at_most=f"(SELECT CASE WHEN days >= 7 THEN median * {_FACTOR} END FROM ({_MEDIAN}) m)",

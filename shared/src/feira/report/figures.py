@@ -24,7 +24,8 @@ from feira.report.model import (
     ProductSales,
     Sources,
 )
-from feira.warehouse.fingerprint import SOLD, fingerprint
+from feira.warehouse.clauses import SOLD
+from feira.warehouse.fingerprint import fingerprint
 from feira.warehouse.load import FACT
 from feira.warehouse.outcome import DayOutcome
 

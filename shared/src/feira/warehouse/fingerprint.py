@@ -13,9 +13,9 @@ from typing import Literal
 
 from feira.contracts import Contract
 from feira.contracts.model import Column, ContractError
+from feira.warehouse.clauses import SOLD
 
 Engine = Literal["spark", "postgres", "redshift"]
-SOLD = "status IN ('completed', 'shipped')"
 
 
 def row_token(column: Column, engine: Engine) -> str:

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from feira.contracts import Contract, contract
 from feira.contracts.ddl import warehouse_columns
+from feira.warehouse.clauses import SOLD
 from feira.warehouse.copy_rows import copy_rows
-from feira.warehouse.fingerprint import SOLD
 from feira.warehouse.schema import UNRECONCILED, require_tables
 
 LEDGER = "sales.load_ledger"

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import psycopg
 
+from feira.warehouse.clauses import NEWEST_FIRST
 from feira.warehouse.schema import UNRECONCILED
 
 
@@ -52,7 +53,7 @@ def day_outcomes(connection: psycopg.Connection, days: Iterable[date]) -> dict[d
         f"SELECT 1 FROM {UNRECONCILED} u WHERE u.load_sequence = ranked.load_sequence "
         "OR u.order_date = ranked.extract_day) "
         "FROM (SELECT *, row_number() OVER (PARTITION BY extract_day "
-        "ORDER BY landing_version DESC, load_sequence DESC) AS age FROM sales.load_ledger "
+        f"ORDER BY {NEWEST_FIRST}) AS age FROM sales.load_ledger "
         "WHERE extract_day = ANY(%s)) ranked WHERE age = 1",
         [list(days)],
     )

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from feira.contracts import Contract, contract
-from feira.warehouse.fingerprint import SOLD
+from feira.warehouse.clauses import SOLD
 from feira_spark.sales.changes import changes
 from feira_spark.sales.tables import STAGING, current_snapshot, metadata_uri
 from feira_spark.sales.transform import KEY
