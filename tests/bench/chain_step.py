@@ -15,12 +15,19 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from feira.contracts import contract
-from feira.lake import landing_store, read_snapshot
-from feira.landing.land import land_day
+from pyspark.sql import SparkSession
+
+from feira.lake import landing_store
 from feira.landing.manifest import Manifest
 from feira.settings import LakeSettings
+from feira.warehouse.schema import connect as connect_warehouse
+from feira_spark.sales import day
+from feira_spark.sales.difference import StagedDifference, stage_difference
+from feira_spark.sales.steps import QUARANTINE
+from feira_spark.sales.tables import metadata_uri
+from feira_spark.session import connect
 
 
 @dataclass(frozen=True)
@@ -58,35 +65,28 @@ def land(places: Places) -> dict[str, Any]:
     """Lands the day over HTTP with the DAG's own hook (AIRFLOW_CONN_SHOP_API names the shop)."""
     from feira_airflow.hooks.shop_api import ShopApiHook
 
-    store = landing_store(places.lake_settings)
     began = time.perf_counter()
-    manifest, _ = land_day(
-        ShopApiHook(),
-        store,
-        contract("sales.landing"),
-        places.day,
-        requested_by="bench",
-    )
+    landed = day.land(ShopApiHook(), places.lake_settings, places.day, requested_by="bench")
     seconds = time.perf_counter() - began
     return {
         "seconds": seconds,
-        "rows": manifest.lines,
-        "bytes": sum(page.bytes for page in manifest.pages),
+        "rows": landed.lines,
+        "bytes": sum(page.bytes for page in places.newest_landing().pages),
     }
 
 
 def validate(places: Places) -> dict[str, Any]:
     """Parses, checks, stages and quarantines; what the gate found comes with it."""
-    from feira_spark.sales.steps import require_passed, validate_landing
-    from feira_spark.session import connect
-
-    store, manifest = landing_store(places.lake_settings), places.newest_landing()
-    spark = connect(places.spark)
+    spark, landing = connect(places.spark), places.newest_landing()
+    store = landing_store(places.lake_settings)
+    manifest = store.manifest_uri(places.day, landing.version)
     began = time.perf_counter()
-    validation = validate_landing(spark, store, manifest)
-    require_passed(validation)
+    day.validate(spark, places.lake_settings, day.Landed(manifest, landing.version, landing.lines))
+    seconds = time.perf_counter() - began
+    validation = store.validation(places.day, landing.version)
+    assert validation is not None
     return {
-        "seconds": time.perf_counter() - began,
+        "seconds": seconds,
         "rows": validation.total,
         "valid": validation.valid,
         "broken": validation.broken,
@@ -95,32 +95,22 @@ def validate(places: Places) -> dict[str, Any]:
 
 def transform(places: Places) -> dict[str, Any]:
     """Types, dedupes and writes the day's extract; returns the snapshot's metadata too."""
-    from feira_spark.sales.steps import QUARANTINE, transform_day
-    from feira_spark.sales.tables import metadata_uri
-    from feira_spark.session import connect
-
-    store = landing_store(places.lake_settings)
     spark = connect(places.spark)
     began = time.perf_counter()
-    manifest, metadata = transform_day(spark, store, places.day)
-    seconds = time.perf_counter() - began
+    extracted = day.transform(spark, places.lake_settings, places.day)
     return {
-        "seconds": seconds,
-        "rows": manifest.lines,
-        "extract": metadata,
+        "seconds": time.perf_counter() - began,
+        "rows": places.newest_landing().lines,
+        "extract": extracted.order_lines,
         "quarantine": metadata_uri(spark, QUARANTINE),
     }
 
 
 def publish(places: Places) -> dict[str, Any]:
     """Merges on a branch, audits it, fast-forwards main."""
-    from feira_spark.sales.publish import publish_day, sweep_branches
-    from feira_spark.session import connect
-
     spark = connect(places.spark)
     began = time.perf_counter()
-    sweep_branches(spark)
-    found = publish_day(spark, places.day, attempt="bench_1")
+    found = day.publish(spark, places.day, attempt="bench_1")
     return {
         "seconds": time.perf_counter() - began,
         "rows": found.inserted + found.updated + found.deleted,
@@ -129,37 +119,25 @@ def publish(places: Places) -> dict[str, Any]:
 
 def load_warehouse(places: Places) -> dict[str, Any]:
     """Loads the difference; ``staging_seconds`` of the seconds are Spark's."""
-    from feira.warehouse.load import Difference, Extract, load
-    from feira.warehouse.schema import connect as connect_warehouse
-    from feira_spark.sales.difference import stage_difference
-    from feira_spark.session import connect
+    landing, spark = places.newest_landing(), connect(places.spark)
+    manifest = landing_store(places.lake_settings).manifest_uri(places.day, landing.version)
+    staging = 0.0
 
-    settings, manifest = places.lake_settings, places.newest_landing()
-    store = landing_store(settings)
-    validation = store.validation(places.day, manifest.version)
-    assert validation is not None, "the day was not validated"
-    spark, staging = connect(places.spark), 0.0
-
-    def since(held: int | None) -> Difference | None:
+    def staged(spark: SparkSession, since: int | None) -> StagedDifference | None:
         nonlocal staging
         began = time.perf_counter()
-        staged = stage_difference(spark, held)
+        found = stage_difference(spark, since)
         staging = time.perf_counter() - began
-        if staged is None:
-            return None
-        batches = read_snapshot(settings, staged.metadata)
-        return Difference(staged.snapshot_id, staged.whole, staged.rows, batches)
+        return found
 
-    extract = Extract(
-        places.day,
-        manifest.version,
-        store.manifest_uri(places.day, manifest.version),
-        validation.total,
-        validation.valid,
-    )
-    with connect_warehouse(places.warehouse) as connection:
+    with (
+        connect_warehouse(places.warehouse) as connection,
+        mock.patch.object(day, "stage_difference", staged),
+    ):
         began = time.perf_counter()
-        loaded = load(connection, extract, since)
+        loaded = day.load_warehouse(
+            spark, connection, places.lake_settings, day.Extracted("", manifest, landing.version)
+        )
         seconds = time.perf_counter() - began
     return {
         "seconds": seconds,
@@ -170,20 +148,10 @@ def load_warehouse(places: Places) -> dict[str, Any]:
 
 def reconcile(places: Places) -> dict[str, Any]:
     """Compares the order dates that changed in lake and warehouse."""
-    from feira.warehouse.reconcile import Figures, reconcile_day
-    from feira.warehouse.schema import connect as connect_warehouse
-    from feira_spark.sales.difference import lake_figures
-    from feira_spark.session import connect
-
-    spark, manifest = connect(places.spark), places.newest_landing()
-
-    def figures(snapshot: int, of_day: date, dates: list[date]) -> dict[date, Figures]:
-        found = lake_figures(spark, snapshot, of_day, dates)
-        return {key: Figures(*values) for key, values in found.items()}
-
+    spark, version = connect(places.spark), places.newest_landing().version
     with connect_warehouse(places.warehouse) as connection:
         began = time.perf_counter()
-        agreed = reconcile_day(connection, places.day, manifest.version, figures)
+        agreed = day.reconcile(spark, connection, places.day, day.Loaded("", version, 0, 0, 0, 0))
         seconds = time.perf_counter() - began
     return {"seconds": seconds, "rows": agreed.rows}
 

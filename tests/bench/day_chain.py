@@ -27,9 +27,7 @@ from feira.settings import LakeSettings
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
 from feira_local.stack import postgres, spark
 from feira_local.stack.config import HOST, Ports, ShopOptions, StackConfig
-from feira_local.stack.files import write_private
-from feira_local.stack.secrets import load_secrets
-from feira_spark.session import CATALOG, connect, spark_conf
+from feira_spark.session import connect
 from memory import MemorySampler, load_average, stopwatch, tree
 
 HERE = Path(__file__).parent
@@ -182,19 +180,8 @@ class DayChain:
     @contextmanager
     def _spark(self) -> Iterator[dict[str, Any]]:
         """The stack's Spark Connect server, warm as `feira up` leaves it; how long that took."""
-        secrets = load_secrets(self.home)
         # The stack's properties, but for the catalog and the store: a folder is both here.
-        kept = {
-            name: value
-            for name, value in spark.properties(self.config, secrets).items()
-            if not name.startswith((f"spark.sql.catalog.{CATALOG}", "spark.hadoop.fs.s3"))
-        }
-        settings = kept | spark_conf(self.lake, cores=spark.CORES)
-        (self.config.spark / "local").mkdir(parents=True, exist_ok=True)
-        write_private(
-            self.config.run / "spark.properties",
-            "".join(f"{name} {value}\n" for name, value in settings.items()),
-        )
+        spark.write_properties(self.config, self.lake)
         elapsed = stopwatch()
         environment = spark.environment(self.config)
         command = list(spark.command(self.config))

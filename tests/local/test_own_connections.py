@@ -68,7 +68,7 @@ def test_an_own_lake_reaches_spark_and_needs_no_s3_server(home: Path) -> None:
     named = by_name(of.services)
     assert "s3" not in named
     assert "s3" not in named["spark"].depends_on
-    properties = spark.properties(of.config, of.secrets)
+    properties = spark.properties(of.config, of.config.lake_settings(of.secrets))
     assert properties["spark.sql.catalog.lake.warehouse"] == "s3://my-lake/tables"
     assert properties["spark.sql.catalog.lake.client.region"] == "eu-central-1"
     assert properties["spark.sql.catalog.lake.s3.secret-access-key"] == "own/secret"

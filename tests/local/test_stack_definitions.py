@@ -55,7 +55,7 @@ def test_every_address_is_loopback(stack: Stack) -> None:
             assert check.host == "127.0.0.1"
         texts = [*service.command, *service.env.values(), *(link.url for link in service.links)]
         assert not [text for text in texts if "0.0.0.0" in text or "localhost" in text]
-    properties = spark.properties(stack.config, stack.secrets)
+    properties = spark.properties(stack.config, stack.config.lake_settings(stack.secrets))
     assert properties["spark.connect.grpc.binding.address"] == "127.0.0.1"
     assert properties["spark.driver.bindAddress"] == "127.0.0.1"
     listens = "listen_addresses=127.0.0.1"

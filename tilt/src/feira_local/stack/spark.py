@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from feira.settings import LakeSettings
 from feira_local.stack.config import HOST, StackConfig
 from feira_local.stack.files import write_private
 from feira_local.stack.ivy import pyspark_jars
@@ -35,12 +36,12 @@ def environment(config: StackConfig) -> dict[str, str]:
     }
 
 
-def properties(config: StackConfig, secrets: Secrets) -> dict[str, str]:
+def properties(config: StackConfig, lake: LakeSettings) -> dict[str, str]:
     """Everything the server is told, the lake's secrets included."""
     from feira_spark.session import spark_conf
 
     log4j = Path(__file__).parent / "conf" / "log4j2.properties"
-    return spark_conf(config.lake_settings(secrets), cores=CORES) | {
+    return spark_conf(lake, cores=CORES) | {
         "spark.master": f"local[{CORES}]",
         "spark.app.name": "feira",
         "spark.driver.memory": HEAP,
@@ -81,13 +82,18 @@ def properties(config: StackConfig, secrets: Secrets) -> dict[str, str]:
 
 
 def prepare(config: StackConfig, secrets: Secrets) -> None:
-    """Writes the properties file; only the owner reads it."""
+    """Writes the properties file for the stack's lake."""
+    write_properties(config, config.lake_settings(secrets))
+
+
+def write_properties(config: StackConfig, lake: LakeSettings) -> None:
+    """Writes the properties file for a lake; only the owner reads it."""
     (config.spark / "local").mkdir(parents=True, exist_ok=True)
     write_private(
         config.run / "spark.properties",
         "".join(
             # A properties file takes a backslash for an escape.
             f"{name} {value.replace(chr(92), chr(92) * 2)}\n"
-            for name, value in properties(config, secrets).items()
+            for name, value in properties(config, lake).items()
         ),
     )
