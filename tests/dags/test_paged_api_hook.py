@@ -275,7 +275,8 @@ def test_a_refusal_is_not_asked_again(api: ScriptedApi) -> None:
 def test_a_body_without_a_list_of_records_is_an_error(api: ScriptedApi, body: Any) -> None:
     api.says('"text"' if body == "text" else body)
     with pytest.raises(
-        PagedApiError, match=r"page 1: .*/orders answered 200: the answer has no us"
+        PagedApiError,
+        match=r"page 1: .*/orders answered 200 with application/json: the answer has no us",
     ):
         records(Hook(), CursorPaging())
 

@@ -193,7 +193,7 @@ def test_a_cursor_that_points_back_to_an_older_page_is_an_error(oddity: list[byt
         (b'{"total": 0, "next_cursor": null}', "'lines'"),
         (b'{"total": 0, "lines": []}', "'next_cursor'"),
         (b'{"total": null, "lines": [], "next_cursor": null}', "NoneType"),
-        (b"[]", "list indices"),
+        (b"[]", "array has no .lines."),
     ],
 )
 def test_an_answer_without_a_part_is_an_error_that_names_it(

@@ -5,17 +5,18 @@ from __future__ import annotations
 import email.utils
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
-import orjson
 import requests
 import tenacity
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk.log import redact  # type: ignore[attr-defined]
 
+from feira_airflow.hooks.json_answer import NotJsonError, Records, read_json, read_page
 from feira_airflow.hooks.paging import Answer, Paging, Parameters
 
 log = logging.getLogger(__name__)
@@ -57,12 +58,35 @@ class PagedApiError(RuntimeError):
 
 @dataclass(frozen=True)
 class ApiPage:
-    """One page: its number from 1, its records in the API's order, and the whole body beside them."""
+    """One page: its number from 1, its records in the API's order, and the body beside them.
+
+    ``raw`` holds the text of each record exactly as it came, whatever its JSON type; in it numbers
+    keep their digits and duplicate keys stay. In ``body`` the records are a lazy sequence.
+    """
 
     number: int
     url: str
-    records: list[Any]
+    raw: list[bytes]
     body: Any
+
+    @cached_property
+    def records(self) -> list[Any]:
+        """The records, parsed when first asked for.
+
+        :raises PagedApiError: where one holds a number that no double holds, as 1e400
+        """
+        try:
+            return list(Records(self.raw))
+        except ValueError as error:
+            raise PagedApiError(
+                f"page {self.number} of {shown(self.url)}: {error}. Its text is in raw.",
+                url=self.url,
+                page=self.number,
+                status=200,
+            ) from error
+
+
+_Read = Callable[[bytes], tuple[Any, Records]]
 
 
 class _Retryable(Exception):
@@ -138,10 +162,10 @@ class PagedApiHook(HttpHook):
             what = (
                 f"{endpoint} of {label}, page {number}" if label else f"{endpoint}, page {number}"
             )
-            response = self._get(endpoint, params, url, what, number)
-            answer = self._answer(response, number)
+            answer, records = self._get(
+                endpoint, params, url, what, number, lambda body: read_page(body, paging.records_at)
+            )
             try:
-                records = paging.records(answer.body)
                 following = paging.following(answer, records)
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 raise _breach(
@@ -153,7 +177,7 @@ class PagedApiHook(HttpHook):
                     answer,
                     "the API points back to a page that it served already; its paging is broken.",
                 )
-            yield ApiPage(number, answer.url, records, answer.body)
+            yield ApiPage(number, answer.url, records.raw, answer.body)
             if following is None:
                 return
             if number >= self.max_pages:
@@ -177,14 +201,20 @@ class PagedApiHook(HttpHook):
 
         :raises PagedApiError: when every try has failed, or the request was refused
         """
-        return self._get(endpoint, dict(parameters), None, what, 1).body
-
-    def _answer(self, response: _Response, number: int) -> Answer:
-        return Answer(number, response.url, response.body, response.links)
+        answer, _ = self._get(
+            endpoint, dict(parameters), None, what, 1, lambda body: (read_json(body), Records([]))
+        )
+        return answer.body
 
     def _get(
-        self, endpoint: str, params: dict[str, str], url: str | None, what: str, page: int
-    ) -> _Response:
+        self,
+        endpoint: str,
+        params: dict[str, str],
+        url: str | None,
+        what: str,
+        page: int,
+        read: _Read,
+    ) -> tuple[Answer, Records]:
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.attempts),
             wait=self._wait,
@@ -200,7 +230,7 @@ class PagedApiHook(HttpHook):
             reraise=True,
         )
         try:
-            return retrying(self._try, endpoint, params, url, what, page)
+            return retrying(self._try, endpoint, params, url, what, page, read)
         except _Retryable as error:
             if error.wait is not None and error.wait > self.max_retry_after:
                 ending = (
@@ -230,8 +260,14 @@ class PagedApiHook(HttpHook):
         return isinstance(error, _Retryable) and (error.wait or 0.0) <= self.max_retry_after
 
     def _try(
-        self, endpoint: str, params: dict[str, str], url: str | None, what: str, page: int
-    ) -> _Response:
+        self,
+        endpoint: str,
+        params: dict[str, str],
+        url: str | None,
+        what: str,
+        page: int,
+        read: _Read,
+    ) -> tuple[Answer, Records]:
         if self._session is None:
             self._session = self.get_conn()
             self._session.hooks["response"].append(self._stay_at_origin)
@@ -287,12 +323,29 @@ class PagedApiHook(HttpHook):
                 page=page,
                 status=status,
             )
-        try:
-            body = orjson.loads(content)
-        except ValueError as error:
-            raise _Retryable(f"{shown(answer.url)} answered no JSON", status) from error
         links = {rel: link["url"] for rel, link in answer.links.items() if "url" in link}
-        return _Response(answer.url, body, links)
+        kind = answer.headers.get("Content-Type") or "a body of no stated type"
+        try:
+            body, records = read(content)
+        except NotJsonError as error:
+            problem = f"{kind} that is no JSON: {error}. {_beginning(content)}"
+            if error.cut_off:
+                raise _Retryable(f"{shown(answer.url)} answered 200 with {problem}", 200) from error
+            raise PagedApiError(
+                f"{what}: {shown(answer.url)} answered 200 with {problem}",
+                url=answer.url,
+                page=page,
+                status=200,
+            ) from error
+        except (LookupError, TypeError) as error:
+            raise PagedApiError(
+                f"{what}: {shown(answer.url)} answered 200 with {kind}: the answer has no usable "
+                f"{error}; check the paging. {_beginning(content)}",
+                url=answer.url,
+                page=page,
+                status=200,
+            ) from error
+        return Answer(page, answer.url, body, links), records
 
     def _stay_at_origin(self, answer: requests.Response, **_: Any) -> None:
         """Runs on each answer before its redirect is followed.
@@ -319,13 +372,6 @@ class PagedApiHook(HttpHook):
             "another origin; it is not followed with this connection's credentials. If the API is "
             f"there now, change the connection {self.http_conn_id}."
         )
-
-
-@dataclass(frozen=True)
-class _Response:
-    url: str
-    body: Any
-    links: dict[str, str]
 
 
 def shown(url: str) -> str:
@@ -379,3 +425,7 @@ def _detail(answer: requests.Response) -> str:
         return str(answer.json()["detail"])[:300]
     except (ValueError, KeyError, TypeError):
         return answer.text[:300]
+
+
+def _beginning(content: bytes) -> str:
+    return f"It begins with {content[:200].decode(errors='replace')!r}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urljoin
@@ -16,13 +16,17 @@ def at(body: Any, path: str) -> Any:
     Raises KeyError, TypeError or IndexError where the body has no such place.
     """
     for part in path.split(".") if path else ():
-        body = body[int(part)] if isinstance(body, list) and part.isdecimal() else body[part]
+        by_number = isinstance(body, Sequence) and not isinstance(body, str) and part.isdecimal()
+        body = body[int(part)] if by_number else body[part]
     return body
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One page as the API answered it. ``number`` counts from 1; ``links`` are its Link headers."""
+    """One page as the API answered it. ``number`` counts from 1; ``links`` are its Link headers.
+
+    In ``body`` the records are a sequence that parses one when it is asked for.
+    """
 
     number: int
     url: str
@@ -45,29 +49,19 @@ class NextPage:
 class Paging(Protocol):
     """What the hook needs to know of an API's paging."""
 
+    @property
+    def records_at(self) -> str:
+        """The dotted path of the list of records in a page; "" where the body is the list itself."""
+
     def first(self) -> Parameters:
         """The parameters of the first request beside the caller's."""
 
-    def records(self, body: Any) -> list[Any]:
-        """The records of a page; raises KeyError or TypeError where the body holds no list of them."""
-
-    def following(self, answer: Answer, records: list[Any]) -> NextPage | None:
+    def following(self, answer: Answer, records: Sequence[Any]) -> NextPage | None:
         """Where the next page is; None after the last."""
 
 
 @dataclass(frozen=True)
-class _Records:
-    records_at: str
-
-    def records(self, body: Any) -> list[Any]:
-        found = at(body, self.records_at)
-        if not isinstance(found, list):
-            raise TypeError(f"{self.records_at or 'body'}: a {type(found).__name__} is no list")
-        return found
-
-
-@dataclass(frozen=True)
-class CursorPaging(_Records):
+class CursorPaging:
     """Each page names the cursor of the next; null, an empty text, or no such field is the end.
 
     :param records_at: dotted path of the records in a page
@@ -85,7 +79,7 @@ class CursorPaging(_Records):
         """Nothing: without a cursor an API gives its first page."""
         return {}
 
-    def following(self, answer: Answer, records: list[Any]) -> NextPage | None:
+    def following(self, answer: Answer, records: Sequence[Any]) -> NextPage | None:
         """The page that the body's cursor names."""
         try:
             cursor = at(answer.body, self.cursor_at)
@@ -99,7 +93,7 @@ class CursorPaging(_Records):
 
 
 @dataclass(frozen=True)
-class PageNumberPaging(_Records):
+class PageNumberPaging:
     """Pages are numbered; the one after the last is empty, or the body says how many there are.
 
     :param records_at: dotted path of the records in a page
@@ -117,7 +111,7 @@ class PageNumberPaging(_Records):
         """The number of the first page."""
         return {self.page_parameter: str(self.first_page)}
 
-    def following(self, answer: Answer, records: list[Any]) -> NextPage | None:
+    def following(self, answer: Answer, records: Sequence[Any]) -> NextPage | None:
         """The next number, unless this page was the last."""
         if self.pages_at is not None:
             done = answer.number >= int(at(answer.body, self.pages_at))
@@ -130,7 +124,7 @@ class PageNumberPaging(_Records):
 
 
 @dataclass(frozen=True)
-class LinkPaging(_Records):
+class LinkPaging:
     """Each page carries the URL of the next: in the Link header (RFC 8288), or in the body.
 
     :param records_at: dotted path of the records; "" where the body is the list itself
@@ -144,7 +138,7 @@ class LinkPaging(_Records):
         """Nothing: the first page has no link yet."""
         return {}
 
-    def following(self, answer: Answer, records: list[Any]) -> NextPage | None:
+    def following(self, answer: Answer, records: Sequence[Any]) -> NextPage | None:
         """The URL that the page links to, made whole where it is relative."""
         if self.link_at is None:
             link = answer.links.get("next")

@@ -1,0 +1,116 @@
+"""A page's records as they came, and what a body that is no JSON is reported as."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feira_airflow.hooks.json_answer import NotJsonError, read_json, read_page
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+PATHS = st.lists(st.text("abc", min_size=1, max_size=2), max_size=3)
+
+
+@given(
+    texts=st.lists(JSON.map(json.dumps)), path=PATHS, beside=JSON, space=st.sampled_from(" \n\t\r")
+)
+def test_every_record_keeps_its_text_wherever_the_list_is(
+    texts: list[str], path: list[str], beside: Any, space: str
+) -> None:
+    body = f"[{space}" + f"{space},".join(texts) + "]"
+    for part in reversed(path):
+        body = f'{{"z": {json.dumps(beside)}, "{part}"{space}:{space}{body}{space}}}'
+    found, records = read_page(body.encode(), ".".join(path))
+    assert [raw.decode() for raw in records.raw] == texts
+    assert list(records) == [json.loads(text) for text in texts]
+    if path:
+        assert found["z"] == beside
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1.10", "1e400", "123456789012345678901234567890", '{"q": 5, "q": 7}', '"oops"', "null", "[1]",
+     '"\\u00e9\\/"', "-0", "[" * 300 + "]" * 300],
+)  # fmt: skip
+def test_a_record_of_any_kind_is_kept_letter_for_letter(text: str) -> None:
+    body, records = read_page(f'{{"rows": [{{"a":1}}, {text} ], "total": 2}}'.encode(), "rows")
+    assert records.raw == [b'{"a":1}', text.encode()]
+    assert (body["total"], len(body["rows"]), body["rows"][0]) == (2, 2, {"a": 1})
+
+
+def test_a_number_that_no_double_holds_fails_where_it_is_parsed_and_names_its_record() -> None:
+    _, records = read_page(b'[{"a": 1}, {"a": 1e400}]', "")
+    with pytest.raises(ValueError, match=r"^record 2: Number out of range"):
+        list(records)
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        (b'\xef\xbb\xbf{"rows": []}', "BOM"),
+        (b'{"rows": ["\\ud800"]}', "surrogate in string: line 1 column 12"),
+        (b'{"rows": ["\xed\xa0\x80"]}', "byte 0xed in position 11"),
+        (b'{"rows": ["caf\xe9"]}', "byte 0xe9 in position 14"),
+        (b'{"rows": [], "note": "caf\xe9"}', "byte 0xe9 in position 25"),
+        (b'{"rows": [NaN]}', "column 11"),
+        (b'{"rows": [{"p":1,}]}', "trailing comma"),
+        (b'{"rows": [1_000]}', "column 12"),
+        (b'{"rows": ["a\nb"]}', "control character"),
+        (b"<html><h1>Sign in</h1>", "line 1 column 1"),
+        (b'{"rows": []} {}', "unexpected content after document"),
+    ],
+)
+def test_what_is_no_json_has_the_parsers_cause_and_position(body: bytes, cause: str) -> None:
+    for read in (read_json, lambda content: read_page(content, "rows")):
+        with pytest.raises(NotJsonError) as refused:
+            read(body)
+        assert cause in str(refused.value)
+        assert not refused.value.cut_off
+
+
+def test_a_record_nested_too_deep_is_named_by_its_number() -> None:
+    deep = b"[" * 5000 + b"]" * 5000
+    body = b'{"z": [[1, 2], 3], "data": {"rows": [{"a": ",[{"}, [1, 2], ' + deep + b", 4]}}"
+    with pytest.raises(NotJsonError, match=r"^record 3 is nested too deep: .*depth") as refused:
+        read_page(body, "data.rows")
+    assert not refused.value.cut_off
+
+
+def test_every_cut_of_a_body_is_known_as_one() -> None:
+    body = '{"rows": [{"a": "h\\u00e9\\n é", "b": -1.5e+10, "c": [true, null, "\\ud83d\\ude00"]}]}'
+    whole = body.encode()
+    for end in range(len(whole)):
+        for read in (read_json, lambda content: read_page(content, "rows")):
+            with pytest.raises(NotJsonError) as refused:
+                read(whole[:end])
+            assert refused.value.cut_off, whole[:end]
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "words"),
+    [
+        ("[1]", "rows", "array has no 'rows'"),
+        ('"rows"', "rows", "string has no 'rows'"),
+        ("null", "rows", "null has no 'rows'"),
+        ('{"rows": {"a": 1}}', "rows", "rows: object is no list"),
+        ('{"data": {"rows": 5}}', "data.rows", "data.rows: number is no list"),
+        ('{"success": false}', "rows", "'rows'"),
+        ('{"data": []}', "data.3", "index out of range"),
+    ],
+)
+def test_json_of_another_shape_is_named_with_its_place(body: str, path: str, words: str) -> None:
+    with pytest.raises((LookupError, TypeError)) as refused:
+        read_page(body.encode(), path)
+    assert words in str(refused.value)
