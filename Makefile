@@ -112,6 +112,11 @@ SEED ?= 1
 soak: install  ## N random kills (SEED=1) while days run, on a stack of its own; then all must be equal
 	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/soak.py --kills $(N) --seed $(SEED)
 
+MINUTES ?= 55
+.PHONY: mutants
+mutants: install  ## Faults planted in the core, one at a time: which no test notices (MINUTES=55 ONLY=regex)
+	@PYTHONPATH=tests $(VENV)/bin/python tests/mutants/mutants.py --minutes $(MINUTES) --only "$(ONLY)"
+
 .PHONY: bench
 bench: install  ## All figures: days of 1 M and 5 M lines beside DuckDB and Polars, then the stack
 	@$(VENV)/bin/python tests/bench/bench_day.py --lines 1000000 --rounds 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -47,13 +48,32 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> LakeSettings:
 
 
 @pytest.fixture(scope="session")
-def spark(lake: LakeSettings, spark_jars: str) -> Iterator[SparkSession]:
-    """The one Spark session of all tests, on that lake."""
+def spark(lake: LakeSettings, request: pytest.FixtureRequest) -> Iterator[SparkSession]:
+    """The one Spark session of all tests, on that lake.
+
+    ``FEIRA_TEST_SPARK`` names a running Spark Connect server to take instead of a JVM of its own: a
+    mutant's run is then a few seconds shorter.
+    """
+    from feira_spark.session import CATALOG, connect
+
+    running = os.environ.get("FEIRA_TEST_SPARK")
+    if running is None:
+        session = _own_spark(lake, request.getfixturevalue("spark_jars"))
+    else:
+        session = connect(running)
+        # Before the catalog's first use it can still be moved, for this session alone.
+        session.conf.set(f"spark.sql.catalog.{CATALOG}.warehouse", lake.tables_root)
+        session.conf.set("spark.sql.shuffle.partitions", "1")
+    yield session
+    session.stop()
+
+
+def _own_spark(lake: LakeSettings, jars: str) -> SparkSession:
     from pyspark.sql import SparkSession
 
     from feira_spark.session import spark_conf
 
-    builder = SparkSession.builder.master("local[2]").config("spark.jars", spark_jars)
+    builder = SparkSession.builder.master("local[2]").config("spark.jars", jars)
     for name, value in spark_conf(lake).items():
         builder = builder.config(name, value)
     # Tables of a few rows: more partitions would only be more tasks.
@@ -68,8 +88,7 @@ def spark(lake: LakeSettings, spark_jars: str) -> Iterator[SparkSession]:
     session.sparkContext.setLogLevel("ERROR")
     # Its connections close after pytest has closed the output, and would complain of it.
     logging.getLogger("py4j").setLevel(logging.WARNING)
-    yield session
-    session.stop()
+    return session
 
 
 @pytest.fixture
@@ -84,7 +103,14 @@ def empty_lake(spark: SparkSession) -> SparkSession:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dsns]:
-    """The one PostgreSQL of all tests, with the stack's databases, roles and privileges."""
+    """The one PostgreSQL of all tests, with the stack's databases, roles and privileges.
+
+    ``FEIRA_TEST_POSTGRES`` holds the DSNs of a running one as JSON.
+    """
+    running = os.environ.get("FEIRA_TEST_POSTGRES")
+    if running is not None:
+        yield Dsns(**json.loads(running))
+        return
     with temporary_server(tmp_path_factory.mktemp("postgres")) as dsns:
         yield dsns
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis.strategies as st
 import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from feira_spark.sales.changes import changes
 
@@ -40,7 +41,9 @@ def row(order: str, quantity: int, day: int, hour: int = 8) -> Row:
 
 def frame(spark: SparkSession, rows: list[Row]) -> DataFrame:
     """Rows as a frame; by Arrow, since plain rows would start a Python worker each time."""
-    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in SCHEMA]
+    if not rows:
+        return spark.createDataFrame([], from_arrow_schema(SCHEMA))
+    columns = [list(column) for column in zip(*rows, strict=True)]
     return spark.createDataFrame(
         pa.Table.from_arrays(
             [pa.array(values, of.type) for values, of in zip(columns, SCHEMA, strict=True)],

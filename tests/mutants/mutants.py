@@ -1,0 +1,386 @@
+"""`make mutants`: small faults planted one at a time, and whether the tests notice.
+
+cosmic-ray makes the mutants and runs the tests. It was taken over mutmut since it changes what the code
+does and not its texts, of which ours are messages; since its operators can be added to; and since its
+session is a database, so that a run that was ended goes on where it was. A process that runs mutants
+has a copy of the checkout, a PostgreSQL and a Spark server of its own, which outlive a mutant: only
+the tests start anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import cosmic_ray.plugins
+import typer
+from cosmic_ray.ast import ast_nodes, get_ast_from_path
+from cosmic_ray.mutating import mutate_and_test
+from cosmic_ray.work_db import WorkDB, use_db
+from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
+from operators import Provider
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[1]
+STATE = REPOSITORY / ".mutants"
+SOURCES = ("shared/src", "spark/src", "airflow/src", "tilt/src")
+SLOWEST = 400.0
+# An annotation is never evaluated here.
+_IN_ANNOTATIONS = re.compile(r"ReplaceBinaryOperator_BitOr_")
+# Guards against what nobody writes, and memory: no result depends on them.
+_NO_RESULT = re.compile(r"frozen=True|repr=False|functools\.cache|\bdoc=")
+console = Console()
+cosmic_ray.plugins.OPERATOR_PROVIDERS["feira"] = Provider()
+
+
+@dataclass(frozen=True)
+class Module:
+    """A file to mutate, and the tests that must notice."""
+
+    path: str
+    tests: tuple[str, ...]
+
+    @property
+    def session(self) -> Path:
+        """Its results so far; another text of the module has other mutants."""
+        digest = hashlib.sha256((REPOSITORY / self.path).read_bytes()).hexdigest()[:12]
+        name = self.path.replace("/src/", "/").replace("/", ".").removesuffix(".py")
+        return STATE / "sessions" / f"{name}-{digest}.sqlite"
+
+    @property
+    def command(self) -> str:
+        """How its tests are run."""
+        flags = "-x -q -p no:cacheprovider --no-header --tb=line"
+        return f"{sys.executable} -m pytest {flags} {' '.join(self.tests)}"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A survivor that stays, with the reason: the change is in ``function`` of ``module``, and its
+    new line holds ``change``."""
+
+    module: str
+    function: str
+    change: str
+    reason: str
+
+
+def modules() -> list[Module]:
+    """Those of ``modules.toml``."""
+    listed = tomllib.loads((HERE / "modules.toml").read_text())["modules"]
+    return [Module(each["path"], tuple(each["tests"])) for each in listed]
+
+
+def accepted() -> list[Accepted]:
+    """Those of ``survivors.toml``."""
+    listed = tomllib.loads((HERE / "survivors.toml").read_text()).get("survivors", [])
+    return [Accepted(**each) for each in listed]
+
+
+def plan(module: Module) -> None:
+    """Writes the session with one mutant of each kind for each place, chosen by the place alone."""
+    if module.session.is_file():
+        return
+    module.session.parent.mkdir(parents=True, exist_ok=True)
+    path = REPOSITORY / module.path
+    lines = path.read_text().splitlines()
+    places: dict[tuple[Any, ...], list[MutationSpec]] = defaultdict(list)
+    for name in cosmic_ray.plugins.operator_names():
+        operator_class = cosmic_ray.plugins.get_operator(name)
+        if operator_class.arguments() or _IN_ANNOTATIONS.search(name):
+            continue
+        operator = operator_class()
+        found = (
+            place
+            for node in ast_nodes(get_ast_from_path(path))
+            for place in operator.mutation_positions(node)
+        )
+        for occurrence, (start, end) in enumerate(found):
+            if _NO_RESULT.search(lines[start[0] - 1]):
+                continue
+            spec = MutationSpec(Path(module.path), name, occurrence, start, end)
+            # `<` becomes one of five others: which, is told by the place.
+            family = re.sub(r"^(core/Replace(Binary|Comparison|Unary)Operator)_.*", r"\1", name)
+            places[start, end, family].append(spec)
+    chosen = [
+        random.Random(f"{module.path}{place}").choice(specs) for place, specs in places.items()
+    ]
+    with use_db(str(module.session), WorkDB.Mode.create) as database:
+        database.add_work_items([WorkItem.single(uuid.uuid4().hex, each) for each in chosen])
+
+
+def copy_checkout(to: Path) -> None:
+    """The files that git tracks, as they are in the work tree, and links to what is installed."""
+    shutil.rmtree(to, ignore_errors=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        source = REPOSITORY / name
+        if source.is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, to / name)
+    for name in (".venv", ".cache"):
+        (to / name).symlink_to((REPOSITORY / name).resolve())
+
+
+_open = ExitStack()
+
+
+def start_worker(numbers: multiprocessing.Queue[int]) -> None:
+    """Gives this process its copy of the checkout, its database and its Spark server."""
+    from feira.settings import LakeSettings
+    from feira_local.stack.postgres import temporary_server
+    from spark_connect import connect_server
+
+    home = STATE / f"worker-{numbers.get()}"
+    copy_checkout(home / "checkout")
+    os.chdir(home / "checkout")
+    os.environ["PYTHONPATH"] = os.pathsep.join(str(Path.cwd() / each) for each in SOURCES)
+    for name in ("postgres", "spark"):
+        shutil.rmtree(home / name, ignore_errors=True)
+        (home / name).mkdir()
+    (home / "spark" / "tables").mkdir()
+    home.chmod(0o755)
+    dsns = _open.enter_context(temporary_server(home / "postgres"))
+    os.environ["FEIRA_TEST_POSTGRES"] = json.dumps(asdict(dsns))
+    lake = LakeSettings(root=f"file://{home / 'spark'}", catalog="hadoop")
+    os.environ["FEIRA_TEST_SPARK"] = _open.enter_context(connect_server(home / "spark", lake))
+    multiprocessing.util.Finalize(None, _open.close, exitpriority=10)  # type: ignore[attr-defined]
+
+
+def baseline(module: Module) -> float:
+    """Seconds of the module's tests without a mutant, or -1 where they fail."""
+    began = time.monotonic()
+    ended = subprocess.run(module.command.split(), capture_output=True, check=False)
+    return time.monotonic() - began if ended.returncode == 0 else -1.0
+
+
+def run_mutant(module: Module, item: WorkItem, limit: float) -> tuple[Module, str, WorkResult]:
+    """The mutant's result; a run longer than ``limit`` seconds counts as noticed."""
+    return module, item.job_id, mutate_and_test(item.mutations, module.command, limit)
+
+
+@dataclass(frozen=True)
+class Survivor:
+    """A mutant that no test noticed."""
+
+    module: str
+    line: int
+    function: str
+    operator: str
+    diff: str
+    reason: str | None
+
+
+def survivors(module: Module, known: list[Accepted]) -> list[Survivor]:
+    """Of the results so far, in the order of lines."""
+    if not module.session.is_file():
+        return []
+    found = []
+    with use_db(str(module.session), WorkDB.Mode.open) as database:
+        specs = {item.job_id: item.mutations[0] for item in database.work_items}
+        for job, result in database.results:
+            if result.test_outcome != TestOutcome.SURVIVED:
+                continue
+            spec, diff = specs[job], result.diff or ""
+            changed = [
+                text[1:].strip()
+                for text in diff.splitlines()
+                if text.startswith(("+", "-")) and not text.startswith(("+++", "---"))
+            ]
+            function = function_at(module, spec.start_pos[0])
+            reason = next(
+                (
+                    each.reason
+                    for each in known
+                    if each.module == module.path
+                    and each.function == function
+                    and any(each.change in text for text in changed)
+                ),
+                None,
+            )
+            found.append(
+                Survivor(
+                    module.path,
+                    spec.start_pos[0],
+                    function,
+                    spec.operator_name,
+                    " ⏵ ".join(changed),
+                    reason,
+                )
+            )
+    return sorted(found, key=lambda each: each.line)
+
+
+def function_at(module: Module, line: int) -> str:
+    """The name of the function or class around a line; empty at the module's level."""
+    import ast
+
+    name = ""
+    for node in ast.walk(ast.parse((REPOSITORY / module.path).read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+            if first <= line <= (node.end_lineno or 0):
+                name = node.name
+    return name
+
+
+def counts(module: Module) -> tuple[int, int, int]:
+    """Mutants that there are, that were run, and that were noticed."""
+    if not module.session.is_file():
+        return 0, 0, 0
+    with use_db(str(module.session), WorkDB.Mode.open) as database:
+        results = [result for _, result in database.results]
+        run = [each for each in results if each.worker_outcome == WorkerOutcome.NORMAL]
+        return len(list(database.work_items)), len(run), sum(each.is_killed for each in run)
+
+
+def forget_survivors(module: Module) -> None:
+    """Has the survivors run again, since the tests are now others."""
+    import sqlite3
+
+    if module.session.is_file():
+        with sqlite3.connect(module.session) as database:
+            database.execute("DELETE FROM work_results WHERE test_outcome = 'SURVIVED'")
+
+
+def report(chosen: list[Module]) -> int:
+    """Prints shares and survivors; returns the number of survivors without a reason."""
+    known, unexplained = accepted(), 0
+    total = [0, 0, 0]
+    for module in chosen:
+        found = counts(module)
+        total = [a + b for a, b in zip(total, found, strict=True)]
+        listed = survivors(module, known)
+        share = f"{100 * found[2] / found[1]:.0f} %" if found[1] else "–"
+        console.print(
+            f"{module.path}: {found[2]} of {found[1]} noticed ({share}), "
+            f"{found[0] - found[1]} not run",
+            highlight=False,
+        )
+        for each in listed:
+            unexplained += each.reason is None
+            console.print(
+                f"    {each.line} {each.function}: {each.diff}\n"
+                f"        {each.reason or 'NO REASON in survivors.toml'}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+    there, run, noticed = total
+    share = f"{100 * noticed / run:.1f} %" if run else "none run"
+    console.print(
+        f"{noticed} of {run} mutants noticed ({share}), {there - run} of {there} not run, "
+        f"{unexplained} survivors without a reason"
+    )
+    return unexplained
+
+
+def interleaved(work: dict[Module, list[WorkItem]]) -> Iterator[tuple[Module, WorkItem]]:
+    """All mutants in an order that is fair to each module, so that an ended run is a sample."""
+    queue = [(module, item) for module, items in work.items() for item in items]
+    random.Random(7).shuffle(queue)
+    yield from queue
+
+
+def main(
+    minutes: Annotated[float, typer.Option(help="Starts no mutant after this time.")] = 55,
+    only: Annotated[str, typer.Option(help="Regular expression on the module's path.")] = "",
+    workers: Annotated[int, typer.Option(min=1, help="Mutants that run side by side.")] = 2,
+    again: Annotated[bool, typer.Option(help="Run the survivors so far again.")] = False,
+    show: Annotated[bool, typer.Option(help="Only report what was found so far.")] = False,
+) -> None:
+    """Plant faults in the core and see whether the tests notice; goes on where it was ended.
+
+    Example: make mutants MINUTES=20 ONLY=landing
+    """
+    chosen = [module for module in modules() if re.search(only, module.path)]
+    if not chosen:
+        raise typer.BadParameter(f"no module of modules.toml matches {only!r}", param_hint="--only")
+    if not show:
+        run(chosen, minutes, workers, again)
+    raise typer.Exit(1 if report(chosen) else 0)
+
+
+def run(chosen: list[Module], minutes: float, workers: int, again: bool) -> None:
+    """Runs what is pending until the time is up."""
+    deadline = time.monotonic() + 60 * minutes
+    work = {}
+    for module in chosen:
+        if again:
+            forget_survivors(module)
+        plan(module)
+        with use_db(str(module.session), WorkDB.Mode.open) as database:
+            work[module] = list(database.pending_work_items)
+    work = {module: items for module, items in work.items() if items}
+    if not work:
+        return
+    context = multiprocessing.get_context("spawn")
+    numbers = context.Queue()
+    for number in range(workers):
+        numbers.put(number)
+    with (
+        Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        ) as bar,
+        ProcessPoolExecutor(
+            workers, mp_context=context, initializer=start_worker, initargs=(numbers,)
+        ) as pool,
+    ):
+        step = bar.add_task("tests without a mutant", total=len(work))
+        limits = {}
+        for module, seconds in zip(work, pool.map(baseline, work), strict=True):
+            bar.advance(step)
+            if seconds < 0:
+                raise typer.BadParameter(
+                    f"{module.path}: its tests fail without any mutant; run {module.command}"
+                )
+            limits[module] = min(3 * seconds + 20, SLOWEST)
+        step = bar.add_task("mutants", total=sum(len(items) for items in work.values()))
+        queue = interleaved(work)
+        running = set()
+        while True:
+            while len(running) < workers and time.monotonic() < deadline:
+                module, item = next(queue, (None, None))
+                if module is None or item is None:
+                    break
+                running.add(pool.submit(run_mutant, module, item, limits[module]))
+            if not running:
+                return
+            done = next(as_completed(running))
+            running.discard(done)
+            module, job, result = done.result()
+            with use_db(str(module.session), WorkDB.Mode.open) as database:
+                database.set_result(job, result)
+            bar.advance(step)
+
+
+if __name__ == "__main__":
+    typer.run(main)
