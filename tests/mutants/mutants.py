@@ -54,15 +54,17 @@ cosmic_ray.plugins.OPERATOR_PROVIDERS["feira"] = Provider()
 
 @dataclass(frozen=True)
 class Module:
-    """A file to mutate, and the tests that must notice."""
+    """A file to mutate, the tests that must notice, and faults that are planted beside the others."""
 
     path: str
     tests: tuple[str, ...]
+    planted: tuple[tuple[str, str], ...] = ()
 
     @property
     def session(self) -> Path:
         """Its results so far; another text of the module has other mutants."""
-        digest = hashlib.sha256((REPOSITORY / self.path).read_bytes()).hexdigest()[:12]
+        text = (REPOSITORY / self.path).read_bytes() + repr(self.planted).encode()
+        digest = hashlib.sha256(text).hexdigest()[:12]
         name = self.path.replace("/src/", "/").replace("/", ".").removesuffix(".py")
         return STATE / "sessions" / f"{name}-{digest}.sqlite"
 
@@ -87,7 +89,14 @@ class Accepted:
 def modules() -> list[Module]:
     """Those of ``modules.toml``."""
     listed = tomllib.loads((HERE / "modules.toml").read_text())["modules"]
-    return [Module(each["path"], tuple(each["tests"])) for each in listed]
+    return [
+        Module(
+            each["path"],
+            tuple(each["tests"]),
+            tuple((fault["find"], fault["replace"]) for fault in each.get("planted", ())),
+        )
+        for each in listed
+    ]
 
 
 def accepted() -> list[Accepted]:
@@ -124,8 +133,28 @@ def plan(module: Module) -> None:
     chosen = [
         random.Random(f"{module.path}{place}").choice(specs) for place, specs in places.items()
     ]
+    chosen += [_planted(module, find, replace) for find, replace in module.planted]
     with use_db(str(module.session), WorkDB.Mode.create) as database:
         database.add_work_items([WorkItem.single(uuid.uuid4().hex, each) for each in chosen])
+
+
+def _planted(module: Module, find: str, replace: str) -> MutationSpec:
+    lines = (REPOSITORY / module.path).read_text().split("\n")
+    found = "\n".join(lines).count(find)
+    if found != 1:
+        raise typer.BadParameter(
+            f"{module.path} holds {find!r} {found} times; a planted fault of modules.toml must be "
+            "there once"
+        )
+    line = "\n".join(lines).split(find)[0].count("\n") + 1
+    where = {"start_pos": (line, 0), "end_pos": (line, len(lines[line - 1]) + 1)}
+    return MutationSpec(
+        Path(module.path),
+        "feira/Planted",
+        0,
+        operator_args={"find": find, "replace": replace},
+        **where,
+    )
 
 
 def copy_checkout(to: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import parso
-from cosmic_ray.operators.operator import Example, Operator
+from cosmic_ray.operators.operator import Argument, Example, Operator
 from parso.python.tree import PythonNode
 
 Position = tuple[int, int]
@@ -103,7 +103,29 @@ class RemoveElement(_RemoveItem):
         return (Example("[a, b, c]", "[a, c]", occurrence=1), Example("(a, b)", "( b,)"))
 
 
-_OPERATORS = {each.__name__: each for each in (RemoveCall, RemoveKeyword, RemoveElement)}
+class Planted(Operator):  # type: ignore[misc]
+    """A fault written down beside the module: text that is there once, and what comes in its place."""
+
+    def __init__(self, find: str, replace: str) -> None:
+        self.find, self.replace = find, replace
+
+    def mutation_positions(self, node: Any) -> Iterator[tuple[Position, Position]]:
+        if node.type == "file_input" and node.get_code().count(self.find) == 1:
+            yield node.start_pos, node.end_pos
+
+    def mutate(self, node: Any, index: int) -> Any:
+        return parso.parse(node.get_code().replace(self.find, self.replace))
+
+    @classmethod
+    def arguments(cls) -> tuple[Argument, ...]:
+        return (Argument("find", "what is there once"), Argument("replace", "what it becomes"))
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (Example("a = 1", "a = 2", operator_args={"find": "1", "replace": "2"}),)
+
+
+_OPERATORS = {each.__name__: each for each in (RemoveCall, RemoveKeyword, RemoveElement, Planted)}
 
 
 class Provider:
