@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from types import SimpleNamespace
+from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import set_current_context
 
+from feira.errors import PermanentError
 from feira_airflow.defaults import default_args
 from feira_airflow.partitions import partition_day
-from feira_airflow.sales.tasks import _no_retry
+from feira_airflow.permanent import permanent_errors_fail
+from feira_airflow.sales import tasks as sales_tasks
+from feira_airflow.summary import tasks as summary_tasks
 
 
 def day_of_a_run(key: str | None) -> date:
@@ -42,25 +45,36 @@ def test_a_key_that_is_no_day_fails_for_good_and_is_named(key: str) -> None:
         day_of_a_run(key)
 
 
-def test_what_another_try_cannot_mend_fails_for_good_with_its_own_message() -> None:
-    cause = KeyError("sales 2010-12-01: drift")
+class Drift(PermanentError):
+    """As the platform's own errors are derived."""
+
+
+def test_what_another_try_cannot_fix_fails_for_good_with_its_own_message() -> None:
+    cause = Drift("sales 2010-12-01: drift")
     with (
         pytest.raises(AirflowFailException, match="sales 2010-12-01: drift") as failure,
-        _no_retry(KeyError, ZeroDivisionError),
+        permanent_errors_fail(),
     ):
         raise cause
     assert failure.value.__cause__ is cause
 
 
 def test_any_other_error_is_left_to_the_retries() -> None:
-    with pytest.raises(TimeoutError), _no_retry(KeyError):
+    with pytest.raises(TimeoutError), permanent_errors_fail():
         raise TimeoutError
 
 
-def test_work_that_succeeds_is_left_alone() -> None:
-    with _no_retry(Exception):
-        done = True
-    assert done
+@pytest.mark.parametrize("module", [sales_tasks, summary_tasks])
+def test_every_task_fails_at_once_where_no_retry_can_help(module: ModuleType) -> None:
+    tasks = [
+        each
+        for name, each in vars(module).items()
+        if isinstance(each, FunctionType) and each.__module__ == module.__name__
+        if not name.startswith("_")
+    ]
+    assert len(tasks) >= 4
+    for each in tasks:
+        assert hasattr(each, "__wrapped__"), f"{each.__name__} has no permanent_errors_fail"
 
 
 def test_the_defaults_are_three_retries_a_minute_apart_and_half_an_hour_a_task(

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from feira.errors import PermanentError
 
-class SettingsError(ValueError):
+
+class SettingsError(PermanentError, ValueError):
     """A setting is missing or not legal; the message names it, its value and what it may be."""
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
+from feira.errors import PermanentError
 from feira.landing.land import Page
 from feira_airflow.hooks.paged_api import ApiPage, PagedApiError, PagedApiHook
 from feira_airflow.hooks.paging import CursorPaging
@@ -16,7 +17,7 @@ class ShopApiError(RuntimeError):
     """The API did not answer a request; the message names URL, status and page."""
 
 
-class DayNotServedError(ShopApiError):
+class DayNotServedError(PermanentError, ShopApiError):
     """The API has no such day, or it has not ended: asking again at once will not help."""
 
 

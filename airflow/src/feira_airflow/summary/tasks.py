@@ -9,10 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowFailException
-
 from feira_airflow.connections import LAKE, MAIL, SLACK, WAREHOUSE_DBT, lake_settings, warehouse
 from feira_airflow.partitions import partition_day
+from feira_airflow.permanent import permanent_errors_fail
 
 if TYPE_CHECKING:
     from feira.report.files import ReportFiles
@@ -22,6 +21,7 @@ log = logging.getLogger(__name__)
 SLACK_TIMEOUT = 20
 
 
+@permanent_errors_fail()
 def build_marts() -> dict[str, Any]:
     """Builds and tests the marts from the whole fact; returns the rows of each."""
     from airflow.sdk import Connection
@@ -46,20 +46,18 @@ def build_marts() -> dict[str, Any]:
     return dict(rows)
 
 
+@permanent_errors_fail()
 def report() -> dict[str, Any]:
     """Writes the day's report, and corrections of other days that have changed since they were
     reported; returns how many, and the newest one's URI. None where nothing is new."""
     from feira.lake import landing_store
-    from feira.report.prepare import ReportError, prepare_reports
+    from feira.report.prepare import prepare_reports
 
     day = partition_day()
     with warehouse() as connection:
-        try:
-            prepared = prepare_reports(
-                connection, landing_store(lake_settings(LAKE)), _report_files(), day
-            )
-        except ReportError as error:
-            raise AirflowFailException(str(error)) from error
+        prepared = prepare_reports(
+            connection, landing_store(lake_settings(LAKE)), _report_files(), day
+        )
     for each in prepared:
         log.info("%s: %s", each.report.title, each.uri)
     if not prepared:
@@ -68,6 +66,7 @@ def report() -> dict[str, Any]:
     return {"prepared": len(prepared), "report": own[0] if own else None}
 
 
+@permanent_errors_fail()
 def notify_mail() -> dict[str, Any]:
     """Mails every report that was not mailed yet; returns how many."""
     from feira.report.delivery import deliver
@@ -94,6 +93,7 @@ def notify_mail() -> dict[str, Any]:
         return {"sent": len(deliver(connection, files, "mail", send))}
 
 
+@permanent_errors_fail()
 def notify_slack() -> dict[str, Any]:
     """Posts every report that was not posted yet; returns how many."""
     from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook

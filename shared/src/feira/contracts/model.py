@@ -13,10 +13,12 @@ from open_data_contract_standard.model import (
     SchemaProperty,
 )
 
+from feira.errors import PermanentError
+
 _TYPE = re.compile(r"string|int|bigint|boolean|date|timestamp|array<string>|decimal\(\d+,\d+\)")
 
 
-class ContractError(ValueError):
+class ContractError(PermanentError, ValueError):
     """A contract is not usable, or a table cannot take it; the message names contract and place."""
 
 

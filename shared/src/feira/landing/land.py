@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import orjson
 
 from feira.contracts import Contract
+from feira.errors import PermanentError
 from feira.landing.manifest import LandedFile, Manifest
 from feira.landing.store import LandingError, LandingStore
 
@@ -24,7 +25,7 @@ _RANGE_GAP = timedelta(days=30)
 _RATE = re.compile(r"[0-9]{1,10}(\.[0-9]{1,8})?")
 
 
-class SchemaDriftError(LandingError):
+class SchemaDriftError(PermanentError, LandingError):
     """The source's fields are not the contract's; nothing of the landing is kept."""
 
 

@@ -7,6 +7,7 @@ from datetime import date
 
 import psycopg
 
+from feira.errors import PermanentError
 from feira.landing.store import LandingStore
 from feira.report.changes import cause, changes
 from feira.report.figures import day_figures, day_sources, one_moment, sales_by_day
@@ -18,7 +19,7 @@ from feira.warehouse.outcome import DayOutcome, day_outcomes
 from feira.warehouse.schema import require_tables
 
 
-class ReportError(RuntimeError):
+class ReportError(PermanentError, RuntimeError):
     """A day cannot be reported; the message names the day, what is missing and the next step."""
 
 

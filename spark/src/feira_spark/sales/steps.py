@@ -14,6 +14,7 @@ from pyspark.sql import types as T
 
 from feira.contracts import contract
 from feira.contracts.line_kinds import line_kinds
+from feira.errors import PermanentError
 from feira.landing.manifest import Manifest, Validation, passes_gate
 from feira.landing.store import LandingError, LandingStore
 from feira_spark.row_rules import parse_schema
@@ -36,7 +37,7 @@ BROKEN = "raw IS NOT NULL"
 VALID = "raw IS NULL"
 
 
-class GateError(RuntimeError):
+class GateError(PermanentError, RuntimeError):
     """Too many lines of a landing are invalid; quarantine is written, and nothing after it."""
 
 

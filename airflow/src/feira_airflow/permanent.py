@@ -1,0 +1,20 @@
+"""What another try cannot fix fails a task at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from airflow.sdk.exceptions import AirflowFailException
+
+
+@contextmanager
+def permanent_errors_fail() -> Iterator[None]:
+    """Around a task, also as its decorator: raises AirflowFailException for a PermanentError, so that
+    no retry is spent on it. Any other error is left to the retries."""
+    from feira.errors import PermanentError
+
+    try:
+        yield
+    except PermanentError as error:
+        raise AirflowFailException(str(error)) from error
