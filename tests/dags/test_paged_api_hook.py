@@ -80,6 +80,58 @@ def test_links_of_the_header_are_followed(api: ScriptedApi) -> None:
     assert api.asked == [{"limit": "1"}, {"page": "2"}]
 
 
+@pytest.mark.parametrize("relation", ['"Next"', "next", '"last Next"', '"next"; rel="prev"'])
+def test_a_link_is_followed_however_its_relation_is_written(
+    api: ScriptedApi, relation: str
+) -> None:
+    api.says([1], headers={"Link": f"</orders?page=2>; title=a; rel={relation}"}).says([2])
+    assert records(Hook(), LinkPaging()) == [1, 2]
+
+
+def test_the_next_link_may_write_the_origin_in_another_way(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = api.url.replace("127.0.0.1", "localhost")
+    monkeypatch.setenv("AIRFLOW_CONN_API", home)
+    away = home.replace("localhost", "someone@LOCALHOST")
+    api.says([1], headers={"Link": f"<{away}/orders?page=2>; rel=next"}).says([2])
+    assert records(Hook(), LinkPaging()) == [1, 2]
+
+
+def test_a_link_that_is_no_url_matters_only_where_it_would_be_followed(api: ScriptedApi) -> None:
+    api.says([1], headers={"Link": "<http://[x/y>; rel=last"})
+    assert records(Hook(), LinkPaging()) == [1]
+    api.answers.clear()
+    api.says([1], headers={"Link": "<http://[x/y>; rel=next"})
+    with pytest.raises(PagedApiError, match=r"page 1: .* answered 200: .* Invalid IPv6 URL"):
+        records(Hook(), LinkPaging())
+    api.answers.clear()
+    api.says([1], headers={"Link": f"<{api.url}0000/y>; rel=next"})
+    with pytest.raises(
+        PagedApiError, match=r"page 1: .* answered 200: its link to the next page is"
+    ):
+        records(Hook(), LinkPaging())
+
+
+@pytest.mark.parametrize("link", ["http://{home}@127.0.0.1:9/x", "http://127.0.0.1:9\\@{home}/x"])
+def test_a_user_in_a_link_does_not_make_it_ours(api: ScriptedApi, link: str) -> None:
+    api.says({"rows": [1], "next": link.format(home=api.url.removeprefix("http://"))})
+    with pytest.raises(PagedApiError, match="another origin"):
+        records(Hook(), LinkPaging("rows", "next"))
+    api.answers.clear()
+    api.says("", 302, {"Location": link.format(home=api.url.removeprefix("http://"))})
+    with pytest.raises(PagedApiError, match="another origin"):
+        records(Hook(), CursorPaging())
+    assert len(api.asked) == 2
+
+
+def test_a_redirect_is_judged_as_it_will_be_followed(api: ScriptedApi) -> None:
+    """Quoted anew, what stands before the @ is a user."""
+    api.says("", 302, {"Location": f"{api.url}\\@127.0.0.1:9/x"})
+    with pytest.raises(PagedApiError, match="another origin"):
+        records(Hook(), CursorPaging())
+
+
 def test_links_of_the_body_may_be_relative(api: ScriptedApi) -> None:
     api.says({"rows": [1], "next": "/orders?page=2"}).says({"rows": [2]})
     assert records(Hook(), LinkPaging("rows", "next")) == [1, 2]

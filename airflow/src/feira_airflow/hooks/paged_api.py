@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin
 
 import requests
 import tenacity
 from airflow.providers.http.hooks.http import HttpHook
-from airflow.sdk.log import redact  # type: ignore[attr-defined]
+from requests.utils import requote_uri
 
+from feira_airflow.hooks.api_page import ApiPage, PagedApiError
 from feira_airflow.hooks.json_answer import NotJsonError, Records, read_json, read_page
 from feira_airflow.hooks.paging import Answer, Paging, Parameters
+from feira_airflow.hooks.timed_request import (
+    TooLargeError,
+    TooSlowError,
+    make_timed,
+    retry_after,
+    timed_get,
+)
+from feira_airflow.hooks.web_links import (
+    relation_links,
+    same_origin,
+    shown,
+    without_query,
+    without_user,
+)
+
+__all__ = ["ApiPage", "PagedApiError", "PagedApiHook", "shown"]
 
 log = logging.getLogger(__name__)
 
@@ -33,69 +47,24 @@ _BROKEN = (
 )
 
 
-class PagedApiError(RuntimeError):
-    """The API did not serve a page; the message names URL, page and status.
-
-    ``status`` is that of the last answer, None where there was none. ``transient`` says whether
-    asking again later may help.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        url: str,
-        page: int,
-        status: int | None = None,
-        transient: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.url = url
-        self.page = page
-        self.status = status
-        self.transient = transient
-
-
-@dataclass(frozen=True)
-class ApiPage:
-    """One page: its number from 1, its records in the API's order, and the body beside them.
-
-    ``raw`` holds the text of each record exactly as it came, whatever its JSON type; in it numbers
-    keep their digits and duplicate keys stay. In ``body`` the records are a lazy sequence.
-    """
-
-    number: int
-    url: str
-    raw: list[bytes]
-    body: Any
-
-    @cached_property
-    def records(self) -> list[Any]:
-        """The records, parsed when first asked for.
-
-        :raises PagedApiError: where one holds a number that no double holds, as 1e400
-        """
-        try:
-            return list(Records(self.raw))
-        except ValueError as error:
-            raise PagedApiError(
-                f"page {self.number} of {shown(self.url)}: {error}. Its text is in raw.",
-                url=self.url,
-                page=self.number,
-                status=200,
-            ) from error
-
-
+_Page = tuple[Answer, Records]
 _Read = Callable[[bytes], tuple[Any, Records]]
 
 
 class _Retryable(Exception):
     """No connection, a timeout, a 5xx, a 429 or half an answer; ``wait`` as Retry-After asks."""
 
-    def __init__(self, message: str, status: int | None = None, wait: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        wait: float | None = None,
+        hint: str = "Is the API up?",
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.wait = wait
+        self.hint = hint
 
 
 class _RefusedRedirect(requests.TooManyRedirects):
@@ -109,12 +78,19 @@ class PagedApiHook(HttpHook):
     ``Retry-After`` asks for. A cursor or link that comes back, a link or redirect to another
     origin, and more than ``max_pages`` pages are errors: none of them ends by itself or is safe to
     follow. Redirects within the origin are followed, up to ``max_redirects`` of the connection's
-    extra (30). A JSON number is a 64-bit integer or a double, as orjson reads it: amounts should
-    travel as texts.
+    extra (30). Where a record is parsed a number with a fraction becomes a double: amounts should
+    travel as texts, or be taken from ``ApiPage.raw``.
+
+    Asked for again: no connection, 408, 425, 429, 5xx, an answer that is cut off or not whole in
+    time. Not asked for again: any other status, a whole body that is no JSON or has no list where the
+    paging says, one over ``max_bytes``.
 
     :param http_conn_id: an ``http`` connection; tokens belong in its password or extra
     :param attempts: tries for each page
     :param timeout: seconds to connect, and to wait for an answer's next bytes
+    :param total_timeout: seconds for one answer in all, with its redirects, from the request to the
+        last byte; three times ``timeout`` where it is not given
+    :param max_bytes: the size of an answer's body, unpacked
     :param max_delay: seconds between two tries at most, where the API does not ask for more
     :param max_retry_after: the longest ``Retry-After`` in seconds that is waited for
     :param max_pages: pages after which the API is taken not to end
@@ -128,6 +104,8 @@ class PagedApiHook(HttpHook):
         *,
         attempts: int = 5,
         timeout: float = 20.0,
+        total_timeout: float | None = None,
+        max_bytes: int = 256 * 2**20,
         max_delay: float = 10.0,
         max_retry_after: float = 120.0,
         max_pages: int = 100_000,
@@ -136,6 +114,8 @@ class PagedApiHook(HttpHook):
         super().__init__(method="GET", http_conn_id=http_conn_id, **kwargs)
         self.attempts = attempts
         self.timeout = timeout
+        self.total_timeout = 3 * timeout if total_timeout is None else total_timeout
+        self.max_bytes = max_bytes
         self.max_delay = max_delay
         self.max_retry_after = max_retry_after
         self.max_pages = max_pages
@@ -154,7 +134,7 @@ class PagedApiHook(HttpHook):
         :raises PagedApiError: when a page has failed every try, was refused, or leads in a circle
         """
         params = {**(parameters or {}), **paging.first()}
-        url: str | None = None
+        url = self._url(endpoint)
         followed: set[str] = set()
         number = 0
         while True:
@@ -163,7 +143,7 @@ class PagedApiHook(HttpHook):
                 f"{endpoint} of {label}, page {number}" if label else f"{endpoint}, page {number}"
             )
             answer, records = self._get(
-                endpoint, params, url, what, number, lambda body: read_page(body, paging.records_at)
+                url, params, what, number, lambda body: read_page(body, paging.records_at)
             )
             try:
                 following = paging.following(answer, records)
@@ -187,14 +167,10 @@ class PagedApiHook(HttpHook):
                     f"there is a next page after {self.max_pages:,}; raise max_pages if it is real.",
                 )
             followed |= {following.mark, answer.url}
-            if following.url is not None and not _same_origin(answer.url, following.url):
-                raise _breach(
-                    what,
-                    answer,
-                    f"the next page is at {_without_query(following.url)}, {self._another_origin()}",
-                )
-            params = {} if following.url else {**params, **following.parameters}
-            url = following.url
+            if following.url:
+                url, params = self._next_url(what, answer, following.url), {}
+            else:
+                params = {**params, **following.parameters}
 
     def get_json(self, endpoint: str, parameters: Parameters, *, what: str) -> Any:
         """The body of one answer, tried as often as a page is. ``what`` begins the error's message.
@@ -202,19 +178,15 @@ class PagedApiHook(HttpHook):
         :raises PagedApiError: when every try has failed, or the request was refused
         """
         answer, _ = self._get(
-            endpoint, dict(parameters), None, what, 1, lambda body: (read_json(body), Records([]))
+            self._url(endpoint),
+            parameters,
+            what,
+            1,
+            lambda body: (read_json(body), Records([])),
         )
         return answer.body
 
-    def _get(
-        self,
-        endpoint: str,
-        params: dict[str, str],
-        url: str | None,
-        what: str,
-        page: int,
-        read: _Read,
-    ) -> tuple[Answer, Records]:
+    def _get(self, url: str, params: Parameters, what: str, page: int, read: _Read) -> _Page:
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.attempts),
             wait=self._wait,
@@ -230,7 +202,7 @@ class PagedApiHook(HttpHook):
             reraise=True,
         )
         try:
-            return retrying(self._try, endpoint, params, url, what, page, read)
+            return retrying(self._try, url, params, what, page, read)
         except _Retryable as error:
             if error.wait is not None and error.wait > self.max_retry_after:
                 ending = (
@@ -238,10 +210,10 @@ class PagedApiHook(HttpHook):
                     "try again later."
                 )
             else:
-                ending = f"after {self.attempts} tries. Is the API up?"
+                ending = f"after {self.attempts} tries. {error.hint}"
             raise PagedApiError(
                 f"{what}: {error} {ending}",
-                url=url or self._url(endpoint),
+                url=url,
                 page=page,
                 status=error.status,
                 transient=True,
@@ -259,32 +231,38 @@ class PagedApiHook(HttpHook):
     def _worth_another_try(self, error: BaseException) -> bool:
         return isinstance(error, _Retryable) and (error.wait or 0.0) <= self.max_retry_after
 
-    def _try(
-        self,
-        endpoint: str,
-        params: dict[str, str],
-        url: str | None,
-        what: str,
-        page: int,
-        read: _Read,
-    ) -> tuple[Answer, Records]:
-        if self._session is None:
-            self._session = self.get_conn()
-            self._session.hooks["response"].append(self._stay_at_origin)
-        asked = url or self._url(endpoint)
-        answer: requests.Response | None = None
+    def _try(self, asked: str, params: Parameters, what: str, page: int, read: _Read) -> _Page:
+        session = self._opened()
         try:
-            # Streamed: where the body breaks off, the status is known.
-            answer = self._session.get(asked, params=params, timeout=self.timeout, stream=True)
-            content = answer.content
+            answer, content = timed_get(
+                session,
+                asked,
+                params,
+                timeout=self.timeout,
+                total_timeout=self.total_timeout,
+                max_bytes=self.max_bytes,
+            )
+        except TooSlowError as error:
+            raise _Retryable(
+                f"{shown(asked)} sent {error} in {self.total_timeout:g} s, the limit for an answer "
+                "(total_timeout);",
+                error.status,
+            ) from error
+        except TooLargeError as error:
+            raise PagedApiError(
+                f"{what}: {shown(asked)} answered with more than {self.max_bytes:,} bytes, the limit "
+                "(max_bytes); ask for smaller pages.",
+                url=asked,
+                page=page,
+            ) from error
         except _BROKEN as error:
             cause = type(error).__name__
-            if answer is None:
+            if error.response is None:
                 raise _Retryable(f"{shown(asked)} gave no answer ({cause})") from error
             raise _Retryable(
-                f"{shown(answer.url)} answered {answer.status_code} with a body that is cut off or "
-                f"garbled ({cause})",
-                answer.status_code,
+                f"{shown(error.response.url)} answered {error.response.status_code} with a body that is "
+                f"cut off or garbled ({cause})",
+                error.response.status_code,
             ) from error
         except requests.TooManyRedirects as error:
             last = error.response
@@ -292,9 +270,9 @@ class PagedApiHook(HttpHook):
             if isinstance(error, _RefusedRedirect):
                 problem = str(error)
             else:
-                target = _without_query(urljoin(last.url, last.headers["location"]))
+                target = without_query(urljoin(last.url, last.headers["location"]))
                 problem = (
-                    f"points to {target} after {self._session.max_redirects} redirects, the limit; "
+                    f"points to {target} after {session.max_redirects} redirects, the limit; "
                     "check the endpoint, or ask the API's owner."
                 )
             raise PagedApiError(
@@ -314,25 +292,29 @@ class PagedApiHook(HttpHook):
         status = answer.status_code
         if status >= 500 or status in _TRANSIENT:
             raise _Retryable(
-                f"{shown(answer.url)} answered {status}", status, _retry_after(answer.headers)
+                f"{shown(answer.url)} answered {status}", status, retry_after(answer.headers)
             )
         if status != 200:
             raise PagedApiError(
-                f"{what}: {shown(answer.url)} answered {status}: {_detail(answer)}",
+                f"{what}: {shown(answer.url)} answered {status}: {_detail(content)}",
                 url=answer.url,
                 page=page,
                 status=status,
             )
-        links = {rel: link["url"] for rel, link in answer.links.items() if "url" in link}
+        links = relation_links(answer.headers.get("Link"), answer.url)
         kind = answer.headers.get("Content-Type") or "a body of no stated type"
         try:
             body, records = read(content)
         except NotJsonError as error:
-            problem = f"{kind} that is no JSON: {error}. {_beginning(content)}"
+            problem = (
+                f"answered 200 with {kind} that is no JSON: {error}; it begins with "
+                f"{_beginning(content)}"
+            )
             if error.cut_off:
-                raise _Retryable(f"{shown(answer.url)} answered 200 with {problem}", 200) from error
+                hint = "It ends too early: ask for smaller pages, or ask the API's owner."
+                raise _Retryable(f"{shown(answer.url)} {problem}", 200, hint=hint) from error
             raise PagedApiError(
-                f"{what}: {shown(answer.url)} answered 200 with {problem}",
+                f"{what}: {shown(answer.url)} {problem}. Ask the API's owner.",
                 url=answer.url,
                 page=page,
                 status=200,
@@ -340,7 +322,7 @@ class PagedApiHook(HttpHook):
         except (LookupError, TypeError) as error:
             raise PagedApiError(
                 f"{what}: {shown(answer.url)} answered 200 with {kind}: the answer has no usable "
-                f"{error}; check the paging. {_beginning(content)}",
+                f"{error}; it begins with {_beginning(content)}. Check the paging.",
                 url=answer.url,
                 page=page,
                 status=200,
@@ -356,15 +338,34 @@ class PagedApiHook(HttpHook):
         if not answer.is_redirect:
             return
         try:
-            target = urljoin(answer.url, answer.headers["location"])
-            if _same_origin(answer.url, target):
+            location = self._opened().get_redirect_target(answer)
+            target = urljoin(answer.url, location or "")
+            # requests quotes it anew before it follows it.
+            if all(same_origin(answer.url, each) for each in (target, requote_uri(target))):
                 return
-            problem = f"points to {_without_query(target)}, {self._another_origin()}"
+            problem = f"points to {without_query(target)}, {self._another_origin()}"
         except ValueError:
             problem = "points to what is no URL; ask the API's owner."
         raise _RefusedRedirect(problem, response=answer)
 
+    def _next_url(self, what: str, answer: Answer, url: str) -> str:
+        try:
+            if same_origin(answer.url, url):
+                return without_user(url)
+            problem = f"the next page is at {without_query(url)}, {self._another_origin()}"
+        except ValueError:
+            problem = "its link to the next page is no URL; ask the API's owner."
+        raise _breach(what, answer, problem)
+
+    def _opened(self) -> requests.Session:
+        if self._session is None:
+            self._session = self.get_conn()
+            self._session.hooks["response"].append(self._stay_at_origin)
+            make_timed(self._session)
+        return self._session
+
     def _url(self, endpoint: str) -> str:
+        self._opened()
         return f"{self.base_url.rstrip('/')}/{endpoint.lstrip('/')}"
 
     def _another_origin(self) -> str:
@@ -372,27 +373,6 @@ class PagedApiHook(HttpHook):
             "another origin; it is not followed with this connection's credentials. If the API is "
             f"there now, change the connection {self.http_conn_id}."
         )
-
-
-def shown(url: str) -> str:
-    """A URL as it may stand in a message: without a user, and with secrets in its query masked."""
-    parts = urlsplit(url)
-    netloc = parts.netloc.rpartition("@")[2]
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    hidden = [(name, str(redact(value, name))) for name, value in pairs]
-    # The query is kept letter for letter where there is nothing to hide.
-    query = parts.query if hidden == pairs else urlencode(hidden, safe="*")
-    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
-
-
-def _same_origin(url: str, other: str) -> bool:
-    ours, theirs = urlsplit(url), urlsplit(other)
-    return (ours.scheme, ours.netloc) == (theirs.scheme, theirs.netloc)
-
-
-def _without_query(url: str) -> str:
-    """A URL without user and query: what stands in another host's query may be a secret."""
-    return shown(url).partition("?")[0]
 
 
 def _breach(what: str, answer: Answer, problem: str) -> PagedApiError:
@@ -405,27 +385,13 @@ def _breach(what: str, answer: Answer, problem: str) -> PagedApiError:
     )
 
 
-def _retry_after(headers: Any) -> float | None:
-    """Seconds that the Retry-After header asks for, as a number or as a date (RFC 9110)."""
-    text = headers.get("Retry-After")
-    if not text:
-        return None
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        then = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, then.timestamp() - time.time())
-
-
-def _detail(answer: requests.Response) -> str:
+def _detail(content: bytes) -> str:
     """What the API says of its refusal, cut to a line."""
     try:
-        return str(answer.json()["detail"])[:300]
-    except (ValueError, KeyError, TypeError):
-        return answer.text[:300]
+        return str(read_json(content)["detail"])[:300]
+    except (ValueError, LookupError, TypeError):
+        return content[:300].decode(errors="replace")
 
 
 def _beginning(content: bytes) -> str:
-    return f"It begins with {content[:200].decode(errors='replace')!r}."
+    return repr(content[:800].decode(errors="replace")[:200])

@@ -1,0 +1,197 @@
+"""One GET with requests that ends: within a time in all, and within a size; and when to ask again."""
+
+from __future__ import annotations
+
+import email.utils
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from datetime import UTC
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.poolmanager import PoolManager
+
+_PIECE = 2**16
+
+
+class TooSlowError(Exception):
+    """An answer was not whole when the time was over. ``status`` is None before its headers end."""
+
+    def __init__(self, received: int, status: int | None) -> None:
+        super().__init__(f"{received:,} bytes of the body")
+        self.received = received
+        self.status = status
+
+
+class TooLargeError(Exception):
+    """A body goes on after the limit of its size."""
+
+
+class _Deadline:
+    """Ends what its connections are at when the time is over, wherever they wait for bytes.
+
+    The timeout of a socket is for the next byte, so that a byte a second never meets it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.over = False
+        self._sockets: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        token = _CURRENT.set(self)
+        self._timer.start()
+        try:
+            yield
+        finally:
+            self._timer.cancel()
+            with self._lock:
+                self._sockets.clear()
+            _CURRENT.reset(token)
+
+    def watch(self, connected: socket.socket | None) -> None:
+        if connected is None:
+            return
+        with self._lock:
+            self._sockets.append(connected)
+            if self.over:
+                self._end()
+
+    def _expire(self) -> None:
+        with self._lock:
+            self.over = True
+            self._end()
+
+    def _end(self) -> None:
+        for connected in self._sockets:
+            with suppress(OSError):
+                # Of the plain socket: TLS would wait for the other side.
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+
+_CURRENT: ContextVar[_Deadline | None] = ContextVar("deadline", default=None)
+
+
+def _watch(connected: socket.socket | None) -> None:
+    if deadline := _CURRENT.get():
+        deadline.watch(connected)
+
+
+class _Connection(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _watch(self.sock)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _watch(self.sock)
+        super().request(*args, **kwargs)
+
+
+class _TlsConnection(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _watch(self.sock)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _watch(self.sock)
+        super().request(*args, **kwargs)
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+def make_timed(session: requests.Session) -> None:
+    """Lets ``timed_get`` end this session's requests, by its own adapters and through its proxies."""
+    for adapter in session.adapters.values():
+        if not isinstance(adapter, HTTPAdapter):
+            continue
+        _time_pools(adapter.poolmanager)
+        through_proxy = adapter.proxy_manager_for
+
+        def proxied(proxy: str, _original: Any = through_proxy, **options: Any) -> PoolManager:
+            return _time_pools(_original(proxy, **options))
+
+        adapter.proxy_manager_for = proxied  # type: ignore[method-assign]
+
+
+def _time_pools(pools: PoolManager) -> PoolManager:
+    pools.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+    return pools
+
+
+def timed_get(
+    session: requests.Session,
+    url: str,
+    params: Mapping[str, str],
+    *,
+    timeout: float,
+    total_timeout: float,
+    max_bytes: int,
+) -> tuple[requests.Response, bytes]:
+    """The answer and its unpacked body; redirects count towards the time.
+
+    :raises TooSlowError: after ``total_timeout`` seconds
+    :raises TooLargeError: where the body is over ``max_bytes``
+    :raises requests.RequestException: as requests does; its ``response`` is set where the headers
+        had come
+    """
+    deadline = _Deadline(total_timeout)
+    ends = time.monotonic() + total_timeout
+    answer: requests.Response | None = None
+    body = bytearray()
+    with deadline.running():
+        try:
+            # Streamed: where the body breaks off, the status is known.
+            answer = session.get(url, params=params, timeout=timeout, stream=True)
+            for piece in answer.iter_content(_PIECE):
+                body += piece
+                if len(body) > max_bytes:
+                    raise TooLargeError
+                if time.monotonic() > ends:
+                    raise TooSlowError(len(body), answer.status_code)
+        except requests.RequestException as error:
+            if deadline.over:
+                raise TooSlowError(
+                    len(body), answer.status_code if answer is not None else None
+                ) from error
+            if error.response is None:
+                error.response = answer
+            raise
+        finally:
+            if answer is not None:
+                answer.close()
+    if deadline.over:
+        # A body that says no length seems whole where its connection ends.
+        raise TooSlowError(len(body), answer.status_code)
+    return answer, bytes(body)
+
+
+def retry_after(headers: Any) -> float | None:
+    """Seconds that the Retry-After header asks for, as a number or as a date (RFC 9110)."""
+    text = headers.get("Retry-After")
+    if not text:
+        return None
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        then = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    # "-0000", as RFC 9110 says "GMT" for: no zone of this machine.
+    moment = then if then.tzinfo else then.replace(tzinfo=UTC)
+    return max(0.0, moment.timestamp() - time.time())

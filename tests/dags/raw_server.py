@@ -1,0 +1,65 @@
+"""An HTTP server on loopback that answers with the very bytes a test gives, at the pace it gives."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+
+@dataclass
+class RawServer:
+    """``answer`` is called for each request, with its connection and an event set at the end."""
+
+    url: str
+    asked: list[bytes] = field(default_factory=list)
+
+
+def http_answer(body: bytes, *headers: str, length: int | None = None) -> bytes:
+    """A 200 with these headers, and the body's length or the one given."""
+    size = len(body) if length is None else length
+    head = ["HTTP/1.1 200 OK", *headers, f"Content-Length: {size}", "Connection: close", "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+@contextmanager
+def raw_server(
+    answer: Callable[[socket.socket, threading.Event], None],
+) -> Iterator[RawServer]:
+    """The server, in a thread of its own."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.05)
+        server = RawServer(f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+        def serve() -> None:
+            while not over.is_set():
+                try:
+                    connection, _ = listener.accept()
+                except TimeoutError:
+                    continue
+                with connection, suppress(OSError):
+                    connection.settimeout(5)
+                    server.asked.append(connection.recv(65536))
+                    answer(connection, over)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server
+        finally:
+            over.set()
+            thread.join()
+
+
+def dripping(first: bytes, drip: bytes = b" ", every: float = 0.02) -> Callable[..., None]:
+    """Answers ``first`` at once, and then ``drip`` again and again, without an end."""
+
+    def answer(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(first)
+        while not over.wait(every):
+            connection.sendall(drip)
+
+    return answer

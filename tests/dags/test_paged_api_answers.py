@@ -1,0 +1,201 @@
+"""Answers that are no JSON, of another shape, too slow or too large: what is asked again, and what is said."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import Response
+from raw_server import dripping, http_answer, raw_server
+from scripted_api import ScriptedApi, scripted_api
+
+from feira_airflow.hooks.paged_api import ApiPage, PagedApiError, PagedApiHook
+from feira_airflow.hooks.paging import CursorPaging, PageNumberPaging, Paging
+
+
+class Hook(PagedApiHook):
+    """The hook, without waiting between tries."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("api", **({"attempts": 3} | options))
+
+    def _sleep(self, seconds: float) -> None:
+        pass
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedApi]:
+    with scripted_api() as scripted:
+        monkeypatch.setenv("AIRFLOW_CONN_API", scripted.url)
+        yield scripted
+
+
+def pages(hook: PagedApiHook, paging: Paging | None = None) -> list[ApiPage]:
+    return list(hook.api_pages("orders", paging or CursorPaging()))
+
+
+def refused(hook: PagedApiHook) -> PagedApiError:
+    with pytest.raises(PagedApiError) as failure:
+        pages(hook)
+    return failure.value
+
+
+WHOLE = '{"items": [{"note": "é"}], "next_cursor": null}'
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "cause"),
+    [
+        (b"\xef\xbb\xbf" + WHOLE.encode(), "application/json", "BOM"),
+        (b'{"items": ["\\ud83d"]}', "application/json", "surrogate in string: line 1 column 13"),
+        (b'{"items": [NaN]}', "application/json", "line 1 column 12"),
+        (WHOLE.encode("latin-1"), "application/json", "byte 0xe9 in position 21"),
+        (WHOLE.encode("utf-16"), "application/json", "byte 0xff in position 0"),
+        (b"<html>Sign in</html>", "text/html", "line 1 column 1"),
+        (gzip.compress(WHOLE.encode()), "application/gzip", "byte 0x8b in position 1"),
+    ],
+)
+def test_a_whole_body_that_is_no_json_is_asked_for_once_and_says_what_came(
+    api: ScriptedApi, body: bytes, kind: str, cause: str
+) -> None:
+    api.answers.append(Response(body, 200, media_type=kind))
+    error = refused(Hook())
+    assert len(api.asked) == 1
+    assert (error.status, error.transient, error.page) == (200, False, 1)
+    for part in (f"{api.url}/orders answered 200 with {kind}", cause):
+        assert part in str(error)
+    assert repr(body[:200].decode(errors="replace")) in str(error)
+    assert "Is the API up" not in str(error)
+
+
+def test_no_more_than_200_characters_of_a_body_are_shown(api: ScriptedApi) -> None:
+    api.answers.append(Response("é" * 300, 200, media_type="text/html"))
+    assert "é" * 200 + "'" in str(refused(Hook()))
+
+
+PACKED = gzip.compress(WHOLE.encode())
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (http_answer(b""), "zero-length"),
+        (http_answer(WHOLE.encode()[:-1]), "unexpected end of data: line 1 column 47"),
+        (http_answer(WHOLE.encode()[:22]), "unexpected end of data"),
+        (http_answer(WHOLE.encode()[:9], length=47), "cut off or garbled"),
+        (http_answer(PACKED[:-20], "Content-Encoding: gzip"), "unexpected end of data"),
+        (http_answer(PACKED[:-20], "Content-Encoding: gzip", length=len(PACKED)), "cut off"),
+    ],
+)
+def test_a_body_that_is_cut_off_is_asked_for_again_and_named_as_that(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes, cause: str
+) -> None:
+    with raw_server(lambda connection, _: connection.sendall(answer)) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_API", server.url)
+        error = refused(Hook())
+        assert len(server.asked) == 3
+    assert cause in str(error) and "after 3 tries" in str(error)
+    assert (error.status, error.transient) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"success": False, "message": "quota"}, "'items'"),
+        ([{"id": 1}], "array has no 'items'"),
+        ({"items": {"id": 1}}, "items: object is no list"),
+    ],
+)
+def test_json_of_another_shape_says_what_came(api: ScriptedApi, body: Any, words: str) -> None:
+    api.says(body)
+    error = refused(Hook())
+    assert words in str(error) and repr(json.dumps(body)) in str(error)
+    assert (len(api.asked), error.transient) == (1, False)
+
+
+def test_get_json_refuses_what_is_no_json_as_pages_do(api: ScriptedApi) -> None:
+    api.says("oops")
+    with pytest.raises(
+        PagedApiError, match=r"^rates: .*that is no JSON: .*line 1 column 1.*'oops'"
+    ):
+        Hook().get_json("orders", {}, what="rates")
+    assert len(api.asked) == 1
+
+
+def test_records_that_are_no_objects_are_served_beside_their_text(api: ScriptedApi) -> None:
+    api.says('{"items": ["oops", null, 1.10, {"a": 5, "a": 7}]}')
+    (page,) = pages(Hook())
+    assert page.raw == [b'"oops"', b"null", b"1.10", b'{"a": 5, "a": 7}']
+    assert page.records == ["oops", None, 1.1, {"a": 7}]
+
+
+def test_a_number_too_large_for_a_double_spoils_nothing_but_its_own_parsing(
+    api: ScriptedApi,
+) -> None:
+    api.says('{"items": [{"id": 1}, {"p": 1e400}]}').says('{"items": []}')
+    first, second = pages(Hook(), PageNumberPaging())
+    assert (first.raw[1], second.raw) == (b'{"p": 1e400}', [])
+    with pytest.raises(
+        PagedApiError, match=r"page 1 of .*/orders\?page=1: record 2: Number out of"
+    ):
+        _ = first.records
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "drip"),
+    [
+        (b"", b"H"),
+        (HEAD, b"X-A: b\r\n"),
+        (HEAD + b"Content-Length: 100000\r\n\r\n{", b" "),
+        (HEAD + b"Connection: close\r\n\r\n[", b" "),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 100000\r\n\r\n", b" "),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 100000\r\n\r\n", b" "),
+    ],
+)
+def test_an_answer_that_drips_ends_at_the_total_time_wherever_it_drips(
+    monkeypatch: pytest.MonkeyPatch, first: bytes, drip: bytes
+) -> None:
+    with raw_server(dripping(first, drip)) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_API", server.url)
+        began = time.monotonic()
+        error = refused(Hook(attempts=2, timeout=5, total_timeout=0.3))
+        assert 0.5 < time.monotonic() - began < 4
+        assert sum(b"/orders " in request for request in server.asked) == 2
+    assert "in 0.3 s, the limit for an answer (total_timeout); after 2 tries" in str(error)
+    assert error.transient
+
+
+def test_the_total_time_is_three_times_the_timeout_unless_given() -> None:
+    assert (Hook(timeout=2).total_timeout, Hook(total_timeout=7).total_timeout) == (6, 7)
+
+
+def test_a_session_that_met_its_time_limit_serves_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = http_answer(b'{"items": []}')
+    turns = iter([dripping(HEAD), lambda connection, _: connection.sendall(whole)])
+    with raw_server(lambda connection, over: next(turns)(connection, over)) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_API", server.url)
+        (page,) = pages(Hook(total_timeout=0.3))
+    assert page.raw == []
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_body_over_the_limit_is_not_read_to_its_end_nor_asked_for_again(
+    api: ScriptedApi, packed: bool
+) -> None:
+    body = b"[" + b" " * 300_000 + b"]"
+    headers = {"Content-Encoding": "gzip"} if packed else None
+    content = gzip.compress(body) if packed else body
+    api.answers.append(Response(content, 200, headers, "application/json"))
+    error = refused(Hook(max_bytes=100_000))
+    assert "more than 100,000 bytes, the limit (max_bytes)" in str(error)
+    assert (len(api.asked), error.transient) == (1, False)
