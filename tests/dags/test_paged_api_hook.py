@@ -59,6 +59,20 @@ def test_null_an_empty_text_and_no_field_end_the_pages(api: ScriptedApi, end: An
     assert records(Hook(), CursorPaging()) == [1]
 
 
+@pytest.mark.parametrize("cursor", [False, True, 1.5, {"after": 1}, [1]])
+def test_what_is_no_cursor_is_an_error_and_not_the_end(api: ScriptedApi, cursor: Any) -> None:
+    api.says({"items": [1], "next_cursor": cursor})
+    with pytest.raises(PagedApiError, match=r"next_cursor: .* is no cursor"):
+        records(Hook(), CursorPaging())
+
+
+@pytest.mark.parametrize("link", [False, {"href": "/orders"}, [], 0])
+def test_what_is_no_link_is_an_error_and_not_the_end(api: ScriptedApi, link: Any) -> None:
+    api.says({"items": [1], "next": link})
+    with pytest.raises(PagedApiError, match=r"next: .* is no URL"):
+        records(Hook(), LinkPaging("items", "next"))
+
+
 def test_page_numbers_end_with_an_empty_page(api: ScriptedApi) -> None:
     for page in ([1, 2], [3], []):
         api.says({"items": page})

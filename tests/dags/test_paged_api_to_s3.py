@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk.exceptions import AirflowFailException
+from botocore.exceptions import ClientError, EndpointConnectionError
 from s3_bucket import Bucket
 from scripted_api import ScriptedApi, scripted_api
 
@@ -122,6 +124,9 @@ def test_no_records_are_a_complete_dataset_of_no_rows(api: ScriptedApi, bucket: 
     [
         ({"items": [{"id": 1}], "total": 2}, r"page 2 repeats page 1 record for record"),
         ({"items": [], "total": 2}, r".* announced 2 records and served 1\."),
+        ({"items": [{"id": 2}, {"id": 3}], "total": 2}, r".* announced 2 records and served 3\."),
+        ({"items": [{"id": 2}], "total": 2.5}, r"there is no number at 'total'"),
+        ({"items": [{"id": 2}], "total": True}, r"there is no number at 'total'"),
         ({"items": [{"id": 2}]}, r"there is no number at 'total'"),
         ({"items": [{"id": 2}], "total": "many"}, r"there is no number at 'total'"),
     ],
@@ -152,6 +157,173 @@ def test_a_refusal_fails_for_good_and_names_the_folder(api: ScriptedApi, bucket:
     api.says({"detail": "no"}, 404)
     with pytest.raises(AirflowFailException, match=rf"404: no {bucket.url} has no manifest"):
         land(bucket)
+
+
+def lines_of(bucket: Bucket, uri: str) -> list[str]:
+    entries = json.loads(bucket.get(uri))["entries"]
+    packed = b"".join(gzip.decompress(bucket.get(entry["url"])) for entry in entries)
+    return packed.decode().removesuffix("\n").split("\n")
+
+
+def test_records_are_written_as_they_were_served(api: ScriptedApi, bucket: Bucket) -> None:
+    records = [
+        '{"price": 1.10, "big": 1e400, "n": 123456789012345678901234567890}',
+        '{"q":5,"q":7}',
+        '"oops"',
+        "null",
+        '{"t": "\\u00e9\\n"}',
+    ]
+    pretty = '{\r\n  "a": [\n1]}'
+    api.says(f'{{"items": [{", ".join([*records, pretty])}], "total": 6}}')
+    uri = land(bucket, total_at="total")
+    assert lines_of(bucket, uri) == [*records, '{    "a": [ 1]}']
+
+
+def drifting(api: ScriptedApi, first: list[Any], second: list[Any]) -> None:
+    api.answers.clear()
+    total = len(first) + len(second)
+    api.says({"items": first, "next_cursor": "b", "total": total})
+    api.says({"items": second, "total": total})
+
+
+ROWS = [{"id": n, "at": "10:00", "x": {"k": n}} for n in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("options", "again", "named"),
+    [
+        ({}, ROWS[4], '{"id": 4, "at": "10:00", "x": {"k": 4}}'),
+        ({"record_key": "id"}, {**ROWS[4], "at": "10:07"}, "id 4"),
+        ({"record_key": ["at", "x.k"]}, ROWS[4], "at '10:00', x.k 4"),
+        ({"record_key": ["id"], "allow_repeats": True}, ROWS[4], "id 4"),
+    ],
+)
+def test_a_record_on_two_pages_fails_though_the_total_is_met(
+    api: ScriptedApi, bucket: Bucket, options: dict[str, Any], again: Any, named: str
+) -> None:
+    drifting(api, ROWS[:5], [again, *ROWS[5:9]])
+    with pytest.raises(AirflowFailException) as failure:
+        land(bucket, total_at="total", **options)
+    for part in ("record 1 of page 2 was served as record 5 of page 1 already", named):
+        assert part in str(failure.value)
+    assert "manifest.json" not in bucket.names()
+
+
+@pytest.mark.parametrize(
+    ("options", "first", "second"),
+    [
+        ({"allow_repeats": True}, [1, 2], [2, 3]),
+        ({}, [1, 1], [2, 2]),
+        ({}, [{"id": 1, "v": 1}], [{"id": 1, "v": 2}]),
+        ({"record_key": ["id", "v"]}, [{"id": 1, "v": 1}], [{"id": 1, "v": 2}]),
+        ({"record_key": ["id"]}, [{"id": 1}, {"id": 1, "v": 2}], [{"id": "1"}]),
+        ({}, [], []),
+    ],
+)
+def test_records_that_are_not_the_same_or_may_be_are_landed(
+    api: ScriptedApi, bucket: Bucket, options: dict[str, Any], first: list[Any], second: list[Any]
+) -> None:
+    drifting(api, first, second)
+    manifest = json.loads(bucket.get(land(bucket, total_at="total", **options)))
+    assert manifest["meta"]["record_count"] == len(first) + len(second)
+
+
+@pytest.mark.parametrize("record", ["oops", None, {"x": 1}, {"id": 1, "x": []}])
+def test_a_record_without_its_key_fails_and_is_named(
+    api: ScriptedApi, bucket: Bucket, record: Any
+) -> None:
+    api.says({"items": [{"id": 0, "x": {"k": 1}}, record]})
+    with pytest.raises(AirflowFailException, match="record 2 of page 1 has no usable key"):
+        land(bucket, record_key=["id", "x.k"])
+
+
+class Faulty:
+    """The S3 client with another ``put_object``."""
+
+    def __init__(self, client: Any, put: Callable[..., Any]) -> None:
+        self._client = client
+        self.put_object = put
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def with_put(monkeypatch: pytest.MonkeyPatch, put: Callable[..., Any]) -> None:
+    """Every put of a manifest goes through ``put``, which gets the real one first."""
+    opened = S3Hook.get_conn
+
+    def get_conn(self: S3Hook) -> Any:
+        client = opened(self)
+        return Faulty(client, lambda **options: put(client.put_object, **options))
+
+    monkeypatch.setattr(S3Hook, "get_conn", get_conn)
+
+
+def refused(status: int, code: str) -> ClientError:
+    return ClientError(
+        {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject"
+    )
+
+
+LOST = [
+    EndpointConnectionError(endpoint_url="http://s3.test"),
+    refused(412, "PreconditionFailed"),
+    refused(409, "ConditionalRequestConflict"),
+    refused(412, ""),
+    refused(500, "InternalError"),
+]
+
+
+@pytest.mark.parametrize("error", LOST, ids=str)
+def test_a_put_whose_answer_was_lost_and_that_finds_its_own_manifest_is_done(
+    api: ScriptedApi,
+    bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def put(real: Any, **options: Any) -> None:
+        real(**options)
+        raise error
+
+    with_put(monkeypatch, put)
+    two_pages(api)
+    assert len(lines_of(bucket, land(bucket))) == 3
+    assert "another run" not in caplog.text
+
+
+@pytest.mark.parametrize("error", LOST[1:4], ids=str)
+def test_a_manifest_of_another_run_stays(
+    api: ScriptedApi, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def put(real: Any, **options: Any) -> None:
+        assert options["IfNoneMatch"] == "*"
+        bucket.put("manifest.json", b"theirs")
+        raise error
+
+    with_put(monkeypatch, put)
+    two_pages(api)
+    assert bucket.get(land(bucket)) == b"theirs"
+
+
+@pytest.mark.parametrize("error", LOST, ids=str)
+def test_a_put_that_failed_and_left_nothing_is_the_error_that_is_reported(
+    api: ScriptedApi, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def put(real: Any, **options: Any) -> None:
+        raise error
+
+    with_put(monkeypatch, put)
+    two_pages(api)
+    with pytest.raises(type(error)) as failure:
+        land(bucket)
+    assert failure.value is error
+
+
+def test_a_bucket_that_is_not_there_is_not_tried_again(api: ScriptedApi, bucket: Bucket) -> None:
+    two_pages(api)
+    with pytest.raises(AirflowFailException, match=r"s3://no-such-bucket/x: S3 refused: .*NoSuchB"):
+        land(Bucket("s3://no-such-bucket/x", bucket.client))
 
 
 def test_endpoint_prefix_and_parameters_are_templates() -> None:

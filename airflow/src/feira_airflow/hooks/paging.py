@@ -89,6 +89,8 @@ class CursorPaging:
             return None
         if cursor is None or cursor == "":
             return None
+        if isinstance(cursor, bool) or not isinstance(cursor, str | int):
+            raise TypeError(f"{self.cursor_at}: {cursor!r} is no cursor")
         return NextPage(mark=str(cursor), parameters={self.cursor_parameter: str(cursor)})
 
 
@@ -147,7 +149,9 @@ class LinkPaging:
                 link = at(answer.body, self.link_at)
             except (KeyError, IndexError):
                 link = None
-        if not link:
+        if link is None or link == "":
             return None
-        url = urljoin(answer.url, str(link))
+        if not isinstance(link, str):
+            raise TypeError(f"{self.link_at}: {link!r} is no URL")
+        url = urljoin(answer.url, link)
         return NextPage(mark=url, parameters={}, url=url)
