@@ -48,7 +48,7 @@ def test_json_has_these_fields() -> None:
     done = feira.invoke(app, ["lint-assets", BROKEN, "--json"])
     assert done.exit_code == 1
     assert json.loads(done.stdout) == {
-        "version": 1,
+        "version": 2,
         "folder": BROKEN,
         "dags": 1,
         "assets": 1,
@@ -56,7 +56,7 @@ def test_json_has_these_fields() -> None:
         "findings": [
             {
                 "rule": "no-listener",
-                "severity": "warning",
+                "level": "warning",
                 "asset": "orders",
                 "dags": ["load_orders"],
                 "tasks": ["load_orders.emit"],

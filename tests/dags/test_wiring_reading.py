@@ -34,7 +34,7 @@ def test_a_file_that_cannot_be_imported_does_not_hide_the_others(tmp_path: Path)
     (tmp_path / "good.py").write_text((WIRING / "no-listener" / "broken" / "dags.py").read_text())
     (tmp_path / "bad.py").write_text("from airflow.sdk import dog\n# a dag\n")
     first, second = lint(tmp_path).findings
-    assert (first.rule, first.severity) == ("import-error", "error")
+    assert (first.rule, first.level) == ("import-error", "error")
     assert first.places[0].file == str(tmp_path / "bad.py")
     assert "cannot import name 'dog'" in first.problem
     assert second.rule == "no-listener"

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from feira_airflow.wiring.finding import Finding
-from feira_airflow.wiring.linting import NoSuchRule, lint
-from feira_airflow.wiring.rules import IMPORT_ERROR, RULES
+from feira_airflow.wiring.linting import lint
+from feira_airflow.wiring.rules import IMPORT_ERROR, RULES, NoSuchRule
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WIRING = Path(__file__).parent / "wiring"
 BROKEN = sorted(path for path in WIRING.glob("*/*broken"))
 MENDED = sorted(path for path in WIRING.glob("*/*mended"))
+OFF = [rule.id for rule in RULES if not rule.on]
 
 HEAD = """
 from airflow.sdk import *
@@ -39,7 +40,7 @@ def keyed(assets, **more):
 def found(tmp_path: Path, wiring: str) -> list[Finding]:
     """What the rules find in a DAG file that ends with these lines."""
     (tmp_path / "dags.py").write_text(HEAD + wiring)
-    return list(lint(tmp_path).findings)
+    return list(lint(tmp_path, enable=OFF).findings)
 
 
 def rules(findings: list[Finding]) -> list[str]:
@@ -54,7 +55,7 @@ def test_every_rule_has_a_folder_that_breaks_it_and_one_that_does_not() -> None:
 
 @pytest.mark.parametrize("folder", BROKEN, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_a_broken_folder_breaks_its_rule_alone(folder: Path) -> None:
-    findings = lint(folder).findings
+    findings = lint(folder, enable=OFF).findings
     assert {each.rule for each in findings} == {folder.parent.name}
     for each in findings:
         assert each.places and each.consequence and each.step
@@ -63,7 +64,7 @@ def test_a_broken_folder_breaks_its_rule_alone(folder: Path) -> None:
 
 @pytest.mark.parametrize("folder", MENDED, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_a_mended_folder_breaks_no_rule(folder: Path) -> None:
-    findings = {each.rule for each in lint(folder).findings}
+    findings = {each.rule for each in lint(folder, enable=OFF).findings}
     # What stands between a watcher and a partitioned listener is itself a plain listener.
     assert findings == ({"merged-events"} if folder.name == "watcher_mended" else set())
 
@@ -71,7 +72,7 @@ def test_a_mended_folder_breaks_no_rule(folder: Path) -> None:
 @pytest.mark.parametrize("clock", ["on", "off"])
 def test_feiras_own_dags_break_no_rule(monkeypatch: pytest.MonkeyPatch, clock: str) -> None:
     monkeypatch.setenv("FEIRA_CLOCK", clock)
-    report = lint(REPOSITORY / "airflow" / "dags")
+    report = lint(REPOSITORY / "airflow" / "dags", enable=OFF)
     assert report.findings == ()
     assert len(report.wiring.emitters) == len(report.wiring.assets) > 0
 
@@ -92,7 +93,7 @@ def test_in_airflows_own_example_of_partitions_the_one_error_is_the_dag_that_nev
     import airflow.example_dags
 
     report = lint(Path(airflow.example_dags.__path__[0], "example_asset_partition.py"))
-    (error,) = (each for each in report.findings if each.severity == "error")
+    (error,) = (each for each in report.findings if each.level == "error")
     assert (error.rule, error.dags[-1]) == (
         "unreadable-key",
         "player_odds_quality_check_wont_ever_to_trigger",
@@ -105,7 +106,7 @@ def test_a_rule_that_is_disabled_finds_nothing() -> None:
 
 
 def test_a_rule_that_does_not_exist_cannot_be_disabled() -> None:
-    with pytest.raises(NoSuchRule, match=r"no rule cycles .* The rules are no-emitter, no-lis"):
+    with pytest.raises(NoSuchRule, match=r"no rule cycles\. The rules are no-emitter, no-lis"):
         lint(WIRING / "cycle" / "broken", ["cycles"])
 
 
@@ -119,26 +120,26 @@ def test_an_import_error_cannot_be_disabled() -> None:
 
 def test_an_alternative_that_nobody_emits_is_a_warning(tmp_path: Path) -> None:
     (one,) = found(tmp_path, "emits('load', ORDERS)\nlistens('report', keyed(ORDERS | RATES))")
-    assert (one.rule, one.severity, one.asset) == ("no-emitter", "warning", "rates")
+    assert (one.rule, one.level, one.asset) == ("no-emitter", "warning", "rates")
     assert one.consequence == "report runs for its other assets only."
 
 
 def test_a_listener_that_a_clock_sets_off_too_is_a_warning(tmp_path: Path) -> None:
     schedule = "AssetOrTimeSchedule(assets=RATES, timetable=CronTriggerTimetable('@daily', timezone='UTC'))"
     (one,) = found(tmp_path, f"listens('report', {schedule})")
-    assert (one.rule, one.severity) == ("no-emitter", "warning")
+    assert (one.rule, one.level) == ("no-emitter", "warning")
     assert "only the clock makes runs of report" in one.consequence
 
 
 def test_what_an_alias_may_turn_out_to_be_is_a_warning(tmp_path: Path) -> None:
     (one,) = found(tmp_path, "emits('load', AssetAlias('any'))\nlistens('report', keyed(RATES))")
-    assert (one.rule, one.severity) == ("no-emitter", "warning")
+    assert (one.rule, one.level) == ("no-emitter", "warning")
     assert "unless a task emits it through an alias" in one.consequence
 
 
 def test_an_alias_that_no_task_has_is_an_error(tmp_path: Path) -> None:
     (one,) = found(tmp_path, "listens('report', keyed(AssetAlias('any')))")
-    assert (one.rule, one.severity, one.asset) == ("no-emitter", "error", "alias any")
+    assert (one.rule, one.level, one.asset) == ("no-emitter", "error", "alias any")
 
 
 def test_an_external_asset_needs_no_emitter(tmp_path: Path) -> None:
@@ -165,7 +166,7 @@ def test_a_reference_to_nothing_has_no_emitter(tmp_path: Path) -> None:
 
 def test_a_watcher_that_is_not_started_emits_nothing() -> None:
     (one,) = lint(WIRING / "no-emitter" / "watcher_by_reference").findings
-    assert (one.rule, one.severity) == ("no-emitter", "error")
+    assert (one.rule, one.level) == ("no-emitter", "error")
     assert one.step.startswith("Its watcher is started only for a DAG that is scheduled on the")
 
 
@@ -350,7 +351,7 @@ def test_a_listener_that_says_nothing_begins_as_airflow_is_configured(
 ) -> None:
     wiring = "emits('load', ORDERS)\nlistens('report', keyed(ORDERS), is_paused_upon_creation=None)"
     (one,) = found(tmp_path, wiring)
-    assert (one.rule, one.severity, one.dags) == ("paused-listener", "warning", ("report",))
+    assert (one.rule, one.level, one.dags) == ("paused-listener", "warning", ("report",))
     assert one.problem == "report does not say how it begins, and Airflow's default is paused."
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION", "False")
     assert found(tmp_path, wiring) == []
@@ -414,3 +415,22 @@ emits('a', ORDERS, schedule=keyed(RATES))
 emits('b', RATES, schedule=ORDERS)
 """
     assert "cycle" not in rules(found(tmp_path, wiring))
+
+
+# Which rules run
+
+
+def test_a_rule_that_is_off_runs_only_where_it_is_asked_for() -> None:
+    broken = WIRING / "merged-events" / "broken"
+    assert lint(broken).findings == ()
+    assert {each.rule for each in lint(broken, enable=["merged-events"]).findings} == {
+        "merged-events"
+    }
+    assert {each.rule for each in lint(broken, select=["merged-events"]).findings} == {
+        "merged-events"
+    }
+    assert lint(broken, ["merged-events"], enable=["merged-events"]).findings == ()
+
+
+def test_selected_rules_run_alone() -> None:
+    assert lint(WIRING / "no-listener" / "broken", select=["cycle"]).findings == ()

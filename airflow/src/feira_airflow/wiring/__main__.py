@@ -28,9 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     with airflow_home():
         # Not before: importing airflow makes its home.
-        from feira_airflow.wiring.linting import NoSuchRule, lint
+        from feira_airflow.wiring.linting import lint
         from feira_airflow.wiring.loading import FolderUnreadable
         from feira_airflow.wiring.rendering import as_json, as_text
+        from feira_airflow.wiring.rules import NoSuchRule
 
         try:
             report = lint(asked.folder, asked.disable)

@@ -8,7 +8,8 @@ from typing import Literal
 
 from feira_airflow.wiring.model import AssetId, Emitter, Listener, Place
 
-Severity = Literal["error", "warning"]
+Level = Literal["error", "warning", "note"]
+LEVELS: tuple[Level, ...] = ("error", "warning", "note")  # the worst first
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,12 @@ class Finding:
     """One fault. ``consequence`` is what happens in Airflow, ``step`` what to do.
 
     An ``error`` is a run that is never made, or never stops being made; a ``warning`` is one that
-    is made at another time, or less often, than the DAG files suggest.
+    is made at another time, or less often, than the DAG files suggest; a ``note`` is what cannot be
+    judged from the files. ``subject`` is the asset itself, where ``asset`` is its name for people.
     """
 
     rule: str
-    severity: Severity
+    level: Level
     problem: str
     consequence: str
     step: str
@@ -28,11 +30,12 @@ class Finding:
     dags: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     places: tuple[Place, ...] = field(default=())
+    subject: AssetId | None = None
 
 
 def finding(
     rule: str,
-    severity: Severity,
+    level: Level,
     asset: AssetId | None,
     parties: Iterable[Emitter | Listener],
     *,
@@ -47,7 +50,7 @@ def finding(
     places = (each.place for each in parties if each.place is not None)
     return Finding(
         rule=rule,
-        severity=severity,
+        level=level,
         problem=problem,
         consequence=consequence,
         step=step,
@@ -55,6 +58,7 @@ def finding(
         dags=tuple(dict.fromkeys(dags)),
         tasks=tuple(dict.fromkeys(tasks)),
         places=tuple(dict.fromkeys(places)),
+        subject=asset,
     )
 
 

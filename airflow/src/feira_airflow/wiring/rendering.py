@@ -11,7 +11,7 @@ from typing import Any
 from feira_airflow.wiring.finding import Finding
 from feira_airflow.wiring.model import Wiring
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WIDTH = 100
 _INDENT = " " * 9
 
@@ -41,7 +41,7 @@ def as_json(report: Report) -> str:
         "findings": [
             {
                 "rule": each.rule,
-                "severity": each.severity,
+                "level": each.level,
                 "asset": each.asset,
                 "dags": each.dags,
                 "tasks": each.tasks,
@@ -58,7 +58,7 @@ def as_json(report: Report) -> str:
 
 def _paragraph(finding: Finding) -> str:
     lines = [
-        f"{finding.severity:<9}{finding.rule}" + (f"  {finding.asset}" if finding.asset else ""),
+        f"{finding.level:<9}{finding.rule}" + (f"  {finding.asset}" if finding.asset else ""),
         *_wrapped(finding.problem),
         *_wrapped(f"In Airflow: {finding.consequence}"),
         *_wrapped(f"Next: {finding.step}"),
@@ -87,7 +87,7 @@ def _counts(report: Report) -> str:
     off = f"; disabled: {', '.join(sorted(report.disabled))}" if report.disabled else ""
     if not report.findings:
         return f"No findings: {looked_at}{off}."
-    errors = sum(each.severity == "error" for each in report.findings)
+    errors = sum(each.level == "error" for each in report.findings)
     warnings = len(report.findings) - errors
     return f"{_number(errors, 'error')} and {_number(warnings, 'warning')}: {looked_at}{off}."
 

@@ -33,8 +33,9 @@ def lint_assets(folder: Folder = None, as_json: AsJson = False, disable: Disable
     with airflow_home():
         # Not before: it takes seconds, and importing airflow makes its home.
         from feira_airflow.wiring import rendering
-        from feira_airflow.wiring.linting import NoSuchRule, lint
+        from feira_airflow.wiring.linting import lint
         from feira_airflow.wiring.loading import FolderUnreadable
+        from feira_airflow.wiring.rules import NoSuchRule
 
         try:
             report = lint(folder or _own_folder(), disable or ())
