@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,52 @@ def test_the_commands_ask_the_warehouse_that_the_dags_load(
         "dbname": "shop",
     }
     assert conninfo_to_dict(access.warehouse_dsn("dbt"))["host"] == "127.0.0.1"
+
+
+def test_the_commands_connect_with_all_that_the_connection_says(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEIRA_HOME", str(home))
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_READER", "postgres://elsewhere")
+    write(
+        home,
+        """
+warehouse_reader:
+  {conn_type: postgres, host: db, login: a, schema: shop, extra: {sslmode: verify-full}}
+spark_default:
+  {conn_type: spark_connect, host: spark.test, port: 443, password: a/b, extra: {use_ssl: true}}
+""",
+    )
+    assert conninfo_to_dict(access.warehouse_dsn("reader"))["sslmode"] == "verify-full"
+    assert access.spark_url() == "sc://spark.test:443/;token=a%2Fb;use_ssl=True"
+    assert os.environ["AIRFLOW_CONN_WAREHOUSE_READER"] == "postgres://elsewhere"
+    assert "AIRFLOW_CONN_SPARK_DEFAULT" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("fields", "key", "token"),
+    [
+        ("login: A, password: s, extra: {aws_session_token: t, ", "A", "t"),
+        ("extra: {aws_access_key_id: A, aws_secret_access_key: s, ", "A", None),
+        ("extra: {profile_name: shop, ", "P", "pt"),
+    ],
+)
+def test_an_own_lakes_temporary_keys_reach_spark(
+    home: Path, monkeypatch: pytest.MonkeyPatch, fields: str, key: str, token: str | None
+) -> None:
+    profiles = home / "profiles"
+    profiles.write_text(
+        "[shop]\naws_access_key_id=P\naws_secret_access_key=s\naws_session_token=pt\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(profiles))
+    bucket = "service_config: {s3: {bucket_name: b}}}"
+    write(home, f"lake_default: {{conn_type: aws, {fields}{bucket}}}")
+    of = stack(home)
+    settings = of.config.lake_settings(of.secrets)
+    assert (settings.access_key, settings.session_token) == (key, token)
+    assert settings.catalog_user == "iceberg"
+    properties = spark.properties(of.config, of.config.lake_settings(of.secrets))
+    assert properties.get("spark.sql.catalog.lake.s3.session-token") == token
 
 
 @pytest.mark.parametrize(

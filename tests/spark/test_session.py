@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from feira.settings import LakeSettings
@@ -65,3 +66,22 @@ def test_a_sessions_connections_end_when_they_idle_and_come_back_when_it_goes_on
     spark.sql("INSERT INTO idle.sales.t VALUES (1)")
     assert spark.table("idle.sales.t").count() == 1
     spark.sql("DROP TABLE idle.sales.t PURGE")
+
+
+def test_a_temporary_key_reaches_icebergs_files_and_sparks() -> None:
+    conf = spark_conf(LakeSettings("s3://b", access_key="A", secret_key="s", session_token="t"))
+    prefix = f"spark.sql.catalog.{CATALOG}"
+    assert conf[f"{prefix}.s3.session-token"] == "t"
+    assert conf["spark.hadoop.fs.s3a.session.token"] == "t"
+    provider = "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider"
+    assert conf["spark.hadoop.fs.s3a.aws.credentials.provider"] == provider
+    lasting = spark_conf(LakeSettings("s3://b", access_key="A", secret_key="s"))
+    assert not [name for name in lasting if "token" in name or "provider" in name]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "tls"), [("http://127.0.0.1:9", "false"), ("https://s3.test", "true")]
+)
+def test_an_endpoint_is_asked_as_its_url_says(endpoint: str, tls: str) -> None:
+    conf = spark_conf(LakeSettings("s3://b", endpoint=endpoint))
+    assert conf["spark.hadoop.fs.s3a.connection.ssl.enabled"] == tls

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Connection
 
-from feira.settings import LakeSettings
+from feira.settings import LakeSettings, SettingsError
 
 if TYPE_CHECKING:
     import psycopg
@@ -26,28 +26,88 @@ SLACK = "slack_default"
 
 
 def lake_settings(conn_id: str = LAKE) -> LakeSettings:
-    """The lake that an ``aws`` connection names."""
-    connection = Connection.get(conn_id)
+    """The lake that an ``aws`` connection names, as S3Hook reads it.
+
+    Of a role or a profile these are temporary keys, new at each call: they last as long as AWS grants
+    them, by default an hour. A connection that names no key leaves that to the libraries, which renew
+    what they find.
+    """
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    hook = S3Hook(aws_conn_id=conn_id)
+    config = hook.conn_config
+    access_key = secret_key = token = None
+    region = config.region_name
+    try:
+        if config.role_arn or config.profile_name or config.aws_access_key_id:
+            found = hook.get_credentials()
+            access_key, secret_key, token = found.access_key, found.secret_key, found.token
+            region = region or hook.get_session().region_name
+    except (BotoCoreError, ClientError, AttributeError) as error:
+        raise SettingsError(
+            f"Connection {conn_id} gives no AWS keys: {error}. Check its "
+            f"{'role_arn' if config.role_arn else 'profile_name'} and what may use it."
+        ) from error
     return LakeSettings.from_aws(
         conn_id,
-        access_key=connection.login,
-        secret_key=connection.password,
-        extra=connection.extra_dejson,
+        access_key=access_key or config.login,
+        secret_key=secret_key or config.password,
+        extra=config.extra_config,
+        session_token=token,
+        region=region,
+        endpoint=config.get_service_endpoint_url("s3"),
+        verify=config.verify,
     )
 
 
 def postgres_dsn(conn_id: str) -> str:
-    """A libpq connection string for a ``postgres`` connection."""
-    from psycopg.conninfo import make_conninfo
+    """A libpq connection string for a ``postgres`` connection, with every libpq option of its extra.
 
-    connection = Connection.get(conn_id)
-    return make_conninfo(
-        host=connection.host,
-        port=connection.port,
-        user=connection.login,
-        password=connection.password,
-        dbname=connection.schema,
-    )
+    Read by PostgresHook: an IAM token is in the place of the password where the extra says ``iam``.
+    """
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+    from airflow.sdk.log import mask_secret
+    from psycopg.conninfo import make_conninfo
+    from psycopg.pq import Conninfo
+
+    found: dict[str, Any] = {}
+
+    class Arguments(PostgresHook):
+        """Stops before the provider connects: with psycopg2, say, or in another time zone."""
+
+        def _create_connection(self, conn_args: dict[str, Any]) -> Any:
+            found.update(conn_args)
+
+    Arguments(postgres_conn_id=conn_id).get_conn()
+    # The hook's own option for Python, made from the extra's "cursor".
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    given = {name: value for name, value in found.items() if not name.endswith("_factory")}
+    if unknown := sorted(given.keys() - known):
+        raise SettingsError(
+            f"Connection {conn_id} has {', '.join(unknown)} in its extra, which libpq does not know; "
+            "remove that, or correct its name (sslmode, sslrootcert, options, connect_timeout, …)."
+        )
+    if given.get("password"):
+        mask_secret(given["password"])
+    options: Any = {name: int(v) if isinstance(v, bool) else v for name, v in given.items()}
+    return make_conninfo(**options)
+
+
+def spark_url(conn_id: str = SPARK) -> str:
+    """The ``sc://`` URL of a ``spark_connect`` connection: with its user, its token and ``use_ssl``.
+
+    It holds the token: it belongs in no log.
+    """
+    from airflow.providers.apache.spark.hooks.spark_connect import SparkConnectHook
+
+    if not Connection.get(conn_id).host:
+        raise SettingsError(
+            f"Connection {conn_id} names no host; set one, as sc://spark.example.com."
+        )
+    server, separator, parameters = SparkConnectHook(conn_id).get_connection_url().partition("/;")
+    # The hook leaves a slash as it is, and the client would take the rest of the token for a path.
+    return f"{server}{separator}{parameters.replace('/', '%2F')}"
 
 
 @contextmanager
@@ -70,9 +130,7 @@ def spark_session(conn_id: str = SPARK) -> Iterator[SparkSession]:
     """
     from feira_spark.session import connect
 
-    connection = Connection.get(conn_id)
-    host = (connection.host or "").removeprefix("sc://")
-    spark = connect(f"sc://{host}:{connection.port or 15002}")
+    spark = connect(spark_url(conn_id))
     try:
         yield spark
     except BaseException:

@@ -44,6 +44,7 @@ def read_snapshot(settings: LakeSettings, metadata_uri: str) -> Iterator[pa.Reco
         "s3.endpoint": settings.endpoint,
         "s3.access-key-id": settings.access_key,
         "s3.secret-access-key": settings.secret_key,
+        "s3.session-token": settings.session_token,
         "s3.region": settings.region,
     }
     table = StaticTable.from_metadata(

@@ -10,6 +10,8 @@ from typing import Any
 
 from feira.errors import PermanentError
 
+_VERIFY = {"true": True, "false": False}
+
 
 class SettingsError(PermanentError, ValueError):
     """A setting is missing or not legal; the message names it, its value and what it may be."""
@@ -20,7 +22,9 @@ class LakeSettings:
     """The object store, and the Iceberg catalog on it.
 
     ``root`` is the lake's URI without a trailing slash. ``endpoint`` is None on AWS; with it go
-    path-style addressing and a static key. ``catalog`` is ``jdbc`` (PostgreSQL), ``glue`` or
+    path-style addressing. Without a key the libraries look for one where AWS's tools
+    do; ``session_token`` goes with a temporary one. ``verify`` is as boto3 takes it: False, or a file
+    of certificates. ``catalog`` is ``jdbc`` (PostgreSQL), ``glue`` or
     ``hadoop`` (a folder, for tests that need no server).
     """
 
@@ -28,7 +32,9 @@ class LakeSettings:
     endpoint: str | None = None
     access_key: str | None = None
     secret_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
     region: str = "us-east-1"
+    verify: bool | str | None = None
     catalog: str = "jdbc"
     catalog_uri: str | None = None
     catalog_user: str | None = None
@@ -42,26 +48,39 @@ class LakeSettings:
         access_key: str | None,
         secret_key: str | None,
         extra: Mapping[str, Any],
-        **catalog: str | None,
+        **fields: Any,
     ) -> LakeSettings:
         """The lake that an ``aws`` connection names: its bucket stands where S3Hook looks for it
         too, in the extra's ``service_config.s3.bucket_name``. Raises SettingsError without one.
 
-        ``catalog`` are the fields of that name, which such a connection says nothing about.
+        A role or a profile is not looked up here: what Airflow's hook makes of those, and the catalog,
+        which such a connection says nothing about, are ``fields``.
         """
-        bucket = extra.get("service_config", {}).get("s3", {}).get("bucket_name")
+        service = extra.get("service_config", {}).get("s3", {})
+        bucket = service.get("bucket_name")
         if not bucket:
             raise SettingsError(
                 f"Connection {conn_id} names no bucket; set service_config.s3.bucket_name in its "
                 "extra."
             )
+        access_key = access_key or extra.get("aws_access_key_id")
+        secret_key = secret_key or extra.get("aws_secret_access_key")
+        if bool(access_key) != bool(secret_key):
+            raise SettingsError(
+                f"Connection {conn_id} has one half of a key; set its login and its password, or neither."
+            )
+        stated: dict[str, Any] = {
+            "endpoint": service.get("endpoint_url", extra.get("endpoint_url")),
+            "access_key": access_key,
+            "secret_key": secret_key,
+            "session_token": extra.get("aws_session_token"),
+            "region": extra.get("region_name"),
+            "verify": extra.get("verify"),
+            **fields,
+        }
         return cls(
             root=f"s3://{bucket}",
-            endpoint=extra.get("endpoint_url"),
-            access_key=access_key,
-            secret_key=secret_key,
-            region=extra.get("region_name", "us-east-1"),
-            **{name: value for name, value in catalog.items() if value is not None},
+            **{name: value for name, value in stated.items() if value not in (None, "")},
         )
 
     @property
@@ -89,12 +108,15 @@ class LakeSettings:
                 "FEIRA_LAKE_CATALOG_URI is not set; the jdbc catalog needs "
                 "postgresql://HOST:PORT/DATABASE."
             )
+        verify = env.get("FEIRA_LAKE_VERIFY", "")
         return cls(
             root=root.rstrip("/"),
             endpoint=env.get("FEIRA_LAKE_ENDPOINT") or None,
             access_key=env.get("FEIRA_LAKE_ACCESS_KEY") or None,
             secret_key=env.get("FEIRA_LAKE_SECRET_KEY") or None,
+            session_token=env.get("FEIRA_LAKE_SESSION_TOKEN") or None,
             region=env.get("FEIRA_LAKE_REGION", "us-east-1"),
+            verify=_VERIFY.get(verify.lower(), verify) if verify else None,
             catalog=catalog,
             catalog_uri=uri,
             catalog_user=env.get("FEIRA_LAKE_CATALOG_USER") or None,
@@ -108,7 +130,9 @@ class LakeSettings:
             "FEIRA_LAKE_ENDPOINT": self.endpoint,
             "FEIRA_LAKE_ACCESS_KEY": self.access_key,
             "FEIRA_LAKE_SECRET_KEY": self.secret_key,
+            "FEIRA_LAKE_SESSION_TOKEN": self.session_token,
             "FEIRA_LAKE_REGION": self.region,
+            "FEIRA_LAKE_VERIFY": None if self.verify is None else str(self.verify),
             "FEIRA_LAKE_CATALOG": self.catalog,
             "FEIRA_LAKE_CATALOG_URI": self.catalog_uri,
             "FEIRA_LAKE_CATALOG_USER": self.catalog_user,
@@ -118,13 +142,17 @@ class LakeSettings:
 
     def storage_options(self) -> dict[str, object]:
         """Keyword arguments for ``s3fs.S3FileSystem``."""
-        options: dict[str, object] = {"client_kwargs": {"region_name": self.region}}
+        client: dict[str, object] = {"region_name": self.region}
+        if self.verify is not None:
+            client["verify"] = self.verify
+        options: dict[str, object] = {"client_kwargs": client}
         if self.endpoint:
             options["endpoint_url"] = self.endpoint
             options["config_kwargs"] = {"s3": {"addressing_style": "path"}}
         if self.access_key:
             options["key"] = self.access_key
             options["secret"] = self.secret_key
+            options["token"] = self.session_token
         return options
 
 

@@ -62,7 +62,9 @@ def spark_conf(lake: LakeSettings, *, cores: int = 2) -> dict[str, str]:
             f"{prefix}.s3.path-style-access": "true",
             "spark.hadoop.fs.s3a.endpoint": lake.endpoint,
             "spark.hadoop.fs.s3a.path.style.access": "true",
-            "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
+            "spark.hadoop.fs.s3a.connection.ssl.enabled": str(
+                lake.endpoint.lower().startswith("https:")
+            ).lower(),
         }
     if lake.access_key:
         conf |= {
@@ -71,11 +73,19 @@ def spark_conf(lake: LakeSettings, *, cores: int = 2) -> dict[str, str]:
             "spark.hadoop.fs.s3a.access.key": lake.access_key,
             "spark.hadoop.fs.s3a.secret.key": lake.secret_key or "",
         }
+    if lake.session_token:
+        conf |= {
+            f"{prefix}.s3.session-token": lake.session_token,
+            "spark.hadoop.fs.s3a.session.token": lake.session_token,
+            "spark.hadoop.fs.s3a.aws.credentials.provider": (
+                "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider"
+            ),
+        }
     return conf
 
 
 def connect(url: str) -> SparkSession:
-    """A Spark Connect session of its own at ``sc://host:port``.
+    """A Spark Connect session of its own at ``sc://host:port``, or ``sc://host:port/;token=…``.
 
     A dead server answers within about ten seconds instead of the client's ten minutes.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 if TYPE_CHECKING:
     from dbt.artifacts.schemas.run import RunResult
 
+SERVICE = "feira_dbt"
+CONNECT_TIMEOUT = "10"
 NEXT_STEP = "Correct that and clear the task; the marts are rebuilt whole each time."
 
 
@@ -31,6 +35,21 @@ class MartsConnection:
     user: str
     password: str = field(repr=False)
     database: str
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Any other options of libpq, as sslmode."""
+
+    @classmethod
+    def from_dsn(cls, dsn: str) -> MartsConnection:
+        """What a libpq connection string names."""
+        parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
+        return cls(
+            host=parts.pop("host", ""),
+            port=int(parts.pop("port", "5432")),
+            user=parts.pop("user", ""),
+            password=parts.pop("password", ""),
+            database=parts.pop("dbname", ""),
+            options=parts,
+        )
 
     def to_env(self) -> dict[str, str]:
         """The variables that ``infra/dbt/profiles.yml`` reads."""
@@ -40,7 +59,38 @@ class MartsConnection:
             "FEIRA_DBT_USER": self.user,
             "FEIRA_DBT_PASSWORD": self.password,
             "FEIRA_DBT_DATABASE": self.database,
+            "FEIRA_DBT_CONNECT_TIMEOUT": self.options.get("connect_timeout", CONNECT_TIMEOUT),
         }
+
+    def service_env(self, folder: Path) -> dict[str, str]:
+        """The variables that libpq reads, and a file of theirs in ``folder``: dbt knows few of
+        libpq's options, and a service gives the rest to each of its connections."""
+        if not self.options:
+            return {}
+        if broken := [n for n, value in self.options.items() if n == "service" or "\n" in value]:
+            raise MartsError(
+                f"The marts' connection has {broken[0]} in its extra, which dbt cannot be given; set "
+                "its options one by one, each in one line."
+            )
+        file = folder / "pg_service.conf"
+        file.touch(mode=0o600)
+        lines = [f"{name}={value}" for name, value in self.options.items()]
+        file.write_text("\n".join([f"[{SERVICE}]", *lines, ""]))
+        return {"PGSERVICEFILE": str(file), "PGSERVICE": SERVICE}
+
+    def conninfo(self) -> str:
+        """The libpq connection string, with the password."""
+        return make_conninfo(
+            **{
+                "host": self.host,
+                "port": str(self.port),
+                "user": self.user,
+                "password": self.password,
+                "dbname": self.database,
+                "connect_timeout": CONNECT_TIMEOUT,
+                **self.options,
+            }
+        )
 
 
 def build_marts(
@@ -58,7 +108,10 @@ def build_marts(
     # dbt takes two seconds to import: nobody pays for that but the task that runs it.
     from dbt.cli.main import dbtRunner
 
-    with _environment(connection.to_env()):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _environment(connection.to_env() | connection.service_env(Path(folder))),
+    ):
         outcome = dbtRunner().invoke(
             [
                 *("--log-path", str(target_dir / "logs")),
@@ -127,14 +180,7 @@ def _count(warehouse: psycopg.Connection, mart: str) -> int:
 
 
 def _connect(connection: MartsConnection) -> psycopg.Connection:
-    return psycopg.connect(
-        host=connection.host,
-        port=connection.port,
-        user=connection.user,
-        password=connection.password,
-        dbname=connection.database,
-        connect_timeout=10,
-    )
+    return psycopg.connect(connection.conninfo())
 
 
 @contextmanager

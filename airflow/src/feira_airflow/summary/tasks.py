@@ -9,7 +9,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feira_airflow.connections import LAKE, MAIL, SLACK, WAREHOUSE_DBT, lake_settings, warehouse
+from feira_airflow.connections import (
+    LAKE,
+    MAIL,
+    SLACK,
+    WAREHOUSE_DBT,
+    lake_settings,
+    postgres_dsn,
+    warehouse,
+)
 from feira_airflow.partitions import partition_day
 from feira_airflow.permanent import permanent_errors_fail
 
@@ -24,21 +32,12 @@ SLACK_TIMEOUT = 20
 @permanent_errors_fail()
 def build_marts() -> dict[str, Any]:
     """Builds and tests the marts from the whole fact; returns the rows of each."""
-    from airflow.sdk import Connection
-
     from feira.settings import repository_root
     from feira_airflow.summary.marts import MartsConnection, build_marts
 
     day = partition_day()
-    connection = Connection.get(WAREHOUSE_DBT)
     rows = build_marts(
-        MartsConnection(
-            host=connection.host or "",
-            port=connection.port or 5432,
-            user=connection.login or "",
-            password=connection.password or "",
-            database=connection.schema or "",
-        ),
+        MartsConnection.from_dsn(postgres_dsn(WAREHOUSE_DBT)),
         project_dir=repository_root() / "infra" / "dbt",
         target_dir=Path(os.environ.get("FEIRA_HOME", tempfile.gettempdir())) / "dbt",
     )

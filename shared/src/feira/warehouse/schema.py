@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from feira.contracts import Contract, contract
 from feira.contracts.ddl import warehouse_ddl, warehouse_type
@@ -28,10 +29,18 @@ _TYPES = {
 
 
 def connect(dsn: str) -> psycopg.Connection:
-    """A connection in UTC that commits each statement, or each ``transaction()`` block as a whole."""
-    return psycopg.connect(
-        dsn, autocommit=True, application_name="feira", options="-c TimeZone=UTC"
-    )
+    """A connection in UTC that commits each statement, or each ``transaction()`` block as a whole.
+
+    The zone is set last, so that neither the DSN's ``options`` nor PGTZ brings another.
+    """
+    named = conninfo_to_dict(dsn).get("application_name") or "feira"
+    connection = psycopg.connect(dsn, autocommit=True, application_name=str(named))
+    try:
+        connection.execute("SET TIME ZONE 'UTC'")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def table_types(connection: psycopg.Connection, table: str) -> dict[str, str] | None:

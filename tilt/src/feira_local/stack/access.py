@@ -8,13 +8,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
-from psycopg.conninfo import make_conninfo
-
 from feira.settings import LakeSettings
 from feira_local.stack import airflow, postgres
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
-from feira_local.stack.own_connections import own_connections
+from feira_local.stack.own_connections import as_airflow_reads, own_connections
 from feira_local.stack.postgres import Dsns
 from feira_local.stack.state import running_config
 
@@ -23,6 +21,9 @@ _WAREHOUSE_CONNECTIONS = {
     "dbt": "warehouse_dbt",
     "reader": "warehouse_reader",
 }
+
+
+_SPARK = "spark_default"
 
 
 def require_running() -> Stack:
@@ -42,8 +43,16 @@ def lake_settings() -> LakeSettings:
 
 
 def spark_url() -> str:
-    """``sc://host:port`` for ``feira_spark.session.connect``."""
-    return running_config().spark_url
+    """What ``feira_spark.session.connect`` takes: the stack's own server, or that of
+    ``connections.yaml``, with its token."""
+    config = running_config()
+    own = own_connections(config.home).get(_SPARK)
+    if own is not None:
+        with as_airflow_reads(_SPARK, own):
+            from feira_airflow import connections
+
+            return connections.spark_url(_SPARK)
+    return config.spark_url
 
 
 def shop_url() -> str:
@@ -57,15 +66,13 @@ def warehouse_dsn(role: str = "reader") -> str:
     if postgres.LOGINS.get(role) != "warehouse":
         known = ", ".join(name for name, of in postgres.LOGINS.items() if of == "warehouse")
         raise StackError(f"The warehouse has no role {role!r}; it has {known}.")
-    own = own_connections(running_config().home).get(_WAREHOUSE_CONNECTIONS[role])
+    conn_id = _WAREHOUSE_CONNECTIONS[role]
+    own = own_connections(running_config().home).get(conn_id)
     if own is not None:
-        return make_conninfo(
-            host=own.get("host"),
-            port=own.get("port"),
-            user=own.get("login"),
-            password=own.get("password"),
-            dbname=own.get("schema"),
-        )
+        with as_airflow_reads(conn_id, own):
+            from feira_airflow.connections import postgres_dsn
+
+            return postgres_dsn(conn_id)
     return str(getattr(dsns(), role))
 
 

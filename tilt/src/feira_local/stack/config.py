@@ -7,12 +7,12 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from feira.settings import LakeSettings, repository_root
 from feira_local.stack.errors import StackError
-from feira_local.stack.own_connections import LAKE, own_connections
+from feira_local.stack.own_connections import LAKE, as_airflow_reads, own_connections
 from feira_local.stack.secrets import Secrets
 
 HOST = "127.0.0.1"
@@ -29,6 +29,8 @@ DEFAULT_PORTS = {
 }
 # sun_path holds 108 bytes on Linux and 104 on macOS.
 _LONGEST_SOCKET_PATH = 100
+# Of an `aws` connection: what AWS or its files must be asked for, as Airflow's hook does.
+_LOOKED_UP = {"role_arn", "profile_name", "s3_config_file", "session_kwargs"}
 
 
 @dataclass(frozen=True)
@@ -205,11 +207,17 @@ class StackConfig:
         }
         own = own_connections(self.home).get(LAKE)
         if own is not None:
+            extra = own.get("extra", {})
+            if _LOOKED_UP & extra.keys():
+                with as_airflow_reads(LAKE, own):
+                    from feira_airflow.connections import lake_settings
+
+                    return replace(lake_settings(LAKE), **catalog)
             return LakeSettings.from_aws(
                 LAKE,
                 access_key=own.get("login"),
                 secret_key=own.get("password"),
-                extra=own.get("extra", {}),
+                extra=extra,
                 **catalog,
             )
         return LakeSettings(

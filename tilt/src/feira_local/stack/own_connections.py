@@ -6,12 +6,17 @@ deployment gets.
 
 from __future__ import annotations
 
+import json
+import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from feira_airflow.wiring.home import airflow_home
 from feira_local.stack.errors import StackError
 
 FILE = "connections.yaml"
@@ -45,6 +50,22 @@ def own_connections(home: Path) -> dict[str, dict[str, Any]]:
     for conn_id, fields in found.items():
         _require_connection(path, str(conn_id), fields)
     return found
+
+
+@contextmanager
+def as_airflow_reads(conn_id: str, fields: dict[str, Any]) -> Iterator[None]:
+    """Inside, Airflow's hooks find the connection, so that a command reads it as a task does."""
+    name = f"AIRFLOW_CONN_{conn_id.upper()}"
+    before = os.environ.get(name)
+    os.environ[name] = json.dumps(fields)
+    try:
+        with airflow_home():
+            yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _require_connection(path: Path, conn_id: str, fields: object) -> None:
