@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
+import orjson
+
 from feira.landing.land import Page
 
 DAY = date(2010, 12, 1)
@@ -44,7 +46,7 @@ class FakeFeed:
 
     def __init__(
         self,
-        pages: list[list[dict[str, Any]]],
+        pages: list[list[dict[str, Any] | bytes]],
         rates: list[dict[str, str]] | None = None,
         totals: list[int] | None = None,
     ) -> None:
@@ -59,7 +61,8 @@ class FakeFeed:
         for number, (lines, total) in enumerate(
             zip(self._pages, self._totals, strict=True), start=1
         ):
-            yield Page(number, total, lines)
+            texts = [x if isinstance(x, bytes) else orjson.dumps(x) for x in lines]
+            yield Page(number, total, texts)
 
     def rates(self, first: date, last: date) -> list[dict[str, str]]:
         self.rate_calls.append((first, last))

@@ -41,7 +41,7 @@ def connect_server(home: Path, lake: LakeSettings) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait_for(process, ports.spark, log)
+        wait_for(process, ports.spark, log)
         yield config.spark_url
     finally:
         process.terminate()
@@ -52,7 +52,8 @@ def connect_server(home: Path, lake: LakeSettings) -> Iterator[str]:
             process.wait()
 
 
-def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Returns once a server listens; fails with its log where it does not."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
@@ -60,5 +61,7 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
             return
         except OSError:
             ended = process.poll() is not None or time.monotonic() > deadline
-            assert not ended, f"Spark did not start: {log.read_text(errors='replace')[-3000:]}"
+            assert not ended, (
+                f"Nothing listens on {port}: {log.read_text(errors='replace')[-3000:]}"
+            )
             time.sleep(0.1)

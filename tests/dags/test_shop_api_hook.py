@@ -7,12 +7,19 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 import requests
 from fastapi import FastAPI, Response
 
+from feira.errors import PermanentError
 from feira.landing.land import Page
-from feira_airflow.hooks.shop_api import DayNotServedError, ShopApiError, ShopApiHook
+from feira_airflow.hooks.shop_api import (
+    DayNotServedError,
+    ShopAnswerError,
+    ShopApiError,
+    ShopApiHook,
+)
 from feira_local.shop.app import create_app
 from feira_local.shop.fx import FxRates
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
@@ -53,7 +60,7 @@ def hook(**options: Any) -> ShopApiHook:
 
 
 def lines(pages: list[Page]) -> list[dict[str, Any]]:
-    return [line for page in pages for line in page.lines]
+    return [orjson.loads(line) for page in pages for line in page.lines]
 
 
 def test_the_pages_cover_the_day_in_the_apis_order(url: str) -> None:
@@ -86,7 +93,7 @@ def test_a_day_that_the_api_has_not_is_refused_at_once(url: str, day: dt.date, r
 
 
 def test_a_request_that_the_api_refuses_is_not_repeated(url: str) -> None:
-    with pytest.raises(ShopApiError, match=r"page 1: .*/sales\?date=.*answered 422") as failure:
+    with pytest.raises(ShopAnswerError, match=r"page 1: .*/sales\?date=.*answered 422") as failure:
         list(hook(page_size=20_000).pages(DAY))
     assert not isinstance(failure.value, DayNotServedError)
     assert "tries" not in str(failure.value)
@@ -153,12 +160,13 @@ def test_nobody_listening_is_an_error_that_names_the_url(monkeypatch: pytest.Mon
 
 @pytest.fixture
 def oddity(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An API whose every answer to /sales is the body that the test puts in ``answers``."""
+    """An API whose every answer is the body that the test puts in ``answers``."""
     answers: list[bytes] = []
     app = FastAPI()
 
     @app.get("/sales")
-    def sales() -> Response:
+    @app.get("/fx")
+    def answer() -> Response:
         body = answers.pop(0) if len(answers) > 1 else answers[0]
         return Response(body, media_type="application/json")
 
@@ -192,7 +200,12 @@ def test_a_cursor_that_points_back_to_an_older_page_is_an_error(oddity: list[byt
         (b'{"lines": [], "next_cursor": null}', "'total'"),
         (b'{"total": 0, "next_cursor": null}', "'lines'"),
         (b'{"total": 0, "lines": []}', "'next_cursor'"),
-        (b'{"total": null, "lines": [], "next_cursor": null}', "NoneType"),
+        (b'{"total": null, "lines": [], "next_cursor": null}', "'total'"),
+        (b'{"total": true, "lines": [], "next_cursor": null}', "'total'"),
+        (b'{"total": -1, "lines": [], "next_cursor": null}', "'total'"),
+        (b'{"total": "9", "lines": [], "next_cursor": null}', "'total'"),
+        (b'{"total": 1.5, "lines": [], "next_cursor": null}', "'total'"),
+        (b'{"total": 1, "lines": {"a": 1}, "next_cursor": null}', "lines: object"),
         (b"[]", "array has no .lines."),
     ],
 )
@@ -200,8 +213,49 @@ def test_an_answer_without_a_part_is_an_error_that_names_it(
     oddity: list[bytes], body: bytes, missing: str
 ) -> None:
     oddity.append(body)
-    with pytest.raises(ShopApiError, match=rf"page 1: .*the answer has no usable .*{missing}"):
+    with pytest.raises(ShopAnswerError, match=rf"page 1: .*no usable .*{missing}"):
         list(hook().pages(DAY))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"success": false, "message": "quota"}',
+        b"[]",
+        b"null",
+        b'{"rates": {"GBP": "1.5"}}',
+        b'"x"',
+    ],
+)
+def test_rates_that_are_another_answer_are_shown_with_their_url(
+    oddity: list[bytes], body: bytes
+) -> None:
+    oddity.append(body)
+    with pytest.raises(ShopAnswerError) as failure:
+        hook().rates(DAY, DAY)
+    assert isinstance(failure.value, PermanentError), "it would be asked for again"
+    for part in ("/fx", str(DAY), "must hold from, to and rates", body.decode()):
+        assert part in str(failure.value)
+
+
+def test_a_body_that_is_no_json_is_not_asked_for_again_and_names_cause_and_position(
+    oddity: list[bytes],
+) -> None:
+    oddity += [b'{"total": 1, "lines": [{"quantity": NaN}], "next_cursor": null}', b"unreachable"]
+    with pytest.raises(ShopAnswerError, match=r"page 1: .*column \d+") as failure:
+        list(hook().pages(DAY))
+    assert "NaN" in str(failure.value) and len(oddity) == 1, "it was asked for again"
+
+
+def test_lines_come_as_they_were_served_whatever_they_are(oddity: list[bytes]) -> None:
+    oddity.append(
+        b'{"total": 4, "lines": [{"a" :1.10,"a":2}, "oops",\n null, '
+        + b"[" * 300
+        + b"]" * 300
+        + b'], "next_cursor": null}'
+    )
+    (page,) = hook().pages(DAY)
+    assert page.lines == [b'{"a" :1.10,"a":2}', b'"oops"', b"null", b"[" * 300 + b"]" * 300]
 
 
 def test_an_answer_that_was_cut_off_is_asked_for_again(oddity: list[bytes]) -> None:

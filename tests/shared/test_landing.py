@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Iterator
 from datetime import date, timedelta
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
+from uuid import uuid4
 
 import hypothesis.strategies as st
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 
 from feira.contracts import contract
-from feira.landing.land import SchemaDriftError, date_ranges, land_day
+from feira.landing.land import Page, PageDriftError, SchemaDriftError, land_day
 from feira.landing.manifest import Manifest, Validation, passes_gate
+from feira.landing.rates import date_ranges
 from feira.landing.store import LandingError, LandingStore
 from sales_lines import DAY, FakeFeed, line, without
 
@@ -105,7 +108,8 @@ def test_a_landing_without_a_manifest_does_not_exist(store: LandingStore) -> Non
 def test_a_manifest_is_written_once(store: LandingStore) -> None:
     manifest = land(store, two_pages())
     with pytest.raises(LandingError, match="completed by another run"):
-        store.put_manifest(manifest)
+        store.put_manifest(manifest.model_copy(update={"requested_by": "run-2"}))
+    assert store.manifest(DAY, 1) == manifest
 
 
 def test_the_current_landing_is_the_newest_that_passed(store: LandingStore) -> None:
@@ -144,11 +148,27 @@ def test_an_empty_day_is_a_landing_of_no_lines(store: LandingStore) -> None:
             LandingError,
             "the total changed from 2 to 3",
         ),
-        (FakeFeed([[line(channel="web")]]), SchemaDriftError, "field channel is not in contract"),
         (
-            FakeFeed([[line(), line(line_number=2)], [without("sku", order_id="3")]]),
+            FakeFeed([[line()], [line(order_id="2"), line(order_id="3", channel="web")]]),
             SchemaDriftError,
-            "page 2: field sku of contract feira.sales.landing",
+            r"field channel \(page 2, line 2\) is not in contract feira.sales.landing",
+        ),
+        (
+            FakeFeed(
+                [[without("sku"), without("sku", line_number=2)], [without("sku", order_id="3")]]
+            ),
+            SchemaDriftError,
+            "field sku of contract feira.sales.landing .* none of the day's 3 lines",
+        ),
+        (
+            FakeFeed([[without("customer_id", line_number=n) for n in range(1, 101)]]),
+            SchemaDriftError,
+            "field customer_id of contract",
+        ),
+        (
+            FakeFeed([[line()], [line(order_id="2")]], totals=[1, 1]),
+            LandingError,
+            "1 lines and served 2",
         ),
         (
             FakeFeed(
@@ -170,6 +190,253 @@ def test_what_the_api_did_not_announce_is_not_landed(
 
 def test_a_field_that_some_lines_lack_is_no_drift(store: LandingStore) -> None:
     assert land(store, FakeFeed([[line(), without("sku", order_id="2")]])).lines == 2
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [[line(), line(line_number=2)], [without("customer_id", order_id="3")]],
+        [[without("customer_id"), without("description", line_number=2)]],
+        [[without("country")]],
+        [[without("sku", line_number=n) for n in range(1, 200)], [line(order_id="2")]],
+    ],
+)
+def test_a_field_that_is_left_out_here_and_there_is_no_drift(
+    store: LandingStore, pages: list[Any]
+) -> None:
+    assert land(store, FakeFeed(pages)).lines == sum(map(len, pages))
+
+
+ODD = [
+    b'"oops"',
+    b"null",
+    b"5",
+    b"[1]",
+    b"[]",
+    b"{}",
+    b'{"quantity":5,"quantity":7}',
+    b'{"country" : "\\ud800"}',
+    b'{"a":' + b"[" * 300 + b"]" * 300 + b"}",
+    b'{"unit_price":1.10000000000000000001}',
+]
+
+
+def test_lines_are_landed_as_they_were_served(store: LandingStore) -> None:
+    texts = [*ODD[:5], *ODD[6:8], orjson.dumps(line()), b'{"sku":\r\n"1",\n"quantity": 1}']
+    contract_fields_only = [text for text in texts if b'"a"' not in text]
+    manifest = land(store, FakeFeed([contract_fields_only]))
+    packed = store.files.cat_file(f"{store.folder(DAY, 1)}/{manifest.pages[0].name}")
+    landed = gzip.decompress(packed).split(b"\n")
+    assert landed[:-1] == [*contract_fields_only[:-1], b'{"sku":  "1", "quantity": 1}']
+    assert landed[-1] == b"" and manifest.lines == len(contract_fields_only)
+
+
+@pytest.mark.parametrize("odd", [b'"oops"', b"null", b"5", b"[1]", b'{"country" : "\\ud800"}'])
+def test_a_line_that_is_no_object_costs_nothing_but_itself(store: LandingStore, odd: bytes) -> None:
+    assert land(store, FakeFeed([[odd], [odd, line()], [odd, odd]])).lines == 5
+
+
+def test_a_line_on_two_pages_is_page_drift_though_the_total_is_met(store: LandingStore) -> None:
+    pages = [[line(order_id=f"{page}{n}") for n in range(5)] for page in (1, 2)]
+    pages[1][0] = pages[0][4]
+    with pytest.raises(PageDriftError) as failure:
+        land(store, FakeFeed(pages))
+    for part in (
+        '"14",1,"2010-12-01T08:26:00Z"',
+        "page 1, line 5",
+        "page 2, line 1",
+        "Nothing was landed",
+    ):
+        assert part in str(failure.value)
+    assert store.versions(DAY) == []
+
+
+def test_page_drift_is_found_though_the_line_was_written_otherwise(store: LandingStore) -> None:
+    moved = orjson.dumps(line(quantity=7))[:-1] + b" }"
+    with pytest.raises(PageDriftError, match=r"page 1, line 1 and again on page 3, line 1"):
+        land(store, FakeFeed([[line()], [line(order_id="2")], [moved]]))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"updated_at": "2010-12-01T09:00:00Z"},
+        {"line_number": 2},
+        {"line_number": "1"},
+        {"line_number": True},
+        {"order_id": "536365 "},
+        {"order_id": 536365},
+    ],
+)
+def test_another_version_or_key_on_another_page_is_no_drift(
+    store: LandingStore, other: dict[str, Any]
+) -> None:
+    assert land(store, FakeFeed([[line()], [line(**other)]])).lines == 2
+
+
+def test_one_version_twice_on_one_page_is_the_sources_own(store: LandingStore) -> None:
+    assert land(store, FakeFeed([[line(), line()], [line(order_id="2")]])).lines == 3
+
+
+def test_two_lines_of_one_hash_are_not_one_line(
+    store: LandingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feira.landing.lines.hash", lambda identity: 7, raising=False)
+    assert land(store, FakeFeed([[line()], [line(order_id="2")]])).lines == 2
+
+
+def test_pages_without_lines_may_repeat(store: LandingStore) -> None:
+    manifest = land(store, FakeFeed([[line()], [], []]))
+    assert [page.lines for page in manifest.pages] == [1, 0, 0]
+
+
+def test_a_feed_that_never_ends_is_left_at_the_line_that_is_too_many(store: LandingStore) -> None:
+    class Endless(FakeFeed):
+        def pages(self, day: date) -> Iterator[Page]:
+            for number in count(1):
+                assert number < 5, "it was read on and on"
+                yield Page(number, 3, [orjson.dumps(line(order_id=str(number)))])
+
+    with pytest.raises(LandingError, match="announced 3 lines and served 4 by page 4"):
+        land(store, Endless([]))
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15
+)
+@given(sizes=st.lists(st.integers(0, 4), min_size=2, max_size=6), data=st.data())
+def test_any_paging_lands_to_the_served_texts_and_any_drift_of_it_is_refused(
+    store: LandingStore, sizes: list[int], data: st.DataObject
+) -> None:
+    numbers = iter(range(1, sum(sizes) + 1))
+    pages: list[list[Any]] = [
+        [orjson.dumps(line(line_number=next(numbers))) for _ in range(size)] for size in sizes
+    ]
+    manifest = land(store, FakeFeed(pages), run=uuid4().hex, refetch=True)
+    folder = store.folder(DAY, manifest.version)
+    landed = [
+        gzip.decompress(store.files.cat_file(f"{folder}/{page.name}")) for page in manifest.pages
+    ]
+    assert landed == [b"".join(text + b"\n" for text in page) for page in pages]
+
+    filled = [number for number, page in enumerate(pages) if page]
+    if len(filled) < 2:
+        return
+    first = data.draw(st.sampled_from(filled[:-1]))
+    second = data.draw(st.sampled_from([number for number in filled if number > first]))
+    gone = data.draw(st.integers(0, len(pages[second]) - 1))
+    pages[second] = [
+        text for n, text in enumerate([pages[first][-1], *pages[second]]) if n != gone + 1
+    ]
+    with pytest.raises(LandingError, match=r"again on|repeats page"):
+        land(store, FakeFeed(pages), run=uuid4().hex, refetch=True)
+
+
+@pytest.mark.parametrize(
+    ("rate", "named"),
+    [
+        ({"usd_rate": "0"}, "'0'"),
+        ({"usd_rate": "0.00000000"}, "'0.00000000'"),
+        ({"usd_rate": "-1.5"}, "'-1.5'"),
+        ({"usd_rate": "NaN"}, "'NaN'"),
+        ({"usd_rate": "1.123456789"}, "'1.123456789'"),
+        ({"usd_rate": "12345678901"}, "'12345678901'"),
+        ({"usd_rate": "1,5"}, "'1,5'"),
+        ({"usd_rate": 1.5}, "usd_rate': 1.5"),
+        ({"usd_rate": None}, "usd_rate': None"),
+        ({"currency": 5}, "currency': 5"),
+        ({"rate_date": "2010-11-31"}, "'2010-11-31'"),
+        ({"rate_date": "20101201"}, "'20101201'"),
+    ],
+)
+def test_a_rate_that_is_none_is_named(
+    store: LandingStore, rate: dict[str, Any], named: str
+) -> None:
+    good = {"rate_date": "2010-12-01", "currency": "GBP", "usd_rate": "1.5"}
+
+    class Feed(FakeFeed):
+        def rates(self, first: date, last: date) -> list[Any]:
+            return [good | rate]
+
+    with pytest.raises(LandingError) as failure:
+        land(store, Feed([[line()]]))
+    assert named in str(failure.value) and "Nothing was landed" in str(failure.value)
+    assert store.versions(DAY) == []
+
+
+@pytest.mark.parametrize("entry", [None, "GBP", ["2010-12-01", "GBP", "1.5"], {}])
+def test_an_entry_that_is_no_rate_is_shown(store: LandingStore, entry: Any) -> None:
+    class Feed(FakeFeed):
+        def rates(self, first: date, last: date) -> list[Any]:
+            return [entry]
+
+    with pytest.raises(LandingError, match="must hold rate_date, currency and usd_rate"):
+        land(store, Feed([[line()]]))
+
+
+def test_two_rates_for_one_day_are_an_error_and_one_twice_is_not(store: LandingStore) -> None:
+    rate = {"rate_date": "2010-12-01", "currency": "GBP", "usd_rate": "1.5"}
+    assert land(store, FakeFeed([[line()]], [rate, rate | {"usd_rate": "1.50"}])).rates.lines == 1
+    with pytest.raises(LandingError, match=r"GBP has two rates on 2010-12-01: 1.5 and 1.6"):
+        land(store, FakeFeed([[line()]], [rate, rate | {"usd_rate": "1.6"}]), "run-2", refetch=True)
+
+
+def test_a_newer_landing_that_was_never_validated_is_taken(store: LandingStore) -> None:
+    judge(store, land(store, two_pages()), passed=True)
+    land(store, two_pages(), "run-2", refetch=True)
+    unread = two_pages()
+    assert land(store, unread, "run-3").version == 2
+    assert unread.reads == 0
+
+
+def test_a_refused_newer_landing_is_passed_over(store: LandingStore) -> None:
+    judge(store, land(store, two_pages()), passed=True)
+    judge(store, land(store, two_pages(), "run-2", refetch=True), passed=False)
+    assert land(store, two_pages(), "run-3").version == 1
+
+
+def test_the_first_error_is_raised_though_cleaning_up_fails(
+    store: LandingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*args: Any, **known: Any) -> None:
+        raise ConnectionError("S3 is down")
+
+    monkeypatch.setattr(store.files, "rm", down)
+    with pytest.raises(SchemaDriftError, match="field channel") as failure:
+        land(store, FakeFeed([[line(channel="web")]]))
+    assert any("could not be removed" in note for note in failure.value.__notes__)
+    assert store.complete(DAY) == []
+
+
+def test_a_complete_landing_is_never_removed(
+    store: LandingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = LandingStore.put_manifest
+
+    def stored_and_then_killed(self: LandingStore, manifest: Manifest) -> str:
+        put(self, manifest)
+        raise ConnectionResetError("the answer was lost")
+
+    monkeypatch.setattr(LandingStore, "put_manifest", stored_and_then_killed)
+    with pytest.raises(ConnectionResetError):
+        land(store, two_pages())
+    monkeypatch.setattr(LandingStore, "put_manifest", put)
+    again = two_pages()
+    manifest = land(store, again)
+    assert (manifest.version, again.reads) == (1, 0)
+    store.require_intact(manifest)
+
+
+def test_two_tries_of_one_run_never_share_a_version(store: LandingStore) -> None:
+    others: list[Manifest] = []
+
+    class Meanwhile(FakeFeed):
+        def pages(self, day: date) -> Iterator[Page]:
+            others.append(land(store, FakeFeed([[line()]]), refetch=True))
+            yield from super().pages(day)
+
+    mine = land(store, Meanwhile([[line()]]), refetch=True)
+    assert (mine.version, others[0].version) == (1, 2)
 
 
 def test_a_landing_keeps_the_rates_of_its_order_dates_and_the_week_before(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -19,6 +20,10 @@ class ShopApiError(RuntimeError):
 
 class DayNotServedError(PermanentError, ShopApiError):
     """The API has no such day, or it has not ended: asking again at once will not help."""
+
+
+class ShopAnswerError(PermanentError, ShopApiError):
+    """The API refused the request, or answered something else than it should, and would again."""
 
 
 class ShopApiHook(PagedApiHook):
@@ -48,29 +53,47 @@ class ShopApiHook(PagedApiHook):
             for page in self.api_pages(
                 "sales", self.paging, parameters=parameters, label=day.isoformat()
             ):
-                yield Page(page.number, self._total(page, day), page.records)
+                yield Page(page.number, self._total(page, day), page.raw)
 
-    def rates(self, first: date, last: date) -> list[dict[str, str]]:
-        """US dollar rates by day and currency, both ends included."""
+    def rates(self, first: date, last: date) -> list[Any]:
+        """US dollar rates by day and currency, both ends included; their entries are not checked.
+
+        Raises ShopApiError where the answer holds no list of them.
+        """
         parameters = {"from": first.isoformat(), "to": last.isoformat()}
         with self._shop_errors():
             answer = self.get_json("fx", parameters, what=f"rates from {first} to {last}")
-        return list(answer["rates"])
+        rates = answer.get("rates") if isinstance(answer, dict) else None
+        if not isinstance(rates, list):
+            raise ShopAnswerError(
+                f"{self.base_url}/fx, {first} to {last}: answered 200 without a list of rates; it must "
+                f"hold from, to and rates, and is {_beginning(answer)}. Ask the API's owner."
+            )
+        return rates
 
     def _total(self, page: ApiPage, day: date) -> int:
-        try:
-            return int(page.body["total"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ShopApiError(
-                f"{self.base_url}/sales, {day}, page {page.number}: the answer has no usable "
-                f"{error}; it must hold total, lines and next_cursor."
-            ) from error
+        total = page.body.get("total")
+        # True is an int to Python.
+        if not isinstance(total, int) or isinstance(total, bool) or total < 0:
+            beside = {name: value for name, value in page.body.items() if name != "lines"}
+            raise ShopAnswerError(
+                f"{self.base_url}/sales, {day}, page {page.number}: answered 200 and has no usable "
+                f"'total': it must hold total (a number of lines), lines and next_cursor, and has "
+                f"{_beginning(beside)} beside its lines. Ask the API's owner."
+            )
+        return total
 
     @contextmanager
     def _shop_errors(self) -> Iterator[None]:
         try:
             yield
         except PagedApiError as error:
-            kind = DayNotServedError if error.status == 404 else ShopApiError
-            hint = f" Its health is at {self.base_url}/health." if error.transient else ""
-            raise kind(f"{error}{hint}") from error
+            if error.status == 404:
+                raise DayNotServedError(str(error)) from error
+            if not error.transient:
+                raise ShopAnswerError(str(error)) from error
+            raise ShopApiError(f"{error} Its health is at {self.base_url}/health.") from error
+
+
+def _beginning(answer: Any) -> str:
+    return json.dumps(answer, default=str)[:200]

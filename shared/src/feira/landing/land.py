@@ -4,38 +4,43 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import re
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import date
 from typing import Any, Protocol
 
 import orjson
 
 from feira.contracts import Contract
 from feira.errors import PermanentError
+from feira.landing.lines import LandedLines, Place
 from feira.landing.manifest import LandedFile, Manifest
+from feira.landing.put_once import put_once
+from feira.landing.rates import rates_for
 from feira.landing.store import LandingError, LandingStore
 
-Line = dict[str, Any]
-RATE_MAX_AGE = timedelta(days=7)
-# Order dates closer than this share one call for rates.
-_RANGE_GAP = timedelta(days=30)
-_RATE = re.compile(r"[0-9]{1,10}(\.[0-9]{1,8})?")
+VERSION_FIELD = "updated_at"
 
 
 class SchemaDriftError(PermanentError, LandingError):
     """The source's fields are not the contract's; nothing of the landing is kept."""
 
 
+class PageDriftError(LandingError):
+    """The source's pages moved while they were read, so a line may be missing; a new reading may help."""
+
+
 @dataclass(frozen=True)
 class Page:
-    """One answer of the change feed. ``number`` counts from 1; ``total`` is the day's, in lines."""
+    """One answer of the change feed. ``number`` counts from 1; ``total`` is the day's, in lines.
+
+    A line is its JSON text as the API served it, whatever it holds.
+    """
 
     number: int
     total: int
-    lines: list[Line]
+    lines: list[bytes]
 
 
 class SalesFeed(Protocol):
@@ -44,7 +49,7 @@ class SalesFeed(Protocol):
     def pages(self, day: date) -> Iterator[Page]:
         """The day's pages in order; at least one, which may hold no lines."""
 
-    def rates(self, first: date, last: date) -> list[dict[str, str]]:
+    def rates(self, first: date, last: date) -> list[Any]:
         """Rates with rate_date, currency and usd_rate, both ends included."""
 
 
@@ -52,13 +57,13 @@ class SalesFeed(Protocol):
 class _Landing:
     """What has been seen of a landing while its pages pass."""
 
+    lines: LandedLines
     total: int | None = None
     files: list[LandedFile] = field(default_factory=list)
-    order_dates: set[date] = field(default_factory=set)
     hashes: dict[str, int] = field(default_factory=dict)
 
     @property
-    def lines(self) -> int:
+    def count(self) -> int:
         return sum(file.lines for file in self.files)
 
 
@@ -76,8 +81,9 @@ def land_day(
 
     A new landing is numbered after the highest there is, and written page by page; ``progress`` is
     told lines landed and the day's total. Raises SchemaDriftError for a field that the contract
-    does not know or that no line of a page has, and LandingError for a repeated page, a total that
-    changes or is not met, or a rate that is no decimal. What was written is then removed.
+    does not know or that no line has, PageDriftError for a line that is on two pages, and
+    LandingError for a repeated page, a total that changes or is not met, or a rate that is none.
+    What was written is then removed; the first error is the one that is raised.
     """
     existing = store.reusable(day, requested_by=requested_by, refetch=refetch)
     if existing is not None:
@@ -85,17 +91,17 @@ def land_day(
     version = _claim(store, day, requested_by)
     folder = store.folder(day, version)
     try:
-        seen = _Landing()
+        seen = _Landing(LandedLines(contract, contract.primary_key, VERSION_FIELD))
         for page in feed.pages(day):
-            _check_page(contract, day, page, seen)
+            _check_total(store, day, page, seen)
+            _check_fields(contract, day, page, seen)
             _write_page(store, day, folder, page, seen)
-            progress(seen.lines, page.total)
-        if seen.total is None or seen.lines != seen.total:
-            raise LandingError(
-                f"{store.dataset} {day}: the API announced {seen.total} lines and served "
-                f"{seen.lines}. Nothing was landed; retry, and if it stays so ask the API's owner."
-            )
-        rates = _write_rates(feed, store, folder, seen.order_dates)
+            progress(seen.count, page.total)
+        if seen.total is None or seen.count != seen.total:
+            raise _not_as_announced(store, day, seen.total or 0, str(seen.count))
+        _check_landing(store, contract, day, folder, seen)
+        kept = rates_for(seen.lines.order_dates, feed.rates)
+        body = b"".join(orjson.dumps(rate, option=orjson.OPT_APPEND_NEWLINE) for rate in kept)
         manifest = Manifest(
             dataset=store.dataset,
             extract_day=day,
@@ -104,73 +110,117 @@ def land_day(
             fields=contract.column_names,
             total=seen.total,
             pages=seen.files,
-            rates=rates,
+            rates=_write_gzip(store, f"{folder}/rates.ndjson.gz", body, len(kept)),
             requested_by=requested_by,
         )
         return manifest, store.put_manifest(manifest)
-    except Exception:
-        store.files.rm(folder, recursive=True)
+    except Exception as error:
+        _clean_up(store, folder, error)
         raise
 
 
+def _clean_up(store: LandingStore, folder: str, error: Exception) -> None:
+    """Removes an incomplete landing; whatever comes of that, ``error`` stays the one to be raised."""
+    try:
+        # The answer to the manifest's put may have been lost: what is complete is never removed.
+        if not store.files.exists(f"{folder}/manifest.json"):
+            store.files.rm(folder, recursive=True)
+    except Exception as failed:
+        error.add_note(
+            f"{folder} could not be removed either ({type(failed).__name__}); without a manifest it "
+            "does not count as a landing."
+        )
+
+
 def _claim(store: LandingStore, day: date, requested_by: str) -> int:
-    """Takes the next version number; two writers never share one."""
+    """Takes the next version number; two writers never share one, nor two tries of one run."""
     version = max(store.versions(day), default=0) + 1
-    while True:
-        claim = f"{store.folder(day, version)}/claim.json"
-        try:
-            store.files.pipe_file(
-                claim, orjson.dumps({"requested_by": requested_by}), mode="create"
-            )
-            return version
-        except FileExistsError:
-            version += 1
+    claim = orjson.dumps({"requested_by": requested_by, "claim": uuid.uuid4().hex})
+    while not put_once(store.files, f"{store.folder(day, version)}/claim.json", claim):
+        version += 1
+    return version
 
 
-def _check_page(contract: Contract, day: date, page: Page, seen: _Landing) -> None:
-    where = f"{contract.table} {day}, page {page.number}"
+def _check_total(store: LandingStore, day: date, page: Page, seen: _Landing) -> None:
     if seen.total is None:
         seen.total = page.total
     if page.total != seen.total:
         raise LandingError(
-            f"{where}: the total changed from {seen.total} to {page.total} while the day was read. "
-            "Nothing was landed; the retry reads the day from its start."
+            f"{store.dataset} {day}, page {page.number}: the total changed from {seen.total} to "
+            f"{page.total} while the day was read. Nothing was landed; the retry reads the day from "
+            "its start."
         )
-    if not page.lines:
-        return
-    declared = set(contract.column_names)
-    present: set[str] = set()
-    for line in page.lines:
-        present.update(line)
-    if unknown := sorted(present - declared):
+    # Not only at the end: a feed that never ends would fill the lake.
+    if seen.count + len(page.lines) > seen.total:
+        raise _not_as_announced(
+            store, day, seen.total, f"{seen.count + len(page.lines)} by page {page.number}"
+        )
+
+
+def _not_as_announced(store: LandingStore, day: date, total: int, served: str) -> LandingError:
+    return LandingError(
+        f"{store.dataset} {day}: the API announced {total} lines and served {served}. Nothing was "
+        "landed; retry, and if it stays so ask the API's owner."
+    )
+
+
+def _check_fields(contract: Contract, day: date, page: Page, seen: _Landing) -> None:
+    unknown = seen.lines.add(page.number, page.lines)
+    if unknown:
+        places = ", ".join(f"{name} ({place})" for name, place in sorted(unknown.items()))
         raise SchemaDriftError(
-            f"{where}: field {', '.join(unknown)} is not in contract {contract.id} "
+            f"{contract.table} {day}: field {places} is not in contract {contract.id} "
             f"{contract.version}. Nothing was landed. Declare it in the contract and run "
             "`feira migrate`, or have the source take it back."
         )
-    if absent := sorted(declared - present):
+
+
+def _check_landing(
+    store: LandingStore, contract: Contract, day: date, folder: str, seen: _Landing
+) -> None:
+    """What only all pages together tell: fields that are gone, and lines that are on two pages."""
+    if absent := seen.lines.absent_fields():
         raise SchemaDriftError(
-            f"{where}: field {', '.join(absent)} of contract {contract.id} {contract.version} is in "
-            f"none of the page's {len(page.lines)} lines. Nothing was landed."
+            f"{contract.table} {day}: field {', '.join(absent)} of contract {contract.id} "
+            f"{contract.version} is in none of the day's {seen.count} lines. Nothing was landed. Ask "
+            "the source for it, or take it out of the contract."
         )
+    for first, second in seen.lines.shared():
+        texts = [_landed_line(store, folder, place) for place in (first, second)]
+        identity = seen.lines.identity_of(texts[0])
+        # Two lines may share a hash and be others.
+        if identity == seen.lines.identity_of(texts[1]):
+            names = ", ".join((*seen.lines.key, seen.lines.version))
+            raise PageDriftError(
+                f"{store.dataset} {day}: the line {(identity or b'').decode()} ({names}) is on {first} "
+                f"and again on {second}, so the pages moved while they were read and another line "
+                "may be missing. Nothing was landed; retry, and if it stays so ask the API's owner."
+            )
+
+
+def _landed_line(store: LandingStore, folder: str, place: Place) -> bytes:
+    packed = store.files.cat_file(f"{folder}/{_page_name(place.page)}")
+    return gzip.decompress(packed).split(b"\n")[place.line - 1]
+
+
+def _page_name(number: int) -> str:
+    return f"page-{number:05d}.ndjson.gz"
 
 
 def _write_page(store: LandingStore, day: date, folder: str, page: Page, seen: _Landing) -> None:
-    body = b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in page.lines)
+    # Within JSON a line break is white space: in a text it is written as an escape.
+    lines = [text.replace(b"\r", b" ").replace(b"\n", b" ") for text in page.lines]
+    body = b"".join(text + b"\n" for text in lines)
     digest = hashlib.sha256(body).hexdigest()
     if page.lines and digest in seen.hashes:
         raise LandingError(
             f"{store.dataset} {day}: page {page.number} repeats page {seen.hashes[digest]} line for "
             f"line ({len(page.lines)} in all). Nothing was landed; retry, and if it stays so ask the "
-            "API's owner to mend its paging."
+            "API's owner to fix its paging."
         )
     seen.hashes[digest] = page.number
-    for line in page.lines:
-        order_date = _utc_date(line.get("created_at"))
-        if order_date is not None:
-            seen.order_dates.add(order_date)
-    name = f"page-{page.number:05d}.ndjson.gz"
-    seen.files.append(_write_gzip(store, f"{folder}/{name}", body, len(page.lines)))
+    uri = f"{folder}/{_page_name(page.number)}"
+    seen.files.append(_write_gzip(store, uri, body, len(page.lines)))
 
 
 def _write_gzip(store: LandingStore, uri: str, body: bytes, lines: int) -> LandedFile:
@@ -184,57 +234,3 @@ def _write_gzip(store: LandingStore, uri: str, body: bytes, lines: int) -> Lande
         bytes=len(packed),
         sha256=hashlib.sha256(packed).hexdigest(),
     )
-
-
-def _utc_date(value: object) -> date | None:
-    """The UTC date of an ISO 8601 text with a zone; None where the contract's rules will refuse it."""
-    if not isinstance(value, str):
-        return None
-    try:
-        time = datetime.fromisoformat(value)
-        return time.astimezone(UTC).date() if time.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def date_ranges(dates: set[date]) -> list[tuple[date, date]]:
-    """The fewest ranges that hold all dates and the seven days before each, gaps of a month apart."""
-    ranges: list[tuple[date, date]] = []
-    for day in sorted(dates):
-        first = day - RATE_MAX_AGE if day - date.min >= RATE_MAX_AGE else date.min
-        if ranges and first - ranges[-1][1] <= _RANGE_GAP:
-            ranges[-1] = (ranges[-1][0], day)
-        else:
-            ranges.append((first, day))
-    return ranges
-
-
-def _write_rates(feed: SalesFeed, store: LandingStore, folder: str, dates: set[date]) -> LandedFile:
-    """Keeps the rates that the landing's order dates can use, so that no result needs another day's."""
-    rates: dict[tuple[str, str], dict[str, str]] = {}
-    for first, last in date_ranges(dates):
-        for rate in feed.rates(first, last):
-            rates[rate["rate_date"], rate["currency"]] = _checked_rate(rate)
-    wanted = {
-        (day - timedelta(days=age)).isoformat()
-        for day in dates
-        for age in range(RATE_MAX_AGE.days + 1)
-        if day - date.min >= timedelta(days=age)
-    }
-    kept = [rates[key] for key in sorted(rates) if key[0] in wanted]
-    body = b"".join(orjson.dumps(rate, option=orjson.OPT_APPEND_NEWLINE) for rate in kept)
-    return _write_gzip(store, f"{folder}/rates.ndjson.gz", body, len(kept))
-
-
-def _checked_rate(rate: dict[str, str]) -> dict[str, str]:
-    text = rate["usd_rate"]
-    try:
-        good = isinstance(text, str) and bool(_RATE.fullmatch(text)) and Decimal(text) > 0
-    except InvalidOperation:
-        good = False
-    if not good:
-        raise LandingError(
-            f"The rate of {rate['currency']} on {rate['rate_date']} is {text!r}; it must be a "
-            "positive decimal text with at most 8 places. Nothing was landed."
-        )
-    return {name: rate[name] for name in ("rate_date", "currency", "usd_rate")}

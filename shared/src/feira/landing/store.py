@@ -10,6 +10,7 @@ from datetime import date
 from fsspec import AbstractFileSystem
 
 from feira.landing.manifest import Manifest, Validation
+from feira.landing.put_once import put_once
 
 _VERSION = re.compile(r"v(\d{4,})")
 
@@ -93,14 +94,11 @@ class LandingStore:
     def put_manifest(self, manifest: Manifest) -> str:
         """Completes a landing; raises LandingError when another writer has completed it already."""
         uri = self.manifest_uri(manifest.extract_day, manifest.version)
-        body = manifest.model_dump_json(indent=2).encode()
-        try:
-            self.files.pipe_file(uri, body, mode="create")
-        except FileExistsError:
+        if not put_once(self.files, uri, manifest.model_dump_json(indent=2).encode()):
             raise LandingError(
                 f"{self.dataset} {manifest.extract_day}: landing version {manifest.version} was "
                 "completed by another run at the same time; retry makes the next version."
-            ) from None
+            )
         return uri
 
     def put_validation(self, validation: Validation) -> str:
