@@ -6,9 +6,9 @@ be read alone, is nobody's drift: validation puts it in quarantine.
 
 from __future__ import annotations
 
+import functools
 import re
 from array import array
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -49,7 +49,7 @@ class LandedLines:
     version: str
     order_dates: set[date] = field(default_factory=set)
     _read: int = 0
-    _present: Counter[str] = field(default_factory=Counter)
+    _present: set[str] = field(default_factory=set)
     # Of each line with an identity: a hash, and its page and line in one number. Kept flat, since a
     # day may have millions.
     _identities: array[int] = field(default_factory=lambda: array("q"))
@@ -65,9 +65,10 @@ class LandedLines:
             if line is None:
                 continue
             self._read += 1
-            self._present.update(line.keys())
-            for name in line.keys() - declared:
-                unknown.setdefault(name, Place(page, number))
+            self._present.update(line)
+            if not declared.issuperset(line):
+                for name in line.keys() - declared:
+                    unknown.setdefault(name, Place(page, number))
             order_date = utc_date(line.get("created_at"))
             if order_date is not None:
                 self.order_dates.add(order_date)
@@ -85,7 +86,7 @@ class LandedLines:
         return [
             column.name
             for column in self.contract.columns
-            if not self._present[column.name] and (column.required or self._read >= ENOUGH_LINES)
+            if column.name not in self._present and (column.required or self._read >= ENOUGH_LINES)
         ]
 
     def shared(self) -> list[tuple[Place, Place]]:
@@ -127,9 +128,15 @@ def _parsed(text: bytes) -> dict[str, Any] | None:
 
 def utc_date(value: object) -> date | None:
     """The UTC date of an ISO 8601 text with a zone; None where the contract's rules will refuse it."""
-    if not isinstance(value, str) or not _ZONED.fullmatch(value):
+    return _utc_date(value) if isinstance(value, str) else None
+
+
+# The lines of an order share its time.
+@functools.lru_cache(maxsize=4096)
+def _utc_date(text: str) -> date | None:
+    if not _ZONED.fullmatch(text):
         return None
     try:
-        return datetime.fromisoformat(value).astimezone(UTC).date()
+        return datetime.fromisoformat(text).astimezone(UTC).date()
     except (ValueError, OverflowError):
         return None
