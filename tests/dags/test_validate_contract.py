@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import tempfile
 from collections import Counter
@@ -686,6 +687,138 @@ def test_a_contract_that_cannot_be_used_is_named(text: str, message: str) -> Non
         read_rules(text, "orders.odcs.yaml")
 
 
+HEAD = "apiVersion: v3.1.0\nschema:\n- name: s\n  properties:\n  - name: a\n"
+NUMBER = HEAD + "    logicalType: number\n"
+RULE = NUMBER + "    quality:\n    - "
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (
+            NUMBER + "    logicalTypeOptions:\n      minimun: 1",
+            8,
+            "'minimun'.*did you mean minimum",
+        ),
+        (HEAD + "    logicalTypeOptions: {multipleOf: 2}", 6, "'multipleOf'"),
+        (NUMBER + "    requird: true", 7, "'requird'.*did you mean required"),
+        (NUMBER + "    required: 'true'", 7, "'true' is not of type 'boolean'"),
+        (NUMBER + "    required: true\n    required: false", 8, "'required' is a duplicate"),
+        (NUMBER + "    unique: 1", 7, "unique: 1 is not"),
+        (NUMBER + "    logicalTypeOptions: {minimum: '0'}", 7, "minimum: '0' is not"),
+        (NUMBER + "    logicalTypeOptions: {maximum: .nan}", 7, "maximum is nan"),
+        (NUMBER + "    logicalTypeOptions: {multipleOf: 0}", 7, "multipleOf: 0"),
+        (NUMBER + "    enum: [{value: '19'}]", 7, "'19' is no number"),
+        (NUMBER + "    enum: [{value: true}]", 7, "True is no number"),
+        (NUMBER + "    enum: [{value: 1, lable: x}]", 7, "'lable'"),
+        (HEAD + "    logicalTypeOptions: {pattern: '[a'}", 6, "'\\[a' is no regular expression"),
+        (HEAD + "    logicalTypeOptions: {pattern: '(?=a)'}", 6, "no look-around"),
+        (HEAD + "    logicalTypeOptions: {minLength: -1}", 6, "-1"),
+        (HEAD + "    logicalType: date\n    logicalTypeOptions: {minimum: 2010-02-30}", 7, "02-30"),
+        (HEAD + "  - name: A", 6, "'a' and 'A' are one name to SQL"),
+        (HEAD + "  - name: b\n    physicalName: A", 6, "'a' and 'A' are one name to SQL"),
+        (RULE + "{metric: nulValues}", 8, "'nulValues'"),
+        (RULE + "{rule: nullCheck}", 8, "nullCheck"),
+        (RULE + "{metric: rowCount, mustBe: 1}", 8, "rowCount"),
+        (RULE + "{metric: invalidValues}", 8, "invalidValues"),
+        (RULE + "{metric: nullValues, mustBeAtMost: 3}", 8, "'mustBeAtMost'"),
+        (RULE + "{metric: nullValues, mustBe: '3'}", 8, "mustBe is '3'"),
+        (RULE + "{metric: nullValues, mustBe: false}", 8, "mustBe is False"),
+        (RULE + "{metric: nullValues, mustBeBetween: [1]}", 8, "mustBeBetween"),
+        (RULE + "{metric: nullValues, mustBeBetween: [3, 1]}", 8, "smaller is first"),
+        (RULE + "{metric: nullValues, unit: '%'}", 8, "unit '%'; it may be rows or percent"),
+        (RULE + "{metric: nullValues, severity: WARNING}", 8, "severity 'WARNING'"),
+        (RULE + "{metric: nullValues, arguments: {validValues: [1]}}", 8, "'validValues'"),
+        (RULE + "{metric: invalidValues, arguments: {validValues: []}}", 8, "not empty"),
+        (RULE + "{metric: invalidValues, arguments: {validValues: [x]}}", 8, "'x' is no number"),
+        (RULE + "{metric: invalidValues, arguments: {pattern: '*'}}", 8, "no regular expression"),
+        (RULE + "{metric: duplicateValues, arguments: {properties: [b]}}", 8, "of the schema"),
+        (RULE + "{type: sql, query: SELECT 1, unit: percent}", 8, "percent"),
+        (RULE + "{type: sql, mustBe: 1}", 8, "'query' is a required property"),
+        (RULE + "{type: SQL, query: SELECT 1}", 8, "'SQL'"),
+        (RULE + "{type: text, description: x, mustBe: 1}", 8, "'mustBe'"),
+        (
+            NUMBER + "  quality:\n  - {metric: duplicateValues, arguments: {properties: [b]}}",
+            8,
+            "no property 'b'",
+        ),
+        ("apiVersion: v3.9.0\nschema: [{name: s}]", 1, "'v3.9.0'; this operator knows"),
+        ("apiVersion: v3.1.0\nschemas: []", 2, "'schemas'.*did you mean schema"),
+        ("apiVersion: v3.1.0\nschema:\n- &s {name: s, properties: [*s]}", 1, "refers to itself"),
+        ("apiVersion: v3.1.0\n1: 2", 2, "'1' is no text"),
+        ("apiVersion: v3.1.0\n---\na: 1", 2, "another document"),
+    ],
+)
+def test_what_a_contract_has_and_the_reader_does_not_know_is_refused_with_its_line(
+    text: str, line: int, words: str
+) -> None:
+    with pytest.raises(ContractRulesError, match=rf"^orders.odcs.yaml line {line}\b.*{words}"):
+        read_rules(text + "\n", "orders.odcs.yaml")
+
+
+def test_of_several_schemas_one_is_to_be_named() -> None:
+    schema = {"properties": [{"name": "a"}]}
+    schemas = [{"name": name, **schema} for name in ("s", "t", "t")]
+    text = yaml.safe_dump({"apiVersion": "v3.1.0", "schema": schemas})
+    assert read_rules(text, "c.yaml", "s").schema == "s"
+    for name in (None, "T", "t"):
+        with pytest.raises(ContractRulesError, match=f"schemas s, t, t; schema_name is {name!r}"):
+            read_rules(text, "c.yaml", name)
+
+
+@pytest.mark.parametrize(
+    "engine", ["Spark", "DuckDB", "soda", "feira_gate", "great-expectations", ""]
+)
+def test_a_rule_of_another_engine_is_never_dropped(bucket: Bucket, engine: str) -> None:
+    quality = [{"type": "custom", "engine": engine, "implementation": "a > 1"}]
+    data = bucket.put("data.ndjson", ROW)
+    with pytest.raises(AirflowFailException, match=r"asks what this operator does not check"):
+        validate(bucket, data, contract(bucket, ONE_COLUMN, quality))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT max(a) FROM {object} WHERE a > 9",
+        "SELECT 1, 2",
+        "SELECT unnest([1, 2])",
+        "SELECT 'x'",
+        "SELECT 1 WHERE false",
+        "SELECT 'NaN'::DOUBLE",
+        "SELECT 1e308 * 10",
+    ],
+)
+def test_a_query_that_gives_no_one_number_keeps_no_limit(tmp_path: Path, query: str) -> None:
+    quality = {"type": "sql", "name": "mine", "query": query, "mustBeLessThan": 99}
+    with pytest.raises(ContractRulesError, match=r"Rule a.mine (gave|cannot be evaluated)"):
+        checked(tmp_path, [{"a": 1}], [ONE_COLUMN[0] | {"quality": [quality]}])
+
+
+def test_a_manifest_that_is_not_met_fails_the_task(bucket: Bucket) -> None:
+    body = gzip.compress(ndjson([GOOD]))
+    data = bucket.put("data.ndjson.gz", body)
+    bucket.put("unlisted.ndjson.gz", b"not read")
+
+    def run(**meta: Any) -> dict[str, Any]:
+        document = json.dumps({"entries": [{"url": data, "meta": meta}]}).encode()
+        return ValidateContractOperator(
+            task_id="validate",
+            contract=contract(bucket),
+            manifest=bucket.put("manifest.json", document),
+            report_prefix=bucket.url,
+        ).execute({})
+
+    digest = hashlib.sha256(body).hexdigest()
+    assert run(content_length=len(body), record_count=1, sha256=digest)["rows"] == 1
+    for meta, words in (
+        ({"content_length": 2 * len(body)}, f"size of {2 * len(body)} bytes, found {len(body)}"),
+        ({"record_count": 2}, "row count of 2 rows, found 1 rows"),
+        ({"sha256": "ab" * 32}, f"SHA-256 of {'ab' * 32}, found {digest}"),
+    ):
+        with pytest.raises(AirflowFailException, match=f"data.ndjson.gz: .* states a {words}"):
+            run(**meta)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -693,6 +826,7 @@ def test_a_contract_that_cannot_be_used_is_named(text: str, message: str) -> Non
         {"dataset": "s3://a/b", "manifest": "s3://a/m"},
         {"dataset": "s3://a/b", "max_invalid_percent": 101},
         {"dataset": "s3://a/b", "file_format": "xml"},
+        {"dataset": "s3://a/b", "delimiter": "||"},
     ],
 )
 def test_arguments_that_contradict_fail_when_the_dag_is_parsed(options: dict[str, Any]) -> None:

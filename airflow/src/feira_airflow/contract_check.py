@@ -1,19 +1,24 @@
 """Runs a contract's rules over the files of a dataset, in DuckDB: counts, and the rows that broke one.
 
-The files come through s3fs, so DuckDB needs no extension, and nothing is downloaded at run time. Rows
-are read once, into a database file: what does not fit into memory goes to disk.
+DuckDB reads no file but local copies, so it needs no extension, and nothing is downloaded at run time.
+Rows are read once, into a database file: what does not fit into memory goes to disk.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feira_airflow.contract_rules import ContractRulesError, Rule, RuleSet, literal
-from feira_airflow.contract_source import DatasetError, add_types, fits, json_pointer, read_source
+from feira_airflow.contract_document import ContractRulesError
+from feira_airflow.contract_lines import FAULTS, LINE
+from feira_airflow.contract_source import add_types, fits, json_pointer, read_source
+from feira_airflow.contract_terms import Rule, RuleSet, literal
+from feira_airflow.file_manifest import ListedFile
 
 if TYPE_CHECKING:
     import duckdb
@@ -81,7 +86,7 @@ class CheckResult:
 
 def check(
     rules: RuleSet,
-    urls: Sequence[str],
+    dataset: Sequence[str | ListedFile],
     file_format: str,
     files: AbstractFileSystem,
     quarantine: Path,
@@ -96,10 +101,12 @@ def check(
     ``line`` (the text of an NDJSON line, or of a CSV line that could not be split) and ``row`` (the
     columns as they were read). There is no such file where no row is invalid.
 
+    :param dataset: the files' URLs, or the files as a manifest lists them: then their size, SHA-256
+        and rows are compared with what it states
     :param files: the filesystem that reads the URLs
-    :param scratch: an empty folder for DuckDB's database
+    :param scratch: an empty folder for DuckDB's database and local copies
     :param memory_limit: what DuckDB may hold in memory before it writes to ``scratch``
-    :raises DatasetError: where a file is not of the format
+    :raises DatasetError: where a file is not of the format, not whole, or not as it is listed
     :raises ContractRulesError: where a rule's SQL is refused, or cannot be evaluated
     """
     import duckdb
@@ -107,14 +114,12 @@ def check(
     connection = duckdb.connect(str(scratch / "rows.duckdb"))
     try:
         _refuse_unsafe_sql(connection, rules)
-        connection.register_filesystem(files)
         connection.execute(f"SET memory_limit = {literal(memory_limit)}")
         connection.execute("SET autoinstall_known_extensions = false")
-        try:
-            columns = read_source(connection, urls, file_format, delimiter, files)
-        except duckdb.Error as error:
-            where = f"{urls[0]}{f' and {len(urls) - 1} more' if len(urls) > 1 else ''}"
-            raise DatasetError(f"{where} cannot be read as {file_format}: {error}") from error
+        # A time without a zone is one of UTC, wherever the worker is.
+        connection.execute("SET TimeZone = 'UTC'")
+        listed = [file if isinstance(file, ListedFile) else ListedFile(file) for file in dataset]
+        columns = read_source(connection, listed, file_format, delimiter, files, scratch)
         add_types(connection, rules, file_format, columns)
         _confine(connection, scratch, quarantine)
         return _judge(connection, rules, file_format, columns, quarantine)
@@ -163,30 +168,28 @@ def _judge(
     row_rules = [rule for rule in rules.rules if rule.broken_when is not None]
     # Each on a line of its own: a comment at the end of one rule must not reach into the next.
     flags = [f"CASE WHEN {rule.broken_when}\nTHEN {literal(rule.name)} END" for rule in row_rules]
-    if file_format == "ndjson":
-        flags.append("CASE WHEN NOT coalesce(json_type(__doc) = 'OBJECT', false) THEN 'line' END")
     _evaluate(
         connection,
         row_rules,
         "CREATE TABLE __flagged AS SELECT s.__n AS n, s.file, s.line, s.row, "
-        f"list_filter([{', '.join(flags)}], lambda flag: flag IS NOT NULL) AS flags "
+        f"list_filter([{', '.join(flags) or 'NULL::VARCHAR'}], lambda flag: flag IS NOT NULL) AS flags "
         "FROM __typed JOIN __source s USING (__n)",
     )
-    if file_format == "ndjson":
-        # A line that is no object has no fields to judge: it is named once.
-        connection.execute(
-            "UPDATE __flagged SET flags = ['line'] WHERE list_contains(flags, 'line')"
-        )
-    rejected = _add_rejected(connection, file_format)
+    # A line that is no row has no columns to judge: it is named once.
+    connection.execute(
+        "INSERT INTO __flagged SELECT __n, file, line, NULL, [fault] FROM __source "
+        "WHERE fault IS NOT NULL"
+    )
     total = _number(connection, "SELECT count(*) FROM __flagged")
     counts = dict(
         connection.execute(
             "SELECT flag, count(*) FROM (SELECT unnest(flags) AS flag FROM __flagged) GROUP BY flag"
         ).fetchall()
     )
-    results = [*_presence(connection, rules, file_format, columns, total)]
-    if rejected or file_format == "ndjson":
-        results.append(RuleResult("line", counts.get("line", 0), "", not counts.get("line"), True))
+    readable = total - sum(counts.get(fault, 0) for fault in FAULTS)
+    results = [*_presence(connection, rules, file_format, columns, readable)]
+    for fault in {"ndjson": FAULTS, "csv": (LINE,)}.get(file_format, ()):
+        results.append(RuleResult(fault, counts.get(fault, 0), "", not counts.get(fault), True))
     for rule in rules.rules:
         results.append(_result(connection, rule, counts, total))
     naming = [r.rule for r in results if r.blocking and not r.kept]
@@ -226,11 +229,14 @@ def _unusable(rule: Rule, error: object) -> ContractRulesError:
 def _result(
     connection: duckdb.DuckDBPyConnection, rule: Rule, counts: dict[str, int], total: float
 ) -> RuleResult:
+    import duckdb
+
     if rule.query is not None:
         try:
-            count = _number(connection, rule.query)
-        except Exception as error:
+            rows = connection.execute(rule.query).fetchmany(2)
+        except duckdb.Error as error:
             raise _unusable(rule, error) from error
+        count = _one_number(rule, rows)
     else:
         count = counts.get(rule.name, 0)
     if rule.limit is None:
@@ -241,16 +247,29 @@ def _result(
     return RuleResult(rule.name, count, rule.limit.text, kept, rule.blocking)
 
 
+def _one_number(rule: Rule, rows: Sequence[tuple[Any, ...]]) -> float:
+    """What a rule's query gave; a null is no number that keeps to a limit."""
+    value = rows[0][0] if len(rows) == 1 and len(rows[0]) == 1 else rows
+    if isinstance(value, (bool, int)):
+        return int(value)
+    if isinstance(value, (float, Decimal)) and math.isfinite(value):
+        return float(value)
+    raise ContractRulesError(
+        f"Rule {rule.name} gave {value!r}, where one finite number was expected; write coalesce(…, 0) "
+        "for a null that means none."
+    )
+
+
 def _presence(
     connection: duckdb.DuckDBPyConnection,
     rules: RuleSet,
     file_format: str,
     columns: dict[str, str],
-    total: float,
+    readable: float,
 ) -> list[RuleResult]:
     """Declared columns that no row has, and Parquet columns of another type: drift, not bad rows."""
     found: list[RuleResult] = []
-    for column in rules.columns if total else ():
+    for column in rules.columns if readable else ():
         if file_format == "ndjson":
             pointer = json_pointer(column)
             present = _number(
@@ -265,23 +284,6 @@ def _presence(
             limit = f"{column.type}, found {columns[column.name]}"
             found.append(RuleResult(f"{column.name}.physical type", 0, limit, False, True))
     return found
-
-
-def _add_rejected(connection: duckdb.DuckDBPyConnection, file_format: str) -> bool:
-    """Adds the lines that could not be split into columns; the reader kept their text."""
-    if file_format == "parquet":
-        return False
-    exists = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'reject_errors'"
-    if not _number(connection, exists):
-        return False
-    highest = _number(connection, "SELECT coalesce(max(n), 0) FROM __flagged")
-    connection.execute(
-        f"INSERT INTO __flagged SELECT {highest} + row_number() OVER (ORDER BY file, line_number), "
-        "file, line, NULL, ['line'] FROM (SELECT s.file_path AS file, e.line AS line_number, "
-        "any_value(e.csv_line) AS line FROM reject_errors e "
-        "JOIN reject_scans s USING (scan_id, file_id) GROUP BY ALL)"
-    )
-    return bool(_number(connection, "SELECT count(*) FROM reject_errors"))
 
 
 def _write_quarantine(

@@ -7,85 +7,51 @@ by name: it must never look as if it had been checked.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from open_data_contract_standard.model import (
-    DataQuality,
     OpenDataContractStandard,
     SchemaObject,
     SchemaProperty,
 )
 
+from feira_airflow.contract_document import ContractDocument, ContractRulesError, Path, Unusable
+from feira_airflow.contract_lines import FAULTS
+from feira_airflow.contract_quality import quality_rules
+from feira_airflow.contract_terms import (
+    Column,
+    Rule,
+    RuleSet,
+    identifier,
+    matches,
+    not_among,
+    typed,
+    unique,
+)
+
+__all__ = ["ContractRulesError", "RuleSet", "read_rules"]
+
 LOGICAL_TYPES = frozenset(
     {"string", "date", "timestamp", "time", "number", "integer", "object", "array", "boolean"}
 )
+_ORDERED = ("integer", "number", "date", "timestamp", "time")
+_COMPARISONS = {
+    "minimum": "<",
+    "maximum": ">",
+    "exclusiveMinimum": "<=",
+    "exclusiveMaximum": ">=",
+}
 # Bounds of the integer formats that the standard names.
 _INTEGERS = {
     f"{sign}{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if sign == "i" else (0, 2**bits - 1)
     for sign in "iu"
     for bits in (8, 16, 32, 64)
 }
-_LIMITS = (
-    ("mustBe", "="),
-    ("mustNotBe", "<>"),
-    ("mustBeGreaterThan", ">"),
-    ("mustBeGreaterOrEqualTo", ">="),
-    ("mustBeLessThan", "<"),
-    ("mustBeLessOrEqualTo", "<="),
-)
-
-
-class ContractRulesError(ValueError):
-    """A contract cannot be used to validate; the message names it and the place."""
-
-
-@dataclass(frozen=True)
-class Limit:
-    """What a count or a number is held to: SQL that is true of ``{value}`` where it is kept."""
-
-    condition: str
-    text: str
-    percent: bool = False
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One rule. ``broken_when`` is SQL, true of a row that breaks it; ``query`` gives a number.
-
-    Without ``limit`` a row rule counts towards the share of invalid rows; with it the rule passes or
-    fails for itself. A rule that is not ``blocking`` is counted and reported, and fails nothing.
-    """
-
-    name: str
-    broken_when: str | None = None
-    query: str | None = None
-    limit: Limit | None = None
-    blocking: bool = True
-
-
-@dataclass(frozen=True)
-class Column:
-    """A declared column: its name in the data, and its logical type."""
-
-    name: str
-    type: str
-    zoned: bool = False
-    """Whether a timestamp must carry its zone."""
-
-
-@dataclass(frozen=True)
-class RuleSet:
-    """Everything that a contract asks of one dataset."""
-
-    contract: str
-    version: str
-    schema: str
-    columns: tuple[Column, ...]
-    rules: tuple[Rule, ...]
-    not_evaluated: tuple[str, ...]
+# Digits after the point of a decimal: 20 are left before it.
+_SCALE = 18
+_LARGEST_F32 = 3.4028234663852886e38
 
 
 def read_rules(text: str, source: str, schema_name: str | None = None) -> RuleSet:
@@ -94,35 +60,44 @@ def read_rules(text: str, source: str, schema_name: str | None = None) -> RuleSe
     :param text: the contract, YAML
     :param source: where it was read from, for messages
     :param schema_name: which of its schemas; may be left out where there is one
-    :raises ContractRulesError: where it is no ODCS v3 document, or the schema is not there
+    :raises ContractRulesError: where it is no ODCS v3 document, has what the standard or this reader
+        does not know, or the schema is not there; the message names the line
     """
+    document = ContractDocument(text, source)
     try:
-        document = OpenDataContractStandard.from_string(text)
-    except Exception as error:
-        raise ContractRulesError(f"{source} is not an ODCS document: {error}") from error
-    if not (document.apiVersion or "").startswith("v3."):
-        raise ContractRulesError(f"{source}: apiVersion is {document.apiVersion!r}, not v3.x.")
-    schema = _schema(document, source, schema_name)
+        return _rules(document, schema_name)
+    except Unusable as error:
+        raise document.error(error.path, str(error)) from error
+
+
+def _rules(document: ContractDocument, schema_name: str | None) -> RuleSet:
+    model, source = document.model, document.source
+    number, schema = _schema(model, source, schema_name)
+    place: Path = ("schema", number)
     properties = schema.properties or []
-    columns = tuple(_column(item, source) for item in properties)
-    if not columns:
-        raise ContractRulesError(f"{source}: schema {schema.name} declares no properties.")
+    if not properties:
+        raise Unusable(place, f"schema {schema.name} declares no properties")
+    places = [(*place, "properties", index) for index in range(len(properties))]
+    columns = tuple(map(_column, properties, places))
+    _require_distinct(columns, places)
     not_evaluated: list[str] = []
     rules: list[Rule] = []
     keys = sorted(
         (item for item in properties if item.primaryKey), key=lambda p: p.primaryKeyPosition or 0
     )
-    for item, column in zip(properties, columns, strict=True):
-        rules += _property_rules(item, column, not_evaluated)
+    for item, column, where in zip(properties, columns, places, strict=True):
+        rules += _property_rules(item, column, where, not_evaluated)
     if len(keys) == 1:
-        rules.append(_unique(f"{_name(keys[0])}.primaryKey", [_name(keys[0])]))
+        rules.append(unique(f"{_name(keys[0])}.primaryKey", [_name(keys[0])]))
     elif keys:
-        rules.append(_unique("primaryKey", [_name(key) for key in keys]))
-    for quality in schema.quality or []:
-        rules += _quality_rules(quality, None, not_evaluated)
+        rules.append(unique("primaryKey", [_name(key) for key in keys]))
+    if schema.relationships:
+        not_evaluated.append("relationships")
+    for index, quality in enumerate(schema.quality or []):
+        rules += quality_rules(quality, None, columns, (*place, "quality", index), not_evaluated)
     return RuleSet(
-        contract=document.id or source,
-        version=document.version or "",
+        contract=model.id or source,
+        version=model.version or "",
         schema=schema.name or "",
         columns=columns,
         rules=tuple(_distinct(rules)),
@@ -130,30 +105,23 @@ def read_rules(text: str, source: str, schema_name: str | None = None) -> RuleSe
     )
 
 
-def literal(value: object) -> str:
-    """A value as SQL: a number as it stands, anything else quoted."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return repr(value)
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def identifier(name: str) -> str:
-    """A column's name, quoted."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _schema(
     document: OpenDataContractStandard, source: str, schema_name: str | None
-) -> SchemaObject:
+) -> tuple[int, SchemaObject]:
     schemas = document.schema_ or []
-    names = [schema.name or "" for schema in schemas]
     if schema_name is None and len(schemas) == 1:
-        return schemas[0]
-    for schema in schemas:
-        if schema_name is not None and schema_name in (schema.name, schema.physicalName):
-            return schema
+        return 0, schemas[0]
+    named = [
+        (number, schema)
+        for number, schema in enumerate(schemas)
+        if schema_name is not None and schema_name in (schema.name, schema.physicalName)
+    ]
+    if len(named) == 1:
+        return named[0]
+    names = ", ".join(schema.name or "" for schema in schemas) or "none"
     raise ContractRulesError(
-        f"{source} has the schemas {', '.join(names) or 'none'}; schema_name is {schema_name!r}."
+        f"{source} has the schemas {names}; schema_name is {schema_name!r}, which is not the name of "
+        "one of them."
     )
 
 
@@ -161,17 +129,30 @@ def _name(item: SchemaProperty) -> str:
     return item.physicalName or item.name or ""
 
 
-def _column(item: SchemaProperty, source: str) -> Column:
+def _column(item: SchemaProperty, path: Path) -> Column:
     name, type_ = _name(item), item.logicalType or "string"
     if not name or name.startswith("__"):
-        raise ContractRulesError(f"{source}: {name!r} is not a property's name; __ is reserved.")
+        raise Unusable(path, f"{name!r} is not a property's name; __ is reserved")
     if type_ not in LOGICAL_TYPES:
-        raise ContractRulesError(f"{source}: {name} has logicalType {type_!r}, unknown to ODCS.")
+        raise Unusable((*path, "logicalType"), f"{name} has logicalType {type_!r}, unknown here")
     return Column(name, type_, bool((item.logicalTypeOptions or {}).get("timezone")))
 
 
+def _require_distinct(columns: Sequence[Column], places: Sequence[Path]) -> None:
+    seen: dict[str, str] = {}
+    for column, path in zip(columns, places, strict=True):
+        folded = column.name.casefold()
+        if folded in seen:
+            raise Unusable(
+                path,
+                f"the properties {seen[folded]!r} and {column.name!r} are one name to SQL, which "
+                "ignores case; name them apart",
+            )
+        seen[folded] = column.name
+
+
 def _property_rules(
-    item: SchemaProperty, column: Column, not_evaluated: list[str]
+    item: SchemaProperty, column: Column, path: Path, not_evaluated: list[str]
 ) -> Iterator[Rule]:
     name, value = column.name, identifier(column.name)
     yield Rule(f"{name}.type", broken_when=identifier(f"__bad_{name}"))
@@ -179,12 +160,12 @@ def _property_rules(
         # A value of the wrong type is named once, as that.
         yield Rule(f"{name}.required", f"{value} IS NULL AND NOT {identifier(f'__bad_{name}')}")
     if item.unique:
-        yield _unique(f"{name}.unique", [name])
+        yield unique(f"{name}.unique", [name])
     if item.enum:
-        allowed = ", ".join(literal(str(entry.value)) for entry in item.enum)
-        yield Rule(f"{name}.enum", f"CAST({value} AS VARCHAR) NOT IN ({allowed})")
+        values = [entry.value for entry in item.enum]
+        yield Rule(f"{name}.enum", not_among(column, values, (*path, "enum"), "the enum's"))
     for option, setting in (item.logicalTypeOptions or {}).items():
-        broken = _option(column, value, option, setting)
+        broken = _option(column, option, setting, (*path, "logicalTypeOptions", option))
         if broken is None:
             not_evaluated.append(f"{name}: logicalTypeOptions.{option} {setting!r}")
         elif broken:
@@ -193,154 +174,67 @@ def _property_rules(
         not_evaluated.append(f"{name}: what is inside the {column.type}")
     if item.relationships:
         not_evaluated.append(f"{name}: relationships")
-    for quality in item.quality or []:
-        yield from _quality_rules(quality, name, not_evaluated)
+    if (item.semanticType or "column") == "measure":
+        not_evaluated.append(f"{name}: a measure, which is no column of the data")
+    for index, quality in enumerate(item.quality or []):
+        yield from quality_rules(
+            quality, column, [column], (*path, "quality", index), not_evaluated
+        )
 
 
-def _option(column: Column, value: str, option: str, setting: Any) -> str | None:
+def _option(column: Column, option: str, setting: Any, path: Path) -> str | None:
     """SQL that is true where a value breaks an option; "" for one that needs no rule of its own."""
-    comparisons = {
-        "minimum": "<",
-        "maximum": ">",
-        "exclusiveMinimum": "<=",
-        "exclusiveMaximum": ">=",
-    }
-    ordered = ("integer", "number", "date", "timestamp", "time")
-    if option in comparisons and column.type in ordered:
-        return f"{value} {comparisons[option]} {literal(setting)}"
+    value = identifier(column.name)
+    if option in _COMPARISONS and column.type in _ORDERED:
+        # An integer may have a bound that is none.
+        bounded = Column(column.name, "number") if column.type == "integer" else column
+        return f"{value} {_COMPARISONS[option]} {typed(bounded, setting, path, option)}"
     if column.type == "string":
         if option == "minLength":
             return f"length({value}) < {int(setting)}"
         if option == "maxLength":
             return f"length({value}) > {int(setting)}"
         if option == "pattern":
-            return f"NOT regexp_matches({value}, {literal(str(setting))})"
+            return f"NOT {matches(value, setting, path)}"
         if option == "format" and setting == "uuid":
             return f"{value} IS NOT NULL AND TRY_CAST({value} AS UUID) IS NULL"
     if option == "multipleOf" and column.type in ("integer", "number"):
-        # As decimals: 0.3 is a multiple of 0.1, whatever doubles say.
-        return f"CAST({value} AS DECIMAL(38, 9)) % CAST({literal(str(setting))} AS DECIMAL(38, 9)) <> 0"
-    if option == "format" and column.type == "integer" and setting in _INTEGERS:
-        low, high = _INTEGERS[setting]
-        return f"{value} NOT BETWEEN {low} AND {high}"
+        return _no_multiple(column, setting, path)
+    if option == "format" and column.type == "integer":
+        if setting in _INTEGERS:
+            low, high = _INTEGERS[setting]
+            return f"{value} NOT BETWEEN {low} AND {high}"
+        # Wider is no integer that is read here: it is of the wrong type already.
+        return f"{value} < 0" if setting == "u128" else ""
     if option == "format" and column.type == "number":
-        return ""
+        return f"abs({value}) > {_LARGEST_F32!r}" if setting == "f32" else ""
     if option in ("timezone", "defaultTimezone"):
         # The first is part of the type; the second is UTC where it says so.
         return "" if option == "timezone" or setting in ("UTC", "Etc/UTC") else None
     return None
 
 
-def _unique(name: str, columns: Sequence[str], *, later_only: bool = False) -> Rule:
-    """Rows that share these values with another; nulls are equal to nothing."""
-    keys = ", ".join(identifier(column) for column in columns)
-    known = " AND ".join(f"{identifier(column)} IS NOT NULL" for column in columns)
-    if later_only:
-        count = f"row_number() OVER (PARTITION BY {keys} ORDER BY __n)"
-    else:
-        count = f"count(*) OVER (PARTITION BY {keys})"
-    return Rule(name, f"{known} AND {count} > 1")
-
-
-def _quality_rules(
-    quality: DataQuality, column: str | None, not_evaluated: list[str]
-) -> list[Rule]:
-    where = f"{column}: " if column else ""
-    kind = quality.type or "library"
-    name = quality.name or quality.id or quality.metric or kind
-    full = f"{column}.{name}" if column else name
-    blocking = (quality.severity or "error") not in ("info", "warning")
-    limit = _limit(quality)
-    if kind == "text":
-        return []
-    if kind == "sql" and quality.query:
-        query = re.sub(r"\$?\{(object|schema|table|model)\}", "__dataset", quality.query)
-        query = re.sub(r"\$?\{(property|column|field)\}", identifier(column or ""), query)
-        return [Rule(full, query=query, limit=limit, blocking=blocking)]
-    if kind == "custom" and quality.engine == "duckdb" and isinstance(quality.implementation, str):
-        broken = quality.implementation.strip()
-        own = limit if _has_limit(quality) else None
-        return [Rule(full, f"({broken})", limit=own, blocking=blocking)]
-    if kind == "library":
-        if quality.metric == "rowCount" and column is None:
-            query = "SELECT count(*) FROM __dataset"
-            return [Rule(full, query=query, limit=limit, blocking=blocking)]
-        broken_when = _metric(quality, column)
-        if broken_when is not None:
-            return [Rule(full, broken_when, limit=limit, blocking=blocking)]
-    engine = f" with engine {quality.engine}" if quality.engine else ""
-    not_evaluated.append(f"{where}quality rule {name} of type {kind}{engine}")
-    return []
-
-
-def _metric(quality: DataQuality, column: str | None) -> str | None:
-    arguments = quality.arguments or {}
-    if quality.metric == "duplicateValues":
-        columns = [column] if column else list(arguments.get("properties") or [])
-        return _unique("", columns, later_only=True).broken_when if columns else None
-    if column is None:
-        return None
-    value = identifier(column)
-    if quality.metric == "nullValues":
-        return f"{value} IS NULL"
-    if quality.metric == "missingValues":
-        listed = arguments.get("missingValues", [None, ""])
-        texts = ", ".join(literal(str(each)) for each in listed if each is not None)
-        parts = [f"{value} IS NULL"] if None in listed else []
-        parts += [f"CAST({value} AS VARCHAR) IN ({texts})"] if texts else []
-        return " OR ".join(parts) or None
-    if quality.metric == "invalidValues":
-        parts = []
-        if arguments.get("validValues") is not None:
-            valid = ", ".join(literal(str(each)) for each in arguments["validValues"])
-            parts.append(f"CAST({value} AS VARCHAR) NOT IN ({valid})")
-        if arguments.get("pattern") is not None:
-            pattern = literal(str(arguments["pattern"]))
-            parts.append(f"NOT regexp_matches(CAST({value} AS VARCHAR), {pattern})")
-        return " OR ".join(parts) or None
-    return None
-
-
-def _has_limit(quality: DataQuality) -> bool:
-    named = [getattr(quality, name) for name, _ in _LIMITS]
-    return any(
-        value is not None for value in (*named, quality.mustBeBetween, quality.mustNotBeBetween)
-    )
-
-
-def _limit(quality: DataQuality) -> Limit:
-    """The limit that a rule states; none at all where it states none."""
-    percent = quality.unit == "percent"
-    unit = " %" if percent else ""
-    conditions: list[tuple[str, str]] = []
-    for name, operator in _LIMITS:
-        value = getattr(quality, name)
-        if value is not None:
-            conditions.append(
-                (f"{{value}} {operator} {literal(value)}", f"{operator} {value}{unit}")
-            )
-    for name, word in (("mustBeBetween", "BETWEEN"), ("mustNotBeBetween", "NOT BETWEEN")):
-        pair = getattr(quality, name)
-        if pair:
-            low, high = pair
-            conditions.append(
-                (
-                    f"{{value}} {word} {literal(low)} AND {literal(high)}",
-                    f"{word.lower()} {low} and {high}{unit}",
-                )
-            )
-    if not conditions:
-        conditions = [("{value} = 0", f"= 0{unit}")]
-    return Limit(
-        " AND ".join(condition for condition, _ in conditions),
-        " and ".join(text for _, text in conditions),
-        percent,
+def _no_multiple(column: Column, setting: Any, path: Path) -> str:
+    """SQL for a value that is no multiple; so is one that cannot be told, with too many digits."""
+    value = identifier(column.name)
+    if column.type == "integer" and setting == int(setting):
+        return f"{value} % {int(setting)} <> 0"
+    exact = f"{Decimal(repr(setting)):f}"
+    if len(exact.partition(".")[2]) > _SCALE or len(exact.partition(".")[0]) > 38 - _SCALE:
+        raise Unusable(
+            path, f"{column.name}: multipleOf {setting!r} has more than {_SCALE} decimals"
+        )
+    # As decimals, read from the text of a double: 0.3 is a multiple of 0.1, whatever doubles say.
+    decimal = f"TRY_CAST(CAST({value} AS VARCHAR) AS DECIMAL(38, {_SCALE}))"
+    return (
+        f"{value} IS NOT NULL AND coalesce({decimal} % CAST('{exact}' AS DECIMAL(38, {_SCALE})) <> 0 "
+        f"OR CAST({decimal} AS DOUBLE) <> CAST({value} AS DOUBLE), true)"
     )
 
 
 def _distinct(rules: list[Rule]) -> Iterator[Rule]:
-    """The rules, with numbers after names that come again."""
-    seen: dict[str, int] = {}
+    """The rules, with numbers after names that come again, or are those of lines that are no rows."""
+    seen: dict[str, int] = dict.fromkeys(FAULTS, 1)
     for rule in rules:
         seen[rule.name] = seen.get(rule.name, 0) + 1
         if seen[rule.name] == 1:

@@ -2,29 +2,26 @@
 
 ``__source`` has every row as it was read; ``__typed`` has the declared columns, null where a value is
 of the wrong type, and beside each ``__bad_…``, which says so; ``__dataset`` is what a contract's own
-queries see.
+queries see. Lines that are no rows are in ``__source`` alone.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from feira_airflow.contract_rules import Column, RuleSet, identifier, literal
+from feira_airflow.contract_lines import CsvRows, ndjson_batches, require_distinct
+from feira_airflow.contract_terms import Column, RuleSet, identifier, literal
+from feira_airflow.dataset_files import DatasetError, UnpackedFile, require_rows, spooled
+from feira_airflow.file_manifest import ListedFile
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
     from fsspec import AbstractFileSystem
 
 FORMATS = ("parquet", "csv", "ndjson")
-# A line of NDJSON may be this long: DuckDB's default is 2 MB.
-_MAX_LINE = 32 * 1024 * 1024
-_FILE = "__file"
-_READING = (
-    f"auto_detect = false, max_line_size = {_MAX_LINE}, filename = '{_FILE}', "
-    "store_rejects = true, rejects_limit = 0"
-)
 _SQL_TYPES = {
     "integer": "HUGEINT",
     "number": "DOUBLE",
@@ -33,13 +30,17 @@ _SQL_TYPES = {
     "timestamp": "TIMESTAMP",
     "time": "TIME",
 }
+_CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+_OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
 _SHAPES = {
     "integer": r"[+-]?[0-9]+",
     "date": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
     "boolean": r"(?i:true|false)",
-    "timestamp": r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*",
+    "number": r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?",
+    "time": rf"{_CLOCK}",
+    "timestamp": rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{_CLOCK}( ?UTC|{_OFFSET})?)?",
 }
-_ZONE = r".*(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+_ZONE = rf".*{_OFFSET}"
 _JSON_TYPES = {
     "string": ("VARCHAR",),
     "date": ("VARCHAR",),
@@ -73,84 +74,174 @@ _PARQUET_TYPES = {
 }
 
 
-class DatasetError(ValueError):
-    """The dataset cannot be read as what it is said to be; the message names a file and why."""
-
-
 def read_source(
     connection: duckdb.DuckDBPyConnection,
-    urls: Sequence[str],
+    listed: Sequence[ListedFile],
     file_format: str,
     delimiter: str,
     files: AbstractFileSystem,
+    scratch: Path,
 ) -> dict[str, str]:
-    """Fills ``__source`` (__n, file, line, row); returns the columns read and their types, by name.
+    """Fills ``__source`` (__n, file, line, fault, row); returns the columns read and their types.
 
-    A line that cannot be split is kept in DuckDB's table of rejects, with its text.
+    A line that is no row is kept with its text and its ``fault``, the name of the rule that it breaks.
+
+    :param listed: the files, with what a manifest states about them
+    :param scratch: a folder for local copies of Parquet files
+    :raises DatasetError: for the first file that is not whole, or not as the manifest states it
     """
-    if not urls:
-        connection.execute(
-            "CREATE TABLE __source (__n BIGINT, file VARCHAR, line VARCHAR, row STRUCT(none INTEGER))"
-        )
-        return {}
-    listed = "[" + ", ".join(literal(url) for url in urls) + "]"
-    if file_format == "ndjson":
-        # Read as lines and not by read_json: a line that is no JSON is that row's fault alone.
-        lines = (
-            f"read_csv({listed}, columns = {{'line': 'VARCHAR'}}, header = false, {_as_lines()})"
-        )
-        connection.execute(
-            f"CREATE TABLE __source AS SELECT row_number() OVER () AS __n, {_FILE} AS file, line, "
-            f"NULL AS row FROM {lines}"
-        )
-        return {}
-    if file_format == "csv":
-        rows = _csv_parts(connection, urls, delimiter, files)
+    if file_format == "parquet" and listed:
+        columns = _read_parquet(connection, listed, files, scratch)
+    elif file_format == "csv" and listed:
+        columns = _read_csv(connection, listed, delimiter, files)
     else:
-        rows = f"read_parquet({listed}, union_by_name = true, filename = '{_FILE}')"
-    connection.execute(
-        f"CREATE TABLE __source AS SELECT row_number() OVER () AS __n, t.{_FILE} AS file, "
-        f"NULL::VARCHAR AS line, t AS row FROM {rows} AS t"
-    )
-    described = connection.execute("DESCRIBE SELECT unnest(row) FROM __source").fetchall()
-    return {name: type_ for name, type_, *_ in described if name != _FILE}
+        connection.execute(
+            "CREATE TABLE __source (__n BIGINT, file VARCHAR, line VARCHAR, fault VARCHAR, "
+            "row STRUCT(none INTEGER))"
+        )
+        _read_ndjson(connection, listed, files)
+        columns = {}
+    found = dict(connection.execute("SELECT file, count(*) FROM __source GROUP BY 1").fetchall())
+    for file in listed:
+        require_rows(file, found.get(file.url, 0))
+    return columns
 
 
-def _as_lines() -> str:
-    return f"delim = '\\x1f', quote = '', escape = '', {_READING}"
+def _read_ndjson(
+    connection: duckdb.DuckDBPyConnection, listed: Sequence[ListedFile], files: AbstractFileSystem
+) -> None:
+    # Read as lines and not by read_json: a line that is no JSON is that row's fault alone.
+    n = 1
+    for file in listed:
+        for batch in ndjson_batches(UnpackedFile(file, files, "ndjson"), file.url, n):
+            n += batch.num_rows
+            _insert(
+                connection,
+                batch,
+                f"__source SELECT __n, {literal(file.url)}, __line, __fault, NULL",
+            )
 
 
-def _csv_parts(
+def _insert(connection: duckdb.DuckDBPyConnection, batch: pa.RecordBatch, into: str) -> None:
+    import pyarrow as pa
+
+    connection.register("__batch", pa.Table.from_batches([batch]))
+    connection.execute(f"INSERT INTO {into} FROM __batch")
+    connection.unregister("__batch")
+
+
+def _read_csv(
     connection: duckdb.DuckDBPyConnection,
-    urls: Sequence[str],
+    listed: Sequence[ListedFile],
     delimiter: str,
     files: AbstractFileSystem,
-) -> str:
-    """Reads each file by its own header; returns SQL for the rows of all, columns matched by name."""
-    parts = []
-    for number, url in enumerate(urls):
-        columns = ", ".join(
-            f"{literal(name)}: 'VARCHAR'" for name in _header(url, delimiter, files)
-        )
+) -> dict[str, str]:
+    """Reads each file by its own header; columns are matched by name, exactly."""
+    names: dict[str, str] = {}
+    parts, n = [], 1
+    for number, file in enumerate(listed):
+        rows = CsvRows(UnpackedFile(file, files, "csv"), file.url, delimiter)
+        _one_case(names, rows.names, file.url)
+        own = ", ".join(f"{identifier(name)} VARCHAR" for name in rows.names)
+        part = f"__part_{number}"
         connection.execute(
-            f"CREATE TABLE __part_{number} AS SELECT * FROM read_csv([{literal(url)}], "
-            f"columns = {{{columns}}}, header = true, delim = {literal(delimiter)}, quote = '\"', "
-            f"escape = '\"', {_READING})"
+            f"CREATE TABLE {part} (__n BIGINT, __line VARCHAR, __fault VARCHAR, {own})"
         )
-        parts.append(f"SELECT * FROM __part_{number}")
-    return f"({' UNION ALL BY NAME '.join(parts)})"
+        # An empty field is a null.
+        values = ", ".join(f"nullif(__{index}, '')" for index in range(len(rows.names)))
+        for batch in rows.batches(n):
+            n += batch.num_rows
+            _insert(connection, batch, f"{part} SELECT __n, __line, __fault, {values}")
+        parts.append(f"SELECT *, {literal(file.url)} AS __file FROM {part}")
+    row = ", ".join(f"{literal(name)}: {identifier(name)}" for name in names)
+    connection.execute(
+        "CREATE TABLE __source AS SELECT __n, __file AS file, __line AS line, __fault AS fault, "
+        f"CASE WHEN __fault IS NULL THEN {{{row}}} END AS row "
+        f"FROM ({' UNION ALL BY NAME '.join(parts)})"
+    )
+    for number in range(len(listed)):
+        connection.execute(f"DROP TABLE __part_{number}")
+    return dict.fromkeys(names, "VARCHAR")
 
 
-def _header(url: str, delimiter: str, files: AbstractFileSystem) -> list[str]:
-    """The first line. DuckDB's own guess looks at the rows too, and dirty rows mislead it."""
+def _one_case(names: dict[str, str], found: Sequence[str], url: str) -> None:
+    """Adds the names of a file's columns to those of the files before it.
+
+    :raises DatasetError: where one differs from another file's in its case alone: DuckDB would take
+        the two for one column
+    """
+    folded = {name.casefold(): (name, where) for name, where in names.items()}
+    for name in found:
+        other, where = folded.get(name.casefold(), (name, url))
+        if other != name:
+            raise DatasetError(
+                f"{url} has a column {name!r} and {where} one {other!r}: they differ in case alone "
+                "and are one name to SQL. Write both alike, or validate the files apart."
+            )
+        names.setdefault(name, url)
+
+
+def _read_parquet(
+    connection: duckdb.DuckDBPyConnection,
+    listed: Sequence[ListedFile],
+    files: AbstractFileSystem,
+    scratch: Path,
+) -> dict[str, str]:
+    import duckdb
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names: dict[str, str] = {}
+    local: list[str] = []
+    for number, file in enumerate(listed):
+        path = spooled(file, files, scratch / f"{number}.parquet")
+        try:
+            found = pq.read_schema(path).names
+        except (pa.ArrowException, OSError) as error:
+            raise DatasetError(f"{file.url} cannot be read as parquet: {error}.") from error
+        require_distinct(file.url, found)
+        _one_case(names, found, file.url)
+        local.append(str(path))
+    paths = "[" + ", ".join(literal(path) for path in local) + "]"
+    urls = (
+        "MAP {"
+        + ", ".join(
+            f"{literal(path)}: {literal(file.url)}"
+            for path, file in zip(local, listed, strict=True)
+        )
+        + "}"
+    )
+    row = ", ".join(f"{literal(name)}: {identifier(name)}" for name in names)
     try:
-        with files.open(url, "rt", compression="infer", encoding="utf-8-sig", newline="") as text:
-            names = next(csv.reader(text, delimiter=delimiter), [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{url} cannot be read as csv: {error}") from error
-    if not names or len(set(names)) != len(names):
-        raise DatasetError(f"{url} has the header {names}; a CSV file needs one, each name once.")
-    return names
+        connection.execute(
+            f"CREATE TABLE __source AS SELECT row_number() OVER () AS __n, {urls}[__file] AS file, "
+            f"NULL::VARCHAR AS line, NULL::VARCHAR AS fault, {{{row}}} AS row "
+            f"FROM read_parquet({paths}, union_by_name = true, filename = '__file')"
+        )
+    except duckdb.Error as error:
+        raise _unreadable(connection, listed, local, error) from error
+    for copy in local:
+        Path(copy).unlink()
+    described = connection.execute("DESCRIBE SELECT unnest(row) FROM __source").fetchall()
+    return {name: type_ for name, type_, *_ in described}
+
+
+def _unreadable(
+    connection: duckdb.DuckDBPyConnection,
+    listed: Sequence[ListedFile],
+    local: Sequence[str],
+    error: duckdb.Error,
+) -> DatasetError:
+    """The error for Parquet files that cannot be read together, naming the first that cannot alone."""
+    import duckdb
+
+    for path, file in zip(local, listed, strict=True):
+        try:
+            connection.execute(f"SELECT count(COLUMNS(*)) FROM read_parquet({literal(path)})")
+        except duckdb.Error as own:
+            return DatasetError(f"{file.url} cannot be read as parquet: {own}")
+    more = f" and {len(listed) - 1} more" if len(listed) > 1 else ""
+    return DatasetError(f"{listed[0].url}{more} cannot be read as parquet together: {error}")
 
 
 def add_types(
@@ -165,10 +256,10 @@ def add_types(
         value, bad = _value(column, file_format, columns)
         selected.append(f"{value} AS {identifier(column.name)}")
         selected.append(f"coalesce({bad}, false) AS {identifier(f'__bad_{column.name}')}")
-    document = "CASE WHEN json_valid(line) THEN CAST(line AS JSON) END AS __doc"
+    document = "CAST(line AS JSON)" if file_format == "ndjson" else "NULL::JSON"
     connection.execute(
         f"CREATE TABLE __typed AS SELECT __n, __doc, {', '.join(selected)} "
-        f"FROM (SELECT *, {document} FROM __source)"
+        f"FROM (SELECT *, {document} AS __doc FROM __source WHERE fault IS NULL)"
     )
     names = ", ".join(identifier(column.name) for column in rules.columns)
     connection.execute(f"CREATE VIEW __dataset AS SELECT {names} FROM __typed")
@@ -194,7 +285,14 @@ def _value(column: Column, file_format: str, columns: dict[str, str]) -> tuple[s
     value = f"row.{identifier(column.name)}"
     if file_format == "csv":
         return _cast(column, value)
+    if columns[column.name] in ("DOUBLE", "FLOAT"):
+        return _finite(value), f"{value} IS NOT NULL AND NOT isfinite({value})"
     return value, "false"
+
+
+def _finite(value: str) -> str:
+    """NaN and the infinities are no numbers: DuckDB orders NaN over all others, and equals it."""
+    return f"CASE WHEN isfinite({value}) THEN {value} END"
 
 
 def _cast(column: Column, text: str) -> tuple[str, str]:
@@ -202,6 +300,11 @@ def _cast(column: Column, text: str) -> tuple[str, str]:
     if sql_type is None:
         return text, "false"
     value = f"TRY_CAST({text} AS {sql_type})"
+    if sql_type == "TIMESTAMP":
+        # By way of a type with a zone: a cast to TIMESTAMP drops the offset that a text states.
+        value = f"CAST(TRY_CAST({text} AS TIMESTAMPTZ) AS TIMESTAMP)"
+    if sql_type == "DOUBLE":
+        value = _finite(value)
     # DuckDB rounds '1.5' to an integer and cuts a time to a date: the text must have the shape first.
     shapes = [_SHAPES[column.type]] if column.type in _SHAPES else []
     shapes += [_ZONE] if column.zoned else []

@@ -14,8 +14,9 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from feira_airflow.contract_check import CheckResult, check, report
 from feira_airflow.contract_rules import ContractRulesError, RuleSet, read_rules
-from feira_airflow.contract_source import FORMATS, DatasetError
-from feira_airflow.file_manifest import ManifestError, read_manifest
+from feira_airflow.contract_source import FORMATS
+from feira_airflow.dataset_files import DatasetError
+from feira_airflow.file_manifest import ListedFile, ManifestError, read_manifest
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -53,8 +54,8 @@ class ValidateContractOperator(BaseOperator):
     :param aws_conn_id: an ``aws`` connection (templated)
     :return: ``report`` and ``quarantine`` (URIs; None where no row is kept), ``rows``, ``valid``,
         ``invalid``
-    :raises AirflowFailException: where the dataset does not keep the contract, or one of the two
-        cannot be read: another try would find the same
+    :raises AirflowFailException: where the dataset does not keep the contract, is not complete or not
+        as the manifest states it, or one of the two cannot be read: another try would find the same
     """
 
     template_fields: Sequence[str] = (
@@ -91,6 +92,8 @@ class ValidateContractOperator(BaseOperator):
             raise ValueError(
                 f"{self.task_id}: max_invalid_percent is {max_invalid_percent}; it is 0 to 100."
             )
+        if len(delimiter) != 1:
+            raise ValueError(f"{self.task_id}: delimiter is {delimiter!r}; it is one character.")
         if file_format is not None and file_format not in FORMATS:
             raise ValueError(
                 f"{self.task_id}: file_format is {file_format!r}; it may be {', '.join(FORMATS)}."
@@ -114,13 +117,14 @@ class ValidateContractOperator(BaseOperator):
         s3 = S3Hook(self.aws_conn_id)
         try:
             rules = self._rules(files)
-            urls = self._urls(files)
+            dataset = self._files(files)
+            urls = [file.url for file in dataset]
             file_format = self.file_format or _format(urls)
             with tempfile.TemporaryDirectory(prefix="contract-") as folder:
                 quarantine = Path(folder) / "quarantine.parquet"
                 found = check(
                     rules,
-                    urls,
+                    dataset,
                     file_format,
                     files,
                     quarantine,
@@ -175,13 +179,13 @@ class ValidateContractOperator(BaseOperator):
             )
         return rules
 
-    def _urls(self, files: AbstractFileSystem) -> list[str]:
+    def _files(self, files: AbstractFileSystem) -> list[ListedFile]:
         if self.manifest is not None:
             try:
                 body = files.cat_file(self.manifest)
             except FileNotFoundError as error:
                 raise DatasetError(f"There is no manifest at {self.manifest}.") from error
-            return [file.url for file in read_manifest(body, self.manifest, self.files_at).files]
+            return list(read_manifest(body, self.manifest, self.files_at).files)
         dataset = self.dataset or ""
         if dataset.endswith("/"):
             found = files.find(dataset)
@@ -194,7 +198,7 @@ class ValidateContractOperator(BaseOperator):
         urls = [url for url in urls if not url.rpartition("/")[2].startswith(("_", "."))]
         if not urls:
             raise DatasetError(f"There is no file at {dataset}; has its producer run?")
-        return urls
+        return [ListedFile(url) for url in urls]
 
     def _keep(self, s3: S3Hook, quarantine: Path) -> str | None:
         """Uploads the quarantine; takes away that of an earlier try where there is none now."""
