@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
+from raw_server import dripping, raw_server
 
 from feira_airflow.sensors.http_available import HttpAvailableSensor
 from feira_airflow.triggers.http_available import HttpAvailableTrigger
@@ -52,6 +53,18 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     yield server.server_port
     server.shutdown()
     server.server_close()
+
+
+def test_a_service_that_never_ends_its_answer_is_not_available_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("feira_airflow.sensors.http_available._TIMEOUT", 0.3)
+    with raw_server(dripping(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n")) as slow:
+        connect(monkeypatch, int(slow.url.rpartition(":")[2]))
+        sensor = HttpAvailableSensor(task_id="wait", http_conn_id="api")
+        began = time.monotonic()
+        assert sensor.poke({}) is False
+        assert time.monotonic() - began < 5
 
 
 def waiting(deadline: float) -> HttpAvailableTrigger:

@@ -59,6 +59,15 @@ def test_null_an_empty_text_and_no_field_end_the_pages(api: ScriptedApi, end: An
     assert records(Hook(), CursorPaging()) == [1]
 
 
+@pytest.mark.parametrize("pages", [1.5, True, None, "many", [2]])
+def test_what_is_no_number_of_pages_is_an_error_and_not_the_end(
+    api: ScriptedApi, pages: Any
+) -> None:
+    api.says({"items": [1], "pages": pages})
+    with pytest.raises(PagedApiError, match=r"page 1: .* answered 200: the answer has no usable"):
+        records(Hook(), PageNumberPaging(pages_at="pages"))
+
+
 @pytest.mark.parametrize("cursor", [False, True, 1.5, {"after": 1}, [1]])
 def test_what_is_no_cursor_is_an_error_and_not_the_end(api: ScriptedApi, cursor: Any) -> None:
     api.says({"items": [1], "next_cursor": cursor})

@@ -160,6 +160,13 @@ def test_a_warehouse_that_does_not_answer_is_named(warehouse, tmp_path: Path) ->
     assert "\n" not in str(raised.value)
 
 
+def test_dbt_connects_with_the_options_of_the_connection(warehouse, tmp_path: Path) -> None:
+    """The test's server speaks no TLS: with sslmode dropped this would be built."""
+    strict = dataclasses.replace(warehouse.connection, options={"sslmode": "require"})
+    with pytest.raises(MartsError, match=r"The marts were not built: .*does not support SSL"):
+        build_marts(strict, project_dir=PROJECT, target_dir=tmp_path)
+
+
 def test_the_tests_of_the_sources_pass_on_a_valid_fact(warehouse, fact_line: Line) -> None:
     """They are left out of a build and are there to be run by hand."""
     from dbt.cli.main import dbtRunner

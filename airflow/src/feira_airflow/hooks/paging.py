@@ -21,6 +21,19 @@ def at(body: Any, path: str) -> Any:
     return body
 
 
+def whole_number_at(body: Any, path: str) -> int:
+    """The whole number at a dotted path; a text of digits is one.
+
+    Raises LookupError, TypeError or ValueError where there is none.
+    """
+    found = at(body, path)
+    if isinstance(found, str):
+        return int(found)
+    if isinstance(found, bool) or not isinstance(found, int | float) or found != int(found):
+        raise TypeError(f"{path}: {found!r} is no whole number")
+    return int(found)
+
+
 @dataclass(frozen=True)
 class Answer:
     """One page as the API answered it. ``number`` counts from 1; ``links`` are its Link headers.
@@ -116,7 +129,7 @@ class PageNumberPaging:
     def following(self, answer: Answer, records: Sequence[Any]) -> NextPage | None:
         """The next number, unless this page was the last."""
         if self.pages_at is not None:
-            done = answer.number >= int(at(answer.body, self.pages_at))
+            done = answer.number >= whole_number_at(answer.body, self.pages_at)
         else:
             done = not records
         if done:

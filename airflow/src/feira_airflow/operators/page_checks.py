@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from feira_airflow.hooks.json_answer import value_at
 from feira_airflow.hooks.paged_api import ApiPage
-from feira_airflow.hooks.paging import at
 
 _SHOWN = 200
 
@@ -73,16 +71,3 @@ class PageChecks:
             text = msgspec.json.encode(list(key.values()))
             name = ", ".join(f"{path} {value!r}" for path, value in key.items())
         return name, hashlib.blake2b(text, digest_size=16).digest()
-
-
-def announced_total(body: Any, path: str) -> int:
-    """The whole number at a dotted path; a text of digits is one.
-
-    Raises LookupError, TypeError or ValueError where there is none.
-    """
-    found = at(body, path)
-    if isinstance(found, str):
-        return int(found)
-    if isinstance(found, bool) or not isinstance(found, int | float) or found != int(found):
-        raise TypeError(f"{found!r} is no whole number")
-    return int(found)

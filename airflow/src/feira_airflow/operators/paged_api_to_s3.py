@@ -14,8 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from feira_airflow.file_manifest import FileManifest, ListedFile
 from feira_airflow.hooks.paged_api import ApiPage, PagedApiError, PagedApiHook, shown
-from feira_airflow.hooks.paging import CursorPaging, Paging
-from feira_airflow.operators.page_checks import PageChecks, PageError, announced_total
+from feira_airflow.hooks.paging import CursorPaging, Paging, whole_number_at
+from feira_airflow.operators.page_checks import PageChecks, PageError
 
 MANIFEST = "manifest.json"
 
@@ -156,7 +156,7 @@ class PagedApiToS3Operator(BaseOperator):
         if self.total_at is None:
             return None
         try:
-            total = announced_total(page.body, self.total_at)
+            total = whole_number_at(page.body, self.total_at)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise AirflowFailException(
                 f"{self._place(page)}: there is no number at {self.total_at!r} "

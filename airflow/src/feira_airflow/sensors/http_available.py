@@ -10,6 +10,9 @@ from airflow.sdk import BaseSensorOperator, Context
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
+_TIMEOUT = 10.0
+_MAX_BYTES = 2**20
+
 
 class HttpAvailableSensor(BaseSensorOperator):
     """Waits until a service answers 200, through refused connections too.
@@ -78,10 +81,21 @@ class HttpAvailableSensor(BaseSensorOperator):
         """The URL, and its status or the kind of error."""
         import requests
 
+        from feira_airflow.hooks.timed_request import (
+            TooLargeError,
+            TooSlowError,
+            make_timed,
+            timed_get,
+        )
+
         url, session = self._opened()
+        make_timed(session)
         try:
-            return url, str(session.get(url, timeout=10).status_code)
-        except requests.RequestException as error:
+            answer, _ = timed_get(
+                session, url, {}, timeout=_TIMEOUT, total_timeout=_TIMEOUT, max_bytes=_MAX_BYTES
+            )
+            return url, str(answer.status_code)
+        except (requests.RequestException, TooSlowError, TooLargeError) as error:
             return url, type(error).__name__
 
     def _opened(self) -> tuple[str, Any]:

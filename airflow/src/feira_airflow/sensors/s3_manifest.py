@@ -144,7 +144,7 @@ class S3ManifestSensor(BaseSensorOperator):
     def _timed_out(self, reason: str | None) -> AirflowException:
         message = (
             f"The dataset was not complete within {self.timeout:.0f} s: {reason}. When its producer "
-            "has mended that, clear this task."
+            "has fixed that, clear this task."
         )
         return AirflowSkipException(message) if self.soft_fail else AirflowSensorTimeout(message)
 
