@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -70,7 +71,7 @@ def orders_feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mod
 
 def test_the_hook_of_the_page_gives_the_lines_that_landing_takes(orders_feed: ModuleType) -> None:
     pages = list(orders_feed.OrdersApiHook("shop_api").pages(DAY))
-    lines = [line for page in pages for line in page.lines]
+    lines = [json.loads(line) for page in pages for line in page.lines]
     assert [page.number for page in pages] == [1, 2]
     assert {page.total for page in pages} == {120}
     assert len(lines) == 120
