@@ -13,6 +13,7 @@ from open_data_contract_standard.model import (
     SchemaProperty,
 )
 
+from feira.contracts.identifiers import name_problem
 from feira.errors import PermanentError
 
 _TYPE = re.compile(r"string|int|bigint|boolean|date|timestamp|array<string>|decimal\(\d+,\d+\)")
@@ -93,6 +94,11 @@ def read_contract(path: Path) -> Contract:
     schema = document.schema_[0]
     properties = schema.properties or []
     columns = tuple(_column(path, item) for item in properties)
+    for column in columns:
+        if problem := name_problem(column.name, schema.physicalName or ""):
+            raise ContractError(
+                f"{path.name}: column {column.name} {problem}; choose another name."
+            )
     if len({column.name for column in columns}) != len(columns):
         raise ContractError(f"{path.name} declares a column twice.")
     keyed = sorted(
