@@ -251,6 +251,14 @@ def test_a_line_on_two_pages_is_page_drift_though_the_total_is_met(store: Landin
     assert store.versions(DAY) == []
 
 
+def test_a_page_that_repeats_a_longer_one_is_named_though_the_lines_are_too_many(
+    store: LandingStore,
+) -> None:
+    long = [line(order_id=str(number)) for number in range(5)]
+    with pytest.raises(LandingError, match=r"page 2 repeats page 1 line for line \(5 in all\)"):
+        land(store, FakeFeed([long, long], totals=[8, 8]))
+
+
 def test_page_drift_is_found_though_the_line_was_written_otherwise(store: LandingStore) -> None:
     moved = orjson.dumps(line(quantity=7))[:-1] + b" }"
     with pytest.raises(PageDriftError, match=r"page 1, line 1 and again on page 3, line 1"):

@@ -96,6 +96,11 @@ def land_day(
             _check_total(store, day, page, seen)
             _check_fields(contract, day, page, seen)
             _write_page(store, day, folder, page, seen)
+            # Not only at the end: a feed that never ends would fill the lake.
+            if seen.count > page.total:
+                raise _not_as_announced(
+                    store, day, page.total, f"{seen.count} by page {page.number}"
+                )
             progress(seen.count, page.total)
         if seen.total is None or seen.count != seen.total:
             raise _not_as_announced(store, day, seen.total or 0, str(seen.count))
@@ -149,11 +154,6 @@ def _check_total(store: LandingStore, day: date, page: Page, seen: _Landing) -> 
             f"{store.dataset} {day}, page {page.number}: the total changed from {seen.total} to "
             f"{page.total} while the day was read. Nothing was landed; the retry reads the day from "
             "its start."
-        )
-    # Not only at the end: a feed that never ends would fill the lake.
-    if seen.count + len(page.lines) > seen.total:
-        raise _not_as_announced(
-            store, day, seen.total, f"{seen.count + len(page.lines)} by page {page.number}"
         )
 
 
