@@ -118,7 +118,14 @@ def checkout(tmp_path: Path) -> Path:
 
 def lint(checkout: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "feira_airflow.wiring", str(checkout / "airflow" / "dags")],
+        [
+            sys.executable,
+            "-m",
+            "feira_airflow.wiring",
+            str(checkout / "airflow" / "dags"),
+            "--fail-on",
+            "warning",
+        ],
         env=os.environ
         | {
             "PYTHONPATH": str(checkout / "airflow" / "src"),

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from feira_airflow.wiring.linting import lint
-from feira_airflow.wiring.loading import FolderUnreadable
 from feira_airflow.wiring.reading import read_folder
+from feira_airflow.wiring.report import FolderUnreadable
 
 WIRING = Path(__file__).parent / "wiring"
 
@@ -33,20 +33,28 @@ def test_one_file_is_a_folder_of_one() -> None:
 def test_a_file_that_cannot_be_imported_does_not_hide_the_others(tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text((WIRING / "no-listener" / "broken" / "dags.py").read_text())
     (tmp_path / "bad.py").write_text("from airflow.sdk import dog\n# a dag\n")
-    first, second = lint(tmp_path).findings
-    assert (first.rule, first.level) == ("import-error", "error")
-    assert first.places[0].file == str(tmp_path / "bad.py")
-    assert "cannot import name 'dog'" in first.problem
-    assert second.rule == "no-listener"
+    by_rule = {each.rule: each for each in lint(tmp_path).findings}
+    assert set(by_rule) == {"import-error", "no-listener"}
+    failed = by_rule["import-error"]
+    assert failed.level == "warning"
+    assert [str(each) for each in failed.places] == [f"{tmp_path}/bad.py:1"]
+    assert "cannot import name 'dog'" in failed.problem
 
 
-def test_two_dags_of_one_name_are_an_import_error(tmp_path: Path) -> None:
+def test_two_dags_of_one_name_are_named_with_both_files(tmp_path: Path) -> None:
     text = (WIRING / "no-listener" / "terminal" / "dags.py").read_text()
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text(text)
     (one,) = lint(tmp_path).findings
-    assert one.rule == "import-error"
-    assert "load_orders" in one.problem
+    assert (one.rule, one.level) == ("duplicate-dag", "error")
+    assert all(each in one.problem for each in ("load_orders", "/a.py", "/b.py"))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / f"{name}.py").rename(tmp_path / name / "dags.py")
+    (one,) = lint([tmp_path / "a", tmp_path / "b"]).findings
+    assert one.rule == "duplicate-dag"
+    assert all(each in one.problem for each in ("load_orders", "/a/dags.py"))
+    assert one.places[0].file == f"{tmp_path}/b/dags.py"
 
 
 def test_dag_files_may_import_what_lies_beside_them_and_leave_nothing_behind(

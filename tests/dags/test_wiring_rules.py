@@ -8,7 +8,8 @@ import pytest
 
 from feira_airflow.wiring.finding import Finding
 from feira_airflow.wiring.linting import lint
-from feira_airflow.wiring.rules import IMPORT_ERROR, RULES, NoSuchRule
+from feira_airflow.wiring.report import NoSuchRule
+from feira_airflow.wiring.rules import IMPORT_ERROR, RULES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WIRING = Path(__file__).parent / "wiring"

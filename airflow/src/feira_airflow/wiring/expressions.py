@@ -17,7 +17,7 @@ from airflow.serialization.encoders import ensure_serialized_asset
 
 from feira_airflow.wiring.model import AllOf, AnyOf, Asset, AssetId, Condition
 
-TERMINAL, EXTERNAL = "terminal", "external"
+TERMINAL, EXTERNAL, IGNORED = "terminal", "external", "lint_ignore"
 
 
 class Expressions:
@@ -40,6 +40,7 @@ class Expressions:
             asset,
             terminal=known.terminal or bool(declared.extra.get(TERMINAL)),
             external=known.external or bool(declared.extra.get(EXTERNAL)),
+            ignored=known.ignored | _ignored(declared.extra.get(IGNORED)),
         )
         self.watchers |= {(asset, watcher.name): None for watcher in declared.watchers}
 
@@ -73,6 +74,12 @@ class Expressions:
 def core(expression: Any) -> Any:
     """An asset expression of a DAG file in the form that Airflow stores."""
     return ensure_serialized_asset(expression)
+
+
+def _ignored(marked: Any) -> frozenset[str]:
+    """Rules that an asset is marked with: one, or a list of them."""
+    names = [marked] if isinstance(marked, str) else marked
+    return frozenset(map(str, names)) if isinstance(names, list | tuple | set) else frozenset()
 
 
 def _leaves(expression: Any) -> Iterator[Any]:

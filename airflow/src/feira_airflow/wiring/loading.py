@@ -1,56 +1,110 @@
-"""Loads a DAG folder as Airflow's DAG processor does; no metadata database is asked."""
+"""Loads DAG folders as Airflow's DAG processor does; no metadata database is asked."""
 
 from __future__ import annotations
 
+import builtins
 import contextlib
+import datetime
+import json
 import logging
+import os
+import pickle
+import re
+import signal
+import socket
+import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.dag_processing.dagbag import DagBag
+from airflow.dag_processing.importers import get_importer_registry
 from airflow.serialization.encoders import coerce_to_core_timetable
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 
+from feira_airflow.wiring.causes import Cause, cause_of
+from feira_airflow.wiring.model import FailureKind
+from feira_airflow.wiring.report import FolderUnreadable
 
-class FolderUnreadable(Exception):
-    """There is no DAG to look at."""
+# The line of the user's file is wanted, and it may be far from where the exception was raised.
+_DEPTH = "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH"
+
+# What Airflow and the linter go on with, and what DAG files are known to replace parts of.
+_PATCHED = (builtins, os, json, pickle, logging, signal, socket, subprocess, time, datetime)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file, or a DAG of it, that was not loaded; the file is absolute."""
+
+    file: str
+    kind: FailureKind
+    cause: Cause
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """DAGs by name in order, their timetables in Airflow's core form, and (file, error) of the rest."""
+    """DAGs by name in order, their timetables in Airflow's core form, and what was not loaded."""
 
     dags: tuple[Any, ...]
     timetables: dict[str, Any]
-    failures: tuple[tuple[str, str], ...]
+    failures: tuple[Failure, ...]
 
 
-def load(folder: Path) -> Loaded:
-    """Every DAG in a folder, or in one file.
+def load(
+    folders: Sequence[Path],
+    lost: Mapping[str, tuple[FailureKind, str]] | None = None,
+    started: Callable[[str], None] = lambda file: None,
+) -> Loaded:
+    """Every DAG in these folders or files, as one deployment.
 
-    Raises FolderUnreadable where there is no such folder, or nothing in it that Airflow takes for a
-    DAG file.
+    ``lost``: files that ended the process or hung when they were loaded before, and are not loaded
+    again. ``started`` is called with each file before it is loaded. Raises FolderUnreadable where
+    there is no such folder, or nothing in it that Airflow takes for a DAG file.
     """
-    if not folder.exists():
-        raise FolderUnreadable(
-            f"{folder} does not exist. Name the folder that holds the DAG files."
-        )
-    with _importable(folder), _quiet():
-        bag = DagBag(dag_folder=str(folder.resolve()), bundle_path=root(folder).resolve())
-        failures = [(file, _last_line(error)) for file, error in bag.import_errors.items()]
-        timetables, unreadable = _timetables(bag.dags.values())
-    if not bag.dags and not failures:
-        raise FolderUnreadable(
-            f"{folder} holds no DAG. Airflow skips a file that does not contain both the words "
-            "`dag` and `airflow`, and what .airflowignore names; check the folder."
-        )
+    for folder in folders:
+        if not folder.exists():
+            raise FolderUnreadable(
+                f"{folder} does not exist. Name the folder that holds the DAG files."
+            )
+    lost = lost or {}
+    dags: dict[str, Any] = {}
+    failures: list[Failure] = []
+    seen: set[str] = set()
+    with _importable(folders), _quiet():
+        for folder in folders:
+            top = root(folder).resolve()
+            bag = DagBag(dag_folder=str(folder.resolve()), bundle_path=top, collect_dags=False)
+            files = [file for file in _dag_files(folder) if file not in seen]
+            seen |= set(files)
+            before = len(failures)
+            for file in files:
+                if file in lost:
+                    kind, text = lost[file]
+                    failures.append(Failure(file, kind, Cause(text)))
+                    continue
+                started(file)
+                failures.extend(_processed(bag, file, top))
+            if not bag.dags and len(failures) == before:
+                raise FolderUnreadable(
+                    f"{folder} holds no DAG. Airflow skips a file that does not contain both the "
+                    "words `dag` and `airflow`, and what .airflowignore names; check the folder."
+                )
+            for dag_id, dag in bag.dags.items():
+                if (other := dags.setdefault(dag_id, dag)) is not dag:
+                    text = f"{dag_id} is also in {other.fileloc}"
+                    failures.append(Failure(dag.fileloc, "duplicate", Cause(text)))
+        timetables, unstorable = _timetables(dags.values())
     return Loaded(
-        dags=tuple(bag.dags[dag_id] for dag_id in sorted(timetables)),
+        dags=tuple(dags[dag_id] for dag_id in sorted(timetables)),
         timetables=timetables,
-        failures=tuple(sorted(failures + unreadable)),
+        failures=tuple(
+            sorted(failures + unstorable, key=lambda each: (each.file, each.kind, each.cause.text))
+        ),
     )
 
 
@@ -59,49 +113,121 @@ def root(folder: Path) -> Path:
     return folder if folder.is_dir() else folder.parent
 
 
-def _timetables(dags: Iterable[Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """Core timetables by DAG; file and error of each DAG that Airflow could not serialize."""
+def _dag_files(folder: Path) -> list[str]:
+    safe_mode = conf.getboolean("core", "DAG_DISCOVERY_SAFE_MODE")
+    return sorted(
+        get_importer_registry().list_dag_files(str(folder.resolve()), safe_mode=safe_mode)
+    )
+
+
+def _processed(bag: DagBag, file: str, top: Path) -> Iterator[Failure]:
+    """Loads one file into the bag; what went wrong."""
+    with _restored():
+        try:
+            bag.process_file(file, only_if_updated=False)
+        except BaseException as error:  # Airflow lets KeyboardInterrupt and TypeError through
+            cause = Cause(f"{type(error).__name__}: {error}")
+            yield Failure(file, _kind(cause.text), cause)
+    for name, text in bag.import_errors.items():
+        cause = cause_of(text, top)
+        yield Failure(str(top / name), _kind(cause.text), cause)
+    bag.import_errors.clear()
+
+
+def _kind(error: str) -> FailureKind:
+    if error.startswith(("SystemExit", "KeyboardInterrupt", "Received SIGSEGV")):
+        return "ended"
+    if (
+        error.startswith("airflow.sdk.exceptions.AirflowTaskTimeout")
+        or "AirflowTaskTimeout:" in error
+    ):
+        return "hung"
+    if "AirflowDagDuplicatedIdException" in error:
+        return "duplicate"
+    return "import"
+
+
+def _timetables(dags: Any) -> tuple[dict[str, Any], list[Failure]]:
+    """Core timetables by DAG; and each DAG that Airflow could not serialize."""
     timetables: dict[str, Any] = {}
-    failures: list[tuple[str, str]] = []
+    failures: list[Failure] = []
     for dag in dags:
         try:
             # As the DAG processor does; what cannot be stored is never scheduled.
             LazyDeserializedDAG.from_dag(dag)
             timetables[dag.dag_id] = coerce_to_core_timetable(dag.timetable)
         except Exception as error:  # whatever a timetable of one's own may raise
-            failures.append((dag.fileloc, f"{dag.dag_id}: {type(error).__name__}: {error}"))
+            text = re.sub(r"\s+", " ", f"{dag.dag_id}: {type(error).__name__}: {error}")
+            failures.append(Failure(dag.fileloc, "import", Cause(text)))
     return timetables, failures
 
 
-def _last_line(error: str) -> str:
-    """What went wrong, without the way there."""
-    return error.strip().splitlines()[-1] if error.strip() else "unknown error"
-
-
 @contextlib.contextmanager
-def _importable(folder: Path) -> Iterator[None]:
+def _importable(folders: Sequence[Path]) -> Iterator[None]:
     """DAG files may import what lies beside them; afterwards nothing of that is left behind."""
-    top = str(root(folder).resolve())
+    tops = list(dict.fromkeys(str(root(folder).resolve()) for folder in folders))
     before = set(sys.modules)
-    sys.path.insert(0, top)
+    path = list(sys.path)
+    sys.path[:] = [*tops, *path]
     try:
         yield
     finally:
-        sys.path.remove(top)
+        sys.path[:] = path
         for name in set(sys.modules) - before:
-            beside = Path(top, *name.split("."))
             file = getattr(sys.modules[name], "__file__", None)
-            if file in (f"{beside}.py", str(beside / "__init__.py")):
-                del sys.modules[name]
+            for top in tops:
+                beside = Path(top, *name.split("."))
+                if file in (f"{beside}.py", str(beside / "__init__.py")):
+                    del sys.modules[name]
+                    break
+
+
+@contextlib.contextmanager
+def _restored() -> Iterator[None]:
+    """What a DAG file does to the process is undone, as Airflow has a process for each file."""
+    path, here, environment = list(sys.path), os.getcwd(), dict(os.environ)
+    streams = sys.stdout, sys.stderr, sys.stdin
+    modules = [(vars(each), dict(vars(each))) for each in _PATCHED]
+    hooks = sys.excepthook, sys.displayhook, list(sys.meta_path), list(sys.path_hooks)
+    limit = sys.getrecursionlimit()
+    handlers = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+    }
+    disabled = logging.root.manager.disable
+    try:
+        yield
+    finally:
+        for live, kept in modules:
+            live.update(kept)
+        sys.path[:] = path
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(here)
+        sys.stdout, sys.stderr, sys.stdin = streams
+        sys.excepthook, sys.displayhook = hooks[:2]
+        sys.meta_path[:], sys.path_hooks[:] = hooks[2:]
+        sys.setrecursionlimit(limit)
+        logging.disable(disabled)
+        with contextlib.suppress(ValueError):  # not in the main thread: nothing was set there
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Standard output is for findings: Airflow logs there, and DAG files may print."""
     disabled = logging.root.manager.disable
+    depth = os.environ.get(_DEPTH)
+    os.environ[_DEPTH] = "50"
     logging.disable(logging.CRITICAL)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
         logging.disable(disabled)
+        if depth is None:
+            os.environ.pop(_DEPTH, None)
+        else:
+            os.environ[_DEPTH] = depth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -141,19 +142,62 @@ class Asset:
     """An asset as the folder declares it.
 
     ``terminal``: no DAG is meant to listen. ``external``: its events come from outside the folder.
+    ``ignored``: the rules that are not to be reported of it.
     """
 
     id: AssetId
     terminal: bool = False
     external: bool = False
+    ignored: frozenset[str] = frozenset()
+
+
+# ``import``: Airflow shows it as an import error. ``ended`` the process, ``hung`` beyond the limit;
+# ``duplicate``: a DAG whose id another file has too.
+FailureKind = Literal["import", "ended", "hung", "duplicate"]
 
 
 @dataclass(frozen=True)
 class ImportFailure:
-    """A file, or a DAG of it, that Airflow could not load."""
+    """A file, or a DAG of it, that Airflow could not load; ``place`` is where the cause is."""
 
     file: str
     error: str
+    kind: FailureKind = "import"
+    place: Place | None = None
+
+
+@dataclass(frozen=True)
+class Named:
+    """An asset as a syntax tree names it: a pattern for its name or URI, ``.*`` where it cannot tell."""
+
+    pattern: str
+    alias: bool = False
+
+    def may_be(self, asset: AssetId) -> bool:
+        if self.alias != (asset.kind == "alias"):
+            return False
+        names = (each.rstrip("/") for each in (asset.name, asset.uri) if each)
+        return any(re.fullmatch(self.pattern, each, re.IGNORECASE | re.DOTALL) for each in names)
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What a file that did not import emits and hears, as far as its text shows.
+
+    ``emits_any`` and ``hears_any``: its text leaves open what else.
+    """
+
+    file: str
+    emits: tuple[Named, ...] = ()
+    hears: tuple[Named, ...] = ()
+    emits_any: bool = False
+    hears_any: bool = False
+
+    def may_emit(self, asset: AssetId) -> bool:
+        return self.emits_any or any(each.may_be(asset) for each in self.emits)
+
+    def may_hear(self, asset: AssetId) -> bool:
+        return self.hears_any or any(each.may_be(asset) for each in self.hears)
 
 
 @dataclass(frozen=True)
@@ -162,7 +206,7 @@ class Wiring:
 
     ``clock_keys``: sample keys of the DAGs whose clock makes them. ``idle_watchers``: those of
     assets that no DAG is scheduled on by themselves, which Airflow does not start. ``read``: assets
-    among a task's inlets.
+    among a task's inlets. ``unread``: what the files that did not import may emit and hear.
     """
 
     folder: str
@@ -174,6 +218,7 @@ class Wiring:
     clock_keys: Mapping[str, tuple[str, ...]]
     idle_watchers: tuple[Emitter, ...] = ()
     failures: tuple[ImportFailure, ...] = ()
+    unread: tuple[Unread, ...] = ()
 
     def emitters_of(self, asset: AssetId) -> tuple[Emitter, ...]:
         return tuple(each for each in self.emitters if each.asset == asset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from feira_airflow.wiring.loading import load, root
 from feira_airflow.wiring.model import (
     AssetId,
     Emitter,
+    FailureKind,
     ImportFailure,
     Keys,
     Listener,
@@ -26,21 +27,31 @@ from feira_airflow.wiring.model import (
     Wiring,
 )
 from feira_airflow.wiring.places import dag_line, task_line
+from feira_airflow.wiring.unread import unread
 
 
 def read_folder(folder: Path) -> Wiring:
-    """The wiring of every DAG in a folder, or in one file.
+    """The wiring of one folder or file, as read_folders gives it."""
+    return read_folders([folder])
 
-    What cannot be imported is among its ``failures``. Raises FolderUnreadable where there is no DAG
-    to look at.
+
+def read_folders(
+    folders: Sequence[Path],
+    lost: Mapping[str, tuple[FailureKind, str]] | None = None,
+    started: Callable[[str], None] = lambda file: None,
+) -> Wiring:
+    """The wiring of every DAG in these folders or files, as one deployment.
+
+    What cannot be imported is among its ``failures``. ``lost`` and ``started`` are loading.load's.
+    Raises FolderUnreadable where there is no DAG to look at.
     """
-    loaded = load(folder)
+    loaded = load(folders, lost, started)
     dags, timetables = loaded.dags, loaded.timetables
     expressions = Expressions(_expressions(dags, timetables))
-    places = _Places(folder)
+    places = _Places(folders)
     watchers, idle_watchers = _watchers(timetables, expressions)
     return Wiring(
-        folder=str(folder),
+        folder=", ".join(map(str, folders)),
         dag_ids=tuple(dag.dag_id for dag in dags),
         assets=expressions.assets,
         emitters=(*_emitters(dags, timetables, expressions, places), *watchers),
@@ -57,7 +68,19 @@ def read_folder(folder: Path) -> Wiring:
         clock_keys={
             dag.dag_id: keys for dag in dags if (keys := clock_keys(timetables[dag.dag_id]))
         },
-        failures=tuple(ImportFailure(places.shown(file), error) for file, error in loaded.failures),
+        failures=tuple(
+            ImportFailure(
+                places.shown(each.file),
+                each.cause.text,
+                each.kind,
+                Place(places.shown(each.cause.at or each.file), each.cause.line),
+            )
+            for each in loaded.failures
+        ),
+        unread=tuple(
+            unread(Path(file), places.shown(file), roots=[root(each).resolve() for each in folders])
+            for file in dict.fromkeys(each.file for each in loaded.failures)
+        ),
     )
 
 
@@ -166,16 +189,16 @@ class _Mappers:
 
 
 class _Places:
-    """Places in DAG files, named as the folder was named."""
+    """Places in DAG files, named as the folders were named."""
 
-    def __init__(self, folder: Path) -> None:
-        self.root = root(folder)
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.roots = [(root(folder), root(folder).resolve()) for folder in folders]
 
     def shown(self, file: str) -> str:
-        path = Path(file)
-        with contextlib.suppress(ValueError):
-            path = path.relative_to(self.root.resolve())
-        return str(self.root / path)
+        for named, top in self.roots:
+            with contextlib.suppress(ValueError):
+                return str(named / Path(file).relative_to(top))
+        return file
 
     def of_dag(self, dag: Any) -> Place:
         return Place(self.shown(dag.fileloc), dag_line(Path(dag.fileloc), dag.dag_id))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from feira_airflow.wiring.finding import LEVELS, Finding, Level
+from feira_airflow.wiring.finding import LEVELS, Finding, Level, listed
 from feira_airflow.wiring.model import Place, Wiring
-from feira_airflow.wiring.rules import parties, partition_keys, runs
+from feira_airflow.wiring.report import NoSuchRule
+from feira_airflow.wiring.rules import files, parties, partition_keys, runs
 
 Missing = Literal["emitter", "listener"]
 
@@ -87,10 +88,13 @@ RULES = (
 )
 
 IMPORT_ERROR = "import-error"
-
-
-class NoSuchRule(Exception):
-    """A rule was named that does not exist."""
+# They cannot be ignored: what they report hides DAGs from every other rule.
+FILE_RULES = (
+    Rule(IMPORT_ERROR, "warning", "a file does not import", files.import_error),
+    Rule("ends-process", "error", "a file ends the process on import", files.ends_process),
+    Rule("import-hangs", "error", "a file does not import in time", files.import_hangs),
+    Rule("duplicate-dag", "error", "two files have a DAG of one id", files.duplicate_dag),
+)
 
 
 def chosen(
@@ -102,8 +106,11 @@ def chosen(
     """
     known = [rule.id for rule in RULES]
     if unknown := sorted({*select, *ignore, *enable} - set(known)):
+        always = [each for each in unknown if each in {rule.id for rule in FILE_RULES}]
         raise NoSuchRule(
-            f"There is no rule {', '.join(unknown)}. The rules are {', '.join(known)}."
+            f"{', '.join(always)} cannot be chosen or ignored: it always runs."
+            if always
+            else f"There is no rule {', '.join(unknown)}. The rules are {', '.join(known)}."
         )
     return tuple(
         rule
@@ -114,23 +121,33 @@ def chosen(
 
 
 def check(wiring: Wiring, rules: Iterable[Rule]) -> tuple[Finding, ...]:
-    """Every finding in a folder, errors first. Import errors are always among them: they hide DAGs."""
-    findings = [*_import_errors(wiring)]
-    for rule in rules:
-        findings.extend(rule.check(wiring))
+    """Every finding in a folder, errors first; those of the files always among them."""
+    findings = [
+        _as_far_as_can_be_told(finding, rule.missing, wiring)
+        for rule in (*FILE_RULES, *rules)
+        for finding in rule.check(wiring)
+    ]
     return tuple(sorted(findings, key=lambda each: LEVELS.index(each.level)))
 
 
-def _import_errors(wiring: Wiring) -> Iterator[Finding]:
-    for failure in wiring.failures:
-        yield Finding(
-            rule=IMPORT_ERROR,
-            level="error",
-            problem=f"{failure.file} cannot be loaded: {failure.error}",
-            consequence=(
-                "Airflow has none of its DAGs. What they emit and listen to is unknown here too, so "
-                "other findings may be wrong."
-            ),
-            step="Fix the file, or run this where what it imports is installed.",
-            places=(Place(failure.file),),
-        )
+def _as_far_as_can_be_told(finding: Finding, missing: Missing | None, wiring: Wiring) -> Finding:
+    """A note in place of a finding about the lack of what a file that did not import may hold."""
+    asset = finding.subject
+    if missing is None or asset is None:
+        return finding
+    maybe = [
+        each.file
+        for each in wiring.unread
+        if (each.may_emit(asset) if missing == "emitter" else each.may_hear(asset))
+    ]
+    if not maybe:
+        return finding
+    verb = "emit" if missing == "emitter" else "listen to"
+    did = f"{listed(maybe)} did not import, and may {verb} {asset}."
+    return replace(
+        finding,
+        level="note",
+        problem=f"Cannot tell: {did} If not: {finding.problem}",
+        step="Fix what does not import, or run this where it does, and look again.",
+        places=tuple(dict.fromkeys((*finding.places, *map(Place, maybe)))),
+    )

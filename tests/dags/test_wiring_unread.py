@@ -1,0 +1,147 @@
+"""What is read of a DAG file that does not import, and what nobody can tell because of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from feira_airflow.wiring.causes import cause_of
+from feira_airflow.wiring.finding import Finding
+from feira_airflow.wiring.linting import lint
+from feira_airflow.wiring.model import AssetId
+from feira_airflow.wiring.unread import unread
+
+HEAD = "from airflow.sdk import DAG, Asset, AssetAlias, asset, dag, task\nimport missing_package\n"
+OPERATOR = "from airflow.providers.standard.operators.bash import BashOperator as B\n"
+LISTENS = (
+    "from airflow.sdk import DAG, Asset\nwith DAG('hear', schedule=[Asset('orders')]):\n    pass\n"
+)
+EMITS = (
+    "from airflow.sdk import DAG, Asset, task\nwith DAG('load', schedule=None):\n"
+    "    task(task_id='t', outlets=[Asset('orders')])(lambda: None)()\n"
+)
+ORDERS = AssetId("orders", "orders")
+
+
+def found(tmp_path: Path, unimportable: str, other: str) -> dict[str, Finding]:
+    (tmp_path / "dags_bad.py").write_text(unimportable)
+    (tmp_path / "dags_good.py").write_text(other)
+    return {each.rule: each for each in lint(tmp_path).findings}
+
+
+@pytest.mark.parametrize(
+    "emitter",
+    [
+        HEAD + OPERATOR + "B(task_id='t', outlets=[Asset('orders')])",
+        "from airflow.datasets import Dataset\n# dag\n" + OPERATOR + "B(outlets=[Dataset('orders')])",
+        "import airflow.datasets as d\n# dag\nX = {'outlets': d.Dataset('orders')}",
+        HEAD + "A = Asset('orders')\n@task(outlets=A)\ndef t(): ...",
+        HEAD + "NAME = 'orders'\nLIST = [Asset(NAME)]\n@task(outlets=LIST)\ndef t(): ...",
+        HEAD + "@asset(schedule=None)\ndef orders(): ...",
+        HEAD + "@asset(schedule=None, name='orders')\ndef other(): ...",
+        HEAD + "for n in ('a', 'b'):\n    task(outlets=[Asset(n)])",
+        HEAD + "task(outlets=[Asset(f'ord{missing_package.X}')])",
+        HEAD + "task(outlets=[AssetAlias('any')])",
+        HEAD + "task(outlets=missing_package.OUTLETS)",
+        HEAD + "def make(out):\n    return task(outlets=out)",
+        HEAD + OPERATOR + "class Own(B):\n    def __init__(self):\n        self.outlets = [Asset('orders')]",
+        HEAD + "with DAG('d'):\n    missing_package.Operator(task_id='sets its own outlets')",
+        HEAD + "d = missing_package.make_dag()",
+        HEAD + "from airflow.sdk import AssetWatcher\nA = Asset('orders', watchers=[AssetWatcher()])",
+        "import airflow, dag  # no Python:\ndef (:",
+    ],
+)  # fmt: skip
+def test_what_an_unimportable_file_may_emit_is_not_missing(tmp_path: Path, emitter: str) -> None:
+    by_rule = found(tmp_path, emitter, LISTENS)
+    assert by_rule["no-emitter"].level == "note"
+    assert "Cannot tell" in by_rule["no-emitter"].problem
+    assert "dags_bad.py" in by_rule["no-emitter"].problem
+    assert by_rule["import-error"].level == "warning"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        HEAD + OPERATOR + "B(task_id='t', outlets=[Asset('rates')])",
+        HEAD + "task(outlets=[Asset(f'rates_{missing_package.X}')])",
+        HEAD + "with DAG('d', schedule='@daily'):\n    B = Asset('orders')  # only named",
+        HEAD + "with DAG('d', schedule=[Asset('orders')]):\n    pass",
+    ],
+)
+def test_what_an_unimportable_file_cannot_emit_is_still_an_error(
+    tmp_path: Path, other: str
+) -> None:
+    assert found(tmp_path, other, LISTENS)["no-emitter"].level == "error"
+
+
+@pytest.mark.parametrize(
+    "listener",
+    [
+        "DAG('d', schedule=[Asset('orders')])",
+        "DAG('d', schedule=Asset('orders') & Asset('x'))",
+        "@dag(schedule=[Asset('orders')])\ndef d(): ...",
+        "task(inlets=[Asset('orders')])",
+        "DAG('d', **missing_package.options)",
+        "DAG('d', schedule=missing_package.schedule())",
+    ],
+)
+def test_what_an_unimportable_file_may_hear_is_not_unheard(tmp_path: Path, listener: str) -> None:
+    assert found(tmp_path, HEAD + listener, EMITS)["no-listener"].level == "note"
+
+
+def test_what_an_unimportable_file_cannot_hear_is_unheard(tmp_path: Path) -> None:
+    by_rule = found(tmp_path, HEAD + "DAG('d', schedule=[Asset('rates')])", EMITS)
+    assert by_rule["no-listener"].level == "warning"
+
+
+def test_assets_of_a_module_beside_the_file_are_read_there(tmp_path: Path) -> None:
+    (tmp_path / "assets.py").write_text(
+        "from airflow.sdk import Asset\nBASE = 'ord'\nORDERS = Asset(BASE + 'ers')\n"
+    )
+    for text in ("from assets import ORDERS as X\n", "import assets\nX = assets.ORDERS\n"):
+        file = tmp_path / "dags.py"
+        file.write_text(f"{HEAD}{text}task(outlets=[X])")
+        read = unread(file, "dags.py", [tmp_path])
+        assert read.may_emit(ORDERS)
+        assert not read.may_emit(AssetId("rates", "rates")), text
+
+
+def test_the_cause_is_named_with_the_line_of_the_users_file(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("\n\nimport not_there_at_all\n")
+    (tmp_path / "dags.py").write_text("# airflow dag\nimport own\n")
+    (one,) = lint(tmp_path).findings
+    assert "ModuleNotFoundError: No module named 'not_there_at_all'" in one.problem
+    assert [str(each) for each in one.places] == [f"{tmp_path}/own.py:3", f"{tmp_path}/dags.py"]
+
+
+def test_a_syntax_error_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "dags.py").write_text("# airflow dag\nx = (\n")
+    (one,) = lint(tmp_path).findings
+    assert "SyntaxError: '(' was never closed" in one.problem
+    assert str(one.places[0]) == f"{tmp_path}/dags.py:2"
+
+
+def test_an_executor_that_is_not_configured_here_is_the_cause(tmp_path: Path) -> None:
+    text = EMITS.replace("outlets", "executor='KubernetesExecutor', outlets")
+    by_rule = found(tmp_path, text, LISTENS)
+    assert by_rule["import-error"].level == "warning"
+    assert "KubernetesExecutor" in by_rule["import-error"].problem
+    assert by_rule["no-emitter"].level == "note"
+
+
+def test_the_last_of_chained_exceptions_is_the_cause(tmp_path: Path) -> None:
+    traceback = (
+        'Traceback (most recent call last):\n  File "/x/a.py", line 1, in <module>\n    1/0\n'
+        "ZeroDivisionError: division by zero\n\nThe above exception was the direct cause of the "
+        "following exception:\n\nTraceback (most recent call last):\n"
+        f'  File "{tmp_path}/dags.py", line 7, in <module>\n    raise Own from e\n'
+        '  File "/lib/other.py", line 9, in f\n    raise X\n'
+        "pkg.Own: first line\n  second line\n"
+    )
+    cause = cause_of(traceback, tmp_path)
+    assert (cause.text, cause.at, cause.line) == (
+        "pkg.Own: first line second line",
+        f"{tmp_path}/dags.py",
+        7,
+    )
