@@ -68,23 +68,26 @@ up: install  ## Start the local stack and wait until it is healthy
 
 .PHONY: down
 down: $(STAMP)  ## Stop every stack of this checkout; the data stays
-	@for home in $(wildcard $(CURDIR)/.feira*); do FEIRA_HOME=$$home $(VENV)/bin/feira down; done
+	@for home in .feira*; do [ ! -f "$$home/secrets.env" ] || FEIRA_HOME="$$PWD/$$home" $(VENV)/bin/feira down; done
 
 .PHONY: clean
 clean:  ## Stop the stack; remove its data, the jars and .venv
 	@if [ -x $(VENV)/bin/feira ]; then \
-	  for home in $(wildcard $(CURDIR)/.feira*); do FEIRA_HOME=$$home $(VENV)/bin/feira clean --yes; done; \
+	  for home in .feira*; do \
+	    [ ! -f "$$home/secrets.env" ] || FEIRA_HOME="$$PWD/$$home" $(VENV)/bin/feira clean --yes; \
+	  done; \
 	fi
-	rm -rf $(VENV) .cache $(wildcard $(CURDIR)/.feira*)
+	@# Relative names, matched by the shell: make splits the clone's own path at its spaces.
+	rm -rf -- $(VENV) .cache .feira*
 
 # DATA is a folder of Online Retail days to replay; its lake is kept apart from the generated one's.
-DATA ?=
+export DATA ?=
 DAYS ?= 2010-12-01
-export FEIRA_HOME ?= $(CURDIR)/.feira$(if $(DATA),-$(notdir $(patsubst %/,%,$(DATA))))
+export FEIRA_HOME ?= $(CURDIR)/.feira$(if $(DATA),-$(shell basename -- "$$DATA"))
 
 .PHONY: demo
 demo: install  ## Start the stack and run days to the marts: DAYS=2010-12-01..2010-12-07 DATA=folder
-	@$(VENV)/bin/feira demo --days $(DAYS) $(if $(DATA),--data $(DATA))
+	@$(VENV)/bin/feira demo --days "$(DAYS)" $(if $(DATA),--data "$$DATA")
 
 .PHONY: lint
 lint: install  ## Formatting, lint, import rules, types
@@ -99,7 +102,7 @@ test: lint  ## Lint, then every test: loopback only, no stack
 
 .PHONY: verify
 verify: install  ## A stack of its own through the matrix of states, against an independent computation
-	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/verify.py $(if $(DATA),--data $(DATA))
+	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/verify.py $(if $(DATA),--data "$$DATA")
 
 ONLY ?=
 .PHONY: faults

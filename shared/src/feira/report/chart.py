@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from feira.report.model import DayReport
-from feira.report.wording import number, outcome_sentence, rules
+from feira.report.wording import number, one_line, outcome_sentence, rules, top_products
 
 WIDTH, HEIGHT, DPI = 9.6, 8.4, 125
 MARKED, OTHER, WARNING, TEXT, FAINT = "#c2410c", "#94a3b8", "#b45309", "#1e293b", "#64748b"
@@ -42,10 +42,7 @@ def chart(report: DayReport) -> Figure:
     _bars(
         figure.add_axes((LEFT, 0.03, 0.45, 0.39)),
         f"Top products of {report.day}, USD",
-        [
-            (product.description or product.sku, product.revenue)
-            for product in report.figures.top_products
-        ],
+        [(product.description or product.sku, product.revenue) for product in top_products(report)],
         MARKED,
         nothing="No product was sold.",
     )
@@ -174,8 +171,5 @@ def _position(day: date) -> float:
 
 
 def _short(text: str) -> str:
-    """Fits its place. A dollar sign would begin a formula, a line break a second line."""
-    text = " ".join(text.split())
-    if len(text) > _LONGEST_NAME:
-        text = f"{text[: _LONGEST_NAME - 1]}…"
-    return text.replace("$", r"\$")
+    """Fits its place. A dollar sign would begin a formula."""
+    return one_line(text, _LONGEST_NAME).replace("$", r"\$")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 
 from feira.report.model import DayReport, Figure
-from feira.report.wording import LABELS, LINES, SALES, rules
+from feira.report.wording import LABELS, LINES, SALES, one_line
 
 HEADER = ("day", "version", "figure", "item", "name", "value", "before", "unit")
-# A spreadsheet would take such a cell for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet would take such a text for a formula: at its beginning, and after a character at which
+# a spreadsheet of another country separates cells.
+_FORMULA = re.compile(r"""(^|[;,|])([\s"'`]*)(?=[=+\-@＝＋－＠﹦﹢﹣﹫])""")
+_LONGEST_CELL = 1000
 
 
 def csv_text(report: DayReport) -> str:
@@ -54,7 +57,8 @@ def _rows(report: DayReport) -> Iterator[tuple[str, ...]]:
     yield ("agreed", "", "", str(outcome.agreed).lower(), "", "")
     for figure in (*SALES, *LINES):
         yield row(figure, None, None, getattr(report.figures, figure))
-    for rule, lines in rules(report):
+    broken = sorted(report.figures.broken_rules.items(), key=lambda item: (-item[1], item[0]))
+    for rule, lines in broken:
         yield row("rule", rule, None, lines)
     for product in report.figures.top_products:
         yield row("product_revenue", product.sku, product.description, product.revenue)
@@ -71,4 +75,6 @@ def _exact(value: Decimal | int | None) -> str:
 
 
 def _cell(text: str | None) -> str:
-    return f"'{text}" if text and text.startswith(_FORMULA) else text or ""
+    """One line. An apostrophe goes before what a spreadsheet would evaluate; ``text`` is had back by
+    taking away that one."""
+    return _FORMULA.sub(r"\1'\2", one_line(text or "", _LONGEST_CELL))

@@ -18,6 +18,7 @@ from feira.report.wording import (
     outcome_sentence,
     rows,
     rules,
+    top_products,
 )
 
 _DOMAIN = "reports.feira.invalid"
@@ -72,6 +73,7 @@ def html(report: DayReport, chart_cid: str) -> str:
         figures=list(rows(report, (*SALES, *LINES))),
         changed=changed_rows(report),
         rules=rules(report),
+        products=top_products(report),
         number=number,
         chart_cid=chart_cid,
     )
@@ -94,7 +96,7 @@ def plain(report: DayReport) -> str:
     lines += [
         f"  {product.description or '–'} ({product.sku}): {number(product.units)} units, "
         f"{number(product.revenue)} USD"
-        for product in report.figures.top_products
+        for product in top_products(report)
     ] or ["  none"]
     lines += ["", "Quarantine by rule"]
     lines += [f"  {rule}: {number(count)} lines" for rule, count in rules(report)] or ["  none"]

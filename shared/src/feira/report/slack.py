@@ -11,9 +11,11 @@ from feira.report.wording import (
     changed_rows,
     headline,
     number,
+    one_line,
     outcome_sentence,
     rows,
     rules,
+    top_products,
 )
 
 Block = dict[str, Any]
@@ -58,7 +60,7 @@ def _blocks(report: DayReport) -> list[Block]:
     products = [
         f"{_name(product.description or ''):<{_LONGEST_NAME}}  {_name(product.sku):<12} "
         f"{number(product.units):>9}  {number(product.revenue):>14}"
-        for product in report.figures.top_products
+        for product in top_products(report)
     ]
     if products:
         header = f"{'product':<{_LONGEST_NAME}}  {'code':<12} {'units':>9}  {'USD':>14}"
@@ -112,5 +114,4 @@ def _fitting(lines: list[str]) -> list[str]:
 
 
 def _name(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
+    return one_line(text, _LONGEST_NAME)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
-from feira.report.model import Change, DayReport, Figure, Unit
+from feira.report.model import Change, DayReport, Figure, ProductSales, Unit
 from feira.warehouse.outcome import DayOutcome
 
+LONGEST_NAME = 120
+# Control, format, lone surrogate, private use, not assigned.
+_INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn")
 _CENTS = Decimal("0.01")
 _EXACT = Context(prec=38, rounding=ROUND_HALF_EVEN)
 
@@ -69,9 +73,40 @@ def rows(report: DayReport, figures: tuple[Figure, ...]) -> Iterator[Row]:
         yield Row(figure, label, number(getattr(report.figures, figure)), _shown(unit))
 
 
+def one_line(text: str, longest: int = LONGEST_NAME) -> str:
+    """A text from outside as one line of at most ``longest`` characters.
+
+    Line breaks, control characters, direction overrides and invisible characters would let a product's
+    name forge a figure of its own, or change how what follows it is read.
+    """
+    # A character may be invisible: the cut begins early, so that 3 MB are not looked at.
+    seen = "".join(
+        " " if character.isspace() else character
+        for character in text[: 10 * longest]
+        if character.isspace() or unicodedata.category(character) not in _INVISIBLE
+    )
+    line = " ".join(seen.split())
+    whole = len(text) <= 10 * longest and len(line) <= longest
+    return line if whole else f"{line[: longest - 1]}…"
+
+
 def rules(report: DayReport) -> list[tuple[str, int]]:
     """Broken rules and their lines, most lines first."""
-    return sorted(report.figures.broken_rules.items(), key=lambda item: (-item[1], item[0]))
+    found = sorted(report.figures.broken_rules.items(), key=lambda item: (-item[1], item[0]))
+    return [(one_line(rule), lines) for rule, lines in found]
+
+
+def top_products(report: DayReport) -> list[ProductSales]:
+    """The first products, with names that keep to their line."""
+    return [
+        product.model_copy(
+            update={
+                "sku": one_line(product.sku),
+                "description": one_line(product.description or "") or None,
+            }
+        )
+        for product in report.figures.top_products
+    ]
 
 
 def changed_rows(report: DayReport) -> list[ChangedRow]:
@@ -87,10 +122,11 @@ def _changed(change: Change) -> ChangedRow:
     if before == after:
         # They differ by less than a cent: then all four decimals are of interest.
         before, after = f"{change.before:,}", f"{change.after:,}"
+    item = one_line(change.item or "")
     return ChangedRow(
         change.figure,
-        change.item or "",
-        f"{label} {change.item}" if change.item else label,
+        item,
+        f"{label} {item}" if item else label,
         before,
         after,
         _shown(unit),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import typer
 from rich.text import Text
 
 from feira.settings import SettingsError
-from feira_local.cli.output import error_console
+from feira_local.cli.output import error_console, printable, shortened
 from feira_local.stack.errors import StackError
 
 MODULES = (
@@ -38,13 +39,34 @@ for _module in MODULES:
 
 
 def main() -> None:
-    """Runs the command; what a person can act on comes without a stack trace, exit code 1."""
+    """Runs the command; whatever goes wrong comes as one message without a stack trace, exit code 1."""
     try:
         app()
-    except (StackError, SettingsError) as error:
-        # Log lines and paths may hold what rich would take for markup.
-        message = Text("feira: ", style="bold red").append(str(error), style="not bold default")
-        error_console.print(message, soft_wrap=True)
-        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if os.environ.get("FEIRA_DEBUG"):
+            raise
+        # Log lines and paths may hold what rich would take for markup, or a terminal for a command.
+        message = Text("feira: ", style="bold red").append(
+            _message(error), style="not bold default"
+        )
+        error_console.print(message, soft_wrap=True)
+        sys.exit(1)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, (StackError, SettingsError)):
+        text = str(error)
+    elif isinstance(error, OSError) and error.filename is not None:
+        text = (
+            f"{error.filename}: {error.strerror}. Is it this user's, and is its disk writable? "
+            "FEIRA_HOME names another folder for the stack's state."
+        )
+    else:
+        first = (str(error).splitlines() or [""])[0]
+        text = (
+            f"{type(error).__name__}: {shortened(first, 300)}. This was not foreseen; "
+            "FEIRA_DEBUG=1 shows where it came from."
+        )
+    return "\n".join(printable(line) for line in text.splitlines())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Annotated, Any
 
 import typer
@@ -46,7 +47,23 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
 
 
 def _cell(value: Any) -> Text:
-    return Text("–", style="dim") if value is None else Text(str(value))
+    return Text("–", style="dim") if value is None else Text(printable(str(value)))
+
+
+def printable(text: str) -> str:
+    """A text from outside in which the terminal sees no command: escape sequences, line breaks and
+    direction overrides are shown as their code points."""
+    return "".join(
+        character
+        if not unicodedata.category(character).startswith(("C", "Zl", "Zp"))
+        else repr(character)[1:-1]
+        for character in text
+    )
+
+
+def shortened(text: str, longest: int = 80) -> str:
+    """What a person typed, as an error message shows it."""
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
 
 
 def megabytes(size: float) -> str:

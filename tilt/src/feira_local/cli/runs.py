@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import Annotated, Any
 
@@ -11,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from feira_local.airflow_api import AirflowApi
-from feira_local.cli.output import AsJson, console, error_console, print_json
+from feira_local.cli.output import AsJson, console, error_console, print_json, shortened
 from feira_local.day_report import day_report, report_tables
 from feira_local.runs import Chain, refresh_all, start
 from feira_local.stack.errors import StackError
@@ -40,21 +42,27 @@ def register(app: typer.Typer) -> None:
 
 
 def parse_day(text: str) -> date:
-    """A day such as 2010-12-01."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise StackError(f"{text!r} is not a day; write it as 2010-12-01.") from None
+    """A day written as 2010-12-01, and in no other of ISO 8601's ways."""
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        with suppress(ValueError):
+            return date.fromisoformat(text)
+    raise StackError(f"{shortened(text)!r} is not a day; write it as 2010-12-01.")
 
 
 def parse_range(text: str) -> list[date]:
     """The days of a range such as 2010-12-01..2010-12-23, both ends included; one day is a range."""
-    first_text, _, last_text = text.partition("..")
-    first = parse_day(first_text)
-    last = parse_day(last_text) if last_text else first
+    ends = text.split("..")
+    if len(ends) > 2 or not all(ends):
+        raise StackError(
+            f"{shortened(text)!r} is not a range; write both ends, as 2010-12-01..2010-12-23."
+        )
+    first, last = parse_day(ends[0]), parse_day(ends[-1])
     days = (last - first).days + 1
     if not 1 <= days <= _MAX_DAYS:
-        raise StackError(f"{text!r} has {days} days; a range may have 1 to {_MAX_DAYS}.")
+        raise StackError(
+            f"{text!r} has {days:,} days; a range has 1 to {_MAX_DAYS}, the earlier day first, as "
+            "2010-12-01..2010-12-23."
+        )
     return [first + timedelta(days=index) for index in range(days)]
 
 

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -256,14 +257,11 @@ def clean(
     Example: [bold]feira clean --yes[/]
     """
     config = running_config()
+    _require_own_folder(config)
     own = config.home == config.repository / ".feira"
     # The jars are shared: a second stack that goes leaves them to the others.
     folders = (config.home, config.repository / ".cache") if own else (config.home,)
     doomed = [folder for folder in folders if folder.exists()]
-    if config.home.exists() and not (config.home / "secrets.env").is_file():
-        raise StackError(
-            f"{config.home} holds no secrets.env, so it is no state folder of a stack."
-        )
     if not doomed:
         if not as_json:
             console.print("There is nothing to remove.")
@@ -282,6 +280,43 @@ def clean(
         print_json({"removed": doomed})
     else:
         console.print(f"Removed {names}.")
+
+
+# A state folder's own entries; with any other in it the folder is also somebody else's.
+_OWN_ENTRIES = frozenset(
+    [
+        "airflow",
+        "connections.yaml",
+        "dbt",
+        "inbox",
+        "lake",
+        "logs",
+        "postgres",
+        "run",
+        "secrets.env",
+        "shop",
+        "spark",
+    ]
+)
+
+
+def _require_own_folder(config: StackConfig) -> None:
+    """Raises StackError where removing the home would remove what no stack has made."""
+    home, step = config.home, "Nothing was removed; set FEIRA_HOME to the stack's own folder."
+    if not home.exists():
+        return
+    user = Path(os.environ.get("HOME") or "/").resolve()
+    if home in (config.repository, user, *config.repository.parents, *user.parents):
+        raise StackError(f"{home} is, or holds, the home folder or the checkout. {step}")
+    if not home.is_dir() or not (home / "secrets.env").is_file():
+        raise StackError(
+            f"{home} holds no secrets.env, so it is no state folder of a stack. {step}"
+        )
+    others = sorted(path.name for path in home.iterdir() if path.name not in _OWN_ENTRIES)
+    if others:
+        raise StackError(
+            f"{home} also holds {', '.join(others[:5])}, which no stack has made. {step}"
+        )
 
 
 def list_services(as_json: AsJson = False) -> None:

@@ -58,7 +58,13 @@ def load_secrets(home: Path) -> Secrets:
     Raises StackError when the file exists but cannot be read.
     """
     path = home / "secrets.env"
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StackError(
+            f"The folder {home} cannot be made: {error.strerror}. Set FEIRA_HOME to a folder that "
+            "this user can write."
+        ) from error
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
@@ -69,7 +75,13 @@ def load_secrets(home: Path) -> Secrets:
         # Two first runs at the same time must agree on one set.
         fcntl.flock(file, fcntl.LOCK_EX)
         os.fchmod(file.fileno(), 0o600)
-        known = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+        try:
+            known = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+        except UnicodeDecodeError as error:
+            raise StackError(
+                f"{path} is damaged: it holds bytes that are no ASCII. Put the right file back, or "
+                "start afresh: `feira clean`."
+            ) from error
         missing = [item for item in fields(Secrets) if item.name.upper() not in known]
         for item in missing:
             known[item.name.upper()] = item.metadata["make"]()

@@ -6,8 +6,10 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from feira_local.stack.config import Ports, ShopOptions, StackConfig
+from feira_local.stack.errors import StackError
 from feira_local.stack.files import write_private
 
 
@@ -38,7 +40,16 @@ def running_config() -> StackConfig:
     saved = config.run / "config.json"
     if not saved.is_file():
         return StackConfig.from_env()
-    fields = json.loads(saved.read_text(encoding="utf-8"))
+    try:
+        return _restored(config, json.loads(saved.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StackError(
+            f"{saved} does not hold a stack's settings ({type(error).__name__}: {error}). Remove that "
+            "file; it is written anew by `feira up`."
+        ) from error
+
+
+def _restored(config: StackConfig, fields: dict[str, Any]) -> StackConfig:
     data, dags = fields["shop"]["data"], fields["dags"]
     return dataclasses.replace(
         config,
