@@ -155,9 +155,12 @@ def test_a_session_token_an_endpoint_and_certificates_are_the_lakes(monkeypatch:
     )
 
 
+@pytest.mark.parametrize("login", ["test", None])
 def test_a_role_becomes_temporary_keys_that_open_the_lake(
-    monkeypatch: Patch, s3_endpoint: str
+    monkeypatch: Patch, s3_endpoint: str, login: str | None
 ) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     bucket = f"lake-{uuid.uuid4().hex}"
     keys = {
         "aws_access_key_id": "test",
@@ -167,8 +170,8 @@ def test_a_role_becomes_temporary_keys_that_open_the_lake(
     boto3.client("s3", endpoint_url=s3_endpoint, **keys).create_bucket(Bucket=bucket)
     lake(
         monkeypatch,
-        "test",
-        "test",
+        login,
+        login,
         role_arn="arn:aws:iam::123456789012:role/lake",
         endpoint_url=s3_endpoint,
         region_name="us-east-1",

@@ -14,7 +14,7 @@ from raw_server import dripping, http_answer, raw_server
 from scripted_api import ScriptedApi, scripted_api
 
 from feira_airflow.hooks.paged_api import ApiPage, PagedApiError, PagedApiHook
-from feira_airflow.hooks.paging import CursorPaging, PageNumberPaging, Paging
+from feira_airflow.hooks.paging import CursorPaging, LinkPaging, PageNumberPaging, Paging
 
 
 class Hook(PagedApiHook):
@@ -199,3 +199,12 @@ def test_a_body_over_the_limit_is_not_read_to_its_end_nor_asked_for_again(
     error = refused(Hook(max_bytes=100_000))
     assert "more than 100,000 bytes, the limit (max_bytes)" in str(error)
     assert (len(api.asked), error.transient) == (1, False)
+
+
+def test_of_several_link_headers_each_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = ("Link: </orders?page=9>; rel=last", "link: </orders?page=2>; rel=Next")
+    answers = iter([http_answer(b"[1]", *links), http_answer(b"[2]")])
+    with raw_server(lambda connection, _: connection.sendall(next(answers))) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_API", server.url)
+        assert [page.records for page in pages(Hook(), LinkPaging())] == [[1], [2]]
+        assert server.asked[1].startswith(b"GET /orders?page=2 ")

@@ -63,6 +63,21 @@ def test_a_metadata_file_pins_the_rows_of_its_snapshot(lake: LakeSettings, tmp_p
     assert rows(pinned) == [("1", 6), ("2", None)]
 
 
+def test_a_temporary_key_opens_what_a_metadata_file_pins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """moto checks no keys: what PyIceberg is given is looked at instead."""
+    given: list[dict[str, str]] = []
+
+    def from_metadata(uri: str, properties: dict[str, str]) -> None:
+        given.append(properties)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pyiceberg.table.StaticTable.from_metadata", from_metadata)
+    settings = LakeSettings("s3://lake", access_key="A", secret_key="s", session_token="t")
+    with pytest.raises(KeyboardInterrupt):
+        next(iter(read_snapshot(settings, "s3://lake/m.json")))
+    assert given[0]["s3.session-token"] == "t"
+
+
 def test_files_that_another_process_has_written_are_seen_at_once(lake: LakeSettings) -> None:
     mine, theirs = lake_files(lake), lake_files(lake)
     folder = f"{lake.root}/landing"
