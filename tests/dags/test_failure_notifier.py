@@ -188,6 +188,25 @@ def test_an_error_is_never_markup() -> None:
     assert "<!channel>" not in json.dumps(slack_body(hostile))
 
 
+def test_a_value_with_a_line_break_forges_no_line_and_no_header() -> None:
+    hostile = "2010-12-01\r\nBcc: all@example.com\n\nRevenue: 1,000,000.00 USD\u2028\u202e\x1b[31m"
+    notice = failure_notice(context(task=SimpleNamespace(partition=hostile)))
+    shown = [notice.title, notice.context, *(text for fact in notice.facts for text in fact)]
+    assert any("Bcc: all@example.com Revenue" in text for text in shown)
+    assert not any(char in text for text in shown for char in "\r\n\u2028\u202e\x1b")
+
+
+def test_every_text_has_a_bounded_length_however_long_the_error_is() -> None:
+    for text in ("&" * 3_000_000, "x" * 3_000_000, "<`>" * 1_000_000):
+        notice = failure_notice(
+            context(exception=ValueError(text), task=SimpleNamespace(partition=text))
+        )
+        body = slack_body(notice)
+        sections = [block["text"]["text"] for block in body["blocks"] if "text" in block]
+        assert max(map(len, sections)) <= 3000 and len(sections[0]) <= 150
+        assert len(body["text"]) < 5000 and len(mail_html(notice)) < 12_000
+
+
 def test_the_modules_work_without_the_rest_of_the_repository() -> None:
     code = (
         "import sys\n"

@@ -84,7 +84,7 @@ def week(shop: Shop, last: str) -> dt.date:
 
 
 @pytest.mark.parametrize(
-    ("revenue", "complaint"),
+    ("revenue", "violation"),
     [
         ("5", None),
         ("2000", None),
@@ -93,13 +93,13 @@ def week(shop: Shop, last: str) -> dt.date:
     ],
 )
 def test_revenue_is_held_against_the_median_of_four_weeks(
-    shop: Shop, revenue: str, complaint: str | None
+    shop: Shop, revenue: str, violation: str | None
 ) -> None:
     day = week(shop, revenue)
-    if complaint is None:
+    if violation is None:
         assert run("sales.fact", checks.REVENUE, day=day)
         return
-    with pytest.raises(PartitionCheckError, match=complaint):
+    with pytest.raises(PartitionCheckError, match=violation):
         run("sales.fact", checks.REVENUE, day=day)
 
 
@@ -146,17 +146,24 @@ def test_a_run_without_a_key_is_an_error_and_not_a_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("measured", "complaint"),
+    ("measured", "violation"),
     [
         (Measured("rows", 1, None, None), None),
         (Measured("rows", None, 1, None), "rows is null"),
         (Measured("rows", Decimal(1), 1, 1), None),
         (Measured("rows", Decimal(0), 1, None), "rows is 0, under 1"),
         (Measured("rows", Decimal(2), None, 1), "rows is 2, over 1"),
+        (Measured("revenue", Decimal("NaN"), 0, 9), "revenue is NaN, which is no number"),
+        (Measured("revenue", float("nan"), None, None), "revenue is nan, which is no number"),
+        (
+            Measured("revenue", 1.0, None, float("nan")),
+            "revenue is at most nan, which is no number",
+        ),
+        (Measured("rows", "2", 1, None), "rows is '2', which cannot be compared with 1 and None"),
     ],
 )
-def test_a_bound_that_is_null_is_no_bound(measured: Measured, complaint: str | None) -> None:
-    assert measured.complaint() == complaint
+def test_a_bound_that_is_null_is_no_bound(measured: Measured, violation: str | None) -> None:
+    assert measured.violation() == violation
 
 
 @pytest.mark.parametrize(
@@ -186,3 +193,14 @@ def test_the_watch_has_a_clock_only_where_the_pipelines_have_one(
     assert daily_at(hour=3) is None
     monkeypatch.setenv("FEIRA_CLOCK", "on")
     assert daily_at(hour=3).expression == "0 3 * * *"
+
+
+@pytest.mark.parametrize("names", [[], ["rows", "rows"]])
+def test_checks_that_check_nothing_or_hide_one_another_fail_when_the_dag_is_parsed(
+    names: list[str],
+) -> None:
+    checks = [PartitionCheck(name, "count(*)") for name in names]
+    with pytest.raises(ValueError, match=r"c: checks are"):
+        PartitionCheckOperator(
+            task_id="c", conn_id="w", table="t", partition_column="d", checks=checks
+        )

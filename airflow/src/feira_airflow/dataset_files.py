@@ -54,13 +54,18 @@ def stored_bytes(file: ListedFile, files: AbstractFileSystem) -> Iterator[bytes]
             f"{file.url} does not exist, although it is listed; wait for the whole dataset, for a "
             "manifest with S3ManifestSensor."
         ) from None
-    _require(file, "size", size, file.size, " bytes")
+    require_size(file, size)
     _require(file, "SHA-256", digest.hexdigest(), file.sha256)
 
 
 def require_rows(file: ListedFile, rows: int) -> None:
     """Raises DatasetError where a file has other rows than the manifest states."""
     _require(file, "row count", rows, file.rows, " rows")
+
+
+def require_size(file: ListedFile, size: int) -> None:
+    """Raises DatasetError where a file has other bytes than the manifest states."""
+    _require(file, "size", size, file.size, " bytes")
 
 
 def _require(

@@ -11,15 +11,22 @@ from typing import Any
 from airflow.providers.amazon.aws.fs.s3 import get_fs
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 
-from feira_airflow.file_manifest import FileManifest, read_manifest
+from feira_airflow.file_manifest import FileManifest, ManifestError, read_manifest
 from feira_airflow.hooks.warehouse_sides import (
     STAGE,
     PostgresSide,
     RedshiftSide,
     WarehouseSide,
-    require_columns,
+    require_files,
 )
-from feira_airflow.hooks.warehouse_statements import Merge, Statement, WarehouseError
+from feira_airflow.hooks.warehouse_statements import (
+    DESCRIBE,
+    Merge,
+    Statement,
+    WarehouseError,
+    WarehouseRefusedError,
+)
+from feira_airflow.hooks.warehouse_types import Target
 
 
 @dataclass(frozen=True)
@@ -64,14 +71,14 @@ class WarehouseHook(DbApiHook):
     def side(self) -> WarehouseSide:
         """The side that the connection's type names.
 
-        :raises WarehouseError: for another type
+        :raises WarehouseRefusedError: for another type
         """
         conn_type = self.get_connection(self.get_conn_id()).conn_type
         if conn_type == "postgres":
             return PostgresSide()
         if conn_type == "redshift":
             return RedshiftSide(self.iam_role)
-        raise WarehouseError(
+        raise WarehouseRefusedError(
             f"Connection {self.get_conn_id()} is of type {conn_type!r}; a warehouse is of type "
             "postgres or redshift."
         )
@@ -85,6 +92,7 @@ class WarehouseHook(DbApiHook):
         return [
             *self.side.before_staging(merge),
             merge.create_staged(),
+            merge.describe_staged(),
             self.side.stage_statement(merge, manifest_url),
             *merge.after_staging(),
         ]
@@ -94,8 +102,10 @@ class WarehouseHook(DbApiHook):
 
         :param merge: the table, its key and columns, and what becomes of rows that are no more
         :param manifest_url: ``s3://…`` of the manifest that lists the Parquet files
-        :raises WarehouseError: where a file's columns are not the load's, the rows are not as many as
-            the manifest states, or a key is null or stands twice. The table is then as it was
+        :raises WarehouseError: where a file is missing, or its size, rows or SHA-256 are not as the
+            manifest states them; the table is then as it was, and a retry may find the file whole
+        :raises WarehouseRefusedError: where a file's columns are not the load's, a value is none that its
+            column holds as it is, or a key is null or a duplicate; no retry is made
         """
         statements = self.statements(merge, manifest_url)
         files = get_fs(self.aws_conn_id)
@@ -105,18 +115,24 @@ class WarehouseHook(DbApiHook):
             raise WarehouseError(
                 f"{merge.table}: there is no manifest at {manifest_url}. Nothing was changed."
             ) from None
-        manifest = read_manifest(body, manifest_url)
-        require_columns(merge, manifest, files)
+        try:
+            manifest = read_manifest(body, manifest_url)
+        except ManifestError as error:
+            raise WarehouseRefusedError(f"{merge.table}: {error} Nothing was changed.") from error
+        require_files(merge, manifest, files)
         counts: dict[str, int] = {}
+        targets: list[Target] = []
         with closing(self.get_conn()) as connection:
             try:
                 with closing(connection.cursor()) as cursor:
                     for statement in statements:
                         self.log.info("%s: %s", statement.name, statement.sql)
                         if statement.name == STAGE:
-                            self.side.stage(cursor, statement, merge, manifest, files)
+                            self.side.stage(cursor, statement, merge, manifest, files, targets)
                         else:
                             cursor.execute(statement.sql, statement.values or None)
+                        if statement.name == DESCRIBE:
+                            targets += [Target(*_values(row)) for row in cursor.fetchall()]
                         if statement.name.startswith("count "):
                             counts[statement.name] = _first(cursor.fetchone())
                             _require(merge, manifest, statement.name, counts[statement.name])
@@ -138,7 +154,11 @@ def _first(row: Sequence[Any] | dict[str, Any] | None) -> int:
     """The one value of a row, whichever kind of row the connection gives."""
     if row is None:
         raise WarehouseError("A count gave no row; the connection does not behave as DB-API asks.")
-    return int(next(iter(row.values() if isinstance(row, dict) else row)))
+    return int(_values(row)[0])
+
+
+def _values(row: Sequence[Any] | dict[str, Any]) -> list[Any]:
+    return list(row.values() if isinstance(row, dict) else row)
 
 
 def _require(merge: Merge, manifest: FileManifest, name: str, count: int) -> None:
@@ -149,8 +169,8 @@ def _require(merge: Merge, manifest: FileManifest, name: str, count: int) -> Non
             "states; the table was not changed. Has a file been written again since?"
         )
     if name in ("count null keys", "count repeated keys") and count:
-        fault = "rows with a null" if name == "count null keys" else "keys that stand twice"
-        raise WarehouseError(
+        fault = "rows with a null" if name == "count null keys" else "duplicate keys"
+        raise WarehouseRefusedError(
             f"{merge.table}: {manifest.url} holds {count} {fault} in ({', '.join(merge.key)}); the "
-            "table was not changed. Mend or deduplicate the files."
+            "table was not changed. Fix or deduplicate the files."
         )

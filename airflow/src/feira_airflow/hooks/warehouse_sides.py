@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.providers.amazon.aws.hooks.redshift_sql import RedshiftSQLHook
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 
+from feira_airflow.dataset_files import DatasetError, require_rows, require_size, stored_bytes
 from feira_airflow.file_manifest import FileManifest
 from feira_airflow.hooks.warehouse_statements import (
     STAGED,
     Merge,
     Statement,
     WarehouseError,
+    WarehouseRefusedError,
     quoted,
 )
+from feira_airflow.hooks.warehouse_types import Target, UnfitError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from fsspec import AbstractFileSystem
@@ -52,6 +56,7 @@ class WarehouseSide(Protocol):
         merge: Merge,
         manifest: FileManifest,
         files: AbstractFileSystem,
+        targets: Sequence[Target],
     ) -> None:
         """Runs that statement."""
 
@@ -84,9 +89,10 @@ class PostgresSide:
         merge: Merge,
         manifest: FileManifest,
         files: AbstractFileSystem,
+        targets: Sequence[Target],
     ) -> None:
         """Streams every file in batches: memory does not grow with the dataset."""
-        chunks = _csv_chunks(merge, manifest, files)
+        chunks = _csv_chunks(merge, manifest, files, targets)
         if hasattr(cursor, "copy"):
             with cursor.copy(statement.sql) as copy:
                 for chunk in chunks:
@@ -106,7 +112,7 @@ class RedshiftSide:
 
     def __init__(self, iam_role: str = "default") -> None:
         if not _ROLE.fullmatch(iam_role):
-            raise WarehouseError(
+            raise WarehouseRefusedError(
                 f"iam_role is {iam_role!r}; it must be arn:aws:iam::<account>:role/<name> or default."
             )
         self.iam_role = iam_role
@@ -122,7 +128,7 @@ class RedshiftSide:
     def stage_statement(self, merge: Merge, manifest_url: str) -> Statement:
         """The COPY; columns are taken by position, so it names none."""
         if not _S3_URL.fullmatch(manifest_url):
-            raise WarehouseError(
+            raise WarehouseRefusedError(
                 f"{manifest_url!r} cannot stand in a COPY; a manifest's URL is s3://bucket/key of "
                 "letters, digits and !_.*()/=+:@,- ."
             )
@@ -139,6 +145,7 @@ class RedshiftSide:
         merge: Merge,
         manifest: FileManifest,
         files: AbstractFileSystem,
+        targets: Sequence[Target],
     ) -> None:
         """Lets Redshift read the files. COPY of Parquet needs every size, and at least one file."""
         if not manifest.files:
@@ -149,23 +156,40 @@ class RedshiftSide:
                 f"{manifest.url} states no content_length for {unsized[0]}; Redshift's COPY of "
                 "Parquet needs it for every file."
             )
+        # Redshift reads the files itself, and converts by rules of its own: only what fits may come.
+        for file in manifest.files:
+            with _parquet(file.url, files) as parquet:
+                found = dict(zip(merge.file_columns, parquet.schema_arrow.types, strict=True))
+                doubtful = [each for each in targets if not each.is_own(found[each.column])]
+                names = [each.column for each in doubtful]
+                for batch in parquet.iter_batches(columns=names) if names else ():
+                    _converted(batch, doubtful, merge, file.url)
         cursor.execute(statement.sql)
 
 
-def require_columns(merge: Merge, manifest: FileManifest, files: AbstractFileSystem) -> None:
-    """Reads each file's footer and no more.
+def require_files(merge: Merge, manifest: FileManifest, files: AbstractFileSystem) -> None:
+    """Reads each file's footer, and all of it where the manifest states a SHA-256.
 
-    :raises WarehouseError: where a file's columns are not the load's, in name and order: Redshift
-        takes them by position, and would load them into one another
+    :raises WarehouseError: where a file is missing or not as the manifest states it
+    :raises WarehouseRefusedError: where a file's columns are not the load's, in name and order:
+        Redshift takes them by position, and would load them into one another
     """
     for file in manifest.files:
         with _parquet(file.url, files) as parquet:
-            found = parquet.schema_arrow.names
+            found, rows = parquet.schema_arrow.names, parquet.metadata.num_rows
         if found != merge.file_columns:
-            raise WarehouseError(
+            raise WarehouseRefusedError(
                 f"{merge.table}: {file.url} has the columns {', '.join(found)}; the load expects "
                 f"{', '.join(merge.file_columns)}, in this order. Nothing was changed."
             )
+        try:
+            require_size(file, files.size(file.url))
+            require_rows(file, rows)
+            if file.sha256 is not None:
+                for _ in stored_bytes(file, files):
+                    """The digest is taken on the way."""
+        except DatasetError as error:
+            raise WarehouseError(f"{merge.table}: {error} Nothing was changed.") from error
 
 
 def _parquet(url: str, files: AbstractFileSystem) -> pq.ParquetFile:
@@ -183,11 +207,35 @@ def _parquet(url: str, files: AbstractFileSystem) -> pq.ParquetFile:
         raise WarehouseError(f"{url} is no Parquet file: {error}. Nothing was changed.") from error
 
 
+def _converted(
+    batch: pa.RecordBatch, targets: Sequence[Target], merge: Merge, url: str
+) -> pa.RecordBatch:
+    """The batch with its columns as the warehouse holds them.
+
+    :raises WarehouseRefusedError: naming file, column, value and type where one does not fit
+    """
+    import pyarrow as pa
+
+    columns = []
+    for target in targets:
+        try:
+            columns.append(target.convert(batch.column(target.column)))
+        except UnfitError as error:
+            raise WarehouseRefusedError(
+                f"{merge.table}: {url} has {error.found} in {target.column}, which its type "
+                f"{target.type} does not hold as it is: {error.cause}. The table was not changed. "
+                "Write the file with values that fit, or widen the column."
+            ) from error
+    return pa.record_batch(columns, names=[target.column for target in targets])
+
+
 def _csv_chunks(
-    merge: Merge, manifest: FileManifest, files: AbstractFileSystem
+    merge: Merge,
+    manifest: FileManifest,
+    files: AbstractFileSystem,
+    targets: Sequence[Target],
 ) -> Iterator[bytes | memoryview]:
     """The rows as CSV: texts are quoted and nulls are not, so COPY can tell "" from null."""
-    import pyarrow as pa
     from pyarrow import csv
 
     options = csv.WriteOptions(include_header=False)
@@ -195,13 +243,7 @@ def _csv_chunks(
         with _parquet(file.url, files) as parquet:
             for batch in parquet.iter_batches(columns=merge.file_columns):
                 sink = BytesIO()
-                try:
-                    csv.write_csv(batch.select(merge.file_columns), sink, options)
-                except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                    raise WarehouseError(
-                        f"{merge.table}: {file.url} has a column that cannot be staged: {error}. "
-                        "Lists, structs and binary columns cannot; write them as text."
-                    ) from error
+                csv.write_csv(_converted(batch, targets, merge, file.url), sink, options)
                 yield sink.getvalue()
 
 

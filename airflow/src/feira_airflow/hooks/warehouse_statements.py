@@ -12,16 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from airflow.sdk.exceptions import AirflowFailException
+
 # Narrower than what either warehouse allows, so that a name can never end its quotes. Redshift takes
 # up to 127 bytes; PostgreSQL cuts after 63, and two names could become one.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 STAGED = "staged_rows"
+DESCRIBE = "describe staged"
 Gone = Literal["kept", "absent", "marked"]
 
 
 class WarehouseError(RuntimeError):
     """A load was refused before it changed anything; the message names the table and the cause."""
+
+
+class WarehouseRefusedError(WarehouseError, AirflowFailException):
+    """The same, where another try would find the same: Airflow does not retry the task."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Merge:
     """What a load puts where.
 
     :param table: ``schema.table``, or a table on the search path
-    :param key: the columns that name a row; never null, each combination once in the staged files
+    :param key: the columns that name a row; never null, no duplicates among the staged rows
     :param columns: all columns to load, the key among them, in the order of the files
     :param gone: what becomes of rows that are no more. ``kept``: the files are an increment, nothing
         is deleted. ``absent``: the files are the whole table, what they do not hold is deleted.
@@ -55,31 +62,35 @@ class Merge:
     marked_gone: str = "DELETE"
 
     def __post_init__(self) -> None:
-        """Raises WarehouseError for a name that cannot be quoted safely, or columns that contradict."""
+        """Raises WarehouseRefusedError for a name that cannot be quoted safely, or columns that contradict."""
         for name in (*self.table.split("."), *self.columns, *self.key, self.mark):
             if not _NAME.fullmatch(name):
-                raise WarehouseError(
+                raise WarehouseRefusedError(
                     f"{self.table}: {name!r} is not a name that a load takes: letters, digits and _, "
                     "at most 63, the first no digit."
                 )
         if self.table.count(".") > 1:
-            raise WarehouseError(f"{self.table!r} has more than schema and table.")
+            raise WarehouseRefusedError(f"{self.table!r} has more than schema and table.")
         if self.table.rpartition(".")[2] == STAGED:
-            raise WarehouseError(f"{self.table}: {STAGED} is the name of the staged rows.")
+            raise WarehouseRefusedError(f"{self.table}: {STAGED} is the name of the staged rows.")
         if self.gone not in ("kept", "absent", "marked"):
-            raise WarehouseError(
+            raise WarehouseRefusedError(
                 f"{self.table}: gone is {self.gone!r}; it may be kept, absent or marked."
             )
         if not self.key:
-            raise WarehouseError(f"{self.table}: a merge needs a key; name its columns.")
+            raise WarehouseRefusedError(f"{self.table}: a merge needs a key; name its columns.")
         if len(set(self.columns)) != len(self.columns):
-            raise WarehouseError(f"{self.table}: a column is named twice in {list(self.columns)}.")
+            raise WarehouseRefusedError(
+                f"{self.table}: a column is a duplicate in {list(self.columns)}."
+            )
         if missing := [name for name in self.key if name not in self.columns]:
-            raise WarehouseError(
+            raise WarehouseRefusedError(
                 f"{self.table}: key {', '.join(missing)} is not among the columns."
             )
         if self.gone == "marked" and self.mark in self.columns:
-            raise WarehouseError(f"{self.table}: {self.mark} marks rows, so it cannot be loaded.")
+            raise WarehouseRefusedError(
+                f"{self.table}: {self.mark} marks rows, so it cannot be loaded."
+            )
 
     @property
     def file_columns(self) -> list[str]:
@@ -98,6 +109,14 @@ class Merge:
             columns.append(f"CAST(NULL AS VARCHAR(64)) AS {quoted(self.mark)}")
         sql = f"CREATE TEMP TABLE {quoted(STAGED)} AS SELECT {', '.join(columns)} FROM {self.target} WHERE 1 = 0"
         return Statement("create staged", sql)
+
+    def describe_staged(self) -> Statement:
+        """The types of its columns, as the catalog writes them."""
+        return Statement(
+            DESCRIBE,
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+            f"WHERE attrelid = CAST('{STAGED}' AS REGCLASS) AND attnum > 0 ORDER BY attnum",
+        )
 
     def drop_staged(self) -> Statement:
         """Ends the temporary table: the session may be used again."""
@@ -123,7 +142,7 @@ class Merge:
         ]
 
     def count_unusable(self) -> list[Statement]:
-        """How many staged keys are null, and how many stand twice: both must be none."""
+        """How many staged keys are null, and how many are duplicates: both must be none."""
         null = " OR ".join(f"{quoted(name)} IS NULL" for name in self.key)
         keys = ", ".join(quoted(name) for name in self.key)
         return [

@@ -6,6 +6,7 @@ Needs Airflow and its Slack and SMTP providers, nothing else of this repository.
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _LONGEST_ERROR = 600
+_LONGEST_TITLE = 150
+# What is looked at of a text before it is cut: blanks go first.
+_READ = 100_000
+# Slack refuses a section over 3,000 characters.
+_LONGEST_SECTION = 2900
 
 
 @dataclass(frozen=True)
@@ -34,17 +40,37 @@ class Notice:
     links: tuple[tuple[str, str], ...]
     context: str
 
+    def __post_init__(self) -> None:
+        """Every field becomes one masked line of bounded length: a value of the data, such as a
+        partition with a line break in it, must not look like a line or a header of the message."""
+        fields = {
+            "title": one_line(self.title, _LONGEST_TITLE),
+            "facts": tuple((one_line(name), one_line(value, 200)) for name, value in self.facts),
+            "error": one_line(self.error),
+            "links": tuple(
+                (one_line(words, 200), "".join(url.split())) for words, url in self.links
+            ),
+            "context": one_line(self.context),
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
 
-def one_line(error: object) -> str:
-    """An exception, or its text, as one masked line of at most 600 characters."""
+
+def one_line(error: object, longest: int = _LONGEST_ERROR) -> str:
+    """An exception, or a text, as one masked line without control characters, of bounded length."""
     # Airflow has no public way to mask text of one's own.
     from airflow.sdk._shared.secrets_masker import redact
 
     text = str(error)
     if isinstance(error, BaseException):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    line = " ".join(str(redact(text)).split())
-    return line if len(line) <= _LONGEST_ERROR else f"{line[: _LONGEST_ERROR - 1]}…"
+    # Control characters, and those that turn text around or hide it (bidi marks, zero widths).
+    shown = "".join(
+        " " if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") else char
+        for char in str(redact(text))[:_READ]
+    )
+    line = " ".join(shown.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def post(notice: Notice, *, slack_webhook_conn_id: str, timeout: int) -> None:
@@ -148,7 +174,11 @@ class MailNoticeNotifier(BaseNotifier):
 
 def slack_body(notice: Notice) -> dict[str, Any]:
     """The message in Block Kit's words; the header's ``block_id`` is the notice's id."""
-    error = _slack(notice.error.replace("`", "'"))
+    error = notice.error.replace("`", "'")
+    while len(_slack(error)) > _LONGEST_SECTION:
+        # Cut before it is escaped, so that no entity is cut in two.
+        error = f"{error[:-101]}…"
+    error = _slack(error)
     links = " · ".join(f"<{_slack(url)}|{_slack(words)}>" for words, url in notice.links)
     return {
         "text": _slack(f"{notice.title}: {notice.error}"),

@@ -5,8 +5,10 @@ Needs Airflow and its SQL provider, nothing else of this repository.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.sql.operators.sql import BaseSQLOperator
@@ -46,21 +48,33 @@ class Measured:
     at_least: Any
     at_most: Any
 
-    def complaint(self) -> str | None:
+    def violation(self) -> str | None:
         """``revenue is 12.00, under 3700.00``; None where the value is within its bounds."""
         if self.value is None:
             return f"{self.name} is null"
-        if self.at_least is not None and self.value < self.at_least:
-            return f"{self.name} is {self.value}, under {self.at_least}"
-        if self.at_most is not None and self.value > self.at_most:
-            return f"{self.name} is {self.value}, over {self.at_most}"
+        # NaN is neither under nor over any bound: it would be within all of them.
+        for what, figure in (
+            ("", self.value),
+            (" at least", self.at_least),
+            (" at most", self.at_most),
+        ):
+            if isinstance(figure, (float, Decimal)) and math.isnan(figure):
+                return f"{self.name} is{what} {figure}, which is no number"
+        try:
+            if self.at_least is not None and self.value < self.at_least:
+                return f"{self.name} is {self.value}, under {self.at_least}"
+            if self.at_most is not None and self.value > self.at_most:
+                return f"{self.name} is {self.value}, over {self.at_most}"
+        except TypeError:
+            bounds = f"{self.at_least!r} and {self.at_most!r}"
+            return f"{self.name} is {self.value!r}, which cannot be compared with {bounds}"
         return None
 
 
 class PartitionCheckOperator(BaseSQLOperator):
     """Fails when a figure of a table's partition is out of bounds.
 
-    The provider's ``SQLTableCheckOperator`` tells that a check has failed; this one tells the value
+    The provider's ``SQLTableCheckOperator`` reports that a check has failed; this one reports the value
     and the limit, so that the message can be acted on. All checks are one query, with the partition
     as its parameter.
 
@@ -92,6 +106,11 @@ class PartitionCheckOperator(BaseSQLOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(conn_id=conn_id, **kwargs)
+        names = [check.name for check in checks]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(
+                f"{self.task_id}: checks are {names}; at least one is needed, each with a name of its own."
+            )
         self.table = table
         self.partition_column = partition_column
         self.checks = tuple(checks)
@@ -139,9 +158,9 @@ class PartitionCheckOperator(BaseSQLOperator):
                 each.at_least,
                 each.at_most,
             )
-        complaints = [text for each in measured if (text := each.complaint())]
-        if complaints:
+        violations = [text for each in measured if (text := each.violation())]
+        if violations:
             raise PartitionCheckError(
-                f"{self.table} {self.partition}: {'; '.join(complaints)}. {self.next_step}".strip()
+                f"{self.table} {self.partition}: {'; '.join(violations)}. {self.next_step}".strip()
             )
         return {each.name: str(each.value) for each in measured}
