@@ -309,3 +309,161 @@ def test_airflow_has_no_dag_of_a_file_that_it_cannot_import(deploy: Deploy) -> N
     airflow = deploy(WIRING / "import-error" / "broken")
     assert list(airflow.import_errors) == ["dags.py"]
     assert airflow.dag_ids() == []
+
+
+def test_a_run_without_a_key_makes_no_run_of_a_listener_for_keys(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "runtime-key" / "broken")
+    airflow.run("load_orders")
+    airflow.tick()
+    assert (airflow.events(), airflow.runs("report")) == ([None], [])
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(MONDAY, 1)]
+
+
+def test_a_task_that_looks_for_the_key_emits_nothing_without_it(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "runtime-key" / "mended")
+    airflow.run("load_orders")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.events() == [MONDAY]
+    assert airflow.runs("report") == [Run(MONDAY, 1)]
+
+
+def test_more_keys_than_the_limit_make_no_run_at_all(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "fan-out-limit" / "broken")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.events() == [MONDAY]
+    assert airflow.runs("report") == []
+    assert airflow.audit_log() == ["partition fan-out exceeded"]
+
+
+def test_as_many_keys_as_the_limit_make_a_run_each(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "fan-out-limit" / "mended")
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert sorted(airflow.runs("report"), key=str) == [Run(day, 1) for day in WEEK]
+
+
+def test_a_week_without_its_weekend_is_never_rolled_up(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "rollup-never-full" / "broken")
+    for day in WEEK[:5]:
+        airflow.run("load_orders", day)
+    airflow.tick()
+    assert len(airflow.events()) == 5
+    assert (airflow.runs("report"), airflow.audit_log()) == ([], [])
+
+
+def test_a_whole_week_is(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "rollup-never-full" / "mended")
+    for day in WEEK:
+        airflow.run("load_orders", day)
+    airflow.tick()
+    assert airflow.runs("report") == [Run("2010-12-06 (W49)", 7)]
+
+
+def test_a_key_of_one_asset_waits_for_the_same_key_of_the_other(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "keys-never-meet" / "broken")
+    airflow.run("load_orders", MONDAY)
+    airflow.run("load_rates", "2010-12")
+    airflow.tick()
+    assert len(airflow.events()) == 2
+    assert (airflow.runs("report"), airflow.audit_log()) == ([], [])
+
+
+def test_it_runs_once_both_have_it(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "keys-never-meet" / "mended")
+    airflow.run("load_orders", MONDAY)
+    airflow.run("load_rates", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(MONDAY, 2)]
+
+
+@pytest.mark.parametrize(("folder", "key"), [("broken", MONDAY), ("mended", "all")])
+def test_a_mapper_of_another_asset_is_not_used(deploy: Deploy, folder: str, key: str) -> None:
+    airflow = deploy(WIRING / "ignored-mapper" / folder)
+    airflow.run("load_orders", MONDAY)
+    airflow.tick()
+    assert airflow.runs("report") == [Run(key, 1)]
+
+
+@pytest.mark.parametrize(("folder", "active"), [("broken", 1), ("mended", 2)])
+def test_of_two_assets_of_one_uri_only_one_sets_off_its_listener(
+    deploy: Deploy, folder: str, active: int
+) -> None:
+    airflow = deploy(WIRING / "asset-conflict" / folder)
+    assert len(airflow.active_assets()) == active
+    airflow.run("load_web")
+    airflow.run("load_shop")
+    airflow.tick()
+    runs = [airflow.runs("report_web"), airflow.runs("report_shop")]
+    assert sorted(map(len, runs)) == [active - 1, 1]
+
+
+@pytest.mark.parametrize(("folder", "watchers"), [("broken", 0), ("mended", 1)])
+def test_a_declaration_without_the_watcher_keeps_it_from_starting(
+    deploy: Deploy, folder: str, watchers: int
+) -> None:
+    assert deploy(WIRING / "lost-watcher" / folder).watchers() == watchers
+
+
+@pytest.mark.parametrize(("folder", "events"), [("broken", 0), ("mended", 2)])
+def test_an_expression_as_an_outlet_emits_nothing(deploy: Deploy, folder: str, events: int) -> None:
+    airflow = deploy(WIRING / "expression-outlet" / folder)
+    airflow.run("load_orders")
+    airflow.tick()
+    assert len(airflow.events()) == events
+    assert len(airflow.runs("report")) == (1 if events else 0)
+
+
+@pytest.mark.parametrize(("folder", "events"), [("broken", 1), ("mended", 2)])
+def test_what_is_written_to_an_event_of_no_outlet_is_dropped(
+    deploy: Deploy, folder: str, events: int
+) -> None:
+    airflow = deploy(WIRING / "stray-event" / folder)
+    airflow.run("load_orders")
+    airflow.tick()
+    assert len(airflow.events()) == events
+    assert len(airflow.runs("report")) == 1
+
+
+@pytest.mark.parametrize("folder", ["broken", "mended"])
+def test_a_dag_with_an_empty_schedule_is_never_run(deploy: Deploy, folder: str) -> None:
+    airflow = deploy(WIRING / "empty-schedule" / folder)
+    airflow.tick()
+    assert airflow.dag_ids() == ["report"]
+    assert airflow.finish() == 0
+
+
+def test_a_template_in_a_uri_is_not_rendered(deploy: Deploy) -> None:
+    airflow = deploy(WIRING / "template-asset" / "broken")
+    airflow.run("load_orders")
+    airflow.tick()
+    assert [name for name, _ in airflow.active_assets()] == ["feira://orders/{{ ds }}"]
+    assert airflow.runs("report") == [Run(None, 1)]
+
+
+@pytest.mark.parametrize(("folder", "made"), [("broken", 0), ("mended", 1)])
+def test_a_trigger_of_a_dag_that_is_not_there_starts_nothing(
+    deploy: Deploy, folder: str, made: int
+) -> None:
+    airflow = deploy(WIRING / "missing-dag" / folder)
+    airflow.run("load_orders")
+    assert airflow.finish() == made
+
+
+@pytest.mark.parametrize(
+    ("folder", "goes_on"), [("trigger_broken", True), ("trigger_mended", False)]
+)
+def test_a_cycle_through_a_trigger_goes_on_without_end(
+    deploy: Deploy, folder: str, goes_on: bool
+) -> None:
+    airflow = deploy(WIRING / "cycle" / folder)
+    airflow.run("load_orders" if goes_on else "import_orders")
+    for _ in range(2):
+        airflow.tick()
+        airflow.finish()
+        airflow.finish()
+    airflow.tick()
+    assert len(airflow.runs("report")) == (3 if goes_on else 1)

@@ -153,7 +153,11 @@ class Deployment:
 
     def audit_log(self) -> list[str]:
         """What Airflow noted about events that made no run."""
-        noted = ("missing partition key", "failed to map partition_key")
+        noted = (
+            "missing partition key",
+            "failed to map partition_key",
+            "partition fan-out exceeded",
+        )
         with create_session() as session:
             return list(session.scalars(select(Log.event).where(Log.event.in_(noted))))
 

@@ -71,6 +71,16 @@ class Expressions:
                 )
 
 
+def expression_text(expression: Any) -> str:
+    """An expression as a DAG file would write it: ``a & (b | c)``."""
+    one = core(expression)
+    if not isinstance(one, SerializedAssetBooleanCondition):
+        return str(getattr(one, "name", "") or getattr(one, "uri", one))
+    sign = " & " if isinstance(one, SerializedAssetAll) else " | "
+    parts = (expression_text(each) for each in one.objects)
+    return sign.join(f"({each})" if " " in each else each for each in parts)
+
+
 def core(expression: Any) -> Any:
     """An asset expression of a DAG file in the form that Airflow stores."""
     return ensure_serialized_asset(expression)

@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from feira_airflow.wiring.model import AssetId, Emitter, Listener, Place
+from feira_airflow.wiring.model import (
+    AssetId,
+    Declaration,
+    Emitter,
+    Listener,
+    Outlet,
+    Place,
+    Trigger,
+)
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")  # the worst first
@@ -33,20 +41,28 @@ class Finding:
     subject: AssetId | None = None
 
 
+# What a finding can be about.
+Party = Emitter | Listener | Declaration | Outlet | Trigger
+
+
 def finding(
     rule: str,
     level: Level,
     asset: AssetId | None,
-    parties: Iterable[Emitter | Listener],
+    parties: Iterable[Party],
     *,
     problem: str,
     consequence: str,
     step: str,
 ) -> Finding:
-    """A finding about these emitters and listeners; their DAGs, tasks and places are taken from them."""
+    """A finding about these parties; their DAGs, tasks and places are taken from them."""
     parties = tuple(parties)
     dags = (each.dag_id for each in parties if each.dag_id is not None)
-    tasks = (str(each) for each in parties if isinstance(each, Emitter) and each.dag_id is not None)
+    tasks = (
+        f"{each.dag_id}.{each.part}"
+        for each in parties
+        if isinstance(each, Emitter | Outlet | Trigger) and each.dag_id is not None
+    )
     places = (each.place for each in parties if each.place is not None)
     return Finding(
         rule=rule,

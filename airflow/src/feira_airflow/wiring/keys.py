@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -16,8 +18,40 @@ from feira_airflow.wiring.model import AssetId, Emitter, Listener, Wiring
 SAMPLES = 3
 # Any date would do; this one has no day of the month that could be taken for a month.
 _FROM = datetime(2025, 12, 29, tzinfo=UTC)
-_UNTIL = datetime(2035, 1, 1, tzinfo=UTC)
+_DAYS = 3290  # nine years: a clock may tick on a 29th of February alone
 _NOT_SEARCHED = sys.stdlib_module_names | {"airflow"}
+
+
+@lru_cache(maxsize=256)
+def _listed(_same: str, timetable: _Held, days: int, most: int) -> tuple[str, ...]:
+    ticks = timetable.value.iter_partition_dagrun_infos(
+        earliest=_FROM, latest=_FROM + timedelta(days=days)
+    )
+    return tuple(tick.partition_key for tick in itertools.islice(ticks, most))
+
+
+class _Held:
+    """A timetable that is not compared: what it serializes to says whether two are the same."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def listed_keys(timetable: Any, days: int, most: int) -> tuple[str, ...]:
+    """The keys of a clock in these days from a fixed one on, at most so many; none without a clock."""
+    if not timetable.partitioned or isinstance(timetable, AssetTriggeredTimetable):
+        return ()
+    try:
+        same = f"{type(timetable)} {timetable.serialize()}"
+        return _listed(same, _Held(timetable), days, most)
+    except Exception:  # a timetable of one's own need not be able to list its keys
+        return ()
 
 
 def clock_keys(timetable: Any) -> tuple[str, ...]:
@@ -25,21 +59,18 @@ def clock_keys(timetable: Any) -> tuple[str, ...]:
 
     ``timetable`` is one of Airflow's own (core) timetables.
     """
-    if not timetable.partitioned or isinstance(timetable, AssetTriggeredTimetable):
-        return ()
-    try:
-        ticks = timetable.iter_partition_dagrun_infos(earliest=_FROM, latest=_UNTIL)
-        return tuple(tick.partition_key for tick in itertools.islice(ticks, SAMPLES))
-    except Exception:  # a timetable of one's own need not be able to list its keys
-        return ()
+    return listed_keys(timetable, _DAYS, SAMPLES)
 
 
-def adds_keys(task: Any) -> bool:
-    """Whether the code of a task calls ``add_partitions``, itself or through functions it calls.
-
-    What a task calls through an object's method, or out of a library of Airflow, is not followed.
-    """
-    start = getattr(task, "python_callable", None)
+def mentions(task: Any, word: str) -> bool:
+    """Whether the code of a task names a word, itself or in functions it calls, or a template does."""
+    for name in getattr(task, "template_fields", ()):
+        if word in repr(getattr(task, name, "")):
+            return True
+    given = getattr(task, "partial_kwargs", {})
+    start = getattr(task, "python_callable", None) or (
+        given.get("python_callable") if isinstance(given, Mapping) else None
+    )
     kind = getattr(task, "operator_class", type(task))
     waiting: list[Any] = [start] if start is not None else list(_methods(kind))
     seen: set[int] = set()
@@ -49,7 +80,7 @@ def adds_keys(task: Any) -> bool:
             continue
         seen.add(id(function))
         names = set(_names(function.__code__))
-        if "add_partitions" in names:
+        if word in names:
             return True
         waiting.extend(_called(function, names))
     return False
@@ -70,10 +101,12 @@ def _function(value: Any) -> FunctionType | None:
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
+    yield from (*code.co_names, *code.co_varnames)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _names(constant)
+        elif isinstance(constant, str) and constant.isidentifier():
+            yield constant
 
 
 def _called(function: FunctionType, names: set[str]) -> Iterator[Any]:
@@ -96,12 +129,34 @@ def sample_keys(wiring: Wiring) -> Mapping[str, tuple[str, ...]]:
 
     A DAG whose keys cannot be known before it runs has none.
     """
-    found = dict(wiring.clock_keys)
-    # Each round carries keys one DAG further; a cycle adds nothing new after that.
-    for _ in wiring.listeners:
-        for listener in wiring.listeners:
-            if listener.dag_id not in found and (keys := _mapped(wiring, listener, found)):
-                found[listener.dag_id] = keys
+    found = _carried(wiring, dict(wiring.clock_keys))
+    return {dag_id: keys[:SAMPLES] for dag_id, keys in found.items()}
+
+
+def folder_keys(wiring: Wiring, days: int, most: int) -> dict[str, tuple[str, ...]]:
+    """DAG → the keys of its runs in these days; through mappers, at least those."""
+    known = wiring.listed.get((days, most))
+    if known is None:
+        own = {dag_id: clock(days, most) for dag_id, clock in wiring.clocks.items()}
+        known = _carried(wiring, {dag_id: keys for dag_id, keys in own.items() if keys})
+        wiring.listed[days, most] = known
+    return known
+
+
+def _carried(wiring: Wiring, found: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Keys, carried on from DAG to DAG. A DAG is asked again when one above it has got keys."""
+    above: dict[str, list[Emitter]] = {}
+    for emitter in wiring.emitters:
+        if emitter.dag_id is not None:
+            above.setdefault(emitter.dag_id, []).append(emitter)
+    waiting = deque(found)
+    while waiting:
+        for emitter in above.get(waiting.popleft(), ()):
+            for listener in wiring.listeners_of(emitter.asset):
+                new = listener.dag_id not in found and listener.hears(emitter)
+                if new and (keys := _mapped(wiring, listener, found)):
+                    found[listener.dag_id] = keys
+                    waiting.append(listener.dag_id)
     return found
 
 
@@ -123,11 +178,11 @@ def _mapped(
     wiring: Wiring, listener: Listener, samples: Mapping[str, tuple[str, ...]]
 ) -> tuple[str, ...]:
     keys: dict[str, None] = {}
-    for emitter in wiring.emitters:
+    for emitter in (each for asset in listener.assets for each in wiring.emitters_of(asset)):
         if listener.hears(emitter) and listener.mapper is not None:
             for key in event_keys(emitter, samples):
                 try:
                     keys.update(dict.fromkeys(map_key(listener, emitter.asset, key)))
                 except Exception:  # a rule of its own reports it
                     continue
-    return tuple(keys)[:SAMPLES]
+    return tuple(keys)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ class Keys(Enum):
 
     KEYED = "with a partition key"
     PLAIN = "without a partition key"
+    MAYBE = "with a partition key or without one"
 
 
 class Paused(Enum):
@@ -95,7 +97,9 @@ class Emitter:
     """What emits an asset: a task of a DAG, or a watcher, which belongs to no DAG.
 
     ``adds_keys``: the task's code calls ``add_partitions``, so its keys are not its run's.
-    ``mapped``: every instance of the task emits.
+    ``mapped``: every instance of the task emits. ``at_runtime``: its runs get a key, or none, from
+    whoever starts them, and nothing in its DAG looks. ``stray``: assets that its code looks up among
+    the events of its outlets and that are none of them.
     """
 
     asset: AssetId
@@ -104,6 +108,8 @@ class Emitter:
     keys: Keys
     adds_keys: bool = False
     mapped: bool = False
+    at_runtime: bool = False
+    stray: tuple[AssetId, ...] = ()
     place: Place | None = None
 
     def __str__(self) -> str:
@@ -116,7 +122,7 @@ class Listener:
 
     ``keyed``: its timetable is partitioned. ``clock``: time sets it off as well. ``begins_paused``:
     why it does when Airflow first sees it, None where it does not. ``mapper``: what reads the key of
-    an asset's event.
+    an asset's event. ``configured``: the assets that its partition_mapper_config names.
     """
 
     dag_id: str
@@ -125,16 +131,18 @@ class Listener:
     clock: bool = False
     begins_paused: Paused | None = None
     mapper: Callable[[AssetId], PartitionMapper] | None = None
+    configured: tuple[AssetId, ...] = ()
     place: Place | None = None
 
-    @property
+    @cached_property
     def assets(self) -> tuple[AssetId, ...]:
         """What it listens to, each asset once."""
         return tuple(dict.fromkeys(assets_of(self.condition)))
 
     def hears(self, emitter: Emitter) -> bool:
-        """Whether Airflow hands it the events of this emitter."""
-        return emitter.asset in self.assets and self.keyed == (emitter.keys is Keys.KEYED)
+        """Whether Airflow hands it the events of this emitter, as far as can be told."""
+        kinds = {Keys.KEYED, Keys.MAYBE} if self.keyed else {Keys.PLAIN, Keys.MAYBE}
+        return emitter.keys in kinds and emitter.asset in self.assets
 
 
 @dataclass(frozen=True)
@@ -201,6 +209,37 @@ class Unread:
 
 
 @dataclass(frozen=True)
+class Trigger:
+    """A task that starts another DAG. ``always``: nothing in its DAG can skip it."""
+
+    dag_id: str
+    part: str
+    target: str
+    always: bool = True
+    place: Place | None = None
+
+
+@dataclass(frozen=True)
+class Outlet:
+    """An outlet that is an expression, such as ``a & b``: its text, and the task that has it."""
+
+    text: str
+    dag_id: str
+    part: str
+    place: Place | None = None
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """An asset as one DAG names it, with the watchers that it is given there."""
+
+    asset: AssetId
+    watchers: frozenset[str]
+    dag_id: str
+    place: Place | None = None
+
+
+@dataclass(frozen=True)
 class Wiring:
     """A DAG folder.
 
@@ -216,12 +255,40 @@ class Wiring:
     listeners: tuple[Listener, ...]
     read: frozenset[AssetId]
     clock_keys: Mapping[str, tuple[str, ...]]
+    clocks: Mapping[str, Callable[[int, int], tuple[str, ...]]] = field(default_factory=dict)
+    triggers: tuple[Trigger, ...] = ()
+    expressions: tuple[Outlet, ...] = ()
+    declarations: tuple[Declaration, ...] = ()
+    # alias → what its tasks' code makes of it; None where that cannot be told
+    resolved: Mapping[AssetId, frozenset[AssetId] | None] = field(default_factory=dict)
+    # tasks whose outlets cannot be known before they run
+    hidden: tuple[str, ...] = ()
     idle_watchers: tuple[Emitter, ...] = ()
     failures: tuple[ImportFailure, ...] = ()
     unread: tuple[Unread, ...] = ()
 
+    @cached_property
+    def listed(self) -> dict[tuple[int, int], dict[str, tuple[str, ...]]]:
+        """Keys that have been listed, by how far: keys.folder_keys keeps them here."""
+        return {}
+
+    @cached_property
+    def _emitters(self) -> Mapping[AssetId, list[Emitter]]:
+        found: dict[AssetId, list[Emitter]] = {}
+        for each in self.emitters:
+            found.setdefault(each.asset, []).append(each)
+        return found
+
+    @cached_property
+    def _listeners(self) -> Mapping[AssetId, list[Listener]]:
+        found: dict[AssetId, list[Listener]] = {}
+        for each in self.listeners:
+            for asset in each.assets:
+                found.setdefault(asset, []).append(each)
+        return found
+
     def emitters_of(self, asset: AssetId) -> tuple[Emitter, ...]:
-        return tuple(each for each in self.emitters if each.asset == asset)
+        return tuple(self._emitters.get(asset, ()))
 
     def listeners_of(self, asset: AssetId) -> tuple[Listener, ...]:
-        return tuple(each for each in self.listeners if asset in each.assets)
+        return tuple(self._listeners.get(asset, ()))

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from airflow.configuration import conf
 from airflow.partition_mappers.base import PartitionMapper
-from airflow.sdk.definitions.asset import BaseAsset
+from airflow.sdk.definitions.asset import AssetBooleanCondition, AssetRef, BaseAsset
 from airflow.timetables.simple import AssetTriggeredTimetable, PartitionedAssetTimetable
 
-from feira_airflow.wiring.expressions import Expressions
-from feira_airflow.wiring.keys import adds_keys, clock_keys
+from feira_airflow.wiring.expressions import Expressions, core, expression_text
+from feira_airflow.wiring.keys import clock_keys, listed_keys, mentions
 from feira_airflow.wiring.loading import load, root
 from feira_airflow.wiring.model import (
     AssetId,
+    Declaration,
     Emitter,
     FailureKind,
     ImportFailure,
     Keys,
     Listener,
+    Outlet,
     Paused,
     Place,
+    Trigger,
     Wiring,
+    assets_of,
 )
+from feira_airflow.wiring.outlets import outlets_of
 from feira_airflow.wiring.places import dag_line, task_line
+from feira_airflow.wiring.task_code import effects
 from feira_airflow.wiring.unread import unread
 
 
@@ -50,21 +58,15 @@ def read_folders(
     expressions = Expressions(_expressions(dags, timetables))
     places = _Places(folders)
     watchers, idle_watchers = _watchers(timetables, expressions)
+    emitting = _emitting(dags, timetables, expressions, places)
     return Wiring(
         folder=", ".join(map(str, folders)),
         dag_ids=tuple(dag.dag_id for dag in dags),
         assets=expressions.assets,
-        emitters=(*_emitters(dags, timetables, expressions, places), *watchers),
+        emitters=(*emitting.emitters, *watchers),
         idle_watchers=idle_watchers,
         listeners=tuple(_listeners(dags, timetables, expressions, places)),
-        read=frozenset(
-            expressions.asset(inlet)
-            for dag in dags
-            for task in dag.tasks
-            # What only watches for events, such as AssetEventCheckOperator, uses no data.
-            if not getattr(task, "only_watches", False)
-            for inlet in _assets_among(task.inlets)
-        ),
+        read=_read(dags, expressions),
         clock_keys={
             dag.dag_id: keys for dag in dags if (keys := clock_keys(timetables[dag.dag_id]))
         },
@@ -81,6 +83,16 @@ def read_folders(
             unread(Path(file), places.shown(file), roots=[root(each).resolve() for each in folders])
             for file in dict.fromkeys(each.file for each in loaded.failures)
         ),
+        clocks={
+            dag.dag_id: partial(listed_keys, timetables[dag.dag_id])
+            for dag in dags
+            if timetables[dag.dag_id].partitioned
+        },
+        triggers=tuple(_triggers(dags, places)),
+        expressions=tuple(emitting.expressions),
+        declarations=tuple(_declarations(dags, timetables, places)),
+        resolved=emitting.resolved,
+        hidden=tuple(emitting.hidden),
     )
 
 
@@ -90,40 +102,148 @@ def _expressions(dags: Iterable[Any], timetables: dict[str, Any]) -> Iterator[An
         if isinstance(timetable, AssetTriggeredTimetable):
             yield timetable.asset_condition
         for task in dag.tasks:
-            yield from _assets_among((*task.outlets, *task.inlets))
+            yield from _assets_among((*outlets_of(task)[0], *task.inlets))
 
 
 def _assets_among(lets: Iterable[Any]) -> Iterator[Any]:
     """Outlets and inlets may hold other things than assets: lineage entities, strings."""
     for each in lets:
-        if isinstance(each, BaseAsset):
+        if isinstance(each, BaseAsset | AssetRef):
             yield each
 
 
-def _emitters(
+def _single(lets: Iterable[Any]) -> Iterator[Any]:
+    return (each for each in _assets_among(lets) if not isinstance(each, AssetBooleanCondition))
+
+
+def _read(dags: Iterable[Any], expressions: Expressions) -> frozenset[AssetId]:
+    """Assets among a task's inlets, unless the task emits them itself."""
+    found: set[AssetId] = set()
+    for dag in dags:
+        for task in dag.tasks:
+            # What only watches for events, such as AssetEventCheckOperator, uses no data.
+            if getattr(task, "only_watches", False):
+                continue
+            own = {expressions.asset(each) for each in _single(outlets_of(task)[0])}
+            for inlet in _assets_among(task.inlets):
+                found |= {*assets_of(expressions.condition(inlet))} - own
+    return frozenset(found)
+
+
+@dataclass
+class _Emitting:
+    """What the tasks of a folder emit."""
+
+    emitters: list[Emitter] = field(default_factory=list)
+    expressions: list[Outlet] = field(default_factory=list)
+    resolved: dict[AssetId, frozenset[AssetId] | None] = field(default_factory=dict)
+    hidden: list[str] = field(default_factory=list)
+
+
+def _emitting(
     dags: Iterable[Any],
     timetables: dict[str, Any],
     expressions: Expressions,
     places: _Places,
-) -> Iterator[Emitter]:
+) -> _Emitting:
+    found = _Emitting()
     for dag in dags:
         timetable = timetables[dag.dag_id]
-        keyed_runs = timetable.partitioned or timetable.partitioned_at_runtime
+        looks: bool | None = None
         for task in dag.tasks:
-            outlets = list(_assets_among(task.outlets))
-            own_keys = bool(outlets) and adds_keys(task)
-            for asset in dict.fromkeys(expressions.asset(outlet) for outlet in outlets):
+            outlets, known = outlets_of(task)
+            if not known:
+                found.hidden.append(f"{dag.dag_id}.{task.task_id}")
+            for each in outlets:
+                if isinstance(each, AssetBooleanCondition):
+                    place = places.of_task(dag, task.task_id)
+                    found.expressions.append(
+                        Outlet(expression_text(each), dag.dag_id, task.task_id, place)
+                    )
+            emitted = tuple(dict.fromkeys(expressions.asset(each) for each in _single(outlets)))
+            if not emitted:
+                continue
+            code = effects(task, emitted, lambda each: expressions.asset(each))
+            if looks is None:
+                looks = not timetable.partitioned_at_runtime or any(
+                    mentions(each, "partition_key") for each in dag.tasks
+                )
+            declared = {each for each in code.touched if each.kind == "asset"} - {*emitted}
+            for asset in emitted:
                 # add_partitions is refused on an alias: its events carry the run's key alone.
-                own = own_keys and asset.kind != "alias"
-                yield Emitter(
-                    asset=asset,
-                    dag_id=dag.dag_id,
-                    part=task.task_id,
-                    keys=Keys.KEYED if keyed_runs or own else Keys.PLAIN,
-                    adds_keys=own,
-                    mapped=task.is_mapped or task.get_closest_mapped_task_group() is not None,
+                adds = asset.kind != "alias" and asset in code.keyed
+                maybe = asset.kind != "alias" and asset in code.maybe_keyed
+                at_runtime = not looks and not adds and not maybe
+                found.emitters.append(
+                    Emitter(
+                        asset=asset,
+                        dag_id=dag.dag_id,
+                        part=task.task_id,
+                        keys=_keys(timetable, adds=adds, maybe=maybe, at_runtime=at_runtime),
+                        adds_keys=adds or maybe,
+                        mapped=task.is_mapped or task.get_closest_mapped_task_group() is not None,
+                        at_runtime=at_runtime,
+                        stray=tuple(sorted(declared)),
+                        place=places.of_task(dag, task.task_id),
+                    )
+                )
+                if asset.kind == "alias":
+                    before = found.resolved.get(asset, frozenset())
+                    targets = frozenset(code.resolved.get(asset, ()))
+                    lost = asset in code.lost or before is None
+                    found.resolved[asset] = None if lost else (before or frozenset()) | targets
+    return found
+
+
+def _keys(timetable: Any, *, adds: bool, maybe: bool, at_runtime: bool) -> Keys:
+    if adds:
+        return Keys.KEYED
+    if at_runtime:
+        return Keys.MAYBE
+    if timetable.partitioned or timetable.partitioned_at_runtime:
+        return Keys.KEYED  # where the task adds none, the run's own key
+    return Keys.MAYBE if maybe else Keys.PLAIN
+
+
+def _triggers(dags: Iterable[Any], places: _Places) -> Iterator[Trigger]:
+    """Tasks that start another DAG, where its name can be read."""
+    for dag in dags:
+        for task in dag.tasks:
+            given = getattr(task, "partial_kwargs", {}) if task.is_mapped else vars(task)
+            target = given.get("trigger_dag_id")
+            if isinstance(target, str) and "{{" not in target:
+                above = dag.task_dict.values()
+                skips = any(
+                    getattr(each, "inherits_from_skipmixin", False)
+                    or "sensor" in each.task_type.lower()
+                    for each in above
+                    if each is not task
+                )
+                yield Trigger(
+                    dag.dag_id,
+                    task.task_id,
+                    target,
+                    always=not skips and not task.is_mapped,
                     place=places.of_task(dag, task.task_id),
                 )
+
+
+def _declarations(
+    dags: Iterable[Any], timetables: dict[str, Any], places: _Places
+) -> Iterator[Declaration]:
+    """Every asset as every DAG names it, in the order in which Airflow takes them."""
+    for dag in dags:
+        timetable = timetables[dag.dag_id]
+        named: list[Any] = []
+        if isinstance(timetable, AssetTriggeredTimetable):
+            named += [each for _, each in timetable.asset_condition.iter_assets()]
+        for task in dag.tasks:
+            for each in _assets_among((*task.inlets, *task.outlets)):
+                named += [asset for _, asset in core(each).iter_assets()]
+        place = places.of_dag(dag)
+        for asset in named:
+            watchers = frozenset(each.name for each in asset.watchers)
+            yield Declaration(AssetId(asset.name, asset.uri), watchers, dag.dag_id, place)
 
 
 def _watchers(
@@ -167,8 +287,22 @@ def _listeners(
             mapper=_Mappers(timetable)
             if isinstance(timetable, PartitionedAssetTimetable)
             else None,
+            configured=_configured(timetable, expressions),
             place=places.of_dag(dag),
         )
+
+
+def _configured(timetable: Any, expressions: Expressions) -> tuple[AssetId, ...]:
+    """The assets that a partition_mapper_config names, as it names them: a reference stays one."""
+    found: dict[AssetId, None] = {}
+    for each in getattr(timetable, "partition_mapper_config", {}):
+        for _, asset in each.iter_assets():
+            found[AssetId(asset.name, asset.uri)] = None
+        for _, alias in each.iter_asset_aliases():
+            found[AssetId(alias.name, kind="alias")] = None
+        for ref in each.iter_asset_refs():
+            found[AssetId(getattr(ref, "name", ""), getattr(ref, "uri", ""), kind="ref")] = None
+    return tuple(found)
 
 
 def _begins_paused(said: bool | None) -> Paused | None:

@@ -9,7 +9,7 @@ from typing import Literal
 from feira_airflow.wiring.finding import LEVELS, Finding, Level, listed
 from feira_airflow.wiring.model import Place, Wiring
 from feira_airflow.wiring.report import NoSuchRule
-from feira_airflow.wiring.rules import files, parties, partition_keys, runs
+from feira_airflow.wiring.rules import clocks, declarations, files, parties, partition_keys, runs
 
 Missing = Literal["emitter", "listener"]
 
@@ -75,6 +75,78 @@ RULES = (
         "error",
         "the listener's mapper cannot read the emitter's keys",
         partition_keys.unreadable_key,
+    ),
+    Rule(
+        "runtime-key",
+        "warning",
+        "whether events have a key is known only when they are emitted",
+        partition_keys.runtime_key,
+    ),
+    Rule(
+        "fan-out-limit",
+        "error",
+        "a mapper makes more keys of one than it may",
+        clocks.fan_out_limit,
+    ),
+    Rule(
+        "rollup-never-full",
+        "error",
+        "a rollup waits for keys that no clock makes",
+        clocks.rollup_never_full,
+    ),
+    Rule(
+        "keys-never-meet",
+        "error",
+        "a listener waits for keys that two clocks never have in common",
+        clocks.keys_never_meet,
+    ),
+    Rule(
+        "ignored-mapper",
+        "error",
+        "a partition mapper is for an asset that is not scheduled",
+        declarations.ignored_mapper,
+    ),
+    Rule(
+        "asset-conflict",
+        "error",
+        "two assets have one name or one URI",
+        declarations.asset_conflict,
+    ),
+    Rule(
+        "lost-watcher",
+        "error",
+        "another declaration of an asset takes its watcher away",
+        declarations.lost_watcher,
+    ),
+    Rule(
+        "expression-outlet",
+        "error",
+        "an outlet is an expression, and emits nothing",
+        declarations.expression_outlet,
+    ),
+    Rule(
+        "stray-event",
+        "error",
+        "a task writes to an event that is not of its outlets",
+        declarations.stray_event,
+    ),
+    Rule(
+        "empty-schedule",
+        "error",
+        "a schedule is an empty list",
+        declarations.empty_schedule,
+    ),
+    Rule(
+        "template-asset",
+        "warning",
+        "an asset's name or URI holds a template",
+        declarations.template_asset,
+    ),
+    Rule(
+        "missing-dag",
+        "warning",
+        "a task triggers a DAG that is not there",
+        declarations.missing_dag,
     ),
     Rule(
         "merged-events",

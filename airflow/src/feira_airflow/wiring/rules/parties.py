@@ -6,19 +6,32 @@ from collections.abc import Iterator
 
 from feira_airflow.wiring.finding import Finding, finding, listed
 from feira_airflow.wiring.model import AssetId, Listener, Wiring, is_met
+from feira_airflow.wiring.rules.declarations import did_you_mean
 
 
 def no_emitter(wiring: Wiring) -> Iterator[Finding]:
     """A listener of an asset that no task of the folder has as outlet, and no watcher watches."""
     emitted = {each.asset for each in wiring.emitters}
     emitted |= {asset.id for asset in wiring.assets.values() if asset.external}
-    through_alias = any(each.asset.kind == "alias" for each in wiring.emitters)
+    # What the code of an alias's task names is emitted; where it cannot be read, it may be any.
+    emitted |= {target for targets in wiring.resolved.values() for target in targets or ()}
+    emitted |= {
+        asset.id
+        for asset in wiring.assets.values()
+        if any(
+            target.name == asset.id.name or target.uri == asset.id.uri
+            for targets in wiring.resolved.values()
+            for target in targets or ()
+            if target.kind == "ref"
+        )
+    }
+    through_alias = any(targets is None for targets in wiring.resolved.values())
     for listener in wiring.listeners:
         for asset in listener.assets:
             if asset in emitted:
                 continue
             # An alias may turn out to be any asset, but not another alias.
-            maybe = through_alias and asset.kind != "alias"
+            maybe = bool(wiring.hidden) or (through_alias and asset.kind != "alias")
             never = not is_met(listener.condition, emitted) and not listener.clock
             yield finding(
                 "no-emitter",
@@ -34,7 +47,11 @@ def no_emitter(wiring: Wiring) -> Iterator[Finding]:
 
 
 def _without(listener: Listener, asset: AssetId, never: bool, *, maybe: bool) -> str:
-    unless = "unless a task emits it through an alias, " if maybe else ""
+    unless = (
+        "unless a task emits it through an alias or an outlet that is known only when it runs, "
+        if maybe
+        else ""
+    )
     if never:
         then = f"no event of it is ever registered, and no run of {listener.dag_id} is made."
     elif listener.clock:
@@ -50,12 +67,19 @@ def _hint(wiring: Wiring, asset: AssetId) -> str:
             "Its watcher is started only for a DAG that is scheduled on the asset itself, not on a "
             "reference to it. "
         )
-    for other in {each.asset for each in wiring.emitters if each.asset.kind == "asset"}:
+    others = {each.asset for each in wiring.emitters if each.asset.kind == "asset"}
+    for other in sorted(others):
         if other != asset and (other.uri == asset.uri or other.name == asset.name):
             return (
                 f"What is emitted is {other.name} ({other.uri}): of two assets that share a name or "
                 "a URI Airflow activates one, and fails the tasks that emit the other. "
             )
+    for what in ("name", "uri"):
+        near = did_you_mean(
+            getattr(asset, what), {getattr(each, what) for each in others - {asset}}
+        )
+        if near and asset.kind != "alias":
+            return near
     return ""
 
 
@@ -107,11 +131,18 @@ def wrong_terminal_mark(wiring: Wiring) -> Iterator[Finding]:
 def two_emitters(wiring: Wiring) -> Iterator[Finding]:
     """An asset that several tasks or watchers emit, or every instance of a mapped task.
 
-    Left out: an alias, which is meant for that, and a mapped task that adds keys of its own.
+    Left out: an alias, which is meant for that, a mapped task that adds keys of its own, and one
+    that no listener hears key by key: plain events that come together make one run.
     """
     for asset in _emitted(wiring):
         emitters = wiring.emitters_of(asset)
-        mapped = [each for each in emitters if each.mapped and not each.adds_keys]
+        mapped = [
+            each
+            for each in emitters
+            if each.mapped
+            and not each.adds_keys
+            and any(listener.keyed for listener in wiring.listeners_of(asset))
+        ]
         if asset.kind == "alias" or (len(emitters) == 1 and not mapped):
             continue
         listeners = wiring.listeners_of(asset)

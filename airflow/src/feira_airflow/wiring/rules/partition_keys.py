@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from airflow.partition_mappers.base import is_rollup
 
 from feira_airflow.wiring.finding import Finding, finding
-from feira_airflow.wiring.keys import event_keys, map_key, sample_keys
+from feira_airflow.wiring.keys import event_keys, folder_keys, map_key, sample_keys
 from feira_airflow.wiring.model import AssetId, Emitter, Keys, Listener, Wiring
 
 
@@ -75,15 +75,51 @@ def _give_keys(emitter: Emitter, listener: Listener) -> str:
     )
 
 
+def runtime_key(wiring: Wiring) -> Iterator[Finding]:
+    """Emitters whose runs are given a key or none, with nothing that makes sure of either."""
+    for emitter in wiring.emitters:
+        for listener in wiring.listeners_of(emitter.asset) if emitter.at_runtime else ():
+            yield finding(
+                "runtime-key",
+                "warning",
+                emitter.asset,
+                (emitter, listener),
+                problem=(
+                    f"{emitter} emits {emitter.asset} with the key that its run is given, if it is "
+                    f"given one, and {listener.dag_id} listens "
+                    + ("for keys." if listener.keyed else "without one.")
+                ),
+                consequence=(
+                    f"Airflow makes no run of {listener.dag_id} for a run "
+                    + ("without a key." if listener.keyed else "with a key.")
+                ),
+                step=(
+                    f"Let a task of {emitter.dag_id} fail where partition_key is "
+                    + ("missing" if listener.keyed else "given")
+                    + ", or let it add the keys: outlet_events[…].add_partitions([…])."
+                ),
+            )
+
+
 def unreadable_key(wiring: Wiring) -> Iterator[Finding]:
     """Keys that are known from a clock, tried on the mapper of every listener that they reach."""
     samples = sample_keys(wiring)
     for emitter, listener in _pairs(wiring, Keys.KEYED, keyed=True):
         if listener.mapper is None or emitter.asset.kind == "alias":
             continue
+        # One key of many that is not used may be meant: a mapper that leaves out Sundays.
+        unread = {}
         for key in event_keys(emitter, samples):
             if (reason := _why_unread(listener, emitter.asset, key)) is None:
+                break
+            unread[key] = reason
+        else:
+            more = event_keys(emitter, folder_keys(wiring, 400, 400)) if unread else ()
+            if any(_why_unread(listener, emitter.asset, key) is None for key in more):
+                unread.clear()
+            if not unread:
                 continue
+            key, reason = next(iter(unread.items()))
             mapper = type(listener.mapper(emitter.asset)).__name__
             yield finding(
                 "unreadable-key",
@@ -103,7 +139,6 @@ def unreadable_key(wiring: Wiring) -> Iterator[Finding]:
                     "of the mapper before it)."
                 ),
             )
-            break
 
 
 def _why_unread(listener: Listener, asset: AssetId, key: str) -> str | None:

@@ -78,28 +78,52 @@ def cycle(wiring: Wiring) -> Iterator[Finding]:
     by_id = {listener.dag_id: listener for listener in wiring.listeners}
     sets_off = _who_sets_off_whom(wiring)
     reported: set[str] = set()
-    for dag_id in by_id:
-        round_trip = {dag_id, *_reached(dag_id, sets_off)}
-        members = sorted(each for each in round_trip if dag_id in _reached(each, sets_off))
-        if dag_id not in members or reported & set(members):
+    for dag_id in sets_off:
+        if dag_id in reported:
             continue
+        reached = _reached(dag_id, sets_off)
+        if dag_id not in reached:
+            continue
+        members = sorted(each for each in reached if dag_id in _reached(each, sets_off))
         reported |= set(members)
+        listeners = [by_id[each] for each in members if each in by_id]
         links = [
             emitter
             for emitter in wiring.emitters
-            if emitter.dag_id in members and any(by_id[each].hears(emitter) for each in members)
+            if emitter.dag_id in members and any(each.hears(emitter) for each in listeners)
         ]
+        triggers = [
+            each for each in wiring.triggers if each.dag_id in members and each.target in members
+        ]
+        # What may be skipped, or may have another key, may also end it.
+        certain = all(each.always for each in triggers) and all(
+            each.keys is not Keys.MAYBE for each in links
+        )
         path = _path(dag_id, sets_off)
+        if len(path) > 2:
+            problem = f"{' → '.join(path)} set one another off."
+        elif links:
+            problem = f"{dag_id} listens to {links[0].asset}, which it emits itself."
+        else:
+            problem = f"{dag_id} triggers itself."
         yield finding(
             "cycle",
-            "error",
-            links[0].asset,
-            (*links, *(by_id[each] for each in members)),
-            problem=f"{' → '.join(path)} set one another off."
-            if len(path) > 2
-            else f"{dag_id} listens to {links[0].asset}, which it emits itself.",
-            consequence=_what_a_cycle_does(wiring, [by_id[each] for each in members]),
-            step="Take one of these assets out of a schedule, or out of a task's outlets.",
+            "error" if certain else "warning",
+            links[0].asset if links else None,
+            (*links, *triggers, *listeners),
+            problem=problem,
+            consequence=(
+                "Each run makes the next, until a task of it is skipped."
+                if not certain
+                else "Each run makes the next, without end."
+                if triggers
+                else _what_a_cycle_does(wiring, listeners)
+            ),
+            step=(
+                "Take one of these triggers out, or one of the assets out of a schedule."
+                if triggers
+                else "Take one of these assets out of a schedule, or out of a task's outlets."
+            ),
         )
 
 
@@ -121,10 +145,12 @@ def _what_a_cycle_does(wiring: Wiring, members: list[Listener]) -> str:
 
 def _who_sets_off_whom(wiring: Wiring) -> Mapping[str, tuple[str, ...]]:
     edges: dict[str, dict[str, None]] = {}
-    for listener in wiring.listeners:
-        for emitter in wiring.emitters:
+    for emitter in wiring.emitters:
+        for listener in wiring.listeners_of(emitter.asset):
             if emitter.dag_id is not None and listener.hears(emitter):
                 edges.setdefault(emitter.dag_id, {})[listener.dag_id] = None
+    for trigger in wiring.triggers:
+        edges.setdefault(trigger.dag_id, {})[trigger.target] = None
     return {dag_id: tuple(heard) for dag_id, heard in edges.items()}
 
 

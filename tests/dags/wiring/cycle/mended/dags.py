@@ -11,8 +11,8 @@ STOCK = Asset("stock", uri="feira://stock", extra={"terminal": True})
 @dag(schedule=PartitionedAtRuntime())
 def refresh_prices() -> None:
     @task(outlets=[PRICES])
-    def emit() -> None:
-        pass
+    def emit(*, partition_key: str | None = None) -> None:
+        assert partition_key, "a run needs a key"
 
     emit()
 
@@ -23,8 +23,8 @@ refresh_prices()
 @dag(schedule=PartitionedAssetTimetable(assets=PRICES), is_paused_upon_creation=False)
 def refresh_stock() -> None:
     @task(outlets=[STOCK])
-    def build() -> None:
-        pass
+    def build(*, partition_key: str | None = None) -> None:
+        assert partition_key, "a run needs a key"
 
     build()
 

@@ -12,8 +12,8 @@ STOCK = Asset("stock", uri="feira://stock")
 @dag(schedule=PartitionedAtRuntime())
 def load_orders() -> None:
     @task(outlets=[ORDERS])
-    def emit() -> None:
-        pass
+    def emit(*, partition_key: str | None = None) -> None:
+        assert partition_key, "a run needs a key"
 
     emit()
 
@@ -24,8 +24,8 @@ load_orders()
 @dag(schedule=PartitionedAssetTimetable(assets=ORDERS & STOCK), is_paused_upon_creation=False)
 def refresh_prices() -> None:
     @task(outlets=[PRICES])
-    def build() -> None:
-        pass
+    def build(*, partition_key: str | None = None) -> None:
+        assert partition_key, "a run needs a key"
 
     build()
 
@@ -36,8 +36,8 @@ refresh_prices()
 @dag(schedule=PartitionedAssetTimetable(assets=PRICES), is_paused_upon_creation=False)
 def refresh_stock() -> None:
     @task(outlets=[STOCK])
-    def build() -> None:
-        pass
+    def build(*, partition_key: str | None = None) -> None:
+        assert partition_key, "a run needs a key"
 
     build()
 

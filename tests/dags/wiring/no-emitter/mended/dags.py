@@ -11,8 +11,8 @@ RATES = Asset("rates", uri="feira://rates")
 @dag(schedule=PartitionedAtRuntime())
 def load_orders() -> None:
     @task(outlets=[ORDERS])
-    def emit() -> None:
-        pass
+    def emit(*, partition_key: str | None = None) -> None:
+        assert partition_key, "a run needs a key"
 
     emit()
 
@@ -23,8 +23,8 @@ load_orders()
 @dag(schedule=PartitionedAtRuntime())
 def load_rates() -> None:
     @task(outlets=[RATES])
-    def emit() -> None:
-        pass
+    def emit(*, partition_key: str | None = None) -> None:
+        assert partition_key, "a run needs a key"
 
     emit()
 

@@ -11,8 +11,8 @@ ORDERS_OF_THE_REPORT = Asset("orders", uri="feira://sales/orders")
 @dag(schedule=PartitionedAtRuntime())
 def load_orders() -> None:
     @task(outlets=[ORDERS])
-    def emit() -> None:
-        pass
+    def emit(*, partition_key: str | None = None) -> None:
+        assert partition_key, "a run needs a key"
 
     emit()
 

@@ -10,8 +10,8 @@ ORDERS = Asset("orders", uri="feira://orders")
 @dag(schedule=PartitionedAtRuntime())
 def load_web() -> None:
     @task(outlets=[ORDERS])
-    def emit() -> None:
-        pass
+    def emit(*, partition_key: str | None = None) -> None:
+        assert partition_key, "a run needs a key"
 
     emit()
 
@@ -22,8 +22,8 @@ load_web()
 @dag(schedule=PartitionedAtRuntime())
 def load_shop() -> None:
     @task(outlets=[ORDERS])
-    def emit() -> None:
-        pass
+    def emit(*, partition_key: str | None = None) -> None:
+        assert partition_key, "a run needs a key"
 
     emit()
 

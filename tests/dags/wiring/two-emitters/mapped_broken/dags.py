@@ -10,8 +10,8 @@ ORDERS = Asset("orders", uri="feira://orders")
 @dag(schedule=PartitionedAtRuntime())
 def load_orders() -> None:
     @task(outlets=[ORDERS])
-    def load(shop: str) -> None:
-        pass
+    def load(shop: str, *, partition_key: str | None = None) -> None:
+        assert partition_key, "a run needs a key"
 
     load.expand(shop=["web", "street"])
 

@@ -14,8 +14,8 @@ def load_orders() -> None:
         pass
 
     @task(outlets=[ORDERS])
-    def emit() -> None:
-        pass
+    def emit(*, partition_key: str | None = None) -> None:
+        assert partition_key, "a run needs a key"
 
     load.expand(shop=["web", "street"]) >> emit()
 

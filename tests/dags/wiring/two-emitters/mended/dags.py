@@ -11,8 +11,8 @@ SHOP = Asset("shop_orders", uri="feira://orders/shop")
 @dag(schedule=PartitionedAtRuntime())
 def load_web() -> None:
     @task(outlets=[WEB])
-    def emit() -> None:
-        pass
+    def emit(*, partition_key: str | None = None) -> None:
+        assert partition_key, "a run needs a key"
 
     emit()
 
@@ -23,8 +23,8 @@ load_web()
 @dag(schedule=PartitionedAtRuntime())
 def load_shop() -> None:
     @task(outlets=[SHOP])
-    def emit() -> None:
-        pass
+    def emit(*, partition_key: str | None = None) -> None:
+        assert partition_key, "a run needs a key"
 
     emit()
 

@@ -1,0 +1,21 @@
+"""One DAG triggers report."""
+
+from __future__ import annotations
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import DAG
+
+with DAG(
+    "load_orders",
+    schedule="@daily",
+    is_paused_upon_creation=False,
+):
+    TriggerDagRunOperator(task_id="start", trigger_dag_id="report")
+
+with DAG(
+    "report",
+    schedule=None,
+    is_paused_upon_creation=False,
+):
+    EmptyOperator(task_id="build")

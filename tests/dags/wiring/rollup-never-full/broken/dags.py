@@ -1,0 +1,35 @@
+"""A week of seven days, and a clock that rests on two of them."""
+
+from __future__ import annotations
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import (
+    DAG,
+    Asset,
+    CronPartitionTimetable,
+    PartitionedAssetTimetable,
+    RollupMapper,
+    StartOfWeekMapper,
+    WeekWindow,
+)
+
+ORDERS = Asset("orders", uri="feira://orders")
+
+with DAG(
+    "load_orders",
+    schedule=CronPartitionTimetable("0 0 * * 1-5", timezone="UTC", key_format="%Y-%m-%d"),
+    is_paused_upon_creation=False,
+):
+    EmptyOperator(task_id="emit", outlets=[ORDERS])
+
+with DAG(
+    "report",
+    schedule=PartitionedAssetTimetable(
+        assets=ORDERS,
+        default_partition_mapper=RollupMapper(
+            upstream_mapper=StartOfWeekMapper(input_format="%Y-%m-%d"), window=WeekWindow()
+        ),
+    ),
+    is_paused_upon_creation=False,
+):
+    EmptyOperator(task_id="build")
