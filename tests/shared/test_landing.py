@@ -13,9 +13,10 @@ from uuid import uuid4
 import hypothesis.strategies as st
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from feira.contracts import contract
+from feira.errors import PermanentError
 from feira.landing.land import Page, PageDriftError, SchemaDriftError, land_day
 from feira.landing.manifest import Manifest, Validation, passes_gate
 from feira.landing.rates import date_ranges
@@ -151,7 +152,7 @@ def test_an_empty_day_is_a_landing_of_no_lines(store: LandingStore) -> None:
         (
             FakeFeed([[line()], [line(order_id="2"), line(order_id="3", channel="web")]]),
             SchemaDriftError,
-            r"field channel \(page 2, line 2\) is not in contract feira.sales.landing",
+            r"field channel \(1 of the page's 2 lines, first page 2, line 2\) is not in contract feira\.sales",
         ),
         (
             FakeFeed(
@@ -286,6 +287,40 @@ def test_one_version_twice_on_one_page_is_the_sources_own(store: LandingStore) -
     assert land(store, FakeFeed([[line(), line()], [line(order_id="2")]])).lines == 3
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        line(order_id=None),
+        without("line_number"),
+        line(line_number=1.0),
+        line(line_number=9e30),
+        without("updated_at"),
+        line(order_id={"order_id": "1"}),
+    ],
+)
+def test_a_line_without_a_usable_key_is_page_drift_only_where_its_text_is_on_two_pages(
+    store: LandingStore, broken: dict[str, Any]
+) -> None:
+    # An integer over 64 bits is a float to the parser too.
+    text = orjson.dumps(broken).replace(b"9e30", b"9" * 30)[:-1] + b"\n}"
+    other = line(order_id="2")
+    another = orjson.dumps(broken | {"sku": "22423"})
+    assert land(store, FakeFeed([[text, other], [another]])).lines == 3
+    with pytest.raises(PageDriftError, match="page 1, line 1 and again on page 2, line 2"):
+        land(store, FakeFeed([[text, other], [another, text]]), "run-2", refetch=True)
+
+
+def test_a_long_key_or_field_name_is_cut_to_a_line(store: LandingStore) -> None:
+    long = line(order_id="x" * 7700)
+    with pytest.raises(PageDriftError, match="page 1, line 1 and again on page 2") as failure:
+        land(store, FakeFeed([[long], [long, line()]]))
+    assert len(str(failure.value)) < 700
+    names = {f"{n:03d}\nREVENUE 1" + "y" * 100_000: 1 for n in range(50)}
+    with pytest.raises(SchemaDriftError, match=r"and 45 more is not in contract") as drift:
+        land(store, FakeFeed([[line() | names]]))
+    assert len(str(drift.value)) < 2000 and "\n" not in str(drift.value)
+
+
 def test_two_lines_of_one_hash_are_not_one_line(
     store: LandingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,6 +342,21 @@ def test_a_feed_that_never_ends_is_left_at_the_line_that_is_too_many(store: Land
 
     with pytest.raises(LandingError, match="announced 3 lines and served 4 by page 4"):
         land(store, Endless([]))
+
+
+@pytest.mark.parametrize("total", [1, 2])
+def test_pages_without_lines_that_do_not_end_are_left(store: LandingStore, total: int) -> None:
+    class Endless(FakeFeed):
+        def pages(self, day: date) -> Iterator[Page]:
+            yield Page(1, total, [orjson.dumps(line())])
+            for number in count(2):
+                assert number < 110, "it was read on and on"
+                yield Page(number, total, [])
+
+    message = f"page 102 the API served 101 pages without lines in a row .limit 100. and 1 of {total} lines"
+    with pytest.raises(LandingError, match=message):
+        land(store, Endless([]))
+    assert store.versions(DAY) == []
 
 
 @settings(
@@ -353,6 +403,8 @@ def test_any_paging_lands_to_the_served_texts_and_any_drift_of_it_is_refused(
         ({"usd_rate": 1.5}, "usd_rate': 1.5"),
         ({"usd_rate": None}, "usd_rate': None"),
         ({"currency": 5}, "currency': 5"),
+        ({"currency": ""}, "currency ''"),
+        ({"currency": "GBP\nERROR all rates lost"}, "'GBP\\nERROR all"),
         ({"rate_date": "2010-11-31"}, "'2010-11-31'"),
         ({"rate_date": "20101201"}, "'20101201'"),
     ],
@@ -368,6 +420,8 @@ def test_a_rate_that_is_none_is_named(
 
     with pytest.raises(LandingError) as failure:
         land(store, Feed([[line()]]))
+    assert isinstance(failure.value, PermanentError), "it would be asked for again"
+    assert "\n" not in str(failure.value)
     assert named in str(failure.value) and "Nothing was landed" in str(failure.value)
     assert store.versions(DAY) == []
 
@@ -435,6 +489,80 @@ def test_a_complete_landing_is_never_removed(
     store.require_intact(manifest)
 
 
+def test_a_manifest_that_is_stored_after_its_put_has_failed_finds_all_its_files(
+    store: LandingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way: list[Manifest] = []
+
+    def failed(self: LandingStore, manifest: Manifest) -> str:
+        under_way.append(manifest)
+        raise TimeoutError("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LandingStore, "put_manifest", failed)
+        with pytest.raises(TimeoutError):
+            land(store, two_pages())
+    assert store.complete(DAY) == []
+    store.put_manifest(under_way[0])
+    store.require_intact(under_way[0])
+
+
+def test_what_another_run_completed_is_never_removed(store: LandingStore) -> None:
+    theirs: list[Manifest] = []
+
+    class Meanwhile(FakeFeed):
+        def pages(self, day: date) -> Iterator[Page]:
+            theirs.append(land(store, two_pages(), "run-2", refetch=True))
+            store.put_manifest(theirs[0].model_copy(update={"version": 1}))
+            yield Page(1, 1, [orjson.dumps(line(channel="web"))])
+
+    with pytest.raises(SchemaDriftError):
+        land(store, Meanwhile([]))
+    assert [manifest.version for manifest in store.complete(DAY)] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "validation.json"])
+@pytest.mark.parametrize("content", [b"", b'{"dataset": "sales"', b"[]", b"\xff"])
+def test_a_damaged_manifest_or_validation_is_named_and_not_tried_again(
+    store: LandingStore, name: str, content: bytes
+) -> None:
+    judge(store, land(store, two_pages()), passed=True)
+    uri = f"{store.folder(DAY, 1)}/{name}"
+    store.files.pipe_file(uri, content)
+    with pytest.raises(LandingError) as failure:
+        store.current(DAY)
+    assert isinstance(failure.value, PermanentError)
+    assert f"{uri} ({len(content)} bytes)" in str(failure.value)
+
+
+def test_a_landing_of_an_earlier_release_is_still_read(store: LandingStore) -> None:
+    body = orjson.dumps(line()) + b"\n"
+    packed, none = gzip.compress(body, mtime=0), gzip.compress(b"", mtime=0)
+    files = [("page-00001.ndjson.gz", 1, packed), ("rates.ndjson.gz", 0, none)]
+    folder = store.folder(DAY, 1)
+    listed = []
+    for name, lines, content in files:
+        store.files.pipe_file(f"{folder}/{name}", content)
+        digest = hashlib.sha256(content).hexdigest()
+        listed.append({"name": name, "lines": lines, "bytes": len(content), "sha256": digest})
+    store.files.pipe_file(f"{folder}/claim.json", b'{"requested_by":"run-0"}')
+    head = {
+        "dataset": "sales",
+        "extract_day": "2010-12-01",
+        "version": 1,
+        "contract_version": "1.0.0",
+        "fields": list(line()),
+        "total": 1,
+        "requested_by": "run-0",
+    }
+    manifest = head | {"pages": listed[:1], "rates": listed[1]}
+    store.files.pipe_file(store.manifest_uri(DAY, 1), orjson.dumps(manifest))
+    unread = two_pages()
+    found = land(store, unread)
+    assert (found.version, found.lines, unread.reads) == (1, 1, 0)
+    store.require_intact(found)
+
+
 def test_two_tries_of_one_run_never_share_a_version(store: LandingStore) -> None:
     others: list[Manifest] = []
 
@@ -470,13 +598,18 @@ def test_a_landing_keeps_the_rates_of_its_order_dates_and_the_week_before(
     assert manifest.rates.lines == 16
 
 
-@given(st.sets(st.dates(date(1, 1, 1), date(9999, 12, 31)), max_size=20))
+@given(
+    st.sets(st.dates(date(1, 1, 1), date(9999, 12, 31)), max_size=20)
+    | st.sets(st.dates(date(2010, 1, 1), date(2014, 12, 31)), min_size=20, max_size=60)
+)
+@example({date(2005, 1, 1) + timedelta(days=20 * n) for n in range(150)})
 def test_the_ranges_of_rates_hold_every_date_and_do_not_overlap(dates: set[date]) -> None:
     ranges = date_ranges(dates)
     for day in dates:
-        week_before = day - timedelta(days=7) if day >= date(1, 1, 8) else date.min
-        assert any(first <= week_before and day <= last for first, last in ranges)
+        for age in range(min(8, day.toordinal())):
+            assert any(first <= day - timedelta(days=age) <= last for first, last in ranges)
     assert all(a[1] < b[0] for a, b in pairwise(ranges))
+    assert all((last - first).days < 366 for first, last in ranges)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -44,6 +45,29 @@ def test_the_own_content_is_a_success(lake: LakeSettings) -> None:
     files, uri = lake_files(lake), f"{lake.root}/{uuid4().hex}/manifest.json"
     assert put_once(files, uri, b"mine")
     assert put_once(files, uri, b"mine")
+
+
+def test_of_many_writers_at_once_one_is_first(lake: LakeSettings) -> None:
+    uri = f"{lake.root}/{uuid4().hex}/claim.json"
+    files = lake_files(lake)
+    with ThreadPoolExecutor(8) as writers:
+        bodies = [str(n).encode() for n in range(8)]
+        stored = list(writers.map(lambda body: put_once(files, uri, body), bodies))
+    assert sum(stored) == 1
+    assert files.cat_file(uri) == bodies[stored.index(True)]
+    assert [name.rsplit("/", 1)[-1] for name in files.ls(uri.rsplit("/", 1)[0], detail=False)] == [
+        "claim.json"
+    ]
+
+
+def test_a_writer_that_comes_between_look_and_put_is_not_overwritten_in_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, uri = lake_files(LakeSettings(f"file://{tmp_path}")), f"file://{tmp_path}/v1/claim.json"
+    assert put_once(files, uri, b"first")
+    monkeypatch.setattr(files, "exists", lambda *args, **known: False)
+    assert not put_once(files, uri, b"second")
+    assert files.cat_file(uri) == b"first"
 
 
 def client_error(status: int, code: str) -> OSError:

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Protocol
 
@@ -14,13 +14,17 @@ import orjson
 
 from feira.contracts import Contract
 from feira.errors import PermanentError
-from feira.landing.lines import LandedLines, Place
+from feira.landing.lines import LandedLines, Place, shown
 from feira.landing.manifest import LandedFile, Manifest
 from feira.landing.put_once import put_once
 from feira.landing.rates import rates_for
 from feira.landing.store import LandingError, LandingStore
 
 VERSION_FIELD = "updated_at"
+# Pages without lines that may follow each other: a feed may filter, but one whose cursor never ends
+# would be read for days.
+MAX_EMPTY_PAGES = 100
+_NAMED_FIELDS = 5
 
 
 class SchemaDriftError(PermanentError, LandingError):
@@ -61,6 +65,7 @@ class _Landing:
     total: int | None = None
     files: list[LandedFile] = field(default_factory=list)
     hashes: dict[str, int] = field(default_factory=dict)
+    empty_pages: int = 0
 
     @property
     def count(self) -> int:
@@ -80,10 +85,12 @@ def land_day(
     """Returns the day's manifest and its URI: an existing landing to reuse, or a new one.
 
     A new landing is numbered after the highest there is, and written page by page; ``progress`` is
-    told lines landed and the day's total. Raises SchemaDriftError for a field that the contract
+    given lines landed and the day's total. Raises SchemaDriftError for a field that the contract
     does not know or that no line has, PageDriftError for a line that is on two pages, and
-    LandingError for a repeated page, a total that changes or is not met, or a rate that is none.
-    What was written is then removed; the first error is the one that is raised.
+    LandingError for a repeated page, a total that changes or is not met, pages without lines that do
+    not end, or a rate that is none. What was written is then removed; the first error is the one
+    that is raised. From the manifest's put on nothing is removed: it may be stored, or still under
+    way, though its answer was lost.
     """
     existing = store.reusable(day, requested_by=requested_by, refetch=refetch)
     if existing is not None:
@@ -92,7 +99,8 @@ def land_day(
     folder = store.folder(day, version)
     try:
         seen = _Landing(LandedLines(contract, contract.primary_key, VERSION_FIELD))
-        for page in feed.pages(day):
+        for served in feed.pages(day):
+            page = replace(served, lines=[_on_one_line(text) for text in served.lines])
             _check_total(store, day, page, seen)
             _check_fields(contract, day, page, seen)
             _write_page(store, day, folder, page, seen)
@@ -118,16 +126,16 @@ def land_day(
             rates=_write_gzip(store, f"{folder}/rates.ndjson.gz", body, len(kept)),
             requested_by=requested_by,
         )
-        return manifest, store.put_manifest(manifest)
     except Exception as error:
         _clean_up(store, folder, error)
         raise
+    return manifest, store.put_manifest(manifest)
 
 
 def _clean_up(store: LandingStore, folder: str, error: Exception) -> None:
     """Removes an incomplete landing; whatever comes of that, ``error`` stays the one to be raised."""
     try:
-        # The answer to the manifest's put may have been lost: what is complete is never removed.
+        # What is complete is never removed, whoever completed it.
         if not store.files.exists(f"{folder}/manifest.json"):
             store.files.rm(folder, recursive=True)
     except Exception as failed:
@@ -155,6 +163,13 @@ def _check_total(store: LandingStore, day: date, page: Page, seen: _Landing) -> 
             f"{page.total} while the day was read. Nothing was landed; the retry reads the day from "
             "its start."
         )
+    seen.empty_pages = 0 if page.lines else seen.empty_pages + 1
+    if seen.empty_pages > MAX_EMPTY_PAGES:
+        raise LandingError(
+            f"{store.dataset} {day}: by page {page.number} the API served {seen.empty_pages} pages "
+            f"without lines in a row (limit {MAX_EMPTY_PAGES}) and {seen.count} of {seen.total} lines. "
+            "Nothing was landed; retry, and if it stays so ask the API's owner to end its paging."
+        )
 
 
 def _not_as_announced(store: LandingStore, day: date, total: int, served: str) -> LandingError:
@@ -167,7 +182,12 @@ def _not_as_announced(store: LandingStore, day: date, total: int, served: str) -
 def _check_fields(contract: Contract, day: date, page: Page, seen: _Landing) -> None:
     unknown = seen.lines.add(page.number, page.lines)
     if unknown:
-        places = ", ".join(f"{name} ({place})" for name, place in sorted(unknown.items()))
+        places = ", ".join(
+            f"{shown(name)} ({count} of the page's {len(page.lines)} lines, first {place})"
+            for name, (place, count) in sorted(unknown.items())[:_NAMED_FIELDS]
+        )
+        if len(unknown) > _NAMED_FIELDS:
+            places += f" and {len(unknown) - _NAMED_FIELDS} more"
         raise SchemaDriftError(
             f"{contract.table} {day}: field {places} is not in contract {contract.id} "
             f"{contract.version}. Nothing was landed. Declare it in the contract and run "
@@ -192,7 +212,7 @@ def _check_landing(
         if identity == seen.lines.identity_of(texts[1]):
             names = ", ".join((*seen.lines.key, seen.lines.version))
             raise PageDriftError(
-                f"{store.dataset} {day}: the line {(identity or b'').decode()} ({names}) is on {first} "
+                f"{store.dataset} {day}: the line {shown((identity or b'').decode())} ({names}) is on {first} "
                 f"and again on {second}, so the pages moved while they were read and another line "
                 "may be missing. Nothing was landed; retry, and if it stays so ask the API's owner."
             )
@@ -203,14 +223,17 @@ def _landed_line(store: LandingStore, folder: str, place: Place) -> bytes:
     return gzip.decompress(packed).split(b"\n")[place.line - 1]
 
 
+def _on_one_line(text: bytes) -> bytes:
+    # Within JSON a line break is white space: in a text it is written as an escape.
+    return text.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
 def _page_name(number: int) -> str:
     return f"page-{number:05d}.ndjson.gz"
 
 
 def _write_page(store: LandingStore, day: date, folder: str, page: Page, seen: _Landing) -> None:
-    # Within JSON a line break is white space: in a text it is written as an escape.
-    lines = [text.replace(b"\r", b" ").replace(b"\n", b" ") for text in page.lines]
-    body = b"".join(text + b"\n" for text in lines)
+    body = b"".join(text + b"\n" for text in page.lines)
     digest = hashlib.sha256(body).hexdigest()
     if page.lines and digest in seen.hashes:
         raise LandingError(

@@ -55,11 +55,11 @@ class LandedLines:
     _identities: array[int] = field(default_factory=lambda: array("q"))
     _places: array[int] = field(default_factory=lambda: array("Q"))
 
-    def add(self, page: int, lines: list[bytes]) -> dict[str, Place]:
+    def add(self, page: int, lines: list[bytes]) -> dict[str, tuple[Place, int]]:
         """Looks at a page's lines; returns the fields that the contract does not know, each with the
-        first line that has it."""
+        first line that has it and the number of lines."""
         declared = set(self.contract.column_names)
-        unknown: dict[str, Place] = {}
+        unknown: dict[str, tuple[Place, int]] = {}
         for number, text in enumerate(lines, start=1):
             line = _parsed(text)
             if line is None:
@@ -68,11 +68,12 @@ class LandedLines:
             self._present.update(line)
             if not declared.issuperset(line):
                 for name in line.keys() - declared:
-                    unknown.setdefault(name, Place(page, number))
+                    place, count = unknown.get(name, (Place(page, number), 0))
+                    unknown[name] = place, count + 1
             order_date = utc_date(line.get("created_at"))
             if order_date is not None:
                 self.order_dates.add(order_date)
-            identity = self._identity(line)
+            identity = self._identity(line, text)
             if identity is not None:
                 self._identities.append(hash(identity))
                 self._places.append(page << 32 | number)
@@ -102,16 +103,26 @@ class LandedLines:
         return [(_place(int(places[i])), _place(int(places[i + 1]))) for i in twice]
 
     def identity_of(self, text: bytes) -> bytes | None:
-        """Key and version of a line as one text; None where the line has none that can be told."""
+        """What tells a line from every other: its key and version, or its whole text where one of these
+        is missing or of no key's kind. None for a line that has nothing of them."""
         line = _parsed(text)
-        return self._identity(line) if line is not None else None
+        return self._identity(line, text) if line is not None else None
 
-    def _identity(self, line: dict[str, Any]) -> bytes | None:
+    def _identity(self, line: dict[str, Any], text: bytes) -> bytes | None:
         values = [line.get(name) for name in (*self.key, self.version)]
-        # 1, "1" and true are three keys; a value that is none of a key's kind is for the rules.
-        if any(value is None or isinstance(value, (dict, list, float)) for value in values):
+        if all(value is None for value in values):
             return None
+        # Many lines may share a key that is null; one text on two pages is still page drift.
+        if any(value is None or isinstance(value, (dict, list, float)) for value in values):
+            return text
+        # 1, "1" and true are three keys.
         return orjson.dumps(values)
+
+
+def shown(text: str) -> str:
+    """A text of the source as a message may hold it: one line of at most 200 characters."""
+    line = text if text.isprintable() else ascii(text)
+    return line if len(line) <= 200 else f"{line[:200]}…"
 
 
 def _place(number: int) -> Place:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import uuid
+from pathlib import Path
+
 from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 # S3 refuses a conditional put by 412 where the key is taken, and by 409 (ConditionalRequestConflict)
 # where another put or delete of it is under way. S3Proxy's 412 has no <Condition>, by which s3fs would
@@ -20,7 +25,7 @@ def put_once(files: AbstractFileSystem, uri: str, body: bytes) -> bool:
     """
     for attempt in range(1, _TRIES + 1):
         try:
-            files.pipe_file(uri, body, mode="create")
+            _create(files, uri, body)
         except Exception as error:
             try:
                 held: bytes | None = files.cat_file(uri)
@@ -40,6 +45,22 @@ def put_once(files: AbstractFileSystem, uri: str, body: bytes) -> bool:
         else:
             return True
     raise AssertionError("unreachable")
+
+
+def _create(files: AbstractFileSystem, uri: str, body: bytes) -> None:
+    if not isinstance(files, LocalFileSystem):
+        files.pipe_file(uri, body, mode="create")
+        return
+    # fsspec looks for the file first and then writes: another writer may come between. A hard link is
+    # refused where its name is taken, and shows the file whole or not at all.
+    path = Path(files._strip_protocol(uri))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        written.write_bytes(body)
+        os.link(written, path)
+    finally:
+        written.unlink(missing_ok=True)
 
 
 def _refused(error: Exception) -> bool:

@@ -8,23 +8,33 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from feira.errors import PermanentError
 from feira.landing.store import LandingError
 
 RATE_MAX_AGE = timedelta(days=7)
 # Order dates closer than this share one call for rates.
 _RANGE_GAP = timedelta(days=30)
+# An API may limit what one call can ask for.
+_LONGEST_RANGE = timedelta(days=366)
+_CURRENCY = re.compile(r"[!-~]{1,20}")
 _RATE = re.compile(r"[0-9]{1,10}(\.[0-9]{1,8})?")
 
 
+class RateError(PermanentError, LandingError):
+    """The source serves a rate that is none, and would again; nothing of the landing is kept."""
+
+
 def date_ranges(dates: set[date]) -> list[tuple[date, date]]:
-    """The fewest ranges that hold all dates and the seven days before each, gaps of a month apart."""
+    """Ranges that hold all dates and the seven days before each: dates less than a month apart share
+    one, of at most 366 days."""
     ranges: list[tuple[date, date]] = []
     for day in sorted(dates):
         first = day - RATE_MAX_AGE if day - date.min >= RATE_MAX_AGE else date.min
-        if ranges and first - ranges[-1][1] <= _RANGE_GAP:
+        if ranges and first - ranges[-1][1] <= _RANGE_GAP and day - ranges[-1][0] < _LONGEST_RANGE:
             ranges[-1] = (ranges[-1][0], day)
         else:
-            ranges.append((first, day))
+            after = ranges[-1][1] + timedelta(days=1) if ranges else first
+            ranges.append((max(first, after), day))
     return ranges
 
 
@@ -33,7 +43,7 @@ def rates_for(
 ) -> list[dict[str, str]]:
     """The rates of the dates and of the seven days before each, by day and currency.
 
-    ``fetch(first, last)`` asks the source. Raises LandingError naming a rate that is none.
+    ``fetch(first, last)`` asks the source. Raises RateError naming a rate that is none.
     """
     rates: dict[tuple[str, str], dict[str, str]] = {}
     for first, last in date_ranges(dates):
@@ -42,7 +52,7 @@ def rates_for(
             key = rate["rate_date"], rate["currency"]
             known = rates.setdefault(key, rate)
             if Decimal(known["usd_rate"]) != Decimal(rate["usd_rate"]):
-                raise LandingError(
+                raise RateError(
                     f"{key[1]} has two rates on {key[0]}: {known['usd_rate']} and "
                     f"{rate['usd_rate']}. Nothing was landed; ask the API's owner which is right."
                 )
@@ -56,22 +66,27 @@ def rates_for(
 
 
 def _checked(entry: Any) -> dict[str, str]:
-    """The entry's three texts; raises LandingError unless they are a rate."""
+    """The entry's three texts; raises RateError unless they are a rate."""
     names = ("rate_date", "currency", "usd_rate")
     if not isinstance(entry, dict) or not all(isinstance(entry.get(n), str) for n in names):
-        raise LandingError(
+        raise RateError(
             f"A rate is {str(entry)[:200]}; it must hold rate_date, currency and usd_rate as texts. "
             "Nothing was landed; ask the API's owner."
         )
     day, currency, text = (entry[name] for name in names)
+    if not _CURRENCY.fullmatch(currency):
+        raise RateError(
+            f"A rate on {day[:40]!r} is of currency {currency[:40]!r}; it must be a code such as GBP. "
+            "Nothing was landed; ask the API's owner."
+        )
     if not _is_date(day):
-        raise LandingError(
-            f"A rate of {currency[:20]} is for {day[:40]!r}; rate_date must be a day such as "
+        raise RateError(
+            f"A rate of {currency} is for {day[:40]!r}; rate_date must be a day such as "
             "2010-12-01. Nothing was landed; ask the API's owner."
         )
     if not _RATE.fullmatch(text) or Decimal(text) <= 0:
-        raise LandingError(
-            f"The rate of {currency[:20]} on {day} is {text[:40]!r}; it must be a positive decimal "
+        raise RateError(
+            f"The rate of {currency} on {day} is {text[:40]!r}; it must be a positive decimal "
             "text with at most 10 digits before the point and 8 after it. Nothing was landed; ask "
             "the API's owner."
         )

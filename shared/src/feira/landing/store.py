@@ -6,17 +6,25 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeVar
 
 from fsspec import AbstractFileSystem
+from pydantic import BaseModel, ValidationError
 
+from feira.errors import PermanentError
 from feira.landing.manifest import Manifest, Validation
 from feira.landing.put_once import put_once
 
 _VERSION = re.compile(r"v(\d{4,})")
+_M = TypeVar("_M", bound=BaseModel)
 
 
 class LandingError(RuntimeError):
     """A landing could not be made or read; the message names day, version and cause."""
+
+
+class DamagedLandingError(PermanentError, LandingError):
+    """A file of a landing is gone, changed or unreadable; only another landing helps."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +59,11 @@ class LandingStore:
 
     def manifest(self, day: date, version: int) -> Manifest | None:
         """The manifest of a landing; None while the landing is not complete."""
-        text = self._read(self.manifest_uri(day, version))
-        return Manifest.model_validate_json(text) if text is not None else None
+        return self._parsed(Manifest, self.manifest_uri(day, version))
 
     def validation(self, day: date, version: int) -> Validation | None:
         """The validation of a landing; None while it was not validated."""
-        text = self._read(self.validation_uri(day, version))
-        return Validation.model_validate_json(text) if text is not None else None
+        return self._parsed(Validation, self.validation_uri(day, version))
 
     def complete(self, day: date) -> list[Manifest]:
         """The day's complete landings, oldest first."""
@@ -108,24 +114,39 @@ class LandingStore:
         return uri
 
     def read_manifest(self, uri: str) -> Manifest:
-        """The manifest at a URI; raises LandingError where there is none."""
-        text = self._read(uri)
-        if text is None:
-            raise LandingError(f"There is no landing manifest at {uri}. Land the day again.")
-        return Manifest.model_validate_json(text)
+        """The manifest at a URI; raises DamagedLandingError where there is none."""
+        manifest = self._parsed(Manifest, uri)
+        if manifest is None:
+            raise DamagedLandingError(f"There is no landing manifest at {uri}. Land the day again.")
+        return manifest
 
     def require_intact(self, manifest: Manifest) -> None:
-        """Raises LandingError for a file that is gone, or is not the one that was landed."""
+        """Raises DamagedLandingError for a file that is gone, or is not the one that was landed."""
         folder = self.folder(manifest.extract_day, manifest.version)
         for file in (*manifest.pages, manifest.rates):
             content = self._read(f"{folder}/{file.name}")
             found = hashlib.sha256(content).hexdigest() if content is not None else "no file"
             if found != file.sha256:
-                raise LandingError(
+                raise DamagedLandingError(
                     f"{self.dataset} {manifest.extract_day}: {folder}/{file.name} is not what was "
                     f"landed (SHA-256 {file.sha256[:12]}… in the manifest, {found[:12]} now). "
                     "Run the day with --refetch."
                 )
+
+    def _parsed(self, model: type[_M], uri: str) -> _M | None:
+        text = self._read(uri)
+        if text is None:
+            return None
+        try:
+            return model.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise DamagedLandingError(
+                f"{uri} ({len(text)} bytes) is no {model.__name__.lower()} that can be read: "
+                f"{f'{where}: ' if where else ''}{first['msg']}. Restore it, or remove it: a landing "
+                "without a manifest does not exist, and one without a validation is validated again."
+            ) from error
 
     def _read(self, uri: str) -> bytes | None:
         try:
