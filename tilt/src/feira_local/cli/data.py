@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
@@ -12,6 +12,9 @@ from feira_local.cli.output import AsJson, console, print_json, print_rows
 from feira_local.cli.runs import parse_day
 from feira_local.lake_access import landings, spark_session, warehouse, whole_lake_figures
 from feira_local.stack.errors import StackError
+
+if TYPE_CHECKING:
+    import psycopg
 
 Rows = list[dict[str, Any]]
 Day = Annotated[str, typer.Option("--day", help="The extract day, in UTC.")]
@@ -114,12 +117,16 @@ def _require_reading(query: str, dialect: str) -> None:
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
 
+    if "\0" in query or any("\ud800" <= character <= "\udfff" for character in query):
+        raise StackError("The query holds a NUL or half a character; write it as plain text.")
     # It warns of each statement that it does not look into.
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     try:
         statements = [each for each in sqlglot.parse(query, read=dialect) if each is not None]
     except SqlglotError as error:
         raise StackError(f"The query is no {dialect} SQL: {str(error).splitlines()[0]}") from error
+    except RecursionError as error:
+        raise StackError("The query is nested too deeply; write it flatter.") from error
     if len(statements) != 1:
         raise StackError(f"`feira sql` takes one statement; there are {len(statements)}.")
     statement = statements[0]
@@ -174,30 +181,68 @@ def migrate(as_json: AsJson = False) -> None:
 
 
 def _warehouse_rows(query: str, values: list[Any] | None, limit: int | None = None) -> Rows:
-    import psycopg
-    from psycopg.rows import dict_row
-
     with warehouse() as connection:
-        cursor = connection.cursor(row_factory=dict_row)
-        try:
-            cursor.execute(query, values)
-        except psycopg.errors.UndefinedTable as error:
-            raise StackError(
-                f"{str(error).splitlines()[0]}. Has a day run? `feira run sales --day D`"
-            ) from error
-        except psycopg.Error as error:
-            raise StackError(f"The warehouse refused the query: {error}") from error
-        return cursor.fetchmany(limit) if limit else cursor.fetchall()
+        return warehouse_rows(connection, query, values, limit)
+
+
+# Python has no year 10000, no infinite day, no 24:00 and no month of an interval: PostgreSQL's own text.
+_AS_TEXT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "bytea")
+
+
+def warehouse_rows(
+    connection: psycopg.Connection, query: str, values: list[Any] | None, limit: int | None = None
+) -> Rows:
+    """The rows of a query, columns of one name told apart; StackError with PostgreSQL's reason."""
+    import psycopg
+    from psycopg.types.string import TextLoader
+
+    cursor = connection.cursor()
+    for name in _AS_TEXT:
+        cursor.adapters.register_loader(name, TextLoader)
+    try:
+        cursor.execute(query.encode(), values)
+        found = cursor.fetchmany(limit) if limit else cursor.fetchall()
+    except psycopg.errors.UndefinedTable as error:
+        raise StackError(
+            f"{str(error).splitlines()[0]}. Has a day run? `feira run sales --day D`"
+        ) from error
+    except (psycopg.Error, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StackError(f"The warehouse refused the query: {reason}") from error
+    names = unique_names([column.name for column in cursor.description or ()])
+    return [dict(zip(names, row, strict=True)) for row in found]
 
 
 def _lake_rows(query: str, limit: int) -> Rows:
     from pyspark.errors import PySparkException
 
+    # It logs each refusal as JSON, beside the sentence that the command ends with.
+    logging.getLogger("pyspark").setLevel(logging.CRITICAL)
     with spark_session() as spark:
         try:
-            return [row.asDict() for row in spark.sql(query).limit(limit).collect()]
+            found = spark.sql(query).limit(limit)
+            names = unique_names(found.columns)
+            rows = found.collect()
         except PySparkException as error:
-            raise StackError(f"Spark refused the query: {error.getMessage()}") from error
+            reason = (str(error.getMessage() or error).splitlines() or [""])[0]
+            raise StackError(f"Spark refused the query: {reason}") from error
+        except (ValueError, OverflowError) as error:
+            raise StackError(
+                f"The result holds a value that Python cannot hold ({error}); cast it to string."
+            ) from error
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def unique_names(names: list[str]) -> list[str]:
+    """Column names, of which the second ``a`` is ``a (2)``: no column hides another."""
+    unique: list[str] = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate in unique or (number > 1 and candidate in names):
+            number += 1
+            candidate = f"{name} ({number})"
+        unique.append(candidate)
+    return unique
 
 
 def _print(rows: Rows, as_json: bool, empty: str) -> None:
@@ -206,5 +251,8 @@ def _print(rows: Rows, as_json: bool, empty: str) -> None:
         return
     if not rows:
         console.print(Text(empty))
+        return
+    if not rows[0]:
+        console.print(f"{len(rows):,} rows without columns.")
         return
     print_rows(rows)

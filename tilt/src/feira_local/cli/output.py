@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import unicodedata
 from typing import Annotated, Any
 
@@ -22,7 +23,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 
 def print_json(value: object) -> None:
     """Plain JSON on standard output, never wrapped or coloured."""
-    print(json.dumps(value, indent=2, default=str))
+    print(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they are texts."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
