@@ -72,6 +72,12 @@ class AirflowApi:
         body = {"logical_date": None, "partition_key": partition_key, "conf": conf}
         return _run(self._call("POST", f"dags/{dag_id}/dagRuns", json=body))
 
+    def unfinished(self, dag_id: str) -> list[tuple[DagRun, dict[str, Any]]]:
+        """A DAG's queued and running runs with their configuration, at most 100, oldest first."""
+        parameters = {"state": ["queued", "running"], "order_by": "run_after", "limit": 100}
+        found = self._call("GET", f"dags/{dag_id}/dagRuns", params=parameters)["dag_runs"]
+        return [(_run(item), item.get("conf") or {}) for item in found]
+
     def run(self, dag_id: str, run_id: str) -> DagRun:
         """A run as it is now."""
         return _run(self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}"))

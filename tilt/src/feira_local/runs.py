@@ -48,6 +48,17 @@ def start(api: AirflowApi, day: date, *, refetch: bool = False) -> Chain:
     return Chain(day, api.trigger(PRODUCER, day.isoformat(), {"refetch": refetch}))
 
 
+def join(api: AirflowApi, day: date, *, refetch: bool = False) -> Chain:
+    """The day's run that is queued or running; where there is none, a new one.
+
+    A run that takes what was landed does not do for ``refetch``.
+    """
+    for run, conf in api.unfinished(PRODUCER):
+        if run.partition_key == day.isoformat() and (conf.get("refetch") is True or not refetch):
+            return Chain(day, run)
+    return start(api, day, refetch=refetch)
+
+
 def refresh_all(api: AirflowApi, chains: list[Chain]) -> None:
     """Brings chains that have not ended up to date, after a short wait."""
     time.sleep(_POLL_SECONDS)

@@ -15,7 +15,7 @@ from rich.text import Text
 from feira_local.airflow_api import AirflowApi
 from feira_local.cli.output import AsJson, console, error_console, print_json, shortened
 from feira_local.day_report import day_report, report_tables
-from feira_local.runs import Chain, refresh_all, start
+from feira_local.runs import Chain, join, refresh_all
 from feira_local.stack.errors import StackError
 from feira_local.stack.state import running_config
 
@@ -140,14 +140,33 @@ def _run(api: AirflowApi, days: list[date], refetch: bool, show: Any) -> list[Ch
     done: list[Chain] = []
     open_: list[Chain] = []
     waiting = list(days)
-    while waiting or open_:
-        while waiting and len(open_) < _AT_ONCE + 1:
-            open_.append(start(api, waiting.pop(0), refetch=refetch))
-        refresh_all(api, open_)
-        show(done[-5:] + open_)
-        done += [chain for chain in open_ if chain.finished]
-        open_ = [chain for chain in open_ if not chain.finished]
+    try:
+        while waiting or open_:
+            while waiting and len(open_) < _AT_ONCE + 1:
+                open_.append(join(api, waiting.pop(0), refetch=refetch))
+            refresh_all(api, open_)
+            show(done[-5:] + open_)
+            done += [chain for chain in open_ if chain.finished]
+            open_ = [chain for chain in open_ if not chain.finished]
+    except KeyboardInterrupt:
+        _say_what_goes_on(api, open_, waiting)
+        raise
     return sorted(done, key=lambda chain: chain.day)
+
+
+def _say_what_goes_on(api: AirflowApi, open_: list[Chain], waiting: list[date]) -> None:
+    for chain in open_:
+        error_console.print(
+            f"{chain.day}: the run goes on. Follow it with `feira run sales --day {chain.day}`, or "
+            f"mark it failed at {api.link(chain.consumer or chain.producer)}",
+            soft_wrap=True,
+        )
+    if waiting:
+        error_console.print(
+            f"Not begun: {waiting[0]}..{waiting[-1]}; `feira backfill sales "
+            f"{waiting[0]}..{waiting[-1]}` runs them.",
+            soft_wrap=True,
+        )
 
 
 def _say(chains: list[Chain], said: set[tuple[date, str, int]]) -> None:

@@ -1,0 +1,61 @@
+"""A run that was left with Ctrl-C goes on, and the next command joins it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from feira_local.airflow_api import AirflowApi, DagRun
+from feira_local.cli import runs as commands
+from feira_local.runs import Chain, join
+
+DAY = date(2010, 12, 1)
+
+
+class Airflow(AirflowApi):
+    """Knows runs without a server."""
+
+    def __init__(self, *known: tuple[DagRun, dict[str, Any]]) -> None:
+        super().__init__("http://airflow", str)
+        self.known = known
+
+    def unfinished(self, dag_id: str) -> list[tuple[DagRun, dict[str, Any]]]:
+        return [each for each in self.known if each[0].dag_id == dag_id]
+
+    def trigger(self, dag_id: str, partition_key: str | None, conf: dict[str, Any]) -> DagRun:
+        return DagRun(dag_id, "new", "queued", partition_key)
+
+
+@pytest.mark.parametrize(
+    ("key", "was_refetch", "refetch", "taken"),
+    [
+        ("2010-12-01", False, False, "old"),
+        ("2010-12-01", True, False, "old"),
+        ("2010-12-01", True, True, "old"),
+        ("2010-12-01", False, True, "new"),
+        ("2010-12-02", False, False, "new"),
+    ],
+)
+def test_an_unfinished_run_of_the_day_is_joined(
+    key: str, was_refetch: bool, refetch: bool, taken: str
+) -> None:
+    api = Airflow((DagRun("sales_etl", "old", "queued", key), {"refetch": was_refetch}))
+    assert join(api, DAY, refetch=refetch).producer.run_id == taken
+
+
+def test_ctrl_c_names_what_goes_on_and_what_was_not_begun(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: AirflowApi, __: list[Chain]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "refresh_all", interrupted)
+    days = commands.parse_range("2010-12-01..2010-12-05")
+    with pytest.raises(KeyboardInterrupt):
+        commands._run(Airflow(), days, False, lambda _: None)
+    said = capsys.readouterr().err
+    assert "2010-12-01: the run goes on" in said
+    assert "http://airflow/dags/sales_etl/runs/new" in said
+    assert "feira backfill sales 2010-12-04..2010-12-05" in said
