@@ -167,3 +167,8 @@ def test_a_near_name_is_offered(tmp_path: Path) -> None:
     )
     (one,) = (each for each in lint(tmp_path).findings if each.rule == "no-emitter")
     assert one.step.startswith("Did you mean s3://lake/orders?")
+
+
+def test_code_that_never_ends_its_calls_is_not_followed_for_ever(tmp_path: Path) -> None:
+    text = "def again(event): again(event)\n" + TASK.format(body="again(outlet_events[A])")
+    assert found(tmp_path, text + "keyed('of_a', A)\nplain('of_b', B)") == []

@@ -137,7 +137,7 @@ def effects(
     try:
         for entry, args, kwargs, sure in _entries(task):
             reader.start(entry, args, kwargs, sure)
-    except (_TooLong, RecursionError):
+    except Exception:  # too long, or objects of a DAG file that do not behave: nothing is known
         reader.lose(_Events())
     if not reader.entered:
         found.lost |= {each for each in outlets if each.kind == "alias"}
