@@ -90,7 +90,7 @@ def test_a_home_with_a_percent_sign_and_a_space_is_rendered_so_that_it_reads_bac
 ) -> None:
     config = StackConfig.from_env({"FEIRA_HOME": str(tmp_path / "100% mine")})
     text = render(config, Stack.of(config).services)
-    assert re.search(r"100%% mine/logs/spark\.log", text)
+    assert re.search(r"100%%%% mine/logs/spark\.log", text)
 
 
 def test_the_callers_own_settings_do_not_reach_a_service(stack: Stack) -> None:

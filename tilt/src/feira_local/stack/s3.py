@@ -37,5 +37,12 @@ def prepare(config: StackConfig, secrets: Secrets) -> None:
     }
     write_private(
         config.run / "s3proxy.properties",
-        "".join(f"{name}={value}\n" for name, value in properties.items()),
+        "".join(f"{name}={_escaped(value)}\n" for name, value in properties.items()),
     )
+
+
+def _escaped(value: str) -> str:
+    """For java.util.Properties, which reads Latin-1, takes a backslash for an escape and UTF-16 after it."""
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    codes = (int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2))
+    return "".join(chr(code) if code < 128 else f"\\u{code:04x}" for code in codes)

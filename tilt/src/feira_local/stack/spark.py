@@ -49,7 +49,8 @@ def properties(config: StackConfig, lake: LakeSettings) -> dict[str, str]:
         "spark.driver.extraJavaOptions": " ".join(
             (
                 "-Duser.timezone=UTC",
-                f"-Dlog4j2.configurationFile={log4j}",
+                # As a URI: Spark splits these options at spaces.
+                f"-Dlog4j2.configurationFile={log4j.as_uri()}",
                 "-XX:ReservedCodeCacheSize=160m",
                 # Hands memory back between runs: a collection of the whole heap once none was
                 # needed for that long. The serial collector keeps what a run has made it take.

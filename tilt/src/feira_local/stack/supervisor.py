@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -47,7 +48,6 @@ def render(config: StackConfig, defined: Iterable[Service]) -> str:
         f"childlogdir={_value(config.logs)}",
         f"directory={_value(config.home)}",
         "nodaemon=false",
-        f'environment=FEIRA_HOME="{_value(config.home)}"',
         # supervisord warns of a root that is not asked for.
         *(["user=root"] if os.geteuid() == 0 else []),
         "",
@@ -59,7 +59,7 @@ def render(config: StackConfig, defined: Iterable[Service]) -> str:
         stays = service.kind == "service"
         sections += [
             f"[program:{service.name}]",
-            f"command={_value(' '.join(_quoted(word) for word in launcher(service.name)))}",
+            f"command={_value(shlex.join(launcher(service.name)))}",
             f"directory={_value(config.home)}",
             "autostart=false",
             f"autorestart={str(stays).lower()}",
@@ -70,7 +70,8 @@ def render(config: StackConfig, defined: Iterable[Service]) -> str:
             f"stopasgroup={str(service.stop_group).lower()}",
             "killasgroup=true",
             "redirect_stderr=true",
-            f"stdout_logfile={_value(log_path(config, service.name))}",
+            # supervisord expands this one twice.
+            f"stdout_logfile={_value(_value(log_path(config, service.name)))}",
             "stdout_logfile_maxbytes=10MB",
             "stdout_logfile_backups=2",
             "",
@@ -85,13 +86,12 @@ def log_path(config: StackConfig, service: str) -> Path:
 def _value(value: object) -> str:
     """A value for supervisord, which expands ``%(name)s`` and starts comments at `` ;``."""
     text = str(value)
-    if " ;" in text or "\n" in text or '"' in text:
-        raise StackError(f"The path {text!r} cannot be used: it holds a quote, ` ;` or a new line.")
+    if " ;" in text or " #" in text or "\n" in text:
+        raise StackError(
+            f"The path {text!r} cannot be used: it holds ` ;`, ` #` or a new line. Move the clone, or "
+            "set FEIRA_HOME to another folder."
+        )
     return text.replace("%", "%%")
-
-
-def _quoted(word: str) -> str:
-    return f"'{word}'" if " " in word else word
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,8 @@ class Supervisor:
             capture_output=True,
             text=True,
             check=False,
+            # Inherited by every service: supervisord's own setting takes no quotes.
+            env={**os.environ, "FEIRA_HOME": str(self.config.home)},
         )
         if ended.returncode != 0:
             raise StackError(f"supervisord did not start: {(ended.stderr or ended.stdout).strip()}")
