@@ -66,6 +66,8 @@ def test_what_an_unimportable_file_may_emit_is_not_missing(tmp_path: Path, emitt
         HEAD + OPERATOR + "B(task_id='t', outlets=[Asset('rates')])",
         HEAD + "task(outlets=[Asset(f'rates_{missing_package.X}')])",
         HEAD + "with DAG('d', schedule='@daily'):\n    B = Asset('orders')  # only named",
+        HEAD
+        + "import pendulum\nimport pandas as pd\nDAG('d', start_date=pendulum.datetime(1, 1, 1))\npd.f()",
         HEAD + "with DAG('d', schedule=[Asset('orders')]):\n    pass",
     ],
 )

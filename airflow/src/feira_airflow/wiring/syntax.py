@@ -7,6 +7,20 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+# Packages that are in almost every DAG file and make no DAG, whatever is called in them.
+# fmt: off
+_NO_DAGS = frozenset((
+    "attr", "attrs", "boto3", "botocore", "bs4", "cachetools", "certifi", "cron_descriptor",
+    "croniter", "dateutil", "dotenv", "fsspec", "google", "httpx", "jinja2", "jsonschema",
+    "kubernetes", "lxml", "markdown", "matplotlib", "numpy", "orjson", "packaging", "pandas",
+    "pendulum", "polars", "psycopg", "psycopg2", "pyarrow", "pydantic", "pyspark", "pytz",
+    "regex", "requests", "s3fs", "scipy", "sklearn", "slugify", "sqlalchemy", "structlog",
+    "tabulate", "tenacity", "toml", "tomli", "tqdm", "typing_extensions", "ujson", "yaml",
+    "zoneinfo",
+))
+# fmt: on
+_FOLLOWED = sys.stdlib_module_names | _NO_DAGS | {"airflow"}
+
 
 class Module:
     """A file's tree: what its names are set to, and where the imported ones come from."""
@@ -127,11 +141,11 @@ class Modules:
         return found
 
     def foreign(self, module: Module, name: str) -> bool:
-        """Whether an imported name is of a package that nobody here can read."""
+        """Whether an imported name is of a package that may make DAGs and outlets of its own."""
         if name not in module.imports:
             return False
         source = module.imports[name][0]
-        if source.partition(".")[0] in sys.stdlib_module_names | {"airflow"}:
+        if source.partition(".")[0] in _FOLLOWED:
             return False
         other, ours = self.imported(module, name)
         return other is None or not ours
