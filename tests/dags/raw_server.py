@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,12 +28,14 @@ def http_answer(body: bytes, *headers: str, length: int | None = None) -> bytes:
 @contextmanager
 def raw_server(
     answer: Callable[[socket.socket, threading.Event], None],
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[RawServer]:
     """The server, in a thread of its own."""
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.05)
-        server = RawServer(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        scheme = "https" if tls else "http"
+        server = RawServer(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
 
         def serve() -> None:
             while not over.is_set():
@@ -40,10 +43,10 @@ def raw_server(
                     connection, _ = listener.accept()
                 except TimeoutError:
                     continue
-                with connection, suppress(OSError):
-                    connection.settimeout(5)
-                    server.asked.append(connection.recv(65536))
-                    answer(connection, over)
+                connection.settimeout(5)
+                with suppress(OSError), _secured(connection, tls) as opened:
+                    server.asked.append(opened.recv(65536))
+                    answer(opened, over)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -52,6 +55,10 @@ def raw_server(
         finally:
             over.set()
             thread.join()
+
+
+def _secured(connection: socket.socket, tls: ssl.SSLContext | None) -> socket.socket:
+    return tls.wrap_socket(connection, server_side=True) if tls else connection
 
 
 def dripping(first: bytes, drip: bytes = b" ", every: float = 0.02) -> Callable[..., None]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import Response
 from raw_server import dripping, http_answer, raw_server
+from requests import certs
 from scripted_api import ScriptedApi, scripted_api
+from werkzeug.serving import make_ssl_devcert
 
 from feira_airflow.hooks.paged_api import ApiPage, PagedApiError, PagedApiHook
 from feira_airflow.hooks.paging import CursorPaging, LinkPaging, PageNumberPaging, Paging
@@ -171,6 +175,40 @@ def test_an_answer_that_drips_ends_at_the_total_time_wherever_it_drips(
         assert sum(b"/orders " in request for request in server.asked) == 2
     assert "in 0.3 s, the limit for an answer (total_timeout); after 2 tries" in str(error)
     assert error.transient
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+@pytest.mark.parametrize("first", [HEAD, HEAD + b"Connection: close\r\n\r\n["])
+def test_an_answer_that_drips_through_tls_ends_at_the_total_time_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, first: bytes
+) -> None:
+    # What a machine trusts is no more than a default for the connection's own `verify`.
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certs.where())
+    certificate, key = make_ssl_devcert(str(tmp_path / "server"), host="127.0.0.1")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    with raw_server(dripping(first, b"X-A: b\r\n"), tls) as server:
+        api = {"conn_type": "http", "host": server.url, "extra": {"verify": False}}
+        monkeypatch.setenv("AIRFLOW_CONN_API", json.dumps(api))
+        began = time.monotonic()
+        error = refused(Hook(attempts=1, timeout=5, total_timeout=0.5))
+        assert time.monotonic() - began < 4
+        assert len(server.asked) == 1
+    assert "in 0.5 s, the limit for an answer (total_timeout)" in str(error)
+
+
+def test_an_answer_that_drips_through_a_proxy_ends_at_the_total_time_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with raw_server(dripping(HEAD, b"X-A: b\r\n")) as proxy:
+        extra = {"proxies": {"http": proxy.url}}
+        api = {"conn_type": "http", "host": "http://shop.invalid", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_API", json.dumps(api))
+        began = time.monotonic()
+        error = refused(Hook(attempts=1, timeout=5, total_timeout=0.3))
+        assert time.monotonic() - began < 4
+        assert proxy.asked[0].startswith(b"GET http://shop.invalid/orders ")
+    assert "in 0.3 s, the limit for an answer (total_timeout)" in str(error)
 
 
 def test_the_total_time_is_three_times_the_timeout_unless_given() -> None:

@@ -157,7 +157,10 @@ def timed_get(
     with deadline.running():
         try:
             # Streamed: where the body breaks off, the status is known.
-            answer = session.get(url, params=params, timeout=timeout, stream=True)
+            # Named again as HttpHook does: REQUESTS_CA_BUNDLE outdoes a session's own `verify`.
+            answer = session.get(
+                url, params=params, timeout=timeout, stream=True, verify=session.verify
+            )
             for piece in answer.iter_content(_PIECE):
                 body += piece
                 if len(body) > max_bytes:

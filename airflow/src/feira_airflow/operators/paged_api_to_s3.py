@@ -52,6 +52,7 @@ class PagedApiToS3Operator(BaseOperator):
     :param overwrite: ask the API although the prefix has a manifest, and replace that
     :param attempts: tries for each page
     :param timeout: seconds to connect, and to wait for an answer's next bytes
+    :param total_timeout: seconds for one answer in all; three times ``timeout`` where it is not given
     :return: the manifest's URI
     :raises AirflowFailException: where another try reads the same: a refusal, broken paging, what
         is no JSON, a page or a record that was served before, a total that is not met
@@ -76,6 +77,7 @@ class PagedApiToS3Operator(BaseOperator):
         overwrite: bool = False,
         attempts: int = 5,
         timeout: float = 20.0,
+        total_timeout: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -91,6 +93,7 @@ class PagedApiToS3Operator(BaseOperator):
         self.overwrite = overwrite
         self.attempts = attempts
         self.timeout = timeout
+        self.total_timeout = total_timeout
 
     def execute(self, context: Context) -> str:
         """Lands the pages, unless they are there already; returns the manifest's URI."""
@@ -122,7 +125,12 @@ class PagedApiToS3Operator(BaseOperator):
 
     def hook(self) -> PagedApiHook:
         """The hook that reads the API; a subclass may return one with other limits."""
-        return PagedApiHook(self.http_conn_id, attempts=self.attempts, timeout=self.timeout)
+        return PagedApiHook(
+            self.http_conn_id,
+            attempts=self.attempts,
+            timeout=self.timeout,
+            total_timeout=self.total_timeout,
+        )
 
     def _land(self, s3: S3Hook, folder: str) -> list[ListedFile]:
         files: list[ListedFile] = []

@@ -128,7 +128,7 @@ def environment() -> dict[str, str]:
     return {
         "FEIRA_HOME": str(config.home),
         "FEIRA_SHOP_URL": config.shop_url,
-        "FEIRA_SPARK_URL": config.spark_url,
+        "FEIRA_SPARK_URL": spark_url(),
         **config.lake_settings(secrets).to_env(),
         **airflow.connections(config, secrets),
     }
