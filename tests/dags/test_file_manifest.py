@@ -72,6 +72,18 @@ def test_names_are_beside_the_manifest() -> None:
         ({"entries": [{"url": "s3://x/a", "bytes": -7}]}, "has bytes -7; it must be a whole"),
         ({"entries": [{"url": "s3://x/a", "rows": True}]}, "has rows True; it must be a whole"),
         ({"entries": [{"url": "s3://x/a", "sha256": 7}]}, "has sha256 7; it must be a text"),
+        ({"entries": [{"url": "s3://x/a", "sha256": "abc"}]}, "'abc'; it is 64 hex digits"),
+        ({"entries": [{"url": "s3://x/a", "rows": 1.0}]}, "has rows 1.0; it must be a whole"),
+        ({"entries": [{"name": "../a"}]}, "'../a' leaves its folder"),
+        ({"entries": [{"url": "s3://lake/orders/../a"}]}, "leaves its folder"),
+        (
+            {"entries": [{"url": "s3://x/a", "rows": 4}], "meta": {"record_count": 9}},
+            "record_count of 9 for the whole, and 4 over its entries",
+        ),
+        (
+            {"entries": [{"url": "s3://x/a", "bytes": 4}], "meta": {"content_length": 3}},
+            "content_length of 3 for the whole, and 4 over its entries",
+        ),
     ],
 )
 def test_an_unusable_manifest_is_named_with_what_is_wrong(body: Any, message: str) -> None:

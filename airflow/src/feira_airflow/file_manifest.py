@@ -13,6 +13,7 @@ Manifests of other make are read too: lists of objects with ``url``, or ``name``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,7 @@ def read_manifest(body: bytes, url: str, files_at: Iterable[str] = ("entries",))
         raise ManifestError(f"{url} is no JSON: {error}") from error
     if not isinstance(document, dict):
         raise ManifestError(f"{url} holds a {type(document).__name__}; a manifest is an object.")
+    files_at = tuple(files_at)
     files: list[ListedFile] = []
     for field in files_at:
         if field not in document:
@@ -98,7 +100,16 @@ def read_manifest(body: bytes, url: str, files_at: Iterable[str] = ("entries",))
         if file.url in seen:
             raise ManifestError(f"{url} lists {file.url} twice.")
         seen.add(file.url)
-    return FileManifest(url, tuple(files))
+    manifest = FileManifest(url, tuple(files))
+    if files_at == ("entries",) and isinstance(document.get("meta"), dict):
+        # What the whole states must be what its parts state: else a file was left off the list.
+        for name, total in (("record_count", manifest.rows), ("content_length", manifest.size)):
+            stated = _count(document["meta"], url, "the whole", name)
+            if None not in (stated, total) and stated != total:
+                raise ManifestError(
+                    f"{url} states a {name} of {stated} for the whole, and {total} over its entries."
+                )
+    return manifest
 
 
 def _file(entry: object, manifest_url: str) -> ListedFile:
@@ -110,11 +121,17 @@ def _file(entry: object, manifest_url: str) -> ListedFile:
     url = place if "://" in place else f"{manifest_url.rpartition('/')[0]}/{place}"
     if not url.startswith("s3://"):
         raise ManifestError(f"{manifest_url}: {url} is not on S3.")
+    if {".", ".."} & set(url.split("/")):
+        raise ManifestError(
+            f"{manifest_url}: {place!r} leaves its folder; a name has no . or .. part."
+        )
     meta = entry.get("meta")
     facts = {**entry, **meta} if isinstance(meta, dict) else entry
     digest = facts.get("sha256")
     if digest is not None and not isinstance(digest, str):
         raise ManifestError(f"{manifest_url}: {url} has sha256 {digest!r}; it must be a text.")
+    if digest and not re.fullmatch("[0-9a-fA-F]{64}", digest):
+        raise ManifestError(f"{manifest_url}: {url} has sha256 {digest!r}; it is 64 hex digits.")
     return ListedFile(
         url=url,
         size=_count(facts, manifest_url, url, "content_length", "bytes"),
