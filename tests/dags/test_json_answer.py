@@ -114,3 +114,23 @@ def test_json_of_another_shape_is_named_with_its_place(body: str, path: str, wor
     with pytest.raises((LookupError, TypeError)) as refused:
         read_page(body.encode(), path)
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        ('{"data": {"rows": [1], "rows": [2]}}', "rows"),
+        ('{"data": {"rows": [1]}, "data": {"rows": []}}', "data"),
+        ('{"total": 1, "data": {"rows": [[]]}, "total": 2}', "total"),
+        ('{"data": {"rows": []}, "z": [{"a": 1, "a": 1}]}', "a"),
+    ],
+)
+def test_a_duplicate_key_beside_the_records_is_refused(body: str, key: str) -> None:
+    for read in (read_json, lambda content: read_page(content, "data.rows")):
+        with pytest.raises(TypeError, match=f"^'{key}': a duplicate key"):
+            read(body.encode())
+
+
+def test_a_duplicate_key_of_a_record_is_left_to_whoever_reads_the_record() -> None:
+    _, records = read_page(b'{"rows": [{"q": 5, "q": 7}], "note": "[{"}', "rows")
+    assert records.raw == [b'{"q": 5, "q": 7}']

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any, overload
@@ -51,10 +52,12 @@ class Records(Sequence[Any]):
 
 
 def read_json(content: bytes) -> Any:
-    """The whole body, parsed. Raises NotJsonError."""
+    """The whole body, parsed. Raises NotJsonError, and TypeError for a duplicate key."""
     _check_text(content)
     try:
-        return msgspec.json.decode(content)
+        body = msgspec.json.decode(content)
+        _refuse_duplicates(content)
+        return body
     except (msgspec.MsgspecError, RecursionError) as error:
         raise _not_json(content, error) from error
 
@@ -66,11 +69,13 @@ def read_page(content: bytes, records_at: str) -> tuple[Any, Records]:
 
     :raises NotJsonError: where the body is no JSON
     :raises LookupError: where it has no such place
-    :raises TypeError: where no list is there
+    :raises TypeError: where no list is there, or a key beside the records is a duplicate
     """
     _check_text(content)
     try:
-        return _split(content, records_at.split(".") if records_at else [], "")
+        body, records, listed = _split(content, records_at.split(".") if records_at else [], "")
+        _refuse_duplicates(content.replace(listed, b"[]", 1))
+        return body, records
     except (msgspec.DecodeError, RecursionError) as error:
         if isinstance(error, msgspec.ValidationError):
             raise TypeError(str(error)) from error
@@ -97,7 +102,7 @@ def value_at(record: bytes, path: str) -> Any:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _split(content: Any, path: list[str], walked: str) -> tuple[Any, Records]:
+def _split(content: Any, path: list[str], walked: str) -> tuple[Any, Records, bytes]:
     kind = _kind(content)
     if not path:
         if kind != "array":
@@ -105,7 +110,7 @@ def _split(content: Any, path: list[str], walked: str) -> tuple[Any, Records]:
         records = Records(
             [bytes(raw) for raw in msgspec.json.decode(content, type=list[msgspec.Raw])]
         )
-        return records, records
+        return records, records, bytes(content)
     part, *rest = path
     place: Any
     if kind == "array" and part.isdecimal():
@@ -118,10 +123,21 @@ def _split(content: Any, path: list[str], walked: str) -> tuple[Any, Records]:
         # Reads it, so that what is no JSON is reported as that.
         msgspec.json.decode(content, type=msgspec.Raw)
         raise TypeError(f"{walked or 'body'}: {kind} has no {part!r}")
-    below, records = _split(inside[place], rest, f"{walked}.{part}" if walked else part)
+    below, records, listed = _split(inside[place], rest, f"{walked}.{part}" if walked else part)
     for key, raw in inside.items() if isinstance(inside, dict) else enumerate(inside):
         inside[key] = below if key == place else msgspec.json.decode(raw)
-    return inside, records
+    return inside, records, listed
+
+
+def _refuse_duplicates(content: bytes) -> None:
+    """Raises TypeError where an object has a key twice: parsers differ in which of the two counts."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            raise TypeError(f"{next(n for n in names if names.count(n) > 1)!r}: a duplicate key")
+
+    json.loads(content, object_pairs_hook=unique, parse_int=len, parse_float=len)
 
 
 def _kind(content: Any) -> str:
