@@ -14,6 +14,7 @@ from fastapi import FastAPI, Response
 
 from feira.errors import PermanentError
 from feira.landing.land import Page
+from feira.landing.rates import RatesNotServedError
 from feira_airflow.hooks.shop_api import (
     DayNotServedError,
     ShopAnswerError,
@@ -236,6 +237,11 @@ def test_rates_that_are_another_answer_are_shown_with_their_url(
     assert isinstance(failure.value, PermanentError), "it would be asked for again"
     for part in ("/fx", str(DAY), "must hold from, to and rates", body.decode()):
         assert part in str(failure.value)
+
+
+def test_days_whose_rates_the_api_refuses_are_told_from_another_answer(url: str) -> None:
+    with pytest.raises(RatesNotServedError, match=r"/fx.*422"):
+        hook().rates(dt.date(1900, 1, 1), DAY)
 
 
 def test_a_body_that_is_no_json_is_not_asked_for_again_and_names_cause_and_position(

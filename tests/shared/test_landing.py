@@ -19,7 +19,7 @@ from feira.contracts import contract
 from feira.errors import PermanentError
 from feira.landing.land import Page, PageDriftError, SchemaDriftError, land_day
 from feira.landing.manifest import Manifest, Validation, passes_gate
-from feira.landing.rates import date_ranges
+from feira.landing.rates import RatesNotServedError, date_ranges
 from feira.landing.store import LandingError, LandingStore
 from sales_lines import DAY, FakeFeed, line, without
 
@@ -434,6 +434,35 @@ def test_an_entry_that_is_no_rate_is_shown(store: LandingStore, entry: Any) -> N
 
     with pytest.raises(LandingError, match="must hold rate_date, currency and usd_rate"):
         land(store, Feed([[line()]]))
+
+
+class RefusesDays(FakeFeed):
+    """A feed that has rates of November and December 2010 alone."""
+
+    def rates(self, first: date, last: date) -> list[Any]:
+        if first < date(2010, 11, 1) or last > DAY:
+            raise RatesNotServedError(f"{first} to {last}: 422")
+        return super().rates(first, last)
+
+
+@pytest.mark.parametrize(
+    "created_at", ["1901-05-05T00:00:00Z", "2010-12-20T00:00:00Z", "9999-12-31T23:59:59Z"]
+)
+def test_one_line_of_a_day_without_rates_costs_no_other(
+    store: LandingStore, created_at: str
+) -> None:
+    feed = RefusesDays([[line(), line(order_id="2", created_at=created_at)]])
+    manifest = land(store, feed)
+    assert (manifest.lines, manifest.rates.lines) == (2, 3)
+
+
+def test_rates_of_the_day_itself_that_are_refused_are_an_error(store: LandingStore) -> None:
+    class RefusesAll(FakeFeed):
+        def rates(self, first: date, last: date) -> list[Any]:
+            raise RatesNotServedError(f"{first} to {last}: 404")
+
+    with pytest.raises(RatesNotServedError, match="2010-11-24 to 2010-12-01: 404"):
+        land(store, RefusesAll([[line()]]))
 
 
 def test_two_rates_for_one_day_are_an_error_and_one_twice_is_not(store: LandingStore) -> None:

@@ -10,8 +10,12 @@ from typing import Any
 
 from feira.errors import PermanentError
 from feira.landing.land import Page
+from feira.landing.rates import RatesNotServedError
 from feira_airflow.hooks.paged_api import ApiPage, PagedApiError, PagedApiHook
 from feira_airflow.hooks.paging import CursorPaging
+
+# How an API says that it has not the days that were asked for.
+_DAYS_REFUSED = frozenset({400, 404, 416, 422})
 
 
 class ShopApiError(RuntimeError):
@@ -58,11 +62,18 @@ class ShopApiHook(PagedApiHook):
     def rates(self, first: date, last: date) -> list[Any]:
         """US dollar rates by day and currency, both ends included; their entries are not checked.
 
-        Raises ShopApiError where the answer holds no list of them.
+        Raises RatesNotServedError where the API refuses the days, and ShopApiError where it does not
+        answer, or by something else than a list of rates.
         """
         parameters = {"from": first.isoformat(), "to": last.isoformat()}
-        with self._shop_errors():
-            answer = self.get_json("fx", parameters, what=f"rates from {first} to {last}")
+        try:
+            with self._shop_errors():
+                answer = self.get_json("fx", parameters, what=f"rates from {first} to {last}")
+        except (DayNotServedError, ShopAnswerError) as error:
+            cause = error.__cause__
+            if isinstance(cause, PagedApiError) and cause.status in _DAYS_REFUSED:
+                raise RatesNotServedError(str(error)) from error
+            raise
         rates = answer.get("rates") if isinstance(answer, dict) else None
         if not isinstance(rates, list):
             raise ShopAnswerError(

@@ -113,7 +113,7 @@ def land_day(
         if seen.total is None or seen.count != seen.total:
             raise _not_as_announced(store, day, seen.total or 0, str(seen.count))
         _check_landing(store, contract, day, folder, seen)
-        kept = rates_for(seen.lines.order_dates, feed.rates)
+        kept = rates_for(seen.lines.order_dates, day, feed.rates)
         body = b"".join(orjson.dumps(rate, option=orjson.OPT_APPEND_NEWLINE) for rate in kept)
         manifest = Manifest(
             dataset=store.dataset,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
@@ -10,6 +11,8 @@ from typing import Any
 
 from feira.errors import PermanentError
 from feira.landing.store import LandingError
+
+log = logging.getLogger(__name__)
 
 RATE_MAX_AGE = timedelta(days=7)
 # Order dates closer than this share one call for rates.
@@ -22,6 +25,10 @@ _RATE = re.compile(r"[0-9]{1,10}(\.[0-9]{1,8})?")
 
 class RateError(PermanentError, LandingError):
     """The source serves a rate that is none, and would again; nothing of the landing is kept."""
+
+
+class RatesNotServedError(PermanentError, LandingError):
+    """The source refuses to serve rates of a range of days."""
 
 
 def date_ranges(dates: set[date]) -> list[tuple[date, date]]:
@@ -39,15 +46,31 @@ def date_ranges(dates: set[date]) -> list[tuple[date, date]]:
 
 
 def rates_for(
-    dates: set[date], fetch: Callable[[date, date], Iterable[Any]]
+    dates: set[date], day: date, fetch: Callable[[date, date], Iterable[Any]]
 ) -> list[dict[str, str]]:
     """The rates of the dates and of the seven days before each, by day and currency.
 
-    ``fetch(first, last)`` asks the source. Raises RateError naming a rate that is none.
+    ``fetch(first, last)`` asks the source. Raises RateError naming a rate that is none, and
+    RatesNotServedError where the source refuses those about the extract day. It may refuse others: a
+    line's order date can be any, and of what has no rate only that line goes to quarantine.
     """
     rates: dict[tuple[str, str], dict[str, str]] = {}
-    for first, last in date_ranges(dates):
-        for entry in fetch(first, last):
+    # Those after the day by themselves: of a day to come a source has no rates.
+    later = {each for each in dates if each > day}
+    for first, last in (*date_ranges(dates - later), *date_ranges(later)):
+        try:
+            entries = list(fetch(first, last))
+        except RatesNotServedError as error:
+            if last == day:
+                raise
+            log.warning(
+                "no rates from %s to %s, which some line's order date asks for: %s",
+                first,
+                last,
+                error,
+            )
+            continue
+        for entry in entries:
             rate = _checked(entry)
             key = rate["rate_date"], rate["currency"]
             known = rates.setdefault(key, rate)
