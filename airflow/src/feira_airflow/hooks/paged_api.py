@@ -244,9 +244,10 @@ class PagedApiHook(HttpHook):
             )
         except TooSlowError as error:
             raise _Retryable(
-                f"{shown(asked)} sent {error} in {self.total_timeout:g} s, the limit for an answer "
-                "(total_timeout);",
+                f"{shown(asked)} sent no whole answer in {self.total_timeout:g} s, the limit for an "
+                "answer (total_timeout);",
                 error.status,
+                hint="Ask for smaller pages, or raise it.",
             ) from error
         except TooLargeError as error:
             raise PagedApiError(

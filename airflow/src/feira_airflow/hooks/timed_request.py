@@ -24,9 +24,8 @@ _PIECE = 2**16
 class TooSlowError(Exception):
     """An answer was not whole when the time was over. ``status`` is None before its headers end."""
 
-    def __init__(self, received: int, status: int | None) -> None:
-        super().__init__(f"{received:,} bytes of the body")
-        self.received = received
+    def __init__(self, status: int | None) -> None:
+        super().__init__()
         self.status = status
 
 
@@ -166,12 +165,10 @@ def timed_get(
                 if len(body) > max_bytes:
                     raise TooLargeError
                 if time.monotonic() > ends:
-                    raise TooSlowError(len(body), answer.status_code)
+                    raise TooSlowError(answer.status_code)
         except requests.RequestException as error:
             if deadline.over:
-                raise TooSlowError(
-                    len(body), answer.status_code if answer is not None else None
-                ) from error
+                raise TooSlowError(answer.status_code if answer is not None else None) from error
             if error.response is None:
                 error.response = answer
             raise
@@ -180,7 +177,7 @@ def timed_get(
                 answer.close()
     if deadline.over:
         # A body that says no length seems whole where its connection ends.
-        raise TooSlowError(len(body), answer.status_code)
+        raise TooSlowError(answer.status_code)
     return answer, bytes(body)
 
 
