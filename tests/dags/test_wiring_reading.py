@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,44 @@ def test_each_dag_of_a_file_that_airflow_cannot_store_is_reported(tmp_path: Path
     )
     errors = [each.error for each in read_folder(tmp_path).failures]
     assert [each.partition(":")[0] for each in errors] == ["one", "two"]
+
+
+def test_a_folder_that_is_named_twice_or_lies_in_another_is_read_once(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "dags.py").write_text((WIRING / "no-listener" / "broken" / "dags.py").read_text())
+    for folders in ([inner, inner], [tmp_path, inner], [inner, tmp_path]):
+        report = lint(folders)
+        assert (report.dags, [each.rule for each in report.findings]) == (1, ["no-listener"])
+
+
+def test_assets_meet_across_folders(tmp_path: Path) -> None:
+    for name, text in (
+        ("one", "@asset(schedule=None)\ndef orders(): ...\n"),
+        ("two", "D = DAG('hear', schedule=Asset('orders'))\n"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "dags.py").write_text(
+            f"from airflow.sdk import DAG, Asset, asset\n{text}"
+        )
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert [each.rule for each in lint(one).findings] == ["no-listener"]
+    assert [each.rule for each in lint(two).findings] == ["no-emitter"]
+    assert lint([one, two]).findings == ()
+
+
+def test_four_hundred_dags_take_less_than_ten_seconds_of_cpu(tmp_path: Path) -> None:
+    """One chain, in which keys travel through every DAG: the search for them was cubic."""
+    head = (
+        "from airflow.sdk import *\nfrom airflow.sdk import DAG, Asset, task\n"
+        "def dag(n, schedule):\n    with DAG(f'd{n}', schedule=schedule):\n"
+        "        task(task_id='t', outlets=[Asset(f'a{n}')])(lambda: None)()\n"
+    )
+    clock = "dag(0, CronPartitionTimetable('0 0 * * *', timezone='UTC'))\n"
+    for n in range(400):
+        keyed = f"dag({n}, PartitionedAssetTimetable(assets=Asset('a{n - 1}')))\n"
+        (tmp_path / f"dag_{n}.py").write_text(head + (keyed if n else clock))
+    began = time.process_time()
+    report = lint(tmp_path)
+    assert time.process_time() - began < 10
+    assert (report.dags, [each.rule for each in report.findings]) == (400, ["no-listener"])

@@ -147,3 +147,27 @@ def test_the_last_of_chained_exceptions_is_the_cause(tmp_path: Path) -> None:
         f"{tmp_path}/dags.py",
         7,
     )
+
+
+def test_keys_that_may_come_from_an_unimportable_file_are_no_error(tmp_path: Path) -> None:
+    """Two clocks that never meet, and a week that no clock fills: unless that file fills it."""
+    clocks = """
+from airflow.sdk import *
+from airflow.sdk import DAG, Asset
+from airflow.providers.standard.operators.empty import EmptyOperator
+
+for name, cron in (("a", "0 0 * * *"), ("b", "30 5 * * *"), ("c", "0 0 * * 1-5")):
+    with DAG(f"emit_{name}", schedule=CronPartitionTimetable(cron, timezone="UTC")):
+        EmptyOperator(task_id="e", outlets=[Asset(name)])
+both = DAG("both", schedule=PartitionedAssetTimetable(assets=Asset("a") & Asset("b")))
+weekly = RollupMapper(upstream_mapper=StartOfWeekMapper(), window=WeekWindow())
+week = DAG("week", schedule=PartitionedAssetTimetable(assets=Asset("c"), default_partition_mapper=weekly))
+"""
+    rules = ("keys-never-meet", "rollup-never-full")
+    for unimportable, level in (("d", "error"), ("b", "note"), ("c", "note")):
+        by_rule = found(tmp_path, HEAD + f"task(outlets=[Asset('{unimportable}')])", clocks)
+        levels = [by_rule[rule].level for rule in rules]
+        assert levels == [
+            level if unimportable != "c" else "error",
+            level if unimportable != "b" else "error",
+        ], unimportable

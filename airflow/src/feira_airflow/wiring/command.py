@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +13,9 @@ from feira_airflow.wiring import config, isolation
 from feira_airflow.wiring.baseline import BaselineUnreadable, as_baseline, without_known
 from feira_airflow.wiring.child import Request
 from feira_airflow.wiring.finding import LEVELS
-from feira_airflow.wiring.rendering import as_github, as_json, as_text
+from feira_airflow.wiring.rendering import as_github, as_json, as_text, failed_as_json
 from feira_airflow.wiring.report import FolderUnreadable, Report
-from feira_airflow.wiring.sarif import as_sarif
+from feira_airflow.wiring.sarif import as_sarif, failed_as_sarif
 
 CLEAN, FINDINGS, WRONG, FAILED = 0, 1, 2, 3
 _FORMATS = {"text": as_text, "json": as_json, "sarif": as_sarif, "github": as_github}
@@ -41,7 +42,10 @@ def main(
     own: Sequence[Path] = (),
 ) -> int:
     """Prints what is asked for, and returns the exit code. ``own``: the folders if none is named."""
+    before = signal.getsignal(signal.SIGTERM)
     try:
+        # So that the process which loads the DAG files does not outlive this one.
+        signal.signal(signal.SIGTERM, _terminated)
         return _main(arguments, prog, own)
     except KeyboardInterrupt:
         print(f"{prog}: interrupted, no report.", file=sys.stderr)
@@ -55,6 +59,12 @@ def main(
             file=sys.stderr,
         )
         return FAILED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminated(number: int, frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _main(arguments: Sequence[str] | None, prog: str, own: Sequence[Path]) -> int:
@@ -87,16 +97,24 @@ def _main(arguments: Sequence[str] | None, prog: str, own: Sequence[Path]) -> in
         if baseline := asked.baseline or settings.baseline:
             report = without_known(report, baseline)
     except (FolderUnreadable, config.ConfigWrong, BaselineUnreadable) as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        return WRONG
+        return _no_report(prog, asked.format, str(error), WRONG)
     except isolation.ToolFailed as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        return FAILED
+        return _no_report(prog, asked.format, str(error), FAILED)
     if asked.graph:
         _print(report.graph.rstrip("\n"))
         return CLEAN
     _print(_FORMATS[asked.format](report))
     return _code(report, asked.fail_on or settings.fail_on)
+
+
+def _no_report(prog: str, form: str, why: str, code: int) -> int:
+    """Why, for people; and for programs in their format."""
+    print(f"{prog}: {why}", file=sys.stderr)
+    if form == "json":
+        _print(failed_as_json(why))
+    elif form == "sarif":
+        _print(failed_as_sarif(why))
+    return code
 
 
 def _code(report: Report, fail_on: str) -> int:

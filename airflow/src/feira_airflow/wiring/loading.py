@@ -79,7 +79,8 @@ def load(
         for folder in folders:
             top = root(folder).resolve()
             bag = DagBag(dag_folder=str(folder.resolve()), bundle_path=top, collect_dags=False)
-            files = [file for file in _dag_files(folder) if file not in seen]
+            listed = _dag_files(folder)
+            files = [file for file in listed if file not in seen]  # a folder may lie in another
             seen |= set(files)
             before = len(failures)
             for file in files:
@@ -89,7 +90,7 @@ def load(
                     continue
                 started(file)
                 failures.extend(_processed(bag, file, top))
-            if not bag.dags and len(failures) == before:
+            if not bag.dags and len(failures) == before and files == listed:
                 raise FolderUnreadable(
                     f"{folder} holds no DAG. Airflow skips a file that does not contain both the "
                     "words `dag` and `airflow`, and what .airflowignore names; check the folder."

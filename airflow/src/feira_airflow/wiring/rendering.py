@@ -41,6 +41,11 @@ def as_json(report: Report) -> str:
     return json.dumps(value, indent=2)
 
 
+def failed_as_json(why: str) -> str:
+    """The JSON object where there is no report."""
+    return json.dumps({"version": FORMAT_VERSION, "error": why}, indent=2)
+
+
 def as_github(report: Report) -> str:
     """A workflow command a finding, which GitHub shows at the line of the pull request."""
     return "\n".join(map(_annotation, report.findings))

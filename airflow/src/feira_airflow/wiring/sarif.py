@@ -12,6 +12,7 @@ from feira_airflow.wiring.finding import Finding
 from feira_airflow.wiring.model import Place
 from feira_airflow.wiring.report import Report
 
+_NAME = "feira-lint-assets"
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
@@ -23,7 +24,7 @@ def as_sarif(report: Report) -> str:
         suppression = {"kind": "external", "justification": each.by}
         results.append(_result(each.finding, ids) | {"suppressions": [suppression]})
     driver = {
-        "name": "feira-lint-assets",
+        "name": _NAME,
         "rules": [
             {
                 "id": each.id,
@@ -33,7 +34,17 @@ def as_sarif(report: Report) -> str:
             for each in report.rules
         ],
     }
-    run = {"tool": {"driver": driver}, "columnKind": "utf16CodeUnits", "results": results}
+    return _log({"tool": {"driver": driver}, "columnKind": "utf16CodeUnits", "results": results})
+
+
+def failed_as_sarif(why: str) -> str:
+    """A run that did not succeed, and so has no results."""
+    notification = {"level": "error", "message": {"text": why}}
+    invocation = {"executionSuccessful": False, "toolExecutionNotifications": [notification]}
+    return _log({"tool": {"driver": {"name": _NAME}}, "invocations": [invocation]})
+
+
+def _log(run: dict[str, Any]) -> str:
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from feira_airflow.wiring.finding import LEVELS, Finding, Level, listed
-from feira_airflow.wiring.model import Place, Wiring
+from feira_airflow.wiring.model import AssetId, Place, Wiring
 from feira_airflow.wiring.report import NoSuchRule
 from feira_airflow.wiring.rules import clocks, declarations, files, parties, partition_keys, runs
 
-Missing = Literal["emitter", "listener"]
+Missing = Literal["emitter", "any emitter", "listener"]
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,14 @@ RULES = (
         "error",
         "a rollup waits for keys that no clock makes",
         clocks.rollup_never_full,
+        missing="emitter",
     ),
     Rule(
         "keys-never-meet",
         "error",
         "a listener waits for keys that two clocks never have in common",
         clocks.keys_never_meet,
+        missing="any emitter",
     ),
     Rule(
         "ignored-mapper",
@@ -204,18 +206,26 @@ def check(wiring: Wiring, rules: Iterable[Rule]) -> tuple[Finding, ...]:
 
 def _as_far_as_can_be_told(finding: Finding, missing: Missing | None, wiring: Wiring) -> Finding:
     """A note in place of a finding about the lack of what a file that did not import may hold."""
-    asset = finding.subject
-    if missing is None or asset is None:
+    assets = [finding.subject] if finding.subject is not None else []
+    if missing == "any emitter":
+        # Keys of any asset that the listener waits for may come from elsewhere too.
+        assets += [
+            asset
+            for listener in wiring.listeners
+            if listener.dag_id in finding.dags
+            for asset in listener.assets
+        ]
+    if missing is None or not assets:
         return finding
-    maybe = [
-        each.file
-        for each in wiring.unread
-        if (each.may_emit(asset) if missing == "emitter" else each.may_hear(asset))
-    ]
+    maybe: dict[str, AssetId] = {}
+    for each in wiring.unread:
+        may = each.may_hear if missing == "listener" else each.may_emit
+        if held := next((asset for asset in assets if may(asset)), None):
+            maybe[each.file] = held
     if not maybe:
         return finding
-    verb = "emit" if missing == "emitter" else "listen to"
-    did = f"{listed(maybe)} did not import, and may {verb} {asset}."
+    verb = "listen to" if missing == "listener" else "emit"
+    did = f"{listed(maybe)} did not import, and may {verb} {listed(dict.fromkeys(maybe.values()))}."
     return replace(
         finding,
         level="note",
