@@ -34,12 +34,14 @@ GZIP = b"\x1f\x8b"
 class Landing:
     """One version of one extract day: its lines in the API's order, and the rates landed with it.
 
+    A line is its text as the API served it, or what it holds, which then stands for compact JSON.
+
     A rate has ``rate_date`` (ISO date), ``currency`` and ``usd_rate`` (decimal string).
     """
 
     day: str
     version: int
-    lines: list[dict[str, Any]]
+    lines: list[dict[str, Any]] | list[bytes]
     rates: list[dict[str, Any]]
 
 
@@ -137,7 +139,7 @@ def _judge(landing: Landing) -> _Judged:
     for order, line in enumerate(landing.lines):
         broken, row = read_line(line, day, rates)
         if row is None:
-            raw = _compact(line)
+            raw = _text(line)
             judged.held.append(HeldRow(day, landing.version, order, raw, broken))
         else:
             judged.valid.append(row)
@@ -164,8 +166,10 @@ def _fact_frame(rows: list[FactRow]) -> pd.DataFrame:
     return fact.astype({"line_number": "int64", "quantity": "int64", "customer_id": "Int64"})
 
 
-def _compact(line: Mapping[str, Any]) -> str:
-    """The line as compact JSON, its keys in the order they were served."""
+def _text(line: Mapping[str, Any] | bytes) -> str:
+    """The line as it was served, or as compact JSON."""
+    if isinstance(line, bytes):
+        return line.decode()
     try:
         return orjson.dumps(line).decode()
     except TypeError:  # an integer of more than 64 bits, which only the standard library writes

@@ -7,6 +7,7 @@ again from the project's prose, and numbers and times are exact (``Decimal``, wh
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -34,6 +35,19 @@ TIMESTAMP = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,6}))?"
     r"(?:Z|([+-])([0-9]{2}):([0-9]{2}))"
 )
+MOST_CHARACTERS = {
+    "order_id": 64,
+    "sku": 64,
+    "description": 1000,
+    "unit_price": 64,
+    "currency": 16,
+    "status": 32,
+    "country": 100,
+    "created_at": 64,
+    "updated_at": 64,
+}
+EARLIEST_ORDER = dt.datetime(1900, 1, 1)
+MOST_DIGITS = 1000  # a line with a longer number is not read
 WHITE_SPACE = " \t\n\r\v\f"
 RATE_DAYS = 7
 AMOUNT_LIMIT = Decimal(10) ** 14  # the first value that decimal(18,4) cannot hold
@@ -161,10 +175,54 @@ def line_kind(sku: str) -> str:
     return "other"
 
 
+class DuplicateKeyError(Exception):
+    """An object has a key more than once."""
+
+
+def json_object(text: bytes) -> dict[str, Any] | str:
+    """The object that a line's text is, or the name of the rule that it breaks whole."""
+    try:
+        read = json.loads(text.decode(), parse_constant=_no_number, parse_int=_whole)
+        json.dumps(read, ensure_ascii=False).encode()  # which refuses half a surrogate pair
+        if isinstance(read, dict):  # a duplicate key is the fault only where all else is well
+            json.loads(text.decode(), object_pairs_hook=_pairs)
+    except DuplicateKeyError:
+        return "duplicate_key"
+    except (ValueError, RecursionError):
+        return "line_unreadable"
+    return read if isinstance(read, dict) else "line_unreadable"
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) != len(pairs):
+        raise DuplicateKeyError
+    return read
+
+
+def _whole(digits: str) -> int:
+    """The number, unless it is of more digits than a JSON parser takes."""
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
 def read_line(
-    line: Mapping[str, Any], day: dt.date, rates: Rates
+    line: Mapping[str, Any] | bytes, day: dt.date, rates: Rates
 ) -> tuple[list[str], FactRow | None]:
-    """The rules that the line breaks, sorted, and its fact row where it breaks none."""
+    """The rules that the line breaks, sorted, and its fact row where it breaks none.
+
+    A line is the text that was served, or what it holds.
+    """
+    if isinstance(line, bytes):
+        read = json_object(line)
+        if isinstance(read, str):
+            return [read], None
+        line = read
     rules: list[str] = []
     value: dict[str, Any] = {}  # only what has the right shape: the rest breaks no value rule
     for field in FIELDS:
@@ -203,6 +261,8 @@ def _shape(field: str, line: Mapping[str, Any]) -> str | None:
         right = type(given) is int and -limit <= given < limit  # a bool is no integer
     else:
         right = type(given) is str and "\0" not in given
+        if right and len(given) > MOST_CHARACTERS[field]:
+            return f"{field}_too_long"
     return None if right else f"{field}_type"
 
 
@@ -241,6 +301,8 @@ def _field_rules(value: Mapping[str, Any], derived: _Derived) -> Iterator[str]:
         yield "customer_id_not_positive"
     if "created_at" in value and derived.created is None:
         yield "created_at_not_zoned"
+    if derived.created is not None and derived.created < (EARLIEST_ORDER - EPOCH) // MICROSECOND:
+        yield "created_at_out_of_range"
     if "updated_at" in value and derived.updated is None:
         yield "updated_at_not_zoned"
 

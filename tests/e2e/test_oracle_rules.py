@@ -226,6 +226,46 @@ def test_currencies(changes: dict, rules: list[str]) -> None:
     assert broken(a_line(**changes)) == rules
 
 
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        ('{"order_id":{"order_id":"NEST-7"}', ["line_unreadable"]),
+        ('"oops"', ["line_unreadable"]),
+        ("[1]", ["line_unreadable"]),
+        ("null", ["line_unreadable"]),
+        ("", ["line_unreadable"]),
+        ("{} {}", ["line_unreadable"]),
+        ('{"quantity":NaN}', ["line_unreadable"]),
+        (f'{{"quantity":{"1" * 1001}}}', ["line_unreadable"]),
+        (r'{"sku":"\ud800"}', ["line_unreadable"]),
+        ('{"quantity":5,"quantity":7}', ["duplicate_key"]),
+        (r'{"quantity":5,"quant\u0069ty":5}', ["duplicate_key"]),
+        ('{"x":[{"a":1,"a":1}]}', ["duplicate_key"]),
+        ('{"x":1,"x":1} x', ["line_unreadable"]),
+        ('[{"x":1,"x":1}]', ["line_unreadable"]),
+        ("{}", sorted(f"{field}_absent" for field in FIELDS)),
+    ],
+)
+def test_a_line_that_is_not_one_object_breaks_one_rule(text: str, rules: list[str]) -> None:
+    assert read_line(text.encode(), TODAY, Rates(RATES))[0] == rules
+
+
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [("order_id", 64), ("sku", 64), ("description", 1000), ("country", 100)],
+)
+def test_a_text_has_a_most_number_of_characters(field: str, most: int) -> None:
+    assert broken(a_line(**{field: "\U0001f600" * most})) == []
+    assert broken(a_line(**{field: "\U0001f600" * (most + 1)})) == [f"{field}_too_long"]
+
+
+def test_an_order_is_of_1900_or_later() -> None:
+    early = ["created_at_out_of_range", "currency_without_rate"]
+    assert broken(a_line(created_at="1899-12-31T23:59:59.999999Z")) == early
+    assert broken(a_line(created_at="1582-10-10T12:00:00Z")) == early
+    assert broken(a_line(created_at="1900-01-01T00:00:00Z")) == ["currency_without_rate"]
+
+
 def test_two_rates_for_one_day_are_refused() -> None:
     with pytest.raises(ValueError, match=r"GBP on 2010-12-01 has two rates: 1\.55\d+ and 1\.6"):
         Rates([GBP, GBP | {"usd_rate": "1.6"}])
@@ -272,7 +312,7 @@ def test_a_zoned_time_is_read_in_utc(text: str, utc: str) -> None:
 
 def test_a_time_whose_utc_side_leaves_the_calendar_is_still_a_time() -> None:
     early = a_line(created_at="0001-01-01T00:00:00+01:00")
-    assert broken(early) == ["currency_without_rate"]
+    assert broken(early) == ["created_at_out_of_range", "currency_without_rate"]
     late = a_line(updated_at="9999-12-31T23:59:59-01:00")
     assert broken(late) == ["updated_outside_day"]
 

@@ -1,16 +1,20 @@
-"""Every row rule of the landing contract, by lines that break just that rule."""
+"""Every row rule of the landing contract, by lines that break just that rule; and what JSON is."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis.strategies as st
 import orjson
 import pytest
-from pyspark.sql import functions as F
+from hypothesis import HealthCheck, given, settings
 
 from feira.contracts import contract
-from feira_spark.row_rules import broken_rules, parse_schema, well_typed
-from feira_spark.sales.validate import validated
+from feira.contracts.model import Column as ContractColumn
+from feira_spark.row_rules import read_fields
+from feira_spark.sales.validate import landed_lines, validated
 from sales_lines import DAY, RATES, line, without
 
 if TYPE_CHECKING:
@@ -18,8 +22,97 @@ if TYPE_CHECKING:
 
 LANDING = contract("sales.landing")
 
+Line = dict[str, Any] | str
+VALID_TEXT = orjson.dumps(line()).decode()
+
+
+def text(value: str, field: str = "description") -> str:
+    """A line as text, with a field's JSON written as given."""
+    return VALID_TEXT.replace(
+        f'"{field}":{orjson.dumps(line()[field]).decode()}', f'"{field}":{value}'
+    )
+
+
+def nested(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
 # (what is served, the rules it breaks)
-CASES: list[tuple[dict[str, Any], list[str]]] = [
+CASES: list[tuple[Line, list[str]]] = [
+    (orjson.dumps(line(), option=orjson.OPT_INDENT_2).decode().replace("\n", "\r"), []),
+    (orjson.dumps(line(), option=orjson.OPT_SORT_KEYS).decode(), []),
+    (f" \t{VALID_TEXT}\r ", []),
+    (text(r'"\u0041 \ud83d\ude00 \\ud800 \ufffe \uffff"'), []),
+    (text('"\U0001f600\u2028 e\u0301 \\"\\\\N"'), []),
+    (VALID_TEXT.replace('"quantity"', r'"quant\u0069ty"'), []),
+    (text("-0", "quantity"), ["quantity_zero"]),
+    (line(tomorrow={"x": [1, None]}), []),
+    (line(country={"country": "Portugal"}), ["country_type"]),
+    (line(order_id={"order_id": "NEST-7"}), ["order_id_type"]),
+    (line(sku=['","sku":"x']), ["sku_type"]),
+    (line(status=True), ["status_type"]),
+    (text(nested(300), "country"), ["country_type"]),
+    (text(nested(300)), ["description_type"]),
+    (text(nested(5000)), ["line_unreadable"]),
+    (text("1" * 1200, "quantity"), ["line_unreadable"]),
+    *((text(number, "quantity"), ["quantity_type"]) for number in ("5.0", "5e0", "1e400", "6E2")),
+    *(
+        (text(number, "quantity"), ["line_unreadable"])
+        for number in ("NaN", "+1", "01", "1.", "1_0")
+    ),
+    ("", ["line_unreadable"]),
+    (" ", ["line_unreadable"]),
+    ('"oops"', ["line_unreadable"]),
+    ("null", ["line_unreadable"]),
+    ("[1]", ["line_unreadable"]),
+    ("5", ["line_unreadable"]),
+    (f"[{VALID_TEXT}]", ["line_unreadable"]),
+    (f"{VALID_TEXT},{VALID_TEXT}", ["line_unreadable"]),
+    (f"{VALID_TEXT}{VALID_TEXT}", ["line_unreadable"]),
+    (f"{VALID_TEXT} x", ["line_unreadable"]),
+    (f"{VALID_TEXT}]", ["line_unreadable"]),
+    (f'{VALID_TEXT},{{"end":1}}]', ["line_unreadable"]),
+    (VALID_TEXT[:-1], ["line_unreadable"]),
+    (VALID_TEXT[:-1] + ",}", ["line_unreadable"]),
+    (VALID_TEXT.replace('"', "'"), ["line_unreadable"]),
+    ("\ufeff" + VALID_TEXT, ["line_unreadable"]),
+    (text('"a\tb"'), ["line_unreadable"]),
+    (text(r'"\ud800"'), ["line_unreadable"]),
+    (text(r'"\\\udc00\ud800"'), ["line_unreadable"]),
+    (text(r'"\uD83D\\\uDE00"'), ["line_unreadable"]),
+    ("{}", sorted(f"{name}_absent" for name in LANDING.column_names)),
+    ('{"quantity":5,' + VALID_TEXT[1:], ["duplicate_key"]),
+    (r'{"quant\u0069ty":6,' + VALID_TEXT[1:], ["duplicate_key"]),
+    (VALID_TEXT[:-1] + ',"x":1,"x":1}', ["duplicate_key"]),
+    (VALID_TEXT[:-1] + ',"x":{"y":[{"a":1,"a":2}]}}', ["duplicate_key"]),
+    ('{"sku":1,' + VALID_TEXT[1:] + " x", ["line_unreadable"]),
+    ('{"sku":NaN,' + VALID_TEXT[1:], ["line_unreadable"]),
+    (r'{"sku":"\ud800",' + VALID_TEXT[1:], ["line_unreadable"]),
+    (line(description="x" * 1000), []),
+    (line(description="\U0001f600" * 1000), []),
+    (line(description="x" * 1001), ["description_too_long"]),
+    (line(description="x" * 3_000_000), ["description_too_long"]),
+    (line(order_id="7" * 7_700), ["order_id_too_long"]),
+    (line(order_id=" " * 65), ["order_id_too_long"]),
+    (line(country="x\x00" * 200), ["country_type"]),
+    (line(unit_price="1" * 65, status="x" * 33), ["status_too_long", "unit_price_too_long"]),
+    (
+        line(created_at="1582-10-10T12:00:00Z", currency="USD"),
+        ["created_at_out_of_range", "currency_without_rate"],
+    ),
+    (
+        line(created_at="1899-12-31T23:59:59.999999Z", currency="USD"),
+        ["created_at_out_of_range", "currency_without_rate"],
+    ),
+    (
+        line(created_at="0001-01-01T00:00:00+01:00", currency="USD"),
+        ["created_at_out_of_range", "currency_without_rate"],
+    ),
+    (line(created_at="1900-01-01T00:00:00Z", currency="USD"), ["currency_without_rate"]),
+    (line(created_at="0000-12-31T00:00:00Z"), ["created_at_not_zoned"]),
+    (line(created_at="2010-11-30T24:00:00Z"), ["created_at_not_zoned"]),
+    (line(created_at="2010-11-30T23:59:60Z"), ["created_at_not_zoned"]),
+    (line(updated_at="9999-12-31T23:59:59-01:00"), ["updated_outside_day"]),
     (line(), []),
     (line(customer_id=None), []),
     (line(description=None, country=None), []),
@@ -91,16 +184,19 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
 def checked(spark: SparkSession) -> dict[int, list[str]]:
     """All cases through validation at once: the broken rules by the case's number."""
     frame = validate(spark, [served for served, _ in CASES])
-    return {row["row_id"]: row["broken_rules"] for row in frame.collect()}
+    return {
+        row["row_id"]: row["broken_rules"]
+        for row in frame.select("row_id", "broken_rules").collect()
+    }
 
 
-def validate(
-    spark: SparkSession, lines: list[dict[str, Any]], landed: list[str] | None = None
-) -> DataFrame:
+def validate(spark: SparkSession, lines: list[Line], landed: list[str] | None = None) -> DataFrame:
     """Lines as `landed_lines` gives them, validated for 2010-12-01."""
-    raw = [(orjson.dumps(served).decode(), 1, number) for number, served in enumerate(lines)]
+    raw = [
+        (served if isinstance(served, str) else orjson.dumps(served).decode(), 1, number)
+        for number, served in enumerate(lines)
+    ]
     texts = spark.createDataFrame(raw, "raw string, page int, row_id bigint")
-    parsed = texts.withColumn("line", F.from_json("raw", parse_schema(LANDING)))
     rates = spark.createDataFrame(
         [(r["rate_date"], r["currency"], r["usd_rate"]) for r in RATES],
         "rate_date string, currency string, usd_rate string",
@@ -108,11 +204,10 @@ def validate(
         "cast(rate_date as date) rate_date", "currency", "cast(usd_rate as decimal(18,8)) usd_rate"
     )
     return validated(
-        parsed.select(*well_typed(LANDING, "line"), "raw", "page", "row_id"),
+        read_fields(texts, LANDING, landed if landed is not None else LANDING.column_names),
         rates,
         LANDING,
         extract_day=DAY,
-        landed_fields=landed if landed is not None else LANDING.column_names,
     )
 
 
@@ -157,7 +252,79 @@ def test_an_older_landing_is_not_blamed_for_a_column_added_since(spark: SparkSes
     assert rows[0]["broken_rules"] == []
 
 
-def test_broken_rules_is_one_expression(spark: SparkSession) -> None:
-    frame = validate(spark, [line()])
-    expression = broken_rules(LANDING, LANDING.column_names)
-    assert frame.select(expression.alias("again")).collect()[0]["again"] == []
+def test_a_line_ends_at_a_line_feed_alone_and_none_stops_the_others(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    lines = [VALID_TEXT, text('"x"').replace(",", ",\r"), '"oops"', VALID_TEXT]
+    (tmp_path / "page-00003.ndjson").write_bytes("\n".join([*lines, ""]).encode())
+    pages = spark.read.format("text").option("lineSep", "\n").load(f"file://{tmp_path}")
+    rows = landed_lines(pages, LANDING, LANDING.column_names).orderBy("row_id").collect()
+    assert [row["raw"] for row in rows] == lines
+    assert [row["shape_rules"] for row in rows] == [None, None, ["line_unreadable"], None]
+    assert {row["page"] for row in rows} == {3}
+    assert [row["description"] for row in rows[1:3]] == ["x", None]
+
+
+# Any JSON value, and lines in which keys come again.
+_TEXTS = st.text(st.characters(codec="utf-8"), max_size=6)
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | _TEXTS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_TEXTS, inner, max_size=2),
+    max_leaves=4,
+)
+_PAIRS = st.lists(st.tuples(st.sampled_from([*LANDING.column_names, "x"]), _VALUES), max_size=6)
+
+
+@settings(
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(_PAIRS, st.booleans(), st.integers(0, 9)), min_size=60, max_size=60))
+def test_shape_rules_are_what_pythons_parser_finds(
+    spark: SparkSession, drawn: list[tuple[list[tuple[str, Any]], bool, int]]
+) -> None:
+    lines = []
+    for pairs, ascii_only, cut in drawn:
+        written = ", ".join(
+            f"{json.dumps(name)} :{json.dumps(value, ensure_ascii=ascii_only)}"
+            for name, value in [*(line().items() if cut > 4 else ()), *pairs]
+        )
+        lines.append(f"{{{written}}}" if cut else f"{{{written}")
+    frame = spark.createDataFrame([(n, each) for n, each in enumerate(lines)], "n int, raw string")
+    rows = read_fields(frame, LANDING, LANDING.column_names).orderBy("n").collect()
+    for served, row in zip(lines, rows, strict=True):
+        found = row["shape_rules"] or []
+        assert [rule for rule in found if "long" not in rule] == _shape(served), served
+
+
+def _shape(served: str) -> list[str]:
+    try:
+        value = json.loads(served, object_pairs_hook=_no_duplicates)
+    except json.JSONDecodeError:
+        return ["line_unreadable"]
+    except KeyError:
+        return ["duplicate_key"]
+    return [rule for column in LANDING.columns for rule in _field_shape(column, value)]
+
+
+def _field_shape(column: ContractColumn, value: dict[str, Any]) -> list[str]:
+    if column.name not in value:
+        return [f"{column.name}_absent"]
+    given_value = value[column.name]
+    if given_value is None:
+        return [f"{column.name}_null"] if column.required else []
+    if column.type == "string":
+        right = isinstance(given_value, str) and "\0" not in given_value
+    else:
+        limit = 2 ** (31 if column.type == "int" else 63)
+        right = type(given_value) is int and -limit <= given_value < limit
+    return [] if right else [f"{column.name}_type"]
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise KeyError
+    return dict(pairs)

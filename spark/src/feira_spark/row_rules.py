@@ -1,19 +1,32 @@
-"""A contract's row rules as one Spark expression: every row's list of broken rules in a single pass.
+"""A landed line's JSON and the contract: each field's value where the line holds it as declared, and
+the names of the rules that a line breaks.
 
-A rule's expression has SQL's three values: a rule whose inputs are null is not broken, because the
-field's own ``_absent``, ``_null`` or ``_type`` rule already names the cause.
+A row rule's expression has SQL's three values: a rule whose inputs are null is not broken, because
+the rule that follows from the field itself (``_absent``, ``_null``, ``_type``, ``_too_long``) names
+the cause.
+
+Types, presence and duplicate keys are what a strict parser found (``try_parse_json``, which gives
+null for a duplicate key), never what a search of the text finds. One look at the schema of the whole
+line clears almost every line; the fields of the others are looked at one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from feira.contracts import Contract
 from feira.contracts.model import Column as ContractColumn
+
+UNREADABLE = "line_unreadable"
+DUPLICATE_KEY = "duplicate_key"
+SHAPE_RULES = "shape_rules"
+_JSON_TYPE = {"string": "STRING", "int": "BIGINT", "bigint": "BIGINT", "boolean": "BOOLEAN"}
+# Spark's own JSON reader takes 'a' for "a" and NaN for a number unless it is forbidden.
+_STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
 
 
 def parse_schema(contract: Contract) -> T.StructType:
@@ -26,55 +39,156 @@ def parse_schema(contract: Contract) -> T.StructType:
     )
 
 
-def broken_rules(contract: Contract, landed_fields: Iterable[str], raw: str = "raw") -> Column:
-    """Sorted names of the rules that a row breaks: array<string>, empty for a valid row.
+def read_fields(
+    lines: DataFrame, contract: Contract, landed_fields: Iterable[str], raw: str = "raw"
+) -> DataFrame:
+    """Adds the contract's fields, and ``shape_rules``: what is wrong with them, null where nothing is.
 
-    The frame holds ``raw`` (the compact JSON of the line), the contract's fields as ``parse_schema``
-    reads them, and what else the rules name. ``landed_fields`` are the fields that the landing's
-    contract knew: an older landing is not blamed for a column that was added since.
+    ``raw`` is the line's text, whatever it holds. A field is null where the line has no value of the
+    declared JSON type and length. ``shape_rules`` (array<string>) is only ``line_unreadable`` or only
+    ``duplicate_key`` for a line that is not one JSON object without duplicate keys, and otherwise
+    names fields: ``_absent``, ``_null`` (of a required one), ``_type``, ``_too_long``.
+    ``landed_fields`` are those that the landing's contract knew: an older landing is not blamed for a
+    field that was added since.
     """
     landed = set(landed_fields)
-    rules: dict[str, Column] = {}
+    text = F.col(raw)
+    # All parsers stop at the end of the first value: the mark behind it shows that it was the last.
+    # No line can hold the mark itself, which is a hash of the whole line.
+    mark = F.xxhash64(text).cast("string")
+    framed = F.concat(F.lit("["), text, F.lit(',{"end":'), mark, F.lit("}]"))
+    parsed = lines.select(
+        "*",
+        framed.alias("_framed"),
+        F.from_json(text, parse_schema(contract), {"mode": "PERMISSIVE"}).alias("_line"),
+        F.when(~_has_lone_surrogate(text) & F.is_valid_utf8(text), F.try_parse_json(framed)).alias(
+            "_json"
+        ),
+    )
+    whole = F.try_variant_get("_json", "$[1].end", "bigint") == F.xxhash64(text)
+    typed = parsed.withColumn(
+        "_schema",
+        F.when(whole, F.schema_of_variant(F.try_variant_get("_json", "$[0]", "variant"))),
+    )
+    as_declared = F.col("_schema").rlike(_line_schema(contract))
     for column in contract.columns:
+        value = F.col(f"_line.{column.name}")
+        if (fault := _unfit(column, value)) is not None:
+            as_declared &= value.isNull() | ~fault
+        # A number that the parser found may be too large for its column.
+        found_none = F.lit(False) if column.required else _is_null(column)
+        as_declared &= value.isNotNull() | found_none
+    judged = typed.withColumn("_as_declared", F.coalesce(as_declared, F.lit(False)))
+    fields, rules = [], []
+    for column in contract.columns:
+        value, found = F.col(f"_line.{column.name}"), _found(column)
+        right = _has_type(column, found)
+        if (fault := _unfit(column, value)) is not None:
+            right &= ~fault
+        fields.append(F.when(right, value).alias(column.name))
         if column.name in landed:
-            rules |= _shape_rules(column, F.col(raw))
-    for rule in contract.row_rules:
-        rules[rule.name] = F.expr(rule.broken_when)
-    names = [F.when(rules[name], F.lit(name)) for name in sorted(rules)]
-    # Spark compiles coalesce, but interprets array_compact and all that is in it: only for the rows
-    # that break a rule. Flat, since Connect's protocol refuses a tree as deep as there are rules.
-    return F.when(F.coalesce(*names).isNull(), F.array().cast("array<string>")).otherwise(
-        F.array_compact(F.array(*names))
+            rules += _shape_rules(column, value, found)
+    readable = F.col("_schema").startswith("OBJECT<")
+    duplicate = _has_duplicates(F.col("_framed"), mark)
+    shape = F.when(readable, F.array_compact(F.array(*rules))).otherwise(
+        F.array_compact(F.array(F.when(duplicate, DUPLICATE_KEY).otherwise(UNREADABLE)))
+    )
+    # Spark interprets array_compact and all that is in it. So what only odd lines need stays out of
+    # the code that it compiles for every line, which is slow once it is long.
+    looked_at = F.array_compact(F.array(F.struct(*fields)))
+    found_fields = F.when(F.col("_as_declared"), F.col("_line")).otherwise(F.get(looked_at, 0))
+    read = judged.select(
+        *lines.columns,
+        found_fields.alias("_fields"),
+        F.when(~F.col("_as_declared"), shape).alias(SHAPE_RULES),
+    )
+    return read.select(
+        *lines.columns, *[f"_fields.{name}" for name in contract.column_names], SHAPE_RULES
     )
 
 
-def well_typed(contract: Contract, line: str, raw: str = "raw") -> list[Column]:
-    """The fields of a parsed line, null where the JSON type is not the contract's.
+def broken_rules(contract: Contract) -> Column:
+    """Sorted names of the rules that a row breaks: array<string>, empty for a valid row.
 
-    Spark's JSON reader gives null for a text where a number is due, but takes a number for a text.
-    In compact JSON a text field is written ``"name":"`` exactly; inside a value its quotes would be
-    escaped, so the probe cannot be misled by a description. U+0000 counts as a wrong type:
-    PostgreSQL's text cannot hold it.
+    The frame holds the fields and ``shape_rules`` of ``read_fields``, and what else the contract's
+    rules name.
     """
+    rules = {rule.name: F.expr(rule.broken_when) for rule in contract.row_rules}
+    names = [F.when(rules[name], F.lit(name)) for name in sorted(rules)]
+    shape = F.coalesce(F.col(SHAPE_RULES), F.array().cast("array<string>"))
+    # Spark compiles coalesce, but interprets array_compact and all that is in it: only for the rows
+    # that break a rule. Flat, since Connect's protocol refuses a tree as deep as there are rules.
+    return F.when(F.coalesce(*names).isNull(), F.array_sort(shape)).otherwise(
+        F.array_sort(F.concat(shape, F.array_compact(F.array(*names))))
+    )
+
+
+def _is_null(column: ContractColumn) -> Column:
+    """Whether the schema of the whole line, whose names stand behind "<" or " ", has a JSON null."""
+    schema = F.col("_schema")
+    return schema.contains(f" {column.name}: VOID") | schema.contains(f"<{column.name}: VOID")
+
+
+def _line_schema(contract: Contract) -> str:
+    """The schemas that a line as declared may have: its fields in the order of their names."""
     fields = []
-    for column in contract.columns:
-        value = F.col(f"{line}.{column.name}")
-        if column.type == "string":
-            is_text = F.col(raw).contains(f'"{column.name}":"') & ~value.contains("\x00")
-            value = F.when(is_text, value)
-        fields.append(value.alias(column.name))
-    return fields
+    for column in sorted(contract.columns, key=lambda each: each.name):
+        kind = _JSON_TYPE.get(column.type, "STRING")
+        fields.append(f"{column.name}: {kind if column.required else f'({kind}|VOID)'}")
+    return rf"^OBJECT<{', '.join(fields)}>\z"
 
 
-def _shape_rules(column: ContractColumn, raw: Column) -> dict[str, Column]:
-    """Absent, null and wrong JSON type, told apart by the line's text where the value is null."""
-    key = f'"{column.name}":'
-    missing = F.col(column.name).isNull()
-    present, null = raw.contains(key), raw.contains(f"{key}null")
-    rules = {
-        f"{column.name}_absent": missing & ~present,
-        f"{column.name}_type": missing & present & ~null,
-    }
+def _found(column: ContractColumn) -> Column:
+    """The JSON type of a field, null where the line has none of that name."""
+    return F.schema_of_variant(F.try_variant_get("_json", f"$[0].{column.name}", "variant"))
+
+
+def _has_type(column: ContractColumn, found: Column) -> Column:
+    return F.coalesce(found == _JSON_TYPE.get(column.type, "STRING"), F.lit(False))
+
+
+def _unfit(column: ContractColumn, value: Column) -> Column | None:
+    """Whether a text cannot be stored: U+0000, which PostgreSQL's text cannot hold, or its length."""
+    if column.type != "string":
+        return None
+    unfit = value.contains("\x00")
+    return unfit if column.max_length is None else unfit | (F.length(value) > column.max_length)
+
+
+def _shape_rules(column: ContractColumn, value: Column, found: Column) -> list[Column]:
+    null = found == "VOID"
+    typed = _has_type(column, found) & value.isNotNull()
+    if column.type == "string":
+        typed &= ~value.contains("\x00")
+    rules = [
+        F.when(found.isNull(), F.lit(f"{column.name}_absent")),
+        F.when(found.isNotNull() & ~null & ~typed, F.lit(f"{column.name}_type")),
+    ]
     if column.required:
-        rules[f"{column.name}_null"] = missing & null
+        rules.append(F.when(null, F.lit(f"{column.name}_null")))
+    if column.max_length is not None:
+        too_long = typed & (F.length(value) > column.max_length)
+        rules.append(F.when(too_long, F.lit(f"{column.name}_too_long")))
     return rules
+
+
+def _has_lone_surrogate(text: Column) -> Column:
+    r"""Whether an escape such as \ud800 stands for half a character: Java would make it a "?"."""
+    escapes = F.replace(text, F.lit("\\\\"), F.lit("  "))  # an escaped backslash escapes nothing
+    rest = F.regexp_replace(
+        escapes, r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}", ""
+    )
+    surrogate = r"\\u[dD][89a-fA-F]"
+    return F.when(text.contains("\\u"), rest.rlike(surrogate)).otherwise(F.lit(False))
+
+
+def _has_duplicates(framed: Column, mark: Column) -> Column:
+    """Whether a line that the strict parser refused is one JSON object all the same.
+
+    What is left to refuse in it is a key that one of its objects has more than once. A map of texts is read
+    without a look at what its values hold.
+    """
+    objects = F.from_json(framed, "array<map<string,string>>", _STRICT)
+    end = F.try_element_at(F.get(objects, 1), F.lit("end"))
+    one = F.get(objects, 0).isNotNull() & (end == mark)
+    return F.coalesce(one & ~_has_lone_surrogate(framed), F.lit(False))

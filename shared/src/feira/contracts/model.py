@@ -33,6 +33,8 @@ class Column:
     description: str = ""
     classification: str | None = None
     allowed: tuple[str, ...] = ()
+    max_length: int | None = None
+    """Most characters (code points) that a text may have."""
 
 
 @dataclass(frozen=True)
@@ -167,4 +169,5 @@ def _column(path: Path, item: SchemaProperty) -> Column:
         description=item.description or "",
         classification=item.classification,
         allowed=tuple(str(entry.value) for entry in item.enum or []),
+        max_length=(item.logicalTypeOptions or {}).get("maxLength"),
     )

@@ -91,7 +91,7 @@ def require_passed(validation: Validation) -> None:
         raise GateError(
             f"sales {validation.extract_day}: {validation.summary()}. "
             "Rows are in sales.quarantine; the day's earlier landing, if any, stays the current one. "
-            f"Mend the source and run `feira run sales --day {validation.extract_day} --refetch`."
+            f"Fix the source and run `feira run sales --day {validation.extract_day} --refetch`."
         )
 
 
@@ -143,11 +143,10 @@ def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> Data
     # The folder is listed in one call; of hundreds of paths each would be asked for, in a job.
     pages = _text(spark, folder, files="page-*.ndjson.gz")
     checked = validated(
-        landed_lines(pages, landing),
+        landed_lines(pages, landing, manifest.fields),
         _rates(spark, f"{folder}/{manifest.rates.name}"),
         landing,
         extract_day=manifest.extract_day,
-        landed_fields=manifest.fields,
     )
     table = staging_table(manifest.extract_day, manifest.version)
     # The text of valid lines is not needed again, nor are the fields that were typed.
@@ -159,7 +158,9 @@ def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> Data
 
 
 def _text(spark: SparkSession, uri: str, *, files: str = "*") -> DataFrame:
-    return spark.read.format("text").option("pathGlobFilter", files).load(uri)
+    # Without it, Spark ends a line at a carriage return too.
+    reader = spark.read.format("text").option("lineSep", "\n")
+    return reader.option("pathGlobFilter", files).load(uri)
 
 
 def _rates(spark: SparkSession, uri: str) -> DataFrame:

@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from feira.contracts import Contract
-from feira_spark.row_rules import broken_rules, parse_schema, well_typed
+from feira_spark.row_rules import SHAPE_RULES, broken_rules, read_fields
 
 MONEY = "decimal(18,4)"
 RATE = "decimal(18,8)"
@@ -20,12 +20,12 @@ _ZONED = (
 )
 
 
-def landed_lines(pages: DataFrame, contract: Contract) -> DataFrame:
-    """Parses the landing's text.
+def landed_lines(pages: DataFrame, contract: Contract, landed_fields: list[str]) -> DataFrame:
+    """Reads the landing's text, whose lines are as the API served them and may hold anything.
 
-    ``pages`` is text (``value``) with ``_metadata.file_path``. Returns the contract's fields as they
-    parse (null where they do not), ``raw``, ``page`` (from the file's name) and ``row_id``, which
-    grows within a page in the API's order.
+    ``pages`` is text (``value``) with ``_metadata.file_path``. Returns the contract's fields and
+    ``shape_rules`` as ``row_rules.read_fields`` does, ``raw``, ``page`` (from the file's name) and
+    ``row_id``, which grows within a page in the API's order.
     """
     # The id must be taken where the file is read: a gzip page is one split, so ids follow its lines.
     numbered = pages.select(
@@ -33,10 +33,7 @@ def landed_lines(pages: DataFrame, contract: Contract) -> DataFrame:
         _page(F.col("_metadata.file_path")).alias("page"),
         F.monotonically_increasing_id().alias("row_id"),
     )
-    parsed = F.from_json("raw", parse_schema(contract), {"mode": "PERMISSIVE"})
-    return numbered.select("raw", "page", "row_id", parsed.alias("line")).select(
-        *well_typed(contract, "line"), "raw", "page", "row_id"
-    )
+    return read_fields(numbered, contract, landed_fields)
 
 
 def _page(path: Column) -> Column:
@@ -71,12 +68,12 @@ def validated(
     contract: Contract,
     *,
     extract_day: date,
-    landed_fields: list[str],
 ) -> DataFrame:
     """Adds what the rules need and what the rules say.
 
-    Returns the landed fields and ``raw``, ``page``, ``row_id``, ``extract_day``, the typed
-    ``created_time``, ``updated_time``, ``unit_price_decimal``, ``amount``, ``fx_rate``, ``fx_date``,
+    ``lines`` as ``landed_lines`` returns them. Returns the landed fields and ``raw``, ``page``,
+    ``row_id``, ``extract_day``, the typed ``created_time``, ``updated_time``,
+    ``unit_price_decimal``, ``amount``, ``fx_rate``, ``fx_date``,
     ``amount_usd`` and ``broken_rules`` (sorted; empty for a valid line).
     """
     typed = lines.select(
@@ -103,16 +100,16 @@ def validated(
         .withColumn("currency_quoted", F.coalesce("currency_quoted", F.lit(False)))
         .withColumn("amount_usd", _in_dollars())
     )
-    return converted.withColumn("broken_rules", broken_rules(contract, landed_fields))
+    return converted.withColumn("broken_rules", broken_rules(contract)).drop(SHAPE_RULES)
 
 
 def _zoned_time(field: str) -> Column:
-    """The UTC time of an ISO 8601 text with zone, null for any other; within the years 1 to 9999."""
-    time = F.when(F.col(field).rlike(_ZONED), F.col(field)).try_cast("timestamp")
-    legal = (time >= F.lit("0001-01-01T00:00:00Z").cast("timestamp")) & (
-        time < F.lit("9999-12-31T23:59:59Z").cast("timestamp")
-    )
-    return F.when(legal, time)
+    """The UTC time of an ISO 8601 text with zone, null for any other.
+
+    Spark knows a year 0, ISO 8601 texts of this platform begin with the year 1.
+    """
+    zoned = F.col(field).rlike(_ZONED) & ~F.col(field).startswith("0000")
+    return F.when(zoned, F.col(field)).try_cast("timestamp")
 
 
 def _in_dollars() -> Column:
