@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from feira.contracts import Column, ContractError, contract, contracts
 from feira.contracts.arrow import arrow_schema
 from feira.contracts.ddl import iceberg_ddl, warehouse_ddl
 from feira.contracts.evolution import compare, require_current
-from feira.contracts.model import read_contract
+from feira.contracts.line_kinds import line_kinds
+from feira.contracts.reader import read_contract
 from feira.contracts.registry import contracts_folder
 from feira.warehouse.fingerprint import figures_by_date
 
@@ -104,6 +106,183 @@ def test_an_unknown_type_is_refused_by_name(tmp_path: Path) -> None:
     path.write_text(text.replace("physicalType: date", "physicalType: money"))
     with pytest.raises(ContractError, match="column rate_date has physicalType 'money'"):
         read_contract(path)
+
+
+# (contract, text in it, what stands there instead, what the error names)
+REFUSED = [
+    ("sales.landing", "    required: true", "    requird: true", "did you mean 'required'"),
+    ("sales.landing", "    required: true", '    required: "yes"', "valid boolean, not 'yes'"),
+    ("sales.landing", "    required: true", "    required: 1", "valid boolean, not 1"),
+    ("sales.landing", "engine: spark", "engine: Spark", "order_id_blank: engine 'Spark'"),
+    ("sales.landing", "engine: spark", "engine: soda", "engine 'soda'"),
+    ("sales.landing", "engine: feira-gate", "engine: feira_gate", "engine 'feira_gate'"),
+    (
+        "sales.landing",
+        "type: custom\n        engine: spark",
+        "type: sql",
+        "type 'sql' is not evaluated",
+    ),
+    (
+        "sales.landing",
+        "type: custom\n        engine: spark",
+        "type: text",
+        "type 'text' is not evaluated",
+    ),
+    ("sales.landing", "unit: percent", "unit: rows", "unit is 'rows'"),
+    ("sales.landing", "unit: percent", "", "unit is None"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessThan: 5", "mustBeLessThan"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "", "mustBeLessOrEqualTo is None"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessOrEqualTo: 100.5", "100.5"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessOrEqualTo: -1", "-1"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessOrEqualTo: .nan", "nan"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessOrEqualTo: true", "True"),
+    ("sales.landing", "engine: spark", "engine: feira-gate", "there is a gate already"),
+    ("sales.landing", "engine: spark", "engine: spark\n        mustBe: 0", "mustBe"),
+    ("sales.landing", "name: sku_blank", "name: order_id_blank", "order_id_blank is declared more"),
+    ("sales.landing", "name: sku_blank", "nam: sku_blank", "did you mean 'name'"),
+    ("sales.landing", "name: sku_blank", "name: ''", "name is ''"),
+    ("sales.landing", "name: sku_blank", "name: sku_type", "follows from the properties"),
+    ("sales.landing", "name: sku_blank", "name: duplicate_key", "follows from the properties"),
+    ("sales.landing", "implementation: >-", "implementaton: >-", "did you mean 'implementation'"),
+    ("sales.landing", "line_number < 1", "", "implementation is ''"),
+    ("sales.landing", "name: quantity\n", "name: sku\n", "column sku is declared more than once"),
+    ("sales.landing", "maxLength: 1000", "maxlength: 1000", "did you mean 'maxLength'"),
+    ("sales.landing", "maxLength: 1000", "pattern: x", "no key 'pattern'"),
+    ("sales.landing", "maxLength: 1000", "maxLength: 0", "maxLength 0"),
+    ("sales.landing", "maxLength: 1000", "maxLength: 16384", "maxLength 16384"),
+    ("sales.landing", "primaryKeyPosition: 2", "primaryKeyPosition: 1", "both have"),
+    (
+        "sales.landing",
+        "primaryKeyPosition: 2",
+        "primaryKeyPosition: 3",
+        "primaryKeyPosition 3 of 2",
+    ),
+    ("sales.landing", "primaryKeyPosition: 2", "", "go together"),
+    ("sales.landing", "primaryKey: true", "primaryKey: false", "go together"),
+    ("sales.landing", "logicalType: integer", "logicalType: string", "has logicalType integer"),
+    ("sales.landing", "server: landing", "server: landin", "server 'landin'"),
+    ("sales.landing", "physicalType: file", "physicalType: fil", "physicalType is 'fil'"),
+    ("sales.landing", "kind: DataContract", "kind: DataProduct", "DataProduct"),
+    ("sales.landing", "apiVersion: v3.1.0", "apiVersion: v3.0.0", "v3.0.0"),
+    ("sales.landing", "version: 1.0.0", "version: 1.0", "valid string, not 1.0"),
+    ("sales.landing", "version: 1.0.0", "version: 1.0.0\nversion: 2.0.0", "on line"),
+    ("sales.landing", "version: 1.0.0", "", "version is None"),
+    ("sales.landing", "    required: true", "    required: true\n        unique: true", "unique"),
+    ("sales.fact", "property: feira.asset", "property: feira.aset", "'feira.aset'"),
+    ("sales.fact", "value: sales_fact", "value: ''", "value is ''"),
+    ("sales.fact", "value: shipped", "value: 5", "enum lists different texts"),
+    ("sales.fact", "value: shipped", "value: no", "enum lists different texts"),
+    ("sales.fact", "value: shipped", "value: failed", "enum lists different texts"),
+    ("sales.fact", "value: shipped", "val: shipped", "did you mean 'value'"),
+    ("sales.fact", "decimal(18,4)", "decimal(40,4)", "decimal(40,4)"),
+    ("sales.fact", "decimal(18,4)", "decimal(4,18)", "decimal(4,18)"),
+    ("sales.fact", "partitionKeyPosition: 1", "", "go together"),
+    ("sales.quarantine", "        items:\n", "        itms:\n", "did you mean 'items'"),
+]
+
+
+@pytest.mark.parametrize(("table", "text", "instead", "named"), REFUSED)
+def test_what_a_contract_says_and_the_reader_does_not_know_is_refused_with_its_line(
+    tmp_path: Path, table: str, text: str, instead: str, named: str
+) -> None:
+    whole = (contracts_folder() / f"{table}.odcs.yaml").read_text()
+    assert text in whole
+    path = tmp_path / f"{table}.odcs.yaml"
+    path.write_text(whole.replace(text, instead, 1))
+    with pytest.raises(ContractError, match=re.escape(named)) as refusal:
+        read_contract(path)
+    assert re.match(rf"{re.escape(path.name)}, line \d+: ", str(refusal.value))
+
+
+def test_an_unknown_key_is_named_with_the_line_it_is_on(tmp_path: Path) -> None:
+    lines = (contracts_folder() / "sales.landing.odcs.yaml").read_text().split("\n")
+    number = next(n for n, each in enumerate(lines, start=1) if "maxLength: 1000" in each)
+    lines[number - 1] = lines[number - 1].replace("maxLength", "maxSize")
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(ContractError, match=rf"^x\.odcs\.yaml, line {number}: "):
+        read_contract(path)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing", "- 1", "5", "a: [", "a: 1\n---\nb: 2", "\x00"])
+def test_a_file_that_is_no_contract_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(text)
+    with pytest.raises(ContractError, match=r"^x\.odcs\.yaml"):
+        read_contract(path)
+
+
+def test_two_gates_are_one_too_many(tmp_path: Path) -> None:
+    whole = (contracts_folder() / "sales.landing.odcs.yaml").read_text()
+    gate = whole[whole.index("      - name: gate") : whole.index("      - name: order_id_blank")]
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(whole.replace(gate, gate + gate.replace("name: gate", "name: second")))
+    with pytest.raises(ContractError, match="second: there is a gate already"):
+        read_contract(path)
+
+
+def test_what_odcs_has_and_nothing_depends_on_is_allowed(tmp_path: Path) -> None:
+    whole = (contracts_folder() / "sales.landing.odcs.yaml").read_text()
+    added = "tenant: shop\nsupport:\n  - channel: x\ntags: [a]\nteam:\n  name: sales-data\n"
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(whole.replace("team:\n  name: sales-data\n", added))
+    assert read_contract(path) == contract("sales.landing")
+
+
+def test_each_row_rule_reads_columns_that_there_are() -> None:
+    landing = contract("sales.landing")
+    known = {*landing.column_names, "extract_day", "created_time", "updated_time", "amount"}
+    known |= {"unit_price_decimal", "fx_rate", "amount_usd", "currency_quoted"}
+    for rule in landing.row_rules:
+        tree = sqlglot.parse_one(rule.broken_when, dialect="spark")
+        assert {column.name for column in tree.find_all(sqlglot.exp.Column)} <= known, rule.name
+
+
+@pytest.mark.parametrize("table", ["sales.landing", "sales.order_lines", "sales.fact"])
+def test_every_text_states_its_length_and_a_key_fits_an_index(table: str) -> None:
+    declared = contract(table)
+    texts = [column for column in declared.columns if column.type == "string"]
+    assert all(column.max_length for column in texts)
+    key = [declared.column(name).max_length or 0 for name in declared.primary_key]
+    assert 4 * sum(key) + 64 < 2704
+
+
+def test_a_text_is_as_long_in_every_table_as_where_it_was_landed() -> None:
+    for column in contract("sales.landing").columns:
+        for table in ("sales.order_lines", "sales.fact"):
+            later = contract(table).column(column.name)
+            assert later.type != "string" or later.max_length == column.max_length
+
+
+@pytest.mark.parametrize(
+    ("text", "instead", "named"),
+    [
+        ("otherwise: other", "otherwis: other", "did you mean 'otherwise'"),
+        ("otherwise: other", "otherwise:", "otherwise is None"),
+        ("version: 1.0.0", "version: 1.0", "version is 1.0"),
+        ("  POST: postage", "  POST: postage\n  POST: fee", "'POST' is on line"),
+        ("  POST: postage", "  POST: 1", "'POST' has the kind 1"),
+        ("  POST: postage", "  15056: product", "15056 is no text"),
+        ("    kind: voucher", "    knd: voucher", "did you mean 'kind'"),
+        ("'gift_.*'", "'gift_('", "no regular expression"),
+    ],
+)
+def test_the_list_of_stock_codes_is_read_as_strictly(
+    tmp_path: Path, text: str, instead: str, named: str
+) -> None:
+    whole = (contracts_folder() / "reference/line_kinds.yaml").read_text()
+    assert text in whole
+    path = tmp_path / "line_kinds.yaml"
+    path.write_text(whole.replace(text, instead, 1))
+    with pytest.raises(ContractError, match=re.escape(named)) as refusal:
+        line_kinds(path)
+    assert re.match(r"line_kinds\.yaml, line \d+: ", str(refusal.value))
+
+
+def test_a_stock_codes_kind_is_one_that_the_fact_may_hold() -> None:
+    kinds = line_kinds()
+    named = {*kinds.exact.values(), *(kind for _, kind in kinds.patterns), kinds.otherwise}
+    assert named <= set(FACT.column("line_kind").allowed)
 
 
 def test_an_unknown_table_is_named_with_those_there_are() -> None:

@@ -13,7 +13,7 @@ from sqlglot.dialects.redshift import Redshift
 
 from feira.contracts import ContractError, contracts
 from feira.contracts.identifiers import RESERVED, SYSTEM_COLUMNS, name_problem
-from feira.contracts.model import read_contract
+from feira.contracts.reader import read_contract
 from feira.contracts.registry import contracts_folder
 
 

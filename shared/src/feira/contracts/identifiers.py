@@ -64,6 +64,8 @@ SYSTEM_COLUMNS = frozenset(
 OWN: dict[str, frozenset[str]] = {
     "raw": frozenset({"sales.quarantine"}),
     "broken_rules": frozenset({"sales.quarantine"}),
+    **dict.fromkeys(("shape_rules", "created_time", "updated_time"), frozenset()),
+    **dict.fromkeys(("unit_price_decimal", "currency_quoted"), frozenset()),
     **dict.fromkeys(("change", "action", "row", "row_id", "page", "old", "new"), frozenset()),
 }
 # PostgreSQL cuts a longer name silently; all names here are ASCII.

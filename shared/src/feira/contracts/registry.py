@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from feira.contracts.model import Contract, ContractError, read_contract
+from feira.contracts.model import Contract, ContractError
+from feira.contracts.reader import read_contract
 from feira.settings import repository_root
 
 _SUFFIX = ".odcs.yaml"
