@@ -283,6 +283,19 @@ def test_another_version_or_key_on_another_page_is_no_drift(
     assert land(store, FakeFeed([[line()], [line(**other)]])).lines == 2
 
 
+@pytest.mark.parametrize(
+    "broken", [{"line_number": 0}, {"line_number": -1}, {"order_id": " "}, {"line_number": True}]
+)
+def test_broken_lines_that_share_a_key_that_is_none_do_not_cost_the_day(
+    store: LandingStore, broken: dict[str, Any]
+) -> None:
+    pages = [[line(**broken)], [line(**broken, sku="2")]]
+    assert land(store, FakeFeed(pages)).lines == 2
+    drifted = [[line(**broken)], [line(order_id="2")], [line(**broken), line(order_id="3")]]
+    with pytest.raises(LandingError, match=r"page 1, line 1 and again on page 3, line 1"):
+        land(store, FakeFeed(drifted), "run-2", refetch=True)
+
+
 def test_one_version_twice_on_one_page_is_the_sources_own(store: LandingStore) -> None:
     assert land(store, FakeFeed([[line(), line()], [line(order_id="2")]])).lines == 3
 

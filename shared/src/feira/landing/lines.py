@@ -112,11 +112,19 @@ class LandedLines:
         values = [line.get(name) for name in (*self.key, self.version)]
         if all(value is None for value in values):
             return None
-        # Many lines may share a key that is null; one text on two pages is still page drift.
-        if any(value is None or isinstance(value, (dict, list, float)) for value in values):
+        # Many broken lines may share a key that is null, blank or 0; one text on two pages is still
+        # page drift.
+        if not all(_names(value) for value in values):
             return text
         # 1, "1" and true are three keys.
         return orjson.dumps(values)
+
+
+def _names(value: object) -> bool:
+    """Whether a value can tell lines apart: a text that is not blank, or a number from 1."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def shown(text: str) -> str:

@@ -20,7 +20,7 @@ from feira_local.shop.fx import FxRates
 from feira_local.shop.layers import ExtraFieldDays, LateUpdatedDays, OverriddenDays
 from feira_local.shop.overrides import Overrides
 from feira_local.shop.parameters import Day, asked_of
-from feira_local.shop.source import Clock, DaySource, SourceError, utc_today
+from feira_local.shop.source import Clock, DaySource, Line, SourceError, utc_today
 
 DEFAULT_LIMIT, LARGEST_LIMIT = 5000, 10_000
 LONGEST_FX_RANGE = dt.timedelta(days=5 * 366)
@@ -77,19 +77,21 @@ def create_app(
             except CursorError as error:
                 raise HTTPException(422, detail=str(error)) from error
         total = days.total(date)
+        lines = _page(days.lines(date, offset, limit + 1), limit)
+        following = offset + len(lines)
         page = Page(
             day=date,
-            number=offset // limit + 1,
+            # A page may be a few lines short.
+            number=-(-offset // limit) + 1,
             offset=offset,
             total=total,
-            lines=days.lines(date, offset, limit),
+            lines=lines,
             earlier=lambda: days.lines(date, max(offset - limit, 0), limit),
         )
         asked = Asked("sales", first_day=date, last_day=date, page=page.number)
         for name in PAGE_FAULTS:
             if fault := switches.take(name, PageFault, asked):
                 page = fault.applied(page)
-        following = offset + limit
         return _json(
             {
                 "date": str(date),
@@ -114,6 +116,15 @@ def create_app(
         return _json({"from": str(first), "to": str(to), "rates": fx.rates(first, finished)})
 
     return app
+
+
+def _page(lines: list[Line], limit: int) -> list[Line]:
+    """The first ``limit`` lines, less those at the end that the line after them repeats: the API shows
+    one version of a line on one page only."""
+    end = min(limit, len(lines))
+    while len(lines) > limit and end > 1 and lines[end - 1] == lines[end]:
+        end -= 1
+    return lines[:end]
 
 
 def _require_finished(days: DaySource, day: dt.date, today: dt.date) -> None:

@@ -141,6 +141,7 @@ class GeneratedSource:
     def _make_feed(self, day: dt.date, number: int) -> list[Line]:
         lines: list[Line] = []
         seconds: list[Numbers] = []
+        keys: list[Numbers] = []
         for back in range(LONGEST_MOVE + 1):
             created = day - dt.timedelta(days=back)
             if not self.new_lines(created):
@@ -149,7 +150,9 @@ class GeneratedSource:
             for rows in moved_rows(block, back) if back else first_day_rows(block):
                 lines += self._as_lines(rows, created, day)
                 seconds.append(rows.updated_second)
-        order = np.argsort(np.concatenate(seconds), kind="stable").tolist()
+                keys.append(rows.order * 1000 + rows.line_number)
+        # A line that is served twice stands beside itself, so that a page can hold both.
+        order = np.lexsort((np.concatenate(keys), np.concatenate(seconds))).tolist()
         feed = [lines[at] for at in order]
         self._spoil(feed, day, number)
         return feed
