@@ -90,6 +90,28 @@ def test_what_cannot_be_looked_at_is_exit_code_2(
     assert "no such" in capsys.readouterr().err.replace("/", " ").replace("-", " ")
 
 
+def test_a_baseline_is_written_and_then_hides_what_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the configuration too, which is relative to its file and says what fails."""
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    (dags / "dags.py").write_text(Path(BROKEN, "dags.py").read_text())
+    (tmp_path / "pyproject.toml").write_text('[tool.feira-lint]\nfail-on = "warning"\n')
+    assert main([str(dags)]) == 1
+    assert main([str(dags), "--fail-on", "error"]) == 0
+    assert main([str(dags), "--write-baseline", str(tmp_path / "known.json")]) == 0
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.feira-lint]\nfail-on = "warning"\nbaseline = "known.json"\n'
+    )
+    capsys.readouterr()
+    assert main([str(dags)]) == 0
+    assert "No findings: 1 DAG and 1 asset in" in capsys.readouterr().out
+    (tmp_path / "pyproject.toml").write_text("[tool.feira-lint]\nfail_on = 'note'\n")
+    assert main([str(dags)]) == 2
+    assert "fail_on" in capsys.readouterr().err
+
+
 def test_help_holds_an_example() -> None:
     done = feira.invoke(app, ["lint-assets", "--help"])
     assert "feira lint-assets dags --format sarif" in done.stdout

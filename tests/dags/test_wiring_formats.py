@@ -162,7 +162,7 @@ def test_a_baseline_hides_what_it_has_and_lists_what_is_gone(tmp_path: Path) -> 
     moved = replace(
         known, places=(Place("dags/moved.py", 99),), problem="worded anew", level="error"
     )
-    report = without_known(a_report(moved, new), file)
+    report = without_known(a_report(new, moved), file)
     assert report.findings == (new,)
     assert [each.finding for each in report.suppressed] == [moved]
     assert report.stale == ("cycle of orders",)

@@ -185,3 +185,19 @@ def test_four_hundred_dags_take_less_than_ten_seconds_of_cpu(tmp_path: Path) -> 
     report = lint(tmp_path)
     assert time.process_time() - began < 10
     assert (report.dags, [each.rule for each in report.findings]) == (400, ["no-listener"])
+
+
+def test_each_dag_file_finds_the_process_as_the_first_one_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a_changes.py").write_text(
+        "# airflow dag\nimport os, sys\nos.chdir('/')\nos.environ['LEFT'] = '1'\nsys.path.clear()\n"
+    )
+    (tmp_path / "b_looks.py").write_text(
+        "# airflow dag\nimport os, sys\n"
+        f"assert os.getcwd() == {str(tmp_path)!r}\nassert 'LEFT' not in os.environ\nassert sys.path\n"
+        "from airflow.sdk import DAG\nD = DAG('looks', schedule=None)\n"
+    )
+    report = lint(tmp_path)
+    assert (report.dags, report.findings) == (1, ())

@@ -47,6 +47,7 @@ def found(tmp_path: Path, unimportable: str, other: str) -> dict[str, Finding]:
         HEAD + "def make(out):\n    return task(outlets=out)",
         HEAD + OPERATOR + "class Own(B):\n    def __init__(self):\n        self.outlets = [Asset('orders')]",
         HEAD + "with DAG('d'):\n    missing_package.Operator(task_id='sets its own outlets')",
+        HEAD + "def make():\n    return missing_package.Operator(task_id='is called elsewhere')",
         HEAD + "d = missing_package.make_dag()",
         HEAD + "from airflow.sdk import AssetWatcher\nA = Asset('orders', watchers=[AssetWatcher()])",
         "import airflow, dag  # no Python:\ndef (:",
@@ -65,6 +66,7 @@ def test_what_an_unimportable_file_may_emit_is_not_missing(tmp_path: Path, emitt
     [
         HEAD + OPERATOR + "B(task_id='t', outlets=[Asset('rates')])",
         HEAD + "task(outlets=[Asset(f'rates_{missing_package.X}')])",
+        HEAD + "task(outlets=[Asset('order'), Asset('orders_eu')])",
         HEAD + "with DAG('d', schedule='@daily'):\n    B = Asset('orders')  # only named",
         HEAD
         + "import pendulum\nimport pandas as pd\nDAG('d', start_date=pendulum.datetime(1, 1, 1))\npd.f()",
