@@ -428,6 +428,17 @@ def test_what_is_written_to_an_event_of_no_outlet_is_dropped(
     assert len(airflow.runs("report")) == 1
 
 
+@pytest.mark.parametrize("folder", ["no_outlets_broken", "alias_broken"])
+def test_so_is_what_a_task_without_outlets_writes(deploy: Deploy, folder: str) -> None:
+    airflow = deploy(WIRING / "stray-event" / folder)
+    assert airflow.run("load_rates") == "success"
+    airflow.tick()
+    assert (airflow.events(), airflow.runs("report")) == ([], [])
+    airflow.run("load_orders")
+    airflow.tick()
+    assert airflow.runs("report") == [Run(None, 1)]
+
+
 @pytest.mark.parametrize("folder", ["broken", "mended"])
 def test_a_dag_with_an_empty_schedule_is_never_run(deploy: Deploy, folder: str) -> None:
     airflow = deploy(WIRING / "empty-schedule" / folder)
@@ -442,6 +453,17 @@ def test_a_template_in_a_uri_is_not_rendered(deploy: Deploy) -> None:
     airflow.tick()
     assert [name for name, _ in airflow.active_assets()] == ["feira://orders/{{ ds }}"]
     assert airflow.runs("report") == [Run(None, 1)]
+
+
+@pytest.mark.parametrize(("folder", "made"), [("broken", 0), ("mended", 1)])
+def test_an_asset_that_each_parse_renames_is_not_the_one_that_the_task_emits(
+    deploy: Deploy, folder: str, made: int
+) -> None:
+    airflow = deploy(WIRING / "unstable-asset" / folder)
+    airflow.parse_for_tasks()
+    assert airflow.run("load_orders") == "success"
+    airflow.tick()
+    assert (len(airflow.events()), len(airflow.runs("report"))) == (made, made)
 
 
 @pytest.mark.parametrize(("folder", "made"), [("broken", 0), ("mended", 1)])

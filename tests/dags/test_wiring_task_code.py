@@ -172,3 +172,62 @@ def test_a_near_name_is_offered(tmp_path: Path) -> None:
 def test_code_that_never_ends_its_calls_is_not_followed_for_ever(tmp_path: Path) -> None:
     text = "def again(event): again(event)\n" + TASK.format(body="again(outlet_events[A])")
     assert found(tmp_path, text + "keyed('of_a', A)\nplain('of_b', B)") == []
+
+
+STRAY = """
+with DAG("load", schedule=None):
+    @task{decorator}
+    def emit(*, outlet_events):
+        {body}
+    emit()
+with DAG("emit", schedule=None):
+    task(task_id="a", outlets=[A])(lambda: None)()
+plain("of_a", A)
+"""
+
+
+@pytest.mark.parametrize(
+    ("decorator", "body", "asset"),
+    [
+        ("", "outlet_events[A].extra = {'rows': 1}", "a"),
+        ("", "give(outlet_events[A], ['k'])", "a"),
+        ("", "yield Metadata(A, extra={'rows': 1})", "a"),
+        ("", "outlet_events[AssetAlias('any')].add(A)", "alias any"),
+        (
+            "(outlets=[AssetAlias('any')])",
+            "outlet_events[AssetAlias('other')].add(A)",
+            "alias other",
+        ),
+        ("", "print(outlet_events)", None),
+        ("", "get_current_context()['task'].outlets.append(A); outlet_events[A].extra = {}", None),
+        ("(outlets=[AssetAlias('any')])", "outlet_events[AssetAlias('any')].add(A)", None),
+        ("(outlets=[AssetAlias('any')])", "yield Metadata(A, {}, AssetAlias('any'))", None),
+    ],
+)
+def test_what_is_written_to_the_event_of_no_outlet_is_found(
+    tmp_path: Path, decorator: str, body: str, asset: str | None
+) -> None:
+    strays = [
+        each
+        for each in found(tmp_path, STRAY.format(decorator=decorator, body=body))
+        if each[0] == "stray-event"
+    ]
+    assert strays == ([("stray-event", asset)] if asset else [])
+
+
+def test_a_mapped_operator_whose_outlets_are_not_known_writes_to_no_stray_event(
+    tmp_path: Path,
+) -> None:
+    text = """
+class Publish(BaseOperator):
+    def __init__(self, *, name, **more):
+        super().__init__(**more)
+        self.outlets = [Asset(name)]
+    def execute(self, context):
+        context["outlet_events"][A].extra = {"rows": 1}
+
+with DAG("load", schedule=None):
+    names = task(task_id="names")(lambda: ["a"])()
+    Publish.partial(task_id="p").expand(name=names)
+"""
+    assert [each for each in found(tmp_path, text) if each[0] == "stray-event"] == []

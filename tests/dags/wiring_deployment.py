@@ -49,6 +49,7 @@ class Deployment:
 
     def __init__(self, folder: Path, *, airflows_default: bool = False) -> None:
         bag = DagBag(dag_folder=str(folder), bundle_path=folder, bundle_name=BUNDLE)
+        self.folder = folder
         self.import_errors = bag.import_errors
         self.dags = bag.dags
         self.scheduler = SchedulerJobRunner(Job(), executors=[LocalExecutor()])
@@ -61,13 +62,18 @@ class Deployment:
         # Watchers are attached to assets that are active, and so by the second parse.
         sync_bag_to_db(bag, BUNDLE, None)
 
+    def parse_for_tasks(self) -> None:
+        """Parse the files once more, as the process of each task does."""
+        bag = DagBag(dag_folder=str(self.folder), bundle_path=self.folder, bundle_name=BUNDLE)
+        self.dags = bag.dags
+
     def run(
         self,
         dag_id: str,
         key: str | None = None,
         after_each_task: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Trigger a run as the REST API does, and execute its tasks; they need not succeed."""
+    ) -> str:
+        """Trigger a run as the REST API does, and execute its tasks; the state it ends in."""
         now = utcnow()
         with create_session() as session:
             dag = SerializedDagModel.get_dag(dag_id, session=session)
@@ -85,9 +91,9 @@ class Deployment:
             )
             session.flush()
             run_id = made.id
-        self._execute(run_id, after_each_task)
+        return self._execute(run_id, after_each_task)
 
-    def _execute(self, run_id: int, after_each_task: Callable[[], None] = lambda: None) -> None:
+    def _execute(self, run_id: int, after_each_task: Callable[[], None] = lambda: None) -> str:
         with create_session() as session:
             run = session.get(DagRun, run_id)
             assert run is not None
@@ -97,7 +103,7 @@ class Deployment:
                 schedulable, _ = run.update_state(session=session)
                 session.commit()
                 if run.state in (DagRunState.SUCCESS, DagRunState.FAILED):
-                    break
+                    return str(run.state.value)
                 assert schedulable, f"{run.dag_id} does not end"
                 for instance in schedulable:
                     _run_task(ti=instance, task=self.dags[run.dag_id].task_dict[instance.task_id])

@@ -13,6 +13,7 @@ from feira_airflow.wiring.model import (
     Listener,
     Outlet,
     Place,
+    Stray,
     Trigger,
 )
 
@@ -42,7 +43,7 @@ class Finding:
 
 
 # What a finding can be about.
-Party = Emitter | Listener | Declaration | Outlet | Trigger
+Party = Emitter | Listener | Declaration | Outlet | Stray | Trigger
 
 
 def finding(
@@ -61,7 +62,7 @@ def finding(
     tasks = (
         f"{each.dag_id}.{each.part}"
         for each in parties
-        if isinstance(each, Emitter | Outlet | Trigger) and each.dag_id is not None
+        if isinstance(each, Emitter | Outlet | Stray | Trigger) and each.dag_id is not None
     )
     places = (each.place for each in parties if each.place is not None)
     return Finding(

@@ -27,8 +27,9 @@ from airflow.serialization.encoders import coerce_to_core_timetable
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 
 from feira_airflow.wiring.causes import Cause, cause_of
-from feira_airflow.wiring.model import FailureKind
+from feira_airflow.wiring.model import FailureKind, Unstable
 from feira_airflow.wiring.report import FolderUnreadable
+from feira_airflow.wiring.stability import beside, unstable
 
 # The line of the user's file is wanted, and it may be far from where the exception was raised.
 _DEPTH = "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH"
@@ -48,11 +49,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class Loaded:
-    """DAGs by name in order, their timetables in Airflow's core form, and what was not loaded."""
+    """DAGs by name in order, their timetables in Airflow's core form, and what was not loaded.
+
+    ``unstable``: their assets that another parse has not.
+    """
 
     dags: tuple[Any, ...]
     timetables: dict[str, Any]
     failures: tuple[Failure, ...]
+    unstable: tuple[Unstable, ...]
 
 
 def load(
@@ -74,14 +79,14 @@ def load(
     lost = lost or {}
     dags: dict[str, Any] = {}
     failures: list[Failure] = []
-    seen: set[str] = set()
-    with _importable(folders), _quiet():
+    seen: dict[str, Path] = {}
+    with _importable(folders) as forget, _quiet():
         for folder in folders:
             top = root(folder).resolve()
             bag = DagBag(dag_folder=str(folder.resolve()), bundle_path=top, collect_dags=False)
             listed = _dag_files(folder)
             files = [file for file in listed if file not in seen]  # a folder may lie in another
-            seen |= set(files)
+            seen |= dict.fromkeys(files, folder)
             before = len(failures)
             for file in files:
                 if file in lost:
@@ -100,12 +105,27 @@ def load(
                     text = f"{dag_id} is also in {other.fileloc}"
                     failures.append(Failure(dag.fileloc, "duplicate", Cause(text)))
         timetables, unstorable = _timetables(dags.values())
+
+        def again(file: str, first: Callable[[], None]) -> list[Any]:
+            forget()
+            started(file)
+            return _reloaded(seen[file], file, first)
+
+        changing = tuple(
+            unstable(
+                [file for file in seen if file not in lost],
+                {dag_id: dags[dag_id] for dag_id in timetables},
+                forget(),
+                again,
+            )
+        )
     return Loaded(
         dags=tuple(dags[dag_id] for dag_id in sorted(timetables)),
         timetables=timetables,
         failures=tuple(
             sorted(failures + unstorable, key=lambda each: (each.file, each.kind, each.cause.text))
         ),
+        unstable=changing,
     )
 
 
@@ -133,6 +153,19 @@ def _processed(bag: DagBag, file: str, top: Path) -> Iterator[Failure]:
         cause = cause_of(text, top)
         yield Failure(str(top / name), _kind(cause.text), cause)
     bag.import_errors.clear()
+
+
+def _reloaded(folder: Path, file: str, first: Callable[[], None]) -> list[Any]:
+    """The DAGs of a file that has been loaded before, after a call that changes the process."""
+    top = root(folder).resolve()
+    bag = DagBag(dag_folder=str(folder.resolve()), bundle_path=top, collect_dags=False)
+    with _restored():
+        first()
+        try:
+            bag.process_file(file, only_if_updated=False)
+        except BaseException:  # it has been loaded once: nothing is said of the file
+            return []
+    return list(bag.dags.values())
 
 
 def _kind(error: str) -> FailureKind:
@@ -164,23 +197,25 @@ def _timetables(dags: Any) -> tuple[dict[str, Any], list[Failure]]:
 
 
 @contextlib.contextmanager
-def _importable(folders: Sequence[Path]) -> Iterator[None]:
-    """DAG files may import what lies beside them; afterwards nothing of that is left behind."""
+def _importable(folders: Sequence[Path]) -> Iterator[Callable[[], list[Path]]]:
+    """DAG files may import what lies beside them; afterwards nothing of that is left behind.
+
+    What is given forgets it before that, and returns the files.
+    """
     tops = list(dict.fromkeys(str(root(folder).resolve()) for folder in folders))
     before = set(sys.modules)
     path = list(sys.path)
     sys.path[:] = [*tops, *path]
+
+    def forget() -> list[Path]:
+        names = list(beside(tops, set(sys.modules) - before))
+        return [Path(str(sys.modules.pop(name).__file__)) for name in names]
+
     try:
-        yield
+        yield forget
     finally:
         sys.path[:] = path
-        for name in set(sys.modules) - before:
-            file = getattr(sys.modules[name], "__file__", None)
-            for top in tops:
-                beside = Path(top, *name.split("."))
-                if file in (f"{beside}.py", str(beside / "__init__.py")):
-                    del sys.modules[name]
-                    break
+        forget()
 
 
 @contextlib.contextmanager

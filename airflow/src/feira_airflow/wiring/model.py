@@ -98,8 +98,7 @@ class Emitter:
 
     ``adds_keys``: the task's code calls ``add_partitions``, so its keys are not its run's.
     ``mapped``: every instance of the task emits. ``at_runtime``: its runs get a key, or none, from
-    whoever starts them, and nothing in its DAG looks. ``stray``: assets that its code looks up among
-    the events of its outlets and that are none of them.
+    whoever starts them, and nothing in its DAG looks.
     """
 
     asset: AssetId
@@ -109,7 +108,6 @@ class Emitter:
     adds_keys: bool = False
     mapped: bool = False
     at_runtime: bool = False
-    stray: tuple[AssetId, ...] = ()
     place: Place | None = None
 
     def __str__(self) -> str:
@@ -230,6 +228,25 @@ class Outlet:
 
 
 @dataclass(frozen=True)
+class Stray:
+    """Assets and aliases whose outlet events a task's code looks up, and that are none of its outlets."""
+
+    assets: tuple[AssetId, ...]
+    dag_id: str
+    part: str
+    place: Place | None = None
+
+
+@dataclass(frozen=True)
+class Unstable:
+    """An asset that another parse of its file has not. ``always``: not only one of another day."""
+
+    asset: AssetId
+    dag_id: str
+    always: bool
+
+
+@dataclass(frozen=True)
 class Declaration:
     """An asset as one DAG names it, with the watchers that it is given there."""
 
@@ -258,6 +275,8 @@ class Wiring:
     clocks: Mapping[str, Callable[[int, int], tuple[str, ...]]] = field(default_factory=dict)
     triggers: tuple[Trigger, ...] = ()
     expressions: tuple[Outlet, ...] = ()
+    strays: tuple[Stray, ...] = ()
+    unstable: tuple[Unstable, ...] = ()
     declarations: tuple[Declaration, ...] = ()
     # alias → what its tasks' code makes of it; None where that cannot be told
     resolved: Mapping[AssetId, frozenset[AssetId] | None] = field(default_factory=dict)

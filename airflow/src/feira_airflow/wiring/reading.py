@@ -28,6 +28,7 @@ from feira_airflow.wiring.model import (
     Outlet,
     Paused,
     Place,
+    Stray,
     Trigger,
     Wiring,
     assets_of,
@@ -90,6 +91,8 @@ def read_folders(
         },
         triggers=tuple(_triggers(dags, places)),
         expressions=tuple(emitting.expressions),
+        strays=tuple(emitting.strays),
+        unstable=loaded.unstable,
         declarations=tuple(_declarations(dags, timetables, places)),
         resolved=emitting.resolved,
         hidden=tuple(emitting.hidden),
@@ -136,6 +139,7 @@ class _Emitting:
 
     emitters: list[Emitter] = field(default_factory=list)
     expressions: list[Outlet] = field(default_factory=list)
+    strays: list[Stray] = field(default_factory=list)
     resolved: dict[AssetId, frozenset[AssetId] | None] = field(default_factory=dict)
     hidden: list[str] = field(default_factory=list)
 
@@ -161,14 +165,16 @@ def _emitting(
                         Outlet(expression_text(each), dag.dag_id, task.task_id, place)
                     )
             emitted = tuple(dict.fromkeys(expressions.asset(each) for each in _single(outlets)))
-            if not emitted:
-                continue
             code = effects(task, emitted, lambda each: expressions.asset(each))
-            if looks is None:
+            stray = tuple(sorted(code.touched - {*emitted}))
+            # A task may also add to its own outlets while it runs.
+            if stray and known and not mentions(task, "outlets"):
+                place = places.of_task(dag, task.task_id)
+                found.strays.append(Stray(stray, dag.dag_id, task.task_id, place))
+            if emitted and looks is None:
                 looks = not timetable.partitioned_at_runtime or any(
                     mentions(each, "partition_key") for each in dag.tasks
                 )
-            declared = {each for each in code.touched if each.kind == "asset"} - {*emitted}
             for asset in emitted:
                 # add_partitions is refused on an alias: its events carry the run's key alone.
                 adds = asset.kind != "alias" and asset in code.keyed
@@ -183,7 +189,6 @@ def _emitting(
                         adds_keys=adds or maybe,
                         mapped=task.is_mapped or task.get_closest_mapped_task_group() is not None,
                         at_runtime=at_runtime,
-                        stray=tuple(sorted(declared)),
                         place=places.of_task(dag, task.task_id),
                     )
                 )

@@ -145,6 +145,12 @@ RULES = (
         declarations.template_asset,
     ),
     Rule(
+        "unstable-asset",
+        "error",
+        "an asset is another one each time its file is parsed",
+        declarations.unstable_asset,
+    ),
+    Rule(
         "missing-dag",
         "warning",
         "a task triggers a DAG that is not there",

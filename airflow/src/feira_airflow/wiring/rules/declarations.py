@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from feira_airflow.wiring.finding import Finding, finding, listed
-from feira_airflow.wiring.model import AssetId, Declaration, Wiring
+from feira_airflow.wiring.model import AssetId, Declaration, Emitter, Listener, Wiring
 
 
 def asset_conflict(wiring: Wiring) -> Iterator[Finding]:
@@ -137,22 +137,18 @@ def ignored_mapper(wiring: Wiring) -> Iterator[Finding]:
 
 
 def stray_event(wiring: Wiring) -> Iterator[Finding]:
-    done: set[tuple[str | None, str]] = set()
-    for emitter in wiring.emitters:
-        if not emitter.stray or (emitter.dag_id, emitter.part) in done:
-            continue
-        done.add((emitter.dag_id, emitter.part))
+    for stray in wiring.strays:
         yield finding(
             "stray-event",
             "error",
-            emitter.stray[0],
-            [emitter],
+            stray.assets[0],
+            [stray],
             problem=(
-                f"{emitter} writes to outlet_events[{listed(emitter.stray)}], which is not among "
-                "its outlets."
+                f"{stray.dag_id}.{stray.part} writes to outlet_events[{listed(stray.assets)}], which "
+                "is not among its outlets."
             ),
-            consequence="Airflow drops it: no event of that asset is registered, and the task succeeds.",
-            step="Add the asset to the task's outlets.",
+            consequence="Airflow drops it: no event is registered for it, and the task succeeds.",
+            step=f"Add {listed(stray.assets)} to the task's outlets.",
         )
 
 
@@ -193,6 +189,37 @@ def template_asset(wiring: Wiring) -> Iterator[Finding]:
             step=(
                 "Give the asset a name that does not change, and pass what does as a partition key "
                 "or in the event's extra."
+            ),
+        )
+
+
+def unstable_asset(wiring: Wiring) -> Iterator[Finding]:
+    """One finding for an asset, with every DAG that names it."""
+    for asset in dict.fromkeys(each.asset for each in wiring.unstable):
+        found = [each for each in wiring.unstable if each.asset == asset]
+        dag_ids = {each.dag_id for each in found}
+        always = any(each.always for each in found)
+        parties: list[Emitter | Listener] = [
+            *wiring.emitters_of(asset),
+            *wiring.listeners_of(asset),
+        ]
+        when = "each time its file is parsed" if always else "as time goes by"
+        yield finding(
+            "unstable-asset",
+            "error" if always else "warning",
+            asset,
+            [each for each in parties if each.dag_id in dag_ids],
+            problem=f"The asset that is {asset} now is another one {when}.",
+            consequence=(
+                "The task parses the file anew, and its asset is one that Airflow does not know as "
+                "active: the task succeeds, no event is registered, and no listener runs."
+                if always
+                else "Airflow has a new asset each time: what listened to or waits for the one "
+                "before never gets its events."
+            ),
+            step=(
+                "Give the asset a name and a URI that do not change, and pass what does as a "
+                "partition key, or in the event's extra."
             ),
         )
 
