@@ -70,14 +70,17 @@ def read_fields(
         "_schema",
         F.when(whole, F.schema_of_variant(F.try_variant_get("_json", "$[0]", "variant"))),
     )
-    as_declared = F.col("_schema").rlike(_line_schema(contract))
+    faults = []
     for column in contract.columns:
         value = F.col(f"_line.{column.name}")
         if (fault := _unfit(column, value)) is not None:
-            as_declared &= value.isNull() | ~fault
+            faults.append(fault)
         # A number that the parser found may be too large for its column.
-        found_none = F.lit(False) if column.required else _is_null(column)
-        as_declared &= value.isNotNull() | found_none
+        missing = value.isNull()
+        faults.append(missing if column.required else missing & ~_is_null(column))
+    # Flat, as Connect's protocol refuses a deep tree.
+    fit = F.coalesce(*[F.when(fault, F.lit(False)) for fault in faults], F.lit(True))
+    as_declared = F.col("_schema").rlike(_line_schema(contract)) & fit
     judged = typed.withColumn("_as_declared", F.coalesce(as_declared, F.lit(False)))
     fields, rules = [], []
     for column in contract.columns:
