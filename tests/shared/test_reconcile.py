@@ -10,14 +10,17 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
+import hypothesis.strategies as st
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from fact_rows import Row, difference, fact_row, whole
 from feira.warehouse.load import Difference, Extract, load
+from feira.warehouse.outcome import day_outcomes
 from feira.warehouse.reconcile import (
     Agreement,
-    ByDate,
+    BySlice,
     Figures,
     ReconcileError,
     reconcile_day,
@@ -37,15 +40,15 @@ ROWS: list[Row] = [
 class Lake:
     """Figures by date at a snapshot, as Spark would give them; remembers what it was asked."""
 
-    def __init__(self, figures: ByDate, *of_day: dt.date) -> None:
+    def __init__(self, figures: BySlice, *of_day: dt.date) -> None:
         self.figures = figures
         self.of_day = of_day
         self.asked: list[tuple[int, dt.date, list[dt.date]]] = []
 
-    def __call__(self, snapshot: int, day: dt.date, dates: list[dt.date]) -> ByDate:
+    def __call__(self, snapshot: int, day: dt.date, dates: list[dt.date]) -> BySlice:
         self.asked.append((snapshot, day, sorted(dates)))
         wanted = {*dates, *self.of_day}
-        return {date: found for date, found in self.figures.items() if date in wanted}
+        return {key: found for key, found in self.figures.items() if key[0] in wanted}
 
 
 def put(
@@ -77,11 +80,11 @@ def test_figures_are_rows_and_revenue_of_what_was_sold_by_date(
     connection: psycopg.Connection, lake: Lake
 ) -> None:
     found = warehouse_figures(connection)
-    assert {date: (f.rows, f.revenue) for date, f in found.items()} == {
-        DATE_1: (2, Decimal(10)),
-        DATE_2: (1, Decimal(4)),
+    assert {key: (f.rows, f.revenue) for key, f in found.items()} == {
+        (DATE_1, DAY): (2, Decimal(10)),
+        (DATE_2, DAY): (1, Decimal(4)),
     }
-    assert warehouse_figures(connection, [DATE_2, DAY]) == {DATE_2: found[DATE_2]}
+    assert warehouse_figures(connection, [DATE_2, DAY]) == {(DATE_2, DAY): found[DATE_2, DAY]}
 
 
 def test_agreement_settles_the_dates_and_names_the_snapshot_in_the_days_row(
@@ -120,10 +123,10 @@ def test_a_date_that_only_the_lakes_extract_leads_to_is_compared_in_both(
 ) -> None:
     reconcile_day(connection, DAY, 1, lake)
     of_another_day = Lake(lake.figures, DATE_2)
-    assert reconcile_day(connection, dt.date(2011, 1, 4), 1, of_another_day).rows == 1
+    assert reconcile_day(connection, DAY, 1, of_another_day).rows == 3
     connection.execute("DELETE FROM sales.fact WHERE order_id = 'B'")
-    with pytest.raises(ReconcileError, match=r"2011-01-02: lake 1 rows.* warehouse 0 rows"):
-        reconcile_day(connection, dt.date(2011, 1, 4), 1, of_another_day)
+    with pytest.raises(ReconcileError, match=r"2011-01-02 .*: lake 1 rows.* warehouse 0 rows"):
+        reconcile_day(connection, DAY, 1, of_another_day)
 
 
 def test_dates_that_an_earlier_days_load_has_left_pending_are_compared_too(
@@ -160,14 +163,14 @@ def test_a_difference_is_named_with_both_figures_and_stays_pending(
     connection: psycopg.Connection, lake: Lake, change: str, date: dt.date
 ) -> None:
     connection.execute(change)
-    ours = lake.figures.get(date, Figures(0, Decimal(0), Decimal(0)))
-    theirs = warehouse_figures(connection).get(date, Figures(0, Decimal(0), Decimal(0)))
+    ours = lake.figures.get((date, DAY), Figures(0, Decimal(0), Decimal(0)))
+    theirs = warehouse_figures(connection).get((date, DAY), Figures(0, Decimal(0), Decimal(0)))
     with pytest.raises(ReconcileError) as failure:
         reconcile_day(connection, DAY, 1, lake)
     message = str(failure.value)
     assert "sales.fact at snapshot 100: lake and warehouse differ on" in message
     assert (
-        f"{date}: lake {ours.rows} rows, {ours.revenue:.2f} USD, hash {ours.fingerprint}, "
+        f"{date} (extract day {DAY}): lake {ours.rows} rows, {ours.revenue:.2f} USD, hash {ours.fingerprint}, "
         f"warehouse {theirs.rows} rows, {theirs.revenue:.2f} USD, hash {theirs.fingerprint}"
     ) in message
     assert "No event was emitted" in message
@@ -180,10 +183,10 @@ def test_a_row_that_only_the_lake_has_is_a_difference(
 ) -> None:
     """On a date that nothing in the warehouse leads to: the day's extract in the lake names it."""
     missing = Figures(1, Decimal(7), Decimal(123))
-    more = Lake({**lake.figures, DAY: missing}, DAY)
+    more = Lake({**lake.figures, (DAY, DAY): missing}, DAY)
     with pytest.raises(
         ReconcileError,
-        match=r"differ on 1 of 3 order dates: 2011-01-03: lake 1 rows, 7\.00 USD, hash 123, "
+        match=r"differ on 1 of 3 .*: 2011-01-03 \(extract day 2011-01-03\): lake 1 rows, 7\.00 USD, hash 123, "
         r"warehouse 0 rows, 0\.00 USD, hash 0",
     ):
         reconcile_day(connection, DAY, 1, more)
@@ -216,7 +219,7 @@ def test_what_another_load_has_changed_meanwhile_stays_pending(
     """The comparison is of the snapshot that was held when it began."""
     old = ROWS[2]
 
-    def while_another_loads(snapshot: int, day: dt.date, dates: list[dt.date]) -> ByDate:
+    def while_another_loads(snapshot: int, day: dt.date, dates: list[dt.date]) -> BySlice:
         new = old | {"quantity": 5}
         with connect(loader_dsn) as other:
             put(other, difference(101, ("DELETE", old), ("INSERT", new)), DATE_1)
@@ -249,7 +252,7 @@ def test_the_whole_finds_what_lies_outside_the_day(
     figures = warehouse_figures(connection)
     connection.execute("DELETE FROM sales.fact WHERE order_id = 'A' AND line_number = 2")
     assert reconcile_day(connection, later.date(), 1, Lake(figures)).dates == 1
-    with pytest.raises(ReconcileError, match=r"differ on 1 of 3 order dates: 2011-01-01: lake 2"):
+    with pytest.raises(ReconcileError, match=r"differ on 1 of 3 .*: 2011-01-01 .*: lake 2"):
         verify_whole(connection, lambda snapshot: figures)
 
 
@@ -259,3 +262,80 @@ def test_an_empty_warehouse_has_nothing_to_compare(connection: psycopg.Connectio
         reconcile_day(connection, DAY, 1, Lake({}))
     with pytest.raises(ReconcileError, match="load a day first"):
         verify_whole(connection, lambda snapshot: {})
+
+
+DAYS = [dt.date(2011, 2, n) for n in range(1, 5)]
+CHANGES = {
+    "changed": "UPDATE sales.fact SET quantity = quantity + 1 WHERE order_id = %s",
+    "lost": "DELETE FROM sales.fact WHERE order_id = %s",
+    "added": "INSERT INTO sales.fact SELECT (json_populate_record(f, "
+    "'{\"line_number\": 2}')).* FROM sales.fact f WHERE order_id = %s",
+}
+
+
+@given(planted=st.dictionaries(st.integers(0, 3), st.sampled_from(sorted(CHANGES))))
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_a_days_verdict_depends_on_its_own_rows_alone(
+    connection: psycopg.Connection, planted: dict[int, str]
+) -> None:
+    """All rows are of one order date, so that each day's comparison meets every other's."""
+    require_tables(connection)
+    connection.execute(
+        "TRUNCATE sales.fact, sales.load_ledger, sales.unreconciled_dates, sales.held_days"
+    )
+    for n, day in enumerate(DAYS):
+        noon = dt.datetime.combine(day, dt.time(12), tzinfo=dt.UTC)
+        row = fact_row(f"{n}", 1, order_date=DATE_1, updated_at=noon)
+        put(connection, difference(n + 1, ("INSERT", row)), day)
+    figures = warehouse_figures(connection)
+    for n, change in planted.items():
+        connection.execute(CHANGES[change], [f"{n}"])
+    for n, day in enumerate(DAYS):
+        if n in planted:
+            with pytest.raises(ReconcileError, match=f"extract day {day}"):
+                reconcile_day(connection, day, 1, Lake(figures, DATE_1))
+        else:
+            reconcile_day(connection, day, 1, Lake(figures, DATE_1))
+    if len(planted) < len(DAYS):
+        query = "SELECT DISTINCT extract_day FROM sales.unreconciled_dates ORDER BY 1"
+        waiting = [row[0] for row in connection.execute(query)]
+        assert waiting == [DAYS[n] for n in sorted(planted)]
+
+    # The lake as the warehouse has it now: each day is fixed, and nothing waits.
+    fixed = Lake(warehouse_figures(connection), DATE_1)
+    for day in DAYS:
+        reconcile_day(connection, day, 1, fixed)
+    assert dates_pending(connection) == []
+    assert set(agreed(connection)) == {4}
+
+
+def test_a_held_day_is_equal_nowhere(connection: psycopg.Connection, lake: Lake) -> None:
+    connection.execute(
+        "INSERT INTO sales.held_days (extract_day, row_key, reason) VALUES (%s, 'X, 1', 'too long')",
+        [DAY],
+    )
+    with pytest.raises(ReconcileError, match=r"2011-01-03: .*key X, 1: too long"):
+        reconcile_day(connection, DAY, 1, lake)
+    with pytest.raises(ReconcileError, match=r"2011-01-03 is held, key X, 1: too long"):
+        verify_whole(connection, lambda snapshot: lake.figures)
+    assert not day_outcomes(connection, [DAY])[DAY].agreed
+
+
+def test_dates_that_an_older_release_left_pending_wait_for_every_extract_day(
+    connection: psycopg.Connection, lake: Lake
+) -> None:
+    connection.execute("DROP TABLE sales.unreconciled_dates")
+    connection.execute(
+        "CREATE TABLE sales.unreconciled_dates (order_date date NOT NULL, "
+        "load_sequence bigint NOT NULL, PRIMARY KEY (order_date, load_sequence))"
+    )
+    connection.execute("INSERT INTO sales.unreconciled_dates VALUES (%s, 1)", [DATE_2])
+    require_tables(connection)
+    assert dates_pending(connection) == [DATE_2]
+    assert reconcile_day(connection, DAY, 1, lake).dates == 2
+    assert dates_pending(connection) == []

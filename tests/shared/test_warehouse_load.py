@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,15 @@ from psycopg.rows import dict_row
 
 from fact_rows import FACT, Row, batch, difference, fact_row, whole
 from feira.contracts import ContractError
-from feira.warehouse.load import Difference, Extract, Loaded, LoadError, held_snapshot, load
+from feira.warehouse.load import (
+    Difference,
+    Extract,
+    Loaded,
+    LoadError,
+    RowRefusedError,
+    held_snapshot,
+    load,
+)
 from feira.warehouse.schema import require_tables, table_types
 
 DAY = dt.date(2011, 1, 3)
@@ -52,7 +60,7 @@ def fact(connection: psycopg.Connection) -> list[Row]:
 
 
 def pending(connection: psycopg.Connection) -> list[dict[str, Any]]:
-    return rows(connection, "sales.unreconciled_dates", "order_date, load_sequence")
+    return rows(connection, "sales.unreconciled_dates", "order_date, load_sequence, extract_day")
 
 
 def test_the_first_load_takes_the_whole_table_and_writes_its_ledger_row(
@@ -208,8 +216,8 @@ def test_the_order_dates_that_a_load_has_changed_wait_for_reconcile(
     loaded(connection, difference(101, ("DELETE", old), ("INSERT", new)))
     # The date that the row has left is as much in doubt as the one it came to.
     assert pending(connection) == [
-        {"order_date": DATE_2, "load_sequence": 2},
-        {"order_date": DATE_3, "load_sequence": 2},
+        {"order_date": DATE_2, "extract_day": DAY, "load_sequence": 2},
+        {"order_date": DATE_3, "extract_day": DAY, "load_sequence": 2},
     ]
 
 
@@ -239,17 +247,17 @@ REFUSED: list[tuple[str, Difference, str]] = [
     (
         "a key inserted twice",
         difference(101, ("INSERT", fact_row("B", 1)), ("INSERT", fact_row("B", 1, quantity=2))),
-        r"Of 2 staged rows 1 keys of \(order_id, line_number\) stand twice and 0 rows have a null",
+        r"Of 2 staged rows 1 keys of \(order_id, line_number\) are duplicate and 0 rows have a null",
     ),
     (
         "a key removed twice",
         difference(101, ("DELETE", fact_row("A", 1)), ("DELETE", fact_row("A", 1))),
-        r"1 keys .* stand twice",
+        r"1 keys .* are duplicate",
     ),
     (
         "a null where none may be",
         difference(101, ("INSERT", fact_row("B", 1, sku=None)), ("INSERT", fact_row("B", 2))),
-        r"0 keys .* stand twice and 1 rows have a null in a required column.*snapshot 101",
+        r"0 keys .* are duplicate and 1 rows have a null in a required column.*snapshot 101",
     ),
     (
         "the whole table, a row short",
@@ -413,3 +421,94 @@ def test_every_value_arrives_exactly(
     sent = [fact_row("A", n, **known) for n, known in enumerate(values)]
     loaded(connection, whole(100, *sent))
     assert fact(connection) == sent
+
+
+# A row that the warehouse cannot hold.
+
+D, E = DATE_2, DAY
+LONG = "".join(chr(33 + (n * n * 7 + n // 90) % 90) for n in range(7700))
+
+
+def of_day(day: dt.date, order_id: str, **known: Any) -> Row:
+    """A row of that day's extract and order date."""
+    noon = dt.datetime.combine(day, dt.time(12), tzinfo=dt.UTC)
+    return fact_row(order_id, 1, **({"updated_at": noon, "order_date": day} | known))
+
+
+UNHOLDABLE = {
+    "a key too long for the index": of_day(D, LONG),
+    "U+0000 in a text": of_day(D, "bad", description="a\0b"),
+    "U+0000 in the key": of_day(D, "b\0d"),
+}
+
+
+def held(connection: psycopg.Connection) -> list[tuple[dt.date, str]]:
+    query = "SELECT extract_day, row_key FROM sales.held_days ORDER BY 1"
+    return connection.execute(query).fetchall()
+
+
+def lake_of(
+    snapshot: int, before: list[Row], *rows: Row
+) -> Callable[[int | None], Difference | None]:
+    """The lake at a snapshot, whole for who holds nothing, else as what came after ``before``."""
+
+    def since(at: int | None) -> Difference:
+        added = [("INSERT", row) for row in rows if row not in before]
+        return whole(snapshot, *rows) if at is None else difference(snapshot, *added)
+
+    return since
+
+
+@pytest.mark.parametrize("bad", UNHOLDABLE.values(), ids=UNHOLDABLE.keys())
+def test_a_row_that_the_warehouse_refuses_holds_up_its_own_day_alone(
+    connection: psycopg.Connection, bad: Row
+) -> None:
+    old, good = of_day(DATE_1, "old"), of_day(D, "good")
+    load(connection, extract(DATE_1), lake_of(1, [], old))
+    with pytest.raises(RowRefusedError, match=f"sales {D}: .*refused the row with key") as refusal:
+        load(connection, extract(D), lake_of(2, [old], old, good, bad))
+    assert ascii(bad["order_id"])[1:40] in str(refusal.value)
+    assert "--refetch" in str(refusal.value)
+    assert len(str(refusal.value)) < 1000
+    assert (fact(connection), held(connection), held_snapshot(connection)) == ([old], [], 1)
+
+    new = of_day(E, "new")
+    assert load(connection, extract(E), lake_of(3, [old], old, good, bad, new)).inserted == 1
+    assert fact(connection) == [new, old]
+    assert [day for day, _ in held(connection)] == [D]
+    assert held_snapshot(connection) == 3
+
+    # What was in the warehouse when the day was held may have left the lake, or changed, since.
+    changed = old | {"quantity": 9}
+    load(connection, extract(E, 2), lake_of(4, [], changed, good, bad))
+    assert fact(connection) == [changed]
+    with pytest.raises(RowRefusedError, match=f"sales {D}"):
+        load(connection, extract(D), lake_of(4, [], changed, good, bad))
+
+    load(connection, extract(D, 2), lake_of(5, [], changed, good))
+    assert fact(connection) == [good, changed]
+    assert held(connection) == []
+
+
+@given(
+    bad=st.sets(st.integers(0, 5)),
+    rows=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), unique=True, max_size=25),
+)
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_exactly_the_days_with_a_refused_row_are_held(
+    connection: psycopg.Connection, bad: set[int], rows: list[tuple[int, int]]
+) -> None:
+    require_tables(connection)
+    connection.execute("TRUNCATE sales.fact, sales.load_ledger, sales.held_days")
+    days = [dt.date(2011, 2, 1 + n) for n in range(6)]
+    healthy = [of_day(days[n], f"{n}-{number}") for n, number in rows]
+    spoilt = [of_day(days[n], LONG[n:]) for n in sorted(bad)]
+    load(connection, extract(dt.date(2011, 3, 1)), lake_of(1, [], *healthy, *spoilt))
+    assert [day for day, _ in held(connection)] == [days[n] for n in sorted(bad)]
+    kept = [row for row in healthy if row["extract_day"] not in {days[n] for n in bad}]
+    assert fact(connection) == sorted(kept, key=lambda row: row["order_id"])

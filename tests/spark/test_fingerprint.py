@@ -83,11 +83,11 @@ class Engines:
             [(n, *of) for n, of in enumerate(values)],
         )
 
-    def by_date(self) -> list[dict[dt.date, tuple[Any, ...]]]:
-        """Rows, revenue and fingerprint by order date, of each engine."""
+    def by_date(self) -> list[dict[tuple[dt.date, dt.date], tuple[Any, ...]]]:
+        """Rows, revenue and fingerprint by order date and extract day, of each engine."""
         spark = self.spark.sql(figures_by_date(FACT, "spark", "numbered")).collect()
         postgres = self.warehouse.execute(figures_by_date(FACT, "postgres", "numbered")).fetchall()
-        return [{row[0]: tuple(row[1:]) for row in found} for found in (spark, postgres)]
+        return [{(row[0], row[1]): tuple(row[2:]) for row in found} for found in (spark, postgres)]
 
     def by_row(self) -> list[dict[int, Decimal]]:
         """The fingerprint of each row alone, of each engine."""
@@ -117,7 +117,7 @@ def test_both_engines_give_every_awkward_row_the_same_figures(
     ours, theirs = Engines(spark, warehouse, ROWS).by_date()
     assert len(ours) == len(ROWS)
     assert ours == theirs
-    assert len({found[2] for found in ours.values()}) == len(ROWS), "two rows share a fingerprint"
+    assert len({found[-1] for found in ours.values()}) == len(ROWS), "two rows share a fingerprint"
 
 
 def test_a_dates_fingerprint_is_the_sum_of_its_rows_and_nought_without_rows(
@@ -125,7 +125,8 @@ def test_a_dates_fingerprint_is_the_sum_of_its_rows_and_nought_without_rows(
 ) -> None:
     engines = Engines(spark, warehouse, [row | {"order_date": FIRST} for row in ROWS])
     for by_date, by_row in zip(engines.by_date(), engines.by_row(), strict=True):
-        assert by_date[FIRST][2] == sum(by_row.values())
+        assert {order_date for order_date, _ in by_date} == {FIRST}
+        assert sum(found[-1] for found in by_date.values()) == sum(by_row.values())
     for engine, found in zip(("spark", "postgres"), engines.of_no_rows(), strict=True):
         assert found == 0, engine
 

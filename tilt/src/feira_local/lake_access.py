@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import psycopg
 
 from feira.lake import landing_store
 from feira.landing.store import LandingStore
-from feira.warehouse.reconcile import Figures
+from feira.warehouse.reconcile import Figures, Slice
 from feira_local.stack import access
 
 if TYPE_CHECKING:
@@ -49,9 +48,9 @@ def spark_session() -> Iterator[SparkSession]:
         spark.stop()
 
 
-def whole_lake_figures(spark: SparkSession, snapshot: int) -> dict[date, Figures]:
-    """The fact's figures by order date at a snapshot."""
+def whole_lake_figures(spark: SparkSession, snapshot: int) -> dict[Slice, Figures]:
+    """The fact's figures by order date and extract day at a snapshot."""
     from feira_spark.sales.difference import lake_figures
 
-    found: dict[date, tuple[int, Decimal, Decimal]] = lake_figures(spark, snapshot)
-    return {day: Figures(*values) for day, values in found.items()}
+    found: dict[Slice, tuple[int, Decimal, Decimal]] = lake_figures(spark, snapshot)
+    return {key: Figures(*values) for key, values in found.items()}

@@ -54,10 +54,11 @@ def fingerprint(contract: Contract, engine: Engine) -> str:
 
 
 def figures_by_date(contract: Contract, engine: Engine, source: str, where: str = "TRUE") -> str:
-    """A query for rows, revenue in US dollars and fingerprint of each order_date of the fact."""
+    """A query for rows, revenue in US dollars and fingerprint of the fact's rows by order_date and
+    extract_day: the second says whose extract a difference belongs to."""
     return (
-        "SELECT order_date, count(*) AS row_count, "
+        "SELECT order_date, extract_day, count(*) AS row_count, "
         f"coalesce(sum(CASE WHEN {SOLD} THEN amount_usd END), 0) AS revenue, "
         f"{fingerprint(contract, engine)} AS fingerprint "
-        f"FROM {source} WHERE {where} GROUP BY order_date"
+        f"FROM {source} WHERE {where} GROUP BY order_date, extract_day"
     )

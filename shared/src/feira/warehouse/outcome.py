@@ -10,7 +10,7 @@ from decimal import Decimal
 import psycopg
 
 from feira.warehouse.clauses import NEWEST_FIRST
-from feira.warehouse.schema import UNRECONCILED
+from feira.warehouse.schema import HELD_DAYS, UNRECONCILED
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class DayOutcome:
     day's extract had in the fact when it was loaded.
 
     ``agreed``: lake and warehouse were found equal after the day's load, and no later load has
-    changed lines of that order date since.
+    changed lines of that order date or extract day since; nor is the day held.
     """
 
     day: date
@@ -51,7 +51,8 @@ def day_outcomes(connection: psycopg.Connection, days: Iterable[date]) -> dict[d
         "quarantined_lines, day_rows, day_revenue, inserted_rows, updated_rows, deleted_rows, "
         "snapshot_id, agreed_snapshot_id IS NOT NULL AND NOT EXISTS ("
         f"SELECT 1 FROM {UNRECONCILED} u WHERE u.load_sequence = ranked.load_sequence "
-        "OR u.order_date = ranked.extract_day) "
+        "OR u.order_date = ranked.extract_day OR u.extract_day = ranked.extract_day) "
+        f"AND NOT EXISTS (SELECT 1 FROM {HELD_DAYS} h WHERE h.extract_day = ranked.extract_day) "
         "FROM (SELECT *, row_number() OVER (PARTITION BY extract_day "
         f"ORDER BY {NEWEST_FIRST}) AS age FROM sales.load_ledger "
         "WHERE extract_day = ANY(%s)) ranked WHERE age = 1",

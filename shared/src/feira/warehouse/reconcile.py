@@ -1,7 +1,11 @@
-"""Compares lake and warehouse at one snapshot, date by date: rows, revenue and a hash of the rows."""
+"""Compares lake and warehouse at one snapshot: rows, revenue and a hash of the rows.
+
+By order date and extract day, so that a difference fails the day whose extract it belongs to.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -12,7 +16,9 @@ import psycopg
 from feira.contracts import contract
 from feira.warehouse.fingerprint import figures_by_date
 from feira.warehouse.load import FACT, LEDGER, held_snapshot
-from feira.warehouse.schema import UNRECONCILED
+from feira.warehouse.schema import HELD_DAYS, UNRECONCILED
+
+log = logging.getLogger(__name__)
 
 
 class ReconcileError(RuntimeError):
@@ -21,7 +27,7 @@ class ReconcileError(RuntimeError):
 
 @dataclass(frozen=True)
 class Figures:
-    """Rows, revenue in US dollars, and the rows' fingerprint of one order date."""
+    """Rows, revenue in US dollars, and the rows' fingerprint of one order date and extract day."""
 
     rows: int
     revenue: Decimal
@@ -29,7 +35,9 @@ class Figures:
 
 
 NOTHING = Figures(0, Decimal(0), Decimal(0))
-ByDate = Mapping[date, Figures]
+Slice = tuple[date, date]
+"""Order date and extract day."""
+BySlice = Mapping[Slice, Figures]
 
 
 @dataclass(frozen=True)
@@ -46,82 +54,145 @@ def reconcile_day(
     connection: psycopg.Connection,
     day: date,
     landing_version: int,
-    lake_figures: Callable[[int, date, list[date]], ByDate],
+    lake_figures: Callable[[int, date, list[date]], BySlice],
 ) -> Agreement:
     """Compares every order date that loads have changed since they last agreed, and the day's own.
 
     ``lake_figures(snapshot, day, dates)`` answers the lake's figures at a snapshot for those dates
-    and for the order dates of the day's extract. On agreement the dates are settled and the day's
-    ledger row says so; otherwise raises ReconcileError and leaves both as they are.
+    and for the order dates of the day's extract. A difference in rows of the day's own extract, or
+    in what its load has touched, raises ReconcileError and leaves all as it is. One that belongs to
+    another day is logged and stays pending, to fail that day; the rest is settled, and the day's
+    ledger row says so.
     """
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         snapshot = _held(connection)
-        sequence_row = connection.execute(f"SELECT max(load_sequence) FROM {LEDGER}").fetchone()
-        pending = [
-            row[0]
-            for row in connection.execute(
-                f"SELECT order_date FROM {UNRECONCILED} UNION "
-                f"SELECT order_date FROM {FACT} WHERE extract_day = %s",
-                [day],
-            ).fetchall()
-        ]
-        lake = lake_figures(snapshot, day, pending)
-        dates = sorted({*pending, *lake})
+        sequence = connection.execute(f"SELECT max(load_sequence) FROM {LEDGER}").fetchone()
+        pending = connection.execute(
+            f"SELECT order_date, extract_day, load_sequence FROM {UNRECONCILED} UNION "
+            f"SELECT order_date, extract_day, 0 FROM {FACT} WHERE extract_day = %s",
+            [day],
+        ).fetchall()
+        own_load = connection.execute(
+            f"SELECT load_sequence FROM {LEDGER} WHERE extract_day = %s AND landing_version = %s "
+            "AND contract_version = %s",
+            [day, landing_version, contract(FACT).version],
+        ).fetchone()
+        held = held_days(connection)
+        dates = sorted({row[0] for row in pending})
+        lake = lake_figures(snapshot, day, dates)
+        dates = sorted({*dates, *(order_date for order_date, _ in lake)})
         warehouse = warehouse_figures(connection, dates)
-    assert sequence_row is not None
-    agreement = require_equal(snapshot, lake, warehouse)
-    with connection.transaction():
-        connection.execute(
-            f"DELETE FROM {UNRECONCILED} WHERE load_sequence <= %s AND order_date = ANY(%s)",
-            [sequence_row[0], dates],
+    assert sequence is not None
+    if day in held:
+        raise ReconcileError(
+            f"sales {day}: the warehouse refused {held[day]}. The day is held; nothing was compared."
         )
+    touched = {(row[0], row[1]) for row in pending if own_load and row[2] == own_load[0]}
+    different = _different(lake, warehouse)
+    own = {
+        each for each in different if each[1] == day or (each in touched and each[1] not in held)
+    }
+    if own:
+        raise _error(snapshot, own, lake, warehouse, len({*lake, *warehouse}))
+    if different:
+        log.warning(
+            "differs, and belongs to other days: %s", _details(sorted(different), lake, warehouse)
+        )
+    with connection.transaction():
+        _settle(connection, sequence[0], dates, different)
         connection.execute(
             f"UPDATE {LEDGER} SET agreed_snapshot_id = %s WHERE extract_day = %s "
             "AND landing_version = %s AND contract_version = %s "
             "AND agreed_snapshot_id IS DISTINCT FROM %s",
             [snapshot, day, landing_version, contract(FACT).version, snapshot],
         )
-    return agreement
+    return _agreement(snapshot, {key: lake[key] for key in lake if key not in different}, dates)
+
+
+def _settle(
+    connection: psycopg.Connection, sequence: int, dates: list[date], different: set[Slice]
+) -> None:
+    """Forgets what was compared up to that load, and notes what differs as of no load."""
+    connection.execute(
+        f"DELETE FROM {UNRECONCILED} WHERE load_sequence <= %s AND order_date = ANY(%s)",
+        [sequence, dates],
+    )
+    for order_date, extract_day in sorted(different):
+        connection.execute(
+            f"INSERT INTO {UNRECONCILED} (order_date, extract_day, load_sequence) "
+            "VALUES (%s, %s, 0)",
+            [order_date, extract_day],
+        )
 
 
 def verify_whole(
-    connection: psycopg.Connection, lake_figures: Callable[[int], ByDate]
+    connection: psycopg.Connection, lake_figures: Callable[[int], BySlice]
 ) -> Agreement:
     """Compares the whole tables at the snapshot that the warehouse holds; changes nothing."""
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         snapshot = _held(connection)
         warehouse = warehouse_figures(connection)
-    return require_equal(snapshot, lake_figures(snapshot), warehouse)
+        held = held_days(connection)
+    lake = lake_figures(snapshot)
+    different = _different(lake, warehouse)
+    if held or different:
+        raise _error(snapshot, different, lake, warehouse, len({*lake, *warehouse}), held)
+    return _agreement(snapshot, lake, [order_date for order_date, _ in lake])
+
+
+def held_days(connection: psycopg.Connection) -> dict[date, str]:
+    """The days whose rows the warehouse refused when a later day was loaded, each with key and cause."""
+    rows = connection.execute(f"SELECT extract_day, row_key, reason FROM {HELD_DAYS} ORDER BY 1")
+    return {day: f"key {key}: {reason}" for day, key, reason in rows}
 
 
 def warehouse_figures(
     connection: psycopg.Connection, dates: list[date] | None = None
-) -> dict[date, Figures]:
-    """The warehouse's figures by order date, of all dates or of those given."""
+) -> dict[Slice, Figures]:
+    """The warehouse's figures by order date and extract day, of all order dates or of those given."""
     where, values = ("TRUE", []) if dates is None else ("order_date = ANY(%s)", [dates])
     query = figures_by_date(contract(FACT), "postgres", FACT, where)
-    return {row[0]: Figures(row[1], row[2], row[3]) for row in connection.execute(query, values)}
+    rows = connection.execute(query, values)
+    return {(row[0], row[1]): Figures(row[2], row[3], row[4]) for row in rows}
 
 
-def require_equal(snapshot: int, lake: ByDate, warehouse: ByDate) -> Agreement:
-    """Raises ReconcileError unless the two are equal, naming the first five dates that differ."""
-    dates = sorted({*lake, *warehouse})
-    different = [d for d in dates if lake.get(d, NOTHING) != warehouse.get(d, NOTHING)]
-    if different:
-        details = "; ".join(
-            f"{d}: lake {_show(lake.get(d, NOTHING))}, warehouse {_show(warehouse.get(d, NOTHING))}"
-            for d in different[:5]
-        )
-        raise ReconcileError(
-            f"sales.fact at snapshot {snapshot}: lake and warehouse differ on {len(different)} of "
-            f"{len(dates)} order dates: {details}. No event was emitted. `feira verify` compares "
-            "the whole table."
-        )
+def _different(lake: BySlice, warehouse: BySlice) -> set[Slice]:
+    return {
+        key for key in {*lake, *warehouse} if lake.get(key, NOTHING) != warehouse.get(key, NOTHING)
+    }
+
+
+def _error(
+    snapshot: int,
+    different: set[Slice],
+    lake: BySlice,
+    warehouse: BySlice,
+    compared: int,
+    held: Mapping[date, str] | None = None,
+) -> ReconcileError:
+    """Names the first five that differ, with both figures, and the days that are held."""
+    refused = "".join(f"; {day} is held, {reason}" for day, reason in (held or {}).items())
+    return ReconcileError(
+        f"sales.fact at snapshot {snapshot}: lake and warehouse differ on {len(different)} of "
+        f"{compared} order dates by extract day: {_details(sorted(different), lake, warehouse)}"
+        f"{refused}. No event was emitted. `feira verify` compares the whole table."
+    )
+
+
+def _details(different: list[Slice], lake: BySlice, warehouse: BySlice) -> str:
+    return "; ".join(
+        f"{key[0]} (extract day {key[1]}): lake {_show(lake.get(key, NOTHING))}, "
+        f"warehouse {_show(warehouse.get(key, NOTHING))}"
+        for key in different[:5]
+    )
+
+
+def _agreement(snapshot: int, lake: BySlice, dates: list[date]) -> Agreement:
     return Agreement(
         snapshot,
-        len(dates),
+        len(set(dates)),
         sum(figures.rows for figures in lake.values()),
         sum((figures.revenue for figures in lake.values()), Decimal(0)),
     )

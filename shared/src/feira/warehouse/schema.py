@@ -16,6 +16,7 @@ LOAD_TABLES = ("sales.fact", "sales.load_ledger")
 # A load neither makes nor asks for the report's ledger: reporting must not be able to stop it.
 WAREHOUSE_TABLES = (*LOAD_TABLES, "sales.report_ledger")
 UNRECONCILED = "sales.unreconciled_dates"
+HELD_DAYS = "sales.held_days"
 
 # PostgreSQL's words for the contracts' types.
 _TYPES = {
@@ -75,11 +76,22 @@ def create_missing(connection: psycopg.Connection, declared: Iterable[Contract])
     for each in declared:
         if table_types(connection, each.table) is None:
             connection.execute(warehouse_ddl(each))
-    if table_types(connection, UNRECONCILED) is None:
+    pending = table_types(connection, UNRECONCILED)
+    if pending is None:
         connection.execute(
             f"CREATE TABLE {UNRECONCILED} ("
-            "order_date date NOT NULL, load_sequence bigint NOT NULL, "
-            "PRIMARY KEY (order_date, load_sequence))"
+            "order_date date NOT NULL, extract_day date, load_sequence bigint NOT NULL)"
+        )
+    elif "extract_day" not in pending:
+        # Its rows wait for every extract day of their date: null.
+        connection.execute(
+            f"ALTER TABLE {UNRECONCILED} ADD COLUMN extract_day date, "
+            "DROP CONSTRAINT IF EXISTS unreconciled_dates_pkey"
+        )
+    if table_types(connection, HELD_DAYS) is None:
+        connection.execute(
+            f"CREATE TABLE {HELD_DAYS} (extract_day date PRIMARY KEY, row_key text NOT NULL, "
+            "reason text NOT NULL, held_at timestamptz NOT NULL DEFAULT now())"
         )
 
 

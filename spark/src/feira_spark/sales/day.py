@@ -21,7 +21,7 @@ from feira.landing.land import SalesFeed, land_day
 from feira.landing.store import LandingError
 from feira.settings import LakeSettings
 from feira.warehouse.load import Difference, Extract, load
-from feira.warehouse.reconcile import Figures, reconcile_day
+from feira.warehouse.reconcile import Figures, Slice, reconcile_day
 from feira_spark.sales.difference import lake_figures, stage_difference
 from feira_spark.sales.publish import publish_day, sweep_branches
 from feira_spark.sales.steps import require_passed, transform_day, validate_landing
@@ -203,8 +203,8 @@ def reconcile(
 ) -> Agreed:
     """Compares lake and warehouse; raises ReconcileError with both figures where they differ."""
 
-    def figures(snapshot: int, of_day: date, dates: list[date]) -> dict[date, Figures]:
-        found: dict[date, tuple[int, Decimal, Decimal]] = lake_figures(
+    def figures(snapshot: int, of_day: date, dates: list[date]) -> dict[Slice, Figures]:
+        found: dict[Slice, tuple[int, Decimal, Decimal]] = lake_figures(
             spark, snapshot, of_day, dates
         )
         return {key: Figures(*values) for key, values in found.items()}

@@ -71,8 +71,8 @@ def _changelog(spark: SparkSession, since: int | None, main: int) -> DataFrame:
 
 def lake_figures(
     spark: SparkSession, snapshot: int, day: date | None = None, dates: list[date] | None = None
-) -> dict[date, tuple[int, Decimal, Decimal]]:
-    """Rows, revenue and fingerprint by order date at a snapshot.
+) -> dict[tuple[date, date], tuple[int, Decimal, Decimal]]:
+    """Rows, revenue and fingerprint by order date and extract day at a snapshot.
 
     Of the whole fact, or with ``day`` of the order dates of that day's extract and of ``dates``.
     """
@@ -87,4 +87,7 @@ def lake_figures(
             listed = ", ".join(f"DATE'{each.isoformat()}'" for each in dates)
             where += f" OR order_date IN ({listed})"
     rows = spark.sql(figures_by_date(contract("sales.fact"), "spark", source, where)).collect()
-    return {r["order_date"]: (r["row_count"], r["revenue"], r["fingerprint"]) for r in rows}
+    return {
+        (r["order_date"], r["extract_day"]): (r["row_count"], r["revenue"], r["fingerprint"])
+        for r in rows
+    }
