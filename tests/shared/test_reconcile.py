@@ -192,7 +192,7 @@ def test_a_row_that_only_the_lake_has_is_a_difference(
         reconcile_day(connection, DAY, 1, more)
 
 
-def test_after_the_mend_the_same_dates_are_compared_and_settled(
+def test_after_the_fix_the_same_dates_are_compared_and_settled(
     connection: psycopg.Connection, lake: Lake
 ) -> None:
     connection.execute("UPDATE sales.fact SET quantity = 9 WHERE order_id = 'B'")
@@ -312,6 +312,25 @@ def test_a_days_verdict_depends_on_its_own_rows_alone(
         reconcile_day(connection, day, 1, fixed)
     assert dates_pending(connection) == []
     assert set(agreed(connection)) == {4}
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_difference_in_what_the_days_load_touched_fails_it_unless_held(
+    connection: psycopg.Connection, lake: Lake, held: bool
+) -> None:
+    """A line of DAY's extract fell back to an older version when DATE_1 was published."""
+    new = ROWS[2] | {"quantity": 5}
+    put(connection, difference(101, ("DELETE", ROWS[2]), ("INSERT", new)), DATE_1, version=2)
+    figures = warehouse_figures(connection)
+    connection.execute("UPDATE sales.fact SET quantity = 6 WHERE order_id = 'B'")
+    if held:
+        connection.execute("INSERT INTO sales.held_days VALUES (%s, 'B, 1', 'too long')", [DAY])
+        assert reconcile_day(connection, DATE_1, 2, Lake(figures)).dates == 2
+        assert not day_outcomes(connection, [DAY])[DAY].agreed
+        assert DATE_2 in dates_pending(connection)
+    else:
+        with pytest.raises(ReconcileError, match=f"{DATE_2} .extract day {DAY}"):
+            reconcile_day(connection, DATE_1, 2, Lake(figures))
 
 
 def test_a_held_day_is_equal_nowhere(connection: psycopg.Connection, lake: Lake) -> None:

@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import psycopg
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from psycopg.rows import dict_row
 
 from fact_rows import FACT, Row, batch, difference, fact_row, whole
@@ -490,25 +490,69 @@ def test_a_row_that_the_warehouse_refuses_holds_up_its_own_day_alone(
     assert held(connection) == []
 
 
+DAY_OF_KEY = st.dictionaries(st.integers(0, 20), st.integers(0, 5), max_size=15)
+
+
 @given(
-    bad=st.sets(st.integers(0, 5)),
-    rows=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), unique=True, max_size=25),
+    bad=st.dictionaries(st.integers(0, 5), st.sampled_from(["too long", "U+0000"])),
+    before=DAY_OF_KEY,
+    after=DAY_OF_KEY,
+    at=st.integers(0, 15),
 )
+@example(bad={1: "too long"}, before={7: 0}, after={7: 1}, at=0)
 @settings(
     max_examples=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_exactly_the_days_with_a_refused_row_are_held(
-    connection: psycopg.Connection, bad: set[int], rows: list[tuple[int, int]]
+def test_a_day_with_a_refused_row_stays_as_it_was_and_every_other_follows(
+    connection: psycopg.Connection,
+    bad: dict[int, str],
+    before: dict[int, int],
+    after: dict[int, int],
+    at: int,
 ) -> None:
+    """Keys move from day to day too; ``at`` is where among the rows the refused ones come."""
     require_tables(connection)
     connection.execute("TRUNCATE sales.fact, sales.load_ledger, sales.held_days")
     days = [dt.date(2011, 2, 1 + n) for n in range(6)]
-    healthy = [of_day(days[n], f"{n}-{number}") for n, number in rows]
-    spoilt = [of_day(days[n], LONG[n:]) for n in sorted(bad)]
-    load(connection, extract(dt.date(2011, 3, 1)), lake_of(1, [], *healthy, *spoilt))
+    last = extract(dt.date(2011, 3, 1))
+    first = {key: of_day(days[n], f"{key:02}", quantity=1) for key, n in sorted(before.items())}
+    second = {key: of_day(days[n], f"{key:02}", quantity=2) for key, n in sorted(after.items())}
+    spoilt = [
+        of_day(days[n], LONG[n:])
+        if kind == "too long"
+        else of_day(days[n], f"bad {n}", description="a\0b")
+        for n, kind in bad.items()
+    ]
+    rows = list(second.values())
+    load(connection, last, lake_of(1, [], *first.values()))
+    load(connection, last, lambda held: whole(2, *rows[:at], *spoilt, *rows[at:]))
     assert [day for day, _ in held(connection)] == [days[n] for n in sorted(bad)]
-    kept = [row for row in healthy if row["extract_day"] not in {days[n] for n in bad}]
-    assert fact(connection) == sorted(kept, key=lambda row: row["order_id"])
+    stayed = {key: row for key, row in first.items() if before[key] in bad}
+    followed = {key: row for key, row in second.items() if after[key] not in bad}
+    assert fact(connection) == [row for _, row in sorted((stayed | followed).items())]
+    # The source is fixed, and nothing was forgotten.
+    load(connection, last, lake_of(3, rows, *rows))
+    assert (fact(connection), held(connection)) == (rows, [])
+
+
+def test_a_day_of_refused_rows_alone_costs_no_savepoint_for_each(
+    connection: psycopg.Connection,
+) -> None:
+    require_tables(connection)
+    spoilt = [of_day(D, f"bad {n}", description="a\0b") for n in range(500)]
+    statements: list[str] = []
+    copy = connection.cursor_factory.copy
+
+    class Counted(psycopg.Cursor[Any]):
+        def copy(self, statement: Any, *args: Any, **known: Any) -> Any:
+            statements.append(statement)
+            return copy(self, statement, *args, **known)
+
+    connection.cursor_factory = Counted
+    load(connection, extract(E), lambda at: whole(1, of_day(E, "new"), *spoilt))
+    assert [row["order_id"] for row in fact(connection)] == ["new"]
+    assert held(connection) == [(D, "'bad 0', 1")]
+    assert len(statements) < 30

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from feira.landing.manifest import Validation
 from feira.warehouse.outcome import DayOutcome, day_outcomes
-from feira.warehouse.schema import table_types
+from feira.warehouse.schema import HELD_DAYS, table_types
 from feira_local.lake_access import landings, warehouse
 
 _RULE_COLUMNS = 2
@@ -67,7 +67,7 @@ def day_report(day: date) -> DayReport:
 
 
 def _ledger(connection: psycopg.Connection, day: date) -> DayOutcome | None:
-    if table_types(connection, "sales.load_ledger") is None:
+    if any(table_types(connection, table) is None for table in ("sales.load_ledger", HELD_DAYS)):
         return None
     return day_outcomes(connection, [day]).get(day)
 

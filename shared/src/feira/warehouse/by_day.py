@@ -7,6 +7,7 @@ from datetime import date
 
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from feira.contracts import Contract
 from feira.contracts.ddl import warehouse_columns
@@ -46,9 +47,10 @@ def apply_by_day(
     )
     refused: dict[date, tuple[str, str]] = {}
     columns = [*declared.column_names, "change"]
-    copied = sum(
-        _copy_accepted(connection, declared, columns, batch, refused) for batch in found.batches
-    )
+    copied = 0
+    for batch in found.batches:
+        _copy_accepted(connection, declared, columns, batch, refused)
+        copied += batch.num_rows
     connection.execute("ANALYZE staged")
     assert_staged(connection, declared, found, copied)
     sequence = "(SELECT coalesce(max(load_sequence), 0) + 1 FROM sales.load_ledger)"
@@ -103,24 +105,30 @@ def _copy_accepted(
     columns: list[str],
     batch: pa.RecordBatch,
     refused: dict[date, tuple[str, str]],
-) -> int:
-    """Copies the rows that the table takes, and notes the days of the others; returns all rows."""
+) -> None:
+    """Copies the rows that the table takes, and notes the days of the others.
+
+    Of a day that is refused already no more rows are tried: one is enough to hold it, and a day of
+    refused rows would cost a savepoint for each.
+    """
+    if refused:
+        days = pa.array(list(refused), pa.date32())
+        batch = batch.filter(pc.invert(pc.is_in(batch.column("extract_day"), value_set=days)))
     if not batch.num_rows:
-        return 0
+        return
     try:
         with connection.transaction():
-            return copy_rows(connection, "staged", columns, [batch])
+            copy_rows(connection, "staged", columns, [batch])
+        return
     except REFUSED as error:
         if batch.num_rows == 1:
             (row,) = batch.select([*declared.primary_key, "extract_day"]).to_pylist()
             key = ", ".join(_shown(row[name]) for name in declared.primary_key)
-            refused.setdefault(row["extract_day"], (key, _cause(error)))
-            return 1
+            refused[row["extract_day"]] = (key, _cause(error))
+            return
     half = batch.num_rows // 2
-    return sum(
+    for part in (batch.slice(0, half), batch.slice(half)):
         _copy_accepted(connection, declared, columns, part, refused)
-        for part in (batch.slice(0, half), batch.slice(half))
-    )
 
 
 def _try_merge(
