@@ -12,6 +12,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, example, given, settings
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from fact_rows import FACT, Row, batch, difference, fact_row, whole
@@ -25,7 +26,7 @@ from feira.warehouse.load import (
     held_snapshot,
     load,
 )
-from feira.warehouse.schema import require_tables, table_types
+from feira.warehouse.schema import connect, require_tables, table_types
 
 DAY = dt.date(2011, 1, 3)
 DATE_1, DATE_2, DATE_3 = dt.date(2011, 1, 1), dt.date(2011, 1, 2), DAY
@@ -421,6 +422,21 @@ def test_every_value_arrives_exactly(
     sent = [fact_row("A", n, **known) for n, known in enumerate(values)]
     loaded(connection, whole(100, *sent))
     assert fact(connection) == sent
+
+
+@pytest.mark.parametrize("zone", ["America/Sao_Paulo", "Asia/Kathmandu"])
+def test_a_connection_is_in_utc_whatever_the_dsn_and_the_environment_say(
+    loader_dsn: str, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGTZ", zone)
+    for dsn in (loader_dsn, make_conninfo(loader_dsn, options=f"-c TimeZone={zone}")):
+        with connect(dsn) as connection:
+            # A text and a date become instants, and instants dates, by the connection's zone.
+            row = connection.execute(
+                "SELECT '2011-01-03 23:30'::timestamptz, "
+                "timestamptz '2011-01-03 23:30+00' :: date, current_setting('TimeZone')"
+            ).fetchone()
+        assert row == (dt.datetime(2011, 1, 3, 23, 30, tzinfo=dt.UTC), DAY, "UTC")
 
 
 # A row that the warehouse cannot hold.
