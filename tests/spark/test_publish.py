@@ -170,10 +170,36 @@ def replaces_a_row(write: Write) -> Write:
     return faulty
 
 
+def alters_the_amount_in_its_own_currency(write: Write) -> Write:
+    """Revenue is in US dollars, and does not see it."""
+
+    def faulty(spark: SparkSession, changed: DataFrame, *rest: Any) -> None:
+        more = F.when(F.col("order_id") == "b", F.lit(Decimal("0.0001"))).otherwise(F.lit(0))
+        amount = (F.col("amount") + more).cast("decimal(18,4)")
+        write(spark, changed.withColumn("amount", amount), *rest)
+
+    return faulty
+
+
+def forgets_what_was_cancelled(write: Write) -> Write:
+    """Revenue counts only what was sold."""
+
+    def faulty(spark: SparkSession, changed: DataFrame, *rest: Any) -> None:
+        status = F.when(F.col("order_id") == "b", F.lit("cancelled")).otherwise(F.col("status"))
+        write(spark, changed.withColumn("status", status), *rest)
+
+    return faulty
+
+
 SPOILT: list[tuple[Callable[[Write], Write], str]] = [
     (drops_a_row, r"2 rows where 1 and the changes make 3; .*revenue is 3\.0000 on the branch and"),
     (doubles_a_row, "4 rows where 1 and the changes make 3; 3 changed rows for 2 keys"),
     (alters_an_amount, r"revenue is 5\.0001 on the branch and 5\.0000 in the input"),
+    (
+        alters_the_amount_in_its_own_currency,
+        r"run_2: amount is \S+ on the branch and \S+ in the input\. main",
+    ),
+    (forgets_what_was_cancelled, r"run_2: revenue is 3\.0000 on the branch and 5\.0000 in the"),
     (replaces_a_row, r"2 changed rows for 1 keys; revenue is 6\.0000 on the branch and 5\.0000"),
 ]
 
@@ -194,6 +220,29 @@ def test_a_write_that_went_wrong_is_found_by_the_audit_and_never_seen(
         assert (fact(tables), branches(tables)) == ({"a": 1}, {"main"}), spoil
     assert counts(publish_day(tables, NEXT, "run_3")) == (2, 0, 0)
     assert fact(tables) == {"a": 1, "b": 2, "c": 3}
+
+
+def test_a_null_where_none_may_be_is_found_by_the_audit(
+    tables: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a table that forbids it no more: each required column by itself, as sums skip a null."""
+    declared = contract("sales.fact")
+    put_extract(tables, DAY, a=1, b=2)
+    write = publish._write
+    for name in declared.required_columns:
+        if name not in declared.primary_key and name not in declared.partition_by:
+            tables.sql(f"ALTER TABLE lake.sales.fact ALTER COLUMN {name} DROP NOT NULL")
+    for name in ("sku", "updated_at"):
+
+        def empties(spark: SparkSession, changed: DataFrame, *rest: Any, name: str = name) -> None:
+            spoilt = F.when(F.col("order_id") != "b", F.col(name))
+            write(spark, changed.withColumn(name, spoilt), *rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(publish, "_write", empties)
+            with pytest.raises(AuditError, match=f"run_1: 1 nulls in {name}. main was not moved"):
+                publish_day(tables, DAY, "run_1")
+        assert fact(tables) == {}
 
 
 def test_a_row_that_should_have_left_is_found_by_the_audit(
