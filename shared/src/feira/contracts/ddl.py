@@ -39,7 +39,7 @@ def iceberg_ddl(contract: Contract, *, catalog: str = "lake") -> str:
 
     Copy on write because a changelog between two snapshots cannot be read through delete files.
     """
-    columns = ",\n  ".join(_iceberg_column(column) for column in contract.columns)
+    columns = ",\n  ".join(iceberg_column(column) for column in contract.columns)
     partitioned = f"\nPARTITIONED BY ({', '.join(contract.partition_by)})" * bool(
         contract.partition_by
     )
@@ -89,10 +89,13 @@ def warehouse_ddl(contract: Contract, dialect: Dialect = "postgres") -> str:
     return f"CREATE TABLE IF NOT EXISTS {contract.table} (\n  {columns}{key}\n)"
 
 
-def _iceberg_column(column: Column) -> str:
+def iceberg_column(column: Column) -> str:
+    """A column's definition in Spark SQL."""
     null = " NOT NULL" if column.required else ""
     return f"{column.name} {column.type}{null} COMMENT {_spark_literal(column.description)}"
 
 
 def _spark_literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    # Spark substitutes ${...} in the text of a statement before it parses it.
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("$", "\\u0024")
+    return f"'{escaped}'"

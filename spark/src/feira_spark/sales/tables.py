@@ -8,7 +8,7 @@ from datetime import date
 from pyspark.sql import SparkSession
 
 from feira.contracts import Contract
-from feira.contracts.ddl import iceberg_ddl
+from feira.contracts.ddl import iceberg_column, iceberg_ddl
 from feira.contracts.evolution import Evolution, compare, require_current
 from feira_spark.session import CATALOG
 
@@ -57,13 +57,10 @@ def evolution(spark: SparkSession, contract: Contract) -> Evolution | None:
 
 
 def add_columns(spark: SparkSession, change: Evolution) -> None:
-    """Adds the optional columns of an evolution; rows that exist hold null."""
-    for column in change.added:
-        comment = column.description.replace("\\", "\\\\").replace("'", "\\'")
-        spark.sql(
-            f"ALTER TABLE {CATALOG}.{change.table} ADD COLUMN {column.name} {column.type} "
-            f"COMMENT '{comment}'"
-        )
+    """Adds the optional columns of an evolution, all or none; rows that exist hold null."""
+    columns = ", ".join(iceberg_column(column) for column in change.added)
+    if columns:
+        spark.sql(f"ALTER TABLE {CATALOG}.{change.table} ADD COLUMNS ({columns})")
 
 
 def current_snapshot(spark: SparkSession, table: str, branch: str = "main") -> int | None:
