@@ -63,12 +63,21 @@ def test_an_asset_that_changes_with_the_parse_or_the_day_is_found(
     assert found(tmp_path) == ([(level, BOTH)] if level else [])
 
 
-def test_it_is_found_where_a_module_beside_the_dag_files_makes_it(tmp_path: Path) -> None:
-    (tmp_path / "ids.py").write_text("import uuid\nRUN = uuid.uuid4()\n")
+@pytest.mark.parametrize(
+    ("run", "level"),
+    [
+        ("import uuid\nRUN = uuid.uuid4()\n", "error"),
+        ("import datetime\nRUN = datetime.date.today()\n", "warning"),
+    ],
+)
+def test_it_is_found_where_a_module_beside_the_dag_files_makes_it(
+    tmp_path: Path, run: str, level: str
+) -> None:
+    (tmp_path / "ids.py").write_text(run)
     (tmp_path / "names.py").write_text("from ids import RUN\nORDERS = f'orders-{RUN}'\n")
     text = TEXT.format(imports="from names import ORDERS", asset="Asset(ORDERS)")
     (tmp_path / "dags.py").write_text(text)
-    assert found(tmp_path) == [("error", BOTH)]
+    assert found(tmp_path) == [(level, BOTH)]
 
 
 def test_what_was_changed_to_find_it_is_as_before(tmp_path: Path) -> None:

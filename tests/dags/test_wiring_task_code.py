@@ -86,6 +86,7 @@ def test_a_loop_over_outlets_gives_each_its_key(tmp_path: Path) -> None:
 
 UNCERTAIN = [
     "if outlet_events: outlet_events[A].add_partitions('k')",
+    "if not outlet_events: return\n        outlet_events[A].add_partitions('k')",
     "unknown = {}; unknown['f'](outlet_events[A])",
     "exec('pass', {'events': give_k}) or [].append(outlet_events)",
     "Books.made = outlet_events[A]",

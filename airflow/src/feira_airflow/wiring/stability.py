@@ -44,15 +44,13 @@ def unstable(
         by_file.setdefault(dag.fileloc, []).append(dag)
     for file in _suspected([Path(file) for file in files], modules):
         known = {dag.dag_id: _assets(dag) for dag in by_file.get(str(file), ())}
-        done: set[AssetId] = set()
         for always, by in ((True, _a_minute()), (False, _LATER)):
             loaded = reload(str(file), partial(_shift, by))
             again = {dag.dag_id: _assets(dag) for dag in loaded if dag.dag_id in known}
             # A DAG that is not there again is not known to have other assets.
-            gone = {dag_id: known[dag_id] - assets - done for dag_id, assets in again.items()}
+            gone = {dag_id: known[dag_id] - assets for dag_id, assets in again.items()}
             for dag_id, assets in gone.items():
                 yield from (Unstable(asset, dag_id, always) for asset in sorted(assets))
-            done = done.union(*gone.values())
 
 
 def _suspected(files: Sequence[Path], modules: Sequence[Path]) -> list[Path]:
