@@ -73,6 +73,9 @@ def _own_spark(lake: LakeSettings, jars: str) -> SparkSession:
 
     from feira_spark.session import spark_conf
 
+    # A test that has used Spark Connect in this process leaves pyspark in that mode.
+    for name in ("SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE"):
+        os.environ.pop(name, None)
     builder = SparkSession.builder.master("local[2]").config("spark.jars", jars)
     for name, value in spark_conf(lake).items():
         builder = builder.config(name, value)
