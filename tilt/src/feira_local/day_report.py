@@ -82,6 +82,9 @@ def _rows(connection: psycopg.Connection, mart: str) -> int | None:
 
 def report_tables(reports: list[DayReport]) -> list[Table]:
     """The figures for people: one line a day, and the rules that lines have broken."""
+    # The package of the commands imports this module.
+    from feira_local.cli.output import printable
+
     # Without frames it fits a terminal of 80 columns.
     days = Table(
         title="What came of it", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
@@ -121,7 +124,7 @@ def report_tables(reports: list[DayReport]) -> list[Table]:
     cells = [
         cell
         for rule, count in sorted(broken.items(), key=lambda item: (-item[1], item[0]))
-        for cell in (rule, f"{count:,}")
+        for cell in (Text(printable(rule)), f"{count:,}")
     ]
     for start in range(0, len(cells), 2 * _RULE_COLUMNS):
         rules.add_row(*cells[start : start + 2 * _RULE_COLUMNS])

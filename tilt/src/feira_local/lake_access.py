@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -13,8 +14,10 @@ from feira.lake import landing_store
 from feira.landing.store import LandingStore
 from feira.warehouse.reconcile import Figures, Slice
 from feira_local.stack import access
+from feira_local.stack.errors import StackError
 
 if TYPE_CHECKING:
+    from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
 
@@ -25,27 +28,60 @@ def landings() -> LandingStore:
 
 @contextmanager
 def warehouse(role: str = "reader") -> Iterator[psycopg.Connection]:
-    """The warehouse as one of its roles; the reader can change nothing."""
+    """The warehouse as one of its roles; the reader can change nothing.
+
+    Raises StackError where it does not answer, or holds no tables yet.
+    """
     from feira.warehouse.schema import connect
 
-    connection = connect(access.warehouse_dsn(role))
+    try:
+        connection = connect(access.warehouse_dsn(role))
+    except psycopg.OperationalError as error:
+        raise StackError(
+            f"The warehouse does not answer ({_first_line(error)}); `feira status` shows whether it "
+            "runs."
+        ) from error
     try:
         yield connection
+    except psycopg.errors.UndefinedTable as error:
+        raise StackError(no_table(error)) from error
     finally:
         connection.close()
 
 
 @contextmanager
 def spark_session() -> Iterator[SparkSession]:
-    """A session of its own on the stack's Spark."""
+    """A session of its own on the stack's Spark; raises StackError with Spark's reason for a refusal."""
+    from pyspark.errors import PySparkException
+
     from feira_spark.session import connect
 
     access.require_running()
-    spark = connect(access.spark_url())
+    # Spark logs each refusal as JSON, beside the sentence that a command ends with.
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
     try:
-        yield spark
-    finally:
-        spark.stop()
+        spark = connect(access.spark_url())
+        try:
+            yield spark
+        finally:
+            spark.stop()
+    except PySparkException as error:
+        raise StackError(f"Spark refused the query: {spark_reason(error)}") from error
+
+
+def spark_reason(error: PySparkException) -> str:
+    """What Spark says of a refusal, without the query and the plan that follow it."""
+    return _first_line(error.getMessage() or error)
+
+
+def no_table(error: psycopg.errors.UndefinedTable) -> str:
+    """What is missing, and the command that makes it."""
+    return f"{_first_line(error)}. Has a day run? `feira run sales --day D`"
+
+
+def _first_line(reason: object) -> str:
+    lines = [line.strip() for line in str(reason).splitlines()]
+    return next((line for line in lines if line), type(reason).__name__).rstrip(".")
 
 
 def whole_lake_figures(spark: SparkSession, snapshot: int) -> dict[Slice, Figures]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from feira_local.cli.output import AsJson, console, print_json, print_rows
 from feira_local.cli.runs import parse_day
-from feira_local.lake_access import landings, spark_session, warehouse, whole_lake_figures
+from feira_local.lake_access import landings, no_table, spark_session, warehouse, whole_lake_figures
 from feira_local.stack.errors import StackError
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 Day = Annotated[str, typer.Option("--day", help="The extract day, in UTC.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="Rows at most.")]
+
+
+# They can end the server, or write: SELECT java_method('java.lang.System', 'exit', 1).
+_CALLS_JAVA = ("java_method", "reflect", "try_reflect")
 
 
 def register(app: typer.Typer) -> None:
@@ -130,6 +134,11 @@ def _require_reading(query: str, dialect: str) -> None:
     if len(statements) != 1:
         raise StackError(f"`feira sql` takes one statement; there are {len(statements)}.")
     statement = statements[0]
+    for call in statement.find_all(exp.Anonymous):
+        if call.name.lower() in _CALLS_JAVA:
+            raise StackError(
+                f"`feira sql` only reads, and {call.name} runs any method of Spark's own process."
+            )
     reads = isinstance(statement, (exp.Query, exp.Values, exp.Describe, exp.Show)) or (
         # What sqlglot does not look into.
         isinstance(statement, exp.Command) and statement.name.upper() in ("SHOW", "EXPLAIN")
@@ -203,9 +212,7 @@ def warehouse_rows(
         cursor.execute(query.encode(), values)
         found = cursor.fetchmany(limit) if limit else cursor.fetchall()
     except psycopg.errors.UndefinedTable as error:
-        raise StackError(
-            f"{str(error).splitlines()[0]}. Has a day run? `feira run sales --day D`"
-        ) from error
+        raise StackError(no_table(error)) from error
     except (psycopg.Error, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise StackError(f"The warehouse refused the query: {reason}") from error
@@ -216,16 +223,13 @@ def warehouse_rows(
 def _lake_rows(query: str, limit: int) -> Rows:
     from pyspark.errors import PySparkException
 
-    # It logs each refusal as JSON, beside the sentence that the command ends with.
-    logging.getLogger("pyspark").setLevel(logging.CRITICAL)
     with spark_session() as spark:
         try:
             found = spark.sql(query).limit(limit)
             names = unique_names(found.columns)
             rows = found.collect()
-        except PySparkException as error:
-            reason = (str(error.getMessage() or error).splitlines() or [""])[0]
-            raise StackError(f"Spark refused the query: {reason}") from error
+        except PySparkException:  # some of them are a ValueError too
+            raise
         except (ValueError, OverflowError) as error:
             raise StackError(
                 f"The result holds a value that Python cannot hold ({error}); cast it to string."

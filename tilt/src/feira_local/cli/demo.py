@@ -43,9 +43,9 @@ def demo(
     try:
         stack_commands.up()
         console.print()
-        run_days(wanted, refetch=False, as_json=False)
+        run_days(wanted, refetch=False, as_json=False, stays=False)
         console.print("The stack stays up: `make down` stops it, `feira status` shows it.")
     except KeyboardInterrupt:
-        console.print("\nStopping the stack…")
+        console.print("\nStopping the stack, and with it the run…")
         lifecycle.down(StackConfig.from_env())
         raise

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from feira_local.airflow_api import AirflowApi
-from feira_local.cli.output import AsJson, console, error_console, print_json, shortened
+from feira_local.cli.output import AsJson, console, error_console, print_json, printable, shortened
 from feira_local.day_report import day_report, report_tables
 from feira_local.runs import Chain, join, refresh_all
 from feira_local.stack.errors import StackError
@@ -94,15 +94,19 @@ def backfill_sales(
     run_days(parse_range(days), refetch=refetch, as_json=as_json)
 
 
-def run_days(days: list[date], *, refetch: bool, as_json: bool) -> None:
-    """Runs the days, shows the chain and the figures; exits with 1 when a day has failed."""
+def run_days(days: list[date], *, refetch: bool, as_json: bool, stays: bool = True) -> None:
+    """Runs the days, shows the chain and the figures; exits with 1 when a day has failed.
+
+    ``stays`` is whether the stack, and the runs in it, go on after a Ctrl-C.
+    """
     api = AirflowApi.local()
     if as_json or not console.is_terminal:
         said: set[tuple[date, str, int]] = set()
-        chains = _run(api, days, refetch, lambda found: None if as_json else _say(found, said))
+        show = (lambda _: None) if as_json else (lambda found: _say(found, said))
+        chains = _run(api, days, refetch, show, stays)
     else:
         with Live(console=console, refresh_per_second=8) as live:
-            chains = _run(api, days, refetch, lambda found: live.update(chain_table(found)))
+            chains = _run(api, days, refetch, lambda found: live.update(chain_table(found)), stays)
     failed = [chain for chain in chains if not chain.succeeded]
     untold = [chain for chain in chains if chain.succeeded and chain.failure]
     reports = [day_report(chain.day) for chain in chains]
@@ -115,7 +119,7 @@ def run_days(days: list[date], *, refetch: bool, as_json: bool) -> None:
         console.print(f"  asset graph  {api.asset_link('sales_fact')}", soft_wrap=True)
         console.print(f"  reports      {running_config().inbox_url}", soft_wrap=True)
     for chain in untold:
-        task, error = chain.failure or ("?", "")
+        task, error = map(printable, chain.failure or ("?", ""))
         error_console.print(
             Text(
                 f"{chain.day}: the data is complete, but {task} failed; the next run sends what "
@@ -125,7 +129,7 @@ def run_days(days: list[date], *, refetch: bool, as_json: bool) -> None:
             soft_wrap=True,
         )
     for chain in failed:
-        task, error = chain.failure or ("?", "see the run's log")
+        task, error = map(printable, chain.failure or ("?", "see the run's log"))
         error_console.print(
             Text(f"{chain.day}: {task} failed. {error}", style="red"), soft_wrap=True
         )
@@ -134,7 +138,9 @@ def run_days(days: list[date], *, refetch: bool, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _run(api: AirflowApi, days: list[date], refetch: bool, show: Any) -> list[Chain]:
+def _run(
+    api: AirflowApi, days: list[date], refetch: bool, show: Any, stays: bool = True
+) -> list[Chain]:
     """Keeps the scheduler supplied with a few days more than run at once, and no more: a long range
     is not hundreds of queued runs that a Ctrl-C leaves behind."""
     done: list[Chain] = []
@@ -149,7 +155,8 @@ def _run(api: AirflowApi, days: list[date], refetch: bool, show: Any) -> list[Ch
             done += [chain for chain in open_ if chain.finished]
             open_ = [chain for chain in open_ if not chain.finished]
     except KeyboardInterrupt:
-        _say_what_goes_on(api, open_, waiting)
+        if stays:
+            _say_what_goes_on(api, open_, waiting)
         raise
     return sorted(done, key=lambda chain: chain.day)
 
@@ -177,7 +184,8 @@ def _say(chains: list[Chain], said: set[tuple[date, str, int]]) -> None:
             if task.state in ("success", "failed", "up_for_retry") and key not in said:
                 said.add(key)
                 seconds = f" ({task.seconds:.1f} s)" if task.seconds else ""
-                console.print(f"{chain.day} {task.task_id} {task.state}{seconds}")
+                line = printable(f"{chain.day} {task.task_id} {task.state}{seconds}")
+                console.print(Text(line))
 
 
 def chain_table(chains: list[Chain]) -> Table:
@@ -189,7 +197,7 @@ def chain_table(chains: list[Chain]) -> Table:
             mark, colour = _MARKS.get(task.state or "", ("·", "dim"))
             seconds = f" {task.seconds:.1f}s" if task.seconds and task.state == "success" else ""
             again = f" try {task.try_number}" if task.try_number > 1 else ""
-            row.append(f"{mark} {task.task_id}{seconds}{again}  ", style=colour)
+            row.append(f"{mark} {printable(task.task_id)}{seconds}{again}  ", style=colour)
         table.add_row(str(chain.day), row, f"{chain.seconds:.0f} s")
     return table
 

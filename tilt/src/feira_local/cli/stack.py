@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from feira_local.cli.jars import ensure_jars
-from feira_local.cli.output import AsJson, console, error_console, megabytes, print_json
+from feira_local.cli.output import AsJson, console, error_console, megabytes, print_json, printable
 from feira_local.stack import access, lifecycle
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
@@ -243,7 +243,7 @@ def logs(
             {"service": name, "path": path, "lines": [line[2:] for line in text.splitlines()]}
         )
         return
-    print("\n".join(line[2:] for line in text.splitlines()), flush=True)
+    print("\n".join(printable(line[2:]) for line in text.splitlines()), flush=True)
     if follow:
         os.execvp("tail", ["tail", "-n", "0", "-F", str(path)])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 
@@ -115,7 +114,7 @@ def _new_token(base: str) -> str:
     try:
         with opener.open(request, timeout=20) as answer:
             return str(json.load(answer)["access_token"])
-    except urllib.error.URLError as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StackError(
             f"Airflow at {base} gives no token ({error}); `feira status` shows whether it runs."
         ) from error

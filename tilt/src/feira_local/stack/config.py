@@ -77,6 +77,9 @@ class StackConfig:
         """
         repository = repository_root()
         home = Path(env.get("FEIRA_HOME") or repository / ".feira").expanduser().resolve()
+        _require_usable("FEIRA_HOME", home, _COMMENTS)
+        # Java splits its class path, and the shell its PATH, at the colon.
+        _require_usable("The checkout", repository, (*_COMMENTS, os.pathsep))
         offset = _integer(env, "FEIRA_PORT_OFFSET", 0, lowest=-60000, highest=60000)
         ports = {}
         for name, default in DEFAULT_PORTS.items():
@@ -228,6 +231,19 @@ class StackConfig:
             region=REGION,
             **catalog,
         )
+
+
+# supervisord's settings end here.
+_COMMENTS = (" ;", " #", "\n", "\r")
+
+
+def _require_usable(what: str, path: Path, refused: tuple[str, ...]) -> None:
+    for text in refused:
+        if text in str(path):
+            raise StackError(
+                f"{what} is in {str(path)!r}, which holds {text!r}; the stack's programs cannot read "
+                "such a path. Move it to one without."
+            )
 
 
 def _integer(env: Mapping[str, str], name: str, default: int, *, lowest: int, highest: int) -> int:
