@@ -192,7 +192,11 @@ def status(
 
 def _print_status(stack: Stack, found: StackReport) -> None:
     if not found.running:
-        console.print(f"The stack in {stack.config.home} does not run; `feira up` starts it.")
+        console.print(
+            f"The stack in {stack.config.home} does not run; `feira up` starts it.",
+            soft_wrap=True,
+            markup=False,
+        )
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("service", "state", "restarts", "last exit"):
