@@ -19,7 +19,7 @@ from feira_local.cli import app
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WIRING = Path(__file__).parent / "wiring"
-CLEAN = str(WIRING / "no-listener" / "mended")
+CLEAN = str(WIRING / "no-listener" / "fixed")
 BROKEN = str(WIRING / "no-listener" / "broken")
 
 feira = CliRunner()

@@ -183,6 +183,24 @@ def test_two_files_that_do_not_import_are_two_entries() -> None:
     assert fingerprint(one) == fingerprint(replace(one, places=(Place("e/a.py", 4),)))
 
 
+def test_a_baseline_holds_an_asset_that_each_parse_renames(tmp_path: Path) -> None:
+    """And what else is found of it: here, that nobody emits it."""
+    (tmp_path / "dags.py").write_text(
+        "import uuid\nfrom airflow.sdk import DAG, Asset\n"
+        "ONE, TWO = (Asset(f's3://b/{uuid.uuid4()}') for _ in 'ab')\n"
+        "D = DAG('hear', schedule=ONE & TWO)\n"
+    )
+    file = tmp_path / "base.json"
+    file.write_text(as_baseline(lint(tmp_path)))
+    found = lint(tmp_path)
+    assert sorted(each.rule for each in found.findings) == [
+        *["no-emitter"] * 2,
+        *["unstable-asset"] * 2,
+    ]
+    report = without_known(found, file)
+    assert (report.findings, report.stale, len(report.suppressed)) == ((), (), 4)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -27,7 +27,7 @@ def test_a_listener_of_an_asset_that_nobody_emits_never_runs(deploy: Deploy) -> 
 
 
 def test_it_runs_once_the_asset_is_emitted(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "no-emitter" / "mended")
+    airflow = deploy(WIRING / "no-emitter" / "fixed")
     airflow.run("load_orders", MONDAY)
     airflow.tick()
     assert airflow.runs("report") == []
@@ -53,7 +53,7 @@ def test_a_watcher_is_not_started_for_a_reference_to_its_asset(deploy: Deploy) -
 
 
 def test_a_watcher_is_started_for_a_dag_that_is_scheduled_on_its_asset(deploy: Deploy) -> None:
-    assert deploy(WIRING / "plain-event-keyed-listener" / "watcher_mended").watchers() == 1
+    assert deploy(WIRING / "plain-event-keyed-listener" / "watcher_fixed").watchers() == 1
 
 
 def test_an_event_that_nobody_hears_makes_no_run(deploy: Deploy) -> None:
@@ -65,7 +65,7 @@ def test_an_event_that_nobody_hears_makes_no_run(deploy: Deploy) -> None:
 
 
 def test_an_event_that_is_heard_makes_one(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "no-listener" / "mended")
+    airflow = deploy(WIRING / "no-listener" / "fixed")
     airflow.run("load_orders", MONDAY)
     airflow.tick()
     assert airflow.runs("report") == [Run(MONDAY, 1)]
@@ -89,7 +89,7 @@ def test_two_emitters_make_two_runs_of_one_key_the_first_too_early(deploy: Deplo
 
 
 def test_an_asset_for_each_emitter_makes_one_run_after_both(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "two-emitters" / "mended")
+    airflow = deploy(WIRING / "two-emitters" / "fixed")
     airflow.run("load_web", MONDAY)
     airflow.tick()
     assert airflow.runs("report") == []
@@ -106,7 +106,7 @@ def test_every_instance_of_a_mapped_task_emits(deploy: Deploy) -> None:
 
 
 def test_one_task_after_them_emits_once(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "two-emitters" / "mapped_mended")
+    airflow = deploy(WIRING / "two-emitters" / "mapped_fixed")
     airflow.run("load_orders", MONDAY, after_each_task=airflow.tick)
     assert airflow.events() == [MONDAY]
     assert airflow.runs("report") == [Run(MONDAY, 1)]
@@ -122,7 +122,7 @@ def test_a_plain_listener_never_hears_an_event_with_a_key(deploy: Deploy) -> Non
 
 
 def test_a_partitioned_listener_hears_it(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "keyed-event-plain-listener" / "mended")
+    airflow = deploy(WIRING / "keyed-event-plain-listener" / "fixed")
     airflow.run("load_orders", MONDAY)
     airflow.tick()
     assert airflow.runs("report") == [Run(MONDAY, 1)]
@@ -138,7 +138,7 @@ def test_a_partitioned_listener_never_hears_an_event_without_a_key(deploy: Deplo
 
 
 def test_it_hears_a_key_that_the_task_adds(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "plain-event-keyed-listener" / "mended")
+    airflow = deploy(WIRING / "plain-event-keyed-listener" / "fixed")
     airflow.run("load_orders")
     airflow.tick()
     assert airflow.runs("report") == [Run("2010-12-01", 1)]
@@ -153,7 +153,7 @@ def test_a_partitioned_listener_never_hears_a_watcher(deploy: Deploy) -> None:
 
 
 def test_it_hears_the_plain_dag_that_stands_between(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "plain-event-keyed-listener" / "watcher_mended")
+    airflow = deploy(WIRING / "plain-event-keyed-listener" / "watcher_fixed")
     airflow.fire_watcher()
     airflow.tick()
     assert airflow.finish() == 1
@@ -171,7 +171,7 @@ def test_a_key_that_the_mapper_cannot_read_makes_no_run(deploy: Deploy) -> None:
 
 
 def test_a_key_that_it_can_read_makes_one(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "unreadable-key" / "mended")
+    airflow = deploy(WIRING / "unreadable-key" / "fixed")
     airflow.run("load_orders", MONDAY)
     airflow.tick()
     assert airflow.runs("report") == [Run(MONDAY, 1)]
@@ -188,7 +188,7 @@ def test_a_week_of_keys_that_the_window_does_not_name_makes_no_run(deploy: Deplo
 
 
 def test_a_week_of_keys_that_it_names_makes_one(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "unreadable-key" / "rollup_mended")
+    airflow = deploy(WIRING / "unreadable-key" / "rollup_fixed")
     for day in WEEK:
         airflow.run("load_orders", f"{day}T00:00")
     airflow.tick()
@@ -237,7 +237,7 @@ def test_a_plain_event_during_a_pause_waits_for_the_next_event(deploy: Deploy) -
 
 
 def test_keyed_events_make_a_run_for_each_key(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "merged-events" / "mended")
+    airflow = deploy(WIRING / "merged-events" / "fixed")
     airflow.run("load_orders", MONDAY)
     airflow.run("load_orders", TUESDAY)
     airflow.tick()
@@ -245,7 +245,7 @@ def test_keyed_events_make_a_run_for_each_key(deploy: Deploy) -> None:
 
 
 def test_keyed_events_of_the_same_key_make_one_run_together(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "merged-events" / "mended")
+    airflow = deploy(WIRING / "merged-events" / "fixed")
     airflow.run("load_orders", MONDAY)
     airflow.run("load_orders", MONDAY)
     airflow.tick()
@@ -268,7 +268,7 @@ def test_the_run_of_a_key_that_comes_during_a_pause_is_never_made(
 
 
 def test_a_listener_that_begins_unpaused_gets_every_key(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "paused-listener" / "mended")
+    airflow = deploy(WIRING / "paused-listener" / "fixed")
     airflow.run("load_orders", MONDAY)
     airflow.tick()
     airflow.run("load_orders", TUESDAY)
@@ -288,7 +288,7 @@ def test_a_cycle_goes_on_without_end_from_one_run(deploy: Deploy) -> None:
 
 
 def test_without_the_way_back_it_ends(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "cycle" / "mended")
+    airflow = deploy(WIRING / "cycle" / "fixed")
     airflow.run("refresh_prices", MONDAY)
     airflow.tick()
     assert airflow.finish() == 1
@@ -322,7 +322,7 @@ def test_a_run_without_a_key_makes_no_run_of_a_listener_for_keys(deploy: Deploy)
 
 
 def test_a_task_that_looks_for_the_key_emits_nothing_without_it(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "runtime-key" / "mended")
+    airflow = deploy(WIRING / "runtime-key" / "fixed")
     airflow.run("load_orders")
     airflow.run("load_orders", MONDAY)
     airflow.tick()
@@ -340,7 +340,7 @@ def test_more_keys_than_the_limit_make_no_run_at_all(deploy: Deploy) -> None:
 
 
 def test_as_many_keys_as_the_limit_make_a_run_each(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "fan-out-limit" / "mended")
+    airflow = deploy(WIRING / "fan-out-limit" / "fixed")
     airflow.run("load_orders", MONDAY)
     airflow.tick()
     assert sorted(airflow.runs("report"), key=str) == [Run(day, 1) for day in WEEK]
@@ -356,7 +356,7 @@ def test_a_week_without_its_weekend_is_never_rolled_up(deploy: Deploy) -> None:
 
 
 def test_a_whole_week_is(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "rollup-never-full" / "mended")
+    airflow = deploy(WIRING / "rollup-never-full" / "fixed")
     for day in WEEK:
         airflow.run("load_orders", day)
     airflow.tick()
@@ -373,14 +373,14 @@ def test_a_key_of_one_asset_waits_for_the_same_key_of_the_other(deploy: Deploy) 
 
 
 def test_it_runs_once_both_have_it(deploy: Deploy) -> None:
-    airflow = deploy(WIRING / "keys-never-meet" / "mended")
+    airflow = deploy(WIRING / "keys-never-meet" / "fixed")
     airflow.run("load_orders", MONDAY)
     airflow.run("load_rates", MONDAY)
     airflow.tick()
     assert airflow.runs("report") == [Run(MONDAY, 2)]
 
 
-@pytest.mark.parametrize(("folder", "key"), [("broken", MONDAY), ("mended", "all")])
+@pytest.mark.parametrize(("folder", "key"), [("broken", MONDAY), ("fixed", "all")])
 def test_a_mapper_of_another_asset_is_not_used(deploy: Deploy, folder: str, key: str) -> None:
     airflow = deploy(WIRING / "ignored-mapper" / folder)
     airflow.run("load_orders", MONDAY)
@@ -388,7 +388,7 @@ def test_a_mapper_of_another_asset_is_not_used(deploy: Deploy, folder: str, key:
     assert airflow.runs("report") == [Run(key, 1)]
 
 
-@pytest.mark.parametrize(("folder", "active"), [("broken", 1), ("mended", 2)])
+@pytest.mark.parametrize(("folder", "active"), [("broken", 1), ("fixed", 2)])
 def test_of_two_assets_of_one_uri_only_one_sets_off_its_listener(
     deploy: Deploy, folder: str, active: int
 ) -> None:
@@ -401,14 +401,14 @@ def test_of_two_assets_of_one_uri_only_one_sets_off_its_listener(
     assert sorted(map(len, runs)) == [active - 1, 1]
 
 
-@pytest.mark.parametrize(("folder", "watchers"), [("broken", 0), ("mended", 1)])
+@pytest.mark.parametrize(("folder", "watchers"), [("broken", 0), ("fixed", 1)])
 def test_a_declaration_without_the_watcher_keeps_it_from_starting(
     deploy: Deploy, folder: str, watchers: int
 ) -> None:
     assert deploy(WIRING / "lost-watcher" / folder).watchers() == watchers
 
 
-@pytest.mark.parametrize(("folder", "events"), [("broken", 0), ("mended", 2)])
+@pytest.mark.parametrize(("folder", "events"), [("broken", 0), ("fixed", 2)])
 def test_an_expression_as_an_outlet_emits_nothing(deploy: Deploy, folder: str, events: int) -> None:
     airflow = deploy(WIRING / "expression-outlet" / folder)
     airflow.run("load_orders")
@@ -417,7 +417,7 @@ def test_an_expression_as_an_outlet_emits_nothing(deploy: Deploy, folder: str, e
     assert len(airflow.runs("report")) == (1 if events else 0)
 
 
-@pytest.mark.parametrize(("folder", "events"), [("broken", 1), ("mended", 2)])
+@pytest.mark.parametrize(("folder", "events"), [("broken", 1), ("fixed", 2)])
 def test_what_is_written_to_an_event_of_no_outlet_is_dropped(
     deploy: Deploy, folder: str, events: int
 ) -> None:
@@ -439,7 +439,7 @@ def test_so_is_what_a_task_without_outlets_writes(deploy: Deploy, folder: str) -
     assert airflow.runs("report") == [Run(None, 1)]
 
 
-@pytest.mark.parametrize("folder", ["broken", "mended"])
+@pytest.mark.parametrize("folder", ["broken", "fixed"])
 def test_a_dag_with_an_empty_schedule_is_never_run(deploy: Deploy, folder: str) -> None:
     airflow = deploy(WIRING / "empty-schedule" / folder)
     airflow.tick()
@@ -455,7 +455,7 @@ def test_a_template_in_a_uri_is_not_rendered(deploy: Deploy) -> None:
     assert airflow.runs("report") == [Run(None, 1)]
 
 
-@pytest.mark.parametrize(("folder", "made"), [("broken", 0), ("mended", 1)])
+@pytest.mark.parametrize(("folder", "made"), [("broken", 0), ("fixed", 1)])
 def test_an_asset_that_each_parse_renames_is_not_the_one_that_the_task_emits(
     deploy: Deploy, folder: str, made: int
 ) -> None:
@@ -466,7 +466,7 @@ def test_an_asset_that_each_parse_renames_is_not_the_one_that_the_task_emits(
     assert (len(airflow.events()), len(airflow.runs("report"))) == (made, made)
 
 
-@pytest.mark.parametrize(("folder", "made"), [("broken", 0), ("mended", 1)])
+@pytest.mark.parametrize(("folder", "made"), [("broken", 0), ("fixed", 1)])
 def test_a_trigger_of_a_dag_that_is_not_there_starts_nothing(
     deploy: Deploy, folder: str, made: int
 ) -> None:
@@ -476,7 +476,7 @@ def test_a_trigger_of_a_dag_that_is_not_there_starts_nothing(
 
 
 @pytest.mark.parametrize(
-    ("folder", "goes_on"), [("trigger_broken", True), ("trigger_mended", False)]
+    ("folder", "goes_on"), [("trigger_broken", True), ("trigger_fixed", False)]
 )
 def test_a_cycle_through_a_trigger_goes_on_without_end(
     deploy: Deploy, folder: str, goes_on: bool

@@ -127,6 +127,12 @@ def test_a_cycle_says_whether_anything_begins_it(
         ("0 0 1 * *", "0 0 * * 1", []),  # the first of a month that is a Monday is in June
         ("0 0 1 * *", "0 0 2 * *", ["keys-never-meet"]),
         ("0 0 * * 1", "0 0 * * 2", ["keys-never-meet"]),
+        # Without a key in the first weeks.
+        ("0 0 1 7 *", "0 0 2 * *", ["keys-never-meet"]),
+        ("0 0 1 7 *", "0 0 1 4,7 *", []),
+        ("0 0 1 7 *", "0 0 * * 1", []),  # a Monday in 2030
+        ("0 0 29 2 *", "0 0 1 3 *", ["keys-never-meet"]),
+        ("0 0 29 2 *", "0 0 * * 0", []),  # a Sunday in 2032
     ],
 )
 def test_clocks_are_followed_over_years_before_they_are_said_never_to_meet(
@@ -138,6 +144,98 @@ emits("load_b", B, schedule=clock("{other}"))
 listens("report", PartitionedAssetTimetable(assets=A & B))
 """
     assert [each.rule for each in found(tmp_path, text)] == expected
+
+
+MINUTE = "%Y-%m-%dT%H:%M"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (f"'*/15 * * * *', '{MINUTE}'", f"'7 5 * * *', '{MINUTE}'", ["keys-never-meet"]),
+        (f"'*/15 * * * *', '{MINUTE}'", f"'15 5 * * *', '{MINUTE}'", []),
+        (f"'* * * * *', '{MINUTE}'", "'0 * * * *', '%Y-%m-%dT%H'", ["keys-never-meet"]),
+        (f"'* * * * *', '{MINUTE}'", f"'0 * * * *', '{MINUTE}'", []),
+        ("'0 * * * *', '%Y-%m-%dT%H'", "'0 0 * * *'", ["keys-never-meet"]),
+        (f"'*/5 * * * *', '{MINUTE}'", f"'0 0 1 7 *', '{MINUTE}'", []),  # too many to be listed
+    ],
+)
+def test_clocks_that_tick_too_often_for_years_are_compared_over_days(
+    tmp_path: Path, one: str, other: str, expected: list[str]
+) -> None:
+    text = f"""
+emits("load_a", A, schedule=clock({one}))
+emits("load_b", B, schedule=clock({other}))
+listens("report", PartitionedAssetTimetable(assets=A & B))
+"""
+    assert [each.rule for each in found(tmp_path, text)] == expected
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("A & B", ["keys-never-meet"]),
+        ("A | B", []),
+        ("A & (B | C)", []),  # what is wrong is reported of the DAG that emits C
+        ("A & (B | D)", []),
+        ("A & (B | E)", []),  # whose keys are added by its task
+        ("A & (B | F)", ["no-emitter"]),
+        ("A & (B | X)", []),
+    ],
+)
+def test_keys_that_are_not_known_may_meet(
+    tmp_path: Path, schedule: str, expected: list[str]
+) -> None:
+    """C runs where A and B meet, which is never; D runs for either, E for either or at will."""
+    text = f"""
+C, D, E, F = map(Asset, "CDEF")
+X = Asset("x", extra={{"external": True}})
+def keyed(assets):
+    return PartitionedAssetTimetable(assets=assets)
+emits("load_a", A, schedule=clock("0 0 * * 1"))
+emits("load_b", B, schedule=clock("0 0 * * 2"))
+emits("both", C, schedule=keyed(A & B))
+emits("either", D, schedule=keyed(A | B))
+with DAG("add", schedule=None):
+    @task(outlets=[E])
+    def add(*, outlet_events):
+        outlet_events[E].add_partitions("2026-01-05")
+    add()
+listens("report", keyed({schedule}))
+for each in (C, D, E):
+    listens(f"use_{{each.name}}", keyed(each))
+"""
+    reported = [each for each in found(tmp_path, text) if "report" in each.dags]
+    assert [each.rule for each in reported] == expected
+
+
+def test_keys_come_through_every_dag_between_however_long_the_way(tmp_path: Path) -> None:
+    """The keys that meet come by the longer way: the DAG at its end has others before."""
+    text = """
+C, D = Asset("c"), Asset("d")
+def keyed(assets):
+    return PartitionedAssetTimetable(assets=assets)
+emits("load_a", A, schedule=clock("0 0 * * 1"))
+emits("load_b", B, schedule=clock("0 0 * * 2"))
+emits("between", C, schedule=keyed(B))
+emits("either", D, schedule=keyed(A | C))
+listens("report", keyed(D & B))
+"""
+    assert found(tmp_path, text) == []
+
+
+def test_in_a_circle_no_key_is_known(tmp_path: Path) -> None:
+    text = """
+C, D = Asset("c"), Asset("d")
+def keyed(assets):
+    return PartitionedAssetTimetable(assets=assets)
+emits("load_a", A, schedule=clock("0 0 * * 1"))
+emits("one", C, schedule=keyed(A | D))
+emits("two", D, schedule=keyed(C))
+emits("load_b", B, schedule=clock("0 0 * * 2"))
+listens("report", keyed(D & B))
+"""
+    assert {each.rule for each in found(tmp_path, text)} == {"cycle"}
 
 
 # missing-dag

@@ -14,7 +14,7 @@ from feira_airflow.wiring.rules import IMPORT_ERROR, RULES
 REPOSITORY = Path(__file__).resolve().parents[2]
 WIRING = Path(__file__).parent / "wiring"
 BROKEN = sorted(path for path in WIRING.glob("*/*broken"))
-MENDED = sorted(path for path in WIRING.glob("*/*mended"))
+FIXED = sorted(path for path in WIRING.glob("*/*fixed"))
 OFF = [rule.id for rule in RULES if not rule.on]
 
 HEAD = """
@@ -51,7 +51,7 @@ def rules(findings: list[Finding]) -> list[str]:
 def test_every_rule_has_a_folder_that_breaks_it_and_one_that_does_not() -> None:
     ids = {rule.id for rule in RULES}
     assert {path.parent.name for path in BROKEN} == ids | {IMPORT_ERROR}
-    assert {path.parent.name for path in MENDED} == ids
+    assert {path.parent.name for path in FIXED} == ids
 
 
 def _asked(folder: Path) -> list[str]:
@@ -72,8 +72,8 @@ def test_a_broken_folder_breaks_its_rule_alone(folder: Path) -> None:
         assert all(place.line for place in each.places) or each.rule == IMPORT_ERROR
 
 
-@pytest.mark.parametrize("folder", MENDED, ids=lambda path: f"{path.parent.name}-{path.name}")
-def test_a_mended_folder_breaks_no_rule(folder: Path) -> None:
+@pytest.mark.parametrize("folder", FIXED, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_a_fixed_folder_breaks_no_rule(folder: Path) -> None:
     findings = {each.rule for each in lint(folder, enable=_asked(folder)).findings}
     assert findings == set()
 

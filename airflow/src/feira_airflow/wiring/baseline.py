@@ -23,11 +23,16 @@ def fingerprint(finding: Finding) -> str:
     """What stays the same of a finding when lines move and sentences are worded anew.
 
     That is the rule, the asset, its DAGs and tasks; and the file's name where there is none of these.
+    An asset that each parse names otherwise is known by its DAGs and tasks alone.
     """
     subject = finding.subject
     about: list[Any] = [
         finding.rule,
-        [subject.kind, subject.name, subject.uri] if subject else [finding.asset],
+        []
+        if finding.unstable
+        else [subject.kind, subject.name, subject.uri]
+        if subject
+        else [finding.asset],
         sorted(finding.dags),
         sorted(finding.tasks),
     ]

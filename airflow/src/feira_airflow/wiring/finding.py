@@ -28,6 +28,7 @@ class Finding:
     An ``error`` is a run that is never made, or never stops being made; a ``warning`` is one that
     is made at another time, or less often, than the DAG files suggest; a ``note`` is what cannot be
     judged from the files. ``subject`` is the asset itself, where ``asset`` is its name for people.
+    ``unstable``: another parse names the asset otherwise.
     """
 
     rule: str
@@ -40,6 +41,7 @@ class Finding:
     tasks: tuple[str, ...] = ()
     places: tuple[Place, ...] = field(default=())
     subject: AssetId | None = None
+    unstable: bool = False
 
 
 # What a finding can be about.

@@ -23,7 +23,7 @@ _ESCAPED = str.maketrans(
 
 
 def as_mermaid(wiring: Wiring) -> str:
-    """A flowchart. Thick arrows carry a partition key, dashed ones are what cannot be told.
+    """A flowchart. Thick arrows carry a partition key, dashed ones where that is unknown.
 
     Nodes have names of their own (``a0``, ``d0``), so no name of a user's is ever Mermaid's syntax.
     """
@@ -43,7 +43,7 @@ def _lines(wiring: Wiring) -> Iterator[str]:
     watchers = dict.fromkeys(str(each) for each in wiring.emitters if each.dag_id is None)
     sources = {name: f"w{number}" for number, name in enumerate(watchers)}
     yield "flowchart LR"
-    yield "    %% ==> with a partition key, --> without, -.-> cannot be told"
+    yield "    %% ==> with a partition key, --> without, -.-> unknown"
     for dag_id, node in dags.items():
         yield f'    {node}["{_text(dag_id)}"]'
     for asset, node in assets.items():

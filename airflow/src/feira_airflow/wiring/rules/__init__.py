@@ -202,15 +202,18 @@ def chosen(
 
 def check(wiring: Wiring, rules: Iterable[Rule]) -> tuple[Finding, ...]:
     """Every finding in a folder, errors first; those of the files always among them."""
+    unstable = {each.asset for each in wiring.unstable}
     findings = [
-        _as_far_as_can_be_told(finding, rule.missing, wiring)
+        _as_far_as_known(
+            replace(finding, unstable=finding.subject in unstable), rule.missing, wiring
+        )
         for rule in (*FILE_RULES, *rules)
         for finding in rule.check(wiring)
     ]
     return tuple(sorted(findings, key=lambda each: LEVELS.index(each.level)))
 
 
-def _as_far_as_can_be_told(finding: Finding, missing: Missing | None, wiring: Wiring) -> Finding:
+def _as_far_as_known(finding: Finding, missing: Missing | None, wiring: Wiring) -> Finding:
     """A note in place of a finding about the lack of what a file that did not import may hold."""
     assets = [finding.subject] if finding.subject is not None else []
     if missing == "any emitter":

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from enum import Enum
 
 from airflow.configuration import conf
 from airflow.partition_mappers.base import is_rollup
 
+from feira_airflow.wiring.arrivals import Arrivals, Span
 from feira_airflow.wiring.finding import Finding, finding
 from feira_airflow.wiring.keys import event_keys, folder_keys, map_key
-from feira_airflow.wiring.model import AssetId, Emitter, Keys, Listener, Wiring, is_met
+from feira_airflow.wiring.model import AssetId, Emitter, Listener, Wiring, is_met
 
-# Days that a clock's keys are listed for, and how many keys at most: a week's worth finds what meets
-# at once, years are looked at only where nothing has.
-_NEAR = (40, 1500)
-_FAR = (1100, 20_000)
+# Days that a clock's keys are listed for, and how many keys at most: some weeks find what meets at
+# once, years are looked at only where nothing has.
+_DENSE = (3, 4500)  # every minute
+_NEAR = (40, 1500)  # every hour
+_FAR = (400, 10_000)  # every hour; a year, with both changes of the clocks
+_FARTHEST = (10_300, 10_500)  # every day, until weekdays come round to the same dates
+# With so many keys each in _FAR, clocks have shown their whole pattern.
+_MANY = 200
 _DAYS = tuple(date(2026, 1, 1) + timedelta(days=each) for each in range(366))
 
 
@@ -79,19 +85,20 @@ def _over_the_limit(
 
 def rollup_never_full(wiring: Wiring) -> Iterator[Finding]:
     """A rollup whose window holds keys that its emitters' clocks never make."""
+    arrivals = Arrivals(wiring)
     for listener in wiring.listeners:
         for asset in listener.assets if listener.mapper is not None else ():
             if asset.kind != "asset" or not is_rollup(listener.mapper(asset)):  # type: ignore[misc]
                 continue
-            yield from _never_full(wiring, listener, asset)
+            yield from _never_full(arrivals, listener, asset)
 
 
-def _never_full(wiring: Wiring, listener: Listener, asset: AssetId) -> Iterator[Finding]:
+def _never_full(arrivals: Arrivals, listener: Listener, asset: AssetId) -> Iterator[Finding]:
     assert listener.mapper is not None
     mapper = listener.mapper(asset)
     assert is_rollup(mapper)
-    for days, most in (_NEAR, _FAR):
-        arrived = _arriving(wiring, listener, asset, days, most)
+    for span in (_NEAR, _FAR):
+        arrived = arrivals.of(asset, span)
         if arrived is None:
             return
         periods: dict[str, None] = {}
@@ -117,7 +124,7 @@ def _never_full(wiring: Wiring, listener: Listener, asset: AssetId) -> Iterator[
                 missing, example = set(expected - arrived.keys()), period
     if len(periods) < 3:
         return
-    emitters = wiring.emitters_of(asset)
+    emitters = arrivals.wiring.emitters_of(asset)
     lacks = f", such as {min(missing)!r}" if missing else ""
     yield finding(
         "rollup-never-full",
@@ -139,12 +146,13 @@ def _never_full(wiring: Wiring, listener: Listener, asset: AssetId) -> Iterator[
 
 def keys_never_meet(wiring: Wiring) -> Iterator[Finding]:
     """A listener of several assets, whose clocks never make one key in common."""
+    arrivals = Arrivals(wiring)
     for listener in wiring.listeners:
         if listener.mapper is None or len(listener.assets) < 2:
             continue
-        if all(_never_meet(wiring, listener, *span) for span in (_NEAR, _FAR)):
+        if _never_meet(arrivals, listener):
             emitters = [each for asset in listener.assets for each in wiring.emitters_of(asset)]
-            samples = [_sample(wiring, listener, asset) for asset in listener.assets]
+            samples = [_sample(arrivals, listener, asset) for asset in listener.assets]
             yield finding(
                 "keys-never-meet",
                 "error",
@@ -166,58 +174,53 @@ def keys_never_meet(wiring: Wiring) -> Iterator[Finding]:
             )
 
 
-def _never_meet(wiring: Wiring, listener: Listener, days: int, most: int) -> bool:
-    """Whether no key is known to meet the condition; False as well where that cannot be told."""
-    made: dict[AssetId, set[str] | None] = {}
-    for asset in listener.assets:
-        arrived = _arriving(wiring, listener, asset, days, most)
-        if arrived is not None and len(arrived) >= most:
-            arrived = None  # cut off
-        keys: set[str] | None = None if arrived is None else set()
-        for key in arrived or ():
-            try:
-                keys = keys if keys is None else keys | {*map_key(listener, asset, key)}
-            except Exception:
-                keys = None
-        if keys is None and not wiring.emitters_of(asset) and not wiring.assets.get(asset):
-            return False
-        made[asset] = keys
-    anything = {asset for asset, keys in made.items() if keys is None}
-    every = set().union(*(keys for keys in made.values() if keys is not None))
-    if not every or is_met(listener.condition, anything):
-        return False
-    for key in every:
-        if is_met(
-            listener.condition,
-            anything | {asset for asset, keys in made.items() if keys and key in keys},
-        ):
-            return False
-    return all(made[asset] is None or made[asset] for asset in made)
+class _Meet(Enum):
+    """Whether keys of several clocks meet within some days."""
+
+    YES = "one key meets the condition"
+    NO = "all keys are known, and none meets it"
+    UNKNOWN = "there are keys that are not known"
+    CUT_OFF = "there are too many keys to list them"
 
 
-def _sample(wiring: Wiring, listener: Listener, asset: AssetId) -> str:
-    for key in _arriving(wiring, listener, asset, *_NEAR) or ():
-        made = map_key(listener, asset, key)
-        return f"{asset} has {', '.join(map(repr, made[:2]))}"
+def _never_meet(arrivals: Arrivals, listener: Listener) -> bool:
+    """Whether no key ever meets the listener's condition; False as well where that is unknown.
+
+    The longest span whose keys can all be listed decides: clocks that tick by the minute are
+    compared over days, yearly ones over years.
+    """
+    never = False
+    for span in (_DENSE, _NEAR, _FAR, _FARTHEST):
+        meet, fewest = _meeting(arrivals, listener, span)
+        if meet is _Meet.YES:
+            return False
+        if meet is _Meet.CUT_OFF:
+            break
+        # One key proves nothing: its next one may meet.
+        never = meet is _Meet.NO and fewest > 1
+        if never and fewest > _MANY:
+            break
+    return never
+
+
+def _meeting(arrivals: Arrivals, listener: Listener, span: Span) -> tuple[_Meet, int]:
+    """Whether keys meet in these days, and the number of keys of the asset that has the fewest."""
+    made = {asset: arrivals.mapped(listener, asset, span) for asset in listener.assets}
+    known = {asset: keys for asset, keys in made.items() if keys is not None}
+    anything = made.keys() - known.keys()
+    cut_off = any(len(arrivals.of(asset, span) or ()) >= span[1] for asset in known)
+    if not known or is_met(listener.condition, anything):
+        return _Meet.UNKNOWN, 0
+    for key in set().union(*known.values()):
+        with_it = {asset for asset, keys in known.items() if key in keys}
+        if is_met(listener.condition, anything | with_it):
+            # What is not known may have the key or not: no finding, and nothing more to look for.
+            return _Meet.YES, 0
+    return _Meet.CUT_OFF if cut_off else _Meet.NO, min(map(len, known.values()))
+
+
+def _sample(arrivals: Arrivals, listener: Listener, asset: AssetId) -> str:
+    for span in (_NEAR, _FAR):
+        if made := arrivals.mapped(listener, asset, span):
+            return f"{asset} has {', '.join(map(repr, [*made][:2]))}"
     return f"those of {asset} are not known"
-
-
-def _arriving(
-    wiring: Wiring, listener: Listener, asset: AssetId, days: int, most: int
-) -> dict[str, None] | None:
-    """Every key that events of an asset carry in these days; None where they cannot all be known."""
-    declared = wiring.assets.get(asset)
-    if asset.kind != "asset" or (declared is not None and declared.external):
-        return None
-    if any(targets is None or asset in targets for targets in wiring.resolved.values()):
-        return None
-    keys = folder_keys(wiring, days, most)
-    found: dict[str, None] = {}
-    emitters = wiring.emitters_of(asset)
-    for emitter in emitters:
-        if emitter.keys is Keys.PLAIN:
-            continue
-        if emitter.keys is Keys.MAYBE or not (own := event_keys(emitter, keys)):
-            return None
-        found |= dict.fromkeys(own)
-    return found or None

@@ -41,7 +41,7 @@ def merged_events(wiring: Wiring) -> Iterator[Finding]:
 def paused_listener(wiring: Wiring) -> Iterator[Finding]:
     """Listeners that begin paused; by Airflow's default, only those that lose events by it.
 
-    A plain listener is told of what it missed with its next event, as merged_events says.
+    A plain listener gets what it missed with its next event: see merged_events.
     """
     for listener in wiring.listeners:
         by_default = listener.begins_paused is Paused.BY_DEFAULT
