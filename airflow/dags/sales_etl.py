@@ -33,7 +33,7 @@ from feira_airflow.connections import SHOP_API
 from feira_airflow.defaults import deadlines, default_args
 from feira_airflow.partitions import daily_at_midnight
 from feira_airflow.sales import tasks
-from feira_airflow.sensors.http_available import HttpAvailableSensor
+from feira_provider.sensors.http_available import HttpAvailableSensor
 
 
 @dag(

@@ -31,9 +31,9 @@ from feira_airflow import pools
 from feira_airflow.assets import SALES_FACT, SALES_SUMMARY
 from feira_airflow.connections import WAREHOUSE_READER
 from feira_airflow.defaults import deadlines, default_args, notification_args
-from feira_airflow.operators.partition_check import PartitionCheckOperator
 from feira_airflow.partitions import on_day_of
 from feira_airflow.summary import checks, tasks
+from feira_provider.operators.partition_check import PartitionCheckOperator
 
 
 @dag(

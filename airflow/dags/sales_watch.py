@@ -22,11 +22,11 @@ from airflow.sdk import Param, dag
 from feira_airflow.assets import SALES_FACT
 from feira_airflow.connections import WAREHOUSE_READER
 from feira_airflow.defaults import deadlines, default_args
-from feira_airflow.operators.asset_event_check import AssetEventCheckOperator
-from feira_airflow.operators.partition_check import PartitionCheckOperator
 from feira_airflow.partitions import daily_at
 from feira_airflow.pools import WAREHOUSE as WAREHOUSE_POOL
 from feira_airflow.summary import checks
+from feira_provider.operators.asset_event_check import AssetEventCheckOperator
+from feira_provider.operators.partition_check import PartitionCheckOperator
 
 DAY = "{{ params.day or (dag_run.run_after - macros.timedelta(days=1)) | ds }}"
 

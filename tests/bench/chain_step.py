@@ -63,7 +63,7 @@ class Places:
 
 def land(places: Places) -> dict[str, Any]:
     """Lands the day over HTTP with the DAG's own hook (AIRFLOW_CONN_SHOP_API names the shop)."""
-    from feira_airflow.hooks.shop_api import ShopApiHook
+    from feira_airflow.sales.shop_api import ShopApiHook
 
     began = time.perf_counter()
     landed = day.land(ShopApiHook(), places.lake_settings, places.day, requested_by="bench")

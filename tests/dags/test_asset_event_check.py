@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk import Asset
 
-from feira_airflow.operators.asset_event_check import AssetEventCheckOperator, MissingEventError
+from feira_provider.operators.asset_event_check import AssetEventCheckOperator, MissingEventError
 
 ORDERS = Asset("orders")
 NOON = dt.datetime(2010, 12, 2, 12, tzinfo=dt.UTC)

@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from feira_airflow.notifiers.deadline import (
+from feira_provider.notifiers.deadline import (
     MailDeadlineNotifier,
     SlackDeadlineNotifier,
     run_deadlines,

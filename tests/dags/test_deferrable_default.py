@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from feira_airflow.sensors import http_available, s3_manifest
+from feira_provider.sensors import http_available, s3_manifest
 
 
 @pytest.mark.parametrize("configured", [False, True])

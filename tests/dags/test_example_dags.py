@@ -15,12 +15,12 @@ import pytest
 from s3_bucket import Bucket
 from scripted_api import scripted_api
 
-import feira_airflow.example_dags
+import feira_provider.example_dags
 from feira_local.stack.postgres import Dsns
 from inbox_server import Inbox
 from reported_days import Shop
 
-FOLDER = Path(feira_airflow.example_dags.__file__).parent
+FOLDER = Path(feira_provider.example_dags.__file__).parent
 PART = b"a part"
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from airflow.sdk.log import mask_secret
 
-from feira_airflow.notifiers.failure import (
+from feira_provider.notifiers.failure import (
     MailFailureNotifier,
     SlackFailureNotifier,
     failure_notice,
 )
-from feira_airflow.notifiers.notice import mail_html, one_line, slack_body
+from feira_provider.notifiers.notice import mail_html, one_line, slack_body
 from inbox_server import Inbox
 
 
@@ -210,7 +210,7 @@ def test_the_modules_work_without_the_rest_of_the_repository() -> None:
         "import sys\n"
         "for name in ('feira', 'feira_spark', 'feira_local'):\n"
         "    sys.modules[name] = None\n"
-        "from feira_airflow.notifiers import deadline, failure\n"
+        "from feira_provider.notifiers import deadline, failure\n"
         "failure.SlackFailureNotifier(), failure.MailFailureNotifier(to='a@example.com')\n"
         "deadline.run_deadlines(deadline.timedelta(hours=2))\n"
         "print(sorted({'slack_sdk', 'aiosmtplib', 'pandas'} & set(sys.modules)))\n"

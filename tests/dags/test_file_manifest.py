@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feira_airflow.file_manifest import FileManifest, ListedFile, ManifestError, read_manifest
+from feira_provider.datasets.manifest import FileManifest, ListedFile, ManifestError, read_manifest
 
 URL = "s3://lake/orders/manifest.json"
 COUNTS = st.none() | st.integers(0, 2**60)

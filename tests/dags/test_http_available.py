@@ -14,8 +14,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
 from raw_server import dripping, raw_server
 
-from feira_airflow.sensors.http_available import HttpAvailableSensor
-from feira_airflow.triggers.http_available import HttpAvailableTrigger
+from feira_provider.sensors.http_available import HttpAvailableSensor
+from feira_provider.triggers.http_available import HttpAvailableTrigger
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -58,7 +58,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 def test_a_service_that_never_ends_its_answer_is_not_available_yet(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("feira_airflow.sensors.http_available._TIMEOUT", 0.3)
+    monkeypatch.setattr("feira_provider.sensors.http_available._TIMEOUT", 0.3)
     with raw_server(dripping(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n")) as slow:
         connect(monkeypatch, int(slow.url.rpartition(":")[2]))
         sensor = HttpAvailableSensor(task_id="wait", http_conn_id="api")
@@ -98,7 +98,7 @@ def test_nobody_listening_is_not_yet_and_not_an_error(monkeypatch: pytest.Monkey
 
 def test_a_trigger_is_made_again_from_what_it_serializes() -> None:
     path, arguments = HttpAvailableTrigger("api", "health", 5, 123.0).serialize()
-    assert path == "feira_airflow.triggers.http_available.HttpAvailableTrigger"
+    assert path == "feira_provider.triggers.http_available.HttpAvailableTrigger"
     assert HttpAvailableTrigger(**arguments).serialize() == (path, arguments)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feira_airflow.hooks.json_answer import NotJsonError, read_json, read_page
+from feira_provider.hooks.json_answer import NotJsonError, read_json, read_page
 
 JSON = st.recursive(
     st.none()

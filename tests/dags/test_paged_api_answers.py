@@ -17,8 +17,9 @@ from requests import certs
 from scripted_api import ScriptedApi, scripted_api
 from werkzeug.serving import make_ssl_devcert
 
-from feira_airflow.hooks.paged_api import ApiPage, PagedApiError, PagedApiHook
-from feira_airflow.hooks.paging import CursorPaging, LinkPaging, PageNumberPaging, Paging
+from feira_provider.hooks.limits import Limits
+from feira_provider.hooks.paged_api import ApiPage, PagedApiError, PagedApiHook
+from feira_provider.hooks.paging import CursorPaging, LinkPaging, PageNumberPaging, Paging
 
 
 class Hook(PagedApiHook):
@@ -211,8 +212,50 @@ def test_an_answer_that_drips_through_a_proxy_ends_at_the_total_time_too(
     assert "in 0.3 s, the limit for an answer (total_timeout)" in str(error)
 
 
-def test_the_total_time_is_three_times_the_timeout_unless_given() -> None:
-    assert (Hook(timeout=2).total_timeout, Hook(total_timeout=7).total_timeout) == (6, 7)
+@pytest.mark.parametrize(
+    ("given", "extra", "expected"),
+    [
+        ({"timeout": 2}, {}, Limits(timeout=2, total_timeout=6)),
+        ({"total_timeout": 7}, {}, Limits(total_timeout=7)),
+        (
+            {},
+            {"timeout": "2.5", "attempts": "3"},
+            Limits(attempts=3, timeout=2.5, total_timeout=7.5),
+        ),
+        ({"attempts": 2}, {"attempts": 9, "max_bytes": ""}, Limits(attempts=2)),
+        (
+            {"total_timeout": 7},
+            {"timeout": 2, "X-Team": "orders"},
+            Limits(timeout=2, total_timeout=7),
+        ),
+    ],
+)
+def test_a_limit_is_the_arguments_else_the_connections_else_the_default(
+    given: dict[str, float], extra: dict[str, Any], expected: Limits
+) -> None:
+    assert Limits.of(given, extra, "orders_api") == expected
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, "many", "nan", "inf", True, [], "1.5", "1e3"], ids=lambda value: repr(value)
+)
+def test_a_limit_of_the_connection_that_is_none_names_connection_and_field(
+    value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = {"conn_type": "paged_api", "host": "shop.invalid", "extra": {"attempts": value}}
+    monkeypatch.setenv("AIRFLOW_CONN_ORDERS_API", json.dumps(connection))
+    with pytest.raises(PagedApiError) as caught:
+        list(PagedApiHook("orders_api").api_pages("orders", CursorPaging("orders", "next")))
+    assert "orders_api" in str(caught.value) and f"attempts is {value!r}" in str(caught.value)
+
+
+def test_the_limits_of_a_connection_are_no_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = {"attempts": 3, "max_bytes": 10_000, "X-Team": "orders"}
+    connection = {"conn_type": "paged_api", "host": "shop.invalid", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_ORDERS_API", json.dumps(connection))
+    headers = PagedApiHook("orders_api").get_conn().headers
+    assert headers["X-Team"] == "orders"
+    assert not {"attempts", "max_bytes"} & set(headers)
 
 
 def test_a_session_that_met_its_time_limit_serves_the_next_request(

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripted_api import ScriptedApi, scripted_api
 
-from feira_airflow.hooks.paged_api import PagedApiError, PagedApiHook, shown
-from feira_airflow.hooks.paging import CursorPaging, LinkPaging, PageNumberPaging, Paging
+from feira_provider.hooks.paged_api import PagedApiError, PagedApiHook, shown
+from feira_provider.hooks.paging import CursorPaging, LinkPaging, PageNumberPaging, Paging
 
 
 class Hook(PagedApiHook):

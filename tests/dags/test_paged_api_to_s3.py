@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from s3_bucket import Bucket
 from scripted_api import ScriptedApi, scripted_api
 
-from feira_airflow.hooks.paged_api import PagedApiError
-from feira_airflow.hooks.paging import CursorPaging
-from feira_airflow.operators.paged_api_to_s3 import PagedApiToS3Operator
+from feira_provider.hooks.paged_api import PagedApiError
+from feira_provider.hooks.paging import CursorPaging
+from feira_provider.operators.paged_api_to_s3 import PagedApiToS3Operator
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def orders_feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mod
     api, hook = tmp_path / "orders_api.py", tmp_path / "orders_hook.py"
     api.write_text(code("own-api.md", "orders_api.py"))
     hook.write_text(
-        code("own-api.md", "airflow/src/feira_airflow/hooks/orders_api.py"),
+        code("own-api.md", "airflow/src/feira_airflow/sales/orders_api.py"),
     )
     with served(module("orders_api", api).app) as url:
         monkeypatch.setenv("AIRFLOW_CONN_SHOP_API", url)

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from feira_airflow.connections import WAREHOUSE
-from feira_airflow.operators.partition_check import (
+from feira_airflow.summary import checks
+from feira_provider.operators.partition_check import (
     Measured,
     PartitionCheck,
     PartitionCheckError,
     PartitionCheckOperator,
 )
-from feira_airflow.summary import checks
 from reported_days import D1, D2, Shop, line
 
 

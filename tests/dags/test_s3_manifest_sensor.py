@@ -26,8 +26,8 @@ from feira.contracts import contract
 from feira.lake import landing_store
 from feira.landing.land import land_day
 from feira.settings import LakeSettings
-from feira_airflow.sensors.s3_manifest import S3ManifestSensor
-from feira_airflow.triggers.s3_manifest import ManifestWait, S3ManifestTrigger
+from feira_provider.sensors.s3_manifest import S3ManifestSensor
+from feira_provider.triggers.s3_manifest import ManifestWait, S3ManifestTrigger
 from sales_lines import DAY, FakeFeed, line
 
 PART = b"a part of the dataset"
@@ -172,7 +172,7 @@ def test_a_trigger_is_made_again_from_what_it_serializes() -> None:
     path, arguments = S3ManifestTrigger(
         "s3://lake/m", 5, 123.0, files_at=("pages",), min_rows=1, check_sha256=True
     ).serialize()
-    assert path == "feira_airflow.triggers.s3_manifest.S3ManifestTrigger"
+    assert path == "feira_provider.triggers.s3_manifest.S3ManifestTrigger"
     json.dumps(arguments)
     assert S3ManifestTrigger(**arguments).serialize() == (path, arguments)
 

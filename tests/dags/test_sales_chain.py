@@ -22,7 +22,7 @@ from feira.landing.store import LandingStore
 from feira.settings import LakeSettings
 from feira.warehouse.reconcile import Agreement, verify_whole
 from feira.warehouse.schema import connect as connect_warehouse
-from feira_airflow.hooks.shop_api import ShopApiHook
+from feira_airflow.sales.shop_api import ShopApiHook
 from feira_local.lake_access import whole_lake_figures
 from feira_local.shop.app import create_app
 from feira_local.shop.fx import FxRates

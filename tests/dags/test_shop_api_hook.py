@@ -15,7 +15,7 @@ from fastapi import FastAPI, Response
 from feira.errors import PermanentError
 from feira.landing.land import Page
 from feira.landing.rates import RatesNotServedError
-from feira_airflow.hooks.shop_api import (
+from feira_airflow.sales.shop_api import (
     DayNotServedError,
     ShopAnswerError,
     ShopApiError,

@@ -15,9 +15,9 @@ from airflow.sdk.execution_time.context import set_current_context
 
 from feira.report.delivery import DeliveryError
 from feira.report.ledger import due
-from feira_airflow.hooks.mail import MailConnectionError
 from feira_airflow.summary import tasks
 from feira_local.stack.postgres import free_port
+from feira_provider.hooks.mail import MailConnectionError
 from inbox_server import Inbox
 from reported_days import D1, D2, Shop, line
 

@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from s3_bucket import Bucket
 
 from feira.contracts.registry import contracts_folder
-from feira_airflow.contract_check import CheckResult, check
-from feira_airflow.contract_rules import ContractRulesError, read_rules
-from feira_airflow.operators.validate_contract import ValidateContractOperator
+from feira_provider.contracts.check import CheckResult, check
+from feira_provider.contracts.rules import ContractRulesError, read_rules
+from feira_provider.operators.validate_contract import ValidateContractOperator
 
 Row = dict[str, Any]
 ORDERS: list[Row] = [

@@ -20,10 +20,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from s3_bucket import Bucket
 
-from feira_airflow.hooks.warehouse import Loaded, WarehouseHook
-from feira_airflow.hooks.warehouse_sides import PostgresSide, RedshiftSide
-from feira_airflow.hooks.warehouse_statements import Gone, Merge, WarehouseError
 from feira_local.stack.postgres import Dsns
+from feira_provider.hooks.warehouse import Loaded, WarehouseHook
+from feira_provider.hooks.warehouse_sides import PostgresSide, RedshiftSide
+from feira_provider.hooks.warehouse_statements import Gone, Merge, WarehouseError
 
 TABLE = "sales.stock"
 COLUMNS = ("shop", "sku", "name", "price", "sold_at", "listed")

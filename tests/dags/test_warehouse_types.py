@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from s3_bucket import Bucket
 
-from feira_airflow.hooks.warehouse import WarehouseHook
-from feira_airflow.hooks.warehouse_statements import Merge, WarehouseError, WarehouseRefusedError
-from feira_airflow.hooks.warehouse_types import Target, UnfitError
 from feira_local.stack.postgres import Dsns
+from feira_provider.hooks.warehouse import WarehouseHook
+from feira_provider.hooks.warehouse_statements import Merge, WarehouseError, WarehouseRefusedError
+from feira_provider.hooks.warehouse_types import Target, UnfitError
 
 Load = Callable[[str, pa.Array], list[Any]]
 

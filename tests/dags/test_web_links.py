@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feira_airflow.hooks.web_links import relation_links, same_origin, without_user
+from feira_provider.hooks.web_links import relation_links, same_origin, without_user
 
 URL = "http://shop.test/v1/orders?page=1"
 

@@ -202,7 +202,7 @@ with DAG('report', schedule='@daily'):
 
 def test_a_check_of_an_assets_events_does_not_read_it(tmp_path: Path) -> None:
     wiring = """
-from feira_airflow.operators.asset_event_check import AssetEventCheckOperator
+from feira_provider.operators.asset_event_check import AssetEventCheckOperator
 
 emits('load', ORDERS)
 with DAG('watch', schedule='@daily'):

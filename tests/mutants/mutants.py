@@ -42,7 +42,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 STATE = REPOSITORY / ".mutants"
-SOURCES = ("shared/src", "spark/src", "airflow/src", "tilt/src")
+SOURCES = ("shared/src", "spark/src", "airflow/src", "airflow/provider/src", "tilt/src")
 SLOWEST = 400.0
 # An annotation is never evaluated here.
 _IN_ANNOTATIONS = re.compile(r"ReplaceBinaryOperator_BitOr_")

@@ -8,8 +8,8 @@ from typing import Any
 from airflow.sdk.definitions.deadline import DeadlineAlert
 
 from feira_airflow.connections import MAIL, SLACK, retry_delay_seconds
-from feira_airflow.notifiers.deadline import run_deadlines
-from feira_airflow.notifiers.failure import MailFailureNotifier, SlackFailureNotifier
+from feira_provider.notifiers.deadline import run_deadlines
+from feira_provider.notifiers.failure import MailFailureNotifier, SlackFailureNotifier
 
 RUN_DEADLINE = timedelta(hours=2)
 EXECUTION_TIMEOUT = timedelta(minutes=30)

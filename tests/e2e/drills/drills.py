@@ -14,8 +14,8 @@ from airflow.sdk import Asset, PartitionedAtRuntime, dag, task
 
 from feira_airflow.connections import spark_session
 from feira_airflow.defaults import default_args
-from feira_airflow.notifiers.deadline import run_deadlines
 from feira_airflow.partitions import on_day_of
+from feira_provider.notifiers.deadline import run_deadlines
 
 DRILL = Asset("drill", uri="feira://drill/deadline")
 ARGS = default_args("drills") | {"retries": 0}

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 @permanent_errors_fail()
 def land() -> dict[str, Any]:
     """Lands the day, or takes the landing it has; returns ``manifest`` (URI), version and lines."""
-    from feira_airflow.hooks.shop_api import ShopApiHook
+    from feira_airflow.sales.shop_api import ShopApiHook
     from feira_spark.sales.day import land
 
     context = get_current_context()

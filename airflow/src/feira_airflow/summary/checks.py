@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from feira.warehouse.clauses import NEWEST_FIRST, SOLD
-from feira_airflow.operators.partition_check import PartitionCheck
+from feira_provider.operators.partition_check import PartitionCheck
 
 _DAY = "CAST(:partition AS date)"
 _NEWEST = (

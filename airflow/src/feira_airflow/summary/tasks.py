@@ -70,7 +70,7 @@ def notify_mail() -> dict[str, Any]:
     """Mails every report that was not mailed yet; returns how many."""
     from feira.report.delivery import deliver
     from feira.report.mail import mail
-    from feira_airflow.hooks.mail import MailHook
+    from feira_provider.hooks.mail import MailHook
 
     files, hook = _report_files(), MailHook(MAIL)
     # Opened by the first message: where nothing is due a mail server that is down is no failure.

@@ -1,0 +1,1 @@
+"""Open Data Contracts read and run: what ``ValidateContractOperator`` does beside Airflow."""

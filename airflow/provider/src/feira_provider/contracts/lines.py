@@ -1,0 +1,260 @@
+"""The rows of NDJSON and CSV files, read strictly: what is no row is kept as its line, with the fault.
+
+DuckDB's own readers are lenient: its JSON takes trailing commas and NaN and keeps the first of two
+equal keys, its CSV reader guesses. So rows are told apart here, and DuckDB gets them as Arrow.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import orjson
+
+from feira_provider.datasets.files import DatasetError, UnpackedFile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# A line may be this long, and so may a record of CSV.
+_MAX_LINE = 32 * 1024 * 1024
+_BATCH = 20_000
+LINE = "line"
+DUPLICATE_KEY = "duplicate_key"
+FAULTS = (LINE, DUPLICATE_KEY)
+"""The rules that a line breaks which is no row: named once, no rule of a column is looked at."""
+OWN = ("__n", "__line", "__fault")
+"""Columns of the batches that are not the data's."""
+_RESERVED = (*OWN, "__file")
+
+
+def ndjson_batches(unpacked: UnpackedFile, url: str, first_n: int) -> Iterator[pa.RecordBatch]:
+    """Every line with its fault: not one strict JSON object, or a key that it has twice, at any depth.
+
+    :param first_n: the number of the first row
+    :raises DatasetError: for a line over 32 MB, and as ``UnpackedFile``
+    """
+    import pyarrow as pa
+
+    stream = io.BufferedReader(unpacked, 1 << 20)
+    if stream.peek(3).startswith(b"\xef\xbb\xbf"):
+        stream.read(3)
+    lines = iter(lambda: stream.readline(_MAX_LINE + 1), b"")
+    while batch := list(islice(lines, _BATCH)):
+        texts: list[str] = []
+        faults: list[str | None] = []
+        for raw in batch:
+            if len(raw) > _MAX_LINE:
+                raise _too_long(url, first_n + len(texts))
+            fault = _fault(raw)
+            faults.append(fault)
+            texts.append(raw.decode(errors="replace" if fault else "strict").rstrip("\r\n"))
+        numbers = range(first_n, first_n + len(texts))
+        first_n += len(texts)
+        yield pa.record_batch(
+            [pa.array(numbers, pa.int64()), pa.array(texts), pa.array(faults, pa.string())],
+            names=list(OWN),
+        )
+
+
+def _fault(raw: bytes) -> str | None:
+    try:
+        document = orjson.loads(raw)
+    except ValueError:
+        # Right JSON can still be more than orjson holds, as 1e400: that is its column's fault.
+        return _slow_fault(raw)
+    if not isinstance(document, dict):
+        return LINE
+    # A pair that was dropped took its colon along. An escape may be one more, so it is looked at.
+    if b"\\u" not in raw and raw.count(b":") == orjson.dumps(document).count(b":"):
+        return None
+    return _slow_fault(raw)
+
+
+class _DuplicateKeyError(ValueError):
+    pass
+
+
+def _slow_fault(raw: bytes) -> str | None:
+    try:
+        document = json.loads(
+            raw.decode(), object_pairs_hook=_no_duplicates, parse_constant=_refused
+        )
+        # A lone surrogate is no text.
+        json.dumps(document, ensure_ascii=False).encode()
+    except _DuplicateKeyError:
+        return DUPLICATE_KEY
+    except (ValueError, RecursionError):
+        return LINE
+    return None if isinstance(document, dict) else LINE
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _DuplicateKeyError
+    return found
+
+
+def _refused(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+class CsvRows:
+    """The rows of a CSV file, by its own header.
+
+    A row has as many fields as the header; a line that is none of these is kept, whole, as a fault.
+    A quote that is not closed costs its own line and none of those that follow it.
+
+    :ivar names: the header
+    :raises DatasetError: where the header is missing, or a name is empty, reserved or there again, be
+        it in other case; for a line over 32 MB, and as ``UnpackedFile``
+    """
+
+    def __init__(self, unpacked: UnpackedFile, url: str, delimiter: str) -> None:
+        self._url = url
+        self._text = io.TextIOWrapper(
+            io.BufferedReader(unpacked, 1 << 20),
+            encoding="utf-8-sig",
+            errors="surrogateescape",
+            newline="",
+        )
+        self._line = 0
+        self._taken: list[str] = []
+        self._again: deque[str] = deque()
+        self._reader = csv.reader(self._lines(), delimiter=delimiter, strict=True)
+        self.names = self._header()
+
+    def _lines(self) -> Iterator[str]:
+        while True:
+            if self._again:
+                line = self._again.popleft()
+            else:
+                line = self._text.readline(_MAX_LINE + 1)
+                self._line += 1
+                if len(line) > _MAX_LINE:
+                    raise _too_long(self._url, self._line)
+                if not line:
+                    self._line -= 1
+                    return
+            self._taken.append(line)
+            yield line
+
+    def _header(self) -> list[str]:
+        try:
+            names = next(self._reader, [])
+            "".join(names).encode()
+        except (csv.Error, UnicodeEncodeError) as error:
+            raise DatasetError(
+                f"{self._url} cannot be read as csv: its header is {error}."
+            ) from error
+        self._taken.clear()
+        require_distinct(self._url, names)
+        return names
+
+    def batches(self, first_n: int) -> Iterator[pa.RecordBatch]:
+        """Rows and faults in their order; a row's fields under their numbers in the header.
+
+        :param first_n: the number of the first row
+        """
+        previous = csv.field_size_limit(_MAX_LINE)
+        try:
+            records = self._records()
+            while batch := list(islice(records, _BATCH)):
+                yield _csv_batch(batch, len(self.names), first_n)
+                first_n += len(batch)
+        finally:
+            csv.field_size_limit(previous)
+
+    def _records(self) -> Iterator[tuple[list[str] | None, str | None]]:
+        width = len(self.names)
+        while True:
+            try:
+                for fields in self._reader:
+                    if len(fields) == width:
+                        yield fields, None
+                    elif not fields:
+                        # A line without anything: none where rows have several fields, else a null.
+                        if width == 1:
+                            yield [""], None
+                    else:
+                        yield None, "".join(self._taken)
+                    self._taken.clear()
+                return
+            except csv.Error:
+                first, *rest = self._taken
+                self._taken.clear()
+                self._again.extendleft(reversed(rest))
+                # After the end of its lines a reader is at its end for good.
+                self._reader = csv.reader(
+                    self._lines(), delimiter=self._reader.dialect.delimiter, strict=True
+                )
+                yield None, first
+
+
+def _csv_batch(
+    batch: list[tuple[list[str] | None, str | None]], width: int, first_n: int
+) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    empty: list[str | None] = [None] * width
+    try:
+        columns = [
+            pa.array(column, pa.string())
+            for column in zip(*(fields or empty for fields, _ in batch), strict=True)
+        ]
+    except UnicodeEncodeError:
+        # Bytes that are no UTF-8: their line is kept, with a mark for each.
+        batch = [_decoded(fields, line) for fields, line in batch]
+        columns = [
+            pa.array(column, pa.string())
+            for column in zip(*(fields or empty for fields, _ in batch), strict=True)
+        ]
+    lines = [
+        None if line is None else line.rstrip("\r\n").encode("utf-8", "replace").decode()
+        for _, line in batch
+    ]
+    faults = [None if line is None else LINE for line in lines]
+    numbers = pa.array(range(first_n, first_n + len(batch)), pa.int64())
+    return pa.record_batch(
+        [numbers, pa.array(lines, pa.string()), pa.array(faults, pa.string()), *columns],
+        names=[*OWN, *(f"__{number}" for number in range(width))],
+    )
+
+
+def _decoded(fields: list[str] | None, line: str | None) -> tuple[list[str] | None, str | None]:
+    if fields is None:
+        return fields, line
+    try:
+        "".join(fields).encode()
+    except UnicodeEncodeError:
+        return None, ",".join(fields)
+    return fields, line
+
+
+def require_distinct(url: str, names: list[str]) -> None:
+    """Raises DatasetError where the columns' names cannot be told apart, as DuckDB ignores case."""
+    if not names or "" in names:
+        raise DatasetError(f"{url} has the header {names}; each column needs a name.")
+    seen: dict[str, str] = {}
+    for name in names:
+        if name.casefold() in _RESERVED:
+            raise DatasetError(f"{url} has a column {name!r}, a name that is reserved here.")
+        if name.casefold() in seen:
+            raise DatasetError(
+                f"{url} has the header {names}: {seen[name.casefold()]!r} and {name!r} are one name "
+                "to SQL. Give each name once, whatever its case."
+            )
+        seen[name.casefold()] = name
+
+
+def _too_long(url: str, number: int) -> DatasetError:
+    return DatasetError(
+        f"{url}: line {number} is longer than the {_MAX_LINE:,} bytes that a line may have. Is it "
+        "one row a line?"
+    )

@@ -1,0 +1,157 @@
+"""What a contract's rules are made of: columns, rules, limits, and values of the contract as SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from functools import cache
+from typing import Any
+
+from feira_provider.contracts.document import Path, Unusable
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a count or a number is held to: SQL that is true of ``{value}`` where it is kept."""
+
+    condition: str
+    text: str
+    percent: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule. ``broken_when`` is SQL, true of a row that breaks it; ``query`` gives a number.
+
+    Without ``limit`` a row rule counts towards the share of invalid rows; with it the rule passes or
+    fails for itself. A rule that is not ``blocking`` is counted and reported, and fails nothing.
+    """
+
+    name: str
+    broken_when: str | None = None
+    query: str | None = None
+    limit: Limit | None = None
+    blocking: bool = True
+
+
+@dataclass(frozen=True)
+class Column:
+    """A declared column: its name in the data, and its logical type."""
+
+    name: str
+    type: str
+    zoned: bool = False
+    """Whether a timestamp must carry its zone."""
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """Everything that a contract asks of one dataset."""
+
+    contract: str
+    version: str
+    schema: str
+    columns: tuple[Column, ...]
+    rules: tuple[Rule, ...]
+    not_evaluated: tuple[str, ...]
+
+
+def literal(value: object) -> str:
+    """A value as SQL: a number as it stands, anything else quoted."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A column's name, quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+_PARSED: dict[str, Callable[[str], object]] = {
+    "string": str,
+    "date": date.fromisoformat,
+    "timestamp": datetime.fromisoformat,
+    "time": time.fromisoformat,
+}
+
+
+def typed(column: Column, value: Any, path: Path, what: str) -> str:
+    """A value that a contract names for a column, as SQL of the column's type.
+
+    :raises Unusable: where the value is of another type: it would be equal to none
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    fits = {
+        "number": number,
+        "integer": number and value == int(value),
+        "boolean": isinstance(value, bool),
+    }.get(column.type, isinstance(value, str) and column.type in _PARSED)
+    if fits and column.type in _PARSED:
+        try:
+            _PARSED[column.type](value)
+        except ValueError:
+            fits = False
+    # A day in another form than DuckDB casts from, such as 20101201 or 2010-W48-3.
+    if column.type in ("date", "timestamp") and str(value)[4:8:3] != "--":
+        fits = False
+    if not fits:
+        raise Unusable(path, f"{column.name}: {what} {value!r} is no {column.type}")
+    if column.type == "timestamp" and (moment := datetime.fromisoformat(value)).tzinfo:
+        # In SQL the offset of a text is dropped.
+        value = moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+    return literal(int(value) if column.type == "integer" else value)
+
+
+def not_among(column: Column, values: Iterable[Any], path: Path, what: str) -> str:
+    """SQL, true of a value that is none of these; a null among them is no value to compare with."""
+    listed = ", ".join(typed(column, each, path, what) for each in values if each is not None)
+    value = identifier(column.name)
+    return f"{compared(column)} NOT IN ({listed})" if listed else f"{value} IS NOT NULL"
+
+
+def compared(column: Column) -> str:
+    """A column's value, to be compared with values of its type."""
+    value = identifier(column.name)
+    # Some Parquet columns of texts have a type of their own: UUID.
+    return f"CAST({value} AS VARCHAR)" if column.type == "string" else value
+
+
+def unique(name: str, columns: Sequence[str], *, later_only: bool = False) -> Rule:
+    """Rows that share these values with another; nulls are equal to nothing."""
+    keys = ", ".join(identifier(column) for column in columns)
+    known = " AND ".join(f"{identifier(column)} IS NOT NULL" for column in columns)
+    if later_only:
+        count = f"row_number() OVER (PARTITION BY {keys} ORDER BY __n)"
+    else:
+        count = f"count(*) OVER (PARTITION BY {keys})"
+    return Rule(name, f"{known} AND {count} > 1")
+
+
+def matches(value: str, pattern: str, path: Path) -> str:
+    """SQL, true of a text that has the pattern in it.
+
+    :raises Unusable: for what is no regular expression to DuckDB
+    """
+    if cause := _regex_error(pattern):
+        raise Unusable(
+            path,
+            f"the pattern {pattern!r} is no regular expression of RE2, which has no look-around and "
+            f"no back references: {cause}",
+        )
+    return f"regexp_matches({value}, {literal(pattern)})"
+
+
+@cache
+def _regex_error(pattern: str) -> str:
+    import duckdb
+
+    try:
+        with duckdb.connect() as connection:
+            connection.execute("SELECT regexp_matches('', ?)", [pattern]).fetchall()
+    except duckdb.Error as error:
+        return str(error)
+    return ""

@@ -1,0 +1,1 @@
+"""Hooks: APIs, warehouses and mail by their connections."""

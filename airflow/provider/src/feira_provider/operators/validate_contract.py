@@ -1,0 +1,236 @@
+"""Validates a dataset on S3 against its Open Data Contract; keeps the rows that break it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.fs.s3 import get_fs
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowFailException
+
+from feira_provider.contracts.check import CheckResult, check, report
+from feira_provider.contracts.rules import ContractRulesError, RuleSet, read_rules
+from feira_provider.contracts.source import FORMATS
+from feira_provider.datasets.files import DatasetError
+from feira_provider.datasets.manifest import ListedFile, ManifestError, read_manifest
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_SUFFIXES = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".json": "ndjson",
+}
+
+
+class ValidateContractOperator(BaseOperator):
+    """Checks every row of a Parquet, CSV or NDJSON dataset against an ODCS v3.1 contract.
+
+    A row that breaks a rule is invalid; more than ``max_invalid_percent`` of them, a column that no
+    row has, or a metric or query beyond its own limit fail the task, with each rule and its count.
+    Invalid rows are written to ``quarantine.parquet`` beside ``report.json``, before the task fails.
+
+    :param contract: the ODCS file: a path, or an ``s3://`` URI (templated)
+    :param dataset: ``s3://`` URI of a file, of a folder (with a slash at its end), or a pattern with
+        ``*`` (templated)
+    :param manifest: instead of ``dataset``, the manifest that lists the files (templated)
+    :param report_prefix: ``s3://bucket/folder`` for report and quarantine (templated)
+    :param max_invalid_percent: invalid rows in a hundred that are put up with
+    :param schema_name: which schema of the contract; may be left out where there is one (templated)
+    :param file_format: ``parquet``, ``csv`` or ``ndjson``; by default as the files are named. Names
+        that end in ``.gz`` are unpacked
+    :param delimiter: between the fields of a CSV line
+    :param files_at: the manifest's fields that list files
+    :param allow_not_evaluated: go on although the contract asks what this operator does not check;
+        the report names it
+    :param memory_limit: what may be held in memory, as in ``1GB``; the rest goes to the worker's disk
+    :param aws_conn_id: an ``aws`` connection (templated)
+    :return: ``report`` and ``quarantine`` (URIs; None where no row is kept), ``rows``, ``valid``,
+        ``invalid``
+    :raises AirflowFailException: where the dataset does not keep the contract, is not complete or not
+        as the manifest states it, or one of the two cannot be read: another try would find the same
+    """
+
+    template_fields: Sequence[str] = (
+        "contract",
+        "dataset",
+        "manifest",
+        "report_prefix",
+        "schema_name",
+        "aws_conn_id",
+    )
+    ui_color = "#dbe9f4"
+
+    def __init__(
+        self,
+        *,
+        contract: str,
+        report_prefix: str,
+        dataset: str | None = None,
+        manifest: str | None = None,
+        max_invalid_percent: float = 0.0,
+        schema_name: str | None = None,
+        file_format: str | None = None,
+        delimiter: str = ",",
+        files_at: Sequence[str] = ("entries",),
+        allow_not_evaluated: bool = False,
+        memory_limit: str = "1GB",
+        aws_conn_id: str = "aws_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if (dataset is None) == (manifest is None):
+            raise ValueError(f"{self.task_id}: name either dataset or manifest.")
+        if not 0 <= max_invalid_percent <= 100:
+            raise ValueError(
+                f"{self.task_id}: max_invalid_percent is {max_invalid_percent}; it is 0 to 100."
+            )
+        if len(delimiter) != 1:
+            raise ValueError(f"{self.task_id}: delimiter is {delimiter!r}; it is one character.")
+        if file_format is not None and file_format not in FORMATS:
+            raise ValueError(
+                f"{self.task_id}: file_format is {file_format!r}; it may be {', '.join(FORMATS)}."
+            )
+        self.contract = contract
+        self.dataset = dataset
+        self.manifest = manifest
+        self.report_prefix = report_prefix
+        self.max_invalid_percent = max_invalid_percent
+        self.schema_name = schema_name
+        self.file_format = file_format
+        self.delimiter = delimiter
+        self.files_at = files_at
+        self.allow_not_evaluated = allow_not_evaluated
+        self.memory_limit = memory_limit
+        self.aws_conn_id = aws_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Validates, writes report and quarantine, and then passes or fails."""
+        files = get_fs(self.aws_conn_id)
+        s3 = S3Hook(self.aws_conn_id)
+        try:
+            rules = self._rules(files)
+            dataset = self._files(files)
+            urls = [file.url for file in dataset]
+            file_format = self.file_format or _format(urls)
+            with tempfile.TemporaryDirectory(prefix="contract-") as folder:
+                quarantine = Path(folder) / "quarantine.parquet"
+                found = check(
+                    rules,
+                    dataset,
+                    file_format,
+                    files,
+                    quarantine,
+                    scratch=Path(folder),
+                    delimiter=self.delimiter,
+                    memory_limit=self.memory_limit,
+                )
+                kept = self._keep(s3, quarantine)
+        except (ContractRulesError, DatasetError, ManifestError) as error:
+            raise AirflowFailException(str(error)) from error
+        passed = not found.failures and found.invalid_percent <= self.max_invalid_percent
+        uri = f"{self.report_prefix.rstrip('/')}/report.json"
+        document = {
+            "contract": rules.contract,
+            "version": rules.version,
+            "schema": rules.schema,
+            "dataset": self.dataset or self.manifest,
+            "format": file_format,
+            "files": list(urls),
+            "passed": passed,
+            "max_invalid_percent": self.max_invalid_percent,
+            **found.as_dict(),
+            "not_evaluated": list(rules.not_evaluated),
+            "quarantine": kept,
+        }
+        bucket, key = S3Hook.parse_s3_url(uri)
+        s3.load_bytes(report(document), key, bucket, replace=True)
+        if not passed:
+            raise AirflowFailException(self._message(found, uri, kept))
+        self.log.info("%s: %s rows, %s invalid", uri, found.rows, found.invalid)
+        return {
+            "report": uri,
+            "quarantine": kept,
+            "rows": found.rows,
+            "valid": found.rows - found.invalid,
+            "invalid": found.invalid,
+        }
+
+    def _rules(self, files: AbstractFileSystem) -> RuleSet:
+        try:
+            if self.contract.startswith("s3://"):
+                text = files.cat_file(self.contract).decode()
+            else:
+                text = Path(self.contract).read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise ContractRulesError(f"There is no contract at {self.contract}.") from error
+        rules = read_rules(text, self.contract, self.schema_name)
+        if rules.not_evaluated and not self.allow_not_evaluated:
+            raise ContractRulesError(
+                f"{self.contract} asks what this operator does not check: "
+                f"{'; '.join(rules.not_evaluated)}. Set allow_not_evaluated to go on without."
+            )
+        return rules
+
+    def _files(self, files: AbstractFileSystem) -> list[ListedFile]:
+        if self.manifest is not None:
+            try:
+                body = files.cat_file(self.manifest)
+            except FileNotFoundError as error:
+                raise DatasetError(f"There is no manifest at {self.manifest}.") from error
+            return list(read_manifest(body, self.manifest, self.files_at).files)
+        dataset = self.dataset or ""
+        if dataset.endswith("/"):
+            found = files.find(dataset)
+        elif "*" in dataset:
+            found = files.glob(dataset)
+        else:
+            found = [dataset] if files.exists(dataset) else []
+        urls = sorted(f"s3://{name.removeprefix('s3://')}" for name in found)
+        # Names that begin with _ or . are markers of writers, not data.
+        urls = [url for url in urls if not url.rpartition("/")[2].startswith(("_", "."))]
+        if not urls:
+            raise DatasetError(f"There is no file at {dataset}; has its producer run?")
+        return [ListedFile(url) for url in urls]
+
+    def _keep(self, s3: S3Hook, quarantine: Path) -> str | None:
+        """Uploads the quarantine; takes away that of an earlier try where there is none now."""
+        uri = f"{self.report_prefix.rstrip('/')}/quarantine.parquet"
+        bucket, key = S3Hook.parse_s3_url(uri)
+        if quarantine.exists():
+            s3.load_file(quarantine, key, bucket, replace=True)
+            return uri
+        s3.delete_objects(bucket, [key])
+        return None
+
+    def _message(self, found: CheckResult, uri: str, kept: str | None) -> str:
+        parts = []
+        if found.invalid_percent > self.max_invalid_percent:
+            parts.append(
+                f"{found.invalid_percent:.2f} % of {found.rows:,} rows invalid "
+                f"(limit {self.max_invalid_percent:g} %): {found.broken()}"
+            )
+        parts += [f"{each.rule} is {each.count:g}, must be {each.limit}" for each in found.failures]
+        rows = f" The rows are in {kept}," if kept else ""
+        return f"{self.dataset or self.manifest}: {'; '.join(parts)}.{rows} the report is {uri}."
+
+
+def _format(urls: Sequence[str]) -> str:
+    """The format that the files' names say, the same for all."""
+    found = {Path(url.removesuffix(".gz")).suffix: url for url in urls}
+    formats = {_SUFFIXES.get(suffix) for suffix in found}
+    if not urls:
+        return "parquet"
+    if len(formats) != 1 or None in formats:
+        named = ", ".join(sorted(found.values())[:3])
+        raise DatasetError(
+            f"The names of the files do not say one format ({named}); state file_format."
+        )
+    return str(formats.pop())

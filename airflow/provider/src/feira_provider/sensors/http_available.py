@@ -1,0 +1,107 @@
+"""Waits until an HTTP service is up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from airflow.sdk import BaseSensorOperator, Context
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowSensorTimeout
+
+_TIMEOUT = 10.0
+_MAX_BYTES = 2**20
+
+
+class HttpAvailableSensor(BaseSensorOperator):
+    """Waits until a service answers 200, through refused connections too.
+
+    The provider's HttpSensor fails at once when nobody listens; a service that restarts is just
+    what a pipeline should wait for.
+
+    :param http_conn_id: an ``http`` connection (templated); its headers and its login are sent
+    :param endpoint: path below the connection's base URL (templated)
+    :param deferrable: wait in the triggerer, without a worker; by default as Airflow's option
+        ``[operators] default_deferrable`` says
+    """
+
+    template_fields: Sequence[str] = ("http_conn_id", "endpoint")
+
+    def __init__(
+        self,
+        *,
+        http_conn_id: str,
+        endpoint: str = "health",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.http_conn_id = http_conn_id
+        self.endpoint = endpoint
+        self.deferrable = deferrable
+
+    def poke(self, context: Context) -> bool:
+        """Asks once."""
+        return self._ask()[1] == "200"
+
+    def execute(self, context: Context) -> None:
+        """Asks once, then waits in the triggerer, or here where it is not deferrable.
+
+        :raises AirflowSensorTimeout: after ``timeout`` seconds; the task has waited, and is not
+            tried again
+        """
+        if not self.deferrable:
+            super().execute(context)
+            return
+        url, answer = self._ask()
+        if answer == "200":
+            return
+        # Imported here and below, not at module level: a DAG file is parsed all day long, and HTTP
+        # clients would be half of its time.
+        from feira_provider.triggers.http_available import HttpAvailableTrigger
+
+        self.log.info("%s is not available yet: %s", url, answer)
+        self.defer(
+            trigger=HttpAvailableTrigger(
+                self.http_conn_id, self.endpoint, self.poke_interval, time.time() + self.timeout
+            ),
+            method_name="execute_complete",
+        )
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
+        """Ends the wait as the trigger's event says."""
+        if event["status"] != "available":
+            raise AirflowSensorTimeout(
+                f"{self._opened()[0]} was not available for {self.timeout:.0f} s; its last answer: "
+                f"{event['message']}. Start the service, then clear this task."
+            )
+
+    def _ask(self) -> tuple[str, str]:
+        """The URL, and its status or the kind of error."""
+        import requests
+
+        from feira_provider.hooks.timed_request import (
+            TooLargeError,
+            TooSlowError,
+            make_timed,
+            timed_get,
+        )
+
+        url, session = self._opened()
+        make_timed(session)
+        try:
+            answer, _ = timed_get(
+                session, url, {}, timeout=_TIMEOUT, total_timeout=_TIMEOUT, max_bytes=_MAX_BYTES
+            )
+            return url, str(answer.status_code)
+        except (requests.RequestException, TooSlowError, TooLargeError) as error:
+            return url, type(error).__name__
+
+    def _opened(self) -> tuple[str, Any]:
+        """The URL, and a session with what the connection sends."""
+        from airflow.providers.http.hooks.http import HttpHook
+
+        hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)
+        session = hook.get_conn()
+        return f"{hook.base_url}/{self.endpoint}", session

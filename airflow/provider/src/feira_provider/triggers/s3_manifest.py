@@ -1,0 +1,218 @@
+"""Watches a manifest on S3 until every file that it lists is there, whole."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from botocore.exceptions import BotoCoreError, ClientError
+
+from feira_provider.datasets.manifest import FileManifest, ListedFile, ManifestError, read_manifest
+
+if TYPE_CHECKING:
+    from aiobotocore.client import AioBaseClient
+
+# Files looked at side by side: enough to hide the latency, few enough for one triggerer.
+_AT_ONCE = 16
+_MISSING = frozenset({404})
+_DENIED = frozenset({401, 403})
+_SHOWN = 3
+
+
+class ManifestAccessError(RuntimeError):
+    """S3 refuses to show the manifest or a file; waiting does not change that."""
+
+
+@dataclass(frozen=True)
+class ManifestState:
+    """What a look at a manifest found: complete, or the reason why not yet."""
+
+    reason: str | None
+    files: int = 0
+    size: int | None = None
+    rows: int | None = None
+
+    def result(self, uri: str) -> dict[str, Any]:
+        """What the sensor returns: the manifest's URI and its counts, without those not stated."""
+        counts = {"files": self.files, "bytes": self.size, "rows": self.rows}
+        return {"manifest": uri} | {name: n for name, n in counts.items() if n is not None}
+
+
+@dataclass(frozen=True)
+class ManifestWait:
+    """Which manifest is waited for, what makes it complete, and how S3 is reached."""
+
+    uri: str
+    aws_conn_id: str | None = "aws_default"
+    region_name: str | None = None
+    verify: bool | str | None = None
+    files_at: Sequence[str] = ("entries",)
+    min_rows: int | None = None
+    check_sha256: bool = False
+
+    async def look(self) -> ManifestState:
+        """Looks once.
+
+        :raises ManifestAccessError: where S3 answers 401 or 403
+        """
+        hook = S3Hook(
+            aws_conn_id=self.aws_conn_id, region_name=self.region_name, verify=self.verify
+        )
+        try:
+            async with await hook.get_async_conn() as client:
+                return await self._look(client)
+        except (ClientError, BotoCoreError, OSError) as error:
+            # S3 is down, or slow: what a sensor waits through.
+            return ManifestState(f"{self.uri}: S3 gave no answer ({type(error).__name__}: {error})")
+
+    async def _look(self, client: AioBaseClient) -> ManifestState:
+        body = await self._read(client, self.uri)
+        if body is None:
+            return ManifestState(f"{self.uri} does not exist")
+        try:
+            manifest = read_manifest(body, self.uri, self.files_at)
+        except ManifestError as error:
+            return ManifestState(str(error))
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def checked(file: ListedFile) -> str | None:
+            async with limit:
+                return await self._fault(client, file)
+
+        found = await asyncio.gather(*(checked(file) for file in manifest.files))
+        faults = [fault for fault in found if fault is not None]
+        return ManifestState(
+            self._reason(manifest, faults), len(manifest.files), manifest.size, manifest.rows
+        )
+
+    def _reason(self, manifest: FileManifest, faults: list[str]) -> str | None:
+        if faults:
+            more = f", and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+            return (
+                f"{self.uri}: {len(faults)} of {len(manifest.files)} files are not there: "
+                f"{'; '.join(faults[:_SHOWN])}{more}"
+            )
+        if self.min_rows is not None and (manifest.rows is None or manifest.rows < self.min_rows):
+            stated = "no row counts" if manifest.rows is None else f"{manifest.rows} rows"
+            return f"{self.uri} states {stated}; at least {self.min_rows} are waited for"
+        return None
+
+    async def _fault(self, client: AioBaseClient, file: ListedFile) -> str | None:
+        """What is wrong with a file; None where it is as the manifest says."""
+        if self.check_sha256 and file.sha256 is None:
+            return f"{file.url} has no SHA-256 in the manifest"
+        head = await self._answer(client.head_object, file.url)
+        if head is None:
+            return f"{file.url} does not exist"
+        size = head["ContentLength"]
+        if file.size is not None and size != file.size:
+            return f"{file.url} has {size} bytes of {file.size}"
+        if self.check_sha256:
+            answer = await self._answer(client.get_object, file.url)
+            if answer is None:
+                return f"{file.url} does not exist"
+            digest = hashlib.sha256()
+            async with answer["Body"] as stream:
+                while chunk := await stream.read(1 << 20):
+                    digest.update(chunk)
+            if digest.hexdigest() != file.sha256:
+                return f"{file.url} has SHA-256 {digest.hexdigest()[:12]}… of {file.sha256[:12]}…"  # type: ignore[index]
+        return None
+
+    async def _read(self, client: AioBaseClient, url: str) -> bytes | None:
+        answer = await self._answer(client.get_object, url)
+        if answer is None:
+            return None
+        async with answer["Body"] as stream:
+            body: bytes = await stream.read()
+        return body
+
+    async def _answer(self, call: Any, url: str) -> Any:
+        """S3's answer to a call for one object; None where there is no such object."""
+        bucket, key = S3Hook.parse_s3_url(url)
+        try:
+            return await call(Bucket=bucket, Key=key)
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status in _MISSING:
+                return None
+            if status in _DENIED:
+                raise ManifestAccessError(
+                    f"S3 answered {status} for {url}. Without s3:ListBucket it answers so for a "
+                    f"missing object too; grant s3:GetObject and s3:ListBucket to connection "
+                    f"{self.aws_conn_id}."
+                ) from error
+            raise
+
+
+class S3ManifestTrigger(BaseTrigger):
+    """Fires when a manifest is complete, when it is not by the deadline, or when S3 refuses.
+
+    :param uri: the manifest's ``s3://`` URI
+    :param poke_interval: seconds between two looks
+    :param deadline: seconds since the epoch
+    :param aws_conn_id: an ``aws`` connection
+    :param region_name: the bucket's region, where the connection does not say
+    :param verify: as boto3 takes it: check certificates, or a bundle to check them with
+    :param files_at: the manifest's fields that list files
+    :param min_rows: rows that the manifest must state
+    :param check_sha256: read every file and compare its SHA-256
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        poke_interval: float,
+        deadline: float,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        files_at: Sequence[str] = ("entries",),
+        min_rows: int | None = None,
+        check_sha256: bool = False,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.poke_interval = poke_interval
+        self.deadline = deadline
+        self.wait = ManifestWait(
+            uri, aws_conn_id, region_name, verify, tuple(files_at), min_rows, check_sha256
+        )
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The class path and the arguments that make this trigger again."""
+        path = f"{type(self).__module__}.{type(self).__qualname__}"
+        return path, {
+            "uri": self.wait.uri,
+            "poke_interval": self.poke_interval,
+            "deadline": self.deadline,
+            "aws_conn_id": self.wait.aws_conn_id,
+            "region_name": self.wait.region_name,
+            "verify": self.wait.verify,
+            "files_at": list(self.wait.files_at),
+            "min_rows": self.wait.min_rows,
+            "check_sha256": self.wait.check_sha256,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yields one event: ``complete`` with ``result``, or ``timeout`` or ``error`` with
+        ``message``."""
+        while True:
+            try:
+                state = await self.wait.look()
+            except ManifestAccessError as error:
+                yield TriggerEvent({"status": "error", "message": str(error)})
+                return
+            if state.reason is None:
+                yield TriggerEvent({"status": "complete", "result": state.result(self.wait.uri)})
+                return
+            if time.time() + self.poke_interval > self.deadline:
+                yield TriggerEvent({"status": "timeout", "message": state.reason})
+                return
+            self.log.info("Not complete yet: %s", state.reason)
+            await asyncio.sleep(self.poke_interval)

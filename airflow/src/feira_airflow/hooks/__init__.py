@@ -1,1 +1,0 @@
-"""Hooks: how tasks reach the systems outside."""
