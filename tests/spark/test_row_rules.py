@@ -177,17 +177,100 @@ CASES: list[tuple[Line, list[str]]] = [
         ["updated_before_created", "updated_outside_day"],
     ),
     (line(sku="", quantity=0, status="odd"), ["quantity_zero", "sku_blank", "status_unknown"]),
+    # As declared and written otherwise than Spark writes it.
+    (json.dumps(line(description="\u00e9 / \u2028")), []),
+    (orjson.dumps(line()).decode().replace("/", "\\/"), []),
+    (text("-0", "line_number"), ["line_number_below_one"]),
+    (text("-0", "customer_id"), ["customer_id_not_positive"]),
+    (text("-0.0", "quantity"), ["quantity_type"]),
+    (text("1e3", "line_number"), ["line_number_type"]),
+    (text("1e999999999", "sku"), ["sku_type"]),
+    (text("1E400", "customer_id"), ["customer_id_type"]),
+    (text(str(2**63), "customer_id"), ["customer_id_type"]),
+    (text(str(-(2**63) - 1), "customer_id"), ["customer_id_type"]),
+    (text("1" * 40, "customer_id"), ["customer_id_type"]),
+    (line(customer_id=2**63 - 1, line_number=2**31 - 1), []),
+    (line(quantity=-(2**31), status="cancelled", unit_price="0.0001"), []),
+    (
+        line(quantity=-(2**31), status="cancelled", unit_price="99999999999999.9999"),
+        ["amount_out_of_range"],
+    ),
+    (without("quantity", Quantity=6), ["quantity_absent"]),
+    (line(Quantity=7, SKU="x"), []),
+    ('{"":1,' + VALID_TEXT[1:], []),
+    ('{"":1,"":2,' + VALID_TEXT[1:], ["duplicate_key"]),
+    (VALID_TEXT + "// x", ["line_unreadable"]),
+    (VALID_TEXT + "\0", ["line_unreadable"]),
+    ("/* x */" + VALID_TEXT, ["line_unreadable"]),
+    (VALID_TEXT.replace(",", ",# x\r", 1), ["line_unreadable"]),
+    ("true", ["line_unreadable"]),
+    ("1E400", ["line_unreadable"]),
+    (text(r'"\u0000"', "sku"), ["sku_type"]),
+    (text(r'"\u0000"', "order_id"), ["order_id_type"]),
+    (text(r'"\\u0000"', "sku"), []),
+    (text(r'"\x"', "sku"), ["line_unreadable"]),
+    (text(r'"\ude00\ud83d"', "sku"), ["line_unreadable"]),
+    (text("undefined", "country"), ["line_unreadable"]),
+    (text("Infinity", "quantity"), ["line_unreadable"]),
+    (line(description="", country=" "), []),
+    (line(description="e\u0301" * 500), []),
+    (line(description="e\u0301" * 501), ["description_too_long"]),
+    (line(status="", currency=""), ["currency_without_rate", "status_unknown"]),
+    *(
+        (line(unit_price=price), ["unit_price_not_decimal"])
+        for price in ("", " ", " 1", "1 ", "+1", ".5", "1.", "-", "\u0661", "0x1", "0.00001", "NaN")
+    ),
+    (line(unit_price="00000000000002.5500"), []),
+    (line(unit_price="000000000000002.55"), ["unit_price_not_decimal"]),
+    *(
+        (line(created_at=time), ["created_at_not_zoned"])
+        for time in (
+            *("", " ", "2010-11-30", "2010-11-30T08:26:00z", "2010-11-30T08:26:00+0100"),
+            *("2010-11-30T08:26:00.1234567Z", "2010-11-30T08:26:00.Z", " 2010-11-30T08:26:00Z"),
+            *("10000-01-01T00:00:00Z", "-2010-11-30T08:26:00Z", "2010-11-31T08:26:00Z"),
+            *("2010-11-30T08:26:00+18:01", "2010-11-30T08:60:00Z", "2010-11-30T08:26:00Z\n"),
+            *("2010-11-30T08:26:00 Europe/Paris", "\u0662010-11-30T08:26:00Z"),
+        )
+    ),
+    *(
+        (line(created_at=time), [])
+        for time in (
+            *("2010-11-30T08:26:00-00:00", "2010-11-30T08:26:00.1Z", "2010-12-01T08:26:00+18:00"),
+            *("2010-11-30T23:59:59.999999Z", "2010-12-01T10:26:00+02:00"),
+        )
+    ),
+    (
+        line(created_at="9999-12-31T23:59:59-01:00"),
+        ["currency_without_rate", "updated_before_created"],
+    ),
+    (
+        line(created_at="1900-01-01T00:00:00+00:01"),
+        ["created_at_out_of_range", "currency_without_rate"],
+    ),
+]
+
+
+# After the cases: what they are worth in dollars, and of which day the rate is.
+CONVERTED = [
+    # 0.0001 x 1.5547 = 0.00015547; 0.0002 x 1.32 = 0.000264; 0.0125 x 1.32 = 0.0165 exactly.
+    line(unit_price="0.0001", quantity=1),
+    line(unit_price="0.0002", quantity=1, currency="EUR"),
+    line(unit_price="0.0125", quantity=1, currency="EUR"),
+    # Halves: 0.5 x 1.5547 = 0.77735; 1.5 x 1.5547 = 2.33205.
+    line(unit_price="0.5", quantity=1),
+    line(unit_price="1.5", quantity=1),
+    # EUR was quoted on 2010-11-26 only.
+    line(currency="EUR", created_at="2010-12-01T00:00:00Z"),
+    line(currency="EUR", created_at="2010-11-25T23:59:59Z"),
 ]
 
 
 @pytest.fixture(scope="module")
-def checked(spark: SparkSession) -> dict[int, list[str]]:
-    """All cases through validation at once: the broken rules by the case's number."""
-    frame = validate(spark, [served for served, _ in CASES])
-    return {
-        row["row_id"]: row["broken_rules"]
-        for row in frame.select("row_id", "broken_rules").collect()
-    }
+def checked(spark: SparkSession) -> dict[int, Any]:
+    """All lines through validation at once, by their number: first the cases, then the converted."""
+    frame = validate(spark, [*(served for served, _ in CASES), *CONVERTED])
+    found = frame.select("row_id", "broken_rules", "amount_usd", "fx_date", "fx_rate")
+    return {row["row_id"]: row for row in found.collect()}
 
 
 def validate(spark: SparkSession, lines: list[Line], landed: list[str] | None = None) -> DataFrame:
@@ -212,9 +295,9 @@ def validate(spark: SparkSession, lines: list[Line], landed: list[str] | None = 
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))
-def test_a_line_breaks_exactly_these_rules(checked: dict[int, list[str]], number: int) -> None:
+def test_a_line_breaks_exactly_these_rules(checked: dict[int, Any], number: int) -> None:
     served, expected = CASES[number]
-    assert checked[number] == expected, served
+    assert checked[number]["broken_rules"] == expected, served
 
 
 def test_every_rule_is_reached_by_a_case() -> None:
@@ -222,28 +305,20 @@ def test_every_rule_is_reached_by_a_case() -> None:
     assert {rule.name for rule in LANDING.row_rules} <= reached
 
 
-def test_amounts_are_rounded_half_to_even_once(spark: SparkSession) -> None:
-    # 0.0001 x 1.5547 = 0.00015547; 0.0002 x 1.32 = 0.000264; EUR 0.0125 x 1.32 = 0.0165 exactly.
-    rows = validate(
-        spark,
-        [
-            line(unit_price="0.0001", quantity=1),
-            line(unit_price="0.0002", quantity=1, currency="EUR"),
-            line(unit_price="0.0125", quantity=1, currency="EUR"),
-        ],
-    ).orderBy("row_id")
-    assert [str(row["amount_usd"]) for row in rows.collect()] == ["0.0002", "0.0003", "0.0165"]
+@pytest.mark.parametrize(
+    ("number", "in_dollars"),
+    list(enumerate(["0.0002", "0.0003", "0.0165", "0.7774", "2.3320"], start=len(CASES))),
+)
+def test_amounts_are_rounded_half_to_even_once(
+    checked: dict[int, Any], number: int, in_dollars: str
+) -> None:
+    assert str(checked[number]["amount_usd"]) == in_dollars
 
 
-def test_a_rate_of_seven_days_ago_counts_and_one_of_eight_does_not(spark: SparkSession) -> None:
-    # EUR was quoted on 2010-11-26 only.
-    rows = validate(
-        spark,
-        [line(currency="EUR", created_at="2010-12-01T00:00:00Z")],
-    ).collect()
-    assert (str(rows[0]["fx_date"]), str(rows[0]["fx_rate"])) == ("2010-11-26", "1.32000000")
-    too_early = validate(spark, [line(currency="EUR", created_at="2010-11-25T23:59:59Z")])
-    assert too_early.collect()[0]["broken_rules"] == ["currency_without_rate"]
+def test_a_rate_of_seven_days_ago_counts_and_one_of_eight_does_not(checked: dict[int, Any]) -> None:
+    counts, too_early = checked[len(CASES) + 5], checked[len(CASES) + 6]
+    assert (str(counts["fx_date"]), str(counts["fx_rate"])) == ("2010-11-26", "1.32000000")
+    assert too_early["broken_rules"] == ["currency_without_rate"]
 
 
 def test_an_older_landing_is_not_blamed_for_a_column_added_since(spark: SparkSession) -> None:
@@ -260,7 +335,8 @@ def test_a_line_ends_at_a_line_feed_alone_and_none_stops_the_others(
     pages = spark.read.format("text").option("lineSep", "\n").load(f"file://{tmp_path}")
     rows = landed_lines(pages, LANDING, LANDING.column_names).orderBy("row_id").collect()
     assert [row["raw"] for row in rows] == lines
-    assert [row["shape_rules"] for row in rows] == [None, None, ["line_unreadable"], None]
+    # Null where the first look has cleared the line.
+    assert [row["shape_rules"] for row in rows] == [None, [], ["line_unreadable"], None]
     assert {row["page"] for row in rows} == {3}
     assert [row["description"] for row in rows[1:3]] == ["x", None]
 

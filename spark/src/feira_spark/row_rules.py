@@ -5,14 +5,15 @@ A row rule's expression has SQL's three values: a rule whose inputs are null is 
 the rule that follows from the field itself (``_absent``, ``_null``, ``_type``, ``_too_long``) names
 the cause.
 
-Types, presence and duplicate keys are what a strict parser found (``try_parse_json``, which gives
-null for a duplicate key), never what a search of the text finds. One look at the schema of the whole
-line clears almost every line; the fields of the others are looked at one by one.
+Types, presence and duplicate keys are what a strict parser found, never what a search of the text
+finds. A line is cleared where the fields that were read from it, written as JSON, are that line again:
+almost every line of a source whose JSON is compact and in the contract's order. The others are parsed
+once more, by ``try_parse_json``, which gives null for a duplicate key, and looked at field by field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -42,7 +43,7 @@ def parse_schema(contract: Contract) -> T.StructType:
 def read_fields(
     lines: DataFrame, contract: Contract, landed_fields: Iterable[str], raw: str = "raw"
 ) -> DataFrame:
-    """Adds the contract's fields, and ``shape_rules``: what is wrong with them, null where nothing is.
+    """Adds the contract's fields, and ``shape_rules``: what is wrong with them, null or empty where nothing is.
 
     ``raw`` is the line's text, whatever it holds. A field is null where the line has no value of the
     declared JSON type and length. ``shape_rules`` (array<string>) is only ``line_unreadable`` or only
@@ -51,62 +52,19 @@ def read_fields(
     ``landed_fields`` are those that the landing's contract knew: an older landing is not blamed for a
     field that was added since.
     """
-    landed = set(landed_fields)
     text = F.col(raw)
-    # All parsers stop at the end of the first value: the mark behind it shows that it was the last.
-    # No line can hold the mark itself, which is a hash of the whole line.
-    mark = F.xxhash64(text).cast("string")
-    framed = F.concat(F.lit("["), text, F.lit(',{"end":'), mark, F.lit("}]"))
-    parsed = lines.select(
-        "*",
-        framed.alias("_framed"),
-        F.from_json(text, parse_schema(contract), {"mode": "PERMISSIVE"}).alias("_line"),
-        F.when(~_has_lone_surrogate(text) & F.is_valid_utf8(text), F.try_parse_json(framed)).alias(
-            "_json"
-        ),
-    )
-    whole = F.try_variant_get("_json", "$[1].end", "bigint") == F.xxhash64(text)
-    typed = parsed.withColumn(
-        "_schema",
-        F.when(whole, F.schema_of_variant(F.try_variant_get("_json", "$[0]", "variant"))),
-    )
-    faults = []
-    for column in contract.columns:
-        value = F.col(f"_line.{column.name}")
-        if (fault := _unfit(column, value)) is not None:
-            faults.append(fault)
-        # A number that the parser found may be too large for its column.
-        missing = value.isNull()
-        faults.append(missing if column.required else missing & ~_is_null(column))
-    # Flat, as Connect's protocol refuses a deep tree.
-    fit = F.coalesce(*[F.when(fault, F.lit(False)) for fault in faults], F.lit(True))
-    as_declared = F.col("_schema").rlike(_line_schema(contract)) & fit
-    judged = typed.withColumn("_as_declared", F.coalesce(as_declared, F.lit(False)))
-    fields, rules = [], []
-    for column in contract.columns:
-        value, found = F.col(f"_line.{column.name}"), _found(column)
-        right = _has_type(column, found)
-        if (fault := _unfit(column, value)) is not None:
-            right &= ~fault
-        fields.append(F.when(right, value).alias(column.name))
-        if column.name in landed:
-            rules += _shape_rules(column, value, found)
-    readable = F.col("_schema").startswith("OBJECT<")
-    duplicate = _has_duplicates(F.col("_framed"), mark)
-    shape = F.when(readable, F.array_compact(F.array(*rules))).otherwise(
-        F.array_compact(F.array(F.when(duplicate, DUPLICATE_KEY).otherwise(UNREADABLE)))
-    )
-    # Spark interprets array_compact and all that is in it. So what only odd lines need stays out of
-    # the code that it compiles for every line, which is slow once it is long.
-    looked_at = F.array_compact(F.array(F.struct(*fields)))
-    found_fields = F.when(F.col("_as_declared"), F.col("_line")).otherwise(F.get(looked_at, 0))
-    read = judged.select(
+    line = F.from_json(text, parse_schema(contract), {"mode": "PERMISSIVE"})
+    no_rules = F.lit(None).cast("array<string>")
+    cleared = F.struct(F.col("_line").alias("fields"), no_rules.alias("rules"))
+    looked_at = _looked_at(contract, set(landed_fields), text)
+    read = lines.select("*", line.alias("_line")).select(
         *lines.columns,
-        found_fields.alias("_fields"),
-        F.when(~F.col("_as_declared"), shape).alias(SHAPE_RULES),
+        F.when(_as_declared(contract, text), cleared).otherwise(looked_at).alias("_read"),
     )
     return read.select(
-        *lines.columns, *[f"_fields.{name}" for name in contract.column_names], SHAPE_RULES
+        *lines.columns,
+        *[f"_read.fields.{name}" for name in contract.column_names],
+        F.col("_read.rules").alias(SHAPE_RULES),
     )
 
 
@@ -126,24 +84,71 @@ def broken_rules(contract: Contract) -> Column:
     )
 
 
-def _is_null(column: ContractColumn) -> Column:
-    """Whether the schema of the whole line, whose names stand behind "<" or " ", has a JSON null."""
-    schema = F.col("_schema")
-    return schema.contains(f" {column.name}: VOID") | schema.contains(f"<{column.name}: VOID")
+def _as_declared(contract: Contract, text: Column) -> Column:
+    """Whether a line is to the letter what its fields are as JSON, and each may be stored.
+
+    Then no value had another type, no key came twice and nothing else was there. A value of no type
+    that JSON has is due as a text.
+    """
+    fields, faults = [], []
+    for column in contract.columns:
+        value = F.col(f"_line.{column.name}")
+        of_json = value if column.type in _JSON_TYPE else value.cast("string")
+        fields.append(of_json.alias(column.name))
+        if column.required:
+            faults.append(value.isNull())
+        if (fault := _unfit(column, value)) is not None:
+            faults.append(fault)
+    written = F.to_json(F.struct(*fields), {"ignoreNullFields": "false"})
+    # Flat, as Connect's protocol refuses a deep tree.
+    fit = F.coalesce(*[F.when(fault, F.lit(False)) for fault in faults], F.lit(True))
+    return F.coalesce((written == text) & fit, F.lit(False))
 
 
-def _line_schema(contract: Contract) -> str:
-    """The schemas that a line as declared may have: its fields in the order of their names."""
-    fields = []
-    for column in sorted(contract.columns, key=lambda each: each.name):
-        kind = _JSON_TYPE.get(column.type, "STRING")
-        fields.append(f"{column.name}: {kind if column.required else f'({kind}|VOID)'}")
-    return rf"^OBJECT<{', '.join(fields)}>\z"
+def _looked_at(contract: Contract, landed: set[str], text: Column) -> Column:
+    """``fields`` and ``rules`` of a line that is not as declared, from a second look at its text."""
+    # All parsers stop at the end of the first value: the mark behind it shows that it was the last.
+    # No line can hold the mark itself, which is a hash of the whole line.
+    mark = F.xxhash64(text)
+    framed = F.concat(F.lit("["), text, F.lit(',{"end":'), mark.cast("string"), F.lit("}]"))
+    readable = ~_has_lone_surrogate(text) & F.is_valid_utf8(text)
+    duplicate = _has_duplicates(framed, mark.cast("string"))
+    no_object = F.array(F.when(duplicate, DUPLICATE_KEY).otherwise(UNREADABLE))
+
+    def kinds(json: Column) -> Column:
+        """The JSON type of the line and of each field, null where there is none."""
+        of = {
+            name: F.schema_of_variant(F.try_variant_get(json, f"$[0]{path}", "variant"))
+            for name, path in [("", ""), *((name, f".{name}") for name in contract.column_names)]
+        }
+        whole = F.try_variant_get(json, "$[1].end", "bigint") == mark
+        return F.when(whole, F.struct(*[kind.alias(f"of_{name}") for name, kind in of.items()]))
+
+    def judged(found: Column) -> Column:
+        fields, rules = [], []
+        for column in contract.columns:
+            value, kind = F.col(f"_line.{column.name}"), found[f"of_{column.name}"]
+            right = _has_type(column, kind)
+            if (fault := _unfit(column, value)) is not None:
+                right &= ~fault
+            fields.append(F.when(right, value).alias(column.name))
+            if column.name in landed:
+                rules += _shape_rules(column, value, kind)
+        is_object = found["of_"].startswith("OBJECT<")
+        broken = F.when(is_object, F.array_compact(F.array(*rules))).otherwise(no_object)
+        return F.struct(F.struct(*fields).alias("fields"), broken.alias("rules"))
+
+    json = F.when(readable, F.try_parse_json(framed))
+    return _with(json, lambda parsed: _with(kinds(parsed), judged))
 
 
-def _found(column: ContractColumn) -> Column:
-    """The JSON type of a field, null where the line has none of that name."""
-    return F.schema_of_variant(F.try_variant_get("_json", f"$[0].{column.name}", "variant"))
+def _with(value: Column, made: Callable[[Column], Column]) -> Column:
+    """What is made of a value that is computed once, however often it is named.
+
+    Spark interprets a lambda and all that is in it. So what only odd lines need stays out of the code
+    that it compiles for every line, which is slow once it is long.
+    """
+    return F.get(F.transform(F.array(value), made), 0)
 
 
 def _has_type(column: ContractColumn, found: Column) -> Column:
