@@ -27,12 +27,11 @@ from __future__ import annotations
 
 from airflow.sdk import Param, dag, task
 
-from feira_airflow import pools
-from feira_airflow.assets import SALES_FACT
-from feira_airflow.connections import SHOP_API
-from feira_airflow.defaults import deadlines, default_args
-from feira_airflow.partitions import daily_at_midnight
+from feira_airflow.core import pools
+from feira_airflow.core.defaults import deadlines, default_args
+from feira_airflow.core.partitions import daily_at_midnight
 from feira_airflow.sales import tasks
+from feira_airflow.sales.pipeline import API_POOL, FACT, PIPELINE, SHOP_API
 from feira_provider.sensors.http_available import HttpAvailableSensor
 
 
@@ -40,7 +39,7 @@ from feira_provider.sensors.http_available import HttpAvailableSensor
     schedule=daily_at_midnight(),
     catchup=False,
     max_active_runs=2,
-    default_args=default_args(owner="sales-data"),
+    default_args=default_args(PIPELINE.owner),
     deadline=deadlines(),
     doc_md=__doc__,
     tags=["sales", "producer"],
@@ -60,21 +59,23 @@ def sales_etl() -> None:
         timeout=15 * 60,
         deferrable=True,
     )
-    landing = task(pool=pools.SHOP_API)(tasks.land)()
-    validation = task(pool=pools.SPARK)(tasks.validate)(landing)
+    landing = task(pool=API_POOL.name)(tasks.land)()
+    validation = task(pool=pools.SPARK.name)(tasks.validate)(landing)
     # One writer at a time: it is the day's current landing that is put in place.
-    extract = task(pool=pools.SPARK, max_active_tis_per_dag=1)(tasks.transform)()
+    extract = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.transform)()
     # Merge, audit and publish are one critical section: a fast-forward is refused once main moved.
-    fact = task(pool=pools.SPARK, max_active_tis_per_dag=1)(tasks.publish)()
-    loaded = task(pool=pools.WAREHOUSE, max_active_tis_per_dag=1)(tasks.load_warehouse)(extract)
-    agreed = task(pool=pools.SPARK)(tasks.reconcile)(loaded)
-    event = task(outlets=[SALES_FACT])(tasks.emit)(agreed)
+    fact = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.publish)()
+    loaded = task(pool=pools.WAREHOUSE.name, max_active_tis_per_dag=1)(tasks.load_warehouse)(
+        extract
+    )
+    agreed = task(pool=pools.SPARK.name)(tasks.reconcile)(loaded)
+    event = task(outlets=[FACT])(tasks.emit)(agreed)
 
     api_is_up >> landing
     validation >> extract >> fact >> loaded
     agreed >> event
     # Not beside reconcile: both would be Spark's work, and the event waits for that one.
-    agreed >> task(pool=pools.SPARK)(tasks.drop_staging)()
+    agreed >> task(pool=pools.SPARK.name)(tasks.drop_staging)()
 
 
 sales_etl()

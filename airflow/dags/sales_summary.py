@@ -27,35 +27,36 @@ from __future__ import annotations
 
 from airflow.sdk import dag, task
 
-from feira_airflow import pools
-from feira_airflow.assets import SALES_FACT, SALES_SUMMARY
-from feira_airflow.connections import WAREHOUSE_READER
-from feira_airflow.defaults import deadlines, default_args, notification_args
-from feira_airflow.partitions import on_day_of
+from feira_airflow.core import pools
+from feira_airflow.core.connections import WAREHOUSE_READER
+from feira_airflow.core.defaults import deadlines, default_args, notification_args
+from feira_airflow.core.partitions import on_day_of
+from feira_airflow.sales.pipeline import FACT
 from feira_airflow.summary import checks, tasks
+from feira_airflow.summary.pipeline import MARTS, PIPELINE
 from feira_provider.operators.partition_check import PartitionCheckOperator
 
 
 @dag(
-    schedule=on_day_of(SALES_FACT),
+    schedule=on_day_of(FACT),
     catchup=False,
     # A run that waits for a mail server must not keep another day's marts waiting, not even in a
     # backfill of a year.
     max_active_runs=366,
     # A key that comes while a consumer is paused gets no run, and new DAGs begin paused by default.
     is_paused_upon_creation=False,
-    default_args=default_args(owner="sales-data"),
+    default_args=default_args(PIPELINE.owner),
     deadline=deadlines(),
     doc_md=__doc__,
     tags=["sales", "consumer"],
 )
 def sales_summary() -> None:
     # The marts are rebuilt whole: two at once would only wait for each other.
-    marts = task(pool=pools.WAREHOUSE, outlets=[SALES_SUMMARY], max_active_tis_per_dag=1)(
+    marts = task(pool=pools.WAREHOUSE.name, outlets=[MARTS], max_active_tis_per_dag=1)(
         tasks.build_marts
     )()
     # It compares with what was reported last, so one at a time as well.
-    report = task(pool=pools.WAREHOUSE, max_active_tis_per_dag=1)(tasks.report)()
+    report = task(pool=pools.WAREHOUSE.name, max_active_tis_per_dag=1)(tasks.report)()
 
     check = PartitionCheckOperator(
         task_id="check_day",
@@ -63,7 +64,7 @@ def sales_summary() -> None:
         table="sales.fact",
         partition_column="extract_day",
         checks=[checks.ROWS, checks.REVENUE],
-        pool=pools.WAREHOUSE,
+        pool=pools.WAREHOUSE.name,
         next_step="The event is out already; if the figures are wrong, mend the source and run the "
         "day with --refetch.",
     )

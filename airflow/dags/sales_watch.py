@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from airflow.sdk import Param, dag
 
-from feira_airflow.assets import SALES_FACT
-from feira_airflow.connections import WAREHOUSE_READER
-from feira_airflow.defaults import deadlines, default_args
-from feira_airflow.partitions import daily_at
-from feira_airflow.pools import WAREHOUSE as WAREHOUSE_POOL
-from feira_airflow.summary import checks
+from feira_airflow.core import pools
+from feira_airflow.core.connections import WAREHOUSE_READER
+from feira_airflow.core.defaults import deadlines, default_args
+from feira_airflow.core.partitions import daily_at
+from feira_airflow.sales import checks
+from feira_airflow.sales.pipeline import FACT, PIPELINE
 from feira_provider.operators.asset_event_check import AssetEventCheckOperator
 from feira_provider.operators.partition_check import PartitionCheckOperator
 
@@ -35,7 +35,7 @@ DAY = "{{ params.day or (dag_run.run_after - macros.timedelta(days=1)) | ds }}"
     schedule=daily_at(hour=3),
     catchup=False,
     max_active_runs=1,
-    default_args=default_args(owner="sales-data"),
+    default_args=default_args(PIPELINE.owner),
     deadline=deadlines(),
     doc_md=__doc__,
     tags=["sales", "watch"],
@@ -56,13 +56,13 @@ def sales_watch() -> None:
         partition_column="extract_day",
         partition=DAY,
         checks=[checks.ARRIVED],
-        pool=WAREHOUSE_POOL,
+        pool=pools.WAREHOUSE.name,
         next_step="No event of that day is out. See sales_etl's run of it, or start one: "
         "feira run sales --day D.",
     )
     told = AssetEventCheckOperator(
         task_id="check_event",
-        asset=SALES_FACT,
+        asset=FACT,
         partition=DAY,
         next_step="The day is loaded and agrees with the lake, but its consumers were not told: clear "
         "the task emit in sales_etl's run of it.",

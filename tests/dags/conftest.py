@@ -31,7 +31,7 @@ os.environ |= {
     "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "airflow" / "dags"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-    "AIRFLOW__CORE__XCOM_BACKEND": "feira_airflow.xcom.PathOnlyXCom",
+    "AIRFLOW__CORE__XCOM_BACKEND": "feira_airflow.core.xcom.PathOnlyXCom",
 }
 
 

@@ -14,8 +14,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from feira.lake import lake_files
 from feira.settings import SettingsError
-from feira_airflow import connections
-from feira_airflow.connections import (
+from feira_airflow.core import connections
+from feira_airflow.core.connections import (
     lake_settings,
     postgres_dsn,
     spark_session,

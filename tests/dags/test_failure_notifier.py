@@ -40,7 +40,7 @@ def context(**known: Any) -> Any:
 BROKEN_DAG = """
 from datetime import datetime
 from airflow.sdk import dag, task
-from feira_airflow.defaults import default_args
+from feira_airflow.core.defaults import default_args
 
 @dag(schedule=None, start_date=datetime(2020, 1, 1), default_args=default_args("test") | {"retries": 0})
 def broken_pipeline():

@@ -100,19 +100,19 @@ def test_the_changes_of_the_api_page_fit_the_pipeline() -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the platform's Airflow part with the new pipeline's files; the assets as they were."""
+    """A copy of the platform's Airflow part with the new pipeline's files."""
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(REPOSITORY / "airflow", tmp_path / "airflow", ignore=ignored)
+    for folder in ("airflow", "shared"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=ignored)
     for path in (
+        "airflow/src/feira_airflow/countries/pipeline.py",
         "airflow/src/feira_airflow/countries/tasks.py",
         "airflow/dags/country_revenue.py",
     ):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(code("add-a-pipeline.md", path))
     (tmp_path / "airflow/src/feira_airflow/countries/__init__.py").touch()
-    assets = tmp_path / "airflow/src/feira_airflow/assets.py"
-    (diff,) = blocks("add-a-pipeline.md", "diff")
-    assets.write_text(changed(assets.read_text(), diff))
+    assert not blocks("add-a-pipeline.md", "diff"), "a pipeline joins by new files alone"
     return tmp_path
 
 
@@ -143,24 +143,43 @@ def test_the_pipeline_of_the_page_is_wired(checkout: Path) -> None:
     assert linted.returncode == 0, linted.stdout + linted.stderr
 
 
-def test_without_its_first_step_the_linter_says_what_the_page_says(checkout: Path) -> None:
-    assets = checkout / "airflow/src/feira_airflow/assets.py"
-    heard = 'announced("marts.month_summary")'
-    assert heard in assets.read_text()
-    assets.write_text(
-        assets.read_text().replace(heard, 'announced("marts.month_summary", terminal=True)')
-    )
+def test_without_its_mark_the_linter_says_what_the_page_says(checkout: Path) -> None:
+    declaration = checkout / "airflow/src/feira_airflow/countries/pipeline.py"
+    mark = '    extra={"lint_ignore": ["no-listener"]},\n'
+    assert mark in declaration.read_text()
+    declaration.write_text(declaration.read_text().replace(mark, ""))
     linted = lint(checkout)
     assert linted.returncode == 1
-    assert "sales_summary" in linted.stdout and "terminal" in linted.stdout
-    assert "country_revenue" in linted.stdout
+    assert "no-listener" in linted.stdout and "country_revenue" in linted.stdout
+
+
+def test_the_pipeline_of_the_page_is_found_with_its_page(checkout: Path) -> None:
+    code = (
+        "from feira_airflow.core.dag_pages import pages\n"
+        "from feira_airflow.core.pipelines import pipelines\n"
+        "print([each.name for each in pipelines()], sorted(pages()))"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ
+        | {
+            "PYTHONPATH": f"{checkout / 'airflow/src'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+            "FEIRA_REPOSITORY": str(checkout),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert asked.returncode == 0, asked.stderr[-2000:]
+    assert asked.stdout.splitlines()[-1] == (
+        "['countries', 'sales', 'summary'] "
+        "['country_revenue', 'sales_etl', 'sales_summary', 'sales_watch']"
+    )
 
 
 def test_with_a_plain_listener_the_linter_says_what_the_page_says(checkout: Path) -> None:
     dag = checkout / "airflow/dags/country_revenue.py"
-    dag.write_text(
-        dag.read_text().replace("schedule=on_day_of(SALES_SUMMARY)", "schedule=SALES_SUMMARY")
-    )
+    dag.write_text(dag.read_text().replace("schedule=on_day_of(MARTS)", "schedule=MARTS"))
     linted = lint(checkout)
     assert linted.returncode == 1
     assert "sales_summary" in linted.stdout and "country_revenue" in linted.stdout

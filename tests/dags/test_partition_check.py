@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from feira_airflow.connections import WAREHOUSE
+from feira_airflow.core.connections import WAREHOUSE
+from feira_airflow.sales.checks import ARRIVED
 from feira_airflow.summary import checks
 from feira_provider.operators.partition_check import (
     Measured,
@@ -43,7 +44,7 @@ def test_a_day_as_its_ledger_says_it_passes(shop: Shop) -> None:
         "rows": "2",
         "revenue in USD": "100.0000",
     }
-    assert run("sales.load_ledger", checks.ARRIVED) == {"agreed loads": "1"}
+    assert run("sales.load_ledger", ARRIVED) == {"agreed loads": "1"}
 
 
 def test_a_closed_day_passes_and_a_day_without_its_rows_does_not(shop: Shop) -> None:
@@ -113,7 +114,7 @@ def test_a_day_that_never_came_or_is_not_agreed_has_not_arrived(shop: Shop) -> N
     shop.run(D1, [line("A", D1, "1")], agree=False)
     for day in (D1, D2):
         with pytest.raises(PartitionCheckError, match=f"{day}: agreed loads is 0, under 1"):
-            run("sales.load_ledger", checks.ARRIVED, day=day)
+            run("sales.load_ledger", ARRIVED, day=day)
 
 
 def test_the_partition_is_a_parameter_and_never_text_of_the_query() -> None:
@@ -187,7 +188,7 @@ def test_the_watch_looks_at_the_day_that_ended_or_the_one_it_is_told(
 def test_the_watch_has_a_clock_only_where_the_pipelines_have_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from feira_airflow.partitions import daily_at
+    from feira_airflow.core.partitions import daily_at
 
     monkeypatch.delenv("FEIRA_CLOCK", raising=False)
     assert daily_at(hour=3) is None

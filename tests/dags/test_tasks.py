@@ -11,9 +11,9 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import set_current_context
 
 from feira.errors import PermanentError
-from feira_airflow.defaults import default_args
-from feira_airflow.partitions import partition_day
-from feira_airflow.permanent import permanent_errors_fail
+from feira_airflow.core.defaults import default_args
+from feira_airflow.core.partitions import partition_day
+from feira_airflow.core.permanent import permanent_errors_fail
 from feira_airflow.sales import tasks as sales_tasks
 from feira_airflow.summary import tasks as summary_tasks
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from feira_airflow.xcom import XComValueError, check
+from feira_airflow.core.xcom import XComValueError, check
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from datetime import timedelta
 
 from airflow.sdk import Asset, PartitionedAtRuntime, dag, task
 
-from feira_airflow.connections import spark_session
-from feira_airflow.defaults import default_args
-from feira_airflow.partitions import on_day_of
+from feira_airflow.core.connections import spark_session
+from feira_airflow.core.defaults import default_args
+from feira_airflow.core.partitions import on_day_of
 from feira_provider.notifiers.deadline import run_deadlines
 
 DRILL = Asset("drill", uri="feira://drill/deadline")

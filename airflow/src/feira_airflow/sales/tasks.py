@@ -12,9 +12,10 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
-from feira_airflow.connections import LAKE, SHOP_API, lake_settings, spark_session, warehouse
-from feira_airflow.partitions import partition_day
-from feira_airflow.permanent import permanent_errors_fail
+from feira_airflow.core.connections import LAKE, lake_settings, spark_session, warehouse
+from feira_airflow.core.partitions import partition_day
+from feira_airflow.core.permanent import permanent_errors_fail
+from feira_airflow.sales.pipeline import SHOP_API
 
 log = logging.getLogger(__name__)
 

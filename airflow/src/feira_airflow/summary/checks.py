@@ -36,6 +36,3 @@ REVENUE = PartitionCheck(
     f"WHERE ({_NEWEST.format(column='valid_lines')}) > 0)",
     at_most=f"(SELECT CASE WHEN days >= 7 THEN median * {_FACTOR} END FROM ({_MEDIAN}) m)",
 )
-
-# Loaded, and found equal to the lake: only then is the day's event out.
-ARRIVED = PartitionCheck("agreed loads", "count(agreed_snapshot_id)", at_least="1")

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feira_airflow.connections import (
+from feira_airflow.core.connections import (
     LAKE,
     MAIL,
     SLACK,
@@ -18,8 +18,8 @@ from feira_airflow.connections import (
     postgres_dsn,
     warehouse,
 )
-from feira_airflow.partitions import partition_day
-from feira_airflow.permanent import permanent_errors_fail
+from feira_airflow.core.partitions import partition_day
+from feira_airflow.core.permanent import permanent_errors_fail
 
 if TYPE_CHECKING:
     from feira.report.files import ReportFiles

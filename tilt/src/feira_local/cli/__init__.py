@@ -22,6 +22,7 @@ MODULES = (
     "feira_local.cli.data",
     "feira_local.cli.contracts",
     "feira_local.cli.lint_assets",
+    "feira_local.cli.airflow_files",
 )
 
 app = typer.Typer(

@@ -48,7 +48,7 @@ def spark_url() -> str:
     own = own_connections(config.home).get(_SPARK)
     if own is not None:
         with as_airflow_reads(_SPARK, own):
-            from feira_airflow import connections
+            from feira_airflow.core import connections
 
             return connections.spark_url(_SPARK)
     return config.spark_url
@@ -69,7 +69,7 @@ def warehouse_dsn(role: str = "reader") -> str:
     own = own_connections(running_config().home).get(conn_id)
     if own is not None:
         with as_airflow_reads(conn_id, own):
-            from feira_airflow.connections import postgres_dsn
+            from feira_airflow.core.connections import postgres_dsn
 
             return postgres_dsn(conn_id)
     return str(getattr(dsns(), role))

@@ -28,7 +28,7 @@ def settings(config: StackConfig) -> dict[str, str]:
             "executor": "LocalExecutor",
             "parallelism": 4,
             "max_active_tasks_per_dag": 4,
-            "xcom_backend": "feira_airflow.xcom.PathOnlyXCom",
+            "xcom_backend": "feira_airflow.core.xcom.PathOnlyXCom",
             "load_examples": False,
             "dags_are_paused_at_creation": False,
             "default_timezone": "utc",

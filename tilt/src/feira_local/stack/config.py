@@ -213,7 +213,7 @@ class StackConfig:
             extra = own.get("extra", {})
             if _LOOKED_UP & extra.keys():
                 with as_airflow_reads(LAKE, own):
-                    from feira_airflow.connections import lake_settings
+                    from feira_airflow.core.connections import lake_settings
 
                     return replace(lake_settings(LAKE), **catalog)
             return LakeSettings.from_aws(

@@ -25,6 +25,8 @@ def airflow_migrate(config: StackConfig) -> None:
     """Migrates Airflow's metadata and makes its pools (15 s), unless both are this version's."""
     import psycopg
 
+    from feira_airflow.core.pools import document
+
     stamp = config.airflow / "migrated"
     dsn = postgres.dsns(load_secrets(config.home), config.ports.postgres).airflow
 
@@ -37,7 +39,8 @@ def airflow_migrate(config: StackConfig) -> None:
             return row[0] if row else ""
 
     release = version("apache-airflow-core")
-    pools = config.repository / "airflow" / "pools.json"
+    pools = config.airflow / "pools.json"
+    pools.write_text(document())
 
     def state() -> str:
         return f"{release} {revision()} {hashlib.sha256(pools.read_bytes()).hexdigest()}\n"

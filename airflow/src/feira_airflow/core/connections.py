@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import psycopg
     from pyspark.sql import SparkSession
 
-SHOP_API = "shop_api"
 LAKE = "lake_default"
 SPARK = "spark_default"
 WAREHOUSE = "warehouse_default"

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk.definitions.deadline import DeadlineAlert
 
-from feira_airflow.connections import MAIL, SLACK, retry_delay_seconds
+from feira_airflow.core.connections import MAIL, SLACK, retry_delay_seconds
 from feira_provider.notifiers.deadline import run_deadlines
 from feira_provider.notifiers.failure import MailFailureNotifier, SlackFailureNotifier
 

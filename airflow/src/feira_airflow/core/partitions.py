@@ -17,7 +17,7 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowFailException
 
-from feira_airflow.assets import KEY_FORMAT
+from feira_airflow.core.assets import KEY_FORMAT
 
 CLOCK = "FEIRA_CLOCK"
 

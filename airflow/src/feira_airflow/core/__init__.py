@@ -1,0 +1,1 @@
+"""What every pipeline shares: connections, partitions, pools, defaults, and how pipelines are found."""
