@@ -9,7 +9,7 @@ from pathlib import Path
 
 from feira.settings import LakeSettings, repository_root
 from feira_local.stack import s3
-from feira_local.stack.config import BUCKET, Ports, ShopOptions, StackConfig
+from feira_local.stack.config import BUCKET, DEFAULT_PORTS, Ports, ShopOptions, StackConfig
 from feira_local.stack.postgres import free_port
 from feira_local.stack.secrets import load_secrets
 from spark_connect import wait_for
@@ -18,7 +18,7 @@ from spark_connect import wait_for
 @contextmanager
 def s3_proxy(home: Path) -> Iterator[LakeSettings]:
     """Yields a lake on it; ends the server at the end."""
-    ports = Ports(**{name: free_port() for name in Ports.__dataclass_fields__})
+    ports = Ports(**{name: free_port() for name in DEFAULT_PORTS})
     config = StackConfig(home, repository_root(), ports, ShopOptions(None, 7, 1))
     config.make_folders()
     secrets = load_secrets(home)

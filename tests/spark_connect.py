@@ -12,7 +12,7 @@ from pathlib import Path
 
 from feira.settings import LakeSettings, repository_root
 from feira_local.stack import spark
-from feira_local.stack.config import HOST, Ports, ShopOptions, StackConfig
+from feira_local.stack.config import DEFAULT_PORTS, HOST, Ports, ShopOptions, StackConfig
 from feira_local.stack.postgres import free_port
 
 WAIT_SECONDS = 120
@@ -21,7 +21,7 @@ WAIT_SECONDS = 120
 @contextmanager
 def connect_server(home: Path, lake: LakeSettings) -> Iterator[str]:
     """Yields ``sc://host:port``; ends the server at the end."""
-    ports = Ports(**{name: free_port() for name in Ports.__dataclass_fields__})
+    ports = Ports(**{name: free_port() for name in DEFAULT_PORTS})
     config = StackConfig(home, repository_root(), ports, ShopOptions(None, 7, 1))
     config.make_folders()
     spark.write_properties(config, lake)

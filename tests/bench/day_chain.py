@@ -26,7 +26,7 @@ from chain_step import Places
 from feira.settings import LakeSettings
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
 from feira_local.stack import postgres, spark
-from feira_local.stack.config import HOST, Ports, ShopOptions, StackConfig
+from feira_local.stack.config import DEFAULT_PORTS, HOST, Ports, ShopOptions, StackConfig
 from feira_spark.session import connect
 from memory import MemorySampler, load_average, stopwatch, tree
 
@@ -88,7 +88,7 @@ class DayChain:
         self.home, self.day = home, day
         self._sampler = sampler
         self._open = ExitStack()
-        ports = Ports(**{name: postgres.free_port() for name in Ports.__dataclass_fields__})
+        ports = Ports(**{name: postgres.free_port() for name in DEFAULT_PORTS})
         shop = ShopOptions(None, SHOP_SEED, _lines_per_day(lines, day))
         self.config = StackConfig(home, REPOSITORY, ports, shop)
         self.config.make_folders()

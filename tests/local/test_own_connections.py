@@ -14,7 +14,7 @@ from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
 from feira_local.stack.own_connections import own_connections
-from feira_local.stack.services import by_name
+from feira_local.stack.service import by_name
 
 OWN = """
 shop_api:

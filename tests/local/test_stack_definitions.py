@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from feira_local.stack.errors import StackError
 from feira_local.stack.launch import environment
 from feira_local.stack.lifecycle import Stack
 from feira_local.stack.secrets import load_secrets
-from feira_local.stack.services import HttpCheck, Service, TcpCheck, by_name
+from feira_local.stack.service import HttpCheck, Service, TcpCheck, by_name
 from feira_local.stack.state import running_config
 from feira_local.stack.supervisor import render
 
@@ -37,7 +37,7 @@ def test_every_dependency_exists_and_comes_first(stack: Stack) -> None:
 def test_no_two_services_share_a_port(stack: Stack) -> None:
     ports = [port for service in stack.services for port in service.ports]
     assert sorted(ports) == sorted(set(ports))
-    assert set(ports) == set(asdict(stack.config.ports).values())
+    assert set(ports) == set(stack.config.ports.named().values())
 
 
 def test_what_stays_up_says_how_its_health_is_asked(stack: Stack) -> None:
@@ -187,10 +187,10 @@ def test_further_dags_and_the_clock_reach_airflow_and_are_kept_while_the_stack_r
 
 def test_an_offset_moves_every_port(tmp_path: Path) -> None:
     home = {"FEIRA_HOME": str(tmp_path)}
-    plain = asdict(StackConfig.from_env(home).ports)
-    moved = asdict(StackConfig.from_env(home | {"FEIRA_PORT_OFFSET": "100"}).ports)
+    plain = StackConfig.from_env(home).ports.named()
+    moved = StackConfig.from_env(home | {"FEIRA_PORT_OFFSET": "100"}).ports.named()
     assert {name: port - 100 for name, port in moved.items()} == plain
-    one = asdict(StackConfig.from_env(home | {"FEIRA_PORT_S3": "20000"}).ports)
+    one = StackConfig.from_env(home | {"FEIRA_PORT_S3": "20000"}).ports.named()
     assert one == plain | {"s3": 20000}
 
 

@@ -22,8 +22,9 @@ from feira_local.stack import access, lifecycle
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Progress, Stack
+from feira_local.stack.local_parts import local_parts
 from feira_local.stack.report import StackReport, report
-from feira_local.stack.services import by_name
+from feira_local.stack.service import by_name
 from feira_local.stack.state import running_config
 from feira_local.stack.supervisor import events, log_path
 
@@ -298,7 +299,6 @@ _OWN_ENTRIES = frozenset(
         "postgres",
         "run",
         "secrets.env",
-        "shop",
         "spark",
     ]
 )
@@ -316,7 +316,8 @@ def _require_own_folder(config: StackConfig) -> None:
         raise StackError(
             f"{home} holds no secrets.env, so it is no state folder of a stack. {step}"
         )
-    others = sorted(path.name for path in home.iterdir() if path.name not in _OWN_ENTRIES)
+    parts = {part.name for part in local_parts()}
+    others = sorted(path.name for path in home.iterdir() if path.name not in _OWN_ENTRIES | parts)
     if others:
         raise StackError(
             f"{home} also holds {', '.join(others[:5])}, which no stack has made. {step}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from feira_local.stack.config import BUCKET, HOST, REGION, StackConfig
 from feira_local.stack.files import write_private
+from feira_local.stack.local_parts import local_parts
 from feira_local.stack.own_connections import own_connections
 from feira_local.stack.secrets import Secrets
 
@@ -140,12 +141,6 @@ def connections(config: StackConfig, secrets: Secrets) -> dict[str, str]:
         }
 
     described: dict[str, dict[str, object]] = {
-        "shop_api": {
-            "conn_type": "http",
-            "host": HOST,
-            "port": config.ports.shop,
-            "schema": "http",
-        },
         "lake_default": {
             "conn_type": "aws",
             "login": secrets.s3_access_key,
@@ -186,6 +181,8 @@ def connections(config: StackConfig, secrets: Secrets) -> dict[str, str]:
             "password": "inbox",
         },
     }
+    for part in local_parts():
+        described |= part.connections(config)
     described |= own_connections(config.home)
     return {
         f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in described.items()

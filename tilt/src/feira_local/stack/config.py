@@ -7,11 +7,12 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from feira.settings import LakeSettings, repository_root
 from feira_local.stack.errors import StackError
+from feira_local.stack.local_parts import local_parts
 from feira_local.stack.own_connections import LAKE, as_airflow_reads, own_connections
 from feira_local.stack.secrets import Secrets
 
@@ -44,6 +45,13 @@ class Ports:
     inbox: int
     smtp: int
     airflow: int
+    own: Mapping[str, int] = field(default_factory=dict)
+    """Of the stack's parts, by the names that their ``local.py`` gives them."""
+
+    def named(self) -> dict[str, int]:
+        """Every port by name."""
+        shared = {name: port for name, port in vars(self).items() if name != "own"}
+        return shared | dict(self.own)
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,8 @@ class StackConfig:
         _require_usable("The checkout", repository, (*_COMMENTS, os.pathsep))
         offset = _integer(env, "FEIRA_PORT_OFFSET", 0, lowest=-60000, highest=60000)
         ports = {}
-        for name, default in DEFAULT_PORTS.items():
+        own = {name: port for part in local_parts() for name, port in part.ports.items()}
+        for name, default in (DEFAULT_PORTS | own).items():
             variable = f"FEIRA_PORT_{name.upper()}"
             port = _integer(env, variable, default, lowest=1, highest=65535) + offset
             if not 1024 <= port <= 65535:
@@ -113,7 +122,10 @@ class StackConfig:
         return cls(
             home=home,
             repository=repository,
-            ports=Ports(**ports),
+            ports=Ports(
+                **{name: ports[name] for name in DEFAULT_PORTS},
+                own={name: ports[name] for name in own},
+            ),
             extra_dags=Path(extra).expanduser().resolve() if extra else None,
             clock=clock == "on",
             shop=ShopOptions(

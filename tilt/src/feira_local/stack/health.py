@@ -9,7 +9,7 @@ import subprocess
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from feira_local.stack.services import CommandCheck, HttpCheck, Service, TcpCheck
+from feira_local.stack.service import CommandCheck, HttpCheck, Service, TcpCheck
 
 TIMEOUT = 5.0
 

@@ -15,7 +15,8 @@ from feira_local.stack.errors import StackError
 from feira_local.stack.postgres import become_server_user
 from feira_local.stack.processes import kill_leftovers, record_start
 from feira_local.stack.secrets import load_secrets
-from feira_local.stack.services import Service, by_name, services
+from feira_local.stack.service import Service, by_name
+from feira_local.stack.services import services
 from feira_local.stack.state import running_config
 
 # The caller's own settings for these programs must not change what the stack does.

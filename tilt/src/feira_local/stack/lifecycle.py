@@ -25,7 +25,8 @@ from feira_local.stack.processes import (
     wait_gone,
 )
 from feira_local.stack.secrets import Secrets, load_secrets
-from feira_local.stack.services import Service, by_name, services
+from feira_local.stack.service import Service, by_name
+from feira_local.stack.services import services
 from feira_local.stack.supervisor import (
     STOP_SECONDS,
     ProcessState,
@@ -136,7 +137,7 @@ def check_ports(stack: Stack, states: dict[str, ProcessState]) -> None:
     """Raises StackError naming every port that another program holds, and that program."""
     taken = []
     variables = {
-        port: f"FEIRA_PORT_{name.upper()}" for name, port in vars(stack.config.ports).items()
+        port: f"FEIRA_PORT_{name.upper()}" for name, port in stack.config.ports.named().items()
     }
     for service in stack.services:
         if service.name in states and states[service.name].runs:

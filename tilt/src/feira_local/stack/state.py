@@ -51,9 +51,11 @@ def running_config() -> StackConfig:
 
 def _restored(config: StackConfig, fields: dict[str, Any]) -> StackConfig:
     data, dags = fields["shop"]["data"], fields["dags"]
+    # A part that joined since then has its default.
+    own = dict(config.ports.own) | fields["ports"].pop("own", {})
     return dataclasses.replace(
         config,
-        ports=Ports(**fields["ports"]),
+        ports=Ports(**fields["ports"], own=own),
         shop=ShopOptions(**(fields["shop"] | {"data": Path(data) if data else None})),
         extra_dags=Path(dags["extra"]) if dags["extra"] else None,
         clock=dags.get("clock", False),

@@ -1,0 +1,69 @@
+"""What a pipeline has on a laptop beside the shared services: ``feira_local/<part>/local.py``, found by its place.
+
+A part brings services, ports and Airflow connections, and the stack takes them as its own: it starts
+and watches the services, moves the ports with FEIRA_PORT_OFFSET, and hands the connections to Airflow.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from feira_local.stack.errors import StackError
+from feira_local.stack.service import Service
+
+if TYPE_CHECKING:
+    from feira_local.stack.config import StackConfig
+
+
+def _no_services(config: StackConfig) -> tuple[Service, ...]:
+    return ()
+
+
+def _no_connections(config: StackConfig) -> dict[str, dict[str, Any]]:
+    return {}
+
+
+@dataclass(frozen=True)
+class LocalPart:
+    """A part of the stack: ``LOCAL`` of its ``local.py``.
+
+    :param name: its folder's name; ``<FEIRA_HOME>/<name>`` is its own to write in
+    :param ports: the loopback ports of its services with their defaults; ``FEIRA_PORT_<NAME>`` sets
+        another, and ``config.ports.own`` has those in force
+    :param services: its services, whose ``cwd`` exists
+    :param connections: Airflow connections by id, in the fields of ``airflow connections import``
+    """
+
+    name: str
+    ports: Mapping[str, int] = field(default_factory=dict)
+    services: Callable[[StackConfig], tuple[Service, ...]] = _no_services
+    connections: Callable[[StackConfig], dict[str, dict[str, Any]]] = _no_connections
+
+
+@functools.cache
+def local_parts() -> tuple[LocalPart, ...]:
+    """Every part, by name.
+
+    :raises StackError: where one does not name its folder
+    """
+    import feira_local
+
+    return tuple(declared(feira_local.__path__, "feira_local"))
+
+
+def declared(path: Sequence[str], package: str) -> Iterator[LocalPart]:
+    """The ``LOCAL`` of each ``local.py`` in a folder of ``path``."""
+    for folder in sorted(module.name for module in pkgutil.iter_modules(path) if module.ispkg):
+        name = f"{package}.{folder}.local"
+        if importlib.util.find_spec(name) is None:
+            continue
+        part = getattr(importlib.import_module(name), "LOCAL", None)
+        if not isinstance(part, LocalPart) or part.name != folder:
+            raise StackError(f"{name} must hold LOCAL = LocalPart(name={folder!r}, …).")
+        yield part
