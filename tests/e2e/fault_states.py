@@ -286,7 +286,7 @@ def _service_killed(m: Matrix, the_day: date, service: str, task: str) -> list[s
 
 
 def _first_error(m: Matrix, chain: Chain, task_id: str) -> str:
-    run = chain.producer if task_id in m.api.task_ids("sales_etl") else chain.consumer
+    run = chain.of(task_id)
     assert run is not None
     return m.api.error_of(run, task_id, 1)[:200]
 

@@ -38,7 +38,7 @@ class Killer(threading.Thread):
     def run(self) -> None:
         while self._plan and not self._ended.is_set():
             # The consumer's run joins once the event has made it; whoever follows the chain says so.
-            runs = [run for run in (self._chain.producer, self._chain.consumer) if run]
+            runs = list(self._chain.runs)
             for task_id, try_number, pid in [x for run in runs for x in self._api.processes(run)]:
                 moment = self._plan.get((task_id, try_number), _never)
                 if moment is None or moment():

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import psutil
 import psycopg
 
-from feira_local.runs import PRODUCER, Chain, follow, start
+from feira_local.runs import SALES, Chain, follow, start
 from feira_local.stack import access
 from feira_local.stack.errors import StackError
 from matrix import Matrix, console, fresh_stack
@@ -210,7 +210,7 @@ def _events_and_agreements(m: Matrix, work: Work) -> list[str]:
     ledger = _agreed(m)
     problems += [f"{d}: an event, and the ledger knows no agreement" for d in event_days - ledger]
     problems += [f"{d}: the ledger agrees, and no run did" for d in ledger - agreed_days]
-    if m.api.event_days(PRODUCER) != event_days:
+    if m.api.event_days(SALES) != event_days:
         problems.append("events of runs that nobody started")
     console.print(f"{len(event_days)} days with events, {len(ledger)} agreed")
     return problems
@@ -223,7 +223,7 @@ def _agreed(m: Matrix) -> set[str]:
 
 def _untold(m: Matrix) -> list[str]:
     """Days that agree without an event, or the reverse, once nothing is left to be run again."""
-    agreed, told = _agreed(m), m.api.event_days(PRODUCER)
+    agreed, told = _agreed(m), m.api.event_days(SALES)
     return [f"{d}: agreed, and no event" for d in sorted(agreed - told)] + [
         f"{d}: an event, and not agreed" for d in sorted(told - agreed)
     ]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
-from feira_local.runs import CONSUMER, PRODUCER, Chain, follow, start
+from feira_local.runs import SALES, Chain, follow, start
 from kills import Killer, Moment
 from matrix import Matrix
 
@@ -147,7 +147,7 @@ def killed_at_boundaries(m: Matrix, days: list[date]) -> list[str]:
     """Kills every task of both DAGs once, as it begins, while new days run."""
     # Asking for the API's health is over too soon to be met; the first question waits.
     m.shop.fault("hang", calls=["health"], seconds=10, count=1)
-    tasks = [*m.api.task_ids(PRODUCER), *m.api.task_ids(CONSUMER)]
+    tasks = [*m.api.task_ids(SALES), *m.api.task_ids("sales_summary")]
     try:
         return _kill(m, days, dict.fromkeys(tasks))
     finally:

@@ -12,11 +12,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from feira_local.airflow_api import DagRun, TaskState
 from feira_local.cli import app, output
 from feira_local.cli.runs import parse_range
 from feira_local.day_report import DayReport, report_tables
-from feira_local.runs import Chain
 from feira_local.stack.errors import StackError
 
 COMMANDS = [
@@ -181,27 +179,3 @@ def test_the_table_never_claims_an_agreement_that_was_not_found() -> None:
     assert "agrees" not in shown([report(agreed=False)])
     assert "not loaded" in shown([report(agreed=None, fact_rows=None, revenue_usd=None)])
     assert "gate failed" in shown([report(passed=False)])
-
-
-@pytest.mark.parametrize(
-    ("states", "run", "succeeded"),
-    [
-        (
-            {"build_marts": "success", "report": "success", "notify_mail": "success"},
-            "success",
-            True,
-        ),
-        ({"build_marts": "success", "report": "success", "notify_mail": "failed"}, "failed", True),
-        ({"build_marts": "success", "report": "failed"}, "failed", True),
-        ({"build_marts": "failed", "report": "upstream_failed"}, "failed", False),
-        ({"build_marts": "running"}, "running", False),
-    ],
-)
-def test_a_notification_that_failed_is_no_failure_of_the_data(
-    states: dict[str, str], run: str, succeeded: bool
-) -> None:
-    day = date(2010, 12, 1)
-    chain = Chain(day, DagRun("sales_etl", "a", "success", str(day)))
-    chain.consumer = DagRun("sales_summary", "b", run, str(day))
-    chain.tasks = [TaskState(name, state, 1, 1.0, None) for name, state in states.items()]
-    assert chain.succeeded == succeeded

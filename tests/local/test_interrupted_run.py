@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from feira_local.airflow_api import AirflowApi, DagRun
+from feira_local.airflow_api import AirflowApi, AssetGraph, DagRun
 from feira_local.cli import runs as commands
 from feira_local.runs import Chain, join
 
 DAY = date(2010, 12, 1)
+WANTED = commands.Wanted("sales", "sales_etl", refetch=False, stays=True)
 
 
 class Airflow(AirflowApi):
@@ -23,6 +24,9 @@ class Airflow(AirflowApi):
 
     def unfinished(self, dag_id: str) -> list[tuple[DagRun, dict[str, Any]]]:
         return [each for each in self.known if each[0].dag_id == dag_id]
+
+    def asset_graph(self) -> AssetGraph:
+        return AssetGraph({})
 
     def trigger(self, dag_id: str, partition_key: str | None, conf: dict[str, Any]) -> DagRun:
         return DagRun(dag_id, "new", "queued", partition_key)
@@ -54,7 +58,7 @@ def test_ctrl_c_names_what_goes_on_and_what_was_not_begun(
     monkeypatch.setattr(commands, "refresh_all", interrupted)
     days = commands.parse_range("2010-12-01..2010-12-05")
     with pytest.raises(KeyboardInterrupt):
-        commands._run(Airflow(), days, False, lambda _: None)
+        commands._run(Airflow(), days, WANTED, lambda _: None)
     said = capsys.readouterr().err
     assert "2010-12-01: the run goes on" in said
     assert "http://airflow/dags/sales_etl/runs/new" in said

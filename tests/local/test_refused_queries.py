@@ -16,7 +16,7 @@ import pytest
 from pyspark.errors.exceptions.connect import AnalysisException
 
 from feira_local import lake_access
-from feira_local.airflow_api import DagRun
+from feira_local.airflow_api import AssetGraph, DagRun
 from feira_local.cli import data, runs
 from feira_local.cli import stack as stack_commands
 from feira_local.day_report import DayReport, report_tables
@@ -171,13 +171,15 @@ def test_a_clone_that_java_cannot_read_is_refused_first(
 def test_a_failures_text_gives_the_terminal_no_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chain = Chain(date(2010, 12, 1), DagRun("sales_etl", "one", "failed", "2010-12-01"))
+    chain = Chain(
+        date(2010, 12, 1), [DagRun("sales_etl", "one", "failed", "2010-12-01")], AssetGraph({})
+    )
     chain.failure = ("land", "name \x1b[31mred\u202e [bold]")
     monkeypatch.setattr(runs.AirflowApi, "local", lambda: runs.AirflowApi("http://airflow", str))
     monkeypatch.setattr(runs, "_run", lambda *_: [chain])
     monkeypatch.setattr(runs, "day_report", lambda _: None)
     with pytest.raises(runs.typer.Exit):
-        runs.run_days([chain.day], refetch=False, as_json=True)
+        runs.run_days("sales", [chain.day], refetch=False, as_json=True)
     said = capsys.readouterr().err
     assert r"\x1b[31mred\u202e [bold]" in said
     assert "\x1b[31mred" not in said
@@ -191,13 +193,14 @@ def test_a_demo_that_stops_its_stack_does_not_say_that_the_run_goes_on(
 
     monkeypatch.setattr(runs, "refresh_all", interrupted)
     monkeypatch.setattr(
-        runs, "join", lambda _, day, refetch: Chain(day, DagRun("d", "r", "queued", str(day)))
+        runs,
+        "join",
+        lambda _, day, **__: Chain(day, [DagRun("d", "r", "queued", str(day))], AssetGraph({})),
     )
     for stays, expected in ((True, True), (False, False)):
+        wanted = runs.Wanted("sales", "d", refetch=False, stays=stays)
         with pytest.raises(KeyboardInterrupt):
-            runs._run(
-                runs.AirflowApi("http://airflow", str), [date(2010, 12, 1)], False, print, stays
-            )
+            runs._run(runs.AirflowApi("http://airflow", str), [date(2010, 12, 1)], wanted, print)
         assert ("goes on" in capsys.readouterr().err) is expected
 
 

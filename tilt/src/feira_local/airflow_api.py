@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,30 @@ class TaskState:
     try_number: int
     seconds: float | None
     started: str | None
+
+
+@dataclass(frozen=True)
+class AssetGraph:
+    """Which DAGs an event of a task sets off, as Airflow has read them.
+
+    ``listeners`` has, by DAG and task, the asset that the task emits and the DAGs that this event
+    alone sets off: one that also waits for another asset is not among them.
+    """
+
+    listeners: Mapping[str, Mapping[str, Mapping[str, frozenset[str]]]]
+
+    def emitters(self, dag_id: str) -> frozenset[str]:
+        """The tasks of a DAG that emit."""
+        return frozenset(self.listeners.get(dag_id, {}))
+
+    def assets(self, dag_id: str) -> list[str]:
+        """The names of the assets that a DAG emits."""
+        return sorted({name for each in self.listeners.get(dag_id, {}).values() for name in each})
+
+    def set_off(self, dag_id: str, task_id: str) -> frozenset[str]:
+        """The DAGs that get a run when the task has succeeded."""
+        emitted = self.listeners.get(dag_id, {}).get(task_id, {})
+        return frozenset().union(*emitted.values()) if emitted else frozenset()
 
 
 class AirflowApi:
@@ -182,6 +206,22 @@ class AirflowApi:
         """Where a person sees the run."""
         return f"{self.base}/dags/{run.dag_id}/runs/{run.run_id}"
 
+    def asset_graph(self) -> AssetGraph:
+        """Emitters and listeners of every asset."""
+        found: dict[str, dict[str, dict[str, frozenset[str]]]] = {}
+        assets = self._call("GET", "assets", params={"limit": 100})["assets"]
+        alone = {
+            dag_id
+            for dag_id in {each["dag_id"] for asset in assets for each in asset["scheduled_dags"]}
+            if _runs_by_one_event(self._call("GET", f"dags/{dag_id}/details"))
+        }
+        for asset in assets:
+            listeners = frozenset(each["dag_id"] for each in asset["scheduled_dags"]) & alone
+            for task in asset["producing_tasks"]:
+                tasks = found.setdefault(task["dag_id"], {})
+                tasks.setdefault(task["task_id"], {})[asset["name"]] = listeners
+        return AssetGraph(found)
+
     def asset_link(self, name: str) -> str:
         """Where a person sees an asset among its emitters and listeners; all assets if it is new."""
         found = self._call("GET", "assets", params={"name_pattern": name, "limit": 100})["assets"]
@@ -207,6 +247,11 @@ class AirflowApi:
                 f"Airflow refused {method} {path} with {answer.status_code}: {answer.text[:500]}"
             )
         return answer.json()
+
+
+def _runs_by_one_event(dag: dict[str, Any]) -> bool:
+    # A paused DAG gets no run for a key.
+    return not dag["is_paused"] and "all" not in (dag["asset_expression"] or {})
 
 
 def _run(item: dict[str, Any]) -> DagRun:

@@ -1,4 +1,4 @@
-"""Running the sales chain: a run of sales_etl, and the sales_summary that its event sets off."""
+"""Running a chain: a producer's run of a partition, and all runs that its events set off, one after another."""
 
 from __future__ import annotations
 
@@ -6,57 +6,94 @@ import time
 from dataclasses import dataclass, field
 from datetime import date
 
-from feira_local.airflow_api import AirflowApi, DagRun, TaskState
+from feira_local.airflow_api import AirflowApi, AssetGraph, DagRun, TaskState
 from feira_local.stack.errors import StackError
 
-PRODUCER = "sales_etl"
-CONSUMER = "sales_summary"
-# What comes after them tells people of the data, and is no part of it.
-_LAST_OF_THE_DATA = "build_marts"
+SALES = "sales_etl"
 _POLL_SECONDS = 0.5
 
 
 @dataclass
 class Chain:
-    """One day on its way: the producer's run, and the consumer's once its event has made one."""
+    """One day on its way: the producer's run, then those that events of the chain's own runs made."""
 
     day: date
-    producer: DagRun
-    consumer: DagRun | None = None
-    tasks: list[TaskState] = field(default_factory=list)
+    runs: list[DagRun]
+    graph: AssetGraph
+    states: dict[str, list[TaskState]] = field(default_factory=dict)
+    """The tasks of each run, by DAG."""
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     failure: tuple[str, str] | None = None
 
     @property
-    def finished(self) -> bool:
-        """Whether the chain has come to its end, good or bad."""
-        return self.producer.state == "failed" or (
-            self.producer.finished and bool(self.consumer and self.consumer.finished)
+    def producer(self) -> DagRun:
+        """The run that was asked for."""
+        return self.runs[0]
+
+    @property
+    def last(self) -> DagRun:
+        """The run that came last."""
+        return self.runs[-1]
+
+    @property
+    def tasks(self) -> list[TaskState]:
+        """Of all runs, in their order."""
+        return [task for run in self.runs for task in self.states.get(run.dag_id, [])]
+
+    def of(self, task_id: str) -> DagRun:
+        """The run that has the task."""
+        return next(
+            run
+            for run in self.runs
+            if any(task.task_id == task_id for task in self.states.get(run.dag_id, []))
         )
 
     @property
+    def awaited(self) -> dict[str, DagRun]:
+        """DAGs that events of the chain will set off and whose runs are not there, with the emitter's."""
+        return {
+            dag_id: run
+            for run in self.runs
+            for task in self.states.get(run.dag_id, [])
+            if task.state == "success"
+            for dag_id in self.graph.set_off(run.dag_id, task.task_id)
+            if dag_id not in {each.dag_id for each in self.runs}
+        }
+
+    @property
+    def finished(self) -> bool:
+        """Whether the chain has come to its end, good or bad."""
+        return all(run.finished for run in self.runs) and not self.awaited
+
+    @property
     def succeeded(self) -> bool:
-        """Whether fact, warehouse and marts are up to date, told of or not."""
-        return any(
-            task.task_id == _LAST_OF_THE_DATA and task.state == "success" for task in self.tasks
-        )
+        """Whether all data of the chain is up to date: every event is out. Notices may have failed."""
+        return not self.awaited and all(self._complete(run) for run in self.runs)
+
+    def _complete(self, run: DagRun) -> bool:
+        emitters = self.graph.emitters(run.dag_id)
+        if not emitters:
+            return run.state == "success"
+        states = {task.task_id: task.state for task in self.states.get(run.dag_id, [])}
+        return all(states.get(task_id) == "success" for task_id in emitters)
 
 
-def start(api: AirflowApi, day: date, *, refetch: bool = False) -> Chain:
+def start(api: AirflowApi, day: date, *, refetch: bool = False, producer: str = SALES) -> Chain:
     """Triggers the day."""
-    return Chain(day, api.trigger(PRODUCER, day.isoformat(), {"refetch": refetch}))
+    graph = api.asset_graph()
+    return Chain(day, [api.trigger(producer, day.isoformat(), {"refetch": refetch})], graph)
 
 
-def join(api: AirflowApi, day: date, *, refetch: bool = False) -> Chain:
+def join(api: AirflowApi, day: date, *, refetch: bool = False, producer: str = SALES) -> Chain:
     """The day's run that is queued or running; where there is none, a new one.
 
     A run that takes what was landed does not do for ``refetch``.
     """
-    for run, conf in api.unfinished(PRODUCER):
+    for run, conf in api.unfinished(producer):
         if run.partition_key == day.isoformat() and (conf.get("refetch") is True or not refetch):
-            return Chain(day, run)
-    return start(api, day, refetch=refetch)
+            return Chain(day, [run], api.asset_graph())
+    return start(api, day, refetch=refetch, producer=producer)
 
 
 def refresh_all(api: AirflowApi, chains: list[Chain]) -> None:
@@ -82,16 +119,16 @@ def follow(api: AirflowApi, chains: list[Chain], *, timeout: float = 600) -> lis
 
 
 def _refresh(api: AirflowApi, chain: Chain) -> None:
-    chain.producer = api.run(PRODUCER, chain.producer.run_id)
-    chain.tasks = api.tasks(chain.producer)
-    # The event comes before the producer's end: staging is dropped beside what it sets off.
-    if chain.consumer is None:
-        caused = api.consumers(CONSUMER, chain.producer)
-        chain.consumer = caused[0] if caused else None
-    else:
-        chain.consumer = api.run(CONSUMER, chain.consumer.run_id)
-    if chain.consumer is not None:
-        chain.tasks += api.tasks(chain.consumer)
-    for run in (chain.producer, chain.consumer):
-        if run is not None and run.state == "failed":
+    for number, run in enumerate(chain.runs):
+        # What has ended stays as it was; its tasks are known.
+        if not run.finished or run.dag_id not in chain.states:
+            chain.runs[number] = api.run(run.dag_id, run.run_id)
+            chain.states[run.dag_id] = api.tasks(run)
+    # An event comes before its run's end: staging is dropped beside what it sets off.
+    for dag_id, source in chain.awaited.items():
+        for run in api.consumers(dag_id, source)[:1]:
+            chain.runs.append(run)
+            chain.states[dag_id] = api.tasks(run)
+    for run in chain.runs:
+        if run.state == "failed":
             chain.failure = api.failure(run)

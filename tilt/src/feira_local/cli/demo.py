@@ -43,7 +43,7 @@ def demo(
     try:
         stack_commands.up()
         console.print()
-        run_days(wanted, refetch=False, as_json=False, stays=False)
+        run_days("sales", wanted, refetch=False, as_json=False, stays=False)
         console.print("The stack stays up: `make down` stops it, `feira status` shows it.")
     except KeyboardInterrupt:
         console.print("\nStopping the stack, and with it the run…")

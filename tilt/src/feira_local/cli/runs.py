@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from feira_airflow.wiring.home import airflow_home
 from feira_local.airflow_api import AirflowApi
 from feira_local.cli.output import AsJson, console, error_console, print_json, printable, shortened
 from feira_local.day_report import day_report, report_tables
@@ -32,13 +34,14 @@ _AT_ONCE = 2
 _MAX_DAYS = 400
 
 
+Name = Annotated[
+    str, typer.Argument(metavar="PIPELINE", help="A pipeline that starts a chain, as sales.")
+]
+
+
 def register(app: typer.Typer) -> None:
-    run = typer.Typer(help="Run one day of a pipeline.", no_args_is_help=True)
-    run.command("sales")(run_sales)
-    app.add_typer(run, name="run")
-    backfill = typer.Typer(help="Run a range of days of a pipeline.", no_args_is_help=True)
-    backfill.command("sales")(backfill_sales)
-    app.add_typer(backfill, name="backfill")
+    app.command(no_args_is_help=True)(run)
+    app.command(no_args_is_help=True)(backfill)
 
 
 def parse_day(text: str) -> date:
@@ -66,21 +69,38 @@ def parse_range(text: str) -> list[date]:
     return [first + timedelta(days=index) for index in range(days)]
 
 
-def run_sales(
+def producer(name: str) -> str:
+    """The DAG that starts the pipeline's chain; raises StackError where it has none."""
+    with airflow_home():
+        from feira_airflow.core.pipelines import pipelines
+
+        found = {each.name: each.producer for each in pipelines() if each.producer}
+    if name not in found:
+        raise StackError(
+            f"{shortened(name)!r} is no pipeline that starts a chain; there is {', '.join(found)}. What "
+            "an asset sets off runs when its producer has."
+        )
+    return found[name]
+
+
+def run(
+    pipeline: Name,
     day: Annotated[str, typer.Option("--day", help="The extract day, in UTC.")],
     refetch: Annotated[
         bool, typer.Option("--refetch", help="Ask the API again, although the day was landed.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run one day from the API to the marts, and show what came of it.
+    """Run one day of a pipeline and of all that its events set off, and show what came of it.
 
     Example: [bold]feira run sales --day 2010-12-01[/]
     """
-    run_days([parse_day(day)], refetch=refetch, as_json=as_json)
+    days = [parse_day(day)]
+    run_days(pipeline, days, refetch=refetch, as_json=as_json)
 
 
-def backfill_sales(
+def backfill(
+    pipeline: Name,
     days: Annotated[str, typer.Argument(metavar="A..B", help="First and last extract day.")],
     refetch: Annotated[
         bool, typer.Option("--refetch", help="Ask the API again for days that were landed.")
@@ -91,22 +111,25 @@ def backfill_sales(
 
     Example: [bold]feira backfill sales 2010-12-01..2010-12-23[/]
     """
-    run_days(parse_range(days), refetch=refetch, as_json=as_json)
+    run_days(pipeline, parse_range(days), refetch=refetch, as_json=as_json)
 
 
-def run_days(days: list[date], *, refetch: bool, as_json: bool, stays: bool = True) -> None:
+def run_days(
+    pipeline: str, days: list[date], *, refetch: bool, as_json: bool, stays: bool = True
+) -> None:
     """Runs the days, shows the chain and the figures; exits with 1 when a day has failed.
 
     ``stays`` is whether the stack, and the runs in it, go on after a Ctrl-C.
     """
+    wanted = Wanted(pipeline, producer(pipeline), refetch, stays)
     api = AirflowApi.local()
     if as_json or not console.is_terminal:
         said: set[tuple[date, str, int]] = set()
         show = (lambda _: None) if as_json else (lambda found: _say(found, said))
-        chains = _run(api, days, refetch, show, stays)
+        chains = _run(api, days, wanted, show)
     else:
         with Live(console=console, refresh_per_second=8) as live:
-            chains = _run(api, days, refetch, lambda found: live.update(chain_table(found)), stays)
+            chains = _run(api, days, wanted, lambda found: live.update(chain_table(found)))
     failed = [chain for chain in chains if not chain.succeeded]
     untold = [chain for chain in chains if chain.succeeded and chain.failure]
     reports = [day_report(chain.day) for chain in chains]
@@ -116,7 +139,8 @@ def run_days(days: list[date], *, refetch: bool, as_json: bool, stays: bool = Tr
         for table in report_tables(reports):
             console.print(table)
         console.print(f"  last run     {api.link(chains[-1].producer)}", soft_wrap=True)
-        console.print(f"  asset graph  {api.asset_link('sales_fact')}", soft_wrap=True)
+        for asset in chains[-1].graph.assets(chains[-1].producer.dag_id)[:1]:
+            console.print(f"  asset graph  {api.asset_link(asset)}", soft_wrap=True)
         console.print(f"  reports      {running_config().inbox_url}", soft_wrap=True)
     for chain in untold:
         task, error = map(printable, chain.failure or ("?", ""))
@@ -133,14 +157,22 @@ def run_days(days: list[date], *, refetch: bool, as_json: bool, stays: bool = Tr
         error_console.print(
             Text(f"{chain.day}: {task} failed. {error}", style="red"), soft_wrap=True
         )
-        error_console.print(f"  log: {api.link(chain.consumer or chain.producer)}", soft_wrap=True)
+        error_console.print(f"  log: {api.link(chain.last)}", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 
 
-def _run(
-    api: AirflowApi, days: list[date], refetch: bool, show: Any, stays: bool = True
-) -> list[Chain]:
+@dataclass(frozen=True)
+class Wanted:
+    """What to run: the pipeline's producer; ``stays`` is whether runs go on after a Ctrl-C."""
+
+    pipeline: str
+    producer: str
+    refetch: bool
+    stays: bool
+
+
+def _run(api: AirflowApi, days: list[date], wanted: Wanted, show: Any) -> list[Chain]:
     """Keeps the scheduler supplied with a few days more than run at once, and no more: a long range
     is not hundreds of queued runs that a Ctrl-C leaves behind."""
     done: list[Chain] = []
@@ -149,28 +181,31 @@ def _run(
     try:
         while waiting or open_:
             while waiting and len(open_) < _AT_ONCE + 1:
-                open_.append(join(api, waiting.pop(0), refetch=refetch))
+                day = waiting.pop(0)
+                open_.append(join(api, day, refetch=wanted.refetch, producer=wanted.producer))
             refresh_all(api, open_)
             show(done[-5:] + open_)
             done += [chain for chain in open_ if chain.finished]
             open_ = [chain for chain in open_ if not chain.finished]
     except KeyboardInterrupt:
-        if stays:
-            _say_what_goes_on(api, open_, waiting)
+        if wanted.stays:
+            _say_what_goes_on(api, wanted.pipeline, open_, waiting)
         raise
     return sorted(done, key=lambda chain: chain.day)
 
 
-def _say_what_goes_on(api: AirflowApi, open_: list[Chain], waiting: list[date]) -> None:
+def _say_what_goes_on(
+    api: AirflowApi, pipeline: str, open_: list[Chain], waiting: list[date]
+) -> None:
     for chain in open_:
         error_console.print(
-            f"{chain.day}: the run goes on. Follow it with `feira run sales --day {chain.day}`, or "
-            f"mark it failed at {api.link(chain.consumer or chain.producer)}",
+            f"{chain.day}: the run goes on. Follow it with `feira run {pipeline} --day {chain.day}`, or "
+            f"mark it failed at {api.link(chain.last)}",
             soft_wrap=True,
         )
     if waiting:
         error_console.print(
-            f"Not begun: {waiting[0]}..{waiting[-1]}; `feira backfill sales "
+            f"Not begun: {waiting[0]}..{waiting[-1]}; `feira backfill {pipeline} "
             f"{waiting[0]}..{waiting[-1]}` runs them.",
             soft_wrap=True,
         )

@@ -1,0 +1,170 @@
+"""A chain is followed along the assets that Airflow has read: who is waited for, and when it has succeeded."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from feira_local import runs
+from feira_local.airflow_api import AirflowApi, AssetGraph, DagRun, TaskState
+from feira_local.runs import Chain, follow, start
+
+DAY = date(2010, 12, 1)
+GRAPH = AssetGraph(
+    {
+        "sales_etl": {"emit": {"sales_fact": frozenset({"sales_summary"})}},
+        "sales_summary": {"build_marts": {"sales_summary": frozenset()}},
+    }
+)
+LONGER = AssetGraph(
+    {
+        **GRAPH.listeners,
+        "sales_summary": {"build_marts": {"sales_summary": frozenset({"countries", "lists"})}},
+        "countries": {"export": {"countries": frozenset()}},
+    }
+)
+
+
+def made(dag_id: str, state: str) -> DagRun:
+    return DagRun(dag_id, f"run of {dag_id}", state, str(DAY))
+
+
+def tasks(**states: str | None) -> list[TaskState]:
+    return [TaskState(name, state, 1, 1.0, None) for name, state in states.items()]
+
+
+@pytest.mark.parametrize(
+    ("states", "run", "succeeded"),
+    [
+        (
+            {"build_marts": "success", "report": "success", "notify_mail": "success"},
+            "success",
+            True,
+        ),
+        ({"build_marts": "success", "report": "success", "notify_mail": "failed"}, "failed", True),
+        ({"build_marts": "success", "report": "failed"}, "failed", True),
+        ({"build_marts": "failed", "report": "upstream_failed"}, "failed", False),
+        ({"build_marts": "running"}, "running", False),
+    ],
+)
+def test_a_notification_that_failed_is_no_failure_of_the_data(
+    states: dict[str, str], run: str, succeeded: bool
+) -> None:
+    chain = Chain(DAY, [made("sales_etl", "success"), made("sales_summary", run)], GRAPH)
+    chain.states = {"sales_etl": tasks(emit="success"), "sales_summary": tasks(**states)}
+    assert chain.succeeded == succeeded
+
+
+class Airflow(AirflowApi):
+    """Answers each look with what stands next in its script."""
+
+    def __init__(self, graph: AssetGraph, *looks: dict[str, tuple[str, list[TaskState]]]) -> None:
+        self.base = "http://airflow"
+        self.graph, self.looks = graph, [*looks]
+        self.now: dict[str, tuple[str, list[TaskState]]] = {}
+
+    def asset_graph(self) -> AssetGraph:
+        return self.graph
+
+    def trigger(self, dag_id: str, partition_key: str | None, conf: dict[str, Any]) -> DagRun:
+        return DagRun(dag_id, f"run of {dag_id}", "queued", partition_key)
+
+    def run(self, dag_id: str, run_id: str) -> DagRun:
+        if dag_id == "sales_etl":
+            self.now = self.looks.pop(0) if self.looks else self.now
+        return made(dag_id, self.now[dag_id][0])
+
+    def tasks(self, run: DagRun) -> list[TaskState]:
+        return self.now[run.dag_id][1]
+
+    def consumers(self, dag_id: str, source: DagRun) -> list[DagRun]:
+        return [made(dag_id, self.now[dag_id][0])] if dag_id in self.now else []
+
+    def failure(self, run: DagRun) -> tuple[str, str] | None:
+        return next((t.task_id, "why") for t in self.now[run.dag_id][1] if t.state == "failed")
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "_POLL_SECONDS", 0)
+
+
+def test_a_chain_goes_on_through_every_dag_that_its_events_set_off() -> None:
+    emitted = ("running", tasks(emit="success", drop_staging="running"))
+    done = ("success", tasks(emit="success", drop_staging="success"))
+    built = ("success", tasks(build_marts="success", report="success"))
+    api = Airflow(
+        LONGER,
+        {"sales_etl": ("running", tasks(emit=None))},
+        {"sales_etl": emitted},
+        {"sales_etl": emitted, "sales_summary": ("running", tasks(build_marts="running"))},
+        {"sales_etl": done, "sales_summary": built},
+    )
+    chain = start(api, DAY)
+    for _ in range(4):
+        assert not chain.finished and not chain.succeeded
+        runs.refresh_all(api, [chain])
+    assert [run.dag_id for run in chain.runs] == ["sales_etl", "sales_summary"]
+    # The marts' event is out, and neither of its listeners has a run yet.
+    assert set(chain.awaited) == {"countries", "lists"} and not chain.finished
+    api.now |= {
+        "countries": ("success", tasks(export="success")),
+        "lists": ("failed", tasks(publish="failed")),
+    }
+    follow(api, [chain], timeout=5)
+    assert {run.dag_id: run.state for run in chain.runs} == {
+        "sales_etl": "success",
+        "sales_summary": "success",
+        "countries": "success",
+        "lists": "failed",
+    }
+    assert chain.failure == ("publish", "why") and not chain.succeeded
+
+
+def test_a_producer_that_fails_before_its_event_ends_the_chain() -> None:
+    api = Airflow(LONGER, {"sales_etl": ("failed", tasks(land="failed", emit="upstream_failed"))})
+    chain = start(api, DAY)
+    follow(api, [chain], timeout=5)
+    assert [run.dag_id for run in chain.runs] == ["sales_etl"]
+    assert chain.failure == ("land", "why") and not chain.succeeded
+
+
+class Answers(AirflowApi):
+    """Airflow's own answers, as its REST API gives them."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self.answers = answers
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        return self.answers[path]
+
+
+def test_only_a_dag_that_one_event_sets_off_is_waited_for() -> None:
+    def dag(paused: bool, expression: dict[str, Any]) -> dict[str, Any]:
+        return {"is_paused": paused, "asset_expression": expression}
+
+    one = {"asset": {"name": "a"}}
+    listening = ["alone", "either", "both", "paused"]
+    graph = Answers(
+        {
+            "assets": {
+                "assets": [
+                    {
+                        "name": "a",
+                        "scheduled_dags": [{"dag_id": name} for name in listening],
+                        "producing_tasks": [{"dag_id": "p", "task_id": "t"}],
+                    },
+                    {"name": "b", "scheduled_dags": [], "producing_tasks": []},
+                ]
+            },
+            "dags/alone/details": dag(False, one),
+            "dags/either/details": dag(False, {"any": [one, one]}),
+            "dags/both/details": dag(False, {"all": [one, one]}),
+            "dags/paused/details": dag(True, one),
+        }
+    ).asset_graph()
+    assert graph.set_off("p", "t") == {"alone", "either"}
+    assert (graph.emitters("p"), graph.assets("p")) == ({"t"}, ["a"])
+    assert (graph.emitters("alone"), graph.set_off("alone", "t")) == (frozenset(), frozenset())
