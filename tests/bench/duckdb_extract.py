@@ -36,6 +36,17 @@ FIELDS = (
 )
 INTEGERS = {"line_number": "INTEGER", "quantity": "INTEGER", "customer_id": "BIGINT"}
 OPTIONAL = ("description", "customer_id", "country")
+LONGEST = {
+    "order_id": 64,
+    "sku": 64,
+    "description": 1000,
+    "unit_price": 64,
+    "currency": 16,
+    "status": 32,
+    "country": 100,
+    "created_at": 64,
+    "updated_at": 64,
+}
 PRICE = r"-?[0-9]{1,14}(\.[0-9]{1,4})?"
 ZONED = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
@@ -57,6 +68,7 @@ VALUE_RULES = {
     "status_unknown": ("status NOT IN ('pending', 'completed', 'shipped', 'failed', 'cancelled')"),
     "customer_id_not_positive": "customer_id <= 0",
     "created_at_not_zoned": "created_at IS NOT NULL AND created_time IS NULL",
+    "created_at_out_of_range": "created_time < TIMESTAMP '1900-01-01'",
     "updated_at_not_zoned": "updated_at IS NOT NULL AND updated_time IS NULL",
     "updated_before_created": "updated_time < created_time",
     "updated_outside_day": "CAST(updated_time AS DATE) <> extract_day",
@@ -73,27 +85,30 @@ CASE WHEN abs(exact - away) = 0.00005
      ELSE away END"""
 
 
+def is_text(name: str) -> str:
+    """Whether a field of the landed JSON is a text that can be stored."""
+    found = f"found[{FIELDS.index(name) + 1}]"
+    return f"(starts_with(CAST({found} AS VARCHAR), '\"') AND NOT contains({found}->>'$', chr(0)))"
+
+
 def field(name: str) -> str:
     """A field of the landed JSON as its contract's type, null where it is another JSON type."""
-    place = FIELDS.index(name) + 1
-    found = f"found[{place}]"
+    found = f"found[{FIELDS.index(name) + 1}]"
     if name in INTEGERS:
         whole = f"regexp_full_match(CAST({found} AS VARCHAR), '-?[0-9]+')"
         return f"CASE WHEN {whole} THEN TRY_CAST(CAST({found} AS VARCHAR) AS {INTEGERS[name]}) END"
-    return (
-        f"CASE WHEN starts_with(CAST({found} AS VARCHAR), '\"') "
-        f"AND NOT contains({found}->>'$', chr(0)) THEN {found}->>'$' END"
-    )
+    short = f"length({found}->>'$') <= {LONGEST[name]}"
+    return f"CASE WHEN {is_text(name)} AND {short} THEN {found}->>'$' END"
 
 
 def shape_rules(name: str) -> dict[str, str]:
-    """Absent, null and of the wrong type."""
-    place = FIELDS.index(name) + 1
-    found = f"CAST(found[{place}] AS VARCHAR)"
-    rules = {
-        f"{name}_absent": f"{found} IS NULL",
-        f"{name}_type": f"{found} <> 'null' AND {name} IS NULL",
-    }
+    """Absent, null, of the wrong type and too long."""
+    found = f"CAST(found[{FIELDS.index(name) + 1}] AS VARCHAR)"
+    wrong = f"{found} <> 'null' AND {name} IS NULL"
+    rules = {f"{name}_absent": f"{found} IS NULL", f"{name}_type": wrong}
+    if name in LONGEST:
+        rules[f"{name}_type"] = f"{wrong} AND NOT {is_text(name)}"
+        rules[f"{name}_too_long"] = f"{wrong} AND {is_text(name)}"
     if name not in OPTIONAL:
         rules[f"{name}_null"] = f"{found} = 'null'"
     return rules
@@ -171,12 +186,12 @@ def check(connection: duckdb.DuckDBPyConnection, pages: list[str], day: str) -> 
           FROM fields
         ), amounts AS (
           SELECT *, CAST(created_time AS DATE) AS order_date,
-            TRY_CAST(CAST(quantity AS DECIMAL(10,0)) * price AS DECIMAL(18,4)) AS amount
+            TRY_CAST(CAST(quantity AS DECIMAL(10,0)) * CAST(price AS DECIMAL(28,4)) AS DECIMAL(18,4)) AS amount
           FROM typed
         ), dated_amounts AS (
           SELECT amounts.*, fx_rate, fx_date,
             coalesce(currency IN ({quoted}), FALSE) AS quoted,
-            amount * fx_rate AS exact, CAST(amount * fx_rate AS DECIMAL(38,4)) AS away
+            CAST(amount AS DECIMAL(28,4)) * fx_rate AS exact, CAST(exact AS DECIMAL(38,4)) AS away
           FROM amounts LEFT JOIN dated
             ON currency = rate_currency AND order_date = rate_order_date
         ), converted AS (

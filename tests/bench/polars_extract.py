@@ -24,17 +24,18 @@ from feira.contracts import contract  # noqa: E402
 from feira.contracts.line_kinds import line_kinds  # noqa: E402
 from feira.landing.manifest import Manifest  # noqa: E402
 
-STRINGS = (
-    "order_id",
-    "sku",
-    "description",
-    "unit_price",
-    "currency",
-    "status",
-    "country",
-    "created_at",
-    "updated_at",
-)
+# The texts and the length that each may have.
+STRINGS = {
+    "order_id": 64,
+    "sku": 64,
+    "description": 1000,
+    "unit_price": 64,
+    "currency": 16,
+    "status": 32,
+    "country": 100,
+    "created_at": 64,
+    "updated_at": 64,
+}
 INTEGERS = {"line_number": pl.Int32, "quantity": pl.Int32, "customer_id": pl.Int64}
 OPTIONAL = ("description", "customer_id", "country")
 STATUSES = ("pending", "completed", "shipped", "failed", "cancelled")
@@ -72,16 +73,25 @@ def well_typed(lines: pl.LazyFrame) -> pl.LazyFrame:
             fields.append(pl.when(~is_text).then(value).cast(INTEGERS[name], strict=False))
         else:
             whole = is_text & ~value.str.contains("\x00", literal=True)
-            fields.append(pl.when(whole).then(value).alias(name))
+            short = value.str.len_chars() <= STRINGS[name]
+            fields += [
+                pl.when(whole & short).then(value).alias(name),
+                (whole & ~short).alias(f"{name}_long"),
+            ]
     return lines.with_columns(fields)
 
 
 def shape_rules(name: str) -> dict[str, pl.Expr]:
-    """Absent, null and of the wrong type; the text is searched only where the value is missing."""
+    """Absent, null, of the wrong type and too long; the text is searched only where the value is
+    missing."""
     text = pl.when(pl.col(name).is_null()).then(pl.col("raw"))
     present = text.str.contains(f'"{name}":', literal=True)
     null = text.str.contains(f'"{name}":null', literal=True)
     rules = {f"{name}_absent": ~present, f"{name}_type": present & ~null}
+    if name in STRINGS:
+        long = pl.col(f"{name}_long").fill_null(False)
+        rules[f"{name}_type"] &= ~long
+        rules[f"{name}_too_long"] = pl.col(name).is_null() & long
     return rules if name in OPTIONAL else rules | {f"{name}_null": null}
 
 
@@ -158,6 +168,7 @@ def value_rules(currencies: list[str]) -> dict[str, pl.Expr]:
         "status_unknown": ~c("status").is_in(STATUSES),
         "customer_id_not_positive": c("customer_id") <= 0,
         "created_at_not_zoned": c("created_at").is_not_null() & c("created_time").is_null(),
+        "created_at_out_of_range": c("created_time").dt.date() < date(1900, 1, 1),
         "updated_at_not_zoned": c("updated_at").is_not_null() & c("updated_time").is_null(),
         "updated_before_created": c("updated_time") < c("created_time"),
         "updated_outside_day": c("updated_time").dt.date() != c("extract_day"),
