@@ -22,7 +22,7 @@ import time
 import tomllib
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -30,9 +30,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import cosmic_ray.plugins
+import forked
 import typer
+from cosmic_ray import mutating, testing
 from cosmic_ray.ast import ast_nodes, get_ast_from_path
-from cosmic_ray.mutating import mutate_and_test
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
 from operators import Provider
@@ -54,11 +55,15 @@ cosmic_ray.plugins.OPERATOR_PROVIDERS["feira"] = Provider()
 
 @dataclass(frozen=True)
 class Module:
-    """A file to mutate, the tests that must notice, and faults that are planted beside the others."""
+    """A file to mutate, the tests that must notice, and faults that are planted beside the others.
+
+    ``forked``: the tests run in a fork of a process that has Airflow imported.
+    """
 
     path: str
     tests: tuple[str, ...]
     planted: tuple[tuple[str, str], ...] = ()
+    forked: bool = False
 
     @property
     def session(self) -> Path:
@@ -94,6 +99,7 @@ def modules() -> list[Module]:
             each["path"],
             tuple(each["tests"]),
             tuple((fault["find"], fault["replace"]) for fault in each.get("planted", ())),
+            each.get("forked", False),
         )
         for each in listed
     ]
@@ -178,16 +184,21 @@ def copy_checkout(to: Path) -> None:
 _open = ExitStack()
 
 
-def start_worker(numbers: multiprocessing.Queue[int]) -> None:
-    """Gives this process its copy of the checkout, its database and its Spark server."""
-    from feira.settings import LakeSettings
-    from feira_local.stack.postgres import temporary_server
-    from spark_connect import connect_server
-
+def start_worker(numbers: multiprocessing.Queue[int], with_servers: bool) -> None:
+    """Gives this process its copy of the checkout, and a database and a Spark server if they are needed."""
     home = STATE / f"worker-{numbers.get()}"
     copy_checkout(home / "checkout")
     os.chdir(home / "checkout")
     os.environ["PYTHONPATH"] = os.pathsep.join(str(Path.cwd() / each) for each in SOURCES)
+    if with_servers:
+        _start_servers(home)
+
+
+def _start_servers(home: Path) -> None:
+    from feira.settings import LakeSettings
+    from feira_local.stack.postgres import temporary_server
+    from spark_connect import connect_server
+
     for name in ("postgres", "spark"):
         shutil.rmtree(home / name, ignore_errors=True)
         (home / name).mkdir()
@@ -202,14 +213,21 @@ def start_worker(numbers: multiprocessing.Queue[int]) -> None:
 
 def baseline(module: Module) -> float:
     """Seconds of the module's tests without a mutant, or -1 where they fail."""
+    if module.forked:
+        forked.load()
     began = time.monotonic()
-    ended = subprocess.run(module.command.split(), capture_output=True, check=False)
-    return time.monotonic() - began if ended.returncode == 0 else -1.0
+    outcome, _ = _run_tests(module)(module.command, SLOWEST)
+    return time.monotonic() - began if outcome == TestOutcome.SURVIVED else -1.0
+
+
+def _run_tests(module: Module) -> Callable[[str, float], tuple[TestOutcome, str]]:
+    return forked.run_tests if module.forked else testing.run_tests
 
 
 def run_mutant(module: Module, item: WorkItem, limit: float) -> tuple[Module, str, WorkResult]:
     """The mutant's result; a run longer than ``limit`` seconds counts as noticed."""
-    return module, item.job_id, mutate_and_test(item.mutations, module.command, limit)
+    vars(mutating)["run_tests"] = _run_tests(module)
+    return module, item.job_id, mutating.mutate_and_test(item.mutations, module.command, limit)
 
 
 @dataclass(frozen=True)
@@ -380,7 +398,10 @@ def run(chosen: list[Module], minutes: float, workers: int, again: bool) -> None
             console=console,
         ) as bar,
         ProcessPoolExecutor(
-            workers, mp_context=context, initializer=start_worker, initargs=(numbers,)
+            workers,
+            mp_context=context,
+            initializer=start_worker,
+            initargs=(numbers, not all(module.forked for module in work)),
         ) as pool,
     ):
         step = bar.add_task("tests without a mutant", total=len(work))

@@ -19,7 +19,7 @@ from feira_airflow.wiring.model import AssetId, Emitter, Listener, Wiring, is_me
 _DENSE = (3, 4500)  # every minute
 _NEAR = (40, 1500)  # every hour
 _FAR = (400, 10_000)  # every hour; a year, with both changes of the clocks
-_FARTHEST = (10_300, 10_500)  # every day, until weekdays come round to the same dates
+_FARTHEST = (4100, 4200)  # every day, until each date has had each weekday
 # With so many keys each in _FAR, clocks have shown their whole pattern.
 _MANY = 200
 _DAYS = tuple(date(2026, 1, 1) + timedelta(days=each) for each in range(366))
