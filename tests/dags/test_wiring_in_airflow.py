@@ -56,6 +56,14 @@ def test_a_watcher_is_started_for_a_dag_that_is_scheduled_on_its_asset(deploy: D
     assert deploy(WIRING / "plain-event-keyed-listener" / "watcher_fixed").watchers() == 1
 
 
+def test_an_outlet_that_a_task_adds_while_it_runs_is_emitted(deploy: Deploy) -> None:
+    """So a listener whose asset nobody is known to emit may run."""
+    airflow = deploy(WIRING / "no-emitter" / "outlets_at_run_time")
+    airflow.run("load_orders")
+    airflow.tick()
+    assert airflow.runs("report") == [Run(None, 1)]
+
+
 def test_an_event_that_nobody_hears_makes_no_run(deploy: Deploy) -> None:
     airflow = deploy(WIRING / "no-listener" / "broken")
     airflow.run("load_orders", MONDAY)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from feira_airflow.wiring.linting import lint
-from feira_airflow.wiring.reading import read_folder
+from feira_airflow.wiring.places import dag_line
+from feira_airflow.wiring.reading import read_folder, read_folders
 from feira_airflow.wiring.report import FolderUnreadable
 
 WIRING = Path(__file__).parent / "wiring"
@@ -75,6 +76,38 @@ def test_dag_files_may_import_what_lies_beside_them_and_leave_nothing_behind(
     assert not [each for each in sys.path if each.startswith(str(tmp_path))]
 
 
+def test_each_of_several_folders_imports_what_lies_beside_its_own_files(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "beside.py").write_text(f"NAME = 'of_{name}'\n")
+        (tmp_path / name / f"dags_{name}.py").write_text(
+            "from airflow.sdk import Asset, DAG\nfrom beside import NAME\n"
+            f"D = DAG({name!r}, schedule=Asset(NAME))\n"
+        )
+    folders = [tmp_path / "one", tmp_path / "two"]
+    heard = {each.dag_id: str(*each.assets) for each in read_folders(folders).listeners}
+    assert heard == {"one": "of_one", "two": "of_two"}
+
+
+def test_a_link_that_leads_back_cannot_be_listed(tmp_path: Path) -> None:
+    (tmp_path / "dags.py").write_text("from airflow.sdk import DAG\nD = DAG('d', schedule=None)\n")
+    (tmp_path / "again").symlink_to(tmp_path)
+    with pytest.raises(FolderUnreadable, match=f"{tmp_path}.*recursive.*link"):
+        read_folder(tmp_path)
+
+
+def test_a_dag_file_that_removes_modules_hides_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(
+        "# airflow dag\nimport sys\n"
+        "for name in [each for each in sys.modules if each.startswith(('json', 'feira_airflow'))]:\n"
+        "    del sys.modules[name]\n"
+    )
+    (tmp_path / "b.py").write_text("from airflow.sdk import DAG\nD = DAG('d', schedule=None)\n")
+    before = sys.modules["feira_airflow.wiring.model"]
+    assert lint(tmp_path).dags == 1
+    assert sys.modules["feira_airflow.wiring.model"] is before
+
+
 def test_what_a_dag_file_prints_does_not_come_between_the_findings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +153,22 @@ def test_a_task_is_found_where_it_is_written(
     (tmp_path / "dags.py").write_text(text)
     wiring = read_folder(tmp_path)
     assert {str(each): each.place.line for each in wiring.emitters if each.place} == lines
+
+
+def test_lines_of_many_dags_in_one_file_are_found_in_one_walk(tmp_path: Path) -> None:
+    text = "from airflow.sdk import DAG, Asset, task\n" + "".join(
+        f"with DAG('d{n}', schedule=None):\n    task(task_id='t', outlets=[Asset('a{n}')])(lambda: 0)()\n"
+        for n in range(300)
+    )
+    (tmp_path / "dags.py").write_text(text)
+    wiring = read_folder(tmp_path)
+    assert [
+        each.place.line for each in wiring.emitters if each.dag_id == "d299" and each.place
+    ] == [601]
+    began = time.process_time()
+    for n in range(300):
+        assert dag_line(tmp_path / "dags.py", f"d{n}") == 2 * n + 2
+    assert time.process_time() - began < 0.1
 
 
 def test_a_dag_that_is_generated_has_a_file_and_no_line(tmp_path: Path) -> None:

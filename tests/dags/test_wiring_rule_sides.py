@@ -254,6 +254,16 @@ def test_a_trigger_is_of_a_dag_of_the_folder_or_missing(
     assert all(each.step.startswith("Did you mean load?") for each in findings)
 
 
+def test_every_dag_that_a_mapped_trigger_starts_is_looked_for(tmp_path: Path) -> None:
+    text = """
+emits("load")
+with DAG("report", schedule=None):
+    TriggerDagRunOperator.partial(task_id="start").expand(trigger_dag_id=["load", "gone"])
+    TriggerDagRunOperator.partial(task_id="more").expand_kwargs([{"trigger_dag_id": "off"}])
+"""
+    assert [each.tasks for each in found(tmp_path, text)] == [("report.start",), ("report.more",)]
+
+
 def test_a_missing_dag_is_a_note_where_a_file_did_not_import(tmp_path: Path) -> None:
     (tmp_path / "other.py").write_text("from airflow.sdk import dag\nimport no_such_package\n")
     findings = found(tmp_path, f"with DAG('report', schedule=None):\n    {START}")

@@ -11,7 +11,6 @@ from feira_airflow.wiring.linting import lint
 from feira_airflow.wiring.report import NoSuchRule
 from feira_airflow.wiring.rules import IMPORT_ERROR, RULES
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 WIRING = Path(__file__).parent / "wiring"
 BROKEN = sorted(path for path in WIRING.glob("*/*broken"))
 FIXED = sorted(path for path in WIRING.glob("*/*fixed"))
@@ -76,37 +75,6 @@ def test_a_broken_folder_breaks_its_rule_alone(folder: Path) -> None:
 def test_a_fixed_folder_breaks_no_rule(folder: Path) -> None:
     findings = {each.rule for each in lint(folder, enable=_asked(folder)).findings}
     assert findings == set()
-
-
-@pytest.mark.parametrize("clock", ["on", "off"])
-def test_feiras_own_dags_break_no_rule(monkeypatch: pytest.MonkeyPatch, clock: str) -> None:
-    monkeypatch.setenv("FEIRA_CLOCK", clock)
-    report = lint(REPOSITORY / "airflow" / "dags", enable=OFF)
-    assert report.findings == ()
-    assert len(report.wiring.emitters) == len(report.wiring.assets) > 0
-
-
-def test_with_the_clock_on_the_keys_of_feiras_dags_are_known(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from feira_airflow.wiring.keys import sample_keys
-
-    monkeypatch.setenv("FEIRA_CLOCK", "on")
-    samples = sample_keys(lint(REPOSITORY / "airflow" / "dags").wiring)
-    assert samples["sales_etl"] == samples["sales_summary"]
-    assert samples["sales_summary"][0] == "2025-12-29"
-
-
-def test_in_airflows_own_example_of_partitions_the_one_error_is_the_dag_that_never_runs() -> None:
-    """Twenty DAGs that were not written for this linter."""
-    import airflow.example_dags
-
-    report = lint(Path(airflow.example_dags.__path__[0], "example_asset_partition.py"))
-    (error,) = (each for each in report.findings if each.level == "error")
-    assert (error.rule, error.dags[-1]) == (
-        "unreadable-key",
-        "player_odds_quality_check_wont_ever_to_trigger",
-    )
 
 
 def test_a_rule_that_is_disabled_finds_nothing() -> None:

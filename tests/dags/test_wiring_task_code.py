@@ -11,7 +11,7 @@ from feira_airflow.wiring.linting import lint
 HEAD = """
 from functools import partial
 from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, Metadata, PartitionedAssetTimetable
-from airflow.sdk import get_current_context, task
+from airflow.sdk import get_current_context, task, task_group
 
 A, B = Asset("a"), Asset("b")
 
@@ -120,6 +120,22 @@ plain("report", A)
         ("outlet_events[AssetAlias('any')].add(Asset(name))", "warning"),
         ("yield Metadata(A, extra={}, alias=AssetAlias('any'))", None),
         ("yield Metadata(B, extra={}, alias=AssetAlias('any'))", "error"),
+        # A text of which a part is known leaves open what has that part.
+        ("outlet_events[AssetAlias('any')].add(Asset(f's3://b/{name}'))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset(f'{name}'))", "warning"),
+        ("outlet_events[AssetAlias('any')].add(Asset(f'{name}b'))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset(f'{name!r}'))", "warning"),
+        ("bucket = 'a'; outlet_events[AssetAlias('any')].add(Asset(f'{bucket}'))", None),
+        ("bucket = 'b'; outlet_events[AssetAlias('any')].add(Asset(f'{bucket}'))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset('s3://b/' + name))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset('' + name))", "warning"),
+        ("outlet_events[AssetAlias('any')].add(Asset('s3://%s' % name))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset('%(x)s' % {'x': name}))", "warning"),
+        ("outlet_events[AssetAlias('any')].add(Asset('s3://{:>9}'.format(name)))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset('{0}'.format(name)))", "warning"),
+        ("outlet_events[AssetAlias('any')].add(Asset(uri=f's3://b/{name}'))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset('c', uri=f's3://b/{name}'))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset('a', uri=f's3://b/{name}'))", "error"),
     ],
 )
 def test_an_alias_is_what_its_tasks_code_makes_of_it(
@@ -128,6 +144,55 @@ def test_an_alias_is_what_its_tasks_code_makes_of_it(
     (tmp_path / "dags.py").write_text(HEAD + ALIAS.format(body=body))
     levels = [each.level for each in lint(tmp_path).findings if each.rule == "no-emitter"]
     assert levels == ([level] if level else [])
+
+
+MAPPED = """
+with DAG("load", schedule=None):
+    @task(outlets=[A])
+    def emit(keys=(), *, outlet_events):
+        for each in keys:
+            outlet_events[A].add_partitions(each)
+    {call}
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "known"),
+    [
+        ("emit()", True),
+        ("emit(keys=[1, 2])", True),
+        ("emit(task(task_id='make')(lambda: [1])())", False),
+        ("emit('{{ params.keys }}')", False),
+        ("emit.expand(keys=[[1], [2]])", False),
+        ("emit.expand_kwargs(task(task_id='make')(lambda: [{'keys': [1]}])())", False),
+        ("task_group(group_id='g')(lambda keys: emit(keys)).expand(keys=[[1], [2]])", False),
+    ],
+)
+def test_an_argument_that_is_given_at_run_time_is_not_its_default(
+    tmp_path: Path, call: str, known: bool
+) -> None:
+    text = MAPPED.format(call=call) + "keyed('of_key', A)\nplain('without', A)"
+    errors = [rule for rule, _ in found(tmp_path, text) if rule.endswith("-listener")]
+    assert len(errors) == known
+
+
+def test_a_field_that_airflow_renders_is_not_the_template(tmp_path: Path) -> None:
+    text = """
+class Publish(BaseOperator):
+    template_fields = ("name",)
+    def __init__(self, *, name, **more):
+        super().__init__(**more)
+        self.name = name
+    def execute(self, context):
+        context["outlet_events"][AssetAlias("any")].add(Asset(self.name))
+
+with DAG("load", schedule=None):
+    Publish(task_id="p", name="{}", outlets=[AssetAlias("any")])
+plain("report", A)
+"""
+    for name, level in (("{{ params.name }}", "warning"), ("a", None), ("b", "error")):
+        (tmp_path / "dags.py").write_text(HEAD + text.replace("{}", name))
+        assert [each.level for each in lint(tmp_path).findings] == [level] * bool(level), name
 
 
 OPERATOR = """
@@ -159,6 +224,100 @@ def test_outlets_that_an_operator_sets_itself_are_read_mapped_or_not(
     tmp_path: Path, task: str, missing: list[tuple[str, str]]
 ) -> None:
     assert found(tmp_path, OPERATOR.format(task=task)) == missing
+
+
+@pytest.mark.parametrize(
+    ("init", "certain"),
+    [
+        ("self.outlets = [Asset(name)]", False),
+        ("self.outlets.append(Asset(name))", False),
+        ("self.declare(name)", False),
+        ("declare(self, name)", False),
+        ("self.name = name", True),
+    ],
+)
+@pytest.mark.parametrize(
+    "head", ["super().__init__(**more)", "super().__init__(outlets=[], **more)"]
+)
+def test_an_operator_whose_outlets_come_with_the_values_of_its_instances_is_uncertain(
+    tmp_path: Path, init: str, certain: bool, head: str
+) -> None:
+    text = f"""
+def declare(task, name):
+    task.add_outlets([Asset(name)])
+
+class Publish(BaseOperator):
+    def __init__(self, *, name, **more):
+        {head}
+        {init}
+    def declare(self, name):
+        self.outlets = [Asset(name)]
+    def execute(self, context): ...
+
+with DAG("load", schedule=None):
+    names = task(task_id="names")(lambda: ["a"])()
+    Publish.partial(task_id="p").expand(name=names)
+plain("report", A)
+"""
+    (tmp_path / "dags.py").write_text(HEAD + text)
+    (one,) = lint(tmp_path).findings
+    certain = certain and "outlets" not in head
+    assert (one.rule, one.level) == ("no-emitter", "error" if certain else "warning")
+
+
+def test_every_instance_of_a_mapped_operator_is_asked_for_its_outlets(tmp_path: Path) -> None:
+    """Of two lists each with each; of very many, none is known."""
+    text = """
+class Publish(BaseOperator):
+    def __init__(self, *, name, number, **more):
+        super().__init__(**more)
+        self.outlets = [Asset(f"{name}{number}")]
+    def execute(self, context): ...
+
+names, numbers = ["a", "b"], list(range(COUNT))
+with DAG("load", schedule=None):
+    Publish.partial(task_id="p").expand(name=names, number=numbers)
+for each in ("a0", "b7", "c1"):
+    plain(f"of_{each}", Asset(each))
+"""
+    heard = [("a0", "warning"), ("b7", "warning"), ("c1", "warning")]
+    for count, missing in ((8, [("c1", "error")]), (501, heard)):
+        (tmp_path / "dags.py").write_text(HEAD + text.replace("COUNT", str(count)))
+        found = lint(tmp_path, select=["no-emitter"]).findings
+        assert [(each.asset, each.level) for each in found] == missing
+
+
+@pytest.mark.parametrize(
+    ("body", "level"),
+    [
+        ("context['outlets'].append(A)", "warning"),
+        ("context['task'].outlets.append(A)", "warning"),
+        ("context['task'].outlets += [A]", "warning"),
+        ("context['task'].add_outlets([A])", "warning"),
+        ("setattr(context['task'], 'outlets', [A])", "warning"),
+        ("add(context['task'], A)", "warning"),
+        ("print(context['outlets'], context['task'].outlets)", "error"),
+        ("for each in context['task'].outlets: print(each)", "error"),
+        ("outlets = []; print(outlets)", "error"),
+    ],
+)
+def test_a_task_that_changes_its_outlets_while_it_runs_may_emit_anything(
+    tmp_path: Path, body: str, level: str
+) -> None:
+    """Airflow reads the outlets after the task has run."""
+    text = f"""
+def add(task, asset):
+    task.outlets = [asset]
+
+with DAG("load", schedule=None):
+    @task
+    def emit(**context):
+        {body}
+    emit()
+plain("report", A)
+"""
+    (tmp_path / "dags.py").write_text(HEAD + text)
+    assert [(each.rule, each.level) for each in lint(tmp_path).findings] == [("no-emitter", level)]
 
 
 def test_a_near_name_is_offered(tmp_path: Path) -> None:

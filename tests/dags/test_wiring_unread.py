@@ -151,6 +151,21 @@ def test_the_last_of_chained_exceptions_is_the_cause(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("class Own(Exception): ...\nraise Own('why')", "dags.Own: why"),
+        ("def again(): again()\nagain()", "RecursionError: maximum recursion depth exceeded"),
+        ("raise ValueError('one\\n  two')", "ValueError: one two"),
+        ("raise ValueError", "ValueError"),
+    ],
+)
+def test_the_cause_is_what_the_author_wrote(tmp_path: Path, text: str, cause: str) -> None:
+    (tmp_path / "dags.py").write_text(f"# airflow dag\n{text}\n")
+    (one,) = lint(tmp_path).findings
+    assert one.problem.endswith(f": {cause}")
+
+
 def test_keys_that_may_come_from_an_unimportable_file_are_no_error(tmp_path: Path) -> None:
     """Two clocks that never meet, and a week that no clock fills: unless that file fills it."""
     clocks = """

@@ -18,15 +18,26 @@ from cosmic_ray.work_item import TestOutcome
 
 # What the tests of the wiring linter import, by the time that it takes.
 _LOADED = (
-    "hypothesis.strategies",
-    "pytest",
+    "aiosmtpd.controller",
     "airflow.dag_processing.dagbag",
     "airflow.dag_processing.importers",
+    "airflow.providers.amazon.aws.assets.s3",
+    "airflow.providers.common.io.assets.file",
+    "airflow.providers.standard.decorators.python",
     "airflow.providers.standard.operators.empty",
     "airflow.providers.standard.operators.python",
     "airflow.providers.standard.operators.trigger_dagrun",
+    "airflow.providers.standard.sensors.external_task",
     "airflow.sdk",
     "airflow.serialization.serialized_objects",
+    "boto3",
+    "hypothesis.strategies",
+    "open_data_contract_standard.model",
+    "orjson",
+    "psycopg",
+    "pyarrow",
+    "pytest",
+    "requests",
 )
 
 
@@ -87,7 +98,7 @@ def _child(arguments: list[str], output: int) -> None:
         import pytest
 
         basetemp = tempfile.mkdtemp(prefix="mutant-")
-        code = int(pytest.main([*arguments, f"--basetemp={basetemp}"]))
+        code = int(pytest.main([*arguments, "--assert=plain", f"--basetemp={basetemp}"]))
         sys.stdout.flush()
         _remove(Path(basetemp))
     finally:

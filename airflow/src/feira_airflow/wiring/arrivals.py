@@ -40,7 +40,9 @@ class Arrivals:
         declared = self.wiring.assets.get(asset)
         if asset.kind != "asset" or (declared is not None and declared.external):
             return None
-        if any(targets is None or asset in targets for targets in self.wiring.resolved.values()):
+        if self.wiring.may_come_of_an_alias(asset):
+            return None
+        if any(asset in (targets or ()) for targets in self.wiring.resolved.values()):
             return None
         keyed = [each for each in self.wiring.emitters_of(asset) if each.keys is not Keys.PLAIN]
         found: dict[str, None] = {}

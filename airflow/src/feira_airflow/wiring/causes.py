@@ -34,10 +34,15 @@ def cause_of(traceback: str, top: Path) -> Cause:
     # Below the frames, which are indented; a message may have several lines.
     if frames := [number for number, line in enumerate(lines) if _FRAME.match(line)]:
         start = frames[-1] + 1
-        while start < len(lines) - 1 and lines[start].startswith("    "):
+        while start < len(lines) - 1 and lines[start].startswith(("    ", "  [Previous line")):
             start += 1
         lines = lines[start:]
-    text = re.sub(r"\s+", " ", " ".join(lines)).strip() or "unknown error"
+    text = shown(" ".join(lines)) or "unknown error"
     if len(text) > _LIMIT:
         text = text[:_LIMIT] + " …"
     return Cause(text, own["file"] if own else None, int(own["line"]) if own else None)
+
+
+def shown(text: str) -> str:
+    """A text on one line, without the prefix that Airflow puts before the name of a DAG file's module."""
+    return re.sub(r"\s+", " ", re.sub(r"\bunusual_prefix_[0-9a-f]{40}_", "", text)).strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -85,3 +85,8 @@ def listed(names: Iterable[object]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     *most, last = map(str, names)
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def verb(subjects: Sized, word: str) -> str:
+    """``emits`` of one subject, ``emit`` of several."""
+    return f"{word}s" if len(subjects) == 1 else word

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from airflow.timetables.simple import AssetTriggeredTimetable
@@ -19,7 +17,6 @@ SAMPLES = 3
 # Any date would do; this one has no day of the month that could be taken for a month.
 _FROM = datetime(2025, 12, 29, tzinfo=UTC)
 _DAYS = 3290  # nine years: a clock may tick on a 29th of February alone
-_NOT_SEARCHED = sys.stdlib_module_names | {"airflow"}
 
 
 @lru_cache(maxsize=256)
@@ -60,68 +57,6 @@ def clock_keys(timetable: Any) -> tuple[str, ...]:
     ``timetable`` is one of Airflow's own (core) timetables.
     """
     return listed_keys(timetable, _DAYS, SAMPLES)
-
-
-def mentions(task: Any, word: str) -> bool:
-    """Whether the code of a task names a word, itself or in functions it calls, or a template does."""
-    for name in getattr(task, "template_fields", ()):
-        if word in repr(getattr(task, name, "")):
-            return True
-    given = getattr(task, "partial_kwargs", {})
-    start = getattr(task, "python_callable", None) or (
-        given.get("python_callable") if isinstance(given, Mapping) else None
-    )
-    kind = getattr(task, "operator_class", type(task))
-    waiting: list[Any] = [start] if start is not None else list(_methods(kind))
-    seen: set[int] = set()
-    while waiting:
-        function = _function(waiting.pop())
-        if function is None or id(function) in seen:
-            continue
-        seen.add(id(function))
-        names = set(_names(function.__code__))
-        if word in names:
-            return True
-        waiting.extend(_called(function, names))
-    return False
-
-
-def _methods(kind: type) -> Iterator[Any]:
-    for each in kind.__mro__:
-        yield from vars(each).values()
-
-
-def _function(value: Any) -> FunctionType | None:
-    """The function behind a method or itself, where its code is that of a DAG's author."""
-    function = getattr(value, "__func__", value)
-    if not isinstance(function, FunctionType):
-        return None
-    # A module may be None: that of code which was made at run time.
-    return None if (function.__module__ or "").partition(".")[0] in _NOT_SEARCHED else function
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from (*code.co_names, *code.co_varnames)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
-        elif isinstance(constant, str) and constant.isidentifier():
-            yield constant
-
-
-def _called(function: FunctionType, names: set[str]) -> Iterator[Any]:
-    """Functions that a function can call: of its module, of modules it names, of its closure."""
-    yield getattr(function, "__wrapped__", None)
-    for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # a cell that is not filled yet
-            continue
-    for name in names:
-        value = function.__globals__.get(name)
-        yield value
-        if isinstance(value, ModuleType):
-            yield from (vars(value).get(other) for other in names)
 
 
 def sample_keys(wiring: Wiring) -> Mapping[str, tuple[str, ...]]:

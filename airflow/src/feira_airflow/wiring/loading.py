@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import pickle
-import re
 import signal
 import socket
 import subprocess
@@ -26,7 +25,7 @@ from airflow.dag_processing.importers import get_importer_registry
 from airflow.serialization.encoders import coerce_to_core_timetable
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 
-from feira_airflow.wiring.causes import Cause, cause_of
+from feira_airflow.wiring.causes import Cause, cause_of, shown
 from feira_airflow.wiring.model import FailureKind, Unstable
 from feira_airflow.wiring.report import FolderUnreadable
 from feira_airflow.wiring.stability import beside, unstable
@@ -80,9 +79,11 @@ def load(
     dags: dict[str, Any] = {}
     failures: list[Failure] = []
     seen: dict[str, Path] = {}
-    with _importable(folders) as forget, _quiet():
+    modules: list[Path] = []
+    with _Importing(folders) as importing, _quiet():
         for folder in folders:
             top = root(folder).resolve()
+            modules += importing.begin(top)
             bag = DagBag(dag_folder=str(folder.resolve()), bundle_path=top, collect_dags=False)
             listed = _dag_files(folder)
             files = [file for file in listed if file not in seen]  # a folder may lie in another
@@ -107,7 +108,7 @@ def load(
         timetables, unstorable = _timetables(dags.values())
 
         def again(file: str, first: Callable[[], None]) -> list[Any]:
-            forget()
+            importing.begin(root(seen[file]).resolve())
             started(file)
             return _reloaded(seen[file], file, first)
 
@@ -115,7 +116,7 @@ def load(
             unstable(
                 [file for file in seen if file not in lost],
                 {dag_id: dags[dag_id] for dag_id in timetables},
-                forget(),
+                [*modules, *importing.forget()],
                 again,
             )
         )
@@ -136,9 +137,13 @@ def root(folder: Path) -> Path:
 
 def _dag_files(folder: Path) -> list[str]:
     safe_mode = conf.getboolean("core", "DAG_DISCOVERY_SAFE_MODE")
-    return sorted(
-        get_importer_registry().list_dag_files(str(folder.resolve()), safe_mode=safe_mode)
-    )
+    listing = get_importer_registry().list_dag_files
+    try:
+        return sorted(listing(str(folder.resolve()), safe_mode=safe_mode))
+    except RuntimeError as error:  # links that lead back
+        raise FolderUnreadable(
+            f"{folder} cannot be listed, by Airflow either: {error} Remove the link."
+        ) from None
 
 
 def _processed(bag: DagBag, file: str, top: Path) -> Iterator[Failure]:
@@ -191,31 +196,39 @@ def _timetables(dags: Any) -> tuple[dict[str, Any], list[Failure]]:
             LazyDeserializedDAG.from_dag(dag)
             timetables[dag.dag_id] = coerce_to_core_timetable(dag.timetable)
         except Exception as error:  # whatever a timetable of one's own may raise
-            text = re.sub(r"\s+", " ", f"{dag.dag_id}: {type(error).__name__}: {error}")
+            text = shown(f"{dag.dag_id}: {type(error).__name__}: {error}")
             failures.append(Failure(dag.fileloc, "import", Cause(text)))
     return timetables, failures
 
 
-@contextlib.contextmanager
-def _importable(folders: Sequence[Path]) -> Iterator[Callable[[], list[Path]]]:
-    """DAG files may import what lies beside them; afterwards nothing of that is left behind.
+class _Importing:
+    """DAG files may import what lies beside them, in their own folder as each bundle of Airflow.
 
-    What is given forgets it before that, and returns the files.
+    Afterwards nothing of that is left behind.
     """
-    tops = list(dict.fromkeys(str(root(folder).resolve()) for folder in folders))
-    before = set(sys.modules)
-    path = list(sys.path)
-    sys.path[:] = [*tops, *path]
 
-    def forget() -> list[Path]:
-        names = list(beside(tops, set(sys.modules) - before))
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.tops = list(dict.fromkeys(str(root(folder).resolve()) for folder in folders))
+        self.before = set(sys.modules)
+        self.path = list(sys.path)
+
+    def __enter__(self) -> _Importing:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        sys.path[:] = self.path
+        self.forget()
+
+    def begin(self, top: Path) -> list[Path]:
+        """From here on modules come from this folder; forgets the others, and returns their files."""
+        files = self.forget()
+        sys.path[:] = [str(top), *self.path]
+        return files
+
+    def forget(self) -> list[Path]:
+        """Has what lies beside DAG files imported anew; returns the files."""
+        names = list(beside(self.tops, set(sys.modules) - self.before))
         return [Path(str(sys.modules.pop(name).__file__)) for name in names]
-
-    try:
-        yield forget
-    finally:
-        sys.path[:] = path
-        forget()
 
 
 @contextlib.contextmanager
@@ -223,6 +236,7 @@ def _restored() -> Iterator[None]:
     """What a DAG file does to the process is undone, as Airflow has a process for each file."""
     path, here, environment = list(sys.path), os.getcwd(), dict(os.environ)
     streams = sys.stdout, sys.stderr, sys.stdin
+    imported = dict(sys.modules)
     modules = [(vars(each), dict(vars(each))) for each in _PATCHED]
     hooks = sys.excepthook, sys.displayhook, list(sys.meta_path), list(sys.path_hooks)
     limit = sys.getrecursionlimit()
@@ -236,6 +250,7 @@ def _restored() -> Iterator[None]:
     finally:
         for live, kept in modules:
             live.update(kept)
+        sys.modules.update(imported)
         sys.path[:] = path
         os.environ.clear()
         os.environ.update(environment)

@@ -174,7 +174,7 @@ class ImportFailure:
 
 @dataclass(frozen=True)
 class Named:
-    """An asset as a syntax tree names it: a pattern for its name or URI, ``.*`` where it cannot tell."""
+    """An asset as a syntax tree names it: a pattern for its name or URI, ``.*`` for what is unknown."""
 
     pattern: str
     alias: bool = False
@@ -278,8 +278,8 @@ class Wiring:
     strays: tuple[Stray, ...] = ()
     unstable: tuple[Unstable, ...] = ()
     declarations: tuple[Declaration, ...] = ()
-    # alias → what its tasks' code makes of it; None where that cannot be told
-    resolved: Mapping[AssetId, frozenset[AssetId] | None] = field(default_factory=dict)
+    # alias → what its tasks' code makes of it; None where that is not known
+    resolved: Mapping[AssetId, frozenset[AssetId | Named] | None] = field(default_factory=dict)
     # tasks whose outlets cannot be known before they run
     hidden: tuple[str, ...] = ()
     idle_watchers: tuple[Emitter, ...] = ()
@@ -305,6 +305,14 @@ class Wiring:
             for asset in each.assets:
                 found.setdefault(asset, []).append(each)
         return found
+
+    def may_come_of_an_alias(self, asset: AssetId) -> bool:
+        """Whether a task's code may make this asset of an alias; an alias is never made of another."""
+        return asset.kind != "alias" and any(
+            targets is None
+            or any(isinstance(each, Named) and each.may_be(asset) for each in targets)
+            for targets in self.resolved.values()
+        )
 
     def emitters_of(self, asset: AssetId) -> tuple[Emitter, ...]:
         return tuple(self._emitters.get(asset, ()))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 from collections.abc import Iterator, Mapping
-from types import FunctionType
 from typing import Any
 
 from airflow.sdk.definitions._internal.contextmanager import DagContext
+
+from feira_airflow.wiring.reached import init_names_outlets
 
 
 def outlets_of(task: Any) -> tuple[list[Any], bool]:
@@ -17,7 +20,7 @@ def outlets_of(task: Any) -> tuple[list[Any], bool]:
     the outlets that are known are given, and False.
     """
     given = list(task.outlets)
-    if not task.is_mapped or not _sets_outlets(task.operator_class):
+    if not task.is_mapped or not init_names_outlets(task.operator_class):
         return given, True
     kept = getattr(task, "_wiring_outlets", None)
     if kept is not None:
@@ -31,10 +34,10 @@ def outlets_of(task: Any) -> tuple[list[Any], bool]:
 
 def _asked(task: Any, given: list[Any]) -> tuple[list[Any], bool]:
     outlets = list(given)
-    choices = list(_choices(task))
-    if not choices:
+    instances = choices(task)
+    if not instances:
         return outlets, False
-    for mapped in choices:
+    for mapped in instances:
         kwargs = {**task.partial_kwargs, **mapped}
         kwargs = {name: value for name, value in kwargs.items() if name not in _OF_THE_DAG}
         try:
@@ -47,6 +50,7 @@ def _asked(task: Any, given: list[Any]) -> tuple[list[Any], bool]:
     return outlets, True
 
 
+_MOST = 1000
 _OF_THE_DAG = {"dag", "task_group", "task_id", "start_date", "end_date", "params"}
 
 
@@ -59,30 +63,18 @@ def _no_dag() -> Iterator[None]:
         DagContext.pop()
 
 
-def _choices(task: Any) -> Iterator[dict[str, Any]]:
-    """The values that the instances get, as far as the file holds them; at most 50."""
+def choices(task: Any) -> list[dict[str, Any]]:
+    """The values that each instance gets; none where the file does not hold them all, or too many."""
     value = getattr(task.expand_input, "value", None)
     if isinstance(value, Mapping):
-        lists = {
-            name: list(each.items()) if isinstance(each, Mapping) else each
-            for name, each in value.items()
-        }
-        if all(isinstance(each, list | tuple) and each for each in lists.values()):
-            longest = max((len(each) for each in lists.values()), default=0)
-            for number in range(min(longest, 50)):
-                yield {name: each[number % len(each)] for name, each in lists.items()}
-    elif isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value):
-        yield from (dict(each) for each in value[:50])
-
-
-def _sets_outlets(kind: type) -> bool:
-    for each in kind.__mro__:
-        init = vars(each).get("__init__")
-        init = getattr(init, "__wrapped__", init)
-        if each.__name__ in ("BaseOperator", "AbstractOperator"):
-            return False
-        if isinstance(init, FunctionType):
-            names = {*init.__code__.co_names, *init.__code__.co_consts}
-            if "outlets" in names or "add_outlets" in names:
-                return True
-    return False
+        lists = [
+            list(each.items()) if isinstance(each, Mapping) else each for each in value.values()
+        ]
+        if not all(isinstance(each, list | tuple) for each in lists):
+            return []
+        if math.prod(map(len, lists)) > _MOST:
+            return []
+        return [dict(zip(value, each, strict=True)) for each in itertools.product(*lists)]
+    if isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value):
+        return [dict(each) for each in value] if len(value) <= _MOST else []
+    return []

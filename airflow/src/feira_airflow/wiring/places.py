@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+# Names and where they are written first, by what writes them: what tells most comes first.
+Written = tuple[dict[str, ast.AST], ...]
 
 
 def dag_line(file: Path, dag_id: str) -> int | None:
@@ -20,11 +22,10 @@ def task_line(file: Path, dag_id: str, task_id: str) -> int | None:
     """The line of a task: its function, its ``task_id``, or the name that it is called by."""
     name = task_id.rpartition(".")[2]  # without its task groups
     # The DAG's own lines first: another DAG of the file may have a task of the same name.
-    for scope in (_dag(file, dag_id), _tree(file)):
-        for is_it in (_defines, _names_the_task, _mentions):
-            for node in ast.walk(scope) if scope is not None else ():
-                if is_it(node, name):
-                    return _first_line(node)
+    for written in (_tasks(file, dag_id), _tasks(file, None)):
+        for nodes in written:
+            if name in nodes:
+                return _first_line(nodes[name])
     return None
 
 
@@ -32,25 +33,50 @@ def task_line(file: Path, dag_id: str, task_id: str) -> int | None:
 def _tree(file: Path) -> ast.Module | None:
     try:
         return ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):  # a DAG in a zip, or made by another importer
+    except (OSError, SyntaxError, ValueError, RecursionError):  # in a zip, or by another importer
         return None
 
 
 def _dag(file: Path, dag_id: str) -> ast.AST | None:
-    """The function or the ``with`` that makes a DAG, else the call."""
+    return next((nodes[dag_id] for nodes in _dags(file) if dag_id in nodes), None)
+
+
+@lru_cache(maxsize=256)
+def _dags(file: Path) -> Written:
+    """DAGs by their id: the function or the ``with`` that makes one, else the call."""
+    opened: dict[str, ast.AST] = {}
+    decorated: dict[str, ast.AST] = {}
+    called: dict[str, ast.AST] = {}
     tree = _tree(file)
-    if tree is None:
-        return None
-    tests: tuple[Callable[[ast.AST], bool], ...] = (
-        lambda node: any(_calls_dag(call, dag_id) for call in _openers(node)),
-        lambda node: _decorated(node) and _defines(node, dag_id),
-        lambda node: _calls_dag(node, dag_id),
-    )
-    for is_it in tests:
-        for node in ast.walk(tree):
-            if is_it(node):
-                return node
-    return None
+    for node in ast.walk(tree) if tree is not None else ():
+        for call in _openers(node):
+            for name in _texts(call, "dag_id"):
+                opened.setdefault(name, node)
+        if isinstance(node, _Function) and node.decorator_list:
+            decorated.setdefault(node.name, node)
+        for name in _texts(node, "dag_id"):
+            called.setdefault(name, node)
+    return opened, decorated, called
+
+
+@lru_cache(maxsize=2048)
+def _tasks(file: Path, dag_id: str | None) -> Written:
+    """Tasks by their names, of one DAG or of the file."""
+    scope = _tree(file) if dag_id is None else _dag(file, dag_id)
+    defined: dict[str, ast.AST] = {}
+    named: dict[str, ast.AST] = {}
+    mentioned: dict[str, ast.AST] = {}
+    for node in ast.walk(scope) if scope is not None else ():
+        if isinstance(node, _Function):
+            defined.setdefault(node.name, node)
+        elif isinstance(node, ast.Call):
+            for name in _texts(node, "task_id", first=False):
+                named.setdefault(name, node)
+        elif isinstance(node, ast.Name):
+            mentioned.setdefault(node.id, node)
+        elif isinstance(node, ast.Attribute):
+            mentioned.setdefault(node.attr, node)
+    return defined, named, mentioned
 
 
 def _openers(node: ast.AST) -> Iterator[ast.AST]:
@@ -60,35 +86,13 @@ def _openers(node: ast.AST) -> Iterator[ast.AST]:
         yield from (item.context_expr for item in node.items)
 
 
-def _decorated(node: ast.AST) -> bool:
-    return isinstance(node, _Function) and bool(node.decorator_list)
-
-
-def _calls_dag(node: ast.AST, dag_id: str) -> bool:
-    if not isinstance(node, ast.Call):
-        return False
-    named = [word.value for word in node.keywords if word.arg == "dag_id"]
-    return any(_is_text(value, dag_id) for value in (*node.args[:1], *named))
-
-
-def _defines(node: ast.AST, name: str) -> bool:
-    return isinstance(node, _Function) and node.name == name
-
-
-def _names_the_task(node: ast.AST, name: str) -> bool:
-    return isinstance(node, ast.Call) and any(
-        word.arg == "task_id" and _is_text(word.value, name) for word in node.keywords
-    )
-
-
-def _mentions(node: ast.AST, name: str) -> bool:
-    return (isinstance(node, ast.Name) and node.id == name) or (
-        isinstance(node, ast.Attribute) and node.attr == name
-    )
-
-
-def _is_text(node: ast.AST, text: str) -> bool:
-    return isinstance(node, ast.Constant) and node.value == text
+def _texts(node: ast.AST, keyword: str, *, first: bool = True) -> Iterator[str]:
+    """The texts that a call is given as this keyword, or as its first argument."""
+    if isinstance(node, ast.Call):
+        named = [word.value for word in node.keywords if word.arg == keyword]
+        for each in (*(node.args[:1] if first else ()), *named):
+            if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                yield each.value
 
 
 def _first_line(node: ast.AST) -> int:

@@ -15,7 +15,7 @@ from airflow.sdk.definitions.asset import AssetBooleanCondition, AssetRef, BaseA
 from airflow.timetables.simple import AssetTriggeredTimetable, PartitionedAssetTimetable
 
 from feira_airflow.wiring.expressions import Expressions, core, expression_text
-from feira_airflow.wiring.keys import clock_keys, listed_keys, mentions
+from feira_airflow.wiring.keys import clock_keys, listed_keys
 from feira_airflow.wiring.loading import load, root
 from feira_airflow.wiring.model import (
     AssetId,
@@ -25,6 +25,7 @@ from feira_airflow.wiring.model import (
     ImportFailure,
     Keys,
     Listener,
+    Named,
     Outlet,
     Paused,
     Place,
@@ -33,8 +34,9 @@ from feira_airflow.wiring.model import (
     Wiring,
     assets_of,
 )
-from feira_airflow.wiring.outlets import outlets_of
+from feira_airflow.wiring.outlets import choices, outlets_of
 from feira_airflow.wiring.places import dag_line, task_line
+from feira_airflow.wiring.reached import changes_outlets, mentions
 from feira_airflow.wiring.task_code import effects
 from feira_airflow.wiring.unread import unread
 
@@ -140,7 +142,7 @@ class _Emitting:
     emitters: list[Emitter] = field(default_factory=list)
     expressions: list[Outlet] = field(default_factory=list)
     strays: list[Stray] = field(default_factory=list)
-    resolved: dict[AssetId, frozenset[AssetId] | None] = field(default_factory=dict)
+    resolved: dict[AssetId, frozenset[AssetId | Named] | None] = field(default_factory=dict)
     hidden: list[str] = field(default_factory=list)
 
 
@@ -156,7 +158,7 @@ def _emitting(
         looks: bool | None = None
         for task in dag.tasks:
             outlets, known = outlets_of(task)
-            if not known:
+            if not known or changes_outlets(task):
                 found.hidden.append(f"{dag.dag_id}.{task.task_id}")
             for each in outlets:
                 if isinstance(each, AssetBooleanCondition):
@@ -214,16 +216,21 @@ def _triggers(dags: Iterable[Any], places: _Places) -> Iterator[Trigger]:
     """Tasks that start another DAG, where its name can be read."""
     for dag in dags:
         for task in dag.tasks:
-            given = getattr(task, "partial_kwargs", {}) if task.is_mapped else vars(task)
-            target = given.get("trigger_dag_id")
-            if isinstance(target, str) and "{{" not in target:
-                above = dag.task_dict.values()
-                skips = any(
-                    getattr(each, "inherits_from_skipmixin", False)
-                    or "sensor" in each.task_type.lower()
-                    for each in above
-                    if each is not task
-                )
+            given = [task.partial_kwargs, *choices(task)] if task.is_mapped else [vars(task)]
+            targets = dict.fromkeys(
+                target
+                for each in given
+                if isinstance(target := each.get("trigger_dag_id"), str) and "{{" not in target
+            )
+            if not targets:
+                continue
+            skips = any(
+                getattr(each, "inherits_from_skipmixin", False)
+                or "sensor" in each.task_type.lower()
+                for each in dag.tasks
+                if each is not task
+            )
+            for target in targets:
                 yield Trigger(
                     dag.dag_id,
                     task.task_id,

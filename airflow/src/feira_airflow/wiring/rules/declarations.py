@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from feira_airflow.wiring.finding import Finding, finding, listed
+from feira_airflow.wiring.finding import Finding, finding, listed, verb
 from feira_airflow.wiring.model import AssetId, Declaration, Emitter, Listener, Wiring
 
 
@@ -29,7 +29,7 @@ def asset_conflict(wiring: Wiring) -> Iterator[Finding]:
                 "asset-conflict",
                 "error",
                 assets[0],
-                [*emitters, *listeners] or _first_of_each(declared),
+                [*emitters, *listeners, *_first_of_each(declared)],
                 problem=f"{named} are {len(assets)} assets of one {_WORDS[what]}, {shared}.",
                 consequence=(
                     "Airflow activates one of them and warns of ASSET_CONFLICT. The tasks that emit "
@@ -82,12 +82,12 @@ def lost_watcher(wiring: Wiring) -> Iterator[Finding]:
             asset,
             [*without, *(each for each in declared if each.watchers)],
             problem=(
-                f"{asset} has the watcher {listed(sorted(watchers))}, and {listed(dags)} declares it "
-                "with other watchers or none."
+                f"{asset} is given {listed(sorted(watchers))} as watchers, and {listed(dags)} "
+                f"{verb(dags, 'declare')} it with others or none."
             ),
             consequence=(
                 "Airflow keeps the watchers of the declaration that it reads last. Which one that "
-                "is hangs on the order of files and of tasks; the watchers of the others are not "
+                "is depends on the order of files and of tasks; the watchers of the others are not "
                 "started, and nothing is logged."
             ),
             step=(

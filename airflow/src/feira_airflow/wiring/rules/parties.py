@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from feira_airflow.wiring.finding import Finding, finding, listed
+from feira_airflow.wiring.finding import Finding, finding, listed, verb
 from feira_airflow.wiring.model import AssetId, Listener, Wiring, is_met
 from feira_airflow.wiring.rules.declarations import did_you_mean
 
@@ -14,24 +14,22 @@ def no_emitter(wiring: Wiring) -> Iterator[Finding]:
     emitted = {each.asset for each in wiring.emitters}
     emitted |= {asset.id for asset in wiring.assets.values() if asset.external}
     # What the code of an alias's task names is emitted; where it cannot be read, it may be any.
-    emitted |= {target for targets in wiring.resolved.values() for target in targets or ()}
+    targets = {each for some in wiring.resolved.values() for each in some or ()}
+    made = {each for each in targets if isinstance(each, AssetId)}
+    emitted |= made
     emitted |= {
         asset.id
         for asset in wiring.assets.values()
         if any(
-            target.name == asset.id.name or target.uri == asset.id.uri
-            for targets in wiring.resolved.values()
-            for target in targets or ()
-            if target.kind == "ref"
+            each.kind == "ref" and (each.name == asset.id.name or each.uri == asset.id.uri)
+            for each in made
         )
     }
-    through_alias = any(targets is None for targets in wiring.resolved.values())
     for listener in wiring.listeners:
         for asset in listener.assets:
             if asset in emitted:
                 continue
-            # An alias may turn out to be any asset, but not another alias.
-            maybe = bool(wiring.hidden) or (through_alias and asset.kind != "alias")
+            maybe = bool(wiring.hidden) or wiring.may_come_of_an_alias(asset)
             never = not is_met(listener.condition, emitted) and not listener.clock
             yield finding(
                 "no-emitter",
@@ -103,7 +101,7 @@ def no_listener(wiring: Wiring) -> Iterator[Finding]:
             "warning",
             asset,
             emitters,
-            problem=f"{listed(emitters)} emits {asset}, which no DAG of the folder listens to.",
+            problem=f"{listed(emitters)} {verb(emitters, 'emit')} {asset}, which no DAG of the folder listens to.",
             consequence="Its events are registered, and no run follows from them.",
             step='Schedule a DAG on it, or mark it extra={"terminal": True} if that is meant.',
         )
@@ -119,7 +117,10 @@ def wrong_terminal_mark(wiring: Wiring) -> Iterator[Finding]:
                 "warning",
                 declared.id,
                 listeners,
-                problem=f"{declared.id} is marked terminal, and {_listens(listeners)} to it.",
+                problem=(
+                    f"{declared.id} is marked terminal, and {listed(each.dag_id for each in listeners)} "
+                    f"{verb(listeners, 'listen')} to it."
+                ),
                 consequence=(
                     "Airflow knows no such mark: its events do make runs. The mark only keeps "
                     "no-listener from being reported when the last listener goes."
@@ -168,8 +169,3 @@ def two_emitters(wiring: Wiring) -> Iterator[Finding]:
 
 def _emitted(wiring: Wiring) -> tuple[AssetId, ...]:
     return tuple(dict.fromkeys(each.asset for each in wiring.emitters))
-
-
-def _listens(listeners: tuple[Listener, ...]) -> str:
-    names = listed(each.dag_id for each in listeners)
-    return f"{names} listens" if len(listeners) == 1 else f"{names} listen"

@@ -15,7 +15,14 @@ from feira_airflow.wiring.model import AssetId
 from feira_airflow.wiring.task_code.events import Effects
 from feira_airflow.wiring.task_code.functions import is_library, own_code, parameters
 from feira_airflow.wiring.task_code.syntax import CodeReader
-from feira_airflow.wiring.task_code.values import Context, Events, Instance, Known, Method
+from feira_airflow.wiring.task_code.values import (
+    Context,
+    Events,
+    Instance,
+    Known,
+    Method,
+    is_given_later,
+)
 
 __all__ = ["Effects", "effects"]
 
@@ -46,12 +53,10 @@ def _entries(task: Any) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any], 
         if not isinstance(op_args, list | tuple):
             op_args = ()
         named = dict(op_kwargs) if isinstance(op_kwargs, Mapping) else {}
-        yield (
-            Known(function),
-            tuple(_known(each) for each in op_args),
-            {name: _known(each) for name, each in named.items()},
-            True,
-        )
+        values = {name: _known(each) for name, each in named.items()}
+        if task.is_mapped:  # its defaults are not what the instances get
+            values |= dict.fromkeys(_expanded(task, function))
+        yield Known(function), tuple(_known(each) for each in op_args), values, True
     for hook in ("_pre_execute_hook", "_post_execute_hook"):
         called = getattr(task, hook, None) or given.get(hook.strip("_").removesuffix("_hook"))
         if called is not None:
@@ -69,7 +74,15 @@ def _entries(task: Any) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any], 
             yield Method(own, name), (), {"context": Context()}, sure
 
 
-def _known(value: Any) -> Any:
-    from airflow.sdk.definitions.xcom_arg import XComArg
+def _expanded(task: Any, function: Any) -> tuple[str, ...]:
+    """The parameters that a mapped task is expanded over; all of them where that is not known."""
+    given = getattr(getattr(task, "op_kwargs_expand_input", task.expand_input), "value", None)
+    if isinstance(given, Mapping):
+        return tuple(map(str, given))
+    inner = own_code(function)
+    return parameters(inner) if isinstance(inner, FunctionType) else ()
 
-    return None if isinstance(value, XComArg) else Known(value)
+
+def _known(value: Any) -> Any:
+    """An argument; None where it is given when the task runs."""
+    return None if is_given_later(value) else Known(value)

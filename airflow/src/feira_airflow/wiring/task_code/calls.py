@@ -14,6 +14,7 @@ from typing import Any
 from airflow.sdk import Asset, AssetAlias, Metadata, get_current_context
 from airflow.sdk.definitions.asset import BaseAsset
 
+from feira_airflow.wiring.model import Named
 from feira_airflow.wiring.task_code.events import EventReader
 from feira_airflow.wiring.task_code.functions import (
     functions,
@@ -30,14 +31,18 @@ from feira_airflow.wiring.task_code.values import (
     Frame,
     Instance,
     Known,
+    Like,
     Local,
     Many,
     Method,
     Partial,
     Super,
+    Text,
     each_of,
+    formatted,
     items_of,
     joined,
+    pattern_of,
 )
 
 _SAME_FUNCTIONS = (list, tuple, set, frozenset, sorted, reversed, iter)
@@ -104,6 +109,8 @@ class CallReader(EventReader, ABC):
                     if name in vars(base):
                         return self.function(vars(base)[name], base, (of, *args), kwargs)
                 return self.lose(*args, *kwargs.values())
+            case Method(Known(str()) | Text() as form, "format"):
+                return formatted(pattern_of(form))
             case Method(Known(value) as own, name):
                 return self.method_of(value, name, own, args, kwargs)
             case Partial(function, before, named):
@@ -250,7 +257,9 @@ class CallReader(EventReader, ABC):
             plain = [each.value for each in args if isinstance(each, Known)]
             named = {name: each.value for name, each in kwargs.items() if isinstance(each, Known)}
             if len(plain) < len(args) or {"name", "uri"} & (set(kwargs) - set(named)):
-                return None
+                given = [*args, *(kwargs[name] for name in ("name", "uri") if name in kwargs)]
+                texts = [each for each in given if isinstance(each, Text)]
+                return Like(Named(texts[0].pattern)) if texts and kind is Asset else None
             try:
                 return Known(kind(*plain, **named))
             except Exception:

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.sdk.definitions.asset import AssetRef, BaseAsset
 
-from feira_airflow.wiring.model import AssetId
+from feira_airflow.wiring.model import AssetId, Named
 from feira_airflow.wiring.task_code.values import (
     Choice,
     Context,
@@ -19,12 +19,14 @@ from feira_airflow.wiring.task_code.values import (
     Events,
     Instance,
     Known,
+    Like,
     Local,
     Many,
     Method,
     Partial,
     Super,
     Value,
+    is_given_later,
     joined,
     options_of,
 )
@@ -40,7 +42,7 @@ class Effects:
 
     keyed: set[AssetId] = field(default_factory=set)
     maybe_keyed: set[AssetId] = field(default_factory=set)
-    resolved: dict[AssetId, set[AssetId]] = field(default_factory=dict)
+    resolved: dict[AssetId, set[AssetId | Named]] = field(default_factory=dict)
     lost: set[AssetId] = field(default_factory=set)
     touched: set[AssetId] = field(default_factory=set)
 
@@ -95,7 +97,9 @@ class EventReader:
 
     def resolves(self, event: Any, asset: Any) -> None:
         aliases = [each for each in getattr(event, "assets", self.outlets) if each.kind == "alias"]
-        targets = {self.id_of(each) for each in options_of(asset)}
+        targets = {
+            each.named if isinstance(each, Like) else self.id_of(each) for each in options_of(asset)
+        }
         for alias in aliases:
             if None in targets or not targets:
                 self.found.lost.add(alias)
@@ -140,7 +144,8 @@ class EventReader:
                     return Known(vars(value)[name]) if name in vars(value) else None
                 held = getattr(value, "__dict__", {})
                 if isinstance(held, Mapping) and name in held and not isinstance(value, type):
-                    return Known(held[name])
+                    rendered = name in getattr(value, "template_fields", ())
+                    return None if rendered and is_given_later(held[name]) else Known(held[name])
                 if isinstance(value, BaseAsset | AssetRef):
                     return Known(getattr(value, name, None))
                 return Method(owner, name)

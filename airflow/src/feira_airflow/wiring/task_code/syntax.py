@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import itertools
 import sys
 from types import FunctionType
 from typing import Any
@@ -21,8 +22,12 @@ from feira_airflow.wiring.task_code.values import (
     Method,
     Super,
     each_of,
+    formatted,
+    is_text,
     items_of,
     joined,
+    pattern_of,
+    text_of,
 )
 
 _DEPTH = 20
@@ -229,8 +234,21 @@ class CodeReader(CallReader):
                 return Many(tuple(self.comprehension(elt, loops, frame)))
             case ast.DictComp(_, value, loops):
                 return Many(tuple(self.comprehension(value, loops, frame)))
-            case ast.JoinedStr():
-                return None
+            case ast.JoinedStr(values):
+                return text_of([self.value(each, frame) for each in values])
+            case ast.FormattedValue(value, conversion, form):
+                found = self.value(value, frame)
+                return found if conversion == -1 and form is None else None
+            case ast.BinOp(left, ast.Add(), right):
+                both = [self.value(left, frame), self.value(right, frame)]
+                if any(map(is_text, both)):
+                    return text_of(both)
+                many = all(isinstance(each, Many) for each in both)
+                return Many(tuple(itertools.chain(*map(items_of, both)))) if many else None
+            case ast.BinOp(left, ast.Mod(), right):
+                self.value(right, frame)
+                form = self.value(left, frame)
+                return formatted(pattern_of(form)) if is_text(form) else None
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
                 self.value(child, frame)

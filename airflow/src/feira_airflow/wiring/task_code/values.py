@@ -6,11 +6,14 @@ Beside these, None is "anything".
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
-from feira_airflow.wiring.model import AssetId
+from airflow.sdk.definitions._internal.mixins import ResolveMixin
+
+from feira_airflow.wiring.model import AssetId, Named
 
 
 class Value:
@@ -20,6 +23,20 @@ class Value:
 @dataclass(frozen=True, eq=False)
 class Known(Value):
     value: Any
+
+
+@dataclass(frozen=True)
+class Text(Value):
+    """A text of which a part is not known, as a regular expression."""
+
+    pattern: str
+
+
+@dataclass(frozen=True)
+class Like(Value):
+    """An asset whose name or URI is such a text."""
+
+    named: Named
 
 
 @dataclass(frozen=True)
@@ -94,6 +111,44 @@ class Frame:
     owner: type | None = None
     returns: list[Any] = field(default_factory=list)
     sure: bool = True
+
+
+def is_given_later(value: Any) -> bool:
+    """Whether another task or a template gives a value, or one within it, when the task runs."""
+    match value:
+        case str():
+            return "{{" in value or "{%" in value
+        case list() | tuple() | set():
+            return any(map(is_given_later, value))
+        case dict():
+            return any(map(is_given_later, value.values()))
+    return isinstance(value, ResolveMixin)
+
+
+def text_of(parts: list[Any]) -> Any:
+    """Values written one after another: a text, or a pattern where one is not known."""
+    if all(isinstance(each, Known) and isinstance(each.value, str | int) for each in parts):
+        return Known("".join(str(each.value) for each in parts))
+    return Text("".join(map(pattern_of, parts)))
+
+
+def pattern_of(value: Any) -> str:
+    match value:
+        case Known(str() | int() as known):
+            return re.escape(str(known))
+        case Text(pattern):
+            return pattern
+    return ".*"
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, Text) or (isinstance(value, Known) and isinstance(value.value, str))
+
+
+def formatted(pattern: str) -> Text:
+    """The pattern of a text whose ``{fields}`` and ``%s`` are filled in."""
+    field = r"\\\{[^{}]*\\\}|%(?:\\?\([^)]*\))?[-\\ .\d]*\w"
+    return Text(re.sub(field, ".*", pattern))
 
 
 def each_of(value: Any) -> Any:
