@@ -58,7 +58,7 @@ def test_what_spark_refuses_is_one_line_with_its_reason(
     monkeypatch.setattr("feira_spark.session.connect", lambda _: session)
     monkeypatch.setattr(data, "warehouse", _no_warehouse)
     monkeypatch.setattr(
-        "feira.warehouse.reconcile.verify_whole", lambda _, figures: session.sql(figures)
+        "feira.warehouse.reconcile.verify_whole", lambda _, figures, rows: session.sql(figures)
     )
     asked = {
         "sql": lambda: data.sql("SELECT * FROM lake.sales.nix"),

@@ -1,23 +1,49 @@
-"""Runs a mutant's tests in a fork of this process, which has Airflow imported.
+"""A process that has the tests' libraries loaded and forks for each run of pytest.
 
-For tests that take less time than Airflow's import. What is mutated must not be imported here.
+Most of a short run of tests is the loading of libraries, which no mutant changes. What a mutant may be of
+is loaded by the fork alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
+import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import IO
 
-from cosmic_ray.work_item import TestOutcome
-
+# None may load the platform's own code, or start a thread.
+_LIBRARIES = (
+    "boto3",
+    "hypothesis.strategies",
+    "moto.s3.urls",
+    "moto.server",
+    "open_data_contract_standard.model",
+    "orjson",
+    "pandas",
+    "pgpq",
+    "psycopg.rows",
+    "pyarrow.compute",
+    "pyarrow.csv",
+    "pyarrow.parquet",
+    "pydantic",
+    "pytest",
+    "requests",
+    "s3fs",
+    "sqlglot",
+    "yaml",
+)
 # What the tests of the wiring linter import, by the time that it takes.
-_LOADED = (
+_AIRFLOW = (
     "aiosmtpd.controller",
     "airflow.dag_processing.dagbag",
     "airflow.dag_processing.importers",
@@ -30,82 +56,116 @@ _LOADED = (
     "airflow.providers.standard.sensors.external_task",
     "airflow.sdk",
     "airflow.serialization.serialized_objects",
-    "boto3",
-    "hypothesis.strategies",
-    "open_data_contract_standard.model",
-    "orjson",
-    "psycopg",
-    "pyarrow",
-    "pytest",
-    "requests",
 )
 
 
-def load() -> None:
-    """Imports what the tests need, once; with Airflow's settings as tests/dags/conftest.py makes them."""
-    if "airflow" in sys.modules:
-        return
-    home = tempfile.mkdtemp(prefix="feira-mutants-")
-    os.environ |= {
+class ForkedTests:
+    """Runs pytest in forks of one process, in the working directory and environment of its start."""
+
+    def __init__(self, with_airflow: bool) -> None:
+        self._home = tempfile.mkdtemp(prefix="feira-mutants-")
+        self._server = subprocess.Popen(
+            [sys.executable, __file__, *(["airflow"] if with_airflow else [])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(_airflow_settings(self._home) if with_airflow else {})},
+        )
+
+    def run(
+        self, arguments: list[str], seconds: float, *, bytecode: bool = False
+    ) -> tuple[int | None, str]:
+        """Exit code and output; no code where it ran longer than ``seconds`` and was killed.
+
+        ``bytecode``: keep it for later runs. Never of a mutant: two within a second look alike.
+        """
+        sender, receiver = self._server.stdin, self._server.stdout
+        assert sender is not None and receiver is not None
+        output, temporary = Path(self._home, "output.txt"), f"{self._home}/tests"
+        everything = [*arguments, f"--basetemp={temporary}"]
+        _send(sender, [everything, seconds, str(output), bytecode])
+        code: int | None = json.loads(receiver.readline())
+        shutil.rmtree(temporary, ignore_errors=True)
+        return code, output.read_text(errors="replace")
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._server.stdin is not None:
+            self._server.stdin.close()
+        self._server.wait(30)
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
+def _airflow_settings(home: str) -> dict[str, str]:
+    """As tests/dags/conftest.py makes them."""
+    return {
         "AIRFLOW_HOME": home,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
         "AIRFLOW__CORE__XCOM_BACKEND": "feira_airflow.xcom.PathOnlyXCom",
     }
+
+
+def _send(to: IO[str], message: object) -> None:
+    to.write(json.dumps(message) + "\n")
+    to.flush()
+
+
+def _serve(with_airflow: bool) -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no answer
     sys.dont_write_bytecode = True
-    sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)  # the checkout's own sources
-    for name in _LOADED:
-        importlib.import_module(name)
-
-
-def run_tests(command: str, timeout: float) -> tuple[TestOutcome, str]:
-    """As cosmic-ray's own: what became of the mutant, and what the tests printed.
-
-    ``command`` ends in pytest's arguments; the limit is in seconds.
-    """
-    load()
-    arguments = command.partition(" -m pytest ")[2].split()
-    with tempfile.TemporaryFile() as output:
+    plugins = {each.module for each in entry_points(group="pytest11")}
+    for name in (*_LIBRARIES, *sorted(plugins), *(_AIRFLOW if with_airflow else ())):
+        # What is not there, the fork does not need.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    # What is loaded is never garbage, and no fork need look.
+    gc.collect()
+    gc.freeze()
+    sys.path.insert(0, str(Path.cwd()))
+    for request in sys.stdin:
+        arguments, seconds, output, bytecode = json.loads(request)
+        sys.dont_write_bytecode = not bytecode
         child = os.fork()
         if child == 0:
-            _child(arguments, output.fileno())
-        until = time.monotonic() + timeout
-        while True:
-            ended, status = os.waitpid(child, os.WNOHANG)
-            if ended:
-                break
-            if time.monotonic() > until:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-                return TestOutcome.KILLED, "timeout"
-            time.sleep(0.01)
-        with contextlib.suppress(ProcessLookupError):  # what the tests have left running
-            os.killpg(child, signal.SIGKILL)
-        output.seek(0)
-        text = output.read().decode(errors="replace")
-    return TestOutcome.SURVIVED if status == 0 else TestOutcome.KILLED, text
+            _run_and_exit(arguments, output)
+        _send(answers, _ended(child, seconds))
 
 
-def _child(arguments: list[str], output: int) -> None:
-    code = 70
+def _run_and_exit(arguments: list[str], output: str) -> None:
+    code = 1
     try:
         os.setsid()
-        os.dup2(output, 1)
-        os.dup2(output, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(written, 1)
+        os.dup2(written, 2)
         import pytest
 
-        basetemp = tempfile.mkdtemp(prefix="mutant-")
-        code = int(pytest.main([*arguments, "--assert=plain", f"--basetemp={basetemp}"]))
+        code = int(pytest.main(arguments))
         sys.stdout.flush()
-        _remove(Path(basetemp))
     finally:
         os._exit(code)
 
 
-def _remove(folder: Path) -> None:
-    import shutil
+def _ended(child: int, seconds: float) -> int | None:
+    deadline = time.monotonic() + seconds
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        late = time.monotonic() > deadline
+        if pid or late:
+            # Also what the tests have left running, so that it does not hold up the next.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        if late:
+            os.waitpid(child, 0)
+            return None
+        time.sleep(0.01)
 
-    shutil.rmtree(folder, ignore_errors=True)
+
+if __name__ == "__main__":
+    _serve(sys.argv[1:] == ["airflow"])

@@ -17,25 +17,24 @@ import random
 import re
 import shutil
 import subprocess
-import sys
 import time
 import tomllib
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import cosmic_ray.plugins
-import forked
 import typer
-from cosmic_ray import mutating, testing
+from cosmic_ray import mutating
 from cosmic_ray.ast import ast_nodes, get_ast_from_path
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
+from forked import ForkedTests
 from operators import Provider
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -57,7 +56,7 @@ cosmic_ray.plugins.OPERATOR_PROVIDERS["feira"] = Provider()
 class Module:
     """A file to mutate, the tests that must notice, and faults that are planted beside the others.
 
-    ``forked``: the tests run in a fork of a process that has Airflow imported.
+    ``forked``: the tests run in a fork of a process that has Airflow imported too.
     """
 
     path: str
@@ -74,10 +73,12 @@ class Module:
         return STATE / "sessions" / f"{name}-{digest}.sqlite"
 
     @property
-    def command(self) -> str:
-        """How its tests are run."""
-        flags = "-x -q -p no:cacheprovider --no-header --tb=line"
-        return f"{sys.executable} -m pytest {flags} {' '.join(self.tests)}"
+    def suite(self) -> tuple[str, bool]:
+        """How pytest is called for its tests, and whether in a fork with Airflow."""
+        # Without plugins that only collect garbage when all is over.
+        off = "-p no:cacheprovider -p no:unraisableexception -p no:threadexception -p no:anyio"
+        flags = f"-x -q {off} --no-header --tb=line --assert=plain"
+        return f"{flags} {' '.join(self.tests)}", self.forked
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,7 @@ def copy_checkout(to: Path) -> None:
 
 
 _open = ExitStack()
+_servers: dict[bool, ForkedTests] = {}
 
 
 def start_worker(numbers: multiprocessing.Queue[int], with_servers: bool) -> None:
@@ -190,6 +192,8 @@ def start_worker(numbers: multiprocessing.Queue[int], with_servers: bool) -> Non
     copy_checkout(home / "checkout")
     os.chdir(home / "checkout")
     os.environ["PYTHONPATH"] = os.pathsep.join(str(Path.cwd() / each) for each in SOURCES)
+    os.environ["FEIRA_TEST_STORE"] = "folder"
+    multiprocessing.util.Finalize(None, _open.close, exitpriority=10)  # type: ignore[attr-defined]
     if with_servers:
         _start_servers(home)
 
@@ -208,26 +212,34 @@ def _start_servers(home: Path) -> None:
     os.environ["FEIRA_TEST_POSTGRES"] = json.dumps(asdict(dsns))
     lake = LakeSettings(root=f"file://{home / 'spark'}", catalog="hadoop")
     os.environ["FEIRA_TEST_SPARK"] = _open.enter_context(connect_server(home / "spark", lake))
-    multiprocessing.util.Finalize(None, _open.close, exitpriority=10)  # type: ignore[attr-defined]
 
 
-def baseline(module: Module) -> float:
-    """Seconds of the module's tests without a mutant, or -1 where they fail."""
-    if module.forked:
-        forked.load()
+def _forks(with_airflow: bool) -> ForkedTests:
+    if with_airflow not in _servers:
+        _servers[with_airflow] = _open.enter_context(closing(ForkedTests(with_airflow)))
+    return _servers[with_airflow]
+
+
+def baseline(suite: tuple[str, bool]) -> float:
+    """Seconds of these tests without a mutant, or -1 where they fail."""
+    arguments, with_airflow = suite
+    forks = _forks(with_airflow)
+    forks.run(["--collect-only", *arguments.split()], SLOWEST, bytecode=True)
     began = time.monotonic()
-    outcome, _ = _run_tests(module)(module.command, SLOWEST)
-    return time.monotonic() - began if outcome == TestOutcome.SURVIVED else -1.0
-
-
-def _run_tests(module: Module) -> Callable[[str, float], tuple[TestOutcome, str]]:
-    return forked.run_tests if module.forked else testing.run_tests
+    code, _ = forks.run(arguments.split(), SLOWEST)
+    return time.monotonic() - began if code == 0 else -1.0
 
 
 def run_mutant(module: Module, item: WorkItem, limit: float) -> tuple[Module, str, WorkResult]:
     """The mutant's result; a run longer than ``limit`` seconds counts as noticed."""
-    vars(mutating)["run_tests"] = _run_tests(module)
-    return module, item.job_id, mutating.mutate_and_test(item.mutations, module.command, limit)
+
+    def run_tests(arguments: str, seconds: float) -> tuple[TestOutcome, str]:
+        """In the place of cosmic-ray's own function, which starts Python anew."""
+        code, output = _forks(module.forked).run(arguments.split(), seconds)
+        return TestOutcome.SURVIVED if code == 0 else TestOutcome.KILLED, output
+
+    vars(mutating)["run_tests"] = run_tests
+    return module, item.job_id, mutating.mutate_and_test(item.mutations, module.suite[0], limit)
 
 
 @dataclass(frozen=True)
@@ -404,15 +416,14 @@ def run(chosen: list[Module], minutes: float, workers: int, again: bool) -> None
             initargs=(numbers, not all(module.forked for module in work)),
         ) as pool,
     ):
-        step = bar.add_task("tests without a mutant", total=len(work))
+        suites = sorted({module.suite for module in work})
+        step = bar.add_task("tests without a mutant", total=len(suites))
         limits = {}
-        for module, seconds in zip(work, pool.map(baseline, work), strict=True):
+        for suite, seconds in zip(suites, pool.map(baseline, suites), strict=True):
             bar.advance(step)
             if seconds < 0:
-                raise typer.BadParameter(
-                    f"{module.path}: its tests fail without any mutant; run {module.command}"
-                )
-            limits[module] = min(3 * seconds + 20, SLOWEST)
+                raise typer.BadParameter(f"tests fail without any mutant: pytest {suite[0]}")
+            limits[suite] = min(3 * seconds + 20, SLOWEST)
         step = bar.add_task("mutants", total=sum(len(items) for items in work.values()))
         queue = interleaved(work)
         running = set()
@@ -421,7 +432,7 @@ def run(chosen: list[Module], minutes: float, workers: int, again: bool) -> None
                 module, item = next(queue, (None, None))
                 if module is None or item is None:
                     break
-                running.add(pool.submit(run_mutant, module, item, limits[module]))
+                running.add(pool.submit(run_mutant, module, item, limits[module.suite]))
             if not running:
                 return
             done = next(as_completed(running))

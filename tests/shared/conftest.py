@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,17 +18,29 @@ from feira_local.stack.postgres import Dsns
 
 
 @pytest.fixture
-def store(s3_endpoint: str) -> LandingStore:
-    """An empty store: each test has a prefix of its own in the bucket."""
+def store(request: pytest.FixtureRequest) -> LandingStore:
+    """An empty store: each test has a prefix of its own in the bucket.
+
+    ``FEIRA_TEST_STORE=folder`` has it in a folder: a mutant's run is then several times shorter.
+    """
+    if os.environ.get("FEIRA_TEST_STORE") == "folder":
+        found: LandingStore = request.getfixturevalue("folder_store")
+        return found
     return landing_store(
         LakeSettings(
             root=f"s3://lake/{uuid.uuid4().hex}",
-            endpoint=s3_endpoint,
+            endpoint=request.getfixturevalue("s3_endpoint"),
             access_key="test",
             secret_key="test",
             catalog="hadoop",
         )
     )
+
+
+@pytest.fixture
+def folder_store(tmp_path: Path) -> LandingStore:
+    """An empty store in a folder, for tests of so many writes that a server's answers would be the most."""
+    return landing_store(LakeSettings(root=f"file://{tmp_path}", catalog="hadoop"))
 
 
 @pytest.fixture

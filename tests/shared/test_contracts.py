@@ -109,6 +109,12 @@ def test_an_unknown_type_is_refused_by_name(tmp_path: Path) -> None:
 
 
 # (contract, text in it, what stands there instead, what the error names)
+RULE = (
+    "    quality:\n      - {name: x, type: custom, engine: spark, implementation: quantity = 0}\n"
+)
+ENUM = "physicalType: string\n        enum:\n          - value: A\n"
+CUSTOM = "    customProperties:\n      - {property: feira.partition, value: x}\n"
+RELATED = "    relationships:\n      - {from: sku, to: product.sku}\n"
 REFUSED = [
     ("sales.landing", "    required: true", "    requird: true", "did you mean 'required'"),
     ("sales.landing", "    required: true", '    required: "yes"', "valid boolean, not 'yes'"),
@@ -178,6 +184,44 @@ REFUSED = [
     ("sales.fact", "decimal(18,4)", "decimal(4,18)", "decimal(4,18)"),
     ("sales.fact", "partitionKeyPosition: 1", "", "go together"),
     ("sales.quarantine", "        items:\n", "        itms:\n", "did you mean 'items'"),
+    ("sales.landing", "          maxLength: 1000\n", "", "logicalTypeOptions has no value"),
+    ("sales.landing", "required: true", "required:", "required has no value"),
+    ("sales.landing", "    quality:\n", "    quality:\n    tags:\n", "quality has no value"),
+    ("sales.fact", "customProperties:\n", "customProperties:\ntags:\n", "customProperties has no"),
+    ("sales.landing", "quantity = 0", "${object}.quantity = 0", "placeholder"),
+    ("sales.landing", "quantity = 0", "{ property } = 0", "placeholder"),
+    ("sales.landing", "quantity = 0", "quantity = ${spark.app.id}", "placeholder"),
+    ("sales.landing", "engine: spark", "engine: spark\n        severity: warning", "'warning'"),
+    ("sales.landing", "severity: error", "severity: info", "severity 'info'"),
+    ("sales.fact", "    properties:\n", RULE + "    properties:\n", "on a landing alone"),
+    ("sales.landing", "physicalType: string\n", ENUM, "enum is not checked on a landing"),
+    ("sales.landing", "physicalName: sales.landing", "physicalName: landing", "'landing'; it must"),
+    ("sales.landing", "physicalName: sales.landing", "physicalName: a.sales.x", "'a.sales.x'"),
+    ("sales.landing", "physicalName: sales.landing", "physicalName: sales.Order", "'sales.Order'"),
+    (
+        "sales.landing",
+        "physicalName: sales.landing",
+        "physicalName: sales.order",
+        "order is reserved",
+    ),
+    ("sales.landing", "physicalName: sales.landing", "physicalName: user.x", "user is reserved by"),
+    (
+        "sales.landing",
+        "Name: sales.landing",
+        "Name: sales.x; DROP TABLE y",
+        "'sales.x; DROP TABLE y'",
+    ),
+    ("sales.fact", "- server: lake", "- server: warehouse", "is there twice"),
+    ("sales.fact", "property: feira.asset", "property: Feira.asset", "'Feira.asset'"),
+    ("sales.fact", "property: feira.asset", "property: ' feira.asset'", "' feira.asset'"),
+    (
+        "sales.fact",
+        "    properties:\n",
+        CUSTOM + "    properties:\n",
+        "belongs to the contract itself",
+    ),
+    ("sales.fact", "    properties:\n", RELATED + "    properties:\n", "relationships are not"),
+    ("sales.fact", "decimal(18,4)", "decimal(\u0661\u0668,4)", "has physicalType"),
 ]
 
 
@@ -204,12 +248,32 @@ def test_an_unknown_key_is_named_with_the_line_it_is_on(tmp_path: Path) -> None:
         read_contract(path)
 
 
-@pytest.mark.parametrize("text", ["", "# nothing", "- 1", "5", "a: [", "a: 1\n---\nb: 2", "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "# nothing", "- 1", "5", "a: [", "a: 1\n---\nb: 2", "\x00", "[" * 1500, "a: &a [*a]"],
+    ids=range(9),
+)
 def test_a_file_that_is_no_contract_is_refused_by_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.odcs.yaml"
     path.write_text(text)
     with pytest.raises(ContractError, match=r"^x\.odcs\.yaml"):
         read_contract(path)
+
+
+@pytest.mark.parametrize("expression", ["sku rlike r'^[0-9]{2,3}$'", r"sku rlike r'\p{L}{2}'"])
+def test_a_regular_expressions_braces_are_no_placeholder(tmp_path: Path, expression: str) -> None:
+    whole = (contracts_folder() / "sales.landing.odcs.yaml").read_text()
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(whole.replace("quantity = 0", expression))
+    assert expression in [rule.broken_when for rule in read_contract(path).row_rules]
+
+
+def test_a_contracts_texts_are_quoted_in_its_ddl() -> None:
+    odd = replace(FACT, id="the shop's", version="1.0'", description="50 $ or ${x}")
+    ddl = iceberg_ddl(odd)
+    assert r"'feira.contract' = 'the shop\'s'" in ddl
+    assert r"'feira.contract-version' = '1.0\''" in ddl
+    assert "${x}" not in ddl
 
 
 def test_two_gates_are_one_too_many(tmp_path: Path) -> None:

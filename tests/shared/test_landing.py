@@ -358,7 +358,9 @@ def test_a_feed_that_never_ends_is_left_at_the_line_that_is_too_many(store: Land
 
 
 @pytest.mark.parametrize("total", [1, 2])
-def test_pages_without_lines_that_do_not_end_are_left(store: LandingStore, total: int) -> None:
+def test_pages_without_lines_that_do_not_end_are_left(
+    folder_store: LandingStore, total: int
+) -> None:
     class Endless(FakeFeed):
         def pages(self, day: date) -> Iterator[Page]:
             yield Page(1, total, [orjson.dumps(line())])
@@ -368,8 +370,8 @@ def test_pages_without_lines_that_do_not_end_are_left(store: LandingStore, total
 
     message = f"page 102 the API served 101 pages without lines in a row .limit 100. and 1 of {total} lines"
     with pytest.raises(LandingError, match=message):
-        land(store, Endless([]))
-    assert store.versions(DAY) == []
+        land(folder_store, Endless([]))
+    assert folder_store.versions(DAY) == []
 
 
 @settings(
@@ -377,16 +379,17 @@ def test_pages_without_lines_that_do_not_end_are_left(store: LandingStore, total
 )
 @given(sizes=st.lists(st.integers(0, 4), min_size=2, max_size=6), data=st.data())
 def test_any_paging_lands_to_the_served_texts_and_any_drift_of_it_is_refused(
-    store: LandingStore, sizes: list[int], data: st.DataObject
+    folder_store: LandingStore, sizes: list[int], data: st.DataObject
 ) -> None:
     numbers = iter(range(1, sum(sizes) + 1))
     pages: list[list[Any]] = [
         [orjson.dumps(line(line_number=next(numbers))) for _ in range(size)] for size in sizes
     ]
-    manifest = land(store, FakeFeed(pages), run=uuid4().hex, refetch=True)
-    folder = store.folder(DAY, manifest.version)
+    manifest = land(folder_store, FakeFeed(pages), run=uuid4().hex, refetch=True)
+    folder = folder_store.folder(DAY, manifest.version)
     landed = [
-        gzip.decompress(store.files.cat_file(f"{folder}/{page.name}")) for page in manifest.pages
+        gzip.decompress(folder_store.files.cat_file(f"{folder}/{page.name}"))
+        for page in manifest.pages
     ]
     assert landed == [b"".join(text + b"\n" for text in page) for page in pages]
 
@@ -400,7 +403,7 @@ def test_any_paging_lands_to_the_served_texts_and_any_drift_of_it_is_refused(
         text for n, text in enumerate([pages[first][-1], *pages[second]]) if n != gone + 1
     ]
     with pytest.raises(LandingError, match=r"again on|repeats page"):
-        land(store, FakeFeed(pages), run=uuid4().hex, refetch=True)
+        land(folder_store, FakeFeed(pages), run=uuid4().hex, refetch=True)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from feira.warehouse.reconcile import (
     verify_whole,
 )
 from feira.warehouse.schema import connect
-from feira_spark.sales.difference import lake_figures, stage_difference
+from feira_spark.sales.difference import lake_figures, lake_rows, stage_difference
 from feira_spark.sales.tables import LAKE_TABLES, require_tables
 
 if TYPE_CHECKING:
@@ -66,8 +66,11 @@ class Chain:
         found = lake_figures(self.spark, snapshot, *of)
         return {key: Figures(*values) for key, values in found.items()}
 
+    def rows(self, snapshot: int, of: tuple[dt.date, dt.date]) -> Iterator[tuple[Any, ...]]:
+        return lake_rows(self.spark, snapshot, of)
+
     def reconcile(self, day: dt.date, version: int = 1) -> None:
-        reconcile_day(self.connection, day, version, self.figures)
+        reconcile_day(self.connection, day, version, self.figures, self.rows)
 
     def agreed(self, day: dt.date) -> bool:
         return day_outcomes(self.connection, [day])[day].agreed
@@ -120,8 +123,11 @@ def test_a_date_in_the_calendars_gap_fails_its_own_day_alone(chain: Chain) -> No
     chain.reconcile(A)
     chain.put(of_day(D, "d"), of_day(D, "gap", order_date=dt.date(1582, 10, 10)))
     chain.load(D)
-    with pytest.raises(ReconcileError, match=rf"1582-10-10 \(extract day {D}\): lake 1 rows"):
+    with pytest.raises(
+        ReconcileError, match=rf"1582-10-10 \(extract day {D}\): lake 1 rows"
+    ) as failure:
         chain.reconcile(D)
+    assert "('gap', 1, in the lake only)" in str(failure.value)
     chain.put(of_day(E, "e"), of_day(E, "e2", order_date=A))
     chain.load(E)
     chain.reconcile(E)
@@ -138,3 +144,42 @@ def test_a_date_in_the_calendars_gap_fails_its_own_day_alone(chain: Chain) -> No
     assert verify_whole(chain.connection, chain.figures).rows == 5
     left = chain.connection.execute("SELECT count(*) FROM sales.unreconciled_dates").fetchone()
     assert left == (0,)
+
+
+@pytest.mark.parametrize(
+    "beyond", ["date_add(DATE'9999-12-31', 1)", "date_sub(DATE'0001-01-01', 1)"]
+)
+def test_a_date_that_python_has_none_for_holds_up_its_own_day_alone(
+    chain: Chain, beyond: str
+) -> None:
+    chain.put(of_day(A, "a"))
+    chain.load(A)
+    chain.reconcile(A)
+    chain.put(of_day(D, "d"), of_day(D, "beyond"))
+    chain.spark.sql(f"UPDATE lake.sales.fact SET order_date = {beyond} WHERE order_id = 'beyond'")
+    with pytest.raises(RowRefusedError, match=rf"sales {D}: .*'beyond', 1: .*order_date_in_years"):
+        chain.load(D)
+    chain.put(of_day(E, "e", order_date=A))
+    chain.load(E)
+    chain.reconcile(E)
+    assert chain.agreed(E)
+    with pytest.raises(ReconcileError, match=f"{D} is held, key 'beyond', 1"):
+        verify_whole(chain.connection, chain.figures, chain.rows)
+
+    chain.spark.sql("DELETE FROM lake.sales.fact WHERE order_id = 'beyond'")
+    chain.load(D, 2)
+    chain.reconcile(D, 2)
+    assert verify_whole(chain.connection, chain.figures, chain.rows).rows == 3
+
+
+def test_the_one_row_that_differs_is_named_however_a_side_sorts_its_texts(chain: Chain) -> None:
+    """Spark and PostgreSQL order these texts differently."""
+    ids = ["a", "B", "ä", "_", "10", "9", "Z", "é", "\N{GRINNING FACE}", " "]
+    chain.put(*(of_day(D, each) for each in ids))
+    chain.load(D)
+    chain.reconcile(D)
+    chain.connection.execute("UPDATE sales.fact SET quantity = 9 WHERE order_id = 'ä'")
+    with pytest.raises(
+        ReconcileError, match=rf"{D} \(extract day {D}\).*, key \('\\xe4', 1\)\. No"
+    ):
+        chain.reconcile(D)

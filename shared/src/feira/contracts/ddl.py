@@ -52,8 +52,8 @@ def iceberg_ddl(contract: Contract, *, catalog: str = "lake") -> str:
         "  'write.delete.mode' = 'copy-on-write',\n"
         "  'write.update.mode' = 'copy-on-write',\n"
         "  'commit.retry.num-retries' = '10',\n"
-        f"  'feira.contract' = '{contract.id}',\n"
-        f"  'feira.contract-version' = '{contract.version}'\n)"
+        f"  'feira.contract' = {_spark_literal(contract.id)},\n"
+        f"  'feira.contract-version' = {_spark_literal(contract.version)}\n)"
     )
 
 

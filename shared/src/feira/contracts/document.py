@@ -56,6 +56,8 @@ def read_yaml(path: Path) -> Node:
         raise ContractError(f"{path.name}, {error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ContractError(f"{path.name} is not one YAML document: {error}") from error
+    except RecursionError:
+        raise ContractError(f"{path.name} is nested too deep to be read.") from None
     if not isinstance(loaded, Node):
         raise ContractError(f"{path.name} is empty or no mapping of keys to values.")
     return loaded
@@ -78,7 +80,9 @@ def require_keys(path: Path, node: Node, known: Iterable[str], what: str) -> Non
 
 
 def validate(path: Path, node: Node, model: type[pydantic.BaseModel]) -> None:
-    """Raises ContractError for a key that the model does not know, at any depth, or of a wrong type."""
+    """Raises ContractError for a key that the model does not know, at any depth, or that has no value
+    or one of a wrong type."""
+    _require_values(path, node)
     _known(path, node, model)
     try:
         model.model_validate(node, strict=True)
@@ -97,6 +101,16 @@ def validate(path: Path, node: Node, model: type[pydantic.BaseModel]) -> None:
         raise ContractError(
             f"{path.name}, line {line}: {where}: {first['msg']}, not {first['input']!r}."
         ) from None
+
+
+def _require_values(path: Path, node: Node) -> None:
+    # `quality:` with nothing behind it would read as a table without rules.
+    for key, value in node.items():
+        if value is None:
+            refuse(path, node, key, f"{key} has no value; state one, or remove the key.")
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, Node):
+                _require_values(path, each)
 
 
 def _known(path: Path, node: Node, model: type[pydantic.BaseModel]) -> None:

@@ -72,6 +72,11 @@ OWN: dict[str, frozenset[str]] = {
 LONGEST = 63
 
 
+def reserved_by(name: str) -> str | None:
+    """The engines that reserve a lower-case name; None where none does."""
+    return " and ".join(engine for engine, words in RESERVED.items() if name in words) or None
+
+
 def name_problem(name: str, table: str) -> str | None:
     """Why a lower_snake_case name cannot be a column of the table; None where it can.
 
@@ -82,9 +87,8 @@ def name_problem(name: str, table: str) -> str | None:
         return f"has {len(name)} characters; PostgreSQL holds {LONGEST}"
     if name in OWN:
         return None if table in OWN[name] else "is a name that the platform's own queries use"
-    engines = [engine for engine, words in RESERVED.items() if name in words]
-    if engines:
-        return f"is reserved by {' and '.join(engines)}"
+    if engines := reserved_by(name):
+        return f"is reserved by {engines}"
     if name in SYSTEM_COLUMNS:
         return "is a system column of PostgreSQL or Redshift"
     return None

@@ -10,7 +10,7 @@ from typing import Any
 from open_data_contract_standard.model import OpenDataContractStandard
 
 from feira.contracts.document import Node, read_yaml, refuse, require_keys, validate
-from feira.contracts.identifiers import name_problem
+from feira.contracts.identifiers import name_problem, reserved_by
 from feira.contracts.model import Column, Contract, RowRule
 
 _LOGICAL = {
@@ -25,12 +25,23 @@ _LOGICAL = {
 _SERVERS = ("landing", "lake", "warehouse")
 _PHYSICAL = ("table", "materialized_view", "file")
 # What would have to be acted on and is not: to take it would be to promise it.
-_PROPERTY_REFUSED = ("unique", "encryptedName", "physicalName", "properties", "quality", "map")
+_PROPERTY_REFUSED = (
+    "unique",
+    "encryptedName",
+    "physicalName",
+    "properties",
+    "quality",
+    "map",
+    "relationships",
+)
 _ABOUT = ("name", "type", "engine", "implementation", "description", "dimension", "severity", "id")
 _NOTES = ("tags", "businessImpact", "method", "authoritativeDefinitions", "customProperties")
 _GATE = ("mustBeLessOrEqualTo", "unit")
 _SUFFIXES = ("absent", "null", "type", "too_long")
 _LINE_RULES = ("line_unreadable", "duplicate_key")
+# ODCS lets a query say ${object}; nothing is put in their place here, and Spark puts in its own. A regular
+# expression's {2,3} and \p{L} are none.
+_PLACEHOLDER = re.compile(r"\$\{|(?<!\\[pP])\{\s*[A-Za-z_]")
 
 
 def read_contract(path: Path) -> Contract:
@@ -50,12 +61,15 @@ def read_contract(path: Path) -> Contract:
     if physical_type not in _PHYSICAL:
         problem = f"physicalType is {physical_type!r}; it may be {', '.join(_PHYSICAL)}."
         refuse(path, schema, "physicalType", problem)
-    table = _stated(path, schema, "physicalName")
+    table = _table(path, schema)
     properties: list[Node] = schema.get("properties") or []
     if not properties:
         refuse(path, schema, "properties", "the table has no columns.")
     columns = tuple(_column(path, each, table) for each in properties)
     _require_unique(path, properties, "column")
+    servers = _servers(path, document)
+    _require_evaluated(path, schema, servers)
+    _refuse_custom(path, schema)
     rules, limit = _quality(path, schema, columns)
     return Contract(
         id=_stated(path, document, "id"),
@@ -63,7 +77,7 @@ def read_contract(path: Path) -> Contract:
         table=table,
         physical_type=physical_type,
         description=schema.get("description") or "",
-        servers=tuple(_servers(path, document)),
+        servers=tuple(servers),
         columns=columns,
         primary_key=_placed(path, properties, "primaryKey", "primaryKeyPosition"),
         partition_by=_placed(path, properties, "partitioned", "partitionKeyPosition"),
@@ -87,6 +101,49 @@ def _require_unique(path: Path, nodes: list[Node], what: str) -> None:
             refuse(path, node, "name", f"{what} {node['name']} is declared more than once.")
 
 
+def _table(path: Path, schema: Node) -> str:
+    """The table's name with its schema: two words that no statement need quote."""
+    name = _stated(path, schema, "physicalName")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", name):
+        problem = f"physicalName is {name!r}; it must be a schema and a table, as in sales.fact."
+        refuse(path, schema, "physicalName", problem)
+    for part in name.split("."):
+        if engines := reserved_by(part):
+            problem = f"physicalName {name}: {part} is reserved by {engines}; choose another name."
+            refuse(path, schema, "physicalName", problem)
+    return name
+
+
+def _require_evaluated(path: Path, schema: Node, servers: list[str]) -> None:
+    """Refuses rules where nothing evaluates them: those of a row are a landing's, enums a table's."""
+    if schema.get("relationships"):
+        refuse(path, schema, "relationships", "relationships are not checked; remove them.")
+    if "landing" not in servers and schema.get("quality"):
+        refuse(path, schema, "quality", "row rules and gates are evaluated on a landing alone.")
+    for node in schema["properties"]:
+        if "landing" in servers and "enum" in node:
+            problem = (
+                f"column {node['name']}: an enum is not checked on a landing; state a row rule."
+            )
+            refuse(path, node, "enum", problem)
+
+
+def _refuse_custom(path: Path, schema: Node) -> None:
+    """Refuses what is addressed to this platform where it does not look."""
+    rules = schema.get("quality") or []
+    for node in (schema, *schema["properties"], *rules):
+        for each in node.get("customProperties") or []:
+            if _is_ours(each):
+                problem = (
+                    f"{each['property']!r} belongs to the contract itself, not to a part of it."
+                )
+                refuse(path, each, "property", problem)
+
+
+def _is_ours(custom: Node) -> bool:
+    return str(custom.get("property")).strip().lower().startswith("feira")
+
+
 def _servers(path: Path, document: Node) -> list[str]:
     servers = document.get("servers") or []
     if not servers:
@@ -95,14 +152,17 @@ def _servers(path: Path, document: Node) -> list[str]:
         if server.get("server") not in _SERVERS:
             problem = f"server {server.get('server')!r} is none of {', '.join(_SERVERS)}."
             refuse(path, server, "server", problem)
-    return [server["server"] for server in servers]
+    names = [server["server"] for server in servers]
+    if len(set(names)) < len(names):
+        refuse(path, document, "servers", f"servers {', '.join(names)}: one is there twice.")
+    return names
 
 
 def _asset(path: Path, document: Node) -> str | None:
     asset: str | None = None
     for each in document.get("customProperties") or []:
-        name = str(each.get("property"))
-        if not name.startswith("feira"):
+        name = each.get("property")
+        if not _is_ours(each):
             continue
         if name != "feira.asset" or asset is not None:
             refuse(
@@ -159,7 +219,7 @@ def _column(path: Path, node: Node, table: str) -> Column:
 
 def _type(path: Path, node: Node, name: str) -> str:
     physical = (node.get("physicalType") or "").replace(" ", "")
-    decimal = re.fullmatch(r"decimal\((\d{1,2}),(\d{1,2})\)", physical)
+    decimal = re.fullmatch(r"decimal\(([0-9]{1,2}),([0-9]{1,2})\)", physical)
     if not (decimal or physical in _LOGICAL):
         problem = (
             f"column {name} has physicalType {node.get('physicalType')!r}; it may be "
@@ -221,16 +281,20 @@ def _quality(
         if node.get("type") != "custom":
             problem = f"rule {name}: type {node.get('type')!r} is not evaluated; use custom."
             refuse(path, node, "type", problem)
-        _stated(path, node, "implementation")
+        expression = _stated(path, node, "implementation").strip()
+        if node.get("severity", "error") != "error":
+            problem = f"rule {name}: severity {node['severity']!r}; each rule is an error."
+            refuse(path, node, "severity", problem)
         if engine == "spark":
             require_keys(path, node, [*_ABOUT, *_NOTES], f"rule {name}, a row rule,")
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
                 refuse(path, node, "name", f"rule name {name!r} must be lower_snake_case.")
             if name in derived or name in _LINE_RULES:
                 refuse(path, node, "name", f"rule {name} follows from the properties already.")
-            rules.append(
-                RowRule(name, node["implementation"].strip(), node.get("description") or "")
-            )
+            if _PLACEHOLDER.search(expression):
+                problem = f"rule {name}: {expression!r} has a placeholder, and none is replaced."
+                refuse(path, node, "implementation", problem)
+            rules.append(RowRule(name, expression, node.get("description") or ""))
         elif engine == "feira-gate":
             require_keys(path, node, [*_ABOUT, *_NOTES, *_GATE], f"rule {name}, a gate,")
             if limit is not None:

@@ -104,13 +104,13 @@ def land_day(
             _check_total(store, day, page, seen)
             _check_fields(contract, day, page, seen)
             _write_page(store, day, folder, page, seen)
-            # Not only at the end: a feed that never ends would fill the lake.
+            # Not at the end: a feed that never ends would fill the lake.
             if seen.count > page.total:
                 raise _not_as_announced(
                     store, day, page.total, f"{seen.count} by page {page.number}"
                 )
             progress(seen.count, page.total)
-        if seen.total is None or seen.count != seen.total:
+        if seen.total is None or seen.count < seen.total:
             raise _not_as_announced(store, day, seen.total or 0, str(seen.count))
         _check_landing(store, contract, day, folder, seen)
         kept = rates_for(seen.lines.order_dates, day, feed.rates)

@@ -48,10 +48,7 @@ def apply(
     connection: psycopg.Connection, declared: Contract, difference: Difference
 ) -> tuple[int, int, int]:
     """Applies all of it, or raises; returns rows inserted, updated and deleted."""
-    connection.execute(
-        f"CREATE TEMP TABLE staged (\n  {warehouse_columns(declared)},\n  change text NOT NULL\n) "
-        "ON COMMIT DROP"
-    )
+    create_staged(connection, declared)
     copied = copy_rows(connection, "staged", [*declared.column_names, "change"], difference.batches)
     connection.execute("ANALYZE staged")
     assert_staged(connection, declared, difference, copied)
@@ -82,6 +79,31 @@ def apply(
     connection.execute("DELETE FROM staged WHERE change = 'DELETE'")
     inserted, updated = merge(connection, declared, "staged")
     return inserted, updated, deleted
+
+
+def create_staged(connection: psycopg.Connection, declared: Contract) -> None:
+    """The temporary table ``staged``: the fact's columns and ``change``.
+
+    It refuses a date or time outside the years 1 to 9999. Lake and PostgreSQL hold those, and no
+    Python that reads them later: a reconcile of any day would fail on them.
+    """
+    bounds = {
+        "date": ("DATE '0001-01-01'", "DATE '9999-12-31'"),
+        "timestamp": (
+            "TIMESTAMPTZ '0001-01-01 00:00:00+00'",
+            "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'",
+        ),
+    }
+    checks = "".join(
+        f",\n  CONSTRAINT {column.name}_in_years_1_to_9999 "
+        f"CHECK ({column.name} BETWEEN {bounds[column.type][0]} AND {bounds[column.type][1]})"
+        for column in declared.columns
+        if column.type in bounds
+    )
+    connection.execute(
+        f"CREATE TEMP TABLE staged (\n  {warehouse_columns(declared)},\n"
+        f"  change text NOT NULL{checks}\n) ON COMMIT DROP"
+    )
 
 
 def is_equal(declared: Contract) -> str:
@@ -132,6 +154,12 @@ def assert_staged(
             f"null in a required column; the warehouse was not changed. Check sales.fact at "
             f"snapshot {difference.snapshot_id}."
         )
+
+
+def shown(value: object) -> str:
+    """A key's value for a message, in ASCII and no longer than a line."""
+    text = ascii(value)
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(str(value)):,} characters)"
 
 
 def count_of(connection: psycopg.Connection, query: str) -> int:

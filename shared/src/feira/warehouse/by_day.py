@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feira.contracts import Contract
-from feira.contracts.ddl import warehouse_columns
 from feira.warehouse.apply import (
     FACT,
     REFUSED,
@@ -18,8 +17,10 @@ from feira.warehouse.apply import (
     LoadError,
     RowRefusedError,
     assert_staged,
+    create_staged,
     is_equal,
     merge,
+    shown,
 )
 from feira.warehouse.copy_rows import copy_rows
 from feira.warehouse.schema import HELD_DAYS, UNRECONCILED
@@ -41,10 +42,7 @@ def apply_by_day(
             f"The warehouse refused a row of the difference at snapshot {found.snapshot_id}, and "
             "the lake gave no whole table to find it in; the warehouse was not changed."
         )
-    connection.execute(
-        f"CREATE TEMP TABLE staged (\n  {warehouse_columns(declared)},\n  change text NOT NULL\n) "
-        "ON COMMIT DROP"
-    )
+    create_staged(connection, declared)
     refused: dict[date, tuple[str, str]] = {}
     columns = [*declared.column_names, "change"]
     copied = 0
@@ -123,7 +121,7 @@ def _copy_accepted(
     except REFUSED as error:
         if batch.num_rows == 1:
             (row,) = batch.select([*declared.primary_key, "extract_day"]).to_pylist()
-            key = ", ".join(_shown(row[name]) for name in declared.primary_key)
+            key = ", ".join(shown(row[name]) for name in declared.primary_key)
             refused[row["extract_day"]] = (key, _cause(error))
             return
     half = batch.num_rows // 2
@@ -162,13 +160,7 @@ def _refused_key(connection: psycopg.Connection, declared: Contract, where: str)
         f"SELECT {', '.join(declared.primary_key)} FROM changed WHERE number = %s", [numbers[0]]
     ).fetchone()
     assert row is not None
-    return ", ".join(map(_shown, row))
-
-
-def _shown(value: object) -> str:
-    """A key's value for a message, in ASCII and no longer than a line."""
-    text = ascii(value)
-    return text if len(text) <= 80 else f"{text[:60]}… ({len(str(value)):,} characters)"
+    return ", ".join(map(shown, row))
 
 
 def _cause(error: psycopg.Error) -> str:

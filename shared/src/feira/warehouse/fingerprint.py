@@ -9,6 +9,8 @@ separator, a null or the next column.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from datetime import date
 from typing import Literal
 
 from feira.contracts import Contract
@@ -16,6 +18,7 @@ from feira.contracts.model import Column, ContractError
 from feira.warehouse.clauses import SOLD
 
 Engine = Literal["spark", "postgres", "redshift"]
+_ORDER_DATE = "least(greatest(order_date, DATE '0001-01-01'), DATE '9999-12-31')"
 
 
 def row_token(column: Column, engine: Engine) -> str:
@@ -41,24 +44,46 @@ def row_token(column: Column, engine: Engine) -> str:
     return f"coalesce({value}, '~')"
 
 
-def fingerprint(contract: Contract, engine: Engine) -> str:
-    """SQL for the sum over rows of their hashes: numeric without fraction, 0 for no rows."""
-    tokens = " || '|' || ".join(row_token(column, engine) for column in contract.columns)
+def row_hash(columns: Iterable[Column], engine: Engine) -> str:
+    """SQL for the hash of a row's values in those columns: numeric without fraction, below 2^60."""
+    tokens = " || '|' || ".join(row_token(column, engine) for column in columns)
     digits = f"substring(md5({tokens}), 1, 15)"
-    number = {
+    return {
         "spark": f"CAST(conv({digits}, 16, 10) AS decimal(38,0))",
         "postgres": f"CAST(CAST(CAST('x' || {digits} AS bit(60)) AS bigint) AS numeric)",
         "redshift": f"CAST(strtol({digits}, 16) AS decimal(38,0))",
     }[engine]
-    return f"coalesce(sum({number}), 0)"
+
+
+def fingerprint(contract: Contract, engine: Engine) -> str:
+    """SQL for the sum over rows of their hashes: numeric without fraction, 0 for no rows."""
+    return f"coalesce(sum({row_hash(contract.columns, engine)}), 0)"
 
 
 def figures_by_date(contract: Contract, engine: Engine, source: str, where: str = "TRUE") -> str:
     """A query for rows, revenue in US dollars and fingerprint of the fact's rows by order_date and
-    extract_day: the second says whose extract a difference belongs to."""
+    extract_day: the second says whose extract a difference belongs to.
+
+    A date that Python has none for, before year 1 or after 9999, counts as the nearest that it has.
+    """
     return (
-        "SELECT order_date, extract_day, count(*) AS row_count, "
+        f"SELECT {_ORDER_DATE} AS order_date, extract_day, count(*) AS row_count, "
         f"coalesce(sum(CASE WHEN {SOLD} THEN amount_usd END), 0) AS revenue, "
         f"{fingerprint(contract, engine)} AS fingerprint "
-        f"FROM {source} WHERE {where} GROUP BY order_date, extract_day"
+        f"FROM {source} WHERE {where} GROUP BY {_ORDER_DATE}, extract_day"
+    )
+
+
+def rows_by_key(
+    contract: Contract, engine: Engine, source: str, order_date: date, extract_day: date
+) -> str:
+    """A query for the key and the hash of each row of one order date and extract day, as
+    ``figures_by_date`` counts them; in the order of its first column, a hash of the key, which is
+    every engine's own order."""
+    key = [contract.column(name) for name in contract.primary_key]
+    return (
+        f"SELECT {row_hash(key, engine)} AS place, {', '.join(contract.primary_key)}, "
+        f"{row_hash(contract.columns, engine)} AS fingerprint FROM {source} "
+        f"WHERE {_ORDER_DATE} = DATE '{order_date.isoformat()}' "
+        f"AND extract_day = DATE '{extract_day.isoformat()}' ORDER BY place, fingerprint"
     )

@@ -6,7 +6,7 @@ By order date and extract day, so that a difference fails the day whose extract 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -14,7 +14,8 @@ from decimal import Decimal
 import psycopg
 
 from feira.contracts import contract
-from feira.warehouse.fingerprint import figures_by_date
+from feira.warehouse.differing_keys import KeyedRow, differing_keys
+from feira.warehouse.fingerprint import figures_by_date, rows_by_key
 from feira.warehouse.load import FACT, LEDGER, held_snapshot
 from feira.warehouse.schema import HELD_DAYS, UNRECONCILED
 
@@ -38,6 +39,8 @@ NOTHING = Figures(0, Decimal(0), Decimal(0))
 Slice = tuple[date, date]
 """Order date and extract day."""
 BySlice = Mapping[Slice, Figures]
+LakeRows = Callable[[int, Slice], Iterable[KeyedRow]]
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,13 @@ def reconcile_day(
     day: date,
     landing_version: int,
     lake_figures: Callable[[int, date, list[date]], BySlice],
+    lake_rows: LakeRows | None = None,
 ) -> Agreement:
     """Compares every order date that loads have changed since they last agreed, and the day's own.
 
     ``lake_figures(snapshot, day, dates)`` answers the lake's figures at a snapshot for those dates
-    and for the order dates of the day's extract. A difference in rows of the day's own extract, or
+    and for the order dates of the day's extract; ``lake_rows(snapshot, slice)``, asked only where those
+    differ, the rows of ``rows_by_key``. A difference in rows of the day's own extract, or
     in what its load has touched, raises ReconcileError and leaves all as it is. One that belongs to
     another day is logged and stays pending, to fail that day; the rest is settled, and the day's
     ledger row says so.
@@ -79,25 +84,29 @@ def reconcile_day(
             [day, landing_version, contract(FACT).version],
         ).fetchone()
         held = held_days(connection)
+        if day in held:
+            raise ReconcileError(
+                f"sales {day}: the warehouse refused {held[day]}. The day is held; nothing was compared."
+            )
         dates = sorted({row[0] for row in pending})
         lake = lake_figures(snapshot, day, dates)
         dates = sorted({*dates, *(order_date for order_date, _ in lake)})
         warehouse = warehouse_figures(connection, dates)
+        touched = {(row[0], row[1]) for row in pending if own_load and row[2] == own_load[0]}
+        different = _different(lake, warehouse)
+        own = {
+            each
+            for each in different
+            if each[1] == day or (each in touched and each[1] not in held)
+        }
+        if own:
+            keys = _differing_keys(connection, snapshot, own, lake_rows)
+            raise _error(snapshot, own, lake, warehouse, keys)
     assert sequence is not None
-    if day in held:
-        raise ReconcileError(
-            f"sales {day}: the warehouse refused {held[day]}. The day is held; nothing was compared."
-        )
-    touched = {(row[0], row[1]) for row in pending if own_load and row[2] == own_load[0]}
-    different = _different(lake, warehouse)
-    own = {
-        each for each in different if each[1] == day or (each in touched and each[1] not in held)
-    }
-    if own:
-        raise _error(snapshot, own, lake, warehouse, len({*lake, *warehouse}))
     if different:
         log.warning(
-            "differs, and belongs to other days: %s", _details(sorted(different), lake, warehouse)
+            "differs, and belongs to other days: %s",
+            _details(sorted(different), lake, warehouse, {}),
         )
     with connection.transaction():
         _settle(connection, sequence[0], dates, different)
@@ -127,18 +136,24 @@ def _settle(
 
 
 def verify_whole(
-    connection: psycopg.Connection, lake_figures: Callable[[int], BySlice]
+    connection: psycopg.Connection,
+    lake_figures: Callable[[int], BySlice],
+    lake_rows: LakeRows | None = None,
 ) -> Agreement:
-    """Compares the whole tables at the snapshot that the warehouse holds; changes nothing."""
+    """Compares the whole tables at the snapshot that the warehouse holds; changes nothing.
+
+    ``lake_rows`` is as ``reconcile_day`` takes it.
+    """
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         snapshot = _held(connection)
         warehouse = warehouse_figures(connection)
         held = held_days(connection)
-    lake = lake_figures(snapshot)
-    different = _different(lake, warehouse)
-    if held or different:
-        raise _error(snapshot, different, lake, warehouse, len({*lake, *warehouse}), held)
+        lake = lake_figures(snapshot)
+        different = _different(lake, warehouse)
+        if held or different:
+            keys = _differing_keys(connection, snapshot, different, lake_rows)
+            raise _error(snapshot, different, lake, warehouse, keys, held)
     return _agreement(snapshot, lake, [order_date for order_date, _ in lake])
 
 
@@ -164,28 +179,51 @@ def _different(lake: BySlice, warehouse: BySlice) -> set[Slice]:
     }
 
 
+def _differing_keys(
+    connection: psycopg.Connection, snapshot: int, different: set[Slice], lake_rows: LakeRows | None
+) -> dict[Slice, str]:
+    """The keys that differ in each of the slices that a message names."""
+    found: dict[Slice, str] = {}
+    if lake_rows is None:
+        return found
+    try:
+        for each in sorted(different)[:_NAMED]:
+            query = rows_by_key(contract(FACT), "postgres", FACT, *each)
+            # A cursor of the server's, since a day may have millions of rows.
+            with connection.cursor("rows_by_key") as rows:
+                found[each] = differing_keys(lake_rows(snapshot, each), rows.execute(query))
+    except Exception:
+        # The difference is what must be reported, with its keys or without.
+        log.exception("the keys that differ could not be asked for")
+    return found
+
+
 def _error(
     snapshot: int,
     different: set[Slice],
     lake: BySlice,
     warehouse: BySlice,
-    compared: int,
+    keys: Mapping[Slice, str],
     held: Mapping[date, str] | None = None,
 ) -> ReconcileError:
-    """Names the first five that differ, with both figures, and the days that are held."""
+    """Names the first that differ, with both figures and some keys, and the days that are held."""
     refused = "".join(f"; {day} is held, {reason}" for day, reason in (held or {}).items())
     return ReconcileError(
         f"sales.fact at snapshot {snapshot}: lake and warehouse differ on {len(different)} of "
-        f"{compared} order dates by extract day: {_details(sorted(different), lake, warehouse)}"
+        f"{len({*lake, *warehouse})} order dates by extract day: "
+        f"{_details(sorted(different), lake, warehouse, keys)}"
         f"{refused}. No event was emitted. `feira verify` compares the whole table."
     )
 
 
-def _details(different: list[Slice], lake: BySlice, warehouse: BySlice) -> str:
+def _details(
+    different: list[Slice], lake: BySlice, warehouse: BySlice, keys: Mapping[Slice, str]
+) -> str:
     return "; ".join(
         f"{key[0]} (extract day {key[1]}): lake {_show(lake.get(key, NOTHING))}, "
         f"warehouse {_show(warehouse.get(key, NOTHING))}"
-        for key in different[:5]
+        f"{f', {keys[key]}' if keys.get(key) else ''}"
+        for key in different[:_NAMED]
     )
 
 

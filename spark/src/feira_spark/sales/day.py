@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from feira.contracts import contract
@@ -22,7 +23,7 @@ from feira.landing.store import LandingError
 from feira.settings import LakeSettings
 from feira.warehouse.load import Difference, Extract, load
 from feira.warehouse.reconcile import Figures, Slice, reconcile_day
-from feira_spark.sales.difference import lake_figures, stage_difference
+from feira_spark.sales.difference import lake_figures, lake_rows, stage_difference
 from feira_spark.sales.publish import publish_day, sweep_branches
 from feira_spark.sales.steps import require_passed, transform_day, validate_landing
 
@@ -201,7 +202,8 @@ def load_warehouse(
 def reconcile(
     spark: SparkSession, connection: psycopg.Connection, day: date, loaded: Loaded
 ) -> Agreed:
-    """Compares lake and warehouse; raises ReconcileError with both figures where they differ."""
+    """Compares lake and warehouse; raises ReconcileError with both figures, and keys, where they
+    differ."""
 
     def figures(snapshot: int, of_day: date, dates: list[date]) -> dict[Slice, Figures]:
         found: dict[Slice, tuple[int, Decimal, Decimal]] = lake_figures(
@@ -209,5 +211,6 @@ def reconcile(
         )
         return {key: Figures(*values) for key, values in found.items()}
 
-    agreed = reconcile_day(connection, day, loaded.landing_version, figures)
+    rows = partial(lake_rows, spark)
+    agreed = reconcile_day(connection, day, loaded.landing_version, figures, rows)
     return Agreed(str(agreed.snapshot_id), agreed.dates, agreed.rows, str(agreed.revenue))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
 from feira.contracts import contract
-from feira.warehouse.fingerprint import figures_by_date
+from feira.warehouse.fingerprint import figures_by_date, rows_by_key
 from feira_spark.sales.publish import FACT
 from feira_spark.sales.tables import STAGING, current_snapshot, metadata_uri
 from feira_spark.session import CATALOG
@@ -91,3 +93,13 @@ def lake_figures(
         (r["order_date"], r["extract_day"]): (r["row_count"], r["revenue"], r["fingerprint"])
         for r in rows
     }
+
+
+def lake_rows(
+    spark: SparkSession, snapshot: int, of: tuple[date, date]
+) -> Iterator[tuple[Any, ...]]:
+    """Key and hash of each row of one order date and extract day at a snapshot, as ``rows_by_key``
+    orders them; one at a time."""
+    source = f"{FACT} VERSION AS OF {snapshot}"
+    query = rows_by_key(contract("sales.fact"), "spark", source, *of)
+    return map(tuple, spark.sql(query).toLocalIterator())

@@ -157,10 +157,15 @@ def verify(as_json: AsJson = False) -> None:
     Example: [bold]feira verify[/]
     """
     from feira.warehouse.reconcile import ReconcileError, verify_whole
+    from feira_spark.sales.difference import lake_rows
 
     with spark_session() as spark, warehouse() as connection:
         try:
-            agreed = verify_whole(connection, lambda at: whole_lake_figures(spark, at))
+            agreed = verify_whole(
+                connection,
+                lambda at: whole_lake_figures(spark, at),
+                lambda at, of: lake_rows(spark, at, of),
+            )
         except ReconcileError as error:
             raise StackError(str(error)) from error
     if as_json:
