@@ -103,7 +103,7 @@ def _airflow_settings(home: str) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-        "AIRFLOW__CORE__XCOM_BACKEND": "feira_airflow.xcom.PathOnlyXCom",
+        "AIRFLOW__CORE__XCOM_BACKEND": "feira_airflow.core.xcom.PathOnlyXCom",
     }
 
 
