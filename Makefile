@@ -9,13 +9,31 @@ PYTHONS := python3.11 python3.12 python3.13 python3 python
 # Changes whenever what must be installed does.
 STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml airflow/provider/pyproject.toml | cksum | tr ' ' '-')
 
+# Where the home folder cannot be written, the caches of pip, uv and others are in the clone.
+ifneq ($(shell [ -d "$${HOME:-}" ] && [ -w "$$HOME" ] && echo yes),yes)
+export XDG_CACHE_HOME ?= $(CURDIR)/.cache
+endif
+
 .PHONY: help
 help:  ## List the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: install
-install: java-check $(STAMP)  ## Make .venv from the lock, install the project, fetch the jars
+install: path-check java-check $(STAMP)  ## Make .venv from the lock, install the project, fetch the jars
 	@$(VENV)/bin/feira jars fetch
+
+.PHONY: path-check
+path-check:
+	@case "$$PWD" in *:*|*'$$'*|*' ;'*|*' #'*) \
+	  echo "The clone is in $$PWD; the stack's programs cannot read a path with a colon, a dollar sign," >&2; \
+	  echo "or a space before ; or #. Move it to one without." >&2; \
+	  exit 1;; \
+	esac; \
+	if [ ! -w . ]; then \
+	  echo "$$PWD is not this user's to write ($$(id -un 2>/dev/null || id -u)), and .venv, .cache and .feira are made in it." >&2; \
+	  echo "Clone into a folder that this user can write, or have the owner run: chown -R $$(id -u) '$$PWD'" >&2; \
+	  exit 1; \
+	fi
 
 .PHONY: java-check
 java-check:
@@ -83,7 +101,8 @@ clean:  ## Stop the stack; remove its data, the jars and .venv
 # DATA is a folder of Online Retail days to replay; its lake is kept apart from the generated one's.
 export DATA ?=
 DAYS ?= 2010-12-01
-export FEIRA_HOME ?= $(CURDIR)/.feira$(if $(DATA),-$(shell basename -- "$$DATA"))
+# $(shell) does not see what make exports, so DATA is quoted here: inside '…' only a ' ends the word.
+export FEIRA_HOME ?= $(CURDIR)/.feira$(if $(DATA),-$(shell basename -- '$(subst ','\'',$(DATA))'))
 
 .PHONY: demo
 demo: install  ## Start the stack and run days to the marts: DAYS=2010-12-01..2010-12-07 DATA=folder

@@ -329,3 +329,21 @@ def test_no_secret_is_logged_while_connections_are_read(
     connection(monkeypatch, "spark", conn_type="spark_connect", host="h", password="hunter2")
     postgres_dsn("w"), lake_settings("lake"), connections.spark_url("spark")
     assert "hunter2" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "text", ["abc", "-1", "nan", "inf", "1e400", "86401", "9" * 4000, " ", "\uff11", "1_0"]
+)
+def test_a_retry_delay_that_is_no_number_of_seconds_is_refused_by_name(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEIRA_RETRY_DELAY", text)
+    with pytest.raises(SettingsError, match=r"FEIRA_RETRY_DELAY is .*0 to 86400") as refused:
+        connections.retry_delay_seconds()
+    assert len(str(refused.value)) < 250
+
+
+def test_the_retry_delay_is_a_minute_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, seconds in (("", 60.0), ("0", 0.0), ("2.5", 2.5), ("86400", 86400.0)):
+        monkeypatch.setenv("FEIRA_RETRY_DELAY", text)
+        assert connections.retry_delay_seconds() == seconds

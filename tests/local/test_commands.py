@@ -89,7 +89,7 @@ def test_every_command_has_help_with_an_example(command: list[str]) -> None:
         ("DROP TABLE sales.fact", "this is DROP"),
         ("SELECT 1; SELECT 2", "takes one statement; there are 2"),
         ("", "takes one statement; there are 0"),
-        ("SELECT FROM WHERE", "no postgres SQL"),
+        ("SELECT FROM WHERE", "no PostgreSQL SQL: Expected table name at 'WHERE', line 1"),
     ],
 )
 def test_sql_refuses_what_is_no_question(query: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -58,8 +59,25 @@ def test_ctrl_c_names_what_goes_on_and_what_was_not_begun(
     monkeypatch.setattr(commands, "refresh_all", interrupted)
     days = commands.parse_range("2010-12-01..2010-12-05")
     with pytest.raises(KeyboardInterrupt):
-        commands._run(Airflow(), days, WANTED, lambda _: None)
+        commands._watched(Airflow(), days, WANTED, as_json=True)
     said = capsys.readouterr().err
     assert "2010-12-01: the run goes on" in said
     assert "http://airflow/dags/sales_etl/runs/new" in said
     assert "feira backfill sales 2010-12-04..2010-12-05" in said
+
+
+def test_a_day_whose_start_is_interrupted_is_named_as_not_begun(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(Airflow):
+        def trigger(self, dag_id: str, partition_key: str | None, conf: dict[str, Any]) -> DagRun:
+            if partition_key == "2010-12-02":
+                raise KeyboardInterrupt
+            return super().trigger(dag_id, partition_key, conf)
+
+    days = commands.parse_range("2010-12-01..2010-12-03")
+    with pytest.raises(KeyboardInterrupt):
+        commands._watched(Interrupted(), days, replace(WANTED, refetch=True), as_json=True)
+    said = capsys.readouterr().err
+    assert "2010-12-01: the run goes on" in said
+    assert "`feira backfill sales 2010-12-02..2010-12-03 --refetch`" in said

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 from supervisor.options import ServerOptions
 
-from feira_local.stack import spark
+from feira_local.cli import main
+from feira_local.stack import ivy, spark
 from feira_local.stack.config import StackConfig
+from feira_local.stack.errors import StackError
 from feira_local.stack.s3 import _escaped
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.services import services
 from feira_local.stack.supervisor import render
 
 
-@pytest.mark.parametrize("name", ["a b", "a 'b", 'a "b', "a %(x)s", "a $b ü", "a;b#c"])
+@pytest.mark.parametrize("name", ["a b", "a 'b", 'a "b', "a %(x)s", "a ü", "a;b#c,d:e"])
 def test_supervisord_reads_back_the_paths_of_any_folder(tmp_path: Path, name: str) -> None:
     config = StackConfig.from_env({"FEIRA_HOME": str(tmp_path / name)})
     config.make_folders()
@@ -45,3 +47,60 @@ def test_spark_splits_no_option_at_a_space_of_the_clones_path(
 def test_the_s3_servers_properties_hold_any_path() -> None:
     assert _escaped("/a b/ü\\x") == "/a b/\\u00fc\\\\x"
     assert _escaped("/😀") == "/\\ud83d\\ude00"
+
+
+@pytest.mark.parametrize("name", ["a [bold]b", "a'l[k]ü", "[red] :cat: 'x", "a,b:c"])
+@pytest.mark.parametrize("command", ["down", "status", "services", "doctor", "clean --yes"])
+def test_a_commands_output_names_the_folder_as_it_is_and_on_one_line(
+    name: str, command: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    home = tmp_path / name / "much longer than a terminal of eighty columns is wide" / "home"
+    home.mkdir(parents=True)
+    (home / "secrets.env").touch()
+    (home / "postgres" / "data").mkdir(parents=True)  # doctor names it
+    monkeypatch.setenv("FEIRA_HOME", str(home))
+    monkeypatch.setattr("sys.argv", ["feira", *command.split()])
+    monkeypatch.setattr("feira_local.stack.jars.missing_jars", lambda *_, **__: [])
+    with pytest.raises(SystemExit):
+        main()
+    assert str(home) in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name", ["a$HOME", "a ;b", "a #b", "a\nb", "a\tb", "a\x1b[31mb", "a\udcffb"]
+)
+def test_a_path_that_the_stacks_programs_cannot_read_is_refused_by_name(
+    name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(StackError, match=r"FEIRA_HOME is in .*Move it to one without"):
+        StackConfig.from_env({"FEIRA_HOME": str(tmp_path / name)})
+
+
+def test_a_folder_of_dags_whose_path_airflow_would_change_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "a $HOME"
+    folder.mkdir()
+    with pytest.raises(StackError, match="FEIRA_EXTRA_DAGS is in"):
+        StackConfig.from_env({"FEIRA_HOME": str(tmp_path), "FEIRA_EXTRA_DAGS": str(folder)})
+
+
+def test_spark_does_not_split_its_scratch_folder_at_a_comma(tmp_path: Path) -> None:
+    config = StackConfig.from_env({"FEIRA_HOME": str(tmp_path / "a,b")})
+    found = next(it for it in services(config, load_secrets(config.home)) if it.name == "spark")
+    assert found.cwd / found.env["SPARK_LOCAL_DIRS"] == config.spark / "local"
+    assert "," not in found.env["SPARK_LOCAL_DIRS"]
+
+
+def test_ivy_is_given_no_path_whose_brackets_it_would_take_for_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr(
+        ivy.subprocess, "Popen", lambda command, **rest: given.update(rest, command=command)
+    )
+    scratch = tmp_path / "a [b](c)"
+    ivy.start(scratch, [("g:a:1", False)], poms=False, excludes=())
+    command = given["command"]
+    assert isinstance(command, list)
+    assert given["cwd"] == scratch
+    assert not [word for word in command if str(scratch) in word]

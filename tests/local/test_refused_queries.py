@@ -200,7 +200,9 @@ def test_a_demo_that_stops_its_stack_does_not_say_that_the_run_goes_on(
     for stays, expected in ((True, True), (False, False)):
         wanted = runs.Wanted("sales", "d", refetch=False, stays=stays)
         with pytest.raises(KeyboardInterrupt):
-            runs._run(runs.AirflowApi("http://airflow", str), [date(2010, 12, 1)], wanted, print)
+            runs._watched(
+                runs.AirflowApi("http://airflow", str), [date(2010, 12, 1)], wanted, as_json=True
+            )
         assert ("goes on" in capsys.readouterr().err) is expected
 
 

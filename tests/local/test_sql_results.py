@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import sys
 from collections.abc import Iterator
+from io import StringIO
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from pyspark.sql import Row
+from rich.console import Console
 
 from feira_local.cli import output
-from feira_local.cli.data import unique_names, warehouse_rows
+from feira_local.cli.data import lake_rows, unique_names, warehouse_rows
 from feira_local.stack import postgres
 from feira_local.stack.errors import StackError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +86,82 @@ def test_a_refusal_is_one_line(connection: psycopg.Connection, query: str, reaso
 
 def test_an_escape_sequence_in_a_name_does_not_reach_the_terminal() -> None:
     assert output.printable("\x1b[31mred\u202e\nnext é") == r"\x1b[31mred\u202e\nnext é"
+
+
+def shown(rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, *, width: int = 0) -> str:
+    """What is printed without a terminal, or on one of that width."""
+    console = Console(
+        width=width or 80, force_terminal=bool(width), color_system=None, markup=False,
+        emoji=False, file=StringIO(),
+    )  # fmt: skip
+    monkeypatch.setattr(output, "console", console)
+    monkeypatch.setattr(sys, "stdout", console.file)
+    output.print_rows(rows)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.mark.parametrize("width", [0, 30])
+def test_names_and_values_that_rich_would_read_as_markup_are_shown_as_they_are(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"[/]": "[bold]x", ":cat:": "[k] :dog:", "\x1b[31m": "\r\nRevenue: 1"}]
+    text = shown(rows, monkeypatch, width=width)
+    for part in ("[/]", "[bold]x", ":cat:", "[k] :dog:", r"\x1b[31m", r"\r\nRevenue: 1"):
+        assert part in text
+    assert "\x1b[31m" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        (None, "–"),
+        (True, "true"),
+        (b"\x00\xff", r"\x00ff"),
+        ([None, 1, b"\x01"], r'[null, 1, "\\x01"]'),
+        ({"a": [dt.date(2010, 12, 1)]}, '{"a": ["2010-12-01"]}'),
+        (Row(q=1, r=Row(s=b"")), r'{"q": 1, "r": {"s": "\\x"}}'),
+        ({1: float("nan")}, '{"1": "nan"}'),
+        ("é ü 😀", "é ü 😀"),
+    ],
+)
+def test_a_value_is_shown_as_json_would_show_it(
+    value: object, cell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cell in shown([{"a": value}], monkeypatch).splitlines()[3]
+
+
+def test_a_text_of_megabytes_is_cut_and_its_length_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = shown([{"raw": "x" * 3_000_000}, {"raw": "y" * 1900}], monkeypatch)
+    assert "… (3,000,000 characters)" in text
+    assert "y" * 1900 in text
+    assert len(text) < 30_000
+
+
+def test_three_hundred_columns_are_all_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {f"column_{n}": "v" * 1000 for n in range(300)}
+    for width in (0, 80):
+        text = shown([row], monkeypatch, width=width)
+        assert all(name in text for name in row)
+        assert text.replace("\n", "").replace(" ", "").count("v" * 10) >= 300 * 80
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("CAST('+10000-01-01' AS date)", "+10000-01-01"),
+        ("CAST('-0044-03-15' AS date)", "-0044-03-15"),
+        ("CAST('+10000-01-01' AS timestamp_ntz)", "+10000-01-01 00:00:00"),
+        ("INTERVAL '3' MONTH", "INTERVAL '3' MONTH"),
+        ("INTERVAL '1 02:03:04' DAY TO SECOND", "INTERVAL '1 02:03:04' DAY TO SECOND"),
+        ("array(CAST('+10000-01-01' AS date))", "[+10000-01-01]"),
+        ("named_struct('a', INTERVAL '3' MONTH)", "{INTERVAL '3' MONTH}"),
+        ("X'00FF'", bytearray(b"\x00\xff")),
+        ("array(map('a', 1))", [{"a": 1}]),
+        ("CAST(NULL AS date)", None),
+    ],
+)
+def test_the_lake_shows_what_python_and_arrow_cannot_hold(
+    spark: SparkSession, expression: str, text: object
+) -> None:
+    rows = lake_rows(spark, f"SELECT 1 AS `a.b`, {expression} AS a, 2 AS a", 10)
+    assert rows == [{"a.b": 1, "a": text, "a (2)": 2}]

@@ -46,7 +46,7 @@ def test_a_jar_with_another_hash_is_refused_and_not_installed(tmp_path: Path) ->
 def test_jars_of_an_earlier_lock_leave_the_class_path(tmp_path: Path) -> None:
     kept = _jar(tmp_path, "kept.jar", b"1")
     _jar(tmp_path, "old.jar", b"2")
-    jars.remove_strangers([kept], tmp_path)
+    jars.remove_unmanaged([kept], tmp_path)
     assert [path.name for path in (tmp_path / "spark").iterdir()] == ["kept.jar"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ WAREHOUSE_DBT = "warehouse_dbt"
 WAREHOUSE_READER = "warehouse_reader"
 MAIL = "smtp_default"
 SLACK = "slack_default"
+_DAY_SECONDS = 86_400
 
 
 def lake_settings(conn_id: str = LAKE) -> LakeSettings:
@@ -141,4 +143,10 @@ def spark_session(conn_id: str = SPARK) -> Iterator[SparkSession]:
 
 def retry_delay_seconds() -> float:
     """``FEIRA_RETRY_DELAY`` in seconds: a few on a laptop, a minute elsewhere."""
-    return float(os.environ.get("FEIRA_RETRY_DELAY", "60"))
+    text = os.environ.get("FEIRA_RETRY_DELAY") or "60"
+    seconds = float(text) if re.fullmatch(r"[0-9]{1,5}([.][0-9]+)?", text) else None
+    if seconds is None or seconds > _DAY_SECONDS:
+        raise SettingsError(
+            f"FEIRA_RETRY_DELAY is {text[:80]!r}; it must be a number of seconds, 0 to {_DAY_SECONDS}."
+        )
+    return seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 
@@ -41,6 +42,10 @@ for _module in MODULES:
 
 def main() -> None:
     """Runs the command; whatever goes wrong comes as one message without a stack trace, exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        # A path or a value may hold what the terminal's encoding does not.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:
@@ -70,4 +75,4 @@ def _message(error: Exception) -> str:
             f"{type(error).__name__}: {shortened(first, 300)}. This was not foreseen; "
             "FEIRA_DEBUG=1 shows where it came from."
         )
-    return "\n".join(printable(line) for line in text.splitlines())
+    return "\n".join(printable(line.expandtabs()) for line in text.splitlines())

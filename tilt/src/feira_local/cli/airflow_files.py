@@ -6,7 +6,7 @@ import typer
 
 from feira.settings import repository_root
 from feira_airflow.wiring.home import airflow_home
-from feira_local.cli.output import console
+from feira_local.cli.output import print_line
 
 
 def register(app: typer.Typer) -> None:
@@ -38,8 +38,8 @@ def docs() -> None:
         written = pages()
     for dag_id, text in written.items():
         (folder / f"{dag_id}.md").write_text(text, encoding="utf-8")
-        console.print(f"wrote docs/dags/{dag_id}.md", markup=False, soft_wrap=True)
+        print_line(f"wrote docs/dags/{dag_id}.md")
     for path in folder.glob("*.md"):
         if path.stem not in written:
             path.unlink()
-            console.print(f"removed docs/dags/{path.name}", markup=False, soft_wrap=True)
+            print_line(f"removed docs/dags/{path.name}")

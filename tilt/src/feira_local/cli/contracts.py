@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import typer
-from rich.table import Table
 
 from feira.contracts import contracts
 from feira.contracts.dbt import render
 from feira.settings import repository_root
-from feira_local.cli.output import AsJson, console, print_json
+from feira_local.cli.output import AsJson, PlainTable, print_json, print_line, print_table
 
 
 def register(app: typer.Typer) -> None:
@@ -36,12 +35,12 @@ def list_contracts(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    table = Table()
+    table = PlainTable()
     for name in rows[0]:
         table.add_column(name)
     for row in rows:
         table.add_row(*map(str, row.values()))
-    console.print(table)
+    print_table(table)
 
 
 def dbt() -> None:
@@ -51,4 +50,4 @@ def dbt() -> None:
     """
     for path, text in render().items():
         (repository_root() / path).write_text(text, encoding="utf-8")
-        console.print(f"wrote {path}")
+        print_line(f"wrote {path}")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.text import Text
 
-from feira_local.cli.output import AsJson, console, print_json, print_rows
+from feira_local.cli.output import AsJson, print_json, print_line, print_rows, shortened
 from feira_local.cli.runs import parse_day
 from feira_local.lake_access import landings, no_table, spark_session, warehouse, whole_lake_figures
 from feira_local.stack.errors import StackError
 
 if TYPE_CHECKING:
     import psycopg
+    from pyspark.sql import DataFrame, SparkSession
+    from sqlglot.errors import SqlglotError
 
 Rows = list[dict[str, Any]]
 Day = Annotated[str, typer.Option("--day", help="The extract day, in UTC.")]
@@ -111,8 +113,12 @@ def sql(
     if where == "warehouse":
         rows = _warehouse_rows(query, None, limit)
     else:
-        rows = _lake_rows(query, limit)
+        with spark_session() as spark:
+            rows = lake_rows(spark, query, limit)
     _print(rows, as_json, empty="No rows.")
+
+
+_DIALECTS = {"spark": "Spark", "postgres": "PostgreSQL"}
 
 
 def _require_reading(query: str, dialect: str) -> None:
@@ -128,7 +134,7 @@ def _require_reading(query: str, dialect: str) -> None:
     try:
         statements = [each for each in sqlglot.parse(query, read=dialect) if each is not None]
     except SqlglotError as error:
-        raise StackError(f"The query is no {dialect} SQL: {str(error).splitlines()[0]}") from error
+        raise StackError(f"The query is no {_DIALECTS[dialect]} SQL: {_reason(error)}") from error
     except RecursionError as error:
         raise StackError("The query is nested too deeply; write it flatter.") from error
     if len(statements) != 1:
@@ -151,6 +157,17 @@ def _require_reading(query: str, dialect: str) -> None:
         )
 
 
+def _reason(error: SqlglotError) -> str:
+    """Where a query stops being SQL, without the parser's own view of its tokens."""
+    for found in getattr(error, "errors", []):
+        what = str(found["description"]).partition(" but got <Token")[0].rstrip(".")
+        if "<class" in what:
+            what = "Something is missing"
+        near = f" at {shortened(found['highlight'])!r}" if found.get("highlight") else ""
+        return f"{what}{near}, line {found['line']}, column {found['col']}."
+    return shortened(str(error).splitlines()[0], 300)
+
+
 def verify(as_json: AsJson = False) -> None:
     """Compare the whole fact in lake and warehouse: rows, revenue and a hash of each order date.
 
@@ -171,9 +188,10 @@ def verify(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"equal": True, **agreed.__dict__})
         return
-    console.print(
-        f"[green]Lake and warehouse are equal[/] at snapshot {agreed.snapshot_id}: "
-        f"{agreed.rows:,} rows on {agreed.dates:,} order dates, {agreed.revenue:,.2f} USD."
+    print_line(
+        f"Lake and warehouse are equal at snapshot {agreed.snapshot_id}: "
+        f"{agreed.rows:,} rows on {agreed.dates:,} order dates, {agreed.revenue:,.2f} USD.",
+        style="green",
     )
 
 
@@ -191,7 +209,7 @@ def migrate(as_json: AsJson = False) -> None:
         print_json(done)
         return
     for line in done or ["Everything is as the contracts declare it."]:
-        console.print(line)
+        print_line(line)
 
 
 def _warehouse_rows(query: str, values: list[Any] | None, limit: int | None = None) -> Rows:
@@ -225,21 +243,41 @@ def warehouse_rows(
     return [dict(zip(names, row, strict=True)) for row in found]
 
 
-def _lake_rows(query: str, limit: int) -> Rows:
+def lake_rows(spark: SparkSession, query: str, limit: int) -> Rows:
+    """As ``warehouse_rows``, from the lake; what Spark itself refuses is raised as it is."""
     from pyspark.errors import PySparkException
 
-    with spark_session() as spark:
-        try:
-            found = spark.sql(query).limit(limit)
-            names = unique_names(found.columns)
-            rows = found.collect()
-        except PySparkException:  # some of them are a ValueError too
-            raise
-        except (ValueError, OverflowError) as error:
-            raise StackError(
-                f"The result holds a value that Python cannot hold ({error}); cast it to string."
-            ) from error
+    try:
+        found = spark.sql(query).limit(limit)
+        names = unique_names(found.columns)
+        rows = _as_text(found).collect()
+    except PySparkException:  # some of them are a ValueError too
+        raise
+    except (ValueError, OverflowError) as error:
+        raise StackError(
+            f"The result holds a value that Python cannot hold ({error}); cast it to string."
+        ) from error
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+# As _AS_TEXT, for Spark: neither Python nor Arrow has all of their values.
+_SPARK_AS_TEXT = re.compile(r"\b(date|time|timestamp|timestamp_ntz|interval|variant)\b")
+
+
+def _as_text(found: DataFrame) -> DataFrame:
+    """The same rows with such columns, and lists and structs of such, as Spark's own text."""
+    from pyspark.sql.functions import col
+
+    types = [field.dataType.simpleString() for field in found.schema]
+    if not any(map(_SPARK_AS_TEXT.search, types)):
+        return found
+    names = [f"c{index}" for index in range(len(types))]  # two columns may have one name
+    return found.toDF(*names).select(
+        *(
+            col(name).cast("string") if _SPARK_AS_TEXT.search(kind) else col(name)
+            for name, kind in zip(names, types, strict=True)
+        )
+    )
 
 
 def unique_names(names: list[str]) -> list[str]:
@@ -259,9 +297,9 @@ def _print(rows: Rows, as_json: bool, empty: str) -> None:
         print_json(rows)
         return
     if not rows:
-        console.print(Text(empty))
+        print_line(empty)
         return
     if not rows[0]:
-        console.print(f"{len(rows):,} rows without columns.")
+        print_line(f"{len(rows):,} rows without columns.")
         return
     print_rows(rows)

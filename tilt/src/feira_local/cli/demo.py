@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from feira_local.cli import stack as stack_commands
-from feira_local.cli.output import console
+from feira_local.cli.output import print_line
 from feira_local.cli.runs import parse_range, run_days
 from feira_local.stack import lifecycle
 from feira_local.stack.config import StackConfig
@@ -42,10 +42,10 @@ def demo(
         os.environ["FEIRA_SHOP_DATA"] = str(data.resolve())
     try:
         stack_commands.up()
-        console.print()
+        print_line("")
         run_days("sales", wanted, refetch=False, as_json=False, stays=False)
-        console.print("The stack stays up: `make down` stops it, `feira status` shows it.")
+        print_line("The stack stays up: `make down` stops it, `feira status` shows it.")
     except KeyboardInterrupt:
-        console.print("\nStopping the stack, and with it the run…")
+        print_line("Stopping the stack, and with it the run…")
         lifecycle.down(StackConfig.from_env())
         raise

@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
-from feira_local.cli.output import AsJson, console, megabytes, print_json
+from feira_local.cli.output import AsJson, PlainTable, megabytes, print_json, print_table
 from feira_local.stack import jars, postgres
 from feira_local.stack.errors import StackError
 from feira_local.stack.java import install, java_command, java_version
@@ -58,11 +58,11 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
-        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        table = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
         for finding in findings:
-            mark = "[green]ok[/]" if finding.ok else "[red]fail[/]"
+            mark = Text("ok", style="green") if finding.ok else Text("fail", style="red")
             table.add_row(mark, finding.what, finding.found, "" if finding.ok else finding.step)
-        console.print(table)
+        print_table(table)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 
@@ -159,7 +159,7 @@ def _services(stack: Stack) -> list[Finding]:
     return [
         Finding(
             item.name,
-            item.state == "healthy",
+            item.works,
             f"{item.state} {item.note}".strip(),
             f"`feira logs {item.name}`",
         )

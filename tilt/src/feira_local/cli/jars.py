@@ -7,7 +7,7 @@ import time
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
-from feira_local.cli.output import AsJson, console, error_console, megabytes, print_json
+from feira_local.cli.output import AsJson, error_console, megabytes, print_json, print_line
 from feira_local.stack import jars
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
@@ -24,7 +24,7 @@ def ensure_jars(config: StackConfig, *, thorough: bool, quiet: bool = False) -> 
     """Fetches what is missing with a progress bar; returns what was fetched."""
     wanted = jars.read_lock(jars.lock_path(config.repository))
     missing = jars.missing_jars(wanted, config.jars, thorough=thorough)
-    jars.remove_strangers(wanted, config.jars)
+    jars.remove_unmanaged(wanted, config.jars)
     if not missing:
         return []
     total = sum(jar.size for jar in missing)
@@ -62,12 +62,12 @@ def fetch(as_json: AsJson = False) -> None:
         return
     size = sum(jar.size for jar in wanted)
     if fetched:
-        console.print(
+        print_line(
             f"Fetched {len(fetched)} jars in {time.monotonic() - began:.0f} s; "
             f"{len(wanted)} ({megabytes(size)}) are in {config.jars}."
         )
     else:
-        console.print(f"All {len(wanted)} jars ({megabytes(size)}) are in {config.jars}.")
+        print_line(f"All {len(wanted)} jars ({megabytes(size)}) are in {config.jars}.")
 
 
 def lock(as_json: AsJson = False) -> None:
@@ -89,5 +89,5 @@ def lock(as_json: AsJson = False) -> None:
         return
     for sign, names in (("+", after - before), ("-", before - after)):
         for name in sorted(names):
-            console.print(f"{sign} {name}")
-    console.print(f"{path} names {len(found)} jars, {megabytes(sum(jar.size for jar in found))}.")
+            print_line(f"{sign} {name}")
+    print_line(f"{path} names {len(found)} jars, {megabytes(sum(jar.size for jar in found))}.")

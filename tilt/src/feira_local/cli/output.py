@@ -9,30 +9,69 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-console = Console(highlight=False)
-error_console = Console(stderr=True, highlight=False)
+# What is printed holds paths, names and values from outside: no brackets are markup, no :cat: is a cat.
+console = Console(highlight=False, markup=False, emoji=False)
+error_console = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def print_json(value: object) -> None:
     """Plain JSON on standard output, never wrapped or coloured."""
-    print(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))
+    print(json.dumps(_plain(value), indent=2, default=str, allow_nan=False))
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they are texts."""
+def _plain(value: Any) -> Any:
+    """What JSON can hold: NaN and infinity are texts, bytes are hexadecimal as PostgreSQL writes them,
+    a struct is an object."""
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"\\x{bytes(value).hex()}"
+    if isinstance(value, tuple) and hasattr(value, "asDict"):  # a Row of Spark
+        value = value.asDict()
     if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+class PlainTable(Table):
+    """A table in whose cells the terminal sees no command, and that cuts nothing off."""
+
+    def add_row(self, *cells: RenderableType | None, **arguments: Any) -> None:
+        """Adds a row; a cell with a style is a ``Text``, whose maker has made it printable."""
+        shown = (Text(printable(cell)) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*shown, **arguments)
+        for column in self.columns:
+            column.overflow = "fold"  # a path or a line of JSON has no space to be wrapped at
+
+
+def print_line(text: str, *, style: str = "", to: Console | None = None) -> None:
+    """One line, however long, so that its paths and links can be copied; on standard output unless
+    ``to`` is another console."""
+    (to or console).print(Text(printable(text), style=style), soft_wrap=True)
+
+
+def print_table(table: Table) -> None:
+    """A table, on a terminal as wide as that, else as wide as it needs to be."""
+    width = console.width if console.is_terminal else max(_width(table), console.width)
+    _as_wide(width).print(table)
+
+
+def _width(table: Table) -> int:
+    return Measurement.get(console, console.options.update(max_width=10_000_000), table).maximum
+
+
+def _as_wide(width: int) -> Console:
+    if width == console.width:
+        return console
+    return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
@@ -41,23 +80,31 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
     Without a terminal it is always a table, as wide as it needs to be.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(*names, box=box.SIMPLE_HEAD)
+    table = Table(*map(printable, names), box=box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(*[_cell(row.get(name)) for name in names])
-    width = Measurement.get(console, console.options.update(max_width=100_000), table).maximum
-    if width <= console.width or not console.is_terminal:
-        Console(width=max(width, console.width), highlight=False).print(table)
+    if not console.is_terminal or _width(table) <= console.width:
+        print_table(table)
         return
     for number, row in enumerate(rows, start=1):
         console.print(Rule(f"row {number} of {len(rows)}", align="left", style="dim"))
-        record = Table.grid(padding=(0, 2, 0, 0))
+        record = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
         for name in names:
-            record.add_row(Text(name, style="bold"), _cell(row.get(name)))
+            record.add_row(Text(printable(name), style="bold"), _cell(row.get(name)))
         console.print(record)
 
 
+# A line that the shop served, for example, is shown whole up to here.
+_LONGEST_CELL = 2000
+
+
 def _cell(value: Any) -> Text:
-    return Text("–", style="dim") if value is None else Text(printable(str(value)))
+    if value is None:
+        return Text("–", style="dim")
+    value = _plain(value)
+    if isinstance(value, (bool, dict, list)):
+        value = json.dumps(value, default=str, ensure_ascii=False)
+    return Text(printable(shortened(str(value), _LONGEST_CELL)))
 
 
 def printable(text: str) -> str:
@@ -72,7 +119,7 @@ def printable(text: str) -> str:
 
 
 def shortened(text: str, longest: int = 80) -> str:
-    """What a person typed, as an error message shows it."""
+    """A text from outside, cut; how long it is stands after it."""
     return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
 
 

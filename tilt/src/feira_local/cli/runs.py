@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,7 +16,16 @@ from rich.text import Text
 
 from feira_airflow.wiring.home import airflow_home
 from feira_local.airflow_api import AirflowApi
-from feira_local.cli.output import AsJson, console, error_console, print_json, printable, shortened
+from feira_local.cli.output import (
+    AsJson,
+    console,
+    error_console,
+    print_json,
+    print_line,
+    print_table,
+    printable,
+    shortened,
+)
 from feira_local.day_report import day_report, report_tables
 from feira_local.runs import Chain, join, refresh_all
 from feira_local.stack.errors import StackError
@@ -123,41 +133,31 @@ def run_days(
     """
     wanted = Wanted(pipeline, producer(pipeline), refetch, stays)
     api = AirflowApi.local()
-    if as_json or not console.is_terminal:
-        said: set[tuple[date, str, int]] = set()
-        show = (lambda _: None) if as_json else (lambda found: _say(found, said))
-        chains = _run(api, days, wanted, show)
-    else:
-        with Live(console=console, refresh_per_second=8) as live:
-            chains = _run(api, days, wanted, lambda found: live.update(chain_table(found)))
+    chains = _watched(api, days, wanted, as_json=as_json)
     failed = [chain for chain in chains if not chain.succeeded]
-    untold = [chain for chain in chains if chain.succeeded and chain.failure]
+    unsent = [chain for chain in chains if chain.succeeded and chain.failure]
     reports = [day_report(chain.day) for chain in chains]
     if as_json:
         print_json([_as_json(c, r) for c, r in zip(chains, reports, strict=True)])
     else:
         for table in report_tables(reports):
-            console.print(table)
-        console.print(f"  last run     {api.link(chains[-1].producer)}", soft_wrap=True)
+            print_table(table)
+        print_line(f"  last run     {api.link(chains[-1].producer)}")
         for asset in chains[-1].graph.assets(chains[-1].producer.dag_id)[:1]:
-            console.print(f"  asset graph  {api.asset_link(asset)}", soft_wrap=True)
-        console.print(f"  reports      {running_config().inbox_url}", soft_wrap=True)
-    for chain in untold:
-        task, error = map(printable, chain.failure or ("?", ""))
-        error_console.print(
-            Text(
-                f"{chain.day}: the data is complete, but {task} failed; the next run sends what "
-                f"is due. {error}",
-                style="yellow",
-            ),
-            soft_wrap=True,
+            print_line(f"  asset graph  {api.asset_link(asset)}")
+        print_line(f"  reports      {running_config().inbox_url}")
+    for chain in unsent:
+        task, error = chain.failure or ("?", "")
+        print_line(
+            f"{chain.day}: the data is complete, but {task} failed; the next run sends what is due. "
+            f"{error}",
+            style="yellow",
+            to=error_console,
         )
     for chain in failed:
-        task, error = map(printable, chain.failure or ("?", "see the run's log"))
-        error_console.print(
-            Text(f"{chain.day}: {task} failed. {error}", style="red"), soft_wrap=True
-        )
-        error_console.print(f"  log: {api.link(chain.last)}", soft_wrap=True)
+        task, error = chain.failure or ("?", "see the run's log")
+        print_line(f"{chain.day}: {task} failed. {error}", style="red", to=error_console)
+        print_line(f"  log: {api.link(chain.last)}", to=error_console)
     if failed:
         raise typer.Exit(1)
 
@@ -172,7 +172,34 @@ class Wanted:
     stays: bool
 
 
-def _run(api: AirflowApi, days: list[date], wanted: Wanted, show: Any) -> list[Chain]:
+def _watched(api: AirflowApi, days: list[date], wanted: Wanted, *, as_json: bool) -> list[Chain]:
+    """Runs the days and shows how they do; after a Ctrl-C, what goes on."""
+    try:
+        if as_json:
+            return _run(api, days, wanted, lambda _: None)
+        if not console.is_terminal:
+            shown: set[tuple[date, str, int]] = set()
+            return _run(api, days, wanted, lambda found: _print_ended_tries(found, shown))
+        with Live(console=console, refresh_per_second=8) as live:
+            return _run(api, days, wanted, lambda found: live.update(chain_table(found)))
+    except _InterruptedError as left:
+        if wanted.stays:
+            _print_what_goes_on(api, wanted, left.open, left.waiting)
+        raise
+
+
+class _InterruptedError(KeyboardInterrupt):
+    """A Ctrl-C, with the days that run and those that were not begun."""
+
+    def __init__(self, open_: list[Chain], waiting: list[date]) -> None:
+        super().__init__()
+        self.open = open_
+        self.waiting = waiting
+
+
+def _run(
+    api: AirflowApi, days: list[date], wanted: Wanted, show: Callable[[list[Chain]], None]
+) -> list[Chain]:
     """Keeps the scheduler supplied with a few days more than run at once, and no more: a long range
     is not hundreds of queued runs that a Ctrl-C leaves behind."""
     done: list[Chain] = []
@@ -181,46 +208,46 @@ def _run(api: AirflowApi, days: list[date], wanted: Wanted, show: Any) -> list[C
     try:
         while waiting or open_:
             while waiting and len(open_) < _AT_ONCE + 1:
-                day = waiting.pop(0)
+                # It leaves the list once it is known to run: a Ctrl-C in between loses no day.
+                day = waiting[0]
                 open_.append(join(api, day, refetch=wanted.refetch, producer=wanted.producer))
+                waiting.pop(0)
             refresh_all(api, open_)
             show(done[-5:] + open_)
             done += [chain for chain in open_ if chain.finished]
             open_ = [chain for chain in open_ if not chain.finished]
     except KeyboardInterrupt:
-        if wanted.stays:
-            _say_what_goes_on(api, wanted.pipeline, open_, waiting)
-        raise
+        raise _InterruptedError(open_, waiting) from None
     return sorted(done, key=lambda chain: chain.day)
 
 
-def _say_what_goes_on(
-    api: AirflowApi, pipeline: str, open_: list[Chain], waiting: list[date]
+def _print_what_goes_on(
+    api: AirflowApi, wanted: Wanted, open_: list[Chain], waiting: list[date]
 ) -> None:
     for chain in open_:
-        error_console.print(
-            f"{chain.day}: the run goes on. Follow it with `feira run {pipeline} --day {chain.day}`, or "
-            f"mark it failed at {api.link(chain.last)}",
-            soft_wrap=True,
+        print_line(
+            f"{chain.day}: the run goes on. Follow it with `feira run {wanted.pipeline} --day "
+            f"{chain.day}`, or mark it failed at {api.link(chain.last)}",
+            to=error_console,
         )
     if waiting:
-        error_console.print(
-            f"Not begun: {waiting[0]}..{waiting[-1]}; `feira backfill {pipeline} "
-            f"{waiting[0]}..{waiting[-1]}` runs them.",
-            soft_wrap=True,
+        days = f"{waiting[0]}..{waiting[-1]}"
+        again = " --refetch" if wanted.refetch else ""
+        print_line(
+            f"Not begun: {days}; `feira backfill {wanted.pipeline} {days}{again}` runs them.",
+            to=error_console,
         )
 
 
-def _say(chains: list[Chain], said: set[tuple[date, str, int]]) -> None:
+def _print_ended_tries(chains: list[Chain], shown: set[tuple[date, str, int]]) -> None:
     """Without a terminal: one line for each try of a task that ended."""
     for chain in chains:
         for task in chain.tasks:
             key = (chain.day, task.task_id, task.try_number)
-            if task.state in ("success", "failed", "up_for_retry") and key not in said:
-                said.add(key)
+            if task.state in ("success", "failed", "up_for_retry") and key not in shown:
+                shown.add(key)
                 seconds = f" ({task.seconds:.1f} s)" if task.seconds else ""
-                line = printable(f"{chain.day} {task.task_id} {task.state}{seconds}")
-                console.print(Text(line))
+                print_line(f"{chain.day} {task.task_id} {task.state}{seconds}")
 
 
 def chain_table(chains: list[Chain]) -> Table:

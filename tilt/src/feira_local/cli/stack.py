@@ -17,7 +17,16 @@ from rich.table import Table
 from rich.text import Text
 
 from feira_local.cli.jars import ensure_jars
-from feira_local.cli.output import AsJson, console, error_console, megabytes, print_json, printable
+from feira_local.cli.output import (
+    AsJson,
+    PlainTable,
+    error_console,
+    megabytes,
+    print_json,
+    print_line,
+    print_table,
+    printable,
+)
 from feira_local.stack import access, lifecycle
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
@@ -32,6 +41,7 @@ _COLOURS = {
     "healthy": "green",
     "done": "green",
     "starting": "yellow",
+    "slow": "yellow",
     "waiting": "dim",
     "unhealthy": "yellow",
     "failed": "red",
@@ -65,8 +75,10 @@ def up(
     config = StackConfig.from_env()
     ensure_jars(config, thorough=False, quiet=as_json)
     if as_json or not error_console.is_terminal:
-        said: set[str] = set()
-        progress = lifecycle.up(config, lambda items: None if as_json else _say(items, said))
+        shown: set[str] = set()
+        progress = lifecycle.up(
+            config, lambda items: None if as_json else _print_settled(items, shown)
+        )
     else:
         with Live(console=error_console, refresh_per_second=8, transient=True) as live:
             progress = lifecycle.up(config, lambda items: live.update(_progress_table(items)))
@@ -83,31 +95,31 @@ def up(
             }
         )
     else:
-        console.print(f"[green]The stack is up[/] ({seconds:.0f} s).")
+        print_line(f"The stack is up ({seconds:.0f} s).", style="green")
         for title, url in _links(stack).items():
-            console.print(f"  {title:<20} {url}")
-        console.print(f"  {'Airflow login':<20} {user} / {password}")
+            print_line(f"  {title:<20} {url}")
+        print_line(f"  {'Airflow login':<20} {user} / {password}")
     if foreground:
         _attend(stack)
 
 
-def _say(items: list[Progress], said: set[str]) -> None:
+def _print_settled(items: list[Progress], shown: set[str]) -> None:
     """Without a terminal: one line for each service that settled."""
     for item in items:
-        if item.settled and item.name not in said:
-            said.add(item.name)
+        if item.settled and item.name not in shown:
+            shown.add(item.name)
             when = f"after {item.seconds:.1f} s" if item.seconds else "already"
-            error_console.print(f"{item.name} {item.phase} {when}")
+            print_line(f"{item.name} {item.phase} {when}", to=error_console)
 
 
 def _progress_table(items: list[Progress]) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
     for item in items:
         table.add_row(
             item.name,
             Text(item.phase, style=_COLOURS[item.phase]),
             f"{item.seconds:.0f} s" if item.seconds is not None else "",
-            Text(item.note if item.phase == "starting" else "", style="dim"),
+            Text(printable(item.note) if item.phase == "starting" else "", style="dim"),
         )
     return table
 
@@ -118,7 +130,7 @@ def _links(stack: Stack) -> dict[str, str]:
 
 def _attend(stack: Stack) -> None:
     """Prints what ends and comes back, until Ctrl-C; then stops the stack."""
-    console.print("Ctrl-C stops the stack.")
+    print_line("Ctrl-C stops the stack.")
     seen = len(events(stack.config, stack.services))
     try:
         while True:
@@ -128,12 +140,12 @@ def _attend(stack: Stack) -> None:
                 )
             happened = events(stack.config, stack.services)
             for event in happened[seen:]:
-                console.print(f"[yellow]{event}[/]; it is started again")
+                print_line(f"{event}; it is started again", style="yellow")
             seen = len(happened)
             time.sleep(1)
     except KeyboardInterrupt:
         lifecycle.down(stack.config)
-        console.print("Stopped.")
+        print_line("Stopped.")
 
 
 def down(as_json: AsJson = False) -> None:
@@ -150,11 +162,9 @@ def down(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"stopped": True, "ended_one_by_one": killed})
         return
-    console.print(f"Stopped. The data stays in {config.home}.")
+    print_line(f"Stopped. The data stays in {config.home}.")
     for pid, command in killed.items():
-        console.print(
-            f"Process {pid} had outlived its service and was ended: {command}", markup=False
-        )
+        print_line(f"Process {pid} had outlived its service and was ended: {command}")
 
 
 def status(
@@ -163,7 +173,9 @@ def status(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Health, restarts, memory, ports and links of every service. Exit code 1 unless all are healthy.
+    """Health, restarts, memory, ports and links of every service. Exit code 1 unless all of them work.
+
+    A service that is slow works: on a busy machine an answer takes seconds.
 
     Example: [bold]feira status --show-login[/]
     """
@@ -186,20 +198,16 @@ def status(
     else:
         _print_status(stack, found)
         if login:
-            console.print(f"Airflow login: {login[0]} / {login[1]}")
+            print_line(f"Airflow login: {login[0]} / {login[1]}")
     if not found.healthy:
         raise typer.Exit(1)
 
 
 def _print_status(stack: Stack, found: StackReport) -> None:
     if not found.running:
-        console.print(
-            f"The stack in {stack.config.home} does not run; `feira up` starts it.",
-            soft_wrap=True,
-            markup=False,
-        )
+        print_line(f"The stack in {stack.config.home} does not run; `feira up` starts it.")
         return
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = PlainTable(box=None, padding=(0, 2, 0, 0))
     for column in ("service", "state", "restarts", "last exit"):
         table.add_column(column)
     table.add_column("memory", justify="right")
@@ -207,7 +215,7 @@ def _print_status(stack: Stack, found: StackReport) -> None:
     for item in found.services:
         state = Text(item.state, style=_COLOURS[item.state])
         if item.note:
-            state.append(f" ({item.note})", style="dim")
+            state.append(f" ({printable(item.note)})", style="dim")
         table.add_row(
             item.name,
             state,
@@ -217,10 +225,10 @@ def _print_status(stack: Stack, found: StackReport) -> None:
             ", ".join(str(port) for port in item.ports),
         )
     table.add_row("supervisor", "", "", "", megabytes(found.supervisor_memory), "")
-    table.add_row("[bold]total", "", "", "", megabytes(found.memory), "")
-    console.print(table)
+    table.add_row(Text("total", style="bold"), "", "", "", megabytes(found.memory), "")
+    print_table(table)
     for title, url in _links(stack).items():
-        console.print(f"{title:<20} {url}")
+        print_line(f"{title:<20} {url}")
 
 
 def logs(
@@ -248,7 +256,7 @@ def logs(
             {"service": name, "path": path, "lines": [line[2:] for line in text.splitlines()]}
         )
         return
-    print("\n".join(printable(line[2:]) for line in text.splitlines()), flush=True)
+    print("\n".join(printable(line[2:].expandtabs()) for line in text.splitlines()), flush=True)
     if follow:
         os.execvp("tail", ["tail", "-n", "0", "-F", str(path)])
 
@@ -268,8 +276,10 @@ def clean(
     folders = (config.home, config.repository / ".cache") if own else (config.home,)
     doomed = [folder for folder in folders if folder.exists()]
     if not doomed:
-        if not as_json:
-            console.print("There is nothing to remove.")
+        if as_json:
+            print_json({"removed": []})
+        else:
+            print_line("There is nothing to remove.")
         return
     names = " and ".join(str(folder) for folder in doomed)
     if not yes:
@@ -284,7 +294,7 @@ def clean(
     if as_json:
         print_json({"removed": doomed})
     else:
-        console.print(f"Removed {names}.")
+        print_line(f"Removed {names}.")
 
 
 # A state folder's own entries; with any other in it the folder is also somebody else's.
@@ -333,7 +343,7 @@ def list_services(as_json: AsJson = False) -> None:
     if as_json:
         print_json([service.as_json() for service in defined])
         return
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = PlainTable(box=None, padding=(0, 2, 0, 0))
     for column in ("service", "kind", "after", "ports", "what"):
         table.add_column(column)
     for service in defined:
@@ -344,7 +354,7 @@ def list_services(as_json: AsJson = False) -> None:
             ", ".join(str(port) for port in service.ports),
             service.description,
         )
-    console.print(table)
+    print_table(table)
 
 
 def env(as_json: AsJson = False) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -85,9 +86,9 @@ class StackConfig:
         """
         repository = repository_root()
         home = Path(env.get("FEIRA_HOME") or repository / ".feira").expanduser().resolve()
-        _require_usable("FEIRA_HOME", home, _COMMENTS)
+        _require_usable("FEIRA_HOME", home, _REFUSED)
         # Java splits its class path, and the shell its PATH, at the colon.
-        _require_usable("The checkout", repository, (*_COMMENTS, os.pathsep))
+        _require_usable("The checkout", repository, (*_REFUSED, os.pathsep))
         offset = _integer(env, "FEIRA_PORT_OFFSET", 0, lowest=-60000, highest=60000)
         ports = {}
         own = {name: port for part in local_parts() for name, port in part.ports.items()}
@@ -113,6 +114,8 @@ class StackConfig:
         clock = env.get("FEIRA_CLOCK") or "off"
         if clock not in ("on", "off"):
             raise StackError(f"FEIRA_CLOCK is {clock!r}; it may be on or off.")
+        if extra:
+            _require_usable("FEIRA_EXTRA_DAGS", Path(extra).expanduser().resolve(), _REFUSED)
         data = env.get("FEIRA_SHOP_DATA")
         if data and not Path(data).expanduser().is_dir():
             raise StackError(
@@ -245,12 +248,13 @@ class StackConfig:
         )
 
 
-# supervisord's settings end here.
-_COMMENTS = (" ;", " #", "\n", "\r")
+# supervisord's settings end at the first two, and Airflow puts a variable's value for the third.
+_REFUSED = (" ;", " #", "$")
 
 
 def _require_usable(what: str, path: Path, refused: tuple[str, ...]) -> None:
-    for text in refused:
+    odd = [each for each in str(path) if unicodedata.category(each) in ("Cc", "Cs")]
+    for text in (*odd, *refused):
         if text in str(path):
             raise StackError(
                 f"{what} is in {str(path)!r}, which holds {text!r}; the stack's programs cannot read "

@@ -71,17 +71,22 @@ def start(
         "-XX:TieredStopAtLevel=1",
         *_proxy_options(),
         *("-cp", str(ivy_jars[0]), "org.apache.ivy.Main"),
-        *("-settings", str(scratch / "ivysettings.xml")),
-        *("-ivy", str(scratch / "ivy.xml")),
-        *("-cache", str(scratch / "cache")),
+        # Relative to its folder: Ivy takes the brackets of a path for its own placeholders.
+        *("-settings", "ivysettings.xml"),
+        *("-ivy", "ivy.xml"),
+        *("-cache", "cache"),
         *("-confs", "default"),
-        *("-retrieve", str(scratch / "out" / pattern)),
+        *("-retrieve", f"out/{pattern}"),
         "-types",
         *("jar", "bundle"),
     ]
     with (scratch / "ivy.log").open("wb") as log:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=scratch,
         )
 
 
@@ -94,7 +99,7 @@ def _proxy_options() -> list[str]:
     return [f"-Dhttps.proxyHost={url.hostname}", f"-Dhttps.proxyPort={url.port or 3128}"]
 
 
-def complaint(log: Path) -> str:
+def error_line(log: Path) -> str:
     """The first line of Ivy's log that tells what went wrong."""
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
     telling = [

@@ -168,7 +168,7 @@ def fetch(
             shares = _shares(left, processes)
             _run_ivy(shares, scratch, partial(_add, on_progress, taken))
             failed = [
-                (jar, ivy.complaint(scratch / str(index) / "ivy.log"))
+                (jar, ivy.error_line(scratch / str(index) / "ivy.log"))
                 for index, share in enumerate(shares)
                 for jar in share
                 if not _take(jar, scratch / str(index) / "out" / jar.file, folder)
@@ -229,7 +229,7 @@ def _take(jar: Jar, source: Path, folder: Path) -> bool:
     return True
 
 
-def remove_strangers(jars: list[Jar], folder: Path) -> None:
+def remove_unmanaged(jars: list[Jar], folder: Path) -> None:
     """Removes jars of an earlier lock, which would otherwise stay on the class path."""
     wanted = {(jar.set, jar.file) for jar in jars}
     for name in {jar.set for jar in jars}:
@@ -261,7 +261,7 @@ def resolve() -> list[Jar]:
             if process.returncode != 0 or not out.is_dir():
                 raise StackError(
                     f"The set {jar_set.name} could not be resolved: "
-                    f"{ivy.complaint(scratch / jar_set.name / 'ivy.log')}"
+                    f"{ivy.error_line(scratch / jar_set.name / 'ivy.log')}"
                 )
             found += _hashed(jar_set, out)
     return found

@@ -159,27 +159,27 @@ def _bring_up(
     stack: Stack, supervisor: Supervisor, on_progress: Callable[[list[Progress]], None]
 ) -> list[Progress]:
     awaited = [service for service in stack.services if service.kind != "afterwards"]
-    rise = _Rise(stack, supervisor, awaited)
+    startup = _Startup(stack, supervisor, awaited)
     deadline = time.monotonic() + START_SECONDS
     with ThreadPoolExecutor(len(awaited)) as pool:
-        while not rise.finished:
-            rise.advance(pool)
-            on_progress(rise.progress())
-            for item in rise.progress():
+        while not startup.finished:
+            startup.advance(pool)
+            on_progress(startup.progress())
+            for item in startup.progress():
                 if item.phase == "failed":
                     raise _failure(stack.config, item.name, item.note)
             if time.monotonic() > deadline:
-                late = next(item for item in rise.progress() if item.phase == "starting")
+                late = next(item for item in startup.progress() if item.phase == "starting")
                 note = f"it is not healthy after {START_SECONDS} s ({late.note})"
                 raise _failure(stack.config, late.name, note)
             time.sleep(0.1)
     for service in stack.services:
-        if service.kind == "afterwards" and rise.started.keys() & set(service.depends_on):
+        if service.kind == "afterwards" and startup.started.keys() & set(service.depends_on):
             supervisor.start(service.name)
-    return rise.progress()
+    return startup.progress()
 
 
-class _Rise:
+class _Startup:
     """The services on their way up: starts each when what it needs is healthy, and asks each how it is."""
 
     def __init__(self, stack: Stack, supervisor: Supervisor, awaited: list[Service]) -> None:
@@ -251,21 +251,21 @@ def _look(service: Service, current: ProcessState) -> tuple[str, str]:
         if _is_done(service, current):
             return "done", ""
         if current.state in ("EXITED", "FATAL", "BACKOFF"):
-            return "failed", f"it ended with {current.exit_status} {current.complaint}".strip()
+            return "failed", f"it ended with {current.exit_status} {current.error}".strip()
         return "starting", ""
     if current.state == "FATAL":
-        return "failed", current.complaint or "it ended again and again"
+        return "failed", current.error or "it ended again and again"
     if not current.runs:
         return "starting", current.state.lower()
-    note = health.complaint(service, current.started)
-    return ("starting", note) if note else ("healthy", "")
+    found = health.ask(service, current.started)
+    return ("healthy", "") if found.works else ("starting", found.note)
 
 
 def _failure(config: StackConfig, name: str, note: str) -> StackError:
     path = log_path(config, name)
     return StackError(
         f"{name} did not start: {note}.\nThe end of {path}:\n{tail(path, 15)}\n"
-        "Mend the cause and repeat `feira up`; `feira down` stops the rest."
+        "Fix the cause and repeat `feira up`; `feira down` stops the rest."
     )
 
 

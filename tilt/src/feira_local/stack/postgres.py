@@ -308,7 +308,7 @@ def temporary_server(directory: Path, *, durable: bool = False) -> Iterator[Dsns
     Yields a DSN for each role; stops the server at the end. It does not wait for the disk, so its
     data outlives no crash; ``durable`` keeps the stack's own settings, for who measures it.
     """
-    careless = {} if durable else dict.fromkeys(_WAITS_FOR_DISK, "off")
+    without_waiting = {} if durable else dict.fromkeys(_WAITS_FOR_DISK, "off")
     secrets = Secrets(**{item.name: item.metadata["make"]() for item in fields(Secrets)})
     data = directory / "postgres" / "data"
     initialise(data, secrets.postgres_superuser, sync=False)
@@ -316,7 +316,7 @@ def temporary_server(directory: Path, *, durable: bool = False) -> Iterator[Dsns
     log = directory / "postgres.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            server_command(data, port, **careless),
+            server_command(data, port, **without_waiting),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -14,6 +14,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +51,13 @@ def leaders(run: Path, service: str | None = None) -> list[Leader]:
         path = folder / name
         if not path.is_file():
             continue
-        for line in path.read_text(encoding="ascii").splitlines():
-            entry = json.loads(line)
-            # Process numbers of before a reboot mean nothing.
-            if abs(entry["boot"] - psutil.boot_time()) < 60:
-                found.append(Leader(name, entry["pid"], entry["started"]))
+        for line in path.read_text(encoding="ascii", errors="replace").splitlines():
+            # A launcher that was killed while it wrote leaves half a line.
+            with suppress(ValueError, KeyError, TypeError):
+                entry = json.loads(line)
+                # Process numbers of before a reboot mean nothing.
+                if abs(entry["boot"] - psutil.boot_time()) < 60:
+                    found.append(Leader(name, int(entry["pid"]), float(entry["started"])))
     return found
 
 

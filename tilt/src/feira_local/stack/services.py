@@ -63,7 +63,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             health=CommandCheck(
                 (
                     postgres.binary("pg_isready"),
-                    *("-q", "-t", "2", "-h", HOST, "-p", str(config.ports.postgres)),
+                    *("-q", "-t", "15", "-h", HOST, "-p", str(config.ports.postgres)),
                 )
             ),
             ports=(config.ports.postgres,),

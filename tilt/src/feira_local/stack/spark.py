@@ -27,7 +27,8 @@ def command(config: StackConfig) -> tuple[str, ...]:
 
 def environment(config: StackConfig) -> dict[str, str]:
     return {
-        "SPARK_LOCAL_DIRS": str(config.spark / "local"),
+        # In its own folder: Spark splits this list at the commas of a path.
+        "SPARK_LOCAL_DIRS": "local",
         "SPARK_HOME": str(pyspark_jars().parent),
         "SPARK_LOCAL_IP": HOST,
         "SPARK_SCALA_VERSION": "2.13",

@@ -97,7 +97,7 @@ class ProcessState:
     pid: int
     started: float
     exit_status: int
-    complaint: str
+    error: str
 
     @property
     def runs(self) -> bool:
@@ -175,7 +175,7 @@ class Supervisor:
                 pid=info["pid"],
                 started=float(info["start"]),
                 exit_status=info["exitstatus"],
-                complaint=info["spawnerr"],
+                error=info["spawnerr"],
             )
             for info in self.call("getAllProcessInfo")
         }
@@ -228,7 +228,7 @@ class _UnixTransport(xmlrpc.client.Transport):
 
 @dataclass(frozen=True)
 class Event:
-    """A service that ended without being told to."""
+    """A service that ended although nobody stopped it."""
 
     at: datetime
     service: str
