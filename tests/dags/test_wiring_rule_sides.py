@@ -238,6 +238,55 @@ listens("report", keyed(D & B))
     assert {each.rule for each in found(tmp_path, text)} == {"cycle"}
 
 
+# mappers
+
+
+@pytest.mark.parametrize(
+    ("schedule", "config", "named"),
+    [
+        ("A & B", "{A: DAY, B: DAY}", []),
+        ("A & B", "{A: DAY, Asset('c'): DAY, B: DAY}", ["c"]),
+        ("A & B", "{A: DAY, Asset('c'): DAY, Asset('d'): DAY}", ["c", "d"]),
+        ("Asset.ref(uri=B.uri) & A", "{A: DAY, B: DAY}", []),
+        ("Asset.ref(name='b') & A", "{A: DAY, B: DAY}", []),
+        ("A & B", "{Asset.ref(name='b'): DAY, A: DAY}", []),
+        ("A & B", "{Asset.ref(uri='b'): DAY, A: DAY}", ["ref b"]),
+        ("A & B & AssetAlias('any')", "{A: DAY, Asset('c'): DAY}", []),
+    ],
+)
+def test_a_mapper_is_used_for_an_asset_that_is_scheduled_by_its_name(
+    tmp_path: Path, schedule: str, config: str, named: list[str]
+) -> None:
+    text = f"""
+from airflow.sdk import AssetAlias
+DAY = StartOfDayMapper(input_format="%Y-%m-%d")
+emits("load", A, B, schedule=clock("0 0 * * *"))
+listens("report", PartitionedAssetTimetable(assets={schedule}, partition_mapper_config={config}))
+"""
+    ignored = [each for each in found(tmp_path, text) if each.rule == "ignored-mapper"]
+    assert [each.asset for each in ignored] == named
+
+
+def test_a_key_that_comes_only_later_is_one_that_the_mapper_can_read(tmp_path: Path) -> None:
+    for key, rules in (("2026-06-01", []), ("1999-01-01", ["unreadable-key"])):
+        text = f"""
+emits("load", A, schedule=clock("0 0 * * *"))
+listens("report", PartitionedAssetTimetable(
+    assets=A, default_partition_mapper=AllowedKeyMapper(["{key}"])))
+"""
+        assert [each.rule for each in found(tmp_path, text)] == rules
+
+
+def test_of_a_cycle_only_the_tasks_that_close_it_are_named(tmp_path: Path) -> None:
+    text = """
+emits("one", A, Asset("report"), schedule=B)
+emits("two", B, schedule=A)
+emits("three", B, schedule=[Asset("other", extra={"external": True})])
+"""
+    (one,) = (each for each in found(tmp_path, text) if each.rule == "cycle")
+    assert (one.tasks, one.dags) == (("one.emit", "two.emit"), ("one", "two"))
+
+
 # missing-dag
 
 

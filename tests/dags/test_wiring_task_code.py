@@ -9,7 +9,9 @@ import pytest
 from feira_airflow.wiring.linting import lint
 
 HEAD = """
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial, wraps
+from operator import methodcaller
 from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, Metadata, PartitionedAssetTimetable
 from airflow.sdk import get_current_context, task, task_group
 
@@ -30,11 +32,45 @@ class Books:
         event.add_partitions(keys)
     def give_own(self, keys):
         self.event.add_partitions(keys)
+    @staticmethod
+    def put(event):
+        event.add_partitions("k")
+    @classmethod
+    def of(cls, event):
+        cls().give(event, "k")
+    def __call__(self, event):
+        self.give(event, "k")
 
 def give(event, keys):
     event.add_partitions(keys)
 
 give_k = partial(give, keys=["k"])
+BY_NAME = {"x": A}
+
+def log(function):
+    @wraps(function)
+    def inner(*args, **kwargs):
+        return function(*args, **kwargs)
+    return inner
+
+logged = log(give)
+cached = lru_cache(give_k.func.__class__(give_k.func.__code__, globals(), "give", (["k"],)))
+namespace = {}
+exec("def made_at_run_time(event): print(event)", namespace)
+made_at_run_time = namespace["made_at_run_time"]
+
+class Ledger(Books):
+    def __init__(self, event):
+        super().__init__(event)
+    @classmethod
+    def over(cls, event):
+        return cls(event)
+
+@dataclass
+class Record:
+    event: object
+
+BOOKS = Books()
 """
 TASK = """
 with DAG("load", schedule=None):
@@ -64,6 +100,36 @@ CERTAIN = [
     "add = outlet_events[A].add_partitions; add('k')",
     "(lambda event: event.add_partitions('k'))(outlet_events[A])",
     "outlet_events.for_asset(name='a', uri='a').add_partitions('k')",
+    "outlet_events.for_asset(name='a').add_partitions('k')",
+    "outlet_events.get(A).add_partitions('k')",
+    "partial(give, outlet_events[A])(['k'])",
+    "partial(give, keys=['k'])(event=outlet_events[A])",
+    "logged(outlet_events[A], ['k'])",
+    "made_at_run_time(outlet_events[A]); outlet_events[A].add_partitions('k')",
+    "[outlet_events[each].add_partitions('k') for _, each in BY_NAME.items()]",
+    "[outlet_events[each].add_partitions('k') for each in BY_NAME.values()]",
+    "outlet_events[BY_NAME['x']].add_partitions('k')",
+    "outlet_events[BY_NAME.get('x')].add_partitions('k')",
+    "outlet_events[(B, A)[1]].add_partitions('k')",
+    "first, second = B, A; outlet_events[second].add_partitions('k')",
+    "for n, each in enumerate([A]): outlet_events[each].add_partitions(n)",
+    "for n, each in zip([1], [A]): outlet_events[each].add_partitions(n)",
+    "list(map(give_k, [outlet_events[A]]))",
+    "methodcaller('add_partitions', 'k')(outlet_events[A])",
+    "[event := outlet_events[A]][0].add_partitions('k')",
+    "try:\n            1 / 1\n        finally:\n            outlet_events[A].add_partitions('k')",
+    "with open('/dev/null'):\n            outlet_events[A].add_partitions('k')",
+    "def inner(): outlet_events[A].add_partitions('k')\n        inner()",
+    "while True:\n            outlet_events[A].add_partitions('k')\n            break",
+    "Books.of(outlet_events[A])",
+    "Books.put(outlet_events[A])",
+    "Ledger(outlet_events[A]).give_own(['k'])",
+    "Ledger.over(outlet_events[A]).give_own(['k'])",
+    "Record(outlet_events[A]).event.add_partitions('k')",
+    "BOOKS.give(outlet_events[A], ['k'])",
+    "BOOKS(outlet_events[A])",
+    "import functools; functools.partial(give, outlet_events[A])('k')",
+    "cached(outlet_events[A])",
 ]
 
 
@@ -75,6 +141,59 @@ def test_a_key_is_given_to_the_one_outlet_that_the_code_names(tmp_path: Path, bo
         ("keyed-event-plain-listener", "a"),
         ("plain-event-keyed-listener", "b"),
     ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "for each in self.outlets: context['outlet_events'][each].add_partitions('k')",
+        "for each in context['task'].outlets: context['outlet_events'][each].add_partitions('k')",
+        "for each in self.given: context['outlet_events'][each].add_partitions('k')",
+        "for each in self.of_class: context['outlet_events'][each].add_partitions('k')",
+        "for each in (A, B): self.give(context['outlet_events'][each])",
+        "for each in (A, B): super().execute(context, each)",
+        "for each in (A, B): context.get('outlet_events').get(each).add_partitions('k')",
+        "for each in (A, B): give(event=context['outlet_events'][each], keys='k')",
+        "self.over(**context)",
+        "self.over(context['outlet_events'])",
+    ],
+)
+def test_keys_that_an_operator_of_ones_own_gives_are_seen(tmp_path: Path, body: str) -> None:
+    text = f"""
+class Base(BaseOperator):
+    def execute(self, context, each):
+        context["outlet_events"][each].add_partitions("k")
+
+class Publish(Base):
+    of_class = (A, B)
+    def __init__(self, **more):
+        super().__init__(**more)
+        self.given = [A, B]
+    def give(self, event):
+        event.add_partitions("k")
+    def over(self, outlet_events, **more):
+        for each in (A, B):
+            outlet_events[each].add_partitions("k")
+    def execute(self, context):
+        {body}
+
+with DAG("load", schedule=None):
+    Publish(task_id="p", outlets=[A, B])
+"""
+    assert found(tmp_path, text + "keyed('of_a', A)\nkeyed('of_b', B)") == []
+    assert len(found(tmp_path, text + "plain('of_a', A)\nplain('of_b', B)")) == 2
+
+
+@pytest.mark.parametrize("hook", ["pre_execute", "post_execute"])
+def test_keys_that_a_hook_gives_are_seen(tmp_path: Path, hook: str) -> None:
+    text = f"""
+def hook(context, result=None):
+    context["outlet_events"][A].add_partitions("k")
+
+with DAG("load", schedule=None):
+    task(task_id="t", outlets=[A], {hook}=hook)(lambda: None)()
+"""
+    assert found(tmp_path, text + "keyed('of_a', A)") == []
 
 
 def test_a_loop_over_outlets_gives_each_its_key(tmp_path: Path) -> None:
@@ -90,6 +209,27 @@ UNCERTAIN = [
     "unknown = {}; unknown['f'](outlet_events[A])",
     "exec('pass', {'events': give_k}) or [].append(outlet_events)",
     "Books.made = outlet_events[A]",
+    "BY_NAME['y'] = outlet_events[A]",
+    "made_at_run_time(outlet_events[A])",
+    "made_at_run_time([outlet_events[A]])",
+    "made_at_run_time(partial(give, outlet_events[A]))",
+    "made_at_run_time(event=outlet_events[A])",
+    "made_at_run_time(lambda: outlet_events[A])",
+    "made_at_run_time(Books(outlet_events[A]))",
+    "made_at_run_time(outlet_events[A].add_partitions)",
+    "BY_NAME['f'](outlet_events[A])",
+    "getattr(outlet_events[A], str(1))('k')",
+    "while 1 > 2: outlet_events[A].add_partitions('k')",
+    "A is B and outlet_events[A].add_partitions('k')",
+    "outlet_events[A].add_partitions('k') if A is B else None",
+    "[outlet_events[A].add_partitions(each) for each in made_at_run_time(1)]",
+    "[outlet_events[each].add_partitions('k') for each in (A,) if each.uri]",
+    "for each in made_at_run_time(1): outlet_events[A].add_partitions('k')",
+    "match A:\n            case 1: outlet_events[A].add_partitions('k')",
+    "try:\n            1 / 1\n        except ValueError:\n            outlet_events[A].add_partitions('k')",
+    "found = []; found.append(outlet_events[A])",
+    "(give_k if A is B else print)(outlet_events[A])",
+    "outlet_events[A].add_partitions('k') if A is B else outlet_events[A].add_partitions('l')",
 ]
 
 

@@ -37,6 +37,25 @@ def found(tmp_path: Path, unimportable: str, other: str) -> dict[str, Finding]:
         "from airflow.datasets import Dataset\n# dag\n" + OPERATOR + "B(outlets=[Dataset('orders')])",
         "import airflow.datasets as d\n# dag\nX = {'outlets': d.Dataset('orders')}",
         HEAD + "A = Asset('orders')\n@task(outlets=A)\ndef t(): ...",
+        HEAD + "import airflow.sdk\ntask(outlets=airflow.sdk.Asset('orders'))",
+        HEAD + "import airflow.sdk as s\ntask(outlets=[s.Asset(uri='orders')])",
+        HEAD + "t = task(lambda: 1)()\nt.operator.outlets.append(Asset('orders'))",
+        HEAD + "t = task(lambda: 1)()\nt.operator.outlets = [Asset('x'), Asset('orders')]",
+        HEAD + "A, B = Asset('x'), Asset('orders')\ntask(outlets=[B])",
+        HEAD + "A = {'x': Asset('orders')}\ntask(outlets=[A['x']])",
+        HEAD + "OUT = [Asset(n) for n in ('a', 'orders')]\ntask(outlets=OUT)",
+        HEAD + "task(outlets=Asset('x') if missing_package else Asset('orders'))",
+        HEAD + "task(outlets=[*[Asset('orders')]])",
+        HEAD + "task(outlets=list((Asset('orders'),)))",
+        HEAD + "task(outlets=[Asset.ref(name='orders')])",
+        HEAD + "task(outlets=Asset('x') or Asset('orders'))",
+        HEAD + "task(outlets=Asset('x') | Asset('orders'))",
+        HEAD + "OPTIONS = {'outlets': [Asset('orders')]}\ntask(**OPTIONS)",
+        HEAD + "def more():\n    return {}\nX = task(task_id='t', **more())",
+        HEAD + "task(outlets=[Asset('ord' + 'ers')])",
+        HEAD + "PRE = 'ord'\ntask(outlets=[Asset(f'{PRE}ers')])",
+        HEAD + "setattr(missing_package, 'outlets', [])",
+        HEAD + "@missing_package.emits\ndef f(): ...",
         HEAD + "NAME = 'orders'\nLIST = [Asset(NAME)]\n@task(outlets=LIST)\ndef t(): ...",
         HEAD + "@asset(schedule=None)\ndef orders(): ...",
         HEAD + "@asset(schedule=None, name='orders')\ndef other(): ...",
@@ -67,6 +86,13 @@ def test_what_an_unimportable_file_may_emit_is_not_missing(tmp_path: Path, emitt
         HEAD + OPERATOR + "B(task_id='t', outlets=[Asset('rates')])",
         HEAD + "task(outlets=[Asset(f'rates_{missing_package.X}')])",
         HEAD + "task(outlets=[Asset('order'), Asset('orders_eu')])",
+        HEAD + "A, B = Asset('x'), Asset('orders')\ntask(outlets=[A])",
+        HEAD + "PRE = 'rat'\ntask(outlets=[Asset(f'{PRE}es')])",
+        HEAD + "OPTIONS = {'outlets': [Asset('rates')]}\ntask(**OPTIONS)",
+        HEAD + "t = task(lambda: 1)()\nt.operator.inlets.append(Asset('orders'))",
+        HEAD + "@asset(schedule=None, name='rates', uri='s3://b/rates')\ndef orders(): ...",
+        HEAD + "@asset(schedule=Asset('orders'))\ndef rates(): ...",
+        HEAD + "@asset\ndef rates(): ...\ntask(outlets=[rates])",
         HEAD + "with DAG('d', schedule='@daily'):\n    B = Asset('orders')  # only named",
         HEAD
         + "import pendulum\nimport pandas as pd\nDAG('d', start_date=pendulum.datetime(1, 1, 1))\npd.f()",
@@ -88,15 +114,28 @@ def test_what_an_unimportable_file_cannot_emit_is_still_an_error(
         "task(inlets=[Asset('orders')])",
         "DAG('d', **missing_package.options)",
         "DAG('d', schedule=missing_package.schedule())",
+        "DAG('d', 'text', [Asset('orders')])",
+        "D = dict(schedule_interval=[Asset('orders')])",
+        "DAG('d', schedule=[Asset('x'), Asset('orders')])",
+        "from airflow.sdk import AssetOrTimeSchedule as T\nDAG('d', timetable=T(assets=[Asset('orders')]))",
     ],
 )
 def test_what_an_unimportable_file_may_hear_is_not_unheard(tmp_path: Path, listener: str) -> None:
     assert found(tmp_path, HEAD + listener, EMITS)["no-listener"].level == "note"
 
 
-def test_what_an_unimportable_file_cannot_hear_is_unheard(tmp_path: Path) -> None:
-    by_rule = found(tmp_path, HEAD + "DAG('d', schedule=[Asset('rates')])", EMITS)
-    assert by_rule["no-listener"].level == "warning"
+@pytest.mark.parametrize(
+    "other",
+    [
+        "DAG('d', schedule=[Asset('rates')])",
+        "DAG('d', [Asset('orders')])",
+        "DAG('d', 'text', [Asset('rates')])",
+        "OPTIONS = {'schedule': [Asset('rates')]}\nDAG('d', **OPTIONS)",
+        "task(outlets=[Asset('orders')])",
+    ],
+)
+def test_what_an_unimportable_file_cannot_hear_is_unheard(tmp_path: Path, other: str) -> None:
+    assert found(tmp_path, HEAD + other, EMITS)["no-listener"].level == "warning"
 
 
 def test_assets_of_a_module_beside_the_file_are_read_there(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ SLOWEST = 400.0
 # An annotation is never evaluated here.
 _IN_ANNOTATIONS = re.compile(r"ReplaceBinaryOperator_BitOr_")
 # Guards against what nobody writes, and memory: no result depends on them.
-_NO_RESULT = re.compile(r"frozen=True|repr=False|functools\.cache|\bdoc=")
+_NO_RESULT = re.compile(r"frozen=True|eq=False|repr=False|functools\.cache|lru_cache|\bdoc=")
 console = Console()
 cosmic_ray.plugins.OPERATOR_PROVIDERS["feira"] = Provider()
 

@@ -14,17 +14,8 @@ def no_emitter(wiring: Wiring) -> Iterator[Finding]:
     emitted = {each.asset for each in wiring.emitters}
     emitted |= {asset.id for asset in wiring.assets.values() if asset.external}
     # What the code of an alias's task names is emitted; where it cannot be read, it may be any.
-    targets = {each for some in wiring.resolved.values() for each in some or ()}
-    made = {each for each in targets if isinstance(each, AssetId)}
-    emitted |= made
-    emitted |= {
-        asset.id
-        for asset in wiring.assets.values()
-        if any(
-            each.kind == "ref" and (each.name == asset.id.name or each.uri == asset.id.uri)
-            for each in made
-        )
-    }
+    made = (each for some in wiring.resolved.values() for each in some or ())
+    emitted |= {each for each in made if isinstance(each, AssetId)}
     for listener in wiring.listeners:
         for asset in listener.assets:
             if asset in emitted:

@@ -148,6 +148,9 @@ class EventReader:
                     return None if rendered and is_given_later(held[name]) else Known(held[name])
                 if isinstance(value, BaseAsset | AssetRef):
                     return Known(getattr(value, name, None))
+                of_class = inspect.getattr_static(type(value), name, None)
+                if of_class is not None and not hasattr(of_class, "__get__"):
+                    return Known(of_class)
                 return Method(owner, name)
         return None
 

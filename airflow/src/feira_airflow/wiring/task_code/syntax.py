@@ -115,8 +115,13 @@ class CodeReader(CallReader):
                     self.assign(target, None, frame)
                     self.branch([body], frame)
             case ast.While(test, body, orelse):
+                always = isinstance(test, ast.Constant) and bool(test.value)
                 self.value(test, frame)
-                self.block([*body, *orelse], frame)
+                if always:
+                    self.block(body, frame)
+                else:
+                    self.branch([body], frame)
+                self.block(orelse, frame)
             case ast.With(items, body) | ast.AsyncWith(items, body):
                 for item in items:
                     held = self.value(item.context_expr, frame)
