@@ -116,6 +116,7 @@ def test_the_nearest_pyproject_with_the_table_is_read(tmp_path: Path) -> None:
     below = tmp_path / "sub" / "dags"
     below.mkdir(parents=True)
     (below.parent / "pyproject.toml").write_text("[tool.other]\nx = 1\n")
+    (below / "pyproject.toml").write_text("tool = 1\n")
     file = find(below)
     assert file == tmp_path / "pyproject.toml"
     assert read(file) == Config(
@@ -142,6 +143,9 @@ def test_the_nearest_pyproject_with_the_table_is_read(tmp_path: Path) -> None:
         ('[tool.feira-lint]\nassets = ["x"]', "assets"),
         ("[tool]\nfeira-lint = 1", "tool.feira-lint"),
         ("[tool.feira-lint", "cannot be read"),
+        ("[tool.other]\nx = 1", "tool.feira-lint"),
+        ("tool = 1", "tool.feira-lint"),
+        ("", "tool.feira-lint"),
     ],
 )
 def test_a_key_or_value_that_is_wrong_is_named(tmp_path: Path, text: str, named: str) -> None:
@@ -236,23 +240,34 @@ def test_sarif_has_what_the_specification_requires() -> None:
     """SARIF 2.1.0: 3.13 version and runs, 3.18 tool.driver.name, 3.27 message, 3.27.10 level,
     3.4 a URI reference, 3.30 lines from 1, 3.35 suppression kind."""
     report = a_report(a_finding(), a_finding("other", line=None, level="note"))
-    report = replace(report, suppressed=(Suppressed(a_finding(), "comment"),))
+    by_comment = Suppressed(a_finding(), "comment", in_source=True)
+    report = replace(report, suppressed=(Suppressed(a_finding(), "pattern"), by_comment))
     value = json.loads(as_sarif(report))
     assert value["version"] == "2.1.0"
     (run,) = value["runs"]
     assert run["tool"]["driver"]["name"]
-    assert [each["ruleId"] for each in run["results"]] == ["no-listener", "other", "no-listener"]
+    assert [each["ruleId"] for each in run["results"]] == ["no-listener", "other"] + [
+        "no-listener"
+    ] * 2
     for each in run["results"]:
         assert each["message"]["text"]
         assert each["level"] in ("none", "note", "warning", "error")
         (location,) = each["locations"]
         assert location["physicalLocation"]["artifactLocation"]["uri"] == "dags/a%20b.py"
-    first, second, third = run["results"]
+    first, second, third, fourth = run["results"]
     assert first["locations"][0]["physicalLocation"]["region"] == {"startLine": 3}
     assert run["tool"]["driver"]["rules"][first["ruleIndex"]]["id"] == "no-listener"
     assert "region" not in second["locations"][0]["physicalLocation"]
     assert "suppressions" not in first
-    assert third["suppressions"][0]["kind"] == "external"
+    assert third["suppressions"] == [{"kind": "external", "justification": "pattern"}]
+    assert fourth["suppressions"] == [{"kind": "inSource", "justification": "comment"}]
+    odd = a_finding(places=(Place("d\udcff[1]%.py"), Place("/x y.py", 2)))
+    (result,) = json.loads(as_sarif(a_report(odd)))["runs"][0]["results"]
+    shown = [
+        each["physicalLocation"]["artifactLocation"]["uri"]
+        for each in (*result["locations"], *result["relatedLocations"])
+    ]
+    assert shown == ["d%FF%5B1%5D%25.py", "file:///x%20y.py"]
 
 
 def test_a_github_annotation_is_one_line_and_escaped() -> None:

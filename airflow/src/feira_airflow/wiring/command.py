@@ -14,7 +14,7 @@ from feira_airflow.wiring.baseline import BaselineUnreadable, as_baseline, witho
 from feira_airflow.wiring.child import Request
 from feira_airflow.wiring.finding import LEVELS
 from feira_airflow.wiring.rendering import as_github, as_json, as_text, failed_as_json
-from feira_airflow.wiring.report import FolderUnreadable, Report
+from feira_airflow.wiring.report import FolderUnreadable, Report, must_exist
 from feira_airflow.wiring.sarif import as_sarif, failed_as_sarif
 
 CLEAN, FINDINGS, WRONG, FAILED = 0, 1, 2, 3
@@ -74,6 +74,7 @@ def _main(arguments: Sequence[str] | None, prog: str, own: Sequence[Path]) -> in
         return int(ended.code or 0)
     folders = tuple(asked.folders or own)
     try:
+        must_exist(folders)
         file = asked.config or config.find(folders[0])
         settings = config.read(file) if file else config.Config()
         request = Request(

@@ -37,17 +37,16 @@ def find(folder: Path) -> Path | None:
     start = folder.resolve()
     for each in (start, *start.parents):
         file = each / "pyproject.toml"
-        if file.is_file() and "feira-lint" in _tables(file).get("tool", {}):
+        if file.is_file() and "feira-lint" in _tool(file):
             return file
     return None
 
 
 def read(file: Path) -> Config:
-    """The table of a file; the defaults where it has none. Raises ConfigWrong."""
-    tool = _tables(file).get("tool", {})
-    table = tool.get("feira-lint", {}) if isinstance(tool, dict) else {}
+    """The table of a file. Raises ConfigWrong, also where the file has none."""
+    table = _tool(file).get("feira-lint")
     if not isinstance(table, dict):
-        raise ConfigWrong(f"{file}: [{_TABLE}] is not a table.")
+        raise ConfigWrong(f"{file}: there is no table [{_TABLE}].")
     known = {field.name.replace("_", "-") for field in fields(Config)}
     _only(file, _TABLE, table, known)
     return Config(
@@ -64,11 +63,13 @@ def read(file: Path) -> Config:
     )
 
 
-def _tables(file: Path) -> dict[str, Any]:
+def _tool(file: Path) -> dict[str, Any]:
+    """What is below [tool] in a file."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool")
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigWrong(f"{file} cannot be read: {error}.") from None
+    return tool if isinstance(tool, dict) else {}
 
 
 def _patterns(file: Path, value: object) -> tuple[Pattern, ...]:

@@ -27,7 +27,7 @@ from airflow.serialization.serialized_objects import LazyDeserializedDAG
 
 from feira_airflow.wiring.causes import Cause, cause_of, shown
 from feira_airflow.wiring.model import FailureKind, Unstable
-from feira_airflow.wiring.report import FolderUnreadable
+from feira_airflow.wiring.report import FolderUnreadable, must_exist
 from feira_airflow.wiring.stability import beside, unstable
 
 # The line of the user's file is wanted, and it may be far from where the exception was raised.
@@ -70,11 +70,7 @@ def load(
     again. ``started`` is called with each file before it is loaded. Raises FolderUnreadable where
     there is no such folder, or nothing in it that Airflow takes for a DAG file.
     """
-    for folder in folders:
-        if not folder.exists():
-            raise FolderUnreadable(
-                f"{folder} does not exist. Name the folder that holds the DAG files."
-            )
+    must_exist(folders)
     lost = lost or {}
     dags: dict[str, Any] = {}
     failures: list[Failure] = []

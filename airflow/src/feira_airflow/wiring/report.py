@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from feira_airflow.wiring.finding import Finding, Level
 from feira_airflow.wiring.model import Wiring
@@ -25,6 +26,7 @@ class Suppressed:
 
     finding: Finding
     by: str
+    in_source: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,15 @@ class Report:
 
 class FolderUnreadable(Exception):
     """There is no DAG to look at."""
+
+
+def must_exist(folders: Sequence[Path]) -> None:
+    """Raises FolderUnreadable for a folder that is not there."""
+    for folder in folders:
+        if not folder.exists():
+            raise FolderUnreadable(
+                f"{folder} does not exist. Name the folder that holds the DAG files."
+            )
 
 
 class NoSuchRule(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +22,8 @@ def as_sarif(report: Report) -> str:
     ids = [each.id for each in report.rules]
     results = [_result(each, ids) for each in report.findings]
     for each in report.suppressed:
-        suppression = {"kind": "external", "justification": each.by}
+        kind = "inSource" if each.in_source else "external"
+        suppression = {"kind": kind, "justification": each.by}
         results.append(_result(each.finding, ids) | {"suppressions": [suppression]})
     driver = {
         "name": _NAME,
@@ -67,7 +69,7 @@ def _result(finding: Finding, ids: list[str]) -> dict[str, Any]:
 def _location(place: Place) -> dict[str, Any]:
     path = Path(place.file)
     # Relative paths are what a service joins to the repository; a URI of its own otherwise.
-    uri = path.as_uri() if path.is_absolute() else quote(PurePath(path).as_posix())
+    uri = path.as_uri() if path.is_absolute() else quote(os.fsencode(PurePath(path).as_posix()))
     physical: dict[str, Any] = {"artifactLocation": {"uri": uri}}
     if place.line is not None:
         physical["region"] = {"startLine": place.line}

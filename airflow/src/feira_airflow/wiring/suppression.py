@@ -39,20 +39,25 @@ def suppress(
     kept: list[Finding] = []
     suppressed: list[Suppressed] = []
     for finding in findings:
-        by = _by(finding, assets, patterns)
-        if by is None:
-            kept.append(finding)
-        else:
+        if comment := _comment(finding):
+            suppressed.append(Suppressed(finding, comment, in_source=True))
+        elif by := _by(finding, assets, patterns):
             suppressed.append(Suppressed(finding, by))
+        else:
+            kept.append(finding)
     return tuple(kept), tuple(suppressed)
+
+
+def _comment(finding: Finding) -> str | None:
+    for place in finding.places:
+        if finding.rule in _rules_at(place):
+            return f"comment at {place}"
+    return None
 
 
 def _by(
     finding: Finding, assets: Mapping[AssetId, Asset], patterns: tuple[Pattern, ...]
 ) -> str | None:
-    for place in finding.places:
-        if finding.rule in _rules_at(place):
-            return f"comment at {place}"
     if finding.subject is None:
         return None
     declared = assets.get(finding.subject)

@@ -8,6 +8,7 @@ import inspect
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -48,21 +49,29 @@ from feira_airflow.wiring.task_code.values import (
 _SAME_FUNCTIONS = (list, tuple, set, frozenset, sorted, reversed, iter)
 
 
+@dataclass(frozen=True)
+class Call:
+    """A function whose text is known, and what it is called with.
+
+    ``outer``: the frame that it is written in. ``owner``: the class that it is a method of.
+    ``entry``: Airflow calls it.
+    """
+
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    function: FunctionType
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outer: Frame | None = None
+    owner: type | None = None
+    entry: bool = False
+
+
 class CallReader(EventReader, ABC):
     """Follows calls into the code that they run, as far as it can be read."""
 
     @abstractmethod
-    def body(
-        self,
-        node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda,
-        function: FunctionType,
-        outer: Frame | None,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        owner: type | None,
-        entry: bool,
-    ) -> Any:
-        """What a call of this function returns, once its text is followed."""
+    def body(self, of: Call) -> Any:
+        """What a call returns, once the text of its function is followed."""
 
     def call(
         self, what: Any, args: tuple[Any, ...], kwargs: dict[str, Any], entry: bool = False
@@ -119,7 +128,7 @@ class CallReader(EventReader, ABC):
                 return self.call(Method(args[0] if args else None, name), more, kwargs)
             case Local(node, frame):
                 return self.body(
-                    node, frame.function, frame, args, kwargs, frame.owner, entry=False
+                    Call(node, frame.function, args, kwargs, outer=frame, owner=frame.owner)
                 )
             case Choice(items):
                 return joined([self.conditional(each, args, kwargs) for each in items])
@@ -301,4 +310,4 @@ class CallReader(EventReader, ABC):
             self.lose(*args, *kwargs.values())
             return None
         assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        return self.body(node, function, None, args, kwargs, owner, entry)
+        return self.body(Call(node, function, args, kwargs, owner=owner, entry=entry))

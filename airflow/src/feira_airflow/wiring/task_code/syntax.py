@@ -6,10 +6,9 @@ import ast
 import builtins
 import itertools
 import sys
-from types import FunctionType
 from typing import Any
 
-from feira_airflow.wiring.task_code.calls import CallReader
+from feira_airflow.wiring.task_code.calls import Call, CallReader
 from feira_airflow.wiring.task_code.functions import bound
 from feira_airflow.wiring.task_code.values import (
     Context,
@@ -46,28 +45,19 @@ class CodeReader(CallReader):
         self.call(entry, args, kwargs, entry=True)
         self.sure = True
 
-    def body(
-        self,
-        node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda,
-        function: FunctionType,
-        outer: Frame | None,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        owner: type | None,
-        entry: bool,
-    ) -> Any:
+    def body(self, of: Call) -> Any:
         if self.depth >= _DEPTH:
             raise TooLong
         self.entered = True
-        names = dict(outer.names) if outer is not None else {}
-        names |= bound(node.args, args, kwargs, function, entry)
-        frame = Frame(names, function, owner)
+        names = dict(of.outer.names) if of.outer is not None else {}
+        names |= bound(of.node.args, of.args, of.kwargs, of.function, of.entry)
+        frame = Frame(names, of.function, of.owner)
         self.depth += 1
         sure = self.sure
         try:
-            if isinstance(node, ast.Lambda):
-                return self.value(node.body, frame)
-            for statement in node.body:
+            if isinstance(of.node, ast.Lambda):
+                return self.value(of.node.body, frame)
+            for statement in of.node.body:
                 self.statement(statement, frame)
         finally:
             self.depth -= 1
