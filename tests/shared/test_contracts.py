@@ -64,6 +64,27 @@ def test_iceberg_ddl_escapes_quotes_in_descriptions() -> None:
     assert "The line\\'s number within its order" in iceberg_ddl(FACT)
 
 
+def test_what_is_required_is_not_null_in_every_schema() -> None:
+    required = set(FACT.required_columns)
+    assert "quantity" in required and "country" not in required
+    iceberg, warehouse = iceberg_ddl(FACT), warehouse_ddl(FACT)
+    for column in FACT.columns:
+        stated = f"{column.name} {column.type} NOT NULL COMMENT" in iceberg
+        kept = re.search(rf"^  {column.name} \S+ NOT NULL,?$", warehouse, re.MULTILINE)
+        nullable = arrow_schema(FACT).field(column.name).nullable
+        assert (stated, kept is not None, not nullable) == ((column.name in required),) * 3
+
+
+def test_a_column_that_there_is_not_is_named() -> None:
+    with pytest.raises(ContractError, match=r"feira\.sales\.fact .* has no column 'nix'"):
+        FACT.column("nix")
+
+
+def test_a_folder_without_contracts_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=rf"No \*\.odcs\.yaml in {re.escape(str(tmp_path))}"):
+        contracts(tmp_path)
+
+
 @pytest.mark.parametrize("engine", ["spark", "postgres", "redshift"])
 def test_the_comparison_parses_in_each_engine(engine: str) -> None:
     query = figures_by_date(FACT, engine, "sales.fact")  # type: ignore[arg-type]
@@ -329,6 +350,11 @@ def test_a_text_is_as_long_in_every_table_as_where_it_was_landed() -> None:
         ("  POST: postage", "  15056: product", "15056 is no text"),
         ("    kind: voucher", "    knd: voucher", "did you mean 'kind'"),
         ("'gift_.*'", "'gift_('", "no regular expression"),
+        ("    kind: voucher", "    kind: 5", "a text and a kind"),
+        ("    kind: voucher", "    kind: ''", "a text and a kind"),
+        ("'gift_.*'", "5", "a text and a kind"),
+        ("'gift_.*'", "''", "a text and a kind"),
+        ("patterns:\n", "patterns:\n  - gift\n", "'gift' is no pattern"),
     ],
 )
 def test_the_list_of_stock_codes_is_read_as_strictly(

@@ -27,6 +27,11 @@ def with_column(tmp_path: Path, name: str) -> Path:
     return path
 
 
+# The row rules' inputs, and what publish, load and transform add beside a table's own columns.
+PLATFORMS_OWN = {
+    *("shape_rules", "created_time", "updated_time", "unit_price_decimal", "currency_quoted"),
+    *("row", "row_id", "page", "old", "new", "broken_rules"),
+}
 REFUSED = [
     ("order", "reserved by Spark and PostgreSQL and Redshift"),
     ("window", "reserved by PostgreSQL"),
@@ -38,6 +43,7 @@ REFUSED = [
     ("change", "the platform's own queries"),
     ("action", "the platform's own queries"),
     ("raw", "the platform's own queries"),
+    *((name, "the platform's own queries") for name in sorted(PLATFORMS_OWN)),
     ("_file", "lower_snake_case"),
     ("Channel", "lower_snake_case"),
     ("a" * 64, "64 characters; PostgreSQL holds 63"),

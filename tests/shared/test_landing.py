@@ -18,9 +18,10 @@ from hypothesis import HealthCheck, example, given, settings
 from feira.contracts import contract
 from feira.errors import PermanentError
 from feira.landing.land import Page, PageDriftError, SchemaDriftError, land_day
+from feira.landing.lines import shown
 from feira.landing.manifest import Manifest, Validation, passes_gate
 from feira.landing.rates import RatesNotServedError, date_ranges
-from feira.landing.store import LandingError, LandingStore
+from feira.landing.store import DamagedLandingError, LandingError, LandingStore
 from sales_lines import DAY, FakeFeed, line, without
 
 LANDING = contract("sales.landing")
@@ -29,7 +30,8 @@ LANDING = contract("sales.landing")
 def land(
     store: LandingStore, feed: FakeFeed, run: str = "run-1", *, refetch: bool = False
 ) -> Manifest:
-    manifest, _ = land_day(feed, store, LANDING, DAY, requested_by=run, refetch=refetch)
+    asked = {"refetch": True} if refetch else {}
+    manifest, _ = land_day(feed, store, LANDING, DAY, requested_by=run, **asked)
     return manifest
 
 
@@ -63,6 +65,7 @@ def test_a_landing_holds_the_lines_in_the_apis_order_with_counts_and_hashes(
         packed = store.files.cat_file(f"{folder}/{page.name}")
         assert page.sha256 == hashlib.sha256(packed).hexdigest()
         assert page.bytes == len(packed)
+        assert packed[4:8] == bytes(4), "a time stamp: the same page would be another file"
         landed += [orjson.loads(text) for text in gzip.decompress(packed).splitlines()]
     assert landed == [line(), line(line_number=2), line(order_id="2")]
     assert [page.lines for page in manifest.pages] == [2, 1]
@@ -106,6 +109,25 @@ def test_a_landing_without_a_manifest_does_not_exist(store: LandingStore) -> Non
     assert land(store, two_pages()).version == 2
 
 
+def test_a_version_that_another_claimed_meanwhile_is_left_to_it(
+    store: LandingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = {n: f"{store.folder(DAY, n)}/claim.json" for n in (1, 2)}
+    for uri in theirs.values():
+        store.files.pipe_file(uri, b"theirs")
+    # They came between the look at the versions and the claim.
+    monkeypatch.setattr(LandingStore, "versions", lambda self, day: [])
+    assert land(store, two_pages(), refetch=True).version == 3
+    assert all(store.files.cat_file(uri) == b"theirs" for uri in theirs.values())
+
+
+def test_a_manifest_is_read_by_its_uri_or_missed_by_name(store: LandingStore) -> None:
+    manifest = land(store, two_pages())
+    assert store.read_manifest(store.manifest_uri(DAY, 1)) == manifest
+    with pytest.raises(DamagedLandingError, match=r"no landing manifest at .*v0002/manifest\.json"):
+        store.read_manifest(store.manifest_uri(DAY, 2))
+
+
 def test_a_manifest_is_written_once(store: LandingStore) -> None:
     manifest = land(store, two_pages())
     with pytest.raises(LandingError, match="completed by another run"):
@@ -139,6 +161,22 @@ def test_an_empty_day_is_a_landing_of_no_lines(store: LandingStore) -> None:
     ("feed", "error", "message"),
     [
         (FakeFeed([[line()]], totals=[2]), LandingError, "announced 2 lines and served 1"),
+        (FakeFeed([]), LandingError, "announced 0 lines and served 0"),
+        (
+            FakeFeed([[b'"oops"', line(channel="web")]]),
+            SchemaDriftError,
+            "first page 1, line 2",
+        ),
+        (
+            FakeFeed([[line(**{f"x{n}": 1 for n in range(5)})]]),
+            SchemaDriftError,
+            r"x4 \([^)]*\) is not in",
+        ),
+        (
+            FakeFeed([[without("customer_id", line_number=n) for n in range(1, 150)]]),
+            SchemaDriftError,
+            "field customer_id of contract",
+        ),
         (
             FakeFeed([[line()], [line()]]),
             LandingError,
@@ -244,6 +282,7 @@ def test_a_line_on_two_pages_is_page_drift_though_the_total_is_met(store: Landin
         land(store, FakeFeed(pages))
     for part in (
         '"14",1,"2010-12-01T08:26:00Z"',
+        "(order_id, line_number, updated_at)",
         "page 1, line 5",
         "page 2, line 1",
         "Nothing was landed",
@@ -334,11 +373,44 @@ def test_a_long_key_or_field_name_is_cut_to_a_line(store: LandingStore) -> None:
     assert len(str(drift.value)) < 2000 and "\n" not in str(drift.value)
 
 
+# -1 has the bits of a float that is equal to none.
+@pytest.mark.parametrize("same", [7, 0, -1])
 def test_two_lines_of_one_hash_are_not_one_line(
-    store: LandingStore, monkeypatch: pytest.MonkeyPatch
+    store: LandingStore, monkeypatch: pytest.MonkeyPatch, same: int
 ) -> None:
-    monkeypatch.setattr("feira.landing.lines.hash", lambda identity: 7, raising=False)
+    monkeypatch.setattr("feira.landing.lines.hash", lambda identity: same, raising=False)
     assert land(store, FakeFeed([[line()], [line(order_id="2")]])).lines == 2
+    with pytest.raises(PageDriftError):
+        land(store, FakeFeed([[line()], [line(), line(order_id="2")]]), "run-2", refetch=True)
+
+
+def test_a_text_is_shown_on_one_line_of_at_most_200_characters() -> None:
+    assert shown("x" * 200) == "x" * 200
+    assert shown("x" * 201) == "x" * 200 + "…"
+    assert shown("a\nb") == r"'a\nb'"
+
+
+@pytest.mark.parametrize(
+    "created_at",
+    [
+        "2010-13-01T00:00:00Z",
+        "2010-02-30T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "0001-01-03T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+    ],
+)
+def test_a_time_that_no_calendar_has_costs_nothing_but_its_line(
+    store: LandingStore, created_at: str
+) -> None:
+    pages = [[line(), line(order_id="2", created_at=created_at)]]
+    assert land(store, FakeFeed(pages)).rates.lines == 3
+
+
+def test_a_hundred_pages_without_lines_are_read_on(folder_store: LandingStore) -> None:
+    empty: list[list[Any]] = [[] for _ in range(100)]
+    assert land(folder_store, FakeFeed([*empty, [line()], *empty])).lines == 1
 
 
 def test_pages_without_lines_may_repeat(store: LandingStore) -> None:
@@ -643,6 +715,42 @@ def test_a_landing_keeps_the_rates_of_its_order_dates_and_the_week_before(
     assert manifest.rates.lines == 16
 
 
+def test_the_rates_of_days_that_are_close_are_asked_for_at_once_up_to_a_year() -> None:
+    first = date(2005, 3, 1)
+
+    def ranges(*days: int) -> list[tuple[int, int]]:
+        found = date_ranges({first + timedelta(days=n) for n in days})
+        return [((a - first).days, (b - first).days) for a, b in found]
+
+    assert ranges() == []
+    assert ranges(0) == [(-7, 0)]
+    assert ranges(0, 3) == [(-7, 3)]
+    assert ranges(0, 37) == [(-7, 37)], "a month lies between"
+    assert ranges(0, 38) == [(-7, 0), (31, 38)]
+    assert ranges(0, 5, 2000, 2005) == [(-7, 5), (1993, 2005)]
+    # Without a gap, and no range of more than 366 days.
+    assert ranges(*range(0, 800, 2)) == [(-7, 358), (359, 724), (725, 798)]
+    assert date_ranges({date.min, date.max}) == [
+        (date.min, date.min),
+        (date.max - timedelta(days=7), date.max),
+    ]
+
+
+def test_of_the_rates_that_came_only_those_of_the_week_up_to_each_order_date_are_kept(
+    store: LandingStore,
+) -> None:
+    rates = [
+        {"rate_date": str(DAY + timedelta(days=n)), "currency": "GBP", "usd_rate": "1.5"}
+        for n in range(-60, 20)
+    ]
+    lines = [line(), line(order_id="2", created_at="2010-11-11T00:00:00Z")]
+    later = line(order_id="3", created_at="2010-12-09T00:00:00Z")
+    feed = FakeFeed([lines], rates)
+    assert land(store, feed).rates.lines == 16
+    assert len(feed.rate_calls) == 1, "the weeks between came too"
+    assert land(store, FakeFeed([[*lines, later]], rates), "r2", refetch=True).rates.lines == 24
+
+
 @given(
     st.sets(st.dates(date(1, 1, 1), date(9999, 12, 31)), max_size=20)
     | st.sets(st.dates(date(2010, 1, 1), date(2014, 12, 31)), min_size=20, max_size=60)
@@ -673,10 +781,11 @@ def test_the_summary_names_each_rule_and_its_count() -> None:
         contract_version="1.0.0",
         total=3108,
         valid=2925,
-        broken={"sku_blank": 63, "currency_without_rate": 120},
+        broken={"sku_blank": 63, "quantity_zero": 63, "currency_without_rate": 120},
         max_invalid_percent=5,
         passed=False,
     )
     assert validation.summary() == (
-        "5.89 % of 3,108 lines invalid (limit 5 %): currency_without_rate 120, sku_blank 63"
+        "5.89 % of 3,108 lines invalid (limit 5 %): currency_without_rate 120, "
+        "quantity_zero 63, sku_blank 63"
     )

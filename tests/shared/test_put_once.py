@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,6 +69,15 @@ def test_a_writer_that_comes_between_look_and_put_is_not_overwritten_in_a_folder
     monkeypatch.setattr(files, "exists", lambda *args, **known: False)
     assert not put_once(files, uri, b"second")
     assert files.cat_file(uri) == b"first"
+
+
+def test_a_full_disk_is_reported_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, body: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        put_once(lake_files(LakeSettings(f"file://{tmp_path}")), f"file://{tmp_path}/k", b"mine")
 
 
 def client_error(status: int, code: str) -> OSError:

@@ -29,11 +29,6 @@ _WAREHOUSE: dict[Dialect, dict[str, str]] = {
 }
 
 
-def literal(text: str) -> str:
-    """A SQL string literal of both dialects."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def iceberg_ddl(contract: Contract, *, catalog: str = "lake") -> str:
     """``CREATE TABLE IF NOT EXISTS`` in Spark SQL, format version 2, copy on write.
 
