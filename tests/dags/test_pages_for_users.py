@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import json
 import os
@@ -16,9 +15,11 @@ from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 
+import psycopg
 import pytest
 
 from feira.contracts import contract
+from feira_local.stack.postgres import Dsns, free_port
 from reported_days import D1, Shop, line
 from shop_server import served
 
@@ -98,43 +99,124 @@ def test_the_changes_of_the_api_page_fit_the_pipeline() -> None:
     assert 'endpoint="ping",' in changed(etl, dag)
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of the platform's Airflow part with the new pipeline's files."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    for folder in ("airflow", "shared"):
-        shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=ignored)
-    for path in (
-        "airflow/src/feira_airflow/countries/pipeline.py",
-        "airflow/src/feira_airflow/countries/tasks.py",
-        "airflow/dags/country_revenue.py",
-    ):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).write_text(code("add-a-pipeline.md", path))
-    (tmp_path / "airflow/src/feira_airflow/countries/__init__.py").touch()
-    assert not blocks("add-a-pipeline.md", "diff"), "a pipeline joins by new files alone"
-    return tmp_path
+SOURCES = ("shared/src", "spark/src", "airflow/src", "airflow/provider/src", "tilt/src")
 
 
-def lint(checkout: Path) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh clone in which somebody has followed the page to its sixth step."""
+    clone = tmp_path_factory.mktemp("clone")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (REPOSITORY / name).is_file():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, clone / name)
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.invalid")
+    for command in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-qm", "clone")):
+        subprocess.run(["git", *command], cwd=clone, check=True)
+    assert not blocks(PAGE, "diff"), "a pipeline joins by new files alone"
+    for block in [*blocks(PAGE, "python"), *blocks(PAGE, "yaml")]:
+        path, text = block.split("\n", 1)
+        file = clone / path.removeprefix("# ")
+        assert not file.exists(), file
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    for folder in ("airflow/src/feira_airflow/countries", "tilt/src/feira_local/countries"):
+        (clone / folder / "__init__.py").touch()
+    for words in (("contracts", "dbt"), ("docs",)):
+        done = run(clone, "from feira_local.cli import main; main()", *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return clone
+
+
+PAGE = "add-a-pipeline.md"
+
+
+def run(clone: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python in the clone, by its own sources."""
     return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "feira_airflow.wiring",
-            str(checkout / "airflow" / "dags"),
-            "--fail-on",
-            "warning",
-        ],
+        [sys.executable, "-c", code, *arguments],
         env=os.environ
-        | {
-            "PYTHONPATH": str(checkout / "airflow" / "src"),
-            "FEIRA_REPOSITORY": str(REPOSITORY),
-        },
-        cwd=checkout,
+        | {"PYTHONPATH": os.pathsep.join(str(clone / source) for source in SOURCES)}
+        | {"FEIRA_REPOSITORY": str(clone), "FEIRA_HOME": str(clone / ".feira")},
+        cwd=clone,
         capture_output=True,
         text=True,
         check=False,
+    )
+
+
+LINT = "import sys; from feira_airflow.wiring.command import main; sys.exit(main(sys.argv[1:]))"
+
+
+def lint(clone: Path) -> subprocess.CompletedProcess[str]:
+    return run(clone, LINT, str(clone / "airflow" / "dags"), "--fail-on", "warning")
+
+
+def test_the_pipeline_of_the_page_is_new_files_alone(checkout: Path) -> None:
+    status = ("git", "status", "--porcelain", "--untracked-files=all")
+    found = subprocess.run(status, cwd=checkout, capture_output=True, text=True, check=True)
+    assert sorted(found.stdout.splitlines()) == [
+        "?? airflow/dags/country_revenue.py",
+        "?? airflow/src/feira_airflow/countries/__init__.py",
+        "?? airflow/src/feira_airflow/countries/pipeline.py",
+        "?? airflow/src/feira_airflow/countries/tasks.py",
+        "?? docs/dags/country_revenue.md",
+        "?? infra/dbt/models/sources/geo.yml",
+        "?? shared/contracts/geo.country_revenue.odcs.yaml",
+        "?? tilt/src/feira_local/countries/__init__.py",
+        "?? tilt/src/feira_local/countries/local.py",
+    ]
+
+
+JOINED = """
+import json
+from feira.contracts.registry import stored_in
+from feira.warehouse.grants import grants
+from feira_airflow.core.pipelines import pipelines
+from feira_airflow.core.pools import document
+from feira_local.stack import airflow
+from feira_local.stack.config import StackConfig
+from feira_local.stack.secrets import load_secrets
+from feira_local.stack.services import services
+
+config = StackConfig.from_env()
+secrets = load_secrets(config.home)
+print(json.dumps({
+    "pipelines": [each.name for each in pipelines()],
+    "pool": json.loads(document())["geo_api"]["slots"],
+    "tables": [each.table for each in stored_in("warehouse")],
+    "schema": any('schema "geo"' in each for each in grants()),
+    "services": [each.name for each in services(config, secrets)],
+    "connection": json.loads(airflow.connections(config, secrets)["AIRFLOW_CONN_GEO_API"]),
+}))
+"""
+
+
+def test_the_platform_knows_the_pipeline_of_the_page_in_every_layer(checkout: Path) -> None:
+    asked = run(checkout, JOINED)
+    assert asked.returncode == 0, asked.stderr[-2000:]
+    found = json.loads(asked.stdout.splitlines()[-1])
+    assert found["pipelines"] == ["countries", "sales", "summary"]
+    assert found["pool"] == 1
+    assert "geo.country_revenue" in found["tables"] and found["schema"]
+    assert "geo" in found["services"]
+    assert found["connection"]["port"] == 18030
+
+
+def test_the_platforms_own_tests_take_the_pipeline_of_the_page(checkout: Path) -> None:
+    """They hold it to the rules that hold for every pipeline, and know it without being changed."""
+    tests = ("dags/test_graphs.py", "dags/test_pipelines.py", "shared/test_contracts_dbt.py")
+    code = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    done = run(checkout, code, "-q", "-p", "no:cacheprovider", *(f"tests/{each}" for each in tests))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (
+        "country_revenue" in run(checkout, code, "--co", "-q", "tests/dags/test_graphs.py").stdout
     )
 
 
@@ -143,53 +225,66 @@ def test_the_pipeline_of_the_page_is_wired(checkout: Path) -> None:
     assert linted.returncode == 0, linted.stdout + linted.stderr
 
 
-def test_without_its_mark_the_linter_says_what_the_page_says(checkout: Path) -> None:
-    declaration = checkout / "airflow/src/feira_airflow/countries/pipeline.py"
-    mark = '    extra={"lint_ignore": ["no-listener"]},\n'
-    assert mark in declaration.read_text()
-    declaration.write_text(declaration.read_text().replace(mark, ""))
-    linted = lint(checkout)
+@pytest.fixture
+def other(checkout: Path) -> Iterator[Path]:
+    """The clone, for a test that changes one of the pipeline's files."""
+    files = [checkout / "airflow/dags/country_revenue.py"]
+    files += (checkout / "airflow/src/feira_airflow/countries").glob("*.py")
+    texts = {file: file.read_text() for file in files}
+    yield checkout
+    for file, text in texts.items():
+        file.write_text(text)
+
+
+def test_without_its_mark_the_linter_says_what_the_page_says(other: Path) -> None:
+    declaration = other / "airflow/src/feira_airflow/countries/pipeline.py"
+    assert ", people_read=True" in declaration.read_text()
+    declaration.write_text(declaration.read_text().replace(", people_read=True", ""))
+    linted = lint(other)
     assert linted.returncode == 1
     assert "no-listener" in linted.stdout and "country_revenue" in linted.stdout
 
 
-def test_the_pipeline_of_the_page_is_found_with_its_page(checkout: Path) -> None:
-    code = (
-        "from feira_airflow.core.dag_pages import pages\n"
-        "from feira_airflow.core.pipelines import pipelines\n"
-        "print([each.name for each in pipelines()], sorted(pages()))"
-    )
-    asked = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ
-        | {
-            "PYTHONPATH": f"{checkout / 'airflow/src'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
-            "FEIRA_REPOSITORY": str(checkout),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert asked.returncode == 0, asked.stderr[-2000:]
-    assert asked.stdout.splitlines()[-1] == (
-        "['countries', 'sales', 'summary'] "
-        "['country_revenue', 'sales_etl', 'sales_summary', 'sales_watch']"
-    )
-
-
-def test_with_a_plain_listener_the_linter_says_what_the_page_says(checkout: Path) -> None:
-    dag = checkout / "airflow/dags/country_revenue.py"
+def test_with_a_plain_listener_the_linter_says_what_the_page_says(other: Path) -> None:
+    dag = other / "airflow/dags/country_revenue.py"
     dag.write_text(dag.read_text().replace("schedule=on_day_of(MARTS)", "schedule=MARTS"))
-    linted = lint(checkout)
+    linted = lint(other)
     assert linted.returncode == 1
     assert "sales_summary" in linted.stdout and "country_revenue" in linted.stdout
 
 
-def test_the_task_of_the_page_exports_the_countries_of_the_fact(
-    checkout: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch
+TASK = """
+import json, os, subprocess, sys, time, urllib.request
+import feira_local.countries.local as local
+from feira_local.stack.config import StackConfig
+from feira_local.stack.secrets import load_secrets
+from feira_airflow.countries.tasks import build
+
+config = StackConfig.from_env()
+(service,) = local.services(config)
+service.prepare(config, load_secrets(config.home))
+server = subprocess.Popen(service.command, cwd=service.cwd, stderr=subprocess.DEVNULL)
+try:
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(service.health.url)
+            break
+        except OSError:
+            time.sleep(0.05)
+    described = local.connections(config)["geo_api"]
+    os.environ["AIRFLOW_CONN_GEO_API"] = json.dumps(described)
+    build()
+    print(json.dumps(build()))
+finally:
+    server.terminate()
+    server.wait()
+"""
+
+
+def test_the_task_of_the_page_makes_the_countries_of_the_fact(
+    checkout: Path, shop: Shop, empty_warehouse: Dsns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two orders of Portugal, one of them of two lines; one of nowhere; a pending one counts for none."""
-    task = module("countries_tasks", checkout / "airflow/src/feira_airflow/countries/tasks.py")
     shop.run(
         D1,
         [
@@ -201,14 +296,28 @@ def test_the_task_of_the_page_exports_the_countries_of_the_fact(
             line("5", D1, "99.0000", country="Portugal", status="pending"),
         ],
     )
-    monkeypatch.setattr(task, "partition_day", lambda: D1)
-    found = task.export()
-    assert found["export"].endswith("/exports/country_revenue/2010-12-01/revenue.csv")
-    assert found["rows"] == 3
-    written = shop.landings.files.cat_file(found["export"]).decode()
-    assert list(csv.reader(written.splitlines())) == [
-        ["country", "orders", "revenue_usd"],
-        ["Côte d'Ivoire", "1", "20.0000"],
-        ["Portugal", "2", "13.5000"],
-        ["unknown", "1", "7.0000"],
+    sql = run(checkout, "from feira_local.cli import main; main()", "contracts", "grants").stdout
+    owner = empty_warehouse.superuser.removesuffix("/postgres") + "/warehouse"
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS geo CASCADE")
+        connection.execute(sql)
+    monkeypatch.setenv("FEIRA_PORT_GEO", str(free_port()))
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_WAREHOUSE_DEFAULT",
+        empty_warehouse.warehouse_loader.replace("postgresql://", "postgres://"),
+    )
+    done = run(checkout, TASK)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == {"table": "geo.country_revenue", "rows": 3}
+    rows = shop.connection.execute(
+        "SELECT country, region, orders, revenue_usd FROM geo.country_revenue ORDER BY 1"
+    ).fetchall()
+    with psycopg.connect(empty_warehouse.reader) as reader:
+        read = reader.execute("SELECT count(*) FROM geo.country_revenue").fetchone()
+    shop.connection.execute("DROP TABLE geo.country_revenue")
+    assert read == (3,)
+    assert rows == [
+        ("Côte d'Ivoire", None, 1, Decimal("20.0000")),
+        ("Portugal", "Southern Europe", 2, Decimal("13.5000")),
+        ("unknown", None, 1, Decimal("7.0000")),
     ]

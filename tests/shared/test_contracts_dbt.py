@@ -8,23 +8,54 @@ import yaml
 
 from feira.contracts import Column, contract, contracts
 from feira.contracts.dbt import MARTS, SOURCES, render
+from feira.contracts.registry import BUILT_SCHEMA, stored_in
 from feira.settings import repository_root
 
 
 def test_the_committed_files_are_what_the_contracts_render() -> None:
-    committed = {path: (repository_root() / path).read_text() for path in (SOURCES, MARTS)}
+    root = repository_root()
+    paths = [MARTS, *(path.relative_to(root) for path in (root / SOURCES).glob("*.yml"))]
+    committed = {path: (root / path).read_text() for path in paths}
     assert committed == render(), "run `feira contracts dbt`"
 
 
 def test_every_table_of_the_warehouse_is_a_source_or_a_model() -> None:
     rendered = render()
-    sources = yaml.safe_load(rendered[SOURCES])["sources"]
+    sources = [
+        source
+        for path, text in rendered.items()
+        if path.parent == SOURCES
+        for source in yaml.safe_load(text)["sources"]
+    ]
     models = yaml.safe_load(rendered[MARTS])["models"]
     names = {
         f"{schema['name']}.{table['name']}" for schema in sources for table in schema["tables"]
     }
     names |= {f"marts.{model['name']}" for model in models}
     assert names == {c.table for c in contracts().values() if "warehouse" in c.servers}
+
+
+def test_a_table_of_another_schema_brings_a_file_of_its_own() -> None:
+    other = dataclasses.replace(contract("sales.load_ledger"), table="other.ledger")
+    before, after = render(), render({**contracts(), other.table: other})
+    assert {path: after[path] for path in before} == before
+    (added,) = after.keys() - before.keys()
+    assert added == SOURCES / "other.yml"
+    assert yaml.safe_load(after[added])["sources"][0]["tables"][0]["name"] == "ledger"
+
+
+def test_what_is_stored_is_what_dbt_does_not_build() -> None:
+    assert {each.table for each in stored_in("warehouse")} >= {
+        "sales.fact",
+        "sales.load_ledger",
+        "sales.report_ledger",
+    }
+    assert {each.table for each in stored_in("lake")} >= {
+        "sales.order_lines",
+        "sales.fact",
+        "sales.quarantine",
+    }
+    assert BUILT_SCHEMA not in {each.schema for each in stored_in("warehouse")}
 
 
 def test_a_mart_declares_its_materialisation_types_and_rules() -> None:

@@ -1,4 +1,4 @@
-"""Brings lake, warehouse and marts to their contracts; refuses the whole before it changes a part.
+"""Brings every contract's table, and the marts, to what is declared; refuses the whole before a part changes.
 
 Every statement is tried first, the warehouse's in a transaction that is rolled back and the lake's on an
 empty table of the same columns. Then each table changes by one statement, the warehouse's all in one
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from feira.contracts import Contract, contract
+from feira.contracts import Contract
 from feira.contracts.evolution import Evolution
+from feira.contracts.registry import stored_in
 from feira.warehouse import schema as warehouse_schema
 from feira_local.lake_access import spark_session, warehouse
 from feira_local.stack.errors import StackError
@@ -33,14 +34,12 @@ def migrate() -> list[str]:
     Returns a sentence for each thing done. Raises StackError naming every change that a table
     cannot take; then nothing was changed.
     """
-    from feira_spark.sales.tables import LAKE_TABLES
-
     with spark_session() as spark, warehouse("warehouse_loader") as connection:
         done = bring_tables_to_contracts(
             spark,
             connection,
-            [contract(name) for name in LAKE_TABLES],
-            [contract(name) for name in warehouse_schema.WAREHOUSE_TABLES],
+            stored_in("lake"),
+            stored_in("warehouse"),
         )
         if warehouse_schema.table_types(connection, MARTS_TO_REBUILD) is not None:
             done.append(_rebuild_marts())

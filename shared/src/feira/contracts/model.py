@@ -52,6 +52,11 @@ class Contract:
     """Name of the Airflow asset that its days are announced by; None where nothing is."""
 
     @property
+    def schema(self) -> str:
+        """The part of the table's name before the point."""
+        return self.table.partition(".")[0]
+
+    @property
     def column_names(self) -> list[str]:
         """Names in declared order."""
         return [column.name for column in self.columns]

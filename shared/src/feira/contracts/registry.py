@@ -12,6 +12,8 @@ from feira.contracts.reader import read_contract
 from feira.settings import repository_root
 
 _SUFFIX = ".odcs.yaml"
+BUILT_SCHEMA = "marts"
+"""The schema whose tables dbt builds."""
 
 
 def contracts_folder() -> Path:
@@ -27,6 +29,15 @@ def contracts(folder: Path | None = None) -> Mapping[str, Contract]:
     if not tables:
         raise ContractError(f"No *{_SUFFIX} in {where}.")
     return MappingProxyType({table: contract(table, folder) for table in tables})
+
+
+def stored_in(server: str) -> tuple[Contract, ...]:
+    """The contracts of tables on a server, ``lake`` or ``warehouse``, but for those that dbt builds."""
+    return tuple(
+        each
+        for each in contracts().values()
+        if server in each.servers and each.schema != BUILT_SCHEMA
+    )
 
 
 @functools.cache

@@ -13,8 +13,6 @@ from feira.contracts.ddl import warehouse_ddl, warehouse_type
 from feira.contracts.evolution import Evolution, compare, require_current
 
 LOAD_TABLES = ("sales.fact", "sales.load_ledger")
-# A load neither makes nor asks for the report's ledger: reporting must not be able to stop it.
-WAREHOUSE_TABLES = (*LOAD_TABLES, "sales.report_ledger")
 UNRECONCILED = "sales.unreconciled_dates"
 HELD_DAYS = "sales.held_days"
 

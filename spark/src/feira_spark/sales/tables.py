@@ -31,7 +31,8 @@ def table_types(spark: SparkSession, table: str) -> dict[str, str] | None:
 
 def create_missing(spark: SparkSession, contracts: Iterable[Contract]) -> None:
     """Creates the lake tables that do not exist; leaves the others as they are."""
-    for namespace in ("sales", "staging"):
+    contracts = list(contracts)
+    for namespace in sorted({"staging", *(each.schema for each in contracts)}):
         spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.{namespace}")
     for contract in contracts:
         spark.sql(iceberg_ddl(contract, catalog=CATALOG))

@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="The tables' contracts.", no_args_is_help=True)
     group.command("list")(list_contracts)
     group.command("dbt")(dbt)
+    group.command("grants")(print_grants)
     app.add_typer(group, name="contracts")
 
 
@@ -49,5 +50,16 @@ def dbt() -> None:
     Example: [bold]feira contracts dbt[/]
     """
     for path, text in render().items():
+        (repository_root() / path).parent.mkdir(exist_ok=True)
         (repository_root() / path).write_text(text, encoding="utf-8")
         print_line(f"wrote {path}")
+
+
+def print_grants() -> None:
+    """Print the schemas of the warehouse and their grants as SQL, for a deployment of your own.
+
+    Example: [bold]feira contracts grants | psql "$WAREHOUSE_OWNER"[/]
+    """
+    from feira.warehouse.grants import grants
+
+    typer.echo("".join(f"{statement};\n" for statement in grants()), nl=False)

@@ -20,11 +20,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from feira.warehouse.grants import grants
 from feira_local.stack.errors import StackError
 from feira_local.stack.secrets import Secrets
 
 if TYPE_CHECKING:
-    import psycopg
+    pass
 
 HOST = "127.0.0.1"
 SERVER_USER = "pgserver"
@@ -270,25 +271,8 @@ def provision(secrets: Secrets, port: int) -> None:
             )
         connection.execute("grant temporary on database warehouse to warehouse_loader, dbt")
     with psycopg.connect(url.rsplit("/", 1)[0] + "/warehouse", connect_timeout=5) as warehouse:
-        _provision_warehouse(warehouse)
-
-
-def _provision_warehouse(warehouse: psycopg.Connection) -> None:
-    for statement in (
-        "create schema if not exists sales authorization warehouse_loader",
-        "create schema if not exists marts authorization dbt",
-        "grant usage on schema sales to dbt, reader",
-        "grant usage on schema marts to reader",
-        "grant select on all tables in schema sales to dbt, reader",
-        "grant select on all tables in schema marts to reader",
-        # What the owners make later is readable, too. Views and materialised views count as tables.
-        (
-            "alter default privileges for role warehouse_loader in schema sales"
-            " grant select on tables to dbt, reader"
-        ),
-        "alter default privileges for role dbt in schema marts grant select on tables to reader",
-    ):
-        warehouse.execute(statement)
+        for statement in grants():
+            warehouse.execute(statement)
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
