@@ -215,9 +215,7 @@ def test_the_platforms_own_tests_take_the_pipeline_of_the_page(checkout: Path) -
     code = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
     done = run(checkout, code, "-q", "-p", "no:cacheprovider", *(f"tests/{each}" for each in tests))
     assert done.returncode == 0, done.stdout[-3000:]
-    assert (
-        "country_revenue" in run(checkout, code, "--co", "-q", "tests/dags/test_graphs.py").stdout
-    )
+    assert "country_revenue" in run(checkout, code, "--co", "tests/dags/test_graphs.py").stdout
 
 
 def test_the_pipeline_of_the_page_is_wired(checkout: Path) -> None:
