@@ -12,12 +12,12 @@
 * `wait_for_api`, `land`: the API is down, or served what it did not announce. Nothing was written.
   When it is up again, clear the task.
 * `validate`: too many lines break the contract; the message counts them by rule, and
-  `feira show quarantine --day D` shows them. Mend the source, then run the day with `--refetch`.
+  `feira show quarantine --day D` shows them. Fix the source, then run the day with `--refetch`.
 * `transform`, `drop_staging`: Spark or the lake did not answer. What readers see is as it was; clear it.
 * `publish`: the audit refused the branch; readers still see the fact as it was.
 * `load_warehouse`, `reconcile`: lake and warehouse differ. `feira verify` compares all of it. No
   event was emitted, so nothing downstream has used the day.
-* `emit`: the day is loaded and agrees, and nobody was told. Clear it.
+* `emit`: the day is loaded and agrees, and nobody was notified. Clear it.
 
 **To run a day again** clear it, or `feira run sales --day D`: it reuses the day's landing and
 changes nothing that is right already. `--refetch` asks the API anew.

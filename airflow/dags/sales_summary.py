@@ -11,9 +11,9 @@ whose figures have changed.
 **When it fails** read the last lines of the failed task:
 
 * `build_marts`: the message names the model or the test and the rows that break it. The marts' tables
-  are as the last good run left them, or newer. Mend the cause and clear the task.
+  are as the last good run left them, or newer. Fix the cause and clear the task.
 * `check_day`: a figure of the day is out of bounds; the message names it and the limit. The event is
-  out already: if the figures are wrong, mend the source and run the day with `--refetch`.
+  out already: if the figures are wrong, fix the source and run the day with `--refetch`.
 * `report`: nothing was sent, the marts are built and their event is out. Clear the task.
 * `notify_mail`, `notify_slack`: the channel took nothing for some half an hour. The data is
   complete, and nothing waits for this. What was not taken stays due: the next run sends it, or clear
@@ -65,7 +65,7 @@ def sales_summary() -> None:
         partition_column="extract_day",
         checks=[checks.ROWS, checks.REVENUE],
         pool=pools.WAREHOUSE.name,
-        next_step="The event is out already; if the figures are wrong, mend the source and run the "
+        next_step="The event is out already; if the figures are wrong, fix the source and run the "
         "day with --refetch.",
     )
 

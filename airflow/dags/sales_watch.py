@@ -10,7 +10,7 @@ own. On a laptop it has none: trigger it with a `day`.
 
 **When it fails** see whether `sales_etl` has a run of that day, and what it waits for. No run: is the
 DAG paused, is the scheduler up? Start the day with `feira run sales --day D`. Where `check_event` has
-failed the data is there, but nobody was told: clear `emit` in the day's run.
+failed the data is there, but nobody was notified: clear `emit` in the day's run.
 
 **To run it again** trigger it with the day: `{"day": "2010-12-01"}`.
 """

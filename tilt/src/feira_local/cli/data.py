@@ -224,7 +224,7 @@ _AS_TEXT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "b
 def warehouse_rows(
     connection: psycopg.Connection, query: str, values: list[Any] | None, limit: int | None = None
 ) -> Rows:
-    """The rows of a query, columns of one name told apart; StackError with PostgreSQL's reason."""
+    """The rows of a query, columns of one name numbered; StackError with PostgreSQL's reason."""
     import psycopg
     from psycopg.types.string import TextLoader
 

@@ -38,7 +38,7 @@ def environment(config: StackConfig) -> dict[str, str]:
 
 
 def properties(config: StackConfig, lake: LakeSettings) -> dict[str, str]:
-    """Everything the server is told, the lake's secrets included."""
+    """All settings of the server, the lake's secrets included."""
     from feira_spark.session import spark_conf
 
     log4j = Path(__file__).parent / "conf" / "log4j2.properties"
