@@ -323,6 +323,34 @@ def test_each_row_rule_reads_columns_that_there_are() -> None:
         assert {column.name for column in tree.find_all(sqlglot.exp.Column)} <= known, rule.name
 
 
+NARROWER = {
+    "unit_price": ["unit_price_not_decimal"],
+    "created_at": ["created_at_not_zoned", "created_at_out_of_range", "updated_before_created"],
+    "updated_at": ["updated_at_not_zoned", "updated_outside_day"],
+    # Of the above or of the rates, which landing checks.
+    "order_date": ["created_at_out_of_range", "updated_before_created"],
+    "fx_rate": ["currency_without_rate"],
+    "fx_date": ["currency_without_rate"],
+    "amount": ["amount_out_of_range"],
+    "amount_usd": ["amount_usd_out_of_range"],
+    "extract_day": [],
+}
+
+
+def test_what_a_column_of_the_fact_cannot_hold_breaks_a_rule_before_the_lake() -> None:
+    """A number that does not fit its type breaks ``_type``, a text that is too long ``_too_long``."""
+    landing = contract("sales.landing")
+    served = {column.name: column for column in landing.columns}
+    rules = {rule.name for rule in landing.row_rules}
+    for column in FACT.columns:
+        if column.name in NARROWER:
+            assert set(NARROWER[column.name]) <= rules
+        elif column.type == "string":
+            assert column.max_length, column.name
+        else:
+            assert served[column.name].type == column.type, f"{column.name}: which rule holds it?"
+
+
 @pytest.mark.parametrize("table", ["sales.landing", "sales.order_lines", "sales.fact"])
 def test_every_text_states_its_length_and_a_key_fits_an_index(table: str) -> None:
     declared = contract(table)

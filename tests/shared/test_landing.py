@@ -486,6 +486,12 @@ def test_any_paging_lands_to_the_served_texts_and_any_drift_of_it_is_refused(
         ({"usd_rate": "-1.5"}, "'-1.5'"),
         ({"usd_rate": "NaN"}, "'NaN'"),
         ({"usd_rate": "1.123456789"}, "'1.123456789'"),
+        ({"usd_rate": "1.5\n"}, "'1.5\\n'"),
+        ({"usd_rate": " 1.5"}, "' 1.5'"),
+        ({"usd_rate": "1_5"}, "'1_5'"),
+        ({"usd_rate": "\u0661"}, "'\u0661'"),
+        ({"usd_rate": ""}, "''"),
+        ({"currency": "USD"}, "USD on 2010-12-01 is 1.5"),
         ({"usd_rate": "12345678901"}, "'12345678901'"),
         ({"usd_rate": "1,5"}, "'1,5'"),
         ({"usd_rate": 1.5}, "usd_rate': 1.5"),
@@ -650,6 +656,22 @@ def test_a_damaged_manifest_or_validation_is_named_and_not_tried_again(
         store.current(DAY)
     assert isinstance(failure.value, PermanentError)
     assert f"{uri} ({len(content)} bytes)" in str(failure.value)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "validation.json"])
+@pytest.mark.parametrize("other", [(DAY + timedelta(days=1), 1), (DAY, 2)])
+def test_a_manifest_or_validation_that_was_copied_from_another_landing_is_named(
+    store: LandingStore, name: str, other: tuple[date, int]
+) -> None:
+    judge(store, land(store, two_pages()), passed=True)
+    place = store.folder(*other)
+    for each in {"manifest.json", name}:
+        content = store.files.cat_file(f"{store.folder(DAY, 1)}/{each}")
+        store.files.pipe_file(f"{place}/{each}", content)
+    with pytest.raises(DamagedLandingError, match=rf"another landing, sales {DAY} version 1"):
+        store.current(other[0])
+    with pytest.raises(DamagedLandingError, match=rf"{place}/manifest\.json is of another landing"):
+        store.read_manifest(f"{place}/manifest.json")
 
 
 def test_a_landing_of_an_earlier_release_is_still_read(store: LandingStore) -> None:

@@ -113,6 +113,11 @@ def _checked(entry: Any) -> dict[str, str]:
             "text with at most 10 digits before the point and 8 after it. Nothing was landed; ask "
             "the API's owner."
         )
+    if currency == "USD" and Decimal(text) != 1:
+        raise RateError(
+            f"The rate of USD on {day} is {text}; rates are US dollars for one unit, so it must be 1. "
+            "Nothing was landed; ask the API's owner whether these are quoted the other way round."
+        )
     return {"rate_date": day, "currency": currency, "usd_rate": text}
 
 

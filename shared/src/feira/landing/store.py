@@ -9,14 +9,14 @@ from datetime import date
 from typing import TypeVar
 
 from fsspec import AbstractFileSystem
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from feira.errors import PermanentError
 from feira.landing.manifest import Manifest, Validation
 from feira.landing.put_once import put_once
 
 _VERSION = re.compile(r"v(\d{4,})")
-_M = TypeVar("_M", bound=BaseModel)
+_M = TypeVar("_M", Manifest, Validation)
 
 
 class LandingError(RuntimeError):
@@ -25,6 +25,13 @@ class LandingError(RuntimeError):
 
 class DamagedLandingError(PermanentError, LandingError):
     """A file of a landing is gone, changed or unreadable; only another landing helps."""
+
+
+def _of_another(found: Manifest | Validation, uri: str) -> DamagedLandingError:
+    return DamagedLandingError(
+        f"{uri} is of another landing, {found.dataset} {found.extract_day} version {found.version}: "
+        "it was copied or moved. Restore it, or remove it."
+    )
 
 
 @dataclass(frozen=True)
@@ -59,11 +66,11 @@ class LandingStore:
 
     def manifest(self, day: date, version: int) -> Manifest | None:
         """The manifest of a landing; None while the landing is not complete."""
-        return self._parsed(Manifest, self.manifest_uri(day, version))
+        return self._own(Manifest, self.manifest_uri(day, version), day, version)
 
     def validation(self, day: date, version: int) -> Validation | None:
         """The validation of a landing; None while it was not validated."""
-        return self._parsed(Validation, self.validation_uri(day, version))
+        return self._own(Validation, self.validation_uri(day, version), day, version)
 
     def complete(self, day: date) -> list[Manifest]:
         """The day's complete landings, oldest first."""
@@ -118,6 +125,8 @@ class LandingStore:
         manifest = self._parsed(Manifest, uri)
         if manifest is None:
             raise DamagedLandingError(f"There is no landing manifest at {uri}. Land the day again.")
+        if self.manifest_uri(manifest.extract_day, manifest.version) != uri:
+            raise _of_another(manifest, uri)
         return manifest
 
     def require_intact(self, manifest: Manifest) -> None:
@@ -132,6 +141,16 @@ class LandingStore:
                     f"landed (SHA-256 {file.sha256[:12]}… in the manifest, {found[:12]} now). "
                     "Run the day with --refetch."
                 )
+
+    def _own(self, model: type[_M], uri: str, day: date, version: int) -> _M | None:
+        found = self._parsed(model, uri)
+        if found is None or (found.dataset, found.extract_day, found.version) == (
+            self.dataset,
+            day,
+            version,
+        ):
+            return found
+        raise _of_another(found, uri)
 
     def _parsed(self, model: type[_M], uri: str) -> _M | None:
         text = self._read(uri)
