@@ -29,14 +29,14 @@ from airflow.sdk import Param, dag, task
 
 from feira_airflow.core import pools
 from feira_airflow.core.defaults import deadlines, default_args
-from feira_airflow.core.partitions import daily_at_midnight
+from feira_airflow.core.partitions import DAYS
 from feira_airflow.sales import tasks
 from feira_airflow.sales.pipeline import API_POOL, FACT, PIPELINE, SHOP_API
 from feira_provider.sensors.http_available import HttpAvailableSensor
 
 
 @dag(
-    schedule=daily_at_midnight(),
+    schedule=DAYS.produced(),
     catchup=False,
     max_active_runs=2,
     default_args=default_args(PIPELINE.owner),

@@ -30,7 +30,7 @@ from airflow.sdk import dag, task
 from feira_airflow.core import pools
 from feira_airflow.core.connections import WAREHOUSE_READER
 from feira_airflow.core.defaults import deadlines, default_args, notification_args
-from feira_airflow.core.partitions import on_day_of
+from feira_airflow.core.partitions import DAYS
 from feira_airflow.sales.pipeline import FACT
 from feira_airflow.summary import checks, tasks
 from feira_airflow.summary.pipeline import MARTS, PIPELINE
@@ -38,7 +38,7 @@ from feira_provider.operators.partition_check import PartitionCheckOperator
 
 
 @dag(
-    schedule=on_day_of(FACT),
+    schedule=DAYS.heard(FACT),
     catchup=False,
     # A run that waits for a mail server must not keep another day's marts waiting, not even in a
     # backfill of a year.

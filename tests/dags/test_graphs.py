@@ -185,10 +185,10 @@ def test_parsing_a_dag_imports_nothing_heavy() -> None:
 def test_with_the_clock_on_a_run_is_keyed_by_the_day_that_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from feira_airflow.core.partitions import daily_at_midnight
+    from feira_airflow.core.partitions import DAYS
 
-    assert type(daily_at_midnight()).__name__ == "PartitionedAtRuntime"
+    assert type(DAYS.produced()).__name__ == "PartitionedAtRuntime"
     monkeypatch.setenv("FEIRA_CLOCK", "on")
-    timetable = daily_at_midnight()
+    timetable = DAYS.produced()
     assert type(timetable).__name__ == "CronPartitionTimetable"
     assert (timetable.expression, timetable.run_offset) == ("0 0 * * *", -1)

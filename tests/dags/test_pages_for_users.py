@@ -245,7 +245,7 @@ def test_without_its_mark_the_linter_says_what_the_page_says(other: Path) -> Non
 
 def test_with_a_plain_listener_the_linter_says_what_the_page_says(other: Path) -> None:
     dag = other / "airflow/dags/country_revenue.py"
-    dag.write_text(dag.read_text().replace("schedule=on_day_of(MARTS)", "schedule=MARTS"))
+    dag.write_text(dag.read_text().replace("schedule=DAYS.heard(MARTS)", "schedule=MARTS"))
     linted = lint(other)
     assert linted.returncode == 1
     assert "sales_summary" in linted.stdout and "country_revenue" in linted.stdout

@@ -14,7 +14,7 @@ from airflow.sdk import Asset, PartitionedAtRuntime, dag, task
 
 from feira_airflow.core.connections import spark_session
 from feira_airflow.core.defaults import default_args
-from feira_airflow.core.partitions import on_day_of
+from feira_airflow.core.partitions import DAYS
 from feira_provider.notifiers.deadline import run_deadlines
 
 DRILL = Asset("drill", uri="feira://drill/deadline")
@@ -47,7 +47,7 @@ def drill_deadline_keyed() -> None:
 
 
 @dag(
-    schedule=on_day_of(DRILL),
+    schedule=DAYS.heard(DRILL),
     default_args=ARGS,
     deadline=run_deadlines(timedelta(seconds=5)),
     doc_md=__doc__,

@@ -12,8 +12,6 @@ from airflow.sdk import Asset
 
 from feira.contracts import ContractError, contract
 
-KEY_FORMAT = "%Y-%m-%d"
-
 
 def announced(table: str, *, group: str, people_read: bool = False) -> Asset:
     """The asset of a table, as its contract names it.

@@ -1,8 +1,11 @@
-"""How runs come to know their day: the timetables that carry it and the key that every task reads."""
+"""How runs come to know their partition: for each kind of key the clock that makes it, the timetable that
+hears it, and how a task reads it. One place a kind, so that emitter and listener cannot differ.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -17,58 +20,75 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowFailException
 
-from feira_airflow.core.assets import KEY_FORMAT
+from feira.partition_keys import DAY, KeyFormat, PartitionKeyError
 
 CLOCK = "FEIRA_CLOCK"
 
 
-def daily_at_midnight() -> Any:
-    """The timetable of a producer: one run a UTC day, just after it ends, keyed by that day.
+@dataclass(frozen=True)
+class PartitionKeys:
+    """A kind of partition key.
 
-    Only midnight will do: with another hour manual runs and backfills get another partition date.
-    On a laptop ``FEIRA_CLOCK`` is not ``on``: runs are then made by ``feira run`` alone, so that a
-    replay of old days cannot meet today's run.
+    :param format: how it is written
+    :param cron: when a period ends, in UTC
+    :param mapper: the Airflow mapper that takes an event's key as this kind
     """
-    if os.environ.get(CLOCK) == "on":
-        return CronPartitionTimetable(
-            "0 0 * * *", timezone="UTC", run_offset=-1, key_format=KEY_FORMAT
+
+    format: KeyFormat
+    cron: str
+    mapper: Any
+
+    def produced(self) -> Any:
+        """The timetable of a producer: a run when a period ends, keyed by that period.
+
+        On a laptop ``FEIRA_CLOCK`` is not ``on``: runs are then made by ``feira run`` alone, so that a
+        replay of old days cannot meet today's run.
+        """
+        if os.environ.get(CLOCK) == "on":
+            return CronPartitionTimetable(
+                self.cron, timezone="UTC", run_offset=-1, key_format=self.format.pattern
+            )
+        return PartitionedAtRuntime()
+
+    def heard(self, asset: Asset) -> PartitionedAssetTimetable:
+        """The timetable of a consumer: a run for each period that the asset's event names."""
+        return PartitionedAssetTimetable(
+            assets=asset,
+            default_partition_mapper=self.mapper(input_format=self.format.pattern),
         )
-    return PartitionedAtRuntime()
+
+    def of_run(self) -> datetime:
+        """When the period of the running task's key begins, in UTC.
+
+        Raises AirflowFailException where the run has no key of this kind: it would succeed and trigger
+        nobody.
+        """
+        run = get_current_context()["dag_run"]
+        if not run.partition_key:
+            raise AirflowFailException(
+                f"Run {run.run_id} has no partition key, so it has no {self.format.kind}. Trigger it "
+                f"with one: `partition_key` in the API's body, as {self.format.example}."
+            )
+        try:
+            return self.format.parse(run.partition_key)
+        except PartitionKeyError as error:
+            raise AirflowFailException(f"Partition key {error} Trigger the run with one.") from None
+
+
+# Only midnight will do: with another hour manual runs and backfills get another partition date.
+DAYS = PartitionKeys(DAY, cron="0 0 * * *", mapper=StartOfDayMapper)
+
+
+def partition_day() -> date:
+    """The extract day of the running task; raises as ``PartitionKeys.of_run``."""
+    return DAYS.of_run().date()
 
 
 def daily_at(hour: int) -> Any:
     """The timetable of a watch, which has no partition: once a day at that hour in UTC.
 
-    On a laptop None, as ``daily_at_midnight`` has no clock there either.
+    On a laptop None, as a producer has no clock there either.
     """
     if os.environ.get(CLOCK) == "on":
         return CronTriggerTimetable(f"0 {hour} * * *", timezone="UTC")
     return None
-
-
-def on_day_of(asset: Asset) -> PartitionedAssetTimetable:
-    """The timetable of a consumer: one run for each day that the asset's event names."""
-    return PartitionedAssetTimetable(
-        assets=asset, default_partition_mapper=StartOfDayMapper(input_format=KEY_FORMAT)
-    )
-
-
-def partition_day() -> date:
-    """The extract day of the running task.
-
-    Raises AirflowFailException where the run has no partition key: it would succeed and trigger
-    nobody.
-    """
-    run = get_current_context()["dag_run"]
-    key = run.partition_key
-    if not key:
-        raise AirflowFailException(
-            f"Run {run.run_id} has no partition key, so it has no day. Trigger it with one: "
-            "`feira run sales --day 2010-12-01`, or `partition_key` in the API's body."
-        )
-    try:
-        return datetime.strptime(key, KEY_FORMAT).date()
-    except ValueError:
-        raise AirflowFailException(
-            f"Partition key {key!r} is not a day such as 2010-12-01. Trigger the run with one."
-        ) from None

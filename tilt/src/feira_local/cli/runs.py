@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Annotated, Any
@@ -14,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from feira.partition_keys import DAY, PartitionKeyError, day_of
 from feira_airflow.wiring.home import airflow_home
 from feira_local.airflow_api import AirflowApi
 from feira_local.cli.output import (
@@ -55,11 +54,11 @@ def register(app: typer.Typer) -> None:
 
 
 def parse_day(text: str) -> date:
-    """A day written as 2010-12-01, and in no other of ISO 8601's ways."""
-    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-        with suppress(ValueError):
-            return date.fromisoformat(text)
-    raise StackError(f"{shortened(text)!r} is not a day; write it as 2010-12-01.")
+    """A day written as 2010-12-01, as the partition key is, and in no other of ISO 8601's ways."""
+    try:
+        return day_of(text)
+    except PartitionKeyError as error:
+        raise StackError(f"{shortened(text)!r} is not a day; write it as {DAY.example}.") from error
 
 
 def parse_range(text: str) -> list[date]:
