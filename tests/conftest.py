@@ -13,6 +13,7 @@ import pytest
 
 from feira.settings import LakeSettings
 from feira_local.stack.postgres import Dsns, temporary_server
+from spark_connect import FEW_ROWS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -63,7 +64,6 @@ def spark(lake: LakeSettings, request: pytest.FixtureRequest) -> Iterator[SparkS
         session = connect(running)
         # Before the catalog's first use it can still be moved, for this session alone.
         session.conf.set(f"spark.sql.catalog.{CATALOG}.warehouse", lake.tables_root)
-        session.conf.set("spark.sql.shuffle.partitions", "1")
     yield session
     session.stop()
 
@@ -77,13 +77,11 @@ def _own_spark(lake: LakeSettings, jars: str) -> SparkSession:
     for name in ("SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE"):
         os.environ.pop(name, None)
     builder = SparkSession.builder.master("local[2]").config("spark.jars", jars)
-    for name, value in spark_conf(lake).items():
+    for name, value in (spark_conf(lake) | FEW_ROWS).items():
         builder = builder.config(name, value)
-    # Tables of a few rows: more partitions would only be more tasks.
     session = (
-        builder.config("spark.sql.shuffle.partitions", "1")
         # The tests end before the optimising compiler has paid for itself.
-        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1")
+        builder.config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
         .getOrCreate()

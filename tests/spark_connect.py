@@ -16,6 +16,14 @@ from feira_local.stack.config import DEFAULT_PORTS, HOST, Ports, ShopOptions, St
 from feira_local.stack.postgres import free_port
 
 WAIT_SECONDS = 120
+# For tables of a few rows: what Spark does to be fast with many is most of what they cost. The row rules
+# have tests on compiled code, and `make verify` runs everything as it is on a laptop.
+FEW_ROWS = {
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
 
 
 @contextmanager
@@ -25,6 +33,8 @@ def connect_server(home: Path, lake: LakeSettings) -> Iterator[str]:
     config = StackConfig(home, repository_root(), ports, ShopOptions(None, 7, 1))
     config.make_folders()
     spark.write_properties(config, lake)
+    with (config.run / "spark.properties").open("a") as properties:
+        properties.writelines(f"{name} {value}\n" for name, value in FEW_ROWS.items())
     log = config.logs / "spark.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

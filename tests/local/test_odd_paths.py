@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from supervisor.options import ServerOptions
 
-from feira_local.cli import main, output
+from feira_local.cli import main
 from feira_local.stack import ivy, spark
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
@@ -107,35 +104,3 @@ def test_ivy_is_given_no_path_whose_brackets_it_would_take_for_its_own(
     assert isinstance(command, list)
     assert given["cwd"] == scratch
     assert not [word for word in command if str(scratch) in word]
-
-
-def test_no_print_takes_brackets_for_markup_or_colons_for_a_picture(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    for each in (output.console, output.error_console):
-        each.print("[k] [bold]x[/] [/] :cat:")
-    output.print_line("[k] \x1b[31m")
-    shown = capfd.readouterr()
-    assert shown.err == "[k] [bold]x[/] [/] :cat:\n"
-    assert shown.out == "[k] [bold]x[/] [/] :cat:\n[k] \\x1b[31m\n"
-
-
-def test_a_path_that_the_terminals_encoding_lacks_is_shown_escaped(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", "from feira_local.cli import main; main()", "status"],
-        env=os.environ | {"FEIRA_HOME": str(tmp_path / "ü"), "PYTHONIOENCODING": "ascii"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert ended.returncode == 1
-    assert rf"{tmp_path}/\xfc does not run" in ended.stdout
-    assert ended.stderr == ""
-
-
-def test_what_airflow_and_the_chart_write_is_in_the_state_folder(tmp_path: Path) -> None:
-    config = StackConfig.from_env({"FEIRA_HOME": str(tmp_path / "a b")})
-    for service in services(config, load_secrets(config.home)):
-        if service.label == "airflow":
-            for name in ("AIRFLOW_HOME", "MPLCONFIGDIR", "AIRFLOW__LOGGING__BASE_LOG_FOLDER"):
-                assert Path(service.env[name]).is_relative_to(config.home)

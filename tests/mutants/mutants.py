@@ -56,13 +56,15 @@ cosmic_ray.plugins.OPERATOR_PROVIDERS["feira"] = Provider()
 class Module:
     """A file to mutate, the tests that must notice, and faults that are planted beside the others.
 
-    ``forked``: the tests run in a fork of a process that has Airflow imported too.
+    ``forked``: the tests run in a fork of a process that has Airflow imported too. ``planted_only``: no
+    others than those faults.
     """
 
     path: str
     tests: tuple[str, ...]
     planted: tuple[tuple[str, str], ...] = ()
     forked: bool = False
+    planted_only: bool = False
 
     @property
     def session(self) -> Path:
@@ -101,6 +103,7 @@ def modules() -> list[Module]:
             tuple(each["tests"]),
             tuple((fault["find"], fault["replace"]) for fault in each.get("planted", ())),
             each.get("forked", False),
+            each.get("planted_only", False),
         )
         for each in listed
     ]
@@ -120,7 +123,7 @@ def plan(module: Module) -> None:
     path = REPOSITORY / module.path
     lines = path.read_text().splitlines()
     places: dict[tuple[Any, ...], list[MutationSpec]] = defaultdict(list)
-    for name in cosmic_ray.plugins.operator_names():
+    for name in () if module.planted_only else cosmic_ray.plugins.operator_names():
         operator_class = cosmic_ray.plugins.get_operator(name)
         if operator_class.arguments() or _IN_ANNOTATIONS.search(name):
             continue
@@ -359,9 +362,11 @@ def report(chosen: list[Module]) -> int:
 
 
 def interleaved(work: dict[Module, list[WorkItem]]) -> Iterator[tuple[Module, WorkItem]]:
-    """All mutants in an order that is fair to each module, so that an ended run is a sample."""
+    """All mutants in an order that is fair to each module, so that an ended run is a sample; those that
+    were written down come first."""
     queue = [(module, item) for module, items in work.items() for item in items]
     random.Random(7).shuffle(queue)
+    queue.sort(key=lambda each: each[1].mutations[0].operator_name != "feira/Planted")
     yield from queue
 
 

@@ -16,6 +16,7 @@ from feira.contracts.model import Column as ContractColumn
 from feira_spark.row_rules import read_fields
 from feira_spark.sales.validate import landed_lines, validated
 from sales_lines import DAY, RATES, line, without
+from spark_connect import FEW_ROWS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -267,10 +268,17 @@ CONVERTED = [
 
 @pytest.fixture(scope="module")
 def checked(spark: SparkSession) -> dict[int, Any]:
-    """All lines through validation at once, by their number: first the cases, then the converted."""
+    """All lines through validation at once, by their number: first the cases, then the converted.
+
+    By compiled code as on a laptop, where the other tests leave it to the interpreter.
+    """
+    for name in ("wholeStage", "factoryMode"):
+        spark.conf.unset(f"spark.sql.codegen.{name}")
     frame = validate(spark, [*(served for served, _ in CASES), *CONVERTED])
-    found = frame.select("row_id", "broken_rules", "amount_usd", "fx_date", "fx_rate")
-    return {row["row_id"]: row for row in found.collect()}
+    found = frame.select("row_id", "broken_rules", "amount_usd", "fx_date", "fx_rate").collect()
+    for name in ("wholeStage", "factoryMode"):
+        spark.conf.set(f"spark.sql.codegen.{name}", FEW_ROWS[f"spark.sql.codegen.{name}"])
+    return {row["row_id"]: row for row in found}
 
 
 def validate(spark: SparkSession, lines: list[Line], landed: list[str] | None = None) -> DataFrame:

@@ -87,17 +87,17 @@ def test_an_extract_has_the_contracts_columns_and_types(spark: SparkSession) -> 
 
 
 # (minute of the update, page, row): few values, so that ties are common. A row's id is its alone.
-VERSION = st.tuples(st.integers(0, 2), st.integers(1, 2), st.integers(0, 40))
+VERSION = st.tuples(st.integers(0, 2), st.integers(1, 2), st.integers(0, 400))
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     st.lists(
-        st.tuples(st.integers(1, 2), VERSION),
-        min_size=1,
-        max_size=8,
+        st.tuples(st.integers(1, 20), VERSION),
+        min_size=40,
+        max_size=80,
         unique_by=lambda each: each[1][2],
     )
 )

@@ -57,23 +57,22 @@ class PartitionKeys:
             default_partition_mapper=self.mapper(input_format=self.format.pattern),
         )
 
+    def of_run(self) -> datetime:
+        """When the period of the running task's key begins, in UTC.
 
-def key_of_run(format: KeyFormat) -> datetime:
-    """When the period of the running task's key begins, in UTC.
-
-    Raises AirflowFailException where the run has no key of this kind: it would succeed and trigger
-    nobody.
-    """
-    run = get_current_context()["dag_run"]
-    if not run.partition_key:
-        raise AirflowFailException(
-            f"Run {run.run_id} has no partition key, so it has no {format.kind}. Trigger it with one: "
-            f"`partition_key` in the API's body, as {format.example}."
-        )
-    try:
-        return format.parse(run.partition_key)
-    except PartitionKeyError as error:
-        raise AirflowFailException(f"Partition key {error} Trigger the run with one.") from None
+        Raises AirflowFailException where the run has no key of this kind: it would succeed and trigger
+        nobody.
+        """
+        run = get_current_context()["dag_run"]
+        if not run.partition_key:
+            raise AirflowFailException(
+                f"Run {run.run_id} has no partition key, so it has no {self.format.kind}. Trigger it "
+                f"with one: `partition_key` in the API's body, as {self.format.example}."
+            )
+        try:
+            return self.format.parse(run.partition_key)
+        except PartitionKeyError as error:
+            raise AirflowFailException(f"Partition key {error} Trigger the run with one.") from None
 
 
 # Only midnight will do: with another hour manual runs and backfills get another partition date.
@@ -81,8 +80,8 @@ DAYS = PartitionKeys(DAY, cron="0 0 * * *", mapper=StartOfDayMapper)
 
 
 def partition_day() -> date:
-    """The extract day of the running task; raises as ``key_of_run``."""
-    return key_of_run(DAY).date()
+    """The extract day of the running task; raises as ``PartitionKeys.of_run``."""
+    return DAYS.of_run().date()
 
 
 def daily_at(hour: int) -> Any:

@@ -34,7 +34,7 @@ class Report:
     """What was looked at, and what was found.
 
     ``wiring`` is there only in the process that loaded the DAG files. ``stale`` is what the baseline
-    has and is no longer found.
+    names and nothing finds any more.
     """
 
     folders: tuple[str, ...]
