@@ -87,7 +87,7 @@ def _own_spark(lake: LakeSettings, jars: str) -> SparkSession:
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
-    # Its connections close after pytest has closed the output, and would complain of it.
+    # Its connections close after pytest has closed the output, and would log an error.
     logging.getLogger("py4j").setLevel(logging.WARNING)
     return session
 

@@ -60,14 +60,14 @@ def sales_watch() -> None:
         next_step="No event of that day is out. See sales_etl's run of it, or start one: "
         "feira run sales --day D.",
     )
-    told = AssetEventCheckOperator(
+    announced = AssetEventCheckOperator(
         task_id="check_event",
         asset=FACT,
         partition=DAY,
-        next_step="The day is loaded and agrees with the lake, but its consumers were not told: clear "
+        next_step="The day is loaded and agrees with the lake, but no event of it is out: clear "
         "the task emit in sales_etl's run of it.",
     )
-    arrived >> told
+    arrived >> announced
 
 
 sales_watch()

@@ -82,7 +82,7 @@ def chain_figures(api: AirflowApi, chain: Chain) -> dict[str, Any]:
     ends = [item["end_date"] for item in consumed if item["task_id"] == MARTS]
     wall = seconds_between(asked["queued_at"], max(ends, key=datetime.fromisoformat))
     spark = sum(task["seconds"] for task in tasks if task["task"] in SPARK_BOUND)
-    # Told apart, since it is dbt's work in the warehouse.
+    # Apart, since it is dbt's work in the warehouse.
     marts = sum(item["duration"] for item in consumed if item["task_id"] == MARTS)
     event = event_time(api, chain.producer)
     return {

@@ -182,7 +182,7 @@ class Figures:
         """What it was measured on, and how busy that was."""
         text = ""
         for _, day in sorted(self.days.items()):
-            told, rounds = day["machine"], day["rounds"]
+            machine, rounds = day["machine"], day["rounds"]
             busy = [
                 run["load_average"]
                 for each in rounds
@@ -191,11 +191,11 @@ class Figures:
                 if run
             ]
             heap = rounds[0].get("session", {}).get("heap", "")
-            versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
+            versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
             text += (
                 f"* {day['lines']:,} lines, {len(rounds)} rounds, {day['measured_at'][:10]}: "
-                f"{told['cores']} cores of {told['cpu']}, {told['memory_gib']} GiB, "
-                f"{told['system']}, Python {told['python']}; heap of Spark {heap}; load average "
+                f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, "
+                f"{machine['system']}, Python {machine['python']}; heap of Spark {heap}; load average "
                 f"{min(busy):.1f} to {max(busy):.1f}. {versions}.\n"
             )
         return text

@@ -1,4 +1,4 @@
-"""A missed deadline, told by mail and Slack as the triggerer does it."""
+"""A missed deadline, notified by mail and Slack as the triggerer does it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def context(**known: Any) -> Any:
     }
 
 
-async def tell(notifier: type[Any], told: Any) -> None:
+async def tell(notifier: type[Any], context: Any) -> None:
     """As `CallbackTrigger` awaits a notifier."""
-    await notifier(context=told)
+    await notifier(context=context)
 
 
 def test_both_channels_name_dag_day_deadline_run_and_runbook(inbox: Inbox) -> None:

@@ -175,9 +175,9 @@ def test_a_task_that_watches_another_day_names_that_day(partition: str | None, d
 def test_a_scheduler_that_knows_less_still_gets_its_message_out() -> None:
     """A killed task's callback comes from the scheduler, without exception and log link."""
     ti = SimpleNamespace(dag_id="d", task_id="t", run_id="r", try_number=1)
-    told = failure_notice({"ti": ti})  # type: ignore[typeddict-item]
-    assert told.links[0][1].endswith("/dags/d/runs/r/tasks/t")
-    assert "killed" in told.error
+    notice = failure_notice({"ti": ti})  # type: ignore[typeddict-item]
+    assert notice.links[0][1].endswith("/dags/d/runs/r/tasks/t")
+    assert "killed" in notice.error
 
 
 def test_an_error_is_never_markup() -> None:

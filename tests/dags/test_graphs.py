@@ -109,8 +109,8 @@ NOTIFICATIONS = {"notify_mail", "notify_slack"}
 
 @pytest.mark.parametrize("dag_id", OWNERS)
 def test_a_run_that_is_late_is_told_of_on_both_channels(dags: dict[str, Any], dag_id: str) -> None:
-    told = {alert.callback.path.rsplit(".", 1)[1] for alert in dags[dag_id].deadline}
-    assert told == {"SlackDeadlineNotifier", "MailDeadlineNotifier"}
+    notified = {alert.callback.path.rsplit(".", 1)[1] for alert in dags[dag_id].deadline}
+    assert notified == {"SlackDeadlineNotifier", "MailDeadlineNotifier"}
     for alert in dags[dag_id].deadline:
         assert alert.interval == timedelta(hours=2)
         # A run that an asset has set off has no logical date: only this reference fires there.
@@ -125,8 +125,8 @@ def test_every_task_is_retried_limited_and_owned(dags: dict[str, Any], dag_id: s
         assert task.execution_timeout.total_seconds() == (600 if notifies else 1800), task.task_id
         assert bool(task.retry_exponential_backoff) == notifies, task.task_id
         assert task.owner == OWNERS[dag_id], task.task_id
-        told = [type(callback).__name__ for callback in task.on_failure_callback]
-        assert told == ["SlackFailureNotifier", "MailFailureNotifier"], task.task_id
+        notified = [type(callback).__name__ for callback in task.on_failure_callback]
+        assert notified == ["SlackFailureNotifier", "MailFailureNotifier"], task.task_id
     for part in ("Makes", "Triggered", "When it fails", "To run "):
         assert f"**{part}" in dags[dag_id].doc_md, part
 

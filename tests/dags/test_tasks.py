@@ -84,8 +84,8 @@ def test_the_defaults_are_three_retries_a_minute_apart_and_half_an_hour_a_task(
 ) -> None:
     monkeypatch.delenv("FEIRA_RETRY_DELAY", raising=False)
     stated = default_args("sales-data")
-    told = [type(callback).__name__ for callback in stated.pop("on_failure_callback")]
-    assert told == ["SlackFailureNotifier", "MailFailureNotifier"]
+    notified = [type(callback).__name__ for callback in stated.pop("on_failure_callback")]
+    assert notified == ["SlackFailureNotifier", "MailFailureNotifier"]
     assert stated == {
         "owner": "sales-data",
         "retries": 3,

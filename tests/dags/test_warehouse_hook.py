@@ -413,25 +413,25 @@ TYPES = (
 
 
 class FakeRedshift:
-    """A connection that keeps what it is told, and counts as a table without rows would."""
+    """A connection that keeps the statements it gets, and counts as a table without rows would."""
 
     def __init__(self, counts: dict[str, int]) -> None:
         self.counts = counts
-        self.told: list[str] = []
+        self.statements_run: list[str] = []
         self.ended = ""
 
     def cursor(self) -> FakeRedshift:
         return self
 
     def execute(self, sql: str, values: tuple[str, ...] | None = None) -> None:
-        self.told.append(sql)
+        self.statements_run.append(sql)
 
     def fetchone(self) -> list[int]:
-        sql = self.told[-1]
+        sql = self.statements_run[-1]
         return [next((n for part, n in self.counts.items() if part in sql), 0)]
 
     def fetchall(self) -> list[tuple[str, str]]:
-        marked = any('AS "change"' in sql for sql in self.told)
+        marked = any('AS "change"' in sql for sql in self.statements_run)
         columns = (*COLUMNS, "change") if marked else COLUMNS
         return list(zip(columns, TYPES, strict=False))
 
@@ -474,7 +474,7 @@ def test_on_redshift_the_listed_statements_are_what_runs(
         "updated": 0,
         "deleted": 0,
     }
-    assert hook.connection_.told == [each.sql for each in hook.statements(MARKED, uri)]
+    assert hook.connection_.statements_run == [each.sql for each in hook.statements(MARKED, uri)]
     assert hook.connection_.ended == "committed"
 
 

@@ -117,9 +117,9 @@ def _refused(
     if m.api.events(chain.producer):
         problems.append("an event was emitted although the run failed")
     title = f"sales_etl.{task} failed for {the_day}"
-    if not m.told.both(title):
-        problems.append(f"not both channels were told: {title}")
-    # Lines that were landed are what the API has served; mended, it serves others.
+    if not m.notifications.both(title):
+        problems.append(f"not both channels were notified: {title}")
+    # Lines that were landed are what the API has served; once fixed, it serves others.
     m.run(the_day, refetch=task != "land")
     return problems
 
@@ -172,8 +172,8 @@ def _reconcile_differs(m: Matrix, the_day: date) -> list[str]:
     amounts = [Decimal(figure.replace(",", "")) for figure in figures]
     if len(amounts) < 2 or abs(amounts[0] - amounts[1]) != 1:
         problems.append(f"the message has not both figures, a dollar apart: {m.saw}")
-    if not m.told.both(f"sales_etl.reconcile failed for {the_day}"):
-        problems.append("not both channels were told")
+    if not m.notifications.both(f"sales_etl.reconcile failed for {the_day}"):
+        problems.append("not both channels were notified")
     if m.api.events(chain.producer):
         problems.append("an event was emitted although lake and warehouse differ")
     m.run(the_day)
@@ -197,8 +197,8 @@ def _nobody_listens(m: Matrix, the_day: date) -> list[str]:
     _recovered(m, chain)
     # A mail's subject goes on with the revenue, a message's header does not.
     title = f"Sales of {the_day}"
-    if not m.told.both(title):
-        problems.append(f"not both channels were told: {title}")
+    if not m.notifications.both(title):
+        problems.append(f"not both channels were notified: {title}")
     tries = {t.task_id: t.try_number for t in chain.tasks if t.task_id.startswith("notify_")}
     m.saw = f"the day's table at once; mail and Slack came later, by try {tries}"
     return problems
@@ -220,8 +220,8 @@ def _silent_day(m: Matrix) -> list[str]:
     problems = []
     if failed != "check_arrival" or str(never) not in m.saw:
         problems.append(f"check_arrival should have failed for {never}: {failed}: {m.saw}")
-    if not m.told.both("sales_watch.check_arrival failed for "):
-        problems.append("not both channels were told")
+    if not m.notifications.both("sales_watch.check_arrival failed for "):
+        problems.append("not both channels were notified")
     arrived = _ended(m, m.api.trigger("sales_watch", None, {"day": str(day(1))}))
     if arrived.state != "success":
         problems.append(f"the watch failed for {day(1)}, which has arrived")
@@ -240,8 +240,8 @@ def _query_outlasts(m: Matrix) -> list[str]:
         problems.append(f"query_for_hours should have run out of time: {failed}")
     if busy > 50:
         problems.append(f"Spark still works on the query: {busy:.0f} % of a core")
-    if not m.told.both(f"drill_timeout.query_for_hours failed for {day(1)}"):
-        problems.append("not both channels were told")
+    if not m.notifications.both(f"drill_timeout.query_for_hours failed for {day(1)}"):
+        problems.append("not both channels were notified")
     return problems
 
 
@@ -251,7 +251,7 @@ def _late(m: Matrix) -> list[str]:
         f"{dag_id} has missed its deadline for {day(1)}"
         for dag_id in ("drill_deadline_keyed", "drill_deadline_heard")
     ]
-    _until(lambda: all(m.told.both(title) for title in titles), 120)
+    _until(lambda: all(m.notifications.both(title) for title in titles), 120)
     ended = _ended(m, keyed)
     m.saw = "; ".join(titles)
     return [] if ended.state == "success" else ["a missed deadline has ended its run"]

@@ -25,9 +25,9 @@ from feira_local.airflow_api import AirflowApi
 from feira_local.runs import Chain, follow, start
 from feira_local.stack import access
 from held import KEYS, MARTS, Held
+from notifications import Notifications
 from oracle import difference, expected
 from served import Served, Shop
-from told import Told
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FEIRA = str(Path(sys.executable).with_name("feira"))
@@ -77,7 +77,7 @@ class Matrix:
         self.shop = Shop(access.shop_url())
         self.served = Served(self.shop)
         self.held = Held(access.environment(), access.warehouse_dsn("reader"))
-        self.told = Told()
+        self.notifications = Notifications()
         self.outcomes: list[Outcome] = []
         self.saw = ""
 

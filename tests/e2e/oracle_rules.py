@@ -165,7 +165,7 @@ def price(text: str) -> Decimal | None:
 
 
 def line_kind(sku: str) -> str:
-    """What a SKU stands for, upper and lower case told apart."""
+    """What a SKU stands for, case counts."""
     if sku in LINE_KINDS:
         return LINE_KINDS[sku]
     if sku.startswith("gift_"):
@@ -239,7 +239,7 @@ def read_line(
 
 
 class _Derived(NamedTuple):
-    """What follows from a line's well-shaped values; None where it cannot be told."""
+    """What follows from a line's well-shaped values; None where nothing does."""
 
     price: Decimal | None
     created: int | None

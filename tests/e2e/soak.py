@@ -43,7 +43,7 @@ Result = TypeVar("Result")
 
 
 class Chaos(threading.Thread):
-    """Kills ``kills`` random tasks and services, a few seconds apart, until it is told to end."""
+    """Kills ``kills`` random tasks and services, a few seconds apart, until it is stopped."""
 
     def __init__(self, m: Matrix, kills: int, seed: int) -> None:
         super().__init__(daemon=True)
@@ -190,7 +190,7 @@ def soak(m: Matrix, kills: int, seed: int) -> list[str]:
 def _events_and_agreements(m: Matrix, work: Work) -> list[str]:
     """What is wrong between the runs that were disturbed, their events, and the ledger.
 
-    A run that failed for good in ``emit`` has agreed and told nobody: it was told of itself.
+    A run that failed for good in ``emit`` has agreed and emitted nothing: its own failure was notified.
     """
     problems, agreed_days, event_days = [], set(), set()
     for chain in work.chains:
@@ -223,9 +223,9 @@ def _agreed(m: Matrix) -> set[str]:
 
 def _untold(m: Matrix) -> list[str]:
     """Days that agree without an event, or the reverse, once nothing is left to be run again."""
-    agreed, told = _agreed(m), m.api.event_days(SALES)
-    return [f"{d}: agreed, and no event" for d in sorted(agreed - told)] + [
-        f"{d}: an event, and not agreed" for d in sorted(told - agreed)
+    agreed, emitted = _agreed(m), m.api.event_days(SALES)
+    return [f"{d}: agreed, and no event" for d in sorted(agreed - emitted)] + [
+        f"{d}: an event, and not agreed" for d in sorted(emitted - agreed)
     ]
 
 

@@ -162,8 +162,8 @@ def test_an_unexpected_end_is_told_with_its_signal_and_a_stop_is_not(config: Sta
         f"{stamp},004 WARN stopped: s3 (terminated by SIGTERM)\n"
         f"{stamp},005 INFO exited: airflow-api (exit status 0; expected)\n"
     )
-    told = [str(event) for event in events(config, Stack.of(config).services)]
-    assert told == [
+    shown = [str(event) for event in events(config, Stack.of(config).services)]
+    assert shown == [
         "03:04:05 spark ended: terminated by SIGKILL",
         "03:04:05 airflow-api ended: exit status 0",
     ]

@@ -232,7 +232,7 @@ REFUSED = [
         "Name: sales.x; DROP TABLE y",
         "'sales.x; DROP TABLE y'",
     ),
-    ("sales.fact", "- server: lake", "- server: warehouse", "is there twice"),
+    ("sales.fact", "- server: lake", "- server: warehouse", "is a duplicate"),
     ("sales.fact", "property: feira.asset", "property: Feira.asset", "'Feira.asset'"),
     ("sales.fact", "property: feira.asset", "property: ' feira.asset'", "' feira.asset'"),
     (

@@ -26,7 +26,7 @@ def shop(connection: psycopg.Connection, store: LandingStore) -> Shop:
     return Shop(connection, store)
 
 
-def told(prepared: list[Prepared]) -> list[tuple[dt.date, int]]:
+def reported(prepared: list[Prepared]) -> list[tuple[dt.date, int]]:
     return [(each.report.day, each.report.version) for each in prepared]
 
 
@@ -110,7 +110,7 @@ def test_a_late_update_corrects_the_day_of_the_order_beside_the_report_of_its_ow
     paid = line("E", D1, "999", seen=D2, sku="S3")
     shop.run(D2, [*(r for r in DAY_1 if r["order_id"] != "E"), paid, line("G", D2, "1")], valid=2)
     prepared = shop.report(D2)
-    assert told(prepared) == [(D1, 2), (D2, 1)]
+    assert reported(prepared) == [(D1, 2), (D2, 1)]
     correction = prepared[0].report.correction
     assert correction is not None
     assert correction.cause == "Lines of the day came in or left with the extract of 2010-12-02."
@@ -128,7 +128,7 @@ def test_a_late_update_that_is_withdrawn_corrects_the_day_back(shop: Shop) -> No
     shop.report(D2)
     shop.run(D2, DAY_1, refetch=True, valid=0)
     prepared = shop.report(D2)
-    assert told(prepared) == [(D1, 3), (D2, 2)]
+    assert reported(prepared) == [(D1, 3), (D2, 2)]
     correction = prepared[0].report.correction
     assert correction is not None
     assert correction.cause.endswith("with the extract of 2010-12-02.")
@@ -138,14 +138,14 @@ def test_a_late_update_that_is_withdrawn_corrects_the_day_back(shop: Shop) -> No
 def test_a_day_that_was_never_reported_is_not_corrected(shop: Shop) -> None:
     shop.run(D1, DAY_1)
     shop.run(D2, [*DAY_1, line("H", D1, "5", seen=D2)], valid=1)
-    assert told(shop.report(D2)) == [(D2, 1)]
+    assert reported(shop.report(D2)) == [(D2, 1)]
 
 
 def test_days_may_be_reported_in_any_order(shop: Shop) -> None:
     shop.run(D2, [line("G", D2, "1")])
-    assert told(shop.report(D2)) == [(D2, 1)]
+    assert reported(shop.report(D2)) == [(D2, 1)]
     shop.run(D1, [line("G", D2, "1"), *DAY_1])
-    assert told(shop.report(D1)) == [(D1, 1)]
+    assert reported(shop.report(D1)) == [(D1, 1)]
 
 
 def test_what_lake_and_warehouse_have_not_agreed_on_corrects_nothing_yet(shop: Shop) -> None:
@@ -154,9 +154,9 @@ def test_what_lake_and_warehouse_have_not_agreed_on_corrects_nothing_yet(shop: S
     shop.run(D2, DAY_1)
     late = [*DAY_1, line("H", D1, "5", seen=D3)]
     shop.run(D3, late, valid=1, agree=False)
-    assert told(shop.report(D2)) == [(D2, 1)]
+    assert reported(shop.report(D2)) == [(D2, 1)]
     shop.agree(D3)
-    assert told(shop.report(D3)) == [(D1, 2), (D3, 1)]
+    assert reported(shop.report(D3)) == [(D1, 2), (D3, 1)]
 
 
 def test_a_day_that_is_not_agreed_on_says_so(shop: Shop) -> None:
@@ -219,7 +219,7 @@ def test_a_kill_leaves_a_report_that_the_retry_makes_whole(
         with pytest.raises(_Killed):
             shop.report(D1)
     again = shop.report(D1)
-    assert told(again) == ([(D1, 1)] if moment == "files" else [])
+    assert reported(again) == ([(D1, 1)] if moment == "files" else [])
     (waiting,) = due(shop.connection, "mail")
     assert shop.files.read(waiting.report_uri).day == D1
     # The retry wrote what the killed try had written, and nothing beside it.

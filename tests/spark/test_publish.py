@@ -72,7 +72,7 @@ def put_extract(spark: SparkSession, day: dt.date, **quantities: int) -> None:
 
 
 def fact(spark: SparkSession) -> dict[str, int]:
-    """Order → quantity, as readers see it; fails on a key that stands twice."""
+    """Order → quantity, as readers see it; fails on a duplicate key."""
     rows = spark.table("lake.sales.fact").select("order_id", "quantity").collect()
     assert len({row[0] for row in rows}) == len(rows)
     return dict(map(tuple, rows))
@@ -433,7 +433,7 @@ def test_a_column_is_added_without_a_change_of_rows(tables: SparkSession) -> Non
     assert current_snapshot(tables, "sales.fact") == main
 
 
-# What the warehouse is to be told of all this.
+# What the warehouse is to get of all this.
 
 
 def staged(spark: SparkSession) -> set[tuple[str, str, int]]:

@@ -154,7 +154,7 @@ def _servers(path: Path, document: Node) -> list[str]:
             refuse(path, server, "server", problem)
     names = [server["server"] for server in servers]
     if len(set(names)) < len(names):
-        refuse(path, document, "servers", f"servers {', '.join(names)}: one is there twice.")
+        refuse(path, document, "servers", f"servers {', '.join(names)}: one is a duplicate.")
     return names
 
 

@@ -1,4 +1,4 @@
-"""What is another than was reported, and why."""
+"""What has changed since the last report, and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sales.report_ledger``: what people were told of each day, and what they have yet to be sent."""
+"""``sales.report_ledger``: which reports of each day were sent, and which are due."""
 
 from __future__ import annotations
 

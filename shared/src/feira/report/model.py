@@ -81,7 +81,7 @@ class DayRevenue(_Frozen):
 
 
 class Change(_Frozen):
-    """A figure that is another than was reported. ``item`` is the rule or the product, where the
+    """A figure that changed since the last report. ``item`` is the rule or the product, where the
     figure is one of several; None stands for a product that is not among the first."""
 
     figure: Figure

@@ -1,4 +1,4 @@
-"""Prepares what people are to be told after a day: its report, and corrections of earlier ones."""
+"""Prepares what is reported after a day: its report, and corrections of earlier ones."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _reports_due(
         before = reported.get(each)
         if before is not None and not outcome.agreed:
             # A load is between its commit and its comparison. The event after it brings us back;
-            # where the two differ there is none, and nobody is told figures that may be wrong.
+            # where the two differ there is none, and no figures that may be wrong are sent.
             continue
         rules = _broken_rules(landings, outcome, before if each != day else None)
         figures = day_figures(outcome, sales.of(each), rules)

@@ -39,7 +39,7 @@ class Unusable(ContractRulesError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which no key is there twice; a date stays the text that it is, as in JSON."""
+    """YAML without duplicate keys; a date stays the text that it is, as in JSON."""
 
 
 _Loader.yaml_implicit_resolvers = {

@@ -1,7 +1,7 @@
 """The rows of NDJSON and CSV files, read strictly: what is no row is kept as its line, with the fault.
 
 DuckDB's own readers are lenient: its JSON takes trailing commas and NaN and keeps the first of two
-equal keys, its CSV reader guesses. So rows are told apart here, and DuckDB gets them as Arrow.
+equal keys, its CSV reader guesses. So rows are split here, and DuckDB gets them as Arrow.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def _decoded(fields: list[str] | None, line: str | None) -> tuple[list[str] | No
 
 
 def require_distinct(url: str, names: list[str]) -> None:
-    """Raises DatasetError where the columns' names cannot be told apart, as DuckDB ignores case."""
+    """Raises DatasetError where two columns' names are one to SQL, as DuckDB ignores case."""
     if not names or "" in names:
         raise DatasetError(f"{url} has the header {names}; each column needs a name.")
     seen: dict[str, str] = {}

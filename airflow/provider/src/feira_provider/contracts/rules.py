@@ -215,7 +215,7 @@ def _option(column: Column, option: str, setting: Any, path: Path) -> str | None
 
 
 def _no_multiple(column: Column, setting: Any, path: Path) -> str:
-    """SQL for a value that is no multiple; so is one that cannot be told, with too many digits."""
+    """SQL for a value that is no multiple, or has too many digits to say."""
     value = identifier(column.name)
     if column.type == "integer" and setting == int(setting):
         return f"{value} % {int(setting)} <> 0"

@@ -2,7 +2,7 @@
 ### Watch a day, and tell people
 
 Checks the rows and the revenue of a day in the warehouse, then that the asset `orders` has had its event
-of that day. A check that fails is told to Slack (`slack_default`) and mail (`smtp_default`), and so is a
+of that day. A check that fails is reported to Slack (`slack_default`) and mail (`smtp_default`), and so is a
 run that has not ended after two hours.
 """
 

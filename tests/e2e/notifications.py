@@ -1,4 +1,4 @@
-"""What people were told: the titles of the mails and Slack messages that the inbox keeps."""
+"""What people were notified of: the titles of the mails and Slack messages that the inbox keeps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from feira_local.inbox.store import MessageStore
 from feira_local.stack.state import running_config
 
 
-class Told:
+class Notifications:
     """The running stack's inbox, read from its files: it may be down."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Told:
         ]
 
     def both(self, title: str) -> bool:
-        """Whether both channels have been told something that begins so."""
+        """Whether both channels have taken something that begins so."""
         return all(
             any(said.startswith(title) for said in channel)
             for channel in (self.mails(), self.slack())
