@@ -5,34 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from wiring_text import HEAD, found
 
 from feira_airflow.wiring.finding import Finding
 from feira_airflow.wiring.linting import lint
-
-HEAD = """
-from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import *
-from airflow.sdk import DAG, Asset, BaseOperator, task
-
-A, B = Asset("a"), Asset("b")
-
-def emits(name, *outlets, schedule=None):
-    with DAG(name, schedule=schedule):
-        EmptyOperator(task_id="emit", outlets=list(outlets))
-
-def listens(name, schedule):
-    with DAG(name, schedule=schedule):
-        EmptyOperator(task_id="build")
-
-def clock(cron, key_format="%Y-%m-%d"):
-    return CronPartitionTimetable(cron, timezone="UTC", key_format=key_format)
-"""
-
-
-def found(tmp_path: Path, text: str) -> list[Finding]:
-    (tmp_path / "dags.py").write_text(HEAD + text)
-    return list(lint(tmp_path).findings)
+from feira_airflow.wiring.rules.declarations import did_you_mean
 
 
 def levels(findings: list[Finding]) -> list[tuple[str, str]]:
@@ -117,176 +94,6 @@ def test_a_cycle_says_whether_anything_begins_it(
     assert one.consequence.endswith("makes the first.") != begins
 
 
-# keys that meet only in another year
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "expected"),
-    [
-        ("0 0 1 1 *", "0 0 * * 1", []),  # the next 1 January that is a Monday is in 2029
-        ("0 0 1 * *", "0 0 * * 1", []),  # the first of a month that is a Monday is in June
-        ("0 0 1 * *", "0 0 2 * *", ["keys-never-meet"]),
-        ("0 0 * * 1", "0 0 * * 2", ["keys-never-meet"]),
-        # Without a key in the first weeks.
-        ("0 0 1 7 *", "0 0 2 * *", ["keys-never-meet"]),
-        ("0 0 1 7 *", "0 0 1 4,7 *", []),
-        ("0 0 1 7 *", "0 0 * * 1", []),  # a Monday in 2030
-        ("0 0 29 2 *", "0 0 1 3 *", ["keys-never-meet"]),
-        ("0 0 29 2 *", "0 0 * * 0", []),  # a Sunday in 2032
-    ],
-)
-def test_clocks_are_followed_over_years_before_they_are_said_never_to_meet(
-    tmp_path: Path, one: str, other: str, expected: list[str]
-) -> None:
-    text = f"""
-emits("load_a", A, schedule=clock("{one}"))
-emits("load_b", B, schedule=clock("{other}"))
-listens("report", PartitionedAssetTimetable(assets=A & B))
-"""
-    assert [each.rule for each in found(tmp_path, text)] == expected
-
-
-MINUTE = "%Y-%m-%dT%H:%M"
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "expected"),
-    [
-        (f"'*/15 * * * *', '{MINUTE}'", f"'7 5 * * *', '{MINUTE}'", ["keys-never-meet"]),
-        (f"'*/15 * * * *', '{MINUTE}'", f"'15 5 * * *', '{MINUTE}'", []),
-        (f"'* * * * *', '{MINUTE}'", "'0 * * * *', '%Y-%m-%dT%H'", ["keys-never-meet"]),
-        (f"'* * * * *', '{MINUTE}'", f"'0 * * * *', '{MINUTE}'", []),
-        ("'0 * * * *', '%Y-%m-%dT%H'", "'0 0 * * *'", ["keys-never-meet"]),
-        (f"'*/5 * * * *', '{MINUTE}'", f"'0 0 1 7 *', '{MINUTE}'", []),  # too many to be listed
-    ],
-)
-def test_clocks_that_tick_too_often_for_years_are_compared_over_days(
-    tmp_path: Path, one: str, other: str, expected: list[str]
-) -> None:
-    text = f"""
-emits("load_a", A, schedule=clock({one}))
-emits("load_b", B, schedule=clock({other}))
-listens("report", PartitionedAssetTimetable(assets=A & B))
-"""
-    assert [each.rule for each in found(tmp_path, text)] == expected
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        ("A & B", ["keys-never-meet"]),
-        ("A | B", []),
-        ("A & (B | C)", []),  # what is wrong is reported of the DAG that emits C
-        ("A & (B | D)", []),
-        ("A & (B | E)", []),  # whose keys are added by its task
-        ("A & (B | F)", ["no-emitter"]),
-        ("A & (B | X)", []),
-    ],
-)
-def test_keys_that_are_not_known_may_meet(
-    tmp_path: Path, schedule: str, expected: list[str]
-) -> None:
-    """C runs where A and B meet, which is never; D runs for either, E for either or at will."""
-    text = f"""
-C, D, E, F = map(Asset, "CDEF")
-X = Asset("x", extra={{"external": True}})
-def keyed(assets):
-    return PartitionedAssetTimetable(assets=assets)
-emits("load_a", A, schedule=clock("0 0 * * 1"))
-emits("load_b", B, schedule=clock("0 0 * * 2"))
-emits("both", C, schedule=keyed(A & B))
-emits("either", D, schedule=keyed(A | B))
-with DAG("add", schedule=None):
-    @task(outlets=[E])
-    def add(*, outlet_events):
-        outlet_events[E].add_partitions("2026-01-05")
-    add()
-listens("report", keyed({schedule}))
-for each in (C, D, E):
-    listens(f"use_{{each.name}}", keyed(each))
-"""
-    reported = [each for each in found(tmp_path, text) if "report" in each.dags]
-    assert [each.rule for each in reported] == expected
-
-
-def test_keys_come_through_every_dag_between_however_long_the_way(tmp_path: Path) -> None:
-    """The keys that meet come by the longer way: the DAG at its end has others before."""
-    text = """
-C, D = Asset("c"), Asset("d")
-def keyed(assets):
-    return PartitionedAssetTimetable(assets=assets)
-emits("load_a", A, schedule=clock("0 0 * * 1"))
-emits("load_b", B, schedule=clock("0 0 * * 2"))
-emits("between", C, schedule=keyed(B))
-emits("either", D, schedule=keyed(A | C))
-listens("report", keyed(D & B))
-"""
-    assert found(tmp_path, text) == []
-
-
-def test_in_a_circle_no_key_is_known(tmp_path: Path) -> None:
-    text = """
-C, D = Asset("c"), Asset("d")
-def keyed(assets):
-    return PartitionedAssetTimetable(assets=assets)
-emits("load_a", A, schedule=clock("0 0 * * 1"))
-emits("one", C, schedule=keyed(A | D))
-emits("two", D, schedule=keyed(C))
-emits("load_b", B, schedule=clock("0 0 * * 2"))
-listens("report", keyed(D & B))
-"""
-    assert {each.rule for each in found(tmp_path, text)} == {"cycle"}
-
-
-# mappers
-
-
-@pytest.mark.parametrize(
-    ("schedule", "config", "named"),
-    [
-        ("A & B", "{A: DAY, B: DAY}", []),
-        ("A & B", "{A: DAY, Asset('c'): DAY, B: DAY}", ["c"]),
-        ("A & B", "{A: DAY, Asset('c'): DAY, Asset('d'): DAY}", ["c", "d"]),
-        ("Asset.ref(uri=B.uri) & A", "{A: DAY, B: DAY}", []),
-        ("Asset.ref(name='b') & A", "{A: DAY, B: DAY}", []),
-        ("A & B", "{Asset.ref(name='b'): DAY, A: DAY}", []),
-        ("A & B", "{Asset.ref(uri='b'): DAY, A: DAY}", ["ref b"]),
-        ("A & B & AssetAlias('any')", "{A: DAY, Asset('c'): DAY}", []),
-    ],
-)
-def test_a_mapper_is_used_for_an_asset_that_is_scheduled_by_its_name(
-    tmp_path: Path, schedule: str, config: str, named: list[str]
-) -> None:
-    text = f"""
-from airflow.sdk import AssetAlias
-DAY = StartOfDayMapper(input_format="%Y-%m-%d")
-emits("load", A, B, schedule=clock("0 0 * * *"))
-listens("report", PartitionedAssetTimetable(assets={schedule}, partition_mapper_config={config}))
-"""
-    ignored = [each for each in found(tmp_path, text) if each.rule == "ignored-mapper"]
-    assert [each.asset for each in ignored] == named
-
-
-def test_a_key_that_comes_only_later_is_one_that_the_mapper_can_read(tmp_path: Path) -> None:
-    for key, rules in (("2026-06-01", []), ("1999-01-01", ["unreadable-key"])):
-        text = f"""
-emits("load", A, schedule=clock("0 0 * * *"))
-listens("report", PartitionedAssetTimetable(
-    assets=A, default_partition_mapper=AllowedKeyMapper(["{key}"])))
-"""
-        assert [each.rule for each in found(tmp_path, text)] == rules
-
-
-def test_of_a_cycle_only_the_tasks_that_close_it_are_named(tmp_path: Path) -> None:
-    text = """
-emits("one", A, Asset("report"), schedule=B)
-emits("two", B, schedule=A)
-emits("three", B, schedule=[Asset("other", extra={"external": True})])
-"""
-    (one,) = (each for each in found(tmp_path, text) if each.rule == "cycle")
-    assert (one.tasks, one.dags) == (("one.emit", "two.emit"), ("one", "two"))
-
-
 # missing-dag
 
 
@@ -345,3 +152,148 @@ def test_outlets_that_are_known_only_at_run_time_make_a_missing_emitter_uncertai
 ) -> None:
     (one,) = found(tmp_path, OPERATOR.format(line=line))
     assert (one.rule, one.level) == ("no-emitter", level)
+
+
+# names that are nearly those of others
+
+
+@pytest.mark.parametrize(
+    ("name", "others", "offered"),
+    [
+        ("s3://lake/ordres", {"s3://lake/orders", "s3://lake/rates"}, "s3://lake/orders"),
+        ("s3a://lake/orders", {"s3://lake/orders"}, "s3://lake/orders"),
+        ("postgresql://db/Orders/", {"postgres://db/orders"}, "postgres://db/orders"),
+        ("gcs://lake/orders", {"gs://lake/orders"}, "gs://lake/orders"),
+        ("orders", {"orders"}, None),
+        ("orders", {"orders", "Orders "}, "Orders "),
+        ("orders", {"", "customers"}, None),
+        ("orders", set(), None),
+    ],
+)
+def test_a_name_that_is_nearly_another_is_offered(
+    name: str, others: set[str], offered: str | None
+) -> None:
+    assert did_you_mean(name, others) == (f"Did you mean {offered}? " if offered else "")
+
+
+# listeners of plain events
+
+
+def test_each_listener_of_plain_events_is_reported_but_those_with_a_clock(tmp_path: Path) -> None:
+    text = """
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable
+emits("load", A, B)
+listens("a_clock", AssetOrTimeSchedule(
+    assets=A, timetable=CronTriggerTimetable("@daily", timezone="UTC")))
+listens("b_plain", [A])
+listens("c_both", A & B)
+listens("d_other", [Asset("crm", extra={"external": True})])
+"""
+    (tmp_path / "dags.py").write_text(HEAD + text)
+    merged = lint(tmp_path, enable=["merged-events"]).findings
+    assert [(each.dags, each.asset) for each in merged] == [
+        (("b_plain", "load"), "a"),
+        (("c_both", "load"), "a"),
+    ]
+    assert "c_both listens to a and b without" in merged[1].problem
+
+
+# watchers, expressions, templates, empty schedules
+
+WATCHED = """
+from airflow.providers.standard.triggers.file import FileDeleteTrigger
+from airflow.sdk import AssetWatcher
+def watched(*names):
+    return Asset("w", watchers=[
+        AssetWatcher(name=name, trigger=FileDeleteTrigger(filepath=f"/in/{name}")) for name in names])
+"""
+
+
+@pytest.mark.parametrize(
+    ("wiring", "lost"),
+    [
+        ("listens('one', [watched('x')])", []),
+        ("listens('one', [watched('x')])\nlistens('two', [watched('x')])", []),
+        ("listens('one', [watched('x')])\nlistens('two', [watched('y')])", ["one", "two"]),
+        ("listens('one', [watched('x', 'y')])\nlistens('two', [watched('y')])", ["two", "one"]),
+        ("listens('one', [watched('x')])\nlistens('two', [Asset('w')])", ["two", "one"]),
+        ("listens('one', [watched('x')])\nlistens('two', [Asset.ref(name='w')])", []),
+        ("listens('one', [watched('x')])\nemits('two', Asset('w'))", ["two", "one"]),
+        ("emits('one', watched('x'))\nemits('two', Asset('w'))", []),
+        ("listens('one', [Asset('w')])\nlistens('two', [Asset('w')])", []),
+    ],
+)
+def test_a_declaration_takes_watchers_away_where_the_asset_is_scheduled(
+    tmp_path: Path, wiring: str, lost: list[str]
+) -> None:
+    findings = [each for each in found(tmp_path, WATCHED + wiring) if each.rule == "lost-watcher"]
+    assert [list(each.dags) for each in findings] == ([lost] if lost else [])
+
+
+@pytest.mark.parametrize(
+    ("outlet", "named"), [("A & B", "a, b"), ("A | (B & Asset('c'))", "a, b, c")]
+)
+def test_the_assets_of_an_expression_are_named_for_the_outlets(
+    tmp_path: Path, outlet: str, named: str
+) -> None:
+    (one,) = found(tmp_path, f"emits('load', {outlet})")
+    assert (one.rule, one.tasks) == ("expression-outlet", ("load.emit",))
+    assert one.step == f"Name the assets one by one: outlets=[{named}]."
+
+
+@pytest.mark.parametrize(
+    ("asset", "templates"),
+    [
+        ("Asset('o/{{ ds }}')", 1),
+        ("Asset('o', uri='s3://b/{{ ds }}')", 1),
+        ("Asset('o {{ ds }}', uri='s3://b/o')", 1),
+        ("Asset('o', uri='s3://b/{ds}')", 0),
+    ],
+)
+def test_a_template_is_found_in_the_name_or_the_uri(
+    tmp_path: Path, asset: str, templates: int
+) -> None:
+    text = f"O = {asset}\nemits('load', O)\nlistens('report', [O])"
+    assert [each.rule for each in found(tmp_path, text)] == ["template-asset"] * templates
+
+
+def test_an_empty_list_is_a_schedule_without_a_run_and_a_clock_or_none_is_not(
+    tmp_path: Path,
+) -> None:
+    text = """
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable
+listens("a_empty", [])
+listens("b_none", None)
+listens("c_daily", "@daily")
+"""
+    (one,) = found(tmp_path, text)
+    assert (one.rule, one.dags) == ("empty-schedule", ("a_empty",))
+
+
+def test_both_declarations_of_assets_that_conflict_are_named(tmp_path: Path) -> None:
+    text = """
+emits("one", Asset("orders", uri="s3://b/one"))
+with DAG("two", schedule="@daily"):
+    EmptyOperator(task_id="read", inlets=[Asset("orders", uri="s3://b/two")])
+"""
+    (one,) = (each for each in found(tmp_path, text) if each.rule == "asset-conflict")
+    assert one.dags == ("one", "two")
+    assert "orders (s3://b/one) and orders (s3://b/two) are 2 assets of one name" in one.problem
+    assert "a DAG that listens to it never runs" in one.consequence
+
+
+# who emits, who listens
+
+
+def test_an_asset_that_is_read_or_terminal_or_heard_needs_no_listener(tmp_path: Path) -> None:
+    text = """
+T, R, H, N = Asset("t", extra={"terminal": True}), Asset("r"), Asset("h"), Asset("n")
+emits("load", T, R, H, N)
+listens("report", [H])
+with DAG("use", schedule="@daily"):
+    EmptyOperator(task_id="read", inlets=[R])
+with DAG("own", schedule="@daily"):
+    EmptyOperator(task_id="both", inlets=[N], outlets=[N])
+"""
+    findings = [(each.rule, each.asset) for each in found(tmp_path, text)]
+    assert sorted(findings) == [("no-listener", "n"), ("two-emitters", "n")]
