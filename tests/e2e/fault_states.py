@@ -172,6 +172,8 @@ def _reconcile_differs(m: Matrix, the_day: date) -> list[str]:
     amounts = [Decimal(figure.replace(",", "")) for figure in figures]
     if len(amounts) < 2 or abs(amounts[0] - amounts[1]) != 1:
         problems.append(f"the message has not both figures, a dollar apart: {m.saw}")
+    if f"key ({row['order_id']!r}, {row['line_number']})" not in m.saw:
+        problems.append(f"the message does not name the key {row}: {m.saw}")
     if not m.notifications.both(f"sales_etl.reconcile failed for {the_day}"):
         problems.append("not both channels were notified")
     if m.api.events(chain.producer):

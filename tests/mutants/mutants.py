@@ -79,7 +79,8 @@ class Module:
         """How pytest is called for its tests, and whether in a fork with Airflow."""
         # Without plugins that only collect garbage when all is over.
         off = "-p no:cacheprovider -p no:unraisableexception -p no:threadexception -p no:anyio"
-        flags = f"-x -q {off} --no-header --tb=line --assert=plain"
+        # A loop that does not end is ended by its test's limit, in seconds, long before the whole run's.
+        flags = f"-x -q {off} --no-header --tb=line --assert=plain --timeout=90"
         return f"{flags} {' '.join(self.tests)}", self.forked
 
 
