@@ -80,6 +80,31 @@ def test_a_column_that_there_is_not_is_named() -> None:
         FACT.column("nix")
 
 
+def test_a_file_that_declares_another_table_than_its_name_is_refused(tmp_path: Path) -> None:
+    whole = (contracts_folder() / "sales.fact.odcs.yaml").read_text()
+    (tmp_path / "sales.facts.odcs.yaml").write_text(whole)
+    with pytest.raises(ContractError, match=r"sales\.facts\.odcs\.yaml declares 'sales\.fact'"):
+        contract("sales.facts", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "note", ["tags: [a]", "businessImpact: b", "method: m", "authoritativeDefinitions: []", "id: x"]
+)
+def test_a_rule_may_be_explained_in_odcs_own_words(tmp_path: Path, note: str) -> None:
+    whole = (contracts_folder() / "sales.landing.odcs.yaml").read_text()
+    path = tmp_path / "x.odcs.yaml"
+    for engine in ("spark", "feira-gate"):
+        line = f"        engine: {engine}\n"
+        path.write_text(whole.replace(line, f"{line}        {note}\n", 1))
+        assert read_contract(path) == contract("sales.landing")
+
+
+def test_an_added_column_or_a_refused_one_alone_is_a_difference() -> None:
+    wider = replace(FACT, columns=(*FACT.columns, Column("channel", "string", required=False)))
+    assert compare(wider, AS_DECLARED).needed
+    assert compare(FACT, AS_DECLARED | {"gone": "string"}).needed
+
+
 def test_a_folder_without_contracts_is_named(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=rf"No \*\.odcs\.yaml in {re.escape(str(tmp_path))}"):
         contracts(tmp_path)
@@ -130,6 +155,7 @@ def test_an_unknown_type_is_refused_by_name(tmp_path: Path) -> None:
 
 
 # (contract, text in it, what stands there instead, what the error names)
+IN_PART = "      customProperties: [{property: feira.x, value: 1}]\n"
 RULE = (
     "    quality:\n      - {name: x, type: custom, engine: spark, implementation: quantity = 0}\n"
 )
@@ -196,7 +222,36 @@ REFUSED = [
     ("sales.landing", "version: 1.0.0", "", "version is None"),
     ("sales.landing", "    required: true", "    required: true\n        unique: true", "unique"),
     ("sales.fact", "property: feira.asset", "property: feira.aset", "'feira.aset'"),
+    ("sales.fact", "property: feira.asset", "property: feira.partition", "'feira.partition'"),
     ("sales.fact", "value: sales_fact", "value: ''", "value is ''"),
+    *(
+        ("sales.landing", "name: sku_blank", f"name: sku_{suffix}", "follows from the properties")
+        for suffix in ("absent", "null", "type", "too_long")
+    ),
+    ("sales.landing", "name: sku_blank", "name: duplicate_key", "follows from the properties"),
+    ("sales.landing", "name: sku_blank", "name: line_unreadable", "follows from the properties"),
+    *(
+        (
+            "sales.fact",
+            "      - name: sku\n",
+            f"      - name: sku\n        {text}\n",
+            "is not supported",
+        )
+        for text in (
+            "encryptedName: x",
+            "physicalName: x",
+            "properties: [{name: x}]",
+            "quality: [{name: x}]",
+            "relationships: [{to: x.y}]",
+        )
+    ),
+    ("sales.fact", "      - name: sku\n", "      - name: sku\n  " + IN_PART, "contract itself"),
+    (
+        "sales.landing",
+        "        engine: spark\n",
+        "        engine: spark\n  " + IN_PART,
+        "contract itself",
+    ),
     ("sales.fact", "value: shipped", "value: 5", "enum lists different texts"),
     ("sales.fact", "value: shipped", "value: no", "enum lists different texts"),
     ("sales.fact", "value: shipped", "value: failed", "enum lists different texts"),

@@ -148,7 +148,8 @@ def test_the_current_landing_is_the_newest_that_passed(store: LandingStore) -> N
 def test_when_every_landing_was_refused_a_run_takes_the_newest(store: LandingStore) -> None:
     judge(store, land(store, two_pages()), passed=False)
     judge(store, land(store, two_pages(), "run-2", refetch=True), passed=False)
-    assert land(store, two_pages(), "run-3").version == 2
+    judge(store, land(store, two_pages(), "run-3", refetch=True), passed=False)
+    assert land(store, two_pages(), "run-4").version == 3
 
 
 def test_an_empty_day_is_a_landing_of_no_lines(store: LandingStore) -> None:
@@ -803,11 +804,13 @@ def test_the_summary_names_each_rule_and_its_count() -> None:
         contract_version="1.0.0",
         total=3108,
         valid=2925,
-        broken={"sku_blank": 63, "quantity_zero": 63, "currency_without_rate": 120},
+        broken={"quantity_zero": 63, "currency_without_rate": 63, "sku_blank": 120},
         max_invalid_percent=5,
         passed=False,
     )
     assert validation.summary() == (
-        "5.89 % of 3,108 lines invalid (limit 5 %): currency_without_rate 120, "
-        "quantity_zero 63, sku_blank 63"
+        "5.89 % of 3,108 lines invalid (limit 5 %): sku_blank 120, "
+        "currency_without_rate 63, quantity_zero 63"
     )
+    none = validation.model_copy(update={"total": 0, "valid": 0, "broken": {}})
+    assert none.summary() == "0.00 % of 0 lines invalid (limit 5 %)"
