@@ -46,6 +46,6 @@ def demo(
         run_days("sales", wanted, refetch=False, as_json=False, stays=False)
         print_line("The stack stays up: `make down` stops it, `feira status` shows it.")
     except KeyboardInterrupt:
-        print_line("Stopping the stack, and with it the run…")
+        print_line("Stopping the stack. A run that is cut off continues when it is started again.")
         lifecycle.down(StackConfig.from_env())
         raise
