@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import sqlglot
 
@@ -73,6 +74,13 @@ def test_what_is_required_is_not_null_in_every_schema() -> None:
         kept = re.search(rf"^  {column.name} \S+ NOT NULL,?$", warehouse, re.MULTILINE)
         nullable = arrow_schema(FACT).field(column.name).nullable
         assert (stated, kept is not None, not nullable) == ((column.name in required),) * 3
+
+
+def test_a_type_that_the_warehouse_has_not_is_named_and_a_time_is_in_utc() -> None:
+    with pytest.raises(ContractError, match=r"broken_rules of type array<string> has no type"):
+        warehouse_ddl(contract("sales.quarantine"))
+    assert arrow_schema(FACT).field("created_at").type == pa.timestamp("us", tz="UTC")
+    assert arrow_schema(FACT).field("fx_rate").type == pa.decimal128(18, 8)
 
 
 def test_a_column_that_there_is_not_is_named() -> None:

@@ -22,7 +22,7 @@ from feira.landing.lines import shown
 from feira.landing.manifest import Manifest, Validation, passes_gate
 from feira.landing.rates import RatesNotServedError, date_ranges
 from feira.landing.store import DamagedLandingError, LandingError, LandingStore
-from sales_lines import DAY, FakeFeed, line, without
+from sales_lines import DAY, RATES, FakeFeed, line, without
 
 LANDING = contract("sales.landing")
 
@@ -69,6 +69,10 @@ def test_a_landing_holds_the_lines_in_the_apis_order_with_counts_and_hashes(
         landed += [orjson.loads(text) for text in gzip.decompress(packed).splitlines()]
     assert landed == [line(), line(line_number=2), line(order_id="2")]
     assert [page.lines for page in manifest.pages] == [2, 1]
+    rates = gzip.decompress(store.files.cat_file(f"{folder}/{manifest.rates.name}"))
+    assert [orjson.loads(text) for text in rates.splitlines()] == sorted(
+        RATES, key=lambda rate: (rate["rate_date"], rate["currency"])
+    )
     assert store.manifest(DAY, 1) == manifest
 
 

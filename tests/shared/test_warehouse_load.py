@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -491,6 +492,10 @@ def test_a_row_that_the_warehouse_refuses_holds_up_its_own_day_alone(
     new = of_day(E, "new")
     assert load(connection, extract(E), lake_of(3, [old], old, good, bad, new)).inserted == 1
     assert fact(connection) == [new, old]
+    waiting = {(p["order_date"], p["load_sequence"]) for p in pending(connection)}
+    assert waiting >= {(E, 2), (DATE_1, 2)}, (
+        "what a load by day has changed waits for reconcile too"
+    )
     assert [day for day, _ in held(connection)] == [D]
     assert held_snapshot(connection) == 3
 
@@ -504,6 +509,44 @@ def test_a_row_that_the_warehouse_refuses_holds_up_its_own_day_alone(
     load(connection, extract(D, 2), lake_of(5, [], changed, good))
     assert fact(connection) == [good, changed]
     assert held(connection) == []
+
+
+SECOND, LAST = 1_000_000, 253_402_300_799_999_999  # the last is 9999-12-31T23:59:59.999999Z
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "refused"),
+    [
+        ("order_date", 2_932_897, True),  # 10000-01-01, as days since 1970
+        ("order_date", -719_163, True),  # the day before 0001-01-01
+        ("order_date", 2_932_896, False),
+        ("order_date", -719_162, False),
+        ("fx_date", 2_932_897, True),
+        ("created_at", LAST + 1, True),
+        ("created_at", LAST, False),
+        ("created_at", -719_162 * 86_400 * SECOND - 1, True),
+        ("created_at", -719_162 * 86_400 * SECOND, False),
+    ],
+)
+def test_a_date_that_no_python_reads_holds_up_its_day(
+    connection: psycopg.Connection, column: str, value: int, refused: bool
+) -> None:
+    made = batch([("INSERT", of_day(D, "odd"))])
+    at = made.schema.get_field_index(column)
+    width = pa.int32() if column.endswith("date") else pa.int64()
+    odd = made.set_column(
+        at, made.schema.field(at), pa.array([value], width).cast(made.schema.field(at).type)
+    )
+    good = batch([("INSERT", of_day(E, "good"))])
+    with contextlib.ExitStack() as expected:
+        if refused:
+            named = rf"sales {D}: .*key 'odd', 1: .*{column}_in_years_1_to_9999"
+            expected.enter_context(pytest.raises(RowRefusedError, match=named))
+        load(connection, extract(D), lambda at: Difference(1, True, 1, [odd]))
+    load(connection, extract(E), lambda at: Difference(2, True, 2, [odd, good]))
+    assert [day for day, _ in held(connection)] == [D] * refused
+    count = connection.execute("SELECT count(*) FROM sales.fact").fetchone()
+    assert count == (1 if refused else 2,)
 
 
 DAY_OF_KEY = st.dictionaries(st.integers(0, 20), st.integers(0, 5), max_size=15)
