@@ -71,6 +71,7 @@ listens("report", PartitionedAssetTimetable(assets=A & B))
         ("A & (B | E)", []),  # whose keys are added by its task
         ("A & (B | F)", ["no-emitter"]),
         ("A & (B | X)", []),
+        ("A & Y", []),  # a clock emits it too
     ],
 )
 def test_keys_that_are_not_known_may_meet(
@@ -82,8 +83,10 @@ C, D, E, F = map(Asset, "CDEF")
 X = Asset("x", extra={{"external": True}})
 def keyed(assets):
     return PartitionedAssetTimetable(assets=assets)
+Y = Asset("y", extra={{"external": True}})
 emits("load_a", A, schedule=clock("0 0 * * 1"))
 emits("load_b", B, schedule=clock("0 0 * * 2"))
+emits("load_y", Y, schedule=clock("0 0 * * 3"))
 emits("both", C, schedule=keyed(A & B))
 emits("either", D, schedule=keyed(A | B))
 with DAG("add", schedule=None):

@@ -60,7 +60,7 @@ def test_outlets_that_an_operator_sets_itself_are_read_mapped_or_not(
     [
         ("self.outlets = [Asset(name)]", False),
         ("self.outlets.append(Asset(name))", False),
-        ("self.declare(name)", False),
+        ("self.declare_own(name)", False),
         ("declare(self, name)", False),
         ("self.name = name", True),
     ],
@@ -79,7 +79,7 @@ class Publish(BaseOperator):
     def __init__(self, *, name, **more):
         {head}
         {init}
-    def declare(self, name):
+    def declare_own(self, name):
         self.outlets = [Asset(name)]
     def execute(self, context): ...
 

@@ -150,6 +150,29 @@ def test_assets_of_a_module_beside_the_file_are_read_there(tmp_path: Path) -> No
         assert not read.may_emit(AssetId("rates", "rates")), text
 
 
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("pkg/assets.py", "from .names import NAME"),
+        ("pkg/sub/assets.py", "from ..names import NAME"),
+        ("pkg/sub/deep/assets.py", "from ...names import NAME"),
+    ],
+)
+def test_relative_imports_of_a_package_beside_the_file_are_followed(
+    tmp_path: Path, path: str, line: str
+) -> None:
+    for folder in ("pkg", "pkg/sub", "pkg/sub/deep"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").touch()
+    (tmp_path / "pkg" / "names.py").write_text("NAME = 'orders'\n")
+    (tmp_path / path).write_text(f"from airflow.sdk import Asset\n{line}\nX = Asset(NAME)\n")
+    module = path.removesuffix(".py").replace("/", ".")
+    (tmp_path / "dags.py").write_text(f"{HEAD}from {module} import X\ntask(outlets=[X])")
+    read = unread(tmp_path / "dags.py", "dags.py", [tmp_path])
+    assert read.may_emit(ORDERS)
+    assert not read.may_emit(AssetId("rates", "rates"))
+
+
 def test_the_cause_is_named_with_the_line_of_the_users_file(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("\n\nimport not_there_at_all\n")
     (tmp_path / "dags.py").write_text("# airflow dag\nimport own\n")
