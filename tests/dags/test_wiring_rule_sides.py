@@ -126,6 +126,52 @@ def test_a_missing_dag_is_a_note_where_a_file_did_not_import(tmp_path: Path) -> 
     assert levels(findings) == [("import-error", "warning"), ("missing-dag", "note")]
 
 
+# runs that are given a key or none
+
+GUARDS = """
+def of(run):
+    if not run.partition_key:
+        raise ValueError
+
+class Guard:
+    @staticmethod
+    def of(run):
+        of(run)
+    def check(self, run):
+        return self.of(run)
+    def other(self, run): ...
+
+GUARD = Guard()
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "guarded"),
+    [
+        ("of(dag_run)", True),
+        ("GUARD.check(dag_run)", True),
+        ("Guard().check(dag_run)", True),
+        ("Guard.of(dag_run)", True),
+        ("(lambda: GUARD)().check(dag_run)", True),
+        ("GUARD.other(dag_run)", False),
+        ("print(dag_run)", False),
+    ],
+)
+def test_a_task_that_looks_at_its_runs_key_by_whichever_way_is_a_guard(
+    tmp_path: Path, body: str, guarded: bool
+) -> None:
+    text = f"""{GUARDS}
+with DAG("load", schedule=PartitionedAtRuntime()):
+    @task(outlets=[A])
+    def emit(dag_run=None):
+        {body}
+    emit()
+listens("report", PartitionedAssetTimetable(assets=A))
+"""
+    rules = [each.rule for each in found(tmp_path, text)]
+    assert rules == ([] if guarded else ["runtime-key"])
+
+
 # operators that set their own outlets
 
 

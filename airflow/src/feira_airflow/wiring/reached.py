@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import inspect
 import sys
@@ -132,15 +133,25 @@ def _changes_outlets(code: CodeType) -> bool:
 
 
 def _called(function: FunctionType, names: set[str]) -> Iterator[Any]:
-    """Functions that a function can call: of its module, of modules it names, of its closure."""
+    """What a function can call: of its module, of modules and objects it names, of its closure."""
     yield getattr(function, "__wrapped__", None)
+    held = [function.__globals__.get(name) for name in names]
     for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # a cell that is not filled yet
-            continue
-    for name in names:
-        value = function.__globals__.get(name)
-        yield value
+        with contextlib.suppress(ValueError):  # a cell that is not filled yet
+            held.append(cell.cell_contents)
+    for value in held:
         if isinstance(value, ModuleType):
-            yield from (vars(value).get(other) for other in names)
+            inner = [vars(value).get(name) for name in names]
+            yield from inner
+            for each in inner:
+                yield from _of_object(each, names)
+        yield value
+        yield from _of_object(value, names)
+
+
+def _of_object(value: Any, names: set[str]) -> Iterator[Any]:
+    """The methods of an object, or of a class, that are named; only of a DAG's author's own."""
+    kind = value if isinstance(value, type) else type(value)
+    if kind.__module__.partition(".")[0] not in _NOT_SEARCHED:
+        for each in kind.__mro__:
+            yield from (vars(each).get(name) for name in (*names, "__init__", "__call__"))
