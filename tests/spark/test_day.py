@@ -16,6 +16,7 @@ from feira.errors import PermanentError
 from feira.lake import landing_store
 from feira.landing.store import LandingError
 from feira.settings import LakeSettings
+from feira.warehouse.outcome import day_outcomes
 from feira.warehouse.reconcile import ReconcileError
 from feira.warehouse.schema import connect
 from feira_local.stack.postgres import Dsns
@@ -40,8 +41,9 @@ class Day:
         self.progress: list[tuple[int, int]] = []
 
     def land(self, lines: list[dict[str, Any]], run: str, *, refetch: bool = False) -> steps.Landed:
+        pages = [lines[at : at + 10] for at in range(0, len(lines), 10)]
         return steps.land(
-            FakeFeed([lines]),
+            FakeFeed(pages or [[]]),
             self.lake,
             DAY,
             requested_by=run,
@@ -79,7 +81,7 @@ def test_a_day_goes_from_the_feed_to_the_agreement_and_again_with_what_has_chang
     day.spark.sql("ALTER TABLE lake.sales.fact CREATE BRANCH publish_2010_11_30_killed_1")
     landed = day.land([*GOOD, BAD], "run-1")
     assert (landed.landing_version, landed.lines) == (1, 20)
-    assert day.progress == [(20, 20)]
+    assert day.progress == [(10, 20), (20, 20)]
     store = landing_store(day.lake)
     assert landed.manifest == store.manifest_uri(DAY, 1)
     manifest = store.manifest(DAY, 1)
@@ -96,6 +98,10 @@ def test_a_day_goes_from_the_feed_to_the_agreement_and_again_with_what_has_chang
     assert (published.snapshot_id, published.inserted) == (snapshot, 19)
     assert (published.updated, published.deleted) == (0, 0)
     assert "/fact/" in published.fact
+    held_back = day.spark.table("lake.sales.quarantine").select("landing_version", "landing_order")
+    assert [tuple(row) for row in held_back.collect()] == [(1, 19)]
+    staged = [row["tableName"] for row in day.spark.sql("SHOW TABLES IN lake.staging").collect()]
+    assert "publish_2010_12_01_run_1" in staged
     assert loaded == steps.Loaded(snapshot, 1, 19, 0, 0, 19)
     # 19 × 6 × 2.55 × 1.5547, each line rounded.
     assert agreed == steps.Agreed(snapshot, 1, 19, "451.9511")
@@ -113,6 +119,8 @@ def test_a_day_goes_from_the_feed_to_the_agreement_and_again_with_what_has_chang
     assert (loaded.landing_version, loaded.day_rows) == (2, 19)
     assert (loaded.inserted, loaded.updated, loaded.deleted) == (1, 1, 1)
     assert (agreed.snapshot_id, agreed.rows) == (published.snapshot_id, 19)
+
+    assert day_outcomes(day.warehouse, [DAY])[DAY].agreed
 
     # The same again moves nothing and agrees.
     _, _, published, loaded, _ = day.rest(again, "run_4")
