@@ -206,6 +206,21 @@ def test_a_baseline_holds_an_asset_that_each_parse_renames(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    "more",
+    [
+        {"subject": AssetId("orders", "s3://lake/other")},
+        {"subject": AssetId("rates", "s3://lake/orders")},
+        {"subject": AssetId("orders", "s3://lake/orders", kind="alias")},
+        {"dags": ("load", "other")},
+        {"tasks": ()},
+    ],
+)
+def test_a_finding_of_another_asset_dag_or_task_is_another(more: dict[str, object]) -> None:
+    assert fingerprint(a_finding(**more)) != fingerprint(a_finding())
+    assert fingerprint(a_finding("cycle")) != fingerprint(a_finding())
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
@@ -221,6 +236,8 @@ def test_what_is_no_baseline_is_named(tmp_path: Path, text: str) -> None:
     file.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(BaselineUnreadable, match=r"base\.json"):
         without_known(a_report(), file)
+    with pytest.raises(BaselineUnreadable, match="cannot be read"):
+        without_known(a_report(), tmp_path)
     with pytest.raises(BaselineUnreadable, match="--write-baseline"):
         without_known(a_report(), tmp_path / "none.json")
 

@@ -165,3 +165,22 @@ with DAG("load", schedule=None):
     Publish.partial(task_id="p").expand(name=names)
 """
     assert [each for each in found(tmp_path, text) if each[0] == "stray-event"] == []
+
+
+def test_a_deferred_operator_may_give_keys_where_it_goes_on(tmp_path: Path) -> None:
+    """Whether it is deferred is not known before."""
+    text = """
+from airflow.sdk import PartitionedAssetTimetable
+
+class Publish(BaseOperator):
+    def execute(self, context): ...
+    def execute_complete(self, context, event=None):
+        context["outlet_events"][A].add_partitions("k")
+
+with DAG("load", schedule=None):
+    Publish(task_id="p", outlets=[A])
+with DAG("report", schedule=PartitionedAssetTimetable(assets=A)):
+    task(task_id="build")(lambda: None)()
+plain("use", A)
+"""
+    assert found(tmp_path, text) == []

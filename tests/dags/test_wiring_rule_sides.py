@@ -244,6 +244,18 @@ listens("d_other", [Asset("crm", extra={"external": True})])
     assert "c_both listens to a and b without" in merged[1].problem
 
 
+def test_each_listener_that_begins_paused_is_reported(tmp_path: Path) -> None:
+    text = """
+emits("load", A)
+for name, paused in (("a", False), ("b", True), ("c", None), ("d", True)):
+    with DAG(name, schedule=[A], is_paused_upon_creation=paused):
+        EmptyOperator(task_id="use")
+"""
+    (tmp_path / "dags.py").write_text(HEAD + text)
+    findings = lint(tmp_path, enable=["paused-listener"]).findings
+    assert [each.dags for each in findings] == [("b",), ("d",)]
+
+
 # watchers, expressions, templates, empty schedules
 
 WATCHED = """

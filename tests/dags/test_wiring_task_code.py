@@ -234,6 +234,7 @@ UNCERTAIN = [
     "match A:\n            case 1: outlet_events[A].add_partitions('k')",
     "try:\n            1 / 1\n        except ValueError:\n            outlet_events[A].add_partitions('k')",
     "found = []; found.append(outlet_events[A])",
+    "outlet_events[made_at_run_time(1)].add_partitions('k')",
     "(give_k if A is B else print)(outlet_events[A])",
     "outlet_events[A].add_partitions('k') if A is B else outlet_events[A].add_partitions('l')",
 ]
@@ -394,3 +395,20 @@ def test_what_is_written_to_the_event_of_no_outlet_is_found(
         if each[0] == "stray-event"
     ]
     assert strays == ([("stray-event", asset)] if asset else [])
+
+
+@pytest.mark.parametrize(
+    ("body", "certain"),
+    [("outlet_events[A].add_partitions('k')", False), ("print(1)", True)],
+)
+def test_a_task_whose_text_cannot_be_read_may_give_keys_where_it_names_events(
+    tmp_path: Path, body: str, certain: bool
+) -> None:
+    parameter = "outlet_events=None" if "outlet_events" in body else "value=None"
+    text = f"""
+exec("def made(*, {parameter}): {body}", namespace | {{"A": A}}, namespace)
+with DAG("load", schedule=None):
+    task(task_id="t", outlets=[A])(namespace["made"])()
+keyed("of_key", A)
+"""
+    assert len(found(tmp_path, text)) == certain

@@ -9,7 +9,7 @@ import pytest
 from feira_airflow.wiring.causes import cause_of
 from feira_airflow.wiring.finding import Finding
 from feira_airflow.wiring.linting import lint
-from feira_airflow.wiring.model import AssetId
+from feira_airflow.wiring.model import AssetId, Named
 from feira_airflow.wiring.unread import unread
 
 HEAD = "from airflow.sdk import DAG, Asset, AssetAlias, asset, dag, task\nimport missing_package\n"
@@ -136,6 +136,13 @@ def test_what_an_unimportable_file_may_hear_is_not_unheard(tmp_path: Path, liste
 )
 def test_what_an_unimportable_file_cannot_hear_is_unheard(tmp_path: Path, other: str) -> None:
     assert found(tmp_path, HEAD + other, EMITS)["no-listener"].level == "warning"
+
+
+def test_an_alias_is_read_as_one_and_leaves_open_what_it_becomes(tmp_path: Path) -> None:
+    file = tmp_path / "dags.py"
+    file.write_text(HEAD + "task(outlets=[AssetAlias('any')])")
+    read = unread(file, "dags.py", [tmp_path])
+    assert (read.emits, read.emits_any) == ((Named("any", alias=True),), True)
 
 
 def test_assets_of_a_module_beside_the_file_are_read_there(tmp_path: Path) -> None:
