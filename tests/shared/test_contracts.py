@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import sqlglot
+import yaml
 
 from feira.contracts import Column, ContractError, contract, contracts
 from feira.contracts.arrow import arrow_schema
@@ -21,6 +22,7 @@ from feira.warehouse.fingerprint import figures_by_date
 
 ALL = sorted(contracts())
 FACT = contract("sales.fact")
+FACT_TEXT = (contracts_folder() / "sales.fact.odcs.yaml").read_text()
 AS_DECLARED = {column.name: column.type for column in FACT.columns}
 
 
@@ -88,6 +90,46 @@ def test_a_column_that_there_is_not_is_named() -> None:
         FACT.column("nix")
 
 
+@pytest.mark.parametrize("limit", [0, 0.5, 100])
+def test_a_gate_and_a_length_may_be_at_their_limits(tmp_path: Path, limit: float) -> None:
+    whole = (contracts_folder() / "sales.landing.odcs.yaml").read_text()
+    for length in (1, 16_383):
+        path = tmp_path / "x.odcs.yaml"
+        text = whole.replace("mustBeLessOrEqualTo: 5", f"mustBeLessOrEqualTo: {limit}")
+        path.write_text(text.replace("maxLength: 1000", f"maxLength: {length}"))
+        found = read_contract(path)
+        assert found.max_invalid_percent == limit
+        assert found.column("description").max_length == length
+
+
+@pytest.mark.parametrize("physical", ["decimal(1,0)", "decimal(38,38)", "decimal(1,1)"])
+def test_a_decimal_may_be_at_its_limits(tmp_path: Path, physical: str) -> None:
+    whole = (contracts_folder() / "sales.fact.odcs.yaml").read_text()
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(whole.replace("decimal(18,8)", physical))
+    assert read_contract(path).column("fx_rate").type == physical
+
+
+def test_what_is_missing_is_named_with_the_line_of_what_it_is_missing_in(tmp_path: Path) -> None:
+    text = (contracts_folder() / "sales.landing.odcs.yaml").read_text()
+    text = text.replace("    physicalName: sales.landing\n", "")
+    number = text.split("\n").index("  - name: landing") + 1
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(text)
+    with pytest.raises(ContractError, match=rf"line {number}: physicalName is None; state it"):
+        read_contract(path)
+
+
+def test_a_contract_holds_what_its_file_says() -> None:
+    assert FACT.description.startswith(yaml.safe_load(FACT_TEXT)["schema"][0]["description"])
+    assert FACT.column("customer_id").classification == "confidential"
+    assert FACT.column("quantity").description == "Units; negative only on a cancelled line."
+    assert FACT.version == yaml.safe_load(FACT_TEXT)["version"]
+    rules = {rule.name: rule for rule in contract("sales.landing").row_rules}
+    assert rules["quantity_zero"].description == "A line of nothing."
+    assert rules["quantity_zero"].broken_when == "quantity = 0"
+
+
 def test_a_file_that_declares_another_table_than_its_name_is_refused(tmp_path: Path) -> None:
     whole = (contracts_folder() / "sales.fact.odcs.yaml").read_text()
     (tmp_path / "sales.facts.odcs.yaml").write_text(whole)
@@ -96,7 +138,15 @@ def test_a_file_that_declares_another_table_than_its_name_is_refused(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "note", ["tags: [a]", "businessImpact: b", "method: m", "authoritativeDefinitions: []", "id: x"]
+    "note",
+    [
+        "tags: [a]",
+        "businessImpact: b",
+        "method: m",
+        "authoritativeDefinitions: []",
+        "customProperties: [{property: ours, value: 1}]",
+        "id: x",
+    ],
 )
 def test_a_rule_may_be_explained_in_odcs_own_words(tmp_path: Path, note: str) -> None:
     whole = (contracts_folder() / "sales.landing.odcs.yaml").read_text()
@@ -265,6 +315,20 @@ REFUSED = [
     ("sales.fact", "value: shipped", "value: failed", "enum lists different texts"),
     ("sales.fact", "value: shipped", "val: shipped", "did you mean 'value'"),
     ("sales.fact", "decimal(18,4)", "decimal(40,4)", "decimal(40,4)"),
+    ("sales.fact", "decimal(18,4)", "decimal(39,4)", "decimal(39,4)"),
+    ("sales.fact", "decimal(18,4)", "decimal(0,0)", "decimal(0,0)"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessOrEqualTo: 100.1", "is 100.1"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessOrEqualTo: -0.1", "is -0.1"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessOrEqualTo: .nan", "is nan"),
+    ("sales.landing", "maxLength: 1000", "maxLength: 16384", "maxLength 16384"),
+    ("sales.landing", "maxLength: 1000", "maxLength: 0", "maxLength 0"),
+    ("sales.landing", "apiVersion: v3.1.0", "apiVersion: v3.2.0", "v3.2.0"),
+    (
+        "sales.fact",
+        "        physicalType: int\n",
+        "        " + ENUM.replace("string", "int"),
+        "an enum lists",
+    ),
     ("sales.fact", "decimal(18,4)", "decimal(4,18)", "decimal(4,18)"),
     ("sales.fact", "partitionKeyPosition: 1", "", "go together"),
     ("sales.quarantine", "        items:\n", "        itms:\n", "did you mean 'items'"),

@@ -358,3 +358,22 @@ def test_dates_that_an_older_release_left_pending_wait_for_every_extract_day(
     assert dates_pending(connection) == [DATE_2]
     assert reconcile_day(connection, DAY, 1, lake).dates == 2
     assert dates_pending(connection) == []
+
+
+def test_a_day_is_agreed_while_nothing_of_it_or_of_its_load_waits(
+    connection: psycopg.Connection, lake: Lake
+) -> None:
+    def is_agreed(day: dt.date) -> bool:
+        return day_outcomes(connection, [day])[day].agreed
+
+    reconcile_day(connection, DAY, 1, lake)
+    assert is_agreed(DAY)
+    put(connection, None, DATE_1)
+    assert not is_agreed(DATE_1), "nothing waits, and it was never compared"
+    reconcile_day(connection, DATE_1, 1, lake)
+    assert is_agreed(DATE_1)
+    # The load of DATE_1 changes a line of DAY's extract, on an order date of neither.
+    new = ROWS[2] | {"quantity": 5}
+    put(connection, difference(101, ("DELETE", ROWS[2]), ("INSERT", new)), DATE_1)
+    assert not is_agreed(DAY), "a line of its extract waits"
+    assert not is_agreed(DATE_1), "what its load changed waits"

@@ -490,7 +490,8 @@ def test_a_row_that_the_warehouse_refuses_holds_up_its_own_day_alone(
     assert (fact(connection), held(connection), held_snapshot(connection)) == ([old], [], 1)
 
     new = of_day(E, "new")
-    assert load(connection, extract(E), lake_of(3, [old], old, good, bad, new)).inserted == 1
+    done = load(connection, extract(E), lake_of(3, [old], old, good, bad, new))
+    assert (done.inserted, done.updated, done.deleted) == (1, 0, 0)
     assert fact(connection) == [new, old]
     waiting = {(p["order_date"], p["load_sequence"]) for p in pending(connection)}
     assert waiting >= {(E, 2), (DATE_1, 2)}, (
@@ -509,6 +510,44 @@ def test_a_row_that_the_warehouse_refuses_holds_up_its_own_day_alone(
     load(connection, extract(D, 2), lake_of(5, [], changed, good))
     assert fact(connection) == [good, changed]
     assert held(connection) == []
+
+
+def test_a_refused_row_is_looked_for_in_the_whole_table_alone(
+    connection: psycopg.Connection,
+) -> None:
+    old, bad = of_day(DATE_1, "old"), UNHOLDABLE["U+0000 in a text"]
+    loaded(connection, whole(1, old), extract(DATE_1))
+    with pytest.raises(LoadError, match="gave no whole table"):
+        loaded(connection, difference(2, ("INSERT", bad)), extract(D))
+    with pytest.raises(LoadError, match="Staged 2 rows of the 5"):
+        loaded(connection, difference(2, ("INSERT", old), ("INSERT", bad), whole=True, rows=5))
+    assert (fact(connection), held(connection), held_snapshot(connection)) == ([old], [], 1)
+
+
+def test_what_is_held_and_why_is_what_the_last_load_found(connection: psycopg.Connection) -> None:
+    first = of_day(D, "first", description="a\0b")
+    second, other = of_day(D, LONG), of_day(DATE_1, "other", description="a\0b")
+    loaded(connection, whole(1, first), extract(E))
+    reasons = "SELECT extract_day, row_key, reason FROM sales.held_days ORDER BY 1"
+    ((day, key, reason),) = connection.execute(reasons).fetchall()
+    assert (day, key) == (D, "'first', 1")
+    assert "0x00" in reason, "PostgreSQL's own words"
+    loaded(connection, whole(2, second), extract(E))
+    ((day, key, reason),) = connection.execute(reasons).fetchall()
+    assert (day, key.startswith(ascii(LONG)[:40])) == (D, True)
+    assert "index row" in reason
+    loaded(connection, whole(3, other, of_day(D, "good")), extract(E))
+    assert held(connection) == [(DATE_1, "'other', 1")]
+
+
+def test_a_row_of_another_contract_version_in_the_ledger_is_left_as_it_is(
+    connection: psycopg.Connection,
+) -> None:
+    loaded(connection, whole(1, fact_row("A", 1)))
+    connection.execute("UPDATE sales.load_ledger SET contract_version = '9.0.0'")
+    loaded(connection, None)
+    versions = [entry["contract_version"] for entry in contents(connection)["ledger"]]
+    assert versions == ["9.0.0", FACT.version]
 
 
 SECOND, LAST = 1_000_000, 253_402_300_799_999_999  # the last is 9999-12-31T23:59:59.999999Z
