@@ -24,11 +24,16 @@ install: path-check java-check $(STAMP)  ## Make .venv from the lock, install th
 
 .PHONY: path-check
 path-check:
-	@case "$$PWD" in *:*|*'$$'*|*' ;'*|*' #'*) \
-	  echo "The clone is in $$PWD; the stack's programs cannot read a path with a colon, a dollar sign," >&2; \
-	  echo "or a space before ; or #. Move it to one without." >&2; \
+	@case "$$PWD" in *:*|*'$$'*|*%*|*' ;'*|*' #'*) \
+	  echo "The clone is in $$PWD; the stack's programs cannot read a path with a colon, a dollar" >&2; \
+	  echo "or percent sign, or a space before ; or #. Move it to one without." >&2; \
 	  exit 1;; \
 	esac; \
+	if ! id -un >/dev/null 2>&1; then \
+	  echo "The user $$(id -u) has no name here (no line in /etc/passwd), and PostgreSQL and Spark ask for it." >&2; \
+	  echo "Run make as a user that has one." >&2; \
+	  exit 1; \
+	fi; \
 	if [ ! -w . ]; then \
 	  echo "$$PWD is not this user's to write ($$(id -un 2>/dev/null || id -u)), and .venv, .cache and .feira are made in it." >&2; \
 	  echo "Clone into a folder that this user can write, or have the owner run: chown -R $$(id -u) '$$PWD'" >&2; \

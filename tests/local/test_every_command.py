@@ -186,7 +186,7 @@ BROKEN = ["file", "secrets", "settings", "secrets folder", "link to nowhere", "o
 
 
 def broken_home(folder: Path, how: str) -> Path:
-    home = folder / "a 'b[bold]:c,%(x)s"
+    home = folder / "a 'b[bold]:c,{d}*"
     if how == "file":
         home.touch()
         return home

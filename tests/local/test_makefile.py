@@ -63,7 +63,7 @@ def test_without_a_writable_home_the_caches_are_in_the_clone(home: str, tmp_path
     assert set_.stdout.splitlines()[2] == "/c"
 
 
-@pytest.mark.parametrize("name", ["a:b", "a$HOME b", "a ;b", "a #b"])
+@pytest.mark.parametrize("name", ["a:b", "a$HOME b", "a %s", "a ;b", "a #b"])
 def test_a_path_that_the_stack_cannot_read_is_refused_before_anything_is_installed(
     name: str, tmp_path: Path
 ) -> None:

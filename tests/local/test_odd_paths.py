@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from supervisor.options import ServerOptions
 
-from feira_local.cli import main
+from feira_local.cli import main, output
 from feira_local.stack import ivy, spark
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
@@ -18,7 +21,7 @@ from feira_local.stack.services import services
 from feira_local.stack.supervisor import render
 
 
-@pytest.mark.parametrize("name", ["a b", "a 'b", 'a "b', "a %(x)s", "a ü", "a;b#c,d:e"])
+@pytest.mark.parametrize("name", ["a b", "a 'b", 'a "b', "a ü", "a;b#c,d:e"])
 def test_supervisord_reads_back_the_paths_of_any_folder(tmp_path: Path, name: str) -> None:
     config = StackConfig.from_env({"FEIRA_HOME": str(tmp_path / name)})
     config.make_folders()
@@ -68,7 +71,7 @@ def test_a_commands_output_names_the_folder_as_it_is_and_on_one_line(
 
 
 @pytest.mark.parametrize(
-    "name", ["a$HOME", "a ;b", "a #b", "a\nb", "a\tb", "a\x1b[31mb", "a\udcffb"]
+    "name", ["a$HOME", "a%b", "a %(x)s", "a ;b", "a #b", "a\nb", "a\tb", "a\x1b[31mb", "a\udcffb"]
 )
 def test_a_path_that_the_stacks_programs_cannot_read_is_refused_by_name(
     name: str, tmp_path: Path
@@ -104,3 +107,35 @@ def test_ivy_is_given_no_path_whose_brackets_it_would_take_for_its_own(
     assert isinstance(command, list)
     assert given["cwd"] == scratch
     assert not [word for word in command if str(scratch) in word]
+
+
+def test_no_print_takes_brackets_for_markup_or_colons_for_a_picture(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for each in (output.console, output.error_console):
+        each.print("[k] [bold]x[/] [/] :cat:")
+    output.print_line("[k] \x1b[31m")
+    shown = capfd.readouterr()
+    assert shown.err == "[k] [bold]x[/] [/] :cat:\n"
+    assert shown.out == "[k] [bold]x[/] [/] :cat:\n[k] \\x1b[31m\n"
+
+
+def test_a_path_that_the_terminals_encoding_lacks_is_shown_escaped(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", "from feira_local.cli import main; main()", "status"],
+        env=os.environ | {"FEIRA_HOME": str(tmp_path / "ü"), "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert rf"{tmp_path}/\xfc does not run" in ended.stdout
+    assert ended.stderr == ""
+
+
+def test_what_airflow_and_the_chart_write_is_in_the_state_folder(tmp_path: Path) -> None:
+    config = StackConfig.from_env({"FEIRA_HOME": str(tmp_path / "a b")})
+    for service in services(config, load_secrets(config.home)):
+        if service.label == "airflow":
+            for name in ("AIRFLOW_HOME", "MPLCONFIGDIR", "AIRFLOW__LOGGING__BASE_LOG_FOLDER"):
+                assert Path(service.env[name]).is_relative_to(config.home)

@@ -125,6 +125,14 @@ def test_up_without_jars_names_the_command_that_fetches_them(
         up(replace(config, repository=tmp_path))
 
 
+def test_up_as_a_user_without_a_name_says_who_asks_for_it(
+    config: StackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 2**31 - 7)
+    with pytest.raises(StackError, match=r"user 2147483641 has no name .*PostgreSQL"):
+        up(config)
+
+
 def test_services_are_stopped_before_what_they_depend_on(config: StackConfig) -> None:
     order: dict[str, int] = {}
     for number, level in enumerate(_levels(Stack.of(config).services)):

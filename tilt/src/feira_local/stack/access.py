@@ -115,8 +115,10 @@ def _new_token(base: str) -> str:
         with opener.open(request, timeout=20) as answer:
             return str(json.load(answer)["access_token"])
     except (OSError, ValueError, KeyError, TypeError) as error:
+        # urllib's own text has angle brackets and a number.
+        reason = getattr(getattr(error, "reason", None), "strerror", None) or error
         raise StackError(
-            f"Airflow at {base} gives no token ({error}); `feira status` shows whether it runs."
+            f"Airflow at {base} gives no token ({reason}); `feira status` shows whether it runs."
         ) from error
 
 

@@ -81,6 +81,8 @@ def settings(config: StackConfig) -> dict[str, str]:
         for name, value in values.items()
     }
     pairs["AIRFLOW_HOME"] = str(config.airflow)
+    # The report's chart keeps its list of fonts there, and not in a home folder that may not be writable.
+    pairs["MPLCONFIGDIR"] = str(config.airflow / "matplotlib")
     pairs["FEIRA_HOME"] = str(config.home)
     pairs["FEIRA_CLOCK"] = "on" if config.clock else "off"
     # On a laptop somebody is waiting: what failed is tried again in seconds.

@@ -248,8 +248,9 @@ class StackConfig:
         )
 
 
-# supervisord's settings end at the first two, and Airflow puts a variable's value for the third.
-_REFUSED = (" ;", " #", "$")
+# supervisord's settings end at the first two; Airflow puts a variable's value for the third, and its
+# configuration another setting's for the fourth.
+_REFUSED = (" ;", " #", "$", "%")
 
 
 def _require_usable(what: str, path: Path, refused: tuple[str, ...]) -> None:

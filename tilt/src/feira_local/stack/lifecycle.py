@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -93,6 +94,7 @@ def up(
 
     Raises StackError naming the service that failed, its last log lines and its log's path.
     """
+    _require_user_name()
     config.make_folders()
     with _alone(config):
         stack = Stack.of(config)
@@ -108,6 +110,16 @@ def up(
             state.save(config)
             supervisor.launch(stack.services)
         return _bring_up(stack, supervisor, on_progress)
+
+
+def _require_user_name() -> None:
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        raise StackError(
+            f"The user {os.geteuid()} has no name here (no line in /etc/passwd), and PostgreSQL and "
+            "Spark ask for it. Nothing was started; start the stack as a user that has one."
+        ) from None
 
 
 def _refuse_other_settings(config: StackConfig) -> None:
