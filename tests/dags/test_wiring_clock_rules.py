@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from wiring_text import found
 
+from feira_airflow.wiring import keys, reading
+
 # keys that meet only in another year
 
 
@@ -189,3 +191,29 @@ listens("report", PartitionedAssetTimetable(assets=A, default_partition_mapper=R
     (one,) = found(tmp_path, text)
     assert (one.rule, one.level) == ("rollup-never-full", "error")
     assert "'2026-02' lacks 8, such as '2026-02-21'" in one.problem
+
+
+def test_keys_are_listed_for_a_year_alone_where_the_dag_above_never_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of eleven years they would all be listed for nothing, for each DAG below."""
+    listed: list[int] = []
+    kept = keys.listed_keys
+    monkeypatch.setattr(
+        reading,
+        "listed_keys",
+        lambda clock, days, most: listed.append(days) or kept(clock, days, most),
+    )
+    text = """
+C = Asset("c")
+emits("load_a", A, schedule=clock("0 5 * * *"))
+emits("load_b", B, schedule=clock("0 6 * * 1", "%Y-%m"))
+emits("never", C, schedule=PartitionedAssetTimetable(assets=A & B))
+listens("report", PartitionedAssetTimetable(assets=A & C))
+"""
+    (one,) = (each for each in found(tmp_path, text) if each.rule == "keys-never-meet")
+    assert one.dags[0] == "never"
+    listed.clear()
+    text = text.replace('"0 6 * * 1", "%Y-%m"', '"0 6 * * *", "%Y-%m-%d %H"')
+    (one,) = (each for each in found(tmp_path, text) if each.rule == "keys-never-meet")
+    assert max(listed) == 400

@@ -163,9 +163,7 @@ def test_a_baseline_hides_what_it_has_and_lists_what_is_gone(tmp_path: Path) -> 
     file = tmp_path / "base.json"
     gone, known, new = a_finding("cycle"), a_finding(), a_finding(dags=("other",))
     file.write_text(as_baseline(a_report(gone, known)))
-    moved = replace(
-        known, places=(Place("dags/moved.py", 99),), problem="worded anew", level="error"
-    )
+    moved = replace(known, places=(Place("dags/moved.py", 99),), problem="reworded", level="error")
     report = without_known(a_report(new, moved), file)
     assert report.findings == (new,)
     assert [each.finding for each in report.suppressed] == [moved]

@@ -23,7 +23,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_dag_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.py").write_text("# no dag of airflow\n")
-    with pytest.raises(FolderUnreadable, match="holds no DAG"):
+    with pytest.raises(FolderUnreadable, match="contains no DAG"):
         read_folder(tmp_path)
 
 

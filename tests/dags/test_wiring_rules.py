@@ -372,7 +372,7 @@ emits('c', C, schedule=keyed(RATES))
 listens('report', keyed(C))
 """
     (one,) = found(tmp_path, wiring)
-    assert one.problem == "a → b → c → a set one another off."
+    assert one.problem == "a → b → c → a trigger one another."
     assert one.consequence == (
         "Each run makes the next, without end; and no event from outside makes the first."
     )

@@ -20,7 +20,7 @@ class BaselineUnreadable(Exception):
 
 
 def fingerprint(finding: Finding) -> str:
-    """What stays the same of a finding when lines move and sentences are worded anew.
+    """What stays the same of a finding when lines move and sentences are reworded.
 
     That is the rule, the asset, its DAGs and tasks; and the file's name where there is none of these.
     An asset that each parse names otherwise is known by its DAGs and tasks alone.
@@ -108,6 +108,6 @@ def _entries(file: Path) -> list[dict[str, Any]]:
     ):
         raise BaselineUnreadable(
             f"{file} is no baseline of version {_VERSION}: an object with `version`, and `findings` "
-            "that have a `fingerprint` each. Make it anew with --write-baseline."
+            "that have a `fingerprint` each. Write it again with --write-baseline."
         )
     return entries

@@ -55,7 +55,7 @@ def main(
         return FAILED
     except Exception as error:
         print(
-            f"{prog}: the linter failed, which is a fault of its own: {type(error).__name__}: {error}",
+            f"{prog}: the linter failed, which is a bug in it: {type(error).__name__}: {error}",
             file=sys.stderr,
         )
         return FAILED

@@ -55,9 +55,7 @@ def run(request: Request, file_timeout: float = FILE_TIMEOUT, timeout: float = T
         elif end.answer.wrong is not None:
             raise FolderUnreadable(end.answer.wrong)
         elif end.answer.report is None:
-            raise ToolFailed(
-                f"The linter failed, which is a fault of its own: {end.answer.failed}."
-            )
+            raise ToolFailed(f"The linter failed, which is a bug in it: {end.answer.failed}.")
         else:
             return end.answer.report
 

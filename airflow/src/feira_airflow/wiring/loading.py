@@ -94,7 +94,7 @@ def load(
                 failures.extend(_processed(bag, file, top))
             if not bag.dags and len(failures) == before and files == listed:
                 raise FolderUnreadable(
-                    f"{folder} holds no DAG. Airflow skips a file that does not contain both the "
+                    f"{folder} contains no DAG. Airflow skips a file that does not contain both the "
                     "words `dag` and `airflow`, and what .airflowignore names; check the folder."
                 )
             for dag_id, dag in bag.dags.items():
@@ -222,7 +222,7 @@ class _Importing:
         return files
 
     def forget(self) -> list[Path]:
-        """Has what lies beside DAG files imported anew; returns the files."""
+        """Has what lies beside DAG files imported again; returns the files."""
         names = list(beside(self.tops, set(sys.modules) - self.before))
         return [Path(str(sys.modules.pop(name).__file__)) for name in names]
 

@@ -7,6 +7,7 @@ import dis
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -25,16 +26,21 @@ def mentions(task: Any, word: str) -> bool:
 
 def changes_outlets(task: Any) -> bool:
     """Whether the code of a task changes its own outlets while it runs."""
-    kind = getattr(task, "operator_class", type(task))
-    # Of an operator's methods, Airflow calls those that are given a context when a task runs.
-    methods = [each for each in _methods(kind) if "context" in _parameters(each)]
-    starts = [*_functions(task), *methods]
+    kind: type = getattr(task, "operator_class", type(task))
+    starts = [*_functions(task), *_run_methods(kind)]
     return any(_changes_outlets(each.__code__) for each in _reached(starts, kind))
 
 
-def _parameters(value: Any) -> tuple[str, ...]:
-    code = getattr(_own(value), "__code__", None)
-    return code.co_varnames[: code.co_argcount] if code is not None else ()
+@lru_cache(maxsize=512)
+def _run_methods(kind: type) -> tuple[FunctionType, ...]:
+    """The methods of a DAG's author that Airflow calls when a task runs: they are given a context."""
+    own = (found for each in _methods(kind) if (found := _own(each)) is not None)
+    return tuple(each for each in own if "context" in _parameters(each))
+
+
+def _parameters(function: FunctionType) -> tuple[str, ...]:
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount]
 
 
 def init_names_outlets(kind: type) -> bool:

@@ -20,7 +20,7 @@ _GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 def as_text(report: Report) -> str:
     """A paragraph a finding, and a last line with the counts."""
     stale = [
-        f"The baseline has {each}, which nothing finds any more: write it anew."
+        f"The baseline has {each}, which is no longer found: write it again."
         for each in report.stale
     ]
     return "\n\n".join([*map(_paragraph, _grouped(report.findings)), *stale, _counts(report)])

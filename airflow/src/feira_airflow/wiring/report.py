@@ -34,7 +34,7 @@ class Report:
     """What was looked at, and what was found.
 
     ``wiring`` is there only in the process that loaded the DAG files. ``stale`` is what the baseline
-    names and nothing finds any more.
+    has and is no longer found.
     """
 
     folders: tuple[str, ...]

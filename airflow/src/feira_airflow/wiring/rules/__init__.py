@@ -42,7 +42,7 @@ RULES = (
     Rule(
         "no-listener",
         "warning",
-        "an asset is emitted, heard by nobody, not terminal",
+        "an asset is emitted, and no DAG listens to it",
         parties.no_listener,
         missing="listener",
     ),
@@ -164,7 +164,7 @@ RULES = (
         on=False,
     ),
     Rule("paused-listener", "warning", "a listener begins paused", runs.paused_listener, on=False),
-    Rule("cycle", "error", "DAGs set one another off in a circle", runs.cycle),
+    Rule("cycle", "error", "DAGs trigger one another in a cycle", runs.cycle),
 )
 
 IMPORT_ERROR = "import-error"

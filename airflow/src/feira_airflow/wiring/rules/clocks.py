@@ -198,9 +198,19 @@ def _never_meet(arrivals: Arrivals, listener: Listener) -> bool:
             break
         # One key proves nothing: its next one may meet.
         never = meet is _Meet.NO and fewest > 1
-        if never and fewest > _MANY:
+        if (never and fewest > _MANY) or (span == _FAR and _none_comes(arrivals, listener)):
             break
     return never
+
+
+def _none_comes(arrivals: Arrivals, listener: Listener) -> bool:
+    """Whether an asset has no key in a year though no clock emits it: what is above it never runs."""
+    clocks = arrivals.wiring.clock_keys
+    return any(
+        arrivals.of(asset, _FAR) == {}
+        and not any(each.dag_id in clocks for each in arrivals.wiring.emitters_of(asset))
+        for asset in listener.assets
+    )
 
 
 def _meeting(arrivals: Arrivals, listener: Listener, span: Span) -> tuple[_Meet, int]:

@@ -183,8 +183,8 @@ def template_asset(wiring: Wiring) -> Iterator[Finding]:
             [*wiring.emitters_of(asset), *wiring.listeners_of(asset)],
             problem=f"{asset} has a template in its name or URI.",
             consequence=(
-                "Airflow does not render it: there is one asset, whose name holds the braces, and "
-                "no listener of a rendered name hears it."
+                "Airflow does not render it: there is one asset, whose name contains the braces, and "
+                "no listener of a rendered name gets its events."
             ),
             step=(
                 "Give the asset a name that does not change, and pass what does as a partition key "
@@ -211,7 +211,7 @@ def unstable_asset(wiring: Wiring) -> Iterator[Finding]:
             [each for each in parties if each.dag_id in dag_ids],
             problem=f"The asset that is {asset} now is another one {when}.",
             consequence=(
-                "The task parses the file anew, and its asset is one that Airflow does not know as "
+                "The task parses the file again, and its asset is one that Airflow does not know as "
                 "active: the task succeeds, no event is registered, and no listener runs."
                 if always
                 else "Airflow has a new asset each time: what listened to or waits for the one "

@@ -32,7 +32,7 @@ def merged_events(wiring: Wiring) -> Iterator[Finding]:
             ),
             step=(
                 "Key the events and listen with PartitionedAssetTimetable: a run for each key. Or let "
-                "the task do all that is new by its own books, whatever events it is given, and "
+                "the task keep track of what is new itself, whatever events it is given, and "
                 "disable this rule."
             ),
         )
@@ -74,7 +74,7 @@ def paused_listener(wiring: Wiring) -> Iterator[Finding]:
 
 
 def cycle(wiring: Wiring) -> Iterator[Finding]:
-    """DAGs that set one another off in a circle, and a DAG that sets off itself."""
+    """DAGs that trigger one another in a cycle, and a DAG that triggers itself."""
     by_id = {listener.dag_id: listener for listener in wiring.listeners}
     sets_off = _who_sets_off_whom(wiring)
     reported: set[str] = set()
@@ -101,7 +101,7 @@ def cycle(wiring: Wiring) -> Iterator[Finding]:
         )
         path = _path(dag_id, sets_off)
         if len(path) > 2:
-            problem = f"{' → '.join(path)} set one another off."
+            problem = f"{' → '.join(path)} trigger one another."
         elif links:
             problem = f"{dag_id} listens to {links[0].asset}, which it emits itself."
         else:
