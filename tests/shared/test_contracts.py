@@ -301,6 +301,7 @@ REFUSED = [
             "properties: [{name: x}]",
             "quality: [{name: x}]",
             "relationships: [{to: x.y}]",
+            "map: {key: {logicalType: string}}",
         )
     ),
     ("sales.fact", "      - name: sku\n", "      - name: sku\n  " + IN_PART, "contract itself"),
