@@ -24,7 +24,7 @@ from feira.warehouse.reconcile import (
 )
 from feira.warehouse.schema import connect
 from feira_spark.sales.difference import lake_figures, lake_rows, stage_difference
-from feira_spark.sales.tables import LAKE_TABLES, require_tables
+from feira_spark.sales.tables import LAKE_TABLES, current_snapshot, require_tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -132,6 +132,9 @@ def test_a_date_in_the_calendars_gap_fails_its_own_day_alone(chain: Chain) -> No
     chain.load(E)
     chain.reconcile(E)
     assert (chain.agreed(E), chain.agreed(D)) == (True, False)
+    snapshot = current_snapshot(chain.spark, "sales.fact")
+    assert snapshot is not None
+    assert {order_date for order_date, _ in lake_figures(chain.spark, snapshot, E)} == {A, E}
     with pytest.raises(ReconcileError, match=f"extract day {D}"):
         verify_whole(chain.connection, chain.figures)
 

@@ -469,13 +469,18 @@ def test_a_difference_is_the_net_change_over_several_publishes(tables: SparkSess
     }
 
 
-def test_since_a_snapshot_that_was_expired_the_difference_is_the_whole_table(
+def test_since_a_snapshot_that_was_expired_or_undone_the_difference_is_the_whole_table(
     tables: SparkSession,
 ) -> None:
     put_extract(tables, DAY, a=1)
     first = publish_day(tables, DAY, "run_1").snapshot_id
     put_extract(tables, DAY, a=2, b=3)
-    publish_day(tables, DAY, "run_2")
+    second = publish_day(tables, DAY, "run_2").snapshot_id
+    put_extract(tables, DAY, a=9)
+    undone = publish_day(tables, DAY, "run_3").snapshot_id
+    tables.sql(f"CALL lake.system.rollback_to_snapshot('sales.fact', {second})")
+    rolled_back = stage_difference(tables, undone)
+    assert rolled_back is not None and (rolled_back.whole, rolled_back.rows) == (True, 2)
     tables.sql(
         "CALL lake.system.expire_snapshots(table => 'sales.fact', retain_last => 1, "
         f"snapshot_ids => array({first}))"
