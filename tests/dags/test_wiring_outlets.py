@@ -184,3 +184,22 @@ with DAG("report", schedule=PartitionedAssetTimetable(assets=A)):
 plain("use", A)
 """
     assert found(tmp_path, text) == []
+
+
+def test_a_mapped_operator_that_refuses_to_be_made_here_is_uncertain(tmp_path: Path) -> None:
+    text = """
+class Publish(BaseOperator):
+    def __init__(self, *, name, **more):
+        super().__init__(**more)
+        if not self.has_dag():
+            raise ValueError("only in a DAG")
+        self.outlets = [Asset(name)]
+    def execute(self, context): ...
+
+with DAG("load", schedule=None):
+    Publish.partial(task_id="p").expand(name=["a", "b"])
+plain("report", A)
+"""
+    (tmp_path / "dags.py").write_text(HEAD + text)
+    found = [(each.rule, each.level) for each in lint(tmp_path).findings]
+    assert found == [("no-emitter", "warning")]
