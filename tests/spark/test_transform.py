@@ -155,7 +155,7 @@ def test_a_stock_code_is_of_this_kind(spark: SparkSession, sku: str, kind: str) 
 
 
 def test_a_currencys_rate_lasts_seven_days_or_until_the_next(spark: SparkSession) -> None:
-    quoted = [("2010-12-01", "EUR", "1.3"), ("2010-12-03", "EUR", "1.4")]
+    quoted = [("2010-12-01", "EUR", "1.3"), ("2010-12-03", "EUR", "1.2")]
     rates = spark.createDataFrame(
         [(date.fromisoformat(day), currency, Decimal(rate)) for day, currency, rate in quoted],
         "rate_date date, currency string, usd_rate decimal(18,8)",
@@ -164,5 +164,5 @@ def test_a_currencys_rate_lasts_seven_days_or_until_the_next(spark: SparkSession
         row["order_date"].day: (str(row["fx_rate"]), row["fx_date"].day)
         for row in rate_by_order_date(rates).collect()
     }
-    first, second = ("1.30000000", 1), ("1.40000000", 3)
+    first, second = ("1.30000000", 1), ("1.20000000", 3)
     assert found == {1: first, 2: first} | dict.fromkeys(range(3, 11), second)
