@@ -31,7 +31,7 @@ from feira.warehouse.schema import connect, require_tables
 
 DATE_1, DATE_2, DAY = (dt.date(2011, 1, n) for n in (1, 2, 3))
 ROWS: list[Row] = [
-    fact_row("A", 1, order_date=DATE_1, amount_usd="10"),
+    fact_row("A", 1, order_date=DATE_1, amount_usd="10", amount=Decimal(20)),
     fact_row("A", 2, order_date=DATE_1, amount_usd="2.5", status="pending"),
     fact_row("B", 1, order_date=DATE_2, amount_usd="4"),
 ]
