@@ -315,7 +315,7 @@ def test_a_days_verdict_depends_on_its_own_rows_alone(
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_a_difference_in_what_the_days_load_touched_fails_it_unless_held(
+def test_a_difference_of_another_day_that_the_days_load_carried_over_fails_that_day_alone(
     connection: psycopg.Connection, lake: Lake, held: bool
 ) -> None:
     """A line of DAY's extract fell back to an older version when DATE_1 was published."""
@@ -325,12 +325,14 @@ def test_a_difference_in_what_the_days_load_touched_fails_it_unless_held(
     connection.execute("UPDATE sales.fact SET quantity = 6 WHERE order_id = 'B'")
     if held:
         connection.execute("INSERT INTO sales.held_days VALUES (%s, 'B, 1', 'too long')", [DAY])
-        assert reconcile_day(connection, DATE_1, 2, Lake(figures)).dates == 2
-        assert not day_outcomes(connection, [DAY])[DAY].agreed
-        assert DATE_2 in dates_pending(connection)
-    else:
-        with pytest.raises(ReconcileError, match=f"{DATE_2} .extract day {DAY}"):
-            reconcile_day(connection, DATE_1, 2, Lake(figures))
+    assert reconcile_day(connection, DATE_1, 2, Lake(figures)).dates == 2
+    agreed = {day: each.agreed for day, each in day_outcomes(connection, [DAY, DATE_1]).items()}
+    assert agreed == {DAY: False, DATE_1: True}
+    assert DATE_2 in dates_pending(connection)
+    with pytest.raises(ReconcileError, match=f"{DAY} is held|{DATE_2} .extract day {DAY}|{DAY}: "):
+        reconcile_day(connection, DAY, 1, Lake(figures))
+    with pytest.raises(ReconcileError, match=f"{DATE_2} .extract day {DAY}"):
+        verify_whole(connection, lambda snapshot: figures)
 
 
 def test_a_held_day_is_equal_nowhere(connection: psycopg.Connection, lake: Lake) -> None:

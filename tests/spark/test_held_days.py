@@ -149,6 +149,22 @@ def test_a_date_in_the_calendars_gap_fails_its_own_day_alone(chain: Chain) -> No
     assert left == (0,)
 
 
+def test_a_date_in_the_gap_that_another_days_load_carries_over_fails_its_own_day_alone(
+    chain: Chain,
+) -> None:
+    """The row is put into the lake's fact behind a day that had agreed, and the next load brings it."""
+    chain.put(of_day(A, "a"), of_day(D, "d"))
+    for day in (A, D):
+        chain.load(day)
+        chain.reconcile(day)
+    chain.put(of_day(D, "gap", order_date=dt.date(1582, 10, 10)), of_day(E, "e", order_date=A))
+    chain.load(E)
+    chain.reconcile(E)
+    assert (chain.agreed(A), chain.agreed(D), chain.agreed(E)) == (True, False, True)
+    with pytest.raises(ReconcileError, match=rf"1582-10-10 \(extract day {D}\)"):
+        chain.reconcile(D)
+
+
 @pytest.mark.parametrize(
     "beyond", ["date_add(DATE'9999-12-31', 1)", "date_sub(DATE'0001-01-01', 1)"]
 )

@@ -14,6 +14,7 @@ from decimal import Decimal
 import psycopg
 
 from feira.contracts import contract
+from feira.errors import PermanentError
 from feira.warehouse.differing_keys import KeyedRow, differing_keys
 from feira.warehouse.fingerprint import figures_by_date, rows_by_key
 from feira.warehouse.load import FACT, LEDGER, held_snapshot
@@ -22,8 +23,9 @@ from feira.warehouse.schema import HELD_DAYS, UNRECONCILED
 log = logging.getLogger(__name__)
 
 
-class ReconcileError(RuntimeError):
-    """Lake and warehouse differ; the message holds both figures. No event may be emitted."""
+class ReconcileError(PermanentError):
+    """Lake and warehouse differ; the message holds both figures. No event may be emitted. Both are read at
+    one snapshot, so another look finds the same."""
 
 
 @dataclass(frozen=True)
@@ -64,25 +66,20 @@ def reconcile_day(
 
     ``lake_figures(snapshot, day, dates)`` answers the lake's figures at a snapshot for those dates
     and for the order dates of the day's extract; ``lake_rows(snapshot, slice)``, asked only where those
-    differ, the rows of ``rows_by_key``. A difference in rows of the day's own extract, or
-    in what its load has touched, raises ReconcileError and leaves all as it is. One that belongs to
-    another day is logged and stays pending, to fail that day; the rest is settled, and the day's
-    ledger row says so.
+    differ, the rows of ``rows_by_key``. A difference in rows of the day's own extract raises
+    ReconcileError and leaves all as it is. One that belongs to another day, the day's own load having
+    carried its rows over or not, is logged and stays pending: that day does not agree any more, and
+    fails when it is run. The rest is settled, and the day's ledger row says so.
     """
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         snapshot = _held(connection)
         sequence = connection.execute(f"SELECT max(load_sequence) FROM {LEDGER}").fetchone()
         pending = connection.execute(
-            f"SELECT order_date, extract_day, load_sequence FROM {UNRECONCILED} UNION "
-            f"SELECT order_date, extract_day, 0 FROM {FACT} WHERE extract_day = %s",
+            f"SELECT order_date FROM {UNRECONCILED} UNION "
+            f"SELECT order_date FROM {FACT} WHERE extract_day = %s",
             [day],
         ).fetchall()
-        own_load = connection.execute(
-            f"SELECT load_sequence FROM {LEDGER} WHERE extract_day = %s AND landing_version = %s "
-            "AND contract_version = %s",
-            [day, landing_version, contract(FACT).version],
-        ).fetchone()
         held = held_days(connection)
         if day in held:
             raise ReconcileError(
@@ -92,13 +89,8 @@ def reconcile_day(
         lake = lake_figures(snapshot, day, dates)
         dates = sorted({*dates, *(order_date for order_date, _ in lake)})
         warehouse = warehouse_figures(connection, dates)
-        touched = {(row[0], row[1]) for row in pending if own_load and row[2] == own_load[0]}
         different = _different(lake, warehouse)
-        own = {
-            each
-            for each in different
-            if each[1] == day or (each in touched and each[1] not in held)
-        }
+        own = {each for each in different if each[1] == day}
         if own:
             keys = _differing_keys(connection, snapshot, own, lake_rows)
             raise _error(snapshot, own, lake, warehouse, keys)
@@ -212,7 +204,8 @@ def _error(
         f"sales.fact at snapshot {snapshot}: lake and warehouse differ on {len(different)} of "
         f"{len({*lake, *warehouse})} order dates by extract day: "
         f"{_details(sorted(different), lake, warehouse, keys)}"
-        f"{refused}. No event was emitted. `feira verify` compares the whole table."
+        f"{refused}. No event was emitted. Find out which side is right, then run the day anew; where the "
+        "source was wrong, with its landing fetched again."
     )
 
 
