@@ -120,9 +120,10 @@ lint: install  ## Formatting, lint, import rules, types
 	@$(VENV)/bin/lint-imports --verbose > /dev/null || $(VENV)/bin/lint-imports
 	@$(VENV)/bin/mypy shared/src spark/src airflow/src airflow/provider/src tilt/src
 
+WORKERS ?= 2
 .PHONY: test
-test: lint  ## Lint, then every test: loopback only, no stack
-	@$(VENV)/bin/pytest
+test: lint  ## Lint, then every test, two files side by side (WORKERS=2): loopback only, no stack
+	@$(VENV)/bin/pytest --numprocesses=$(WORKERS) --dist=loadfile
 
 .PHONY: verify
 verify: install  ## A stack of its own through the matrix of states, against an independent computation
