@@ -12,6 +12,7 @@ import pytest
 from airflow.sdk import Asset
 
 import feira_airflow
+from feira.by_place import declarations
 from feira.contracts import contracts
 from feira_airflow.core import pools
 from feira_airflow.core.dag_pages import pages
@@ -19,7 +20,6 @@ from feira_airflow.core.pipelines import (
     Pipeline,
     PipelineError,
     Pool,
-    declared,
     pipelines,
     require_apart,
 )
@@ -43,7 +43,12 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
                     f"from feira_airflow.core.pipelines import Pipeline\n{text}\n"
                 )
         importlib.invalidate_caches()
-        return [each.name for each in declared([str(tmp_path / "shop")], "shop")]
+        return [
+            each.name
+            for each in declarations(
+                [str(tmp_path / "shop")], "shop", "pipeline", Pipeline, PipelineError
+            )
+        ]
 
     yield made
     for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from feira.by_place import declarations
 from feira_local.stack import airflow, config, local_parts, services, state
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
-from feira_local.stack.local_parts import LocalPart, declared
+from feira_local.stack.local_parts import LocalPart
 from feira_local.stack.secrets import load_secrets
 
 GEO = """
@@ -53,7 +54,7 @@ def package(
     def made(text: str) -> LocalPart:
         (folder / "local.py").write_text(text)
         importlib.invalidate_caches()
-        (part,) = declared([str(tmp_path / "laptop")], "laptop")
+        (part,) = declarations([str(tmp_path / "laptop")], "laptop", "local", LocalPart, StackError)
         return part
 
     yield made

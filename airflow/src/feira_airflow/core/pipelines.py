@@ -7,14 +7,13 @@ whole graph, the `feira` command. So a pipeline joins by new files alone.
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
-import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from airflow.sdk import Asset
+
+from feira.by_place import declarations
 
 
 class PipelineError(ValueError):
@@ -66,21 +65,11 @@ def pipelines() -> tuple[Pipeline, ...]:
     """
     import feira_airflow
 
-    found = tuple(declared(feira_airflow.__path__, "feira_airflow"))
+    found = tuple(
+        declarations(feira_airflow.__path__, "feira_airflow", "pipeline", Pipeline, PipelineError)
+    )
     require_apart(found)
     return found
-
-
-def declared(path: Sequence[str], package: str) -> Iterator[Pipeline]:
-    """The ``PIPELINE`` of each ``pipeline.py`` in a folder of ``path``."""
-    for folder in sorted(module.name for module in pkgutil.iter_modules(path) if module.ispkg):
-        name = f"{package}.{folder}.pipeline"
-        if importlib.util.find_spec(name) is None:
-            continue
-        pipeline = getattr(importlib.import_module(name), "PIPELINE", None)
-        if not isinstance(pipeline, Pipeline) or pipeline.name != folder:
-            raise PipelineError(f"{name} must hold PIPELINE = Pipeline(name={folder!r}, …).")
-        yield pipeline
 
 
 def require_apart(found: Sequence[Pipeline]) -> None:

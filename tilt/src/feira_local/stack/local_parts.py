@@ -7,13 +7,11 @@ and watches the services, moves the ports with FEIRA_PORT_OFFSET, and hands the 
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
-import pkgutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from feira.by_place import declarations
 from feira_local.stack.errors import StackError
 from feira_local.stack.service import Service
 
@@ -54,16 +52,4 @@ def local_parts() -> tuple[LocalPart, ...]:
     """
     import feira_local
 
-    return tuple(declared(feira_local.__path__, "feira_local"))
-
-
-def declared(path: Sequence[str], package: str) -> Iterator[LocalPart]:
-    """The ``LOCAL`` of each ``local.py`` in a folder of ``path``."""
-    for folder in sorted(module.name for module in pkgutil.iter_modules(path) if module.ispkg):
-        name = f"{package}.{folder}.local"
-        if importlib.util.find_spec(name) is None:
-            continue
-        part = getattr(importlib.import_module(name), "LOCAL", None)
-        if not isinstance(part, LocalPart) or part.name != folder:
-            raise StackError(f"{name} must hold LOCAL = LocalPart(name={folder!r}, …).")
-        yield part
+    return tuple(declarations(feira_local.__path__, "feira_local", "local", LocalPart, StackError))
