@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from types import ModuleType
 import psycopg
 import pytest
 
+from checkout import copy_checkout
 from feira.contracts import contract
 from feira_local.stack.postgres import Dsns, free_port
 from reported_days import D1, Shop, line
@@ -106,16 +106,7 @@ SOURCES = ("shared/src", "spark/src", "airflow/src", "airflow/provider/src", "ti
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh clone in which somebody has followed the page to its sixth step."""
     clone = tmp_path_factory.mktemp("clone")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        check=True,
-    ).stdout.decode()
-    for name in filter(None, listed.split("\0")):
-        if (REPOSITORY / name).is_file():
-            (clone / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(REPOSITORY / name, clone / name)
+    copy_checkout(clone)
     identity = ("-c", "user.name=a", "-c", "user.email=a@b.invalid")
     for command in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-qm", "clone")):
         subprocess.run(["git", *command], cwd=clone, check=True)

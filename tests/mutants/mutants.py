@@ -16,7 +16,6 @@ import os
 import random
 import re
 import shutil
-import subprocess
 import time
 import tomllib
 import uuid
@@ -39,8 +38,9 @@ from operators import Provider
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from checkout import REPOSITORY, copy_checkout
+
 HERE = Path(__file__).parent
-REPOSITORY = HERE.parents[1]
 STATE = REPOSITORY / ".mutants"
 SOURCES = ("shared/src", "spark/src", "airflow/src", "airflow/provider/src", "tilt/src")
 SLOWEST = 400.0
@@ -168,22 +168,13 @@ def _planted(module: Module, find: str, replace: str) -> MutationSpec:
     )
 
 
-def copy_checkout(to: Path) -> None:
-    """The files that git tracks, as they are in the work tree, and links to what is installed."""
+def work_in_a_copy(to: Path) -> None:
+    """Makes a copy of the checkout, with links to what is installed, the current folder."""
     shutil.rmtree(to, ignore_errors=True)
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        source = REPOSITORY / name
-        if source.is_file():
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, to / name)
+    copy_checkout(to)
     for name in (".venv", ".cache"):
         (to / name).symlink_to((REPOSITORY / name).resolve())
+    os.chdir(to)
 
 
 _open = ExitStack()
@@ -193,8 +184,7 @@ _servers: dict[bool, ForkedTests] = {}
 def start_worker(numbers: multiprocessing.Queue[int], with_servers: bool) -> None:
     """Gives this process its copy of the checkout, and a database and a Spark server if they are needed."""
     home = STATE / f"worker-{numbers.get()}"
-    copy_checkout(home / "checkout")
-    os.chdir(home / "checkout")
+    work_in_a_copy(home / "checkout")
     os.environ["PYTHONPATH"] = os.pathsep.join(str(Path.cwd() / each) for each in SOURCES)
     os.environ["FEIRA_TEST_STORE"] = "folder"
     multiprocessing.util.Finalize(None, _open.close, exitpriority=10)  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ def grants() -> list[str]:
 
     A superuser, or the database's owner, runs them; the roles themselves may make no schema.
     """
-    loaded = sorted({"sales", *(each.schema for each in stored_in("warehouse"))})
+    loaded = sorted({each.schema for each in stored_in("warehouse")})
     return [
         statement
         for file, schema in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -174,14 +175,14 @@ def verify(as_json: AsJson = False) -> None:
     Example: [bold]feira verify[/]
     """
     from feira.warehouse.reconcile import ReconcileError, verify_whole
-    from feira_spark.sales.difference import lake_rows
+    from feira_spark.sales import difference
 
     with spark_session() as spark, warehouse() as connection:
         try:
             agreed = verify_whole(
                 connection,
-                lambda at: whole_lake_figures(spark, at),
-                lambda at, of: lake_rows(spark, at, of),
+                partial(whole_lake_figures, spark),
+                partial(difference.lake_rows, spark),
             )
         except ReconcileError as error:
             raise StackError(str(error)) from error

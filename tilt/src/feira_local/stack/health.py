@@ -22,6 +22,9 @@ LATE_HEARTBEAT_SECONDS = 60.0
 STARTING_SECONDS = 120.0
 
 
+WORKING = ("healthy", "slow")
+
+
 @dataclass(frozen=True)
 class Health:
     """How a service is, and why; one that is slow works."""
@@ -31,7 +34,7 @@ class Health:
 
     @property
     def works(self) -> bool:
-        return self.state in ("healthy", "slow")
+        return self.state in WORKING
 
 
 class _NotHealthyError(Exception):

@@ -18,14 +18,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from feira.warehouse.grants import grants
 from feira_local.stack.errors import StackError
 from feira_local.stack.secrets import Secrets
-
-if TYPE_CHECKING:
-    pass
 
 HOST = "127.0.0.1"
 SERVER_USER = "pgserver"

@@ -30,7 +30,7 @@ class ServiceReport:
 
     @property
     def works(self) -> bool:
-        return self.state in ("healthy", "slow")
+        return self.state in health.WORKING
 
 
 @dataclass(frozen=True)
