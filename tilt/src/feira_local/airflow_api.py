@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,14 +142,8 @@ class AirflowApi:
 
     def event_days(self, dag_id: str) -> set[str]:
         """The partition keys of all asset events that a DAG has emitted."""
-        days: set[str] = set()
-        offset, total = 0, 1
-        while offset < total:
-            parameters = {"source_dag_id": dag_id, "limit": 100, "offset": offset}
-            answer = self._call("GET", "assets/events", params=parameters)
-            days |= {event["partition_key"] for event in answer["asset_events"]}
-            offset, total = offset + 100, answer["total_entries"]
-        return days
+        events = self._all("assets/events", "asset_events", source_dag_id=dag_id)
+        return {event["partition_key"] for event in events}
 
     def consumers(self, dag_id: str, source: DagRun) -> list[DagRun]:
         """The runs of a DAG that an event of ``source`` has set off."""
@@ -209,7 +203,7 @@ class AirflowApi:
     def asset_graph(self) -> AssetGraph:
         """Emitters and listeners of every asset."""
         found: dict[str, dict[str, dict[str, frozenset[str]]]] = {}
-        assets = self._call("GET", "assets", params={"limit": 100})["assets"]
+        assets = list(self._all("assets", "assets"))
         alone = {
             dag_id
             for dag_id in {each["dag_id"] for asset in assets for each in asset["scheduled_dags"]}
@@ -227,6 +221,14 @@ class AirflowApi:
         found = self._call("GET", "assets", params={"name_pattern": name, "limit": 100})["assets"]
         ids = [item["id"] for item in found if item["name"] == name]
         return f"{self.base}/assets/{ids[0]}" if ids else f"{self.base}/assets"
+
+    def _all(self, path: str, of: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """Every item that a list has, read in pages of the most that Airflow gives."""
+        offset, total = 0, 1
+        while offset < total:
+            answer = self._call("GET", path, params={**parameters, "limit": 100, "offset": offset})
+            yield from answer[of]
+            offset, total = offset + 100, answer["total_entries"]
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         try:

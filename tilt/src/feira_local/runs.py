@@ -132,3 +132,6 @@ def _refresh(api: AirflowApi, chain: Chain) -> None:
     for run in chain.runs:
         if run.state == "failed":
             chain.failure = api.failure(run)
+    if chain.finished:
+        # On a first start Airflow may have read the producer's file before a listener's.
+        chain.graph = api.asset_graph()
