@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import psutil
+
 from feira_local.airflow_api import AirflowApi
 from feira_local.runs import Chain
 
@@ -40,8 +42,10 @@ class Killer(threading.Thread):
             # The consumer's run joins once the event has made it; whoever follows the chain says so.
             runs = list(self._chain.runs)
             for task_id, try_number, pid in [x for run in runs for x in self._api.processes(run)]:
-                moment = self._plan.get((task_id, try_number), _never)
-                if moment is None or moment():
+                if (task_id, try_number) not in self._plan:
+                    continue
+                moment = self._plan[task_id, try_number]
+                if moment is None or self._comes(moment, pid):
                     try:
                         os.kill(pid, signal.SIGKILL)
                     except ProcessLookupError:
@@ -50,11 +54,19 @@ class Killer(threading.Thread):
                     del self._plan[task_id, try_number]
             time.sleep(_POLL_SECONDS)
 
+    def _comes(self, moment: Callable[[], bool], pid: int) -> bool:
+        """Whether the moment comes while the process lives.
+
+        Nothing else is asked meanwhile: between the commit and the end of a load Airflow would
+        answer once at most.
+        """
+        while psutil.pid_exists(pid) and not self._ended.is_set():
+            if moment():
+                return True
+            time.sleep(_POLL_SECONDS / 4)
+        return False
+
     def stop(self) -> None:
         """Ends the watch."""
         self._ended.set()
         self.join()
-
-
-def _never() -> bool:
-    return False
