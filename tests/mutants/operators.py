@@ -94,6 +94,8 @@ class RemoveElement(_RemoveItem):
     def _removable(self, node: Any) -> list[Any]:
         if node.type != "testlist_comp" or not isinstance(node, PythonNode):
             return []
+        if _in_annotation(node):
+            return []
         items = [child for child in node.children if child.get_code().strip() != ","]
         is_comprehension = any(child.type in ("sync_comp_for", "comp_for") for child in items)
         return [] if is_comprehension or len(items) < 2 else items
@@ -101,6 +103,20 @@ class RemoveElement(_RemoveItem):
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
         return (Example("[a, b, c]", "[a, c]", occurrence=1), Example("(a, b)", "( b,)"))
+
+
+def _in_annotation(node: Any) -> bool:
+    """Whether it is part of a type that is written down: no such thing is evaluated in our modules."""
+    child, parent = node, node.parent
+    while parent is not None:
+        if parent.type == "annassign" and parent.children[1] is child:
+            return True
+        if parent.type in ("param", "funcdef") and parent.annotation is child:
+            return True
+        if parent.type == "tfpdef" and parent.children[2] is child:
+            return True
+        child, parent = parent, parent.parent
+    return False
 
 
 class Planted(Operator):  # type: ignore[misc]
