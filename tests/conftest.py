@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from feira.settings import LakeSettings
+from feira.core.settings import LakeSettings
 from feira_local.stack.postgres import Dsns, temporary_server
 from spark_connect import FEW_ROWS
 
@@ -55,7 +55,7 @@ def spark(lake: LakeSettings, request: pytest.FixtureRequest) -> Iterator[SparkS
     ``FEIRA_TEST_SPARK`` names a running Spark Connect server to take instead of a JVM of its own: a
     mutant's run is then a few seconds shorter.
     """
-    from feira_spark.session import CATALOG, connect
+    from feira_spark.core.session import CATALOG, connect
 
     running = os.environ.get("FEIRA_TEST_SPARK")
     if running is None:
@@ -71,7 +71,7 @@ def spark(lake: LakeSettings, request: pytest.FixtureRequest) -> Iterator[SparkS
 def _own_spark(lake: LakeSettings, jars: str) -> SparkSession:
     from pyspark.sql import SparkSession
 
-    from feira_spark.session import spark_conf
+    from feira_spark.core.session import spark_conf
 
     # A test that has used Spark Connect in this process leaves pyspark in that mode.
     for name in ("SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE"):

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from feira.contracts import contract
-from feira.contracts.arrow import arrow_schema
-from feira.warehouse.load import Difference
+from feira.core.contracts import contract
+from feira.core.contracts.arrow import arrow_schema
+from feira.core.warehouse.load import Difference
 
 FACT = contract("sales.fact")
 NOON = dt.datetime(2011, 1, 3, 12, tzinfo=dt.UTC)

@@ -10,20 +10,20 @@ from typing import Any
 import psycopg
 
 from fact_rows import Row, fact_row, whole
-from feira.landing.manifest import Validation
-from feira.landing.store import LandingStore
-from feira.report.files import ReportFiles
-from feira.report.model import (
+from feira.core.landing.manifest import Validation
+from feira.core.landing.store import LandingStore
+from feira.core.warehouse.load import Extract, load
+from feira.core.warehouse.outcome import DayOutcome
+from feira.core.warehouse.reconcile import reconcile_day, warehouse_figures
+from feira.summary.files import ReportFiles
+from feira.summary.model import (
     DayFigures,
     DayReport,
     DayRevenue,
     ProductSales,
     Sources,
 )
-from feira.report.prepare import Prepared, prepare_reports
-from feira.warehouse.load import Extract, load
-from feira.warehouse.outcome import DayOutcome
-from feira.warehouse.reconcile import reconcile_day, warehouse_figures
+from feira.summary.prepare import Prepared, prepare_reports
 
 D1, D2, D3 = dt.date(2010, 12, 1), dt.date(2010, 12, 2), dt.date(2010, 12, 3)
 

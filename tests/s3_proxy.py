@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from feira.settings import LakeSettings, repository_root
+from feira.core.settings import LakeSettings, repository_root
 from feira_local.stack import s3
 from feira_local.stack.config import BUCKET, DEFAULT_PORTS, Ports, ShopOptions, StackConfig
 from feira_local.stack.postgres import free_port

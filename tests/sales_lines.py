@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from feira.landing.land import Page
+from feira.core.landing.land import Page
 
 DAY = date(2010, 12, 1)
 RATES = [

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from feira.settings import LakeSettings, repository_root
+from feira.core.settings import LakeSettings, repository_root
 from feira_local.stack import spark
 from feira_local.stack.config import DEFAULT_PORTS, HOST, Ports, ShopOptions, StackConfig
 from feira_local.stack.postgres import free_port

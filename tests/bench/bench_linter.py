@@ -42,11 +42,11 @@ def write(folder: Path, dags: int, chain: int = 400) -> None:
 
 
 def main(dags: int) -> None:
-    from feira_airflow.wiring.home import airflow_home
+    from feira_wiring.home import airflow_home
 
     with airflow_home(), tempfile.TemporaryDirectory() as folder:
         begun = time.process_time()
-        from feira_airflow.wiring.linting import lint
+        from feira_wiring.linting import lint
 
         imported = time.process_time()
         write(Path(folder), dags)

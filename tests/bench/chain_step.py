@@ -19,15 +19,15 @@ from unittest import mock
 
 from pyspark.sql import SparkSession
 
-from feira.lake import landing_store
-from feira.landing.manifest import Manifest
-from feira.settings import LakeSettings
-from feira.warehouse.schema import connect as connect_warehouse
+from feira.core.lake import landing_store
+from feira.core.landing.manifest import Manifest
+from feira.core.settings import LakeSettings
+from feira.core.warehouse.schema import connect as connect_warehouse
+from feira_spark.core.session import connect
 from feira_spark.sales import day
 from feira_spark.sales.difference import StagedDifference, stage_difference
 from feira_spark.sales.steps import QUARANTINE
 from feira_spark.sales.tables import metadata_uri
-from feira_spark.session import connect
 
 
 @dataclass(frozen=True)

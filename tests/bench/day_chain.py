@@ -23,11 +23,11 @@ from typing import Any
 import psutil
 
 from chain_step import Places
-from feira.settings import LakeSettings
+from feira.core.settings import LakeSettings
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
 from feira_local.stack import postgres, spark
 from feira_local.stack.config import DEFAULT_PORTS, HOST, Ports, ShopOptions, StackConfig
-from feira_spark.session import connect
+from feira_spark.core.session import connect
 from memory import MemorySampler, load_average, stopwatch, tree
 
 HERE = Path(__file__).parent

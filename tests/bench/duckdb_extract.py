@@ -15,9 +15,9 @@ from typing import Any
 
 import duckdb
 
-from feira.contracts import contract
-from feira.contracts.line_kinds import line_kinds
-from feira.landing.manifest import Manifest
+from feira.core.contracts import contract
+from feira.core.landing.manifest import Manifest
+from feira.sales.line_kinds import line_kinds
 
 THREADS = 2
 FIELDS = (

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from feira.warehouse.copy_rows import HAS_PGPQ
+from feira.core.warehouse.copy_rows import HAS_PGPQ
 
 PACKAGES = (
     *("apache-airflow", "pyspark", "duckdb", "polars", "pyarrow", "psycopg", "pyiceberg"),

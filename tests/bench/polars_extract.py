@@ -20,9 +20,9 @@ os.environ["POLARS_MAX_THREADS"] = str(THREADS)  # read once, at the import
 
 import polars as pl  # noqa: E402
 
-from feira.contracts import contract  # noqa: E402
-from feira.contracts.line_kinds import line_kinds  # noqa: E402
-from feira.landing.manifest import Manifest  # noqa: E402
+from feira.core.contracts import contract  # noqa: E402
+from feira.core.landing.manifest import Manifest  # noqa: E402
+from feira.sales.line_kinds import line_kinds  # noqa: E402
 
 # The texts and the length that each may have.
 STRINGS = {

@@ -96,9 +96,9 @@ def shop(
     import boto3
     from psycopg.conninfo import conninfo_to_dict
 
-    from feira.lake import landing_store
-    from feira.settings import LakeSettings
-    from feira.warehouse.schema import connect
+    from feira.core.lake import landing_store
+    from feira.core.settings import LakeSettings
+    from feira.core.warehouse.schema import connect
 
     bucket = f"lake-{uuid.uuid4().hex}"
     boto3.client(

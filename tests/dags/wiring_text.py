@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from feira_airflow.wiring.finding import Finding
-from feira_airflow.wiring.linting import lint
+from feira_wiring.finding import Finding
+from feira_wiring.linting import lint
 
 HEAD = """
 from airflow.providers.standard.operators.empty import EmptyOperator

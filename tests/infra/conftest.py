@@ -14,9 +14,9 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 from fact_rows import fact_row
-from feira.contracts import contract
-from feira.contracts.ddl import warehouse_ddl
-from feira.settings import repository_root
+from feira.core.contracts import contract
+from feira.core.contracts.ddl import warehouse_ddl
+from feira.core.settings import repository_root
 from feira_airflow.summary.marts import MartsConnection, build_marts
 from feira_local.stack.postgres import Dsns
 

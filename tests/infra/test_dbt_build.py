@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from feira.contracts import Column, contracts
-from feira.contracts.dbt import render
-from feira.contracts.ddl import warehouse_type
-from feira.settings import repository_root
+from feira.core.contracts import Column, contracts
+from feira.core.contracts.dbt import render
+from feira.core.contracts.ddl import warehouse_type
+from feira.core.settings import repository_root
 from feira_airflow.summary.marts import MartsError, build_marts
 
 Line = Callable[..., dict[str, Any]]

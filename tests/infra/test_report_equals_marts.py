@@ -7,8 +7,8 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import Any
 
-from feira.report.figures import one_moment, sales_by_day
-from feira.warehouse.schema import connect
+from feira.core.warehouse.schema import connect
+from feira.summary.figures import one_moment, sales_by_day
 from reported_days import D1, D2, D3, line
 
 FACT = [

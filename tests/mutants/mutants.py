@@ -42,7 +42,14 @@ from checkout import REPOSITORY, copy_checkout
 
 HERE = Path(__file__).parent
 STATE = REPOSITORY / ".mutants"
-SOURCES = ("shared/src", "spark/src", "airflow/src", "airflow/provider/src", "tilt/src")
+SOURCES = (
+    "shared/src",
+    "spark/src",
+    "airflow/src",
+    "airflow/provider/src",
+    "airflow/wiring/src",
+    "tilt/src",
+)
 SLOWEST = 400.0
 # An annotation is never evaluated here.
 _IN_ANNOTATIONS = re.compile(r"ReplaceBinaryOperator_BitOr_")
@@ -193,7 +200,7 @@ def start_worker(numbers: multiprocessing.Queue[int], with_servers: bool) -> Non
 
 
 def _start_servers(home: Path) -> None:
-    from feira.settings import LakeSettings
+    from feira.core.settings import LakeSettings
     from feira_local.stack.postgres import temporary_server
     from spark_connect import connect_server
 

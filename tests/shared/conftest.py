@@ -10,10 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from feira.lake import landing_store
-from feira.landing.store import LandingStore
-from feira.settings import LakeSettings
-from feira.warehouse.schema import connect
+from feira.core.lake import landing_store
+from feira.core.landing.store import LandingStore
+from feira.core.settings import LakeSettings
+from feira.core.warehouse.schema import connect
 from feira_local.stack.postgres import Dsns
 
 

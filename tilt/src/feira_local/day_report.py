@@ -12,9 +12,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from feira.landing.manifest import Validation
-from feira.warehouse.outcome import DayOutcome, day_outcomes
-from feira.warehouse.schema import HELD_DAYS, table_types
+from feira.core.landing.manifest import Validation
+from feira.core.warehouse.outcome import DayOutcome, day_outcomes
+from feira.core.warehouse.schema import HELD_DAYS, table_types
 from feira_local.lake_access import landings, warehouse
 
 _RULE_COLUMNS = 2

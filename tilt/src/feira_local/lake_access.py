@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from feira.lake import landing_store
-from feira.landing.store import LandingStore
-from feira.warehouse.reconcile import Figures, Slice
+from feira.core.lake import landing_store
+from feira.core.landing.store import LandingStore
+from feira.core.warehouse.reconcile import Figures, Slice
 from feira_local.stack import access
 from feira_local.stack.errors import StackError
 
@@ -32,7 +32,7 @@ def warehouse(role: str = "reader") -> Iterator[psycopg.Connection]:
 
     Raises StackError where it does not answer, or holds no tables yet.
     """
-    from feira.warehouse.schema import connect
+    from feira.core.warehouse.schema import connect
 
     try:
         connection = connect(access.warehouse_dsn(role))
@@ -54,7 +54,7 @@ def spark_session() -> Iterator[SparkSession]:
     """A session of its own on the stack's Spark; raises StackError with Spark's reason for a refusal."""
     from pyspark.errors import PySparkException
 
-    from feira_spark.session import connect
+    from feira_spark.core.session import connect
 
     access.require_running()
     # Spark logs each refusal as JSON, beside the sentence that a command ends with.

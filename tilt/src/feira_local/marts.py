@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from feira.settings import repository_root
+from feira.core.settings import repository_root
 from feira_airflow.summary.marts import MartsConnection, build_marts
 from feira_local.stack import access
 from feira_local.stack.state import running_config

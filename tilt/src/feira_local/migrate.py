@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from feira.contracts import Contract
-from feira.contracts.evolution import Evolution
-from feira.contracts.registry import stored_in
-from feira.warehouse import schema as warehouse_schema
+from feira.core.contracts import Contract
+from feira.core.contracts.evolution import Evolution
+from feira.core.contracts.registry import stored_in
+from feira.core.warehouse import schema as warehouse_schema
 from feira_local.lake_access import spark_session, warehouse
 from feira_local.stack.errors import StackError
 
@@ -110,8 +110,8 @@ def _try_in_lake(spark: SparkSession, declared: Contract, change: Evolution | No
     """Makes the missing table, or adds the columns, under the name of a trial that is dropped."""
     from pyspark.errors import PySparkException
 
+    from feira_spark.core.session import CATALOG
     from feira_spark.sales import tables as lake
-    from feira_spark.session import CATALOG
 
     lake.create_missing(spark, [])
     spark.sql(f"DROP TABLE IF EXISTS {CATALOG}.{TRIAL} PURGE")

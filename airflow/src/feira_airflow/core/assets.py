@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import Asset
 
-from feira.contracts import ContractError, contract
+from feira.core.contracts import ContractError, contract
 
 
 def announced(table: str, *, group: str, people_read: bool = False) -> Asset:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Connection
 
-from feira.settings import LakeSettings, SettingsError
+from feira.core.settings import LakeSettings, SettingsError
 
 if TYPE_CHECKING:
     import psycopg
@@ -114,7 +114,7 @@ def spark_url(conn_id: str = SPARK) -> str:
 @contextmanager
 def warehouse(conn_id: str = WAREHOUSE) -> Iterator[psycopg.Connection]:
     """A connection to the warehouse that is closed at the end."""
-    from feira.warehouse.schema import connect
+    from feira.core.warehouse.schema import connect
 
     connection = connect(postgres_dsn(conn_id))
     try:
@@ -129,7 +129,7 @@ def spark_session(conn_id: str = SPARK) -> Iterator[SparkSession]:
 
     Marking a task failed does not stop its query; leaving this block, by a timeout too, does.
     """
-    from feira_spark.session import connect
+    from feira_spark.core.session import connect
 
     spark = connect(spark_url(conn_id))
     try:

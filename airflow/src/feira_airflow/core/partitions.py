@@ -20,7 +20,7 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowFailException
 
-from feira.partition_keys import DAY, KeyFormat, PartitionKeyError
+from feira.core.partition_keys import DAY, KeyFormat, PartitionKeyError
 
 CLOCK = "FEIRA_CLOCK"
 

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 def permanent_errors_fail() -> Iterator[None]:
     """Around a task, also as its decorator: raises AirflowFailException for a PermanentError, so that
     no retry is spent on it. Any other error is left to the retries."""
-    from feira.errors import PermanentError
+    from feira.core.errors import PermanentError
 
     try:
         yield

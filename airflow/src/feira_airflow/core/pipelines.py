@@ -13,7 +13,7 @@ from pathlib import Path
 
 from airflow.sdk import Asset
 
-from feira.by_place import declarations
+from feira.core.by_place import declarations
 
 
 class PipelineError(ValueError):
@@ -93,6 +93,6 @@ def require_apart(found: Sequence[Pipeline]) -> None:
 
 def dags_folder() -> Path:
     """Where the DAG files are."""
-    from feira.settings import repository_root
+    from feira.core.settings import repository_root
 
     return repository_root() / "airflow" / "dags"

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
-from feira.errors import PermanentError
-from feira.landing.land import Page
-from feira.landing.rates import RatesNotServedError
+from feira.core.errors import PermanentError
+from feira.core.landing.land import Page
+from feira.sales.rates import RatesNotServedError
 from feira_provider.hooks.paged_api import ApiPage, PagedApiError, PagedApiHook
 from feira_provider.hooks.paging import CursorPaging
 

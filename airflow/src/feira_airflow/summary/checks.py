@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from feira.warehouse.clauses import NEWEST_FIRST, SOLD
+from feira.core.warehouse.clauses import NEWEST_FIRST, SOLD
 from feira_provider.operators.partition_check import PartitionCheck
 
 _DAY = "CAST(:partition AS date)"

@@ -22,8 +22,8 @@ from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
 
 if TYPE_CHECKING:
-    from feira.report.files import ReportFiles
-    from feira.report.model import DayReport
+    from feira.summary.files import ReportFiles
+    from feira.summary.model import DayReport
 
 log = logging.getLogger(__name__)
 SLACK_TIMEOUT = 20
@@ -32,7 +32,7 @@ SLACK_TIMEOUT = 20
 @permanent_errors_fail()
 def build_marts() -> dict[str, Any]:
     """Builds and tests the marts from the whole fact; returns the rows of each."""
-    from feira.settings import repository_root
+    from feira.core.settings import repository_root
     from feira_airflow.summary.marts import MartsConnection, build_marts
 
     day = partition_day()
@@ -49,8 +49,8 @@ def build_marts() -> dict[str, Any]:
 def report() -> dict[str, Any]:
     """Writes the day's report, and corrections of other days that have changed since they were
     reported; returns how many, and the newest one's URI. None where nothing is new."""
-    from feira.lake import landing_store
-    from feira.report.prepare import prepare_reports
+    from feira.core.lake import landing_store
+    from feira.summary.prepare import prepare_reports
 
     day = partition_day()
     with warehouse() as connection:
@@ -68,8 +68,8 @@ def report() -> dict[str, Any]:
 @permanent_errors_fail()
 def notify_mail() -> dict[str, Any]:
     """Mails every report that was not mailed yet; returns how many."""
-    from feira.report.delivery import deliver
-    from feira.report.mail import mail
+    from feira.summary.delivery import deliver
+    from feira.summary.mail import mail
     from feira_provider.hooks.mail import MailHook
 
     files, hook = _report_files(), MailHook(MAIL)
@@ -98,8 +98,8 @@ def notify_slack() -> dict[str, Any]:
     from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
     from slack_sdk.http_retry import RateLimitErrorRetryHandler, default_retry_handlers
 
-    from feira.report.delivery import deliver
-    from feira.report.slack import slack_message
+    from feira.summary.delivery import deliver
+    from feira.summary.slack import slack_message
 
     hook = SlackWebhookHook(
         slack_webhook_conn_id=SLACK,
@@ -116,8 +116,8 @@ def notify_slack() -> dict[str, Any]:
 
 
 def _report_files() -> ReportFiles:
-    from feira.lake import lake_files
-    from feira.report.files import ReportFiles
+    from feira.core.lake import lake_files
+    from feira.summary.files import ReportFiles
 
     settings = lake_settings(LAKE)
     return ReportFiles(lake_files(settings), settings.root)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from feira.settings import LakeSettings
-from feira_spark.session import connect, spark_conf
+from feira.core.settings import LakeSettings
+from feira_spark.core.session import connect, spark_conf
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from feira.lake import landing_store
-from feira.settings import LakeSettings
+from feira.core.lake import landing_store
+from feira.core.settings import LakeSettings
 from feira_spark.jobs.session import job_session
 from feira_spark.sales.steps import require_passed, validate_landing
 

@@ -16,13 +16,13 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
-from feira.contracts import contract
-from feira.lake import landing_store, read_snapshot
-from feira.landing.land import SalesFeed, land_day
-from feira.landing.store import LandingError
-from feira.settings import LakeSettings
-from feira.warehouse.load import Difference, Extract, load
-from feira.warehouse.reconcile import Figures, Slice, reconcile_day
+from feira.core.contracts import contract
+from feira.core.lake import landing_store, read_snapshot
+from feira.core.landing.land import SalesFeed, land_day
+from feira.core.landing.store import LandingError
+from feira.core.settings import LakeSettings
+from feira.core.warehouse.load import Difference, Extract, load
+from feira.core.warehouse.reconcile import Figures, Slice, reconcile_day
 from feira_spark.sales.difference import lake_figures, lake_rows, stage_difference
 from feira_spark.sales.publish import publish_day, sweep_branches
 from feira_spark.sales.steps import require_passed, transform_day, validate_landing

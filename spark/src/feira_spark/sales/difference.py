@@ -10,11 +10,11 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from feira.contracts import contract
-from feira.warehouse.fingerprint import figures_by_date, rows_by_key
+from feira.core.contracts import contract
+from feira.core.warehouse.fingerprint import figures_by_date, rows_by_key
+from feira_spark.core.session import CATALOG
 from feira_spark.sales.publish import FACT
 from feira_spark.sales.tables import STAGING, current_snapshot, metadata_uri
-from feira_spark.session import CATALOG
 
 CHANGES = f"{STAGING}.sales_fact_changes"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from feira.contracts.line_kinds import LineKinds
+from feira.sales.line_kinds import LineKinds
 
 
 def line_kind(kinds: LineKinds, sku: str = "sku") -> Column:

@@ -9,12 +9,12 @@ from datetime import date
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from feira.contracts import Contract, contract
-from feira.warehouse.clauses import SOLD
+from feira.core.contracts import Contract, contract
+from feira.core.warehouse.clauses import SOLD
+from feira_spark.core.session import CATALOG
 from feira_spark.sales.changes import changes
 from feira_spark.sales.tables import STAGING, current_snapshot, metadata_uri
 from feira_spark.sales.transform import KEY
-from feira_spark.session import CATALOG
 
 FACT = f"{CATALOG}.sales.fact"
 REVENUE = f"sum(CASE WHEN {SOLD} THEN amount_usd ELSE 0 END)"

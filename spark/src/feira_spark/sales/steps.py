@@ -12,12 +12,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from feira.contracts import contract
-from feira.contracts.line_kinds import line_kinds
-from feira.errors import PermanentError
-from feira.landing.manifest import Manifest, Validation, passes_gate
-from feira.landing.store import LandingError, LandingStore
-from feira_spark.row_rules import parse_schema
+from feira.core.contracts import contract
+from feira.core.errors import PermanentError
+from feira.core.landing.manifest import Manifest, Validation, passes_gate
+from feira.core.landing.store import LandingError, LandingStore
+from feira.sales.line_kinds import line_kinds
+from feira_spark.core.row_rules import parse_schema
+from feira_spark.core.session import CATALOG
 from feira_spark.sales.tables import (
     LAKE_TABLES,
     STAGING,
@@ -27,7 +28,6 @@ from feira_spark.sales.tables import (
 )
 from feira_spark.sales.transform import extract_lines
 from feira_spark.sales.validate import landed_lines, validated
-from feira_spark.session import CATALOG
 
 ORDER_LINES = f"{CATALOG}.sales.order_lines"
 QUARANTINE = f"{CATALOG}.sales.quarantine"

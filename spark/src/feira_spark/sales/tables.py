@@ -7,10 +7,10 @@ from datetime import date
 
 from pyspark.sql import SparkSession
 
-from feira.contracts import Contract
-from feira.contracts.ddl import iceberg_column, iceberg_ddl
-from feira.contracts.evolution import Evolution, compare, require_current
-from feira_spark.session import CATALOG
+from feira.core.contracts import Contract
+from feira.core.contracts.ddl import iceberg_column, iceberg_ddl
+from feira.core.contracts.evolution import Evolution, compare, require_current
+from feira_spark.core.session import CATALOG
 
 LAKE_TABLES = ("sales.order_lines", "sales.fact", "sales.quarantine")
 STAGING = f"{CATALOG}.staging"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from feira.contracts import Contract
-from feira.contracts.line_kinds import LineKinds
+from feira.core.contracts import Contract
+from feira.sales.line_kinds import LineKinds
 from feira_spark.sales.line_kind import line_kind
 
 KEY = ("order_id", "line_number")

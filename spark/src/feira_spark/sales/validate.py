@@ -7,8 +7,8 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from feira.contracts import Contract
-from feira_spark.row_rules import SHAPE_RULES, broken_rules, read_fields
+from feira.core.contracts import Contract
+from feira_spark.core.row_rules import SHAPE_RULES, broken_rules, read_fields
 
 MONEY = "decimal(18,4)"
 RATE = "decimal(18,8)"

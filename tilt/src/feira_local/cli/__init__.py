@@ -10,7 +10,7 @@ import sys
 import typer
 from rich.text import Text
 
-from feira.settings import SettingsError
+from feira.core.settings import SettingsError
 from feira_local.cli.output import error_console, printable, shortened
 from feira_local.stack.errors import StackError
 

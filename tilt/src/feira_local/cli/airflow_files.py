@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from feira.settings import repository_root
-from feira_airflow.wiring.home import airflow_home
+from feira.core.settings import repository_root
 from feira_local.cli.output import print_line
+from feira_wiring.home import airflow_home
 
 
 def register(app: typer.Typer) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from feira.contracts import contracts
-from feira.contracts.dbt import render
-from feira.settings import repository_root
+from feira.core.contracts import contracts
+from feira.core.contracts.dbt import render
+from feira.core.settings import repository_root
 from feira_local.cli.output import AsJson, PlainTable, print_json, print_line, print_table
 
 
@@ -60,6 +60,6 @@ def print_grants() -> None:
 
     Example: [bold]feira contracts grants | psql "$WAREHOUSE_OWNER"[/]
     """
-    from feira.warehouse.grants import grants
+    from feira.core.warehouse.grants import grants
 
     typer.echo("".join(f"{statement};\n" for statement in grants()), nl=False)

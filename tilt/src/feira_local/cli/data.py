@@ -174,7 +174,7 @@ def verify(as_json: AsJson = False) -> None:
 
     Example: [bold]feira verify[/]
     """
-    from feira.warehouse.reconcile import ReconcileError, verify_whole
+    from feira.core.warehouse.reconcile import ReconcileError, verify_whole
     from feira_spark.sales import difference
 
     with spark_session() as spark, warehouse() as connection:

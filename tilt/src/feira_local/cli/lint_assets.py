@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from feira.settings import repository_root
-from feira_airflow.wiring.command import main
+from feira.core.settings import repository_root
+from feira_wiring.command import main
 
 # The linter reads its options itself: they are the same without the feira command.
 _AS_GIVEN = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}

@@ -12,8 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from feira.partition_keys import DAY, PartitionKeyError, day_of
-from feira_airflow.wiring.home import airflow_home
+from feira.core.partition_keys import DAY, PartitionKeyError, day_of
 from feira_local.airflow_api import AirflowApi
 from feira_local.cli.output import (
     AsJson,
@@ -29,6 +28,7 @@ from feira_local.day_report import day_report, report_tables
 from feira_local.runs import Chain, join, refresh_all
 from feira_local.stack.errors import StackError
 from feira_local.stack.state import running_config
+from feira_wiring.home import airflow_home
 
 _MARKS = {
     "success": ("✔", "green"),

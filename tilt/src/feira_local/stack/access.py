@@ -7,7 +7,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 
-from feira.settings import LakeSettings
+from feira.core.settings import LakeSettings
 from feira_local.stack import airflow, postgres
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
@@ -42,7 +42,7 @@ def lake_settings() -> LakeSettings:
 
 
 def spark_url() -> str:
-    """What ``feira_spark.session.connect`` takes: the stack's own server, or that of
+    """What ``feira_spark.core.session.connect`` takes: the stack's own server, or that of
     ``connections.yaml``, with its token."""
     config = running_config()
     own = own_connections(config.home).get(_SPARK)

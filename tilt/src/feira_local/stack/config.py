@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from feira.settings import LakeSettings, repository_root
+from feira.core.settings import LakeSettings, repository_root
 from feira_local.stack.errors import StackError
 from feira_local.stack.local_parts import local_parts
 from feira_local.stack.own_connections import LAKE, as_airflow_reads, own_connections

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from feira.by_place import declarations
+from feira.core.by_place import declarations
 from feira_local.stack.errors import StackError
 from feira_local.stack.service import Service
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from feira_airflow.wiring.home import airflow_home
 from feira_local.stack.errors import StackError
+from feira_wiring.home import airflow_home
 
 FILE = "connections.yaml"
 LAKE = "lake_default"

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from feira.warehouse.grants import grants
+from feira.core.warehouse.grants import grants
 from feira_local.stack.errors import StackError
 from feira_local.stack.secrets import Secrets
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from feira.settings import LakeSettings
+from feira.core.settings import LakeSettings
 from feira_local.stack.config import HOST, StackConfig
 from feira_local.stack.files import write_private
 from feira_local.stack.ivy import pyspark_jars
@@ -39,7 +39,7 @@ def environment(config: StackConfig) -> dict[str, str]:
 
 def properties(config: StackConfig, lake: LakeSettings) -> dict[str, str]:
     """All settings of the server, the lake's secrets included."""
-    from feira_spark.session import spark_conf
+    from feira_spark.core.session import spark_conf
 
     log4j = Path(__file__).parent / "conf" / "log4j2.properties"
     return spark_conf(lake, cores=CORES) | {

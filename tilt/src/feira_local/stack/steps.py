@@ -61,7 +61,7 @@ WARMUP_SCHEMA = "lake.feira_warmup"
 
 def spark_warmup(config: StackConfig) -> None:
     """Has the Spark server load, compile and cache what a pipeline run uses; leaves nothing behind."""
-    from feira_spark.session import connect
+    from feira_spark.core.session import connect
 
     started = time.monotonic()
     spark = connect(config.spark_url)
@@ -98,7 +98,7 @@ def spark_warmup(config: StackConfig) -> None:
 
 def _sweep(config: StackConfig) -> None:
     """Drops the scratch schema, with tables that an interrupted warm-up left."""
-    from feira_spark.session import connect
+    from feira_spark.core.session import connect
 
     spark = connect(config.spark_url)
     try:

@@ -1,5 +1,0 @@
-"""The wiring linter: what in a DAG folder silently never fires.
-
-It needs Airflow and nothing else of Feira. ``python -m feira_airflow.wiring DAGS_FOLDER`` runs it,
-and ``feira_airflow.wiring.linting.lint`` is what a program calls.
-"""

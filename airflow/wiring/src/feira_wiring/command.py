@@ -1,0 +1,221 @@
+"""The linter's command line, the same for `feira lint-assets` and ``python -m feira_wiring``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from feira_wiring import config, isolation
+from feira_wiring.baseline import BaselineUnreadable, as_baseline, without_known
+from feira_wiring.child import Request
+from feira_wiring.finding import LEVELS
+from feira_wiring.rendering import as_github, as_json, as_text, failed_as_json
+from feira_wiring.report import FolderUnreadable, Report, must_exist
+from feira_wiring.sarif import as_sarif, failed_as_sarif
+
+CLEAN, FINDINGS, WRONG, FAILED = 0, 1, 2, 3
+_FORMATS = {"text": as_text, "json": as_json, "sarif": as_sarif, "github": as_github}
+_EPILOG = """\
+examples:
+  {prog} dags
+  {prog} dags team_b/dags --fail-on warning
+  {prog} dags --enable merged-events --ignore two-emitters,no-listener
+  {prog} dags --format sarif > wiring.sarif
+  {prog} dags --write-baseline wiring.json; {prog} dags --baseline wiring.json
+  {prog} dags --graph > wiring.mmd
+
+exit codes:
+  0  no finding at or above --fail-on
+  1  findings
+  2  nothing to look at, or an option, a rule or a configuration that is wrong
+  3  the linter failed or was not done in time: there is no report
+"""
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    prog: str = "python -m feira_wiring",
+    own: Sequence[Path] = (),
+) -> int:
+    """Prints what is asked for, and returns the exit code. ``own``: the folders if none is named."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        # So that the process which loads the DAG files does not outlive this one.
+        signal.signal(signal.SIGTERM, _terminated)
+        return _main(arguments, prog, own)
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted, no report.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        print(
+            f"{prog}: the linter failed, which is a bug in it: {type(error).__name__}: {error}",
+            file=sys.stderr,
+        )
+        return FAILED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminated(number: int, frame: object) -> None:
+    sys.exit(128 + number)
+
+
+def _main(arguments: Sequence[str] | None, prog: str, own: Sequence[Path]) -> int:
+    try:
+        asked = _parser(prog, own).parse_args(arguments)
+    except SystemExit as ended:  # argparse has printed why
+        return int(ended.code or 0)
+    folders = tuple(asked.folders or own)
+    try:
+        must_exist(folders)
+        file = asked.config or config.find(folders[0])
+        settings = config.read(file) if file else config.Config()
+        request = Request(
+            folders=folders,
+            select=_rules(asked.select) or settings.select,
+            ignore=(*settings.ignore, *_rules(asked.ignore)),
+            enable=(*settings.enable, *_rules(asked.enable)),
+            patterns=settings.assets,
+        )
+        report = isolation.run(
+            request,
+            asked.file_timeout or settings.file_timeout or isolation.FILE_TIMEOUT,
+            asked.timeout or settings.timeout or isolation.TIMEOUT,
+        )
+        if asked.write_baseline:
+            _written(asked.write_baseline, as_baseline(report))
+            print(
+                f"{len(report.findings)} findings are in {asked.write_baseline}.", file=sys.stderr
+            )
+            return CLEAN
+        if baseline := asked.baseline or settings.baseline:
+            report = without_known(report, baseline)
+    except (FolderUnreadable, config.ConfigWrong, BaselineUnreadable) as error:
+        return _no_report(prog, asked.format, str(error), WRONG)
+    except isolation.ToolFailed as error:
+        return _no_report(prog, asked.format, str(error), FAILED)
+    if asked.graph:
+        _print(report.graph.rstrip("\n"))
+        return CLEAN
+    _print(_FORMATS[asked.format](report))
+    return _code(report, asked.fail_on or settings.fail_on)
+
+
+def _no_report(prog: str, form: str, why: str, code: int) -> int:
+    """Why, for people; and for programs in their format."""
+    print(f"{prog}: {why}", file=sys.stderr)
+    if form == "json":
+        _print(failed_as_json(why))
+    elif form == "sarif":
+        _print(failed_as_sarif(why))
+    return code
+
+
+def _code(report: Report, fail_on: str) -> int:
+    if fail_on == "never":
+        return CLEAN
+    failing = LEVELS[: [*LEVELS].index(fail_on) + 1]  # type: ignore[arg-type]
+    return FINDINGS if any(each.level in failing for each in report.findings) else CLEAN
+
+
+def _print(text: str) -> None:
+    """A name that the terminal's encoding does not have is shown escaped; no output where none is due."""
+    encoding = sys.stdout.encoding or "utf-8"
+    if text:
+        print(text.encode(encoding, errors="backslashreplace").decode(encoding), flush=True)
+
+
+def _written(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BaselineUnreadable(f"The baseline {file} cannot be written: {error}.") from None
+
+
+def _rules(given: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name.strip() for each in given for name in each.split(",") if name.strip())
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 86_400:
+        raise ValueError(text)
+    return value
+
+
+_seconds.__name__ = "seconds (over 0, under 86400)"  # argparse names it in its error
+
+
+def _parser(prog: str, own: Sequence[Path]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Report what silently never fires in DAG folders.",
+        epilog=_EPILOG.format(prog=prog),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "folders",
+        nargs="*" if own else "+",
+        type=Path,
+        metavar="FOLDER",
+        help="DAG folders or files, read as one deployment"
+        + ("; Feira's own if none is named" if own else ""),
+    )
+    parser.add_argument("--format", choices=[*_FORMATS], default="text", help="default: text")
+    parser.add_argument(
+        "--json",
+        dest="format",
+        action="store_const",
+        const="json",
+        help="the same as --format json",
+    )
+    parser.add_argument("--graph", action="store_true", help="print a Mermaid flowchart instead")
+    parser.add_argument(
+        "--fail-on",
+        choices=config.FAIL_ON,
+        help="the lowest level that makes exit code 1; default: error",
+    )
+    for name, what in (
+        ("--select", "run these rules alone"),
+        ("--ignore", "leave these rules out"),
+        ("--enable", "run these rules too, which are off by default"),
+    ):
+        names = [name, "--disable"] if name == "--ignore" else [name]
+        help_text = f"{what}; repeatable, or separated by commas"
+        parser.add_argument(*names, action="append", default=[], metavar="RULES", help=help_text)
+    parser.add_argument(
+        "--baseline", type=Path, metavar="FILE", help="report only what is not in it"
+    )
+    parser.add_argument(
+        "--write-baseline",
+        type=Path,
+        metavar="FILE",
+        help="write all findings to it, and report none",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="a TOML file with [tool.feira-lint]; default: the nearest pyproject.toml that has it, "
+        "upward from the first folder",
+    )
+    parser.add_argument(
+        "--file-timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help=f"for the import of one file; default: {isolation.FILE_TIMEOUT:g}",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help=f"for everything; default: {isolation.TIMEOUT:g}",
+    )
+    return parser

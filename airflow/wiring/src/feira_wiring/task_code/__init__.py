@@ -1,0 +1,88 @@
+"""What the code of a task does to its outlets' events, read from its syntax tree and never run.
+
+Values are followed from ``outlet_events`` through assignments, loops, helpers, methods and partials.
+Where one is lost (handed to code that cannot be read), the answer is "may", never "does".
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from types import FunctionType
+from typing import Any
+
+from feira_wiring.model import AssetId
+from feira_wiring.task_code.events import Effects
+from feira_wiring.task_code.functions import is_library, own_code, parameters
+from feira_wiring.task_code.syntax import CodeReader
+from feira_wiring.task_code.values import (
+    Context,
+    Events,
+    Instance,
+    Known,
+    Method,
+    is_given_later,
+)
+
+__all__ = ["Effects", "effects"]
+
+
+def effects(
+    task: Any, outlets: tuple[AssetId, ...], asset_of: Callable[[Any], AssetId | None]
+) -> Effects:
+    """What a task's own code does to the events of its outlets. Library code is taken to add no key."""
+    found = Effects()
+    reader = CodeReader(task, outlets, asset_of, found)
+    try:
+        for entry, args, kwargs, sure in _entries(task):
+            reader.start(entry, args, kwargs, sure)
+    except Exception:  # too long, or objects of a DAG file that do not behave: nothing is known
+        reader.lose(Events())
+    if not reader.entered:
+        found.lost |= {each for each in outlets if each.kind == "alias"}
+    return found
+
+
+def _entries(task: Any) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any], bool]]:
+    more = getattr(task, "partial_kwargs", None) if task.is_mapped else None
+    given: Mapping[str, Any] = more if isinstance(more, Mapping) else {}
+    function = getattr(task, "python_callable", None) or given.get("python_callable")
+    if function is not None:
+        op_args = getattr(task, "op_args", None) or given.get("op_args") or ()
+        op_kwargs = getattr(task, "op_kwargs", None) or given.get("op_kwargs") or {}
+        if not isinstance(op_args, list | tuple):
+            op_args = ()
+        named = dict(op_kwargs) if isinstance(op_kwargs, Mapping) else {}
+        values = {name: _known(each) for name, each in named.items()}
+        if task.is_mapped:  # its defaults are not what the instances get
+            values |= dict.fromkeys(_expanded(task, function))
+        yield Known(function), tuple(_known(each) for each in op_args), values, True
+    for hook in ("_pre_execute_hook", "_post_execute_hook"):
+        called = getattr(task, hook, None) or given.get(hook.strip("_").removesuffix("_hook"))
+        if called is not None:
+            yield Known(called), (Context(), None), {}, True
+    kind = getattr(task, "operator_class", type(task))
+    own = Instance(kind, dict(given)) if task.is_mapped else Known(task)
+    names: dict[str, None] = {}
+    for each in kind.__mro__:
+        if not is_library(each.__module__):
+            names |= {name: None for name, value in vars(each).items() if inspect.isroutine(value)}
+    for name in names:
+        member = own_code(inspect.getattr_static(kind, name))
+        if isinstance(member, FunctionType) and "context" in parameters(member):
+            sure = name in ("pre_execute", "execute", "post_execute")
+            yield Method(own, name), (), {"context": Context()}, sure
+
+
+def _expanded(task: Any, function: Any) -> tuple[str, ...]:
+    """The parameters that a mapped task is expanded over; all of them where that is not known."""
+    given = getattr(getattr(task, "op_kwargs_expand_input", task.expand_input), "value", None)
+    if isinstance(given, Mapping):
+        return tuple(map(str, given))
+    inner = own_code(function)
+    return parameters(inner) if isinstance(inner, FunctionType) else ()
+
+
+def _known(value: Any) -> Any:
+    """An argument; None where it is given when the task runs."""
+    return None if is_given_later(value) else Known(value)

@@ -1,0 +1,313 @@
+"""What a call in a task's code does, by what is called."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+from airflow.sdk import Asset, AssetAlias, Metadata, get_current_context
+from airflow.sdk.definitions.asset import BaseAsset
+
+from feira_wiring.model import Named
+from feira_wiring.task_code.events import EventReader
+from feira_wiring.task_code.functions import (
+    functions,
+    is_library,
+    mentions_events,
+    own_code,
+)
+from feira_wiring.task_code.values import (
+    Caller,
+    Choice,
+    Context,
+    Event,
+    Events,
+    Frame,
+    Instance,
+    Known,
+    Like,
+    Local,
+    Many,
+    Method,
+    Partial,
+    Super,
+    Text,
+    each_of,
+    formatted,
+    items_of,
+    joined,
+    pattern_of,
+)
+
+_SAME_FUNCTIONS = (list, tuple, set, frozenset, sorted, reversed, iter)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function whose text is known, and what it is called with.
+
+    ``outer``: the frame that it is written in. ``owner``: the class that it is a method of.
+    ``entry``: Airflow calls it.
+    """
+
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    function: FunctionType
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outer: Frame | None = None
+    owner: type | None = None
+    entry: bool = False
+
+
+class CallReader(EventReader, ABC):
+    """Follows calls into the code that they run, as far as it can be read."""
+
+    @abstractmethod
+    def body(self, of: Call) -> Any:
+        """What a call returns, once the text of its function is followed."""
+
+    def call(
+        self, what: Any, args: tuple[Any, ...], kwargs: dict[str, Any], entry: bool = False
+    ) -> Any:
+        match what:
+            case Method(Event() as event, "add_partitions"):
+                return self.added(event)
+            case Method(Event() as event, "add"):
+                return self.resolves(event, args[0] if args else kwargs.get("asset"))
+            case Method(Choice(items), name):
+                return joined(
+                    [self.conditional(Method(each, name), args, kwargs) for each in items]
+                )
+            case Method(Context(), "get" | "__getitem__" | "pop"):
+                return self.item(Context(), args[0] if args else None)
+            case Method(Events(), "get" | "__getitem__"):
+                return self.item(Events(), args[0] if args else None)
+            case Method(Events(), "for_asset"):
+                values: Any = {name: getattr(each, "value", None) for name, each in kwargs.items()}
+                try:
+                    key: Any = Asset(**values) if len(values) == 2 else Asset.ref(**values)
+                except Exception:
+                    key = None
+                return self.item(Events(), Known(key) if key else None)
+            case Method(Events(), "for_asset_alias"):
+                alias = getattr(kwargs.get("name"), "value", None)
+                return self.item(Events(), Known(AssetAlias(alias)) if alias else None)
+            case Method(Events() | Event() | Context(), _):
+                return None
+            case Method(Many(items), "values" | "copy"):
+                return Many(items)
+            case Method(Many(), "append" | "add" | "extend" | "update"):
+                return self.lose(*args, *kwargs.values())
+            case Method(Instance(kind, attributes) as own, name):
+                if name in attributes:
+                    return self.call(attributes[name], args, kwargs)
+                return self.member(kind, name, own, args, kwargs)
+            case Method(Super(owner, of), name):
+                kind = of.kind if isinstance(of, Instance) else type(getattr(of, "value", None))
+                after = (
+                    kind.__mro__[kind.__mro__.index(owner) + 1 :] if owner in kind.__mro__ else ()
+                )
+                for base in after:
+                    if name in vars(base):
+                        return self.function(vars(base)[name], base, (of, *args), kwargs)
+                return self.lose(*args, *kwargs.values())
+            case Method(Known(str()) | Text() as form, "format"):
+                return formatted(pattern_of(form))
+            case Method(Known(value) as own, name):
+                return self.method_of(value, name, own, args, kwargs)
+            case Partial(function, before, named):
+                return self.call(function, (*before, *args), {**dict(named), **kwargs}, entry)
+            case Caller(name, more):
+                return self.call(Method(args[0] if args else None, name), more, kwargs)
+            case Local(node, frame):
+                return self.body(
+                    Call(node, frame.function, args, kwargs, outer=frame, owner=frame.owner)
+                )
+            case Choice(items):
+                return joined([self.conditional(each, args, kwargs) for each in items])
+            case Known(value):
+                return self.known(value, args, kwargs, entry)
+            case Instance(kind, _):
+                return self.member(kind, "__call__", what, args, kwargs)
+        self.lose(what, *args, *kwargs.values())
+        return None
+
+    def conditional(self, what: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        before, self.sure = self.sure, False
+        try:
+            return self.call(what, args, kwargs)
+        finally:
+            self.sure = before
+
+    def member(
+        self, kind: type, name: str, own: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        for base in kind.__mro__:
+            if name in vars(base):
+                value = vars(base)[name]
+                if isinstance(value, staticmethod):
+                    return self.function(value.__func__, base, args, kwargs)
+                if isinstance(value, classmethod):
+                    return self.function(value.__func__, base, (Known(kind), *args), kwargs)
+                return self.function(value, base, (own, *args), kwargs)
+        self.lose(*args, *kwargs.values())
+        return None
+
+    def method_of(
+        self, value: Any, name: str, own: Known, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if isinstance(value, ModuleType):
+            return self.call(Known(vars(value).get(name)), args, kwargs)
+        if isinstance(value, type):
+            for base in value.__mro__:
+                if name in vars(base):
+                    member = vars(base)[name]
+                    if isinstance(member, classmethod):
+                        return self.function(member.__func__, base, (own, *args), kwargs)
+                    return self.function(getattr(member, "__func__", member), base, args, kwargs)
+        instance = getattr(value, "__dict__", {})
+        if isinstance(instance, Mapping) and name in instance:
+            return self.call(Known(instance[name]), args, kwargs)
+        if isinstance(value, Mapping) and name in ("get", "values", "items", "keys"):
+            return self.mapping(value, name, args)
+        if is_library(type(value).__module__):
+            return None
+        return self.member(type(value), name, own, args, kwargs)
+
+    def mapping(self, value: Mapping[Any, Any], name: str, args: tuple[Any, ...]) -> Any:
+        if name == "get":
+            return self.item(Known(value), args[0] if args else None)
+        if name == "items":
+            return Many(tuple(Many((Known(k), Known(v))) for k, v in value.items()))
+        return Many(tuple(Known(each) for each in getattr(value, name)()))
+
+    def function(
+        self, value: Any, owner: type | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        value = own_code(value)
+        if not isinstance(value, FunctionType):
+            module = getattr(value, "__module__", None) or getattr(owner, "__module__", None)
+            return None if is_library(module) else self.lose(*args, *kwargs.values())
+        return self.python(value, owner, args, kwargs, entry=False)
+
+    def known(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any], entry: bool) -> Any:
+        first = args[0] if args else None
+        if value is get_current_context:
+            return Context()
+        if any(value is each for each in _SAME_FUNCTIONS):
+            return first if isinstance(first, Many | Choice) else each_of(first)
+        if value is enumerate:
+            return Many(tuple(Many((None, each)) for each in items_of(first)))
+        if value is zip:
+            return Many(tuple(Many(each) for each in zip(*map(items_of, args), strict=False)))
+        if value is map:
+            return Many(
+                tuple(
+                    self.call(first, each, {})
+                    for each in zip(*map(items_of, args[1:]), strict=False)
+                )
+            )
+        if value is functools.partial:
+            return Partial(first, args[1:], tuple(kwargs.items()))
+        if value is operator.methodcaller and isinstance(first, Known):
+            return Caller(first.value, args[1:])
+        if value is operator.itemgetter or value is operator.attrgetter:
+            return None
+        if value is getattr:
+            name = args[1] if len(args) > 1 else None
+            if isinstance(name, Known) and isinstance(name.value, str):
+                return self.attribute(first, name.value)
+            return self.lose(first)
+        if value is Metadata:
+            alias = kwargs.get("alias") or (args[2] if len(args) > 2 else None)
+            target = first or kwargs.get("asset")
+            if alias is not None:
+                self.resolves(self.item(Events(), alias), target)
+            elif target is not None:
+                self.item(Events(), target)
+            return None
+        if isinstance(value, functools.partial):
+            named = {name: Known(each) for name, each in value.keywords.items()}
+            more = tuple(Known(each) for each in value.args)
+            return self.call(Known(value.func), (*more, *args), {**named, **kwargs}, entry)
+        if isinstance(value, MethodType):
+            own = Known(value.__self__)
+            owner = next(
+                (each for each in type(value.__self__).__mro__ if value.__name__ in vars(each)),
+                None,
+            )
+            return self.function(value.__func__, owner, (own, *args), kwargs)
+        if isinstance(value, type):
+            return self.made(value, args, kwargs)
+        if isinstance(value, operator.methodcaller):
+            parts: Any = value.__reduce__()[1]
+            called, *given = parts
+            return self.call(Method(first, str(called)), tuple(map(Known, given)), {})
+        if isinstance(value, FunctionType):
+            return self.python(value, None, args, kwargs, entry)
+        wrapped = getattr(value, "function", None) or getattr(value, "__wrapped__", None)
+        if isinstance(wrapped, FunctionType):  # a decorated function, such as lru_cache's
+            return self.python(wrapped, None, args, kwargs, entry)
+        if callable(value) and not is_library(type(value).__module__):
+            return self.member(type(value), "__call__", Known(value), args, kwargs)
+        if not is_library(getattr(value, "__module__", None) or "builtins"):
+            self.lose(*args, *kwargs.values())
+        return None
+
+    def made(self, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if issubclass(kind, BaseAsset):
+            plain = [each.value for each in args if isinstance(each, Known)]
+            named = {name: each.value for name, each in kwargs.items() if isinstance(each, Known)}
+            if len(plain) < len(args) or {"name", "uri"} & (set(kwargs) - set(named)):
+                given = [*args, *(kwargs[name] for name in ("name", "uri") if name in kwargs)]
+                texts = [each for each in given if isinstance(each, Text)]
+                return Like(Named(texts[0].pattern)) if texts and kind is Asset else None
+            try:
+                return Known(kind(*plain, **named))
+            except Exception:
+                return None
+        if is_library(kind.__module__):
+            return None
+        instance = Instance(kind, {})
+        fields = getattr(kind, "__dataclass_fields__", None) or getattr(
+            kind, "__annotations__", None
+        )
+        init = inspect.getattr_static(kind, "__init__", None)
+        if isinstance(init, FunctionType) and init.__code__.co_filename.startswith("<") and fields:
+            instance.attributes.update(zip(fields, args, strict=False))
+            instance.attributes.update(kwargs)
+        elif isinstance(init, FunctionType):
+            owner = next(each for each in kind.__mro__ if "__init__" in vars(each))
+            self.function(init, owner, (instance, *args), kwargs)
+        else:
+            instance.attributes.update(zip(fields or (), args, strict=False))
+            instance.attributes.update(kwargs)
+        return instance
+
+    def python(
+        self,
+        function: FunctionType,
+        owner: type | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        entry: bool,
+    ) -> Any:
+        function = own_code(function)
+        if is_library(function.__globals__.get("__name__")):
+            return None
+        code = function.__code__
+        node = functions(code.co_filename).get((code.co_name, code.co_firstlineno))
+        if node is None:
+            if entry and mentions_events(code):
+                self.lose(Events())
+            self.lose(*args, *kwargs.values())
+            return None
+        assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        return self.body(Call(node, function, args, kwargs, owner=owner, entry=entry))

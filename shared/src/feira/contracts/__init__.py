@@ -1,6 +1,0 @@
-"""Tables declared once, as Open Data Contracts, and what follows from a declaration."""
-
-from feira.contracts.model import Column, Contract, ContractError, RowRule
-from feira.contracts.registry import contract, contracts
-
-__all__ = ["Column", "Contract", "ContractError", "RowRule", "contract", "contracts"]

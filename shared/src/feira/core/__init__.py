@@ -1,0 +1,1 @@
+"""What every pipeline stands on: settings, lake, contracts, landings, warehouse."""

@@ -1,0 +1,74 @@
+"""One table's contract, as the few things that code is derived from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from feira.core.contracts.document import ContractError
+
+__all__ = ["Column", "Contract", "ContractError", "RowRule"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column. ``type`` is in Spark SQL's words: string, int, decimal(18,4), timestamp, …"""
+
+    name: str
+    type: str
+    required: bool
+    description: str = ""
+    classification: str | None = None
+    allowed: tuple[str, ...] = ()
+    max_length: int | None = None
+    """Most characters (code points) that a text may have."""
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """A rule that a row breaks where ``broken_when``, a Spark SQL expression, is true."""
+
+    name: str
+    broken_when: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A table as its contract declares it."""
+
+    id: str
+    version: str
+    table: str
+    """Name with its schema, as in ``sales.fact``; the same in lake and warehouse."""
+    physical_type: str
+    description: str
+    servers: tuple[str, ...]
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...]
+    partition_by: tuple[str, ...]
+    row_rules: tuple[RowRule, ...]
+    max_invalid_percent: float | None
+    asset: str | None
+    """Name of the Airflow asset that its days are announced by; None where nothing is."""
+
+    @property
+    def schema(self) -> str:
+        """The part of the table's name before the point."""
+        return self.table.partition(".")[0]
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names in declared order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def required_columns(self) -> list[str]:
+        """Names of the columns that are never null."""
+        return [column.name for column in self.columns if column.required]
+
+    def column(self, name: str) -> Column:
+        """The column of that name; raises ContractError where there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise ContractError(f"{self.id} {self.version} has no column {name!r}.")

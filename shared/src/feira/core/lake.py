@@ -1,0 +1,69 @@
+"""The lake as files, and its Iceberg tables read without a JVM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+from fsspec import AbstractFileSystem
+
+from feira.core.landing.store import LandingStore
+from feira.core.settings import LakeSettings
+
+_BATCH_ROWS = 16_384
+_PIECE_BYTES = 2**20
+
+
+def lake_files(settings: LakeSettings) -> AbstractFileSystem:
+    """The object store as a filesystem; without a listing cache, since other processes write too."""
+    if settings.root.startswith("file://"):
+        from fsspec.implementations.local import LocalFileSystem
+
+        return LocalFileSystem(auto_mkdir=True)
+    from s3fs import S3FileSystem
+
+    return S3FileSystem(use_listings_cache=False, **settings.storage_options())
+
+
+def landing_store(settings: LakeSettings, dataset: str = "sales") -> LandingStore:
+    """The landings of one dataset."""
+    return LandingStore(lake_files(settings), settings.root, dataset)
+
+
+def read_snapshot(settings: LakeSettings, metadata_uri: str) -> Iterator[pa.RecordBatch]:
+    """The rows of the snapshot that a ``metadata.json`` pins, in batches: memory stays flat.
+
+    For a table that was written once, such as a staged difference. Raises ValueError where rows were
+    deleted beside their file, or a file has not the table's columns: it was written before they
+    changed.
+    """
+    import pyarrow.parquet as pq
+    from pyiceberg.table import StaticTable
+
+    properties = {
+        "s3.endpoint": settings.endpoint,
+        "s3.access-key-id": settings.access_key,
+        "s3.secret-access-key": settings.secret_key,
+        "s3.session-token": settings.session_token,
+        "s3.region": settings.region,
+    }
+    table = StaticTable.from_metadata(
+        metadata_uri, {name: value for name, value in properties.items() if value}
+    )
+    names = list(table.schema().column_names)
+    # PyIceberg's own reader holds every file of the snapshot at once, whole.
+    for task in table.scan().plan_files():
+        path = task.file.file_path
+        if task.delete_files:
+            raise ValueError(f"{path} has delete files beside it; read {metadata_uri} with Spark.")
+        # In buffered pieces: otherwise all columns of a row group, which may be the file, are held.
+        with (
+            table.io.new_input(path).open() as stream,
+            pq.ParquetFile(stream, buffer_size=_PIECE_BYTES, pre_buffer=False) as file,
+        ):
+            if file.schema_arrow.names != names:
+                raise ValueError(
+                    f"{path} holds {file.schema_arrow.names}, the table {names}; "
+                    f"read {metadata_uri} with Spark."
+                )
+            yield from file.iter_batches(_BATCH_ROWS)

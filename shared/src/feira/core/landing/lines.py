@@ -1,0 +1,161 @@
+"""What landing sees in the lines that pass: which fields they have, and that no two pages share one.
+
+A line is kept as it was served and read here only to be looked at. One that is no JSON object, or cannot
+be read alone, is nobody's drift: validation puts it in quarantine.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from array import array
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+
+from feira.core.contracts import Contract
+
+# Of fewer lines, that none has an optional field proves nothing: a source may leave nulls out.
+ENOUGH_LINES = 100
+_ZONED = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a line was served; both count from 1."""
+
+    page: int
+    line: int
+
+    def __str__(self) -> str:
+        return f"page {self.page}, line {self.line}"
+
+
+@dataclass
+class LandedLines:
+    """What was seen of a landing's lines so far.
+
+    ``key`` are the fields that name a line, and ``version`` the one that tells its versions apart.
+    """
+
+    contract: Contract
+    key: tuple[str, ...]
+    version: str
+    order_dates: set[date] = field(default_factory=set)
+    _read: int = 0
+    _present: set[str] = field(default_factory=set)
+    # Of each line with an identity: a hash, and its page and line in one number. Kept flat, since a
+    # day may have millions.
+    _identities: array[int] = field(default_factory=lambda: array("q"))
+    _places: array[int] = field(default_factory=lambda: array("Q"))
+
+    def add(self, page: int, lines: list[bytes]) -> dict[str, tuple[Place, int]]:
+        """Looks at a page's lines; returns the fields that the contract does not know, each with the
+        first line that has it and the number of lines."""
+        declared = set(self.contract.column_names)
+        unknown: dict[str, tuple[Place, int]] = {}
+        for number, text in enumerate(lines, start=1):
+            line = _parsed(text)
+            if line is None:
+                continue
+            self._read += 1
+            self._present.update(line)
+            if not declared.issuperset(line):
+                for name in line.keys() - declared:
+                    place, count = unknown.get(name, (Place(page, number), 0))
+                    unknown[name] = place, count + 1
+            order_date = utc_date(line.get("created_at"))
+            if order_date is not None:
+                self.order_dates.add(order_date)
+            identity = self._identity(line, text)
+            if identity is not None:
+                self._identities.append(hash(identity))
+                self._places.append(page << 32 | number)
+        return unknown
+
+    def absent_fields(self) -> list[str]:
+        """The contract's fields that no line has, where that is no chance: a required one, or an
+        optional one of a landing of at least ENOUGH_LINES."""
+        if not self._read:
+            return []
+        return [
+            column.name
+            for column in self.contract.columns
+            if column.name not in self._present and (column.required or self._read >= ENOUGH_LINES)
+        ]
+
+    def shared(self) -> list[tuple[Place, Place]]:
+        """Pairs of places, on two pages, of lines whose identities have one hash."""
+        if not self._identities:
+            return []
+        hashes = np.frombuffer(self._identities, dtype=np.int64)
+        places = np.frombuffer(self._places, dtype=np.uint64)
+        order = np.lexsort((places, hashes))
+        hashes, places = hashes[order], places[order]
+        pages = places >> np.uint64(32)
+        twice = np.flatnonzero((hashes[1:] == hashes[:-1]) & (pages[1:] != pages[:-1]))
+        return [(_place(int(places[i])), _place(int(places[i + 1]))) for i in twice]
+
+    def identity_of(self, text: bytes) -> bytes | None:
+        """What tells a line from every other: its key and version, or its whole text where one of these
+        is missing or of no key's kind. None for a line that has nothing of them."""
+        line = _parsed(text)
+        return self._identity(line, text) if line is not None else None
+
+    def _identity(self, line: dict[str, Any], text: bytes) -> bytes | None:
+        values = [line.get(name) for name in (*self.key, self.version)]
+        if all(value is None for value in values):
+            return None
+        # Many broken lines may share a key that is null, blank or 0; one text on two pages is still
+        # page drift.
+        if not all(_names(value) for value in values):
+            return text
+        # 1, "1" and true are three keys.
+        return orjson.dumps(values)
+
+
+def _names(value: object) -> bool:
+    """Whether a value can tell lines apart: a text that is not blank, or a number from 1."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def shown(text: str) -> str:
+    """A text of the source as a message may hold it: one line of at most 200 characters."""
+    line = text if text.isprintable() else ascii(text)
+    return line if len(line) <= 200 else f"{line[:200]}…"
+
+
+def _place(number: int) -> Place:
+    return Place(number >> 32, number & 0xFFFFFFFF)
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    try:
+        line = orjson.loads(text)
+    except (orjson.JSONDecodeError, RecursionError):
+        return None
+    return line if isinstance(line, dict) else None
+
+
+def utc_date(value: object) -> date | None:
+    """The UTC date of an ISO 8601 text with a zone; None where the contract's rules will refuse it."""
+    return _utc_date(value) if isinstance(value, str) else None
+
+
+# The lines of an order share its time.
+@functools.lru_cache(maxsize=4096)
+def _utc_date(text: str) -> date | None:
+    if not _ZONED.fullmatch(text):
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).date()
+    except (ValueError, OverflowError):
+        return None

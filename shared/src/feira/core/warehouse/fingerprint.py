@@ -1,0 +1,89 @@
+"""An order-independent hash of rows that Spark, PostgreSQL and Redshift compute alike.
+
+A row becomes text (a token a column), its MD5's first 60 bits become an integer, and a set of rows
+is the sum of theirs. Decimals are scaled to integers and times to microseconds, because each engine
+writes those its own way; a string stands behind its length, so that no content of it reads as a
+separator, a null or the next column.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import date
+from typing import Literal
+
+from feira.core.contracts import Contract
+from feira.core.contracts.model import Column, ContractError
+from feira.core.warehouse.clauses import SOLD
+
+Engine = Literal["spark", "postgres", "redshift"]
+_ORDER_DATE = "least(greatest(order_date, DATE '0001-01-01'), DATE '9999-12-31')"
+
+
+def row_token(column: Column, engine: Engine) -> str:
+    """SQL text for one column's value; ``~`` stands for null, which no value can be."""
+    name = column.name
+    text = "string" if engine == "spark" else "varchar"
+    if column.type == "string":
+        value = f"CAST(length({name}) AS {text}) || ':' || {name}"
+    elif match := re.fullmatch(r"decimal\(\d+,(\d+)\)", column.type):
+        value = f"CAST(CAST({name} * {10 ** int(match[1])} AS decimal(38,0)) AS {text})"
+    elif column.type == "timestamp":
+        value = {
+            "spark": f"CAST(unix_micros({name}) AS string)",
+            "postgres": f"CAST(CAST(extract(epoch FROM {name}) * 1000000 AS bigint) AS varchar)",
+            "redshift": f"CAST(datediff(microsecond, '1970-01-01', {name}) AS varchar)",
+        }[engine]
+    elif column.type in ("int", "bigint"):
+        value = f"CAST({name} AS {text})"
+    elif column.type == "date":
+        value = f"CAST({name} AS string)" if engine == "spark" else f"to_char({name}, 'YYYY-MM-DD')"
+    else:
+        raise ContractError(f"Column {name} of type {column.type} cannot be compared by hash.")
+    return f"coalesce({value}, '~')"
+
+
+def row_hash(columns: Iterable[Column], engine: Engine) -> str:
+    """SQL for the hash of a row's values in those columns: numeric without fraction, below 2^60."""
+    tokens = " || '|' || ".join(row_token(column, engine) for column in columns)
+    digits = f"substring(md5({tokens}), 1, 15)"
+    return {
+        "spark": f"CAST(conv({digits}, 16, 10) AS decimal(38,0))",
+        "postgres": f"CAST(CAST(CAST('x' || {digits} AS bit(60)) AS bigint) AS numeric)",
+        "redshift": f"CAST(strtol({digits}, 16) AS decimal(38,0))",
+    }[engine]
+
+
+def fingerprint(contract: Contract, engine: Engine) -> str:
+    """SQL for the sum over rows of their hashes: numeric without fraction, 0 for no rows."""
+    return f"coalesce(sum({row_hash(contract.columns, engine)}), 0)"
+
+
+def figures_by_date(contract: Contract, engine: Engine, source: str, where: str = "TRUE") -> str:
+    """A query for rows, revenue in US dollars and fingerprint of the fact's rows by order_date and
+    extract_day: the second says whose extract a difference belongs to.
+
+    A date that Python has none for, before year 1 or after 9999, counts as the nearest that it has.
+    """
+    return (
+        f"SELECT {_ORDER_DATE} AS order_date, extract_day, count(*) AS row_count, "
+        f"coalesce(sum(CASE WHEN {SOLD} THEN amount_usd END), 0) AS revenue, "
+        f"{fingerprint(contract, engine)} AS fingerprint "
+        f"FROM {source} WHERE {where} GROUP BY {_ORDER_DATE}, extract_day"
+    )
+
+
+def rows_by_key(
+    contract: Contract, engine: Engine, source: str, order_date: date, extract_day: date
+) -> str:
+    """A query for the key and the hash of each row of one order date and extract day, as
+    ``figures_by_date`` counts them; in the order of its first column, a hash of the key, which is
+    every engine's own order."""
+    key = [contract.column(name) for name in contract.primary_key]
+    return (
+        f"SELECT {row_hash(key, engine)} AS place, {', '.join(contract.primary_key)}, "
+        f"{row_hash(contract.columns, engine)} AS fingerprint FROM {source} "
+        f"WHERE {_ORDER_DATE} = DATE '{order_date.isoformat()}' "
+        f"AND extract_day = DATE '{extract_day.isoformat()}' ORDER BY place, fingerprint"
+    )

@@ -1,0 +1,107 @@
+"""The warehouse's tables as their contracts declare them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from feira.core.contracts import Contract, contract
+from feira.core.contracts.ddl import warehouse_ddl, warehouse_type
+from feira.core.contracts.evolution import Evolution, compare, require_current
+
+LOAD_TABLES = ("sales.fact", "sales.load_ledger")
+UNRECONCILED = "sales.unreconciled_dates"
+HELD_DAYS = "sales.held_days"
+
+# PostgreSQL's words for the contracts' types.
+_TYPES = {
+    "text": "string",
+    "integer": "int",
+    "bigint": "bigint",
+    "boolean": "boolean",
+    "date": "date",
+    "timestamp with time zone": "timestamp",
+}
+
+
+def connect(dsn: str) -> psycopg.Connection:
+    """A connection in UTC that commits each statement, or each ``transaction()`` block as a whole.
+
+    The zone is set last, so that neither the DSN's ``options`` nor PGTZ brings another.
+    """
+    named = conninfo_to_dict(dsn).get("application_name") or "feira"
+    connection = psycopg.connect(dsn, autocommit=True, application_name=str(named))
+    try:
+        connection.execute("SET TIME ZONE 'UTC'")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def table_types(connection: psycopg.Connection, table: str) -> dict[str, str] | None:
+    """Column names and types of a table in the contract's words; None where it does not exist."""
+    rows = connection.execute(
+        "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a "
+        "WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped "
+        "ORDER BY a.attnum",
+        [table],
+    ).fetchall()
+    return {name: _contract_type(type_) for name, type_ in rows} or None
+
+
+def _contract_type(type_: str) -> str:
+    if match := re.fullmatch(r"numeric\((\d+),(\d+)\)", type_):
+        return f"decimal({match[1]},{match[2]})"
+    return _TYPES.get(type_, type_)
+
+
+def require_tables(connection: psycopg.Connection, tables: Iterable[str] = LOAD_TABLES) -> None:
+    """Raises ContractError, before a write, where a table is not as declared; creates missing ones."""
+    declared = [contract(table) for table in tables]
+    for each in declared:
+        existing = table_types(connection, each.table)
+        if existing is not None:
+            require_current(each, "warehouse", existing)
+    create_missing(connection, declared)
+
+
+def create_missing(connection: psycopg.Connection, declared: Iterable[Contract]) -> None:
+    """Creates the tables that do not exist; leaves the others as they are."""
+    for each in declared:
+        if table_types(connection, each.table) is None:
+            connection.execute(warehouse_ddl(each))
+    pending = table_types(connection, UNRECONCILED)
+    if pending is None:
+        connection.execute(
+            f"CREATE TABLE {UNRECONCILED} ("
+            "order_date date NOT NULL, extract_day date, load_sequence bigint NOT NULL)"
+        )
+    elif "extract_day" not in pending:
+        # Its rows wait for every extract day of their date: null.
+        connection.execute(
+            f"ALTER TABLE {UNRECONCILED} ADD COLUMN extract_day date, "
+            "DROP CONSTRAINT IF EXISTS unreconciled_dates_pkey"
+        )
+    if table_types(connection, HELD_DAYS) is None:
+        connection.execute(
+            f"CREATE TABLE {HELD_DAYS} (extract_day date PRIMARY KEY, row_key text NOT NULL, "
+            "reason text NOT NULL, held_at timestamptz NOT NULL DEFAULT now())"
+        )
+
+
+def evolution(connection: psycopg.Connection, declared: Contract) -> Evolution | None:
+    """What the contract asks of the warehouse's table; None where the table does not exist yet."""
+    existing = table_types(connection, declared.table)
+    return compare(declared, existing) if existing is not None else None
+
+
+def add_columns(connection: psycopg.Connection, change: Evolution) -> None:
+    """Adds the optional columns of an evolution; rows that exist hold null."""
+    for column in change.added:
+        connection.execute(
+            f"ALTER TABLE {change.table} ADD COLUMN {column.name} {warehouse_type(column)}"
+        )

@@ -1,0 +1,58 @@
+"""The versioned list that says which stock codes are products, postage, fees and so on."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from feira.core.contracts.document import Node, read_yaml, refuse, require_keys
+from feira.core.contracts.registry import contracts_folder
+
+_KEYS = ("version", "exact", "patterns", "otherwise")
+
+
+@dataclass(frozen=True)
+class LineKinds:
+    """``exact`` maps codes to kinds; ``patterns`` are (regular expression over the whole code, kind)."""
+
+    version: str
+    exact: dict[str, str]
+    patterns: tuple[tuple[str, str], ...]
+    otherwise: str
+
+
+@functools.cache
+def line_kinds(path: Path | None = None) -> LineKinds:
+    """The list of this checkout; raises ContractError naming file and line of what is unknown."""
+    path = path or contracts_folder() / "sales/line_kinds.yaml"
+    content = read_yaml(path)
+    require_keys(path, content, _KEYS, "the list of stock codes")
+    for key, kind in zip(_KEYS, (str, Node, list, str), strict=True):
+        if not isinstance(content.get(key), kind) or not content[key]:
+            refuse(path, content, key, f"{key} is {content.get(key)!r}; state it.")
+    exact, patterns = content["exact"], content["patterns"]
+    for code, kind in exact.items():
+        if not isinstance(kind, str):
+            refuse(path, exact, code, f"code {code!r} has the kind {kind!r}, which is no text.")
+    return LineKinds(
+        version=content["version"],
+        exact=dict(exact),
+        patterns=tuple(_pattern(path, content, each) for each in patterns),
+        otherwise=content["otherwise"],
+    )
+
+
+def _pattern(path: Path, content: Node, entry: object) -> tuple[str, str]:
+    if not isinstance(entry, Node):
+        refuse(path, content, "patterns", f"{entry!r} is no pattern with its kind.")
+    require_keys(path, entry, ("pattern", "kind"), "a pattern")
+    pattern, kind = entry.get("pattern"), entry.get("kind")
+    if not (isinstance(pattern, str) and pattern and isinstance(kind, str) and kind):
+        refuse(path, entry, None, "a pattern has a text and a kind.")
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        refuse(path, entry, "pattern", f"{pattern!r} is no regular expression: {error}.")
+    return pattern, kind

@@ -1,0 +1,165 @@
+"""A day's figures, read from the warehouse in one transaction.
+
+From the fact and the ledger, not from the marts: dbt builds each mart in a transaction of its own, so
+a load that ends between two of them would put two truths into one report. The tests hold these
+figures against the marts that are built from the same fact.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Context, Decimal
+
+import psycopg
+
+from feira.core.contracts import contract
+from feira.core.warehouse.clauses import SOLD
+from feira.core.warehouse.fingerprint import fingerprint
+from feira.core.warehouse.load import FACT
+from feira.core.warehouse.outcome import DayOutcome
+from feira.summary.model import (
+    TOP_PRODUCTS,
+    DayFigures,
+    DayRevenue,
+    ProductSales,
+    Sources,
+)
+
+# The day stands among its past, and with a glimpse of what came after it.
+DAYS_BEFORE, DAYS_AFTER = 45, 14
+_AMOUNT = Decimal("0.0001")
+# The widest sum that the warehouse's numeric(38,4) holds.
+_EXACT = Context(prec=38)
+
+
+@dataclass(frozen=True)
+class DaySales:
+    """What the fact says of one order date."""
+
+    orders: int = 0
+    sold_lines: int = 0
+    revenue: Decimal = Decimal("0.0000")
+    cancelled_amount: Decimal = Decimal("0.0000")
+    top_products: tuple[ProductSales, ...] = ()
+
+
+@dataclass(frozen=True)
+class SalesByDay:
+    """Every order date's sales, as of one moment."""
+
+    days: dict[date, DaySales] = field(default_factory=dict)
+
+    def of(self, day: date) -> DaySales:
+        """The day's; nothing where no order has that date."""
+        return self.days.get(day, DaySales())
+
+    def around(self, day: date) -> tuple[DayRevenue, ...]:
+        """Revenue by order date around a day, oldest first."""
+        first, last = day - timedelta(days=DAYS_BEFORE), day + timedelta(days=DAYS_AFTER)
+        return tuple(
+            DayRevenue(day=each, revenue=sales.revenue)
+            for each, sales in sorted(self.days.items())
+            if first <= each <= last
+        )
+
+
+@contextmanager
+def one_moment(connection: psycopg.Connection) -> Iterator[None]:
+    """A transaction in which every query sees the same state."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        yield
+
+
+def sales_by_day(connection: psycopg.Connection, days: Iterable[date]) -> SalesByDay:
+    """Totals of every order date, and the top products of ``days``."""
+    products = _top_products(connection, days)
+    totals = connection.execute(
+        "SELECT order_date, "
+        f"count(DISTINCT CASE WHEN {SOLD} THEN order_id END), "
+        f"count(CASE WHEN {SOLD} THEN 1 END), "
+        f"coalesce(sum(CASE WHEN {SOLD} THEN amount_usd END), 0), "
+        "coalesce(sum(CASE WHEN status = 'cancelled' THEN amount_usd END), 0) "
+        f"FROM {FACT} GROUP BY order_date"
+    )
+    return SalesByDay(
+        {
+            day: DaySales(
+                orders=orders,
+                sold_lines=lines,
+                revenue=_amount(revenue),
+                cancelled_amount=_amount(cancelled),
+                top_products=tuple(products.get(day, ())),
+            )
+            for day, orders, lines, revenue, cancelled in totals
+        }
+    )
+
+
+def _top_products(
+    connection: psycopg.Connection, days: Iterable[date]
+) -> dict[date, list[ProductSales]]:
+    """Products that earned something, by order date: greatest revenue first, then by stock code."""
+    rows = connection.execute(
+        "SELECT order_date, sku, description, units, revenue FROM ("
+        "SELECT *, row_number() OVER (PARTITION BY order_date ORDER BY revenue DESC, sku) AS place "
+        "FROM (SELECT order_date, sku, max(description) AS description, sum(quantity) AS units, "
+        f"sum(amount_usd) AS revenue FROM {FACT} "
+        f"WHERE line_kind = 'product' AND {SOLD} AND order_date = ANY(%s) "
+        "GROUP BY order_date, sku) AS summed WHERE revenue > 0) AS ranked "
+        "WHERE place <= %s ORDER BY order_date, place",
+        [list(days), TOP_PRODUCTS],
+    )
+    found: dict[date, list[ProductSales]] = defaultdict(list)
+    for day, sku, description, units, revenue in rows:
+        found[day].append(
+            ProductSales(sku=sku, description=description, units=units, revenue=_amount(revenue))
+        )
+    return found
+
+
+def day_figures(outcome: DayOutcome, sales: DaySales, broken_rules: dict[str, int]) -> DayFigures:
+    """A day's figures from its ledger row, its sales and its landing's validation."""
+    return DayFigures(
+        revenue=sales.revenue,
+        orders=sales.orders,
+        sold_lines=sales.sold_lines,
+        cancelled_amount=sales.cancelled_amount,
+        landed_lines=outcome.landed_lines,
+        valid_lines=outcome.valid_lines,
+        quarantined_lines=outcome.quarantined_lines,
+        broken_rules=dict(sorted(broken_rules.items())),
+        top_products=sales.top_products,
+    )
+
+
+def day_sources(
+    connection: psycopg.Connection, outcomes: Iterable[DayOutcome]
+) -> dict[date, Sources]:
+    """Where the figures of these days come from."""
+    known = {outcome.day: outcome for outcome in outcomes}
+    rows = connection.execute(
+        f"SELECT order_date, extract_day, {fingerprint(contract(FACT), 'postgres')} FROM {FACT} "
+        "WHERE order_date = ANY(%s) GROUP BY order_date, extract_day ORDER BY extract_day",
+        [list(known)],
+    )
+    extracts: dict[date, dict[date, str]] = defaultdict(dict)
+    for order_date, extract_day, rows_hash in rows:
+        extracts[order_date][extract_day] = str(rows_hash)
+    return {
+        day: Sources(
+            landing_version=outcome.landing_version,
+            contract_version=outcome.contract_version,
+            extracts=extracts.get(day, {}),
+        )
+        for day, outcome in known.items()
+    }
+
+
+def _amount(value: Decimal) -> Decimal:
+    """With four decimals always, so that equal amounts are equal text."""
+    return Decimal(value).quantize(_AMOUNT, context=_EXACT)

@@ -1,0 +1,123 @@
+"""Prepares what is reported after a day: its report, and corrections of earlier ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import psycopg
+
+from feira.core.errors import PermanentError
+from feira.core.landing.store import LandingStore
+from feira.core.warehouse.load import held_snapshot
+from feira.core.warehouse.outcome import DayOutcome, day_outcomes
+from feira.core.warehouse.schema import require_tables
+from feira.summary.changes import cause, changes
+from feira.summary.figures import day_figures, day_sources, one_moment, sales_by_day
+from feira.summary.files import ReportFiles
+from feira.summary.ledger import REPORT_LEDGER, Reported, last_reported, record
+from feira.summary.model import Correction, DayFigures, DayReport
+
+
+class ReportError(PermanentError, RuntimeError):
+    """A day cannot be reported; the message names the day, what is missing and the next step."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A report that was written, and the URI of its document."""
+
+    report: DayReport
+    uri: str
+
+
+def prepare_reports(
+    connection: psycopg.Connection, landings: LandingStore, files: ReportFiles, day: date
+) -> list[Prepared]:
+    """Writes what is to be sent after ``day`` and records it; an empty list where nothing is.
+
+    The day's own report, where it has none yet, and a correction of every reported day whose figures
+    are others than it was last reported with: a line that is updated late belongs to another day than
+    the one that brought it. Doing it again, after a kill or by hand, finds nothing new.
+
+    Raises ReportError where the day was never loaded or a landing has no validation, and
+    ContractError where the ledger is not as declared.
+    """
+    require_tables(connection, [REPORT_LEDGER])
+    with one_moment(connection):
+        reports = _reports_due(connection, landings, day)
+    # Files first: what the ledger names exists. Files that a kill leaves unnamed are overwritten.
+    prepared = [Prepared(report, files.write(report)) for report in reports]
+    record(connection, [(each.report, each.uri) for each in prepared])
+    return prepared
+
+
+def _reports_due(
+    connection: psycopg.Connection, landings: LandingStore, day: date
+) -> list[DayReport]:
+    reported = last_reported(connection)
+    outcomes = day_outcomes(connection, {day, *reported})
+    snapshot = held_snapshot(connection)
+    if day not in outcomes or snapshot is None:
+        raise ReportError(
+            f"sales {day}: sales.load_ledger has no row of the day, so there is nothing to report. "
+            f"Run it: feira run sales --day {day}"
+        )
+    sales = sales_by_day(connection, outcomes)
+    pending: dict[date, tuple[DayFigures, Correction | None]] = {}
+    for each, outcome in sorted(outcomes.items()):
+        before = reported.get(each)
+        if before is not None and not outcome.agreed:
+            # A load is between its commit and its comparison. The event after it brings us back;
+            # where the two differ there is none, and no figures that may be wrong are sent.
+            continue
+        rules = _broken_rules(landings, outcome, before if each != day else None)
+        figures = day_figures(outcome, sales.of(each), rules)
+        if before is None:
+            pending[each] = figures, None
+        elif found := changes(before.figures, figures):
+            pending[each] = figures, Correction(changes=found, cause="")
+    sources = day_sources(connection, [outcomes[each] for each in pending])
+    due = []
+    for each, (figures, correction) in pending.items():
+        before = reported.get(each)
+        if before is not None and correction is not None:
+            why = cause(each, before.sources, sources[each])
+            correction = correction.model_copy(update={"cause": why})
+        due.append(
+            DayReport(
+                day=each,
+                version=before.version + 1 if before else 1,
+                outcome=outcomes[each],
+                figures=figures,
+                sources=sources[each],
+                revenue_by_day=sales.around(each),
+                snapshot_id=snapshot,
+                correction=correction,
+            )
+        )
+    return due
+
+
+def _broken_rules(
+    landings: LandingStore, outcome: DayOutcome, before: Reported | None
+) -> dict[str, int]:
+    """Lines that break each rule, from the landing's validation.
+
+    What is known of an earlier report of the same landing is not read again: there is one such
+    document a day, and all reported days are looked at each time.
+    """
+    if (
+        before is not None
+        and before.sources.landing_version == outcome.landing_version
+        and before.sources.contract_version == outcome.contract_version
+        and before.figures.valid_lines == outcome.valid_lines
+    ):
+        return before.figures.broken_rules
+    validation = landings.validation(outcome.day, outcome.landing_version)
+    if validation is None:
+        raise ReportError(
+            f"sales {outcome.day}: {landings.validation_uri(outcome.day, outcome.landing_version)} "
+            "is missing, although that landing was loaded. Clear the task validate of the day."
+        )
+    return validation.broken

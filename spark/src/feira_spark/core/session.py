@@ -1,0 +1,105 @@
+"""One Spark configuration for the Connect server, spark-submit and the tests; and sessions made from it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+from feira.core.settings import LakeSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+CATALOG = "lake"
+CATALOG_IDLE_SECONDS = 20
+
+
+def spark_conf(lake: LakeSettings, *, cores: int = 2) -> dict[str, str]:
+    """Spark properties for a session on the lake: UTC, the Iceberg catalog ``lake``, and S3 access.
+
+    They hold the lake's secrets: pass them by a properties file that only its owner reads, not by
+    the command line.
+    """
+    prefix = f"spark.sql.catalog.{CATALOG}"
+    conf = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+        "spark.sql.defaultCatalog": CATALOG,
+        prefix: "org.apache.iceberg.spark.SparkCatalog",
+        f"{prefix}.warehouse": lake.tables_root,
+        # A laptop's day is a few partitions; adaptive execution coalesces what is left over.
+        "spark.sql.shuffle.partitions": str(2 * cores),
+        "spark.sql.adaptive.enabled": "true",
+        "spark.ui.enabled": "false",
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+    }
+    if lake.catalog == "jdbc":
+        conf |= {
+            f"{prefix}.type": "jdbc",
+            f"{prefix}.uri": f"jdbc:{lake.catalog_uri}",
+            f"{prefix}.jdbc.user": lake.catalog_user or "",
+            f"{prefix}.jdbc.password": lake.catalog_password or "",
+            f"{prefix}.jdbc.schema-version": "V1",
+            # Spark does not close a session's catalog (SPARK-54367), so each session leaves its
+            # connections behind until a collection of the heap finds them. The database closes them
+            # when they idle, and the catalog connects anew where it meets one that was closed.
+            f"{prefix}.jdbc.options": f"-c idle_session_timeout={CATALOG_IDLE_SECONDS}s",
+            f"{prefix}.retryable_status_codes": "57P05",
+        }
+    else:
+        conf[f"{prefix}.type"] = lake.catalog
+    if lake.root.startswith("s3://"):
+        conf |= {
+            f"{prefix}.io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+            f"{prefix}.http-client.type": "urlconnection",
+            f"{prefix}.client.region": lake.region,
+            "spark.hadoop.fs.s3a.endpoint.region": lake.region,
+        }
+    if lake.endpoint:
+        conf |= {
+            f"{prefix}.s3.endpoint": lake.endpoint,
+            f"{prefix}.s3.path-style-access": "true",
+            "spark.hadoop.fs.s3a.endpoint": lake.endpoint,
+            "spark.hadoop.fs.s3a.path.style.access": "true",
+            "spark.hadoop.fs.s3a.connection.ssl.enabled": str(
+                lake.endpoint.lower().startswith("https:")
+            ).lower(),
+        }
+    if lake.access_key:
+        conf |= {
+            f"{prefix}.s3.access-key-id": lake.access_key,
+            f"{prefix}.s3.secret-access-key": lake.secret_key or "",
+            "spark.hadoop.fs.s3a.access.key": lake.access_key,
+            "spark.hadoop.fs.s3a.secret.key": lake.secret_key or "",
+        }
+    if lake.session_token:
+        conf |= {
+            f"{prefix}.s3.session-token": lake.session_token,
+            "spark.hadoop.fs.s3a.session.token": lake.session_token,
+            "spark.hadoop.fs.s3a.aws.credentials.provider": (
+                "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider"
+            ),
+        }
+    return conf
+
+
+def connect(url: str) -> SparkSession:
+    """A Spark Connect session of its own at ``sc://host:port``, or ``sc://host:port/;token=…``.
+
+    A dead server answers within about ten seconds instead of the client's ten minutes.
+    """
+    from pyspark.sql import SparkSession
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+    from pyspark.sql.connect.logging import logger
+
+    if "SPARK_CONNECT_LOG_LEVEL" not in os.environ:
+        # Its own default, which Airflow's logging set-up undoes: a warning for each result whose
+        # release meets the session's end would stand in every task's log.
+        logger.disabled = True
+    spark: SparkSession = SparkSession.builder.remote(url).create()
+    # `client` is Spark Connect's own: type checkers see a property of the classic session.
+    cast(Any, spark).client.set_retry_policies(
+        [DefaultPolicy(max_retries=8, initial_backoff=200, max_backoff=2000, backoff_multiplier=2)]
+    )
+    return spark

@@ -1,0 +1,282 @@
+"""A sensor that waits for a whole dataset: the manifest and each file it lists, on a real S3 server."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+from airflow.triggers.base import TriggerEvent
+from s3_bucket import Bucket
+
+from feira.core.contracts import contract
+from feira.core.lake import landing_store
+from feira.core.landing.land import land_day
+from feira.core.settings import LakeSettings
+from feira_provider.sensors.s3_manifest import S3ManifestSensor
+from feira_provider.triggers.s3_manifest import ManifestWait, S3ManifestTrigger
+from sales_lines import DAY, FakeFeed, line
+
+PART = b"a part of the dataset"
+
+
+def manifest(bucket: Bucket, *names: str, **meta: Any) -> str:
+    """Writes a manifest that lists these files, each as large as PART; returns its URI."""
+    facts = {"content_length": len(PART), "record_count": 2} | meta
+    entries = [{"url": f"{bucket.url}/{name}", "meta": facts} for name in names]
+    return bucket.put("manifest.json", json.dumps({"entries": entries}).encode())
+
+
+def reason(uri: str, **options: Any) -> str | None:
+    return asyncio.run(ManifestWait(uri, **options).look()).reason
+
+
+def sensor(uri: str, **options: Any) -> S3ManifestSensor:
+    return S3ManifestSensor(task_id="wait", bucket_key=uri, **options)
+
+
+def event(trigger: S3ManifestTrigger) -> Any:
+    async def first() -> TriggerEvent:
+        return await anext(trigger.run())
+
+    return asyncio.run(first()).payload
+
+
+def test_without_a_manifest_the_files_alone_are_not_complete(bucket: Bucket) -> None:
+    bucket.put("a", PART)
+    uri = f"{bucket.url}/manifest.json"
+    assert reason(uri) == f"{uri} does not exist"
+
+
+def test_a_manifest_alone_is_not_complete(bucket: Bucket) -> None:
+    uri = manifest(bucket, "a", "b")
+    bucket.put("a", PART)
+    assert reason(uri) == f"{uri}: 1 of 2 files are not there: {bucket.url}/b does not exist"
+
+
+def test_a_file_of_another_size_is_not_there_yet(bucket: Bucket) -> None:
+    uri = manifest(bucket, "a")
+    bucket.put("a", PART[:4])
+    assert reason(uri) == (
+        f"{uri}: 1 of 1 files are not there: {bucket.url}/a has 4 bytes of {len(PART)}"
+    )
+
+
+def test_of_many_missing_files_the_first_are_named_and_all_are_counted(bucket: Bucket) -> None:
+    found = reason(manifest(bucket, *(f"part-{number:02d}" for number in range(40))))
+    assert found is not None and "40 of 40 files" in found
+    assert found.endswith("part-02 does not exist, and 37 more")
+
+
+def test_a_complete_dataset_is_told_with_its_counts(bucket: Bucket) -> None:
+    uri = manifest(bucket, "a", "b")
+    bucket.put("a", PART)
+    bucket.put("b", PART)
+    expected = {"manifest": uri, "files": 2, "bytes": 2 * len(PART), "rows": 4}
+    assert sensor(uri).execute({}) == expected
+
+
+def test_a_file_of_the_right_size_and_the_wrong_content_is_found_on_demand(bucket: Bucket) -> None:
+    uri = manifest(bucket, "a", sha256=hashlib.sha256(PART).hexdigest())
+    bucket.put("a", PART[::-1])
+    assert reason(uri) is None
+    found = reason(uri, check_sha256=True)
+    assert found is not None and f"{bucket.url}/a has SHA-256" in found
+    bucket.put("a", PART)
+    assert reason(uri, check_sha256=True) is None
+
+
+def test_a_hash_that_is_to_be_checked_must_be_stated(bucket: Bucket) -> None:
+    uri = manifest(bucket, "a")
+    bucket.put("a", PART)
+    found = reason(uri, check_sha256=True)
+    assert found is not None and found.endswith(f"{bucket.url}/a has no SHA-256 in the manifest")
+
+
+def test_too_few_rows_are_not_complete(bucket: Bucket) -> None:
+    uri = manifest(bucket, "a")
+    bucket.put("a", PART)
+    assert reason(uri, min_rows=2) is None
+    assert reason(uri, min_rows=3) == f"{uri} states 2 rows; at least 3 are waited for"
+
+
+def test_no_files_are_a_complete_dataset_unless_rows_are_asked_for(bucket: Bucket) -> None:
+    uri = manifest(bucket)
+    assert reason(uri) is None
+    assert reason(uri, min_rows=1) == f"{uri} states 0 rows; at least 1 are waited for"
+
+
+def test_a_half_written_manifest_is_waited_for(bucket: Bucket) -> None:
+    uri = bucket.put("manifest.json", b'{"entries": [')
+    found = reason(uri)
+    assert found is not None and f"{uri} is no JSON" in found
+
+
+def test_a_landing_of_the_platform_is_waited_for_by_its_own_manifest(
+    bucket: Bucket, s3_endpoint: str
+) -> None:
+    settings = LakeSettings(
+        bucket.url, endpoint=s3_endpoint, access_key="test", secret_key="test", catalog="hadoop"
+    )
+    feed = FakeFeed([[line(), line(line_number=2)], [line(order_id="2")]])
+    store = landing_store(settings)
+    landed, uri = land_day(feed, store, contract("sales.landing"), DAY, requested_by="run-1")
+    options = {"files_at": ("pages", "rates"), "check_sha256": True}
+    assert sensor(uri, **options).execute({})["files"] == 3
+    missing = f"{store.folder(date(2010, 12, 1), 1)}/{landed.pages[1].name}"
+    store.files.rm(missing)
+    found = reason(uri, **options)
+    assert found is not None and f"{missing} does not exist" in found
+
+
+def test_the_trigger_fires_when_the_last_file_comes(bucket: Bucket) -> None:
+    uri = manifest(bucket, "a")
+
+    class Producer(ManifestWait):
+        """Writes the missing file after the first look."""
+
+        async def look(self) -> Any:
+            state = await super().look()
+            bucket.put("a", PART)
+            return state
+
+    trigger = S3ManifestTrigger(uri, 0.01, time.time() + 60)
+    trigger.wait = Producer(uri)
+    assert event(trigger) == {
+        "status": "complete",
+        "result": {"manifest": uri, "files": 1, "bytes": len(PART), "rows": 2},
+    }
+
+
+def test_at_the_deadline_the_trigger_says_which_file_is_missing(bucket: Bucket) -> None:
+    uri = manifest(bucket, "a")
+    found = event(S3ManifestTrigger(uri, 0.01, time.time()))
+    assert found["status"] == "timeout"
+    assert found["message"].endswith(f"{bucket.url}/a does not exist")
+
+
+def test_a_trigger_is_made_again_from_what_it_serializes() -> None:
+    path, arguments = S3ManifestTrigger(
+        "s3://lake/m", 5, 123.0, files_at=("pages",), min_rows=1, check_sha256=True
+    ).serialize()
+    assert path == "feira_provider.triggers.s3_manifest.S3ManifestTrigger"
+    json.dumps(arguments)
+    assert S3ManifestTrigger(**arguments).serialize() == (path, arguments)
+
+
+def test_an_incomplete_dataset_takes_no_worker(bucket: Bucket) -> None:
+    uri = manifest(bucket, "a")
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(uri, timeout=60, poke_interval=5, min_rows=1, deferrable=True).execute({})
+    trigger = deferred.value.trigger
+    assert isinstance(trigger, S3ManifestTrigger)
+    assert (trigger.wait.uri, trigger.poke_interval, trigger.wait.min_rows) == (uri, 5, 1)
+    assert 50 < trigger.deadline - time.time() <= 60
+
+
+def timed_out(uri: str, **options: Any) -> None:
+    late = {"status": "timeout", "message": "s3://lake/b does not exist"}
+    resumed(sensor(uri, timeout=60, **options), late)
+
+
+def resumed(waiting: S3ManifestSensor, event: dict[str, Any]) -> Any:
+    """What Airflow calls when the trigger has fired."""
+    return waiting.resume_execution("execute_complete", {"event": event}, {})
+
+
+def waited_here(uri: str, **options: Any) -> None:
+    sensor(uri, timeout=0, poke_interval=0, deferrable=False, **options).execute({})
+
+
+@pytest.mark.parametrize("wait", [timed_out, waited_here])
+@pytest.mark.parametrize(
+    ("soft", "kind"), [(False, AirflowSensorTimeout), (True, AirflowSkipException)]
+)
+def test_a_timeout_names_what_is_missing_and_a_soft_one_skips(
+    bucket: Bucket, wait: Callable[..., None], soft: bool, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind, match=r"not complete within .* does not exist. When its producer"):
+        wait(manifest(bucket, "b"), soft_fail=soft)
+
+
+class Refuses(BaseHTTPRequestHandler):
+    """Answers 403, as S3 does without permission."""
+
+    def do_GET(self) -> None:
+        self.send_response(403)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URI of a manifest that S3 does not show."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    extra = {"endpoint_url": f"http://127.0.0.1:{server.server_port}", "region_name": "us-east-1"}
+    connection = {"conn_type": "aws", "login": "test", "password": "test", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    yield "s3://lake/manifest.json"
+    server.shutdown()
+    server.server_close()
+
+
+def looked_first(uri: str, **options: Any) -> None:
+    sensor(uri, deferrable=True, **options).execute({})
+
+
+def was_told(uri: str, **options: Any) -> None:
+    fired = event(S3ManifestTrigger(uri, 0.01, time.time() + 60))
+    resumed(sensor(uri, deferrable=True, **options), fired)
+
+
+def after_a_look_that_found_nothing(uri: str, **options: Any) -> None:
+    waiting = sensor(uri, timeout=60, poke_interval=0, deferrable=False, **options)
+    waiting._reason = "s3://lake/b does not exist"
+    waiting.execute({})
+
+
+@pytest.mark.parametrize(
+    "wait", [looked_first, was_told, waited_here, after_a_look_that_found_nothing]
+)
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_refusal_of_s3_fails_at_once_and_says_what_to_grant(
+    refused: str, wait: Callable[..., None], soft: bool
+) -> None:
+    with pytest.raises(AirflowFailException, match=rf"403 for {refused}.*s3:ListBucket"):
+        wait(refused, soft_fail=soft)
+
+
+def test_a_server_that_is_down_is_waited_for(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = {
+        "endpoint_url": "http://127.0.0.1:9",
+        "config_kwargs": {"retries": {"max_attempts": 0}},
+    }
+    down = {"conn_type": "aws", "login": "test", "password": "test", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(down))
+    found = reason("s3://lake/manifest.json", region_name="us-east-1")
+    assert found is not None and "S3 gave no answer" in found
+
+
+def test_key_and_bucket_are_templates(bucket: Bucket) -> None:
+    templated = sensor("orders/{{ day }}/manifest.json", bucket_name="{{ lake }}")
+    templated.render_template_fields({"day": "2010-12-01", "lake": "lake"})
+    assert templated._wait().uri == "s3://lake/orders/2010-12-01/manifest.json"

@@ -1,0 +1,176 @@
+"""The tasks of sales_etl without their work: what each opens, asks for and returns, and how it fails.
+
+`test_sales_chain` runs them for good. Here their steps are replaced, so that what only a task decides is
+asked alone and in a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.execution_time.context import set_current_context
+
+from feira.core.errors import PermanentError
+from feira_airflow.sales import tasks
+from feira_spark.sales import day, steps
+from feira_spark.sales.steps import GateError
+
+DAY = date(2010, 12, 1)
+LANDED = day.Landed("s3://lake/manifest.json", 2, 10)
+EXTRACTED = day.Extracted("s3://lake/metadata.json", "s3://lake/manifest.json", 2)
+LOADED = day.Loaded("7", 2, 3, 2, 1, 10)
+RESULTS: dict[str, Any] = {
+    "land": LANDED,
+    "validate": day.Validated("s3://lake/validation.json", 9, 1),
+    "transform": EXTRACTED,
+    "publish": day.Published("s3://lake/fact.json", "7", 3, 2, 1),
+    "load_warehouse": LOADED,
+    "reconcile": day.Agreed("7", 1, 10, "12.3400"),
+}
+# What a task is given of the one before it.
+GIVEN: dict[str, dict[str, Any]] = {
+    "validate": {"manifest": "s3://lake/manifest.json", "landing_version": 2, "lines": 10},
+    "load_warehouse": {
+        "order_lines": "s3://lake/metadata.json",
+        "manifest": "s3://lake/manifest.json",
+        "landing_version": 2,
+    },
+    "reconcile": {
+        "snapshot_id": "7",
+        "landing_version": 2,
+        "inserted": 3,
+        "updated": 2,
+        "deleted": 1,
+        "day_rows": 10,
+    },
+}
+
+
+class Task:
+    """Runs a task in a run of a day; notes what its step was called with, and what is open then."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.open: list[str] = []
+        self.called: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[str, ...]]] = []
+        self.failure: Exception | None = None
+        monkeypatch.setattr(tasks, "spark_session", self._opened("spark"))
+        monkeypatch.setattr(tasks, "warehouse", self._opened("warehouse"))
+        monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: f"lake at {conn_id}")
+        monkeypatch.setattr(
+            "feira_airflow.sales.shop_api.ShopApiHook", lambda conn_id: f"API at {conn_id}"
+        )
+        for name, result in RESULTS.items():
+            monkeypatch.setattr(day, name, self._step(name, result))
+        monkeypatch.setattr(steps, "drop_staging", self._step("drop_staging", ["a", "b"]))
+
+    def run(self, name: str, try_number: int = 1, run_id: str = "manual__1", **params: Any) -> Any:
+        run: Any = SimpleNamespace(run_id=run_id, partition_key=str(DAY))
+        context: Any = {
+            "dag_run": run,
+            "run_id": run_id,
+            "params": params,
+            "ti": SimpleNamespace(run_id=run_id, try_number=try_number),
+        }
+        with set_current_context(context):
+            task: Callable[..., Any] = getattr(tasks, name)
+            return task(GIVEN[name]) if name in GIVEN else task()
+
+    def _opened(self, name: str) -> Any:
+        @contextmanager
+        def opened() -> Iterator[str]:
+            self.open.append(name)
+            yield name
+            self.open.remove(name)
+
+        return opened
+
+    def _step(self, name: str, result: Any) -> Any:
+        def step(*given: Any, **named: Any) -> Any:
+            self.called.append((name, given, named, tuple(self.open)))
+            if self.failure is not None:
+                raise self.failure
+            return result
+
+        return step
+
+
+@pytest.fixture
+def task(monkeypatch: pytest.MonkeyPatch) -> Task:
+    return Task(monkeypatch)
+
+
+LAKE = "lake at lake_default"
+ASKED: dict[str, tuple[tuple[Any, ...], dict[str, Any], tuple[str, ...]]] = {
+    "validate": (("spark", LAKE, LANDED), {}, ("spark",)),
+    "transform": (("spark", LAKE, DAY), {}, ("spark",)),
+    "publish": (("spark", DAY), {"attempt": "manual__1_1"}, ("spark",)),
+    "load_warehouse": (("spark", "warehouse", LAKE, EXTRACTED), {}, ("spark", "warehouse")),
+    "reconcile": (("spark", "warehouse", DAY, LOADED), {}, ("spark", "warehouse")),
+    "drop_staging": (("spark", DAY), {}, ("spark",)),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_task_asks_its_step_for_its_day_and_returns_what_it_says(task: Task, name: str) -> None:
+    returned = task.run(name)
+    assert task.called == [(name, *ASKED[name])]
+    assert returned == (vars(RESULTS[name]) if name in RESULTS else {"dropped": 2})
+    assert task.open == []
+
+
+@pytest.mark.parametrize(
+    ("params", "refetch"),
+    [
+        ({}, False),
+        ({"refetch": False}, False),
+        ({"refetch": None}, False),
+        ({"refetch": True}, True),
+    ],
+)
+def test_a_run_lands_anew_only_where_it_is_asked_to(
+    task: Task, params: dict[str, Any], refetch: bool
+) -> None:
+    assert task.run("land", **params) == vars(LANDED)
+    ((name, given, named, opened),) = task.called
+    assert (name, given, opened) == ("land", ("API at shop_api", LAKE, DAY), ())
+    assert (named["refetch"], named["requested_by"]) == (refetch, "manual__1")
+    named["progress"](5, 10)
+
+
+def test_each_try_of_each_run_publishes_by_a_name_of_its_own(task: Task) -> None:
+    for run_id, try_number in (("manual__1", 1), ("manual__1", 2), ("manual__2", 1)):
+        task.run("publish", try_number, run_id)
+    assert len({named["attempt"] for _, _, named, _ in task.called}) == 3
+
+
+@pytest.mark.parametrize("name", [*RESULTS, "drop_staging"])
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [
+        (GateError("sales 2010-12-01: 5.9 % of 17 lines"), AirflowFailException),
+        (PermanentError("sales 2010-12-01: drift"), AirflowFailException),
+        (ConnectionError("sales 2010-12-01: away"), ConnectionError),
+    ],
+)
+def test_what_a_step_raises_fails_its_task_and_only_what_may_pass_is_tried_again(
+    task: Task, name: str, failure: Exception, raised: type[Exception]
+) -> None:
+    task.failure = failure
+    with pytest.raises(raised, match=r"^sales 2010-12-01: ") as found:
+        task.run(name)
+    assert str(found.value) == str(failure)
+
+
+def test_a_run_ends_with_the_snapshot_that_was_agreed(
+    task: Task, caplog: pytest.LogCaptureFixture
+) -> None:
+    GIVEN["emit"] = vars(RESULTS["reconcile"])
+    with caplog.at_level("INFO"):
+        assert task.run("emit") is None
+    assert "sales_fact[2010-12-01] at snapshot 7" in caplog.text

@@ -1,0 +1,357 @@
+"""Both sides of what decides a rule's level: certain or not, near or far, here or elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from wiring_text import HEAD, found
+
+from feira_wiring.finding import Finding
+from feira_wiring.linting import lint
+from feira_wiring.rules.declarations import did_you_mean
+
+
+def levels(findings: list[Finding]) -> list[tuple[str, str]]:
+    return sorted((each.rule, each.level) for each in findings)
+
+
+# cycle
+
+TRIGGERS = """
+emits("load", A)
+with DAG("report", schedule=[A]):
+    {above}
+    {trigger}
+"""
+START = 'TriggerDagRunOperator(task_id="start", trigger_dag_id="load")'
+MAPPED = 'TriggerDagRunOperator.partial(task_id="start", trigger_dag_id="load").expand(conf=[{}])'
+
+
+@pytest.mark.parametrize(
+    ("above", "trigger", "level", "ends"),
+    [
+        ("pass", START, "error", "without end."),
+        ("EmptyOperator(task_id='first')", START, "error", "without end."),
+        ("task.short_circuit(lambda: True, task_id='whether')()", START, "warning", "is skipped."),
+        ("pass", MAPPED, "warning", "is skipped."),
+    ],
+)
+def test_a_cycle_that_a_skipped_task_can_end_is_a_warning(
+    tmp_path: Path, above: str, trigger: str, level: str, ends: str
+) -> None:
+    (one,) = found(tmp_path, TRIGGERS.format(above=above, trigger=trigger))
+    assert (one.rule, one.level) == ("cycle", level)
+    assert one.consequence.endswith(ends)
+
+
+@pytest.mark.parametrize(
+    ("code", "level"),
+    [
+        ("outlet_events[B].add_partitions('k')", "error"),
+        ("if outlet_events: outlet_events[B].add_partitions('k')", "warning"),
+    ],
+)
+def test_a_cycle_through_an_event_that_may_have_no_key_is_a_warning(
+    tmp_path: Path, code: str, level: str
+) -> None:
+    text = f"""
+with DAG("load", schedule=[A]):
+    @task(outlets=[B])
+    def emit(*, outlet_events):
+        {code}
+    emit()
+with DAG("back", schedule=PartitionedAssetTimetable(assets=B)):
+    {START}
+"""
+    cycles = [each for each in found(tmp_path, text) if each.rule == "cycle"]
+    assert [each.level for each in cycles] == [level]
+
+
+def test_a_dag_that_triggers_itself_is_a_cycle_and_one_that_triggers_another_is_none(
+    tmp_path: Path,
+) -> None:
+    (one,) = found(tmp_path, f"with DAG('load', schedule=None):\n    {START}")
+    assert (one.rule, one.level, one.problem) == ("cycle", "error", "load triggers itself.")
+    text = f"emits('load')\nwith DAG('report', schedule=None):\n    {START}"
+    assert found(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    ("schedule", "begins"),
+    [
+        ("A | B", True),
+        ("A | Asset('crm', extra={'external': True})", True),
+        ("A", False),
+    ],
+)
+def test_a_cycle_says_whether_anything_begins_it(
+    tmp_path: Path, schedule: str, begins: bool
+) -> None:
+    text = f"emits('refresh', A, schedule={schedule})\nemits('load', B)"
+    (one,) = (each for each in found(tmp_path, text) if each.rule == "cycle")
+    assert one.consequence.startswith("Each run makes the next, without end")
+    assert one.consequence.endswith("makes the first.") != begins
+
+
+# missing-dag
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [("load", []), ("lod", [("missing-dag", "warning")]), ("{{ params.dag }}", [])],
+)
+def test_a_trigger_is_of_a_dag_of_the_folder_or_missing(
+    tmp_path: Path, target: str, expected: list[tuple[str, str]]
+) -> None:
+    text = f"emits('load')\nwith DAG('report', schedule=None):\n    {START.replace('load', target)}"
+    findings = found(tmp_path, text)
+    assert levels(findings) == expected
+    assert all(each.step.startswith("Did you mean load?") for each in findings)
+
+
+def test_every_dag_that_a_mapped_trigger_starts_is_looked_for(tmp_path: Path) -> None:
+    text = """
+emits("load")
+with DAG("report", schedule=None):
+    TriggerDagRunOperator.partial(task_id="start").expand(trigger_dag_id=["load", "gone"])
+    TriggerDagRunOperator.partial(task_id="more").expand_kwargs([{"trigger_dag_id": "off"}])
+"""
+    assert [each.tasks for each in found(tmp_path, text)] == [("report.start",), ("report.more",)]
+
+
+def test_a_missing_dag_is_a_note_where_a_file_did_not_import(tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text("from airflow.sdk import dag\nimport no_such_package\n")
+    findings = found(tmp_path, f"with DAG('report', schedule=None):\n    {START}")
+    assert levels(findings) == [("import-error", "warning"), ("missing-dag", "note")]
+
+
+# runs that are given a key or none
+
+GUARDS = """
+def of(run):
+    if not run.partition_key:
+        raise ValueError
+
+class Guard:
+    @staticmethod
+    def of(run):
+        of(run)
+    def check(self, run):
+        return self.of(run)
+    def other(self, run): ...
+
+GUARD = Guard()
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "guarded"),
+    [
+        ("of(dag_run)", True),
+        ("GUARD.check(dag_run)", True),
+        ("Guard().check(dag_run)", True),
+        ("Guard.of(dag_run)", True),
+        ("(lambda: GUARD)().check(dag_run)", True),
+        ("GUARD.other(dag_run)", False),
+        ("print(dag_run)", False),
+    ],
+)
+def test_a_task_that_looks_at_its_runs_key_by_whichever_way_is_a_guard(
+    tmp_path: Path, body: str, guarded: bool
+) -> None:
+    text = f"""{GUARDS}
+with DAG("load", schedule=PartitionedAtRuntime()):
+    @task(outlets=[A])
+    def emit(dag_run=None):
+        {body}
+    emit()
+listens("report", PartitionedAssetTimetable(assets=A))
+"""
+    rules = [each.rule for each in found(tmp_path, text)]
+    assert rules == ([] if guarded else ["runtime-key"])
+
+
+# operators that set their own outlets
+
+
+OPERATOR = """
+class Publish(BaseOperator):
+    def __init__(self, *, name, **more):
+        super().__init__(**more)
+        {line}
+    def execute(self, context): ...
+
+with DAG("load", schedule=None):
+    names = task(task_id="names")(lambda: ["a"])()
+    Publish.partial(task_id="publish").expand(name=names)
+listens("report", [A])
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "level"),
+    [("self.outlets = [Asset(name)]", "warning"), ("self.name = name", "error")],
+)
+def test_outlets_that_are_known_only_at_run_time_make_a_missing_emitter_uncertain(
+    tmp_path: Path, line: str, level: str
+) -> None:
+    (one,) = found(tmp_path, OPERATOR.format(line=line))
+    assert (one.rule, one.level) == ("no-emitter", level)
+
+
+# names that are nearly those of others
+
+
+@pytest.mark.parametrize(
+    ("name", "others", "offered"),
+    [
+        ("s3://lake/ordres", {"s3://lake/orders", "s3://lake/rates"}, "s3://lake/orders"),
+        ("s3a://lake/orders", {"s3://lake/orders"}, "s3://lake/orders"),
+        ("postgresql://db/Orders/", {"postgres://db/orders"}, "postgres://db/orders"),
+        ("gcs://lake/orders", {"gs://lake/orders"}, "gs://lake/orders"),
+        ("orders", {"orders"}, None),
+        ("orders", {"orders", "Orders "}, "Orders "),
+        ("orders", {"", "customers"}, None),
+        ("orders", set(), None),
+    ],
+)
+def test_a_name_that_is_nearly_another_is_offered(
+    name: str, others: set[str], offered: str | None
+) -> None:
+    assert did_you_mean(name, others) == (f"Did you mean {offered}? " if offered else "")
+
+
+# listeners of plain events
+
+
+def test_each_listener_of_plain_events_is_reported_but_those_with_a_clock(tmp_path: Path) -> None:
+    text = """
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable
+emits("load", A, B)
+listens("a_clock", AssetOrTimeSchedule(
+    assets=A, timetable=CronTriggerTimetable("@daily", timezone="UTC")))
+listens("b_plain", [A])
+listens("c_both", A & B)
+listens("d_other", [Asset("crm", extra={"external": True})])
+"""
+    (tmp_path / "dags.py").write_text(HEAD + text)
+    merged = lint(tmp_path, enable=["merged-events"]).findings
+    assert [(each.dags, each.asset) for each in merged] == [
+        (("b_plain", "load"), "a"),
+        (("c_both", "load"), "a"),
+    ]
+    assert "c_both listens to a and b without" in merged[1].problem
+
+
+def test_each_listener_that_begins_paused_is_reported(tmp_path: Path) -> None:
+    text = """
+emits("load", A)
+for name, paused in (("a", False), ("b", True), ("c", None), ("d", True)):
+    with DAG(name, schedule=[A], is_paused_upon_creation=paused):
+        EmptyOperator(task_id="use")
+"""
+    (tmp_path / "dags.py").write_text(HEAD + text)
+    findings = lint(tmp_path, enable=["paused-listener"]).findings
+    assert [each.dags for each in findings] == [("b",), ("d",)]
+
+
+# watchers, expressions, templates, empty schedules
+
+WATCHED = """
+from airflow.providers.standard.triggers.file import FileDeleteTrigger
+from airflow.sdk import AssetWatcher
+def watched(*names):
+    return Asset("w", watchers=[
+        AssetWatcher(name=name, trigger=FileDeleteTrigger(filepath=f"/in/{name}")) for name in names])
+"""
+
+
+@pytest.mark.parametrize(
+    ("wiring", "lost"),
+    [
+        ("listens('one', [watched('x')])", []),
+        ("listens('one', [watched('x')])\nlistens('two', [watched('x')])", []),
+        ("listens('one', [watched('x')])\nlistens('two', [watched('y')])", ["one", "two"]),
+        ("listens('one', [watched('x', 'y')])\nlistens('two', [watched('y')])", ["two", "one"]),
+        ("listens('one', [watched('x')])\nlistens('two', [Asset('w')])", ["two", "one"]),
+        ("listens('one', [watched('x')])\nlistens('two', [Asset.ref(name='w')])", []),
+        ("listens('one', [watched('x')])\nemits('two', Asset('w'))", ["two", "one"]),
+        ("emits('one', watched('x'))\nemits('two', Asset('w'))", []),
+        ("listens('one', [Asset('w')])\nlistens('two', [Asset('w')])", []),
+    ],
+)
+def test_a_declaration_takes_watchers_away_where_the_asset_is_scheduled(
+    tmp_path: Path, wiring: str, lost: list[str]
+) -> None:
+    findings = [each for each in found(tmp_path, WATCHED + wiring) if each.rule == "lost-watcher"]
+    assert [list(each.dags) for each in findings] == ([lost] if lost else [])
+
+
+@pytest.mark.parametrize(
+    ("outlet", "named"), [("A & B", "a, b"), ("A | (B & Asset('c'))", "a, b, c")]
+)
+def test_the_assets_of_an_expression_are_named_for_the_outlets(
+    tmp_path: Path, outlet: str, named: str
+) -> None:
+    (one,) = found(tmp_path, f"emits('load', {outlet})")
+    assert (one.rule, one.tasks) == ("expression-outlet", ("load.emit",))
+    assert one.step == f"Name the assets one by one: outlets=[{named}]."
+
+
+@pytest.mark.parametrize(
+    ("asset", "templates"),
+    [
+        ("Asset('o/{{ ds }}')", 1),
+        ("Asset('o', uri='s3://b/{{ ds }}')", 1),
+        ("Asset('o {{ ds }}', uri='s3://b/o')", 1),
+        ("Asset('o', uri='s3://b/{ds}')", 0),
+    ],
+)
+def test_a_template_is_found_in_the_name_or_the_uri(
+    tmp_path: Path, asset: str, templates: int
+) -> None:
+    text = f"O = {asset}\nemits('load', O)\nlistens('report', [O])"
+    assert [each.rule for each in found(tmp_path, text)] == ["template-asset"] * templates
+
+
+def test_an_empty_list_is_a_schedule_without_a_run_and_a_clock_or_none_is_not(
+    tmp_path: Path,
+) -> None:
+    text = """
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable
+listens("a_empty", [])
+listens("b_none", None)
+listens("c_daily", "@daily")
+"""
+    (one,) = found(tmp_path, text)
+    assert (one.rule, one.dags) == ("empty-schedule", ("a_empty",))
+
+
+def test_both_declarations_of_assets_that_conflict_are_named(tmp_path: Path) -> None:
+    text = """
+emits("one", Asset("orders", uri="s3://b/one"))
+with DAG("two", schedule="@daily"):
+    EmptyOperator(task_id="read", inlets=[Asset("orders", uri="s3://b/two")])
+"""
+    (one,) = (each for each in found(tmp_path, text) if each.rule == "asset-conflict")
+    assert one.dags == ("one", "two")
+    assert "orders (s3://b/one) and orders (s3://b/two) are 2 assets of one name" in one.problem
+    assert "a DAG that listens to it never runs" in one.consequence
+
+
+# who emits, who listens
+
+
+def test_an_asset_that_is_read_or_terminal_or_heard_needs_no_listener(tmp_path: Path) -> None:
+    text = """
+T, R, H, N = Asset("t", extra={"terminal": True}), Asset("r"), Asset("h"), Asset("n")
+emits("load", T, R, H, N)
+listens("report", [H])
+with DAG("use", schedule="@daily"):
+    EmptyOperator(task_id="read", inlets=[R])
+with DAG("own", schedule="@daily"):
+    EmptyOperator(task_id="both", inlets=[N], outlets=[N])
+"""
+    findings = [(each.rule, each.asset) for each in found(tmp_path, text)]
+    assert sorted(findings) == [("no-listener", "n"), ("two-emitters", "n")]

@@ -1,0 +1,414 @@
+"""What a task's code does to the events of each outlet, followed without running it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from feira_wiring.linting import lint
+
+HEAD = """
+from dataclasses import dataclass
+from functools import lru_cache, partial, wraps
+from operator import methodcaller
+from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, Metadata, PartitionedAssetTimetable
+from airflow.sdk import get_current_context, task, task_group
+
+A, B = Asset("a"), Asset("b")
+
+def keyed(name, asset):
+    with DAG(name, schedule=PartitionedAssetTimetable(assets=asset)):
+        task(task_id="build")(lambda: None)()
+
+def plain(name, asset):
+    with DAG(name, schedule=[asset]):
+        task(task_id="build")(lambda: None)()
+
+class Books:
+    def __init__(self, event=None):
+        self.event = event
+    def give(self, event, keys):
+        event.add_partitions(keys)
+    def give_own(self, keys):
+        self.event.add_partitions(keys)
+    @staticmethod
+    def put(event):
+        event.add_partitions("k")
+    @classmethod
+    def of(cls, event):
+        cls().give(event, "k")
+    def __call__(self, event):
+        self.give(event, "k")
+
+def give(event, keys):
+    event.add_partitions(keys)
+
+give_k = partial(give, keys=["k"])
+BY_NAME = {"x": A}
+
+def log(function):
+    @wraps(function)
+    def inner(*args, **kwargs):
+        return function(*args, **kwargs)
+    return inner
+
+logged = log(give)
+cached = lru_cache(give_k.func.__class__(give_k.func.__code__, globals(), "give", (["k"],)))
+namespace = {}
+exec("def made_at_run_time(event): print(event)", namespace)
+made_at_run_time = namespace["made_at_run_time"]
+
+class Ledger(Books):
+    def __init__(self, event):
+        super().__init__(event)
+    @classmethod
+    def over(cls, event):
+        return cls(event)
+
+@dataclass
+class Record:
+    event: object
+
+BOOKS = Books()
+"""
+TASK = """
+with DAG("load", schedule=None):
+    @task(outlets=[A, B])
+    def emit(*, outlet_events):
+        {body}
+    emit()
+"""
+
+
+def found(tmp_path: Path, text: str) -> list[tuple[str, str | None]]:
+    (tmp_path / "dags.py").write_text(HEAD + text)
+    return sorted((each.rule, each.asset) for each in lint(tmp_path).findings)
+
+
+CERTAIN = [
+    "outlet_events[A].add_partitions(['k'])",
+    "give(outlet_events[A], ['k'])",
+    "give_k(outlet_events[A])",
+    "Books().give(outlet_events[A], ['k'])",
+    "Books(outlet_events[A]).give_own(['k'])",
+    "event = outlet_events[A]; event.add_partitions('k')",
+    "getattr(outlet_events[A], 'add_partitions')('k')",
+    "get_current_context()['outlet_events'][A].add_partitions('k')",
+    "outlet_events[Asset('a')].add_partitions('k')",
+    "[outlet_events[each].add_partitions('k') for each in (A,)]",
+    "add = outlet_events[A].add_partitions; add('k')",
+    "(lambda event: event.add_partitions('k'))(outlet_events[A])",
+    "outlet_events.for_asset(name='a', uri='a').add_partitions('k')",
+    "outlet_events.for_asset(name='a').add_partitions('k')",
+    "outlet_events.get(A).add_partitions('k')",
+    "partial(give, outlet_events[A])(['k'])",
+    "partial(give, keys=['k'])(event=outlet_events[A])",
+    "logged(outlet_events[A], ['k'])",
+    "made_at_run_time(outlet_events[A]); outlet_events[A].add_partitions('k')",
+    "[outlet_events[each].add_partitions('k') for _, each in BY_NAME.items()]",
+    "[outlet_events[each].add_partitions('k') for each in BY_NAME.values()]",
+    "outlet_events[BY_NAME['x']].add_partitions('k')",
+    "outlet_events[BY_NAME.get('x')].add_partitions('k')",
+    "outlet_events[(B, A)[1]].add_partitions('k')",
+    "first, second = B, A; outlet_events[second].add_partitions('k')",
+    "for n, each in enumerate([A]): outlet_events[each].add_partitions(n)",
+    "for n, each in zip([1], [A]): outlet_events[each].add_partitions(n)",
+    "list(map(give_k, [outlet_events[A]]))",
+    *(
+        f"for each in {name}([A]): outlet_events[each].add_partitions('k')"
+        for name in ("list", "tuple", "set", "frozenset", "reversed", "iter")
+    ),
+    "for each in sorted([A], key=str): outlet_events[each].add_partitions('k')",
+    "methodcaller('add_partitions', 'k')(outlet_events[A])",
+    "(event := outlet_events[A]).add_partitions('k')",
+    "print(event := outlet_events[A]); event.add_partitions('k')",
+    "try:\n            1 / 1\n        finally:\n            outlet_events[A].add_partitions('k')",
+    "with open('/dev/null'):\n            outlet_events[A].add_partitions('k')",
+    "def inner(): outlet_events[A].add_partitions('k')\n        inner()",
+    "while True:\n            outlet_events[A].add_partitions('k')\n            break",
+    "Books.of(outlet_events[A])",
+    "Books.put(outlet_events[A])",
+    "Ledger(outlet_events[A]).give_own(['k'])",
+    "Ledger.over(outlet_events[A]).give_own(['k'])",
+    "Record(outlet_events[A]).event.add_partitions('k')",
+    "BOOKS.give(outlet_events[A], ['k'])",
+    "BOOKS(outlet_events[A])",
+    "import functools; functools.partial(give, outlet_events[A])('k')",
+    "cached(outlet_events[A])",
+]
+
+
+@pytest.mark.parametrize("body", CERTAIN)
+def test_a_key_is_given_to_the_one_outlet_that_the_code_names(tmp_path: Path, body: str) -> None:
+    task = TASK.format(body=body)
+    assert found(tmp_path, task + "keyed('of_a', A)\nplain('of_b', B)") == []
+    assert found(tmp_path, task + "plain('of_a', A)\nkeyed('of_b', B)") == [
+        ("keyed-event-plain-listener", "a"),
+        ("plain-event-keyed-listener", "b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "for each in self.outlets: context['outlet_events'][each].add_partitions('k')",
+        "for each in context['task'].outlets: context['outlet_events'][each].add_partitions('k')",
+        "for each in self.given: context['outlet_events'][each].add_partitions('k')",
+        "for each in self.of_class: context['outlet_events'][each].add_partitions('k')",
+        "for each in (A, B): self.give(context['outlet_events'][each])",
+        "for each in (A, B): super().execute(context, each)",
+        "for each in (A, B): context.get('outlet_events').get(each).add_partitions('k')",
+        "for each in (A, B): give(event=context['outlet_events'][each], keys='k')",
+        "self.over(**context)",
+        "self.over(context['outlet_events'])",
+    ],
+)
+def test_keys_that_an_operator_of_ones_own_gives_are_seen(tmp_path: Path, body: str) -> None:
+    text = f"""
+class Base(BaseOperator):
+    def execute(self, context, each):
+        context["outlet_events"][each].add_partitions("k")
+
+class Publish(Base):
+    of_class = (A, B)
+    def __init__(self, **more):
+        super().__init__(**more)
+        self.given = [A, B]
+    def give(self, event):
+        event.add_partitions("k")
+    def over(self, outlet_events, **more):
+        for each in (A, B):
+            outlet_events[each].add_partitions("k")
+    def execute(self, context):
+        {body}
+
+with DAG("load", schedule=None):
+    Publish(task_id="p", outlets=[A, B])
+"""
+    assert found(tmp_path, text + "keyed('of_a', A)\nkeyed('of_b', B)") == []
+    assert len(found(tmp_path, text + "plain('of_a', A)\nplain('of_b', B)")) == 2
+
+
+@pytest.mark.parametrize("hook", ["pre_execute", "post_execute"])
+def test_keys_that_a_hook_gives_are_seen(tmp_path: Path, hook: str) -> None:
+    text = f"""
+def hook(context, result=None):
+    context["outlet_events"][A].add_partitions("k")
+
+with DAG("load", schedule=None):
+    task(task_id="t", outlets=[A], {hook}=hook)(lambda: None)()
+"""
+    assert found(tmp_path, text + "keyed('of_a', A)") == []
+
+
+def test_a_loop_over_outlets_gives_each_its_key(tmp_path: Path) -> None:
+    body = "for each in (A, B): outlet_events[each].add_partitions('k')"
+    task = TASK.format(body=body)
+    assert found(tmp_path, task + "keyed('of_a', A)\nkeyed('of_b', B)") == []
+    assert len(found(tmp_path, task + "plain('of_a', A)\nplain('of_b', B)")) == 2
+
+
+UNCERTAIN = [
+    "if outlet_events: outlet_events[A].add_partitions('k')",
+    "if not outlet_events: return\n        outlet_events[A].add_partitions('k')",
+    "unknown = {}; unknown['f'](outlet_events[A])",
+    "exec('pass', {'events': give_k}) or [].append(outlet_events)",
+    "Books.made = outlet_events[A]",
+    "BY_NAME['y'] = outlet_events[A]",
+    "made_at_run_time(outlet_events[A])",
+    "made_at_run_time([outlet_events[A]])",
+    "made_at_run_time(partial(give, outlet_events[A]))",
+    "made_at_run_time(event=outlet_events[A])",
+    "made_at_run_time(lambda: outlet_events[A])",
+    "made_at_run_time(Books(outlet_events[A]))",
+    "made_at_run_time(outlet_events[A].add_partitions)",
+    "BY_NAME['f'](outlet_events[A])",
+    "getattr(outlet_events[A], str(1))('k')",
+    "while 1 > 2: outlet_events[A].add_partitions('k')",
+    "A is B and outlet_events[A].add_partitions('k')",
+    "outlet_events[A].add_partitions('k') if A is B else None",
+    "[outlet_events[A].add_partitions(each) for each in made_at_run_time(1)]",
+    "[outlet_events[each].add_partitions('k') for each in (A,) if each.uri]",
+    "for each in made_at_run_time(1): outlet_events[A].add_partitions('k')",
+    "match A:\n            case 1: outlet_events[A].add_partitions('k')",
+    "try:\n            1 / 1\n        except ValueError:\n            outlet_events[A].add_partitions('k')",
+    "found = []; found.append(outlet_events[A])",
+    "outlet_events[made_at_run_time(1)].add_partitions('k')",
+    "(give_k if A is B else print)(outlet_events[A])",
+    "outlet_events[A].add_partitions('k') if A is B else outlet_events[A].add_partitions('l')",
+]
+
+
+@pytest.mark.parametrize("body", UNCERTAIN)
+@pytest.mark.parametrize("kind", ["keyed", "plain"])
+def test_what_cannot_be_followed_is_no_error_for_either_listener(
+    tmp_path: Path, body: str, kind: str
+) -> None:
+    task = TASK.format(body=body)
+    assert found(tmp_path, f"{task}{kind}('of_a', A)\nplain('of_b', B)") == []
+
+
+ALIAS = """
+with DAG("load", schedule=None):
+    @task(outlets=[AssetAlias("any")])
+    def emit(name="x", *, outlet_events):
+        {body}
+    emit(task(task_id="name")(lambda: "x")())
+plain("report", A)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "level"),
+    [
+        ("outlet_events[AssetAlias('any')].add(B)", "error"),
+        ("outlet_events[AssetAlias('any')].add(A)", None),
+        ("outlet_events[AssetAlias('any')].add(Asset(name))", "warning"),
+        ("yield Metadata(A, extra={}, alias=AssetAlias('any'))", None),
+        ("yield Metadata(B, extra={}, alias=AssetAlias('any'))", "error"),
+        # A text of which a part is known leaves open what has that part.
+        ("outlet_events[AssetAlias('any')].add(Asset(f's3://b/{name}'))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset(f'{name}'))", "warning"),
+        ("outlet_events[AssetAlias('any')].add(Asset(f'{name}b'))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset(f'{name!r}'))", "warning"),
+        ("bucket = 'a'; outlet_events[AssetAlias('any')].add(Asset(f'{bucket}'))", None),
+        ("bucket = 'b'; outlet_events[AssetAlias('any')].add(Asset(f'{bucket}'))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset('s3://b/' + name))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset('' + name))", "warning"),
+        ("outlet_events[AssetAlias('any')].add(Asset('s3://%s' % name))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset('%(x)s' % {'x': name}))", "warning"),
+        ("outlet_events[AssetAlias('any')].add(Asset('s3://{:>9}'.format(name)))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset('{0}'.format(name)))", "warning"),
+        ("outlet_events[AssetAlias('any')].add(Asset(uri=f's3://b/{name}'))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset('c', uri=f's3://b/{name}'))", "error"),
+        ("outlet_events[AssetAlias('any')].add(Asset('a', uri=f's3://b/{name}'))", "error"),
+    ],
+)
+def test_an_alias_is_what_its_tasks_code_makes_of_it(
+    tmp_path: Path, body: str, level: str | None
+) -> None:
+    (tmp_path / "dags.py").write_text(HEAD + ALIAS.format(body=body))
+    levels = [each.level for each in lint(tmp_path).findings if each.rule == "no-emitter"]
+    assert levels == ([level] if level else [])
+
+
+MAPPED = """
+with DAG("load", schedule=None):
+    @task(outlets=[A])
+    def emit(keys=(), *, outlet_events):
+        for each in keys:
+            outlet_events[A].add_partitions(each)
+    {call}
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "known"),
+    [
+        ("emit()", True),
+        ("emit(keys=[1, 2])", True),
+        ("emit(task(task_id='make')(lambda: [1])())", False),
+        ("emit('{{ params.keys }}')", False),
+        ("emit.expand(keys=[[1], [2]])", False),
+        ("emit.expand_kwargs(task(task_id='make')(lambda: [{'keys': [1]}])())", False),
+        ("task_group(group_id='g')(lambda keys: emit(keys)).expand(keys=[[1], [2]])", False),
+    ],
+)
+def test_an_argument_that_is_given_at_run_time_is_not_its_default(
+    tmp_path: Path, call: str, known: bool
+) -> None:
+    text = MAPPED.format(call=call) + "keyed('of_key', A)\nplain('without', A)"
+    errors = [rule for rule, _ in found(tmp_path, text) if rule.endswith("-listener")]
+    assert len(errors) == known
+
+
+def test_a_field_that_airflow_renders_is_not_the_template(tmp_path: Path) -> None:
+    text = """
+class Publish(BaseOperator):
+    template_fields = ("name",)
+    def __init__(self, *, name, **more):
+        super().__init__(**more)
+        self.name = name
+    def execute(self, context):
+        context["outlet_events"][AssetAlias("any")].add(Asset(self.name))
+
+with DAG("load", schedule=None):
+    Publish(task_id="p", name="{}", outlets=[AssetAlias("any")])
+plain("report", A)
+"""
+    for name, level in (("{{ params.name }}", "warning"), ("a", None), ("b", "error")):
+        (tmp_path / "dags.py").write_text(HEAD + text.replace("{}", name))
+        assert [each.level for each in lint(tmp_path).findings] == [level] * bool(level), name
+
+
+def test_a_near_name_is_offered(tmp_path: Path) -> None:
+    (tmp_path / "dags.py").write_text(
+        HEAD + "O = Asset('s3://lake/orders')\nwith DAG('load', schedule=None):\n"
+        "    task(task_id='t', outlets=[O])(lambda: None)()\nplain('of_o', Asset('s3a://lake/Orders/'))"
+    )
+    (one,) = (each for each in lint(tmp_path).findings if each.rule == "no-emitter")
+    assert one.step.startswith("Did you mean s3://lake/orders?")
+
+
+def test_code_that_never_ends_its_calls_is_not_followed_for_ever(tmp_path: Path) -> None:
+    text = "def again(event): again(event)\n" + TASK.format(body="again(outlet_events[A])")
+    assert found(tmp_path, text + "keyed('of_a', A)\nplain('of_b', B)") == []
+
+
+STRAY = """
+with DAG("load", schedule=None):
+    @task{decorator}
+    def emit(*, outlet_events):
+        {body}
+    emit()
+with DAG("emit", schedule=None):
+    task(task_id="a", outlets=[A])(lambda: None)()
+plain("of_a", A)
+"""
+
+
+@pytest.mark.parametrize(
+    ("decorator", "body", "asset"),
+    [
+        ("", "outlet_events[A].extra = {'rows': 1}", "a"),
+        ("", "give(outlet_events[A], ['k'])", "a"),
+        ("", "yield Metadata(A, extra={'rows': 1})", "a"),
+        ("", "outlet_events[AssetAlias('any')].add(A)", "alias any"),
+        (
+            "(outlets=[AssetAlias('any')])",
+            "outlet_events[AssetAlias('other')].add(A)",
+            "alias other",
+        ),
+        ("", "print(outlet_events)", None),
+        ("", "get_current_context()['task'].outlets.append(A); outlet_events[A].extra = {}", None),
+        ("(outlets=[AssetAlias('any')])", "outlet_events[AssetAlias('any')].add(A)", None),
+        ("(outlets=[AssetAlias('any')])", "yield Metadata(A, {}, AssetAlias('any'))", None),
+    ],
+)
+def test_what_is_written_to_the_event_of_no_outlet_is_found(
+    tmp_path: Path, decorator: str, body: str, asset: str | None
+) -> None:
+    strays = [
+        each
+        for each in found(tmp_path, STRAY.format(decorator=decorator, body=body))
+        if each[0] == "stray-event"
+    ]
+    assert strays == ([("stray-event", asset)] if asset else [])
+
+
+@pytest.mark.parametrize(
+    ("body", "certain"),
+    [("outlet_events[A].add_partitions('k')", False), ("print(1)", True)],
+)
+def test_a_task_whose_text_cannot_be_read_may_give_keys_where_it_names_events(
+    tmp_path: Path, body: str, certain: bool
+) -> None:
+    parameter = "outlet_events=None" if "outlet_events" in body else "value=None"
+    text = f"""
+exec("def made(*, {parameter}): {body}", namespace | {{"A": A}}, namespace)
+with DAG("load", schedule=None):
+    task(task_id="t", outlets=[A])(namespace["made"])()
+keyed("of_key", A)
+"""
+    assert len(found(tmp_path, text)) == certain

@@ -1,0 +1,262 @@
+"""What is read of a DAG file that does not import, and what nobody can tell because of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from feira_wiring.causes import cause_of
+from feira_wiring.finding import Finding
+from feira_wiring.linting import lint
+from feira_wiring.model import AssetId, Named
+from feira_wiring.unread import unread
+
+HEAD = "from airflow.sdk import DAG, Asset, AssetAlias, asset, dag, task\nimport missing_package\n"
+OPERATOR = "from airflow.providers.standard.operators.bash import BashOperator as B\n"
+LISTENS = (
+    "from airflow.sdk import DAG, Asset\nwith DAG('hear', schedule=[Asset('orders')]):\n    pass\n"
+)
+EMITS = (
+    "from airflow.sdk import DAG, Asset, task\nwith DAG('load', schedule=None):\n"
+    "    task(task_id='t', outlets=[Asset('orders')])(lambda: None)()\n"
+)
+ORDERS = AssetId("orders", "orders")
+
+
+def found(tmp_path: Path, unimportable: str, other: str) -> dict[str, Finding]:
+    (tmp_path / "dags_bad.py").write_text(unimportable)
+    (tmp_path / "dags_good.py").write_text(other)
+    return {each.rule: each for each in lint(tmp_path).findings}
+
+
+@pytest.mark.parametrize(
+    "emitter",
+    [
+        HEAD + OPERATOR + "B(task_id='t', outlets=[Asset('orders')])",
+        "from airflow.datasets import Dataset\n# dag\n" + OPERATOR + "B(outlets=[Dataset('orders')])",
+        "import airflow.datasets as d\n# dag\nX = {'outlets': d.Dataset('orders')}",
+        HEAD + "A = Asset('orders')\n@task(outlets=A)\ndef t(): ...",
+        HEAD + "import airflow.sdk\ntask(outlets=airflow.sdk.Asset('orders'))",
+        HEAD + "import airflow.sdk as s\ntask(outlets=[s.Asset(uri='orders')])",
+        HEAD + "t = task(lambda: 1)()\nt.operator.outlets.append(Asset('orders'))",
+        HEAD + "t = task(lambda: 1)()\nt.operator.outlets = [Asset('x'), Asset('orders')]",
+        HEAD + "A, B = Asset('x'), Asset('orders')\ntask(outlets=[B])",
+        HEAD + "A = {'x': Asset('orders')}\ntask(outlets=[A['x']])",
+        HEAD + "OUT = [Asset(n) for n in ('a', 'orders')]\ntask(outlets=OUT)",
+        HEAD + "task(outlets=Asset('x') if missing_package else Asset('orders'))",
+        HEAD + "task(outlets=[*[Asset('orders')]])",
+        HEAD + "task(outlets=list((Asset('orders'),)))",
+        HEAD + "task(outlets=[Asset.ref(name='orders')])",
+        HEAD + "task(outlets=Asset('x') or Asset('orders'))",
+        HEAD + "task(outlets=Asset('x') | Asset('orders'))",
+        HEAD + "OPTIONS = {'outlets': [Asset('orders')]}\ntask(**OPTIONS)",
+        HEAD + "def more():\n    return {}\nX = task(task_id='t', **more())",
+        HEAD + "task(outlets=[Asset('ord' + 'ers')])",
+        HEAD + "PRE = 'ord'\ntask(outlets=[Asset(f'{PRE}ers')])",
+        HEAD + "setattr(missing_package, 'outlets', [])",
+        HEAD + "task(outlets=sorted([Asset('x')], key=len) @ Asset)",
+        HEAD + "task(outlets=not Asset)",
+        HEAD + "task(outlets=lambda: [Asset('x')])",
+        HEAD + "@missing_package.emits\ndef f(): ...",
+        HEAD + "NAME = 'orders'\nLIST = [Asset(NAME)]\n@task(outlets=LIST)\ndef t(): ...",
+        HEAD + "@asset(schedule=None)\ndef orders(): ...",
+        HEAD + "@asset(schedule=None, name='orders')\ndef other(): ...",
+        HEAD + "for n in ('a', 'b'):\n    task(outlets=[Asset(n)])",
+        HEAD + "task(outlets=[Asset(f'ord{missing_package.X}')])",
+        HEAD + "task(outlets=[AssetAlias('any')])",
+        HEAD + "task(outlets=missing_package.OUTLETS)",
+        HEAD + "def make(out):\n    return task(outlets=out)",
+        HEAD + OPERATOR + "class Own(B):\n    def __init__(self):\n        self.outlets = [Asset('orders')]",
+        HEAD + "with DAG('d'):\n    missing_package.Operator(task_id='sets its own outlets')",
+        HEAD + "def make():\n    return missing_package.Operator(task_id='is called elsewhere')",
+        HEAD + "d = missing_package.make_dag()",
+        HEAD + "from airflow.sdk import AssetWatcher\nA = Asset('orders', watchers=[AssetWatcher()])",
+        "import airflow, dag  # no Python:\ndef (:",
+    ],
+)  # fmt: skip
+def test_what_an_unimportable_file_may_emit_is_not_missing(tmp_path: Path, emitter: str) -> None:
+    by_rule = found(tmp_path, emitter, LISTENS)
+    assert by_rule["no-emitter"].level == "note"
+    assert "Cannot tell" in by_rule["no-emitter"].problem
+    assert "dags_bad.py" in by_rule["no-emitter"].problem
+    assert by_rule["import-error"].level == "warning"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        HEAD + OPERATOR + "B(task_id='t', outlets=[Asset('rates')])",
+        HEAD + "task(outlets=[Asset(f'rates_{missing_package.X}')])",
+        HEAD + "task(outlets=[Asset('order'), Asset('orders_eu')])",
+        HEAD + "A, B = Asset('x'), Asset('orders')\ntask(outlets=[A])",
+        HEAD + "PRE = 'rat'\ntask(outlets=[Asset(f'{PRE}es')])",
+        HEAD + "OPTIONS = {'outlets': [Asset('rates')]}\ntask(**OPTIONS)",
+        HEAD + "t = task(lambda: 1)()\nt.operator.inlets.append(Asset('orders'))",
+        HEAD + "@asset(schedule=None, name='rates', uri='s3://b/rates')\ndef orders(): ...",
+        HEAD + "@asset(schedule=Asset('orders'))\ndef rates(): ...",
+        HEAD + "@asset\ndef rates(): ...\ntask(outlets=[rates])",
+        HEAD + "with DAG('d', schedule='@daily'):\n    B = Asset('orders')  # only named",
+        HEAD
+        + "import pendulum\nimport pandas as pd\nDAG('d', start_date=pendulum.datetime(1, 1, 1))\npd.f()",
+        HEAD + "with DAG('d', schedule=[Asset('orders')]):\n    pass",
+    ],
+)
+def test_what_an_unimportable_file_cannot_emit_is_still_an_error(
+    tmp_path: Path, other: str
+) -> None:
+    assert found(tmp_path, other, LISTENS)["no-emitter"].level == "error"
+
+
+@pytest.mark.parametrize(
+    "listener",
+    [
+        "DAG('d', schedule=[Asset('orders')])",
+        "DAG('d', schedule=Asset('orders') & Asset('x'))",
+        "@dag(schedule=[Asset('orders')])\ndef d(): ...",
+        "task(inlets=[Asset('orders')])",
+        "DAG('d', **missing_package.options)",
+        "DAG('d', schedule=missing_package.schedule())",
+        "DAG('d', 'text', [Asset('orders')])",
+        "D = dict(schedule_interval=[Asset('orders')])",
+        "DAG('d', schedule=[Asset('x'), Asset('orders')])",
+        "from airflow.sdk import AssetOrTimeSchedule as T\nDAG('d', timetable=T(assets=[Asset('orders')]))",
+    ],
+)
+def test_what_an_unimportable_file_may_hear_is_not_unheard(tmp_path: Path, listener: str) -> None:
+    assert found(tmp_path, HEAD + listener, EMITS)["no-listener"].level == "note"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "DAG('d', schedule=[Asset('rates')])",
+        "DAG('d', [Asset('orders')])",
+        "DAG('d', 'text', [Asset('rates')])",
+        "OPTIONS = {'schedule': [Asset('rates')]}\nDAG('d', **OPTIONS)",
+        "task(outlets=[Asset('orders')])",
+    ],
+)
+def test_what_an_unimportable_file_cannot_hear_is_unheard(tmp_path: Path, other: str) -> None:
+    assert found(tmp_path, HEAD + other, EMITS)["no-listener"].level == "warning"
+
+
+def test_an_alias_is_read_as_one_and_leaves_open_what_it_becomes(tmp_path: Path) -> None:
+    file = tmp_path / "dags.py"
+    file.write_text(HEAD + "task(outlets=[AssetAlias('any')])")
+    read = unread(file, "dags.py", [tmp_path])
+    assert (read.emits, read.emits_any) == ((Named("any", alias=True),), True)
+
+
+def test_assets_of_a_module_beside_the_file_are_read_there(tmp_path: Path) -> None:
+    (tmp_path / "assets.py").write_text(
+        "from airflow.sdk import Asset\nBASE = 'ord'\nORDERS = Asset(BASE + 'ers')\n"
+    )
+    for text in ("from assets import ORDERS as X\n", "import assets\nX = assets.ORDERS\n"):
+        file = tmp_path / "dags.py"
+        file.write_text(f"{HEAD}{text}task(outlets=[X])")
+        read = unread(file, "dags.py", [tmp_path])
+        assert read.may_emit(ORDERS)
+        assert not read.may_emit(AssetId("rates", "rates")), text
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("pkg/assets.py", "from .names import NAME"),
+        ("pkg/sub/assets.py", "from ..names import NAME"),
+        ("pkg/sub/deep/assets.py", "from ...names import NAME"),
+    ],
+)
+def test_relative_imports_of_a_package_beside_the_file_are_followed(
+    tmp_path: Path, path: str, line: str
+) -> None:
+    for folder in ("pkg", "pkg/sub", "pkg/sub/deep"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").touch()
+    (tmp_path / "pkg" / "names.py").write_text("NAME = 'orders'\n")
+    (tmp_path / path).write_text(f"from airflow.sdk import Asset\n{line}\nX = Asset(NAME)\n")
+    module = path.removesuffix(".py").replace("/", ".")
+    (tmp_path / "dags.py").write_text(f"{HEAD}from {module} import X\ntask(outlets=[X])")
+    read = unread(tmp_path / "dags.py", "dags.py", [tmp_path])
+    assert read.may_emit(ORDERS)
+    assert not read.may_emit(AssetId("rates", "rates"))
+
+
+def test_the_cause_is_named_with_the_line_of_the_users_file(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("\n\nimport not_there_at_all\n")
+    (tmp_path / "dags.py").write_text("# airflow dag\nimport own\n")
+    (one,) = lint(tmp_path).findings
+    assert "ModuleNotFoundError: No module named 'not_there_at_all'" in one.problem
+    assert [str(each) for each in one.places] == [f"{tmp_path}/own.py:3", f"{tmp_path}/dags.py"]
+
+
+def test_a_syntax_error_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "dags.py").write_text("# airflow dag\nx = (\n")
+    (one,) = lint(tmp_path).findings
+    assert "SyntaxError: '(' was never closed" in one.problem
+    assert str(one.places[0]) == f"{tmp_path}/dags.py:2"
+
+
+def test_an_executor_that_is_not_configured_here_is_the_cause(tmp_path: Path) -> None:
+    text = EMITS.replace("outlets", "executor='KubernetesExecutor', outlets")
+    by_rule = found(tmp_path, text, LISTENS)
+    assert by_rule["import-error"].level == "warning"
+    assert "KubernetesExecutor" in by_rule["import-error"].problem
+    assert by_rule["no-emitter"].level == "note"
+
+
+def test_the_last_of_chained_exceptions_is_the_cause(tmp_path: Path) -> None:
+    traceback = (
+        'Traceback (most recent call last):\n  File "/x/a.py", line 1, in <module>\n    1/0\n'
+        "ZeroDivisionError: division by zero\n\nThe above exception was the direct cause of the "
+        "following exception:\n\nTraceback (most recent call last):\n"
+        f'  File "{tmp_path}/dags.py", line 7, in <module>\n    raise Own from e\n'
+        '  File "/lib/other.py", line 9, in f\n    raise X\n'
+        "pkg.Own: first line\n  second line\n"
+    )
+    cause = cause_of(traceback, tmp_path)
+    assert (cause.text, cause.at, cause.line) == (
+        "pkg.Own: first line second line",
+        f"{tmp_path}/dags.py",
+        7,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("class Own(Exception): ...\nraise Own('why')", "dags.Own: why"),
+        ("def again(): again()\nagain()", "RecursionError: maximum recursion depth exceeded"),
+        ("raise ValueError('one\\n  two')", "ValueError: one two"),
+        ("raise ValueError", "ValueError"),
+    ],
+)
+def test_the_cause_is_what_the_author_wrote(tmp_path: Path, text: str, cause: str) -> None:
+    (tmp_path / "dags.py").write_text(f"# airflow dag\n{text}\n")
+    (one,) = lint(tmp_path).findings
+    assert one.problem.endswith(f": {cause}")
+
+
+def test_keys_that_may_come_from_an_unimportable_file_are_no_error(tmp_path: Path) -> None:
+    """Two clocks that never meet, and a week that no clock fills: unless that file fills it."""
+    clocks = """
+from airflow.sdk import *
+from airflow.sdk import DAG, Asset
+from airflow.providers.standard.operators.empty import EmptyOperator
+
+for name, cron in (("a", "0 0 * * *"), ("b", "30 5 * * *"), ("c", "0 0 * * 1-5")):
+    with DAG(f"emit_{name}", schedule=CronPartitionTimetable(cron, timezone="UTC")):
+        EmptyOperator(task_id="e", outlets=[Asset(name)])
+both = DAG("both", schedule=PartitionedAssetTimetable(assets=Asset("a") & Asset("b")))
+weekly = RollupMapper(upstream_mapper=StartOfWeekMapper(), window=WeekWindow())
+week = DAG("week", schedule=PartitionedAssetTimetable(assets=Asset("c"), default_partition_mapper=weekly))
+"""
+    rules = ("keys-never-meet", "rollup-never-full")
+    for unimportable, level in (("d", "error"), ("b", "note"), ("c", "note")):
+        by_rule = found(tmp_path, HEAD + f"task(outlets=[Asset('{unimportable}')])", clocks)
+        levels = [by_rule[rule].level for rule in rules]
+        assert levels == [
+            level if unimportable != "c" else "error",
+            level if unimportable != "b" else "error",
+        ], unimportable

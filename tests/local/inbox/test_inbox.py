@@ -1,0 +1,294 @@
+"""The inbox takes what the hooks send, keeps it across restarts, and shows it without running any of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import smtplib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from email.message import EmailMessage
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from feira.summary.mail import mail
+from feira.summary.slack import slack_message
+from feira_local.inbox.store import MessageStore
+from feira_local.stack.postgres import free_port
+from inbox_server import Inbox, running_inbox
+from reported_days import D2, report
+
+PNG = bytes.fromhex("89504e470d0a1a0a") + b"picture"
+TIMEOUT = 10
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Iterator[Inbox]:
+    with running_inbox(tmp_path / "inbox") as running:
+        yield running
+
+
+def send(port: int, message: EmailMessage) -> None:
+    with smtplib.SMTP("127.0.0.1", port, timeout=TIMEOUT) as client:
+        client.send_message(message)
+
+
+def note(subject: str, html: str = "<p>hello</p>") -> EmailMessage:
+    message = EmailMessage()
+    message["Subject"], message["From"], message["To"] = subject, "a@example.com", "b@example.com"
+    message.set_content(html, subtype="html")
+    return message
+
+
+def get(inbox: Inbox, path: str = "/") -> requests.Response:
+    return requests.get(inbox.url + path, timeout=TIMEOUT)
+
+
+def post(inbox: Inbox, body: Any, **headers: str) -> requests.Response:
+    return requests.post(f"{inbox.url}/slack/T0/B0/x", json=body, headers=headers, timeout=TIMEOUT)
+
+
+class Tags(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def names(self) -> set[str]:
+        return {name for name, _ in self.tags}
+
+
+def test_an_empty_inbox_says_so(inbox: Inbox) -> None:
+    assert "Nothing has arrived yet" in get(inbox).text
+
+
+def test_the_page_shows_both_channels_newest_first(inbox: Inbox) -> None:
+    send(inbox.smtp_port, note("first"))
+    assert post(inbox, {"text": "second"}).text == "ok"
+    send(inbox.smtp_port, note("third"))
+    text = Tags(get(inbox).text).text
+    assert text.index("third") < text.index("second") < text.index("first")
+    assert "second" not in get(inbox, "/?channel=mail").text
+    assert "third" not in get(inbox, "/?channel=slack").text
+    assert get(inbox, "/health").json() == {"status": "ok", "mail": 2, "slack": 1}
+
+
+def test_older_messages_are_on_the_next_page(inbox: Inbox) -> None:
+    for number in range(23):
+        post(inbox, {"text": f"message-{number:02}"})
+    first = Tags(get(inbox).text)
+    (older,) = [known["href"] for name, known in first.tags if known.get("class") == "older"]
+    assert "message-22" in first.text and "message-02" not in first.text
+    second = Tags(get(inbox, str(older)).text)
+    assert "message-02" in second.text and "message-03" not in second.text
+
+
+def test_a_report_is_shown_with_its_chart_and_its_csv_to_download(inbox: Inbox) -> None:
+    sent = mail(report(), b"a,b\n", PNG, sender="a@example.com", recipients=["b@example.com"])
+    send(inbox.smtp_port, sent)
+    post(inbox, slack_message(report(D2)))
+    page = Tags(get(inbox).text)
+    assert "Sales of 2010-12-01: 1,234.57 USD, 3 orders" in page.text
+    assert "Sales of 2010-12-02: 1,234.57 USD, 3 orders" in page.text
+    (frame,) = [known for name, known in page.tags if name == "iframe"]
+    body = get(inbox, str(frame["src"])).text
+    assert "data:image/png;base64,iVBORw0KGgp" in body
+    assert "cid:" not in body
+    parts = {
+        text: get(inbox, str(known["href"])).content
+        for text, known in (
+            (str(known["href"]).rsplit("/", 1)[-1], known)
+            for name, known in page.tags
+            if name == "a" and "/part/" in str(known.get("href"))
+        )
+    }
+    assert parts == {"0": PNG, "1": b"a,b\n"}
+
+
+def test_what_came_from_outside_is_never_a_page_of_ours(inbox: Inbox) -> None:
+    hostile = '<script>alert(1)</script><img src=x onerror="alert(1)">'
+    attached = note(hostile, f"<head></head>{hostile}")
+    attached.add_attachment(hostile.encode(), "text", "html", filename='../"x".html')
+    send(inbox.smtp_port, attached)
+    post(inbox, {"text": hostile})
+    post(
+        inbox,
+        {
+            "text": "x",
+            "blocks": [
+                {"type": "header", "text": {"type": "plain_text", "text": hostile}},
+                {
+                    "type": "section",
+                    "text": {
+                        "type": "mrkdwn",
+                        "text": f"*{hostile}* ```{hostile}``` <javascript:alert(1)|x> "
+                        "<https://example.com/?a=1&b=2|a link>",
+                    },
+                },
+            ],
+        },
+    )
+    answer = get(inbox)
+    page = Tags(answer.text)
+    assert not {"script", "img"} & page.names()
+    links = {str(known["href"]) for name, known in page.tags if name == "a"}
+    assert "https://example.com/?a=1&b=2" in links
+    assert not [link for link in links if not link.startswith(("/", "https://example.com"))]
+    assert not [known for _, known in page.tags if any(name.startswith("on") for name in known)]
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "script-src" not in policy
+
+    (frame,) = [known for name, known in page.tags if name == "iframe"]
+    assert "allow-scripts" not in str(frame["sandbox"])
+    assert "allow-same-origin" not in str(frame["sandbox"])
+    body = get(inbox, str(frame["src"]))
+    assert body.headers["Content-Security-Policy"].startswith("sandbox allow-popups ")
+    assert "default-src 'none'" in body.headers["Content-Security-Policy"]
+
+    (part,) = [link for link in links if link.endswith("/part/0")]
+    downloaded = get(inbox, part)
+    assert downloaded.headers["Content-Disposition"].startswith("attachment;")
+    assert downloaded.headers["Content-Type"] == "application/octet-stream"
+    assert downloaded.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/mail/20101201T000000.000000Z-00000000/body",
+        "/mail/..%2f..%2fsecrets.env/source",
+        "/mail/x/part/0",
+    ],
+)
+def test_there_is_nothing_but_messages(inbox: Inbox, path: str) -> None:
+    assert get(inbox, path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        ([1], "invalid_payload"),
+        ({}, "no_text"),
+        ({"blocks": [{"type": "section"}]}, "invalid_blocks"),
+        ({"blocks": [{"type": "video"}]}, "invalid_blocks"),
+        ({"text": "x", "blocks": [{"type": "divider"}] * 51}, "invalid_blocks"),
+        (
+            {"blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3001}}]},
+            "invalid_blocks",
+        ),
+        (
+            {"blocks": [{"type": "header", "text": {"type": "mrkdwn", "text": "x"}}]},
+            "invalid_blocks",
+        ),
+    ],
+)
+def test_what_slack_refuses_is_refused_in_its_words(inbox: Inbox, body: Any, answer: str) -> None:
+    refused = post(inbox, body)
+    assert (refused.status_code, refused.text) == (400, answer)
+    assert inbox.slack() == []
+
+
+def test_a_page_from_elsewhere_can_neither_post_nor_read(inbox: Inbox) -> None:
+    unasked = requests.post(
+        f"{inbox.url}/slack/x",
+        data='{"text": "x"}',
+        headers={"Content-Type": "text/plain"},
+        timeout=TIMEOUT,
+    )
+    assert unasked.status_code == 415
+    rebound = requests.get(inbox.url, headers={"Host": "evil.example.com"}, timeout=TIMEOUT)
+    assert rebound.status_code == 400
+    assert inbox.slack() == []
+
+
+def test_a_mail_that_cannot_be_read_takes_no_other_off_the_page(inbox: Inbox) -> None:
+    inbox.store.add("mail", b"Content-Type: text/html; charset=no-such-charset\n\n\xff\xfe")
+    inbox.store.add("mail", b"\x00\xff")
+    send(inbox.smtp_port, note("readable"))
+    answer = get(inbox)
+    assert answer.status_code == 200
+    assert "readable" in answer.text
+
+
+def test_a_message_that_cannot_be_kept_is_not_acknowledged(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(MessageStore, "add", full)
+    with pytest.raises(smtplib.SMTPDataError, match="451"):
+        send(inbox.smtp_port, note("lost"))
+
+
+def test_a_half_written_message_is_none(tmp_path: Path) -> None:
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    store = MessageStore(tmp_path, now=lambda: now)
+    kept = store.add("mail", b"whole")
+    (tmp_path / "mail" / "20270101T000000.000000Z-00000000.new").write_bytes(b"ha")
+    assert [(m.message_id, m.content, m.at) for m in MessageStore(tmp_path).newest(9)] == [
+        (kept, b"whole", now)
+    ]
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def started(folder: Path, port: int, smtp: int) -> subprocess.Popen[bytes]:
+    """The service as the stack starts it; it answers when this returns."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "feira_local.inbox"),
+            *("--port", str(port), "--smtp-port", str(smtp), "--store", str(folder)),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            requests.get(f"http://127.0.0.1:{port}/health", timeout=1).raise_for_status()
+            return process
+        except requests.ConnectionError:
+            assert process.poll() is None and time.monotonic() < deadline
+            os.sched_yield()
+
+
+def test_the_service_keeps_everything_through_a_kill_listens_on_loopback_and_is_small(
+    tmp_path: Path,
+) -> None:
+    port, smtp = free_port(), free_port()
+    process = started(tmp_path / "inbox", port, smtp)
+    try:
+        send(smtp, note("before the kill"))
+        requests.post(
+            f"http://127.0.0.1:{port}/slack/x", json={"text": "slack too"}, timeout=TIMEOUT
+        )
+        process.kill()
+        process.wait(10)
+        process = started(tmp_path / "inbox", port, smtp)
+        page = requests.get(f"http://127.0.0.1:{port}/", timeout=TIMEOUT).text
+        assert "before the kill" in page and "slack too" in page
+        itself = psutil.Process(process.pid)
+        bound = {each.laddr.ip for each in itself.net_connections("tcp") if each.status == "LISTEN"}
+        assert bound == {"127.0.0.1"}
+        assert itself.memory_full_info().uss < 60 * 2**20
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(10)

@@ -1,0 +1,119 @@
+"""A part of the stack is found by its place, and the stack takes its services, ports and connections."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from feira.core.by_place import declarations
+from feira_local.stack import airflow, config, local_parts, services, state
+from feira_local.stack.config import StackConfig
+from feira_local.stack.errors import StackError
+from feira_local.stack.local_parts import LocalPart
+from feira_local.stack.secrets import load_secrets
+
+GEO = """
+import sys
+from feira_local.stack.local_parts import LocalPart
+from feira_local.stack.service import HttpCheck, Service
+
+def services(config):
+    port = config.ports.own["geo"]
+    return (
+        Service(
+            name="geo", label="source", description="Countries by address",
+            command=(sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"),
+            cwd=config.home, health=HttpCheck(f"http://127.0.0.1:{port}/"), ports=(port,),
+        ),
+    )
+
+def connections(config):
+    return {"geo_api": {"conn_type": "http", "host": "127.0.0.1", "port": config.ports.own["geo"]}}
+
+LOCAL = LocalPart("geo", ports={"geo": 18050}, services=services, connections=connections)
+"""
+
+
+@pytest.fixture
+def package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], LocalPart]]:
+    """Makes the part ``geo`` of a package ``laptop`` from the text of its local.py."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    folder = tmp_path / "laptop" / "geo"
+    folder.mkdir(parents=True)
+    for each in (folder, folder.parent):
+        (each / "__init__.py").touch()
+
+    def made(text: str) -> LocalPart:
+        (folder / "local.py").write_text(text)
+        importlib.invalidate_caches()
+        (part,) = declarations([str(tmp_path / "laptop")], "laptop", "local", LocalPart, StackError)
+        return part
+
+    yield made
+    for name in [name for name in sys.modules if name.partition(".")[0] == "laptop"]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def joined(package: Callable[[str], LocalPart], monkeypatch: pytest.MonkeyPatch) -> LocalPart:
+    """The part, among those that the stack finds."""
+    part = package(GEO)
+    found = (*local_parts.local_parts(), part)
+    for module in (airflow, config, services):
+        monkeypatch.setattr(module, "local_parts", lambda: found)
+    return part
+
+
+def test_the_stack_takes_a_parts_service_port_and_connection(
+    joined: LocalPart, tmp_path: Path
+) -> None:
+    env = {"FEIRA_HOME": str(tmp_path / "home"), "FEIRA_PORT_OFFSET": "100"}
+    stack = StackConfig.from_env(env)
+    secrets = load_secrets(stack.home)
+    assert stack.ports.named()["geo"] == 18150
+    (geo,) = (each for each in services.services(stack, secrets) if each.name == "geo")
+    assert geo.ports == (18150,)
+    described = json.loads(airflow.connections(stack, secrets)["AIRFLOW_CONN_GEO_API"])
+    assert described["port"] == 18150
+    assert "AIRFLOW_CONN_SHOP_API" in airflow.connections(stack, secrets)
+
+
+def test_a_ports_variable_is_the_parts_too_and_must_be_free(joined: LocalPart) -> None:
+    assert StackConfig.from_env({"FEIRA_PORT_GEO": "18060"}).ports.own == {"geo": 18060}
+    with pytest.raises(StackError, match=r"postgres and geo both have port 15432.*FEIRA_PORT_GEO"):
+        StackConfig.from_env({"FEIRA_PORT_GEO": "15432"})
+
+
+def test_a_stack_that_was_started_before_the_part_joined_has_its_default(
+    joined: LocalPart, tmp_path: Path
+) -> None:
+    before = StackConfig.from_env({"FEIRA_HOME": str(tmp_path)})
+    saved = state.as_json(replace(before, ports=replace(before.ports, own={})))
+    assert state._restored(before, json.loads(json.dumps(saved))).ports.own == {"geo": 18050}
+    moved = state.as_json(replace(before, ports=replace(before.ports, own={"geo": 20000})))
+    assert state._restored(before, json.loads(json.dumps(moved))).ports.own == {"geo": 20000}
+
+
+def test_two_services_of_one_name_are_refused(joined: LocalPart, tmp_path: Path) -> None:
+    stack = StackConfig.from_env({"FEIRA_HOME": str(tmp_path)})
+    (geo,) = joined.services(stack)
+    with pytest.raises(StackError, match="Two services are named shop"):
+        services.require_apart((replace(geo, name="shop"),), (geo, replace(geo, name="shop")))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "LOCAL = 1", GEO.replace('LocalPart("geo"', 'LocalPart("maps"')]
+)
+def test_a_part_that_does_not_name_its_folder_is_refused(
+    package: Callable[[str], LocalPart], text: str
+) -> None:
+    with pytest.raises(StackError, match=r"laptop\.geo\.local must hold .*name='geo'"):
+        package(text)

@@ -1,0 +1,534 @@
+"""Contracts: valid ODCS, what follows from them, and what an existing table cannot take."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import sqlglot
+import yaml
+
+from feira.core.contracts import Column, ContractError, contract, contracts
+from feira.core.contracts.arrow import arrow_schema
+from feira.core.contracts.ddl import iceberg_ddl, warehouse_ddl
+from feira.core.contracts.evolution import compare, require_current
+from feira.core.contracts.reader import read_contract
+from feira.core.contracts.registry import contract_files, contracts_folder
+from feira.core.warehouse.fingerprint import figures_by_date
+from feira.sales.line_kinds import line_kinds
+
+ALL = sorted(contracts())
+FACT = contract("sales.fact")
+FACT_TEXT = contract_files()["sales.fact"].read_text()
+AS_DECLARED = {column.name: column.type for column in FACT.columns}
+
+
+@pytest.mark.parametrize("path", contract_files().values(), ids=lambda p: p.stem)
+def test_a_contract_is_valid_odcs(path: Path) -> None:
+    from datacontract.data_contract import DataContract
+
+    run = DataContract(data_contract_file=str(path)).lint()
+    assert run.result == "passed", [check.reason for check in run.checks]
+
+
+@pytest.mark.parametrize("table", ALL)
+def test_a_contract_says_what_a_table_needs(table: str) -> None:
+    declared = contract(table)
+    assert declared.primary_key, "without a key nothing can be merged or compared"
+    assert all(column.description for column in declared.columns)
+    assert set(declared.primary_key) <= set(declared.required_columns)
+    assert arrow_schema(declared).names == declared.column_names
+
+
+def test_the_facts_columns_are_the_extracts() -> None:
+    extract = {column.name: column.type for column in contract("sales.order_lines").columns}
+    assert all(extract[name] == type_ for name, type_ in AS_DECLARED.items())
+
+
+def test_every_landed_field_reaches_the_fact() -> None:
+    assert set(contract("sales.landing").column_names) <= set(FACT.column_names)
+
+
+@pytest.mark.parametrize("table", ["sales.fact", "sales.load_ledger", "sales.report_ledger"])
+@pytest.mark.parametrize("dialect", ["postgres", "redshift"])
+def test_warehouse_ddl_parses_in_each_dialect(table: str, dialect: str) -> None:
+    ddl = warehouse_ddl(contract(table), dialect)  # type: ignore[arg-type]
+    parsed = sqlglot.parse_one(ddl, dialect=dialect)
+    assert isinstance(parsed, sqlglot.exp.Create)
+    assert len(list(parsed.find_all(sqlglot.exp.ColumnDef))) == len(contract(table).columns)
+
+
+def test_iceberg_ddl_escapes_quotes_in_descriptions() -> None:
+    assert "The line\\'s number within its order" in iceberg_ddl(FACT)
+
+
+def test_what_is_required_is_not_null_in_every_schema() -> None:
+    required = set(FACT.required_columns)
+    assert "quantity" in required and "country" not in required
+    iceberg, warehouse = iceberg_ddl(FACT), warehouse_ddl(FACT)
+    for column in FACT.columns:
+        stated = f"{column.name} {column.type} NOT NULL COMMENT" in iceberg
+        kept = re.search(rf"^  {column.name} \S+ NOT NULL,?$", warehouse, re.MULTILINE)
+        nullable = arrow_schema(FACT).field(column.name).nullable
+        assert (stated, kept is not None, not nullable) == ((column.name in required),) * 3
+
+
+def test_a_type_that_the_warehouse_has_not_is_named_and_a_time_is_in_utc() -> None:
+    with pytest.raises(ContractError, match=r"broken_rules of type array<string> has no type"):
+        warehouse_ddl(contract("sales.quarantine"))
+    assert arrow_schema(FACT).field("created_at").type == pa.timestamp("us", tz="UTC")
+    assert arrow_schema(FACT).field("fx_rate").type == pa.decimal128(18, 8)
+
+
+def test_a_column_that_there_is_not_is_named() -> None:
+    with pytest.raises(ContractError, match=r"feira\.sales\.fact .* has no column 'nix'"):
+        FACT.column("nix")
+
+
+@pytest.mark.parametrize("limit", [0, 0.5, 100])
+def test_a_gate_and_a_length_may_be_at_their_limits(tmp_path: Path, limit: float) -> None:
+    whole = contract_files()["sales.landing"].read_text()
+    for length in (1, 16_383):
+        path = tmp_path / "x.odcs.yaml"
+        text = whole.replace("mustBeLessOrEqualTo: 5", f"mustBeLessOrEqualTo: {limit}")
+        path.write_text(text.replace("maxLength: 1000", f"maxLength: {length}"))
+        found = read_contract(path)
+        assert found.max_invalid_percent == limit
+        assert found.column("description").max_length == length
+
+
+@pytest.mark.parametrize("physical", ["decimal(1,0)", "decimal(38,38)", "decimal(1,1)"])
+def test_a_decimal_may_be_at_its_limits(tmp_path: Path, physical: str) -> None:
+    whole = contract_files()["sales.fact"].read_text()
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(whole.replace("decimal(18,8)", physical))
+    assert read_contract(path).column("fx_rate").type == physical
+
+
+def test_what_is_missing_is_named_with_the_line_of_what_it_is_missing_in(tmp_path: Path) -> None:
+    text = contract_files()["sales.landing"].read_text()
+    text = text.replace("    physicalName: sales.landing\n", "")
+    number = text.split("\n").index("  - name: landing") + 1
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(text)
+    with pytest.raises(ContractError, match=rf"line {number}: physicalName is None; state it"):
+        read_contract(path)
+
+
+def test_a_contract_holds_what_its_file_says() -> None:
+    assert FACT.description.startswith(yaml.safe_load(FACT_TEXT)["schema"][0]["description"])
+    assert FACT.column("customer_id").classification == "confidential"
+    assert FACT.column("quantity").description == "Units; negative only on a cancelled line."
+    assert FACT.version == yaml.safe_load(FACT_TEXT)["version"]
+    rules = {rule.name: rule for rule in contract("sales.landing").row_rules}
+    assert rules["quantity_zero"].description == "A line of nothing."
+    assert rules["quantity_zero"].broken_when == "quantity = 0"
+
+
+def test_a_file_that_declares_another_table_than_its_name_is_refused(tmp_path: Path) -> None:
+    whole = contract_files()["sales.fact"].read_text()
+    (tmp_path / "sales.facts.odcs.yaml").write_text(whole)
+    with pytest.raises(ContractError, match=r"sales\.facts\.odcs\.yaml declares 'sales\.fact'"):
+        contract("sales.facts", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "tags: [a]",
+        "businessImpact: b",
+        "method: m",
+        "authoritativeDefinitions: []",
+        "customProperties: [{property: ours, value: 1}]",
+        "id: x",
+    ],
+)
+def test_a_rule_may_be_explained_in_odcs_own_words(tmp_path: Path, note: str) -> None:
+    whole = contract_files()["sales.landing"].read_text()
+    path = tmp_path / "x.odcs.yaml"
+    for engine in ("spark", "feira-gate"):
+        line = f"        engine: {engine}\n"
+        path.write_text(whole.replace(line, f"{line}        {note}\n", 1))
+        assert read_contract(path) == contract("sales.landing")
+
+
+def test_an_added_column_or_a_refused_one_alone_is_a_difference() -> None:
+    wider = replace(FACT, columns=(*FACT.columns, Column("channel", "string", required=False)))
+    assert compare(wider, AS_DECLARED).needed
+    assert compare(FACT, AS_DECLARED | {"gone": "string"}).needed
+
+
+def test_a_folder_without_contracts_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=rf"No \*\.odcs\.yaml in {re.escape(str(tmp_path))}"):
+        contracts(tmp_path)
+
+
+@pytest.mark.parametrize("engine", ["spark", "postgres", "redshift"])
+def test_the_comparison_parses_in_each_engine(engine: str) -> None:
+    query = figures_by_date(FACT, engine, "sales.fact")  # type: ignore[arg-type]
+    assert sqlglot.parse_one(query, dialect=engine).find(sqlglot.exp.Sum)
+
+
+def test_a_table_as_declared_needs_nothing() -> None:
+    assert not compare(FACT, AS_DECLARED).needed
+    require_current(FACT, "lake", AS_DECLARED)
+
+
+def test_an_added_optional_column_asks_for_migrate() -> None:
+    wider = replace(FACT, columns=(*FACT.columns, Column("channel", "string", required=False)))
+    assert [column.name for column in compare(wider, AS_DECLARED).added] == ["channel"]
+    with pytest.raises(ContractError, match=r"no column channel.*feira migrate"):
+        require_current(wider, "lake", AS_DECLARED)
+
+
+@pytest.mark.parametrize(
+    ("existing", "message"),
+    [
+        (AS_DECLARED | {"quantity": "bigint"}, "column quantity is bigint in the table and int"),
+        (AS_DECLARED | {"amount": "decimal(20,4)"}, "amount is decimal"),
+        (AS_DECLARED | {"channel": "string"}, "channel .string. is in the table and no longer"),
+        (
+            {name: type_ for name, type_ in AS_DECLARED.items() if name != "sku"},
+            "column sku is new and required",
+        ),
+    ],
+)
+def test_what_a_table_cannot_take_is_refused(existing: dict[str, str], message: str) -> None:
+    with pytest.raises(ContractError, match=message) as refusal:
+        require_current(FACT, "lake", existing)
+    assert "Nothing was written" in str(refusal.value)
+
+
+def test_an_unknown_type_is_refused_by_name(tmp_path: Path) -> None:
+    text = contract_files()["sales.fx_rates"].read_text()
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(text.replace("physicalType: date", "physicalType: money"))
+    with pytest.raises(ContractError, match="column rate_date has physicalType 'money'"):
+        read_contract(path)
+
+
+# (contract, text in it, what stands there instead, what the error names)
+IN_PART = "      customProperties: [{property: feira.x, value: 1}]\n"
+RULE = (
+    "    quality:\n      - {name: x, type: custom, engine: spark, implementation: quantity = 0}\n"
+)
+ENUM = "physicalType: string\n        enum:\n          - value: A\n"
+CUSTOM = "    customProperties:\n      - {property: feira.partition, value: x}\n"
+RELATED = "    relationships:\n      - {from: sku, to: product.sku}\n"
+REFUSED = [
+    ("sales.landing", "    required: true", "    requird: true", "did you mean 'required'"),
+    ("sales.landing", "    required: true", '    required: "yes"', "valid boolean, not 'yes'"),
+    ("sales.landing", "    required: true", "    required: 1", "valid boolean, not 1"),
+    ("sales.landing", "engine: spark", "engine: Spark", "order_id_blank: engine 'Spark'"),
+    ("sales.landing", "engine: spark", "engine: soda", "engine 'soda'"),
+    ("sales.landing", "engine: feira-gate", "engine: feira_gate", "engine 'feira_gate'"),
+    (
+        "sales.landing",
+        "type: custom\n        engine: spark",
+        "type: sql",
+        "type 'sql' is not evaluated",
+    ),
+    (
+        "sales.landing",
+        "type: custom\n        engine: spark",
+        "type: text",
+        "type 'text' is not evaluated",
+    ),
+    ("sales.landing", "unit: percent", "unit: rows", "unit is 'rows'"),
+    ("sales.landing", "unit: percent", "", "unit is None"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessThan: 5", "mustBeLessThan"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "", "mustBeLessOrEqualTo is None"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessOrEqualTo: 100.5", "100.5"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessOrEqualTo: -1", "-1"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessOrEqualTo: .nan", "nan"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessOrEqualTo: true", "True"),
+    ("sales.landing", "engine: spark", "engine: feira-gate", "there is a gate already"),
+    ("sales.landing", "engine: spark", "engine: spark\n        mustBe: 0", "mustBe"),
+    ("sales.landing", "name: sku_blank", "name: order_id_blank", "order_id_blank is declared more"),
+    ("sales.landing", "name: sku_blank", "nam: sku_blank", "did you mean 'name'"),
+    ("sales.landing", "name: sku_blank", "name: ''", "name is ''"),
+    ("sales.landing", "name: sku_blank", "name: sku_type", "follows from the properties"),
+    ("sales.landing", "name: sku_blank", "name: duplicate_key", "follows from the properties"),
+    ("sales.landing", "implementation: >-", "implementaton: >-", "did you mean 'implementation'"),
+    ("sales.landing", "line_number < 1", "", "implementation is ''"),
+    ("sales.landing", "name: quantity\n", "name: sku\n", "column sku is declared more than once"),
+    ("sales.landing", "maxLength: 1000", "maxlength: 1000", "did you mean 'maxLength'"),
+    ("sales.landing", "maxLength: 1000", "pattern: x", "no key 'pattern'"),
+    ("sales.landing", "maxLength: 1000", "maxLength: 0", "maxLength 0"),
+    ("sales.landing", "maxLength: 1000", "maxLength: 16384", "maxLength 16384"),
+    ("sales.landing", "primaryKeyPosition: 2", "primaryKeyPosition: 1", "both have"),
+    (
+        "sales.landing",
+        "primaryKeyPosition: 2",
+        "primaryKeyPosition: 3",
+        "primaryKeyPosition 3 of 2",
+    ),
+    ("sales.landing", "primaryKeyPosition: 2", "", "go together"),
+    ("sales.landing", "primaryKey: true", "primaryKey: false", "go together"),
+    ("sales.landing", "logicalType: integer", "logicalType: string", "has logicalType integer"),
+    ("sales.landing", "server: landing", "server: landin", "server 'landin'"),
+    ("sales.landing", "physicalType: file", "physicalType: fil", "physicalType is 'fil'"),
+    ("sales.landing", "kind: DataContract", "kind: DataProduct", "DataProduct"),
+    ("sales.landing", "apiVersion: v3.1.0", "apiVersion: v3.0.0", "v3.0.0"),
+    ("sales.landing", "version: 1.0.0", "version: 1.0", "valid string, not 1.0"),
+    ("sales.landing", "version: 1.0.0", "version: 1.0.0\nversion: 2.0.0", "on line"),
+    ("sales.landing", "version: 1.0.0", "", "version is None"),
+    ("sales.landing", "    required: true", "    required: true\n        unique: true", "unique"),
+    ("sales.fact", "property: feira.asset", "property: feira.aset", "'feira.aset'"),
+    ("sales.fact", "property: feira.asset", "property: feira.partition", "'feira.partition'"),
+    ("sales.fact", "value: sales_fact", "value: ''", "value is ''"),
+    *(
+        ("sales.landing", "name: sku_blank", f"name: sku_{suffix}", "follows from the properties")
+        for suffix in ("absent", "null", "type", "too_long")
+    ),
+    ("sales.landing", "name: sku_blank", "name: duplicate_key", "follows from the properties"),
+    ("sales.landing", "name: sku_blank", "name: line_unreadable", "follows from the properties"),
+    *(
+        (
+            "sales.fact",
+            "      - name: sku\n",
+            f"      - name: sku\n        {text}\n",
+            "is not supported",
+        )
+        for text in (
+            "encryptedName: x",
+            "physicalName: x",
+            "properties: [{name: x}]",
+            "quality: [{name: x}]",
+            "relationships: [{to: x.y}]",
+            "map: {key: {logicalType: string}}",
+        )
+    ),
+    ("sales.fact", "      - name: sku\n", "      - name: sku\n  " + IN_PART, "contract itself"),
+    (
+        "sales.landing",
+        "        engine: spark\n",
+        "        engine: spark\n  " + IN_PART,
+        "contract itself",
+    ),
+    ("sales.fact", "value: shipped", "value: 5", "enum lists different texts"),
+    ("sales.fact", "value: shipped", "value: no", "enum lists different texts"),
+    ("sales.fact", "value: shipped", "value: failed", "enum lists different texts"),
+    ("sales.fact", "value: shipped", "val: shipped", "did you mean 'value'"),
+    ("sales.fact", "decimal(18,4)", "decimal(40,4)", "decimal(40,4)"),
+    ("sales.fact", "decimal(18,4)", "decimal(39,4)", "decimal(39,4)"),
+    ("sales.fact", "decimal(18,4)", "decimal(0,0)", "decimal(0,0)"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessOrEqualTo: 100.1", "is 100.1"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessOrEqualTo: -0.1", "is -0.1"),
+    ("sales.landing", "mustBeLessOrEqualTo: 5", "mustBeLessOrEqualTo: .nan", "is nan"),
+    ("sales.landing", "maxLength: 1000", "maxLength: 16384", "maxLength 16384"),
+    ("sales.landing", "maxLength: 1000", "maxLength: 0", "maxLength 0"),
+    ("sales.landing", "apiVersion: v3.1.0", "apiVersion: v3.2.0", "v3.2.0"),
+    (
+        "sales.fact",
+        "        physicalType: int\n",
+        "        " + ENUM.replace("string", "int"),
+        "an enum lists",
+    ),
+    ("sales.fact", "decimal(18,4)", "decimal(4,18)", "decimal(4,18)"),
+    ("sales.fact", "partitionKeyPosition: 1", "", "go together"),
+    ("sales.quarantine", "        items:\n", "        itms:\n", "did you mean 'items'"),
+    ("sales.landing", "          maxLength: 1000\n", "", "logicalTypeOptions has no value"),
+    ("sales.landing", "required: true", "required:", "required has no value"),
+    ("sales.landing", "    quality:\n", "    quality:\n    tags:\n", "quality has no value"),
+    ("sales.fact", "customProperties:\n", "customProperties:\ntags:\n", "customProperties has no"),
+    ("sales.landing", "quantity = 0", "${object}.quantity = 0", "placeholder"),
+    ("sales.landing", "quantity = 0", "{ property } = 0", "placeholder"),
+    ("sales.landing", "quantity = 0", "quantity = ${spark.app.id}", "placeholder"),
+    ("sales.landing", "engine: spark", "engine: spark\n        severity: warning", "'warning'"),
+    ("sales.landing", "severity: error", "severity: info", "severity 'info'"),
+    ("sales.fact", "    properties:\n", RULE + "    properties:\n", "on a landing alone"),
+    ("sales.landing", "physicalType: string\n", ENUM, "enum is not checked on a landing"),
+    ("sales.landing", "physicalName: sales.landing", "physicalName: landing", "'landing'; it must"),
+    ("sales.landing", "physicalName: sales.landing", "physicalName: a.sales.x", "'a.sales.x'"),
+    ("sales.landing", "physicalName: sales.landing", "physicalName: sales.Order", "'sales.Order'"),
+    (
+        "sales.landing",
+        "physicalName: sales.landing",
+        "physicalName: sales.order",
+        "order is reserved",
+    ),
+    ("sales.landing", "physicalName: sales.landing", "physicalName: user.x", "user is reserved by"),
+    (
+        "sales.landing",
+        "Name: sales.landing",
+        "Name: sales.x; DROP TABLE y",
+        "'sales.x; DROP TABLE y'",
+    ),
+    ("sales.fact", "- server: lake", "- server: warehouse", "is a duplicate"),
+    ("sales.fact", "property: feira.asset", "property: Feira.asset", "'Feira.asset'"),
+    ("sales.fact", "property: feira.asset", "property: ' feira.asset'", "' feira.asset'"),
+    (
+        "sales.fact",
+        "    properties:\n",
+        CUSTOM + "    properties:\n",
+        "belongs to the contract itself",
+    ),
+    ("sales.fact", "    properties:\n", RELATED + "    properties:\n", "relationships are not"),
+    ("sales.fact", "decimal(18,4)", "decimal(\u0661\u0668,4)", "has physicalType"),
+]
+
+
+@pytest.mark.parametrize(("table", "text", "instead", "named"), REFUSED)
+def test_what_a_contract_says_and_the_reader_does_not_know_is_refused_with_its_line(
+    tmp_path: Path, table: str, text: str, instead: str, named: str
+) -> None:
+    whole = contract_files()[table].read_text()
+    assert text in whole
+    path = tmp_path / f"{table}.odcs.yaml"
+    path.write_text(whole.replace(text, instead, 1))
+    with pytest.raises(ContractError, match=re.escape(named)) as refusal:
+        read_contract(path)
+    assert re.match(rf"{re.escape(path.name)}, line \d+: ", str(refusal.value))
+
+
+def test_an_unknown_key_is_named_with_the_line_it_is_on(tmp_path: Path) -> None:
+    lines = contract_files()["sales.landing"].read_text().split("\n")
+    number = next(n for n, each in enumerate(lines, start=1) if "maxLength: 1000" in each)
+    lines[number - 1] = lines[number - 1].replace("maxLength", "maxSize")
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(ContractError, match=rf"^x\.odcs\.yaml, line {number}: "):
+        read_contract(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "# nothing", "- 1", "5", "a: [", "a: 1\n---\nb: 2", "\x00", "[" * 1500, "a: &a [*a]"],
+    ids=range(9),
+)
+def test_a_file_that_is_no_contract_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(text)
+    with pytest.raises(ContractError, match=r"^x\.odcs\.yaml"):
+        read_contract(path)
+
+
+@pytest.mark.parametrize("expression", ["sku rlike r'^[0-9]{2,3}$'", r"sku rlike r'\p{L}{2}'"])
+def test_a_regular_expressions_braces_are_no_placeholder(tmp_path: Path, expression: str) -> None:
+    whole = contract_files()["sales.landing"].read_text()
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(whole.replace("quantity = 0", expression))
+    assert expression in [rule.broken_when for rule in read_contract(path).row_rules]
+
+
+def test_a_contracts_texts_are_quoted_in_its_ddl() -> None:
+    odd = replace(FACT, id="the shop's", version="1.0'", description="50 $ or ${x}")
+    ddl = iceberg_ddl(odd)
+    assert r"'feira.contract' = 'the shop\'s'" in ddl
+    assert r"'feira.contract-version' = '1.0\''" in ddl
+    assert "${x}" not in ddl
+
+
+def test_two_gates_are_one_too_many(tmp_path: Path) -> None:
+    whole = contract_files()["sales.landing"].read_text()
+    gate = whole[whole.index("      - name: gate") : whole.index("      - name: order_id_blank")]
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(whole.replace(gate, gate + gate.replace("name: gate", "name: second")))
+    with pytest.raises(ContractError, match="second: there is a gate already"):
+        read_contract(path)
+
+
+def test_what_odcs_has_and_nothing_depends_on_is_allowed(tmp_path: Path) -> None:
+    whole = contract_files()["sales.landing"].read_text()
+    added = "tenant: shop\nsupport:\n  - channel: x\ntags: [a]\nteam:\n  name: sales-data\n"
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(whole.replace("team:\n  name: sales-data\n", added))
+    assert read_contract(path) == contract("sales.landing")
+
+
+def test_each_row_rule_reads_columns_that_there_are() -> None:
+    landing = contract("sales.landing")
+    known = {*landing.column_names, "extract_day", "created_time", "updated_time", "amount"}
+    known |= {"unit_price_decimal", "fx_rate", "amount_usd", "currency_quoted"}
+    for rule in landing.row_rules:
+        tree = sqlglot.parse_one(rule.broken_when, dialect="spark")
+        assert {column.name for column in tree.find_all(sqlglot.exp.Column)} <= known, rule.name
+
+
+NARROWER = {
+    "unit_price": ["unit_price_not_decimal"],
+    "created_at": ["created_at_not_zoned", "created_at_out_of_range", "updated_before_created"],
+    "updated_at": ["updated_at_not_zoned", "updated_outside_day"],
+    # Of the above or of the rates, which landing checks.
+    "order_date": ["created_at_out_of_range", "updated_before_created"],
+    "fx_rate": ["currency_without_rate"],
+    "fx_date": ["currency_without_rate"],
+    "amount": ["amount_out_of_range"],
+    "amount_usd": ["amount_usd_out_of_range"],
+    "extract_day": [],
+}
+
+
+def test_what_a_column_of_the_fact_cannot_hold_breaks_a_rule_before_the_lake() -> None:
+    """A number that does not fit its type breaks ``_type``, a text that is too long ``_too_long``."""
+    landing = contract("sales.landing")
+    served = {column.name: column for column in landing.columns}
+    rules = {rule.name for rule in landing.row_rules}
+    for column in FACT.columns:
+        if column.name in NARROWER:
+            assert set(NARROWER[column.name]) <= rules
+        elif column.type == "string":
+            assert column.max_length, column.name
+        else:
+            assert served[column.name].type == column.type, f"{column.name}: which rule holds it?"
+
+
+@pytest.mark.parametrize("table", ["sales.landing", "sales.order_lines", "sales.fact"])
+def test_every_text_states_its_length_and_a_key_fits_an_index(table: str) -> None:
+    declared = contract(table)
+    texts = [column for column in declared.columns if column.type == "string"]
+    assert all(column.max_length for column in texts)
+    key = [declared.column(name).max_length or 0 for name in declared.primary_key]
+    assert 4 * sum(key) + 64 < 2704
+
+
+def test_a_text_is_as_long_in_every_table_as_where_it_was_landed() -> None:
+    for column in contract("sales.landing").columns:
+        for table in ("sales.order_lines", "sales.fact"):
+            later = contract(table).column(column.name)
+            assert later.type != "string" or later.max_length == column.max_length
+
+
+@pytest.mark.parametrize(
+    ("text", "instead", "named"),
+    [
+        ("otherwise: other", "otherwis: other", "did you mean 'otherwise'"),
+        ("otherwise: other", "otherwise:", "otherwise is None"),
+        ("version: 1.0.0", "version: 1.0", "version is 1.0"),
+        ("  POST: postage", "  POST: postage\n  POST: fee", "'POST' is on line"),
+        ("  POST: postage", "  POST: 1", "'POST' has the kind 1"),
+        ("  POST: postage", "  15056: product", "15056 is no text"),
+        ("    kind: voucher", "    knd: voucher", "did you mean 'kind'"),
+        ("'gift_.*'", "'gift_('", "no regular expression"),
+        ("    kind: voucher", "    kind: 5", "a text and a kind"),
+        ("    kind: voucher", "    kind: ''", "a text and a kind"),
+        ("'gift_.*'", "5", "a text and a kind"),
+        ("'gift_.*'", "''", "a text and a kind"),
+        ("patterns:\n", "patterns:\n  - gift\n", "'gift' is no pattern"),
+    ],
+)
+def test_the_list_of_stock_codes_is_read_as_strictly(
+    tmp_path: Path, text: str, instead: str, named: str
+) -> None:
+    whole = (contracts_folder() / "sales/line_kinds.yaml").read_text()
+    assert text in whole
+    path = tmp_path / "line_kinds.yaml"
+    path.write_text(whole.replace(text, instead, 1))
+    with pytest.raises(ContractError, match=re.escape(named)) as refusal:
+        line_kinds(path)
+    assert re.match(r"line_kinds\.yaml, line \d+: ", str(refusal.value))
+
+
+def test_a_stock_codes_kind_is_one_that_the_fact_may_hold() -> None:
+    kinds = line_kinds()
+    named = {*kinds.exact.values(), *(kind for _, kind in kinds.patterns), kinds.otherwise}
+    assert named <= set(FACT.column("line_kind").allowed)
+
+
+def test_an_unknown_table_is_named_with_those_there_are() -> None:
+    with pytest.raises(ContractError, match=r"No contract for 'sales\.facts'.*sales\.fact"):
+        contract("sales.facts")

@@ -1,0 +1,94 @@
+"""dbt's YAML follows from the contracts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import yaml
+
+from feira.core.contracts import Column, contract, contracts
+from feira.core.contracts.dbt import MARTS, SOURCES, render
+from feira.core.contracts.registry import BUILT_SCHEMA, stored_in
+from feira.core.settings import repository_root
+
+
+def test_the_committed_files_are_what_the_contracts_render() -> None:
+    root = repository_root()
+    paths = [MARTS, *(path.relative_to(root) for path in (root / SOURCES).glob("*.yml"))]
+    committed = {path: (root / path).read_text() for path in paths}
+    assert committed == render(), "run `feira contracts dbt`"
+
+
+def test_every_table_of_the_warehouse_is_a_source_or_a_model() -> None:
+    rendered = render()
+    sources = [
+        source
+        for path, text in rendered.items()
+        if path.parent == SOURCES
+        for source in yaml.safe_load(text)["sources"]
+    ]
+    models = yaml.safe_load(rendered[MARTS])["models"]
+    names = {
+        f"{schema['name']}.{table['name']}" for schema in sources for table in schema["tables"]
+    }
+    names |= {f"marts.{model['name']}" for model in models}
+    assert names == {c.table for c in contracts().values() if "warehouse" in c.servers}
+
+
+def test_a_table_of_another_schema_brings_a_file_of_its_own() -> None:
+    other = dataclasses.replace(contract("sales.load_ledger"), table="other.ledger")
+    before, after = render(), render({**contracts(), other.table: other})
+    assert {path: after[path] for path in before} == before
+    (added,) = after.keys() - before.keys()
+    assert added == SOURCES / "other.yml"
+    assert yaml.safe_load(after[added])["sources"][0]["tables"][0]["name"] == "ledger"
+
+
+def test_what_is_stored_is_what_dbt_does_not_build() -> None:
+    assert {each.table for each in stored_in("warehouse")} >= {
+        "sales.fact",
+        "sales.load_ledger",
+        "sales.report_ledger",
+    }
+    assert {each.table for each in stored_in("lake")} >= {
+        "sales.order_lines",
+        "sales.fact",
+        "sales.quarantine",
+    }
+    assert BUILT_SCHEMA not in {each.schema for each in stored_in("warehouse")}
+
+
+def test_a_mart_declares_its_materialisation_types_and_rules() -> None:
+    models = yaml.safe_load(render()[MARTS])["models"]
+    summary = next(model for model in models if model["name"] == "month_summary")
+    declared = contract("marts.month_summary")
+    assert summary["config"] == {"materialized": "materialized_view"}
+    assert {column["name"]: column["data_type"] for column in summary["columns"]} == {
+        "order_month": "date",
+        "status": "text",
+        "order_count": "bigint",
+        "line_count": "bigint",
+        "average_order_value": "numeric(38,4)",
+        "max_order_value": "numeric(38,4)",
+        "revenue": "numeric(38,4)",
+    }
+    assert summary["data_tests"][0]["keeps_contract"]["arguments"] == {
+        "required": declared.required_columns,
+        "allowed": {"status": ["pending", "completed", "shipped", "failed", "cancelled"]},
+        "key": ["order_month", "status"],
+    }
+
+
+def test_what_is_confidential_says_so() -> None:
+    models = yaml.safe_load(render()[MARTS])["models"]
+    value = next(model for model in models if model["name"] == "customer_lifetime_value")
+    assert value["columns"][0]["config"] == {"meta": {"classification": "confidential"}}
+
+
+def test_an_added_optional_column_is_declared_and_not_required() -> None:
+    before = contract("marts.daily_revenue")
+    gained = (*before.columns, Column("refunds", "decimal(38,4)", required=False))
+    after = dataclasses.replace(before, columns=gained)
+    model = yaml.safe_load(render({after.table: after})[MARTS])["models"][0]
+    assert model["columns"][-1]["name"] == "refunds"
+    assert "refunds" not in model["data_tests"][0]["keeps_contract"]["arguments"]["required"]

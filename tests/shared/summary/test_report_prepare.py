@@ -1,0 +1,330 @@
+"""What is reported, what is corrected, and what is left alone: on a real PostgreSQL and S3."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import hypothesis.strategies as st
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from fact_rows import Row
+from feira.core.landing.store import LandingStore
+from feira.core.warehouse.schema import connect
+from feira.summary.ledger import due, last_reported, mark_delivered
+from feira.summary.prepare import Prepared, ReportError
+from reported_days import D1, D2, D3, Shop, line
+
+
+@pytest.fixture
+def shop(connection: psycopg.Connection, store: LandingStore) -> Shop:
+    return Shop(connection, store)
+
+
+def reported(prepared: list[Prepared]) -> list[tuple[dt.date, int]]:
+    return [(each.report.day, each.report.version) for each in prepared]
+
+
+DAY_1 = [
+    line("A", D1, "100.1234", sku="S1", quantity=2),
+    line("A", D1, "50", line_number=2, sku="S2"),
+    line("B", D1, "7.5", sku="S2", status="shipped"),
+    line("C", D1, "-30", sku="S1", status="cancelled", quantity=-1),
+    line("E", D1, "999", sku="S3", status="pending"),
+    line("F", D1, "4.95", sku="POST", line_kind="postage"),
+]
+
+
+def test_the_first_run_of_a_day_reports_it(shop: Shop) -> None:
+    shop.run(D1, DAY_1, broken={"sku_blank": 2})
+    (only,) = shop.report(D1)
+    found = only.report
+    assert (found.day, found.version, found.correction) == (D1, 1, None)
+    assert found.figures.revenue == Decimal("162.5734")
+    assert (found.figures.orders, found.figures.sold_lines) == (3, 4)
+    assert found.figures.cancelled_amount == Decimal("-30")
+    assert (found.figures.landed_lines, found.figures.quarantined_lines) == (8, 2)
+    assert found.figures.broken_rules == {"sku_blank": 2}
+    assert [(p.sku, p.units, str(p.revenue)) for p in found.figures.top_products] == [
+        ("S1", 2, "100.1234"),
+        ("S2", 2, "57.5000"),
+    ]
+    assert found.outcome.agreed
+
+
+def test_the_report_is_in_the_lake_as_it_was_made(shop: Shop) -> None:
+    shop.run(D1, DAY_1)
+    (only,) = shop.report(D1)
+    assert shop.files.read(only.uri) == only.report
+    assert shop.files.chart(only.report).startswith(b"\x89PNG")
+    assert shop.files.csv(only.report).startswith(b"day,version,figure,")
+    assert f"/reports/sales/{D1}/v0001-" in only.uri
+
+
+def test_a_run_again_reports_nothing(shop: Shop) -> None:
+    shop.run(D1, DAY_1)
+    shop.report(D1)
+    assert shop.report(D1) == []
+    shop.run(D1, DAY_1)
+    assert shop.report(D1) == []
+
+
+def test_another_landing_with_the_same_figures_reports_nothing(shop: Shop) -> None:
+    shop.run(D1, DAY_1)
+    shop.report(D1)
+    shop.run(D1, DAY_1, refetch=True)
+    assert shop.report(D1) == []
+
+
+def test_a_later_landing_with_other_figures_is_a_correction_that_names_it(shop: Shop) -> None:
+    shop.run(D1, DAY_1, broken={"sku_blank": 2})
+    shop.report(D1)
+    shop.run(D1, DAY_1[:-1], refetch=True)
+    (only,) = shop.report(D1)
+    assert only.report.version == 2
+    correction = only.report.correction
+    assert correction is not None
+    assert correction.cause == "Landing 2 of the day has replaced landing 1."
+    changed = {(c.figure, c.item): (c.before, c.after) for c in correction.changes}
+    assert changed == {
+        ("revenue", None): (Decimal("162.5734"), Decimal("157.6234")),
+        ("orders", None): (3, 2),
+        ("sold_lines", None): (4, 3),
+        ("landed_lines", None): (8, 5),
+        ("valid_lines", None): (6, 5),
+        ("quarantined_lines", None): (2, 0),
+        ("rule", "sku_blank"): (2, 0),
+    }
+
+
+def test_a_late_update_corrects_the_day_of_the_order_beside_the_report_of_its_own(
+    shop: Shop,
+) -> None:
+    shop.run(D1, DAY_1)
+    shop.report(D1)
+    paid = line("E", D1, "999", seen=D2, sku="S3")
+    shop.run(D2, [*(r for r in DAY_1 if r["order_id"] != "E"), paid, line("G", D2, "1")], valid=2)
+    prepared = shop.report(D2)
+    assert reported(prepared) == [(D1, 2), (D2, 1)]
+    correction = prepared[0].report.correction
+    assert correction is not None
+    assert correction.cause == "Lines of the day came in or left with the extract of 2010-12-02."
+    assert correction.changes[0].before == Decimal("162.5734")
+    assert correction.changes[0].after == Decimal("1161.5734")
+    assert shop.report(D2) == []
+    assert shop.report(D1) == []
+
+
+def test_a_late_update_that_is_withdrawn_corrects_the_day_back(shop: Shop) -> None:
+    shop.run(D1, DAY_1)
+    shop.report(D1)
+    paid = [*(r for r in DAY_1 if r["order_id"] != "E"), line("E", D1, "999", seen=D2)]
+    shop.run(D2, paid, valid=1)
+    shop.report(D2)
+    shop.run(D2, DAY_1, refetch=True, valid=0)
+    prepared = shop.report(D2)
+    assert reported(prepared) == [(D1, 3), (D2, 2)]
+    correction = prepared[0].report.correction
+    assert correction is not None
+    assert correction.cause.endswith("with the extract of 2010-12-02.")
+    assert correction.changes[0].after == Decimal("162.5734")
+
+
+def test_a_day_that_was_never_reported_is_not_corrected(shop: Shop) -> None:
+    shop.run(D1, DAY_1)
+    shop.run(D2, [*DAY_1, line("H", D1, "5", seen=D2)], valid=1)
+    assert reported(shop.report(D2)) == [(D2, 1)]
+
+
+def test_days_may_be_reported_in_any_order(shop: Shop) -> None:
+    shop.run(D2, [line("G", D2, "1")])
+    assert reported(shop.report(D2)) == [(D2, 1)]
+    shop.run(D1, [line("G", D2, "1"), *DAY_1])
+    assert reported(shop.report(D1)) == [(D1, 1)]
+
+
+def test_what_lake_and_warehouse_have_not_agreed_on_corrects_nothing_yet(shop: Shop) -> None:
+    shop.run(D1, DAY_1)
+    shop.report(D1)
+    shop.run(D2, DAY_1)
+    late = [*DAY_1, line("H", D1, "5", seen=D3)]
+    shop.run(D3, late, valid=1, agree=False)
+    assert reported(shop.report(D2)) == [(D2, 1)]
+    shop.agree(D3)
+    assert reported(shop.report(D3)) == [(D1, 2), (D3, 1)]
+
+
+def test_a_day_that_is_not_agreed_on_says_so(shop: Shop) -> None:
+    shop.run(D1, DAY_1, agree=False)
+    (only,) = shop.report(D1)
+    assert not only.report.outcome.agreed
+
+
+def test_agreement_outlives_the_loads_of_other_days(shop: Shop) -> None:
+    """The two snapshots of a ledger row may differ although the day is right."""
+    shop.run(D1, DAY_1)
+    shop.run(D2, [*DAY_1, line("G", D2, "1")])
+    shop.agree(D1)
+    (only,) = shop.report(D1)
+    assert only.report.outcome.agreed
+
+
+def test_a_closed_day_is_reported_as_closed(shop: Shop) -> None:
+    shop.run(D1, DAY_1)
+    shop.run(D2, DAY_1)
+    (only,) = shop.report(D2)
+    assert only.report.outcome.closed
+    assert only.report.figures.revenue == 0
+    assert [each.day for each in only.report.revenue_by_day] == [D1]
+
+
+def test_a_day_that_was_never_loaded_is_refused_by_name(shop: Shop) -> None:
+    shop.run(D1, DAY_1)
+    with pytest.raises(ReportError, match=r"sales 2010-12-02: sales.load_ledger has no row"):
+        shop.report(D2)
+
+
+def test_a_missing_validation_is_named(shop: Shop) -> None:
+    shop.run(D1, DAY_1)
+    shop.landings.files.rm(shop.landings.validation_uri(D1, 1))
+    with pytest.raises(ReportError, match=r"2010-12-01/v0001/validation.json is missing"):
+        shop.report(D1)
+
+
+class _Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("moment", ["files", "ledger"])
+def test_a_kill_leaves_a_report_that_the_retry_makes_whole(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    from feira.summary import prepare
+
+    shop.run(D1, DAY_1)
+    written = prepare.record
+
+    def killed(*arguments: Any) -> None:
+        if moment == "ledger":
+            written(*arguments)
+        raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "record", killed)
+        with pytest.raises(_Killed):
+            shop.report(D1)
+    again = shop.report(D1)
+    assert reported(again) == ([(D1, 1)] if moment == "files" else [])
+    (waiting,) = due(shop.connection, "mail")
+    assert shop.files.read(waiting.report_uri).day == D1
+    # The retry wrote what the killed try had written, and nothing beside it.
+    folder = f"{shop.files.lake}/reports/sales/{D1}"
+    shop.landings.files.invalidate_cache()
+    assert len(shop.landings.files.ls(folder)) == 1
+
+
+def test_a_report_is_due_on_each_channel_until_that_one_took_it(shop: Shop) -> None:
+    shop.run(D1, DAY_1)
+    shop.report(D1)
+    (waiting,) = due(shop.connection, "mail")
+    mark_delivered(shop.connection, waiting, "mail")
+    assert due(shop.connection, "mail") == []
+    assert due(shop.connection, "slack") == [waiting]
+
+
+# --- against plain Python ------------------------------------------------------------------------
+
+rows = st.lists(
+    st.builds(
+        dict,
+        order_id=st.sampled_from("ABCD"),
+        day=st.sampled_from([D1, D2, D3]),
+        later=st.integers(0, 2),
+        amount=st.decimals(0, 500, places=4).map(str),
+        status=st.sampled_from(["pending", "completed", "shipped", "failed", "cancelled"]),
+        sku=st.sampled_from(["S1", "S2", "S3", "S4", "S5", "S6", "S7"]),
+        quantity=st.integers(1, 9),
+        line_kind=st.sampled_from(["product", "product", "postage"]),
+    ),
+    max_size=14,
+)
+
+
+def as_fact(drawn: list[dict[str, Any]]) -> list[Row]:
+    return [
+        line(
+            each["order_id"],
+            each["day"],
+            each["amount"],
+            seen=each["day"] + dt.timedelta(days=each["later"]),
+            line_number=number,
+            **{name: each[name] for name in ("status", "sku", "quantity", "line_kind")},
+        )
+        for number, each in enumerate(drawn, 1)
+    ]
+
+
+def plainly(fact: list[Row], day: dt.date) -> dict[str, Any]:
+    """The day's sales by a loop over its rows."""
+    of_day = [row for row in fact if row["order_date"] == day]
+    sold = [row for row in of_day if row["status"] in ("completed", "shipped")]
+    earned: dict[str, Decimal] = defaultdict(Decimal)
+    units: dict[str, int] = defaultdict(int)
+    for row in sold:
+        if row["line_kind"] == "product":
+            earned[row["sku"]] += row["amount_usd"]
+            units[row["sku"]] += row["quantity"]
+    first = sorted((-amount, sku) for sku, amount in earned.items() if amount > 0)[:5]
+    return {
+        "revenue": sum((row["amount_usd"] for row in sold), Decimal(0)),
+        "orders": len({row["order_id"] for row in sold}),
+        "sold_lines": len(sold),
+        "cancelled_amount": sum(
+            (row["amount_usd"] for row in of_day if row["status"] == "cancelled"), Decimal(0)
+        ),
+        "top": [(sku, -amount, units[sku]) for amount, sku in first],
+    }
+
+
+@pytest.fixture
+def fresh(loader_dsn: str) -> Iterator[psycopg.Connection]:
+    with connect(loader_dsn) as connection:
+        yield connection
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(before=rows, after=rows)
+def test_reports_and_corrections_are_those_that_a_plain_program_finds(
+    fresh: psycopg.Connection, store: LandingStore, before: list[Any], after: list[Any]
+) -> None:
+    for table in ("fact", "load_ledger", "unreconciled_dates", "report_ledger"):
+        fresh.execute(f"DROP TABLE IF EXISTS sales.{table}")
+    store.files.invalidate_cache()
+    shop = Shop(fresh, store)
+    facts = [as_fact(before), as_fact(after)]
+    shop.run(D1, facts[0], valid=1)
+    shop.report(D1)
+    shop.run(D2, facts[0], valid=1)
+    shop.report(D2)
+    shop.run(D3, facts[1], valid=1)
+    prepared = {each.report.day: each.report for each in shop.report(D3)}
+
+    expected = {D3} | {day for day in (D1, D2) if plainly(facts[0], day) != plainly(facts[1], day)}
+    assert set(prepared) == expected
+    for day, found in prepared.items():
+        plain = plainly(facts[1], day)
+        top = [(p.sku, p.revenue, p.units) for p in found.figures.top_products]
+        assert {**found.figures.model_dump(), "top": top}.items() >= plain.items()
+        assert (found.correction is None) == (day == D3)
+    for day, reported in last_reported(fresh).items():
+        assert reported.figures.revenue == plainly(facts[1], day)["revenue"]
+    assert shop.report(D3) == []

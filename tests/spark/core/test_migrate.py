@@ -1,0 +1,138 @@
+"""A migration on Iceberg and PostgreSQL: refused whole, or done, or finished by running it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from feira.core.contracts import Column, Contract, contract
+from feira.core.warehouse import schema
+from feira_local.migrate import MARTS_TO_REBUILD, bring_tables_to_contracts
+from feira_local.stack.errors import StackError
+from feira_spark.sales import tables as lake
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from feira_local.stack.postgres import Dsns
+
+FACT, LEDGER = contract("sales.fact"), contract("sales.load_ledger")
+ODD = [
+    "it's",
+    'a "quoted" one',
+    "ends in \\",
+    "\\' OR 1",
+    "two\nlines\r\nand\ta tab",
+    "-- no comment; DROP TABLE sales.fact; /* ",
+    "${spark.app.name} $1 \\u0041 %s {name}",
+    "ÆØÅ 漢字 🛒",
+    "x" * 5000,
+]
+
+
+class KilledError(Exception):
+    """The process has gone."""
+
+
+def killed_after(statements: int, ran: list[str], run: Callable[..., Any]) -> Callable[..., Any]:
+    """``run``, for so many statements that write something; ``ran`` are those of all callers."""
+
+    def counted(self: Any, query: Any, *rest: Any, **known: Any) -> Any:
+        if str(query).startswith(("ALTER", "CREATE", "DROP")):
+            if len(ran) == statements:
+                raise KilledError
+            ran.append(str(query))
+        return run(self, query, *rest, **known)
+
+    return counted
+
+
+def added(declared: Contract, *columns: Column) -> Contract:
+    return replace(declared, columns=(*declared.columns, *columns))
+
+
+def column(name: str, type_: str = "string", description: str = "new") -> Column:
+    return replace(FACT.columns[0], name=name, type=type_, description=description, required=False)
+
+
+@pytest.fixture
+def connection(empty_warehouse: Dsns) -> Iterator[psycopg.Connection]:
+    with schema.connect(empty_warehouse.warehouse_loader) as connection:
+        yield connection
+
+
+def state(spark: SparkSession, connection: psycopg.Connection) -> tuple[Any, ...]:
+    return (
+        lake.table_types(spark, "sales.fact"),
+        schema.table_types(connection, "sales.fact"),
+        schema.table_types(connection, "sales.load_ledger"),
+        schema.table_types(connection, MARTS_TO_REBUILD),
+        [row[0] for row in spark.sql("SHOW TABLES IN lake.staging").select("tableName").collect()],
+    )
+
+
+def test_a_migration_that_is_killed_at_any_statement_is_finished_by_the_next(
+    empty_lake: SparkSession, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spark, killed, n = empty_lake, True, 0
+    lake_fact, warehouse_fact = FACT, FACT
+    bring_tables_to_contracts(spark, connection, [FACT], [FACT])
+    assert schema.table_types(connection, MARTS_TO_REBUILD) is None
+    ran: list[str] = []
+    while killed:
+        lake_fact = added(lake_fact, column(f"extra_{n}", "decimal(18,4)"))
+        warehouse_fact = added(warehouse_fact, column(f"extra_{n}", "decimal(18,4)"))
+        ran.clear()
+        with monkeypatch.context() as patch:
+            for owner, name in ((type(spark), "sql"), (psycopg.Connection, "execute")):
+                patch.setattr(owner, name, killed_after(n, ran, getattr(owner, name)))
+            try:
+                bring_tables_to_contracts(spark, connection, [lake_fact], [warehouse_fact])
+                killed = False
+            except KilledError:
+                pass
+        bring_tables_to_contracts(spark, connection, [lake_fact], [warehouse_fact])
+        in_lake, in_warehouse, _, marts, left = state(spark, connection)
+        assert in_lake == in_warehouse == {c.name: c.type for c in lake_fact.columns}, n
+        assert (marts, left) == ({"table_name": "string"}, []), n
+        connection.execute(f"DROP TABLE {MARTS_TO_REBUILD}")
+        n += 1
+    assert n > 6
+    assert bring_tables_to_contracts(spark, connection, [lake_fact], [warehouse_fact]) == []
+    assert schema.table_types(connection, MARTS_TO_REBUILD) is None
+
+
+def test_a_statement_that_either_side_refuses_is_found_before_the_first_write(
+    empty_lake: SparkSession, connection: psycopg.Connection
+) -> None:
+    bring_tables_to_contracts(empty_lake, connection, [FACT], [FACT])
+    before = state(empty_lake, connection)
+    good = added(FACT, column("good"))
+    refused = [
+        (good, added(FACT, column("good"), column("offset")), "warehouse refuses.*offset"),
+        (added(FACT, column("good"), column("a b")), good, r"lake refuses .* sales\.fact"),
+    ]
+    for in_lake, in_warehouse, message in refused:
+        with pytest.raises(StackError, match=message) as refusal:
+            bring_tables_to_contracts(empty_lake, connection, [in_lake], [in_warehouse, LEDGER])
+        assert "Nothing was changed" in str(refusal.value)
+        assert state(empty_lake, connection) == before
+
+
+def test_a_description_survives_as_a_columns_comment_whatever_is_in_it(
+    empty_lake: SparkSession, connection: psycopg.Connection
+) -> None:
+    columns = [column(f"odd_{n}", "string", text) for n, text in enumerate(ODD)]
+    bring_tables_to_contracts(empty_lake, connection, [FACT], [FACT])
+    bring_tables_to_contracts(empty_lake, connection, [added(FACT, *columns)], [FACT])
+    created = replace(added(FACT, *columns), table="sales.created")
+    lake.create_missing(empty_lake, [created])
+    for table in ("sales.fact", "sales.created"):
+        fields = empty_lake.table(f"lake.{table}").schema.fields
+        comments = [f.metadata.get("comment") for f in fields if f.name.startswith("odd_")]
+        assert comments == ODD
+    empty_lake.sql("DROP TABLE lake.sales.created PURGE")

@@ -1,0 +1,87 @@
+"""Sessions of a Spark server that goes on: what they leave behind in the catalog's database."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from feira.core.settings import LakeSettings
+from feira_local.stack.postgres import Dsns
+from feira_spark.core.session import CATALOG, CATALOG_IDLE_SECONDS, spark_conf
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def idle_catalog(name: str, dsn: str, folder: Path, seconds: int) -> dict[str, str]:
+    """The lake's catalog as the stack configures it, under another name and with less patience."""
+    parts = conninfo_to_dict(dsn)
+    conf = spark_conf(
+        LakeSettings(
+            root=f"file://{folder}",
+            catalog_uri=f"postgresql://{parts['host']}:{parts['port']}/{parts['dbname']}",
+            catalog_user=str(parts["user"]),
+            catalog_password=str(parts["password"]),
+        )
+    )
+    prefix = f"spark.sql.catalog.{CATALOG}"
+    options = conf[f"{prefix}.jdbc.options"]
+    assert f"idle_session_timeout={CATALOG_IDLE_SECONDS}s" in options
+    conf[f"{prefix}.jdbc.options"] = options.replace(f"{CATALOG_IDLE_SECONDS}s", f"{seconds}s")
+    return {
+        key.replace(prefix, f"spark.sql.catalog.{name}"): value
+        for key, value in conf.items()
+        if key.startswith(prefix)
+    }
+
+
+def test_a_sessions_connections_end_when_they_idle_and_come_back_when_it_goes_on(
+    spark: SparkSession, postgres: Dsns, tmp_path: Path
+) -> None:
+    for key, value in idle_catalog("idle", postgres.iceberg, tmp_path, seconds=1).items():
+        spark.conf.set(key, value)
+    spark.sql("CREATE NAMESPACE IF NOT EXISTS idle.sales")
+    spark.sql("CREATE TABLE idle.sales.t (k int) USING iceberg")
+
+    with psycopg.connect(postgres.iceberg, autocommit=True) as watcher:
+
+        def connections() -> int:
+            found: Any = watcher.execute(
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ).fetchone()
+            return int(found[0])
+
+        assert connections() > 0
+        deadline = time.monotonic() + 30
+        while connections() and time.monotonic() < deadline:
+            pass
+        assert connections() == 0
+
+    spark.sql("INSERT INTO idle.sales.t VALUES (1)")
+    assert spark.table("idle.sales.t").count() == 1
+    spark.sql("DROP TABLE idle.sales.t PURGE")
+
+
+def test_a_temporary_key_reaches_icebergs_files_and_sparks() -> None:
+    conf = spark_conf(LakeSettings("s3://b", access_key="A", secret_key="s", session_token="t"))
+    prefix = f"spark.sql.catalog.{CATALOG}"
+    assert conf[f"{prefix}.s3.session-token"] == "t"
+    assert conf["spark.hadoop.fs.s3a.session.token"] == "t"
+    provider = "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider"
+    assert conf["spark.hadoop.fs.s3a.aws.credentials.provider"] == provider
+    lasting = spark_conf(LakeSettings("s3://b", access_key="A", secret_key="s"))
+    assert not [name for name in lasting if "token" in name or "provider" in name]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "tls"), [("http://127.0.0.1:9", "false"), ("https://s3.test", "true")]
+)
+def test_an_endpoint_is_asked_as_its_url_says(endpoint: str, tls: str) -> None:
+    conf = spark_conf(LakeSettings("s3://b", endpoint=endpoint))
+    assert conf["spark.hadoop.fs.s3a.connection.ssl.enabled"] == tls

@@ -1,0 +1,155 @@
+"""A day's steps as they are composed, on a lake in a folder and PostgreSQL, without Airflow."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from feira.core.contracts import contract
+from feira.core.errors import PermanentError
+from feira.core.lake import landing_store
+from feira.core.landing.store import LandingError
+from feira.core.settings import LakeSettings
+from feira.core.warehouse.outcome import day_outcomes
+from feira.core.warehouse.reconcile import ReconcileError
+from feira.core.warehouse.schema import connect
+from feira_local.stack.postgres import Dsns
+from feira_spark.sales import day as steps
+from feira_spark.sales.steps import GateError
+from feira_spark.sales.tables import LAKE_TABLES, current_snapshot, require_tables
+from sales_lines import FakeFeed, line
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+DAY = date(2010, 12, 1)
+GOOD = [line(line_number=n + 1) for n in range(19)]
+BAD = line(line_number=20, quantity=0)
+
+
+class Day:
+    """The day, each of whose steps is given what the one before has said."""
+
+    def __init__(self, spark: SparkSession, lake: LakeSettings, warehouse: Any) -> None:
+        self.spark, self.lake, self.warehouse = spark, lake, warehouse
+        self.progress: list[tuple[int, int]] = []
+
+    def land(self, lines: list[dict[str, Any]], run: str, *, refetch: bool = False) -> steps.Landed:
+        pages = [lines[at : at + 10] for at in range(0, len(lines), 10)]
+        return steps.land(
+            FakeFeed(pages or [[]]),
+            self.lake,
+            DAY,
+            requested_by=run,
+            refetch=refetch,
+            progress=lambda *of: self.progress.append(of),
+        )
+
+    def rest(self, landed: steps.Landed, attempt: str) -> list[Any]:
+        validated = steps.validate(self.spark, self.lake, landed)
+        extracted = steps.transform(self.spark, self.lake, DAY)
+        published = steps.publish(self.spark, DAY, attempt=attempt)
+        loaded = steps.load_warehouse(self.spark, self.warehouse, self.lake, extracted)
+        agreed = steps.reconcile(self.spark, self.warehouse, DAY, loaded)
+        return [validated, extracted, published, loaded, agreed]
+
+    def ledger(self) -> list[Any]:
+        return self.warehouse.execute(
+            "SELECT landing_version, landing_uri, landed_lines, valid_lines, inserted_rows, "
+            "updated_rows, deleted_rows, snapshot_id FROM sales.load_ledger ORDER BY load_sequence"
+        ).fetchall()
+
+
+@pytest.fixture
+def day(empty_lake: SparkSession, lake: LakeSettings, empty_warehouse: Dsns) -> Iterator[Day]:
+    """The tables are the session's, the landings in a folder of their own."""
+    own = replace(lake, root=f"{lake.root}/{uuid4().hex}")
+    with connect(empty_warehouse.warehouse_loader) as warehouse:
+        yield Day(empty_lake, own, warehouse)
+
+
+def test_a_day_goes_from_the_feed_to_the_agreement_and_again_with_what_has_changed(
+    day: Day, caplog: pytest.LogCaptureFixture
+) -> None:
+    require_tables(day.spark, [contract(table) for table in LAKE_TABLES])
+    day.spark.sql("ALTER TABLE lake.sales.fact CREATE BRANCH publish_2010_11_30_killed_1")
+    landed = day.land([*GOOD, BAD], "run-1")
+    assert (landed.landing_version, landed.lines) == (1, 20)
+    assert day.progress == [(10, 20), (20, 20)]
+    store = landing_store(day.lake)
+    assert landed.manifest == store.manifest_uri(DAY, 1)
+    manifest = store.manifest(DAY, 1)
+    assert manifest is not None and manifest.requested_by == "run-1"
+    # The retry of a run takes its own landing, another run the day's.
+    assert day.land([*GOOD, BAD], "run-1", refetch=True) == landed
+    assert day.land(GOOD, "run-2") == landed
+
+    validated, extracted, published, loaded, agreed = day.rest(landed, "run_1")
+    snapshot = str(current_snapshot(day.spark, "sales.fact"))
+    assert validated == steps.Validated(store.validation_uri(DAY, 1), 19, 1)
+    assert (extracted.manifest, extracted.landing_version) == (landed.manifest, 1)
+    assert "/order_lines/" in extracted.order_lines
+    assert (published.snapshot_id, published.inserted) == (snapshot, 19)
+    assert (published.updated, published.deleted) == (0, 0)
+    assert "/fact/" in published.fact
+    held_back = day.spark.table("lake.sales.quarantine").select("landing_version", "landing_order")
+    assert [tuple(row) for row in held_back.collect()] == [(1, 19)]
+    staged = [row["tableName"] for row in day.spark.sql("SHOW TABLES IN lake.staging").collect()]
+    assert "publish_2010_12_01_run_1" in staged
+    assert loaded == steps.Loaded(snapshot, 1, 19, 0, 0, 19)
+    # 19 × 6 × 2.55 × 1.5547, each line rounded.
+    assert agreed == steps.Agreed(snapshot, 1, 19, "451.9511")
+    assert day.ledger() == [(1, landed.manifest, 20, 19, 19, 0, 0, int(snapshot))]
+    branches = day.spark.sql("SELECT name FROM lake.sales.fact.refs").collect()
+    assert [row["name"] for row in branches] == ["main"]
+
+    # Changed at the source: landed anew on request alone; one line new, one changed, one gone.
+    changed = [line(line_number=99), {**GOOD[0], "quantity": 7}, *GOOD[1:18]]
+    again = day.land(changed, "run-3", refetch=True)
+    assert again.landing_version == 2
+    validated, _, published, loaded, agreed = day.rest(again, "run_3")
+    assert (validated.valid, validated.quarantined) == (19, 0)
+    assert (published.inserted, published.updated, published.deleted) == (1, 1, 1)
+    assert (loaded.landing_version, loaded.day_rows) == (2, 19)
+    assert (loaded.inserted, loaded.updated, loaded.deleted) == (1, 1, 1)
+    assert (agreed.snapshot_id, agreed.rows) == (published.snapshot_id, 19)
+
+    assert day_outcomes(day.warehouse, [DAY])[DAY].agreed
+
+    # The same again moves nothing and agrees.
+    _, _, published, loaded, _ = day.rest(again, "run_4")
+    assert published.snapshot_id == loaded.snapshot_id == agreed.snapshot_id
+    assert (loaded.inserted, loaded.updated, loaded.deleted) == (0, 0, 0)
+    assert len(day.ledger()) == 2
+
+    day.warehouse.execute("UPDATE sales.fact SET amount_usd = amount_usd + 1")
+    with pytest.raises(ReconcileError, match=f"{DAY}.*lake 19 rows"):
+        steps.reconcile(day.spark, day.warehouse, DAY, loaded)
+
+    with caplog.at_level(logging.WARNING):
+        assert day.land([], "run-5", refetch=True).lines == 0
+    assert f"{DAY}: a closed day" in caplog.text
+
+
+def test_a_landing_below_the_gate_ends_there_and_no_other_try_is_made(day: Day) -> None:
+    landed = day.land([*GOOD[:9], BAD], "run-1")
+    with pytest.raises(GateError, match=r"10\.00 % of 10 lines invalid") as refusal:
+        steps.validate(day.spark, day.lake, landed)
+    assert isinstance(refusal.value, PermanentError)
+    assert day.spark.table("lake.sales.quarantine").count() == 1
+    with pytest.raises(LandingError, match="no landing has passed the gate"):
+        steps.transform(day.spark, day.lake, DAY)
+
+
+def test_a_landing_that_was_not_validated_is_not_loaded(day: Day) -> None:
+    landed = day.land(GOOD, "run-1")
+    with pytest.raises(LandingError, match="was not validated"):
+        steps.load_warehouse(
+            day.spark, day.warehouse, day.lake, steps.Extracted("", landed.manifest, 1)
+        )

@@ -1,0 +1,490 @@
+"""Publishing on Iceberg: readers see all of a day or nothing, and nothing new where nothing changed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from fact_rows import FACT, fact_row
+from feira.core.contracts import Column, ContractError, contract
+from feira.core.contracts.ddl import iceberg_ddl
+from feira.core.lake import lake_files
+from feira.core.landing.land import land_day
+from feira.core.landing.manifest import Manifest
+from feira.core.landing.store import LandingStore
+from feira.core.settings import LakeSettings
+from feira_spark.sales import publish
+from feira_spark.sales.difference import CHANGES, stage_difference
+from feira_spark.sales.publish import AuditError, Published, publish_day, sweep_branches
+from feira_spark.sales.steps import GateError, require_passed, transform_day, validate_landing
+from feira_spark.sales.steps import drop_staging as drop_staging_of
+from feira_spark.sales.tables import (
+    LAKE_TABLES,
+    add_columns,
+    current_snapshot,
+    evolution,
+    require_tables,
+)
+from sales_lines import FakeFeed, line
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+DAY = dt.date(2010, 12, 1)
+NEXT = DAY + dt.timedelta(days=1)
+LINES = contract("sales.order_lines")
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def tables(empty_lake: SparkSession) -> SparkSession:
+    """The session, with the sales tables as declared and empty."""
+    require_tables(empty_lake, [contract(table) for table in LAKE_TABLES])
+    return empty_lake
+
+
+@pytest.fixture
+def store(lake: LakeSettings) -> LandingStore:
+    """An empty store beside the lake's tables."""
+    return LandingStore(lake_files(lake), f"{lake.root}/{uuid4().hex}")
+
+
+def put_extract(spark: SparkSession, day: dt.date, **quantities: int) -> None:
+    """Makes a day's extract of these orders, a line each, updated at noon."""
+    noon = dt.datetime.combine(day, dt.time(12), tzinfo=dt.UTC)
+    rows = [
+        fact_row(order, 1, quantity=n, amount_usd=n, updated_at=noon) | {"landing_version": 1}
+        for order, n in quantities.items()
+    ]
+    schema = T.StructType(
+        [T.StructField(c.name, T.DataType.fromDDL(c.type)) for c in LINES.columns]
+    )
+    frame = spark.createDataFrame([tuple(r[n] for n in LINES.column_names) for r in rows], schema)
+    frame.writeTo("lake.sales.order_lines").overwrite(F.col("extract_day") == F.lit(day))
+
+
+def fact(spark: SparkSession) -> dict[str, int]:
+    """Order → quantity, as readers see it; fails on a duplicate key."""
+    rows = spark.table("lake.sales.fact").select("order_id", "quantity").collect()
+    assert len({row[0] for row in rows}) == len(rows)
+    return dict(map(tuple, rows))
+
+
+def branches(spark: SparkSession) -> set[str]:
+    return {row["name"] for row in spark.sql("SELECT name FROM lake.sales.fact.refs").collect()}
+
+
+def snapshots(spark: SparkSession, table: str = "sales.fact") -> int:
+    return spark.table(f"lake.{table}.snapshots").count()
+
+
+def counts(published: Published) -> tuple[int, int, int]:
+    return published.inserted, published.updated, published.deleted
+
+
+def test_a_day_is_inserted_then_changed_and_what_is_no_longer_held_leaves(
+    tables: SparkSession,
+) -> None:
+    put_extract(tables, DAY, a=1, b=2, c=3)
+    assert counts(publish_day(tables, DAY, "run_1")) == (3, 0, 0)
+    put_extract(tables, NEXT, a=7)
+    assert counts(publish_day(tables, NEXT, "run_2")) == (0, 1, 0)
+    put_extract(tables, DAY, a=1, b=5, d=4)
+    published = publish_day(tables, DAY, "run_3")
+    # The newer version of `a` is another day's and stays.
+    assert counts(published) == (1, 1, 1)
+    assert fact(tables) == {"a": 7, "b": 5, "d": 4}
+    assert published.snapshot_id == current_snapshot(tables, "sales.fact")
+    assert branches(tables) == {"main"}
+
+
+def test_nothing_changed_is_the_same_snapshot(tables: SparkSession) -> None:
+    put_extract(tables, DAY, a=1)
+    first = publish_day(tables, DAY, "run_1")
+    before = snapshots(tables)
+    put_extract(tables, DAY, a=1)
+    again = publish_day(tables, DAY, "run_2")
+    assert (again.snapshot_id, again.metadata) == (first.snapshot_id, first.metadata)
+    assert counts(again) == (0, 0, 0)
+    assert snapshots(tables) == before
+
+
+def test_a_closed_day_on_an_empty_fact_gives_it_its_first_snapshot(tables: SparkSession) -> None:
+    published = publish_day(tables, DAY, "run_1")
+    assert counts(published) == (0, 0, 0)
+    assert published.snapshot_id == current_snapshot(tables, "sales.fact")
+    assert (fact(tables), branches(tables)) == ({}, {"main"})
+    assert publish_day(tables, DAY, "run_2").snapshot_id == published.snapshot_id
+
+
+def test_a_day_that_is_empty_now_takes_its_rows_out_of_the_fact(tables: SparkSession) -> None:
+    put_extract(tables, DAY, a=1, b=2)
+    publish_day(tables, DAY, "run_1")
+    put_extract(tables, NEXT, a=7)
+    publish_day(tables, NEXT, "run_2")
+    put_extract(tables, NEXT)
+    assert counts(publish_day(tables, NEXT, "run_3")) == (0, 1, 0)
+    put_extract(tables, DAY)
+    assert counts(publish_day(tables, DAY, "run_4")) == (0, 0, 2)
+    assert fact(tables) == {}
+
+
+def drops_a_row(write: Write) -> Write:
+    def faulty(spark: SparkSession, changed: DataFrame, *rest: Any) -> None:
+        write(spark, changed.where("order_id <> 'b'"), *rest)
+
+    return faulty
+
+
+def doubles_a_row(write: Write) -> Write:
+    def faulty(spark: SparkSession, changed: DataFrame, *rest: Any) -> None:
+        write(spark, changed.unionByName(changed.where("order_id = 'b'")), *rest)
+
+    return faulty
+
+
+def alters_an_amount(write: Write) -> Write:
+    def faulty(spark: SparkSession, changed: DataFrame, *rest: Any) -> None:
+        more = F.when(F.col("order_id") == "b", F.col("amount_usd") + F.lit(Decimal("0.0001")))
+        amount = F.coalesce(more, F.col("amount_usd")).cast("decimal(18,4)")
+        write(spark, changed.withColumn("amount_usd", amount), *rest)
+
+    return faulty
+
+
+def replaces_a_row(write: Write) -> Write:
+    """As many rows as there must be, but another one twice."""
+
+    def faulty(spark: SparkSession, changed: DataFrame, *rest: Any) -> None:
+        twice = changed.where("order_id = 'c'")
+        write(spark, changed.where("order_id <> 'b'").unionByName(twice), *rest)
+
+    return faulty
+
+
+def alters_the_amount_in_its_own_currency(write: Write) -> Write:
+    """Revenue is in US dollars, and does not see it."""
+
+    def faulty(spark: SparkSession, changed: DataFrame, *rest: Any) -> None:
+        more = F.when(F.col("order_id") == "b", F.lit(Decimal("0.0001"))).otherwise(F.lit(0))
+        amount = (F.col("amount") + more).cast("decimal(18,4)")
+        write(spark, changed.withColumn("amount", amount), *rest)
+
+    return faulty
+
+
+def forgets_what_was_cancelled(write: Write) -> Write:
+    """Revenue counts only what was sold."""
+
+    def faulty(spark: SparkSession, changed: DataFrame, *rest: Any) -> None:
+        status = F.when(F.col("order_id") == "b", F.lit("cancelled")).otherwise(F.col("status"))
+        write(spark, changed.withColumn("status", status), *rest)
+
+    return faulty
+
+
+SPOILT: list[tuple[Callable[[Write], Write], str]] = [
+    (drops_a_row, r"2 rows where 1 and the changes make 3; .*revenue is 3\.0000 on the branch and"),
+    (doubles_a_row, "4 rows where 1 and the changes make 3; 3 changed rows for 2 keys"),
+    (alters_an_amount, r"revenue is 5\.0001 on the branch and 5\.0000 in the input"),
+    (
+        alters_the_amount_in_its_own_currency,
+        r"run_2: amount is \S+ on the branch and \S+ in the input\. main",
+    ),
+    (forgets_what_was_cancelled, r"run_2: revenue is 3\.0000 on the branch and 5\.0000 in the"),
+    (replaces_a_row, r"2 changed rows for 1 keys; revenue is 6\.0000 on the branch and 5\.0000"),
+]
+
+
+def test_a_write_that_went_wrong_is_found_by_the_audit_and_never_seen(
+    tables: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_extract(tables, DAY, a=1)
+    main = publish_day(tables, DAY, "run_1").snapshot_id
+    put_extract(tables, NEXT, b=2, c=3)
+    for spoil, problem in SPOILT:
+        with monkeypatch.context() as patch:
+            patch.setattr(publish, "_write", spoil(publish._write))
+            with pytest.raises(AuditError, match=problem) as failure:
+                publish_day(tables, NEXT, "run_2")
+        assert "main was not moved" in str(failure.value)
+        assert current_snapshot(tables, "sales.fact") == main, spoil
+        assert (fact(tables), branches(tables)) == ({"a": 1}, {"main"}), spoil
+    assert counts(publish_day(tables, NEXT, "run_3")) == (2, 0, 0)
+    assert fact(tables) == {"a": 1, "b": 2, "c": 3}
+
+
+def test_a_null_where_none_may_be_is_found_by_the_audit(
+    tables: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a table that forbids it no more: each required column by itself, as sums skip a null."""
+    declared = contract("sales.fact")
+    put_extract(tables, DAY, a=1, b=2)
+    write = publish._write
+    for name in declared.required_columns:
+        if name not in declared.primary_key and name not in declared.partition_by:
+            tables.sql(f"ALTER TABLE lake.sales.fact ALTER COLUMN {name} DROP NOT NULL")
+    for name in ("sku", "updated_at"):
+
+        def empties(spark: SparkSession, changed: DataFrame, *rest: Any, name: str = name) -> None:
+            spoilt = F.when(F.col("order_id") != "b", F.col(name))
+            write(spark, changed.withColumn(name, spoilt), *rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(publish, "_write", empties)
+            with pytest.raises(AuditError, match=f"run_1: 1 nulls in {name}. main was not moved"):
+                publish_day(tables, DAY, "run_1")
+        assert fact(tables) == {}
+
+
+def test_a_row_that_should_have_left_is_found_by_the_audit(
+    tables: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_extract(tables, DAY, a=1, b=2)
+    publish_day(tables, DAY, "run_1")
+    put_extract(tables, DAY, a=5)
+    write = publish._write
+
+    def forgets_the_removal(
+        spark: SparkSession, changed: DataFrame, of: dict[str, int], branch: str, *rest: Any
+    ) -> None:
+        spark.sql(f"DELETE FROM lake.staging.{branch} WHERE action = 'delete'")
+        write(spark, changed, of, branch, *rest)
+
+    monkeypatch.setattr(publish, "_write", forgets_the_removal)
+    with pytest.raises(AuditError, match="2 rows where 2 and the changes make 1"):
+        publish_day(tables, DAY, "run_2")
+    assert (fact(tables), branches(tables)) == ({"a": 1, "b": 2}, {"main"})
+
+
+def test_what_a_killed_attempt_has_left_is_swept_and_never_published(tables: SparkSession) -> None:
+    put_extract(tables, DAY, a=1)
+    main = publish_day(tables, DAY, "run_1").snapshot_id
+    # Killed after the write: the branch holds a row that nobody has audited.
+    left = "publish_2010_12_02_run_2_1"
+    tables.sql(f"ALTER TABLE lake.sales.fact CREATE BRANCH {left}")
+    unaudited = tables.table("lake.sales.fact").withColumn("order_id", F.lit("unaudited"))
+    unaudited.writeTo(f"lake.sales.fact.branch_{left}").append()
+    tables.sql("ALTER TABLE lake.sales.fact CREATE BRANCH audit_of_a_person")
+    tables.sql("ALTER TABLE lake.sales.fact CREATE TAG publish_tag_of_a_person")
+    assert current_snapshot(tables, "sales.fact") == main
+    put_extract(tables, NEXT, b=2)
+    # The same attempt's name again, and another one: both begin at main.
+    assert counts(publish_day(tables, NEXT, "run_2_1")) == (1, 0, 0)
+    assert fact(tables) == {"a": 1, "b": 2}
+    tables.sql("ALTER TABLE lake.sales.fact CREATE BRANCH publish_2010_12_03_run_3_1")
+    assert sweep_branches(tables) == ["publish_2010_12_03_run_3_1"]
+    assert branches(tables) == {"main", "audit_of_a_person", "publish_tag_of_a_person"}
+    assert fact(tables) == {"a": 1, "b": 2}
+
+
+def test_what_was_staged_for_a_day_is_dropped_and_other_days_is_kept(
+    tables: SparkSession,
+) -> None:
+    for day, name in ((DAY, "run_1"), (DAY, "run_2"), (NEXT, "run_1")):
+        put_extract(tables, day, a=day.day)
+        publish_day(tables, day, name)
+    assert drop_staging_of(tables, DAY) == ["publish_2010_12_01_run_1", "publish_2010_12_01_run_2"]
+    kept = [row["tableName"] for row in tables.sql("SHOW TABLES IN lake.staging").collect()]
+    assert [name for name in kept if name.startswith("publish")] == ["publish_2010_12_02_run_1"]
+    assert drop_staging_of(tables, DAY) == []
+
+
+# Validate and transform: a day's current landing, and its quarantine.
+
+
+def landed(store: LandingStore, run: str, *lines: dict[str, Any]) -> Manifest:
+    manifest, _ = land_day(
+        FakeFeed([list(lines)]),
+        store,
+        contract("sales.landing"),
+        DAY,
+        requested_by=run,
+        refetch=True,
+    )
+    return manifest
+
+
+def good(count: int, **changes: Any) -> list[dict[str, Any]]:
+    return [line(line_number=n + 1, **changes) for n in range(count)]
+
+
+def held_back(spark: SparkSession) -> list[tuple[int, int, list[str]]]:
+    """(landing version, place in it, broken rules) of the quarantine's rows of the day."""
+    rows = spark.table("lake.sales.quarantine").where(F.col("extract_day") == F.lit(DAY)).collect()
+    return sorted((r["landing_version"], r["landing_order"], r["broken_rules"]) for r in rows)
+
+
+BAD_1, BAD_2, BAD_3 = (line(order_id=f"bad {n}", quantity=0) for n in (1, 2, 3))
+
+
+def test_quarantine_follows_the_landings_of_its_day(
+    tables: SparkSession, store: LandingStore
+) -> None:
+    first = landed(store, "run-1", *good(19), BAD_1)
+    for _ in ("a run", "its retry"):
+        assert validate_landing(tables, store, first).passed
+        assert held_back(tables) == [(1, 19, ["quantity_zero"])]
+
+    # Refused: the one that stays the current keeps its own, the refused one's are there to be seen.
+    refused = landed(store, "run-2", BAD_1, *good(3), BAD_2)
+    validation = validate_landing(tables, store, refused)
+    with pytest.raises(
+        GateError, match=r"40\.00 % of 5 lines invalid \(limit 5 %\): quantity_zero 2"
+    ):
+        require_passed(validation)
+    of_refused = [(2, 0, ["quantity_zero"]), (2, 4, ["quantity_zero"])]
+    assert held_back(tables) == [(1, 19, ["quantity_zero"]), *of_refused]
+
+    # Again, as a retry does: not twice.
+    validate_landing(tables, store, refused)
+    assert held_back(tables) == [(1, 19, ["quantity_zero"]), *of_refused]
+
+    # Passed: it takes the place of every older one.
+    newest = landed(store, "run-3", *good(20), BAD_3)
+    assert validate_landing(tables, store, newest).passed
+    assert held_back(tables) == [(3, 20, ["quantity_zero"])]
+
+    # An older run that is cleared validates its own landing again, which is no longer of interest.
+    validate_landing(tables, store, first)
+    validate_landing(tables, store, refused)
+    assert held_back(tables) == [(3, 20, ["quantity_zero"])]
+
+
+def test_an_extract_is_of_the_newest_landing_that_passed(
+    tables: SparkSession, store: LandingStore
+) -> None:
+    def quantities() -> set[tuple[int, int, int]]:
+        rows = tables.table("lake.sales.order_lines")
+        return set(map(tuple, rows.select("landing_version", "line_number", "quantity").collect()))
+
+    first = landed(store, "run-1", *good(2, quantity=5))
+    validate_landing(tables, store, first)
+    assert transform_day(tables, store, DAY)[0].version == 1
+    assert quantities() == {(1, 1, 5), (1, 2, 5)}
+
+    refused = landed(store, "run-2", *good(2, quantity=0))
+    assert not validate_landing(tables, store, refused).passed
+    # Nor does one count that was landed and not validated yet.
+    landed(store, "run-3", *good(3, quantity=9))
+    assert transform_day(tables, store, DAY)[0].version == 1
+    assert quantities() == {(1, 1, 5), (1, 2, 5)}
+
+    newest = landed(store, "run-4", *good(1, quantity=7))
+    validate_landing(tables, store, newest)
+    # The staging table may be gone by the time that a cleared task comes: it is made anew.
+    drop_staging_of(tables, DAY)
+    manifest, metadata = transform_day(tables, store, DAY)
+    assert manifest == newest
+    assert metadata.endswith(".metadata.json")
+    assert quantities() == {(4, 1, 7)}
+
+
+# Tables that are not as their contracts declare them.
+
+
+def test_a_table_that_cannot_take_its_contract_is_refused_before_anything_is_written(
+    empty_lake: SparkSession, store: LandingStore
+) -> None:
+    narrower = [
+        replace(column, type="decimal(12,2)") if column.name == "amount" else column
+        for column in FACT.columns
+    ]
+    for namespace in ("sales", "staging"):
+        empty_lake.sql(f"CREATE NAMESPACE IF NOT EXISTS lake.{namespace}")
+    empty_lake.sql(iceberg_ddl(replace(FACT, columns=tuple(narrower))))
+    with pytest.raises(ContractError, match=r"amount is decimal\(12,2\) in the table") as refusal:
+        validate_landing(empty_lake, store, landed(store, "run-1", *good(2)))
+    assert "sales.fact in the lake" in str(refusal.value)
+    assert "Nothing was written" in str(refusal.value)
+    assert snapshots(empty_lake) == 0
+    tables = [
+        row["tableName"]
+        for namespace in ("sales", "staging")
+        for row in empty_lake.sql(f"SHOW TABLES IN lake.{namespace}").collect()
+        if not row["isTemporary"]
+    ]
+    assert tables == ["fact"]
+    assert store.validation(DAY, 1) is None
+
+
+def test_a_column_is_added_without_a_change_of_rows(tables: SparkSession) -> None:
+    put_extract(tables, DAY, a=1, b=2)
+    main = publish_day(tables, DAY, "run_1").snapshot_id
+    channel = Column("channel", "string", required=False, description="The shop's 'channel'.")
+    wider = replace(FACT, columns=(*FACT.columns, channel))
+    with pytest.raises(ContractError, match=r"no column channel.*feira migrate"):
+        require_tables(tables, [wider])
+    change = evolution(tables, wider)
+    assert change is not None
+    add_columns(tables, change)
+    require_tables(tables, [wider])
+    rows = tables.table("lake.sales.fact")
+    assert {tuple(r) for r in rows.select("order_id", "quantity", "channel").collect()} == {
+        ("a", 1, None),
+        ("b", 2, None),
+    }
+    assert current_snapshot(tables, "sales.fact") == main
+
+
+# What the warehouse is to get of all this.
+
+
+def staged(spark: SparkSession) -> set[tuple[str, str, int]]:
+    """(change, order, quantity) of the difference that was staged last."""
+    rows = spark.table(CHANGES).select("change", "order_id", "quantity").collect()
+    return set(map(tuple, rows))
+
+
+def test_a_difference_is_the_net_change_over_several_publishes(tables: SparkSession) -> None:
+    assert stage_difference(tables, None) is None
+    put_extract(tables, DAY, a=1, b=2, c=3)
+    first = publish_day(tables, DAY, "run_1").snapshot_id
+    whole = stage_difference(tables, None)
+    assert whole is not None and (whole.whole, whole.rows) == (True, 3)
+    assert stage_difference(tables, first) is None
+
+    put_extract(tables, DAY, a=5, b=2, d=4)
+    publish_day(tables, DAY, "run_2")
+    put_extract(tables, NEXT, a=7, e=1)
+    publish_day(tables, NEXT, "run_3")
+    put_extract(tables, NEXT, a=7)
+    main = publish_day(tables, NEXT, "run_4").snapshot_id
+    net = stage_difference(tables, first)
+    assert net is not None
+    assert (net.snapshot_id, net.whole, net.rows) == (main, False, 4)
+    assert staged(tables) == {
+        ("DELETE", "a", 1),
+        ("INSERT", "a", 7),
+        ("DELETE", "c", 3),
+        ("INSERT", "d", 4),
+    }
+
+
+def test_since_a_snapshot_that_was_expired_or_undone_the_difference_is_the_whole_table(
+    tables: SparkSession,
+) -> None:
+    put_extract(tables, DAY, a=1)
+    first = publish_day(tables, DAY, "run_1").snapshot_id
+    put_extract(tables, DAY, a=2, b=3)
+    second = publish_day(tables, DAY, "run_2").snapshot_id
+    put_extract(tables, DAY, a=9)
+    undone = publish_day(tables, DAY, "run_3").snapshot_id
+    tables.sql(f"CALL lake.system.rollback_to_snapshot('sales.fact', {second})")
+    rolled_back = stage_difference(tables, undone)
+    assert rolled_back is not None and (rolled_back.whole, rolled_back.rows) == (True, 2)
+    tables.sql(
+        "CALL lake.system.expire_snapshots(table => 'sales.fact', retain_last => 1, "
+        f"snapshot_ids => array({first}))"
+    )
+    found = stage_difference(tables, first)
+    assert found is not None and (found.whole, found.rows) == (True, 2)
+    assert staged(tables) == {("INSERT", "a", 2), ("INSERT", "b", 3)}
