@@ -1,4 +1,4 @@
-"""The provider as Airflow meets it: built as a wheel, installed without Feira, discovered, and described."""
+"""The provider as Airflow meets it: built as a wheel, installed with the core alone, discovered, and described."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import json
 import os
 import pkgutil
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from airflow.triggers.base import BaseTrigger
 import feira_provider
 from feira_provider.get_provider_info import get_provider_info
 from feira_provider.notifiers.deadline import run_deadlines
+from wheels import imported, install
 
 PROVIDER = Path(__file__).resolve().parents[3] / "airflow" / "provider"
 PROJECT = tomllib.loads((PROVIDER / "pyproject.toml").read_text())["project"]
@@ -39,7 +38,10 @@ import importlib, json, sys
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"feira", "feira_spark", "feira_airflow", "feira_local"}:
+        first, _, rest = name.partition(".")
+        if first in {"feira_spark", "feira_airflow", "feira_local"} or (
+            first == "feira" and rest and rest.partition(".")[0] != "core"
+        ):
             raise ImportError(name)
 
 sys.meta_path.insert(0, Blocker())
@@ -61,23 +63,14 @@ print(json.dumps([files, provider.version, hook.hook_name, hook.connection_id_at
 def installed(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """What INSTALLED says of the wheel: files of the modules, version, and the connection's form."""
     folder = tmp_path_factory.mktemp("provider")
-    shutil.copytree(PROVIDER, folder / "source")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=folder / "source", check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
-    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target"]
-    subprocess.run(
-        [sys.executable, *install, str(folder / "site"), str(wheel)],
-        check=True,
-        capture_output=True,
-    )
+    site = install(folder, "shared", "airflow/provider")
     done = subprocess.run(
         [sys.executable, "-c", INSTALLED, *MODULES],
         # Not the tests' own Airflow, which is Feira's: its XCom backend is.
         env={
             **{key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW__")},
             "AIRFLOW_HOME": str(folder / "airflow"),
-            "PYTHONPATH": str(folder / "site"),
+            "PYTHONPATH": str(site),
         },
         cwd=folder,
         capture_output=True,
@@ -86,7 +79,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     files, *rest = json.loads(done.stdout.splitlines()[-1])
-    return [[os.path.relpath(file, folder / "site") for file in files], *rest]
+    return [[os.path.relpath(file, site) for file in files], *rest]
 
 
 def test_the_wheel_alone_brings_every_module(installed: list[Any]) -> None:
@@ -108,7 +101,7 @@ def test_every_library_that_it_imports_is_a_dependency_of_its_own() -> None:
     packages = importlib.metadata.packages_distributions()
     missing = {
         name: packages[name]
-        for name in imported()
+        for name in imported(sources())
         if name not in sys.stdlib_module_names
         and name not in ("feira_provider", "airflow")
         and not declared & {dist.lower().replace("_", "-") for dist in packages[name]}
@@ -118,24 +111,14 @@ def test_every_library_that_it_imports_is_a_dependency_of_its_own() -> None:
     assert providers == {name for name in declared if name.startswith("apache-airflow-providers")}
 
 
-def sources() -> Iterator[str]:
-    for path in sorted((PROVIDER / "src").rglob("*.py")):
-        yield path.read_text()
-
-
-def imported() -> set[str]:
-    """First parts of the names of all modules that the provider imports, wherever it does."""
-    pattern = re.compile(r"^\s*(?:from|import) ([A-Za-z_]\w*)[\w.]*(?: import |$)", re.MULTILINE)
-    return {name for text in sources() for name in pattern.findall(text)} - {
-        "__future__",
-        "_typeshed",
-    }
+def sources() -> list[Path]:
+    return sorted((PROVIDER / "src").rglob("*.py"))
 
 
 def of_airflow() -> set[str]:
     """``http``, ``common.sql``, …: the providers that the provider imports from."""
     pattern = re.compile(r"airflow\.providers\.(common\.\w+|\w+)")
-    return {name for text in sources() for name in pattern.findall(text)}
+    return {name for path in sources() for name in pattern.findall(path.read_text())}
 
 
 def test_its_range_of_airflow_holds_the_installed_one() -> None:
