@@ -202,7 +202,11 @@ def test_the_platform_knows_the_pipeline_of_the_page_in_every_layer(checkout: Pa
 
 def test_the_platforms_own_tests_take_the_pipeline_of_the_page(checkout: Path) -> None:
     """They hold it to the rules that hold for every pipeline, and know it without being changed."""
-    tests = ("dags/test_graphs.py", "dags/test_pipelines.py", "shared/test_contracts_dbt.py")
+    tests = (
+        "dags/core/test_graphs.py",
+        "dags/core/test_pipelines.py",
+        "shared/core/test_contracts_dbt.py",
+    )
     code = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
     done = run(checkout, code, "-q", "-p", "no:cacheprovider", *(f"tests/{each}" for each in tests))
     assert done.returncode == 0, done.stdout[-3000:]

@@ -20,6 +20,8 @@ def make(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[s
         "requirements.lock",
         "pyproject.toml",
         "airflow/provider/pyproject.toml",
+        "airflow/wiring/pyproject.toml",
+        "shared/pyproject.toml",
     ):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / file, folder / file)
