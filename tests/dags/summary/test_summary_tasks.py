@@ -13,8 +13,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import set_current_context
 
-from feira.summary.delivery import DeliveryError
-from feira.summary.ledger import due
+from feira.summary.ledger import DeliveryError, due
 from feira_airflow.summary import tasks
 from feira_local.stack.postgres import free_port
 from feira_provider.hooks.mail import MailConnectionError
@@ -121,7 +120,8 @@ def test_a_report_that_is_gone_from_the_lake_holds_up_no_other(shop: Shop, inbox
 def test_a_kill_between_sending_and_noting_sends_twice_under_one_identifier(
     shop: Shop, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from feira.summary import delivery
+
+    from feira.summary import ledger
 
     def killed(*arguments: Any) -> None:
         raise KeyboardInterrupt
@@ -129,7 +129,7 @@ def test_a_kill_between_sending_and_noting_sends_twice_under_one_identifier(
     shop.run(D1, FACT)
     run(tasks.report)
     with monkeypatch.context() as patch:
-        patch.setattr(delivery, "mark_delivered", killed)
+        patch.setattr(ledger, "mark_delivered", killed)
         for task in (tasks.notify_mail, tasks.notify_slack):
             with pytest.raises(KeyboardInterrupt):
                 run(task)

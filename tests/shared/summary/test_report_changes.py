@@ -9,8 +9,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from feira.summary.changes import cause, changes
 from feira.summary.model import DayFigures, Sources
+from feira.summary.prepare import cause, changes
 from reported_days import D1, D2, D3, figures, product, sources
 
 CHANGED = [

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 
 from feira.summary.chart import chart_png
-from feira.summary.csv_table import csv_text
+from feira.summary.files import csv_text
 from feira.summary.mail import html, plain
 from feira.summary.model import DayReport
 from feira.summary.slack import slack_message

@@ -23,7 +23,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
 
 from feira.summary.chart import MARKED, chart, chart_png
-from feira.summary.csv_table import csv_text
+from feira.summary.files import csv_text
 from feira.summary.mail import html, mail, message_id
 from feira.summary.model import Change, Correction, DayReport, DayRevenue
 from feira.summary.slack import slack_message

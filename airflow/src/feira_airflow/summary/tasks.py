@@ -68,7 +68,7 @@ def report() -> dict[str, Any]:
 @permanent_errors_fail()
 def notify_mail() -> dict[str, Any]:
     """Mails every report that was not mailed yet; returns how many."""
-    from feira.summary.delivery import deliver
+    from feira.summary.ledger import deliver
     from feira.summary.mail import mail
     from feira_provider.hooks.mail import MailHook
 
@@ -98,7 +98,7 @@ def notify_slack() -> dict[str, Any]:
     from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
     from slack_sdk.http_retry import RateLimitErrorRetryHandler, default_retry_handlers
 
-    from feira.summary.delivery import deliver
+    from feira.summary.ledger import deliver
     from feira.summary.slack import slack_message
 
     hook = SlackWebhookHook(

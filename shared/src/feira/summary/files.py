@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 from fsspec import AbstractFileSystem
 
-from feira.summary.model import DayReport
+from feira.summary.model import DayReport, Figure
+from feira.summary.wording import LABELS, LINES, SALES, one_line
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,6 @@ class ReportFiles:
     def write(self, report: DayReport) -> str:
         """Writes CSV, chart and, last, the document; returns the document's URI."""
         from feira.summary.chart import chart_png
-        from feira.summary.csv_table import csv_text
 
         folder = self.folder(report)
         self.files.pipe_file(f"{folder}/{csv_name(report)}", csv_text(report).encode())
@@ -54,3 +59,72 @@ class ReportFiles:
 def csv_name(report: DayReport) -> str:
     """What the CSV is called, in the lake and as an attachment."""
     return f"sales-{report.day}-v{report.version}.csv"
+
+
+HEADER = ("day", "version", "figure", "item", "name", "value", "before", "unit")
+# A spreadsheet would take such a text for a formula: at its beginning, and after a character at which
+# a spreadsheet of another country separates cells.
+_FORMULA = re.compile(r"""(^|[;,|])([\s"'`]*)(?=[=+\-@＝＋－＠﹦﹢﹣﹫])""")
+_LONGEST_CELL = 1000
+
+
+def csv_text(report: DayReport) -> str:
+    """RFC 4180, columns as in ``HEADER``. ``before`` holds what a correction replaces.
+
+    ``figure`` is a name of ``LABELS``; ``revenue_by_day`` with the order date as ``item``; or what the
+    ledger says of the day: ``outcome`` (loaded or closed) and ``agreed`` (true or false: whether lake
+    and warehouse were found equal).
+    """
+    output = io.StringIO()
+    table = csv.writer(output)
+    table.writerow(HEADER)
+    for row in _rows(report):
+        table.writerow([report.day, report.version, *row])
+    return output.getvalue()
+
+
+def _rows(report: DayReport) -> Iterator[tuple[str, ...]]:
+    before = {
+        (change.figure, change.item): change.before
+        for change in (report.correction.changes if report.correction else ())
+    }
+
+    def row(
+        figure: Figure, item: str | None, name: str | None, value: Decimal | int | None
+    ) -> tuple[str, ...]:
+        replaced = before.pop((figure, item), None)
+        return (
+            figure,
+            _cell(item),
+            _cell(name),
+            _exact(value),
+            _exact(replaced),
+            LABELS[figure][1],
+        )
+
+    outcome = report.outcome
+    yield ("outcome", "", "", "closed" if outcome.closed else "loaded", "", "")
+    yield ("agreed", "", "", str(outcome.agreed).lower(), "", "")
+    for figure in (*SALES, *LINES):
+        yield row(figure, None, None, getattr(report.figures, figure))
+    broken = sorted(report.figures.broken_rules.items(), key=lambda item: (-item[1], item[0]))
+    for rule, lines in broken:
+        yield row("rule", rule, None, lines)
+    for product in report.figures.top_products:
+        yield row("product_revenue", product.sku, product.description, product.revenue)
+        yield row("product_units", product.sku, product.description, product.units)
+    # What is gone: a rule that no line breaks now, a product that is not among the first now.
+    for figure, item in list(before):
+        yield row(figure, item, None, 0 if figure == "rule" else None)
+    for day in report.revenue_by_day:
+        yield ("revenue_by_day", str(day.day), "", _exact(day.revenue), "", "USD")
+
+
+def _exact(value: Decimal | int | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _cell(text: str | None) -> str:
+    """One line. An apostrophe goes before what a spreadsheet would evaluate; ``text`` is had back by
+    taking away that one."""
+    return _FORMULA.sub(r"\1'\2", one_line(text or "", _LONGEST_CELL))
