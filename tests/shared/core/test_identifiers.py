@@ -14,12 +14,12 @@ from sqlglot.dialects.redshift import Redshift
 from feira.core.contracts import ContractError, contracts
 from feira.core.contracts.identifiers import RESERVED, SYSTEM_COLUMNS, name_problem
 from feira.core.contracts.reader import read_contract
-from feira.core.contracts.registry import contract_files
+from feira.core.contracts.registry import whole_contract
 
 
 def with_column(tmp_path: Path, name: str) -> Path:
     """The fact's contract with one more column, in a file of its own."""
-    document = yaml.safe_load(contract_files()["sales.fact"].read_text())
+    document = yaml.safe_load(whole_contract("sales.fact"))
     added = {"name": name, "logicalType": "string", "physicalType": "string", "description": "New."}
     document["schema"][0]["properties"].append(added)
     path = tmp_path / "sales.fact.odcs.yaml"

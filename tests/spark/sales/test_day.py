@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+import yaml
 
-from feira.core.contracts import contract
+from checkout import copy_checkout
+from feira.core.contracts import ContractError, contract, registry
+from feira.core.contracts.dbt import SOURCES, render
 from feira.core.errors import PermanentError
 from feira.core.lake import landing_store
+from feira.core.landing.land import SchemaDriftError
 from feira.core.landing.store import LandingError
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.outcome import day_outcomes
 from feira.core.warehouse.reconcile import ReconcileError
 from feira.core.warehouse.schema import connect
+from feira_local.migrate import bring_tables_to_contracts
 from feira_local.stack.postgres import Dsns
 from feira_spark.sales import day as steps
 from feira_spark.sales.steps import GateError
@@ -72,6 +79,76 @@ def day(empty_lake: SparkSession, lake: LakeSettings, empty_warehouse: Dsns) -> 
     own = replace(lake, root=f"{lake.root}/{uuid4().hex}")
     with connect(empty_warehouse.warehouse_loader) as warehouse:
         yield Day(empty_lake, own, warehouse)
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A clone of the checkout, whose contracts are read from now on."""
+
+    def forget() -> None:
+        registry.contract.cache_clear()
+        registry.contracts.cache_clear()
+
+    copy_checkout(tmp_path)
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.invalid")
+    for command in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-qm", "clone")):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    monkeypatch.setenv("FEIRA_REPOSITORY", str(tmp_path))
+    forget()
+    yield tmp_path
+    monkeypatch.undo()
+    forget()
+
+
+# What README.md says to add, where it says to: after `country`.
+CHANNEL = """\
+      - name: channel
+        logicalType: string
+        physicalType: string
+        logicalTypeOptions:
+          maxLength: 32
+        description: Where the order was made.
+"""
+
+
+def test_a_column_is_one_edit_and_reaches_every_table(day: Day, clone: Path) -> None:
+    day.rest(day.land(GOOD, "run-1"), "run_1")
+    named = [{**each, "channel": "web"} for each in GOOD[:10]]
+    named += [{**each, "channel": None} for each in GOOD[10:]]
+    with pytest.raises(SchemaDriftError, match="channel"):
+        day.land(named, "run-2", refetch=True)
+
+    landing = clone / "shared/contracts/sales/sales.landing.odcs.yaml"
+    declared = landing.read_text()
+    at = declared.index("      - name: created_at\n")
+    landing.write_text(declared[:at] + CHANNEL + declared[at:])
+    changed = subprocess.run(
+        ["git", "diff", "--stat"], cwd=clone, check=True, capture_output=True, text=True
+    )
+    assert changed.stdout.splitlines()[-1] == " 1 file changed, 6 insertions(+)"
+    registry.contract.cache_clear()
+    registry.contracts.cache_clear()
+
+    landed = day.land(named, "run-2", refetch=True)
+    with pytest.raises(ContractError, match="no column channel"):
+        day.rest(landed, "run_2")
+    done = bring_tables_to_contracts(
+        day.spark, day.warehouse, registry.stored_in("lake"), registry.stored_in("warehouse")
+    )
+    assert [each for each in done if "channel" not in each] == []
+    assert len(done) == 3
+    *_, published, loaded, agreed = day.rest(landed, "run_2")
+    assert (published.updated, loaded.updated, agreed.rows) == (10, 10, 19)
+    query = "SELECT channel, count(*) AS lines FROM {} GROUP BY channel ORDER BY channel NULLS LAST"
+    expected = [("web", 10), (None, 9)]
+    for table in ("lake.sales.order_lines", "lake.sales.fact"):
+        rows = day.spark.sql(query.format(table)).collect()
+        assert [tuple(row) for row in rows] == expected, table
+    assert day.warehouse.execute(query.format("sales.fact")).fetchall() == expected
+    (source,) = yaml.safe_load(render()[SOURCES / "sales.yml"])["sources"]
+    (fact,) = [each for each in source["tables"] if each["name"] == "fact"]
+    (channel,) = [each for each in fact["columns"] if each["name"] == "channel"]
+    assert channel["description"] == "Where the order was made."
 
 
 def test_a_day_goes_from_the_feed_to_the_agreement_and_again_with_what_has_changed(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from feira.core.contracts import contracts
+from feira.core.contracts import ContractError, contracts
 from feira.core.contracts.dbt import render
+from feira.core.contracts.registry import whole_contract
 from feira.core.settings import repository_root
 from feira_local.cli.output import AsJson, PlainTable, print_json, print_line, print_table
+from feira_local.stack.errors import StackError
 
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(help="The tables' contracts.", no_args_is_help=True)
     group.command("list")(list_contracts)
+    group.command("show")(show)
     group.command("dbt")(dbt)
     group.command("grants")(print_grants)
     app.add_typer(group, name="contracts")
@@ -42,6 +47,17 @@ def list_contracts(as_json: AsJson = False) -> None:
     for row in rows:
         table.add_row(*map(str, row.values()))
     print_table(table)
+
+
+def show(table: Annotated[str, typer.Argument(help="A table, as in sales.fact.")]) -> None:
+    """Print a table's contract with the fields that it takes from others: ODCS that stands alone.
+
+    Example: [bold]feira contracts show sales.fact[/]
+    """
+    try:
+        typer.echo(whole_contract(table), nl=False)
+    except ContractError as error:
+        raise StackError(str(error)) from error
 
 
 def dbt() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from open_data_contract_standard.model import OpenDataContractStandard
-
-from feira.core.contracts.document import Node, read_yaml, refuse, require_keys, validate
+from feira.core.contracts.document import Node, refuse, require_keys
 from feira.core.contracts.identifiers import name_problem, reserved_by
+from feira.core.contracts.inherit import read_document
 from feira.core.contracts.model import Column, Contract, RowRule
 
 _LOGICAL = {
@@ -44,13 +44,12 @@ _LINE_RULES = ("line_unreadable", "duplicate_key")
 _PLACEHOLDER = re.compile(r"\$\{|(?<!\\[pP])\{\s*[A-Za-z_]")
 
 
-def read_contract(path: Path) -> Contract:
-    """Reads one ODCS file; raises ContractError naming file, line and what is missing or unknown."""
-    document = read_yaml(path)
-    if document.get("apiVersion") != "v3.1.0":
-        problem = f"apiVersion is {document.get('apiVersion')!r}, not 'v3.1.0'."
-        refuse(path, document, "apiVersion", problem)
-    validate(path, document, OpenDataContractStandard)
+def read_contract(path: Path, files: Mapping[str, Path] | None = None) -> Contract:
+    """Reads one ODCS file; raises ContractError naming file, line and what is missing or unknown.
+
+    ``files`` are the contracts, by table, from which it may take fields.
+    """
+    document = read_document(path, files or {})
     if document.get("kind") != "DataContract":
         refuse(path, document, "kind", f"kind is {document.get('kind')!r}, not 'DataContract'.")
     objects = document.get("schema") or []

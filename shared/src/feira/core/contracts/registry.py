@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from feira.core.contracts.inherit import as_yaml, read_document
 from feira.core.contracts.model import Contract, ContractError
 from feira.core.contracts.reader import read_contract
 from feira.core.settings import repository_root
@@ -57,13 +58,24 @@ def stored_in(server: str) -> tuple[Contract, ...]:
 def contract(table: str, folder: Path | None = None) -> Contract:
     """The contract of one table, from the file of its name; raises ContractError with what there is.
 
-    Only that file is read: DAG files are parsed often, and need one or two.
+    Only that file is read, and those that it takes fields from: DAG files are parsed often, and need
+    one or two.
     """
     files = contract_files(folder)
-    if table not in files:
-        raise ContractError(f"No contract for {table!r}; there are {', '.join(sorted(files))}.")
-    path = files[table]
-    found = read_contract(path)
+    path = _file(table, files)
+    found = read_contract(path, files)
     if found.table != table:
         raise ContractError(f"{path.name} declares {found.table!r}; name the file after its table.")
     return found
+
+
+def whole_contract(table: str) -> str:
+    """The contract of one table as YAML, with the fields that it takes from others."""
+    files = contract_files()
+    return as_yaml(read_document(_file(table, files), files))
+
+
+def _file(table: str, files: Mapping[str, Path]) -> Path:
+    if table not in files:
+        raise ContractError(f"No contract for {table!r}; there are {', '.join(sorted(files))}.")
+    return files[table]
