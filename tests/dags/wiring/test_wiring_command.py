@@ -1,16 +1,12 @@
-"""The three ways to run the linter: `feira lint-assets`, `python -m`, the pre-commit hook."""
+"""The linter's command line, which `feira lint-assets` hands on."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from feira_local.cli import app
@@ -118,28 +114,6 @@ def test_the_module_prints_the_same_as_the_command(capsys: pytest.CaptureFixture
     code = main(arguments)
     done = feira.invoke(app, ["lint-assets", *arguments])
     assert (code, capsys.readouterr().out) == (done.exit_code, done.stdout) == (1, done.stdout)
-
-
-def test_the_hook_runs_on_a_machine_that_has_airflow_and_no_home_of_it(tmp_path: Path) -> None:
-    """As pre-commit does it: entry and arguments, in a repository that has its DAGs in ``dags``."""
-    (hook,) = yaml.safe_load((REPOSITORY / ".pre-commit-hooks.yaml").read_text())
-    assert (hook["language"], hook["pass_filenames"]) == ("system", False)
-    (tmp_path / "dags").symlink_to(BROKEN)
-    python, *entry = hook["entry"].split()
-    assert python == "python"
-    clean = {name: value for name, value in os.environ.items() if "AIRFLOW" not in name}
-    done = subprocess.run(
-        [sys.executable, *entry, *hook["args"], "--fail-on", "warning"],
-        cwd=tmp_path,
-        env=clean | {"HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1, done.stderr
-    assert done.stdout.startswith("warning  no-listener  orders\n")
-    assert "         dags/dags.py:12\n" in done.stdout
-    assert done.stderr == ""
-    assert [path.name for path in tmp_path.iterdir()] == ["dags"]
 
 
 def test_the_page_shows_what_the_command_prints_and_every_rule(

@@ -1,4 +1,4 @@
-"""``python -m feira_wiring DAGS_FOLDER``: the linter where there is no `feira` command."""
+"""``python -m feira_wiring DAGS_FOLDER``: the same as ``lint-assets``."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ import sys
 from feira_wiring.command import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(prog="python -m feira_wiring"))

@@ -1,12 +1,16 @@
-"""The linter's command line, the same for `feira lint-assets` and ``python -m feira_wiring``."""
+"""The linter's command line, the same for ``lint-assets``, ``python -m feira_wiring`` and `feira lint-assets`."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import operator
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 from feira_wiring import config, isolation
@@ -18,6 +22,8 @@ from feira_wiring.report import FolderUnreadable, Report, must_exist
 from feira_wiring.sarif import as_sarif, failed_as_sarif
 
 CLEAN, FINDINGS, WRONG, FAILED = 0, 1, 2, 3
+_DISTRIBUTION = "airflow-asset-wiring"  # its pyproject.toml alone says which Airflow it is for
+_SIGNS = {">=": operator.ge, "<": operator.lt}
 _FORMATS = {"text": as_text, "json": as_json, "sarif": as_sarif, "github": as_github}
 _EPILOG = """\
 examples:
@@ -32,13 +38,13 @@ exit codes:
   0  no finding at or above --fail-on
   1  findings
   2  nothing to look at, or an option, a rule or a configuration that is wrong
-  3  the linter failed or was not done in time: there is no report
+  3  the linter failed, was not done in time, or is not for the Airflow that is installed: there is no report
 """
 
 
 def main(
     arguments: Sequence[str] | None = None,
-    prog: str = "python -m feira_wiring",
+    prog: str = "lint-assets",
     own: Sequence[Path] = (),
 ) -> int:
     """Prints what is asked for, and returns the exit code. ``own``: the folders if none is named."""
@@ -74,6 +80,7 @@ def _main(arguments: Sequence[str] | None, prog: str, own: Sequence[Path]) -> in
         return int(ended.code or 0)
     folders = tuple(asked.folders or own)
     try:
+        _check_airflow(asked.any_airflow)
         must_exist(folders)
         file = asked.config or config.find(folders[0])
         settings = config.read(file) if file else config.Config()
@@ -106,6 +113,52 @@ def _main(arguments: Sequence[str] | None, prog: str, own: Sequence[Path]) -> in
         return CLEAN
     _print(_FORMATS[asked.format](report))
     return _code(report, asked.fail_on or settings.fail_on)
+
+
+def _check_airflow(any_version: bool) -> None:
+    """Raises ToolFailed on an Airflow that the linter's own distribution does not allow."""
+    try:
+        requires = metadata.requires(_DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        requires = []
+    bounds = [
+        bound
+        for each in requires
+        if re.match(r"apache-airflow[^-\w]", each)
+        for bound in re.findall(r"(>=|<)([\d.]+)", each)
+    ]
+    version = _airflow_version()
+    if version is None:
+        why = "no Airflow is installed here"
+    elif any_version:
+        return
+    elif not bounds:
+        why = f"{_DISTRIBUTION} is not installed here, and so its range of Airflow is not known"
+    elif not all(_SIGNS[sign](_release(version), _release(bound)) for sign, bound in bounds):
+        why = f"Airflow {version} is installed here"
+    else:
+        return
+    allowed = ",".join(f"{sign}{bound}" for sign, bound in sorted(bounds, reverse=True))
+    step = (
+        f"Install the {_DISTRIBUTION} for it, or go on with --any-airflow"
+        if version
+        else "Install it"
+    )
+    raise isolation.ToolFailed(f"The linter is for apache-airflow{allowed}, and {why}. {step}.")
+
+
+def _airflow_version() -> str | None:
+    """What is installed, without an import of Airflow: Airflow 3 is apache-airflow-core."""
+    for name in ("apache-airflow-core", "apache-airflow"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return None
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """``3.3.2rc1`` as (3, 3, 2)."""
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
 
 
 def _no_report(prog: str, form: str, why: str, code: int) -> int:
@@ -205,6 +258,11 @@ def _parser(prog: str, own: Sequence[Path]) -> argparse.ArgumentParser:
         metavar="FILE",
         help="a TOML file with [tool.feira-lint]; default: the nearest pyproject.toml that has it, "
         "upward from the first folder",
+    )
+    parser.add_argument(
+        "--any-airflow",
+        action="store_true",
+        help="go on with a version of Airflow that the linter is not tested with",
     )
     parser.add_argument(
         "--file-timeout",
