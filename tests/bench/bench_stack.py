@@ -29,8 +29,8 @@ os.environ["FEIRA_HOME"] = str(REPOSITORY / ".feira-bench")
 os.environ.setdefault("FEIRA_PORT_OFFSET", "2000")
 os.environ.setdefault("FEIRA_SHOP_LINES", "20000")
 
-from feira_local.airflow_api import AirflowApi, DagRun  # noqa: E402
-from feira_local.runs import Chain, follow, start  # noqa: E402
+from feira_local.stack.airflow_api import AirflowApi, DagRun  # noqa: E402
+from feira_local.stack.chains import Chain, follow, start  # noqa: E402
 from figures import STACK_HEADINGS, spread  # noqa: E402
 from machine import machine  # noqa: E402
 from parse_time import measure as measure_parsing  # noqa: E402
@@ -149,7 +149,7 @@ def main() -> int:
         api = AirflowApi.local()
         days = []
         for number in range(asked.days):
-            chain = follow(api, [start(api, FIRST_DAY + timedelta(days=number))])[0]
+            chain = follow(api, [start(api, "sales_etl", FIRST_DAY + timedelta(days=number))])[0]
             if not chain.succeeded:
                 raise SystemExit(f"{chain.day} failed: {chain.failure}")
             days.append(chain_figures(api, chain))

@@ -13,11 +13,11 @@ from typing import Any
 import psutil
 import psycopg
 
-from feira_local.airflow_api import DagRun
-from feira_local.runs import Chain, follow, refresh_all, start
 from feira_local.stack import access
+from feira_local.stack.airflow_api import DagRun
+from feira_local.stack.chains import Chain, follow, refresh_all, start
 from feira_local.stack.supervisor import Supervisor
-from matrix import Matrix
+from matrix import SALES, Matrix
 from verify_states import day, gate, killed_at_boundaries, same_day_again
 
 # Long enough for every retry of a task, each with the API's own tries inside.
@@ -104,7 +104,7 @@ def _refused(
     if task != "land":
         m.served.record(the_day, 1)
     try:
-        chain = follow(m.api, [start(m.api, the_day)], timeout=PATIENCE)[0]
+        chain = follow(m.api, [start(m.api, SALES, the_day)], timeout=PATIENCE)[0]
     finally:
         m.shop.clear()
     failed, m.saw = chain.failure or ("nothing", "")
@@ -127,7 +127,7 @@ def _refused(
 def _hangs_once(m: Matrix, the_day: date) -> None:
     m.served.record(the_day, 1)
     m.shop.fault("hang", day=str(the_day), seconds=60, count=1)
-    chain = _recovered(m, start(m.api, the_day))
+    chain = _recovered(m, start(m.api, SALES, the_day))
     landed = next(task for task in chain.tasks if task.task_id == "land")
     url = m.shop.url
     log = m.api.log(chain.producer, "land", landed.try_number)
@@ -139,7 +139,7 @@ def _hangs_once(m: Matrix, the_day: date) -> None:
 def _down_at_first(m: Matrix, the_day: date) -> list[str]:
     m.served.record(the_day, 1)
     supervisor = _take_down("shop")
-    chain = start(m.api, the_day)
+    chain = start(m.api, SALES, the_day)
     _until(lambda: _states(m, chain, "wait_for_api") == ["deferred"], 60)
     states = _states(m, chain, "wait_for_api")
     supervisor.start("shop")
@@ -161,7 +161,7 @@ def _reconcile_differs(m: Matrix, the_day: date) -> list[str]:
         change = f"UPDATE sales.fact SET amount_usd = amount_usd + %(by)s WHERE {key}"
         loader.execute(change, row | {"by": 1})
         try:
-            chain = follow(m.api, [start(m.api, the_day)], timeout=PATIENCE)[0]
+            chain = follow(m.api, [start(m.api, SALES, the_day)], timeout=PATIENCE)[0]
         finally:
             loader.execute(change, row | {"by": -1})
     failed, m.saw = chain.failure or ("nothing", "")
@@ -186,7 +186,7 @@ def _nobody_listens(m: Matrix, the_day: date) -> list[str]:
     """The data must go its way; the messages must arrive once somebody listens again."""
     m.served.record(the_day, 1)
     supervisor = _take_down("inbox")
-    chain = start(m.api, the_day)
+    chain = start(m.api, SALES, the_day)
     _until(lambda: _retries(m, chain), PATIENCE)
     problems = []
     rows, different = m.compare()
@@ -267,7 +267,7 @@ def _ended(m: Matrix, run: DagRun) -> DagRun:
 def _service_killed(m: Matrix, the_day: date, service: str, task: str) -> list[str]:
     """Kills a service while a task runs; the chain must recover without anybody's help."""
     m.served.record(the_day, 1)
-    chain = start(m.api, the_day)
+    chain = start(m.api, SALES, the_day)
     _until(lambda: any(found[0] == task for found in m.api.processes(chain.producer)), 120)
     supervisor = access.require_running().supervisor
     pid = supervisor.states()[service].pid

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import psutil
 
-from feira_local.airflow_api import AirflowApi
-from feira_local.runs import Chain
+from feira_local.stack.airflow_api import AirflowApi
+from feira_local.stack.chains import Chain
 
 _POLL_SECONDS = 0.02
 # Whether it is now; None: as soon as the task runs.

@@ -21,14 +21,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from feira_local.airflow_api import AirflowApi
-from feira_local.runs import Chain, follow, start
 from feira_local.stack import access
+from feira_local.stack.airflow_api import AirflowApi
+from feira_local.stack.chains import Chain, follow, start
 from held import KEYS, MARTS, Held
 from notifications import Notifications
 from oracle import difference, expected
 from served import Served, Shop
 
+SALES = "sales_etl"
 REPOSITORY = Path(__file__).resolve().parents[2]
 FEIRA = str(Path(sys.executable).with_name("feira"))
 
@@ -114,7 +115,7 @@ class Matrix:
             known = self.served.landings[day]
             if refetch or not known:
                 self.served.record(day, max(known, default=0) + 1)
-        chains = follow(self.api, [start(self.api, day, refetch=refetch) for day in days])
+        chains = follow(self.api, [start(self.api, SALES, day, refetch=refetch) for day in days])
         for chain in chains:
             if fails is None and not chain.succeeded:
                 raise AssertionError(f"{chain.day} failed: {chain.failure}")

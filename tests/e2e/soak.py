@@ -25,10 +25,10 @@ from typing import Any, TypeVar
 import psutil
 import psycopg
 
-from feira_local.runs import SALES, Chain, follow, start
 from feira_local.stack import access
+from feira_local.stack.chains import Chain, follow, start
 from feira_local.stack.errors import StackError
-from matrix import Matrix, console, fresh_stack
+from matrix import SALES, Matrix, console, fresh_stack
 from oracle import Landing
 from verify_states import day
 

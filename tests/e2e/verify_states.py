@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
-from feira_local.runs import SALES, Chain, follow, start
+from feira_local.stack.chains import Chain, follow, start
 from kills import Killer, Moment
-from matrix import Matrix
+from matrix import SALES, Matrix
 
 FIRST = date(2010, 12, 1)
 
@@ -186,7 +186,7 @@ def _kill(
     missing, problems = dict(moments), []
     for number, the_day in enumerate(days):
         m.served.record(the_day, 1)
-        chain = start(m.api, the_day)
+        chain = start(m.api, SALES, the_day)
         killer = Killer(m.api, chain, {(task, 1): when for task, when in missing.items()})
         killer.start()
         problems += _recovered(m, chain, killer)

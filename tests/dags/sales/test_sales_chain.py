@@ -23,10 +23,10 @@ from feira.core.settings import LakeSettings
 from feira.core.warehouse.reconcile import Agreement, verify_whole
 from feira.core.warehouse.schema import connect as connect_warehouse
 from feira_airflow.sales.shop_api import ShopApiHook
-from feira_local.lake_access import whole_lake_figures
 from feira_local.shop.app import create_app
 from feira_local.shop.fx import FxRates
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
+from feira_local.stack.lake_access import whole_lake_figures
 from feira_local.stack.postgres import Dsns
 from feira_spark.core.session import connect
 from held import KEYS, MARTS, Held

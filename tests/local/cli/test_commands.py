@@ -13,8 +13,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from feira_local.cli import app, output
+from feira_local.cli.day_report import DayReport, report_tables
 from feira_local.cli.runs import parse_range
-from feira_local.day_report import DayReport, report_tables
 from feira_local.stack.errors import StackError
 
 COMMANDS = [

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from feira_local.airflow_api import AirflowApi, AssetGraph, DagRun
 from feira_local.cli import runs as commands
-from feira_local.runs import Chain, join
+from feira_local.stack.airflow_api import AirflowApi, AssetGraph, DagRun
+from feira_local.stack.chains import Chain, join
 
 DAY = date(2010, 12, 1)
 WANTED = commands.Wanted("sales", "sales_etl", refetch=False, stays=True)
@@ -47,7 +47,7 @@ def test_an_unfinished_run_of_the_day_is_joined(
     key: str, was_refetch: bool, refetch: bool, taken: str
 ) -> None:
     api = Airflow((DagRun("sales_etl", "old", "queued", key), {"refetch": was_refetch}))
-    assert join(api, DAY, refetch=refetch).producer.run_id == taken
+    assert join(api, "sales_etl", DAY, refetch=refetch).producer.run_id == taken
 
 
 def test_ctrl_c_names_what_goes_on_and_what_was_not_begun(

@@ -15,13 +15,12 @@ import psycopg
 import pytest
 from pyspark.errors.exceptions.connect import AnalysisException
 
-from feira_local import lake_access
-from feira_local.airflow_api import AssetGraph, DagRun
 from feira_local.cli import data, runs
 from feira_local.cli import stack as stack_commands
-from feira_local.day_report import DayReport, report_tables
-from feira_local.runs import Chain
-from feira_local.stack import access, config
+from feira_local.cli.day_report import DayReport, report_tables
+from feira_local.stack import access, config, lake_access
+from feira_local.stack.airflow_api import AssetGraph, DagRun
+from feira_local.stack.chains import Chain
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 
@@ -195,7 +194,9 @@ def test_a_demo_that_stops_its_stack_does_not_say_that_the_run_goes_on(
     monkeypatch.setattr(
         runs,
         "join",
-        lambda _, day, **__: Chain(day, [DagRun("d", "r", "queued", str(day))], AssetGraph({})),
+        lambda _, dag_id, day, **__: Chain(
+            day, [DagRun("d", "r", "queued", str(day))], AssetGraph({})
+        ),
     )
     for stays, expected in ((True, True), (False, False)):
         wanted = runs.Wanted("sales", "d", refetch=False, stays=stays)

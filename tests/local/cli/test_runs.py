@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from feira_local import runs
-from feira_local.airflow_api import AirflowApi, AssetGraph, DagRun, TaskState
-from feira_local.runs import Chain, follow, start
+from feira_local.stack import chains
+from feira_local.stack.airflow_api import AirflowApi, AssetGraph, DagRun, TaskState
+from feira_local.stack.chains import Chain, follow, start
 
 DAY = date(2010, 12, 1)
 GRAPH = AssetGraph(
@@ -88,7 +88,7 @@ class Airflow(AirflowApi):
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "_POLL_SECONDS", 0)
+    monkeypatch.setattr(chains, "_POLL_SECONDS", 0)
 
 
 def test_a_chain_goes_on_through_every_dag_that_its_events_set_off() -> None:
@@ -102,10 +102,10 @@ def test_a_chain_goes_on_through_every_dag_that_its_events_set_off() -> None:
         {"sales_etl": emitted, "sales_summary": ("running", tasks(build_marts="running"))},
         {"sales_etl": done, "sales_summary": built},
     )
-    chain = start(api, DAY)
+    chain = start(api, "sales_etl", DAY)
     for _ in range(4):
         assert not chain.finished and not chain.succeeded
-        runs.refresh_all(api, [chain])
+        chains.refresh_all(api, [chain])
     assert [run.dag_id for run in chain.runs] == ["sales_etl", "sales_summary"]
     # The marts' event is out, and neither of its listeners has a run yet.
     assert set(chain.awaited) == {"countries", "lists"} and not chain.finished
@@ -125,7 +125,7 @@ def test_a_chain_goes_on_through_every_dag_that_its_events_set_off() -> None:
 
 def test_a_producer_that_fails_before_its_event_ends_the_chain() -> None:
     api = Airflow(LONGER, {"sales_etl": ("failed", tasks(land="failed", emit="upstream_failed"))})
-    chain = start(api, DAY)
+    chain = start(api, "sales_etl", DAY)
     follow(api, [chain], timeout=5)
     assert [run.dag_id for run in chain.runs] == ["sales_etl"]
     assert chain.failure == ("land", "why") and not chain.succeeded
@@ -136,9 +136,9 @@ def test_a_listener_that_airflow_reads_while_the_chain_runs_is_waited_for() -> N
         AssetGraph({"sales_etl": {"emit": {"sales_fact": frozenset()}}}),
         {"sales_etl": ("success", tasks(emit="success"))},
     )
-    chain = start(api, DAY)
+    chain = start(api, "sales_etl", DAY)
     api.graph = GRAPH
-    runs.refresh_all(api, [chain])
+    chains.refresh_all(api, [chain])
     assert set(chain.awaited) == {"sales_summary"} and not chain.finished and not chain.succeeded
     api.now |= {"sales_summary": ("success", tasks(build_marts="success"))}
     follow(api, [chain], timeout=5)

@@ -18,8 +18,8 @@ from feira.core.contracts import Contract
 from feira.core.contracts.evolution import Evolution
 from feira.core.contracts.registry import stored_in
 from feira.core.warehouse import schema as warehouse_schema
-from feira_local.lake_access import spark_session, warehouse
 from feira_local.stack.errors import StackError
+from feira_local.stack.lake_access import spark_session, warehouse
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

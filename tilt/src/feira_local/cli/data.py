@@ -11,8 +11,14 @@ import typer
 
 from feira_local.cli.output import AsJson, print_json, print_line, print_rows, shortened
 from feira_local.cli.runs import parse_day
-from feira_local.lake_access import landings, no_table, spark_session, warehouse, whole_lake_figures
 from feira_local.stack.errors import StackError
+from feira_local.stack.lake_access import (
+    landings,
+    no_table,
+    spark_session,
+    warehouse,
+    whole_lake_figures,
+)
 
 if TYPE_CHECKING:
     import psycopg

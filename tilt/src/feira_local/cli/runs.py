@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from feira.core.partition_keys import DAY, PartitionKeyError, day_of
-from feira_local.airflow_api import AirflowApi
+from feira_local.cli.day_report import day_report, report_tables
 from feira_local.cli.output import (
     AsJson,
     console,
@@ -24,8 +24,8 @@ from feira_local.cli.output import (
     printable,
     shortened,
 )
-from feira_local.day_report import day_report, report_tables
-from feira_local.runs import Chain, join, refresh_all
+from feira_local.stack.airflow_api import AirflowApi
+from feira_local.stack.chains import Chain, join, refresh_all
 from feira_local.stack.errors import StackError
 from feira_local.stack.state import running_config
 from feira_wiring.home import airflow_home
@@ -209,7 +209,7 @@ def _run(
             while waiting and len(open_) < _AT_ONCE + 1:
                 # It leaves the list once it is known to run: a Ctrl-C in between loses no day.
                 day = waiting[0]
-                open_.append(join(api, day, refetch=wanted.refetch, producer=wanted.producer))
+                open_.append(join(api, wanted.producer, day, refetch=wanted.refetch))
                 waiting.pop(0)
             refresh_all(api, open_)
             show(done[-5:] + open_)

@@ -6,10 +6,9 @@ import time
 from dataclasses import dataclass, field
 from datetime import date
 
-from feira_local.airflow_api import AirflowApi, AssetGraph, DagRun, TaskState
+from feira_local.stack.airflow_api import AirflowApi, AssetGraph, DagRun, TaskState
 from feira_local.stack.errors import StackError
 
-SALES = "sales_etl"
 _POLL_SECONDS = 0.5
 
 
@@ -79,13 +78,13 @@ class Chain:
         return all(states.get(task_id) == "success" for task_id in emitters)
 
 
-def start(api: AirflowApi, day: date, *, refetch: bool = False, producer: str = SALES) -> Chain:
-    """Triggers the day."""
+def start(api: AirflowApi, producer: str, day: date, *, refetch: bool = False) -> Chain:
+    """Triggers the day of a DAG that starts a chain."""
     graph = api.asset_graph()
     return Chain(day, [api.trigger(producer, day.isoformat(), {"refetch": refetch})], graph)
 
 
-def join(api: AirflowApi, day: date, *, refetch: bool = False, producer: str = SALES) -> Chain:
+def join(api: AirflowApi, producer: str, day: date, *, refetch: bool = False) -> Chain:
     """The day's run that is queued or running; where there is none, a new one.
 
     A run that takes what was landed does not do for ``refetch``.
@@ -93,7 +92,7 @@ def join(api: AirflowApi, day: date, *, refetch: bool = False, producer: str = S
     for run, conf in api.unfinished(producer):
         if run.partition_key == day.isoformat() and (conf.get("refetch") is True or not refetch):
             return Chain(day, [run], api.asset_graph())
-    return start(api, day, refetch=refetch, producer=producer)
+    return start(api, producer, day, refetch=refetch)
 
 
 def refresh_all(api: AirflowApi, chains: list[Chain]) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 from feira.core.landing.manifest import Validation
 from feira.core.warehouse.outcome import DayOutcome, day_outcomes
 from feira.core.warehouse.schema import HELD_DAYS, table_types
-from feira_local.lake_access import landings, warehouse
+from feira_local.stack.lake_access import landings, warehouse
 
 _RULE_COLUMNS = 2
 MARTS = ("month_summary", "daily_revenue", "product_performance", "customer_lifetime_value")
