@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from feira_wiring.baseline import (
@@ -31,9 +31,9 @@ from feira_wiring.model import (
     Unread,
     Wiring,
 )
-from feira_wiring.rendering import as_github, as_text
+from feira_wiring.rendering import as_github, as_json, as_text, failed_as_json
 from feira_wiring.report import NoSuchRule, Report, RuleInfo, Suppressed
-from feira_wiring.sarif import as_sarif
+from feira_wiring.sarif import as_sarif, failed_as_sarif
 from feira_wiring.suppression import Pattern
 
 ORDERS = AssetId("orders", "s3://lake/orders")
@@ -283,6 +283,42 @@ def test_sarif_has_what_the_specification_requires() -> None:
         for each in (*result["locations"], *result["relatedLocations"])
     ]
     assert shown == ["d%FF%5B1%5D%25.py", "file:///x%20y.py"]
+
+
+def test_sarif_names_a_place_once_and_no_line_before_the_first() -> None:
+    """3.27.12 and 3.27.22: locations are unique; 3.30.5: startLine is at least 1."""
+    same = (
+        Place("a.py", 3),
+        Place("./a.py", 3),
+        Place("b.py", 0),
+        Place("b.py", 1),
+        Place("a.py", 3),
+    )
+    (result,) = json.loads(as_sarif(a_report(a_finding(places=same))))["runs"][0]["results"]
+    shown = [
+        each["physicalLocation"] for each in (*result["locations"], *result["relatedLocations"])
+    ]
+    assert shown == [
+        {"artifactLocation": {"uri": "a.py"}, "region": {"startLine": 3}},
+        {"artifactLocation": {"uri": "b.py"}},
+        {"artifactLocation": {"uri": "b.py"}, "region": {"startLine": 1}},
+    ]
+
+
+@given(st.text(st.characters(), min_size=1))
+@example("d\udcff.py")
+@example("\ud83d\ude00 \\udcff")
+def test_programs_get_json_that_has_no_half_characters(name: str) -> None:
+    """A file name need not be UTF-8: a strict parser refuses what Python makes of it."""
+    report = a_report(a_finding(problem=name, places=(Place("d\udcff.py", 1),)))
+    whole = name.encode("utf-8", "backslashreplace").decode()
+    (found,) = (json.loads(as_json(report)))["findings"]
+    assert (found["problem"], found["places"][0]["file"]) == (whole, "d\\udcff.py")
+    assert json.loads(failed_as_json(name))["error"] == whole
+    (result,) = json.loads(as_sarif(report))["runs"][0]["results"]
+    assert result["message"]["text"].startswith(f"{whole} In Airflow: ")
+    (invocation,) = json.loads(failed_as_sarif(name))["runs"][0]["invocations"]
+    assert invocation["toolExecutionNotifications"][0]["message"]["text"] == whole
 
 
 def test_a_github_annotation_is_one_line_and_escaped() -> None:

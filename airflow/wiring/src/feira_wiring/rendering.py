@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from feira_wiring.report import Report
 FORMAT_VERSION = 2
 WIDTH = 100
 _INDENT = " " * 9
+_HALF = re.compile("[\ud800-\udfff]")
 _GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 
 
@@ -38,12 +40,18 @@ def as_json(report: Report) -> str:
         "suppressed": [{**_as_value(each.finding), "by": each.by} for each in report.suppressed],
         "stale_baseline": list(report.stale),
     }
-    return json.dumps(value, indent=2)
+    return json_text(value)
 
 
 def failed_as_json(why: str) -> str:
     """The JSON object where there is no report."""
-    return json.dumps({"version": FORMAT_VERSION, "error": why}, indent=2)
+    return json_text({"version": FORMAT_VERSION, "error": why})
+
+
+def json_text(value: Any) -> str:
+    """JSON that every parser takes: half a surrogate pair, as of a file name that is not UTF-8, is shown escaped."""
+    text = _HALF.sub(lambda half: rf"\\u{ord(half[0]):04x}", json.dumps(value, ensure_ascii=False))
+    return json.dumps(json.loads(text), indent=2)
 
 
 def as_github(report: Report) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path, PurePath
 from typing import Any
@@ -11,6 +10,7 @@ from urllib.parse import quote
 from feira_wiring.baseline import fingerprint
 from feira_wiring.finding import Finding
 from feira_wiring.model import Place
+from feira_wiring.rendering import json_text
 from feira_wiring.report import Report
 
 _NAME = "feira-lint-assets"
@@ -47,18 +47,22 @@ def failed_as_sarif(why: str) -> str:
 
 
 def _log(run: dict[str, Any]) -> str:
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
+    return json_text({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
 def _result(finding: Finding, ids: list[str]) -> dict[str, Any]:
+    locations: list[dict[str, Any]] = []
+    for each in map(_location, finding.places):
+        if each not in locations:  # the schema wants each once
+            locations.append(each)
     result: dict[str, Any] = {
         "ruleId": finding.rule,
         "level": finding.level,
         "message": {
             "text": f"{finding.problem} In Airflow: {finding.consequence} Next: {finding.step}"
         },
-        "locations": [_location(each) for each in finding.places[:1]],
-        "relatedLocations": [_location(each) for each in finding.places[1:]],
+        "locations": locations[:1],
+        "relatedLocations": locations[1:],
         "partialFingerprints": {"feiraLint/v1": fingerprint(finding)},
     }
     if finding.rule in ids:
@@ -71,6 +75,6 @@ def _location(place: Place) -> dict[str, Any]:
     # Relative paths are what a service joins to the repository; a URI of its own otherwise.
     uri = path.as_uri() if path.is_absolute() else quote(os.fsencode(PurePath(path).as_posix()))
     physical: dict[str, Any] = {"artifactLocation": {"uri": uri}}
-    if place.line is not None:
+    if place.line:  # lines begin at 1; code that is made at run time may have 0
         physical["region"] = {"startLine": place.line}
     return {"physicalLocation": physical}
