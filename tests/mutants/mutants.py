@@ -9,6 +9,7 @@ the tests start anew.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import multiprocessing
@@ -53,8 +54,10 @@ SOURCES = (
 SLOWEST = 400.0
 # An annotation is never evaluated here.
 _IN_ANNOTATIONS = re.compile(r"ReplaceBinaryOperator_BitOr_")
-# Guards against what nobody writes, and memory: no result depends on them.
-_NO_RESULT = re.compile(r"frozen=True|eq=False|repr=False|functools\.cache|lru_cache|\bdoc=")
+# Guards against what nobody writes, memory, and what is imported for types: no result depends on them.
+_NO_RESULT = re.compile(
+    r"frozen=True|eq=False|repr=False|functools\.cache|lru_cache|\bdoc=|if TYPE_CHECKING:"
+)
 console = Console()
 cosmic_ray.plugins.OPERATOR_PROVIDERS["feira"] = Provider()
 
@@ -130,6 +133,7 @@ def plan(module: Module) -> None:
     module.session.parent.mkdir(parents=True, exist_ok=True)
     path = REPOSITORY / module.path
     lines = path.read_text().splitlines()
+    exports = _exports(path.read_text())
     places: dict[tuple[Any, ...], list[MutationSpec]] = defaultdict(list)
     for name in () if module.planted_only else cosmic_ray.plugins.operator_names():
         operator_class = cosmic_ray.plugins.get_operator(name)
@@ -142,7 +146,7 @@ def plan(module: Module) -> None:
             for place in operator.mutation_positions(node)
         )
         for occurrence, (start, end) in enumerate(found):
-            if _NO_RESULT.search(lines[start[0] - 1]):
+            if _NO_RESULT.search(lines[start[0] - 1]) or start[0] in exports:
                 continue
             spec = MutationSpec(Path(module.path), name, occurrence, start, end)
             # `<` becomes one of five others: which, is told by the place.
@@ -154,6 +158,16 @@ def plan(module: Module) -> None:
     chosen += [_planted(module, find, replace) for find, replace in module.planted]
     with use_db(str(module.session), WorkDB.Mode.create) as database:
         database.add_work_items([WorkItem.single(uuid.uuid4().hex, each) for each in chosen])
+
+
+def _exports(text: str) -> set[int]:
+    """The lines of ``__all__``, which the type checker reads."""
+    return {
+        line
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
 
 
 def _planted(module: Module, find: str, replace: str) -> MutationSpec:
@@ -297,8 +311,6 @@ def survivors(module: Module, known: list[Accepted]) -> list[Survivor]:
 
 def function_at(module: Module, line: int) -> str:
     """The name of the function or class around a line; empty at the module's level."""
-    import ast
-
     name = ""
     for node in ast.walk(ast.parse((REPOSITORY / module.path).read_text())):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
