@@ -220,11 +220,16 @@ RULE = (
 )
 ENUM = "physicalType: string\n        enum:\n          - value: A\n"
 CUSTOM = "    customProperties:\n      - {property: feira.partition, value: x}\n"
-RELATED = "    relationships:\n      - {from: sku, to: product.sku}\n"
+RELATED = "    relationships:\n      - {from: fact.sku, to: product.sku}\n"
 REFUSED = [
     ("sales.landing", "    required: true", "    requird: true", "did you mean 'required'"),
-    ("sales.landing", "    required: true", '    required: "yes"', "valid boolean, not 'yes'"),
-    ("sales.landing", "    required: true", "    required: 1", "valid boolean, not 1"),
+    (
+        "sales.landing",
+        "    required: true",
+        '    required: "yes"',
+        "'yes' is not of type 'boolean'",
+    ),
+    ("sales.landing", "    required: true", "    required: 1", "1 is not of type 'boolean'"),
     ("sales.landing", "engine: spark", "engine: Spark", "order_id_blank: engine 'Spark'"),
     ("sales.landing", "engine: spark", "engine: soda", "engine 'soda'"),
     ("sales.landing", "engine: feira-gate", "engine: feira_gate", "engine 'feira_gate'"),
@@ -232,13 +237,13 @@ REFUSED = [
         "sales.landing",
         "type: custom\n        engine: spark",
         "type: sql",
-        "type 'sql' is not evaluated",
+        "'query' is a required",
     ),
     (
         "sales.landing",
         "type: custom\n        engine: spark",
         "type: text",
-        "type 'text' is not evaluated",
+        "no key 'implementation'",
     ),
     ("sales.landing", "unit: percent", "unit: rows", "unit is 'rows'"),
     ("sales.landing", "unit: percent", "", "unit is None"),
@@ -276,7 +281,7 @@ REFUSED = [
     ("sales.landing", "physicalType: file", "physicalType: fil", "physicalType is 'fil'"),
     ("sales.landing", "kind: DataContract", "kind: DataProduct", "DataProduct"),
     ("sales.landing", "apiVersion: v3.1.0", "apiVersion: v3.0.0", "v3.0.0"),
-    ("sales.landing", "version: 1.0.0", "version: 1.0", "valid string, not 1.0"),
+    ("sales.landing", "version: 1.0.0", "version: 1.0", "1.0 is not of type 'string'"),
     ("sales.landing", "version: 1.0.0", "version: 1.0.0\nversion: 2.0.0", "on line"),
     ("sales.landing", "version: 1.0.0", "", "version is None"),
     ("sales.landing", "    required: true", "    required: true\n        unique: true", "unique"),
@@ -294,15 +299,15 @@ REFUSED = [
             "sales.fact",
             "      - name: sku\n",
             f"      - name: sku\n        {text}\n",
-            "is not supported",
+            problem,
         )
-        for text in (
-            "encryptedName: x",
-            "physicalName: x",
-            "properties: [{name: x}]",
-            "quality: [{name: x}]",
-            "relationships: [{to: x.y}]",
-            "map: {key: {logicalType: string}}",
+        for text, problem in (
+            ("encryptedName: x", "is not supported"),
+            ("physicalName: x", "is not supported"),
+            ("quality: [{metric: nullValues}]", "is not supported"),
+            ("relationships: [{to: x.y}]", "is not supported"),
+            ("properties: [{name: x}]", "no key 'properties' in ODCS"),
+            ("map: {key: {logicalType: string}}", "no key 'map' in ODCS"),
         )
     ),
     ("sales.fact", "      - name: sku\n", "      - name: sku\n  " + IN_PART, "contract itself"),
@@ -314,7 +319,7 @@ REFUSED = [
     ),
     ("sales.fact", "value: shipped", "value: 5", "enum lists different texts"),
     ("sales.fact", "value: shipped", "value: no", "enum lists different texts"),
-    ("sales.fact", "value: shipped", "value: failed", "enum lists different texts"),
+    ("sales.fact", "value: shipped", "value: failed", "has non-unique elements"),
     ("sales.fact", "value: shipped", "val: shipped", "did you mean 'value'"),
     ("sales.fact", "decimal(18,4)", "decimal(40,4)", "decimal(40,4)"),
     ("sales.fact", "decimal(18,4)", "decimal(39,4)", "decimal(39,4)"),
@@ -500,7 +505,7 @@ def test_a_text_is_as_long_in_every_table_as_where_it_was_landed() -> None:
     ("text", "instead", "named"),
     [
         ("otherwise: other", "otherwis: other", "did you mean 'otherwise'"),
-        ("otherwise: other", "otherwise:", "otherwise is None"),
+        ("otherwise: other", "otherwise:", "otherwise has no value"),
         ("version: 1.0.0", "version: 1.0", "version is 1.0"),
         ("  POST: postage", "  POST: postage\n  POST: fee", "'POST' is on line"),
         ("  POST: postage", "  POST: 1", "'POST' has the kind 1"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feira.core.contracts import Contract, ContractError, contract
@@ -161,6 +161,7 @@ def test_two_tables_that_take_of_each_other_are_refused(folder: Folder) -> None:
 NAMES = st.lists(st.sampled_from("abcdefgh"), unique=True)
 
 
+@settings(deadline=None)
 @given(upstream=NAMES, own=NAMES, left_out=NAMES, data=st.data())
 def test_a_table_has_what_is_upstream_and_not_left_out_then_its_own_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory,

@@ -28,31 +28,31 @@ def line_kinds(path: Path | None = None) -> LineKinds:
     """The list of this checkout; raises ContractError naming file and line of what is unknown."""
     path = path or contracts_folder() / "sales/line_kinds.yaml"
     content = read_yaml(path)
-    require_keys(path, content, _KEYS, "the list of stock codes")
+    require_keys(content, _KEYS, "the list of stock codes")
     for key, kind in zip(_KEYS, (str, Node, list, str), strict=True):
         if not isinstance(content.get(key), kind) or not content[key]:
-            refuse(path, content, key, f"{key} is {content.get(key)!r}; state it.")
+            refuse(content, key, f"{key} is {content.get(key)!r}; state it.")
     exact, patterns = content["exact"], content["patterns"]
     for code, kind in exact.items():
         if not isinstance(kind, str):
-            refuse(path, exact, code, f"code {code!r} has the kind {kind!r}, which is no text.")
+            refuse(exact, code, f"code {code!r} has the kind {kind!r}, which is no text.")
     return LineKinds(
         version=content["version"],
         exact=dict(exact),
-        patterns=tuple(_pattern(path, content, each) for each in patterns),
+        patterns=tuple(_pattern(content, each) for each in patterns),
         otherwise=content["otherwise"],
     )
 
 
-def _pattern(path: Path, content: Node, entry: object) -> tuple[str, str]:
+def _pattern(content: Node, entry: object) -> tuple[str, str]:
     if not isinstance(entry, Node):
-        refuse(path, content, "patterns", f"{entry!r} is no pattern with its kind.")
-    require_keys(path, entry, ("pattern", "kind"), "a pattern")
+        refuse(content, "patterns", f"{entry!r} is no pattern with its kind.")
+    require_keys(entry, ("pattern", "kind"), "a pattern")
     pattern, kind = entry.get("pattern"), entry.get("kind")
     if not (isinstance(pattern, str) and pattern and isinstance(kind, str) and kind):
-        refuse(path, entry, None, "a pattern has a text and a kind.")
+        refuse(entry, None, "a pattern has a text and a kind.")
     try:
         re.compile(pattern)
     except re.error as error:
-        refuse(path, entry, "pattern", f"{pattern!r} is no regular expression: {error}.")
+        refuse(entry, "pattern", f"{pattern!r} is no regular expression: {error}.")
     return pattern, kind

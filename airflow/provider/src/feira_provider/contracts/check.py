@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feira_provider.contracts.document import ContractRulesError
+from feira.core.contracts.document import ContractError
 from feira_provider.contracts.lines import FAULTS, LINE
 from feira_provider.contracts.source import add_types, fits, json_pointer, read_source
 from feira_provider.contracts.terms import Rule, RuleSet, literal
@@ -107,7 +107,7 @@ def check(
     :param scratch: an empty folder for DuckDB's database and local copies
     :param memory_limit: what DuckDB may hold in memory before it writes to ``scratch``
     :raises DatasetError: where a file is not of the format, not whole, or not as it is listed
-    :raises ContractRulesError: where a rule's SQL is refused, or cannot be evaluated
+    :raises ContractError: where a rule's SQL is refused, or cannot be evaluated
     """
     import duckdb
 
@@ -131,7 +131,7 @@ def _refuse_unsafe_sql(connection: duckdb.DuckDBPyConnection, rules: RuleSet) ->
     """A contract carries SQL: one SELECT a query, one expression a rule of a row, and no function
     that opens a file or changes DuckDB's settings.
 
-    :raises ContractRulesError: naming the first rule that is anything else
+    :raises ContractError: naming the first rule that is anything else
     """
     for rule in rules.rules:
         sql = rule.query or f"SELECT {rule.broken_when}"
@@ -141,10 +141,10 @@ def _refuse_unsafe_sql(connection: duckdb.DuckDBPyConnection, rules: RuleSet) ->
             raise _unusable(rule, message)
         if statements != 1:
             wanted = "one SELECT" if rule.query else "one expression"
-            raise ContractRulesError(f"Rule {rule.name} must be {wanted} and nothing else.")
+            raise ContractError(f"Rule {rule.name} must be {wanted} and nothing else.")
         refused = sorted(set(called or ()) - _TABLE_FUNCTIONS)
         if refused:
-            raise ContractRulesError(
+            raise ContractError(
                 f"Rule {rule.name} selects from {', '.join(refused)}(); of table functions it "
                 f"may use {', '.join(sorted(_TABLE_FUNCTIONS))}."
             )
@@ -222,8 +222,8 @@ def _evaluate(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], stat
         raise
 
 
-def _unusable(rule: Rule, error: object) -> ContractRulesError:
-    return ContractRulesError(f"Rule {rule.name} cannot be evaluated: {error}")
+def _unusable(rule: Rule, error: object) -> ContractError:
+    return ContractError(f"Rule {rule.name} cannot be evaluated: {error}")
 
 
 def _result(
@@ -254,7 +254,7 @@ def _one_number(rule: Rule, rows: Sequence[tuple[Any, ...]]) -> float:
         return int(value)
     if isinstance(value, (float, Decimal)) and math.isfinite(value):
         return float(value)
-    raise ContractRulesError(
+    raise ContractError(
         f"Rule {rule.name} gave {value!r}, where one finite number was expected; write coalesce(…, 0) "
         "for a null that means none."
     )

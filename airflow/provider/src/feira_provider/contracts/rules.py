@@ -9,15 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any
 
-from open_data_contract_standard.model import (
-    OpenDataContractStandard,
-    SchemaObject,
-    SchemaProperty,
-)
-
-from feira_provider.contracts.document import ContractDocument, ContractRulesError, Path, Unusable
+from feira.core.contracts.document import Node, parse_yaml, refuse, require_odcs
 from feira_provider.contracts.lines import FAULTS
 from feira_provider.contracts.quality import quality_rules
 from feira_provider.contracts.terms import (
@@ -31,11 +24,6 @@ from feira_provider.contracts.terms import (
     unique,
 )
 
-__all__ = ["ContractRulesError", "RuleSet", "read_rules"]
-
-LOGICAL_TYPES = frozenset(
-    {"string", "date", "timestamp", "time", "number", "integer", "object", "array", "boolean"}
-)
 _ORDERED = ("integer", "number", "date", "timestamp", "time")
 _COMPARISONS = {
     "minimum": "<",
@@ -60,146 +48,123 @@ def read_rules(text: str, source: str, schema_name: str | None = None) -> RuleSe
     :param text: the contract, YAML
     :param source: where it was read from, for messages
     :param schema_name: which of its schemas; may be left out where there is one
-    :raises ContractRulesError: where it is no ODCS v3 document, has what the standard or this reader
+    :raises ContractError: where it is no ODCS v3 document, has what the standard or this reader
         does not know, or the schema is not there; the message names the line
     """
-    document = ContractDocument(text, source)
-    try:
-        return _rules(document, schema_name)
-    except Unusable as error:
-        raise document.error(error.path, str(error)) from error
-
-
-def _rules(document: ContractDocument, schema_name: str | None) -> RuleSet:
-    model, source = document.model, document.source
-    number, schema = _schema(model, source, schema_name)
-    place: Path = ("schema", number)
-    properties = schema.properties or []
+    document = require_odcs(parse_yaml(text, source))
+    schema = _schema(document, schema_name)
+    properties: list[Node] = schema.get("properties") or []
     if not properties:
-        raise Unusable(place, f"schema {schema.name} declares no properties")
-    places = [(*place, "properties", index) for index in range(len(properties))]
-    columns = tuple(map(_column, properties, places))
-    _require_distinct(columns, places)
+        refuse(schema, None, f"schema {schema.get('name')} declares no properties.")
+    columns = _columns(properties)
     not_evaluated: list[str] = []
     rules: list[Rule] = []
-    keys = sorted(
-        (item for item in properties if item.primaryKey), key=lambda p: p.primaryKeyPosition or 0
-    )
-    for item, column, where in zip(properties, columns, places, strict=True):
-        rules += _property_rules(item, column, where, not_evaluated)
+    for item, column in zip(properties, columns, strict=True):
+        rules += _property_rules(item, column, not_evaluated)
+    keys = [item for item in properties if item.get("primaryKey")]
+    keys.sort(key=lambda item: item.get("primaryKeyPosition") or 0)
     if len(keys) == 1:
         rules.append(unique(f"{_name(keys[0])}.primaryKey", [_name(keys[0])]))
     elif keys:
         rules.append(unique("primaryKey", [_name(key) for key in keys]))
-    if schema.relationships:
+    if schema.get("relationships"):
         not_evaluated.append("relationships")
-    for index, quality in enumerate(schema.quality or []):
-        rules += quality_rules(quality, None, columns, (*place, "quality", index), not_evaluated)
+    for quality in schema.get("quality") or ():
+        rules += quality_rules(quality, None, columns, not_evaluated)
     return RuleSet(
-        contract=model.id or source,
-        version=model.version or "",
-        schema=schema.name or "",
+        contract=document.get("id") or source,
+        version=document.get("version") or "",
+        schema=schema.get("name") or "",
         columns=columns,
         rules=tuple(_distinct(rules)),
         not_evaluated=tuple(not_evaluated),
     )
 
 
-def _schema(
-    document: OpenDataContractStandard, source: str, schema_name: str | None
-) -> tuple[int, SchemaObject]:
-    schemas = document.schema_ or []
-    if schema_name is None and len(schemas) == 1:
-        return 0, schemas[0]
+def _schema(document: Node, schema_name: str | None) -> Node:
+    schemas: list[Node] = document.get("schema") or []
     named = [
-        (number, schema)
-        for number, schema in enumerate(schemas)
-        if schema_name is not None and schema_name in (schema.name, schema.physicalName)
+        schema
+        for schema in schemas
+        if schema_name is None or schema_name in (schema.get("name"), schema.get("physicalName"))
     ]
-    if len(named) == 1:
-        return named[0]
-    names = ", ".join(schema.name or "" for schema in schemas) or "none"
-    raise ContractRulesError(
-        f"{source} has the schemas {names}; schema_name is {schema_name!r}, which is not the name of "
-        "one of them."
-    )
+    if len(named) != 1:
+        names = ", ".join(schema.get("name") or "" for schema in schemas) or "none"
+        problem = (
+            f"it has the schemas {names}; schema_name is {schema_name!r}, and must be the name of one "
+            "of them."
+        )
+        refuse(document, "schema", problem)
+    return named[0]
 
 
-def _name(item: SchemaProperty) -> str:
-    return item.physicalName or item.name or ""
+def _name(item: Node) -> str:
+    return str(item.get("physicalName") or item.get("name") or "")
 
 
-def _column(item: SchemaProperty, path: Path) -> Column:
-    name, type_ = _name(item), item.logicalType or "string"
-    if not name or name.startswith("__"):
-        raise Unusable(path, f"{name!r} is not a property's name; __ is reserved")
-    if type_ not in LOGICAL_TYPES:
-        raise Unusable((*path, "logicalType"), f"{name} has logicalType {type_!r}, unknown here")
-    return Column(name, type_, bool((item.logicalTypeOptions or {}).get("timezone")))
-
-
-def _require_distinct(columns: Sequence[Column], places: Sequence[Path]) -> None:
-    seen: dict[str, str] = {}
-    for column, path in zip(columns, places, strict=True):
-        folded = column.name.casefold()
-        if folded in seen:
-            raise Unusable(
-                path,
-                f"the properties {seen[folded]!r} and {column.name!r} are one name to SQL, which "
-                "ignores case; name them apart",
+def _columns(properties: Sequence[Node]) -> tuple[Column, ...]:
+    found: dict[str, Column] = {}
+    for item in properties:
+        name, options = _name(item), item.get("logicalTypeOptions") or {}
+        if not name or name.startswith("__"):
+            refuse(item, None, f"{name!r} is not a property's name; __ is reserved.")
+        if other := found.get(name.casefold()):
+            problem = (
+                f"the properties {other.name!r} and {name!r} are one name to SQL, which ignores "
+                "case; name them apart."
             )
-        seen[folded] = column.name
+            refuse(item, None, problem)
+        type_ = item.get("logicalType", "string")
+        found[name.casefold()] = Column(name, type_, bool(options.get("timezone")))
+    return tuple(found.values())
 
 
-def _property_rules(
-    item: SchemaProperty, column: Column, path: Path, not_evaluated: list[str]
-) -> Iterator[Rule]:
+def _property_rules(item: Node, column: Column, not_evaluated: list[str]) -> Iterator[Rule]:
     name, value = column.name, identifier(column.name)
     yield Rule(f"{name}.type", broken_when=identifier(f"__bad_{name}"))
-    if item.required or item.primaryKey:
+    if item.get("required") or item.get("primaryKey"):
         # A value of the wrong type is named once, as that.
         yield Rule(f"{name}.required", f"{value} IS NULL AND NOT {identifier(f'__bad_{name}')}")
-    if item.unique:
+    if item.get("unique"):
         yield unique(f"{name}.unique", [name])
-    if item.enum:
-        values = [entry.value for entry in item.enum]
-        yield Rule(f"{name}.enum", not_among(column, values, (*path, "enum"), "the enum's"))
-    for option, setting in (item.logicalTypeOptions or {}).items():
-        broken = _option(column, option, setting, (*path, "logicalTypeOptions", option))
+    if item.get("enum"):
+        values = [entry.get("value") for entry in item["enum"]]
+        yield Rule(f"{name}.enum", not_among(column, values, item, "enum"))
+    options: Node = item.get("logicalTypeOptions") or Node()
+    for option, setting in options.items():
+        broken = _option(column, option, options)
         if broken is None:
             not_evaluated.append(f"{name}: logicalTypeOptions.{option} {setting!r}")
         elif broken:
             yield Rule(f"{name}.{option}", broken)
-    if item.properties or item.items:
+    if item.get("properties") or item.get("items"):
         not_evaluated.append(f"{name}: what is inside the {column.type}")
-    if item.relationships:
+    if item.get("relationships"):
         not_evaluated.append(f"{name}: relationships")
-    if (item.semanticType or "column") == "measure":
+    if item.get("semanticType") == "measure":
         not_evaluated.append(f"{name}: a measure, which is no column of the data")
-    for index, quality in enumerate(item.quality or []):
-        yield from quality_rules(
-            quality, column, [column], (*path, "quality", index), not_evaluated
-        )
+    for quality in item.get("quality") or ():
+        yield from quality_rules(quality, column, [column], not_evaluated)
 
 
-def _option(column: Column, option: str, setting: Any, path: Path) -> str | None:
+def _option(column: Column, option: str, options: Node) -> str | None:
     """SQL that is true where a value breaks an option; "" for one that needs no rule of its own."""
-    value = identifier(column.name)
+    value, setting = identifier(column.name), options[option]
     if option in _COMPARISONS and column.type in _ORDERED:
         # An integer may have a bound that is none.
         bounded = Column(column.name, "number") if column.type == "integer" else column
-        return f"{value} {_COMPARISONS[option]} {typed(bounded, setting, path, option)}"
+        return f"{value} {_COMPARISONS[option]} {typed(bounded, setting, options, option)}"
     if column.type == "string":
         if option == "minLength":
             return f"length({value}) < {int(setting)}"
         if option == "maxLength":
             return f"length({value}) > {int(setting)}"
         if option == "pattern":
-            return f"NOT {matches(value, setting, path)}"
+            return f"NOT {matches(value, options)}"
         if option == "format" and setting == "uuid":
             return f"{value} IS NOT NULL AND TRY_CAST({value} AS UUID) IS NULL"
     if option == "multipleOf" and column.type in ("integer", "number"):
-        return _no_multiple(column, setting, path)
+        return _no_multiple(column, options)
     if option == "format" and column.type == "integer":
         if setting in _INTEGERS:
             low, high = _INTEGERS[setting]
@@ -214,16 +179,15 @@ def _option(column: Column, option: str, setting: Any, path: Path) -> str | None
     return None
 
 
-def _no_multiple(column: Column, setting: Any, path: Path) -> str:
+def _no_multiple(column: Column, options: Node) -> str:
     """SQL for a value that is no multiple, or has too many digits to say."""
-    value = identifier(column.name)
+    value, setting = identifier(column.name), options["multipleOf"]
     if column.type == "integer" and setting == int(setting):
         return f"{value} % {int(setting)} <> 0"
     exact = f"{Decimal(repr(setting)):f}"
     if len(exact.partition(".")[2]) > _SCALE or len(exact.partition(".")[0]) > 38 - _SCALE:
-        raise Unusable(
-            path, f"{column.name}: multipleOf {setting!r} has more than {_SCALE} decimals"
-        )
+        problem = f"{column.name}: multipleOf {setting!r} has more than {_SCALE} decimals."
+        refuse(options, "multipleOf", problem)
     # As decimals, read from the text of a double: 0.3 is a multiple of 0.1, whatever doubles say.
     decimal = f"TRY_CAST(CAST({value} AS VARCHAR) AS DECIMAL(38, {_SCALE}))"
     return (

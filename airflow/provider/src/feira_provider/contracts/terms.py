@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time
 from functools import cache
 from typing import Any
 
-from feira_provider.contracts.document import Path, Unusable
+from feira.core.contracts.document import Node, refuse
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,10 @@ _PARSED: dict[str, Callable[[str], object]] = {
 }
 
 
-def typed(column: Column, value: Any, path: Path, what: str) -> str:
-    """A value that a contract names for a column, as SQL of the column's type.
+def typed(column: Column, value: Any, node: Node, key: str) -> str:
+    """A value that a key of the contract names for a column, as SQL of the column's type.
 
-    :raises Unusable: where the value is of another type: it would be equal to none
+    :raises ContractError: where the value is of another type: it would be equal to none
     """
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     fits = {
@@ -99,16 +99,16 @@ def typed(column: Column, value: Any, path: Path, what: str) -> str:
     if column.type in ("date", "timestamp") and str(value)[4:8:3] != "--":
         fits = False
     if not fits:
-        raise Unusable(path, f"{column.name}: {what} {value!r} is no {column.type}")
+        refuse(node, key, f"{column.name}: {key} has {value!r}, which is no {column.type}.")
     if column.type == "timestamp" and (moment := datetime.fromisoformat(value)).tzinfo:
         # In SQL the offset of a text is dropped.
         value = moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
     return literal(int(value) if column.type == "integer" else value)
 
 
-def not_among(column: Column, values: Iterable[Any], path: Path, what: str) -> str:
+def not_among(column: Column, values: Iterable[Any], node: Node, key: str) -> str:
     """SQL, true of a value that is none of these; a null among them is no value to compare with."""
-    listed = ", ".join(typed(column, each, path, what) for each in values if each is not None)
+    listed = ", ".join(typed(column, each, node, key) for each in values if each is not None)
     value = identifier(column.name)
     return f"{compared(column)} NOT IN ({listed})" if listed else f"{value} IS NOT NULL"
 
@@ -131,17 +131,18 @@ def unique(name: str, columns: Sequence[str], *, later_only: bool = False) -> Ru
     return Rule(name, f"{known} AND {count} > 1")
 
 
-def matches(value: str, pattern: str, path: Path) -> str:
-    """SQL, true of a text that has the pattern in it.
+def matches(value: str, node: Node) -> str:
+    """SQL, true of a text that has the node's ``pattern`` in it.
 
-    :raises Unusable: for what is no regular expression to DuckDB
+    :raises ContractError: for what is no regular expression to DuckDB
     """
+    pattern = node["pattern"]
     if cause := _regex_error(pattern):
-        raise Unusable(
-            path,
+        problem = (
             f"the pattern {pattern!r} is no regular expression of RE2, which has no look-around and "
-            f"no back references: {cause}",
+            f"no back references: {cause}."
         )
+        refuse(node, "pattern", problem)
     return f"regexp_matches({value}, {literal(pattern)})"
 
 

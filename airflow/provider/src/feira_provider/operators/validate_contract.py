@@ -12,9 +12,11 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
+from feira.core.contracts.document import ContractError
 from feira_provider.contracts.check import CheckResult, check, report
-from feira_provider.contracts.rules import ContractRulesError, RuleSet, read_rules
+from feira_provider.contracts.rules import read_rules
 from feira_provider.contracts.source import FORMATS
+from feira_provider.contracts.terms import RuleSet
 from feira_provider.datasets.files import DatasetError
 from feira_provider.datasets.manifest import ListedFile, ManifestError, read_manifest
 
@@ -133,7 +135,7 @@ class ValidateContractOperator(BaseOperator):
                     memory_limit=self.memory_limit,
                 )
                 kept = self._keep(s3, quarantine)
-        except (ContractRulesError, DatasetError, ManifestError) as error:
+        except (ContractError, DatasetError, ManifestError) as error:
             raise AirflowFailException(str(error)) from error
         passed = not found.failures and found.invalid_percent <= self.max_invalid_percent
         uri = f"{self.report_prefix.rstrip('/')}/report.json"
@@ -170,10 +172,10 @@ class ValidateContractOperator(BaseOperator):
             else:
                 text = Path(self.contract).read_text(encoding="utf-8")
         except FileNotFoundError as error:
-            raise ContractRulesError(f"There is no contract at {self.contract}.") from error
+            raise ContractError(f"There is no contract at {self.contract}.") from error
         rules = read_rules(text, self.contract, self.schema_name)
         if rules.not_evaluated and not self.allow_not_evaluated:
-            raise ContractRulesError(
+            raise ContractError(
                 f"{self.contract} asks what this operator does not check: "
                 f"{'; '.join(rules.not_evaluated)}. Set allow_not_evaluated to go on without."
             )

@@ -1,16 +1,31 @@
-"""A YAML file read strictly: no key twice, none that is unknown, and each fault named by its line."""
+"""An Open Data Contract's YAML, read strictly: what ODCS does not know is an error with file and line.
+
+The standard's own JSON Schema judges it. A key with a typing error in it, such as ``minimun``, would
+otherwise be a rule that nobody checks and everybody takes for checked.
+"""
 
 from __future__ import annotations
 
 import difflib
+import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import pydantic
 import yaml
 
 from feira.core.errors import PermanentError
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
+
+VERSIONS = ("v3.0.0", "v3.0.1", "v3.0.2", "v3.1.0", "v3.2.0")
+_LONGEST = 200
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 class ContractError(PermanentError, ValueError):
@@ -18,117 +33,212 @@ class ContractError(PermanentError, ValueError):
 
 
 class Node(dict[str, Any]):
-    """A mapping of the file, which knows its own line and that of each of its keys, from 1."""
+    """A mapping of the file, which knows its file, its own line and that of each of its keys, from 1."""
 
+    source = ""
     line = 1
     lines: Mapping[str, int]
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader keeps the last of duplicate keys and no lines."""
+    """YAML without duplicate keys; a date stays the text that it is, as in JSON."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (as in the class above)
+        first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def mapping(self, node: yaml.MappingNode) -> Iterator[Node]:
         found = Node()
-        found.line, found.lines = node.start_mark.line + 1, {}
+        found.source, found.line, found.lines = str(self.name), node.start_mark.line + 1, {}
         yield found
-        lines: dict[str, int] = {}
-        for key_node, value_node in node.value:
-            key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
-            if not isinstance(key, str):
-                raise ContractError(f"line {line}: the key {key!r} is no text; quote it.")
-            if key in lines:
+        own: dict[str, int] = {}
+        for key_node, _ in node.value:
+            line = key_node.start_mark.line + 1
+            # "<<" takes in another mapping; its keys give way to those written here.
+            if key_node.tag not in ("tag:yaml.org,2002:str", _MERGE):
                 raise ContractError(
-                    f"line {line}: the key {key!r} is on line {lines[key]} already. Remove one."
+                    f"{self.name}, line {line}: the key {key_node.value} is no text; quote it."
                 )
-            lines[key] = line
-            found[key] = self.construct_object(value_node, deep=True)
-        found.lines = lines
+            key = key_node.value
+            if key in own:
+                raise ContractError(
+                    f"{self.name}, line {line}: the key {key!r} is on line {own[key]} already; "
+                    "remove one."
+                )
+            own[key] = line
+        self.flatten_mapping(node)
+        for key_node, value_node in node.value:
+            found[key_node.value] = self.construct_object(value_node, deep=True)
+        found.lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.mapping)
 
 
-def read_yaml(path: Path) -> Node:
-    """The mapping that a file holds; raises ContractError with file and line where it is not one."""
+def parse_yaml(text: str, source: str) -> Node:
+    """The mapping that a YAML text holds; raises ContractError with source and line where it is none."""
+    loader = None
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except ContractError as error:
-        raise ContractError(f"{path.name}, {error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ContractError(f"{path.name} is not one YAML document: {error}") from error
+        loader = _Loader(text)
+        loader.name = source
+        loaded = loader.get_single_data()
+        if not isinstance(loaded, Node):
+            raise ContractError(f"{source} is empty or no mapping of keys to values.")
+        _require_values(loaded)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}," if error.problem_mark else ""
+        raise ContractError(f"{source}{line} is not one YAML document: {error.problem}.") from error
+    except yaml.YAMLError as error:
+        raise ContractError(f"{source} is not one YAML document: {error}") from error
     except RecursionError:
-        raise ContractError(f"{path.name} is nested too deep to be read.") from None
-    if not isinstance(loaded, Node):
-        raise ContractError(f"{path.name} is empty or no mapping of keys to values.")
+        raise ContractError(
+            f"{source}, line 1: it is nested too deep to be read, or an alias refers to itself."
+        ) from None
     return loaded
 
 
-def refuse(path: Path, node: Node, key: str | None, problem: str) -> NoReturn:
+def read_yaml(path: Path) -> Node:
+    """The mapping that a file holds, as ``parse_yaml``."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ContractError(f"{path.name} is not one YAML document: {error}") from error
+    return parse_yaml(text, path.name)
+
+
+def refuse(node: Node, key: str | None, problem: str) -> NoReturn:
     """Raises ContractError that names the file and the line of a key, or of the node itself."""
     line = node.lines.get(key, node.line) if key else node.line
-    raise ContractError(f"{path.name}, line {line}: {problem}")
+    raise ContractError(f"{node.source}, line {line}: {problem}")
 
 
-def require_keys(path: Path, node: Node, known: Iterable[str], what: str) -> None:
+def require_keys(node: Node, known: Iterable[str], what: str) -> None:
     """Raises ContractError for a key that is not one of the known ones."""
     known = list(known)
     for key in node:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            meant = f"; did you mean {near[0]!r}?" if near else "."
-            refuse(path, node, key, f"{what} has no key {key!r}{meant}")
+            refuse(node, key, f"{what} has no key {key!r}{_meant(key, known)}")
 
 
-def validate(path: Path, node: Node, model: type[pydantic.BaseModel]) -> None:
-    """Raises ContractError for a key that the model does not know, at any depth, or that has no value
-    or one of a wrong type."""
-    _require_values(path, node)
-    _known(path, node, model)
-    try:
-        model.model_validate(node, strict=True)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        place: Any = node
-        line = node.line
-        for step in first["loc"]:
-            if isinstance(place, Node):
-                line = place.lines.get(str(step), line)
-            try:
-                place = place[step]
-            except (KeyError, IndexError, TypeError):
-                break
-        where = ".".join(str(step) for step in first["loc"])
-        raise ContractError(
-            f"{path.name}, line {line}: {where}: {first['msg']}, not {first['input']!r}."
-        ) from None
+def _meant(key: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(key, known, 1)
+    return f"; did you mean {near[0]!r}?" if near and near[0] != key else "."
 
 
-def _require_values(path: Path, node: Node) -> None:
+def require_odcs(document: Node) -> Node:
+    """The document itself; raises ContractError where it does not keep to ODCS v3.
+
+    What says who owns the data is not required here: any contract that states its schema may be read.
+    """
+    version = document.get("apiVersion")
+    if version not in VERSIONS:
+        problem = f"apiVersion is {version!r}; the reader knows {', '.join(VERSIONS)}."
+        refuse(document, "apiVersion", problem)
+    if errors := list(_validator().iter_errors(_with_types(document))):
+        # The error that says most: the deepest, and a named cause before "something is left over".
+        raise _named(
+            document,
+            max(
+                errors,
+                key=lambda each: (
+                    len(each.absolute_path),
+                    each.validator != "unevaluatedProperties",
+                ),
+            ),
+        )
+    return document
+
+
+def _require_values(node: Node) -> None:
     # `quality:` with nothing behind it would read as a table without rules.
     for key, value in node.items():
-        if value is None:
-            refuse(path, node, key, f"{key} has no value; state one, or remove the key.")
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, Node):
-                _require_values(path, each)
+        if value is None and key != "value":
+            refuse(node, key, f"{key} has no value; state one, or remove the key.")
+        if isinstance(value, float) and not math.isfinite(value):
+            refuse(node, key, f"{key} is {value}, which is no number.")
+        _each(value)
 
 
-def _known(path: Path, node: Node, model: type[pydantic.BaseModel]) -> None:
-    fields = {field.alias or name: field for name, field in model.model_fields.items()}
-    require_keys(path, node, fields, f"an ODCS {model.__name__}")
-    for key, value in node.items():
-        models = list(_models(fields[key].annotation))
-        if not models:
-            continue
-        # A team is an object or, as in older versions, a list of members.
-        inner = models[-1] if isinstance(value, list) else models[0]
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, Node):
-                _known(path, each, inner)
+def _each(value: Any) -> None:
+    if isinstance(value, Node):
+        _require_values(value)
+    for each in value if isinstance(value, list) else ():
+        _each(each)
 
 
-def _models(annotation: Any) -> Iterator[type[pydantic.BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models(argument)
+def _with_types(value: Any, in_property: bool = False) -> Any:
+    """A copy in which a property without a type is a text: else every type's rules would hold for it."""
+    if isinstance(value, list):
+        return [_with_types(each, in_property) for each in value]
+    if not isinstance(value, dict):
+        return value
+    copy = {key: _with_types(each, key in ("properties", "items")) for key, each in value.items()}
+    return {"logicalType": "string", **copy} if in_property else copy
+
+
+def _named(document: Node, error: ValidationError) -> ContractError:
+    path = list(error.absolute_path)
+    node, line, place = document, document.line, document
+    for step in path:
+        line = place.lines.get(step, line) if isinstance(place, Node) else line
+        place = place[step]
+        if isinstance(place, Node):
+            node, line = place, place.line if isinstance(step, int) else line
+    where = ".".join(str(step) for step in path) or "the document"
+    left: list[str] = []
+    if error.validator in ("additionalProperties", "unevaluatedProperties"):
+        # Keys that are right in themselves are left over too, where another is wrong.
+        right = error.schema.get("properties", ())
+        left = [key for key in error.instance if repr(key) in error.message and key not in right]
+    elif error.validator == "required":
+        missing = next(each for each in error.validator_value if each not in error.instance)
+        left = [key for key in difflib.get_close_matches(missing, error.instance, 1) if key in node]
+    if left:
+        line = node.lines.get(left[0], line)
+        problem = f"{where} has no key {left[0]!r} in ODCS{_meant(left[0], _keys())}"
+        return ContractError(f"{document.source}, line {line}: {problem}")
+    problem = f"{where}: {error.message[:_LONGEST]}"
+    if error.validator == "enum":
+        listed = ", ".join(map(str, error.validator_value))
+        problem = f"{where} is {error.instance!r}, unknown to ODCS; it may be {listed}"
+    return ContractError(f"{document.source}, line {line}: {problem}.")
+
+
+@cache
+def _keys() -> tuple[str, ...]:
+    """Every key that the standard has, in any place."""
+    found: dict[str, None] = {}
+
+    def collect(part: Any) -> None:
+        if isinstance(part, dict) and isinstance(part.get("properties"), dict):
+            found.update(dict.fromkeys(part["properties"]))
+        for inner in (
+            part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        ):
+            collect(inner)
+
+    collect(_validator().schema)
+    return tuple(found)
+
+
+@cache
+def _validator() -> Validator:
+    from jsonschema import Draft201909Validator
+
+    schema = json.loads(
+        files("open_data_contract_standard").joinpath("schema.json").read_text(encoding="utf-8")
+    )
+    schema["required"] = ["apiVersion"]
+    parts = schema["$defs"]
+    # More than the standard has: several operators, none (then a count must be 0), and operators of a
+    # rule of a row.
+    operators = parts["DataQualityOperators"]
+    operators["properties"] = {
+        name: part for each in operators.pop("oneOf") for name, part in each["properties"].items()
+    }
+    parts["DataQualityCustom"]["allOf"] = [{"$ref": "#/$defs/DataQualityOperators"}]
+    # The default type is library, whether it is stated or not; a rule without a type needs its metric.
+    quality = parts["DataQuality"]
+    quality["anyOf"] = [{"required": ["type"]}, {"required": ["metric"]}]
+    return Draft201909Validator(schema)

@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
-from open_data_contract_standard.model import OpenDataContractStandard
 
-from feira.core.contracts.document import Node, read_yaml, refuse, validate
+from feira.core.contracts.document import Node, read_yaml, refuse, require_odcs
 
 UPSTREAM, WITHOUT = "feira.upstream", "feira.without"
 _TYPE = ("logicalType", "physicalType", "logicalTypeOptions", "items", "enum")
@@ -33,29 +32,25 @@ def read_document(path: Path, files: Mapping[str, Path], below: Sequence[Path] =
     ``files`` are the contracts by table; ``below`` those that this one is read for. Raises
     ContractError naming file and line.
     """
-    document = read_yaml(path)
-    if document.get("apiVersion") != "v3.1.0":
-        problem = f"apiVersion is {document.get('apiVersion')!r}, not 'v3.1.0'."
-        refuse(path, document, "apiVersion", problem)
-    validate(path, document, OpenDataContractStandard)
-    stated, without = _custom(path, document, UPSTREAM), _custom(path, document, WITHOUT)
+    document = require_odcs(read_yaml(path))
+    stated, without = _custom(document, UPSTREAM), _custom(document, WITHOUT)
     if stated is None:
         if without is not None:
-            refuse(path, without, "property", f"{WITHOUT} is stated and {UPSTREAM} is not.")
+            refuse(without, "property", f"{WITHOUT} is stated and {UPSTREAM} is not.")
         return document
     table = stated.get("value")
     if not isinstance(table, str) or table not in files:
         problem = f"{UPSTREAM} is {table!r}; there are {', '.join(sorted(files)) or 'none here'}."
-        refuse(path, stated, "value", problem)
+        refuse(stated, "value", problem)
     chain = [*below, path]
     if files[table] in chain:
         problem = f"{UPSTREAM} goes in a circle: {', '.join(each.name for each in chain)}."
-        refuse(path, stated, "value", problem)
+        refuse(stated, "value", problem)
     objects = document.get("schema") or []
     upstream = read_document(files[table], files, chain).get("schema") or []
     if len(objects) != 1 or len(upstream) != 1:
-        refuse(path, stated, "value", f"{UPSTREAM} needs one schema object, here and in {table}.")
-    _take(path, table, stated, without, upstream[0].get("properties") or [], objects[0])
+        refuse(stated, "value", f"{UPSTREAM} needs one schema object, here and in {table}.")
+    _take(table, stated, without, upstream[0].get("properties") or [], objects[0])
     kept = [each for each in document["customProperties"] if each not in (stated, without)]
     document["customProperties"] = kept
     if not kept:
@@ -78,25 +73,25 @@ def as_yaml(document: Node) -> str:
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _custom(path: Path, document: Node, name: str) -> Node | None:
+def _custom(document: Node, name: str) -> Node | None:
     found = [
         each for each in document.get("customProperties") or [] if each.get("property") == name
     ]
     if len(found) > 1:
-        refuse(path, found[1], "property", f"{name} is stated more than once.")
+        refuse(found[1], "property", f"{name} is stated more than once.")
     return found[0] if found else None
 
 
 def _take(
-    path: Path, table: str, stated: Node, without: Node | None, upstream: list[Node], schema: Node
+    table: str, stated: Node, without: Node | None, upstream: list[Node], schema: Node
 ) -> None:
     """Gives a schema object the fields of the table upstream, and its own after them."""
     left_out = without.get("value") if without is not None else []
     if not isinstance(left_out, list):
-        refuse(path, without or stated, "value", f"{WITHOUT} is {left_out!r}; list the fields.")
+        refuse(without or stated, "value", f"{WITHOUT} is {left_out!r}; list the fields.")
     for name in left_out:
         if not any(each.get("name") == name for each in upstream):
-            refuse(path, without or stated, "value", f"{table} has no field {name!r} to leave out.")
+            refuse(without or stated, "value", f"{table} has no field {name!r} to leave out.")
     own: list[Node] = schema.get("properties") or []
     restated: list[Node] = []
     fields: list[Node] = []
@@ -107,22 +102,23 @@ def _take(
         again = next((each for each in own if each.get("name") == name), None)
         if again is not None:
             restated.append(again)
-        fields.append(_field(path, f"{table}.{name}", stated, field, again))
+        fields.append(_field(f"{table}.{name}", stated, field, again))
     rest = [each for each in own if not any(each is taken for taken in restated)]
     for each in rest:
         name = each.get("name")
         if any(taken["name"] == name for taken in restated):
-            refuse(path, each, "name", f"column {name} is declared more than once.")
+            refuse(each, "name", f"column {name} is declared more than once.")
         if not any(key in each for key in _TYPE):
             problem = f"column {name} states no type, and {table} has no such field to take."
-            refuse(path, each, "name", problem)
+            refuse(each, "name", problem)
     schema["properties"] = [*fields, *rest]
 
 
-def _field(path: Path, source: str, stated: Node, upstream: Node, again: Node | None) -> Node:
+def _field(source: str, stated: Node, upstream: Node, again: Node | None) -> Node:
     """A field of the table upstream, with what the table itself says of it."""
     field = Node(again or {})
     # A fault in what was taken is named where it was asked for.
+    field.source = stated.source
     field.line, field.lines = (again.line, again.lines) if again else (stated.line, {})
     retyped = "physicalType" in field or "logicalType" in field
     if retyped and source not in (field.get("transformSourceObjects") or []):
@@ -130,7 +126,7 @@ def _field(path: Path, source: str, stated: Node, upstream: Node, again: Node | 
             f"column {field['name']} has a type of its own, and {source} is a field too. List that in "
             f"transformSourceObjects if the column is made of it, or in {WITHOUT}, or choose another name."
         )
-        refuse(path, field, "name", problem)
+        refuse(field, "name", problem)
     field.setdefault("name", upstream.get("name"))
     for key in _VALUE if retyped else (*_TYPE, *_VALUE):
         if key in upstream:

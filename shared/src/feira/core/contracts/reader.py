@@ -49,85 +49,95 @@ def read_contract(path: Path, files: Mapping[str, Path] | None = None) -> Contra
 
     ``files`` are the contracts, by table, from which it may take fields.
     """
-    document = read_document(path, files or {})
+    return as_contract(read_document(path, files or {}))
+
+
+def as_contract(document: Node) -> Contract:
+    """The contract of a table of this platform, of which more is asked than ODCS does.
+
+    ``document`` states every field of its table. Raises ContractError as ``read_contract``.
+    """
+    if document.get("apiVersion") != "v3.1.0":
+        problem = f"apiVersion is {document.get('apiVersion')!r}, not 'v3.1.0'."
+        refuse(document, "apiVersion", problem)
     if document.get("kind") != "DataContract":
-        refuse(path, document, "kind", f"kind is {document.get('kind')!r}, not 'DataContract'.")
+        refuse(document, "kind", f"kind is {document.get('kind')!r}, not 'DataContract'.")
     objects = document.get("schema") or []
     if len(objects) != 1:
-        refuse(path, document, "schema", f"{len(objects)} schema objects; declare exactly one.")
+        refuse(document, "schema", f"{len(objects)} schema objects; declare exactly one.")
     schema: Node = objects[0]
-    physical_type = _stated(path, schema, "physicalType")
+    physical_type = _stated(schema, "physicalType")
     if physical_type not in _PHYSICAL:
         problem = f"physicalType is {physical_type!r}; it may be {', '.join(_PHYSICAL)}."
-        refuse(path, schema, "physicalType", problem)
-    table = _table(path, schema)
+        refuse(schema, "physicalType", problem)
+    table = _table(schema)
     properties: list[Node] = schema.get("properties") or []
     if not properties:
-        refuse(path, schema, "properties", "the table has no columns.")
-    columns = tuple(_column(path, each, table) for each in properties)
-    _require_unique(path, properties, "column")
-    servers = _servers(path, document)
-    _require_evaluated(path, schema, servers)
-    _refuse_custom(path, schema)
-    rules, limit = _quality(path, schema, columns)
+        refuse(schema, "properties", "the table has no columns.")
+    columns = tuple(_column(each, table) for each in properties)
+    _require_unique(properties, "column")
+    servers = _servers(document)
+    _require_evaluated(schema, servers)
+    _refuse_custom(schema)
+    rules, limit = _quality(schema, columns)
     return Contract(
-        id=_stated(path, document, "id"),
-        version=_stated(path, document, "version"),
+        id=_stated(document, "id"),
+        version=_stated(document, "version"),
         table=table,
         physical_type=physical_type,
         description=schema.get("description") or "",
         servers=tuple(servers),
         columns=columns,
-        primary_key=_placed(path, properties, "primaryKey", "primaryKeyPosition"),
-        partition_by=_placed(path, properties, "partitioned", "partitionKeyPosition"),
+        primary_key=_placed(properties, "primaryKey", "primaryKeyPosition"),
+        partition_by=_placed(properties, "partitioned", "partitionKeyPosition"),
         row_rules=rules,
         max_invalid_percent=limit,
-        asset=_asset(path, document),
+        asset=_asset(document),
     )
 
 
-def _stated(path: Path, node: Node, key: str) -> str:
+def _stated(node: Node, key: str) -> str:
     value = node.get(key)
     if not isinstance(value, str) or not value.strip():
-        refuse(path, node, key, f"{key} is {value!r}; state it.")
+        refuse(node, key, f"{key} is {value!r}; state it.")
     return value
 
 
-def _require_unique(path: Path, nodes: list[Node], what: str) -> None:
+def _require_unique(nodes: list[Node], what: str) -> None:
     counts = Counter(node["name"] for node in nodes)
     for node in reversed(nodes):
         if counts[node["name"]] > 1:
-            refuse(path, node, "name", f"{what} {node['name']} is declared more than once.")
+            refuse(node, "name", f"{what} {node['name']} is declared more than once.")
 
 
-def _table(path: Path, schema: Node) -> str:
+def _table(schema: Node) -> str:
     """The table's name with its schema: two words that no statement need quote."""
-    name = _stated(path, schema, "physicalName")
+    name = _stated(schema, "physicalName")
     if not re.fullmatch(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", name):
         problem = f"physicalName is {name!r}; it must be a schema and a table, as in sales.fact."
-        refuse(path, schema, "physicalName", problem)
+        refuse(schema, "physicalName", problem)
     for part in name.split("."):
         if engines := reserved_by(part):
             problem = f"physicalName {name}: {part} is reserved by {engines}; choose another name."
-            refuse(path, schema, "physicalName", problem)
+            refuse(schema, "physicalName", problem)
     return name
 
 
-def _require_evaluated(path: Path, schema: Node, servers: list[str]) -> None:
+def _require_evaluated(schema: Node, servers: list[str]) -> None:
     """Refuses rules where nothing evaluates them: those of a row are a landing's, enums a table's."""
     if schema.get("relationships"):
-        refuse(path, schema, "relationships", "relationships are not checked; remove them.")
+        refuse(schema, "relationships", "relationships are not checked; remove them.")
     if "landing" not in servers and schema.get("quality"):
-        refuse(path, schema, "quality", "row rules and gates are evaluated on a landing alone.")
+        refuse(schema, "quality", "row rules and gates are evaluated on a landing alone.")
     for node in schema["properties"]:
         if "landing" in servers and "enum" in node:
             problem = (
                 f"column {node['name']}: an enum is not checked on a landing; state a row rule."
             )
-            refuse(path, node, "enum", problem)
+            refuse(node, "enum", problem)
 
 
-def _refuse_custom(path: Path, schema: Node) -> None:
+def _refuse_custom(schema: Node) -> None:
     """Refuses what is addressed to this platform where it does not look."""
     rules = schema.get("quality") or []
     for node in (schema, *schema["properties"], *rules):
@@ -136,87 +146,83 @@ def _refuse_custom(path: Path, schema: Node) -> None:
                 problem = (
                     f"{each['property']!r} belongs to the contract itself, not to a part of it."
                 )
-                refuse(path, each, "property", problem)
+                refuse(each, "property", problem)
 
 
 def _is_ours(custom: Node) -> bool:
     return str(custom.get("property")).strip().lower().startswith("feira")
 
 
-def _servers(path: Path, document: Node) -> list[str]:
+def _servers(document: Node) -> list[str]:
     servers = document.get("servers") or []
     if not servers:
-        refuse(path, document, "servers", f"no servers; name some of {', '.join(_SERVERS)}.")
+        refuse(document, "servers", f"no servers; name some of {', '.join(_SERVERS)}.")
     for server in servers:
         if server.get("server") not in _SERVERS:
             problem = f"server {server.get('server')!r} is none of {', '.join(_SERVERS)}."
-            refuse(path, server, "server", problem)
+            refuse(server, "server", problem)
     names = [server["server"] for server in servers]
     if len(set(names)) < len(names):
-        refuse(path, document, "servers", f"servers {', '.join(names)}: one is a duplicate.")
+        refuse(document, "servers", f"servers {', '.join(names)}: one is a duplicate.")
     return names
 
 
-def _asset(path: Path, document: Node) -> str | None:
+def _asset(document: Node) -> str | None:
     asset: str | None = None
     for each in document.get("customProperties") or []:
         name = each.get("property")
         if not _is_ours(each):
             continue
         if name != "feira.asset" or asset is not None:
-            refuse(
-                path, each, "property", f"{name!r}; one feira.asset may be stated, and no other."
-            )
-        asset = _stated(path, each, "value")
+            refuse(each, "property", f"{name!r}; one feira.asset may be stated, and no other.")
+        asset = _stated(each, "value")
     return asset
 
 
-def _placed(path: Path, properties: list[Node], flag: str, position: str) -> tuple[str, ...]:
+def _placed(properties: list[Node], flag: str, position: str) -> tuple[str, ...]:
     """Names of the flagged columns by their stated positions, which count from 1."""
     placed: dict[int, str] = {}
     for node in properties:
         place = node.get(position)
         if bool(node.get(flag)) != (place is not None):
-            refuse(path, node, flag, f"column {node['name']}: {flag} and {position} go together.")
+            refuse(node, flag, f"column {node['name']}: {flag} and {position} go together.")
         if place is None:
             continue
         if place in placed:
             problem = f"columns {placed[place]} and {node['name']} both have {position} {place}."
-            refuse(path, node, position, problem)
+            refuse(node, position, problem)
         if flag == "primaryKey" and not node.get("required"):
-            refuse(path, node, flag, f"column {node['name']} is of the key and not required.")
+            refuse(node, flag, f"column {node['name']} is of the key and not required.")
         placed[place] = node["name"]
     for node in properties:
         place = node.get(position)
         if place is not None and not 1 <= place <= len(placed):
-            refuse(
-                path, node, position, f"column {node['name']}: {position} {place} of {len(placed)}."
-            )
+            refuse(node, position, f"column {node['name']}: {position} {place} of {len(placed)}.")
     return tuple(placed[place] for place in sorted(placed))
 
 
-def _column(path: Path, node: Node, table: str) -> Column:
-    name = _stated(path, node, "name")
+def _column(node: Node, table: str) -> Column:
+    name = _stated(node, "name")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        refuse(path, node, "name", f"column name {name!r} must be lower_snake_case.")
+        refuse(node, "name", f"column name {name!r} must be lower_snake_case.")
     if problem := name_problem(name, table):
-        refuse(path, node, "name", f"column {name} {problem}; choose another name.")
+        refuse(node, "name", f"column {name} {problem}; choose another name.")
     for key in _PROPERTY_REFUSED:
         if node.get(key):
-            refuse(path, node, key, f"column {name}: {key} is not supported and would do nothing.")
-    type_ = _type(path, node, name)
+            refuse(node, key, f"column {name}: {key} is not supported and would do nothing.")
+    type_ = _type(node, name)
     return Column(
         name=name,
         type=type_,
         required=node.get("required") is True,
         description=node.get("description") or "",
         classification=node.get("classification"),
-        allowed=_allowed(path, node, name, type_),
-        max_length=_max_length(path, node, name, type_),
+        allowed=_allowed(node, name, type_),
+        max_length=_max_length(node, name, type_),
     )
 
 
-def _type(path: Path, node: Node, name: str) -> str:
+def _type(node: Node, name: str) -> str:
     physical = (node.get("physicalType") or "").replace(" ", "")
     decimal = re.fullmatch(r"decimal\(([0-9]{1,2}),([0-9]{1,2})\)", physical)
     if not (decimal or physical in _LOGICAL):
@@ -224,93 +230,89 @@ def _type(path: Path, node: Node, name: str) -> str:
             f"column {name} has physicalType {node.get('physicalType')!r}; it may be "
             f"{', '.join(_LOGICAL)} or decimal(P,S)."
         )
-        refuse(path, node, "physicalType", problem)
+        refuse(node, "physicalType", problem)
     if decimal and not (1 <= int(decimal[1]) <= 38 and int(decimal[2]) <= int(decimal[1])):
-        refuse(path, node, "physicalType", f"column {name}: {physical}; P is 1 to 38, S at most P.")
+        refuse(node, "physicalType", f"column {name}: {physical}; P is 1 to 38, S at most P.")
     logical = "number" if decimal else _LOGICAL[physical]
     if node.get("logicalType") != logical:
         problem = f"column {name}: a {physical} has logicalType {logical}, not "
-        refuse(path, node, "logicalType", f"{problem}{node.get('logicalType')!r}.")
+        refuse(node, "logicalType", f"{problem}{node.get('logicalType')!r}.")
     items = node.get("items")
     if (physical == "array<string>") != (items is not None):
-        refuse(path, node, "items", f"column {name}: items belong to an array, and only there.")
+        refuse(node, "items", f"column {name}: items belong to an array, and only there.")
     if items is not None and (items.get("logicalType"), items.get("physicalType")) != (
         "string",
         "string",
     ):
-        refuse(path, items, None, f"column {name}: the items of array<string> are of type string.")
+        refuse(items, None, f"column {name}: the items of array<string> are of type string.")
     return physical
 
 
-def _allowed(path: Path, node: Node, name: str, type_: str) -> tuple[str, ...]:
+def _allowed(node: Node, name: str, type_: str) -> tuple[str, ...]:
     if "enum" not in node:
         return ()
     values = [each.get("value") for each in node["enum"] or []]
     texts = [value for value in values if isinstance(value, str)]
     if type_ != "string" or not values or len(set(texts)) != len(values):
         problem = f"column {name}: an enum lists different texts, for a column of type string."
-        refuse(path, node, "enum", problem)
+        refuse(node, "enum", problem)
     return tuple(texts)
 
 
-def _max_length(path: Path, node: Node, name: str, type_: str) -> int | None:
+def _max_length(node: Node, name: str, type_: str) -> int | None:
     options = node.get("logicalTypeOptions")
     if options is None:
         return None
-    require_keys(
-        path, options, ["maxLength"], f"column {name}: logicalTypeOptions of this platform"
-    )
+    require_keys(options, ["maxLength"], f"column {name}: logicalTypeOptions of this platform")
     length = options.get("maxLength")
     # 65,535 bytes are the most that Redshift's varchar holds; a character is at most four.
     if type_ != "string" or type(length) is not int or not 1 <= length <= 16_383:
         problem = f"column {name}: maxLength {length!r}; a string has one of 1 to 16383."
-        refuse(path, options, "maxLength", problem)
+        refuse(options, "maxLength", problem)
     return length
 
 
-def _quality(
-    path: Path, schema: Node, columns: tuple[Column, ...]
-) -> tuple[tuple[RowRule, ...], float | None]:
+def _quality(schema: Node, columns: tuple[Column, ...]) -> tuple[tuple[RowRule, ...], float | None]:
     nodes: list[Node] = schema.get("quality") or []
     derived = {f"{column.name}_{suffix}" for column in columns for suffix in _SUFFIXES}
     rules: list[RowRule] = []
     limit: float | None = None
     for node in nodes:
-        name, engine = _stated(path, node, "name"), node.get("engine")
+        name, engine = _stated(node, "name"), node.get("engine")
         if node.get("type") != "custom":
             problem = f"rule {name}: type {node.get('type')!r} is not evaluated; use custom."
-            refuse(path, node, "type", problem)
-        expression = _stated(path, node, "implementation").strip()
+            refuse(node, "type", problem)
+        expression = _stated(node, "implementation").strip()
         if node.get("severity", "error") != "error":
             problem = f"rule {name}: severity {node['severity']!r}; each rule is an error."
-            refuse(path, node, "severity", problem)
+            refuse(node, "severity", problem)
         if engine == "spark":
-            require_keys(path, node, [*_ABOUT, *_NOTES], f"rule {name}, a row rule,")
+            require_keys(node, [*_ABOUT, *_NOTES], f"rule {name}, a row rule,")
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-                refuse(path, node, "name", f"rule name {name!r} must be lower_snake_case.")
+                refuse(node, "name", f"rule name {name!r} must be lower_snake_case.")
             if name in derived or name in _LINE_RULES:
-                refuse(path, node, "name", f"rule {name} follows from the properties already.")
+                refuse(node, "name", f"rule {name} follows from the properties already.")
             if _PLACEHOLDER.search(expression):
                 problem = f"rule {name}: {expression!r} has a placeholder, and none is replaced."
-                refuse(path, node, "implementation", problem)
+                refuse(node, "implementation", problem)
             rules.append(RowRule(name, expression, node.get("description") or ""))
         elif engine == "feira-gate":
-            require_keys(path, node, [*_ABOUT, *_NOTES, *_GATE], f"rule {name}, a gate,")
+            require_keys(node, [*_ABOUT, *_NOTES, *_GATE], f"rule {name}, a gate,")
             if limit is not None:
-                refuse(path, node, "name", f"rule {name}: there is a gate already.")
-            limit = _limit(path, node)
+                refuse(node, "name", f"rule {name}: there is a gate already.")
+            limit = _limit(node)
         else:
             problem = f"rule {name}: engine {engine!r} is not known; it is spark or feira-gate."
-            refuse(path, node, "engine", problem)
-    _require_unique(path, nodes, "rule")
+            refuse(node, "engine", problem)
+    _require_unique(nodes, "rule")
     return tuple(rules), limit
 
 
-def _limit(path: Path, node: Node) -> float:
+def _limit(node: Node) -> float:
     limit: Any = node.get("mustBeLessOrEqualTo")
     if node.get("unit") != "percent":
-        refuse(path, node, "unit", f"the gate's unit is {node.get('unit')!r}, not 'percent'.")
+        refuse(node, "unit", f"the gate's unit is {node.get('unit')!r}, not 'percent'.")
     if type(limit) not in (int, float) or not 0 <= limit <= 100:
         problem = f"the gate's mustBeLessOrEqualTo is {limit!r}; it is 0 to 100."
-        refuse(path, node, "mustBeLessOrEqualTo", problem)
+        refuse(node, "mustBeLessOrEqualTo", problem)
     return float(limit)
