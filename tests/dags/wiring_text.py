@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from feira_wiring.finding import Finding
 from feira_wiring.linting import lint
+from feira_wiring.report import Finding
 
 HEAD = """
 from airflow.providers.standard.operators.empty import EmptyOperator

@@ -14,7 +14,7 @@ import pytest
 from feira_airflow.core import pools
 from feira_airflow.core.pipelines import pipelines
 from feira_airflow.sales.pipeline import FACT
-from feira_wiring.reading import read_folder
+from feira_wiring.reading import read_folders
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -149,7 +149,7 @@ def test_every_task_is_in_a_pool_that_exists_with_its_reason(dags: dict[str, Any
 
 def test_every_pipeline_emits_what_it_declares_and_sales_reaches_its_summary() -> None:
     """That every listener can hear its emitter, and so on, is what the wiring linter is for."""
-    wiring = read_folder(REPOSITORY / "airflow" / "dags")
+    wiring = read_folders([REPOSITORY / "airflow" / "dags"])
     emitted = {str(each.asset): str(each) for each in wiring.emitters}
     assert emitted.keys() == {asset.name for pipeline in pipelines() for asset in pipeline.emits}
     assert emitted["sales_fact"] == "sales_etl.emit"

@@ -10,14 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from feira_wiring.baseline import (
-    BaselineUnreadable,
-    as_baseline,
-    fingerprint,
-    without_known,
-)
 from feira_wiring.config import Config, ConfigWrong, find, read
-from feira_wiring.finding import Finding
 from feira_wiring.graph import as_mermaid
 from feira_wiring.linting import lint
 from feira_wiring.model import (
@@ -31,10 +24,22 @@ from feira_wiring.model import (
     Unread,
     Wiring,
 )
-from feira_wiring.rendering import as_github, as_json, as_text, failed_as_json
-from feira_wiring.report import NoSuchRule, Report, RuleInfo, Suppressed
-from feira_wiring.sarif import as_sarif, failed_as_sarif
-from feira_wiring.suppression import Pattern
+from feira_wiring.rendering import (
+    as_github,
+    as_json,
+    as_sarif,
+    as_text,
+    failed_as_json,
+    failed_as_sarif,
+)
+from feira_wiring.report import Finding, NoSuchRule, Report, RuleInfo, Suppressed
+from feira_wiring.suppression import (
+    BaselineUnreadable,
+    Pattern,
+    as_baseline,
+    fingerprint,
+    without_known,
+)
 
 ORDERS = AssetId("orders", "s3://lake/orders")
 
@@ -333,7 +338,6 @@ def test_a_github_annotation_is_one_line_and_escaped() -> None:
 def a_wiring(name: str) -> Wiring:
     asset = AssetId(name, name)
     return Wiring(
-        folder="dags",
         dag_ids=("end", name),
         assets={asset: Asset(asset)},
         emitters=(Emitter(asset, "end", "t", Keys.KEYED), Emitter(asset, None, name, Keys.PLAIN)),

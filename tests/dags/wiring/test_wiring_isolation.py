@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from feira_wiring.child import Request
-from feira_wiring.isolation import ToolFailed, run
+from feira_wiring.isolation import Request, ToolFailed, run
 
 HEARS = (
     "from airflow.sdk import DAG, Asset\nwith DAG('hear', schedule=[Asset('orders')]):\n    pass\n"

@@ -10,7 +10,7 @@ import pytest
 
 from feira_wiring.linting import lint
 from feira_wiring.places import dag_line
-from feira_wiring.reading import read_folder, read_folders
+from feira_wiring.reading import read_folders
 from feira_wiring.report import FolderUnreadable
 
 WIRING = Path(__file__).parent / "folders"
@@ -18,17 +18,17 @@ WIRING = Path(__file__).parent / "folders"
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FolderUnreadable, match=r"/dagz does not exist. Name the folder"):
-        read_folder(tmp_path / "dagz")
+        read_folders([tmp_path / "dagz"])
 
 
 def test_a_folder_without_a_dag_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.py").write_text("# no dag of airflow\n")
     with pytest.raises(FolderUnreadable, match="contains no DAG"):
-        read_folder(tmp_path)
+        read_folders([tmp_path])
 
 
 def test_one_file_is_a_folder_of_one() -> None:
-    wiring = read_folder(WIRING / "cycle" / "broken" / "dags.py")
+    wiring = read_folders([WIRING / "cycle" / "broken" / "dags.py"])
     assert wiring.dag_ids == ("refresh_prices", "refresh_stock")
 
 
@@ -70,8 +70,8 @@ def test_dag_files_may_import_what_lies_beside_them_and_leave_nothing_behind(
             "from airflow.sdk import Asset, DAG\nfrom beside import NAME\n"
             "with DAG('report', schedule=Asset(NAME)):\n    pass\n"
         )
-    assert [each.name for each in read_folder(tmp_path / "one").assets] == ["a"]
-    assert [each.name for each in read_folder(tmp_path / "two").assets] == ["b"]
+    assert [each.name for each in read_folders([tmp_path / "one"]).assets] == ["a"]
+    assert [each.name for each in read_folders([tmp_path / "two"]).assets] == ["b"]
     assert "beside" not in sys.modules
     assert not [each for each in sys.path if each.startswith(str(tmp_path))]
 
@@ -93,7 +93,7 @@ def test_a_link_that_leads_back_cannot_be_listed(tmp_path: Path) -> None:
     (tmp_path / "dags.py").write_text("from airflow.sdk import DAG\nD = DAG('d', schedule=None)\n")
     (tmp_path / "again").symlink_to(tmp_path)
     with pytest.raises(FolderUnreadable, match=f"{tmp_path}.*recursive.*link"):
-        read_folder(tmp_path)
+        read_folders([tmp_path])
 
 
 def test_a_dag_file_that_removes_modules_hides_no_other(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_what_a_dag_file_prints_does_not_come_between_the_findings(
     (tmp_path / "dags.py").write_text(
         "from airflow.sdk import DAG\nprint('loading')\nwith DAG('quiet', schedule=None):\n    pass\n"
     )
-    read_folder(tmp_path)
+    read_folders([tmp_path])
     assert "loading" not in capsys.readouterr().out
 
 
@@ -151,7 +151,7 @@ def test_a_task_is_found_where_it_is_written(
     tmp_path: Path, text: str, lines: dict[str, int]
 ) -> None:
     (tmp_path / "dags.py").write_text(text)
-    wiring = read_folder(tmp_path)
+    wiring = read_folders([tmp_path])
     assert {str(each): each.place.line for each in wiring.emitters if each.place} == lines
 
 
@@ -161,7 +161,7 @@ def test_lines_of_many_dags_in_one_file_are_found_in_one_walk(tmp_path: Path) ->
         for n in range(300)
     )
     (tmp_path / "dags.py").write_text(text)
-    wiring = read_folder(tmp_path)
+    wiring = read_folders([tmp_path])
     assert [
         each.place.line for each in wiring.emitters if each.dag_id == "d299" and each.place
     ] == [601]
@@ -177,7 +177,7 @@ def test_a_dag_that_is_generated_has_a_file_and_no_line(tmp_path: Path) -> None:
         "for region in ('eu', 'us'):\n"
         "    globals()[region] = DAG(f'report_{region}', schedule=Asset('orders'))\n"
     )
-    places = [each.place for each in read_folder(tmp_path).listeners]
+    places = [each.place for each in read_folders([tmp_path]).listeners]
     assert [(place.file, place.line) for place in places if place] == [
         (str(tmp_path / "dags.py"), None)
     ] * 2
@@ -191,7 +191,7 @@ def test_each_dag_of_a_file_that_airflow_cannot_store_is_reported(tmp_path: Path
         "for name in ('one', 'two'):\n"
         "    globals()[name] = DAG(name, schedule=Unregistered())\n"
     )
-    errors = [each.error for each in read_folder(tmp_path).failures]
+    errors = [each.error for each in read_folders([tmp_path]).failures]
     assert [each.partition(":")[0] for each in errors] == ["one", "two"]
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from wiring_text import HEAD, found
 
-from feira_wiring.finding import Finding
 from feira_wiring.linting import lint
+from feira_wiring.report import Finding
 from feira_wiring.rules.declarations import did_you_mean
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from feira_wiring.causes import cause_of
-from feira_wiring.finding import Finding
 from feira_wiring.linting import lint
+from feira_wiring.loading import cause_of
 from feira_wiring.model import AssetId, Named
+from feira_wiring.report import Finding
 from feira_wiring.unread import unread
 
 HEAD = "from airflow.sdk import DAG, Asset, AssetAlias, asset, dag, task\nimport missing_package\n"

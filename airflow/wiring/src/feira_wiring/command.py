@@ -14,12 +14,17 @@ from importlib import metadata
 from pathlib import Path
 
 from feira_wiring import config, isolation
-from feira_wiring.baseline import BaselineUnreadable, as_baseline, without_known
-from feira_wiring.child import Request
-from feira_wiring.finding import LEVELS
-from feira_wiring.rendering import as_github, as_json, as_text, failed_as_json
-from feira_wiring.report import FolderUnreadable, Report, must_exist
-from feira_wiring.sarif import as_sarif, failed_as_sarif
+from feira_wiring.isolation import Request
+from feira_wiring.rendering import (
+    as_github,
+    as_json,
+    as_sarif,
+    as_text,
+    failed_as_json,
+    failed_as_sarif,
+)
+from feira_wiring.report import LEVELS, FolderUnreadable, Report, must_exist
+from feira_wiring.suppression import BaselineUnreadable, as_baseline, without_known
 
 CLEAN, FINDINGS, WRONG, FAILED = 0, 1, 2, 3
 _DISTRIBUTION = "airflow-asset-wiring"  # its pyproject.toml alone says which Airflow it is for
@@ -221,59 +226,36 @@ def _parser(prog: str, own: Sequence[Path]) -> argparse.ArgumentParser:
         help="DAG folders or files, read as one deployment"
         + ("; Feira's own if none is named" if own else ""),
     )
-    parser.add_argument("--format", choices=[*_FORMATS], default="text", help="default: text")
-    parser.add_argument(
-        "--json",
-        dest="format",
-        action="store_const",
-        const="json",
-        help="the same as --format json",
-    )
-    parser.add_argument("--graph", action="store_true", help="print a Mermaid flowchart instead")
-    parser.add_argument(
-        "--fail-on",
-        choices=config.FAIL_ON,
-        help="the lowest level that makes exit code 1; default: error",
-    )
-    for name, what in (
-        ("--select", "run these rules alone"),
-        ("--ignore", "leave these rules out"),
-        ("--enable", "run these rules too, which are off by default"),
+    add = parser.add_argument
+    add("--format", choices=[*_FORMATS], default="text", help="default: text")
+    same = "the same as --format json"
+    add("--json", dest="format", action="store_const", const="json", help=same)
+    add("--graph", action="store_true", help="print a Mermaid flowchart instead")
+    lowest = "the lowest level that makes exit code 1; default: error"
+    add("--fail-on", choices=config.FAIL_ON, help=lowest)
+    for names, what in (
+        (["--select"], "run these rules alone"),
+        (["--ignore", "--disable"], "leave these rules out"),
+        (["--enable"], "run these rules too, which are off by default"),
     ):
-        names = [name, "--disable"] if name == "--ignore" else [name]
         help_text = f"{what}; repeatable, or separated by commas"
-        parser.add_argument(*names, action="append", default=[], metavar="RULES", help=help_text)
-    parser.add_argument(
-        "--baseline", type=Path, metavar="FILE", help="report only what is not in it"
-    )
-    parser.add_argument(
-        "--write-baseline",
-        type=Path,
-        metavar="FILE",
-        help="write all findings to it, and report none",
-    )
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="a TOML file with [tool.feira-lint]; default: the nearest pyproject.toml that has it, "
-        "upward from the first folder",
-    )
-    parser.add_argument(
-        "--any-airflow",
-        action="store_true",
-        help="go on with a version of Airflow that the linter is not tested with",
-    )
-    parser.add_argument(
-        "--file-timeout",
-        type=_seconds,
-        metavar="SECONDS",
-        help=f"for the import of one file; default: {isolation.FILE_TIMEOUT:g}",
-    )
-    parser.add_argument(
-        "--timeout",
-        type=_seconds,
-        metavar="SECONDS",
-        help=f"for everything; default: {isolation.TIMEOUT:g}",
-    )
+        add(*names, action="append", default=[], metavar="RULES", help=help_text)
+    for name, what in (
+        ("--baseline", "report only what is not in it"),
+        ("--write-baseline", "write all findings to it, and report none"),
+        (
+            "--config",
+            "a TOML file with [tool.feira-lint]; default: the nearest pyproject.toml that has it, "
+            "upward from the first folder",
+        ),
+    ):
+        add(name, type=Path, metavar="FILE", help=what)
+    other = "go on with a version of Airflow that the linter is not for"
+    add("--any-airflow", action="store_true", help=other)
+    for name, what, default in (
+        ("--file-timeout", "for the import of one file", isolation.FILE_TIMEOUT),
+        ("--timeout", "for everything", isolation.TIMEOUT),
+    ):
+        help_text = f"{what}; default: {default:g}"
+        add(name, type=_seconds, metavar="SECONDS", help=help_text)
     return parser

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,20 +47,15 @@ def read(file: Path) -> Config:
     table = _tool(file).get("feira-lint")
     if not isinstance(table, dict):
         raise ConfigWrong(f"{file}: there is no table [{_TABLE}].")
-    known = {field.name.replace("_", "-") for field in fields(Config)}
-    _only(file, _TABLE, table, known)
-    return Config(
-        fail_on=_choice(file, table),
-        select=_names(file, _TABLE, table, "select"),
-        ignore=_names(file, _TABLE, table, "ignore"),
-        enable=_names(file, _TABLE, table, "enable"),
-        baseline=file.parent / _text(file, _TABLE, table, "baseline")
-        if "baseline" in table
-        else None,
-        timeout=_seconds(file, table, "timeout"),
-        file_timeout=_seconds(file, table, "file-timeout"),
-        assets=_patterns(file, table.get("assets", [])),
+    values = _values(file, _TABLE, table, _KEYS)
+    if "baseline" in values:
+        values["baseline"] = file.parent / values["baseline"]
+    where = f"{_TABLE}.assets"
+    values["assets"] = tuple(
+        Pattern(**_values(file, where, each, _PATTERN_KEYS, required=("match", "ignore")))
+        for each in values.get("assets", ())
     )
+    return Config(**values)
 
 
 def _tool(file: Path) -> dict[str, Any]:
@@ -72,63 +67,52 @@ def _tool(file: Path) -> dict[str, Any]:
     return tool if isinstance(tool, dict) else {}
 
 
-def _patterns(file: Path, value: object) -> tuple[Pattern, ...]:
-    where = f"{_TABLE}.assets"
-    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise ConfigWrong(f"{file}: {where} is {value!r}; write tables, [[{where}]].")
-    patterns = []
-    for table in value:
-        _only(file, where, table, {"match", "ignore", "reason"})
-        for key in ("match", "ignore"):
-            if key not in table:
-                raise ConfigWrong(f"{file}: a table of {where} has no {key}.")
-        patterns.append(
-            Pattern(
-                _text(file, where, table, "match"),
-                _names(file, where, table, "ignore"),
-                _text(file, where, table, "reason"),
-            )
-        )
-    return tuple(patterns)
+def _list_of(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(isinstance(each, kind) for each in value)
 
 
-def _only(file: Path, where: str, table: Mapping[str, object], known: set[str]) -> None:
-    if unknown := sorted(set(table) - known):
+def _are_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 86_400
+
+
+# Key → what its value must be, and how to say that.
+_Keys = dict[str, tuple[Callable[[Any], bool], str]]
+_RULES = (_list_of(str), "a list of rules")
+_TEXT = (lambda value: isinstance(value, str) and value != "", "a text")
+_SECONDS = (_are_seconds, "seconds, over 0 and under 86400")
+_KEYS: _Keys = {
+    "assets": (_list_of(dict), f"tables, [[{_TABLE}.assets]]"),
+    "baseline": _TEXT,
+    "enable": _RULES,
+    "fail-on": (FAIL_ON.__contains__, f"one of {', '.join(FAIL_ON)}"),
+    "file-timeout": _SECONDS,
+    "ignore": _RULES,
+    "select": _RULES,
+    "timeout": _SECONDS,
+}
+_PATTERN_KEYS: _Keys = {
+    "ignore": _RULES,
+    "match": _TEXT,
+    "reason": (lambda value: isinstance(value, str), "a text"),
+}
+
+
+def _values(
+    file: Path, where: str, table: dict[str, Any], keys: _Keys, required: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The values of a table, by the names of Python."""
+    if unknown := sorted(set(table) - set(keys)):
         raise ConfigWrong(
-            f"{file}: [{where}] has no key {', '.join(unknown)}. "
-            f"Its keys are {', '.join(sorted(known))}."
+            f"{file}: [{where}] has no key {', '.join(unknown)}. Its keys are {', '.join(keys)}."
         )
-
-
-def _names(file: Path, where: str, table: Mapping[str, object], key: str) -> tuple[str, ...]:
-    value = table.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise ConfigWrong(f"{file}: {where}.{key} is {value!r}; write a list of rules.")
-    return tuple(value)
-
-
-def _text(file: Path, where: str, table: Mapping[str, object], key: str) -> str:
-    value = table.get(key, "")
-    if not isinstance(value, str) or (key != "reason" and not value):
-        raise ConfigWrong(f"{file}: {where}.{key} is {value!r}; write a text.")
-    return value
-
-
-def _seconds(file: Path, table: Mapping[str, object], key: str) -> float | None:
-    value = table.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 86_400:
-        raise ConfigWrong(
-            f"{file}: {_TABLE}.{key} is {value!r}; write seconds, over 0 and under 86400."
-        )
-    return float(value)
-
-
-def _choice(file: Path, table: Mapping[str, object]) -> str:
-    value = table.get("fail-on", "error")
-    if value not in FAIL_ON:
-        raise ConfigWrong(
-            f"{file}: {_TABLE}.fail-on is {value!r}; write one of {', '.join(FAIL_ON)}."
-        )
-    return str(value)
+    for key in required:
+        if key not in table:
+            raise ConfigWrong(f"{file}: a table of {where} has no {key}.")
+    for key, value in table.items():
+        is_right, form = keys[key]
+        if not is_right(value):
+            raise ConfigWrong(f"{file}: {where}.{key} is {value!r}; write {form}.")
+    return {
+        key.replace("-", "_"): tuple(value) if isinstance(value, list) else value
+        for key, value in table.items()
+    }

@@ -258,14 +258,13 @@ class Declaration:
 
 @dataclass(frozen=True)
 class Wiring:
-    """A DAG folder.
+    """DAG folders, read as one deployment.
 
     ``clock_keys``: sample keys of the DAGs whose clock makes them. ``idle_watchers``: those of
     assets that no DAG is scheduled on by themselves, which Airflow does not start. ``read``: assets
     among a task's inlets. ``unread``: what the files that did not import may emit and hear.
     """
 
-    folder: str
     dag_ids: tuple[str, ...]
     assets: Mapping[AssetId, Asset]
     emitters: tuple[Emitter, ...]

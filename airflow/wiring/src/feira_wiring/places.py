@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from feira_wiring.syntax import tree_of
+
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Names and where they are written first, by what writes them: what tells most comes first.
 Written = tuple[dict[str, ast.AST], ...]
+_tree = lru_cache(maxsize=256)(tree_of)
 
 
 def dag_line(file: Path, dag_id: str) -> int | None:
@@ -27,14 +30,6 @@ def task_line(file: Path, dag_id: str, task_id: str) -> int | None:
             if name in nodes:
                 return _first_line(nodes[name])
     return None
-
-
-@lru_cache(maxsize=256)
-def _tree(file: Path) -> ast.Module | None:
-    try:
-        return ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):  # in a zip, or by another importer
-        return None
 
 
 def _dag(file: Path, dag_id: str) -> ast.AST | None:

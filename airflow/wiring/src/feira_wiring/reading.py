@@ -34,16 +34,10 @@ from feira_wiring.model import (
     Wiring,
     assets_of,
 )
-from feira_wiring.outlets import choices, outlets_of
+from feira_wiring.outlets import changes_outlets, choices, mentions, outlets_of
 from feira_wiring.places import dag_line, task_line
-from feira_wiring.reached import changes_outlets, mentions
 from feira_wiring.task_code import effects
 from feira_wiring.unread import unread
-
-
-def read_folder(folder: Path) -> Wiring:
-    """The wiring of one folder or file, as read_folders gives it."""
-    return read_folders([folder])
 
 
 def read_folders(
@@ -63,7 +57,6 @@ def read_folders(
     watchers, idle_watchers = _watchers(timetables, expressions)
     emitting = _emitting(dags, timetables, expressions, places)
     return Wiring(
-        folder=", ".join(map(str, folders)),
         dag_ids=tuple(dag.dag_id for dag in dags),
         assets=expressions.assets,
         emitters=(*emitting.emitters, *watchers),
@@ -299,12 +292,12 @@ def _listeners(
             mapper=_Mappers(timetable)
             if isinstance(timetable, PartitionedAssetTimetable)
             else None,
-            configured=_configured(timetable, expressions),
+            configured=_configured(timetable),
             place=places.of_dag(dag),
         )
 
 
-def _configured(timetable: Any, expressions: Expressions) -> tuple[AssetId, ...]:
+def _configured(timetable: Any) -> tuple[AssetId, ...]:
     """The assets that a partition_mapper_config names, as it names them: a reference stays one."""
     found: dict[AssetId, None] = {}
     for each in getattr(timetable, "partition_mapper_config", {}):

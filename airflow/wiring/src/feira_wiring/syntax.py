@@ -22,6 +22,14 @@ _NO_DAGS = frozenset((
 _FOLLOWED = sys.stdlib_module_names | _NO_DAGS | {"airflow"}
 
 
+def tree_of(file: Path) -> ast.Module | None:
+    """What a file says; None for one in a zip, and for what is no Python or too deep."""
+    try:
+        return ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
 class Module:
     """A file's tree: what its names are set to, and where the imported ones come from."""
 
@@ -94,10 +102,8 @@ class Modules:
 
     def of_file(self, file: Path) -> Module | None:
         if file not in self._parsed:
-            try:
-                self._parsed[file] = Module(file, ast.parse(file.read_bytes()))
-            except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-                self._parsed[file] = None
+            tree = tree_of(file)
+            self._parsed[file] = None if tree is None else Module(file, tree)
         return self._parsed[file]
 
     def found(self, name: str, importer: Path) -> Path | None:

@@ -226,26 +226,23 @@ class _Reader:
                 for each in self._of_decorator(name, decorator)
             ]
             return _Found(named, any=not named)
-        if isinstance(node, ast.Name) and name in self.module.imports:
-            other, _ = self.modules.imported(self.module, name)
-            inner = self.module.imports[name][1]
-            if other is not None and inner:
-                reader = _Reader(other, self.modules, self.emits, self.hears)
-                return (
-                    reader._of_name(ast.Name(inner), depth + 1)
-                    if depth < _DEEPEST
-                    else _Found(any=True)
-                )
-        if (
-            isinstance(node, ast.Attribute)
-            and isinstance(node.value, ast.Name)
-            and node.value.id in self.module.imports
-        ):
-            other, _ = self.modules.imported(self.module, node.value.id)
-            if other is not None and depth < _DEEPEST:
-                reader = _Reader(other, self.modules, self.emits, self.hears)
-                return reader._of_name(ast.Name(name), depth + 1)
+        if depth < _DEEPEST:
+            if isinstance(node, ast.Name):
+                reader, inner = self._imported(name)
+            else:
+                of = node.value.id if isinstance(node.value, ast.Name) else ""
+                reader, inner = self._imported(of)[0], name
+            if reader is not None and inner:
+                return reader._of_name(ast.Name(inner), depth + 1)
         return _Found(any=True)
+
+    def _imported(self, name: str) -> tuple[_Reader | None, str | None]:
+        """A reader of the module of these folders that a name is imported from, and its name there."""
+        if name not in self.module.imports:
+            return None, None
+        other, _ = self.modules.imported(self.module, name)
+        reader = None if other is None else _Reader(other, self.modules, self.emits, self.hears)
+        return reader, self.module.imports[name][1]
 
     def _text(self, node: ast.expr | None, depth: int = 0) -> str:
         """A pattern for the text of an expression."""
@@ -270,12 +267,9 @@ class _Reader:
                 values = self.module.values.get(node.id, [])
                 if len(values) == 1:
                     return self._text(values[0], depth + 1)
-                if node.id in self.module.imports:
-                    other, _ = self.modules.imported(self.module, node.id)
-                    inner = self.module.imports[node.id][1]
-                    if other is not None and inner:
-                        reader = _Reader(other, self.modules, self.emits, self.hears)
-                        return reader._text(ast.Name(inner), depth + 1)
+                reader, inner = self._imported(node.id)
+                if reader is not None and inner:
+                    return reader._text(ast.Name(inner), depth + 1)
         return _ALL
 
     def _joined(self, node: ast.expr, depth: int) -> str:

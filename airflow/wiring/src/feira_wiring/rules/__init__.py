@@ -2,178 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 
-from feira_wiring.finding import LEVELS, Finding, Level, listed
-from feira_wiring.model import AssetId, Place, Wiring
-from feira_wiring.report import NoSuchRule
-from feira_wiring.rules import clocks, declarations, files, parties, partition_keys, runs
+from feira_wiring.model import AssetId, FailureKind, Place, Wiring
+from feira_wiring.report import LEVELS, Finding, Level, Missing, NoSuchRule, Rule, listed
+from feira_wiring.rules import clocks, declarations, parties, partition_keys, runs
 
-Missing = Literal["emitter", "any emitter", "listener"]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """``summary`` is one line for people who list the rules.
-
-    ``level`` is that of its findings where they do not say otherwise. ``on``: it runs unless it is
-    ignored; one that is off runs where it is asked for. ``missing``: what the rule reports the lack
-    of. A file that did not import may hold one, and then nobody can tell.
-    """
-
-    id: str
-    level: Level
-    summary: str
-    check: Callable[[Wiring], Iterator[Finding]]
-    on: bool = True
-    missing: Missing | None = None
-
-
-RULES = (
-    Rule(
-        "no-emitter",
-        "error",
-        "a DAG listens to an asset that nothing emits",
-        parties.no_emitter,
-        missing="emitter",
-    ),
-    Rule(
-        "no-listener",
-        "warning",
-        "an asset is emitted, and no DAG listens to it",
-        parties.no_listener,
-        missing="listener",
-    ),
-    Rule(
-        "wrong-terminal-mark",
-        "warning",
-        "an asset is marked terminal, and a DAG listens to it",
-        parties.wrong_terminal_mark,
-    ),
-    Rule(
-        "two-emitters",
-        "warning",
-        "an asset is emitted in several places",
-        parties.two_emitters,
-    ),
-    Rule(
-        "keyed-event-plain-listener",
-        "error",
-        "events have a partition key, the listener is not partitioned",
-        partition_keys.keyed_event_plain_listener,
-    ),
-    Rule(
-        "plain-event-keyed-listener",
-        "error",
-        "events have no partition key, the listener is partitioned",
-        partition_keys.plain_event_keyed_listener,
-    ),
-    Rule(
-        "unreadable-key",
-        "error",
-        "the listener's mapper cannot read the emitter's keys",
-        partition_keys.unreadable_key,
-    ),
-    Rule(
-        "runtime-key",
-        "warning",
-        "whether events have a key is known only when they are emitted",
-        partition_keys.runtime_key,
-    ),
-    Rule(
-        "fan-out-limit",
-        "error",
-        "a mapper makes more keys of one than it may",
-        clocks.fan_out_limit,
-    ),
-    Rule(
-        "rollup-never-full",
-        "error",
-        "a rollup waits for keys that no clock makes",
-        clocks.rollup_never_full,
-        missing="emitter",
-    ),
-    Rule(
-        "keys-never-meet",
-        "error",
-        "a listener waits for keys that two clocks never have in common",
-        clocks.keys_never_meet,
-        missing="any emitter",
-    ),
-    Rule(
-        "ignored-mapper",
-        "error",
-        "a partition mapper is for an asset that is not scheduled",
-        declarations.ignored_mapper,
-    ),
-    Rule(
-        "asset-conflict",
-        "error",
-        "two assets have one name or one URI",
-        declarations.asset_conflict,
-    ),
-    Rule(
-        "lost-watcher",
-        "error",
-        "another declaration of an asset takes its watcher away",
-        declarations.lost_watcher,
-    ),
-    Rule(
-        "expression-outlet",
-        "error",
-        "an outlet is an expression, and emits nothing",
-        declarations.expression_outlet,
-    ),
-    Rule(
-        "stray-event",
-        "error",
-        "a task writes to an event that is not of its outlets",
-        declarations.stray_event,
-    ),
-    Rule(
-        "empty-schedule",
-        "error",
-        "a schedule is an empty list",
-        declarations.empty_schedule,
-    ),
-    Rule(
-        "template-asset",
-        "warning",
-        "an asset's name or URI holds a template",
-        declarations.template_asset,
-    ),
-    Rule(
-        "unstable-asset",
-        "error",
-        "an asset is another one each time its file is parsed",
-        declarations.unstable_asset,
-    ),
-    Rule(
-        "missing-dag",
-        "warning",
-        "a task triggers a DAG that is not there",
-        declarations.missing_dag,
-    ),
-    Rule(
-        "merged-events",
-        "warning",
-        "a listener gets one run for several events",
-        runs.merged_events,
-        on=False,
-    ),
-    Rule("paused-listener", "warning", "a listener begins paused", runs.paused_listener, on=False),
-    Rule("cycle", "error", "DAGs trigger one another in a cycle", runs.cycle),
+RULES = tuple(
+    each
+    for module in (parties, partition_keys, clocks, declarations, runs)
+    for each in vars(module).values()
+    if isinstance(each, Rule)
 )
 
-IMPORT_ERROR = "import-error"
+
+def _of_files(
+    kind: FailureKind,
+    id: str,
+    level: Level,
+    summary: str,
+    problem: str,
+    consequence: str,
+    step: str,
+) -> Rule:
+    """A rule about files, or DAGs of them, that could not be loaded."""
+
+    def check(wiring: Wiring) -> Iterator[Finding]:
+        for failure in wiring.failures:
+            if failure.kind == kind:
+                file = Place(failure.file)
+                at = failure.place or file
+                yield Finding(
+                    rule=id,
+                    level=level,
+                    problem=f"{problem}: {failure.error}",
+                    consequence=consequence,
+                    step=step,
+                    # The cause first; and the DAG file, where the cause is in what it imports.
+                    places=(at,) if at.file == file.file else (at, file),
+                )
+
+    return Rule(id, level, summary, check)
+
+
+_UNREAD = "What its text shows of assets was read; where that leaves open what depends on it, a note says so."
 # They cannot be ignored: what they report hides DAGs from every other rule.
 FILE_RULES = (
-    Rule(IMPORT_ERROR, "warning", "a file does not import", files.import_error),
-    Rule("ends-process", "error", "a file ends the process on import", files.ends_process),
-    Rule("import-hangs", "error", "a file does not import in time", files.import_hangs),
-    Rule("duplicate-dag", "error", "two files have a DAG of one id", files.duplicate_dag),
+    _of_files(
+        "import",
+        "import-error",
+        "warning",
+        "a file does not import",
+        "This file does not import",
+        f"Airflow shows an import error, and has none of its DAGs. {_UNREAD}",
+        "Fix the file, or run this where what it imports is installed and configured.",
+    ),
+    _of_files(
+        "ended",
+        "ends-process",
+        "error",
+        "a file ends the process on import",
+        "This file ends the process that imports it",
+        f"Airflow has none of its DAGs. {_UNREAD}",
+        'Keep what ends the process below `if __name__ == "__main__":`, or in a task.',
+    ),
+    _of_files(
+        "hung",
+        "import-hangs",
+        "error",
+        "a file does not import in time",
+        "This file was not imported within the time limit",
+        "Airflow gives up on a file after [core] dagbag_import_timeout, 30 s by default, and has none of its "
+        f"DAGs. {_UNREAD}",
+        "Move the work that takes so long into a task; --file-timeout raises the limit here.",
+    ),
+    _of_files(
+        "duplicate",
+        "duplicate-dag",
+        "error",
+        "two files have a DAG of one id",
+        "Two files have a DAG of the same id",
+        "Airflow keeps the one that it parsed last, so they replace each other; only the first is judged here.",
+        "Give one of them another dag_id.",
+    ),
 )
 
 

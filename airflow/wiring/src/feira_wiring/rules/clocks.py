@@ -9,10 +9,9 @@ from enum import Enum
 from airflow.configuration import conf
 from airflow.partition_mappers.base import is_rollup
 
-from feira_wiring.arrivals import Arrivals, Span
-from feira_wiring.finding import Finding, finding
-from feira_wiring.keys import event_keys, folder_keys, map_key
+from feira_wiring.keys import Arrivals, Span, event_keys, folder_keys, map_key
 from feira_wiring.model import AssetId, Emitter, Listener, Wiring, is_met
+from feira_wiring.report import Finding, rule
 
 # Days that a clock's keys are listed for, and how many keys at most: some weeks find what meets at
 # once, years are looked at only where nothing has.
@@ -25,6 +24,7 @@ _MANY = 200
 _DAYS = tuple(date(2026, 1, 1) + timedelta(days=each) for each in range(366))
 
 
+@rule("error", "a mapper makes more keys of one than it may")
 def fan_out_limit(wiring: Wiring) -> Iterator[Finding]:
     """A mapper that makes more keys of one than it may."""
     keys = folder_keys(wiring, *_NEAR)
@@ -65,9 +65,7 @@ def _over_the_limit(
             of = (
                 "max_downstream_keys" if own else "[scheduler] partition_mapper_max_downstream_keys"
             )
-            yield finding(
-                "fan-out-limit",
-                "error",
+            yield fan_out_limit.finding(
                 emitter.asset,
                 (emitter, listener),
                 problem=(
@@ -83,6 +81,7 @@ def _over_the_limit(
             return
 
 
+@rule("error", "a rollup waits for keys that no clock makes", missing="emitter")
 def rollup_never_full(wiring: Wiring) -> Iterator[Finding]:
     """A rollup whose window holds keys that its emitters' clocks never make."""
     arrivals = Arrivals(wiring)
@@ -126,9 +125,7 @@ def _never_full(arrivals: Arrivals, listener: Listener, asset: AssetId) -> Itera
         return
     emitters = arrivals.wiring.emitters_of(asset)
     lacks = f", such as {min(missing)!r}" if missing else ""
-    yield finding(
-        "rollup-never-full",
-        "error",
+    yield rollup_never_full.finding(
         asset,
         (*emitters, listener),
         problem=(
@@ -144,6 +141,9 @@ def _never_full(arrivals: Arrivals, listener: Listener, asset: AssetId) -> Itera
     )
 
 
+@rule(
+    "error", "a listener waits for keys that two clocks never have in common", missing="any emitter"
+)
 def keys_never_meet(wiring: Wiring) -> Iterator[Finding]:
     """A listener of several assets, whose clocks never make one key in common."""
     arrivals = Arrivals(wiring)
@@ -153,9 +153,7 @@ def keys_never_meet(wiring: Wiring) -> Iterator[Finding]:
         if _never_meet(arrivals, listener):
             emitters = [each for asset in listener.assets for each in wiring.emitters_of(asset)]
             samples = [_sample(arrivals, listener, asset) for asset in listener.assets]
-            yield finding(
-                "keys-never-meet",
-                "error",
+            yield keys_never_meet.finding(
                 listener.assets[0],
                 (listener, *emitters),
                 problem=(

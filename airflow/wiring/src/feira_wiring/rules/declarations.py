@@ -6,10 +6,49 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from feira_wiring.finding import Finding, finding, listed, verb
 from feira_wiring.model import AssetId, Declaration, Emitter, Listener, Wiring
+from feira_wiring.report import Finding, listed, rule, verb
 
 
+@rule("error", "a partition mapper is for an asset that is not scheduled")
+def ignored_mapper(wiring: Wiring) -> Iterator[Finding]:
+    for listener in wiring.listeners:
+        heard = listener.assets
+        if any(each.kind == "alias" for each in heard):
+            continue  # an alias may become any asset, and mappers go by the asset
+        names = {each.name for each in heard if each.name}
+        names |= {
+            asset.name
+            for each in heard
+            if each.kind == "ref"
+            for asset in wiring.assets
+            if each.uri and asset.uri == each.uri
+        }
+        for asset in listener.configured:
+            if asset.name in names and asset.kind != "alias":
+                continue
+            by_uri = asset.kind == "ref" and not asset.name
+            yield ignored_mapper.finding(
+                asset,
+                [listener],
+                problem=(
+                    f"{listener.dag_id} configures a partition mapper for {asset}, "
+                    + (
+                        "by its URI."
+                        if by_uri
+                        else f"and listens to {listed(heard) if heard else 'nothing'}."
+                    )
+                ),
+                consequence=(
+                    "Airflow looks for mappers by the name of an event's asset, and never uses this "
+                    "one: the keys go through the default mapper."
+                ),
+                step=did_you_mean(asset.name or asset.uri, names)
+                + "Name the asset that is in the schedule, or make it the default_partition_mapper.",
+            )
+
+
+@rule("error", "two assets have one name or one URI")
 def asset_conflict(wiring: Wiring) -> Iterator[Finding]:
     """Two assets of one name, or of one URI."""
     for what in ("uri", "name"):
@@ -25,9 +64,7 @@ def asset_conflict(wiring: Wiring) -> Iterator[Finding]:
             emitters = [each for asset in assets for each in wiring.emitters_of(asset)]
             heard = {each.dag_id for each in listeners}
             declared = [each for each in wiring.declarations if each.asset in several]
-            yield finding(
-                "asset-conflict",
-                "error",
+            yield asset_conflict.finding(
                 assets[0],
                 [*emitters, *listeners, *_first_of_each(declared)],
                 problem=f"{named} are {len(assets)} assets of one {_WORDS[what]}, {shared}.",
@@ -51,19 +88,7 @@ def _first_of_each(declared: list[Declaration]) -> list[Declaration]:
     return list({each.asset: each for each in declared}.values())
 
 
-def expression_outlet(wiring: Wiring) -> Iterator[Finding]:
-    for outlet in wiring.expressions:
-        yield finding(
-            "expression-outlet",
-            "error",
-            None,
-            [outlet],
-            problem=f"{outlet.dag_id}.{outlet.part} has the expression {outlet.text} as an outlet.",
-            consequence="Airflow emits no event for an expression: an expression is for schedules.",
-            step=f"Name the assets one by one: outlets=[{re.sub(r'[()]|[&|] ', '', outlet.text).replace(' ', ', ')}].",
-        )
-
-
+@rule("error", "another declaration of an asset takes its watcher away")
 def lost_watcher(wiring: Wiring) -> Iterator[Finding]:
     """Declarations of a watched asset that do not have its watchers."""
     scheduled = {asset for each in wiring.listeners for asset in each.assets}
@@ -76,9 +101,7 @@ def lost_watcher(wiring: Wiring) -> Iterator[Finding]:
         if not watchers or not without or asset not in scheduled:
             continue
         dags = sorted({each.dag_id for each in without})
-        yield finding(
-            "lost-watcher",
-            "error",
+        yield lost_watcher.finding(
             asset,
             [*without, *(each for each in declared if each.watchers)],
             problem=(
@@ -97,50 +120,22 @@ def lost_watcher(wiring: Wiring) -> Iterator[Finding]:
         )
 
 
-def ignored_mapper(wiring: Wiring) -> Iterator[Finding]:
-    for listener in wiring.listeners:
-        heard = listener.assets
-        if any(each.kind == "alias" for each in heard):
-            continue  # an alias may become any asset, and mappers go by the asset
-        names = {each.name for each in heard if each.name}
-        names |= {
-            asset.name
-            for each in heard
-            if each.kind == "ref"
-            for asset in wiring.assets
-            if each.uri and asset.uri == each.uri
-        }
-        for asset in listener.configured:
-            if asset.name in names and asset.kind != "alias":
-                continue
-            by_uri = asset.kind == "ref" and not asset.name
-            yield finding(
-                "ignored-mapper",
-                "error",
-                asset,
-                [listener],
-                problem=(
-                    f"{listener.dag_id} configures a partition mapper for {asset}, "
-                    + (
-                        "by its URI."
-                        if by_uri
-                        else f"and listens to {listed(heard) if heard else 'nothing'}."
-                    )
-                ),
-                consequence=(
-                    "Airflow looks for mappers by the name of an event's asset, and never uses this "
-                    "one: the keys go through the default mapper."
-                ),
-                step=did_you_mean(asset.name or asset.uri, names)
-                + "Name the asset that is in the schedule, or make it the default_partition_mapper.",
-            )
+@rule("error", "an outlet is an expression, and emits nothing")
+def expression_outlet(wiring: Wiring) -> Iterator[Finding]:
+    for outlet in wiring.expressions:
+        yield expression_outlet.finding(
+            None,
+            [outlet],
+            problem=f"{outlet.dag_id}.{outlet.part} has the expression {outlet.text} as an outlet.",
+            consequence="Airflow emits no event for an expression: an expression is for schedules.",
+            step=f"Name the assets one by one: outlets=[{re.sub(r'[()]|[&|] ', '', outlet.text).replace(' ', ', ')}].",
+        )
 
 
+@rule("error", "a task writes to an event that is not of its outlets")
 def stray_event(wiring: Wiring) -> Iterator[Finding]:
     for stray in wiring.strays:
-        yield finding(
-            "stray-event",
-            "error",
+        yield stray_event.finding(
             stray.assets[0],
             [stray],
             problem=(
@@ -152,33 +147,25 @@ def stray_event(wiring: Wiring) -> Iterator[Finding]:
         )
 
 
-def missing_dag(wiring: Wiring) -> Iterator[Finding]:
-    known = set(wiring.dag_ids)
-    for trigger in wiring.triggers:
-        if trigger.target in known:
-            continue
-        yield finding(
-            "missing-dag",
-            "note" if wiring.failures else "warning",
-            None,
-            [trigger],
-            problem=(
-                f"{trigger.dag_id}.{trigger.part} triggers {trigger.target}, which is no DAG of the "
-                "folder."
-            ),
-            consequence="Where no other folder of the deployment has it, the task fails: DagNotFound.",
-            step=did_you_mean(trigger.target, known)
-            + "Name a DAG that exists, or lint its folder too.",
-        )
+@rule("error", "a schedule is an empty list")
+def empty_schedule(wiring: Wiring) -> Iterator[Finding]:
+    for listener in wiring.listeners:
+        if not listener.assets and not listener.clock:
+            yield empty_schedule.finding(
+                None,
+                [listener],
+                problem=f"{listener.dag_id} has an empty list as its schedule.",
+                consequence="No event can set it off: Airflow never makes a run of it.",
+                step="Name the assets, or set schedule=None for a DAG that is started by hand.",
+            )
 
 
+@rule("warning", "an asset's name or URI holds a template")
 def template_asset(wiring: Wiring) -> Iterator[Finding]:
     for asset in wiring.assets:
         if "{{" not in asset.uri and "{{" not in asset.name:
             continue
-        yield finding(
-            "template-asset",
-            "warning",
+        yield template_asset.finding(
             asset,
             [*wiring.emitters_of(asset), *wiring.listeners_of(asset)],
             problem=f"{asset} has a template in its name or URI.",
@@ -193,6 +180,7 @@ def template_asset(wiring: Wiring) -> Iterator[Finding]:
         )
 
 
+@rule("error", "an asset has another name or URI each time its file is parsed")
 def unstable_asset(wiring: Wiring) -> Iterator[Finding]:
     """One finding for an asset, with every DAG that names it."""
     for asset in dict.fromkeys(each.asset for each in wiring.unstable):
@@ -204,12 +192,11 @@ def unstable_asset(wiring: Wiring) -> Iterator[Finding]:
             *wiring.listeners_of(asset),
         ]
         when = "each time its file is parsed" if always else "as time goes by"
-        yield finding(
-            "unstable-asset",
-            "error" if always else "warning",
+        yield unstable_asset.finding(
             asset,
             [each for each in parties if each.dag_id in dag_ids],
-            problem=f"The asset that is {asset} now is another one {when}.",
+            level="error" if always else "warning",
+            problem=f"The name or URI of {asset} changes {when}.",
             consequence=(
                 "The task parses the file again, and its asset is one that Airflow does not know as "
                 "active: the task succeeds, no event is registered, and no listener runs."
@@ -224,18 +211,24 @@ def unstable_asset(wiring: Wiring) -> Iterator[Finding]:
         )
 
 
-def empty_schedule(wiring: Wiring) -> Iterator[Finding]:
-    for listener in wiring.listeners:
-        if not listener.assets and not listener.clock:
-            yield finding(
-                "empty-schedule",
-                "error",
-                None,
-                [listener],
-                problem=f"{listener.dag_id} has an empty list as its schedule.",
-                consequence="No event can set it off: Airflow never makes a run of it.",
-                step="Name the assets, or say schedule=None for a DAG that is started by hand.",
-            )
+@rule("warning", "a task triggers a DAG that is not there")
+def missing_dag(wiring: Wiring) -> Iterator[Finding]:
+    known = set(wiring.dag_ids)
+    for trigger in wiring.triggers:
+        if trigger.target in known:
+            continue
+        yield missing_dag.finding(
+            None,
+            [trigger],
+            level="note" if wiring.failures else "warning",
+            problem=(
+                f"{trigger.dag_id}.{trigger.part} triggers {trigger.target}, which is not a DAG of the "
+                "folder."
+            ),
+            consequence="Where no other folder of the deployment has it, the task fails: DagNotFound.",
+            step=did_you_mean(trigger.target, known)
+            + "Name a DAG that exists, or lint its folder too.",
+        )
 
 
 def did_you_mean(name: str, others: object) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from feira_wiring.finding import Finding, finding, listed, verb
 from feira_wiring.model import AssetId, Listener, Wiring, is_met
+from feira_wiring.report import Finding, listed, rule, verb
 from feira_wiring.rules.declarations import did_you_mean
 
 
+@rule("error", "a DAG listens to an asset that nothing emits", missing="emitter")
 def no_emitter(wiring: Wiring) -> Iterator[Finding]:
     """A listener of an asset that no task of the folder has as outlet, and no watcher watches."""
     emitted = {each.asset for each in wiring.emitters}
@@ -22,11 +23,10 @@ def no_emitter(wiring: Wiring) -> Iterator[Finding]:
                 continue
             maybe = bool(wiring.hidden) or wiring.may_come_of_an_alias(asset)
             never = not is_met(listener.condition, emitted) and not listener.clock
-            yield finding(
-                "no-emitter",
-                "error" if never and not maybe else "warning",
+            yield no_emitter.finding(
                 asset,
                 [listener],
+                level="error" if never and not maybe else "warning",
                 problem=f"{listener.dag_id} listens to {asset}, which nothing in the folder emits.",
                 consequence=_without(listener, asset, never, maybe=maybe),
                 step=_hint(wiring, asset)
@@ -72,6 +72,7 @@ def _hint(wiring: Wiring, asset: AssetId) -> str:
     return ""
 
 
+@rule("warning", "an asset is emitted, and no DAG listens to it", missing="listener")
 def no_listener(wiring: Wiring) -> Iterator[Finding]:
     """An emitted asset that no DAG listens to, no task reads, and nobody marked terminal.
 
@@ -87,9 +88,7 @@ def no_listener(wiring: Wiring) -> Iterator[Finding]:
         ):
             continue
         emitters = wiring.emitters_of(asset)
-        yield finding(
-            "no-listener",
-            "warning",
+        yield no_listener.finding(
             asset,
             emitters,
             problem=f"{listed(emitters)} {verb(emitters, 'emit')} {asset}, which no DAG of the folder listens to.",
@@ -98,14 +97,13 @@ def no_listener(wiring: Wiring) -> Iterator[Finding]:
         )
 
 
+@rule("warning", "an asset is marked terminal, and a DAG listens to it")
 def wrong_terminal_mark(wiring: Wiring) -> Iterator[Finding]:
     """An asset marked terminal that has a listener: the mark would hide the day it has none."""
     for declared in wiring.assets.values():
         listeners = wiring.listeners_of(declared.id)
         if declared.terminal and listeners:
-            yield finding(
-                "wrong-terminal-mark",
-                "warning",
+            yield wrong_terminal_mark.finding(
                 declared.id,
                 listeners,
                 problem=(
@@ -116,10 +114,11 @@ def wrong_terminal_mark(wiring: Wiring) -> Iterator[Finding]:
                     "Airflow knows no such mark: its events do make runs. The mark only keeps "
                     "no-listener from being reported when the last listener goes."
                 ),
-                step="Take the mark off the asset.",
+                step="Remove the mark from the asset.",
             )
 
 
+@rule("warning", "an asset is emitted in several places")
 def two_emitters(wiring: Wiring) -> Iterator[Finding]:
     """An asset that several tasks or watchers emit, or every instance of a mapped task.
 
@@ -140,9 +139,7 @@ def two_emitters(wiring: Wiring) -> Iterator[Finding]:
         listeners = wiring.listeners_of(asset)
         who = listed(each.dag_id for each in listeners) if listeners else "a listener"
         of_a_mapped_task = ", once for each instance of the mapped task" if mapped else ""
-        yield finding(
-            "two-emitters",
-            "warning",
+        yield two_emitters.finding(
             asset,
             (*emitters, *listeners),
             problem=f"{asset} is emitted by {listed(emitters)}{of_a_mapped_task}.",

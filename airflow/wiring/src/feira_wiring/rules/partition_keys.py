@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from airflow.partition_mappers.base import is_rollup
 
-from feira_wiring.finding import Finding, finding
 from feira_wiring.keys import event_keys, folder_keys, map_key, sample_keys
 from feira_wiring.model import AssetId, Emitter, Keys, Listener, Wiring
+from feira_wiring.report import Finding, rule
 
 
 def _pairs(wiring: Wiring, keys: Keys, *, keyed: bool) -> Iterator[tuple[Emitter, Listener]]:
@@ -20,11 +20,10 @@ def _pairs(wiring: Wiring, keys: Keys, *, keyed: bool) -> Iterator[tuple[Emitter
                     yield emitter, listener
 
 
+@rule("error", "events have a partition key, the listener is not partitioned")
 def keyed_event_plain_listener(wiring: Wiring) -> Iterator[Finding]:
     for emitter, listener in _pairs(wiring, Keys.KEYED, keyed=False):
-        yield finding(
-            "keyed-event-plain-listener",
-            "error",
+        yield keyed_event_plain_listener.finding(
             emitter.asset,
             (emitter, listener),
             problem=(
@@ -42,11 +41,10 @@ def keyed_event_plain_listener(wiring: Wiring) -> Iterator[Finding]:
         )
 
 
+@rule("error", "events have no partition key, the listener is partitioned")
 def plain_event_keyed_listener(wiring: Wiring) -> Iterator[Finding]:
     for emitter, listener in _pairs(wiring, Keys.PLAIN, keyed=True):
-        yield finding(
-            "plain-event-keyed-listener",
-            "error",
+        yield plain_event_keyed_listener.finding(
             emitter.asset,
             (emitter, listener),
             problem=(
@@ -75,32 +73,7 @@ def _give_keys(emitter: Emitter, listener: Listener) -> str:
     )
 
 
-def runtime_key(wiring: Wiring) -> Iterator[Finding]:
-    """Emitters whose runs are given a key or none, with nothing that makes sure of either."""
-    for emitter in wiring.emitters:
-        for listener in wiring.listeners_of(emitter.asset) if emitter.at_runtime else ():
-            yield finding(
-                "runtime-key",
-                "warning",
-                emitter.asset,
-                (emitter, listener),
-                problem=(
-                    f"{emitter} emits {emitter.asset} with the key that its run is given, if it is "
-                    f"given one, and {listener.dag_id} listens "
-                    + ("for keys." if listener.keyed else "without one.")
-                ),
-                consequence=(
-                    f"Airflow makes no run of {listener.dag_id} for a run "
-                    + ("without a key." if listener.keyed else "with a key.")
-                ),
-                step=(
-                    f"Let a task of {emitter.dag_id} fail where partition_key is "
-                    + ("missing" if listener.keyed else "given")
-                    + ", or let it add the keys: outlet_events[…].add_partitions([…])."
-                ),
-            )
-
-
+@rule("error", "the listener's mapper cannot read the emitter's keys")
 def unreadable_key(wiring: Wiring) -> Iterator[Finding]:
     """Keys that are known from a clock, tried on the mapper of every listener that they reach."""
     samples = sample_keys(wiring)
@@ -121,9 +94,7 @@ def unreadable_key(wiring: Wiring) -> Iterator[Finding]:
                 continue
             key, reason = next(iter(unread.items()))
             mapper = type(listener.mapper(emitter.asset)).__name__
-            yield finding(
-                "unreadable-key",
-                "error",
+            yield unreadable_key.finding(
                 emitter.asset,
                 (emitter, listener),
                 problem=(
@@ -158,3 +129,28 @@ def _why_unread(listener: Listener, asset: AssetId, key: str) -> str | None:
     except Exception as error:  # a mapper of one's own may raise anything
         return f"{type(error).__name__}: {error}."
     return None if downstream else "it maps it to no key."
+
+
+@rule("warning", "whether events have a key is known only when they are emitted")
+def runtime_key(wiring: Wiring) -> Iterator[Finding]:
+    """Emitters whose runs are given a key or none, with nothing that makes sure of either."""
+    for emitter in wiring.emitters:
+        for listener in wiring.listeners_of(emitter.asset) if emitter.at_runtime else ():
+            yield runtime_key.finding(
+                emitter.asset,
+                (emitter, listener),
+                problem=(
+                    f"{emitter} emits {emitter.asset} with the key that its run is given, if it is "
+                    f"given one, and {listener.dag_id} listens "
+                    + ("for keys." if listener.keyed else "without one.")
+                ),
+                consequence=(
+                    f"Airflow makes no run of {listener.dag_id} for a run "
+                    + ("without a key." if listener.keyed else "with a key.")
+                ),
+                step=(
+                    f"Let a task of {emitter.dag_id} fail where partition_key is "
+                    + ("missing" if listener.keyed else "given")
+                    + ", or let it add the keys: outlet_events[…].add_partitions([…])."
+                ),
+            )

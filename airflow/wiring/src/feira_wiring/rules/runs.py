@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from feira_wiring.finding import Finding, finding, listed
 from feira_wiring.model import Keys, Listener, Paused, Wiring, is_met
+from feira_wiring.report import Finding, listed, rule
 
 
+@rule("warning", "a listener gets one run for several events", on=False)
 def merged_events(wiring: Wiring) -> Iterator[Finding]:
     """Plain listeners of plain events, but not those that a clock sets off too."""
     for listener in wiring.listeners:
@@ -19,9 +20,7 @@ def merged_events(wiring: Wiring) -> Iterator[Finding]:
         if not heard or listener.clock:
             continue
         assets = listed(dict.fromkeys(each.asset for each in heard))
-        yield finding(
-            "merged-events",
-            "warning",
+        yield merged_events.finding(
             heard[0].asset,
             (listener, *heard),
             problem=f"{listener.dag_id} listens to {assets} without a partition key.",
@@ -38,6 +37,7 @@ def merged_events(wiring: Wiring) -> Iterator[Finding]:
         )
 
 
+@rule("warning", "a listener begins paused", on=False)
 def paused_listener(wiring: Wiring) -> Iterator[Finding]:
     """Listeners that begin paused; by Airflow's default, only those that lose events by it.
 
@@ -47,13 +47,11 @@ def paused_listener(wiring: Wiring) -> Iterator[Finding]:
         by_default = listener.begins_paused is Paused.BY_DEFAULT
         if listener.begins_paused is None or (by_default and not listener.keyed):
             continue
-        yield finding(
-            "paused-listener",
-            "warning",
+        yield paused_listener.finding(
             listener.assets[0] if listener.assets else None,
             (listener,),
             problem=(
-                f"{listener.dag_id} does not say how it begins, and Airflow's default is paused."
+                f"{listener.dag_id} does not set is_paused_upon_creation, and Airflow's default is paused."
                 if by_default
                 else f"{listener.dag_id} has is_paused_upon_creation=True."
             ),
@@ -73,6 +71,7 @@ def paused_listener(wiring: Wiring) -> Iterator[Finding]:
         )
 
 
+@rule("error", "DAGs trigger one another in a cycle")
 def cycle(wiring: Wiring) -> Iterator[Finding]:
     """DAGs that trigger one another in a cycle, and a DAG that triggers itself."""
     by_id = {listener.dag_id: listener for listener in wiring.listeners}
@@ -106,11 +105,10 @@ def cycle(wiring: Wiring) -> Iterator[Finding]:
             problem = f"{dag_id} listens to {links[0].asset}, which it emits itself."
         else:
             problem = f"{dag_id} triggers itself."
-        yield finding(
-            "cycle",
-            "error" if certain else "warning",
+        yield cycle.finding(
             links[0].asset if links else None,
             (*links, *triggers, *listeners),
+            level="error" if certain else "warning",
             problem=problem,
             consequence=(
                 "Each run makes the next, until a task of it is skipped."
@@ -120,9 +118,9 @@ def cycle(wiring: Wiring) -> Iterator[Finding]:
                 else _what_a_cycle_does(wiring, listeners)
             ),
             step=(
-                "Take one of these triggers out, or one of the assets out of a schedule."
+                "Remove one of these triggers, or one of the assets from a schedule."
                 if triggers
-                else "Take one of these assets out of a schedule, or out of a task's outlets."
+                else "Remove one of these assets from a schedule, or from a task's outlets."
             ),
         )
 

@@ -12,11 +12,11 @@ from types import FunctionType
 from typing import Any
 
 from feira_wiring.model import AssetId
-from feira_wiring.task_code.events import Effects
 from feira_wiring.task_code.functions import is_library, own_code, parameters
 from feira_wiring.task_code.syntax import CodeReader
 from feira_wiring.task_code.values import (
     Context,
+    Effects,
     Events,
     Instance,
     Known,

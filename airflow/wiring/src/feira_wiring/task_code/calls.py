@@ -16,7 +16,6 @@ from airflow.sdk import Asset, AssetAlias, Metadata, get_current_context
 from airflow.sdk.definitions.asset import BaseAsset
 
 from feira_wiring.model import Named
-from feira_wiring.task_code.events import EventReader
 from feira_wiring.task_code.functions import (
     functions,
     is_library,
@@ -24,14 +23,17 @@ from feira_wiring.task_code.functions import (
     own_code,
 )
 from feira_wiring.task_code.values import (
+    Args,
     Caller,
     Choice,
     Context,
     Event,
+    EventReader,
     Events,
     Frame,
     Instance,
     Known,
+    Kwargs,
     Like,
     Local,
     Many,
@@ -59,8 +61,8 @@ class Call:
 
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
     function: FunctionType
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    args: Args
+    kwargs: Kwargs
     outer: Frame | None = None
     owner: type | None = None
     entry: bool = False
@@ -73,9 +75,7 @@ class CallReader(EventReader, ABC):
     def body(self, of: Call) -> Any:
         """What a call returns, once the text of its function is followed."""
 
-    def call(
-        self, what: Any, args: tuple[Any, ...], kwargs: dict[str, Any], entry: bool = False
-    ) -> Any:
+    def call(self, what: Any, args: Args, kwargs: Kwargs, entry: bool = False) -> Any:
         match what:
             case Method(Event() as event, "add_partitions"):
                 return self.added(event)
@@ -139,16 +139,14 @@ class CallReader(EventReader, ABC):
         self.lose(what, *args, *kwargs.values())
         return None
 
-    def conditional(self, what: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def conditional(self, what: Any, args: Args, kwargs: Kwargs) -> Any:
         before, self.sure = self.sure, False
         try:
             return self.call(what, args, kwargs)
         finally:
             self.sure = before
 
-    def member(
-        self, kind: type, name: str, own: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def member(self, kind: type, name: str, own: Any, args: Args, kwargs: Kwargs) -> Any:
         for base in kind.__mro__:
             if name in vars(base):
                 value = vars(base)[name]
@@ -160,9 +158,7 @@ class CallReader(EventReader, ABC):
         self.lose(*args, *kwargs.values())
         return None
 
-    def method_of(
-        self, value: Any, name: str, own: Known, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def method_of(self, value: Any, name: str, own: Known, args: Args, kwargs: Kwargs) -> Any:
         if isinstance(value, ModuleType):
             return self.call(Known(vars(value).get(name)), args, kwargs)
         if isinstance(value, type):
@@ -181,23 +177,21 @@ class CallReader(EventReader, ABC):
             return None
         return self.member(type(value), name, own, args, kwargs)
 
-    def mapping(self, value: Mapping[Any, Any], name: str, args: tuple[Any, ...]) -> Any:
+    def mapping(self, value: Mapping[Any, Any], name: str, args: Args) -> Any:
         if name == "get":
             return self.item(Known(value), args[0] if args else None)
         if name == "items":
             return Many(tuple(Many((Known(k), Known(v))) for k, v in value.items()))
         return Many(tuple(Known(each) for each in getattr(value, name)()))
 
-    def function(
-        self, value: Any, owner: type | None, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def function(self, value: Any, owner: type | None, args: Args, kwargs: Kwargs) -> Any:
         value = own_code(value)
         if not isinstance(value, FunctionType):
             module = getattr(value, "__module__", None) or getattr(owner, "__module__", None)
             return None if is_library(module) else self.lose(*args, *kwargs.values())
         return self.python(value, owner, args, kwargs, entry=False)
 
-    def known(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any], entry: bool) -> Any:
+    def known(self, value: Any, args: Args, kwargs: Kwargs, entry: bool) -> Any:
         first = args[0] if args else None
         if value is get_current_context:
             return Context()
@@ -261,7 +255,7 @@ class CallReader(EventReader, ABC):
             self.lose(*args, *kwargs.values())
         return None
 
-    def made(self, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def made(self, kind: type, args: Args, kwargs: Kwargs) -> Any:
         if issubclass(kind, BaseAsset):
             plain = [each.value for each in args if isinstance(each, Known)]
             named = {name: each.value for name, each in kwargs.items() if isinstance(each, Known)}
@@ -292,12 +286,7 @@ class CallReader(EventReader, ABC):
         return instance
 
     def python(
-        self,
-        function: FunctionType,
-        owner: type | None,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        entry: bool,
+        self, function: FunctionType, owner: type | None, args: Args, kwargs: Kwargs, entry: bool
     ) -> Any:
         function = own_code(function)
         if is_library(function.__globals__.get("__name__")):

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
-from feira_wiring.task_code.values import Context, Events, Known, Many
+from feira_wiring.syntax import tree_of
+from feira_wiring.task_code.values import Args, Context, Events, Known, Kwargs, Many
 
 _LIBRARIES = sys.stdlib_module_names | {"airflow"}
 
@@ -30,18 +31,16 @@ def own_code(value: Any) -> Any:
 
 
 def is_library(module: str | None) -> bool:
-    return (module or "").partition(".")[0] in _LIBRARIES
+    """By a module's name; code that is made at run time may have none."""
+    return str(module or "").partition(".")[0] in _LIBRARIES
 
 
 @lru_cache(maxsize=512)
 def functions(file: str) -> Mapping[tuple[str, int], ast.AST | None]:
     """The functions of a file by name and first line; None where two lambdas share one."""
     found: dict[tuple[str, int], ast.AST | None] = {}
-    try:
-        tree = ast.parse(Path(file).read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return found
-    for node in ast.walk(tree):
+    tree = tree_of(Path(file))
+    for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.decorator_list[0].lineno if node.decorator_list else node.lineno
             found[node.name, first] = node
@@ -65,8 +64,8 @@ def mentions_events(code: CodeType) -> bool:
 
 def bound(
     signature: ast.arguments,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    args: Args,
+    kwargs: Kwargs,
     function: FunctionType,
     entry: bool,
 ) -> dict[str, Any]:

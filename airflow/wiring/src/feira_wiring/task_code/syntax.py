@@ -11,11 +11,13 @@ from typing import Any
 from feira_wiring.task_code.calls import Call, CallReader
 from feira_wiring.task_code.functions import bound
 from feira_wiring.task_code.values import (
+    Args,
     Context,
     Events,
     Frame,
     Instance,
     Known,
+    Kwargs,
     Local,
     Many,
     Method,
@@ -40,7 +42,7 @@ class TooLong(Exception):
 class CodeReader(CallReader):
     """Follows a task's code from where Airflow calls it."""
 
-    def start(self, entry: Any, args: tuple[Any, ...], kwargs: dict[str, Any], sure: bool) -> None:
+    def start(self, entry: Any, args: Args, kwargs: Kwargs, sure: bool) -> None:
         self.sure = sure
         self.call(entry, args, kwargs, entry=True)
         self.sure = True
@@ -283,7 +285,7 @@ class CodeReader(CallReader):
                 args.extend(items_of(self.value(each.value, frame)))
             else:
                 args.append(self.value(each, frame))
-        kwargs: dict[str, Any] = {}
+        kwargs: Kwargs = {}
         for word in node.keywords:
             given = self.value(word.value, frame)
             if word.arg is not None:
