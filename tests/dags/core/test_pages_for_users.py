@@ -13,9 +13,11 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import yaml
 
 from checkout import copy_checkout
 from feira.core.contracts import contract
@@ -171,14 +173,20 @@ from feira.core.contracts.registry import stored_in
 from feira.core.warehouse.grants import grants
 from feira_airflow.core.pipelines import pipelines
 from feira_airflow.core.pools import document
+from feira_local.cli.pipelines import states
 from feira_local.stack import airflow
 from feira_local.stack.config import StackConfig
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.services import services
 
+class NoEvents:
+    def last_event(self, asset):
+        return {"partition": None, "at": None}
+
 config = StackConfig.from_env()
 secrets = load_secrets(config.home)
 print(json.dumps({
+    "status": [each for each in states(NoEvents()) if each["pipeline"] == "countries"],
     "pipelines": [each.name for each in pipelines()],
     "pool": json.loads(document())["geo_api"]["slots"],
     "tables": [each.table for each in stored_in("warehouse")],
@@ -198,6 +206,14 @@ def test_the_platform_knows_the_pipeline_of_the_page_in_every_layer(checkout: Pa
     assert "geo.country_revenue" in found["tables"] and found["schema"]
     assert "geo" in found["services"]
     assert found["connection"]["port"] == 18030
+    assert found["status"] == [
+        {
+            "pipeline": "countries",
+            "dags": ["country_revenue"],
+            "tables": ["geo.country_revenue"],
+            "assets": [{"asset": "country_revenue", "partition": None, "at": None}],
+        }
+    ]
 
 
 def test_the_platforms_own_tests_take_the_pipeline_of_the_page(checkout: Path) -> None:
@@ -274,6 +290,16 @@ finally:
 """
 
 
+VERIFIED = """
+import json
+from feira_local.cli.tables import in_warehouse
+from feira_local.stack.lake_access import warehouse
+
+with warehouse() as connection:
+    print(json.dumps([each for each in in_warehouse(connection)]))
+"""
+
+
 def test_the_task_of_the_page_makes_the_countries_of_the_fact(
     checkout: Path, shop: Shop, empty_warehouse: Dsns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +328,15 @@ def test_the_task_of_the_page_makes_the_countries_of_the_fact(
     done = run(checkout, TASK)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout.splitlines()[-1]) == {"table": "geo.country_revenue", "rows": 3}
+    own = checkout / ".feira" / "connections.yaml"
+    found = urlsplit(empty_warehouse.reader)
+    reader = {"conn_type": "postgres", "host": found.hostname, "port": found.port}
+    reader |= {"login": found.username, "password": found.password, "schema": found.path[1:]}
+    own.write_text(yaml.safe_dump({"warehouse_reader": reader}))
+    own.chmod(0o600)
+    feira = "from feira_local.cli import main; main()"
+    listed = json.loads(run(checkout, feira, "show", "country_revenue", "--json").stdout)
+    verified = json.loads(run(checkout, VERIFIED).stdout)
     rows = shop.connection.execute(
         "SELECT country, region, orders, revenue_usd FROM geo.country_revenue ORDER BY 1"
     ).fetchall()
@@ -309,6 +344,13 @@ def test_the_task_of_the_page_makes_the_countries_of_the_fact(
         read = reader.execute("SELECT count(*) FROM geo.country_revenue").fetchone()
     shop.connection.execute("DROP TABLE geo.country_revenue")
     assert read == (3,)
+    assert [row["country"] for row in listed] == ["Côte d'Ivoire", "Portugal", "unknown"]
+    assert {
+        "table": "geo.country_revenue",
+        "where": "warehouse",
+        "rows": 3,
+        "state": "as declared",
+    } in verified
     assert rows == [
         ("Côte d'Ivoire", None, 1, Decimal("20.0000")),
         ("Portugal", "Southern Europe", 2, Decimal("13.5000")),

@@ -20,9 +20,7 @@ from feira_local.stack.errors import StackError
 COMMANDS = [
     ["run", "sales"],
     ["backfill", "sales"],
-    ["show", "fact"],
-    ["show", "quarantine"],
-    ["show", "ledger"],
+    ["show"],
     ["sql"],
     ["verify"],
     ["migrate"],

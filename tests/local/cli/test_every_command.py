@@ -122,7 +122,7 @@ def _nothing_begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ):
         monkeypatch.setattr(module, name, begun)
     monkeypatch.setattr("feira_airflow.core.dag_pages.pages", begun)
-    monkeypatch.setattr("feira_local.cli.lint_assets.main", lambda *_: 2)
+    monkeypatch.setattr("feira_wiring.command.main", lambda *_: 2)
     monkeypatch.setattr("os.execvp", begun)
     monkeypatch.setenv("FEIRA_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)  # a home that is a relative path is made here

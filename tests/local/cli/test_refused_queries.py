@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from pyspark.errors.exceptions.connect import AnalysisException
 
-from feira_local.cli import data, runs
+from feira_local.cli import data, runs, tables
 from feira_local.cli import stack as stack_commands
 from feira_local.cli.day_report import DayReport, report_tables
 from feira_local.stack import access, config, lake_access
@@ -33,6 +33,9 @@ class Session:
         self.stopped = False
 
     def sql(self, *_: object, **__: object) -> Any:
+        raise AnalysisException(self.message)
+
+    def __getattr__(self, _: str) -> Any:
         raise AnalysisException(self.message)
 
     def stop(self) -> None:
@@ -55,14 +58,11 @@ def test_what_spark_refuses_is_one_line_with_its_reason(
     monkeypatch.setattr(access, "require_running", lambda: None)
     monkeypatch.setattr(access, "spark_url", lambda: "sc://nowhere")
     monkeypatch.setattr("feira_spark.core.session.connect", lambda _: session)
-    monkeypatch.setattr(data, "warehouse", _no_warehouse)
-    monkeypatch.setattr(
-        "feira.core.warehouse.reconcile.verify_whole", lambda _, figures, rows: session.sql(figures)
-    )
+    monkeypatch.setattr(tables, "warehouse", _no_warehouse)
     asked = {
         "sql": lambda: data.sql("SELECT * FROM lake.sales.nix"),
-        "quarantine": lambda: data.show_quarantine("2010-12-01"),
-        "verify": data.verify,
+        "quarantine": lambda: tables.show("quarantine", "2010-12-01"),
+        "verify": tables.verify,
     }
     with pytest.raises(StackError, match="TABLE_OR_VIEW_NOT_FOUND") as refused:
         asked[command]()

@@ -10,7 +10,7 @@ import sys
 import typer
 from rich.text import Text
 
-from feira.core.settings import SettingsError
+from feira.core.errors import PermanentError
 from feira_local.cli.output import error_console, printable, shortened
 from feira_local.stack.errors import StackError
 
@@ -20,10 +20,10 @@ MODULES = (
     "feira_local.cli.jars",
     "feira_local.cli.demo",
     "feira_local.cli.runs",
+    "feira_local.cli.tables",
     "feira_local.cli.data",
     "feira_local.cli.contracts",
-    "feira_local.cli.lint_assets",
-    "feira_local.cli.airflow_files",
+    "feira_local.cli.pipelines",
 )
 
 app = typer.Typer(
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _message(error: Exception) -> str:
-    if isinstance(error, (StackError, SettingsError)):
+    if isinstance(error, (StackError, PermanentError)):
         text = str(error)
     elif isinstance(error, OSError) and error.filename is not None:
         text = (

@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
-from feira.core.contracts import ContractError, contracts
+from feira.core.contracts import contracts
 from feira.core.contracts.dbt import render
 from feira.core.contracts.registry import whole_contract
 from feira.core.settings import repository_root
 from feira_local.cli.output import AsJson, PlainTable, print_json, print_line, print_table
-from feira_local.stack.errors import StackError
 
 
 def register(app: typer.Typer) -> None:
@@ -54,10 +53,7 @@ def show(table: Annotated[str, typer.Argument(help="A table, as in sales.fact.")
 
     Example: [bold]feira contracts show sales.fact[/]
     """
-    try:
-        typer.echo(whole_contract(table), nl=False)
-    except ContractError as error:
-        raise StackError(str(error)) from error
+    typer.echo(whole_contract(table), nl=False)
 
 
 def dbt() -> None:

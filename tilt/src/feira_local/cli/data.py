@@ -1,23 +1,19 @@
-"""`feira show`, `sql`, `verify` and `migrate`: looking at the data, and bringing it to its contracts."""
+"""`feira sql` and `migrate`: asking the data anything, and bringing it to its contracts."""
 
 from __future__ import annotations
 
 import logging
 import re
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from feira_local.cli.output import AsJson, print_json, print_line, print_rows, shortened
-from feira_local.cli.runs import parse_day
 from feira_local.stack.errors import StackError
 from feira_local.stack.lake_access import (
-    landings,
     no_table,
     spark_session,
     warehouse,
-    whole_lake_figures,
 )
 
 if TYPE_CHECKING:
@@ -26,7 +22,6 @@ if TYPE_CHECKING:
     from sqlglot.errors import SqlglotError
 
 Rows = list[dict[str, Any]]
-Day = Annotated[str, typer.Option("--day", help="The extract day, in UTC.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="Rows at most.")]
 
 
@@ -35,71 +30,8 @@ _CALLS_JAVA = ("java_method", "reflect", "try_reflect")
 
 
 def register(app: typer.Typer) -> None:
-    show = typer.Typer(help="Look at the rows of one day.", no_args_is_help=True)
-    show.command("fact")(show_fact)
-    show.command("quarantine")(show_quarantine)
-    show.command("ledger")(show_ledger)
-    app.add_typer(show, name="show")
     app.command("sql")(sql)
-    app.command("verify")(verify)
     app.command("migrate")(migrate)
-
-
-def show_fact(day: Day, limit: Limit = 20, as_json: AsJson = False) -> None:
-    """Fact rows of one extract day, from the warehouse.
-
-    Example: [bold]feira show fact --day 2010-12-01[/]
-    """
-    rows = _warehouse_rows(
-        "SELECT order_id, line_number, sku, description, quantity, unit_price, currency, status, "
-        "customer_id, country, order_date, amount_usd, line_kind FROM sales.fact "
-        "WHERE extract_day = %s ORDER BY order_id, line_number LIMIT %s",
-        [parse_day(day), limit],
-    )
-    _print(rows, as_json, empty=f"No fact rows of {day}. Run it: feira run sales --day {day}")
-
-
-def show_quarantine(day: Day, limit: Limit = 20, as_json: AsJson = False) -> None:
-    """Quarantined lines of one day, as they came, with every rule they break.
-
-    Example: [bold]feira show quarantine --day 2010-12-01[/]
-    """
-    with spark_session() as spark:
-        found = spark.sql(
-            "SELECT landing_version, landing_order, broken_rules, raw FROM lake.sales.quarantine "
-            "WHERE extract_day = :day ORDER BY landing_version, landing_order LIMIT :limit",
-            args={"day": parse_day(day), "limit": limit},
-        ).collect()
-    rows = [{**row.asDict(), "broken_rules": ", ".join(row["broken_rules"])} for row in found]
-    _print(rows, as_json, empty=f"Nothing of {day} is in quarantine.")
-
-
-def show_ledger(day: Day, as_json: AsJson = False) -> None:
-    """What landings there are of a day, and what the warehouse has loaded of them.
-
-    Example: [bold]feira show ledger --day 2010-12-01[/]
-    """
-    loaded = {
-        row["landing_version"]: row
-        for row in _warehouse_rows(
-            "SELECT landing_version, contract_version, landed_lines, valid_lines, day_rows, "
-            "day_revenue, inserted_rows, updated_rows, deleted_rows, snapshot_id, loaded_at, "
-            "agreed_snapshot_id FROM sales.load_ledger WHERE extract_day = %s "
-            "ORDER BY landing_version, load_sequence",
-            [parse_day(day)],
-        )
-    }
-    store, rows = landings(), []
-    for manifest in store.complete(parse_day(day)):
-        validation = store.validation(manifest.extract_day, manifest.version)
-        gate = (
-            "not validated" if validation is None else "passed" if validation.passed else "failed"
-        )
-        known = dict(loaded.get(manifest.version, {}))
-        rows.append(
-            {"landing_version": manifest.version, "lines": manifest.total, "gate": gate} | known
-        )
-    _print(rows, as_json, empty=f"{day} was never landed. Run it: feira run sales --day {day}")
 
 
 def sql(
@@ -118,11 +50,11 @@ def sql(
     where = on or ("lake" if "lake." in query.lower() else "warehouse")
     _require_reading(query, "spark" if where == "lake" else "postgres")
     if where == "warehouse":
-        rows = _warehouse_rows(query, None, limit)
+        rows = asked_warehouse(query, None, limit)
     else:
         with spark_session() as spark:
             rows = lake_rows(spark, query, limit)
-    _print(rows, as_json, empty="No rows.")
+    print_found(rows, as_json, empty="No rows.")
 
 
 _DIALECTS = {"spark": "Spark", "postgres": "PostgreSQL"}
@@ -175,33 +107,6 @@ def _reason(error: SqlglotError) -> str:
     return shortened(str(error).splitlines()[0], 300)
 
 
-def verify(as_json: AsJson = False) -> None:
-    """Compare the whole fact in lake and warehouse: rows, revenue and a hash of each order date.
-
-    Example: [bold]feira verify[/]
-    """
-    from feira.core.warehouse.reconcile import ReconcileError, verify_whole
-    from feira_spark.sales import difference
-
-    with spark_session() as spark, warehouse() as connection:
-        try:
-            agreed = verify_whole(
-                connection,
-                partial(whole_lake_figures, spark),
-                partial(difference.lake_rows, spark),
-            )
-        except ReconcileError as error:
-            raise StackError(str(error)) from error
-    if as_json:
-        print_json({"equal": True, **agreed.__dict__})
-        return
-    print_line(
-        f"Lake and warehouse are equal at snapshot {agreed.snapshot_id}: "
-        f"{agreed.rows:,} rows on {agreed.dates:,} order dates, {agreed.revenue:,.2f} USD.",
-        style="green",
-    )
-
-
 def migrate(as_json: AsJson = False) -> None:
     """Bring lake, warehouse and marts to their contracts: new tables and added columns.
 
@@ -219,7 +124,7 @@ def migrate(as_json: AsJson = False) -> None:
         print_line(line)
 
 
-def _warehouse_rows(query: str, values: list[Any] | None, limit: int | None = None) -> Rows:
+def asked_warehouse(query: str, values: list[Any] | None, limit: int | None = None) -> Rows:
     with warehouse() as connection:
         return warehouse_rows(connection, query, values, limit)
 
@@ -299,7 +204,8 @@ def unique_names(names: list[str]) -> list[str]:
     return unique
 
 
-def _print(rows: Rows, as_json: bool, empty: str) -> None:
+def print_found(rows: Rows, as_json: bool, empty: str) -> None:
+    """Rows for people or for programs; where there are none, the sentence for people."""
     if as_json:
         print_json(rows)
         return

@@ -43,7 +43,7 @@ class DayReport:
 
 def day_report(day: date) -> DayReport:
     """Reads the newest landing's validation, the newest ledger row of the day, and the marts."""
-    store = landings()
+    store = landings("sales")
     complete = store.complete(day)
     newest = complete[-1] if complete else None
     validation: Validation | None = (

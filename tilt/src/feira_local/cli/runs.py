@@ -24,11 +24,11 @@ from feira_local.cli.output import (
     printable,
     shortened,
 )
+from feira_local.cli.pipelines import producer
 from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.chains import Chain, join, refresh_all
 from feira_local.stack.errors import StackError
 from feira_local.stack.state import running_config
-from feira_wiring.home import airflow_home
 
 _MARKS = {
     "success": ("✔", "green"),
@@ -76,20 +76,6 @@ def parse_range(text: str) -> list[date]:
             "2010-12-01..2010-12-23."
         )
     return [first + timedelta(days=index) for index in range(days)]
-
-
-def producer(name: str) -> str:
-    """The DAG that starts the pipeline's chain; raises StackError where it has none."""
-    with airflow_home():
-        from feira_airflow.core.pipelines import pipelines
-
-        found = {each.name: each.producer for each in pipelines() if each.producer}
-    if name not in found:
-        raise StackError(
-            f"{shortened(name)!r} is no pipeline that starts a chain; there is {', '.join(found)}. What "
-            "an asset sets off runs when its producer has."
-        )
-    return found[name]
 
 
 def run(

@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.live import Live
@@ -27,7 +27,9 @@ from feira_local.cli.output import (
     print_table,
     printable,
 )
+from feira_local.cli.pipelines import states
 from feira_local.stack import access, lifecycle
+from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Progress, Stack
@@ -173,7 +175,8 @@ def status(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Health, restarts, memory, ports and links of every service. Exit code 1 unless all of them work.
+    """Health, restarts, memory, ports and links of every service; each pipeline's last events and its
+    tables. Exit code 1 unless all services work.
 
     A service that is slow works: on a busy machine an answer takes seconds.
 
@@ -182,6 +185,8 @@ def status(
     stack = Stack.of(running_config())
     found = report(stack)
     login = access.airflow_login() if show_login else None
+    answers = any(service.name == "airflow-api" and service.works for service in found.services)
+    pipelines = states(AirflowApi.local()) if answers else []
     if as_json:
         print_json(
             {
@@ -192,11 +197,13 @@ def status(
                 "supervisor_memory": found.supervisor_memory,
                 "memory": found.memory,
                 "links": _links(stack),
+                "pipelines": pipelines,
                 **({"login": {"user": login[0], "password": login[1]}} if login else {}),
             }
         )
     else:
         _print_status(stack, found)
+        _print_pipelines(pipelines)
         if login:
             print_line(f"Airflow login: {login[0]} / {login[1]}")
     if not found.healthy:
@@ -229,6 +236,22 @@ def _print_status(stack: Stack, found: StackReport) -> None:
     print_table(table)
     for title, url in _links(stack).items():
         print_line(f"{title:<20} {url}")
+
+
+def _print_pipelines(pipelines: list[dict[str, Any]]) -> None:
+    table = PlainTable(box=None, padding=(0, 2, 0, 0))
+    for column in ("pipeline", "asset", "last event", "tables"):
+        table.add_column(column)
+    for each in pipelines:
+        name, tables = each["pipeline"], ", ".join(each["tables"])
+        for asset in each["assets"] or [{"asset": "none", "partition": None, "at": None}]:
+            key = f"[{asset['partition']}]" if asset["partition"] else ""
+            at = f"{asset['at'][:16].replace('T', ' ')} UTC" if asset["at"] else "none yet"
+            table.add_row(name, f"{asset['asset']}{key}", at, tables)
+            name = tables = ""
+    if pipelines:
+        print_line("")
+        print_table(table)
 
 
 def logs(

@@ -145,6 +145,14 @@ class AirflowApi:
         events = self._all("assets/events", "asset_events", source_dag_id=dag_id)
         return {event["partition_key"] for event in events}
 
+    def last_event(self, asset: str) -> dict[str, str | None]:
+        """``partition`` and time (``at``, ISO 8601 in UTC) of an asset's last event; None before the first."""
+        asked = {"asset_id": self._asset_id(asset), "order_by": "-timestamp", "limit": 1}
+        events = self._call("GET", "assets/events", params=asked) if asked["asset_id"] else {}
+        for event in events.get("asset_events", []):
+            return {"partition": event["partition_key"], "at": event["timestamp"]}
+        return {"partition": None, "at": None}
+
     def consumers(self, dag_id: str, source: DagRun) -> list[DagRun]:
         """The runs of a DAG that an event of ``source`` has set off."""
         recent = self._call(
@@ -218,9 +226,13 @@ class AirflowApi:
 
     def asset_link(self, name: str) -> str:
         """Where a person sees an asset among its emitters and listeners; all assets if it is new."""
+        known = self._asset_id(name)
+        return f"{self.base}/assets/{known}" if known else f"{self.base}/assets"
+
+    def _asset_id(self, name: str) -> int | None:
+        # The pattern finds longer names too.
         found = self._call("GET", "assets", params={"name_pattern": name, "limit": 100})["assets"]
-        ids = [item["id"] for item in found if item["name"] == name]
-        return f"{self.base}/assets/{ids[0]}" if ids else f"{self.base}/assets"
+        return next((int(item["id"]) for item in found if item["name"] == name), None)
 
     def _all(self, path: str, of: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Every item that a list has, read in pages of the most that Airflow gives."""

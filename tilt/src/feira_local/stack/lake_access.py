@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def landings() -> LandingStore:
-    """The landings of sales."""
-    return landing_store(access.lake_settings())
+def landings(dataset: str) -> LandingStore:
+    """The landings of a dataset."""
+    return landing_store(access.lake_settings(), dataset)
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def spark_reason(error: PySparkException) -> str:
 
 def no_table(error: psycopg.errors.UndefinedTable) -> str:
     """What is missing, and the command that makes it."""
-    return f"{_first_line(error)}. Has a day run? `feira run sales --day D`"
+    return f"{_first_line(error)}. Has its pipeline run? `feira run PIPELINE --day D`, as in `feira run sales --day D`"
 
 
 def _first_line(reason: object) -> str:

@@ -1,0 +1,234 @@
+"""`feira show`, `verify` and `status` know every table and pipeline that is declared, and none by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from feira.core.contracts import contract, contracts
+from feira.core.contracts.ddl import iceberg_ddl, warehouse_ddl
+from feira.core.settings import LakeSettings
+from feira_local.cli import app, pipelines, tables
+from feira_local.stack import access
+from feira_local.stack.airflow_api import AirflowApi
+from feira_local.stack.errors import StackError
+from feira_local.stack.postgres import Dsns
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+D1, D2 = date(2010, 12, 1), date(2010, 12, 2)
+
+
+@pytest.fixture
+def warehouse(
+    empty_warehouse: Dsns, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[psycopg.Connection]:
+    monkeypatch.setattr(access, "warehouse_dsn", lambda role="reader": empty_warehouse.reader)
+    with psycopg.connect(empty_warehouse.warehouse_loader, autocommit=True) as loader:
+        yield loader
+
+
+def shown(*words: str) -> list[dict[str, Any]]:
+    done = CliRunner().invoke(app, ["show", *words, "--json"], catch_exceptions=False)
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def report(loader: psycopg.Connection, day: date, version: int) -> None:
+    values = {
+        "extract_day": day,
+        "report_version": version,
+        "snapshot_id": 1,
+        "prepared_at": datetime(2010, 12, 3, tzinfo=UTC),
+        **dict.fromkeys(("report_id", "report_uri", "figures", "sources"), "x"),
+    }
+    loader.execute(
+        f"INSERT INTO sales.report_ledger ({', '.join(values)}) "
+        f"VALUES ({', '.join(['%s'] * len(values))})",
+        list(values.values()),
+    )
+
+
+def test_show_lists_every_table_of_every_contract() -> None:
+    listed = {row["table"]: row for row in shown()}
+    assert list(listed) == sorted(contracts())
+    assert (listed["sales.fact"]["day"], listed["sales.fact"]["where"]) == (
+        "extract_day",
+        "lake, warehouse",
+    )
+    assert listed["sales.load_ledger"]["day"] == "extract_day"
+    assert listed["marts.customer_lifetime_value"]["day"] is None
+
+
+def test_a_table_is_shown_by_its_key_whole_or_of_one_day(warehouse: psycopg.Connection) -> None:
+    warehouse.execute(warehouse_ddl(contract("sales.report_ledger")))
+    for day, version in ((D2, 1), (D1, 2), (D1, 1)):
+        report(warehouse, day, version)
+    for name in ("sales.report_ledger", "report_ledger"):
+        rows = shown(name)
+        assert [(row["extract_day"], row["report_version"]) for row in rows] == [
+            ("2010-12-01", 1),
+            ("2010-12-01", 2),
+            ("2010-12-02", 1),
+        ]
+    assert [row["report_version"] for row in shown(name, "--day", "2010-12-01")] == [1, 2]
+    assert [row["report_version"] for row in shown(name, "-n", "1", "--day", "2010-12-01")] == [1]
+    assert shown(name, "--day", "2010-12-03") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["ledger"], "sales.load_ledger, sales.report_ledger"),
+        (["nothing"], "marts.customer_lifetime_value"),
+        (["fact; DROP TABLE x"], "'fact; DROP TABLE x' names no one table"),
+        (["customer_lifetime_value", "--day", "2010-12-01"], "key is customer_id"),
+        (["landing"], "name a day"),
+        (["fact", "--day", "2010-12-1"], "is not a day"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_by_name(words: list[str], named: str) -> None:
+    refused = CliRunner().invoke(app, ["show", *words])
+    assert isinstance(refused.exception, StackError)
+    assert named in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("table", "step"),
+    [
+        ("sales.fact", "Run it: feira run sales --day 2010-12-01"),
+        ("sales.report_ledger", "The pipeline summary makes them"),
+    ],
+)
+def test_where_there_is_no_row_the_pipeline_that_makes_it_is_named(
+    warehouse: psycopg.Connection, table: str, step: str
+) -> None:
+    warehouse.execute(warehouse_ddl(contract(table)))
+    done = CliRunner().invoke(app, ["show", table, "--day", "2010-12-01"])
+    assert f"{table} has no rows of 2010-12-01." in done.stdout
+    assert step in done.stdout
+
+
+def test_a_table_of_the_lake_alone_is_read_there(
+    empty_lake: SparkSession, lake_for_commands: None
+) -> None:
+    empty_lake.sql("CREATE NAMESPACE IF NOT EXISTS lake.sales")
+    empty_lake.sql(iceberg_ddl(contract("sales.quarantine")))
+    empty_lake.sql(
+        "INSERT INTO lake.sales.quarantine VALUES "
+        "(DATE '2010-12-01', 1, 7, '{}', array('sku_blank')), "
+        "(DATE '2010-12-01', 1, 3, '[', array('line_unreadable')), "
+        "(DATE '2010-12-02', 1, 0, '{}', array('sku_null'))"
+    )
+    rows = shown("quarantine", "--day", "2010-12-01")
+    assert [(row["landing_order"], row["broken_rules"]) for row in rows] == [
+        (3, ["line_unreadable"]),
+        (7, ["sku_blank"]),
+    ]
+
+
+@pytest.fixture
+def lake_for_commands(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands' Spark is the tests' own."""
+
+    @contextmanager
+    def opened() -> Iterator[SparkSession]:
+        yield spark
+
+    monkeypatch.setattr(tables, "spark_session", opened)
+
+
+def test_the_landings_of_a_day_are_listed_with_their_verdict(
+    lake: LakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from feira.core.lake import landing_store
+    from feira.core.landing.land import land_day
+    from sales_lines import FakeFeed, line
+
+    monkeypatch.setattr(access, "lake_settings", lambda: lake)
+    day = date(2010, 11, 30)
+    land_day(
+        FakeFeed([[line()]]),
+        landing_store(lake),
+        contract("sales.landing"),
+        day,
+        requested_by="run-1",
+    )
+    (row,) = shown("landing", "--day", str(day))
+    assert (row["landing_version"], row["lines"], row["gate"]) == (1, 1, "not validated")
+    assert row["folder"].endswith("landing/sales/2010-11-30/v0001")
+
+
+def test_verify_holds_every_table_against_its_contract(
+    empty_lake: SparkSession,
+    lake_for_commands: None,
+    warehouse: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tables, "published", lambda *_: {"sales.fact": {"rows": 0}})
+    empty_lake.sql("CREATE NAMESPACE IF NOT EXISTS lake.sales")
+    for table in ("sales.fact", "sales.order_lines"):
+        empty_lake.sql(iceberg_ddl(contract(table)))
+    warehouse.execute(warehouse_ddl(contract("sales.report_ledger")))
+    report(warehouse, D1, 1)
+
+    def verified() -> dict[tuple[str, str], tuple[int | None, str]]:
+        done = CliRunner().invoke(app, ["verify", "--json"], catch_exceptions=False)
+        found = json.loads(done.stdout)["tables"]
+        return {(row["table"], row["where"]): (row["rows"], row["state"]) for row in found}
+
+    states = verified()
+    declared = {
+        (each.table, where)
+        for each in contracts().values()
+        for where in each.servers
+        if where != "landing"
+    }
+    assert states.keys() == declared
+    assert states["sales.fact", "lake"] == (0, "as declared")
+    assert states["sales.quarantine", "lake"] == (None, "not made yet")
+    assert states["sales.report_ledger", "warehouse"] == (1, "as declared")
+
+    warehouse.execute("ALTER TABLE sales.report_ledger DROP COLUMN cause, ADD COLUMN other text")
+    with pytest.raises(StackError) as refusal:
+        verified()
+    assert "sales.report_ledger in the warehouse" in str(refusal.value)
+    assert "no column cause" in str(refusal.value) and "other" in str(refusal.value)
+
+
+def test_status_has_each_pipelines_last_events_and_its_tables() -> None:
+    class Airflow(AirflowApi):
+        def _call(self, method: str, path: str, **arguments: Any) -> Any:
+            asked = arguments["params"]
+            if path == "assets":
+                names = (
+                    ("x_sales_fact", "sales_fact") if asked["name_pattern"] == "sales_fact" else ()
+                )
+                return {"assets": [{"name": name, "id": n} for n, name in enumerate(names, 1)]}
+            assert (path, asked["asset_id"], asked["order_by"]) == (
+                "assets/events",
+                2,
+                "-timestamp",
+            )
+            return {
+                "asset_events": [
+                    {"partition_key": "2010-12-02", "timestamp": "2026-11-01T10:00:00Z"}
+                ]
+            }
+
+    found = {each["pipeline"]: each for each in pipelines.states(Airflow("http://airflow", str))}
+    assert sorted(found) == ["sales", "summary"]
+    assert found["sales"]["assets"] == [
+        {"asset": "sales_fact", "partition": "2010-12-02", "at": "2026-11-01T10:00:00Z"}
+    ]
+    assert "sales.fact" in found["sales"]["tables"]
+    assert found["sales"]["dags"] == ["sales_etl", "sales_watch"]
+    assert found["summary"]["assets"] == [{"asset": "sales_summary", "partition": None, "at": None}]
