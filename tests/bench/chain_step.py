@@ -23,6 +23,7 @@ from feira.core.lake import landing_store
 from feira.core.landing.manifest import Manifest
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.schema import connect as connect_warehouse
+from feira.sales.landing import LANDED
 from feira_spark.core.session import connect
 from feira_spark.sales import day
 from feira_spark.sales.difference import StagedDifference, stage_difference
@@ -58,7 +59,7 @@ class Places:
 
     def newest_landing(self) -> Manifest:
         """The day's newest complete landing."""
-        return landing_store(self.lake_settings).complete(self.day)[-1]
+        return landing_store(self.lake_settings, LANDED.name).complete(self.day)[-1]
 
 
 def land(places: Places) -> dict[str, Any]:
@@ -71,14 +72,14 @@ def land(places: Places) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "rows": landed.lines,
-        "bytes": sum(page.bytes for page in places.newest_landing().pages),
+        "bytes": sum(page.size or 0 for page in places.newest_landing().files),
     }
 
 
 def validate(places: Places) -> dict[str, Any]:
     """Parses, checks, stages and quarantines; what the gate found comes with it."""
     spark, landing = connect(places.spark), places.newest_landing()
-    store = landing_store(places.lake_settings)
+    store = landing_store(places.lake_settings, LANDED.name)
     manifest = store.manifest_uri(places.day, landing.version)
     began = time.perf_counter()
     day.validate(spark, places.lake_settings, day.Landed(manifest, landing.version, landing.lines))
@@ -120,7 +121,9 @@ def publish(places: Places) -> dict[str, Any]:
 def load_warehouse(places: Places) -> dict[str, Any]:
     """Loads the difference; ``staging_seconds`` of the seconds are Spark's."""
     landing, spark = places.newest_landing(), connect(places.spark)
-    manifest = landing_store(places.lake_settings).manifest_uri(places.day, landing.version)
+    manifest = landing_store(places.lake_settings, LANDED.name).manifest_uri(
+        places.day, landing.version
+    )
     staging = 0.0
 
     def staged(spark: SparkSession, since: int | None) -> StagedDifference | None:

@@ -240,14 +240,16 @@ def write(connection: duckdb.DuckDBPyConnection, out: Path, version: int) -> Non
 
 def main(landing: Path, out: Path) -> dict[str, Any]:
     """Does it all; returns seconds, rows, valid rows and the count of each broken rule."""
-    manifest = Manifest.model_validate_json((landing / "manifest.json").read_text())
+    manifest = Manifest.read(
+        (landing / "manifest.json").read_bytes(), landing.as_uri() + "/manifest.json"
+    )
     out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     with duckdb.connect(config={"threads": THREADS}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET temp_directory = '{out / 'spilled'}'")
-        rate_tables(connection, str(landing / manifest.rates.name))
-        pages = [str(landing / page.name) for page in manifest.pages]
+        rate_tables(connection, str(landing / manifest.companions["rates"].name))
+        pages = [str(landing / page.name) for page in manifest.files]
         check(connection, pages, str(manifest.extract_day))
         counts = connection.execute(
             "SELECT broken_rules, count(*) FROM checked GROUP BY broken_rules"

@@ -245,11 +245,13 @@ def extract(lines: pl.DataFrame, version: int) -> pl.LazyFrame:
 
 def main(landing: Path, out: Path) -> dict[str, Any]:
     """Does it all; returns seconds, rows, valid rows and the count of each broken rule."""
-    manifest = Manifest.model_validate_json((landing / "manifest.json").read_text())
+    manifest = Manifest.read(
+        (landing / "manifest.json").read_bytes(), landing.as_uri() + "/manifest.json"
+    )
     out.mkdir(parents=True, exist_ok=True)
-    pages = [landing / page.name for page in manifest.pages]
+    pages = [landing / page.name for page in manifest.files]
     began = time.perf_counter()
-    lines = checked(pages, landing / manifest.rates.name, manifest.extract_day)
+    lines = checked(pages, landing / manifest.companions["rates"].name, manifest.extract_day)
     found = lines.drop("unit_price", "created_at", "updated_at").collect(engine="streaming")
     invalid = found.filter(pl.col("broken_rules").list.len() > 0)
     counts = invalid["broken_rules"].explode().value_counts().sort("broken_rules")

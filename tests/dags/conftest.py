@@ -136,7 +136,7 @@ def shop(
         monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(warehouse))
     settings = LakeSettings(f"s3://{bucket}", s3_endpoint, "test", "test", catalog="hadoop")
     with connect(empty_warehouse.warehouse_loader) as connection:
-        yield Shop(connection, landing_store(settings))
+        yield Shop(connection, landing_store(settings, "sales"))
 
 
 @pytest.fixture

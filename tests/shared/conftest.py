@@ -33,14 +33,15 @@ def store(request: pytest.FixtureRequest) -> LandingStore:
             access_key="test",
             secret_key="test",
             catalog="hadoop",
-        )
+        ),
+        "sales",
     )
 
 
 @pytest.fixture
 def folder_store(tmp_path: Path) -> LandingStore:
     """An empty store in a folder, for tests of so many writes that a server's answers would be the most."""
-    return landing_store(LakeSettings(root=f"file://{tmp_path}", catalog="hadoop"))
+    return landing_store(LakeSettings(root=f"file://{tmp_path}", catalog="hadoop"), "sales")
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feira.core.landing.manifest import ListedFile
 from feira_provider.contracts.check import CheckResult, check
 from feira_provider.contracts.rules import read_rules
 from feira_provider.datasets.files import DatasetError
-from feira_provider.datasets.manifest import ListedFile
 
 Row = dict[str, Any]
 

@@ -8,7 +8,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -22,10 +21,10 @@ from airflow.sdk.exceptions import (
 from airflow.triggers.base import TriggerEvent
 from s3_bucket import Bucket
 
-from feira.core.contracts import contract
 from feira.core.lake import landing_store
 from feira.core.landing.land import land_day
 from feira.core.settings import LakeSettings
+from feira.sales.landing import LANDED
 from feira_provider.sensors.s3_manifest import S3ManifestSensor
 from feira_provider.triggers.s3_manifest import ManifestWait, S3ManifestTrigger
 from sales_lines import DAY, FakeFeed, line
@@ -132,14 +131,17 @@ def test_a_landing_of_the_platform_is_waited_for_by_its_own_manifest(
         bucket.url, endpoint=s3_endpoint, access_key="test", secret_key="test", catalog="hadoop"
     )
     feed = FakeFeed([[line(), line(line_number=2)], [line(order_id="2")]])
-    store = landing_store(settings)
-    landed, uri = land_day(feed, store, contract("sales.landing"), DAY, requested_by="run-1")
-    options = {"files_at": ("pages", "rates"), "check_sha256": True}
-    assert sensor(uri, **options).execute({})["files"] == 3
-    missing = f"{store.folder(date(2010, 12, 1), 1)}/{landed.pages[1].name}"
-    store.files.rm(missing)
-    found = reason(uri, **options)
-    assert found is not None and f"{missing} does not exist" in found
+    store = landing_store(settings, "sales")
+    _, uri = land_day(LANDED, feed, store, DAY, requested_by="run-1")
+    complete = sensor(uri, check_sha256=True).execute({})
+    assert (complete["files"], complete["rows"]) == (2, 3), "the rates are no rows of it"
+    for name in ("page-00002.ndjson.gz", "rates.ndjson.gz"):
+        missing = f"{store.folder(DAY, 1)}/{name}"
+        kept = store.files.cat_file(missing)
+        store.files.rm(missing)
+        found = reason(uri, check_sha256=True)
+        assert found is not None and f"1 of 3 files are not there: {missing} does not" in found
+        store.files.pipe_file(missing, kept)
 
 
 def test_the_trigger_fires_when_the_last_file_comes(bucket: Bucket) -> None:

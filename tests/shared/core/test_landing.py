@@ -15,23 +15,21 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from feira.core.contracts import contract
 from feira.core.errors import PermanentError
 from feira.core.landing.land import Page, PageDriftError, SchemaDriftError, land_day
 from feira.core.landing.lines import shown
 from feira.core.landing.manifest import Manifest, Validation, passes_gate
 from feira.core.landing.store import DamagedLandingError, LandingError, LandingStore
+from feira.sales.landing import LANDED
 from feira.sales.rates import RatesNotServedError, date_ranges
 from sales_lines import DAY, RATES, FakeFeed, line, without
-
-LANDING = contract("sales.landing")
 
 
 def land(
     store: LandingStore, feed: FakeFeed, run: str = "run-1", *, refetch: bool = False
 ) -> Manifest:
     asked = {"refetch": True} if refetch else {}
-    manifest, _ = land_day(feed, store, LANDING, DAY, requested_by=run, **asked)
+    manifest, _ = land_day(LANDED, feed, store, DAY, requested_by=run, **asked)
     return manifest
 
 
@@ -61,15 +59,15 @@ def test_a_landing_holds_the_lines_in_the_apis_order_with_counts_and_hashes(
     manifest = land(store, two_pages())
     folder = store.folder(DAY, 1)
     landed: list[Any] = []
-    for page in manifest.pages:
+    for page in manifest.files:
         packed = store.files.cat_file(f"{folder}/{page.name}")
         assert page.sha256 == hashlib.sha256(packed).hexdigest()
-        assert page.bytes == len(packed)
+        assert page.size == len(packed)
         assert packed[4:8] == bytes(4), "a time stamp: the same page would be another file"
         landed += [orjson.loads(text) for text in gzip.decompress(packed).splitlines()]
     assert landed == [line(), line(line_number=2), line(order_id="2")]
-    assert [page.lines for page in manifest.pages] == [2, 1]
-    rates = gzip.decompress(store.files.cat_file(f"{folder}/{manifest.rates.name}"))
+    assert [page.rows for page in manifest.files] == [2, 1]
+    rates = gzip.decompress(store.files.cat_file(f"{folder}/{manifest.companions['rates'].name}"))
     assert [orjson.loads(text) for text in rates.splitlines()] == sorted(
         RATES, key=lambda rate: (rate["rate_date"], rate["currency"])
     )
@@ -158,8 +156,8 @@ def test_when_every_landing_was_refused_a_run_takes_the_newest(store: LandingSto
 
 def test_an_empty_day_is_a_landing_of_no_lines(store: LandingStore) -> None:
     manifest = land(store, FakeFeed([[]]))
-    assert (manifest.total, manifest.lines, len(manifest.pages)) == (0, 0, 1)
-    assert manifest.rates.lines == 0
+    assert (manifest.total, manifest.lines, len(manifest.files)) == (0, 0, 1)
+    assert manifest.companions["rates"].rows == 0
 
 
 @pytest.mark.parametrize(
@@ -269,7 +267,7 @@ def test_lines_are_landed_as_they_were_served(store: LandingStore) -> None:
     texts = [*ODD[:5], *ODD[6:8], orjson.dumps(line()), b'{"sku":\r\n"1",\n"quantity": 1}']
     contract_fields_only = [text for text in texts if b'"a"' not in text]
     manifest = land(store, FakeFeed([contract_fields_only]))
-    packed = store.files.cat_file(f"{store.folder(DAY, 1)}/{manifest.pages[0].name}")
+    packed = store.files.cat_file(f"{store.folder(DAY, 1)}/{manifest.files[0].name}")
     landed = gzip.decompress(packed).split(b"\n")
     assert landed[:-1] == [*contract_fields_only[:-1], b'{"sku":  "1", "quantity": 1}']
     assert landed[-1] == b"" and manifest.lines == len(contract_fields_only)
@@ -410,7 +408,7 @@ def test_a_time_that_no_calendar_has_costs_nothing_but_its_line(
     store: LandingStore, created_at: str
 ) -> None:
     pages = [[line(), line(order_id="2", created_at=created_at)]]
-    assert land(store, FakeFeed(pages)).rates.lines == 3
+    assert land(store, FakeFeed(pages)).companions["rates"].rows == 3
 
 
 def test_a_hundred_pages_without_lines_are_read_on(folder_store: LandingStore) -> None:
@@ -420,7 +418,7 @@ def test_a_hundred_pages_without_lines_are_read_on(folder_store: LandingStore) -
 
 def test_pages_without_lines_may_repeat(store: LandingStore) -> None:
     manifest = land(store, FakeFeed([[line()], [], []]))
-    assert [page.lines for page in manifest.pages] == [1, 0, 0]
+    assert [page.rows for page in manifest.files] == [1, 0, 0]
 
 
 def test_a_feed_that_never_ends_is_left_at_the_line_that_is_too_many(store: LandingStore) -> None:
@@ -466,7 +464,7 @@ def test_any_paging_lands_to_the_served_texts_and_any_drift_of_it_is_refused(
     folder = folder_store.folder(DAY, manifest.version)
     landed = [
         gzip.decompress(folder_store.files.cat_file(f"{folder}/{page.name}"))
-        for page in manifest.pages
+        for page in manifest.files
     ]
     assert landed == [b"".join(text + b"\n" for text in page) for page in pages]
 
@@ -552,7 +550,7 @@ def test_one_line_of_a_day_without_rates_costs_no_other(
 ) -> None:
     feed = RefusesDays([[line(), line(order_id="2", created_at=created_at)]])
     manifest = land(store, feed)
-    assert (manifest.lines, manifest.rates.lines) == (2, 3)
+    assert (manifest.lines, manifest.companions["rates"].rows) == (2, 3)
 
 
 def test_rates_of_the_day_itself_that_are_refused_are_an_error(store: LandingStore) -> None:
@@ -566,7 +564,12 @@ def test_rates_of_the_day_itself_that_are_refused_are_an_error(store: LandingSto
 
 def test_two_rates_for_one_day_are_an_error_and_one_twice_is_not(store: LandingStore) -> None:
     rate = {"rate_date": "2010-12-01", "currency": "GBP", "usd_rate": "1.5"}
-    assert land(store, FakeFeed([[line()]], [rate, rate | {"usd_rate": "1.50"}])).rates.lines == 1
+    assert (
+        land(store, FakeFeed([[line()]], [rate, rate | {"usd_rate": "1.50"}]))
+        .companions["rates"]
+        .rows
+        == 1
+    )
     with pytest.raises(LandingError, match=r"GBP has two rates on 2010-12-01: 1.5 and 1.6"):
         land(store, FakeFeed([[line()]], [rate, rate | {"usd_rate": "1.6"}]), "run-2", refetch=True)
 
@@ -739,7 +742,7 @@ def test_a_landing_keeps_the_rates_of_its_order_dates_and_the_week_before(
         (date(2010, 9, 23), date(2010, 9, 30)),
         (date(2010, 11, 24), date(2010, 12, 1)),
     ]
-    assert manifest.rates.lines == 16
+    assert manifest.companions["rates"].rows == 16
 
 
 def test_the_rates_of_days_that_are_close_are_asked_for_at_once_up_to_a_year() -> None:
@@ -773,9 +776,12 @@ def test_of_the_rates_that_came_only_those_of_the_week_up_to_each_order_date_are
     lines = [line(), line(order_id="2", created_at="2010-11-11T00:00:00Z")]
     later = line(order_id="3", created_at="2010-12-09T00:00:00Z")
     feed = FakeFeed([lines], rates)
-    assert land(store, feed).rates.lines == 16
+    assert land(store, feed).companions["rates"].rows == 16
     assert len(feed.rate_calls) == 1, "the weeks between came too"
-    assert land(store, FakeFeed([[*lines, later]], rates), "r2", refetch=True).rates.lines == 24
+    assert (
+        land(store, FakeFeed([[*lines, later]], rates), "r2", refetch=True).companions["rates"].rows
+        == 24
+    )
 
 
 @given(

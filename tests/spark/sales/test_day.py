@@ -159,7 +159,7 @@ def test_a_day_goes_from_the_feed_to_the_agreement_and_again_with_what_has_chang
     landed = day.land([*GOOD, BAD], "run-1")
     assert (landed.landing_version, landed.lines) == (1, 20)
     assert day.progress == [(10, 20), (20, 20)]
-    store = landing_store(day.lake)
+    store = landing_store(day.lake, "sales")
     assert landed.manifest == store.manifest_uri(DAY, 1)
     manifest = store.manifest(DAY, 1)
     assert manifest is not None and manifest.requested_by == "run-1"

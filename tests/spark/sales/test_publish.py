@@ -21,6 +21,7 @@ from feira.core.landing.land import land_day
 from feira.core.landing.manifest import Manifest
 from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
+from feira.sales.landing import LANDED
 from feira_spark.sales import publish
 from feira_spark.sales.difference import CHANGES, stage_difference
 from feira_spark.sales.publish import AuditError, Published, publish_day, sweep_branches
@@ -54,7 +55,7 @@ def tables(empty_lake: SparkSession) -> SparkSession:
 @pytest.fixture
 def store(lake: LakeSettings) -> LandingStore:
     """An empty store beside the lake's tables."""
-    return LandingStore(lake_files(lake), f"{lake.root}/{uuid4().hex}")
+    return LandingStore(lake_files(lake), f"{lake.root}/{uuid4().hex}", "sales")
 
 
 def put_extract(spark: SparkSession, day: dt.date, **quantities: int) -> None:
@@ -303,9 +304,9 @@ def test_what_was_staged_for_a_day_is_dropped_and_other_days_is_kept(
 
 def landed(store: LandingStore, run: str, *lines: dict[str, Any]) -> Manifest:
     manifest, _ = land_day(
+        LANDED,
         FakeFeed([list(lines)]),
         store,
-        contract("sales.landing"),
         DAY,
         requested_by=run,
         refetch=True,

@@ -11,7 +11,7 @@ from typing import Any
 from feira.core.errors import PermanentError
 from feira.core.landing.land import Page
 from feira.sales.rates import RatesNotServedError
-from feira_provider.hooks.paged_api import ApiPage, PagedApiError, PagedApiHook
+from feira_provider.hooks.paged_api import PagedApiError, PagedApiHook
 from feira_provider.hooks.paging import CursorPaging
 
 # How an API says that it has not the days that were asked for.
@@ -54,10 +54,13 @@ class ShopApiHook(PagedApiHook):
         """
         parameters = {"date": day.isoformat(), "limit": str(self.page_size)}
         with self._shop_errors():
-            for page in self.api_pages(
-                "sales", self.paging, parameters=parameters, label=day.isoformat()
-            ):
-                yield Page(page.number, self._total(page, day), page.raw)
+            yield from self.feed_pages(
+                "sales",
+                self.paging,
+                parameters=parameters,
+                total_at="total",
+                label=day.isoformat(),
+            )
 
     def rates(self, first: date, last: date) -> list[Any]:
         """US dollar rates by day and currency, both ends included; their entries are not checked.
@@ -78,21 +81,9 @@ class ShopApiHook(PagedApiHook):
         if not isinstance(rates, list):
             raise ShopAnswerError(
                 f"{self.base_url}/fx, {first} to {last}: answered 200 without a list of rates; it must "
-                f"hold from, to and rates, and is {_beginning(answer)}. Ask the API's owner."
+                f"hold from, to and rates, and is {json.dumps(answer)[:200]}. Ask the API's owner."
             )
         return rates
-
-    def _total(self, page: ApiPage, day: date) -> int:
-        total = page.body.get("total")
-        # True is an int to Python.
-        if not isinstance(total, int) or isinstance(total, bool) or total < 0:
-            beside = {name: value for name, value in page.body.items() if name != "lines"}
-            raise ShopAnswerError(
-                f"{self.base_url}/sales, {day}, page {page.number}: answered 200 and has no usable "
-                f"'total': it must hold total (a number of lines), lines and next_cursor, and has "
-                f"{_beginning(beside)} beside its lines. Ask the API's owner."
-            )
-        return total
 
     @contextmanager
     def _shop_errors(self) -> Iterator[None]:
@@ -104,7 +95,3 @@ class ShopApiHook(PagedApiHook):
             if not error.transient:
                 raise ShopAnswerError(str(error)) from error
             raise ShopApiError(f"{error} Its health is at {self.base_url}/health.") from error
-
-
-def _beginning(answer: Any) -> str:
-    return json.dumps(answer, default=str)[:200]

@@ -50,12 +50,13 @@ def report() -> dict[str, Any]:
     """Writes the day's report, and corrections of other days that have changed since they were
     reported; returns how many, and the newest one's URI. None where nothing is new."""
     from feira.core.lake import landing_store
+    from feira.sales.landing import LANDED
     from feira.summary.prepare import prepare_reports
 
     day = partition_day()
     with warehouse() as connection:
         prepared = prepare_reports(
-            connection, landing_store(lake_settings(LAKE)), _report_files(), day
+            connection, landing_store(lake_settings(LAKE), LANDED.name), _report_files(), day
         )
     for each in prepared:
         log.info("%s: %s", each.report.title, each.uri)

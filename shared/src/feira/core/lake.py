@@ -25,7 +25,7 @@ def lake_files(settings: LakeSettings) -> AbstractFileSystem:
     return S3FileSystem(use_listings_cache=False, **settings.storage_options())
 
 
-def landing_store(settings: LakeSettings, dataset: str = "sales") -> LandingStore:
+def landing_store(settings: LakeSettings, dataset: str) -> LandingStore:
     """The landings of one dataset."""
     return LandingStore(lake_files(settings), settings.root, dataset)
 

@@ -9,6 +9,7 @@ import typer
 
 from feira.core.lake import landing_store
 from feira.core.settings import LakeSettings
+from feira.sales.landing import LANDED
 from feira_spark.jobs.session import job_session
 from feira_spark.sales.steps import transform_day
 
@@ -21,7 +22,9 @@ def main(
     Example: eval "$(feira env)"; python -m feira_spark.jobs.transform_sales --day 2010-12-01
     """
     with job_session("transform_sales") as spark:
-        _, metadata = transform_day(spark, landing_store(LakeSettings.from_env()), day.date())
+        _, metadata = transform_day(
+            spark, landing_store(LakeSettings.from_env(), LANDED.name), day.date()
+        )
     typer.echo(metadata)
 
 

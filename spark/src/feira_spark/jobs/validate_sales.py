@@ -9,6 +9,7 @@ import typer
 
 from feira.core.lake import landing_store
 from feira.core.settings import LakeSettings
+from feira.sales.landing import LANDED
 from feira_spark.jobs.session import job_session
 from feira_spark.sales.steps import require_passed, validate_landing
 
@@ -20,7 +21,7 @@ def main(
 
     Example: eval "$(feira env)"; python -m feira_spark.jobs.validate_sales --day 2010-12-01
     """
-    store = landing_store(LakeSettings.from_env())
+    store = landing_store(LakeSettings.from_env(), LANDED.name)
     complete = store.complete(day.date())
     if not complete:
         raise typer.BadParameter(f"{day.date()} was never landed.", param_hint="--day")

@@ -16,13 +16,13 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
-from feira.core.contracts import contract
 from feira.core.lake import landing_store, read_snapshot
-from feira.core.landing.land import SalesFeed, land_day
+from feira.core.landing.land import Feed, land_day
 from feira.core.landing.store import LandingError
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.load import Difference, Extract, load
 from feira.core.warehouse.reconcile import Figures, Slice, reconcile_day
+from feira.sales.landing import LANDED
 from feira_spark.sales.difference import lake_figures, lake_rows, stage_difference
 from feira_spark.sales.publish import publish_day, sweep_branches
 from feira_spark.sales.steps import require_passed, transform_day, validate_landing
@@ -96,19 +96,19 @@ class Agreed:
 
 
 def land(
-    feed: SalesFeed,
+    feed: Feed,
     lake: LakeSettings,
     day: date,
     *,
     requested_by: str,
     refetch: bool = False,
-    progress: Callable[[int, int], None] = lambda lines, total: None,
+    progress: Callable[[int, int | None], None] = lambda lines, total: None,
 ) -> Landed:
     """Lands the day, or takes the landing it has: see ``land_day``, which also says what it raises."""
     manifest, uri = land_day(
+        LANDED,
         feed,
-        landing_store(lake),
-        contract("sales.landing"),
+        landing_store(lake, LANDED.name),
         day,
         requested_by=requested_by,
         refetch=refetch,
@@ -121,7 +121,7 @@ def land(
 
 def validate(spark: SparkSession, lake: LakeSettings, landed: Landed) -> Validated:
     """Validates the landing; raises GateError, with quarantine written, where it fails the gate."""
-    store = landing_store(lake)
+    store = landing_store(lake, LANDED.name)
     manifest = store.read_manifest(landed.manifest)
     validation = validate_landing(spark, store, manifest)
     log.info("sales %s: %s", manifest.extract_day, validation.summary())
@@ -135,7 +135,7 @@ def validate(spark: SparkSession, lake: LakeSettings, landed: Landed) -> Validat
 
 def transform(spark: SparkSession, lake: LakeSettings, day: date) -> Extracted:
     """Replaces the day's extract with its current landing's valid lines."""
-    store = landing_store(lake)
+    store = landing_store(lake, LANDED.name)
     manifest, metadata = transform_day(spark, store, day)
     return Extracted(metadata, store.manifest_uri(day, manifest.version), manifest.version)
 
@@ -164,7 +164,7 @@ def load_warehouse(
     extracted: Extracted,
 ) -> Loaded:
     """Brings the warehouse to the fact's main and writes the extract's ledger row: see ``load``."""
-    store = landing_store(lake)
+    store = landing_store(lake, LANDED.name)
     manifest = store.read_manifest(extracted.manifest)
     validation = store.validation(manifest.extract_day, manifest.version)
     if validation is None:

@@ -16,6 +16,7 @@ from feira.core.contracts import contract
 from feira.core.errors import PermanentError
 from feira.core.landing.manifest import Manifest, Validation, passes_gate
 from feira.core.landing.store import LandingError, LandingStore
+from feira.sales.landing import RATES
 from feira.sales.line_kinds import line_kinds
 from feira_spark.core.row_rules import parse_schema
 from feira_spark.core.session import CATALOG
@@ -144,7 +145,7 @@ def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> Data
     pages = _text(spark, folder, files="page-*.ndjson.gz")
     checked = validated(
         landed_lines(pages, landing, manifest.fields),
-        _rates(spark, f"{folder}/{manifest.rates.name}"),
+        _rates(spark, f"{folder}/{manifest.companions[RATES].name}"),
         landing,
         extract_day=manifest.extract_day,
     )
@@ -200,7 +201,7 @@ def _replace_quarantine(
 def _page_offsets(manifest: Manifest) -> list[tuple[int, int]]:
     """Each page's number and the lines of the pages before it."""
     offsets, lines = [], 0
-    for number, page in enumerate(manifest.pages, start=1):
+    for number, page in enumerate(manifest.files, start=1):
         offsets.append((number, lines))
-        lines += page.lines
+        lines += page.rows or 0
     return offsets

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feira.core.contracts.document import ContractError
+from feira.core.landing.manifest import ListedFile
 from feira_provider.contracts.lines import FAULTS, LINE
 from feira_provider.contracts.source import add_types, fits, json_pointer, read_source
 from feira_provider.contracts.terms import Rule, RuleSet, literal
-from feira_provider.datasets.manifest import ListedFile
 
 if TYPE_CHECKING:
     import duckdb

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from feira.core.landing.manifest import ListedFile
 from feira_provider.contracts.lines import CsvRows, ndjson_batches, require_distinct
 from feira_provider.contracts.terms import Column, RuleSet, identifier, literal
 from feira_provider.datasets.files import DatasetError, UnpackedFile, require_rows, spooled
-from feira_provider.datasets.manifest import ListedFile
 
 if TYPE_CHECKING:
     import duckdb

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from feira_provider.datasets.manifest import ListedFile
+from feira.core.landing.manifest import ListedFile
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -30,6 +30,17 @@ _MAGIC = {
     b"\xff\x06\x00\x00sNaPpY": "snappy",
     **{b"BZh%d1AY&SY" % level: "bzip2" for level in range(1, 10)},
 }
+
+
+def s3_files(aws_conn_id: str | None) -> AbstractFileSystem:
+    """S3 as an ``aws`` connection says, its ``verify`` too, which Airflow's own ``get_fs`` leaves out."""
+    from airflow.providers.amazon.aws.fs.s3 import get_fs
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    files = get_fs(aws_conn_id)
+    if (verify := S3Hook(aws_conn_id).verify) is not None:
+        files.client_kwargs = {**files.client_kwargs, "verify": verify}
+    return files
 
 
 class DatasetError(ValueError):

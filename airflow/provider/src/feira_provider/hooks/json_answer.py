@@ -86,22 +86,6 @@ def read_page(content: bytes, records_at: str) -> tuple[Any, Records]:
         raise refused from error
 
 
-def value_at(record: bytes, path: str) -> Any:
-    """The value at a record's dotted path; nothing else of the record is parsed.
-
-    Raises LookupError, TypeError or ValueError where there is none, or none that can be parsed.
-    """
-    inside: Any = record
-    try:
-        for part in path.split("."):
-            if _kind(inside) != "object":
-                raise TypeError(f"{path}: {_kind(inside)} has no {part!r}")
-            inside = msgspec.json.decode(inside, type=dict[str, msgspec.Raw])[part]
-        return msgspec.json.decode(inside)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
 def _split(content: Any, path: list[str], walked: str) -> tuple[Any, Records, bytes]:
     kind = _kind(content)
     if not path:

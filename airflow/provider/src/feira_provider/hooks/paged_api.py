@@ -14,10 +14,11 @@ import tenacity
 from airflow.providers.http.hooks.http import HttpHook
 from requests.utils import requote_uri
 
+from feira.core.landing.land import Page
 from feira_provider.hooks.api_page import ApiPage, PagedApiError, beginning, breach, detail
 from feira_provider.hooks.json_answer import NotJsonError, Records, read_json, read_page
 from feira_provider.hooks.limits import NAMES, Limits
-from feira_provider.hooks.paging import Answer, Paging, Parameters
+from feira_provider.hooks.paging import Answer, Paging, Parameters, at
 from feira_provider.hooks.timed_request import (
     TooLargeError,
     TooSlowError,
@@ -196,6 +197,40 @@ class PagedApiHook(HttpHook):
                 url, params = self._next_url(what, answer, following.url), {}
             else:
                 params = {**params, **following.parameters}
+
+    def feed_pages(
+        self,
+        endpoint: str,
+        paging: Paging,
+        *,
+        parameters: Parameters | None = None,
+        total_at: str | None = None,
+        label: str = "",
+    ) -> Iterator[Page]:
+        """Yields the pages as landing takes them: the texts of their records, and what is announced.
+
+        :param total_at: dotted path of the number of records in all
+        :raises PagedApiError: as ``api_pages``, and where a page has no number there
+        """
+        for page in self.api_pages(endpoint, paging, parameters=parameters, label=label):
+            total = None
+            if total_at is not None:
+                try:
+                    total = at(page.body, total_at)
+                except (LookupError, TypeError):
+                    total = "missing"
+                # True is an int to Python.
+                if not isinstance(total, int) or isinstance(total, bool) or total < 0:
+                    of = f" of {label}" if label else ""
+                    raise PagedApiError(
+                        f"{endpoint}{of}, page {page.number}: {shown(page.url)} answered 200 and has no "
+                        f"usable {total_at!r}: it must be a whole number from 0, and is "
+                        f"{str(total)[:200]!r}. Check total_at, or ask the API's owner.",
+                        url=page.url,
+                        page=page.number,
+                        status=200,
+                    )
+            yield Page(page.number, total, page.raw, shown(page.url))
 
     def get_json(self, endpoint: str, parameters: Parameters, *, what: str) -> Any:
         """The body of one answer, tried as often as a page is. ``what`` begins the error's message.

@@ -11,7 +11,7 @@ from typing import Any
 from airflow.providers.amazon.aws.fs.s3 import get_fs
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 
-from feira_provider.datasets.manifest import FileManifest, ManifestError, read_manifest
+from feira.core.landing.manifest import FileManifest, ManifestError, read_manifest
 from feira_provider.hooks.warehouse_sides import (
     STAGE,
     PostgresSide,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow.providers.amazon.aws.hooks.redshift_sql import RedshiftSQLHook
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 
+from feira.core.landing.manifest import FileManifest
 from feira_provider.datasets.files import DatasetError, require_rows, require_size, stored_bytes
-from feira_provider.datasets.manifest import FileManifest
 from feira_provider.hooks.warehouse_statements import (
     STAGED,
     Merge,

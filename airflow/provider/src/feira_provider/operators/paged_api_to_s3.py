@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
-from botocore.exceptions import BotoCoreError, ClientError
 
-from feira_provider.datasets.manifest import FileManifest, ListedFile
-from feira_provider.hooks.paged_api import ApiPage, PagedApiError, PagedApiHook, shown
-from feira_provider.hooks.paging import CursorPaging, Paging, whole_number_at
-from feira_provider.operators.page_checks import PageChecks, PageError
+from feira.core.landing.land import PageLander, TotalChangedError
+from feira.core.landing.lines import LandedLines
+from feira.core.landing.manifest import FileManifest
+from feira.core.landing.put_once import http_status, put_once
+from feira.core.landing.store import LandingError
+from feira_provider.datasets.files import s3_files
+from feira_provider.hooks.paged_api import PagedApiError, PagedApiHook
+from feira_provider.hooks.paging import CursorPaging, Paging
 
-MANIFEST = "manifest.json"
-
-# S3 answers 412 where the object exists, and 409 where another put of it goes on.
-_TAKEN = frozenset({409, 412})
 # Another try would be refused as well: no such bucket, or no right to it.
 _REFUSED = frozenset({400, 401, 403, 404})
-_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 
 class PagedApiToS3Operator(BaseOperator):
     """Lands every page of an API below an S3 prefix, as gzip NDJSON, and then ``manifest.json``.
 
-    A line is a record's text as it was served: digits, duplicate keys and all.
+    A line is a record's text as it was served: digits, duplicate keys and all. What the pages must
+    prove is what Feira's own landings prove: see ``feira.core.landing.land.PageLander``.
 
     A prefix without a manifest holds nothing: the manifest is written last, and lists each file with
     its rows, bytes and SHA-256 in the form that ``S3ManifestSensor`` waits for. A file is named
@@ -47,7 +43,7 @@ class PagedApiToS3Operator(BaseOperator):
         its version's among them where it can have several. A key that comes on two pages fails the
         run: the data moved while it was read. Without a key a record of equal text on two pages does
     :param allow_repeats: without a key: records of equal text may be on several pages
-    :param http_conn_id: an ``http`` connection
+    :param http_conn_id: a ``paged_api`` or ``http`` connection
     :param aws_conn_id: an ``aws`` connection
     :param overwrite: ask the API although the prefix has a manifest, and replace that
     :param attempts: tries for each page
@@ -97,30 +93,42 @@ class PagedApiToS3Operator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Lands the pages, unless they are there already; returns the manifest's URI."""
-        s3 = S3Hook(self.aws_conn_id)
+        files = s3_files(self.aws_conn_id)
         folder = self.s3_prefix.rstrip("/")
-        uri = f"{folder}/{MANIFEST}"
-        bucket, key = S3Hook.parse_s3_url(uri)
+        uri = f"{folder}/manifest.json"
+        lines = LandedLines(None, tuple(self.record_key), self.allow_repeats)
+        lander = PageLander(files, folder, self.endpoint, lines, by_content=True)
         try:
-            if not self.overwrite and s3.check_for_key(key, bucket):
+            if not self.overwrite and files.exists(uri):
                 self.log.info("%s is complete already; the API is not asked", uri)
                 return uri
-            manifest = FileManifest(uri, tuple(self._land(s3, folder)))
-            if not self._complete(s3, bucket, key, manifest):
+            lander.land(
+                self.hook().feed_pages(
+                    self.endpoint,
+                    self.paging or CursorPaging(),
+                    parameters=self.request_params,
+                    total_at=self.total_at,
+                )
+            )
+            body = FileManifest(uri, tuple(lander.landed)).to_json()
+            if self.overwrite:
+                files.pipe_file(uri, body)
+            elif not put_once(files, uri, body):
                 self.log.warning("%s was completed by another run in the meantime; it stays", uri)
                 return uri
-        except PagedApiError as error:
-            if error.transient:
+        except (PagedApiError, LandingError) as error:
+            # Data that moved while it was read: the next try may read it at rest.
+            if isinstance(error, TotalChangedError) or getattr(error, "transient", False):
                 raise
             raise AirflowFailException(f"{error} {folder} has no manifest.") from error
-        except ClientError as error:
-            if _status(error) in _REFUSED:
+        except OSError as error:
+            if http_status(error) in _REFUSED:
                 raise AirflowFailException(
-                    f"{folder}: S3 refused: {error}. Check the bucket, and the rights of connection "
+                    f"{folder}: S3 refused: {error.__cause__ or error}. Check the bucket, and the rights of connection "
                     f"{self.aws_conn_id}."
                 ) from error
             raise
-        self.log.info("%s: %s rows in %s files", uri, manifest.rows, len(manifest.files))
+        self.log.info("%s: %s rows in %s files", uri, lander.count, len(lander.landed))
         return uri
 
     def hook(self) -> PagedApiHook:
@@ -131,104 +139,3 @@ class PagedApiToS3Operator(BaseOperator):
             timeout=self.timeout,
             total_timeout=self.total_timeout,
         )
-
-    def _land(self, s3: S3Hook, folder: str) -> list[ListedFile]:
-        files: list[ListedFile] = []
-        checks = PageChecks(self.record_key, allow_repeats=self.allow_repeats)
-        total: int | None = None
-        for page in self.hook().api_pages(
-            self.endpoint, self.paging or CursorPaging(), parameters=self.request_params
-        ):
-            try:
-                checks.add(page)
-            except PageError as error:
-                raise AirflowFailException(
-                    f"{self._place(page)}: {error} {folder} has no manifest; run the task again, and "
-                    "if it stays so ask the API's owner."
-                ) from error
-            total = self._announced(page, total)
-            files.append(_write(s3, folder, page))
-        landed = sum(file.rows or 0 for file in files)
-        if total is not None and landed != total:
-            raise AirflowFailException(
-                f"{self._place(page)}: it is the last page, and the API announced {total} records and "
-                f"served {landed}. {folder} has no manifest; run the task again, and if it stays so "
-                "ask the API's owner."
-            )
-        return files
-
-    def _place(self, page: ApiPage) -> str:
-        return f"{self.endpoint}, page {page.number}: {shown(page.url)} answered 200"
-
-    def _announced(self, page: ApiPage, before: int | None) -> int | None:
-        if self.total_at is None:
-            return None
-        try:
-            total = whole_number_at(page.body, self.total_at)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise AirflowFailException(
-                f"{self._place(page)}: there is no number at {self.total_at!r} "
-                f"({error}); check total_at."
-            ) from error
-        if before is not None and total != before:
-            # The data moved while it was read: the next try may read it at rest.
-            raise PagedApiError(
-                f"{self._place(page)}: the total changed from {before} to {total} while the pages "
-                "were read; nothing is complete. The retry reads them from the first.",
-                url=page.url,
-                page=page.number,
-                status=200,
-                transient=True,
-            )
-        return total
-
-    def _complete(self, s3: S3Hook, bucket: str, key: str, manifest: FileManifest) -> bool:
-        """Writes the manifest; False where, without ``overwrite``, another run was faster."""
-        condition = {} if self.overwrite else {"IfNoneMatch": "*"}
-        client: Any = s3.get_conn()
-        body = manifest.to_json()
-        try:
-            client.put_object(
-                Bucket=bucket,
-                Key=key,
-                Body=body,
-                ContentType="application/json",
-                **condition,
-                **s3.extra_args,
-            )
-        except (ClientError, BotoCoreError) as error:
-            found = _stored(client, bucket, key)
-            # Stored, and the answer was lost: the client's own second try finds the first.
-            if found == body:
-                return True
-            if found is not None and isinstance(error, ClientError) and _status(error) in _TAKEN:
-                return False
-            raise
-        return True
-
-
-def _stored(client: Any, bucket: str, key: str) -> bytes | None:
-    """The object; None where it is not to be had. Why not is never more than the first error."""
-    try:
-        found: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except (ClientError, BotoCoreError):
-        return None
-    return found
-
-
-def _status(error: ClientError) -> int:
-    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status
-
-
-def _write(s3: S3Hook, folder: str, page: ApiPage) -> ListedFile:
-    # Between a record's values a line may end, inside of them JSON has no line's end.
-    lines = [record.translate(_ONE_LINE) + b"\n" for record in page.raw]
-    # Level 1: three times faster than the default for a tenth more bytes. No time stamp, so that
-    # the same page gives the same file.
-    packed = gzip.compress(b"".join(lines), compresslevel=1, mtime=0)
-    digest = hashlib.sha256(packed).hexdigest()
-    url = f"{folder}/page-{page.number:05d}-{digest[:12]}.ndjson.gz"
-    bucket, key = S3Hook.parse_s3_url(url)
-    s3.load_bytes(packed, key, bucket, replace=True)
-    return ListedFile(url, size=len(packed), rows=len(lines), sha256=digest)

@@ -13,12 +13,12 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from feira.core.contracts.document import ContractError
+from feira.core.landing.manifest import ListedFile, ManifestError, read_manifest
 from feira_provider.contracts.check import CheckResult, check, report
 from feira_provider.contracts.rules import read_rules
 from feira_provider.contracts.source import FORMATS
 from feira_provider.contracts.terms import RuleSet
 from feira_provider.datasets.files import DatasetError
-from feira_provider.datasets.manifest import ListedFile, ManifestError, read_manifest
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

@@ -13,7 +13,7 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from botocore.exceptions import BotoCoreError, ClientError
 
-from feira_provider.datasets.manifest import FileManifest, ListedFile, ManifestError, read_manifest
+from feira.core.landing.manifest import FileManifest, ListedFile, ManifestError, read_manifest
 
 if TYPE_CHECKING:
     from aiobotocore.client import AioBaseClient
@@ -85,7 +85,7 @@ class ManifestWait:
             async with limit:
                 return await self._fault(client, file)
 
-        found = await asyncio.gather(*(checked(file) for file in manifest.files))
+        found = await asyncio.gather(*(checked(file) for file in manifest.listed))
         faults = [fault for fault in found if fault is not None]
         return ManifestState(
             self._reason(manifest, faults), len(manifest.files), manifest.size, manifest.rows
@@ -95,7 +95,7 @@ class ManifestWait:
         if faults:
             more = f", and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
             return (
-                f"{self.uri}: {len(faults)} of {len(manifest.files)} files are not there: "
+                f"{self.uri}: {len(faults)} of {len(manifest.listed)} files are not there: "
                 f"{'; '.join(faults[:_SHOWN])}{more}"
             )
         if self.min_rows is not None and (manifest.rows is None or manifest.rows < self.min_rows):

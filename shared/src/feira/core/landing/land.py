@@ -1,30 +1,30 @@
-"""Lands one day: pages from a feed into the lake, checked as they pass, complete or not at all."""
+"""Lands a feed: its pages into files, checked as they pass, complete or not at all."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Protocol
 
 import orjson
+from fsspec import AbstractFileSystem
 
 from feira.core.contracts import Contract
 from feira.core.errors import PermanentError
-from feira.core.landing.lines import LandedLines, Place, shown
-from feira.core.landing.manifest import LandedFile, Manifest
+from feira.core.landing.lines import LandedLines, Place, UnusableKeyError, shown
+from feira.core.landing.manifest import ListedFile, Manifest
 from feira.core.landing.put_once import put_once
 from feira.core.landing.store import LandingError, LandingStore
-from feira.sales.rates import rates_for
 
-VERSION_FIELD = "updated_at"
 # Pages without lines that may follow each other: a feed may filter, but one whose cursor never ends
 # would be read for days.
 MAX_EMPTY_PAGES = 100
 _NAMED_FIELDS = 5
+_AGAIN = "Nothing was landed; retry, and if it stays so ask the API's owner"
 
 
 class SchemaDriftError(PermanentError, LandingError):
@@ -35,101 +35,271 @@ class PageDriftError(LandingError):
     """The source's pages moved while they were read, so a line may be missing; a new reading may help."""
 
 
+class TotalChangedError(PageDriftError):
+    """The number of lines that the source announces changed while its pages were read."""
+
+
 @dataclass(frozen=True)
 class Page:
-    """One answer of the change feed. ``number`` counts from 1; ``total`` is the day's, in lines.
+    """One answer of a feed. ``number`` counts from 1; ``total`` is that of all pages, in lines, None
+    where the source announces none. ``url`` is where it was served, as a message may show it.
 
     A line is its JSON text as the API served it, whatever it holds.
     """
 
     number: int
-    total: int
+    total: int | None
     lines: list[bytes]
+    url: str = field(default="", compare=False)
 
 
-class SalesFeed(Protocol):
-    """What landing needs of the shop's API."""
+class Feed(Protocol):
+    """What landing needs of a source; a companion may need more of it."""
 
     def pages(self, day: date) -> Iterator[Page]:
         """The day's pages in order; at least one, which may hold no lines."""
 
-    def rates(self, first: date, last: date) -> list[Any]:
-        """Rates with rate_date, currency and usd_rate, both ends included."""
+
+@dataclass(frozen=True)
+class Companion:
+    """A document that is landed beside the lines because they need it, as ``<name>.ndjson.gz``.
+
+    :param dates_of: the field whose UTC dates, over all lines, say what is needed
+    :param fetch: called with feed, those dates and the day when the pages are read; returns the
+        document's records, checked, and raises a LandingError where they cannot be used
+    """
+
+    name: str
+    dates_of: str
+    fetch: Callable[[Any, set[date], date], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class LandedFeed:
+    """What a pipeline lands: the declaration that ``land_day`` takes.
+
+    :param name: the dataset of its landings
+    :param contract: says its columns and its key
+    :param version: the column that tells the versions of a key apart
+    """
+
+    name: str
+    contract: Contract
+    version: str
+    companions: tuple[Companion, ...] = ()
+
+    def lines(self) -> LandedLines:
+        """Takes the lines of one landing."""
+        dates = frozenset(each.dates_of for each in self.companions)
+        return LandedLines(
+            self.contract, (*self.contract.primary_key, self.version), date_fields=dates
+        )
 
 
 @dataclass
-class _Landing:
-    """What has been seen of a landing while its pages pass."""
+class PageLander:
+    """Writes the pages of one extract to a folder, and proves by their end that they are all.
 
+    :param label: what is landed; messages begin with it
+    :param lines: what the lines are checked by
+    :param by_content: name a file after its content too, where several writers may share the folder:
+        then none changes what another's manifest lists
+    """
+
+    files: AbstractFileSystem
+    folder: str
+    label: str
     lines: LandedLines
+    by_content: bool = False
     total: int | None = None
-    files: list[LandedFile] = field(default_factory=list)
-    hashes: dict[str, int] = field(default_factory=dict)
-    empty_pages: int = 0
+    landed: list[ListedFile] = field(default_factory=list)
+    count: int = 0
+    _hashes: dict[str, int] = field(default_factory=dict)
+    _empty_pages: int = 0
 
-    @property
-    def count(self) -> int:
-        return sum(file.lines for file in self.files)
+    def land(
+        self,
+        pages: Iterable[Page],
+        progress: Callable[[int, int | None], None] = lambda lines, total: None,
+    ) -> None:
+        """Lands the pages; ``progress`` is given lines landed and the total.
+
+        :raises SchemaDriftError: for a field that the contract does not know, or that no line has
+        :raises TotalChangedError: where two pages announce two totals
+        :raises PageDriftError: for a line that is on two pages
+        :raises LandingError: for a repeated page, a page out of turn, a total that is not met or is
+            exceeded, a line without its key, or pages without lines that do not end
+        """
+        for served in pages:
+            page = replace(served, lines=[_on_one_line(text) for text in served.lines])
+            self._check_total(page)
+            self._check_lines(page)
+            self._write_page(page)
+            # Not at the end: a feed that never ends would fill the lake.
+            if page.total is not None and self.count > page.total:
+                raise self._not_as_announced(f"{self.count} by {_place(page)}")
+            progress(self.count, page.total)
+        if not self.landed or (self.total is not None and self.count < self.total):
+            raise self._not_as_announced(str(self.count))
+        self._check_whole()
+
+    def write(self, name: str, body: bytes, rows: int) -> ListedFile:
+        """Writes NDJSON as gzip below the folder."""
+        # Level 1: three times faster than the default for a tenth more bytes. No time stamp, so
+        # that the same page gives the same file.
+        packed = gzip.compress(body, compresslevel=1, mtime=0)
+        digest = hashlib.sha256(packed).hexdigest()
+        tail = f"-{digest[:12]}" if self.by_content else ""
+        url = f"{self.folder}/{name}{tail}.ndjson.gz"
+        self.files.pipe_file(url, packed)
+        return ListedFile(url, size=len(packed), rows=rows, sha256=digest)
+
+    def _check_total(self, page: Page) -> None:
+        if page.number != len(self.landed) + 1:
+            raise LandingError(
+                f"{self.label}, {_place(page)}: it came as page {len(self.landed) + 1}. Nothing was "
+                "landed; fix the feed, which numbers its pages from 1 in order."
+            )
+        if page.number == 1:
+            self.total = page.total
+        if page.total != self.total:
+            raise TotalChangedError(
+                f"{self.label}, {_place(page)}: the total changed from {self.total} to {page.total} "
+                "while the pages were read. Nothing was landed; the retry reads them from the first."
+            )
+        self._empty_pages = 0 if page.lines else self._empty_pages + 1
+        if self._empty_pages > MAX_EMPTY_PAGES:
+            of_total = "" if self.total is None else f" of {self.total}"
+            raise LandingError(
+                f"{self.label}: by {_place(page)} the API served {self._empty_pages} pages without "
+                f"lines in a row (limit {MAX_EMPTY_PAGES}) and {self.count}{of_total} lines. "
+                f"{_AGAIN} to end its paging."
+            )
+
+    def _check_lines(self, page: Page) -> None:
+        try:
+            unknown = self.lines.add(page.number, page.lines)
+        except UnusableKeyError as error:
+            raise LandingError(
+                f"{self.label}, {_place(page)}: {error}. Nothing was landed; check the key "
+                f"({', '.join(self.lines.key)})."
+            ) from error
+        if unknown:
+            places = ", ".join(
+                f"{shown(name)} ({count} of the page's {len(page.lines)} lines, first {place})"
+                for name, (place, count) in sorted(unknown.items())[:_NAMED_FIELDS]
+            )
+            if len(unknown) > _NAMED_FIELDS:
+                places += f" and {len(unknown) - _NAMED_FIELDS} more"
+            raise SchemaDriftError(
+                f"{self.label}: field {places} is not in contract {self._contract()}. Nothing was "
+                "landed. Declare it in the contract and migrate the tables, or have the source take "
+                "it back."
+            )
+
+    def _write_page(self, page: Page) -> None:
+        body = b"".join(text + b"\n" for text in page.lines)
+        digest = hashlib.sha256(body).hexdigest()
+        if page.lines and digest in self._hashes:
+            raise LandingError(
+                f"{self.label}: {_place(page)} repeats page "
+                f"{self._hashes[digest]} line for line ({len(page.lines)} in all). {_AGAIN} to fix its "
+                "paging."
+            )
+        self._hashes[digest] = page.number
+        self.landed.append(self.write(f"page-{page.number:05d}", body, len(page.lines)))
+        self.count += len(page.lines)
+
+    def _check_whole(self) -> None:
+        """What only all pages together tell: fields that are gone, and lines that are on two pages."""
+        if absent := self.lines.absent_fields():
+            raise SchemaDriftError(
+                f"{self.label}: field {', '.join(absent)} of contract {self._contract()} is in none of "
+                f"the day's {self.count} lines. Nothing was landed. Ask the source for it, or take it out of "
+                "the contract."
+            )
+        for first, second in self.lines.shared():
+            texts = [self._landed_line(place) for place in (first, second)]
+            identity = self.lines.identity_of(texts[0])
+            # Two lines may share a hash and be others.
+            if identity == self.lines.identity_of(texts[1]):
+                named = f" ({', '.join(self.lines.key)})" if self.lines.key else ""
+                raise PageDriftError(
+                    f"{self.label}: the line {shown((identity or b'').decode())}{named} is on {first} "
+                    f"and again on {second}, so the pages moved while they were read and another line "
+                    f"may be missing. {_AGAIN}."
+                )
+
+    def _landed_line(self, place: Place) -> bytes:
+        packed = self.files.cat_file(self.landed[place.page - 1].url)
+        return gzip.decompress(packed).split(b"\n")[place.line - 1]
+
+    def _not_as_announced(self, served: str) -> LandingError:
+        return LandingError(
+            f"{self.label}: the API announced {self.total or 0} lines and served {served}. {_AGAIN}."
+        )
+
+    def _contract(self) -> str:
+        contract = self.lines.contract
+        return f"{contract.id} {contract.version}" if contract else ""
 
 
 def land_day(
-    feed: SalesFeed,
+    declared: LandedFeed,
+    feed: Feed,
     store: LandingStore,
-    contract: Contract,
     day: date,
     *,
     requested_by: str,
     refetch: bool = False,
-    progress: Callable[[int, int], None] = lambda lines, total: None,
+    progress: Callable[[int, int | None], None] = lambda lines, total: None,
 ) -> tuple[Manifest, str]:
     """Returns the day's manifest and its URI: an existing landing to reuse, or a new one.
 
-    A new landing is numbered after the highest there is, and written page by page; ``progress`` is
-    given lines landed and the day's total. Raises SchemaDriftError for a field that the contract
-    does not know or that no line has, PageDriftError for a line that is on two pages, and
-    LandingError for a repeated page, a total that changes or is not met, pages without lines that do
-    not end, or a rate that is none. What was written is then removed; the first error is the one
-    that is raised. From the manifest's put on nothing is removed: it may be stored, or still under
-    way, though its answer was lost.
+    A new landing is numbered after the highest there is, and written page by page. Raises what
+    ``PageLander.land`` and the companions raise, and LandingError for a day without a total. What was
+    written is then removed; the first error is the one that is raised. From the manifest's put on
+    nothing is removed: it may be stored, or still under way, though its answer was lost.
     """
     existing = store.reusable(day, requested_by=requested_by, refetch=refetch)
     if existing is not None:
         return existing, store.manifest_uri(day, existing.version)
     version = _claim(store, day, requested_by)
     folder = store.folder(day, version)
+    lander = PageLander(store.files, folder, f"{store.dataset} {day}", declared.lines())
     try:
-        seen = _Landing(LandedLines(contract, contract.primary_key, VERSION_FIELD))
-        for served in feed.pages(day):
-            page = replace(served, lines=[_on_one_line(text) for text in served.lines])
-            _check_total(store, day, page, seen)
-            _check_fields(contract, day, page, seen)
-            _write_page(store, day, folder, page, seen)
-            # Not at the end: a feed that never ends would fill the lake.
-            if seen.count > page.total:
-                raise _not_as_announced(
-                    store, day, page.total, f"{seen.count} by page {page.number}"
-                )
-            progress(seen.count, page.total)
-        if seen.total is None or seen.count < seen.total:
-            raise _not_as_announced(store, day, seen.total or 0, str(seen.count))
-        _check_landing(store, contract, day, folder, seen)
-        kept = rates_for(seen.lines.order_dates, day, feed.rates)
-        body = b"".join(orjson.dumps(rate, option=orjson.OPT_APPEND_NEWLINE) for rate in kept)
+        lander.land(feed.pages(day), progress)
+        if lander.total is None:
+            raise LandingError(
+                f"{lander.label}: the feed announces no total, so nothing proves that no page is "
+                "missing. Nothing was landed; have its pages say how many lines the day has."
+            )
+        companions = dict(_companions(declared, feed, lander, day))
         manifest = Manifest(
             dataset=store.dataset,
             extract_day=day,
             version=version,
-            contract_version=contract.version,
-            fields=contract.column_names,
-            total=seen.total,
-            pages=seen.files,
-            rates=_write_gzip(store, f"{folder}/rates.ndjson.gz", body, len(kept)),
+            contract_version=declared.contract.version,
+            fields=declared.contract.column_names,
+            total=lander.total,
             requested_by=requested_by,
+            files=tuple(lander.landed),
+            companions=companions,
         )
     except Exception as error:
         _clean_up(store, folder, error)
         raise
     return manifest, store.put_manifest(manifest)
+
+
+def _companions(
+    declared: LandedFeed, feed: Feed, lander: PageLander, day: date
+) -> Iterator[tuple[str, ListedFile]]:
+    for companion in declared.companions:
+        dates = lander.lines.dates.get(companion.dates_of, set())
+        records = companion.fetch(feed, dates, day)
+        body = b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in records)
+        yield companion.name, lander.write(companion.name, body, len(records))
 
 
 def _clean_up(store: LandingStore, folder: str, error: Exception) -> None:
@@ -154,106 +324,10 @@ def _claim(store: LandingStore, day: date, requested_by: str) -> int:
     return version
 
 
-def _check_total(store: LandingStore, day: date, page: Page, seen: _Landing) -> None:
-    if seen.total is None:
-        seen.total = page.total
-    if page.total != seen.total:
-        raise LandingError(
-            f"{store.dataset} {day}, page {page.number}: the total changed from {seen.total} to "
-            f"{page.total} while the day was read. Nothing was landed; the retry reads the day from "
-            "its start."
-        )
-    seen.empty_pages = 0 if page.lines else seen.empty_pages + 1
-    if seen.empty_pages > MAX_EMPTY_PAGES:
-        raise LandingError(
-            f"{store.dataset} {day}: by page {page.number} the API served {seen.empty_pages} pages "
-            f"without lines in a row (limit {MAX_EMPTY_PAGES}) and {seen.count} of {seen.total} lines. "
-            "Nothing was landed; retry, and if it stays so ask the API's owner to end its paging."
-        )
-
-
-def _not_as_announced(store: LandingStore, day: date, total: int, served: str) -> LandingError:
-    return LandingError(
-        f"{store.dataset} {day}: the API announced {total} lines and served {served}. Nothing was "
-        "landed; retry, and if it stays so ask the API's owner."
-    )
-
-
-def _check_fields(contract: Contract, day: date, page: Page, seen: _Landing) -> None:
-    unknown = seen.lines.add(page.number, page.lines)
-    if unknown:
-        places = ", ".join(
-            f"{shown(name)} ({count} of the page's {len(page.lines)} lines, first {place})"
-            for name, (place, count) in sorted(unknown.items())[:_NAMED_FIELDS]
-        )
-        if len(unknown) > _NAMED_FIELDS:
-            places += f" and {len(unknown) - _NAMED_FIELDS} more"
-        raise SchemaDriftError(
-            f"{contract.table} {day}: field {places} is not in contract {contract.id} "
-            f"{contract.version}. Nothing was landed. Declare it in the contract and run "
-            "`feira migrate`, or have the source take it back."
-        )
-
-
-def _check_landing(
-    store: LandingStore, contract: Contract, day: date, folder: str, seen: _Landing
-) -> None:
-    """What only all pages together tell: fields that are gone, and lines that are on two pages."""
-    if absent := seen.lines.absent_fields():
-        raise SchemaDriftError(
-            f"{contract.table} {day}: field {', '.join(absent)} of contract {contract.id} "
-            f"{contract.version} is in none of the day's {seen.count} lines. Nothing was landed. Ask "
-            "the source for it, or take it out of the contract."
-        )
-    for first, second in seen.lines.shared():
-        texts = [_landed_line(store, folder, place) for place in (first, second)]
-        identity = seen.lines.identity_of(texts[0])
-        # Two lines may share a hash and be others.
-        if identity == seen.lines.identity_of(texts[1]):
-            names = ", ".join((*seen.lines.key, seen.lines.version))
-            raise PageDriftError(
-                f"{store.dataset} {day}: the line {shown((identity or b'').decode())} ({names}) is on {first} "
-                f"and again on {second}, so the pages moved while they were read and another line "
-                "may be missing. Nothing was landed; retry, and if it stays so ask the API's owner."
-            )
-
-
-def _landed_line(store: LandingStore, folder: str, place: Place) -> bytes:
-    packed = store.files.cat_file(f"{folder}/{_page_name(place.page)}")
-    return gzip.decompress(packed).split(b"\n")[place.line - 1]
+def _place(page: Page) -> str:
+    return f"page {page.number} ({page.url})" if page.url else f"page {page.number}"
 
 
 def _on_one_line(text: bytes) -> bytes:
     # Within JSON a line break is white space: in a text it is written as an escape.
     return text.replace(b"\r", b" ").replace(b"\n", b" ")
-
-
-def _page_name(number: int) -> str:
-    return f"page-{number:05d}.ndjson.gz"
-
-
-def _write_page(store: LandingStore, day: date, folder: str, page: Page, seen: _Landing) -> None:
-    body = b"".join(text + b"\n" for text in page.lines)
-    digest = hashlib.sha256(body).hexdigest()
-    if page.lines and digest in seen.hashes:
-        raise LandingError(
-            f"{store.dataset} {day}: page {page.number} repeats page {seen.hashes[digest]} line for "
-            f"line ({len(page.lines)} in all). Nothing was landed; retry, and if it stays so ask the "
-            "API's owner to fix its paging."
-        )
-    seen.hashes[digest] = page.number
-    uri = f"{folder}/{_page_name(page.number)}"
-    seen.files.append(_write_gzip(store, uri, body, len(page.lines)))
-
-
-def _write_gzip(store: LandingStore, uri: str, body: bytes, lines: int) -> LandedFile:
-    # Level 1: three times faster than the default for a tenth more bytes. No time stamp, so that
-    # the same page gives the same file.
-    packed = gzip.compress(body, compresslevel=1, mtime=0)
-    store.files.pipe_file(uri, packed)
-    return LandedFile(
-        name=uri.rsplit("/", 1)[-1],
-        lines=lines,
-        bytes=len(packed),
-        sha256=hashlib.sha256(packed).hexdigest(),
-    )

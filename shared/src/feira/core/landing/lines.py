@@ -1,7 +1,8 @@
 """What landing sees in the lines that pass: which fields they have, and that no two pages share one.
 
-A line is kept as it was served and read here only to be looked at. One that is no JSON object, or cannot
-be read alone, is nobody's drift: validation puts it in quarantine.
+A line is kept as it was served and read here only to be looked at. Where a contract judges the lines
+afterwards, one that is no JSON object, or cannot be read alone, is nobody's drift: validation puts it
+in quarantine.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 
@@ -37,17 +39,25 @@ class Place:
         return f"page {self.page}, line {self.line}"
 
 
+class UnusableKeyError(ValueError):
+    """A line without a contract has not the key that was declared for it."""
+
+
 @dataclass
 class LandedLines:
     """What was seen of a landing's lines so far.
 
-    ``key`` are the fields that name a line, and ``version`` the one that tells its versions apart.
+    ``key`` are the fields that tell a line from all others, its version's among them. With a contract
+    they are columns; without one they are dotted paths, each line must have them, and where none is
+    declared a line is told by its text, unless ``repeats`` says that equal lines are right.
+    ``date_fields`` are those whose UTC dates are noted. About 16 bytes a line are held.
     """
 
-    contract: Contract
+    contract: Contract | None
     key: tuple[str, ...]
-    version: str
-    order_dates: set[date] = field(default_factory=set)
+    repeats: bool = False
+    date_fields: frozenset[str] = frozenset()
+    dates: dict[str, set[date]] = field(default_factory=dict)
     _read: int = 0
     _present: set[str] = field(default_factory=set)
     # Of each line with an identity: a hash, and its page and line in one number. Kept flat, since a
@@ -57,32 +67,47 @@ class LandedLines:
 
     def add(self, page: int, lines: list[bytes]) -> dict[str, tuple[Place, int]]:
         """Looks at a page's lines; returns the fields that the contract does not know, each with the
-        first line that has it and the number of lines."""
-        declared = set(self.contract.column_names)
+        first line that has it and the number of lines.
+
+        :raises UnusableKeyError: for a line without its key, where no contract judges it later
+        """
         unknown: dict[str, tuple[Place, int]] = {}
         for number, text in enumerate(lines, start=1):
-            line = _parsed(text)
-            if line is None:
-                continue
-            self._read += 1
-            self._present.update(line)
-            if not declared.issuperset(line):
-                for name in line.keys() - declared:
-                    place, count = unknown.get(name, (Place(page, number), 0))
-                    unknown[name] = place, count + 1
-            order_date = utc_date(line.get("created_at"))
-            if order_date is not None:
-                self.order_dates.add(order_date)
-            identity = self._identity(line, text)
+            place = Place(page, number)
+            line = _parsed(text) if self.contract is not None or self.date_fields else None
+            if line is not None:
+                self._see(line, place, unknown)
+            try:
+                identity = self._identity(line, text)
+            except (LookupError, msgspec.MsgspecError, RecursionError) as error:
+                raise UnusableKeyError(f"{place} has no usable key ({error})") from error
             if identity is not None:
                 self._identities.append(hash(identity))
                 self._places.append(page << 32 | number)
         return unknown
 
+    def _see(
+        self, line: dict[str, Any], place: Place, unknown: dict[str, tuple[Place, int]]
+    ) -> None:
+        self._read += 1
+        self._present.update(line)
+        if self.contract is not None and not self._declared.issuperset(line):
+            for name in line.keys() - self._declared:
+                first, count = unknown.get(name, (place, 0))
+                unknown[name] = first, count + 1
+        for name in self.date_fields:
+            found = utc_date(line.get(name))
+            if found is not None:
+                self.dates.setdefault(name, set()).add(found)
+
+    @functools.cached_property
+    def _declared(self) -> frozenset[str]:
+        return frozenset(self.contract.column_names if self.contract else ())
+
     def absent_fields(self) -> list[str]:
         """The contract's fields that no line has, where that is no chance: a required one, or an
         optional one of a landing of at least ENOUGH_LINES."""
-        if not self._read:
+        if not self._read or self.contract is None:
             return []
         return [
             column.name
@@ -103,13 +128,18 @@ class LandedLines:
         return [(_place(int(places[i])), _place(int(places[i + 1]))) for i in twice]
 
     def identity_of(self, text: bytes) -> bytes | None:
-        """What tells a line from every other: its key and version, or its whole text where one of these
-        is missing or of no key's kind. None for a line that has nothing of them."""
-        line = _parsed(text)
-        return self._identity(line, text) if line is not None else None
+        """What tells a line from every other: its key, or its whole text where a field of it is missing
+        or of no key's kind. None for a line that has nothing of it."""
+        return self._identity(_parsed(text) if self.contract is not None else None, text)
 
-    def _identity(self, line: dict[str, Any], text: bytes) -> bytes | None:
-        values = [line.get(name) for name in (*self.key, self.version)]
+    def _identity(self, line: dict[str, Any] | None, text: bytes) -> bytes | None:
+        if self.contract is None:
+            if self.key:
+                return msgspec.json.encode([value_at(text, path) for path in self.key])
+            return None if self.repeats else text
+        if line is None:
+            return None
+        values = [line.get(name) for name in self.key]
         if all(value is None for value in values):
             return None
         # Many broken lines may share a key that is null, blank or 0; one text on two pages is still
@@ -118,6 +148,17 @@ class LandedLines:
             return text
         # 1, "1" and true are three keys.
         return orjson.dumps(values)
+
+
+def value_at(record: bytes, path: str) -> Any:
+    """The value at a record's dotted path; nothing else of the record is parsed.
+
+    Raises LookupError, MsgspecError or RecursionError where there is none, or none that can be parsed.
+    """
+    inside: Any = record
+    for part in path.split("."):
+        inside = msgspec.json.decode(inside, type=dict[str, msgspec.Raw])[part]
+    return msgspec.json.decode(inside)
 
 
 def _names(value: object) -> bool:

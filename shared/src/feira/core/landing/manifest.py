@@ -1,21 +1,94 @@
-"""What a landing's manifest and its validation say."""
+"""A manifest: the list of files that make a dataset complete, in the form that Redshift writes and reads.
+
+The form is that of ``UNLOAD … MANIFEST VERBOSE`` and of ``COPY … MANIFEST``, with a SHA-256 beside
+the sizes. A landing's manifest has the landing's own facts, and its companions, beside that list::
+
+    {"entries": [{"url": "s3://lake/orders/page-00001.ndjson.gz", "mandatory": true,
+                  "meta": {"content_length": 812, "record_count": 40, "sha256": "9f86…"}}],
+     "meta": {"content_length": 812, "record_count": 40},
+     "author": {"name": "feira", "version": "2"},
+     "landing": {"dataset": "orders", "extract_day": "2010-12-01", …,
+                 "companions": {"rates": {"url": …, "meta": …}}}}
+
+Others are read too: version 1 of a landing's (``pages`` and ``rates``), and manifests of another make,
+which list objects with ``url``, or ``name`` beside the manifest, ``bytes``, ``lines`` or ``rows``, and
+``sha256``.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+import orjson
+from pydantic import BaseModel, ConfigDict, field_validator
+
+_AUTHOR = {"name": "feira", "version": "2"}
+_ENTRIES = ("entries",)
 
 
-class LandedFile(BaseModel):
-    """One file of a landing. ``lines`` and ``bytes`` are counts; ``sha256`` is of the file as stored."""
+class ManifestError(ValueError):
+    """A manifest cannot be read; the message names it, the entry and what is wrong."""
 
-    model_config = ConfigDict(frozen=True)
 
-    name: str
-    lines: int
-    bytes: int
-    sha256: str
+@dataclass(frozen=True)
+class ListedFile:
+    """A file that a manifest lists. None stands for what the manifest does not state."""
+
+    url: str
+    size: int | None = None
+    """Bytes of the file as it is stored."""
+    rows: int | None = None
+    sha256: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of its URL."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class FileManifest:
+    """The files of a dataset, in order.
+
+    ``companions`` are documents that were landed beside them; ``landing`` are the facts of a landing,
+    None where the manifest is of no landing.
+    """
+
+    url: str
+    files: tuple[ListedFile, ...]
+    companions: Mapping[str, ListedFile] = field(default_factory=dict)
+    landing: Mapping[str, Any] | None = None
+
+    @property
+    def listed(self) -> tuple[ListedFile, ...]:
+        """All that must be there: the files and their companions."""
+        return (*self.files, *self.companions.values())
+
+    @property
+    def rows(self) -> int | None:
+        """Rows in all files; None where one of them states no count."""
+        return _sum(file.rows for file in self.files)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all files; None where one of them states no size."""
+        return _sum(file.size for file in self.files)
+
+    def to_json(self) -> bytes:
+        """The manifest as it is stored; the same files give the same bytes."""
+        document: dict[str, Any] = {
+            "entries": [_entry(file) for file in self.files],
+            "meta": _stated(content_length=self.size, record_count=self.rows),
+            "author": _AUTHOR,
+        }
+        if self.landing is not None:
+            companions = {name: _entry(file) for name, file in self.companions.items()}
+            document["landing"] = {**self.landing, "companions": companions}
+        return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
 class Manifest(BaseModel):
@@ -29,15 +102,41 @@ class Manifest(BaseModel):
     contract_version: str
     fields: list[str]
     total: int
-    pages: list[LandedFile]
-    rates: LandedFile
     requested_by: str
     """The run that landed it: its retries reuse the landing instead of making another."""
+    files: tuple[ListedFile, ...]
+    """Its pages, in the source's order."""
+    companions: dict[str, ListedFile]
+
+    @field_validator("files")
+    @classmethod
+    def _is_stated(cls, files: tuple[ListedFile, ...]) -> tuple[ListedFile, ...]:
+        for file in files:
+            if file.rows is None or file.sha256 is None:
+                raise ValueError(f"{file.name} has no count or no SHA-256")
+        return files
 
     @property
     def lines(self) -> int:
         """Lines in all pages."""
-        return sum(page.lines for page in self.pages)
+        return sum(file.rows or 0 for file in self.files)
+
+    @classmethod
+    def read(cls, body: bytes, url: str) -> Self:
+        """The landing that a manifest states.
+
+        :raises ManifestError: where it is none that can be read
+        :raises ValidationError: where a fact of the landing is missing or of another type
+        """
+        found = read_manifest(body, url)
+        if found.landing is None:
+            raise ManifestError(f"{url} is the manifest of no landing.")
+        return cls(**{**found.landing, "files": found.files, "companions": found.companions})
+
+    def to_json(self, url: str) -> bytes:
+        """The manifest as it is stored at ``url``."""
+        facts = self.model_dump(mode="json", exclude={"files", "companions"})
+        return FileManifest(url, self.files, self.companions, facts).to_json()
 
 
 class Validation(BaseModel):
@@ -76,3 +175,138 @@ class Validation(BaseModel):
 def passes_gate(total: int, invalid: int, max_invalid_percent: float) -> bool:
     """Whether at most ``max_invalid_percent`` of the lines are invalid; an empty landing passes."""
     return invalid * 100 <= max_invalid_percent * total
+
+
+def read_manifest(body: bytes, url: str, files_at: Iterable[str] = _ENTRIES) -> FileManifest:
+    """The manifest that stands in ``body``.
+
+    :param body: the JSON document
+    :param url: where it was read from; names without a scheme are beside it
+    :param files_at: the fields of a manifest of another make that list files, or hold one
+    :raises ManifestError: where it is no JSON, a field is missing, an entry is not usable, or its
+        version is newer than this release
+    """
+    try:
+        document = orjson.loads(body)
+    except ValueError as error:
+        raise ManifestError(f"{url} is no JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ManifestError(f"{url} holds a {type(document).__name__}; a manifest is an object.")
+    files_at = tuple(files_at)
+    landing: dict[str, Any] | None = None
+    beside: dict[str, Any] = {}
+    if files_at == _ENTRIES:
+        document, landing, beside = _of_feira(document, url)
+    files = tuple(_file(entry, url) for entry in _entries(document, url, files_at))
+    companions = {name: _file(entry, url) for name, entry in beside.items()}
+    manifest = FileManifest(url, files, companions, landing)
+    seen: set[str] = set()
+    for file in manifest.listed:
+        if file.url in seen:
+            raise ManifestError(f"{url} lists {file.url} twice.")
+        seen.add(file.url)
+    if files_at == _ENTRIES and isinstance(document.get("meta"), dict):
+        # What the whole states must be what its parts state: else a file was left off the list.
+        for name, total in (("record_count", manifest.rows), ("content_length", manifest.size)):
+            stated = _count(document["meta"], url, "the whole", name)
+            if None not in (stated, total) and stated != total:
+                raise ManifestError(
+                    f"{url} states a {name} of {stated} for the whole, and {total} over its entries."
+                )
+    return manifest
+
+
+def _of_feira(
+    document: dict[str, Any], url: str
+) -> tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]:
+    """The document with its ``entries``, the facts of a landing where it is of one, and companions."""
+    if "entries" not in document and {"extract_day", "pages", "rates"} <= document.keys():
+        facts = {name: value for name, value in document.items() if name not in ("pages", "rates")}
+        return {"entries": document["pages"]}, facts, {"rates": document["rates"]}
+    author = document.get("author")
+    if not isinstance(author, dict) or author.get("name") != _AUTHOR["name"]:
+        return document, None, {}
+    if author.get("version") != _AUTHOR["version"]:
+        raise ManifestError(
+            f"{url} is a manifest of version {author.get('version')!r}; this release reads "
+            f"{_AUTHOR['version']} and older. Read it with the release that wrote it."
+        )
+    landing = document.get("landing")
+    if landing is None:
+        return document, None, {}
+    if not isinstance(landing, dict) or not isinstance(landing.get("companions"), dict):
+        raise ManifestError(f"{url} has no usable 'landing'; it is an object with companions.")
+    facts = {name: value for name, value in landing.items() if name != "companions"}
+    return document, facts, landing["companions"]
+
+
+def _entries(document: Mapping[str, Any], url: str, files_at: Iterable[str]) -> Iterable[object]:
+    for name in files_at:
+        if name not in document:
+            raise ManifestError(
+                f"{url} has no field {name!r}; it has {', '.join(sorted(document)) or 'none'}."
+            )
+        listed = document[name]
+        yield from listed if isinstance(listed, list) else [listed]
+
+
+def _file(entry: object, manifest_url: str) -> ListedFile:
+    if not isinstance(entry, dict):
+        raise ManifestError(f"{manifest_url}: entry {entry!r} is not an object.")
+    place = entry.get("url") or entry.get("name")
+    if not isinstance(place, str) or not place:
+        raise ManifestError(f"{manifest_url}: an entry has neither url nor name.")
+    url = place if "://" in place else f"{manifest_url.rpartition('/')[0]}/{place}"
+    scheme = f"{manifest_url.partition('://')[0]}://"
+    if not url.startswith(scheme):
+        raise ManifestError(
+            f"{manifest_url}: {url} is not on {'S3' if scheme == 's3://' else scheme}."
+        )
+    if {".", ".."} & set(url.split("/")):
+        raise ManifestError(
+            f"{manifest_url}: {place!r} leaves its folder; a name has no . or .. part."
+        )
+    meta = entry.get("meta")
+    facts = {**entry, **meta} if isinstance(meta, dict) else entry
+    digest = facts.get("sha256")
+    if digest is not None and not isinstance(digest, str):
+        raise ManifestError(f"{manifest_url}: {url} has sha256 {digest!r}; it must be a text.")
+    if digest and not re.fullmatch("[0-9a-fA-F]{64}", digest):
+        raise ManifestError(f"{manifest_url}: {url} has sha256 {digest!r}; it is 64 hex digits.")
+    return ListedFile(
+        url=url,
+        size=_count(facts, manifest_url, url, "content_length", "bytes"),
+        rows=_count(facts, manifest_url, url, "record_count", "rows", "lines"),
+        sha256=digest.lower() if digest else None,
+    )
+
+
+def _entry(file: ListedFile) -> dict[str, Any]:
+    meta = _stated(content_length=file.size, record_count=file.rows, sha256=file.sha256)
+    return {"url": file.url, "mandatory": True, "meta": meta}
+
+
+def _count(facts: Mapping[str, Any], manifest_url: str, url: str, *names: str) -> int | None:
+    for name in names:
+        value = facts.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise ManifestError(
+                f"{manifest_url}: {url} has {name} {value!r}; it must be a whole number from 0."
+            )
+        return value
+    return None
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    total = 0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
+def _stated(**facts: int | str | None) -> dict[str, int | str]:
+    return {name: value for name, value in facts.items() if value is not None}

@@ -64,7 +64,11 @@ def _create(files: AbstractFileSystem, uri: str, body: bytes) -> None:
 
 
 def _refused(error: Exception) -> bool:
-    if isinstance(error, FileExistsError):
-        return True
+    return isinstance(error, FileExistsError) or http_status(error) in _REFUSED
+
+
+def http_status(error: Exception) -> int | None:
+    """The status of S3's answer, of an error that s3fs made of it; None where there was no answer."""
     response = getattr(error.__cause__, "response", None) or {}
-    return response.get("ResponseMetadata", {}).get("HTTPStatusCode") in _REFUSED
+    status: int | None = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
@@ -12,7 +13,7 @@ from fsspec import AbstractFileSystem
 from pydantic import ValidationError
 
 from feira.core.errors import PermanentError
-from feira.core.landing.manifest import Manifest, Validation
+from feira.core.landing.manifest import Manifest, ManifestError, Validation
 from feira.core.landing.put_once import put_once
 
 _VERSION = re.compile(r"v(\d{4,})")
@@ -40,7 +41,7 @@ class LandingStore:
 
     files: AbstractFileSystem
     lake: str
-    dataset: str = "sales"
+    dataset: str
 
     def folder(self, day: date, version: int) -> str:
         """The URI of one landing."""
@@ -66,11 +67,11 @@ class LandingStore:
 
     def manifest(self, day: date, version: int) -> Manifest | None:
         """The manifest of a landing; None while the landing is not complete."""
-        return self._own(Manifest, self.manifest_uri(day, version), day, version)
+        return self._own(_manifest, self.manifest_uri(day, version), day, version)
 
     def validation(self, day: date, version: int) -> Validation | None:
         """The validation of a landing; None while it was not validated."""
-        return self._own(Validation, self.validation_uri(day, version), day, version)
+        return self._own(_validation, self.validation_uri(day, version), day, version)
 
     def complete(self, day: date) -> list[Manifest]:
         """The day's complete landings, oldest first."""
@@ -107,7 +108,7 @@ class LandingStore:
     def put_manifest(self, manifest: Manifest) -> str:
         """Completes a landing; raises LandingError when another writer has completed it already."""
         uri = self.manifest_uri(manifest.extract_day, manifest.version)
-        if not put_once(self.files, uri, manifest.model_dump_json(indent=2).encode()):
+        if not put_once(self.files, uri, manifest.to_json(uri)):
             raise LandingError(
                 f"{self.dataset} {manifest.extract_day}: landing version {manifest.version} was "
                 "completed by another run at the same time; retry makes the next version."
@@ -122,7 +123,7 @@ class LandingStore:
 
     def read_manifest(self, uri: str) -> Manifest:
         """The manifest at a URI; raises DamagedLandingError where there is none."""
-        manifest = self._parsed(Manifest, uri)
+        manifest = self._parsed(_manifest, uri)
         if manifest is None:
             raise DamagedLandingError(f"There is no landing manifest at {uri}. Land the day again.")
         if self.manifest_uri(manifest.extract_day, manifest.version) != uri:
@@ -132,18 +133,20 @@ class LandingStore:
     def require_intact(self, manifest: Manifest) -> None:
         """Raises DamagedLandingError for a file that is gone, or is not the one that was landed."""
         folder = self.folder(manifest.extract_day, manifest.version)
-        for file in (*manifest.pages, manifest.rates):
+        for file in (*manifest.files, *manifest.companions.values()):
             content = self._read(f"{folder}/{file.name}")
             found = hashlib.sha256(content).hexdigest() if content is not None else "no file"
             if found != file.sha256:
                 raise DamagedLandingError(
                     f"{self.dataset} {manifest.extract_day}: {folder}/{file.name} is not what was "
-                    f"landed (SHA-256 {file.sha256[:12]}… in the manifest, {found[:12]} now). "
-                    "Run the day with --refetch."
+                    f"landed (SHA-256 {str(file.sha256)[:12]}… in the manifest, {found[:12]} now). "
+                    "Refetch the day."
                 )
 
-    def _own(self, model: type[_M], uri: str, day: date, version: int) -> _M | None:
-        found = self._parsed(model, uri)
+    def _own(
+        self, parse: Callable[[bytes, str], _M], uri: str, day: date, version: int
+    ) -> _M | None:
+        found = self._parsed(parse, uri)
         if found is None or (found.dataset, found.extract_day, found.version) == (
             self.dataset,
             day,
@@ -152,20 +155,24 @@ class LandingStore:
             return found
         raise _of_another(found, uri)
 
-    def _parsed(self, model: type[_M], uri: str) -> _M | None:
+    def _parsed(self, parse: Callable[[bytes, str], _M], uri: str) -> _M | None:
         text = self._read(uri)
         if text is None:
             return None
         try:
-            return model.model_validate_json(text)
+            return parse(text, uri)
+        except ManifestError as error:
+            cause: Exception = error
+            why = str(error)
         except ValidationError as error:
+            cause = error
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise DamagedLandingError(
-                f"{uri} ({len(text)} bytes) is no {model.__name__.lower()} that can be read: "
-                f"{f'{where}: ' if where else ''}{first['msg']}. Restore it, or remove it: a landing "
-                "without a manifest does not exist, and one without a validation is validated again."
-            ) from error
+            why = f"{f'{where}: ' if where else ''}{first['msg']}"
+        raise DamagedLandingError(
+            f"{uri} ({len(text)} bytes) cannot be read: {why}. Restore it, or remove it: a landing "
+            "without a manifest does not exist, and one without a validation is validated again."
+        ) from cause
 
     def _read(self, uri: str) -> bytes | None:
         try:
@@ -173,3 +180,11 @@ class LandingStore:
         except FileNotFoundError:
             return None
         return content
+
+
+def _manifest(body: bytes, uri: str) -> Manifest:
+    return Manifest.read(body, uri)
+
+
+def _validation(body: bytes, uri: str) -> Validation:
+    return Validation.model_validate_json(body)

@@ -1,4 +1,4 @@
-"""Manifests: Redshift's form and others, and what makes one unusable."""
+"""Manifests: a landing's, Redshift's form and others, and what makes one unusable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feira_provider.datasets.manifest import FileManifest, ListedFile, ManifestError, read_manifest
+from feira.core.landing.manifest import (
+    FileManifest,
+    ListedFile,
+    Manifest,
+    ManifestError,
+    read_manifest,
+)
 
 URL = "s3://lake/orders/manifest.json"
 COUNTS = st.none() | st.integers(0, 2**60)
@@ -91,3 +97,70 @@ def test_an_unusable_manifest_is_named_with_what_is_wrong(body: Any, message: st
     with pytest.raises(ManifestError, match=message) as failure:
         read_manifest(text.encode(), URL)
     assert URL in str(failure.value)
+
+
+FACTS = {"dataset": "orders", "extract_day": "2010-12-01", "version": 1}
+
+
+def landed(**changes: Any) -> dict[str, Any]:
+    """A landing's manifest as it is written, with changes of its landing."""
+    files = (ListedFile("s3://lake/orders/page-00001.ndjson.gz", 8, 2, "a" * 64),)
+    beside = {"rates": ListedFile("s3://lake/orders/rates.ndjson.gz", 5, 9, "b" * 64)}
+    written: dict[str, Any] = json.loads(FileManifest(URL, files, beside, FACTS).to_json())
+    return written | changes
+
+
+def test_a_landing_keeps_its_facts_and_its_companions_are_no_rows_of_it() -> None:
+    found = read_manifest(json.dumps(landed()).encode(), URL)
+    assert found.landing == FACTS
+    assert (found.rows, found.size) == (2, 8)
+    assert [file.name for file in found.listed] == ["page-00001.ndjson.gz", "rates.ndjson.gz"]
+    assert read_manifest(found.to_json(), URL) == found
+
+
+def test_a_landing_of_version_1_is_read_alike() -> None:
+    page = {"name": "page-00001.ndjson.gz", "bytes": 8, "lines": 2, "sha256": "a" * 64}
+    rates = {"name": "rates.ndjson.gz", "bytes": 5, "lines": 9, "sha256": "b" * 64}
+    older = FACTS | {"pages": [page], "rates": rates}
+    found = read_manifest(json.dumps(older).encode(), URL)
+    assert found == read_manifest(json.dumps(landed()).encode(), URL)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"author": {"name": "feira", "version": "3"}}, "version '3'; this release reads 2"),
+        ({"author": {"name": "feira"}}, "version None; this release reads 2"),
+        ({"landing": []}, "no usable 'landing'"),
+        ({"landing": FACTS}, "no usable 'landing'"),
+        ({"landing": FACTS | {"companions": {"rates": 5}}}, "entry 5 is not an object"),
+    ],
+)
+def test_a_manifest_of_ours_that_this_release_does_not_know_is_refused(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ManifestError, match=message) as failure:
+        read_manifest(json.dumps(landed(**changes)).encode(), URL)
+    assert URL in str(failure.value)
+
+
+def test_a_field_named_landing_in_a_manifest_of_another_make_is_its_own() -> None:
+    body = landed(author={"name": "Amazon Redshift", "version": "1.0.0"}, landing="runway 2")
+    found = read_manifest(json.dumps(body).encode(), URL)
+    assert (found.landing, found.companions, found.rows) == (None, {}, 2)
+
+
+@pytest.mark.parametrize("missing", ["record_count", "sha256"])
+def test_a_landing_whose_pages_state_no_count_or_hash_is_none(missing: str) -> None:
+    body = landed()
+    del body["entries"][0]["meta"][missing]
+    facts = {"contract_version": "1", "fields": [], "total": 2, "requested_by": "run"}
+    body["landing"] |= facts
+    assert Manifest.read(json.dumps(landed(landing=body["landing"])).encode(), URL).lines == 2
+    with pytest.raises(ValueError, match=r"page-00001\.ndjson\.gz has no count or no SHA-256"):
+        Manifest.read(json.dumps(body).encode(), URL)
+
+
+def test_a_manifest_of_no_landing_is_not_taken_for_one() -> None:
+    with pytest.raises(ManifestError, match="of no landing"):
+        Manifest.read(FileManifest(URL, ()).to_json(), URL)
