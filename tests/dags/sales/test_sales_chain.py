@@ -230,7 +230,7 @@ def test_days_are_taken_over_repeated_updated_changed_and_withdrawn(
     assert moved(chain, DAY)[0] > 200
     assert set(run.tasks.values()) == {("success", 1)}
     manifest = chain.store.manifest(DAY, 1)
-    assert manifest is not None and len(manifest.pages) == 3
+    assert manifest is not None and len(manifest.files) == 3
     assert [mail["Subject"].split(":")[0] for mail in inbox.mails()] == [f"Sales of {DAY}"]
 
     before = chain.state()

@@ -151,17 +151,13 @@ def test_the_landings_of_a_day_are_listed_with_their_verdict(
 ) -> None:
     from feira.core.lake import landing_store
     from feira.core.landing.land import land_day
+    from feira.sales.landing import LANDED
     from sales_lines import FakeFeed, line
 
     monkeypatch.setattr(access, "lake_settings", lambda: lake)
     day = date(2010, 11, 30)
-    land_day(
-        FakeFeed([[line()]]),
-        landing_store(lake),
-        contract("sales.landing"),
-        day,
-        requested_by="run-1",
-    )
+    store = landing_store(lake, LANDED.name)
+    land_day(LANDED, FakeFeed([[line()]]), store, day, requested_by="run-1")
     (row,) = shown("landing", "--day", str(day))
     assert (row["landing_version"], row["lines"], row["gate"]) == (1, 1, "not validated")
     assert row["folder"].endswith("landing/sales/2010-11-30/v0001")
