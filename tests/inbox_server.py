@@ -16,8 +16,8 @@ from typing import Any
 
 import uvicorn
 
+from feira_local.inbox.__main__ import listen
 from feira_local.inbox.app import create_app
-from feira_local.inbox.smtp import listen
 from feira_local.inbox.store import MessageStore
 
 

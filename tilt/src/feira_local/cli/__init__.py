@@ -18,7 +18,6 @@ MODULES = (
     "feira_local.cli.stack",
     "feira_local.cli.doctor",
     "feira_local.cli.jars",
-    "feira_local.cli.demo",
     "feira_local.cli.runs",
     "feira_local.cli.tables",
     "feira_local.cli.data",

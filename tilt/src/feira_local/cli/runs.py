@@ -1,10 +1,12 @@
-"""`feira run` and `feira backfill`: one day or a range through the chain, shown as it happens."""
+"""`feira run`, `backfill` and `demo`: days through the chain, shown as it happens."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from feira.core.partition_keys import DAY, PartitionKeyError, day_of
+from feira_local.cli import stack as stack_commands
 from feira_local.cli.day_report import day_report, report_tables
 from feira_local.cli.output import (
     AsJson,
@@ -25,8 +28,10 @@ from feira_local.cli.output import (
     shortened,
 )
 from feira_local.cli.pipelines import producer
+from feira_local.stack import lifecycle
 from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.chains import Chain, join, refresh_all
+from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.state import running_config
 
@@ -51,6 +56,7 @@ Name = Annotated[
 def register(app: typer.Typer) -> None:
     app.command(no_args_is_help=True)(run)
     app.command(no_args_is_help=True)(backfill)
+    app.command()(demo)
 
 
 def parse_day(text: str) -> date:
@@ -259,3 +265,34 @@ def _as_json(chain: Chain, report: Any) -> dict[str, Any]:
         "failure": chain.failure,
         "report": report.as_dict() if report else None,
     }
+
+
+def demo(
+    days: Annotated[
+        str, typer.Option("--days", help="A day, or a range as A..B; closed days included.")
+    ] = "2010-12-01",
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="A folder of Online Retail days to replay."),
+    ] = None,
+) -> None:
+    """Start the stack, run days from the shop's API to the marts, and show the chain as it happens.
+
+    Without --data the shop simulator makes the sales from a seed. Ctrl-C stops everything.
+
+    Example: [bold]feira demo --data ../shared/data/online_retail --days 2010-12-01..2010-12-23[/]
+    """
+    wanted = parse_range(days)
+    if data is not None:
+        if not data.is_dir():
+            raise StackError(f"{data} is no folder; --data takes one of gzip CSV files, one a day.")
+        os.environ["FEIRA_SHOP_DATA"] = str(data.resolve())
+    try:
+        stack_commands.up()
+        print_line("")
+        run_days("sales", wanted, refetch=False, as_json=False, stays=False)
+        print_line("The stack stays up: `make down` stops it, `feira status` shows it.")
+    except KeyboardInterrupt:
+        print_line("Stopping the stack. A run that is cut off continues when it is started again.")
+        lifecycle.down(StackConfig.from_env())
+        raise

@@ -12,11 +12,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from feira_local.shop.app import create_app
-from feira_local.shop.extra_fields import ExtraFields, ExtraFieldSet
 from feira_local.shop.fx import FxRates
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
 from feira_local.shop.replay import ReplaySource
 from feira_local.shop.source import DaySource, SourceError
+from feira_local.shop.switches import ExtraFields, ExtraFieldSet
 
 EXAMPLE = """
 Examples:

@@ -12,15 +12,12 @@ import orjson
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 
 from feira_local.shop.control import control_routes
-from feira_local.shop.cursor import CursorError, decode_cursor, encode_cursor
-from feira_local.shop.extra_fields import ExtraFields
-from feira_local.shop.fault_switches import FaultSwitches
 from feira_local.shop.faults import PAGE_FAULTS, Asked, Hang, Page, PageFault, ServerError
 from feira_local.shop.fx import FxRates
 from feira_local.shop.layers import ExtraFieldDays, LateUpdatedDays, OverriddenDays
-from feira_local.shop.overrides import Overrides
-from feira_local.shop.parameters import Day, asked_of
+from feira_local.shop.parameters import CursorError, Day, asked_of, decode_cursor, encode_cursor
 from feira_local.shop.source import Clock, DaySource, Line, SourceError, utc_today
+from feira_local.shop.switches import ExtraFields, FaultSwitches, Overrides
 
 DEFAULT_LIMIT, LARGEST_LIMIT = 5000, 10_000
 LONGEST_FX_RANGE = dt.timedelta(days=5 * 366)

@@ -8,12 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, HTTPException
 from pydantic import ValidationError
 
-from feira_local.shop.extra_fields import ExtraFields, ExtraFieldSet
-from feira_local.shop.fault_switches import FaultSwitches
 from feira_local.shop.faults import FAULTS
 from feira_local.shop.layers import OverriddenDays
-from feira_local.shop.overrides import Override, Overrides
 from feira_local.shop.parameters import Day
+from feira_local.shop.switches import ExtraFields, ExtraFieldSet, FaultSwitches, Override, Overrides
 
 Json = dict[str, Any]
 

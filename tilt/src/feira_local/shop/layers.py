@@ -9,11 +9,9 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from feira_local.shop.extra_fields import ExtraFields
-from feira_local.shop.fault_switches import FaultSwitches
 from feira_local.shop.faults import Asked, LateUpdates
-from feira_local.shop.overrides import Key, Override, Overrides, line_key
 from feira_local.shop.source import DaySource, Line
+from feira_local.shop.switches import ExtraFields, FaultSwitches, Key, Override, Overrides, line_key
 
 SCAN_LINES = 5000
 CHANNELS = ("web", "shop", "app")

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 from feira_local.stack.config import BUCKET, HOST, REGION, StackConfig
-from feira_local.stack.files import write_private
 from feira_local.stack.local_parts import local_parts
 from feira_local.stack.own_connections import own_connections
-from feira_local.stack.secrets import Secrets
+from feira_local.stack.secrets import Secrets, write_private
 
 ADMIN = "admin"
 PRELOAD = Path(__file__).parent / "preload"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from feira_local.stack.config import StackConfig
-from feira_local.stack.files import write_private
 from feira_local.stack.java import java_command
-from feira_local.stack.secrets import Secrets
+from feira_local.stack.secrets import Secrets, write_private
 
 HEAP = "192m"
 

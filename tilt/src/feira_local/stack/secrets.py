@@ -1,4 +1,4 @@
-"""The stack's passwords and keys: random on the first run, in a file that only its owner reads."""
+"""The stack's passwords, made once and kept where only their owner reads them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from feira_local.stack.errors import StackError
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes ``text`` with mode 0600, whole or not at all; the file is never readable by others."""
+    making = path.with_name(path.name + ".new")
+    making.unlink(missing_ok=True)
+    descriptor = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(making, path)
 
 
 def _password() -> str:

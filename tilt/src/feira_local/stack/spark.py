@@ -7,9 +7,8 @@ from pathlib import Path
 
 from feira.core.settings import LakeSettings
 from feira_local.stack.config import HOST, StackConfig
-from feira_local.stack.files import write_private
 from feira_local.stack.ivy import pyspark_jars
-from feira_local.stack.secrets import Secrets
+from feira_local.stack.secrets import Secrets, write_private
 
 CORES = 2
 HEAP = "1280m"

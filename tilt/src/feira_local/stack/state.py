@@ -10,7 +10,7 @@ from typing import Any
 
 from feira_local.stack.config import Ports, ShopOptions, StackConfig
 from feira_local.stack.errors import StackError
-from feira_local.stack.files import write_private
+from feira_local.stack.secrets import write_private
 
 
 def save(config: StackConfig) -> None:

@@ -25,8 +25,8 @@ import psutil
 
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
-from feira_local.stack.files import write_private
 from feira_local.stack.processes import wait_gone
+from feira_local.stack.secrets import write_private
 from feira_local.stack.service import Service, launcher
 
 STOP_SECONDS = 10
