@@ -21,6 +21,7 @@ MODULES = (
     "feira_local.cli.runs",
     "feira_local.cli.tables",
     "feira_local.cli.data",
+    "feira_local.cli.loop",
     "feira_local.cli.contracts",
     "feira_local.cli.pipelines",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -52,6 +53,7 @@ def doctor(as_json: AsJson = False) -> None:
         *_guarded("PostgreSQL binaries", lambda: _postgres(stack)),
         *_guarded("disk", lambda: _disk(stack)),
         *_guarded("memory", _memory),
+        *_guarded("Tilt", _tilt),
         *_guarded("ports", lambda: _ports(stack)),
         *_guarded("services", lambda: _services(stack)),
     ]
@@ -136,6 +138,13 @@ def _memory() -> list[Finding]:
     total = psutil.virtual_memory().total
     step = f"the stack needs a machine with {megabytes(MEMORY_NEEDED)} or more"
     return [Finding("memory", total >= MEMORY_NEEDED, f"{megabytes(total)} in all", step)]
+
+
+def _tilt() -> list[Finding]:
+    """Never a failure: nothing but the development loop needs it."""
+    found = shutil.which("tilt")
+    hint = "not found; only the loop needs it: https://docs.tilt.dev/install.html"
+    return [Finding("Tilt", True, found or hint)]
 
 
 def _ports(stack: Stack) -> list[Finding]:

@@ -286,6 +286,7 @@ def logs(
 
 def clean(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    keep_jars: Annotated[bool, typer.Option("--keep-jars", help="Keep what was fetched.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Stop the stack and remove its data and passwords; the default stack's also the fetched jars.
@@ -294,7 +295,7 @@ def clean(
     """
     config = running_config()
     _require_own_folder(config)
-    own = config.home == config.repository / ".feira"
+    own = config.home == config.repository / ".feira" and not keep_jars
     # The jars are shared: a second stack that goes leaves them to the others.
     folders = (config.home, config.repository / ".cache") if own else (config.home,)
     doomed = [folder for folder in folders if folder.exists()]

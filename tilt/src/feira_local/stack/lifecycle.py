@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pwd
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import psutil
@@ -26,7 +24,7 @@ from feira_local.stack.processes import (
     wait_gone,
 )
 from feira_local.stack.secrets import Secrets, load_secrets
-from feira_local.stack.service import Service, by_name
+from feira_local.stack.service import Service, by_name, named
 from feira_local.stack.services import services
 from feira_local.stack.supervisor import (
     STOP_SECONDS,
@@ -72,19 +70,18 @@ class Stack:
     def supervisor(self) -> Supervisor:
         return Supervisor(self.config)
 
-
-@contextmanager
-def _alone(config: StackConfig) -> Iterator[None]:
-    """One `up` or `down` at a time for a state folder."""
-    config.run.mkdir(parents=True, exist_ok=True)
-    with (config.run / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    def running_supervisor(self, name: str) -> Supervisor:
+        """The supervisor that has the service. Raises StackError where it does not run, or was started
+        before the service joined."""
+        supervisor = self.supervisor
+        if supervisor.pid is None:
+            raise StackError(f"The stack in {self.config.home} does not run; `feira up` starts it.")
+        if name not in supervisor.states():
             raise StackError(
-                f"Another `feira up` or `feira down` works on {config.home}; wait until it ends."
-            ) from None
-        yield
+                f"The stack in {self.config.home} was started without {name}; `feira down`, then "
+                "`feira up` takes it in."
+            )
+        return supervisor
 
 
 def up(
@@ -96,7 +93,7 @@ def up(
     """
     _require_user_name()
     config.make_folders()
-    with _alone(config):
+    with state.alone(config):
         stack = Stack.of(config)
         if missing_jars(read_lock(lock_path(config.repository)), config.jars, thorough=False):
             raise StackError("Jars are missing or damaged; `feira jars fetch` gets them.")
@@ -227,7 +224,7 @@ class _Startup:
                         self._asked[name] = pool.submit(_look, service, states[name])
 
     def _start(self, service: Service, current: ProcessState) -> None:
-        if not current.runs and not _is_done(service, current):
+        if not current.runs and not is_done(service, current):
             self.supervisor.start(service.name)
             self.started[service.name] = time.time()
         self._now[service.name] = Progress(service.name, "starting", 0.0)
@@ -248,9 +245,10 @@ class _Startup:
         self._now[service.name] = Progress(service.name, phase, seconds, note)
 
 
-def _is_done(service: Service, current: ProcessState) -> bool:
+def is_done(service: Service, current: ProcessState) -> bool:
+    """Whether it is one that ends, and has ended well."""
     return (
-        service.kind == "step"
+        service.kind != "service"
         and current.state == "EXITED"
         and current.exit_status == 0
         and current.started > 0
@@ -260,7 +258,7 @@ def _is_done(service: Service, current: ProcessState) -> bool:
 def _look(service: Service, current: ProcessState) -> tuple[str, str]:
     """The phase of a service that was started, and a note."""
     if service.kind == "step":
-        if _is_done(service, current):
+        if is_done(service, current):
             return "done", ""
         if current.state in ("EXITED", "FATAL", "BACKOFF"):
             return "failed", f"it ended with {current.exit_status} {current.error}".strip()
@@ -279,6 +277,23 @@ def _failure(config: StackConfig, name: str, note: str) -> StackError:
         f"{name} did not start: {note}.\nThe end of {path}:\n{tail(path, 15)}\n"
         "Fix the cause and repeat `feira up`; `feira down` stops the rest."
     )
+
+
+def restart(config: StackConfig, name: str) -> None:
+    """Stops one service and starts it, or runs a step again; returns when it is healthy, or done.
+
+    Raises StackError naming what failed, as `up` does.
+    """
+    stack = Stack.of(config)
+    service = named(stack.services, name)
+    with state.alone(config):
+        supervisor = stack.running_supervisor(name)
+        _stop_level(supervisor, [name], lambda _: None)
+        supervisor.start(name)
+        # What it depends on runs already, and what nobody waits for is waited for here.
+        kind = "step" if service.kind == "afterwards" else service.kind
+        only = replace(service, depends_on=(), kind=kind)
+        _bring_up(replace(stack, services=(only,)), supervisor, lambda _: None)
 
 
 def tail(path: os.PathLike[str], lines: int) -> str:
@@ -301,7 +316,7 @@ def down(
     """
     if not config.run.is_dir():
         return {}
-    with _alone(config):
+    with state.alone(config):
         supervisor = Supervisor(config)
         if supervisor.pid is not None and supervisor.answers():
             stack = Stack.of(config)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from feira_local.stack.errors import StackError
+
 if TYPE_CHECKING:
     from feira_local.stack.config import StackConfig
     from feira_local.stack.secrets import Secrets
@@ -84,6 +86,8 @@ class Service:
     # PostgreSQL's postmaster tells its children itself, and some take the same signal otherwise.
     stop_group: bool = True
     as_server_user: bool = False
+    # What it reads when it starts and keeps: after a change there it is to be restarted.
+    code: tuple[Path, ...] = ()
     prepare: Callable[[StackConfig, Secrets], None] | None = field(default=None, repr=False)
 
     def as_json(self) -> dict[str, object]:
@@ -105,12 +109,21 @@ class Service:
             "ports": list(self.ports),
             "links": [vars(link) for link in self.links],
             "stop_signal": self.stop_signal,
+            "code": [str(path) for path in self.code],
         }
 
 
 def launcher(name: str) -> tuple[str, ...]:
     """The command that a supervisor runs for a service: it carries no secret."""
     return (sys.executable, "-m", "feira_local.stack.launch", name)
+
+
+def named(defined: Iterable[Service], name: str) -> Service:
+    """The service of that name. Raises StackError with the names there are."""
+    found = by_name(defined)
+    if name not in found:
+        raise StackError(f"There is no service {name!r}; there are {', '.join(found)}.")
+    return found[name]
 
 
 def by_name(defined: Iterable[Service]) -> dict[str, Service]:

@@ -7,6 +7,7 @@ those that every pipeline shares; what a pipeline needs for itself stands in its
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from feira_local.stack import airflow, postgres, s3, spark
@@ -33,13 +34,21 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
     lake = lake_settings.to_env()
     own_s3 = lake_settings.endpoint == config.s3_url
     python = (sys.executable, "-m")
+    packages = Path(__file__).parents[1]
+    pipelines = config.repository / "airflow" / "src" / "feira_airflow"
+    provider = config.repository / "airflow" / "provider" / "src" / "feira_provider"
     airflow_env = airflow.settings(config)
     airflow_private = airflow.private_settings(config, secrets)
     monitor = f"{config.airflow_url}/api/v2/monitor/health"
     health_path = str(config.home)
 
     def airflow_service(
-        name: str, description: str, component: str, *arguments: str, preload: bool = False
+        name: str,
+        description: str,
+        component: str,
+        *arguments: str,
+        preload: bool = False,
+        code: tuple[Path, ...] = (),
     ) -> Service:
         return Service(
             name=name,
@@ -51,6 +60,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             depends_on=("airflow-migrate",),
             env=airflow_env | ({"PYTHONPATH": str(airflow.PRELOAD)} if preload else {}),
             private_env=airflow_private,
+            code=code,
         )
 
     defined = (
@@ -104,6 +114,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             health=HttpCheck(f"{config.inbox_url}/health"),
             ports=(config.ports.inbox, config.ports.smtp),
             links=(Link("mail and Slack inbox", config.inbox_url),),
+            code=(packages / "inbox",),
         ),
         Service(
             name="databases",
@@ -140,6 +151,8 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             depends_on=("databases",),
             env=airflow_env,
             private_env=airflow_private,
+            # Where pools are declared; all else of the pipelines each task reads anew.
+            code=(pipelines / "core" / "pools.py", *sorted(pipelines.glob("*/pipeline.py"))),
         ),
         Service(
             name="airflow-api",
@@ -152,8 +165,13 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             env=airflow_env,
             private_env=airflow_private,
             ports=(config.ports.airflow,),
-            links=(Link("Airflow", config.airflow_url),),
+            links=(
+                Link("Airflow", config.airflow_url),
+                Link("asset graph", f"{config.airflow_url}/assets"),
+            ),
             prepare=airflow.prepare,
+            # The connection types and the fields of their forms.
+            code=(provider / "get_provider_info.py",),
         ),
         airflow_service(
             "airflow-scheduler",
@@ -173,6 +191,8 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             "Waits for what deferred tasks wait for",
             "triggerer",
             *("triggerer", "--skip-serve-logs"),
+            # Triggers, and the notifiers of deadlines, run in it.
+            code=(provider,),
         ),
         Service(
             name="spark-warmup",
@@ -188,7 +208,12 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
         ),
     )
     own = tuple(service for service in defined if own_s3 or service.name != "s3")
-    parts = tuple(service for part in local_parts() for service in part.services(config))
+    parts = tuple(
+        # Unless it says otherwise, a part's service runs the part's own code.
+        replace(service, code=service.code or (packages / part.name,))
+        for part in local_parts()
+        for service in part.services(config)
+    )
     return require_apart(own, parts)
 
 

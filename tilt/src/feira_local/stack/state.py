@@ -1,12 +1,16 @@
-"""The settings a stack was started with, kept while it runs: every command sees the same."""
+"""What is kept of a stack while it runs: the settings it was started with, and who is at work on it."""
 
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from feira_local.stack.config import Ports, ShopOptions, StackConfig
 from feira_local.stack.errors import StackError
@@ -60,3 +64,35 @@ def _restored(config: StackConfig, fields: dict[str, Any]) -> StackConfig:
         extra_dags=Path(dags["extra"]) if dags["extra"] else None,
         clock=dags.get("clock", False),
     )
+
+
+@contextmanager
+def alone(config: StackConfig) -> Iterator[None]:
+    """One `up` or `down` at a time for a state folder."""
+    config.run.mkdir(parents=True, exist_ok=True)
+    with (config.run / "lock").open("w") as file:
+        # Twice: who asks whether it is taken holds it for a moment.
+        if not _locked(file, fcntl.LOCK_EX):
+            time.sleep(0.1)
+            if not _locked(file, fcntl.LOCK_EX):
+                raise StackError(
+                    f"Another `feira up` or `feira down` works on {config.home}; wait until it ends."
+                )
+        yield
+
+
+def _locked(file: IO[str], how: int) -> bool:
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def busy(config: StackConfig) -> bool:
+    """Whether an `up`, `down` or `restart` is at work on the state folder."""
+    try:
+        with (config.run / "lock").open() as file:
+            return not _locked(file, fcntl.LOCK_SH)
+    except FileNotFoundError:
+        return False

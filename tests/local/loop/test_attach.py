@@ -1,0 +1,257 @@
+"""`feira attach` and `restart` over a real supervisor with a real service, the inbox."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feira_local.loop import attach as module
+from feira_local.loop.attach import FollowedLog, attach
+from feira_local.stack import lifecycle, state
+from feira_local.stack.config import StackConfig
+from feira_local.stack.errors import StackError
+from feira_local.stack.lifecycle import Stack
+from feira_local.stack.postgres import free_port
+from feira_local.stack.supervisor import ProcessState, Supervisor, log_path
+
+
+def until(true: Callable[[], object], seconds: float = 60) -> None:
+    """Returns once it is true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never came"
+        threading.Event().wait(0.05)
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackConfig:
+    monkeypatch.setenv("FEIRA_HOME", str(tmp_path / "home"))
+    for name in ("INBOX", "SMTP", "SHOP"):
+        monkeypatch.setenv(f"FEIRA_PORT_{name}", str(free_port()))
+    found = StackConfig.from_env()
+    found.make_folders()
+    return found
+
+
+@pytest.fixture
+def supervisor(config: StackConfig) -> Iterator[Supervisor]:
+    """A running supervisor of the whole stack, in which nothing is started."""
+    stack = Stack.of(config)
+    state.save(config)
+    stack.supervisor.launch(stack.services)
+    yield stack.supervisor
+    lifecycle.down(config)
+
+
+class Attached(threading.Thread):
+    """`attach` of the inbox in a thread; ``error`` is what it ended with."""
+
+    def __init__(self, config: StackConfig, patience: float) -> None:
+        super().__init__(daemon=True)
+        self.config, self.patience = config, patience
+        self.lines: list[str] = []
+        self.error: StackError | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            attach(self.config, "inbox", self.lines.append, self.patience)
+        except StackError as error:
+            self.error = error
+
+
+def runs(supervisor: Supervisor, name: str = "inbox") -> ProcessState | None:
+    found = supervisor.states()[name]
+    return found if found.state == "RUNNING" else None
+
+
+def test_it_starts_what_is_stopped_and_its_end_leaves_the_service_running(
+    config: StackConfig, supervisor: Supervisor
+) -> None:
+    command = (sys.executable, "-c", "from feira_local.cli import main; main()", "attach", "inbox")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attached:
+        assert attached.stdout is not None
+        try:
+            # Its log comes line by line while the service runs.
+            assert any("running on" in line for line in attached.stdout)
+            pid = supervisor.states()["inbox"].pid
+            assert psutil.Process(pid).is_running()
+            attached.send_signal(signal.SIGTERM)
+            assert attached.wait(20) != 0
+        finally:
+            attached.kill()
+    assert supervisor.states()["inbox"].pid == pid
+    assert psutil.Process(pid).is_running()
+
+
+def test_it_ends_with_1_once_the_service_stays_down_and_not_before(
+    config: StackConfig, supervisor: Supervisor
+) -> None:
+    attached = Attached(config, patience=1.5)
+    until(lambda: runs(supervisor))
+    first = supervisor.states()["inbox"].pid
+    os.kill(first, signal.SIGKILL)  # the supervisor starts it again
+    until(lambda: runs(supervisor) and supervisor.states()["inbox"].pid != first)
+    assert attached.is_alive()
+    began = time.monotonic()
+    supervisor.stop("inbox")
+    attached.join(30)
+    assert time.monotonic() - began >= 1.5
+    assert "inbox is stopped and stays down" in str(attached.error)
+
+
+def test_while_an_up_or_a_restart_is_at_work_it_is_not_down(
+    config: StackConfig, supervisor: Supervisor
+) -> None:
+    attached = Attached(config, patience=0.5)
+    until(lambda: runs(supervisor))
+    with state.alone(config):
+        assert state.busy(config)
+        supervisor.stop("inbox")
+        attached.join(2.5)
+        assert attached.is_alive()
+    assert not state.busy(config)
+    attached.join(30)
+    assert attached.error is not None
+
+
+def test_a_restart_gives_a_new_process_that_is_healthy_and_keeps_the_attached(
+    config: StackConfig, supervisor: Supervisor
+) -> None:
+    attached = Attached(config, patience=10)
+    until(lambda: any("running on" in line for line in attached.lines))
+    before = supervisor.states()["inbox"].pid
+    lifecycle.restart(config, "inbox")
+    after = runs(supervisor)
+    assert after is not None
+    assert after.pid != before
+    assert not psutil.pid_exists(before)
+    until(lambda: sum("running on" in line for line in attached.lines) == 2)
+    assert attached.is_alive()
+    # One that was stopped is started by it too.
+    supervisor.stop("inbox")
+    until(lambda: not runs(supervisor))
+    lifecycle.restart(config, "inbox")
+    assert runs(supervisor)
+
+
+def test_a_service_that_cannot_start_is_named_with_the_end_of_its_log(
+    config: StackConfig, supervisor: Supervisor
+) -> None:
+    (config.home / "inbox").write_text("a file where its folder is due")
+    with pytest.raises(StackError, match=r"(?s)inbox did not start.*NotADirectory"):
+        # Its launcher ends at once, six times: seconds.
+        lifecycle.restart(config, "inbox")
+
+
+def test_what_is_not_there_is_refused_by_name(config: StackConfig) -> None:
+    for act in (
+        lambda name: attach(config, name, print),
+        lambda name: lifecycle.restart(config, name),
+    ):
+        with pytest.raises(StackError, match="no service 'sprak'; there are postgres, s3"):
+            act("sprak")
+        with pytest.raises(StackError, match="does not run; `feira up` starts it"):
+            act("s3")
+
+
+def _step(name: str, exit_status: int, started: float = 1.0) -> ProcessState:
+    return ProcessState(name, "EXITED", 0, started, exit_status, "")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "ended"),
+    [
+        (_step("databases", 0), None, ""),
+        (_step("databases", 1), _step("databases", 0), ""),
+        (_step("databases", 0, started=0), _step("databases", 3), "databases ended with 3"),
+    ],
+    ids=["done before", "run again", "fails"],
+)
+def test_a_step_is_run_where_it_is_not_done_and_ends_as_it_does(
+    before: ProcessState,
+    after: ProcessState | None,
+    ended: str,
+    config: StackConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Scripted(Supervisor):
+        pid = 1
+        started: list[str] = []  # noqa: RUF012
+
+        def states(self) -> dict[str, ProcessState]:
+            return {"databases": after if self.started and after else before}
+
+        def start(self, name: str) -> None:
+            self.started.append(name)
+
+    Scripted.started.clear()
+    for place in (module, lifecycle):
+        monkeypatch.setattr(place, "Supervisor", Scripted)
+    log_path(config, "databases").write_text("made\n")
+    lines: list[str] = []
+    if ended:
+        with pytest.raises(StackError, match=ended):
+            attach(config, "databases", lines.append)
+    else:
+        attach(config, "databases", lines.append)
+    assert Scripted.started == (["databases"] if after else [])
+    assert lines == ["made"]
+
+
+def test_a_log_is_followed_from_near_its_end_and_without_half_lines(tmp_path: Path) -> None:
+    path = tmp_path / "s.log"
+    path.write_text("".join(f"line {number} {'x' * 300}\n" for number in range(200)) + "half")
+    log = FollowedLog(path)
+    first = log.lines()
+    assert first[-1].startswith("line 199 ")
+    assert len(first) == 40
+    assert all(line.startswith("line ") for line in first)
+    with path.open("a") as file:
+        file.write(" and half\nnext\r\n")
+    assert log.lines() == ["half and half", "next"]
+    assert log.lines() == []
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20),
+            st.sampled_from(["rotate", "truncate", "remove", "read"]),
+        ),
+        max_size=30,
+    )
+)
+def test_no_line_is_lost_or_repeated_where_the_log_is_rotated_or_removed(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "s.log"
+    log, written, seen = FollowedLog(path), list[str](), list[str]()
+    for step in steps:
+        if step in ("rotate", "remove", "truncate"):
+            seen += log.lines()  # as often as it is asked, a log is not moved twice in between
+        if step == "rotate" and path.exists():
+            path.replace(path.with_suffix(".1"))
+        elif step == "remove":
+            path.unlink(missing_ok=True)
+        elif step == "truncate" and path.exists():
+            path.write_text("")
+            seen += log.lines()
+        elif step == "read":
+            seen += log.lines()
+        elif step not in ("rotate", "remove", "truncate"):
+            written.append(step)
+            with path.open("ab") as file:
+                file.write(f"{step}\n".encode())
+    assert seen + log.lines() == written

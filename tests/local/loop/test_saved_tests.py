@@ -1,0 +1,206 @@
+"""Which tests a saved file asks for: by mirrored folders, imports and names, and never from a list."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from feira.core.settings import repository_root
+from feira_local.cli import app
+from feira_local.cli import loop as command
+from feira_local.loop.saved_tests import (
+    Layer,
+    layer_named,
+    layers,
+    mark_passed,
+    saved,
+    wanted_tests,
+)
+from feira_local.stack.errors import StackError
+
+FILES = {
+    "spark/src/geo_spark/core/session.py": "",
+    "spark/src/geo_spark/core/rules.py": "from geo_spark.core import session",
+    "spark/src/geo_spark/geo/areas.py": "from geo_spark.core.rules import rule",
+    "spark/src/geo_spark/geo/places.py": "",
+    "tests/spark/core/test_rules.py": "from geo_spark.core.rules import rule",
+    "tests/spark/core/test_other.py": "import json",
+    "tests/spark/geo/test_areas.py": "def test():\n    from geo_spark.geo import areas",
+    "tests/spark/geo/test_patched.py": "patch('geo_spark.geo.places.find')",
+    "tests/spark/geo/conftest.py": "",
+    "tests/spark/conftest.py": "",
+    "shared/contracts/geo/geo.areas.odcs.yaml": "",
+    "shared/contracts/geo/kinds.yaml": "",
+    "tests/shared/core/test_contracts.py": "",
+    "tests/shared/core/test_load.py": "TABLE = 'geo.areas'",
+    "tests/shared/core/test_lake.py": "TABLE = 'geo.places'",
+    "infra/dbt/models/marts/by_area.sql": "",
+    "tests/infra/test_one.py": "ref('by_area')",
+    "tests/infra/test_two.py": "ref('by_area_and_day')",
+    "airflow/dags/geo_etl.py": "",
+    "tests/dags/core/test_graphs.py": "DAGS = ['geo_etl']",
+    "tests/dags/core/test_xcom.py": "",
+    "tests/e2e/test_whole.py": "",
+    "tilt/Tiltfile": "",
+    "tests/local/loop/test_tiltfile.py": "FILE = 'Tiltfile'",
+    "tests/local/shop/test_shop.py": "",
+}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, (1000, 1000))
+    return tmp_path
+
+
+def asked(repository: Path, path: str) -> list[str]:
+    (layer,) = (
+        each
+        for each in layers(repository).values()
+        if any((repository / path).is_relative_to(folder) for folder in each.watched)
+    )
+    return [test.stem for test in wanted_tests(layer, repository / path)]
+
+
+@pytest.mark.parametrize(
+    ("path", "tests"),
+    [
+        ("spark/src/geo_spark/core/rules.py", ["test_rules"]),
+        # Nobody's test imports it: those of what imports it.
+        ("spark/src/geo_spark/core/session.py", ["test_rules"]),
+        ("spark/src/geo_spark/geo/areas.py", ["test_areas"]),
+        ("spark/src/geo_spark/geo/places.py", ["test_patched"]),
+        ("tests/spark/geo/test_areas.py", ["test_areas"]),
+        ("tests/spark/geo/conftest.py", ["test_areas", "test_patched"]),
+        ("tests/spark/conftest.py", ["test_other", "test_rules", "test_areas", "test_patched"]),
+        ("shared/contracts/geo/geo.areas.odcs.yaml", ["test_contracts", "test_load"]),
+        ("shared/contracts/geo/kinds.yaml", ["test_contracts"]),
+        ("infra/dbt/models/marts/by_area.sql", ["test_one"]),
+        ("airflow/dags/geo_etl.py", ["test_graphs"]),
+        ("tilt/Tiltfile", ["test_tiltfile"]),
+    ],
+)
+def test_a_saved_file_asks_for_its_own_tests(path: str, tests: list[str], repository: Path) -> None:
+    assert asked(repository, path) == tests
+
+
+def test_a_new_pipelines_folder_is_found_by_its_place(repository: Path) -> None:
+    new = {
+        "spark/src/geo_spark/stock/levels.py": "",
+        "tests/spark/stock/test_levels.py": "from geo_spark.stock.levels import level",
+    }
+    for name, text in new.items():
+        (repository / name).parent.mkdir(parents=True)
+        (repository / name).write_text(text)
+    assert asked(repository, "spark/src/geo_spark/stock/levels.py") == ["test_levels"]
+
+
+def test_a_file_that_no_test_knows_asks_for_all_of_its_part(repository: Path) -> None:
+    (repository / "spark/src/geo_spark/geo/new.py").write_text("")
+    assert asked(repository, "spark/src/geo_spark/geo/new.py") == ["test_areas", "test_patched"]
+
+
+def test_a_file_that_is_half_written_is_no_error(repository: Path) -> None:
+    (repository / "spark/src/geo_spark/core/rules.py").write_text("def rule(:\n\0")
+    (repository / "tests/spark/core/test_other.py").write_text("import (")
+    assert asked(repository, "spark/src/geo_spark/core/rules.py") == ["test_rules"]
+
+
+def test_only_folders_that_mirror_a_source_are_layers(repository: Path) -> None:
+    assert set(layers(repository)) == {"spark", "shared", "infra", "dags", "local"}
+    with pytest.raises(StackError, match="no layer 'e2e' of tests; there are dags"):
+        layer_named(repository, "e2e")
+
+
+def test_every_source_of_the_checkout_asks_for_some_test_and_no_module_for_a_whole_layer() -> None:
+    for layer in layers(repository_root()).values():
+        for path in layer.files():
+            found = wanted_tests(layer, path)
+            assert found, path
+            assert all(test.is_relative_to(layer.tests) for test in found)
+    shared: Layer = layers(repository_root())["shared"]
+    land = repository_root() / "shared/src/feira/core/landing/land.py"
+    assert [test.stem for test in wanted_tests(shared, land)] == ["test_landing"]
+
+
+def stems(repository: Path, name: str = "spark") -> list[str]:
+    return [path.stem for path in saved(repository, layer_named(repository, name))]
+
+
+def test_what_was_saved_since_the_tests_passed_is_tested_again_until_they_do(
+    repository: Path,
+) -> None:
+    layer = layer_named(repository, "spark")
+    areas, places = (repository / f"spark/src/geo_spark/geo/{it}.py" for it in ("areas", "places"))
+    # Before the first time it is what was saved last, with what one "save all" wrote beside it.
+    os.utime(areas, (2000, 2000))
+    os.utime(places, (1999, 1999))
+    assert stems(repository) == ["areas", "places"]
+    mark_passed(repository, layer, began=2001)
+    assert stems(repository) == []
+    os.utime(areas, (2002, 2002))
+    assert stems(repository) == ["areas"]
+    os.utime(places, (2003, 2003))  # the tests of areas have failed meanwhile
+    assert stems(repository) == ["areas", "places"]
+    # Saved while the tests ran: not what they ran on.
+    mark_passed(repository, layer, began=2002.5)
+    assert stems(repository) == ["places"]
+    assert stems(repository, "infra") == ["by_area", "test_one", "test_two"]
+
+
+def test_an_editors_file_beside_it_is_not_what_was_saved(repository: Path) -> None:
+    mark_passed(repository, layer_named(repository, "spark"), began=2000)
+    for name in (".areas.py.swp", "areas.py~", "__pycache__/areas.cpython-311.pyc"):
+        path = repository / "spark/src/geo_spark/geo" / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert stems(repository) == []
+
+
+@pytest.fixture
+def here(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That repository is the checkout of the commands."""
+    monkeypatch.setenv("FEIRA_REPOSITORY", str(repository))
+    assert repository_root() == repository
+    return repository
+
+
+def test_the_command_runs_them_and_notes_only_a_pass(here: Path) -> None:
+    layer = layer_named(here, "spark")
+    mark_passed(here, layer, began=2000)
+    test = here / "tests/spark/geo/test_patched.py"
+    test.write_text("def test_it():\n    assert False\n")
+    run = CliRunner()
+    failed = run.invoke(app, ["test", "spark", "--json"])
+    assert failed.exit_code == 1
+    told = json.loads(failed.stdout)
+    assert told == {
+        "layer": "spark",
+        "saved": ["tests/spark/geo/test_patched.py"],
+        "tests": ["tests/spark/geo/test_patched.py"],
+        "passed": False,
+    }
+    test.write_text("def test_it():\n    assert True\n")
+    passed = run.invoke(app, ["test", "spark", "--json"])
+    assert passed.exit_code == 0
+    assert json.loads(passed.stdout)["passed"] is True
+    nothing = run.invoke(app, ["test", "spark"])
+    assert nothing.exit_code == 0
+    assert "Nothing was saved in spark" in nothing.stdout
+
+
+def test_all_wanted_tests_a_layer_are_run_when_asked_for(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for: list[list[str]] = []
+    monkeypatch.setattr(command, "_pytest", lambda _, files: asked_for.append(files) or 0)
+    mark_passed(here, layer_named(here, "infra"), began=9e9)
+    assert CliRunner().invoke(app, ["test", "infra", "--all"]).exit_code == 0
+    assert asked_for == [["tests/infra/test_one.py", "tests/infra/test_two.py"]]
