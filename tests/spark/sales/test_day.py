@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -12,11 +15,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-import yaml
 
 from checkout import copy_checkout
-from feira.core.contracts import ContractError, contract, registry
-from feira.core.contracts.dbt import SOURCES, render
+from feira.core.contracts import contract
 from feira.core.errors import PermanentError
 from feira.core.lake import landing_store
 from feira.core.landing.land import SchemaDriftError
@@ -25,7 +26,6 @@ from feira.core.settings import LakeSettings
 from feira.core.warehouse.outcome import day_outcomes
 from feira.core.warehouse.reconcile import ReconcileError
 from feira.core.warehouse.schema import connect
-from feira_local.migrate import bring_tables_to_contracts
 from feira_local.stack.postgres import Dsns
 from feira_spark.sales import day as steps
 from feira_spark.sales.steps import GateError
@@ -82,22 +82,13 @@ def day(empty_lake: SparkSession, lake: LakeSettings, empty_warehouse: Dsns) -> 
 
 
 @pytest.fixture
-def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A clone of the checkout, whose contracts are read from now on."""
-
-    def forget() -> None:
-        registry.contract.cache_clear()
-        registry.contracts.cache_clear()
-
+def clone(tmp_path: Path) -> Path:
+    """A fresh clone of the checkout."""
     copy_checkout(tmp_path)
     identity = ("-c", "user.name=a", "-c", "user.email=a@b.invalid")
     for command in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-qm", "clone")):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
-    monkeypatch.setenv("FEIRA_REPOSITORY", str(tmp_path))
-    forget()
-    yield tmp_path
-    monkeypatch.undo()
-    forget()
+    return tmp_path
 
 
 # What README.md says to add, where it says to: after `country`.
@@ -111,44 +102,77 @@ CHANNEL = """\
 """
 
 
-def test_a_column_is_one_edit_and_reaches_every_table(day: Day, clone: Path) -> None:
+MIGRATED = """
+import json, sys
+import conftest, test_day
+from feira.core.contracts import ContractError
+from feira.core.contracts.dbt import SOURCES, render
+from feira.core.contracts.registry import stored_in
+from feira.core.settings import LakeSettings
+from feira.core.warehouse.schema import connect
+from feira_local.migrate import bring_tables_to_contracts
+
+tables, root, jars, dsn = sys.argv[1:]
+spark = conftest._own_spark(LakeSettings(root=tables, catalog="hadoop"), jars)
+day = test_day.Day(spark, LakeSettings(root=root, catalog="hadoop"), connect(dsn))
+landed = day.land(test_day.NAMED, "run-2", refetch=True)
+try:
+    day.rest(landed, "run_2")
+except ContractError as error:
+    refused = str(error)
+done = bring_tables_to_contracts(spark, day.warehouse, stored_in("lake"), stored_in("warehouse"))
+*_, published, loaded, agreed = day.rest(landed, "run_2")
+query = "SELECT channel, count(*) AS n FROM {} GROUP BY channel ORDER BY channel NULLS LAST"
+print(json.dumps({
+    "refused": refused,
+    "done": done,
+    "published": published.updated,
+    "loaded": loaded.updated,
+    "agreed": agreed.rows,
+    "order_lines": [*map(tuple, spark.sql(query.format("lake.sales.order_lines")).collect())],
+    "fact": [*map(tuple, spark.sql(query.format("lake.sales.fact")).collect())],
+    "warehouse": day.warehouse.execute(query.format("sales.fact")).fetchall(),
+    "dbt": "Where the order was made." in render()[SOURCES / "sales.yml"],
+}))
+"""
+NAMED = [{**each, "channel": "web" if n < 10 else None} for n, each in enumerate(GOOD)]
+
+
+def test_a_column_is_one_edit_and_reaches_every_table(
+    day: Day, lake: LakeSettings, spark_jars: str, clone: Path, empty_warehouse: Dsns
+) -> None:
     day.rest(day.land(GOOD, "run-1"), "run_1")
-    named = [{**each, "channel": "web"} for each in GOOD[:10]]
-    named += [{**each, "channel": None} for each in GOOD[10:]]
     with pytest.raises(SchemaDriftError, match="channel"):
-        day.land(named, "run-2", refetch=True)
+        day.land(NAMED, "run-2", refetch=True)
 
     landing = clone / "shared/contracts/sales/sales.landing.odcs.yaml"
     declared = landing.read_text()
     at = declared.index("      - name: created_at\n")
     landing.write_text(declared[:at] + CHANNEL + declared[at:])
-    changed = subprocess.run(
-        ["git", "diff", "--stat"], cwd=clone, check=True, capture_output=True, text=True
-    )
-    assert changed.stdout.splitlines()[-1] == " 1 file changed, 6 insertions(+)"
-    registry.contract.cache_clear()
-    registry.contracts.cache_clear()
+    stat = ["git", "diff", "--stat"]
+    changed = subprocess.run(stat, cwd=clone, check=True, capture_output=True, text=True).stdout
+    assert changed.splitlines()[-1] == " 1 file changed, 6 insertions(+)"
 
-    landed = day.land(named, "run-2", refetch=True)
-    with pytest.raises(ContractError, match="no column channel"):
-        day.rest(landed, "run_2")
-    done = bring_tables_to_contracts(
-        day.spark, day.warehouse, registry.stored_in("lake"), registry.stored_in("warehouse")
+    folders = ("shared/src", "spark/src", "tilt/src", "tests", "tests/spark/sales")
+    path = os.pathsep.join(str(clone / folder) for folder in (*folders, "airflow/src"))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", MIGRATED, lake.root, day.lake.root),
+            *(spark_jars, empty_warehouse.warehouse_loader),
+        ],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert [each for each in done if "channel" not in each] == []
-    assert len(done) == 3
-    *_, published, loaded, agreed = day.rest(landed, "run_2")
-    assert (published.updated, loaded.updated, agreed.rows) == (10, 10, 19)
-    query = "SELECT channel, count(*) AS lines FROM {} GROUP BY channel ORDER BY channel NULLS LAST"
-    expected = [("web", 10), (None, 9)]
-    for table in ("lake.sales.order_lines", "lake.sales.fact"):
-        rows = day.spark.sql(query.format(table)).collect()
-        assert [tuple(row) for row in rows] == expected, table
-    assert day.warehouse.execute(query.format("sales.fact")).fetchall() == expected
-    (source,) = yaml.safe_load(render()[SOURCES / "sales.yml"])["sources"]
-    (fact,) = [each for each in source["tables"] if each["name"] == "fact"]
-    (channel,) = [each for each in fact["columns"] if each["name"] == "channel"]
-    assert channel["description"] == "Where the order was made."
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert "no column channel" in found["refused"]
+    assert sum("channel" in each for each in found["done"]) == 3
+    assert (found["published"], found["loaded"], found["agreed"]) == (10, 10, 19)
+    for table in ("order_lines", "fact", "warehouse"):
+        assert found[table] == [["web", 10], [None, 9]], table
+    assert found["dbt"]
 
 
 def test_a_day_goes_from_the_feed_to_the_agreement_and_again_with_what_has_changed(
