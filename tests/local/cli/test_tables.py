@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,14 @@ def test_what_cannot_be_shown_is_refused_by_name(words: list[str], named: str) -
     refused = CliRunner().invoke(app, ["show", *words])
     assert isinstance(refused.exception, StackError)
     assert named in str(refused.exception)
+
+
+def test_a_name_that_two_schemas_have_needs_its_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {**contracts(), "stock.fact": replace(contract("sales.fact"), table="stock.fact")}
+    monkeypatch.setattr(tables, "contracts", lambda: both)
+    with pytest.raises(StackError, match=r"there are sales\.fact, stock\.fact\."):
+        tables.find_table("fact")
+    assert tables.find_table("stock.fact").table == "stock.fact"
 
 
 @pytest.mark.parametrize(
