@@ -119,6 +119,11 @@ REFUSED = [
         [field("price", transformSourceObjects=["a.first.id"])],
         "a.first.price is a field too",
     ),
+    (
+        {"upstream": "a.first"},
+        [field("total", transformSourceObjects=["b.x", "a.first.prise"])],
+        "total is made of a.first.prise, which is no field",
+    ),
     ({"upstream": "a.first"}, [{"name": "price"}, {"name": "price"}], "price is declared more"),
     ({"upstream": "a.first"}, [field("x"), field("x")], "x is declared more than once"),
     ({"upstream": "a.first"}, [{"name": "price", "uniqe": True}], "did you mean 'unique'"),

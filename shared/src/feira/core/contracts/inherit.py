@@ -103,6 +103,12 @@ def _take(
         if again is not None:
             restated.append(again)
         fields.append(_field(f"{table}.{name}", stated, field, again))
+    names = {f"{table}.{field.get('name')}" for field in upstream}
+    for each in own:
+        for source in each.get("transformSourceObjects") or []:
+            if source.startswith(f"{table}.") and source not in names:
+                problem = f"column {each.get('name')} is made of {source}, which is no field."
+                refuse(each, "transformSourceObjects", problem)
     rest = [each for each in own if not any(each is taken for taken in restated)]
     for each in rest:
         name = each.get("name")
