@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from feira_local.cli import app
+from feira_local.cli import app, doctor
 from feira_local.stack.secrets import load_secrets
 
-COMMANDS = ("up", "down", "status", "logs", "doctor", "clean", "services", "env")
+COMMANDS = (
+    *("up", "down", "status", "logs", "doctor", "clean", "services", "env"),
+    *("attach", "restart", "test", "open", "shop faults list", "shop faults on", "shop faults off"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +33,7 @@ def _json(*arguments: str) -> object:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_help_has_an_example(command: str) -> None:
-    result = CliRunner().invoke(app, [command, "--help"])
+    result = CliRunner().invoke(app, [*command.split(), "--help"])
     assert result.exit_code == 0
     assert "Example:" in result.stdout
 
@@ -75,6 +78,15 @@ def test_doctor_looks_at_everything_and_names_the_next_step() -> None:
     by_what = {finding["what"]: finding for finding in found}
     assert {"Python", "Java", "jars", "disk", "memory", "port 21000 (s3)"} <= by_what.keys()
     assert all(finding["ok"] or finding["step"] for finding in found)
+
+
+def test_doctor_finds_tilt_or_says_where_it_is_had_and_never_fails_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert [(it.ok, "docs.tilt.dev/install" in it.found) for it in doctor._tilt()] == [(True, True)]
+    (tmp_path / "tilt").touch(mode=0o755)
+    assert [(it.ok, it.found) for it in doctor._tilt()] == [(True, str(tmp_path / "tilt"))]
 
 
 def test_an_unknown_service_is_answered_with_the_known_ones() -> None:

@@ -14,6 +14,7 @@ from feira_local.cli import app
 from feira_local.cli import loop as command
 from feira_local.loop.saved_tests import (
     Layer,
+    is_temporary,
     layer_named,
     layers,
     mark_passed,
@@ -126,8 +127,14 @@ def test_every_source_of_the_checkout_asks_for_some_test_and_no_module_for_a_who
             assert found, path
             assert all(test.is_relative_to(layer.tests) for test in found)
     shared: Layer = layers(repository_root())["shared"]
-    land = repository_root() / "shared/src/feira/core/landing/land.py"
-    assert [test.stem for test in wanted_tests(shared, land)] == ["test_landing"]
+    put_once = repository_root() / "shared/src/feira/core/landing/put_once.py"
+    assert [test.stem for test in wanted_tests(shared, put_once)] == ["test_put_once"]
+
+
+def test_what_git_ignores_is_never_what_was_saved() -> None:
+    for line in (repository_root() / ".gitignore").read_text().split():
+        name = line.strip("/").rpartition("/")[2].replace("*", "x")
+        assert is_temporary(name), line
 
 
 def stems(repository: Path, name: str = "spark") -> list[str]:

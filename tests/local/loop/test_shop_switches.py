@@ -75,6 +75,7 @@ def test_every_fault_can_be_switched_by_its_name_alone(name: str, shop: str) -> 
         (("on", "server_error", "-o", "=503"), "no option"),
         (("on", "hang", "-o", "seconds=NaN"), "seconds: "),
         (("on", "hang", "-o", "seconds=1e400"), "seconds: "),
+        (("on", "hang", "-o", "seconds=Infinity"), "seconds: "),
         (("on", "short_page", "-o", "missing=" + "[" * 9000), "missing: "),
     ],
     ids=str,

@@ -264,13 +264,9 @@ def _parsed(option: str) -> tuple[str, Any]:
     if not equals or not name:
         raise StackError(f"{shortened(option)!r} is no option; write name=value, as status=503.")
     try:
-        return name, json.loads(text, parse_constant=_refuse)
+        return name, json.loads(text)
     except (ValueError, RecursionError):
         return name, text
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
 
 
 def _ask(method: str, path: str, **arguments: Any) -> Any:

@@ -24,7 +24,8 @@ _ROOTS = {"dags": "airflow", "local": "tilt"}
 TEMPORARY = (
     *(".*", "*~", "#*#", "*.tmp", "*.bak", "*.orig", "*.rej", "*.sw?", "4913"),
     *("*___jb_*___", "flymake_*", "*.*.??????", "sed??????"),
-    *("__pycache__", "*.pyc", "*.egg-info"),
+    *("__pycache__", "*.pyc", "*.egg-info", "target", "logs"),
+    *("metastore_db", "spark-warehouse", "derby.log"),
 )
 _DOTTED = r"[A-Za-z_]\w*(\.\w+)+"
 # Files that one "save all" writes have about one time.
