@@ -17,7 +17,7 @@ from requests import certs
 from scripted_api import ScriptedApi, scripted_api
 from werkzeug.serving import make_ssl_devcert
 
-from feira_provider.hooks.limits import Limits
+from feira_provider.hooks.json_api import Limits
 from feira_provider.hooks.paged_api import ApiPage, PagedApiError, PagedApiHook
 from feira_provider.hooks.paging import CursorPaging, LinkPaging, PageNumberPaging, Paging
 

@@ -138,7 +138,7 @@ def test_no_records_are_a_complete_dataset_of_no_rows(api: ScriptedApi, bucket: 
         ),
         (
             {"items": [{"id": 2}], "total": 2.5},
-            "orders, page 2: URL answered 200 and has no usable 'total'",
+            "orders, page 2: URL answered 200: it has no usable 'total'",
         ),
         ({"items": [{"id": 2}], "total": True}, "no usable 'total'"),
         ({"items": [{"id": 2}], "total": "2"}, "no usable 'total'"),

@@ -15,16 +15,12 @@ from fastapi import FastAPI, Response
 from feira.core.errors import PermanentError
 from feira.core.landing.land import Page
 from feira.sales.rates import RatesNotServedError
-from feira_airflow.sales.shop_api import (
-    DayNotServedError,
-    ShopAnswerError,
-    ShopApiError,
-    ShopApiHook,
-)
+from feira_airflow.sales.shop_api import ShopApiHook
 from feira_local.shop.app import create_app
 from feira_local.shop.fx import FxRates
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
 from feira_local.stack.postgres import free_port
+from feira_provider.hooks.paged_api import PagedApiError, PagedApiRefusedError
 from shop_server import served
 
 TODAY = dt.date(2011, 3, 10)
@@ -88,15 +84,19 @@ def test_rates_come_with_both_ends(url: str) -> None:
 def test_a_day_that_the_api_has_not_is_refused_at_once(url: str, day: dt.date, reason: str) -> None:
     # A retry would meet this fault and fail otherwise.
     with pytest.raises(
-        DayNotServedError, match=f"sales of {day}, page 1: .*answered 404: .*{reason}"
-    ):
+        PagedApiRefusedError, match=f"sales of {day}, page 1: .*{reason}"
+    ) as failure:
         list(hook().pages(day))
+    assert failure.value.status == 404
+    assert isinstance(failure.value, PermanentError), "it would be asked for again"
 
 
 def test_a_request_that_the_api_refuses_is_not_repeated(url: str) -> None:
-    with pytest.raises(ShopAnswerError, match=r"page 1: .*/sales\?date=.*answered 422") as failure:
+    with pytest.raises(
+        PagedApiRefusedError, match=r"page 1: .*/sales\?date=.*answered 422"
+    ) as failure:
         list(hook(page_size=20_000).pages(DAY))
-    assert not isinstance(failure.value, DayNotServedError)
+    assert failure.value.status == 422
     assert "tries" not in str(failure.value)
 
 
@@ -120,12 +120,13 @@ def test_server_errors_without_end_are_an_error_with_url_status_and_page(url: st
     pages = hook().pages(DAY)
     next(pages)
     fault(url, "server_error", count=10, status=502)
-    with pytest.raises(ShopApiError) as failure:
+    with pytest.raises(PagedApiError) as failure:
         next(pages)
     message = str(failure.value)
     assert message.startswith(f"sales of {DAY}, page 2: {url}/sales?date={DAY}&limit=100&cursor=")
     assert "answered 502 after 3 tries" in message
     assert f"{url}/health" in message
+    assert not isinstance(failure.value, PermanentError)
     assert faults_on(url)["server_error"]["count"] == 7, "there were not three tries"
 
 
@@ -133,14 +134,16 @@ def test_rates_are_tried_again_too(url: str) -> None:
     fault(url, "server_error", count=2, calls=["fx"])
     assert hook().rates(DAY, DAY)
     fault(url, "server_error", count=3, calls=["fx"])
-    with pytest.raises(ShopApiError, match=rf"rates from {DAY} to {DAY}: {url}/fx\?.* 500 after 3"):
+    with pytest.raises(
+        PagedApiError, match=rf"rates from {DAY} to {DAY}: {url}/fx\?.* 500 after 3"
+    ):
         hook().rates(DAY, DAY)
 
 
 def test_an_api_that_hangs_is_given_up_after_the_timeout(url: str) -> None:
     fault(url, "hang", seconds=20, count=2)
     began = time.monotonic()
-    with pytest.raises(ShopApiError, match=rf"page 1: {url}/sales gave no answer \(ReadTimeout\)"):
+    with pytest.raises(PagedApiError, match=rf"page 1: {url}/sales gave no answer \(ReadTimeout\)"):
         list(hook(timeout=0.3, attempts=2).pages(DAY))
     assert time.monotonic() - began < 10
     assert faults_on(url) == {}, "there were not two tries"
@@ -150,7 +153,7 @@ def test_nobody_listening_is_an_error_that_names_the_url(monkeypatch: pytest.Mon
     nowhere = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("AIRFLOW_CONN_SHOP_API", nowhere)
     with pytest.raises(
-        ShopApiError,
+        PagedApiError,
         match=rf"page 1: {nowhere}/sales gave no answer .*after 3 tries.*{nowhere}/health",
     ):
         list(hook().pages(DAY))
@@ -180,7 +183,7 @@ def test_a_cursor_that_points_back_to_its_own_page_is_an_error(oddity: list[byte
     oddity.append(b'{"total": 9, "lines": [{}], "next_cursor": "again"}')
     pages = hook().pages(DAY)
     next(pages)
-    with pytest.raises(ShopApiError, match=rf"of {DAY}, page 2: .* a page that it served"):
+    with pytest.raises(PagedApiError, match=rf"of {DAY}, page 2: .* a page that it served"):
         next(pages)
 
 
@@ -191,7 +194,7 @@ def test_a_cursor_that_points_back_to_an_older_page_is_an_error(oddity: list[byt
     ]
     pages = hook().pages(DAY)
     assert [next(pages).number, next(pages).number] == [1, 2]
-    with pytest.raises(ShopApiError, match=rf"of {DAY}, page 3: .* a page that it served"):
+    with pytest.raises(PagedApiError, match=rf"of {DAY}, page 3: .* a page that it served"):
         next(pages)
 
 
@@ -214,7 +217,7 @@ def test_an_answer_without_a_part_is_an_error_that_names_it(
     oddity: list[bytes], body: bytes, missing: str
 ) -> None:
     oddity.append(body)
-    with pytest.raises(ShopAnswerError, match=rf"page 1: .*no usable .*{missing}"):
+    with pytest.raises(PagedApiRefusedError, match=rf"page 1: .*no usable .*{missing}"):
         list(hook().pages(DAY))
 
 
@@ -232,7 +235,7 @@ def test_rates_that_are_another_answer_are_shown_with_their_url(
     oddity: list[bytes], body: bytes
 ) -> None:
     oddity.append(body)
-    with pytest.raises(ShopAnswerError) as failure:
+    with pytest.raises(PagedApiRefusedError) as failure:
         hook().rates(DAY, DAY)
     assert isinstance(failure.value, PermanentError), "it would be asked for again"
     for part in ("/fx", str(DAY), "must hold from, to and rates", body.decode()):
@@ -248,7 +251,7 @@ def test_a_body_that_is_no_json_is_not_asked_for_again_and_names_cause_and_posit
     oddity: list[bytes],
 ) -> None:
     oddity += [b'{"total": 1, "lines": [{"quantity": NaN}], "next_cursor": null}', b"unreachable"]
-    with pytest.raises(ShopAnswerError, match=r"page 1: .*column \d+") as failure:
+    with pytest.raises(PagedApiRefusedError, match=r"page 1: .*column \d+") as failure:
         list(hook().pages(DAY))
     assert "NaN" in str(failure.value) and len(oddity) == 1, "it was asked for again"
 

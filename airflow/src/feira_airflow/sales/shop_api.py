@@ -1,39 +1,25 @@
-"""The shop's change-feed API: its calls and its errors, over PagedApiHook."""
+"""The shop's change-feed API: its two calls, over PagedApiHook."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
-from feira.core.errors import PermanentError
 from feira.core.landing.land import Page
 from feira.sales.rates import RatesNotServedError
-from feira_provider.hooks.paged_api import PagedApiError, PagedApiHook
+from feira_provider.hooks.paged_api import PagedApiHook, PagedApiRefusedError
 from feira_provider.hooks.paging import CursorPaging
 
 # How an API says that it has not the days that were asked for.
 _DAYS_REFUSED = frozenset({400, 404, 416, 422})
 
 
-class ShopApiError(RuntimeError):
-    """The API did not answer a request; the message names URL, status and page."""
-
-
-class DayNotServedError(PermanentError, ShopApiError):
-    """The API has no such day, or it has not ended: asking again at once will not help."""
-
-
-class ShopAnswerError(PermanentError, ShopApiError):
-    """The API refused the request, or answered something else than it should, and would again."""
-
-
 class ShopApiHook(PagedApiHook):
     """Reads the shop's change feed.
 
-    :param http_conn_id: an ``http`` connection
+    :param http_conn_id: a ``paged_api`` or ``http`` connection
     :param page_size: lines a page, at most 10,000
     :param kwargs: tries, delays and timeouts, as PagedApiHook takes them
     """
@@ -50,48 +36,41 @@ class ShopApiHook(PagedApiHook):
     def pages(self, day: date) -> Iterator[Page]:
         """The day's pages in the API's order; at least one.
 
-        Raises DayNotServedError for a 404, and ShopApiError when a page has failed every try.
+        :raises PagedApiError: when a page has failed every try
+        :raises PagedApiRefusedError: for a day that the API has not, of status 404, and for another
+            answer than it should give
         """
         parameters = {"date": day.isoformat(), "limit": str(self.page_size)}
-        with self._shop_errors():
-            yield from self.feed_pages(
-                "sales",
-                self.paging,
-                parameters=parameters,
-                total_at="total",
-                label=day.isoformat(),
-            )
+        return self.feed_pages(
+            "sales", self.paging, parameters=parameters, total_at="total", label=day.isoformat()
+        )
 
     def rates(self, first: date, last: date) -> list[Any]:
         """US dollar rates by day and currency, both ends included; their entries are not checked.
 
-        Raises RatesNotServedError where the API refuses the days, and ShopApiError where it does not
-        answer, or by something else than a list of rates.
+        :raises RatesNotServedError: where the API refuses the days
+        :raises PagedApiError: where it does not answer, or by something else than a list of rates
         """
         parameters = {"from": first.isoformat(), "to": last.isoformat()}
+        what = f"rates from {first} to {last}"
         try:
-            with self._shop_errors():
-                answer = self.get_json("fx", parameters, what=f"rates from {first} to {last}")
-        except (DayNotServedError, ShopAnswerError) as error:
-            cause = error.__cause__
-            if isinstance(cause, PagedApiError) and cause.status in _DAYS_REFUSED:
+            answer = self.get_json("fx", parameters, what=what)
+        except PagedApiRefusedError as error:
+            if error.status in _DAYS_REFUSED:
                 raise RatesNotServedError(str(error)) from error
             raise
         rates = answer.get("rates") if isinstance(answer, dict) else None
         if not isinstance(rates, list):
-            raise ShopAnswerError(
-                f"{self.base_url}/fx, {first} to {last}: answered 200 without a list of rates; it must "
-                f"hold from, to and rates, and is {json.dumps(answer)[:200]}. Ask the API's owner."
+            url = f"{self.base_url}/fx"
+            raise PagedApiRefusedError(
+                f"{url}, {first} to {last}: answered 200 without a list of rates; it must hold from, "
+                f"to and rates, and is {json.dumps(answer)[:200]}. Ask the API's owner.",
+                url=url,
+                page=1,
+                status=200,
             )
         return rates
 
-    @contextmanager
-    def _shop_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except PagedApiError as error:
-            if error.status == 404:
-                raise DayNotServedError(str(error)) from error
-            if not error.transient:
-                raise ShopAnswerError(str(error)) from error
-            raise ShopApiError(f"{error} Its health is at {self.base_url}/health.") from error
+    def if_down(self) -> str:
+        """Where its health is."""
+        return f"Is the API up? Its health is at {self.base_url}/health."

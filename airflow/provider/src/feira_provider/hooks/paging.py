@@ -1,13 +1,70 @@
-"""How an API says where its next page is: by a cursor, by a page number, or by a link."""
+"""A page of an API, and where its next page is: by a cursor, by a page number, or by a link."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import urljoin
 
+from feira.core.errors import PermanentError
+from feira_provider.hooks.json_answer import Records
+from feira_provider.hooks.web_links import shown
+
 Parameters = Mapping[str, str]
+
+
+class PagedApiError(RuntimeError):
+    """The API did not serve a page; the message names URL, page and status.
+
+    ``status`` is that of the last answer, None where there was none.
+    """
+
+    transient = True
+    """Whether asking again later may help."""
+
+    def __init__(self, message: str, *, url: str, page: int, status: int | None = None) -> None:
+        super().__init__(message)
+        self.url = url
+        self.page = page
+        self.status = status
+
+
+class PagedApiRefusedError(PermanentError, PagedApiError):
+    """The API refused, or answered something else than it should, and would again."""
+
+    transient = False
+
+
+@dataclass(frozen=True)
+class ApiPage:
+    """One page: its number from 1, its records in the API's order, and the body beside them.
+
+    ``raw`` holds the text of each record exactly as it came, whatever its JSON type; in it numbers
+    keep their digits and duplicate keys stay. In ``body`` the records are a lazy sequence.
+    """
+
+    number: int
+    url: str
+    raw: list[bytes]
+    body: Any
+
+    @cached_property
+    def records(self) -> list[Any]:
+        """The records, parsed when first asked for.
+
+        :raises PagedApiRefusedError: where one holds a number that no double holds, as 1e400
+        """
+        try:
+            return list(Records(self.raw))
+        except ValueError as error:
+            raise PagedApiRefusedError(
+                f"page {self.number} of {shown(self.url)}: {error}. Its text is in raw.",
+                url=self.url,
+                page=self.number,
+                status=200,
+            ) from error
 
 
 def at(body: Any, path: str) -> Any:

@@ -14,7 +14,7 @@ from feira.core.landing.manifest import FileManifest
 from feira.core.landing.put_once import http_status, put_once
 from feira.core.landing.store import LandingError
 from feira_provider.datasets.files import s3_files
-from feira_provider.hooks.paged_api import PagedApiError, PagedApiHook
+from feira_provider.hooks.paged_api import PagedApiHook, PagedApiRefusedError
 from feira_provider.hooks.paging import CursorPaging, Paging
 
 # Another try would be refused as well: no such bucket, or no right to it.
@@ -116,10 +116,10 @@ class PagedApiToS3Operator(BaseOperator):
             elif not put_once(files, uri, body):
                 self.log.warning("%s was completed by another run in the meantime; it stays", uri)
                 return uri
-        except (PagedApiError, LandingError) as error:
-            # Data that moved while it was read: the next try may read it at rest.
-            if isinstance(error, TotalChangedError) or getattr(error, "transient", False):
-                raise
+        except TotalChangedError:
+            # The next try may read the data at rest.
+            raise
+        except (PagedApiRefusedError, LandingError) as error:
             raise AirflowFailException(f"{error} {folder} has no manifest.") from error
         except OSError as error:
             if http_status(error) in _REFUSED:
