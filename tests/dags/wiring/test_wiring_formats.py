@@ -1,4 +1,4 @@
-"""Configuration, suppression, baselines, and the formats that programs read."""
+"""Configuration, and the formats that programs read."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from wiring_reports import a_finding, a_report
 
 from feira_wiring.config import Config, ConfigWrong, find, read
 from feira_wiring.graph import as_mermaid
-from feira_wiring.linting import lint
 from feira_wiring.model import (
     Asset,
     AssetId,
@@ -32,83 +32,10 @@ from feira_wiring.rendering import (
     failed_as_json,
     failed_as_sarif,
 )
-from feira_wiring.report import Finding, NoSuchRule, Report, RuleInfo, Suppressed
+from feira_wiring.report import Suppressed
 from feira_wiring.suppression import (
-    BaselineUnreadable,
     Pattern,
-    as_baseline,
-    fingerprint,
-    without_known,
 )
-
-ORDERS = AssetId("orders", "s3://lake/orders")
-
-
-def a_finding(rule: str = "no-listener", line: int | None = 3, **more: object) -> Finding:
-    given: dict[str, object] = {
-        "level": "warning",
-        "problem": "p",
-        "consequence": "c",
-        "step": "s",
-        "asset": "orders",
-        "dags": ("load",),
-        "tasks": ("load.t",),
-        "places": (Place("dags/a b.py", line),),
-        "subject": ORDERS,
-    }
-    return Finding(rule=rule, **{**given, **more})  # type: ignore[arg-type]
-
-
-def a_report(*findings: Finding) -> Report:
-    rules = (RuleInfo("no-listener", "warning", "nobody listens", True),)
-    return Report(("dags",), 1, 1, findings, rules)
-
-
-# Suppression
-
-EMITS = """from airflow.sdk import DAG, Asset, task
-def f(): ...
-with DAG("load", schedule=None):
-    {above}
-    task(task_id="t", outlets=[Asset("orders", uri="s3://lake/orders"{mark})])(f)(){on}
-"""
-
-
-@pytest.mark.parametrize(
-    ("parts", "suppressed"),
-    [
-        ({"on": "  # feira-lint: ignore[no-listener] people read it"}, True),
-        ({"on": "  # feira-lint: ignore[cycle, no-listener]"}, True),
-        ({"above": "# feira-lint: ignore[no-listener]"}, True),
-        ({"on": "  # feira-lint: ignore[cycle]"}, False),
-        ({"above": "x = 1  # feira-lint: ignore[no-listener]"}, False),
-        ({"above": "x = '# feira-lint: ignore[no-listener]'"}, False),
-        ({"mark": ", extra={'lint_ignore': ['no-listener']}"}, True),
-        ({"mark": ", extra={'lint_ignore': 'no-listener'}"}, True),
-        ({"mark": ", extra={'lint_ignore': ['cycle']}"}, False),
-        ({"mark": ", extra={'lint_ignore': 7}"}, False),
-    ],
-)
-def test_a_comment_on_the_line_or_a_mark_on_the_asset_suppresses(
-    tmp_path: Path, parts: dict[str, str], suppressed: bool
-) -> None:
-    text = EMITS.format(**({"above": "pass", "mark": "", "on": ""} | parts))
-    (tmp_path / "dags.py").write_text(text)
-    report = lint(tmp_path)
-    assert ([each.rule for each in report.findings] == []) is suppressed
-    assert [each.finding.rule for each in report.suppressed] == ["no-listener"] * suppressed
-
-
-@pytest.mark.parametrize(
-    ("match", "suppressed"), [("s3://lake/*", True), ("orders", True), ("s3://b/*", False)]
-)
-def test_a_pattern_for_name_or_uri_suppresses(tmp_path: Path, match: str, suppressed: bool) -> None:
-    (tmp_path / "dags.py").write_text(EMITS.format(above="pass", mark="", on=""))
-    report = lint(tmp_path, patterns=[Pattern(match, ("no-listener",))])
-    assert (len(report.findings), len(report.suppressed)) == (1 - suppressed, int(suppressed))
-    with pytest.raises(NoSuchRule, match="no-such"):
-        lint(tmp_path, patterns=[Pattern(match, ("no-such",))])
-
 
 # Configuration
 
@@ -159,90 +86,6 @@ def test_a_key_or_value_that_is_wrong_is_named(tmp_path: Path, text: str, named:
     with pytest.raises(ConfigWrong, match=named) as caught:
         read(file)
     assert str(file) in str(caught.value)
-
-
-# Baseline
-
-
-def test_a_baseline_hides_what_it_has_and_lists_what_is_gone(tmp_path: Path) -> None:
-    file = tmp_path / "base.json"
-    gone, known, new = a_finding("cycle"), a_finding(), a_finding(dags=("other",))
-    file.write_text(as_baseline(a_report(gone, known)))
-    moved = replace(known, places=(Place("dags/moved.py", 99),), problem="reworded", level="error")
-    report = without_known(a_report(new, moved), file)
-    assert report.findings == (new,)
-    assert [each.finding for each in report.suppressed] == [moved]
-    assert report.stale == ("cycle of orders",)
-    assert "cycle of orders" in as_text(report)
-
-
-def test_an_entry_of_a_baseline_covers_one_finding(tmp_path: Path) -> None:
-    file = tmp_path / "base.json"
-    file.write_text(as_baseline(a_report(a_finding())))
-    assert len(without_known(a_report(a_finding(), a_finding()), file).findings) == 1
-
-
-def test_two_files_that_do_not_import_are_two_entries() -> None:
-    bare: dict[str, object] = {"asset": None, "dags": (), "tasks": (), "subject": None}
-    one = a_finding("import-error", places=(Place("d/a.py"),), **bare)
-    assert fingerprint(one) != fingerprint(replace(one, places=(Place("d/b.py"),)))
-    assert fingerprint(one) != fingerprint(replace(one, problem="another cause"))
-    assert fingerprint(one) == fingerprint(replace(one, places=(Place("e/a.py", 4),)))
-
-
-def test_a_baseline_holds_an_asset_that_each_parse_renames(tmp_path: Path) -> None:
-    """And what else is found of it: here, that nobody emits it."""
-    (tmp_path / "dags.py").write_text(
-        "import uuid\nfrom airflow.sdk import DAG, Asset\n"
-        "ONE, TWO = (Asset(f's3://b/{uuid.uuid4()}') for _ in 'ab')\n"
-        "D = DAG('hear', schedule=ONE & TWO)\n"
-    )
-    file = tmp_path / "base.json"
-    file.write_text(as_baseline(lint(tmp_path)))
-    found = lint(tmp_path)
-    assert sorted(each.rule for each in found.findings) == [
-        *["no-emitter"] * 2,
-        *["unstable-asset"] * 2,
-    ]
-    report = without_known(found, file)
-    assert (report.findings, report.stale, len(report.suppressed)) == ((), (), 4)
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"subject": AssetId("orders", "s3://lake/other")},
-        {"subject": AssetId("rates", "s3://lake/orders")},
-        {"subject": AssetId("orders", "s3://lake/orders", kind="alias")},
-        {"dags": ("load", "other")},
-        {"tasks": ()},
-    ],
-)
-def test_a_finding_of_another_asset_dag_or_task_is_another(more: dict[str, object]) -> None:
-    assert fingerprint(a_finding(**more)) != fingerprint(a_finding())
-    assert fingerprint(a_finding("cycle")) != fingerprint(a_finding())
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[]",
-        "{}",
-        '{"version": 9, "findings": []}',
-        '{"version": 1, "findings": [{}]}',
-        "\udcff",
-    ],
-)
-def test_what_is_no_baseline_is_named(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "base.json"
-    file.write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(BaselineUnreadable, match=r"base\.json"):
-        without_known(a_report(), file)
-    with pytest.raises(BaselineUnreadable, match="cannot be read"):
-        without_known(a_report(), tmp_path)
-    with pytest.raises(BaselineUnreadable, match="--write-baseline"):
-        without_known(a_report(), tmp_path / "none.json")
 
 
 # Formats

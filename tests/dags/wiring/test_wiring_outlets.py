@@ -43,6 +43,18 @@ plain("of_a", A)
         ("Publish(task_id='p', name='a')", []),
         ("Publish(task_id='p', name='b')", [("no-emitter", "a"), ("no-listener", "b")]),
         ("Publish.partial(task_id='p').expand(name=['a'])", []),
+        ("Publish.partial(task_id='p').expand_kwargs([{'name': 'a'}])", []),
+        ("Publish.partial(task_id='p').expand_kwargs(({'name': 'a'},))", []),
+        ("Publish.partial(task_id='p', params={'x': 1}, retries=2).expand(name=('a',))", []),
+        ("Publish.partial(task_id='p', outlets=[A]).expand(name=['a', 'a'])", []),
+        (
+            "Publish.partial(task_id='p').expand_kwargs([{'name': 'a'}, {'name': 'b'}])",
+            [("no-listener", "b")],
+        ),
+        (
+            "Publish.partial(task_id='p', outlets=[Asset('b')]).expand(name=['a'])",
+            [("no-listener", "b")],
+        ),
         (
             "Publish.partial(task_id='p').expand(name=['b'])",
             [("no-emitter", "a"), ("no-listener", "b")],
@@ -61,6 +73,9 @@ def test_outlets_that_an_operator_sets_itself_are_read_mapped_or_not(
         ("self.outlets = [Asset(name)]", False),
         ("self.outlets.append(Asset(name))", False),
         ("self.declare_own(name)", False),
+        ("self.declare_own_by_class(name)", False),
+        ("BOOK.declare(self, name)", False),
+        ("setattr(self, 'outlets', [Asset(name)])", False),
         ("declare(self, name)", False),
         ("self.name = name", True),
     ],
@@ -75,7 +90,18 @@ def test_an_operator_whose_outlets_come_with_the_values_of_its_instances_is_unce
 def declare(task, name):
     task.add_outlets([Asset(name)])
 
-class Publish(BaseOperator):
+class Book:
+    def declare(self, task, name):
+        declare(task, name)
+
+BOOK = Book()
+
+class Declares:
+    @classmethod
+    def declare_own_by_class(cls, name):
+        cls.outlets = [Asset(name)]
+
+class Publish(Declares, BaseOperator):
     def __init__(self, *, name, **more):
         {head}
         {init}
@@ -125,6 +151,12 @@ for each in ("a0", "b7", "c1"):
         ("context['task'].add_outlets([A])", "warning"),
         ("setattr(context['task'], 'outlets', [A])", "warning"),
         ("add(context['task'], A)", "warning"),
+        ("context['task'].outlets.extend([A])", "warning"),
+        ("context['task'].outlets.insert(0, A)", "warning"),
+        ("context['task'].outlets.remove(A)", "error"),
+        ("[context['task'].outlets.append(A) for _ in 'a']", "warning"),
+        ("setattr(context['task'], 'inlets', [A])", "error"),
+        ("[].append(context['task'].outlets)", "error"),
         ("print(context['outlets'], context['task'].outlets)", "error"),
         ("for each in context['task'].outlets: print(each)", "error"),
         ("outlets = []; print(outlets)", "error"),

@@ -133,7 +133,31 @@ def of(run):
     if not run.partition_key:
         raise ValueError
 
+import functools
+
+@functools.wraps(of)
+def wrapped(run): ...
+cached = functools.lru_cache(of)
+partly = functools.partial(of)
+namespace = {}
+exec("def made_at_run_time(run): print(run)", namespace)
+made_at_run_time = namespace["made_at_run_time"]
+
+def closed(run):
+    inner = lambda: run.partition_key
+    return inner()
+
+def held():
+    guard = of
+    def inner(run): guard(run)
+    return inner
+
+held = held()
+
 class Guard:
+    @classmethod
+    def made(cls, run):
+        of(run)
     @staticmethod
     def of(run):
         of(run)
@@ -141,7 +165,15 @@ class Guard:
         return self.of(run)
     def other(self, run): ...
 
-GUARD = Guard()
+class Called:
+    def __call__(self, run):
+        of(run)
+
+class Made:
+    def __init__(self, run):
+        of(run)
+
+GUARD, CALLED = Guard(), Called()
 """
 
 
@@ -153,6 +185,17 @@ GUARD = Guard()
         ("Guard().check(dag_run)", True),
         ("Guard.of(dag_run)", True),
         ("(lambda: GUARD)().check(dag_run)", True),
+        ("Guard.made(dag_run)", True),
+        ("CALLED(dag_run)", True),
+        ("Made(dag_run)", True),
+        ("wrapped(dag_run)", True),
+        ("cached(dag_run)", True),
+        ("held(dag_run)", True),
+        ("closed(dag_run)", True),
+        ("print(key=dag_run) or dict(partition_key=1)", True),
+        ("[getattr(dag_run, 'partition_key') for _ in 'a']", True),
+        ("made_at_run_time(dag_run)", False),
+        ("'the partition_key of a run'", False),
         ("GUARD.other(dag_run)", False),
         ("print(dag_run)", False),
     ],

@@ -12,6 +12,7 @@ HEAD = """
 from dataclasses import dataclass
 from functools import lru_cache, partial, wraps
 from operator import methodcaller
+from typing import NamedTuple
 from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, Metadata, PartitionedAssetTimetable
 from airflow.sdk import get_current_context, task, task_group
 
@@ -59,6 +60,20 @@ namespace = {}
 exec("def made_at_run_time(event): print(event)", namespace)
 made_at_run_time = namespace["made_at_run_time"]
 
+BOOKS = Books()
+bound_give, bound_of, add_k = BOOKS.give, Books.of, methodcaller("add_partitions", "k")
+give_lambda = lambda event: event.add_partitions("k")
+two_lambdas = (lambda event: event.add_partitions("k"), lambda event: None)
+
+def give_default(outlet_events, first=B, asset=A, *, keys="k"):
+    outlet_events[asset].add_partitions(keys)
+
+def pick(events):
+    return events[A]
+
+class Row(NamedTuple):
+    event: object
+
 class Ledger(Books):
     def __init__(self, event):
         super().__init__(event)
@@ -69,8 +84,6 @@ class Ledger(Books):
 @dataclass
 class Record:
     event: object
-
-BOOKS = Books()
 """
 TASK = """
 with DAG("load", schedule=None):
@@ -136,14 +149,84 @@ CERTAIN = [
     "BOOKS(outlet_events[A])",
     "import functools; functools.partial(give, outlet_events[A])('k')",
     "cached(outlet_events[A])",
+    # statements
+    "event: object = outlet_events[A]; event.add_partitions('k')",
+    "text = ''; text += str(outlet_events[A].add_partitions('k'))",
+    "return outlet_events[A].add_partitions('k')",
+    "pick(outlet_events).add_partitions('k')",
+    "if outlet_events[A].add_partitions('k'): pass",
+    "if 1: pass\n        elif outlet_events: pass\n        outlet_events[A].add_partitions('k')",
+    "def inner():\n            if A is B: return\n        inner(); outlet_events[A].add_partitions('k')",
+    "for each in (): pass\n        else: outlet_events[A].add_partitions('k')",
+    "for each in [outlet_events[A].add_partitions('k')]: pass",
+    "while 1 > 2: pass\n        else: outlet_events[A].add_partitions('k')",
+    "while outlet_events[A].add_partitions('k'): pass",
+    "with outlet_events[A] as event: event.add_partitions('k')",
+    "with open(str(outlet_events[A].add_partitions('k'))): pass",
+    "try:\n            outlet_events[A].add_partitions('k')\n        except ValueError: raise",
+    "try: pass\n        except ValueError: raise\n        else: outlet_events[A].add_partitions('k')",
+    "match outlet_events[A].add_partitions('k'):\n            case 1: pass",
+    "from functools import partial as part; part(give, outlet_events[A])('k')",
+    "import functools as tools; tools.partial(give, outlet_events[A])('k')",
+    "[first, second] = B, A; outlet_events[second].add_partitions('k')",
+    "(first, (second, third)) = B, (B, A); outlet_events[third].add_partitions('k')",
+    "books = Books(); books.event = outlet_events[A]; books.give_own(['k'])",
+    "outlet_events[A].extra = outlet_events; outlet_events[A].add_partitions('k')",
+    "if A is B: asset = A\n        else: asset = A\n        outlet_events[asset].add_partitions('k')",
+    # expressions
+    "[*[outlet_events[A]]][0].add_partitions('k')",
+    "{'x': outlet_events[A]}['x'].add_partitions('k')",
+    "1 if outlet_events[A].add_partitions('k') else 2",
+    "outlet_events[A].add_partitions('k') or 1",
+    "yield from [outlet_events[A].add_partitions('k')]",
+    "yield; yield outlet_events[A].add_partitions('k')",
+    "[outlet_events[x].add_partitions('k') for y in (1, 2) for x in (A,)]",
+    "list(outlet_events[x].add_partitions('k') for x in (A,))",
+    "{outlet_events[x].add_partitions('k') for x in (A,)}",
+    "{1: outlet_events[x].add_partitions('k') for x in (A,)}",
+    "[1 for x in (B,) if x]; outlet_events[A].add_partitions('k')",
+    "f'{outlet_events[A].add_partitions(1)}'",
+    "'%s' % outlet_events[A].add_partitions('k')",
+    "outlet_events[A].add_partitions('k') % 1",
+    "'' + outlet_events[A].add_partitions('k')",
+    "for event in [outlet_events[A]] + []: event.add_partitions('k')",
+    "outlet_events[A].add_partitions('k') is None",
+    "not outlet_events[A].add_partitions('k')",
+    "give(*[outlet_events[A], ['k']])",
+    "(B, A)[outlet_events[A].add_partitions('k')]",
+    # calls
+    "get_current_context().get('outlet_events')[A].add_partitions('k')",
+    "get_current_context().pop('outlet_events')[A].add_partitions('k')",
+    "[outlet_events[A]].copy()[0].add_partitions('k')",
+    "for event in {1: outlet_events[A]}.values(): event.add_partitions('k')",
+    "Books(give).event(outlet_events[A], ['k'])",
+    "Books()(outlet_events[A])",
+    "Books().put(outlet_events[A])",
+    "Books().of(outlet_events[A])",
+    "Books.give(Books(), outlet_events[A], 'k')",
+    "bound_give(outlet_events[A], ['k'])",
+    "bound_of(outlet_events[A])",
+    "add_k(outlet_events[A])",
+    "give_lambda(outlet_events[A])",
+    "give_default(outlet_events)",
+    "give_default(outlet_events, B)",
+    "give_default(asset=A, outlet_events=outlet_events)",
+    "[outlet_events[BY_NAME[x]].add_partitions('k') for x in BY_NAME.keys()]",
+    "outlet_events[BY_NAME.get(str(1))].add_partitions('k')",
+    "Record(event=outlet_events[A]).event.add_partitions('k')",
+    "Row(outlet_events[A]).event.add_partitions('k')",
+    "Row(event=outlet_events[A]).event.add_partitions('k')",
+    "def inner(event, /, *, keys='k'): event.add_partitions(keys)\n        inner(outlet_events[A])",
+    "def inner(one, *more): more[0].add_partitions('k')\n        inner(1, outlet_events[A])",
+    "def inner(**more): more['outlet_events'][A].add_partitions('k')\n        inner(outlet_events=outlet_events)",
+    "def outer(e):\n            return lambda: e.add_partitions('k')\n        outer(outlet_events[A])()",
 ]
 
 
 @pytest.mark.parametrize("body", CERTAIN)
 def test_a_key_is_given_to_the_one_outlet_that_the_code_names(tmp_path: Path, body: str) -> None:
-    task = TASK.format(body=body)
-    assert found(tmp_path, task + "keyed('of_a', A)\nplain('of_b', B)") == []
-    assert found(tmp_path, task + "plain('of_a', A)\nkeyed('of_b', B)") == [
+    listeners = "keyed('k_a', A)\nplain('p_a', A)\nkeyed('k_b', B)\nplain('p_b', B)"
+    assert found(tmp_path, TASK.format(body=body) + listeners) == [
         ("keyed-event-plain-listener", "a"),
         ("plain-event-keyed-listener", "b"),
     ]
@@ -237,16 +320,39 @@ UNCERTAIN = [
     "outlet_events[made_at_run_time(1)].add_partitions('k')",
     "(give_k if A is B else print)(outlet_events[A])",
     "outlet_events[A].add_partitions('k') if A is B else outlet_events[A].add_partitions('l')",
+    "if A is B: outlet_events[A].add_partitions('k')\n        else: outlet_events[A].add_partitions('l')",
+    "if A is B: return\n        else: outlet_events[A].add_partitions('k')",
+    "if A is B: add = outlet_events[A].add_partitions\n        else: add = print\n        add('k')",
+    "add = print\n        if A is B: add = outlet_events[A].add_partitions\n        add('k')",
+    "for each in outlet_events: print(each)",
+    "while 0: outlet_events[A].add_partitions('k')",
+    "event = outlet_events[A] if A is B else outlet_events[made_at_run_time]; event.add_partitions('k')",
+    "[1 for each in (A,) if outlet_events[each].add_partitions('k')]",
+    "[outlet_events[each].add_partitions('k') for _ in made_at_run_time(1) for each in (A,)]",
+    "[outlet_events[A].add_partitions('k') for _ in (1,) if A is B]",
+    "made_at_run_time(*[outlet_events[A]])",
+    "made_at_run_time(**{'event': outlet_events[A]})",
+    "found = set(); found.add(outlet_events[A])",
+    "found = []; found.extend([outlet_events[A]])",
+    "found = {1: 2}; found.update({3: outlet_events[A]})",
+    "Books().nothing(outlet_events[A])",
+    "import operator; operator.itemgetter(0)([outlet_events[A]]).add_partitions('k')",
+    "two_lambdas[0](outlet_events[A])",
+    "outlet_events.for_asset(name=str(1)).add_partitions('k')",
+    "outlet_events.get(made_at_run_time(1)).add_partitions('k')",
+    "made_at_run_time((outlet_events[A], 1)[0])",
+    "made_at_run_time(get_current_context())",
+    "made_at_run_time(Books(Books(outlet_events[A])))",
+    "made_at_run_time(outlet_events[A] if A is B else B)",
+    "def inner(): made_at_run_time(outlet_events)\n        made_at_run_time(inner)",
+    "async def inner():\n            async for _ in A: outlet_events[A].add_partitions('k')\n        inner()",
 ]
 
 
 @pytest.mark.parametrize("body", UNCERTAIN)
-@pytest.mark.parametrize("kind", ["keyed", "plain"])
-def test_what_cannot_be_followed_is_no_error_for_either_listener(
-    tmp_path: Path, body: str, kind: str
-) -> None:
+def test_what_cannot_be_followed_is_no_error_for_either_listener(tmp_path: Path, body: str) -> None:
     task = TASK.format(body=body)
-    assert found(tmp_path, f"{task}{kind}('of_a', A)\nplain('of_b', B)") == []
+    assert found(tmp_path, f"{task}keyed('k_a', A)\nplain('p_a', A)\nplain('p_b', B)") == []
 
 
 ALIAS = """
@@ -264,7 +370,22 @@ plain("report", A)
     [
         ("outlet_events[AssetAlias('any')].add(B)", "error"),
         ("outlet_events[AssetAlias('any')].add(A)", None),
+        ("outlet_events[AssetAlias('any')].add(asset=B)", "error"),
+        ("outlet_events[AssetAlias('any')].add()", "warning"),
+        ("outlet_events.for_asset_alias(name='any').add(B)", "error"),
+        ("outlet_events.for_asset_alias(name=name).add(B)", "error"),
+        ("outlet_events[AssetAlias('any')].add(A if name else B)", None),
+        ("outlet_events[AssetAlias('any')].add(B if name else Asset(name))", "warning"),
+        ("outlet_events[AssetAlias('any')].add(Asset('a'))", None),
+        ("print(outlet_events[AssetAlias('any')])", "error"),
+        (
+            "exec('pass', {'events': outlet_events}) or give_k(outlet_events[AssetAlias('any')])",
+            "error",
+        ),
+        ("made_at_run_time(outlet_events[AssetAlias('any')])", "warning"),
         ("outlet_events[AssetAlias('any')].add(Asset(name))", "warning"),
+        ("yield Metadata(asset=B, alias=AssetAlias('any'))", "error"),
+        ("yield Metadata(Asset(name), {}, AssetAlias('any'))", "warning"),
         ("yield Metadata(A, extra={}, alias=AssetAlias('any'))", None),
         ("yield Metadata(B, extra={}, alias=AssetAlias('any'))", "error"),
         # A text of which a part is known leaves open what has that part.
@@ -296,7 +417,7 @@ def test_an_alias_is_what_its_tasks_code_makes_of_it(
 MAPPED = """
 with DAG("load", schedule=None):
     @task(outlets=[A])
-    def emit(keys=(), *, outlet_events):
+    def emit(keys=(), name=None, *, outlet_events):
         for each in keys:
             outlet_events[A].add_partitions(each)
     {call}
@@ -310,6 +431,13 @@ with DAG("load", schedule=None):
         ("emit(keys=[1, 2])", True),
         ("emit(task(task_id='make')(lambda: [1])())", False),
         ("emit('{{ params.keys }}')", False),
+        ("emit('{% if 1 %}x{% endif %}')", False),
+        ("emit(keys=['x', '{{ params.keys }}'])", False),
+        ("emit(keys=('x', ['{{ params.keys }}']))", False),
+        ("emit(keys={'x': '{{ params.keys }}'})", False),
+        ("emit(keys={'x': 'params.keys'})", True),
+        ("emit(keys=('x', {'y'}))", True),
+        ("emit.partial(keys=[1]).expand(name=['x'])", True),
         ("emit.expand(keys=[[1], [2]])", False),
         ("emit.expand_kwargs(task(task_id='make')(lambda: [{'keys': [1]}])())", False),
         ("task_group(group_id='g')(lambda keys: emit(keys)).expand(keys=[[1], [2]])", False),

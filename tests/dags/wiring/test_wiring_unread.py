@@ -73,6 +73,40 @@ def found(tmp_path: Path, unimportable: str, other: str) -> dict[str, Finding]:
         HEAD + "d = missing_package.make_dag()",
         HEAD + "from airflow.sdk import AssetWatcher\nA = Asset('orders', watchers=[AssetWatcher()])",
         "import airflow, dag  # no Python:\ndef (:",
+        HEAD + "t = task(lambda: 1)()\nt.operator.outlets: list = [Asset('orders')]",
+        HEAD + "t = task(lambda: 1)()\nt.operator.outlets += [Asset('orders')]",
+        HEAD + "t = task(lambda: 1)()\nt.operator.outlets.extend([Asset('orders')])",
+        HEAD + "t = task(lambda: 1)()\nt.operator.outlets.add(Asset('orders'))",
+        HEAD + "def more(): return {}\nOPTIONS = {}\nOPTIONS = more()\nX = task(task_id='t', **OPTIONS)",
+        HEAD + "class Own: ...\nOwn(**dict(x=1))",
+        HEAD + "@asset(**dict(x=1))\ndef x(): ...",
+        HEAD + "@asset\ndef orders(): ...",
+        HEAD + "@asset(schedule=None, uri='orders')\ndef x(): ...",
+        HEAD + "@asset(schedule=None)\ndef orders(): ...\n",
+        HEAD + "OUT = [1]\nOUT = [OUT]\ntask(outlets=OUT)",
+        HEAD + "task(outlets={Asset('orders')})",
+        HEAD + "OUT = {n: Asset('orders') for n in 'a'}\ntask(outlets=OUT['a'])",
+        HEAD + "task(outlets=(out := [Asset('orders')]))",
+        HEAD + "task(outlets={Asset(n) for n in 'ab'})",
+        HEAD + "task(outlets=[Asset()])",
+        HEAD + "task(outlets=[Asset(**{})])",
+        HEAD + "task(outlets=[Asset('x', 'orders')])",
+        HEAD + "task(outlets=[Asset('x', uri='orders')])",
+        HEAD + "task(outlets=AssetAny(Asset('x'), Asset('orders')))",
+        HEAD + "task(outlets=tuple([Asset('orders')]))",
+        HEAD + "def make(): return []\ntask(outlets=make())",
+        HEAD + "def make(): return []\ntask(outlets=[make])",
+        HEAD + "task(outlets=[UNKNOWN])",
+        HEAD + "for each in [Asset('x')]:\n    task(outlets=[each])",
+        HEAD + "N = 'x'\nN = 'y'\ntask(outlets=[Asset(N)])",
+        HEAD + "task(outlets=[Asset('orders/')])",
+        HEAD + "task(outlets=[Asset('ORDERS')])",
+        HEAD + "task(outlets=[Asset(f'{1:>3}')])",
+        HEAD + "X = Y = Asset('orders')\ntask(outlets=[Y])",
+        HEAD + "L = [Asset('x')]\nL += [Asset('orders')]\ntask(outlets=L)",
+        HEAD + "def make(): return 1, 2\nA, B = make()\ntask(outlets=[B])",
+        HEAD + "[A, B] = Asset('x'), Asset('orders')\ntask(outlets=[B])",
+        HEAD + "x = [missing_package.a().b]",
     ],
 )  # fmt: skip
 def test_what_an_unimportable_file_may_emit_is_not_missing(tmp_path: Path, emitter: str) -> None:
@@ -100,6 +134,30 @@ def test_what_an_unimportable_file_may_emit_is_not_missing(tmp_path: Path, emitt
         HEAD
         + "import pendulum\nimport pandas as pd\nDAG('d', start_date=pendulum.datetime(1, 1, 1))\npd.f()",
         HEAD + "with DAG('d', schedule=[Asset('orders')]):\n    pass",
+        HEAD + "def later():\n    missing_package.thing()",
+        HEAD + "LATER = lambda: missing_package.thing()",
+        HEAD + "async def later():\n    missing_package.thing()",
+        HEAD + "A = Asset('orders', extra={})",
+        HEAD + "t = task(lambda: 1)()\nt.operator.outlets.remove(Asset('orders'))",
+        HEAD + "t = task(lambda: 1)()\nt.operator.inlets += [Asset('orders')]",
+        HEAD + "setattr('x', 'y')",
+        HEAD + "print(**dict(x=1))",
+        HEAD + "DAG('d', **dict(x=1))",
+        HEAD + "task(outlets=None)\ntask(outlets='orders')",
+        HEAD + "task(outlets=[Asset('x', 'y', 'orders')])",
+        HEAD + "task(outlets=[Asset('x', group='orders')])",
+        HEAD + "X: object = Asset('rates')\ntask(outlets=[X])",
+        HEAD + "task(inlets=[X := Asset('orders')])\ntask(outlets=[Y := Asset('rates')])",
+        HEAD + "L = []\nL += [Asset('rates')]\ntask(outlets=L)",
+        HEAD + "def f(): ...\nf()",
+        HEAD + "import os\nos.getenv('x')\nimport os.path\nos.path.join('x')",
+        HEAD + "@task\ndef f(): ...\nf()",
+        HEAD
+        + "OPTIONS: dict = {}\nOPTIONS = {'outlets': [Asset('rates')]}\ntask(task_id='t', **OPTIONS)",
+        HEAD + "task(outlets=[Asset('x')] + [Asset('y')])",
+        HEAD + "task(task_id='t', outlets=AssetAll(Asset('x'), Asset('y')))",
+        HEAD + "task(outlets=[Asset.ref(uri='rates')])",
+        HEAD + "A = {'orders': Asset('x')}\ntask(outlets=[A['orders']])",
     ],
 )
 def test_what_an_unimportable_file_cannot_emit_is_still_an_error(
@@ -119,6 +177,14 @@ def test_what_an_unimportable_file_cannot_emit_is_still_an_error(
         "DAG('d', schedule=missing_package.schedule())",
         "DAG('d', 'text', [Asset('orders')])",
         "D = dict(schedule_interval=[Asset('orders')])",
+        "t = task(lambda: 1)()\nt.operator.inlets.append(Asset('orders'))",
+        "t = task(lambda: 1)()\nt.operator.inlets = [Asset('orders')]",
+        "@missing_package.makes_a_dag\ndef f(): ...",
+        "@dag(**missing_package.options)\ndef f(): ...",
+        "def make(): return None\nDAG('d', schedule=make())",
+        "@asset(schedule=Asset('orders'))\ndef x(): ...",
+        "OPTIONS = {'schedule': [Asset('orders')]}\nDAG('d', **OPTIONS)",
+        "missing_package.make()",
         "DAG('d', schedule=[Asset('x'), Asset('orders')])",
         "from airflow.sdk import AssetOrTimeSchedule as T\nDAG('d', timetable=T(assets=[Asset('orders')]))",
     ],
@@ -135,6 +201,12 @@ def test_what_an_unimportable_file_may_hear_is_not_unheard(tmp_path: Path, liste
         "DAG('d', 'text', [Asset('rates')])",
         "OPTIONS = {'schedule': [Asset('rates')]}\nDAG('d', **OPTIONS)",
         "task(outlets=[Asset('orders')])",
+        "from airflow.sdk import CronTriggerTimetable as C\nDAG('d', schedule=C('* * * * *', timezone='UTC'))",
+        "import datetime\nDAG('d', schedule=datetime.timedelta(days=1))",
+        "DAG('d', schedule=None)",
+        "def f():\n    missing_package.g(task_id='t')",
+        "print(inlet=[Asset('orders')])",
+        "@asset(schedule=None)\ndef orders(): ...",
     ],
 )
 def test_what_an_unimportable_file_cannot_hear_is_unheard(tmp_path: Path, other: str) -> None:
@@ -181,6 +253,47 @@ def test_relative_imports_of_a_package_beside_the_file_are_followed(
     read = unread(tmp_path / "dags.py", "dags.py", [tmp_path])
     assert read.may_emit(ORDERS)
     assert not read.may_emit(AssetId("rates", "rates"))
+
+
+def test_modules_beside_the_file_are_read_as_far_as_they_import_one_another(tmp_path: Path) -> None:
+    """Also in a circle, and where one cannot be parsed: then anything may be in it."""
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text("from pkg.deep import D\nimport one\n")
+    (tmp_path / "pkg" / "deep.py").write_text(HEAD + "D = DAG('d', schedule=[Asset('orders')])\n")
+    (tmp_path / "one.py").write_text("import pkg\n")
+    (tmp_path / "dags.py").write_text("import one\n")
+    (tmp_path / "other.py").write_text("import json, pandas\n")
+    read = unread(tmp_path / "dags.py", "dags.py", [tmp_path])
+    assert (read.may_hear(ORDERS), read.hears_any, read.emits_any) == (True, False, False)
+    assert not unread(tmp_path / "other.py", "other.py", [tmp_path]).may_hear(ORDERS)
+    (tmp_path / "pkg" / "deep.py").write_text("def (:")
+    (tmp_path / "dags.py").write_text(HEAD + "from pkg import deep as d\nd.make()\n")
+    assert unread(tmp_path / "dags.py", "dags.py", [tmp_path]).emits_any
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("X = 'ord'\ntask(outlets=[Asset(f'{X!r}ers')])", "'ord'ers"),
+        ("task(outlets=[Asset('orders/' + 'x')])", "orders/x"),
+        ("task(outlets=[Asset('a.c')])", "a.c"),
+        ("task(outlets=[Asset('/')])", "/"),
+        ("task(outlets=[Asset('s3://b/x/')])", "s3://b/x"),
+        ("task(outlets=[Asset(f's3://b/{1}/x')])", "s3://b/\n/x"),
+    ],
+)
+def test_a_name_is_read_as_python_would_make_it(tmp_path: Path, text: str, name: str) -> None:
+    (tmp_path / "dags.py").write_text(HEAD + text)
+    read = unread(tmp_path / "dags.py", "dags.py", [tmp_path])
+    assert (read.may_emit(AssetId(name, name)), read.emits_any) == (True, False)
+    assert not read.may_emit(AssetId("abc", "abc"))
+    assert not read.may_emit(AssetId(name, name, kind="alias"))
+
+
+def test_a_relative_import_from_outside_the_folders_is_not_looked_for(tmp_path: Path) -> None:
+    dots = "." * (len(tmp_path.parents) + 3)
+    (tmp_path / "dags.py").write_text(f"{HEAD}from {dots}names import X\ntask(outlets=[X])")
+    assert unread(tmp_path / "dags.py", "dags.py", [tmp_path]).emits_any
 
 
 def test_the_cause_is_named_with_the_line_of_the_users_file(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ class Named:
     def may_be(self, asset: AssetId) -> bool:
         if self.alias != (asset.kind == "alias"):
             return False
-        names = (each.rstrip("/") for each in (asset.name, asset.uri) if each)
+        names = (each.rstrip("/") or each for each in (asset.name, asset.uri) if each)
         return any(re.fullmatch(self.pattern, each, re.IGNORECASE | re.DOTALL) for each in names)
 
 

@@ -8,17 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 # Packages that are in almost every DAG file and make no DAG, whatever is called in them.
-# fmt: off
-_NO_DAGS = frozenset((
-    "attr", "attrs", "boto3", "botocore", "bs4", "cachetools", "certifi", "cron_descriptor",
-    "croniter", "dateutil", "dotenv", "fsspec", "google", "httpx", "jinja2", "jsonschema",
-    "kubernetes", "lxml", "markdown", "matplotlib", "numpy", "orjson", "packaging", "pandas",
-    "pendulum", "polars", "psycopg", "psycopg2", "pyarrow", "pydantic", "pyspark", "pytz",
-    "regex", "requests", "s3fs", "scipy", "sklearn", "slugify", "sqlalchemy", "structlog",
-    "tabulate", "tenacity", "toml", "tomli", "tqdm", "typing_extensions", "ujson", "yaml",
-    "zoneinfo",
-))
-# fmt: on
+_NO_DAGS = frozenset(
+    """
+    attr attrs boto3 botocore bs4 cachetools certifi cron_descriptor croniter dateutil dotenv fsspec google
+    httpx jinja2 jsonschema kubernetes lxml markdown matplotlib numpy orjson packaging pandas pendulum polars
+    psycopg psycopg2 pyarrow pydantic pyspark pytz regex requests s3fs scipy sklearn slugify sqlalchemy
+    structlog tabulate tenacity toml tomli tqdm typing_extensions ujson yaml zoneinfo
+    """.split()  # noqa: SIM905
+)
 _FOLLOWED = sys.stdlib_module_names | _NO_DAGS | {"airflow"}
 
 
@@ -122,8 +119,8 @@ class Modules:
                     return file
         return None
 
-    def imported(self, module: Module, name: str) -> tuple[Module | None, bool]:
-        """The module behind an imported name, and whether it is of these folders."""
+    def imported(self, module: Module, name: str) -> Module | None:
+        """The module of these folders behind an imported name."""
         source, inner = module.imports[name]
         # `from package import module` names a file as well.
         for each in (
@@ -133,15 +130,15 @@ class Modules:
             if inner is None and each != source:
                 continue
             if file := self.found(each, module.file):
-                return self.of_file(file), True
-        return None, False
+                return self.of_file(file)
+        return None
 
     def reached(self, start: Module) -> list[Module]:
         """The module and those of the folders that it imports, directly or not."""
         found = [start]
         for module in found:
             for name in module.imports:
-                other, _ = self.imported(module, name)
+                other = self.imported(module, name)
                 if other is not None and other not in found:
                     found.append(other)
         return found
@@ -153,5 +150,4 @@ class Modules:
         source = module.imports[name][0]
         if source.partition(".")[0] in _FOLLOWED:
             return False
-        other, ours = self.imported(module, name)
-        return other is None or not ours
+        return self.imported(module, name) is None

@@ -240,7 +240,7 @@ class _Reader:
         """A reader of the module of these folders that a name is imported from, and its name there."""
         if name not in self.module.imports:
             return None, None
-        other, _ = self.modules.imported(self.module, name)
+        other = self.modules.imported(self.module, name)
         reader = None if other is None else _Reader(other, self.modules, self.emits, self.hears)
         return reader, self.module.imports[name][1]
 
@@ -256,7 +256,9 @@ class _Reader:
                     re.escape(str(each.value))
                     if isinstance(each, ast.Constant)
                     else self._text(each.value, depth + 1)
-                    if isinstance(each, ast.FormattedValue) and each.format_spec is None
+                    if isinstance(each, ast.FormattedValue)
+                    and each.format_spec is None
+                    and each.conversion == -1
                     else _ALL
                     for each in node.values
                 )
