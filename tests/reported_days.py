@@ -15,6 +15,7 @@ from feira.core.landing.store import LandingStore
 from feira.core.warehouse.load import Extract, load
 from feira.core.warehouse.outcome import DayOutcome
 from feira.core.warehouse.reconcile import reconcile_day, warehouse_figures
+from feira.sales.published import PUBLISHED
 from feira.summary.files import ReportFiles
 from feira.summary.model import (
     DayFigures,
@@ -81,6 +82,7 @@ class Shop:
         uri = self.landings.manifest_uri(day, version)
         load(
             self.connection,
+            PUBLISHED,
             Extract(day, version, uri, total, lines),
             lambda held: whole(self.snapshots, *fact),
         )
@@ -91,9 +93,10 @@ class Shop:
         """The reconcile of a day; the lake is taken to hold what the warehouse holds."""
         reconcile_day(
             self.connection,
+            PUBLISHED,
             day,
             self.versions[day],
-            lambda snapshot, of, dates: warehouse_figures(self.connection, dates),
+            lambda snapshot, of, dates: warehouse_figures(self.connection, PUBLISHED, dates),
         )
 
     def report(self, day: dt.date) -> list[Prepared]:
@@ -133,12 +136,12 @@ def outcome(day: dt.date = D1, **known: Any) -> DayOutcome:
         "valid_lines": 8,
         "quarantined_lines": 2,
         "fact_rows": 8,
-        "revenue_usd": Decimal("1234.5678"),
         "inserted_rows": 8,
         "updated_rows": 0,
         "deleted_rows": 0,
         "snapshot_id": 7,
         "agreed": True,
+        "sums": {"revenue": Decimal("1234.5678")},
     }
     return DayOutcome(**(values | known))
 

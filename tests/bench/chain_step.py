@@ -24,11 +24,14 @@ from feira.core.landing.manifest import Manifest
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.schema import connect as connect_warehouse
 from feira.sales.landing import LANDED
+from feira.sales.published import PUBLISHED
+from feira_spark.core import day as published_day
+from feira_spark.core import difference
+from feira_spark.core.difference import StagedDifference, stage_difference
 from feira_spark.core.session import connect
+from feira_spark.core.tables import metadata_uri
 from feira_spark.sales import day
-from feira_spark.sales.difference import StagedDifference, stage_difference
 from feira_spark.sales.steps import QUARANTINE
-from feira_spark.sales.tables import metadata_uri
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def publish(places: Places) -> dict[str, Any]:
     """Merges on a branch, audits it, fast-forwards main."""
     spark = connect(places.spark)
     began = time.perf_counter()
-    found = day.publish(spark, places.day, attempt="bench_1")
+    found = published_day.publish(spark, PUBLISHED, places.day, attempt="bench_1")
     return {
         "seconds": time.perf_counter() - began,
         "rows": found.inserted + found.updated + found.deleted,
@@ -126,20 +129,20 @@ def load_warehouse(places: Places) -> dict[str, Any]:
     )
     staging = 0.0
 
-    def staged(spark: SparkSession, since: int | None) -> StagedDifference | None:
+    def staged(spark: SparkSession, *of: Any) -> StagedDifference | None:
         nonlocal staging
         began = time.perf_counter()
-        found = stage_difference(spark, since)
+        found = stage_difference(spark, *of)
         staging = time.perf_counter() - began
         return found
 
     with (
         connect_warehouse(places.warehouse) as connection,
-        mock.patch.object(day, "stage_difference", staged),
+        mock.patch.object(difference, "stage_difference", staged),
     ):
         began = time.perf_counter()
-        loaded = day.load_warehouse(
-            spark, connection, places.lake_settings, day.Extracted("", manifest, landing.version)
+        loaded = published_day.load_warehouse(
+            spark, connection, places.lake_settings, PUBLISHED, manifest
         )
         seconds = time.perf_counter() - began
     return {
@@ -154,7 +157,8 @@ def reconcile(places: Places) -> dict[str, Any]:
     spark, version = connect(places.spark), places.newest_landing().version
     with connect_warehouse(places.warehouse) as connection:
         began = time.perf_counter()
-        agreed = day.reconcile(spark, connection, places.day, day.Loaded("", version, 0, 0, 0, 0))
+        loaded = published_day.Loaded("", version, 0, 0, 0, 0)
+        agreed = published_day.reconcile(spark, connection, PUBLISHED, places.day, loaded)
         seconds = time.perf_counter() - began
     return {"seconds": seconds, "rows": agreed.rows}
 

@@ -11,19 +11,18 @@ from io import BytesIO
 from typing import Any
 
 import psycopg
-import psycopg2
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlglot
+from airflow.sdk.exceptions import AirflowFailException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from s3_bucket import Bucket
 
+from feira.core.warehouse.merge import Gone
 from feira_local.stack.postgres import Dsns
-from feira_provider.hooks.warehouse import Loaded, WarehouseHook
-from feira_provider.hooks.warehouse_sides import PostgresSide, RedshiftSide
-from feira_provider.hooks.warehouse_statements import Gone, Merge, WarehouseError
+from feira_provider.hooks.warehouse import Loaded, LoadError, Merge, WarehouseHook
 
 TABLE = "sales.stock"
 COLUMNS = ("shop", "sku", "name", "price", "sold_at", "listed")
@@ -227,8 +226,8 @@ def broken(bucket: Bucket, kind: str) -> str:
             r"0.parquet has the columns listed, sold_at.*expects shop, sku, .* in this order",
         ),
         ("rewritten", r"0.parquet: the manifest states a size of \d+ bytes, found \d+"),
-        ("null", r"holds 1 rows with a null in \(shop, sku\)"),
-        ("twice", r"holds 1 duplicate keys in \(shop, sku\)"),
+        ("null", r"0 keys of \(shop, sku\) are duplicate and 1 rows have a null"),
+        ("twice", r"1 keys of \(shop, sku\) are duplicate and 0 rows"),
         ("missing", r"nowhere.parquet does not exist, although a manifest lists it"),
         ("no parquet", r"0.parquet is no Parquet file"),
         ("no manifest", r"there is no manifest at .*nothing.json"),
@@ -239,7 +238,7 @@ def test_files_that_are_not_what_they_should_be_change_nothing(
 ) -> None:
     before = {(9, "z"): ROW}
     put(stock, before)
-    with pytest.raises(WarehouseError, match=message):
+    with pytest.raises(LoadError, match=message):
         WarehouseHook().load(MERGE, broken(bucket, kind))
     assert held(stock) == before
 
@@ -265,21 +264,26 @@ def test_lists_cannot_be_staged_and_the_error_says_what_can(
     entries = [{"url": bucket.put("t.parquet", parquet([{"id": 1, "tags": ["x"]}], schema))}]
     uri = bucket.put("manifest.json", json.dumps({"entries": entries}).encode())
     with pytest.raises(
-        WarehouseError, match=r"t.parquet has a column of type list.* in tags.*write them as text"
+        LoadError, match=r"t.parquet has a column of type list.* in tags.*write them as text"
     ):
         WarehouseHook().load(Merge("sales.tags", ("id",), ("id", "tags")), uri)
 
 
-def test_rows_are_staged_through_psycopg_2_too(
-    stock: psycopg.Connection, bucket: Bucket, empty_warehouse: Dsns
+def test_a_row_that_is_marked_as_gone_and_comes_anew_has_changed(
+    stock: psycopg.Connection, bucket: Bucket
 ) -> None:
-    class Older(WarehouseHook):
-        def get_conn(self) -> Any:
-            return psycopg2.connect(empty_warehouse.warehouse_loader)
-
-    rows = {(n, 'é,\n"'): ("x" * 500, None, None, None) for n in range(400)}
-    assert Older().load(MERGE, staged(bucket, rows)).inserted == 400
-    assert held(stock) == rows
+    """As a log of changes has it: the row as it was, and as it is."""
+    put(stock, {(1, "a"): ROW, (1, "b"): ROW})
+    schema = SCHEMA.append(pa.field("change", pa.string()))
+    now = dict(zip(COLUMNS, (1, "a", "new", *ROW[1:]), strict=True))
+    was, gone = (dict(zip(COLUMNS, (1, sku, *ROW), strict=True)) for sku in "ab")
+    log = [was | {"change": "DELETE"}, now | {"change": "INSERT"}, gone | {"change": "DELETE"}]
+    body = parquet(log, schema)
+    uri = bucket.put(
+        "manifest.json", json.dumps({"entries": [{"url": bucket.put("0.parquet", body)}]}).encode()
+    )
+    assert WarehouseHook().load(MARKED, uri) == Loaded(3, 0, 1, 1)
+    assert held(stock) == {(1, "a"): ("new", *ROW[1:])}
 
 
 # Statements.
@@ -303,11 +307,11 @@ def redshift(monkeypatch: pytest.MonkeyPatch) -> WarehouseHook:
 def test_the_connections_type_picks_the_side(
     redshift: WarehouseHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert isinstance(redshift.side, RedshiftSide)
+    assert redshift.side == "redshift"
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", "postgres://u@h/d")
-    assert isinstance(WarehouseHook().side, PostgresSide)
+    assert WarehouseHook().side == "postgres"
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", "mysql://u@h/d")
-    with pytest.raises(WarehouseError, match="warehouse_default is of type 'mysql'"):
+    with pytest.raises(LoadError, match="warehouse_default is of type 'mysql'"):
         _ = WarehouseHook().side
 
 
@@ -329,7 +333,7 @@ def test_every_statement_parses_in_its_sides_dialect(
         assert statement.sql.count("%s") == len(statement.values)
     # LOCK is a statement that sqlglot knows by its first word alone, in either dialect.
     assert [name for name, kind in kinds.items() if kind == "Command"] == ["lock"]
-    assert kinds["merge"] == "Merge" and kinds["stage"] == "Copy"
+    assert kinds["merge"] == "Merge" and kinds["fill staged"] == "Copy"
 
 
 @pytest.mark.parametrize("gone", ["kept", "absent", "marked"])
@@ -348,7 +352,7 @@ def test_merge_and_delete_keep_to_what_both_warehouses_take(gone: Gone) -> None:
 
 
 def test_but_for_lock_and_staging_both_sides_run_the_same(redshift: WarehouseHook) -> None:
-    own = {"time zone", "lock", "stage"}
+    own = {"lock", "fill staged"}
     ours = [each for each in redshift.statements(MARKED, MANIFEST) if each.name not in own]
     assert ours == [
         MARKED.create_staged(),
@@ -358,25 +362,31 @@ def test_but_for_lock_and_staging_both_sides_run_the_same(redshift: WarehouseHoo
 
 
 def test_redshift_reads_the_manifest_itself(redshift: WarehouseHook) -> None:
-    stage = next(each for each in redshift.statements(MERGE, MANIFEST) if each.name == "stage")
+    stage = next(
+        each for each in redshift.statements(MERGE, MANIFEST) if each.name == "fill staged"
+    )
     assert stage.sql == (
         f"COPY \"staged_rows\" FROM '{MANIFEST}' IAM_ROLE '{ROLE}' FORMAT PARQUET MANIFEST"
     )
-    assert "IAM_ROLE default" in RedshiftSide().stage_statement(MERGE, MANIFEST).sql
+    redshift.iam_role = "default"
+    assert any("IAM_ROLE default" in each.sql for each in redshift.statements(MERGE, MANIFEST))
 
 
 @pytest.mark.parametrize(
     "url", ["s3://lake/o'r/m", "s3://lake/a%20b", "s3://lake", "http://x/m", "s3://lake/a\\"]
 )
-def test_a_url_that_could_end_its_quotes_never_reaches_a_statement(url: str) -> None:
-    with pytest.raises(WarehouseError, match="cannot stand in a COPY"):
-        RedshiftSide().stage_statement(MERGE, url)
+def test_a_url_that_could_end_its_quotes_never_reaches_a_statement(
+    redshift: WarehouseHook, url: str
+) -> None:
+    with pytest.raises(AirflowFailException, match="cannot stand in a COPY"):
+        redshift.statements(MERGE, url)
 
 
 @pytest.mark.parametrize("role", ["", "admin", "arn:aws:iam::1:role/x", f"{ROLE}' MAXERROR 9"])
-def test_a_role_that_is_none_is_refused(role: str) -> None:
-    with pytest.raises(WarehouseError, match="iam_role is"):
-        RedshiftSide(role)
+def test_a_role_that_is_none_is_refused(redshift: WarehouseHook, role: str) -> None:
+    redshift.iam_role = role
+    with pytest.raises(AirflowFailException, match="iam_role is"):
+        redshift.statements(MERGE, MANIFEST)
 
 
 @pytest.mark.parametrize(
@@ -389,16 +399,18 @@ def test_a_role_that_is_none_is_refused(role: str) -> None:
         ({"columns": ("shop", "x" * 64)}, r"is not a name that a load takes"),
         ({"columns": ("shop", "shop")}, r"a column is a duplicate"),
         ({"key": ()}, r"a merge needs a key"),
-        ({"key": ("id",)}, r"key id is not among the columns"),
+        ({"key": ("id",)}, r"id is of the key or required, and not among the columns"),
         ({"gone": "all"}, r"gone is 'all'; it may be kept, absent or marked"),
         ({"gone": "marked", "mark": "shop"}, r"shop marks rows, so it cannot be loaded"),
     ],
 )
 def test_a_merge_that_cannot_be_is_refused_before_anything_connects(
-    change: dict[str, Any], message: str
+    redshift: WarehouseHook, change: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(WarehouseError, match=message):
-        Merge(**({"table": TABLE, "key": ("shop",), "columns": ("shop", "sku")} | change))
+    merge = Merge(**({"table": TABLE, "key": ("shop",), "columns": ("shop", "sku")} | change))
+    for refused in (redshift.statements, redshift.load):
+        with pytest.raises(AirflowFailException, match=message):
+            refused(merge, MANIFEST)
 
 
 TYPES = (
@@ -435,6 +447,10 @@ class FakeRedshift:
         columns = (*COLUMNS, "change") if marked else COLUMNS
         return list(zip(columns, TYPES, strict=False))
 
+    @property
+    def rowcount(self) -> int:
+        return 0
+
     def commit(self) -> None:
         self.ended += "committed"
 
@@ -467,7 +483,7 @@ def test_on_redshift_the_listed_statements_are_what_runs(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = staged(bucket, {(1, "a"): ROW}, marked=set())
-    hook = on_redshift(monkeypatch, {"NULL": 0, "repeated": 0, '(*) FROM "staged_rows"': 1})
+    hook = on_redshift(monkeypatch, {"NULL": 0, "number = 2": 0, '(*) FROM "staged_rows"': 1})
     assert asdict(hook.load(MARKED, uri)) == {
         "staged": 1,
         "inserted": 1,
@@ -482,7 +498,7 @@ def test_on_redshift_a_refused_load_is_rolled_back(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook = on_redshift(monkeypatch)
-    with pytest.raises(WarehouseError, match="0 rows were staged of the 1"):
+    with pytest.raises(LoadError, match="staged 0 of the 1 rows"):
         hook.load(MERGE, staged(bucket, {(1, "a"): ROW}))
     assert hook.connection_.ended == "rolled back"
 
@@ -494,5 +510,5 @@ def test_redshift_needs_the_size_of_every_file(
     manifest = json.loads(bucket.get(uri))
     manifest["entries"][1]["meta"] = {}
     bucket.put("manifest.json", json.dumps(manifest).encode())
-    with pytest.raises(WarehouseError, match=r"states no content_length for .*1.parquet"):
+    with pytest.raises(LoadError, match=r"states no content_length for .*1.parquet"):
         on_redshift(monkeypatch).load(MERGE, uri)

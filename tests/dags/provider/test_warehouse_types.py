@@ -19,10 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from s3_bucket import Bucket
 
+from feira.core.warehouse.column_types import Target, UnfitError
 from feira_local.stack.postgres import Dsns
-from feira_provider.hooks.warehouse import WarehouseHook
-from feira_provider.hooks.warehouse_statements import Merge, WarehouseError, WarehouseRefusedError
-from feira_provider.hooks.warehouse_types import Target, UnfitError
+from feira_provider.hooks.warehouse import (
+    LoadError,
+    Merge,
+    WarehouseHook,
+    WarehouseRefusedError,
+)
 
 Load = Callable[[str, pa.Array], list[Any]]
 
@@ -47,7 +51,7 @@ def load(empty_warehouse: Dsns, bucket: Bucket, monkeypatch: pytest.MonkeyPatch)
             uri = bucket.put("manifest.json", json.dumps({"entries": entries}).encode())
             try:
                 WarehouseHook().load(Merge("sales.typed", ("n",), ("n", "v")), uri)
-            except WarehouseError:
+            except LoadError:
                 count = connection.execute("SELECT count(*) FROM sales.typed").fetchall()
                 assert count == [(0,)], "a refused load changes nothing"
                 raise
@@ -86,7 +90,7 @@ NARROWED = [
     ("varchar(3)", pa.array(["abc", "abcd"]), "abcd"),
     ("varchar(3)", pa.array(["abc", "ab  "]), "ab  "),
     ("char(3)", pa.array(["abc", "ab"]), "ab"),
-    ("text", pa.array(["a", "b\x00c"]), "b\x00c"),
+    ("text", pa.array(["a", "b\x00c"]), r"b\x00c"),
     ("timestamp", pa.array([1000, 1001], pa.timestamp("ns")), "1970-01-01 00:00:00.000001001"),
     ("timestamp(3)", pa.array([1000, 1001], pa.timestamp("us")), "1970-01-01 00:00:00.001001"),
     ("timestamptz(0)", pa.array([1], pa.timestamp("us", "UTC")), "1970-01-01 00:00:00.000001"),
@@ -109,7 +113,7 @@ NARROWED = [
 def test_what_a_column_would_round_cut_or_shift_is_refused(
     load: Load, type_: str, values: pa.Array, found: str
 ) -> None:
-    with pytest.raises(WarehouseError) as error:
+    with pytest.raises(LoadError) as error:
         load(type_, values)
     message = str(error.value)
     assert isinstance(error.value, AirflowFailException), "no retry can fix it"

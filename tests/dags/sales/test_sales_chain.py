@@ -22,12 +22,13 @@ from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.reconcile import Agreement, verify_whole
 from feira.core.warehouse.schema import connect as connect_warehouse
+from feira.sales.published import PUBLISHED
 from feira_airflow.sales.shop_api import ShopApiHook
 from feira_local.shop.app import create_app
 from feira_local.shop.fx import FxRates
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
-from feira_local.stack.lake_access import whole_lake_figures
 from feira_local.stack.postgres import Dsns
+from feira_spark.core.difference import lake_figures
 from feira_spark.core.session import connect
 from held import KEYS, MARTS, Held
 from inbox_server import Inbox
@@ -149,7 +150,9 @@ class Chain:
         spark = connect(self._spark_url)
         try:
             with connect_warehouse(self._warehouse_dsn) as warehouse:
-                return verify_whole(warehouse, lambda held: whole_lake_figures(spark, held))
+                return verify_whole(
+                    warehouse, PUBLISHED, lambda held: lake_figures(spark, PUBLISHED, held)
+                )
         finally:
             spark.stop()
 
@@ -305,18 +308,18 @@ def test_a_refused_landing_changes_quarantine_alone_and_empty_days_are_days(chai
 def test_a_try_that_was_killed_leaves_nothing_and_a_run_without_agreement_emits_nothing(
     chain: Chain,
 ) -> None:
-    from feira_spark.sales import day as steps
+    from feira_spark.core import day as steps
 
     attempts: list[str] = []
     publish = steps.publish
 
-    def killed_at_first(spark: Any, day: date, *, attempt: str) -> steps.Published:
+    def killed_at_first(spark: Any, table: Any, day: date, *, attempt: str) -> steps.Published:
         attempts.append(attempt)
         if len(attempts) == 1:
             # As a kill between the branch and its end leaves it.
             spark.sql("ALTER TABLE lake.sales.fact CREATE BRANCH publish_2010_11_30_killed_1")
             raise ConnectionError("killed")
-        return publish(spark, day, attempt=attempt)
+        return publish(spark, table, day, attempt=attempt)
 
     with mock.patch.object(steps, "publish", killed_at_first):
         run = chain.emits(DAY)

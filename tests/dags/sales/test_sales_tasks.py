@@ -17,21 +17,23 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import set_current_context
 
 from feira.core.errors import PermanentError
+from feira.sales.published import PUBLISHED
 from feira_airflow.sales import tasks
+from feira_spark.core import day as published_day
 from feira_spark.sales import day, steps
 from feira_spark.sales.steps import GateError
 
 DAY = date(2010, 12, 1)
 LANDED = day.Landed("s3://lake/manifest.json", 2, 10)
 EXTRACTED = day.Extracted("s3://lake/metadata.json", "s3://lake/manifest.json", 2)
-LOADED = day.Loaded("7", 2, 3, 2, 1, 10)
+LOADED = published_day.Loaded("7", 2, 3, 2, 1, 10)
 RESULTS: dict[str, Any] = {
     "land": LANDED,
     "validate": day.Validated("s3://lake/validation.json", 9, 1),
     "transform": EXTRACTED,
-    "publish": day.Published("s3://lake/fact.json", "7", 3, 2, 1),
+    "publish": published_day.Published("s3://lake/fact.json", "7", 3, 2, 1),
     "load_warehouse": LOADED,
-    "reconcile": day.Agreed("7", 1, 10, "12.3400"),
+    "reconcile": published_day.Agreed("7", 1, 10, {"revenue": "12.3400"}),
 }
 # What a task is given of the one before it.
 GIVEN: dict[str, dict[str, Any]] = {
@@ -66,7 +68,8 @@ class Task:
             "feira_airflow.sales.shop_api.ShopApiHook", lambda conn_id: f"API at {conn_id}"
         )
         for name, result in RESULTS.items():
-            monkeypatch.setattr(day, name, self._step(name, result))
+            of = day if hasattr(day, name) else published_day
+            monkeypatch.setattr(of, name, self._step(name, result))
         monkeypatch.setattr(steps, "drop_staging", self._step("drop_staging", ["a", "b"]))
 
     def run(self, name: str, try_number: int = 1, run_id: str = "manual__1", **params: Any) -> Any:
@@ -109,9 +112,13 @@ LAKE = "lake at lake_default"
 ASKED: dict[str, tuple[tuple[Any, ...], dict[str, Any], tuple[str, ...]]] = {
     "validate": (("spark", LAKE, LANDED), {}, ("spark",)),
     "transform": (("spark", LAKE, DAY), {}, ("spark",)),
-    "publish": (("spark", DAY), {"attempt": "manual__1_1"}, ("spark",)),
-    "load_warehouse": (("spark", "warehouse", LAKE, EXTRACTED), {}, ("spark", "warehouse")),
-    "reconcile": (("spark", "warehouse", DAY, LOADED), {}, ("spark", "warehouse")),
+    "publish": (("spark", PUBLISHED, DAY), {"attempt": "manual__1_1"}, ("spark",)),
+    "load_warehouse": (
+        ("spark", "warehouse", LAKE, PUBLISHED, EXTRACTED.manifest),
+        {},
+        ("spark", "warehouse"),
+    ),
+    "reconcile": (("spark", "warehouse", PUBLISHED, DAY, LOADED), {}, ("spark", "warehouse")),
     "drop_staging": (("spark", DAY), {}, ("spark",)),
 }
 

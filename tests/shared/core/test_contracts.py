@@ -19,6 +19,7 @@ from feira.core.contracts.reader import read_contract
 from feira.core.contracts.registry import contract_files, contracts_folder, whole_contract
 from feira.core.warehouse.fingerprint import figures_by_date
 from feira.sales.line_kinds import line_kinds
+from feira.sales.published import PUBLISHED
 
 ALL = sorted(contracts())
 FACT = contract("sales.fact")
@@ -171,7 +172,7 @@ def test_a_folder_without_contracts_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["spark", "postgres", "redshift"])
 def test_the_comparison_parses_in_each_engine(engine: str) -> None:
-    query = figures_by_date(FACT, engine, "sales.fact")  # type: ignore[arg-type]
+    query = figures_by_date(PUBLISHED, engine, "sales.fact")  # type: ignore[arg-type]
     assert sqlglot.parse_one(query, dialect=engine).find(sqlglot.exp.Sum)
 
 

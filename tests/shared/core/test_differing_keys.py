@@ -13,16 +13,18 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 
-from fact_rows import FACT, fact_row, whole
-from feira.core.warehouse.differing_keys import KeyedRow, differing_keys
+from fact_rows import fact_row, whole
 from feira.core.warehouse.fingerprint import rows_by_key
 from feira.core.warehouse.load import Extract, load
 from feira.core.warehouse.reconcile import (
+    KeyedRow,
     ReconcileError,
+    differing_keys,
     reconcile_day,
     verify_whole,
     warehouse_figures,
 )
+from feira.sales.published import PUBLISHED
 
 DATE_1, DATE_2, DAY = (dt.date(2011, 1, n) for n in (1, 2, 3))
 
@@ -95,7 +97,9 @@ class LakeRows:
 
     def __init__(self, connection: psycopg.Connection, *slices: tuple[dt.date, dt.date]) -> None:
         self.rows = {
-            each: connection.execute(rows_by_key(FACT, "postgres", "sales.fact", *each)).fetchall()
+            each: connection.execute(
+                rows_by_key(PUBLISHED, "postgres", "sales.fact", *each)
+            ).fetchall()
             for each in slices
         }
         self.asked: Counter[tuple[dt.date, dt.date]] = Counter()
@@ -110,8 +114,8 @@ class LakeRows:
 def lake(connection: psycopg.Connection) -> tuple[Any, LakeRows]:
     rows = [fact_row(f"Ä{n}", n, order_date=DATE_1) for n in range(20)]
     found = whole(100, *rows, fact_row("B", 1, order_date=DATE_2))
-    load(connection, Extract(DAY, 1, "s3://lake/m", 21, 21), lambda held: found)
-    figures = warehouse_figures(connection)
+    load(connection, PUBLISHED, Extract(DAY, 1, "s3://lake/m", 21, 21), lambda held: found)
+    figures = warehouse_figures(connection, PUBLISHED)
     return lambda *asked: figures, LakeRows(connection, (DATE_1, DAY), (DATE_2, DAY))
 
 
@@ -119,12 +123,12 @@ def test_reconcile_names_the_key_of_the_row_that_differs_and_asks_for_its_slice_
     connection: psycopg.Connection, lake: tuple[Any, LakeRows]
 ) -> None:
     figures, rows = lake
-    assert reconcile_day(connection, DAY, 1, figures, rows).rows == 21
+    assert reconcile_day(connection, PUBLISHED, DAY, 1, figures, rows).rows == 21
     assert not rows.asked, "keys cost nothing where all agrees"
     connection.execute("UPDATE sales.fact SET country = 'X' WHERE line_number = 7")
     for compare in (
-        lambda: reconcile_day(connection, DAY, 1, figures, rows),
-        lambda: verify_whole(connection, figures, rows),
+        lambda: reconcile_day(connection, PUBLISHED, DAY, 1, figures, rows),
+        lambda: verify_whole(connection, PUBLISHED, figures, rows),
     ):
         with pytest.raises(ReconcileError) as failure:
             compare()
@@ -138,7 +142,7 @@ def test_a_row_that_moved_is_named_on_both_its_dates(
 ) -> None:
     connection.execute(f"UPDATE sales.fact SET order_date = '{DATE_1}' WHERE order_id = 'B'")
     with pytest.raises(ReconcileError) as failure:
-        reconcile_day(connection, DAY, 1, *lake)
+        reconcile_day(connection, PUBLISHED, DAY, 1, *lake)
     assert "key ('B', 1, in the warehouse only)" in str(failure.value)
     assert "key ('B', 1, in the lake only)" in str(failure.value)
 
@@ -151,7 +155,7 @@ def test_the_difference_is_raised_though_its_keys_cannot_be_asked_for(
 
     connection.execute("DELETE FROM sales.fact WHERE order_id = 'B'")
     with pytest.raises(ReconcileError, match=f"{DATE_2} .*warehouse 0 rows"):
-        reconcile_day(connection, DAY, 1, lake[0], gone)
+        reconcile_day(connection, PUBLISHED, DAY, 1, lake[0], gone)
 
 
 def test_rows_of_a_date_that_python_has_none_for_are_refused_and_counted_at_the_nearest(
@@ -159,6 +163,6 @@ def test_rows_of_a_date_that_python_has_none_for_are_refused_and_counted_at_the_
 ) -> None:
     # Written by hand: a load refuses them.
     connection.execute("UPDATE sales.fact SET order_date = '10000-01-01' WHERE order_id = 'B'")
-    assert (dt.date.max, DAY) in warehouse_figures(connection)
+    assert (dt.date.max, DAY) in warehouse_figures(connection, PUBLISHED)
     with pytest.raises(ReconcileError, match=r"9999-12-31 .*key \('B', 1, in the warehouse only\)"):
-        verify_whole(connection, *lake)
+        verify_whole(connection, PUBLISHED, *lake)

@@ -27,7 +27,8 @@ from feira.core.warehouse.reconcile import (
     verify_whole,
     warehouse_figures,
 )
-from feira.core.warehouse.schema import connect, require_tables
+from feira.core.warehouse.schema import connect, require_load_tables
+from feira.sales.published import PUBLISHED
 
 DATE_1, DATE_2, DAY = (dt.date(2011, 1, n) for n in (1, 2, 3))
 ROWS: list[Row] = [
@@ -35,6 +36,9 @@ ROWS: list[Row] = [
     fact_row("A", 2, order_date=DATE_1, amount_usd="2.5", status="pending"),
     fact_row("B", 1, order_date=DATE_2, amount_usd="4"),
 ]
+
+
+NOTHING = Figures(0, Decimal(0), (Decimal(0),))
 
 
 class Lake:
@@ -55,14 +59,14 @@ def put(
     connection: psycopg.Connection, found: Difference | None, day: dt.date = DAY, version: int = 1
 ) -> None:
     extract = Extract(day, version, f"s3://lake/{day}/v{version:04d}/manifest.json", 3, 3)
-    load(connection, extract, lambda held: found)
+    load(connection, PUBLISHED, extract, lambda held: found)
 
 
 @pytest.fixture
 def lake(connection: psycopg.Connection) -> Lake:
     """The lake that the warehouse was just loaded from, whole, at snapshot 100."""
     put(connection, whole(100, *ROWS))
-    return Lake(warehouse_figures(connection))
+    return Lake(warehouse_figures(connection, PUBLISHED))
 
 
 def dates_pending(connection: psycopg.Connection) -> list[dt.date]:
@@ -79,20 +83,22 @@ def agreed(connection: psycopg.Connection) -> list[Any]:
 def test_figures_are_rows_and_revenue_of_what_was_sold_by_date(
     connection: psycopg.Connection, lake: Lake
 ) -> None:
-    found = warehouse_figures(connection)
-    assert {key: (f.rows, f.revenue) for key, f in found.items()} == {
+    found = warehouse_figures(connection, PUBLISHED)
+    assert {key: (f.rows, *f.sums) for key, f in found.items()} == {
         (DATE_1, DAY): (2, Decimal(10)),
         (DATE_2, DAY): (1, Decimal(4)),
     }
-    assert warehouse_figures(connection, [DATE_2, DAY]) == {(DATE_2, DAY): found[DATE_2, DAY]}
+    assert warehouse_figures(connection, PUBLISHED, [DATE_2, DAY]) == {
+        (DATE_2, DAY): found[DATE_2, DAY]
+    }
 
 
 def test_agreement_settles_the_dates_and_names_the_snapshot_in_the_days_row(
     connection: psycopg.Connection, lake: Lake
 ) -> None:
     assert dates_pending(connection) == [DATE_1, DATE_2]
-    found = reconcile_day(connection, DAY, 1, lake)
-    assert found == Agreement(100, dates=2, rows=3, revenue=Decimal(14))
+    found = reconcile_day(connection, PUBLISHED, DAY, 1, lake)
+    assert found == Agreement(100, dates=2, rows=3, sums={"revenue": Decimal(14)})
     assert lake.asked == [(100, DAY, [DATE_1, DATE_2])]
     assert dates_pending(connection) == []
     assert agreed(connection) == [100]
@@ -103,30 +109,30 @@ def test_only_the_ledger_row_of_this_day_and_landing_is_marked(
 ) -> None:
     put(connection, None, DATE_1)
     put(connection, None, DAY, version=2)
-    reconcile_day(connection, DAY, 1, lake)
+    reconcile_day(connection, PUBLISHED, DAY, 1, lake)
     assert agreed(connection) == [100, None, None]
-    reconcile_day(connection, DAY, 2, lake)
+    reconcile_day(connection, PUBLISHED, DAY, 2, lake)
     assert agreed(connection) == [100, None, 100]
 
 
 def test_the_days_own_dates_are_compared_also_when_nothing_is_pending(
     connection: psycopg.Connection, lake: Lake
 ) -> None:
-    reconcile_day(connection, DAY, 1, lake)
-    again = reconcile_day(connection, DAY, 1, lake)
+    reconcile_day(connection, PUBLISHED, DAY, 1, lake)
+    again = reconcile_day(connection, PUBLISHED, DAY, 1, lake)
     assert (again.dates, again.rows) == (2, 3)
-    assert reconcile_day(connection, DATE_1, 1, lake).dates == 0
+    assert reconcile_day(connection, PUBLISHED, DATE_1, 1, lake).dates == 0
 
 
 def test_a_date_that_only_the_lakes_extract_leads_to_is_compared_in_both(
     connection: psycopg.Connection, lake: Lake
 ) -> None:
-    reconcile_day(connection, DAY, 1, lake)
+    reconcile_day(connection, PUBLISHED, DAY, 1, lake)
     of_another_day = Lake(lake.figures, DATE_2)
-    assert reconcile_day(connection, DAY, 1, of_another_day).rows == 3
+    assert reconcile_day(connection, PUBLISHED, DAY, 1, of_another_day).rows == 3
     connection.execute("DELETE FROM sales.fact WHERE order_id = 'B'")
     with pytest.raises(ReconcileError, match=r"2011-01-02 .*: lake 1 rows.* warehouse 0 rows"):
-        reconcile_day(connection, DAY, 1, of_another_day)
+        reconcile_day(connection, PUBLISHED, DAY, 1, of_another_day)
 
 
 def test_dates_that_an_earlier_days_load_has_left_pending_are_compared_too(
@@ -136,8 +142,8 @@ def test_dates_that_an_earlier_days_load_has_left_pending_are_compared_too(
     later = dt.datetime(2011, 1, 4, 12, tzinfo=dt.UTC)
     new = fact_row("C", 1, order_date=later.date(), updated_at=later)
     put(connection, difference(101, ("INSERT", new)), later.date())
-    everything = Lake(warehouse_figures(connection))
-    assert reconcile_day(connection, later.date(), 1, everything).dates == 3
+    everything = Lake(warehouse_figures(connection, PUBLISHED))
+    assert reconcile_day(connection, PUBLISHED, later.date(), 1, everything).dates == 3
     assert everything.asked == [(101, later.date(), [DATE_1, DATE_2, later.date()])]
     assert dates_pending(connection) == []
 
@@ -163,15 +169,15 @@ def test_a_difference_is_named_with_both_figures_and_stays_pending(
     connection: psycopg.Connection, lake: Lake, change: str, date: dt.date
 ) -> None:
     connection.execute(change)
-    ours = lake.figures.get((date, DAY), Figures(0, Decimal(0), Decimal(0)))
-    theirs = warehouse_figures(connection).get((date, DAY), Figures(0, Decimal(0), Decimal(0)))
+    ours = lake.figures.get((date, DAY), NOTHING)
+    theirs = warehouse_figures(connection, PUBLISHED).get((date, DAY), NOTHING)
     with pytest.raises(ReconcileError) as failure:
-        reconcile_day(connection, DAY, 1, lake)
+        reconcile_day(connection, PUBLISHED, DAY, 1, lake)
     message = str(failure.value)
     assert "sales.fact at snapshot 100: lake and warehouse differ on" in message
     assert (
-        f"{date} (extract day {DAY}): lake {ours.rows} rows, {ours.revenue:.2f} USD, hash {ours.fingerprint}, "
-        f"warehouse {theirs.rows} rows, {theirs.revenue:.2f} USD, hash {theirs.fingerprint}"
+        f"{date} (extract day {DAY}): lake {ours.rows} rows, {ours.sums[0]:.2f} USD, hash {ours.fingerprint}, "
+        f"warehouse {theirs.rows} rows, {theirs.sums[0]:.2f} USD, hash {theirs.fingerprint}"
     ) in message
     assert "No event was emitted" in message
     assert dates_pending(connection) == [DATE_1, DATE_2]
@@ -182,14 +188,14 @@ def test_a_row_that_only_the_lake_has_is_a_difference(
     connection: psycopg.Connection, lake: Lake
 ) -> None:
     """On a date that nothing in the warehouse leads to: the day's extract in the lake names it."""
-    missing = Figures(1, Decimal(7), Decimal(123))
+    missing = Figures(1, Decimal(123), (Decimal(7),))
     more = Lake({**lake.figures, (DAY, DAY): missing}, DAY)
     with pytest.raises(
         ReconcileError,
         match=r"differ on 1 of 3 .*: 2011-01-03 \(extract day 2011-01-03\): lake 1 rows, 7\.00 USD, hash 123, "
         r"warehouse 0 rows, 0\.00 USD, hash 0",
     ):
-        reconcile_day(connection, DAY, 1, more)
+        reconcile_day(connection, PUBLISHED, DAY, 1, more)
 
 
 def test_after_the_fix_the_same_dates_are_compared_and_settled(
@@ -197,9 +203,9 @@ def test_after_the_fix_the_same_dates_are_compared_and_settled(
 ) -> None:
     connection.execute("UPDATE sales.fact SET quantity = 9 WHERE order_id = 'B'")
     with pytest.raises(ReconcileError):
-        reconcile_day(connection, DAY, 1, lake)
+        reconcile_day(connection, PUBLISHED, DAY, 1, lake)
     connection.execute("UPDATE sales.fact SET quantity = 1 WHERE order_id = 'B'")
-    assert reconcile_day(connection, DAY, 1, lake).dates == 2
+    assert reconcile_day(connection, PUBLISHED, DAY, 1, lake).dates == 2
     assert dates_pending(connection) == []
 
 
@@ -209,7 +215,7 @@ def test_of_many_dates_that_differ_five_are_shown(
     dates = [dt.date(2011, 2, n) for n in range(1, 9)]
     put(connection, whole(100, *(fact_row(f"{d}", 1, order_date=d) for d in dates)))
     with pytest.raises(ReconcileError, match="differ on 8 of 8 order dates") as failure:
-        reconcile_day(connection, DAY, 1, Lake({}))
+        reconcile_day(connection, PUBLISHED, DAY, 1, Lake({}))
     assert str(failure.value).count("lake 0 rows") == 5
 
 
@@ -225,7 +231,7 @@ def test_what_another_load_has_changed_meanwhile_stays_pending(
             put(other, difference(101, ("DELETE", old), ("INSERT", new)), DATE_1)
         return lake(snapshot, day, dates)
 
-    assert reconcile_day(connection, DAY, 1, while_another_loads).snapshot_id == 100
+    assert reconcile_day(connection, PUBLISHED, DAY, 1, while_another_loads).snapshot_id == 100
     assert dates_pending(connection) == [DATE_2]
     assert agreed(connection) == [100, None]
 
@@ -234,7 +240,9 @@ def test_the_whole_is_compared_on_every_date_and_nothing_changes(
     connection: psycopg.Connection, lake: Lake
 ) -> None:
     figures = dict(lake.figures)
-    assert verify_whole(connection, lambda snapshot: figures) == Agreement(100, 2, 3, Decimal(14))
+    assert verify_whole(connection, PUBLISHED, lambda snapshot: figures) == Agreement(
+        100, 2, 3, {"revenue": Decimal(14)}
+    )
     assert dates_pending(connection) == [DATE_1, DATE_2]
     assert agreed(connection) == [None]
 
@@ -243,25 +251,25 @@ def test_the_whole_finds_what_lies_outside_the_day(
     connection: psycopg.Connection, lake: Lake
 ) -> None:
     later = dt.datetime(2011, 1, 4, 12, tzinfo=dt.UTC)
-    reconcile_day(connection, DAY, 1, lake)
+    reconcile_day(connection, PUBLISHED, DAY, 1, lake)
     put(
         connection,
         difference(101, ("INSERT", fact_row("C", 1, order_date=later.date(), updated_at=later))),
         later.date(),
     )
-    figures = warehouse_figures(connection)
+    figures = warehouse_figures(connection, PUBLISHED)
     connection.execute("DELETE FROM sales.fact WHERE order_id = 'A' AND line_number = 2")
-    assert reconcile_day(connection, later.date(), 1, Lake(figures)).dates == 1
+    assert reconcile_day(connection, PUBLISHED, later.date(), 1, Lake(figures)).dates == 1
     with pytest.raises(ReconcileError, match=r"differ on 1 of 3 .*: 2011-01-01 .*: lake 2"):
-        verify_whole(connection, lambda snapshot: figures)
+        verify_whole(connection, PUBLISHED, lambda snapshot: figures)
 
 
 def test_an_empty_warehouse_has_nothing_to_compare(connection: psycopg.Connection) -> None:
-    require_tables(connection)
+    require_load_tables(connection, PUBLISHED)
     with pytest.raises(ReconcileError, match="load a day first"):
-        reconcile_day(connection, DAY, 1, Lake({}))
+        reconcile_day(connection, PUBLISHED, DAY, 1, Lake({}))
     with pytest.raises(ReconcileError, match="load a day first"):
-        verify_whole(connection, lambda snapshot: {})
+        verify_whole(connection, PUBLISHED, lambda snapshot: {})
 
 
 DAYS = [dt.date(2011, 2, n) for n in range(1, 5)]
@@ -284,7 +292,7 @@ def test_a_days_verdict_depends_on_its_own_rows_alone(
     connection: psycopg.Connection, planted: dict[int, str]
 ) -> None:
     """All rows are of one order date, so that each day's comparison meets every other's."""
-    require_tables(connection)
+    require_load_tables(connection, PUBLISHED)
     connection.execute(
         "TRUNCATE sales.fact, sales.load_ledger, sales.unreconciled_dates, sales.held_days"
     )
@@ -292,24 +300,24 @@ def test_a_days_verdict_depends_on_its_own_rows_alone(
         noon = dt.datetime.combine(day, dt.time(12), tzinfo=dt.UTC)
         row = fact_row(f"{n}", 1, order_date=DATE_1, updated_at=noon)
         put(connection, difference(n + 1, ("INSERT", row)), day)
-    figures = warehouse_figures(connection)
+    figures = warehouse_figures(connection, PUBLISHED)
     for n, change in planted.items():
         connection.execute(CHANGES[change], [f"{n}"])
     for n, day in enumerate(DAYS):
         if n in planted:
             with pytest.raises(ReconcileError, match=f"extract day {day}"):
-                reconcile_day(connection, day, 1, Lake(figures, DATE_1))
+                reconcile_day(connection, PUBLISHED, day, 1, Lake(figures, DATE_1))
         else:
-            reconcile_day(connection, day, 1, Lake(figures, DATE_1))
+            reconcile_day(connection, PUBLISHED, day, 1, Lake(figures, DATE_1))
     if len(planted) < len(DAYS):
         query = "SELECT DISTINCT extract_day FROM sales.unreconciled_dates ORDER BY 1"
         waiting = [row[0] for row in connection.execute(query)]
         assert waiting == [DAYS[n] for n in sorted(planted)]
 
     # The lake as the warehouse has it now: each day is fixed, and nothing waits.
-    fixed = Lake(warehouse_figures(connection), DATE_1)
+    fixed = Lake(warehouse_figures(connection, PUBLISHED), DATE_1)
     for day in DAYS:
-        reconcile_day(connection, day, 1, fixed)
+        reconcile_day(connection, PUBLISHED, day, 1, fixed)
     assert dates_pending(connection) == []
     assert set(agreed(connection)) == {4}
 
@@ -321,18 +329,20 @@ def test_a_difference_of_another_day_that_the_days_load_carried_over_fails_that_
     """A line of DAY's extract fell back to an older version when DATE_1 was published."""
     new = ROWS[2] | {"quantity": 5}
     put(connection, difference(101, ("DELETE", ROWS[2]), ("INSERT", new)), DATE_1, version=2)
-    figures = warehouse_figures(connection)
+    figures = warehouse_figures(connection, PUBLISHED)
     connection.execute("UPDATE sales.fact SET quantity = 6 WHERE order_id = 'B'")
     if held:
         connection.execute("INSERT INTO sales.held_days VALUES (%s, 'B, 1', 'too long')", [DAY])
-    assert reconcile_day(connection, DATE_1, 2, Lake(figures)).dates == 2
-    agreed = {day: each.agreed for day, each in day_outcomes(connection, [DAY, DATE_1]).items()}
+    assert reconcile_day(connection, PUBLISHED, DATE_1, 2, Lake(figures)).dates == 2
+    agreed = {
+        day: each.agreed for day, each in day_outcomes(connection, PUBLISHED, [DAY, DATE_1]).items()
+    }
     assert agreed == {DAY: False, DATE_1: True}
     assert DATE_2 in dates_pending(connection)
     with pytest.raises(ReconcileError, match=f"{DAY} is held|{DATE_2} .extract day {DAY}|{DAY}: "):
-        reconcile_day(connection, DAY, 1, Lake(figures))
+        reconcile_day(connection, PUBLISHED, DAY, 1, Lake(figures))
     with pytest.raises(ReconcileError, match=f"{DATE_2} .extract day {DAY}"):
-        verify_whole(connection, lambda snapshot: figures)
+        verify_whole(connection, PUBLISHED, lambda snapshot: figures)
 
 
 def test_a_held_day_is_equal_nowhere(connection: psycopg.Connection, lake: Lake) -> None:
@@ -341,10 +351,10 @@ def test_a_held_day_is_equal_nowhere(connection: psycopg.Connection, lake: Lake)
         [DAY],
     )
     with pytest.raises(ReconcileError, match=r"2011-01-03: .*key X, 1: too long"):
-        reconcile_day(connection, DAY, 1, lake)
+        reconcile_day(connection, PUBLISHED, DAY, 1, lake)
     with pytest.raises(ReconcileError, match=r"2011-01-03 is held, key X, 1: too long"):
-        verify_whole(connection, lambda snapshot: lake.figures)
-    assert not day_outcomes(connection, [DAY])[DAY].agreed
+        verify_whole(connection, PUBLISHED, lambda snapshot: lake.figures)
+    assert not day_outcomes(connection, PUBLISHED, [DAY])[DAY].agreed
 
 
 def test_dates_that_an_older_release_left_pending_wait_for_every_extract_day(
@@ -356,9 +366,9 @@ def test_dates_that_an_older_release_left_pending_wait_for_every_extract_day(
         "load_sequence bigint NOT NULL, PRIMARY KEY (order_date, load_sequence))"
     )
     connection.execute("INSERT INTO sales.unreconciled_dates VALUES (%s, 1)", [DATE_2])
-    require_tables(connection)
+    require_load_tables(connection, PUBLISHED)
     assert dates_pending(connection) == [DATE_2]
-    assert reconcile_day(connection, DAY, 1, lake).dates == 2
+    assert reconcile_day(connection, PUBLISHED, DAY, 1, lake).dates == 2
     assert dates_pending(connection) == []
 
 
@@ -366,13 +376,13 @@ def test_a_day_is_agreed_while_nothing_of_it_or_of_its_load_waits(
     connection: psycopg.Connection, lake: Lake
 ) -> None:
     def is_agreed(day: dt.date) -> bool:
-        return day_outcomes(connection, [day])[day].agreed
+        return day_outcomes(connection, PUBLISHED, [day])[day].agreed
 
-    reconcile_day(connection, DAY, 1, lake)
+    reconcile_day(connection, PUBLISHED, DAY, 1, lake)
     assert is_agreed(DAY)
     put(connection, None, DATE_1)
     assert not is_agreed(DATE_1), "nothing waits, and it was never compared"
-    reconcile_day(connection, DATE_1, 1, lake)
+    reconcile_day(connection, PUBLISHED, DATE_1, 1, lake)
     assert is_agreed(DATE_1)
     # The load of DATE_1 changes a line of DAY's extract, on an order date of neither.
     new = ROWS[2] | {"quantity": 5}

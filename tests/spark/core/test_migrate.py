@@ -11,15 +11,15 @@ import pytest
 
 from feira.core.contracts import Column, Contract, contract
 from feira.core.warehouse import schema
-from feira_local.migrate import MARTS_TO_REBUILD, bring_tables_to_contracts
-from feira_local.stack.errors import StackError
-from feira_spark.sales import tables as lake
+from feira_spark.core import tables as lake
+from feira_spark.core.migrate import MigrationError, bring_tables_to_contracts, marts_to_rebuild
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from feira_local.stack.postgres import Dsns
 
+MARTS_TO_REBUILD = marts_to_rebuild("sales")
 FACT, LEDGER = contract("sales.fact"), contract("sales.load_ledger")
 ODD = [
     "it's",
@@ -117,7 +117,7 @@ def test_a_statement_that_either_side_refuses_is_found_before_the_first_write(
         (added(FACT, column("good"), column("a b")), good, r"lake refuses .* sales\.fact"),
     ]
     for in_lake, in_warehouse, message in refused:
-        with pytest.raises(StackError, match=message) as refusal:
+        with pytest.raises(MigrationError, match=message) as refusal:
             bring_tables_to_contracts(empty_lake, connection, [in_lake], [in_warehouse, LEDGER])
         assert "Nothing was changed" in str(refusal.value)
         assert state(empty_lake, connection) == before

@@ -24,9 +24,11 @@ from feira.core.settings import LakeSettings
 from feira.core.warehouse.copy_rows import HAS_PGPQ, copy_rows
 from feira.core.warehouse.fingerprint import figures_by_date
 from feira.core.warehouse.schema import connect
+from feira.sales.published import PUBLISHED
 from feira_local.stack.postgres import Dsns
-from feira_spark.sales.difference import stage_difference
-from feira_spark.sales.tables import LAKE_TABLES, current_snapshot, require_tables
+from feira_spark.core.difference import stage_difference
+from feira_spark.core.tables import current_snapshot, require_tables
+from feira_spark.sales.steps import LAKE_TABLES
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -121,7 +123,7 @@ def test_rows_at_all_limits_arrive_equal_through_lake_changelog_and_copy(
     require_tables(empty_lake, [contract(table) for table in LAKE_TABLES])
     before = put(empty_lake, [drawn[0] | {"order_id": "leaves"}])
     snapshot = put(empty_lake, drawn)
-    staged = stage_difference(empty_lake, before)
+    staged = stage_difference(empty_lake, PUBLISHED, before)
     assert staged is not None
     assert (staged.whole, staged.snapshot_id, staged.rows) == (False, snapshot, ROWS + 1)
     changes = pa.Table.from_batches(read_snapshot(lake, staged.metadata)).to_pylist()
@@ -142,7 +144,7 @@ def test_rows_at_all_limits_arrive_equal_through_lake_changelog_and_copy(
 
 
 def _query(engine: Any, source: str) -> str:
-    return figures_by_date(FACT, engine, source)
+    return figures_by_date(PUBLISHED, engine, source)
 
 
 def _figures(rows: list[Any]) -> dict[dt.date, tuple[Any, ...]]:

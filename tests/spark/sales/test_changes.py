@@ -10,7 +10,8 @@ import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from feira_spark.sales.changes import changes
+from feira.sales.published import PUBLISHED
+from feira_spark.core.publish import changes
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -59,6 +60,7 @@ def found(
     changed = changes(
         frame(spark, fact),
         frame(spark, lines),
+        PUBLISHED,
         FIRST + timedelta(days=day),
     )
     return {r["order_id"]: (r["action"], r["quantity"]) for r in changed.collect()}
@@ -140,6 +142,7 @@ def _publish(
     changed = changes(
         frame(spark, list(fact.values())),
         frame(spark, lines),
+        PUBLISHED,
         FIRST + timedelta(days=day),
     )
     for change in changed.collect():

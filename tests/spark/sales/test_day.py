@@ -26,10 +26,12 @@ from feira.core.settings import LakeSettings
 from feira.core.warehouse.outcome import day_outcomes
 from feira.core.warehouse.reconcile import ReconcileError
 from feira.core.warehouse.schema import connect
+from feira.sales.published import PUBLISHED
 from feira_local.stack.postgres import Dsns
+from feira_spark.core import day as published_steps
+from feira_spark.core.tables import current_snapshot, require_tables
 from feira_spark.sales import day as steps
-from feira_spark.sales.steps import GateError
-from feira_spark.sales.tables import LAKE_TABLES, current_snapshot, require_tables
+from feira_spark.sales.steps import LAKE_TABLES, GateError
 from sales_lines import FakeFeed, line
 
 if TYPE_CHECKING:
@@ -61,9 +63,11 @@ class Day:
     def rest(self, landed: steps.Landed, attempt: str) -> list[Any]:
         validated = steps.validate(self.spark, self.lake, landed)
         extracted = steps.transform(self.spark, self.lake, DAY)
-        published = steps.publish(self.spark, DAY, attempt=attempt)
-        loaded = steps.load_warehouse(self.spark, self.warehouse, self.lake, extracted)
-        agreed = steps.reconcile(self.spark, self.warehouse, DAY, loaded)
+        published = published_steps.publish(self.spark, PUBLISHED, DAY, attempt=attempt)
+        loaded = published_steps.load_warehouse(
+            self.spark, self.warehouse, self.lake, PUBLISHED, extracted.manifest
+        )
+        agreed = published_steps.reconcile(self.spark, self.warehouse, PUBLISHED, DAY, loaded)
         return [validated, extracted, published, loaded, agreed]
 
     def ledger(self) -> list[Any]:
@@ -110,7 +114,7 @@ from feira.core.contracts.dbt import SOURCES, render
 from feira.core.contracts.registry import stored_in
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.schema import connect
-from feira_local.migrate import bring_tables_to_contracts
+from feira_spark.core.migrate import bring_tables_to_contracts
 
 tables, root, jars, dsn = sys.argv[1:]
 spark = conftest._own_spark(LakeSettings(root=tables, catalog="hadoop"), jars)
@@ -198,14 +202,14 @@ def test_a_day_goes_from_the_feed_to_the_agreement_and_again_with_what_has_chang
     assert "/order_lines/" in extracted.order_lines
     assert (published.snapshot_id, published.inserted) == (snapshot, 19)
     assert (published.updated, published.deleted) == (0, 0)
-    assert "/fact/" in published.fact
+    assert "/fact/" in published.metadata
     held_back = day.spark.table("lake.sales.quarantine").select("landing_version", "landing_order")
     assert [tuple(row) for row in held_back.collect()] == [(1, 19)]
     staged = [row["tableName"] for row in day.spark.sql("SHOW TABLES IN lake.staging").collect()]
-    assert "publish_2010_12_01_run_1" in staged
-    assert loaded == steps.Loaded(snapshot, 1, 19, 0, 0, 19)
+    assert "sales_fact_publish_2010_12_01_run_1" in staged
+    assert loaded == published_steps.Loaded(snapshot, 1, 19, 0, 0, 19)
     # 19 × 6 × 2.55 × 1.5547, each line rounded.
-    assert agreed == steps.Agreed(snapshot, 1, 19, "451.9511")
+    assert agreed == published_steps.Agreed(snapshot, 1, 19, {"revenue": "451.9511"})
     assert day.ledger() == [(1, landed.manifest, 20, 19, 19, 0, 0, int(snapshot))]
     branches = day.spark.sql("SELECT name FROM lake.sales.fact.refs").collect()
     assert [row["name"] for row in branches] == ["main"]
@@ -221,7 +225,7 @@ def test_a_day_goes_from_the_feed_to_the_agreement_and_again_with_what_has_chang
     assert (loaded.inserted, loaded.updated, loaded.deleted) == (1, 1, 1)
     assert (agreed.snapshot_id, agreed.rows) == (published.snapshot_id, 19)
 
-    assert day_outcomes(day.warehouse, [DAY])[DAY].agreed
+    assert day_outcomes(day.warehouse, PUBLISHED, [DAY])[DAY].agreed
 
     # The same again moves nothing and agrees.
     _, _, published, loaded, _ = day.rest(again, "run_4")
@@ -231,7 +235,7 @@ def test_a_day_goes_from_the_feed_to_the_agreement_and_again_with_what_has_chang
 
     day.warehouse.execute("UPDATE sales.fact SET amount_usd = amount_usd + 1")
     with pytest.raises(ReconcileError, match=f"{DAY}.*lake 19 rows"):
-        steps.reconcile(day.spark, day.warehouse, DAY, loaded)
+        published_steps.reconcile(day.spark, day.warehouse, PUBLISHED, DAY, loaded)
 
     with caplog.at_level(logging.WARNING):
         assert day.land([], "run-5", refetch=True).lines == 0
@@ -251,6 +255,6 @@ def test_a_landing_below_the_gate_ends_there_and_no_other_try_is_made(day: Day) 
 def test_a_landing_that_was_not_validated_is_not_loaded(day: Day) -> None:
     landed = day.land(GOOD, "run-1")
     with pytest.raises(LandingError, match="was not validated"):
-        steps.load_warehouse(
-            day.spark, day.warehouse, day.lake, steps.Extracted("", landed.manifest, 1)
+        published_steps.load_warehouse(
+            day.spark, day.warehouse, day.lake, PUBLISHED, landed.manifest
         )

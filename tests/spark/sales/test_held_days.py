@@ -12,19 +12,19 @@ from pyspark.sql import types as T
 
 from fact_rows import FACT, Row, fact_row
 from feira.core.contracts import contract
-from feira.core.lake import read_snapshot
-from feira.core.warehouse.load import Difference, Extract, RowRefusedError, load
+from feira.core.warehouse.load import Extract, RowRefusedError, load
 from feira.core.warehouse.outcome import day_outcomes
 from feira.core.warehouse.reconcile import (
-    Figures,
     ReconcileError,
     held_days,
     reconcile_day,
     verify_whole,
 )
 from feira.core.warehouse.schema import connect
-from feira_spark.sales.difference import lake_figures, lake_rows, stage_difference
-from feira_spark.sales.tables import LAKE_TABLES, current_snapshot, require_tables
+from feira.sales.published import PUBLISHED
+from feira_spark.core.difference import difference_since, lake_figures, lake_rows
+from feira_spark.core.tables import current_snapshot, require_tables
+from feira_spark.sales.steps import LAKE_TABLES
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -53,27 +53,20 @@ class Chain:
         self.spark.createDataFrame(values, schema).writeTo("lake.sales.fact").append()
 
     def load(self, day: dt.date, version: int = 1) -> None:
-        def since(at: int | None) -> Difference | None:
-            staged = stage_difference(self.spark, at)
-            if staged is None:
-                return None
-            batches = read_snapshot(self.lake, staged.metadata)
-            return Difference(staged.snapshot_id, staged.whole, staged.rows, batches)
+        since = difference_since(self.spark, PUBLISHED, self.lake)
+        load(self.connection, PUBLISHED, Extract(day, version, f"s3://lake/{day}", 1, 1), since)
 
-        load(self.connection, Extract(day, version, f"s3://lake/{day}", 1, 1), since)
+    def figures(self, *of: Any) -> Any:
+        return lake_figures(self.spark, PUBLISHED, *of)
 
-    def figures(self, snapshot: int, *of: Any) -> dict[tuple[dt.date, dt.date], Figures]:
-        found = lake_figures(self.spark, snapshot, *of)
-        return {key: Figures(*values) for key, values in found.items()}
-
-    def rows(self, snapshot: int, of: tuple[dt.date, dt.date]) -> Iterator[tuple[Any, ...]]:
-        return lake_rows(self.spark, snapshot, of)
+    def rows(self, *of: Any) -> Any:
+        return lake_rows(self.spark, PUBLISHED, *of)
 
     def reconcile(self, day: dt.date, version: int = 1) -> None:
-        reconcile_day(self.connection, day, version, self.figures, self.rows)
+        reconcile_day(self.connection, PUBLISHED, day, version, self.figures, self.rows)
 
     def agreed(self, day: dt.date) -> bool:
-        return day_outcomes(self.connection, [day])[day].agreed
+        return day_outcomes(self.connection, PUBLISHED, [day])[day].agreed
 
 
 @pytest.fixture
@@ -102,17 +95,17 @@ def test_a_key_too_long_for_the_warehouse_holds_up_its_own_day_until_it_is_fixed
     chain.put(of_day(E, "e", order_date=A))
     chain.load(E)
     chain.reconcile(E)
-    assert list(held_days(chain.connection)) == [D]
+    assert list(held_days(chain.connection, PUBLISHED)) == [D]
     with pytest.raises(ReconcileError, match=f"{D} is held"):
-        verify_whole(chain.connection, chain.figures)
+        verify_whole(chain.connection, PUBLISHED, chain.figures)
     ids = chain.connection.execute("SELECT order_id FROM sales.fact ORDER BY 1").fetchall()
     assert ids == [("a",), ("e",)]
 
     chain.spark.sql("DELETE FROM lake.sales.fact WHERE length(order_id) > 1000")
     chain.load(D, 2)
     chain.reconcile(D, 2)
-    assert held_days(chain.connection) == {}
-    assert verify_whole(chain.connection, chain.figures).rows == 3
+    assert held_days(chain.connection, PUBLISHED) == {}
+    assert verify_whole(chain.connection, PUBLISHED, chain.figures).rows == 3
     assert all(chain.agreed(day) for day in (A, D, E))
 
 
@@ -134,9 +127,12 @@ def test_a_date_in_the_calendars_gap_fails_its_own_day_alone(chain: Chain) -> No
     assert (chain.agreed(E), chain.agreed(D)) == (True, False)
     snapshot = current_snapshot(chain.spark, "sales.fact")
     assert snapshot is not None
-    assert {order_date for order_date, _ in lake_figures(chain.spark, snapshot, E)} == {A, E}
+    assert {order_date for order_date, _ in lake_figures(chain.spark, PUBLISHED, snapshot, E)} == {
+        A,
+        E,
+    }
     with pytest.raises(ReconcileError, match=f"extract day {D}"):
-        verify_whole(chain.connection, chain.figures)
+        verify_whole(chain.connection, PUBLISHED, chain.figures)
 
     chain.spark.sql(
         f"UPDATE lake.sales.fact SET order_date = DATE'{D}', fx_date = DATE'{D}' WHERE order_id = 'gap'"
@@ -144,7 +140,7 @@ def test_a_date_in_the_calendars_gap_fails_its_own_day_alone(chain: Chain) -> No
     chain.load(D, 2)
     chain.reconcile(D, 2)
     assert chain.agreed(D)
-    assert verify_whole(chain.connection, chain.figures).rows == 5
+    assert verify_whole(chain.connection, PUBLISHED, chain.figures).rows == 5
     left = chain.connection.execute("SELECT count(*) FROM sales.unreconciled_dates").fetchone()
     assert left == (0,)
 
@@ -176,19 +172,21 @@ def test_a_date_that_python_has_none_for_holds_up_its_own_day_alone(
     chain.reconcile(A)
     chain.put(of_day(D, "d"), of_day(D, "beyond"))
     chain.spark.sql(f"UPDATE lake.sales.fact SET order_date = {beyond} WHERE order_id = 'beyond'")
-    with pytest.raises(RowRefusedError, match=rf"sales {D}: .*'beyond', 1: .*order_date_in_years"):
+    with pytest.raises(
+        RowRefusedError, match=rf"sales {D}: .*'beyond', 1: order_date: years are 1 to 9999"
+    ):
         chain.load(D)
     chain.put(of_day(E, "e", order_date=A))
     chain.load(E)
     chain.reconcile(E)
     assert chain.agreed(E)
     with pytest.raises(ReconcileError, match=f"{D} is held, key 'beyond', 1"):
-        verify_whole(chain.connection, chain.figures, chain.rows)
+        verify_whole(chain.connection, PUBLISHED, chain.figures, chain.rows)
 
     chain.spark.sql("DELETE FROM lake.sales.fact WHERE order_id = 'beyond'")
     chain.load(D, 2)
     chain.reconcile(D, 2)
-    assert verify_whole(chain.connection, chain.figures, chain.rows).rows == 3
+    assert verify_whole(chain.connection, PUBLISHED, chain.figures, chain.rows).rows == 3
 
 
 def test_the_one_row_that_differs_is_named_however_a_side_sorts_its_texts(chain: Chain) -> None:

@@ -22,18 +22,24 @@ from feira.core.landing.manifest import Manifest
 from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
 from feira.sales.landing import LANDED
-from feira_spark.sales import publish
-from feira_spark.sales.difference import CHANGES, stage_difference
-from feira_spark.sales.publish import AuditError, Published, publish_day, sweep_branches
-from feira_spark.sales.steps import GateError, require_passed, transform_day, validate_landing
-from feira_spark.sales.steps import drop_staging as drop_staging_of
-from feira_spark.sales.tables import (
-    LAKE_TABLES,
+from feira.sales.published import PUBLISHED
+from feira_spark.core import publish
+from feira_spark.core.difference import stage_difference
+from feira_spark.core.publish import AuditError, Published, publish_day, sweep_branches
+from feira_spark.core.tables import (
     add_columns,
     current_snapshot,
     evolution,
     require_tables,
 )
+from feira_spark.sales.steps import (
+    LAKE_TABLES,
+    GateError,
+    require_passed,
+    transform_day,
+    validate_landing,
+)
+from feira_spark.sales.steps import drop_staging as drop_staging_of
 from sales_lines import FakeFeed, line
 
 if TYPE_CHECKING:
@@ -95,11 +101,11 @@ def test_a_day_is_inserted_then_changed_and_what_is_no_longer_held_leaves(
     tables: SparkSession,
 ) -> None:
     put_extract(tables, DAY, a=1, b=2, c=3)
-    assert counts(publish_day(tables, DAY, "run_1")) == (3, 0, 0)
+    assert counts(publish_day(tables, PUBLISHED, DAY, "run_1")) == (3, 0, 0)
     put_extract(tables, NEXT, a=7)
-    assert counts(publish_day(tables, NEXT, "run_2")) == (0, 1, 0)
+    assert counts(publish_day(tables, PUBLISHED, NEXT, "run_2")) == (0, 1, 0)
     put_extract(tables, DAY, a=1, b=5, d=4)
-    published = publish_day(tables, DAY, "run_3")
+    published = publish_day(tables, PUBLISHED, DAY, "run_3")
     # The newer version of `a` is another day's and stays.
     assert counts(published) == (1, 1, 1)
     assert fact(tables) == {"a": 7, "b": 5, "d": 4}
@@ -109,54 +115,54 @@ def test_a_day_is_inserted_then_changed_and_what_is_no_longer_held_leaves(
 
 def test_nothing_changed_is_the_same_snapshot(tables: SparkSession) -> None:
     put_extract(tables, DAY, a=1)
-    first = publish_day(tables, DAY, "run_1")
+    first = publish_day(tables, PUBLISHED, DAY, "run_1")
     before = snapshots(tables)
     put_extract(tables, DAY, a=1)
-    again = publish_day(tables, DAY, "run_2")
+    again = publish_day(tables, PUBLISHED, DAY, "run_2")
     assert (again.snapshot_id, again.metadata) == (first.snapshot_id, first.metadata)
     assert counts(again) == (0, 0, 0)
     assert snapshots(tables) == before
 
 
 def test_a_closed_day_on_an_empty_fact_gives_it_its_first_snapshot(tables: SparkSession) -> None:
-    published = publish_day(tables, DAY, "run_1")
+    published = publish_day(tables, PUBLISHED, DAY, "run_1")
     assert counts(published) == (0, 0, 0)
     assert published.snapshot_id == current_snapshot(tables, "sales.fact")
     assert (fact(tables), branches(tables)) == ({}, {"main"})
-    assert publish_day(tables, DAY, "run_2").snapshot_id == published.snapshot_id
+    assert publish_day(tables, PUBLISHED, DAY, "run_2").snapshot_id == published.snapshot_id
 
 
 def test_a_day_that_is_empty_now_takes_its_rows_out_of_the_fact(tables: SparkSession) -> None:
     put_extract(tables, DAY, a=1, b=2)
-    publish_day(tables, DAY, "run_1")
+    publish_day(tables, PUBLISHED, DAY, "run_1")
     put_extract(tables, NEXT, a=7)
-    publish_day(tables, NEXT, "run_2")
+    publish_day(tables, PUBLISHED, NEXT, "run_2")
     put_extract(tables, NEXT)
-    assert counts(publish_day(tables, NEXT, "run_3")) == (0, 1, 0)
+    assert counts(publish_day(tables, PUBLISHED, NEXT, "run_3")) == (0, 1, 0)
     put_extract(tables, DAY)
-    assert counts(publish_day(tables, DAY, "run_4")) == (0, 0, 2)
+    assert counts(publish_day(tables, PUBLISHED, DAY, "run_4")) == (0, 0, 2)
     assert fact(tables) == {}
 
 
 def drops_a_row(write: Write) -> Write:
-    def faulty(spark: SparkSession, changed: DataFrame, *rest: Any) -> None:
-        write(spark, changed.where("order_id <> 'b'"), *rest)
+    def faulty(spark: SparkSession, table: Any, changed: DataFrame, *rest: Any) -> None:
+        write(spark, table, changed.where("order_id <> 'b'"), *rest)
 
     return faulty
 
 
 def doubles_a_row(write: Write) -> Write:
-    def faulty(spark: SparkSession, changed: DataFrame, *rest: Any) -> None:
-        write(spark, changed.unionByName(changed.where("order_id = 'b'")), *rest)
+    def faulty(spark: SparkSession, table: Any, changed: DataFrame, *rest: Any) -> None:
+        write(spark, table, changed.unionByName(changed.where("order_id = 'b'")), *rest)
 
     return faulty
 
 
 def alters_an_amount(write: Write) -> Write:
-    def faulty(spark: SparkSession, changed: DataFrame, *rest: Any) -> None:
+    def faulty(spark: SparkSession, table: Any, changed: DataFrame, *rest: Any) -> None:
         more = F.when(F.col("order_id") == "b", F.col("amount_usd") + F.lit(Decimal("0.0001")))
         amount = F.coalesce(more, F.col("amount_usd")).cast("decimal(18,4)")
-        write(spark, changed.withColumn("amount_usd", amount), *rest)
+        write(spark, table, changed.withColumn("amount_usd", amount), *rest)
 
     return faulty
 
@@ -164,9 +170,9 @@ def alters_an_amount(write: Write) -> Write:
 def replaces_a_row(write: Write) -> Write:
     """As many rows as there must be, but another one twice."""
 
-    def faulty(spark: SparkSession, changed: DataFrame, *rest: Any) -> None:
+    def faulty(spark: SparkSession, table: Any, changed: DataFrame, *rest: Any) -> None:
         twice = changed.where("order_id = 'c'")
-        write(spark, changed.where("order_id <> 'b'").unionByName(twice), *rest)
+        write(spark, table, changed.where("order_id <> 'b'").unionByName(twice), *rest)
 
     return faulty
 
@@ -174,10 +180,10 @@ def replaces_a_row(write: Write) -> Write:
 def alters_the_amount_in_its_own_currency(write: Write) -> Write:
     """Revenue is in US dollars, and does not see it."""
 
-    def faulty(spark: SparkSession, changed: DataFrame, *rest: Any) -> None:
+    def faulty(spark: SparkSession, table: Any, changed: DataFrame, *rest: Any) -> None:
         more = F.when(F.col("order_id") == "b", F.lit(Decimal("0.0001"))).otherwise(F.lit(0))
         amount = (F.col("amount") + more).cast("decimal(18,4)")
-        write(spark, changed.withColumn("amount", amount), *rest)
+        write(spark, table, changed.withColumn("amount", amount), *rest)
 
     return faulty
 
@@ -185,9 +191,9 @@ def alters_the_amount_in_its_own_currency(write: Write) -> Write:
 def forgets_what_was_cancelled(write: Write) -> Write:
     """Revenue counts only what was sold."""
 
-    def faulty(spark: SparkSession, changed: DataFrame, *rest: Any) -> None:
+    def faulty(spark: SparkSession, table: Any, changed: DataFrame, *rest: Any) -> None:
         status = F.when(F.col("order_id") == "b", F.lit("cancelled")).otherwise(F.col("status"))
-        write(spark, changed.withColumn("status", status), *rest)
+        write(spark, table, changed.withColumn("status", status), *rest)
 
     return faulty
 
@@ -209,17 +215,17 @@ def test_a_write_that_went_wrong_is_found_by_the_audit_and_never_seen(
     tables: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_extract(tables, DAY, a=1)
-    main = publish_day(tables, DAY, "run_1").snapshot_id
+    main = publish_day(tables, PUBLISHED, DAY, "run_1").snapshot_id
     put_extract(tables, NEXT, b=2, c=3)
     for spoil, problem in SPOILT:
         with monkeypatch.context() as patch:
             patch.setattr(publish, "_write", spoil(publish._write))
             with pytest.raises(AuditError, match=problem) as failure:
-                publish_day(tables, NEXT, "run_2")
+                publish_day(tables, PUBLISHED, NEXT, "run_2")
         assert "main was not moved" in str(failure.value)
         assert current_snapshot(tables, "sales.fact") == main, spoil
         assert (fact(tables), branches(tables)) == ({"a": 1}, {"main"}), spoil
-    assert counts(publish_day(tables, NEXT, "run_3")) == (2, 0, 0)
+    assert counts(publish_day(tables, PUBLISHED, NEXT, "run_3")) == (2, 0, 0)
     assert fact(tables) == {"a": 1, "b": 2, "c": 3}
 
 
@@ -235,14 +241,16 @@ def test_a_null_where_none_may_be_is_found_by_the_audit(
             tables.sql(f"ALTER TABLE lake.sales.fact ALTER COLUMN {name} DROP NOT NULL")
     for name in ("sku", "updated_at"):
 
-        def empties(spark: SparkSession, changed: DataFrame, *rest: Any, name: str = name) -> None:
+        def empties(
+            spark: SparkSession, table: Any, changed: DataFrame, *rest: Any, name: str = name
+        ) -> None:
             spoilt = F.when(F.col("order_id") != "b", F.col(name))
-            write(spark, changed.withColumn(name, spoilt), *rest)
+            write(spark, table, changed.withColumn(name, spoilt), *rest)
 
         with monkeypatch.context() as patch:
             patch.setattr(publish, "_write", empties)
             with pytest.raises(AuditError, match=f"run_1: 1 nulls in {name}. main was not moved"):
-                publish_day(tables, DAY, "run_1")
+                publish_day(tables, PUBLISHED, DAY, "run_1")
         assert fact(tables) == {}
 
 
@@ -250,25 +258,25 @@ def test_a_row_that_should_have_left_is_found_by_the_audit(
     tables: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_extract(tables, DAY, a=1, b=2)
-    publish_day(tables, DAY, "run_1")
+    publish_day(tables, PUBLISHED, DAY, "run_1")
     put_extract(tables, DAY, a=5)
     write = publish._write
 
     def forgets_the_removal(
-        spark: SparkSession, changed: DataFrame, of: dict[str, int], branch: str, *rest: Any
+        spark: SparkSession, table: Any, changed: DataFrame, *rest: Any
     ) -> None:
-        spark.sql(f"DELETE FROM lake.staging.{branch} WHERE action = 'delete'")
-        write(spark, changed, of, branch, *rest)
+        spark.sql(f"DELETE FROM {rest[-1]} WHERE action = 'delete'")
+        write(spark, table, changed, *rest)
 
     monkeypatch.setattr(publish, "_write", forgets_the_removal)
     with pytest.raises(AuditError, match="2 rows where 2 and the changes make 1"):
-        publish_day(tables, DAY, "run_2")
+        publish_day(tables, PUBLISHED, DAY, "run_2")
     assert (fact(tables), branches(tables)) == ({"a": 1, "b": 2}, {"main"})
 
 
 def test_what_a_killed_attempt_has_left_is_swept_and_never_published(tables: SparkSession) -> None:
     put_extract(tables, DAY, a=1)
-    main = publish_day(tables, DAY, "run_1").snapshot_id
+    main = publish_day(tables, PUBLISHED, DAY, "run_1").snapshot_id
     # Killed after the write: the branch holds a row that nobody has audited.
     left = "publish_2010_12_02_run_2_1"
     tables.sql(f"ALTER TABLE lake.sales.fact CREATE BRANCH {left}")
@@ -279,10 +287,10 @@ def test_what_a_killed_attempt_has_left_is_swept_and_never_published(tables: Spa
     assert current_snapshot(tables, "sales.fact") == main
     put_extract(tables, NEXT, b=2)
     # The same attempt's name again, and another one: both begin at main.
-    assert counts(publish_day(tables, NEXT, "run_2_1")) == (1, 0, 0)
+    assert counts(publish_day(tables, PUBLISHED, NEXT, "run_2_1")) == (1, 0, 0)
     assert fact(tables) == {"a": 1, "b": 2}
     tables.sql("ALTER TABLE lake.sales.fact CREATE BRANCH publish_2010_12_03_run_3_1")
-    assert sweep_branches(tables) == ["publish_2010_12_03_run_3_1"]
+    assert sweep_branches(tables, PUBLISHED) == ["publish_2010_12_03_run_3_1"]
     assert branches(tables) == {"main", "audit_of_a_person", "publish_tag_of_a_person"}
     assert fact(tables) == {"a": 1, "b": 2}
 
@@ -292,10 +300,21 @@ def test_what_was_staged_for_a_day_is_dropped_and_other_days_is_kept(
 ) -> None:
     for day, name in ((DAY, "run_1"), (DAY, "run_2"), (NEXT, "run_1")):
         put_extract(tables, day, a=day.day)
-        publish_day(tables, day, name)
-    assert drop_staging_of(tables, DAY) == ["publish_2010_12_01_run_1", "publish_2010_12_01_run_2"]
+        publish_day(tables, PUBLISHED, day, name)
+    # Of an older release, and of another table.
+    other = "stock_levels_publish_2010_12_01_run_1"
+    for name in ("publish_2010_12_01_run_9", other):
+        tables.sql(f"CREATE TABLE lake.staging.{name} (order_id string) USING iceberg")
+    assert sorted(drop_staging_of(tables, DAY)) == [
+        "publish_2010_12_01_run_9",
+        "sales_fact_publish_2010_12_01_run_1",
+        "sales_fact_publish_2010_12_01_run_2",
+    ]
     kept = [row["tableName"] for row in tables.sql("SHOW TABLES IN lake.staging").collect()]
-    assert [name for name in kept if name.startswith("publish")] == ["publish_2010_12_02_run_1"]
+    assert {name for name in kept if "publish" in name} == {
+        "sales_fact_publish_2010_12_02_run_1",
+        other,
+    }
     assert drop_staging_of(tables, DAY) == []
 
 
@@ -419,7 +438,7 @@ def test_a_table_that_cannot_take_its_contract_is_refused_before_anything_is_wri
 
 def test_a_column_is_added_without_a_change_of_rows(tables: SparkSession) -> None:
     put_extract(tables, DAY, a=1, b=2)
-    main = publish_day(tables, DAY, "run_1").snapshot_id
+    main = publish_day(tables, PUBLISHED, DAY, "run_1").snapshot_id
     channel = Column("channel", "string", required=False, description="The shop's 'channel'.")
     wider = replace(FACT, columns=(*FACT.columns, channel))
     with pytest.raises(ContractError, match=r"no column channel.*feira migrate"):
@@ -441,25 +460,29 @@ def test_a_column_is_added_without_a_change_of_rows(tables: SparkSession) -> Non
 
 def staged(spark: SparkSession) -> set[tuple[str, str, int]]:
     """(change, order, quantity) of the difference that was staged last."""
-    rows = spark.table(CHANGES).select("change", "order_id", "quantity").collect()
+    rows = (
+        spark.table("lake.staging.sales_fact_changes")
+        .select("change", "order_id", "quantity")
+        .collect()
+    )
     return set(map(tuple, rows))
 
 
 def test_a_difference_is_the_net_change_over_several_publishes(tables: SparkSession) -> None:
-    assert stage_difference(tables, None) is None
+    assert stage_difference(tables, PUBLISHED, None) is None
     put_extract(tables, DAY, a=1, b=2, c=3)
-    first = publish_day(tables, DAY, "run_1").snapshot_id
-    whole = stage_difference(tables, None)
+    first = publish_day(tables, PUBLISHED, DAY, "run_1").snapshot_id
+    whole = stage_difference(tables, PUBLISHED, None)
     assert whole is not None and (whole.whole, whole.rows) == (True, 3)
-    assert stage_difference(tables, first) is None
+    assert stage_difference(tables, PUBLISHED, first) is None
 
     put_extract(tables, DAY, a=5, b=2, d=4)
-    publish_day(tables, DAY, "run_2")
+    publish_day(tables, PUBLISHED, DAY, "run_2")
     put_extract(tables, NEXT, a=7, e=1)
-    publish_day(tables, NEXT, "run_3")
+    publish_day(tables, PUBLISHED, NEXT, "run_3")
     put_extract(tables, NEXT, a=7)
-    main = publish_day(tables, NEXT, "run_4").snapshot_id
-    net = stage_difference(tables, first)
+    main = publish_day(tables, PUBLISHED, NEXT, "run_4").snapshot_id
+    net = stage_difference(tables, PUBLISHED, first)
     assert net is not None
     assert (net.snapshot_id, net.whole, net.rows) == (main, False, 4)
     assert staged(tables) == {
@@ -474,18 +497,18 @@ def test_since_a_snapshot_that_was_expired_or_undone_the_difference_is_the_whole
     tables: SparkSession,
 ) -> None:
     put_extract(tables, DAY, a=1)
-    first = publish_day(tables, DAY, "run_1").snapshot_id
+    first = publish_day(tables, PUBLISHED, DAY, "run_1").snapshot_id
     put_extract(tables, DAY, a=2, b=3)
-    second = publish_day(tables, DAY, "run_2").snapshot_id
+    second = publish_day(tables, PUBLISHED, DAY, "run_2").snapshot_id
     put_extract(tables, DAY, a=9)
-    undone = publish_day(tables, DAY, "run_3").snapshot_id
+    undone = publish_day(tables, PUBLISHED, DAY, "run_3").snapshot_id
     tables.sql(f"CALL lake.system.rollback_to_snapshot('sales.fact', {second})")
-    rolled_back = stage_difference(tables, undone)
+    rolled_back = stage_difference(tables, PUBLISHED, undone)
     assert rolled_back is not None and (rolled_back.whole, rolled_back.rows) == (True, 2)
     tables.sql(
         "CALL lake.system.expire_snapshots(table => 'sales.fact', retain_last => 1, "
         f"snapshot_ids => array({first}))"
     )
-    found = stage_difference(tables, first)
+    found = stage_difference(tables, PUBLISHED, first)
     assert found is not None and (found.whole, found.rows) == (True, 2)
     assert staged(tables) == {("INSERT", "a", 2), ("INSERT", "b", 3)}

@@ -13,8 +13,7 @@ from pyspark.sql import functions as F
 
 from feira.core.contracts import contract
 from feira.sales.line_kinds import line_kinds
-from feira_spark.sales.line_kind import line_kind
-from feira_spark.sales.transform import extract_lines
+from feira_spark.sales.transform import extract_lines, line_kind
 from feira_spark.sales.validate import rate_by_order_date
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The steps of sales_etl as the DAG runs them: connections in, URIs and counts out.
 
-Each opens what the step needs and calls it; the steps themselves are in ``feira_spark.sales.day``. What
-another try cannot fix fails at once.
+Each opens what the step needs and calls it; the steps themselves are in ``feira_spark.sales.day`` and,
+from the published fact on, in ``feira_spark.core.day``. What another try cannot fix fails at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
+from feira.sales.published import PUBLISHED
 from feira_airflow.core.connections import LAKE, lake_settings, spark_session, warehouse
 from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
@@ -58,30 +59,34 @@ def transform() -> dict[str, Any]:
 
 @permanent_errors_fail()
 def publish() -> dict[str, Any]:
-    """Publishes the day to the fact; returns ``fact`` (metadata URI), the snapshot and counts."""
-    from feira_spark.sales.day import publish
+    """Publishes the day to the fact; returns ``metadata`` (its URI), the snapshot and counts."""
+    from feira_spark.core.day import publish
 
     ti = get_current_context()["ti"]
     with spark_session() as spark:
-        return asdict(publish(spark, partition_day(), attempt=f"{ti.run_id}_{ti.try_number}"))
+        return asdict(
+            publish(spark, PUBLISHED, partition_day(), attempt=f"{ti.run_id}_{ti.try_number}")
+        )
 
 
 @permanent_errors_fail()
 def load_warehouse(extract: dict[str, Any]) -> dict[str, Any]:
     """Brings the warehouse to the fact's main and writes the ledger; returns snapshot and counts."""
-    from feira_spark.sales.day import Extracted, load_warehouse
+    from feira_spark.core.day import load_warehouse
 
     with spark_session() as spark, warehouse() as connection:
-        return asdict(load_warehouse(spark, connection, lake_settings(LAKE), Extracted(**extract)))
+        return asdict(
+            load_warehouse(spark, connection, lake_settings(LAKE), PUBLISHED, extract["manifest"])
+        )
 
 
 @permanent_errors_fail()
 def reconcile(loaded: dict[str, Any]) -> dict[str, Any]:
     """Compares lake and warehouse; fails with both figures where they differ."""
-    from feira_spark.sales.day import Loaded, reconcile
+    from feira_spark.core.day import Loaded, reconcile
 
     with spark_session() as spark, warehouse() as connection:
-        return asdict(reconcile(spark, connection, partition_day(), Loaded(**loaded)))
+        return asdict(reconcile(spark, connection, PUBLISHED, partition_day(), Loaded(**loaded)))
 
 
 @permanent_errors_fail()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from feira.core.warehouse.clauses import NEWEST_FIRST, SOLD
+from feira.core.published import NEWEST_FIRST
+from feira.sales.published import SOLD
 from feira_provider.operators.partition_check import PartitionCheck
 
 _DAY = "CAST(:partition AS date)"

@@ -15,11 +15,11 @@ from feira_airflow.core.connections import (
     SLACK,
     WAREHOUSE_DBT,
     lake_settings,
-    postgres_dsn,
     warehouse,
 )
 from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
+from feira_provider.hooks.postgres_dsn import postgres_dsn
 
 if TYPE_CHECKING:
     from feira.summary.files import ReportFiles

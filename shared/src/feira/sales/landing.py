@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from feira.core.contracts import contract
 from feira.core.landing.land import Companion, LandedFeed
+from feira.sales.published import PUBLISHED
 from feira.sales.rates import rates_for
 
 RATES = "rates"
 
 LANDED = LandedFeed(
-    name="sales",
+    name=PUBLISHED.name,
     contract=contract("sales.landing"),
-    version="updated_at",
+    version=PUBLISHED.version,
     companions=(
         Companion(RATES, "created_at", lambda feed, dates, day: rates_for(dates, day, feed.rates)),
     ),

@@ -16,11 +16,9 @@ from decimal import Context, Decimal
 
 import psycopg
 
-from feira.core.contracts import contract
-from feira.core.warehouse.clauses import SOLD
 from feira.core.warehouse.fingerprint import fingerprint
-from feira.core.warehouse.load import FACT
 from feira.core.warehouse.outcome import DayOutcome
+from feira.sales.published import PUBLISHED, SOLD
 from feira.summary.model import (
     TOP_PRODUCTS,
     DayFigures,
@@ -32,6 +30,7 @@ from feira.summary.model import (
 # The day stands among its past, and with a glimpse of what came after it.
 DAYS_BEFORE, DAYS_AFTER = 45, 14
 _AMOUNT = Decimal("0.0001")
+FACT = PUBLISHED.table
 # The widest sum that the warehouse's numeric(38,4) holds.
 _EXACT = Context(prec=38)
 
@@ -143,7 +142,7 @@ def day_sources(
     """Where the figures of these days come from."""
     known = {outcome.day: outcome for outcome in outcomes}
     rows = connection.execute(
-        f"SELECT order_date, extract_day, {fingerprint(contract(FACT), 'postgres')} FROM {FACT} "
+        f"SELECT order_date, extract_day, {fingerprint(PUBLISHED.contract, 'postgres')} FROM {FACT} "
         "WHERE order_date = ANY(%s) GROUP BY order_date, extract_day ORDER BY extract_day",
         [list(known)],
     )

@@ -13,7 +13,8 @@ from feira.core.errors import PermanentError
 from feira.core.landing.store import LandingStore
 from feira.core.warehouse.load import held_snapshot
 from feira.core.warehouse.outcome import DayOutcome, day_outcomes
-from feira.core.warehouse.schema import require_tables
+from feira.core.warehouse.schema import create_notes, require_tables
+from feira.sales.published import PUBLISHED
 from feira.summary.figures import day_figures, day_sources, one_moment, sales_by_day
 from feira.summary.files import ReportFiles
 from feira.summary.ledger import REPORT_LEDGER, Reported, last_reported, record
@@ -124,6 +125,7 @@ def prepare_reports(
     ContractError where the ledger is not as declared.
     """
     require_tables(connection, [REPORT_LEDGER])
+    create_notes(connection, PUBLISHED)
     with one_moment(connection):
         reports = _reports_due(connection, landings, day)
     # Files first: what the ledger names exists. Files that a kill leaves unnamed are overwritten.
@@ -136,8 +138,8 @@ def _reports_due(
     connection: psycopg.Connection, landings: LandingStore, day: date
 ) -> list[DayReport]:
     reported = last_reported(connection)
-    outcomes = day_outcomes(connection, {day, *reported})
-    snapshot = held_snapshot(connection)
+    outcomes = day_outcomes(connection, PUBLISHED, {day, *reported})
+    snapshot = held_snapshot(connection, PUBLISHED)
     if day not in outcomes or snapshot is None:
         raise ReportError(
             f"sales {day}: sales.load_ledger has no row of the day, so there is nothing to report. "

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from feira.sales.published import PUBLISHED
+from feira_spark.core.publish import publish_day
 from feira_spark.jobs.session import job_session
-from feira_spark.sales.publish import publish_day
 
 
 def main(
@@ -22,7 +23,7 @@ def main(
     Example: eval "$(feira env)"; python -m feira_spark.jobs.publish_sales --day 2010-12-01
     """
     with job_session("publish_sales") as spark:
-        published = publish_day(spark, day.date(), attempt=f"job_{uuid.uuid4().hex[:8]}")
+        published = publish_day(spark, PUBLISHED, day.date(), attempt=f"job_{uuid.uuid4().hex[:8]}")
     typer.echo(
         f"inserted {published.inserted}, updated {published.updated}, deleted {published.deleted}"
     )

@@ -18,18 +18,21 @@ from feira.core.landing.manifest import Manifest, Validation, passes_gate
 from feira.core.landing.store import LandingError, LandingStore
 from feira.sales.landing import RATES
 from feira.sales.line_kinds import line_kinds
+from feira.sales.published import PUBLISHED
+from feira_spark.core.publish import staged_changes
 from feira_spark.core.row_rules import parse_schema
 from feira_spark.core.session import CATALOG
-from feira_spark.sales.tables import (
-    LAKE_TABLES,
+from feira_spark.core.tables import (
     STAGING,
+    drop_staged,
     metadata_uri,
     require_tables,
-    staging_table,
+    write_staged,
 )
 from feira_spark.sales.transform import extract_lines
 from feira_spark.sales.validate import landed_lines, validated
 
+LAKE_TABLES = ("sales.order_lines", "sales.fact", "sales.quarantine")
 ORDER_LINES = f"{CATALOG}.sales.order_lines"
 QUARANTINE = f"{CATALOG}.sales.quarantine"
 # In a staging table only broken lines keep their text. To ask for `broken_rules` instead would make
@@ -128,12 +131,18 @@ def transform_day(spark: SparkSession, store: LandingStore, day: date) -> tuple[
 
 def drop_staging(spark: SparkSession, day: date) -> list[str]:
     """Drops what was staged for a day: validated lines and changes; returns the tables' names."""
-    prefixes = (f"sales_{day:%Y%m%d}_v", f"publish_{day:%Y_%m_%d}_")
-    names = [row["tableName"] for row in spark.sql(f"SHOW TABLES IN {STAGING}").collect()]
-    dropped = [name for name in names if name.startswith(prefixes)]
-    for name in dropped:
-        spark.sql(f"DROP TABLE IF EXISTS {STAGING}.{name} PURGE")
-    return dropped
+    # An older release named a day's changes by the day alone.
+    older = f"publish_{day}_".replace("-", "_")
+    return drop_staged(spark, _staged_landings(day), staged_changes(PUBLISHED, day), older)
+
+
+def staging_table(day: date, version: int) -> str:
+    """The table that holds one landing's validated lines until its day is published."""
+    return f"{STAGING}.{_staged_landings(day)}{version:04d}"
+
+
+def _staged_landings(day: date) -> str:
+    return f"sales_{day:%Y%m%d}_v"
 
 
 def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> DataFrame:
@@ -154,7 +163,7 @@ def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> Data
     slim = checked.withColumn("raw", F.when(F.size("broken_rules") > 0, F.col("raw"))).drop(
         "unit_price", "created_at", "updated_at", "currency_quoted"
     )
-    slim.writeTo(table).using("iceberg").tableProperty("format-version", "2").createOrReplace()
+    write_staged(slim, table)
     return spark.table(table)
 
 

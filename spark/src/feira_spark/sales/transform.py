@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from feira.core.contracts import Contract
 from feira.sales.line_kinds import LineKinds
-from feira_spark.sales.line_kind import line_kind
-
-KEY = ("order_id", "line_number")
+from feira.sales.published import PUBLISHED
 
 
 def superseded(valid: DataFrame) -> DataFrame:
@@ -18,7 +16,7 @@ def superseded(valid: DataFrame) -> DataFrame:
     The greatest updated_time stays, on a tie the last in landing order. Only these few columns are
     sorted, and not whole lines.
     """
-    versions = Window.partitionBy(*KEY).orderBy(
+    versions = Window.partitionBy(*PUBLISHED.key).orderBy(
         F.col("updated_time").desc(), F.col("page").desc(), F.col("row_id").desc()
     )
     ranked = valid.select("row_id", F.row_number().over(versions).alias("rank"))
@@ -46,4 +44,19 @@ def extract_lines(valid: DataFrame, contract: Contract, kinds: LineKinds) -> Dat
             derived.get(column.name, F.col(column.name)).cast(column.type).alias(column.name)
             for column in contract.columns
         ]
+    )
+
+
+def line_kind(kinds: LineKinds, sku: str = "sku") -> Column:
+    """The kind of a stock code, compared with case: exact codes first, then patterns, then the rest."""
+    code = F.col(sku)
+    column: Column | None = None
+    for kind in sorted(set(kinds.exact.values())):
+        codes = [name for name, of in kinds.exact.items() if of == kind]
+        column = (column.when if column is not None else F.when)(code.isin(codes), F.lit(kind))
+    for pattern, kind in kinds.patterns:
+        match = code.rlike(rf"^(?:{pattern})\z")
+        column = (column.when if column is not None else F.when)(match, F.lit(kind))
+    return (
+        column.otherwise(F.lit(kinds.otherwise)) if column is not None else F.lit(kinds.otherwise)
     )

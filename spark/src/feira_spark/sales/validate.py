@@ -8,11 +8,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from feira.core.contracts import Contract
+from feira.sales.rates import RATE_MAX_AGE
 from feira_spark.core.row_rules import SHAPE_RULES, broken_rules, read_fields
 
 MONEY = "decimal(18,4)"
 RATE = "decimal(18,8)"
-RATE_MAX_AGE_DAYS = 7
 _PRICE = r"^-?[0-9]{1,14}(\.[0-9]{1,4})?\z"
 _ZONED = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
@@ -49,7 +49,7 @@ def rate_by_order_date(rates: DataFrame) -> DataFrame:
     """
     days = F.explode(
         F.sequence(
-            "rate_date", F.date_add("rate_date", RATE_MAX_AGE_DAYS), F.expr("interval 1 day")
+            "rate_date", F.date_add("rate_date", RATE_MAX_AGE.days), F.expr("interval 1 day")
         )
     )
     return (

@@ -114,9 +114,21 @@ def migrate(as_json: AsJson = False) -> None:
 
     Example: [bold]feira migrate[/]
     """
-    from feira_local.migrate import migrate as run_migration
+    from feira_airflow.summary.marts import MartsError
+    from feira_local.marts import build_local_marts
+    from feira_spark.core.migrate import MigrationError
+    from feira_spark.core.migrate import migrate as run_migration
 
-    done = run_migration()
+    def rebuild_marts() -> str:
+        built = build_local_marts()
+        counts = ", ".join(f"{name} ({rows} rows)" for name, rows in built.items())
+        return f"marts: rebuilt {counts}"
+
+    with spark_session() as spark, warehouse("warehouse_loader") as connection:
+        try:
+            done = run_migration(spark, connection, rebuild_marts)
+        except (MigrationError, MartsError) as error:
+            raise StackError(str(error)) from error
     if as_json:
         print_json(done)
         return

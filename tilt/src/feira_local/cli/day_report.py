@@ -14,7 +14,8 @@ from rich.text import Text
 
 from feira.core.landing.manifest import Validation
 from feira.core.warehouse.outcome import DayOutcome, day_outcomes
-from feira.core.warehouse.schema import HELD_DAYS, table_types
+from feira.core.warehouse.schema import table_types
+from feira.sales.published import PUBLISHED
 from feira_local.stack.lake_access import landings, warehouse
 
 _RULE_COLUMNS = 2
@@ -59,7 +60,7 @@ def day_report(day: date) -> DayReport:
         quarantined=validation.broken if validation else {},
         passed=validation.passed if validation else None,
         fact_rows=ledger.fact_rows if ledger else None,
-        revenue_usd=ledger.revenue_usd if ledger else None,
+        revenue_usd=ledger.sums["revenue"] if ledger else None,
         snapshot_id=ledger.snapshot_id if ledger else None,
         agreed=ledger.agreed if ledger else None,
         marts={name: rows for name, rows in marts.items() if rows is not None},
@@ -67,9 +68,10 @@ def day_report(day: date) -> DayReport:
 
 
 def _ledger(connection: psycopg.Connection, day: date) -> DayOutcome | None:
-    if any(table_types(connection, table) is None for table in ("sales.load_ledger", HELD_DAYS)):
+    noted = (PUBLISHED.ledger, PUBLISHED.held_days)
+    if any(table_types(connection, table) is None for table in noted):
         return None
-    return day_outcomes(connection, [day]).get(day)
+    return day_outcomes(connection, PUBLISHED, [day]).get(day)
 
 
 def _rows(connection: psycopg.Connection, mart: str) -> int | None:

@@ -12,6 +12,7 @@ import typer
 from feira.core.contracts import Contract, contracts
 from feira.core.contracts.evolution import Evolution
 from feira.core.contracts.registry import stored_in
+from feira.core.published import published_tables
 from feira_local.cli import pipelines
 from feira_local.cli.data import (
     Limit,
@@ -23,7 +24,7 @@ from feira_local.cli.data import (
 from feira_local.cli.output import AsJson, print_json, print_line, print_rows, shortened
 from feira_local.cli.runs import parse_day
 from feira_local.stack.errors import StackError
-from feira_local.stack.lake_access import landings, spark_session, warehouse, whole_lake_figures
+from feira_local.stack.lake_access import landings, spark_session, warehouse
 
 if TYPE_CHECKING:
     import psycopg
@@ -159,7 +160,7 @@ def verify(as_json: AsJson = False) -> None:
 
 
 def in_lake(spark: SparkSession) -> Iterator[dict[str, Any]]:
-    from feira_spark.sales import tables
+    from feira_spark.core import tables
 
     for declared in stored_in("lake"):
         change = tables.evolution(spark, declared)
@@ -194,9 +195,16 @@ def _row(
 def published(spark: SparkSession, connection: psycopg.Connection) -> dict[str, dict[str, Any]]:
     """What each published table was found equal in, by table."""
     from feira.core.warehouse.reconcile import verify_whole
-    from feira_spark.sales import difference
+    from feira_spark.core.difference import lake_figures, lake_rows
 
-    agreed = verify_whole(
-        connection, partial(whole_lake_figures, spark), partial(difference.lake_rows, spark)
-    )
-    return {"sales.fact": agreed.__dict__}
+    found = {}
+    for table in published_tables():
+        figures, rows = partial(lake_figures, spark, table), partial(lake_rows, spark, table)
+        agreed = verify_whole(connection, table, figures, rows)
+        found[table.table] = {
+            "snapshot_id": agreed.snapshot_id,
+            "dates": agreed.dates,
+            "rows": agreed.rows,
+            **agreed.sums,
+        }
+    return found

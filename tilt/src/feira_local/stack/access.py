@@ -69,7 +69,7 @@ def warehouse_dsn(role: str = "reader") -> str:
     own = own_connections(running_config().home).get(conn_id)
     if own is not None:
         with as_airflow_reads(conn_id, own):
-            from feira_airflow.core.connections import postgres_dsn
+            from feira_provider.hooks.postgres_dsn import postgres_dsn
 
             return postgres_dsn(conn_id)
     return str(getattr(dsns(), role))

@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from feira.core.lake import landing_store
 from feira.core.landing.store import LandingStore
-from feira.core.warehouse.reconcile import Figures, Slice
 from feira_local.stack import access
 from feira_local.stack.errors import StackError
 
@@ -82,11 +80,3 @@ def no_table(error: psycopg.errors.UndefinedTable) -> str:
 def _first_line(reason: object) -> str:
     lines = [line.strip() for line in str(reason).splitlines()]
     return next((line for line in lines if line), type(reason).__name__).rstrip(".")
-
-
-def whole_lake_figures(spark: SparkSession, snapshot: int) -> dict[Slice, Figures]:
-    """The fact's figures by order date and extract day at a snapshot."""
-    from feira_spark.sales.difference import lake_figures
-
-    found: dict[Slice, tuple[int, Decimal, Decimal]] = lake_figures(spark, snapshot)
-    return {key: Figures(*values) for key, values in found.items()}

@@ -24,8 +24,7 @@ def example_warehouse_load() -> None:
     def load_orders() -> dict[str, int]:
         from dataclasses import asdict
 
-        from feira_provider.hooks.warehouse import WarehouseHook
-        from feira_provider.hooks.warehouse_statements import Merge
+        from feira_provider.hooks.warehouse import Merge, WarehouseHook
 
         orders = Merge(
             table="sales.orders",

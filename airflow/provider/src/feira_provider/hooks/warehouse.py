@@ -1,32 +1,49 @@
-"""One hook for two warehouses: loads Parquet on S3 into a table by key, in one transaction."""
+"""One hook for two warehouses: loads Parquet on S3 into a table by key, in one transaction.
+
+What stages, asserts, deletes and merges is ``feira.core.warehouse.merge``, as Feira's own pipelines run
+it. Here is what differs between the two: the connection, the lock, and how the staged rows are filled.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.fs.s3 import get_fs
 from airflow.providers.common.sql.hooks.sql import DbApiHook
+from airflow.sdk.exceptions import AirflowFailException
 
-from feira.core.landing.manifest import FileManifest, ManifestError, read_manifest
-from feira_provider.hooks.warehouse_sides import (
-    STAGE,
-    PostgresSide,
-    RedshiftSide,
-    WarehouseSide,
-    require_files,
-)
-from feira_provider.hooks.warehouse_statements import (
-    DESCRIBE,
+from feira.core.errors import PermanentError
+from feira.core.warehouse.copy_rows import copy_command, copy_rows
+from feira.core.warehouse.merge import (
+    STAGED,
+    LoadError,
+    LoadRefusedError,
     Merge,
     Statement,
-    WarehouseError,
-    WarehouseRefusedError,
+    merge_staged,
+    quoted,
+    stage,
 )
-from feira_provider.hooks.warehouse_types import Target
+from feira_provider.hooks.postgres_dsn import postgres_dsn
+from feira_provider.hooks.warehouse_files import LoadFiles
+
+if TYPE_CHECKING:
+    from feira.core.warehouse.column_types import Target
+
+__all__ = ["LoadError", "Loaded", "Merge", "WarehouseHook", "WarehouseRefusedError"]
+
+# COPY takes no parameters: what goes into its text is held to these.
+_S3_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9!_.*()/=+:@,-]+")
+_ROLE = re.compile(r"default|arn:aws[a-z-]*:iam::\d{12}:role/[\w+=.@/-]+(,arn:aws[\w:+=.@/-]+)*")
+
+
+class WarehouseRefusedError(LoadError, AirflowFailException):
+    """A load was refused, and another try would find the same: Airflow does not retry the task."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +59,14 @@ class Loaded:
 class WarehouseHook(DbApiHook):
     """Stages Parquet files that a manifest on S3 lists, and merges them into a table by key.
 
-    The side follows the connection's type: ``postgres`` or ``redshift``. Beside ``load`` it is a
-    hook like the providers' own: ``get_records``, ``get_first``, ``run`` and ``get_conn`` work as
+    The side follows the connection's type: ``postgres`` (15 or newer) or ``redshift``. Beside ``load`` it
+    is a hook like the providers' own: ``get_records``, ``get_first``, ``run`` and ``get_conn`` work as
     they do there.
 
     :param warehouse_conn_id: a ``postgres`` or a ``redshift`` connection
     :param aws_conn_id: an ``aws`` connection that reads the manifest and the files
     :param iam_role: with Redshift, the role that its COPY reads the files with: an ARN or ``default``
+        for the cluster's own
     """
 
     conn_name_attr = "warehouse_conn_id"
@@ -68,109 +86,135 @@ class WarehouseHook(DbApiHook):
         self.iam_role = iam_role
 
     @cached_property
-    def side(self) -> WarehouseSide:
-        """The side that the connection's type names.
+    def side(self) -> Literal["postgres", "redshift"]:
+        """The warehouse that the connection's type names.
 
         :raises WarehouseRefusedError: for another type
         """
         conn_type = self.get_connection(self.get_conn_id()).conn_type
         if conn_type == "postgres":
-            return PostgresSide()
+            return "postgres"
         if conn_type == "redshift":
-            return RedshiftSide(self.iam_role)
+            return "redshift"
         raise WarehouseRefusedError(
             f"Connection {self.get_conn_id()} is of type {conn_type!r}; a warehouse is of type "
             "postgres or redshift."
         )
 
     def get_conn(self) -> Any:
-        """A DB-API connection as the provider's hook makes it, not in autocommit."""
-        return self.side.sql_hook(self.get_conn_id()).get_conn()
+        """A DB-API connection, not in autocommit: of psycopg 3 in UTC, or of redshift_connector."""
+        if self.side == "redshift":
+            from airflow.providers.amazon.aws.hooks.redshift_sql import RedshiftSQLHook
+
+            return RedshiftSQLHook(redshift_conn_id=self.get_conn_id()).get_conn()
+        from feira.core.warehouse.schema import connect
+
+        connection = connect(postgres_dsn(self.get_conn_id()))
+        connection.autocommit = False
+        return connection
 
     def statements(self, merge: Merge, manifest_url: str) -> list[Statement]:
-        """Every statement that ``load`` would run, in order. Connects to nothing."""
-        return [
-            *self.side.before_staging(merge),
-            merge.create_staged(),
-            merge.describe_staged(),
-            self.side.stage_statement(merge, manifest_url),
-            *merge.after_staging(),
-        ]
+        """Every statement that ``load`` would run, in order. Connects to nothing.
+
+        :raises WarehouseRefusedError: where the merge, the URL or the role cannot be put into SQL
+        """
+        with _refusals_fail():
+            return [
+                self._lock(merge),
+                merge.create_staged(),
+                merge.describe_staged(),
+                Statement("fill staged", self._copy(merge, manifest_url)),
+                *merge.after_staging(),
+            ]
 
     def load(self, merge: Merge, manifest_url: str) -> Loaded:
         """Brings the table to what the files say; all of it is committed, or none.
 
         :param merge: the table, its key and columns, and what becomes of rows that are no more
         :param manifest_url: ``s3://…`` of the manifest that lists the Parquet files
-        :raises WarehouseError: where a file is missing, or its size, rows or SHA-256 are not as the
+        :raises LoadError: where a file is missing, or its size, rows or SHA-256 are not as the
             manifest states them; the table is then as it was, and a retry may find the file whole
         :raises WarehouseRefusedError: where a file's columns are not the load's, a value is none that its
             column holds as it is, or a key is null or a duplicate; no retry is made
         """
-        statements = self.statements(merge, manifest_url)
-        files = get_fs(self.aws_conn_id)
-        try:
-            body = files.cat_file(manifest_url)
-        except FileNotFoundError:
-            raise WarehouseError(
-                f"{merge.table}: there is no manifest at {manifest_url}. Nothing was changed."
-            ) from None
-        try:
-            manifest = read_manifest(body, manifest_url)
-        except ManifestError as error:
-            raise WarehouseRefusedError(f"{merge.table}: {error} Nothing was changed.") from error
-        require_files(merge, manifest, files)
-        counts: dict[str, int] = {}
-        targets: list[Target] = []
-        with closing(self.get_conn()) as connection:
-            try:
-                with closing(connection.cursor()) as cursor:
-                    for statement in statements:
-                        self.log.info("%s: %s", statement.name, statement.sql)
-                        if statement.name == STAGE:
-                            self.side.stage(cursor, statement, merge, manifest, files, targets)
-                        else:
-                            cursor.execute(statement.sql, statement.values or None)
-                        if statement.name == DESCRIBE:
-                            targets += [Target(*_values(row)) for row in cursor.fetchall()]
-                        if statement.name.startswith("count "):
-                            counts[statement.name] = _first(cursor.fetchone())
-                            _require(merge, manifest, statement.name, counts[statement.name])
-                connection.commit()
-            except BaseException:
-                connection.rollback()
-                raise
-        loaded = Loaded(
-            staged=counts["count staged"],
-            inserted=counts["count changes"] - counts["count updates"],
-            updated=counts["count updates"],
-            deleted=counts.get("count gone", 0),
-        )
+        for statement in self.statements(merge, manifest_url):
+            self.log.info("%s: %s", statement.name, statement.sql)
+        with _refusals_fail():
+            files = LoadFiles(merge, manifest_url, get_fs(self.aws_conn_id))
+            with closing(self.get_conn()) as connection:
+                try:
+                    with closing(connection.cursor()) as cursor:
+                        cursor.execute(self._lock(merge).sql)
+
+                        def fill(targets: list[Target]) -> None:
+                            self._fill(connection, cursor, merge, files, targets)
+
+                        rows = stage(cursor, merge, fill, files.manifest.rows, manifest_url)
+                        merged = merge_staged(cursor, merge)
+                    connection.commit()
+                except BaseException:
+                    connection.rollback()
+                    raise
+        loaded = Loaded(rows, merged.inserted, merged.updated, merged.deleted)
         self.log.info("%s: %s", merge.table, loaded)
         return loaded
 
+    def _lock(self, merge: Merge) -> Statement:
+        """A second load waits for the first: on Redshift it would end in a serialization error. On
+        PostgreSQL readers go on."""
+        merge.require_usable()
+        mode = " IN SHARE ROW EXCLUSIVE MODE" if self.side == "postgres" else ""
+        return Statement("lock", f"LOCK TABLE {merge.target}{mode}")
 
-def _first(row: Sequence[Any] | dict[str, Any] | None) -> int:
-    """The one value of a row, whichever kind of row the connection gives."""
-    if row is None:
-        raise WarehouseError("A count gave no row; the connection does not behave as DB-API asks.")
-    return int(_values(row)[0])
-
-
-def _values(row: Sequence[Any] | dict[str, Any]) -> list[Any]:
-    return list(row.values() if isinstance(row, dict) else row)
-
-
-def _require(merge: Merge, manifest: FileManifest, name: str, count: int) -> None:
-    """Raises WarehouseError where a count of the staged rows says that they must not be merged."""
-    if name == "count staged" and manifest.rows is not None and count != manifest.rows:
-        raise WarehouseError(
-            f"{merge.table}: {count} rows were staged of the {manifest.rows} that {manifest.url} "
-            "states; the table was not changed. Has a file been written again since?"
+    def _copy(self, merge: Merge, manifest_url: str) -> str:
+        """The statement that fills the staged rows."""
+        if self.side == "postgres":
+            return copy_command(quoted(STAGED), merge.staged_columns, "csv")
+        if not _S3_URL.fullmatch(manifest_url):
+            raise LoadRefusedError(
+                f"{manifest_url!r} cannot stand in a COPY; a manifest's URL is s3://bucket/key of "
+                "letters, digits and !_.*()/=+:@,- ."
+            )
+        if not _ROLE.fullmatch(self.iam_role):
+            raise LoadRefusedError(
+                f"iam_role is {self.iam_role!r}; it must be arn:aws:iam::<account>:role/<name> or default."
+            )
+        role = self.iam_role if self.iam_role == "default" else f"'{self.iam_role}'"
+        # Columns are taken by position, so it names none.
+        return (
+            f"COPY {quoted(STAGED)} FROM '{manifest_url}' IAM_ROLE {role} FORMAT PARQUET MANIFEST"
         )
-    if name in ("count null keys", "count repeated keys") and count:
-        fault = "rows with a null" if name == "count null keys" else "duplicate keys"
-        raise WarehouseRefusedError(
-            f"{merge.table}: {manifest.url} holds {count} {fault} in ({', '.join(merge.key)}); the "
-            "table was not changed. Fix or deduplicate the files."
-        )
+
+    def _fill(
+        self, connection: Any, cursor: Any, merge: Merge, files: LoadFiles, targets: list[Target]
+    ) -> None:
+        """PostgreSQL takes a stream of the rows; Redshift reads the files, after they were looked at:
+        it converts by rules of its own."""
+        manifest = files.manifest
+        if self.side == "postgres":
+            # As text: a column may be of any type that PostgreSQL reads from one.
+            copy_rows(
+                connection,
+                quoted(STAGED),
+                merge.staged_columns,
+                files.batches(targets),
+                binary=False,
+            )
+            return
+        if unsized := [file.url for file in manifest.files if file.size is None]:
+            raise LoadError(
+                f"{manifest.url} states no content_length for {unsized[0]}; Redshift's COPY of "
+                "Parquet needs it for every file."
+            )
+        # COPY refuses a manifest without files; no rows are staged already.
+        if manifest.files:
+            files.require_fit(targets)
+            cursor.execute(self._copy(merge, manifest.url))
+
+
+@contextmanager
+def _refusals_fail() -> Iterator[None]:
+    try:
+        yield
+    except PermanentError as error:
+        raise WarehouseRefusedError(str(error)) from error

@@ -9,159 +9,192 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feira.core.contracts import Contract
-from feira.core.warehouse.apply import (
-    FACT,
-    REFUSED,
-    Difference,
-    LoadError,
-    RowRefusedError,
-    assert_staged,
-    create_staged,
-    is_equal,
-    merge,
-    shown,
-)
-from feira.core.warehouse.copy_rows import copy_rows
-from feira.core.warehouse.schema import HELD_DAYS, UNRECONCILED
+from feira.core.errors import PermanentError
+from feira.core.published import PublishedTable
+from feira.core.warehouse.apply import Difference, copy_fitting, merge_of, note_changed_dates
+from feira.core.warehouse.column_types import Target, UnfitError
+from feira.core.warehouse.merge import STAGED, LoadError, Merge, Merged, merge_changes, stage
 
 log = logging.getLogger(__name__)
 
+# What is raised for a row that PostgreSQL cannot hold, and for no lost connection.
+REFUSED = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,
+    UnfitError,
+)
+_CHANGED, _PART = f"{STAGED}_changed", f"{STAGED}_part"
+_NUMBER = f"{STAGED}_number"
+
+
+class RowRefusedError(PermanentError, LoadError):
+    """The warehouse cannot hold a row of the day that is loaded; the message names day and key."""
+
 
 def apply_by_day(
-    connection: psycopg.Connection, declared: Contract, own: date, found: Difference
-) -> tuple[int, int, int]:
+    connection: psycopg.Connection, table: PublishedTable, own: date, found: Difference
+) -> Merged:
     """Brings the warehouse to a whole table, but for the days with a row that it refuses.
 
-    Those days' rows stay as the warehouse has them, and the days are noted in ``sales.held_days``.
-    Returns rows inserted, updated and deleted; raises RowRefusedError where the refused row is of
-    the day ``own``, whose load this is.
+    Those days' rows stay as the warehouse has them, and the days are noted as held. Raises
+    RowRefusedError where the refused row is of the day ``own``, whose load this is.
     """
     if not found.whole:
         raise LoadError(
-            f"The warehouse refused a row of the difference at snapshot {found.snapshot_id}, and "
-            "the lake gave no whole table to find it in; the warehouse was not changed."
+            f"{table.table}: the warehouse refused a row of {found.origin}, and the lake gave no whole "
+            "table to find it in; the warehouse was not changed."
         )
-    create_staged(connection, declared)
-    refused: dict[date, tuple[str, str]] = {}
-    columns = [*declared.column_names, "change"]
-    copied = 0
-    for batch in found.batches:
-        _copy_accepted(connection, declared, columns, batch, refused)
-        copied += batch.num_rows
-    connection.execute("ANALYZE staged")
-    assert_staged(connection, declared, found, copied)
-    sequence = "(SELECT coalesce(max(load_sequence), 0) + 1 FROM sales.load_ledger)"
-    connection.execute(
-        f"INSERT INTO {UNRECONCILED} (order_date, extract_day, load_sequence) "
-        f"SELECT order_date, extract_day, {sequence} FROM {FACT} "
-        f"UNION SELECT order_date, extract_day, {sequence} FROM staged"
-    )
-    on = " AND ".join(f"{FACT}.{name} = s.{name}" for name in declared.primary_key)
-    connection.execute(
-        "CREATE TEMP TABLE changed ON COMMIT DROP AS SELECT s.*, row_number() OVER () AS number "
-        f"FROM staged s WHERE NOT EXISTS (SELECT 1 FROM {FACT} WHERE {on} AND {is_equal(declared)})"
-    )
-    days = [r[0] for r in connection.execute("SELECT DISTINCT extract_day FROM changed").fetchall()]
-    inserted = updated = 0
-    for day in sorted(days, key=lambda each: (each != own, each)):
-        if day in refused:
-            continue
-        where = f"extract_day = DATE '{day.isoformat()}'"
-        error = _try_merge(connection, declared, where)
-        if isinstance(error, tuple):
-            inserted, updated = inserted + error[0], updated + error[1]
-        else:
-            refused[day] = (_refused_key(connection, declared, where), _cause(error))
-    if own in refused:
-        key, cause = refused[own]
-        raise RowRefusedError(
-            f"sales {own}: the warehouse refused the row with key {key}: {cause}. The warehouse was "
-            "not changed. Have the source fix the row, then run the day with `--refetch`."
-        )
-    held = list(refused)
-    deleted = connection.execute(
-        f"DELETE FROM {FACT} WHERE extract_day <> ALL(%s::date[]) AND NOT EXISTS "
-        f"(SELECT 1 FROM staged s WHERE {on} AND s.extract_day <> ALL(%s::date[]))",
-        [held, held],
-    ).rowcount
-    connection.execute(f"DELETE FROM {HELD_DAYS} WHERE extract_day <> ALL(%s::date[])", [held])
-    for day, (key, cause) in refused.items():
-        log.warning("sales %s is held: the warehouse refused key %s: %s", day, key, cause)
+    merge, held = merge_of(table, whole=True), _Held(connection, table)
+    with connection.cursor() as cursor:
+        copied = 0
+
+        def fill(targets: list[Target]) -> None:
+            nonlocal copied
+            for batch in found.batches:
+                copied += batch.num_rows
+                held.copy(batch, targets)
+            connection.execute(f"ANALYZE {STAGED}")
+
+        stage(cursor, merge, fill, None, found.origin)
+        if copied != found.rows:
+            raise LoadError(
+                f"{table.table}: staged {copied} of the {found.rows} rows of {found.origin}; the table "
+                "was not changed. Retry."
+            )
+        note_changed_dates(connection, table, whole=True)
         connection.execute(
-            f"INSERT INTO {HELD_DAYS} (extract_day, row_key, reason) VALUES (%s, %s, %s) "
-            "ON CONFLICT (extract_day) DO UPDATE SET row_key = excluded.row_key, "
-            "reason = excluded.reason",
-            [day, key, cause],
+            f"CREATE TEMP TABLE {_CHANGED} ON COMMIT DROP AS SELECT *, row_number() OVER () AS "
+            f"{_NUMBER} FROM {STAGED} WHERE NOT EXISTS "
+            f"(SELECT 1 FROM {merge.target} WHERE {merge.same_row()})"
         )
-    return inserted, updated, deleted
+        inserted, updated = held.merge_days(merge, own)
+        if own in held.days:
+            key, cause = held.days[own]
+            raise RowRefusedError(
+                f"{table.name} {own}: the warehouse refused the row with key {key}: {cause}. The "
+                "warehouse was not changed. Have the source fix the row, then run the day with "
+                "`--refetch`."
+            )
+        days = list(held.days)
+        deleted = cursor.execute(
+            f"DELETE FROM {merge.target} WHERE {table.day} <> ALL(%s::date[]) AND NOT EXISTS "
+            f"(SELECT 1 FROM {STAGED} WHERE {merge.same_key()} "
+            f"AND {STAGED}.{table.day} <> ALL(%s::date[]))",
+            [days, days],
+        ).rowcount
+        connection.execute(f"DROP TABLE {STAGED}")
+    held.note()
+    return Merged(inserted, updated, deleted)
 
 
-def _copy_accepted(
-    connection: psycopg.Connection,
-    declared: Contract,
-    columns: list[str],
-    batch: pa.RecordBatch,
-    refused: dict[date, tuple[str, str]],
-) -> None:
-    """Copies the rows that the table takes, and notes the days of the others.
+class _Held:
+    """The days with a refused row, each with that row's key and the cause."""
 
-    Of a day that is refused already no more rows are tried: one is enough to hold it, and a day of
-    refused rows would cost a savepoint for each.
-    """
-    if refused:
-        days = pa.array(list(refused), pa.date32())
-        batch = batch.filter(pc.invert(pc.is_in(batch.column("extract_day"), value_set=days)))
-    if not batch.num_rows:
-        return
-    try:
-        with connection.transaction():
-            copy_rows(connection, "staged", columns, [batch])
-        return
-    except REFUSED as error:
-        if batch.num_rows == 1:
-            (row,) = batch.select([*declared.primary_key, "extract_day"]).to_pylist()
-            key = ", ".join(shown(row[name]) for name in declared.primary_key)
-            refused[row["extract_day"]] = (key, _cause(error))
+    def __init__(self, connection: psycopg.Connection, table: PublishedTable) -> None:
+        self.connection = connection
+        self.table = table
+        self.days: dict[date, tuple[str, str]] = {}
+
+    def copy(self, batch: pa.RecordBatch, targets: list[Target]) -> None:
+        """Copies the rows that the table takes, and notes the days of the others.
+
+        Of a day that is refused already no more rows are tried: one is enough to hold it, and a day
+        of refused rows would cost a savepoint for each.
+        """
+        table = self.table
+        if self.days:
+            days = pa.array(list(self.days), pa.date32())
+            batch = batch.filter(pc.invert(pc.is_in(batch.column(table.day), value_set=days)))
+        if not batch.num_rows:
             return
-    half = batch.num_rows // 2
-    for part in (batch.slice(0, half), batch.slice(half)):
-        _copy_accepted(connection, declared, columns, part, refused)
+        try:
+            with self.connection.transaction():
+                copy_fitting(self.connection, [batch], targets)
+            return
+        except REFUSED as error:
+            if batch.num_rows == 1:
+                (row,) = batch.select(list(dict.fromkeys([*table.key, table.day]))).to_pylist()
+                key = ", ".join(shown(row[name]) for name in table.key)
+                self.days[row[table.day]] = (key, _cause(error))
+                return
+        half = batch.num_rows // 2
+        for part in (batch.slice(0, half), batch.slice(half)):
+            self.copy(part, targets)
 
+    def merge_days(self, merge: Merge, own: date) -> tuple[int, int]:
+        """Merges what changed, each day by itself, ``own`` first; rows inserted and updated."""
+        found = self.connection.execute(f"SELECT DISTINCT {self.table.day} FROM {_CHANGED}")
+        inserted = updated = 0
+        for day in sorted((row[0] for row in found), key=lambda each: (each != own, each)):
+            if day in self.days:
+                continue
+            where = f"{self.table.day} = DATE '{day.isoformat()}'"
+            done = self._try_merge(merge, where)
+            if isinstance(done, tuple):
+                inserted, updated = inserted + done[0], updated + done[1]
+            else:
+                self.days[day] = (self._refused_key(merge, where), _cause(done))
+        return inserted, updated
 
-def _try_merge(
-    connection: psycopg.Connection, declared: Contract, where: str
-) -> tuple[int, int] | psycopg.Error:
-    """Merges those rows of ``changed``, in a savepoint: what was done, or why none was."""
-    try:
-        with connection.transaction():
-            connection.execute(
-                f"CREATE TEMP TABLE part ON COMMIT DROP AS SELECT * FROM changed WHERE {where}"
+    def _try_merge(self, merge: Merge, where: str) -> tuple[int, int] | Exception:
+        """Merges those of the changed rows, in a savepoint: what was done, or why none was."""
+        try:
+            with self.connection.transaction(), self.connection.cursor() as cursor:
+                cursor.execute(
+                    f"CREATE TEMP TABLE {_PART} ON COMMIT DROP AS "
+                    f"SELECT * FROM {_CHANGED} WHERE {where}"
+                )
+                counts = merge_changes(cursor, merge, _PART)
+                cursor.execute(f"DROP TABLE {_PART}")
+                return counts
+        except REFUSED as error:
+            return error
+
+    def _refused_key(self, merge: Merge, where: str) -> str:
+        """The first key among those rows that is refused by itself, by halving."""
+        query = f"SELECT {_NUMBER} FROM {_CHANGED} WHERE {where} ORDER BY {_NUMBER}"
+        numbers = [row[0] for row in self.connection.execute(query).fetchall()]
+        while len(numbers) > 1:
+            first = numbers[: len(numbers) // 2]
+            with self.connection.transaction(force_rollback=True):
+                between = f"{where} AND {_NUMBER} BETWEEN {first[0]} AND {first[-1]}"
+                tried = self._try_merge(merge, between)
+            numbers = numbers[len(first) :] if isinstance(tried, tuple) else first
+        key = ", ".join(self.table.key)
+        row = self.connection.execute(
+            f"SELECT {key} FROM {_CHANGED} WHERE {_NUMBER} = %s", [numbers[0]]
+        ).fetchone()
+        assert row is not None
+        return ", ".join(map(shown, row))
+
+    def note(self) -> None:
+        """Writes down the days that are held now, and forgets those that no longer are."""
+        day, kept = self.table.day, self.table.held_days
+        self.connection.execute(
+            f"DELETE FROM {kept} WHERE {day} <> ALL(%s::date[])", [list(self.days)]
+        )
+        for each, (key, cause) in self.days.items():
+            log.warning(
+                "%s %s is held: the warehouse refused key %s: %s", self.table.name, each, key, cause
             )
-            counts = merge(connection, declared, "part")
-            connection.execute("DROP TABLE part")
-            return counts
-    except REFUSED as error:
-        return error
-
-
-def _refused_key(connection: psycopg.Connection, declared: Contract, where: str) -> str:
-    """The first key among those rows that is refused by itself, by halving."""
-    query = f"SELECT number FROM changed WHERE {where} ORDER BY number"
-    numbers = [row[0] for row in connection.execute(query).fetchall()]
-    while len(numbers) > 1:
-        first = numbers[: len(numbers) // 2]
-        with connection.transaction(force_rollback=True):
-            tried = _try_merge(
-                connection, declared, f"{where} AND number BETWEEN {first[0]} AND {first[-1]}"
+            self.connection.execute(
+                f"INSERT INTO {kept} ({day}, row_key, reason) VALUES (%s, %s, %s) "
+                f"ON CONFLICT ({day}) DO UPDATE SET row_key = excluded.row_key, "
+                "reason = excluded.reason",
+                [each, key, cause],
             )
-        numbers = numbers[len(first) :] if isinstance(tried, tuple) else first
-    row = connection.execute(
-        f"SELECT {', '.join(declared.primary_key)} FROM changed WHERE number = %s", [numbers[0]]
-    ).fetchone()
-    assert row is not None
-    return ", ".join(map(shown, row))
 
 
-def _cause(error: psycopg.Error) -> str:
-    return error.diag.message_primary or type(error).__name__
+def shown(value: object) -> str:
+    """A key's value for a message, in ASCII and no longer than a line."""
+    text = ascii(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(str(value)):,} characters)"
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, UnfitError):
+        # Without the value: the key names the row, and what is in it may be confidential.
+        return f"{error.column}: {error.cause}"
+    reason = error.diag.message_primary if isinstance(error, psycopg.Error) else str(error)
+    return reason or type(error).__name__

@@ -41,11 +41,17 @@ def copy_rows(
 
     encode: Callable[[Iterator[pa.RecordBatch]], Iterator[bytes | memoryview]]
     encode, form = (_binary, "binary") if binary else (_csv, "csv")
-    command = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT {form})"
+    command = copy_command(table, columns, form)
     with connection.cursor() as cursor, cursor.copy(command) as copy:
         for piece in encode(selected()):
             copy.write(piece)
     return copied
+
+
+def copy_command(table: str, columns: list[str], form: str) -> str:
+    """The COPY that takes the stream; column names hold no quote."""
+    names = ", ".join(f'"{name}"' for name in columns)
+    return f"COPY {table} ({names}) FROM STDIN WITH (FORMAT {form})"
 
 
 def _binary(batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:

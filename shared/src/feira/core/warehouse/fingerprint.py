@@ -15,10 +15,9 @@ from typing import Literal
 
 from feira.core.contracts import Contract
 from feira.core.contracts.model import Column, ContractError
-from feira.core.warehouse.clauses import SOLD
+from feira.core.published import PublishedTable
 
 Engine = Literal["spark", "postgres", "redshift"]
-_ORDER_DATE = "least(greatest(order_date, DATE '0001-01-01'), DATE '9999-12-31')"
 
 
 def row_token(column: Column, engine: Engine) -> str:
@@ -37,6 +36,8 @@ def row_token(column: Column, engine: Engine) -> str:
         }[engine]
     elif column.type in ("int", "bigint"):
         value = f"CAST({name} AS {text})"
+    elif column.type == "boolean":
+        value = f"CASE WHEN {name} THEN 'true' WHEN NOT {name} THEN 'false' END"
     elif column.type == "date":
         value = f"CAST({name} AS string)" if engine == "spark" else f"to_char({name}, 'YYYY-MM-DD')"
     else:
@@ -60,30 +61,35 @@ def fingerprint(contract: Contract, engine: Engine) -> str:
     return f"coalesce(sum({row_hash(contract.columns, engine)}), 0)"
 
 
-def figures_by_date(contract: Contract, engine: Engine, source: str, where: str = "TRUE") -> str:
-    """A query for rows, revenue in US dollars and fingerprint of the fact's rows by order_date and
-    extract_day: the second says whose extract a difference belongs to.
+def figures_by_date(table: PublishedTable, engine: Engine, source: str, where: str = "TRUE") -> str:
+    """A query for rows, fingerprint and each measure's sum, by event date and extract day: the second
+    says whose extract a difference belongs to.
 
     A date that Python has none for, before year 1 or after 9999, counts as the nearest that it has.
     """
+    date_ = _within_years(table.event_date)
+    sums = "".join(f", {measure.sql} AS sum_of_{measure.name}" for measure in table.measures)
     return (
-        f"SELECT {_ORDER_DATE} AS order_date, extract_day, count(*) AS row_count, "
-        f"coalesce(sum(CASE WHEN {SOLD} THEN amount_usd END), 0) AS revenue, "
-        f"{fingerprint(contract, engine)} AS fingerprint "
-        f"FROM {source} WHERE {where} GROUP BY {_ORDER_DATE}, extract_day"
+        f"SELECT {date_} AS slice_date, {table.day} AS slice_day, count(*) AS row_count, "
+        f"{fingerprint(table.contract, engine)} AS fingerprint{sums} "
+        f"FROM {source} WHERE {where} GROUP BY {date_}, {table.day}"
     )
 
 
 def rows_by_key(
-    contract: Contract, engine: Engine, source: str, order_date: date, extract_day: date
+    table: PublishedTable, engine: Engine, source: str, event_date: date, day: date
 ) -> str:
-    """A query for the key and the hash of each row of one order date and extract day, as
+    """A query for the key and the hash of each row of one event date and extract day, as
     ``figures_by_date`` counts them; in the order of its first column, a hash of the key, which is
     every engine's own order."""
-    key = [contract.column(name) for name in contract.primary_key]
+    key = [table.contract.column(name) for name in table.key]
     return (
-        f"SELECT {row_hash(key, engine)} AS place, {', '.join(contract.primary_key)}, "
-        f"{row_hash(contract.columns, engine)} AS fingerprint FROM {source} "
-        f"WHERE {_ORDER_DATE} = DATE '{order_date.isoformat()}' "
-        f"AND extract_day = DATE '{extract_day.isoformat()}' ORDER BY place, fingerprint"
+        f"SELECT {row_hash(key, engine)} AS place, {', '.join(table.key)}, "
+        f"{row_hash(table.contract.columns, engine)} AS row_fingerprint FROM {source} "
+        f"WHERE {_within_years(table.event_date)} = DATE '{event_date.isoformat()}' "
+        f"AND {table.day} = DATE '{day.isoformat()}' ORDER BY 1, {2 + len(table.key)}"
     )
+
+
+def _within_years(date_: str) -> str:
+    return f"least(greatest({date_}, DATE '0001-01-01'), DATE '9999-12-31')"

@@ -1,7 +1,7 @@
 """Loads the difference of two lake snapshots into the warehouse, with its ledger, in one transaction.
 
-The warehouse follows the lake by difference and not by a guarded upsert: a guard on ``updated_at``
-would block a line that falls back to an older version, and a MERGE alone removes nothing.
+The warehouse follows the lake by difference and not by a guarded upsert: a guard on the version would
+block a row that falls back to an older one, and a MERGE alone removes nothing.
 """
 
 from __future__ import annotations
@@ -12,26 +12,17 @@ from datetime import date
 
 import psycopg
 
-from feira.core.contracts import Contract, contract
-from feira.core.warehouse.apply import (
-    FACT,
-    LEDGER,
-    REFUSED,
-    Difference,
-    LoadError,
-    RowRefusedError,
-    apply,
-)
-from feira.core.warehouse.by_day import apply_by_day
-from feira.core.warehouse.clauses import SOLD
-from feira.core.warehouse.schema import HELD_DAYS, require_tables
+from feira.core.published import PublishedTable
+from feira.core.warehouse.apply import Difference, apply
+from feira.core.warehouse.by_day import REFUSED, RowRefusedError, apply_by_day
+from feira.core.warehouse.merge import LoadError, LoadRefusedError, Merged
+from feira.core.warehouse.schema import require_load_tables
 
 __all__ = [
-    "FACT",
-    "LEDGER",
     "Difference",
     "Extract",
     "LoadError",
+    "LoadRefusedError",
     "Loaded",
     "RowRefusedError",
     "held_snapshot",
@@ -63,6 +54,7 @@ class Loaded:
 
 def load(
     connection: psycopg.Connection,
+    table: PublishedTable,
     extract: Extract,
     difference_since: Callable[[int | None], Difference | None],
 ) -> Loaded:
@@ -71,91 +63,95 @@ def load(
     ``difference_since`` is asked for the difference since the snapshot that the warehouse holds
     (None: the whole table, as it holds nothing or a day is held) and answers None when that is main
     already. A row that the warehouse cannot hold keeps only its own day back: RowRefusedError where
-    that day is the extract's, else the day is noted in ``sales.held_days`` and the rest is loaded.
+    that day is the extract's, else the day is noted as held and the rest is loaded.
     The ledger is locked from the first read to the commit, so loads queue. Raises LoadError, and
     ContractError where a table is not as declared; then nothing was changed.
     """
     with connection.transaction():
-        require_tables(connection)
+        require_load_tables(connection, table)
     with connection.transaction():
-        connection.execute(f"LOCK TABLE {LEDGER} IN EXCLUSIVE MODE")
-        held = held_snapshot(connection)
-        declared = contract(FACT)
-        holds = connection.execute(f"SELECT 1 FROM {HELD_DAYS} LIMIT 1").fetchone()
+        connection.execute(f"LOCK TABLE {table.ledger} IN EXCLUSIVE MODE")
+        snapshot = held_snapshot(connection, table)
+        holds = connection.execute(f"SELECT 1 FROM {table.held_days} LIMIT 1").fetchone()
         # While a day is held the warehouse equals no snapshot, so there is none to differ from.
-        difference = difference_since(None if holds else held)
+        difference = difference_since(None if holds else snapshot)
         if difference is None:
-            if held is None:
-                raise LoadError("The lake has no snapshot of sales.fact; publish a day first.")
-            counts, snapshot = (0, 0, 0), held
+            if snapshot is None:
+                raise LoadError(f"The lake has no snapshot of {table.table}; publish a day first.")
+            done = None
         else:
             try:
                 with connection.transaction():
-                    counts = apply(connection, declared, difference)
-                    connection.execute(f"DELETE FROM {HELD_DAYS}")
+                    done = apply(connection, table, difference)
+                    connection.execute(f"DELETE FROM {table.held_days}")
             except REFUSED:
                 difference = difference_since(None) or difference
-                counts = apply_by_day(connection, declared, extract.day, difference)
+                done = apply_by_day(connection, table, extract.day, difference)
             snapshot = difference.snapshot_id
-        return _write_ledger(
-            connection, declared, extract, snapshot, counts, difference is not None
-        )
+        return _write_ledger(connection, table, extract, snapshot, done)
 
 
-def held_snapshot(connection: psycopg.Connection) -> int | None:
+def held_snapshot(connection: psycopg.Connection, table: PublishedTable) -> int | None:
     """The lake snapshot that the warehouse equals, but for days that are held, by its ledger; None
     before the first load."""
     row = connection.execute(
-        f"SELECT snapshot_id FROM {LEDGER} ORDER BY load_sequence DESC LIMIT 1"
+        f"SELECT snapshot_id FROM {table.ledger} ORDER BY load_sequence DESC LIMIT 1"
     ).fetchone()
     return int(row[0]) if row else None
 
 
 def _write_ledger(
     connection: psycopg.Connection,
-    declared: Contract,
+    table: PublishedTable,
     extract: Extract,
     snapshot: int,
-    counts: tuple[int, int, int],
-    moved: bool,
+    done: Merged | None,
 ) -> Loaded:
     """One row for each day, landing and contract version; untouched when the load changed nothing."""
+    ledger, merged = table.ledger, done or Merged(0, 0, 0)
+    of_day = ["count(*)", *(measure.sql for measure in table.measures)]
     row = connection.execute(
-        f"SELECT count(*), coalesce(sum(CASE WHEN {SOLD} THEN amount_usd END), 0) FROM {FACT} "
-        "WHERE extract_day = %s",
-        [extract.day],
+        f"SELECT {', '.join(of_day)} FROM {table.table} WHERE {table.day} = %s", [extract.day]
     ).fetchone()
     assert row is not None
-    day_rows, day_revenue = row
-    key = [extract.day, extract.landing_version, declared.version]
-    where = "extract_day = %s AND landing_version = %s AND contract_version = %s"
-    known = connection.execute(f"SELECT snapshot_id FROM {LEDGER} WHERE {where}", key).fetchone()
-    sequence = f"(SELECT coalesce(max(load_sequence), 0) + 1 FROM {LEDGER})"
+    key = {
+        table.day: extract.day,
+        "landing_version": extract.landing_version,
+        "contract_version": table.contract.version,
+    }
+    figures = dict(zip(["day_rows", *(f"day_{m.name}" for m in table.measures)], row, strict=True))
+    counts = {
+        "inserted_rows": merged.inserted,
+        "updated_rows": merged.updated,
+        "deleted_rows": merged.deleted,
+    }
+    where = " AND ".join(f"{name} = %s" for name in key)
+    known = connection.execute(f"SELECT 1 FROM {ledger} WHERE {where}", [*key.values()]).fetchone()
+    sequence = f"(SELECT coalesce(max(load_sequence), 0) + 1 FROM {ledger})"
     if known is None:
+        entry = {
+            **key,
+            "landing_uri": extract.landing_uri,
+            "landed_lines": extract.landed_lines,
+            "valid_lines": extract.valid_lines,
+            "quarantined_lines": extract.landed_lines - extract.valid_lines,
+            **figures,
+            **counts,
+            "snapshot_id": snapshot,
+        }
         connection.execute(
-            f"INSERT INTO {LEDGER} (extract_day, landing_version, contract_version, landing_uri, "
-            "landed_lines, valid_lines, quarantined_lines, day_rows, day_revenue, inserted_rows, "
-            "updated_rows, deleted_rows, snapshot_id, load_sequence, loaded_at) VALUES "
-            f"(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {sequence}, now())",
-            [
-                *key,
-                extract.landing_uri,
-                extract.landed_lines,
-                extract.valid_lines,
-                extract.landed_lines - extract.valid_lines,
-                day_rows,
-                day_revenue,
-                *counts,
-                snapshot,
-            ],
+            f"INSERT INTO {ledger} ({', '.join(entry)}, load_sequence, loaded_at) "
+            f"VALUES ({'%s, ' * len(entry)}{sequence}, now())",
+            [*entry.values()],
         )
-    elif moved:
+    elif done is not None:
+        changes = [
+            *(f"{name} = %s" for name in (*figures, "snapshot_id")),
+            *(f"{name} = {name} + %s" for name in counts),
+        ]
         connection.execute(
-            f"UPDATE {LEDGER} SET day_rows = %s, day_revenue = %s, "
-            "inserted_rows = inserted_rows + %s, updated_rows = updated_rows + %s, "
-            "deleted_rows = deleted_rows + %s, snapshot_id = %s, "
-            f"load_sequence = {sequence}, loaded_at = now() WHERE {where}",
-            [day_rows, day_revenue, *counts, snapshot, *key],
+            f"UPDATE {ledger} SET {', '.join(changes)}, load_sequence = {sequence}, "
+            f"loaded_at = now() WHERE {where}",
+            [*figures.values(), snapshot, *counts.values(), *key.values()],
         )
-    inserted, updated, deleted = counts
-    return Loaded(snapshot, inserted, updated, deleted, day_rows)
+    return Loaded(snapshot, merged.inserted, merged.updated, merged.deleted, figures["day_rows"])

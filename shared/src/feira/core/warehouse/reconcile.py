@@ -1,6 +1,6 @@
-"""Compares lake and warehouse at one snapshot: rows, revenue and a hash of the rows.
+"""Compares lake and warehouse at one snapshot: rows, the measures' sums, and a hash of the rows.
 
-By order date and extract day, so that a difference fails the day whose extract it belongs to.
+By event date and extract day, so that a difference fails the day whose extract it belongs to.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from heapq import merge
+from itertools import groupby
+from typing import Any
 
 import psycopg
 
-from feira.core.contracts import contract
 from feira.core.errors import PermanentError
-from feira.core.warehouse.differing_keys import KeyedRow, differing_keys
+from feira.core.published import PublishedTable
+from feira.core.warehouse.by_day import shown
 from feira.core.warehouse.fingerprint import figures_by_date, rows_by_key
-from feira.core.warehouse.load import FACT, LEDGER, held_snapshot
-from feira.core.warehouse.schema import HELD_DAYS, UNRECONCILED
+from feira.core.warehouse.load import held_snapshot
 
 log = logging.getLogger(__name__)
 
@@ -30,42 +32,45 @@ class ReconcileError(PermanentError):
 
 @dataclass(frozen=True)
 class Figures:
-    """Rows, revenue in US dollars, and the rows' fingerprint of one order date and extract day."""
+    """Rows, their fingerprint, and each measure's sum, of one event date and extract day."""
 
     rows: int
-    revenue: Decimal
     fingerprint: Decimal
+    sums: tuple[Decimal, ...]
 
 
-NOTHING = Figures(0, Decimal(0), Decimal(0))
 Slice = tuple[date, date]
-"""Order date and extract day."""
+"""Event date and extract day."""
 BySlice = Mapping[Slice, Figures]
+KeyedRow = tuple[Any, ...]
+"""A row of ``rows_by_key``: a hash of its key, the key's values, and a hash of the row."""
 LakeRows = Callable[[int, Slice], Iterable[KeyedRow]]
-_NAMED = 5
+_NAMED_SLICES, _NAMED_KEYS = 5, 3
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What was found equal: the order dates compared, their rows and revenue, and the snapshot."""
+    """What was found equal: the event dates compared, their rows and sums by measure, and the
+    snapshot."""
 
     snapshot_id: int
     dates: int
     rows: int
-    revenue: Decimal
+    sums: dict[str, Decimal]
 
 
 def reconcile_day(
     connection: psycopg.Connection,
+    table: PublishedTable,
     day: date,
     landing_version: int,
     lake_figures: Callable[[int, date, list[date]], BySlice],
     lake_rows: LakeRows | None = None,
 ) -> Agreement:
-    """Compares every order date that loads have changed since they last agreed, and the day's own.
+    """Compares every event date that loads have changed since they last agreed, and the day's own.
 
     ``lake_figures(snapshot, day, dates)`` answers the lake's figures at a snapshot for those dates
-    and for the order dates of the day's extract; ``lake_rows(snapshot, slice)``, asked only where those
+    and for the event dates of the day's extract; ``lake_rows(snapshot, slice)``, asked only where those
     differ, the rows of ``rows_by_key``. A difference in rows of the day's own extract raises
     ReconcileError and leaves all as it is. One that belongs to another day, the day's own load having
     carried its rows over or not, is logged and stays pending: that day does not agree any more, and
@@ -73,62 +78,67 @@ def reconcile_day(
     """
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        snapshot = _held(connection)
-        sequence = connection.execute(f"SELECT max(load_sequence) FROM {LEDGER}").fetchone()
+        snapshot = _held(connection, table)
+        sequence = connection.execute(f"SELECT max(load_sequence) FROM {table.ledger}").fetchone()
         pending = connection.execute(
-            f"SELECT order_date FROM {UNRECONCILED} UNION "
-            f"SELECT order_date FROM {FACT} WHERE extract_day = %s",
+            f"SELECT {table.waiting_date} FROM {table.unreconciled} UNION "
+            f"SELECT {table.event_date} FROM {table.table} WHERE {table.day} = %s",
             [day],
         ).fetchall()
-        held = held_days(connection)
+        held = held_days(connection, table)
         if day in held:
             raise ReconcileError(
-                f"sales {day}: the warehouse refused {held[day]}. The day is held; nothing was compared."
+                f"{table.name} {day}: the warehouse refused {held[day]}. The day is held; nothing was "
+                "compared."
             )
         dates = sorted({row[0] for row in pending})
         lake = lake_figures(snapshot, day, dates)
-        dates = sorted({*dates, *(order_date for order_date, _ in lake)})
-        warehouse = warehouse_figures(connection, dates)
-        different = _different(lake, warehouse)
-        own = {each for each in different if each[1] == day}
+        dates = sorted({*dates, *(event_date for event_date, _ in lake)})
+        compared = _Compared(table, lake, warehouse_figures(connection, table, dates))
+        own = {each for each in compared.different if each[1] == day}
         if own:
-            keys = _differing_keys(connection, snapshot, own, lake_rows)
-            raise _error(snapshot, own, lake, warehouse, keys)
+            keys = _differing_keys(connection, table, snapshot, own, lake_rows)
+            raise compared.error(snapshot, own, keys)
     assert sequence is not None
-    if different:
+    if compared.different:
         log.warning(
-            "differs, and belongs to other days: %s",
-            _details(sorted(different), lake, warehouse, {}),
+            "differs, and belongs to other days: %s", compared.details(compared.different, {})
         )
     with connection.transaction():
-        _settle(connection, sequence[0], dates, different)
+        _settle(connection, table, sequence[0], dates, compared.different)
         connection.execute(
-            f"UPDATE {LEDGER} SET agreed_snapshot_id = %s WHERE extract_day = %s "
+            f"UPDATE {table.ledger} SET agreed_snapshot_id = %s WHERE {table.day} = %s "
             "AND landing_version = %s AND contract_version = %s "
             "AND agreed_snapshot_id IS DISTINCT FROM %s",
-            [snapshot, day, landing_version, contract(FACT).version, snapshot],
+            [snapshot, day, landing_version, table.contract.version, snapshot],
         )
-    return _agreement(snapshot, {key: lake[key] for key in lake if key not in different}, dates)
+    return compared.agreement(snapshot, dates)
 
 
 def _settle(
-    connection: psycopg.Connection, sequence: int, dates: list[date], different: set[Slice]
+    connection: psycopg.Connection,
+    table: PublishedTable,
+    sequence: int,
+    dates: list[date],
+    different: set[Slice],
 ) -> None:
     """Forgets what was compared up to that load, and notes what differs as of no load."""
     connection.execute(
-        f"DELETE FROM {UNRECONCILED} WHERE load_sequence <= %s AND order_date = ANY(%s)",
+        f"DELETE FROM {table.unreconciled} WHERE load_sequence <= %s "
+        f"AND {table.waiting_date} = ANY(%s)",
         [sequence, dates],
     )
-    for order_date, extract_day in sorted(different):
+    for event_date, day in sorted(different):
         connection.execute(
-            f"INSERT INTO {UNRECONCILED} (order_date, extract_day, load_sequence) "
+            f"INSERT INTO {table.unreconciled} ({table.waiting_date}, {table.day}, load_sequence) "
             "VALUES (%s, %s, 0)",
-            [order_date, extract_day],
+            [event_date, day],
         )
 
 
 def verify_whole(
     connection: psycopg.Connection,
+    table: PublishedTable,
     lake_figures: Callable[[int], BySlice],
     lake_rows: LakeRows | None = None,
 ) -> Agreement:
@@ -138,49 +148,110 @@ def verify_whole(
     """
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        snapshot = _held(connection)
-        warehouse = warehouse_figures(connection)
-        held = held_days(connection)
-        lake = lake_figures(snapshot)
-        different = _different(lake, warehouse)
-        if held or different:
-            keys = _differing_keys(connection, snapshot, different, lake_rows)
-            raise _error(snapshot, different, lake, warehouse, keys, held)
-    return _agreement(snapshot, lake, [order_date for order_date, _ in lake])
+        snapshot = _held(connection, table)
+        warehouse = warehouse_figures(connection, table)
+        held = held_days(connection, table)
+        compared = _Compared(table, lake_figures(snapshot), warehouse)
+        if held or compared.different:
+            keys = _differing_keys(connection, table, snapshot, compared.different, lake_rows)
+            raise compared.error(snapshot, compared.different, keys, held)
+    return compared.agreement(snapshot, [event_date for event_date, _ in compared.lake])
 
 
-def held_days(connection: psycopg.Connection) -> dict[date, str]:
+def held_days(connection: psycopg.Connection, table: PublishedTable) -> dict[date, str]:
     """The days whose rows the warehouse refused when a later day was loaded, each with key and cause."""
-    rows = connection.execute(f"SELECT extract_day, row_key, reason FROM {HELD_DAYS} ORDER BY 1")
+    rows = connection.execute(
+        f"SELECT {table.day}, row_key, reason FROM {table.held_days} ORDER BY 1"
+    )
     return {day: f"key {key}: {reason}" for day, key, reason in rows}
 
 
 def warehouse_figures(
-    connection: psycopg.Connection, dates: list[date] | None = None
+    connection: psycopg.Connection, table: PublishedTable, dates: list[date] | None = None
 ) -> dict[Slice, Figures]:
-    """The warehouse's figures by order date and extract day, of all order dates or of those given."""
-    where, values = ("TRUE", []) if dates is None else ("order_date = ANY(%s)", [dates])
-    query = figures_by_date(contract(FACT), "postgres", FACT, where)
-    rows = connection.execute(query, values)
-    return {(row[0], row[1]): Figures(row[2], row[3], row[4]) for row in rows}
+    """The warehouse's figures by event date and extract day, of all event dates or of those given."""
+    where, values = ("TRUE", []) if dates is None else (f"{table.event_date} = ANY(%s)", [dates])
+    return figures_of(
+        connection.execute(figures_by_date(table, "postgres", table.table, where), values)
+    )
 
 
-def _different(lake: BySlice, warehouse: BySlice) -> set[Slice]:
-    return {
-        key for key in {*lake, *warehouse} if lake.get(key, NOTHING) != warehouse.get(key, NOTHING)
-    }
+def figures_of(rows: Iterable[Any]) -> dict[Slice, Figures]:
+    """The rows that ``figures_by_date`` answers."""
+    return {(row[0], row[1]): Figures(row[2], row[3], tuple(row[4:])) for row in rows}
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """The figures of both sides."""
+
+    table: PublishedTable
+    lake: BySlice
+    warehouse: BySlice
+
+    @property
+    def different(self) -> set[Slice]:
+        """The slices whose figures are not equal."""
+        slices = {*self.lake, *self.warehouse}
+        return {each for each in slices if self.lake.get(each) != self.warehouse.get(each)}
+
+    def error(
+        self,
+        snapshot: int,
+        different: set[Slice],
+        keys: Mapping[Slice, str],
+        held: Mapping[date, str] | None = None,
+    ) -> ReconcileError:
+        """Names the first that differ, with both figures and some keys, and the days that are held."""
+        refused = "".join(f"; {day} is held, {reason}" for day, reason in (held or {}).items())
+        return ReconcileError(
+            f"{self.table.table} at snapshot {snapshot}: lake and warehouse differ on {len(different)} "
+            f"of {len({*self.lake, *self.warehouse})} {_words(self.table.event_date)}s by "
+            f"{_words(self.table.day)}: "
+            f"{self.details(different, keys)}{refused}. No event was emitted. Find out which side is "
+            "right, then run the day anew; where the source was wrong, with its landing fetched again."
+        )
+
+    def details(self, different: set[Slice], keys: Mapping[Slice, str]) -> str:
+        """The first that differ, with both figures."""
+        return "; ".join(
+            f"{each[0]} ({_words(self.table.day)} {each[1]}): lake {self._shown(self.lake.get(each))}, "
+            f"warehouse {self._shown(self.warehouse.get(each))}"
+            f"{f', {keys[each]}' if keys.get(each) else ''}"
+            for each in sorted(different)[:_NAMED_SLICES]
+        )
+
+    def _shown(self, figures: Figures | None) -> str:
+        measures = self.table.measures
+        found = figures or Figures(0, Decimal(0), (Decimal(0),) * len(measures))
+        sums = [each.shown(value) for each, value in zip(measures, found.sums, strict=True)]
+        return ", ".join([f"{found.rows} rows", *sums, f"hash {found.fingerprint}"])
+
+    def agreement(self, snapshot: int, dates: list[date]) -> Agreement:
+        """What is equal."""
+        different = self.different
+        equal = [figures for each, figures in self.lake.items() if each not in different]
+        sums = {
+            measure.name: sum((figures.sums[place] for figures in equal), Decimal(0))
+            for place, measure in enumerate(self.table.measures)
+        }
+        return Agreement(snapshot, len(set(dates)), sum(each.rows for each in equal), sums)
 
 
 def _differing_keys(
-    connection: psycopg.Connection, snapshot: int, different: set[Slice], lake_rows: LakeRows | None
+    connection: psycopg.Connection,
+    table: PublishedTable,
+    snapshot: int,
+    different: set[Slice],
+    lake_rows: LakeRows | None,
 ) -> dict[Slice, str]:
     """The keys that differ in each of the slices that a message names."""
     found: dict[Slice, str] = {}
     if lake_rows is None:
         return found
     try:
-        for each in sorted(different)[:_NAMED]:
-            query = rows_by_key(contract(FACT), "postgres", FACT, *each)
+        for each in sorted(different)[:_NAMED_SLICES]:
+            query = rows_by_key(table, "postgres", table.table, *each)
             # A cursor of the server's, since a day may have millions of rows.
             with connection.cursor("rows_by_key") as rows:
                 found[each] = differing_keys(lake_rows(snapshot, each), rows.execute(query))
@@ -190,51 +261,40 @@ def _differing_keys(
     return found
 
 
-def _error(
-    snapshot: int,
-    different: set[Slice],
-    lake: BySlice,
-    warehouse: BySlice,
-    keys: Mapping[Slice, str],
-    held: Mapping[date, str] | None = None,
-) -> ReconcileError:
-    """Names the first that differ, with both figures and some keys, and the days that are held."""
-    refused = "".join(f"; {day} is held, {reason}" for day, reason in (held or {}).items())
-    return ReconcileError(
-        f"sales.fact at snapshot {snapshot}: lake and warehouse differ on {len(different)} of "
-        f"{len({*lake, *warehouse})} order dates by extract day: "
-        f"{_details(sorted(different), lake, warehouse, keys)}"
-        f"{refused}. No event was emitted. Find out which side is right, then run the day anew; where the "
-        "source was wrong, with its landing fetched again."
+def differing_keys(lake: Iterable[KeyedRow], warehouse: Iterable[KeyedRow]) -> str:
+    """The first keys whose rows differ, and how many more there are; empty where none does.
+
+    Both sides come in the order of ``rows_by_key``, are read once, side by side, and not kept.
+    """
+    sides = (
+        (("lake", row) for row in lake),
+        (("warehouse", row) for row in warehouse),
     )
+    named: list[str] = []
+    count = 0
+    for key, group in groupby(merge(*sides, key=_place), key=lambda each: each[1][:-1]):
+        found = list(group)
+        if len(found) == 2 and found[0][1] == found[1][1] and found[0][0] != found[1][0]:
+            continue
+        count += 1
+        if count <= _NAMED_KEYS:
+            only = {side for side, _ in found}
+            where = f", in the {only.pop()} only" if len(only) == 1 else ""
+            named.append(f"({', '.join(map(shown, key[1:]))}{where})")
+    more = f" and {count - len(named)} more" if count > len(named) else ""
+    return f"key{'s' * (count > 1)} {', '.join(named)}{more}" if named else ""
 
 
-def _details(
-    different: list[Slice], lake: BySlice, warehouse: BySlice, keys: Mapping[Slice, str]
-) -> str:
-    return "; ".join(
-        f"{key[0]} (extract day {key[1]}): lake {_show(lake.get(key, NOTHING))}, "
-        f"warehouse {_show(warehouse.get(key, NOTHING))}"
-        f"{f', {keys[key]}' if keys.get(key) else ''}"
-        for key in different[:_NAMED]
-    )
+def _place(each: tuple[str, KeyedRow]) -> Any:
+    return each[1][0]
 
 
-def _agreement(snapshot: int, lake: BySlice, dates: list[date]) -> Agreement:
-    return Agreement(
-        snapshot,
-        len(set(dates)),
-        sum(figures.rows for figures in lake.values()),
-        sum((figures.revenue for figures in lake.values()), Decimal(0)),
-    )
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
-def _show(figures: Figures) -> str:
-    return f"{figures.rows} rows, {figures.revenue:.2f} USD, hash {figures.fingerprint}"
-
-
-def _held(connection: psycopg.Connection) -> int:
-    snapshot = held_snapshot(connection)
+def _held(connection: psycopg.Connection, table: PublishedTable) -> int:
+    snapshot = held_snapshot(connection, table)
     if snapshot is None:
         raise ReconcileError("The warehouse holds nothing yet; load a day first.")
     return snapshot

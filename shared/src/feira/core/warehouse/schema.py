@@ -11,10 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from feira.core.contracts import Contract, contract
 from feira.core.contracts.ddl import warehouse_ddl, warehouse_type
 from feira.core.contracts.evolution import Evolution, compare, require_current
-
-LOAD_TABLES = ("sales.fact", "sales.load_ledger")
-UNRECONCILED = "sales.unreconciled_dates"
-HELD_DAYS = "sales.held_days"
+from feira.core.published import PublishedTable
 
 # PostgreSQL's words for the contracts' types.
 _TYPES = {
@@ -59,7 +56,7 @@ def _contract_type(type_: str) -> str:
     return _TYPES.get(type_, type_)
 
 
-def require_tables(connection: psycopg.Connection, tables: Iterable[str] = LOAD_TABLES) -> None:
+def require_tables(connection: psycopg.Connection, tables: Iterable[str]) -> None:
     """Raises ContractError, before a write, where a table is not as declared; creates missing ones."""
     declared = [contract(table) for table in tables]
     for each in declared:
@@ -69,26 +66,36 @@ def require_tables(connection: psycopg.Connection, tables: Iterable[str] = LOAD_
     create_missing(connection, declared)
 
 
+def require_load_tables(connection: psycopg.Connection, table: PublishedTable) -> None:
+    """The same for a published table, its ledger, and what its loads note beside that."""
+    require_tables(connection, [table.table, table.ledger])
+    create_notes(connection, table)
+
+
 def create_missing(connection: psycopg.Connection, declared: Iterable[Contract]) -> None:
     """Creates the tables that do not exist; leaves the others as they are."""
     for each in declared:
         if table_types(connection, each.table) is None:
             connection.execute(warehouse_ddl(each))
-    pending = table_types(connection, UNRECONCILED)
+
+
+def create_notes(connection: psycopg.Connection, table: PublishedTable) -> None:
+    """Creates the tables of dates that wait for reconcile and of days that are held, if missing."""
+    pending = table_types(connection, table.unreconciled)
     if pending is None:
         connection.execute(
-            f"CREATE TABLE {UNRECONCILED} ("
-            "order_date date NOT NULL, extract_day date, load_sequence bigint NOT NULL)"
+            f"CREATE TABLE {table.unreconciled} ({table.waiting_date} date NOT NULL, "
+            f"{table.day} date, load_sequence bigint NOT NULL)"
         )
-    elif "extract_day" not in pending:
+    elif table.day not in pending:
         # Its rows wait for every extract day of their date: null.
         connection.execute(
-            f"ALTER TABLE {UNRECONCILED} ADD COLUMN extract_day date, "
+            f"ALTER TABLE {table.unreconciled} ADD COLUMN {table.day} date, "
             "DROP CONSTRAINT IF EXISTS unreconciled_dates_pkey"
         )
-    if table_types(connection, HELD_DAYS) is None:
+    if table_types(connection, table.held_days) is None:
         connection.execute(
-            f"CREATE TABLE {HELD_DAYS} (extract_day date PRIMARY KEY, row_key text NOT NULL, "
+            f"CREATE TABLE {table.held_days} ({table.day} date PRIMARY KEY, row_key text NOT NULL, "
             "reason text NOT NULL, held_at timestamptz NOT NULL DEFAULT now())"
         )
 

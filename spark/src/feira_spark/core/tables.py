@@ -1,24 +1,17 @@
-"""Reading and writing the sales tables of the lake: names, snapshots, staging."""
+"""Tables of the lake: as their contracts declare them, staged, and pinned by a snapshot."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from feira.core.contracts import Contract
 from feira.core.contracts.ddl import iceberg_column, iceberg_ddl
 from feira.core.contracts.evolution import Evolution, compare, require_current
 from feira_spark.core.session import CATALOG
 
-LAKE_TABLES = ("sales.order_lines", "sales.fact", "sales.quarantine")
 STAGING = f"{CATALOG}.staging"
-
-
-def staging_table(day: date, version: int) -> str:
-    """The table that holds one landing's validated lines until its day is published."""
-    return f"{STAGING}.sales_{day:%Y%m%d}_v{version:04d}"
 
 
 def table_types(spark: SparkSession, table: str) -> dict[str, str] | None:
@@ -80,3 +73,17 @@ def metadata_uri(spark: SparkSession, table: str) -> str:
     """
     entries = spark.sql(f"SELECT file FROM {table}.metadata_log_entries").collect()
     return str(entries[-1]["file"])
+
+
+def write_staged(rows: DataFrame, table: str) -> None:
+    """Writes the rows to a staging table, in the place of what it held."""
+    rows.writeTo(table).using("iceberg").tableProperty("format-version", "2").createOrReplace()
+
+
+def drop_staged(spark: SparkSession, *prefixes: str) -> list[str]:
+    """Drops the staging tables whose names begin so; returns their names."""
+    names = [row["tableName"] for row in spark.sql(f"SHOW TABLES IN {STAGING}").collect()]
+    dropped = [name for name in names if name.startswith(prefixes)]
+    for name in dropped:
+        spark.sql(f"DROP TABLE IF EXISTS {STAGING}.{name} PURGE")
+    return dropped

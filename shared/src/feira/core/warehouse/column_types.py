@@ -1,4 +1,4 @@
-"""Whether a warehouse column holds a file's values as they are: what it would round, cut or shift is refused.
+"""Whether a warehouse column holds values as they are: what it would round, cut or shift is refused.
 
 PostgreSQL rounds 1.2399 to a numeric(12,2), 8 nanoseconds to none and a time with a zone to one
 without, all in silence. So every column is first converted to its own Arrow equivalent, which loses
@@ -8,13 +8,14 @@ nothing or fails, and what is staged is the result.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+import pyarrow as pa
+import pyarrow.compute as pc
 
 _TYPE = re.compile(r"([a-z ]+?) ?(?:\((\d+)(?:,(\d+))?\))?( with time zone| without time zone)?")
 _INTEGERS = {"smallint": "int16", "integer": "int32", "bigint": "int64"}
@@ -25,10 +26,12 @@ _TEXTS = ("text", "character varying", "character")
 class UnfitError(ValueError):
     """A value, or every value of a type, that a column cannot hold as it is."""
 
-    def __init__(self, found: str, cause: str) -> None:
-        super().__init__(f"{found}: {cause}")
+    def __init__(self, target: Target, found: str, cause: str) -> None:
+        super().__init__(
+            f"{found} in {target.column}, which its type {target.type} does not hold as it is: {cause}"
+        )
         self.found = found
-        self.cause = cause
+        self.column, self.cause = target.column, cause
 
 
 @dataclass(frozen=True)
@@ -43,23 +46,17 @@ class Target:
 
         :raises UnfitError: naming the first value that the column cannot hold, or the file's type
         """
-        import pyarrow as pa
-
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
         if pa.types.is_null(values.type):
             return values
         try:
             return self._converted(values)
-        except pa.ArrowException as error:
-            raise self._first(values, str(error)) from error
-        except _ValueLostError as error:
+        except (pa.ArrowException, _ValueLostError) as error:
             raise self._first(values, str(error)) from error
 
     def is_own(self, type_: pa.DataType) -> bool:
         """Whether any value of the file's type fits, by the two types alone."""
-        import pyarrow as pa
-
         base, first, second, zone = self._parsed()
         if pa.types.is_decimal(type_) and base == "numeric" and first is not None:
             scale = second or 0
@@ -87,8 +84,6 @@ class Target:
         return base, int(first) if first else None, int(second) if second else None, zone or ""
 
     def _converted(self, values: pa.Array) -> pa.Array:
-        import pyarrow as pa
-
         base, first, second, zone = self._parsed()
         kind, types = values.type, pa.types
         if base in _INTEGERS and (_is_exact(kind) or types.is_floating(kind)):
@@ -113,12 +108,10 @@ class Target:
         cause = "it is for another kind of value"
         if types.is_nested(kind) or types.is_binary(kind):
             cause = "lists, structs and bytes cannot be staged; write them as text"
-        raise UnfitError(f"a column of type {kind}", cause)
+        raise UnfitError(self, f"a column of type {kind}", cause)
 
     def _first(self, values: pa.Array, cause: str) -> UnfitError:
         """The error for the first of the values that does not fit, found by halves."""
-        import pyarrow as pa
-
         while len(values) > 1:
             half = values.slice(0, len(values) // 2)
             try:
@@ -127,15 +120,23 @@ class Target:
                 values, cause = half, str(error)
             else:
                 values = values.slice(len(half))
-        return UnfitError(_shown(values), cause[:200])
+        return UnfitError(self, _shown(values), cause[:200])
+
+
+def fit(batch: pa.RecordBatch, targets: Sequence[Target]) -> pa.RecordBatch:
+    """The batch's columns of those names, as the warehouse holds them.
+
+    :raises UnfitError: naming column, value and type where one does not fit
+    """
+    columns = [target.convert(batch.column(target.column)) for target in targets]
+    return pa.record_batch(columns, names=[target.column for target in targets])
 
 
 def _shown(values: pa.Array) -> str:
     """The one value, as text; a time that no calendar has, as its number."""
-    import pyarrow as pa
-
     if not pa.types.is_temporal(values.type):
-        return str(values[0].as_py())[:60]
+        text = str(values[0].as_py())[:60]
+        return text if text.isprintable() else ascii(text)[1:-1]
     try:
         return str(values.cast(pa.string())[0])
     except pa.ArrowException:
@@ -144,18 +145,8 @@ def _shown(values: pa.Array) -> str:
 
 
 _OTHERWISE = (
-    *_INTEGERS,
-    *_FLOATS,
-    "numeric",
-    "boolean",
-    "date",
-    "timestamp",
-    "time",
-    "interval",
-    "bit",
-    "bit varying",
-    "bytea",
-    "money",
+    *(*_INTEGERS, *_FLOATS, "numeric", "boolean", "date", "timestamp", "time"),
+    *("interval", "bit", "bit varying", "bytea", "money"),
 )
 
 
@@ -164,28 +155,20 @@ class _ValueLostError(ValueError):
 
 
 def _is_exact(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
     return bool(pa.types.is_integer(kind) or pa.types.is_decimal(kind))
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
     return str(kind) in ("string", "large_string", "string_view") or bool(pa.types.is_string(kind))
 
 
 def _refuse(broken: Any, cause: str) -> None:
     """Raises where any of these booleans is true."""
-    import pyarrow.compute as pc
-
     if pc.any(broken).as_py():
         raise _ValueLostError(cause)
 
 
 def _as_float(values: pa.Array, name: str) -> pa.Array:
-    import pyarrow.compute as pc
-
     found = values.cast(name)
     back = found.cast(values.type)
     same = pc.equal(back, values)
@@ -196,8 +179,6 @@ def _as_float(values: pa.Array, name: str) -> pa.Array:
 
 
 def _rescaled(values: pa.Array, precision: int, scale: int) -> pa.Array:
-    import pyarrow as pa
-
     if pa.types.is_integer(values.type):
         values = values.cast(pa.decimal128(20, 0))
     wide = precision > 38 or (pa.types.is_decimal256(values.type))
@@ -207,9 +188,6 @@ def _rescaled(values: pa.Array, precision: int, scale: int) -> pa.Array:
 
 def _decimals(values: pa.Array, precision: int | None, scale: int | None) -> pa.Array:
     """Floats as the decimals that their shortest text names, as every warehouse reads them."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     _refuse(pc.invert(pc.is_finite(values)), "numeric holds finite numbers")
     texts = [None if value is None else repr(value) for value in values.to_pylist()]
     if precision is None:
@@ -221,9 +199,6 @@ def _decimals(values: pa.Array, precision: int | None, scale: int | None) -> pa.
 
 def _digits(values: pa.Array, digits: int | None) -> pa.Array:
     """Raises where a time has more digits after the second than its column."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if digits is not None and digits < 6:
         unit = 10 ** (6 - digits)
         micros = values.cast(pa.int64())
@@ -234,9 +209,6 @@ def _digits(values: pa.Array, digits: int | None) -> pa.Array:
 
 def _in_calendar(values: pa.Array) -> pa.Array:
     """Raises for years that are not 1 to 9999: clients cannot read them, and CSV writes them oddly."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if pa.types.is_date(values.type):
         low, high = pa.scalar(date.min, values.type), pa.scalar(date.max, values.type)
     else:
@@ -248,8 +220,6 @@ def _in_calendar(values: pa.Array) -> pa.Array:
 
 
 def _text(values: pa.Array, base: str, length: int | None) -> pa.Array:
-    import pyarrow.compute as pc
-
     _refuse(pc.match_substring(values, "\x00"), "a warehouse's text holds no U+0000")
     if length is not None:
         found = pc.utf8_length(values)

@@ -1,0 +1,126 @@
+"""What the warehouse needs of a published table: the difference of two snapshots, and figures to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from feira.core.lake import read_snapshot
+from feira.core.published import PublishedTable
+from feira.core.settings import LakeSettings
+from feira.core.warehouse.apply import Difference
+from feira.core.warehouse.fingerprint import figures_by_date, rows_by_key
+from feira.core.warehouse.reconcile import Figures, Slice, figures_of
+from feira_spark.core.session import CATALOG
+from feira_spark.core.tables import STAGING, current_snapshot, metadata_uri, write_staged
+
+
+@dataclass(frozen=True)
+class StagedDifference:
+    """The rows that differ, staged as an Iceberg table that ``metadata`` pins; see ``stage_difference``."""
+
+    metadata: str
+    snapshot_id: int
+    whole: bool
+    rows: int
+
+
+def difference_since(
+    spark: SparkSession, table: PublishedTable, lake: LakeSettings
+) -> Callable[[int | None], Difference | None]:
+    """What ``load`` asks for: stages the difference since a snapshot, and reads it in batches."""
+
+    def since(held: int | None) -> Difference | None:
+        staged = stage_difference(spark, table, held)
+        if staged is None:
+            return None
+        batches = read_snapshot(lake, staged.metadata)
+        return Difference(staged.snapshot_id, staged.whole, staged.rows, batches)
+
+    return since
+
+
+def stage_difference(
+    spark: SparkSession, table: PublishedTable, since: int | None
+) -> StagedDifference | None:
+    """Stages what changed in the table from snapshot ``since`` to main; None where that is nothing.
+
+    The staged rows have the table's columns and ``change``: INSERT (the row now) or DELETE (the row
+    then); a changed row is one of each. Where ``since`` is None, or was expired, the whole table is
+    staged as INSERT. One caller a table at a time: the staging table is replaced.
+    """
+    main = current_snapshot(spark, table.table)
+    if main is None or main == since:
+        return None
+    published, staging = f"{CATALOG}.{table.table}", _staging(table)
+    whole = since is None or not _is_ancestor(spark, published, since)
+    if whole:
+        rows = spark.sql(f"SELECT *, 'INSERT' AS change FROM {published} VERSION AS OF {main}")
+    else:
+        rows = _changelog(spark, table.table, since, main)
+    write_staged(rows.select(*table.contract.column_names, "change"), staging)
+    return StagedDifference(
+        metadata=metadata_uri(spark, staging),
+        snapshot_id=main,
+        whole=whole,
+        rows=spark.table(staging).count(),
+    )
+
+
+def _staging(table: PublishedTable) -> str:
+    return f"{STAGING}.{table.table.replace('.', '_')}_changes"
+
+
+def _is_ancestor(spark: SparkSession, published: str, snapshot: int) -> bool:
+    query = f"SELECT 1 FROM {published}.history WHERE snapshot_id = :id AND is_current_ancestor"
+    return bool(spark.sql(query, args={"id": snapshot}).take(1))
+
+
+def _changelog(spark: SparkSession, table: str, since: int | None, main: int) -> DataFrame:
+    # Net changes: a row that several publishes have rewritten appears as it was and as it is.
+    view = f"{table.replace('.', '_')}_changelog"
+    spark.sql(
+        f"CALL {CATALOG}.system.create_changelog_view(table => '{table}', "
+        f"changelog_view => '{view}', "
+        f"options => map('start-snapshot-id', '{since}', 'end-snapshot-id', '{main}'), "
+        "net_changes => true)"
+    )
+    return spark.table(view).withColumnRenamed("_change_type", "change")
+
+
+def lake_figures(
+    spark: SparkSession,
+    table: PublishedTable,
+    snapshot: int,
+    day: date | None = None,
+    dates: list[date] | None = None,
+) -> dict[Slice, Figures]:
+    """Rows, fingerprint and sums by event date and extract day at a snapshot.
+
+    Of the whole table, or with ``day`` of the event dates of that day's extract and of ``dates``.
+    """
+    source = f"{CATALOG}.{table.table} VERSION AS OF {snapshot}"
+    where = "TRUE"
+    if day is not None:
+        where = (
+            f"{table.event_date} IN (SELECT {table.event_date} FROM {source} "
+            f"WHERE {table.day} = DATE'{day.isoformat()}')"
+        )
+        if dates:
+            listed = ", ".join(f"DATE'{each.isoformat()}'" for each in dates)
+            where += f" OR {table.event_date} IN ({listed})"
+    return figures_of(spark.sql(figures_by_date(table, "spark", source, where)).collect())
+
+
+def lake_rows(
+    spark: SparkSession, table: PublishedTable, snapshot: int, of: Slice
+) -> Iterator[tuple[Any, ...]]:
+    """Key and hash of each row of one event date and extract day at a snapshot, as ``rows_by_key``
+    orders them; one at a time."""
+    source = f"{CATALOG}.{table.table} VERSION AS OF {snapshot}"
+    query = rows_by_key(table, "spark", source, *of)
+    return map(tuple, spark.sql(query).toLocalIterator())

@@ -1,0 +1,164 @@
+"""Brings every contract's table, in lake and warehouse, to what is declared; refuses the whole before a
+part changes.
+
+Every statement is tried first, the warehouse's in a transaction that is rolled back and the lake's on an
+empty table of the same columns. Then each table changes by one statement, the warehouse's all in one
+transaction that also notes that the marts are to be rebuilt: a migration that was killed anywhere is
+finished by running it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import psycopg
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from feira.core.contracts import Contract
+from feira.core.contracts.evolution import Evolution
+from feira.core.contracts.registry import stored_in
+from feira.core.errors import PermanentError
+from feira.core.published import PublishedTable, published_tables
+from feira.core.warehouse import schema as warehouse
+from feira_spark.core import tables as lake
+from feira_spark.core.session import CATALOG
+
+_TRIAL = "staging.migration_trial"
+
+
+class MigrationError(PermanentError, RuntimeError):
+    """A table cannot take what its contract declares; nothing was changed."""
+
+
+def migrate(
+    spark: SparkSession, connection: psycopg.Connection, rebuild_marts: Callable[[], str]
+) -> list[str]:
+    """Creates missing tables and adds declared optional columns, on the lake of that session and the
+    warehouse of that connection, whose role owns the tables; where the warehouse gains a column the
+    marts are rebuilt, also where an earlier migration was killed before it came to that.
+
+    Returns a sentence for each thing done. Raises MigrationError naming every change that a table
+    cannot take; then nothing was changed.
+    """
+    in_warehouse = stored_in("warehouse")
+    done = bring_tables_to_contracts(
+        spark, connection, stored_in("lake"), in_warehouse, published_tables()
+    )
+    due = [
+        marker
+        for marker in sorted({marts_to_rebuild(each.schema) for each in in_warehouse})
+        if warehouse.table_types(connection, marker) is not None
+    ]
+    if due:
+        done.append(rebuild_marts())
+        for marker in due:
+            connection.execute(f"DROP TABLE {marker}")
+    return done
+
+
+def marts_to_rebuild(schema: str) -> str:
+    """The table whose existence says that a table of the schema has changed since the marts were built."""
+    return f"{schema}.marts_to_rebuild"
+
+
+def bring_tables_to_contracts(
+    spark: SparkSession,
+    connection: psycopg.Connection,
+    in_lake: Sequence[Contract],
+    in_warehouse: Sequence[Contract],
+    published: Sequence[PublishedTable] = (),
+) -> list[str]:
+    """Creates missing tables, those that loads note their state in too, and adds columns; where the
+    warehouse gains one, the marts are marked as to be rebuilt. Returns and raises as ``migrate``."""
+    lake_asks = [(each, lake.evolution(spark, each)) for each in in_lake]
+    warehouse_asks = [warehouse.evolution(connection, each) for each in in_warehouse]
+    _refuse(
+        [("lake", change) for _, change in lake_asks if change]
+        + [("warehouse", change) for change in warehouse_asks if change]
+    )
+    in_lake_added = [change for _, change in lake_asks if change and change.added]
+    in_warehouse_added = [change for change in warehouse_asks if change and change.added]
+    with connection.transaction(force_rollback=True):
+        _try(connection, in_warehouse, in_warehouse_added, published)
+    for declared, change in lake_asks:
+        if change is None or change.added:
+            _try_in_lake(spark, declared, change)
+    done = []
+    for change in in_lake_added:
+        lake.add_columns(spark, change)
+        done.append(_added("lake", change))
+    lake.create_missing(spark, in_lake)
+    with connection.transaction():
+        _change_warehouse(connection, in_warehouse, in_warehouse_added, published)
+    return done + [_added("warehouse", change) for change in in_warehouse_added]
+
+
+def _added(where: str, change: Evolution) -> str:
+    names = ", ".join(f"{column.name} {column.type}" for column in change.added)
+    return f"{where}: added {names} to {change.table}"
+
+
+def _change_warehouse(
+    connection: psycopg.Connection,
+    declared: Sequence[Contract],
+    added: Sequence[Evolution],
+    published: Sequence[PublishedTable],
+) -> None:
+    for change in added:
+        warehouse.add_columns(connection, change)
+    warehouse.create_missing(connection, declared)
+    for table in published:
+        warehouse.create_notes(connection, table)
+    for schema in sorted({change.table.partition(".")[0] for change in added}):
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {marts_to_rebuild(schema)} (table_name text)"
+        )
+
+
+def _try(
+    connection: psycopg.Connection,
+    declared: Sequence[Contract],
+    added: Sequence[Evolution],
+    published: Sequence[PublishedTable],
+) -> None:
+    try:
+        _change_warehouse(connection, declared, added, published)
+    except psycopg.Error as error:
+        raise MigrationError(
+            f"The warehouse refuses the migration: {str(error).splitlines()[0]}. Nothing was changed."
+        ) from error
+
+
+def _try_in_lake(spark: SparkSession, declared: Contract, change: Evolution | None) -> None:
+    """Makes the missing table, or adds the columns, under the name of a trial that is dropped."""
+    lake.create_missing(spark, [])
+    spark.sql(f"DROP TABLE IF EXISTS {CATALOG}.{_TRIAL} PURGE")
+    try:
+        if change is None:
+            lake.create_missing(spark, [replace(declared, table=_TRIAL)])
+        else:
+            empty = spark.table(f"{CATALOG}.{change.table}").limit(0)
+            empty.writeTo(f"{CATALOG}.{_TRIAL}").using("iceberg").create()
+            lake.add_columns(spark, replace(change, table=_TRIAL))
+    except PySparkException as error:
+        raise MigrationError(
+            f"The lake refuses the migration of {declared.table}: {str(error).splitlines()[0]}. "
+            "Nothing was changed."
+        ) from error
+    finally:
+        spark.sql(f"DROP TABLE IF EXISTS {CATALOG}.{_TRIAL} PURGE")
+
+
+def _refuse(asked: list[tuple[str, Evolution]]) -> None:
+    refused = [
+        f"{change.table} in the {where}: {reason}"
+        for where, change in asked
+        for reason in change.refused
+    ]
+    if refused:
+        raise MigrationError(
+            "The contracts ask for what the tables cannot take; nothing was changed. "
+            + ". ".join(refused)
+        )

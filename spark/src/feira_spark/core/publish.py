@@ -1,0 +1,219 @@
+"""Write, audit, publish: a day's changes go to a branch of the table, are audited there, and become main."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from feira.core.published import PublishedTable
+from feira_spark.core.session import CATALOG
+from feira_spark.core.tables import STAGING, current_snapshot, metadata_uri, write_staged
+
+
+class AuditError(RuntimeError):
+    """The branch is not what it must be; main stays as it was. The message names the figures."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What publishing did to the table. ``metadata`` pins the snapshot; counts are rows."""
+
+    metadata: str
+    snapshot_id: int
+    inserted: int
+    updated: int
+    deleted: int
+
+
+def publish_day(spark: SparkSession, table: PublishedTable, day: date, attempt: str) -> Published:
+    """Brings the table up to the day's current extract; readers see all of it or nothing.
+
+    ``attempt`` names the branch beside the day, so that what an attempt that was killed has left
+    cannot meet this one; the changes are staged in a table of the same name, for ``drop_staged`` to
+    drop. One caller at a time: a fast-forward is refused once main has moved on.
+    Raises AuditError when the audit of the branch fails. Without a change there is no new snapshot.
+    """
+    branch = "publish_" + re.sub(r"[^A-Za-z0-9]+", "_", f"{day}_{attempt}").strip("_")
+    published = f"{CATALOG}.{table.table}"
+    # Computed once and kept. In a table: Spark 4.1 cannot plan a MERGE from a temporary view.
+    staged = f"{STAGING}.{table.table.replace('.', '_')}_{branch}"
+    extracts = spark.table(f"{CATALOG}.{table.extracts}")
+    write_staged(changes(spark.table(published), extracts, table, day), staged)
+    changed = spark.table(staged)
+    counts = {row["action"]: row["count"] for row in changed.groupBy("action").count().collect()}
+    base = current_snapshot(spark, table.table)
+    if counts or base is None:
+        spark.sql(f"ALTER TABLE {published} CREATE OR REPLACE BRANCH {branch}")
+        try:
+            _write(spark, table, changed, counts, branch, staged)
+            _audit(spark, table, changed, counts, branch, base)
+            spark.sql(f"CALL {CATALOG}.system.fast_forward('{table.table}', 'main', '{branch}')")
+        finally:
+            spark.sql(f"ALTER TABLE {published} DROP BRANCH IF EXISTS {branch}")
+    snapshot = current_snapshot(spark, table.table)
+    if snapshot is None:
+        raise AuditError(
+            f"{table.table} has no snapshot after publishing {day}; run the day again."
+        )
+    return Published(
+        metadata=metadata_uri(spark, published),
+        snapshot_id=snapshot,
+        inserted=counts.get("insert", 0),
+        updated=counts.get("update", 0),
+        deleted=counts.get("delete", 0),
+    )
+
+
+def staged_changes(table: PublishedTable, day: date) -> str:
+    """How the names of the day's staged changes begin; other tables have other ones."""
+    return f"{table.table.replace('.', '_')}_publish_{day}_".replace("-", "_")
+
+
+def changes(
+    published: DataFrame, extracts: DataFrame, table: PublishedTable, day: date
+) -> DataFrame:
+    """The rows that must change so that the table follows from the extracts, for the keys of one day.
+
+    Looks at the keys of the published rows of that day and of the day's extract, and takes for each
+    the winner among all extracts: the greatest version, of equal ones the later day's. Returns the
+    table's columns and ``action``: ``insert``, ``update`` (the new row) or ``delete`` (the row that
+    leaves). A row that stays as it is does not appear.
+    """
+    columns, key = published.columns, list(table.key)
+    of_day = F.col(table.day) == F.lit(day)
+    keys = (
+        extracts.where(of_day)
+        .select(*key)
+        .unionByName(published.where(of_day).select(*key))
+        .distinct()
+    )
+    newest = Window.partitionBy(*key).orderBy(F.col(table.version).desc(), F.col(table.day).desc())
+    winners = (
+        extracts.select(*columns)
+        .join(keys, key, "left_semi")
+        .withColumn("_rank", F.row_number().over(newest))
+        .where("_rank = 1")
+        .drop("_rank")
+    )
+    wanted = winners.select(F.struct(*columns).alias("new"))
+    held = published.join(keys, key, "left_semi").select(F.struct(*columns).alias("old"))
+    on = [F.col(f"new.{name}") == F.col(f"old.{name}") for name in key]
+    action = (
+        F.when(F.col("old").isNull(), F.lit("insert"))
+        .when(F.col("new").isNull(), F.lit("delete"))
+        .when(~F.col("new").eqNullSafe(F.col("old")), F.lit("update"))
+    )
+    return (
+        wanted.join(held, on, "full_outer")
+        .withColumn("action", action)
+        .where("action is not null")
+        .withColumn("row", F.coalesce("new", "old"))
+        .select("row.*", "action")
+    )
+
+
+def _write(
+    spark: SparkSession,
+    table: PublishedTable,
+    changed: DataFrame,
+    counts: dict[str, int],
+    branch: str,
+    staged: str,
+) -> None:
+    target = f"{CATALOG}.{table.table}.branch_{branch}"
+    names = table.contract.column_names
+    if set(counts) <= {"insert"}:
+        # Nothing to match: the changes were computed against this very main.
+        changed.select(*names).writeTo(target).append()
+        return
+    assignments = ", ".join(f"t.{name} = s.{name}" for name in names)
+    spark.sql(
+        f"MERGE INTO {target} t USING {staged} s "
+        f"ON {' AND '.join(f't.{name} = s.{name}' for name in table.key)} "
+        "WHEN MATCHED AND s.action = 'delete' THEN DELETE "
+        f"WHEN MATCHED AND s.action = 'update' THEN UPDATE SET {assignments} "
+        f"WHEN NOT MATCHED AND s.action = 'insert' THEN INSERT ({', '.join(names)}) "
+        f"VALUES ({', '.join(f's.{name}' for name in names)})"
+    )
+
+
+def _audit(
+    spark: SparkSession,
+    table: PublishedTable,
+    changed: DataFrame,
+    counts: dict[str, int],
+    branch: str,
+    base: int | None,
+) -> None:
+    """Row count, uniqueness of the changed keys, nulls, and sums against the input: the measures', and
+    those of every decimal."""
+    key, declared = list(table.key), table.contract
+    target = spark.table(f"{CATALOG}.{table.table}.branch_{branch}")
+    summed = {measure.name: measure.sql for measure in table.measures}
+    for column in declared.columns:
+        if column.type.startswith("decimal"):
+            summed.setdefault(column.name, f"coalesce(sum({column.name}), 0)")
+    sums = [F.expr(sql).alias(f"sum_{n}") for n, sql in enumerate(summed.values())]
+    nulls = [
+        F.sum(F.col(name).isNull().cast("int")).alias(f"null_{name}")
+        for name in declared.required_columns
+    ]
+    rows = F.count("*").alias("rows")
+    touched = target.join(changed.select(*key), key, "left_semi")
+    branch_figures = touched.select(rows, *sums, F.count_distinct(*key).alias("keys"), *nulls)
+    input_figures = changed.where("action <> 'delete'").select(rows, *sums)
+    totals = target.select(F.count("*").alias("after"))
+    if base is not None:
+        before = spark.table(f"{CATALOG}.{table.table}").select(F.count("*").alias("before"))
+        totals = totals.crossJoin(before)
+    # One query: each of its own would be planned and scheduled anew.
+    row = (
+        branch_figures.select(F.struct("*").alias("found"))
+        .crossJoin(input_figures.select(F.struct("*").alias("input")))
+        .crossJoin(totals)
+        .collect()[0]
+    )
+    found, input_ = row["found"], row["input"]
+    held = row["before"] if base is not None else 0
+    expected = held + counts.get("insert", 0) - counts.get("delete", 0)
+    problems = []
+    if row["after"] != expected:
+        problems.append(f"{row['after']} rows where {held} and the changes make {expected}")
+    if found["rows"] != found["keys"]:
+        problems.append(f"{found['rows']} changed rows for {found['keys']} keys")
+    compared = {"rows": "rows"} | {name: f"sum_{n}" for n, name in enumerate(summed)}
+    problems += [
+        f"{name} is {found[field]} on the branch and {input_[field]} in the input"
+        for name, field in compared.items()
+        if found[field] != input_[field]
+    ]
+    problems += [
+        f"{found[f'null_{name}']} nulls in {name}"
+        for name in declared.required_columns
+        if found[f"null_{name}"]
+    ]
+    if problems:
+        raise AuditError(
+            f"{table.table}, branch {branch}: {'; '.join(problems)}. main was not moved; "
+            "the branch was dropped. Run the day again; if it repeats, it is a defect."
+        )
+
+
+def sweep_branches(spark: SparkSession, table: PublishedTable) -> list[str]:
+    """Drops the publishing branches that killed attempts have left; returns their names.
+
+    To be called by the one publisher only, before it makes its own branch.
+    """
+    published = f"{CATALOG}.{table.table}"
+    names = [
+        row["name"]
+        for row in spark.sql(f"SELECT name FROM {published}.refs WHERE type = 'BRANCH'").collect()
+        if row["name"].startswith("publish_")
+    ]
+    for name in names:
+        spark.sql(f"ALTER TABLE {published} DROP BRANCH IF EXISTS {name}")
+    return names
