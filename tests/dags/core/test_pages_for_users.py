@@ -293,7 +293,7 @@ finally:
 VERIFIED = """
 import json
 from feira_local.cli.tables import in_warehouse
-from feira_local.stack.lake_access import warehouse
+from feira_local.stack.access import warehouse
 
 with warehouse() as connection:
     print(json.dumps([each for each in in_warehouse(connection)]))

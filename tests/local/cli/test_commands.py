@@ -151,8 +151,9 @@ def report(**changes: object) -> DayReport:
         "valid": 3100,
         "quarantined": {"quantity_negative": 8},
         "passed": True,
-        "fact_rows": 3100,
-        "revenue_usd": Decimal("1234.5"),
+        "table": "sales.fact",
+        "rows": 3100,
+        "sums": {"revenue USD": Decimal("1234.5")},
         "snapshot_id": 1,
         "agreed": True,
         "marts": {"daily_revenue": 1},
@@ -169,11 +170,20 @@ def shown(reports: list[DayReport]) -> str:
 
 def test_the_table_shows_what_came_of_a_day() -> None:
     text = shown([report()])
-    for figure in ("3,108", "3,100", "quantity_negative", "1,234.50", "agrees", "daily_revenue 1"):
+    for figure in (
+        "fact rows",
+        "revenue USD",
+        "3,108",
+        "3,100",
+        "quantity_negative",
+        "1,234.50",
+        "agrees",
+        "daily_revenue 1",
+    ):
         assert figure in text
 
 
 def test_the_table_never_claims_an_agreement_that_was_not_found() -> None:
     assert "agrees" not in shown([report(agreed=False)])
-    assert "not loaded" in shown([report(agreed=None, fact_rows=None, revenue_usd=None)])
+    assert "not loaded" in shown([report(agreed=None, rows=None, sums={"revenue USD": None})])
     assert "gate failed" in shown([report(passed=False)])

@@ -18,7 +18,7 @@ from pyspark.errors.exceptions.connect import AnalysisException
 from feira_local.cli import data, runs, tables
 from feira_local.cli import stack as stack_commands
 from feira_local.cli.day_report import DayReport, report_tables
-from feira_local.stack import access, config, lake_access
+from feira_local.stack import access, config
 from feira_local.stack.airflow_api import AssetGraph, DagRun
 from feira_local.stack.chains import Chain
 from feira_local.stack.config import StackConfig
@@ -82,7 +82,7 @@ def test_a_warehouse_that_does_not_answer_is_one_sentence(monkeypatch: pytest.Mo
     monkeypatch.setattr(access, "warehouse_dsn", lambda _: dsn)
     with (
         pytest.raises(StackError, match=r"does not answer .*`feira status`") as refused,
-        lake_access.warehouse(),
+        access.warehouse(),
     ):
         pass
     assert "secret" not in str(refused.value)
@@ -99,7 +99,7 @@ def test_a_table_that_no_run_has_made_yet_names_the_command(
     monkeypatch.setattr("feira.core.warehouse.schema.connect", lambda _: Connection())
     with (
         pytest.raises(StackError, match=r'"sales.fact" does not exist.*`feira run sales'),
-        lake_access.warehouse(),
+        access.warehouse(),
     ):
         raise psycopg.errors.UndefinedTable('relation "sales.fact" does not exist\nLINE 1: SELECT')
 
@@ -176,7 +176,7 @@ def test_a_failures_text_gives_the_terminal_no_command(
     chain.failure = ("land", "name \x1b[31mred\u202e [bold]")
     monkeypatch.setattr(runs.AirflowApi, "local", lambda: runs.AirflowApi("http://airflow", str))
     monkeypatch.setattr(runs, "_run", lambda *_: [chain])
-    monkeypatch.setattr(runs, "day_report", lambda _: None)
+    monkeypatch.setattr(runs, "day_report", lambda *_: None)
     with pytest.raises(runs.typer.Exit):
         runs.run_days("sales", [chain.day], refetch=False, as_json=True)
     said = capsys.readouterr().err
@@ -211,7 +211,7 @@ def test_a_rules_name_and_a_log_line_give_the_terminal_no_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hostile = "\x1b[31mred\u202e[bold]"
-    report = DayReport(date(2010, 12, 1), 1, 0, {hostile: 1}, True, None, None, None, None, {})
+    report = DayReport(date(2010, 12, 1), 1, 0, {hostile: 1}, True, None, None, {}, None, None, {})
     for table in report_tables([report]):
         runs.console.print(table)
     monkeypatch.setenv("FEIRA_HOME", str(tmp_path))

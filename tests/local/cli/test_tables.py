@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -15,12 +16,16 @@ from typer.testing import CliRunner
 
 from feira.core.contracts import contract, contracts
 from feira.core.contracts.ddl import iceberg_ddl, warehouse_ddl
+from feira.core.lake import landing_store
 from feira.core.settings import LakeSettings
 from feira_local.cli import app, pipelines, tables
+from feira_local.cli.day_report import day_report
 from feira_local.stack import access
 from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.errors import StackError
 from feira_local.stack.postgres import Dsns
+from reported_days import Shop
+from reported_days import line as fact_line
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -158,7 +163,6 @@ def lake_for_commands(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_landings_of_a_day_are_listed_with_their_verdict(
     lake: LakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from feira.core.lake import landing_store
     from feira.core.landing.land import land_day
     from feira.sales.landing import LANDED
     from sales_lines import FakeFeed, line
@@ -207,6 +211,24 @@ def test_verify_holds_every_table_against_its_contract(
         verified()
     assert "sales.report_ledger in the warehouse" in str(refusal.value)
     assert "no column cause" in str(refusal.value) and "other" in str(refusal.value)
+
+
+def test_a_days_figures_are_those_of_the_pipeline_that_ran(
+    warehouse: psycopg.Connection, lake: LakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = replace(lake, root=f"{lake.root}/figures")
+    monkeypatch.setattr(access, "lake_settings", lambda: own)
+    nothing = day_report("sales", D1)
+    assert (nothing.table, nothing.rows, nothing.agreed) == ("sales.fact", None, None)
+    assert nothing.sums == {"revenue USD": None}
+
+    shop = Shop(warehouse, landing_store(own, "sales"))
+    shop.run(D1, [fact_line("1", D1, "10.2500"), fact_line("2", D1, "5.0000", status="pending")])
+    found = day_report("sales", D1)
+    assert (found.rows, found.sums, found.agreed) == (2, {"revenue USD": Decimal("10.2500")}, True)
+    # Another pipeline publishes nothing, and says so rather than the figures of sales.
+    other = day_report("countries", D1)
+    assert (other.table, other.rows, other.sums, other.landed) == (None, None, {}, None)
 
 
 def test_status_has_each_pipelines_last_events_and_its_tables() -> None:

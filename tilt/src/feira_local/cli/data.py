@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from feira.core.settings import repository_root
 from feira_local.cli.output import AsJson, print_json, print_line, print_rows, shortened
-from feira_local.stack.errors import StackError
-from feira_local.stack.lake_access import (
+from feira_local.stack import access
+from feira_local.stack.access import (
     no_table,
     spark_session,
     warehouse,
 )
+from feira_local.stack.errors import StackError
+from feira_local.stack.state import running_config
 
 if TYPE_CHECKING:
     import psycopg
@@ -114,21 +117,10 @@ def migrate(as_json: AsJson = False) -> None:
 
     Example: [bold]feira migrate[/]
     """
-    from feira_airflow.summary.marts import MartsError
-    from feira_local.marts import build_local_marts
-    from feira_spark.core.migrate import MigrationError
     from feira_spark.core.migrate import migrate as run_migration
 
-    def rebuild_marts() -> str:
-        built = build_local_marts()
-        counts = ", ".join(f"{name} ({rows} rows)" for name, rows in built.items())
-        return f"marts: rebuilt {counts}"
-
     with spark_session() as spark, warehouse("warehouse_loader") as connection:
-        try:
-            done = run_migration(spark, connection, rebuild_marts)
-        except (MigrationError, MartsError) as error:
-            raise StackError(str(error)) from error
+        done = run_migration(spark, connection, _rebuilt_marts)
     if as_json:
         print_json(done)
         return
@@ -136,9 +128,31 @@ def migrate(as_json: AsJson = False) -> None:
         print_line(line)
 
 
+def _rebuilt_marts() -> str:
+    from feira_airflow.summary.marts import MartsConnection, MartsError, build_marts
+
+    try:
+        built = build_marts(
+            MartsConnection.from_dsn(access.warehouse_dsn("dbt")),
+            project_dir=repository_root() / "infra" / "dbt",
+            target_dir=running_config().home / "dbt",
+            quiet=True,
+        )
+    except MartsError as error:
+        raise StackError(str(error)) from error
+    return "marts: rebuilt " + ", ".join(f"{name} ({rows} rows)" for name, rows in built.items())
+
+
 def asked_warehouse(query: str, values: list[Any] | None, limit: int | None = None) -> Rows:
     with warehouse() as connection:
         return warehouse_rows(connection, query, values, limit)
+
+
+def row_count(connection: psycopg.Connection, table: str) -> int | None:
+    """The rows of a table of the warehouse; None where it does not exist."""
+    (there,) = connection.execute("SELECT to_regclass(%s)", [table]).fetchone() or (None,)
+    found = connection.execute(f"SELECT count(*) FROM {table}").fetchone() if there else None
+    return int(found[0]) if found else None
 
 
 # Python has no year 10000, no infinite day, no 24:00 and no month of an interval: PostgreSQL's own text.

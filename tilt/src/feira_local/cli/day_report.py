@@ -12,27 +12,34 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from feira.core.landing.manifest import Validation
+from feira.core.contracts import contracts
+from feira.core.contracts.registry import BUILT_SCHEMA
+from feira.core.published import PublishedTable, published_tables
 from feira.core.warehouse.outcome import DayOutcome, day_outcomes
 from feira.core.warehouse.schema import table_types
-from feira.sales.published import PUBLISHED
-from feira_local.stack.lake_access import landings, warehouse
+from feira_local.cli.data import row_count
+from feira_local.cli.output import printable
+from feira_local.stack.access import landings, warehouse
 
 _RULE_COLUMNS = 2
-MARTS = ("month_summary", "daily_revenue", "product_performance", "customer_lifetime_value")
 
 
 @dataclass(frozen=True)
 class DayReport:
-    """A day's figures. None stands for what has not happened (yet)."""
+    """A pipeline's figures of a day. None stands for what has not happened (yet).
+
+    ``table`` is the one that it publishes, ``rows`` are the day's in it, and ``sums`` what is summed over
+    them, by name and unit, as in ``revenue USD``.
+    """
 
     day: date
     landed: int | None
     valid: int | None
     quarantined: dict[str, int]
     passed: bool | None
-    fact_rows: int | None
-    revenue_usd: Decimal | None
+    table: str | None
+    rows: int | None
+    sums: dict[str, Decimal | None]
     snapshot_id: int | None
     agreed: bool | None
     marts: dict[str, int]
@@ -42,56 +49,54 @@ class DayReport:
         return asdict(self)
 
 
-def day_report(day: date) -> DayReport:
-    """Reads the newest landing's validation, the newest ledger row of the day, and the marts."""
-    store = landings("sales")
-    complete = store.complete(day)
-    newest = complete[-1] if complete else None
-    validation: Validation | None = (
-        store.validation(day, newest.version) if newest is not None else None
-    )
+def day_report(pipeline: str, day: date) -> DayReport:
+    """Reads the newest landing's validation, the day's newest row of the ledger, and the marts."""
+    store = landings(pipeline)
+    newest = max(store.complete(day), key=lambda each: each.version, default=None)
+    validation = store.validation(day, newest.version) if newest else None
+    table = next((each for each in published_tables() if each.name == pipeline), None)
     with warehouse() as connection:
-        ledger = _ledger(connection, day)
-        marts = {name: _rows(connection, name) for name in MARTS}
+        loaded = _loaded(connection, table, day) if table else None
+        marts = {
+            each.table.removeprefix(f"{BUILT_SCHEMA}."): rows
+            for each in contracts().values()
+            if each.schema == BUILT_SCHEMA
+            and (rows := row_count(connection, each.table)) is not None
+        }
     return DayReport(
         day=day,
         landed=newest.total if newest else None,
         valid=validation.valid if validation else None,
         quarantined=validation.broken if validation else {},
         passed=validation.passed if validation else None,
-        fact_rows=ledger.fact_rows if ledger else None,
-        revenue_usd=ledger.sums["revenue"] if ledger else None,
-        snapshot_id=ledger.snapshot_id if ledger else None,
-        agreed=ledger.agreed if ledger else None,
-        marts={name: rows for name, rows in marts.items() if rows is not None},
+        table=table.table if table else None,
+        rows=loaded.fact_rows if loaded else None,
+        sums={
+            f"{each.name} {each.unit}".strip(): loaded.sums[each.name] if loaded else None
+            for each in (table.measures if table else ())
+        },
+        snapshot_id=loaded.snapshot_id if loaded else None,
+        agreed=loaded.agreed if loaded else None,
+        marts=marts,
     )
 
 
-def _ledger(connection: psycopg.Connection, day: date) -> DayOutcome | None:
-    noted = (PUBLISHED.ledger, PUBLISHED.held_days)
-    if any(table_types(connection, table) is None for table in noted):
+def _loaded(connection: psycopg.Connection, table: PublishedTable, day: date) -> DayOutcome | None:
+    noted = (table.ledger, table.held_days)
+    if any(table_types(connection, each) is None for each in noted):
         return None
-    return day_outcomes(connection, PUBLISHED, [day]).get(day)
-
-
-def _rows(connection: psycopg.Connection, mart: str) -> int | None:
-    found = connection.execute("SELECT to_regclass(%s)", [f"marts.{mart}"]).fetchone()
-    if found is None or found[0] is None:
-        return None
-    row = connection.execute(f"SELECT count(*) FROM marts.{mart}").fetchone()
-    return int(row[0]) if row else None
+    return day_outcomes(connection, table, [day]).get(day)
 
 
 def report_tables(reports: list[DayReport]) -> list[Table]:
     """The figures for people: one line a day, and the rules that lines have broken."""
-    # The package of the commands imports this module.
-    from feira_local.cli.output import printable
-
     # Without frames it fits a terminal of 80 columns.
     days = Table(
         title="What came of it", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
-    for heading in ("day", "landed", "valid", "quarantined", "fact rows", "revenue USD"):
+    sums = list(reports[0].sums) if reports else []
+    table = (reports[0].table or "").rpartition(".")[2] if reports else ""
+    for heading in ("day", "landed", "valid", "quarantined", f"{table} rows".strip(), *sums):
         days.add_column(heading, justify="left" if heading == "day" else "right")
     days.add_column("warehouse")
     for report in reports:
@@ -100,8 +105,8 @@ def report_tables(reports: list[DayReport]) -> list[Table]:
             _number(report.landed),
             _number(report.valid),
             _quarantined(report),
-            _number(report.fact_rows),
-            f"{report.revenue_usd:,.2f}" if report.revenue_usd is not None else "–",
+            _number(report.rows),
+            *(f"{each:,.2f}" if each is not None else "–" for each in report.sums.values()),
             _agreement(report),
         )
     marts = reports[-1].marts if reports else {}

@@ -127,7 +127,7 @@ def run_days(
     chains = _watched(api, days, wanted, as_json=as_json)
     failed = [chain for chain in chains if not chain.succeeded]
     unsent = [chain for chain in chains if chain.succeeded and chain.failure]
-    reports = [day_report(chain.day) for chain in chains]
+    reports = [day_report(pipeline, chain.day) for chain in chains]
     if as_json:
         print_json([_as_json(c, r) for c, r in zip(chains, reports, strict=True)])
     else:

@@ -20,11 +20,12 @@ from feira_local.cli.data import (
     asked_warehouse,
     lake_rows,
     print_found,
+    row_count,
 )
 from feira_local.cli.output import AsJson, print_json, print_line, print_rows, shortened
 from feira_local.cli.runs import parse_day
+from feira_local.stack.access import landings, spark_session, warehouse
 from feira_local.stack.errors import StackError
-from feira_local.stack.lake_access import landings, spark_session, warehouse
 
 if TYPE_CHECKING:
     import psycopg
@@ -175,10 +176,7 @@ def in_warehouse(connection: psycopg.Connection) -> Iterator[dict[str, Any]]:
         if "warehouse" not in declared.servers:
             continue
         change = evolution(connection, declared)
-        rows = None
-        if change:
-            (rows,) = connection.execute(f"SELECT count(*) FROM {declared.table}").fetchone() or ()
-        yield _row(declared, "warehouse", rows, change)
+        yield _row(declared, "warehouse", row_count(connection, declared.table), change)
 
 
 def _row(
