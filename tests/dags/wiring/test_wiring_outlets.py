@@ -80,11 +80,17 @@ def test_outlets_that_an_operator_sets_itself_are_read_mapped_or_not(
         ("self.name = name", True),
     ],
 )
+@pytest.mark.parametrize("expand", ["expand(name=names)", "expand_kwargs(names)"])
 @pytest.mark.parametrize(
-    "head", ["super().__init__(**more)", "super().__init__(outlets=[], **more)"]
+    "head",
+    [
+        "super().__init__(**more)",
+        "super().__init__(outlets=[], **more)",
+        "BaseOperator.__init__(self, **more)",
+    ],
 )
 def test_an_operator_whose_outlets_come_with_the_values_of_its_instances_is_uncertain(
-    tmp_path: Path, init: str, certain: bool, head: str
+    tmp_path: Path, init: str, certain: bool, head: str, expand: str
 ) -> None:
     text = f"""
 def declare(task, name):
@@ -111,7 +117,7 @@ class Publish(Declares, BaseOperator):
 
 with DAG("load", schedule=None):
     names = task(task_id="names")(lambda: ["a"])()
-    Publish.partial(task_id="p").expand(name=names)
+    Publish.partial(task_id="p").{expand}
 plain("report", A)
 """
     (tmp_path / "dags.py").write_text(HEAD + text)

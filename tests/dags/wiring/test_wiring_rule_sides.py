@@ -133,7 +133,7 @@ def of(run):
     if not run.partition_key:
         raise ValueError
 
-import functools
+import functools, types
 
 @functools.wraps(of)
 def wrapped(run): ...
@@ -174,6 +174,8 @@ class Made:
         of(run)
 
 GUARD, CALLED = Guard(), Called()
+books = types.ModuleType("books")
+books.of, books.GUARD = of, GUARD
 """
 
 
@@ -187,6 +189,9 @@ GUARD, CALLED = Guard(), Called()
         ("(lambda: GUARD)().check(dag_run)", True),
         ("Guard.made(dag_run)", True),
         ("CALLED(dag_run)", True),
+        ("books.of(dag_run)", True),
+        ("books.GUARD.check(dag_run)", True),
+        ("books.other(dag_run)", False),
         ("Made(dag_run)", True),
         ("wrapped(dag_run)", True),
         ("cached(dag_run)", True),

@@ -10,7 +10,7 @@ from feira_wiring.linting import lint
 
 HEAD = """
 from dataclasses import dataclass
-from functools import lru_cache, partial, wraps
+from functools import lru_cache, partial, partialmethod, wraps
 from operator import methodcaller
 from typing import NamedTuple
 from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, Metadata, PartitionedAssetTimetable
@@ -45,6 +45,10 @@ class Books:
 def give(event, keys):
     event.add_partitions(keys)
 
+class Partly:
+    partly = partial(give, keys="k")
+    method = partialmethod(lambda self, keys, event: give(event, keys), "k")
+
 give_k = partial(give, keys=["k"])
 BY_NAME = {"x": A}
 
@@ -61,6 +65,7 @@ exec("def made_at_run_time(event): print(event)", namespace)
 made_at_run_time = namespace["made_at_run_time"]
 
 BOOKS = Books()
+BOOKS.give_by, MANY, PARTLY = give, list(range(50)), Partly()
 bound_give, bound_of, add_k = BOOKS.give, Books.of, methodcaller("add_partitions", "k")
 give_lambda = lambda event: event.add_partitions("k")
 two_lambdas = (lambda event: event.add_partitions("k"), lambda event: None)
@@ -194,7 +199,14 @@ CERTAIN = [
     "not outlet_events[A].add_partitions('k')",
     "give(*[outlet_events[A], ['k']])",
     "(B, A)[outlet_events[A].add_partitions('k')]",
+    "for x in MANY:\n            for y in MANY: print(y)\n        outlet_events[A].add_partitions('k')",
+    "copy = [outlet_events[A]].copy; copy()[0].add_partitions('k')",
+    "print(outlet_events.keys()); outlet_events[A].add_partitions('k')",
     # calls
+    "import functools; part = functools.partial; part(give, outlet_events[A])('k')",
+    "add = BOOKS.give; add(outlet_events[A], ['k'])",
+    "BOOKS.give_by(outlet_events[A], ['k'])",
+    "import json; json.dumps(outlet_events); outlet_events[A].add_partitions('k')",
     "get_current_context().get('outlet_events')[A].add_partitions('k')",
     "get_current_context().pop('outlet_events')[A].add_partitions('k')",
     "[outlet_events[A]].copy()[0].add_partitions('k')",
@@ -273,6 +285,47 @@ with DAG("load", schedule=None):
     assert len(found(tmp_path, text + "plain('of_a', A)\nplain('of_b', B)")) == 2
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        "PythonOperator(task_id='t', python_callable=put, op_args=[A, 'k'], outlets=[A, B])",
+        "PythonOperator(task_id='t', python_callable=put, op_args=(A, 'k'), outlets=[A, B])",
+        "PythonOperator(task_id='t', python_callable=put, op_kwargs={'asset': A}, outlets=[A, B])",
+        "PythonOperator.partial(task_id='t', python_callable=put, op_kwargs={'asset': A}, outlets=[A, B])"
+        ".expand(op_args=[[], []])",
+        "Given.partial(task_id='t', outlets=[A, B]).expand(keys=['k', 'l'])",
+    ],
+)
+def test_what_a_task_is_given_is_what_its_code_has(tmp_path: Path, made: str) -> None:
+    """The first outlet gets a key, the other none; the instances of a mapped task have what it has."""
+    text = f"""
+from airflow.providers.standard.operators.python import PythonOperator
+
+def put(asset=B, keys="k", *, outlet_events):
+    outlet_events[asset].add_partitions(keys)
+
+class Given(BaseOperator):
+    of_class = [B, A]
+    def __init__(self, *, keys, **more):
+        super().__init__(**more)
+        self.keys = keys
+    def put(self, event):
+        event.add_partitions(self.keys)
+    def execute(self, context):
+        first = self.outlets[0]
+        put, asset = self.put, self.of_class[1]
+        put(context["outlet_events"][first if first is asset else asset])
+
+with DAG("load", schedule=None):
+    {made}
+keyed('k_a', A)\nplain('p_a', A)\nkeyed('k_b', B)\nplain('p_b', B)
+"""
+    assert [each for each in found(tmp_path, text) if each[0] != "two-emitters"] == [
+        ("keyed-event-plain-listener", "a"),
+        ("plain-event-keyed-listener", "b"),
+    ]
+
+
 @pytest.mark.parametrize("hook", ["pre_execute", "post_execute"])
 def test_keys_that_a_hook_gives_are_seen(tmp_path: Path, hook: str) -> None:
     text = f"""
@@ -342,6 +395,12 @@ UNCERTAIN = [
     "outlet_events.get(made_at_run_time(1)).add_partitions('k')",
     "made_at_run_time((outlet_events[A], 1)[0])",
     "made_at_run_time(get_current_context())",
+    "for x in MANY:\n            for y in MANY:\n                for z in MANY: print(z)",
+    "first, *rest = B, A; outlet_events[rest[0]].add_partitions('k')",
+    "import orjson; orjson.dumps(outlet_events[A])",
+    "PARTLY.partly(outlet_events[A])",
+    "PARTLY.method(outlet_events[A])",
+    "Partly.partly(outlet_events[A])",
     "made_at_run_time(Books(Books(outlet_events[A])))",
     "made_at_run_time(outlet_events[A] if A is B else B)",
     "def inner(): made_at_run_time(outlet_events)\n        made_at_run_time(inner)",
@@ -372,6 +431,9 @@ plain("report", A)
         ("outlet_events[AssetAlias('any')].add(A)", None),
         ("outlet_events[AssetAlias('any')].add(asset=B)", "error"),
         ("outlet_events[AssetAlias('any')].add()", "warning"),
+        ("outlet_events[AssetAlias('any')].add(Asset(''))", "warning"),
+        ("x = 's3://b/' + name; outlet_events[AssetAlias('any')].add(Asset(f'{x}/y'))", "error"),
+        ("x = 's3://b/' + name; outlet_events[AssetAlias('any')].add(Asset(x + '/y'))", "error"),
         ("outlet_events.for_asset_alias(name='any').add(B)", "error"),
         ("outlet_events.for_asset_alias(name=name).add(B)", "error"),
         ("outlet_events[AssetAlias('any')].add(A if name else B)", None),
@@ -527,12 +589,18 @@ def test_what_is_written_to_the_event_of_no_outlet_is_found(
 
 @pytest.mark.parametrize(
     ("body", "certain"),
-    [("outlet_events[A].add_partitions('k')", False), ("print(1)", True)],
+    [
+        ("outlet_events[A].add_partitions('k')", False),
+        ("(lambda: outlet_events[A].add_partitions('k'))()", False),
+        ("value['outlet_events'][A].add_partitions('k')", False),
+        ("(lambda: print(1))()", True),
+        ("print(1)", True),
+    ],
 )
 def test_a_task_whose_text_cannot_be_read_may_give_keys_where_it_names_events(
     tmp_path: Path, body: str, certain: bool
 ) -> None:
-    parameter = "outlet_events=None" if "outlet_events" in body else "value=None"
+    parameter = "value=None" if certain or "value" in body else "outlet_events=None"
     text = f"""
 exec("def made(*, {parameter}): {body}", namespace | {{"A": A}}, namespace)
 with DAG("load", schedule=None):

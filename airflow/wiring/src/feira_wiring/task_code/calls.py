@@ -188,7 +188,8 @@ class CallReader(EventReader, ABC):
         value = own_code(value)
         if not isinstance(value, FunctionType):
             module = getattr(value, "__module__", None) or getattr(owner, "__module__", None)
-            return None if is_library(module) else self.lose(*args, *kwargs.values())
+            wraps = isinstance(value, functools.partial | functools.partialmethod)
+            return None if is_library(module) and not wraps else self.lose(*args, *kwargs.values())
         return self.python(value, owner, args, kwargs, entry=False)
 
     def known(self, value: Any, args: Args, kwargs: Kwargs, entry: bool) -> Any:

@@ -90,6 +90,4 @@ def bound(
         over = {name: each for name, each in kwargs.items() if name not in named}
         hands_on = entry or any(isinstance(each, Events | Context) for each in over.values())
         found[signature.kwarg.arg] = Context() if hands_on else None
-    if entry and "context" in found and found["context"] is None:
-        found["context"] = Context()
     return found

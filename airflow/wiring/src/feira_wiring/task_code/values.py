@@ -252,13 +252,9 @@ class EventReader:
         self.found.maybe_keyed |= set(assets)
         self.found.lost |= {each for each in assets if each.kind == "alias"}
 
-    def added(self, event: Any) -> None:
-        if isinstance(event, Choice):
-            for each in event.items:
-                self.found.maybe_keyed |= each.assets if isinstance(each, Event) else set()
-        elif isinstance(event, Event):
-            to = self.found.keyed if event.sure and self.sure else self.found.maybe_keyed
-            to |= event.assets
+    def added(self, event: Event) -> None:
+        to = self.found.keyed if event.sure and self.sure else self.found.maybe_keyed
+        to |= event.assets
 
     def resolves(self, event: Any, asset: Any) -> None:
         aliases = [each for each in getattr(event, "assets", self.outlets) if each.kind == "alias"]
