@@ -104,6 +104,13 @@ def test_it_ends_with_1_once_the_service_stays_down_and_not_before(
     os.kill(first, signal.SIGKILL)  # the supervisor starts it again
     until(lambda: runs(supervisor) and supervisor.states()["inbox"].pid != first)
     assert attached.is_alive()
+    # Being down once does not count towards the next time.
+    supervisor.stop("inbox")
+    attached.join(0.8)
+    supervisor.start("inbox")
+    until(lambda: runs(supervisor))
+    attached.join(1)
+    assert attached.is_alive()
     began = time.monotonic()
     supervisor.stop("inbox")
     attached.join(30)
@@ -170,6 +177,35 @@ def _step(name: str, exit_status: int, started: float = 1.0) -> ProcessState:
     return ProcessState(name, "EXITED", 0, started, exit_status, "")
 
 
+def _scripted(
+    monkeypatch: pytest.MonkeyPatch, before: ProcessState, after: ProcessState | None
+) -> list[str]:
+    """A supervisor whose step is ``before`` until it is started; returns what is started."""
+    started: list[str] = []
+
+    class Scripted(Supervisor):
+        pid = 1
+
+        def states(self) -> dict[str, ProcessState]:
+            return {before.name: after if started and after else before}
+
+        def start(self, name: str) -> None:
+            started.append(name)
+
+    for place in (module, lifecycle):
+        monkeypatch.setattr(place, "Supervisor", Scripted)
+    return started
+
+
+@pytest.mark.parametrize("name", ["databases", "spark-warmup"])
+def test_a_step_that_is_done_is_run_again_when_it_is_restarted(
+    name: str, config: StackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = _scripted(monkeypatch, _step(name, 0), None)
+    lifecycle.restart(config, name)
+    assert started == [name]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "ended"),
     [
@@ -186,19 +222,7 @@ def test_a_step_is_run_where_it_is_not_done_and_ends_as_it_does(
     config: StackConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Scripted(Supervisor):
-        pid = 1
-        started: list[str] = []  # noqa: RUF012
-
-        def states(self) -> dict[str, ProcessState]:
-            return {"databases": after if self.started and after else before}
-
-        def start(self, name: str) -> None:
-            self.started.append(name)
-
-    Scripted.started.clear()
-    for place in (module, lifecycle):
-        monkeypatch.setattr(place, "Supervisor", Scripted)
+    started = _scripted(monkeypatch, before, after)
     log_path(config, "databases").write_text("made\n")
     lines: list[str] = []
     if ended:
@@ -206,7 +230,7 @@ def test_a_step_is_run_where_it_is_not_done_and_ends_as_it_does(
             attach(config, "databases", lines.append)
     else:
         attach(config, "databases", lines.append)
-    assert Scripted.started == (["databases"] if after else [])
+    assert started == (["databases"] if after else [])
     assert lines == ["made"]
 
 

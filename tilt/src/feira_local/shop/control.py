@@ -33,6 +33,8 @@ def control_routes(
         except ValidationError as error:
             problems = error.errors(include_url=False, include_context=False)
             raise HTTPException(422, detail=problems) from error
+        except TypeError as error:
+            raise HTTPException(422, detail=f"fault {name}: {error}.") from error
 
     @routes.delete("/_faults/{name}", status_code=204)
     def turn_off(name: str) -> None:

@@ -63,7 +63,7 @@ class FaultSwitches:
         self._file = StateFile(state_dir / "faults.json")
         self._lock = threading.Lock()
         try:
-            self._on = {
+            self._on: dict[str, Fault] = {
                 name: FAULTS[name].model_validate(state)
                 for name, state in self._file.read().items()
             }
@@ -73,12 +73,12 @@ class FaultSwitches:
     def put(self, name: str, state: dict[str, Any]) -> dict[str, Any]:
         """Turns a fault on and returns its description.
 
-        Raises KeyError on an unknown name, ValidationError on options that are not legal.
+        Raises KeyError on an unknown name, ValidationError on options that are not legal, TypeError on
+        a number that the state file cannot hold.
         """
         fault = FAULTS[name].model_validate(state)
         with self._lock:
-            self._on[name] = fault
-            self._save()
+            self._save({**self._on, name: fault})
         return self.describe(name)
 
     def delete(self, name: str | None = None) -> None:
@@ -86,9 +86,7 @@ class FaultSwitches:
         if name is not None and name not in FAULTS:
             raise KeyError(name)
         with self._lock:
-            for gone in (name,) if name else tuple(self._on):
-                self._on.pop(gone, None)
-            self._save()
+            self._save({each: on for each, on in self._on.items() if name and each != name})
 
     def describe(self, name: str) -> dict[str, Any]:
         """``name``, ``doc``, ``options``, ``on`` and ``state`` (null when off)."""
@@ -113,15 +111,14 @@ class FaultSwitches:
         with self._lock:
             fault = self.active(name, kind, asked)
             if isinstance(fault, AnswerFault) and fault.count is not None:
-                if fault.count > 1:
-                    self._on[name] = fault.model_copy(update={"count": fault.count - 1})
-                else:
-                    del self._on[name]
-                self._save()
+                left = fault.model_copy(update={"count": fault.count - 1})
+                others = {each: on for each, on in self._on.items() if each != name}
+                self._save({**others, name: left} if fault.count > 1 else others)
         return fault
 
-    def _save(self) -> None:
-        self._file.write({name: fault.model_dump(mode="json") for name, fault in self._on.items()})
+    def _save(self, on: dict[str, Fault]) -> None:
+        self._file.write({name: fault.model_dump(mode="json") for name, fault in on.items()})
+        self._on = on
 
 
 ExtraFieldName = Literal["channel"]
