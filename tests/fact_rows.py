@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from feira.core.contracts import contract
 from feira.core.contracts.arrow import arrow_schema
-from feira.core.warehouse.load import Difference
+from feira.core.warehouse.apply import Difference
 
 FACT = contract("sales.fact")
 NOON = dt.datetime(2011, 1, 3, 12, tzinfo=dt.UTC)

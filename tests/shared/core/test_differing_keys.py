@@ -72,6 +72,14 @@ def test_a_long_or_odd_key_is_cut_to_a_line() -> None:
     assert "\n" not in text
 
 
+def test_eighty_characters_of_a_key_are_shown_whole_and_sixty_of_a_longer_one() -> None:
+    def named(key: str) -> str:
+        return differing_keys([(Decimal(1), key, Decimal(0))], [])
+
+    assert named("x" * 78) == f"key ('{'x' * 78}', in the lake only)"
+    assert named("x" * 79) == f"key ('{'x' * 59}… (79 characters), in the lake only)"
+
+
 SIDES = st.dictionaries(st.integers(0, 30), st.integers(0, 2), max_size=20)
 
 

@@ -16,7 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from fact_rows import Row, difference, fact_row, whole
-from feira.core.warehouse.load import Difference, Extract, load
+from feira.core.contracts import Column, ContractError
+from feira.core.warehouse.apply import Difference
+from feira.core.warehouse.fingerprint import row_hash
+from feira.core.warehouse.load import Extract, load
 from feira.core.warehouse.outcome import day_outcomes
 from feira.core.warehouse.reconcile import (
     Agreement,
@@ -27,7 +30,7 @@ from feira.core.warehouse.reconcile import (
     verify_whole,
     warehouse_figures,
 )
-from feira.core.warehouse.schema import connect, require_load_tables
+from feira.core.warehouse.schema import connect, require_load_tables, table_types
 from feira.sales.published import PUBLISHED
 
 DATE_1, DATE_2, DAY = (dt.date(2011, 1, n) for n in (1, 2, 3))
@@ -367,6 +370,8 @@ def test_dates_that_an_older_release_left_pending_wait_for_every_extract_day(
     )
     connection.execute("INSERT INTO sales.unreconciled_dates VALUES (%s, 1)", [DATE_2])
     require_load_tables(connection, PUBLISHED)
+    types = table_types(connection, "sales.unreconciled_dates")
+    assert types is not None and types["extract_day"] == "date"
     assert dates_pending(connection) == [DATE_2]
     assert reconcile_day(connection, PUBLISHED, DAY, 1, lake).dates == 2
     assert dates_pending(connection) == []
@@ -389,3 +394,65 @@ def test_a_day_is_agreed_while_nothing_of_it_or_of_its_load_waits(
     put(connection, difference(101, ("DELETE", ROWS[2]), ("INSERT", new)), DATE_1)
     assert not is_agreed(DAY), "a line of its extract waits"
     assert not is_agreed(DATE_1), "what its load changed waits"
+
+
+def test_a_day_is_closed_where_its_landing_has_no_lines(
+    connection: psycopg.Connection, lake: Lake
+) -> None:
+    load(connection, PUBLISHED, Extract(DATE_1, 1, "s3://lake/m", 0, 0), lambda held: None)
+    closed = {day: each.closed for day, each in _outcomes(connection).items()}
+    assert closed == {DAY: False, DATE_1: True}
+
+
+def _outcomes(connection: psycopg.Connection) -> dict[dt.date, Any]:
+    return day_outcomes(connection, PUBLISHED, [DATE_1, DAY])
+
+
+def test_the_whole_and_the_day_are_compared_at_one_moment_of_the_warehouse(
+    connection: psycopg.Connection, lake: Lake, loader_dsn: str
+) -> None:
+    """A load commits between any two queries of the comparison: none of it may be seen."""
+    executed = psycopg.Cursor.execute
+    for compare in (
+        lambda: verify_whole(connection, PUBLISHED, lambda snapshot: lake.figures),
+        lambda: reconcile_day(connection, PUBLISHED, DAY, 1, lake),
+    ):
+        queries: list[str] = []
+
+        class Interrupted(psycopg.Cursor[Any]):
+            def execute(self, query: Any, *rest: Any, **known: Any) -> Any:
+                found = executed(self, query, *rest, **known)
+                if str(query).startswith("SELECT"):
+                    queries.append(query)  # noqa: B023
+                    with connect(loader_dsn) as other:
+                        other.execute("UPDATE sales.fact SET quantity = quantity + 1")
+                        other.execute("UPDATE sales.load_ledger SET snapshot_id = snapshot_id + 1")
+                return found
+
+        connection.cursor_factory = Interrupted
+        agreed = compare()
+        connection.cursor_factory = psycopg.Cursor
+        assert (agreed.rows, agreed.snapshot_id) == (3, 100)
+        assert len(queries) > 2
+        connection.execute("UPDATE sales.load_ledger SET snapshot_id = 100")
+        connection.execute("UPDATE sales.fact SET quantity = 1")
+
+
+def test_numbers_beside_each_other_do_not_read_as_other_numbers(
+    connection: psycopg.Connection,
+) -> None:
+    """1 unit at 23.0000 and 12 at 3.0000 are the same digits."""
+    columns = [PUBLISHED.contract.column(name) for name in ("quantity", "unit_price")]
+    hashes = {
+        connection.execute(
+            f"SELECT {row_hash(columns, 'postgres')} FROM (SELECT {quantity} AS quantity, "
+            f"CAST({price} AS numeric(18,4)) AS unit_price) r"
+        ).fetchone()
+        for quantity, price in ((1, 23), (12, 3))
+    }
+    assert len(hashes) == 2
+
+
+def test_a_column_that_engines_write_otherwise_cannot_be_compared() -> None:
+    with pytest.raises(ContractError, match=r"tags of type array<string> cannot be compared"):
+        row_hash([Column("tags", "array<string>", required=False)], "postgres")

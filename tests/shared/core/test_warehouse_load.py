@@ -18,15 +18,10 @@ from psycopg.rows import dict_row
 
 from fact_rows import FACT, Row, batch, difference, fact_row, whole
 from feira.core.contracts import ContractError
-from feira.core.warehouse.load import (
-    Difference,
-    Extract,
-    Loaded,
-    LoadError,
-    RowRefusedError,
-    held_snapshot,
-    load,
-)
+from feira.core.warehouse.apply import Difference
+from feira.core.warehouse.by_day import RowRefusedError
+from feira.core.warehouse.load import Extract, Loaded, held_snapshot, load
+from feira.core.warehouse.merge import LoadError
 from feira.core.warehouse.schema import connect, require_load_tables, table_types
 from feira.sales.published import PUBLISHED
 
@@ -517,6 +512,16 @@ def test_a_row_that_the_warehouse_refuses_holds_up_its_own_day_alone(
     assert held(connection) == []
 
 
+def test_a_load_by_day_counts_the_rows_of_all_days(connection: psycopg.Connection) -> None:
+    days = (DATE_1, E, dt.date(2011, 1, 7))
+    old = [of_day(day, f"{day}") for day in days]
+    loaded(connection, whole(1, *old), extract(E))
+    changed = [row | {"quantity": 9} for row in old]
+    bad = UNHOLDABLE["a key too long for the index"]
+    assert loaded(connection, whole(2, *changed, bad), extract(E)) == Loaded(2, 0, 3, 0, 1)
+    assert held(connection)[0][0] == D
+
+
 def test_a_refused_row_is_looked_for_in_the_whole_table_alone(
     connection: psycopg.Connection,
 ) -> None:
@@ -663,3 +668,29 @@ def test_a_day_of_refused_rows_alone_costs_no_savepoint_for_each(
     assert [row["order_id"] for row in fact(connection)] == ["new"]
     assert held(connection) == [(D, "'bad 0', 1")]
     assert len(statements) < 30
+
+
+def test_a_connection_has_a_name_of_its_own_unless_the_dsn_gives_one(loader_dsn: str) -> None:
+    named = make_conninfo(loader_dsn, application_name="other")
+    for dsn, name in ((loader_dsn, "feira"), (named, "other")):
+        with connect(dsn) as connection:
+            assert connection.execute("SHOW application_name").fetchone() == (name,)
+
+
+def test_a_connection_that_does_not_take_the_zone_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Connection:
+        closed = False
+
+        def execute(self, query: str) -> None:
+            raise KeyboardInterrupt
+
+        def close(self) -> None:
+            self.closed = True
+
+    opened = Connection()
+    monkeypatch.setattr(psycopg, "connect", lambda *of, **known: opened)
+    with pytest.raises(KeyboardInterrupt):
+        connect("")
+    assert opened.closed

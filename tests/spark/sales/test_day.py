@@ -237,6 +237,7 @@ def test_a_day_goes_from_the_feed_to_the_agreement_and_again_with_what_has_chang
     with pytest.raises(ReconcileError, match=f"{DAY}.*lake 19 rows"):
         published_steps.reconcile(day.spark, day.warehouse, PUBLISHED, DAY, loaded)
 
+    assert "closed day" not in caplog.text
     with caplog.at_level(logging.WARNING):
         assert day.land([], "run-5", refetch=True).lines == 0
     assert f"{DAY}: a closed day" in caplog.text

@@ -12,7 +12,8 @@ from pyspark.sql import types as T
 
 from fact_rows import FACT, Row, fact_row
 from feira.core.contracts import contract
-from feira.core.warehouse.load import Extract, RowRefusedError, load
+from feira.core.warehouse.by_day import RowRefusedError
+from feira.core.warehouse.load import Extract, load
 from feira.core.warehouse.outcome import day_outcomes
 from feira.core.warehouse.reconcile import (
     ReconcileError,

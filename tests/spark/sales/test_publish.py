@@ -9,12 +9,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from fact_rows import FACT, fact_row
 from feira.core.contracts import Column, ContractError, contract
+from feira.core.contracts.arrow import arrow_schema
 from feira.core.contracts.ddl import iceberg_ddl
 from feira.core.lake import lake_files
 from feira.core.landing.land import land_day
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
 DAY = dt.date(2010, 12, 1)
 NEXT = DAY + dt.timedelta(days=1)
-LINES = contract("sales.order_lines")
+LINES, QUARANTINED = contract("sales.order_lines"), contract("sales.quarantine")
 Write = Callable[..., None]
 
 
@@ -349,6 +351,10 @@ BAD_1, BAD_2, BAD_3 = (line(order_id=f"bad {n}", quantity=0) for n in (1, 2, 3))
 def test_quarantine_follows_the_landings_of_its_day(
     tables: SparkSession, store: LandingStore
 ) -> None:
+    another = {"extract_day": NEXT, "landing_version": 1, "landing_order": 0, "raw": "{}"}
+    row = [another | {"broken_rules": ["sku_missing"]}]
+    frame = tables.createDataFrame(pa.Table.from_pylist(row, arrow_schema(QUARANTINED)))
+    frame.writeTo("lake.sales.quarantine").append()
     first = landed(store, "run-1", *good(19), BAD_1)
     for _ in ("a run", "its retry"):
         assert validate_landing(tables, store, first).passed
@@ -377,6 +383,7 @@ def test_quarantine_follows_the_landings_of_its_day(
     validate_landing(tables, store, first)
     validate_landing(tables, store, refused)
     assert held_back(tables) == [(3, 20, ["quantity_zero"])]
+    assert tables.table("lake.sales.quarantine").count() == 2, "another day's row stays"
 
 
 def test_an_extract_is_of_the_newest_landing_that_passed(

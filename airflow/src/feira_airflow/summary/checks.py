@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from feira.core.published import NEWEST_FIRST
+from feira.core.published_table import NEWEST_FIRST
 from feira.sales.published import SOLD
 from feira_provider.operators.partition_check import PartitionCheck
 

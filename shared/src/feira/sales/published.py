@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from feira.core.published import Measure, PublishedTable
+from feira.core.published_table import Measure, PublishedTable
 
 SOLD = "status IN ('completed', 'shipped')"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from feira.core.lake import landing_store
 from feira.core.landing.store import LandingError
-from feira.core.published import PublishedTable
+from feira.core.published_table import PublishedTable
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.load import Extract, load
 from feira.core.warehouse.reconcile import reconcile_day

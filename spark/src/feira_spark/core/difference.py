@@ -10,7 +10,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from feira.core.lake import read_snapshot
-from feira.core.published import PublishedTable
+from feira.core.published_table import PublishedTable
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.apply import Difference
 from feira.core.warehouse.fingerprint import figures_by_date, rows_by_key

@@ -20,7 +20,7 @@ from feira.core.contracts import Contract
 from feira.core.contracts.evolution import Evolution
 from feira.core.contracts.registry import stored_in
 from feira.core.errors import PermanentError
-from feira.core.published import PublishedTable, published_tables
+from feira.core.published_table import PublishedTable, published_tables
 from feira.core.warehouse import schema as warehouse
 from feira_spark.core import tables as lake
 from feira_spark.core.session import CATALOG

@@ -9,7 +9,7 @@ from datetime import date
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from feira.core.published import PublishedTable
+from feira.core.published_table import PublishedTable
 from feira_spark.core.session import CATALOG
 from feira_spark.core.tables import STAGING, current_snapshot, metadata_uri, write_staged
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from feira.core.contracts import contracts
 from feira.core.contracts.registry import BUILT_SCHEMA
-from feira.core.published import PublishedTable, published_tables
+from feira.core.published_table import PublishedTable, published_tables
 from feira.core.warehouse.outcome import DayOutcome, day_outcomes
 from feira.core.warehouse.schema import table_types
 from feira_local.cli.data import row_count

@@ -12,7 +12,7 @@ import typer
 from feira.core.contracts import Contract, contracts
 from feira.core.contracts.evolution import Evolution
 from feira.core.contracts.registry import stored_in
-from feira.core.published import published_tables
+from feira.core.published_table import published_tables
 from feira_local.cli import pipelines
 from feira_local.cli.data import (
     Limit,

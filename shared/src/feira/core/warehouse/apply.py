@@ -9,7 +9,7 @@ from functools import partial
 import psycopg
 import pyarrow as pa
 
-from feira.core.published import PublishedTable
+from feira.core.published_table import PublishedTable
 from feira.core.warehouse.column_types import Target, fit
 from feira.core.warehouse.copy_rows import copy_rows
 from feira.core.warehouse.merge import STAGED, Gone, Merge, Merged, merge_staged, stage

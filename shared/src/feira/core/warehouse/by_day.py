@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feira.core.errors import PermanentError
-from feira.core.published import PublishedTable
+from feira.core.published_table import PublishedTable
 from feira.core.warehouse.apply import Difference, copy_fitting, merge_of, note_changed_dates
 from feira.core.warehouse.column_types import Target, UnfitError
 from feira.core.warehouse.merge import STAGED, LoadError, Merge, Merged, merge_changes, stage
@@ -68,7 +68,7 @@ def apply_by_day(
             f"{_NUMBER} FROM {STAGED} WHERE NOT EXISTS "
             f"(SELECT 1 FROM {merge.target} WHERE {merge.same_row()})"
         )
-        inserted, updated = held.merge_days(merge, own)
+        inserted, updated = held.merge_days(merge)
         if own in held.days:
             key, cause = held.days[own]
             raise RowRefusedError(
@@ -122,11 +122,11 @@ class _Held:
         for part in (batch.slice(0, half), batch.slice(half)):
             self.copy(part, targets)
 
-    def merge_days(self, merge: Merge, own: date) -> tuple[int, int]:
-        """Merges what changed, each day by itself, ``own`` first; rows inserted and updated."""
+    def merge_days(self, merge: Merge) -> tuple[int, int]:
+        """Merges what changed, each day by itself; rows inserted and updated."""
         found = self.connection.execute(f"SELECT DISTINCT {self.table.day} FROM {_CHANGED}")
         inserted = updated = 0
-        for day in sorted((row[0] for row in found), key=lambda each: (each != own, each)):
+        for day in sorted(row[0] for row in found):
             if day in self.days:
                 continue
             where = f"{self.table.day} = DATE '{day.isoformat()}'"

@@ -15,7 +15,7 @@ from typing import Literal
 
 from feira.core.contracts import Contract
 from feira.core.contracts.model import Column, ContractError
-from feira.core.published import PublishedTable
+from feira.core.published_table import PublishedTable
 
 Engine = Literal["spark", "postgres", "redshift"]
 

@@ -12,22 +12,11 @@ from datetime import date
 
 import psycopg
 
-from feira.core.published import PublishedTable
+from feira.core.published_table import PublishedTable
 from feira.core.warehouse.apply import Difference, apply
-from feira.core.warehouse.by_day import REFUSED, RowRefusedError, apply_by_day
-from feira.core.warehouse.merge import LoadError, LoadRefusedError, Merged
+from feira.core.warehouse.by_day import REFUSED, apply_by_day
+from feira.core.warehouse.merge import LoadError, Merged
 from feira.core.warehouse.schema import require_load_tables
-
-__all__ = [
-    "Difference",
-    "Extract",
-    "LoadError",
-    "LoadRefusedError",
-    "Loaded",
-    "RowRefusedError",
-    "held_snapshot",
-    "load",
-]
 
 
 @dataclass(frozen=True)

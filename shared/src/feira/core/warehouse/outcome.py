@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import psycopg
 
-from feira.core.published import NEWEST_FIRST, PublishedTable
+from feira.core.published_table import NEWEST_FIRST, PublishedTable
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from feira.core.errors import PermanentError
-from feira.core.published import PublishedTable
+from feira.core.published_table import PublishedTable
 from feira.core.warehouse.by_day import shown
 from feira.core.warehouse.fingerprint import figures_by_date, rows_by_key
 from feira.core.warehouse.load import held_snapshot

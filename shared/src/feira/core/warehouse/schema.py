@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from feira.core.contracts import Contract, contract
 from feira.core.contracts.ddl import warehouse_ddl, warehouse_type
 from feira.core.contracts.evolution import Evolution, compare, require_current
-from feira.core.published import PublishedTable
+from feira.core.published_table import PublishedTable
 
 # PostgreSQL's words for the contracts' types.
 _TYPES = {

@@ -1,0 +1,60 @@
+"""A declaration of what is published: found by its place, and refused where its contracts do not carry it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feira.core.contracts import ContractError
+from feira.core.published_table import Measure, published_tables
+from feira.sales.published import PUBLISHED
+from stock_table import LEVELS, declare
+
+
+def test_what_a_pipeline_publishes_is_found_by_its_place() -> None:
+    assert published_tables() == (PUBLISHED,)
+
+
+def test_what_a_contract_states_comes_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(tmp_path, monkeypatch)
+    assert (LEVELS.key, LEVELS.day) == (("shelf", "best_before", "batch"), "feed_day")
+    assert LEVELS.unreconciled == "stock.levels_unreconciled_dates"
+    assert LEVELS.held_days == "stock.levels_held_days"
+
+
+def test_the_names_that_a_running_stack_has_are_kept() -> None:
+    assert (PUBLISHED.unreconciled, PUBLISHED.held_days) == (
+        "sales.unreconciled_dates",
+        "sales.held_days",
+    )
+    assert (PUBLISHED.waiting_date, PUBLISHED.day) == ("order_date", "extract_day")
+
+
+UNFIT: list[tuple[dict[str, Any], str]] = [
+    ({"event_date": "number"}, "number is timestamp, and must be a required date"),
+    ({"event_date": "nowhere"}, "has no column 'nowhere'"),
+    ({"version": "note"}, "its version note may be null"),
+    ({"extracts": "stock.levels_load_ledger"}, "levels_load_ledger is not partitioned by feed_day"),
+    (
+        {"table": "stock.levels_load_ledger"},
+        r"is partitioned by \(\), and must be by its extract day",
+    ),
+    ({"ledger": "stock.levels"}, "ledger's name stock.levels must end in load_ledger"),
+    ({"measures": (Measure("notes", "note"),)}, "note is string, and a sum is of integers"),
+    ({"measures": (Measure("batches", "batch"),)}, "levels_load_ledger has no column day_batches"),
+    ({"ledger": "stock.load_ledger"}, "No contract for 'stock.load_ledger'"),
+]
+
+
+@pytest.mark.parametrize(("changed", "problem"), UNFIT)
+def test_a_declaration_that_its_contracts_do_not_carry_is_refused(
+    changed: dict[str, Any], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(tmp_path, monkeypatch)
+    with pytest.raises(ContractError, match=problem):
+        _ = replace(LEVELS, **changed).contract
