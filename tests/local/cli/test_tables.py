@@ -18,7 +18,7 @@ from feira.core.contracts import contract, contracts
 from feira.core.contracts.ddl import iceberg_ddl, warehouse_ddl
 from feira.core.lake import landing_store
 from feira.core.settings import LakeSettings
-from feira_local.cli import app, pipelines, tables
+from feira_local.cli import app, pipelines, stack, tables
 from feira_local.cli.day_report import day_report
 from feira_local.stack import access
 from feira_local.stack.airflow_api import AirflowApi
@@ -259,3 +259,25 @@ def test_status_has_each_pipelines_last_events_and_its_tables() -> None:
     assert "sales.fact" in found["sales"]["tables"]
     assert found["sales"]["dags"] == ["sales_etl", "sales_watch"]
     assert found["summary"]["assets"] == [{"asset": "sales_summary", "partition": None, "at": None}]
+
+
+def test_status_prints_an_assets_last_event_beside_its_pipelines_tables(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    at = {"partition": "2010-12-02", "at": "2026-11-01T10:00:07.5Z"}
+    assets = [{"asset": "fact", **at}, {"asset": "other", "partition": None, "at": None}]
+    two = {
+        "pipeline": "sales",
+        "dags": ["etl"],
+        "tables": ["sales.fact", "sales.raw"],
+        "assets": assets,
+    }
+    stack._print_pipelines([two, {**two, "pipeline": "quiet", "assets": []}])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert lines[1:] == [
+        ["sales", "fact[2010-12-02]", "2026-11-01", "10:00", "UTC", "sales.fact,", "sales.raw"],
+        ["other", "none", "yet"],
+        ["quiet", "none", "none", "yet", "sales.fact,", "sales.raw"],
+    ]
+    stack._print_pipelines([])
+    assert capsys.readouterr().out == ""
