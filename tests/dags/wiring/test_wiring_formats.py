@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -14,6 +15,7 @@ from wiring_reports import a_finding, a_report
 from feira_wiring.config import Config, ConfigWrong, find, read
 from feira_wiring.graph import as_mermaid
 from feira_wiring.model import (
+    AnyOf,
     Asset,
     AssetId,
     Emitter,
@@ -60,6 +62,27 @@ def test_the_nearest_pyproject_with_the_table_is_read(tmp_path: Path) -> None:
     )
 
 
+def test_every_key_is_read_and_none_need_be_there(tmp_path: Path) -> None:
+    file = tmp_path / "lint.toml"
+    file.write_text("[tool.feira-lint]\n")
+    assert read(file) == Config()
+    assert find(tmp_path) is None  # a table is looked for in pyproject.toml alone
+    file.write_text(
+        '[tool.feira-lint]\nfail-on = "never"\nselect = ["a", "b"]\nenable = ["c"]\nignore = []\n'
+        "timeout = 1\nfile-timeout = 86399.5\n"
+        '[[tool.feira-lint.assets]]\nmatch = "x"\nignore = ["a", "b"]\nreason = ""\n'
+        '[[tool.feira-lint.assets]]\nmatch = "y"\nignore = []\nreason = "theirs"\n'
+    )
+    assert read(file) == Config(
+        fail_on="never",
+        select=("a", "b"),
+        enable=("c",),
+        timeout=1,
+        file_timeout=86399.5,
+        assets=(Pattern("x", ("a", "b")), Pattern("y", (), "theirs")),
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -73,6 +96,18 @@ def test_the_nearest_pyproject_with_the_table_is_read(tmp_path: Path) -> None:
         ('[[tool.feira-lint.assets]]\nmatch = "x"', "ignore"),
         ('[[tool.feira-lint.assets]]\nmatch = "x"\nignore = []\nrules = 1', "rules"),
         ('[tool.feira-lint]\nassets = ["x"]', "assets"),
+        ("[tool.feira-lint]\nassets = {}", "assets"),
+        ("[tool.feira-lint]\ntimeout = 86400", "timeout"),
+        ("[tool.feira-lint]\ntimeout = 0", "timeout"),
+        ('[tool.feira-lint]\nfile-timeout = "9"', "file-timeout"),
+        ("[tool.feira-lint]\nbaseline = 1", "baseline"),
+        ("[tool.feira-lint]\nfail-on = ['error']", "fail-on"),
+        ("[tool.feira-lint]\nselect = {}", "select"),
+        ("[tool.feira-lint]\nenable = [1]", "enable"),
+        ('[[tool.feira-lint.assets]]\nignore = ["a"]', "match"),
+        ('[[tool.feira-lint.assets]]\nmatch = ""\nignore = []', "match"),
+        ('[[tool.feira-lint.assets]]\nmatch = "x"\nignore = "a"', "ignore"),
+        ('[[tool.feira-lint.assets]]\nmatch = "x"\nignore = []\nreason = 1', "reason"),
         ("[tool]\nfeira-lint = 1", "tool.feira-lint"),
         ("[tool.feira-lint", "cannot be read"),
         ("[tool.other]\nx = 1", "tool.feira-lint"),
@@ -176,6 +211,50 @@ def test_a_github_annotation_is_one_line_and_escaped() -> None:
         "::100 %25 of%0D%0A::error::x In Airflow: c Next: s"
     )
     assert as_github(a_report(a_finding(level="note"))).startswith("::notice ")
+    bare = a_finding(level="error", asset=None, places=())
+    assert (
+        as_github(a_report(bare, bare)).splitlines()
+        == ["::error title=no-listener::p In Airflow: c Next: s"] * 2
+    )
+    no_line = a_finding(places=(Place("d.py"), Place("e.py", 4)))
+    assert as_github(a_report(no_line)).startswith("::warning file=d.py,title=no-listener orders::")
+
+
+@pytest.mark.parametrize(
+    ("levels", "report", "last"),
+    [
+        ("", {}, "No findings: 1 DAG and 1 asset in dags."),
+        ("e", {"dags": 2}, "1 error and 0 warnings: 2 DAGs and 1 asset in dags."),
+        ("eew", {"assets": 0}, "2 errors and 1 warning: 1 DAG and 0 assets in dags."),
+        ("wwn", {"folders": ("a", "b")}, "0 errors and 2 warnings, 1 note: 1 DAG and 1 asset in a, b."),
+        ("nn", {"ignored": ("x", "y")}, "0 errors and 0 warnings, 2 notes: 1 DAG and 1 asset in dags; ignored: x, y."),
+        ("", {"suppressed": (Suppressed(a_finding(), "z"),) * 2},
+         "No findings: 1 DAG and 1 asset in dags; 2 suppressed."),
+    ],
+)  # fmt: skip
+def test_the_last_line_counts(levels: str, report: dict[str, Any], last: str) -> None:
+    names = {"e": "error", "w": "warning", "n": "note"}
+    findings = [a_finding(str(n), level=names[each]) for n, each in enumerate(levels)]
+    text = as_text(replace(a_report(*findings), **report))
+    assert text.splitlines()[-1] == last
+
+
+def test_a_paragraph_is_indented_wrapped_and_has_no_codes_of_a_terminal() -> None:
+    long = "word " * 30
+    odd = a_finding(
+        asset="a\x1b[1m", problem=f"{long}\nb", places=(Place("d\n.py"), Place("d\n.py"))
+    )
+    lines = as_text(a_report(odd)).splitlines()
+    assert lines[0] == "warning  no-listener  a?[1m"
+    assert lines[1:3] == [" " * 9 + ("word " * 18).strip(), " " * 9 + "word " * 12 + " b"]
+    assert lines[3:] == [
+        " " * 9 + "In Airflow: c",
+        " " * 9 + "Next: s",
+        " " * 9 + "d?.py",
+        "",
+        "0 errors and 1 warning: 1 DAG and 1 asset in dags.",
+    ]
+    assert as_text(a_report(a_finding(asset=None))).splitlines()[0] == "warning  no-listener"
 
 
 def a_wiring(name: str) -> Wiring:
@@ -189,6 +268,34 @@ def a_wiring(name: str) -> Wiring:
         clock_keys={},
         unread=(Unread(f"{name}.py", emits=(Named("x"), Named(".*"))),),
     )
+
+
+def test_a_flowchart_shows_what_is_not_known_and_each_arrow_once() -> None:
+    one, other = AssetId("one", "one"), AssetId("any", kind="alias")
+    may = (Emitter(one, "load", "t", Keys.MAYBE), Emitter(one, "load", "u", Keys.MAYBE))
+    wiring = replace(
+        a_wiring("x"),
+        assets={one: Asset(one)},
+        emitters=(*may, Emitter(other, "load", "t", Keys.PLAIN)),
+        listeners=(Listener("hear", AnyOf((one, other)), keyed=False),),
+        dag_ids=("hear",),
+        unread=(Unread("bad.py", hears=(Named("on."),)), Unread("worse.py")),
+    )
+    assert [line.strip() for line in as_mermaid(wiring).splitlines()[2:]] == [
+        'd0["hear"]',
+        'd1["load"]',
+        'a0(["one"])',
+        'a1(["alias any"])',
+        "d1 -.-> a0",
+        "d1 --> a1",
+        "a0 --> d0",
+        "a1 --> d0",
+        'f0["bad.py (did not import)"]',
+        "style f0 stroke-dasharray: 4",
+        "a0 -.-> f0",
+        'f1["worse.py (did not import)"]',
+        "style f1 stroke-dasharray: 4",
+    ]
 
 
 @given(st.text(min_size=1).filter(lambda name: name != "end"))

@@ -250,3 +250,34 @@ def test_each_dag_file_finds_the_process_as_the_first_one_did(
     )
     report = lint(tmp_path)
     assert (report.dags, report.findings) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "cause"),
+    [
+        ("raise KeyboardInterrupt", "ends-process", "KeyboardInterrupt"),
+        ("import sys\nsys.exit(3)", "ends-process", "SystemExit: 3"),
+        ("raise TypeError('x')", "import-error", "TypeError: x"),
+        ("raise ValueError('SystemExit')", "import-error", "ValueError: SystemExit"),
+        ("raise __import__('airflow').sdk.exceptions.AirflowTaskTimeout('late')", "import-hangs", "late"),
+        ("raise ValueError('x' * 500)", "import-error", "x" * 388 + " …"),
+        ("raise ValueError('x' * 388)", "import-error", "x" * 388),
+    ],
+)  # fmt: skip
+def test_how_a_file_fails_decides_the_rule(
+    tmp_path: Path, text: str, rule: str, cause: str
+) -> None:
+    (tmp_path / "dags.py").write_text(f"# airflow dag\nimport airflow.sdk.exceptions\n{text}\n")
+    (one,) = lint(tmp_path).findings
+    assert (one.rule, one.problem.endswith(cause)) == (rule, True), one.problem
+
+
+def test_a_file_that_was_lost_before_is_not_loaded_again(tmp_path: Path) -> None:
+    file = tmp_path / "dags.py"
+    file.write_text(f"# airflow dag\nopen({str(tmp_path / 'loaded')!r}, 'w')\n")
+    started: list[str] = []
+    (one,) = lint(
+        tmp_path, lost={str(file): ("hung", "no end after 2 s")}, started=started.append
+    ).findings
+    assert (one.rule, one.problem.endswith("no end after 2 s")) == ("import-hangs", True)
+    assert (started, (tmp_path / "loaded").exists()) == ([""], False)

@@ -390,6 +390,9 @@ emits('refresh', P, schedule=keyed({schedule}))
 
     assert consequence("ORDERS | P") == "Each run makes the next, without end."
     assert consequence("ORDERS & P").startswith("Each waits for an event of the others")
+    assert consequence("(ORDERS & P) | Asset('crm', extra={'external': True}) & ORDERS").startswith(
+        "A run can make its own next run"
+    )
 
 
 def test_an_event_that_airflow_does_not_hand_on_closes_no_cycle(tmp_path: Path) -> None:

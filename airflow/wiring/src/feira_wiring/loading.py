@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import format_exception_only
 from typing import Any
 
 from airflow.configuration import conf
@@ -148,7 +149,7 @@ def _processed(bag: DagBag, file: str, top: Path) -> Iterator[Failure]:
         try:
             bag.process_file(file, only_if_updated=False)
         except BaseException as error:  # Airflow lets KeyboardInterrupt and TypeError through
-            cause = Cause(f"{type(error).__name__}: {error}")
+            cause = Cause(shown("".join(format_exception_only(error))))
             yield Failure(file, _kind(cause.text), cause)
     for name, text in bag.import_errors.items():
         cause = cause_of(text, top)
