@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -179,6 +180,33 @@ def test_a_parts_own_folder_is_the_code_that_its_service_runs(services: dict[str
     package = repository_root() / "tilt" / "src" / "feira_local"
     assert services["shop"].code == (package / "shop",)
     assert services["inbox"].code == (package / "inbox",)
+
+
+HELD = """
+import sys
+from airflow.executors.local_executor import LocalExecutor
+from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+print(*(module.__file__ for name, module in sys.modules.items() if name.startswith("feira")))
+"""
+
+
+def test_the_scheduler_holds_no_other_module_of_ours_than_it_is_restarted_for(
+    services: dict[str, Service], home: Path
+) -> None:
+    scheduler = services["airflow-scheduler"]
+    command = (sys.executable, "-W", "ignore", "-c", HELD)
+    env = (
+        os.environ
+        | scheduler.env
+        | {"AIRFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    ended = subprocess.run(
+        command, env=env, capture_output=True, text=True, check=True, timeout=120
+    )
+    held = {Path(path) for path in ended.stdout.split() if not path.endswith("/__init__.py")}
+    # The provider describes itself when Airflow asks what is installed.
+    held = {path for path in held if path.name != "get_provider_info.py"}
+    assert held == set(scheduler.code)
 
 
 BUTTONS = {

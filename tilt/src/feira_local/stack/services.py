@@ -179,6 +179,8 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             "scheduler",
             *("scheduler", "--skip-serve-logs"),
             preload=True,
+            # The one module of ours that it imports, and that its tasks are forked with.
+            code=(pipelines / "core" / "xcom.py",),
         ),
         airflow_service(
             "airflow-dag-processor",
