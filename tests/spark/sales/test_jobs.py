@@ -43,3 +43,12 @@ def test_without_a_lake_the_error_names_the_setting(name: str) -> None:
     done = job(name, "--day", "2010-12-01")
     assert done.returncode == 1
     assert "FEIRA_LAKE is ''" in done.stderr
+
+
+def test_a_migration_names_the_setting_that_it_lacks() -> None:
+    done = job("migrate")
+    assert done.returncode == 2
+    assert "--warehouse" in done.stderr and "FEIRA_WAREHOUSE" in done.stderr
+    done = job("migrate", FEIRA_WAREHOUSE="host=127.0.0.1 port=1")
+    assert done.returncode == 1
+    assert "FEIRA_LAKE is ''" in done.stderr
