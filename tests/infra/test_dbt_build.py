@@ -16,6 +16,7 @@ from feira.core.contracts.dbt import render
 from feira.core.contracts.ddl import warehouse_type
 from feira.core.settings import repository_root
 from feira_airflow.summary.marts import MartsError, build_marts
+from feira_local.cli.tables import DECLARED, in_warehouse
 
 Line = Callable[..., dict[str, Any]]
 PROJECT = repository_root() / "infra" / "dbt"
@@ -64,6 +65,16 @@ def test_every_mart_follows_rows_that_change_and_leave(warehouse, fact_line: Lin
         "product_performance": 7,
         "customer_lifetime_value": 7,
     }
+
+
+def test_the_marts_are_built_as_verify_holds_them_to_be(warehouse, fact_line: Line) -> None:
+    warehouse.put(fact_line("A", 1, amount_usd="10"))
+    warehouse.build()
+    with psycopg.connect(warehouse.dsns.reader) as reader:
+        found = {each["table"]: each for each in in_warehouse(reader)}
+    marts = [table for table in found if table.startswith("marts.")]
+    assert len(marts) == 4
+    assert {(found[table]["rows"], found[table]["state"]) for table in marts} == {(1, DECLARED)}
 
 
 def test_a_materialised_view_is_kept_while_its_sql_is_the_same(warehouse) -> None:

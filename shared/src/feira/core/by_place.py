@@ -16,13 +16,12 @@ def declarations(
 ) -> Iterator[T]:
     """What the folders of ``path`` declare, by their names: each ``<package>.<folder>.<module>`` that is
     there holds, under the module's name in capitals, a value of ``kind`` whose ``name`` is the folder's.
-    The module that defines the kind is none of them.
 
     :raises: an ``error`` that names the module which does not
     """
     for folder in sorted(found.name for found in pkgutil.iter_modules(path) if found.ispkg):
         name = f"{package}.{folder}.{module}"
-        if name == kind.__module__ or importlib.util.find_spec(name) is None:
+        if importlib.util.find_spec(name) is None:
             continue
         declared: Any = getattr(importlib.import_module(name), module.upper(), None)
         if not isinstance(declared, kind) or getattr(declared, "name", None) != folder:
