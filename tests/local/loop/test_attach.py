@@ -115,7 +115,17 @@ def test_it_ends_with_1_once_the_service_stays_down_and_not_before(
     supervisor.stop("inbox")
     attached.join(30)
     assert time.monotonic() - began >= 1.5
-    assert "inbox is stopped and stays down" in str(attached.error)
+    assert "inbox is stopped and stays down (2 s); `feira restart inbox`" in str(attached.error)
+
+
+def test_when_the_whole_stack_is_gone_up_is_the_next_step(
+    config: StackConfig, supervisor: Supervisor
+) -> None:
+    attached = Attached(config, patience=0.5)
+    until(lambda: runs(supervisor))
+    lifecycle.down(config)
+    attached.join(30)
+    assert "stopped with the stack and stays down (0 s); `feira up`" in str(attached.error)
 
 
 def test_while_an_up_or_a_restart_is_at_work_it_is_not_down(

@@ -58,10 +58,11 @@ def attach(
             down_since = down_since or time.monotonic()
             if time.monotonic() - down_since >= patience:
                 _show_all(log, show)
-                how = state.state.lower() if state is not None else "stopped with the stack"
+                how, step = "stopped with the stack", "feira up"
+                if state is not None:
+                    how, step = state.state.lower(), f"feira restart {name}"
                 raise StackError(
-                    f"{name} is {how} and stays down ({patience:.0f} s). `feira restart {name}` starts "
-                    "it; `feira up` starts the whole stack."
+                    f"{name} is {how} and stays down ({patience:.0f} s); `{step}` starts it."
                 )
         _show_all(log, show)
         time.sleep(_TICK_SECONDS)
