@@ -46,7 +46,15 @@ CLICKS = Contract(
     max_invalid_percent=None,
     asset=None,
 )
-FEED = LandedFeed("clicks", CLICKS, version="revision")
+
+
+class DeclaredClicks(LandedFeed):
+    """Its contract is here and in no file."""
+
+    contract = CLICKS  # type: ignore[assignment]
+
+
+FEED = DeclaredClicks("clicks", "clicks.landing", version="revision")
 
 
 def click(event: int, **changes: Any) -> dict[str, Any]:
@@ -110,8 +118,11 @@ def campaigns(feed: Any, dates: set[date], day: date) -> list[dict[str, Any]]:
     return found
 
 
-WITH_CAMPAIGNS = LandedFeed(
-    "clicks", CLICKS, "revision", companions=(Companion("campaigns", "happened_at", campaigns),)
+WITH_CAMPAIGNS = DeclaredClicks(
+    "clicks",
+    "clicks.landing",
+    "revision",
+    companions=(Companion("campaigns", "happened_at", campaigns),),
 )
 
 
@@ -139,8 +150,11 @@ def test_a_companion_that_is_refused_leaves_nothing_of_the_landing(clicks: Landi
     def refused(feed: Any, dates: set[date], day: date) -> list[dict[str, Any]]:
         raise CampaignError("campaign '' has no name")
 
-    declared = LandedFeed(
-        "clicks", CLICKS, "revision", companions=(Companion("campaigns", "happened_at", refused),)
+    declared = DeclaredClicks(
+        "clicks",
+        "clicks.landing",
+        "revision",
+        companions=(Companion("campaigns", "happened_at", refused),),
     )
     with pytest.raises(CampaignError):
         land_day(declared, Clicks([[click(1)]]), clicks, DAY, requested_by="run-1")

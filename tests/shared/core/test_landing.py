@@ -667,7 +667,9 @@ def test_a_damaged_manifest_or_validation_is_named_and_not_tried_again(
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "validation.json"])
-@pytest.mark.parametrize("other", [(DAY + timedelta(days=1), 1), (DAY, 2)])
+@pytest.mark.parametrize(
+    "other", [(DAY + timedelta(days=1), 1), (DAY - timedelta(days=1), 1), (DAY, 2)]
+)
 def test_a_manifest_or_validation_that_was_copied_from_another_landing_is_named(
     store: LandingStore, name: str, other: tuple[date, int]
 ) -> None:

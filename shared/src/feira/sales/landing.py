@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from feira.core.contracts import contract
 from feira.core.landing.land import Companion, LandedFeed
 from feira.sales.published import PUBLISHED
 from feira.sales.rates import rates_for
@@ -11,7 +10,7 @@ RATES = "rates"
 
 LANDED = LandedFeed(
     name=PUBLISHED.name,
-    contract=contract("sales.landing"),
+    table="sales.landing",
     version=PUBLISHED.version,
     companions=(
         Companion(RATES, "created_at", lambda feed, dates, day: rates_for(dates, day, feed.rates)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import uuid
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 import orjson
 from fsspec import AbstractFileSystem
 
-from feira.core.contracts import Contract
+from feira.core.contracts import Contract, contract
 from feira.core.errors import PermanentError
 from feira.core.landing.lines import LandedLines, Place, UnusableKeyError, shown
 from feira.core.landing.manifest import ListedFile, Manifest
@@ -79,14 +80,19 @@ class LandedFeed:
     """What a pipeline lands: the declaration that ``land_day`` takes.
 
     :param name: the dataset of its landings
-    :param contract: says its columns and its key
+    :param table: the contract's, which says its columns and its key
     :param version: the column that tells the versions of a key apart
     """
 
     name: str
-    contract: Contract
+    table: str
     version: str
     companions: tuple[Companion, ...] = ()
+
+    @functools.cached_property
+    def contract(self) -> Contract:
+        """The contract of its lines."""
+        return contract(self.table)
 
     def lines(self) -> LandedLines:
         """Takes the lines of one landing."""
@@ -240,8 +246,8 @@ class PageLander:
         )
 
     def _contract(self) -> str:
-        contract = self.lines.contract
-        return f"{contract.id} {contract.version}" if contract else ""
+        declared = self.lines.contract
+        return f"{declared.id} {declared.version}" if declared else ""
 
 
 def land_day(
