@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.amazon.aws.fs.s3 import get_fs
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -29,6 +28,7 @@ from feira.core.warehouse.merge import (
     quoted,
     stage,
 )
+from feira_provider.datasets.files import s3_files
 from feira_provider.hooks.postgres_dsn import postgres_dsn
 from feira_provider.hooks.warehouse_files import LoadFiles
 
@@ -140,7 +140,7 @@ class WarehouseHook(DbApiHook):
         for statement in self.statements(merge, manifest_url):
             self.log.info("%s: %s", statement.name, statement.sql)
         with _refusals_fail():
-            files = LoadFiles(merge, manifest_url, get_fs(self.aws_conn_id))
+            files = LoadFiles(merge, manifest_url, s3_files(self.aws_conn_id))
             with closing(self.get_conn()) as connection:
                 try:
                     with closing(connection.cursor()) as cursor:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.amazon.aws.fs.s3 import get_fs
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
@@ -18,7 +17,7 @@ from feira_provider.contracts.check import CheckResult, check, report
 from feira_provider.contracts.rules import read_rules
 from feira_provider.contracts.source import FORMATS
 from feira_provider.contracts.terms import RuleSet
-from feira_provider.datasets.files import DatasetError
+from feira_provider.datasets.files import DatasetError, s3_files
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -115,7 +114,7 @@ class ValidateContractOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Validates, writes report and quarantine, and then passes or fails."""
-        files = get_fs(self.aws_conn_id)
+        files = s3_files(self.aws_conn_id)
         s3 = S3Hook(self.aws_conn_id)
         try:
             rules = self._rules(files)
