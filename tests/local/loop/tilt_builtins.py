@@ -310,9 +310,6 @@ def evaluate(
     def exists_(path: str) -> bool:
         return exists(path)
 
-    def dirname(path: str) -> str:
-        return os.path.dirname(path)
-
     module = starlark.Module()
     builtins = {
         "local_resource": local_resource,
@@ -340,7 +337,7 @@ def evaluate(
         "v1alpha1__cmd": cmd,
         "path__join": joined,
         "path__exists": exists_,
-        "path__dirname": dirname,
+        "path__dirname": lambda path: os.path.dirname(path),
     }
     for name, function in builtins.items():
         module.add_callable(name, _checked(name.replace("__", "."), function))
