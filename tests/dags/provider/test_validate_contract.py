@@ -431,6 +431,11 @@ ONE_COLUMN: list[Row] = [{"name": "a", "logicalType": "integer"}]
             [1, 2],
             "1 invalid: a.odd 1",
         ),
+        (
+            {"type": "custom", "engine": "spark", "implementation": "a <= 1", "name": "low"},
+            [1, 2, None],
+            "1 invalid: a.low 1",
+        ),
         ({"metric": "nullValues", "severity": "warning"}, [None], None),
         ({"type": "text", "description": "looks right"}, [1], None),
     ],
@@ -522,13 +527,13 @@ def test_a_timestamp_of_a_parquet_file_is_compared_as_it_is(bucket: Bucket) -> N
 
 
 def test_what_is_not_checked_is_never_taken_for_checked(bucket: Bucket) -> None:
-    quality = [{"type": "custom", "engine": "spark", "name": "gate", "implementation": "a > 1"}]
+    quality = [{"type": "custom", "engine": "soda", "name": "gate", "implementation": "a > 1"}]
     uri = contract(bucket, ONE_COLUMN, quality)
     dataset = bucket.put("data.ndjson", ndjson([{"a": 1}]))
-    with pytest.raises(AirflowFailException, match=r"does not check: quality rule gate .* spark"):
+    with pytest.raises(AirflowFailException, match=r"does not check: quality rule gate .* soda"):
         validate(bucket, dataset, uri)
     validate(bucket, dataset, uri, allow_not_evaluated=True)
-    assert report(bucket)["not_evaluated"] == ["quality rule gate of type custom with engine spark"]
+    assert report(bucket)["not_evaluated"] == ["quality rule gate of type custom with engine soda"]
 
 
 @pytest.mark.parametrize("table", sorted(contract_files()))
@@ -737,6 +742,9 @@ RULE = NUMBER + "    quality:\n    - "
         (RULE + "{metric: invalidValues, arguments: {pattern: '*'}}", 8, "no regular expression"),
         (RULE + "{metric: duplicateValues, arguments: {properties: [b]}}", 8, "of the schema"),
         (RULE + "{type: sql, query: SELECT 1, unit: percent}", 8, "percent"),
+        (RULE + "{type: custom, engine: spark, implementation: upper(a) = 1}", 8, "upper"),
+        (RULE + "{type: custom, engine: spark, implementation: b > 1}", 8, "names b; there are a"),
+        (RULE + "{type: custom, engine: spark, implementation: a}", 8, "not boolean"),
         (RULE + "{type: sql, mustBe: 1}", 8, "'query' is a required property"),
         (RULE + "{type: SQL, query: SELECT 1}", 8, "'SQL'"),
         (RULE + "{type: text, description: x, mustBe: 1}", 8, "'mustBe'"),
@@ -770,7 +778,7 @@ def test_of_several_schemas_one_is_to_be_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "engine", ["Spark", "DuckDB", "soda", "feira_gate", "great-expectations", ""]
+    "engine", ["Spark", "feira-gate", "DuckDB", "soda", "feira_gate", "great-expectations", ""]
 )
 def test_a_rule_of_another_engine_is_never_dropped(bucket: Bucket, engine: str) -> None:
     quality = [{"type": "custom", "engine": engine, "implementation": "a > 1"}]

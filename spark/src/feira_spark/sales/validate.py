@@ -9,15 +9,9 @@ from pyspark.sql import functions as F
 
 from feira.core.contracts import Contract
 from feira.sales.rates import RATE_MAX_AGE
-from feira_spark.core.row_rules import SHAPE_RULES, broken_rules, read_fields
+from feira_spark.core.row_rules import SHAPE_RULES, broken_rules, read_fields, with_inputs
 
-MONEY = "decimal(18,4)"
 RATE = "decimal(18,8)"
-_PRICE = r"^-?[0-9]{1,14}(\.[0-9]{1,4})?\z"
-_ZONED = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
-    r"(Z|[+-][0-9]{2}:[0-9]{2})\z"
-)
 
 
 def landed_lines(pages: DataFrame, contract: Contract, landed_fields: list[str]) -> DataFrame:
@@ -72,49 +66,17 @@ def validated(
     """Adds what the rules need and what the rules say.
 
     ``lines`` as ``landed_lines`` returns them. Returns the landed fields and ``raw``, ``page``,
-    ``row_id``, ``extract_day``, the typed ``created_time``, ``updated_time``,
-    ``unit_price_decimal``, ``amount``, ``fx_rate``, ``fx_date``,
-    ``amount_usd`` and ``broken_rules`` (sorted; empty for a valid line).
+    ``row_id``, the inputs of the contract's rules, ``fx_date`` and ``broken_rules`` (sorted; empty for
+    a valid line).
     """
-    typed = lines.select(
-        "*",
-        F.lit(extract_day).cast("date").alias("extract_day"),
-        _zoned_time("created_at").alias("created_time"),
-        _zoned_time("updated_at").alias("updated_time"),
-        F.when(F.col("unit_price").rlike(_PRICE), F.col("unit_price"))
-        .try_cast(MONEY)
-        .alias("unit_price_decimal"),
-    )
-    amounts = typed.select(
-        "*",
-        (F.col("quantity").cast("decimal(10,0)") * F.col("unit_price_decimal"))
-        .try_cast(MONEY)
-        .alias("amount"),
-        F.col("created_time").cast("date").alias("order_date"),
-    )
-    dated = rate_by_order_date(rates)
+    there = {*contract.column_names, "extract_day"}
+    dated = lines.withColumn("extract_day", F.lit(extract_day).cast("date"))
+    typed = with_inputs(dated, contract, there)
     quoted = rates.select("currency", F.lit(True).alias("currency_quoted")).distinct()
     converted = (
-        amounts.join(F.broadcast(dated), ["currency", "order_date"], "left")
+        typed.join(F.broadcast(rate_by_order_date(rates)), ["currency", "order_date"], "left")
         .join(F.broadcast(quoted), "currency", "left")
         .withColumn("currency_quoted", F.coalesce("currency_quoted", F.lit(False)))
-        .withColumn("amount_usd", _in_dollars())
     )
-    return converted.withColumn("broken_rules", broken_rules(contract)).drop(SHAPE_RULES)
-
-
-def _zoned_time(field: str) -> Column:
-    """The UTC time of an ISO 8601 text with zone, null for any other.
-
-    Spark knows a year 0, ISO 8601 texts of this platform begin with the year 1.
-    """
-    zoned = F.col(field).rlike(_ZONED) & ~F.col(field).startswith("0000")
-    return F.when(zoned, F.col(field)).try_cast("timestamp")
-
-
-def _in_dollars() -> Column:
-    """amount × fx_rate, rounded once, half to even; null when it does not fit decimal(18,4).
-
-    decimal(18,4) × decimal(18,8) is decimal(37,12), which Spark holds exactly.
-    """
-    return F.bround(F.col("amount") * F.col("fx_rate"), 4).try_cast(MONEY)
+    whole = with_inputs(converted, contract, there | {"fx_rate", "currency_quoted"})
+    return whole.withColumn("broken_rules", broken_rules(contract)).drop(SHAPE_RULES)

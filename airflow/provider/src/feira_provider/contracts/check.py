@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feira.core.contracts.document import ContractError
-from feira.core.landing.manifest import ListedFile
-from feira_provider.contracts.lines import FAULTS, LINE
-from feira_provider.contracts.source import add_types, fits, json_pointer, read_source
-from feira_provider.contracts.terms import Rule, RuleSet, literal
+from feira.core.contracts.reader import SHAPE, UNREADABLE
+from feira.core.landing.manifest import FileManifest, ListedFile
+from feira_provider.contracts.beside import Beside
+from feira_provider.contracts.lines import DUPLICATE_KEY, LINE
+from feira_provider.contracts.source import add_types, fits, read_source
+from feira_provider.contracts.terms import Rule, RuleSet, json_pointer, literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -92,6 +94,7 @@ def check(
     quarantine: Path,
     *,
     scratch: Path,
+    manifest: FileManifest | None = None,
     delimiter: str = ",",
     memory_limit: str = "1GB",
 ) -> CheckResult:
@@ -104,6 +107,7 @@ def check(
     :param dataset: the files' URLs, or the files as a manifest lists them: then their size, SHA-256
         and rows are compared with what it states
     :param files: the filesystem that reads the URLs
+    :param manifest: what the dataset was listed by; a landing's states what its rules need
     :param scratch: an empty folder for DuckDB's database and local copies
     :param memory_limit: what DuckDB may hold in memory before it writes to ``scratch``
     :raises DatasetError: where a file is not of the format, not whole, or not as it is listed
@@ -111,6 +115,7 @@ def check(
     """
     import duckdb
 
+    rules = _as_landed(rules, file_format, manifest)
     connection = duckdb.connect(str(scratch / "rows.duckdb"))
     try:
         _refuse_unsafe_sql(connection, rules)
@@ -120,11 +125,23 @@ def check(
         connection.execute("SET TimeZone = 'UTC'")
         listed = [file if isinstance(file, ListedFile) else ListedFile(file) for file in dataset]
         columns = read_source(connection, listed, file_format, delimiter, files, scratch)
-        add_types(connection, rules, file_format, columns)
+        add_types(connection, rules, file_format, columns, Beside(manifest, files))
         _confine(connection, scratch, quarantine)
         return _judge(connection, rules, file_format, columns, quarantine)
     finally:
         connection.close()
+
+
+def _as_landed(rules: RuleSet, file_format: str, manifest: FileManifest | None) -> RuleSet:
+    """A landing's rules, without those that blame it for a field that the contract got later."""
+    if not rules.landing:
+        return rules
+    if file_format != "ndjson":
+        raise ContractError(f"{rules.schema} is a landing, which is NDJSON and not {file_format}.")
+    landed = ((manifest.landing if manifest else None) or {}).get("fields")
+    since = {each.name for each in rules.columns} - set(landed) if landed is not None else set()
+    shape = {f"{name}_{suffix}" for name in since for suffix in SHAPE}
+    return replace(rules, rules=tuple(each for each in rules.rules if each.name not in shape))
 
 
 def _refuse_unsafe_sql(connection: duckdb.DuckDBPyConnection, rules: RuleSet) -> None:
@@ -166,6 +183,7 @@ def _judge(
     quarantine: Path,
 ) -> CheckResult:
     row_rules = [rule for rule in rules.rules if rule.broken_when is not None]
+    unreadable = UNREADABLE if rules.landing else LINE
     # Each on a line of its own: a comment at the end of one rule must not reach into the next.
     flags = [f"CASE WHEN {rule.broken_when}\nTHEN {literal(rule.name)} END" for rule in row_rules]
     _evaluate(
@@ -177,8 +195,8 @@ def _judge(
     )
     # A line that is no row has no columns to judge: it is named once.
     connection.execute(
-        "INSERT INTO __flagged SELECT __n, file, line, NULL, [fault] FROM __source "
-        "WHERE fault IS NOT NULL"
+        f"INSERT INTO __flagged SELECT __n, file, line, NULL, [CASE fault WHEN '{LINE}' "
+        f"THEN '{unreadable}' ELSE fault END] FROM __source WHERE fault IS NOT NULL"
     )
     total = _number(connection, "SELECT count(*) FROM __flagged")
     counts = dict(
@@ -186,9 +204,10 @@ def _judge(
             "SELECT flag, count(*) FROM (SELECT unnest(flags) AS flag FROM __flagged) GROUP BY flag"
         ).fetchall()
     )
-    readable = total - sum(counts.get(fault, 0) for fault in FAULTS)
+    faults = (unreadable, DUPLICATE_KEY)
+    readable = total - sum(counts.get(fault, 0) for fault in faults)
     results = [*_presence(connection, rules, file_format, columns, readable)]
-    for fault in {"ndjson": FAULTS, "csv": (LINE,)}.get(file_format, ()):
+    for fault in {"ndjson": faults, "csv": (LINE,)}.get(file_format, ()):
         results.append(RuleResult(fault, counts.get(fault, 0), "", not counts.get(fault), True))
     for rule in rules.rules:
         results.append(_result(connection, rule, counts, total))
@@ -269,9 +288,10 @@ def _presence(
 ) -> list[RuleResult]:
     """Declared columns that no row has, and Parquet columns of another type: drift, not bad rows."""
     found: list[RuleResult] = []
-    for column in rules.columns if readable else ():
+    # Of a landing it was judged when it was landed.
+    for column in rules.columns if readable and not rules.landing else ():
         if file_format == "ndjson":
-            pointer = json_pointer(column)
+            pointer = json_pointer(column.name)
             present = _number(
                 connection,
                 f"SELECT count(*) FROM __typed WHERE json_exists(__doc, {pointer})",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 # A line may be this long, and so may a record of CSV.
 _MAX_LINE = 32 * 1024 * 1024
 _BATCH = 20_000
+# As long as Spark's JSON parser takes a number.
+_DIGITS = 1000
+_LONG_NUMBER = re.compile(rb"[-+.0-9eE]{%d}" % (_DIGITS + 1))
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 LINE = "line"
 DUPLICATE_KEY = "duplicate_key"
 FAULTS = (LINE, DUPLICATE_KEY)
@@ -65,40 +71,50 @@ def ndjson_batches(unpacked: UnpackedFile, url: str, first_n: int) -> Iterator[p
 def _fault(raw: bytes) -> str | None:
     try:
         document = orjson.loads(raw)
-    except ValueError:
-        # Right JSON can still be more than orjson holds, as 1e400: that is its column's fault.
-        return _slow_fault(raw)
-    if not isinstance(document, dict):
-        return LINE
-    # A pair that was dropped took its colon along. An escape may be one more, so it is looked at.
-    if b"\\u" not in raw and raw.count(b":") == orjson.dumps(document).count(b":"):
-        return None
+        if not isinstance(document, dict):
+            return LINE
+        # A pair that was dropped took its colon along. An escape may be one more, so it is looked at.
+        long = len(raw) > _DIGITS and _LONG_NUMBER.search(raw)
+        if not long and b"\\u" not in raw and raw.count(b":") == orjson.dumps(document).count(b":"):
+            return None
+    except (ValueError, TypeError):
+        # Right JSON can still be more than orjson holds, as 1e400 or a value 300 deep: that is its
+        # column's fault.
+        pass
     return _slow_fault(raw)
 
 
-class _DuplicateKeyError(ValueError):
-    pass
-
-
 def _slow_fault(raw: bytes) -> str | None:
+    duplicates = False
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal duplicates
+        document = dict(found)
+        duplicates = duplicates or len(document) != len(found)
+        return document
+
     try:
         document = json.loads(
-            raw.decode(), object_pairs_hook=_no_duplicates, parse_constant=_refused
+            raw.decode(),
+            object_pairs_hook=pairs,
+            parse_constant=_refused,
+            parse_int=_number,
+            parse_float=_number,
         )
-        # A lone surrogate is no text.
-        json.dumps(document, ensure_ascii=False).encode()
-    except _DuplicateKeyError:
-        return DUPLICATE_KEY
     except (ValueError, RecursionError):
         return LINE
-    return None if isinstance(document, dict) else LINE
+    # Half a surrogate pair is no text, neither in a value that a later one of its key replaced.
+    escapes = raw.replace(b"\\\\", b"  ")
+    if not isinstance(document, dict) or _HALF.search(_PAIR.sub(b"", escapes)):
+        return LINE
+    return DUPLICATE_KEY if duplicates else None
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _DuplicateKeyError
-    return found
+def _number(text: str) -> int:
+    """Any: what a number is worth is asked later, and how long it is now, as of Spark's parser."""
+    if len(text) > _DIGITS:
+        raise ValueError(f"a number of {len(text)} characters")
+    return 0
 
 
 def _refused(constant: str) -> NoReturn:

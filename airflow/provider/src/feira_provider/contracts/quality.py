@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from feira.core.contracts.document import ContractError, Node, refuse, require_keys
+from feira.core.contracts.rule_sql import RuleError, translate
 from feira_provider.contracts.terms import (
     Column,
     Limit,
@@ -62,8 +63,12 @@ def quality_rules(
         own = identifier(column.name if column else "")
         query = re.sub(r"\$?\{(property|column|field)\}", own, query)
         return [Rule(full, query=query, limit=limit, blocking=blocking)]
-    if kind == "custom" and engine == "duckdb" and isinstance(quality["implementation"], str):
-        broken = quality["implementation"].strip()
+    if kind == "custom" and engine in ("spark", "duckdb"):
+        broken = quality["implementation"]
+        if not isinstance(broken, str) or not broken.strip():
+            refuse(quality, "implementation", f"{full}: the implementation is no expression.")
+        if engine == "spark":
+            broken = _translated(quality, broken, full, columns)
         stated = any(key.startswith(("mustBe", "mustNotBe")) for key in quality)
         return [Rule(full, f"({broken})", limit=limit if stated else None, blocking=blocking)]
     if kind == "library":
@@ -81,6 +86,21 @@ def quality_rules(
     where = f"{column.name}: " if column else ""
     not_evaluated.append(f"{where}quality rule {name} of type {kind}{by}")
     return []
+
+
+def _translated(quality: Node, broken: str, name: str, columns: Sequence[Column]) -> str:
+    """A rule in the language of the platform's own, as SQL of DuckDB."""
+    types = {"number": "double"}
+    known = {each.name: types.get(each.type, each.type) for each in columns}
+    try:
+        term = translate(broken, known, "duckdb")
+    except RuleError as error:
+        refuse(quality, "implementation", f"{name}: {error}.")
+    if term.type != "boolean":
+        refuse(
+            quality, "implementation", f"{name}: {broken!r} is of type {term.type}, not boolean."
+        )
+    return term.text
 
 
 def _arguments(quality: Node, name: str) -> Node:

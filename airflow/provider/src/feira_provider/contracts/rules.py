@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from feira.core.contracts import Contract, ContractError
 from feira.core.contracts.document import Node, parse_yaml, refuse, require_odcs
+from feira.core.contracts.reader import as_contract
+from feira.core.contracts.rule_sql import translate
 from feira_provider.contracts.lines import FAULTS
 from feira_provider.contracts.quality import quality_rules
 from feira_provider.contracts.terms import (
@@ -18,6 +21,7 @@ from feira_provider.contracts.terms import (
     Rule,
     RuleSet,
     identifier,
+    json_pointer,
     matches,
     not_among,
     typed,
@@ -53,6 +57,8 @@ def read_rules(text: str, source: str, schema_name: str | None = None) -> RuleSe
     """
     document = require_odcs(parse_yaml(text, source))
     schema = _schema(document, schema_name)
+    if _is_landing(document, schema):
+        return landing_rules(as_contract(document))
     properties: list[Node] = schema.get("properties") or []
     if not properties:
         refuse(schema, None, f"schema {schema.get('name')} declares no properties.")
@@ -60,7 +66,7 @@ def read_rules(text: str, source: str, schema_name: str | None = None) -> RuleSe
     not_evaluated: list[str] = []
     rules: list[Rule] = []
     for item, column in zip(properties, columns, strict=True):
-        rules += _property_rules(item, column, not_evaluated)
+        rules += _property_rules(item, column, columns, not_evaluated)
     keys = [item for item in properties if item.get("primaryKey")]
     keys.sort(key=lambda item: item.get("primaryKeyPosition") or 0)
     if len(keys) == 1:
@@ -78,6 +84,51 @@ def read_rules(text: str, source: str, schema_name: str | None = None) -> RuleSe
         columns=columns,
         rules=tuple(_distinct(rules)),
         not_evaluated=tuple(not_evaluated),
+    )
+
+
+def _is_landing(document: Node, schema: Node) -> bool:
+    """Whether it is a landing of the platform: by its server, and by rules or a gate of its lines."""
+    servers = [(each.get("server"), each.get("type")) for each in document.get("servers") or ()]
+    engines = {each.get("engine") for each in schema.get("quality") or ()}
+    return ("landing", "custom") in servers and bool(engines & {"spark", "feira-gate"})
+
+
+def landing_rules(contract: Contract) -> RuleSet:
+    """The rules of a landing's lines, under the names by which the pipeline knows them.
+
+    :raises ContractError: for a column of a type that has no JSON type of its own
+    """
+    rules: list[Rule] = []
+    for column in contract.columns:
+        if column.type not in ("string", "int", "bigint", "boolean"):
+            raise ContractError(
+                f"{contract.id}: {column.name} is of type {column.type}, which is not judged in a line; "
+                "land it as a text, with a rule of its own."
+            )
+        kind = f"json_type(__doc, {json_pointer(column.name)})"
+        rules.append(Rule(f"{column.name}_absent", f"{kind} IS NULL"))
+        rules.append(Rule(f"{column.name}_type", identifier(f"__bad_{column.name}")))
+        if column.required:
+            rules.append(Rule(f"{column.name}_null", f"{kind} = 'NULL'"))
+        if column.max_length is not None:
+            rules.append(Rule(f"{column.name}_too_long", identifier(f"__long_{column.name}")))
+    names = contract.rule_names
+    for rule in contract.row_rules:
+        rules.append(Rule(rule.name, translate(rule.broken_when, names, "duckdb").text))
+    limit = contract.max_invalid_percent
+    return RuleSet(
+        contract=contract.id,
+        version=contract.version,
+        schema=contract.table,
+        columns=tuple(
+            Column(each.name, each.type, max_length=each.max_length) for each in contract.columns
+        ),
+        rules=tuple(rules),
+        not_evaluated=(),
+        inputs=contract.rule_inputs,
+        landing=True,
+        max_invalid_percent=100.0 if limit is None else limit,
     )
 
 
@@ -119,7 +170,9 @@ def _columns(properties: Sequence[Node]) -> tuple[Column, ...]:
     return tuple(found.values())
 
 
-def _property_rules(item: Node, column: Column, not_evaluated: list[str]) -> Iterator[Rule]:
+def _property_rules(
+    item: Node, column: Column, columns: Sequence[Column], not_evaluated: list[str]
+) -> Iterator[Rule]:
     name, value = column.name, identifier(column.name)
     yield Rule(f"{name}.type", broken_when=identifier(f"__bad_{name}"))
     if item.get("required") or item.get("primaryKey"):
@@ -144,7 +197,7 @@ def _property_rules(item: Node, column: Column, not_evaluated: list[str]) -> Ite
     if item.get("semanticType") == "measure":
         not_evaluated.append(f"{name}: a measure, which is no column of the data")
     for quality in item.get("quality") or ():
-        yield from quality_rules(quality, column, [column], not_evaluated)
+        yield from quality_rules(quality, column, columns, not_evaluated)
 
 
 def _option(column: Column, option: str, options: Node) -> str | None:

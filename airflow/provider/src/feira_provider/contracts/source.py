@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feira.core.landing.manifest import ListedFile
+from feira_provider.contracts.beside import Beside
 from feira_provider.contracts.lines import CsvRows, ndjson_batches, require_distinct
-from feira_provider.contracts.terms import Column, RuleSet, identifier, literal
+from feira_provider.contracts.terms import Column, RuleSet, identifier, json_pointer, literal
 from feira_provider.datasets.files import DatasetError, UnpackedFile, require_rows, spooled
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ _SQL_TYPES = {
     "date": "DATE",
     "timestamp": "TIMESTAMP",
     "time": "TIME",
+    "int": "INTEGER",
+    "bigint": "BIGINT",
 }
 _CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 _OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
@@ -47,6 +50,8 @@ _JSON_TYPES = {
     "timestamp": ("VARCHAR",),
     "time": ("VARCHAR",),
     "integer": ("BIGINT", "UBIGINT", "HUGEINT"),
+    "int": ("BIGINT", "UBIGINT"),
+    "bigint": ("BIGINT", "UBIGINT"),
     "number": ("BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"),
     "boolean": ("BOOLEAN",),
     "object": ("OBJECT",),
@@ -249,31 +254,45 @@ def add_types(
     rules: RuleSet,
     file_format: str,
     columns: dict[str, str],
+    beside: Beside,
 ) -> None:
-    """Makes ``__typed``: each declared column with its value, null where it is of the wrong type."""
+    """Makes ``__typed``: each declared column with its value, null where it is of the wrong type.
+
+    A landing's columns have ``__long_…`` too, and beside them are the inputs of its rules.
+
+    :param beside: what was landed beside the lines
+    """
     selected = []
     for column in rules.columns:
         value, bad = _value(column, file_format, columns)
+        if rules.landing and column.type == "string":
+            # U+0000 is nothing that a table of the platform could hold.
+            text = f"CASE WHEN NOT contains({value}, chr(0)) THEN {value} END"
+            bad = f"({bad}) OR contains({value}, chr(0))"
+            long = "false" if column.max_length is None else f"length({text}) > {column.max_length}"
+            value = f"CASE WHEN NOT ({long}) THEN {text} END"
+            selected.append(f"coalesce({long}, false) AS {identifier(f'__long_{column.name}')}")
         selected.append(f"{value} AS {identifier(column.name)}")
         selected.append(f"coalesce({bad}, false) AS {identifier(f'__bad_{column.name}')}")
     document = "CAST(line AS JSON)" if file_format == "ndjson" else "NULL::JSON"
-    connection.execute(
-        f"CREATE TABLE __typed AS SELECT __n, __doc, {', '.join(selected)} "
+    typed = (
+        f"SELECT __n, __doc, {', '.join(selected)} "
         f"FROM (SELECT *, {document} AS __doc FROM __source WHERE fault IS NULL)"
     )
+    types = {column.name: column.type for column in rules.columns}
+    for each in rules.inputs:
+        made = beside.value(connection, each, types)
+        typed = f"SELECT l.*, {made} AS {identifier(each.name)} FROM ({typed}) l"
+        types[each.name] = each.type
+    connection.execute(f"CREATE TABLE __typed AS {typed}")
     names = ", ".join(identifier(column.name) for column in rules.columns)
     connection.execute(f"CREATE VIEW __dataset AS SELECT {names} FROM __typed")
-
-
-def json_pointer(column: Column) -> str:
-    """Where a column stands in a JSON object (RFC 6901), as SQL."""
-    return literal("/" + column.name.replace("~", "~0").replace("/", "~1"))
 
 
 def _value(column: Column, file_format: str, columns: dict[str, str]) -> tuple[str, str]:
     """SQL for a column's value, and for whether what stands there is of the wrong type."""
     if file_format == "ndjson":
-        pointer = json_pointer(column)
+        pointer = json_pointer(column.name)
         kind = f"json_type(__doc, {pointer})"
         allowed = ", ".join(literal(name) for name in _JSON_TYPES[column.type])
         text = f"CASE WHEN {kind} IN ({allowed}) THEN __doc ->> {pointer} END"

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from feira.core.contracts.document import Node, refuse
+from feira.core.contracts.model import RuleInput
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Column:
     type: str
     zoned: bool = False
     """Whether a timestamp must carry its zone."""
+    max_length: int | None = None
+    """Most characters of a landing's text: a longer one is no value, and named by ``_too_long``."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,12 @@ class RuleSet:
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...]
     not_evaluated: tuple[str, ...]
+    inputs: tuple[RuleInput, ...] = ()
+    """What the rules name beside the columns."""
+    landing: bool = False
+    """Whether it is a landing of the platform, whose lines are judged as the pipeline does."""
+    max_invalid_percent: float = 0.0
+    """The contract's own gate."""
 
 
 def literal(value: object) -> str:
@@ -69,6 +78,11 @@ def literal(value: object) -> str:
 def identifier(name: str) -> str:
     """A column's name, quoted."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def json_pointer(name: str) -> str:
+    """Where a field is in a JSON object (RFC 6901), as SQL."""
+    return literal("/" + name.replace("~", "~0").replace("/", "~1"))
 
 
 _PARSED: dict[str, Callable[[str], object]] = {

@@ -12,7 +12,13 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from feira.core.contracts.document import ContractError
-from feira.core.landing.manifest import ListedFile, ManifestError, read_manifest
+from feira.core.landing.manifest import (
+    FileManifest,
+    ListedFile,
+    ManifestError,
+    passes_gate,
+    read_manifest,
+)
 from feira_provider.contracts.check import CheckResult, check, report
 from feira_provider.contracts.rules import read_rules
 from feira_provider.contracts.source import FORMATS
@@ -43,7 +49,8 @@ class ValidateContractOperator(BaseOperator):
         ``*`` (templated)
     :param manifest: instead of ``dataset``, the manifest that lists the files (templated)
     :param report_prefix: ``s3://bucket/folder`` for report and quarantine (templated)
-    :param max_invalid_percent: invalid rows in a hundred that are put up with
+    :param max_invalid_percent: invalid rows in a hundred that are put up with; by default the contract's
+        own gate, or none
     :param schema_name: which schema of the contract; may be left out where there is one (templated)
     :param file_format: ``parquet``, ``csv`` or ``ndjson``; by default as the files are named. Names
         that end in ``.gz`` are unpacked
@@ -76,7 +83,7 @@ class ValidateContractOperator(BaseOperator):
         report_prefix: str,
         dataset: str | None = None,
         manifest: str | None = None,
-        max_invalid_percent: float = 0.0,
+        max_invalid_percent: float | None = None,
         schema_name: str | None = None,
         file_format: str | None = None,
         delimiter: str = ",",
@@ -89,7 +96,7 @@ class ValidateContractOperator(BaseOperator):
         super().__init__(**kwargs)
         if (dataset is None) == (manifest is None):
             raise ValueError(f"{self.task_id}: name either dataset or manifest.")
-        if not 0 <= max_invalid_percent <= 100:
+        if max_invalid_percent is not None and not 0 <= max_invalid_percent <= 100:
             raise ValueError(
                 f"{self.task_id}: max_invalid_percent is {max_invalid_percent}; it is 0 to 100."
             )
@@ -118,7 +125,8 @@ class ValidateContractOperator(BaseOperator):
         s3 = S3Hook(self.aws_conn_id)
         try:
             rules = self._rules(files)
-            dataset = self._files(files)
+            manifest = self._manifest(files)
+            dataset = list(manifest.files) if manifest else self._files(files)
             urls = [file.url for file in dataset]
             file_format = self.file_format or _format(urls)
             with tempfile.TemporaryDirectory(prefix="contract-") as folder:
@@ -130,13 +138,16 @@ class ValidateContractOperator(BaseOperator):
                     files,
                     quarantine,
                     scratch=Path(folder),
+                    manifest=manifest,
                     delimiter=self.delimiter,
                     memory_limit=self.memory_limit,
                 )
                 kept = self._keep(s3, quarantine)
         except (ContractError, DatasetError, ManifestError) as error:
             raise AirflowFailException(str(error)) from error
-        passed = not found.failures and found.invalid_percent <= self.max_invalid_percent
+        limit = self.max_invalid_percent
+        limit = rules.max_invalid_percent if limit is None else limit
+        passed = not found.failures and passes_gate(found.rows, found.invalid, limit)
         uri = f"{self.report_prefix.rstrip('/')}/report.json"
         document = {
             "contract": rules.contract,
@@ -146,7 +157,7 @@ class ValidateContractOperator(BaseOperator):
             "format": file_format,
             "files": list(urls),
             "passed": passed,
-            "max_invalid_percent": self.max_invalid_percent,
+            "max_invalid_percent": limit,
             **found.as_dict(),
             "not_evaluated": list(rules.not_evaluated),
             "quarantine": kept,
@@ -154,7 +165,7 @@ class ValidateContractOperator(BaseOperator):
         bucket, key = S3Hook.parse_s3_url(uri)
         s3.load_bytes(report(document), key, bucket, replace=True)
         if not passed:
-            raise AirflowFailException(self._message(found, uri, kept))
+            raise AirflowFailException(self._message(found, uri, kept, limit))
         self.log.info("%s: %s rows, %s invalid", uri, found.rows, found.invalid)
         return {
             "report": uri,
@@ -180,13 +191,16 @@ class ValidateContractOperator(BaseOperator):
             )
         return rules
 
+    def _manifest(self, files: AbstractFileSystem) -> FileManifest | None:
+        if self.manifest is None:
+            return None
+        try:
+            body = files.cat_file(self.manifest)
+        except FileNotFoundError as error:
+            raise DatasetError(f"There is no manifest at {self.manifest}.") from error
+        return read_manifest(body, self.manifest, self.files_at)
+
     def _files(self, files: AbstractFileSystem) -> list[ListedFile]:
-        if self.manifest is not None:
-            try:
-                body = files.cat_file(self.manifest)
-            except FileNotFoundError as error:
-                raise DatasetError(f"There is no manifest at {self.manifest}.") from error
-            return list(read_manifest(body, self.manifest, self.files_at).files)
         dataset = self.dataset or ""
         if dataset.endswith("/"):
             found = files.find(dataset)
@@ -211,12 +225,12 @@ class ValidateContractOperator(BaseOperator):
         s3.delete_objects(bucket, [key])
         return None
 
-    def _message(self, found: CheckResult, uri: str, kept: str | None) -> str:
+    def _message(self, found: CheckResult, uri: str, kept: str | None, limit: float) -> str:
         parts = []
-        if found.invalid_percent > self.max_invalid_percent:
+        if not passes_gate(found.rows, found.invalid, limit):
             parts.append(
                 f"{found.invalid_percent:.2f} % of {found.rows:,} rows invalid "
-                f"(limit {self.max_invalid_percent:g} %): {found.broken()}"
+                f"(limit {limit:g} %): {found.broken()}"
             )
         parts += [f"{each.rule} is {each.count:g}, must be {each.limit}" for each in found.failures]
         rows = f" The rows are in {kept}," if kept else ""

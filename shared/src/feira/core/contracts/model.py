@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from feira.core.contracts.document import ContractError
 
-__all__ = ["Column", "Contract", "ContractError", "RowRule"]
+__all__ = ["Column", "Contract", "ContractError", "Lookup", "RowRule", "RuleInput"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,36 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Lookup:
+    """A value of what was landed beside the lines: of its rows with equal values the newest, or whether
+    there is any.
+
+    ``companion`` is its name in the landing's manifest; ``equal`` maps columns here to columns there.
+    With ``value`` it is that column of the row with the greatest ``newest``, a date from ``days`` before
+    ``until`` to ``until`` itself.
+    """
+
+    companion: str
+    equal: Mapping[str, str]
+    value: str | None = None
+    newest: str | None = None
+    until: str | None = None
+    days: int = 0
+
+
+@dataclass(frozen=True)
+class RuleInput:
+    """What row rules may name beside the fields: an expression, a value looked up, or given with the rows."""
+
+    name: str
+    type: str
+    expression: str | None = None
+    lookup: Lookup | None = None
+
+
+@dataclass(frozen=True)
 class RowRule:
-    """A rule that a row breaks where ``broken_when``, a Spark SQL expression, is true."""
+    """A rule that a row breaks where ``broken_when``, in the language of ``rule_sql``, is true."""
 
     name: str
     broken_when: str
@@ -46,6 +75,8 @@ class Contract:
     columns: tuple[Column, ...]
     primary_key: tuple[str, ...]
     partition_by: tuple[str, ...]
+    rule_inputs: tuple[RuleInput, ...]
+    """In an order in which each names only what is before it."""
     row_rules: tuple[RowRule, ...]
     max_invalid_percent: float | None
     asset: str | None
@@ -55,6 +86,12 @@ class Contract:
     def schema(self) -> str:
         """The part of the table's name before the point."""
         return self.table.partition(".")[0]
+
+    @property
+    def rule_names(self) -> dict[str, str]:
+        """What row rules may name, with its type: the columns and the inputs."""
+        columns = {column.name: column.type for column in self.columns}
+        return columns | {each.name: each.type for each in self.rule_inputs}
 
     @property
     def column_names(self) -> list[str]:

@@ -11,7 +11,8 @@ from typing import Any
 from feira.core.contracts.document import Node, refuse, require_keys
 from feira.core.contracts.identifiers import name_problem, reserved_by
 from feira.core.contracts.inherit import read_document
-from feira.core.contracts.model import Column, Contract, RowRule
+from feira.core.contracts.model import Column, Contract, Lookup, RowRule, RuleInput
+from feira.core.contracts.rule_sql import RuleError, translate
 
 _LOGICAL = {
     "string": "string",
@@ -36,9 +37,11 @@ _PROPERTY_REFUSED = (
 )
 _ABOUT = ("name", "type", "engine", "implementation", "description", "dimension", "severity", "id")
 _NOTES = ("tags", "businessImpact", "method", "authoritativeDefinitions", "customProperties")
+_ASSET, _INPUTS = "feira.asset", "feira.inputs"
+_LOOKUP = ("companion", "equal", "value", "newest", "until", "days")
 _GATE = ("mustBeLessOrEqualTo", "unit")
-_SUFFIXES = ("absent", "null", "type", "too_long")
-_LINE_RULES = ("line_unreadable", "duplicate_key")
+SHAPE = ("absent", "null", "type", "too_long")
+UNREADABLE, DUPLICATE_KEY = "line_unreadable", "duplicate_key"
 # ODCS lets a query say ${object}; nothing is put in their place here, and Spark puts in its own. A regular
 # expression's {2,3} and \p{L} are none.
 _PLACEHOLDER = re.compile(r"\$\{|(?<!\\[pP])\{\s*[A-Za-z_]")
@@ -79,7 +82,8 @@ def as_contract(document: Node) -> Contract:
     servers = _servers(document)
     _require_evaluated(schema, servers)
     _refuse_custom(schema)
-    rules, limit = _quality(schema, columns)
+    inputs = _rule_inputs(document, columns)
+    rules, limit = _quality(schema, columns, inputs)
     return Contract(
         id=_stated(document, "id"),
         version=_stated(document, "version"),
@@ -90,6 +94,7 @@ def as_contract(document: Node) -> Contract:
         columns=columns,
         primary_key=_placed(properties, "primaryKey", "primaryKeyPosition"),
         partition_by=_placed(properties, "partitioned", "partitionKeyPosition"),
+        rule_inputs=inputs,
         row_rules=rules,
         max_invalid_percent=limit,
         asset=_asset(document),
@@ -167,16 +172,22 @@ def _servers(document: Node) -> list[str]:
     return names
 
 
-def _asset(document: Node) -> str | None:
-    asset: str | None = None
+def _ours(document: Node) -> dict[str, Node]:
+    """The contract's custom properties that are addressed to this platform."""
+    found: dict[str, Node] = {}
     for each in document.get("customProperties") or []:
         name = each.get("property")
-        if not _is_ours(each):
-            continue
-        if name != "feira.asset" or asset is not None:
-            refuse(each, "property", f"{name!r}; one feira.asset may be stated, and no other.")
-        asset = _stated(each, "value")
-    return asset
+        if _is_ours(each):
+            if name not in (_ASSET, _INPUTS) or name in found:
+                problem = f"{name!r}; {_ASSET} and {_INPUTS} may be stated once, and no other."
+                refuse(each, "property", problem)
+            found[name] = each
+    return found
+
+
+def _asset(document: Node) -> str | None:
+    stated = _ours(document).get(_ASSET)
+    return None if stated is None else _stated(stated, "value")
 
 
 def _placed(properties: list[Node], flag: str, position: str) -> tuple[str, ...]:
@@ -272,9 +283,70 @@ def _max_length(node: Node, name: str, type_: str) -> int | None:
     return length
 
 
-def _quality(schema: Node, columns: tuple[Column, ...]) -> tuple[tuple[RowRule, ...], float | None]:
+def _rule_inputs(document: Node, columns: tuple[Column, ...]) -> tuple[RuleInput, ...]:
+    stated = _ours(document).get(_INPUTS)
+    if stated is None:
+        return ()
+    nodes = stated.get("value")
+    if not isinstance(nodes, list) or not all(isinstance(each, Node) for each in nodes):
+        refuse(stated, "value", f"{_INPUTS} is a list of inputs, each with name and type.")
+    known = {column.name: column.type for column in columns}
+    inputs: list[RuleInput] = []
+    for node in nodes:
+        require_keys(node, ("name", "type", "expression", "lookup", "description"), "an input")
+        name, type_ = _stated(node, "name"), _stated(node, "type").replace(" ", "")
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in known:
+            refuse(node, "name", f"input {name!r} must be lower_snake_case, and no name given yet.")
+        expression = None
+        if "expression" in node:
+            expression = _expression(node, "expression", f"input {name}", known, type_)
+        lookup = _lookup(node, name, known) if "lookup" in node else None
+        inputs.append(RuleInput(name, type_, expression, lookup))
+        known[name] = type_
+    return tuple(inputs)
+
+
+def _lookup(node: Node, name: str, known: Mapping[str, str]) -> Lookup:
+    found = node["lookup"]
+    if not isinstance(found, Node) or "expression" in node:
+        refuse(
+            node, "lookup", f"input {name}: a lookup is a mapping, without an expression beside it."
+        )
+    require_keys(found, _LOOKUP, f"input {name}: a lookup")
+    equal = found.get("equal")
+    if not isinstance(equal, Node) or not equal or not all(known.get(each) for each in equal):
+        refuse(found, "equal", f"input {name}: equal maps columns here to the companion's.")
+    value, newest, until = (found.get(key) for key in ("value", "newest", "until"))
+    if (value or newest or until) and not (value and newest and known.get(str(until)) == "date"):
+        problem = f"input {name}: value, newest and until go together, and until is a date here."
+        refuse(found, None, problem)
+    days = found.get("days", 0)
+    if type(days) is not int or days < 0:
+        refuse(found, "days", f"input {name}: days is {days!r}; it is a number of days.")
+    return Lookup(_stated(found, "companion"), dict(equal), value, newest, until, days)
+
+
+def _expression(node: Node, key: str, what: str, known: Mapping[str, str], type_: str) -> str:
+    """An expression in the language of rules, of a type; others are refused."""
+    expression = _stated(node, key).strip()
+    if _PLACEHOLDER.search(expression):
+        refuse(node, key, f"{what}: {expression!r} has a placeholder, and none is replaced.")
+    try:
+        found = translate(expression, known, "duckdb").type
+    except RuleError as error:
+        refuse(node, key, f"{what}: {error}.")
+    if found != type_:
+        refuse(node, key, f"{what}: {expression!r} is of type {found}, not {type_}.")
+    return expression
+
+
+def _quality(
+    schema: Node, columns: tuple[Column, ...], inputs: tuple[RuleInput, ...]
+) -> tuple[tuple[RowRule, ...], float | None]:
+    known = {column.name: column.type for column in columns}
+    known |= {each.name: each.type for each in inputs}
     nodes: list[Node] = schema.get("quality") or []
-    derived = {f"{column.name}_{suffix}" for column in columns for suffix in _SUFFIXES}
+    derived = {f"{column.name}_{suffix}" for column in columns for suffix in SHAPE}
     rules: list[RowRule] = []
     limit: float | None = None
     for node in nodes:
@@ -282,7 +354,6 @@ def _quality(schema: Node, columns: tuple[Column, ...]) -> tuple[tuple[RowRule, 
         if node.get("type") != "custom":
             problem = f"rule {name}: type {node.get('type')!r} is not evaluated; use custom."
             refuse(node, "type", problem)
-        expression = _stated(node, "implementation").strip()
         if node.get("severity", "error") != "error":
             problem = f"rule {name}: severity {node['severity']!r}; each rule is an error."
             refuse(node, "severity", problem)
@@ -290,11 +361,9 @@ def _quality(schema: Node, columns: tuple[Column, ...]) -> tuple[tuple[RowRule, 
             require_keys(node, [*_ABOUT, *_NOTES], f"rule {name}, a row rule,")
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
                 refuse(node, "name", f"rule name {name!r} must be lower_snake_case.")
-            if name in derived or name in _LINE_RULES:
+            if name in derived or name in (UNREADABLE, DUPLICATE_KEY):
                 refuse(node, "name", f"rule {name} follows from the properties already.")
-            if _PLACEHOLDER.search(expression):
-                problem = f"rule {name}: {expression!r} has a placeholder, and none is replaced."
-                refuse(node, "implementation", problem)
+            expression = _expression(node, "implementation", f"rule {name}", known, "boolean")
             rules.append(RowRule(name, expression, node.get("description") or ""))
         elif engine == "feira-gate":
             require_keys(node, [*_ABOUT, *_NOTES, *_GATE], f"rule {name}, a gate,")

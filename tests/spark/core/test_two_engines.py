@@ -1,0 +1,300 @@
+"""The rules of a landing, and the language that they are written in, in Spark and in DuckDB."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from feira.core.contracts import contract
+from feira.core.contracts.registry import contract_files
+from feira.core.contracts.rule_sql import translate
+from feira.core.landing.manifest import FileManifest, ListedFile
+from feira_provider.contracts.check import check
+from feira_provider.contracts.rules import read_rules
+from landing_cases import CASES, Line, validate
+from sales_lines import DAY, RATES, line
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LANDING = contract("sales.landing")
+RULES = read_rules(contract_files()["sales.landing"].read_text(), "sales.landing.odcs.yaml")
+
+
+def as_text(served: Line) -> str:
+    return served if isinstance(served, str) else orjson.dumps(served).decode()
+
+
+def in_duckdb(lines: Iterable[Line], fields: list[str] | None = None) -> list[list[str]]:
+    """The rules that each line breaks, sorted, as the contract operator finds them."""
+    texts = [as_text(each) for each in lines]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        page, rates = folder / "page-00001.ndjson", folder / "rates.ndjson"
+        page.write_bytes("".join(f"{each}\n" for each in texts).encode("utf-8", "surrogatepass"))
+        rates.write_bytes(b"".join(orjson.dumps(each) + b"\n" for each in RATES))
+        facts = {"extract_day": str(DAY), "fields": fields or LANDING.column_names}
+        manifest = FileManifest("", (), {"rates": ListedFile(str(rates))}, facts)
+        (folder / "scratch").mkdir()
+        kept = folder / "quarantine.parquet"
+        check(
+            RULES,
+            [str(page)],
+            "ndjson",
+            LocalFileSystem(),
+            kept,
+            scratch=folder / "scratch",
+            manifest=manifest,
+        )
+        rows: list[dict[str, Any]] = pq.read_table(kept).to_pylist() if kept.exists() else []
+    found: list[list[str]] = [[] for _ in texts]
+    for row in rows:
+        found[row["row_number"] - 1] = sorted(row["broken"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def judged() -> list[list[str]]:
+    return in_duckdb(served for served, _ in CASES)
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_a_line_breaks_the_same_rules_in_duckdb(judged: list[list[str]], number: int) -> None:
+    served, expected = CASES[number]
+    assert judged[number] == expected, served
+
+
+# To shrink an example by way of Spark takes minutes; the message names line or row.
+FEW = settings(
+    deadline=None,
+    suppress_health_check=[*HealthCheck],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+
+# Lines with what goes wrong in fields, drawn at random.
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=5) | st.sampled_from(
+    [
+        *("", " ", "\t\n\x0b\f\r ", "\x1c", "\x85", "\u00a0", "\u2028", "a\0", "x" * 64, "x" * 65),
+        *("\U0001f600" * 64, "e\u0301" * 33, "completed", "cancelled", "GBP", "EUR", "USD", "gbp"),
+    ]
+)
+INTEGERS = st.integers(-3, 3) | st.sampled_from(
+    [edge + step for edge in (2**31, -(2**31), 2**63, -(2**63), 2**64) for step in (-1, 0, 1)]
+)
+PRICES = (
+    st.from_regex(r"\A-?[0-9]{1,15}(\.[0-9]{1,5})?\Z")
+    | st.decimals(-(10**14), 10**14, places=4).map(str)
+    | st.sampled_from(["99999999999999.9999", "64320000000000.0000", "-0", "1e3", "+1", "1_0"])
+)
+TIMES = (
+    st.from_regex(
+        r"\A(0000|0001|1582|1899|1900|2010|9999)-(02|11|12)-[0-3][0-9][T ](0|2)[0-9]:[0-6][0-9]:"
+        r"[0-6][0-9](\.[0-9]{1,7})?(Z|z|[+-](00|17|18|19):(00|01|59|60))\Z"
+    )
+    | st.datetimes(datetime(2010, 11, 20), datetime(2010, 12, 2)).map(lambda t: f"{t.isoformat()}Z")
+    | st.datetimes().map(lambda t: f"{t.isoformat(' ')}-01:00")
+)
+ODD = (
+    st.none()
+    | st.booleans()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | INTEGERS
+    | TEXTS
+    | st.lists(TEXTS, max_size=2)
+    | st.dictionaries(TEXTS, TEXTS, max_size=2)
+)
+OF = {"unit_price": PRICES, "created_at": TIMES, "updated_at": TIMES}
+OF |= dict.fromkeys(("line_number", "quantity", "customer_id"), INTEGERS)
+FIELDS = {name: OF.get(name, TEXTS) | OF.get(name, TEXTS) | ODD for name in LANDING.column_names}
+PIECES = st.fixed_dictionaries({}, optional=FIELDS | {"x": ODD})
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> str:
+    """A line with a few odd fields, some gone, some there again, cut short now and then."""
+    odd = draw(PIECES)
+    fields = [*({**line(), **odd} if draw(st.booleans()) else odd).items()]
+    if draw(st.integers(0, 7)) == 0:
+        fields += draw(st.lists(st.sampled_from(fields or [("x", 1)]), max_size=1))
+    ascii_only = draw(st.booleans())
+    written = ",".join(
+        f"{json.dumps(k)}:{json.dumps(v, ensure_ascii=ascii_only)}" for k, v in fields
+    )
+    return f"{{{written}"[: draw(st.sampled_from([None, None, None, None, -2]))] + "}"
+
+
+@settings(FEW, max_examples=6)
+@given(st.lists(lines(), min_size=40, max_size=40))
+def test_both_engines_find_the_same_rules_in_any_line(
+    spark: SparkSession, drawn: list[str]
+) -> None:
+    rows = validate(spark, drawn).select("row_id", "broken_rules").collect()
+    by_spark = {row["row_id"]: list(row["broken_rules"]) for row in rows}
+    for number, (served, by_duckdb) in enumerate(zip(drawn, in_duckdb(drawn), strict=True)):
+        assert by_duckdb == by_spark[number], served
+
+
+# The language itself: values, and not only rules.
+
+COLUMNS = {
+    "s": "string",
+    "t": "string",
+    "i": "int",
+    "b": "bigint",
+    "d": "decimal(18,4)",
+    "r": "decimal(18,8)",
+    "at": "timestamp",
+    "day": "date",
+    "yes": "boolean",
+}
+EXPRESSIONS = [
+    "bround(d * r, 4)",
+    "bround(d, 0)",
+    "bround(d, 2)",
+    "try_cast(bround(d * r, 4) as decimal(18,4))",
+    "try_cast(d as decimal(6,4))",
+    "try_cast(cast(b as decimal(19,0)) * cast(i as decimal(10,0)) as decimal(18,2))",
+    "cast(i as decimal(12,2))",
+    "decimal_text(s, 18, 4)",
+    "decimal_text(s, 38, 37)",
+    "decimal_text(s, 5, 0)",
+    "zoned_time(t)",
+    "cast(at as date)",
+    "cast(at as date) <> day",
+    "at < timestamp'1900-01-01T00:00:00+01:30'",
+    "day >= date'2010-12-01'",
+    "length(s)",
+    "length(trim(s)) = 0",
+    "trim(s)",
+    "contains(s, 'x')",
+    "startswith(s, t)",
+    "endswith(s, '')",
+    "s like '_%x%'",
+    "s < t",
+    "s in ('', 'x', ' ')",
+    "s not in ('x', null)",
+    "i between -1 and 2",
+    "not (i > 0 and b <= 0 or d = 0.5)",
+    "i <=> b",
+    "b = d",
+    "d > -1.25",
+    "yes is not true",
+    "yes is null or yes",
+    "coalesce(s, t, 'none')",
+    "case when i < 0 then 'less' when i > 0 then 'more' end",
+    "if(yes, d, null)",
+    r"s rlike r'^\s*\z'",
+    r"s rlike r'^.x?\z'",
+    r"s rlike r'[^\w\s]{2,}|\A[a-x0-9_.-]+\z'",
+    r"s rlike r'^(\d+|\D*?)x\S'",
+    "s = r'\\d'",
+    """s <> "it's" """,
+]
+DECIMALS = {
+    "d": st.decimals(-(10**14) + 1, 10**14 - 1, places=4)
+    | st.sampled_from(["0.5", "1.5", "-2.5", "0.0050", "-99999999999999.9999"]).map(Decimal),
+    "r": st.decimals(0, 10**3, places=8) | st.sampled_from(["0.5", "0.05", "1"]).map(Decimal),
+}
+VALUES = st.fixed_dictionaries(
+    {
+        "s": st.none() | TEXTS | PRICES | st.sampled_from(["x\n", "x\r\n", " x", "\\d", "it's"]),
+        "t": st.none() | TIMES | TEXTS,
+        "i": st.none() | st.integers(-3, 3) | st.sampled_from([-(2**31), 2**31 - 1]),
+        "b": st.none() | st.integers(-3, 3) | st.sampled_from([-(2**63), 2**63 - 1]),
+        **{name: st.none() | each for name, each in DECIMALS.items()},
+        "at": st.none() | st.datetimes(datetime(1900, 1, 1), datetime(9999, 12, 30)),
+        "day": st.none() | st.dates(date(1900, 1, 1), date(9999, 12, 30)),
+        "yes": st.none() | st.booleans(),
+    }
+)
+ARROW = {"string": pa.string(), "int": pa.int32(), "bigint": pa.int64(), "date": pa.date32()}
+ARROW |= {"boolean": pa.bool_(), "timestamp": pa.timestamp("us")}
+ARROW |= {f"decimal(18,{n})": pa.decimal128(18, n) for n in (4, 8)}
+
+
+def evaluated(
+    spark: SparkSession, rows: list[dict[str, Any]], sql: list[str]
+) -> Iterator[tuple[Any, Any, str]]:
+    """Each expression's value for each row, of Spark and of DuckDB; a time in microseconds."""
+    table = pa.table(
+        {
+            name: pa.array([row[name] for row in rows], ARROW[type_])
+            for name, type_ in COLUMNS.items()
+        }
+    )
+    texts: dict[str, list[str]] = {"spark": [], "duckdb": []}
+    for engine, micros in (("spark", "unix_micros"), ("duckdb", "epoch_us")):
+        for number, each in enumerate(sql):
+            term = translate(each, COLUMNS, engine)  # type: ignore[arg-type]
+            text = f"{micros}({term.text})" if term.type == "timestamp" else term.text
+            texts[engine].append(f"{text} AS e{number}")
+    # As the Parquet file that a table is read from, with times in UTC.
+    with tempfile.TemporaryDirectory() as folder:
+        zoned = table.set_column(6, "at", table["at"].cast(pa.timestamp("us", "UTC")))
+        pq.write_table(zoned, f"{folder}/rows.parquet")
+        frame = spark.read.parquet(f"file://{folder}/rows.parquet")
+        by_spark = frame.selectExpr(*texts["spark"]).collect()
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("rows", table)
+        found = connection.execute(f"SELECT {', '.join(texts['duckdb'])} FROM rows").fetchall()
+    for row, left, right in zip(rows, by_spark, found, strict=True):
+        for number, each in enumerate(sql):
+            yield left[number], right[number], f"{each} of {row}"
+
+
+@settings(FEW, max_examples=4)
+@given(st.lists(VALUES, min_size=50, max_size=50))
+def test_an_expression_has_one_value_in_both_engines(
+    spark: SparkSession, rows: list[dict[str, Any]]
+) -> None:
+    for by_spark, by_duckdb, what in evaluated(spark, rows, EXPRESSIONS):
+        assert by_spark == by_duckdb, what
+
+
+@st.composite
+def patterns(draw: st.DrawFn) -> str:
+    """A regular expression of what both engines know."""
+    atoms = st.sampled_from(
+        [
+            *(*"ax.", r"\s", r"\S", r"\d", r"\D", r"\w", r"\W", r"\.", r"\n", "é", "[a-x]"),
+            *("[^x\\s]", "[.\\d-]", "(?:a|x)", "(x|)", "[^\\w]", "\u2028"),
+        ]
+    )
+    parts = st.tuples(atoms, st.sampled_from(["", "", "*", "+", "?", "{2}", "{0,1}", "{1,}", "*?"]))
+    sides = st.lists(parts, min_size=1, max_size=4).map(lambda of: "".join(a + b for a, b in of))
+    inner = "|".join(draw(st.lists(sides, min_size=1, max_size=2)))
+    return (
+        draw(st.sampled_from(["", "^", r"\A"])) + f"({inner})" + draw(st.sampled_from(["", r"\z"]))
+    )
+
+
+SUBJECTS = st.text("ax1_. \t\n\x0b\r\x85\u2028\u2029\u00a0é\u0661\U0001f600", max_size=5)
+
+
+@settings(FEW, max_examples=3)
+@given(st.lists(patterns(), min_size=25, max_size=25), st.lists(SUBJECTS, min_size=25, max_size=25))
+def test_a_pattern_finds_the_same_in_java_and_re2(
+    spark: SparkSession, drawn: list[str], subjects: list[str]
+) -> None:
+    rows = [dict.fromkeys(COLUMNS) | {"s": subject} for subject in subjects]
+    for by_spark, by_duckdb, what in evaluated(spark, rows, [f"s rlike r'{p}'" for p in drawn]):
+        assert by_spark == by_duckdb, what
