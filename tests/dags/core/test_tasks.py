@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
@@ -10,10 +11,11 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import set_current_context
 
-from feira.core.errors import PermanentError
+from checkout import REPOSITORY
+from feira.core.errors import PermanentError, Remedy
 from feira_airflow.core.defaults import default_args
 from feira_airflow.core.partitions import partition_day
-from feira_airflow.core.permanent import permanent_errors_fail
+from feira_airflow.core.permanent import permanent_errors_fail, with_next_step
 from feira_airflow.sales import tasks as sales_tasks
 from feira_airflow.summary import tasks as summary_tasks
 
@@ -97,3 +99,33 @@ def test_the_defaults_are_three_retries_a_minute_apart_and_half_an_hour_a_task(
 def test_a_laptop_shortens_the_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEIRA_RETRY_DELAY", "2.5")
     assert default_args("sales-data")["retry_delay"] == timedelta(seconds=2.5)
+
+
+@pytest.mark.parametrize(
+    ("remedy", "commands"),
+    [
+        (Remedy.RUN, ["feira run sales --day 2010-12-01"]),
+        (Remedy.REFETCH, ["feira run sales --day 2010-12-01 --refetch"]),
+        (Remedy.MIGRATE, ["feira migrate", "feira_spark.jobs.migrate"]),
+    ],
+)
+def test_the_edge_names_the_command_that_fixes_an_error(
+    remedy: Remedy, commands: list[str]
+) -> None:
+    error = PermanentError("no such table.").fixed_by(remedy, ("sales", "2010-12-01"))
+    with pytest.raises(AirflowFailException) as failed, permanent_errors_fail():
+        raise error
+    assert re.findall(r"`([^`]+)`", str(failed.value))[: len(commands)] == commands
+    assert with_next_step(PermanentError("no such table.")) == "no such table."
+
+
+LOWER = ("shared/src", "spark/src", "airflow/provider/src", "airflow/wiring/src")
+
+
+@pytest.mark.parametrize("layer", LOWER)
+def test_no_layer_below_the_edge_names_a_command(layer: str) -> None:
+    """What a message asks for is not done the same way on a laptop and in a deployment."""
+    named = re.compile(r"\bfeira (?:run|up|down|backfill|migrate|show|verify|status)\b|--refetch\b")
+    sources = sorted((REPOSITORY / layer).rglob("*.py"))
+    assert sources
+    assert [path.name for path in sources if named.search(path.read_text())] == []

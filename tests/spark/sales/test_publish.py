@@ -448,7 +448,7 @@ def test_a_column_is_added_without_a_change_of_rows(tables: SparkSession) -> Non
     main = publish_day(tables, PUBLISHED, DAY, "run_1").snapshot_id
     channel = Column("channel", "string", required=False, description="The shop's 'channel'.")
     wider = replace(FACT, columns=(*FACT.columns, channel))
-    with pytest.raises(ContractError, match=r"no column channel.*feira migrate"):
+    with pytest.raises(ContractError, match="no column channel"):
         require_tables(tables, [wider])
     change = evolution(tables, wider)
     assert change is not None

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import psycopg
 
-from feira.core.errors import PermanentError
+from feira.core.errors import PermanentError, Remedy
 from feira.core.landing.store import LandingStore
 from feira.core.warehouse.load import held_snapshot
 from feira.core.warehouse.outcome import DayOutcome, day_outcomes
@@ -142,9 +142,8 @@ def _reports_due(
     snapshot = held_snapshot(connection, PUBLISHED)
     if day not in outcomes or snapshot is None:
         raise ReportError(
-            f"sales {day}: sales.load_ledger has no row of the day, so there is nothing to report. "
-            f"Run it: feira run sales --day {day}"
-        )
+            f"sales {day}: sales.load_ledger has no row of the day, so there is nothing to report."
+        ).fixed_by(Remedy.RUN, ("sales", str(day)))
     sales = sales_by_day(connection, outcomes)
     pending: dict[date, tuple[DayFigures, Correction | None]] = {}
     for each, outcome in sorted(outcomes.items()):

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from feira.core.contracts import contract
-from feira.core.errors import PermanentError
+from feira.core.errors import PermanentError, Remedy
 from feira.core.landing.manifest import Manifest, Validation, passes_gate
 from feira.core.landing.store import LandingError, LandingStore
 from feira.sales.landing import RATES
@@ -95,8 +95,8 @@ def require_passed(validation: Validation) -> None:
         raise GateError(
             f"sales {validation.extract_day}: {validation.summary()}. "
             "Rows are in sales.quarantine; the day's earlier landing, if any, stays the current one. "
-            f"Fix the source and run `feira run sales --day {validation.extract_day} --refetch`."
-        )
+            "Have the source fixed."
+        ).fixed_by(Remedy.REFETCH, ("sales", str(validation.extract_day)))
 
 
 def transform_day(spark: SparkSession, store: LandingStore, day: date) -> tuple[Manifest, str]:
@@ -108,7 +108,7 @@ def transform_day(spark: SparkSession, store: LandingStore, day: date) -> tuple[
     current = store.current(day)
     if current is None:
         raise LandingError(
-            f"sales {day}: no landing has passed the gate. Run `feira run sales --day {day}`."
+            f"sales {day}: no landing has passed the gate, so there is nothing to transform."
         )
     manifest, _ = current
     staged = staging_table(day, manifest.version)

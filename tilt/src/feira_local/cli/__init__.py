@@ -62,8 +62,12 @@ def main() -> None:
 
 
 def _message(error: Exception) -> str:
-    if isinstance(error, (StackError, PermanentError)):
+    if isinstance(error, StackError):
         text = str(error)
+    elif isinstance(error, PermanentError):
+        from feira_airflow.core.permanent import with_next_step
+
+        text = with_next_step(error)
     elif isinstance(error, OSError) and error.filename is not None:
         text = (
             f"{error.filename}: {error.strerror}. Is it this user's, and is its disk writable? "

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from feira.core.contracts.model import Column, Contract, ContractError
+from feira.core.errors import Remedy
 
 
 @dataclass(frozen=True)
 class Evolution:
     """The difference between a contract and an existing table.
 
-    ``added`` are optional columns that ``feira migrate`` can add. ``refused`` says, a sentence for
+    ``added`` are optional columns that a migration can add. ``refused`` says, a sentence for
     each, what the table cannot take.
     """
 
@@ -64,5 +65,5 @@ def require_current(contract: Contract, where: str, existing: Mapping[str, str])
         names = ", ".join(column.name for column in evolution.added)
         raise ContractError(
             f"{contract.table} in the {where} has no column {names}, which contract "
-            f"{contract.version} declares. Nothing was written. Run `feira migrate`."
-        )
+            f"{contract.version} declares. Nothing was written."
+        ).fixed_by(Remedy.MIGRATE)

@@ -12,7 +12,7 @@ from typing import TypeVar
 from fsspec import AbstractFileSystem
 from pydantic import ValidationError
 
-from feira.core.errors import PermanentError
+from feira.core.errors import PermanentError, Remedy
 from feira.core.landing.manifest import Manifest, ManifestError, Validation
 from feira.core.landing.put_once import put_once
 
@@ -139,9 +139,8 @@ class LandingStore:
             if found != file.sha256:
                 raise DamagedLandingError(
                     f"{self.dataset} {manifest.extract_day}: {folder}/{file.name} is not what was "
-                    f"landed (SHA-256 {str(file.sha256)[:12]}… in the manifest, {found[:12]} now). "
-                    "Refetch the day."
-                )
+                    f"landed (SHA-256 {str(file.sha256)[:12]}… in the manifest, {found[:12]} now)."
+                ).fixed_by(Remedy.REFETCH, (self.dataset, str(manifest.extract_day)))
 
     def _own(
         self, parse: Callable[[bytes, str], _M], uri: str, day: date, version: int

@@ -9,7 +9,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feira.core.errors import PermanentError
+from feira.core.errors import PermanentError, Remedy
 from feira.core.published_table import PublishedTable
 from feira.core.warehouse.apply import Difference, copy_fitting, merge_of, note_changed_dates
 from feira.core.warehouse.column_types import Target, UnfitError
@@ -73,9 +73,8 @@ def apply_by_day(
             key, cause = held.days[own]
             raise RowRefusedError(
                 f"{table.name} {own}: the warehouse refused the row with key {key}: {cause}. The "
-                "warehouse was not changed. Have the source fix the row, then run the day with "
-                "`--refetch`."
-            )
+                "warehouse was not changed. Have the source fix the row."
+            ).fixed_by(Remedy.REFETCH, (table.name, str(own)))
         days = list(held.days)
         deleted = cursor.execute(
             f"DELETE FROM {merge.target} WHERE {table.day} <> ALL(%s::date[]) AND NOT EXISTS "
