@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pyarrow.parquet as pq
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 from dag_runs import Run, run_dag
 from psycopg.conninfo import conninfo_to_dict
 
+from feira.core.contracts.registry import contract_files
 from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.reconcile import Agreement, verify_whole
@@ -28,6 +32,7 @@ from feira_local.shop.app import create_app
 from feira_local.shop.fx import FxRates
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
 from feira_local.stack.postgres import Dsns
+from feira_provider.operators.validate_contract import ValidateContractOperator
 from feira_spark.core.difference import lake_figures
 from feira_spark.core.session import connect
 from held import KEYS, MARTS, Held
@@ -211,6 +216,39 @@ def chain(
         yield chain
 
 
+def judged(chain: Chain, day: date, version: int) -> tuple[Any, ...]:
+    """A landing as ValidateContractOperator finds it: total, valid, counts by rule, whether it passed,
+    and each invalid line by its place with the rules that it breaks."""
+    folder = f"{chain.store.folder(day, version)}/judged"
+    operator = ValidateContractOperator(
+        task_id="judge",
+        contract=str(contract_files()["sales.landing"]),
+        manifest=chain.store.manifest_uri(day, version),
+        report_prefix=folder,
+        aws_conn_id="lake_default",
+    )
+    with suppress(AirflowFailException):
+        operator.execute({})
+    found = json.loads(chain.store.files.cat_file(f"{folder}/report.json"))
+    with chain.store.files.open(f"{folder}/quarantine.parquet") as file:
+        kept = pq.read_table(file, columns=["row_number", "broken", "line"]).to_pylist()
+    counts = {each["rule"]: int(each["count"]) for each in found["rules"] if each["count"]}
+    lines = {row["row_number"] - 1: (row["line"], sorted(row["broken"])) for row in kept}
+    return found["rows"], found["valid"], counts, found["passed"], lines
+
+
+def quarantined(chain: Chain, day: date, version: int) -> tuple[Any, ...]:
+    """The same as the pipeline found it."""
+    validation = chain.store.validation(day, version)
+    assert validation is not None
+    frame = chain.held.lake("sales.quarantine")
+    of_landing = frame[(frame["extract_day"] == day) & (frame["landing_version"] == version)]
+    lines = {
+        row.landing_order: (row.raw, list(row.broken_rules)) for row in of_landing.itertuples()
+    }
+    return validation.total, validation.valid, validation.broken, validation.passed, lines
+
+
 def key(line: dict[str, Any]) -> dict[str, Any]:
     return {name: line[name] for name in ("order_id", "line_number")}
 
@@ -285,8 +323,10 @@ def test_a_refused_landing_changes_quarantine_alone_and_empty_days_are_days(chai
     assert refused.tasks["validate"] == ("failed", 1), "a failed gate was tried again"
     assert refused.failed() == ["validate"] and refused.tasks["transform"][0] == "upstream_failed"
     assert chain.state() == before, "the refused landing changed snapshot or ledger"
-    validation = chain.store.validation(DAY, 2)
-    assert validation is not None and not validation.passed
+    for version, passed in ((1, True), (2, False)):
+        found = judged(chain, DAY, version)
+        assert found == quarantined(chain, DAY, version)
+        assert found[3] is passed and len(found[4]) == found[0] - found[1] > 0
 
     chain.run(DAY)
     assert chain.state() == before, "the earlier landing is not the current one any more"
