@@ -42,6 +42,7 @@ CLICKS = Contract(
     ),
     primary_key=("tenant", "event"),
     partition_by=(),
+    rule_inputs=(),
     row_rules=(),
     max_invalid_percent=None,
     asset=None,
