@@ -484,6 +484,9 @@ def test_a_row_that_the_warehouse_refuses_holds_up_its_own_day_alone(
     assert ascii(bad["order_id"])[1:40] in str(refusal.value)
     assert (refusal.value.remedy, refusal.value.of) == (Remedy.REFETCH, ("sales", str(D)))
     assert len(str(refusal.value)) < 1000
+    assert (refusal.value.__cause__, refusal.value.__context__) == (None, None), (
+        "the first refusal has the value, and a log shows the whole chain"
+    )
     assert (fact(connection), held(connection), held_snapshot(connection, PUBLISHED)) == (
         [old],
         [],

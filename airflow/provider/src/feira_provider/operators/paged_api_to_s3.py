@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from feira.core.landing.land import PageLander, TotalChangedError
+from feira.core.landing.land import PageDriftError, PageLander
 from feira.core.landing.lines import LandedLines
 from feira.core.landing.manifest import FileManifest
 from feira.core.landing.put_once import http_status, put_once
@@ -41,7 +41,7 @@ class PagedApiToS3Operator(BaseOperator):
     :param total_at: dotted path, in each page, of the number of records that the API announces
     :param record_key: dotted paths of the fields that tell a record from all others of the extract,
         its version's among them where it can have several. A key that comes on two pages fails the
-        run: the data moved while it was read. Without a key a record of equal text on two pages does
+        try: the data moved while it was read. Without a key a record of equal text on two pages does
     :param allow_repeats: without a key: records of equal text may be on several pages
     :param http_conn_id: a ``paged_api`` or ``http`` connection
     :param aws_conn_id: an ``aws`` connection
@@ -50,8 +50,10 @@ class PagedApiToS3Operator(BaseOperator):
     :param timeout: seconds to connect, and to wait for an answer's next bytes
     :param total_timeout: seconds for one answer in all; three times ``timeout`` where it is not given
     :return: the manifest's URI
+    :raises PageDriftError: where the data moved while it was read: a record on two pages, another
+        total on a later page. It is tried again
     :raises AirflowFailException: where another try reads the same: a refusal, broken paging, what
-        is no JSON, a page or a record that was served before, a total that is not met
+        is no JSON, a page that was served before, a total that is not met
     """
 
     template_fields: Sequence[str] = ("endpoint", "s3_prefix", "request_params")
@@ -116,7 +118,7 @@ class PagedApiToS3Operator(BaseOperator):
             elif not put_once(files, uri, body):
                 self.log.warning("%s was completed by another run in the meantime; it stays", uri)
                 return uri
-        except TotalChangedError:
+        except PageDriftError:
             # The next try may read the data at rest.
             raise
         except (PagedApiRefusedError, LandingError) as error:

@@ -74,6 +74,9 @@ def load(
                     done = apply(connection, table, difference)
                     connection.execute(f"DELETE FROM {table.held_days}")
             except REFUSED:
+                done = None
+            if done is None:
+                # Not in the except block: what is raised here would carry the refused value along.
                 difference = difference_since(None) or difference
                 done = apply_by_day(connection, table, extract.day, difference)
             snapshot = difference.snapshot_id
