@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from feira.core.contracts import contract
+from feira.core.contracts import Contract, contract
 from sales_lines import DAY, RATES, line, without
 
 if TYPE_CHECKING:
@@ -243,7 +243,12 @@ CASES: list[tuple[Line, list[str]]] = [
 ]
 
 
-def validate(spark: SparkSession, lines: list[Line], landed: list[str] | None = None) -> DataFrame:
+def validate(
+    spark: SparkSession,
+    lines: list[Line],
+    landed: list[str] | None = None,
+    declared: Contract = LANDING,
+) -> DataFrame:
     """Lines as `landed_lines` gives them, validated for 2010-12-01 by Spark."""
     from feira_spark.core.row_rules import read_fields
     from feira_spark.sales.validate import validated
@@ -260,8 +265,8 @@ def validate(spark: SparkSession, lines: list[Line], landed: list[str] | None = 
         "cast(rate_date as date) rate_date", "currency", "cast(usd_rate as decimal(18,8)) usd_rate"
     )
     return validated(
-        read_fields(texts, LANDING, landed if landed is not None else LANDING.column_names),
+        read_fields(texts, declared, landed if landed is not None else declared.column_names),
         rates,
-        LANDING,
+        declared,
         extract_day=DAY,
     )

@@ -542,6 +542,19 @@ def test_the_platforms_own_contracts_are_understood(table: str) -> None:
     assert rules.columns and rules.rules
 
 
+@pytest.mark.parametrize("table", ["sales.order_lines", "sales.fact"])
+def test_a_contract_whose_fields_stand_in_another_is_refused(table: str) -> None:
+    with pytest.raises(ContractError, match=r"line \d+: feira\.upstream: .*'sales\.\w+'"):
+        read_rules(contract_files()[table].read_text(), table)
+
+
+def test_inputs_of_rules_are_refused_where_there_is_no_landing() -> None:
+    inputs = [{"property": "feira.inputs", "value": [{"name": "day", "type": "date"}]}]
+    text = yaml.safe_dump(yaml.safe_load(document(ONE_COLUMN)) | {"customProperties": inputs})
+    with pytest.raises(ContractError, match=r"feira\.inputs is for rules of a landing"):
+        read_rules(text, "orders.odcs.yaml")
+
+
 def test_a_contracts_sql_cannot_read_other_files(bucket: Bucket, tmp_path: Any) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("word")

@@ -512,6 +512,13 @@ def test_a_rule_that_the_engines_might_judge_differently_is_refused_by_name(
         ("- name: amount\n", "- name: quantity\n", "'quantity'"),
         ("- name: amount\n", "- nam: amount\n", "'nam'"),
         ("- name: extract_day\n        type: date", "- name: extract_day", "type is None"),
+        (
+            "- name: extract_day\n        type: date",
+            "- name: extract_day\n        type: day",
+            "'day'",
+        ),
+        ("type: boolean", 'type: "boolean)\\t||\\t(select\\t1"', "it may be string,"),
+        ("type: boolean", "type: decimal(38)", "'decimal(38)'"),
         ("companion: rates, value", "companion: '', value", "companion is ''"),
         ("newest: rate_date, ", "", "go together"),
         ("until: order_date", "until: created_at", "until is a date"),

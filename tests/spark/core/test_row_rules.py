@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,12 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from feira.core.contracts import contract
+from feira.core.contracts import ContractError, RowRule, contract
 from feira.core.contracts.model import Column as ContractColumn
+from feira.core.contracts.model import Lookup, RuleInput
 from feira_spark.core.row_rules import read_fields
 from feira_spark.sales.validate import landed_lines
-from landing_cases import CASES, VALID_TEXT, text, validate
+from landing_cases import CASES, VALID_TEXT, Line, text, validate
 from sales_lines import line, without
 from spark_connect import FEW_ROWS
 
@@ -163,3 +165,37 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) != len(pairs):
         raise KeyError
     return dict(pairs)
+
+
+def test_a_rule_may_be_written_in_what_the_language_adds(spark: SparkSession) -> None:
+    """Such as ``zoned_time``, which Spark does not have: a rule is translated for Spark too."""
+    early = RowRule("early", "zoned_time(created_at) < timestamp'2010-12-01T09:00:00Z'", "")
+    declared = replace(LANDING, row_rules=(early,))
+    lines: list[Line] = [
+        line(created_at="2010-12-01T09:59:59+01:00", updated_at="2010-12-01T10:00:00Z"),
+        line(created_at="2010-12-01T09:00:00Z", updated_at="2010-12-01T10:00:00Z"),
+        line(created_at="2010-12-01", updated_at="2010-12-01T10:00:00Z"),
+    ]
+    rows = validate(spark, lines, declared=declared).orderBy("row_id").collect()
+    assert [list(row["broken_rules"]) for row in rows] == [["early"], [], []]
+
+
+@pytest.mark.parametrize(
+    ("name", "lookup"),
+    [
+        (
+            "fx_rate",
+            Lookup("rates", {"currency": "currency"}, "usd_rate", "rate_date", "order_date", 10),
+        ),
+        ("currency_quoted", Lookup("quotes", {"currency": "currency"})),
+        ("contract_version", None),
+    ],
+)
+def test_an_input_that_validation_does_not_derive_as_stated_is_refused(
+    spark: SparkSession, name: str, lookup: Lookup | None
+) -> None:
+    """The contract operator would take it as stated, and judge otherwise."""
+    others = tuple(each for each in LANDING.rule_inputs if each.name != name)
+    stated = RuleInput(name, "string", None, lookup)
+    with pytest.raises(ContractError, match=f"input {name} of the rules"):
+        validate(spark, [line()], declared=replace(LANDING, rule_inputs=(*others, stated)))

@@ -37,7 +37,7 @@ def with_next_step(error: PermanentError) -> str:
         step = f"Run `feira run {name} --day {key}`, or trigger its DAG with that partition key."
         if error.remedy is Remedy.REFETCH:
             step = (
-                f"Then run `feira run {name} --day {key} --refetch`, or trigger its DAG with that "
-                "partition key and `refetch` set."
+                f"To take what the source shows now: `feira run {name} --day {key} --refetch`, or "
+                "trigger its DAG with that partition key and `refetch` set."
             )
     return f"{error} {step}"

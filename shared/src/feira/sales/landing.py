@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from feira.core.landing.land import Companion, LandedFeed
 from feira.sales.published import PUBLISHED
-from feira.sales.rates import rates_for
-
-RATES = "rates"
+from feira.sales.rates import RATES, rates_for
 
 LANDED = LandedFeed(
     name=PUBLISHED.name,

@@ -9,12 +9,22 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from feira.core.contracts import contract
 from feira.core.errors import PermanentError
 from feira.core.landing.store import LandingError
 
 log = logging.getLogger(__name__)
 
-RATE_MAX_AGE = timedelta(days=7)
+RATES = "rates"
+"""The companion of a landing that holds them."""
+RATE_MAX_AGE = timedelta(
+    days=max(
+        each.lookup.days
+        for each in contract("sales.landing").rule_inputs
+        if each.lookup is not None and each.lookup.companion == RATES
+    )
+)
+"""How old a rate may be for an order date, as the landing's contract says."""
 # Order dates closer than this share one call for rates.
 _RANGE_GAP = timedelta(days=30)
 # An API may limit what one call can ask for.

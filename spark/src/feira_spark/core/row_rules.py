@@ -91,7 +91,11 @@ def broken_rules(contract: Contract) -> Column:
     The frame holds the fields and ``shape_rules`` of ``read_fields``, and what else the contract's
     rules name.
     """
-    rules = {rule.name: F.expr(rule.broken_when) for rule in contract.row_rules}
+    known = contract.rule_names
+    rules = {
+        rule.name: F.expr(translate(rule.broken_when, known, "spark").text)
+        for rule in contract.row_rules
+    }
     names = [F.when(rules[name], F.lit(name)) for name in sorted(rules)]
     shape = F.coalesce(F.col(SHAPE_RULES), F.array().cast("array<string>"))
     # Spark compiles coalesce, but interprets array_compact and all that is in it: only for the rows

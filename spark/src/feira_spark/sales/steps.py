@@ -15,10 +15,10 @@ from pyspark.sql import types as T
 from feira.core.contracts import contract
 from feira.core.errors import PermanentError, Remedy
 from feira.core.landing.manifest import Manifest, Validation, passes_gate
-from feira.core.landing.store import LandingError, LandingStore
-from feira.sales.landing import RATES
+from feira.core.landing.store import DamagedLandingError, LandingError, LandingStore
 from feira.sales.line_kinds import line_kinds
 from feira.sales.published import PUBLISHED
+from feira.sales.rates import RATES
 from feira_spark.core.publish import staged_changes
 from feira_spark.core.row_rules import parse_schema
 from feira_spark.core.session import CATALOG
@@ -148,6 +148,10 @@ def _staged_landings(day: date) -> str:
 def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> DataFrame:
     """Parses and checks the landing's lines in one pass, into its staging table."""
     store.require_intact(manifest)
+    if RATES not in manifest.companions:
+        raise DamagedLandingError(
+            f"sales {manifest.extract_day}: landing {manifest.version} holds no {RATES}."
+        ).fixed_by(Remedy.REFETCH, ("sales", str(manifest.extract_day)))
     landing = contract("sales.landing")
     folder = store.folder(manifest.extract_day, manifest.version)
     # The folder is listed in one call; of hundreds of paths each would be asked for, in a job.

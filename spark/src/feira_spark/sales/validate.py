@@ -7,11 +7,20 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from feira.core.contracts import Contract
-from feira.sales.rates import RATE_MAX_AGE
+from feira.core.contracts import Contract, ContractError
+from feira.core.contracts.model import Lookup
+from feira.sales.rates import RATE_MAX_AGE, RATES
 from feira_spark.core.row_rules import SHAPE_RULES, broken_rules, read_fields, with_inputs
 
 RATE = "decimal(18,8)"
+# What is joined below, as the contract states it: another statement would be judged otherwise elsewhere.
+_GIVEN = {
+    "extract_day": None,
+    "fx_rate": Lookup(
+        RATES, {"currency": "currency"}, "usd_rate", "rate_date", "order_date", RATE_MAX_AGE.days
+    ),
+    "currency_quoted": Lookup(RATES, {"currency": "currency"}),
+}
 
 
 def landed_lines(pages: DataFrame, contract: Contract, landed_fields: list[str]) -> DataFrame:
@@ -69,6 +78,7 @@ def validated(
     ``row_id``, the inputs of the contract's rules, ``fx_date`` and ``broken_rules`` (sorted; empty for
     a valid line).
     """
+    _require_given(contract)
     there = {*contract.column_names, "extract_day"}
     dated = lines.withColumn("extract_day", F.lit(extract_day).cast("date"))
     typed = with_inputs(dated, contract, there)
@@ -80,3 +90,15 @@ def validated(
     )
     whole = with_inputs(converted, contract, there | {"fx_rate", "currency_quoted"})
     return whole.withColumn("broken_rules", broken_rules(contract)).drop(SHAPE_RULES)
+
+
+def _require_given(contract: Contract) -> None:
+    """Raises ContractError for an input of the rules that is not what is derived here."""
+    for each in contract.rule_inputs:
+        if each.expression is None and (
+            each.name not in _GIVEN or each.lookup != _GIVEN[each.name]
+        ):
+            raise ContractError(
+                f"{contract.id}: input {each.name} of the rules is {each.lookup or 'given'}, which "
+                f"validation does not derive; it derives {_GIVEN}."
+            )

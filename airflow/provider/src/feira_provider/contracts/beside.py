@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -82,7 +83,8 @@ class Beside:
 
         columns = [*lookup.equal.values(), lookup.value, lookup.newest]
         try:
-            rows = [orjson.loads(line) for line in UnpackedFile(file, self.files, "ndjson")]
+            lines = io.BufferedReader(UnpackedFile(file, self.files, "ndjson"), 1 << 20)
+            rows = [orjson.loads(line) for line in lines]
             texts = {name: [row[name] for row in rows] for name in columns if name}
             found = pa.table({name: pa.array(each, pa.string()) for name, each in texts.items()})
         except (ValueError, KeyError, TypeError, pa.ArrowException) as error:

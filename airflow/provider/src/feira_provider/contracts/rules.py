@@ -12,7 +12,8 @@ from decimal import Decimal
 
 from feira.core.contracts import Contract, ContractError
 from feira.core.contracts.document import Node, parse_yaml, refuse, require_odcs
-from feira.core.contracts.reader import as_contract
+from feira.core.contracts.inherit import UPSTREAM, WITHOUT
+from feira.core.contracts.reader import INPUTS, as_contract
 from feira.core.contracts.rule_sql import translate
 from feira_provider.contracts.lines import FAULTS
 from feira_provider.contracts.quality import quality_rules
@@ -57,8 +58,10 @@ def read_rules(text: str, source: str, schema_name: str | None = None) -> RuleSe
     """
     document = require_odcs(parse_yaml(text, source))
     schema = _schema(document, schema_name)
+    _refuse_custom(document, UPSTREAM, WITHOUT)
     if _is_landing(document, schema):
         return landing_rules(as_contract(document))
+    _refuse_custom(document, INPUTS)
     properties: list[Node] = schema.get("properties") or []
     if not properties:
         refuse(schema, None, f"schema {schema.get('name')} declares no properties.")
@@ -85,6 +88,19 @@ def read_rules(text: str, source: str, schema_name: str | None = None) -> RuleSe
         rules=tuple(_distinct(rules)),
         not_evaluated=tuple(not_evaluated),
     )
+
+
+def _refuse_custom(document: Node, *names: str) -> None:
+    """Raises ContractError where the contract states what would not be acted on here."""
+    for each in document.get("customProperties") or ():
+        if each.get("property") in (UPSTREAM, WITHOUT) and each.get("property") in names:
+            problem = (
+                f"{each['property']}: the fields of {each.get('value')!r} are not in this document. "
+                "Give the contract with all its fields, as it is after they were taken over."
+            )
+            refuse(each, "property", problem)
+        if each.get("property") in names:
+            refuse(each, "property", f"{each['property']} is for rules of a landing alone.")
 
 
 def _is_landing(document: Node, schema: Node) -> bool:

@@ -37,7 +37,7 @@ _PROPERTY_REFUSED = (
 )
 _ABOUT = ("name", "type", "engine", "implementation", "description", "dimension", "severity", "id")
 _NOTES = ("tags", "businessImpact", "method", "authoritativeDefinitions", "customProperties")
-_ASSET, _INPUTS = "feira.asset", "feira.inputs"
+_ASSET, INPUTS = "feira.asset", "feira.inputs"
 _LOOKUP = ("companion", "equal", "value", "newest", "until", "days")
 _GATE = ("mustBeLessOrEqualTo", "unit")
 SHAPE = ("absent", "null", "type", "too_long")
@@ -178,8 +178,8 @@ def _ours(document: Node) -> dict[str, Node]:
     for each in document.get("customProperties") or []:
         name = each.get("property")
         if _is_ours(each):
-            if name not in (_ASSET, _INPUTS) or name in found:
-                problem = f"{name!r}; {_ASSET} and {_INPUTS} may be stated once, and no other."
+            if name not in (_ASSET, INPUTS) or name in found:
+                problem = f"{name!r}; {_ASSET} and {INPUTS} may be stated once, and no other."
                 refuse(each, "property", problem)
             found[name] = each
     return found
@@ -283,13 +283,19 @@ def _max_length(node: Node, name: str, type_: str) -> int | None:
     return length
 
 
+_RULE_TYPES = "string, int, bigint, double, boolean, date, timestamp"
+_RULE_TYPE = re.compile(
+    rf"{_RULE_TYPES.replace(', ', '|')}|decimal\([1-9][0-9]?,[0-9]{{1,2}}\)", re.ASCII
+)
+
+
 def _rule_inputs(document: Node, columns: tuple[Column, ...]) -> tuple[RuleInput, ...]:
-    stated = _ours(document).get(_INPUTS)
+    stated = _ours(document).get(INPUTS)
     if stated is None:
         return ()
     nodes = stated.get("value")
     if not isinstance(nodes, list) or not all(isinstance(each, Node) for each in nodes):
-        refuse(stated, "value", f"{_INPUTS} is a list of inputs, each with name and type.")
+        refuse(stated, "value", f"{INPUTS} is a list of inputs, each with name and type.")
     known = {column.name: column.type for column in columns}
     inputs: list[RuleInput] = []
     for node in nodes:
@@ -297,6 +303,11 @@ def _rule_inputs(document: Node, columns: tuple[Column, ...]) -> tuple[RuleInput
         name, type_ = _stated(node, "name"), _stated(node, "type").replace(" ", "")
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in known:
             refuse(node, "name", f"input {name!r} must be lower_snake_case, and no name given yet.")
+        if not _RULE_TYPE.fullmatch(type_):
+            problem = (
+                f"input {name} is of type {node['type']!r}; it may be {_RULE_TYPES}, decimal(P,S)."
+            )
+            refuse(node, "type", problem)
         expression = None
         if "expression" in node:
             expression = _expression(node, "expression", f"input {name}", known, type_)
