@@ -1,4 +1,4 @@
-{# What the words of the sales domain mean in SQL, each said once. #}
+{# What the words of the sales domain mean in SQL. A test holds is_sold to feira.sales.published. #}
 
 {# Only such lines are revenue. #}
 {% macro is_sold() -%}
