@@ -14,8 +14,9 @@ from airflow.sdk.execution_time.context import set_current_context
 from checkout import REPOSITORY
 from feira.core.errors import PermanentError, Remedy
 from feira_airflow.core.defaults import default_args
+from feira_airflow.core.next_steps import with_next_step
 from feira_airflow.core.partitions import partition_day
-from feira_airflow.core.permanent import permanent_errors_fail, with_next_step
+from feira_airflow.core.permanent import permanent_errors_fail
 from feira_airflow.sales import tasks as sales_tasks
 from feira_airflow.summary import tasks as summary_tasks
 

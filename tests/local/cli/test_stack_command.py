@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,38 @@ def test_an_unknown_service_is_answered_with_the_known_ones() -> None:
     assert result.returncode == 1
     assert "There is no service 'sprak'; there are postgres, s3" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+PERMANENT = """
+import sys
+from feira.core.errors import PermanentError, Remedy
+from feira_local import cli
+
+def fail():
+    raise PermanentError("no such table.").fixed_by(Remedy.RUN, ("sales", "2010-12-01"))
+
+cli.app = fail
+try:
+    cli.main()
+finally:
+    print(*(name for name in sys.modules if name.partition(".")[0] == "airflow"))
+"""
+
+
+def test_a_command_that_fails_for_good_imports_no_airflow_and_writes_nothing(
+    tmp_path: Path,
+) -> None:
+    user = tmp_path / "user"
+    user.mkdir()
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    env |= {"HOME": str(user), "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", PERMANENT], env=env, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert "no such table. Run `feira run sales --day 2010-12-01`" in ended.stderr
+    assert ended.stdout == "\n"
+    assert list(user.iterdir()) == []
 
 
 def test_clean_refuses_a_folder_that_is_no_state_folder(home: Path) -> None:

@@ -171,6 +171,25 @@ def test_an_editors_file_beside_it_is_not_what_was_saved(repository: Path) -> No
     assert stems(repository) == []
 
 
+def test_a_link_that_leads_nowhere_and_a_file_that_is_gone_again_were_not_saved(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = layer_named(repository, "spark")
+    mark_passed(repository, layer, began=2000)
+    (repository / "spark/src/geo_spark/geo/linked.py").symlink_to("nowhere.py")
+    (repository / "spark/src/geo_spark/geo/circle.py").symlink_to("circle.py")
+    (repository / "tests/spark/geo/test_linked.py").symlink_to("nowhere.py")
+    gone = repository / "spark/src/geo_spark/geo/gone.py"
+    files = [*layer.files(), gone]
+    monkeypatch.setattr(Layer, "files", lambda _: files)
+    assert stems(repository) == []
+    areas = repository / "spark/src/geo_spark/geo/areas.py"
+    os.utime(areas, (2002, 2002))
+    assert stems(repository) == ["areas"]
+    assert "test_linked" not in [it.stem for it in wanted_tests(layer, areas)]
+    assert "test_linked" not in [it.stem for it in layer.test_files]
+
+
 @pytest.fixture
 def here(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """That repository is the checkout of the commands."""

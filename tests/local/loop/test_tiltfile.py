@@ -209,6 +209,32 @@ def test_the_scheduler_holds_no_other_module_of_ours_than_it_is_restarted_for(
     assert held == set(scheduler.code)
 
 
+HELD_BY_TRIGGERS = """
+import importlib, pkgutil, sys
+import feira_provider.notifiers, feira_provider.triggers
+from airflow.jobs.triggerer_job_runner import TriggererJobRunner
+for folder in (feira_provider.triggers, feira_provider.notifiers):
+    for each in pkgutil.iter_modules(folder.__path__, folder.__name__ + "."):
+        importlib.import_module(each.name)
+print(*(it.__file__ for name, it in sys.modules.items() if name.startswith("feira") and it.__file__))
+"""
+
+
+def test_the_triggerer_is_restarted_for_every_module_of_ours_that_it_holds(
+    services: dict[str, Service], home: Path
+) -> None:
+    triggerer = services["airflow-triggerer"]
+    command = (sys.executable, "-W", "ignore", "-c", HELD_BY_TRIGGERS)
+    env = os.environ | {"AIRFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(
+        command, env=env, capture_output=True, text=True, check=True, timeout=120
+    )
+    lines = ended.stdout.splitlines()[-1]
+    held = {Path(path) for path in lines.split() if not path.endswith("/__init__.py")}
+    assert "manifest.py" in {path.name for path in held}
+    assert [it for it in held if not any(it.is_relative_to(code) for code in triggerer.code)] == []
+
+
 BUTTONS = {
     "run-day", "refetch-day", "backfill", "verify", "break-shop", "heal-shop", "open-report",
     "open-inbox", "open-assets", "reset-lake",

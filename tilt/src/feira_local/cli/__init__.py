@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from feira.core.errors import PermanentError
+from feira_airflow.core.next_steps import with_next_step
 from feira_local.cli.output import error_console, printable, shortened
 from feira_local.stack.errors import StackError
 
@@ -65,8 +66,6 @@ def _message(error: Exception) -> str:
     if isinstance(error, StackError):
         text = str(error)
     elif isinstance(error, PermanentError):
-        from feira_airflow.core.permanent import with_next_step
-
         text = with_next_step(error)
     elif isinstance(error, OSError) and error.filename is not None:
         text = (

@@ -50,7 +50,7 @@ class Layer:
 
     @cached_property
     def test_files(self) -> list[Path]:
-        return [path for path in _files(self.tests) if _is_test(path)]
+        return [path for path in _files(self.tests) if _is_test(path) and path.exists()]
 
     @cached_property
     def modules(self) -> dict[Path, str]:
@@ -101,12 +101,19 @@ def mark_passed(repository: Path, layer: Layer, began: float) -> None:
 
 def saved(repository: Path, layer: Layer) -> list[Path]:
     """The files saved since the layer's tests passed; before they first did, those saved last."""
-    times = {path: path.stat().st_mtime for path in layer.files()}
+    times = {path: at for path in layer.files() if (at := _saved_at(path)) is not None}
     try:
         since = stamp(repository, layer).stat().st_mtime
     except FileNotFoundError:
         since = max(times.values(), default=time.time()) - _TOGETHER_SECONDS
     return sorted(path for path, at in times.items() if at > since)
+
+
+def _saved_at(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # it is gone since, or a link that leads nowhere
+        return None
 
 
 def wanted_tests(layer: Layer, path: Path) -> list[Path]:
@@ -195,7 +202,7 @@ def _tree(path: Path) -> ast.Module:
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    except OSError:
         return ""
 
 

@@ -37,6 +37,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
     packages = Path(__file__).parents[1]
     pipelines = config.repository / "airflow" / "src" / "feira_airflow"
     provider = config.repository / "airflow" / "provider" / "src" / "feira_provider"
+    core = config.repository / "shared" / "src" / "feira" / "core"
     airflow_env = airflow.settings(config)
     airflow_private = airflow.private_settings(config, secrets)
     monitor = f"{config.airflow_url}/api/v2/monitor/health"
@@ -193,8 +194,8 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             "Waits for what deferred tasks wait for",
             "triggerer",
             *("triggerer", "--skip-serve-logs"),
-            # Triggers, and the notifiers of deadlines, run in it.
-            code=(provider,),
+            # Triggers, and the notifiers of deadlines, run in it, with what they import of the core.
+            code=(provider, core),
         ),
         Service(
             name="spark-warmup",

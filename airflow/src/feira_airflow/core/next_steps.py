@@ -1,0 +1,23 @@
+"""How an error's remedy is had here, for tasks and commands. Imports no Airflow: a command that fails
+would wait for it, and it makes its folder in the user's home."""
+
+from __future__ import annotations
+
+from feira.core.errors import PermanentError, Remedy
+
+
+def with_next_step(error: PermanentError) -> str:
+    """The error's message, and how its remedy is had here."""
+    if error.remedy is Remedy.MIGRATE:
+        step = "Run `feira migrate`, or the job `feira_spark.jobs.migrate`."
+    elif error.remedy is None or error.of is None:
+        return str(error)
+    else:
+        name, key = error.of
+        step = f"Run `feira run {name} --day {key}`, or trigger its DAG with that partition key."
+        if error.remedy is Remedy.REFETCH:
+            step = (
+                f"To take what the source shows now: `feira run {name} --day {key} --refetch`, or "
+                "trigger its DAG with that partition key and `refetch` set."
+            )
+    return f"{error} {step}"
