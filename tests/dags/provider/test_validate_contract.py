@@ -526,6 +526,14 @@ def test_a_timestamp_of_a_parquet_file_is_compared_as_it_is(bucket: Bucket) -> N
     assert counts(bucket) == {"a.maximum": 1}
 
 
+def test_an_integer_that_no_decimal_holds_is_that_rows_fault_alone(bucket: Bucket) -> None:
+    quality = [{"type": "custom", "engine": "spark", "name": "less", "implementation": "a >= 0.5"}]
+    uri = contract(bucket, ONE_COLUMN, quality)
+    dataset = bucket.put("data.csv", f"a\n0\n{'9' * 38}\n1\n".encode())
+    validate(bucket, dataset, uri, max_invalid_percent=100)
+    assert counts(bucket) == {"less": 2}
+
+
 def test_what_is_not_checked_is_never_taken_for_checked(bucket: Bucket) -> None:
     quality = [{"type": "custom", "engine": "soda", "name": "gate", "implementation": "a > 1"}]
     uri = contract(bucket, ONE_COLUMN, quality)

@@ -32,7 +32,7 @@ _COMPARED: dict[type[Any], str] = {
     exp.GTE: ">=",
     exp.NullSafeEQ: "<=>",
 }
-_INTEGERS = {"int": 10, "bigint": 19, "integer": 38}
+_INTEGERS = {"int": 10, "bigint": 19, "integer": 39}
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
 _ZONE = r"(Z|[+-]((0[0-9]|1[0-7]):[0-5][0-9]|18:00))"
 _ZONED = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_CLOCK}{_ZONE}\z"
@@ -196,24 +196,46 @@ class _Translation:
         return Term(f"({left.text} IS {right.text})", "boolean")
 
     def _compared(self, sign: str, terms: Sequence[Term]) -> Term:
-        left, right = terms
-        _common(terms)
+        left, right = self._common(terms)
         if sign == "<=>" and self.dialect == "duckdb":
             sign = "IS NOT DISTINCT FROM"
-        return Term(f"({left.text} {sign} {right.text})", "boolean")
+        return Term(f"({left} {sign} {right})", "boolean")
+
+    def _common(self, terms: Sequence[Term]) -> list[str]:
+        """The terms' SQL, to be compared as they are; raises RuleError for terms that the engines would
+        have to cast, or could not."""
+        known = [each for each in terms if each.type != "null"]
+        if len({each.family for each in known}) > 1:
+            listed = ", ".join(f"{each.text} ({each.type})" for each in known)
+            raise RuleError(f"it compares {listed}: values of different types")
+        exact = [each.decimal for each in known if each.decimal and each.type != "integer"]
+        scale = max((s for _, s in exact), default=0)
+        digits = max((p - s for p, s in exact), default=0) + scale
+        if digits > 38:
+            raise RuleError("it compares decimals of more than 38 digits together")
+        types = {each.type for each in known}
+        if "integer" not in types or "double" in types or types <= {*_INTEGERS}:
+            return [each.text for each in terms]
+        if digits > 37 or sum(each.type == "integer" for each in known) > 1:
+            raise RuleError(
+                "it compares an integer of any size with decimals of more than 37 digits together, or "
+                "with another such integer beside them"
+            )
+        # DuckDB casts the integer to the decimal's scale, and fails where that takes more than 38 digits.
+        most = 10 ** (38 - scale) - 1
+        return [
+            _held(each.text, most, scale) if each.type == "integer" else each.text for each in terms
+        ]
 
     def _in(self, node: exp.In) -> Term:
         if not node.expressions:
             raise RuleError("IN is only that of a list of values")
         terms = [self.term(node.this), *(self.term(each) for each in node.expressions)]
-        _common(terms)
-        listed = ", ".join(each.text for each in terms[1:])
-        return Term(f"({terms[0].text} IN ({listed}))", "boolean")
+        value, *listed = self._common(terms)
+        return Term(f"({value} IN ({', '.join(listed)}))", "boolean")
 
     def _between(self, node: exp.Between) -> Term:
-        terms = self.of(node, "this", "low", "high")
-        _common(terms)
-        value, low, high = (each.text for each in terms)
+        value, low, high = self._common(self.of(node, "this", "low", "high"))
         return Term(f"({value} BETWEEN {low} AND {high})", "boolean")
 
     def _case(self, node: exp.Case) -> Term:
@@ -316,7 +338,7 @@ class _Translation:
         step = f"CAST(1e-{places} AS DECIMAL(38,{places}))"
         near = f"round({x}, {places})"
         half = f"abs({x} - {near}) = CAST(0.{'0' * places}5 AS DECIMAL(38,{places + 1}))"
-        odd = f"CAST({near} * {10**places} AS HUGEINT) % 2 <> 0"
+        odd = f"{near} % (2 * {step}) <> 0"
         down = f"CASE WHEN {x} > 0 THEN {near} - {step} ELSE {near} + {step} END"
         return Term(
             f"CAST(CASE WHEN {half} AND {odd} THEN {down} ELSE {near} END AS {type_})", type_
@@ -395,15 +417,13 @@ def _require(term: Term, type_: str, where: str) -> Term:
     return term
 
 
-def _common(terms: Sequence[Term]) -> None:
-    """Raises RuleError for terms that the engines would have to cast, or could not, to compare them."""
-    known = [each for each in terms if each.type != "null"]
-    if len({each.family for each in known}) > 1:
-        listed = ", ".join(f"{each.text} ({each.type})" for each in known)
-        raise RuleError(f"it compares {listed}: values of different types")
-    exact = [each.decimal for each in known if each.decimal and each.type != "integer"]
-    if exact and max(p - s for p, s in exact) + max(s for _, s in exact) > 38:
-        raise RuleError("it compares decimals of more than 38 digits together")
+def _held(text: str, most: int, scale: int) -> str:
+    """An integer as a decimal; one that has too many digits as the nearest, which no term it is compared
+    with reaches."""
+    near = (
+        f"CASE WHEN {text} > {most} THEN {most} WHEN {text} < -{most} THEN -{most} ELSE {text} END"
+    )
+    return f"CAST({near} AS DECIMAL(38,{scale}))"
 
 
 def _same(terms: Sequence[Term]) -> str:
