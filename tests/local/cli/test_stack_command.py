@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from feira_local.cli import app, doctor
+from feira_local.cli import app, doctor, stack
+from feira_local.stack import access
+from feira_local.stack.report import ServiceReport, StackReport
 from feira_local.stack.secrets import load_secrets
 
 COMMANDS = (
@@ -148,3 +153,116 @@ def test_clean_asks_unless_told_yes(home: Path) -> None:
     result = CliRunner().invoke(app, ["clean"])
     assert result.exit_code != 0
     assert (home / "secrets.env").exists()
+
+
+def test_clean_that_keeps_settings_leaves_own_connections_alone_and_is_repeatable(
+    home: Path,
+) -> None:
+    load_secrets(home)
+    (home / "lake").mkdir()
+    (home / "lake" / "part").write_text("rows")
+    (home / "dbt").symlink_to(home / "lake")
+    own = home / "connections.yaml"
+    own.write_text("shop_api: {conn_type: http}")
+    own.chmod(0o600)
+    cleaned = CliRunner().invoke(app, ["clean", "--yes", "--keep-settings"])
+    assert cleaned.exit_code == 0
+    assert "connections.yaml" in cleaned.stdout
+    assert list(home.iterdir()) == [own]
+    assert (own.read_text(), own.stat().st_mode & 0o777) == ("shop_api: {conn_type: http}", 0o600)
+    # As the button does where the start after it has failed.
+    again = CliRunner().invoke(app, ["clean", "--yes", "--keep-settings"])
+    assert (again.exit_code, "nothing to remove" in again.stdout) == (0, True)
+    load_secrets(home)
+    assert CliRunner().invoke(app, ["clean", "--yes"]).exit_code == 0
+    assert not home.exists()
+
+
+def test_clean_that_keeps_settings_removes_the_folder_where_there_are_none(home: Path) -> None:
+    load_secrets(home)
+    assert CliRunner().invoke(app, ["clean", "--yes", "--keep-settings"]).exit_code == 0
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("words", [["up"], ["up", "--json"]])
+def test_the_login_is_printed_to_a_terminal_alone(
+    words: list[str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "ensure_jars", lambda *_, **__: None)
+    monkeypatch.setattr(stack.lifecycle, "up", lambda *_: [])
+    password = load_secrets(home).airflow_admin
+    # What a CI sets so that its log has colours is no terminal.
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    printed = CliRunner().invoke(app, words)
+    assert printed.exit_code == 0
+    assert password not in printed.output
+    monkeypatch.setattr("typer.testing._NamedTextIOWrapper.isatty", lambda _: True)
+    assert (password in CliRunner().invoke(app, words).output) is (words == ["up"])
+    shown = CliRunner().invoke(app, ["status", "--show-login", "--json"]).stdout
+    assert json.loads(shown)["login"]["password"] == password
+
+
+@pytest.fixture
+def one_service_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's API answers its health page, and PostgreSQL is down."""
+    found = [
+        ServiceReport(name, state, "", 1, 1.0, 0, None, 1, ())
+        for name, state in (("postgres", "failed"), ("airflow-api", "healthy"))
+    ]
+    monkeypatch.setattr(stack, "report", lambda _: StackReport(True, tuple(found), 1))
+
+
+class Refuses(http.server.BaseHTTPRequestHandler):
+    asked = 0
+
+    def do_GET(self) -> None:
+        type(self).asked += 1
+        self.send_response(500)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.usefixtures("one_service_works")
+def test_status_has_every_services_health_where_airflow_has_no_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(access, "require_running", lambda: None)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(access, "airflow_api", lambda: (url, str))
+        monkeypatch.setattr(Refuses, "asked", 0)
+        printed = CliRunner().invoke(app, ["status"])
+        assert Refuses.asked == 1
+        found = json.loads(CliRunner().invoke(app, ["status", "--json"]).stdout)
+        server.shutdown()
+    assert (printed.exit_code, type(printed.exception)) == (1, SystemExit)
+    lines = printed.stdout.splitlines()
+    assert [line.split()[:2] for line in lines[1:3]] == [
+        ["postgres", "failed"],
+        ["airflow-api", "healthy"],
+    ]
+    assert "500" in lines[-1]
+    assert [each["state"] for each in found["services"]] == ["failed", "healthy"]
+    assert found["pipelines"] == []
+    assert "500" in found["pipelines_error"]
+
+
+@pytest.mark.parametrize("health", ["healthy", "failed"])
+def test_a_declaration_that_cannot_be_read_costs_status_its_table_alone(
+    health: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(_: object) -> None:
+        raise SyntaxError("invalid syntax (pipeline.py, line 3)")
+
+    api = ServiceReport("airflow-api", "healthy", "", 1, 1.0, 0, None, 1, ())
+    found = StackReport(True, (api, replace(api, name="spark", state=health)), 1)
+    monkeypatch.setattr(stack, "report", lambda _: found)
+    monkeypatch.setattr(access, "require_running", lambda: None)
+    monkeypatch.setattr(stack, "states", unreadable)
+    printed = CliRunner().invoke(app, ["status"])
+    assert printed.exit_code == (0 if health == "healthy" else 1)
+    assert "spark" in printed.stdout
+    assert "SyntaxError: invalid syntax (pipeline.py, line 3)" in printed.stdout

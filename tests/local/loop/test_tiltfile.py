@@ -225,7 +225,11 @@ def test_the_triggerer_is_restarted_for_every_module_of_ours_that_it_holds(
 ) -> None:
     triggerer = services["airflow-triggerer"]
     command = (sys.executable, "-W", "ignore", "-c", HELD_BY_TRIGGERS)
-    env = os.environ | {"AIRFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
+    env = (
+        os.environ
+        | triggerer.env
+        | {"AIRFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
     ended = subprocess.run(
         command, env=env, capture_output=True, text=True, check=True, timeout=120
     )
@@ -315,7 +319,7 @@ def test_every_button_runs_commands_that_exist_with_its_inputs(record: Recorder)
     assert ran["refetch-day"] == [("run", day | {"refetch": True})]
     assert ran["verify"][0][0] == "verify"
     assert [name for name, _ in ran["reset-lake"]] == ["clean", "up"]
-    assert ran["reset-lake"][0][1]["keep_jars"] is True
+    assert ran["reset-lake"][0][1]["keep_settings"] is True
     assert ran["break-shop"] == [
         ("shop faults on", {"name": "server_error", "option": (), "as_json": False})
     ]

@@ -17,6 +17,7 @@ from feira_local.stack.errors import StackError
 
 MODULES = (
     "feira_local.cli.stack",
+    "feira_local.cli.clean",
     "feira_local.cli.doctor",
     "feira_local.cli.jars",
     "feira_local.cli.runs",

@@ -68,16 +68,19 @@ class AssetGraph:
 
 
 class AirflowApi:
-    """Airflow's REST API on the local stack; raises StackError naming the call and the answer."""
+    """Airflow's REST API on the local stack; raises StackError naming the call and the answer.
 
-    def __init__(self, base: str, token: Callable[[], str]) -> None:
+    One that is not ``patient`` asks once, for who wants to know how it is now.
+    """
+
+    def __init__(self, base: str, token: Callable[[], str], *, patient: bool = True) -> None:
         self.base = base
         self._token = token
         self._session = requests.Session()
         self._session.trust_env = False  # loopback: never through a proxy
         # Whoever watches a run goes on through a restart of the API server, for about 15 seconds.
         retries = Retry(
-            total=5,
+            total=5 if patient else 0,
             backoff_factor=0.5,
             status_forcelist=(500, 502, 503, 504),
             allowed_methods=("GET",),
@@ -86,10 +89,10 @@ class AirflowApi:
         self._session.mount("http://", HTTPAdapter(max_retries=retries))
 
     @classmethod
-    def local(cls) -> AirflowApi:
+    def local(cls, *, patient: bool = True) -> AirflowApi:
         """The running stack's."""
         access.require_running()
-        return cls(*access.airflow_api())
+        return cls(*access.airflow_api(), patient=patient)
 
     def trigger(self, dag_id: str, partition_key: str | None, conf: dict[str, Any]) -> DagRun:
         """Makes a run of a partition, or one without where the DAG has none."""

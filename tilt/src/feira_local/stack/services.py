@@ -37,6 +37,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
     packages = Path(__file__).parents[1]
     pipelines = config.repository / "airflow" / "src" / "feira_airflow"
     provider = config.repository / "airflow" / "provider" / "src" / "feira_provider"
+    xcom = pipelines / "core" / "xcom.py"
     core = config.repository / "shared" / "src" / "feira" / "core"
     airflow_env = airflow.settings(config)
     airflow_private = airflow.private_settings(config, secrets)
@@ -181,7 +182,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             *("scheduler", "--skip-serve-logs"),
             preload=True,
             # The one module of ours that it imports, and that its tasks are forked with.
-            code=(pipelines / "core" / "xcom.py",),
+            code=(xcom,),
         ),
         airflow_service(
             "airflow-dag-processor",
@@ -194,8 +195,9 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             "Waits for what deferred tasks wait for",
             "triggerer",
             *("triggerer", "--skip-serve-logs"),
-            # Triggers, and the notifiers of deadlines, run in it, with what they import of the core.
-            code=(provider, core),
+            # Triggers, and the notifiers of deadlines, run in it, with what they import of the core;
+            # and it imports the XCom backend, as the scheduler does.
+            code=(provider, core, xcom),
         ),
         Service(
             name="spark-warmup",

@@ -1,0 +1,122 @@
+"""`feira clean`: what of a stack is removed, and what is not this stack's to remove."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from feira_local.cli.output import AsJson, print_json, print_line
+from feira_local.stack import lifecycle
+from feira_local.stack.config import StackConfig
+from feira_local.stack.errors import StackError
+from feira_local.stack.local_parts import local_parts
+from feira_local.stack.own_connections import FILE as CONNECTIONS
+from feira_local.stack.state import running_config
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(clean)
+
+
+def clean(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    keep_settings: Annotated[
+        bool,
+        typer.Option("--keep-settings", help=f"Keep {CONNECTIONS} and the fetched jars."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stop the stack and remove its data, passwords and connections.yaml; the default stack's also the
+    fetched jars.
+
+    Example: [bold]feira clean --yes[/]
+    """
+    config = running_config()
+    kept = {CONNECTIONS} if keep_settings else set[str]()
+    if kept and config.home.is_dir() and {each.name for each in config.home.iterdir()} <= kept:
+        doomed = []
+    else:
+        _require_own_folder(config)
+        own = config.home == config.repository / ".feira" and not keep_settings
+        # The jars are shared: a second stack that goes leaves them to the others.
+        folders = (config.home, config.repository / ".cache") if own else (config.home,)
+        doomed = [folder for folder in folders if folder.exists()]
+    if not doomed:
+        if as_json:
+            print_json({"removed": []})
+        else:
+            print_line("There is nothing to remove.")
+        return
+    names = " and ".join(str(folder) for folder in doomed)
+    if kept and (config.home / CONNECTIONS).exists():
+        names += f" but {CONNECTIONS}"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise StackError(f"This removes {names}; repeat with --yes.")
+        typer.confirm(f"Remove {names}, the lake and the warehouse with them?", abort=True)
+    lifecycle.down(config)
+    for folder in doomed:
+        _remove(folder, kept)
+    if config.socket.parent != config.run:
+        shutil.rmtree(config.socket.parent, ignore_errors=True)
+    if as_json:
+        print_json({"removed": doomed})
+    else:
+        print_line(f"Removed {names}.")
+
+
+def _remove(folder: Path, kept: set[str]) -> None:
+    """Removes the folder, or all in it but what is kept."""
+    if not any((folder / name).exists() for name in kept):
+        shutil.rmtree(folder)
+        return
+    # By secrets.env the folder is known as a stack's: it goes last, so that a clean can be repeated.
+    for path in sorted(folder.iterdir(), key=lambda each: each.name == "secrets.env"):
+        if path.name in kept:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+# A state folder's own entries; with any other in it the folder is also somebody else's.
+_OWN_ENTRIES = frozenset(
+    [
+        "airflow",
+        CONNECTIONS,
+        "dbt",
+        "inbox",
+        "lake",
+        "logs",
+        "postgres",
+        "run",
+        "secrets.env",
+        "spark",
+    ]
+)
+
+
+def _require_own_folder(config: StackConfig) -> None:
+    """Raises StackError where removing the home would remove what no stack has made."""
+    home, step = config.home, "Nothing was removed; set FEIRA_HOME to the stack's own folder."
+    if not home.exists():
+        return
+    user = Path(os.environ.get("HOME") or "/").resolve()
+    if home in (config.repository, user, *config.repository.parents, *user.parents):
+        raise StackError(f"{home} is, or holds, the home folder or the checkout. {step}")
+    if not home.is_dir() or not (home / "secrets.env").is_file():
+        raise StackError(
+            f"{home} holds no secrets.env, so it is no state folder of a stack. {step}"
+        )
+    parts = {part.name for part in local_parts()}
+    others = sorted(path.name for path in home.iterdir() if path.name not in _OWN_ENTRIES | parts)
+    if others:
+        raise StackError(
+            f"{home} also holds {', '.join(others[:5])}, which no stack has made. {step}"
+        )
