@@ -64,14 +64,21 @@ def test_what_an_integer_of_any_size_may_not_fit_is_refused_where_it_is_read(sql
         translate(sql, {"q": "integer"}, "duckdb")
 
 
-@settings(deadline=None, max_examples=60)
-@given(
-    st.decimals(-(10**19) + 1, 10**19 - 1, places=18)
-    | st.sampled_from(["9999999999999999999.5", "0.5", "-1.5", "0.000000000000000005"]).map(Decimal)
-    | st.integers(-(10**19) + 1, 10**19 - 1).map(lambda n: Decimal(n) + Decimal("0.5")),
-    st.integers(0, 17),
-)
-def test_bround_rounds_half_to_even_with_all_37_digits(q: Decimal, places: int) -> None:
+@st.composite
+def to_round(draw: st.DrawFn) -> tuple[Decimal, int]:
+    """A decimal(37,18) and places to round it to; often it is the half of the last one."""
+    places = draw(st.integers(0, 17))
+    most = 10 ** (19 + places) - 1
+    whole = draw(st.integers(-most, most) | st.sampled_from([most, most - 1, -most, 0, 1]))
+    behind = draw(st.just(5 * 10 ** (17 - places)) | st.integers(0, 10 ** (18 - places) - 1))
     wide = Context(prec=60)
-    expected = q.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN, wide)
+    tail = Decimal(behind).scaleb(-18, wide).copy_sign(Decimal(whole))
+    return wide.add(Decimal(whole).scaleb(-places, wide), tail), places
+
+
+@settings(deadline=None, max_examples=100)
+@given(to_round())
+def test_bround_rounds_half_to_even_with_all_37_digits(drawn: tuple[Decimal, int]) -> None:
+    q, places = drawn
+    expected = q.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN, Context(prec=60))
     assert in_duckdb(f"bround(q, {places})", "decimal(37,18)", "DECIMAL(37,18)", q) == expected

@@ -8,6 +8,11 @@ import sys
 
 import pytest
 
+from feira.core.errors import PermanentError, Remedy
+from feira.core.landing.store import LandingError
+from feira_spark.jobs.run import run
+
+OF = ("sales", "2010-12-01")
 JOBS = ("validate_sales", "transform_sales", "publish_sales")
 
 
@@ -43,6 +48,38 @@ def test_without_a_lake_the_error_names_the_setting(name: str) -> None:
     done = job(name, "--day", "2010-12-01")
     assert done.returncode == 1
     assert "FEIRA_LAKE is ''" in done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermanentError("gone."), ["gone."]),
+        (PermanentError("gone.").fixed_by(Remedy.MIGRATE), ["python -m feira_spark.jobs.migrate"]),
+        (PermanentError("gone.").fixed_by(Remedy.RUN, OF), [*OF, "Trigger the DAG"]),
+        (
+            PermanentError("gone.").fixed_by(Remedy.REFETCH, OF),
+            [*OF, "trigger the DAG", "`refetch`"],
+        ),
+        (LandingError("gone."), ["gone."]),
+    ],
+)
+def test_a_job_ends_with_the_message_and_the_next_step_of_what_no_try_can_fix(
+    error: Exception,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["job"])
+    with pytest.raises(SystemExit) as ended:
+        run(fails)
+    assert ended.value.code == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("gone.") and len(printed.splitlines()) == 1
+    assert all(each in printed for each in said)
 
 
 def test_a_migration_names_the_setting_that_it_lacks() -> None:
@@ -51,4 +88,4 @@ def test_a_migration_names_the_setting_that_it_lacks() -> None:
     assert "--warehouse" in done.stderr and "FEIRA_WAREHOUSE" in done.stderr
     done = job("migrate", FEIRA_WAREHOUSE="host=127.0.0.1 port=1")
     assert done.returncode == 1
-    assert "FEIRA_LAKE is ''" in done.stderr
+    assert "FEIRA_LAKE is ''" in done.stderr and "Traceback" not in done.stderr

@@ -33,11 +33,14 @@ class MigrationError(PermanentError, RuntimeError):
 
 
 def migrate(
-    spark: SparkSession, connection: psycopg.Connection, rebuild_marts: Callable[[], str]
+    spark: SparkSession,
+    connection: psycopg.Connection,
+    rebuild_marts: Callable[[], str] | None = None,
 ) -> list[str]:
     """Creates missing tables and adds declared optional columns, on the lake of that session and the
     warehouse of that connection, whose role owns the tables; where the warehouse gains a column the
-    marts are rebuilt, also where an earlier migration was killed before it came to that.
+    marts are rebuilt, also where an earlier migration was killed before it came to that. Without
+    ``rebuild_marts`` they stay marked as to be rebuilt.
 
     Returns a sentence for each thing done. Raises MigrationError naming every change that a table
     cannot take; then nothing was changed.
@@ -51,7 +54,12 @@ def migrate(
         for marker in sorted({marts_to_rebuild(each.schema) for each in in_warehouse})
         if warehouse.table_types(connection, marker) is not None
     ]
-    if due:
+    if due and rebuild_marts is None:
+        done.append(
+            f"marts: their tables have changed; rebuild them with dbt, then drop {', '.join(due)}, which "
+            "says so until then"
+        )
+    elif due and rebuild_marts:
         done.append(rebuild_marts())
         for marker in due:
             connection.execute(f"DROP TABLE {marker}")

@@ -7,11 +7,9 @@ from typing import Annotated
 import typer
 
 from feira.core.warehouse.schema import connect
-from feira_spark.core.migrate import MigrationError
 from feira_spark.core.migrate import migrate as run_migration
+from feira_spark.jobs.run import run
 from feira_spark.jobs.session import job_session
-
-MARTS = "marts: their tables have changed; the next run of a DAG that builds them, or dbt, rebuilds them"
 
 
 def main(
@@ -26,19 +24,15 @@ def main(
     ],
 ) -> None:
     """Create missing tables and add declared optional columns; prints what was done, or exits with 1 and
-    the changes that a table cannot take, with nothing changed.
+    the changes that a table cannot take, with nothing changed. The marts are left to dbt.
 
     Example: python -m feira_spark.jobs.migrate --warehouse "host=db.example.com user=warehouse_loader"
     """
     with job_session("migrate") as spark, connect(warehouse) as connection:
-        try:
-            done = run_migration(spark, connection, lambda: MARTS)
-        except MigrationError as error:
-            typer.echo(error, err=True)
-            raise typer.Exit(1) from None
+        done = run_migration(spark, connection)
     for line in done or ["Everything is as the contracts declare it."]:
         typer.echo(line)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

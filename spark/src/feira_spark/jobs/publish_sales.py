@@ -10,6 +10,7 @@ import typer
 
 from feira.sales.published import PUBLISHED
 from feira_spark.core.publish import publish_day
+from feira_spark.jobs.run import run
 from feira_spark.jobs.session import job_session
 
 
@@ -31,4 +32,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -10,6 +10,7 @@ import typer
 from feira.core.lake import landing_store
 from feira.core.settings import LakeSettings
 from feira.sales.landing import LANDED
+from feira_spark.jobs.run import run
 from feira_spark.jobs.session import job_session
 from feira_spark.sales.steps import require_passed, validate_landing
 
@@ -32,4 +33,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

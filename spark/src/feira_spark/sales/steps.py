@@ -108,7 +108,8 @@ def transform_day(spark: SparkSession, store: LandingStore, day: date) -> tuple[
     current = store.current(day)
     if current is None:
         raise LandingError(
-            f"sales {day}: no landing has passed the gate, so there is nothing to transform."
+            f"sales {day}: no landing has passed the gate, so there is nothing to transform. Lines that "
+            "broke a rule are in sales.quarantine; land the day, or validate its landing, first."
         )
     manifest, _ = current
     staged = staging_table(day, manifest.version)
