@@ -35,10 +35,10 @@ def run_faults(m: Matrix) -> None:
     for name, task, options, words in (
         ("server_error", "land", {"status": 503}, ("503", "page 1", "/health")),
         ("short_page", "land", {"page": 1}, ("announced", "served")),
-        ("repeated_page", "land", {"page": 2}, ("page 2 repeats page 1",)),
+        ("repeated_page", "land", {"page": 2}, ("page 2 (", "repeats page 1")),
         ("wrong_total", "land", {"by": 3}, ("announced", "served")),
         ("renamed_field", "land", {}, ("field price", "feira.sales.landing")),
-        ("extra_field", "land", {}, ("field loyalty_tier", "feira migrate")),
+        ("extra_field", "land", {}, ("field loyalty_tier", "migrate the tables")),
         ("bad_rows", "validate", {"share": 0.5}, ("(limit 5 %)", "sales.quarantine")),
     ):
         m.state(
