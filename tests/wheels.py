@@ -6,24 +6,40 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-from checkout import REPOSITORY
+from checkout import REPOSITORY, copy_checkout
+
+# The one that the tests' environment is made of: it has nothing installed but what PYTHONPATH brings.
+PYTHON = getattr(sys, "_base_executable", sys.executable)
 
 
 def install(to: Path, *distributions: str) -> Path:
     """The folder with the distributions of these folders of the repository, and nothing else."""
-    site = to / "site"
+    site, wheels = to / "site", to / "wheels"
     for number, name in enumerate(distributions):
-        source, wheels = to / f"source-{number}", to / f"wheel-{number}"
-        shutil.copytree(REPOSITORY / name, source)
+        source = to / f"source-{number}"
+        if name == ".":
+            copy_checkout(source)
+        else:
+            shutil.copytree(REPOSITORY / name, source)
         build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)]
         subprocess.run(build, cwd=source, check=True, capture_output=True)
-        (wheel,) = wheels.glob("*.whl")
-        pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site)]
-        subprocess.run([sys.executable, *pip, str(wheel)], check=True, capture_output=True)
+    # At once: into a folder that is there already pip puts no second distribution's part of a package.
+    pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site)]
+    built = map(str, wheels.glob("*.whl"))
+    subprocess.run([sys.executable, *pip, *built], check=True, capture_output=True)
     return site
+
+
+def add_libraries(site: Path) -> None:
+    """Puts all that is installed here into the folder, but Feira's own, which is there by its metadata and
+    ``.pth``; for ``PYTHON``."""
+    for each in Path(sysconfig.get_path("purelib")).iterdir():
+        if not each.name.endswith(".pth") and not re.search("feira|asset_wiring", each.name):
+            (site / each.name).symlink_to(each)
 
 
 def imported(sources: Iterable[Path]) -> set[str]:

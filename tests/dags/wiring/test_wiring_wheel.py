@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import sysconfig
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,23 +19,19 @@ from packaging.requirements import Requirement
 from checkout import REPOSITORY
 from feira_wiring import command
 from feira_wiring.isolation import ToolFailed
-from wheels import imported, install
+from wheels import PYTHON, add_libraries, imported, install
 
 WIRING = REPOSITORY / "airflow" / "wiring"
 PROJECT = tomllib.loads((WIRING / "pyproject.toml").read_text())["project"]
 BROKEN = Path(__file__).parent / "folders" / "no-listener" / "broken"
-# The one that the tests' environment is made of: it has nothing installed but what PYTHONPATH brings.
-PYTHON = getattr(sys, "_base_executable", sys.executable)
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, and all that is installed here but Feira's own, which is there by its metadata and ``.pth``."""
+    """The wheel, and all that is installed here but the rest of Feira."""
     site = install(tmp_path_factory.mktemp("wiring"), "airflow/wiring")
-    for each in Path(sysconfig.get_path("purelib")).iterdir():
-        if not each.name.endswith(".pth") and not re.search("feira|asset_wiring", each.name):
-            (site / each.name).symlink_to(each)
+    add_libraries(site)
     return site
 
 
