@@ -190,20 +190,22 @@ print(*(module.__file__ for name, module in sys.modules.items() if name.startswi
 """
 
 
+def modules_held(service: Service, code: str, home: Path) -> set[Path]:
+    """The files of our modules that a process of the service holds: the code's last line of output."""
+    env = service.env | {"AIRFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = (sys.executable, "-W", "ignore", "-c", code)
+    ended = subprocess.run(
+        command, env=os.environ | env, capture_output=True, text=True, check=True, timeout=120
+    )
+    (*_, last) = ended.stdout.splitlines()
+    return {Path(path) for path in last.split() if not path.endswith("/__init__.py")}
+
+
 def test_the_scheduler_holds_no_other_module_of_ours_than_it_is_restarted_for(
     services: dict[str, Service], home: Path
 ) -> None:
     scheduler = services["airflow-scheduler"]
-    command = (sys.executable, "-W", "ignore", "-c", HELD)
-    env = (
-        os.environ
-        | scheduler.env
-        | {"AIRFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
-    )
-    ended = subprocess.run(
-        command, env=env, capture_output=True, text=True, check=True, timeout=120
-    )
-    held = {Path(path) for path in ended.stdout.split() if not path.endswith("/__init__.py")}
+    held = modules_held(scheduler, HELD, home)
     # The provider describes itself when Airflow asks what is installed.
     held = {path for path in held if path.name != "get_provider_info.py"}
     assert held == set(scheduler.code)
@@ -224,17 +226,7 @@ def test_the_triggerer_is_restarted_for_every_module_of_ours_that_it_holds(
     services: dict[str, Service], home: Path
 ) -> None:
     triggerer = services["airflow-triggerer"]
-    command = (sys.executable, "-W", "ignore", "-c", HELD_BY_TRIGGERS)
-    env = (
-        os.environ
-        | triggerer.env
-        | {"AIRFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
-    )
-    ended = subprocess.run(
-        command, env=env, capture_output=True, text=True, check=True, timeout=120
-    )
-    lines = ended.stdout.splitlines()[-1]
-    held = {Path(path) for path in lines.split() if not path.endswith("/__init__.py")}
+    held = modules_held(triggerer, HELD_BY_TRIGGERS, home)
     assert "manifest.py" in {path.name for path in held}
     assert [it for it in held if not any(it.is_relative_to(code) for code in triggerer.code)] == []
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 
 from feira.core.errors import PermanentError, Remedy
 
+_STEPS = {
+    Remedy.RUN: "Run `feira run {name} --day {key}`, or trigger its DAG with that partition key.",
+    Remedy.REFETCH: "To take what the source shows now: `feira run {name} --day {key} --refetch`, or "
+    "trigger its DAG with that partition key and `refetch` set.",
+    Remedy.MIGRATE: "Run `feira migrate`, or the job `feira_spark.jobs.migrate`.",
+}
+
 
 def with_next_step(error: PermanentError) -> str:
     """The error's message, and how its remedy is had here."""
-    if error.remedy is Remedy.MIGRATE:
-        step = "Run `feira migrate`, or the job `feira_spark.jobs.migrate`."
-    elif error.remedy is None or error.of is None:
-        return str(error)
-    else:
-        name, key = error.of
-        step = f"Run `feira run {name} --day {key}`, or trigger its DAG with that partition key."
-        if error.remedy is Remedy.REFETCH:
-            step = (
-                f"To take what the source shows now: `feira run {name} --day {key} --refetch`, or "
-                "trigger its DAG with that partition key and `refetch` set."
-            )
-    return f"{error} {step}"
+    return error.with_step(_STEPS)

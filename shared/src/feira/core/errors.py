@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Self
 
@@ -26,3 +27,11 @@ class PermanentError(Exception):
         """This error, with what can be done about it, and the pipeline and partition key to do it for."""
         self.remedy, self.of = remedy, of
         return self
+
+    def with_step(self, steps: Mapping[Remedy, str]) -> str:
+        """The message, and how the remedy is had where it is read: ``{name}`` and ``{key}`` in a step are
+        the pipeline and the partition's key."""
+        if self.remedy is None or (self.of is None and self.remedy is not Remedy.MIGRATE):
+            return str(self)
+        name, key = self.of or ("", "")
+        return f"{self} {steps[self.remedy].format(name=name, key=key)}"

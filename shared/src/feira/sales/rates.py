@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Callable, Iterable
@@ -17,14 +18,6 @@ log = logging.getLogger(__name__)
 
 RATES = "rates"
 """The companion of a landing that holds them."""
-RATE_MAX_AGE = timedelta(
-    days=max(
-        each.lookup.days
-        for each in contract("sales.landing").rule_inputs
-        if each.lookup is not None and each.lookup.companion == RATES
-    )
-)
-"""How old a rate may be for an order date, as the landing's contract says."""
 # Order dates closer than this share one call for rates.
 _RANGE_GAP = timedelta(days=30)
 # An API may limit what one call can ask for.
@@ -41,12 +34,20 @@ class RatesNotServedError(PermanentError, LandingError):
     """The source refuses to serve rates of a range of days."""
 
 
+@functools.cache
+def rate_max_age() -> timedelta:
+    """How old a rate may be for an order date, as the landing's contract says."""
+    lookups = [each.lookup for each in contract("sales.landing").rule_inputs]
+    return timedelta(days=max(each.days for each in lookups if each and each.companion == RATES))
+
+
 def date_ranges(dates: set[date]) -> list[tuple[date, date]]:
     """Ranges that hold all dates and the seven days before each: dates less than a month apart share
     one, of at most 366 days."""
     ranges: list[tuple[date, date]] = []
+    max_age = rate_max_age()
     for day in sorted(dates):
-        first = day - RATE_MAX_AGE if day - date.min >= RATE_MAX_AGE else date.min
+        first = day - max_age if day - date.min >= max_age else date.min
         if ranges and first - ranges[-1][1] <= _RANGE_GAP and day - ranges[-1][0] < _LONGEST_RANGE:
             ranges[-1] = (ranges[-1][0], day)
         else:
@@ -92,7 +93,7 @@ def rates_for(
     wanted = {
         (day - timedelta(days=age)).isoformat()
         for day in dates
-        for age in range(RATE_MAX_AGE.days + 1)
+        for age in range(rate_max_age().days + 1)
         if day - date.min >= timedelta(days=age)
     }
     return [rates[key] for key in sorted(rates) if key[0] in wanted]

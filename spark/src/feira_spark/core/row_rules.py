@@ -20,11 +20,10 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from feira.core.contracts import Contract
+from feira.core.contracts.model import DUPLICATE_KEY, UNREADABLE
 from feira.core.contracts.model import Column as ContractColumn
 from feira.core.contracts.rule_sql import named, translate
 
-UNREADABLE = "line_unreadable"
-DUPLICATE_KEY = "duplicate_key"
 SHAPE_RULES = "shape_rules"
 _JSON_TYPE = {"string": "STRING", "int": "BIGINT", "bigint": "BIGINT", "boolean": "BOOLEAN"}
 # Spark's own JSON reader takes 'a' for "a" and NaN for a number unless it is forbidden.

@@ -10,6 +10,13 @@ import typer
 from feira.core.errors import PermanentError, Remedy
 from feira.core.landing.store import LandingError
 
+_STEPS = {
+    Remedy.RUN: "Trigger the DAG of {name} with the partition key {key}.",
+    Remedy.REFETCH: "To take what the source shows now, trigger the DAG of {name} with the partition key "
+    "{key} and `refetch` set.",
+    Remedy.MIGRATE: "Run `python -m feira_spark.jobs.migrate`.",
+}
+
 
 def run(job: Callable[..., None]) -> None:
     """Runs a job with the shell's arguments; exits with 1 the message, and its next step, of an error
@@ -17,20 +24,6 @@ def run(job: Callable[..., None]) -> None:
     try:
         typer.run(job)
     except (PermanentError, LandingError) as error:
-        typer.echo(with_next_step(error), err=True)
+        text = error.with_step(_STEPS) if isinstance(error, PermanentError) else str(error)
+        typer.echo(text, err=True)
         sys.exit(1)
-
-
-def with_next_step(error: PermanentError | LandingError) -> str:
-    """The error's message, and how its remedy is had beside jobs."""
-    if not isinstance(error, PermanentError):
-        return str(error)
-    if error.remedy is Remedy.MIGRATE:
-        return f"{error} Run `python -m feira_spark.jobs.migrate`."
-    if error.remedy is None or error.of is None:
-        return str(error)
-    name, key = error.of
-    step = f"rigger the DAG of {name} with the partition key {key}"
-    if error.remedy is Remedy.REFETCH:
-        return f"{error} To take what the source shows now, t{step} and `refetch` set."
-    return f"{error} T{step}."

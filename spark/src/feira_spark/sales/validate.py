@@ -9,18 +9,10 @@ from pyspark.sql import functions as F
 
 from feira.core.contracts import Contract, ContractError
 from feira.core.contracts.model import Lookup
-from feira.sales.rates import RATE_MAX_AGE, RATES
+from feira.sales.rates import RATES, rate_max_age
 from feira_spark.core.row_rules import SHAPE_RULES, broken_rules, read_fields, with_inputs
 
 RATE = "decimal(18,8)"
-# What is joined below, as the contract states it: another statement would be judged otherwise elsewhere.
-_GIVEN = {
-    "extract_day": None,
-    "fx_rate": Lookup(
-        RATES, {"currency": "currency"}, "usd_rate", "rate_date", "order_date", RATE_MAX_AGE.days
-    ),
-    "currency_quoted": Lookup(RATES, {"currency": "currency"}),
-}
 
 
 def landed_lines(pages: DataFrame, contract: Contract, landed_fields: list[str]) -> DataFrame:
@@ -52,7 +44,7 @@ def rate_by_order_date(rates: DataFrame) -> DataFrame:
     """
     days = F.explode(
         F.sequence(
-            "rate_date", F.date_add("rate_date", RATE_MAX_AGE.days), F.expr("interval 1 day")
+            "rate_date", F.date_add("rate_date", rate_max_age().days), F.expr("interval 1 day")
         )
     )
     return (
@@ -93,12 +85,19 @@ def validated(
 
 
 def _require_given(contract: Contract) -> None:
-    """Raises ContractError for an input of the rules that is not what is derived here."""
+    """Raises ContractError for an input of the rules that is not what is derived here: elsewhere it would
+    be judged as it is stated."""
+    currency, days = {"currency": "currency"}, rate_max_age().days
+    derived = {
+        "extract_day": None,
+        "fx_rate": Lookup(RATES, currency, "usd_rate", "rate_date", "order_date", days),
+        "currency_quoted": Lookup(RATES, currency),
+    }
     for each in contract.rule_inputs:
         if each.expression is None and (
-            each.name not in _GIVEN or each.lookup != _GIVEN[each.name]
+            each.name not in derived or each.lookup != derived[each.name]
         ):
             raise ContractError(
                 f"{contract.id}: input {each.name} of the rules is {each.lookup or 'given'}, which "
-                f"validation does not derive; it derives {_GIVEN}."
+                f"validation does not derive; it derives {derived}."
             )

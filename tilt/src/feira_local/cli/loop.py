@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import requests
@@ -142,7 +143,14 @@ def _list_layers(layers: list[saved_tests.Layer], as_json: bool) -> None:
     print_table(table)
 
 
-PAGES = ("report", "inbox", "assets", "airflow", "shop")
+# The newest mail of the inbox is the day's report.
+PAGES: dict[str, Callable[[StackConfig], str]] = {
+    "report": lambda config: f"{config.inbox_url}/?channel=mail",
+    "inbox": lambda config: config.inbox_url,
+    "assets": lambda config: f"{config.airflow_url}/assets",
+    "airflow": lambda config: config.airflow_url,
+    "shop": lambda config: f"{config.shop_url}/docs",
+}
 
 
 def open_page(
@@ -153,25 +161,14 @@ def open_page(
 
     Example: [bold]feira open assets[/]
     """
-    url = pages(running_config()).get(what)
-    if url is None:
+    if what not in PAGES:
         raise StackError(f"There is no page {shortened(what)!r}; there are {', '.join(PAGES)}.")
+    url = PAGES[what](running_config())
     if as_json:
         print_json({"page": what, "url": url})
     else:
         print_line(url)
     typer.launch(url)
-
-
-def pages(config: StackConfig) -> dict[str, str]:
-    """The addresses that `feira open` knows; the newest mail of the inbox is the day's report."""
-    return {
-        "report": f"{config.inbox_url}/?channel=mail",
-        "inbox": config.inbox_url,
-        "assets": f"{config.airflow_url}/assets",
-        "airflow": config.airflow_url,
-        "shop": f"{config.shop_url}/docs",
-    }
 
 
 def list_faults(as_json: AsJson = False) -> None:

@@ -33,12 +33,13 @@ def attach(
     Raises StackError when the service has been down for ``patience`` seconds while no `feira up`,
     `down` or `restart` was at work.
     """
-    service = named(Stack.of(config).services, name)
+    stack = Stack.of(config)
+    service = named(stack.services, name)
     # Not from its beginning: of a service that runs since yesterday the end matters.
     log = FollowedLog(log_path(config, name))
     while busy(config):
         time.sleep(_TICK_SECONDS)
-    supervisor = Stack.of(config).running_supervisor(name)
+    supervisor = stack.running_supervisor(name)
     state: ProcessState | None = supervisor.states()[name]
     if state is not None and not state.runs and not is_done(service, state):
         supervisor.start(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from feira.core.contracts.model import Lookup, RuleInput
 from feira.core.contracts.rule_sql import translate
 from feira.core.landing.manifest import FileManifest
 from feira_provider.contracts.terms import identifier, literal
-from feira_provider.datasets.files import DatasetError, UnpackedFile
+from feira_provider.datasets.files import DatasetError, unpacked
 
 if TYPE_CHECKING:
     import duckdb
@@ -83,8 +82,7 @@ class Beside:
 
         columns = [*lookup.equal.values(), lookup.value, lookup.newest]
         try:
-            lines = io.BufferedReader(UnpackedFile(file, self.files, "ndjson"), 1 << 20)
-            rows = [orjson.loads(line) for line in lines]
+            rows = [orjson.loads(line) for line in unpacked(file, self.files, "ndjson")]
             texts = {name: [row[name] for row in rows] for name in columns if name}
             found = pa.table({name: pa.array(each, pa.string()) for name, each in texts.items()})
         except (ValueError, KeyError, TypeError, pa.ArrowException) as error:

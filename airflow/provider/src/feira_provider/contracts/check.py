@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feira.core.contracts.document import ContractError
-from feira.core.contracts.reader import SHAPE, UNREADABLE
+from feira.core.contracts.model import DUPLICATE_KEY, SHAPE, UNREADABLE
 from feira.core.landing.manifest import FileManifest, ListedFile
 from feira_provider.contracts.beside import Beside
-from feira_provider.contracts.lines import DUPLICATE_KEY, LINE
+from feira_provider.contracts.lines import LINE
 from feira_provider.contracts.source import add_types, fits, read_source
 from feira_provider.contracts.terms import Rule, RuleSet, json_pointer, literal
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
-from feira_provider.datasets.files import DatasetError, UnpackedFile
+from feira.core.contracts.model import DUPLICATE_KEY
+from feira_provider.datasets.files import DatasetError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,6 @@ _LONG_NUMBER = re.compile(rb"[-+.0-9eE]{%d}" % (_DIGITS + 1))
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 LINE = "line"
-DUPLICATE_KEY = "duplicate_key"
 FAULTS = (LINE, DUPLICATE_KEY)
 """The rules that a line breaks which is no row: named once, no rule of a column is looked at."""
 OWN = ("__n", "__line", "__fault")
@@ -39,15 +39,14 @@ OWN = ("__n", "__line", "__fault")
 _RESERVED = (*OWN, "__file")
 
 
-def ndjson_batches(unpacked: UnpackedFile, url: str, first_n: int) -> Iterator[pa.RecordBatch]:
+def ndjson_batches(stream: io.BufferedReader, url: str, first_n: int) -> Iterator[pa.RecordBatch]:
     """Every line with its fault: not one strict JSON object, or a key that it has twice, at any depth.
 
     :param first_n: the number of the first row
-    :raises DatasetError: for a line over 32 MB, and as ``UnpackedFile``
+    :raises DatasetError: for a line over 32 MB, and as ``unpacked``
     """
     import pyarrow as pa
 
-    stream = io.BufferedReader(unpacked, 1 << 20)
     if stream.peek(3).startswith(b"\xef\xbb\xbf"):
         stream.read(3)
     lines = iter(lambda: stream.readline(_MAX_LINE + 1), b"")
@@ -129,16 +128,13 @@ class CsvRows:
 
     :ivar names: the header
     :raises DatasetError: where the header is missing, or a name is empty, reserved or there again, be
-        it in other case; for a line over 32 MB, and as ``UnpackedFile``
+        it in other case; for a line over 32 MB, and as ``unpacked``
     """
 
-    def __init__(self, unpacked: UnpackedFile, url: str, delimiter: str) -> None:
+    def __init__(self, stream: io.BufferedReader, url: str, delimiter: str) -> None:
         self._url = url
         self._text = io.TextIOWrapper(
-            io.BufferedReader(unpacked, 1 << 20),
-            encoding="utf-8-sig",
-            errors="surrogateescape",
-            newline="",
+            stream, encoding="utf-8-sig", errors="surrogateescape", newline=""
         )
         self._line = 0
         self._taken: list[str] = []

@@ -58,10 +58,15 @@ def read_rules(text: str, source: str, schema_name: str | None = None) -> RuleSe
     """
     document = require_odcs(parse_yaml(text, source))
     schema = _schema(document, schema_name)
-    _refuse_custom(document, UPSTREAM, WITHOUT)
+    _refuse_custom(
+        document,
+        (UPSTREAM, WITHOUT),
+        "{name}: the fields of {value!r} are not in this document. Give the contract with all its "
+        "fields, as it is after they were taken over.",
+    )
     if _is_landing(document, schema):
         return landing_rules(as_contract(document))
-    _refuse_custom(document, INPUTS)
+    _refuse_custom(document, (INPUTS,), "{name} is for rules of a landing alone.")
     properties: list[Node] = schema.get("properties") or []
     if not properties:
         refuse(schema, None, f"schema {schema.get('name')} declares no properties.")
@@ -90,17 +95,11 @@ def read_rules(text: str, source: str, schema_name: str | None = None) -> RuleSe
     )
 
 
-def _refuse_custom(document: Node, *names: str) -> None:
+def _refuse_custom(document: Node, names: Sequence[str], problem: str) -> None:
     """Raises ContractError where the contract states what would not be acted on here."""
     for each in document.get("customProperties") or ():
-        if each.get("property") in (UPSTREAM, WITHOUT) and each.get("property") in names:
-            problem = (
-                f"{each['property']}: the fields of {each.get('value')!r} are not in this document. "
-                "Give the contract with all its fields, as it is after they were taken over."
-            )
-            refuse(each, "property", problem)
         if each.get("property") in names:
-            refuse(each, "property", f"{each['property']} is for rules of a landing alone.")
+            refuse(each, "property", problem.format(name=each["property"], value=each.get("value")))
 
 
 def _is_landing(document: Node, schema: Node) -> bool:

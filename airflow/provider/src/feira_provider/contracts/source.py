@@ -15,7 +15,7 @@ from feira.core.landing.manifest import ListedFile
 from feira_provider.contracts.beside import Beside
 from feira_provider.contracts.lines import CsvRows, ndjson_batches, require_distinct
 from feira_provider.contracts.terms import Column, RuleSet, identifier, json_pointer, literal
-from feira_provider.datasets.files import DatasetError, UnpackedFile, require_rows, spooled
+from feira_provider.datasets.files import DatasetError, require_rows, spooled, unpacked
 
 if TYPE_CHECKING:
     import duckdb
@@ -118,7 +118,7 @@ def _read_ndjson(
     # Read as lines and not by read_json: a line that is no JSON is that row's fault alone.
     n = 1
     for file in listed:
-        for batch in ndjson_batches(UnpackedFile(file, files, "ndjson"), file.url, n):
+        for batch in ndjson_batches(unpacked(file, files, "ndjson"), file.url, n):
             n += batch.num_rows
             _insert(
                 connection,
@@ -145,7 +145,7 @@ def _read_csv(
     names: dict[str, str] = {}
     parts, n = [], 1
     for number, file in enumerate(listed):
-        rows = CsvRows(UnpackedFile(file, files, "csv"), file.url, delimiter)
+        rows = CsvRows(unpacked(file, files, "csv"), file.url, delimiter)
         _one_case(names, rows.names, file.url)
         own = ", ".join(f"{identifier(name)} VARCHAR" for name in rows.names)
         part = f"__part_{number}"

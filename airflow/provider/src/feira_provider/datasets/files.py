@@ -100,16 +100,22 @@ def spooled(file: ListedFile, files: AbstractFileSystem, path: Path) -> Path:
     return path
 
 
-class UnpackedFile(io.RawIOBase):
+def unpacked(file: ListedFile, files: AbstractFileSystem, file_format: str) -> io.BufferedReader:
     """A text file's bytes, unpacked where its name ends in ``.gz``.
 
     :raises DatasetError: while it is read, where it is not the gzip file that its name says, is
         packed though its name does not say so, is cut short, or fails a check of its own or of the
         manifest
     """
+    chunks = _unpacked(file, stored_bytes(file, files), file_format)
+    return io.BufferedReader(_Chunks(chunks), _CHUNK)
 
-    def __init__(self, file: ListedFile, files: AbstractFileSystem, file_format: str) -> None:
-        self._chunks = _unpacked(file, stored_bytes(file, files), file_format)
+
+class _Chunks(io.RawIOBase):
+    """Bytes that come in chunks, as a file. It copies what is left of a chunk: to be read in large pieces."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
         self._rest = b""
 
     def readable(self) -> bool:

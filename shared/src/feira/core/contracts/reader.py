@@ -11,7 +11,16 @@ from typing import Any
 from feira.core.contracts.document import Node, refuse, require_keys
 from feira.core.contracts.identifiers import name_problem, reserved_by
 from feira.core.contracts.inherit import read_document
-from feira.core.contracts.model import Column, Contract, Lookup, RowRule, RuleInput
+from feira.core.contracts.model import (
+    DUPLICATE_KEY,
+    SHAPE,
+    UNREADABLE,
+    Column,
+    Contract,
+    Lookup,
+    RowRule,
+    RuleInput,
+)
 from feira.core.contracts.rule_sql import RuleError, translate
 
 _LOGICAL = {
@@ -23,6 +32,9 @@ _LOGICAL = {
     "timestamp": "timestamp",
     "array<string>": "array",
 }
+_DECIMAL = re.compile(r"decimal\(([0-9]{1,2}),([0-9]{1,2})\)")
+_INPUT_TYPES = ("string", "int", "bigint", "double", "boolean", "date", "timestamp")
+_WORD = re.compile(r"[a-z][a-z0-9_]*")
 _SERVERS = ("landing", "lake", "warehouse")
 _PHYSICAL = ("table", "materialized_view", "file")
 # What would have to be acted on and is not: to take it would be to promise it.
@@ -40,8 +52,6 @@ _NOTES = ("tags", "businessImpact", "method", "authoritativeDefinitions", "custo
 _ASSET, INPUTS = "feira.asset", "feira.inputs"
 _LOOKUP = ("companion", "equal", "value", "newest", "until", "days")
 _GATE = ("mustBeLessOrEqualTo", "unit")
-SHAPE = ("absent", "null", "type", "too_long")
-UNREADABLE, DUPLICATE_KEY = "line_unreadable", "duplicate_key"
 # ODCS lets a query say ${object}; nothing is put in their place here, and Spark puts in its own. A regular
 # expression's {2,3} and \p{L} are none.
 _PLACEHOLDER = re.compile(r"\$\{|(?<!\\[pP])\{\s*[A-Za-z_]")
@@ -214,7 +224,7 @@ def _placed(properties: list[Node], flag: str, position: str) -> tuple[str, ...]
 
 def _column(node: Node, table: str) -> Column:
     name = _stated(node, "name")
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+    if not _WORD.fullmatch(name):
         refuse(node, "name", f"column name {name!r} must be lower_snake_case.")
     if problem := name_problem(name, table):
         refuse(node, "name", f"column {name} {problem}; choose another name.")
@@ -235,14 +245,14 @@ def _column(node: Node, table: str) -> Column:
 
 def _type(node: Node, name: str) -> str:
     physical = (node.get("physicalType") or "").replace(" ", "")
-    decimal = re.fullmatch(r"decimal\(([0-9]{1,2}),([0-9]{1,2})\)", physical)
+    decimal = _DECIMAL.fullmatch(physical)
     if not (decimal or physical in _LOGICAL):
         problem = (
             f"column {name} has physicalType {node.get('physicalType')!r}; it may be "
             f"{', '.join(_LOGICAL)} or decimal(P,S)."
         )
         refuse(node, "physicalType", problem)
-    if decimal and not (1 <= int(decimal[1]) <= 38 and int(decimal[2]) <= int(decimal[1])):
+    if decimal and not _is_decimal(physical):
         refuse(node, "physicalType", f"column {name}: {physical}; P is 1 to 38, S at most P.")
     logical = "number" if decimal else _LOGICAL[physical]
     if node.get("logicalType") != logical:
@@ -257,6 +267,12 @@ def _type(node: Node, name: str) -> str:
     ):
         refuse(items, None, f"column {name}: the items of array<string> are of type string.")
     return physical
+
+
+def _is_decimal(type_: str) -> bool:
+    """Whether a type is a decimal that Spark and both warehouses have."""
+    found = _DECIMAL.fullmatch(type_)
+    return found is not None and 1 <= int(found[1]) <= 38 and int(found[2]) <= int(found[1])
 
 
 def _allowed(node: Node, name: str, type_: str) -> tuple[str, ...]:
@@ -283,12 +299,6 @@ def _max_length(node: Node, name: str, type_: str) -> int | None:
     return length
 
 
-_RULE_TYPES = "string, int, bigint, double, boolean, date, timestamp"
-_RULE_TYPE = re.compile(
-    rf"{_RULE_TYPES.replace(', ', '|')}|decimal\([1-9][0-9]?,[0-9]{{1,2}}\)", re.ASCII
-)
-
-
 def _rule_inputs(document: Node, columns: tuple[Column, ...]) -> tuple[RuleInput, ...]:
     stated = _ours(document).get(INPUTS)
     if stated is None:
@@ -301,11 +311,12 @@ def _rule_inputs(document: Node, columns: tuple[Column, ...]) -> tuple[RuleInput
     for node in nodes:
         require_keys(node, ("name", "type", "expression", "lookup", "description"), "an input")
         name, type_ = _stated(node, "name"), _stated(node, "type").replace(" ", "")
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in known:
+        if not _WORD.fullmatch(name) or name in known:
             refuse(node, "name", f"input {name!r} must be lower_snake_case, and no name given yet.")
-        if not _RULE_TYPE.fullmatch(type_):
+        if type_ not in _INPUT_TYPES and not _is_decimal(type_):
             problem = (
-                f"input {name} is of type {node['type']!r}; it may be {_RULE_TYPES}, decimal(P,S)."
+                f"input {name} is of type {node['type']!r}; it may be {', '.join(_INPUT_TYPES)}, "
+                "decimal(P,S)."
             )
             refuse(node, "type", problem)
         expression = None
@@ -370,7 +381,7 @@ def _quality(
             refuse(node, "severity", problem)
         if engine == "spark":
             require_keys(node, [*_ABOUT, *_NOTES], f"rule {name}, a row rule,")
-            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            if not _WORD.fullmatch(name):
                 refuse(node, "name", f"rule name {name!r} must be lower_snake_case.")
             if name in derived or name in (UNREADABLE, DUPLICATE_KEY):
                 refuse(node, "name", f"rule {name} follows from the properties already.")

@@ -207,8 +207,12 @@ class Merge:
             *self.delete_gone(),
             self.drop_unchanged(),
             *self.changes(),
-            Statement("drop staged", f"DROP TABLE {quoted(STAGED)}"),
+            self.drop_staged(),
         ]
+
+    def drop_staged(self) -> Statement:
+        """Drops the staged rows."""
+        return Statement("drop staged", f"DROP TABLE {quoted(STAGED)}")
 
     def count_staged(self, name: str, source: str = STAGED) -> Statement:
         """How many rows there are now."""
@@ -272,7 +276,7 @@ def merge_staged(cursor: Any, merge: Merge) -> Merged:
         deleted += cursor.rowcount if statement.name == "delete gone" else 0
     _run(cursor, merge.drop_unchanged())
     inserted, updated = merge_changes(cursor, merge)
-    _run(cursor, merge.after_staging()[-1])
+    _run(cursor, merge.drop_staged())
     return Merged(inserted, updated, deleted)
 
 
