@@ -17,9 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+import pytest
 
 # None may load the platform's own code, or start a thread.
 _LIBRARIES = (
@@ -36,7 +40,6 @@ _LIBRARIES = (
     "pyarrow.csv",
     "pyarrow.parquet",
     "pydantic",
-    "pytest",
     "requests",
     "s3fs",
     "sqlglot",
@@ -59,6 +62,14 @@ _AIRFLOW = (
 )
 
 
+@dataclass(frozen=True)
+class Trace:
+    """Seconds of each test by its id, and the ids of the tests that run a line, by file and line."""
+
+    seconds: dict[str, float]
+    lines: dict[str, dict[str, list[str]]]
+
+
 class ForkedTests:
     """Runs pytest in forks of one process, in the working directory and environment of its start."""
 
@@ -73,17 +84,35 @@ class ForkedTests:
         )
 
     def run(
-        self, arguments: list[str], seconds: float, *, bytecode: bool = False
+        self,
+        arguments: list[str],
+        seconds: float,
+        *,
+        bytecode: bool = False,
+        only: Sequence[str] = (),
     ) -> tuple[int | None, str]:
         """Exit code and output; no code where it ran longer than ``seconds`` and was killed.
 
         ``bytecode``: keep it for later runs. Never of a mutant: two within a second look alike.
+        ``only``: the ids of the tests to run, in their order.
         """
+        return self._ask(arguments, seconds, {"bytecode": bytecode, "only": list(only)})
+
+    def trace(self, arguments: list[str], seconds: float, paths: list[str]) -> Trace | None:
+        """What each test takes, and which lines of these files it runs; None where one fails."""
+        written = Path(self._home, "trace.json")
+        written.unlink(missing_ok=True)
+        code, _ = self._ask(arguments, seconds, {"traced": paths, "to": str(written)})
+        return Trace(**json.loads(written.read_text())) if code == 0 else None
+
+    def _ask(
+        self, arguments: list[str], seconds: float, options: dict[str, object]
+    ) -> tuple[int | None, str]:
         sender, receiver = self._server.stdin, self._server.stdout
         assert sender is not None and receiver is not None
         output, temporary = Path(self._home, "output.txt"), f"{self._home}/tests"
         everything = [*arguments, f"--basetemp={temporary}"]
-        _send(sender, [everything, seconds, str(output), bytecode])
+        _send(sender, [everything, seconds, str(output), options])
         code: int | None = json.loads(receiver.readline())
         shutil.rmtree(temporary, ignore_errors=True)
         return code, output.read_text(errors="replace")
@@ -126,15 +155,59 @@ def _serve(with_airflow: bool) -> None:
     gc.freeze()
     sys.path.insert(0, str(Path.cwd()))
     for request in sys.stdin:
-        arguments, seconds, output, bytecode = json.loads(request)
-        sys.dont_write_bytecode = not bytecode
+        arguments, seconds, output, options = json.loads(request)
+        sys.dont_write_bytecode = not options.get("bytecode")
         child = os.fork()
         if child == 0:
-            _run_and_exit(arguments, output)
+            _run_and_exit(arguments, output, options)
         _send(answers, _ended(child, seconds))
 
 
-def _run_and_exit(arguments: list[str], output: str) -> None:
+class _InOrder:
+    """A pytest plugin that keeps these tests alone, in this order."""
+
+    def __init__(self, ids: list[str]) -> None:
+        self._place = {each: place for place, each in enumerate(ids)}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = sorted(
+            (item for item in items if item.nodeid in self._place),
+            key=lambda item: self._place[item.nodeid],
+        )
+
+
+class _Tracer:
+    """A pytest plugin that measures, with coverage, what each test runs."""
+
+    def __init__(self, paths: list[str]) -> None:
+        import coverage
+
+        self._paths, self._seconds = paths, dict[str, float]()
+        self._coverage = coverage.Coverage(data_file=None, config_file=False, include=paths)
+        self._coverage.start()
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self._coverage.switch_context(item.nodeid)
+        began = time.monotonic()
+        yield
+        self._seconds[item.nodeid] = time.monotonic() - began
+        self._coverage.switch_context("")
+
+    def write(self, to: str) -> None:
+        self._coverage.stop()
+        data = self._coverage.get_data()
+        lines = {
+            path: {
+                line: [each for each in contexts if each]
+                for line, contexts in data.contexts_by_lineno(str(Path(path).resolve())).items()
+            }
+            for path in self._paths
+        }
+        Path(to).write_text(json.dumps({"seconds": self._seconds, "lines": lines}))
+
+
+def _run_and_exit(arguments: list[str], output: str, options: dict[str, Any]) -> None:
     code = 1
     try:
         os.setsid()
@@ -142,9 +215,11 @@ def _run_and_exit(arguments: list[str], output: str) -> None:
         written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(written, 1)
         os.dup2(written, 2)
-        import pytest
-
-        code = int(pytest.main(arguments))
+        tracer = _Tracer(options["traced"]) if "traced" in options else None
+        order = _InOrder(options["only"]) if options.get("only") else None
+        code = int(pytest.main(arguments, [each for each in (tracer, order) if each is not None]))
+        if tracer is not None:
+            tracer.write(options["to"])
         sys.stdout.flush()
     finally:
         os._exit(code)
