@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from feira.core.landing.manifest import (
     ListedFile,
     Manifest,
     ManifestError,
+    Validation,
     read_manifest,
 )
 
@@ -23,7 +25,7 @@ HASHES = st.none() | st.text("0123456789abcdef", min_size=64, max_size=64)
 FILES = st.lists(
     st.builds(
         ListedFile,
-        st.from_regex(r"s3://[a-z]{3}/[a-z0-9/]{1,9}", fullmatch=True),
+        st.from_regex(r"s3://[a-z]{3}/[a-z0-9/]{0,8}[a-z0-9]", fullmatch=True),
         COUNTS,
         COUNTS,
         HASHES,
@@ -77,7 +79,8 @@ def test_names_are_beside_the_manifest() -> None:
         ({"entries": [{"url": "s3://x/a", "bytes": "7"}]}, "has bytes '7'; it must be a whole"),
         ({"entries": [{"url": "s3://x/a", "bytes": -7}]}, "has bytes -7; it must be a whole"),
         ({"entries": [{"url": "s3://x/a", "rows": True}]}, "has rows True; it must be a whole"),
-        ({"entries": [{"url": "s3://x/a", "sha256": 7}]}, "has sha256 7; it must be a text"),
+        ({"entries": [{"url": "s3://x/a", "sha256": 7}]}, "has sha256 7; it is 64 hex digits"),
+        ({"entries": [{"url": "s3://x/a", "sha256": ""}]}, "has sha256 ''; it is 64 hex digits"),
         ({"entries": [{"url": "s3://x/a", "sha256": "abc"}]}, "'abc'; it is 64 hex digits"),
         ({"entries": [{"url": "s3://x/a", "rows": 1.0}]}, "has rows 1.0; it must be a whole"),
         ({"entries": [{"name": "../a"}]}, "'../a' leaves its folder"),
@@ -90,6 +93,27 @@ def test_names_are_beside_the_manifest() -> None:
             {"entries": [{"url": "s3://x/a", "bytes": 4}], "meta": {"content_length": 3}},
             "content_length of 3 for the whole, and 4 over its entries",
         ),
+        (
+            {"entries": [{"url": "s3://x/a"}], "meta": {"record_count": 9}},
+            "record_count of 9 for the whole, and none over its entries",
+        ),
+        ({"entries": [{"url": "s3://x/a", "rows": 3}], "meta": {"rows": 9}}, "of 9 for the whole"),
+        ({"entries": [], "meta": [9]}, "the whole has a meta that is no object"),
+        ({"entries": [{"url": "s3://x/a", "meta": "4 rows"}]}, "s3://x/a has a meta that is no"),
+        ({"entries": [{"url": "s3://x/a", "rows": 1, "lines": 2}]}, "lines more than once: 1, 2"),
+        (
+            {"entries": [{"url": "s3://x/a", "bytes": 1, "meta": {"content_length": 2}}]},
+            "content_length and bytes more than once: 1, 2",
+        ),
+        (
+            {"entries": [{"url": "s3://x/a", "sha256": "a" * 64, "meta": {"sha256": "b" * 64}}]},
+            "sha256 more than once",
+        ),
+        ({"entries": [{"url": "s3://x/"}]}, "'s3://x/' names no file"),
+        ({"entries": [{"url": "s3:///a"}]}, "'s3:///a' names no file"),
+        ({"entries": [{"name": "folder/"}]}, "'folder/' names no file"),
+        ('{"entries": [{"url": "s3://x/a"}], "entries": []}', "'entries' more than once"),
+        (r'{"entries": [{"url": "s3://x/a", "\u0075rl": "s3://x/b"}]}', "'url' more than once"),
     ],
 )
 def test_an_unusable_manifest_is_named_with_what_is_wrong(body: Any, message: str) -> None:
@@ -150,13 +174,63 @@ def test_a_field_named_landing_in_a_manifest_of_another_make_is_its_own() -> Non
     assert (found.landing, found.companions, found.rows) == (None, {}, 2)
 
 
+REST = {"contract_version": "1", "fields": [], "total": 2, "requested_by": "run"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"total": 3}, "its files hold 2 lines, its total is 3"),
+        ({"total": "2"}, "total"),
+        ({"total": 2.0}, "total"),
+        ({"version": True}, "version"),
+        ({"extract_day": 1291161600}, "extract_day"),
+        ({"extract_day": "1291161600"}, "extract_day"),
+        ({"extract_day": "2010-12-01T00:00:00"}, "extract_day"),
+        ({"fields": "sku"}, "fields"),
+    ],
+)
+def test_a_fact_of_a_landing_is_of_its_type_and_the_total_is_that_of_its_files(
+    facts: dict[str, Any], message: str
+) -> None:
+    body = landed()
+    body["landing"] |= REST
+    assert Manifest.read(json.dumps(body).encode(), URL).extract_day == date(2010, 12, 1)
+    body["landing"] |= facts
+    with pytest.raises(ValueError, match=message):
+        Manifest.read(json.dumps(body).encode(), URL)
+
+
+FOUND = {"dataset": "orders", "extract_day": "2010-12-01", "version": 1, "contract_version": "1"}
+FOUND |= {"total": 100, "valid": 95, "broken": {}, "max_invalid_percent": 5, "passed": True}
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"valid": 94}, "passed is True, and it has 6.00 % of 100 lines invalid"),
+        ({"passed": False}, "passed is False, and it has 5.00 % of 100 lines invalid"),
+        ({"valid": 101}, "101 of 100 lines cannot be valid"),
+        ({"total": -1, "valid": -1}, "-1 of -1 lines cannot be valid"),
+        ({"passed": "yes"}, "passed"),
+        ({"passed": 1}, "passed"),
+        ({"max_invalid_percent": float("nan")}, "max_invalid_percent"),
+        ({"max_invalid_percent": 101}, "max_invalid_percent"),
+    ],
+)
+def test_a_validation_that_contradicts_itself_is_none(facts: dict[str, Any], message: str) -> None:
+    assert Validation.model_validate_json(json.dumps(FOUND)).passed
+    with pytest.raises(ValueError, match=message):
+        Validation.model_validate_json(json.dumps(FOUND | facts))
+
+
 @pytest.mark.parametrize("missing", ["record_count", "sha256"])
 def test_a_landing_whose_pages_state_no_count_or_hash_is_none(missing: str) -> None:
     body = landed()
     del body["entries"][0]["meta"][missing]
-    facts = {"contract_version": "1", "fields": [], "total": 2, "requested_by": "run"}
-    body["landing"] |= facts
+    body["landing"] |= REST
     assert Manifest.read(json.dumps(landed(landing=body["landing"])).encode(), URL).lines == 2
+    body["meta"] = {}
     with pytest.raises(ValueError, match=r"page-00001\.ndjson\.gz has no count or no SHA-256"):
         Manifest.read(json.dumps(body).encode(), URL)
 

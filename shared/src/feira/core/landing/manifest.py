@@ -17,17 +17,20 @@ which list objects with ``url``, or ``name`` beside the manifest, ``bytes``, ``l
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+_T = TypeVar("_T")
 _AUTHOR = {"name": "feira", "version": "2"}
 _ENTRIES = ("entries",)
+_SIZE, _ROWS = ("content_length", "bytes"), ("record_count", "rows", "lines")
 
 
 class ManifestError(ValueError):
@@ -91,13 +94,17 @@ class FileManifest:
         return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
+def _day(value: Any) -> Any:
+    return date.fromisoformat(value) if isinstance(value, str) else value
+
+
 class Manifest(BaseModel):
     """A complete landing. It is written last, so a landing that has one is whole."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, strict=True)
 
     dataset: str
-    extract_day: date
+    extract_day: Annotated[date, BeforeValidator(_day)]
     version: int
     contract_version: str
     fields: list[str]
@@ -108,13 +115,14 @@ class Manifest(BaseModel):
     """Its pages, in the source's order."""
     companions: dict[str, ListedFile]
 
-    @field_validator("files")
-    @classmethod
-    def _is_stated(cls, files: tuple[ListedFile, ...]) -> tuple[ListedFile, ...]:
-        for file in files:
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        for file in self.files:
             if file.rows is None or file.sha256 is None:
                 raise ValueError(f"{file.name} has no count or no SHA-256")
-        return files
+        if self.lines != self.total:
+            raise ValueError(f"its files hold {self.lines} lines, its total is {self.total}")
+        return self
 
     @property
     def lines(self) -> int:
@@ -142,7 +150,7 @@ class Manifest(BaseModel):
 class Validation(BaseModel):
     """What validation found in a landing, and whether the landing passed the gate."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, strict=True)
 
     dataset: str
     extract_day: date
@@ -152,8 +160,16 @@ class Validation(BaseModel):
     valid: int
     broken: dict[str, int]
     """Rows that break each rule; a row may break several."""
-    max_invalid_percent: float
+    max_invalid_percent: Annotated[float, Field(ge=0, le=100)]
     passed: bool
+
+    @model_validator(mode="after")
+    def _is_so(self) -> Self:
+        if not 0 <= self.valid <= self.total:
+            raise ValueError(f"{self.valid} of {self.total} lines cannot be valid")
+        if self.passed != passes_gate(self.total, self.quarantined, self.max_invalid_percent):
+            raise ValueError(f"passed is {self.passed}, and it has {self.summary()}")
+        return self
 
     @property
     def quarantined(self) -> int:
@@ -187,8 +203,9 @@ def read_manifest(body: bytes, url: str, files_at: Iterable[str] = _ENTRIES) -> 
         version is newer than this release
     """
     try:
-        document = orjson.loads(body)
-    except ValueError as error:
+        orjson.loads(body)  # as strict as JSON is; the other looks at the keys
+        document = json.loads(body, object_pairs_hook=lambda pairs: _distinct(pairs, url))
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ManifestError(f"{url} is no JSON: {error}") from error
     if not isinstance(document, dict):
         raise ManifestError(f"{url} holds a {type(document).__name__}; a manifest is an object.")
@@ -205,13 +222,15 @@ def read_manifest(body: bytes, url: str, files_at: Iterable[str] = _ENTRIES) -> 
         if file.url in seen:
             raise ManifestError(f"{url} lists {file.url} twice.")
         seen.add(file.url)
-    if files_at == _ENTRIES and isinstance(document.get("meta"), dict):
+    if files_at == _ENTRIES:
         # What the whole states must be what its parts state: else a file was left off the list.
-        for name, total in (("record_count", manifest.rows), ("content_length", manifest.size)):
-            stated = _count(document["meta"], url, "the whole", name)
-            if None not in (stated, total) and stated != total:
+        meta = _meta(document, url, "the whole")
+        for names, total in ((_ROWS, manifest.rows), (_SIZE, manifest.size)):
+            stated = _count([meta], url, "the whole", names)
+            if stated is not None and stated != total:
+                of_parts = "none" if total is None else total
                 raise ManifestError(
-                    f"{url} states a {name} of {stated} for the whole, and {total} over its entries."
+                    f"{url} states a {names[0]} of {stated} for the whole, and {of_parts} over its entries."
                 )
     return manifest
 
@@ -266,19 +285,28 @@ def _file(entry: object, manifest_url: str) -> ListedFile:
         raise ManifestError(
             f"{manifest_url}: {place!r} leaves its folder; a name has no . or .. part."
         )
-    meta = entry.get("meta")
-    facts = {**entry, **meta} if isinstance(meta, dict) else entry
-    digest = facts.get("sha256")
-    if digest is not None and not isinstance(digest, str):
-        raise ManifestError(f"{manifest_url}: {url} has sha256 {digest!r}; it must be a text.")
-    if digest and not re.fullmatch("[0-9a-fA-F]{64}", digest):
-        raise ManifestError(f"{manifest_url}: {url} has sha256 {digest!r}; it is 64 hex digits.")
+    if re.match("s3:///|s3://[^/]*$", url) or url.endswith("/"):
+        raise ManifestError(f"{manifest_url}: {place!r} names no file; it is a folder or a bucket.")
+    parts = (entry, _meta(entry, manifest_url, url))
+    digests = [part["sha256"] for part in parts if part.get("sha256") is not None]
+    for digest in digests:
+        if not isinstance(digest, str) or not re.fullmatch("[0-9a-fA-F]{64}", digest):
+            raise ManifestError(
+                f"{manifest_url}: {url} has sha256 {digest!r}; it is 64 hex digits."
+            )
     return ListedFile(
         url=url,
-        size=_count(facts, manifest_url, url, "content_length", "bytes"),
-        rows=_count(facts, manifest_url, url, "record_count", "rows", "lines"),
-        sha256=digest.lower() if digest else None,
+        size=_count(parts, manifest_url, url, _SIZE),
+        rows=_count(parts, manifest_url, url, _ROWS),
+        sha256=_one([digest.lower() for digest in digests], manifest_url, url, "sha256"),
     )
+
+
+def _meta(part: Mapping[str, Any], manifest_url: str, what: str) -> Mapping[str, Any]:
+    meta = part.get("meta")
+    if meta is not None and not isinstance(meta, dict):
+        raise ManifestError(f"{manifest_url}: {what} has a meta that is no object.")
+    return meta or {}
 
 
 def _entry(file: ListedFile) -> dict[str, Any]:
@@ -286,17 +314,39 @@ def _entry(file: ListedFile) -> dict[str, Any]:
     return {"url": file.url, "mandatory": True, "meta": meta}
 
 
-def _count(facts: Mapping[str, Any], manifest_url: str, url: str, *names: str) -> int | None:
-    for name in names:
-        value = facts.get(name)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ManifestError(
-                f"{manifest_url}: {url} has {name} {value!r}; it must be a whole number from 0."
-            )
-        return value
-    return None
+def _count(
+    parts: Iterable[Mapping[str, Any]], manifest_url: str, url: str, names: Iterable[str]
+) -> int | None:
+    found: list[int] = []
+    for part in parts:
+        for name in names:
+            value = part.get(name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ManifestError(
+                    f"{manifest_url}: {url} has {name} {value!r}; it must be a whole number from 0."
+                )
+            found.append(value)
+    return _one(found, manifest_url, url, " and ".join(names))
+
+
+def _one(found: Iterable[_T], manifest_url: str, url: str, what: str) -> _T | None:
+    """The fact that all places state alike; None where none does."""
+    stated = {*found}
+    if len(stated) > 1:
+        listed = ", ".join(sorted(map(str, stated)))
+        raise ManifestError(f"{manifest_url}: {url} states {what} more than once: {listed}.")
+    return stated.pop() if stated else None
+
+
+def _distinct(pairs: list[tuple[str, Any]], url: str) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        names = [name for name, _ in pairs]
+        again = next(name for name in names if names.count(name) > 1)
+        raise ManifestError(f"{url} has {again!r} more than once: a duplicate key.")
+    return document
 
 
 def _sum(values: Iterable[int | None]) -> int | None:

@@ -162,7 +162,7 @@ class LandingStore:
             return parse(text, uri)
         except ManifestError as error:
             cause: Exception = error
-            why = str(error)
+            why = str(error).removesuffix(".")
         except ValidationError as error:
             cause = error
             first = error.errors(include_url=False, include_input=False)[0]
