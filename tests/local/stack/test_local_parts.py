@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from feira.core.by_place import declarations
-from feira_local.stack import airflow, config, local_parts, services, state
+from feira_local.stack import airflow, config, lifecycle, local_parts, services, state
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.local_parts import LocalPart
+from feira_local.stack.postgres import free_port
 from feira_local.stack.secrets import load_secrets
+from feira_local.stack.supervisor import Supervisor
 
 GEO = """
 import sys
@@ -100,6 +102,30 @@ def test_a_stack_that_was_started_before_the_part_joined_has_its_default(
     assert state._restored(before, json.loads(json.dumps(saved))).ports.own == {"geo": 18050}
     moved = state.as_json(replace(before, ports=replace(before.ports, own={"geo": 20000})))
     assert state._restored(before, json.loads(json.dumps(moved))).ports.own == {"geo": 20000}
+
+
+def test_a_stack_that_was_started_before_the_part_joined_is_named_by_up_and_stopped_by_down(
+    joined: LocalPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "missing_jars", lambda *_, **__: [])
+    monkeypatch.setenv("FEIRA_HOME", str(tmp_path))
+    monkeypatch.setenv("FEIRA_PORT_GEO", str(free_port()))
+    stack = StackConfig.from_env()
+    stack.make_folders()
+    (geo,) = joined.services(stack)
+    supervisor = Supervisor(stack)
+    state.save(stack)
+    # What runs is a part that is gone since, and what the sources name was never started.
+    supervisor.launch((replace(geo, name="maps"),))
+    try:
+        supervisor.start("maps")
+        with pytest.raises(StackError, match=r"started without .*geo, .*; `feira down`, then"):
+            lifecycle.up(stack)
+        assert supervisor.states()["maps"].runs
+    finally:
+        left = lifecycle.down(stack)
+    assert left == {}
+    assert supervisor.pid is None
 
 
 def test_two_services_of_one_name_are_refused(joined: LocalPart, tmp_path: Path) -> None:

@@ -76,12 +76,16 @@ class Stack:
         supervisor = self.supervisor
         if supervisor.pid is None:
             raise StackError(f"The stack in {self.config.home} does not run; `feira up` starts it.")
-        if name not in supervisor.states():
-            raise StackError(
-                f"The stack in {self.config.home} was started without {name}; `feira down`, then "
-                "`feira up` takes it in."
-            )
+        self.require_joined(supervisor.states(), [name])
         return supervisor
+
+    def require_joined(self, states: Iterable[str], names: Iterable[str]) -> None:
+        """Raises StackError naming the services that joined after the supervisor was started."""
+        if later := sorted(set(names) - set(states)):
+            raise StackError(
+                f"The stack in {self.config.home} was started without {', '.join(later)}; "
+                "`feira down`, then `feira up` takes what is new in."
+            )
 
 
 def up(
@@ -100,7 +104,9 @@ def up(
         supervisor = stack.supervisor
         if supervisor.pid is not None and supervisor.answers():
             _refuse_other_settings(config)
-            check_ports(stack, supervisor.states())
+            states = supervisor.states()
+            stack.require_joined(states, by_name(stack.services))
+            check_ports(stack, states)
         else:
             _clear(config, supervisor)
             check_ports(stack, {})
@@ -319,8 +325,11 @@ def down(
     with state.alone(config):
         supervisor = Supervisor(config)
         if supervisor.pid is not None and supervisor.answers():
-            stack = Stack.of(config)
-            for level in _levels(stack.services):
+            # The sources may name others than it was started with: a part has joined, or is gone.
+            states = supervisor.states()
+            known = [each for each in Stack.of(config).services if each.name in states]
+            _stop_level(supervisor, list(states.keys() - by_name(known)), on_progress)
+            for level in _levels(known):
                 _stop_level(supervisor, [service.name for service in level], on_progress)
         return _clear(config, supervisor)
 
