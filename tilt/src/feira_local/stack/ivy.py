@@ -1,10 +1,11 @@
-"""Runs the Ivy that the pyspark wheel ships: it fetches jars without Maven."""
+"""Runs the Ivy that the pyspark wheel ships: it resolves what jars need without Maven."""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,22 +23,18 @@ def pyspark_jars() -> Path:
     return Path(spec.origin).parent / "jars"
 
 
-def start(
-    scratch: Path, roots: list[tuple[str, bool]], *, poms: bool, excludes: tuple[str, ...]
-) -> subprocess.Popen[bytes]:
-    """Starts one Ivy that retrieves ``roots`` (coordinates, transitive) into ``scratch``/out."""
+def start(scratch: Path, roots: Sequence[str], excludes: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Starts one Ivy that retrieves ``roots`` (coordinates) and what they need into ``scratch``/out."""
     scratch.mkdir(parents=True)
     ivy_jars = list(pyspark_jars().glob("ivy-*.jar"))
     if not ivy_jars:
         raise StackError(f"{pyspark_jars()} holds no ivy-*.jar; run `make install` again.")
     dependencies = []
-    for coordinates, transitive in roots:
+    for coordinates in roots:
         organisation, name, revision = coordinates.split(":")
-        # Without POMs a module has the one configuration `default`.
-        conf = "default->master,runtime" if poms else "default->default"
         dependencies.append(
             f'<dependency org="{organisation}" name="{name}" rev="{revision}" force="true" '
-            f'transitive="{str(transitive).lower()}" conf="{conf}"/>'
+            'conf="default->master,runtime"/>'
         )
     for exclude in excludes:
         organisation, _, name = exclude.partition(":")
@@ -54,15 +51,10 @@ def start(
     root = f" root={quoteattr(mirror)}" if mirror else ""  # Ivy's own default is Maven Central
     (scratch / "ivysettings.xml").write_text(
         '<ivysettings><settings defaultResolver="central"/><resolvers>'
-        f'<ibiblio name="central" m2compatible="true" usepoms="{str(poms).lower()}" '
+        '<ibiblio name="central" m2compatible="true" '
         # The lock's SHA-256 is the check; Maven's .sha1 files would double the requests.
         f'useMavenMetadata="false" checksums=""{root}/></resolvers></ivysettings>',
         encoding="utf-8",
-    )
-    pattern = (
-        "[organisation]/[revision]/[artifact]-[revision].[ext]"
-        if poms
-        else ("[artifact]-[revision].[ext]")
     )
     command = [
         java_command(),
@@ -76,7 +68,7 @@ def start(
         *("-ivy", "ivy.xml"),
         *("-cache", "cache"),
         *("-confs", "default"),
-        *("-retrieve", f"out/{pattern}"),
+        *("-retrieve", "out/[organisation]/[revision]/[artifact]-[revision].[ext]"),
         "-types",
         *("jar", "bundle"),
     ]
