@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Before the first import of airflow, which reads its settings once.
-_HOME = tempfile.mkdtemp(prefix="feira-airflow-")
+# FEIRA_TEST_AIRFLOW_HOME names the home of an Airflow that was imported before: the migrated database
+# in it is taken as it is.
+_HOME = os.environ.get("FEIRA_TEST_AIRFLOW_HOME") or tempfile.mkdtemp(prefix="feira-airflow-")
 os.environ |= {
     "AIRFLOW_HOME": _HOME,
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME}/airflow.db",
@@ -52,10 +54,15 @@ def empty_metadata_database() -> Path:
     from airflow.utils.db import initdb
     from airflow.utils.session import create_session
 
+    used, empty = Path(_HOME, "airflow.db"), Path(_HOME, "empty.db")
+    if empty.is_file():
+        _copied(empty, used)
+        return empty
+    used.unlink(missing_ok=True)
     with create_session() as session:
         initdb(session=session)
     DagBundlesManager().sync_bundles_to_db()
-    return _copied(Path(_HOME, "airflow.db"), Path(_HOME, "empty.db"))
+    return _copied(used, Path(_HOME, "copy.db")).rename(empty)
 
 
 @pytest.fixture

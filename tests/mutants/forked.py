@@ -129,6 +129,7 @@ def _airflow_settings(home: str) -> dict[str, str]:
     """As tests/dags/conftest.py makes them."""
     return {
         "AIRFLOW_HOME": home,
+        "FEIRA_TEST_AIRFLOW_HOME": home,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",

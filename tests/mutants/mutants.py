@@ -21,7 +21,7 @@ import shutil
 import time
 import tomllib
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, closing
@@ -244,20 +244,30 @@ def baseline(suite: tuple[str, bool], paths: list[str]) -> Trace | None:
     return forks.trace(arguments.split(), SLOWEST, paths)
 
 
-def first_tests(module: Module, mutation: MutationSpec, trace: Trace) -> list[str]:
-    """The ids of the tests that run the statement of a mutation, file by file, the quickest first; none
-    where that is most of the work, or where only imports run it."""
+def in_two(
+    module: Module, mutation: MutationSpec, trace: Trace, noticed: Counter[str]
+) -> tuple[list[str], list[str]]:
+    """The ids of the tests that run the statement of a mutation, file by file, and of the others.
+
+    Those that have ``noticed`` mutants of the same function come first, then the quickest.
+    """
     lines = trace.lines.get(module.path, {})
     ids = {each for line in _statement(module, mutation) for each in lines.get(str(line), ())}
-    cost: dict[str, float] = defaultdict(float)
+    files: dict[str, tuple[int, float]] = {}
     for each in ids:
-        cost[each.split("::")[0]] += trace.seconds[each]
-    if sum(cost.values()) > 0.8 * sum(trace.seconds.values()):
-        return []
-    return sorted(
+        file = each.split("::")[0]
+        best, seconds = files.get(file, (0, 0.0))
+        files[file] = min(best, -noticed[each]), seconds + trace.seconds[each]
+    first = sorted(
         ids,
-        key=lambda each: (cost[each.split("::")[0]], each.split("::")[0], trace.seconds[each]),
+        key=lambda each: (
+            files[each.split("::")[0]],
+            each.split("::")[0],
+            -noticed[each],
+            trace.seconds[each],
+        ),
     )
+    return first, [each for each in trace.seconds if each not in ids]
 
 
 def _statement(module: Module, mutation: MutationSpec) -> range:
@@ -275,25 +285,22 @@ def _statement(module: Module, mutation: MutationSpec) -> range:
 
 
 def run_mutant(
-    module: Module, item: WorkItem, first: list[str], limit: float
-) -> tuple[Module, str, WorkResult]:
+    module: Module, item: WorkItem, parts: tuple[list[str], list[str]], limit: float
+) -> tuple[Module, WorkItem, WorkResult]:
     """The mutant's result; a run longer than ``limit`` seconds counts as noticed."""
 
     def run_tests(arguments: str, seconds: float) -> tuple[TestOutcome, str]:
         """In the place of cosmic-ray's own function, which starts Python anew."""
-        forks, everything = _forks(module.forked), arguments.split()
         code, output = 0, ""
-        if first:
-            files = {each.split("::")[0] for each in first}
-            # Their order of the module's list, so that an option stays behind what it belongs to.
-            some = [each for each in everything if not each.endswith(".py") or each in files]
-            code, output = forks.run(some, seconds, only=first)
-        if code == 0:
-            code, output = forks.run(everything, seconds)
+        for ids in parts:
+            files = {each.split("::")[0] for each in ids}
+            some = [each for each in arguments.split() if each[-3:] != ".py" or each in files]
+            if ids and code == 0:
+                code, output = _forks(module.forked).run(some, seconds, only=ids)
         return TestOutcome.SURVIVED if code == 0 else TestOutcome.KILLED, output
 
     vars(mutating)["run_tests"] = run_tests
-    return module, item.job_id, mutating.mutate_and_test(item.mutations, module.suite[0], limit)
+    return module, item, mutating.mutate_and_test(item.mutations, module.suite[0], limit)
 
 
 @dataclass(frozen=True)
@@ -483,22 +490,31 @@ def run(chosen: list[Module], minutes: float, workers: int, again: bool) -> None
         step = bar.add_task("mutants", total=sum(len(items) for items in work.values()))
         queue = interleaved(work)
         running = set()
+        noticed: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         while True:
             while len(running) < workers and time.monotonic() < deadline:
                 module, item = next(queue, (None, None))
                 if module is None or item is None:
                     break
                 trace = traces[module.suite]
-                first = first_tests(module, item.mutations[0], trace)
+                spec = item.mutations[0]
+                place = module.path, function_at(module, spec.start_pos[0])
+                parts = in_two(module, spec, trace, noticed[place])
                 limit = min(3 * sum(trace.seconds.values()) + 20, SLOWEST)
-                running.add(pool.submit(run_mutant, module, item, first, limit))
+                running.add(pool.submit(run_mutant, module, item, parts, limit))
             if not running:
                 return
             done = next(as_completed(running))
             running.discard(done)
-            module, job, result = done.result()
+            module, item, result = done.result()
+            place = module.path, function_at(module, item.mutations[0].start_pos[0])
+            noticed[place].update(
+                each
+                for each in traces[module.suite].seconds
+                if f"FAILED {each} " in (result.output or "")
+            )
             with use_db(str(module.session), WorkDB.Mode.open) as database:
-                database.set_result(job, result)
+                database.set_result(item.job_id, result)
             bar.advance(step)
 
 
