@@ -6,7 +6,9 @@ from datetime import date
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from feira_local.cli.runs import chain_table
 from feira_local.stack import chains
 from feira_local.stack.airflow_api import AirflowApi, AssetGraph, DagRun, TaskState
 from feira_local.stack.chains import Chain, follow, start
@@ -185,3 +187,17 @@ def test_only_a_dag_that_one_event_sets_off_is_waited_for() -> None:
     assert graph.set_off("p", "t") == {"alone", "either"}
     assert (graph.emitters("p"), graph.assets("p")) == ({"t"}, ["a"])
     assert (graph.emitters("alone"), graph.set_off("alone", "t")) == (frozenset(), frozenset())
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 400])
+def test_a_task_and_its_seconds_stay_on_one_line(width: int) -> None:
+    names = ["wait_for_api", "land", "validate", "load_warehouse", "reconcile", "build_marts"]
+    chain = Chain(DAY, [made("sales_etl", "running")], GRAPH, seconds=1799.0)
+    chain.states = {"sales_etl": tasks(**dict.fromkeys(names, "success"), emit="running")}
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(chain_table([chain], console.width))
+    shown = captured.get()
+    assert all(f"✔ {name} 1.0s" in shown for name in names)
+    assert "● emit" in shown
+    assert max(map(len, shown.splitlines())) <= width

@@ -9,8 +9,7 @@ import typer
 from feira.core.contracts import contracts
 from feira.core.contracts.dbt import render
 from feira.core.contracts.registry import whole_contract
-from feira.core.settings import repository_root
-from feira_local.cli.output import AsJson, PlainTable, print_json, print_line, print_table
+from feira_local.cli.output import AsJson, PlainTable, print_json, print_table, write_generated
 
 
 def register(app: typer.Typer) -> None:
@@ -62,9 +61,7 @@ def dbt() -> None:
     Example: [bold]feira contracts dbt[/]
     """
     for path, text in render().items():
-        (repository_root() / path).parent.mkdir(exist_ok=True)
-        (repository_root() / path).write_text(text, encoding="utf-8")
-        print_line(f"wrote {path}")
+        write_generated(path, text)
 
 
 def print_grants() -> None:

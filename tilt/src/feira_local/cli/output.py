@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,8 @@ from rich.measure import Measurement
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
+
+from feira.core.settings import repository_root
 
 # What is printed holds paths, names and values from outside: no brackets are markup, no :cat: is a cat.
 console = Console(highlight=False, markup=False, emoji=False)
@@ -56,6 +59,17 @@ def print_line(text: str, *, style: str = "", to: Console | None = None) -> None
     """One line, however long, so that its paths and links can be copied; on standard output unless
     ``to`` is another console."""
     (to or console).print(Text(printable(text), style=style), soft_wrap=True)
+
+
+def write_generated(path: str | Path, text: str) -> None:
+    """Writes a generated file of the checkout, where it is not so already, and says which."""
+    file = repository_root() / path
+    if file.is_file() and file.read_text(encoding="utf-8") == text:
+        print_line(f"unchanged {path}")
+        return
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    print_line(f"wrote {path}")
 
 
 def print_table(table: Table) -> None:

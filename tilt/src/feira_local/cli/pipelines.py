@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from feira.core.settings import repository_root
-from feira_local.cli.output import print_line, shortened
+from feira_local.cli.output import print_line, shortened, write_generated
 from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.errors import StackError
 from feira_wiring import command
@@ -78,14 +78,12 @@ def docs() -> None:
     Example: [bold]feira docs[/]
     """
     folder = repository_root() / "docs" / "dags"
-    folder.mkdir(exist_ok=True)
     with airflow_home():
         from feira_airflow.core.dag_pages import pages
 
         written = pages()
     for dag_id, text in written.items():
-        (folder / f"{dag_id}.md").write_text(text, encoding="utf-8")
-        print_line(f"wrote docs/dags/{dag_id}.md")
+        write_generated(f"docs/dags/{dag_id}.md", text)
     for path in folder.glob("*.md"):
         if path.stem not in written:
             path.unlink()

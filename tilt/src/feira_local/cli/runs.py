@@ -172,7 +172,9 @@ def _watched(api: AirflowApi, days: list[date], wanted: Wanted, *, as_json: bool
             shown: set[tuple[date, str, int]] = set()
             return _run(api, days, wanted, lambda found: _print_ended_tries(found, shown))
         with Live(console=console, refresh_per_second=8) as live:
-            return _run(api, days, wanted, lambda found: live.update(chain_table(found)))
+            return _run(
+                api, days, wanted, lambda found: live.update(chain_table(found, console.width))
+            )
     except _InterruptedError as left:
         if wanted.stays:
             _print_what_goes_on(api, wanted, left.open, left.waiting)
@@ -241,17 +243,23 @@ def _print_ended_tries(chains: list[Chain], shown: set[tuple[date, str, int]]) -
                 print_line(f"{chain.day} {task.task_id} {task.state}{seconds}")
 
 
-def chain_table(chains: list[Chain]) -> Table:
-    """Each day's tasks with their states and seconds."""
+def chain_table(chains: list[Chain], width: int) -> Table:
+    """Each day's tasks with their states and seconds, for a terminal ``width`` columns wide."""
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    # Beside the tasks: the day and the whole chain's seconds.
+    room = width - len("2010-12-01 ") - len(" 1800 s ")
     for chain in chains:
-        row = Text()
+        lines = [Text()]
         for task in chain.tasks:
             mark, colour = _MARKS.get(task.state or "", ("·", "dim"))
             seconds = f" {task.seconds:.1f}s" if task.seconds and task.state == "success" else ""
             again = f" try {task.try_number}" if task.try_number > 1 else ""
-            row.append(f"{mark} {printable(task.task_id)}{seconds}{again}  ", style=colour)
-        table.add_row(str(chain.day), row, f"{chain.seconds:.0f} s")
+            shown = Text(f"{mark} {printable(task.task_id)}{seconds}{again}", style=colour)
+            # A mark, its task and its seconds stay on one line; rich would break between them.
+            if lines[-1] and lines[-1].cell_len + 2 + shown.cell_len > room:
+                lines.append(Text())
+            lines[-1].append("  " if lines[-1] else "").append_text(shown)
+        table.add_row(str(chain.day), Text("\n").join(lines), f"{chain.seconds:.0f} s")
     return table
 
 
