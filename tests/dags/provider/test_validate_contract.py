@@ -731,7 +731,7 @@ RULE = NUMBER + "    quality:\n    - "
         (NUMBER + "    required: true\n    required: false", 8, "'required' is on line 7 already"),
         (NUMBER + "    unique: 1", 7, "unique: 1 is not"),
         (NUMBER + "    logicalTypeOptions: {minimum: '0'}", 7, "minimum: '0' is not"),
-        (NUMBER + "    logicalTypeOptions: {maximum: .nan}", 7, "maximum is nan"),
+        (NUMBER + "    logicalTypeOptions: {maximum: .nan}", 7, ".nan is no number"),
         (NUMBER + "    logicalTypeOptions: {multipleOf: 0}", 7, "multipleOf: 0"),
         (NUMBER + "    enum: [{value: '19'}]", 7, "'19', which is no number"),
         (NUMBER + "    enum: [{value: true}]", 7, "True, which is no number"),
@@ -742,6 +742,36 @@ RULE = NUMBER + "    quality:\n    - "
         (HEAD + "    logicalType: date\n    logicalTypeOptions: {minimum: 2010-02-30}", 7, "02-30"),
         (HEAD + "  - name: A", 6, "'a' and 'A' are one name to SQL"),
         (HEAD + "  - name: b\n    physicalName: A", 6, "'a' and 'A' are one name to SQL"),
+        (NUMBER + "    primaryKeyPosition: 1", 7, "a has a primaryKeyPosition and is no"),
+        (NUMBER + "    enum: [{value: .inf}]", 7, ".inf is no number"),
+        (NUMBER + f"    enum: [{{value: {'9' * 5000}}}]", 7, "a number of 5000 characters"),
+        (
+            RULE + "{metric: invalidValues, arguments: {validValues: [.NaN]}}",
+            8,
+            ".NaN is no number",
+        ),
+        (HEAD + "    enum: [{value: NO}, {value: SE}]", 6, "NO is of another type in YAML 1.1"),
+        (HEAD + "    enum: [{value: 12:30}]", 6, "12:30 is of another type"),
+        *(
+            (HEAD + f"    logicalType: {type_}\n    enum: [{{value: '{text}'}}]", 7, f"no {type_}")
+            for type_, text in (
+                ("time", "T08:30"),
+                ("time", "0830"),
+                ("time", "08:30+01:00"),
+                ("timestamp", "2010-12-01x08:00"),
+                ("timestamp", "2010-12-01T08"),
+                ("timestamp", "0001-01-01T00:00:00+14:00"),
+                ("date", "20101201"),
+                ("date", "٢٠١٠-12-01"),
+            )
+        ),
+        ("apiVersion: v3.1.0\nstatus: retired\nschema: [{name: s}]", 2, "status is 'retired'"),
+        (
+            "apiVersion: v3.1.0\ncustomProperties: [{property: feira.upstrem, value: x}]\n"
+            "schema: [{name: s, properties: [{name: a}]}]",
+            2,
+            "'feira.upstrem'",
+        ),
         (RULE + "{metric: nulValues}", 8, "'nulValues'"),
         (RULE + "{rule: nullCheck}", 8, "nullCheck"),
         (RULE + "{metric: rowCount, mustBe: 1}", 8, "rowCount"),
@@ -786,6 +816,16 @@ def test_what_a_contract_has_and_the_reader_does_not_know_is_refused_with_its_li
 ) -> None:
     with pytest.raises(ContractError, match=rf"^orders.odcs.yaml, line {line}\b.*{words}"):
         read_rules(text + "\n", "orders.odcs.yaml")
+
+
+def test_aliases_that_make_a_document_without_end_are_refused() -> None:
+    text = "apiVersion: v3.1.0\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    for n in range(1, 9):
+        text += f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n"
+    with pytest.raises(
+        ContractError, match=r"line 1: it has 1,234,567,9\d\d values by its aliases"
+    ):
+        read_rules(text, "c.yaml")
 
 
 def test_of_several_schemas_one_is_to_be_named() -> None:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from feira.core.contracts import Contract, ContractError
 from feira.core.contracts.document import Node, parse_yaml, refuse, require_odcs
 from feira.core.contracts.inherit import UPSTREAM, WITHOUT
-from feira.core.contracts.reader import INPUTS, as_contract
+from feira.core.contracts.reader import INPUTS, as_contract, ours
 from feira.core.contracts.rule_sql import translate
 from feira_provider.contracts.lines import FAULTS
 from feira_provider.contracts.quality import quality_rules
@@ -67,6 +67,7 @@ def read_rules(text: str, source: str, schema_name: str | None = None) -> RuleSe
     if _is_landing(document, schema):
         return landing_rules(as_contract(document))
     _refuse_custom(document, (INPUTS,), "{name} is for rules of a landing alone.")
+    ours(document)
     properties: list[Node] = schema.get("properties") or []
     if not properties:
         refuse(schema, None, f"schema {schema.get('name')} declares no properties.")
@@ -75,6 +76,10 @@ def read_rules(text: str, source: str, schema_name: str | None = None) -> RuleSe
     rules: list[Rule] = []
     for item, column in zip(properties, columns, strict=True):
         rules += _property_rules(item, column, columns, not_evaluated)
+    for item in properties:
+        if item.get("primaryKeyPosition", -1) > 0 and not item.get("primaryKey"):
+            problem = f"{_name(item)} has a primaryKeyPosition and is no primaryKey."
+            refuse(item, "primaryKeyPosition", problem)
     keys = [item for item in properties if item.get("primaryKey")]
     keys.sort(key=lambda item: item.get("primaryKeyPosition") or 0)
     if len(keys) == 1:

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 from feira.core.landing.manifest import ListedFile
 from feira_provider.contracts.beside import Beside
 from feira_provider.contracts.lines import CsvRows, ndjson_batches, require_distinct
-from feira_provider.contracts.terms import Column, RuleSet, identifier, json_pointer, literal
+from feira_provider.contracts.terms import (
+    OFFSET,
+    SHAPES,
+    Column,
+    RuleSet,
+    identifier,
+    json_pointer,
+    literal,
+)
 from feira_provider.datasets.files import DatasetError, require_rows, spooled, unpacked
 
 if TYPE_CHECKING:
@@ -33,17 +41,7 @@ _SQL_TYPES = {
     "int": "INTEGER",
     "bigint": "BIGINT",
 }
-_CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
-_OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
-_SHAPES = {
-    "integer": r"[+-]?[0-9]+",
-    "date": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
-    "boolean": r"(?i:true|false)",
-    "number": r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?",
-    "time": rf"{_CLOCK}",
-    "timestamp": rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{_CLOCK}( ?UTC|{_OFFSET})?)?",
-}
-_ZONE = rf".*{_OFFSET}"
+_ZONE = rf".*{OFFSET}"
 _JSON_TYPES = {
     "string": ("VARCHAR",),
     "date": ("VARCHAR",),
@@ -325,7 +323,7 @@ def _cast(column: Column, text: str) -> tuple[str, str]:
     if sql_type == "DOUBLE":
         value = _finite(value)
     # DuckDB rounds '1.5' to an integer and cuts a time to a date: the text must have the shape first.
-    shapes = [_SHAPES[column.type]] if column.type in _SHAPES else []
+    shapes = [SHAPES[column.type]] if column.type in SHAPES else []
     shapes += [_ZONE] if column.zoned else []
     for shape in shapes:
         value = f"CASE WHEN regexp_full_match({text}, {literal(shape)}) THEN {value} END"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -85,6 +86,18 @@ def json_pointer(name: str) -> str:
     return literal("/" + name.replace("~", "~0").replace("/", "~1"))
 
 
+_CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+SHAPES = {
+    "integer": r"[+-]?[0-9]+",
+    "date": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
+    "boolean": r"(?i:true|false)",
+    "number": r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?",
+    "time": rf"{_CLOCK}",
+    "timestamp": rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{_CLOCK}( ?UTC|{OFFSET})?)?",
+}
+"""How the text of a value is written, in the data and in a contract."""
+
 _PARSED: dict[str, Callable[[str], object]] = {
     "string": str,
     "date": date.fromisoformat,
@@ -99,25 +112,30 @@ def typed(column: Column, value: Any, node: Node, key: str) -> str:
     :raises ContractError: where the value is of another type: it would be equal to none
     """
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    fits = {
-        "number": number,
-        "integer": number and value == int(value),
-        "boolean": isinstance(value, bool),
-    }.get(column.type, isinstance(value, str) and column.type in _PARSED)
-    if fits and column.type in _PARSED:
-        try:
-            _PARSED[column.type](value)
-        except ValueError:
-            fits = False
-    # A day in another form than DuckDB casts from, such as 20101201 or 2010-W48-3.
-    if column.type in ("date", "timestamp") and str(value)[4:8:3] != "--":
-        fits = False
-    if not fits:
+    found = {
+        "number": value if number else None,
+        "integer": int(value) if number and value == int(value) else None,
+        "boolean": value if isinstance(value, bool) else None,
+    }.get(column.type)
+    if column.type in _PARSED and isinstance(value, str):
+        found = _parsed(column.type, value)
+    if found is None:
         refuse(node, key, f"{column.name}: {key} has {value!r}, which is no {column.type}.")
-    if column.type == "timestamp" and (moment := datetime.fromisoformat(value)).tzinfo:
+    return literal(found)
+
+
+def _parsed(type_: str, text: str) -> object:
+    """The value of a text, a moment as DuckDB casts from; None where it is none of the type."""
+    if type_ in SHAPES and not re.fullmatch(SHAPES[type_], text, re.ASCII):
+        return None
+    try:
+        value = _PARSED[type_](text)
         # In SQL the offset of a text is dropped.
-        value = moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
-    return literal(int(value) if column.type == "integer" else value)
+        if isinstance(value, datetime) and value.tzinfo:
+            value = value.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        return None
+    return value
 
 
 def not_among(column: Column, values: Iterable[Any], node: Node, key: str) -> str:

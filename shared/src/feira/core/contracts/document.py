@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 VERSIONS = ("v3.0.0", "v3.0.1", "v3.0.2", "v3.1.0", "v3.2.0")
 _LONGEST = 200
 _MERGE = "tag:yaml.org,2002:merge"
+# How both versions of YAML write what they both read alike.
+_PLAIN = {
+    "bool": re.compile("true|True|TRUE|false|False|FALSE"),
+    "int": re.compile("[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+"),
+    "float": re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?|[-+]?\.(inf|nan)", re.I),
+}
+_DIGITS = 300
+# An alias stands for all that its anchor has: a few lines can make a document without end.
+_VALUES = 200_000
+_STATUS = ("proposed", "draft", "active", "deprecated")
 
 
 class ContractError(PermanentError, ValueError):
@@ -41,7 +52,8 @@ class Node(dict[str, Any]):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without duplicate keys; a date stays the text that it is, as in JSON."""
+    """YAML without duplicate keys, and without what its versions 1.1 and 1.2 read differently, as ``no``
+    or ``010``; a date stays the text that it is, as in JSON."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (as in the class above)
         first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
@@ -72,8 +84,24 @@ class _Loader(yaml.SafeLoader):
             found[key_node.value] = self.construct_object(value_node, deep=True)
         found.lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
 
+    def plain(self, node: yaml.ScalarNode) -> bool | float:
+        kind, text = node.tag.rpartition(":")[2], str(node.value)
+        problem = ""
+        if not _PLAIN[kind].fullmatch(text):
+            problem = f"{text} is of another type in YAML 1.1 than in 1.2; quote a text, or write true or 10"
+        elif len(text) > _DIGITS:
+            problem = f"it has a number of {len(text)} characters; {_DIGITS} are taken"
+        elif kind == "float" and not math.isfinite(self.construct_yaml_float(node)):
+            problem = f"{text} is no number"
+        if problem:
+            raise ContractError(f"{self.name}, line {node.start_mark.line + 1}: {problem}.")
+        made: bool | float = getattr(self, f"construct_yaml_{kind}")(node)
+        return made
+
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.mapping)
+for _kind in _PLAIN:
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.plain)
 
 
 def parse_yaml(text: str, source: str) -> Node:
@@ -85,6 +113,10 @@ def parse_yaml(text: str, source: str) -> Node:
         loaded = loader.get_single_data()
         if not isinstance(loaded, Node):
             raise ContractError(f"{source} is empty or no mapping of keys to values.")
+        if (size := _size(loaded, {})) > _VALUES:
+            raise ContractError(
+                f"{source}, line 1: it has {size:,} values by its aliases; {_VALUES:,} are taken."
+            )
         _require_values(loaded)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}," if error.problem_mark else ""
@@ -147,7 +179,21 @@ def require_odcs(document: Node) -> Node:
                 ),
             ),
         )
+    status = document.get("status", "active")
+    if status not in _STATUS:
+        # By a contract that was retired nothing is to be made, or found right, any more.
+        problem = f"status is {status!r}; of a contract in use it is {', '.join(_STATUS)}."
+        refuse(document, "status", problem)
     return document
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """How many values it has, with those of an alias wherever that stands."""
+    if id(value) not in known:
+        inside = value.values() if isinstance(value, dict) else value
+        parts = inside if isinstance(value, (dict, list)) else ()
+        known[id(value)] = 1 + sum(_size(each, known) for each in parts)
+    return known[id(value)]
 
 
 def _require_values(node: Node) -> None:
@@ -155,8 +201,6 @@ def _require_values(node: Node) -> None:
     for key, value in node.items():
         if value is None and key != "value":
             refuse(node, key, f"{key} has no value; state one, or remove the key.")
-        if isinstance(value, float) and not math.isfinite(value):
-            refuse(node, key, f"{key} is {value}, which is no number.")
         _each(value)
 
 

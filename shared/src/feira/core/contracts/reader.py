@@ -182,8 +182,8 @@ def _servers(document: Node) -> list[str]:
     return names
 
 
-def _ours(document: Node) -> dict[str, Node]:
-    """The contract's custom properties that are addressed to this platform."""
+def ours(document: Node) -> dict[str, Node]:
+    """The contract's custom properties that are addressed to this platform; ContractError for others."""
     found: dict[str, Node] = {}
     for each in document.get("customProperties") or []:
         name = each.get("property")
@@ -196,7 +196,7 @@ def _ours(document: Node) -> dict[str, Node]:
 
 
 def _asset(document: Node) -> str | None:
-    stated = _ours(document).get(_ASSET)
+    stated = ours(document).get(_ASSET)
     return None if stated is None else _stated(stated, "value")
 
 
@@ -300,7 +300,7 @@ def _max_length(node: Node, name: str, type_: str) -> int | None:
 
 
 def _rule_inputs(document: Node, columns: tuple[Column, ...]) -> tuple[RuleInput, ...]:
-    stated = _ours(document).get(INPUTS)
+    stated = ours(document).get(INPUTS)
     if stated is None:
         return ()
     nodes = stated.get("value")
