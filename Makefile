@@ -147,8 +147,8 @@ mutants: install  ## Faults planted in the core, one at a time: which no test no
 
 .PHONY: bench
 bench: install  ## All figures: days of 1 M and 5 M lines beside DuckDB and Polars, then the stack
-	@$(VENV)/bin/python tests/bench/bench_day.py --lines 1000000 --rounds 3
-	@$(VENV)/bin/python tests/bench/bench_day.py --lines 5000000 --rounds 1
+	@PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_day.py --lines 1000000 --rounds 3
+	@PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_day.py --lines 5000000 --rounds 1
 	@$(MAKE) --no-print-directory bench-stack
 
 .PHONY: bench-stack

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from feira.core.settings import LakeSettings
-from feira_local.stack.postgres import Dsns, temporary_server
+from feira_local.stack.postgres import Dsns
 from spark_connect import FEW_ROWS
+from temporary_postgres import temporary_server
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -10,9 +10,9 @@ from pathlib import Path
 from feira.core.settings import LakeSettings, repository_root
 from feira_local.stack import s3
 from feira_local.stack.config import BUCKET, DEFAULT_PORTS, Ports, ShopOptions, StackConfig
-from feira_local.stack.postgres import free_port
 from feira_local.stack.secrets import load_secrets
 from spark_connect import wait_for
+from temporary_postgres import free_port
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from feira.core.settings import LakeSettings, repository_root
 from feira_local.stack import spark
 from feira_local.stack.config import DEFAULT_PORTS, HOST, Ports, ShopOptions, StackConfig
-from feira_local.stack.postgres import free_port
+from temporary_postgres import free_port
 
 WAIT_SECONDS = 120
 # For tables of a few rows: what Spark does to be fast with many is most of what they cost. The row rules

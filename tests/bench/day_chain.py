@@ -29,6 +29,7 @@ from feira_local.stack import postgres, spark
 from feira_local.stack.config import DEFAULT_PORTS, HOST, Ports, ShopOptions, StackConfig
 from feira_spark.core.session import connect
 from memory import MemorySampler, load_average, stopwatch, tree
+from temporary_postgres import free_port, temporary_server
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -88,7 +89,7 @@ class DayChain:
         self.home, self.day = home, day
         self._sampler = sampler
         self._open = ExitStack()
-        ports = Ports(**{name: postgres.free_port() for name in DEFAULT_PORTS})
+        ports = Ports(**{name: free_port() for name in DEFAULT_PORTS})
         shop = ShopOptions(None, SHOP_SEED, _lines_per_day(lines, day))
         self.config = StackConfig(home, REPOSITORY, ports, shop)
         self.config.make_folders()
@@ -168,7 +169,7 @@ class DayChain:
         opened = postgres.let_pass(folder / "postgres")
         folder.chmod(0o755)
         before = {child.pid for child in psutil.Process().children()}
-        with postgres.temporary_server(folder, durable=True) as dsns:
+        with temporary_server(folder, durable=True) as dsns:
             started = [c.pid for c in psutil.Process().children() if c.pid not in before]
             self._sampler.watch("postgres", lambda: [p for pid in started for p in tree(pid)()])
             try:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import psutil
 
-from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.chains import Chain
+from watched_airflow import WatchedAirflow
 
 _POLL_SECONDS = 0.02
 # Whether it is now; None: as soon as the task runs.
@@ -26,7 +26,7 @@ class Killer(threading.Thread):
 
     def __init__(
         self,
-        api: AirflowApi,
+        api: WatchedAirflow,
         chain: Chain,
         plan: dict[tuple[str, int], Moment],
     ) -> None:

@@ -22,12 +22,12 @@ from pathlib import Path
 from rich.console import Console
 
 from feira_local.stack import access
-from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.chains import Chain, follow, start
 from held import KEYS, MARTS, Held
 from notifications import Notifications
 from oracle import difference, expected
 from served import Served, Shop
+from watched_airflow import WatchedAirflow
 
 SALES = "sales_etl"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -74,7 +74,7 @@ class Matrix:
     def __init__(self, only: str = "") -> None:
         """``only``: a regular expression; states that it does not find are left out."""
         self._only = re.compile(only)
-        self.api = AirflowApi.local()
+        self.api = WatchedAirflow.local()
         self.shop = Shop(access.shop_url())
         self.served = Served(self.shop)
         self.held = Held(access.environment(), access.warehouse_dsn("reader"))

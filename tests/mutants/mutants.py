@@ -216,8 +216,8 @@ def start_worker(numbers: multiprocessing.Queue[int], with_servers: bool) -> Non
 
 def _start_servers(home: Path) -> None:
     from feira.core.settings import LakeSettings
-    from feira_local.stack.postgres import temporary_server
     from spark_connect import connect_server
+    from temporary_postgres import temporary_server
 
     for name in ("postgres", "spark"):
         shutil.rmtree(home / name, ignore_errors=True)

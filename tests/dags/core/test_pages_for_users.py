@@ -21,9 +21,10 @@ import yaml
 
 from checkout import copy_checkout
 from feira.core.contracts import contract
-from feira_local.stack.postgres import Dsns, free_port
+from feira_local.stack.postgres import Dsns
 from reported_days import D1, Shop, line
 from shop_server import served
+from temporary_postgres import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 DAY = date(2026, 11, 1)

@@ -19,9 +19,9 @@ from feira_airflow.sales.shop_api import ShopApiHook
 from feira_local.shop.app import create_app
 from feira_local.shop.fx import FxRates
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
-from feira_local.stack.postgres import free_port
 from feira_provider.hooks.paged_api import PagedApiError, PagedApiRefusedError
 from shop_server import served
+from temporary_postgres import free_port
 
 TODAY = dt.date(2011, 3, 10)
 DAY = dt.date(2011, 3, 2)

@@ -15,10 +15,10 @@ from airflow.sdk.execution_time.context import set_current_context
 
 from feira.summary.ledger import DeliveryError, due
 from feira_airflow.summary import tasks
-from feira_local.stack.postgres import free_port
 from feira_provider.hooks.mail import MailConnectionError
 from inbox_server import Inbox
 from reported_days import D1, D2, Shop, line
+from temporary_postgres import free_port
 
 FACT = [line("A", D1, "100.1250", sku="S1"), line("B", D1, "-5", status="cancelled")]
 LATE = [*FACT, line("C", D1, "7", seen=D2), line("D", D2, "1")]

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from feira_local.cli import output
 from feira_local.cli.data import lake_rows, unique_names, warehouse_rows
-from feira_local.stack import postgres
 from feira_local.stack.errors import StackError
+from temporary_postgres import temporary_server
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psycopg.Connection]:
     with (
-        postgres.temporary_server(tmp_path_factory.mktemp("pg")) as dsns,
+        temporary_server(tmp_path_factory.mktemp("pg")) as dsns,
         psycopg.connect(dsns.reader, autocommit=True) as opened,
     ):
         yield opened

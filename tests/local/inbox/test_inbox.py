@@ -22,9 +22,9 @@ import requests
 from feira.summary.mail import mail
 from feira.summary.slack import slack_message
 from feira_local.inbox.store import MessageStore
-from feira_local.stack.postgres import free_port
 from inbox_server import Inbox, running_inbox
 from reported_days import D2, report
+from temporary_postgres import free_port
 
 PNG = bytes.fromhex("89504e470d0a1a0a") + b"picture"
 TIMEOUT = 10

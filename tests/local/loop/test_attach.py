@@ -22,8 +22,8 @@ from feira_local.stack import lifecycle, state
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
-from feira_local.stack.postgres import free_port
 from feira_local.stack.supervisor import ProcessState, Supervisor, log_path
+from temporary_postgres import free_port
 
 
 def until(true: Callable[[], object], seconds: float = 60) -> None:

@@ -16,9 +16,9 @@ from feira_local.stack import airflow, config, lifecycle, local_parts, services,
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.local_parts import LocalPart
-from feira_local.stack.postgres import free_port
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.supervisor import Supervisor
+from temporary_postgres import free_port
 
 GEO = """
 import sys

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from feira_local.stack.postgres import SETTINGS, Dsns, temporary_server
+from feira_local.stack.postgres import SETTINGS, Dsns
+from temporary_postgres import temporary_server
 
 
 @pytest.fixture(scope="module")

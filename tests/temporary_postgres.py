@@ -1,0 +1,80 @@
+"""A real PostgreSQL with the stack's databases, roles and privileges, for as long as a test needs it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import fields
+from pathlib import Path
+
+from feira_local.stack.errors import StackError
+from feira_local.stack.postgres import (
+    HOST,
+    Dsns,
+    as_server_user,
+    binary,
+    dsns,
+    initialise,
+    provision,
+    server_command,
+)
+from feira_local.stack.secrets import Secrets
+
+_WAITS_FOR_DISK = ("fsync", "synchronous_commit", "full_page_writes")
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Returns when the server takes queries; StackError with its log when it does not."""
+    deadline = time.monotonic() + 30
+    check = [binary("pg_isready"), "-q", "-h", HOST, "-p", str(port)]
+    while subprocess.run(check, check=False).returncode != 0:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise StackError(f"PostgreSQL did not start: {log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.05)
+
+
+@contextmanager
+def temporary_server(directory: Path, *, durable: bool = False) -> Iterator[Dsns]:
+    """A real server under ``directory`` with the stack's databases, roles and privileges (2–3 s).
+
+    Yields a DSN for each role; stops the server at the end. It does not wait for the disk, so its
+    data outlives no crash; ``durable`` keeps the stack's own settings, for who measures it.
+    """
+    without_waiting = {} if durable else dict.fromkeys(_WAITS_FOR_DISK, "off")
+    secrets = Secrets(**{item.name: item.metadata["make"]() for item in fields(Secrets)})
+    data = directory / "postgres" / "data"
+    initialise(data, secrets.postgres_superuser, sync=False)
+    port = free_port()
+    log = directory / "postgres.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            server_command(data, port, **without_waiting),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            **as_server_user(),
+        )
+    try:
+        _wait_until_ready(process, port, log)
+        provision(secrets, port)
+        yield dsns(secrets, port)
+    finally:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
