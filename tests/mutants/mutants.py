@@ -4,13 +4,16 @@ cosmic-ray makes the mutants and runs the tests. It was taken over mutmut since 
 does and not its texts, of which ours are messages; since its operators can be added to; and since its
 session is a database, so that a run that was ended goes on where it was. A process that runs mutants
 has a copy of the checkout, a PostgreSQL and a Spark server of its own, which outlive a mutant: only
-the tests start anew. Those that run the changed line, as coverage has seen, come first, the quickest
-before the others; what they do not notice meets all tests of its module.
+the tests start anew, and of them those that run the changed statement, as coverage has seen.
+
+The sample is one mutant of each statement, chosen by its place, and every planted fault: that much fits
+into an hour or two. The other mutants of the same statements follow when it is done.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -244,21 +247,23 @@ def baseline(suite: tuple[str, bool], paths: list[str]) -> Trace | None:
     return forks.trace(arguments.split(), SLOWEST, paths)
 
 
-def in_two(
+def telling(
     module: Module, mutation: MutationSpec, trace: Trace, noticed: Counter[str]
-) -> tuple[list[str], list[str]]:
-    """The ids of the tests that run the statement of a mutation, file by file, and of the others.
+) -> list[str]:
+    """The ids of the tests that run the statement of a mutation, file by file; of all, where imports
+    alone run it.
 
     Those that have ``noticed`` mutants of the same function come first, then the quickest.
     """
     lines = trace.lines.get(module.path, {})
     ids = {each for line in _statement(module, mutation) for each in lines.get(str(line), ())}
+    ids = ids or set(trace.seconds)
     files: dict[str, tuple[int, float]] = {}
     for each in ids:
         file = each.split("::")[0]
         best, seconds = files.get(file, (0, 0.0))
         files[file] = min(best, -noticed[each]), seconds + trace.seconds[each]
-    first = sorted(
+    return sorted(
         ids,
         key=lambda each: (
             files[each.split("::")[0]],
@@ -267,36 +272,40 @@ def in_two(
             trace.seconds[each],
         ),
     )
-    return first, [each for each in trace.seconds if each not in ids]
 
 
 def _statement(module: Module, mutation: MutationSpec) -> range:
     """The lines of the innermost statement around a mutation; of one with a body, its head."""
     line = mutation.start_pos[0]
     planted = mutation.operator_args.get("find", "")
-    found = range(line, max(mutation.end_pos[0], line + planted.count("\n")) + 1)
-    for node in ast.walk(ast.parse((REPOSITORY / module.path).read_text())):
-        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0):
+    last = max(mutation.end_pos[0], line + planted.count("\n"))
+    for first, head in _statements(REPOSITORY / module.path):
+        if first <= line <= head:
+            return range(first, max(head, last) + 1)
+    return range(line, last + 1)
+
+
+@functools.cache
+def _statements(path: Path) -> list[tuple[int, int]]:
+    """First and last lines of all statements, inner ones first; of one with a body, those of its head."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.stmt):
             body = getattr(node, "body", None)
-            last = body[0].lineno - 1 if body else node.end_lineno or 0
-            if line <= last:
-                found = range(node.lineno, max(last, found.stop - 1) + 1)
-    return found
+            found.append((node.lineno, body[0].lineno - 1 if body else node.end_lineno or 0))
+    return sorted(found, reverse=True)
 
 
 def run_mutant(
-    module: Module, item: WorkItem, parts: tuple[list[str], list[str]], limit: float
+    module: Module, item: WorkItem, ids: list[str], limit: float
 ) -> tuple[Module, WorkItem, WorkResult]:
     """The mutant's result; a run longer than ``limit`` seconds counts as noticed."""
 
     def run_tests(arguments: str, seconds: float) -> tuple[TestOutcome, str]:
         """In the place of cosmic-ray's own function, which starts Python anew."""
-        code, output = 0, ""
-        for ids in parts:
-            files = {each.split("::")[0] for each in ids}
-            some = [each for each in arguments.split() if each[-3:] != ".py" or each in files]
-            if ids and code == 0:
-                code, output = _forks(module.forked).run(some, seconds, only=ids)
+        files = {each.split("::")[0] for each in ids}
+        some = [each for each in arguments.split() if each[-3:] != ".py" or each in files]
+        code, output = _forks(module.forked).run(some, seconds, only=ids)
         return TestOutcome.SURVIVED if code == 0 else TestOutcome.KILLED, output
 
     vars(mutating)["run_tests"] = run_tests
@@ -366,14 +375,34 @@ def function_at(module: Module, line: int) -> str:
     return name
 
 
-def counts(module: Module) -> tuple[int, int, int]:
-    """Mutants that there are, that were run, and that were noticed."""
+def sample(module: Module) -> set[str]:
+    """The jobs of the planted faults and of one mutant of each statement."""
+    if not module.session.is_file():
+        return set()
+    with use_db(str(module.session), WorkDB.Mode.open) as database:
+        items = sorted(database.work_items, key=lambda item: repr(item.mutations[0]))
+    random.Random(module.path).shuffle(items)
+    chosen = {_statement(module, item.mutations[0]).start: item.job_id for item in items}
+    return {item.job_id for item in items if _is_planted(item)} | set(chosen.values())
+
+
+def _is_planted(item: WorkItem) -> bool:
+    return bool(item.mutations[0].operator_name == "feira/Planted")
+
+
+def counts(module: Module, jobs: set[str] | None = None) -> tuple[int, int, int]:
+    """Mutants that there are, that were run, and that were noticed; of these ``jobs`` or of all."""
     if not module.session.is_file():
         return 0, 0, 0
     with use_db(str(module.session), WorkDB.Mode.open) as database:
-        results = [result for _, result in database.results]
-        run = [each for each in results if each.worker_outcome == WorkerOutcome.NORMAL]
-        return len(list(database.work_items)), len(run), sum(each.is_killed for each in run)
+        there = {item.job_id for item in database.work_items}
+        asked = there if jobs is None else there & jobs
+        run = [
+            result
+            for job, result in database.results
+            if job in asked and result.worker_outcome == WorkerOutcome.NORMAL
+        ]
+        return len(asked), len(run), sum(each.is_killed for each in run)
 
 
 def forget_survivors(module: Module) -> None:
@@ -388,10 +417,11 @@ def forget_survivors(module: Module) -> None:
 def report(chosen: list[Module]) -> int:
     """Prints shares and survivors; returns the number of survivors without a reason."""
     known, unexplained = accepted(), 0
-    total = [0, 0, 0]
+    sampled = total = (0, 0, 0)
     for module in chosen:
         found = counts(module)
-        total = [a + b for a, b in zip(total, found, strict=True)]
+        total = _sum(total, found)
+        sampled = _sum(sampled, counts(module, sample(module)))
         listed = survivors(module, known)
         share = f"{100 * found[2] / found[1]:.0f} %" if found[1] else "–"
         console.print(
@@ -408,21 +438,26 @@ def report(chosen: list[Module]) -> int:
                 markup=False,
                 soft_wrap=True,
             )
-    there, run, noticed = total
-    share = f"{100 * noticed / run:.1f} %" if run else "none run"
-    console.print(
-        f"{noticed} of {run} mutants noticed ({share}), {there - run} of {there} not run, "
-        f"{unexplained} survivors without a reason"
-    )
+    for name, (there, run, noticed) in (("of the sample", sampled), ("of all", total)):
+        share = f"{100 * noticed / run:.1f} %" if run else "none run"
+        console.print(
+            f"{name}: {noticed} of {run} mutants noticed ({share}), {there - run} of {there} not run"
+        )
+    console.print(f"{unexplained} survivors without a reason")
     return unexplained
 
 
+def _sum(one: tuple[int, int, int], other: tuple[int, int, int]) -> tuple[int, int, int]:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
+
+
 def interleaved(work: dict[Module, list[WorkItem]]) -> Iterator[tuple[Module, WorkItem]]:
-    """All mutants in an order that is fair to each module, so that an ended run is a sample; those that
-    were written down come first."""
+    """All mutants in an order that is fair to each module: those that were written down, the rest of the
+    sample, the others."""
+    sampled = {job for module in work for job in sample(module)}
     queue = [(module, item) for module, items in work.items() for item in items]
     random.Random(7).shuffle(queue)
-    queue.sort(key=lambda each: each[1].mutations[0].operator_name != "feira/Planted")
+    queue.sort(key=lambda each: (not _is_planted(each[1]), each[1].job_id not in sampled))
     yield from queue
 
 
@@ -499,9 +534,9 @@ def run(chosen: list[Module], minutes: float, workers: int, again: bool) -> None
                 trace = traces[module.suite]
                 spec = item.mutations[0]
                 place = module.path, function_at(module, spec.start_pos[0])
-                parts = in_two(module, spec, trace, noticed[place])
+                ids = telling(module, spec, trace, noticed[place])
                 limit = min(3 * sum(trace.seconds.values()) + 20, SLOWEST)
-                running.add(pool.submit(run_mutant, module, item, parts, limit))
+                running.add(pool.submit(run_mutant, module, item, ids, limit))
             if not running:
                 return
             done = next(as_completed(running))
