@@ -98,12 +98,14 @@ class ForkedTests:
         """
         return self._ask(arguments, seconds, {"bytecode": bytecode, "only": list(only)})
 
-    def trace(self, arguments: list[str], seconds: float, paths: list[str]) -> Trace | None:
-        """What each test takes, and which lines of these files it runs; None where one fails."""
+    def trace(self, arguments: list[str], seconds: float, paths: list[str]) -> Trace | str:
+        """What each test takes, and which lines of these files it runs; the output where one fails."""
         written = Path(self._home, "trace.json")
         written.unlink(missing_ok=True)
-        code, _ = self._ask(arguments, seconds, {"traced": paths, "to": str(written)})
-        return Trace(**json.loads(written.read_text())) if code == 0 else None
+        code, output = self._ask(arguments, seconds, {"traced": paths, "to": str(written)})
+        if code is None:
+            return f"{output}\nlonger than {seconds:.0f} seconds"
+        return Trace(**json.loads(written.read_text())) if code == 0 else output
 
     def _ask(
         self, arguments: list[str], seconds: float, options: dict[str, object]

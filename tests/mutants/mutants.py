@@ -239,8 +239,8 @@ def _forks(with_airflow: bool) -> ForkedTests:
     return _servers[with_airflow]
 
 
-def baseline(suite: tuple[str, bool], paths: list[str]) -> Trace | None:
-    """What these tests take and run without a mutant, or None where they fail."""
+def baseline(suite: tuple[str, bool], paths: list[str]) -> Trace | str:
+    """What these tests take and run without a mutant, or their output where they fail."""
     arguments, with_airflow = suite
     forks = _forks(with_airflow)
     forks.run(["--collect-only", *arguments.split()], SLOWEST, bytecode=True)
@@ -519,8 +519,10 @@ def run(chosen: list[Module], minutes: float, workers: int, again: bool) -> None
         traces = {}
         for suite, trace in zip(paths, pool.map(baseline, paths, paths.values()), strict=True):
             bar.advance(step)
-            if trace is None:
-                raise typer.BadParameter(f"tests fail without any mutant: pytest {suite[0]}")
+            if isinstance(trace, str):
+                raise typer.BadParameter(
+                    f"tests fail without any mutant: pytest {suite[0]}\n{trace[-1000:]}"
+                )
             traces[suite] = trace
         step = bar.add_task("mutants", total=sum(len(items) for items in work.values()))
         queue = interleaved(work)
