@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 
-from feira.core.contracts import contract
-from feira.core.contracts.arrow import arrow_schema
+from feira.core.contracts import Contract, contract
+from feira.core.contracts.ddl import warehouse_type
 from feira.core.warehouse.apply import Difference
 
 FACT = contract("sales.fact")
 NOON = dt.datetime(2011, 1, 3, 12, tzinfo=dt.UTC)
 Row = dict[str, Any]
+WAREHOUSE_COLUMNS = ", ".join(f"{column.name} {warehouse_type(column)}" for column in FACT.columns)
+
+_ARROW: dict[str, pa.DataType] = {
+    "string": pa.string(),
+    "int": pa.int32(),
+    "bigint": pa.int64(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "array<string>": pa.list_(pa.string()),
+}
+
+
+def arrow_schema(table: Contract) -> pa.Schema:
+    """A contract's columns as Arrow fields; a required one is not nullable."""
+
+    def arrow_type(declared: str) -> pa.DataType:
+        if match := re.fullmatch(r"decimal\((\d+),(\d+)\)", declared):
+            return pa.decimal128(int(match[1]), int(match[2]))
+        return _ARROW[declared]
+
+    return pa.schema(
+        [
+            pa.field(column.name, arrow_type(column.type), nullable=not column.required)
+            for column in table.columns
+        ]
+    )
 
 
 def fact_row(order_id: str, line_number: int, **known: Any) -> Row:

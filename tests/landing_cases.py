@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 LANDING = contract("sales.landing")
 
 Line = dict[str, Any] | str
+# By name, rows of texts, each with the same columns.
+Documents = Mapping[str, list[dict[str, str | None]]]
+BESIDE: Documents = {"rates": [dict(each) for each in RATES]}
 VALID_TEXT = orjson.dumps(line()).decode()
 
 
@@ -248,25 +252,27 @@ def validate(
     lines: list[Line],
     landed: list[str] | None = None,
     declared: Contract = LANDING,
+    beside: Documents = BESIDE,
 ) -> DataFrame:
     """Lines as `landed_lines` gives them, validated for 2010-12-01 by Spark."""
     from feira_spark.core.row_rules import read_fields
-    from feira_spark.sales.validate import validated
+    from feira_spark.core.validate import validated
 
     raw = [
         (served if isinstance(served, str) else orjson.dumps(served).decode(), 1, number)
         for number, served in enumerate(lines)
     ]
     texts = spark.createDataFrame(raw, "raw string, page int, row_id bigint")
-    rates = spark.createDataFrame(
-        [(r["rate_date"], r["currency"], r["usd_rate"]) for r in RATES],
-        "rate_date string, currency string, usd_rate string",
-    ).selectExpr(
-        "cast(rate_date as date) rate_date", "currency", "cast(usd_rate as decimal(18,8)) usd_rate"
-    )
+    documents = {}
+    for name, rows in beside.items():
+        names = list(rows[0])
+        documents[name] = spark.createDataFrame(
+            [tuple(row[column] for column in names) for row in rows],
+            ", ".join(f"{column} string" for column in names),
+        )
     return validated(
         read_fields(texts, declared, landed if landed is not None else declared.column_names),
-        rates,
         declared,
+        documents,
         extract_day=DAY,
     )

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 
+from fact_rows import arrow_schema
 from feira.core.contracts import contract
-from feira.core.contracts.arrow import arrow_schema
 from feira.core.published_table import PublishedTable
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.by_day import RowRefusedError

@@ -11,11 +11,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from feira.core.contracts import ContractError, RowRule, contract
+from feira.core.contracts import RowRule, contract
 from feira.core.contracts.model import Column as ContractColumn
-from feira.core.contracts.model import Lookup, RuleInput
 from feira_spark.core.row_rules import read_fields
-from feira_spark.sales.validate import landed_lines
+from feira_spark.core.validate import landed_lines
 from landing_cases import CASES, VALID_TEXT, Line, text, validate
 from sales_lines import line, without
 from spark_connect import FEW_ROWS
@@ -178,24 +177,3 @@ def test_a_rule_may_be_written_in_what_the_language_adds(spark: SparkSession) ->
     ]
     rows = validate(spark, lines, declared=declared).orderBy("row_id").collect()
     assert [list(row["broken_rules"]) for row in rows] == [["early"], [], []]
-
-
-@pytest.mark.parametrize(
-    ("name", "lookup"),
-    [
-        (
-            "fx_rate",
-            Lookup("rates", {"currency": "currency"}, "usd_rate", "rate_date", "order_date", 10),
-        ),
-        ("currency_quoted", Lookup("quotes", {"currency": "currency"})),
-        ("contract_version", None),
-    ],
-)
-def test_an_input_that_validation_does_not_derive_as_stated_is_refused(
-    spark: SparkSession, name: str, lookup: Lookup | None
-) -> None:
-    """The contract operator would take it as stated, and judge otherwise."""
-    others = tuple(each for each in LANDING.rule_inputs if each.name != name)
-    stated = RuleInput(name, "string", None, lookup)
-    with pytest.raises(ContractError, match=f"input {name} of the rules"):
-        validate(spark, [line()], declared=replace(LANDING, rule_inputs=(*others, stated)))

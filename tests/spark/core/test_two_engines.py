@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,17 +20,15 @@ from fsspec.implementations.local import LocalFileSystem
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from feira.core.contracts import contract
+from feira.core.contracts import RowRule, contract
+from feira.core.contracts.model import Lookup, RuleInput
 from feira.core.contracts.registry import contract_files
 from feira.core.contracts.rule_sql import translate
 from feira.core.landing.manifest import FileManifest, ListedFile
 from feira_provider.contracts.check import check
-from feira_provider.contracts.rules import read_rules
-from landing_cases import CASES, Line, validate
-from sales_lines import DAY, RATES, line
-
-if TYPE_CHECKING:
-    pass
+from feira_provider.contracts.rules import RuleSet, landing_rules, read_rules
+from landing_cases import BESIDE, CASES, Documents, Line, validate
+from sales_lines import DAY, line
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -42,20 +41,24 @@ def as_text(served: Line) -> str:
     return served if isinstance(served, str) else orjson.dumps(served).decode()
 
 
-def in_duckdb(lines: Iterable[Line], fields: list[str] | None = None) -> list[list[str]]:
+def in_duckdb(
+    lines: Iterable[Line], rules: RuleSet = RULES, beside: Documents = BESIDE
+) -> list[list[str]]:
     """The rules that each line breaks, sorted, as the contract operator finds them."""
     texts = [as_text(each) for each in lines]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        page, rates = folder / "page-00001.ndjson", folder / "rates.ndjson"
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        page = folder / "page-00001.ndjson"
         page.write_bytes("".join(f"{each}\n" for each in texts).encode("utf-8", "surrogatepass"))
-        rates.write_bytes(b"".join(orjson.dumps(each) + b"\n" for each in RATES))
-        facts = {"extract_day": str(DAY), "fields": fields or LANDING.column_names}
-        manifest = FileManifest("", (), {"rates": ListedFile(str(rates))}, facts)
+        for name, rows in beside.items():
+            (folder / name).write_bytes(b"".join(orjson.dumps(each) + b"\n" for each in rows))
+        listed = {name: ListedFile(str(folder / name)) for name in beside}
+        facts = {"extract_day": str(DAY), "fields": LANDING.column_names}
+        manifest = FileManifest("", (), listed, facts)
         (folder / "scratch").mkdir()
         kept = folder / "quarantine.parquet"
         check(
-            RULES,
+            rules,
             [str(page)],
             "ndjson",
             LocalFileSystem(),
@@ -150,6 +153,65 @@ def test_both_engines_find_the_same_rules_in_any_line(
     by_spark = {row["row_id"]: list(row["broken_rules"]) for row in rows}
     for number, (served, by_duckdb) in enumerate(zip(drawn, in_duckdb(drawn), strict=True)):
         assert by_duckdb == by_spark[number], served
+
+
+# What is looked up in a document: of two columns, of the three days that end with the order's.
+
+TARIFF = {"currency": "code", "country": "land"}
+OF_ORDER: dict[str, Any] = {"newest": "since", "until": "order_date", "days": 2}
+PRICED = replace(
+    LANDING,
+    rule_inputs=(
+        *(each for each in LANDING.rule_inputs if each.name in ("created_time", "order_date")),
+        RuleInput("price", "decimal(9,2)", None, Lookup("tariffs", TARIFF, "price", **OF_ORDER)),
+        RuleInput("priced_on", "date", None, Lookup("tariffs", TARIFF, "since", **OF_ORDER)),
+        RuleInput("known", "boolean", None, Lookup("tariffs", TARIFF)),
+        RuleInput("member", "boolean", None, Lookup("members", {"customer_id": "id"})),
+    ),
+    row_rules=(
+        *(RowRule(f"price_{n}", f"price = {n}", "") for n in (1, 2)),
+        *(RowRule(f"day_{n}", f"priced_on = date'2010-11-{n}'", "") for n in range(20, 26)),
+        RowRule("is_known", "known", ""),
+        RowRule("is_member", "member", ""),
+    ),
+)
+CODES, LANDS = st.sampled_from(["GBP", "EUR"]), st.sampled_from(["Spain", "France"])
+TARIFFS = st.fixed_dictionaries(
+    {
+        "code": CODES,
+        "land": LANDS | st.none(),
+        "since": st.integers(20, 25).map(lambda day: f"2010-11-{day}"),
+        "price": st.sampled_from(["1", "2.00", None]),
+    }
+)
+ORDERS = st.builds(
+    lambda day, currency, country, customer: line(
+        created_at=f"2010-11-{day}T23:59:59Z",
+        currency=currency,
+        country=country,
+        customer_id=customer,
+    ),
+    st.integers(19, 28),
+    *(CODES | st.just("XXX"), LANDS | st.none(), st.sampled_from([1, 2, None])),
+)
+
+
+@settings(FEW, max_examples=3)
+@given(
+    st.lists(
+        TARIFFS, min_size=1, max_size=12, unique_by=lambda t: (t["code"], t["land"], t["since"])
+    ),
+    st.lists(ORDERS, min_size=60, max_size=60),
+)
+def test_both_engines_look_up_the_same_values(
+    spark: SparkSession, tariffs: list[dict[str, str | None]], drawn: list[dict[str, Any]]
+) -> None:
+    beside: Documents = {"tariffs": tariffs, "members": [{"id": "2"}, {"id": None}]}
+    rows = validate(spark, drawn, declared=PRICED, beside=beside).select("row_id", "broken_rules")
+    by_spark = {row["row_id"]: list(row["broken_rules"]) for row in rows.collect()}
+    by_duckdb = in_duckdb(drawn, landing_rules(PRICED), beside)
+    for number, (served, broken) in enumerate(zip(drawn, by_duckdb, strict=True)):
+        assert broken == by_spark[number], (served, tariffs)
 
 
 # The language itself: values, and not only rules.

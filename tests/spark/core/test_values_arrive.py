@@ -14,11 +14,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from pyspark.sql import functions as F
 
-from fact_rows import FACT
-from feira.core.contracts import contract
-from feira.core.contracts.arrow import arrow_schema
-from feira.core.contracts.ddl import warehouse_columns
+from fact_rows import FACT, WAREHOUSE_COLUMNS, arrow_schema
 from feira.core.contracts.model import Column
+from feira.core.contracts.registry import stored_in
 from feira.core.lake import read_snapshot
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.copy_rows import HAS_PGPQ, copy_rows
@@ -28,7 +26,6 @@ from feira.sales.published import PUBLISHED
 from feira_local.stack.postgres import Dsns
 from feira_spark.core.difference import stage_difference
 from feira_spark.core.tables import current_snapshot, require_tables
-from feira_spark.sales.steps import LAKE_TABLES
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -120,7 +117,7 @@ def put(spark: SparkSession, rows: list[Row]) -> int:
 def test_rows_at_all_limits_arrive_equal_through_lake_changelog_and_copy(
     empty_lake: SparkSession, lake: LakeSettings, warehouse: psycopg.Connection, drawn: list[Row]
 ) -> None:
-    require_tables(empty_lake, [contract(table) for table in LAKE_TABLES])
+    require_tables(empty_lake, stored_in("lake"))
     before = put(empty_lake, [drawn[0] | {"order_id": "leaves"}])
     snapshot = put(empty_lake, drawn)
     staged = stage_difference(empty_lake, PUBLISHED, before)
@@ -135,7 +132,7 @@ def test_rows_at_all_limits_arrive_equal_through_lake_changelog_and_copy(
     assert len(lake_figures) == ROWS
     for binary in (True, False) if HAS_PGPQ else (False,):
         with warehouse.transaction(force_rollback=True):
-            warehouse.execute(f"CREATE TEMP TABLE arrived ({warehouse_columns(FACT)})")
+            warehouse.execute(f"CREATE TEMP TABLE arrived ({WAREHOUSE_COLUMNS})")
             copy_rows(warehouse, "arrived", names, iter(batches), binary=binary)
             query = f"SELECT {', '.join(names)} FROM arrived ORDER BY line_number"
             assert warehouse.execute(query).fetchall() == expected

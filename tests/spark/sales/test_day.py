@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 
 from checkout import copy_checkout
-from feira.core.contracts import contract
+from feira.core.contracts.registry import stored_in
 from feira.core.errors import PermanentError
 from feira.core.lake import landing_store
 from feira.core.landing.land import SchemaDriftError
@@ -31,7 +31,7 @@ from feira_local.stack.postgres import Dsns
 from feira_spark.core import day as published_steps
 from feira_spark.core.tables import current_snapshot, require_tables
 from feira_spark.sales import day as steps
-from feira_spark.sales.steps import LAKE_TABLES, GateError
+from feira_spark.sales.steps import GateError
 from sales_lines import FakeFeed, line
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def test_a_column_is_one_edit_and_reaches_every_table(
 def test_a_day_goes_from_the_feed_to_the_agreement_and_again_with_what_has_changed(
     day: Day, caplog: pytest.LogCaptureFixture
 ) -> None:
-    require_tables(day.spark, [contract(table) for table in LAKE_TABLES])
+    require_tables(day.spark, stored_in("lake"))
     day.spark.sql("ALTER TABLE lake.sales.fact CREATE BRANCH publish_2010_11_30_killed_1")
     landed = day.land([*GOOD, BAD], "run-1")
     assert (landed.landing_version, landed.lines) == (1, 20)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from fact_rows import FACT, Row, fact_row
-from feira.core.contracts.ddl import warehouse_columns
+from fact_rows import FACT, WAREHOUSE_COLUMNS, Row, fact_row
 from feira.core.warehouse.fingerprint import figures_by_date, fingerprint
 from feira.core.warehouse.schema import connect
 from feira.sales.published import PUBLISHED
@@ -78,7 +77,7 @@ class Engines:
         spark.createDataFrame(
             [(n, *of) for n, of in enumerate(values)], f"number int, {schema}"
         ).createOrReplaceTempView("numbered")
-        warehouse.execute(f"CREATE TEMP TABLE numbered (number int, {warehouse_columns(FACT)})")
+        warehouse.execute(f"CREATE TEMP TABLE numbered (number int, {WAREHOUSE_COLUMNS})")
         warehouse.cursor().executemany(
             f"INSERT INTO numbered VALUES ({', '.join(['%s'] * (len(names) + 1))})",
             [(n, *of) for n, of in enumerate(values)],

@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import types as T
 
 from fact_rows import FACT, Row, fact_row
-from feira.core.contracts import contract
+from feira.core.contracts.registry import stored_in
 from feira.core.errors import Remedy
 from feira.core.warehouse.by_day import RowRefusedError
 from feira.core.warehouse.load import Extract, load
@@ -26,7 +26,6 @@ from feira.core.warehouse.schema import connect
 from feira.sales.published import PUBLISHED
 from feira_spark.core.difference import difference_since, lake_figures, lake_rows
 from feira_spark.core.tables import current_snapshot, require_tables
-from feira_spark.sales.steps import LAKE_TABLES
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -73,7 +72,7 @@ class Chain:
 
 @pytest.fixture
 def chain(empty_lake: SparkSession, lake: LakeSettings, empty_warehouse: Dsns) -> Iterator[Chain]:
-    require_tables(empty_lake, [contract(table) for table in LAKE_TABLES])
+    require_tables(empty_lake, stored_in("lake"))
     with connect(empty_warehouse.warehouse_loader) as connection:
         yield Chain(empty_lake, lake, connection)
 

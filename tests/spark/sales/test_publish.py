@@ -14,14 +14,15 @@ import pytest
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from fact_rows import FACT, fact_row
+from fact_rows import FACT, arrow_schema, fact_row
 from feira.core.contracts import Column, ContractError, contract
-from feira.core.contracts.arrow import arrow_schema
 from feira.core.contracts.ddl import iceberg_ddl
+from feira.core.contracts.registry import stored_in
+from feira.core.errors import Remedy
 from feira.core.lake import lake_files
 from feira.core.landing.land import land_day
 from feira.core.landing.manifest import Manifest
-from feira.core.landing.store import LandingStore
+from feira.core.landing.store import DamagedLandingError, LandingStore
 from feira.core.settings import LakeSettings
 from feira.sales.landing import LANDED
 from feira.sales.published import PUBLISHED
@@ -35,7 +36,6 @@ from feira_spark.core.tables import (
     require_tables,
 )
 from feira_spark.sales.steps import (
-    LAKE_TABLES,
     GateError,
     require_passed,
     transform_day,
@@ -56,7 +56,7 @@ Write = Callable[..., None]
 @pytest.fixture
 def tables(empty_lake: SparkSession) -> SparkSession:
     """The session, with the sales tables as declared and empty."""
-    require_tables(empty_lake, [contract(table) for table in LAKE_TABLES])
+    require_tables(empty_lake, stored_in("lake"))
     return empty_lake
 
 
@@ -519,3 +519,12 @@ def test_since_a_snapshot_that_was_expired_or_undone_the_difference_is_the_whole
     found = stage_difference(tables, PUBLISHED, first)
     assert found is not None and (found.whole, found.rows) == (True, 2)
     assert staged(tables) == {("INSERT", "a", 2), ("INSERT", "b", 3)}
+
+
+def test_a_landing_without_the_document_that_its_rules_need_is_to_be_fetched_again(
+    tables: SparkSession, store: LandingStore
+) -> None:
+    without = landed(store, "run-1", *good(1)).model_copy(update={"companions": {}})
+    with pytest.raises(DamagedLandingError, match=r"landing 1 holds no rates") as damaged:
+        validate_landing(tables, store, without)
+    assert (damaged.value.remedy, damaged.value.of) == (Remedy.REFETCH, ("sales", str(DAY)))

@@ -14,7 +14,6 @@ from pyspark.sql import functions as F
 from feira.core.contracts import contract
 from feira.sales.line_kinds import line_kinds
 from feira_spark.sales.transform import extract_lines, line_kind
-from feira_spark.sales.validate import rate_by_order_date
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -151,17 +150,3 @@ def test_of_each_key_the_newest_version_stays_and_on_a_tie_the_last_landed(
 def test_a_stock_code_is_of_this_kind(spark: SparkSession, sku: str, kind: str) -> None:
     frame = spark.createDataFrame([(sku,)], "sku string")
     assert frame.select(line_kind(line_kinds())).first()[0] == kind
-
-
-def test_a_currencys_rate_lasts_seven_days_or_until_the_next(spark: SparkSession) -> None:
-    quoted = [("2010-12-01", "EUR", "1.3"), ("2010-12-03", "EUR", "1.2")]
-    rates = spark.createDataFrame(
-        [(date.fromisoformat(day), currency, Decimal(rate)) for day, currency, rate in quoted],
-        "rate_date date, currency string, usd_rate decimal(18,8)",
-    )
-    found = {
-        row["order_date"].day: (str(row["fx_rate"]), row["fx_date"].day)
-        for row in rate_by_order_date(rates).collect()
-    }
-    first, second = ("1.30000000", 1), ("1.20000000", 3)
-    assert found == {1: first, 2: first} | dict.fromkeys(range(3, 11), second)

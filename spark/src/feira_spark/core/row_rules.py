@@ -22,7 +22,7 @@ from pyspark.sql import types as T
 from feira.core.contracts import Contract
 from feira.core.contracts.model import DUPLICATE_KEY, UNREADABLE
 from feira.core.contracts.model import Column as ContractColumn
-from feira.core.contracts.rule_sql import named, translate
+from feira.core.contracts.rule_sql import translate
 
 SHAPE_RULES = "shape_rules"
 _JSON_TYPE = {"string": "STRING", "int": "BIGINT", "bigint": "BIGINT", "boolean": "BOOLEAN"}
@@ -66,22 +66,6 @@ def read_fields(
         *[f"_read.fields.{name}" for name in contract.column_names],
         F.col("_read.rules").alias(SHAPE_RULES),
     )
-
-
-def with_inputs(frame: DataFrame, contract: Contract, there: set[str]) -> DataFrame:
-    """Adds the inputs of the contract's rules that can be derived, a select for each depth.
-
-    ``there`` are the names that the frame has and inputs may be derived from; those added join them.
-    """
-    known = contract.rule_names
-    while ready := {
-        each.name: F.expr(translate(each.expression, known, "spark").text)
-        for each in contract.rule_inputs
-        if each.expression and each.name not in there and named(each.expression) <= there
-    }:
-        frame = frame.select("*", *[made.alias(name) for name, made in ready.items()])
-        there.update(ready)
-    return frame
 
 
 def broken_rules(contract: Contract) -> Column:

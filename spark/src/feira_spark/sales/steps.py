@@ -10,17 +10,14 @@ from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from feira.core.contracts import contract
 from feira.core.errors import PermanentError, Remedy
 from feira.core.landing.manifest import Manifest, Validation, passes_gate
-from feira.core.landing.store import DamagedLandingError, LandingError, LandingStore
+from feira.core.landing.store import LandingError, LandingStore
 from feira.sales.line_kinds import line_kinds
 from feira.sales.published import PUBLISHED
-from feira.sales.rates import RATES
 from feira_spark.core.publish import staged_changes
-from feira_spark.core.row_rules import parse_schema
 from feira_spark.core.session import CATALOG
 from feira_spark.core.tables import (
     STAGING,
@@ -29,11 +26,9 @@ from feira_spark.core.tables import (
     require_tables,
     write_staged,
 )
+from feira_spark.core.validate import validated_landing
 from feira_spark.sales.transform import extract_lines
-from feira_spark.sales.validate import landed_lines, validated
 
-LAKE_TABLES = ("sales.order_lines", "sales.fact", "sales.quarantine")
-ORDER_LINES = f"{CATALOG}.sales.order_lines"
 QUARANTINE = f"{CATALOG}.sales.quarantine"
 # In a staging table only broken lines keep their text. To ask for `broken_rules` instead would make
 # Iceberg read row by row: it reads no column in batches beside a nested one.
@@ -54,7 +49,8 @@ def validate_landing(spark: SparkSession, store: LandingStore, manifest: Manifes
     ContractError before any write where a table is not as its contract declares it. It does not
     raise for a landing that fails the gate: see ``require_passed``.
     """
-    require_tables(spark, [contract(table) for table in LAKE_TABLES])
+    written = (PUBLISHED.extracts, PUBLISHED.table, "sales.quarantine")
+    require_tables(spark, [contract(table) for table in written])
     landing = contract("sales.landing")
     staged = _stage(spark, store, manifest)
     total = staged.count()  # from the table's metadata: no file is read
@@ -116,18 +112,19 @@ def transform_day(spark: SparkSession, store: LandingStore, day: date) -> tuple[
     if not spark.catalog.tableExists(staged):
         _stage(spark, store, manifest)
     valid = spark.table(staged).where(VALID)
-    declared = contract("sales.order_lines")
+    declared = contract(PUBLISHED.extracts)
     rows = extract_lines(
         valid.withColumn("landing_version", F.lit(manifest.version)), declared, line_kinds()
     )
+    order_lines = f"{CATALOG}.{PUBLISHED.extracts}"
     # All rows are of one partition: distributed by it, one task would write them all.
     (
-        rows.writeTo(ORDER_LINES)
+        rows.writeTo(order_lines)
         .option("distribution-mode", "none")
         .option("fanout-enabled", "true")
         .overwrite(F.col("extract_day") == F.lit(day))
     )
-    return manifest, metadata_uri(spark, ORDER_LINES)
+    return manifest, metadata_uri(spark, order_lines)
 
 
 def drop_staging(spark: SparkSession, day: date) -> list[str]:
@@ -148,21 +145,7 @@ def _staged_landings(day: date) -> str:
 
 def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> DataFrame:
     """Parses and checks the landing's lines in one pass, into its staging table."""
-    store.require_intact(manifest)
-    if RATES not in manifest.companions:
-        raise DamagedLandingError(
-            f"sales {manifest.extract_day}: landing {manifest.version} holds no {RATES}."
-        ).fixed_by(Remedy.REFETCH, ("sales", str(manifest.extract_day)))
-    landing = contract("sales.landing")
-    folder = store.folder(manifest.extract_day, manifest.version)
-    # The folder is listed in one call; of hundreds of paths each would be asked for, in a job.
-    pages = _text(spark, folder, files="page-*.ndjson.gz")
-    checked = validated(
-        landed_lines(pages, landing, manifest.fields),
-        _rates(spark, f"{folder}/{manifest.companions[RATES].name}"),
-        landing,
-        extract_day=manifest.extract_day,
-    )
+    checked = validated_landing(spark, store, manifest, contract("sales.landing"))
     table = staging_table(manifest.extract_day, manifest.version)
     # The text of valid lines is not needed again, nor are the fields that were typed.
     slim = checked.withColumn("raw", F.when(F.size("broken_rules") > 0, F.col("raw"))).drop(
@@ -170,20 +153,6 @@ def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> Data
     )
     write_staged(slim, table)
     return spark.table(table)
-
-
-def _text(spark: SparkSession, uri: str, *, files: str = "*") -> DataFrame:
-    # Without it, Spark ends a line at a carriage return too.
-    reader = spark.read.format("text").option("lineSep", "\n")
-    return reader.option("pathGlobFilter", files).load(uri)
-
-
-def _rates(spark: SparkSession, uri: str) -> DataFrame:
-    declared = contract("sales.fx_rates")
-    texts = T.StructType([T.StructField(name, T.StringType()) for name in declared.column_names])
-    lines = _text(spark, uri).select(F.from_json("value", texts).alias("rate")).select("rate.*")
-    types = parse_schema(declared)
-    return lines.select([F.col(field.name).cast(field.dataType) for field in types])
 
 
 def _replace_quarantine(

@@ -64,13 +64,6 @@ def warehouse_type(column: Column, dialect: Dialect = "postgres") -> str:
         ) from None
 
 
-def warehouse_columns(contract: Contract, dialect: Dialect = "postgres") -> str:
-    """The column list of a warehouse table, without constraints: also right for a staging table."""
-    return ",\n  ".join(
-        f"{column.name} {warehouse_type(column, dialect)}" for column in contract.columns
-    )
-
-
 def warehouse_ddl(contract: Contract, dialect: Dialect = "postgres") -> str:
     """``CREATE TABLE IF NOT EXISTS`` with nullability and primary key.
 

@@ -21,11 +21,6 @@ class Evolution:
     added: tuple[Column, ...]
     refused: tuple[str, ...]
 
-    @property
-    def needed(self) -> bool:
-        """Whether contract and table differ."""
-        return bool(self.added or self.refused)
-
 
 def compare(contract: Contract, existing: Mapping[str, str]) -> Evolution:
     """Holds the contract against a table's columns: name to type, in the contract's words."""
