@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 from fact_rows import fact_row
-from feira.core.contracts import contract
+from feira.core.contracts import Contract, contract
 from feira.core.contracts.ddl import warehouse_ddl
 from feira.core.settings import repository_root
 from feira_airflow.summary.marts import MartsConnection, build_marts
@@ -41,10 +41,18 @@ class Warehouse:
             database=str(parts["dbname"]),
         )
 
-    def build(self, project_dir: Path = PROJECT, scratch: Path | None = None) -> dict[str, int]:
+    def build(
+        self,
+        project_dir: Path = PROJECT,
+        scratch: Path | None = None,
+        tables: Mapping[str, Contract] | None = None,
+    ) -> dict[str, int]:
         """Rows by mart."""
         return build_marts(
-            self.connection, project_dir=project_dir, target_dir=scratch or self.scratch
+            self.connection,
+            project_dir=project_dir,
+            target_dir=scratch or self.scratch,
+            tables=tables,
         )
 
     def put(self, *lines: dict[str, Any]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from feira.core.contracts import Column, contracts
-from feira.core.contracts.dbt import render
+from feira.core.contracts import Column, Contract, contracts
+from feira.core.contracts.dbt import write_declared
 from feira.core.contracts.ddl import warehouse_type
 from feira.core.settings import repository_root
 from feira_airflow.summary.marts import MartsError, build_marts
@@ -105,13 +105,13 @@ def test_an_added_column_reaches_marts_that_exist(
 ) -> None:
     warehouse.put(fact_line("A", 1, amount_usd="10"))
     warehouse.build()
-    declare(project, month_summary="min_order_value", daily_revenue="max_amount")
+    wider = declaring(month_summary="min_order_value", daily_revenue="max_amount")
     highest = "max(order_value) as max_order_value,"
     edit(project, "month_summary", highest, f"{highest} min(order_value) as min_order_value,")
     edit(
         project, "daily_revenue", "select\n    order", "select max(amount_usd) as max_amount, order"
     )
-    warehouse.build(project, tmp_path / "target")
+    warehouse.build(project, tmp_path / "target", wider)
     assert warehouse.rows("select min_order_value::text from marts.month_summary") == [
         {"min_order_value": "10.0000"}
     ]
@@ -125,11 +125,10 @@ def test_a_declared_column_that_the_model_does_not_select_is_named(
 ) -> None:
     warehouse.put(fact_line("A", 1, amount_usd="10"))
     warehouse.build()
-    declare(project, daily_revenue="refunds")
     with pytest.raises(
         MartsError, match=r'^marts.daily_revenue was not built: column "refunds" does not exist'
     ):
-        warehouse.build(project, tmp_path / "target")
+        warehouse.build(project, tmp_path / "target", declaring(daily_revenue="refunds"))
     assert warehouse.rows("select revenue::int from marts.daily_revenue") == [{"revenue": 10}]
 
 
@@ -178,15 +177,18 @@ def test_dbt_connects_with_the_options_of_the_connection(warehouse, tmp_path: Pa
         build_marts(strict, project_dir=PROJECT, target_dir=tmp_path)
 
 
-def test_the_tests_of_the_sources_pass_on_a_valid_fact(warehouse, fact_line: Line) -> None:
+def test_the_tests_of_the_sources_pass_on_a_valid_fact(
+    warehouse, project: Path, fact_line: Line
+) -> None:
     """They are left out of a build and are there to be run by hand."""
     from dbt.cli.main import dbtRunner
 
     warehouse.put(fact_line("A", 1), fact_line("A", 2))
+    write_declared(project)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in warehouse.connection.to_env().items():
             patch.setenv(name, value)
-        folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
+        folders = ["--project-dir", str(project), "--profiles-dir", str(project)]
         outcome = dbtRunner().invoke(
             [
                 *("--log-path", str(warehouse.scratch / "logs"), "test", *folders),
@@ -227,15 +229,14 @@ def test_a_build_clears_away_what_a_killed_one_left(warehouse) -> None:
     assert {name for (name,) in names} == marts
 
 
-def declare(project: Path, **added: str) -> None:
-    """Adds an optional amount to the contract of each mart, and generates the YAML from them."""
+def declaring(**added: str) -> dict[str, Contract]:
+    """The contracts with an optional amount more in that of each mart."""
     tables = dict(contracts())
     for mart, column in added.items():
         declared = tables[f"marts.{mart}"]
         gained = (*declared.columns, Column(column, "decimal(38,4)", required=False))
         tables[declared.table] = dataclasses.replace(declared, columns=gained)
-    for path, text in render(tables).items():
-        (project / path.relative_to("infra/dbt")).write_text(text)
+    return tables
 
 
 def edit(project: Path, mart: str, old: str, new: str) -> None:

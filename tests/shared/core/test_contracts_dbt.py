@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import yaml
 
 from feira.core.contracts import Column, contract, contracts
-from feira.core.contracts.dbt import MARTS, SOURCES, render
+from feira.core.contracts.dbt import DECLARED, render, write_declared
 from feira.core.contracts.registry import BUILT_SCHEMA, stored_in
-from feira.core.settings import repository_root
+
+MARTS = DECLARED / "marts.yml"
 
 
-def test_the_committed_files_are_what_the_contracts_render() -> None:
-    root = repository_root()
-    paths = [MARTS, *(path.relative_to(root) for path in (root / SOURCES).glob("*.yml"))]
-    committed = {path: (root / path).read_text() for path in paths}
-    assert committed == render(), "run `feira contracts dbt`"
+def test_what_is_written_takes_the_place_of_what_was_generated_before(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    other = dataclasses.replace(contract("sales.load_ledger"), table="other.ledger")
+    for tables in ({**contracts(), other.table: other}, None):
+        written = write_declared(tmp_path, tables)
+        found = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.yml")}
+        assert found == render(tables)
+        assert sorted(written) == sorted(tmp_path / path for path in found)
+    assert DECLARED / "sales.yml" in found and DECLARED / "other.yml" not in found
 
 
 def test_every_table_of_the_warehouse_is_a_source_or_a_model() -> None:
@@ -24,7 +30,7 @@ def test_every_table_of_the_warehouse_is_a_source_or_a_model() -> None:
     sources = [
         source
         for path, text in rendered.items()
-        if path.parent == SOURCES
+        if path != MARTS
         for source in yaml.safe_load(text)["sources"]
     ]
     models = yaml.safe_load(rendered[MARTS])["models"]
@@ -40,7 +46,7 @@ def test_a_table_of_another_schema_brings_a_file_of_its_own() -> None:
     before, after = render(), render({**contracts(), other.table: other})
     assert {path: after[path] for path in before} == before
     (added,) = after.keys() - before.keys()
-    assert added == SOURCES / "other.yml"
+    assert added == DECLARED / "other.yml"
     assert yaml.safe_load(after[added])["sources"][0]["tables"][0]["name"] == "ledger"
 
 

@@ -110,7 +110,7 @@ MIGRATED = """
 import json, sys
 import conftest, test_day
 from feira.core.contracts import ContractError
-from feira.core.contracts.dbt import SOURCES, render
+from feira.core.contracts.dbt import DECLARED, render
 from feira.core.contracts.registry import stored_in
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.schema import connect
@@ -136,7 +136,7 @@ print(json.dumps({
     "order_lines": [*map(tuple, spark.sql(query.format("lake.sales.order_lines")).collect())],
     "fact": [*map(tuple, spark.sql(query.format("lake.sales.fact")).collect())],
     "warehouse": day.warehouse.execute(query.format("sales.fact")).fetchall(),
-    "dbt": "Where the order was made." in render()[SOURCES / "sales.yml"],
+    "dbt": "Where the order was made." in render()[DECLARED / "sales.yml"],
 }))
 """
 NAMED = [{**each, "channel": "web" if n < 10 else None} for n, each in enumerate(GOOD)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,10 +15,15 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from feira.core.contracts import Contract
+from feira.core.contracts.dbt import write_declared
+
 if TYPE_CHECKING:
     from dbt.artifacts.schemas.run import RunResult
 
 SERVICE = "feira_dbt"
+# Where dbt was run by hand.
+_WRITTEN_BY_DBT = shutil.ignore_patterns("target", "logs")
 CONNECT_TIMEOUT = "10"
 NEXT_STEP = "Correct that and clear the task; the marts are rebuilt whole each time."
 
@@ -94,10 +100,16 @@ class MartsConnection:
 
 
 def build_marts(
-    connection: MartsConnection, *, project_dir: Path, target_dir: Path, quiet: bool = False
+    connection: MartsConnection,
+    *,
+    project_dir: Path,
+    target_dir: Path,
+    quiet: bool = False,
+    tables: Mapping[str, Contract] | None = None,
 ) -> dict[str, int]:
     """Rebuilds every mart from the fact as it is now and tests it; returns the rows of each mart.
 
+    dbt runs on a copy of the project with what the contracts declare, the checkout's or ``tables``.
     ``target_dir`` takes what dbt writes: its parsed project, which makes the next call faster, the
     SQL it ran, and its log. Two calls at the same time need two folders and two databases.
     ``quiet`` leaves dbt's own progress out of the output.
@@ -112,6 +124,8 @@ def build_marts(
         tempfile.TemporaryDirectory() as folder,
         _environment(connection.to_env() | connection.service_env(Path(folder))),
     ):
+        project = shutil.copytree(project_dir, Path(folder) / "project", ignore=_WRITTEN_BY_DBT)
+        write_declared(project, tables)
         outcome = dbtRunner().invoke(
             [
                 *("--log-path", str(target_dir / "logs")),
@@ -119,8 +133,8 @@ def build_marts(
                 # Relations of other schemas are of no interest, and take a query a schema.
                 "--cache-selected-only",
                 "build",
-                *("--project-dir", str(project_dir)),
-                *("--profiles-dir", str(project_dir)),
+                *("--project-dir", str(project)),
+                *("--profiles-dir", str(project)),
                 *("--target-path", str(target_dir)),
                 # What the load has asserted is not asserted again over the whole fact.
                 *("--exclude", "source:*"),

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from feira.core.contracts import contracts
-from feira.core.contracts.dbt import render
+from feira.core.contracts.dbt import write_declared
 from feira.core.contracts.registry import whole_contract
-from feira_local.cli.output import AsJson, PlainTable, print_json, print_table, write_generated
+from feira.core.settings import repository_root
+from feira_local.cli.output import AsJson, PlainTable, print_json, print_line, print_table
 
 
 def register(app: typer.Typer) -> None:
@@ -56,12 +57,14 @@ def show(table: Annotated[str, typer.Argument(help="A table, as in sales.fact.")
 
 
 def dbt() -> None:
-    """Write dbt's sources, descriptions and tests anew from the contracts.
+    """Write what dbt takes from the contracts into infra/dbt, for dbt by hand and for an editor.
+
+    Sources, descriptions, types and tests; git ignores them. The marts' task makes its own.
 
     Example: [bold]feira contracts dbt[/]
     """
-    for path, text in render().items():
-        write_generated(path, text)
+    for path in write_declared(repository_root() / "infra" / "dbt"):
+        print_line(f"wrote {path.relative_to(repository_root())}")
 
 
 def print_grants() -> None:

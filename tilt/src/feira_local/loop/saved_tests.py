@@ -24,7 +24,7 @@ _ROOTS = {"dags": "airflow", "local": "tilt"}
 TEMPORARY = (
     *(".*", "*~", "#*#", "*.tmp", "*.bak", "*.orig", "*.rej", "*.sw?", "4913"),
     *("*___jb_*___", "flymake_*", "*.*.??????", "sed??????"),
-    *("__pycache__", "*.pyc", "*.egg-info", "target", "logs"),
+    *("__pycache__", "*.pyc", "*.egg-info", "target", "logs", "declared"),
     *("metastore_db", "spark-warehouse", "derby.log"),
 )
 _DOTTED = r"[A-Za-z_]\w*(\.\w+)+"
