@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
 
+from feira_local.cli import main
 from feira_local.cli import runs as commands
 from feira_local.stack.airflow_api import AirflowApi, AssetGraph, DagRun
 from feira_local.stack.chains import Chain, join
+from feira_local.stack.config import StackConfig
 
 DAY = date(2010, 12, 1)
 WANTED = commands.Wanted("sales", "sales_etl", refetch=False, stays=True)
@@ -81,3 +86,20 @@ def test_a_day_whose_start_is_interrupted_is_named_as_not_begun(
     said = capsys.readouterr().err
     assert "2010-12-01: the run goes on" in said
     assert "`feira backfill sales 2010-12-02..2010-12-03 --refetch`" in said
+
+
+def test_a_demo_that_is_ended_by_sigterm_takes_its_stack_down(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped: list[StackConfig] = []
+    monkeypatch.setattr(sys, "argv", ["feira", "demo"])
+    monkeypatch.setattr(commands.stack_commands, "up", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(commands.lifecycle, "down", stopped.append)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as left:
+            main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (left.value.code, stopped) == (130, [StackConfig.from_env()])
+    assert "Stopping the stack" in capsys.readouterr().out

@@ -175,6 +175,14 @@ def test_the_landings_of_a_day_are_listed_with_their_verdict(
     (row,) = shown("landing", "--day", str(day))
     assert (row["landing_version"], row["lines"], row["gate"]) == (1, 1, "not validated")
     assert row["folder"].endswith("landing/sales/2010-11-30/v0001")
+    rates = shown("fx_rates", "--day", str(day))
+    assert [tuple(rate.values()) for rate in rates] == [
+        ("2010-11-26", "EUR", "1.32000000"),
+        ("2010-11-30", "GBP", "1.55470000"),
+        ("2010-12-01", "USD", "1.00000000"),
+    ]
+    assert shown("fx_rates", "--day", str(day), "-n", "1") == rates[:1]
+    assert shown("fx_rates", "--day", "2010-11-29") == []
 
 
 def test_verify_holds_every_table_against_its_contract(
@@ -274,6 +282,19 @@ def test_a_mart_that_is_missing_after_a_day_was_reported_is_wrong(
     report(warehouse, D1, 1)
     marts = {each for each in contracts() if each.startswith("marts.")}
     assert verified_without(monkeypatch)[:2] == (marts, False)
+
+
+def test_the_ledger_of_reports_is_wrong_where_it_is_missing_and_marts_have_rows(
+    warehouse: psycopg.Connection, empty_warehouse: Dsns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(empty_warehouse.dbt, autocommit=True) as dbt:
+        for name in ("customer_lifetime_value", "daily_revenue", "month_summary"):
+            dbt.execute(warehouse_ddl(contract(f"marts.{name}")))
+        dbt.execute(warehouse_ddl(contract("marts.product_performance")))
+        # Made by a migration.
+        assert verified_without(monkeypatch) == (set(), True, "")
+        dbt.execute("INSERT INTO marts.daily_revenue VALUES ('2010-12-01', 1, 1, 1, 0)")
+        assert verified_without(monkeypatch)[:2] == ({"sales.report_ledger"}, False)
 
 
 def test_a_days_figures_are_those_of_the_pipeline_that_ran(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterator
 from datetime import date
 from functools import partial
@@ -11,7 +13,7 @@ import typer
 
 from feira.core.contracts import Contract, contracts
 from feira.core.contracts.evolution import Evolution
-from feira.core.contracts.registry import stored_in
+from feira.core.contracts.registry import BUILT_SCHEMA, stored_in
 from feira.core.published_table import published_tables
 from feira_local.cli import pipelines
 from feira_local.cli.data import (
@@ -64,7 +66,8 @@ def show(
     if declared.servers == ("landing",):
         if wanted is None:
             raise StackError(f"{declared.table} is a file of each landing; name a day with --day.")
-        rows = _landings(declared, wanted)
+        rows = _beside(declared, wanted)
+        rows = _landings(declared, wanted) if rows is None else rows[:limit]
     elif wanted is not None and column is None:
         raise StackError(
             f"{declared.table} has no day: its key is {', '.join(declared.primary_key)}. Leave --day out."
@@ -109,8 +112,24 @@ def day_column(declared: Contract) -> str | None:
     return next((name for name in names if declared.column(name).type == "date"), None)
 
 
+def _beside(declared: Contract, day: date) -> Rows | None:
+    """The rows of a day's landing, the current one or else the newest, in the document that is landed
+    beside its lines and has the table's columns; None where there is no such document."""
+    store = landings(declared.schema)
+    current = store.current(day)
+    complete = [current[0]] if current else store.complete(day)[-1:]
+    for manifest in complete:
+        folder = store.folder(day, manifest.version)
+        for file in manifest.companions.values():
+            text = gzip.decompress(store.files.cat_file(f"{folder}/{file.name}"))
+            rows = [json.loads(line) for line in text.splitlines()]
+            if rows and rows[0].keys() == set(declared.column_names):
+                return rows
+    return None
+
+
 def _landings(declared: Contract, day: date) -> Rows:
-    """The complete landings of a day, of which each holds the table's file."""
+    """The complete landings of a day."""
     store, rows = landings(declared.schema), []
     for manifest in store.complete(day):
         validation = store.validation(day, manifest.version)
@@ -166,8 +185,9 @@ def verify(as_json: AsJson = False) -> None:
 
 def require_made(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The tables, in which those are lost that are missing although their pipeline has run to its end: a
-    ledger of its own, or what is loaded in one transaction with one, has rows in the warehouse."""
+    ledger of its own, what is loaded in one transaction with one, or a mart has rows in the warehouse."""
     loaded = {each.table for each in published_tables()}
+    loaded |= {table for table, each in contracts().items() if each.schema == BUILT_SCHEMA}
     written = {
         each["table"]
         for each in found
