@@ -102,7 +102,7 @@ def test_ivy_is_given_no_path_whose_brackets_it_would_take_for_its_own(
         ivy.subprocess, "Popen", lambda command, **rest: given.update(rest, command=command)
     )
     scratch = tmp_path / "a [b](c)"
-    ivy.start(scratch, ["g:a:1"], excludes=())
+    ivy.start(scratch, [("g:a:1", False)], poms=False, excludes=())
     command = given["command"]
     assert isinstance(command, list)
     assert given["cwd"] == scratch

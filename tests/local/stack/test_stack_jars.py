@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Iterator
-from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -37,76 +33,14 @@ def test_a_damaged_jar_is_found_and_a_missing_one_too(tmp_path: Path) -> None:
     assert jars.missing_jars(known, tmp_path, thorough=False) == [missing]
 
 
-class Repository:
-    """A Maven repository on loopback: jars by path, each served from the given answers in turn."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.answers: dict[str, list[bytes | None]] = {}
-        repository = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                answers = repository.answers.get(self.path, [None])
-                content = answers.pop(0) if len(answers) > 1 else answers[0]
-                self.send_response(200 if content is not None else 404)
-                # One that is cut off states more than it sends.
-                cut_off = content is not None and content.endswith(b"...")
-                self.send_header("Content-Length", str(len(content or b"") + cut_off))
-                self.end_headers()
-                self.wfile.write(content or b"")
-
-            def log_message(self, *_: object) -> None:
-                """Nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        address = f"127.0.0.1:{self.server.server_port}"
-        monkeypatch.setenv("FEIRA_MAVEN_MIRROR", f"http://user:hunter2@{address}/maven2/")
-
-    def serve(self, name: str, *answers: bytes | None) -> Jar:
-        """The jar as the lock has it: by the last answer."""
-        self.answers[f"/maven2/org/example/{name}/1/{name}-1.jar"] = list(answers)
-        content = answers[-1] or b""
-        digest = hashlib.sha256(content).hexdigest()
-        return Jar("spark", f"org.example:{name}:1", f"{name}-1.jar", len(content), digest)
-
-
-@pytest.fixture
-def repository(monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
-    started = Repository(monkeypatch)
-    yield started
-    started.server.shutdown()
-    started.server.server_close()
-
-
-def test_jars_are_fetched_side_by_side_and_one_that_is_cut_off_again(
-    repository: Repository, tmp_path: Path
-) -> None:
-    wanted = [repository.serve(name, b"jar of " + name.encode()) for name in "abcdefgh"]
-    wanted.append(repository.serve("late", b"cut off...", b"whole at last"))
-    seen: list[int] = []
-    jars.fetch(wanted, tmp_path, seen.append)
-    assert jars.missing_jars(wanted, tmp_path) == []
-    assert sum(seen) == sum(jar.size for jar in wanted)
-    assert [path.name for path in tmp_path.iterdir()] == ["spark"]
-
-
-def test_a_jar_with_another_hash_is_refused_and_not_installed(
-    repository: Repository, tmp_path: Path
-) -> None:
-    jar = replace(repository.serve("a", b"wrong"), sha256=hashlib.sha256(b"right").hexdigest())
-    with pytest.raises(StackError, match=r"org.example:a:1 came with SHA-256"):
-        jars.fetch([jar], tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_jar_that_cannot_be_fetched_is_named_and_the_mirrors_password_is_not(
-    repository: Repository, tmp_path: Path
-) -> None:
-    with pytest.raises(StackError, match=r"org.example:gone:1 .* 3 attempts .*404") as refused:
-        jars.fetch([repository.serve("gone", None)], tmp_path)
-    assert "hunter2" not in str(refused.value)
-    assert list(tmp_path.iterdir()) == []
+def test_a_jar_with_another_hash_is_refused_and_not_installed(tmp_path: Path) -> None:
+    jar = _jar(tmp_path, "a.jar", b"right")
+    (tmp_path / "spark" / "a.jar").unlink()
+    fetched = tmp_path / "fetched.jar"
+    fetched.write_bytes(b"wrong")
+    with pytest.raises(StackError, match=r"org.example:a.jar:1 came with SHA-256"):
+        jars._take(jar, fetched, tmp_path)
+    assert not (tmp_path / "spark" / "a.jar").exists()
 
 
 def test_jars_of_an_earlier_lock_leave_the_class_path(tmp_path: Path) -> None:
@@ -114,6 +48,24 @@ def test_jars_of_an_earlier_lock_leave_the_class_path(tmp_path: Path) -> None:
     _jar(tmp_path, "old.jar", b"2")
     jars.remove_unmanaged([kept], tmp_path)
     assert [path.name for path in (tmp_path / "spark").iterdir()] == ["kept.jar"]
+
+
+def test_two_versions_of_a_module_are_never_fetched_together() -> None:
+    wanted = [
+        Jar("spark", "org.example:a:1", "a-1.jar", 5, ""),
+        Jar("s3proxy", "org.example:a:2", "a-2.jar", 5, ""),
+        Jar("s3proxy", "org.example:b:1", "b-1.jar", 5, ""),
+    ]
+    for processes in (1, 2, 6):
+        shares = jars._shares(wanted, processes)
+        assert sorted(jar.file for share in shares for jar in share) == [
+            "a-1.jar",
+            "a-2.jar",
+            "b-1.jar",
+        ]
+        for share in shares:
+            modules = [jars._module(jar) for jar in share]
+            assert len(modules) == len(set(modules))
 
 
 def test_the_lock_holds_every_root_and_names_each_file_once() -> None:
@@ -136,3 +88,13 @@ def test_a_malformed_lock_is_named_with_its_line(tmp_path: Path) -> None:
     lock.write_text("# comment\nspark org.example:a:1 a.jar\n")
     with pytest.raises(StackError, match=r"jars.lock:2 has 3 columns"):
         jars.read_lock(lock)
+
+
+def test_what_ivy_says_is_shown_without_the_password_of_a_mirror(tmp_path: Path) -> None:
+    log = tmp_path / "ivy.log"
+    log.write_text(
+        "resolving\nServer access error at url https://me:s3cret@mirror/maven: timed out\n"
+    )
+
+    assert "s3cret" not in ivy.error_line(log)
+    assert "mirror/maven: timed out" in ivy.error_line(log)

@@ -42,7 +42,7 @@ def ensure_jars(config: StackConfig, *, thorough: bool, quiet: bool = False) -> 
         disable=quiet,
     ) as bar:
         task = bar.add_task(f"{len(missing)} jars", total=total)
-        jars.fetch(missing, config.jars, lambda more: bar.advance(task, more))
+        jars.fetch(missing, config.jars, on_progress=lambda done: bar.update(task, completed=done))
     return missing
 
 

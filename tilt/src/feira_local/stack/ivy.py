@@ -1,11 +1,10 @@
-"""Runs the Ivy that the pyspark wheel ships: it resolves what jars need without Maven."""
+"""Runs the Ivy that the pyspark wheel ships: it fetches jars without Maven."""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,18 +22,22 @@ def pyspark_jars() -> Path:
     return Path(spec.origin).parent / "jars"
 
 
-def start(scratch: Path, roots: Sequence[str], excludes: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Starts one Ivy that retrieves ``roots`` (coordinates) and what they need into ``scratch``/out."""
+def start(
+    scratch: Path, roots: list[tuple[str, bool]], *, poms: bool, excludes: tuple[str, ...]
+) -> subprocess.Popen[bytes]:
+    """Starts one Ivy that retrieves ``roots`` (coordinates, transitive) into ``scratch``/out."""
     scratch.mkdir(parents=True)
     ivy_jars = list(pyspark_jars().glob("ivy-*.jar"))
     if not ivy_jars:
         raise StackError(f"{pyspark_jars()} holds no ivy-*.jar; run `make install` again.")
     dependencies = []
-    for coordinates in roots:
+    for coordinates, transitive in roots:
         organisation, name, revision = coordinates.split(":")
+        # Without POMs a module has the one configuration `default`.
+        conf = "default->master,runtime" if poms else "default->default"
         dependencies.append(
             f'<dependency org="{organisation}" name="{name}" rev="{revision}" force="true" '
-            'conf="default->master,runtime"/>'
+            f'transitive="{str(transitive).lower()}" conf="{conf}"/>'
         )
     for exclude in excludes:
         organisation, _, name = exclude.partition(":")
@@ -51,10 +54,15 @@ def start(scratch: Path, roots: Sequence[str], excludes: Sequence[str]) -> subpr
     root = f" root={quoteattr(mirror)}" if mirror else ""  # Ivy's own default is Maven Central
     (scratch / "ivysettings.xml").write_text(
         '<ivysettings><settings defaultResolver="central"/><resolvers>'
-        '<ibiblio name="central" m2compatible="true" '
+        f'<ibiblio name="central" m2compatible="true" usepoms="{str(poms).lower()}" '
         # The lock's SHA-256 is the check; Maven's .sha1 files would double the requests.
         f'useMavenMetadata="false" checksums=""{root}/></resolvers></ivysettings>',
         encoding="utf-8",
+    )
+    pattern = (
+        "[organisation]/[revision]/[artifact]-[revision].[ext]"
+        if poms
+        else ("[artifact]-[revision].[ext]")
     )
     command = [
         java_command(),
@@ -68,7 +76,7 @@ def start(scratch: Path, roots: Sequence[str], excludes: Sequence[str]) -> subpr
         *("-ivy", "ivy.xml"),
         *("-cache", "cache"),
         *("-confs", "default"),
-        *("-retrieve", "out/[organisation]/[revision]/[artifact]-[revision].[ext]"),
+        *("-retrieve", f"out/{pattern}"),
         "-types",
         *("jar", "bundle"),
     ]
@@ -92,11 +100,12 @@ def _proxy_options() -> list[str]:
 
 
 def error_line(log: Path) -> str:
-    """The first line of Ivy's log that tells what went wrong."""
+    """The first line of Ivy's log that tells what went wrong, without a mirror's password."""
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
     telling = [
         line.strip()
         for line in lines
         if re.search(r"exception|error|UNRESOLVED|not found|timed out", line, re.IGNORECASE)
     ]
-    return (telling or lines[-1:] or ["Ivy left no log."])[0][:300]
+    line = (telling or lines[-1:] or ["Ivy left no log."])[0]
+    return re.sub(r"//[^/@\s]+@", "//…@", line)[:300]

@@ -1,7 +1,7 @@
-"""The Java programs of the stack: which jars, exactly, and fetching them from Maven Central.
+"""The Java programs of the stack: which jars, exactly, and fetching them through PySpark's Ivy.
 
 ``tilt/jars.lock`` names every jar with its SHA-256. Fetching takes what the lock says and nothing
-else; ``feira jars lock`` resolves the sets below anew, through PySpark's Ivy.
+else; ``feira jars lock`` resolves the sets below anew.
 """
 
 from __future__ import annotations
@@ -11,21 +11,18 @@ import os
 import re
 import shutil
 import tempfile
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-import requests
-import tenacity
 
 from feira_local.stack import ivy
 from feira_local.stack.errors import StackError
 
 AWS_SDK = "2.29.52"
-MAVEN_CENTRAL = "https://repo1.maven.org/maven2"
-ATTEMPTS, AT_ONCE = 3, 6
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -151,77 +148,75 @@ def missing_jars(jars: Iterable[Jar], folder: Path, *, thorough: bool = True) ->
 
 
 def fetch(
-    jars: Sequence[Jar], folder: Path, on_progress: Callable[[int], None] = lambda _: None
+    jars: list[Jar],
+    folder: Path,
+    *,
+    on_progress: Callable[[int], None] = lambda _: None,
+    processes: int = 6,
 ) -> None:
     """Fetches ``jars`` into ``folder``/<set>/ side by side and checks each against its SHA-256.
 
-    ``on_progress`` gets the number of bytes of each piece, from several threads; it is negative where
-    a jar is begun again. Raises StackError naming what could not be fetched, or what came with another
-    hash; nothing unchecked reaches the folder.
+    ``on_progress`` gets the bytes fetched so far. Raises StackError naming what could not be
+    fetched, or what came with another hash; nothing unchecked reaches the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    stopped = threading.Event()
-    # On the same file system as the folder, so that a checked jar moves into place at once.
-    with (
-        tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch,
-        ThreadPoolExecutor(AT_ONCE) as pool,
-    ):
-
-        def fetched(jar: Jar) -> None:
-            draft = Path(scratch) / f"{jar.set}-{jar.file}"
-            try:
-                _download(_url(jar), draft, on_progress, stopped)
-            except requests.RequestException as error:
-                # Its own words hold the URL, and a mirror's may hold a password.
-                status = error.response.status_code if error.response is not None else None
-                raise StackError(
-                    f"{jar.coordinates} could not be fetched in {ATTEMPTS} attempts "
-                    f"({type(error).__name__}{f', status {status}' if status else ''}). Check the "
-                    "network, then repeat `feira jars fetch`. FEIRA_MAVEN_MIRROR names a mirror."
-                ) from error
-            _install(jar, draft, folder)
-
-        try:
-            for done in as_completed([pool.submit(fetched, jar) for jar in jars]):
-                done.result()
-        except BaseException:
-            stopped.set()
-            pool.shutdown(cancel_futures=True)
-            raise
+    left, taken = list(jars), 0
+    for attempt in range(1, ATTEMPTS + 1):
+        # On the same file system as the folder, so that a checked jar moves into place at once.
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch_name:
+            scratch = Path(scratch_name)
+            shares = _shares(left, processes)
+            _run_ivy(shares, scratch, partial(_add, on_progress, taken))
+            failed = [
+                (jar, ivy.error_line(scratch / str(index) / "ivy.log"))
+                for index, share in enumerate(shares)
+                for jar in share
+                if not _take(jar, scratch / str(index) / "out" / jar.file, folder)
+            ]
+        left = [jar for jar, _ in failed]
+        taken = sum(jar.size for jar in jars) - sum(jar.size for jar in left)
+        if not left:
+            return
+        if attempt == ATTEMPTS:
+            raise StackError(
+                f"{len(left)} jars could not be fetched in {ATTEMPTS} attempts, such as "
+                f"{left[0].coordinates}: {failed[0][1]}\n"
+                "Check the network, then repeat `feira jars fetch`. "
+                "FEIRA_MAVEN_MIRROR names a mirror."
+            )
 
 
-def _url(jar: Jar) -> str:
-    group, artifact, version = jar.coordinates.split(":")
-    root = os.environ.get("FEIRA_MAVEN_MIRROR") or MAVEN_CENTRAL
-    return "/".join((root.rstrip("/"), *group.split("."), artifact, version, jar.file))
+def _add(on_progress: Callable[[int], None], before: int, done: int) -> None:
+    on_progress(before + done)
 
 
-@tenacity.retry(
-    stop=tenacity.stop_after_attempt(ATTEMPTS),
-    retry=tenacity.retry_if_exception_type(requests.RequestException),
-    reraise=True,
-)
-def _download(
-    url: str, draft: Path, on_progress: Callable[[int], None], stopped: threading.Event
-) -> None:
-    taken = 0
+def _run_ivy(shares: list[list[Jar]], scratch: Path, on_progress: Callable[[int], None]) -> None:
+    running = [
+        ivy.start(
+            scratch / str(index),
+            [(jar.coordinates, False) for jar in share],
+            poms=False,
+            excludes=(),
+        )
+        for index, share in enumerate(shares)
+    ]
     try:
-        with draft.open("wb") as file, requests.get(url, stream=True, timeout=30) as answer:
-            answer.raise_for_status()
-            for piece in answer.iter_content(2**16):
-                if stopped.is_set():
-                    raise CancelledError
-                file.write(piece)
-                taken += len(piece)
-                on_progress(len(piece))
-    except requests.RequestException:
-        on_progress(-taken)
-        raise
+        while any(process.poll() is None for process in running):
+            on_progress(_bytes_under(scratch))
+            time.sleep(0.2)
+        on_progress(_bytes_under(scratch))
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
 
 
-def _install(jar: Jar, draft: Path, folder: Path) -> None:
-    """Moves a fetched jar into place; StackError where it is another."""
-    found = file_sha256(draft)
+def _take(jar: Jar, source: Path, folder: Path) -> bool:
+    """Moves a fetched jar into place; False when none came, StackError when it is another."""
+    if not source.is_file():
+        return False
+    found = file_sha256(source)
     if found != jar.sha256:
         raise StackError(
             f"{jar.coordinates} came with SHA-256 {found}, but tilt/jars.lock says {jar.sha256}. "
@@ -230,7 +225,8 @@ def _install(jar: Jar, draft: Path, folder: Path) -> None:
         )
     target = folder / jar.set / jar.file
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(draft, target)
+    os.replace(source, target)
+    return True
 
 
 def remove_unmanaged(jars: list[Jar], folder: Path) -> None:
@@ -250,7 +246,12 @@ def resolve() -> list[Jar]:
         running = [
             (
                 jar_set,
-                ivy.start(scratch / jar_set.name, jar_set.roots, jar_set.excludes),
+                ivy.start(
+                    scratch / jar_set.name,
+                    [(root, True) for root in jar_set.roots],
+                    poms=True,
+                    excludes=jar_set.excludes,
+                ),
             )
             for jar_set in SETS
         ]
@@ -297,6 +298,38 @@ def _hashed(jar_set: JarSet, out: Path) -> list[Jar]:
 def _artifact(file: str) -> str:
     """``netty-buffer-4.2.7.Final.jar`` → ``netty-buffer``."""
     return re.sub(r"-\d[\w.\-]*\.jar$", "", file)
+
+
+def _shares(jars: list[Jar], processes: int) -> list[list[Jar]]:
+    """Splits the jars so that each process has about the same number of bytes, the largest first.
+
+    Two versions of one module never meet in a share: Ivy would keep the newer only.
+    """
+    shares: list[list[Jar]] = [[] for _ in range(max(1, min(processes, len(jars))))]
+    for jar in sorted(jars, key=lambda jar: -jar.size):
+        free = [share for share in shares if all(_module(jar) != _module(it) for it in share)]
+        if not free:
+            shares.append([])
+            free = shares[-1:]
+        # A request's latency weighs as much as about a megabyte.
+        min(free, key=lambda share: sum(item.size + 1_000_000 for item in share)).append(jar)
+    return [share for share in shares if share]
+
+
+def _module(jar: Jar) -> str:
+    return jar.coordinates.rsplit(":", 1)[0]
+
+
+def _bytes_under(folder: Path) -> int:
+    total = 0
+    for path in folder.glob("*/cache/**/*"):
+        # Ivy writes a jar under a temporary name and then renames it.
+        if path.suffix in (".jar", ".part"):
+            try:
+                total += path.stat().st_size
+            except FileNotFoundError:
+                continue
+    return total
 
 
 def free_space(folder: Path) -> int:
