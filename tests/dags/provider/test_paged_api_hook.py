@@ -59,7 +59,7 @@ def test_null_an_empty_text_and_no_field_end_the_pages(api: ScriptedApi, end: An
     assert records(Hook(), CursorPaging()) == [1]
 
 
-@pytest.mark.parametrize("pages", [1.5, True, None, "many", [2]])
+@pytest.mark.parametrize("pages", [1.5, True, None, "many", [2], -1, "-1", "1_0", "", 0, "0"])
 def test_what_is_no_number_of_pages_is_an_error_and_not_the_end(
     api: ScriptedApi, pages: Any
 ) -> None:

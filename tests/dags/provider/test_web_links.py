@@ -36,6 +36,10 @@ URL = "http://shop.test/v1/orders?page=1"
         f'</x>; rel="next"; anchor="{URL}"',
         "</x>; crossorigin; rel=next",
         "<  /x >;rel=next",
+        "</x>; rel='Next'",
+        "</y>; rel='prev', </x>; rel='next'",
+        "</x>; title='it'; rel=next",
+        '</x>; rel="next',
     ],
 )  # fmt: skip
 def test_the_next_page_is_found_however_its_header_is_written(header: str) -> None:
@@ -60,6 +64,8 @@ def test_the_next_page_is_found_however_its_header_is_written(header: str) -> No
         '</x>; rel="next"; anchor="/other"',
         "</x; rel=next",
         'x; rel="next"',
+        "</x>; title='rel=next'",
+        '</x>; title="rel=next',
     ],
 )
 def test_what_is_no_link_to_the_next_page_is_none(header: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,15 +80,16 @@ def at(body: Any, path: str) -> Any:
 
 
 def whole_number_at(body: Any, path: str) -> int:
-    """The whole number at a dotted path; a text of digits is one.
+    """The whole number from 0 at a dotted path; a text of digits is one.
 
     Raises LookupError, TypeError or ValueError where there is none.
     """
     found = at(body, path)
-    if isinstance(found, str):
+    if isinstance(found, str) and re.fullmatch("[0-9]{1,18}", found):
         return int(found)
-    if isinstance(found, bool) or not isinstance(found, int | float) or found != int(found):
-        raise TypeError(f"{path}: {found!r} is no whole number")
+    number = isinstance(found, int | float) and not isinstance(found, bool)
+    if not number or found != int(found) or found < 0:
+        raise TypeError(f"{path}: {found!r} is no whole number from 0")
     return int(found)
 
 
@@ -186,7 +188,10 @@ class PageNumberPaging:
     def following(self, answer: Answer, records: Sequence[Any]) -> NextPage | None:
         """The next number, unless this page was the last."""
         if self.pages_at is not None:
-            done = answer.number >= whole_number_at(answer.body, self.pages_at)
+            pages = whole_number_at(answer.body, self.pages_at)
+            if records and pages < answer.number:
+                raise ValueError(f"{self.pages_at}: {pages}, on page {answer.number}")
+            done = answer.number >= pages
         else:
             done = not records
         if done:

@@ -11,9 +11,12 @@ from urllib3.util import parse_url
 
 _PORTS = {"http": 80, "https": 443}
 
-# RFC 8288, appendix B.2 and B.3: <target>, then parameters whose values are tokens or quoted texts.
+# RFC 8288, appendix B.2 to B.4: <target>, then parameters whose values are tokens or quoted texts; a quote
+# that is not closed goes to the end. Some servers quote by apostrophes.
 _TARGET = re.compile(r"[\s,]*<([^>]*)>")
-_PARAMETER = re.compile(r'\s*;\s*([^\s=;,"]*)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^;,"]*)))?')
+_PARAMETER = re.compile(
+    r'\s*;\s*([^\s=;,"]*)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)(?:"|$)|\'([^\';,"]*)\'|([^;,"]*)))?'
+)
 _NEXT_LINK = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"])*,|.+', re.DOTALL)
 
 
@@ -40,8 +43,9 @@ def relation_links(header: str | None, url: str) -> dict[str, str]:
         found: dict[str, str] = {}
         while parameter := _PARAMETER.match(text, at):
             at = parameter.end()
-            name, quoted, token = parameter.groups()
-            value = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else (token or "").strip()
+            name, quoted, *tokens = parameter.groups()
+            token = next((each.strip() for each in tokens if each is not None), "")
+            value = token if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
             found.setdefault(name.lower(), value)
         if "anchor" in found and _joined(url, found["anchor"]) != url:
             continue
