@@ -50,6 +50,9 @@ MINUTE = "%Y-%m-%dT%H:%M"
         (f"'* * * * *', '{MINUTE}'", f"'0 * * * *', '{MINUTE}'", []),
         ("'0 * * * *', '%Y-%m-%dT%H'", "'0 0 * * *'", ["keys-never-meet"]),
         (f"'*/5 * * * *', '{MINUTE}'", f"'0 0 1 7 *', '{MINUTE}'", []),  # too many to be listed
+        (f"'* * * * * */5', '{MINUTE}:%S'", "'0 0 * * *'", []),
+        ("'0 0,12 * * *', '%p'", "'0 0 * * *'", ["keys-never-meet"]),  # two keys
+        ("'0 0 * * *', 'all'", "'0 0 * * *'", []),  # one key proves nothing
     ],
 )
 def test_clocks_that_tick_too_often_for_years_are_compared_over_days(
@@ -74,6 +77,9 @@ listens("report", PartitionedAssetTimetable(assets=A & B))
         ("A & (B | F)", ["no-emitter"]),
         ("A & (B | X)", []),
         ("A & Y", []),  # a clock emits it too
+        ("A & G", []),  # so does an alias
+        ("A & H", ["keys-never-meet"]),  # from B alone, on another day
+        ("B & H", []),
     ],
 )
 def test_keys_that_are_not_known_may_meet(
@@ -81,7 +87,7 @@ def test_keys_that_are_not_known_may_meet(
 ) -> None:
     """C runs where A and B meet, which is never; D runs for either, E for either or at will."""
     text = f"""
-C, D, E, F = map(Asset, "CDEF")
+C, D, E, F, G, H = map(Asset, "CDEFGH")
 X = Asset("x", extra={{"external": True}})
 def keyed(assets):
     return PartitionedAssetTimetable(assets=assets)
@@ -91,13 +97,20 @@ emits("load_b", B, schedule=clock("0 0 * * 2"))
 emits("load_y", Y, schedule=clock("0 0 * * 3"))
 emits("both", C, schedule=keyed(A & B))
 emits("either", D, schedule=keyed(A | B))
+emits("load_g", G, schedule=clock("0 0 * * 3"))
+emits("by_b", H, schedule=keyed(B))
+with DAG("resolve", schedule=None):
+    @task(outlets=[AssetAlias("g")])
+    def resolve(*, outlet_events):
+        outlet_events[AssetAlias("g")].add(G)
+    resolve()
 with DAG("add", schedule=None):
     @task(outlets=[E])
     def add(*, outlet_events):
         outlet_events[E].add_partitions("2026-01-05")
     add()
 listens("report", keyed({schedule}))
-for each in (C, D, E):
+for each in (C, D, E, G, H):
     listens(f"use_{{each.name}}", keyed(each))
 """
     reported = [each for each in found(tmp_path, text) if "report" in each.dags]
@@ -146,6 +159,7 @@ listens("report", keyed(D & B))
         ("Asset.ref(name='b') & A", "{A: DAY, B: DAY}", []),
         ("A & B", "{Asset.ref(name='b'): DAY, A: DAY}", []),
         ("A & B", "{Asset.ref(uri='b'): DAY, A: DAY}", ["ref b"]),
+        ("Asset.ref(uri='0') & A", "{A: DAY, B: DAY}", ["b"]),
         ("A & B & AssetAlias('any')", "{A: DAY, Asset('c'): DAY}", []),
     ],
 )
@@ -160,12 +174,145 @@ listens("report", PartitionedAssetTimetable(assets={schedule}, partition_mapper_
 """
     ignored = [each for each in found(tmp_path, text) if each.rule == "ignored-mapper"]
     assert [each.asset for each in ignored] == named
+    assert all(("by its URI" in each.problem) == (each.asset == "ref b") for each in ignored)
+
+
+def test_each_listener_is_looked_at_whatever_is_found_of_those_before(tmp_path: Path) -> None:
+    """Those before are plain, of an alias, of a key that comes later, or of one asset."""
+    text = """
+from airflow.sdk import AssetAlias
+WRONG = StartOfMonthMapper()
+MONTH = {"upstream_mapper": StartOfMonthMapper(input_format="%Y-%m-%d"), "window": MonthWindow()}
+WIDE, FULL = FanOutMapper(max_downstream_keys=3, **MONTH), RollupMapper(**MONTH)
+def keyed(name, assets, mapper=IdentityMapper(), **more):
+    listens(name, PartitionedAssetTimetable(assets=assets, default_partition_mapper=mapper, **more))
+emits("plainly", P := Asset("p"))
+with DAG("aliased", schedule=clock("0 0 * * *")):
+    @task(outlets=[AssetAlias("any")])
+    def emit(*, outlet_events):
+        outlet_events[AssetAlias("any")].add(P)
+    emit()
+emits("load", A, schedule=clock("0 0 * * *"))
+emits("mondays", B, schedule=clock("0 0 * * 1"))
+emits("tuesdays", C := Asset("c"), schedule=clock("0 0 * * 2"))
+listens("a", [P])
+keyed("b", AssetAlias("any"), WRONG, partition_mapper_config={Asset("x"): WRONG})
+keyed("c", A, AllowedKeyMapper(["2026-06-01"]))
+keyed("d", A)
+keyed("e", A & B)
+keyed("k", A, WRONG)
+keyed("l", A, WIDE)
+keyed("m", B, FULL)
+keyed("n", B & C)
+keyed("o", A, partition_mapper_config={Asset("x"): WRONG})
+"""
+    findings = [each for each in found(tmp_path, text) if each.rule != "two-emitters"]
+    assert [(each.rule, {*each.dags} & {*"abcdeklmno"}) for each in findings] == [
+        ("unreadable-key", {"k"}),
+        ("fan-out-limit", {"l"}),
+        ("rollup-never-full", {"m"}),
+        ("keys-never-meet", {"n"}),
+        ("ignored-mapper", {"o"}),
+    ]
+
+
+def test_keys_that_never_meet_are_shown_two_of_each(tmp_path: Path) -> None:
+    text = """
+emits("load_a", A, schedule=clock("0 0 1 7 *"))
+emits("load_b", B, schedule=clock("0 0 * * 1"))
+listens("report", PartitionedAssetTimetable(
+    assets=A & B, partition_mapper_config={A: FixedKeyMapper("x"), B: IdentityMapper()}))
+"""
+    assert found(tmp_path, text) == []  # one key proves nothing
+    text = text.replace('FixedKeyMapper("x")', 'StartOfMonthMapper(input_format="%Y-%m-%d")')
+    (one,) = found(tmp_path, text)
+    assert "a has '2026-07', '2027-07'" in one.problem or "a has '2026-07';" in one.problem
+    assert "b has '2025-12-29', '2026-01-05'." in one.problem
+
+
+def test_the_limit_of_a_fan_out_is_named_and_counts_only_events_that_have_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """
+MONTH = FanOutMapper(upstream_mapper=StartOfMonthMapper(input_format="%Y-%m-%d"), window=MonthWindow(){own})
+emits("load", A, schedule={clock})
+listens("report", PartitionedAssetTimetable(assets=A, default_partition_mapper=MONTH))
+"""
+    own, clock = ", max_downstream_keys=30", 'clock("0 0 * * *")'
+    (one,) = found(tmp_path, text.format(own=own, clock=clock))
+    assert (one.rule, one.tasks, one.dags[1:]) == ("fan-out-limit", ("load.emit",), ("report",))
+    assert "31 keys" in one.problem
+    assert "its max_downstream_keys is 30." in one.problem
+    assert found(tmp_path, text.format(own=own.replace("30", "31"), clock=clock)) == []
+    monkeypatch.setenv("AIRFLOW__SCHEDULER__PARTITION_MAPPER_MAX_DOWNSTREAM_KEYS", "30")
+    (one,) = found(tmp_path, text.format(own="", clock=clock))
+    assert "[scheduler] partition_mapper_max_downstream_keys is 30." in one.problem
+    (one,) = found(tmp_path, text.format(own=own, clock=None))
+    assert one.rule == "plain-event-keyed-listener"
+
+
+@pytest.mark.parametrize(
+    ("cron", "mapper", "window", "expected"),
+    [
+        # Not even one year lies within the days that are listed.
+        ("0 0 1 1 *", "StartOfYearMapper", "YearWindow", []),
+        ("0 0 * * 1-5", "StartOfYearMapper", "YearWindow", ["rollup-never-full"]),
+        ("0 0 1 * *", "StartOfYearMapper", "YearWindow", []),  # the window is of months
+        # The window cannot be asked of a day.
+        ("0 0 2-28 * *", "StartOfDayMapper", "MonthWindow", ["unreadable-key"]),
+    ],
+)
+def test_a_rollup_is_judged_by_periods_that_are_whole(
+    tmp_path: Path, cron: str, mapper: str, window: str, expected: list[str]
+) -> None:
+    text = f"""
+emits("load", A, schedule=clock("{cron}"))
+listens("report", PartitionedAssetTimetable(assets=A, default_partition_mapper=RollupMapper(
+    upstream_mapper={mapper}(input_format="%Y-%m-%d"), window={window}())))
+"""
+    assert [each.rule for each in found(tmp_path, text)] == expected
+
+
+def test_a_clock_that_cannot_list_its_keys_has_none_that_are_known() -> None:
+    class Raises:
+        partitioned = True
+
+        def serialize(self) -> dict[str, str]:
+            return {}
+
+        def iter_partition_dagrun_infos(self, **days: object) -> None:
+            raise NotImplementedError
+
+    assert keys.listed_keys(Raises(), 1, 1) == ()
+
+
+def test_an_event_of_a_watcher_or_without_a_key_is_given_one_where_that_can_be(
+    tmp_path: Path,
+) -> None:
+    text = """
+from airflow.providers.standard.triggers.file import FileDeleteTrigger
+from airflow.sdk import AssetWatcher
+W = Asset("w", watchers=[AssetWatcher(name="x", trigger=FileDeleteTrigger(filepath="/in/x"))])
+emits("load", A)
+listens("report", PartitionedAssetTimetable(assets=A))
+listens("watch", PartitionedAssetTimetable(assets=W))
+"""
+    one, other = found(tmp_path, text)
+    assert (one.rule, one.tasks) == ("plain-event-keyed-listener", ("load.emit",))
+    assert one.step.startswith("Give the runs of load a key")
+    assert (other.rule, other.tasks) == ("plain-event-keyed-listener", ())
+    assert other.step.startswith("A watcher's events never have a key.")
 
 
 def test_a_key_that_comes_only_later_is_one_that_the_mapper_can_read(tmp_path: Path) -> None:
-    for key, rules in (("2026-06-01", []), ("1999-01-01", ["unreadable-key"])):
+    """Later than the samples, or than a year where those are years apart."""
+    for cron, key, rules in (
+        ("0 0 * * *", "2026-06-01", []),
+        ("0 0 * * *", "1999-01-01", ["unreadable-key"]),
+        ("0 0 1 1 *", "2028-01-01", []),
+    ):
         text = f"""
-emits("load", A, schedule=clock("0 0 * * *"))
+emits("load", A, schedule=clock("{cron}"))
 listens("report", PartitionedAssetTimetable(
     assets=A, default_partition_mapper=AllowedKeyMapper(["{key}"])))
 """

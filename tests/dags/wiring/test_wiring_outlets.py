@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from airflow.sdk.definitions._internal.contextmanager import DagContext
 
 from feira_wiring.linting import lint
 
@@ -185,6 +186,59 @@ plain("report", A)
 """
     (tmp_path / "dags.py").write_text(HEAD + text)
     assert [(each.rule, each.level) for each in lint(tmp_path).findings] == [("no-emitter", level)]
+
+
+@pytest.mark.parametrize(
+    ("made", "level"),
+    [
+        ("Own(task_id='t')", "warning"),
+        ("Own.partial(task_id='t').expand(name=['x'])", "warning"),
+        ("ByHelp(task_id='t')", "warning"),
+        ("Never(task_id='t')", "error"),
+        ("EmptyOperator(task_id='t', pre_execute=hook)", "warning"),
+        ("EmptyOperator(task_id='t', post_execute=hook)", "warning"),
+        ("EmptyOperator.partial(task_id='t', pre_execute=hook).expand(doc=['x'])", "warning"),
+        ("EmptyOperator.partial(task_id='t', post_execute=hook).expand(doc=['x'])", "warning"),
+        ("EmptyOperator(task_id='t', pre_execute=print)", "error"),
+    ],
+)
+def test_an_operator_or_a_hook_that_changes_outlets_may_emit_anything(
+    tmp_path: Path, made: str, level: str
+) -> None:
+    text = """
+from airflow.providers.standard.operators.empty import EmptyOperator
+def hook(context, result=None):
+    context["task"].outlets.append(A)
+class Own(BaseOperator):
+    def __init__(self, *, name="", **more):
+        super().__init__(**more)
+    def execute(self, context):
+        self.outlets.append(A)
+class ByHelp(BaseOperator):
+    def execute(self, context):
+        self.help()
+    def help(self):
+        self.outlets = [A]
+class Never(BaseOperator):
+    def execute(self, context): ...
+    def help(self):
+        self.outlets = [A]
+with DAG("load", schedule=None):
+    {made}
+plain("report", A)
+"""
+    (tmp_path / "dags.py").write_text(HEAD + text.format(made=made))
+    assert [(each.rule, each.level) for each in lint(tmp_path).findings] == [("no-emitter", level)]
+
+
+def test_a_mapped_operator_that_is_made_to_be_asked_leaves_airflow_as_it_was(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "dags.py").write_text(
+        HEAD + OPERATOR.format(task="Publish.partial(task_id='p').expand(name=['a', 'a'])")
+    )
+    assert lint(tmp_path).findings == ()
+    assert not DagContext.active
 
 
 def test_a_mapped_operator_whose_outlets_are_not_known_writes_to_no_stray_event(

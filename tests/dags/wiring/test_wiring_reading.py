@@ -89,6 +89,25 @@ def test_each_of_several_folders_imports_what_lies_beside_its_own_files(tmp_path
     assert heard == {"one": "of_one", "two": "of_two"}
 
 
+def test_a_place_is_named_as_its_folder_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "dags.py").write_text(
+        "from airflow.sdk import DAG, Asset\nD = DAG('hear', schedule=Asset('orders'))\n"
+    )
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    monkeypatch.chdir(tmp_path)
+    for folder, named in (
+        (Path("one"), "one/dags.py:2"),
+        (Path("two"), "two/dags.py:2"),
+        (Path("one/dags.py"), "one/dags.py:2"),
+        (tmp_path / "one", f"{tmp_path}/one/dags.py:2"),
+    ):
+        (one,) = lint(folder).findings
+        assert [str(each) for each in one.places] == [named]
+
+
 def test_a_link_that_leads_back_cannot_be_listed(tmp_path: Path) -> None:
     (tmp_path / "dags.py").write_text("from airflow.sdk import DAG\nD = DAG('d', schedule=None)\n")
     (tmp_path / "again").symlink_to(tmp_path)

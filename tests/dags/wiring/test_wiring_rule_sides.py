@@ -34,6 +34,7 @@ MAPPED = 'TriggerDagRunOperator.partial(task_id="start", trigger_dag_id="load").
         ("pass", START, "error", "without end."),
         ("EmptyOperator(task_id='first')", START, "error", "without end."),
         ("task.short_circuit(lambda: True, task_id='whether')()", START, "warning", "is skipped."),
+        ("task.sensor(lambda: True, task_id='wait')()", START, "warning", "is skipped."),
         ("pass", MAPPED, "warning", "is skipped."),
     ],
 )
@@ -68,6 +69,28 @@ with DAG("back", schedule=PartitionedAssetTimetable(assets=B)):
     assert [each.level for each in cycles] == [level]
 
 
+def test_only_what_is_within_a_cycle_decides_whether_it_ends(tmp_path: Path) -> None:
+    """Not a trigger out of it, or into it, that may be skipped."""
+    text = f"""
+emits("load", A)
+with DAG("report", schedule=[A]):
+    {START}
+    {MAPPED.replace("load", "end").replace("start", "out")}
+with DAG("into", schedule=None):
+    {MAPPED}
+with DAG("end", schedule=None):
+    EmptyOperator(task_id="t")
+"""
+    (one,) = found(tmp_path, text)
+    assert (one.rule, one.level, one.tasks) == ("cycle", "error", ("load.emit", "report.start"))
+
+
+def test_the_asset_of_a_cycle_is_the_one_that_its_problem_names(tmp_path: Path) -> None:
+    (one,) = (each for each in found(tmp_path, "emits('load', B, A, schedule=A | B)"))
+    assert (one.rule, one.asset) == ("cycle", "b")
+    assert "load listens to b, which it emits itself" in one.problem
+
+
 def test_a_dag_that_triggers_itself_is_a_cycle_and_one_that_triggers_another_is_none(
     tmp_path: Path,
 ) -> None:
@@ -82,13 +105,18 @@ def test_a_dag_that_triggers_itself_is_a_cycle_and_one_that_triggers_another_is_
     [
         ("A | B", True),
         ("A | Asset('crm', extra={'external': True})", True),
+        (
+            "AssetOrTimeSchedule(assets=A, timetable=CronTriggerTimetable('@daily', timezone='UTC'))",
+            True,
+        ),
         ("A", False),
     ],
 )
 def test_a_cycle_says_whether_anything_begins_it(
     tmp_path: Path, schedule: str, begins: bool
 ) -> None:
-    text = f"emits('refresh', A, schedule={schedule})\nemits('load', B)"
+    text = "from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable\n"
+    text += f"emits('refresh', A, schedule={schedule})\nemits('load', B)"
     (one,) = (each for each in found(tmp_path, text) if each.rule == "cycle")
     assert one.consequence.startswith("Each run makes the next, without end")
     assert one.consequence.endswith("makes the first.") != begins
@@ -220,6 +248,45 @@ listens("report", PartitionedAssetTimetable(assets=A))
     assert rules == ([] if guarded else ["runtime-key"])
 
 
+@pytest.mark.parametrize(
+    ("made", "guarded"),
+    [
+        ("Own(task_id='t', outlets=[A])", True),
+        ("Own.partial(task_id='t', outlets=[A]).expand(name=['x'])", True),
+        ("BashOperator(task_id='t', bash_command='echo {{ partition_key }}', outlets=[A])", True),
+        ("BashOperator(task_id='t', bash_command='echo {{ ds }}', outlets=[A])", False),
+        ("EmptyOperator(task_id='t', pre_execute=of_context, outlets=[A])", True),
+        ("EmptyOperator(task_id='t', post_execute=of_context, outlets=[A])", True),
+        (
+            "EmptyOperator.partial(task_id='t', pre_execute=of_context, outlets=[A]).expand(doc=['x'])",
+            True,
+        ),
+        ("EmptyOperator(task_id='t', outlets=[A])", False),
+        ("EmptyOperator(task_id='t', outlets=[A]); Own(task_id='before')", True),
+    ],
+)
+def test_an_operator_a_hook_or_a_template_that_looks_at_its_runs_key_is_a_guard(
+    tmp_path: Path, made: str, guarded: bool
+) -> None:
+    text = f"""{GUARDS}
+from airflow.providers.standard.operators.bash import BashOperator
+def of_context(context, result=None):
+    of(context["dag_run"])
+class Own(BaseOperator):
+    def __init__(self, *, name="", **more):
+        super().__init__(**more)
+    def execute(self, context):
+        self.check(context["dag_run"])
+    def check(self, run):
+        of(run)
+with DAG("load", schedule=PartitionedAtRuntime()):
+    {made}
+listens("report", PartitionedAssetTimetable(assets=A))
+"""
+    rules = {each.rule for each in found(tmp_path, text)} - {"two-emitters"}
+    assert rules == (set() if guarded else {"runtime-key"})
+
+
 # operators that set their own outlets
 
 
@@ -268,6 +335,23 @@ def test_a_name_that_is_nearly_another_is_offered(
     name: str, others: set[str], offered: str | None
 ) -> None:
     assert did_you_mean(name, others) == (f"Did you mean {offered}? " if offered else "")
+
+
+@pytest.mark.parametrize(
+    ("emitted", "heard", "offered"),
+    [
+        ("Asset('one', uri='s3://lake/orders')", "Asset('two', uri='s3://lake/ordres')", "s3://lake/orders"),
+        ("Asset('orders', uri='s3://lake/1')", "Asset('ordres', uri='feira://two')", "orders"),
+        ("Asset('one', uri='s3://lake/1')", "Asset('two', uri='feira://two')", None),
+        ("AssetAlias('orders')", "AssetAlias('ordres')", None),
+    ],
+)  # fmt: skip
+def test_an_asset_whose_name_or_uri_is_nearly_that_of_what_is_emitted_is_offered_it(
+    tmp_path: Path, emitted: str, heard: str, offered: str | None
+) -> None:
+    text = f"emits('load', {emitted})\nlistens('report', [{heard}])"
+    (one,) = (each for each in found(tmp_path, text) if each.rule == "no-emitter")
+    assert one.step.startswith(f"Did you mean {offered}? " if offered else "Add it to")
 
 
 # listeners of plain events
@@ -321,6 +405,10 @@ def watched(*names):
         ("listens('one', [watched('x')])", []),
         ("listens('one', [watched('x')])\nlistens('two', [watched('x')])", []),
         ("listens('one', [watched('x')])\nlistens('two', [watched('y')])", ["one", "two"]),
+        (
+            "listens('nil', [A])\nlistens('one', [watched('x')])\nlistens('two', [watched('y')])",
+            ["one", "two"],
+        ),
         ("listens('one', [watched('x', 'y')])\nlistens('two', [watched('y')])", ["two", "one"]),
         ("listens('one', [watched('x')])\nlistens('two', [Asset('w')])", ["two", "one"]),
         ("listens('one', [watched('x')])\nlistens('two', [Asset.ref(name='w')])", []),
@@ -337,13 +425,21 @@ def test_a_declaration_takes_watchers_away_where_the_asset_is_scheduled(
 
 
 @pytest.mark.parametrize(
-    ("outlet", "named"), [("A & B", "a, b"), ("A | (B & Asset('c'))", "a, b, c")]
+    ("outlet", "text", "named"),
+    [
+        ("A & B", "a & b", "a, b"),
+        ("A | (B & Asset('c'))", "a | (b & c)", "a, b, c"),
+        ("(A | B) & Asset('c', uri='s3://b/c')", "(a | b) & c", "a, b, c"),
+        ("AssetAlias('x') | Asset.ref(name='y')", "x | y", "x, y"),
+        ("Asset.ref(uri='s3://b/y') & A", "s3://b/y & a", "s3://b/y, a"),
+    ],
 )
 def test_the_assets_of_an_expression_are_named_for_the_outlets(
-    tmp_path: Path, outlet: str, named: str
+    tmp_path: Path, outlet: str, text: str, named: str
 ) -> None:
     (one,) = found(tmp_path, f"emits('load', {outlet})")
     assert (one.rule, one.tasks) == ("expression-outlet", ("load.emit",))
+    assert f"the expression {text} as" in one.problem
     assert one.step == f"Name the assets one by one: outlets=[{named}]."
 
 
@@ -359,8 +455,10 @@ def test_the_assets_of_an_expression_are_named_for_the_outlets(
 def test_a_template_is_found_in_the_name_or_the_uri(
     tmp_path: Path, asset: str, templates: int
 ) -> None:
-    text = f"O = {asset}\nemits('load', O)\nlistens('report', [O])"
-    assert [each.rule for each in found(tmp_path, text)] == ["template-asset"] * templates
+    text = f"O = {asset}\nemits('load', A, O)\nlistens('report', A & O)"
+    findings = found(tmp_path, text)
+    assert [each.rule for each in findings] == ["template-asset"] * templates
+    assert all((each.tasks, each.dags[1:]) == (("load.emit",), ("report",)) for each in findings)
 
 
 def test_an_empty_list_is_a_schedule_without_a_run_and_a_clock_or_none_is_not(

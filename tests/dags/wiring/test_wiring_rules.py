@@ -57,6 +57,44 @@ def _asked(folder: Path) -> list[str]:
     return [rule for rule in OFF if rule == folder.parent.name]
 
 
+# Of each broken folder: the asset, the DAGs and the tasks that its finding names.
+NAMED: dict[str, tuple[str | None, str, str]] = {
+    "asset-conflict/broken": (
+        "shop_orders", "load_shop load_web report_shop report_web", "load_shop.emit load_web.emit"
+    ),
+    "cycle/broken": ("prices", "refresh_prices refresh_stock", "refresh_prices.build refresh_stock.build"),
+    "cycle/trigger_broken": ("orders", "load_orders report", "load_orders.emit report.start"),
+    "empty-schedule/broken": (None, "report", ""),
+    "expression-outlet/broken": (None, "load_orders", "load_orders.emit"),
+    "fan-out-limit/broken": ("orders", "load_orders report", "load_orders.emit"),
+    "ignored-mapper/broken": ("rates", "report", ""),
+    "import-error/broken": (None, "", ""),
+    "keyed-event-plain-listener/broken": ("orders", "load_orders report", "load_orders.emit"),
+    "keys-never-meet/broken": ("orders", "report load_orders load_rates", "load_orders.emit load_rates.emit"),
+    "lost-watcher/broken": ("orders", "report", ""),
+    "merged-events/broken": ("orders", "report load_orders", "load_orders.emit"),
+    "missing-dag/broken": (None, "load_orders", "load_orders.start"),
+    "no-emitter/broken": ("rates", "report", ""),
+    "no-listener/broken": ("orders", "load_orders", "load_orders.emit"),
+    "paused-listener/broken": ("orders", "report", ""),
+    "paused-listener/default_broken": ("orders", "report", ""),
+    "plain-event-keyed-listener/broken": ("orders", "load_orders report", "load_orders.emit"),
+    "plain-event-keyed-listener/watcher_broken": ("file", "report", ""),
+    "rollup-never-full/broken": ("orders", "load_orders report", "load_orders.emit"),
+    "runtime-key/broken": ("orders", "load_orders report", "load_orders.emit"),
+    "stray-event/alias_broken": ("alias any_rates", "load_rates", "load_rates.emit"),
+    "stray-event/broken": ("rates", "load_orders", "load_orders.emit"),
+    "stray-event/no_outlets_broken": ("rates", "load_rates", "load_rates.emit"),
+    "template-asset/broken": ("feira://orders/{{ ds }}", "load_orders report", "load_orders.emit"),
+    "two-emitters/broken": ("orders", "load_shop load_web report", "load_shop.emit load_web.emit"),
+    "two-emitters/mapped_broken": ("orders", "load_orders report", "load_orders.load"),
+    "unreadable-key/broken": ("orders", "load_orders report", "load_orders.emit"),
+    "unreadable-key/rollup_broken": ("orders", "load_orders report", "load_orders.emit"),
+    "unstable-asset/broken": ("orders", "load_orders report", "load_orders.emit"),
+    "wrong-terminal-mark/broken": ("orders", "report", ""),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("folder", BROKEN, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_a_broken_folder_breaks_its_rule_alone(folder: Path) -> None:
     findings = lint(folder, enable=_asked(folder)).findings
@@ -68,6 +106,9 @@ def test_a_broken_folder_breaks_its_rule_alone(folder: Path) -> None:
     for each in findings:
         assert each.places and each.consequence and each.step
         assert all(place.line for place in each.places) or each.rule == "import-error"
+    (of_the_rule,) = (each for each in findings if each.rule == folder.parent.name)
+    named = of_the_rule.asset, " ".join(of_the_rule.dags), " ".join(of_the_rule.tasks)
+    assert named == NAMED[f"{folder.parent.name}/{folder.name}"]
 
 
 @pytest.mark.parametrize("folder", FIXED, ids=lambda path: f"{path.parent.name}-{path.name}")
@@ -171,9 +212,10 @@ def test_a_check_of_an_assets_events_does_not_read_it(tmp_path: Path) -> None:
     wiring = """
 from feira_provider.operators.asset_event_check import AssetEventCheckOperator
 
-emits('load', ORDERS)
+emits('load', ORDERS, RATES)
 with DAG('watch', schedule='@daily'):
     AssetEventCheckOperator(task_id='check', asset=ORDERS, partition='2010-12-01')
+    task(task_id='read', inlets=[RATES])(lambda: None)()
 """
     (one,) = found(tmp_path, wiring)
     assert (one.rule, one.asset) == ("no-listener", "orders")
@@ -286,6 +328,21 @@ listens('monthly', keyed(RATES, default_partition_mapper=StartOfMonthMapper()))
     assert "does not match format '%Y-%m-%dT%H:%M:%S'" in one.problem
 
 
+@pytest.mark.parametrize("between", ["AllowedKeyMapper(['2025-12-30'])", "DAY", "IdentityMapper()"])
+def test_a_key_is_followed_through_every_dag_that_uses_one(tmp_path: Path, between: str) -> None:
+    """Of the sample keys the mapper between may leave one out: the next is followed."""
+    wiring = f"""
+C = Asset('c')
+DAY = StartOfDayMapper(input_format='%Y-%m-%d')
+emits('load', ORDERS, schedule={DAILY})
+emits('clean', RATES, schedule=keyed(ORDERS, default_partition_mapper={between}))
+emits('more', C, schedule=keyed(RATES))
+listens('monthly', keyed(C, default_partition_mapper=StartOfMonthMapper()))
+"""
+    (one,) = found(tmp_path, wiring)
+    assert (one.rule, one.dags) == ("unreadable-key", ("more", "monthly"))
+
+
 def test_a_mapper_for_one_asset_is_asked_for_that_asset(tmp_path: Path) -> None:
     wiring = f"""
 emits('load', ORDERS, RATES, schedule={DAILY})
@@ -336,6 +393,7 @@ def test_a_listener_that_says_nothing_begins_as_airflow_is_configured(
     (one,) = found(tmp_path, wiring)
     assert (one.rule, one.level, one.dags) == ("paused-listener", "warning", ("report",))
     assert "report does not set is_paused_upon_creation" in one.problem
+    assert "The run of a key that comes in that time is never made" in one.consequence
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION", "False")
     assert found(tmp_path, wiring) == []
 
@@ -348,7 +406,9 @@ def test_a_plain_listener_catches_up_and_is_reported_only_if_it_asks_to_be_pause
         "emits('load', ORDERS, schedule=None)\n"
         f"listens('report', [ORDERS], is_paused_upon_creation={said})"
     )
-    assert rules(found(tmp_path, wiring)) == ["merged-events", *of_the_pause]
+    findings = found(tmp_path, wiring)
+    assert rules(findings) == ["merged-events", *of_the_pause]
+    assert all("waits for the next one" in each.consequence for each in findings[1:])
 
 
 # cycle

@@ -81,6 +81,9 @@ def test_an_asset_that_changes_with_the_parse_or_the_day_is_found(
 ) -> None:
     (tmp_path / "dags.py").write_text(TEXT.format(imports=imports, asset=asset))
     assert found(tmp_path) == ([(level, BOTH)] if level else [])
+    problems = [e.problem for e in lint(tmp_path).findings if e.rule == "unstable-asset"]
+    when = "each time its file is parsed." if level == "error" else "as time goes by."
+    assert all(each.endswith(when) for each in problems)
 
 
 @pytest.mark.parametrize(

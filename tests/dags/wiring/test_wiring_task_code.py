@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from feira_wiring.linting import lint
+from feira_wiring.task_code.functions import mentions_events, parameters
 
 HEAD = """
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Partly:
     method = partialmethod(lambda self, keys, event: give(event, keys), "k")
 
 give_k = partial(give, keys=["k"])
-BY_NAME = {"x": A}
+BY_NAME, TWO = {"x": A}, {"x": A, "y": B}
 
 def log(function):
     @wraps(function)
@@ -89,6 +90,23 @@ class Ledger(Books):
 @dataclass
 class Record:
     event: object
+    more: int = 0
+
+class Pair(NamedTuple):
+    event: object
+    more: int = 0
+
+class Noted:
+    event: object
+    def __init__(self, other, event):
+        self.event = event
+
+class Ring:
+    def __init__(self, event):
+        self.me, self.event = self, event
+
+def takes(outlet_events, *, keys="k"):
+    outlet_events.add_partitions(keys)
 """
 TASK = """
 with DAG("load", schedule=None):
@@ -119,7 +137,13 @@ CERTAIN = [
     "(lambda event: event.add_partitions('k'))(outlet_events[A])",
     "outlet_events.for_asset(name='a', uri='a').add_partitions('k')",
     "outlet_events.for_asset(name='a').add_partitions('k')",
+    "outlet_events[Asset(A.name)].add_partitions('k')",
     "outlet_events.get(A).add_partitions('k')",
+    "outlet_events.get(A, None).add_partitions('k')",
+    "get_current_context().get('outlet_events', None)[A].add_partitions('k')",
+    "outlet_events[TWO.get('x', B)].add_partitions('k')",
+    "outlet_events[TWO['x']].add_partitions('k')",
+    "partial(give)(outlet_events[A], ['k'])",
     "partial(give, outlet_events[A])(['k'])",
     "partial(give, keys=['k'])(event=outlet_events[A])",
     "logged(outlet_events[A], ['k'])",
@@ -228,6 +252,19 @@ CERTAIN = [
     "Record(event=outlet_events[A]).event.add_partitions('k')",
     "Row(outlet_events[A]).event.add_partitions('k')",
     "Row(event=outlet_events[A]).event.add_partitions('k')",
+    "Pair(outlet_events[A]).event.add_partitions('k')",
+    "Noted(1, outlet_events[A]).event.add_partitions('k')",
+    "takes(outlet_events[A])",
+    "(lambda outlet_events: outlet_events.add_partitions('k'))(outlet_events[A])",
+    "getattr(A, *made_at_run_time(1)); outlet_events[A].add_partitions('k')",
+    "for n, each in zip([1, 2], [A]): outlet_events[each].add_partitions(n)",
+    "list(map(give, [outlet_events[A]], ['k', 'l']))",
+    "methodcaller('give', outlet_events[A], 'k')(BOOKS)",
+    "for _ in MANY: give(outlet_events[A], ['k'])",
+    "[outlet_events[A].add_partitions('k')][0] = 1",
+    "event = outlet_events[A] if A is B else outlet_events[A]; event.add_partitions('k')",
+    "try: print(outlet_events['x'])\n        except KeyError: pass\n        outlet_events[A].add_partitions('k')",
+    "try: print(BY_NAME['y'])\n        except KeyError: pass\n        outlet_events[A].add_partitions('k')",
     "def inner(event, /, *, keys='k'): event.add_partitions(keys)\n        inner(outlet_events[A])",
     "def inner(one, *more): more[0].add_partitions('k')\n        inner(1, outlet_events[A])",
     "def inner(**more): more['outlet_events'][A].add_partitions('k')\n        inner(outlet_events=outlet_events)",
@@ -253,6 +290,7 @@ def test_a_key_is_given_to_the_one_outlet_that_the_code_names(tmp_path: Path, bo
         "for each in self.of_class: context['outlet_events'][each].add_partitions('k')",
         "for each in (A, B): self.give(context['outlet_events'][each])",
         "for each in (A, B): super().execute(context, each)",
+        "def inner(me, each): super().execute(context, each)\n        for each in (A, B): inner(self, each)",
         "for each in (A, B): context.get('outlet_events').get(each).add_partitions('k')",
         "for each in (A, B): give(event=context['outlet_events'][each], keys='k')",
         "self.over(**context)",
@@ -326,6 +364,95 @@ keyed('k_a', A)\nplain('p_a', A)\nkeyed('k_b', B)\nplain('p_b', B)
     ]
 
 
+@pytest.mark.parametrize(
+    ("method", "sure"),
+    [
+        ("pre_execute(self, context)", True),
+        ("execute(self, context)", True),
+        ("execute(self, *, context)", True),
+        ("post_execute(self, context, result=None)", True),
+        ("execute_complete(self, context, event=None)", False),
+        ("execute_complete(self, *, context)", False),
+        ("later(self)", None),
+    ],
+)
+def test_the_methods_that_airflow_calls_give_keys_for_certain_and_others_may(
+    tmp_path: Path, method: str, sure: bool | None
+) -> None:
+    text = f"""
+class Publish(BaseOperator):
+    def {method}:
+        {"get_current_context()" if sure is None else "context"}["outlet_events"][A].add_partitions("k")
+
+with DAG("load", schedule=None):
+    Publish(task_id="p", outlets=[A])
+keyed("k_a", A)\nplain("p_a", A)
+"""
+    rules = [rule for rule, _ in found(tmp_path, text)]
+    assert (
+        rules
+        == {
+            True: ["keyed-event-plain-listener"],
+            False: [],
+            None: ["plain-event-keyed-listener"],
+        }[sure]
+    )
+
+
+def test_the_key_of_an_only_outlet_is_its_own_whatever_name_it_is_looked_up_by(
+    tmp_path: Path,
+) -> None:
+    text = """
+with DAG("load", schedule=None):
+    @task(outlets=[A])
+    def emit(*, outlet_events):
+        outlet_events[made_at_run_time(1)].add_partitions("k")
+    emit()
+plain("p_a", A)
+"""
+    assert found(tmp_path, text) == [("keyed-event-plain-listener", "a")]
+
+
+def test_a_name_that_nothing_is_bound_to_yet_is_unknown(tmp_path: Path) -> None:
+    text = """
+def make():
+    @task(outlets=[A])
+    def emit(*, outlet_events):
+        print(later)
+        outlet_events[A].add_partitions("k")
+    emit()
+    if A is B:
+        later = 1
+with DAG("load", schedule=None):
+    make()
+plain("p_a", A)
+"""
+    assert found(tmp_path, text) == [("keyed-event-plain-listener", "a")]
+
+
+def test_the_parameters_of_a_function_are_those_that_are_given_by_name() -> None:
+    def function(a: int, b: int, *more: int, c: int, d: int, **named: int) -> int:
+        e, f = a, b
+        return e + f
+
+    assert parameters(function) == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("lambda value: value['outlet_events']", True),
+        ("lambda value: value.add_partitions", True),
+        ("lambda outlet_events: 1", True),
+        ("lambda: lambda value: lambda: value['outlet_events']", True),
+        ("lambda value: value['inlet_events'] and 'the outlet_events'", False),
+        ("lambda: lambda value: 'x'", False),
+    ],
+)
+def test_code_names_events_by_a_word_of_its_own(text: str, named: bool) -> None:
+    assert mentions_events(eval(text).__code__) is named
+
+
 @pytest.mark.parametrize("hook", ["pre_execute", "post_execute"])
 def test_keys_that_a_hook_gives_are_seen(tmp_path: Path, hook: str) -> None:
     text = f"""
@@ -345,18 +472,16 @@ def test_a_loop_over_outlets_gives_each_its_key(tmp_path: Path) -> None:
     assert len(found(tmp_path, task + "plain('of_a', A)\nplain('of_b', B)")) == 2
 
 
-UNCERTAIN = [
+UNCERTAIN_OF_A = [
     "if outlet_events: outlet_events[A].add_partitions('k')",
     "if not outlet_events: return\n        outlet_events[A].add_partitions('k')",
     "unknown = {}; unknown['f'](outlet_events[A])",
-    "exec('pass', {'events': give_k}) or [].append(outlet_events)",
     "Books.made = outlet_events[A]",
     "BY_NAME['y'] = outlet_events[A]",
     "made_at_run_time(outlet_events[A])",
     "made_at_run_time([outlet_events[A]])",
     "made_at_run_time(partial(give, outlet_events[A]))",
     "made_at_run_time(event=outlet_events[A])",
-    "made_at_run_time(lambda: outlet_events[A])",
     "made_at_run_time(Books(outlet_events[A]))",
     "made_at_run_time(outlet_events[A].add_partitions)",
     "BY_NAME['f'](outlet_events[A])",
@@ -370,16 +495,13 @@ UNCERTAIN = [
     "match A:\n            case 1: outlet_events[A].add_partitions('k')",
     "try:\n            1 / 1\n        except ValueError:\n            outlet_events[A].add_partitions('k')",
     "found = []; found.append(outlet_events[A])",
-    "outlet_events[made_at_run_time(1)].add_partitions('k')",
     "(give_k if A is B else print)(outlet_events[A])",
     "outlet_events[A].add_partitions('k') if A is B else outlet_events[A].add_partitions('l')",
     "if A is B: outlet_events[A].add_partitions('k')\n        else: outlet_events[A].add_partitions('l')",
     "if A is B: return\n        else: outlet_events[A].add_partitions('k')",
     "if A is B: add = outlet_events[A].add_partitions\n        else: add = print\n        add('k')",
     "add = print\n        if A is B: add = outlet_events[A].add_partitions\n        add('k')",
-    "for each in outlet_events: print(each)",
     "while 0: outlet_events[A].add_partitions('k')",
-    "event = outlet_events[A] if A is B else outlet_events[made_at_run_time]; event.add_partitions('k')",
     "[1 for each in (A,) if outlet_events[each].add_partitions('k')]",
     "[outlet_events[each].add_partitions('k') for _ in made_at_run_time(1) for each in (A,)]",
     "[outlet_events[A].add_partitions('k') for _ in (1,) if A is B]",
@@ -391,27 +513,39 @@ UNCERTAIN = [
     "Books().nothing(outlet_events[A])",
     "import operator; operator.itemgetter(0)([outlet_events[A]]).add_partitions('k')",
     "two_lambdas[0](outlet_events[A])",
-    "outlet_events.for_asset(name=str(1)).add_partitions('k')",
-    "outlet_events.get(made_at_run_time(1)).add_partitions('k')",
     "made_at_run_time((outlet_events[A], 1)[0])",
-    "made_at_run_time(get_current_context())",
-    "for x in MANY:\n            for y in MANY:\n                for z in MANY: print(z)",
-    "first, *rest = B, A; outlet_events[rest[0]].add_partitions('k')",
     "import orjson; orjson.dumps(outlet_events[A])",
     "PARTLY.partly(outlet_events[A])",
     "PARTLY.method(outlet_events[A])",
     "Partly.partly(outlet_events[A])",
     "made_at_run_time(Books(Books(outlet_events[A])))",
+    "made_at_run_time(Ring(outlet_events[A]))",
     "made_at_run_time(outlet_events[A] if A is B else B)",
-    "def inner(): made_at_run_time(outlet_events)\n        made_at_run_time(inner)",
     "async def inner():\n            async for _ in A: outlet_events[A].add_partitions('k')\n        inner()",
+]
+UNCERTAIN_OF_ALL = [
+    "exec('pass', {'events': give_k}) or [].append(outlet_events)",
+    "made_at_run_time(lambda: outlet_events[A])",
+    "outlet_events[made_at_run_time(1)].add_partitions('k')",
+    "for each in outlet_events: print(each)",
+    "event = outlet_events[A] if A is B else outlet_events[made_at_run_time]; event.add_partitions('k')",
+    "outlet_events.for_asset(name=str(1)).add_partitions('k')",
+    "outlet_events.get(made_at_run_time(1)).add_partitions('k')",
+    "made_at_run_time(get_current_context())",
+    "for x in MANY:\n            for y in MANY:\n                for z in MANY: print(z)",
+    "first, *rest = B, A; outlet_events[rest[0]].add_partitions('k')",
+    "[1 for x in MANY for y in MANY for z in MANY]",
+    "each = A\n        for each in made_at_run_time(1): outlet_events[each].add_partitions('k')",
+    "def inner(): made_at_run_time(outlet_events)\n        made_at_run_time(inner)",
 ]
 
 
-@pytest.mark.parametrize("body", UNCERTAIN)
+@pytest.mark.parametrize("body", [*UNCERTAIN_OF_A, *UNCERTAIN_OF_ALL])
 def test_what_cannot_be_followed_is_no_error_for_either_listener(tmp_path: Path, body: str) -> None:
-    task = TASK.format(body=body)
-    assert found(tmp_path, f"{task}keyed('k_a', A)\nplain('p_a', A)\nplain('p_b', B)") == []
+    """Of the event that it is done to; of every event where that is not known."""
+    listeners = "keyed('k_a', A)\nplain('p_a', A)\nkeyed('k_b', B)\nplain('p_b', B)"
+    certain = [("plain-event-keyed-listener", "b")] if body in UNCERTAIN_OF_A else []
+    assert found(tmp_path, TASK.format(body=body) + listeners) == certain
 
 
 ALIAS = """
@@ -448,6 +582,7 @@ plain("report", A)
         ("outlet_events[AssetAlias('any')].add(Asset(name))", "warning"),
         ("yield Metadata(asset=B, alias=AssetAlias('any'))", "error"),
         ("yield Metadata(Asset(name), {}, AssetAlias('any'))", "warning"),
+        ("outlet_events[AssetAlias('any')].add(B, None)", "error"),
         ("yield Metadata(A, extra={}, alias=AssetAlias('any'))", None),
         ("yield Metadata(B, extra={}, alias=AssetAlias('any'))", "error"),
         # A text of which a part is known leaves open what has that part.
@@ -472,6 +607,36 @@ def test_an_alias_is_what_its_tasks_code_makes_of_it(
     tmp_path: Path, body: str, level: str | None
 ) -> None:
     (tmp_path / "dags.py").write_text(HEAD + ALIAS.format(body=body))
+    levels = [each.level for each in lint(tmp_path).findings if each.rule == "no-emitter"]
+    assert levels == ([level] if level else [])
+
+
+@pytest.mark.parametrize(
+    ("tasks", "level"),
+    [
+        ("EmptyOperator(task_id='t', outlets=[AssetAlias('any')])", "warning"),
+        ("emit(A)\n    emit(B)", None),
+        ("emit(B)\n    emit(A)", None),
+        ("emit(B)\n    emit(B)", "error"),
+        ("emit(made_at_run_time)\n    emit(B)", "warning"),
+        ("emit(B)\n    emit(made_at_run_time)", "warning"),
+    ],
+)
+def test_an_alias_is_what_any_of_its_tasks_makes_of_it(
+    tmp_path: Path, tasks: str, level: str | None
+) -> None:
+    text = f"""
+from airflow.providers.standard.operators.empty import EmptyOperator
+def emit(asset):
+    @task(outlets=[AssetAlias("any")])
+    def go(*, outlet_events):
+        outlet_events[AssetAlias("any")].add(asset)
+    go()
+with DAG("load", schedule=None):
+    {tasks}
+plain("report", A)
+"""
+    (tmp_path / "dags.py").write_text(HEAD + text)
     levels = [each.level for each in lint(tmp_path).findings if each.rule == "no-emitter"]
     assert levels == ([level] if level else [])
 
@@ -564,6 +729,8 @@ plain("of_a", A)
         ("", "outlet_events[A].extra = {'rows': 1}", "a"),
         ("", "give(outlet_events[A], ['k'])", "a"),
         ("", "yield Metadata(A, extra={'rows': 1})", "a"),
+        ("", "yield Metadata(A)", "a"),
+        ("", "outlet_events[B].extra = outlet_events[A].extra = {}", "a"),
         ("", "outlet_events[AssetAlias('any')].add(A)", "alias any"),
         (
             "(outlets=[AssetAlias('any')])",

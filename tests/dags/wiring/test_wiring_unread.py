@@ -48,7 +48,13 @@ def found(tmp_path: Path, unimportable: str, other: str) -> dict[str, Finding]:
         HEAD + "task(outlets=[*[Asset('orders')]])",
         HEAD + "task(outlets=list((Asset('orders'),)))",
         HEAD + "task(outlets=[Asset.ref(name='orders')])",
+        HEAD + "task(outlets=Asset('orders') if missing_package else Asset('x'))",
         HEAD + "task(outlets=Asset('x') or Asset('orders'))",
+        HEAD + "task(outlets=Asset('orders') | Asset('x'))",
+        HEAD + "task(outlets=[Asset('orders%s' % '')])",
+        HEAD + "OUT = Asset('x')\nfor OUT in (Asset('orders'),):\n    task(outlets=[OUT])",
+        "from airflow.sdk import *\nimport missing_package\n@asset(schedule=None)\ndef orders(): ...",
+        "from airflow.datasets import *\n# dag\ntask(outlets=DatasetAll(Dataset('x'), Dataset('orders')))",
         HEAD + "task(outlets=Asset('x') | Asset('orders'))",
         HEAD + "OPTIONS = {'outlets': [Asset('orders')]}\ntask(**OPTIONS)",
         HEAD + "def more():\n    return {}\nX = task(task_id='t', **more())",
@@ -113,7 +119,9 @@ def test_what_an_unimportable_file_may_emit_is_not_missing(tmp_path: Path, emitt
     by_rule = found(tmp_path, emitter, LISTENS)
     assert by_rule["no-emitter"].level == "note"
     assert "Cannot tell" in by_rule["no-emitter"].problem
-    assert "dags_bad.py" in by_rule["no-emitter"].problem
+    assert "dags_bad.py did not import, and may emit orders" in by_rule["no-emitter"].problem
+    assert by_rule["no-emitter"].step.startswith("Fix what does not import")
+    assert str(by_rule["no-emitter"].places[-1]) == f"{tmp_path}/dags_bad.py"
     assert by_rule["import-error"].level == "warning"
 
 
@@ -157,6 +165,15 @@ def test_what_an_unimportable_file_may_emit_is_not_missing(tmp_path: Path, emitt
         HEAD + "task(outlets=[Asset('x')] + [Asset('y')])",
         HEAD + "task(task_id='t', outlets=AssetAll(Asset('x'), Asset('y')))",
         HEAD + "task(outlets=[Asset.ref(uri='rates')])",
+        HEAD + "task(outlets=[Asset.ref(name='rates')])",
+        HEAD + "task(outlets=[Asset(name='rates')])",
+        HEAD + "import json\ntask(outlets=[json.loads('x').sdk.Asset('rates')])",
+        HEAD + "X = Asset(**dict(name='x'))\nY = AssetAlias(**dict(name='y'))",
+        HEAD + "from pandas import asset\n@asset\ndef orders(): ...",
+        *(
+            HEAD + f"task(outlets={kind}([Asset('rates')]))"
+            for kind in ("list", "tuple", "set", "sorted")
+        ),
         HEAD + "A = {'orders': Asset('x')}\ntask(outlets=[A['orders']])",
     ],
 )
@@ -187,10 +204,15 @@ def test_what_an_unimportable_file_cannot_emit_is_still_an_error(
         "missing_package.make()",
         "DAG('d', schedule=[Asset('x'), Asset('orders')])",
         "from airflow.sdk import AssetOrTimeSchedule as T\nDAG('d', timetable=T(assets=[Asset('orders')]))",
+        "from airflow.timetables.datasets import DatasetOrTimeSchedule as T\n"
+        "DAG('d', timetable=T(datasets=[Asset('orders')]))",
+        "from airflow.sdk import *\nDAG('d', schedule=PartitionedAssetTimetable(assets=Asset('orders')))",
     ],
 )
 def test_what_an_unimportable_file_may_hear_is_not_unheard(tmp_path: Path, listener: str) -> None:
-    assert found(tmp_path, HEAD + listener, EMITS)["no-listener"].level == "note"
+    unheard = found(tmp_path, HEAD + listener, EMITS)["no-listener"]
+    assert unheard.level == "note"
+    assert "dags_bad.py did not import, and may listen to orders" in unheard.problem
 
 
 @pytest.mark.parametrize(
@@ -203,6 +225,8 @@ def test_what_an_unimportable_file_may_hear_is_not_unheard(tmp_path: Path, liste
         "task(outlets=[Asset('orders')])",
         "from airflow.sdk import CronTriggerTimetable as C\nDAG('d', schedule=C('* * * * *', timezone='UTC'))",
         "import datetime\nDAG('d', schedule=datetime.timedelta(days=1))",
+        "from dateutil.relativedelta import relativedelta\nDAG('d', schedule=relativedelta(days=1))",
+        "import pendulum\nDAG('d', schedule=pendulum.duration(days=1))",
         "DAG('d', schedule=None)",
         "def f():\n    missing_package.g(task_id='t')",
         "print(inlet=[Asset('orders')])",
@@ -253,6 +277,27 @@ def test_relative_imports_of_a_package_beside_the_file_are_followed(
     read = unread(tmp_path / "dags.py", "dags.py", [tmp_path])
     assert read.may_emit(ORDERS)
     assert not read.may_emit(AssetId("rates", "rates"))
+
+
+def test_a_name_is_followed_through_many_modules_and_not_for_ever(tmp_path: Path) -> None:
+    """Each beside the file that imports it, in a folder below those that are named."""
+    below = tmp_path / "below"
+    below.mkdir()
+    for n in range(15):
+        (below / f"m{n}.py").write_text(f"from m{n + 1} import NAME, X\n")
+    (below / "m15.py").write_text(f"{HEAD}NAME = 'orders'\nX = Asset(NAME)\n")
+    for text in (
+        "from m0 import NAME\ntask(outlets=[Asset(NAME)])",
+        "from m0 import X\ntask(outlets=[X])",
+    ):
+        (below / "dags.py").write_text(HEAD + text)
+        read = unread(below / "dags.py", "dags.py", [tmp_path])
+        assert (read.may_emit(ORDERS), read.emits_any) == (True, False), text
+    (below / "m15.py").write_text("from m0 import NAME, X\n")
+    read = unread(below / "dags.py", "dags.py", [tmp_path])
+    assert read.emits_any
+    (below / "dags.py").write_text(f"{HEAD}from m0 import NAME\ntask(outlets=[Asset(NAME)])")
+    assert unread(below / "dags.py", "dags.py", [tmp_path]).emits == (Named(".*"),)
 
 
 def test_modules_beside_the_file_are_read_as_far_as_they_import_one_another(tmp_path: Path) -> None:
