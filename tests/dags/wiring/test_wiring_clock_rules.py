@@ -80,6 +80,8 @@ listens("report", PartitionedAssetTimetable(assets=A & B))
         ("A & G", []),  # so does an alias
         ("A & H", ["keys-never-meet"]),  # from B alone, on another day
         ("B & H", []),
+        ("A & J", ["keys-never-meet"]),  # from H
+        ("B & J", []),
     ],
 )
 def test_keys_that_are_not_known_may_meet(
@@ -87,7 +89,7 @@ def test_keys_that_are_not_known_may_meet(
 ) -> None:
     """C runs where A and B meet, which is never; D runs for either, E for either or at will."""
     text = f"""
-C, D, E, F, G, H = map(Asset, "CDEFGH")
+C, D, E, F, G, H, J = map(Asset, "CDEFGHJ")
 X = Asset("x", extra={{"external": True}})
 def keyed(assets):
     return PartitionedAssetTimetable(assets=assets)
@@ -99,6 +101,7 @@ emits("both", C, schedule=keyed(A & B))
 emits("either", D, schedule=keyed(A | B))
 emits("load_g", G, schedule=clock("0 0 * * 3"))
 emits("by_b", H, schedule=keyed(B))
+emits("by_h", J, schedule=keyed(H))
 with DAG("resolve", schedule=None):
     @task(outlets=[AssetAlias("g")])
     def resolve(*, outlet_events):
@@ -110,7 +113,7 @@ with DAG("add", schedule=None):
         outlet_events[E].add_partitions("2026-01-05")
     add()
 listens("report", keyed({schedule}))
-for each in (C, D, E, G, H):
+for each in (C, D, E, G, H, J):
     listens(f"use_{{each.name}}", keyed(each))
 """
     reported = [each for each in found(tmp_path, text) if "report" in each.dags]

@@ -68,6 +68,10 @@ made_at_run_time = namespace["made_at_run_time"]
 BOOKS = Books()
 BOOKS.give_by, MANY, PARTLY = give, list(range(50)), Partly()
 bound_give, bound_of, add_k = BOOKS.give, Books.of, methodcaller("add_partitions", "k")
+
+class Holder:
+    size, call = len, BOOKS
+
 give_lambda = lambda event: event.add_partitions("k")
 two_lambdas = (lambda event: event.add_partitions("k"), lambda event: None)
 
@@ -255,6 +259,7 @@ CERTAIN = [
     "Pair(outlet_events[A]).event.add_partitions('k')",
     "Noted(1, outlet_events[A]).event.add_partitions('k')",
     "takes(outlet_events[A])",
+    "Holder().size(outlet_events[B]); outlet_events[A].add_partitions('k')",
     "(lambda outlet_events: outlet_events.add_partitions('k'))(outlet_events[A])",
     "getattr(A, *made_at_run_time(1)); outlet_events[A].add_partitions('k')",
     "for n, each in zip([1, 2], [A]): outlet_events[each].add_partitions(n)",
@@ -264,6 +269,7 @@ CERTAIN = [
     "[outlet_events[A].add_partitions('k')][0] = 1",
     "event = outlet_events[A] if A is B else outlet_events[A]; event.add_partitions('k')",
     "try: print(outlet_events['x'])\n        except KeyError: pass\n        outlet_events[A].add_partitions('k')",
+    "try: print(Asset(''))\n        except ValueError: pass\n        outlet_events[A].add_partitions('k')",
     "try: print(BY_NAME['y'])\n        except KeyError: pass\n        outlet_events[A].add_partitions('k')",
     "def inner(event, /, *, keys='k'): event.add_partitions(keys)\n        inner(outlet_events[A])",
     "def inner(one, *more): more[0].add_partitions('k')\n        inner(1, outlet_events[A])",
@@ -520,6 +526,7 @@ UNCERTAIN_OF_A = [
     "Partly.partly(outlet_events[A])",
     "made_at_run_time(Books(Books(outlet_events[A])))",
     "made_at_run_time(Ring(outlet_events[A]))",
+    "Holder().call(outlet_events[A])",
     "made_at_run_time(outlet_events[A] if A is B else B)",
     "async def inner():\n            async for _ in A: outlet_events[A].add_partitions('k')\n        inner()",
 ]
