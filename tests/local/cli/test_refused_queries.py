@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
 import logging
 import threading
@@ -13,8 +14,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from pyspark.errors.exceptions.connect import AnalysisException
 
+from feira.core.landing.store import LandingStore
+from feira.core.settings import LakeSettings
 from feira_local.cli import data, runs, tables
 from feira_local.cli import stack as stack_commands
 from feira_local.cli.day_report import DayReport, report_tables
@@ -85,6 +89,34 @@ def test_a_warehouse_that_does_not_answer_is_one_sentence(monkeypatch: pytest.Mo
         access.warehouse(),
     ):
         pass
+    assert "secret" not in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1:1/x"), "Could not connect"),
+        (ReadTimeoutError(endpoint_url="http://127.0.0.1:1/x"), "Read timeout"),
+        # What s3fs makes of a 403.
+        (PermissionError(errno.EACCES, "Access Denied"), "Access Denied"),
+    ],
+)
+def test_a_lake_that_does_not_answer_or_refuses_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    lake = LakeSettings(
+        "s3://feira-lake", endpoint="http://127.0.0.1:1", access_key="a", secret_key="secret"
+    )
+
+    def complete(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(access, "lake_settings", lambda: lake)
+    monkeypatch.setattr(LandingStore, "complete", complete)
+    with pytest.raises(StackError, match=rf"http://127\.0\.0\.1:1 .*{reason}") as refused:
+        tables.show("landing", "2010-12-01")
+    assert "feira status" in str(refused.value)
     assert "secret" not in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
 

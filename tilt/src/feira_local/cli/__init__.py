@@ -39,8 +39,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _module in MODULES:
-    importlib.import_module(_module).register(app)
+try:
+    for _module in MODULES:
+        importlib.import_module(_module).register(app)
+except KeyboardInterrupt:
+    # The imports are most of what a short command takes: a Ctrl-C in them shows no stack trace either.
+    sys.exit(130)
 
 
 def main() -> None:

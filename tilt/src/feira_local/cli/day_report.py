@@ -51,9 +51,9 @@ class DayReport:
 
 def day_report(pipeline: str, day: date) -> DayReport:
     """Reads the newest landing's validation, the day's newest row of the ledger, and the marts."""
-    store = landings(pipeline)
-    newest = max(store.complete(day), key=lambda each: each.version, default=None)
-    validation = store.validation(day, newest.version) if newest else None
+    with landings(pipeline) as store:
+        newest = max(store.complete(day), key=lambda each: each.version, default=None)
+        validation = store.validation(day, newest.version) if newest else None
     table = next((each for each in published_tables() if each.name == pipeline), None)
     with warehouse() as connection:
         loaded = _loaded(connection, table, day) if table else None

@@ -115,34 +115,35 @@ def day_column(declared: Contract) -> str | None:
 def _beside(declared: Contract, day: date) -> Rows | None:
     """The rows of a day's landing, the current one or else the newest, in the document that is landed
     beside its lines and has the table's columns; None where there is no such document."""
-    store = landings(declared.schema)
-    current = store.current(day)
-    complete = [current[0]] if current else store.complete(day)[-1:]
-    for manifest in complete:
-        folder = store.folder(day, manifest.version)
-        for file in manifest.companions.values():
-            text = gzip.decompress(store.files.cat_file(f"{folder}/{file.name}"))
-            rows = [json.loads(line) for line in text.splitlines()]
-            if rows and rows[0].keys() == set(declared.column_names):
-                return rows
+    with landings(declared.schema) as store:
+        current = store.current(day)
+        complete = [current[0]] if current else store.complete(day)[-1:]
+        for manifest in complete:
+            folder = store.folder(day, manifest.version)
+            for file in manifest.companions.values():
+                text = gzip.decompress(store.files.cat_file(f"{folder}/{file.name}"))
+                rows = [json.loads(line) for line in text.splitlines()]
+                if rows and rows[0].keys() == set(declared.column_names):
+                    return rows
     return None
 
 
 def _landings(declared: Contract, day: date) -> Rows:
     """The complete landings of a day."""
-    store, rows = landings(declared.schema), []
-    for manifest in store.complete(day):
-        validation = store.validation(day, manifest.version)
-        gate = "not validated" if validation is None else "passed"
-        rows.append(
-            {
-                "landing_version": manifest.version,
-                "lines": manifest.total,
-                "valid": validation.valid if validation else None,
-                "gate": gate if validation is None or validation.passed else "failed",
-                "folder": store.folder(day, manifest.version),
-            }
-        )
+    rows = []
+    with landings(declared.schema) as store:
+        for manifest in store.complete(day):
+            validation = store.validation(day, manifest.version)
+            gate = "not validated" if validation is None else "passed"
+            rows.append(
+                {
+                    "landing_version": manifest.version,
+                    "lines": manifest.total,
+                    "valid": validation.valid if validation else None,
+                    "gate": gate if validation is None or validation.passed else "failed",
+                    "folder": store.folder(day, manifest.version),
+                }
+            )
     return rows
 
 

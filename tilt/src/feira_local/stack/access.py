@@ -147,9 +147,19 @@ def environment() -> dict[str, str]:
     }
 
 
-def landings(dataset: str) -> LandingStore:
-    """The landings of a dataset."""
-    return landing_store(lake_settings(), dataset)
+@contextmanager
+def landings(dataset: str) -> Iterator[LandingStore]:
+    """The landings of a dataset. Raises StackError where the lake's store does not answer, or refuses."""
+    from botocore.exceptions import BotoCoreError
+
+    settings = lake_settings()
+    try:
+        yield landing_store(settings, dataset)
+    except (BotoCoreError, OSError) as error:
+        raise StackError(
+            f"The lake at {settings.endpoint or settings.root} cannot be read "
+            f"({_first_line(error)}); `feira status` shows whether its store runs."
+        ) from error
 
 
 @contextmanager
