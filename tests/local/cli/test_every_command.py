@@ -301,3 +301,15 @@ def test_whoever_reads_only_the_first_line_sees_no_stack_trace(tmp_path: Path) -
     )
     assert ended.stdout == "[\n"
     assert ended.stderr == ""
+
+
+def test_ctrl_c_while_a_command_is_still_being_imported_shows_no_stack_trace() -> None:
+    program = """
+import importlib
+def import_module(_):
+    raise KeyboardInterrupt
+importlib.import_module = import_module
+import feira_local.cli
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
