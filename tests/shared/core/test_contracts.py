@@ -12,7 +12,9 @@ import yaml
 
 from feira.core.contracts import Column, ContractError, contract, contracts
 from feira.core.contracts.ddl import iceberg_ddl, warehouse_ddl
+from feira.core.contracts.document import Node, parse_yaml, require_odcs
 from feira.core.contracts.evolution import Evolution, compare, require_current
+from feira.core.contracts.model import Lookup
 from feira.core.contracts.reader import read_contract
 from feira.core.contracts.registry import contract_files, contracts_folder, whole_contract
 from feira.core.errors import Remedy
@@ -212,6 +214,13 @@ RULE = (
 ENUM = "physicalType: string\n        enum:\n          - value: A\n"
 CUSTOM = "    customProperties:\n      - {property: feira.partition, value: x}\n"
 RELATED = "    relationships:\n      - {from: fact.sku, to: product.sku}\n"
+SQL_RULE = (
+    "- {name: x, type: sql, query: SELECT 1, mustBe: 0}\n      - name: y\n        type: custom"
+)
+METRIC_RULE = "- {name: x, metric: nullValues, mustBe: 0}\n      - name: y\n        type: custom"
+ITEMS = "          logicalType: string\n          physicalType: string"
+SERVERS = "servers:\n  - server: landing\n    type: custom\n    description: Gzip NDJSON below landing/ in the lake.\n"
+TWICE = "  - {property: feira.asset, value: x}\n  - property: feira.asset"
 REFUSED = [
     ("sales.landing", "    required: true", "    requird: true", "did you mean 'required'"),
     (
@@ -375,6 +384,55 @@ REFUSED = [
     ),
     ("sales.fact", "    properties:\n", RELATED + "    properties:\n", "relationships are not"),
     ("sales.fact", "decimal(18,4)", "decimal(\u0661\u0668,4)", "has physicalType"),
+    (
+        "sales.landing",
+        "        required: true\n        primaryKey",
+        "        primaryKey",
+        "not required",
+    ),
+    ("sales.landing", "primaryKeyPosition: 1", "primaryKeyPosition: 0", "primaryKeyPosition 0 of"),
+    ("sales.landing", "name: sku_blank", "name: Sku_blank", "'Sku_blank' must be lower_snake_case"),
+    ("sales.landing", SERVERS, "servers: []\n", "no servers"),
+    ("sales.landing", "maxLength: 1000", "maxLength: 5.0", "maxLength 5.0"),
+    (
+        "sales.landing",
+        "- name: order_id_blank\n        type: custom",
+        SQL_RULE,
+        "'sql' is not eval",
+    ),
+    ("sales.landing", "- name: order_id_blank\n        type: custom", METRIC_RULE, "type None is"),
+    (
+        "sales.landing",
+        "mustBeLessOrEqualTo: 5",
+        "mustBeLessOrEqualTo: 5\n        mustBeGreaterThan: 1",
+        "a gate, has no key 'mustBeGreaterThan'",
+    ),
+    (
+        "sales.quarantine",
+        ITEMS,
+        ITEMS.replace("logicalType: string", "logicalType: integer"),
+        "items of array",
+    ),
+    (
+        "sales.quarantine",
+        ITEMS,
+        ITEMS.replace("physicalType: string", "physicalType: text"),
+        "items of array",
+    ),
+    ("sales.quarantine", "        items:\n" + ITEMS, "", "items belong to an array"),
+    ("sales.fact", "  - property: feira.asset", TWICE, "may be stated once"),
+    (
+        "sales.landing",
+        "maxLength: 1000",
+        "maxLangth: 1000\n          maxLongth: 1",
+        "no key 'maxLangth'",
+    ),
+    (
+        "sales.landing",
+        "logicalType: string",
+        "logicalType: text",
+        "'text', unknown to ODCS; it may",
+    ),
 ]
 
 
@@ -411,6 +469,129 @@ def test_a_file_that_is_no_contract_is_refused_by_name(tmp_path: Path, text: str
     path.write_text(text)
     with pytest.raises(ContractError, match=r"^x\.odcs\.yaml"):
         read_contract(path)
+
+
+def test_a_file_that_is_no_utf_8_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.odcs.yaml"
+    path.write_bytes(b"a: \xff")
+    with pytest.raises(ContractError, match=r"^x\.odcs\.yaml is not one YAML document: .*0xff"):
+        read_contract(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("b: 1\na: 1\nc: 1\na: 1\n", "x, line 4: the key 'a' is on line 2 already"),
+        ("a: 1\nb: 010\n", "x, line 2: 010 is of another type"),
+        ("a: 1\nb:\n  - c: no\n", "x, line 3: no is of another type"),
+        ("a: 1\n5: x\n", "x, line 2: the key 5 is no text"),
+        ("a: 1\nb: [1\nc: 2\n", "x, line 3, is not one YAML document"),
+        ("a: 1\n\nb:\n  c:\n", "x, line 4: c has no value"),
+        ("a: 1\nb:\n  - [{c: 1}, {d: }]\n", "x, line 3: d has no value"),
+        ("a: " + "1" * 301, "x, line 1: it has a number of 301 characters; 300 are"),
+        ("a: 1\nb: -.inf", "x, line 2: -.inf is no number"),
+        ("- 1", "x is empty or no mapping"),
+    ],
+)
+def test_what_is_no_usable_yaml_is_named_with_its_line(text: str, named: str) -> None:
+    with pytest.raises(ContractError) as refusal:
+        parse_yaml(text, "x")
+    assert str(refusal.value).startswith(named)
+
+
+def test_values_are_those_that_both_versions_of_yaml_read_alike() -> None:
+    text = (
+        "value:\nday: 2010-12-01\nnumbers: [0x1F, -5, 1.5, true]\nbase: &base {a: 1, b: 2}\n"
+        f"made: {{<<: *base, b: 3}}\nlong: {'1' * 300}\n"
+    )
+    found = parse_yaml(text, "x")
+    assert found == {
+        "value": None,
+        "day": "2010-12-01",
+        "numbers": [31, -5, 1.5, True],
+        "base": {"a": 1, "b": 2},
+        "made": {"a": 1, "b": 3},
+        "long": int("1" * 300),
+    }
+    made = found["made"]
+    assert isinstance(made, Node)
+    assert (made.source, made.line, found.lines["made"], made.lines["b"]) == ("x", 5, 5, 5)
+
+
+def test_a_document_may_have_200_000_values_by_its_aliases() -> None:
+    text = (
+        "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n"  # 10 values with the list itself
+        f"b: &b [{'*a, ' * 99}1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+        f"c: [{', '.join(['*b'] * 198)}]\n"
+        f"d: [{', '.join('1' * 987)}]\n"
+    )
+    assert len(parse_yaml(text, "x")["c"]) == 198
+    with pytest.raises(ContractError, match="200,001 values by its aliases; 200,000 are taken"):
+        parse_yaml(text + "e: 1\n", "x")
+
+
+@pytest.mark.parametrize("version", ["v3.0.0", "v3.0.1", "v3.0.2", "v3.1.0", "v3.2.0"])
+def test_a_document_of_any_version_of_odcs_3_is_read(version: str) -> None:
+    text = f"apiVersion: {version}\nkind: DataContract\nid: x\nversion: '1'\nstatus: active\n"
+    document = parse_yaml(text, "x")
+    assert require_odcs(document) is document
+    for other in ("v2.2.2", "v4.0.0", version[1:]):
+        with pytest.raises(ContractError, match=f"line 1: apiVersion is '{other}'; the reader"):
+            require_odcs(parse_yaml(text.replace(version, other), "x"))
+
+
+PROPERTIES = """apiVersion: v3.1.0
+kind: DataContract
+id: x
+version: '1'
+status: active
+schema:
+  - name: x
+    properties:
+      - name: tags
+        logicalType: array
+        items: {logicalTypeOptions: {maxLength: 5}}
+      - name: y
+        logicalType: integer
+        required: true
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "instead", "named"),
+    [
+        ("required", "requird", "line 14: schema.0.properties.1 has no key 'requird' in ODCS; did"),
+        (
+            "required: true",
+            "requird: true\n        uniqe: true",
+            "line 14: schema.0.properties.1 has no key 'requird'",
+        ),
+        ("required: true", "required: 1", "line 14: schema.0.properties.1.required: 1 is not of"),
+        ("logicalType: integer", "logicalType: int", "line 13: schema.0.properties.1.logicalType"),
+        ("- name: y\n        logical", "- logical", "line 12: schema.0.properties.1: 'name' is a"),
+        ("- name: y\n", "- nme: y\n", "line 12: schema.0.properties.1 has no key 'nme'"),
+        ("maxLength: 5", "maxLenght: 5", "line 11: schema.0.properties.0.items.logicalTypeOptions"),
+        (
+            "required: true",
+            f"required: '{'x' * 300}'",
+            f"line 14: schema.0.properties.1.required: '{'x' * 199}.",
+        ),
+        (
+            "required: true",
+            "pattern: x",
+            "line 14: schema.0.properties.1 has no key 'pattern' in ODCS.",
+        ),
+        ("id: x", "idd: x", "line 3: the document has no key 'idd' in ODCS; did you mean 'id'?"),
+    ],
+)
+def test_what_odcs_does_not_know_is_named_with_place_and_line(
+    text: str, instead: str, named: str
+) -> None:
+    assert PROPERTIES.count(text) == 1
+    require_odcs(parse_yaml(PROPERTIES, "x"))
+    with pytest.raises(ContractError) as refusal:
+        require_odcs(parse_yaml(PROPERTIES.replace(text, instead), "x"))
+    assert str(refusal.value).startswith(f"x, {named}")
 
 
 @pytest.mark.parametrize("expression", ["sku rlike r'^[0-9]{2,3}\\z'", "sku rlike r'a{2}'"])
@@ -498,6 +679,9 @@ def test_a_rule_that_the_engines_might_judge_differently_is_refused_by_name(
     assert re.match(r"x\.odcs\.yaml, line \d+: rule quantity_zero: ", str(refusal.value))
 
 
+LOOKUP = "lookup: {companion: rates, equal: {currency: currency}}"
+
+
 @pytest.mark.parametrize(
     ("text", "instead", "named"),
     [
@@ -522,6 +706,28 @@ def test_a_rule_that_the_engines_might_judge_differently_is_refused_by_name(
         ("equal: {currency: currency}, newest", "equal: {curency: currency}, newest", "equal maps"),
         ("lookup: {companion: rates, equal: {currency: currency}}", "lookup: rates", "a mapping"),
         ("- property: feira.inputs", "- property: feira.input", "'feira.input'"),
+        ("- name: amount\n", "- name: Amount\n", "'Amount' must be lower_snake_case"),
+        (LOOKUP, LOOKUP + "\n        expression: quantity = 0", "without an expression beside it"),
+        (LOOKUP, "lookup: {companion: rates}", "equal maps"),
+        (LOOKUP, "lookup: {companion: rates, equal: {}}", "equal maps"),
+        (LOOKUP, "lookup: {companion: rates, equal: currency}", "equal maps"),
+        (LOOKUP, LOOKUP[:-1] + ", value: usd_rate}", "go together"),
+        (LOOKUP, LOOKUP[:-1] + ", newest: rate_date}", "go together"),
+        (LOOKUP, LOOKUP[:-1] + ", until: order_date}", "go together"),
+        ("newest: rate_date, until: order_date, days: 7", "newest: rate_date", "go together"),
+        ("until: order_date", "until: customer_id", "until is a date"),
+        ("days: 7", "days: 1.5", "days is 1.5"),
+        ("days: 7", "days: true", "days is True"),
+        (
+            "    value:\n      - name: extract_day",
+            "    value:\n      - x\n      - name: extract_day",
+            "is a list of inputs",
+        ),
+        (
+            "- property: feira.inputs\n",
+            "- property: feira.inputs\n    value: {name: x}\n  - property: x\n",
+            "is a list of inputs",
+        ),
     ],
 )
 def test_an_input_of_the_rules_is_read_as_strictly(
@@ -529,6 +735,58 @@ def test_an_input_of_the_rules_is_read_as_strictly(
 ) -> None:
     with pytest.raises(ContractError, match=re.escape(named)):
         read_contract(stated(tmp_path, text, instead))
+
+
+def test_an_input_is_of_any_type_and_a_lookup_is_of_its_own_day_unless_it_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    types = ("string", "int", "bigint", "double", "boolean", "date", "timestamp", "decimal(38,0)")
+    first = "      - name: extract_day\n"
+    added = "".join(f"      - {{name: a_{n}, type: '{type_}'}}\n" for n, type_ in enumerate(types))
+    added += f"      - name: known\n        type: boolean\n        {LOOKUP}\n"
+    inputs = read_contract(stated(tmp_path, first, added + first)).rule_inputs
+    assert tuple(each.type for each in inputs[: len(types)]) == types
+    assert inputs[len(types)].lookup == Lookup("rates", {"currency": "currency"})
+    days = [each.lookup.days for each in inputs if each.lookup is not None]
+    assert days == [0, 7, 7, 0]
+
+
+def test_a_key_is_in_the_order_of_its_positions(tmp_path: Path) -> None:
+    path = stated(tmp_path, "primaryKeyPosition: 1", "primaryKeyPosition: 3")
+    path.write_text(path.read_text().replace("Position: 2", "Position: 1").replace(": 3", ": 2"))
+    assert read_contract(path).primary_key == ("line_number", "order_id")
+    assert (FACT.primary_key, FACT.partition_by) == (("order_id", "line_number"), ("extract_day",))
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_contract_is_of_one_table(tmp_path: Path, count: int) -> None:
+    document = yaml.safe_load(contract_files()["sales.landing"].read_text())
+    document["schema"] *= count
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(ContractError, match=rf"line \d+: {count} schema objects"):
+        read_contract(path)
+
+
+def test_a_table_has_columns(tmp_path: Path) -> None:
+    document = yaml.safe_load(contract_files()["sales.landing"].read_text())
+    document["schema"][0]["properties"] = []
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(ContractError, match="the table has no columns"):
+        read_contract(path)
+
+
+@pytest.mark.parametrize("status", ["proposed", "draft", "active", "deprecated", None])
+def test_a_contract_in_use_has_any_status_but_retired(tmp_path: Path, status: str | None) -> None:
+    instead = f"status: {status}\n" if status else ""
+    assert read_contract(stated(tmp_path, "status: active\n", instead)) == contract("sales.landing")
+
+
+def test_a_file_may_be_made_by_a_table_or_a_view(tmp_path: Path) -> None:
+    for kind in ("table", "materialized_view"):
+        path = stated(tmp_path, "physicalType: file", f"physicalType: {kind}")
+        assert read_contract(path).physical_type == kind
 
 
 NARROWER = {

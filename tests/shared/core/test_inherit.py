@@ -127,6 +127,9 @@ REFUSED = [
     ({"upstream": "a.first"}, [{"name": "price"}, {"name": "price"}], "price is declared more"),
     ({"upstream": "a.first"}, [field("x"), field("x")], "x is declared more than once"),
     ({"upstream": "a.first"}, [{"name": "price", "uniqe": True}], "did you mean 'unique'"),
+    ({"upstream": "a.first"}, [{"name": "price", "physicalType": "bigint"}], "a type of its own"),
+    ({"upstream": "a.first"}, [{"name": "price", "logicalType": "string"}], "a type of its own"),
+    ({"without": ["price"]}, [KEY], "feira.without is stated and feira.upstream is not"),
 ]
 
 
@@ -140,6 +143,94 @@ def test_what_cannot_be_taken_is_refused_with_file_and_line(
         folder.read("a.second")
     assert named in str(refusal.value)
     assert str(refusal.value).startswith("a.second.odcs.yaml, line ")
+
+
+@pytest.mark.parametrize(("own", "upstream"), [(0, 1), (2, 1), (1, 0), (1, 2)])
+def test_fields_are_taken_of_one_table_into_one(folder: Folder, own: int, upstream: int) -> None:
+    folder.put("a.first", KEY, field("price"))
+    folder.put("a.second", upstream="a.first")
+    for table, count in (("a.first", upstream), ("a.second", own)):
+        path = folder.path / f"{table}.odcs.yaml"
+        document = yaml.safe_load(path.read_text())
+        document["schema"] *= count
+        path.write_text(yaml.safe_dump(document))
+    with pytest.raises(
+        ContractError, match=r"^a\.second.*needs one schema object, here and in a\."
+    ):
+        folder.read("a.second")
+
+
+@pytest.mark.parametrize(
+    ("custom", "fields", "text"),
+    [
+        ({"without": ["prise"], "upstream": "a.first"}, [], "- prise"),
+        ({"without": "price", "upstream": "a.first"}, [], "value: price"),
+        ({"upstream": "a.firts"}, [], "value: a.firts"),
+        ({"upstream": "a.first"}, [field("x"), field("price")], "name: price"),
+        ({"upstream": "a.first"}, [field("x"), {"name": "price", "uniqe": True}], "uniqe"),
+    ],
+)
+def test_a_fault_is_named_with_its_own_line(
+    folder: Folder, custom: dict[str, Any], fields: list[Field], text: str
+) -> None:
+    folder.put("a.first", KEY, field("price"))
+    folder.put("a.second", *fields, **custom)
+    lines = (folder.path / "a.second.odcs.yaml").read_text().splitlines()
+    (number,) = (n for n, each in enumerate(lines, start=1) if text in each)
+    number -= text.startswith("- prise")  # of a list it is the line of its key
+    with pytest.raises(ContractError, match=rf"^a\.second\.odcs\.yaml, line {number}: "):
+        folder.read("a.second")
+
+
+def test_a_property_of_the_contract_is_stated_once(folder: Folder) -> None:
+    folder.put("a.first", KEY)
+    folder.put("a.second", upstream="a.first")
+    path = folder.path / "a.second.odcs.yaml"
+    stated = "- property: feira.upstream\n  value: a.first\n"
+    path.write_text(path.read_text().replace(stated, stated * 2))
+    number = path.read_text().splitlines().index("- property: feira.upstream") + 3
+    with pytest.raises(ContractError, match=rf"line {number}: feira\.upstream is stated more than"):
+        folder.read("a.second")
+
+
+def test_a_taken_field_has_all_that_describes_its_value(folder: Folder) -> None:
+    about: Field = {
+        "required": True,
+        "description": "Where it was bought — ünïcode, " + "long " * 40 + "text.",
+        "classification": "confidential",
+        "businessName": "Channel",
+        "tags": ["a"],
+        "synonyms": [{"synonym": "way"}],
+        "authoritativeDefinitions": [{"url": "https://x.example", "type": "definition"}],
+        "semanticType": "dimension",
+        "criticalDataElement": True,
+        "examples": ["web"],
+        "deprecated": True,
+    }
+    enum: Field = {"logicalTypeOptions": {"maxLength": 9}, "enum": [{"value": "web"}]}
+    listed: Field = {"logicalType": "array", "physicalType": "array<string>"}
+    listed["items"] = {"logicalType": "string", "physicalType": "string"}
+    folder.put("a.first", KEY, field("channel", **enum, **about), {"name": "marks", **listed})
+    own = field("channel", "bigint", transformSourceObjects=["a.first.channel"])
+    folder.put("a.second", upstream="a.first")
+    folder.put("a.third", own, upstream="a.second")
+    files = contract_files(folder.path)
+
+    def fields(table: str) -> list[Field]:
+        found: list[Field] = read_document(files[table], files)["schema"][0]["properties"]
+        return found
+
+    _, channel, marks = fields("a.second")
+    of: Field = {"transformSourceObjects": ["a.first.channel"]}
+    assert channel == field("channel", **enum, **about, **of)
+    assert marks == {"name": "marks", **listed, "transformSourceObjects": ["a.first.marks"]}
+    own["transformSourceObjects"] = ["a.second.channel"]
+    folder.put("a.third", own, upstream="a.second")
+    assert fields("a.third")[1] == own | about
+    text = as_yaml(read_document(files["a.second"], files))
+    assert text.startswith("apiVersion: v3.1.0\nkind: DataContract\n")
+    assert f"        description: {about['description']}\n" in text
+    assert "\nschema:\n  - name: second\n" in text
 
 
 def test_a_fault_upstream_is_named_with_the_file_that_has_it(folder: Folder) -> None:
