@@ -118,7 +118,7 @@ def _nothing_begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (jars, "resolve"),
         (jars, "remove_unmanaged"),
         (jars, "missing_jars"),
-        (contracts, "render"),
+        (contracts, "write_declared"),
     ):
         monkeypatch.setattr(module, name, begun)
     monkeypatch.setattr("feira_airflow.core.dag_pages.pages", begun)
