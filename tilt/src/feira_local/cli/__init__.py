@@ -1,10 +1,11 @@
-"""The `feira` command. Each module of ``MODULES`` registers one group of commands."""
+"""The `feira` command. Each module of this folder that has ``register`` brings a group of commands."""
 
 from __future__ import annotations
 
 import importlib
 import io
 import os
+import pkgutil
 import signal
 import sys
 
@@ -16,17 +17,19 @@ from feira_airflow.core.next_steps import with_next_step
 from feira_local.cli.output import error_console, printable, shortened
 from feira_local.stack.errors import StackError
 
-MODULES = (
-    "feira_local.cli.stack",
-    "feira_local.cli.clean",
-    "feira_local.cli.doctor",
-    "feira_local.cli.jars",
-    "feira_local.cli.runs",
-    "feira_local.cli.tables",
-    "feira_local.cli.data",
-    "feira_local.cli.loop",
-    "feira_local.cli.contracts",
-    "feira_local.cli.pipelines",
+# In this order in the help. Any other module of this folder that has ``register`` comes after them: a
+# pipeline brings its commands as a new file.
+FIRST = (
+    "stack",
+    "clean",
+    "doctor",
+    "jars",
+    "runs",
+    "tables",
+    "data",
+    "loop",
+    "contracts",
+    "pipelines",
 )
 
 app = typer.Typer(
@@ -40,8 +43,10 @@ app = typer.Typer(
 )
 
 try:
-    for _module in MODULES:
-        importlib.import_module(_module).register(app)
+    for _name in dict.fromkeys([*FIRST, *sorted(it.name for it in pkgutil.iter_modules(__path__))]):
+        _module = importlib.import_module(f"{__name__}.{_name}")
+        if hasattr(_module, "register"):
+            _module.register(app)
 except KeyboardInterrupt:
     # The imports are most of what a short command takes: a Ctrl-C in them shows no stack trace either.
     sys.exit(130)

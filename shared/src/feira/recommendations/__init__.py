@@ -1,0 +1,1 @@
+"""Recommendations: what is known of them without Airflow and Spark."""

@@ -1,0 +1,75 @@
+"""Intervals of means over users, by resampling the users: the same ones for all that is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from feira.recommendations.metrics import Floats
+
+RESAMPLES = 1000
+_SEED = 20101201
+_CHUNK = 100
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value with the ends of its 95 % interval; None where there is nothing to compute it from."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+NOTHING = Figure(None)
+
+
+@dataclass(frozen=True)
+class Means:
+    """The mean of each column of a table of users, and the same of each resample (a row each)."""
+
+    observed: Floats
+    resampled: Floats
+
+    def figure(self, column: int) -> Figure:
+        return _figure(self.observed[column], self.resampled[:, column])
+
+    def ratio(self, column: int, of: int) -> Figure:
+        """The ratio of two columns, both of the same users in every resample."""
+        below = self.resampled[:, of]
+        if not self.observed[of] > 0 or not (below > 0).all():
+            return NOTHING
+        value = self.observed[column] / self.observed[of]
+        return _figure(value, self.resampled[:, column] / below)
+
+
+def means(values: Floats, resamples: int = RESAMPLES) -> Means:
+    """Users by columns, where a NaN is a user that the column's mean leaves out."""
+    there = ~np.isnan(values)
+    filled, counted = np.where(there, values, 0), there.astype(float)
+    every = np.ones((1, len(values)))
+    drawn = np.vstack([_means(each, filled, counted) for each in _draws(len(values), resamples)])
+    return Means(_means(every, filled, counted)[0], drawn)
+
+
+def _draws(users: int, resamples: int) -> Iterator[Floats]:
+    """How often each user is in each resample."""
+    generator = np.random.default_rng(_SEED)
+    for start in range(0, resamples, _CHUNK):
+        size = min(_CHUNK, resamples - start)
+        yield generator.multinomial(users, np.full(users, 1 / users), size=size).astype(float)
+
+
+def _means(weights: Floats, filled: Floats, counted: Floats) -> Floats:
+    count = weights @ counted
+    return np.asarray((weights @ filled) / np.where(count > 0, count, np.nan))
+
+
+def _figure(value: float, resampled: Floats) -> Figure:
+    if np.isnan(value):
+        return NOTHING
+    found = resampled[~np.isnan(resampled)]
+    low, high = np.percentile(found, [2.5, 97.5])
+    return Figure(float(value), float(low), float(high))

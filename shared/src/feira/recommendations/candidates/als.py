@@ -1,0 +1,55 @@
+"""Matrix factorisation of implicit feedback (Hu, Koren and Volinsky, ICDM 2008), by the library `implicit`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from feira.recommendations.candidates.interface import Scorer
+from feira.recommendations.history import History
+from feira.recommendations.interactions import InteractionsError, Ints
+from feira.recommendations.metrics import Floats
+
+
+@dataclass(frozen=True)
+class ALS:
+    """The product of a user's and an item's factors.
+
+    :param confidence: what a day on which the user had the item adds to the confidence of 1
+    """
+
+    factors: int = 64
+    iterations: int = 15
+    regularisation: float = 0.05
+    confidence: float = 10
+    seed: int = 1
+    name: str = "ALS"
+
+    def fit(self, history: History) -> Scorer:
+        try:
+            from implicit.cpu.als import AlternatingLeastSquares
+        except ImportError as error:
+            raise InteractionsError(
+                f"The library implicit, of the candidate {self.name}, cannot be loaded: {error}. It needs "
+                "libgomp, which Debian has in the package libgomp1."
+            ) from error
+        # Its own threads take a user each; BLAS would start as many again within every one of them.
+        with threadpool_limits(1, "blas"):
+            model = AlternatingLeastSquares(
+                factors=self.factors,
+                iterations=self.iterations,
+                regularization=self.regularisation,
+                alpha=self.confidence,
+                random_state=self.seed,
+                dtype=np.float64,
+            )
+            model.fit(sparse.csr_matrix(history.matrix()), show_progress=False)
+        of_users, of_items = np.asarray(model.user_factors), np.asarray(model.item_factors)
+
+        def scores(users: Ints) -> Floats:
+            return np.asarray(of_users[users] @ of_items.T, dtype=float)
+
+        return scores

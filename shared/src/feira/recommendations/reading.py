@@ -1,0 +1,242 @@
+"""Interactions from CSV or Parquet files. A line that is none is counted under the name of its rule."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feira.recommendations.files import Table, named, read_table, reason
+from feira.recommendations.interactions import Interactions, InteractionsError, distinct
+
+TimeUnit = Literal["s", "ms", "us", "ns"]
+
+# How programs write that there is no value.
+_MISSING = {"", "nan", "null", "none", "<na>"}
+_TIME = (
+    r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?( ?(Z|z|[+-]\d{2}(:?\d{2})?))?)?$"
+)
+_SECONDS_A_DAY = 86_400
+_UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_LONGEST = 1000
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a file has what.
+
+    :param time_unit: the column of times holds numbers since 1970 in this unit; None: ISO 8601, in UTC
+        where it names no zone
+    :param quantity: a line counts only if this column is above 0 (a return is not a purchase); None: all
+    :param items: a line counts only if its whole item matches this expression (postage is no product)
+    """
+
+    user: str = "user"
+    item: str = "item"
+    time: str = "time"
+    quantity: str | None = None
+    time_unit: TimeUnit | None = None
+    items: re.Pattern[str] | None = None
+
+    def names(self) -> list[str]:
+        return [it for it in (self.user, self.item, self.time, self.quantity) if it is not None]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Lines that are no interactions: the first rule that each broke, how many, and where the first is."""
+
+    rule: str
+    lines: int
+    first: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the files hold. ``lines`` are all of them, ``duplicates`` those of a user, item and day that
+    an earlier line had."""
+
+    interactions: Interactions
+    lines: int
+    left_out: tuple[LeftOut, ...]
+    duplicates: int
+
+
+def read_interactions(path: Path, columns: Columns, delimiter: str = ",") -> Reading:
+    """Reads a file, or the files of a folder as one set of interactions.
+
+    :raises InteractionsError: for what is no such file, a column that is missing, or no interaction in all
+    """
+    users, items, days = [], [], []
+    lines, left_out, first = 0, Counter[str](), dict[str, str]()
+    for file in _files(path):
+        table = read_table(file, columns.names(), delimiter)
+        kept = _checked(table, columns)
+        users.append(kept.users)
+        items.append(kept.items)
+        days.append(kept.days)
+        lines += table.lines
+        left_out.update(kept.left_out)
+        for rule, where in kept.first.items():
+            first.setdefault(rule, f"{file.name}, {where}")
+    counted = tuple(LeftOut(rule, left_out[rule], first[rule]) for rule in sorted(left_out))
+    days_of = np.concatenate(days)
+    if not len(days_of):
+        raise InteractionsError(
+            f"{named(path)}: none of {lines:,} lines is an interaction"
+            + (f" ({described(counted)})." if counted else ".")
+        )
+    user_ids, user_codes = _coded(users)
+    item_ids, item_codes = _coded(items)
+    found = distinct(user_ids, item_ids, user_codes, item_codes, days_of)
+    return Reading(found, lines, counted, len(days_of) - len(found))
+
+
+def described(left_out: Sequence[LeftOut]) -> str:
+    """Each rule with its count and its first line."""
+    return ", ".join(f"{it.rule} {it.lines:,}, first {it.first}" for it in left_out)
+
+
+def _files(path: Path) -> list[Path]:
+    try:
+        if not path.is_dir():
+            return [path]
+        inside = sorted(it for it in path.iterdir() if it.is_file() and it.name[0] != ".")
+    except (OSError, ValueError) as error:
+        raise InteractionsError(f"{named(path)} cannot be read: {reason(error)}.") from error
+    if not inside:
+        raise InteractionsError(f"The folder {named(path)} has no files.")
+    return inside
+
+
+def _coded(parts: list[pa.Array]) -> tuple[Any, Any]:
+    """All names, sorted, and of each line the position of its own."""
+    encoded = pa.chunked_array(parts, pa.string()).combine_chunks().dictionary_encode()
+    names = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    order = np.argsort(names, kind="stable")
+    position = np.empty(len(names), dtype=np.int32)
+    position[order] = np.arange(len(names), dtype=np.int32)
+    return names[order], position[encoded.indices.to_numpy()]
+
+
+@dataclass(frozen=True)
+class _Checked:
+    users: pa.Array
+    items: pa.Array
+    days: npt.NDArray[np.int64]
+    left_out: Counter[str]
+    first: dict[str, str]
+
+
+def _checked(table: Table, columns: Columns) -> _Checked:
+    """The lines of one file that are interactions, and the first rule that each of the others breaks."""
+    left_out, first = Counter[str](), dict[str, str]()
+    good = np.ones(len(table), dtype=bool)
+    if table.unreadable:
+        left_out["line_unreadable"] = sum(it.lines for it in table.unreadable)
+        first["line_unreadable"] = f"row {table.unreadable[0].row}: {table.unreadable[0].text!r}"
+
+    def leave_out(rule: str, broken: npt.NDArray[np.bool_], values: pa.Array) -> None:
+        nonlocal good
+        broken = broken & good
+        if broken.any():
+            at = int(np.argmax(broken))
+            left_out[rule] = int(broken.sum())
+            first[rule] = f"row {table.row(at)}: {_shown(values[at].as_py())}"
+            good = good & ~broken
+
+    names = {}
+    for column, rule in ((columns.user, "user"), (columns.item, "item")):
+        raw = table.values(column)
+        names[rule], missing, unreadable = _texts(raw)
+        leave_out(f"{rule}_missing", missing, raw)
+        leave_out(f"{rule}_unreadable", unreadable, raw)
+    raw = table.values(columns.time)
+    days, missing, unreadable = _days(raw, columns.time_unit)
+    leave_out("time_missing", missing, raw)
+    leave_out("time_unreadable", unreadable, raw)
+    if columns.quantity is not None:
+        raw = table.values(columns.quantity)
+        amounts, missing, unreadable = _numbers(raw)
+        leave_out("quantity_missing", missing, raw)
+        leave_out("quantity_unreadable", unreadable, raw)
+        leave_out("quantity_not_positive", ~(amounts > 0), raw)
+    if columns.items is not None:
+        expression = columns.items
+        wanted = _by_value(names["item"], lambda it: bool(it and expression.fullmatch(it)))
+        leave_out("item_not_wanted", ~wanted.astype(bool), names["item"])
+    return _Checked(
+        names["user"].filter(pa.array(good)),
+        names["item"].filter(pa.array(good)),
+        days[good],
+        left_out,
+        first,
+    )
+
+
+def _shown(value: object) -> str:
+    text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+    return repr(text if len(text) <= 60 else f"{text[:60]}…")
+
+
+Bools = npt.NDArray[np.bool_]
+
+
+def _by_value(values: pa.Array, of: Callable[[Any], Any]) -> npt.NDArray[Any]:
+    """``of`` of each value, asked once for each distinct one."""
+    encoded = values.dictionary_encode(null_encoding="encode")
+    answers = np.array([of(it) for it in encoded.dictionary.to_pylist()] or [None], dtype=object)
+    return np.asarray(answers[encoded.indices.to_numpy()])
+
+
+def _texts(raw: pa.Array) -> tuple[pa.Array, Bools, Bools]:
+    """The values as names without space around them; which are missing, and which are no text."""
+    names = pa.array(_by_value(raw, _name), pa.string())
+    unreadable = np.asarray(pc.is_null(names))
+    missing = np.asarray(pc.equal(pc.fill_null(names, "-"), ""))
+    return names, missing, unreadable
+
+
+def _name(value: bytes | None) -> str | None:
+    """None: no text of one line of up to 1,000 characters; empty: missing."""
+    try:
+        name = "" if value is None else value.decode().strip()
+    except UnicodeDecodeError:
+        return None
+    if name.lower() in _MISSING:
+        return ""
+    return name if name.isprintable() and len(name) <= _LONGEST else None
+
+
+def _days(raw: pa.Array, unit: TimeUnit | None) -> tuple[npt.NDArray[np.int64], Bools, Bools]:
+    """Of each value the UTC day, in days since 1970-01-01; which are missing, and which are no time."""
+    texts, missing, unreadable = _texts(raw)
+    known = pc.fill_null(texts, "")
+    if unit is not None:
+        amounts, _, _ = _numbers(raw)
+        days = np.floor(amounts / _UNITS[unit] / _SECONDS_A_DAY)
+        inside = (days > -1_000_000) & (days < 1_000_000)
+    else:
+        as_iso = np.asarray(pc.match_substring_regex(known, _TIME))
+        series = pd.Series(known.to_numpy(zero_copy_only=False)).where(as_iso)
+        times = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
+        inside = times.notna().to_numpy()
+        seconds = times.dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64)
+        days = seconds // _SECONDS_A_DAY
+    return np.where(inside, days, 0).astype(np.int64), missing, unreadable | ~inside
+
+
+def _numbers(raw: pa.Array) -> tuple[npt.NDArray[np.float64], Bools, Bools]:
+    texts, missing, unreadable = _texts(raw)
+    series = pd.Series(pc.fill_null(texts, "").to_numpy(zero_copy_only=False))
+    numbers = pd.to_numeric(series, errors="coerce").to_numpy(dtype=float)
+    return numbers, missing, unreadable | ~np.isfinite(numbers)

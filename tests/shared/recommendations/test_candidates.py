@@ -1,0 +1,224 @@
+"""What each candidate scores, by hand or by plain loops; and none of them knows what comes after the cut."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feira.recommendations.candidates import CANDIDATES, Candidate
+from feira.recommendations.candidates.als import ALS
+from feira.recommendations.candidates.counts import OwnFrequency, Popularity, RecentPopularity
+from feira.recommendations.candidates.item_item import EASE, ItemItem
+from feira.recommendations.candidates.tifu_knn import TifuKnn
+from feira.recommendations.history import history_before, split_at
+from feira.recommendations.interactions import InteractionsError, interactions
+
+CUT = date(2011, 1, 4)
+Row = tuple[str, str, date]
+Scores = dict[tuple[str, str], float]
+
+
+def ago(days: int) -> date:
+    return CUT - timedelta(days=days)
+
+
+def scores(candidate: Candidate, rows: Sequence[Row]) -> Scores:
+    """By user and item; what a candidate has nothing to say of is left out."""
+    history = history_before(interactions(rows), CUT)
+    found = candidate.fit(history)(np.arange(len(history.user_ids), dtype=np.int32))
+    assert found.shape == (len(history.user_ids), len(history.item_ids))
+    return {
+        (str(history.user_ids[user]), str(history.item_ids[item])): float(found[user, item])
+        for user, item in zip(*np.nonzero(found > -np.inf), strict=True)
+    }
+
+
+# a: x on two days, y once; b: x and z; c: x alone.
+ROWS: list[Row] = [
+    ("a", "x", ago(1)),
+    ("a", "x", ago(8)),
+    ("a", "y", ago(8)),
+    ("b", "x", ago(15)),
+    ("b", "z", ago(15)),
+    ("c", "x", ago(1)),
+]
+
+
+def test_popularity_counts_users_and_recent_popularity_days_that_fade() -> None:
+    assert scores(Popularity(), ROWS) == {
+        (user, item): count for user in "abc" for item, count in (("x", 3), ("y", 1), ("z", 1))
+    }
+    faded = scores(RecentPopularity(half_life=7), ROWS)
+    one, eight, fifteen = (0.5 ** (days / 7) for days in (1, 8, 15))
+    for user in "abc":
+        assert faded[user, "x"] == pytest.approx(2 * one + eight + fifteen)
+        assert (faded[user, "y"], faded[user, "z"]) == pytest.approx((eight, fifteen))
+
+
+def test_own_frequency_counts_days_and_of_equals_the_last_is_first() -> None:
+    rows = [*ROWS, ("b", "y", ago(2))]
+    found = scores(OwnFrequency(), rows)
+    assert set(found) == {("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("b", "z"), ("c", "x")}
+    assert found["a", "x"] == 2 + 1 / 2
+    assert found["b", "y"] > found["b", "z"] == found["b", "x"] < found["a", "x"]
+
+
+def test_item_item_sums_the_cosines_with_what_the_user_had() -> None:
+    found = scores(ItemItem(), ROWS)
+    x_y, x_z = 1 / math.sqrt(3 * 1), 1 / math.sqrt(3 * 1)
+    assert found == pytest.approx(
+        {
+            ("a", "x"): x_y,
+            ("a", "y"): x_y,
+            ("a", "z"): x_z,
+            ("b", "x"): x_z,
+            ("b", "y"): x_y,
+            ("b", "z"): x_z,
+            ("c", "y"): x_y,
+            ("c", "z"): x_z,
+        }
+    )
+
+
+def test_item_item_keeps_the_most_similar_neighbours_alone() -> None:
+    rows = [("a", item, ago(1)) for item in "xyz"] + [("b", item, ago(1)) for item in "xy"]
+    assert ("c", "z") in scores(ItemItem(), [*rows, ("c", "x", ago(1))])
+    assert ("c", "z") not in scores(ItemItem(neighbours=1), [*rows, ("c", "x", ago(1))])
+
+
+def test_ease_is_ridge_regression_of_each_item_on_the_others() -> None:
+    rows = [
+        (f"u{user}", f"i{item}", ago(1 + (user * item) % 9))
+        for user in range(12)
+        for item in range(6)
+        if (user * 7 + item * 5) % 3
+    ]
+    history = history_before(interactions(rows), CUT)
+    taken = history.matrix(0.5 ** (history.ages() / 30)).toarray()
+    expected = np.zeros((6, 6))
+    for item in range(6):
+        others = [it for it in range(6) if it != item]
+        gram = taken[:, others].T @ taken[:, others] + 2 * np.eye(5)
+        expected[others, item] = np.linalg.solve(gram, taken[:, others].T @ taken[:, item])
+    users = np.arange(12, dtype=np.int32)
+    found = EASE(regularisation=2, half_life=30).fit(history)(users)
+    assert found == pytest.approx(taken @ expected)
+    fewer = EASE(regularisation=2, half_life=30, most_items=4).fit(history)(users)
+    assert (fewer[:, 4:] == -np.inf).all() and (fewer[:, :4] > -np.inf).any()
+
+
+def test_ease_without_a_solution_is_refused() -> None:
+    twice = [("a", "x", ago(1)), ("a", "y", ago(1))]
+    with pytest.raises(InteractionsError, match="no solution with a regularisation of 0"):
+        scores(EASE(regularisation=0), twice)
+
+
+def test_als_offers_a_user_what_its_like_had() -> None:
+    groups = {"even": ["p", "q", "r"], "odd": ["s", "t", "u"]}
+    rows = [
+        (f"{group}{user}", item, ago(1))
+        for group, items in groups.items()
+        for user in range(6)
+        for item in items
+        if (user, item) not in ((0, "r"), (0, "u"))
+    ]
+    found = scores(ALS(factors=4), rows)
+    assert found["even0", "r"] > max(found["even0", it] for it in "stu")
+    assert found["odd0", "u"] > max(found["odd0", it] for it in "pqr")
+
+
+def tifu(rows: Sequence[Row], candidate: TifuKnn) -> Scores:
+    """The paper's formulas in plain loops; groups are counted from the newest basket on."""
+    users, items = sorted({it[0] for it in rows}), sorted({it[1] for it in rows})
+    habits: dict[str, dict[str, float]] = {}
+    for user in users:
+        days = sorted({it[2] for it in rows if it[0] == user}, reverse=True)
+        size = math.ceil(len(days) / candidate.groups)
+        groups = [days[start : start + size] for start in range(0, len(days), size)]
+        habits[user] = dict.fromkeys(items, 0.0)
+        for late, group in enumerate(groups):
+            for after, day in enumerate(group):
+                for item in {it[1] for it in rows if it[0] == user and it[2] == day}:
+                    habits[user][item] += (
+                        candidate.decay_within**after
+                        / len(group)
+                        * candidate.decay_by_group**late
+                        / len(groups)
+                    )
+    found = {}
+    for user in users:
+        others = sorted(
+            (it for it in users if it != user),
+            key=lambda it: sum((habits[it][i] - habits[user][i]) ** 2 for i in items),
+        )[: candidate.neighbours]
+        for item in items:
+            near = sum(habits[it][item] for it in others) / len(others)
+            found[user, item] = candidate.own * habits[user][item] + (1 - candidate.own) * near
+    return {pair: value for pair, value in found.items() if value}
+
+
+def test_tifu_knn_is_the_formulas_of_its_paper() -> None:
+    rows = [
+        (f"u{user}", f"i{(user * 3 + day * day) % 7}", ago(day))
+        for user in range(6)
+        for day in range(1, 12 + user)
+        if (user + day) % 3
+    ]
+    candidate = TifuKnn(neighbours=2, groups=3)
+    assert scores(candidate, rows) == pytest.approx(tifu(rows, candidate))
+    alone = [row for row in rows if row[0] == "u1"]
+    assert set(scores(candidate, alone)) == {(user, item) for user, item, _ in alone}
+
+
+def test_a_history_that_is_capped_has_the_newest_of_each_user() -> None:
+    rows = [("a", f"i{day}", ago(day)) for day in range(1, 9)] + [("b", "i8", ago(8))]
+    history = history_before(interactions(rows), CUT)
+    capped = history.capped(3)
+    assert {
+        (str(capped.user_ids[user]), str(capped.item_ids[item]))
+        for user, item in zip(capped.users, capped.items, strict=True)
+    } == {("a", "i1"), ("a", "i2"), ("a", "i3"), ("b", "i8")}
+    assert list(capped.item_ids) == list(history.item_ids)
+
+
+PAIR = st.tuples(st.sampled_from("abcd"), st.sampled_from("uvwxyz"))
+PAST = st.lists(st.tuples(PAIR, st.integers(1, 40)), min_size=3, max_size=20)
+# Users and items that the past does not know, whose names come before and after its own.
+FUTURE = st.lists(
+    st.tuples(st.tuples(st.sampled_from("Aade"), st.sampled_from("Auz~")), st.integers(-30, 0)),
+    max_size=15,
+)
+QUICK = [replace(it, factors=3, iterations=2) if isinstance(it, ALS) else it for it in CANDIDATES]
+
+
+@pytest.mark.parametrize("candidate", QUICK, ids=lambda it: it.name)
+@settings(max_examples=15, deadline=None)
+@given(PAST, FUTURE)
+def test_with_a_future_planted_every_score_as_of_the_cut_is_the_same(
+    candidate: Candidate,
+    past: list[tuple[tuple[str, str], int]],
+    future: list[tuple[tuple[str, str], int]],
+) -> None:
+    known = [(*pair, ago(days)) for pair, days in past]
+    planted = [(*pair, ago(days)) for pair, days in future]
+    assert scores(candidate, planted + known) == scores(candidate, known)
+    if {it[0] for it in planted} & {it[0] for it in known}:
+        split = split_at(interactions(planted + known), CUT)
+        assert split.history.days.max() < split.history.as_of
+
+
+@settings(max_examples=15, deadline=None)
+@given(PAST)
+def test_what_is_learned_does_not_hang_on_the_order_of_the_rows(
+    past: list[tuple[tuple[str, str], int]],
+) -> None:
+    rows = [(*pair, ago(days)) for pair, days in past]
+    for candidate in QUICK:
+        assert scores(candidate, rows[::-1]) == scores(candidate, rows)

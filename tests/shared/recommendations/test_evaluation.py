@@ -1,0 +1,198 @@
+"""An evaluation as a whole: who is asked in which slot, what counts, and how sure its figures are."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from feira.recommendations import evaluation
+from feira.recommendations.bootstrap import means
+from feira.recommendations.candidates import BASELINE, CANDIDATES, Candidate, Scorer
+from feira.recommendations.candidates.counts import OwnFrequency
+from feira.recommendations.evaluation import Evaluation, Row, evaluate
+from feira.recommendations.history import History, default_cut
+from feira.recommendations.interactions import InteractionsError, interactions
+from feira.recommendations.reading import Columns, read_interactions
+
+CUT = date(2011, 1, 4)
+BEFORE, AFTER = CUT - timedelta(days=1), CUT + timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """The same items for everybody, in this order."""
+
+    items: str
+    name: str = "fixed"
+
+    def fit(self, history: History) -> Scorer:
+        rank = {name: place for place, name in enumerate(self.items)}
+        score = np.array([-rank.get(it, np.inf) for it in history.item_ids], dtype=float)
+        return lambda users: np.tile(score, (len(users), 1))
+
+
+def evaluated(rows: Sequence[tuple[str, str, date]], *candidates: Candidate) -> Evaluation:
+    return evaluate(interactions(rows), CUT, candidates)
+
+
+def figures(found: Evaluation, slot: str, candidate: str) -> Row:
+    (table,) = [it for it in found.slots if it.slot == slot]
+    (row,) = [it for it in table.rows if it.candidate == candidate]
+    return row
+
+
+# Before: a had x and y, b had y, c had z. After: a takes x and z, b takes w, which nobody had; d is new.
+ROWS = [
+    *[("a", "x", BEFORE), ("a", "y", BEFORE), ("b", "y", BEFORE), ("c", "z", BEFORE)],
+    *[("a", "x", AFTER), ("a", "z", AFTER), ("b", "w", AFTER), ("d", "x", AFTER)],
+]
+
+
+def test_a_slot_asks_those_who_took_something_of_it_and_offers_only_what_belongs_to_it() -> None:
+    found = evaluated(ROWS, BASELINE, Fixed("yxz"))
+    assert [(it.slot, it.users) for it in found.slots] == [("again", 1), ("new", 2), ("all", 2)]
+    assert (found.users_before, found.items_before, found.users_on_both_sides) == (3, 3, 2)
+    assert (found.interactions_before, found.interactions_after) == (4, 4)
+    third, second = 1 / np.log2(4), 1 / np.log2(3)
+    # again: of a's own y and x, x is second. new: z is the only one for a; none could be right for b.
+    assert figures(found, "again", "fixed").ndcg.value == pytest.approx(second)
+    assert figures(found, "new", "fixed").ndcg.value == pytest.approx((1 + 0) / 2)
+    assert figures(found, "new", "fixed").recall.value == pytest.approx((1 + 0) / 2)
+    assert figures(found, "all", "fixed").ndcg.value == pytest.approx(
+        (second + third) / (1 + second) / 2
+    )
+    assert figures(found, "again", "fixed").coverage == pytest.approx(2 / 3)
+    assert figures(found, "all", "fixed").coverage == 1
+
+
+def test_a_list_has_ten_items_and_a_hit_after_them_is_none() -> None:
+    names = "abcdefghijkl"
+    rows = [("u", it, BEFORE) for it in names] + [("u", "k", AFTER), ("u", "j", AFTER)]
+    row = figures(evaluated(rows, BASELINE, Fixed(names)), "again", "fixed")
+    assert row.recall.value == 0.5 and row.coverage == pytest.approx(10 / 12)
+
+
+def test_a_candidate_is_measured_beside_the_first_in_the_same_resamples() -> None:
+    rows = [(f"u{n}", it, BEFORE) for n in range(40) for it in "xy"]
+    rows += [(f"u{n}", "x" if n % 4 else "y", AFTER) for n in range(40)]
+    found = evaluated(rows, Fixed("xy", "first"), Fixed("xy"), Fixed("y", "other"))
+    same = figures(found, "all", "fixed").ratio
+    assert (same.value, same.low, same.high) == (1, 1, 1)
+    other = figures(found, "all", "other")
+    assert other.ndcg.value == 0.25
+    assert other.ratio.value == pytest.approx(0.25 / (0.75 + 0.25 / np.log2(3)))
+    assert other.ratio.low is not None and other.ratio.high is not None
+    assert 0 < other.ratio.low < other.ratio.value < other.ratio.high < 1
+
+
+def test_beside_a_first_candidate_that_hits_nothing_there_is_no_ratio() -> None:
+    found = evaluated(ROWS, Fixed("", "nothing"), Fixed("yxz"))
+    assert figures(found, "all", "fixed").ratio.value is None
+    nothing = figures(found, "all", "nothing")
+    assert (nothing.ndcg.value, nothing.novelty.value, nothing.diversity.value) == (0, None, None)
+    json.dumps(found.as_dict(), default=str, allow_nan=False)
+
+
+def test_intervals_hold_the_true_mean_about_as_often_as_they_say() -> None:
+    generator = np.random.default_rng(7)
+    held = 0
+    for _ in range(100):
+        figure = means(generator.exponential(size=(200, 1)), resamples=200).figure(0)
+        assert figure.low is not None and figure.high is not None
+        held += figure.low <= 1 <= figure.high
+    assert 88 <= held <= 99
+
+
+def test_a_figure_that_a_user_does_not_have_is_left_out_of_the_mean() -> None:
+    values = np.array([[1.0, np.nan], [3.0, np.nan], [np.nan, np.nan]])
+    assert (means(values).figure(0).value, means(values).figure(1).value) == (2, None)
+
+
+def test_the_figures_are_the_same_however_the_users_fall_into_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [(f"u{n}", f"i{n * it % 13}", BEFORE) for n in range(20) for it in range(5)]
+    rows += [(f"u{n}", f"i{n * 3 % 13}", AFTER) for n in range(20)]
+    whole = evaluated(rows, *CANDIDATES)
+    monkeypatch.setattr(evaluation, "_CELLS", 40)
+    assert [it.ndcg.value for table in evaluated(rows, *CANDIDATES).slots for it in table.rows] == (
+        pytest.approx([it.ndcg.value for table in whole.slots for it in table.rows])
+    )
+
+
+def test_of_too_many_users_the_same_ones_are_drawn_in_each_run() -> None:
+    rows = [(f"u{n}", "x", day) for n in range(50) for day in (BEFORE, AFTER)]
+    found = evaluate(interactions(rows), CUT, [BASELINE], most_users=10)
+    assert (found.users_on_both_sides, found.users_evaluated, found.slots[0].users) == (50, 10, 10)
+    assert evaluate(interactions(rows), CUT, [BASELINE], most_users=10) == found
+
+
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [
+        (
+            BEFORE,
+            "The cut 2011-01-03 leaves one side empty: .* a day from 2011-01-04 to 2011-01-05",
+        ),
+        (AFTER + timedelta(days=1), "The cut 2011-01-06 leaves one side empty"),
+    ],
+)
+def test_a_cut_outside_the_data_is_refused_with_what_it_can_be(cut: date, message: str) -> None:
+    with pytest.raises(InteractionsError, match=message):
+        evaluate(interactions(ROWS), cut, [BASELINE])
+
+
+def test_without_a_user_on_both_sides_nothing_can_be_evaluated() -> None:
+    with pytest.raises(
+        InteractionsError, match=r"No user is on both sides .* 1 with a history and 2 with"
+    ):
+        evaluated([("a", "x", BEFORE), ("b", "x", AFTER), ("c", "x", AFTER)], BASELINE)
+    with pytest.raises(InteractionsError, match="All interactions are of 2011-01-03"):
+        evaluated([("a", "x", BEFORE)], BASELINE)
+
+
+def test_a_cut_that_is_not_given_leaves_the_last_fifth_of_the_days() -> None:
+    def cut(days: int) -> int:
+        rows = [("a", "x", CUT + timedelta(days=it)) for it in range(days)]
+        return (default_cut(interactions(rows)) - CUT).days
+
+    assert [cut(days) for days in (2, 3, 5, 10, 60)] == [1, 2, 4, 8, 48]
+
+
+REAL_DATA = Path(
+    os.environ.get(
+        "FEIRA_REAL_DATA", Path(__file__).parents[4] / "shared" / "data" / "online_retail"
+    )
+)
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"{REAL_DATA} is not there (Online Retail)")
+def test_on_real_sales_own_frequency_and_ease_are_worth_what_the_docs_say() -> None:
+    read = read_interactions(
+        REAL_DATA,
+        Columns(
+            "CustomerID",
+            "StockCode",
+            "InvoiceDate",
+            quantity="Quantity",
+            items=re.compile("[0-9]{5}[A-Za-z]*|DCGS.*"),
+        ),
+    )
+    assert (read.lines, len(read.interactions), read.duplicates) == (77_628, 45_429, 1_770)
+    wanted = [BASELINE, OwnFrequency(), *(it for it in CANDIDATES if it.name == "EASE")]
+    found = evaluate(read.interactions, CUT, wanted)
+    assert [(it.slot, it.users) for it in found.slots] == [
+        ("again", 275),
+        ("new", 314),
+        ("all", 323),
+    ]
+    assert figures(found, "all", "own frequency").ratio.value == pytest.approx(2.45, abs=0.01)
+    assert figures(found, "new", "EASE").ratio.value == pytest.approx(1.77, abs=0.01)

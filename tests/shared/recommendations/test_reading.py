@@ -1,0 +1,273 @@
+"""Interactions are read as they are written; what is none is counted under its rule, or the file refused."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feira.recommendations.interactions import InteractionsError, day_of
+from feira.recommendations.reading import Columns, Reading, read_interactions
+
+Rows = set[tuple[str, str, date]]
+
+
+def rows(read: Reading) -> Rows:
+    found = read.interactions
+    return {
+        (str(found.user_ids[user]), str(found.item_ids[item]), day_of(day))
+        for user, item, day in zip(found.users, found.items, found.days, strict=True)
+    }
+
+
+def csv(folder: Path, *lines: str, header: str = "user,item,time", name: str = "a.csv") -> Path:
+    (folder / name).write_text("".join(f"{line}\n" for line in (header, *lines)))
+    return folder / name
+
+
+def counts(read: Reading) -> dict[str, int]:
+    return {it.rule: it.lines for it in read.left_out}
+
+
+D1, D2 = date(2010, 12, 1), date(2010, 12, 2)
+
+
+def test_a_csv_its_gzip_and_a_parquet_of_the_same_rows_are_the_same(tmp_path: Path) -> None:
+    lines = ["1,x,2010-12-01T23:59:59Z", "2,y,2010-12-02", '1,"y, ""z""",2010-12-02 00:00:01.5']
+    plain = csv(tmp_path, *lines)
+    packed = tmp_path / "packed"  # by what it holds, not by its name
+    packed.write_bytes(
+        gzip.compress(plain.read_bytes()[:30]) + gzip.compress(plain.read_bytes()[30:])
+    )
+    table = pa.table(
+        {
+            "user": pa.array([1, 2, 1], pa.int64()),
+            "item": pa.array(["x", "y", 'y, "z"']).dictionary_encode(),
+            "time": pa.array(
+                [datetime(2010, 12, 1, 23, 59), datetime(2010, 12, 2), datetime(2010, 12, 2)]
+            ),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    expected = {("1", "x", D1), ("2", "y", D2), ("1", 'y, "z"', D2)}
+    for path in (plain, packed, tmp_path / "a.parquet"):
+        read = read_interactions(path, Columns())
+        assert rows(read) == expected
+        assert (read.lines, read.left_out, read.duplicates) == (3, (), 0)
+
+
+def test_a_folder_is_all_of_its_files_and_a_row_in_two_of_them_counts_once(tmp_path: Path) -> None:
+    csv(tmp_path, "1,x,2010-12-01", "1,x,2010-12-01T05:00:00", name="a.csv")
+    csv(tmp_path, "x,2010-12-01,1", "y,2010-12-02,1", header="item,time,user", name="b.csv")
+    (tmp_path / ".hidden").write_text("no interactions")
+    read = read_interactions(tmp_path, Columns())
+    assert rows(read) == {("1", "x", D1), ("1", "y", D2)}
+    assert (read.lines, read.duplicates) == (4, 2)
+
+
+def test_each_bad_line_is_counted_once_under_the_first_rule_that_it_breaks(tmp_path: Path) -> None:
+    path = csv(
+        tmp_path,
+        "1,x,2010-12-01,1",
+        ",x,2010-12-01,1",
+        "NaN,x,never,1",
+        "1,null,2010-12-01,1",
+        "1,x",
+        "1,x,2010-02-30,1",
+        "1,x,,1",
+        "1,x,2010-12-01,-2",
+        "1,x,2010-12-01,0",
+        "1,x,2010-12-01,nan",
+        "1,x,2010-12-01,many",
+        "1,POST,2010-12-01,1",
+        f"1,{'y' * 1001},2010-12-01,1",
+        "1,x,2010-12-01,inf",
+        "1,x,2010-12-02,0.5",
+        header="user,item,time,amount",
+    )
+    path.write_bytes(path.read_bytes() + b"1,\xff,2010-12-01,1\n")
+    read = read_interactions(path, Columns(quantity="amount", items=re.compile("[a-z]+")))
+    assert rows(read) == {("1", "x", D1), ("1", "x", D2)}
+    assert counts(read) == {
+        "user_missing": 2,
+        "item_missing": 1,
+        "line_unreadable": 1,
+        "time_unreadable": 1,
+        "time_missing": 1,
+        "quantity_not_positive": 2,
+        "quantity_missing": 1,
+        "quantity_unreadable": 2,
+        "item_not_wanted": 1,
+        "item_unreadable": 2,
+    }
+    assert read.lines == 16 == len(rows(read)) + sum(counts(read).values())
+    first = {it.rule: it.first for it in read.left_out}
+    assert first["line_unreadable"] == "a.csv, row 6: '1,x'"
+    assert first["time_unreadable"] == "a.csv, row 7: '2010-02-30'"  # below a line that was skipped
+    assert first["user_missing"] == "a.csv, row 3: ''"
+
+
+def test_an_open_quote_costs_the_lines_that_it_swallows_and_says_how_many(tmp_path: Path) -> None:
+    path = csv(tmp_path, "1,x,2010-12-01", '1,"y,2010-12-01', "1,z,2010-12-01", "1,w,2010-12-01")
+    read = read_interactions(path, Columns())
+    assert counts(read) == {"line_unreadable": 3}
+    assert rows(read) == {("1", "x", D1)}
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("2010-12-01", D1),
+        ("2010-12-01 08:26", D1),
+        ("2010-12-01T23:30:00-02:00", D2),
+        ("2010-12-02T00:30:00+0100", D1),
+        ("2010-12-01T08:26:00.123456Z", D1),
+        ("1969-12-31T23:59:59Z", date(1969, 12, 31)),
+    ],
+)
+def test_a_time_is_of_its_utc_day(text: str, day: date, tmp_path: Path) -> None:
+    assert rows(read_interactions(csv(tmp_path, f"1,x,{text}"), Columns())) == {("1", "x", day)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("20101201", "2010", "2010-12", "01/12/2010", "1291193160", "2010-W48-3", "2010-13-01"),
+        *("2010-12-01T25:00:00", "2010-12-01T08:26:00+99:00", "2010-12-01 8am", "9999999-01-01"),
+        "２０１０-12-01",
+    ],
+)
+def test_what_could_be_read_as_more_than_one_time_is_no_time(text: str, tmp_path: Path) -> None:
+    read = read_interactions(csv(tmp_path, f"1,x,{text}", "1,x,2010-12-01"), Columns())
+    assert counts(read) == {"time_unreadable": 1}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.datetimes(datetime(1700, 1, 1), datetime(2200, 1, 1)), st.sampled_from(["s", "ms", "us"]))
+def test_numbers_since_1970_are_times_where_their_unit_is_given(
+    tmp_path_factory: pytest.TempPathFactory, at: datetime, unit: Any
+) -> None:
+    seconds = (at - datetime(1970, 1, 1)) // (datetime(1970, 1, 2) - datetime(1970, 1, 1)) * 86_400
+    number = (seconds + 86_399) * {"s": 1, "ms": 1000, "us": 10**6}[unit]
+    path = csv(tmp_path_factory.getbasetemp(), f"1,x,{number}", "1,x,soon")
+    read = read_interactions(path, Columns(time_unit=unit))
+    assert rows(read) == {("1", "x", at.date())}
+    assert counts(read) == {"time_unreadable": 1}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.text(
+                st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=5
+            ),
+            st.sampled_from(["x", "y", "a,b", 'say "z"', "ü 日本"]),
+            st.dates(date(1800, 1, 1), date(2200, 1, 1)),
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_whatever_is_written_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, written: Sequence[tuple[str, str, date]]
+) -> None:
+    quoted = ['"{}","{}",{}'.format(*(str(it).replace('"', '""') for it in row)) for row in written]
+    path = csv(tmp_path_factory.getbasetemp(), *quoted, "0,0,2000-01-01")
+    expected = {row for row in written if row[0].lower() not in ("nan", "null", "none", "<na>")}
+    read = read_interactions(path, Columns())
+    assert rows(read) == expected | {("0", "0", date(2000, 1, 1))}
+    assert (
+        read.lines
+        == len(written) + 1
+        == len(read.interactions) + read.duplicates + sum(counts(read).values())
+    )
+
+
+def parquet(path: Path, **columns: Any) -> Path:
+    usual = {"user": pa.array([1]), "item": pa.array([1]), "time": pa.array([D1])}
+    pq.write_table(pa.table(usual | columns), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "expected"),
+    [
+        ("user", pa.array([2.0, float("nan"), None]), {"user_missing": 2}),
+        (
+            "user",
+            pa.array([b"a", b"\xff", None], pa.large_binary()),
+            {"user_unreadable": 1, "user_missing": 1},
+        ),
+        ("item", pa.array([Decimal("1.5"), None, Decimal(2)]), {"item_missing": 1}),
+        ("item", pa.nulls(3), {"item_missing": 3}),
+        ("time", pa.array([datetime(2010, 12, 1, tzinfo=UTC), None, None]), {"time_missing": 2}),
+        ("time", pa.array([1291193160, 2, None]), {"time_unreadable": 2, "time_missing": 1}),
+    ],
+    ids=["NaN", "bytes", "decimals", "nulls", "instants", "numbers"],
+)
+def test_a_parquet_file_of_any_plain_type_is_read_by_the_same_rules(
+    column: str, values: pa.Array, expected: dict[str, int], tmp_path: Path
+) -> None:
+    usual: dict[str, Any] = {"user": ["1"] * 3, "item": ["1"] * 3, "time": [D1] * 3}
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    pq.write_table(pa.table(usual | {column: values}), folder / "a.parquet")
+    parquet(folder / "b.parquet")
+    assert counts(read_interactions(folder, Columns())) == expected
+
+
+def refused(path: Path, **columns: Any) -> str:
+    with pytest.raises(InteractionsError) as error:
+        read_interactions(path, Columns(**columns))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
+    good = gzip.compress(
+        b"user,item,time\n" + b"".join(b"%d,x,2010-12-01\n" % it for it in range(99))
+    )
+    damaged = bytearray(good)
+    damaged[60] ^= 0xFF
+    bodies = {
+        "short.csv.gz": (good[:-20], "cut short or damaged"),
+        "no-end.csv.gz": (good[:-8], "cut short or damaged"),
+        "damaged.csv.gz": (bytes(damaged), "cut short or damaged"),
+        "tail.csv.gz": (good + b"more", "cut short or damaged"),
+        "empty.csv": (b"", "is empty"),
+        "empty.csv.gz": (gzip.compress(b"\n\n"), "is empty"),
+        "header.csv": (b"user,item,time\n", "none of 0 lines is an interaction"),
+        "short.parquet": (b"PAR1 and no more", "cannot be read"),
+        "utf16.csv": ("user,item,time\n".encode("utf-16"), "no column 'user'"),
+        "twice.csv": (b"user,item,user,time\n", "more than one column 'user'"),
+        "nothing.csv": (
+            b"user,item,time\nnan,x,2010-12-01\n",
+            "user_missing 1, first nothing.csv, row 2",
+        ),
+    }
+    for name, (body, message) in bodies.items():
+        (tmp_path / name).write_bytes(body)
+        assert name in (said := refused(tmp_path / name)) and message in said, said
+    assert "does not exist" in refused(tmp_path / "nowhere.csv")
+    assert "has no files" in refused(_made(tmp_path / "none"))
+    assert "is no file" in refused(Path("/dev/null"))
+    nested = parquet(tmp_path / "nested.parquet", item=pa.array([["x"]]))
+    assert "'item' is of type list" in refused(nested)
+    other = csv(tmp_path, "1,x,2010-12-01", name="other.csv")
+    assert "no column 'uid'; it has user, item, time" in refused(other, user="uid")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
