@@ -142,6 +142,13 @@ def test_a_landing_of_the_platform_is_waited_for_by_its_own_manifest(
         found = reason(uri, check_sha256=True)
         assert found is not None and f"1 of 3 files are not there: {missing} does not" in found
         store.files.pipe_file(missing, kept)
+    # As a landing of version 1 was waited for: no wait makes these fields.
+    older = {"files_at": ("pages", "rates")}
+    for deferrable in (False, True):
+        with pytest.raises(AirflowFailException, match=r"no field 'pages'.* leave files_at out"):
+            sensor(uri, deferrable=deferrable, **older).execute({})
+    vain = event(S3ManifestTrigger(uri, 0.01, time.time() + 60, **older))
+    assert vain["status"] == "error" and "'pages'" in vain["message"]
 
 
 def test_the_trigger_fires_when_the_last_file_comes(bucket: Bucket) -> None:

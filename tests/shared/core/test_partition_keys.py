@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from feira.core.partition_keys import DAY, KeyFormat, PartitionKeyError, day_of
 
-FIVE_MINUTES = KeyFormat("five minutes", "%Y-%m-%dT%H:%M", "2010-12-01T08:25")
+FIVE_MINUTES = KeyFormat(
+    "period of five minutes", "%Y-%m-%dT%H:%M", "2010-12-01T08:25", timedelta(minutes=5)
+)
 
 
 @given(st.dates())
@@ -21,13 +23,22 @@ def test_a_day_is_read_back_as_it_was_written(day: date) -> None:
 
 @given(st.datetimes(), st.integers(-720, 720))
 def test_a_key_is_of_utc_whatever_the_moments_zone(naive: datetime, minutes: int) -> None:
-    moment = naive.replace(second=0, microsecond=0, tzinfo=UTC)
+    begin = naive.minute // 5 * 5
+    moment = naive.replace(minute=begin, second=0, microsecond=0, tzinfo=UTC)
     try:
         elsewhere = moment.astimezone(timezone(timedelta(minutes=minutes)))
     except OverflowError:
         return
     assert FIVE_MINUTES.key(elsewhere) == FIVE_MINUTES.key(moment)
     assert FIVE_MINUTES.parse(FIVE_MINUTES.key(elsewhere)) == moment
+    within = naive.replace(tzinfo=UTC)
+    assert FIVE_MINUTES.key(within) == FIVE_MINUTES.key(moment)
+
+
+def test_a_time_at_which_no_period_begins_is_no_key() -> None:
+    assert FIVE_MINUTES.parse("2010-12-01T08:25") == datetime(2010, 12, 1, 8, 25, tzinfo=UTC)
+    with pytest.raises(PartitionKeyError, match="'2010-12-01T08:26' is not a period of five min"):
+        FIVE_MINUTES.parse("2010-12-01T08:26")
 
 
 @given(st.text(max_size=12))

@@ -31,7 +31,8 @@ class PartitionKeys:
 
     :param format: how it is written
     :param cron: when a period ends, in UTC
-    :param mapper: the Airflow mapper that takes an event's key as this kind
+    :param mapper: the Airflow mapper that takes an event's key as this kind; of a period that Airflow
+        has no mapper for ``IdentityMapper()``, by which a run has the key, and no partition date
     """
 
     format: KeyFormat
@@ -54,7 +55,7 @@ class PartitionKeys:
         """The timetable of a consumer: a run for each period that the asset's event names."""
         return PartitionedAssetTimetable(
             assets=asset,
-            default_partition_mapper=self.mapper(input_format=self.format.pattern),
+            default_partition_mapper=self.mapper,
         )
 
     def of_run(self) -> datetime:
@@ -76,7 +77,7 @@ class PartitionKeys:
 
 
 # Only midnight will do: with another hour manual runs and backfills get another partition date.
-DAYS = PartitionKeys(DAY, cron="0 0 * * *", mapper=StartOfDayMapper)
+DAYS = PartitionKeys(DAY, cron="0 0 * * *", mapper=StartOfDayMapper(input_format=DAY.pattern))
 
 
 def partition_day() -> date:

@@ -7,7 +7,9 @@ kind has one spelling, and no other is read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+
+_FIRST = datetime.min.replace(tzinfo=UTC)
 
 
 class PartitionKeyError(ValueError):
@@ -16,11 +18,15 @@ class PartitionKeyError(ValueError):
 
 @dataclass(frozen=True)
 class KeyFormat:
-    """A kind of key: the UTC time at which its period begins, written by ``pattern`` (strftime)."""
+    """A kind of key: the UTC time at which its period begins, written by ``pattern`` (strftime).
+
+    Periods follow one another from midnight on, and a day is a whole number of them.
+    """
 
     kind: str
     pattern: str
     example: str
+    period: timedelta = timedelta(days=1)
 
     def parse(self, text: str) -> datetime:
         """When the key's period begins, in UTC.
@@ -37,8 +43,9 @@ class KeyFormat:
         return found
 
     def key(self, moment: datetime) -> str:
-        """The key of the period that begins at ``moment``, in UTC."""
+        """The key of the period that ``moment`` is in, in UTC."""
         utc = moment.astimezone(UTC)
+        utc -= (utc - _FIRST) % self.period
         # strftime writes the year 999 with three digits on Linux.
         return utc.strftime(self.pattern.replace("%Y", f"{utc.year:04d}"))
 

@@ -18,9 +18,9 @@ from airflow.sdk.exceptions import (
 )
 
 from feira_provider.triggers.s3_manifest import (
-    ManifestAccessError,
     ManifestWait,
     S3ManifestTrigger,
+    VainWaitError,
 )
 
 
@@ -84,7 +84,7 @@ class S3ManifestSensor(BaseSensorOperator):
         wait = self._wait()
         try:
             state = asyncio.run(wait.look())
-        except ManifestAccessError as error:
+        except VainWaitError as error:
             raise AirflowFailException(str(error)) from error
         self._reason = state.reason
         if state.reason is not None:

@@ -25,8 +25,9 @@ _DENIED = frozenset({401, 403})
 _SHOWN = 3
 
 
-class ManifestAccessError(RuntimeError):
-    """S3 refuses to show the manifest or a file; waiting does not change that."""
+class VainWaitError(RuntimeError):
+    """Waiting changes nothing: S3 refuses to show the manifest or a file, or a landing's manifest, which
+    is never written again, has no such fields."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class ManifestWait:
     async def look(self) -> ManifestState:
         """Looks once.
 
-        :raises ManifestAccessError: where S3 answers 401 or 403
+        :raises VainWaitError: where S3 answers 401 or 403, or ``files_at`` does not fit a landing
         """
         hook = S3Hook(
             aws_conn_id=self.aws_conn_id, region_name=self.region_name, verify=self.verify
@@ -78,6 +79,10 @@ class ManifestWait:
         try:
             manifest = read_manifest(body, self.uri, self.files_at)
         except ManifestError as error:
+            if self._is_landing(body):
+                raise VainWaitError(
+                    f"{error} It is the manifest of a landing, which is not written again; leave files_at out."
+                ) from error
             return ManifestState(str(error))
         limit = asyncio.Semaphore(_AT_ONCE)
 
@@ -90,6 +95,12 @@ class ManifestWait:
         return ManifestState(
             self._reason(manifest, faults), len(manifest.files), manifest.size, manifest.rows
         )
+
+    def _is_landing(self, body: bytes) -> bool:
+        try:
+            return read_manifest(body, self.uri).landing is not None
+        except ManifestError:
+            return False
 
     def _reason(self, manifest: FileManifest, faults: list[str]) -> str | None:
         if faults:
@@ -143,7 +154,7 @@ class ManifestWait:
             if status in _MISSING:
                 return None
             if status in _DENIED:
-                raise ManifestAccessError(
+                raise VainWaitError(
                     f"S3 answered {status} for {url}. Without s3:ListBucket it answers so for a "
                     f"missing object too; grant s3:GetObject and s3:ListBucket to connection "
                     f"{self.aws_conn_id}."
@@ -205,7 +216,7 @@ class S3ManifestTrigger(BaseTrigger):
         while True:
             try:
                 state = await self.wait.look()
-            except ManifestAccessError as error:
+            except VainWaitError as error:
                 yield TriggerEvent({"status": "error", "message": str(error)})
                 return
             if state.reason is None:
