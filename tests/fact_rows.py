@@ -47,12 +47,14 @@ def arrow_schema(table: Contract) -> pa.Schema:
 def fact_row(order_id: str, line_number: int, **known: Any) -> Row:
     """A row of the fact: a completed product line of a known customer, but for what is given.
 
-    ``amount_usd`` is text or a number; the dollar is its currency.
+    ``amount_usd`` is text or a number; the dollar is its currency. A column that the contract has gained
+    is null.
     """
     updated_at = known.get("updated_at", NOON)
     order_date = known.get("order_date", NOON.date())
     amount = Decimal(known.get("amount_usd", "1"))
     return {
+        **dict.fromkeys(FACT.column_names),
         "order_id": order_id,
         "line_number": line_number,
         "sku": "22423",

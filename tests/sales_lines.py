@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from feira.core.contracts import contract
 from feira.core.landing.land import Page
 
 DAY = date(2010, 12, 1)
@@ -19,21 +20,25 @@ RATES = [
 
 
 def line(**changes: Any) -> dict[str, Any]:
-    """A valid line of 2010-12-01, with changes."""
-    return {
-        "order_id": "536365",
-        "line_number": 1,
-        "sku": "85123A",
-        "description": "WHITE HANGING HEART T-LIGHT HOLDER",
-        "quantity": 6,
-        "unit_price": "2.55",
-        "currency": "GBP",
-        "status": "completed",
-        "customer_id": 17850,
-        "country": "United Kingdom",
-        "created_at": "2010-12-01T08:26:00Z",
-        "updated_at": "2010-12-01T08:26:00Z",
-    } | changes
+    """A valid line of 2010-12-01, with changes; null in a field that the contract has gained."""
+    return (
+        dict.fromkeys(contract("sales.landing").column_names)
+        | {
+            "order_id": "536365",
+            "line_number": 1,
+            "sku": "85123A",
+            "description": "WHITE HANGING HEART T-LIGHT HOLDER",
+            "quantity": 6,
+            "unit_price": "2.55",
+            "currency": "GBP",
+            "status": "completed",
+            "customer_id": 17850,
+            "country": "United Kingdom",
+            "created_at": "2010-12-01T08:26:00Z",
+            "updated_at": "2010-12-01T08:26:00Z",
+        }
+        | changes
+    )
 
 
 def without(field: str, **changes: Any) -> dict[str, Any]:

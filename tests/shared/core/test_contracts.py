@@ -173,9 +173,9 @@ def test_a_table_as_declared_needs_nothing() -> None:
 
 
 def test_an_added_optional_column_asks_for_migrate() -> None:
-    wider = replace(FACT, columns=(*FACT.columns, Column("channel", "string", required=False)))
-    assert [column.name for column in compare(wider, AS_DECLARED).added] == ["channel"]
-    with pytest.raises(ContractError, match="no column channel") as refusal:
+    wider = replace(FACT, columns=(*FACT.columns, Column("gift_note", "string", required=False)))
+    assert [column.name for column in compare(wider, AS_DECLARED).added] == ["gift_note"]
+    with pytest.raises(ContractError, match="no column gift_note") as refusal:
         require_current(wider, "lake", AS_DECLARED)
     assert refusal.value.remedy is Remedy.MIGRATE
 
@@ -185,7 +185,7 @@ def test_an_added_optional_column_asks_for_migrate() -> None:
     [
         (AS_DECLARED | {"quantity": "bigint"}, "column quantity is bigint in the table and int"),
         (AS_DECLARED | {"amount": "decimal(20,4)"}, "amount is decimal"),
-        (AS_DECLARED | {"channel": "string"}, "channel .string. is in the table and no longer"),
+        (AS_DECLARED | {"gift_note": "string"}, "gift_note .string. is in the table and no longer"),
         (
             {name: type_ for name, type_ in AS_DECLARED.items() if name != "sku"},
             "column sku is new and required",

@@ -60,7 +60,7 @@ def test_a_name_that_an_engine_or_the_platform_has_is_refused_with_its_file(
     assert name in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", ["channel", "a" * 63, "orders", "order_", "x1"])
+@pytest.mark.parametrize("name", ["gift_note", "a" * 63, "orders", "order_", "x1"])
 def test_an_ordinary_name_is_taken(tmp_path: Path, name: str) -> None:
     assert read_contract(with_column(tmp_path, name)).column_names[-1] == name
 

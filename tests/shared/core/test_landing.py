@@ -166,7 +166,7 @@ def test_an_empty_day_is_a_landing_of_no_lines(store: LandingStore) -> None:
         (FakeFeed([[line()]], totals=[2]), LandingError, "announced 2 lines and served 1"),
         (FakeFeed([]), LandingError, "announced 0 lines and served 0"),
         (
-            FakeFeed([[b'"oops"', line(channel="web")]]),
+            FakeFeed([[b'"oops"', line(gift_note="web")]]),
             SchemaDriftError,
             "first page 1, line 2",
         ),
@@ -191,9 +191,9 @@ def test_an_empty_day_is_a_landing_of_no_lines(store: LandingStore) -> None:
             "the total changed from 2 to 3",
         ),
         (
-            FakeFeed([[line()], [line(order_id="2"), line(order_id="3", channel="web")]]),
+            FakeFeed([[line()], [line(order_id="2"), line(order_id="3", gift_note="web")]]),
             SchemaDriftError,
-            r"field channel \(1 of the page's 2 lines, first page 2, line 2\) is not in contract feira\.sales",
+            r"field gift_note \(1 of the page's 2 lines, first page 2, line 2\) is not in contract feira\.sales",
         ),
         (
             FakeFeed(
@@ -595,8 +595,8 @@ def test_the_first_error_is_raised_though_cleaning_up_fails(
         raise ConnectionError("S3 is down")
 
     monkeypatch.setattr(store.files, "rm", down)
-    with pytest.raises(SchemaDriftError, match="field channel") as failure:
-        land(store, FakeFeed([[line(channel="web")]]))
+    with pytest.raises(SchemaDriftError, match="field gift_note") as failure:
+        land(store, FakeFeed([[line(gift_note="web")]]))
     assert any("could not be removed" in note for note in failure.value.__notes__)
     assert store.complete(DAY) == []
 
@@ -645,7 +645,7 @@ def test_what_another_run_completed_is_never_removed(store: LandingStore) -> Non
         def pages(self, day: date) -> Iterator[Page]:
             theirs.append(land(store, two_pages(), "run-2", refetch=True))
             store.put_manifest(theirs[0].model_copy(update={"version": 1}))
-            yield Page(1, 1, [orjson.dumps(line(channel="web"))])
+            yield Page(1, 1, [orjson.dumps(line(gift_note="web"))])
 
     with pytest.raises(SchemaDriftError):
         land(store, Meanwhile([]))

@@ -316,8 +316,8 @@ def test_loads_queue_from_the_first_read_of_the_ledger_on(
 
 NOT_AS_DECLARED = [
     (
-        "ALTER TABLE sales.fact ADD COLUMN channel text",
-        r"channel \(string\) is in the table and no",
+        "ALTER TABLE sales.fact ADD COLUMN gift_note text",
+        r"gift_note \(string\) is in the table and no",
     ),
     ("ALTER TABLE sales.fact ALTER amount TYPE numeric(12,2)", r"amount is decimal\(12,2\) in the"),
     ("ALTER TABLE sales.fact DROP COLUMN country", "no column country"),

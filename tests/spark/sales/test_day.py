@@ -95,14 +95,14 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-# What README.md says to add, where it says to: after `country`.
-CHANNEL = """\
-      - name: channel
+# As README.md says to add `channel`, where it says to: after `country`.
+GIFT_NOTE = """\
+      - name: gift_note
         logicalType: string
         physicalType: string
         logicalTypeOptions:
           maxLength: 32
-        description: Where the order was made.
+        description: A note of the giver.
 """
 
 
@@ -126,7 +126,7 @@ except ContractError as error:
     refused = str(error)
 done = bring_tables_to_contracts(spark, day.warehouse, stored_in("lake"), stored_in("warehouse"))
 *_, published, loaded, agreed = day.rest(landed, "run_2")
-query = "SELECT channel, count(*) AS n FROM {} GROUP BY channel ORDER BY channel NULLS LAST"
+query = "SELECT gift_note, count(*) AS n FROM {} GROUP BY gift_note ORDER BY gift_note NULLS LAST"
 print(json.dumps({
     "refused": refused,
     "done": done,
@@ -136,23 +136,23 @@ print(json.dumps({
     "order_lines": [*map(tuple, spark.sql(query.format("lake.sales.order_lines")).collect())],
     "fact": [*map(tuple, spark.sql(query.format("lake.sales.fact")).collect())],
     "warehouse": day.warehouse.execute(query.format("sales.fact")).fetchall(),
-    "dbt": "Where the order was made." in render()[DECLARED / "sales.yml"],
+    "dbt": "A note of the giver." in render()[DECLARED / "sales.yml"],
 }))
 """
-NAMED = [{**each, "channel": "web" if n < 10 else None} for n, each in enumerate(GOOD)]
+NAMED = [{**each, "gift_note": "web" if n < 10 else None} for n, each in enumerate(GOOD)]
 
 
 def test_a_column_is_one_edit_and_reaches_every_table(
     day: Day, lake: LakeSettings, spark_jars: str, clone: Path, empty_warehouse: Dsns
 ) -> None:
     day.rest(day.land(GOOD, "run-1"), "run_1")
-    with pytest.raises(SchemaDriftError, match="channel"):
+    with pytest.raises(SchemaDriftError, match="gift_note"):
         day.land(NAMED, "run-2", refetch=True)
 
     landing = clone / "shared/contracts/sales/sales.landing.odcs.yaml"
     declared = landing.read_text()
     at = declared.index("      - name: created_at\n")
-    landing.write_text(declared[:at] + CHANNEL + declared[at:])
+    landing.write_text(declared[:at] + GIFT_NOTE + declared[at:])
     stat = ["git", "diff", "--stat"]
     changed = subprocess.run(stat, cwd=clone, check=True, capture_output=True, text=True).stdout
     assert changed.splitlines()[-1] == " 1 file changed, 6 insertions(+)"
@@ -171,8 +171,8 @@ def test_a_column_is_one_edit_and_reaches_every_table(
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert "no column channel" in found["refused"]
-    assert sum("channel" in each for each in found["done"]) == 3
+    assert "no column gift_note" in found["refused"]
+    assert sum("gift_note" in each for each in found["done"]) == 3
     assert (found["published"], found["loaded"], found["agreed"]) == (10, 10, 19)
     for table in ("order_lines", "fact", "warehouse"):
         assert found[table] == [["web", 10], [None, 9]], table

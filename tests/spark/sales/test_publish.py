@@ -446,16 +446,16 @@ def test_a_table_that_cannot_take_its_contract_is_refused_before_anything_is_wri
 def test_a_column_is_added_without_a_change_of_rows(tables: SparkSession) -> None:
     put_extract(tables, DAY, a=1, b=2)
     main = publish_day(tables, PUBLISHED, DAY, "run_1").snapshot_id
-    channel = Column("channel", "string", required=False, description="The shop's 'channel'.")
-    wider = replace(FACT, columns=(*FACT.columns, channel))
-    with pytest.raises(ContractError, match="no column channel"):
+    gift_note = Column("gift_note", "string", required=False, description="The shop's 'gift_note'.")
+    wider = replace(FACT, columns=(*FACT.columns, gift_note))
+    with pytest.raises(ContractError, match="no column gift_note"):
         require_tables(tables, [wider])
     change = evolution(tables, wider)
     assert change is not None
     add_columns(tables, change)
     require_tables(tables, [wider])
     rows = tables.table("lake.sales.fact")
-    assert {tuple(r) for r in rows.select("order_id", "quantity", "channel").collect()} == {
+    assert {tuple(r) for r in rows.select("order_id", "quantity", "gift_note").collect()} == {
         ("a", 1, None),
         ("b", 2, None),
     }

@@ -26,6 +26,13 @@ VALID = (
     "amount decimal(18,4), order_date date, fx_rate decimal(18,8), fx_date date, "
     "amount_usd decimal(18,4), extract_day date, landing_version int, page int, row_id bigint"
 )
+KNOWN = {part.split()[0] for part in VALID.split(", ")} | {"unit_price", "created_at", "updated_at"}
+# Columns that the contract has gained since.
+VALID += "".join(
+    f", {each.name} {each.type}"
+    for each in contract("sales.landing").columns
+    if each.name not in KNOWN
+)
 
 
 def valid_line(**changes: Any) -> dict[str, Any]:
@@ -58,7 +65,7 @@ def valid_line(**changes: Any) -> dict[str, Any]:
 def valid_lines(spark: SparkSession, lines: list[dict[str, Any]]) -> DataFrame:
     texts = VALID.replace("timestamp", "string")
     names = [part.split()[0] for part in texts.split(", ")]
-    rows = [tuple(line[name] for name in names) for line in lines]
+    rows = [tuple(line.get(name) for name in names) for line in lines]
     return spark.createDataFrame(rows, texts).withColumns(
         {name: F.col(name).cast("timestamp") for name in ("created_time", "updated_time")}
     )
