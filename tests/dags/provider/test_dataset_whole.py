@@ -289,6 +289,57 @@ def test_a_number_of_csv_is_decimal_digits_and_finite(text: str, right: bool) ->
     assert broken(found) == ({} if right else {"a.type": 1})
 
 
+@pytest.mark.parametrize(
+    ("type_", "text", "right"),
+    [
+        *[("date", text, False) for text in ("0000-01-01", "10000-01-01", "2010-02-29", "today")],
+        ("date", "0001-01-01", True),
+        *[("time", text, False) for text in ("24:00", "23:59:60", "12:60", "12:00Z")],
+        ("time", "23:59:59.999999999", True),
+        *[
+            ("timestamp", f"2010-12-01T{text}", False)
+            for text in (
+                "24:00:00Z",
+                "23:59:60Z",
+                "00:00:00+99:99",
+                "00:00:00+24:00",
+                "00:00:00+01:60",
+            )
+        ],
+        *[
+            ("timestamp", f"2010-12-01T00:00:00{text}", True)
+            for text in ("+14:00", "-18:00", " UTC")
+        ],
+        ("zoned", "2010-12-01", False),
+        ("zoned", "2010-12-01 08:26", False),
+        ("zoned", "2010-12-01T08:26:00 UTC", True),
+    ],
+)
+def test_a_moment_is_one_of_the_calendar_with_a_zone_that_there_is(
+    type_: str, text: str, right: bool
+) -> None:
+    column = {"name": "a", "logicalType": type_}
+    if type_ == "zoned":
+        column |= {"logicalType": "timestamp", "logicalTypeOptions": {"timezone": True}}  # type: ignore[dict-item]
+    found, _ = checked({"a.csv": f'a,b\n"{text}",\n'.encode()}, "csv", rules_of(column))
+    assert broken(found) == ({} if right else {"a.type": 1})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<Error><Code>SlowDown</Code></Error>", b"A\n", b"b,c\n", b"\xef\xbb\xbf\xef\xbb\xbfa\n"],
+)
+def test_a_header_without_the_column_fails_though_no_row_follows(body: bytes) -> None:
+    found, _ = checked({"a.csv": body}, "csv", rules_of({"name": "a"}))
+    assert (found.rows, [each.rule for each in found.failures]) == (0, ["a.present"])
+    assert not checked({"a.csv": b"a\n"}, "csv", rules_of({"name": "a"}))[0].failures
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_csv_of_another_encoding_is_refused_by_its_header(encoding: str) -> None:
+    assert "Write it again as UTF-8" in refused({"a.csv": "a,b\n1,2\n".encode(encoding)}, "csv")
+
+
 def test_a_json_number_beyond_a_double_is_its_columns_fault() -> None:
     body = b'{"a":1e400}\n{"a":-1e400}\n{"a":1e-400}\n{"a":12345678901234567890123}\n'
     found, _ = checked({"a.ndjson": body}, "ndjson")

@@ -288,8 +288,8 @@ def _presence(
 ) -> list[RuleResult]:
     """Declared columns that no row has, and Parquet columns of another type: drift, not bad rows."""
     found: list[RuleResult] = []
-    # Of a landing it was judged when it was landed.
-    for column in rules.columns if readable and not rules.landing else ():
+    # Of a landing it was judged when it was landed. A file that has a header shows it without a row.
+    for column in rules.columns if (readable or columns) and not rules.landing else ():
         if file_format == "ndjson":
             pointer = json_pointer(column.name)
             present = _number(

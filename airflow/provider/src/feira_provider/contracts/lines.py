@@ -161,9 +161,13 @@ class CsvRows:
         try:
             names = next(self._reader, [])
             "".join(names).encode()
-        except (csv.Error, UnicodeEncodeError) as error:
+        except csv.Error as error:
             raise DatasetError(
                 f"{self._url} cannot be read as csv: its header is {error}."
+            ) from error
+        except UnicodeEncodeError as error:
+            raise DatasetError(
+                f"{self._url} cannot be read as csv: its header is no UTF-8. Write it again as UTF-8."
             ) from error
         self._taken.clear()
         require_distinct(self._url, names)
@@ -255,6 +259,10 @@ def require_distinct(url: str, names: list[str]) -> None:
         raise DatasetError(f"{url} has the header {names}; each column needs a name.")
     seen: dict[str, str] = {}
     for name in names:
+        if "\0" in name:
+            raise DatasetError(
+                f"{url} has a column {name!r}, which holds U+0000. Write it again as UTF-8."
+            )
         if name.casefold() in _RESERVED:
             raise DatasetError(f"{url} has a column {name!r}, a name that is reserved here.")
         if name.casefold() in seen:

@@ -15,8 +15,8 @@ from feira.core.landing.manifest import ListedFile
 from feira_provider.contracts.beside import Beside
 from feira_provider.contracts.lines import CsvRows, ndjson_batches, require_distinct
 from feira_provider.contracts.terms import (
-    OFFSET,
     SHAPES,
+    ZONED,
     Column,
     RuleSet,
     identifier,
@@ -41,7 +41,6 @@ _SQL_TYPES = {
     "int": "INTEGER",
     "bigint": "BIGINT",
 }
-_ZONE = rf".*{OFFSET}"
 _JSON_TYPES = {
     "string": ("VARCHAR",),
     "date": ("VARCHAR",),
@@ -323,9 +322,8 @@ def _cast(column: Column, text: str) -> tuple[str, str]:
     if sql_type == "DOUBLE":
         value = _finite(value)
     # DuckDB rounds '1.5' to an integer and cuts a time to a date: the text must have the shape first.
-    shapes = [SHAPES[column.type]] if column.type in SHAPES else []
-    shapes += [_ZONE] if column.zoned else []
-    for shape in shapes:
+    shape = ZONED if column.zoned else SHAPES.get(column.type)
+    if shape is not None:
         value = f"CASE WHEN regexp_full_match({text}, {literal(shape)}) THEN {value} END"
     return value, f"({text}) IS NOT NULL AND ({value}) IS NULL"
 

@@ -86,15 +86,18 @@ def json_pointer(name: str) -> str:
     return literal("/" + name.replace("~", "~0").replace("/", "~1"))
 
 
-_CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
-OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+# Years 1 to 9999, hours 0 to 23, offsets as far as Java's: DuckDB takes +99:99 and 24:00 too.
+_DAY = r"(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{2}-[0-9]{2}"
+_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?"
+_ZONE = r"(Z| ?UTC|[+-](0[0-9]|1[0-8])(:?[0-5][0-9])?)"
+ZONED = rf"{_DAY}[T ]{_CLOCK}{_ZONE}"
 SHAPES = {
     "integer": r"[+-]?[0-9]+",
-    "date": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
+    "date": _DAY,
     "boolean": r"(?i:true|false)",
     "number": r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?",
-    "time": rf"{_CLOCK}",
-    "timestamp": rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{_CLOCK}( ?UTC|{OFFSET})?)?",
+    "time": _CLOCK,
+    "timestamp": rf"{_DAY}([T ]{_CLOCK}{_ZONE}?)?",
 }
 """How the text of a value is written, in the data and in a contract."""
 
