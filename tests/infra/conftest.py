@@ -10,14 +10,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 from fact_rows import fact_row
 from feira.core.contracts import Contract, contract
 from feira.core.contracts.ddl import warehouse_ddl
 from feira.core.settings import repository_root
-from feira_airflow.summary.marts import MartsConnection, build_marts
+from feira_airflow.summary.marts import build_marts
 from feira_local.stack.postgres import Dsns
 
 PROJECT = repository_root() / "infra" / "dbt"
@@ -30,17 +29,6 @@ class Warehouse:
     dsns: Dsns
     scratch: Path
 
-    @property
-    def connection(self) -> MartsConnection:
-        parts = conninfo_to_dict(self.dsns.dbt)
-        return MartsConnection(
-            host=str(parts["host"]),
-            port=int(parts["port"] or 0),
-            user=str(parts["user"]),
-            password=str(parts["password"]),
-            database=str(parts["dbname"]),
-        )
-
     def build(
         self,
         project_dir: Path = PROJECT,
@@ -49,7 +37,7 @@ class Warehouse:
     ) -> dict[str, int]:
         """Rows by mart."""
         return build_marts(
-            self.connection,
+            self.dsns.dbt,
             project_dir=project_dir,
             target_dir=scratch or self.scratch,
             tables=tables,

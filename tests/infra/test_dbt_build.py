@@ -10,12 +10,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from feira.core.contracts import Column, Contract, contracts
 from feira.core.contracts.dbt import write_declared
 from feira.core.contracts.ddl import warehouse_type
 from feira.core.settings import repository_root
-from feira_airflow.summary.marts import MartsError, build_marts
+from feira_airflow.summary.marts import MartsError, build_marts, dbt_env
 from feira_local.cli.tables import DECLARED, in_warehouse
 
 Line = Callable[..., dict[str, Any]]
@@ -164,7 +165,7 @@ def test_a_mart_that_breaks_its_contract_is_named_with_rule_and_rows(
 
 
 def test_a_warehouse_that_does_not_answer_is_named(warehouse, tmp_path: Path) -> None:
-    nowhere = dataclasses.replace(warehouse.connection, port=1)
+    nowhere = make_conninfo(warehouse.dsns.dbt, port=1)
     with pytest.raises(MartsError, match=r"The marts were not built: .*port 1 failed") as raised:
         build_marts(nowhere, project_dir=PROJECT, target_dir=tmp_path)
     assert "\n" not in str(raised.value)
@@ -172,13 +173,13 @@ def test_a_warehouse_that_does_not_answer_is_named(warehouse, tmp_path: Path) ->
 
 def test_dbt_connects_with_the_options_of_the_connection(warehouse, tmp_path: Path) -> None:
     """The test's server speaks no TLS: with sslmode dropped this would be built."""
-    strict = dataclasses.replace(warehouse.connection, options={"sslmode": "require"})
+    strict = make_conninfo(warehouse.dsns.dbt, sslmode="require")
     with pytest.raises(MartsError, match=r"The marts were not built: .*does not support SSL"):
         build_marts(strict, project_dir=PROJECT, target_dir=tmp_path)
 
 
 def test_the_tests_of_the_sources_pass_on_a_valid_fact(
-    warehouse, project: Path, fact_line: Line
+    warehouse, project: Path, fact_line: Line, tmp_path: Path
 ) -> None:
     """They are left out of a build and are there to be run by hand."""
     from dbt.cli.main import dbtRunner
@@ -186,7 +187,7 @@ def test_the_tests_of_the_sources_pass_on_a_valid_fact(
     warehouse.put(fact_line("A", 1), fact_line("A", 2))
     write_declared(project)
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in warehouse.connection.to_env().items():
+        for name, value in dbt_env(warehouse.dsns.dbt, tmp_path).items():
             patch.setenv(name, value)
         folders = ["--project-dir", str(project), "--profiles-dir", str(project)]
         outcome = dbtRunner().invoke(
@@ -208,7 +209,7 @@ def test_nothing_is_left_but_in_the_scratch_folder_and_no_password_at_all(
     warehouse.build(project, tmp_path / "target")
     assert sorted(path for path in project.rglob("*")) == files
     assert dict(os.environ) == environment
-    password = warehouse.connection.password.encode()
+    password = str(conninfo_to_dict(warehouse.dsns.dbt)["password"]).encode()
     written = [path for path in (tmp_path / "target").rglob("*") if path.is_file()]
     assert tmp_path / "target/partial_parse.msgpack" in written
     assert [path for path in written if password in path.read_bytes()] == []

@@ -143,6 +143,7 @@ def parts() -> list[type]:
             for each in vars(module).values()
             if inspect.isclass(each)
             and each.__module__ == name
+            and not each.__name__.startswith("_")
             and issubclass(each, (BaseHook, BaseNotifier, BaseOperator, BaseTrigger))
         ]
     return found

@@ -7,13 +7,12 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from feira.core.contracts import Contract
 from feira.core.contracts.dbt import write_declared
@@ -32,75 +31,38 @@ class MartsError(RuntimeError):
     """The marts were not built, or break their contract; a line for each mart and what to do."""
 
 
-@dataclass(frozen=True)
-class MartsConnection:
-    """The warehouse as the role that owns the marts."""
+def dbt_env(dsn: str, folder: Path) -> dict[str, str]:
+    """The variables that ``infra/dbt/profiles.yml`` reads, and for any other option of a libpq connection
+    string those that libpq reads, with a file of theirs in ``folder``: dbt knows few of libpq's options,
+    and a service gives the rest to each of its connections.
 
-    host: str
-    port: int
-    user: str
-    password: str = field(repr=False)
-    database: str
-    options: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Any other options of libpq, as sslmode."""
-
-    @classmethod
-    def from_dsn(cls, dsn: str) -> MartsConnection:
-        """What a libpq connection string names."""
-        parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
-        return cls(
-            host=parts.pop("host", ""),
-            port=int(parts.pop("port", "5432")),
-            user=parts.pop("user", ""),
-            password=parts.pop("password", ""),
-            database=parts.pop("dbname", ""),
-            options=parts,
+    Raises MartsError for an option that a service cannot have.
+    """
+    options = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
+    env = {
+        "FEIRA_DBT_HOST": options.pop("host", ""),
+        "FEIRA_DBT_PORT": options.pop("port", "5432"),
+        "FEIRA_DBT_USER": options.pop("user", ""),
+        "FEIRA_DBT_PASSWORD": options.pop("password", ""),
+        "FEIRA_DBT_DATABASE": options.pop("dbname", ""),
+        "FEIRA_DBT_CONNECT_TIMEOUT": options.get("connect_timeout", CONNECT_TIMEOUT),
+    }
+    if not options:
+        return env
+    if broken := [name for name, value in options.items() if name == "service" or "\n" in value]:
+        raise MartsError(
+            f"The marts' connection has {broken[0]} in its extra, which dbt cannot be given; set "
+            "its options one by one, each in one line."
         )
-
-    def to_env(self) -> dict[str, str]:
-        """The variables that ``infra/dbt/profiles.yml`` reads."""
-        return {
-            "FEIRA_DBT_HOST": self.host,
-            "FEIRA_DBT_PORT": str(self.port),
-            "FEIRA_DBT_USER": self.user,
-            "FEIRA_DBT_PASSWORD": self.password,
-            "FEIRA_DBT_DATABASE": self.database,
-            "FEIRA_DBT_CONNECT_TIMEOUT": self.options.get("connect_timeout", CONNECT_TIMEOUT),
-        }
-
-    def service_env(self, folder: Path) -> dict[str, str]:
-        """The variables that libpq reads, and a file of theirs in ``folder``: dbt knows few of
-        libpq's options, and a service gives the rest to each of its connections."""
-        if not self.options:
-            return {}
-        if broken := [n for n, value in self.options.items() if n == "service" or "\n" in value]:
-            raise MartsError(
-                f"The marts' connection has {broken[0]} in its extra, which dbt cannot be given; set "
-                "its options one by one, each in one line."
-            )
-        file = folder / "pg_service.conf"
-        file.touch(mode=0o600)
-        lines = [f"{name}={value}" for name, value in self.options.items()]
-        file.write_text("\n".join([f"[{SERVICE}]", *lines, ""]))
-        return {"PGSERVICEFILE": str(file), "PGSERVICE": SERVICE}
-
-    def conninfo(self) -> str:
-        """The libpq connection string, with the password."""
-        return make_conninfo(
-            **{
-                "host": self.host,
-                "port": str(self.port),
-                "user": self.user,
-                "password": self.password,
-                "dbname": self.database,
-                "connect_timeout": CONNECT_TIMEOUT,
-                **self.options,
-            }
-        )
+    file = folder / "pg_service.conf"
+    file.touch(mode=0o600)
+    lines = [f"{name}={value}" for name, value in options.items()]
+    file.write_text("\n".join([f"[{SERVICE}]", *lines, ""]))
+    return env | {"PGSERVICEFILE": str(file), "PGSERVICE": SERVICE}
 
 
 def build_marts(
-    connection: MartsConnection,
+    dsn: str,
     *,
     project_dir: Path,
     target_dir: Path,
@@ -109,6 +71,7 @@ def build_marts(
 ) -> dict[str, int]:
     """Rebuilds every mart from the fact as it is now and tests it; returns the rows of each mart.
 
+    ``dsn`` is a libpq connection string of the role that owns the marts.
     dbt runs on a copy of the project with what the contracts declare, the checkout's or ``tables``.
     ``target_dir`` takes what dbt writes: its parsed project, which makes the next call faster, the
     SQL it ran, and its log. Two calls at the same time need two folders and two databases.
@@ -122,7 +85,7 @@ def build_marts(
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        _environment(connection.to_env() | connection.service_env(Path(folder))),
+        _environment(dbt_env(dsn, Path(folder))),
     ):
         project = shutil.copytree(project_dir, Path(folder) / "project", ignore=_WRITTEN_BY_DBT)
         write_declared(project, tables)
@@ -144,24 +107,24 @@ def build_marts(
         if not isinstance(outcome.exception, Exception):
             raise outcome.exception  # an interrupt, or the task's time limit
         raise MartsError(
-            f"The marts were not built: {_one_line(str(outcome.exception))} {NEXT_STEP}"
+            f"The marts were not built: {' '.join(str(outcome.exception).split())} {NEXT_STEP}"
         ) from outcome.exception
     results: list[RunResult] = list(getattr(outcome.result, "results", []))
     if not outcome.success:
-        raise MartsError("\n".join([*_failures(results, connection), NEXT_STEP]))
+        raise MartsError("\n".join([*_failures(results, dsn), NEXT_STEP]))
     marts = sorted(r.node.name for r in results if str(r.node.resource_type) == "model")
-    with _connect(connection) as warehouse:
+    with _connect(dsn) as warehouse:
         return {mart: _count(warehouse, mart) for mart in marts}
 
 
-def _failures(results: Iterable[RunResult], connection: MartsConnection) -> Iterator[str]:
+def _failures(results: Iterable[RunResult], dsn: str) -> Iterator[str]:
     """A line for each failed model or test; what was skipped for their sake is not named."""
     for result in results:
         node: Any = result.node
         if result.status == "fail":
             # The node's own schema would be the one for stored failures.
             table = f"marts.{node.file_key_name.split('.')[-1]}"
-            rules = _broken_rules(connection, node.compiled_code)
+            rules = _broken_rules(dsn, node.compiled_code)
             yield (
                 f"{table} breaks its contract, failing rows: "
                 + "; ".join(f"{rows:,} where {rule}" for rule, rows in rules.items())
@@ -175,9 +138,9 @@ def _failures(results: Iterable[RunResult], connection: MartsConnection) -> Iter
             )
 
 
-def _broken_rules(connection: MartsConnection, test: str) -> dict[str, int]:
+def _broken_rules(dsn: str, test: str) -> dict[str, int]:
     """Broken rules and their rows: runs a failed test again, since dbt keeps only its total."""
-    with _connect(connection) as warehouse:
+    with _connect(dsn) as warehouse:
         return {rule: int(rows) for rule, rows in warehouse.execute(test.encode())}
 
 
@@ -193,8 +156,9 @@ def _count(warehouse: psycopg.Connection, mart: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _connect(connection: MartsConnection) -> psycopg.Connection:
-    return psycopg.connect(connection.conninfo())
+def _connect(dsn: str) -> psycopg.Connection:
+    options: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT, **conninfo_to_dict(dsn)}
+    return psycopg.connect(**options)
 
 
 @contextmanager
@@ -210,7 +174,3 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -33,11 +33,11 @@ SLACK_TIMEOUT = 20
 def build_marts() -> dict[str, Any]:
     """Builds and tests the marts from the whole fact; returns the rows of each."""
     from feira.core.settings import repository_root
-    from feira_airflow.summary.marts import MartsConnection, build_marts
+    from feira_airflow.summary.marts import build_marts
 
     day = partition_day()
     rows = build_marts(
-        MartsConnection.from_dsn(postgres_dsn(WAREHOUSE_DBT)),
+        postgres_dsn(WAREHOUSE_DBT),
         project_dir=repository_root() / "infra" / "dbt",
         target_dir=Path(os.environ.get("FEIRA_HOME", tempfile.gettempdir())) / "dbt",
     )

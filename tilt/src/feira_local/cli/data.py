@@ -129,11 +129,11 @@ def migrate(as_json: AsJson = False) -> None:
 
 
 def _rebuilt_marts() -> str:
-    from feira_airflow.summary.marts import MartsConnection, MartsError, build_marts
+    from feira_airflow.summary.marts import MartsError, build_marts
 
     try:
         built = build_marts(
-            MartsConnection.from_dsn(access.warehouse_dsn("dbt")),
+            access.warehouse_dsn("dbt"),
             project_dir=repository_root() / "infra" / "dbt",
             target_dir=running_config().home / "dbt",
             quiet=True,

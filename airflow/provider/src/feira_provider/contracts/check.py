@@ -6,7 +6,6 @@ Rows are read once, into a database file: what does not fit into memory goes to 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -338,8 +337,3 @@ def _number(connection: duckdb.DuckDBPyConnection, query: str) -> float:
     if value is None:
         return 0
     return int(value) if isinstance(value, int) else float(value)
-
-
-def report(document: dict[str, Any]) -> bytes:
-    """A report as it is stored: the same result gives the same bytes."""
-    return json.dumps(document, indent=2, ensure_ascii=False).encode()

@@ -219,18 +219,17 @@ def _csv_batch(
     import pyarrow as pa
 
     empty: list[str | None] = [None] * width
+
+    def columns_of(batch: list[tuple[list[str] | None, str | None]]) -> list[pa.Array]:
+        columns = zip(*(fields or empty for fields, _ in batch), strict=True)
+        return [pa.array(column, pa.string()) for column in columns]
+
     try:
-        columns = [
-            pa.array(column, pa.string())
-            for column in zip(*(fields or empty for fields, _ in batch), strict=True)
-        ]
+        columns = columns_of(batch)
     except UnicodeEncodeError:
         # Bytes that are no UTF-8: their line is kept, with a mark for each.
         batch = [_decoded(fields, line) for fields, line in batch]
-        columns = [
-            pa.array(column, pa.string())
-            for column in zip(*(fields or empty for fields, _ in batch), strict=True)
-        ]
+        columns = columns_of(batch)
     lines = [
         None if line is None else line.rstrip("\r\n").encode("utf-8", "replace").decode()
         for _, line in batch

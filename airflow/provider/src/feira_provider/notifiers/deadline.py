@@ -79,9 +79,7 @@ class SlackDeadlineNotifier(SlackNoticeNotifier):
     :param timeout: seconds to wait for Slack
     """
 
-    def notice(self, context: Context) -> Notice:
-        """See ``deadline_notice``."""
-        return deadline_notice(context)
+    notice = staticmethod(deadline_notice)
 
 
 class MailDeadlineNotifier(MailNoticeNotifier):
@@ -91,6 +89,4 @@ class MailDeadlineNotifier(MailNoticeNotifier):
     :param smtp_conn_id: an ``smtp`` connection whose extra has ``from_email`` (templated)
     """
 
-    def notice(self, context: Context) -> Notice:
-        """See ``deadline_notice``."""
-        return deadline_notice(context)
+    notice = staticmethod(deadline_notice)

@@ -88,9 +88,7 @@ class SlackFailureNotifier(SlackNoticeNotifier):
     :param timeout: seconds to wait for Slack
     """
 
-    def notice(self, context: Context) -> Notice:
-        """See ``failure_notice``."""
-        return failure_notice(context)
+    notice = staticmethod(failure_notice)
 
 
 class MailFailureNotifier(MailNoticeNotifier):
@@ -100,6 +98,4 @@ class MailFailureNotifier(MailNoticeNotifier):
     :param smtp_conn_id: an ``smtp`` connection whose extra has ``from_email`` (templated)
     """
 
-    def notice(self, context: Context) -> Notice:
-        """See ``failure_notice``."""
-        return failure_notice(context)
+    notice = staticmethod(failure_notice)

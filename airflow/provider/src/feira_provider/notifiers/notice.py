@@ -73,40 +73,19 @@ def one_line(error: object, longest: int = _LONGEST_ERROR) -> str:
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
-def post(notice: Notice, *, slack_webhook_conn_id: str, timeout: int) -> None:
-    """Posts it to Slack; raises what the hook raises."""
-    from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+class _NoticeNotifier(BaseNotifier):
+    """Sends a notice; a subclass says what there is to say, and by which channel."""
 
-    hook = SlackWebhookHook(slack_webhook_conn_id=slack_webhook_conn_id, timeout=timeout)
-    hook.send_dict(slack_body(notice))
+    def notice(self, context: Context) -> Notice:
+        """What there is to say."""
+        raise NotImplementedError
 
-
-def mail(notice: Notice, *, smtp_conn_id: str, to: str | Sequence[str] | None) -> None:
-    """Mails it to ``to``, else to ``to_email`` in the connection's extra.
-
-    Raises ValueError where no address is known, else what the hook raises.
-    """
-    from airflow.providers.smtp.hooks.smtp import SmtpHook
-
-    with SmtpHook(smtp_conn_id=smtp_conn_id) as hook:
-        recipients = to or hook.conn.extra_dejson.get("to_email")
-        if not recipients:
-            raise ValueError(
-                f"Nobody to write to: connection {smtp_conn_id} has no to_email in its "
-                'extra, as in {"to_email": "team@example.com"}, and the notifier has no `to`.'
-            )
-        hook.send_email_smtp(
-            to=recipients,
-            subject=notice.title,
-            html_content=mail_html(notice),
-            custom_headers={
-                "Message-ID": f"<{notice.notice_id}@notices.feira.invalid>",
-                "Auto-Submitted": "auto-generated",
-            },
-        )
+    async def async_notify(self, context: Context) -> None:
+        """Sends it from the triggerer, in a thread beside what else that does."""
+        await asyncio.to_thread(self.notify, context)
 
 
-class SlackNoticeNotifier(BaseNotifier):
+class SlackNoticeNotifier(_NoticeNotifier):
     """Posts a notice to Slack; a subclass says what there is to say.
 
     :param slack_webhook_conn_id: a ``slackwebhook`` connection (templated)
@@ -122,24 +101,17 @@ class SlackNoticeNotifier(BaseNotifier):
         self.slack_webhook_conn_id = slack_webhook_conn_id
         self.timeout = timeout
 
-    def notice(self, context: Context) -> Notice:
-        """What there is to say."""
-        raise NotImplementedError
-
     def notify(self, context: Context) -> None:
         """Posts it; raises what the hook raises, which Airflow logs."""
-        post(
-            self.notice(context),
-            slack_webhook_conn_id=self.slack_webhook_conn_id,
-            timeout=self.timeout,
+        from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+
+        hook = SlackWebhookHook(
+            slack_webhook_conn_id=self.slack_webhook_conn_id, timeout=self.timeout
         )
-
-    async def async_notify(self, context: Context) -> None:
-        """Posts it from the triggerer, in a thread beside what else that does."""
-        await asyncio.to_thread(self.notify, context)
+        hook.send_dict(slack_body(self.notice(context)))
 
 
-class MailNoticeNotifier(BaseNotifier):
+class MailNoticeNotifier(_NoticeNotifier):
     """Mails a notice; a subclass says what there is to say.
 
     :param to: addresses; without them, ``to_email`` in the connection's extra (templated)
@@ -159,17 +131,27 @@ class MailNoticeNotifier(BaseNotifier):
         self.to = to
         self.smtp_conn_id = smtp_conn_id
 
-    def notice(self, context: Context) -> Notice:
-        """What there is to say."""
-        raise NotImplementedError
-
     def notify(self, context: Context) -> None:
         """Sends it; raises ValueError where no address is known, else what the hook raises."""
-        mail(self.notice(context), smtp_conn_id=self.smtp_conn_id, to=self.to)
+        from airflow.providers.smtp.hooks.smtp import SmtpHook
 
-    async def async_notify(self, context: Context) -> None:
-        """Sends it from the triggerer, in a thread beside what else that does."""
-        await asyncio.to_thread(self.notify, context)
+        notice = self.notice(context)
+        with SmtpHook(smtp_conn_id=self.smtp_conn_id) as hook:
+            recipients = self.to or hook.conn.extra_dejson.get("to_email")
+            if not recipients:
+                raise ValueError(
+                    f"Nobody to write to: connection {self.smtp_conn_id} has no to_email in its "
+                    'extra, as in {"to_email": "team@example.com"}, and the notifier has no `to`.'
+                )
+            hook.send_email_smtp(
+                to=recipients,
+                subject=notice.title,
+                html_content=mail_html(notice),
+                custom_headers={
+                    "Message-ID": f"<{notice.notice_id}@notices.feira.invalid>",
+                    "Auto-Submitted": "auto-generated",
+                },
+            )
 
 
 def slack_body(notice: Notice) -> dict[str, Any]:

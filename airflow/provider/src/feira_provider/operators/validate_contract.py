@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from feira.core.landing.manifest import (
     passes_gate,
     read_manifest,
 )
-from feira_provider.contracts.check import CheckResult, check, report
+from feira_provider.contracts.check import CheckResult, check
 from feira_provider.contracts.rules import read_rules
 from feira_provider.contracts.source import FORMATS
 from feira_provider.contracts.terms import RuleSet
@@ -163,7 +164,8 @@ class ValidateContractOperator(BaseOperator):
             "quarantine": kept,
         }
         bucket, key = S3Hook.parse_s3_url(uri)
-        s3.load_bytes(report(document), key, bucket, replace=True)
+        body = json.dumps(document, indent=2, ensure_ascii=False).encode()
+        s3.load_bytes(body, key, bucket, replace=True)
         if not passed:
             raise AirflowFailException(self._message(found, uri, kept, limit))
         self.log.info("%s: %s rows, %s invalid", uri, found.rows, found.invalid)

@@ -199,15 +199,10 @@ class S3ManifestTrigger(BaseTrigger):
         """The class path and the arguments that make this trigger again."""
         path = f"{type(self).__module__}.{type(self).__qualname__}"
         return path, {
-            "uri": self.wait.uri,
+            **vars(self.wait),
+            "files_at": list(self.wait.files_at),
             "poke_interval": self.poke_interval,
             "deadline": self.deadline,
-            "aws_conn_id": self.wait.aws_conn_id,
-            "region_name": self.wait.region_name,
-            "verify": self.wait.verify,
-            "files_at": list(self.wait.files_at),
-            "min_rows": self.wait.min_rows,
-            "check_sha256": self.wait.check_sha256,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
