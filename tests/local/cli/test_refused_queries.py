@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import requests
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from pyspark.errors.exceptions.connect import AnalysisException
 
@@ -174,10 +175,10 @@ def test_an_answer_that_does_not_come_in_time_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def late(*_: object, **__: object) -> None:
-        raise TimeoutError("timed out")
+        raise requests.ReadTimeout("timed out")
 
     monkeypatch.setattr(access, "airflow_login", lambda: ("admin", "secret"))
-    monkeypatch.setattr("urllib.request.OpenerDirector.open", late)
+    monkeypatch.setattr("requests.Session.post", late)
     with pytest.raises(StackError, match=r"gives no token \(timed out\)"):
         access._new_token("http://127.0.0.1:1")
 
@@ -208,7 +209,8 @@ def test_a_failures_text_gives_the_terminal_no_command(
     chain.failure = ("land", "name \x1b[31mred\u202e [bold]")
     monkeypatch.setattr(runs.AirflowApi, "local", lambda: runs.AirflowApi("http://airflow", str))
     monkeypatch.setattr(runs, "_run", lambda *_: [chain])
-    monkeypatch.setattr(runs, "day_report", lambda *_: None)
+    nothing = DayReport(chain.day, None, None, {}, None, None, None, {}, None, None, {})
+    monkeypatch.setattr(runs, "day_report", lambda *_: nothing)
     with pytest.raises(runs.typer.Exit):
         runs.run_days("sales", [chain.day], refetch=False, as_json=True)
     said = capsys.readouterr().err

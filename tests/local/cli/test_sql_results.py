@@ -54,7 +54,7 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psycopg.Con
 def test_odd_values_are_shown_and_are_valid_json(
     connection: psycopg.Connection, capsys: pytest.CaptureFixture[str], query: str, shown: str
 ) -> None:
-    rows = warehouse_rows(connection, query, None, 10)
+    rows = warehouse_rows(connection, query, 10)
     assert shown in str(next(iter(rows[0].values())))
     output.print_json(rows)
     printed = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
@@ -62,10 +62,10 @@ def test_odd_values_are_shown_and_are_valid_json(
 
 
 def test_columns_of_one_name_are_all_there(connection: psycopg.Connection) -> None:
-    rows = warehouse_rows(connection, 'SELECT 1 AS a, 2 AS a, 3 AS "a (2)", 4 AS a', None)
+    rows = warehouse_rows(connection, 'SELECT 1 AS a, 2 AS a, 3 AS "a (2)", 4 AS a', 10)
     assert list(rows[0].values()) == [1, 2, 3, 4]
     assert unique_names(["a", "a", "a (2)"]) == ["a", "a (3)", "a (2)"]
-    assert warehouse_rows(connection, "SELECT", None) == [{}]
+    assert warehouse_rows(connection, "SELECT", 10) == [{}]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_columns_of_one_name_are_all_there(connection: psycopg.Connection) -> No
 )
 def test_a_refusal_is_one_line(connection: psycopg.Connection, query: str, reason: str) -> None:
     with pytest.raises(StackError, match=reason) as refused:
-        warehouse_rows(connection, query, None)
+        warehouse_rows(connection, query, 10)
     assert len(str(refused.value).splitlines()) == 1
 
 

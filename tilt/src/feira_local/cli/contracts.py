@@ -10,7 +10,8 @@ from feira.core.contracts import contracts
 from feira.core.contracts.dbt import write_declared
 from feira.core.contracts.registry import whole_contract
 from feira.core.settings import repository_root
-from feira_local.cli.output import AsJson, PlainTable, print_json, print_line, print_table
+from feira_local.cli.data import print_found
+from feira_local.cli.output import AsJson, print_line
 
 
 def register(app: typer.Typer) -> None:
@@ -37,15 +38,7 @@ def list_contracts(as_json: AsJson = False) -> None:
         }
         for each in contracts().values()
     ]
-    if as_json:
-        print_json(rows)
-        return
-    table = PlainTable()
-    for name in rows[0]:
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*map(str, row.values()))
-    print_table(table)
+    print_found(rows, as_json, empty="")
 
 
 def show(table: Annotated[str, typer.Argument(help="A table, as in sales.fact.")]) -> None:

@@ -11,11 +11,7 @@ import typer
 from feira.core.settings import repository_root
 from feira_local.cli.output import AsJson, print_json, print_line, print_rows, shortened
 from feira_local.stack import access
-from feira_local.stack.access import (
-    no_table,
-    spark_session,
-    warehouse,
-)
+from feira_local.stack.access import no_table, spark_session, warehouse
 from feira_local.stack.errors import StackError
 from feira_local.stack.state import running_config
 
@@ -53,7 +49,7 @@ def sql(
     where = on or ("lake" if "lake." in query.lower() else "warehouse")
     _require_reading(query, "spark" if where == "lake" else "postgres")
     if where == "warehouse":
-        rows = asked_warehouse(query, None, limit)
+        rows = asked_warehouse(query, limit)
     else:
         with spark_session() as spark:
             rows = lake_rows(spark, query, limit)
@@ -143,9 +139,9 @@ def _rebuilt_marts() -> str:
     return "marts: rebuilt " + ", ".join(f"{name} ({rows} rows)" for name, rows in built.items())
 
 
-def asked_warehouse(query: str, values: list[Any] | None, limit: int | None = None) -> Rows:
+def asked_warehouse(query: str, limit: int) -> Rows:
     with warehouse() as connection:
-        return warehouse_rows(connection, query, values, limit)
+        return warehouse_rows(connection, query, limit)
 
 
 def row_count(connection: psycopg.Connection, table: str) -> int | None:
@@ -159,9 +155,7 @@ def row_count(connection: psycopg.Connection, table: str) -> int | None:
 _AS_TEXT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "bytea")
 
 
-def warehouse_rows(
-    connection: psycopg.Connection, query: str, values: list[Any] | None, limit: int | None = None
-) -> Rows:
+def warehouse_rows(connection: psycopg.Connection, query: str, limit: int) -> Rows:
     """The rows of a query, columns of one name numbered; StackError with PostgreSQL's reason."""
     import psycopg
     from psycopg.types.string import TextLoader
@@ -170,8 +164,8 @@ def warehouse_rows(
     for name in _AS_TEXT:
         cursor.adapters.register_loader(name, TextLoader)
     try:
-        cursor.execute(query.encode(), values)
-        found = cursor.fetchmany(limit) if limit else cursor.fetchall()
+        cursor.execute(query.encode())
+        found = cursor.fetchmany(limit)
     except psycopg.errors.UndefinedTable as error:
         raise StackError(no_table(error)) from error
     except (psycopg.Error, ValueError) as error:

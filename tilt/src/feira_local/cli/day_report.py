@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import psycopg
 from rich import box
@@ -43,10 +42,6 @@ class DayReport:
     snapshot_id: int | None
     agreed: bool | None
     marts: dict[str, int]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 def day_report(pipeline: str, day: date) -> DayReport:

@@ -60,7 +60,7 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
-        table = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
+        table = PlainTable()
         for finding in findings:
             mark = Text("ok", style="green") if finding.ok else Text("fail", style="red")
             table.add_row(mark, finding.what, finding.found, "" if finding.ok else finding.step)

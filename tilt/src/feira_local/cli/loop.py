@@ -26,6 +26,7 @@ from feira_local.cli.output import (
 from feira_local.loop import saved_tests
 from feira_local.loop.attach import attach as follow
 from feira_local.stack import lifecycle
+from feira_local.stack.access import loopback_session
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.state import running_config
@@ -135,9 +136,7 @@ def _list_layers(layers: list[saved_tests.Layer], as_json: bool) -> None:
             }
         )
         return
-    table = PlainTable(box=None, padding=(0, 2, 0, 0))
-    for column in ("layer", "sources", "tests"):
-        table.add_column(column)
+    table = PlainTable("layer", "sources", "tests")
     for layer in layers:
         table.add_row(layer.name, *(path.name for path in (layer.root, layer.tests)))
     print_table(table)
@@ -189,9 +188,7 @@ def list_faults(as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    table = PlainTable(box=None, padding=(0, 2, 0, 0))
-    for column in ("fault", "state", "what it does", "options"):
-        table.add_column(column)
+    table = PlainTable("fault", "state", "what it does", "options")
     for fault in found:
         state = {True: "on", False: "off", None: "?"}[fault.get("on")]
         table.add_row(fault["name"], state, fault["doc"], ", ".join(fault["options"]))
@@ -269,8 +266,7 @@ def _parsed(option: str) -> tuple[str, Any]:
 def _ask(method: str, path: str, **arguments: Any) -> Any:
     """Calls the simulator's /_faults; raises StackError when it does not answer, or refuses."""
     url = f"{running_config().shop_url}/_faults{path}"
-    with requests.Session() as session:
-        session.trust_env = False  # loopback: never through a proxy
+    with loopback_session() as session:
         try:
             answer = session.request(method, url, timeout=10, **arguments)
         except (requests.RequestException, ValueError) as error:

@@ -47,6 +47,9 @@ def _plain(value: Any) -> Any:
 class PlainTable(Table):
     """A table in whose cells the terminal sees no command, and that cuts nothing off."""
 
+    def __init__(self, *headings: str) -> None:
+        super().__init__(*headings, box=None, show_header=bool(headings), padding=(0, 2, 0, 0))
+
     def add_row(self, *cells: RenderableType | None, **arguments: Any) -> None:
         """Adds a row; a cell with a style is a ``Text``, whose maker has made it printable."""
         shown = (Text(printable(cell)) if isinstance(cell, str) else cell for cell in cells)
@@ -102,7 +105,7 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
         return
     for number, row in enumerate(rows, start=1):
         console.print(Rule(f"row {number} of {len(rows)}", align="left", style="dim"))
-        record = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
+        record = PlainTable()
         for name in names:
             record.add_row(Text(printable(name), style="bold"), _cell(row.get(name)))
         console.print(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from feira.core.partition_keys import DAY, PartitionKeyError, day_of
 from feira_local.cli import stack as stack_commands
-from feira_local.cli.day_report import day_report, report_tables
+from feira_local.cli.day_report import DayReport, day_report, report_tables
 from feira_local.cli.output import (
     AsJson,
     console,
@@ -96,8 +96,7 @@ def run(
 
     Example: [bold]feira run sales --day 2010-12-01[/]
     """
-    days = [parse_day(day)]
-    run_days(pipeline, days, refetch=refetch, as_json=as_json)
+    run_days(pipeline, [parse_day(day)], refetch=refetch, as_json=as_json)
 
 
 def backfill(
@@ -263,7 +262,7 @@ def chain_table(chains: list[Chain], width: int) -> Table:
     return table
 
 
-def _as_json(chain: Chain, report: Any) -> dict[str, Any]:
+def _as_json(chain: Chain, report: DayReport) -> dict[str, Any]:
     return {
         "day": chain.day,
         "succeeded": chain.succeeded,
@@ -271,7 +270,7 @@ def _as_json(chain: Chain, report: Any) -> dict[str, Any]:
         "seconds": round(chain.seconds, 1),
         "tasks": {task.task_id: task.state for task in chain.tasks},
         "failure": chain.failure,
-        "report": report.as_dict() if report else None,
+        "report": asdict(report),
     }
 
 

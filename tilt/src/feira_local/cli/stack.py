@@ -114,7 +114,7 @@ def _print_settled(items: list[Progress], shown: set[str]) -> None:
 
 
 def _progress_table(items: list[Progress]) -> Table:
-    table = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = PlainTable()
     for item in items:
         table.add_row(
             item.name,
@@ -230,11 +230,9 @@ def _print_status(stack: Stack, found: StackReport) -> None:
     if not found.running:
         print_line(f"The stack in {stack.config.home} does not run; `feira up` starts it.")
         return
-    table = PlainTable(box=None, padding=(0, 2, 0, 0))
-    for column in ("service", "state", "restarts", "last exit"):
-        table.add_column(column)
-    table.add_column("memory", justify="right")
-    table.add_column("port", justify="right")
+    table = PlainTable("service", "state", "restarts", "last exit", "memory", "port")
+    for column in table.columns[-2:]:
+        column.justify = "right"
     for item in found.services:
         state = Text(item.state, style=_COLOURS[item.state])
         if item.note:
@@ -255,9 +253,7 @@ def _print_status(stack: Stack, found: StackReport) -> None:
 
 
 def _print_pipelines(pipelines: list[dict[str, Any]]) -> None:
-    table = PlainTable(box=None, padding=(0, 2, 0, 0))
-    for column in ("pipeline", "asset", "last event", "tables"):
-        table.add_column(column)
+    table = PlainTable("pipeline", "asset", "last event", "tables")
     for each in pipelines:
         name, tables = each["pipeline"], ", ".join(each["tables"])
         for asset in each["assets"] or [{"asset": "none", "partition": None, "at": None}]:
@@ -289,13 +285,11 @@ def logs(
     path = log_path(config, name)
     if not path.is_file():
         raise StackError(f"{name} has no log yet; it would be {path}.")
-    text = lifecycle.tail(path, lines)
+    found = lifecycle.tail(path, lines)
     if as_json:
-        print_json(
-            {"service": name, "path": path, "lines": [line[2:] for line in text.splitlines()]}
-        )
+        print_json({"service": name, "path": path, "lines": found})
         return
-    print("\n".join(printable(line[2:].expandtabs()) for line in text.splitlines()), flush=True)
+    print("\n".join(printable(line.expandtabs()) for line in found), flush=True)
     if follow:
         os.execvp("tail", ["tail", "-n", "0", "-F", str(path)])
 
@@ -309,9 +303,7 @@ def list_services(as_json: AsJson = False) -> None:
     if as_json:
         print_json([service.as_json() for service in defined])
         return
-    table = PlainTable(box=None, padding=(0, 2, 0, 0))
-    for column in ("service", "kind", "after", "ports", "what"):
-        table.add_column(column)
+    table = PlainTable("service", "kind", "after", "ports", "what")
     for service in defined:
         table.add_row(
             service.name,

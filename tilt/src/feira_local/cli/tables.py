@@ -16,14 +16,7 @@ from feira.core.contracts.evolution import Evolution
 from feira.core.contracts.registry import BUILT_SCHEMA, stored_in
 from feira.core.published_table import published_tables
 from feira_local.cli import pipelines
-from feira_local.cli.data import (
-    Limit,
-    Rows,
-    asked_warehouse,
-    lake_rows,
-    print_found,
-    row_count,
-)
+from feira_local.cli.data import Limit, Rows, asked_warehouse, lake_rows, print_found, row_count
 from feira_local.cli.output import AsJson, print_json, print_line, print_rows, shortened
 from feira_local.cli.runs import parse_day
 from feira_local.stack.access import landings, spark_session, warehouse
@@ -77,7 +70,7 @@ def show(
         where = f" WHERE {column} = DATE '{wanted}'" if wanted else ""
         query = f"{where} ORDER BY {', '.join(declared.primary_key)}"
         if "warehouse" in declared.servers:
-            rows = asked_warehouse(f"SELECT * FROM {declared.table}{query}", None, limit)
+            rows = asked_warehouse(f"SELECT * FROM {declared.table}{query}", limit)
         else:
             with spark_session() as spark:
                 rows = lake_rows(spark, f"SELECT * FROM lake.{declared.table}{query}", limit)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
+import requests
 
 from feira.core.lake import landing_store
 from feira.core.landing.store import LandingStore
@@ -116,22 +115,26 @@ def airflow_api() -> tuple[str, Callable[[], str]]:
 
 def _new_token(base: str) -> str:
     user, password = airflow_login()
-    request = urllib.request.Request(
-        f"{base}/auth/token",
-        data=json.dumps({"username": user, "password": password}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    # Loopback: never through a proxy of the environment.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    login = {"username": user, "password": password}
     try:
-        with opener.open(request, timeout=20) as answer:
-            return str(json.load(answer)["access_token"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        # urllib's own text has angle brackets and a number.
-        reason = getattr(getattr(error, "reason", None), "strerror", None) or error
+        with loopback_session() as session:
+            answer = session.post(f"{base}/auth/token", json=login, timeout=20)
+            answer.raise_for_status()
+            return str(answer.json()["access_token"])
+    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        # The text of a failed connection shows objects of the library.
+        failed = isinstance(error, requests.ConnectionError)
+        reason = type(error).__name__ if failed else error
         raise StackError(
             f"Airflow at {base} gives no token ({reason}); `feira status` shows whether it runs."
         ) from error
+
+
+def loopback_session() -> requests.Session:
+    """Asks programs on this machine: never through a proxy of the environment."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
 
 
 def environment() -> dict[str, str]:

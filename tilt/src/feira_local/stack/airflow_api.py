@@ -76,8 +76,7 @@ class AirflowApi:
     def __init__(self, base: str, token: Callable[[], str], *, patient: bool = True) -> None:
         self.base = base
         self._token = token
-        self._session = requests.Session()
-        self._session.trust_env = False  # loopback: never through a proxy
+        self._session = access.loopback_session()
         # Whoever watches a run goes on through a restart of the API server, for about 15 seconds.
         retries = Retry(
             total=5 if patient else 0,

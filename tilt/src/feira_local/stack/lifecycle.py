@@ -160,9 +160,8 @@ def check_ports(stack: Stack, states: dict[str, ProcessState]) -> None:
         for port in service.ports:
             owner = port_owner(port)
             if owner is not None:
-                who = f"process {owner.pid} ({owner.command})" if owner.pid else owner.command
                 taken.append(
-                    f"port {port} of {service.name} is held by {who}; {variables[port]}=… moves it"
+                    f"port {port} of {service.name} is held by {owner}; {variables[port]}=… moves it"
                 )
     if taken:
         raise StackError(
@@ -279,8 +278,9 @@ def _look(service: Service, current: ProcessState) -> tuple[str, str]:
 
 def _failure(config: StackConfig, name: str, note: str) -> StackError:
     path = log_path(config, name)
+    end = "\n".join(f"  {line}" for line in tail(path, 15) or ["(no log yet)"])
     return StackError(
-        f"{name} did not start: {note}.\nThe end of {path}:\n{tail(path, 15)}\n"
+        f"{name} did not start: {note}.\nThe end of {path}:\n{end}\n"
         "Fix the cause and repeat `feira up`; `feira down` stops the rest."
     )
 
@@ -302,15 +302,16 @@ def restart(config: StackConfig, name: str) -> None:
         _bring_up(replace(stack, services=(only,)), supervisor, lambda _: None)
 
 
-def tail(path: os.PathLike[str], lines: int) -> str:
+def tail(path: os.PathLike[str], lines: int) -> list[str]:
+    """The last lines of a log; none where there is no log."""
     try:
         with open(path, "rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - 500 * lines - 4000))
             text = file.read().decode(errors="replace")
     except OSError:
-        return "  (no log yet)"
-    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:])
+        return []
+    return text.splitlines()[-lines:]
 
 
 def down(

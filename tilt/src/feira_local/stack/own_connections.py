@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import yaml
 
@@ -55,17 +56,9 @@ def own_connections(home: Path) -> dict[str, dict[str, Any]]:
 @contextmanager
 def as_airflow_reads(conn_id: str, fields: dict[str, Any]) -> Iterator[None]:
     """Inside, Airflow's hooks find the connection, so that a command reads it as a task does."""
-    name = f"AIRFLOW_CONN_{conn_id.upper()}"
-    before = os.environ.get(name)
-    os.environ[name] = json.dumps(fields)
-    try:
-        with airflow_home():
-            yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+    named = {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(fields)}
+    with mock.patch.dict(os.environ, named), airflow_home():
+        yield
 
 
 def _require_connection(path: Path, conn_id: str, fields: object) -> None:

@@ -138,16 +138,8 @@ def memory(processes: Iterable[psutil.Process]) -> int:
     return total
 
 
-@dataclass(frozen=True)
-class Owner:
-    """Who listens on a port; ``pid`` is None when the system does not tell."""
-
-    pid: int | None
-    command: str
-
-
-def port_owner(port: int, host: str = "127.0.0.1") -> Owner | None:
-    """Who holds the port, or None when it is free to bind."""
+def port_owner(port: int, host: str = "127.0.0.1") -> str | None:
+    """Who holds the port, or None when it is free to bind: ``process 12 (its command)``."""
     with socket.socket() as probe:
         # As the services do: a port whose last connections are still closing is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -173,8 +165,8 @@ def port_owner(port: int, host: str = "127.0.0.1") -> Owner | None:
                 words = psutil.Process(connection.pid).cmdline()
             except psutil.Error:
                 words = []
-            return Owner(connection.pid, " ".join(words)[:160] or "unknown")
-    return Owner(None, "another user's process")
+            return f"process {connection.pid} ({' '.join(words)[:160] or 'unknown'})"
+    return "another user's process"
 
 
 def wait_gone(pid: int, seconds: float) -> bool:

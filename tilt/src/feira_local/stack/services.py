@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from feira_local.stack import airflow, postgres, s3, spark
@@ -30,40 +31,26 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
 
     Where ``connections.yaml`` names another lake there is no S3 server.
     """
-    lake_settings = config.lake_settings(secrets)
-    lake = lake_settings.to_env()
-    own_s3 = lake_settings.endpoint == config.s3_url
+    lake = config.lake_settings(secrets)
+    own_s3 = lake.endpoint == config.s3_url
     python = (sys.executable, "-m")
     packages = Path(__file__).parents[1]
     pipelines = config.repository / "airflow" / "src" / "feira_airflow"
     provider = config.repository / "airflow" / "provider" / "src" / "feira_provider"
     xcom = pipelines / "core" / "xcom.py"
     core = config.repository / "shared" / "src" / "feira" / "core"
-    airflow_env = airflow.settings(config)
-    airflow_private = airflow.private_settings(config, secrets)
     monitor = f"{config.airflow_url}/api/v2/monitor/health"
-    health_path = str(config.home)
 
-    def airflow_service(
-        name: str,
-        description: str,
-        component: str,
-        *arguments: str,
-        preload: bool = False,
-        code: tuple[Path, ...] = (),
-    ) -> Service:
-        return Service(
-            name=name,
-            label="airflow",
-            description=description,
-            command=airflow.command(*arguments),
-            cwd=config.airflow,
-            health=HttpCheck(monitor, component=component),
-            depends_on=("airflow-migrate",),
-            env=airflow_env | ({"PYTHONPATH": str(airflow.PRELOAD)} if preload else {}),
-            private_env=airflow_private,
-            code=code,
-        )
+    airflow_service = partial(
+        Service,
+        label="airflow",
+        cwd=config.airflow,
+        depends_on=("airflow-migrate",),
+        env=airflow.settings(config),
+        private_env=airflow.private_settings(config, secrets),
+    )
+    step = (*python, "feira_local.stack.steps")
+    home = {"FEIRA_HOME": str(config.home)}
 
     defined = (
         Service(
@@ -92,7 +79,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
         Service(
             name="s3",
             label="storage",
-            description=f"S3 server (S3Proxy), its files under {health_path}/lake",
+            description=f"S3 server (S3Proxy), its files under {config.home}/lake",
             command=s3.command(config),
             cwd=config.run,
             # Without a key the server refuses, which it can only do when it is up.
@@ -104,7 +91,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
         Service(
             name="inbox",
             label="inbox",
-            description=f"Takes mail and Slack messages, and keeps them under {health_path}/inbox",
+            description=f"Takes mail and Slack messages, and keeps them under {config.home}/inbox",
             command=(
                 *python,
                 "feira_local.inbox",
@@ -123,11 +110,11 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             label="storage",
             description="Databases, roles, schemas and privileges in PostgreSQL",
             kind="step",
-            command=(*python, "feira_local.stack.steps", "databases"),
+            command=(*step, "databases"),
             cwd=config.home,
             health=CompletionCheck(),
             depends_on=("postgres",),
-            env={"FEIRA_HOME": str(config.home)},
+            env=home,
         ),
         Service(
             name="spark",
@@ -142,30 +129,21 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             links=(Link("Spark Connect", config.spark_url),),
             prepare=spark.prepare,
         ),
-        Service(
+        airflow_service(
             name="airflow-migrate",
-            label="airflow",
             description="Airflow's metadata schema and pools, brought to this version's",
             kind="step",
-            command=(*python, "feira_local.stack.steps", "airflow-migrate"),
-            cwd=config.airflow,
+            command=(*step, "airflow-migrate"),
             health=CompletionCheck(),
             depends_on=("databases",),
-            env=airflow_env,
-            private_env=airflow_private,
             # Where pools are declared; all else of the pipelines each task reads anew.
             code=(pipelines / "core" / "pools.py", *sorted(pipelines.glob("*/pipeline.py"))),
         ),
-        Service(
+        airflow_service(
             name="airflow-api",
-            label="airflow",
             description="Airflow's web interface, REST API and the tasks' API",
             command=airflow.command("api-server"),
-            cwd=config.airflow,
             health=HttpCheck(monitor),
-            depends_on=("airflow-migrate",),
-            env=airflow_env,
-            private_env=airflow_private,
             ports=(config.ports.airflow,),
             links=(
                 Link("Airflow", config.airflow_url),
@@ -176,25 +154,25 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             code=(provider / "get_provider_info.py",),
         ),
         airflow_service(
-            "airflow-scheduler",
-            "Airflow's scheduler and its task processes",
-            "scheduler",
-            *("scheduler", "--skip-serve-logs"),
-            preload=True,
+            name="airflow-scheduler",
+            description="Airflow's scheduler and its task processes",
+            command=airflow.command("scheduler", "--skip-serve-logs"),
+            health=HttpCheck(monitor, component="scheduler"),
+            env=airflow.settings(config) | {"PYTHONPATH": str(airflow.PRELOAD)},
             # The one module of ours that it imports, and that its tasks are forked with.
             code=(xcom,),
         ),
         airflow_service(
-            "airflow-dag-processor",
-            "Reads the DAG files",
-            "dag_processor",
-            "dag-processor",
+            name="airflow-dag-processor",
+            description="Reads the DAG files",
+            command=airflow.command("dag-processor"),
+            health=HttpCheck(monitor, component="dag_processor"),
         ),
         airflow_service(
-            "airflow-triggerer",
-            "Waits for what deferred tasks wait for",
-            "triggerer",
-            *("triggerer", "--skip-serve-logs"),
+            name="airflow-triggerer",
+            description="Waits for what deferred tasks wait for",
+            command=airflow.command("triggerer", "--skip-serve-logs"),
+            health=HttpCheck(monitor, component="triggerer"),
             # Triggers, and the notifiers of deadlines, run in it, with what they import of the core;
             # and it imports the XCom backend, as the scheduler does.
             code=(provider, core, xcom),
@@ -204,12 +182,12 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             label="compute",
             description="One MERGE on a scratch table, so that the first run does not pay for it",
             kind="afterwards",
-            command=(*python, "feira_local.stack.steps", "spark-warmup"),
+            command=(*step, "spark-warmup"),
             cwd=config.home,
             health=CompletionCheck(),
             depends_on=("spark",),
-            env={"FEIRA_HOME": str(config.home)},
-            private_env=lake,
+            env=home,
+            private_env=lake.to_env(),
         ),
     )
     own = tuple(service for service in defined if own_s3 or service.name != "s3")
