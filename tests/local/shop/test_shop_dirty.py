@@ -80,8 +80,8 @@ def test_every_kind_of_dirt_is_reached_on_a_day() -> None:
     reached: Counter[str] = Counter()
     for was, now in zip(clean.lines(DAY, 0, total), dirty.lines(DAY, 0, total), strict=True):
         if was != now:
-            reached.update(kind.name for kind in DIRTY_KINDS if spoiled(was, kind, DAY) == now)
-    assert set(reached) == {kind.name for kind in DIRTY_KINDS}
+            reached.update(kind for kind in DIRTY_KINDS if spoiled(was, kind, DAY) == now)
+    assert set(reached) == set(DIRTY_KINDS)
 
 
 def test_every_kind_of_dirt_breaks_a_valid_line() -> None:

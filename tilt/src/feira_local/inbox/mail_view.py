@@ -18,7 +18,6 @@ class Part:
     """An attachment or an inline picture."""
 
     name: str
-    content_type: str
     content: bytes
 
 
@@ -92,7 +91,7 @@ def _parts(message: EmailMessage) -> list[Part]:
         if part.is_multipart() or not (part.get_filename() or part["Content-ID"]):
             continue
         name = part.get_filename() or str(part["Content-ID"]).strip("<> ")
-        found.append(Part(name, part.get_content_type(), _content(part)))
+        found.append(Part(name, _content(part)))
     return found
 
 

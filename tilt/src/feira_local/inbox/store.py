@@ -87,7 +87,6 @@ class MessageStore:
         return [message for message in found if message is not None]
 
     def count(self, channel: Channel) -> int:
-        """How many messages there are."""
         return sum(1 for _ in (self._folder / channel).glob(f"*{_SUFFIX[channel]}"))
 
     def _path(self, channel: Channel, message_id: str) -> Path:

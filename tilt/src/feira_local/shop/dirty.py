@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from feira_local.shop.source import Line
 
@@ -12,16 +11,11 @@ from feira_local.shop.source import Line
 ABSENT_FIELDS = ("sku", "quantity", "unit_price", "currency", "status", "created_at")
 
 
-@dataclass(frozen=True)
-class DirtyKind:
-    """One way to spoil a line: ``spoil`` changes it in place, given the day that shows it."""
-
-    name: str
-    meaning: str
-    spoil: Callable[[Line, dt.date], None]
+# Changes a line in place, given the day that shows it.
+Spoil = Callable[[Line, dt.date], None]
 
 
-def _set(field: str, value: object) -> Callable[[Line, dt.date], None]:
+def _set(field: str, value: object) -> Spoil:
     def spoil(line: Line, day: dt.date) -> None:
         line[field] = value
 
@@ -56,40 +50,36 @@ def _absent_field(line: Line, day: dt.date) -> None:
     line.pop(ABSENT_FIELDS[(number + day.toordinal()) % len(ABSENT_FIELDS)], None)
 
 
-DIRTY_KINDS: tuple[DirtyKind, ...] = (
-    DirtyKind("sku_blank", "sku is spaces", _set("sku", "  ")),
-    DirtyKind("sku_null", "sku is null", _set("sku", None)),
-    DirtyKind("sku_number", "sku is a JSON number", _set("sku", 85123)),
-    DirtyKind("order_id_blank", "order_id is empty", _set("order_id", "")),
-    DirtyKind("line_number_zero", "line_number is 0", _set("line_number", 0)),
-    DirtyKind("currency_unknown", "currency is XXX, which has no rate", _set("currency", "XXX")),
-    DirtyKind("currency_null", "currency is null", _set("currency", None)),
-    DirtyKind("quantity_zero", "quantity is 0", _set("quantity", 0)),
-    DirtyKind("quantity_negative", "quantity below 0 on a completed line", _negative_completed),
-    DirtyKind("quantity_text", "quantity is a JSON string", _quantity_text),
-    DirtyKind("unit_price_number", "unit_price is a JSON number", _set("unit_price", 2.55)),
-    DirtyKind("unit_price_decimals", "unit_price has 6 decimals", _set("unit_price", "2.551234")),
-    DirtyKind("unit_price_word", "unit_price is no number", _set("unit_price", "abc")),
-    DirtyKind("unit_price_negative", "unit_price is below 0", _set("unit_price", "-2.55")),
-    DirtyKind(
-        "unit_price_range",
-        "unit_price does not fit decimal(18,4)",
-        _set("unit_price", "123456789012345.00"),
-    ),
-    DirtyKind("status_unknown", "status is none of the five", _set("status", "refunded")),
-    DirtyKind("created_at_zone", "created_at carries no zone", _created_without_zone),
-    DirtyKind("updated_at_early", "updated_at is before created_at", _updated_before_created),
-    DirtyKind("updated_at_day", "updated_at is outside the day", _updated_outside_day),
-    DirtyKind("customer_id_bool", "customer_id is true", _set("customer_id", True)),
-    DirtyKind("customer_id_negative", "customer_id is -5", _set("customer_id", -5)),
-    DirtyKind("customer_id_text", "customer_id is a JSON string", _set("customer_id", "123")),
-    DirtyKind("field_absent", "a required field is absent in this line", _absent_field),
-)
-KIND_NAMES = tuple(kind.name for kind in DIRTY_KINDS)
+DIRTY_KINDS: dict[str, Spoil] = {
+    "sku_blank": _set("sku", "  "),
+    "sku_null": _set("sku", None),
+    "sku_number": _set("sku", 85123),
+    "order_id_blank": _set("order_id", ""),
+    "line_number_zero": _set("line_number", 0),
+    "currency_unknown": _set("currency", "XXX"),  # it has no rate
+    "currency_null": _set("currency", None),
+    "quantity_zero": _set("quantity", 0),
+    "quantity_negative": _negative_completed,
+    "quantity_text": _quantity_text,
+    "unit_price_number": _set("unit_price", 2.55),
+    "unit_price_decimals": _set("unit_price", "2.551234"),
+    "unit_price_word": _set("unit_price", "abc"),
+    "unit_price_negative": _set("unit_price", "-2.55"),
+    "unit_price_range": _set("unit_price", "123456789012345.00"),  # for decimal(18,4)
+    "status_unknown": _set("status", "refunded"),
+    "created_at_zone": _created_without_zone,
+    "updated_at_early": _updated_before_created,
+    "updated_at_day": _updated_outside_day,
+    "customer_id_bool": _set("customer_id", True),
+    "customer_id_negative": _set("customer_id", -5),
+    "customer_id_text": _set("customer_id", "123"),
+    "field_absent": _absent_field,
+}
+KIND_NAMES = tuple(DIRTY_KINDS)
 
 
-def spoiled(line: Line, kind: DirtyKind, day: dt.date) -> Line:
-    """A copy of the line with the kind's error."""
+def spoiled(line: Line, kind: str, day: dt.date) -> Line:
+    """A copy of the line with the error of a kind of ``DIRTY_KINDS``."""
     copy = dict(line)
-    kind.spoil(copy, day)
+    DIRTY_KINDS[kind](copy, day)
     return copy

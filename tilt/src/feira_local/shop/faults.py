@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from feira_local.shop.dirty import DIRTY_KINDS, KIND_NAMES, spoiled
+from feira_local.shop.dirty import KIND_NAMES, spoiled
 from feira_local.shop.source import Line
 
 Call = Literal["sales", "fx", "health"]
@@ -65,7 +65,6 @@ class CallFault(AnswerFault):
     calls: tuple[Call, ...] = Field(("sales",), min_length=1, description="which calls show it")
 
     def meets(self, asked: Asked) -> bool:
-        """Whether the fault shows on this request."""
         return asked.call in self.calls and super().meets(asked)
 
 
@@ -85,7 +84,6 @@ class PageFault(AnswerFault):
     """A fault of single pages of /sales."""
 
     def meets(self, asked: Asked) -> bool:
-        """Whether the fault shows on this request."""
         return asked.call == "sales" and super().meets(asked)
 
     def applied(self, page: Page) -> Page:
@@ -100,11 +98,9 @@ class ShortPage(PageFault):
     page: int | None = Field(None, ge=1, description="which page, from 1; null is every page")
 
     def meets(self, asked: Asked) -> bool:
-        """Whether the fault shows on this request."""
         return self.page in (None, asked.page) and super().meets(asked)
 
     def applied(self, page: Page) -> Page:
-        """The page without its last lines."""
         return replace(page, lines=page.lines[: max(len(page.lines) - self.missing, 0)])
 
 
@@ -114,11 +110,9 @@ class RepeatedPage(PageFault):
     page: int = Field(2, ge=2, description="which page, from 1")
 
     def meets(self, asked: Asked) -> bool:
-        """Whether the fault shows on this request."""
         return self.page == asked.page and super().meets(asked)
 
     def applied(self, page: Page) -> Page:
-        """The page with the lines of the one before."""
         return replace(page, lines=page.earlier())
 
 
@@ -139,7 +133,6 @@ class RenamedField(PageFault):
     to: FieldName = Field("price", description="its new name")
 
     def applied(self, page: Page) -> Page:
-        """The page with the field renamed."""
         return replace(
             page,
             lines=[
@@ -156,7 +149,6 @@ class ExtraField(PageFault):
     value: str | int | bool | None = Field("gold", description="its value")
 
     def applied(self, page: Page) -> Page:
-        """The page with the field added."""
         return replace(page, lines=[{**line, self.field: self.value} for line in page.lines])
 
 
@@ -167,8 +159,6 @@ class AbsentField(PageFault):
     share: float = Field(1.0, gt=0, le=1, description="the share of lines that lack it")
 
     def applied(self, page: Page) -> Page:
-        """The page with the field dropped from its share of lines."""
-
         def drop(line: Line, nth: int) -> Line:
             return {name: value for name, value in line.items() if name != self.field}
 
@@ -184,8 +174,7 @@ class BadRows(PageFault):
     )
 
     def applied(self, page: Page) -> Page:
-        """The page with its share of lines spoiled."""
-        kinds = [kind for kind in DIRTY_KINDS if kind.name in self.kinds]
+        kinds = [kind for kind in KIND_NAMES if kind in self.kinds]
 
         def spoil(line: Line, nth: int) -> Line:
             # A line that is dirty already may lack what the kind changes.

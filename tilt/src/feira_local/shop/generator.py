@@ -22,7 +22,7 @@ from feira_local.shop.blocks import (
     moved_rows,
 )
 from feira_local.shop.catalogue import Numbers, Texts, make_catalogue
-from feira_local.shop.dirty import DIRTY_KINDS, spoiled
+from feira_local.shop.dirty import KIND_NAMES, spoiled
 from feira_local.shop.source import Clock, Line, SourceError, utc_today
 
 # Monday to Sunday; the mean is 1.
@@ -82,7 +82,6 @@ class GeneratedSource:
 
     @property
     def first_day(self) -> dt.date:
-        """The first day with data."""
         return self.settings.first_day
 
     @property
@@ -229,13 +228,12 @@ class GeneratedSource:
         at = ((np.arange(count) + 0.25 + jitter / 2) * (len(feed) / count)).astype(int).tolist()
         absent = -2
         for nth, position in enumerate(at):
-            kind = DIRTY_KINDS[
-                (self.settings.seed + day.toordinal() + before + nth) % len(DIRTY_KINDS)
-            ]
-            if kind.name == "field_absent":
+            turn = self.settings.seed + day.toordinal() + before + nth
+            kind = KIND_NAMES[turn % len(KIND_NAMES)]
+            if kind == "field_absent":
                 # Never two in a row nor at the end: no page of two lines lacks a field altogether.
                 if position == absent + 1 or position == len(feed) - 1:
-                    kind = DIRTY_KINDS[0]
+                    kind = KIND_NAMES[0]
                 else:
                     absent = position
             feed[position] = spoiled(feed[position], kind, day)

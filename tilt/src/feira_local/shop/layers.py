@@ -25,12 +25,10 @@ class Layer:
 
     @property
     def first_day(self) -> dt.date:
-        """The first day with data."""
         return self.below.first_day
 
     @property
     def last_day(self) -> dt.date:
-        """The last finished day with data."""
         return self.below.last_day
 
 
@@ -60,7 +58,6 @@ class OverriddenDays(Layer):
         self._lock = threading.Lock()
 
     def total(self, day: dt.date) -> int:
-        """How many lines the day shows."""
         effect = self.effect(day)
         return effect.kept + len(effect.override.add) if effect else self.below.total(day)
 
@@ -133,7 +130,6 @@ class LateUpdatedDays(Layer):
         self._switches = switches
 
     def total(self, day: dt.date) -> int:
-        """How many lines the day shows."""
         return self.below.total(day) + len(self._late(day))
 
     def lines(self, day: dt.date, offset: int, limit: int) -> list[Line]:
@@ -166,7 +162,6 @@ class ExtraFieldDays(Layer):
         self._extra = extra
 
     def total(self, day: dt.date) -> int:
-        """How many lines the day shows."""
         return self.below.total(day)
 
     def lines(self, day: dt.date, offset: int, limit: int) -> list[Line]:

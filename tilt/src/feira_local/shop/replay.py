@@ -64,7 +64,6 @@ class ReplaySource:
         return max(self._files)
 
     def total(self, day: dt.date) -> int:
-        """How many lines the day holds."""
         return len(self._day(day))
 
     def lines(self, day: dt.date, offset: int, limit: int) -> list[Line]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, StrictInt, StrictStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StrictInt, StrictStr
 
 from feira_local.shop.faults import FAULTS, AnswerFault, Asked, Fault, options
 from feira_local.shop.source import Line, SourceError
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Fault)
 
 
 class StateFile:
@@ -40,6 +44,14 @@ class StateFile:
             raise self.unreadable("no JSON object")
         return state
 
+    def parsed(self, parse: Callable[[dict[str, Any]], T], no: str) -> T:
+        """The stored object as ``parse`` takes it; ``no`` says what it is not where that raises."""
+        state = self.read()
+        try:
+            return parse(state)
+        except (KeyError, ValueError) as error:
+            raise self.unreadable(f"no {no} ({error})") from error
+
     def write(self, state: dict[str, Any]) -> None:
         """Replaces the file by rename, so a reader or a crash never sees half of it."""
         draft = self.path.with_suffix(".draft")
@@ -53,22 +65,16 @@ class StateFile:
         )
 
 
-F = TypeVar("F", bound=Fault)
-
-
 class FaultSwitches:
     """Switches by name; they can be flipped while requests are answered."""
 
     def __init__(self, state_dir: Path) -> None:
         self._file = StateFile(state_dir / "faults.json")
         self._lock = threading.Lock()
-        try:
-            self._on: dict[str, Fault] = {
-                name: FAULTS[name].model_validate(state)
-                for name, state in self._file.read().items()
-            }
-        except (KeyError, ValidationError) as error:
-            raise self._file.unreadable(f"no known faults ({error})") from error
+        self._on: dict[str, Fault] = self._file.parsed(
+            lambda on: {name: FAULTS[name].model_validate(state) for name, state in on.items()},
+            "known faults",
+        )
 
     def put(self, name: str, state: dict[str, Any]) -> dict[str, Any]:
         """Turns a fault on and returns its description.
@@ -137,18 +143,13 @@ class ExtraFields:
 
     def __init__(self, state_dir: Path) -> None:
         self._file = StateFile(state_dir / "extra_fields.json")
-        try:
-            self._set = ExtraFieldSet.model_validate(self._file.read())
-        except ValidationError as error:
-            raise self._file.unreadable(f"no known fields ({error})") from error
+        self._set = self._file.parsed(ExtraFieldSet.model_validate, "known fields")
 
     @property
     def on(self) -> tuple[ExtraFieldName, ...]:
-        """The names of the fields that are on."""
         return self._set.fields
 
     def put(self, fields: ExtraFieldSet) -> None:
-        """Sets which fields are on."""
         self._file.write(fields.model_dump())
         self._set = fields
 
@@ -201,13 +202,13 @@ class Overrides:
     def __init__(self, state_dir: Path) -> None:
         self._file = StateFile(state_dir / "overrides.json")
         self._lock = threading.Lock()
-        try:
-            self._by_day = {
+        self._by_day: dict[dt.date, Override] = self._file.parsed(
+            lambda stored: {
                 dt.date.fromisoformat(day): Override.model_validate(state)
-                for day, state in self._file.read().items()
-            }
-        except (ValueError, ValidationError) as error:
-            raise self._file.unreadable(f"no overrides by day ({error})") from error
+                for day, state in stored.items()
+            },
+            "overrides by day",
+        )
 
     def get(self, day: dt.date) -> Override | None:
         """The day's override; each ``put`` makes a new object."""

@@ -105,7 +105,6 @@ class AirflowApi:
         return [(_run(item), item.get("conf") or {}) for item in found]
 
     def run(self, dag_id: str, run_id: str) -> DagRun:
-        """A run as it is now."""
         return _run(self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}"))
 
     def tasks(self, run: DagRun) -> list[TaskState]:

@@ -32,7 +32,6 @@ class Chain:
 
     @property
     def last(self) -> DagRun:
-        """The run that came last."""
         return self.runs[-1]
 
     @property

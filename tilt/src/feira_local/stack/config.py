@@ -20,15 +20,6 @@ from feira_local.stack.secrets import Secrets
 HOST = "127.0.0.1"
 BUCKET = "feira-lake"
 REGION = "us-east-1"
-DEFAULT_PORTS = {
-    "postgres": 15432,
-    "s3": 19000,
-    "spark": 15002,
-    "shop": 18010,
-    "inbox": 18025,
-    "smtp": 18026,
-    "airflow": 18080,
-}
 # sun_path holds 108 bytes on Linux and 104 on macOS.
 _LONGEST_SOCKET_PATH = 100
 # Of an `aws` connection: what AWS or its files must be asked for, as Airflow's hook does.
@@ -39,13 +30,13 @@ _LOOKED_UP = {"role_arn", "profile_name", "s3_config_file", "session_kwargs"}
 class Ports:
     """The loopback port of each service that listens."""
 
-    postgres: int
-    s3: int
-    spark: int
-    shop: int
-    inbox: int
-    smtp: int
-    airflow: int
+    postgres: int = 15432
+    s3: int = 19000
+    spark: int = 15002
+    shop: int = 18010
+    inbox: int = 18025
+    smtp: int = 18026
+    airflow: int = 18080
     own: Mapping[str, int] = field(default_factory=dict)
     """Of the stack's parts, by the names that their ``local.py`` gives them."""
 
@@ -53,6 +44,9 @@ class Ports:
         """Every port by name."""
         shared = {name: port for name, port in vars(self).items() if name != "own"}
         return shared | dict(self.own)
+
+
+DEFAULT_PORTS = Ports().named()
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,6 @@ class _Chunks(io.RawIOBase):
         self._rest = b""
 
     def readable(self) -> bool:
-        """True."""
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
