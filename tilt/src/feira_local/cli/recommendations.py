@@ -159,7 +159,7 @@ def _read_as_dict(read: reading.Reading) -> dict[str, Any]:
 
 
 def _print_read(read: reading.Reading) -> None:
-    table = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = PlainTable()
     table.add_column()
     table.add_column(justify="right")
     table.add_column()
