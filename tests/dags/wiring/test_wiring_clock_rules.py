@@ -263,13 +263,16 @@ listens("report", PartitionedAssetTimetable(assets=A, default_partition_mapper=M
         ("0 0 1 * *", "StartOfYearMapper", "YearWindow", []),  # the window is of months
         # The window cannot be asked of a day.
         ("0 0 2-28 * *", "StartOfDayMapper", "MonthWindow", ["unreadable-key"]),
+        # Nor can the mapper of a key with an hour.
+        ("0 0 * * *", "StartOfMonthMapper", "MonthWindow", []),
+        ("0 0 * * *', '%Y-%m-%dT%H", "StartOfMonthMapper", "MonthWindow", ["unreadable-key"]),
     ],
 )
 def test_a_rollup_is_judged_by_periods_that_are_whole(
     tmp_path: Path, cron: str, mapper: str, window: str, expected: list[str]
 ) -> None:
     text = f"""
-emits("load", A, schedule=clock("{cron}"))
+emits("load", A, schedule=clock('{cron}'))
 listens("report", PartitionedAssetTimetable(assets=A, default_partition_mapper=RollupMapper(
     upstream_mapper={mapper}(input_format="%Y-%m-%d"), window={window}())))
 """

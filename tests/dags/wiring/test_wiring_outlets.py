@@ -164,6 +164,8 @@ for each in ("a0", "b7", "c1"):
         ("[context['task'].outlets.append(A) for _ in 'a']", "warning"),
         ("setattr(context['task'], 'inlets', [A])", "error"),
         ("[].append(context['task'].outlets)", "error"),
+        ("lines, rows = [], []; lines.append(1); rows.append(context['task'].outlets)", "error"),
+        ("context['task'].inlets = context['task'].params = context['task'].outlets", "error"),
         ("print(context['outlets'], context['task'].outlets)", "error"),
         ("for each in context['task'].outlets: print(each)", "error"),
         ("outlets = []; print(outlets)", "error"),

@@ -276,6 +276,18 @@ def test_a_baseline_is_written_the_same_by_every_version() -> None:
     assert fingerprint(a_finding(tasks=("b", "a"))) == fingerprint(a_finding(tasks=("a", "b")))
 
 
+def test_the_lines_of_a_baseline_are_in_the_order_of_rule_asset_and_fingerprint() -> None:
+    pairs = [("b", "z"), ("b", "y"), ("a", "z"), ("b", "y")]
+    findings = [
+        a_finding(rule, asset=asset, dags=(str(n),)) for n, (rule, asset) in enumerate(pairs)
+    ]
+    written = json.loads(as_baseline(a_report(*findings)))["findings"]
+    assert [(each["rule"], each["asset"]) for each in written] == sorted(pairs)
+    first, second = (each["fingerprint"] for each in written[1:3])
+    assert first < second
+    assert as_baseline(a_report(*findings)) == as_baseline(a_report(*reversed(findings)))
+
+
 def test_what_is_gone_is_named_by_its_asset_its_dags_or_as_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "base.json"
     entries = [

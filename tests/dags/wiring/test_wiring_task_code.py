@@ -259,6 +259,7 @@ CERTAIN = [
     "Pair(outlet_events[A]).event.add_partitions('k')",
     "Noted(1, outlet_events[A]).event.add_partitions('k')",
     "takes(outlet_events[A])",
+    "put = give if A is B else give; put(outlet_events[A], 'k')",
     "Holder().size(outlet_events[B]); outlet_events[A].add_partitions('k')",
     "(lambda outlet_events: outlet_events.add_partitions('k'))(outlet_events[A])",
     "getattr(A, *made_at_run_time(1)); outlet_events[A].add_partitions('k')",

@@ -10,6 +10,7 @@ from feira_wiring.linting import lint
 from feira_wiring.loading import cause_of
 from feira_wiring.model import AssetId, Named
 from feira_wiring.report import Finding
+from feira_wiring.syntax import tree_of
 from feira_wiring.unread import unread
 
 HEAD = "from airflow.sdk import DAG, Asset, AssetAlias, asset, dag, task\nimport missing_package\n"
@@ -112,6 +113,8 @@ def found(tmp_path: Path, unimportable: str, other: str) -> dict[str, Finding]:
         HEAD + "L = [Asset('x')]\nL += [Asset('orders')]\ntask(outlets=L)",
         HEAD + "def make(): return 1, 2\nA, B = make()\ntask(outlets=[B])",
         HEAD + "[A, B] = Asset('x'), Asset('orders')\ntask(outlets=[B])",
+        HEAD + "def make(): return 1, 2\nB = Asset('x')\nA, B = make()\ntask(outlets=[B])",
+        HEAD + "def make(): return 1, 2\nN = 'x'\nM, [N] = make()\ntask(outlets=[Asset(N)])",
         HEAD + "x = [missing_package.a().b]",
     ],
 )  # fmt: skip
@@ -334,6 +337,24 @@ def test_a_name_is_read_as_python_would_make_it(tmp_path: Path, text: str, name:
     assert (read.may_emit(AssetId(name, name)), read.emits_any) == (True, False)
     assert not read.may_emit(AssetId("abc", "abc"))
     assert not read.may_emit(AssetId(name, name, kind="alias"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"x = (",
+        b"x = '\0'",
+        b"x = '\xff'",
+        b"# coding: nope\n",
+        b"x = a" + b".b" * 20_000,
+        b"-" * 100_000,
+    ],
+    ids=range(6),
+)
+def test_a_file_that_python_cannot_parse_has_no_tree(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "dags.py").write_bytes(text)
+    assert tree_of(tmp_path / "dags.py") is None
+    assert tree_of(tmp_path) is None
 
 
 def test_a_relative_import_from_outside_the_folders_is_not_looked_for(tmp_path: Path) -> None:
