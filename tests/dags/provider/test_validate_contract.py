@@ -583,6 +583,8 @@ ROW = ndjson([{"a": 1}])
         "SELECT 0; SELECT 0",
         "PRAGMA version",
         "-- nothing",
+        "",
+        "  ",
     ],
 )
 def test_a_query_of_a_contract_is_one_select(bucket: Bucket, query: str) -> None:

@@ -150,13 +150,13 @@ def _refuse_unsafe_sql(connection: duckdb.DuckDBPyConnection, rules: RuleSet) ->
     :raises ContractError: naming the first rule that is anything else
     """
     for rule in rules.rules:
-        sql = rule.query or f"SELECT {rule.broken_when}"
+        sql = f"SELECT {rule.broken_when}" if rule.query is None else rule.query
         (parsed,) = connection.execute(_PARSED, [sql]).fetchall()
         kind, message, statements, called = parsed
         if kind == "parser":
             raise _unusable(rule, message)
         if statements != 1:
-            wanted = "one SELECT" if rule.query else "one expression"
+            wanted = "one expression" if rule.query is None else "one SELECT"
             raise ContractError(f"Rule {rule.name} must be {wanted} and nothing else.")
         refused = sorted(set(called or ()) - _TABLE_FUNCTIONS)
         if refused:
