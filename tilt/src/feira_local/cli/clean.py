@@ -118,5 +118,6 @@ def _require_own_folder(config: StackConfig) -> None:
     others = sorted(path.name for path in home.iterdir() if path.name not in _OWN_ENTRIES | parts)
     if others:
         raise StackError(
-            f"{home} also holds {', '.join(others[:5])}, which no stack has made. {step}"
+            f"{home} also holds {', '.join(others[:5])}, which no stack of this checkout has made; a "
+            f"pipeline that is gone may have left it. Move it away first. {step}"
         )
