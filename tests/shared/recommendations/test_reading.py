@@ -84,6 +84,7 @@ def test_each_bad_line_is_counted_once_under_the_first_rule_that_it_breaks(tmp_p
         "1,null,2010-12-01,1",
         "1,x",
         "1,x,2010-02-30,1",
+        "1",
         "1,x,,1",
         "1,x,2010-12-01,-2",
         "1,x,2010-12-01,0",
@@ -101,7 +102,7 @@ def test_each_bad_line_is_counted_once_under_the_first_rule_that_it_breaks(tmp_p
     assert counts(read) == {
         "user_missing": 2,
         "item_missing": 1,
-        "line_unreadable": 1,
+        "line_unreadable": 2,
         "time_unreadable": 1,
         "time_missing": 1,
         "quantity_not_positive": 2,
@@ -110,10 +111,11 @@ def test_each_bad_line_is_counted_once_under_the_first_rule_that_it_breaks(tmp_p
         "item_not_wanted": 1,
         "item_unreadable": 2,
     }
-    assert read.lines == 16 == len(rows(read)) + sum(counts(read).values())
+    assert read.lines == 17 == len(rows(read)) + sum(counts(read).values())
     first = {it.rule: it.first for it in read.left_out}
     assert first["line_unreadable"] == "a.csv, row 6: '1,x'"
     assert first["time_unreadable"] == "a.csv, row 7: '2010-02-30'"  # below a line that was skipped
+    assert first["time_missing"] == "a.csv, row 9: ''"
     assert first["user_missing"] == "a.csv, row 3: ''"
 
 

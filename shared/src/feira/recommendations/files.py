@@ -14,7 +14,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pyarrow.types as kinds
@@ -166,14 +165,12 @@ def _parquet(path: Path, file: BinaryIO, names: Sequence[str]) -> Table:
 
 
 def _bytes(path: Path, name: str, values: pa.Array) -> pa.Array:
-    """Values of any plain type as the bytes of their text; NaN is null."""
+    """Values of any plain type as the bytes of their text."""
     kind = values.type
     if kinds.is_dictionary(kind):
         return _bytes(path, name, values.dictionary_decode())
     if kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_binary_view(kind):
         return values.cast(pa.binary())
-    if kinds.is_floating(kind):
-        values = pc.if_else(pc.is_nan(values), pa.scalar(None, kind), values)
     plain = kinds.is_primitive(kind) or kinds.is_decimal(kind) or kinds.is_null(kind)
     if not (
         plain or kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind)
