@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from airflow.sdk import Asset
 from wiring_text import HEAD, found
 
+from feira_wiring.expressions import Expressions
 from feira_wiring.linting import lint
 from feira_wiring.report import Finding
 from feira_wiring.rules.declarations import did_you_mean
@@ -455,6 +457,11 @@ def test_the_assets_of_an_expression_are_named_for_the_outlets(
     assert (one.rule, one.tasks) == ("expression-outlet", ("load.emit",))
     assert f"the expression {text} as" in one.problem
     assert one.step == f"Name the assets one by one: outlets=[{named}]."
+
+
+def test_an_expression_is_no_asset() -> None:
+    with pytest.raises(TypeError, match="AssetAll"):
+        Expressions([]).asset(Asset("a") & Asset("b"))
 
 
 @pytest.mark.parametrize(
