@@ -121,6 +121,50 @@ def test_what_a_column_would_round_cut_or_shift_is_refused(
     assert "v.parquet" in message and message.startswith("sales.typed: ")
 
 
+@pytest.mark.parametrize(
+    ("type_", "values"),
+    [
+        *(
+            (each, pa.array(["1"]))
+            for each in (
+                *("smallint", "integer", "bigint", "real", "double precision", "numeric(3,2)"),
+                *("boolean", "date", "timestamp without time zone", "time without time zone"),
+                *("interval", "bit(1)", "bit varying(3)", "bytea", "money"),
+            )
+        ),
+        ("timestamp(3) without time zone", pa.array([1100], pa.timestamp("us"))),
+        ("timestamp(5) with time zone", pa.array([11], pa.timestamp("us", "UTC"))),
+        ("timestamp(0) without time zone", pa.array([100_000], pa.timestamp("us"))),
+        ("time(1) without time zone", pa.array([110_000], pa.time64("us"))),
+        ("numeric(39,2)", pa.array([1.234])),
+        ("numeric(39,2)", pa.array([D("1.234")], pa.decimal128(4, 3))),
+        ("numeric(38,37)", pa.array([10], pa.int8())),
+    ],
+)
+def test_a_type_alone_says_what_it_does_not_hold(type_: str, values: pa.Array) -> None:
+    with pytest.raises(UnfitError):
+        Target("v", type_).convert(values)
+
+
+@pytest.mark.parametrize(
+    ("type_", "values", "held"),
+    [
+        ("timestamp(3) without time zone", pa.array([2000], pa.timestamp("us")), None),
+        ("timestamp(5) with time zone", pa.array([10], pa.timestamp("us", "UTC")), None),
+        ("timestamp(6) without time zone", pa.array([1], pa.timestamp("us")), None),
+        ("time(1) without time zone", pa.array([100_000], pa.time64("us")), None),
+        ("numeric(39,2)", pa.array([1.25]), [D("1.25")]),
+        ("numeric(39,2)", pa.array([7], pa.int64()), [D(7)]),
+        ("numeric(38,0)", pa.array([1e37]), [D(10**37)]),
+        ("numeric(39,2)", pa.array([D("1.25")], pa.decimal128(4, 2)), [D("1.25")]),
+    ],
+)
+def test_a_type_alone_says_what_it_holds(
+    type_: str, values: pa.Array, held: list[Any] | None
+) -> None:
+    assert Target("v", type_).convert(values).to_pylist() == (held or values.to_pylist())
+
+
 HELD = [
     ("numeric(12,2)", pa.array([D("1.2000"), None], pa.decimal128(18, 4)), [D("1.20"), None]),
     ("numeric(12,2)", pa.array([1.25, -0.0, 1e9]), [D("1.25"), D(0), D(10**9)]),

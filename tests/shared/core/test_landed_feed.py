@@ -213,3 +213,49 @@ def test_an_exact_key_beyond_64_bits_is_not_rounded(folder_store: LandingStore) 
     assert [file.rows for file in landed.landed] == [1, 1]
     with pytest.raises(PageDriftError, match=f"{10**30}"):
         lander().land([*pages(10**30), Page(2, None, [b'{"x": 2, "id": %d}' % 10**30])])
+
+
+def lander(store: LandingStore, lines: LandedLines, *, by_content: bool = False) -> PageLander:
+    folder = f"{store.lake}/{id(lines)}"
+    return PageLander(store.files, folder, "orders", lines, by_content=by_content)
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"x": 1}', b"oops", b"[1]", b'{"id": ' + b"[" * 5000 + b"]" * 5000 + b"}"]
+)
+def test_a_line_without_the_key_that_was_declared_for_it_is_refused(
+    folder_store: LandingStore, text: bytes
+) -> None:
+    pages = [Page(1, None, [b'{"id": 1}', text], "https://api.example/orders")]
+    with pytest.raises(LandingError) as failure:
+        lander(folder_store, LandedLines(None, ("id",))).land(pages)
+    for part in ("orders, page 1 (https://api", "page 1, line 2 has no usable key", "key (id)"):
+        assert part in str(failure.value)
+
+
+def test_without_a_key_a_line_is_told_by_its_text_unless_equal_lines_are_right(
+    folder_store: LandingStore,
+) -> None:
+    pages = [Page(1, None, [b"a", b"b"]), Page(2, None, [b"b", b"c"])]
+    with pytest.raises(
+        PageDriftError, match=r"the line b is on page 1, line 2 and again on page 2"
+    ):
+        lander(folder_store, LandedLines(None, ())).land(pages)
+    repeating = lander(folder_store, LandedLines(None, (), repeats=True))
+    repeating.land(pages)
+    assert repeating.count == 4
+
+
+def test_without_a_contract_no_field_is_unknown_and_dates_are_noted() -> None:
+    lines = LandedLines(None, ("id",), date_fields=frozenset({"at"}))
+    assert lines.add(1, [b'{"id": 1, "at": "2026-11-02T23:30:00-03:00"}', b'{"id": 2}']) == {}
+    assert (lines.dates, lines.absent_fields()) == ({"at": {date(2026, 11, 3)}}, [])
+
+
+def test_where_writers_share_a_folder_a_file_is_named_after_its_content_too(
+    folder_store: LandingStore,
+) -> None:
+    made = lander(folder_store, LandedLines(None, ("id",)), by_content=True)
+    made.land([Page(1, None, [b'{"id": 1}'])])
+    (file,) = made.landed
+    assert file.name == f"page-00001-{(file.sha256 or '')[:12]}.ndjson.gz"

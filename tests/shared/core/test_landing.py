@@ -15,7 +15,7 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from feira.core.errors import PermanentError
+from feira.core.errors import PermanentError, Remedy
 from feira.core.landing.land import Page, PageDriftError, SchemaDriftError, land_day
 from feira.core.landing.lines import shown
 from feira.core.landing.manifest import Manifest, Validation, passes_gate
@@ -82,8 +82,10 @@ def test_a_file_that_is_not_the_landed_one_any_more_is_named(
     store.require_intact(manifest)
     path = f"{store.folder(DAY, 1)}/{name}"
     store.files.pipe_file(path, gzip.compress(orjson.dumps(line(order_id="3")) + b"\n"))
-    with pytest.raises(LandingError, match=rf"{name} is not what was landed"):
+    with pytest.raises(LandingError, match=rf"{name} is not what was landed") as failure:
         store.require_intact(manifest)
+    assert isinstance(failure.value, DamagedLandingError)
+    assert (failure.value.remedy, failure.value.of) == (Remedy.REFETCH, ("sales", str(DAY)))
     store.files.rm_file(path)
     with pytest.raises(LandingError, match=rf"{name} is not what was landed .*no file now"):
         store.require_intact(manifest)
@@ -208,6 +210,11 @@ def test_an_empty_day_is_a_landing_of_no_lines(store: LandingStore) -> None:
             "field customer_id of contract",
         ),
         (
+            FakeFeed([[line(channel="web"), line(order_id="2", channel="web")]]),
+            SchemaDriftError,
+            r"channel \(2 of the page's 2 lines, first page 1, line 1\)",
+        ),
+        (
             FakeFeed([[line()], [line(order_id="2")]], totals=[1, 1]),
             LandingError,
             "1 lines and served 2",
@@ -241,6 +248,7 @@ def test_a_field_that_some_lines_lack_is_no_drift(store: LandingStore) -> None:
         [[without("customer_id"), without("description", line_number=2)]],
         [[without("country")]],
         [[without("sku", line_number=n) for n in range(1, 200)], [line(order_id="2")]],
+        [[without("customer_id", line_number=n) for n in range(1, 100)]],
     ],
 )
 def test_a_field_that_is_left_out_here_and_there_is_no_drift(
@@ -513,7 +521,9 @@ def test_a_rate_that_is_none_is_named(
 
     class Feed(FakeFeed):
         def rates(self, first: date, last: date) -> list[Any]:
-            return [good | rate]
+            # As they are read of an answer, and no constants of this file.
+            served: list[Any] = orjson.loads(orjson.dumps([good | rate]))
+            return served
 
     with pytest.raises(LandingError) as failure:
         land(store, Feed([[line()]]))
@@ -664,6 +674,16 @@ def test_a_damaged_manifest_or_validation_is_named_and_not_tried_again(
         store.current(DAY)
     assert isinstance(failure.value, PermanentError)
     assert f"{uri} ({len(content)} bytes)" in str(failure.value)
+
+
+def test_a_fact_of_a_landing_that_is_none_is_named_with_its_place(store: LandingStore) -> None:
+    land(store, two_pages())
+    uri = store.manifest_uri(DAY, 1)
+    document = orjson.loads(store.files.cat_file(uri))
+    document["landing"]["total"] = "3"
+    store.files.pipe_file(uri, orjson.dumps(document))
+    with pytest.raises(DamagedLandingError, match=r"total: Input should be a valid integer"):
+        store.read_manifest(uri)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "validation.json"])

@@ -71,6 +71,8 @@ def test_names_are_beside_the_manifest() -> None:
     [
         ("{", "is no JSON"),
         ([], "holds a list"),
+        ({}, "no field 'entries'; it has none"),
+        ('{"a": 1, "entries": [], "entries": []}', "'entries' more than once"),
         ({"files": [], "meta": {}}, "has no field 'entries'; it has files, meta"),
         ({"entries": ["s3://lake/a"]}, "entry 's3://lake/a' is not an object"),
         ({"entries": [{"mandatory": True}]}, "neither url nor name"),
@@ -140,6 +142,45 @@ def test_a_landing_keeps_its_facts_and_its_companions_are_no_rows_of_it() -> Non
     assert (found.rows, found.size) == (2, 8)
     assert [file.name for file in found.listed] == ["page-00001.ndjson.gz", "rates.ndjson.gz"]
     assert read_manifest(found.to_json(), URL) == found
+
+
+def test_a_manifest_is_stored_in_the_form_of_redshift() -> None:
+    meta = {"content_length": 8, "record_count": 2}
+    page, rates = (
+        {"url": f"s3://lake/orders/{name}.ndjson.gz", "mandatory": True, "meta": stated}
+        for name, stated in (
+            ("page-00001", {**meta, "sha256": "a" * 64}),
+            ("rates", {"content_length": 5, "record_count": 9, "sha256": "b" * 64}),
+        )
+    )
+    assert landed() == {
+        "entries": [page],
+        "meta": meta,
+        "author": {"name": "feira", "version": "2"},
+        "landing": {**FACTS, "companions": {"rates": rates}},
+    }
+    body = landed()
+    body["landing"] |= REST
+    again = Manifest.read(json.dumps(body).encode(), URL).to_json(URL)
+    assert json.loads(again) == body
+
+
+def test_a_manifest_of_another_scheme_lists_files_of_that_alone() -> None:
+    body = b'{"entries": [{"url": "s3://lake/a"}]}'
+    with pytest.raises(ManifestError, match="s3://lake/a is not on file://"):
+        read_manifest(body, "file:///lake/manifest.json")
+
+
+def test_what_the_whole_states_counts_however_the_entries_field_is_given() -> None:
+    body = b'{"entries": [{"url": "s3://lake/a", "rows": 4}], "meta": {"rows": 9}}'
+    with pytest.raises(ManifestError, match="of 9 for the whole, and 4 over"):
+        read_manifest(body, URL, ["entries"])
+
+
+def test_a_manifest_that_is_nested_deep_is_refused_by_name() -> None:
+    for depth in (900, 1000, 100_000):
+        with pytest.raises(ManifestError, match=URL):
+            read_manifest(b"[" * depth + b"]" * depth, URL)
 
 
 def test_a_landing_of_version_1_is_read_alike() -> None:
@@ -216,6 +257,8 @@ FOUND |= {"total": 100, "valid": 95, "broken": {}, "max_invalid_percent": 5, "pa
         ({"passed": 1}, "passed"),
         ({"max_invalid_percent": float("nan")}, "max_invalid_percent"),
         ({"max_invalid_percent": 101}, "max_invalid_percent"),
+        ({"max_invalid_percent": 100.5}, "max_invalid_percent"),
+        ({"valid": 100, "max_invalid_percent": -0.5, "passed": False}, "max_invalid_percent"),
     ],
 )
 def test_a_validation_that_contradicts_itself_is_none(facts: dict[str, Any], message: str) -> None:

@@ -48,6 +48,9 @@ UNFIT: list[tuple[dict[str, Any], str]] = [
     ({"measures": (Measure("notes", "note"),)}, "note is string, and a sum is of integers"),
     ({"measures": (Measure("batches", "batch"),)}, "levels_load_ledger has no column day_batches"),
     ({"ledger": "stock.load_ledger"}, "No contract for 'stock.load_ledger'"),
+    # Sums of any integer are taken: what is missing is the ledger's column.
+    ({"measures": (Measure("shelves", "shelf"),)}, "levels_load_ledger has no column day_shelves"),
+    ({"measures": (Measure("items", "units"),)}, "levels_load_ledger has no column day_items"),
 ]
 
 

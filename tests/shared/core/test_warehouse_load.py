@@ -18,12 +18,19 @@ from psycopg.rows import dict_row
 
 from fact_rows import FACT, Row, batch, difference, fact_row, whole
 from feira.core.contracts import ContractError
+from feira.core.contracts.evolution import Evolution
 from feira.core.errors import Remedy
 from feira.core.warehouse.apply import Difference
 from feira.core.warehouse.by_day import RowRefusedError
 from feira.core.warehouse.load import Extract, Loaded, held_snapshot, load
-from feira.core.warehouse.merge import LoadError
-from feira.core.warehouse.schema import connect, require_load_tables, table_types
+from feira.core.warehouse.merge import LoadError, LoadRefusedError, Merge
+from feira.core.warehouse.schema import (
+    add_columns,
+    connect,
+    evolution,
+    require_load_tables,
+    table_types,
+)
 from feira.sales.published import PUBLISHED
 
 DAY = dt.date(2011, 1, 3)
@@ -508,6 +515,9 @@ def test_a_row_that_the_warehouse_refuses_holds_up_its_own_day_alone(
     changed = old | {"quantity": 9}
     load(connection, PUBLISHED, extract(E, 2), lake_of(4, [], changed, good, bad))
     assert fact(connection) == [changed]
+    assert (E, 3) in {(p["order_date"], p["load_sequence"]) for p in pending(connection)}, (
+        "a date that a row has left waits too"
+    )
     with pytest.raises(RowRefusedError, match=f"sales {D}"):
         load(connection, PUBLISHED, extract(D), lake_of(4, [], changed, good, bad))
 
@@ -521,8 +531,9 @@ def test_a_load_by_day_counts_the_rows_of_all_days(connection: psycopg.Connectio
     old = [of_day(day, f"{day}") for day in days]
     loaded(connection, whole(1, *old), extract(E))
     changed = [row | {"quantity": 9} for row in old]
+    new = [of_day(day, f"new {day}") for day in days]
     bad = UNHOLDABLE["a key too long for the index"]
-    assert loaded(connection, whole(2, *changed, bad), extract(E)) == Loaded(2, 0, 3, 0, 1)
+    assert loaded(connection, whole(2, *changed, *new, bad), extract(E)) == Loaded(2, 3, 3, 0, 2)
     assert held(connection)[0][0] == D
 
 
@@ -550,10 +561,11 @@ def test_what_is_held_and_why_is_what_the_last_load_found(connection: psycopg.Co
     ((day, key, reason),) = connection.execute(reasons).fetchall()
     assert (day, key) == (D, "'first', 1")
     assert reason.startswith("description: ") and "U+0000" in reason
-    loaded(connection, whole(2, second), extract(E))
+    loaded(connection, whole(2, second, *(of_day(D, f"good {n}") for n in range(3))), extract(E))
     ((day, key, reason),) = connection.execute(reasons).fetchall()
     assert (day, key.startswith(ascii(LONG)[:40])) == (D, True)
     assert "index row" in reason
+    assert "\n" not in reason, "what PostgreSQL adds may show the row"
     loaded(connection, whole(3, other, of_day(D, "good")), extract(E))
     assert held(connection) == [(DATE_1, "'other', 1")]
 
@@ -698,3 +710,41 @@ def test_a_connection_that_does_not_take_the_zone_is_closed(
     with pytest.raises(KeyboardInterrupt):
         connect("")
     assert opened.closed
+
+
+def test_what_a_contract_asks_of_a_table_is_done_by_its_evolution(
+    connection: psycopg.Connection,
+) -> None:
+    assert evolution(connection, FACT) is None
+    require_load_tables(connection, PUBLISHED)
+    declared = table_types(connection, "sales.fact")
+    assert evolution(connection, FACT) == Evolution("sales.fact", (), ())
+    connection.execute("ALTER TABLE sales.fact DROP COLUMN country, DROP COLUMN customer_id")
+    change = evolution(connection, FACT)
+    assert change is not None and change.refused == ()
+    assert [column.name for column in change.added] == ["customer_id", "country"]
+    add_columns(connection, change)
+    assert table_types(connection, "sales.fact") == declared
+
+
+def test_dates_that_an_earlier_release_noted_wait_for_every_extract_day(
+    connection: psycopg.Connection,
+) -> None:
+    connection.execute(
+        "CREATE TABLE sales.unreconciled_dates (order_date date PRIMARY KEY, load_sequence bigint)"
+    )
+    connection.execute("INSERT INTO sales.unreconciled_dates VALUES ('2011-01-01', 7)")
+    loaded(connection, whole(100, of_day(DATE_1, "A"), fact_row("B", 1, order_date=DATE_1)))
+    assert [
+        (p["order_date"], p["extract_day"], p["load_sequence"]) for p in pending(connection)
+    ] == [
+        (DATE_1, DATE_1, 1),
+        (DATE_1, DAY, 1),
+        (DATE_1, None, 7),
+    ]
+
+
+def test_no_statement_is_made_of_a_merge_that_is_not_usable() -> None:
+    for key, columns in (((), ("a",)), (("a",), ("b",)), (("a; --",), ("a; --",))):
+        with pytest.raises(LoadRefusedError):
+            Merge("sales.fact", key, columns).create_staged()
