@@ -16,7 +16,13 @@ from feira.core.contracts.document import Node, parse_yaml, require_odcs
 from feira.core.contracts.evolution import Evolution, compare, require_current
 from feira.core.contracts.model import Lookup
 from feira.core.contracts.reader import read_contract
-from feira.core.contracts.registry import contract_files, contracts_folder, whole_contract
+from feira.core.contracts.registry import (
+    BUILT_SCHEMA,
+    contract_files,
+    contracts_folder,
+    stored_in,
+    whole_contract,
+)
 from feira.core.errors import Remedy
 from feira.core.warehouse.fingerprint import figures_by_date
 from feira.sales.line_kinds import line_kinds
@@ -872,3 +878,12 @@ def test_a_stock_codes_kind_is_one_that_the_fact_may_hold() -> None:
 def test_an_unknown_table_is_named_with_those_there_are() -> None:
     with pytest.raises(ContractError, match=r"No contract for 'sales\.facts'.*sales\.fact"):
         contract("sales.facts")
+
+
+@pytest.mark.parametrize("server", ["lake", "warehouse"])
+def test_what_a_server_stores_is_what_names_it_and_dbt_does_not_build(server: str) -> None:
+    assert {each.table for each in stored_in(server)} == {
+        table
+        for table in ALL
+        if server in contract(table).servers and not table.startswith(f"{BUILT_SCHEMA}.")
+    }

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 
 from fact_rows import fact_row, whole
-from feira.core.warehouse.fingerprint import rows_by_key
+from feira.core.contracts import Column, ContractError
+from feira.core.warehouse.fingerprint import Engine, row_token, rows_by_key
 from feira.core.warehouse.load import Extract, load
 from feira.core.warehouse.reconcile import (
     KeyedRow,
@@ -174,3 +175,12 @@ def test_rows_of_a_date_that_python_has_none_for_are_refused_and_counted_at_the_
     assert (dt.date.max, DAY) in warehouse_figures(connection, PUBLISHED)
     with pytest.raises(ReconcileError, match=r"9999-12-31 .*key \('B', 1, in the warehouse only\)"):
         verify_whole(connection, PUBLISHED, *lake)
+
+
+@pytest.mark.parametrize("engine", ["spark", "postgres", "redshift"])
+def test_a_decimal_is_compared_as_the_integer_of_its_last_place(engine: Engine) -> None:
+    for scale, unit in ((0, 1), (4, 10_000), (8, 10**8)):
+        token = row_token(Column("a", f"decimal(18,{scale})", required=True), engine)
+        assert f"CAST(a * {unit} AS decimal(38,0))" in token
+    with pytest.raises(ContractError, match=r"tags of type array<string>"):
+        row_token(Column("tags", "array<string>", required=True), engine)
