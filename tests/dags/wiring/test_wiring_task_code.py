@@ -147,6 +147,7 @@ CERTAIN = [
     "get_current_context().get('outlet_events', None)[A].add_partitions('k')",
     "outlet_events[TWO.get('x', B)].add_partitions('k')",
     "outlet_events[TWO['x']].add_partitions('k')",
+    "outlet_events[TWO[list(TWO)[0]]].add_partitions('k')",
     "partial(give)(outlet_events[A], ['k'])",
     "partial(give, outlet_events[A])(['k'])",
     "partial(give, keys=['k'])(event=outlet_events[A])",
