@@ -261,6 +261,9 @@ listens("report", PartitionedAssetTimetable(assets=A, default_partition_mapper=M
         ("0 0 1 1 *", "StartOfYearMapper", "YearWindow", []),
         ("0 0 * * 1-5", "StartOfYearMapper", "YearWindow", ["rollup-never-full"]),
         ("0 0 1 * *", "StartOfYearMapper", "YearWindow", []),  # the window is of months
+        # A day is brought its own key alone, and only the first of a month can be asked for a window.
+        ("0 0 * * *", "StartOfDayMapper", "MonthWindow", ["rollup-never-full"]),
+        ("0 0 * * *", "StartOfWeekMapper", "MonthWindow", ["rollup-never-full"]),
         # The window cannot be asked of a day.
         ("0 0 2-28 * *", "StartOfDayMapper", "MonthWindow", ["unreadable-key"]),
         # Nor can the mapper of a key with an hour.

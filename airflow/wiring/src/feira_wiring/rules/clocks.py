@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, timedelta
 from enum import Enum
@@ -81,6 +82,9 @@ def _over_the_limit(
             return
 
 
+_WAITS = "Airflow keeps waiting: it makes no run of {}, and logs nothing."
+
+
 @rule("error", "a rollup waits for keys that no clock makes", missing="emitter")
 def rollup_never_full(wiring: Wiring) -> Iterator[Finding]:
     """A rollup whose window holds keys that its emitters' clocks never make."""
@@ -100,40 +104,55 @@ def _never_full(arrivals: Arrivals, listener: Listener, asset: AssetId) -> Itera
         arrived = arrivals.of(asset, span)
         if arrived is None:
             return
-        periods: dict[str, None] = {}
+        periods: dict[str, set[str]] = defaultdict(set)
         for key in arrived:
             try:
-                periods.update(dict.fromkeys(map_key(listener, asset, key)))
+                for period in map_key(listener, asset, key):
+                    periods[period].add(key)
             except Exception:
                 return
-        missing: set[str] = set()
+        example: tuple[str, set[str], bool] | None = None
         # The first and the last are cut off by where the listing begins and ends.
         for period in list(periods)[1:-1]:
             try:
                 expected = mapper.to_upstream(period)
             except Exception:
-                return
+                continue  # Airflow makes no run of it
             if not expected & arrived.keys():
                 return  # unreadable-key reports it
+            # Of all keys that arrive, a period is given those alone that the mapper brings to it.
             if mapper.wait_policy.is_satisfied_by_keys(
-                matched=frozenset(arrived), expected=expected
+                matched=periods[period], expected=expected
             ).satisfied:
                 return
-            if not missing:
-                missing, example = set(expected - arrived.keys()), period
-    if len(periods) < 3:
+            missing = set(expected - periods[period])
+            example = example or (period, missing, missing <= arrived.keys())
+    if example is None:
         return
-    emitters = arrivals.wiring.emitters_of(asset)
-    lacks = f", such as {min(missing)!r}" if missing else ""
+    emitters, (period, missing, made) = arrivals.wiring.emitters_of(asset), example
+    lacks = f"{period!r} lacks {len(missing)}{f', such as {min(missing)!r}' if missing else ''}"
+    window = type(mapper.window).__name__
+    if missing and made:
+        brings = type(mapper.upstream_mapper).__name__
+        yield rollup_never_full.finding(
+            asset,
+            (*emitters, listener),
+            problem=(
+                f"{listener.dag_id} rolls {asset} up, and its {brings} brings no period all the keys "
+                f"that its {window} waits for: {lacks}."
+            ),
+            consequence=_WAITS.format(listener.dag_id),
+            step="Take the mapper whose periods are those of the window.",
+        )
+        return
     yield rollup_never_full.finding(
         asset,
         (*emitters, listener),
         problem=(
             f"{listener.dag_id} rolls {asset} up, and the clock of {emitters[0].dag_id} never makes "
-            f"all the keys that its {type(mapper.window).__name__} waits for: {example!r} "
-            f"lacks {len(missing)}{lacks}."
+            f"all the keys that its {window} waits for: {lacks}."
         ),
-        consequence=f"Airflow keeps waiting: it makes no run of {listener.dag_id}, and logs nothing.",
+        consequence=_WAITS.format(listener.dag_id),
         step=(
             "Give the rollup wait_policy=MinimumCount(…) with a number that the clock reaches, or "
             "let the emitter run for every key of the window."
