@@ -51,6 +51,12 @@ CASES: list[tuple[Line, list[str]]] = [
     (text(nested(300), "country"), ["country_type"]),
     (text(nested(300)), ["description_type"]),
     (text(nested(5000)), ["line_unreadable"]),
+    (text(nested(900), "country"), ["country_type"]),
+    *(
+        (text('{"a":' * levels + "1" + "}" * levels, field), [f"{field}_type"])
+        for levels, field in ((300, "country"), (900, "sku"))
+    ),
+    (line(country={"a": [{"b": [None]}]}, description=[]), ["country_type", "description_type"]),
     (text("1" * 1200, "quantity"), ["line_unreadable"]),
     *((text(number, "quantity"), ["quantity_type"]) for number in ("5.0", "5e0", "1e400", "6E2")),
     *(

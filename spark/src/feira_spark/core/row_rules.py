@@ -122,7 +122,7 @@ def _looked_at(contract: Contract, landed: set[str], text: Column) -> Column:
     def kinds(json: Column) -> Column:
         """The JSON type of the line and of each field, null where there is none."""
         of = {
-            name: F.schema_of_variant(F.try_variant_get(json, f"$[0]{path}", "variant"))
+            name: _kind(json, f"$[0]{path}")
             for name, path in [("", ""), *((name, f".{name}") for name in contract.column_names)]
         }
         whole = F.try_variant_get(json, "$[1].end", "bigint") == mark
@@ -153,6 +153,21 @@ def _with(value: Column, made: Callable[[Column], Column]) -> Column:
     that it compiles for every line, which is slow once it is long.
     """
     return F.get(F.transform(F.array(value), made), 0)
+
+
+def _kind(json: Column, path: str) -> Column:
+    """The JSON type of what is at a path, without a look into it.
+
+    Spark spells out the type of every level: of objects some hundred deep its stack overflows, which ends
+    the whole server.
+    """
+    inner = {"OBJECT<>": "map<string,variant>", "ARRAY<>": "array<variant>"}
+    nested = [
+        F.when(F.try_variant_get(json, path, type_).isNotNull(), F.lit(name))
+        for name, type_ in inner.items()
+    ]
+    flat = F.schema_of_variant(F.try_variant_get(json, path, "variant"))
+    return F.coalesce(*nested, flat)
 
 
 def _has_type(column: ContractColumn, found: Column) -> Column:
