@@ -64,6 +64,7 @@ def test_of_many_keys_three_are_named_and_the_others_counted() -> None:
     assert text.count("in the lake only") == 3
     assert text.endswith(" and 47 more")
     assert "more" not in differing_keys(many[:3], [])
+    assert differing_keys(many[:2], []).startswith("keys (")
 
 
 def test_a_long_or_odd_key_is_cut_to_a_line() -> None:
