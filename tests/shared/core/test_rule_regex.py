@@ -27,7 +27,17 @@ SPACE, ANY = r"\t\n\x0B\f\r ", r"[^\n\r\x{85}\x{2028}\x{2029}]"
         ),
         *("[a]*", "[ab]c", "[^a]", "[a-c]", "[a-cx-z]", "[a-a]", "[a-b]c[d-e]f", "[ab-]c"),
         *("[-a]", "[a-]", "[^-a]", "[a-c-]", "[--a]", "[a^]", "[^a^]", "[a{}$.?*+|()]"),
-        *(r"[\]]x", r"[\[\^]", r"[+-\]]x", r"[!-\/]", r"[\!-\/]x", r"[\d\W-]", r"[\w\-a]"),
+        *(
+            r"[\]]x",
+            r"[\[\^]",
+            r"[+-\]]x",
+            r"[!-\/]",
+            r"[\!-\/]x",
+            r"[\t-a]",
+            r"[\t-\r]",
+            r"[\d\W-]",
+            r"[\w\-a]",
+        ),
     ],
 )
 def test_a_pattern_that_both_engines_read_alike_stays_as_it_is(pattern: str) -> None:
@@ -83,7 +93,8 @@ def test_what_the_engines_read_otherwise_is_written_out(pattern: str, rewritten:
         *((rf"x\{each}", rf"the escape \{each} ") for each in ("e", "p", "1", "é", "B", "Z", "")),
         *((f"[x\\{each}]", rf"the escape \{each} ") for each in "SeAz"),
         *((each, "']'") for each in ("[]", "[]a]", "[^]a]")),
-        *((each, "its end") for each in ("[", "[a", "[^")),
+        *((each, "its end") for each in ("[", "[a", "[^", "[-", r"[a\t")),
+        ("[a-", "'-' between two"),
         ("[^^]", "'^'"),
         ("[^^a]", "'^'"),
         ("x[a&b]", "'&'"),
@@ -98,6 +109,8 @@ def test_what_the_engines_read_otherwise_is_written_out(pattern: str, rewritten:
         (r"[a-\s]", "is no range"),
         ("[c-a]", "c-a has the smaller second"),
         (r"[\]-+]", r"\]-+ has the smaller second"),
+        (r"[a-\n]", r"a-\n has the smaller second"),
+        (r"[\r-\t]", r"\r-\t has the smaller second"),
     ],
 )
 def test_what_the_engines_might_read_otherwise_is_refused_by_name(pattern: str, named: str) -> None:

@@ -108,12 +108,11 @@ def _class(pattern: str, place: int) -> tuple[str, int]:
         text += low
         if each == "-" and place - 1 != first and pattern[place : place + 1] != "]":
             raise PatternError("a class has '-' between two of its parts; write it first or last")
-        if pattern[place : place + 1] == "-" and pattern[place + 1 : place + 2] != "]":
-            start = pattern[place - 1]
+        if pattern[place : place + 1] == "-" and pattern[place + 1 : place + 2] not in ("]", ""):
             high, place = _member(pattern, place + 1)
             if len(low) > 2 or len(high) > 2 or {low, high} & {r"\d", r"\D", r"\w", r"\W"}:
                 raise PatternError(f"{low}-{high} is no range of characters")
-            if ord(start) > ord(pattern[place - 1]):
+            if _code_point(low) > _code_point(high):
                 raise PatternError(f"the range {low}-{high} has the smaller second")
             text += f"-{high}"
     return text + "]", place + 1
@@ -123,3 +122,8 @@ def _member(pattern: str, place: int) -> tuple[str, int]:
     if pattern[place : place + 1] != "\\":
         return pattern[place : place + 1], place + 1
     return _escaped(pattern[place + 1 : place + 2], in_class=True), place + 2
+
+
+def _code_point(member: str) -> int:
+    """That of one character of a class, which may be escaped."""
+    return ord({"t": "\t", "n": "\n", "r": "\r", "f": "\f"}.get(member[1:], member[-1]))
