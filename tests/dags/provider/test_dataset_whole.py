@@ -73,7 +73,7 @@ def refused(bodies: dict[str, bytes], file_format: str, **options: Any) -> str:
     return str(error.value)
 
 
-PACKED = gzip.compress(CSV)
+PACKED = gzip.compress(CSV, mtime=0)
 DAMAGE = {
     "cut in half": (PACKED[: len(PACKED) // 2], "cut short"),
     "cut by a byte": (PACKED[:-1], "cut short"),
