@@ -142,8 +142,8 @@ soak: install  ## N random kills (SEED=1) while days run, on a stack of its own;
 
 MINUTES ?= 55
 .PHONY: mutants
-mutants: install  ## Faults planted in the core, one at a time: which no test notices (MINUTES=55 ONLY=regex)
-	@PYTHONPATH=tests $(VENV)/bin/python tests/mutants/mutants.py --minutes $(MINUTES) --only "$(ONLY)"
+mutants: install  ## Faults planted in the core, one at a time: which no test notices (MINUTES=55 ONLY=regex AGAIN=1)
+	@PYTHONPATH=tests $(VENV)/bin/python tests/mutants/mutants.py --minutes $(MINUTES) --only "$(ONLY)" $(if $(AGAIN),--again)
 
 .PHONY: bench
 bench: install  ## All figures: days of 1 M and 5 M lines beside DuckDB and Polars, then the stack

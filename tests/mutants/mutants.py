@@ -405,13 +405,19 @@ def counts(module: Module, jobs: set[str] | None = None) -> tuple[int, int, int]
         return len(asked), len(run), sum(each.is_killed for each in run)
 
 
-def forget_survivors(module: Module) -> None:
-    """Has the survivors run again, since the tests are now others."""
+def forget_survivors(module: Module) -> set[str]:
+    """Has the survivors run again, since the tests are now others; returns their jobs."""
     import sqlite3
 
-    if module.session.is_file():
-        with sqlite3.connect(module.session) as database:
-            database.execute("DELETE FROM work_results WHERE test_outcome = 'SURVIVED'")
+    if not module.session.is_file():
+        return set()
+    with use_db(str(module.session), WorkDB.Mode.open) as database:
+        survived = {
+            job for job, result in database.results if result.test_outcome == TestOutcome.SURVIVED
+        }
+    with sqlite3.connect(module.session) as database:
+        database.execute("DELETE FROM work_results WHERE test_outcome = 'SURVIVED'")
+    return survived
 
 
 def report(chosen: list[Module]) -> int:
@@ -451,13 +457,21 @@ def _sum(one: tuple[int, int, int], other: tuple[int, int, int]) -> tuple[int, i
     return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
-def interleaved(work: dict[Module, list[WorkItem]]) -> Iterator[tuple[Module, WorkItem]]:
-    """All mutants in an order that is fair to each module: those that were written down, the rest of the
-    sample, the others."""
+def interleaved(
+    work: dict[Module, list[WorkItem]], survived: set[str]
+) -> Iterator[tuple[Module, WorkItem]]:
+    """All mutants in an order that is fair to each module: those that had survived, those that were
+    written down, the rest of the sample, the others."""
     sampled = {job for module in work for job in sample(module)}
     queue = [(module, item) for module, items in work.items() for item in items]
     random.Random(7).shuffle(queue)
-    queue.sort(key=lambda each: (not _is_planted(each[1]), each[1].job_id not in sampled))
+    queue.sort(
+        key=lambda each: (
+            each[1].job_id not in survived,
+            not _is_planted(each[1]),
+            each[1].job_id not in sampled,
+        )
+    )
     yield from queue
 
 
@@ -470,7 +484,7 @@ def main(
 ) -> None:
     """Plant faults in the core and see whether the tests notice; goes on where it was ended.
 
-    Example: make mutants MINUTES=20 ONLY=landing
+    Example: make mutants MINUTES=20 ONLY=landing; AGAIN=1 where tests were added.
     """
     chosen = [module for module in modules() if re.search(only, module.path)]
     if not chosen:
@@ -483,10 +497,10 @@ def main(
 def run(chosen: list[Module], minutes: float, workers: int, again: bool) -> None:
     """Runs what is pending until the time is up."""
     deadline = time.monotonic() + 60 * minutes
-    work = {}
+    work, survived = {}, set[str]()
     for module in chosen:
         if again:
-            forget_survivors(module)
+            survived |= forget_survivors(module)
         plan(module)
         with use_db(str(module.session), WorkDB.Mode.open) as database:
             work[module] = list(database.pending_work_items)
@@ -525,7 +539,7 @@ def run(chosen: list[Module], minutes: float, workers: int, again: bool) -> None
                 )
             traces[suite] = trace
         step = bar.add_task("mutants", total=sum(len(items) for items in work.values()))
-        queue = interleaved(work)
+        queue = interleaved(work, survived)
         running = set()
         noticed: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         while True:
