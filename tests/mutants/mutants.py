@@ -21,6 +21,7 @@ import os
 import random
 import re
 import shutil
+import subprocess
 import time
 import tomllib
 import uuid
@@ -197,6 +198,8 @@ def work_in_a_copy(to: Path) -> None:
     """Makes a copy of the checkout, with links to what is installed, the current folder."""
     shutil.rmtree(to, ignore_errors=True)
     copy_checkout(to)
+    # A test that copies it in its turn asks git what belongs to it.
+    subprocess.run(["git", "init", "--quiet", str(to)], check=True)
     for name in (".venv", ".cache"):
         (to / name).symlink_to((REPOSITORY / name).resolve())
     os.chdir(to)
