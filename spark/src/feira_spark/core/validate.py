@@ -29,8 +29,8 @@ def validated_landing(
     day, folder = manifest.extract_day, store.folder(manifest.extract_day, manifest.version)
     columns: dict[str, set[str]] = {}
     for lookup in filter(None, (each.lookup for each in contract.rule_inputs)):
-        names = {*lookup.equal.values(), lookup.value, lookup.newest} - {None}
-        columns.setdefault(lookup.companion, set()).update(name for name in names if name)
+        names = (*lookup.equal.values(), lookup.value, lookup.newest)
+        columns.setdefault(lookup.companion, set()).update(filter(None, names))
     if missing := columns.keys() - manifest.companions.keys():
         raise DamagedLandingError(
             f"{manifest.dataset} {day}: landing {manifest.version} holds no "

@@ -82,9 +82,6 @@ def _over_the_limit(
             return
 
 
-_WAITS = "Airflow keeps waiting: it makes no run of {}, and logs nothing."
-
-
 @rule("error", "a rollup waits for keys that no clock makes", missing="emitter")
 def rollup_never_full(wiring: Wiring) -> Iterator[Finding]:
     """A rollup whose window holds keys that its emitters' clocks never make."""
@@ -131,32 +128,24 @@ def _never_full(arrivals: Arrivals, listener: Listener, asset: AssetId) -> Itera
         return
     emitters, (period, missing, made) = arrivals.wiring.emitters_of(asset), example
     lacks = f"{period!r} lacks {len(missing)}{f', such as {min(missing)!r}' if missing else ''}"
-    window = type(mapper.window).__name__
     if missing and made:
-        brings = type(mapper.upstream_mapper).__name__
-        yield rollup_never_full.finding(
-            asset,
-            (*emitters, listener),
-            problem=(
-                f"{listener.dag_id} rolls {asset} up, and its {brings} brings no period all the keys "
-                f"that its {window} waits for: {lacks}."
-            ),
-            consequence=_WAITS.format(listener.dag_id),
-            step="Take the mapper whose periods are those of the window.",
+        problem = f"its {type(mapper.upstream_mapper).__name__} brings no period"
+        step = "Take the mapper whose periods are those of the window."
+    else:
+        problem = f"the clock of {emitters[0].dag_id} never makes"
+        step = (
+            "Give the rollup wait_policy=MinimumCount(…) with a number that the clock reaches, or "
+            "let the emitter run for every key of the window."
         )
-        return
     yield rollup_never_full.finding(
         asset,
         (*emitters, listener),
         problem=(
-            f"{listener.dag_id} rolls {asset} up, and the clock of {emitters[0].dag_id} never makes "
-            f"all the keys that its {window} waits for: {lacks}."
+            f"{listener.dag_id} rolls {asset} up, and {problem} all the keys that its "
+            f"{type(mapper.window).__name__} waits for: {lacks}."
         ),
-        consequence=_WAITS.format(listener.dag_id),
-        step=(
-            "Give the rollup wait_policy=MinimumCount(…) with a number that the clock reaches, or "
-            "let the emitter run for every key of the window."
-        ),
+        consequence=f"Airflow keeps waiting: it makes no run of {listener.dag_id}, and logs nothing.",
+        step=step,
     )
 
 
