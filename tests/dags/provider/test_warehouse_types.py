@@ -272,6 +272,8 @@ def test_a_value_reads_back_equal_or_is_refused(
         ("timestamp without time zone", pa.timestamp("us"), True),
         ("timestamp without time zone", pa.timestamp("us", "UTC"), False),
         ("timestamp without time zone", pa.timestamp("ns"), False),
+        ("timestamp with time zone", pa.timestamp("us", "UTC"), True),
+        ("timestamp with time zone", pa.timestamp("us"), False),
         ("double precision", pa.float64(), True),
         ("real", pa.float64(), False),
         ("character varying(3)", pa.string(), True),

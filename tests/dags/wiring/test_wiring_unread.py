@@ -136,6 +136,7 @@ def test_what_an_unimportable_file_may_emit_is_not_missing(tmp_path: Path, emitt
         HEAD + "task(outlets=[Asset('order'), Asset('orders_eu')])",
         HEAD + "A, B = Asset('x'), Asset('orders')\ntask(outlets=[A])",
         HEAD + "PRE = 'rat'\ntask(outlets=[Asset(f'{PRE}es')])",
+        HEAD + "PRE = 'old_'\ntask(outlets=[Asset(f'{PRE}orders')])",
         HEAD + "OPTIONS = {'outlets': [Asset('rates')]}\ntask(**OPTIONS)",
         HEAD + "t = task(lambda: 1)()\nt.operator.inlets.append(Asset('orders'))",
         HEAD + "@asset(schedule=None, name='rates', uri='s3://b/rates')\ndef orders(): ...",

@@ -135,6 +135,15 @@ def test_a_contract_holds_what_its_file_says() -> None:
     assert rules["quantity_zero"].broken_when == "quantity = 0"
 
 
+def test_a_table_without_a_description_has_an_empty_one(tmp_path: Path) -> None:
+    whole = contract_files()["sales.load_ledger"].read_text()
+    described = "    description: Written in the transaction of the load itself.\n"
+    path = tmp_path / "sales.load_ledger.odcs.yaml"
+    for said, wanted in (("", ""), ("    description: Loads.\n", "Loads.")):
+        path.write_text(whole.replace(described, said))
+        assert read_contract(path).description == wanted
+
+
 def test_a_file_that_declares_another_table_than_its_name_is_refused(tmp_path: Path) -> None:
     whole = whole_contract("sales.fact")
     (tmp_path / "sales.facts.odcs.yaml").write_text(whole)
@@ -544,6 +553,8 @@ def test_a_document_of_any_version_of_odcs_3_is_read(version: str) -> None:
     for other in ("v2.2.2", "v4.0.0", version[1:]):
         with pytest.raises(ContractError, match=f"line 1: apiVersion is '{other}'; the reader"):
             require_odcs(parse_yaml(text.replace(version, other), "x"))
+    with pytest.raises(ContractError, match="x, line 5: status is 'retired'"):
+        require_odcs(parse_yaml(text.replace("active", "retired"), "x"))
 
 
 PROPERTIES = """apiVersion: v3.1.0

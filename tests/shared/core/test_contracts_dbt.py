@@ -25,6 +25,13 @@ def test_what_is_written_takes_the_place_of_what_was_generated_before(tmp_path: 
     assert DECLARED / "sales.yml" in found and DECLARED / "other.yml" not in found
 
 
+def test_words_of_any_language_stay_readable() -> None:
+    ledger = contract("sales.load_ledger")
+    named = dataclasses.replace(ledger, table="other.ledger", description="Rótulos à vista, 5 €")
+    text = render({named.table: named})[DECLARED / "other.yml"]
+    assert "description: Rótulos à vista, 5 €\n" in text
+
+
 def test_every_table_of_the_warehouse_is_a_source_or_a_model() -> None:
     rendered = render()
     sources = [
