@@ -122,31 +122,25 @@ def wrong_terminal_mark(wiring: Wiring) -> Iterator[Finding]:
 def two_emitters(wiring: Wiring) -> Iterator[Finding]:
     """An asset that several tasks or watchers emit, or every instance of a mapped task.
 
-    Left out: an alias, which is meant for that, a mapped task that adds keys of its own, and one
-    that no listener hears key by key: plain events that come together make one run.
+    Left out: an asset that no DAG listens to, an alias, which is meant for that, a mapped task that
+    adds keys of its own, and one that no listener hears key by key: plain events that come together
+    make one run.
     """
     for asset in _emitted(wiring):
-        emitters = wiring.emitters_of(asset)
-        mapped = [
-            each
-            for each in emitters
-            if each.mapped
-            and not each.adds_keys
-            and any(listener.keyed for listener in wiring.listeners_of(asset))
-        ]
-        if asset.kind == "alias" or (len(emitters) == 1 and not mapped):
+        emitters, listeners = wiring.emitters_of(asset), wiring.listeners_of(asset)
+        keyed = any(each.keyed for each in listeners)
+        mapped = [each for each in emitters if keyed and each.mapped and not each.adds_keys]
+        if asset.kind == "alias" or not listeners or (len(emitters) == 1 and not mapped):
             continue
-        listeners = wiring.listeners_of(asset)
-        who = listed(each.dag_id for each in listeners) if listeners else "a listener"
         of_a_mapped_task = ", once for each instance of the mapped task" if mapped else ""
         yield two_emitters.finding(
             asset,
             (*emitters, *listeners),
             problem=f"{asset} is emitted by {listed(emitters)}{of_a_mapped_task}.",
             consequence=(
-                f"Each of them sets off {who}, without waiting for the others: the first event "
-                "makes a run before the rest is done, and each later one another run, of the same "
-                "key too."
+                f"Each of them sets off {listed(each.dag_id for each in listeners)}, without waiting "
+                "for the others: the first event makes a run before the rest is done, and each later "
+                "one another run, of the same key too."
             ),
             step=(
                 "Let one task after all of them emit it, or give each emitter an asset of its own "
