@@ -4,7 +4,8 @@ cosmic-ray makes the mutants and runs the tests. It was taken over mutmut since 
 does and not its texts, of which ours are messages; since its operators can be added to; and since its
 session is a database, so that a run that was ended goes on where it was. A process that runs mutants
 has a copy of the checkout, a PostgreSQL and a Spark server of its own, which outlive a mutant: only
-the tests start anew, and of them those that run the changed statement, as coverage has seen.
+the tests start anew, first those that run the changed statement, as coverage has seen. A mutant
+survives when all tests of its module pass.
 
 The sample is one mutant of each statement, chosen by its place, and every planted fault: that much fits
 into an hour or two. The other mutants of the same statements follow when it is done.
@@ -56,7 +57,12 @@ SOURCES = (
     "airflow/wiring/src",
     "tilt/src",
 )
-SLOWEST = 400.0
+SLOWEST = 900.0
+# Without plugins that only collect garbage when all is over. A loop that does not end is ended by its test's
+# limit, in seconds, long before the whole run's.
+_OFF = ("cacheprovider", "unraisableexception", "threadexception", "anyio")
+FLAGS = ["-x", "-q", "--no-header", "--tb=line", "--assert=plain", "--timeout=90"]
+FLAGS += [f"-pno:{each}" for each in _OFF]
 # An annotation is never evaluated here.
 _IN_ANNOTATIONS = re.compile(r"ReplaceBinaryOperator_BitOr_")
 # Guards against what nobody writes, memory, and what is imported for types: no result depends on them.
@@ -90,13 +96,9 @@ class Module:
         return STATE / "sessions" / f"{name}-{digest}.sqlite"
 
     @property
-    def suite(self) -> tuple[str, bool]:
-        """How pytest is called for its tests, and whether in a fork with Airflow."""
-        # Without plugins that only collect garbage when all is over.
-        off = "-p no:cacheprovider -p no:unraisableexception -p no:threadexception -p no:anyio"
-        # A loop that does not end is ended by its test's limit, in seconds, long before the whole run's.
-        flags = f"-x -q {off} --no-header --tb=line --assert=plain --timeout=90"
-        return f"{flags} {' '.join(self.tests)}", self.forked
+    def files(self) -> list[str]:
+        """Of its tests."""
+        return [each for each in self.tests if not each.startswith("-")]
 
 
 @dataclass(frozen=True)
@@ -242,39 +244,86 @@ def _forks(with_airflow: bool) -> ForkedTests:
     return _servers[with_airflow]
 
 
-def baseline(suite: tuple[str, bool], paths: list[str]) -> Trace | str:
-    """What these tests take and run without a mutant, or their output where they fail."""
-    arguments, with_airflow = suite
+def baseline(file: str, others: list[str], with_airflow: bool, paths: list[str]) -> Trace | str:
+    """What the tests of a file take and run without a mutant, or their output where they fail.
+
+    :param others: more arguments of pytest
+    :param paths: of the modules whose lines count
+    """
+    arguments = [*FLAGS, *others, file]
     forks = _forks(with_airflow)
-    forks.run(["--collect-only", *arguments.split()], SLOWEST, bytecode=True)
-    return forks.trace(arguments.split(), SLOWEST, paths)
+    forks.run(["--collect-only", *arguments], SLOWEST, bytecode=True)
+    return forks.trace(arguments, SLOWEST, paths)
 
 
-def telling(
+def traces(pool: ProcessPoolExecutor, chosen: list[Module], bar: Progress) -> dict[Module, Trace]:
+    """Each module's baseline, from that of each test file, which is run once.
+
+    :raises typer.BadParameter: where the tests of a file fail
+    """
+    listed = modules()
+    named = {
+        (file, module.forked): [each for each in listed if file in each.tests]
+        for module in chosen
+        for file in module.files
+    }
+    calls = [
+        (
+            file,
+            [option for option in users[0].tests if option.startswith(f"--deselect={file}")],
+            forked,
+            [each.path for each in users],
+        )
+        for (file, forked), users in named.items()
+    ]
+    step = bar.add_task("test files without a mutant", total=len(calls))
+    found = {}
+    running = {pool.submit(baseline, *call): call for call in calls}
+    for done in as_completed(running):
+        file, _, forked, _ = running[done]
+        trace = done.result()
+        bar.advance(step)
+        if isinstance(trace, str):
+            raise typer.BadParameter(
+                f"tests fail without any mutant: pytest {file}\n{trace[-1000:]}"
+            )
+        found[file, forked] = trace
+    return {
+        module: _merged([found[file, module.forked] for file in module.files], module.path)
+        for module in chosen
+    }
+
+
+def _merged(found: list[Trace], path: str) -> Trace:
+    lines: dict[str, list[str]] = defaultdict(list)
+    for trace in found:
+        for line, ids in trace.lines[path].items():
+            lines[line] += ids
+    seconds = {each: taken for trace in found for each, taken in trace.seconds.items()}
+    return Trace(seconds, {path: lines})
+
+
+def ordered(
     module: Module, mutation: MutationSpec, trace: Trace, noticed: Counter[str]
 ) -> list[str]:
-    """The ids of the tests that run the statement of a mutation, file by file; of all, where imports
-    alone run it.
+    """The ids of the module's tests: first, file by file, those that run the statement of a mutation.
 
-    Those that have ``noticed`` mutants of the same function come first, then the quickest.
+    Of these, those that have ``noticed`` mutants of the same function come first, then the quickest.
+    The others may run it in what outlives a test, such as a fixture of all or a cache.
     """
-    lines = trace.lines.get(module.path, {})
-    ids = {each for line in _statement(module, mutation) for each in lines.get(str(line), ())}
-    ids = ids or set(trace.seconds)
-    files: dict[str, tuple[int, float]] = {}
-    for each in ids:
-        file = each.split("::")[0]
+    lines = trace.lines[module.path]
+    telling = {each for line in _statement(module, mutation) for each in lines.get(str(line), ())}
+    files: dict[tuple[bool, str], tuple[int, float]] = {}
+    for each in trace.seconds:
+        file = each not in telling, each.split("::")[0]
         best, seconds = files.get(file, (0, 0.0))
         files[file] = min(best, -noticed[each]), seconds + trace.seconds[each]
-    return sorted(
-        ids,
-        key=lambda each: (
-            files[each.split("::")[0]],
-            each.split("::")[0],
-            -noticed[each],
-            trace.seconds[each],
-        ),
-    )
+
+    def place(each: str) -> tuple[Any, ...]:
+        file = each not in telling, each.split("::")[0]
+        return file[0], files[file], file[1], -noticed[each], trace.seconds[each]
+
+    return sorted(trace.seconds, key=place)
 
 
 def _statement(module: Module, mutation: MutationSpec) -> range:
@@ -304,15 +353,13 @@ def run_mutant(
 ) -> tuple[Module, WorkItem, WorkResult]:
     """The mutant's result; a run longer than ``limit`` seconds counts as noticed."""
 
-    def run_tests(arguments: str, seconds: float) -> tuple[TestOutcome, str]:
+    def run_tests(_: str, seconds: float) -> tuple[TestOutcome, str]:
         """In the place of cosmic-ray's own function, which starts Python anew."""
-        files = {each.split("::")[0] for each in ids}
-        some = [each for each in arguments.split() if each[-3:] != ".py" or each in files]
-        code, output = _forks(module.forked).run(some, seconds, only=ids)
+        code, output = _forks(module.forked).run([*FLAGS, *module.tests], seconds, only=ids)
         return TestOutcome.SURVIVED if code == 0 else TestOutcome.KILLED, output
 
     vars(mutating)["run_tests"] = run_tests
-    return module, item, mutating.mutate_and_test(item.mutations, module.suite[0], limit)
+    return module, item, mutating.mutate_and_test(item.mutations, "", limit)
 
 
 @dataclass(frozen=True)
@@ -529,18 +576,7 @@ def run(chosen: list[Module], minutes: float, workers: int, again: bool) -> None
             initargs=(numbers, not all(module.forked for module in work)),
         ) as pool,
     ):
-        paths: dict[tuple[str, bool], list[str]] = defaultdict(list)
-        for module in work:
-            paths[module.suite].append(module.path)
-        step = bar.add_task("tests without a mutant", total=len(paths))
-        traces = {}
-        for suite, trace in zip(paths, pool.map(baseline, paths, paths.values()), strict=True):
-            bar.advance(step)
-            if isinstance(trace, str):
-                raise typer.BadParameter(
-                    f"tests fail without any mutant: pytest {suite[0]}\n{trace[-1000:]}"
-                )
-            traces[suite] = trace
+        baselines = traces(pool, list(work), bar)
         step = bar.add_task("mutants", total=sum(len(items) for items in work.values()))
         queue = interleaved(work, survived)
         running = set()
@@ -550,10 +586,10 @@ def run(chosen: list[Module], minutes: float, workers: int, again: bool) -> None
                 module, item = next(queue, (None, None))
                 if module is None or item is None:
                     break
-                trace = traces[module.suite]
+                trace = baselines[module]
                 spec = item.mutations[0]
                 place = module.path, function_at(module, spec.start_pos[0])
-                ids = telling(module, spec, trace, noticed[place])
+                ids = ordered(module, spec, trace, noticed[place])
                 limit = min(3 * sum(trace.seconds.values()) + 20, SLOWEST)
                 running.add(pool.submit(run_mutant, module, item, ids, limit))
             if not running:
@@ -564,7 +600,7 @@ def run(chosen: list[Module], minutes: float, workers: int, again: bool) -> None
             place = module.path, function_at(module, item.mutations[0].start_pos[0])
             noticed[place].update(
                 each
-                for each in traces[module.suite].seconds
+                for each in baselines[module].seconds
                 if f"FAILED {each} " in (result.output or "")
             )
             with use_db(str(module.session), WorkDB.Mode.open) as database:
