@@ -400,6 +400,13 @@ REFUSED = [
     ("sales.fact", "    properties:\n", RELATED + "    properties:\n", "relationships are not"),
     ("sales.fact", "decimal(18,4)", "decimal(\u0661\u0668,4)", "has physicalType"),
     (
+        "sales.fact",
+        "decimal(18,4)",
+        "double",
+        "column unit_price: a double is for a table of the lake",
+    ),
+    ("marts.daily_revenue", "decimal(38,4)", "double", "a double is for a table of the lake"),
+    (
         "sales.landing",
         "        required: true\n        primaryKey",
         "        primaryKey",

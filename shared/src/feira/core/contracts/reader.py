@@ -27,6 +27,7 @@ _LOGICAL = {
     "string": "string",
     "int": "integer",
     "bigint": "integer",
+    "double": "number",
     "boolean": "boolean",
     "date": "date",
     "timestamp": "timestamp",
@@ -139,7 +140,8 @@ def _table(schema: Node) -> str:
 
 
 def _require_evaluated(schema: Node, servers: list[str]) -> None:
-    """Refuses rules where nothing evaluates them: those of a row are a landing's, enums a table's."""
+    """Refuses rules where nothing evaluates them, those of a row are a landing's, enums a table's; and
+    a type where values of it cannot be held to each other."""
     if schema.get("relationships"):
         refuse(schema, "relationships", "relationships are not checked; remove them.")
     if "landing" not in servers and schema.get("quality"):
@@ -150,6 +152,12 @@ def _require_evaluated(schema: Node, servers: list[str]) -> None:
                 f"column {node['name']}: an enum is not checked on a landing; state a row rule."
             )
             refuse(node, "enum", problem)
+        if node.get("physicalType") == "double" and servers != ["lake"]:
+            problem = (
+                f"column {node['name']}: a double is for a table of the lake alone; lake and warehouse "
+                "are held to equal sums and hashes, which it does not have. Use decimal(P,S)."
+            )
+            refuse(node, "physicalType", problem)
 
 
 def _refuse_custom(schema: Node) -> None:
