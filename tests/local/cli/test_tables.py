@@ -336,7 +336,7 @@ def test_status_has_each_pipelines_last_events_and_its_tables() -> None:
             }
 
     found = {each["pipeline"]: each for each in pipelines.states(Airflow("http://airflow", str))}
-    assert sorted(found) == ["sales", "summary"]
+    assert found.keys() >= {"sales", "summary"}
     assert found["sales"]["assets"] == [
         {"asset": "sales_fact", "partition": "2010-12-02", "at": "2026-11-01T10:00:00Z"}
     ]

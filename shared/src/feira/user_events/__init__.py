@@ -1,0 +1,1 @@
+"""User events: what is known of them alone, beside Airflow and Spark."""
