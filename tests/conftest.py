@@ -72,7 +72,7 @@ def spark(lake: LakeSettings, request: pytest.FixtureRequest) -> Iterator[SparkS
 def _own_spark(lake: LakeSettings, jars: str) -> SparkSession:
     from pyspark.sql import SparkSession
 
-    from feira_spark.core.session import spark_conf
+    from feira_spark.core.session import JVM_OPTIONS, spark_conf
 
     # A test that has used Spark Connect in this process leaves pyspark in that mode.
     for name in ("SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE"):
@@ -82,7 +82,7 @@ def _own_spark(lake: LakeSettings, jars: str) -> SparkSession:
         builder = builder.config(name, value)
     session = (
         # The tests end before the optimising compiler has paid for itself.
-        builder.config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1")
+        builder.config("spark.driver.extraJavaOptions", f"-XX:TieredStopAtLevel=1 {JVM_OPTIONS}")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
         .getOrCreate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,10 @@ def test_spark_gets_no_second_version_of_a_jar_it_brings() -> None:
     locked = jars.read_lock(jars.lock_path(repository_root()))
     ours = {jars._artifact(jar.file) for jar in locked if jar.set == "spark"}
     assert not own & ours
+
+
+def test_the_readers_of_kafka_and_avro_are_of_the_spark_that_is_installed() -> None:
+    assert version("pyspark") == jars.SPARK
 
 
 def test_a_malformed_lock_is_named_with_its_line(tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 CATALOG = "lake"
 CATALOG_IDLE_SECONDS = 20
+# For the JVM of a driver and of executors. Avro's reader makes room for a text before it reads it: a
+# message of ten bytes that announces 1.5 GB would end the server. No message of Kafka is longer than this.
+JVM_OPTIONS = "-Dorg.apache.avro.limits.string.maxLength=1048576"
 
 
 def spark_conf(lake: LakeSettings, *, cores: int = 2) -> dict[str, str]:
@@ -32,6 +35,8 @@ def spark_conf(lake: LakeSettings, *, cores: int = 2) -> dict[str, str]:
         "spark.sql.shuffle.partitions": str(2 * cores),
         "spark.sql.adaptive.enabled": "true",
         "spark.ui.enabled": "false",
+        "spark.driver.extraJavaOptions": JVM_OPTIONS,
+        "spark.executor.extraJavaOptions": JVM_OPTIONS,
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
     }
     if lake.catalog == "jdbc":

@@ -22,6 +22,7 @@ from feira_local.stack import ivy
 from feira_local.stack.errors import StackError
 
 AWS_SDK = "2.29.52"
+SPARK = "4.1.1"
 ATTEMPTS = 3
 
 
@@ -43,6 +44,9 @@ SETS = (
             "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0",
             "org.postgresql:postgresql:42.7.7",  # Iceberg's JDBC catalog
             "org.apache.hadoop:hadoop-aws:3.4.2",
+            # The readers of Kafka and of Avro, of exactly this Spark.
+            f"org.apache.spark:spark-sql-kafka-0-10_2.13:{SPARK}",
+            f"org.apache.spark:spark-avro_2.13:{SPARK}",
             # What S3A, Iceberg's S3FileIO and the Glue catalog use, in place of the 659 MB bundle.
             *(
                 f"software.amazon.awssdk:{module}:{AWS_SDK}"

@@ -38,7 +38,7 @@ def environment(config: StackConfig) -> dict[str, str]:
 
 def properties(config: StackConfig, lake: LakeSettings) -> dict[str, str]:
     """All settings of the server, the lake's secrets included."""
-    from feira_spark.core.session import spark_conf
+    from feira_spark.core.session import JVM_OPTIONS, spark_conf
 
     log4j = Path(__file__).parent / "conf" / "log4j2.properties"
     return spark_conf(lake, cores=CORES) | {
@@ -49,6 +49,7 @@ def properties(config: StackConfig, lake: LakeSettings) -> dict[str, str]:
         "spark.driver.extraJavaOptions": " ".join(
             (
                 "-Duser.timezone=UTC",
+                JVM_OPTIONS,
                 # As a URI: Spark splits these options at spaces.
                 f"-Dlog4j2.configurationFile={log4j.as_uri()}",
                 "-XX:ReservedCodeCacheSize=160m",
