@@ -69,8 +69,7 @@ def joined(package: Callable[[str], LocalPart], monkeypatch: pytest.MonkeyPatch)
     """The part, among those that the stack finds."""
     part = package(GEO)
     found = (*local_parts.local_parts(), part)
-    for module in (airflow, config, services):
-        monkeypatch.setattr(module, "local_parts", lambda: found)
+    monkeypatch.setattr(config, "local_parts", lambda: found)
     return part
 
 
@@ -89,7 +88,7 @@ def test_the_stack_takes_a_parts_service_port_and_connection(
 
 
 def test_a_ports_variable_is_the_parts_too_and_must_be_free(joined: LocalPart) -> None:
-    assert StackConfig.from_env({"FEIRA_PORT_GEO": "18060"}).ports.own == {"geo": 18060}
+    assert StackConfig.from_env({"FEIRA_PORT_GEO": "18060"}).ports.own["geo"] == 18060
     with pytest.raises(StackError, match=r"postgres and geo both have port 15432.*FEIRA_PORT_GEO"):
         StackConfig.from_env({"FEIRA_PORT_GEO": "15432"})
 
@@ -99,9 +98,9 @@ def test_a_stack_that_was_started_before_the_part_joined_has_its_default(
 ) -> None:
     before = StackConfig.from_env({"FEIRA_HOME": str(tmp_path)})
     saved = state.as_json(replace(before, ports=replace(before.ports, own={})))
-    assert state._restored(before, json.loads(json.dumps(saved))).ports.own == {"geo": 18050}
+    assert state._restored(before, json.loads(json.dumps(saved))).ports.own["geo"] == 18050
     moved = state.as_json(replace(before, ports=replace(before.ports, own={"geo": 20000})))
-    assert state._restored(before, json.loads(json.dumps(moved))).ports.own == {"geo": 20000}
+    assert state._restored(before, json.loads(json.dumps(moved))).ports.own["geo"] == 20000
 
 
 def test_a_stack_that_was_started_before_the_part_joined_is_named_by_up_and_stopped_by_down(
@@ -126,6 +125,39 @@ def test_a_stack_that_was_started_before_the_part_joined_is_named_by_up_and_stop
         left = lifecycle.down(stack)
     assert left == {}
     assert supervisor.pid is None
+
+
+def test_a_part_that_is_left_out_brings_neither_service_nor_connection(
+    joined: LocalPart, tmp_path: Path
+) -> None:
+    stack = StackConfig.from_env({"FEIRA_HOME": str(tmp_path), "FEIRA_WITHOUT": "geo, kafka"})
+    secrets = load_secrets(stack.home)
+    names = {each.name for each in services.services(stack, secrets)}
+    assert "shop" in names and not names & {"geo", "kafka", "kafka-topics"}
+    found = airflow.connections(stack, secrets)
+    assert "AIRFLOW_CONN_SHOP_API" in found
+    assert not {"AIRFLOW_CONN_GEO_API", "AIRFLOW_CONN_KAFKA_DEFAULT"} & found.keys()
+
+
+def test_a_running_stack_knows_what_it_was_started_without(
+    joined: LocalPart, tmp_path: Path
+) -> None:
+    plain = StackConfig.from_env({"FEIRA_HOME": str(tmp_path)})
+    saved = json.loads(json.dumps(state.as_json(replace(plain, without=("geo",)))))
+    assert state._restored(plain, saved).without == ("geo",)
+    assert lifecycle._difference(replace(plain, without=("geo",)), plain) == (
+        "parts without: ['geo'] → []"
+    )
+    # One that was started before there was the choice runs all.
+    saved = json.loads(json.dumps(state.as_json(plain)))
+    del saved["parts"]
+    assert state._restored(plain, saved) == plain
+
+
+@pytest.mark.parametrize("text", ["kafka,valkye", "postgres", "Kafka"])
+def test_what_is_no_part_cannot_be_left_out(text: str) -> None:
+    with pytest.raises(StackError, match=rf"names '{text.split(',')[-1]}'; .* are .*kafka, shop"):
+        StackConfig.from_env({"FEIRA_WITHOUT": text})
 
 
 def test_two_services_of_one_name_are_refused(joined: LocalPart, tmp_path: Path) -> None:

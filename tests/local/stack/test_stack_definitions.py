@@ -121,16 +121,21 @@ def test_airflow_gets_every_connection_and_the_lake(stack: Stack) -> None:
         for name, value in private.items()
         if name.startswith("AIRFLOW_CONN_")
     }
-    assert {name: value["conn_type"] for name, value in connections.items()} == {
-        "shop_api": "http",
-        "lake_default": "aws",
-        "spark_default": "spark_connect",
-        "warehouse_default": "postgres",
-        "warehouse_reader": "postgres",
-        "warehouse_dbt": "postgres",
-        "smtp_default": "smtp",
-        "slack_default": "slackwebhook",
-    }
+    types = {name: value["conn_type"] for name, value in connections.items()}
+    # A part may bring more.
+    assert (
+        types.items()
+        >= {
+            "shop_api": "http",
+            "lake_default": "aws",
+            "spark_default": "spark_connect",
+            "warehouse_default": "postgres",
+            "warehouse_reader": "postgres",
+            "warehouse_dbt": "postgres",
+            "smtp_default": "smtp",
+            "slack_default": "slackwebhook",
+        }.items()
+    )
     # Both lead to the inbox, and nowhere else.
     ports = stack.config.ports
     mail = connections["smtp_default"]

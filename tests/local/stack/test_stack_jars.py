@@ -71,7 +71,7 @@ def test_two_versions_of_a_module_are_never_fetched_together() -> None:
 
 def test_the_lock_holds_every_root_and_names_each_file_once() -> None:
     locked = jars.read_lock(jars.lock_path(repository_root()))
-    for jar_set in jars.SETS:
+    for jar_set in jars.jar_sets():
         of_set = [jar for jar in locked if jar.set == jar_set.name]
         assert set(jar_set.roots) <= {jar.coordinates for jar in of_set}
         assert len({jar.file for jar in of_set}) == len(of_set)

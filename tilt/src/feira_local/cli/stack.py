@@ -59,6 +59,12 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
+    without: Annotated[
+        str | None,
+        typer.Option(
+            "--without", help="Parts that are not needed, as [bold]kafka[/]: it saves their memory."
+        ),
+    ] = None,
     foreground: Annotated[
         bool,
         typer.Option("--foreground", help="Stay, say what happens, and stop it all on Ctrl-C."),
@@ -71,7 +77,8 @@ def up(
     FEIRA_PORT_OFFSET=100 feira up[/]
     """
     began = time.monotonic()
-    config = StackConfig.from_env()
+    named = {} if without is None else {"FEIRA_WITHOUT": without}
+    config = StackConfig.from_env(os.environ | named)
     ensure_jars(config, thorough=False, quiet=as_json)
     if as_json or not error_console.is_terminal:
         shown: set[str] = set()

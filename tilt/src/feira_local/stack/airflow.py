@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from feira_local.stack.config import BUCKET, HOST, REGION, StackConfig
-from feira_local.stack.local_parts import local_parts
 from feira_local.stack.own_connections import own_connections
 from feira_local.stack.secrets import Secrets, write_private
 
@@ -182,7 +181,7 @@ def connections(config: StackConfig, secrets: Secrets) -> dict[str, str]:
             "password": "inbox",
         },
     }
-    for part in local_parts():
+    for part in config.parts:
         described |= part.connections(config)
     described |= own_connections(config.home)
     return {

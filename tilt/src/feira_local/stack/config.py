@@ -13,7 +13,7 @@ from pathlib import Path
 
 from feira.core.settings import LakeSettings, repository_root
 from feira_local.stack.errors import StackError
-from feira_local.stack.local_parts import local_parts
+from feira_local.stack.local_parts import LocalPart, local_parts
 from feira_local.stack.own_connections import LAKE, as_airflow_reads, own_connections
 from feira_local.stack.secrets import Secrets
 
@@ -70,11 +70,13 @@ class StackConfig:
     extra_dags: Path | None = None
     # Whether the pipelines run by the clock; otherwise by command only.
     clock: bool = False
+    # Parts that are not started, by name.
+    without: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> StackConfig:
         """Reads ``FEIRA_HOME``, ``FEIRA_PORT_*``, ``FEIRA_PORT_OFFSET``, ``FEIRA_SHOP_*``,
-        ``FEIRA_EXTRA_DAGS`` and ``FEIRA_CLOCK``.
+        ``FEIRA_EXTRA_DAGS``, ``FEIRA_CLOCK`` and ``FEIRA_WITHOUT``.
 
         Raises StackError naming the variable, its value and what it may be.
         """
@@ -125,12 +127,18 @@ class StackConfig:
             ),
             extra_dags=Path(extra).expanduser().resolve() if extra else None,
             clock=clock == "on",
+            without=_parts(env.get("FEIRA_WITHOUT") or ""),
             shop=ShopOptions(
                 data=Path(data).expanduser().resolve() if data else None,
                 seed=_integer(env, "FEIRA_SHOP_SEED", 7, lowest=0, highest=2**31),
                 lines=_integer(env, "FEIRA_SHOP_LINES", 10_000, lowest=1, highest=10_000_000),
             ),
         )
+
+    @property
+    def parts(self) -> tuple[LocalPart, ...]:
+        """The stack's parts but for those that it is started without."""
+        return tuple(part for part in local_parts() if part.name not in self.without)
 
     @property
     def logs(self) -> Path:
@@ -255,6 +263,18 @@ def _require_usable(what: str, path: Path, refused: tuple[str, ...]) -> None:
                 f"{what} is in {str(path)!r}, which holds {text!r}; the stack's programs cannot read "
                 "such a path. Move it to one without."
             )
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    names = sorted({name.strip() for name in text.split(",") if name.strip()})
+    known = [part.name for part in local_parts()]
+    for name in names:
+        if name not in known:
+            raise StackError(
+                f"FEIRA_WITHOUT, or --without, names {name!r}; the parts of the stack are "
+                f"{', '.join(known)}."
+            )
+    return tuple(names)
 
 
 def _integer(env: Mapping[str, str], name: str, default: int, *, lowest: int, highest: int) -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from feira_local.stack import ivy
 from feira_local.stack.errors import StackError
+from feira_local.stack.local_parts import local_parts
 
 AWS_SDK = "2.29.52"
 SPARK = "4.1.1"
@@ -98,6 +99,11 @@ SETS = (
         ),
     ),
 )
+
+
+def jar_sets() -> tuple[JarSet, ...]:
+    """What every stack runs, and what its parts do."""
+    return (*SETS, *(jar_set for part in local_parts() for jar_set in part.jars))
 
 
 @dataclass(frozen=True)
@@ -257,7 +263,7 @@ def resolve() -> list[Jar]:
                     excludes=jar_set.excludes,
                 ),
             )
-            for jar_set in SETS
+            for jar_set in jar_sets()
         ]
         for jar_set, process in running:
             process.wait()

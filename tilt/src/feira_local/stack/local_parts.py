@@ -1,7 +1,8 @@
 """What a pipeline has on a laptop beside the shared services: ``feira_local/<part>/local.py``, found by its place.
 
-A part brings services, ports and Airflow connections, and the stack takes them as its own: it starts
-and watches the services, moves the ports with FEIRA_PORT_OFFSET, and hands the connections to Airflow.
+A part brings services, ports, Airflow connections and jars, and the stack takes them as its own: it
+starts and watches the services, moves the ports with FEIRA_PORT_OFFSET, hands the connections to
+Airflow, and fetches the jars. ``feira up --without NAME`` leaves a part's services and connections out.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from feira_local.stack.service import Service
 
 if TYPE_CHECKING:
     from feira_local.stack.config import StackConfig
+    from feira_local.stack.jars import JarSet
 
 
 def _no_services(config: StackConfig) -> tuple[Service, ...]:
@@ -36,12 +38,14 @@ class LocalPart:
         another, and ``config.ports.own`` has those in force
     :param services: its services, whose ``cwd`` exists
     :param connections: Airflow connections by id, in the fields of ``airflow connections import``
+    :param jars: the Java programs of its services; ``config.jars / <set's name>`` has them
     """
 
     name: str
     ports: Mapping[str, int] = field(default_factory=dict)
     services: Callable[[StackConfig], tuple[Service, ...]] = _no_services
     connections: Callable[[StackConfig], dict[str, dict[str, Any]]] = _no_connections
+    jars: tuple[JarSet, ...] = ()
 
 
 @functools.cache

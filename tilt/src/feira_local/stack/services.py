@@ -14,7 +14,6 @@ from pathlib import Path
 from feira_local.stack import airflow, postgres, s3, spark
 from feira_local.stack.config import HOST, StackConfig
 from feira_local.stack.errors import StackError
-from feira_local.stack.local_parts import local_parts
 from feira_local.stack.secrets import Secrets
 from feira_local.stack.service import (
     CommandCheck,
@@ -194,7 +193,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
     parts = tuple(
         # Unless it says otherwise, a part's service runs the part's own code.
         replace(service, code=service.code or (packages / part.name,))
-        for part in local_parts()
+        for part in config.parts
         for service in part.services(config)
     )
     return require_apart(own, parts)

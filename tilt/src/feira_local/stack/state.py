@@ -33,6 +33,7 @@ def as_json(config: StackConfig) -> dict[str, object]:
         "ports": dataclasses.asdict(config.ports),
         "shop": shop,
         "dags": {"extra": extra, "clock": config.clock},
+        "parts": {"without": list(config.without)},
     }
 
 
@@ -63,6 +64,7 @@ def _restored(config: StackConfig, fields: dict[str, Any]) -> StackConfig:
         shop=ShopOptions(**(fields["shop"] | {"data": Path(data) if data else None})),
         extra_dags=Path(dags["extra"]) if dags["extra"] else None,
         clock=dags.get("clock", False),
+        without=tuple(fields.get("parts", {}).get("without", ())),
     )
 
 

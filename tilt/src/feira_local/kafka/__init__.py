@@ -1,0 +1,1 @@
+"""Kafka on a laptop: one broker, which is its own controller."""

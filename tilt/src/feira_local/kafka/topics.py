@@ -1,0 +1,50 @@
+"""Makes the topics of the local broker where they are missing: ``python -m feira_local.kafka.topics ADDRESS``."""
+
+from __future__ import annotations
+
+import sys
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from feira.user_events.codec import DEAD_TOPIC, PARTITIONS, TOPIC
+
+TOPICS = {TOPIC: PARTITIONS, DEAD_TOPIC: 1}
+SECONDS = 60
+
+
+class TopicsError(Exception):
+    """The topics cannot be made, or are there in another form."""
+
+
+def make_topics(bootstrap: str) -> list[str]:
+    """The topics that were missing and are there now.
+
+    :raises TopicsError: where the broker does not answer within a minute, or a topic has another number
+        of partitions
+    """
+    # Its own log would name each try to connect.
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    try:
+        found = admin.list_topics(timeout=SECONDS).topics
+        for name, partitions in TOPICS.items():
+            if name in found and len(found[name].partitions) != partitions:
+                raise TopicsError(
+                    f"The topic {name} at {bootstrap} has {len(found[name].partitions)} partitions, "
+                    f"not {partitions}: an event would be in another than its user's. `feira clean` "
+                    "removes it with the stack's other data."
+                )
+        missing = [NewTopic(name, of, 1) for name, of in TOPICS.items() if name not in found]
+        for made in (admin.create_topics(missing) if missing else {}).values():
+            made.result(SECONDS)
+    except KafkaException as error:
+        raise TopicsError(f"Kafka at {bootstrap}: {error.args[0].str()}") from error
+    return [topic.topic for topic in missing]
+
+
+if __name__ == "__main__":
+    try:
+        print("Made", ", ".join(make_topics(sys.argv[1])) or "nothing: all topics are there")
+    except TopicsError as error:
+        sys.exit(f"feira: {error}")
