@@ -114,16 +114,17 @@ class Accepted:
 
 def modules() -> list[Module]:
     """Those of ``modules.toml``."""
-    listed = tomllib.loads((HERE / "modules.toml").read_text())["modules"]
+    written = tomllib.loads((HERE / "modules.toml").read_text())
     return [
         Module(
             each["path"],
-            tuple(each["tests"]),
+            # A list, or the name of one that several have.
+            tuple(written["tests"].get(str(each["tests"]), each["tests"])),
             tuple((fault["find"], fault["replace"]) for fault in each.get("planted", ())),
             each.get("forked", False),
             each.get("planted_only", False),
         )
-        for each in listed
+        for each in written["modules"]
     ]
 
 

@@ -219,6 +219,19 @@ keyed("o", A, partition_mapper_config={Asset("x"): WRONG})
     ]
 
 
+def test_each_asset_of_a_listener_is_looked_at(tmp_path: Path) -> None:
+    """Before the one whose window is never full come one that is not rolled up, and a reference."""
+    text = """
+FULL = RollupMapper(upstream_mapper=StartOfMonthMapper(input_format="%Y-%m-%d"), window=MonthWindow())
+MONTH = StartOfMonthMapper(input_format="%Y-%m-%d")
+emits("mondays", A, B, schedule=clock("0 0 * * 1"))
+listens("report", PartitionedAssetTimetable(
+    assets=Asset.ref(name="a") & A & B, partition_mapper_config={A: MONTH, B: FULL}))
+"""
+    findings = [each for each in found(tmp_path, text) if each.rule == "rollup-never-full"]
+    assert [each.asset for each in findings] == ["b"]
+
+
 def test_keys_that_never_meet_are_shown_two_of_each(tmp_path: Path) -> None:
     text = """
 emits("load_a", A, schedule=clock("0 0 1 7 *"))

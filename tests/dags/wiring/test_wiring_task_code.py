@@ -51,6 +51,7 @@ class Partly:
     method = partialmethod(lambda self, keys, event: give(event, keys), "k")
 
 give_k = partial(give, keys=["k"])
+ask_k = partial(lambda keys, event: event.add_partitions(keys), "k")
 BY_NAME, TWO = {"x": A}, {"x": A, "y": B}
 
 def log(function):
@@ -246,6 +247,7 @@ CERTAIN = [
     "Books().of(outlet_events[A])",
     "Books.give(Books(), outlet_events[A], 'k')",
     "bound_give(outlet_events[A], ['k'])",
+    "ask_k(outlet_events[A])",
     "bound_of(outlet_events[A])",
     "add_k(outlet_events[A])",
     "give_lambda(outlet_events[A])",
@@ -339,6 +341,8 @@ with DAG("load", schedule=None):
         "PythonOperator(task_id='t', python_callable=put, op_kwargs={'asset': A}, outlets=[A, B])",
         "PythonOperator.partial(task_id='t', python_callable=put, op_kwargs={'asset': A}, outlets=[A, B])"
         ".expand(op_args=[[], []])",
+        "PythonOperator.partial(task_id='t', python_callable=put, op_args=[A], outlets=[A, B])"
+        ".expand(op_kwargs=[{'keys': 'k'}, {'keys': 'l'}])",
         "Given.partial(task_id='t', outlets=[A, B]).expand(keys=['k', 'l'])",
     ],
 )
@@ -507,6 +511,7 @@ UNCERTAIN_OF_A = [
     "outlet_events[A].add_partitions('k') if A is B else outlet_events[A].add_partitions('l')",
     "if A is B: outlet_events[A].add_partitions('k')\n        else: outlet_events[A].add_partitions('l')",
     "if A is B: return\n        else: outlet_events[A].add_partitions('k')",
+    "if A is B:\n            outlet_events[A].add_partitions('k')\n            return",
     "if A is B: add = outlet_events[A].add_partitions\n        else: add = print\n        add('k')",
     "add = print\n        if A is B: add = outlet_events[A].add_partitions\n        add('k')",
     "while 0: outlet_events[A].add_partitions('k')",

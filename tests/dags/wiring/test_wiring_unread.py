@@ -106,6 +106,7 @@ def found(tmp_path: Path, unimportable: str, other: str) -> dict[str, Finding]:
         HEAD + "task(outlets=[UNKNOWN])",
         HEAD + "for each in [Asset('x')]:\n    task(outlets=[each])",
         HEAD + "N = 'x'\nN = 'y'\ntask(outlets=[Asset(N)])",
+        HEAD + "N = 'x'\ndef make(N):\n    return task(outlets=[Asset(N)])",
         HEAD + "task(outlets=[Asset('orders/')])",
         HEAD + "task(outlets=[Asset('ORDERS')])",
         HEAD + "task(outlets=[Asset(f'{1:>3}')])",

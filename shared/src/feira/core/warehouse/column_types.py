@@ -133,15 +133,11 @@ def fit(batch: pa.RecordBatch, targets: Sequence[Target]) -> pa.RecordBatch:
 
 
 def _shown(values: pa.Array) -> str:
-    """The one value, as text; a time that no calendar has, as its number."""
-    if not pa.types.is_temporal(values.type):
-        text = str(values[0].as_py())[:60]
-        return text if text.isprintable() else ascii(text)[1:-1]
-    try:
+    """The one value, as text; of times Arrow's, which also shows what no calendar has."""
+    if pa.types.is_temporal(values.type):
         return str(values.cast(pa.string())[0])
-    except pa.ArrowException:
-        whole = pa.int32() if str(values.type) == "date32[day]" else pa.int64()
-        return f"{values.cast(whole)[0]} ({values.type})"
+    text = str(values[0].as_py())[:60]
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 _OTHERWISE = (
