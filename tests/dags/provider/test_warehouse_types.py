@@ -277,6 +277,7 @@ def test_a_value_reads_back_equal_or_is_refused(
         ("double precision", pa.float64(), True),
         ("real", pa.float64(), False),
         ("character varying(3)", pa.string(), True),
+        ("text", pa.large_string(), True),
         ("date", pa.string(), False),
     ],
 )

@@ -471,6 +471,16 @@ def test_what_a_contract_says_and_the_reader_does_not_know_is_refused_with_its_l
     assert re.match(rf"{re.escape(path.name)}, line \d+: ", str(refusal.value))
 
 
+def test_two_domains_cannot_have_one_table(tmp_path: Path) -> None:
+    for domain in ("billing", "sales"):
+        (tmp_path / domain).mkdir()
+        (tmp_path / domain / "sales.fact.odcs.yaml").write_text(FACT_TEXT)
+    with pytest.raises(ContractError) as refusal:
+        contract_files(tmp_path)
+    for domain in ("billing", "sales"):
+        assert str(tmp_path / domain / "sales.fact.odcs.yaml") in str(refusal.value)
+
+
 def test_an_unknown_key_is_named_with_the_line_it_is_on(tmp_path: Path) -> None:
     lines = contract_files()["sales.landing"].read_text().split("\n")
     number = next(n for n, each in enumerate(lines, start=1) if "maxLength: 1000" in each)

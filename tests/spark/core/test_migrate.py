@@ -185,6 +185,7 @@ def test_marts_stay_marked_as_due_until_they_are_rebuilt(
     monkeypatch.setattr(migration, "bring_tables_to_contracts", lambda *_: [])
     spark: Any = None
     assert migration.migrate(spark, connection) == []
+    assert migration.migrate(spark, connection, lambda: "rebuilt") == []
     connection.execute(f"CREATE TABLE {MARTS_TO_REBUILD} (table_name text)")
     (said,) = migration.migrate(spark, connection)
     assert MARTS_TO_REBUILD in said

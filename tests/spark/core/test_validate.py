@@ -23,17 +23,19 @@ def test_a_value_lasts_its_days_or_until_the_next(spark: SparkSession) -> None:
     quoted = [("2010-12-01", "1.3"), ("2010-12-03", "1.2"), ("2010-12-05", None)]
     rates = [{"rate_date": day, "currency": "EUR", "usd_rate": rate} for day, rate in quoted]
     lines = [line(currency="EUR", created_at=f"2010-12-{day:02}T00:00:00Z") for day in range(1, 13)]
+    lines.append(line(currency="NOK", created_at="2010-12-13T00:00:00Z"))
     found = validate(spark, [*lines], beside={"rates": [*rates]}).select(
         "order_date", "fx_rate", "currency_quoted"
     )
     first, second = "1.30000000", "1.20000000"
-    assert {
-        row["order_date"].day: row["fx_rate"] and str(row["fx_rate"]) for row in found.collect()
-    } == {
+    rows = {row["order_date"].day: row for row in found.collect()}
+    assert {day: row["fx_rate"] and str(row["fx_rate"]) for day, row in rows.items()} == {
         **dict.fromkeys((1, 2), first),
         **dict.fromkeys(range(3, 11), second),
-        **dict.fromkeys((11, 12)),
+        **dict.fromkeys((11, 12, 13)),
     }
+    assert [day for day, row in sorted(rows.items()) if not row["currency_quoted"]] == [13]
+    assert rows[13]["currency_quoted"] is False
 
 
 @pytest.mark.parametrize(

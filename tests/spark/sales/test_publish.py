@@ -365,8 +365,9 @@ def test_quarantine_follows_the_landings_of_its_day(
     validation = validate_landing(tables, store, refused)
     with pytest.raises(
         GateError, match=r"40\.00 % of 5 lines invalid \(limit 5 %\): quantity_zero 2"
-    ):
+    ) as refusal:
         require_passed(validation)
+    assert (refusal.value.remedy, refusal.value.of) == (Remedy.REFETCH, ("sales", str(DAY)))
     of_refused = [(2, 0, ["quantity_zero"]), (2, 4, ["quantity_zero"])]
     assert held_back(tables) == [(1, 19, ["quantity_zero"]), *of_refused]
 

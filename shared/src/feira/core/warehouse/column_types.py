@@ -168,7 +168,7 @@ def _as_float(values: pa.Array, name: str) -> pa.Array:
     found = values.cast(name)
     back = found.cast(values.type)
     same = pc.equal(back, values)
-    if name.startswith("float") and str(values.type) in ("float", "double", "halffloat"):
+    if name.startswith("float") and str(values.type) in ("float", "double"):
         same = pc.or_(same, pc.and_(pc.is_nan(back), pc.is_nan(values)))
     _refuse(pc.invert(same), f"{name} holds fewer digits")
     return found
