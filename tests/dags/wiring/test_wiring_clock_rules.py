@@ -292,7 +292,11 @@ emits("load", A, schedule=clock('{cron}'))
 listens("report", PartitionedAssetTimetable(assets=A, default_partition_mapper=RollupMapper(
     upstream_mapper={mapper}(input_format="%Y-%m-%d"), window={window}())))
 """
-    assert [each.rule for each in found(tmp_path, text)] == expected
+    findings = found(tmp_path, text)
+    assert [each.rule for each in findings] == expected
+    # Of days that all come, a mapper of less than the window brings it too few.
+    brought = [f"its {mapper} brings no period" in each.problem for each in findings]
+    assert brought == [(cron, window) == ("0 0 * * *", "MonthWindow")] * len(expected)
 
 
 def test_a_clock_that_cannot_list_its_keys_has_none_that_are_known() -> None:
@@ -360,6 +364,7 @@ listens("report", PartitionedAssetTimetable(assets=A, default_partition_mapper=R
     (one,) = found(tmp_path, text)
     assert (one.rule, one.level) == ("rollup-never-full", "error")
     assert "'2026-02' lacks 8, such as '2026-02-21'" in one.problem
+    assert "the clock of load never makes" in one.problem and "MinimumCount" in one.step
 
 
 def test_keys_are_listed_for_a_year_alone_where_the_dag_above_never_runs(

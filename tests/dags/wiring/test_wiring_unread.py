@@ -213,6 +213,7 @@ def test_what_an_unimportable_file_cannot_emit_is_still_an_error(
         "from airflow.timetables.datasets import DatasetOrTimeSchedule as T\n"
         "DAG('d', timetable=T(datasets=[Asset('orders')]))",
         "from airflow.sdk import *\nDAG('d', schedule=PartitionedAssetTimetable(assets=Asset('orders')))",
+        "from airflow.sdk import PartitionedAssetTimetable as T\nDAG('d', schedule=T(assets=Asset('orders')))",
     ],
 )
 def test_what_an_unimportable_file_may_hear_is_not_unheard(tmp_path: Path, listener: str) -> None:

@@ -29,6 +29,7 @@ def test_words_of_any_language_stay_readable() -> None:
     ledger = contract("sales.load_ledger")
     named = dataclasses.replace(ledger, table="other.ledger", description="Rótulos à vista, 5 €")
     text = render({named.table: named})[DECLARED / "other.yml"]
+    assert yaml.safe_load(text)["version"] == 2  # what dbt reads
     assert "description: Rótulos à vista, 5 €\n" in text
 
 

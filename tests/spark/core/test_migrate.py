@@ -133,7 +133,9 @@ def test_a_description_survives_as_a_columns_comment_whatever_is_in_it(
 ) -> None:
     columns = [column(f"odd_{n}", "string", text) for n, text in enumerate(ODD)]
     bring_tables_to_contracts(empty_lake, connection, [FACT], [FACT])
-    bring_tables_to_contracts(empty_lake, connection, [added(FACT, *columns)], [FACT])
+    said = bring_tables_to_contracts(empty_lake, connection, [added(FACT, *columns)], [FACT])
+    names = ", ".join(f"{each.name} string" for each in columns)
+    assert said == [f"lake: added {names} to sales.fact"]
     created = replace(added(FACT, *columns), table="sales.created")
     lake.create_missing(empty_lake, [created])
     for table in ("sales.fact", "sales.created"):

@@ -303,8 +303,6 @@ def _configured(timetable: Any) -> tuple[AssetId, ...]:
     for each in getattr(timetable, "partition_mapper_config", {}):
         for _, asset in each.iter_assets():
             found[AssetId(asset.name, asset.uri)] = None
-        for _, alias in each.iter_asset_aliases():
-            found[AssetId(alias.name, kind="alias")] = None
         for ref in each.iter_asset_refs():
             found[AssetId(getattr(ref, "name", ""), getattr(ref, "uri", ""), kind="ref")] = None
     return tuple(found)

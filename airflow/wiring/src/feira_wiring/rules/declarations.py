@@ -25,7 +25,7 @@ def ignored_mapper(wiring: Wiring) -> Iterator[Finding]:
             if each.uri and asset.uri == each.uri
         }
         for asset in listener.configured:
-            if asset.name in names and asset.kind != "alias":
+            if asset.name in names:
                 continue
             by_uri = asset.kind == "ref" and not asset.name
             yield ignored_mapper.finding(

@@ -74,8 +74,6 @@ def as_contract(document: Node) -> Contract:
     if document.get("apiVersion") != "v3.1.0":
         problem = f"apiVersion is {document.get('apiVersion')!r}, not 'v3.1.0'."
         refuse(document, "apiVersion", problem)
-    if document.get("kind") != "DataContract":
-        refuse(document, "kind", f"kind is {document.get('kind')!r}, not 'DataContract'.")
     objects = document.get("schema") or []
     if len(objects) != 1:
         refuse(document, "schema", f"{len(objects)} schema objects; declare exactly one.")
