@@ -36,6 +36,7 @@ COLUMNS = [
     ("number", "timestamp", False),
     ("feed_day", "date", True),
 ]
+FEWER = [column for column in COLUMNS if column[0] != "number"]
 LEDGER = [
     ("feed_day", "date", True),
     ("landing_version", "int", True),
@@ -62,6 +63,7 @@ def declare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for table, servers, columns, key, partition in (
         ("stock.levels", ("lake", "warehouse"), COLUMNS, KEY, day),
         ("stock.counts", ("lake",), COLUMNS, (*KEY, *day), day),
+        ("stock.fewer", ("lake",), FEWER, (*KEY, *day), day),
         ("stock.levels_load_ledger", ("warehouse",), LEDGER, [c[0] for c in LEDGER[:3]], ()),
     ):
         document = {

@@ -367,6 +367,7 @@ def run_mutant(
 class Survivor:
     """A mutant that no test noticed."""
 
+    job: str
     module: str
     line: int
     function: str
@@ -404,6 +405,7 @@ def survivors(module: Module, known: list[Accepted]) -> list[Survivor]:
             )
             found.append(
                 Survivor(
+                    job,
                     module.path,
                     spec.start_pos[0],
                     function,
@@ -457,17 +459,14 @@ def counts(module: Module, jobs: set[str] | None = None) -> tuple[int, int, int]
 
 
 def forget_survivors(module: Module) -> set[str]:
-    """Has the survivors run again, since the tests are now others; returns their jobs."""
+    """Has the survivors without a reason run again, since the tests are now others; returns their jobs."""
     import sqlite3
 
-    if not module.session.is_file():
-        return set()
-    with use_db(str(module.session), WorkDB.Mode.open) as database:
-        survived = {
-            job for job, result in database.results if result.test_outcome == TestOutcome.SURVIVED
-        }
-    with sqlite3.connect(module.session) as database:
-        database.execute("DELETE FROM work_results WHERE test_outcome = 'SURVIVED'")
+    survived = {each.job for each in survivors(module, accepted()) if each.reason is None}
+    if survived:
+        with sqlite3.connect(module.session) as database:
+            for job in survived:
+                database.execute("DELETE FROM work_results WHERE job_id = ?", [job])
     return survived
 
 
@@ -530,7 +529,7 @@ def main(
     minutes: Annotated[float, typer.Option(help="Starts no mutant after this time.")] = 55,
     only: Annotated[str, typer.Option(help="Regular expression on the module's path.")] = "",
     workers: Annotated[int, typer.Option(min=1, help="Mutants that run side by side.")] = 2,
-    again: Annotated[bool, typer.Option(help="Run the survivors so far again.")] = False,
+    again: Annotated[bool, typer.Option(help="Run survivors without a reason again.")] = False,
     show: Annotated[bool, typer.Option(help="Only report what was found so far.")] = False,
 ) -> None:
     """Plant faults in the core and see whether the tests notice; goes on where it was ended.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from feira.core.contracts import ContractError
 from feira.core.published_table import Measure, published_tables
@@ -45,6 +44,7 @@ UNFIT: list[tuple[dict[str, Any], str]] = [
         {"table": "stock.levels_load_ledger"},
         r"is partitioned by \(\), and must be by its extract day",
     ),
+    ({"extracts": "stock.fewer"}, "stock.fewer has no number of type timestamp"),
     ({"ledger": "stock.levels"}, "ledger's name stock.levels must end in load_ledger"),
     ({"measures": (Measure("notes", "note"),)}, "note is string, and a sum is of integers"),
     ({"measures": (Measure("batches", "batch"),)}, "levels_load_ledger has no column day_batches"),
@@ -53,21 +53,6 @@ UNFIT: list[tuple[dict[str, Any], str]] = [
     ({"measures": (Measure("shelves", "shelf"),)}, "levels_load_ledger has no column day_shelves"),
     ({"measures": (Measure("items", "units"),)}, "levels_load_ledger has no column day_items"),
 ]
-
-
-@pytest.mark.parametrize("column", ["units", "value", "number"])
-def test_each_column_is_one_of_the_extracts_of_its_type(
-    column: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    declare(tmp_path, monkeypatch)
-    (counts,) = tmp_path.rglob("stock.counts.odcs.yaml")
-    document = yaml.safe_load(counts.read_text())
-    properties = document["schema"][0]["properties"]
-    (found,) = (each for each in properties if each["name"] == column)
-    properties.remove(found)
-    counts.write_text(yaml.safe_dump(document, sort_keys=False))
-    with pytest.raises(ContractError, match=f"stock.counts has no {column} of type "):
-        _ = replace(LEVELS).contract
 
 
 @pytest.mark.parametrize(("changed", "problem"), UNFIT)
