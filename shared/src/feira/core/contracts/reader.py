@@ -36,7 +36,8 @@ _LOGICAL = {
 _DECIMAL = re.compile(r"decimal\(([0-9]{1,2}),([0-9]{1,2})\)")
 _INPUT_TYPES = ("string", "int", "bigint", "double", "boolean", "date", "timestamp")
 _WORD = re.compile(r"[a-z][a-z0-9_]*")
-_SERVERS = ("landing", "lake", "warehouse")
+_SERVERS = ("topic", "landing", "lake", "warehouse")
+_RULED = {"topic", "landing"}
 _PHYSICAL = ("table", "materialized_view", "file")
 # What would have to be acted on and is not: to take it would be to promise it.
 _PROPERTY_REFUSED = (
@@ -138,19 +139,22 @@ def _table(schema: Node) -> str:
 
 
 def _require_evaluated(schema: Node, servers: list[str]) -> None:
-    """Refuses rules where nothing evaluates them, those of a row are a landing's, enums a table's; and
-    a type where values of it cannot be held to each other."""
+    """Refuses rules where nothing evaluates them: those of a row are a landing's or a topic's, gates a
+    landing's, enums a table's; and a type where values of it cannot be held to each other."""
     if schema.get("relationships"):
         refuse(schema, "relationships", "relationships are not checked; remove them.")
-    if "landing" not in servers and schema.get("quality"):
-        refuse(schema, "quality", "row rules and gates are evaluated on a landing alone.")
+    if schema.get("quality") and not _RULED & set(servers):
+        refuse(schema, "quality", "row rules are evaluated on a landing or a topic alone.")
+    for node in schema.get("quality") or []:
+        if node.get("engine") == "feira-gate" and "landing" not in servers:
+            refuse(node, "engine", "a gate is evaluated on a landing alone.")
     for node in schema["properties"]:
         if "landing" in servers and "enum" in node:
             problem = (
                 f"column {node['name']}: an enum is not checked on a landing; state a row rule."
             )
             refuse(node, "enum", problem)
-        if node.get("physicalType") == "double" and servers != ["lake"]:
+        if node.get("physicalType") == "double" and not set(servers) <= {"topic", "lake"}:
             problem = (
                 f"column {node['name']}: a double is for a table of the lake alone; lake and warehouse "
                 "are held to equal sums and hashes, which it does not have. Use decimal(P,S)."

@@ -1,0 +1,176 @@
+"""A day of a topic as offsets: from which to which each partition is read, and whether the broker still
+holds all of it.
+
+A day is the messages whose timestamp is in it, wherever in the log they are. Before the first message of
+that time or later there is none of them, so reading begins there; a late one may be anywhere behind it, so
+reading ends where the partition ended when it was asked, and what is of other days is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from feira.core.errors import PermanentError
+
+SECONDS = 30
+Ranges = Mapping[int, tuple[int, int]]
+
+
+class OffsetsError(PermanentError, RuntimeError):
+    """A day that cannot be read whole; the message names topic, day, partitions and offsets."""
+
+
+class BrokerError(ConnectionError):
+    """Kafka did not answer; another try may find it up."""
+
+
+@dataclass(frozen=True)
+class DayOffsets:
+    """What is read for a day: of each partition the first offset, and the one after the last.
+
+    ``starting`` and ``ending`` are JSON as Spark's reader takes it, ``{"topic": {"0": 17}}``; a task can
+    return this as it is.
+    """
+
+    topic: str
+    day: str
+    starting: str
+    ending: str
+
+    @classmethod
+    def of(cls, topic: str, day: date, ranges: Ranges) -> DayOffsets:
+        """From the ranges of the partitions."""
+        ends = [{str(number): ranges[number][end] for number in sorted(ranges)} for end in (0, 1)]
+        starting, ending = (json.dumps({topic: end}, separators=(",", ":")) for end in ends)
+        return cls(topic, day.isoformat(), starting, ending)
+
+    @property
+    def ranges(self) -> dict[int, tuple[int, int]]:
+        """Partitions with their first offset and the one after the last."""
+        starting, ending = (json.loads(text)[self.topic] for text in (self.starting, self.ending))
+        return {int(number): (starting[number], ending[number]) for number in starting}
+
+    @property
+    def messages(self) -> int:
+        """How many offsets are between the ends, those of other days among them."""
+        return sum(end - start for start, end in self.ranges.values())
+
+
+def resolve(
+    consumer: Any,
+    topic: str,
+    day: date,
+    recorded: Ranges | None = None,
+    now: datetime | None = None,
+) -> DayOffsets:
+    """The offsets of a UTC day, from the broker.
+
+    :param consumer: a ``confluent_kafka.Consumer``; it need not be subscribed to anything
+    :param recorded: the ranges that the day's rows in the table were read from, if it has any
+    :raises OffsetsError: where the day is not over, the topic is not there, the broker no longer holds the
+        day whole, or the topic is not the one that was read before
+    :raises BrokerError: where it does not answer
+    """
+    from confluent_kafka import KafkaException, TopicPartition
+
+    begins = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    ends = begins + timedelta(days=1)
+    if (now or datetime.now(UTC)) < ends:
+        raise OffsetsError(
+            f"{topic} {day}: the day is over at {ends:%Y-%m-%d %H:%M} UTC, and its messages still come. "
+            "Run it after that."
+        )
+    try:
+        numbers = _partitions(consumer, topic)
+        highs = {n: _watermarks(consumer, topic, n)[1] for n in numbers}
+        at = [TopicPartition(topic, n, int(begins.timestamp() * 1000)) for n in numbers]
+        found = consumer.offsets_for_times(at, timeout=SECONDS)
+        # Asked last: what retention removes meanwhile must not pass for a day that began later.
+        lows = {n: _watermarks(consumer, topic, n)[0] for n in numbers}
+    except KafkaException as error:
+        raise BrokerError(
+            f"{topic} {day}: Kafka does not answer: {error.args[0]}. Is the broker up?"
+        ) from error
+    ranges: dict[int, tuple[int, int]] = {}
+    for each in found:
+        if each.error is not None:
+            raise BrokerError(
+                f"{topic} {day}: Kafka has no offset for partition {each.partition}: {each.error}."
+            )
+        high = highs[each.partition]
+        # -1: no message is of that time or later. One may have come since the end was asked for.
+        start = high if each.offset < 0 else min(each.offset, high)
+        ranges[each.partition] = (start, high)
+    if set(ranges) != set(numbers):
+        raise BrokerError(
+            f"{topic} {day}: Kafka gave offsets for {len(ranges)} of {len(numbers)} partitions."
+        )
+    _require_same_log(topic, day, ranges, lows, recorded or {})
+    _require_whole(topic, day, ranges, lows, recorded or {})
+    return DayOffsets.of(topic, day, ranges)
+
+
+def _partitions(consumer: Any, topic: str) -> list[int]:
+    found = consumer.list_topics(topic, timeout=SECONDS).topics.get(topic)
+    if found is None or not found.partitions:
+        cause = f": {found.error}" if found is not None and found.error is not None else ""
+        raise OffsetsError(f"Kafka has no topic {topic}{cause}. Nothing was produced to it yet.")
+    return sorted(found.partitions)
+
+
+def _watermarks(consumer: Any, topic: str, number: int) -> tuple[int, int]:
+    from confluent_kafka import TopicPartition
+
+    found = consumer.get_watermark_offsets(
+        TopicPartition(topic, number), timeout=SECONDS, cached=False
+    )
+    if found is None:
+        raise BrokerError(f"{topic}: Kafka does not say how far partition {number} reaches.")
+    low, high = found
+    return int(low), int(high)
+
+
+def _require_same_log(
+    topic: str, day: date, ranges: Ranges, lows: Mapping[int, int], recorded: Ranges
+) -> None:
+    """A log only grows, and the first message of a time stays the first."""
+    problems = []
+    for number, (start, end) in sorted(recorded.items()):
+        if number not in ranges:
+            problems.append(f"partition {number} is gone")
+        elif ranges[number][1] < end:
+            problems.append(f"partition {number} ends at {ranges[number][1]}, and {end} were read")
+        elif ranges[number][0] < start:
+            problems.append(f"partition {number} has the day from {ranges[number][0]}, not {start}")
+        elif start < end and lows[number] > start:
+            problems.append(f"partition {number} begins at {lows[number]}, and {start} was read")
+    if problems:
+        raise OffsetsError(
+            f"{topic} {day}: Kafka no longer holds what the day's rows were read from: "
+            f"{'; '.join(problems)}. The table keeps the day as it is. Where the topic was made anew on "
+            "purpose, delete the day's rows, and their record with them, first."
+        )
+
+
+def _require_whole(
+    topic: str, day: date, ranges: Ranges, lows: Mapping[int, int], recorded: Ranges
+) -> None:
+    """A message before the day that is still there shows that none of the day was removed. A recorded
+    start that is still there shows it too."""
+    lost = [
+        f"partition {number} from offset {lows[number]}"
+        for number, (start, _) in sorted(ranges.items())
+        if lows[number] > 0
+        and start <= lows[number]
+        and not (number in recorded and recorded[number][0] >= lows[number])
+    ]
+    if lost:
+        raise OffsetsError(
+            f"{topic} {day}: Kafka has removed messages, and holds none that is older than the day: "
+            f"{', '.join(lost)}. What it removed may have been of the day, so nothing is read. The table "
+            "keeps the day as it is; lengthen the topic's retention for the days to come."
+        )

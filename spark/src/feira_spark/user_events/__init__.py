@@ -1,0 +1,1 @@
+"""User events: from messages of Kafka to a day of the lake's table."""

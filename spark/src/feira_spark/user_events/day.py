@@ -1,0 +1,191 @@
+"""A day of user events, step by step, as the DAG's tasks and the tests run it.
+
+The day's rows are a function of the messages between its offsets and of the ids that other days hold. A step
+replaces what it wrote before, so it may be killed anywhere and run again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from feira.core.contracts import contract
+from feira.user_events.codec import TABLE
+from feira.user_events.offsets import DayOffsets, Ranges
+from feira_spark.core.session import CATALOG
+from feira_spark.core.tables import (
+    STAGING,
+    drop_staged,
+    metadata_uri,
+    require_tables,
+    write_staged,
+)
+from feira_spark.user_events.messages import judged, of_day
+
+log = logging.getLogger(__name__)
+
+# An id counts once among so many days before and after: as long as Kafka keeps messages by default, and so as
+# long as one is likely to be sent again.
+ID_DAYS = 7
+# More messages than these that are left out are joined by a sort; fewer are sent to every task.
+_FEW = 500_000
+_EVENTS = f"{CATALOG}.{TABLE}"
+# Spark writes the names of options in lower case.
+DAY_PROPERTY, OFFSETS_PROPERTY = "feira.event-day", "feira.kafka-offsets"
+
+
+class IngestError(RuntimeError):
+    """The table does not hold what was to be written; the message names both figures."""
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A day that was replaced: ``user_events`` and ``dead_letters`` are metadata URIs; the rest counts.
+
+    ``messages`` of the day are ``events`` (its rows), ``repeated`` (a message with the same id, of a lesser
+    partition and offset, is the row), ``earlier`` (a day before holds the id) and ``dead``.
+    """
+
+    user_events: str
+    dead_letters: str
+    messages: int
+    events: int
+    repeated: int
+    earlier: int
+    dead: int
+
+
+def recorded(spark: SparkSession, day: date) -> Ranges | None:
+    """The offsets that the day's rows were read from; None for a day that was never ingested."""
+    require_tables(spark, [contract(TABLE)])
+    found = spark.sql(
+        f"SELECT summary['{OFFSETS_PROPERTY}'] AS offsets FROM {_EVENTS}.snapshots "
+        f"WHERE summary['{DAY_PROPERTY}'] = :day ORDER BY committed_at DESC LIMIT 1",
+        args={"day": day.isoformat()},
+    ).first()
+    if found is None:
+        return None
+    ((_, ranges),) = json.loads(found["offsets"]).items()
+    return {int(number): (start, end) for number, (start, end) in ranges.items()}
+
+
+def ingest(spark: SparkSession, messages: DataFrame, offsets: DayOffsets) -> Ingested:
+    """Replaces the day's rows with its events, and notes the offsets in the snapshot's summary.
+
+    ``messages`` are those between the offsets, with the columns of Kafka's source. One row an event id: of
+    several messages the least partition and offset, of several days the earliest; where a later day within
+    ``ID_DAYS`` holds an id of this one, it leaves that day. One caller at a time.
+    """
+    declared, day = contract(TABLE), date.fromisoformat(offsets.day)
+    require_tables(spark, [declared])
+    prefix = _staged(day)
+    write_staged(judged(of_day(messages, day), declared, day), f"{prefix}messages")
+    staged = spark.table(f"{prefix}messages")
+    dead = staged.where("reason IS NOT NULL").select(
+        *("topic", "kafka_partition", "kafka_offset", "key", "value", "reason")
+    )
+    write_staged(dead, f"{prefix}dead")
+    valid = staged.where("reason IS NULL")
+    write_staged(_left_out(spark, valid, day), f"{prefix}left_out")
+    left_out = spark.table(f"{prefix}left_out")
+    counts = {row["cause"]: row["count"] for row in left_out.groupBy("cause").count().collect()}
+    few = sum(counts.values()) <= _FEW
+    places = left_out.select(*_PLACE)
+    rows = valid.join(F.broadcast(places) if few else places, [*_PLACE], "left_anti")
+    total, dead_letters = staged.count(), spark.table(f"{prefix}dead").count()
+    result = Ingested(
+        user_events="",
+        dead_letters=metadata_uri(spark, f"{prefix}dead"),
+        messages=total,
+        events=total - dead_letters - sum(counts.values()),
+        repeated=counts.get("repeated", 0),
+        earlier=counts.get("earlier", 0),
+        dead=dead_letters,
+    )
+    _take_from_later_days(spark, rows, day)
+    _replace(rows.select(*declared.column_names), offsets, day)
+    written = spark.table(_EVENTS).where(F.col("event_day") == F.lit(day)).count()
+    if written != result.events:
+        raise IngestError(
+            f"{TABLE} {day}: {written} rows were written of {result.events} events. Run the day again; if "
+            "it repeats, it is a defect."
+        )
+    log.info("%s %s: %s", TABLE, day, result)
+    return Ingested(**{**vars(result), "user_events": metadata_uri(spark, _EVENTS)})
+
+
+def drop_staging(spark: SparkSession, day: date) -> list[str]:
+    """Drops what was staged for a day; returns the tables' names."""
+    return drop_staged(spark, _staged(day).removeprefix(f"{STAGING}."))
+
+
+_PLACE = ("kafka_partition", "kafka_offset")
+
+
+def _left_out(spark: SparkSession, valid: DataFrame, day: date) -> DataFrame:
+    """Events that do not become rows, by their places: ``cause`` is ``earlier`` or ``repeated``."""
+    ids = valid.select("event_id", *_PLACE, _order().alias("place"))
+    # By a hash first: it is a third of an id, and almost none comes twice.
+    hashed = ids.withColumn("hash", F.xxhash64("event_id"))
+    several = hashed.groupBy("hash").count().where("count > 1").select("hash")
+    alike = hashed.join(several, "hash", "left_semi")
+    first = alike.groupBy("event_id").agg(F.min("place").alias("first"))
+    repeated = alike.join(first, "event_id").where("place > first")
+    held = _ids_of_days(spark, day - timedelta(days=ID_DAYS), day - timedelta(days=1))
+    if held.isEmpty():
+        return repeated.select(*_PLACE, F.lit("repeated").alias("cause"))
+    earlier = ids.join(held, "event_id", "left_semi").select(
+        *_PLACE, F.lit("earlier").alias("cause")
+    )
+    within = repeated.join(held, "event_id", "left_anti")
+    return earlier.unionByName(within.select(*_PLACE, F.lit("repeated").alias("cause")))
+
+
+def _order() -> Column:
+    """Partition and offset as one number; no partition of Kafka comes near 2^48 messages."""
+    return F.shiftleft(F.col("kafka_partition").cast("bigint"), 48) + F.col("kafka_offset")
+
+
+def _ids_of_days(spark: SparkSession, first: date, last: date) -> DataFrame:
+    days = F.col("event_day").between(F.lit(first), F.lit(last))
+    return spark.table(_EVENTS).where(days).select("event_id")
+
+
+def _take_from_later_days(spark: SparkSession, rows: DataFrame, day: date) -> None:
+    """Before the day is written: killed between the two, a later day lacks what the retry writes."""
+    first, last = day + timedelta(days=1), day + timedelta(days=ID_DAYS)
+    later = _ids_of_days(spark, first, last)
+    if later.isEmpty():
+        return
+    moved = f"{_staged(day)}moved"
+    write_staged(later.join(rows, "event_id", "left_semi"), moved)
+    if count := spark.table(moved).count():
+        log.warning(
+            "%s %s: %s rows of later days have an id of this one; they leave", TABLE, day, count
+        )
+        spark.sql(
+            f"DELETE FROM {_EVENTS} WHERE event_day BETWEEN DATE '{first}' AND DATE '{last}' "
+            f"AND event_id IN (SELECT event_id FROM {moved})"
+        )
+
+
+def _replace(rows: DataFrame, offsets: DayOffsets, day: date) -> None:
+    ranges = {str(number): list(ends) for number, ends in sorted(offsets.ranges.items())}
+    (
+        rows.writeTo(_EVENTS)
+        # All rows are of one partition: distributed by it, one task would write them all.
+        .option("distribution-mode", "none")
+        .option("fanout-enabled", "true")
+        .option(f"snapshot-property.{DAY_PROPERTY}", day.isoformat())
+        .option(f"snapshot-property.{OFFSETS_PROPERTY}", json.dumps({offsets.topic: ranges}))
+        .overwrite(F.col("event_day") == F.lit(day))
+    )
+
+
+def _staged(day: date) -> str:
+    return f"{STAGING}.user_events_{day:%Y%m%d}_"

@@ -1,0 +1,314 @@
+"""A day of events from messages as Kafka's source gives them, compared with plain Python that reads the same
+messages by the codec and knows the rules from the contract's text alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from feira.core.contracts import contract
+from feira.user_events.codec import ADDED, TABLE, TOPIC, EventError, decode, encode
+from feira.user_events.offsets import DayOffsets
+from feira_spark.user_events import day as steps
+from feira_spark.user_events.messages import judged, of_day
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+DAY = date(2010, 12, 1)
+NOON = datetime(2010, 12, 1, 12, tzinfo=UTC)
+EVENT: dict[str, Any] = {
+    "event_id": "7e0d3fb4-6a1c-4a63-9a2f-0d4a3a1c9b10",
+    "occurred_at": NOON,
+    "user_id": "17850",
+    "session_id": "17850-1",
+    "event_type": "view",
+    "sku": "85123A",
+}
+IMPRESSION = EVENT | {
+    "event_type": "impression",
+    "slot": "new",
+    "list_version": "v1",
+    "arm": "a",
+    "position": 1,
+    "probability": 0.98,
+}
+SCHEMA = "key binary, value binary, topic string, partition int, offset bigint, timestamp timestamp"
+
+
+@dataclass(frozen=True)
+class Message:
+    """A row of Kafka's source."""
+
+    value: bytes | None
+    partition: int = 0
+    offset: int = 0
+    timestamp: datetime = NOON
+    key: bytes | None = b"17850"
+
+
+def event(**fields: Any) -> bytes:
+    return encode(EVENT | fields)
+
+
+def source(spark: SparkSession, messages: Iterable[Message]) -> DataFrame:
+    rows = [
+        (each.key, each.value, TOPIC, each.partition, each.offset, each.timestamp)
+        for each in messages
+    ]
+    return spark.createDataFrame(rows, SCHEMA)
+
+
+def varint(number: int) -> bytes:
+    """A length as Avro writes it."""
+    number, written = number << 1, b""
+    while number > 127:
+        written += bytes([number & 127 | 128])
+        number >>= 7
+    return written + bytes([number])
+
+
+GOOD = event()
+WHOLE = encode(IMPRESSION)
+CASES: list[tuple[bytes | None, str | None]] = [
+    (GOOD, None),
+    (WHOLE, None),
+    (event(quantity=1, event_type="purchase"), None),
+    (event(occurred_at=datetime(2010, 11, 30, 23, tzinfo=UTC)), None),
+    (event(sku="ä" * 64), None),
+    (None, "value_missing"),
+    (b"", "magic_byte"),
+    (b"\x01" + GOOD[1:], "magic_byte"),
+    (b'{"event_id": "7e0d3fb4"}', "magic_byte"),
+    (b"\x00\x00\x00\x00\x02" + GOOD[5:], "schema_id"),
+    (GOOD[:3], "schema_id"),
+    (GOOD[:5], "avro_unreadable"),
+    # Texts of a length below 0, and longer than a server has memory.
+    (GOOD[:5] + b"\x01" + GOOD[6:], "avro_unreadable"),
+    (GOOD[:5] + varint(1_500_000_000) + b"abc", "avro_unreadable"),
+    (GOOD + b"\x00", "avro_inexact"),
+    (GOOD + GOOD, "avro_inexact"),
+    (GOOD[:5] + b"\xc8\x00" + GOOD[6:], "avro_inexact"),
+    # The sixth type of five.
+    (GOOD.replace(b"17850-1\x00", b"17850-1\x0a"), "avro_unreadable"),
+    (GOOD.replace(b"85123A", b"\xff\xfe123A"), "sku_type"),
+    (event(sku="85\x00123A"), "sku_type"),
+    (event(user_id="1" * 65), "user_id_too_long"),
+    (event(event_id=""), "event_id_blank"),
+    (event(user_id=" \n", sku=""), "sku_blank,user_id_blank"),
+    (event(occurred_at=datetime(2010, 11, 30, 22, 59, 59, tzinfo=UTC)), "occurred_at_outside_day"),
+    (event(occurred_at=datetime(2010, 12, 2, 1, tzinfo=UTC)), "occurred_at_outside_day"),
+    (event(occurred_at=datetime(9999, 12, 31, tzinfo=UTC)), "occurred_at_outside_day"),
+    (event(event_type="purchase"), "quantity_missing"),
+    (event(event_type="add_to_cart", quantity=0), "quantity_below_one"),
+    (encode(IMPRESSION | {"slot": "old"}), "slot_unknown"),
+    (encode(IMPRESSION | {"arm": None}), "impression_incomplete"),
+    (encode(IMPRESSION | {"position": 0}), "position_below_one"),
+    (encode(IMPRESSION | {"probability": 0.0}), "probability_not_one"),
+    (encode(IMPRESSION | {"probability": 1.1}), "probability_not_one"),
+    (encode(IMPRESSION | {"probability": float("nan")}), "probability_not_one"),
+    (event(event_type="click"), "click_without_impression"),
+    # Cut anywhere: never an event.
+    *[(WHOLE[:length], "avro_unreadable") for length in range(6, len(WHOLE), 7)],
+]
+
+
+@pytest.fixture(scope="module")
+def verdicts(spark: SparkSession) -> list[Any]:
+    messages = [Message(value, offset=number) for number, (value, _) in enumerate(CASES)]
+    rows = judged(source(spark, messages), contract(TABLE), DAY).collect()
+    return sorted(rows, key=lambda row: int(row["kafka_offset"]))
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_a_message_is_an_event_or_has_exactly_this_reason(verdicts: list[Any], number: int) -> None:
+    value, reason = CASES[number]
+    row = verdicts[number]
+    assert row["reason"] == reason
+    if reason is None:
+        assert value is not None
+        read = {name: row[name] for name in contract(TABLE).column_names if name not in ADDED}
+        read["occurred_at"] = read["occurred_at"].replace(tzinfo=UTC)
+        assert read == decode(value)
+        assert (row["key"], row["value"], row["topic"]) == (None, None, None)
+    else:
+        kept = None if row["value"] is None else bytes(row["value"])
+        assert (bytes(row["key"]), kept, row["topic"]) == (b"17850", value, TOPIC)
+
+
+def test_every_rule_of_the_contract_is_reached_by_a_case() -> None:
+    reached = {name for _, reason in CASES for name in (reason or "").split(",")}
+    assert {rule.name for rule in contract(TABLE).row_rules} <= reached
+
+
+def test_what_the_codec_refuses_is_no_event_either(verdicts: list[Any]) -> None:
+    for (value, _), row in zip(CASES, verdicts, strict=True):
+        try:
+            decode(value or b"")
+        except EventError:
+            assert row["reason"] is not None, value
+
+
+def test_a_day_is_the_messages_of_its_utc_time_wherever_they_are(spark: SparkSession) -> None:
+    begins = datetime(2010, 12, 1, tzinfo=UTC)
+    times = [
+        begins - timedelta(milliseconds=1),
+        begins,
+        begins + timedelta(days=1),
+        begins + timedelta(days=1, milliseconds=-1),
+    ]
+    messages = [Message(GOOD, 0, offset, time) for offset, time in enumerate(times)]
+    kept = of_day(source(spark, messages), DAY).select("offset").collect()
+    assert sorted(row["offset"] for row in kept) == [1, 3]
+
+
+def run(spark: SparkSession, messages: list[Message], day: date = DAY) -> steps.Ingested:
+    ends: dict[int, tuple[int, int]] = {}
+    for each in messages:
+        ends[each.partition] = (0, max(each.offset + 1, ends.get(each.partition, (0, 0))[1]))
+    offsets = DayOffsets.of(TOPIC, day, ends or {0: (0, 0)})
+    return steps.ingest(spark, source(spark, messages), offsets)
+
+
+def table(spark: SparkSession) -> list[tuple[Any, ...]]:
+    names = contract(TABLE).column_names
+    rows = spark.table(f"lake.{TABLE}").select(*names).collect()
+    return sorted((tuple(row) for row in rows), key=lambda row: row[-2:])
+
+
+def expected(days: dict[date, list[Message]]) -> list[tuple[Any, ...]]:
+    """The rows of the table, by plain Python: the days in order, each message decoded, the first kept."""
+    rows, seen = [], set()
+    for day in sorted(days):
+        for each in sorted(days[day], key=lambda each: (each.partition, each.offset)):
+            if each.timestamp.date() != day:
+                continue
+            try:
+                read = decode(each.value or b"")
+            except EventError:
+                continue
+            if read["event_id"] in seen or not read["event_id"]:
+                continue
+            seen.add(read["event_id"])
+            read["occurred_at"] = read["occurred_at"].replace(tzinfo=None)
+            rows.append((*read.values(), day, each.partition, each.offset))
+    return sorted(rows, key=lambda row: row[-2:])
+
+
+def several(count: int, day: date = DAY, partition: int = 0, first: int = 0) -> list[Message]:
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    return [
+        Message(
+            event(event_id=f"{day}-{partition}-{number}", occurred_at=noon),
+            *(partition, number, noon),
+        )
+        for number in range(first, first + count)
+    ]
+
+
+def test_a_day_is_what_plain_python_makes_of_it_and_a_replay_changes_nothing(
+    empty_lake: SparkSession,
+) -> None:
+    twice = event(event_id="twice", user_id="of partition 1")
+    messages = [
+        *several(5),
+        *several(5, partition=1),
+        # The least partition, then the least offset, whatever came first.
+        Message(event(event_id="twice", user_id="later offset"), 1, 6),
+        Message(twice, 1, 5),
+        Message(event(event_id="twice", user_id="of partition 2"), 2, 0),
+        # Late, and of the day before and after.
+        Message(event(event_id="late", occurred_at=NOON - timedelta(hours=12)), 2, 1,
+                NOON - timedelta(hours=12)),
+        Message(event(event_id="yesterday"), 2, 2, NOON - timedelta(hours=13)),
+        Message(event(event_id="tomorrow"), 2, 3, NOON + timedelta(hours=12)),
+        Message(GOOD[:30], 2, 4),
+        Message(None, 2, 5, key=None),
+    ]  # fmt: skip
+    done = run(empty_lake, messages)
+    assert table(empty_lake) == expected({DAY: messages})
+    assert (done.messages, done.events, done.repeated, done.earlier, done.dead) == (16, 12, 2, 0, 2)
+    rows = table(empty_lake)
+    again = run(empty_lake, messages)
+    assert table(empty_lake) == rows
+    assert again.events == 12
+
+
+def test_the_offsets_are_in_the_summary_of_the_days_snapshot(empty_lake: SparkSession) -> None:
+    assert steps.recorded(empty_lake, DAY) is None
+    run(empty_lake, [*several(3), *several(2, partition=7)])
+    assert steps.recorded(empty_lake, DAY) == {0: (0, 3), 7: (0, 2)}
+    run(empty_lake, several(4))
+    run(empty_lake, several(1, DAY + timedelta(days=1)), DAY + timedelta(days=1))
+    assert steps.recorded(empty_lake, DAY) == {0: (0, 4)}
+    assert steps.recorded(empty_lake, DAY - timedelta(days=1)) is None
+
+
+def test_an_empty_day_is_a_day_and_takes_the_place_of_what_was_there(
+    empty_lake: SparkSession,
+) -> None:
+    done = run(empty_lake, [])
+    assert (done.messages, done.events, done.dead) == (0, 0, 0)
+    assert steps.recorded(empty_lake, DAY) == {0: (0, 0)}
+    run(empty_lake, several(2))
+    assert run(empty_lake, []).events == 0
+    assert table(empty_lake) == []
+
+
+@pytest.mark.parametrize("order", [(0, 1, 6, 9), (9, 6, 1, 0), (1, 0, 9, 6)])
+def test_an_id_counts_on_the_earliest_day_that_holds_it_in_whatever_order_days_run(
+    empty_lake: SparkSession, order: tuple[int, ...]
+) -> None:
+    days = {}
+    for after in order:
+        day = DAY + timedelta(days=after)
+        noon = NOON + timedelta(days=after)
+        again = event(event_id="again", user_id=f"day {after}", occurred_at=noon)
+        days[day] = [*several(2, day), Message(again, 0, 2, noon), Message(again, 1, 0, noon)]
+    counts = {day: run(empty_lake, days[day], day) for day in days}
+    # The last is more than seven days after the first, and within seven of others that lost theirs.
+    rows = [row for row in table(empty_lake) if row[0] == "again"]
+    assert [row[2] for row in rows if row[-3] <= DAY + timedelta(days=7)] == ["day 0"]
+    if order == (0, 1, 6, 9):
+        assert [counts[DAY + timedelta(days=n)].earlier for n in order] == [0, 2, 2, 0]
+        assert [counts[DAY + timedelta(days=n)].repeated for n in order] == [1, 0, 0, 1]
+    others = [row for row in table(empty_lake) if row[0] != "again"]
+    assert len(others) == 8
+
+
+def test_dead_letters_are_staged_as_they_came_until_the_day_is_done(
+    empty_lake: SparkSession,
+) -> None:
+    done = run(empty_lake, [*several(2), Message(b"\x07", 0, 2), Message(None, 3, 9, key=None)])
+    dead = empty_lake.table("lake.staging.user_events_20101201_dead").collect()
+    assert sorted(
+        (row["kafka_partition"], row["kafka_offset"], row["key"], row["value"], row["reason"])
+        for row in dead
+    ) == [
+        (0, 2, bytearray(b"17850"), bytearray(b"\x07"), "magic_byte"),
+        (3, 9, None, None, "value_missing"),
+    ]
+    assert done.dead_letters.endswith(".metadata.json")
+    assert {row["topic"] for row in dead} == {TOPIC}
+    assert len(steps.drop_staging(empty_lake, DAY)) >= 3
+    assert steps.drop_staging(empty_lake, DAY) == []
+
+
+def test_a_table_that_does_not_hold_what_was_written_is_an_error(
+    empty_lake: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "_replace", lambda rows, offsets, day: None)
+    with pytest.raises(steps.IngestError, match=r"2010-12-01: 0 rows were written of 3 events"):
+        run(empty_lake, several(3))
+
+
+def test_offsets_go_through_a_task_as_text() -> None:
+    offsets = DayOffsets.of(TOPIC, DAY, {1: (3, 5), 0: (0, 9), 10: (2, 2)})
+    assert json.loads(offsets.starting) == {TOPIC: {"0": 0, "1": 3, "10": 2}}
+    assert DayOffsets(**vars(offsets)).ranges == {0: (0, 9), 1: (3, 5), 10: (2, 2)}
+    assert (offsets.messages, replace(offsets).day) == (11, "2010-12-01")
