@@ -239,52 +239,14 @@ def test_a_day_is_what_plain_python_makes_of_it_and_a_replay_changes_nothing(
     assert again.events == 12
 
 
-def test_the_offsets_are_in_the_summary_of_the_days_snapshot(empty_lake: SparkSession) -> None:
+def test_a_days_offsets_and_dead_letters_are_kept_and_an_empty_day_takes_its_place(
+    empty_lake: SparkSession,
+) -> None:
     assert steps.recorded(empty_lake, DAY) is None
-    run(empty_lake, [*several(3), *several(2, partition=7)])
-    assert steps.recorded(empty_lake, DAY) == {0: (0, 3), 7: (0, 2)}
-    run(empty_lake, several(4))
-    run(empty_lake, several(1, DAY + timedelta(days=1)), DAY + timedelta(days=1))
-    assert steps.recorded(empty_lake, DAY) == {0: (0, 4)}
+    messages = [*several(2), Message(b"\x07", 0, 2), Message(None, 3, 9, key=None)]
+    done = run(empty_lake, messages)
+    assert steps.recorded(empty_lake, DAY) == {0: (0, 3), 3: (0, 10)}
     assert steps.recorded(empty_lake, DAY - timedelta(days=1)) is None
-
-
-def test_an_empty_day_is_a_day_and_takes_the_place_of_what_was_there(
-    empty_lake: SparkSession,
-) -> None:
-    done = run(empty_lake, [])
-    assert (done.messages, done.events, done.dead) == (0, 0, 0)
-    assert steps.recorded(empty_lake, DAY) == {0: (0, 0)}
-    run(empty_lake, several(2))
-    assert run(empty_lake, []).events == 0
-    assert table(empty_lake) == []
-
-
-@pytest.mark.parametrize("order", [(0, 1, 6, 9), (9, 6, 1, 0), (1, 0, 9, 6)])
-def test_an_id_counts_on_the_earliest_day_that_holds_it_in_whatever_order_days_run(
-    empty_lake: SparkSession, order: tuple[int, ...]
-) -> None:
-    days = {}
-    for after in order:
-        day = DAY + timedelta(days=after)
-        noon = NOON + timedelta(days=after)
-        again = event(event_id="again", user_id=f"day {after}", occurred_at=noon)
-        days[day] = [*several(2, day), Message(again, 0, 2, noon), Message(again, 1, 0, noon)]
-    counts = {day: run(empty_lake, days[day], day) for day in days}
-    # The last is more than seven days after the first, and within seven of others that lost theirs.
-    rows = [row for row in table(empty_lake) if row[0] == "again"]
-    assert [row[2] for row in rows if row[-3] <= DAY + timedelta(days=7)] == ["day 0"]
-    if order == (0, 1, 6, 9):
-        assert [counts[DAY + timedelta(days=n)].earlier for n in order] == [0, 2, 2, 0]
-        assert [counts[DAY + timedelta(days=n)].repeated for n in order] == [1, 0, 0, 1]
-    others = [row for row in table(empty_lake) if row[0] != "again"]
-    assert len(others) == 8
-
-
-def test_dead_letters_are_staged_as_they_came_until_the_day_is_done(
-    empty_lake: SparkSession,
-) -> None:
-    done = run(empty_lake, [*several(2), Message(b"\x07", 0, 2), Message(None, 3, 9, key=None)])
     dead = empty_lake.table("lake.staging.user_events_20101201_dead").collect()
     assert sorted(
         (row["kafka_partition"], row["kafka_offset"], row["key"], row["value"], row["reason"])
@@ -293,18 +255,44 @@ def test_dead_letters_are_staged_as_they_came_until_the_day_is_done(
         (0, 2, bytearray(b"17850"), bytearray(b"\x07"), "magic_byte"),
         (3, 9, None, None, "value_missing"),
     ]
-    assert done.dead_letters.endswith(".metadata.json")
     assert {row["topic"] for row in dead} == {TOPIC}
-    assert len(steps.drop_staging(empty_lake, DAY)) >= 3
+    assert done.dead_letters is not None and done.dead_letters.endswith(".metadata.json")
+    assert len(steps.drop_staging(empty_lake, DAY)) == 2
     assert steps.drop_staging(empty_lake, DAY) == []
 
+    empty = run(empty_lake, [])
+    assert (empty.messages, empty.events, empty.dead, empty.dead_letters) == (0, 0, 0, None)
+    assert table(empty_lake) == []
+    assert steps.recorded(empty_lake, DAY) == {0: (0, 0)}
 
-def test_a_table_that_does_not_hold_what_was_written_is_an_error(
-    empty_lake: SparkSession, monkeypatch: pytest.MonkeyPatch
+
+def test_an_id_counts_on_the_earliest_day_that_holds_it_in_whatever_order_days_run(
+    empty_lake: SparkSession,
 ) -> None:
-    monkeypatch.setattr(steps, "_replace", lambda rows, offsets, day: None)
-    with pytest.raises(steps.IngestError, match=r"2010-12-01: 0 rows were written of 3 events"):
-        run(empty_lake, several(3))
+    def once(after: int) -> steps.Ingested:
+        day, noon = DAY + timedelta(days=after), NOON + timedelta(days=after)
+        again = event(event_id="again", user_id=f"day {after}", occurred_at=noon)
+        messages = [*several(1, day), Message(again, 0, 2, noon), Message(again, 1, 0, noon)]
+        return run(empty_lake, messages, day)
+
+    def users() -> list[str]:
+        return sorted(row[2] for row in table(empty_lake) if row[0] == "again")
+
+    first = once(1)
+    assert (users(), first.repeated, first.earlier) == (["day 1"], 1, 0)
+    once(0)
+    assert users() == ["day 0"]
+    second = once(1)
+    assert (users(), second.repeated, second.earlier) == (["day 0"], 0, 2)
+    # Seven days later it is the same event, and eight days later another.
+    assert (once(8).earlier, users()) == (0, ["day 0", "day 8"])
+    assert len(table(empty_lake)) == 3 + 2
+
+
+def test_a_table_that_does_not_hold_what_was_written_is_an_error() -> None:
+    steps._require_written(3, 3, DAY)
+    with pytest.raises(steps.IngestError, match=r"2010-12-01: 2 rows were written of 3 events"):
+        steps._require_written(2, 3, DAY)
 
 
 def test_offsets_go_through_a_task_as_text() -> None:

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from feira_airflow.core.assets import announced
+from feira_airflow.core.kafka import KAFKA
 from feira_airflow.core.pipelines import Pipeline
 
-PIPELINE = Pipeline(name="user_events", owner="sales-data", dags=(), tables=("web.user_events",))
+# Emitted by user_events.emit. No DAG listens yet: people read the table.
+EVENTS = announced("web.user_events", group="web", people_read=True)
+
+PIPELINE = Pipeline(
+    name="user_events",
+    owner="sales-data",
+    dags=("user_events",),
+    emits=(EVENTS,),
+    tables=("web.user_events",),
+    connections=((KAFKA, "Kafka, of type kafka: its extra is a configuration of librdkafka"),),
+    producer="user_events",
+)

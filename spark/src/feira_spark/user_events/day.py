@@ -45,14 +45,15 @@ class IngestError(RuntimeError):
 
 @dataclass(frozen=True)
 class Ingested:
-    """A day that was replaced: ``user_events`` and ``dead_letters`` are metadata URIs; the rest counts.
+    """A day that was replaced: ``user_events`` and ``dead_letters`` (None without any) are metadata URIs;
+    the rest counts.
 
     ``messages`` of the day are ``events`` (its rows), ``repeated`` (a message with the same id, of a lesser
     partition and offset, is the row), ``earlier`` (a day before holds the id) and ``dead``.
     """
 
     user_events: str
-    dead_letters: str
+    dead_letters: str | None
     messages: int
     events: int
     repeated: int
@@ -86,37 +87,45 @@ def ingest(spark: SparkSession, messages: DataFrame, offsets: DayOffsets) -> Ing
     prefix = _staged(day)
     write_staged(judged(of_day(messages, day), declared, day), f"{prefix}messages")
     staged = spark.table(f"{prefix}messages")
-    dead = staged.where("reason IS NOT NULL").select(
-        *("topic", "kafka_partition", "kafka_offset", "key", "value", "reason")
-    )
-    write_staged(dead, f"{prefix}dead")
+    dead = staged.where("reason IS NOT NULL")
     valid = staged.where("reason IS NULL")
-    write_staged(_left_out(spark, valid, day), f"{prefix}left_out")
-    left_out = spark.table(f"{prefix}left_out")
-    counts = {row["cause"]: row["count"] for row in left_out.groupBy("cause").count().collect()}
-    few = sum(counts.values()) <= _FEW
-    places = left_out.select(*_PLACE)
-    rows = valid.join(F.broadcast(places) if few else places, [*_PLACE], "left_anti")
-    total, dead_letters = staged.count(), spark.table(f"{prefix}dead").count()
+    total, dead_letters = staged.count(), dead.count()
+    if dead_letters:
+        letters = dead.select("topic", *_PLACE, "key", "value", "reason")
+        write_staged(letters, f"{prefix}dead")
+    left_out = _left_out(spark, valid, day).persist()
+    try:
+        causes = left_out.groupBy("cause").count().collect()
+        counts = {row["cause"]: row["count"] for row in causes}
+        places = left_out.select(*_PLACE)
+        few = sum(counts.values()) <= _FEW
+        rows = valid.join(F.broadcast(places) if few else places, [*_PLACE], "left_anti")
+        _take_from_later_days(spark, rows, day)
+        _replace(rows.select(*declared.column_names), offsets, day)
+    finally:
+        left_out.unpersist()
     result = Ingested(
-        user_events="",
-        dead_letters=metadata_uri(spark, f"{prefix}dead"),
+        user_events=metadata_uri(spark, _EVENTS),
+        dead_letters=metadata_uri(spark, f"{prefix}dead") if dead_letters else None,
         messages=total,
         events=total - dead_letters - sum(counts.values()),
         repeated=counts.get("repeated", 0),
         earlier=counts.get("earlier", 0),
         dead=dead_letters,
     )
-    _take_from_later_days(spark, rows, day)
-    _replace(rows.select(*declared.column_names), offsets, day)
-    written = spark.table(_EVENTS).where(F.col("event_day") == F.lit(day)).count()
-    if written != result.events:
-        raise IngestError(
-            f"{TABLE} {day}: {written} rows were written of {result.events} events. Run the day again; if "
-            "it repeats, it is a defect."
-        )
+    _require_written(
+        spark.table(_EVENTS).where(F.col("event_day") == F.lit(day)).count(), result.events, day
+    )
     log.info("%s %s: %s", TABLE, day, result)
-    return Ingested(**{**vars(result), "user_events": metadata_uri(spark, _EVENTS)})
+    return result
+
+
+def _require_written(written: int, events: int, day: date) -> None:
+    if written != events:
+        raise IngestError(
+            f"{TABLE} {day}: {written} rows were written of {events} events. Run the day again; if it "
+            "repeats, it is a defect."
+        )
 
 
 def drop_staging(spark: SparkSession, day: date) -> list[str]:

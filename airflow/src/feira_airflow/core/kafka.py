@@ -1,0 +1,62 @@
+"""The ``kafka`` connection of Airflow's provider, as Kafka's clients and Spark take it.
+
+Its extra is a configuration of librdkafka, secrets among it: it belongs in no log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from feira.core.settings import SettingsError
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Producer
+
+KAFKA = "kafka_default"
+# Of a consumer alone; a producer would warn of them.
+_CONSUMERS = ("group.id", "auto.offset.reset", "enable.auto.commit")
+
+
+def kafka_config(conn_id: str = KAFKA) -> dict[str, Any]:
+    """What the connection's extra says, with the callbacks that Airflow's own hook puts in.
+
+    :raises SettingsError: where it names no servers
+    """
+    from airflow.providers.apache.kafka.hooks.base import KafkaBaseHook
+
+    class Configuration(KafkaBaseHook):
+        def _get_client(self, config: dict[str, Any]) -> dict[str, Any]:
+            return config
+
+    try:
+        config: dict[str, Any] = Configuration(conn_id).get_conn  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise SettingsError(
+            f"Connection {conn_id} cannot be used: {error} Set bootstrap.servers in its extra."
+        ) from error
+    return config
+
+
+@contextmanager
+def kafka_consumer(conn_id: str = KAFKA) -> Iterator[Consumer]:
+    """A consumer that is subscribed to nothing and commits nothing, closed at the end."""
+    from confluent_kafka import Consumer
+
+    own = {"enable.auto.commit": False, "auto.offset.reset": "error"}
+    consumer = Consumer({"group.id": "feira", **kafka_config(conn_id), **own})
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def kafka_producer(conn_id: str = KAFKA) -> Producer:
+    """A producer whose own retries store a message once."""
+    from confluent_kafka import Producer
+
+    config = {
+        name: value for name, value in kafka_config(conn_id).items() if name not in _CONSUMERS
+    }
+    return Producer(config | {"enable.idempotence": True})

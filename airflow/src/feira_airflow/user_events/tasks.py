@@ -1,0 +1,82 @@
+"""The steps of user_events as the DAG runs them: connections in, URIs, offsets and counts out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from feira_airflow.core.connections import LAKE, lake_settings, spark_session
+from feira_airflow.core.kafka import kafka_config, kafka_consumer, kafka_producer
+from feira_airflow.core.partitions import partition_day
+from feira_airflow.core.permanent import permanent_errors_fail
+
+log = logging.getLogger(__name__)
+
+
+@permanent_errors_fail()
+def resolve_offsets() -> dict[str, Any]:
+    """From which offset to which the day is read; fails where Kafka does not hold all of it."""
+    from feira.user_events.codec import TOPIC
+    from feira.user_events.offsets import resolve
+    from feira_spark.user_events.day import recorded
+
+    day = partition_day()
+    with spark_session() as spark:
+        known = recorded(spark, day)
+    with kafka_consumer() as consumer:
+        offsets = resolve(consumer, TOPIC, day, known)
+    log.info("%s %s: %s messages between the offsets", TOPIC, day, offsets.messages)
+    return asdict(offsets)
+
+
+@permanent_errors_fail()
+def ingest(offsets: dict[str, Any]) -> dict[str, Any]:
+    """Replaces the day's events; returns ``user_events`` and ``dead_letters`` (metadata URIs), and counts."""
+    from feira.user_events.offsets import DayOffsets
+    from feira_spark.core.kafka import read_offsets
+    from feira_spark.user_events.day import ingest
+
+    given = DayOffsets(**offsets)
+    with spark_session() as spark:
+        messages = read_offsets(spark, kafka_config(), given.starting, given.ending, given.topic)
+        return asdict(ingest(spark, messages, given))
+
+
+@permanent_errors_fail()
+def send_dead_letters(ingested: dict[str, Any]) -> dict[str, Any]:
+    """Sends the day's dead letters that are not in their topic yet; returns how many, and how many were."""
+    from feira.core.lake import read_snapshot
+    from feira.user_events.dead_letters import DeadLetter, Sent, send
+
+    if ingested["dead_letters"] is None:
+        return asdict(Sent(0, 0))
+    letters = (
+        DeadLetter(
+            row["topic"],
+            row["kafka_partition"],
+            row["kafka_offset"],
+            row["key"],
+            row["value"],
+            row["reason"],
+        )
+        for batch in read_snapshot(lake_settings(LAKE), ingested["dead_letters"])
+        for row in batch.to_pylist()
+    )
+    with kafka_consumer() as consumer:
+        return asdict(send(letters, kafka_producer(), consumer))
+
+
+@permanent_errors_fail()
+def drop_staging() -> dict[str, Any]:
+    """Drops what was staged for the day, once its dead letters are sent; nothing waits for this."""
+    from feira_spark.user_events.day import drop_staging
+
+    with spark_session() as spark:
+        return {"dropped": len(drop_staging(spark, partition_day()))}
+
+
+@permanent_errors_fail()
+def emit(ingested: dict[str, Any]) -> None:
+    """Ends the run; its outlet is the event."""
+    log.info("user_events[%s]: %s events", partition_day(), ingested["events"])

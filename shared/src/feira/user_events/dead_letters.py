@@ -1,0 +1,154 @@
+"""Messages that are no events, sent to a topic of their own: as they came, with the reason and their place.
+
+A dead letter is known by the topic, partition and offset that it was read from. What the topic already holds
+is not sent again, so a retry or another run of a day sends what is missing. Where the broker's answer to one
+was lost, or its retention has removed it, it can come twice: at least once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from feira.user_events.codec import DEAD_TOPIC
+from feira.user_events.offsets import SECONDS, BrokerError, OffsetsError
+
+_AT_ONCE = 1_000
+_DELIVERY_SECONDS = 120
+Place = tuple[str, int, int]
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message as it came, and the names of the rules that it breaks."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    reason: str
+
+    @property
+    def place(self) -> Place:
+        """What it is known by."""
+        return self.topic, self.partition, self.offset
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """``reason``, and its place as three texts."""
+        named = {
+            "reason": self.reason,
+            "topic": self.topic,
+            "partition": str(self.partition),
+            "offset": str(self.offset),
+        }
+        return [(name, text.encode()) for name, text in named.items()]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Dead letters by what became of them: sent now, or there before."""
+
+    sent: int
+    there: int
+
+
+def send(letters: Iterable[DeadLetter], producer: Any, consumer: Any) -> Sent:
+    """Sends those that the topic of dead letters does not hold yet; returns once all are stored.
+
+    :param producer: a ``confluent_kafka.Producer``
+    :param consumer: a ``confluent_kafka.Consumer`` that is subscribed to nothing
+    :raises OffsetsError: where there is no such topic
+    :raises BrokerError: where the broker does not answer, or did not store one of them
+    """
+    from confluent_kafka import KafkaException
+
+    refused: list[str] = []
+
+    def delivered(error: Any, _: Any) -> None:
+        if error is not None:
+            refused.append(str(error))
+
+    sent = there = 0
+    try:
+        held = places(consumer)
+        for letter in letters:
+            if letter.place in held:
+                there += 1
+                continue
+            _produce(producer, letter, delivered)
+            sent += 1
+        left = producer.flush(_DELIVERY_SECONDS)
+    except KafkaException as error:
+        raise BrokerError(f"{DEAD_TOPIC}: Kafka does not answer: {error.args[0]}.") from error
+    if refused or left:
+        raise BrokerError(
+            f"{DEAD_TOPIC}: {len(refused) + left} of {sent} dead letters were not stored: "
+            f"{refused[0] if refused else f'no answer in {_DELIVERY_SECONDS} s'}. Try again."
+        )
+    return Sent(sent, there)
+
+
+def places(consumer: Any) -> set[Place]:
+    """Where the dead letters that the topic holds came from; those that others put there are left out."""
+    from confluent_kafka import TopicPartition
+
+    found = consumer.list_topics(DEAD_TOPIC, timeout=SECONDS).topics.get(DEAD_TOPIC)
+    if found is None or not found.partitions:
+        raise OffsetsError(f"Kafka has no topic {DEAD_TOPIC}. Create it, with one partition.")
+    ends: dict[int, int] = {}
+    begins = []
+    for number in found.partitions:
+        marks = consumer.get_watermark_offsets(
+            TopicPartition(DEAD_TOPIC, number), timeout=SECONDS, cached=False
+        )
+        if marks is None:
+            raise BrokerError(
+                f"{DEAD_TOPIC}: Kafka does not say how far partition {number} reaches."
+            )
+        low, high = marks
+        if low < high:
+            ends[number] = high
+            begins.append(TopicPartition(DEAD_TOPIC, number, low))
+    held: set[Place] = set()
+    consumer.assign(begins)
+    while ends:
+        messages = consumer.consume(_AT_ONCE, timeout=SECONDS)
+        if not messages:
+            raise BrokerError(
+                f"{DEAD_TOPIC}: Kafka sent nothing for {SECONDS} s, and more is there."
+            )
+        for message in messages:
+            if message.error() is not None:
+                raise BrokerError(f"{DEAD_TOPIC}: {message.error()}.")
+            if (place := _place(message.headers())) is not None:
+                held.add(place)
+            if message.offset() + 1 >= ends.get(message.partition(), 0):
+                ends.pop(message.partition(), None)
+    return held
+
+
+def _produce(producer: Any, letter: DeadLetter, delivered: Any) -> None:
+    message = {"key": letter.key, "value": letter.value, "headers": letter.headers}
+    while True:
+        try:
+            producer.produce(DEAD_TOPIC, **message, on_delivery=delivered)
+        except BufferError:
+            # As many as the client keeps are on their way: some must have arrived before more fit.
+            if not producer.poll(_DELIVERY_SECONDS):
+                raise BrokerError(
+                    f"{DEAD_TOPIC}: Kafka stored nothing for {_DELIVERY_SECONDS} s. Try again."
+                ) from None
+        else:
+            producer.poll(0)
+            return
+
+
+def _place(headers: list[tuple[str, bytes | None]] | None) -> Place | None:
+    named = {name: text.decode("utf-8", "replace") for name, text in headers or () if text}
+    try:
+        return named["topic"], int(named["partition"]), int(named["offset"])
+    except (KeyError, ValueError):
+        return None
