@@ -3,9 +3,8 @@ messages by the codec and knows the rules from the contract's text alone."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -293,10 +292,3 @@ def test_a_table_that_does_not_hold_what_was_written_is_an_error() -> None:
     steps._require_written(3, 3, DAY)
     with pytest.raises(steps.IngestError, match=r"2010-12-01: 2 rows were written of 3 events"):
         steps._require_written(2, 3, DAY)
-
-
-def test_offsets_go_through_a_task_as_text() -> None:
-    offsets = DayOffsets.of(TOPIC, DAY, {1: (3, 5), 0: (0, 9), 10: (2, 2)})
-    assert json.loads(offsets.starting) == {TOPIC: {"0": 0, "1": 3, "10": 2}}
-    assert DayOffsets(**vars(offsets)).ranges == {0: (0, 9), 1: (3, 5), 10: (2, 2)}
-    assert (offsets.messages, replace(offsets).day) == (11, "2010-12-01")

@@ -1,0 +1,177 @@
+"""The tasks of user_events without their work: what each opens, asks for and returns, and how it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.execution_time.context import set_current_context
+from confluent_kafka import Producer
+
+from feira.core import lake
+from feira.core.settings import SettingsError
+from feira.user_events import dead_letters, offsets
+from feira.user_events.dead_letters import DeadLetter, Sent
+from feira.user_events.offsets import BrokerError, DayOffsets, OffsetsError
+from feira_airflow.core.kafka import kafka_config, kafka_consumer, kafka_producer
+from feira_airflow.core.xcom import check
+from feira_airflow.user_events import tasks
+from feira_spark.core import kafka
+from feira_spark.user_events import day
+
+DAY = date(2010, 12, 1)
+OFFSETS = DayOffsets.of("user_events", DAY, {n: (10**9 * n, 10**9 * n + 10**7) for n in range(8)})
+INGESTED = day.Ingested("s3://lake/events.json", "s3://lake/dead.json", 20, 15, 2, 1, 2)
+
+
+@contextmanager
+def opened(value: Any) -> Iterator[Any]:
+    yield value
+
+
+@pytest.fixture(autouse=True)
+def replaced(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the tasks open and call; returns what each step was given."""
+    given: dict[str, Any] = {}
+
+    def step(name: str, result: Any) -> Any:
+        def called(*arguments: Any) -> Any:
+            given[name] = arguments
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        return called
+
+    monkeypatch.setattr(tasks, "spark_session", lambda: opened("spark"))
+    monkeypatch.setattr(tasks, "kafka_consumer", lambda: opened("consumer"))
+    monkeypatch.setattr(tasks, "kafka_producer", lambda: "producer")
+    monkeypatch.setattr(tasks, "kafka_config", lambda: {"bootstrap.servers": "k:9092"})
+    monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: f"lake at {conn_id}")
+    monkeypatch.setattr(day, "recorded", step("recorded", {0: (0, 5)}))
+    monkeypatch.setattr(offsets, "resolve", step("resolve", OFFSETS))
+    monkeypatch.setattr(kafka, "read_offsets", step("read_offsets", "messages"))
+    monkeypatch.setattr(day, "ingest", step("ingest", INGESTED))
+    monkeypatch.setattr(day, "drop_staging", step("drop_staging", ["a", "b"]))
+    return given
+
+
+def run(name: str, *arguments: Any) -> Any:
+    context: Any = {"dag_run": SimpleNamespace(run_id="manual__1", partition_key=str(DAY))}
+    with set_current_context(context):
+        return getattr(tasks, name)(*arguments)
+
+
+def test_the_offsets_are_resolved_against_those_that_the_table_records(
+    replaced: dict[str, Any],
+) -> None:
+    returned = run("resolve_offsets")
+    assert replaced["recorded"] == ("spark", DAY)
+    assert replaced["resolve"] == ("consumer", "user_events", DAY, {0: (0, 5)})
+    assert DayOffsets(**returned) == OFFSETS
+    # Eight partitions of billions of messages: XCom takes it.
+    check(returned)
+
+
+def test_the_ingest_reads_exactly_these_offsets(replaced: dict[str, Any]) -> None:
+    assert run("ingest", vars(OFFSETS)) == vars(INGESTED)
+    assert replaced["read_offsets"] == (
+        "spark",
+        {"bootstrap.servers": "k:9092"},
+        OFFSETS.starting,
+        OFFSETS.ending,
+        "user_events",
+    )
+    assert replaced["ingest"] == ("spark", "messages", OFFSETS)
+    check(vars(INGESTED))
+
+
+def test_dead_letters_are_read_from_where_the_ingest_put_them(
+    replaced: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"topic": "user_events", "kafka_partition": 3, "kafka_offset": 7}
+    rows = [row | {"key": b"k", "value": None, "reason": "value_missing"}]
+    monkeypatch.setattr(
+        lake,
+        "read_snapshot",
+        lambda at, uri: iter([pa.RecordBatch.from_pylist(rows)] * (at == LAKE)),
+    )
+    sent = []
+
+    def send(letters: Any, producer: str, consumer: str) -> Sent:
+        sent.extend([*letters, producer, consumer])
+        return Sent(1, 0)
+
+    monkeypatch.setattr(dead_letters, "send", send)
+    assert run("send_dead_letters", vars(INGESTED)) == {"sent": 1, "there": 0}
+    letter = DeadLetter("user_events", 3, 7, b"k", None, "value_missing")
+    assert sent == [letter, "producer", "consumer"]
+    sent.clear()
+    none = vars(INGESTED) | {"dead_letters": None}
+    assert run("send_dead_letters", none) == {"sent": 0, "there": 0}
+    assert sent == []
+
+
+LAKE = "lake at lake_default"
+
+
+def test_what_was_staged_is_dropped(replaced: dict[str, Any]) -> None:
+    assert run("drop_staging") == {"dropped": 2}
+    assert replaced["drop_staging"] == ("spark", DAY)
+
+
+def test_a_run_ends_with_its_events(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        assert run("emit", vars(INGESTED)) is None
+    assert "user_events[2010-12-01]: 15 events" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [(OffsetsError("gone"), AirflowFailException), (BrokerError("away"), BrokerError)],
+)
+def test_a_day_that_is_gone_is_not_tried_again_and_a_broker_that_is_away_is(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception, raised: type[Exception]
+) -> None:
+    def fails(*_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(offsets, "resolve", fails)
+    with pytest.raises(raised, match=str(failure)):
+        run("resolve_offsets")
+
+
+def test_a_connection_is_read_as_airflows_own_hook_reads_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_KAFKA_DEFAULT",
+        '{"conn_type": "kafka", "extra": {"bootstrap.servers": "127.0.0.1:9", "group.id": "g"}}',
+    )
+    assert kafka_config() == {"bootstrap.servers": "127.0.0.1:9", "group.id": "g"}
+    with kafka_consumer() as consumer:
+        assert consumer.assignment() == []
+    assert isinstance(kafka_producer(), Producer)
+    monkeypatch.setenv("AIRFLOW_CONN_KAFKA_DEFAULT", '{"conn_type": "kafka", "extra": {}}')
+    with pytest.raises(SettingsError, match=r"kafka_default .*bootstrap\.servers"):
+        kafka_config()
+
+
+def test_the_tasks_are_this_graph(dags: dict[str, Any]) -> None:
+    dag = dags["user_events"]
+    assert {task.task_id: set(task.downstream_task_ids) for task in dag.tasks} == {
+        "resolve_offsets": {"ingest"},
+        "ingest": {"send_dead_letters", "emit"},
+        "send_dead_letters": {"emit", "drop_staging"},
+        "drop_staging": set(),
+        "emit": set(),
+    }
+    # One writer over the days.
+    assert dag.max_active_runs == 1
+    assert {task.task_id for task in dag.tasks if task.outlets} == {"emit"}

@@ -1,0 +1,82 @@
+"""Dead letters go to their topic as they came, each once."""
+
+from __future__ import annotations
+
+import pytest
+
+from feira.user_events.codec import DEAD_TOPIC
+from feira.user_events.dead_letters import DeadLetter, Sent, places, send
+from feira.user_events.offsets import BrokerError, OffsetsError
+from user_event_kafka import DeadTopic, Stored
+
+LETTERS = [
+    DeadLetter("user_events", 0, 7, b"17850", b"\x07", "magic_byte"),
+    DeadLetter("user_events", 0, 9, None, None, "value_missing"),
+    DeadLetter("user_events", 3, 7, b"\xff", b"", "sku_blank,user_id_blank"),
+    DeadLetter("user_events", 3, 8, b"", b"\x00\x00", "schema_id"),
+    DeadLetter("user_events", 4, 0, b"1", b"1", "magic_byte"),
+]
+
+
+def topic(**fields: object) -> DeadTopic:
+    return DeadTopic(DEAD_TOPIC, **fields)  # type: ignore[arg-type]
+
+
+def test_a_dead_letter_is_the_message_as_it_came_with_its_reason_and_place() -> None:
+    dead = topic()
+    assert send(LETTERS, dead, dead) == Sent(5, 0)
+    assert [(each.sent_key, each.sent_value) for each in dead.stored] == [
+        (each.key, each.value) for each in LETTERS
+    ]
+    assert dead.stored[2].sent_headers == [
+        ("reason", b"sku_blank,user_id_blank"),
+        ("topic", b"user_events"),
+        ("partition", b"3"),
+        ("offset", b"7"),
+    ]
+
+
+def test_a_retry_sends_what_is_missing_and_another_run_nothing() -> None:
+    dead = topic(low=100)
+    assert send(LETTERS[:3], dead, dead) == Sent(3, 0)
+    assert send(LETTERS, dead, dead) == Sent(2, 3)
+    assert send(LETTERS, dead, dead) == Sent(0, 5)
+    assert len(dead.stored) == 5
+    # Retention removes the oldest: these come again, and no other.
+    dead.stored, dead.low = dead.stored[2:], 102
+    assert send(LETTERS, dead, dead) == Sent(2, 3)
+
+
+def test_what_others_put_there_is_no_dead_letter_of_ours() -> None:
+    strange = [None, [], [("topic", b"user_events")], [("topic", b"t"), ("partition", b"x")]]
+    dead = topic(stored=[Stored(headers, at=(0, n)) for n, headers in enumerate(strange)])
+    dead.stored.append(Stored([("topic", b"t"), ("partition", b"1"), ("offset", None)], at=(0, 4)))
+    assert places(dead) == set()
+    assert send(LETTERS, dead, dead) == Sent(5, 0)
+    assert len(places(dead)) == 5
+
+
+def test_more_than_the_client_keeps_wait_for_those_before_them() -> None:
+    dead = topic(full_after=2)
+    assert send(LETTERS, dead, dead) == Sent(5, 0)
+    assert len(dead.stored) == 5
+
+
+def test_one_that_is_not_stored_fails_the_sending_and_the_next_try_sends_it() -> None:
+    dead = topic(refused={1})
+    with pytest.raises(BrokerError, match=r"1 of 5 dead letters were not stored: .*too large"):
+        send(LETTERS, dead, dead)
+    assert send(LETTERS, dead, dead) == Sent(1, 4)
+
+
+def test_a_broker_that_falls_silent_is_no_success() -> None:
+    with pytest.raises(BrokerError, match="5 of 5 dead letters were not stored: no answer"):
+        send(LETTERS, topic(silent=True), topic())
+    full = topic(stored=[Stored(None)], silent=True)
+    with pytest.raises(BrokerError, match="Kafka sent nothing for 30 s"):
+        places(full)
+
+
+def test_without_their_topic_nothing_is_sent() -> None:
+    with pytest.raises(OffsetsError, match=f"Kafka has no topic {DEAD_TOPIC}"):
+        send(LETTERS, topic(), DeadTopic("other"))

@@ -1,0 +1,163 @@
+"""The offsets of a day: from the first message of its time to the end, or refused where some may be gone."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feira.user_events.offsets import BrokerError, DayOffsets, OffsetsError, resolve
+from user_event_kafka import DOWN, FakeConsumer, Log
+
+DAY = date(2010, 12, 1)
+BEGINS = int(datetime(2010, 12, 1, tzinfo=UTC).timestamp() * 1000)
+HOUR = 3_600_000
+BEFORE, NOON, AFTER = BEGINS - 1, BEGINS + 12 * HOUR, BEGINS + 24 * HOUR
+
+
+def broker(*partitions: Log) -> FakeConsumer:
+    return FakeConsumer({"events": dict(enumerate(partitions))})
+
+
+def ranges(
+    consumer: FakeConsumer, recorded: dict[int, tuple[int, int]] | None = None
+) -> dict[int, tuple[int, int]]:
+    return resolve(consumer, "events", DAY, recorded).ranges
+
+
+def test_a_day_begins_at_its_first_message_and_ends_where_the_partition_does() -> None:
+    consumer = broker(
+        Log([BEFORE, BEGINS, NOON, AFTER]),
+        # Late ones: of the day before behind the first, and of the day behind the next day's.
+        Log([BEFORE, NOON, BEFORE, AFTER, NOON]),
+        Log([BEFORE, BEFORE]),
+        Log([AFTER]),
+        Log([]),
+        Log([BEFORE, NOON], low=70),
+    )
+    found = ranges(consumer)
+    assert found == {0: (1, 4), 1: (1, 5), 2: (2, 2), 3: (0, 1), 4: (0, 0), 5: (71, 72)}
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(BEGINS - 30 * HOUR, AFTER + 30 * HOUR), max_size=12),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_no_message_of_the_day_is_outside_its_offsets(partitions: list[list[int]]) -> None:
+    found = ranges(broker(*[Log(times) for times in partitions]))
+    for number, times in enumerate(partitions):
+        start, end = found[number]
+        of_day = [offset for offset, time in enumerate(times) if BEGINS <= time < AFTER]
+        assert all(start <= offset < end for offset in of_day)
+        assert start == end or times[start] >= BEGINS
+
+
+@pytest.mark.parametrize(
+    ("log", "lost"),
+    [
+        (Log([NOON, AFTER], low=70), True),
+        (Log([AFTER], low=70), True),
+        (Log([], low=70), True),
+        (Log([BEGINS], low=1), True),
+        (Log([BEFORE, NOON], low=70), False),
+        (Log([BEFORE], low=70), False),
+        (Log([NOON], low=0), False),
+    ],
+)
+def test_a_day_of_which_messages_may_be_gone_is_not_read_at_all(log: Log, lost: bool) -> None:
+    consumer = broker(Log([BEFORE, NOON]), log)
+    if lost:
+        with pytest.raises(
+            OffsetsError, match=rf"^events 2010-12-01: .*partition 1 from offset {log.low}\."
+        ):
+            ranges(consumer)
+    else:
+        assert set(ranges(consumer)) == {0, 1}
+
+
+def test_retention_that_removes_messages_while_it_is_asked_is_noticed() -> None:
+    def remove(consumer: FakeConsumer) -> None:
+        log = consumer.logs["events"][0]
+        log.times, log.low = log.times[2:], log.low + 2
+
+    consumer = broker(Log([BEFORE, NOON, NOON, NOON]))
+    consumer.meanwhile = remove
+    with pytest.raises(OffsetsError, match="partition 0 from offset 2"):
+        ranges(consumer)
+
+
+def test_what_comes_while_it_is_asked_is_left_for_the_next_run() -> None:
+    def add(consumer: FakeConsumer) -> None:
+        for log in consumer.logs["events"].values():
+            log.times.append(NOON)
+
+    consumer = broker(Log([BEFORE, NOON]), Log([BEFORE]), Log([]))
+    consumer.meanwhile = add
+    found = ranges(consumer)
+    assert found == {0: (1, 2), 1: (1, 1), 2: (0, 0)}
+    consumer.meanwhile = None
+    assert ranges(consumer, found) == {0: (1, 3), 1: (1, 2), 2: (0, 1)}
+
+
+def test_a_day_that_was_read_and_is_still_there_is_whole_without_an_older_message() -> None:
+    consumer = broker(Log([NOON, NOON], low=70))
+    assert ranges(consumer, {0: (70, 71)}) == {0: (70, 72)}
+
+
+@pytest.mark.parametrize(
+    ("log", "recorded", "problem"),
+    [
+        (Log([NOON, NOON], low=71), (70, 73), "begins at 71, and 70 was read"),
+        (Log([BEFORE, NOON]), (1, 5), "ends at 2, and 5 were read"),
+        (Log([NOON, NOON, NOON]), (1, 3), "has the day from 0, not 1"),
+        (Log([], low=0), (0, 3), "ends at 0, and 3 were read"),
+    ],
+)
+def test_a_log_that_is_not_the_one_that_was_read_is_refused(
+    log: Log, recorded: tuple[int, int], problem: str
+) -> None:
+    with pytest.raises(OffsetsError, match=problem):
+        ranges(broker(log), {0: recorded})
+
+
+def test_a_partition_may_come_and_none_may_go() -> None:
+    consumer = broker(Log([NOON]), Log([NOON]))
+    assert ranges(consumer, {0: (0, 1)}) == {0: (0, 1), 1: (0, 1)}
+    with pytest.raises(OffsetsError, match="partition 2 is gone"):
+        ranges(consumer, {0: (0, 1), 2: (0, 0)})
+
+
+def test_a_day_that_is_not_over_is_refused_before_kafka_is_asked() -> None:
+    consumer = broker(Log([NOON]))
+    last = datetime(2010, 12, 1, 23, 59, 59, tzinfo=UTC)
+    with pytest.raises(
+        OffsetsError, match=r"events 2010-12-01: the day is over at 2010-12-02 00:00"
+    ):
+        resolve(consumer, "events", DAY, now=last)
+    assert consumer.asked == []
+    assert resolve(consumer, "events", DAY, now=last + timedelta(seconds=1)).messages == 1
+
+
+def test_a_topic_that_is_not_there_cannot_be_fixed_by_another_try() -> None:
+    with pytest.raises(OffsetsError, match="Kafka has no topic events"):
+        ranges(FakeConsumer({}))
+
+
+def test_a_broker_that_is_away_may_be_back_at_the_next_try() -> None:
+    consumer = broker(Log([NOON]))
+    consumer.error = DOWN
+    with pytest.raises(BrokerError, match=r"^events 2010-12-01: Kafka does not answer"):
+        ranges(consumer)
+
+
+def test_offsets_go_through_a_task_as_text() -> None:
+    offsets = DayOffsets.of("events", DAY, {1: (3, 5), 0: (0, 9), 10: (2, 2)})
+    assert offsets.starting == '{"events":{"0":0,"1":3,"10":2}}'
+    assert offsets.ending == '{"events":{"0":9,"1":5,"10":2}}'
+    assert DayOffsets(**vars(offsets)).ranges == {0: (0, 9), 1: (3, 5), 10: (2, 2)}
+    assert (offsets.messages, offsets.day) == (11, "2010-12-01")

@@ -1,0 +1,161 @@
+"""A broker in memory, by the calls of ``confluent_kafka`` that the platform makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+DOWN = KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+
+
+@dataclass
+class Log:
+    """A partition: the timestamps (ms) of its messages from ``low`` on."""
+
+    times: list[int]
+    low: int = 0
+
+    @property
+    def high(self) -> int:
+        return self.low + len(self.times)
+
+    def first_at(self, time: int) -> int:
+        """As a broker answers: -1 where no message is of that time or later."""
+        later = (self.low + n for n, each in enumerate(self.times) if each >= time)
+        return next(later, -1)
+
+
+@dataclass
+class FakeConsumer:
+    """Answers from its logs; ``meanwhile`` happens between a question about times and the next one."""
+
+    logs: dict[str, dict[int, Log]]
+    meanwhile: Any = None
+    error: KafkaException | None = None
+    asked: list[str] = field(default_factory=list)
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        self._ask("list_topics", timeout)
+        known = self.logs.get(topic)
+        return SimpleNamespace(
+            topics={topic: SimpleNamespace(partitions=dict.fromkeys(known or {}), error=None)}
+        )
+
+    def get_watermark_offsets(
+        self, partition: TopicPartition, timeout: float, cached: bool
+    ) -> tuple[int, int]:
+        self._ask("get_watermark_offsets", timeout)
+        assert not cached
+        log = self.logs[partition.topic][partition.partition]
+        return log.low, log.high
+
+    def offsets_for_times(
+        self, asked: list[TopicPartition], timeout: float
+    ) -> list[TopicPartition]:
+        self._ask("offsets_for_times", timeout)
+        if self.meanwhile is not None:
+            self.meanwhile(self)
+        return [
+            TopicPartition(
+                each.topic,
+                each.partition,
+                self.logs[each.topic][each.partition].first_at(each.offset),
+            )
+            for each in reversed(asked)
+        ]
+
+    def _ask(self, call: str, timeout: float) -> None:
+        assert timeout > 0
+        self.asked.append(call)
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class Stored:
+    """A message that a topic holds, as a consumer gets it."""
+
+    sent_headers: list[tuple[str, bytes | None]] | None
+    sent_key: bytes | None = None
+    sent_value: bytes | None = None
+    at: tuple[int, int] = (0, 0)
+
+    def error(self) -> None:
+        return None
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        return self.sent_headers
+
+    def partition(self) -> int:
+        return self.at[0]
+
+    def offset(self) -> int:
+        return self.at[1]
+
+
+@dataclass
+class DeadTopic:
+    """A topic of one partition with its producer and consumer in one: what is sent can be read."""
+
+    name: str
+    stored: list[Stored] = field(default_factory=list)
+    low: int = 0
+    full_after: int | None = None
+    """So many messages fit into the client before it must be polled."""
+    refused: set[int] = field(default_factory=set)
+    """The sending of these, by their number, the broker refuses."""
+    silent: bool = False
+    _read: int = 0
+    _waiting: list[Any] = field(default_factory=list)
+    _sent: int = 0
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        known = {0: None} if topic == self.name else {}
+        return SimpleNamespace(topics={topic: SimpleNamespace(partitions=known, error=None)})
+
+    def get_watermark_offsets(
+        self, partition: TopicPartition, timeout: float, cached: bool
+    ) -> tuple[int, int]:
+        return self.low, self.low + len(self.stored)
+
+    def assign(self, begins: list[TopicPartition]) -> None:
+        self._read = begins[0].offset - self.low if begins else 0
+
+    def consume(self, count: int, timeout: float) -> list[Stored]:
+        if self.silent:
+            return []
+        taken = self.stored[self._read : self._read + min(count, 2)]
+        self._read += len(taken)
+        return taken
+
+    def produce(self, topic: str, key: Any, value: Any, headers: Any, on_delivery: Any) -> None:
+        assert topic == self.name
+        if self.full_after is not None and len(self._waiting) >= self.full_after:
+            raise BufferError("Local: Queue full")
+        self._waiting.append((Stored(headers, key, value), on_delivery))
+
+    def poll(self, timeout: float) -> int:
+        if timeout == 0:
+            return 0
+        return self._deliver()
+
+    def flush(self, timeout: float) -> int:
+        if self.silent:
+            return len(self._waiting)
+        self._deliver()
+        return 0
+
+    def _deliver(self) -> int:
+        done, self._waiting = self._waiting, []
+        for message, report in done:
+            if self._sent in self.refused:
+                report("Broker: Message size too large", message)
+            else:
+                message.at = (0, self.low + len(self.stored))
+                self.stored.append(message)
+                report(None, message)
+            self._sent += 1
+        return len(done)
