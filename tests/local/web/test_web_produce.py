@@ -1,0 +1,182 @@
+"""Sending to Kafka: nothing is dropped silently. The broker is one that answers as it is told."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import typer.testing
+from confluent_kafka import KafkaError, KafkaException
+
+from feira_local.cli import app, events
+from feira_local.stack.errors import StackError
+from feira_local.web import produce
+from feira_local.web.produce import EventProducer, ProduceError
+from feira_local.web.wire import Messages
+
+TWO = Messages([b"1", b"2"], [b"x", None], np.array([1291191960000, 1291191960001]))
+
+
+class Broker:
+    """Keeps what it is sent; its queue is full now and then, and some of it may be refused."""
+
+    def __init__(self, topic_error: object = None, refused: str = "", left: int = 0) -> None:
+        self.topic_error, self.refused, self.left = topic_error, refused, left
+        self.sent: list[tuple[object, ...]] = []
+        self.calls = 0
+
+    def __call__(self, settings: dict[str, Any]) -> Broker:
+        self.settings = settings
+        return self
+
+    def list_topics(self, topic: str, timeout: float) -> SimpleNamespace:
+        if isinstance(self.topic_error, KafkaException):
+            raise self.topic_error
+        return SimpleNamespace(topics={topic: SimpleNamespace(error=self.topic_error)})
+
+    def produce(self, topic: str, value: object, key: object, timestamp: int) -> None:
+        self.calls += 1
+        if self.calls % 2:
+            raise BufferError
+        self.sent.append((topic, value, key, timestamp))
+
+    def poll(self, timeout: float) -> None:
+        if self.refused and self.sent:
+            error = KafkaError(KafkaError._MSG_TIMED_OUT, self.refused)
+            self.settings["on_delivery"](error, None)
+
+    def flush(self, timeout: float) -> int:
+        return self.left
+
+    def purge(self) -> None:
+        self.sent.clear()
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Broker]:
+    def made(**behaviour: Any) -> Broker:
+        found = Broker(**behaviour)
+        monkeypatch.setattr(produce, "Producer", found)
+        return found
+
+    return made
+
+
+def test_messages_are_sent_whole_and_in_their_order_however_full_the_queue_is(
+    broker: Callable[..., Broker],
+) -> None:
+    found = broker()
+    with EventProducer("127.0.0.1:1") as producer:
+        producer.send(TWO)
+    assert found.sent == [
+        ("user_events", b"x", b"1", 1291191960000),
+        ("user_events", None, b"2", 1291191960001),
+    ]
+    # The same user in the same partition, whichever program sends.
+    assert found.settings["partitioner"] == "murmur2_random"
+    assert found.settings["enable.idempotence"] is True
+
+
+def test_a_message_that_was_not_taken_ends_the_sending_with_its_cause(
+    broker: Callable[..., Broker],
+) -> None:
+    broker(refused="timed out")
+    with (
+        pytest.raises(ProduceError, match=r"127.0.0.1:1 did not take a message: timed out"),
+        EventProducer("127.0.0.1:1") as producer,
+    ):
+        producer.send(TWO)
+
+
+def test_messages_that_are_left_at_the_end_are_counted(broker: Callable[..., Broker]) -> None:
+    broker(left=2)
+    with (
+        pytest.raises(ProduceError, match=r"127.0.0.1:1 did not take 2 messages"),
+        EventProducer("127.0.0.1:1") as producer,
+    ):
+        producer.send(TWO)
+
+
+def test_a_broker_that_does_not_answer_or_lacks_the_topic_is_named(
+    broker: Callable[..., Broker],
+) -> None:
+    broker(topic_error=KafkaException(KafkaError(KafkaError._TRANSPORT)))
+    with pytest.raises(ProduceError, match=r"127.0.0.1:1 does not answer within 10 s"):
+        EventProducer("127.0.0.1:1")
+    broker(topic_error=KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+    with pytest.raises(ProduceError, match=r"127.0.0.1:1 has no topic user_events"):
+        EventProducer("127.0.0.1:1")
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the stack ran."""
+    monkeypatch.setattr(
+        events, "Stack", SimpleNamespace(of=lambda _: SimpleNamespace(running_supervisor=str))
+    )
+
+
+def produced(*words: str) -> typer.testing.Result:
+    return typer.testing.CliRunner().invoke(app, ["events", "produce", *words])
+
+
+def test_the_command_sends_each_day_and_says_how_much(
+    broker: Callable[..., Broker], running: None
+) -> None:
+    found = broker()
+    ended = produced("2010-12-01..2010-12-02", "--events", "500", "--json")
+    assert ended.exit_code == 0, ended.output
+    days = json.loads(ended.stdout)
+    assert [each["day"] for each in days] == ["2010-12-01", "2010-12-02"]
+    assert sum(each["messages"] for each in days) == len(found.sent) > 600
+    before = len(found.sent)
+    ended = produced("2010-12-01", "--events", "500", "--malformed", "0.1")
+    assert f"{len(found.sent) - before} messages in" in ended.stdout
+    assert ended.stdout.splitlines()[0].split()[-1] == "malformed"
+    assert 30 < int(ended.stdout.splitlines()[1].split()[-1]) < 70
+
+
+def test_the_orders_purchases_are_sent_where_they_are_asked_for(
+    broker: Callable[..., Broker], running: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEIRA_SHOP_LINES", "300")
+    found = broker()
+    assert produced("2010-12-01", "--source", "orders").exit_code == 0
+    assert 50 < len(found.sent) < 300
+    ended = produced("2009-12-01", "--source", "orders")
+    assert isinstance(ended.exception, StackError)
+    assert "no orders of 2009-12-01; it has 2010-12-01 to" in str(ended.exception)
+
+
+@pytest.mark.parametrize("day", ["1979-12-31", "today", "0001-01-01", "9999-12-31"])
+def test_a_day_whose_times_kafka_refuses_is_refused(
+    day: str, broker: Callable[..., Broker]
+) -> None:
+    today = dt.datetime.now(dt.UTC).date()
+    found = broker()
+    ended = produced(str(today) if day == "today" else day)
+    assert isinstance(ended.exception, StackError)
+    assert f"days from 1980-01-01 to yesterday, {today - dt.timedelta(days=1)}" in str(
+        ended.exception
+    )
+    assert not found.sent
+
+
+def test_a_stack_that_does_not_run_is_named_before_anything_is_made(
+    broker: Callable[..., Broker], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setenv("FEIRA_HOME", str(tmp_path))
+    ended = produced("2010-12-01")
+    assert isinstance(ended.exception, StackError)
+    assert "does not run; `feira up` starts it" in str(ended.exception)
+
+
+def test_a_setting_out_of_its_limits_is_refused_by_the_command(running: None) -> None:
+    ended = produced("2010-12-01", "--swapped", "0.5")
+    assert isinstance(ended.exception, StackError)
+    assert "swapped is 0.5; it is 0 to 0.2" in str(ended.exception)

@@ -1,0 +1,218 @@
+"""`feira events`: what the web shop's users do, sent to Kafka."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from feira_local.cli.output import (
+    AsJson,
+    PlainTable,
+    error_console,
+    print_json,
+    print_line,
+    print_table,
+)
+from feira_local.cli.runs import parse_range
+from feira_local.stack.config import StackConfig
+from feira_local.stack.errors import StackError
+from feira_local.stack.lifecycle import Stack
+from feira_local.stack.state import running_config
+
+if TYPE_CHECKING:
+    from feira_local.web.produce import EventProducer
+    from feira_local.web.settings import WebSettings
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="What the web shop's users do.")
+    group.callback()(lambda: None)  # with one command alone, typer would leave out its name
+    group.command("produce", no_args_is_help=True)(produce)
+    app.add_typer(group, name="events")
+
+
+def produce(
+    days: Annotated[str, typer.Argument(metavar="DAY|A..B", help="The day or days, in UTC.")],
+    source: Annotated[
+        Literal["web", "orders"],
+        typer.Option(
+            "--source",
+            help="Simulated visits, or the purchases of the orders that the shop serves.",
+        ),
+    ] = "web",
+    events: Annotated[
+        int, typer.Option("--events", help="Visits: about so many events a day.")
+    ] = 100_000,
+    users: Annotated[
+        int | None,
+        typer.Option("--users", help="Users who return; else as many as the shop's customers."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Else the shop's.")] = None,
+    clusters: Annotated[
+        int, typer.Option("--clusters", help="Groups of products that are chosen together.")
+    ] = 40,
+    swapped: Annotated[
+        float,
+        typer.Option("--swapped", help="Share of shown positions that are swapped at random."),
+    ] = 0.02,
+    out_of_order: Annotated[
+        float, typer.Option(help="Share of messages sent up to ten minutes later.")
+    ] = 0.02,
+    late: Annotated[float, typer.Option(help="Share of visits sent with the next day's.")] = 0.005,
+    duplicate: Annotated[float, typer.Option(help="Share of messages sent twice.")] = 0.01,
+    redated: Annotated[
+        float, typer.Option(help="Share of messages sent again with the next day's time.")
+    ] = 0.0005,
+    malformed: Annotated[float, typer.Option(help="Share of messages that are spoiled.")] = 0.001,
+    as_json: AsJson = False,
+) -> None:
+    """Send the events of a day, or of each day of a range, to Kafka.
+
+    The same seed, day and options make the same messages, byte for byte. A day that is sent again is
+    in the topic twice, with the same event ids.
+
+    Example: [bold]feira events produce 2010-12-01[/]   [bold]feira events produce 2010-12-01..2010-12-07
+    --events 1000000[/]
+    """
+    wanted = parse_range(days)
+    config = running_config()
+    _require_sendable(wanted)
+    Stack.of(config).running_supervisor("kafka")
+    from feira_local.web.settings import Disorder, WebError, WebSettings
+
+    try:
+        settings = WebSettings(
+            seed=config.shop.seed if seed is None else seed,
+            events=events,
+            # As many as the simulated shop of so many lines a day has.
+            users=min(max(config.shop.lines, 500), 1_000_000) if users is None else users,
+            clusters=clusters,
+            swapped=swapped,
+            disorder=Disorder(out_of_order, late, duplicate, redated, malformed),
+        )
+    except WebError as error:
+        raise StackError(str(error)) from error
+    began = time.monotonic()
+    send = _send_visits if source == "web" else _send_orders
+    found = {}
+    with _progress(as_json) as show, _producer(config) as producer:
+        for day in wanted:
+            found[day] = send(config, settings, day, producer, show)
+    if as_json:
+        print_json([{"day": day, **counts} for day, counts in found.items()])
+        return
+    _print(found, time.monotonic() - began)
+
+
+# Avro writes the times since then in eight bytes, and Kafka takes none before 1970.
+_FIRST = date(1980, 1, 1)
+
+
+def _require_sendable(days: list[date]) -> None:
+    today = datetime.now(UTC).date()
+    if days[0] < _FIRST or days[-1] >= today:
+        raise StackError(
+            f"{days[0]} to {days[-1]}: events can be sent of days from {_FIRST} to yesterday, "
+            f"{today - timedelta(days=1)} in UTC. Kafka refuses times that are still to come."
+        )
+
+
+Show = Callable[[date, float], None]
+
+
+def _send_visits(
+    config: StackConfig, settings: WebSettings, day: date, producer: EventProducer, show: Show
+) -> Counter[str]:
+    from feira_local.web.day import batches
+
+    counts: Counter[str] = Counter()
+    for batch in batches(settings, day):
+        producer.send(batch.messages)
+        counts += batch.counts
+        counts["messages"] += len(batch.messages.keys)
+        show(day, batch.done)
+    return counts
+
+
+def _send_orders(
+    config: StackConfig, settings: WebSettings, day: date, producer: EventProducer, show: Show
+) -> Counter[str]:
+    from feira_local.shop.generator import GeneratedSource, GeneratorSettings
+    from feira_local.shop.replay import ReplaySource
+    from feira_local.shop.source import DaySource, SourceError
+    from feira_local.web.orders import order_messages
+
+    source: DaySource
+    try:
+        if config.shop.data:
+            source = ReplaySource(config.shop.data)
+        else:
+            source = GeneratedSource(
+                GeneratorSettings(seed=config.shop.seed, lines_per_day=config.shop.lines)
+            )
+        if not source.first_day <= day <= source.last_day:
+            raise StackError(
+                f"The shop has no orders of {day}; it has {source.first_day} to {source.last_day}."
+            )
+        messages = order_messages(source, day)
+    except SourceError as error:
+        raise StackError(str(error)) from error
+    producer.send(messages)
+    show(day, 1.0)
+    return Counter(event=len(messages.keys), messages=len(messages.keys))
+
+
+@contextmanager
+def _producer(config: StackConfig) -> Iterator[EventProducer]:
+    from feira_local.kafka.local import bootstrap
+    from feira_local.web.produce import EventProducer, ProduceError
+
+    try:
+        with EventProducer(bootstrap(config)) as producer:
+            yield producer
+    except ProduceError as error:
+        raise StackError(
+            f"{error} `feira status` shows how it is; `feira up` starts it."
+        ) from error
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Show]:
+    """Shows how far each day is on the terminal, if there is one."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=error_console,
+        transient=True,
+        disable=quiet or not error_console.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda day, done: bar.update(task, description=str(day), completed=done)
+
+
+_SHOWN = ("messages", "event", "late", "redated", "duplicate", "out_of_order")
+
+
+def _print(found: dict[date, Counter[str]], seconds: float) -> None:
+    kinds = {kind for counts in found.values() for kind in counts}
+    malformed = [kind for kind in kinds if kind.startswith("malformed")]
+    shown = [kind for kind in _SHOWN if kind in ("messages", "event", *kinds)]
+    table = PlainTable(
+        "day", *(it.replace("_", " ") for it in shown), *["malformed"][: len(malformed)]
+    )
+    for day, counts in found.items():
+        spoiled = [f"{sum(counts[kind] for kind in malformed):,}"][: len(malformed)]
+        table.add_row(str(day), *(f"{counts[kind]:,}" for kind in shown), *spoiled)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    print_table(table)
+    total = sum(counts["messages"] for counts in found.values())
+    print_line(f"{total:,} messages in {seconds:.1f} s.")
