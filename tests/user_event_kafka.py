@@ -127,6 +127,8 @@ class DeadTopic:
     def consume(self, count: int, timeout: float) -> list[Stored]:
         if self.silent:
             return []
+        # A real one waits for as many until the time is over.
+        assert count <= len(self.stored) - self._read
         taken = self.stored[self._read : self._read + min(count, 2)]
         self._read += len(taken)
         return taken

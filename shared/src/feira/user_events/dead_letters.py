@@ -98,8 +98,7 @@ def places(consumer: Any) -> set[Place]:
     found = consumer.list_topics(DEAD_TOPIC, timeout=SECONDS).topics.get(DEAD_TOPIC)
     if found is None or not found.partitions:
         raise OffsetsError(f"Kafka has no topic {DEAD_TOPIC}. Create it, with one partition.")
-    ends: dict[int, int] = {}
-    begins = []
+    left: dict[int, range] = {}
     for number in found.partitions:
         marks = consumer.get_watermark_offsets(
             TopicPartition(DEAD_TOPIC, number), timeout=SECONDS, cached=False
@@ -108,14 +107,14 @@ def places(consumer: Any) -> set[Place]:
             raise BrokerError(
                 f"{DEAD_TOPIC}: Kafka does not say how far partition {number} reaches."
             )
-        low, high = marks
-        if low < high:
-            ends[number] = high
-            begins.append(TopicPartition(DEAD_TOPIC, number, low))
+        if offsets := range(*marks):
+            left[number] = offsets
     held: set[Place] = set()
-    consumer.assign(begins)
-    while ends:
-        messages = consumer.consume(_AT_ONCE, timeout=SECONDS)
+    consumer.assign([TopicPartition(DEAD_TOPIC, n, each.start) for n, each in left.items()])
+    while left:
+        # No more than there are: it waits for as many as it is asked for.
+        count = min(_AT_ONCE, sum(map(len, left.values())))
+        messages = consumer.consume(count, timeout=SECONDS)
         if not messages:
             raise BrokerError(
                 f"{DEAD_TOPIC}: Kafka sent nothing for {SECONDS} s, and more is there."
@@ -125,8 +124,12 @@ def places(consumer: Any) -> set[Place]:
                 raise BrokerError(f"{DEAD_TOPIC}: {message.error()}.")
             if (place := _place(message.headers())) is not None:
                 held.add(place)
-            if message.offset() + 1 >= ends.get(message.partition(), 0):
-                ends.pop(message.partition(), None)
+            of = left.get(message.partition(), range(0))
+            rest = range(message.offset() + 1, of.stop)
+            if rest:
+                left[message.partition()] = rest
+            else:
+                left.pop(message.partition(), None)
     return held
 
 

@@ -1,0 +1,132 @@
+"""A day through a real broker: offsets by time, explicit offsets to Spark, dead letters, and what retention
+has removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from feira.core.lake import read_snapshot
+from feira.core.settings import LakeSettings
+from feira.user_events.codec import DEAD_TOPIC, TABLE, TOPIC, encode
+from feira.user_events.dead_letters import DeadLetter, Sent, places, send
+from feira.user_events.offsets import OffsetsError, resolve
+from feira_spark.core.kafka import read_offsets
+from feira_spark.user_events import day as steps
+from kafka_broker import temporary_broker
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+DAY = date(2010, 12, 1)
+NOON = datetime(2010, 12, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with temporary_broker(tmp_path_factory.mktemp("kafka")) as address:
+        yield address
+
+
+@contextmanager
+def consumer(bootstrap: str) -> Iterator[Consumer]:
+    config = {"bootstrap.servers": bootstrap, "group.id": "test", "enable.auto.commit": False}
+    with closing(Consumer(config)) as opened:
+        yield opened
+
+
+def event(event_id: str, at: datetime = NOON, user: str = "17850") -> bytes:
+    return encode(
+        {
+            "event_id": event_id,
+            "occurred_at": at,
+            "user_id": user,
+            "session_id": "1",
+            "event_type": "view",
+            "sku": "85123A",
+        }
+    )
+
+
+def test_a_day_goes_from_a_broker_to_the_table_and_its_dead_letters_to_their_topic(
+    empty_lake: SparkSession, lake: LakeSettings, bootstrap: str
+) -> None:
+    before, after = NOON - timedelta(days=1), NOON + timedelta(days=1)
+    # By partition in the order of offsets: a late event behind the next day's, and none in most partitions.
+    sent = {
+        0: [
+            (event("yesterday", before), before),
+            (event("a"), NOON),
+            (event("tomorrow", after), after),
+            (event("late"), NOON),
+            (event("a", user="again"), NOON),
+        ],
+        3: [(event("b"), NOON), (event("b")[:30], NOON), (b"oops", NOON), (event("a"), NOON)],
+    }
+    producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
+    for partition, messages in sent.items():
+        for value, at in messages:
+            time = int(at.timestamp() * 1000)
+            producer.produce(TOPIC, value, b"17850", partition, timestamp=time)
+    assert producer.flush(30) == 0
+
+    with consumer(bootstrap) as asking:
+        offsets = resolve(asking, TOPIC, DAY, steps.recorded(empty_lake, DAY))
+    assert offsets.ranges == {0: (1, 5), 3: (0, 4)} | dict.fromkeys((1, 2, 4, 5, 6, 7), (0, 0))
+    config = {"bootstrap.servers": bootstrap, "group.id": "feira"}
+    messages = read_offsets(empty_lake, config, offsets.starting, offsets.ending, TOPIC)
+    done = steps.ingest(empty_lake, messages, offsets)
+    assert (done.messages, done.events, done.repeated, done.dead) == (7, 3, 2, 2)
+    columns = ("event_id", "user_id", "kafka_partition", "kafka_offset")
+    rows = empty_lake.table(f"lake.{TABLE}").select(*columns).collect()
+    assert sorted(map(tuple, rows)) == [
+        ("a", "17850", 0, 1),
+        ("b", "17850", 3, 0),
+        ("late", "17850", 0, 3),
+    ]
+    assert steps.recorded(empty_lake, DAY) == offsets.ranges
+
+    assert done.dead_letters is not None
+    names = ("topic", "kafka_partition", "kafka_offset", "key", "value", "reason")
+    letters = [
+        DeadLetter(*(row[name] for name in names))
+        for batch in read_snapshot(lake, done.dead_letters)
+        for row in batch.to_pylist()
+    ]
+    for expected in (Sent(2, 0), Sent(0, 2)):
+        with consumer(bootstrap) as reading:
+            assert send(letters, producer, reading) == expected
+    with consumer(bootstrap) as reading:
+        assert places(reading) == {(TOPIC, 3, 1), (TOPIC, 3, 2)}
+        reading.assign([TopicPartition(DEAD_TOPIC, 0, 0)])
+        stored: list[Any] = reading.consume(2, timeout=30)
+    assert {each.value(): dict(each.headers())["reason"] for each in stored} == {
+        event("b")[:30]: b"avro_unreadable",
+        b"oops": b"magic_byte",
+    }
+    assert {each.key() for each in stored} == {b"17850"}
+
+    # Retention takes the first of partition 3: it was read, so the day as it was read is gone.
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for gone in admin.delete_records([TopicPartition(TOPIC, 3, 1)]).values():
+        gone.result(30)
+    with consumer(bootstrap) as asking:
+        with pytest.raises(OffsetsError, match="partition 3 begins at 1, and 0 was read"):
+            resolve(asking, TOPIC, DAY, steps.recorded(empty_lake, DAY))
+        with pytest.raises(
+            OffsetsError, match=r"none that is older than the day: partition 3 from"
+        ):
+            resolve(asking, TOPIC, DAY)
+        # The day before has a message in partition 0 alone, and nothing proves that 3 had none.
+        with pytest.raises(OffsetsError, match="partition 3 from offset 1"):
+            resolve(asking, TOPIC, DAY - timedelta(days=1))
+        assert resolve(asking, TOPIC, DAY + timedelta(days=1)).ranges[3] == (4, 4)
+    # Were it not asked before, Spark would not take half of it either.
+    with pytest.raises(Exception, match=r"(?i)offset"):
+        messages.count()
