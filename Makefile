@@ -123,7 +123,8 @@ lint: install  ## Formatting, lint, import rules, types
 WORKERS ?= 2
 .PHONY: test
 test: lint  ## Lint, then every test, two files side by side (WORKERS=2): loopback only, no stack
-	@$(VENV)/bin/pytest --numprocesses=$(WORKERS) --dist=loadfile
+	@# In their order: sorted by number, the longest file, which has few tests, would begin last.
+	@$(VENV)/bin/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: verify
 verify: install  ## A stack of its own through the matrix of states, against an independent computation
