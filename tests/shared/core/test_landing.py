@@ -74,6 +74,19 @@ def test_a_landing_holds_the_lines_in_the_apis_order_with_counts_and_hashes(
     assert store.manifest(DAY, 1) == manifest
 
 
+def test_each_page_is_progress_with_the_lines_so_far_and_the_total(store: LandingStore) -> None:
+    seen: list[tuple[int, int | None]] = []
+    land_day(
+        LANDED,
+        two_pages(),
+        store,
+        DAY,
+        requested_by="run-1",
+        progress=lambda lines, total: seen.append((lines, total)),
+    )
+    assert seen == [(2, 3), (3, 3)]
+
+
 @pytest.mark.parametrize("name", ["page-00002.ndjson.gz", "rates.ndjson.gz"])
 def test_a_file_that_is_not_the_landed_one_any_more_is_named(
     store: LandingStore, name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -520,6 +521,16 @@ def test_since_a_snapshot_that_was_expired_or_undone_the_difference_is_the_whole
     found = stage_difference(tables, PUBLISHED, first)
     assert found is not None and (found.whole, found.rows) == (True, 2)
     assert staged(tables) == {("INSERT", "a", 2), ("INSERT", "b", 3)}
+
+
+def test_a_landing_whose_page_is_another_now_is_not_judged(
+    tables: SparkSession, store: LandingStore
+) -> None:
+    manifest = landed(store, "run-1", *good(2))
+    page = f"{store.folder(DAY, 1)}/{manifest.files[0].name}"
+    store.files.pipe_file(page, gzip.compress(b'{"a":1}\n'))
+    with pytest.raises(DamagedLandingError, match=f"{manifest.files[0].name} is not what was"):
+        validate_landing(tables, store, manifest)
 
 
 def test_a_landing_without_the_document_that_its_rules_need_is_to_be_fetched_again(
