@@ -161,7 +161,7 @@ def test_a_day_whose_times_kafka_refuses_is_refused(
     found = broker()
     ended = produced(str(today) if day == "today" else day)
     assert isinstance(ended.exception, StackError)
-    assert f"days from 1980-01-01 to yesterday, {today - dt.timedelta(days=1)}" in str(
+    assert f"days are from 1980-01-01 to yesterday, {today - dt.timedelta(days=1)}" in str(
         ended.exception
     )
     assert not found.sent

@@ -119,8 +119,9 @@ def _require_sendable(days: list[date]) -> None:
     today = datetime.now(UTC).date()
     if days[0] < _FIRST or days[-1] >= today:
         raise StackError(
-            f"{days[0]} to {days[-1]}: events can be sent of days from {_FIRST} to yesterday, "
-            f"{today - timedelta(days=1)} in UTC. Kafka refuses times that are still to come."
+            f"{days[0] if days[0] < _FIRST else days[-1]} has no events to send: days are from "
+            f"{_FIRST} to yesterday, {today - timedelta(days=1)} in UTC. Kafka refuses times that are "
+            "still to come."
         )
 
 
