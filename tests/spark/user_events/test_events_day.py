@@ -136,6 +136,7 @@ def test_a_message_is_an_event_or_has_exactly_this_reason(verdicts: list[Any], n
         assert read == decode(value)
         assert (row["key"], row["value"], row["topic"]) == (None, None, None)
     else:
+        assert {row[name] for name in contract(TABLE).column_names if name not in ADDED} == {None}
         kept = None if row["value"] is None else bytes(row["value"])
         assert (bytes(row["key"]), kept, row["topic"]) == (b"17850", value, TOPIC)
 

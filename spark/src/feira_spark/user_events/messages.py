@@ -36,8 +36,8 @@ def judged(messages: DataFrame, declared: Contract, day: date) -> DataFrame:
     """A row for each message: the contract's columns, and what a dead letter is made of.
 
     ``messages`` are of the day and have the columns of Kafka's source. ``reason`` is null for an event,
-    and otherwise the sorted names of the rules that it breaks, with commas; ``key``, ``value`` and
-    ``topic`` are the message's where there is a reason, and null where there is none.
+    and otherwise the sorted names of the rules that it breaks, with commas. A row has either the event's
+    fields or the message's ``key``, ``value`` and ``topic``; the others are null.
     """
     body, event = F.expr(f"substring(value, {len(HEADER) + 1})"), F.col("_event")
     read = messages.withColumn(
@@ -61,9 +61,13 @@ def judged(messages: DataFrame, declared: Contract, day: date) -> DataFrame:
     ).withColumn(SHAPE_RULES, _shape_rules(declared))
     broken = typed.withColumn("_broken", broken_rules(declared))
     reason = F.when(F.size("_broken") > 0, F.array_join("_broken", ","))
+    is_event = F.col("reason").isNull()
     return broken.withColumn("reason", reason).select(
-        *declared.column_names,
-        *[F.when(F.col("reason").isNotNull(), F.col(name)).alias(name) for name in _KEPT],
+        *[
+            (F.col(name) if name in ADDED else F.when(is_event, F.col(name))).alias(name)
+            for name in declared.column_names
+        ],
+        *[F.when(~is_event, F.col(name)).alias(name) for name in _KEPT],
         "reason",
     )
 
