@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from feira_local.cli import app, output
+from feira_local.cli import app, output, runs
 from feira_local.cli.day_report import DayReport, report_tables
 from feira_local.cli.runs import parse_range
 from feira_local.stack.errors import StackError
@@ -166,6 +166,17 @@ def shown(reports: list[DayReport]) -> str:
     for table in report_tables(reports):
         console.print(table)
     return console.export_text()
+
+
+def test_a_pipeline_without_landing_and_ledger_names_its_tables(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runs._print_figures("user_events", [report(table=None, landed=None, sums={})])
+    assert capsys.readouterr().out.split() == [
+        *("web.user_events:", "feira", "show", "user_events", "--day", "2010-12-01")
+    ]
+    runs._print_figures("sales", [report()])
+    assert "fact rows" in capsys.readouterr().out
 
 
 def test_the_table_shows_what_came_of_a_day() -> None:

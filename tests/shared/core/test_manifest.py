@@ -76,6 +76,7 @@ def test_names_are_beside_the_manifest() -> None:
         ({"files": [], "meta": {}}, "has no field 'entries'; it has files, meta"),
         ({"entries": ["s3://lake/a"]}, "entry 's3://lake/a' is not an object"),
         ({"entries": [{"mandatory": True}]}, "neither url nor name"),
+        ({"entries": [{"url": 5}]}, "neither url nor name"),
         ({"entries": [{"url": "https://x/a"}]}, "https://x/a is not on S3"),
         ({"entries": [{"url": "s3://x/a"}, {"url": "s3://x/a"}]}, "lists s3://x/a twice"),
         ({"entries": [{"url": "s3://x/a", "bytes": "7"}]}, "has bytes '7'; it must be a whole"),

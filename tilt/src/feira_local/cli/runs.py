@@ -27,7 +27,7 @@ from feira_local.cli.output import (
     printable,
     shortened,
 )
-from feira_local.cli.pipelines import producer
+from feira_local.cli.pipelines import declared, producer
 from feira_local.stack import lifecycle
 from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.chains import Chain, join, refresh_all
@@ -130,8 +130,7 @@ def run_days(
     if as_json:
         print_json([_as_json(c, r) for c, r in zip(chains, reports, strict=True)])
     else:
-        for table in report_tables(reports):
-            print_table(table)
+        _print_figures(pipeline, reports)
         print_line(f"  last run     {api.link(chains[-1].producer)}")
         for asset in chains[-1].graph.assets(chains[-1].producer.dag_id)[:1]:
             print_line(f"  asset graph  {api.asset_link(asset)}")
@@ -260,6 +259,16 @@ def chain_table(chains: list[Chain], width: int) -> Table:
             lines[-1].append("  " if lines[-1] else "").append_text(shown)
         table.add_row(str(chain.day), Text("\n").join(lines), f"{chain.seconds:.0f} s")
     return table
+
+
+def _print_figures(pipeline: str, reports: list[DayReport]) -> None:
+    """What came of the days; of a pipeline that has neither landing nor ledger, where its rows are."""
+    if any(each.table or each.landed is not None for each in reports):
+        for table in report_tables(reports):
+            print_table(table)
+        return
+    for name in next(each.tables for each in declared() if each.name == pipeline):
+        print_line(f"  {name}: feira show {name.partition('.')[2]} --day {reports[-1].day}")
 
 
 def _as_json(chain: Chain, report: DayReport) -> dict[str, Any]:
