@@ -267,6 +267,7 @@ def test_a_value_reads_back_equal_or_is_refused(
         ("numeric(12,2)", pa.decimal128(12, 1), False),
         ("numeric(12,2)", pa.decimal128(12, 4), False),
         ("numeric(12,2)", pa.int64(), False),
+        ("numeric(12)", pa.decimal128(12, 0), True),
         ("integer", pa.int32(), True),
         ("integer", pa.int64(), False),
         ("timestamp without time zone", pa.timestamp("us"), True),

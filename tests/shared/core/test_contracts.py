@@ -133,6 +133,8 @@ def test_a_contract_holds_what_its_file_says() -> None:
     rules = {rule.name: rule for rule in contract("sales.landing").row_rules}
     assert rules["quantity_zero"].description == "A line of nothing."
     assert rules["quantity_zero"].broken_when == "quantity = 0"
+    named = contract("sales.landing").rule_names
+    assert (named["order_id"], named["fx_rate"]) == ("string", "decimal(18,8)")
 
 
 def test_a_table_without_a_description_has_an_empty_one(tmp_path: Path) -> None:
