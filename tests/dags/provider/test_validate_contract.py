@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from s3_bucket import Bucket
 
 from feira.core.contracts import ContractError
-from feira.core.contracts.registry import contract_files, whole_contract
+from feira.core.contracts.registry import contract_files, contracts, whole_contract
 from feira_provider.contracts.check import CheckResult, check
 from feira_provider.contracts.rules import read_rules
 from feira_provider.operators.validate_contract import ValidateContractOperator
@@ -544,10 +544,20 @@ def test_what_is_not_checked_is_never_taken_for_checked(bucket: Bucket) -> None:
     assert report(bucket)["not_evaluated"] == ["quality rule gate of type custom with engine soda"]
 
 
-@pytest.mark.parametrize("table", sorted(contract_files()))
+OF_TOPICS = {name for name, each in contracts().items() if "topic" in each.servers}
+
+
+@pytest.mark.parametrize("table", sorted(contract_files().keys() - OF_TOPICS))
 def test_the_platforms_own_contracts_are_understood(table: str) -> None:
     rules = read_rules(whole_contract(table), table)
     assert rules.columns and rules.rules
+
+
+@pytest.mark.parametrize("table", sorted(OF_TOPICS))
+def test_rules_of_messages_are_refused_where_a_file_is_judged(table: str) -> None:
+    """What they name beside the fields comes with a message's day, which no file has."""
+    with pytest.raises(ContractError, match=r"line \d+: feira\.inputs .* a landing alone"):
+        read_rules(whole_contract(table), table)
 
 
 @pytest.mark.parametrize("table", ["sales.order_lines", "sales.fact"])

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import click
 import pytest
@@ -137,7 +138,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
 
     def ended(*given: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["feira", *given])
-        with pytest.raises(SystemExit) as end:
+        # A command may set a variable for what it starts; its process ends with it.
+        with mock.patch.dict(os.environ), pytest.raises(SystemExit) as end:
             main()
         output = capfd.readouterr()
         shown = f"feira {given}: {output.out}{output.err}"
