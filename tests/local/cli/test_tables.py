@@ -39,6 +39,13 @@ def warehouse(
     empty_warehouse: Dsns, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[psycopg.Connection]:
     monkeypatch.setattr(access, "warehouse_dsn", lambda role="reader": empty_warehouse.reader)
+    # Marts that dbt's tests have built on the same server.
+    with psycopg.connect(empty_warehouse.dbt, autocommit=True) as builder:
+        for kind, named in (("TABLE", "tablename"), ("MATERIALIZED VIEW", "matviewname")):
+            catalog = f"pg_{named.removesuffix('name')}s"
+            query = f"SELECT {named} FROM {catalog} WHERE schemaname = 'marts'"
+            for (name,) in builder.execute(query).fetchall():
+                builder.execute(f"DROP {kind} marts.{name}")
     with psycopg.connect(empty_warehouse.warehouse_loader, autocommit=True) as loader:
         yield loader
 
