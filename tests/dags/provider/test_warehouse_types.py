@@ -288,6 +288,28 @@ def test_only_what_a_type_may_not_hold_is_looked_at_for_redshift(
     assert Target("v", type_).is_own(kind) is own
 
 
+def test_not_a_number_is_one_in_every_float_and_no_integer() -> None:
+    given = pa.array([math.nan, 1.5], pa.float64())
+    first, second = Target("v", "real").convert(given).to_pylist()
+    assert math.isnan(first) and second == 1.5
+    with pytest.raises(UnfitError) as error:
+        Target("v", "integer").convert(given)
+    assert error.value.found == "nan"
+
+
+@pytest.mark.parametrize(
+    ("values", "cause"),
+    [
+        (pa.array([True]), "another kind of value"),
+        (pa.array([[1]]), "lists, structs and bytes"),
+        (pa.array([b"1"]), "lists, structs and bytes"),
+    ],
+)
+def test_a_type_that_cannot_be_staged_says_why(values: pa.Array, cause: str) -> None:
+    with pytest.raises(UnfitError, match=cause):
+        Target("v", "integer").convert(values)
+
+
 def test_the_first_value_that_does_not_fit_is_the_one_that_is_named() -> None:
     values = pa.array([*range(1000), 2**40, 5, 2**41], pa.int64())
     with pytest.raises(UnfitError) as error:

@@ -7,6 +7,13 @@ from enum import Enum
 from typing import Self
 
 
+def first_line(reason: object) -> str:
+    """The first line of a reason that says something, without its full stop; an error without words is
+    named by its type. Spark's begin with an empty line, and a plan or a query follows."""
+    lines = [line.strip() for line in str(reason).splitlines()]
+    return next((line for line in lines if line), type(reason).__name__).rstrip(".")
+
+
 class Remedy(Enum):
     """What a person can do about an error. How that is done is not the same everywhere: a command on a
     laptop, a DAG's trigger elsewhere. So only the edge, where the error is read, says how."""

@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 from feira.core.contracts import Contract
 from feira.core.contracts.evolution import Evolution
 from feira.core.contracts.registry import stored_in
-from feira.core.errors import PermanentError
+from feira.core.errors import PermanentError, first_line
 from feira.core.published_table import PublishedTable, published_tables
 from feira.core.warehouse import schema as warehouse
 from feira_spark.core import tables as lake
@@ -135,7 +135,7 @@ def _try(
         _change_warehouse(connection, declared, added, published)
     except psycopg.Error as error:
         raise MigrationError(
-            f"The warehouse refuses the migration: {str(error).splitlines()[0]}. Nothing was changed."
+            f"The warehouse refuses the migration: {first_line(error)}. Nothing was changed."
         ) from error
 
 
@@ -152,7 +152,7 @@ def _try_in_lake(spark: SparkSession, declared: Contract, change: Evolution | No
             lake.add_columns(spark, replace(change, table=_TRIAL))
     except PySparkException as error:
         raise MigrationError(
-            f"The lake refuses the migration of {declared.table}: {str(error).splitlines()[0]}. "
+            f"The lake refuses the migration of {declared.table}: {first_line(error)}. "
             "Nothing was changed."
         ) from error
     finally:

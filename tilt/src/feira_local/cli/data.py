@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from feira.core.errors import first_line
 from feira.core.settings import repository_root
 from feira_local.cli.output import AsJson, print_json, print_line, print_rows, shortened
 from feira_local.stack import access
@@ -103,7 +104,7 @@ def _reason(error: SqlglotError) -> str:
             what = "Something is missing"
         near = f" at {shortened(found['highlight'])!r}" if found.get("highlight") else ""
         return f"{what}{near}, line {found['line']}, column {found['col']}."
-    return shortened(str(error).splitlines()[0], 300)
+    return shortened(first_line(error), 300)
 
 
 def migrate(as_json: AsJson = False) -> None:

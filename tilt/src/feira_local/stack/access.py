@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import requests
 
+from feira.core.errors import first_line
 from feira.core.lake import landing_store
 from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
@@ -161,7 +162,7 @@ def landings(dataset: str) -> Iterator[LandingStore]:
     except (BotoCoreError, OSError) as error:
         raise StackError(
             f"The lake at {settings.endpoint or settings.root} cannot be read "
-            f"({_first_line(error)}); `feira status` shows whether its store runs."
+            f"({first_line(error)}); `feira status` shows whether its store runs."
         ) from error
 
 
@@ -177,7 +178,7 @@ def warehouse(role: str = "reader") -> Iterator[psycopg.Connection]:
         connection = connect(warehouse_dsn(role))
     except psycopg.OperationalError as error:
         raise StackError(
-            f"The warehouse does not answer ({_first_line(error)}); `feira status` shows whether it "
+            f"The warehouse does not answer ({first_line(error)}); `feira status` shows whether it "
             "runs."
         ) from error
     try:
@@ -210,14 +211,9 @@ def spark_session() -> Iterator[SparkSession]:
 
 def spark_reason(error: PySparkException) -> str:
     """What Spark says of a refusal, without the query and the plan that follow it."""
-    return _first_line(error.getMessage() or error)
+    return first_line(error.getMessage() or error)
 
 
 def no_table(error: psycopg.errors.UndefinedTable) -> str:
     """What is missing, and the command that makes it."""
-    return f"{_first_line(error)}. Has its pipeline run? `feira run PIPELINE --day D`, as in `feira run sales --day D`"
-
-
-def _first_line(reason: object) -> str:
-    lines = [line.strip() for line in str(reason).splitlines()]
-    return next((line for line in lines if line), type(reason).__name__).rstrip(".")
+    return f"{first_line(error)}. Has its pipeline run? `feira run PIPELINE --day D`, as in `feira run sales --day D`"

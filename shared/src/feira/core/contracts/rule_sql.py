@@ -21,6 +21,7 @@ import sqlglot
 from sqlglot import exp
 
 from feira.core.contracts.rule_regex import PatternError, re2
+from feira.core.errors import first_line
 
 Dialect = Literal["spark", "duckdb"]
 _COMPARED: dict[type[Any], str] = {
@@ -75,7 +76,7 @@ def translate(sql: str, columns: Mapping[str, str], dialect: Dialect) -> Term:
                 raise RuleError(f"the text {token.text!r} has an escape; write r'…' instead")
         return _Translation(columns, dialect).term(sqlglot.parse_one(sql, read="spark"))
     except sqlglot.errors.SqlglotError as error:
-        raise RuleError(f"it is no SQL expression: {str(error).splitlines()[0]}") from error
+        raise RuleError(f"it is no SQL expression: {first_line(error)}") from error
     except RecursionError:
         raise RuleError("it is nested too deep") from None
 
