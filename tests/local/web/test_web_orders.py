@@ -12,6 +12,7 @@ import pytest
 from feira.user_events.codec import decode
 from feira_local.shop.replay import ReplaySource
 from feira_local.web.orders import order_messages, purchase
+from sales_lines import line
 
 DAY = dt.date(2010, 12, 1)
 # Beside the checkout, never in it.
@@ -20,20 +21,7 @@ REAL = Path(
         "FEIRA_REAL_DATA", Path(__file__).parents[4] / "shared" / "data" / "online_retail"
     )
 )
-LINE: dict[str, Any] = {
-    "order_id": "536365",
-    "line_number": 1,
-    "sku": "85123A",
-    "description": "WHITE HANGING HEART T-LIGHT HOLDER",
-    "quantity": 6,
-    "unit_price": "2.55",
-    "currency": "GBP",
-    "status": "completed",
-    "customer_id": 17850,
-    "country": "United Kingdom",
-    "created_at": "2010-12-01T08:26:00Z",
-    "updated_at": "2010-12-01T08:26:00Z",
-}
+LINE = line()
 
 
 class Lines:

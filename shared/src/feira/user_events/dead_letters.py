@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from feira.user_events.codec import DEAD_TOPIC
-from feira.user_events.offsets import SECONDS, BrokerError, OffsetsError
+from feira.user_events.offsets import SECONDS, BrokerError, OffsetsError, watermarks
 
 _AT_ONCE = 1_000
 _DELIVERY_SECONDS = 120
@@ -100,14 +100,7 @@ def places(consumer: Any) -> set[Place]:
         raise OffsetsError(f"Kafka has no topic {DEAD_TOPIC}. Create it, with one partition.")
     left: dict[int, range] = {}
     for number in found.partitions:
-        marks = consumer.get_watermark_offsets(
-            TopicPartition(DEAD_TOPIC, number), timeout=SECONDS, cached=False
-        )
-        if marks is None:
-            raise BrokerError(
-                f"{DEAD_TOPIC}: Kafka does not say how far partition {number} reaches."
-            )
-        if offsets := range(*marks):
+        if offsets := range(*watermarks(consumer, DEAD_TOPIC, number)):
             left[number] = offsets
     held: set[Place] = set()
     consumer.assign([TopicPartition(DEAD_TOPIC, n, each.start) for n, each in left.items()])

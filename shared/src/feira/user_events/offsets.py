@@ -86,11 +86,11 @@ def resolve(
         )
     try:
         numbers = _partitions(consumer, topic)
-        highs = {n: _watermarks(consumer, topic, n)[1] for n in numbers}
+        highs = {n: watermarks(consumer, topic, n)[1] for n in numbers}
         at = [TopicPartition(topic, n, int(begins.timestamp() * 1000)) for n in numbers]
         found = consumer.offsets_for_times(at, timeout=SECONDS)
         # Asked last: what retention removes meanwhile must not pass for a day that began later.
-        lows = {n: _watermarks(consumer, topic, n)[0] for n in numbers}
+        lows = {n: watermarks(consumer, topic, n)[0] for n in numbers}
     except KafkaException as error:
         raise BrokerError(
             f"{topic} {day}: Kafka does not answer: {error.args[0]}. Is the broker up?"
@@ -122,7 +122,11 @@ def _partitions(consumer: Any, topic: str) -> list[int]:
     return sorted(found.partitions)
 
 
-def _watermarks(consumer: Any, topic: str, number: int) -> tuple[int, int]:
+def watermarks(consumer: Any, topic: str, number: int) -> tuple[int, int]:
+    """The first offset that a partition still holds, and the one after its last.
+
+    :raises BrokerError: where the broker does not say
+    """
     from confluent_kafka import TopicPartition
 
     found = consumer.get_watermark_offsets(
