@@ -1,4 +1,4 @@
-"""`feira recommendations`: which candidates are worth what, on any interactions."""
+"""`feira recommendations`: which candidates are worth what, and which version of the lists is served."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
+from feira.core.errors import first_line
 from feira_local.cli.output import (
     AsJson,
     PlainTable,
@@ -24,9 +25,14 @@ from feira_local.cli.output import (
     shortened,
 )
 from feira_local.cli.runs import parse_day
+from feira_local.stack import access
 from feira_local.stack.errors import StackError
+from feira_local.stack.lifecycle import Stack
+from feira_local.stack.state import running_config
 
 if TYPE_CHECKING:
+    from valkey import Valkey
+
     from feira.recommendations import evaluation, reading
     from feira.recommendations.bootstrap import Figure
     from feira.recommendations.candidates import Candidate
@@ -34,8 +40,9 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="What to offer to whom, and how good that is.")
-    group.callback()(lambda: None)  # with one command alone, typer would leave out its name
     group.command("evaluate", no_args_is_help=True)(evaluate)
+    group.command("versions")(versions)
+    group.command("rollback")(rollback)
     app.add_typer(group, name="recommendations")
 
 
@@ -110,6 +117,98 @@ def evaluate(
         return
     _print_read(read)
     _print_found(found)
+
+
+def versions(as_json: AsJson = False) -> None:
+    """Print the versions of the lists that are in Valkey, the newest first, and which is served.
+
+    Example: [bold]feira recommendations versions[/]
+    """
+    from feira.recommendations import publish
+
+    with _valkey() as client:
+        found = publish.versions(client)
+    if as_json:
+        print_json(
+            [
+                {
+                    "version": each.version,
+                    "served": each.live,
+                    "complete": each.meta is not None,
+                    "published_at": each.meta and each.meta.published_at,
+                    "lists": each.meta and each.meta.lists,
+                    "checksum": each.meta and each.meta.checksum,
+                }
+                for each in found
+            ]
+        )
+        return
+    if not found:
+        print_line("No version of the lists is in Valkey.")
+        return
+    table = PlainTable("version", "", "published", "lists", "checksum")
+    table.columns[3].justify = "right"
+    for each in found:
+        meta = each.meta
+        state = "served" if each.live else "" if meta else "incomplete"
+        told = (meta.published_at, f"{meta.lists:,}", meta.checksum[:12]) if meta else ("", "", "")
+        table.add_row(each.version, state, *told)
+    print_table(table)
+
+
+def rollback(
+    version: Annotated[
+        str | None,
+        typer.Argument(help="One that is in Valkey; else the newest before the served one."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve another version of the lists, an older or a newer one; from the next answer on.
+
+    Example: [bold]feira recommendations rollback[/]   [bold]feira recommendations rollback 2010-12-01-001[/]
+    """
+    from feira.core.lake import lake_files
+    from feira.recommendations import publish
+    from feira.recommendations.serving import baked
+
+    with _valkey() as client:
+        found = publish.rollback(client, version)
+    lake = access.lake_settings()
+    try:
+        baked.bake_again(lake_files(lake), lake.root, found.version)
+        problem = None
+    except Exception as error:
+        # What is served is changed already; this is what answers where Valkey has nothing.
+        problem = first_line(error)
+    if as_json:
+        print_json({"served": found.version, "file_error": problem})
+        return
+    print_line(f"{found.version} is served from now on.")
+    if problem:
+        print_line(
+            f"The file for when Valkey is down is still the earlier one: {problem}.", style="yellow"
+        )
+
+
+@contextmanager
+def _valkey() -> Iterator[Valkey]:
+    """A client of the running stack's Valkey, or of that of ``connections.yaml``."""
+    from feira.recommendations.serving.store import StoreError, connect
+    from feira_local.stack.own_connections import own_connections
+    from feira_local.valkey.local import CONNECTION, valkey_options
+
+    config = running_config()
+    if CONNECTION not in own_connections(config.home):
+        Stack.of(config).running_supervisor("valkey")
+    client = connect(valkey_options(config))
+    try:
+        yield client
+    except StoreError as error:
+        raise StackError(
+            f"{error} `feira status` shows how it is; `feira up` starts it."
+        ) from error
+    finally:
+        client.close()
 
 
 def _expression(text: str) -> re.Pattern[str]:

@@ -53,6 +53,7 @@ class Secrets:
     postgres_reader: str = _secret()
     s3_access_key: str = _secret(lambda: random_source.token_hex(10))
     s3_secret_key: str = _secret(lambda: random_source.token_hex(20))
+    valkey: str = _secret()
     airflow_admin: str = _secret(_login_password)
     airflow_fernet_key: str = _secret(_fernet_key)
     airflow_jwt_secret: str = _secret(lambda: random_source.token_hex(32))

@@ -1,0 +1,347 @@
+"""Publishing: a version's lists into Valkey, whole or not at all; and which version is served.
+
+Readers follow one pointer, and it is moved last, to a version that was read back and is complete: so they
+see the old lists or the new ones, whole, wherever a publisher is killed. A publisher claims its version.
+Who publishes the same version at the same time takes the claim over, and the first fails with its next
+command: nothing is written by one that has lost its claim.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import orjson
+import pyarrow as pa
+import valkey
+from valkey.client import Pipeline
+from valkey.exceptions import WatchError
+
+from feira.core.errors import PermanentError
+from feira.recommendations.serving import layout
+from feira.recommendations.serving.claims import BATCH, REMOVING, Claim, ClaimLostError
+from feira.recommendations.serving.layout import Meta, age, claim_key, items_key, meta_key
+from feira.recommendations.serving.packing import ListsError, Packed, Packer
+from feira.recommendations.serving.store import named_failures
+
+log = logging.getLogger(__name__)
+
+_ROWS = 100_000
+KEPT = 3
+
+
+class ReadBackError(RuntimeError):
+    """Valkey does not hold what was written a moment before."""
+
+
+class PublishError(PermanentError, RuntimeError):
+    """A version that cannot be published as it is given, or cannot be served."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What came of it.
+
+    :param live: the version that is served now; a newer one stays
+    :param lists: how many there are in the version, and how many keys with them
+    :param everyone: of each slot the items of the list for whoever has none
+    :param removed: the versions that were removed, since newer ones are there
+    """
+
+    version: str
+    live: str
+    lists: int = 0
+    keys: int = 0
+    checksum: str = ""
+    everyone: dict[str, list[str]] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class VersionState:
+    """A version that has keys: ``meta`` is None where it is incomplete."""
+
+    version: str
+    live: bool
+    meta: Meta | None
+
+
+def publish(
+    client: valkey.Valkey,
+    version: str,
+    lists: Iterable[pa.RecordBatch],
+    items: Sequence[str],
+    *,
+    now: datetime | None = None,
+) -> Published:
+    """Publishes the lists under their version and serves them, unless a newer version is served.
+
+    A version that is complete is never written again: the same lists are only served, others are refused.
+
+    :param client: of ``serving.store.connect``
+    :param version: a text of ``layout.require_version``; which of two is newer, ``layout.age`` says
+    :param lists: rows of slot, user_id, position, item, reason, reason_item in order of the first three;
+        read once
+    :param items: the version's items; an item's number is its place
+    :raises ListsError, PublishError: where these lists cannot be published
+    :raises ClaimLostError, ReadBackError, StoreError: where another try may do
+    """
+    layout.require_version(version)
+    with named_failures(client):
+        served = live_version(client)
+        if served is not None and age(served) > age(version):
+            log.info("%s is not published: %s is served, which is newer", version, served)
+            return Published(version, served)
+        content = _Content(version, items)
+        packed = content.packed(lists)
+        known = _meta(client, version)
+        if known is None:
+            _write(client, content, packed, now or datetime.now(UTC))
+        else:
+            for _ in packed:
+                pass
+            if content.meta(known.published_at) != known:
+                raise PublishError(
+                    f"{version} is published with other lists (checksum {known.checksum[:12]} of "
+                    f"{known.keys:,} keys, given {content.checksum[:12]} of {content.keys:,}). A version is "
+                    "never changed; give these lists a version of their own."
+                )
+        served = _serve_unless_newer(client, version)
+        removed = _remove_old(client)
+    return Published(
+        version,
+        served,
+        content.lists,
+        content.keys,
+        content.checksum,
+        content.everyone,
+        removed,
+    )
+
+
+def rollback(client: valkey.Valkey, version: str | None = None) -> VersionState:
+    """Serves another version: the given one, else the newest complete one before that which is served.
+
+    :raises PublishError: where there is no such version, or it is incomplete
+    :raises StoreError: where Valkey does not answer
+    """
+    if version is not None:
+        layout.require_version(version)
+    with named_failures(client):
+        known = versions(client)
+        live = next((each for each in known if each.live), None)
+        if version is None:
+            older = [
+                each
+                for each in known
+                if each.meta and live and age(each.version) < age(live.version)
+            ]
+            if not older:
+                served = f"{live.version} is served" if live else "no version is served"
+                raise PublishError(
+                    f"There is nothing to roll back to: {served}, and no complete version is older. "
+                    f"{_listed(known)}"
+                )
+            version = older[0].version
+        with client.pipeline() as pipe:
+            # A publisher may be about to remove it.
+            pipe.watch(meta_key(version))
+            meta = _parsed(pipe.get(meta_key(version)))
+            if meta is None:
+                there = any(each.version == version for each in known)
+                raise PublishError(
+                    f"{version} is {'incomplete' if there else 'not in Valkey'}, so it is not served. "
+                    f"{_listed(known)}"
+                )
+            pipe.multi()
+            pipe.set(layout.LIVE, version)
+            try:
+                pipe.execute()
+            except WatchError as error:
+                raise PublishError(
+                    f"{version} is being removed: newer versions were published."
+                ) from error
+    return VersionState(version, True, meta)
+
+
+def versions(client: valkey.Valkey) -> list[VersionState]:
+    """Every version that has keys, the newest first."""
+    with named_failures(client):
+        live = live_version(client)
+        names = sorted(
+            (name.decode() for name in client.smembers(layout.VERSIONS)), key=age, reverse=True
+        )
+        metas = client.mget([meta_key(name) for name in names]) if names else []
+    return [
+        VersionState(name, name == live, _parsed(text))
+        for name, text in zip(names, metas, strict=True)
+    ]
+
+
+def live_version(client: valkey.Valkey) -> str | None:
+    """The version that is served; None where none is."""
+    found = client.get(layout.LIVE)
+    return None if found is None else found.decode()
+
+
+class _Content:
+    """What a version holds, counted and hashed as it passes."""
+
+    def __init__(self, version: str, items: Sequence[str]) -> None:
+        self.version = version
+        self.items = orjson.dumps(list(items))
+        self.lists = self.keys = 0
+        self.everyone: dict[str, list[str]] = {}
+        self._items = len(items)
+        self._packer = Packer(version, items)
+        self._hash = hashlib.sha256(self.items)
+
+    def packed(self, lists: Iterable[pa.RecordBatch]) -> Iterable[Packed]:
+        pieces = (
+            batch.slice(start, _ROWS)
+            for batch in lists
+            for start in range(0, batch.num_rows, _ROWS)
+        )
+        for packed in self._packer.pack(pieces):
+            self.lists += packed.lists
+            self.keys += len(packed.pairs) // 2
+            self.everyone |= packed.everyone
+            self._hash.update(b"".join(packed.pairs))
+            yield packed
+        if not self.lists:
+            raise ListsError(f"{self.version} holds no list, and is not served.")
+
+    @property
+    def checksum(self) -> str:
+        return self._hash.hexdigest()
+
+    def meta(self, published_at: str) -> Meta:
+        return Meta(
+            version=self.version,
+            published_at=published_at,
+            lists=self.lists,
+            keys=self.keys,
+            items=self._items,
+            checksum=self.checksum,
+        )
+
+
+def _write(
+    client: valkey.Valkey, content: _Content, lists: Iterable[Packed], now: datetime
+) -> None:
+    """Writes a version that is not complete, reads it back, and says that it is complete."""
+    version = content.version
+    claim = Claim(client, version)
+    if not claim.is_first:
+        # What a killed attempt has left may be of other lists.
+        claim.unlink_all()
+    _write_batch(claim, [items_key(version).encode(), content.items])
+    for packed in lists:
+        for start in range(0, len(packed.pairs), 2 * BATCH):
+            _write_batch(claim, packed.pairs[start : start + 2 * BATCH])
+
+    def complete(pipe: Pipeline) -> None:
+        meta = content.meta(now.isoformat(timespec="seconds"))
+        pipe.set(meta_key(version), meta.model_dump_json())
+        pipe.delete(claim_key(version))
+
+    claim.transaction(complete)
+
+
+def _write_batch(claim: Claim, pairs: list[bytes]) -> None:
+    def write(pipe: Pipeline) -> None:
+        pipe.execute_command("MSET", *pairs)
+        pipe.execute_command("MGET", *pairs[::2])
+
+    held = claim.transaction(write)[-1]
+    if held != pairs[1::2]:
+        wrong = sum(value != written for value, written in zip(held, pairs[1::2], strict=True))
+        raise ReadBackError(
+            f"{claim.version}: Valkey holds other values than were written at {wrong:,} of "
+            f"{len(held):,} keys. The version is not served."
+        )
+
+
+def _serve_unless_newer(client: valkey.Valkey, version: str) -> str:
+    """Moves the pointer, unless it is at a newer version; returns where it is then."""
+    while True:
+        with client.pipeline() as pipe:
+            pipe.watch(layout.LIVE, meta_key(version))
+            served = pipe.get(layout.LIVE)
+            if served is not None and age(served.decode()) >= age(version):
+                return str(served.decode())
+            if pipe.get(meta_key(version)) is None:
+                raise ClaimLostError(f"{version} was removed before it was served.")
+            pipe.multi()
+            pipe.set(layout.LIVE, version)
+            try:
+                pipe.execute()
+            except WatchError:
+                continue
+            return version
+
+
+def _remove_old(client: valkey.Valkey) -> list[str]:
+    """Removes all but the served version and the newest complete ones, and what killed publishers left."""
+    known = versions(client)
+    kept = [each.version for each in known if each.live]
+    kept += [each.version for each in known if each.meta and not each.live][: KEPT - len(kept)]
+    removed = []
+    for each in known:
+        if each.version in kept or not _retire(client, each.version):
+            continue
+        try:
+            _remove(client, each.version)
+        except ClaimLostError:
+            # Whoever has taken it over removes it, or publishes it anew.
+            continue
+        removed.append(each.version)
+    return removed
+
+
+def _remove(client: valkey.Valkey, version: str) -> None:
+    claim = Claim(client, version, REMOVING)
+    claim.unlink_all()
+
+    def forget(pipe: Pipeline) -> None:
+        pipe.srem(layout.VERSIONS, version)
+        pipe.delete(claim_key(version))
+
+    claim.transaction(forget)
+
+
+def _retire(client: valkey.Valkey, version: str) -> bool:
+    """Makes a version incomplete, so that its keys can be removed; False where it is served or written."""
+    with client.pipeline() as pipe:
+        pipe.watch(layout.LIVE, claim_key(version))
+        served, claim = pipe.get(layout.LIVE), pipe.get(claim_key(version))
+        if served is not None and served.decode() == version:
+            return False
+        if claim is not None and not claim.startswith(REMOVING):
+            return False
+        pipe.multi()
+        pipe.delete(meta_key(version))
+        try:
+            pipe.execute()
+        except WatchError:
+            return False
+    return True
+
+
+def _meta(client: valkey.Valkey, version: str) -> Meta | None:
+    return _parsed(client.get(meta_key(version)))
+
+
+def _parsed(text: bytes | None) -> Meta | None:
+    return None if text is None else Meta.model_validate_json(text)
+
+
+def _listed(known: list[VersionState]) -> str:
+    there = [
+        each.version + ("" if each.meta else " (incomplete)") + (" (served)" if each.live else "")
+        for each in known
+    ]
+    return f"In Valkey there is {', '.join(there)}." if there else "In Valkey there is none."

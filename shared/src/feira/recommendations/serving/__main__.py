@@ -1,0 +1,56 @@
+"""The API as a program: `python -m feira.recommendations.serving`.
+
+``FEIRA_VALKEY_URL`` says where the lists are; a file in the lake is read with the settings in
+``FEIRA_LAKE`` and ``FEIRA_LAKE_*``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from feira.recommendations.serving.app import Recommendations
+from feira.recommendations.serving.store import options_from_env
+
+EXAMPLE = """
+Example:
+
+  FEIRA_VALKEY_URL=valkey://127.0.0.1:6379 python -m feira.recommendations.serving --file served.json
+"""
+
+
+def main(
+    file: Annotated[
+        str, typer.Option(help="The file that is baked at publish: a path, or a URI in the lake.")
+    ],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 18040,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Answers with what is offered to a user, from the lists in Valkey."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    app = Recommendations(options_from_env(), _reader(file))
+    uvicorn.run(
+        app, host=host, port=port, access_log=False, log_level="info", timeout_graceful_shutdown=2
+    )
+
+
+def _reader(file: str) -> Callable[[], bytes]:
+    if "://" not in file:
+        return Path(file).read_bytes
+    from feira.core.lake import lake_files
+    from feira.core.settings import LakeSettings
+
+    files = lake_files(LakeSettings.from_env())
+    return lambda: bytes(files.cat_file(file))
+
+
+command = typer.Typer(add_completion=False, rich_markup_mode=None)
+command.command(epilog=EXAMPLE)(main)
+
+if __name__ == "__main__":
+    command(prog_name="python -m feira.recommendations.serving")

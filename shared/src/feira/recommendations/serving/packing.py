@@ -1,0 +1,237 @@
+"""Lists as rows, packed into the keys and values of Valkey: by column, never row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feira.core.errors import PermanentError
+from feira.recommendations.serving import layout
+
+COLUMNS = ("slot", "user_id", "position", "item", "reason", "reason_item")
+LONGEST_USER = 128
+_REASONS = (layout.GOES_WITH, *layout.WITHOUT_ITEM)
+_NULL, _UNKNOWN = -1, -2
+
+Numbers = npt.NDArray[Any]
+Name = tuple[str, str]
+
+
+class ListsError(PermanentError, ValueError):
+    """Lists that cannot be published; the message names the list and what is wrong with it."""
+
+
+@dataclass
+class Packed:
+    """Some lists: keys and values in turn, and the items of those that are for everyone."""
+
+    pairs: list[bytes] = field(default_factory=list)
+    lists: int = 0
+    everyone: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """Lists as columns: ``starts`` has where each begins, ``names`` its slot and user."""
+
+    names: list[Name]
+    starts: Numbers
+    positions: Numbers
+    items: Numbers
+    why: Numbers
+
+    def then(self, other: _Lists) -> _Lists:
+        """With what follows, which may begin within the last of these."""
+        goes_on = int(self.names[-1] == other.names[0])
+        columns = ("positions", "items", "why")
+        return _Lists(
+            self.names + other.names[goes_on:],
+            np.concatenate([self.starts, other.starts[goes_on:] + len(self.items)]),
+            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in columns),
+        )
+
+    def cut(self) -> tuple[_Lists, _Lists]:
+        """All but the last, and the last, which may go on."""
+        at = int(self.starts[-1])
+        return (
+            _Lists(
+                self.names[:-1],
+                self.starts[:-1],
+                self.positions[:at],
+                self.items[:at],
+                self.why[:at],
+            ),
+            _Lists(
+                self.names[-1:],
+                self.starts[-1:] - at,
+                self.positions[at:],
+                self.items[at:],
+                self.why[at:],
+            ),
+        )
+
+
+class Packer:
+    """Packs the lists of one version.
+
+    :param items: the items of the version; an item's number is its place
+    """
+
+    def __init__(self, version: str, items: Sequence[str]) -> None:
+        if len(set(items)) != len(items) or None in items:
+            raise ListsError(
+                f"{version}: its {len(items):,} items are not distinct, or one is null."
+            )
+        self._version = version
+        self._items = items
+        self._known = pa.array(items, pa.string())
+        self._width = layout.why_width(len(items))
+        self._before: Name | None = None
+
+    def pack(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
+        """The lists of all batches, in their order.
+
+        :param batches: rows of ``COLUMNS`` in order of slot, user and position; a list may go on in the
+            next batch
+        :raises ListsError: where they are not so, a position is left out, or an item has no number
+        """
+        rest: _Lists | None = None
+        for batch in batches:
+            if not batch.num_rows:
+                continue
+            read = self._read(batch)
+            whole, rest = (read if rest is None else rest.then(read)).cut()
+            if whole.names:
+                yield self._packed(whole)
+        if rest is not None:
+            yield self._packed(rest)
+
+    def _read(self, batch: pa.RecordBatch) -> _Lists:
+        slot, user = (_encoded(batch.column(name)) for name in ("slot", "user_id"))
+        changed = np.ones(batch.num_rows, bool)
+        changed[1:] = False
+        for column in (slot, user):
+            codes = _codes(column, np.arange(len(column.dictionary)))
+            changed[1:] |= codes[1:] != codes[:-1]
+        starts = np.flatnonzero(changed)
+        names = list(zip(*(_texts(column, starts) for column in (slot, user)), strict=True))
+
+        def of(row: int) -> str:
+            return self._of(names[int(np.searchsorted(starts, row, side="right")) - 1])
+
+        items = self._numbers(batch.column("item"), of)
+        if (missing := np.flatnonzero(items < 0)).size:
+            raise ListsError(f"{of(int(missing[0]))}: an item is null.")
+        positions = batch.column("position").fill_null(0).to_numpy()
+        return _Lists(names, starts, positions, items.astype("<u4"), self._why(batch, of))
+
+    def _numbers(self, column: pa.Array, of: Any) -> Numbers:
+        """The number of each row's item; below 0 where that is null."""
+        numbers = _places(column, self._known)
+        if (unknown := np.flatnonzero(numbers == _UNKNOWN)).size:
+            row = int(unknown[0])
+            raise ListsError(
+                f"{of(row)}: the item {column[row].as_py()!r} is none of the version's "
+                f"{len(self._items):,} items."
+            )
+        return numbers
+
+    def _why(self, batch: pa.RecordBatch, of: Any) -> Numbers:
+        """Each row's reason as a number."""
+        kind = np.dtype("<u2" if self._width == 2 else "<u4")
+        numbers = self._numbers(batch.column("reason_item"), of)
+        code = _places(batch.column("reason"), pa.array(_REASONS))
+        # That of goes_with is the first.
+        wrong = (code < 0) | ((code == 0) != (numbers >= 0))
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            reason, item = (batch.column(name)[row].as_py() for name in ("reason", "reason_item"))
+            raise ListsError(
+                f"{of(row)}: the reason is {reason!r} with the item {item!r}; {layout.GOES_WITH} has one, "
+                f"{' and '.join(layout.WITHOUT_ITEM)} have none."
+            )
+        alone = np.array([0, *(_alone(kind, each) for each in layout.WITHOUT_ITEM)])
+        return np.where(code == 0, numbers, alone[code]).astype(kind)
+
+    def _packed(self, lists: _Lists) -> Packed:
+        ends = np.append(lists.starts[1:], len(lists.items))
+        lengths = ends - lists.starts
+        self._require_order(lists.names)
+        expected = np.arange(1, len(lists.items) + 1) - np.repeat(lists.starts, lengths)
+        if (wrong := np.flatnonzero(lists.positions != expected)).size:
+            row = int(wrong[0])
+            name = lists.names[int(np.searchsorted(lists.starts, row, side="right")) - 1]
+            raise ListsError(
+                f"{self._of(name)}: position {lists.positions[row]} comes where {expected[row]} is due."
+            )
+        of_slot = {s: _alone(lists.why.dtype, reason) for s, reason in layout.OWN_REASON.items()}
+        own = [of_slot[slot] for slot, _ in lists.names]
+        told = np.logical_or.reduceat(lists.why != np.repeat(own, lengths), lists.starts)
+        values, reasons, width = lists.items.tobytes(), lists.why.tobytes(), self._width
+        found = Packed(lists=len(lists.names))
+        for (slot, user), start, end, beside in zip(
+            lists.names, lists.starts.tolist(), ends.tolist(), told.tolist(), strict=True
+        ):
+            key = layout.list_key(self._version, slot, user)
+            found.pairs += (key.encode(), values[4 * start : 4 * end])
+            if beside:
+                key = layout.why_key(self._version, slot, user)
+                found.pairs += (key.encode(), reasons[width * start : width * end])
+            if user == layout.EVERYONE:
+                found.everyone[slot] = [self._items[number] for number in lists.items[start:end]]
+        return found
+
+    def _require_order(self, names: list[Name]) -> None:
+        for name in names:
+            slot, user = name
+            if slot not in layout.OWN_REASON or user is None or len(user) > LONGEST_USER:
+                raise ListsError(
+                    f"{self._of(name)}: the slot is {' or '.join(layout.SLOTS)}, the user a text of at most "
+                    f"{LONGEST_USER} characters."
+                )
+            if self._before is not None and name <= self._before:
+                raise ListsError(
+                    f"{self._of(name)} comes after {self._of(self._before)}: rows must be in order of slot "
+                    "and user, and each list in one piece."
+                )
+            self._before = name
+
+    def _of(self, name: Name) -> str:
+        return f"{self._version}, slot {name[0]!r}, user {str(name[1])[:LONGEST_USER]!r}"
+
+
+def _alone(kind: np.dtype[Any], reason: str) -> int:
+    """The number of a reason without an item."""
+    return int(np.iinfo(kind).max) - layout.WITHOUT_ITEM[reason]
+
+
+def _encoded(column: pa.Array) -> pa.DictionaryArray:
+    return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+
+
+def _codes(column: pa.DictionaryArray, of_dictionary: Numbers) -> Numbers:
+    """What belongs to each row's entry of the dictionary; ``_NULL`` where the row is null."""
+    indices = column.indices
+    if not indices.null_count:
+        return np.asarray(of_dictionary[indices.to_numpy()])
+    with_null = np.append(of_dictionary, _NULL)
+    return np.asarray(with_null[indices.fill_null(len(of_dictionary)).to_numpy()])
+
+
+def _places(column: pa.Array, known: pa.Array) -> Numbers:
+    """Each row's place among the known values; ``_UNKNOWN`` where it is none of them."""
+    encoded = _encoded(column)
+    places = pc.index_in(encoded.dictionary, value_set=known).fill_null(_UNKNOWN)
+    return _codes(encoded, places.to_numpy())
+
+
+def _texts(column: pa.DictionaryArray, rows: Numbers) -> list[str]:
+    chosen = column.take(pa.array(rows)).dictionary_decode()
+    texts: list[str] = chosen.to_numpy(zero_copy_only=False).tolist()
+    return texts

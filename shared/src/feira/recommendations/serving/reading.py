@@ -1,0 +1,344 @@
+"""Reads a user's list from Valkey, and has an answer where there is none: Valkey down, slow or empty.
+
+All requests that wait at one moment are read by one MGET, with the pointer: so every answer is of one
+version, and a version that is served from now on is in the next answer. A read that takes longer than
+20 ms, or fails, ends reading: answers come from memory until Valkey is seen to answer again, for which
+no request waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from valkey.asyncio import Valkey
+from valkey.exceptions import ValkeyError
+
+from feira.core.errors import first_line
+from feira.recommendations.serving import layout
+from feira.recommendations.serving.baked import Baked
+from feira.recommendations.serving.store import Options
+
+log = logging.getLogger(__name__)
+
+READ_SECONDS: Final = 0.02
+# Of what no request waits for: a new version's items, and whether Valkey answers again.
+_LOAD_SECONDS = 1.0
+_PROBE_SECONDS = (0.05, 0.5)
+# How long a version that cannot be used is not looked at again, and how often the file is.
+_UNUSABLE_SECONDS = 0.5
+_FILE_SECONDS = 60.0
+_MOST_AT_ONCE = 200
+
+OWN: Final = "own"
+POPULAR: Final = "popular"
+FILE: Final = "file"
+NONE: Final = "none"
+
+_FAILURES = (ValkeyError, OSError, TimeoutError)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An item, and why it is offered; ``reason_item`` is what it goes with."""
+
+    item: str
+    reason: str
+    reason_item: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is offered, best first: of which version, and from where."""
+
+    version: str | None
+    source: str
+    offers: list[Offer]
+
+
+@dataclass(frozen=True)
+class _Served:
+    """The version that is read: its items, and the lists for everyone."""
+
+    version: str
+    meta: bytes
+    items: list[str]
+    everyone: dict[str, list[str]]
+
+    def offers(self, slot: str, value: bytes, why: bytes | None, first: int) -> list[Offer]:
+        """The first of a list; raises IndexError where it holds what has no number."""
+        items = [self.items[number] for number in layout.unpacked(value, first)]
+        if why is None:
+            return [Offer(item, layout.OWN_REASON[slot]) for item in items]
+        width = layout.why_width(len(self.items))
+        alone = {2 ** (8 * width) - 1 - back: code for code, back in layout.WITHOUT_ITEM.items()}
+        return [
+            Offer(item, alone[number])
+            if number in alone
+            else Offer(item, layout.GOES_WITH, self.items[number])
+            for item, number in zip(items, layout.unpacked(why, first, width), strict=True)
+        ]
+
+
+class Lists:
+    """The lists of the version that is served.
+
+    :param options: of ``serving.store``
+    :param read_file: returns the file that was baked at publish; raises OSError or ValueError where it
+        cannot be read
+    :param failed: is called with the kind of each failure of Valkey: timeout, error or damaged
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        read_file: Callable[[], bytes],
+        failed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._client = Valkey(
+            **{**options, "socket_timeout": _LOAD_SECONDS, "socket_connect_timeout": _LOAD_SECONDS}
+        )
+        self._read_file, self._failed = read_file, failed
+        self._served: _Served | None = None
+        self._looked_at: tuple[bytes | None, float] = (None, 0.0)
+        self._file: Baked | None = None
+        self._recovering: asyncio.Task[None] | None = None
+        self._loading: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._waiting: list[tuple[list[str], asyncio.Future[list[bytes | None] | None]]] = []
+        self._background: set[asyncio.Task[None]] = set()
+        self._filed, self._tried = asyncio.Event(), asyncio.Event()
+
+    @property
+    def up(self) -> bool:
+        """Whether Valkey answers, as far as is known."""
+        return self._recovering is None
+
+    @property
+    def version(self) -> str | None:
+        """The version that is read; None where none is."""
+        return self._served.version if self._served else None
+
+    @property
+    def file_version(self) -> str | None:
+        """The version of the baked file; None where there is no file."""
+        return self._file.version if self._file else None
+
+    async def start(self) -> None:
+        """Takes up reading; gives Valkey and the file a moment to be there with the first request."""
+        self._keep(self._follow_file())
+        self._recover("")
+        first = [asyncio.ensure_future(it.wait()) for it in (self._filed, self._tried)]
+        await asyncio.wait(first, timeout=_LOAD_SECONDS)
+        for each in first:
+            each.cancel()
+
+    async def stop(self) -> None:
+        """Ends what goes on beside the requests."""
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._client.aclose()
+
+    async def answer(
+        self, slot: str, user: str, n: int, excluded: frozenset[str] = frozenset()
+    ) -> Answer:
+        """What is offered to a user; it waits for Valkey some 20 ms at most, and never fails."""
+        first = n + len(excluded)
+        try:
+            served, values = await self._read(slot, user)
+        except Exception:
+            log.exception("a list was not read")
+            self._failed("error")
+            served, values = self._served, None
+        if served is not None:
+            if values is not None and values[1] is not None:
+                try:
+                    offers = served.offers(slot, values[1], values[2], first)
+                    return Answer(served.version, OWN, _without(offers, excluded, n))
+                except (IndexError, ValueError):
+                    self._failed("damaged")
+            if slot in served.everyone:
+                offers = _popular(served.everyone[slot][:first])
+                return Answer(served.version, POPULAR, _without(offers, excluded, n))
+        if self._file is not None and slot in self._file.everyone:
+            offers = _popular(self._file.everyone[slot][:first])
+            return Answer(self._file.version, FILE, _without(offers, excluded, n))
+        return Answer(served.version if served else None, NONE, [])
+
+    async def _read(self, slot: str, user: str) -> tuple[_Served | None, list[bytes | None] | None]:
+        """The version, and the pointer, the user's list and its reasons as they were at one moment."""
+        for last in (False, True):
+            served = self._served
+            if not self.up:
+                return served, None
+            keys = [layout.LIVE]
+            if served is not None:
+                keys += [
+                    layout.list_key(served.version, slot, user),
+                    layout.why_key(served.version, slot, user),
+                ]
+            values = await self._together(keys)
+            if values is None or self._is_read(values[0]) or last:
+                return served, values if served is not None else None
+            await self._follow()
+        raise AssertionError("unreachable")
+
+    def _is_read(self, live: bytes | None) -> bool:
+        """Whether what is served is what is read, or was looked at just now and cannot be read."""
+        if live is None:
+            return self._served is None
+        if self._served is not None and self._served.version.encode() == live:
+            return True
+        looked_at, when = self._looked_at
+        return looked_at == live and time.monotonic() - when < _UNUSABLE_SECONDS
+
+    async def _together(self, keys: list[str]) -> list[bytes | None] | None:
+        """The values of the keys, read with those of whoever waits too; None where Valkey fails."""
+        future: asyncio.Future[list[bytes | None] | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._waiting.append((keys, future))
+        if self._reading is None:
+            self._reading = self._keep(self._read_waiting())
+        return await future
+
+    async def _read_waiting(self) -> None:
+        try:
+            while self._waiting:
+                now = self._waiting[:_MOST_AT_ONCE]
+                del self._waiting[:_MOST_AT_ONCE]
+                values = await self._mget([key for keys, _ in now for key in keys])
+                at = 0
+                for keys, future in now:
+                    if not future.done():
+                        future.set_result(values and values[at : at + len(keys)])
+                    at += len(keys)
+        finally:
+            self._reading = None
+
+    async def _mget(self, keys: list[str]) -> list[bytes | None] | None:
+        if not self.up:
+            return None
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                values: list[bytes | None] = await self._client.mget(keys)
+                return values
+        except _FAILURES as error:
+            self._recover(_reason(error))
+            return None
+
+    async def _follow(self) -> None:
+        """Loads what is served; who waits for it waits as long as for a read."""
+        if self._loading is None:
+            self._loading = self._keep(self._load_or_recover())
+        await asyncio.wait([self._loading], timeout=READ_SECONDS)
+
+    async def _load_or_recover(self) -> None:
+        try:
+            await self._load()
+        except _FAILURES as error:
+            self._recover(_reason(error))
+        finally:
+            self._loading = None
+
+    async def _load(self) -> None:
+        async with asyncio.timeout(_LOAD_SECONDS):
+            live = await self._client.get(layout.LIVE)
+            found = None if live is None else await self._version(live)
+        self._looked_at = (live, time.monotonic())
+        if live is not None and found is None:
+            self._failed("damaged")
+        if (found and found.version) != self.version:
+            log.info("version %s is read", found and found.version)
+        self._served = found
+
+    async def _version(self, live: bytes) -> _Served | None:
+        """A version as it is in Valkey; None where it is not whole."""
+        try:
+            version = layout.require_version(live.decode())
+            text = await self._client.get(layout.meta_key(version))
+            if self._served and (self._served.version, self._served.meta) == (version, text):
+                return self._served
+            meta = layout.Meta.model_validate_json(text or b"")
+            lists = [layout.list_key(version, slot, layout.EVERYONE) for slot in layout.SLOTS]
+            numbered, *values = await self._client.mget([layout.items_key(version), *lists])
+            items = orjson.loads(numbered or b"")
+            if not isinstance(items, list) or len(items) != meta.items:
+                return None
+            bare = _Served(version, text, items, {})
+            everyone = {
+                slot: [each.item for each in bare.offers(slot, value, None, len(value))]
+                for slot, value in zip(layout.SLOTS, values, strict=True)
+                if value is not None
+            }
+        except (IndexError, ValueError):
+            return None
+        return _Served(version, text, items, everyone)
+
+    def _recover(self, reason: str) -> None:
+        """Ends reading, until Valkey answers again."""
+        if reason:
+            self._failed(reason)
+        if self._recovering is None:
+            self._recovering = self._keep(self._wait_until_up())
+
+    async def _wait_until_up(self) -> None:
+        pause, longest = _PROBE_SECONDS
+        was_down = False
+        while True:
+            try:
+                await self._load()
+                break
+            except Exception as error:
+                if not was_down:
+                    log.warning("Valkey does not answer: %s", first_line(error))
+                was_down = True
+            finally:
+                self._tried.set()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
+        self._recovering = None
+        if was_down:
+            log.warning("Valkey answers again")
+
+    async def _follow_file(self) -> None:
+        said = ""
+        while True:
+            try:
+                self._file = Baked.model_validate_json(await asyncio.to_thread(self._read_file))
+                problem = ""
+            except (OSError, ValueError) as error:
+                problem = first_line(error)
+            if problem and problem != said:
+                log.warning("the file that was baked at publish cannot be read: %s", problem)
+            said = problem
+            self._filed.set()
+            await asyncio.sleep(_FILE_SECONDS)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+
+def _reason(error: BaseException) -> str:
+    from valkey.exceptions import TimeoutError as ValkeyTimeoutError
+
+    return "timeout" if isinstance(error, (TimeoutError, ValkeyTimeoutError)) else "error"
+
+
+def _popular(items: Sequence[str]) -> list[Offer]:
+    return [Offer(item, layout.POPULAR) for item in items]
+
+
+def _without(offers: list[Offer], excluded: frozenset[str], n: int) -> list[Offer]:
+    if excluded:
+        offers = [each for each in offers if each.item not in excluded]
+    return offers[:n]

@@ -1,0 +1,84 @@
+"""Valkey's clients, made from one set of options, and its failures as errors that say what to do.
+
+The client is imported where it is used: every command of a laptop's stack reads this module.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from feira.core.errors import PermanentError, first_line
+from feira.core.settings import SettingsError
+
+if TYPE_CHECKING:
+    from valkey import Valkey
+
+Options = Mapping[str, Any]
+"""What ``valkey.Valkey`` is made with: host, port, password, and so on. It belongs in no log."""
+
+URL = "FEIRA_VALKEY_URL"
+SECONDS = 30
+
+
+class StoreError(ConnectionError):
+    """Valkey did not answer; another try may find it up."""
+
+
+class StoreRefusalError(PermanentError, RuntimeError):
+    """Valkey answered that it will not; the message names it and its reason."""
+
+
+def options_from_env(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """The options that ``FEIRA_VALKEY_URL`` states, as ``valkeys://user:password@host:6379/0``.
+
+    :raises SettingsError: without quoting it: it may hold a password
+    """
+    from valkey import ConnectionPool
+
+    try:
+        found: dict[str, Any] = ConnectionPool.from_url(env.get(URL, "")).connection_kwargs
+        host = found["host"]
+    except (ValueError, KeyError) as error:
+        raise SettingsError(
+            f"{URL} is not set, or is no address: it must be valkey://host:6379, or valkeys:// for TLS."
+        ) from error
+    tls = env[URL].startswith(("valkeys://", "rediss://"))
+    return {"port": 6379} | found | {"host": host} | ({"ssl": True} if tls else {})
+
+
+def connect(options: Options) -> Valkey:
+    """A client that tries nothing twice: what is written twice must be decided by who writes."""
+    from valkey import Valkey
+
+    return Valkey(
+        **{"socket_timeout": SECONDS, "socket_connect_timeout": 5, **options},
+        retry=None,
+        retry_on_timeout=False,
+    )
+
+
+@contextmanager
+def named_failures(client: Valkey) -> Iterator[None]:
+    """Raises StoreError where Valkey does not answer, StoreRefusalError where it refuses."""
+    from valkey.exceptions import AuthenticationError, OutOfMemoryError, ResponseError, ValkeyError
+
+    known = client.connection_pool.connection_kwargs
+    where = f"Valkey at {known.get('host', 'localhost')}:{known.get('port', 6379)}"
+    try:
+        yield
+    except OutOfMemoryError as error:
+        raise StoreRefusalError(
+            f"{where} has no room: it holds as much as its maxmemory. Nothing that is served was "
+            "changed. Raise maxmemory, or publish fewer lists."
+        ) from error
+    except (AuthenticationError, ResponseError) as error:
+        # Of a pipeline it quotes the command before, which is a thousand lists.
+        reason = first_line(str(error).rpartition("caused error: ")[2])
+        raise StoreRefusalError(
+            f"{where} refuses: {reason}. Check its password and its configuration."
+        ) from error
+    except ValkeyError as error:
+        raise StoreError(f"{where} does not answer: {first_line(error)}.") from error

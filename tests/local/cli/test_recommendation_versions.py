@@ -1,0 +1,121 @@
+"""`feira recommendations versions` and `rollback` on a real server: what is served, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+from typer.testing import CliRunner
+
+from feira.core.settings import LakeSettings
+from feira.recommendations.serving import baked
+from feira_local import cli
+from feira_local.cli import app, recommendations
+from feira_local.stack import access
+from feira_local.stack.lifecycle import Stack
+from valkey_server import ValkeyServer, publish_lists, some_lists
+
+NAMES = ["2010-12-01-1", "2010-12-02-1", "2010-12-03-1"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "home") as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def stack(server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LakeSettings:
+    """A stack that runs, with three versions; its lake is a folder."""
+    lake = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
+    monkeypatch.setattr(recommendations, "running_config", lambda: server.config)
+    monkeypatch.setattr(access, "lake_settings", lambda: lake)
+    monkeypatch.setattr(Stack, "running_supervisor", lambda *_: None)
+    with server.client() as client:
+        client.flushall()
+        for name in NAMES:
+            done = publish_lists(client, name, some_lists(name))
+            baked.bake(LocalFileSystem(auto_mkdir=True), lake.root, name, done.everyone)
+    return lake
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    """The exit code, standard output, and the error as `feira` prints it."""
+    done = CliRunner().invoke(app, ["recommendations", *arguments])
+    if done.exception is None or isinstance(done.exception, SystemExit):
+        return done.exit_code, done.stdout, done.stderr
+    assert isinstance(done.exception, Exception)
+    return done.exit_code, done.stdout, cli._message(done.exception)
+
+
+def served() -> list[str]:
+    found = json.loads(run("versions", "--json")[1])
+    return [each["version"] for each in found if each["served"]]
+
+
+def test_versions_are_listed_with_the_one_that_is_served(server: ValkeyServer) -> None:
+    with server.client() as client:
+        client.delete(f"reco:{NAMES[0]}:meta")
+    code, output, error = run("versions")
+    assert (code, error) == (0, "")
+    lines = [line.split() for line in output.splitlines()]
+    assert [line[:2] for line in lines[1:]] == [
+        [NAMES[2], "served"],
+        [NAMES[1], lines[2][1]],
+        [NAMES[0], "incomplete"],
+    ]
+    assert lines[1][3] == "9" and served() == [NAMES[2]]
+    found = json.loads(run("versions", "--json")[1])
+    assert [(each["complete"], each["lists"]) for each in found] == [
+        *((True, 9), (True, 9), (False, None))
+    ]
+
+
+def test_a_rollback_serves_the_version_before_with_its_file(stack: LakeSettings) -> None:
+    assert run("rollback") == (0, f"{NAMES[1]} is served from now on.\n", "")
+    assert served() == [NAMES[1]]
+    file = Path(baked.served_path(stack.root).removeprefix("file://"))
+    assert json.loads(file.read_text())["version"] == NAMES[1]
+    code, output, _ = run("rollback", NAMES[2], "--json")
+    assert (code, json.loads(output)) == (0, {"served": NAMES[2], "file_error": None})
+    assert served() == [NAMES[2]]
+
+
+def test_a_rollback_whose_file_is_gone_is_done_and_says_so(stack: LakeSettings) -> None:
+    Path(baked.version_path(stack.root, NAMES[1]).removeprefix("file://")).unlink()
+    code, output, _ = run("rollback")
+    assert code == 0 and f"{NAMES[1]} is served" in output and f"{NAMES[1]}/everyone.json" in output
+    assert served() == [NAMES[1]]
+
+
+def test_what_cannot_be_served_is_one_sentence(server: ValkeyServer) -> None:
+    for arguments, message in [
+        (["2010-12-09-1"], "2010-12-09-1 is not in Valkey, so it is not served."),
+        (["a:b"], "'a:b' is no version of lists"),
+    ]:
+        code, output, error = run("rollback", *arguments)
+        assert (code, output) == (1, "") and message in error and "not foreseen" not in error
+    run("rollback", NAMES[0])
+    code, output, error = run("rollback", "--json")
+    assert (code, output) == (1, "")
+    assert f"There is nothing to roll back to: {NAMES[0]} is served" in error
+    with server.client() as client:
+        client.flushall()
+    assert "no version is served" in run("rollback")[2]
+    assert run("versions") == (0, "No version of the lists is in Valkey.\n", "")
+    assert json.loads(run("versions", "--json")[1]) == []
+
+
+def test_a_valkey_that_is_down_is_named_with_the_next_step(server: ValkeyServer) -> None:
+    server.kill()
+    try:
+        for command in ("versions", "rollback"):
+            code, output, error = run(command)
+            assert (code, output) == (1, "")
+            assert f"Valkey at 127.0.0.1:{server.options['port']} does not answer" in error
+            assert "`feira status`" in error and "\n" not in error
+    finally:
+        server.__enter__()

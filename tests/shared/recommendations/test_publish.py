@@ -1,0 +1,477 @@
+"""Publishing on a real server: whole or not at all, wherever it is killed and whoever else publishes."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import valkey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from valkey.connection import Connection
+
+from feira.recommendations import publish as module
+from feira.recommendations.publish import (
+    PublishError,
+    ReadBackError,
+    publish,
+    rollback,
+    versions,
+)
+from feira.recommendations.serving import claims
+from feira.recommendations.serving.claims import ClaimLostError
+from feira.recommendations.serving.layout import VersionNameError, age
+from feira.recommendations.serving.packing import ListsError, Packer
+from feira.recommendations.serving.store import StoreError, StoreRefusalError
+from valkey_server import (
+    Lists,
+    ValkeyServer,
+    items_of,
+    publish_lists,
+    published,
+    rows,
+    some_lists,
+)
+
+OLD, NEW = "2010-12-01-1", "2010-12-02-1"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    with ValkeyServer(tmp_path_factory.mktemp("a, b") / "home") as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: ValkeyServer) -> Iterator[valkey.Valkey]:
+    """Of an empty server."""
+    with server.client() as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a few lists are many commands."""
+    monkeypatch.setattr(module, "BATCH", 3)
+    monkeypatch.setattr(claims, "BATCH", 3)
+    monkeypatch.setattr(module, "_ROWS", 4)
+
+
+def served(client: valkey.Valkey) -> tuple[str, Lists] | None:
+    """What a reader sees: the version of the pointer, and all its lists."""
+    live = client.get("reco:live")
+    return None if live is None else (live.decode(), published(client, live.decode()))
+
+
+def test_every_list_is_stored_as_it_was_given_with_its_count_and_checksum(
+    client: valkey.Valkey,
+) -> None:
+    lists = some_lists("x")
+    done = publish_lists(client, NEW, lists)
+    assert served(client) == (NEW, lists)
+    meta = json.loads(client.get(f"reco:{NEW}:meta"))
+    content = hashlib.sha256(client.get(f"reco:{NEW}:items"))
+    keys = []
+    for slot, user in lists:
+        keys.append(f"reco:{NEW}:{slot}:{user}")
+        if client.exists(why := f"reco:{NEW}:why:{slot}:{user}"):
+            keys.append(why)
+    for key in keys:
+        content.update(key.encode() + client.get(key))
+    assert meta["lists"] == len(lists) == done.lists
+    assert meta["keys"] == len(keys) == done.keys
+    assert meta["items"] == len(items_of(lists))
+    assert meta["checksum"] == content.hexdigest() == done.checksum
+    assert done.everyone == {"new": ["x-p0", "x-p1", "x-p2"]}
+    assert (done.live, done.removed) == (NEW, [])
+    # Of lists alone nothing expires.
+    assert {client.ttl(key) for key in (*keys, "reco:live", f"reco:{NEW}:meta")} == {-1}
+    # A list whose reasons are its slot's own has none beside it.
+    assert not client.exists(f"reco:{NEW}:why:again:u0", f"reco:{NEW}:why:new:")
+
+
+users = st.text(st.characters(codec="utf-8"), max_size=8)
+reasons = st.sampled_from([("popular", None), ("bought_before", None), ("goes_with", "b")])
+lists_of_any = st.dictionaries(
+    st.tuples(st.sampled_from(["again", "new"]), users),
+    st.lists(st.tuples(st.sampled_from("abc"), reasons), min_size=1, max_size=5),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(lists_of_any, st.lists(st.integers(0, 30)), st.booleans())
+def test_lists_are_packed_the_same_wherever_their_rows_are_cut_and_however_they_are_coded(
+    given_lists: dict[tuple[str, str], Any], cuts: list[int], coded: bool
+) -> None:
+    lists = {
+        name: [(item, *reason) for item, reason in given_lists[name]]
+        for name in sorted(given_lists)
+    }
+    whole = rows(lists)
+    places = sorted({0, whole.num_rows, *(cut for cut in cuts if cut < whole.num_rows)})
+    pieces = [whole.slice(a, b - a) for a, b in itertools.pairwise(places)]
+    if coded:
+        pieces = [
+            pa.RecordBatch.from_arrays(
+                [
+                    column.dictionary_encode() if pa.types.is_string(column.type) else column
+                    for column in piece.columns
+                ],
+                whole.schema.names,
+            )
+            for piece in pieces
+        ]
+    packed = [each for found in Packer("v", ["a", "b", "c"]).pack(pieces) for each in found.pairs]
+    expected: list[bytes] = []
+    for (slot, user), each in lists.items():
+        numbers = b"".join("abc".index(item).to_bytes(4, "little") for item, _, _ in each)
+        expected += [f"reco:v:{slot}:{user}".encode(), numbers]
+        own = "bought_before" if slot == "again" else "popular"
+        if any(reason != own for _, reason, _ in each):
+            codes = {"popular": 0xFFFF, "bought_before": 0xFFFE, "goes_with": 1}
+            why = b"".join(codes[reason].to_bytes(2, "little") for _, reason, _ in each)
+            expected += [f"reco:v:why:{slot}:{user}".encode(), why]
+    assert packed == expected
+
+
+def test_the_reasons_of_a_great_many_items_are_wider(client: valkey.Valkey) -> None:
+    lists = {("new", "u"): [("i0000001", "goes_with", "i0065540"), ("i0000002", "popular", None)]}
+    items = [f"i{n:07d}" for n in range(65_541)]
+    publish(client, NEW, [rows(lists)], items)
+    assert published(client, NEW) == lists
+
+
+class KilledError(BaseException):
+    """The process is gone: no command of it reaches the server any more."""
+
+
+# The pipeline of one that is killed would still send UNWATCH, and cannot.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("was_sent", [False, True])
+def test_a_publisher_that_is_killed_at_any_command_changes_nothing_for_readers_and_can_be_repeated(
+    client: valkey.Valkey,
+    server: ValkeyServer,
+    monkeypatch: pytest.MonkeyPatch,
+    was_sent: bool,
+) -> None:
+    old, new = some_lists("old", 1), some_lists("new", 2)
+    before = ["2010-11-28-1", "2010-11-29-1", OLD]
+    for version in before:
+        publish_lists(client, version, old)
+    dumped = {key: client.dump(key) for key in client.scan_iter()}
+    send = Connection.send_packed_command
+    left = itertools.count()
+
+    def killed(self: Connection, command: Any, *args: Any, **options: Any) -> None:
+        number = next(left)
+        if number == at and was_sent:
+            send(self, command, *args, **options)
+            self.read_response()
+        if number >= at:
+            raise KilledError
+        send(self, command, *args, **options)
+
+    seen = set()
+    for attempt in itertools.count():
+        at = attempt
+        with client.pipeline() as pipe:
+            pipe.flushall()
+            for key, content in dumped.items():
+                pipe.restore(key, 0, content)
+            pipe.execute()
+        left = itertools.count()
+        with monkeypatch.context() as patched, server.client() as doomed:
+            patched.setattr(Connection, "send_packed_command", killed)
+            try:
+                publish_lists(doomed, NEW, new)
+                break
+            except KilledError:
+                pass
+        found = served(client)
+        assert found in [(OLD, old), (NEW, new)]
+        seen.add(found[0] if found else None)
+        # Whoever publishes next completes it; what is left over is gone.
+        publish_lists(client, NEW, new)
+        assert served(client) == (NEW, new)
+        assert [each.version for each in versions(client) if each.meta] == [NEW, OLD, before[1]]
+        assert {key.split(b":")[1].decode() for key in client.scan_iter()} == {
+            *("live", "versions", NEW, OLD, before[1])
+        }
+    assert at > 50 and seen == {OLD, NEW}
+
+
+def while_writing(
+    batch: pa.RecordBatch, meanwhile: Callable[[], object]
+) -> Iterator[pa.RecordBatch]:
+    """The rows, and in the midst of them something else happens."""
+    yield batch.slice(0, 6)
+    meanwhile()
+    yield batch.slice(6)
+
+
+def test_of_two_publishers_of_one_version_the_second_is_served_whole_and_the_first_says_so(
+    client: valkey.Valkey, server: ValkeyServer
+) -> None:
+    first, second = some_lists("first", 5), some_lists("second", 2)
+    with server.client() as other:
+        lists = while_writing(rows(first), lambda: publish_lists(other, NEW, second))
+        with pytest.raises(ClaimLostError, match=NEW):
+            publish(client, NEW, lists, items_of(first))
+    assert served(client) == (NEW, second)
+
+
+def test_of_two_publishers_at_once_the_newer_version_is_served_whoever_ends_first(
+    client: valkey.Valkey, server: ValkeyServer
+) -> None:
+    older, newer = some_lists("older"), some_lists("newer")
+    with server.client() as other:
+        lists = while_writing(rows(older), lambda: publish_lists(other, NEW, newer))
+        done = publish(client, OLD, lists, items_of(older))
+        assert done.live == NEW and served(client) == (NEW, newer)
+        lists = while_writing(rows(newer), lambda: publish_lists(other, "2010-12-03-1", older))
+        done = publish(client, "2010-12-03-2", lists, items_of(newer))
+    assert done.live == "2010-12-03-2" and served(client) == ("2010-12-03-2", newer)
+
+
+def test_what_another_is_still_writing_is_not_removed(
+    client: valkey.Valkey, server: ValkeyServer
+) -> None:
+    newest = some_lists("newest")
+    with server.client() as other:
+        lists = while_writing(rows(newest), lambda: publish_lists(other, OLD, some_lists("x")))
+        publish(client, NEW, lists, items_of(newest))
+    assert served(client) == (NEW, newest)
+
+
+@pytest.mark.parametrize("what", ["emptied", "killed"])
+def test_a_server_that_loses_what_was_written_meanwhile_is_noticed(
+    tmp_path: Path, what: str
+) -> None:
+    lists = some_lists("x")
+    with ValkeyServer(tmp_path / "home") as server, server.client() as client:
+
+        def lose() -> None:
+            if what == "killed":
+                server.kill()
+                for path in (server.config.home / "valkey").glob("appendonlydir/*"):
+                    path.unlink()
+                server.__enter__()
+            else:
+                client.flushall()
+
+        with pytest.raises((ClaimLostError, StoreError)):
+            publish(client, NEW, while_writing(rows(lists), lose), items_of(lists))
+        assert served(client) is None
+        assert publish_lists(client, NEW, lists).live == NEW
+        assert served(client) == (NEW, lists)
+
+
+def test_a_server_that_was_killed_and_kept_all_is_another_to_a_publisher(tmp_path: Path) -> None:
+    """It might have lost the last second."""
+    lists = some_lists("x")
+    with ValkeyServer(tmp_path / "home") as server, server.client() as client:
+
+        def restart() -> None:
+            server.kill()
+            server.__enter__()
+
+        with pytest.raises((ClaimLostError, StoreError)):
+            publish(client, NEW, while_writing(rows(lists), restart), items_of(lists))
+        assert served(client) is None
+
+
+def test_values_that_are_not_as_they_were_written_are_an_error() -> None:
+    class Claim:
+        version = NEW
+
+        def transaction(self, _: object) -> list[Any]:
+            return [True, [b"1", None]]
+
+    with pytest.raises(ReadBackError, match=r"at 1 of 2 keys"):
+        module._write_batch(Claim(), [b"a", b"1", b"b", b"2"])  # type: ignore[arg-type]
+
+
+def test_lists_that_do_not_fit_are_refused_and_what_is_served_stays(
+    client: valkey.Valkey,
+) -> None:
+    old = some_lists("old")
+    publish_lists(client, OLD, old)
+    client.config_set("maxmemory", client.info("memory")["used_memory"] + 400_000)
+    many = some_lists("x" * 100, 10_000)
+    try:
+        with pytest.raises(StoreRefusalError, match=r"maxmemory") as refused:
+            publish_lists(client, NEW, many)
+    finally:
+        client.config_set("maxmemory", "512mb")
+    assert len(str(refused.value)) < 400
+    assert served(client) == (OLD, old)
+
+
+def test_a_complete_version_is_never_changed(client: valkey.Valkey) -> None:
+    lists = some_lists("x")
+    first = publish_lists(client, NEW, lists)
+    meta = client.get(f"reco:{NEW}:meta")
+    assert publish_lists(client, NEW, lists) == first
+    assert client.get(f"reco:{NEW}:meta") == meta
+    with pytest.raises(PublishError, match=rf"{NEW} is published with other lists"):
+        publish_lists(client, NEW, some_lists("y"))
+    assert served(client) == (NEW, lists)
+
+
+def test_an_older_version_is_not_published_over_a_newer_one(client: valkey.Valkey) -> None:
+    lists = some_lists("x")
+    publish_lists(client, "2010-12-02-10", lists)
+    done = publish_lists(client, "2010-12-02-9", some_lists("y"))
+    assert (done.version, done.live, done.lists) == ("2010-12-02-9", "2010-12-02-10", 0)
+    assert served(client) == ("2010-12-02-10", lists)
+    assert [each.version for each in versions(client)] == ["2010-12-02-10"]
+
+
+def test_three_versions_are_kept_and_never_the_served_one_removed(client: valkey.Valkey) -> None:
+    names = [f"2010-12-{day:02d}-1" for day in range(1, 8)]
+    for name in names[:4]:
+        done = publish_lists(client, name, some_lists(name))
+    assert done.removed == [names[0]]
+    rollback(client, names[1])
+    for name in names[4:6]:
+        client.set("reco:live", names[1])
+        # As it is while its publisher has not moved the pointer yet.
+        module._write(
+            client,
+            content := module._Content(name, items_of(some_lists(name))),
+            content.packed([rows(some_lists(name))]),
+            module.datetime.now(module.UTC),
+        )
+    assert module._remove_old(client) == [names[3], names[2]]
+    assert served(client) == (names[1], some_lists(names[1]))
+    assert [each.version for each in versions(client)] == [names[5], names[4], names[1]]
+
+
+def test_rolled_back_lists_are_those_of_that_version(client: valkey.Valkey) -> None:
+    names = ["2010-12-01-1", "2010-12-01-2", "2010-12-01-10"]
+    for name in names:
+        publish_lists(client, name, some_lists(name))
+    for expected in (names[1], names[0]):
+        assert rollback(client).version == expected
+        assert served(client) == (expected, some_lists(expected))
+    with pytest.raises(PublishError, match=rf"nothing to roll back to: {names[0]} is served"):
+        rollback(client)
+    assert rollback(client, names[2]).version == names[2]
+    assert served(client) == (names[2], some_lists(names[2]))
+    assert [(each.version, each.live) for each in versions(client)] == [
+        *((names[2], True), (names[1], False), (names[0], False))
+    ]
+
+
+def test_neither_an_incomplete_nor_an_unknown_version_is_served(client: valkey.Valkey) -> None:
+    with pytest.raises(PublishError, match=r"no version is served"):
+        rollback(client)
+    publish_lists(client, OLD, some_lists("old"))
+    publish_lists(client, NEW, some_lists("new"))
+    client.delete(f"reco:{OLD}:meta")
+    with pytest.raises(PublishError, match=rf"{OLD} is incomplete.*{NEW} \(served\)"):
+        rollback(client, OLD)
+    with pytest.raises(PublishError, match=r"nothing to roll back to"):
+        rollback(client)
+    with pytest.raises(PublishError, match=r"2010-12-03-1 is not in Valkey"):
+        rollback(client, "2010-12-03-1")
+    assert served(client) == (NEW, some_lists("new"))
+    assert [each.meta is None for each in versions(client)] == [False, True]
+
+
+@pytest.mark.parametrize("version", ["", "a:b", "*", "a b", "x" * 65, "é", "-1", "a\n"])
+def test_a_version_is_a_text_that_keys_can_be_made_of(client: valkey.Valkey, version: str) -> None:
+    for use in (
+        lambda: publish_lists(client, version, some_lists("x")),
+        lambda: rollback(client, version),
+    ):
+        with pytest.raises(VersionNameError, match=r"is no version of lists"):
+            use()
+    assert client.dbsize() == 0
+
+
+def test_versions_sort_by_their_numbers() -> None:
+    names = ["2010-12-02-1", "b", "2010-12-01-10", "2010-12-01", "2009-12-31-1", "2010-12-01-2"]
+    assert sorted(names, key=age) == [
+        *("2009-12-31-1", "2010-12-01", "2010-12-01-2", "2010-12-01-10", "2010-12-02-1", "b")
+    ]
+
+
+GOOD = {
+    "slot": "new",
+    "user_id": "u",
+    "position": 1,
+    "item": "a",
+    "reason": "popular",
+    "reason_item": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([{}, {"position": 3}], r"user 'u': position 3 comes where 2 is due"),
+        ([{"position": 2}], r"position 2 comes where 1 is due"),
+        ([{"position": None}], r"position 0 comes where 1 is due"),
+        ([{"item": "z"}], r"user 'u': the item 'z' is none of the version's 3 items"),
+        ([{"item": None}], r"user 'u': an item is null"),
+        ([{"reason": "goes_with", "reason_item": "z"}], r"the item 'z' is none"),
+        ([{"reason": "goes_with"}], r"reason is 'goes_with' with the item None"),
+        ([{"reason_item": "a"}], r"reason is 'popular' with the item 'a'"),
+        ([{"reason": "liked"}], r"reason is 'liked'"),
+        ([{"reason": None}], r"reason is None"),
+        ([{"slot": "soon"}], r"slot 'soon', user 'u': the slot is again or new"),
+        ([{"slot": None}], r"the slot is again or new"),
+        ([{"user_id": None}], r"the user a text of at most 128"),
+        ([{"user_id": "x" * 129}], r"the user a text of at most 128"),
+        ([{"user_id": "v"}, {}], r"user 'u' comes after .* user 'v': rows must be in order"),
+        ([{}, {"slot": "again"}], r"must be in order"),
+        ([{}, {"user_id": "v"}, {}], r"each list in one piece"),
+        ([], r"holds no list"),
+    ],
+)
+def test_lists_that_are_not_in_order_or_name_what_is_not_there_are_refused(
+    client: valkey.Valkey, changes: list[dict[str, Any]], message: str
+) -> None:
+    batch = pa.RecordBatch.from_pylist([GOOD | each for each in changes], schema=rows({}).schema)
+    publish_lists(client, OLD, old := some_lists("old"))
+    # The last row in a batch of its own: it is found across them too.
+    batches = [batch.slice(0, max(0, len(changes) - 1)), batch.slice(max(0, len(changes) - 1))]
+    for given_batches in ([batch], batches):
+        with pytest.raises(ListsError, match=message):
+            publish(client, NEW, given_batches, ["a", "b", "c"])
+    assert served(client) == (OLD, old)
+
+
+def test_items_that_are_not_distinct_have_no_numbers(client: valkey.Valkey) -> None:
+    with pytest.raises(ListsError, match=r"3 items are not distinct"):
+        publish(client, NEW, [rows(some_lists("x"))], ["a", "b", "a"])
+
+
+def test_a_server_that_is_down_or_refuses_is_named_without_its_password(
+    server: ValkeyServer,
+) -> None:
+    from feira.recommendations.serving.store import connect
+
+    with (
+        connect(server.options | {"port": 1}) as client,
+        pytest.raises(StoreError, match=r"Valkey at 127.0.0.1:1 does not answer: .*refused"),
+    ):
+        versions(client)
+    with (
+        connect(server.options | {"password": "wrong"}) as client,
+        pytest.raises(
+            StoreRefusalError, match=r"refuses: .*WRONGPASS|invalid username-password"
+        ) as refused,
+    ):
+        versions(client)
+    assert "wrong" not in str(refused.value)

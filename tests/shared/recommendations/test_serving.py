@@ -1,0 +1,506 @@
+"""The API on a real server that is up, empty, hanging, killed and started again: it always answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from feira.core.settings import SettingsError
+from feira.recommendations.publish import publish, rollback
+from feira.recommendations.serving import baked, reading
+from feira.recommendations.serving.app import Recommendations
+from feira.recommendations.serving.store import options_from_env
+from valkey_server import ValkeyServer, items_of, publish_lists, rows, some_lists
+
+V1, V2 = "2010-12-01-1", "2010-12-02-1"
+FILE = baked.Baked(version="baked", everyone={"new": ["f0", "f1"]}).model_dump_json().encode()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "home") as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def empty(server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The machine may be as busy as Valkey never is.
+    monkeypatch.setattr(reading, "READ_SECONDS", 0.3)
+    with server.client() as client:
+        client.flushall()
+
+
+class Api:
+    """The application, asked as uvicorn asks it."""
+
+    def __init__(self, app: Recommendations) -> None:
+        self.app = app
+
+    async def send(self, path: str, method: str = "GET") -> tuple[int, dict[bytes, bytes], bytes]:
+        raw, _, query = path.partition("?")
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": raw,
+            "raw_path": raw.encode(),
+            "query_string": query.encode(),
+            "headers": [],
+            "root_path": "",
+        }
+        await self.app(scope, receive, send)
+        body = b"".join(message.get("body", b"") for message in sent[1:])
+        return sent[0]["status"], dict(sent[0]["headers"]), body
+
+    async def get(self, path: str) -> dict[str, Any]:
+        status, _, body = await self.send(path)
+        assert status == 200
+        found: dict[str, Any] = json.loads(body)
+        return found
+
+    async def seen(self, path: str) -> tuple[str | None, str, list[str]]:
+        """Version, source and items."""
+        found = await self.get(f"/recommendations/{path}")
+        return found["version"], found["source"], [each["item"] for each in found["items"]]
+
+    async def until(self, path: str, expected: object) -> None:
+        """Returns once it answers so."""
+        async with asyncio.timeout(20):
+            while await self.seen(path) != expected:
+                await asyncio.sleep(0.005)
+
+    async def failures(self) -> dict[str, float]:
+        """How often Valkey failed, by kind."""
+        _, _, body = await self.send("/metrics")
+        return {
+            sample.labels["kind"]: sample.value
+            for family in text_string_to_metric_families(body.decode())
+            for sample in family.samples
+            if sample.name == "feira_recommendations_valkey_failures_total"
+        }
+
+
+@asynccontextmanager
+async def running(
+    server: ValkeyServer, read_file: Callable[[], bytes] = lambda: FILE
+) -> AsyncIterator[Api]:
+    app = Recommendations(server.options, read_file)
+    await app.lists.start()
+    try:
+        yield Api(app)
+    finally:
+        await app.lists.stop()
+
+
+def with_api(
+    server: ValkeyServer,
+    test: Callable[[Api], Awaitable[None]],
+    read_file: Callable[[], bytes] = lambda: FILE,
+) -> None:
+    async def run() -> None:
+        async with running(server, read_file) as api:
+            await test(api)
+
+    asyncio.run(run())
+
+
+def published(server: ValkeyServer, version: str, mark: str = "x") -> None:
+    with server.client() as client:
+        publish_lists(client, version, some_lists(mark))
+
+
+def test_an_answer_names_version_and_source_and_the_reason_of_each_item(
+    server: ValkeyServer,
+) -> None:
+    published(server, V1)
+
+    async def test(api: Api) -> None:
+        assert await api.get("/recommendations/u1?slot=new&n=2") == {
+            "user_id": "u1",
+            "slot": "new",
+            "version": V1,
+            "source": "own",
+            "items": [
+                {"item": "x-n1", "reason": "goes_with", "reason_item": "x-a1"},
+                {"item": "x-p0", "reason": "popular"},
+            ],
+        }
+        assert (await api.get("/recommendations/u1?slot=again"))["items"] == [
+            {"item": "x-a1", "reason": "bought_before"}
+        ]
+        stranger = await api.get("/recommendations/nobody")
+        assert (stranger["source"], stranger["version"]) == ("popular", V1)
+        assert stranger["items"][0] == {"item": "x-p0", "reason": "popular"}
+        # What nobody has bought is no list of what somebody buys again.
+        assert await api.seen("nobody?slot=again") == (V1, "none", [])
+        health = await api.get("/health")
+        assert health == {"status": "ok", "valkey": "up", "version": V1, "file_version": "baked"}
+
+    with_api(server, test)
+
+
+def test_what_is_excluded_is_left_out_and_others_move_up(server: ValkeyServer) -> None:
+    published(server, V1)
+
+    async def test(api: Api) -> None:
+        assert (await api.seen("u1?n=1"))[2] == ["x-n1"]
+        assert (await api.seen("u1?n=1&exclude=x-n1"))[2] == ["x-p0"]
+        assert (await api.seen("u1?exclude=x-n1&exclude=x-p0,other"))[2] == []
+        assert (await api.seen("nobody?n=2&exclude=x-p1"))[2] == ["x-p0", "x-p2"]
+
+    with_api(server, test)
+
+
+def test_any_user_id_in_utf_8_is_one(server: ValkeyServer) -> None:
+    users = ["a/b", "a:b", "é ü", "%", "a?b", "1" * 128, "new:u"]
+    lists = {("new", user): [(f"for {user}", "popular", None)] for user in sorted(users)}
+    with server.client() as client:
+        publish(client, V1, [rows(lists)], items_of(lists))
+
+    async def test(api: Api) -> None:
+        for user in users:
+            found = await api.get(f"/recommendations/{quote(user, safe='')}")
+            assert (found["user_id"], found["source"]) == (user, "own")
+            assert found["items"] == [{"item": f"for {user}", "reason": "popular"}]
+
+    with_api(server, test)
+
+
+def test_a_version_that_is_published_or_rolled_back_is_in_the_next_answer(
+    server: ValkeyServer,
+) -> None:
+    async def test(api: Api) -> None:
+        assert await api.seen("u1") == ("baked", "file", ["f0", "f1"])
+        published(server, V1, "one")
+        assert await api.seen("u1") == (V1, "own", ["one-n1", "one-p0"])
+        published(server, V2, "two")
+        assert await api.seen("u1") == (V2, "own", ["two-n1", "two-p0"])
+        with server.client() as client:
+            rollback(client)
+        assert await api.seen("u1") == (V1, "own", ["one-n1", "one-p0"])
+
+    with_api(server, test)
+
+
+def test_every_answer_while_versions_change_is_of_one_version(server: ValkeyServer) -> None:
+    """Users in the thousands of requests, and lists of which each names its version in each item."""
+    published(server, V1, V1)
+    published(server, V2, V2)
+    stopped = threading.Event()
+
+    def change() -> None:
+        with server.client() as client:
+            while not stopped.is_set():
+                for version in (V1, V2):
+                    rollback(client, version)
+
+    async def test(api: Api) -> None:
+        seen = set()
+        for _ in range(40):
+            for version, source, items in await asyncio.gather(
+                *(api.seen(f"u{n % 6}?n=3") for n in range(20))
+            ):
+                assert version is not None
+                assert source in ("own", "popular") and items
+                assert {item.rpartition("-")[0] for item in items} == {version}
+                seen.add(version)
+        assert seen == {V1, V2}
+        assert await api.failures() == {}
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        with_api(server, test)
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def test_a_hanging_valkey_costs_one_wait_and_is_read_again_when_it_answers(
+    server: ValkeyServer,
+) -> None:
+    published(server, V1)
+
+    async def test(api: Api) -> None:
+        own = (V1, "own", ["x-n1", "x-p0"])
+        assert await api.seen("u1") == own
+        server.hang()
+        try:
+            # All that wait at that moment wait together, and nobody after them.
+            together = await asyncio.gather(*(api.seen(f"u{n}") for n in range(300)))
+            later = [await api.seen("u1") for _ in range(20)]
+            assert set(map(str, together + later)) == {
+                str((V1, "popular", ["x-p0", "x-p1", "x-p2"]))
+            }
+            assert await api.failures() == {"timeout": 1.0}
+            assert (await api.get("/health"))["valkey"] == "down"
+        finally:
+            server.go_on()
+        await api.until("u1", own)
+        assert (await api.get("/health"))["valkey"] == "up"
+
+    with_api(server, test)
+
+
+def test_a_killed_valkey_is_read_again_when_it_is_started(server: ValkeyServer) -> None:
+    published(server, V1)
+
+    async def test(api: Api) -> None:
+        own = (V1, "own", ["x-n1", "x-p0"])
+        assert await api.seen("u1") == own
+        server.kill()
+        for _ in range(3):
+            assert await api.seen("u1") == (V1, "popular", ["x-p0", "x-p1", "x-p2"])
+        server.__enter__()
+        await api.until("u1", own)
+
+    with_api(server, test)
+
+
+def test_started_without_valkey_it_answers_from_the_file_and_takes_valkey_up(
+    server: ValkeyServer,
+) -> None:
+    published(server, V1)
+    server.kill()
+
+    async def test(api: Api) -> None:
+        assert await api.seen("u1?n=1") == ("baked", "file", ["f0"])
+        assert await api.seen("u1?exclude=f0") == ("baked", "file", ["f1"])
+        server.__enter__()
+        await api.until("u1", (V1, "own", ["x-n1", "x-p0"]))
+
+    with_api(server, test)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("live", None),
+        ("live", b"\xff"),
+        ("live", b"*"),
+        # Half published: the pointer is at what its publisher has not ended.
+        ("live", b"2010-12-09-1"),
+        (f"{V1}:meta", None),
+        (f"{V1}:meta", b"{"),
+        (f"{V1}:items", None),
+        (f"{V1}:items", b"{}"),
+        (f"{V1}:items", b"[1"),
+        (f"{V1}:items", b'["x"]'),
+        (f"{V1}:new:", b"\xff" * 4),
+    ],
+)
+def test_a_version_that_is_not_whole_in_valkey_is_not_served_and_a_whole_one_is_again(
+    server: ValkeyServer, key: str, value: bytes | None
+) -> None:
+    published(server, V1)
+    published(server, V2, "two")
+
+    async def test(api: Api) -> None:
+        with server.client() as client:
+            client.set("reco:live", V1)
+            if value is None:
+                client.delete(f"reco:{key}")
+            else:
+                client.set(f"reco:{key}", value)
+            assert [await api.seen("u1") for _ in range(3)] == [("baked", "file", ["f0", "f1"])] * 3
+            client.set("reco:live", V2)
+            assert await api.seen("u1") == (V2, "own", ["two-n1", "two-p0"])
+
+    with_api(server, test)
+
+
+def test_what_is_read_already_is_dropped_when_valkey_is_emptied(server: ValkeyServer) -> None:
+    published(server, V1)
+
+    async def test(api: Api) -> None:
+        assert (await api.seen("u1"))[1] == "own"
+        with server.client() as client:
+            client.flushall()
+        assert await api.seen("u1") == ("baked", "file", ["f0", "f1"])
+        published(server, V1, "again")
+        assert await api.seen("u1") == (V1, "own", ["again-n1", "again-p0"])
+
+    with_api(server, test)
+
+
+@pytest.mark.parametrize("key", ["new:u1", "why:new:u1"])
+def test_a_list_with_what_has_no_number_is_not_served(server: ValkeyServer, key: str) -> None:
+    published(server, V1)
+
+    async def test(api: Api) -> None:
+        with server.client() as client:
+            client.set(f"reco:{V1}:{key}", b"\xee" * 8)
+        assert await api.seen("u1") == (V1, "popular", ["x-p0", "x-p1", "x-p2"])
+        assert await api.failures() == {"damaged": 1.0}
+
+    with_api(server, test)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 1}', b"\xff"])
+def test_without_a_file_that_can_be_read_the_answer_is_empty(
+    server: ValkeyServer, content: bytes
+) -> None:
+    async def test(api: Api) -> None:
+        assert await api.seen("u1") == (None, "none", [])
+        assert (await api.get("/health"))["file_version"] is None
+
+    with_api(server, test, lambda: content)
+
+
+def test_a_file_that_is_not_to_be_had_holds_nobody_up(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_LOAD_SECONDS", 0.1)
+    released = threading.Event()
+
+    def hangs() -> bytes:
+        released.wait(20)
+        raise FileNotFoundError("no file")
+
+    async def test(api: Api) -> None:
+        try:
+            assert await api.seen("u1") == (None, "none", [])
+        finally:
+            released.set()
+
+    with_api(server, test, hangs)
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "value", "limit"),
+    [
+        ("u1?n=0", "n", "0", "1 to 100"),
+        ("u1?n=101", "n", "101", "1 to 100"),
+        ("u1?n=-1", "n", "-1", "1 to 100"),
+        ("u1?n=%D9%A3", "n", "٣", "1 to 100"),
+        ("u1?n=1e1", "n", "1e1", "1 to 100"),
+        ("u1?n=", "n", "", "1 to 100"),
+        (f"u1?n={'9' * 5000}", "n", "9" * 80, "1 to 100"),
+        ("u1?slot=soon", "slot", "soon", "again or new"),
+        ("u1?slot=new&slot=again", "slot", "new, again", "stated once"),
+        ("u1?size=3", "parameter", "size", "one of slot, n, exclude"),
+        ("u1?exclude=a,,b", "exclude", "", "1 to 128"),
+        (f"u1?exclude={'x' * 129}", "exclude", "x" * 80, "1 to 128"),
+        (f"u1?exclude={','.join(map(str, range(101)))}", "exclude", "101 items", "at most 100"),
+        ("u1?n=%FF", "query", "n=%FF", "UTF-8"),
+        ("%FF", "user_id", "%FF", "1 to 128"),
+        ("", "user_id", "", "1 to 128"),
+        ("x" * 129, "user_id", "x" * 80, "1 to 128"),
+        ("a/b", "user_id", "a/b", "1 to 128"),
+    ],
+)
+def test_a_request_that_is_not_understood_is_refused_by_name_value_and_limit(
+    server: ValkeyServer, path: str, name: str, value: str, limit: str
+) -> None:
+    async def test(api: Api) -> None:
+        status, headers, body = await api.send(f"/recommendations/{path}")
+        assert (status, headers[b"content-type"]) == (422, b"application/problem+json")
+        found = json.loads(body)
+        (error,) = found["errors"]
+        assert (error["name"], error["value"], found["status"]) == (name, value, 422)
+        assert limit in error["limit"] and limit in found["detail"] and len(body) < 1000
+
+    with_api(server, test)
+
+
+def test_other_methods_and_paths_are_no_recommendations(server: ValkeyServer) -> None:
+    async def test(api: Api) -> None:
+        status, headers, body = await api.send("/recommendations/u1", "POST")
+        assert (status, headers[b"allow"], json.loads(body)["status"]) == (405, b"GET", 405)
+        assert (await api.send("/recommendations"))[0] == 404
+
+    with_api(server, test)
+
+
+def test_metrics_are_by_route_slot_and_source_and_name_no_user(server: ValkeyServer) -> None:
+    published(server, V1)
+
+    async def test(api: Api) -> None:
+        for path in ("u1", "u1", "u1?slot=again", "nobody", "u1?n=0"):
+            await api.send(f"/recommendations/{path}")
+        _, headers, body = await api.send("/metrics")
+        assert headers[b"content-type"].startswith(b"text/plain")
+        samples = [
+            sample
+            for family in text_string_to_metric_families(body.decode())
+            for sample in family.samples
+            if sample.name.startswith("feira_")
+        ]
+        route = "/recommendations/{user_id}"
+        counted = {
+            (sample.labels["slot"], sample.labels["source"]): sample.value
+            for sample in samples
+            if sample.name == "feira_recommendations_request_seconds_count"
+            and sample.labels["route"] == route
+        }
+        assert counted == {("new", "own"): 2, ("again", "own"): 1, ("new", "popular"): 1}
+        (refused,) = [
+            s for s in samples if s.name == "feira_recommendations_requests_refused_total"
+        ]
+        assert (refused.labels, refused.value) == ({"route": route, "parameter": "n"}, 1)
+        (up,) = [s for s in samples if s.name == "feira_recommendations_valkey_up"]
+        assert up.value == 1
+        assert b"u1" not in body and b"nobody" not in body
+
+    with_api(server, test)
+
+
+def test_openapi_describes_the_route_with_its_limits(server: ValkeyServer) -> None:
+    async def test(api: Api) -> None:
+        document = await api.get("/openapi.json")
+        operation = document["paths"]["/recommendations/{user_id}"]["get"]
+        by_name = {each["name"]: each for each in operation["parameters"]}
+        assert list(by_name) == ["user_id", "slot", "n", "exclude"]
+        assert by_name["slot"]["schema"]["enum"] == ["again", "new"]
+        assert (by_name["n"]["schema"]["minimum"], by_name["n"]["schema"]["maximum"]) == (1, 100)
+        assert by_name["exclude"]["schema"]["maxItems"] == 100
+        assert by_name["user_id"]["required"] and by_name["user_id"]["in"] == "path"
+        assert set(operation["responses"]) == {"200", "422"}
+
+    with_api(server, test)
+
+
+def test_the_file_of_an_earlier_version_is_what_the_api_reads_after_a_rollback(
+    tmp_path: Path,
+) -> None:
+    from fsspec.implementations.local import LocalFileSystem
+
+    files, root = LocalFileSystem(auto_mkdir=True), f"file://{tmp_path}"
+    for version in (V1, V2):
+        path = baked.bake(files, root, version, {"new": [version]})
+        assert baked.Baked.model_validate_json(files.cat_file(path)).version == version
+    baked.bake_again(files, root, V1)
+    assert baked.Baked.model_validate_json(files.cat_file(path)).everyone == {"new": [V1]}
+    with pytest.raises(baked.NotBakedError, match="2010-12-03-1"):
+        baked.bake_again(files, root, "2010-12-03-1")
+
+
+def test_the_address_of_valkey_is_one_variable() -> None:
+    assert options_from_env({"FEIRA_VALKEY_URL": "valkey://:pw@db.example.com/1"}) == {
+        "host": "db.example.com",
+        "port": 6379,
+        "password": "pw",
+        "db": 1,
+    }
+    secure = options_from_env({"FEIRA_VALKEY_URL": "valkeys://u:p%40w@db.example.com:7000"})
+    assert (secure["ssl"], secure["username"], secure["password"]) == (True, "u", "p@w")
+    for text in ("", "db:6379", "http://:secret@db", "valkey://"):
+        with pytest.raises(SettingsError, match="FEIRA_VALKEY_URL") as refused:
+            options_from_env({"FEIRA_VALKEY_URL": text})
+        assert "secret" not in str(refused.value)

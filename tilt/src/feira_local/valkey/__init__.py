@@ -1,0 +1,1 @@
+"""Valkey on a laptop, and the API that reads recommendations from it."""

