@@ -7,6 +7,7 @@ import signal
 import sys
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,11 +90,17 @@ def test_a_day_whose_start_is_interrupted_is_named_as_not_begun(
 
 
 def test_a_demo_that_is_ended_by_sigterm_takes_its_stack_down(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     stopped: list[StackConfig] = []
-    monkeypatch.setattr(sys, "argv", ["feira", "demo"])
-    monkeypatch.setattr(commands.stack_commands, "up", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(sys, "argv", ["feira", "demo", "--data", str(tmp_path)])
+    started: list[dict[str, str]] = []
+
+    def start(settings: dict[str, str]) -> None:
+        started.append(settings)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(commands.stack_commands, "start", start)
     monkeypatch.setattr(commands.lifecycle, "down", stopped.append)
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -101,5 +108,6 @@ def test_a_demo_that_is_ended_by_sigterm_takes_its_stack_down(
             main()
     finally:
         signal.signal(signal.SIGTERM, before)
+    assert started == [{"FEIRA_SHOP_DATA": str(tmp_path)}]
     assert (left.value.code, stopped) == (130, [StackConfig.from_env()])
     assert "Stopping the stack" in capsys.readouterr().out

@@ -16,6 +16,7 @@ from feira_local.kafka import local, topics
 from feira_local.stack import airflow
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
+from feira_local.stack.local_parts import LocalPart, local_parts
 from feira_local.stack.secrets import load_secrets
 
 
@@ -105,6 +106,19 @@ def test_topics_that_are_missing_are_made_and_the_others_left(
     assert topics.make_topics("127.0.0.1:1") == ["user_events.dead"]
     assert broker.there == {"user_events": 8, "mine": 3, "user_events.dead": 1}
     assert topics.make_topics("127.0.0.1:1") == []
+
+
+def test_topics_are_those_of_every_part_and_each_has_one_owner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert topics.declared_topics() == {"user_events": 8, "user_events.dead": 1}
+    baskets = LocalPart("baskets", topics={"baskets": 3})
+    monkeypatch.setattr(topics, "local_parts", lambda: (*local_parts(), baskets))
+    assert topics.declared_topics()["baskets"] == 3
+    visits = LocalPart("visits", topics={"user_events": 8})
+    monkeypatch.setattr(topics, "local_parts", lambda: (*local_parts(), visits))
+    with pytest.raises(topics.TopicsError, match=r"web and visits .* user_events"):
+        topics.declared_topics()
 
 
 def test_a_topic_with_another_number_of_partitions_is_refused(

@@ -14,20 +14,33 @@ _BATCH_ROWS = 16_384
 _PIECE_BYTES = 2**20
 
 
-def lake_files(settings: LakeSettings) -> AbstractFileSystem:
-    """The object store as a filesystem; without a listing cache, since other processes write too."""
+def lake_files(settings: LakeSettings, patience: float | None = None) -> AbstractFileSystem:
+    """The object store as a filesystem; without a listing cache, since other processes write too.
+
+    :param patience: seconds without an answer after which a read of it is an error, where a person waits;
+        by default each is tried again for minutes
+    """
     if settings.root.startswith("file://"):
         from fsspec.implementations.local import LocalFileSystem
 
         return LocalFileSystem(auto_mkdir=True)
     from s3fs import S3FileSystem
 
-    return S3FileSystem(use_listings_cache=False, **settings.storage_options())
+    options = settings.storage_options()
+    if patience is None:
+        return S3FileSystem(use_listings_cache=False, **options)
+    once = {"retries": {"total_max_attempts": 1}, "read_timeout": patience}
+    options["config_kwargs"] = {**options.get("config_kwargs", {}), **once}
+    files = S3FileSystem(use_listings_cache=False, **options)
+    files.retries = 1
+    return files
 
 
-def landing_store(settings: LakeSettings, dataset: str) -> LandingStore:
-    """The landings of one dataset."""
-    return LandingStore(lake_files(settings), settings.root, dataset)
+def landing_store(
+    settings: LakeSettings, dataset: str, patience: float | None = None
+) -> LandingStore:
+    """The landings of one dataset; ``patience`` as in ``lake_files``."""
+    return LandingStore(lake_files(settings, patience), settings.root, dataset)
 
 
 def read_snapshot(settings: LakeSettings, metadata_uri: str) -> Iterator[pa.RecordBatch]:

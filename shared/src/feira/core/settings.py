@@ -140,12 +140,12 @@ class LakeSettings:
         }
         return {name: value for name, value in pairs.items() if value is not None}
 
-    def storage_options(self) -> dict[str, object]:
+    def storage_options(self) -> dict[str, Any]:
         """Keyword arguments for ``s3fs.S3FileSystem``."""
         client: dict[str, object] = {"region_name": self.region}
         if self.verify is not None:
             client["verify"] = self.verify
-        options: dict[str, object] = {"client_kwargs": client}
+        options: dict[str, Any] = {"client_kwargs": client}
         if self.endpoint:
             options["endpoint_url"] = self.endpoint
             options["config_kwargs"] = {"s3": {"addressing_style": "path"}}

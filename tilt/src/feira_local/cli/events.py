@@ -10,15 +10,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from feira_local.cli.output import (
     AsJson,
     PlainTable,
-    error_console,
     print_json,
     print_line,
     print_table,
+    progress_bar,
 )
 from feira_local.cli.runs import parse_range
 from feira_local.stack.config import StackConfig
@@ -187,14 +186,7 @@ def _producer(config: StackConfig) -> Iterator[EventProducer]:
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Show]:
     """Shows how far each day is on the terminal, if there is one."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        console=error_console,
-        transient=True,
-        disable=quiet or not error_console.is_terminal,
-    ) as bar:
+    with progress_bar(quiet) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda day, done: bar.update(task, description=str(day), completed=done)
 

@@ -12,6 +12,7 @@ import typer
 from rich import box
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
@@ -62,6 +63,19 @@ def print_line(text: str, *, style: str = "", to: Console | None = None) -> None
     """One line, however long, so that its paths and links can be copied; on standard output unless
     ``to`` is another console."""
     (to or console).print(Text(printable(text), style=style), soft_wrap=True)
+
+
+def progress_bar(quiet: bool) -> Progress:
+    """How far something is, on the terminal if there is one; gone when it is done."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=error_console,
+        transient=True,
+        disable=quiet or not error_console.is_terminal,
+    )
 
 
 def write_generated(path: str | Path, text: str) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich import box
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -18,10 +17,10 @@ from feira.core.errors import first_line
 from feira_local.cli.output import (
     AsJson,
     PlainTable,
-    error_console,
     print_json,
     print_line,
     print_table,
+    progress_bar,
     shortened,
 )
 from feira_local.cli.runs import parse_day
@@ -234,15 +233,7 @@ def _chosen(only: list[str] | None) -> list[Candidate]:
 @contextmanager
 def _progress(quiet: bool) -> Iterator[evaluation.Progress]:
     """Shows each step on the terminal, if there is one."""
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        console=error_console,
-        transient=True,
-        disable=quiet or not error_console.is_terminal,
-    ) as bar:
+    with progress_bar(quiet) as bar:
         task = bar.add_task("")
         yield lambda step, done, of: bar.update(task, description=step, completed=done, total=of)
 

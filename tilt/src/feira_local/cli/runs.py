@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -299,12 +298,10 @@ def demo(
     Example: [bold]feira demo --data ../shared/data/online_retail --days 2010-12-01..2010-12-23[/]
     """
     wanted = parse_range(days)
-    if data is not None:
-        if not data.is_dir():
-            raise StackError(f"{data} is no folder; --data takes one of gzip CSV files, one a day.")
-        os.environ["FEIRA_SHOP_DATA"] = str(data.resolve())
+    if data is not None and not data.is_dir():
+        raise StackError(f"{data} is no folder; --data takes one of gzip CSV files, one a day.")
     try:
-        stack_commands.up()
+        stack_commands.start({} if data is None else {"FEIRA_SHOP_DATA": str(data.resolve())})
         print_line("")
         run_days("sales", wanted, refetch=False, as_json=False, stays=False)
         print_line("The stack stays up: `make down` stops it, `feira status` shows it.")

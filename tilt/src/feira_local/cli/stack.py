@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -76,9 +77,15 @@ def up(
     Example: [bold]feira up[/]   a second one beside it: [bold]FEIRA_HOME=~/other
     FEIRA_PORT_OFFSET=100 feira up[/]
     """
+    stack = start({} if without is None else {"FEIRA_WITHOUT": without}, as_json)
+    if foreground:
+        _attend(stack)
+
+
+def start(settings: Mapping[str, str], as_json: bool = False) -> Stack:
+    """Starts the stack by the environment and these settings, shows how it goes, and prints its links."""
     began = time.monotonic()
-    named = {} if without is None else {"FEIRA_WITHOUT": without}
-    config = StackConfig.from_env(os.environ | named)
+    config = StackConfig.from_env(os.environ | settings)
     ensure_jars(config, thorough=False, quiet=as_json)
     if as_json or not error_console.is_terminal:
         shown: set[str] = set()
@@ -107,8 +114,7 @@ def up(
         if sys.stdout.isatty():
             login = " / ".join(access.airflow_login())
         print_line(f"  {'Airflow login':<20} {login}")
-    if foreground:
-        _attend(stack)
+    return stack
 
 
 def _print_settled(items: list[Progress], shown: set[str]) -> None:

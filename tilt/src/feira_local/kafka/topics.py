@@ -8,9 +8,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from feira.user_events.codec import DEAD_TOPIC, PARTITIONS, TOPIC
+from feira_local.stack.local_parts import local_parts
 
-TOPICS = {TOPIC: PARTITIONS, DEAD_TOPIC: 1}
 SECONDS = 60
 
 
@@ -18,24 +17,40 @@ class TopicsError(Exception):
     """The topics cannot be made, or are there in another form."""
 
 
+def declared_topics() -> dict[str, int]:
+    """The topics of every part of the stack, with their numbers of partitions.
+
+    :raises TopicsError: where two parts name one topic
+    """
+    owners: dict[str, str] = {}
+    found: dict[str, int] = {}
+    for part in local_parts():
+        for name, partitions in part.topics.items():
+            if name in owners:
+                raise TopicsError(f"{owners[name]} and {part.name} both declare the topic {name}.")
+            owners[name], found[name] = part.name, partitions
+    return found
+
+
 def make_topics(bootstrap: str) -> list[str]:
-    """The topics that were missing and are there now.
+    """The declared topics that were missing and are there now.
 
     :raises TopicsError: where the broker does not answer within a minute, or a topic has another number
         of partitions
     """
+    wanted = declared_topics()
     # Its own log would name each try to connect.
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     try:
         found = admin.list_topics(timeout=SECONDS).topics
-        for name, partitions in TOPICS.items():
+        for name, partitions in wanted.items():
             if name in found and len(found[name].partitions) != partitions:
                 raise TopicsError(
                     f"The topic {name} at {bootstrap} has {len(found[name].partitions)} partitions, "
                     f"not {partitions}: an event would be in another than its user's. `feira clean` "
                     "removes it with the stack's other data."
                 )
-        missing = [NewTopic(name, of, 1) for name, of in TOPICS.items() if name not in found]
+        missing = [NewTopic(name, of, 1) for name, of in wanted.items() if name not in found]
         for made in (admin.create_topics(missing) if missing else {}).values():
             made.result(SECONDS)
     except KafkaException as error:

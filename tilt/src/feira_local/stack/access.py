@@ -15,7 +15,7 @@ from feira.core.errors import first_line
 from feira.core.lake import landing_store
 from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
-from feira_local.stack import airflow, postgres
+from feira_local.stack import airflow, health, postgres
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
 from feira_local.stack.own_connections import as_airflow_reads, own_connections
@@ -158,7 +158,7 @@ def landings(dataset: str) -> Iterator[LandingStore]:
 
     settings = lake_settings()
     try:
-        yield landing_store(settings, dataset)
+        yield landing_store(settings, dataset, health.PATIENCE_SECONDS)
     except (BotoCoreError, OSError) as error:
         raise StackError(
             f"The lake at {settings.endpoint or settings.root} cannot be read "

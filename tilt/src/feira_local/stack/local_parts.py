@@ -39,6 +39,7 @@ class LocalPart:
     :param services: its services, whose ``cwd`` exists
     :param connections: Airflow connections by id, in the fields of ``airflow connections import``
     :param jars: the Java programs of its services; ``config.jars / <set's name>`` has them
+    :param topics: topics of Kafka with their numbers of partitions
     """
 
     name: str
@@ -46,6 +47,7 @@ class LocalPart:
     services: Callable[[StackConfig], tuple[Service, ...]] = _no_services
     connections: Callable[[StackConfig], dict[str, dict[str, Any]]] = _no_connections
     jars: tuple[JarSet, ...] = ()
+    topics: Mapping[str, int] = field(default_factory=dict)
 
 
 @functools.cache
