@@ -38,6 +38,16 @@ listens("report", PartitionedAssetTimetable(assets=A & B))
     assert [each.rule for each in found(tmp_path, text)] == expected
 
 
+def test_a_plain_listener_waits_for_no_key(tmp_path: Path) -> None:
+    text = """
+emits("load_a", A, schedule=clock("0 0 * * 1"))
+emits("load_b", B, schedule=clock("0 0 * * 2"))
+listens("report", [A, B])
+"""
+    rules = {each.rule for each in found(tmp_path, text)}
+    assert rules and "keys-never-meet" not in rules
+
+
 MINUTE = "%Y-%m-%dT%H:%M"
 
 

@@ -239,6 +239,16 @@ listens('report', keyed(ORDERS))
     assert (one.rule, one.tasks) == ("two-emitters", ("load.web", "load.shop"))
 
 
+def test_an_asset_that_nobody_hears_hides_no_other_with_two_emitters(tmp_path: Path) -> None:
+    wiring = """
+emits('rates', Asset('rates'))
+emits('web', ORDERS)
+emits('shop', ORDERS)
+listens('report', keyed(ORDERS))
+"""
+    assert "two-emitters" in [each.rule for each in found(tmp_path, wiring)]
+
+
 MAPPED = """
 with DAG('load', schedule=PartitionedAtRuntime()):
     @task(outlets=[ORDERS])

@@ -333,6 +333,19 @@ with DAG("load", schedule=None):
     assert len(found(tmp_path, text + "plain('of_a', A)\nplain('of_b', B)")) == 2
 
 
+def test_of_the_context_the_task_alone_is_known(tmp_path: Path) -> None:
+    body = "for each in context['dag'].outlets: context['outlet_events'][each].add_partitions('k')"
+    text = f"""
+class Publish(BaseOperator):
+    def execute(self, context):
+        {body}
+
+with DAG("load", schedule=None):
+    Publish(task_id="p", outlets=[A, B])
+"""
+    assert found(tmp_path, text + "plain('of_a', A)\nplain('of_b', B)") == []
+
+
 @pytest.mark.parametrize(
     "made",
     [

@@ -235,6 +235,7 @@ SQL_RULE = (
     "- {name: x, type: sql, query: SELECT 1, mustBe: 0}\n      - name: y\n        type: custom"
 )
 METRIC_RULE = "- {name: x, metric: nullValues, mustBe: 0}\n      - name: y\n        type: custom"
+BIGINT = "        physicalType: bigint"
 ITEMS = "          logicalType: string\n          physicalType: string"
 SERVERS = "servers:\n  - server: landing\n    type: custom\n    description: Gzip NDJSON below landing/ in the lake.\n"
 TWICE = "  - {property: feira.asset, value: x}\n  - property: feira.asset"
@@ -294,6 +295,10 @@ REFUSED = [
     ("sales.landing", "primaryKeyPosition: 2", "", "go together"),
     ("sales.landing", "primaryKey: true", "primaryKey: false", "go together"),
     ("sales.landing", "logicalType: integer", "logicalType: string", "has logicalType integer"),
+    *(
+        ("sales.landing", f"integer\n{BIGINT}", f"{other}\n{BIGINT}", "has logicalType integer")
+        for other in ("date", "string")
+    ),
     ("sales.landing", "server: landing", "server: landin", "server 'landin'"),
     ("sales.landing", "physicalType: file", "physicalType: fil", "physicalType is 'fil'"),
     ("sales.landing", "kind: DataContract", "kind: DataProduct", "DataProduct"),
