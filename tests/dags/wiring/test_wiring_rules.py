@@ -362,6 +362,18 @@ listens('report', keyed(ORDERS & RATES, partition_mapper_config={{ORDERS: StartO
     assert (one.rule, one.asset) == ("unreadable-key", "orders")
 
 
+def test_a_mapper_for_a_name_near_to_one_that_is_heard_is_said_to_be_meant_for_it(
+    tmp_path: Path,
+) -> None:
+    wiring = f"""
+near = Asset('ordrs', uri='s3://other/place')
+emits('load', ORDERS, schedule={DAILY})
+listens('report', keyed(ORDERS, partition_mapper_config={{near: IdentityMapper()}}))
+"""
+    (one,) = found(tmp_path, wiring)
+    assert (one.rule, one.step.split()[3]) == ("ignored-mapper", "orders?")
+
+
 def test_a_mapper_that_is_configured_by_uri_is_not_found_by_airflow_either(tmp_path: Path) -> None:
     wiring = f"""
 by_uri = Asset.ref(uri=ORDERS.uri)
