@@ -288,8 +288,9 @@ def test_only_what_a_type_may_not_hold_is_looked_at_for_redshift(
     assert Target("v", type_).is_own(kind) is own
 
 
-def test_not_a_number_is_one_in_every_float_and_no_integer() -> None:
-    given = pa.array([math.nan, 1.5], pa.float64())
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32()])
+def test_not_a_number_is_one_in_every_float_and_no_integer(kind: pa.DataType) -> None:
+    given = pa.array([math.nan, 1.5], kind)
     first, second = Target("v", "real").convert(given).to_pylist()
     assert math.isnan(first) and second == 1.5
     with pytest.raises(UnfitError) as error:

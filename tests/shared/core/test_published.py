@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from feira.core.contracts import ContractError
+from feira.core import published_table
+from feira.core.contracts import ContractError, contract
 from feira.core.published_table import Measure, published_tables
 from feira.sales.published import PUBLISHED
 from stock_table import LEVELS, declare
@@ -62,3 +63,17 @@ def test_a_declaration_that_its_contracts_do_not_carry_is_refused(
     declare(tmp_path, monkeypatch)
     with pytest.raises(ContractError, match=problem):
         _ = replace(LEVELS, **changed).contract
+
+
+def test_an_event_date_that_may_be_null_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(tmp_path, monkeypatch)
+    declared = contract(LEVELS.table)
+    columns = [
+        replace(it, required=it.required and it.name != "valid_on") for it in declared.columns
+    ]
+    found = {LEVELS.table: replace(declared, columns=tuple(columns))}
+    monkeypatch.setattr(published_table, "contract", lambda it: found.get(it) or contract(it))
+    with pytest.raises(ContractError, match=r"valid_on .* required date"):
+        _ = LEVELS.contract

@@ -23,7 +23,7 @@ from feira.core.errors import Remedy
 from feira.core.lake import lake_files
 from feira.core.landing.land import land_day
 from feira.core.landing.manifest import Manifest
-from feira.core.landing.store import DamagedLandingError, LandingStore
+from feira.core.landing.store import DamagedLandingError, LandingError, LandingStore
 from feira.core.settings import LakeSettings
 from feira.sales.landing import LANDED
 from feira.sales.published import PUBLISHED
@@ -344,6 +344,19 @@ def held_back(spark: SparkSession) -> list[tuple[int, int, list[str]]]:
     """(landing version, place in it, broken rules) of the quarantine's rows of the day."""
     rows = spark.table("lake.sales.quarantine").where(F.col("extract_day") == F.lit(DAY)).collect()
     return sorted((r["landing_version"], r["landing_order"], r["broken_rules"]) for r in rows)
+
+
+def test_a_landing_whose_pages_were_changed_since_is_not_validated(
+    tables: SparkSession, store: LandingStore
+) -> None:
+    manifest = landed(store, "run-1", *good(3))
+    page = f"{store.folder(DAY, 1)}/{manifest.files[0].name}"
+    lines = gzip.decompress(store.files.cat_file(page)).splitlines(keepends=True)
+    store.files.pipe_file(page, gzip.compress(b"".join(lines[:-1])))
+    with pytest.raises(LandingError, match=rf"sales {DAY}: .* 2 lines, .* 3\. .* refetch"):
+        validate_landing(tables, store, manifest)
+    assert store.validation(DAY, 1) is None
+    assert held_back(tables) == []
 
 
 BAD_1, BAD_3 = (line(order_id=f"bad {n}", quantity=0) for n in (1, 3))
