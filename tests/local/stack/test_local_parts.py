@@ -156,9 +156,7 @@ def test_a_running_stack_knows_what_it_was_started_without(
 
 @pytest.mark.parametrize("text", ["kafka,valkye", "postgres", "Kafka"])
 def test_what_is_no_part_cannot_be_left_out(text: str) -> None:
-    with pytest.raises(
-        StackError, match=rf"names '{text.split(',')[-1]}'; .* are .*kafka, shop"
-    ):
+    with pytest.raises(StackError, match=rf"names '{text.split(',')[-1]}'; .* are .*kafka, shop"):
         StackConfig.from_env({"FEIRA_WITHOUT": text})
 
 
