@@ -199,6 +199,10 @@ def test_a_publisher_that_is_killed_at_any_command_changes_nothing_for_readers_a
         found = served(client)
         assert found in [(OLD, old), (NEW, new)]
         seen.add(found[0] if found else None)
+        # Nor is any other that could be served less than whole.
+        for each in versions(client):
+            if each.meta:
+                assert published(client, each.version) == (new if each.version == NEW else old)
         # Whoever publishes next completes it; what is left over is gone.
         publish_lists(client, NEW, new)
         assert served(client) == (NEW, new)
@@ -354,6 +358,25 @@ def test_three_versions_are_kept_and_never_the_served_one_removed(client: valkey
     assert module._remove_old(client) == [names[3], names[2]]
     assert served(client) == (names[1], some_lists(names[1]))
     assert [each.version for each in versions(client)] == [names[5], names[4], names[1]]
+
+
+def test_a_version_that_is_rolled_back_to_while_it_is_about_to_be_removed_stays(
+    client: valkey.Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"2010-12-{day:02d}-1" for day in range(1, 4)]
+    for name in names:
+        publish_lists(client, name, some_lists(name))
+    looked = module.versions
+
+    def then_rolled_back(client: valkey.Valkey) -> list[module.VersionState]:
+        found = looked(client)
+        client.set("reco:live", names[0])
+        return found
+
+    monkeypatch.setattr(module, "versions", then_rolled_back)
+    done = publish_lists(client, "2010-12-04-1", some_lists("new"))
+    assert done.removed == []
+    assert served(client) == (names[0], some_lists(names[0]))
 
 
 def test_rolled_back_lists_are_those_of_that_version(client: valkey.Valkey) -> None:

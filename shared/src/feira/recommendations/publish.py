@@ -29,7 +29,7 @@ from feira.recommendations.serving.store import named_failures
 
 log = logging.getLogger(__name__)
 
-_ROWS = 100_000
+_ROWS = 500_000
 KEPT = 3
 
 
