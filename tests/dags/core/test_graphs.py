@@ -89,8 +89,6 @@ def test_the_writers_run_one_at_a_time(dags: dict[str, Any]) -> None:
 def test_a_run_that_waits_for_a_mail_server_keeps_no_other_from_building(
     dags: dict[str, Any],
 ) -> None:
-    # Not even in a backfill of a year.
-    assert dags["sales_summary"].max_active_runs >= 365
     assert all(task.trigger_rule == "all_success" for task in dags["sales_summary"].tasks)
 
 
@@ -98,6 +96,13 @@ def test_a_consumer_begins_unpaused_whatever_the_deployment_does(dags: dict[str,
     consumers = {dag_id: dag for dag_id, dag in dags.items() if "consumer" in dag.tags}
     assert "sales_summary" in consumers
     assert {dag.is_paused_upon_creation for dag in consumers.values()} == {False}
+
+
+def test_a_run_that_events_have_made_is_not_kept_queued(dags: dict[str, Any]) -> None:
+    """Airflow 3.3 answers 500 to a question for an event while a run that it has made is queued, and whoever
+    follows a chain asks. Not even a backfill of a year."""
+    for dag_id, dag in dags.items():
+        assert "consumer" not in dag.tags or dag.max_active_runs >= 365, dag_id
 
 
 def test_waiting_for_the_api_takes_no_worker(dags: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import os
 from typing import Any
 from unittest import mock
 
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG, Asset, AssetAll
 
 from feira_airflow.core.pipelines import Pipeline, PipelineError, dags_folder, pipelines
 
@@ -79,7 +79,10 @@ def page(pipeline: Pipeline, dag: DAG) -> str:
 def started_by(dag: DAG) -> str:
     """What makes its runs, in words."""
     timetable = dag.timetable
-    listens = [f"`{name}`" for name in sorted(_names(getattr(timetable, "asset_condition", None)))]
+    condition = getattr(timetable, "asset_condition", None)
+    listens = [f"`{name}`" for name in sorted(_names(condition))]
+    if len(listens) > 1 and isinstance(condition, AssetAll):
+        return f"events of {' and '.join(listens)} together; no clock"
     if listens:
         return f"an event of {' or '.join(listens)}; no clock"
     if expression := getattr(timetable, "expression", None) or getattr(

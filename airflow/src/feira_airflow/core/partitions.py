@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.sdk import (
     Asset,
+    AssetAll,
     CronPartitionTimetable,
     CronTriggerTimetable,
     PartitionedAssetTimetable,
@@ -51,10 +52,11 @@ class PartitionKeys:
             )
         return PartitionedAtRuntime()
 
-    def heard(self, asset: Asset) -> PartitionedAssetTimetable:
-        """The timetable of a consumer: a run for each period that the asset's event names."""
+    def heard(self, assets: Asset | AssetAll) -> PartitionedAssetTimetable:
+        """The timetable of a consumer: a run for each period that the asset's event names; of several,
+        joined by ``&``, once each of them has had its event since the period's last run."""
         return PartitionedAssetTimetable(
-            assets=asset,
+            assets=assets,
             default_partition_mapper=self.mapper,
         )
 

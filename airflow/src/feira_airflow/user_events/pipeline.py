@@ -6,8 +6,8 @@ from feira_airflow.core.assets import announced
 from feira_airflow.core.kafka import KAFKA
 from feira_airflow.core.pipelines import Pipeline
 
-# Emitted by user_events.emit. No DAG listens yet: people read the table.
-EVENTS = announced("web.user_events", group="web", people_read=True)
+# Emitted by user_events.emit.
+EVENTS = announced("web.user_events", group="web")
 
 PIPELINE = Pipeline(
     name="user_events",

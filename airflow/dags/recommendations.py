@@ -1,0 +1,50 @@
+"""
+### Recommendations, from sales and user events
+
+**Makes** the features of users and products as of the day (`lake.recommendations.user_features`,
+`item_features`, `user_categories`). Nothing after the day is in them, so a day that is run again later has
+the same values.
+
+**Triggered** by `sales_fact[day]` and `user_events[day]` together, in either order; it has no clock. A day
+that has had one of the two waits, however long, and has no run; `feira run` follows neither's chain to here.
+Where no user events come at all, pause this DAG: Airflow looks at the 500 days that have waited longest, and
+with so many of them no other DAG that hears a day would run.
+
+**When it fails** read the last lines of the failed task:
+
+* `features`: Spark or the lake did not answer. The tables hold what the last good run made; clear it.
+
+**To run it again** clear it, or trigger it with the day as its partition key. A day of which only sales or
+only events were run again does not run by itself: it waits for the other.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import dag, task
+
+from feira_airflow.core import pools
+from feira_airflow.core.defaults import deadlines, default_args
+from feira_airflow.core.partitions import DAYS
+from feira_airflow.recommendations import tasks
+from feira_airflow.recommendations.pipeline import PIPELINE
+from feira_airflow.sales.pipeline import FACT
+from feira_airflow.user_events.pipeline import EVENTS
+
+
+@dag(
+    schedule=DAYS.heard(FACT & EVENTS),
+    catchup=False,
+    # A run that is queued makes Airflow 3.3 answer 500 to whoever asks for its events, and those of sales
+    # are asked for by `feira run sales`. So every run starts, and its tasks wait for one another.
+    max_active_runs=366,
+    is_paused_upon_creation=False,
+    default_args=default_args(PIPELINE.owner),
+    deadline=deadlines(),
+    doc_md=__doc__,
+    tags=["recommendations", "consumer"],
+)
+def recommendations() -> None:
+    task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.features)()
+
+
+recommendations()

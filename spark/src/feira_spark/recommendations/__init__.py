@@ -1,0 +1,1 @@
+"""Recommendations: features of users and products, as of a day."""

@@ -1,0 +1,141 @@
+"""Features of users and products as of a day, from sold lines and events of which none is after it.
+
+Each is a count or an exact sum, or one quotient of such: how Spark divides the rows changes no bit of it.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from feira.sales.line_kinds import line_kinds
+from feira_spark.sales.transform import line_kind
+
+# Events of so many days are read; the names of columns say so too.
+BROWSED_DAYS = 28
+HALF_LIFE_DAYS = 14
+# What the rate of all counts for beside one's own: as much as so many sessions.
+PRIOR_SESSIONS = 20
+# The source has no categories. The last word of an English product name is what the product is.
+_LAST_WORD = r"(\p{L}{3,})[^\p{L}]*\z"
+
+
+def visits(events: DataFrame, day: date) -> DataFrame:
+    """A row for each user, session and sku: how often it was viewed, put into the cart and bought."""
+    viewed, lately = F.col("event_type") == "view", F.col("event_day") >= _first(day, 7)
+    return events.groupBy("user_id", "session_id", "sku").agg(
+        F.count_if(viewed).alias("views_28d"),
+        F.count_if(viewed & lately).alias("views_7d"),
+        F.count_if(F.col("event_type") == "add_to_cart").alias("cart_adds_28d"),
+        F.count_if(F.col("event_type") == "purchase").alias("purchases"),
+    )
+
+
+def user_features(sold: DataFrame, visited: DataFrame, day: date) -> DataFrame:
+    """A row for each customer with a sold line and each user with an event; columns as in the contract."""
+    ordered = F.col("order_date")
+    in_28, in_90 = (ordered >= _first(day, days) for days in (28, 90))
+    bought = (
+        sold.where("user_id IS NOT NULL")
+        .groupBy("user_id")
+        .agg(
+            F.sum("amount_usd").alias("lifetime_usd"),
+            F.count_distinct("order_id").alias("orders"),
+            F.date_diff(F.lit(day), F.max(ordered)).alias("days_since_order"),
+            F.count_distinct(F.when(in_28, F.col("order_id"))).alias("orders_28d"),
+            F.count_distinct(F.when(in_90, F.col("order_id"))).alias("orders_90d"),
+            F.count_distinct(F.when(in_28, ordered)).alias("order_days_28d"),
+            F.count_distinct(F.when(in_90, ordered)).alias("order_days_90d"),
+        )
+    )
+    summed = (F.sum(name).alias(name) for name in ("views_28d", "views_7d", "purchases"))
+    browsed = _browsed(
+        visited.groupBy("user_id", "session_id").agg(*summed),
+        "user_id",
+        F.sum("views_7d").alias("views_7d"),
+        F.count_if(F.col("views_7d") > 0).alias("sessions_7d"),
+    )
+    found = bought.join(browsed, "user_id", "full_outer")
+    return _with_rate(found, browsed, "purchase_propensity", unknown="days_since_order")
+
+
+def item_features(sold: DataFrame, visited: DataFrame, day: date) -> DataFrame:
+    """A row for each product that was sold or has an event; columns as in the contract."""
+    newest = F.struct("order_date", "order_id", "line_number")
+    word = F.regexp_extract(F.max_by("description", newest), _LAST_WORD, 1)
+    products = sold.where("line_kind = 'product'")
+    # A line without a description has none to say.
+    named = (
+        products.where("description IS NOT NULL")
+        .groupBy("sku")
+        .agg(F.nullif(F.upper(word), F.lit("")).alias("category"))
+    )
+    age = F.date_diff(F.lit(day), F.col("order_date"))
+    # As a decimal, whose sum is the same in any order.
+    worth = F.pow(F.lit(0.5), age / HALF_LIFE_DAYS).cast("decimal(38,18)")
+    taken = (
+        bought_on_days(sold)
+        .groupBy("sku")
+        .agg(
+            F.sum(worth).cast("double").alias("popularity"),
+            F.count_distinct("user_id").alias("buyers"),
+        )
+    )
+    browsed = _browsed(
+        visited.where(line_kind(line_kinds()) == "product"),
+        "sku",
+        F.sum("cart_adds_28d").alias("cart_adds_28d"),
+    )
+    found = (
+        products.select("sku")
+        .distinct()
+        .join(named, "sku", "left")
+        .join(taken, "sku", "left")
+        .join(browsed, "sku", "full_outer")
+    )
+    return _with_rate(found, browsed, "conversion", unknown="category")
+
+
+def user_categories(sold: DataFrame, items: DataFrame) -> DataFrame:
+    """A row for each user and category bought; ``items`` has sku and category."""
+    bought = bought_on_days(sold).join(items.where("category IS NOT NULL"), "sku")
+    counted = bought.groupBy("user_id", "category").agg(F.count("*").alias("purchases"))
+    of_user = F.sum("purchases").over(Window.partitionBy("user_id"))
+    return counted.withColumn("share", F.col("purchases") / of_user)
+
+
+def bought_on_days(sold: DataFrame) -> DataFrame:
+    """Interactions: the distinct triples of known user, product and day (user_id, sku, order_date)."""
+    products = sold.where("line_kind = 'product' AND user_id IS NOT NULL")
+    return products.select("user_id", "sku", "order_date").distinct()
+
+
+def _browsed(visited: DataFrame, of: str, *more: Column) -> DataFrame:
+    """By user or product: views, sessions with a view, and those of them with a purchase."""
+    viewed = F.col("views_28d") > 0
+    return visited.groupBy(of).agg(
+        F.count_if(viewed).alias("sessions_28d"),
+        F.count_if(viewed & (F.col("purchases") > 0)).alias("buying_sessions_28d"),
+        F.sum("views_28d").alias("views_28d"),
+        *more,
+    )
+
+
+def _with_rate(found: DataFrame, browsed: DataFrame, name: str, *, unknown: str) -> DataFrame:
+    """What was not counted is 0, but for ``unknown``; and the share of sessions with a purchase.
+
+    That is the mean of a beta distribution after the sessions, which before them was the share of all
+    sessions, worth ``PRIOR_SESSIONS``: of one session with a purchase it makes no buyer in every session.
+    """
+    buying, sessions = F.col("buying_sessions_28d"), F.col("sessions_28d")
+    of_all = browsed.agg((F.sum(buying) / F.nullif(F.sum(sessions), F.lit(0))).alias("of_all"))
+    counts = [each for each in found.columns if each != unknown]
+    rate = (buying + PRIOR_SESSIONS * F.col("of_all")) / (sessions + PRIOR_SESSIONS)
+    return found.fillna(0, counts).crossJoin(F.broadcast(of_all)).withColumn(name, rate)
+
+
+def _first(day: date, days: int) -> Column:
+    """The first of so many days, this day the last."""
+    return F.lit(day - timedelta(days=days - 1))
