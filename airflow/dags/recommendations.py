@@ -3,7 +3,8 @@
 
 **Makes** the features of users and products as of the day (`lake.recommendations.user_features`,
 `item_features`, `user_categories`). Nothing after the day is in them, so a day that is run again later has
-the same values.
+the same values. Then, as of the same day, a new version of the lists of what to offer to whom
+(`lake.recommendations.lists`, and its row in `list_versions`), and emits `recommendation_lists[day]`.
 
 **Triggered** by `sales_fact[day]` and `user_events[day]` together, in either order; it has no clock. A day
 that has had one of the two waits, however long, and has no run; `feira run` follows neither's chain to here.
@@ -13,6 +14,11 @@ with so many of them no other DAG that hears a day would run.
 **When it fails** read the last lines of the failed task:
 
 * `features`: Spark or the lake did not answer. The tables hold what the last good run made; clear it.
+* `interactions`, `lists`, `write_lists`: the same. A version that has no row in `list_versions` does not
+  exist, and the ones before it stay. Cleared, a task goes on with the run's own version; `lists` makes nothing
+  again that is finished. Where `lists` does not find what was staged, clear `interactions`; where
+  `write_lists` does not find the lists as they were made, clear `lists`.
+* `emit`: the lists are there, and nobody was notified. Clear it.
 
 **To run it again** clear it, or trigger it with the day as its partition key. A day of which only sales or
 only events were run again does not run by itself: it waits for the other.
@@ -26,7 +32,7 @@ from feira_airflow.core import pools
 from feira_airflow.core.defaults import deadlines, default_args
 from feira_airflow.core.partitions import DAYS
 from feira_airflow.recommendations import tasks
-from feira_airflow.recommendations.pipeline import PIPELINE
+from feira_airflow.recommendations.pipeline import LISTS, PIPELINE
 from feira_airflow.sales.pipeline import FACT
 from feira_airflow.user_events.pipeline import EVENTS
 
@@ -44,7 +50,11 @@ from feira_airflow.user_events.pipeline import EVENTS
     tags=["recommendations", "consumer"],
 )
 def recommendations() -> None:
-    task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.features)()
+    features = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.features)()
+    staged = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.interactions)(features)
+    made = task(max_active_tis_per_dag=1)(tasks.lists)(features, staged)
+    listed = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.write_lists)(made)
+    task(outlets=[LISTS], max_active_tis_per_dag=1)(tasks.emit)(listed)
 
 
 recommendations()

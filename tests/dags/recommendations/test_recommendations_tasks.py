@@ -119,6 +119,11 @@ def test_a_day_runs_once_it_has_both_events_whichever_comes_first(
 def test_the_tasks_are_this_graph(dags: dict[str, Any]) -> None:
     dag = dags["recommendations"]
     assert {task.task_id: set(task.downstream_task_ids) for task in dag.tasks} == {
-        "features": set(),
+        "features": {"interactions", "lists"},
+        "interactions": {"lists"},
+        "lists": {"write_lists"},
+        "write_lists": {"emit"},
+        "emit": set(),
     }
+    assert {task.task_id for task in dag.tasks if task.outlets} == {"emit"}
     assert {task.max_active_tis_per_dag for task in dag.tasks} == {1}

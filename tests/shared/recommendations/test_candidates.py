@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feira.recommendations.candidates import CANDIDATES, Candidate
+from feira.recommendations.candidates import CANDIDATES, Candidate, dense
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency, Popularity, RecentPopularity
 from feira.recommendations.candidates.item_item import EASE, ItemItem
@@ -32,7 +32,7 @@ def ago(days: int) -> date:
 def scores(candidate: Candidate, rows: Sequence[Row]) -> Scores:
     """By user and item; what a candidate has nothing to say of is left out."""
     history = history_before(interactions(rows), CUT)
-    found = candidate.fit(history)(np.arange(len(history.user_ids), dtype=np.int32))
+    found = dense(candidate.fit(history)(np.arange(len(history.user_ids), dtype=np.int32)))
     assert found.shape == (len(history.user_ids), len(history.item_ids))
     return {
         (str(history.user_ids[user]), str(history.item_ids[item])): float(found[user, item])

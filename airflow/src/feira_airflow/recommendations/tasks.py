@@ -1,13 +1,21 @@
-"""The steps of recommendations as the DAG runs them: connections in, snapshots and counts out."""
+"""The steps of recommendations as the DAG runs them: connections in, snapshots, URIs and counts out."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from feira_airflow.core.connections import spark_session
+from airflow.sdk import get_current_context
+
+from feira_airflow.core.connections import LAKE, lake_settings, spark_session
 from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
+
+if TYPE_CHECKING:
+    from feira.recommendations.versions import ListStore
+
+log = logging.getLogger(__name__)
 
 
 @permanent_errors_fail()
@@ -17,3 +25,55 @@ def features() -> dict[str, Any]:
 
     with spark_session() as spark:
         return asdict(features(spark, partition_day()))
+
+
+@permanent_errors_fail()
+def interactions(features: dict[str, Any]) -> dict[str, Any]:
+    """Stages who bought what on which day, at the snapshots that the features were made from; returns
+    ``interactions`` (metadata URI) and their count."""
+    from feira_spark.recommendations.lists import stage_interactions
+
+    run_id = get_current_context()["run_id"]
+    with spark_session() as spark:
+        return asdict(stage_interactions(spark, partition_day(), run_id, features["sources"]))
+
+
+@permanent_errors_fail()
+def lists(features: dict[str, Any], staged: dict[str, Any]) -> dict[str, Any]:
+    """Makes the lists of this run's version, unless they are finished; returns ``version`` and counts."""
+    from feira.core.lake import read_snapshot
+    from feira.recommendations.lists import interactions_of
+
+    store = _store()
+    sources = {"sources": features["sources"], "features": features["snapshots"]}
+    version = store.claim(partition_day(), get_current_context()["run_id"], sources)
+    made = store.finished(version.version)
+    if made is None:
+        batches = read_snapshot(lake_settings(LAKE), staged["interactions"])
+        made = store.make(version, interactions_of(batches))
+    return {"version": made.version, "users": made.users, "lists": made.lists, "rows": made.rows}
+
+
+@permanent_errors_fail()
+def write_lists(made: dict[str, Any]) -> dict[str, Any]:
+    """Writes the version's lists to their tables; returns ``version``, ``metadata`` and ``parquet`` (URIs),
+    counts, and the checksum."""
+    from feira_spark.recommendations.lists import write_lists
+
+    version, finished = _store().read(made["version"])
+    with spark_session() as spark:
+        return asdict(write_lists(spark, version, finished))
+
+
+@permanent_errors_fail()
+def emit(listed: dict[str, Any]) -> None:
+    """Ends the run; its outlet is the event."""
+    log.info("recommendation_lists[%s]: %s", partition_day(), listed["version"])
+
+
+def _store() -> ListStore:
+    from feira.core.lake import lake_files
+    from feira.recommendations.versions import ListStore
+
+    settings = lake_settings(LAKE)
+    return ListStore(lake_files(settings), settings.root)

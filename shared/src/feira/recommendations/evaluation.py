@@ -11,16 +11,14 @@ import numpy as np
 
 from feira.recommendations import metrics
 from feira.recommendations.bootstrap import Figure, Means, means
-from feira.recommendations.candidates import Candidate, Scorer
-from feira.recommendations.history import Split, split_at
+from feira.recommendations.candidates import Candidate, Scorer, dense
+from feira.recommendations.history import HISTORY_CAP, Split, split_at
 from feira.recommendations.interactions import Interactions, Ints, day_of
 from feira.recommendations.metrics import Lists
 
 LENGTH = 10
 # Two questions, and both at once: what the user takes again, and what it never had.
 SLOTS = ("again", "new", "all")
-# Of a user the newest interactions alone are learned from; what it has had is known from all.
-HISTORY_CAP = 1000
 MOST_USERS = 20_000
 _CELLS = 4_000_000  # of a block of scores: 32 MB
 
@@ -149,7 +147,7 @@ def _lists(score: Scorer, split: Split, users: Ints) -> dict[str, Lists]:
     found: dict[str, list[Lists]] = {slot: [] for slot in SLOTS}
     seen_by = split.history.seen()
     for block in _blocks(users, len(split.history.item_ids)):
-        scores, seen = score(block), seen_by[block].toarray() > 0
+        scores, seen = dense(score(block)), seen_by[block].toarray() > 0
         found["again"].append(metrics.top(np.where(seen, scores, -np.inf), LENGTH))
         found["new"].append(metrics.top(np.where(seen, -np.inf, scores), LENGTH))
         found["all"].append(metrics.top(scores, LENGTH))

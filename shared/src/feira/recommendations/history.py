@@ -19,6 +19,9 @@ from feira.recommendations.interactions import (
     day_of,
 )
 
+# Of a user the newest interactions alone are learned from; what it has had is known from all.
+HISTORY_CAP = 1000
+
 Matrix = Any  # scipy's csr_array, for which there are no types
 
 

@@ -113,13 +113,19 @@ def top(scores: Floats, most: int) -> Lists:
     """The ``most`` items of the greatest scores of each row; of equal ones the first. An item of score
     -inf is in no list."""
     lists = np.full((len(scores), most), -1, dtype=np.int32)
-    width = scores.shape[1]
-    if not width:
-        return lists
-    least = np.partition(scores, max(width - most, 0), axis=1)[:, max(width - most, 0)]
-    candidates = (scores >= least[:, None]) & (scores > -np.inf)
-    for row, found in enumerate(candidates):
-        items = np.flatnonzero(found)
-        best = items[np.argsort(-scores[row, items], kind="stable")[:most]]
+    for row, of_items in enumerate(scores):
+        items = np.flatnonzero(of_items > -np.inf)
+        best = items[greatest(of_items[items], items, most)]
         lists[row, : len(best)] = best
     return lists
+
+
+def greatest(
+    values: Floats, items: npt.NDArray[np.integer[Any]], most: int
+) -> npt.NDArray[np.int64]:
+    """The places of the ``most`` greatest values, the greatest first; of equal ones those of the first items."""
+    places = np.arange(len(values))
+    if len(values) > most:
+        least = np.partition(values, len(values) - most)[len(values) - most]
+        places = np.flatnonzero(values >= least)
+    return places[np.lexsort((items[places], -values[places]))[:most]]

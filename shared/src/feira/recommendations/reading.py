@@ -95,8 +95,8 @@ def read_interactions(path: Path, columns: Columns, delimiter: str = ",") -> Rea
             f"{named(path)}: none of {lines:,} lines is an interaction"
             + (f" ({described(counted)})." if counted else ".")
         )
-    user_ids, user_codes = _coded(users)
-    item_ids, item_codes = _coded(items)
+    user_ids, user_codes = coded(users)
+    item_ids, item_codes = coded(items)
     found = distinct(user_ids, item_ids, user_codes, item_codes, days_of)
     return Reading(found, lines, counted, len(days_of) - len(found))
 
@@ -118,7 +118,7 @@ def _files(path: Path) -> list[Path]:
     return inside
 
 
-def _coded(parts: list[pa.Array]) -> tuple[Any, Any]:
+def coded(parts: list[pa.Array]) -> tuple[Any, Any]:
     """All names, sorted, and of each line the position of its own."""
     encoded = pa.chunked_array(parts, pa.string()).combine_chunks().dictionary_encode()
     names = np.array(encoded.dictionary.to_pylist(), dtype=object)

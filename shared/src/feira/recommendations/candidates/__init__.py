@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency, Popularity, RecentPopularity
-from feira.recommendations.candidates.interface import Candidate, Scorer
+from feira.recommendations.candidates.interface import Candidate, Scorer, dense
 from feira.recommendations.candidates.item_item import EASE, ItemItem
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 
-__all__ = ["BASELINE", "CANDIDATES", "Candidate", "Scorer"]
+__all__ = ["BASELINE", "CANDIDATES", "Candidate", "Scorer", "dense"]
 
 # What the others are measured against.
 BASELINE = RecentPopularity()

@@ -15,6 +15,17 @@ from feira.recommendations.metrics import Floats
 
 
 @dataclass(frozen=True)
+class Factors:
+    """The product of a user's factors and an item's."""
+
+    of_users: Floats
+    of_items: Floats
+
+    def __call__(self, users: Ints) -> Floats:
+        return np.asarray(self.of_users[users] @ self.of_items.T, dtype=float)
+
+
+@dataclass(frozen=True)
 class ALS:
     """The product of a user's and an item's factors.
 
@@ -47,9 +58,4 @@ class ALS:
                 dtype=np.float64,
             )
             model.fit(sparse.csr_matrix(history.matrix()), show_progress=False)
-        of_users, of_items = np.asarray(model.user_factors), np.asarray(model.item_factors)
-
-        def scores(users: Ints) -> Floats:
-            return np.asarray(of_users[users] @ of_items.T, dtype=float)
-
-        return scores
+        return Factors(np.asarray(model.user_factors), np.asarray(model.item_factors))

@@ -6,10 +6,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feira.recommendations.candidates.interface import Scorer, or_nothing
+from feira.recommendations.candidates.interface import Scorer
 from feira.recommendations.history import History, Matrix
 from feira.recommendations.interactions import Ints
 from feira.recommendations.metrics import Floats
+
+
+@dataclass(frozen=True)
+class SameForAll:
+    """A score of each item, whoever the user is."""
+
+    of_items: Floats
+
+    def __call__(self, users: Ints) -> Floats:
+        return np.tile(self.of_items, (len(users), 1))
+
+
+@dataclass(frozen=True)
+class OfPairs:
+    """A score of what the user had."""
+
+    of_pairs: Matrix
+
+    def __call__(self, users: Ints) -> Matrix:
+        return self.of_pairs[users]
 
 
 @dataclass(frozen=True)
@@ -19,7 +39,7 @@ class Popularity:
     name: str = "popularity"
 
     def fit(self, history: History) -> Scorer:
-        return _the_same_for_all(np.asarray(history.seen().sum(axis=0)).ravel())
+        return SameForAll(np.asarray(history.seen().sum(axis=0)).ravel())
 
 
 @dataclass(frozen=True)
@@ -29,11 +49,11 @@ class RecentPopularity:
     half_life: float = 14
     name: str = "recent popularity"
 
-    def fit(self, history: History) -> Scorer:
+    def fit(self, history: History) -> SameForAll:
         worth = 0.5 ** (history.ages() / self.half_life)
         items = len(history.item_ids)
         counted = np.bincount(history.items, weights=worth, minlength=items)
-        return _the_same_for_all(counted.astype(float))
+        return SameForAll(counted.astype(float))
 
 
 @dataclass(frozen=True)
@@ -45,11 +65,7 @@ class OwnFrequency:
     def fit(self, history: History) -> Scorer:
         days = history.matrix()
         last = _latest(history, 1 / (1 + history.ages()))  # at most a half: less than one day
-
-        def scores(users: Ints) -> Floats:
-            return or_nothing((days[users] + last[users]).toarray())
-
-        return scores
+        return OfPairs(days + last)
 
 
 def _latest(history: History, values: Floats) -> Matrix:
@@ -61,10 +77,3 @@ def _latest(history: History, values: Floats) -> Matrix:
     kept = np.zeros(len(order))
     kept[order[first]] = values[order[first]]
     return history.matrix(kept)
-
-
-def _the_same_for_all(score: Floats) -> Scorer:
-    def scores(users: Ints) -> Floats:
-        return np.tile(score, (len(users), 1))
-
-    return scores

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from scipy import sparse
 
 from feira.recommendations.history import History
 from feira.recommendations.interactions import Ints
 from feira.recommendations.metrics import Floats
 
 # Scores of these users (positions in the history) by the history's items, greater is better; -inf where
-# the candidate has nothing to say.
-Scorer = Callable[[Ints], Floats]
+# the candidate has nothing to say, or a sparse matrix without what it has nothing to say of.
+Scores = Any
+Scorer = Callable[[Ints], Scores]
 
 
 class Candidate(Protocol):
@@ -25,6 +27,11 @@ class Candidate(Protocol):
 
     def fit(self, history: History) -> Scorer:
         """Learns from the history."""
+
+
+def dense(scores: Scores) -> Floats:
+    """Scores of every item."""
+    return or_nothing(scores.toarray()) if sparse.issparse(scores) else scores
 
 
 def or_nothing(scores: Floats) -> Floats:

@@ -5,14 +5,75 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import linalg, sparse
 
-from feira.recommendations.candidates.interface import Scorer, or_nothing
+from feira.recommendations.candidates.interface import Scores, or_nothing
 from feira.recommendations.history import History, Matrix
 from feira.recommendations.interactions import InteractionsError, Ints
-from feira.recommendations.metrics import Floats
+from feira.recommendations.metrics import Floats, Lists
 
 _BLOCK = 1024
+Places = npt.NDArray[np.int64]
+# What users had (entries of a block of ``taken``), places of their lists, and the weights between the two.
+_Pairs = tuple[Places, Places, Floats]
+
+
+@dataclass(frozen=True)
+class ByItems:
+    """Scores that are sums over what a user had, so that they have a reason.
+
+    :param taken: users by items: how much it counts that the user had the item
+    :param weights: items by items, sparse or not: what the first adds to the score of the second
+    :param items: how many there are; those after the last of ``weights`` have no score
+    """
+
+    taken: Matrix
+    weights: Matrix
+    items: int
+
+    def __call__(self, users: Ints) -> Scores:
+        found = self.taken[users] @ self.weights
+        if sparse.issparse(found):
+            return found
+        unknown = self.items - found.shape[1]
+        return np.pad(or_nothing(found), ((0, 0), (0, unknown)), constant_values=-np.inf)
+
+    def strongest(self, users: Ints, lists: Lists) -> Lists:
+        """Of each place of the users' lists, which hold items with a score, the item that the user had
+        and that adds most to it; of equal ones the first. -1 where the list has ended."""
+        taken = self.taken[users]
+        rows = np.repeat(np.arange(len(users)), np.diff(taken.indptr))
+        entry, place, weight = (
+            self._listed_by_had(taken, rows, lists)
+            if sparse.issparse(self.weights)
+            else self._had_by_listed(taken, rows, lists)
+        )
+        added = taken.data[entry] * weight
+        key = rows[entry] * lists.shape[1] + place
+        most = np.full(lists.size, -np.inf)
+        np.maximum.at(most, key, added)
+        is_most = added == most[key]
+        found = np.full(lists.size, self.items, dtype=np.int32)
+        np.minimum.at(found, key[is_most], taken.indices[entry[is_most]])
+        return np.where(lists >= 0, found.reshape(lists.shape), -1)
+
+    def _had_by_listed(self, taken: Matrix, rows: Places, lists: Lists) -> _Pairs:
+        """What each user had, by every place of its list."""
+        entry, place = (each.ravel() for each in np.indices((len(rows), lists.shape[1])))
+        listed = np.maximum(lists, 0)[rows[entry], place]
+        return entry, place, self.weights[taken.indices[entry], listed]
+
+    def _listed_by_had(self, taken: Matrix, rows: Places, lists: Lists) -> _Pairs:
+        """What each user had, by the places of its list to which that adds anything."""
+        place_of = np.full((len(lists), self.items), -1, dtype=np.int16)
+        row, place = np.nonzero(lists >= 0)
+        place_of[row, lists[row, place]] = place
+        weights = self.weights[taken.indices]
+        entry = np.repeat(np.arange(len(rows)), np.diff(weights.indptr))
+        places = place_of[rows[entry], weights.indices]
+        (listed,) = np.nonzero(places >= 0)
+        return entry[listed], places[listed], weights.data[listed]
 
 
 @dataclass(frozen=True)
@@ -25,14 +86,9 @@ class ItemItem:
     neighbours: int = 100
     name: str = "item-item"
 
-    def fit(self, history: History) -> Scorer:
+    def fit(self, history: History) -> ByItems:
         seen = history.seen()
-        similar = _similar(seen, self.neighbours)
-
-        def scores(users: Ints) -> Floats:
-            return or_nothing((seen[users] @ similar).toarray())
-
-        return scores
+        return ByItems(seen, _similar(seen, self.neighbours), len(history.item_ids))
 
 
 def _similar(seen: Matrix, neighbours: int) -> Matrix:
@@ -43,12 +99,15 @@ def _similar(seen: Matrix, neighbours: int) -> Matrix:
     items = seen.shape[1]
     blocks = []
     for start in range(0, items, _BLOCK):
-        square = (by_item[start : start + _BLOCK] @ scaled).toarray()
-        square[np.arange(len(square)), start + np.arange(len(square))] = 0
-        if items > neighbours:
-            least = np.partition(square, items - neighbours, axis=1)[:, [items - neighbours]]
-            square[square < least] = 0
-        blocks.append(sparse.csr_array(square))
+        square = by_item[start : start + _BLOCK] @ scaled
+        there = np.diff(square.indptr)
+        square.data[square.indices == start + np.repeat(np.arange(len(there)), there)] = 0
+        for row in np.flatnonzero(there > neighbours):
+            values = square.data[square.indptr[row] : square.indptr[row + 1]]
+            least = np.partition(values, len(values) - neighbours)[len(values) - neighbours]
+            values[values < least] = 0
+        square.eliminate_zeros()
+        blocks.append(square)
     return sparse.vstack(blocks, format="csr")
 
 
@@ -66,19 +125,13 @@ class EASE:
     most_items: int = 10_000
     name: str = "EASE"
 
-    def fit(self, history: History) -> Scorer:
+    def fit(self, history: History) -> ByItems:
         worth = 0.5 ** (history.ages() / self.half_life)
         items = len(history.item_ids)
         known = min(items, self.most_items)
         taken = history.matrix(worth)[:, :known]
         weights = _without_themselves((taken.T @ taken).toarray(), self.regularisation)
-
-        def scores(users: Ints) -> Floats:
-            found = np.zeros((len(users), items))
-            found[:, :known] = taken[users] @ weights
-            return or_nothing(found)
-
-        return scores
+        return ByItems(taken, weights, items)
 
 
 def _without_themselves(gram: Floats, regularisation: float) -> Floats:

@@ -14,6 +14,28 @@ from feira.recommendations.metrics import Floats
 
 
 @dataclass(frozen=True)
+class Habits:
+    """``own`` of the user's habits, and the rest of the mean of its ``count`` nearest users' (their squared
+    ``lengths`` are kept)."""
+
+    habits: Matrix
+    lengths: Floats
+    count: int
+    own: float
+
+    def __call__(self, users: Ints) -> Floats:
+        own = self.habits[users]
+        if not self.count:
+            return or_nothing(self.own * own.toarray())
+        # The user's own length is the same in every distance of a row, and left out.
+        distance = self.lengths[None, :] - 2 * (own @ self.habits.T).toarray()
+        distance[np.arange(len(users)), users] = np.inf
+        near = _nearest(distance, self.count)
+        others = (near @ self.habits).toarray() / self.count
+        return or_nothing(self.own * own.toarray() + (1 - self.own) * others)
+
+
+@dataclass(frozen=True)
 class TifuKnn:
     """A user is the mean of its baskets (days), which decay within a group of baskets and by group; a
     score is ``own`` of the user and the rest of the mean of its ``neighbours`` by Euclidean distance."""
@@ -28,20 +50,7 @@ class TifuKnn:
     def fit(self, history: History) -> Scorer:
         habits = self.habits(history)
         lengths = np.asarray(habits.power(2).sum(axis=1)).ravel()
-        count = min(self.neighbours, len(lengths) - 1)
-
-        def scores(users: Ints) -> Floats:
-            own = habits[users]
-            if not count:
-                return or_nothing(self.own * own.toarray())
-            # The user's own length is the same in every distance of a row, and left out.
-            distance = lengths[None, :] - 2 * (own @ habits.T).toarray()
-            distance[np.arange(len(users)), users] = np.inf
-            near = _nearest(distance, count)
-            others = (near @ habits).toarray() / count
-            return or_nothing(self.own * own.toarray() + (1 - self.own) * others)
-
-        return scores
+        return Habits(habits, lengths, min(self.neighbours, len(lengths) - 1), self.own)
 
     def habits(self, history: History) -> Matrix:
         """Users by items: the personalised item frequency of each pair."""

@@ -1,0 +1,214 @@
+"""The lists of every user in two slots, with a reason for each item."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+
+from feira.recommendations.candidates import BASELINE, Candidate, Scorer
+from feira.recommendations.candidates.counts import OwnFrequency, RecentPopularity, SameForAll
+from feira.recommendations.candidates.interface import Scores
+from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
+from feira.recommendations.candidates.tifu_knn import TifuKnn
+from feira.recommendations.history import HISTORY_CAP, History, Matrix, history_before
+from feira.recommendations.interactions import Interactions, Ints, distinct
+from feira.recommendations.metrics import Bools, Floats, Lists, greatest
+from feira.recommendations.reading import coded
+from feira.recommendations.serving.layout import BOUGHT_BEFORE, EVERYONE, GOES_WITH, POPULAR
+
+LENGTH = 100
+# TIFU-KNN compares every user with every other one; for more users than these own frequency takes its place.
+MOST_COMPARED = 20_000
+REASONS = (BOUGHT_BEFORE, GOES_WITH, POPULAR)
+_BOUGHT_BEFORE, _GOES_WITH, _POPULAR = range(3)
+
+_BLOCK = 64
+# Two scores that are equal by their formula differ by less, whatever the order in which a library has added.
+_DECIMALS = 9
+_LEAST = 0.5 * 10**-_DECIMALS
+
+ROWS = pa.schema(
+    [
+        ("slot", pa.string()),
+        ("user_id", pa.string()),
+        ("position", pa.int32()),
+        ("item", pa.string()),
+        ("score", pa.float64()),
+        ("reason", pa.string()),
+        ("reason_item", pa.string()),
+    ]
+)
+
+
+def interactions_of(batches: Iterable[pa.RecordBatch]) -> Interactions:
+    """Interactions from batches of the columns ``user_id``, ``sku`` and ``order_date``."""
+    schema = pa.schema(
+        [("user_id", pa.string()), ("sku", pa.string()), ("order_date", pa.date32())]
+    )
+    typed = [batch.select(schema.names).cast(schema) for batch in batches]
+    table = pa.Table.from_batches(typed, schema)
+    user_ids, users = coded(table["user_id"].chunks)
+    item_ids, items = coded(table["sku"].chunks)
+    days = table["order_date"].cast(pa.int32()).to_numpy()
+    return distinct(user_ids, item_ids, users, items, days)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The candidate of each slot, and what fills lists that they leave short."""
+
+    again: Candidate
+    new: EASE | ItemItem
+    popular: RecentPopularity
+
+    def described(self) -> dict[str, Any]:
+        """Names and parameters, for JSON."""
+        return {field.name: asdict(getattr(self, field.name)) for field in fields(self)}
+
+
+def chosen(history: History) -> Chosen:
+    """Those that are better on real sales where the size allows it, else those whose cost grows with the
+    interactions alone."""
+    ease, tifu_knn = EASE(), TifuKnn()
+    return Chosen(
+        again=tifu_knn if len(history.user_ids) <= MOST_COMPARED else OwnFrequency(),
+        new=ease if len(history.item_ids) <= ease.most_items else ItemItem(),
+        popular=BASELINE,
+    )
+
+
+@dataclass(frozen=True)
+class Models:
+    """What the candidates have learned."""
+
+    again: Scorer
+    new: ByItems
+    popular: SameForAll
+
+    def hash(self) -> str:
+        """SHA-256 of the arrays that they hold, in the order of the fields; of a sparse one the offsets of
+        its rows, its columns and its values."""
+        digest = hashlib.sha256()
+        for model in (self.again, self.new, self.popular):
+            for value in vars(model).values():
+                held = (
+                    (value.indptr, value.indices, value.data)
+                    if sparse.issparse(value)
+                    else (value,)
+                )
+                for array in held:
+                    digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+def history_of(all_of: Interactions, day: date) -> History:
+    """What is known when ``day`` has ended."""
+    return history_before(all_of, day + timedelta(days=1))
+
+
+def fitted(candidates: Chosen, history: History) -> Models:
+    """What the candidates learn from a history that is not empty, of each user the newest interactions."""
+    learned_from = history.capped(HISTORY_CAP)
+    return Models(
+        again=candidates.again.fit(learned_from),
+        new=candidates.new.fit(learned_from),
+        popular=candidates.popular.fit(learned_from),
+    )
+
+
+def rows_of(models: Models, history: History) -> Iterator[pa.RecordBatch]:
+    """The lists as rows, as ``ROWS`` says, in the order of slot, user and position; of a few users each batch.
+
+    ``again`` holds what the user had and ``new`` what it never had. Both go from the greatest score of the
+    slot's candidate on, as far as it is above 0, and then on by recent popularity; of equal scores (to nine
+    decimals) the more popular item is first, then the one whose name is. In ``again`` the reason is that the
+    user had it; in ``new`` what it had that adds most to the score, or that the item is popular.
+    """
+    names = _Names(pa.array(history.user_ids, pa.string()), pa.array(history.item_ids, pa.string()))
+    popular, seen = models.popular.of_items, history.seen()
+    for users in _blocks(history):
+        lists, scores, _ = _listed(models.again(users), seen[users], "again", popular)
+        yield _rows(names, "again", users, lists, scores, np.full_like(lists, _BOUGHT_BEFORE))
+    nobody, nothing = np.zeros(1, dtype=np.int32), sparse.csr_array((1, len(popular)))
+    lists, scores, _ = _listed(nothing, nothing, "new", popular)
+    everyone = _Names(pa.array([EVERYONE]), names.items)
+    yield _rows(everyone, "new", nobody, lists, scores, np.full_like(lists, _POPULAR))
+    for users in _blocks(history):
+        lists, scores, own = _listed(models.new(users), seen[users], "new", popular)
+        because = models.new.strongest(users, np.where(own, lists, -1))
+        yield _rows(
+            names, "new", users, lists, scores, np.where(own, _GOES_WITH, _POPULAR), because
+        )
+
+
+def _blocks(history: History) -> Iterator[Ints]:
+    for start in range(0, len(history.user_ids), _BLOCK):
+        yield np.arange(start, min(start + _BLOCK, len(history.user_ids)), dtype=np.int32)
+
+
+def _listed(
+    scores: Scores, seen: Matrix, slot: str, popular: Floats
+) -> tuple[Lists, Floats, Bools]:
+    """The lists, the score of each place, and whether that is the candidate's and not popularity."""
+    lists = np.full((seen.shape[0], LENGTH), -1, dtype=np.int32)
+    found, own = np.zeros(lists.shape), np.zeros(lists.shape, dtype=bool)
+    every = np.arange(len(popular), dtype=np.int32)
+    for row in range(len(lists)):
+        allowed = np.full(len(popular), slot == "new")
+        allowed[seen.indices[seen.indptr[row] : seen.indptr[row + 1]]] = slot == "again"
+        if sparse.issparse(scores):
+            of_row = slice(scores.indptr[row], scores.indptr[row + 1])
+            items, values = scores.indices[of_row], scores.data[of_row]
+        else:
+            items, values = every, scores[row]
+        (offered,) = np.nonzero((values > _LEAST) & allowed[items])
+        items, values = items[offered], np.round(values[offered], _DECIMALS)
+        best = greatest(values, items, LENGTH)
+        count = len(best)
+        lists[row, :count], found[row, :count], own[row, :count] = items[best], values[best], True
+        if count < LENGTH:
+            allowed[items] = False
+            (rest,) = np.nonzero(allowed)
+            rest = rest[greatest(popular[rest], rest, LENGTH - count)]
+            end = count + len(rest)
+            lists[row, count:end], found[row, count:end] = rest, popular[rest]
+    return lists, found, own
+
+
+@dataclass(frozen=True)
+class _Names:
+    users: pa.Array
+    items: pa.Array
+
+
+_REASONS = pa.array(REASONS)
+
+
+def _rows(
+    names: _Names,
+    slot: str,
+    users: Ints,
+    lists: Lists,
+    scores: Floats,
+    reasons: Lists,
+    because: Lists | None = None,
+) -> pa.RecordBatch:
+    row, place = np.nonzero(lists >= 0)
+    nothing = np.full(len(row), -1) if because is None else because[row, place]
+    columns = [
+        pa.repeat(slot, len(row)),
+        names.users.take(pa.array(users[row])),
+        pa.array(place + 1, pa.int32()),
+        names.items.take(pa.array(lists[row, place])),
+        pa.array(scores[row, place]),
+        _REASONS.take(pa.array(reasons[row, place])),
+        names.items.take(pa.array(nothing, mask=nothing < 0)),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=ROWS)

@@ -1,0 +1,167 @@
+"""Versions of the lists as files of the lake: whose each is, and what it holds once it is finished.
+
+Below ``<lake>/recommendations/<version>/``: ``version.json`` (the run that has it, put once), ``lists.parquet``,
+and last ``finished.json``. Killed anywhere, the same run takes the same version again and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
+
+from feira.core.errors import PermanentError
+from feira.core.landing.put_once import put_once
+from feira.recommendations.interactions import Interactions
+from feira.recommendations.lists import ROWS, chosen, fitted, history_of, rows_of
+
+_MOST_A_DAY = 999
+_ROW_GROUP = 1_000_000
+
+
+class VersionError(PermanentError, RuntimeError):
+    """A version of the lists cannot be had; the message names it and why."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version, which sorts as text by day and then by when it was begun.
+
+    :param sources: what the lists are made from, by name: snapshots of tables
+    """
+
+    version: str
+    as_of: str
+    run_id: str
+    created_at: str
+    sources: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A version whose lists are in ``parquet`` (a URI), of so many ``bytes``.
+
+    :param lists: those that hold an item; those of unknown users are one of them
+    :param users: those that have a list, the unknown ones not counted
+    :param candidates: of each slot the candidate with its parameters
+    :param model_hash: as ``Models.hash``; of no interactions None
+    """
+
+    version: str
+    parquet: str
+    bytes: int
+    interactions: int
+    users: int
+    items: int
+    lists: int
+    rows: int
+    candidates: Mapping[str, Any]
+    model_hash: str | None
+
+
+@dataclass(frozen=True)
+class ListStore:
+    """The versions of a lake."""
+
+    files: AbstractFileSystem
+    lake: str
+
+    def folder(self, version: str) -> str:
+        return f"{self.lake}/recommendations/{version}"
+
+    def claim(self, day: date, run_id: str, sources: Mapping[str, Any]) -> Version:
+        """The version that this run makes of these sources: the one that it has, else the day's next.
+
+        :raises VersionError: where the day has no further one
+        """
+        for number in range(1, _MOST_A_DAY + 1):
+            version = f"{day.isoformat()}-{number:03d}"
+            uri = self._file(version, "version.json")
+            now = datetime.now(UTC).isoformat(timespec="microseconds")
+            own = Version(version, day.isoformat(), run_id, now, dict(sources))
+            if not self.files.exists(uri) and put_once(self.files, uri, _json(own)):
+                return own
+            found = self._version(version)
+            if (found.run_id, found.sources) == (own.run_id, own.sources):
+                return found
+        raise VersionError(
+            f"recommendations {day}: the day has its {_MOST_A_DAY} versions of lists, and no more can be "
+            f"made; remove some below {self.lake}/recommendations."
+        )
+
+    def read(self, version: str) -> tuple[Version, Finished]:
+        """A version that is finished.
+
+        :raises VersionError: where it is not, or its lists are not as they were written
+        """
+        finished = self.finished(version)
+        if finished is None:
+            raise VersionError(
+                f"Lists {version}: {self.folder(version)} has no lists.parquet of the size that finished.json "
+                "names. It was removed or changed; make the lists again."
+            )
+        return self._version(version), finished
+
+    def finished(self, version: str) -> Finished | None:
+        """What the version holds; None while it is not finished, or where its file is not as it was."""
+        try:
+            found = Finished(
+                **json.loads(self.files.cat_file(self._file(version, "finished.json")))
+            )
+            size = self.files.size(found.parquet)
+        except FileNotFoundError:
+            return None
+        return found if size == found.bytes else None
+
+    def make(self, version: Version, all_of: Interactions) -> Finished:
+        """Makes the lists as of the version's day, and finishes it; in the file its rows are in the order of
+        slot, user and position."""
+        parquet = self._file(version.version, "lists.parquet")
+        history = history_of(all_of, date.fromisoformat(version.as_of))
+        candidates = chosen(history)
+        lists = rows = 0
+        model_hash = None
+        with self.files.open(parquet, "wb") as file, pq.ParquetWriter(file, ROWS) as writer:
+            if len(history.days):
+                models = fitted(candidates, history)
+                model_hash = models.hash()
+                batches: list[pa.RecordBatch] = []
+                for batch in rows_of(models, history):
+                    batches.append(batch)
+                    rows += len(batch)
+                    lists += pc.sum(pc.equal(batch["position"], 1)).as_py() or 0
+                    if sum(map(len, batches)) >= _ROW_GROUP:
+                        writer.write_table(pa.Table.from_batches(batches))
+                        batches.clear()
+                writer.write_table(pa.Table.from_batches(batches, ROWS))
+        finished = Finished(
+            version=version.version,
+            parquet=parquet,
+            bytes=self.files.size(parquet),
+            interactions=len(history.days),
+            users=len(history.user_ids),
+            items=len(history.item_ids),
+            lists=lists,
+            rows=rows,
+            candidates=candidates.described(),
+            model_hash=model_hash,
+        )
+        self.files.pipe_file(self._file(version.version, "finished.json"), _json(finished))
+        return finished
+
+    def _version(self, version: str) -> Version:
+        return Version(**json.loads(self.files.cat_file(self._file(version, "version.json"))))
+
+    def _file(self, version: str, name: str) -> str:
+        return f"{self.folder(version)}/{name}"
+
+
+def _json(value: Version | Finished) -> bytes:
+    return json.dumps(asdict(value), indent=2, sort_keys=True).encode() + b"\n"

@@ -1,0 +1,176 @@
+"""The lists of a day: what they are made from is staged for one machine to read, and what that has made
+becomes rows of two tables.
+
+A version's rows are replaced whole, and its row of ``list_versions`` is written last: a version that has none
+does not exist. So a step may be killed anywhere and run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from feira.core.contracts import contract
+from feira.core.warehouse.fingerprint import row_hash
+from feira.recommendations.versions import Finished, Version
+from feira.sales.published import PUBLISHED
+from feira.user_events.codec import TABLE as EVENTS
+from feira_spark.core.session import CATALOG
+from feira_spark.core.tables import STAGING, drop_staged, metadata_uri, require_tables, write_staged
+from feira_spark.recommendations.as_of import Snapshots, sold_lines
+from feira_spark.recommendations.features import bought_on_days
+
+log = logging.getLogger(__name__)
+
+LISTS, VERSIONS = "recommendations.lists", "recommendations.list_versions"
+
+
+class ListsError(RuntimeError):
+    """The table does not hold what was made; the message names both figures."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The interactions as of a day: ``interactions`` is the metadata URI of the table that holds them."""
+
+    interactions: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A version that is in the lake: ``metadata`` is the URI of the lists' table, ``parquet`` that of the
+    file with the version's rows; the rest counts."""
+
+    version: str
+    metadata: str
+    parquet: str
+    users: int
+    lists: int
+    rows: int
+    checksum: str
+
+
+def stage_interactions(spark: SparkSession, day: date, run_id: str, sources: Snapshots) -> Staged:
+    """Stages the distinct triples of known user, product and day up to ``day``, as they were known then, at
+    these snapshots."""
+    table = f"{STAGING}.{_staged(day, run_id)}"
+    spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {STAGING}")
+    write_staged(bought_on_days(sold_lines(spark, day, sources)), table)
+    return Staged(metadata_uri(spark, table), spark.table(table).count())
+
+
+def write_lists(spark: SparkSession, version: Version, made: Finished) -> Listed:
+    """Writes the version's rows, then the version; drops what its run has staged.
+
+    :raises ListsError: where the rows are not those that were made; then the version does not exist
+    """
+    require_tables(spark, [contract(LISTS), contract(VERSIONS)])
+    if _version(spark, version.version).isEmpty():
+        checksum = _write_rows(spark, version, made)
+        _write_version(spark, version, made, checksum)
+    drop_staged(spark, _staged(date.fromisoformat(version.as_of), version.run_id))
+    held = _version(spark, version.version).collect()[0]
+    return Listed(
+        version=version.version,
+        metadata=metadata_uri(spark, f"{CATALOG}.{LISTS}"),
+        parquet=made.parquet,
+        users=held["users"],
+        lists=held["lists"],
+        rows=held["rows"],
+        checksum=held["checksum"],
+    )
+
+
+def _write_rows(spark: SparkSession, version: Version, made: Finished) -> str:
+    """Replaces the version's rows; returns their checksum."""
+    rows = _rows(spark, made.parquet, version)
+    expected = figures(rows)
+    if expected[0] != made.rows:
+        raise ListsError(
+            f"{made.parquet} has {expected[0]:,} rows of {made.rows:,} that were made. Make the lists again; "
+            "if it repeats, it is a defect."
+        )
+    as_of = F.col("as_of") == F.lit(date.fromisoformat(version.as_of))
+    mine = as_of & (F.col("list_version") == F.lit(version.version))
+    (
+        # All rows are of one partition: distributed by it, one task would write them all.
+        rows.writeTo(f"{CATALOG}.{LISTS}")
+        .option("distribution-mode", "none")
+        .option("fanout-enabled", "true")
+        .overwrite(mine)
+    )
+    written = figures(spark.table(f"{CATALOG}.{LISTS}").where(mine))
+    if written != expected:
+        raise ListsError(
+            f"{LISTS} {version.version}: rows and checksum are {written}, and {expected} of what was made. "
+            "Write it again; if it repeats, it is a defect."
+        )
+    return expected[1]
+
+
+def _rows(spark: SparkSession, parquet: str, version: Version) -> DataFrame:
+    given = {"list_version": F.lit(version.version), "as_of": F.lit(version.as_of)}
+    return spark.read.parquet(parquet).select(
+        *(
+            given.get(each.name, F.col(each.name)).cast(each.type).alias(each.name)
+            for each in contract(LISTS).columns
+        )
+    )
+
+
+def figures(rows: DataFrame) -> tuple[int, str]:
+    """How many rows of lists there are, and their checksum.
+
+    That is the sum over rows of the first 60 bits (15 hexadecimal digits) of an MD5, in decimal; the MD5 is of
+    the UTF-8 of the row's columns in the contract's order but for ``score``, joined by ``|``: a text as its
+    length in code points, ``:`` and itself, a number in decimal, the date as 2010-12-01, null as ``~``.
+    """
+    # A double is written by each engine in its own way.
+    exact = [each for each in contract(LISTS).columns if each.type != "double"]
+    total = F.expr(f"coalesce(sum({row_hash(exact, 'spark')}), 0)")
+    found = rows.select(F.count("*").alias("rows"), total.cast("string").alias("sum")).collect()[0]
+    return found["rows"], found["sum"]
+
+
+def _version(spark: SparkSession, version: str) -> DataFrame:
+    return spark.table(f"{CATALOG}.{VERSIONS}").where(F.col("version") == F.lit(version))
+
+
+def _write_version(spark: SparkSession, version: Version, made: Finished, checksum: str) -> None:
+    sources = version.sources
+    values = {
+        "version": version.version,
+        "as_of": version.as_of,
+        "created_at": version.created_at,
+        "run_id": version.run_id,
+        "fact_snapshot_id": sources["sources"][PUBLISHED.table],
+        "extracts_snapshot_id": sources["sources"][PUBLISHED.extracts],
+        "events_snapshot_id": sources["sources"][EVENTS],
+        "features": json.dumps(sources["features"], sort_keys=True),
+        "candidates": json.dumps(made.candidates, sort_keys=True),
+        "model_hash": made.model_hash,
+        "interactions": made.interactions,
+        "users": made.users,
+        "items": made.items,
+        "lists": made.lists,
+        "rows": made.rows,
+        "checksum": checksum,
+    }
+    columns = contract(VERSIONS).columns
+    texts = tuple(None if values[it.name] is None else str(values[it.name]) for it in columns)
+    row = spark.createDataFrame([texts], ", ".join(f"{it.name} string" for it in columns))
+    typed = row.select(*(F.col(it.name).cast(it.type).alias(it.name) for it in columns))
+    typed.writeTo(f"{CATALOG}.{VERSIONS}").overwrite(F.col("version") == F.lit(version.version))
+    log.info("lists %s: %s", version.version, values)
+
+
+def _staged(day: date, run_id: str) -> str:
+    """Of each run its own: another of the same day may be about to read."""
+    return f"recommendations_interactions_{day:%Y%m%d}_{hashlib.sha256(run_id.encode()).hexdigest()[:12]}"

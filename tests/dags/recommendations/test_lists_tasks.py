@@ -1,0 +1,129 @@
+"""The steps of recommendations that make lists: what each is given and returns, and what a retry makes again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.execution_time.context import set_current_context
+
+from feira.core import lake
+from feira.core.settings import LakeSettings
+from feira_airflow.core.xcom import check
+from feira_airflow.recommendations import tasks
+from feira_spark.recommendations import lists as steps
+
+DAY = date(2010, 12, 1)
+FEATURES = {
+    "sources": dict.fromkeys(("sales.fact", "sales.order_lines", "web.user_events"), 2**63 - 1),
+    "snapshots": {"recommendations.user_features": 2**63 - 1},
+    "rows": {},
+}
+STAGED = {"interactions": "file:///staged.json", "rows": 2}
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LakeSettings:
+    @contextmanager
+    def opened() -> Iterator[str]:
+        yield "spark"
+
+    settings = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
+    monkeypatch.setattr(tasks, "spark_session", opened)
+    monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: settings)
+    return settings
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What was read of what was staged."""
+    found: list[Any] = []
+
+    def read(*arguments: Any) -> Iterator[pa.RecordBatch]:
+        found.append(arguments)
+        columns = {"user_id": ["1", "2"], "sku": ["x", "y"], "order_date": [DAY, DAY]}
+        yield pa.record_batch(columns)
+
+    monkeypatch.setattr(lake, "read_snapshot", read)
+    return found
+
+
+def run(name: str, *arguments: Any, run_id: str = "asset__1") -> Any:
+    context: Any = {
+        "dag_run": SimpleNamespace(run_id=run_id, partition_key=str(DAY)),
+        "run_id": run_id,
+    }
+    with set_current_context(context):
+        returned = getattr(tasks, name)(*arguments)
+    check(returned)
+    return returned
+
+
+def test_interactions_are_staged_at_the_snapshots_of_the_features(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = []
+
+    def stage(*arguments: Any) -> steps.Staged:
+        given.append(arguments)
+        return steps.Staged(**STAGED)
+
+    monkeypatch.setattr(steps, "stage_interactions", stage)
+    assert run("interactions", FEATURES) == STAGED
+    assert given == [("spark", DAY, "asset__1", FEATURES["sources"])]
+
+
+def test_finished_lists_are_not_made_again_by_a_retry_and_another_run_makes_its_own(
+    reads: list[Any], settings: LakeSettings
+) -> None:
+    made = run("lists", FEATURES, STAGED)
+    assert made == {"version": "2010-12-01-001", "users": 2, "lists": 5, "rows": 6}
+    assert reads == [(settings, STAGED["interactions"])]
+    assert run("lists", FEATURES, STAGED) == made
+    assert len(reads) == 1
+    other = run("lists", FEATURES, STAGED, run_id="asset__2")
+    assert other == made | {"version": "2010-12-01-002"}
+    # The fact has another snapshot: what is finished is of other sources.
+    moved = FEATURES | {"sources": {"sales.fact": 1}}
+    assert run("lists", moved, STAGED)["version"] == "2010-12-01-003"
+    assert len(reads) == 3
+
+
+def test_lists_that_were_cut_are_not_written_and_not_tried_again(
+    reads: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+
+    def write(spark: str, version: Any, finished: Any) -> steps.Listed:
+        written.append((spark, version.version, version.sources, finished.rows))
+        return steps.Listed(version.version, "m.json", finished.parquet, 2, 5, 6, "0")
+
+    monkeypatch.setattr(steps, "write_lists", write)
+    made = run("lists", FEATURES, STAGED)
+    listed = run("write_lists", made)
+    sources = {"sources": FEATURES["sources"], "features": FEATURES["snapshots"]}
+    assert written == [("spark", "2010-12-01-001", sources, 6)]
+    assert (listed["version"], listed["metadata"]) == ("2010-12-01-001", "m.json")
+    parquet = tmp_path / "recommendations" / "2010-12-01-001" / "lists.parquet"
+    assert listed["parquet"] == f"file://{parquet}"
+    parquet.write_bytes(parquet.read_bytes()[:100])
+    with pytest.raises(AirflowFailException, match="2010-12-01-001"):
+        run("write_lists", made)
+    assert len(written) == 1
+    # Cleared, the lists are made once more.
+    assert run("lists", FEATURES, STAGED) == made
+    run("write_lists", made)
+    assert len(reads) == len(written) == 2
+
+
+def test_a_run_ends_with_its_version(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        run("emit", {"version": "2010-12-01-001"})
+    assert "recommendation_lists[2010-12-01]: 2010-12-01-001" in caplog.text

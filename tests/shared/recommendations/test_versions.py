@@ -1,0 +1,132 @@
+"""Versions of the lists in a lake: whose each is, and that killed anywhere the same run makes the same rows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from feira.core.lake import lake_files
+from feira.core.settings import LakeSettings
+from feira.recommendations import versions
+from feira.recommendations.interactions import interactions
+from feira.recommendations.lists import LENGTH
+from feira.recommendations.versions import Finished, ListStore, Version, VersionError
+
+DAY = date(2011, 1, 3)
+SOURCES = {"sources": {"sales.fact": 7, "web.user_events": None}, "features": {"a": 8}}
+BOUGHT = interactions(
+    [(f"u{n:03d}", f"i{n % 7}", date(2011, 1, 1 + n % 3)) for n in range(90)]
+    + [("u000", "i1", date(2011, 1, 4))]
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ListStore:
+    lake = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
+    return ListStore(lake_files(lake), lake.root)
+
+
+def claimed(store: ListStore, run: str = "run 1", sources: Any = SOURCES) -> Version:
+    return store.claim(DAY, run, sources)
+
+
+def rows(made: Finished) -> list[Any]:
+    return pq.read_table(made.parquet.removeprefix("file://")).to_pylist()
+
+
+def test_a_run_has_one_version_of_a_day_and_another_run_the_next(store: ListStore) -> None:
+    first = claimed(store)
+    assert (first.version, first.as_of, first.run_id) == ("2011-01-03-001", "2011-01-03", "run 1")
+    assert datetime.fromisoformat(first.created_at).tzinfo is not None
+    assert claimed(store) == first
+    assert claimed(store, "run 2").version == "2011-01-03-002"
+    # The run was cleared, and the fact is another meanwhile: its lists are others.
+    moved = claimed(store, sources=SOURCES | {"features": {"a": 9}})
+    assert moved.version == "2011-01-03-003"
+    assert claimed(store) == first
+    assert store.claim(date(2011, 1, 4), "run 1", SOURCES).version == "2011-01-04-001"
+
+
+def test_two_runs_that_begin_at_once_have_two_versions(
+    store: ListStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = claimed(store, "run 2")
+    # It looked before the other had put its own.
+    monkeypatch.setattr(store.files, "exists", lambda uri: False)
+    assert claimed(store).version == "2011-01-03-002"
+    assert claimed(store, "run 2") == other
+
+
+def test_versions_of_a_day_sort_as_text_and_end(
+    store: ListStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "_MOST_A_DAY", 11)
+    names = [claimed(store, f"run {n}").version for n in range(11)]
+    assert names == sorted(names) and names[-1] == "2011-01-03-011"
+    with pytest.raises(VersionError, match=r"2011-01-03: .* 11 versions"):
+        claimed(store, "one more")
+
+
+def test_a_version_is_finished_once_its_file_is_whole(store: ListStore) -> None:
+    version = claimed(store)
+    assert store.finished(version.version) is None
+    made = store.make(version, BOUGHT)
+    assert store.read(version.version) == (version, made)
+    held = rows(made)
+    assert (made.rows, made.users, made.items) == (len(held), 90, 7)
+    assert made.interactions == 90  # the day after is not known
+    assert made.lists == len({(it["slot"], it["user_id"]) for it in held}) == 181
+    assert made.candidates["again"]["name"] == "TIFU-KNN"
+    assert made.model_hash is not None and len(made.model_hash) == 64
+    path = Path(made.parquet.removeprefix("file://"))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert store.finished(version.version) is None
+    with pytest.raises(VersionError, match="2011-01-03-001"):
+        store.read(version.version)
+    path.unlink()
+    assert store.finished(version.version) is None
+    assert store.make(version, BOUGHT) == made
+    assert rows(made) == held
+
+
+def test_killed_before_the_end_the_same_run_makes_the_same_rows(
+    store: ListStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, pipe = claimed(store), store.files.pipe_file
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.files, "pipe_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.make(version, BOUGHT)
+    assert store.files.pipe_file == pipe
+    assert store.finished(version.version) is None
+    assert claimed(store) == version
+    made = store.make(version, BOUGHT)
+    again = ListStore(store.files, f"{store.lake}/other").make(version, BOUGHT)
+    assert rows(again) == rows(made)
+    assert asdict(again) | {"parquet": made.parquet} == asdict(made)
+
+
+def test_rows_are_written_in_parts_and_all_of_them(
+    store: ListStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = store.make(claimed(store), BOUGHT)
+    monkeypatch.setattr(versions, "_ROW_GROUP", LENGTH)
+    parts = store.make(claimed(store, "run 2"), BOUGHT)
+    assert pq.ParquetFile(parts.parquet.removeprefix("file://")).num_row_groups > 2
+    assert rows(parts) == rows(whole)
+
+
+def test_of_no_interactions_there_are_no_lists(store: ListStore) -> None:
+    made = store.make(store.claim(date(2010, 12, 31), "run 1", SOURCES), BOUGHT)
+    assert (made.users, made.lists, made.rows, made.model_hash) == (0, 0, 0, None)
+    assert rows(made) == []
+    assert store.finished("2010-12-31-001") == made
