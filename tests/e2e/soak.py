@@ -177,7 +177,7 @@ def soak(m: Matrix, kills: int, seed: int) -> list[str]:
     for the_day in again:
         work.run([the_day])
     problems += [f"{d} failed undisturbed" for d in again if not work.last()[d].succeeded]
-    problems += _untold(m)
+    problems += _unmatched(m)
     problems += _recognise_landings(m, work)
     rows, different = m.compare()
     problems += different
@@ -221,7 +221,7 @@ def _agreed(m: Matrix) -> set[str]:
     return {str(row[0]) for row in m.held.ledger() if row[4] is not None}
 
 
-def _untold(m: Matrix) -> list[str]:
+def _unmatched(m: Matrix) -> list[str]:
     """Days that agree without an event, or the reverse, once nothing is left to be run again."""
     agreed, emitted = _agreed(m), m.api.event_days(SALES)
     return [f"{d}: agreed, and no event" for d in sorted(agreed - emitted)] + [

@@ -161,7 +161,7 @@ def test_the_quarantine_holds_the_line_as_it_was_landed() -> None:
 
 
 def test_a_version_that_is_given_twice_is_refused() -> None:
-    with pytest.raises(ValueError, match="landing 2010-12-01 v1 is given twice"):
+    with pytest.raises(ValueError, match=r"2010-12-01 v1 .*twice"):
         expected([a_landing(), a_landing()])
 
 

@@ -267,7 +267,7 @@ def test_an_order_is_of_1900_or_later() -> None:
 
 
 def test_two_rates_for_one_day_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"GBP on 2010-12-01 has two rates: 1\.55\d+ and 1\.6"):
+    with pytest.raises(ValueError, match=r"GBP .*2010-12-01 .*1\.55\d+ .*1\.6"):
         Rates([GBP, GBP | {"usd_rate": "1.6"}])
     Rates([GBP, GBP])
 

@@ -86,7 +86,7 @@ def test_a_warehouse_that_does_not_answer_is_one_sentence(monkeypatch: pytest.Mo
     dsn = "host=127.0.0.1 port=1 dbname=warehouse user=reader password=secret"
     monkeypatch.setattr(access, "warehouse_dsn", lambda _: dsn)
     with (
-        pytest.raises(StackError, match=r"does not answer .*`feira status`") as refused,
+        pytest.raises(StackError, match=r"warehouse .*answer .*`feira status`") as refused,
         access.warehouse(),
     ):
         pass
@@ -131,7 +131,7 @@ def test_a_table_that_no_run_has_made_yet_names_the_command(
     monkeypatch.setattr(access, "warehouse_dsn", lambda _: "")
     monkeypatch.setattr("feira.core.warehouse.schema.connect", lambda _: Connection())
     with (
-        pytest.raises(StackError, match=r'"sales.fact" does not exist.*`feira run sales'),
+        pytest.raises(StackError, match=r'"sales\.fact" .*`feira run sales'),
         access.warehouse(),
     ):
         raise psycopg.errors.UndefinedTable('relation "sales.fact" does not exist\nLINE 1: SELECT')
@@ -179,7 +179,7 @@ def test_an_answer_that_does_not_come_in_time_is_one_sentence(
 
     monkeypatch.setattr(access, "airflow_login", lambda: ("admin", "secret"))
     monkeypatch.setattr("requests.Session.post", late)
-    with pytest.raises(StackError, match=r"gives no token \(timed out\)"):
+    with pytest.raises(StackError, match=r"no token \(timed out\)"):
         access._new_token("http://127.0.0.1:1")
 
 
@@ -196,7 +196,7 @@ def test_a_clone_that_java_cannot_read_is_refused_first(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(config, "repository_root", lambda: tmp_path / name)
-    with pytest.raises(StackError, match="The checkout is in"):
+    with pytest.raises(StackError, match=rf"checkout .*{name}"):
         StackConfig.from_env({"FEIRA_HOME": str(tmp_path)})
 
 

@@ -116,7 +116,7 @@ def test_a_file_that_is_half_written_is_no_error(repository: Path) -> None:
 
 def test_only_folders_that_mirror_a_source_are_layers(repository: Path) -> None:
     assert set(layers(repository)) == {"spark", "shared", "infra", "dags", "local"}
-    with pytest.raises(StackError, match="no layer 'e2e' of tests; there are dags"):
+    with pytest.raises(StackError, match=r"layer 'e2e' .*dags, "):
         layer_named(repository, "e2e")
 
 

@@ -67,7 +67,7 @@ def test_every_fault_can_be_switched_by_its_name_alone(name: str, shop: str) -> 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("on", "server_eror"), "no fault 'server_eror'; there are server_error, hang"),
+        (("on", "server_eror"), "fault 'server_eror'; .*server_error, hang"),
         (("off", "x"), "no fault 'x'"),
         (("on", "server_error", "-o", "status=404"), "status: .*500, and it is 404"),
         (("on", "server_error", "-o", "stat=503"), "stat: .*503"),
@@ -101,7 +101,7 @@ def test_without_the_simulator_the_faults_are_listed_and_none_is_switched(
     assert [each["name"] for each in found] == list(FAULTS)
     assert all("on" not in each for each in found)
     for words in (("on", "hang"), ("off",)):
-        with pytest.raises(StackError, match=r"does not answer at http://127.0.0.1:1024/_faults"):
+        with pytest.raises(StackError, match=r"http://127\.0\.0\.1:1024/_faults.*`feira status`"):
             feira(*words)
 
 

@@ -341,7 +341,7 @@ def test_an_input_is_a_word_and_never_a_command(odd: str, tmp_path: Path, record
 
 
 def test_the_flag_for_a_cluster_says_that_there_is_none_yet() -> None:
-    with pytest.raises(TiltError, match="--k8s: there is no deployment to a cluster yet"):
+    with pytest.raises(TiltError, match=r"--k8s: .*cluster"):
         loop(arguments={"k8s": True})
     with pytest.raises(TiltError, match="not defined"):
         loop(arguments={"k9s": True})

@@ -89,7 +89,7 @@ def test_the_stack_takes_a_parts_service_port_and_connection(
 
 def test_a_ports_variable_is_the_parts_too_and_must_be_free(joined: LocalPart) -> None:
     assert StackConfig.from_env({"FEIRA_PORT_GEO": "18060"}).ports.own["geo"] == 18060
-    with pytest.raises(StackError, match=r"postgres and geo both have port 15432.*FEIRA_PORT_GEO"):
+    with pytest.raises(StackError, match=r"postgres .*geo .*15432.*FEIRA_PORT_GEO"):
         StackConfig.from_env({"FEIRA_PORT_GEO": "15432"})
 
 
@@ -118,7 +118,7 @@ def test_a_stack_that_was_started_before_the_part_joined_is_named_by_up_and_stop
     supervisor.launch((replace(geo, name="maps"),))
     try:
         supervisor.start("maps")
-        with pytest.raises(StackError, match=r"started without .*geo, .*; `feira down`, then"):
+        with pytest.raises(StackError, match=r"without .*geo, .*`feira down`.*`feira up`"):
             lifecycle.up(stack)
         assert supervisor.states()["maps"].runs
     finally:
@@ -156,14 +156,16 @@ def test_a_running_stack_knows_what_it_was_started_without(
 
 @pytest.mark.parametrize("text", ["kafka,valkye", "postgres", "Kafka"])
 def test_what_is_no_part_cannot_be_left_out(text: str) -> None:
-    with pytest.raises(StackError, match=rf"names '{text.split(',')[-1]}'; .* are .*kafka, shop"):
+    with pytest.raises(
+        StackError, match=rf"FEIRA_WITHOUT.* '{text.split(',')[-1]}'; .*kafka, shop"
+    ):
         StackConfig.from_env({"FEIRA_WITHOUT": text})
 
 
 def test_two_services_of_one_name_are_refused(joined: LocalPart, tmp_path: Path) -> None:
     stack = StackConfig.from_env({"FEIRA_HOME": str(tmp_path)})
     (geo,) = joined.services(stack)
-    with pytest.raises(StackError, match="Two services are named shop"):
+    with pytest.raises(StackError, match=r"services .*named shop"):
         services.require_apart((replace(geo, name="shop"),), (geo, replace(geo, name="shop")))
 
 

@@ -304,10 +304,10 @@ def test_uuids_are_of_version_four() -> None:
     [("events", 0), ("users", 0), ("clusters", 401), ("swapped", 0.21), ("cohesion", float("nan"))],
 )
 def test_a_setting_out_of_its_limits_is_refused_by_name(setting: str, value: float) -> None:
-    with pytest.raises(WebError, match=f"^{setting} is {value}; it is "):
+    with pytest.raises(WebError, match=f"^{setting} is {value}; "):
         replace(SMALL, **{setting: value})
 
 
 def test_a_share_of_disorder_out_of_its_limits_is_refused_by_name() -> None:
-    with pytest.raises(WebError, match=r"^late is 0.6; it is 0 to 0.5"):
+    with pytest.raises(WebError, match=r"^late is 0\.6; .*0 to 0\.5"):
         replace(SMALL, disorder=replace(CALM, late=0.6))

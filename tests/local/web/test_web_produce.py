@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -87,7 +88,7 @@ def test_a_message_that_was_not_taken_ends_the_sending_with_its_cause(
 ) -> None:
     broker(refused="timed out")
     with (
-        pytest.raises(ProduceError, match=r"127.0.0.1:1 did not take a message: timed out"),
+        pytest.raises(ProduceError, match=r"127\.0\.0\.1:1 .*a message: timed out"),
         EventProducer("127.0.0.1:1") as producer,
     ):
         producer.send(TWO)
@@ -96,7 +97,7 @@ def test_a_message_that_was_not_taken_ends_the_sending_with_its_cause(
 def test_messages_that_are_left_at_the_end_are_counted(broker: Callable[..., Broker]) -> None:
     broker(left=2)
     with (
-        pytest.raises(ProduceError, match=r"127.0.0.1:1 did not take 2 messages"),
+        pytest.raises(ProduceError, match=r"127\.0\.0\.1:1 .*not take 2 messages"),
         EventProducer("127.0.0.1:1") as producer,
     ):
         producer.send(TWO)
@@ -106,7 +107,7 @@ def test_a_broker_that_does_not_answer_or_lacks_the_topic_is_named(
     broker: Callable[..., Broker],
 ) -> None:
     broker(topic_error=KafkaException(KafkaError(KafkaError._TRANSPORT)))
-    with pytest.raises(ProduceError, match=r"127.0.0.1:1 does not answer within 10 s"):
+    with pytest.raises(ProduceError, match=r"127\.0\.0\.1:1 .*answer .*10 s"):
         EventProducer("127.0.0.1:1")
     broker(topic_error=KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
     with pytest.raises(ProduceError, match=r"127.0.0.1:1 has no topic user_events"):
@@ -150,7 +151,7 @@ def test_the_orders_purchases_are_sent_where_they_are_asked_for(
     assert 50 < len(found.sent) < 300
     ended = produced("2009-12-01", "--source", "orders")
     assert isinstance(ended.exception, StackError)
-    assert "no orders of 2009-12-01; it has 2010-12-01 to" in str(ended.exception)
+    assert re.search(r"no orders of 2009-12-01; .*2010-12-01 to", str(ended.exception))
 
 
 @pytest.mark.parametrize("day", ["1979-12-31", "today", "0001-01-01", "9999-12-31"])
@@ -161,9 +162,8 @@ def test_a_day_whose_times_kafka_refuses_is_refused(
     found = broker()
     ended = produced(str(today) if day == "today" else day)
     assert isinstance(ended.exception, StackError)
-    assert f"days are from 1980-01-01 to yesterday, {today - dt.timedelta(days=1)}" in str(
-        ended.exception
-    )
+    yesterday = today - dt.timedelta(days=1)
+    assert re.search(rf"from 1980-01-01 .*{yesterday}", str(ended.exception))
     assert not found.sent
 
 
@@ -173,10 +173,10 @@ def test_a_stack_that_does_not_run_is_named_before_anything_is_made(
     monkeypatch.setenv("FEIRA_HOME", str(tmp_path))
     ended = produced("2010-12-01")
     assert isinstance(ended.exception, StackError)
-    assert "does not run; `feira up` starts it" in str(ended.exception)
+    assert "not run; `feira up`" in str(ended.exception)
 
 
 def test_a_setting_out_of_its_limits_is_refused_by_the_command(running: None) -> None:
     ended = produced("2010-12-01", "--swapped", "0.5")
     assert isinstance(ended.exception, StackError)
-    assert "swapped is 0.5; it is 0 to 0.2" in str(ended.exception)
+    assert re.search(r"swapped is 0\.5; .*0 to 0\.2", str(ended.exception))

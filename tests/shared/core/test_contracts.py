@@ -86,12 +86,12 @@ def test_what_is_required_is_not_null_in_every_schema() -> None:
 
 
 def test_a_type_that_the_warehouse_has_not_is_named() -> None:
-    with pytest.raises(ContractError, match=r"broken_rules of type array<string> has no type"):
+    with pytest.raises(ContractError, match=r"broken_rules .*array<string> .*no type"):
         warehouse_ddl(contract("sales.quarantine"))
 
 
 def test_a_column_that_there_is_not_is_named() -> None:
-    with pytest.raises(ContractError, match=r"feira\.sales\.fact .* has no column 'nix'"):
+    with pytest.raises(ContractError, match=r"feira\.sales\.fact .*'nix'"):
         FACT.column("nix")
 
 
@@ -121,7 +121,7 @@ def test_what_is_missing_is_named_with_the_line_of_what_it_is_missing_in(tmp_pat
     number = text.split("\n").index("  - name: landing") + 1
     path = tmp_path / "x.odcs.yaml"
     path.write_text(text)
-    with pytest.raises(ContractError, match=rf"line {number}: physicalName is None; state it"):
+    with pytest.raises(ContractError, match=rf"line {number}: physicalName .*None"):
         read_contract(path)
 
 
@@ -219,7 +219,7 @@ def test_an_unknown_type_is_refused_by_name(tmp_path: Path) -> None:
     text = contract_files()["sales.fx_rates"].read_text()
     path = tmp_path / "x.odcs.yaml"
     path.write_text(text.replace("physicalType: date", "physicalType: money"))
-    with pytest.raises(ContractError, match="column rate_date has physicalType 'money'"):
+    with pytest.raises(ContractError, match=r"rate_date .*physicalType 'money'"):
         read_contract(path)
 
 
@@ -516,7 +516,7 @@ def test_a_file_that_is_no_contract_is_refused_by_name(tmp_path: Path, text: str
 def test_a_file_that_is_no_utf_8_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "x.odcs.yaml"
     path.write_bytes(b"a: \xff")
-    with pytest.raises(ContractError, match=r"^x\.odcs\.yaml is not one YAML document: .*0xff"):
+    with pytest.raises(ContractError, match=r"^x\.odcs\.yaml .*YAML.*0xff"):
         read_contract(path)
 
 
@@ -568,7 +568,7 @@ def test_a_document_may_have_200_000_values_by_its_aliases() -> None:
         f"d: [{', '.join('1' * 987)}]\n"
     )
     assert len(parse_yaml(text, "x")["c"]) == 198
-    with pytest.raises(ContractError, match="200,001 values by its aliases; 200,000 are taken"):
+    with pytest.raises(ContractError, match=r"200,001 values .*200,000"):
         parse_yaml(text + "e: 1\n", "x")
 
 
@@ -578,9 +578,9 @@ def test_a_document_of_any_version_of_odcs_3_is_read(version: str) -> None:
     document = parse_yaml(text, "x")
     assert require_odcs(document) is document
     for other in ("v2.2.2", "v4.0.0", version[1:]):
-        with pytest.raises(ContractError, match=f"line 1: apiVersion is '{other}'; the reader"):
+        with pytest.raises(ContractError, match=f"line 1: apiVersion .*'{other}'"):
             require_odcs(parse_yaml(text.replace(version, other), "x"))
-    with pytest.raises(ContractError, match="x, line 5: status is 'retired'"):
+    with pytest.raises(ContractError, match=r"x, line 5: status .*'retired'"):
         require_odcs(parse_yaml(text.replace("active", "retired"), "x"))
 
 
@@ -659,7 +659,7 @@ def test_two_gates_are_one_too_many(tmp_path: Path) -> None:
     gate = whole[whole.index("      - name: gate") : whole.index("      - name: order_id_blank")]
     path = tmp_path / "x.odcs.yaml"
     path.write_text(whole.replace(gate, gate + gate.replace("name: gate", "name: second")))
-    with pytest.raises(ContractError, match="second: there is a gate already"):
+    with pytest.raises(ContractError, match=r"second: .*gate already"):
         read_contract(path)
 
 
@@ -817,7 +817,7 @@ def test_a_table_has_columns(tmp_path: Path) -> None:
     document["schema"][0]["properties"] = []
     path = tmp_path / "x.odcs.yaml"
     path.write_text(yaml.safe_dump(document))
-    with pytest.raises(ContractError, match="the table has no columns"):
+    with pytest.raises(ContractError, match="no columns"):
         read_contract(path)
 
 
@@ -914,7 +914,7 @@ def test_a_stock_codes_kind_is_one_that_the_fact_may_hold() -> None:
 
 
 def test_an_unknown_table_is_named_with_those_there_are() -> None:
-    with pytest.raises(ContractError, match=r"No contract for 'sales\.facts'.*sales\.fact"):
+    with pytest.raises(ContractError, match=r"'sales\.facts'.*sales\.fact,"):
         contract("sales.facts")
 
 

@@ -174,7 +174,7 @@ def test_rows_of_a_date_that_python_has_none_for_are_refused_and_counted_at_the_
     # Written by hand: a load refuses them.
     connection.execute("UPDATE sales.fact SET order_date = '10000-01-01' WHERE order_id = 'B'")
     assert (dt.date.max, DAY) in warehouse_figures(connection, PUBLISHED)
-    with pytest.raises(ReconcileError, match=r"9999-12-31 .*key \('B', 1, in the warehouse only\)"):
+    with pytest.raises(ReconcileError, match=r"9999-12-31 .*\('B', 1, .*warehouse only\)"):
         verify_whole(connection, PUBLISHED, *lake)
 
 

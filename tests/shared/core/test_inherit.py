@@ -154,9 +154,7 @@ def test_fields_are_taken_of_one_table_into_one(folder: Folder, own: int, upstre
         document = yaml.safe_load(path.read_text())
         document["schema"] *= count
         path.write_text(yaml.safe_dump(document))
-    with pytest.raises(
-        ContractError, match=r"^a\.second.*needs one schema object, here and in a\."
-    ):
+    with pytest.raises(ContractError, match=r"^a\.second.*one schema object.* a\."):
         folder.read("a.second")
 
 
@@ -189,7 +187,7 @@ def test_a_property_of_the_contract_is_stated_once(folder: Folder) -> None:
     stated = "- property: feira.upstream\n  value: a.first\n"
     path.write_text(path.read_text().replace(stated, stated * 2))
     number = path.read_text().splitlines().index("- property: feira.upstream") + 3
-    with pytest.raises(ContractError, match=rf"line {number}: feira\.upstream is stated more than"):
+    with pytest.raises(ContractError, match=rf"line {number}: feira\.upstream .*more than once"):
         folder.read("a.second")
 
 

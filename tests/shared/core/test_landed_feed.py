@@ -140,7 +140,7 @@ def test_a_companion_is_fetched_for_the_dates_of_its_field_and_landed_beside_the
     assert orjson.loads(records[0]) == {"day": "2026-10-31", "campaign": "spring"}
     assert clicks.read_manifest(uri) == manifest
     clicks.files.pipe_file(listed.url, b"")
-    with pytest.raises(LandingError, match=r"campaigns\.ndjson\.gz is not what was landed"):
+    with pytest.raises(LandingError, match=r"campaigns\.ndjson\.gz .*SHA-256"):
         clicks.require_intact(manifest)
 
 
@@ -237,9 +237,7 @@ def test_without_a_key_a_line_is_told_by_its_text_unless_equal_lines_are_right(
     folder_store: LandingStore,
 ) -> None:
     pages = [Page(1, None, [b"a", b"b"]), Page(2, None, [b"b", b"c"])]
-    with pytest.raises(
-        PageDriftError, match=r"the line b is on page 1, line 2 and again on page 2"
-    ):
+    with pytest.raises(PageDriftError, match=r"line b .*page 1, line 2 .*page 2,"):
         lander(folder_store, LandedLines(None, ())).land(pages)
     repeating = lander(folder_store, LandedLines(None, (), repeats=True))
     repeating.land(pages)

@@ -95,12 +95,12 @@ def test_a_file_that_is_not_the_landed_one_any_more_is_named(
     store.require_intact(manifest)
     path = f"{store.folder(DAY, 1)}/{name}"
     store.files.pipe_file(path, gzip.compress(orjson.dumps(line(order_id="3")) + b"\n"))
-    with pytest.raises(LandingError, match=rf"{name} is not what was landed") as failure:
+    with pytest.raises(LandingError, match=rf"{name} .*SHA-256") as failure:
         store.require_intact(manifest)
     assert isinstance(failure.value, DamagedLandingError)
     assert (failure.value.remedy, failure.value.of) == (Remedy.REFETCH, ("sales", str(DAY)))
     store.files.rm_file(path)
-    with pytest.raises(LandingError, match=rf"{name} is not what was landed .*no file now"):
+    with pytest.raises(LandingError, match=rf"{name} .*no file now"):
         store.require_intact(manifest)
 
 
@@ -141,13 +141,13 @@ def test_a_version_that_another_claimed_meanwhile_is_left_to_it(
 def test_a_manifest_is_read_by_its_uri_or_missed_by_name(store: LandingStore) -> None:
     manifest = land(store, two_pages())
     assert store.read_manifest(store.manifest_uri(DAY, 1)) == manifest
-    with pytest.raises(DamagedLandingError, match=r"no landing manifest at .*v0002/manifest\.json"):
+    with pytest.raises(DamagedLandingError, match=r"no landing manifest .*v0002/manifest\.json"):
         store.read_manifest(store.manifest_uri(DAY, 2))
 
 
 def test_a_manifest_is_written_once(store: LandingStore) -> None:
     manifest = land(store, two_pages())
-    with pytest.raises(LandingError, match="completed by another run"):
+    with pytest.raises(LandingError, match=r"version 1 .*another run"):
         store.put_manifest(manifest.model_copy(update={"requested_by": "run-2"}))
     assert store.manifest(DAY, 1) == manifest
 
@@ -198,24 +198,24 @@ def test_an_empty_day_is_a_landing_of_no_lines(store: LandingStore) -> None:
         (
             FakeFeed([[line()], [line()]]),
             LandingError,
-            rf"sales {DAY}: page 2 repeats page 1 line for line \(1 in all\)\. .* ask the API's owner",
+            rf"sales {DAY}: page 2 .*repeats page 1 .*\(1 in all\)\. .*API's owner",
         ),
         (
             FakeFeed([[line()], [line(order_id="2")]], totals=[2, 3]),
             LandingError,
-            "the total changed from 2 to 3",
+            "total changed from 2 to 3",
         ),
         (
             FakeFeed([[line()], [line(order_id="2"), line(order_id="3", gift_note="web")]]),
             SchemaDriftError,
-            r"field gift_note \(1 of the page's 2 lines, first page 2, line 2\) is not in contract feira\.sales",
+            r"gift_note \(1 of .*2 lines, first page 2, line 2\) .*not in contract feira\.sales",
         ),
         (
             FakeFeed(
                 [[without("sku"), without("sku", line_number=2)], [without("sku", order_id="3")]]
             ),
             SchemaDriftError,
-            "field sku of contract feira.sales.landing .* none of the day's 3 lines",
+            r"field sku .*feira\.sales\.landing .*none .*3 lines",
         ),
         (
             FakeFeed([[without("customer_id", line_number=n) for n in range(1, 101)]]),
@@ -319,13 +319,13 @@ def test_a_page_that_repeats_a_longer_one_is_named_though_the_lines_are_too_many
     store: LandingStore,
 ) -> None:
     long = [line(order_id=str(number)) for number in range(5)]
-    with pytest.raises(LandingError, match=r"page 2 repeats page 1 line for line \(5 in all\)"):
+    with pytest.raises(LandingError, match=r"page 2 .*repeats page 1 .*\(5 in all\)"):
         land(store, FakeFeed([long, long], totals=[8, 8]))
 
 
 def test_page_drift_is_found_though_the_line_was_written_otherwise(store: LandingStore) -> None:
     moved = orjson.dumps(line(quantity=7))[:-1] + b" }"
-    with pytest.raises(PageDriftError, match=r"page 1, line 1 and again on page 3, line 1"):
+    with pytest.raises(PageDriftError, match=r"page 1, line 1 .*page 3, line 1"):
         land(store, FakeFeed([[line()], [line(order_id="2")], [moved]]))
 
 
@@ -355,7 +355,7 @@ def test_broken_lines_that_share_a_key_that_is_none_do_not_cost_the_day(
     pages = [[line(**broken)], [line(**broken, sku="2")]]
     assert land(store, FakeFeed(pages)).lines == 2
     drifted = [[line(**broken)], [line(order_id="2")], [line(**broken), line(order_id="3")]]
-    with pytest.raises(LandingError, match=r"page 1, line 1 and again on page 3, line 1"):
+    with pytest.raises(LandingError, match=r"page 1, line 1 .*page 3, line 1"):
         land(store, FakeFeed(drifted), "run-2", refetch=True)
 
 
@@ -382,17 +382,17 @@ def test_a_line_without_a_usable_key_is_page_drift_only_where_its_text_is_on_two
     other = line(order_id="2")
     another = orjson.dumps(broken | {"sku": "22423"})
     assert land(store, FakeFeed([[text, other], [another]])).lines == 3
-    with pytest.raises(PageDriftError, match="page 1, line 1 and again on page 2, line 2"):
+    with pytest.raises(PageDriftError, match=r"page 1, line 1 .*page 2, line 2"):
         land(store, FakeFeed([[text, other], [another, text]]), "run-2", refetch=True)
 
 
 def test_a_long_key_or_field_name_is_cut_to_a_line(store: LandingStore) -> None:
     long = line(order_id="x" * 7700)
-    with pytest.raises(PageDriftError, match="page 1, line 1 and again on page 2") as failure:
+    with pytest.raises(PageDriftError, match=r"page 1, line 1 .*page 2") as failure:
         land(store, FakeFeed([[long], [long, line()]]))
     assert len(str(failure.value)) < 700
     names = {f"{n:03d}\nREVENUE 1" + "y" * 100_000: 1 for n in range(50)}
-    with pytest.raises(SchemaDriftError, match=r"and 45 more is not in contract") as drift:
+    with pytest.raises(SchemaDriftError, match=r"45 more .*not in contract") as drift:
         land(store, FakeFeed([[line() | names]]))
     assert len(str(drift.value)) < 2000 and "\n" not in str(drift.value)
 
@@ -449,7 +449,7 @@ def test_a_feed_that_never_ends_is_left_at_the_line_that_is_too_many(store: Land
                 assert number < 5, "it was read on and on"
                 yield Page(number, 3, [orjson.dumps(line(order_id=str(number)))])
 
-    with pytest.raises(LandingError, match="announced 3 lines and served 4 by page 4"):
+    with pytest.raises(LandingError, match=r"announced 3 .*served 4 .*page 4"):
         land(store, Endless([]))
 
 
@@ -552,7 +552,7 @@ def test_an_entry_that_is_no_rate_is_shown(store: LandingStore, entry: Any) -> N
         def rates(self, first: date, last: date) -> list[Any]:
             return [entry]
 
-    with pytest.raises(LandingError, match="must hold rate_date, currency and usd_rate"):
+    with pytest.raises(LandingError, match=r"rate_date, currency .*usd_rate"):
         land(store, Feed([[line()]]))
 
 
@@ -593,7 +593,7 @@ def test_two_rates_for_one_day_are_an_error_and_one_twice_is_not(store: LandingS
         .rows
         == 1
     )
-    with pytest.raises(LandingError, match=r"GBP has two rates on 2010-12-01: 1.5 and 1.6"):
+    with pytest.raises(LandingError, match=r"GBP .*2010-12-01: 1\.5 .*1\.6"):
         land(store, FakeFeed([[line()]], [rate, rate | {"usd_rate": "1.6"}]), "run-2", refetch=True)
 
 
@@ -695,7 +695,7 @@ def test_a_fact_of_a_landing_that_is_none_is_named_with_its_place(store: Landing
     document = orjson.loads(store.files.cat_file(uri))
     document["landing"]["total"] = "3"
     store.files.pipe_file(uri, orjson.dumps(document))
-    with pytest.raises(DamagedLandingError, match=r"total: Input should be a valid integer"):
+    with pytest.raises(DamagedLandingError, match=r"total: .*integer"):
         store.read_manifest(uri)
 
 
@@ -711,9 +711,9 @@ def test_a_manifest_or_validation_that_was_copied_from_another_landing_is_named(
     for each in {"manifest.json", name}:
         content = store.files.cat_file(f"{store.folder(DAY, 1)}/{each}")
         store.files.pipe_file(f"{place}/{each}", content)
-    with pytest.raises(DamagedLandingError, match=rf"another landing, sales {DAY} version 1"):
+    with pytest.raises(DamagedLandingError, match=rf"another landing, .*{DAY} version 1"):
         store.current(other[0])
-    with pytest.raises(DamagedLandingError, match=rf"{place}/manifest\.json is of another landing"):
+    with pytest.raises(DamagedLandingError, match=rf"{place}/manifest\.json .*another landing"):
         store.read_manifest(f"{place}/manifest.json")
 
 

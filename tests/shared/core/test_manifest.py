@@ -90,19 +90,19 @@ def test_names_are_beside_the_manifest() -> None:
         ({"entries": [{"url": "s3://lake/orders/../a"}]}, "leaves its folder"),
         (
             {"entries": [{"url": "s3://x/a", "rows": 4}], "meta": {"record_count": 9}},
-            "record_count of 9 for the whole, and 4 over its entries",
+            r"record_count of 9 .*\b4 over",
         ),
         (
             {"entries": [{"url": "s3://x/a", "bytes": 4}], "meta": {"content_length": 3}},
-            "content_length of 3 for the whole, and 4 over its entries",
+            r"content_length of 3 .*\b4 over",
         ),
         (
             {"entries": [{"url": "s3://x/a"}], "meta": {"record_count": 9}},
-            "record_count of 9 for the whole, and none over its entries",
+            r"record_count of 9 .*none over",
         ),
         ({"entries": [{"url": "s3://x/a", "rows": 3}], "meta": {"rows": 9}}, "of 9 for the whole"),
-        ({"entries": [], "meta": [9]}, "the whole has a meta that is no object"),
-        ({"entries": [{"url": "s3://x/a", "meta": "4 rows"}]}, "s3://x/a has a meta that is no"),
+        ({"entries": [], "meta": [9]}, r"whole .*meta .*no object"),
+        ({"entries": [{"url": "s3://x/a", "meta": "4 rows"}]}, r"s3://x/a .*meta .*no object"),
         ({"entries": [{"url": "s3://x/a", "rows": 1, "lines": 2}]}, "lines more than once: 1, 2"),
         (
             {"entries": [{"url": "s3://x/a", "bytes": 1, "meta": {"content_length": 2}}]},
@@ -174,7 +174,7 @@ def test_a_manifest_of_another_scheme_lists_files_of_that_alone() -> None:
 
 def test_what_the_whole_states_counts_however_the_entries_field_is_given() -> None:
     body = b'{"entries": [{"url": "s3://lake/a", "rows": 4}], "meta": {"rows": 9}}'
-    with pytest.raises(ManifestError, match="of 9 for the whole, and 4 over"):
+    with pytest.raises(ManifestError, match=r"\bof 9 .*\b4 over"):
         read_manifest(body, URL, ["entries"])
 
 
@@ -275,7 +275,7 @@ def test_a_landing_whose_pages_state_no_count_or_hash_is_none(missing: str) -> N
     body["landing"] |= REST
     assert Manifest.read(json.dumps(landed(landing=body["landing"])).encode(), URL).lines == 2
     body["meta"] = {}
-    with pytest.raises(ValueError, match=r"page-00001\.ndjson\.gz has no count or no SHA-256"):
+    with pytest.raises(ValueError, match=r"page-00001\.ndjson\.gz .*no SHA-256"):
         Manifest.read(json.dumps(body).encode(), URL)
 
 

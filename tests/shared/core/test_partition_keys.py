@@ -37,7 +37,7 @@ def test_a_key_is_of_utc_whatever_the_moments_zone(naive: datetime, minutes: int
 
 def test_a_time_at_which_no_period_begins_is_no_key() -> None:
     assert FIVE_MINUTES.parse("2010-12-01T08:25") == datetime(2010, 12, 1, 8, 25, tzinfo=UTC)
-    with pytest.raises(PartitionKeyError, match="'2010-12-01T08:26' is not a period of five min"):
+    with pytest.raises(PartitionKeyError, match=r"'2010-12-01T08:26' .*five minutes"):
         FIVE_MINUTES.parse("2010-12-01T08:26")
 
 
@@ -63,7 +63,7 @@ def test_a_text_is_a_day_only_as_a_day_writes_itself(text: str) -> None:
     ],
 )
 def test_another_spelling_of_a_day_is_refused(text: str) -> None:
-    with pytest.raises(PartitionKeyError, match="is not a day"):
+    with pytest.raises(PartitionKeyError, match=r"not a day; .*2010-12-01"):
         day_of(text)
 
 

@@ -130,7 +130,7 @@ def test_a_warehouse_without_a_load_holds_no_snapshot(connection: psycopg.Connec
 
 
 def test_a_lake_without_a_snapshot_cannot_be_loaded(connection: psycopg.Connection) -> None:
-    with pytest.raises(LoadError, match=r"no snapshot of sales\.fact; publish a day first"):
+    with pytest.raises(LoadError, match=r"no snapshot .*sales\.fact; publish"):
         loaded(connection, None)
     assert contents(connection) == {"fact": [], "ledger": [], "pending": []}
 
@@ -243,32 +243,32 @@ REFUSED: list[tuple[str, Difference, str]] = [
     (
         "a row got lost on the way",
         difference(101, ("INSERT", fact_row("B", 1)), rows=2),
-        "staged 1 of the 2 rows of the difference at snapshot 101",
+        r"staged 1 .*2 rows .*difference .*101",
     ),
     (
         "a row too many",
         difference(101, ("INSERT", fact_row("B", 1)), ("INSERT", fact_row("B", 2)), rows=1),
-        "staged 2 of the 1 rows",
+        r"staged 2 .*1 rows",
     ),
     (
         "a key inserted twice",
         difference(101, ("INSERT", fact_row("B", 1)), ("INSERT", fact_row("B", 1, quantity=2))),
-        r"of the 2 rows .*snapshot 101, 1 keys of \(order_id, line_number\) are duplicate and 0 rows have a null",
+        r"2 rows .*101, 1 keys .*\(order_id, line_number\) .*duplicate .*\b0 .*null",
     ),
     (
         "a key removed twice",
         difference(101, ("DELETE", fact_row("A", 1)), ("DELETE", fact_row("A", 1))),
-        r"1 keys .* are duplicate",
+        r"\b1 keys .*duplicate",
     ),
     (
         "a null where none may be",
         difference(101, ("INSERT", fact_row("B", 1, sku=None)), ("INSERT", fact_row("B", 2))),
-        r"snapshot 101, 0 keys .* are duplicate and 1 rows have a null in a required column",
+        r"101, 0 keys .*duplicate .*\b1 .*null",
     ),
     (
         "the whole table, a row short",
         Difference(101, True, 2, [batch([("INSERT", fact_row("B", 1))])]),
-        "staged 1 of the 2 rows",
+        r"staged 1 .*2 rows",
     ),
 ]
 
@@ -283,7 +283,7 @@ def test_a_difference_that_is_not_what_it_must_be_changes_nothing(
     before = contents(connection)
     with pytest.raises(LoadError, match=message) as refusal:
         loaded(connection, found)
-    assert "the table was not changed" in str(refusal.value)
+    assert "not changed" in str(refusal.value)
     assert contents(connection) == before
 
 
@@ -296,9 +296,9 @@ def test_a_load_that_breaks_off_changes_nothing_and_can_be_repeated(
 
     def batches() -> Iterator[pa.RecordBatch]:
         yield batch(changes[:1])
-        raise ConnectionError("the lake has gone")
+        raise ConnectionError("gone")
 
-    with pytest.raises(ConnectionError, match="the lake has gone"):
+    with pytest.raises(ConnectionError, match="gone"):
         loaded(connection, Difference(101, False, 2, batches()))
     assert contents(connection) == before
     assert loaded(connection, difference(101, *changes)) == Loaded(101, 1, 0, 1, 1)
@@ -324,11 +324,11 @@ def test_loads_queue_from_the_first_read_of_the_ledger_on(
 NOT_AS_DECLARED = [
     (
         "ALTER TABLE sales.fact ADD COLUMN gift_note text",
-        r"gift_note \(string\) is in the table and no",
+        r"gift_note \(string\) .*no longer",
     ),
-    ("ALTER TABLE sales.fact ALTER amount TYPE numeric(12,2)", r"amount is decimal\(12,2\) in the"),
+    ("ALTER TABLE sales.fact ALTER amount TYPE numeric(12,2)", r"amount .*decimal\(12,2\) .*table"),
     ("ALTER TABLE sales.fact DROP COLUMN country", "no column country"),
-    ("ALTER TABLE sales.load_ledger DROP COLUMN snapshot_id", "column snapshot_id is new and"),
+    ("ALTER TABLE sales.load_ledger DROP COLUMN snapshot_id", r"snapshot_id .*new .*required"),
 ]
 
 
@@ -347,7 +347,7 @@ def test_a_table_that_is_not_as_declared_is_refused_before_any_write(
 
 def test_no_table_is_made_beside_one_that_is_refused(connection: psycopg.Connection) -> None:
     connection.execute("CREATE TABLE sales.fact (order_id integer)")
-    with pytest.raises(ContractError, match="order_id is int in the table and string"):
+    with pytest.raises(ContractError, match=r"order_id .*int .*table .*string"):
         loaded(connection, whole(100))
     assert table_types(connection, "sales.load_ledger") is None
     assert table_types(connection, "sales.unreconciled_dates") is None
@@ -486,7 +486,7 @@ def test_a_row_that_the_warehouse_refuses_holds_up_its_own_day_alone(
 ) -> None:
     old, good = of_day(DATE_1, "old"), of_day(D, "good")
     load(connection, PUBLISHED, extract(DATE_1), lake_of(1, [], old))
-    with pytest.raises(RowRefusedError, match=f"sales {D}: .*refused the row with key") as refusal:
+    with pytest.raises(RowRefusedError, match=f"sales {D}: .*refused .*key") as refusal:
         load(connection, PUBLISHED, extract(D), lake_of(2, [old], old, good, bad))
     assert ascii(bad["order_id"])[1:40] in str(refusal.value)
     assert (refusal.value.remedy, refusal.value.of) == (Remedy.REFETCH, ("sales", str(D)))
@@ -542,9 +542,9 @@ def test_a_refused_row_is_looked_for_in_the_whole_table_alone(
 ) -> None:
     old, bad = of_day(DATE_1, "old"), UNHOLDABLE["U+0000 in a text"]
     loaded(connection, whole(1, old), extract(DATE_1))
-    with pytest.raises(LoadError, match="gave no whole table"):
+    with pytest.raises(LoadError, match="no whole table"):
         loaded(connection, difference(2, ("INSERT", bad)), extract(D))
-    with pytest.raises(LoadError, match="staged 2 of the 5 rows"):
+    with pytest.raises(LoadError, match=r"staged 2 .*5 rows"):
         loaded(connection, difference(2, ("INSERT", old), ("INSERT", bad), whole=True, rows=5))
     assert (fact(connection), held(connection), held_snapshot(connection, PUBLISHED)) == (
         [old],

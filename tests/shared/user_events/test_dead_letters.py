@@ -64,19 +64,19 @@ def test_more_than_the_client_keeps_wait_for_those_before_them() -> None:
 
 def test_one_that_is_not_stored_fails_the_sending_and_the_next_try_sends_it() -> None:
     dead = topic(refused={1})
-    with pytest.raises(BrokerError, match=r"1 of 5 dead letters were not stored: .*too large"):
+    with pytest.raises(BrokerError, match=r"1 of 5 .*not stored: .*too large"):
         send(LETTERS, dead, dead)
     assert send(LETTERS, dead, dead) == Sent(1, 4)
 
 
 def test_a_broker_that_falls_silent_is_no_success() -> None:
-    with pytest.raises(BrokerError, match="5 of 5 dead letters were not stored: no answer"):
+    with pytest.raises(BrokerError, match=r"5 of 5 .*stored: no answer"):
         send(LETTERS, topic(silent=True), topic())
     full = topic(stored=[Stored(None)], silent=True)
-    with pytest.raises(BrokerError, match="Kafka sent nothing for 30 s"):
+    with pytest.raises(BrokerError, match=r"sent nothing .*30 s"):
         places(full)
 
 
 def test_without_their_topic_nothing_is_sent() -> None:
-    with pytest.raises(OffsetsError, match=f"Kafka has no topic {DEAD_TOPIC}"):
+    with pytest.raises(OffsetsError, match=f"no topic {DEAD_TOPIC}"):
         send(LETTERS, topic(), DeadTopic("other"))

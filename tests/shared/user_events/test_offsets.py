@@ -135,23 +135,21 @@ def test_a_partition_may_come_and_none_may_go() -> None:
 def test_a_day_that_is_not_over_is_refused_before_kafka_is_asked() -> None:
     consumer = broker(Log([NOON]))
     last = datetime(2010, 12, 1, 23, 59, 59, tzinfo=UTC)
-    with pytest.raises(
-        OffsetsError, match=r"events 2010-12-01: the day is over at 2010-12-02 00:00"
-    ):
+    with pytest.raises(OffsetsError, match=r"events 2010-12-01: .*over .*2010-12-02 00:00"):
         resolve(consumer, "events", DAY, now=last)
     assert consumer.asked == []
     assert resolve(consumer, "events", DAY, now=last + timedelta(seconds=1)).messages == 1
 
 
 def test_a_topic_that_is_not_there_cannot_be_fixed_by_another_try() -> None:
-    with pytest.raises(OffsetsError, match="Kafka has no topic events"):
+    with pytest.raises(OffsetsError, match="no topic events"):
         ranges(FakeConsumer({}))
 
 
 def test_a_broker_that_is_away_may_be_back_at_the_next_try() -> None:
     consumer = broker(Log([NOON]))
     consumer.error = DOWN
-    with pytest.raises(BrokerError, match=r"^events 2010-12-01: Kafka does not answer"):
+    with pytest.raises(BrokerError, match=r"^events 2010-12-01: .*not answer"):
         ranges(consumer)
 
 
