@@ -4,7 +4,8 @@
 **Makes** the features of users and products as of the day (`lake.recommendations.user_features`,
 `item_features`, `user_categories`). Nothing after the day is in them, so a day that is run again later has
 the same values. Then, as of the same day, a new version of the lists of what to offer to whom
-(`lake.recommendations.lists`, and its row in `list_versions`), and emits `recommendation_lists[day]`.
+(`lake.recommendations.lists`, and its row in `list_versions`), and emits `recommendation_lists[day]`. The
+lists are published to Valkey and served from there, unless those of a later version are.
 
 **Triggered** by `sales_fact[day]` and `user_events[day]` together, in either order; it has no clock. A day
 that has had one of the two waits, however long, and has no run; `feira run` follows neither's chain to here.
@@ -18,6 +19,7 @@ with so many of them no other DAG that hears a day would run.
   exist, and the ones before it stay. Cleared, a task goes on with the run's own version; `lists` makes nothing
   again that is finished. Where `lists` does not find what was staged, clear `interactions`; where
   `write_lists` does not find the lists as they were made, clear `lists`.
+* `publish`: Valkey did not answer, or is full. What is served stays, whole. Clear it: it begins anew.
 * `emit`: the lists are there, and nobody was notified. Clear it.
 
 **To run it again** clear it, or trigger it with the day as its partition key. A day of which only sales or
@@ -54,6 +56,7 @@ def recommendations() -> None:
     staged = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.interactions)(features)
     made = task(max_active_tis_per_dag=1)(tasks.lists)(features, staged)
     listed = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.write_lists)(made)
+    task(max_active_tis_per_dag=1)(tasks.publish)(listed)
     task(outlets=[LISTS], max_active_tis_per_dag=1)(tasks.emit)(listed)
 
 

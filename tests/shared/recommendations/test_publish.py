@@ -90,7 +90,7 @@ def test_every_list_is_stored_as_it_was_given_with_its_count_and_checksum(
     assert meta["items"] == len(items_of(lists))
     assert meta["checksum"] == content.hexdigest() == done.checksum
     assert done.everyone == {"new": ["x-p0", "x-p1", "x-p2"]}
-    assert (done.live, done.removed) == (NEW, [])
+    assert (done.served, done.removed) == (NEW, [])
     # Of lists alone nothing expires.
     assert {client.ttl(key) for key in (*keys, "reco:live", f"reco:{NEW}:meta")} == {-1}
     # A list whose reasons are its slot's own has none beside it.
@@ -240,10 +240,10 @@ def test_of_two_publishers_at_once_the_newer_version_is_served_whoever_ends_firs
     with server.client() as other:
         lists = while_writing(rows(older), lambda: publish_lists(other, NEW, newer))
         done = publish(client, OLD, lists, items_of(older))
-        assert done.live == NEW and served(client) == (NEW, newer)
+        assert done.served == NEW and served(client) == (NEW, newer)
         lists = while_writing(rows(newer), lambda: publish_lists(other, "2010-12-03-1", older))
         done = publish(client, "2010-12-03-2", lists, items_of(newer))
-    assert done.live == "2010-12-03-2" and served(client) == ("2010-12-03-2", newer)
+    assert done.served == "2010-12-03-2" and served(client) == ("2010-12-03-2", newer)
 
 
 def test_what_another_is_still_writing_is_not_removed(
@@ -254,6 +254,41 @@ def test_what_another_is_still_writing_is_not_removed(
         lists = while_writing(rows(newest), lambda: publish_lists(other, OLD, some_lists("x")))
         publish(client, NEW, lists, items_of(newest))
     assert served(client) == (NEW, newest)
+
+
+def test_what_a_killed_publisher_has_left_is_removed_once_its_claim_has_expired(
+    client: valkey.Valkey, server: ValkeyServer
+) -> None:
+    lists = some_lists("x")
+
+    def killed() -> None:
+        assert 0 < client.ttl(f"reco:{OLD}:claim") <= 300
+        raise KilledError
+
+    with server.client() as doomed, pytest.raises(KilledError):
+        publish(doomed, OLD, while_writing(rows(lists), killed), items_of(lists))
+    assert publish_lists(client, NEW, lists).removed == []
+    client.delete(f"reco:{OLD}:claim")
+    assert publish_lists(client, NEW, lists).removed == [OLD]
+    assert not list(client.scan_iter(match=f"reco:{OLD}:*"))
+    assert served(client) == (NEW, lists)
+
+
+def test_a_publisher_whose_removal_another_has_taken_over_has_published_all_the_same(
+    client: valkey.Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in range(1, 4):
+        publish_lists(client, f"2010-12-{day:02d}-1", some_lists("x"))
+    claimed = claims.Claim.unlink_all
+
+    def taken_over(self: claims.Claim) -> None:
+        client.set(f"reco:{self.version}:claim", b"removing by another")
+        claimed(self)
+
+    monkeypatch.setattr(claims.Claim, "unlink_all", taken_over)
+    done = publish_lists(client, "2010-12-04-1", some_lists("new"))
+    assert (done.served, done.removed) == ("2010-12-04-1", [])
+    assert served(client) == ("2010-12-04-1", some_lists("new"))
 
 
 @pytest.mark.parametrize("what", ["emptied", "killed"])
@@ -275,7 +310,7 @@ def test_a_server_that_loses_what_was_written_meanwhile_is_noticed(
         with pytest.raises((ClaimLostError, StoreError)):
             publish(client, NEW, while_writing(rows(lists), lose), items_of(lists))
         assert served(client) is None
-        assert publish_lists(client, NEW, lists).live == NEW
+        assert publish_lists(client, NEW, lists).served == NEW
         assert served(client) == (NEW, lists)
 
 
@@ -312,7 +347,7 @@ def test_lists_that_do_not_fit_are_refused_and_what_is_served_stays(
     client.config_set("maxmemory", client.info("memory")["used_memory"] + 400_000)
     many = some_lists("x" * 100, 10_000)
     try:
-        with pytest.raises(StoreRefusalError, match=r"maxmemory") as refused:
+        with pytest.raises(StoreRefusalError, match=r"has no room: .*maxmemory") as refused:
             publish_lists(client, NEW, many)
     finally:
         client.config_set("maxmemory", "512mb")
@@ -335,7 +370,7 @@ def test_an_older_version_is_not_published_over_a_newer_one(client: valkey.Valke
     lists = some_lists("x")
     publish_lists(client, "2010-12-02-10", lists)
     done = publish_lists(client, "2010-12-02-9", some_lists("y"))
-    assert (done.version, done.live, done.lists) == ("2010-12-02-9", "2010-12-02-10", 0)
+    assert (done.version, done.served, done.lists) == ("2010-12-02-9", "2010-12-02-10", 0)
     assert served(client) == ("2010-12-02-10", lists)
     assert [each.version for each in versions(client)] == ["2010-12-02-10"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from feira_airflow.core.assets import announced
 from feira_airflow.core.pipelines import Pipeline
+from feira_airflow.core.valkey import VALKEY
 
 # Emitted by recommendations.emit. No DAG listens: people read the lists.
 LISTS = announced("recommendations.lists", group="recommendations", people_read=True)
@@ -21,4 +22,5 @@ PIPELINE = Pipeline(
         "recommendations.lists",
         "recommendations.list_versions",
     ),
+    connections=((VALKEY, "Valkey, of type redis: host, port, login, in the extra db and ssl…"),),
 )

@@ -11,6 +11,7 @@ from airflow.sdk import get_current_context
 from feira_airflow.core.connections import LAKE, lake_settings, spark_session
 from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
+from feira_airflow.core.valkey import valkey_options
 
 if TYPE_CHECKING:
     from feira.recommendations.versions import ListStore
@@ -63,6 +64,35 @@ def write_lists(made: dict[str, Any]) -> dict[str, Any]:
     version, finished = _store().read(made["version"])
     with spark_session() as spark:
         return asdict(write_lists(spark, version, finished))
+
+
+@permanent_errors_fail()
+def publish(listed: dict[str, Any]) -> dict[str, Any]:
+    """Publishes the version's lists, and serves them unless a newer version is served; returns ``version``,
+    ``served`` (None where nothing was published) and counts."""
+    from feira.core.lake import lake_files
+    from feira.recommendations.publish import publish
+    from feira.recommendations.serving.baked import bake
+    from feira.recommendations.serving.lists_file import lists_of
+    from feira.recommendations.serving.store import connect
+
+    version, finished = _store().read(listed["version"])
+    if not finished.rows:
+        log.info("%s has no lists; what is served stays", version.version)
+        return {"version": version.version, "served": None, "lists": 0, "keys": 0}
+    settings = lake_settings(LAKE)
+    files = lake_files(settings)
+    with connect(valkey_options()) as client, files.open(finished.parquet, "rb") as file:
+        done = publish(client, version.version, *lists_of(file))
+    if done.lists:
+        is_served = done.served == done.version
+        bake(files, settings.root, done.version, done.everyone, served=is_served)
+    return {
+        "version": done.version,
+        "served": done.served,
+        "lists": done.lists,
+        "keys": done.keys,
+    }
 
 
 @permanent_errors_fail()

@@ -45,14 +45,14 @@ class PublishError(PermanentError, RuntimeError):
 class Published:
     """What came of it.
 
-    :param live: the version that is served now; a newer one stays
+    :param served: the version that is served now; a newer one stays
     :param lists: how many there are in the version, and how many keys with them
     :param everyone: of each slot the items of the list for whoever has none
     :param removed: the versions that were removed, since newer ones are there
     """
 
     version: str
-    live: str
+    served: str
     lists: int = 0
     keys: int = 0
     checksum: str = ""
