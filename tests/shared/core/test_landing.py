@@ -397,8 +397,17 @@ def test_a_long_key_or_field_name_is_cut_to_a_line(store: LandingStore) -> None:
     assert len(str(drift.value)) < 2000 and "\n" not in str(drift.value)
 
 
-# -1 has the bits of a float that is equal to none.
-@pytest.mark.parametrize("same", [7, 0, -1])
+def test_places_count_the_lines_without_an_identity_and_pass_empty_pages(
+    store: LandingStore,
+) -> None:
+    nameless = line(order_id=None, line_number=None, updated_at=None)
+    pages = [[nameless, line()], [line(order_id="2")], [nameless, nameless, line()]]
+    with pytest.raises(PageDriftError, match=r"page 1, line 2 .*page 3, line 3"):
+        land(store, FakeFeed(pages))
+
+
+# -1 is no hash, so -2 is the nearest to the mark of a line without an identity.
+@pytest.mark.parametrize("same", [7, 0, -2])
 def test_two_lines_of_one_hash_are_not_one_line(
     store: LandingStore, monkeypatch: pytest.MonkeyPatch, same: int
 ) -> None:

@@ -22,6 +22,8 @@ from feira.core.contracts import Contract
 
 # Of fewer lines, that none has an optional field proves nothing: a source may leave nulls out.
 ENOUGH_LINES = 100
+_NO_IDENTITY = -1  # which Python gives no hash
+_PARTS = 16
 _ZONED = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
     r"(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -50,7 +52,7 @@ class LandedLines:
     ``key`` are the fields that tell a line from all others, its version's among them. With a contract
     they are columns; without one they are dotted paths, each line must have them, and where none is
     declared a line is told by its text, unless ``repeats`` says that equal lines are right.
-    ``date_fields`` are those whose UTC dates are noted. About 16 bytes a line are held.
+    ``date_fields`` are those whose UTC dates are noted. About 8 bytes a line are held.
     """
 
     contract: Contract | None
@@ -60,10 +62,11 @@ class LandedLines:
     dates: dict[str, set[date]] = field(default_factory=dict)
     _read: int = 0
     _present: set[str] = field(default_factory=set)
-    # Of each line with an identity: a hash, and its page and line in one number. Kept flat, since a
-    # day may have millions.
+    # Of each line a hash of its identity, in the order of the pages; of each page its number, and how
+    # many lines came before it. Kept flat, since a day may have millions.
     _identities: array[int] = field(default_factory=lambda: array("q"))
-    _places: array[int] = field(default_factory=lambda: array("Q"))
+    _pages: list[int] = field(default_factory=list)
+    _before: list[int] = field(default_factory=list)
 
     def add(self, page: int, lines: list[bytes]) -> dict[str, tuple[Place, int]]:
         """Looks at a page's lines; returns the fields that the contract does not know, each with the
@@ -72,6 +75,8 @@ class LandedLines:
         :raises UnusableKeyError: for a line without its key, where no contract judges it later
         """
         unknown: dict[str, tuple[Place, int]] = {}
+        self._pages.append(page)
+        self._before.append(len(self._identities))
         for number, text in enumerate(lines, start=1):
             place = Place(page, number)
             line = _parsed(text) if self.contract is not None or self.date_fields else None
@@ -81,9 +86,7 @@ class LandedLines:
                 identity = self._identity(line, text)
             except (LookupError, msgspec.MsgspecError, RecursionError) as error:
                 raise UnusableKeyError(f"{place} has no usable key ({error})") from error
-            if identity is not None:
-                self._identities.append(hash(identity))
-                self._places.append(page << 32 | number)
+            self._identities.append(_NO_IDENTITY if identity is None else hash(identity))
         return unknown
 
     def _see(
@@ -120,12 +123,24 @@ class LandedLines:
         if not self._identities:
             return []
         hashes = np.frombuffer(self._identities, dtype=np.int64)
-        places = np.frombuffer(self._places, dtype=np.uint64)
-        order = np.lexsort((places, hashes))
-        hashes, places = hashes[order], places[order]
-        pages = places >> np.uint64(32)
-        twice = np.flatnonzero((hashes[1:] == hashes[:-1]) & (pages[1:] != pages[:-1]))
-        return [(_place(int(places[i])), _place(int(places[i + 1]))) for i in twice]
+        # Equal hashes have equal bytes. Part by part: the order of all would take three times the memory.
+        parts = hashes.view(np.uint8)[:: hashes.itemsize] % _PARTS
+        parts[hashes == _NO_IDENTITY] = _PARTS
+        found = []
+        for part in range(_PARTS):
+            lines = np.flatnonzero(parts == part)
+            lines = lines[np.argsort(hashes[lines], kind="stable")]
+            pages = np.searchsorted(self._before, lines, side="right") - 1
+            twice = np.diff(hashes[lines]) == 0
+            twice &= np.diff(pages) != 0
+            for i in np.flatnonzero(twice):
+                found.append(
+                    (self._place(lines[i], pages[i]), self._place(lines[i + 1], pages[i + 1]))
+                )
+        return found
+
+    def _place(self, line: int, page: int) -> Place:
+        return Place(self._pages[page], int(line) - self._before[page] + 1)
 
     def identity_of(self, text: bytes) -> bytes | None:
         """What tells a line from every other: its key, or its whole text where a field of it is missing
@@ -172,10 +187,6 @@ def shown(text: str) -> str:
     """A text of the source as a message may hold it: one line of at most 200 characters."""
     line = text if text.isprintable() else ascii(text)
     return line if len(line) <= 200 else f"{line[:200]}…"
-
-
-def _place(number: int) -> Place:
-    return Place(number >> 32, number & 0xFFFFFFFF)
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:
