@@ -144,14 +144,21 @@ def test_names_are_what_they_were() -> None:
 def test_a_list_ends_after_a_hundred() -> None:
     rows = [("a", f"i{n:03d}", ago(n % 9)) for n in range(150)]
     rows += [("b", f"i{n:03d}", ago(0)) for n in range(75, 230)]
+    rows += [("c", "p", ago(0)), ("d", "p", ago(0)), ("d", "q", ago(9))]
     found = listed(made(rows, SIMPLE))
     assert {key: len(places) for key, places in found.items()} == {
         ("again", "a"): 100,
         ("again", "b"): 100,
-        ("new", "a"): 80,
-        ("new", "b"): 75,
+        ("again", "c"): 1,
+        ("again", "d"): 2,
+        ("new", "a"): 82,
+        ("new", "b"): 77,
+        ("new", "c"): 100,
+        ("new", "d"): 100,
         ("new", ""): 100,
     }
+    # The first, and as many popular ones as there is room for.
+    assert [it[1] for it in found["new", "c"]] == ["goes_with", *["popular"] * 99]
 
 
 def test_what_was_had_before_the_newest_interactions_ends_the_list_again() -> None:
@@ -160,6 +167,9 @@ def test_what_was_had_before_the_newest_interactions_ends_the_list_again() -> No
     found = made([*rows, ("b", "often", ago(0))], SIMPLE)
     assert [it[0] for it in listed(found)["again", "a"]] == ["often", "once"]
     assert ("new", "a") not in listed(found)
+    # Learned from are the newest alone: the other's place is by its popularity, which has faded.
+    often, once = (it["score"] for it in found if (it["slot"], it["user_id"]) == ("again", "a"))
+    assert often == days + 1 / 2 and once < 1e-9
 
 
 def loops(

@@ -52,16 +52,6 @@ def test_a_run_has_one_version_of_a_day_and_another_run_the_next(store: ListStor
     assert store.claim(date(2011, 1, 4), "run 1", SOURCES).version == "2011-01-04-001"
 
 
-def test_two_runs_that_begin_at_once_have_two_versions(
-    store: ListStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = claimed(store, "run 2")
-    # It looked before the other had put its own.
-    monkeypatch.setattr(store.files, "exists", lambda uri: False)
-    assert claimed(store).version == "2011-01-03-002"
-    assert claimed(store, "run 2") == other
-
-
 def test_versions_of_a_day_sort_as_text_and_end(
     store: ListStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,10 +83,9 @@ class ListStore:
         """
         for number in range(1, _MOST_A_DAY + 1):
             version = f"{day.isoformat()}-{number:03d}"
-            uri = self._file(version, "version.json")
             now = datetime.now(UTC).isoformat(timespec="microseconds")
             own = Version(version, day.isoformat(), run_id, now, dict(sources))
-            if not self.files.exists(uri) and put_once(self.files, uri, _json(own)):
+            if put_once(self.files, self._file(version, "version.json"), _json(own)):
                 return own
             found = self._version(version)
             if (found.run_id, found.sources) == (own.run_id, own.sources):
