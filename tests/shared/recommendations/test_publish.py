@@ -199,6 +199,8 @@ def test_a_publisher_that_is_killed_at_any_command_changes_nothing_for_readers_a
         found = served(client)
         assert found in [(OLD, old), (NEW, new)]
         seen.add(found[0] if found else None)
+        # A claim that nobody renews ends by itself.
+        assert client.ttl(f"reco:{NEW}:claim") != -1
         # Nor is any other that could be served less than whole.
         for each in versions(client):
             if each.meta:

@@ -84,9 +84,8 @@ def publish(listed: dict[str, Any]) -> dict[str, Any]:
     files = lake_files(settings)
     with connect(valkey_options()) as client, files.open(finished.parquet, "rb") as file:
         done = publish(client, version.version, *lists_of(file))
-    if done.lists:
-        is_served = done.served == done.version
-        bake(files, settings.root, done.version, done.everyone, served=is_served)
+    if done.served == done.version:
+        bake(files, settings.root, done.version, done.everyone)
     return {
         "version": done.version,
         "served": done.served,

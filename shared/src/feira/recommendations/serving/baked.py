@@ -35,16 +35,11 @@ def version_path(root: str, version: str) -> str:
 
 
 def bake(
-    files: AbstractFileSystem,
-    root: str,
-    version: str,
-    everyone: Mapping[str, Sequence[str]],
-    *,
-    served: bool = True,
+    files: AbstractFileSystem, root: str, version: str, everyone: Mapping[str, Sequence[str]]
 ) -> str:
-    """Writes the file of a version and, where it is served, what the API reads; returns where that is."""
+    """Writes the file of a version that is served, and what the API reads; returns where the latter is."""
     content = Baked(version=version, everyone={slot: list(it) for slot, it in everyone.items()})
-    for path in (version_path(root, version), *((served_path(root),) if served else ())):
+    for path in (version_path(root, version), served_path(root)):
         files.pipe_file(path, content.model_dump_json().encode())
     return served_path(root)
 

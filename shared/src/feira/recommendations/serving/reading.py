@@ -66,7 +66,6 @@ class _Served:
     """The version that is read: its items, and the lists for everyone."""
 
     version: str
-    meta: bytes
     items: list[str]
     everyone: dict[str, list[str]]
 
@@ -259,19 +258,20 @@ class Lists:
         self._served = found
 
     async def _version(self, live: bytes) -> _Served | None:
-        """A version as it is in Valkey; None where it is not whole."""
+        """A version as it is in Valkey, where it never changes; None where it is not whole."""
         try:
             version = layout.require_version(live.decode())
-            text = await self._client.get(layout.meta_key(version))
-            if self._served and (self._served.version, self._served.meta) == (version, text):
+            if self._served is not None and self._served.version == version:
                 return self._served
-            meta = layout.Meta.model_validate_json(text or b"")
             lists = [layout.list_key(version, slot, layout.EVERYONE) for slot in layout.SLOTS]
-            numbered, *values = await self._client.mget([layout.items_key(version), *lists])
+            text, numbered, *values = await self._client.mget(
+                [layout.meta_key(version), layout.items_key(version), *lists]
+            )
+            meta = layout.Meta.model_validate_json(text or b"")
             items = orjson.loads(numbered or b"")
             if not isinstance(items, list) or len(items) != meta.items:
                 return None
-            bare = _Served(version, text, items, {})
+            bare = _Served(version, items, {})
             everyone = {
                 slot: [each.item for each in bare.offers(slot, value, None, len(value))]
                 for slot, value in zip(layout.SLOTS, values, strict=True)
@@ -279,7 +279,7 @@ class Lists:
             }
         except (IndexError, ValueError):
             return None
-        return _Served(version, text, items, everyone)
+        return _Served(version, items, everyone)
 
     def _recover(self, reason: str) -> None:
         """Ends reading, until Valkey answers again."""
