@@ -16,10 +16,17 @@ from fact_rows import fact_row
 from feira.core.contracts import contract
 from feira_spark.core.tables import require_tables
 from feira_spark.recommendations import day as steps
-from feira_spark.recommendations.features import item_features, user_features, visits
+from feira_spark.recommendations.as_of import events, sold_lines, sources
+from feira_spark.recommendations.features import (
+    BROWSED_DAYS,
+    item_features,
+    user_categories,
+    user_features,
+    visits,
+)
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 DAY = date(2011, 3, 31)
 # What the list of stock codes says of them.
@@ -35,8 +42,11 @@ NAMES = (
     None,
 )
 STATUSES = ("completed", "completed", "shipped", "pending", "failed", "cancelled")
-# On both sides of each window's first day, the day itself, and the days around it.
-AGES = (-9, -2, -1, 0, 1, 6, 7, 13, 14, 27, 28, 29, 60, 89, 90, 120)
+# On both sides of each window's first day, and of the day itself.
+ORDER_AGES = (-2, -1, 0, 13, 14, 27, 28, 89, 90)
+EVENT_AGES = (-1, 0, 6, 7, 27, 28)
+# When lines are changed: before the day, on it and after it.
+CHANGE_AGES = (20, 0, -3)
 Row = dict[str, Any]
 
 
@@ -45,33 +55,32 @@ def ago(days: int) -> date:
 
 
 def versions(draw: random.Random) -> list[Row]:
-    """Rows of the extracts: each line as it was ordered, and half of them again as they were changed later."""
+    """Rows of the extracts: each line as it was ordered, and most of them again as they were changed later."""
     made = []
     for number in range(240):
         order = draw.randrange(90)
-        ordered = ago(AGES[order % len(AGES)])
-        customer = None if order % 9 == 0 else 1 + order % 13
+        ordered = ago(ORDER_AGES[order % len(ORDER_AGES)])
+        customer = None if order % 10 == 0 else 1 + order % 13
         sku = draw.choice([*PRODUCTS * 3, *NO_PRODUCTS])
         if ordered > DAY and number % 2:
             customer, sku = 50, "11111"
-        shown = ordered + timedelta(days=draw.choice([0, 0, 0, 1]))
-        for _ in range(draw.choice([1, 1, 2, 3])):
-            made.append(
-                fact_row(
-                    f"order-{order}",
-                    number,
-                    sku=sku,
-                    description=draw.choice(NAMES),
-                    status=draw.choice(STATUSES),
-                    customer_id=customer,
-                    amount_usd=Decimal(draw.randrange(1, 10**7)) / 10**4,
-                    line_kind=NO_PRODUCTS.get(sku, "product"),
-                    order_date=ordered,
-                    created_at=datetime.combine(ordered, time(9, tzinfo=UTC)),
-                    updated_at=datetime.combine(shown, time(draw.randrange(10, 24), tzinfo=UTC)),
-                )
+        changed = [ago(age) for age in CHANGE_AGES if ago(age) > ordered and draw.random() < 0.4]
+        made += [
+            fact_row(
+                f"order-{order}",
+                number,
+                sku=sku,
+                description=draw.choice(NAMES),
+                status=draw.choice(STATUSES),
+                customer_id=customer,
+                amount_usd=Decimal(draw.randrange(1, 10**7)) / 10**4,
+                line_kind=NO_PRODUCTS.get(sku, "product"),
+                order_date=ordered,
+                created_at=datetime.combine(ordered, time(9), UTC),
+                updated_at=datetime.combine(shown, time(draw.randrange(10, 24)), UTC),
             )
-            shown += timedelta(days=draw.choice([1, 5, 40]))
+            for shown in (ordered, *changed)
+        ]
     return made
 
 
@@ -86,22 +95,22 @@ def newest(extracts: list[Row]) -> list[Row]:
 def web_events(draw: random.Random) -> list[Row]:
     """Users 1 to 9 are customers too; those of letters only look."""
     made = []
-    for number in range(900):
-        session = draw.randrange(150)
-        day = ago(AGES[session % len(AGES)])
-        kinds = ["view"] * 5 + ["add_to_cart"] * 2 + ["purchase", "impression", "click"]
+    for number in range(600):
+        session = draw.randrange(48)
+        day = ago(EVENT_AGES[session % len(EVENT_AGES)])
+        kinds = ["view"] * 4 + ["add_to_cart"] * 2 + ["purchase"] * 2 + ["impression", "click"]
         kind = draw.choice(kinds if session % 7 else ["purchase", "add_to_cart"])
         made.append(
             dict.fromkeys(contract("web.user_events").column_names)
             | {
                 "event_id": f"event-{number}",
-                "occurred_at": datetime.combine(day, time(12, tzinfo=UTC)),
+                "occurred_at": datetime.combine(day, time(12), UTC),
                 "user_id": draw.choice(["1", "2", "9", "a", "b"])
                 if session % 3
                 else f"in {day:%b}",
                 "session_id": f"session-{session}",
                 "event_type": kind,
-                "sku": draw.choice([*PRODUCTS, "99999" if day <= DAY else "11112", *NO_PRODUCTS]),
+                "sku": draw.choice([*PRODUCTS[:3], "99999" if day <= DAY else "11112", "POST"]),
                 "event_day": day,
                 "kafka_partition": 0,
                 "kafka_offset": number,
@@ -119,11 +128,11 @@ class Expected:
     categories: dict[tuple[str, str], Row]
 
 
-def expected(extracts: list[Row], events: list[Row]) -> Expected:
+def expected(extracts: list[Row], seen: list[Row]) -> Expected:
     """By the table of docs/recommendations.md, line by line; knows of no day after DAY."""
     lines = newest([row for row in extracts if row["updated_at"].date() <= DAY])
     sold = [row for row in lines if row["status"] in ("completed", "shipped")]
-    events = [row for row in events if ago(27) <= row["event_day"] <= DAY]
+    events = [row for row in seen if ago(27) <= row["event_day"] <= DAY]
     customers = {str(row["customer_id"]) for row in sold if row["customer_id"] is not None}
 
     def rates(of: str, rows: list[Row]) -> dict[str, Row]:
@@ -210,17 +219,10 @@ def last_word(text: str) -> str | None:
     return word.upper() if len(word) >= 3 else None
 
 
-def fill(spark: SparkSession, table: str, rows: list[Row]) -> None:
-    """Writes the rows in the place of all that the table holds."""
+def add(spark: SparkSession, table: str, rows: list[Row]) -> None:
     names, schema = contract(table).column_names, spark.table(f"lake.{table}").schema
     given = [tuple(row.get(name, 1) for name in names) for row in rows]
-    spark.createDataFrame(given, schema).writeTo(f"lake.{table}").overwritePartitions()
-
-
-def held(spark: SparkSession, table: str) -> list[Row]:
-    names = contract(table).column_names
-    rows = spark.table(f"lake.{table}").select(*names).orderBy(*names[:3]).collect()
-    return [row.asDict() for row in rows]
+    spark.createDataFrame(given, schema).writeTo(f"lake.{table}").append()
 
 
 TABLES = (steps.USER_FEATURES, steps.ITEM_FEATURES, steps.USER_CATEGORIES)
@@ -228,49 +230,73 @@ TABLES = (steps.USER_FEATURES, steps.ITEM_FEATURES, steps.USER_CATEGORIES)
 
 @dataclass(frozen=True)
 class Runs:
-    """The tables after a run when nothing of later days was there, and after one when it was."""
+    """The features computed when nothing of later days was there, and the tables of a run when it was."""
 
     must: Expected
     before: dict[str, list[Row]]
     after: dict[str, list[Row]]
-    first: steps.Features
-    second: steps.Features
-    summaries: list[dict[str, str]]
+    read: dict[str, int | None]
+    done: steps.Features
+    kept: int
+
+
+def computed(spark: SparkSession, read: dict[str, int | None]) -> dict[str, list[Row]]:
+    sold = sold_lines(spark, DAY, read)
+    visited = visits(events(spark, DAY, read, BROWSED_DAYS), DAY)
+    items = item_features(sold, visited, DAY)
+    made = (user_features(sold, visited, DAY), items, user_categories(sold, items))
+    return dict(zip(TABLES, map(collected, TABLES, made), strict=True))
+
+
+def collected(table: str, frame: DataFrame) -> list[Row]:
+    """The columns of the contract without the day, ordered by the key."""
+    declared = contract(table)
+    rows = frame.select(*declared.column_names[1:]).orderBy(*declared.primary_key[1:]).collect()
+    return [row.asDict() for row in rows]
 
 
 @pytest.fixture(scope="module")
 def runs(spark: SparkSession) -> Runs:
     draw = random.Random(13)
-    extracts, events = versions(draw), web_events(draw)
+    extracts, seen = versions(draw), web_events(draw)
     read = ("sales.order_lines", "sales.fact", "web.user_events")
     for table in (*read, *TABLES):
         spark.sql(f"DROP TABLE IF EXISTS lake.{table} PURGE")
-    require_tables(spark, [contract(table) for table in read])
-    then = [row for row in extracts if row["updated_at"].date() <= DAY]
-    for table, rows in zip(read, (then, newest(then), [e for e in events if e["event_day"] <= DAY]),
-                           strict=True):  # fmt: skip
-        fill(spark, table, rows)
-    first = steps.features(spark, DAY)
-    before = {table: held(spark, table) for table in TABLES}
-    spark.sql("DELETE FROM lake.sales.fact")
-    for table, rows in zip(read, (extracts, newest(extracts), events), strict=True):
-        fill(spark, table, rows)
-    second = steps.features(spark, DAY)
-    after = {table: held(spark, table) for table in TABLES}
-    found = spark.sql(f"SELECT summary FROM lake.{TABLES[0]}.snapshots ORDER BY committed_at")
-    summaries = [row["summary"] for row in found.collect()]
-    return Runs(expected(extracts, events), before, after, first, second, summaries)
+    require_tables(spark, [contract(table) for table in (*read, *TABLES)])
+    for later in (False, True):
+        shown = [row for row in extracts if later == (row["updated_at"].date() > DAY)]
+        add(spark, "sales.order_lines", shown)
+        if later:
+            spark.sql("DELETE FROM lake.sales.fact")
+        add(spark, "sales.fact", newest(extracts if later else shown))
+        add(spark, "web.user_events", [row for row in seen if later == (row["event_day"] > DAY)])
+        if not later:
+            at_first = sources(spark)
+            before = computed(spark, at_first)
+    # What an earlier run of the day and one of another day have left.
+    spark.sql(
+        f"INSERT INTO lake.{TABLES[2]} VALUES (DATE'{DAY}', 'gone', 'MUG', 1, 1.0D), "
+        f"(DATE'{ago(1)}', 'stays', 'MUG', 1, 1.0D)"
+    )
+    done = steps.features(spark, DAY)
+    after = {table: collected(table, steps.of_day(spark, table, DAY)) for table in TABLES}
+    kept = steps.of_day(spark, TABLES[2], ago(1)).count()
+    return Runs(expected(extracts, seen), before, after, at_first, done, kept)
+
+
+def dicts(runs: Runs, table: str) -> list[Row]:
+    return [dict(row) for row in runs.after[table]]
 
 
 def test_the_features_of_users_are_what_plain_loops_find(runs: Runs) -> None:
-    found = {row.pop("user_id"): row for row in copied(runs.before[steps.USER_FEATURES])}
+    found = {row.pop("user_id"): row for row in dicts(runs, steps.USER_FEATURES)}
     assert found == runs.must.users
     # The draw has everybody: customers who look, who do not, and users who only look.
     assert {"1", "5", "a"} <= found.keys() and not {"50", "in Apr"} & found.keys()
 
 
 def test_the_features_of_products_are_what_plain_loops_find(runs: Runs) -> None:
-    found = {row.pop("sku"): row for row in copied(runs.before[steps.ITEM_FEATURES])}
+    found = {row.pop("sku"): row for row in dicts(runs, steps.ITEM_FEATURES)}
     assert found == {
         sku: row | {"popularity": pytest.approx(row["popularity"], rel=1e-12)}
         for sku, row in runs.must.items.items()
@@ -279,15 +305,9 @@ def test_the_features_of_products_are_what_plain_loops_find(runs: Runs) -> None:
 
 
 def test_a_users_categories_are_what_plain_loops_find(runs: Runs) -> None:
-    rows = copied(runs.before[steps.USER_CATEGORIES])
+    rows = dicts(runs, steps.USER_CATEGORIES)
     found = {(row.pop("user_id"), row.pop("category")): row for row in rows}
     assert found == runs.must.categories
-
-
-def copied(rows: list[Row]) -> list[Row]:
-    """The rows without the day, which is the same in all."""
-    assert {row["as_of"] for row in rows} == {DAY}
-    return [{name: value for name, value in row.items() if name != "as_of"} for row in rows]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -296,13 +316,19 @@ def test_with_the_future_planted_every_feature_is_the_same_value(runs: Runs, tab
     assert runs.after[table] == runs.before[table]
 
 
-def test_a_run_says_what_it_read_and_so_does_the_snapshot_that_it_made(runs: Runs) -> None:
-    for done, summary in zip((runs.first, runs.second), runs.summaries, strict=True):
-        assert json.loads(summary["feira.sources"]) == done.sources
-        assert summary["feira.as-of"] == "2011-03-31"
-        assert done.rows == {table: len(runs.before[table]) for table in TABLES}
-    assert all(runs.first.sources[table] != of for table, of in runs.second.sources.items())
-    assert runs.first.snapshots.keys() == set(TABLES) == runs.second.snapshots.keys()
+def test_a_run_replaces_its_day_alone_and_says_what_it_read(
+    spark: SparkSession, runs: Runs
+) -> None:
+    assert runs.kept == 1
+    assert runs.done.rows == {table: len(runs.after[table]) for table in TABLES}
+    assert all(runs.done.sources[table] != snapshot for table, snapshot in runs.read.items())
+    found = spark.sql(
+        f"SELECT summary FROM lake.{TABLES[0]}.snapshots "
+        f"WHERE snapshot_id = {runs.done.snapshots[TABLES[0]]}"
+    ).collect()
+    summary = found[0]["summary"]
+    assert json.loads(summary["feira.sources"]) == runs.done.sources
+    assert summary["feira.as-of"] == "2011-03-31"
 
 
 def test_without_a_view_there_is_no_rate(spark: SparkSession) -> None:
