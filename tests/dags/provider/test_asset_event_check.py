@@ -49,11 +49,10 @@ def test_the_newest_event_of_the_partition_is_found_among_others() -> None:
 def test_no_event_of_the_partition_is_a_failure_that_names_it(
     others: tuple[SimpleNamespace, ...],
 ) -> None:
-    with pytest.raises(MissingEventError) as missing:
+    with pytest.raises(
+        MissingEventError, match=r"^orders\[2010-12-01\] .*no event .*1,000 .*Clear emit\.$"
+    ):
         looked(*others)
-    assert str(missing.value) == (
-        "orders[2010-12-01] has no event among the newest 1,000 of orders. Clear emit."
-    )
 
 
 def test_inlets_of_a_users_own_stay_beside_the_asset() -> None:
@@ -65,7 +64,7 @@ def test_inlets_of_a_users_own_stay_beside_the_asset() -> None:
 @pytest.mark.parametrize("partition", ["", "None"])
 def test_a_run_without_a_key_is_an_error_that_says_so(partition: str) -> None:
     context: Any = {"inlet_events": {ORDERS: Events()}}
-    with pytest.raises(MissingEventError, match=r"^check: the run has no partition key.*orders"):
+    with pytest.raises(MissingEventError, match=r"^check: .*partition key.*orders"):
         check(partition=partition).execute(context)
 
 

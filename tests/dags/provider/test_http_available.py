@@ -128,7 +128,7 @@ def test_a_service_that_is_down_is_waited_for_without_a_worker(server: int) -> N
 
 
 def test_a_wait_that_was_in_vain_is_not_tried_again_and_names_the_url(server: int) -> None:
-    with pytest.raises(AirflowSensorTimeout) as ended:
+    with pytest.raises(
+        AirflowSensorTimeout, match=rf"http://127\.0\.0\.1:{server}/health .*60 s; .*503\."
+    ):
         sensor().execute_complete({}, {"status": "timeout", "message": "503"})
-    assert f"http://127.0.0.1:{server}/health was not available for 60 s" in str(ended.value)
-    assert "503" in str(ended.value)

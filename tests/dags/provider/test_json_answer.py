@@ -52,7 +52,7 @@ def test_a_record_of_any_kind_is_kept_letter_for_letter(text: str) -> None:
 
 def test_a_number_that_no_double_holds_fails_where_it_is_parsed_and_names_its_record() -> None:
     _, records = read_page(b'[{"a": 1}, {"a": 1e400}]', "")
-    with pytest.raises(ValueError, match=r"^record 2: Number out of range"):
+    with pytest.raises(ValueError, match=r"^record 2: .*range"):
         list(records)
 
 
@@ -83,7 +83,7 @@ def test_what_is_no_json_has_the_parsers_cause_and_position(body: bytes, cause: 
 def test_a_record_nested_too_deep_is_named_by_its_number() -> None:
     deep = b"[" * 5000 + b"]" * 5000
     body = b'{"z": [[1, 2], 3], "data": {"rows": [{"a": ",[{"}, [1, 2], ' + deep + b", 4]}}"
-    with pytest.raises(NotJsonError, match=r"^record 3 is nested too deep: .*depth") as refused:
+    with pytest.raises(NotJsonError, match=r"^record 3 .*too deep") as refused:
         read_page(body, "data.rows")
     assert not refused.value.cut_off
 

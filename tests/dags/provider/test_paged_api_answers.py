@@ -71,8 +71,7 @@ def test_a_whole_body_that_is_no_json_is_asked_for_once_and_says_what_came(
     error = refused(Hook())
     assert len(api.asked) == 1
     assert (error.status, error.transient, error.page) == (200, False, 1)
-    for part in (f"{api.url}/orders answered 200 with {kind}", cause):
-        assert part in str(error)
+    assert f"{api.url}/orders answered 200 with {kind}" in str(error) and cause in str(error)
     assert repr(body[:200].decode(errors="replace")) in str(error)
     assert "Is the API up" not in str(error)
 
@@ -124,9 +123,7 @@ def test_json_of_another_shape_says_what_came(api: ScriptedApi, body: Any, words
 
 def test_get_json_refuses_what_is_no_json_as_pages_do(api: ScriptedApi) -> None:
     api.says("oops")
-    with pytest.raises(
-        PagedApiError, match=r"^rates: .*that is no JSON: .*line 1 column 1.*'oops'"
-    ):
+    with pytest.raises(PagedApiError, match=r"^rates: .*JSON: .*line 1 column 1.*'oops'"):
         Hook().get_json("orders", {}, what="rates")
     assert len(api.asked) == 1
 
@@ -144,9 +141,7 @@ def test_a_number_too_large_for_a_double_spoils_nothing_but_its_own_parsing(
     api.says('{"items": [{"id": 1}, {"p": 1e400}]}').says('{"items": []}')
     first, second = pages(Hook(), PageNumberPaging())
     assert (first.raw[1], second.raw) == (b'{"p": 1e400}', [])
-    with pytest.raises(
-        PagedApiError, match=r"page 1 of .*/orders\?page=1: record 2: Number out of"
-    ):
+    with pytest.raises(PagedApiError, match=r"page 1 .*/orders\?page=1: record 2: .*range"):
         _ = first.records
 
 
@@ -174,7 +169,7 @@ def test_an_answer_that_drips_ends_at_the_total_time_wherever_it_drips(
         error = refused(Hook(attempts=2, timeout=5, total_timeout=0.3))
         assert 0.5 < time.monotonic() - began < 4
         assert sum(b"/orders " in request for request in server.asked) == 2
-    assert "in 0.3 s, the limit for an answer (total_timeout); after 2 tries" in str(error)
+    assert all(part in str(error) for part in ("0.3 s", "(total_timeout)", "2 tries"))
     assert error.transient
 
 
@@ -195,7 +190,7 @@ def test_an_answer_that_drips_through_tls_ends_at_the_total_time_too(
         error = refused(Hook(attempts=1, timeout=5, total_timeout=0.5))
         assert time.monotonic() - began < 4
         assert len(server.asked) == 1
-    assert "in 0.5 s, the limit for an answer (total_timeout)" in str(error)
+    assert "0.5 s" in str(error) and "(total_timeout)" in str(error)
 
 
 def test_an_answer_that_drips_through_a_proxy_ends_at_the_total_time_too(
@@ -209,7 +204,7 @@ def test_an_answer_that_drips_through_a_proxy_ends_at_the_total_time_too(
         error = refused(Hook(attempts=1, timeout=5, total_timeout=0.3))
         assert time.monotonic() - began < 4
         assert proxy.asked[0].startswith(b"GET http://shop.invalid/orders ")
-    assert "in 0.3 s, the limit for an answer (total_timeout)" in str(error)
+    assert "0.3 s" in str(error) and "(total_timeout)" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +273,7 @@ def test_a_body_over_the_limit_is_not_read_to_its_end_nor_asked_for_again(
     content = gzip.compress(body) if packed else body
     api.answers.append(Response(content, 200, headers, "application/json"))
     error = refused(Hook(max_bytes=100_000))
-    assert "more than 100,000 bytes, the limit (max_bytes)" in str(error)
+    assert "100,000 bytes" in str(error) and "(max_bytes)" in str(error)
     assert (len(api.asked), error.transient) == (1, False)
 
 

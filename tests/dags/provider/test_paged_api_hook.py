@@ -64,7 +64,7 @@ def test_what_is_no_number_of_pages_is_an_error_and_not_the_end(
     api: ScriptedApi, pages: Any
 ) -> None:
     api.says({"items": [1], "pages": pages})
-    with pytest.raises(PagedApiError, match=r"page 1: .* answered 200: the answer has no usable"):
+    with pytest.raises(PagedApiError, match=r"page 1: .* 200: .*no usable pages: "):
         records(Hook(), PageNumberPaging(pages_at="pages"))
 
 
@@ -78,7 +78,7 @@ def test_what_is_no_cursor_is_an_error_and_not_the_end(api: ScriptedApi, cursor:
 @pytest.mark.parametrize("link", [False, {"href": "/orders"}, [], 0])
 def test_what_is_no_link_is_an_error_and_not_the_end(api: ScriptedApi, link: Any) -> None:
     api.says({"items": [1], "next": link})
-    with pytest.raises(PagedApiError, match=r"next: .* is no URL"):
+    with pytest.raises(PagedApiError, match=r"next: .* no URL"):
         records(Hook(), LinkPaging("items", "next"))
 
 
@@ -126,13 +126,11 @@ def test_a_link_that_is_no_url_matters_only_where_it_would_be_followed(api: Scri
     assert records(Hook(), LinkPaging()) == [1]
     api.answers.clear()
     api.says([1], headers={"Link": "<http://[x/y>; rel=next"})
-    with pytest.raises(PagedApiError, match=r"page 1: .* answered 200: .* Invalid IPv6 URL"):
+    with pytest.raises(PagedApiError, match=r"page 1: .* 200: .*IPv6"):
         records(Hook(), LinkPaging())
     api.answers.clear()
     api.says([1], headers={"Link": f"<{api.url}0000/y>; rel=next"})
-    with pytest.raises(
-        PagedApiError, match=r"page 1: .* answered 200: its link to the next page is"
-    ):
+    with pytest.raises(PagedApiError, match=r"page 1: .* 200: .*link .*no URL"):
         records(Hook(), LinkPaging())
 
 
@@ -164,7 +162,7 @@ def test_credentials_do_not_follow_a_link_to_another_host(api: ScriptedApi) -> N
     api.says({"rows": [1], "next": "http://127.0.0.1:9/orders"})
     with pytest.raises(
         PagedApiError,
-        match=r"/orders answered 200: the next page is at http://127.0.0.1:9/orders, an",
+        match=r"/orders .*200: .* http://127\.0\.0\.1:9/orders, another origin.*connection api",
     ):
         records(Hook(), LinkPaging("rows", "next"))
 
@@ -184,14 +182,14 @@ def test_credentials_do_not_follow_a_redirect_to_another_host(
     with scripted_api() as elsewhere:
         elsewhere.says({"items": [2]})
         api.says("", status, {"Location": f"{elsewhere.url}/orders?signature=5ea1"})
-        with pytest.raises(PagedApiError) as failure:
+        with pytest.raises(
+            PagedApiError,
+            match=rf"^orders, page 2: {api.url}/orders\?cursor=b .*{status} .*{elsewhere.url}/orders, "
+            "another origin.*connection api",
+        ) as failure:
             records(Hook(), CursorPaging())
         assert elsewhere.asked == []
-    assert str(failure.value) == (
-        f"orders, page 2: {api.url}/orders?cursor=b answered {status} and points to "
-        f"{elsewhere.url}/orders, another origin; it is not followed with this connection's "
-        "credentials. If the API is there now, change the connection api."
-    )
+    assert "5ea1" not in str(failure.value)
     assert (failure.value.page, failure.value.status, failure.value.transient) == (2, status, False)
     assert len(api.asked) == 2
 
@@ -201,16 +199,14 @@ def test_credentials_do_not_follow_a_redirect_to_another_host(
     [
         ("//127.0.0.1:9/orders", "http://127.0.0.1:9/orders, another origin"),
         ("https:/orders", "https:/+orders, another origin"),
-        ("http://[orders", "what is no URL"),
+        ("http://[orders", "no URL"),
     ],
 )
 def test_a_redirect_is_refused_however_it_says_where(
     api: ScriptedApi, location: str, place: str
 ) -> None:
     api.says("", 302, {"Location": location})
-    with pytest.raises(
-        PagedApiError, match=rf"page 1: {api.url}/orders answered 302 and points to {place};"
-    ):
+    with pytest.raises(PagedApiError, match=rf"page 1: {api.url}/orders .*302 .* {place};"):
         records(Hook(), CursorPaging())
 
 
@@ -220,12 +216,11 @@ def test_redirects_without_end_stop_at_the_limit_and_are_not_tried_again(
 ) -> None:
     connection(monkeypatch, api, {"max_redirects": limit})
     api.says("", 302, {"Location": "/orders"})
-    with pytest.raises(PagedApiError) as failure:
+    with pytest.raises(
+        PagedApiError,
+        match=rf"^orders, page 1: {api.url}/orders .*302 .*{api.url}/orders after {limit} redirects",
+    ) as failure:
         records(Hook(), CursorPaging())
-    assert str(failure.value) == (
-        f"orders, page 1: {api.url}/orders answered 302 and points to {api.url}/orders after {limit} "
-        "redirects, the limit; check the endpoint, or ask the API's owner."
-    )
     assert (failure.value.status, failure.value.transient) == (302, False)
     assert len(api.asked) == limit + 1
 
@@ -233,7 +228,7 @@ def test_redirects_without_end_stop_at_the_limit_and_are_not_tried_again(
 def test_a_link_back_to_the_first_page_is_an_error(api: ScriptedApi) -> None:
     api.says({"rows": [1], "next": "/orders"})
     with pytest.raises(
-        PagedApiError, match=rf"^orders, page 2: {api.url}/orders answered 200: the API points back"
+        PagedApiError, match=rf"^orders, page 2: {api.url}/orders .*200: .*points back"
     ):
         records(Hook(), LinkPaging("rows", "next"))
 
@@ -241,7 +236,7 @@ def test_a_link_back_to_the_first_page_is_an_error(api: ScriptedApi) -> None:
 def test_pages_without_end_stop_at_the_limit(api: ScriptedApi) -> None:
     api.says({"items": [1]})
     with pytest.raises(
-        PagedApiError, match=r"page 7: .*/orders\?page=7 answered 200: there is a next"
+        PagedApiError, match=r"page 7: .*/orders\?page=7 .*200: .*next page after 7; .*max_pages"
     ):
         records(Hook(max_pages=7), PageNumberPaging())
     assert len(api.asked) == 7
@@ -278,21 +273,19 @@ def test_a_retry_after_that_says_nothing_is_no_reason_to_fail(api: ScriptedApi, 
 def test_a_retry_after_beyond_the_limit_fails_at_once_and_says_so(api: ScriptedApi) -> None:
     api.says("", 429, {"Retry-After": "3600"})
     hook = Hook()
-    with pytest.raises(
-        PagedApiError, match=r"429 and asks to wait 3600 s \(limit 120 s\)"
-    ) as failure:
+    with pytest.raises(PagedApiError, match=r"429 .*3600 s \(limit 120 s\)") as failure:
         records(hook, CursorPaging())
     assert (hook.waited, failure.value.transient, failure.value.status) == ([], True, 429)
 
 
 def test_a_fault_that_stays_names_url_page_and_status(api: ScriptedApi) -> None:
     api.says({"items": [1], "next_cursor": "b"}).says("", 502)
-    with pytest.raises(PagedApiError) as failure:
+    with pytest.raises(
+        PagedApiError,
+        match=rf"^orders, page 2: {api.url}/orders\?limit=1&cursor=b .*502 .*3 tries",
+    ) as failure:
         records(Hook(), CursorPaging(), limit="1")
     error = failure.value
-    assert str(error) == (
-        f"orders, page 2: {api.url}/orders?limit=1&cursor=b answered 502 after 3 tries. Is the API up?"
-    )
     assert (error.page, error.status, error.transient) == (2, 502, True)
     assert len(api.asked) == 4
 
@@ -317,12 +310,11 @@ def test_a_body_that_stays_broken_names_url_page_and_status(
     api: ScriptedApi, headers: dict[str, str], cause: str
 ) -> None:
     api.says({"items": []}, headers=headers)
-    with pytest.raises(PagedApiError) as failure:
+    with pytest.raises(
+        PagedApiError,
+        match=rf"^orders, page 1: {api.url}/orders\?limit=1 .*200 .*\({cause}\) .*3 tries",
+    ) as failure:
         records(Hook(), CursorPaging(), limit="1")
-    assert str(failure.value) == (
-        f"orders, page 1: {api.url}/orders?limit=1 answered 200 with a body that is cut off or garbled "
-        f"({cause}) after 3 tries. Is the API up?"
-    )
     assert (failure.value.status, failure.value.transient) == (200, True)
 
 
@@ -331,7 +323,7 @@ def test_a_request_that_cannot_be_made_does_not_show_its_headers(
 ) -> None:
     connection(monkeypatch, api, {"X-Api-Key": "f00d\n"})
     with pytest.raises(
-        PagedApiError, match=r"page 1: .*/orders cannot be asked \(InvalidHeader\); check the conn"
+        PagedApiError, match=r"page 1: .*/orders .*\(InvalidHeader\).*connection api"
     ) as failure:
         records(Hook(), CursorPaging())
     assert "f00d" not in str(failure.value) and not failure.value.transient
@@ -339,9 +331,7 @@ def test_a_request_that_cannot_be_made_does_not_show_its_headers(
 
 def test_a_refusal_is_not_asked_again(api: ScriptedApi) -> None:
     api.says({"detail": "no such shop"}, 403)
-    with pytest.raises(
-        PagedApiError, match=r"page 1: .*/orders answered 403: no such shop"
-    ) as error:
+    with pytest.raises(PagedApiError, match=r"page 1: .*/orders .*403: no such shop") as error:
         records(Hook(), CursorPaging())
     assert not error.value.transient and len(api.asked) == 1
 
@@ -350,8 +340,7 @@ def test_a_refusal_is_not_asked_again(api: ScriptedApi) -> None:
 def test_a_body_without_a_list_of_records_is_an_error(api: ScriptedApi, body: Any) -> None:
     api.says('"text"' if body == "text" else body)
     with pytest.raises(
-        PagedApiError,
-        match=r"page 1: .*/orders answered 200 with application/json: the answer has no us",
+        PagedApiError, match=r"page 1: .*/orders .*200 with application/json: .*no usable"
     ):
         records(Hook(), CursorPaging())
 

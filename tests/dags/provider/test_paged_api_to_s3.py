@@ -87,7 +87,7 @@ def test_an_attempt_that_died_is_not_complete_and_the_next_does_not_mix_with_it(
     api: ScriptedApi, bucket: Bucket
 ) -> None:
     api.says({"items": [{"id": "old"}], "next_cursor": "b"}).says("", 503)
-    with pytest.raises(PagedApiError, match=r"orders, page 2: .* answered 503 after 1 tries"):
+    with pytest.raises(PagedApiError, match=r"orders, page 2: .*503 .*1 tries"):
         land(bucket)
     assert [name for name in bucket.names() if not name.startswith("page-")] == []
     two_pages(api)
@@ -161,16 +161,14 @@ def test_a_total_that_moves_while_the_pages_are_read_is_tried_again(
 ) -> None:
     api.says({"items": [{"id": 1}], "next_cursor": "b", "total": 2})
     api.says({"items": [{"id": 2}], "next_cursor": None, "total": 3})
-    with pytest.raises(
-        TotalChangedError, match=r"page 2 \(.*\?cursor=b\): the total changed from 2 to 3"
-    ):
+    with pytest.raises(TotalChangedError, match=r"page 2 \(.*\?cursor=b\): .* 2 to 3"):
         land(bucket, total_at="total")
     assert "manifest.json" not in bucket.names()
 
 
 def test_a_refusal_fails_for_good_and_names_the_folder(api: ScriptedApi, bucket: Bucket) -> None:
     api.says({"detail": "no"}, 404)
-    with pytest.raises(AirflowFailException, match=rf"404: no {bucket.url} has no manifest"):
+    with pytest.raises(AirflowFailException, match=rf"404: no {bucket.url} .*no manifest"):
         land(bucket)
 
 
@@ -248,7 +246,7 @@ def test_a_record_without_its_key_fails_and_is_named(
     api: ScriptedApi, bucket: Bucket, record: Any
 ) -> None:
     api.says({"items": [{"id": 0, "x": {"k": 1}}, record]})
-    with pytest.raises(AirflowFailException, match=r"page 1 .*: page 1, line 2 has no usable key"):
+    with pytest.raises(AirflowFailException, match=r"page 1 .*: page 1, line 2 .*key \(id, x\.k\)"):
         land(bucket, record_key=["id", "x.k"])
 
 

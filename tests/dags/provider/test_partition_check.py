@@ -52,9 +52,10 @@ def test_a_closed_day_passes_and_a_day_without_its_rows_does_not(shop: Shop) -> 
     assert run("sales.fact", checks.ROWS)["rows"] == "0"
     shop.run(D2, [line("A", D2, "1")])
     shop.connection.execute("DELETE FROM sales.fact")
-    with pytest.raises(PartitionCheckError) as failed:
+    with pytest.raises(
+        PartitionCheckError, match=r"^sales\.fact 2010-12-02: rows .*\b0, under 1\. Look at it\.$"
+    ):
         run("sales.fact", checks.ROWS, day=D2)
-    assert str(failed.value) == "sales.fact 2010-12-02: rows is 0, under 1. Look at it."
 
 
 def test_more_rows_than_valid_lines_are_too_many(shop: Shop) -> None:
@@ -113,7 +114,7 @@ def test_with_fewer_days_than_a_week_no_revenue_is_wrong(shop: Shop) -> None:
 def test_a_day_that_never_came_or_is_not_agreed_has_not_arrived(shop: Shop) -> None:
     shop.run(D1, [line("A", D1, "1")], agree=False)
     for day in (D1, D2):
-        with pytest.raises(PartitionCheckError, match=f"{day}: agreed loads is 0, under 1"):
+        with pytest.raises(PartitionCheckError, match=f"{day}: agreed loads .*0, under 1"):
             run("sales.load_ledger", ARRIVED, day=day)
 
 
@@ -142,7 +143,7 @@ def test_a_run_without_a_key_is_an_error_and_not_a_pass() -> None:
     keyless = operator("sales.fact", checks.ROWS)
     keyless.partition = "None"
     context: Any = {}
-    with pytest.raises(PartitionCheckError, match="the run has no partition key"):
+    with pytest.raises(PartitionCheckError, match=r"no partition key.*sales\.fact"):
         keyless.execute(context)
 
 

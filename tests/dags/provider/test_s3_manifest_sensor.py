@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -54,6 +55,11 @@ def event(trigger: S3ManifestTrigger) -> Any:
     return asyncio.run(first()).payload
 
 
+def holds(found: str | None, uri: str, *parts: str) -> bool:
+    """Whether it is of that manifest and holds the parts, in this order."""
+    return re.search(".*".join(map(re.escape, (uri, *parts))), found or "") is not None
+
+
 def test_without_a_manifest_the_files_alone_are_not_complete(bucket: Bucket) -> None:
     bucket.put("a", PART)
     uri = f"{bucket.url}/manifest.json"
@@ -63,21 +69,18 @@ def test_without_a_manifest_the_files_alone_are_not_complete(bucket: Bucket) -> 
 def test_a_manifest_alone_is_not_complete(bucket: Bucket) -> None:
     uri = manifest(bucket, "a", "b")
     bucket.put("a", PART)
-    assert reason(uri) == f"{uri}: 1 of 2 files are not there: {bucket.url}/b does not exist"
+    assert holds(reason(uri), uri, "1 of 2", f"{bucket.url}/b does not exist")
 
 
 def test_a_file_of_another_size_is_not_there_yet(bucket: Bucket) -> None:
     uri = manifest(bucket, "a")
     bucket.put("a", PART[:4])
-    assert reason(uri) == (
-        f"{uri}: 1 of 1 files are not there: {bucket.url}/a has 4 bytes of {len(PART)}"
-    )
+    assert holds(reason(uri), uri, "1 of 1", f"{bucket.url}/a has 4 bytes of {len(PART)}")
 
 
 def test_of_many_missing_files_the_first_are_named_and_all_are_counted(bucket: Bucket) -> None:
-    found = reason(manifest(bucket, *(f"part-{number:02d}" for number in range(40))))
-    assert found is not None and "40 of 40 files" in found
-    assert found.endswith("part-02 does not exist, and 37 more")
+    uri = manifest(bucket, *(f"part-{number:02d}" for number in range(40)))
+    assert holds(reason(uri), uri, "40 of 40", "part-02 does not exist, and 37 more")
 
 
 def test_a_complete_dataset_is_told_with_its_counts(bucket: Bucket) -> None:
@@ -101,21 +104,20 @@ def test_a_file_of_the_right_size_and_the_wrong_content_is_found_on_demand(bucke
 def test_a_hash_that_is_to_be_checked_must_be_stated(bucket: Bucket) -> None:
     uri = manifest(bucket, "a")
     bucket.put("a", PART)
-    found = reason(uri, check_sha256=True)
-    assert found is not None and found.endswith(f"{bucket.url}/a has no SHA-256 in the manifest")
+    assert holds(reason(uri, check_sha256=True), uri, "1 of 1", f"{bucket.url}/a has no SHA-256")
 
 
 def test_too_few_rows_are_not_complete(bucket: Bucket) -> None:
     uri = manifest(bucket, "a")
     bucket.put("a", PART)
     assert reason(uri, min_rows=2) is None
-    assert reason(uri, min_rows=3) == f"{uri} states 2 rows; at least 3 are waited for"
+    assert holds(reason(uri, min_rows=3), uri, "2 rows", "at least 3")
 
 
 def test_no_files_are_a_complete_dataset_unless_rows_are_asked_for(bucket: Bucket) -> None:
     uri = manifest(bucket)
     assert reason(uri) is None
-    assert reason(uri, min_rows=1) == f"{uri} states 0 rows; at least 1 are waited for"
+    assert holds(reason(uri, min_rows=1), uri, "0 rows", "at least 1")
 
 
 def test_a_half_written_manifest_is_waited_for(bucket: Bucket) -> None:
@@ -139,13 +141,12 @@ def test_a_landing_of_the_platform_is_waited_for_by_its_own_manifest(
         missing = f"{store.folder(DAY, 1)}/{name}"
         kept = store.files.cat_file(missing)
         store.files.rm(missing)
-        found = reason(uri, check_sha256=True)
-        assert found is not None and f"1 of 3 files are not there: {missing} does not" in found
+        assert holds(reason(uri, check_sha256=True), uri, "1 of 3", f"{missing} does not exist")
         store.files.pipe_file(missing, kept)
     # As a landing of version 1 was waited for: no wait makes these fields.
     older = {"files_at": ("pages", "rates")}
     for deferrable in (False, True):
-        with pytest.raises(AirflowFailException, match=r"no field 'pages'.* leave files_at out"):
+        with pytest.raises(AirflowFailException, match=r"no field 'pages'.*files_at"):
             sensor(uri, deferrable=deferrable, **older).execute({})
     vain = event(S3ManifestTrigger(uri, 0.01, time.time() + 60, **older))
     assert vain["status"] == "error" and "'pages'" in vain["message"]
@@ -217,7 +218,7 @@ def waited_here(uri: str, **options: Any) -> None:
 def test_a_timeout_names_what_is_missing_and_a_soft_one_skips(
     bucket: Bucket, wait: Callable[..., None], soft: bool, kind: type[Exception]
 ) -> None:
-    with pytest.raises(kind, match=r"not complete within .* does not exist. When its producer"):
+    with pytest.raises(kind, match=r"within \d+ s: .*/b does not exist"):
         wait(manifest(bucket, "b"), soft_fail=soft)
 
 
@@ -281,8 +282,8 @@ def test_a_server_that_is_down_is_waited_for(
     }
     down = {"conn_type": "aws", "login": "test", "password": "test", "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(down))
-    found = reason("s3://lake/manifest.json", region_name="us-east-1")
-    assert found is not None and "S3 gave no answer" in found
+    uri = "s3://lake/manifest.json"
+    assert holds(reason(uri, region_name="us-east-1"), uri, "no answer")
 
 
 def test_key_and_bucket_are_templates(bucket: Bucket) -> None:
