@@ -35,6 +35,9 @@ class Airflow(AirflowApi):
     def asset_graph(self) -> AssetGraph:
         return AssetGraph({})
 
+    def waiting(self) -> dict[str, list[str]]:
+        return {}
+
     def trigger(self, dag_id: str, partition_key: str | None, conf: dict[str, Any]) -> DagRun:
         return DagRun(dag_id, "new", "queued", partition_key)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from feira_local.cli.runs import chain_table
 from feira_local.stack import chains
 from feira_local.stack.airflow_api import AirflowApi, AssetGraph, DagRun, TaskState
 from feira_local.stack.chains import Chain, follow, start
+from feira_local.stack.errors import StackError
 
 DAY = date(2010, 12, 1)
 GRAPH = AssetGraph(
@@ -66,6 +67,14 @@ class Airflow(AirflowApi):
         self.base = "http://airflow"
         self.graph, self.looks = graph, [*looks]
         self.now: dict[str, tuple[str, list[TaskState]]] = {}
+        self.halves: dict[str, list[str]] = {}
+        self.paused: set[str] = set()
+
+    def waiting(self) -> dict[str, list[str]]:
+        return self.halves
+
+    def is_paused(self, dag_id: str) -> bool:
+        return dag_id in self.paused
 
     def asset_graph(self) -> AssetGraph:
         return self.graph
@@ -145,6 +154,21 @@ def test_a_listener_that_airflow_reads_while_the_chain_runs_is_waited_for() -> N
     api.now |= {"sales_summary": ("success", tasks(build_marts="success"))}
     follow(api, [chain], timeout=5)
     assert chain.succeeded and chain.last.dag_id == "sales_summary"
+
+
+def test_no_day_begins_that_would_leave_airflow_with_too_many_waiting_partitions() -> None:
+    days = [str(date(2012, 1, 1) + timedelta(days=n)) for n in range(399)]
+    api = Airflow(LONGER)
+    api.halves = {"both": days}
+    assert start(api, "sales_etl", DAY).producer.partition_key == str(DAY)
+    api.halves = {"both": days, "other": ["2013-06-01"]}
+    with pytest.raises(StackError, match=rf"{DAY} .* 500 .*both has 399 .*2012-01-01 .*/dags/both"):
+        start(api, "sales_etl", DAY)
+    # A day that waits already adds none, and may be what ends the waiting.
+    assert start(api, "user_events", date(2012, 1, 1)).producer.partition_key == "2012-01-01"
+    # A paused DAG takes no more of them.
+    api.paused = {"both", "other"}
+    assert start(api, "sales_etl", DAY).producer.partition_key == str(DAY)
 
 
 class Answers(AirflowApi):

@@ -326,6 +326,11 @@ def test_status_has_each_pipelines_last_events_and_its_tables() -> None:
     class Airflow(AirflowApi):
         def _call(self, method: str, path: str, **arguments: Any) -> Any:
             asked = arguments["params"]
+            if path == "/ui/partitioned_dag_runs":
+                assert asked == {"has_created_dag_run_id": "false"}
+                keys = ("2010-12-03", "2010-12-02")
+                half = [{"dag_id": "sales_watch", "partition_key": key} for key in keys]
+                return {"partitioned_dag_runs": half, "total": 2}
             if path == "assets":
                 names = (
                     ("x_sales_fact", "sales_fact") if asked["name_pattern"] == "sales_fact" else ()
@@ -349,6 +354,7 @@ def test_status_has_each_pipelines_last_events_and_its_tables() -> None:
     ]
     assert "sales.fact" in found["sales"]["tables"]
     assert found["sales"]["dags"] == ["sales_etl", "sales_watch"]
+    assert (found["sales"]["waiting"], found["summary"]["waiting"]) == (2, 0)
     assert found["summary"]["assets"] == [{"asset": "sales_summary", "partition": None, "at": None}]
 
 
@@ -362,11 +368,21 @@ def test_status_prints_an_assets_last_event_beside_its_pipelines_tables(
         "dags": ["etl"],
         "tables": ["sales.fact", "sales.raw"],
         "assets": assets,
+        "waiting": 3,
     }
-    stack._print_pipelines([two, {**two, "pipeline": "quiet", "assets": []}])
+    stack._print_pipelines([two, {**two, "pipeline": "quiet", "assets": [], "waiting": 0}])
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert lines[1:] == [
-        ["sales", "fact[2010-12-02]", "2026-11-01", "10:00", "UTC", "sales.fact,", "sales.raw"],
+        [
+            "sales",
+            "fact[2010-12-02]",
+            "2026-11-01",
+            "10:00",
+            "UTC",
+            "3",
+            "sales.fact,",
+            "sales.raw",
+        ],
         ["other", "none", "yet"],
         ["quiet", "none", "none", "yet", "sales.fact,", "sales.raw"],
     ]

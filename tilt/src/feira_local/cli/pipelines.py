@@ -48,14 +48,16 @@ def producer(name: str) -> str:
 
 
 def states(api: AirflowApi) -> list[dict[str, Any]]:
-    """Each pipeline with its DAGs and tables, and of each asset the partition and the time (ISO 8601,
-    UTC) of its last event; both are None where there was none."""
+    """Each pipeline with its DAGs and tables, of each asset the partition and the time (ISO 8601, UTC) of
+    its last event, both None where there was none, and how many partitions wait for another asset."""
+    waiting = api.waiting()
     return [
         {
             "pipeline": each.name,
             "dags": list(each.dags),
             "tables": list(each.tables),
             "assets": [{"asset": asset.name, **api.last_event(asset.name)} for asset in each.emits],
+            "waiting": sum(len(waiting.get(dag_id, ())) for dag_id in each.dags),
         }
         for each in declared()
     ]

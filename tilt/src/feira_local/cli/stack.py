@@ -266,14 +266,15 @@ def _print_status(stack: Stack, found: StackReport) -> None:
 
 
 def _print_pipelines(pipelines: list[dict[str, Any]]) -> None:
-    table = PlainTable("pipeline", "asset", "last event", "tables")
+    table = PlainTable("pipeline", "asset", "last event", "waiting", "tables")
     for each in pipelines:
         name, tables = each["pipeline"], ", ".join(each["tables"])
+        waiting = str(each["waiting"] or "")
         for asset in each["assets"] or [{"asset": "none", "partition": None, "at": None}]:
             key = f"[{asset['partition']}]" if asset["partition"] else ""
             at = f"{asset['at'][:16].replace('T', ' ')} UTC" if asset["at"] else "none yet"
-            table.add_row(name, f"{asset['asset']}{key}", at, tables)
-            name = tables = ""
+            table.add_row(name, f"{asset['asset']}{key}", at, waiting, tables)
+            name = waiting = tables = ""
     if pipelines:
         print_line("")
         print_table(table)

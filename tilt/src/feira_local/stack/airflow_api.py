@@ -131,6 +131,18 @@ class AirflowApi:
             return {"partition": event["partition_key"], "at": event["timestamp"]}
         return {"partition": None, "at": None}
 
+    def waiting(self) -> dict[str, list[str]]:
+        """By DAG the partitions, in their order, of which it has heard some of its assets and not all."""
+        # Airflow's own page asks here; its public API has no such list.
+        path, asked = "/ui/partitioned_dag_runs", {"has_created_dag_run_id": "false"}
+        found: dict[str, list[str]] = {}
+        for item in self._call("GET", path, params=asked)["partitioned_dag_runs"]:
+            found.setdefault(item["dag_id"], []).append(item["partition_key"])
+        return {dag_id: sorted(keys) for dag_id, keys in found.items()}
+
+    def is_paused(self, dag_id: str) -> bool:
+        return bool(self._call("GET", f"dags/{dag_id}")["is_paused"])
+
     def consumers(self, dag_id: str, source: DagRun) -> list[DagRun]:
         """The runs of a DAG that an event of ``source`` has set off."""
         recent = self._call(
@@ -209,10 +221,11 @@ class AirflowApi:
             offset, total = offset + 100, answer["total_entries"]
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        place = path if path.startswith("/") else f"/api/v2/{path}"
         try:
             answer = self._session.request(
                 method,
-                f"{self.base}/api/v2/{path}",
+                f"{self.base}{place}",
                 headers={"Authorization": f"Bearer {self._token()}", "Accept": "application/json"},
                 timeout=30,
                 **arguments,

@@ -10,6 +10,10 @@ from feira_local.stack.airflow_api import AirflowApi, AssetGraph, DagRun, TaskSt
 from feira_local.stack.errors import StackError
 
 _POLL_SECONDS = 0.5
+# Its scheduler looks at so many that wait, the oldest first, and at none after them
+# (MAX_PARTITION_DAG_RUNS_PER_LOOP).
+_AIRFLOWS_LIMIT = 500
+_MOST_WAITING = 400
 
 
 @dataclass
@@ -78,9 +82,34 @@ class Chain:
 
 
 def start(api: AirflowApi, producer: str, day: date, *, refetch: bool = False) -> Chain:
-    """Triggers the day of a DAG that starts a chain."""
+    """Triggers the day of a DAG that starts a chain.
+
+    :raises StackError: where so many partitions wait for another asset that no DAG would hear of the day
+    """
+    _require_room(api, day)
     graph = api.asset_graph()
     return Chain(day, [api.trigger(producer, day.isoformat(), {"refetch": refetch})], graph)
+
+
+def _require_room(api: AirflowApi, day: date) -> None:
+    waiting = {
+        dag_id: keys for dag_id, keys in api.waiting().items() if day.isoformat() not in keys
+    }
+    if sum(map(len, waiting.values())) < _MOST_WAITING:
+        return
+    # One that is paused takes no more of them.
+    heard = [dag_id for dag_id in waiting if not api.is_paused(dag_id)]
+    if heard:
+        named = "; ".join(
+            f"{dag_id} has {len(waiting[dag_id])} that wait, {waiting[dag_id][0]} to {waiting[dag_id][-1]}"
+            for dag_id in heard
+        )
+        raise StackError(
+            f"{day} is not begun: Airflow keeps partitions that have had some of a DAG's assets and not "
+            f"all, and with {_AIRFLOWS_LIMIT} of them no DAG hears of a partition any more. {named} (limit "
+            f"{_MOST_WAITING}). Run what they wait for, as in `feira backfill user_events A..B`, or pause "
+            f"the DAG: {api.base}/dags/{heard[0]}"
+        )
 
 
 def join(api: AirflowApi, producer: str, day: date, *, refetch: bool = False) -> Chain:
