@@ -99,12 +99,12 @@ def test_what_two_pipelines_declare_is_refused_by_both_their_names(
     other: Pipeline, thing: str
 ) -> None:
     require_apart([ONE])
-    with pytest.raises(PipelineError, match=f"^{thing} is declared by one and by two"):
+    with pytest.raises(PipelineError, match=f"^{thing} .* one .* two"):
         require_apart([ONE, other])
 
 
 def test_a_pool_of_the_core_is_no_pipelines() -> None:
-    with pytest.raises(PipelineError, match="pool spark is declared by the core and by two"):
+    with pytest.raises(PipelineError, match=r"pool spark .* core .* two"):
         require_apart([Pipeline("two", "o", dags=(), pools=(Pool("spark", 1, "why"),))])
 
 

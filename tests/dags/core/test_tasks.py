@@ -34,10 +34,7 @@ def test_a_tasks_day_is_its_runs_partition_key() -> None:
 
 @pytest.mark.parametrize("key", [None, ""])
 def test_a_run_without_a_key_fails_for_good_and_says_how_to_start_one(key: str | None) -> None:
-    with pytest.raises(
-        AirflowFailException,
-        match=r"Run manual__1 has no partition key.*`partition_key`.*2010-12-01",
-    ):
+    with pytest.raises(AirflowFailException, match=r"manual__1 .*`partition_key`.*2010-12-01"):
         day_of_a_run(key)
 
 
@@ -46,7 +43,7 @@ def test_a_run_without_a_key_fails_for_good_and_says_how_to_start_one(key: str |
     ["2010-13-01", "2010-02-30", "2010-12-01T00:00:00", "01.12.2010", "2010-12-1", "sales", " "],
 )
 def test_a_key_that_is_no_day_fails_for_good_and_is_named(key: str) -> None:
-    with pytest.raises(AirflowFailException, match=f"Partition key {key!r} is not a day"):
+    with pytest.raises(AirflowFailException, match=f"{key!r} is not a day"):
         day_of_a_run(key)
 
 
