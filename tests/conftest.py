@@ -131,8 +131,8 @@ def empty_warehouse(postgres: Dsns) -> Dsns:
 
 @pytest.fixture(scope="session")
 def dbt_scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where dbt writes: a project that was parsed there is not parsed again."""
-    return tmp_path_factory.mktemp("dbt")
+    """Where dbt writes, in a home of a stack: a project that was parsed there is not parsed again."""
+    return tmp_path_factory.mktemp("home") / "dbt"
 
 
 @pytest.fixture(scope="session")

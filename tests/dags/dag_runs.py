@@ -28,9 +28,10 @@ def run_dag(dag: Any, day: date | str | None, **params: Any) -> Run:
     """A run of the DAG for the day, all tasks in this process.
 
     ``dag.test()`` gives a run no partition key, so it is set where the run is made; and it looks up
-    deadlines that only a DAG processor has stored, so they are left out. Tries follow each other
-    without delay.
+    deadlines that only a DAG processor has stored, so they are left out. Of the DAG's folder, which it
+    would parse before each run, it stores the DAG alone. Tries follow each other without delay.
     """
+    from airflow.dag_processing import dagbag
     from airflow.models import dagrun
     from airflow.models.asset import AssetEvent, AssetModel
     from airflow.utils.session import create_session
@@ -44,7 +45,10 @@ def run_dag(dag: Any, day: date | str | None, **params: Any) -> Run:
         known["session"].commit()
         return run
 
+    alone = dagbag.DagBag(collect_dags=False)
+    alone.dags = {dag.dag_id: dag}
     with ExitStack() as patched:
+        patched.enter_context(mock.patch.object(dagbag, "BundleDagBag", return_value=alone))
         patched.enter_context(mock.patch.object(dagrun, "get_or_create_dagrun", keyed))
         patched.enter_context(mock.patch.object(dag, "deadline", None))
         for task in dag.tasks:

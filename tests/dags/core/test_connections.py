@@ -70,7 +70,7 @@ def test_every_libpq_option_of_the_extra_reaches_libpq(monkeypatch: Patch) -> No
 
 def test_an_option_that_libpq_does_not_know_is_refused_by_name(monkeypatch: Patch) -> None:
     postgres_connection(monkeypatch, DSN, sslmod="require")
-    with pytest.raises(SettingsError, match=r"Connection w has sslmod in its extra") as refused:
+    with pytest.raises(SettingsError, match=r"Connection w .*sslmod ") as refused:
         postgres_dsn("w")
     assert "it's" not in str(refused.value)
 
@@ -78,7 +78,7 @@ def test_an_option_that_libpq_does_not_know_is_refused_by_name(monkeypatch: Patc
 def test_sslmode_is_what_the_server_is_asked_for(monkeypatch: Patch, postgres: Dsns) -> None:
     """The test's server speaks no TLS: with sslmode dropped this connects."""
     postgres_connection(monkeypatch, postgres.reader, "w", sslmode="require")
-    with pytest.raises(Exception, match="does not support SSL"), warehouse("w"):
+    with pytest.raises(Exception, match="SSL"), warehouse("w"):
         pass
 
 
@@ -199,7 +199,7 @@ def test_a_profiles_keys_and_region_are_the_lakes(monkeypatch: Patch, tmp_path: 
         "sa-east-1",
     )
     lake(monkeypatch, profile_name="nobody")
-    with pytest.raises(SettingsError, match=r"Connection lake gives no AWS keys: .*nobody"):
+    with pytest.raises(SettingsError, match=r"Connection lake .*nobody.*profile_name"):
         lake_settings("lake")
 
 
@@ -212,7 +212,7 @@ def test_without_keys_the_libraries_look_for_them(monkeypatch: Patch) -> None:
 
 @pytest.mark.parametrize(
     ("fields", "words"),
-    [({"extra": {}}, "names no bucket"), ({"extra": LAKE, "login": "AKID"}, "one half of a key")],
+    [({"extra": {}}, "bucket_name"), ({"extra": LAKE, "login": "AKID"}, "one half of a key")],
 )
 def test_a_lake_that_cannot_be_used_is_refused(
     monkeypatch: Patch, fields: dict[str, Any], words: str
@@ -250,7 +250,7 @@ def test_a_spark_without_extras_is_asked_at_its_usual_port(monkeypatch: Patch) -
     client = DefaultChannelBuilder(spark_url("spark"))
     assert (client.endpoint, client.token, client.secure) == ("127.0.0.1:15002", None, False)
     connection(monkeypatch, "spark", conn_type="spark_connect")
-    with pytest.raises(SettingsError, match="Connection spark names no host"):
+    with pytest.raises(SettingsError, match=r"Connection spark .*host"):
         spark_url("spark")
 
 
@@ -316,7 +316,7 @@ def test_dbt_gets_every_option_that_libpq_knows(
 
 
 def test_what_dbt_cannot_be_given_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MartsError, match="has service in its extra"):
+    with pytest.raises(MartsError, match=" has service "):
         dbt_env("host=h dbname=d service=mine", tmp_path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.log import mask_secret
+from dag_runs import run_dag
 
 from feira_provider.notifiers.failure import (
     MailFailureNotifier,
@@ -56,25 +56,13 @@ broken_pipeline()
 def test_a_broken_run_is_told_by_mail_and_slack(
     inbox: Inbox, metadata: None, tmp_path: Path
 ) -> None:
-    """In a process of its own: Airflow reads its settings once, and the folder is another."""
-    folder = tmp_path / "dags"
-    folder.mkdir()
-    (folder / "broken.py").write_text(BROKEN_DAG)
-    code = (
-        "from airflow.dag_processing.dagbag import DagBag\n"
-        f"bag = DagBag(dag_folder={str(folder)!r})\n"
-        "assert not bag.import_errors, bag.import_errors\n"
-        "run = bag.dags['broken_pipeline'].test()\n"
-        "print('STATE', run.state, len(run.get_task_instances()))\n"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"AIRFLOW__CORE__DAGS_FOLDER": str(folder)},
-    )
-    assert "STATE failed 1" in ran.stdout, ran.stdout + ran.stderr
+    from airflow.dag_processing.dagbag import DagBag
+
+    (tmp_path / "broken.py").write_text(BROKEN_DAG)
+    bag = DagBag(dag_folder=str(tmp_path))
+    assert not bag.import_errors, bag.import_errors
+    run = run_dag(bag.dags["broken_pipeline"], None)
+    assert (run.state, run.tasks) == ("failed", {"explode": ("failed", 1)})
     (mail,) = inbox.mails()
     (message,) = inbox.slack()
     assert mail["Subject"].startswith("broken_pipeline.explode failed for ")

@@ -224,7 +224,7 @@ ROWS = st.lists(
         },
     ),
     min_size=1,
-    max_size=8,
+    max_size=16,
 )
 
 
@@ -272,7 +272,7 @@ def expected(rows: list[Row]) -> list[list[str]]:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(ROWS)
 def test_json_rows_break_the_rules_that_plain_python_says(tmp_path: Path, rows: list[Row]) -> None:
@@ -341,7 +341,7 @@ def test_a_column_that_no_row_has_fails_whatever_the_limit(
     bucket: Bucket, name: str, written: Callable[[list[Row]], bytes]
 ) -> None:
     properties = [*ORDERS, {"name": "channel", "logicalType": "string"}]
-    with pytest.raises(AirflowFailException, match=r"channel.present is 0, must be in some row"):
+    with pytest.raises(AirflowFailException, match=r"channel\.present is 0"):
         validate(
             bucket,
             bucket.put(name, written([GOOD])),
@@ -353,7 +353,7 @@ def test_a_column_that_no_row_has_fails_whatever_the_limit(
 def test_a_parquet_column_of_another_type_fails_whatever_the_limit(bucket: Bucket) -> None:
     properties = [*ORDERS[:4], {"name": "day", "logicalType": "timestamp"}]
     dataset = bucket.put("data.parquet", parquet([GOOD]))
-    with pytest.raises(AirflowFailException, match=r"day.physical type .* timestamp, found DATE"):
+    with pytest.raises(AirflowFailException, match=r"day\.physical .*timestamp, .*DATE"):
         validate(bucket, dataset, contract(bucket, properties), max_invalid_percent=100)
 
 
@@ -464,7 +464,7 @@ def test_rows_that_break_a_metric_beyond_its_limit_are_kept_too(bucket: Bucket) 
 def test_rules_of_the_whole_schema_are_checked(bucket: Bucket) -> None:
     quality = [{"metric": "rowCount", "mustBeGreaterThan": 2}]
     dataset = bucket.put("data.ndjson", ndjson([{"a": 1}]))
-    with pytest.raises(AirflowFailException, match=r"rowCount is 1, must be > 2"):
+    with pytest.raises(AirflowFailException, match=r"rowCount .*1, .*> 2"):
         validate(bucket, dataset, contract(bucket, ONE_COLUMN, quality))
 
 
@@ -538,7 +538,7 @@ def test_what_is_not_checked_is_never_taken_for_checked(bucket: Bucket) -> None:
     quality = [{"type": "custom", "engine": "soda", "name": "gate", "implementation": "a > 1"}]
     uri = contract(bucket, ONE_COLUMN, quality)
     dataset = bucket.put("data.ndjson", ndjson([{"a": 1}]))
-    with pytest.raises(AirflowFailException, match=r"does not check: quality rule gate .* soda"):
+    with pytest.raises(AirflowFailException, match=r"rule gate .* soda.*allow_not_evaluated"):
         validate(bucket, dataset, uri)
     validate(bucket, dataset, uri, allow_not_evaluated=True)
     assert report(bucket)["not_evaluated"] == ["quality rule gate of type custom with engine soda"]
@@ -556,7 +556,7 @@ def test_the_platforms_own_contracts_are_understood(table: str) -> None:
 @pytest.mark.parametrize("table", sorted(OF_TOPICS))
 def test_rules_of_messages_are_refused_where_a_file_is_judged(table: str) -> None:
     """What they name beside the fields comes with a message's day, which no file has."""
-    with pytest.raises(ContractError, match=r"line \d+: feira\.inputs .* a landing alone"):
+    with pytest.raises(ContractError, match=r"line \d+: feira\.inputs .*landing alone"):
         read_rules(whole_contract(table), table)
 
 
@@ -569,7 +569,7 @@ def test_a_contract_whose_fields_stand_in_another_is_refused(table: str) -> None
 def test_inputs_of_rules_are_refused_where_there_is_no_landing() -> None:
     inputs = [{"property": "feira.inputs", "value": [{"name": "day", "type": "date"}]}]
     text = yaml.safe_dump(yaml.safe_load(document(ONE_COLUMN)) | {"customProperties": inputs})
-    with pytest.raises(ContractError, match=r"feira\.inputs is for rules of a landing"):
+    with pytest.raises(ContractError, match=r"feira\.inputs .*landing alone"):
         read_rules(text, "orders.odcs.yaml")
 
 
@@ -578,7 +578,7 @@ def test_a_contracts_sql_cannot_read_other_files(bucket: Bucket, tmp_path: Any) 
     secret.write_text("word")
     query = f"SELECT count(*) FROM '{secret}'"
     uri = contract(bucket, ONE_COLUMN, [{"type": "sql", "name": "peek", "query": query}])
-    with pytest.raises(AirflowFailException, match=r"peek cannot be evaluated: .*Permission"):
+    with pytest.raises(AirflowFailException, match=r"Rule peek .*Permission"):
         validate(bucket, bucket.put("data.ndjson", ndjson([{"a": 1}])), uri)
 
 
@@ -600,9 +600,7 @@ ROW = ndjson([{"a": 1}])
 def test_a_query_of_a_contract_is_one_select(bucket: Bucket, query: str) -> None:
     data = bucket.put("data.ndjson", ROW)
     quality = {"type": "sql", "name": "mine", "query": query.replace("{data}", data)}
-    with pytest.raises(
-        AirflowFailException, match=r"Rule mine must be one SELECT and nothing else"
-    ):
+    with pytest.raises(AirflowFailException, match=r"Rule mine .*one SELECT"):
         validate(bucket, data, contract(bucket, ONE_COLUMN, [quality]))
     assert bucket.get(data) == ROW
 
@@ -612,7 +610,7 @@ def test_a_row_rule_of_a_contract_is_one_expression(bucket: Bucket) -> None:
     broken_when = f"a) FROM __typed; COPY (SELECT 666) TO '{data}'; SELECT (1"
     rule = {"type": "custom", "engine": "duckdb", "name": "mine", "implementation": broken_when}
     uri = contract(bucket, [ONE_COLUMN[0] | {"quality": [rule]}])
-    with pytest.raises(AirflowFailException, match=r"Rule a.mine must be one expression"):
+    with pytest.raises(AirflowFailException, match=r"Rule a\.mine .*one expression"):
         validate(bucket, data, uri)
     assert bucket.get(data) == ROW
 
@@ -678,7 +676,7 @@ def test_a_select_may_be_written_in_any_way(tmp_path: Path, query: str) -> None:
 def test_a_rule_that_is_no_sql_is_named(bucket: Bucket, broken_when: str) -> None:
     rule = {"type": "custom", "engine": "duckdb", "name": "mine", "implementation": broken_when}
     uri = contract(bucket, [ONE_COLUMN[0] | {"quality": [rule]}])
-    with pytest.raises(AirflowFailException, match=r"Rule a.mine cannot be evaluated"):
+    with pytest.raises(AirflowFailException, match=r"Rule a\.mine .*evaluated"):
         validate(bucket, bucket.put("data.ndjson", ndjson([{"a": 1}])), uri)
 
 
@@ -701,7 +699,7 @@ def test_a_dataset_that_cannot_be_read_is_named(
 
 
 def test_no_files_are_an_error_that_names_where_they_should_be(bucket: Bucket) -> None:
-    with pytest.raises(AirflowFailException, match=rf"There is no file at {bucket.url}/none/"):
+    with pytest.raises(AirflowFailException, match=rf"no file .*{bucket.url}/none/"):
         validate(bucket, f"{bucket.url}/none/", contract(bucket))
 
 
@@ -834,9 +832,7 @@ def test_aliases_that_make_a_document_without_end_are_refused() -> None:
     text = "apiVersion: v3.1.0\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
     for n in range(1, 9):
         text += f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n"
-    with pytest.raises(
-        ContractError, match=r"line 1: it has 1,234,567,9\d\d values by its aliases"
-    ):
+    with pytest.raises(ContractError, match=r"line 1: .*1,234,567,9\d\d values .*200,000"):
         read_rules(text, "c.yaml")
 
 
@@ -846,7 +842,7 @@ def test_of_several_schemas_one_is_to_be_named() -> None:
     text = yaml.safe_dump({"apiVersion": "v3.1.0", "schema": schemas})
     assert read_rules(text, "c.yaml", "s").schema == "s"
     for name in (None, "T", "t"):
-        with pytest.raises(ContractError, match=f"schemas s, t, t; schema_name is {name!r}"):
+        with pytest.raises(ContractError, match=f"s, t, t; schema_name .*{name!r}"):
             read_rules(text, "c.yaml", name)
 
 
@@ -856,7 +852,7 @@ def test_of_several_schemas_one_is_to_be_named() -> None:
 def test_a_rule_of_another_engine_is_never_dropped(bucket: Bucket, engine: str) -> None:
     quality = [{"type": "custom", "engine": engine, "implementation": "a > 1"}]
     data = bucket.put("data.ndjson", ROW)
-    with pytest.raises(AirflowFailException, match=r"asks what this operator does not check"):
+    with pytest.raises(AirflowFailException, match=r"quality rule .*allow_not_evaluated"):
         validate(bucket, data, contract(bucket, ONE_COLUMN, quality))
 
 
@@ -874,7 +870,7 @@ def test_a_rule_of_another_engine_is_never_dropped(bucket: Bucket, engine: str) 
 )
 def test_a_query_that_gives_no_one_number_keeps_no_limit(tmp_path: Path, query: str) -> None:
     quality = {"type": "sql", "name": "mine", "query": query, "mustBeLessThan": 99}
-    with pytest.raises(ContractError, match=r"Rule a.mine (gave|cannot be evaluated)"):
+    with pytest.raises(ContractError, match=r"Rule a\.mine (gave|.*evaluated)"):
         checked(tmp_path, [{"a": 1}], [ONE_COLUMN[0] | {"quality": [quality]}])
 
 

@@ -221,16 +221,13 @@ def broken(bucket: Bucket, kind: str) -> str:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (
-            "order",
-            r"0.parquet has the columns listed, sold_at.*expects shop, sku, .* in this order",
-        ),
-        ("rewritten", r"0.parquet: the manifest states a size of \d+ bytes, found \d+"),
-        ("null", r"0 keys of \(shop, sku\) are duplicate and 1 rows have a null"),
-        ("twice", r"1 keys of \(shop, sku\) are duplicate and 0 rows"),
-        ("missing", r"nowhere.parquet does not exist, although a manifest lists it"),
-        ("no parquet", r"0.parquet is no Parquet file"),
-        ("no manifest", r"there is no manifest at .*nothing.json"),
+        ("order", r"0\.parquet .*columns listed, sold_at.*expects shop, sku, "),
+        ("rewritten", r"0\.parquet: .*size of \d+ bytes, found \d+"),
+        ("null", r"\b0 keys .*\(shop, sku\) .*duplicate .*\b1 .*null"),
+        ("twice", r"\b1 keys .*\(shop, sku\) .*duplicate .*\b0 "),
+        ("missing", r"nowhere\.parquet does not exist"),
+        ("no parquet", r"0\.parquet .*no Parquet"),
+        ("no manifest", r"no manifest .*nothing\.json"),
     ],
 )
 def test_files_that_are_not_what_they_should_be_change_nothing(
@@ -263,9 +260,7 @@ def test_lists_cannot_be_staged_and_the_error_says_what_can(
     schema = pa.schema([("id", pa.int32()), ("tags", pa.list_(pa.string()))])
     entries = [{"url": bucket.put("t.parquet", parquet([{"id": 1, "tags": ["x"]}], schema))}]
     uri = bucket.put("manifest.json", json.dumps({"entries": entries}).encode())
-    with pytest.raises(
-        LoadError, match=r"t.parquet has a column of type list.* in tags.*write them as text"
-    ):
+    with pytest.raises(LoadError, match=r"t\.parquet .*type list.* in tags.*text"):
         WarehouseHook().load(Merge("sales.tags", ("id",), ("id", "tags")), uri)
 
 
@@ -311,7 +306,7 @@ def test_the_connections_type_picks_the_side(
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", "postgres://u@h/d")
     assert WarehouseHook().side == "postgres"
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", "mysql://u@h/d")
-    with pytest.raises(LoadError, match="warehouse_default is of type 'mysql'"):
+    with pytest.raises(LoadError, match=r"warehouse_default .*'mysql'.*postgres or redshift"):
         _ = WarehouseHook().side
 
 
@@ -378,7 +373,7 @@ def test_redshift_reads_the_manifest_itself(redshift: WarehouseHook) -> None:
 def test_a_url_that_could_end_its_quotes_never_reaches_a_statement(
     redshift: WarehouseHook, url: str
 ) -> None:
-    with pytest.raises(AirflowFailException, match="cannot stand in a COPY"):
+    with pytest.raises(AirflowFailException, match=r"COPY.*s3://bucket/key"):
         redshift.statements(MERGE, url)
 
 
@@ -392,17 +387,17 @@ def test_a_role_that_is_none_is_refused(redshift: WarehouseHook, role: str) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"table": 'sales."x'}, r"is not a name that a load takes"),
-        ({"table": "a.b.c"}, r"has more than schema and table"),
-        ({"table": "sales.staged_rows"}, r"is the name of the staged rows"),
+        ({"table": 'sales."x'}, r"not a name"),
+        ({"table": "a.b.c"}, r"more than schema"),
+        ({"table": "sales.staged_rows"}, r"staged_rows .*name"),
         ({"columns": ("shop", "sku; DROP")}, r"'sku; DROP' is not a name"),
-        ({"columns": ("shop", "x" * 64)}, r"is not a name that a load takes"),
+        ({"columns": ("shop", "x" * 64)}, r"not a name"),
         ({"columns": ("shop", "shop")}, r"a column is a duplicate"),
         ({"key": ()}, r"a merge needs a key"),
-        ({"key": ("id",)}, r"id is of the key or required"),
-        ({"required": ("price",)}, r"price is of the key or required"),
-        ({"gone": "all"}, r"gone is 'all'; it may be kept, absent or marked"),
-        ({"gone": "marked", "mark": "shop"}, r"shop marks rows, so it cannot be loaded"),
+        ({"key": ("id",)}, r"id .*key .*not among"),
+        ({"required": ("price",)}, r"price .*required.* not among"),
+        ({"gone": "all"}, r"gone .*'all'; .*kept, absent or marked"),
+        ({"gone": "marked", "mark": "shop"}, r"shop marks rows"),
     ],
 )
 def test_a_merge_that_cannot_be_is_refused_before_anything_connects(
@@ -499,7 +494,7 @@ def test_on_redshift_a_refused_load_is_rolled_back(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook = on_redshift(monkeypatch)
-    with pytest.raises(LoadError, match="staged 0 of the 1 rows"):
+    with pytest.raises(LoadError, match=r"staged 0 .*1 rows"):
         hook.load(MERGE, staged(bucket, {(1, "a"): ROW}))
     assert hook.connection_.ended == "rolled back"
 

@@ -84,7 +84,7 @@ class Chain:
         warehouse_dsn: str,
         shop: Shop,
     ) -> None:
-        self._dags, self._spark_url = dags, spark_url
+        self._dags, self._spark_url, self._spark = dags, spark_url, connect(spark_url)
         self.store, self.shop, self.held = store, shop, held
         self.served = Served(shop)
         self._warehouse_dsn = warehouse_dsn
@@ -143,12 +143,8 @@ class Chain:
         return sorted(row["tableName"] for row in rows if row["tableName"] != "sales_fact_changes")
 
     def sql(self, query: str) -> list[Any]:
-        """Asks the lake, or changes it behind the platform's back."""
-        spark = connect(self._spark_url)
-        try:
-            return list(spark.sql(query).collect())
-        finally:
-            spark.stop()
+        """Asks which tables the lake has, or drops one."""
+        return list(self._spark.sql(query).collect())
 
     def verify(self) -> Agreement:
         """`feira verify`."""
@@ -184,6 +180,7 @@ def chain(
     spark_lake: LakeSettings,
     spark_url: str,
     empty_warehouse: Dsns,
+    dbt_scratch: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Chain]:
@@ -195,7 +192,7 @@ def chain(
     spark = {"conn_type": "spark_connect", "host": f"sc://{host}", "port": int(port)}
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", json.dumps(spark))
     monkeypatch.setenv("FEIRA_RETRY_DELAY", "0.1")
-    monkeypatch.setenv("FEIRA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FEIRA_HOME", str(dbt_scratch.parent))
     monkeypatch.setattr(ShopApiHook.__init__, "__kwdefaults__", {"page_size": PAGE})
     source = GeneratedSource(
         GeneratorSettings(lines_per_day=300, dirty_share=0.02, last_day=date(2010, 12, 31))
@@ -210,10 +207,12 @@ def chain(
             empty_warehouse.warehouse_loader,
             Shop(url),
         )
+        # Their files stay: to look for those takes Spark a job a table.
         for (namespace,) in chain.sql("SHOW NAMESPACES"):
             for row in chain.sql(f"SHOW TABLES IN {namespace}"):
-                chain.sql(f"DROP TABLE {namespace}.{row['tableName']} PURGE")
+                chain.sql(f"DROP TABLE {namespace}.{row['tableName']}")
         yield chain
+        chain._spark.stop()
 
 
 def judged(chain: Chain, day: date, version: int) -> tuple[Any, ...]:

@@ -124,7 +124,7 @@ def test_server_errors_without_end_are_an_error_with_url_status_and_page(url: st
         next(pages)
     message = str(failure.value)
     assert message.startswith(f"sales of {DAY}, page 2: {url}/sales?date={DAY}&limit=100&cursor=")
-    assert "answered 502 after 3 tries" in message
+    assert " 502 " in message and " 3 tries" in message
     assert f"{url}/health" in message
     assert not isinstance(failure.value, PermanentError)
     assert faults_on(url)["server_error"]["count"] == 7, "there were not three tries"
@@ -134,16 +134,14 @@ def test_rates_are_tried_again_too(url: str) -> None:
     fault(url, "server_error", count=2, calls=["fx"])
     assert hook().rates(DAY, DAY)
     fault(url, "server_error", count=3, calls=["fx"])
-    with pytest.raises(
-        PagedApiError, match=rf"rates from {DAY} to {DAY}: {url}/fx\?.* 500 after 3"
-    ):
+    with pytest.raises(PagedApiError, match=rf"rates .*{DAY} .*{DAY}: {url}/fx\?.* 500 .*3 tries"):
         hook().rates(DAY, DAY)
 
 
 def test_an_api_that_hangs_is_given_up_after_the_timeout(url: str) -> None:
     fault(url, "hang", seconds=20, count=2)
     began = time.monotonic()
-    with pytest.raises(PagedApiError, match=rf"page 1: {url}/sales gave no answer \(ReadTimeout\)"):
+    with pytest.raises(PagedApiError, match=rf"page 1: {url}/sales .*\(ReadTimeout\)"):
         list(hook(timeout=0.3, attempts=2).pages(DAY))
     assert time.monotonic() - began < 10
     assert faults_on(url) == {}, "there were not two tries"
@@ -154,7 +152,7 @@ def test_nobody_listening_is_an_error_that_names_the_url(monkeypatch: pytest.Mon
     monkeypatch.setenv("AIRFLOW_CONN_SHOP_API", nowhere)
     with pytest.raises(
         PagedApiError,
-        match=rf"page 1: {nowhere}/sales gave no answer .*after 3 tries.*{nowhere}/health",
+        match=rf"page 1: {nowhere}/sales .*3 tries.*{nowhere}/health",
     ):
         list(hook().pages(DAY))
 
@@ -183,7 +181,7 @@ def test_a_cursor_that_points_back_to_its_own_page_is_an_error(oddity: list[byte
     oddity.append(b'{"total": 9, "lines": [{}], "next_cursor": "again"}')
     pages = hook().pages(DAY)
     next(pages)
-    with pytest.raises(PagedApiError, match=rf"of {DAY}, page 2: .* a page that it served"):
+    with pytest.raises(PagedApiError, match=rf"of {DAY}, page 2: .*points back"):
         next(pages)
 
 
@@ -194,7 +192,7 @@ def test_a_cursor_that_points_back_to_an_older_page_is_an_error(oddity: list[byt
     ]
     pages = hook().pages(DAY)
     assert [next(pages).number, next(pages).number] == [1, 2]
-    with pytest.raises(PagedApiError, match=rf"of {DAY}, page 3: .* a page that it served"):
+    with pytest.raises(PagedApiError, match=rf"of {DAY}, page 3: .*points back"):
         next(pages)
 
 

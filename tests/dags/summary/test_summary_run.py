@@ -18,7 +18,7 @@ def test_a_mail_server_that_fails_once_is_tried_again_by_its_own_task_alone(
     shop: Shop,
     inbox: Inbox,
     metadata: None,
-    tmp_path: Path,
+    dbt_scratch: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     refusals = [OSError(28, "No space left on device")]
@@ -31,7 +31,7 @@ def test_a_mail_server_that_fails_once_is_tried_again_by_its_own_task_alone(
 
     monkeypatch.setattr(MessageStore, "add", full_at_first)
     shop.run(D1, [line("A", D1, "100.1250", sku="S1")])
-    monkeypatch.setenv("FEIRA_HOME", str(tmp_path))
+    monkeypatch.setenv("FEIRA_HOME", str(dbt_scratch.parent))
     run = run_dag(dags["sales_summary"], D1)
     assert run.state == "success"
     assert run.tasks == {

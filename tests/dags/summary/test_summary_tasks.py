@@ -111,7 +111,7 @@ def test_a_report_that_is_gone_from_the_lake_holds_up_no_other(shop: Shop, inbox
     run(tasks.report, D2)
     first, _ = due(shop.connection, "slack")
     shop.landings.files.rm(first.report_uri)
-    with pytest.raises(DeliveryError, match=r"1 of 2 reports.*2010-12-01 version 1.*stay due"):
+    with pytest.raises(DeliveryError, match=r"1 of 2 .*2010-12-01 version 1.*stay due"):
         run(tasks.notify_slack)
     assert [message["text"][:19] for message in inbox.slack()] == ["Sales of 2010-12-02"]
     assert due(shop.connection, "slack") == [first]
@@ -168,7 +168,7 @@ def test_a_mail_connection_without_recipients_is_named(
     mail = json.loads(inbox.connections()["AIRFLOW_CONN_SMTP_DEFAULT"])
     del mail["extra"]["to_email"]
     monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(mail))
-    with pytest.raises(DeliveryError, match="smtp_default has no to_email in its extra") as failure:
+    with pytest.raises(DeliveryError, match=r"smtp_default .*to_email") as failure:
         run(tasks.notify_mail)
     assert isinstance(failure.value.__cause__, MailConnectionError)
 

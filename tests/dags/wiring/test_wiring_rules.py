@@ -123,7 +123,7 @@ def test_a_rule_that_is_disabled_finds_nothing() -> None:
 
 
 def test_a_rule_that_does_not_exist_cannot_be_disabled() -> None:
-    with pytest.raises(NoSuchRule, match=r"no rule cycles\. The rules are no-emitter, no-lis"):
+    with pytest.raises(NoSuchRule, match=r"rule cycles\. .*no-emitter, no-listener"):
         lint(WIRING / "cycle" / "broken", ["cycles"])
 
 

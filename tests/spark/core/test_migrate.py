@@ -182,7 +182,7 @@ def test_the_job_brings_every_contracts_table_to_its_declaration_or_says_what_it
         assert schema.table_types(connection, MARTS_TO_REBUILD) is not None
 
     connection.execute("ALTER TABLE sales.fact ALTER amount TYPE numeric(12,2)")
-    with pytest.raises(MigrationError, match=r"amount is decimal\(12,2\) in the table"):
+    with pytest.raises(MigrationError, match=r"amount .*decimal\(12,2\) .*table"):
         job.main(empty_warehouse.warehouse_loader)
 
 

@@ -47,5 +47,5 @@ def test_an_input_that_nothing_gives_is_refused(
 ) -> None:
     stated = RuleInput(name, "boolean", None, lookup)
     inputs = (*LANDING.rule_inputs, stated)
-    with pytest.raises(ContractError, match=f"input {name} of the rules .* extract_day.* rates"):
+    with pytest.raises(ContractError, match=f"input {name} .*extract_day.* rates"):
         validate(spark, [line()], declared=replace(LANDING, rule_inputs=inputs))

@@ -249,7 +249,7 @@ def test_a_landing_below_the_gate_ends_there_and_no_other_try_is_made(day: Day) 
         steps.validate(day.spark, day.lake, landed)
     assert isinstance(refusal.value, PermanentError)
     assert day.spark.table("lake.sales.quarantine").count() == 1
-    with pytest.raises(LandingError, match="no landing has passed the gate"):
+    with pytest.raises(LandingError, match=r"no landing .*gate"):
         steps.transform(day.spark, day.lake, DAY)
 
 

@@ -118,9 +118,7 @@ def test_a_date_in_the_calendars_gap_fails_its_own_day_alone(chain: Chain) -> No
     chain.reconcile(A)
     chain.put(of_day(D, "d"), of_day(D, "gap", order_date=dt.date(1582, 10, 10)))
     chain.load(D)
-    with pytest.raises(
-        ReconcileError, match=rf"1582-10-10 \(extract day {D}\): lake 1 rows"
-    ) as failure:
+    with pytest.raises(ReconcileError, match=rf"1582-10-10 \(.*{D}\): lake 1 ") as failure:
         chain.reconcile(D)
     assert "('gap', 1, in the lake only)" in str(failure.value)
     chain.put(of_day(E, "e"), of_day(E, "e2", order_date=A))
@@ -175,14 +173,14 @@ def test_a_date_that_python_has_none_for_holds_up_its_own_day_alone(
     chain.put(of_day(D, "d"), of_day(D, "beyond"))
     chain.spark.sql(f"UPDATE lake.sales.fact SET order_date = {beyond} WHERE order_id = 'beyond'")
     with pytest.raises(
-        RowRefusedError, match=rf"sales {D}: .*'beyond', 1: order_date: years are 1 to 9999"
+        RowRefusedError, match=rf"sales {D}: .*'beyond', 1: order_date: .*1 to 9999"
     ):
         chain.load(D)
     chain.put(of_day(E, "e", order_date=A))
     chain.load(E)
     chain.reconcile(E)
     assert chain.agreed(E)
-    with pytest.raises(ReconcileError, match=f"{D} is held, key 'beyond', 1"):
+    with pytest.raises(ReconcileError, match=f"{D} is held, .*'beyond', 1"):
         verify_whole(chain.connection, PUBLISHED, chain.figures, chain.rows)
 
     chain.spark.sql("DELETE FROM lake.sales.fact WHERE order_id = 'beyond'")
@@ -198,7 +196,5 @@ def test_the_one_row_that_differs_is_named_however_a_side_sorts_its_texts(chain:
     chain.load(D)
     chain.reconcile(D)
     chain.connection.execute("UPDATE sales.fact SET quantity = 9 WHERE order_id = 'ä'")
-    with pytest.raises(
-        ReconcileError, match=rf"{D} \(extract day {D}\).*, key \('\\xe4', 1\)\. No"
-    ):
+    with pytest.raises(ReconcileError, match=rf"{D} \(.*{D}\).*, key \('\\xe4', 1\)\. No"):
         chain.reconcile(D)

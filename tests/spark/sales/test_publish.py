@@ -202,15 +202,15 @@ def forgets_what_was_cancelled(write: Write) -> Write:
 
 
 SPOILT: list[tuple[Callable[[Write], Write], str]] = [
-    (drops_a_row, r"2 rows where 1 and the changes make 3; .*revenue is 3\.0000 on the branch and"),
-    (doubles_a_row, "4 rows where 1 and the changes make 3; 3 changed rows for 2 keys"),
-    (alters_an_amount, r"revenue is 5\.0001 on the branch and 5\.0000 in the input"),
+    (drops_a_row, r"2 rows .*\b1 .*make 3; .*revenue .*3\.0000 .*branch"),
+    (doubles_a_row, r"4 rows .*\b1 .*make 3; 3 .*for 2 keys"),
+    (alters_an_amount, r"revenue .*5\.0001 .*branch .*5\.0000 .*input"),
     (
         alters_the_amount_in_its_own_currency,
         r"run_2: amount is \S+ on the branch and \S+ in the input\. main",
     ),
-    (forgets_what_was_cancelled, r"run_2: revenue is 3\.0000 on the branch and 5\.0000 in the"),
-    (replaces_a_row, r"2 changed rows for 1 keys; revenue is 6\.0000 on the branch and 5\.0000"),
+    (forgets_what_was_cancelled, r"run_2: revenue .*3\.0000 .*branch .*5\.0000 .*input"),
+    (replaces_a_row, r"2 .*for 1 keys; revenue .*6\.0000 .*branch .*5\.0000"),
 ]
 
 
@@ -225,7 +225,7 @@ def test_a_write_that_went_wrong_is_found_by_the_audit_and_never_seen(
             patch.setattr(publish, "_write", spoil(publish._write))
             with pytest.raises(AuditError, match=problem) as failure:
                 publish_day(tables, PUBLISHED, NEXT, "run_2")
-        assert "main was not moved" in str(failure.value)
+        assert "not moved" in str(failure.value)
         assert current_snapshot(tables, "sales.fact") == main, spoil
         assert (fact(tables), branches(tables)) == ({"a": 1}, {"main"}), spoil
     assert counts(publish_day(tables, PUBLISHED, NEXT, "run_3")) == (2, 0, 0)
@@ -252,7 +252,7 @@ def test_a_null_where_none_may_be_is_found_by_the_audit(
 
         with monkeypatch.context() as patch:
             patch.setattr(publish, "_write", empties)
-            with pytest.raises(AuditError, match=f"run_1: 1 nulls in {name}. main was not moved"):
+            with pytest.raises(AuditError, match=rf"run_1: 1 nulls in {name}\. main"):
                 publish_day(tables, PUBLISHED, DAY, "run_1")
         assert fact(tables) == {}
 
@@ -272,7 +272,7 @@ def test_a_row_that_should_have_left_is_found_by_the_audit(
         write(spark, table, changed, *rest)
 
     monkeypatch.setattr(publish, "_write", forgets_the_removal)
-    with pytest.raises(AuditError, match="2 rows where 2 and the changes make 1"):
+    with pytest.raises(AuditError, match=r"2 rows .*\b2 .*make 1"):
         publish_day(tables, PUBLISHED, DAY, "run_2")
     assert (fact(tables), branches(tables)) == ({"a": 1, "b": 2}, {"main"})
 
@@ -376,7 +376,7 @@ def test_quarantine_follows_the_landings_of_its_day(
     refused = landed(store, "run-2", BAD_1, *good(3), BAD_2)
     validation = validate_landing(tables, store, refused)
     with pytest.raises(
-        GateError, match=r"40\.00 % of 5 lines .* 5 %\): quantity_zero 2, sku_blank 1"
+        GateError, match=r"40\.00 % of 5 .*\(limit 5 %\): quantity_zero 2, sku_blank 1"
     ) as refusal:
         require_passed(validation)
     assert (refusal.value.remedy, refusal.value.of) == (Remedy.REFETCH, ("sales", str(DAY)))
@@ -441,7 +441,7 @@ def test_a_table_that_cannot_take_its_contract_is_refused_before_anything_is_wri
     for namespace in ("sales", "staging"):
         empty_lake.sql(f"CREATE NAMESPACE IF NOT EXISTS lake.{namespace}")
     empty_lake.sql(iceberg_ddl(replace(FACT, columns=tuple(narrower))))
-    with pytest.raises(ContractError, match=r"amount is decimal\(12,2\) in the table") as refusal:
+    with pytest.raises(ContractError, match=r"amount .*decimal\(12,2\) .*table") as refusal:
         validate_landing(empty_lake, store, landed(store, "run-1", *good(2)))
     assert "sales.fact in the lake" in str(refusal.value)
     assert "Nothing was written" in str(refusal.value)
@@ -540,7 +540,7 @@ def test_a_landing_whose_page_is_another_now_is_not_judged(
     manifest = landed(store, "run-1", *good(2))
     page = f"{store.folder(DAY, 1)}/{manifest.files[0].name}"
     store.files.pipe_file(page, gzip.compress(b'{"a":1}\n'))
-    with pytest.raises(DamagedLandingError, match=f"{manifest.files[0].name} is not what was"):
+    with pytest.raises(DamagedLandingError, match=f"{manifest.files[0].name} .*SHA-256"):
         validate_landing(tables, store, manifest)
 
 
@@ -548,6 +548,6 @@ def test_a_landing_without_the_document_that_its_rules_need_is_to_be_fetched_aga
     tables: SparkSession, store: LandingStore
 ) -> None:
     without = landed(store, "run-1", *good(1)).model_copy(update={"companions": {}})
-    with pytest.raises(DamagedLandingError, match=r"landing 1 holds no rates") as damaged:
+    with pytest.raises(DamagedLandingError, match=r"landing 1 .*no rates") as damaged:
         validate_landing(tables, store, without)
     assert (damaged.value.remedy, damaged.value.of) == (Remedy.REFETCH, ("sales", str(DAY)))

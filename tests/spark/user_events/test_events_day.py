@@ -291,5 +291,5 @@ def test_an_id_counts_on_the_earliest_day_that_holds_it_in_whatever_order_days_r
 
 def test_a_table_that_does_not_hold_what_was_written_is_an_error() -> None:
     steps._require_written(3, 3, DAY)
-    with pytest.raises(steps.IngestError, match=r"2010-12-01: 2 rows were written of 3 events"):
+    with pytest.raises(steps.IngestError, match=r"2010-12-01: 2 .*3 events"):
         steps._require_written(2, 3, DAY)

@@ -117,11 +117,9 @@ def test_a_day_goes_from_a_broker_to_the_table_and_its_dead_letters_to_their_top
     for gone in admin.delete_records([TopicPartition(TOPIC, 3, 1)]).values():
         gone.result(30)
     with consumer(bootstrap) as asking:
-        with pytest.raises(OffsetsError, match="partition 3 begins at 1, and 0 was read"):
+        with pytest.raises(OffsetsError, match=r"partition 3 begins at 1, .*\b0 "):
             resolve(asking, TOPIC, DAY, steps.recorded(empty_lake, DAY))
-        with pytest.raises(
-            OffsetsError, match=r"none that is older than the day: partition 3 from"
-        ):
+        with pytest.raises(OffsetsError, match=r"none .*older .*: partition 3 from"):
             resolve(asking, TOPIC, DAY)
         # The day before has a message in partition 0 alone, and nothing proves that 3 had none.
         with pytest.raises(OffsetsError, match="partition 3 from offset 1"):
