@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from matrix import FEIRA, Matrix, Outcome, console, fresh_stack
+from recommendation_states import run_recommendations
 from verify_states import run_matrix
 
 
@@ -30,9 +31,14 @@ def main() -> int:
     """Starts a fresh stack, takes it through the matrix, prints the table; 1 if anything differs."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("--data", type=Path, help="replay these Online Retail days instead")
-    with fresh_stack(".feira-verify", lines=2000, data=arguments.parse_args().data):
-        matrix = Matrix()
+    arguments.add_argument(
+        "--only", default="", help="states whose name matches, after the first day"
+    )
+    asked = arguments.parse_args()
+    with fresh_stack(".feira-verify", lines=2000, data=asked.data):
+        matrix = Matrix(f"^a day$|{asked.only}" if asked.only else "")
         run_matrix(matrix)
+        run_recommendations(matrix)
         print_table(matrix.outcomes)
         if matrix.outcomes and not any(outcome.problems for outcome in matrix.outcomes):
             return subprocess.run([FEIRA, "verify"], check=False).returncode

@@ -8,6 +8,14 @@ from feira_local.stack.airflow_api import AirflowApi, DagRun
 class WatchedAirflow(AirflowApi):
     """The running stack's Airflow: its tasks' processes and logs, and the events that runs have emitted."""
 
+    def runs(self, dag_id: str) -> list[DagRun]:
+        """The hundred newest runs of a DAG."""
+        path, asked = f"dags/{dag_id}/dagRuns", {"order_by": "-run_after", "limit": 100}
+        return [
+            DagRun(dag_id, item["dag_run_id"], item["state"], item["partition_key"])
+            for item in self._call("GET", path, params=asked)["dag_runs"]
+        ]
+
     def task_ids(self, dag_id: str) -> list[str]:
         """The tasks of a DAG."""
         return [item["task_id"] for item in self._call("GET", f"dags/{dag_id}/tasks")["tasks"]]
