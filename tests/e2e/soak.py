@@ -116,7 +116,7 @@ class Work:
     def run(self, days: list[date], *, refetch: bool = False) -> None:
         """Runs days to their end, good or bad."""
         # Airflow may be on its way back.
-        chains = [_patiently(partial(start, self._m.api, d, refetch=refetch)) for d in days]
+        chains = [_patiently(partial(start, self._m.api, SALES, d, refetch=refetch)) for d in days]
         self.chains += chains
         _patiently(partial(follow, self._m.api, chains, timeout=900))
 
