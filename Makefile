@@ -113,12 +113,15 @@ export FEIRA_HOME ?= $(CURDIR)/.feira$(if $(DATA),-$(shell basename -- '$(subst 
 demo: install  ## Start the stack and run days to the marts: DAYS=2010-12-01..2010-12-07 DATA=folder
 	@$(VENV)/bin/feira demo --days "$(DAYS)" $(if $(DATA),--data "$$DATA")
 
+PROGRAMS := tests/e2e/verify.py tests/e2e/faults.py tests/e2e/soak.py $(wildcard tests/bench/*.py)
 .PHONY: lint
 lint: install  ## Formatting, lint, import rules, types
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/lint-imports --verbose > /dev/null || $(VENV)/bin/lint-imports
 	@$(VENV)/bin/mypy shared/src spark/src airflow/src airflow/provider/src airflow/wiring/src tilt/src
+	@# And the programs that no test runs.
+	@MYPYPATH=tests:tests/e2e:tests/bench $(VENV)/bin/mypy $(PROGRAMS)
 
 WORKERS ?= 2
 .PHONY: test

@@ -110,7 +110,7 @@ def _parsing(parsed: list[dict[str, Any]] | None) -> Aim:
     slowest = max(parsed, key=lambda file: file["seconds"]) if parsed else None
     return _judged(
         f"A DAG file parsed in under {PARSE_SECONDS:g} s, beside Airflow's own import",
-        slowest and f"{slowest['file']} {slowest['seconds']:.2f} s, the slowest",
+        f"{slowest['file']} {slowest['seconds']:.2f} s, the slowest" if slowest else None,
         bool(slowest and slowest["seconds"] < PARSE_SECONDS),
     )
 

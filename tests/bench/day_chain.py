@@ -89,7 +89,7 @@ class DayChain:
         self.home, self.day = home, day
         self._sampler = sampler
         self._open = ExitStack()
-        ports = Ports(**{name: free_port() for name in DEFAULT_PORTS})
+        ports = Ports(**{name: free_port() for name in DEFAULT_PORTS}, own={})
         shop = ShopOptions(None, SHOP_SEED, _lines_per_day(lines, day))
         self.config = StackConfig(home, REPOSITORY, ports, shop)
         self.config.make_folders()

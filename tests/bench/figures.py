@@ -35,7 +35,9 @@ def engine_peak(measured: dict[str, Any], engine: str) -> float:
     """An engine's peak memory in one round in MiB: its processes together, servers and clients."""
     steps = ENGINE_STEPS if engine == "spark" else (engine,)
     groups = ("jvm", "python") if engine == "spark" else ("python",)
-    return max(sum(measured[step]["memory_mib"][group] for group in groups) for step in steps)
+    return float(
+        max(sum(measured[step]["memory_mib"][group] for group in groups) for step in steps)
+    )
 
 
 def load_rate(measured: dict[str, Any]) -> float:

@@ -136,6 +136,7 @@ def read_landing(pages: Iterable[bytes | Iterable[bytes]]) -> list[dict[str, Any
 def _judge(landing: Landing) -> _Judged:
     day, rates = dt.date.fromisoformat(landing.day), Rates(landing.rates)
     judged = _Judged(valid=[], held=[])
+    line: Any
     for order, line in enumerate(landing.lines):
         broken, row = read_line(line, day, rates)
         if row is None:

@@ -11,6 +11,7 @@ import json
 import subprocess
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -134,15 +135,12 @@ def _events_differ(m: Matrix, the_day: date) -> list[str]:
         place = (message.partition(), message.offset())
         sent = pd.Timestamp(message.timestamp()[1], unit="ms").date()
         if sent == the_day and place not in dead:
-            event = fastavro.schemaless_reader(io.BytesIO(message.value()[5:]), schema, None)
+            event: Any = fastavro.schemaless_reader(io.BytesIO(message.value()[5:]), schema, None)
             identity = str(event["event_id"])
             first[identity] = min(place, first.get(identity, place))
     table = m.held.lake("web.user_events")
     rows = table[table["event_day"] == the_day]
-    held = {
-        row.event_id: (row.kafka_partition, row.kafka_offset)
-        for row in rows.itertuples(index=False)
-    }
+    held = {row.event_id: (row.kafka_partition, row.kafka_offset) for row in _rows(rows)}
     if not first or held != first or len(rows) != len(held):
         wrong = sorted(held.items() ^ first.items())[:3]
         return [f"user events of {the_day}: {len(rows)} rows, must be {len(first)}; {wrong}"]
@@ -153,7 +151,7 @@ def _bought(m: Matrix, the_day: date) -> tuple[dict[str, set[str]], dict[str, De
     """What each customer has bought, and what for, as of the newest day."""
     bought: dict[str, set[str]] = defaultdict(set)
     spent: dict[str, Decimal] = defaultdict(Decimal)
-    for row in expected(m.served.all()).fact.itertuples(index=False):
+    for row in _rows(expected(m.served.all()).fact):
         late = row.extract_day > the_day or row.order_date > the_day
         if late or row.status not in ("completed", "shipped") or pd.isna(row.customer_id):
             continue
@@ -163,10 +161,14 @@ def _bought(m: Matrix, the_day: date) -> tuple[dict[str, set[str]], dict[str, De
     return bought, spent
 
 
+def _rows(frame: pd.DataFrame) -> Iterator[Any]:
+    yield from frame.itertuples(index=False)
+
+
 def _features_differ(m: Matrix, the_day: date, spent: dict[str, Decimal]) -> list[str]:
     table = m.held.lake("recommendations.user_features")
     rows = table[table["as_of"] == the_day]
-    held = {row.user_id: row.lifetime_usd for row in rows.itertuples(index=False) if row.orders}
+    held = {row.user_id: row.lifetime_usd for row in _rows(rows) if row.orders}
     if not spent or held != spent:
         return [f"lifetime_usd as of {the_day}: {sorted(held.items() ^ spent.items())[:3]}"]
     return []
@@ -213,7 +215,7 @@ def _answers_differ(rows: pd.DataFrame, version: str, users: list[str]) -> list[
             must = [
                 {"item": row.item, "reason": row.reason}
                 | ({} if pd.isna(row.reason_item) else {"reason_item": row.reason_item})
-                for row in found.itertuples(index=False)
+                for row in _rows(found)
             ]
             if (answer["version"], answer["source"], answer["items"]) != (version, "own", must):
                 problems.append(f"{slot} of {user}: the API answers {str(answer)[:200]}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -88,7 +88,7 @@ class AirflowApi:
         self._session.mount("http://", HTTPAdapter(max_retries=retries))
 
     @classmethod
-    def local(cls, *, patient: bool = True) -> AirflowApi:
+    def local(cls, *, patient: bool = True) -> Self:
         """The running stack's."""
         access.require_running()
         return cls(*access.airflow_api(), patient=patient)
