@@ -43,6 +43,10 @@ class Version:
     created_at: str
     sources: Mapping[str, Any]
 
+    @property
+    def day(self) -> date:
+        return date.fromisoformat(self.as_of)
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -123,7 +127,7 @@ class ListStore:
         """Makes the lists as of the version's day, and finishes it; in the file its rows are in the order of
         slot, user and position."""
         parquet = self._file(version.version, "lists.parquet")
-        history = history_of(all_of, date.fromisoformat(version.as_of))
+        history = history_of(all_of, version.day)
         candidates = chosen(history)
         lists = rows = 0
         model_hash = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from feira.core.contracts import Contract
 from feira.core.contracts.ddl import iceberg_column, iceberg_ddl
@@ -73,6 +75,18 @@ def metadata_uri(spark: SparkSession, table: str) -> str:
     """
     entries = spark.sql(f"SELECT file FROM {table}.metadata_log_entries").collect()
     return str(entries[-1]["file"])
+
+
+def as_declared(
+    rows: DataFrame, contract: Contract, given: Mapping[str, Column] = MappingProxyType({})
+) -> DataFrame:
+    """The contract's columns, in its order and of its types: what is given, and the rest from the rows by name."""
+    return rows.select(
+        *(
+            given.get(each.name, F.col(each.name)).cast(each.type).alias(each.name)
+            for each in contract.columns
+        )
+    )
 
 
 def write_staged(rows: DataFrame, table: str) -> None:

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from feira.core.contracts import contract
 from feira_spark.core.session import CATALOG
-from feira_spark.core.tables import current_snapshot, require_tables
+from feira_spark.core.tables import as_declared, current_snapshot, require_tables
 from feira_spark.recommendations.as_of import Snapshots, events, sold_lines, sources
 from feira_spark.recommendations.features import (
     BROWSED_DAYS,
@@ -77,12 +77,8 @@ def of_day(spark: SparkSession, table: str, day: date) -> DataFrame:
 
 
 def _replace(rows: DataFrame, table: str, day: date, read: Snapshots) -> None:
-    typed = [
-        (F.lit(day) if each.name == "as_of" else F.col(each.name)).cast(each.type).alias(each.name)
-        for each in contract(table).columns
-    ]
     (
-        rows.select(*typed)
+        as_declared(rows, contract(table), {"as_of": F.lit(day)})
         .writeTo(f"{CATALOG}.{table}")
         .option(f"snapshot-property.{DAY_PROPERTY}", day.isoformat())
         .option(f"snapshot-property.{SOURCES_PROPERTY}", json.dumps(read, sort_keys=True))

@@ -22,7 +22,14 @@ from feira.recommendations.versions import Finished, Version
 from feira.sales.published import PUBLISHED
 from feira.user_events.codec import TABLE as EVENTS
 from feira_spark.core.session import CATALOG
-from feira_spark.core.tables import STAGING, drop_staged, metadata_uri, require_tables, write_staged
+from feira_spark.core.tables import (
+    STAGING,
+    as_declared,
+    drop_staged,
+    metadata_uri,
+    require_tables,
+    write_staged,
+)
 from feira_spark.recommendations.as_of import Snapshots, sold_lines
 from feira_spark.recommendations.features import bought_on_days
 
@@ -75,7 +82,7 @@ def write_lists(spark: SparkSession, version: Version, made: Finished) -> Listed
     if _version(spark, version.version).isEmpty():
         checksum = _write_rows(spark, version, made)
         _write_version(spark, version, made, checksum)
-    drop_staged(spark, _staged(date.fromisoformat(version.as_of), version.run_id))
+    drop_staged(spark, _staged(version.day, version.run_id))
     held = _version(spark, version.version).collect()[0]
     return Listed(
         version=version.version,
@@ -97,7 +104,7 @@ def _write_rows(spark: SparkSession, version: Version, made: Finished) -> str:
             f"{made.parquet} has {expected[0]:,} rows of {made.rows:,} that were made. Make the lists again; "
             "if it repeats, it is a defect."
         )
-    as_of = F.col("as_of") == F.lit(date.fromisoformat(version.as_of))
+    as_of = F.col("as_of") == F.lit(version.day)
     mine = as_of & (F.col("list_version") == F.lit(version.version))
     (
         # All rows are of one partition: distributed by it, one task would write them all.
@@ -117,12 +124,7 @@ def _write_rows(spark: SparkSession, version: Version, made: Finished) -> str:
 
 def _rows(spark: SparkSession, parquet: str, version: Version) -> DataFrame:
     given = {"list_version": F.lit(version.version), "as_of": F.lit(version.as_of)}
-    return spark.read.parquet(parquet).select(
-        *(
-            given.get(each.name, F.col(each.name)).cast(each.type).alias(each.name)
-            for each in contract(LISTS).columns
-        )
-    )
+    return as_declared(spark.read.parquet(parquet), contract(LISTS), given)
 
 
 def figures(rows: DataFrame) -> tuple[int, str]:
@@ -163,10 +165,9 @@ def _write_version(spark: SparkSession, version: Version, made: Finished, checks
         "rows": made.rows,
         "checksum": checksum,
     }
-    columns = contract(VERSIONS).columns
-    texts = tuple(None if values[it.name] is None else str(values[it.name]) for it in columns)
-    row = spark.createDataFrame([texts], ", ".join(f"{it.name} string" for it in columns))
-    typed = row.select(*(F.col(it.name).cast(it.type).alias(it.name) for it in columns))
+    texts = tuple(None if value is None else str(value) for value in values.values())
+    row = spark.createDataFrame([texts], ", ".join(f"{name} string" for name in values))
+    typed = as_declared(row, contract(VERSIONS))
     typed.writeTo(f"{CATALOG}.{VERSIONS}").overwrite(F.col("version") == F.lit(version.version))
     log.info("lists %s: %s", version.version, values)
 

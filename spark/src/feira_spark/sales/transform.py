@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from feira.core.contracts import Contract
 from feira.sales.line_kinds import LineKinds
 from feira.sales.published import PUBLISHED
+from feira_spark.core.tables import as_declared
 
 
 def superseded(valid: DataFrame) -> DataFrame:
@@ -39,12 +40,7 @@ def extract_lines(valid: DataFrame, contract: Contract, kinds: LineKinds) -> Dat
         "updated_at": F.col("updated_time"),
         "line_kind": line_kind(kinds),
     }
-    return winners.select(
-        *[
-            derived.get(column.name, F.col(column.name)).cast(column.type).alias(column.name)
-            for column in contract.columns
-        ]
-    )
+    return as_declared(winners, contract, derived)
 
 
 def line_kind(kinds: LineKinds, sku: str = "sku") -> Column:
