@@ -14,6 +14,7 @@ from feira_airflow.core.permanent import permanent_errors_fail
 from feira_airflow.core.valkey import valkey_options
 
 if TYPE_CHECKING:
+    from feira.core.settings import LakeSettings
     from feira.recommendations.versions import ListStore
 
 log = logging.getLogger(__name__)
@@ -45,12 +46,13 @@ def lists(features: dict[str, Any], staged: dict[str, Any]) -> dict[str, Any]:
     from feira.core.lake import read_snapshot
     from feira.recommendations.lists import interactions_of
 
-    store = _store()
+    settings = lake_settings(LAKE)
+    store = _store(settings)
     sources = {"sources": features["sources"], "features": features["snapshots"]}
     version = store.claim(partition_day(), get_current_context()["run_id"], sources)
     made = store.finished(version.version)
     if made is None:
-        batches = read_snapshot(lake_settings(LAKE), staged["interactions"])
+        batches = read_snapshot(settings, staged["interactions"])
         made = store.make(version, interactions_of(batches))
     return {"version": made.version, "users": made.users, "lists": made.lists, "rows": made.rows}
 
@@ -61,7 +63,7 @@ def write_lists(made: dict[str, Any]) -> dict[str, Any]:
     counts, and the checksum."""
     from feira_spark.recommendations.lists import write_lists
 
-    version, finished = _store().read(made["version"])
+    version, finished = _store(lake_settings(LAKE)).read(made["version"])
     with spark_session() as spark:
         return asdict(write_lists(spark, version, finished))
 
@@ -70,22 +72,21 @@ def write_lists(made: dict[str, Any]) -> dict[str, Any]:
 def publish(listed: dict[str, Any]) -> dict[str, Any]:
     """Publishes the version's lists, and serves them unless a newer version is served; returns ``version``,
     ``served`` (None where nothing was published) and counts."""
-    from feira.core.lake import lake_files
     from feira.recommendations.publish import publish
     from feira.recommendations.serving.baked import bake
     from feira.recommendations.serving.lists_file import lists_of
     from feira.recommendations.serving.store import connect
 
-    version, finished = _store().read(listed["version"])
+    settings = lake_settings(LAKE)
+    store = _store(settings)
+    version, finished = store.read(listed["version"])
     if not finished.rows:
         log.info("%s has no lists; what is served stays", version.version)
         return {"version": version.version, "served": None, "lists": 0, "keys": 0}
-    settings = lake_settings(LAKE)
-    files = lake_files(settings)
-    with connect(valkey_options()) as client, files.open(finished.parquet, "rb") as file:
+    with connect(valkey_options()) as client, store.files.open(finished.parquet, "rb") as file:
         done = publish(client, version.version, *lists_of(file))
     if done.served == done.version:
-        bake(files, settings.root, done.version, done.everyone)
+        bake(store.files, settings.root, done.version, done.everyone)
     return {
         "version": done.version,
         "served": done.served,
@@ -100,9 +101,8 @@ def emit(listed: dict[str, Any]) -> None:
     log.info("recommendation_lists[%s]: %s", partition_day(), listed["version"])
 
 
-def _store() -> ListStore:
+def _store(settings: LakeSettings) -> ListStore:
     from feira.core.lake import lake_files
     from feira.recommendations.versions import ListStore
 
-    settings = lake_settings(LAKE)
     return ListStore(lake_files(settings), settings.root)
