@@ -24,7 +24,7 @@ from feira_local.cli.output import (
     shortened,
 )
 from feira_local.cli.runs import parse_day
-from feira_local.stack import access
+from feira_local.stack import access, health
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
 from feira_local.stack.state import running_config
@@ -174,7 +174,7 @@ def rollback(
         found = publish.rollback(client, version)
     lake = access.lake_settings()
     try:
-        baked.bake_again(lake_files(lake), lake.root, found.version)
+        baked.bake_again(lake_files(lake, health.PATIENCE_SECONDS), lake.root, found.version)
         problem = None
     except Exception as error:
         # What is served is changed already; this is what answers where Valkey has nothing.

@@ -47,7 +47,7 @@ def make_topics(bootstrap: str) -> list[str]:
             if name in found and len(found[name].partitions) != partitions:
                 raise TopicsError(
                     f"The topic {name} at {bootstrap} has {len(found[name].partitions)} partitions, "
-                    f"not {partitions}: an event would be in another than its user's. `feira clean` "
+                    f"not {partitions}: messages of one key would be in two of them. `feira clean` "
                     "removes it with the stack's other data."
                 )
         missing = [NewTopic(name, of, 1) for name, of in wanted.items() if name not in found]
