@@ -119,9 +119,9 @@ lint: install  ## Formatting, lint, import rules, types
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/lint-imports --verbose > /dev/null || $(VENV)/bin/lint-imports
-	@$(VENV)/bin/mypy shared/src spark/src airflow/src airflow/provider/src airflow/wiring/src tilt/src
-	@# And the programs that no test runs.
-	@MYPYPATH=tests:tests/e2e:tests/bench $(VENV)/bin/mypy $(PROGRAMS)
+	@# The programs are those that no test runs.
+	@MYPYPATH=tests:tests/e2e:tests/bench $(VENV)/bin/mypy shared/src spark/src airflow/src airflow/provider/src \
+	  airflow/wiring/src tilt/src $(PROGRAMS)
 
 WORKERS ?= 2
 .PHONY: test
