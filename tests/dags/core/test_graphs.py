@@ -178,7 +178,7 @@ def test_parsing_a_dag_imports_nothing_heavy() -> None:
     code = (
         "import runpy, sys\n"
         f"for name in {list(OWNERS)}:\n"
-        f"    runpy.run_path('{REPOSITORY}/airflow/dags/' + name + '.py')\n"
+        f"    runpy.run_path({str(REPOSITORY)!r} + '/airflow/dags/' + name + '.py')\n"
         "heavy = {'pyspark', 'pandas', 'pyarrow', 'dbt', 'psycopg', 'pyiceberg',"
         " 'matplotlib', 'slack_sdk', 'aiosmtplib'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -293,7 +294,8 @@ def test_the_real_program_ends_without_a_stack_trace(given: list[str], tmp_path:
 
 
 def test_whoever_reads_only_the_first_line_sees_no_stack_trace(tmp_path: Path) -> None:
-    command = f"'{sys.executable}' -c 'from feira_local.cli import main; main()' services --json"
+    program = "from feira_local.cli import main; main()"
+    command = f"{shlex.join([sys.executable, '-c', program])} services --json"
     ended = subprocess.run(
         ["bash", "-c", f"{command} | head -1"],
         env=os.environ | {"FEIRA_HOME": str(tmp_path)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -66,7 +67,7 @@ def test_services_as_json_hold_names_of_secrets_but_no_secret(home: Path) -> Non
 def test_env_is_read_by_a_shell_and_gives_the_lake_back(home: Path) -> None:
     exports = CliRunner().invoke(app, ["env"]).stdout
     script = (
-        f"{exports}\n{sys.executable} -c 'from feira.core.settings import LakeSettings as L; "
+        f"{exports}\n{shlex.quote(sys.executable)} -c 'from feira.core.settings import LakeSettings as L; "
         + ("s = L.from_env(); print(s.root, s.endpoint, s.secret_key)'")
     )
     read = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)

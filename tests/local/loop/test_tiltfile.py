@@ -186,7 +186,7 @@ HELD = """
 import sys
 from airflow.executors.local_executor import LocalExecutor
 from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
-print(*(module.__file__ for name, module in sys.modules.items() if name.startswith("feira")))
+print(*(module.__file__ for name, module in sys.modules.items() if name.startswith("feira")), sep=":")
 """
 
 
@@ -198,7 +198,7 @@ def modules_held(service: Service, code: str, home: Path) -> set[Path]:
         command, env=os.environ | env, capture_output=True, text=True, check=True, timeout=120
     )
     (*_, last) = ended.stdout.splitlines()
-    return {Path(path) for path in last.split() if not path.endswith("/__init__.py")}
+    return {Path(path) for path in last.split(":") if not path.endswith("/__init__.py")}
 
 
 def test_the_scheduler_holds_no_other_module_of_ours_than_it_is_restarted_for(
@@ -218,7 +218,7 @@ from airflow.jobs.triggerer_job_runner import TriggererJobRunner
 for folder in (feira_provider.triggers, feira_provider.notifiers):
     for each in pkgutil.iter_modules(folder.__path__, folder.__name__ + "."):
         importlib.import_module(each.name)
-print(*(it.__file__ for name, it in sys.modules.items() if name.startswith("feira") and it.__file__))
+print(*(it.__file__ for name, it in sys.modules.items() if name.startswith("feira") and it.__file__), sep=":")
 """
 
 
