@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from feira.core.contracts.model import Lookup
 from feira.core.contracts.reader import read_contract
 from feira.core.contracts.registry import (
     BUILT_SCHEMA,
+    AssetName,
+    asset_name,
     contract_files,
     contracts_folder,
     stored_in,
@@ -51,6 +55,51 @@ def test_a_contract_says_what_a_table_needs(table: str) -> None:
     assert declared.primary_key, "without a key nothing can be merged or compared"
     assert all(column.description for column in declared.columns)
     assert set(declared.primary_key) <= set(declared.required_columns)
+
+
+@pytest.mark.parametrize("table", [each for each in ALL if contract(each).asset])
+def test_an_asset_is_named_as_its_whole_contract_says(table: str) -> None:
+    whole = contract(table)
+    assert asset_name(table) == AssetName(
+        whole.id, whole.version, str(whole.asset), whole.servers[-1]
+    )
+
+
+def test_an_asset_is_named_without_the_parsers_of_rules_and_of_the_standard() -> None:
+    program = (
+        "import sys; from feira.core.contracts.registry import asset_name; "
+        "print(asset_name('sales.fact').asset, {'sqlglot', 'jsonschema'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == (f"{FACT.asset} set()\n", "")
+
+
+@pytest.mark.parametrize(
+    ("there", "instead", "said"),
+    [
+        ("property: feira.asset", "property: feira.assets", "feira.assets"),
+        ("value: sales_fact", "value: [sales_fact]", "sales_fact"),
+        ("value: sales_fact", 'value: " "', "' '; state it"),
+        ("property: feira.asset", "property: other", "names no asset"),
+        (
+            "  - property: feira.asset",
+            "  - {property: feira.asset, value: another}\n  - property: feira.asset",
+            "feira.asset",
+        ),
+        ("customProperties:", "customProperties: [a text]\nothers:", "customProperties"),
+    ],
+)
+def test_an_asset_that_is_not_plainly_named_is_refused(
+    there: str, instead: str, said: str, tmp_path: Path
+) -> None:
+    for path in contract_files().values():
+        (tmp_path / path.name).write_text(path.read_text())
+    fact = tmp_path / "sales.fact.odcs.yaml"
+    text = fact.read_text()
+    assert there in text
+    fact.write_text(text.replace(there, instead, 1))
+    with pytest.raises(ContractError, match=re.escape(said)):
+        asset_name("sales.fact", tmp_path)
 
 
 def test_the_facts_columns_are_the_extracts() -> None:

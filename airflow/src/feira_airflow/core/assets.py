@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import Asset
 
-from feira.core.contracts import ContractError, contract
+from feira.core.contracts.registry import asset_name
 
 
 def announced(table: str, *, group: str, people_read: bool = False) -> Asset:
@@ -19,13 +19,11 @@ def announced(table: str, *, group: str, people_read: bool = False) -> Asset:
     ``people_read`` says that it is complete without a listener: `feira lint-assets` then does not
     report that no DAG listens to it.
     """
-    declared = contract(table)
-    if declared.asset is None:
-        raise ContractError(f"{declared.id} names no asset; state the property feira.asset.")
-    extra: dict[str, Any] = {"contract": declared.id, "version": declared.version}
+    declared = asset_name(table)
+    extra: dict[str, Any] = {"contract": declared.contract, "version": declared.version}
     return Asset(
         name=declared.asset,
-        uri=f"feira://{declared.servers[-1]}/{table.replace('.', '/')}",
+        uri=f"feira://{declared.server}/{table.replace('.', '/')}",
         group=group,
         extra=extra | ({"lint_ignore": ["no-listener"]} if people_read else {}),
     )

@@ -9,6 +9,8 @@ from feira.core.contracts.document import ContractError
 
 __all__ = ["Column", "Contract", "ContractError", "Lookup", "RowRule", "RuleInput"]
 
+ASSET = "feira.asset"
+
 # What a landed line may break beside a contract's row rules: the first two alone, the others by field,
 # as in ``sku_absent``.
 UNREADABLE, DUPLICATE_KEY = "line_unreadable", "duplicate_key"

@@ -12,6 +12,7 @@ from feira.core.contracts.document import Node, refuse, require_keys
 from feira.core.contracts.identifiers import name_problem, reserved_by
 from feira.core.contracts.inherit import read_document
 from feira.core.contracts.model import (
+    ASSET,
     DUPLICATE_KEY,
     SHAPE,
     UNREADABLE,
@@ -51,7 +52,7 @@ _PROPERTY_REFUSED = (
 )
 _ABOUT = ("name", "type", "engine", "implementation", "description", "dimension", "severity", "id")
 _NOTES = ("tags", "businessImpact", "method", "authoritativeDefinitions", "customProperties")
-_ASSET, INPUTS = "feira.asset", "feira.inputs"
+INPUTS = "feira.inputs"
 _LOOKUP = ("companion", "equal", "value", "newest", "until", "days")
 _GATE = ("mustBeLessOrEqualTo", "unit")
 # ODCS lets a query say ${object}; nothing is put in their place here, and Spark puts in its own. A regular
@@ -198,15 +199,15 @@ def ours(document: Node) -> dict[str, Node]:
     for each in document.get("customProperties") or []:
         name = each.get("property")
         if _is_ours(each):
-            if name not in (_ASSET, INPUTS) or name in found:
-                problem = f"{name!r}; {_ASSET} and {INPUTS} may be stated once, and no other."
+            if name not in (ASSET, INPUTS) or name in found:
+                problem = f"{name!r}; {ASSET} and {INPUTS} may be stated once, and no other."
                 refuse(each, "property", problem)
             found[name] = each
     return found
 
 
 def _asset(document: Node) -> str | None:
-    stated = ours(document).get(_ASSET)
+    stated = ours(document).get(ASSET)
     return None if stated is None else _stated(stated, "value")
 
 

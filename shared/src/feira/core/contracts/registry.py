@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from feira.core.contracts.document import read_yaml
 from feira.core.contracts.inherit import as_yaml, read_document
-from feira.core.contracts.model import Contract, ContractError
-from feira.core.contracts.reader import read_contract
+from feira.core.contracts.model import ASSET, Contract, ContractError
 from feira.core.settings import repository_root
 
 _SUFFIX = ".odcs.yaml"
@@ -58,15 +59,51 @@ def stored_in(server: str) -> tuple[Contract, ...]:
 def contract(table: str, folder: Path | None = None) -> Contract:
     """The contract of one table, from the file of its name; raises ContractError with what there is.
 
-    Only that file is read, and those that it takes fields from: DAG files are parsed often, and need
-    one or two.
+    Only that file is read, and those that it takes fields from.
     """
+    # It brings sqlglot, of which a DAG file that names an asset has no need.
+    from feira.core.contracts.reader import read_contract
+
     files = contract_files(folder)
     path = _file(table, files)
     found = read_contract(path, files)
     if found.table != table:
         raise ContractError(f"{path.name} declares {found.table!r}; name the file after its table.")
     return found
+
+
+@dataclass(frozen=True)
+class AssetName:
+    """What of a contract names the asset that its table's days are announced by."""
+
+    contract: str
+    version: str
+    asset: str
+    server: str
+
+
+def asset_name(table: str, folder: Path | None = None) -> AssetName:
+    """The name of a table's asset, with the last of the table's servers.
+
+    DAG files are parsed often, so no more of the contract is judged here: whoever uses the table reads
+    ``contract``, which judges all of it. Where these parts are not plainly there, that says why.
+    """
+    match read_yaml(_file(table, contract_files(folder))):
+        case {
+            "id": str(id_),
+            "version": str(version),
+            "servers": [*_, {"server": str(server)}],
+            "customProperties": [*custom],
+        }:
+            match [
+                each for each in custom if isinstance(each, dict) and each.get("property") == ASSET
+            ]:
+                case [{"value": str(asset)}] if all(map(str.strip, (id_, version, server, asset))):
+                    return AssetName(id_, version, asset, server)
+    declared = contract(table, folder)
+    if declared.asset is None:
+        raise ContractError(f"{declared.id} names no asset; state the property {ASSET}.")
+    return AssetName(declared.id, declared.version, declared.asset, declared.servers[-1])
 
 
 def whole_contract(table: str) -> str:
