@@ -8,9 +8,10 @@ the same values. Then, as of the same day, a new version of the lists of what to
 lists are published to Valkey and served from there, unless those of a later version are.
 
 **Triggered** by `sales_fact[day]` and `user_events[day]` together, in either order; it has no clock. A day
-that has had one of the two waits, however long, and has no run; `feira run` follows neither's chain to here.
-Where no user events come at all, pause this DAG: Airflow looks at the 500 days that have waited longest, and
-with so many of them no other DAG that hears a day would run.
+that has had one of the two waits, however long, and has no run: `feira run` says so, and with which command
+the other comes; the run that brings it is followed to here. Where no user events come at all, pause this
+DAG: Airflow looks at the 500 days that have waited longest, and with so many of them no other DAG that hears
+a day would run.
 
 **When it fails** read the last lines of the failed task:
 

@@ -11,9 +11,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.api_fastapi.core_api.routes.ui.partitioned_dag_runs import (
+    get_pending_partitioned_dag_run,
+)
 from airflow.api_fastapi.core_api.services.public.assets import serialize_asset_events
 from airflow.models.asset import AssetEvent
-from airflow.models.dag import DagModel
 from airflow.sdk.execution_time.context import set_current_context
 from airflow.utils.session import create_session
 from pydantic import ValidationError
@@ -22,7 +24,7 @@ from wiring_deployment import Deployment, Run
 
 from feira_airflow.core.xcom import check
 from feira_airflow.recommendations import tasks
-from feira_local.stack.airflow_api import _runs_by_one_event
+from feira_local.stack.airflow_api import missing_assets
 from feira_spark.recommendations import day
 
 DAY = date(2010, 12, 1)
@@ -104,16 +106,10 @@ def test_a_day_runs_once_it_has_both_events_whichever_comes_first(
     airflow.run("sales", three)
     airflow.tick()
     assert Run(three, 1) not in airflow.runs("sales_summary")
-    # `feira run sales` waits for the summary, and never for the other.
+    # `feira run sales` does not wait for a day that lacks the other asset.
     with create_session() as session:
-        alone = {
-            dag_id: _runs_by_one_event(
-                {"is_paused": model.is_paused, "asset_expression": model.asset_expression}
-            )
-            for dag_id in ("sales_summary", "recommendations")
-            if (model := session.get(DagModel, dag_id))
-        }
-    assert alone == {"sales_summary": True, "recommendations": False}
+        pending = get_pending_partitioned_dag_run("recommendations", three, session)
+    assert missing_assets(pending.model_dump(mode="json")) == ("user_events",)
 
 
 def test_the_tasks_are_this_graph(dags: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from feira_local.cli import main
+from feira_local.cli import demo, main
 from feira_local.cli import runs as commands
 from feira_local.stack.airflow_api import AirflowApi, AssetGraph, DagRun
 from feira_local.stack.chains import Chain, join
@@ -103,8 +103,8 @@ def test_a_demo_that_is_ended_by_sigterm_takes_its_stack_down(
         started.append(settings)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(commands.stack_commands, "start", start)
-    monkeypatch.setattr(commands.lifecycle, "down", stopped.append)
+    monkeypatch.setattr(demo.stack_commands, "start", start)
+    monkeypatch.setattr(demo.lifecycle, "down", stopped.append)
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit) as left:

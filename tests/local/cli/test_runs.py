@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from feira_local.cli.runs import chain_table
+from feira_local.cli import runs
+from feira_local.cli.day_report import DayReport
+from feira_local.cli.runs import chain_table, waiting_lines
 from feira_local.stack import chains
-from feira_local.stack.airflow_api import AirflowApi, AssetGraph, DagRun, TaskState
+from feira_local.stack.airflow_api import AirflowApi, AssetGraph, DagRun, TaskState, missing_assets
 from feira_local.stack.chains import Chain, follow, start
 from feira_local.stack.errors import StackError
 
@@ -68,6 +71,7 @@ class Airflow(AirflowApi):
         self.graph, self.looks = graph, [*looks]
         self.now: dict[str, tuple[str, list[TaskState]]] = {}
         self.halves: dict[str, list[str]] = {}
+        self.lacking: dict[str, tuple[str, ...]] = {}
         self.paused: set[str] = set()
 
     def waiting(self) -> dict[str, list[str]]:
@@ -75,6 +79,9 @@ class Airflow(AirflowApi):
 
     def is_paused(self, dag_id: str) -> bool:
         return dag_id in self.paused
+
+    def missing(self, dag_id: str, partition_key: str) -> tuple[str, ...]:
+        return self.lacking.get(dag_id, ()) if partition_key == str(DAY) else ("another day's",)
 
     def asset_graph(self) -> AssetGraph:
         return self.graph
@@ -185,13 +192,36 @@ class Answers(AirflowApi):
         return {"assets": answer[first : first + 100], "total_entries": len(answer)}
 
 
-def test_only_a_dag_that_one_event_sets_off_is_waited_for() -> None:
-    def dag(paused: bool, expression: dict[str, Any]) -> dict[str, Any]:
-        return {"is_paused": paused, "asset_expression": expression}
+def pending(expression: dict[str, Any], **received: bool) -> dict[str, Any]:
+    assets = [{"asset_name": name, "received": had} for name, had in received.items()]
+    return {"asset_expression": expression, "assets": assets}
 
-    one = {"asset": {"name": "a"}}
-    listening = ["alone", "either", "both", "paused"]
-    graph = Answers(
+
+A, B, C = ({"asset": {"name": name, "uri": f"feira://{name}"}} for name in "abc")
+
+
+@pytest.mark.parametrize(
+    ("expression", "received", "missing"),
+    [
+        ({"all": [A, B]}, {"a": True, "b": False}, ("b",)),
+        ({"all": [A, B, C]}, {"a": False, "b": True, "c": False}, ("a", "c")),
+        ({"all": [A, B]}, {"a": True, "b": True}, ()),
+        ({"any": [A, B]}, {"a": True, "b": False}, ()),
+        ({"any": [{"all": [A, B]}, C]}, {"a": True, "b": False, "c": False}, ("b", "c")),
+        ({"any": [{"all": [A, B]}, C]}, {"a": False, "b": False, "c": True}, ()),
+        ({"all": [A, {"any": [B, C]}]}, {"a": True, "b": False, "c": True}, ()),
+        (A, {"a": True}, ()),
+    ],
+)
+def test_a_partition_waits_for_what_its_expression_lacks(
+    expression: dict[str, Any], received: dict[str, bool], missing: tuple[str, ...]
+) -> None:
+    assert missing_assets(pending(expression, **received)) == missing
+
+
+def test_airflow_is_asked_which_dags_listen_and_what_a_partition_lacks() -> None:
+    listening = ["alone", "both", "paused"]
+    api = Answers(
         {
             "assets": [
                 # Airflow gives a hundred at once.
@@ -202,15 +232,120 @@ def test_only_a_dag_that_one_event_sets_off_is_waited_for() -> None:
                     "producing_tasks": [{"dag_id": "p", "task_id": "t"}],
                 },
             ],
-            "dags/alone/details": dag(False, one),
-            "dags/either/details": dag(False, {"any": [one, one]}),
-            "dags/both/details": dag(False, {"all": [one, one]}),
-            "dags/paused/details": dag(True, one),
+            **{f"dags/{name}": {"is_paused": name == "paused"} for name in listening},
+            "/ui/pending_partitioned_dag_run/alone": None,
+            "/ui/pending_partitioned_dag_run/both": pending({"all": [A, B]}, a=True, b=False),
         }
-    ).asset_graph()
-    assert graph.set_off("p", "t") == {"alone", "either"}
+    )
+    graph = api.asset_graph()
+    assert graph.set_off("p", "t") == {"alone", "both"}
     assert (graph.emitters("p"), graph.assets("p")) == ({"t"}, ["a"])
     assert (graph.emitters("alone"), graph.set_off("alone", "t")) == (frozenset(), frozenset())
+    assert (api.missing("alone", str(DAY)), api.missing("both", str(DAY))) == ((), ("b",))
+
+
+BOTH = AssetGraph(
+    {
+        "sales_etl": {"emit": {"sales_fact": frozenset({"sales_summary", "both"})}},
+        "sales_summary": {"build_marts": {"sales_summary": frozenset()}},
+        "user_events": {"emit": {"user_events": frozenset({"both"})}},
+        "both": {"emit": {"lists": frozenset()}},
+    }
+)
+
+
+def test_a_dag_of_two_assets_is_followed_where_the_other_one_has_come() -> None:
+    api = Airflow(BOTH, {"sales_etl": ("success", tasks(emit="success"))})
+    api.now = {"sales_summary": ("running", tasks(build_marts="running"))}
+    chain = start(api, "sales_etl", DAY)
+    api.looks[0]["sales_summary"] = ("running", tasks(build_marts="running"))
+    chains.refresh_all(api, [chain])
+    # It has both, and Airflow is about to make its run.
+    assert set(chain.awaited) == {"both"} and chain.waits == {}
+    api.now |= {
+        "sales_summary": ("success", tasks(report="success")),
+        "both": ("running", tasks(features="running", emit=None)),
+    }
+    chains.refresh_all(api, [chain])
+    assert not chain.finished and "features" in [task.task_id for task in chain.tasks]
+    api.now["both"] = ("failed", tasks(features="failed", emit="upstream_failed"))
+    follow(api, [chain], timeout=5)
+    assert chain.failure == ("features", "why") and not chain.succeeded
+
+
+def test_a_dag_whose_other_asset_is_missing_is_not_waited_for_until_it_comes() -> None:
+    done = {
+        "sales_etl": ("success", tasks(emit="success")),
+        "sales_summary": ("running", tasks(build_marts="running")),
+    }
+    api = Airflow(BOTH, done)
+    api.lacking = {"both": ("user_events",)}
+    chain = start(api, "sales_etl", DAY)
+    chains.refresh_all(api, [chain])
+    assert chain.waits == {"both": ("user_events",)} and not chain.finished
+    # The other comes while the marts are built.
+    api.lacking = {}
+    chains.refresh_all(api, [chain])
+    assert chain.waits == {} and set(chain.awaited) == {"both"}
+    api.now = done | {
+        "sales_summary": ("success", tasks(build_marts="success")),
+        "both": ("success", tasks(emit="success")),
+    }
+    follow(api, [chain], timeout=5)
+    assert chain.last.dag_id == "both" and chain.succeeded
+
+
+def test_a_chain_ends_where_the_other_asset_does_not_come() -> None:
+    api = Airflow(BOTH, {"sales_etl": ("success", tasks(emit="success"))})
+    api.lacking = {"both": ("user_events",), "sales_summary": ("x",)}
+    chain = start(api, "sales_etl", DAY)
+    follow(api, [chain], timeout=5)
+    assert chain.succeeded and chain.waits == api.lacking
+
+
+def waiting(day: date, **waits: tuple[str, ...]) -> Chain:
+    return Chain(day, [made("sales_etl", "success")], BOTH, waits=waits)
+
+
+def test_what_a_day_waits_for_is_named_with_the_command_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FEIRA_HOME", str(tmp_path))
+    monkeypatch.delenv("FEIRA_WITHOUT", raising=False)
+    second = DAY + timedelta(days=1)
+    (line,) = waiting_lines([waiting(DAY, both=("user_events",))])
+    assert line.startswith(f"{DAY}: both waits for user_events.")
+    assert f"`feira run user_events --day {DAY}`" in line
+    lines = waiting_lines([waiting(day, both=("user_events",)) for day in (DAY, second)])
+    assert len(lines) == 1 and f"`feira backfill user_events {DAY}..{second}`" in lines[0]
+    # One that nobody starts comes with what it follows from.
+    (line,) = waiting_lines([waiting(DAY, weekly=("sales_summary",))])
+    assert f"`feira run sales --day {DAY}`" in line
+    assert waiting_lines([waiting(DAY)]) == []
+    monkeypatch.setenv("FEIRA_WITHOUT", "kafka")
+    (line,) = waiting_lines([waiting(DAY, both=("user_events",))])
+    assert "without kafka" in line and "feira run" not in line
+    # A broker of your own takes its place.
+    own = tmp_path / "connections.yaml"
+    own.write_text("kafka_default: {conn_type: kafka, extra: {bootstrap.servers: 'k:1'}}")
+    own.chmod(0o600)
+    (line,) = waiting_lines([waiting(DAY, both=("user_events",))])
+    assert "feira run user_events" in line
+
+
+def test_tasks_of_one_name_in_two_dags_are_each_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    chain = Chain(DAY, [made("user_events", "success"), made("both", "failed")], BOTH)
+    chain.states = {"user_events": tasks(emit="success"), "both": tasks(emit="failed")}
+    shown: set[tuple[date, str, int]] = set()
+    for _ in range(2):
+        runs._print_ended_tries([chain], shown)
+    assert capsys.readouterr().out.splitlines() == [
+        f"{DAY} user_events.emit success (1.0 s)",
+        f"{DAY} both.emit failed (1.0 s)",
+    ]
+    report = DayReport(DAY, None, None, {}, None, None, None, {}, None, None, {})
+    found = runs._as_json(chain, report)
+    assert found["tasks"] == {"user_events.emit": "success", "both.emit": "failed"}
 
 
 @pytest.mark.parametrize("width", [40, 80, 120, 400])

@@ -25,6 +25,7 @@ FIRST = (
     "doctor",
     "jars",
     "runs",
+    "demo",
     "tables",
     "data",
     "loop",

@@ -11,6 +11,9 @@ from feira.core.settings import repository_root
 from feira_local.cli.output import print_line, shortened, write_generated
 from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.errors import StackError
+from feira_local.stack.local_parts import local_parts
+from feira_local.stack.own_connections import own_connections
+from feira_local.stack.state import running_config
 from feira_wiring import command
 from feira_wiring.home import airflow_home
 
@@ -45,6 +48,20 @@ def producer(name: str) -> str:
             "an asset sets off runs when its producer has."
         )
     return found[name]
+
+
+def left_out(name: str) -> list[str]:
+    """The parts that the running stack was started without and to which the pipeline's connections lead."""
+    config = running_config()
+    own = own_connections(config.home)
+    needed = {
+        conn_id for each in declared() if each.name == name for conn_id, _ in each.connections
+    }
+    return [
+        part.name
+        for part in local_parts()
+        if part not in config.parts and needed & (part.connections(config).keys() - own.keys())
+    ]
 
 
 def states(api: AirflowApi) -> list[dict[str, Any]]:

@@ -1,11 +1,10 @@
-"""`feira run`, `backfill` and `demo`: days through the chain, shown as it happens."""
+"""`feira run` and `backfill`: days through the chain, shown as it happens."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from feira.core.partition_keys import DAY, PartitionKeyError, day_of
-from feira_local.cli import stack as stack_commands
 from feira_local.cli.day_report import DayReport, day_report, report_tables
 from feira_local.cli.output import (
     AsJson,
@@ -26,11 +24,9 @@ from feira_local.cli.output import (
     printable,
     shortened,
 )
-from feira_local.cli.pipelines import declared, producer
-from feira_local.stack import lifecycle
+from feira_local.cli.pipelines import declared, left_out, producer
 from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.chains import Chain, join, refresh_all
-from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.state import running_config
 
@@ -55,7 +51,6 @@ Name = Annotated[
 def register(app: typer.Typer) -> None:
     app.command(no_args_is_help=True)(run)
     app.command(no_args_is_help=True)(backfill)
-    app.command()(demo)
 
 
 def parse_day(text: str) -> date:
@@ -116,7 +111,7 @@ def backfill(
 def run_days(
     pipeline: str, days: list[date], *, refetch: bool, as_json: bool, stays: bool = True
 ) -> None:
-    """Runs the days, shows the chain and the figures; exits with 1 when a day has failed.
+    """Runs the days, shows the chain, the figures and what still waits; exits with 1 when a day has failed.
 
     ``stays`` is whether the stack, and the runs in it, go on after a Ctrl-C.
     """
@@ -134,6 +129,8 @@ def run_days(
         for asset in chains[-1].graph.assets(chains[-1].producer.dag_id)[:1]:
             print_line(f"  asset graph  {api.asset_link(asset)}")
         print_line(f"  reports      {running_config().inbox_url}")
+        for line in waiting_lines(chains):
+            print_line(line)
     for chain in unsent:
         task, error = chain.failure or ("?", "")
         print_line(
@@ -148,6 +145,37 @@ def run_days(
         print_line(f"  log: {api.link(chain.last)}", to=error_console)
     if failed:
         raise typer.Exit(1)
+
+
+def waiting_lines(chains: list[Chain]) -> list[str]:
+    """A line for each DAG that days of the chains have not set off, with the assets that these days lack
+    and the command that brings them."""
+    waits: dict[tuple[str, tuple[str, ...]], list[date]] = {}
+    for chain in chains:
+        for waiting in chain.waits.items():
+            waits.setdefault(waiting, []).append(chain.day)
+    lines = []
+    for (dag_id, missing), days in waits.items():
+        span = f"{days[0]}..{days[-1]}" if len(days) > 1 else f"{days[0]}"
+        graph = chains[-1].graph
+        starts = {dag_id for asset in missing for dag_id in graph.origins(asset)}
+        lines.append(
+            f"{span}: {dag_id} waits for {' and '.join(missing)}. "
+            + "; ".join(
+                _how_it_comes(each.name, span) for each in declared() if each.producer in starts
+            )
+        )
+    return lines
+
+
+def _how_it_comes(pipeline: str, span: str) -> str:
+    if parts := left_out(pipeline):
+        return (
+            f"The stack runs without {' and '.join(parts)}, which {pipeline} needs: pause the DAG, or start "
+            "the stack with all its parts"
+        )
+    command = f"backfill {pipeline}" if ".." in span else f"run {pipeline} --day"
+    return f"`feira {command} {span}` brings it"
 
 
 @dataclass(frozen=True)
@@ -232,12 +260,14 @@ def _print_what_goes_on(
 def _print_ended_tries(chains: list[Chain], shown: set[tuple[date, str, int]]) -> None:
     """Without a terminal: one line for each try of a task that ended."""
     for chain in chains:
-        for task in chain.tasks:
-            key = (chain.day, task.task_id, task.try_number)
-            if task.state in ("success", "failed", "up_for_retry") and key not in shown:
-                shown.add(key)
-                seconds = f" ({task.seconds:.1f} s)" if task.seconds else ""
-                print_line(f"{chain.day} {task.task_id} {task.state}{seconds}")
+        for run in chain.runs:
+            for task in chain.states.get(run.dag_id, []):
+                name = f"{run.dag_id}.{task.task_id}"
+                key = (chain.day, name, task.try_number)
+                if task.state in ("success", "failed", "up_for_retry") and key not in shown:
+                    shown.add(key)
+                    seconds = f" ({task.seconds:.1f} s)" if task.seconds else ""
+                    print_line(f"{chain.day} {name} {task.state}{seconds}")
 
 
 def chain_table(chains: list[Chain], width: int) -> Table:
@@ -276,36 +306,12 @@ def _as_json(chain: Chain, report: DayReport) -> dict[str, Any]:
         "succeeded": chain.succeeded,
         "run_id": chain.producer.run_id,
         "seconds": round(chain.seconds, 1),
-        "tasks": {task.task_id: task.state for task in chain.tasks},
+        "tasks": {
+            f"{run.dag_id}.{task.task_id}": task.state
+            for run in chain.runs
+            for task in chain.states.get(run.dag_id, [])
+        },
         "failure": chain.failure,
+        "waits": chain.waits,
         "report": asdict(report),
     }
-
-
-def demo(
-    days: Annotated[
-        str, typer.Option("--days", help="A day, or a range as A..B; closed days included.")
-    ] = "2010-12-01",
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="A folder of Online Retail days to replay."),
-    ] = None,
-) -> None:
-    """Start the stack, run days from the shop's API to the marts, and show the chain as it happens.
-
-    Without --data the shop simulator makes the sales from a seed. Ctrl-C stops everything.
-
-    Example: [bold]feira demo --data ../shared/data/online_retail --days 2010-12-01..2010-12-23[/]
-    """
-    wanted = parse_range(days)
-    if data is not None and not data.is_dir():
-        raise StackError(f"{data} is no folder; --data takes one of gzip CSV files, one a day.")
-    try:
-        stack_commands.start({} if data is None else {"FEIRA_SHOP_DATA": str(data.resolve())})
-        print_line("")
-        run_days("sales", wanted, refetch=False, as_json=False, stays=False)
-        print_line("The stack stays up: `make down` stops it, `feira status` shows it.")
-    except KeyboardInterrupt:
-        print_line("Stopping the stack. A run that is cut off continues when it is started again.")
-        lifecycle.down(StackConfig.from_env())
-        raise

@@ -47,8 +47,8 @@ class TaskState:
 class AssetGraph:
     """Which DAGs an event of a task sets off, as Airflow has read them.
 
-    ``listeners`` has, by DAG and task, the asset that the task emits and the DAGs that this event
-    alone sets off: one that also waits for another asset is not among them.
+    ``listeners`` has, by DAG and task, the asset that the task emits and the DAGs that hear it, also
+    those that wait for another asset; one that is paused is not among them.
     """
 
     listeners: Mapping[str, Mapping[str, Mapping[str, frozenset[str]]]]
@@ -62,9 +62,29 @@ class AssetGraph:
         return sorted({name for each in self.listeners.get(dag_id, {}).values() for name in each})
 
     def set_off(self, dag_id: str, task_id: str) -> frozenset[str]:
-        """The DAGs that get a run when the task has succeeded."""
+        """The DAGs that get a run when the task has succeeded, and no other asset is missing."""
         emitted = self.listeners.get(dag_id, {}).get(task_id, {})
         return frozenset().union(*emitted.values()) if emitted else frozenset()
+
+    def origins(self, asset: str) -> frozenset[str]:
+        """The DAGs with whose runs all begins that ends with an event of the asset."""
+        found: set[str] = set()
+        wanted, seen = [asset], {asset}
+        while wanted:
+            name = wanted.pop()
+            for dag_id in (each for each in self.listeners if name in self.assets(each)):
+                heard = {
+                    upstream
+                    for tasks in self.listeners.values()
+                    for emitted in tasks.values()
+                    for upstream, listeners in emitted.items()
+                    if dag_id in listeners
+                }
+                if not heard:
+                    found.add(dag_id)
+                wanted += heard - seen
+                seen |= heard
+        return frozenset(found)
 
 
 class AirflowApi:
@@ -140,6 +160,14 @@ class AirflowApi:
             found.setdefault(item["dag_id"], []).append(item["partition_key"])
         return {dag_id: sorted(keys) for dag_id, keys in found.items()}
 
+    def missing(self, dag_id: str, partition_key: str) -> tuple[str, ...]:
+        """The assets for which a partition of a DAG waits; none where it has its run, or is about to."""
+        asked = {"partition_key": partition_key}
+        pending = self._call(
+            "GET", f"/ui/pending_partitioned_dag_run/{dag_id}", absent=True, params=asked
+        )
+        return missing_assets(pending) if pending else ()
+
     def is_paused(self, dag_id: str) -> bool:
         return bool(self._call("GET", f"dags/{dag_id}")["is_paused"])
 
@@ -190,13 +218,14 @@ class AirflowApi:
         """Emitters and listeners of every asset."""
         found: dict[str, dict[str, dict[str, frozenset[str]]]] = {}
         assets = list(self._all("assets", "assets"))
-        alone = {
+        # A paused DAG gets no run for a key.
+        heard = {
             dag_id
             for dag_id in {each["dag_id"] for asset in assets for each in asset["scheduled_dags"]}
-            if _runs_by_one_event(self._call("GET", f"dags/{dag_id}/details"))
+            if not self.is_paused(dag_id)
         }
         for asset in assets:
-            listeners = frozenset(each["dag_id"] for each in asset["scheduled_dags"]) & alone
+            listeners = frozenset(each["dag_id"] for each in asset["scheduled_dags"]) & heard
             for task in asset["producing_tasks"]:
                 tasks = found.setdefault(task["dag_id"], {})
                 tasks.setdefault(task["task_id"], {})[asset["name"]] = listeners
@@ -220,7 +249,8 @@ class AirflowApi:
             yield from answer[of]
             offset, total = offset + 100, answer["total_entries"]
 
-    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+    def _call(self, method: str, path: str, *, absent: bool = False, **arguments: Any) -> Any:
+        """What Airflow answers; where a thing may be ``absent`` and is, None."""
         place = path if path.startswith("/") else f"/api/v2/{path}"
         try:
             answer = self._session.request(
@@ -235,6 +265,8 @@ class AirflowApi:
                 f"Airflow at {self.base} does not answer ({type(error).__name__}); "
                 "`feira status` shows whether it runs."
             ) from error
+        if absent and answer.status_code == 404:
+            return None
         if not answer.ok:
             raise StackError(
                 f"Airflow refused {method} {path} with {answer.status_code}: {answer.text[:500]}"
@@ -242,9 +274,20 @@ class AirflowApi:
         return answer.json()
 
 
-def _runs_by_one_event(dag: dict[str, Any]) -> bool:
-    # A paused DAG gets no run for a key.
-    return not dag["is_paused"] and "all" not in (dag["asset_expression"] or {})
+def missing_assets(pending: dict[str, Any]) -> tuple[str, ...]:
+    """The assets that a partition has not had, as Airflow describes one that has no run yet; none where
+    those that it has had are enough."""
+    received = {each["asset_name"] for each in pending["assets"] if each["received"]}
+    if _satisfied(pending["asset_expression"] or {}, received):
+        return ()
+    return tuple(each["asset_name"] for each in pending["assets"] if not each["received"])
+
+
+def _satisfied(expression: dict[str, Any], received: set[str]) -> bool:
+    for word, of in (("all", all), ("any", any)):
+        if word in expression:
+            return of(_satisfied(each, received) for each in expression[word])
+    return expression.get("asset", {}).get("name") in received
 
 
 def _run(item: dict[str, Any]) -> DagRun:

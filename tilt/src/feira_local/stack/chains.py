@@ -25,6 +25,8 @@ class Chain:
     graph: AssetGraph
     states: dict[str, list[TaskState]] = field(default_factory=dict)
     """The tasks of each run, by DAG."""
+    waits: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """DAGs that have had an event of the chain and have no run, with the assets that the day lacks."""
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     failure: tuple[str, str] | None = None
@@ -53,14 +55,15 @@ class Chain:
 
     @property
     def awaited(self) -> dict[str, DagRun]:
-        """DAGs that events of the chain will set off and whose runs are not there, with the emitter's."""
+        """DAGs that events of the chain set off and whose runs are not there, with the emitter's."""
+        known = {each.dag_id for each in self.runs} | self.waits.keys()
         return {
             dag_id: run
             for run in self.runs
             for task in self.states.get(run.dag_id, [])
             if task.state == "success"
             for dag_id in self.graph.set_off(run.dag_id, task.task_id)
-            if dag_id not in {each.dag_id for each in self.runs}
+            if dag_id not in known
         }
 
     @property
@@ -152,10 +155,13 @@ def _refresh(api: AirflowApi, chain: Chain) -> None:
             chain.runs[number] = api.run(run.dag_id, run.run_id)
             chain.states[run.dag_id] = api.tasks(run)
     # An event comes before its run's end: staging is dropped beside what it sets off.
+    chain.waits = {}
     for dag_id, source in chain.awaited.items():
-        for run in api.consumers(dag_id, source)[:1]:
-            chain.runs.append(run)
-            chain.states[dag_id] = api.tasks(run)
+        if made := api.consumers(dag_id, source):
+            chain.runs.append(made[0])
+            chain.states[dag_id] = api.tasks(made[0])
+        elif missing := api.missing(dag_id, str(chain.day)):
+            chain.waits[dag_id] = missing
     for run in chain.runs:
         if run.state == "failed":
             chain.failure = api.failure(run)
