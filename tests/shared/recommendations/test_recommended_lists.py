@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,7 +24,15 @@ from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.history import HISTORY_CAP
 from feira.recommendations.interactions import interactions
-from feira.recommendations.lists import Chosen, chosen, fitted, history_of, interactions_of, rows_of
+from feira.recommendations.lists import (
+    Chosen,
+    MethodError,
+    chosen,
+    fitted,
+    history_of,
+    interactions_of,
+    rows_of,
+)
 
 DAY = date(2011, 1, 3)
 SIMPLE = Chosen(OwnFrequency(), ItemItem(), BASELINE)
@@ -330,3 +339,34 @@ def test_interactions_are_read_from_batches_of_any_text_and_count_once() -> None
     empty = history_of(interactions_of([]), DAY)
     assert len(empty.days) == 0
     assert history_of(found, ago(1)).user_ids.tolist() == []
+
+
+@pytest.mark.parametrize("method", [SIMPLE, Chosen(TifuKnn(own=0.5), EASE(half_life=30), BASELINE)])
+def test_a_method_is_had_back_from_its_description(method: Chosen) -> None:
+    assert Chosen.of_described(json.loads(json.dumps(method.described()))) == method
+
+
+@pytest.mark.parametrize(
+    ("slot", "change"),
+    [
+        ("again", {"name": "EASE"}),
+        ("again", {"name": ["TIFU-KNN"]}),
+        ("again", {"neighbors": 300}),
+        ("again", {"own": "0.7"}),
+        ("again", {"neighbours": True}),
+        ("new", {"name": None}),
+        ("best", {"name": "EASE"}),
+    ],
+)
+def test_a_description_that_is_not_understood_is_refused(slot: str, change: Any) -> None:
+    described = Chosen(TifuKnn(), EASE(), BASELINE).described()
+    with pytest.raises(MethodError, match="is no method"):
+        Chosen.of_described(described | {slot: described.get(slot, {}) | change})
+    for part in ("again", "popular"):
+        with pytest.raises(MethodError):
+            Chosen.of_described({name: it for name, it in described.items() if name != part})
+    del described["again"]["own"]
+    with pytest.raises(MethodError):
+        Chosen.of_described(described)
+    with pytest.raises(MethodError):
+        Chosen.of_described(described | {"again": "TIFU-KNN"})

@@ -85,13 +85,15 @@ def evaluate(
     :raises InteractionsError: where a side of the cut is empty, or no user is on both
     """
     split = split_at(all_of, cut)
-    rows = _sampled(len(split.users), most_users)
-    relevant = _relevant(split, rows)
+    rows = sampled(len(split.users), most_users)
+    relevant = relevant_by_slot(split, rows)
     lists: dict[str, list[Lists]] = {slot: [] for slot in SLOTS}
     learned_from = split.history.capped(HISTORY_CAP)
     for done, candidate in enumerate(candidates):
         progress(candidate.name, done, len(candidates))
-        for slot, found in _lists(candidate.fit(learned_from), split, split.users[rows]).items():
+        for slot, found in lists_by_slot(
+            candidate.fit(learned_from), split, split.users[rows]
+        ).items():
             lists[slot].append(found)
     progress("intervals", len(candidates), len(candidates))
     return Evaluation(
@@ -112,29 +114,31 @@ def evaluate(
     )
 
 
-def _sampled(users: int, most: int) -> Ints:
+def sampled(users: int, most: int) -> Ints:
+    """Positions of at most ``most`` of so many users, in order; the same ones each time."""
     drawn = np.random.default_rng(0).permutation(users)[:most]
     return np.sort(drawn).astype(np.int32)
 
 
 @dataclass(frozen=True)
-class _Relevant:
+class Relevant:
     """Users by items, and of each user how many there are, with those that nobody could offer."""
 
     items: Any
     count: Ints
 
 
-def _relevant(split: Split, rows: Ints) -> dict[str, _Relevant]:
+def relevant_by_slot(split: Split, rows: Ints) -> dict[str, Relevant]:
+    """What these of the split's users took from the cut on, by slot."""
     future = split.future[rows]
     again = future * split.history.seen()[split.users[rows]]
     new = future - again
     new.eliminate_zeros()
     unknown = split.unknown[rows]
 
-    def counted(items: Any, besides: Ints) -> _Relevant:
+    def counted(items: Any, besides: Ints) -> Relevant:
         count = np.diff(items.tocsr().indptr) + besides
-        return _Relevant(items.tocsr(), count)
+        return Relevant(items.tocsr(), count)
 
     return {
         "again": counted(again, np.zeros_like(unknown)),
@@ -143,7 +147,8 @@ def _relevant(split: Split, rows: Ints) -> dict[str, _Relevant]:
     }
 
 
-def _lists(score: Scorer, split: Split, users: Ints) -> dict[str, Lists]:
+def lists_by_slot(score: Scorer, split: Split, users: Ints) -> dict[str, Lists]:
+    """By slot the first ten of these users (positions in the history) by a candidate's scores alone."""
     found: dict[str, list[Lists]] = {slot: [] for slot in SLOTS}
     seen_by = split.history.seen()
     for block in _blocks(users, len(split.history.item_ids)):
@@ -161,7 +166,7 @@ def _blocks(users: Ints, items: int) -> Iterator[Ints]:
 
 
 def _table(
-    slot: str, names: list[str], lists: list[Lists], split: Split, relevant: _Relevant
+    slot: str, names: list[str], lists: list[Lists], split: Split, relevant: Relevant
 ) -> SlotTable:
     asked = np.flatnonzero(relevant.count)
     if not len(asked):

@@ -118,6 +118,10 @@ def split_at(all_of: Interactions, cut: date) -> Split:
 
     :raises InteractionsError: where one side has no interactions, or no user is on both
     """
+    if not len(all_of):
+        raise InteractionsError(
+            "There are no interactions; a split by time needs two days of them."
+        )
     first, last = day_of(all_of.days.min()), day_of(all_of.days.max())
     if not first < cut <= last:
         raise InteractionsError(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
+from feira.core.errors import PermanentError
 from feira.recommendations.candidates import BASELINE, Candidate, Scorer
 from feira.recommendations.candidates.counts import OwnFrequency, RecentPopularity, SameForAll
 from feira.recommendations.candidates.interface import Scores
@@ -60,6 +62,26 @@ def interactions_of(batches: Iterable[pa.RecordBatch]) -> Interactions:
     return distinct(user_ids, item_ids, users, items, days)
 
 
+class MethodError(PermanentError):
+    """The description of a method that is not known here."""
+
+
+# By slot, what a method may have there.
+_KNOWN: dict[str, tuple[type[Any], ...]] = {
+    "again": (TifuKnn, OwnFrequency),
+    "new": (EASE, ItemItem),
+    "popular": (RecentPopularity,),
+}
+
+
+def _candidate(slot: str, described: Mapping[str, Any]) -> Any:
+    made = {kind.name: kind for kind in _KNOWN[slot]}[described["name"]]()
+    for name, value in described.items():
+        if isinstance(getattr(made, name), int | float) and type(value) not in (int, float):
+            raise TypeError(f"{slot}: {name} is {value!r}")
+    return replace(made, **described)
+
+
 @dataclass(frozen=True)
 class Chosen:
     """The candidate of each slot, and what fills lists that they leave short."""
@@ -71,6 +93,22 @@ class Chosen:
     def described(self) -> dict[str, Any]:
         """Names and parameters, for JSON."""
         return {field.name: asdict(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def of_described(cls, described: Mapping[str, Any]) -> Chosen:
+        """What ``described`` says of it.
+
+        :raises MethodError: where it names a candidate or a parameter that is not known here
+        """
+        try:
+            found = cls(**{slot: _candidate(slot, part) for slot, part in described.items()})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise MethodError(f"{json.dumps(described)[:500]} is no method: {error!r}.") from error
+        if found.described() != described:
+            raise MethodError(
+                f"{json.dumps(described)[:500]} is no method: read, it is {json.dumps(found.described())}."
+            )
+        return found
 
 
 def chosen(history: History) -> Chosen:

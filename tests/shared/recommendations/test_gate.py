@@ -1,0 +1,320 @@
+"""The gate: which methods pass, against plain loops and scikit-learn, and what it can never have seen."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import ndcg_score
+
+from feira.recommendations import gate
+from feira.recommendations.bootstrap import Figure
+from feira.recommendations.candidates import BASELINE
+from feira.recommendations.candidates.counts import OfPairs, OwnFrequency
+from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
+from feira.recommendations.candidates.tifu_knn import TifuKnn
+from feira.recommendations.gate import (
+    NOT_ENOUGH,
+    PASSED,
+    REFUSED,
+    Judgement,
+    Live,
+    first_ten,
+    judge,
+    rules_table,
+)
+from feira.recommendations.history import History, history_before
+from feira.recommendations.interactions import interactions
+from feira.recommendations.lists import Chosen, fitted, rows_of
+
+DAY = date(2011, 1, 31)
+CUT = date(2011, 1, 11)
+METHOD = Chosen(TifuKnn(), EASE(), BASELINE)
+SIMPLE = Chosen(OwnFrequency(), ItemItem(), BASELINE)
+Row = tuple[str, str, date]
+
+
+@dataclass(frozen=True)
+class Rarest(OwnFrequency):
+    """What the user had least often, first."""
+
+    name: str = "rarest"
+
+    def fit(self, history: History) -> OfPairs:
+        found = history.matrix()
+        found.data[:] = 1 / found.data
+        return OfPairs(found)
+
+
+@dataclass(frozen=True)
+class Unlike(EASE):
+    """What goes least with what the user had, first."""
+
+    name: str = "unlike"
+
+    def fit(self, history: History) -> ByItems:
+        likes = EASE().fit(history)
+        weights = np.asarray(likes.weights).max() - likes.weights
+        return ByItems(likes.taken, weights, likes.items)
+
+
+def shop(users: int = 128, days: int = 42, seed: int = 1) -> list[Row]:
+    """Users of eight tastes with 16 items each: of four favourites some each week, and sometimes another
+    one of the taste."""
+    draw = np.random.default_rng(seed)
+    rows = []
+    for user in range(users):
+        taste = 16 * (user % 8)
+        favourites = taste + draw.choice(16, 4, replace=False)
+        for day in range(int(draw.integers(7)), days, 7):
+            taken = [*draw.choice(favourites, 2, replace=False), taste + draw.integers(16)]
+            taken += [taste + draw.integers(16)] * int(draw.integers(2))
+            rows += [(f"u{user}", f"i{item:03d}", DAY - timedelta(days=day)) for item in taken]
+    return rows
+
+
+SHOP = shop()
+
+
+@cache
+def of_shop(method: Chosen, live: Chosen | None) -> Judgement:
+    return judged(method, live)
+
+
+def judged(
+    method: Chosen = METHOD, live: Chosen | None = None, rows: Sequence[Row] = SHOP
+) -> Judgement:
+    served = None if live is None else Live("2011-01-30-001", live)
+    return judge(interactions(rows), DAY, method, served)
+
+
+def verdicts(found: Judgement) -> dict[tuple[str, str], str]:
+    return {(each.figure, each.slot): each.verdict for each in found.figures}
+
+
+@pytest.fixture(scope="module")
+def good() -> Judgement:
+    return of_shop(METHOD, METHOD)
+
+
+def test_a_good_method_passes_and_every_rule_has_its_figures(good: Judgement) -> None:
+    assert (good.verdict, good.cut, good.days) == (PASSED, CUT, 21)
+    must = {(rule.figure, slot) for rule in gate.RULES for slot in rule.slots}
+    assert set(verdicts(good)) == must - {("ndcg_to_best_single", "new")}
+    assert set(verdicts(good).values()) == {PASSED}
+    for each in good.figures:
+        assert each.value is not None and each.users > 100
+        if each.figure != "coverage":
+            assert each.low is not None and each.high is not None
+            assert each.low <= each.value <= each.high
+
+
+def test_a_method_beside_itself_is_exactly_1(good: Judgement) -> None:
+    beside = [each for each in good.figures if each.figure.endswith("_to_live")]
+    assert len(beside) == 7
+    assert {(each.value, each.low, each.high) for each in beside} == {(1.0, 1.0, 1.0)}
+
+
+def test_with_nothing_served_nothing_is_held_against_it(good: Judgement) -> None:
+    found = judged()
+    of_others = [each for each in good.figures if not each.figure.endswith("_to_live")]
+    assert (found.verdict, list(found.figures)) == (PASSED, of_others)
+
+
+@pytest.mark.parametrize(
+    ("method", "figure"),
+    [
+        (replace(METHOD, again=Rarest()), ("ndcg_to_own_frequency", "again")),
+        (replace(METHOD, again=Rarest()), ("ndcg_to_live", "again")),
+        (replace(METHOD, new=Unlike()), ("ndcg_to_popular", "new")),
+        (replace(METHOD, new=Unlike()), ("ndcg_to_other_single", "new")),
+        (replace(METHOD, new=Unlike()), ("ndcg_to_live", "new")),
+    ],
+)
+def test_a_method_that_is_made_worse_is_refused(method: Chosen, figure: tuple[str, str]) -> None:
+    found = of_shop(method, METHOD)
+    assert found.verdict == REFUSED and verdicts(found)[figure] == REFUSED
+    (worst,) = [each for each in found.figures if (each.figure, each.slot) == figure]
+    told = worst.told()
+    for part in (figure[0], figure[1], f"{worst.value:.3f}", f"{worst.users:,} users", "limit"):
+        assert part in told
+
+
+def test_what_is_popular_alone_covers_too_little() -> None:
+    # 128 users with one taste for everything: ten places each, and all the same.
+    found = judged(replace(METHOD, new=replace(EASE(), most_items=1)))
+    assert verdicts(found)["coverage", "new"] == REFUSED and found.verdict == REFUSED
+
+
+def test_of_too_few_users_there_is_not_enough_to_tell_however_bad_or_good() -> None:
+    few = shop(users=90)
+    for method in (METHOD, replace(METHOD, again=Rarest(), new=Unlike())):
+        found = judged(method, live=METHOD, rows=few)
+        assert found.verdict == NOT_ENOUGH and set(verdicts(found).values()) == {NOT_ENOUGH}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [("u", "i", DAY)],
+        [("u", "i", DAY - timedelta(days=9)), ("v", "i", DAY)],
+        [("u", "i", DAY + timedelta(days=9))],
+    ],
+    ids=["none", "one day", "nobody on both sides", "later days alone"],
+)
+def test_without_a_past_and_a_future_there_is_not_enough_to_tell(rows: list[Row]) -> None:
+    found = judged(live=METHOD, rows=rows)
+    assert found.verdict == NOT_ENOUGH and {each.users for each in found.figures} == {0}
+    assert {each.value for each in found.figures} == {None} and "unknown" in found.figures[0].told()
+
+
+def test_beside_a_served_method_that_is_not_known_here_there_is_not_enough_to_tell(
+    good: Judgement,
+) -> None:
+    found = judge(interactions(SHOP), DAY, METHOD, Live("2011-01-30-001", None))
+    beside = {each.verdict for each in found.figures if each.figure.endswith("_to_live")}
+    assert (found.verdict, beside) == (NOT_ENOUGH, {NOT_ENOUGH})
+    assert len(found.figures) == len(good.figures)
+
+
+def test_what_comes_after_the_day_changes_nothing(good: Judgement) -> None:
+    planted = [(f"u{n}", f"i{n % 200:03d}", DAY + timedelta(days=1 + n % 3)) for n in range(400)]
+    assert judged(live=METHOD, rows=[*SHOP, *planted]) == good
+
+
+def test_the_method_learns_nothing_from_the_days_that_are_held_out() -> None:
+    # The lists of the judgement are those of what was known when the cut began.
+    before = [row for row in SHOP if row[2] < CUT]
+    other = [(user, "i000", DAY) for user, *_ in SHOP]
+    seen = []
+
+    @dataclass(frozen=True)
+    class Watched(OwnFrequency):
+        def fit(self, history: History) -> Any:
+            seen.append(history)
+            return OwnFrequency.fit(self, history)
+
+    judge(interactions([*before, *other]), DAY, replace(SIMPLE, again=Watched()))
+    assert seen and {history.as_of for history in seen} == {(CUT - date(1970, 1, 1)).days}
+    assert all((history.days < history.as_of).all() for history in seen)
+
+
+def test_the_days_that_are_held_out_are_half_of_those_that_there_are_and_28_at_most() -> None:
+    for first, days in [(0, 1), (1, 1), (2, 1), (3, 2), (40, 20), (55, 28), (400, 28)]:
+        rows = [("u", "i", DAY - timedelta(days=first)), ("u", "i", DAY)]
+        found = judged(rows=rows)
+        assert (found.days, found.cut) == (days, DAY - timedelta(days=days - 1))
+
+
+def test_what_is_judged_is_what_would_be_published() -> None:
+    history = history_before(interactions(SHOP), CUT)
+    published: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for batch in rows_of(fitted(METHOD, history), history):
+        for row in batch.to_pylist():
+            published[row["slot"], row["user_id"]].append(row["item"])
+    found = first_ten(METHOD, history)
+    for place, user in enumerate(history.user_ids):
+        again, new = published["again", user], published["new", user]
+        for slot, items in (("again", again), ("new", new), ("all", again[:10] + new)):
+            held = [history.item_ids[it] for it in found[slot][place] if it >= 0]
+            assert held == items[:10]
+
+
+def test_figures_are_those_of_plain_loops_and_scikit_learn(good: Judgement) -> None:
+    had, future = defaultdict(set), defaultdict(set)
+    score: dict[str, float] = defaultdict(float)
+    for user, item, day in set(SHOP):
+        (had if day < CUT else future)[user].add(item)
+        if day < CUT:
+            score[item] += 0.5 ** ((CUT - day).days / 14)
+    users_of = {item: sum(item in of for of in had.values()) for item in score}
+    popular = sorted(score, key=lambda item: (-score[item], -users_of[item], item))
+    history = history_before(interactions(SHOP), CUT)
+    published = first_ten(METHOD, history)
+    ours, theirs, truth = defaultdict(list), defaultdict(list), defaultdict(list)
+    everything = sorted(score)
+    for place, user in enumerate(history.user_ids):
+        for slot in ("again", "new", "all"):
+            right = {
+                "again": future[user] & had[user],
+                "new": future[user] - had[user],
+                "all": future[user],
+            }[slot]
+            if not right:
+                continue
+            mine = [history.item_ids[it] for it in published[slot][place] if it >= 0]
+            offered = [it for it in popular if slot != "new" or it not in had[user]][:10]
+            for of, items in ((ours, mine), (theirs, offered)):
+                # Everything that is not listed comes after what is.
+                of[slot].append([-items.index(it) if it in items else -100 for it in everything])
+            truth[slot].append([it in right for it in everything])
+            assert right <= score.keys()
+    found = {(each.figure, each.slot): each for each in good.figures}
+    for slot in ("again", "new", "all"):
+        figure = found["ndcg_to_popular", slot]
+        assert figure.users == len(ours[slot])
+        mine, popular_ones = (ndcg_score(truth[slot], of[slot], k=10) for of in (ours, theirs))
+        assert figure.value == pytest.approx(mine / popular_ones)
+    covered = {it for row in published["new"] for it in row if it >= 0}
+    assert found["coverage", "new"].value == len(covered) / len(everything)
+
+
+def test_novelty_and_diversity_are_beside_those_of_what_is_served() -> None:
+    found = {(it.figure, it.slot): it for it in judged(SIMPLE, live=METHOD).figures}
+    history = history_before(interactions(SHOP), CUT)
+    future = {user for user, _, day in SHOP if day >= CUT}
+    had = {user: {it for who, it, day in SHOP if who == user and day < CUT} for user in future}
+    new = {user for user, item, day in SHOP if day >= CUT and user in had and item not in had[user]}
+    users_of = np.asarray(history.seen().sum(axis=0)).ravel()
+
+    def novelty(method: Chosen) -> float:
+        lists = first_ten(method, history)["new"]
+        of_users = [
+            np.mean(
+                [-math.log2(users_of[it] / len(history.user_ids)) for it in lists[place] if it >= 0]
+            )
+            for place, user in enumerate(history.user_ids)
+            if user in new
+        ]
+        return float(np.mean(of_users))
+
+    figure = found["novelty_to_live", "new"]
+    assert figure.users == len(new)
+    assert figure.value == pytest.approx(novelty(SIMPLE) / novelty(METHOD))
+    assert found["diversity_to_live", "new"].value != figure.value
+
+
+ENDS = st.lists(st.floats(0, 4), min_size=3, max_size=3).map(sorted)
+
+
+@given(ENDS, st.floats(0, 2), st.sampled_from(gate.RULES))
+def test_a_greater_figure_never_has_a_worse_verdict(
+    ends: list[float], more: float, rule: gate.Rule
+) -> None:
+    def verdict(low: float, value: float, high: float) -> str:
+        measured = gate._Measured(Figure(value, low, high), 500, enough=True)
+        return gate._judged(rule, rule.slots[0], measured).verdict
+
+    order = [REFUSED, NOT_ENOUGH, PASSED]
+    before, after = verdict(*ends), verdict(*(each + more for each in ends))
+    assert order.index(after) >= order.index(before)
+    assert (before == REFUSED) == (ends[2] < rule.limit)
+    assert gate._judged(rule, "new", gate._Measured(Figure(9, 9, 9), 99)).verdict == NOT_ENOUGH
+    nothing = gate._judged(rule, "new", gate._Measured(Figure(None), 500, enough=True))
+    assert nothing.verdict == NOT_ENOUGH
+
+
+def test_the_page_has_the_rules() -> None:
+    page = Path(__file__).parents[3] / "docs" / "recommendations.md"
+    assert rules_table() in page.read_text()
