@@ -72,21 +72,15 @@ def write_lists(made: dict[str, Any]) -> dict[str, Any]:
 def publish(listed: dict[str, Any]) -> dict[str, Any]:
     """Publishes the version's lists, and serves them unless a newer version is served; returns ``version``,
     ``served`` (None where nothing was published) and counts."""
-    from feira.recommendations.publish import publish
-    from feira.recommendations.serving.baked import bake
-    from feira.recommendations.serving.lists_file import lists_of
+    from feira.recommendations.release import release
     from feira.recommendations.serving.store import connect
 
-    settings = lake_settings(LAKE)
-    store = _store(settings)
-    version, finished = store.read(listed["version"])
-    if not finished.rows:
-        log.info("%s has no lists; what is served stays", version.version)
-        return {"version": version.version, "served": None, "lists": 0, "keys": 0}
-    with connect(valkey_options()) as client, store.files.open(finished.parquet, "rb") as file:
-        done = publish(client, version.version, *lists_of(file))
-    if done.served == done.version:
-        bake(store.files, settings.root, done.version, done.everyone)
+    version = listed["version"]
+    with connect(valkey_options()) as client:
+        done = release(client, _store(lake_settings(LAKE)), version)
+    if done is None:
+        log.info("%s has no lists; what is served stays", version)
+        return {"version": version, "served": None, "lists": 0, "keys": 0}
     return {
         "version": done.version,
         "served": done.served,
