@@ -160,5 +160,6 @@ def published(client: valkey.Valkey, version: str) -> Lists:
         ]
     others = {f"reco:{version}:{name}" for name in ("items", "meta")}
     others |= {f"reco:{version}:why:{slot}:{user}" for slot, user in found}
+    others |= {f"reco:{version}:with:{item}" for item in items}
     assert keys <= others | {f"reco:{version}:{slot}:{user}" for slot, user in found}
     return found

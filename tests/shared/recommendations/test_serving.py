@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -17,12 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from feira.core.settings import SettingsError
 from feira.recommendations.publish import publish, rollback
 from feira.recommendations.serving import baked, reading
-from feira.recommendations.serving.app import Recommendations
 from feira.recommendations.serving.store import options_from_env
+from recommendations_api import FILE, Api, running
 from valkey_server import ValkeyServer, items_of, publish_lists, rows, some_lists
 
 V1, V2 = "2010-12-01-1", "2010-12-02-1"
-FILE = baked.Baked(version="baked", everyone={"new": ["f0", "f1"]}).model_dump_json().encode()
 
 
 @pytest.fixture(scope="module")
@@ -37,75 +34,6 @@ def empty(server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "READ_SECONDS", 0.3)
     with server.client() as client:
         client.flushall()
-
-
-class Api:
-    """The application, asked as uvicorn asks it."""
-
-    def __init__(self, app: Recommendations) -> None:
-        self.app = app
-
-    async def send(self, path: str, method: str = "GET") -> tuple[int, dict[bytes, bytes], bytes]:
-        raw, _, query = path.partition("?")
-        sent: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": raw,
-            "raw_path": raw.encode(),
-            "query_string": query.encode(),
-            "headers": [],
-            "root_path": "",
-        }
-        await self.app(scope, receive, send)
-        body = b"".join(message.get("body", b"") for message in sent[1:])
-        return sent[0]["status"], dict(sent[0]["headers"]), body
-
-    async def get(self, path: str) -> dict[str, Any]:
-        status, _, body = await self.send(path)
-        assert status == 200
-        found: dict[str, Any] = json.loads(body)
-        return found
-
-    async def seen(self, path: str) -> tuple[str | None, str, list[str]]:
-        """Version, source and items."""
-        found = await self.get(f"/recommendations/{path}")
-        return found["version"], found["source"], [each["item"] for each in found["items"]]
-
-    async def until(self, path: str, expected: object) -> None:
-        """Returns once it answers so."""
-        async with asyncio.timeout(20):
-            while await self.seen(path) != expected:
-                await asyncio.sleep(0.005)
-
-    async def failures(self) -> dict[str, float]:
-        """How often Valkey failed, by kind."""
-        _, _, body = await self.send("/metrics")
-        return {
-            sample.labels["kind"]: sample.value
-            for family in text_string_to_metric_families(body.decode())
-            for sample in family.samples
-            if sample.name == "feira_recommendations_valkey_failures_total"
-        }
-
-
-@asynccontextmanager
-async def running(
-    server: ValkeyServer, read_file: Callable[[], bytes] = lambda: FILE
-) -> AsyncIterator[Api]:
-    app = Recommendations(server.options, read_file)
-    await app.lists.start()
-    try:
-        yield Api(app)
-    finally:
-        await app.lists.stop()
 
 
 def with_api(
@@ -475,6 +403,11 @@ def test_openapi_describes_the_route_with_its_limits(server: ValkeyServer) -> No
         assert by_name["exclude"]["schema"]["maxItems"] == 100
         assert by_name["user_id"]["required"] and by_name["user_id"]["in"] == "path"
         assert set(operation["responses"]) == {"200", "422"}
+        basket = document["paths"]["/recommendations/basket"]["post"]
+        schema = basket["requestBody"]["content"]["application/json"]["schema"]
+        assert schema["properties"]["items"]["maxItems"] == 50 and schema["required"] == ["items"]
+        assert [each["name"] for each in basket["parameters"]] == ["n", "exclude"]
+        assert set(basket["responses"]) == {"200", "413", "415", "422"}
 
     with_api(server, test)
 

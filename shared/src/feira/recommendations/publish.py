@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 
 import orjson
 import pyarrow as pa
@@ -74,6 +75,7 @@ def publish(
     version: str,
     lists: Iterable[pa.RecordBatch],
     items: Sequence[str],
+    goes_with: Iterable[pa.RecordBatch] = (),
     *,
     now: datetime | None = None,
 ) -> Published:
@@ -86,6 +88,7 @@ def publish(
     :param lists: rows of slot, user_id, position, item, reason, reason_item in order of the first three;
         read once
     :param items: the version's items; an item's number is its place
+    :param goes_with: rows of item, goes_with, similarity; read once
     :raises ListsError, PublishError: where these lists cannot be published
     :raises ClaimLostError, ReadBackError, StoreError: where another try may do
     """
@@ -96,7 +99,7 @@ def publish(
             log.info("%s is not published: %s is served, which is newer", version, served)
             return Published(version, served)
         content = _Content(version, items)
-        packed = content.packed(lists)
+        packed = content.packed(lists, goes_with)
         known = _meta(client, version)
         if known is None:
             _write(client, content, packed, now or datetime.now(UTC))
@@ -199,13 +202,15 @@ class _Content:
         self._packer = Packer(version, items)
         self._hash = hashlib.sha256(self.items)
 
-    def packed(self, lists: Iterable[pa.RecordBatch]) -> Iterable[Packed]:
+    def packed(
+        self, lists: Iterable[pa.RecordBatch], goes_with: Iterable[pa.RecordBatch] = ()
+    ) -> Iterable[Packed]:
         pieces = (
             batch.slice(start, _ROWS)
             for batch in lists
             for start in range(0, batch.num_rows, _ROWS)
         )
-        for packed in self._packer.pack(pieces):
+        for packed in chain(self._packer.pack(pieces), self._packer.pack_with(goes_with)):
             self.lists += packed.lists
             self.keys += len(packed.pairs) // 2
             self.everyone |= packed.everyone

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import valkey
 
 from feira.recommendations.publish import Published, publish
@@ -20,8 +22,12 @@ def release(client: valkey.Valkey, store: ListStore, version: str) -> Published 
     _, finished = store.read(version)
     if not finished.rows:
         return None
-    with store.files.open(finished.parquet, "rb") as file:
-        done = publish(client, version, *lists_of(file))
+    paths = (finished.parquet, finished.goes_with)
+    with ExitStack() as opened:
+        files = [
+            opened.enter_context(store.files.open(path, "rb")) for path in paths if path is not None
+        ]
+        done = publish(client, version, *lists_of(*files))
     if done.served == done.version:
         bake(store.files, store.lake, done.version, done.everyone)
     return done

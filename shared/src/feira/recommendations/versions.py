@@ -1,14 +1,15 @@
 """Versions of the lists as files of the lake: whose each is, and what it holds once it is finished.
 
 Below ``<lake>/recommendations/<version>/``: ``version.json`` (the run that has it, put once), ``lists.parquet``,
-and last ``finished.json``. Killed anywhere, the same run takes the same version again and goes on.
+beside it ``goes_with.parquet`` and ``purchases.parquet``, and last ``finished.json``. Killed anywhere, the same
+run takes the same version again and goes on.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from fsspec import AbstractFileSystem
 
 from feira.core.errors import PermanentError
 from feira.core.landing.put_once import put_once
+from feira.recommendations import goes_with, purchases
 from feira.recommendations.interactions import Interactions
 from feira.recommendations.lists import ROWS, chosen, fitted, history_of, rows_of
 
@@ -56,6 +58,7 @@ class Finished:
     :param users: those that have a list, the unknown ones not counted
     :param candidates: of each slot the candidate with its parameters
     :param model_hash: as ``Models.hash``; of no interactions None
+    :param beside: the other files of the version's folder by name, with their bytes
     """
 
     version: str
@@ -68,6 +71,13 @@ class Finished:
     rows: int
     candidates: Mapping[str, Any]
     model_hash: str | None
+    beside: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def goes_with(self) -> str | None:
+        """The file of what goes with what; None of a version that has none."""
+        name = "goes_with.parquet"
+        return f"{self.parquet.rpartition('/')[0]}/{name}" if name in self.beside else None
 
 
 @dataclass(frozen=True)
@@ -107,8 +117,8 @@ class ListStore:
         finished = self.finished(version)
         if finished is None:
             raise VersionError(
-                f"Lists {version}: {self.folder(version)} has no lists.parquet of the size that finished.json "
-                "names. It was removed or changed; make the lists again."
+                f"Lists {version}: {self.folder(version)} has not every file of the size that "
+                "finished.json names. One was removed or changed; make the lists again."
             )
         return self._version(version), finished
 
@@ -118,10 +128,13 @@ class ListStore:
             found = Finished(
                 **json.loads(self.files.cat_file(self._file(version, "finished.json")))
             )
-            size = self.files.size(found.parquet)
+            sizes = {found.parquet: found.bytes} | {
+                self._file(version, name): size for name, size in found.beside.items()
+            }
+            whole = all(self.files.size(path) == size for path, size in sizes.items())
         except FileNotFoundError:
             return None
-        return found if size == found.bytes else None
+        return found if whole else None
 
     def make(self, version: Version, all_of: Interactions) -> Finished:
         """Makes the lists as of the version's day, and finishes it; in the file its rows are in the order of
@@ -144,6 +157,10 @@ class ListStore:
                         writer.write_table(pa.Table.from_batches(batches))
                         batches.clear()
                 writer.write_table(pa.Table.from_batches(batches, ROWS))
+        beside = {
+            name: self._write_rows(self._file(version.version, name), made.ROWS, made.rows(history))
+            for name, made in (("goes_with.parquet", goes_with), ("purchases.parquet", purchases))
+        }
         finished = Finished(
             version=version.version,
             parquet=parquet,
@@ -155,9 +172,17 @@ class ListStore:
             rows=rows,
             candidates=candidates.described(),
             model_hash=model_hash,
+            beside=beside,
         )
         self.files.pipe_file(self._file(version.version, "finished.json"), _json(finished))
         return finished
+
+    def _write_rows(self, path: str, schema: pa.Schema, rows: Iterable[pa.RecordBatch]) -> int:
+        """Writes a file, of each batch a row group; returns its bytes."""
+        with self.files.open(path, "wb") as file, pq.ParquetWriter(file, schema) as writer:
+            for batch in rows:
+                writer.write_batch(batch)
+        return int(self.files.size(path))
 
     def _version(self, version: str) -> Version:
         return Version(**json.loads(self.files.cat_file(self._file(version, "version.json"))))

@@ -9,72 +9,18 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Response
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from feira.recommendations.serving import reading, requests
-from feira.recommendations.serving.layout import BOUGHT_BEFORE, GOES_WITH, POPULAR, SLOTS
-from feira.recommendations.serving.packing import LONGEST_USER
+from feira.recommendations.serving import openapi, requests
+from feira.recommendations.serving.bodies import read_object
+from feira.recommendations.serving.metrics import Metrics
 from feira.recommendations.serving.reading import Answer, Lists
-from feira.recommendations.serving.requests import PATH, PREFIX, RefusedError
+from feira.recommendations.serving.requests import BASKET, PATH, PREFIX, RefusedError
 from feira.recommendations.serving.store import Options
 
-_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.5)
 _JSON = b"application/json"
 _PROBLEM = b"application/problem+json"
-
-
-class Metrics:
-    """What Prometheus is shown; no label has a user's id or an item."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        labels = ("route", "slot", "source")
-        self.seconds = Histogram(
-            "feira_recommendations_request_seconds",
-            "From a request to its answer, in the API",
-            labels,
-            buckets=_BUCKETS,
-            registry=self.registry,
-        )
-        self.refused = Counter(
-            "feira_recommendations_requests_refused_total",
-            "Requests that were not understood, by parameter",
-            ("route", "parameter"),
-            registry=self.registry,
-        )
-        self.failures = Counter(
-            "feira_recommendations_valkey_failures_total",
-            "Reads of Valkey that gave nothing: timeout, error, or damaged lists",
-            ("kind",),
-            registry=self.registry,
-        )
-        self.up = Gauge(
-            "feira_recommendations_valkey_up",
-            "Whether Valkey answers",
-            registry=self.registry,
-        )
-        self._of: dict[tuple[str, str], Any] = {}
-
-    def answered(self, slot: str, source: str, seconds: float) -> None:
-        """Counts an answer."""
-        child = self._of.get((slot, source))
-        if child is None:
-            child = self._of[slot, source] = self.seconds.labels(PATH, slot, source)
-        child.observe(seconds)
-
-    def failed(self, kind: str) -> None:
-        """Counts a failure of Valkey."""
-        self.failures.labels(kind).inc()
 
 
 class Recommendations:
@@ -86,34 +32,51 @@ class Recommendations:
         self._others: ASGIApp = _others(self.lists, self.metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["raw_path"].startswith(PREFIX):
+        if scope["type"] != "http" or not (path := scope["raw_path"]).startswith(PREFIX):
             await self._others(scope, receive, send)
-        elif scope["method"] != "GET":
-            await _send(
-                send, 405, _PROBLEM, requests.problem(405, "GET alone is answered here"), b"GET"
-            )
-        else:
+        elif scope["method"] == "GET":
             await self._recommend(scope, send)
+        elif path == BASKET.encode() and scope["method"] == "POST":
+            await self._go_with(scope, receive, send)
+        else:
+            allowed = b"GET, POST" if path == BASKET.encode() else b"GET"
+            body = requests.problem(405, f"{allowed.decode()} is answered here")
+            await _send(send, 405, _PROBLEM, body, allowed)
 
     async def _recommend(self, scope: Scope, send: Send) -> None:
         began = time.perf_counter()
         try:
             asked = requests.parse(scope["raw_path"], scope["query_string"])
         except RefusedError as error:
-            self.metrics.refused.labels(PATH, error.name).inc()
-            body = requests.problem(422, "The request is not understood", error)
-            await _send(send, 422, _PROBLEM, body)
+            await self._refuse(send, PATH, error)
             return
         answer = await self.lists.answer(asked.slot, asked.user, asked.n, asked.excluded)
-        await _send(send, 200, _JSON, _body(asked, answer))
-        self.metrics.answered(asked.slot, answer.source, time.perf_counter() - began)
+        await _send(send, 200, _JSON, _body(asked.user, asked.slot, answer))
+        self.metrics.answered(PATH, asked.slot, answer.source, time.perf_counter() - began)
+
+    async def _go_with(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        try:
+            body = await read_object(scope, receive)
+            asked = requests.parse_basket(scope["query_string"], body)
+        except RefusedError as error:
+            await self._refuse(send, BASKET, error)
+            return
+        answer = await self.lists.with_basket(asked.items, asked.n, asked.excluded)
+        await _send(send, 200, _JSON, _body(None, "new", answer))
+        self.metrics.answered(BASKET, "new", answer.source, time.perf_counter() - began)
+
+    async def _refuse(self, send: Send, route: str, error: RefusedError) -> None:
+        self.metrics.refused.labels(route, error.name).inc()
+        body = requests.problem(error.status, "The request is not understood", error)
+        await _send(send, error.status, _PROBLEM, body)
 
 
-def _body(asked: requests.Asked, answer: Answer) -> bytes:
+def _body(user: str | None, slot: str, answer: Answer) -> bytes:
     return orjson.dumps(
         {
-            "user_id": asked.user,
-            "slot": asked.slot,
+            "user_id": user,
+            "slot": slot,
             "version": answer.version,
             "source": answer.source,
             "items": [
@@ -167,73 +130,10 @@ def _others(lists: Lists, metrics: Metrics) -> FastAPI:
 
     generated = api.openapi
 
-    def openapi() -> dict[str, Any]:
+    def described() -> dict[str, Any]:
         document = generated()
-        # The hot route is not FastAPI's, which therefore does not know it.
-        document["paths"].setdefault(PATH, {"get": _operation()})
+        document["paths"] |= openapi.paths()
         return document
 
-    api.openapi = openapi  # type: ignore[method-assign]
+    api.openapi = described  # type: ignore[method-assign]
     return api
-
-
-def _operation() -> dict[str, Any]:
-    """The hot route in OpenAPI."""
-    text: dict[str, Any] = {"type": "string"}
-    schemas: dict[str, dict[str, Any]] = {
-        "user_id": text | {"minLength": 1, "maxLength": LONGEST_USER},
-        "slot": text | {"enum": list(SLOTS), "default": "new"},
-        "n": {"type": "integer", "minimum": 1, "maximum": requests.MOST_ITEMS, "default": 20},
-        "exclude": {
-            "type": "array",
-            "items": text | {"minLength": 1, "maxLength": requests.LONGEST_ITEM},
-            "maxItems": requests.MOST_EXCLUDED,
-        },
-    }
-    offer = {
-        "type": "object",
-        "required": ["item", "reason"],
-        "properties": {
-            "item": text,
-            "reason": text | {"enum": [BOUGHT_BEFORE, GOES_WITH, POPULAR]},
-            "reason_item": text | {"description": f"Of {GOES_WITH}: what it goes with."},
-        },
-    }
-    sources = [reading.OWN, reading.POPULAR, reading.FILE, reading.NONE]
-    answer = {
-        "type": "object",
-        "required": ["user_id", "slot", "version", "source", "items"],
-        "properties": {
-            "user_id": text,
-            "slot": schemas["slot"],
-            "version": {"type": ["string", "null"]},
-            "source": text | {"enum": sources},
-            "items": {"type": "array", "items": offer},
-        },
-    }
-    return {
-        "summary": "What is offered to a user, best first",
-        "operationId": "recommendations",
-        "parameters": [
-            {
-                "name": name,
-                "in": "path" if name == "user_id" else "query",
-                "required": name == "user_id",
-                "description": limit,
-                "schema": schemas[name],
-                # One parameter with commas, or several.
-                **({"style": "form", "explode": False} if name == "exclude" else {}),
-            }
-            for name, limit in requests.LIMITS.items()
-        ],
-        "responses": {
-            "200": {
-                "description": "The list, whatever state Valkey is in; `source` says where it is from.",
-                "content": {"application/json": {"schema": answer}},
-            },
-            "422": {
-                "description": "A parameter that is not understood, with its limit.",
-                "content": {"application/problem+json": {"schema": {"type": "object"}}},
-            },
-        },
-    }

@@ -9,6 +9,8 @@
 ``reco:<version>:why:<slot>:<user>``  of each of them the number of its reason's item, or one of the last
                                    two numbers for a reason without one; uint16 where that holds every
                                    number, else uint32. Only where an item's reason is not the slot's own
+``reco:<version>:with:<item>``     the numbers of what goes with an item, best first, uint32; then of each the
+                                   similarity, little-endian float32. Only where anything does
 ``reco:<version>:claim``           who writes the version; it expires
 =================================  ====================================================================
 
@@ -50,7 +52,7 @@ class Meta(BaseModel):
     """What a complete version holds.
 
     :param lists: how many lists
-    :param keys: how many keys with a list or its reasons
+    :param keys: how many keys with a list, its reasons, or what goes with an item
     :param items: how many items are numbered
     :param checksum: SHA-256 of the items' value and then, by key, of every such key and its value
     """
@@ -99,6 +101,10 @@ def why_key(version: str, slot: str, user: str) -> str:
     return f"reco:{version}:why:{slot}:{user}"
 
 
+def with_key(version: str, item: str) -> str:
+    return f"reco:{version}:with:{item}"
+
+
 def why_width(items: int) -> int:
     """How many bytes a number has in the reasons of a version with so many items."""
     return 2 if items <= 2**16 - len(WITHOUT_ITEM) else 4
@@ -108,3 +114,15 @@ def unpacked(value: bytes, first: int, width: int = 4) -> Sequence[int]:
     """The first numbers of a value."""
     count = min(len(value) // width, first)
     return struct.unpack_from(f"<{count}{'H' if width == 2 else 'I'}", value)
+
+
+def unpacked_with(value: bytes) -> list[tuple[int, float]]:
+    """The numbers of what goes with an item, each with its similarity.
+
+    :raises ValueError: where the value is not whole, or a similarity is not above 0
+    """
+    count, left = divmod(len(value), 8)
+    both = () if left else struct.unpack(f"<{count}I{count}f", value)
+    if left or not all(similarity > 0 for similarity in both[count:]):
+        raise ValueError(f"{len(value)} bytes are no numbers with their similarities")
+    return list(zip(both[:count], both[count:], strict=True))

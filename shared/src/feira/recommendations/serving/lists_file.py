@@ -1,4 +1,4 @@
-"""A version's lists as they are in the lake: one Parquet file, read twice and never held whole."""
+"""A version's lists as they are in the lake: Parquet files, read twice and never held whole."""
 
 from __future__ import annotations
 
@@ -15,16 +15,25 @@ _ROWS = 500_000
 _TEXTS = [name for name in COLUMNS if name != "position"]
 
 
-def lists_of(file: IO[bytes]) -> tuple[Iterator[pa.RecordBatch], list[str]]:
-    """The rows, and the items in order, those that are reasons among them: as ``publish`` takes both."""
-    parquet = pq.ParquetFile(file, read_dictionary=_TEXTS)
-    return parquet.iter_batches(_ROWS, columns=list(COLUMNS)), _items(parquet)
+def lists_of(
+    file: IO[bytes], goes_with: IO[bytes] | None = None
+) -> tuple[Iterator[pa.RecordBatch], list[str], Iterator[pa.RecordBatch]]:
+    """The rows; the items in order, those that are reasons or go with others among them; and what goes with
+    what: as ``publish`` takes the three."""
+    lists = pq.ParquetFile(file, read_dictionary=_TEXTS)
+    items = _distinct(lists, ["item", "reason_item"])
+    if goes_with is None:
+        return lists.iter_batches(_ROWS, columns=list(COLUMNS)), sorted(items), iter(())
+    beside = pq.ParquetFile(goes_with)
+    items |= _distinct(beside, ["goes_with"])
+    return lists.iter_batches(_ROWS, columns=list(COLUMNS)), sorted(items), beside.iter_batches()
 
 
-def _items(parquet: pq.ParquetFile) -> list[str]:
+def _distinct(parquet: pq.ParquetFile, columns: list[str]) -> set[str]:
     found: set[str] = set()
-    for batch in parquet.iter_batches(_ROWS, columns=["item", "reason_item"]):
+    for batch in parquet.iter_batches(_ROWS, columns=columns):
         for column in batch.columns:
+            texts = column.flatten() if pa.types.is_list(column.type) else column
             # A dictionary may hold more than its batch.
-            found.update(pc.unique(column).drop_null().to_pylist())
-    return sorted(found)
+            found.update(pc.unique(texts).drop_null().to_pylist())
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -111,6 +112,36 @@ class Packer:
                 yield self._packed(whole)
         if rest is not None:
             yield self._packed(rest)
+
+    def pack_with(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
+        """What goes with each item.
+
+        :param batches: rows of ``goes_with.ROWS``
+        :raises ListsError: where an item has no number or is there again
+        """
+        there: set[str] = set()
+        for batch in batches:
+            column = batch.column("goes_with")
+            items = batch.column("item").to_pylist()
+            ends = np.append(0, np.cumsum(pc.list_value_length(column).to_numpy())).tolist()
+
+            def of(row: int, ends: list[int] = ends, items: list[str] = items) -> str:
+                return f"{self._version}, with {items[bisect_right(ends, row) - 1]!r}"
+
+            found_numbers = self._numbers(column.flatten(), of)
+            if (missing := np.flatnonzero(found_numbers < 0)).size:
+                raise ListsError(f"{of(int(missing[0]))}: an item is null.")
+            numbers = found_numbers.astype("<u4").tobytes()
+            values = batch.column("similarity").flatten().to_numpy().astype("<f4").tobytes()
+            found = Packed()
+            for item, start, end in zip(items, ends, ends[1:], strict=False):
+                if item in there:
+                    raise ListsError(f"{self._version}, with {item!r}: it is there again.")
+                there.add(item)
+                key = layout.with_key(self._version, item).encode()
+                place = slice(4 * start, 4 * end)
+                found.pairs += (key, numbers[place] + values[place])
+            yield found
 
     def _read(self, batch: pa.RecordBatch) -> _Lists:
         slot, user = (_encoded(batch.column(name)) for name in ("slot", "user_id"))

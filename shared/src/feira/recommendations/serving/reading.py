@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ _FILE_SECONDS = 60.0
 _MOST_AT_ONCE = 200
 
 OWN: Final = "own"
+BASKET: Final = "basket"
 POPULAR: Final = "popular"
 FILE: Final = "file"
 NONE: Final = "none"
@@ -82,6 +83,21 @@ class _Served:
             else Offer(item, layout.GOES_WITH, self.items[number])
             for item, number in zip(items, layout.unpacked(why, first, width), strict=True)
         ]
+
+    def offers_with(self, basket: Sequence[str], values: Sequence[bytes | None]) -> list[Offer]:
+        """What goes with the items, by the sum of the similarities; the reason is the item that adds most.
+
+        :raises IndexError, ValueError: where a value is damaged
+        """
+        total: dict[int, float] = {}
+        most: dict[int, tuple[float, str]] = {}
+        for item, value in zip(basket, values, strict=True):
+            for number, similarity in layout.unpacked_with(value or b""):
+                total[number] = total.get(number, 0.0) + similarity
+                if similarity > most.get(number, (0.0, ""))[0]:
+                    most[number] = similarity, item
+        order = sorted(most, key=lambda number: (-total[number], number))
+        return [Offer(self.items[number], layout.GOES_WITH, most[number][1]) for number in order]
 
 
 class Lists:
@@ -148,45 +164,73 @@ class Lists:
         self, slot: str, user: str, n: int, excluded: frozenset[str] = frozenset()
     ) -> Answer:
         """What is offered to a user; it waits for Valkey some 20 ms at most, and never fails."""
-        first = n + len(excluded)
+        served, values = await self._read(
+            lambda version: (
+                layout.list_key(version, slot, user),
+                layout.why_key(version, slot, user),
+            )
+        )
+        if served is not None and values is not None and values[0] is not None:
+            try:
+                offers = served.offers(slot, values[0], values[1], n + len(excluded))
+                return Answer(served.version, OWN, _without(offers, excluded, n))
+            except (IndexError, ValueError):
+                self._failed("damaged")
+        return self._for_everyone(served, slot, n, excluded)
+
+    async def with_basket(
+        self, basket: Sequence[str], n: int, excluded: frozenset[str] = frozenset()
+    ) -> Answer:
+        """What goes with the distinct items of a basket, then what is popular, as ``answer`` does."""
+        served, values = await self._read(
+            lambda version: [layout.with_key(version, item) for item in basket]
+        )
+        excluded |= frozenset(basket)
+        popular = self._for_everyone(served, "new", n, excluded)
+        if served is None or values is None or not any(values):
+            return popular
         try:
-            served, values = await self._read(slot, user)
-        except Exception:
-            log.exception("a list was not read")
-            self._failed("error")
-            served, values = self._served, None
-        if served is not None:
-            if values is not None and values[1] is not None:
-                try:
-                    offers = served.offers(slot, values[1], values[2], first)
-                    return Answer(served.version, OWN, _without(offers, excluded, n))
-                except (IndexError, ValueError):
-                    self._failed("damaged")
-            if slot in served.everyone:
-                offers = _popular(served.everyone[slot][:first])
-                return Answer(served.version, POPULAR, _without(offers, excluded, n))
+            offers = served.offers_with(basket, values)
+        except (IndexError, ValueError):
+            self._failed("damaged")
+            return popular
+        found = {each.item for each in offers}
+        offers += [each for each in popular.offers if each.item not in found]
+        return Answer(served.version, BASKET, _without(offers, excluded, n))
+
+    def _for_everyone(
+        self, served: _Served | None, slot: str, n: int, excluded: frozenset[str]
+    ) -> Answer:
+        """What is offered to whoever has no list."""
+        first = n + len(excluded)
+        if served is not None and slot in served.everyone:
+            offers = _popular(served.everyone[slot][:first])
+            return Answer(served.version, POPULAR, _without(offers, excluded, n))
         if self._file is not None and slot in self._file.everyone:
             offers = _popular(self._file.everyone[slot][:first])
             return Answer(self._file.version, FILE, _without(offers, excluded, n))
         return Answer(served.version if served else None, NONE, [])
 
-    async def _read(self, slot: str, user: str) -> tuple[_Served | None, list[bytes | None] | None]:
-        """The version, and the pointer, the user's list and its reasons as they were at one moment."""
-        for last in (False, True):
-            served = self._served
-            if not self.up:
-                return served, None
-            keys = [layout.LIVE]
-            if served is not None:
-                keys += [
-                    layout.list_key(served.version, slot, user),
-                    layout.why_key(served.version, slot, user),
-                ]
-            values = await self._together(keys)
-            if values is None or self._is_read(values[0]) or last:
-                return served, values if served is not None else None
-            await self._follow()
-        raise AssertionError("unreachable")
+    async def _read(
+        self, keys_of: Callable[[str], Iterable[str]]
+    ) -> tuple[_Served | None, list[bytes | None] | None]:
+        """The version, and the values of its keys as they were when it was served; of what fails None."""
+        try:
+            for last in (False, True):
+                served = self._served
+                if not self.up:
+                    return served, None
+                keys = [layout.LIVE]
+                if served is not None:
+                    keys += keys_of(served.version)
+                values = await self._together(keys)
+                if values is None or self._is_read(values[0]) or last:
+                    return served, values[1:] if values and served is not None else None
+                await self._follow()
+        except Exception:
+            log.exception("a list was not read")
+            self._failed("error")
+        return self._served, None
 
     def _is_read(self, live: bytes | None) -> bool:
         """Whether what is served is what is read, or was looked at just now and cannot be read."""

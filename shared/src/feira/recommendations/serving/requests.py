@@ -13,8 +13,10 @@ from feira.recommendations.serving.packing import LONGEST_USER
 
 PATH: Final = "/recommendations/{user_id}"
 PREFIX: Final = b"/recommendations/"
+BASKET: Final = "/recommendations/basket"
 MOST_ITEMS: Final = 100
 MOST_EXCLUDED: Final = 100
+MOST_IN_BASKET: Final = 50
 LONGEST_ITEM: Final = 128
 _SHOWN = 80
 
@@ -24,6 +26,7 @@ LIMITS: Final = {
     "n": f"a whole number, 1 to {MOST_ITEMS}",
     "exclude": f"at most {MOST_EXCLUDED} items with commas between them, each of 1 to {LONGEST_ITEM} "
     "characters",
+    "items": f"a list of 1 to {MOST_IN_BASKET} items, each of 1 to {LONGEST_ITEM} characters",
 }
 
 
@@ -37,12 +40,21 @@ class Asked:
     excluded: frozenset[str] = frozenset()
 
 
-class RefusedError(Exception):
-    """A request that is not: ``name`` is the parameter's, where it is one that is known."""
+@dataclass(frozen=True)
+class Basket:
+    """Distinct items, and how many others are asked for."""
 
-    def __init__(self, name: str, value: str, limit: str) -> None:
+    items: tuple[str, ...]
+    n: int = 20
+    excluded: frozenset[str] = frozenset()
+
+
+class RefusedError(Exception):
+    """A request that is not: ``name`` is that of a parameter or field, where it is one that is known."""
+
+    def __init__(self, name: str, value: str, limit: str, status: int = 422) -> None:
         super().__init__(f"{name} is {value[:_SHOWN]!r}; it is {limit}.")
-        self.name, self.value, self.limit = name, value[:_SHOWN], limit
+        self.name, self.value, self.limit, self.status = name, value[:_SHOWN], limit, status
 
 
 def parse(raw_path: bytes, query: bytes) -> Asked:
@@ -54,17 +66,36 @@ def parse(raw_path: bytes, query: bytes) -> Asked:
         user = ""
     if not 1 <= len(user) <= LONGEST_USER or b"/" in segment:
         raise _refused("user_id", segment.decode("latin-1"))
+    return Asked(user, **_parameters(query, ("slot", "n", "exclude")))
+
+
+def parse_basket(query: bytes, body: dict[str, Any]) -> Basket:
+    """The basket that is asked about. Raises RefusedError as ``parse``."""
+    for name in body:
+        if name != "items":
+            raise RefusedError("body", name, "an object with items")
+    items = body.get("items")
+    if not isinstance(items, list) or not 1 <= len(items) <= MOST_IN_BASKET:
+        found = f"{len(items)} items" if isinstance(items, list) else type(items).__name__
+        raise RefusedError("items", found, LIMITS["items"])
+    for item in items:
+        if not isinstance(item, str) or not 1 <= len(item) <= LONGEST_ITEM:
+            raise RefusedError("items", str(item), LIMITS["items"])
+    return Basket(tuple(dict.fromkeys(items)), **_parameters(query, ("n", "exclude")))
+
+
+def _parameters(query: bytes, known: tuple[str, ...]) -> dict[str, Any]:
+    """What the query states."""
     try:
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="strict")
     except ValueError:
         raise RefusedError("query", query.decode("latin-1"), "a query in UTF-8") from None
     found: dict[str, Any] = {}
     for name, value in pairs:
+        if name not in known:
+            raise RefusedError("parameter", name, f"one of {', '.join(known)}")
         if name == "exclude":
             found["excluded"] = found.get("excluded", frozenset()) | _excluded(value)
-        elif name not in ("slot", "n"):
-            known = ", ".join(each for each in LIMITS if each != "user_id")
-            raise RefusedError("parameter", name, f"one of {known}")
         elif name in found:
             raise RefusedError(name, f"{found[name]}, {value}", "stated once")
         elif name == "slot":
@@ -73,7 +104,7 @@ def parse(raw_path: bytes, query: bytes) -> Asked:
             found["n"] = _count(value)
     if len(excluded := found.get("excluded", ())) > MOST_EXCLUDED:
         raise RefusedError("exclude", f"{len(excluded)} items", LIMITS["exclude"])
-    return Asked(user, **found)
+    return found
 
 
 def problem(status: int, title: str, refused: RefusedError | None = None) -> bytes:

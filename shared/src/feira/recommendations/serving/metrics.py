@@ -1,0 +1,60 @@
+"""What the API is watched by, in the form of Prometheus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+)
+
+_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.5)
+
+
+class Metrics:
+    """What Prometheus is shown; no label has a user's id or an item."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        labels = ("route", "slot", "source")
+        self.seconds = Histogram(
+            "feira_recommendations_request_seconds",
+            "From a request to its answer, in the API",
+            labels,
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.refused = Counter(
+            "feira_recommendations_requests_refused_total",
+            "Requests that were not understood, by parameter or field",
+            ("route", "parameter"),
+            registry=self.registry,
+        )
+        self.failures = Counter(
+            "feira_recommendations_valkey_failures_total",
+            "Reads of Valkey that gave nothing: timeout, error, or damaged lists",
+            ("kind",),
+            registry=self.registry,
+        )
+        self.up = Gauge(
+            "feira_recommendations_valkey_up",
+            "Whether Valkey answers",
+            registry=self.registry,
+        )
+        self._of: dict[tuple[str, str, str], Any] = {}
+
+    def answered(self, route: str, slot: str, source: str, seconds: float) -> None:
+        """Counts an answer."""
+        child = self._of.get((route, slot, source))
+        if child is None:
+            child = self._of[route, slot, source] = self.seconds.labels(route, slot, source)
+        child.observe(seconds)
+
+    def failed(self, kind: str) -> None:
+        """Counts a failure of Valkey."""
+        self.failures.labels(kind).inc()
