@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import requests
 import typer
 
+from feira_local.cli import events
 from feira_local.cli import stack as stack_commands
-from feira_local.cli.output import print_line
+from feira_local.cli.output import PlainTable, print_line, print_table
+from feira_local.cli.pipelines import left_out
 from feira_local.cli.runs import parse_range, run_days
 from feira_local.stack import lifecycle
-from feira_local.stack.config import StackConfig
+from feira_local.stack.access import loopback_session, warehouse
+from feira_local.stack.config import HOST, StackConfig
 from feira_local.stack.errors import StackError
+from feira_local.stack.state import running_config
+
+EVENTS_A_DAY = 20_000
+CUSTOMERS = 3
+SHOWN = 3
+# Who has bought the most products, and which of them last.
+_CUSTOMERS = """
+    SELECT customer_id::text, count(*), (array_agg(sku ORDER BY last DESC, sku))[:%s]
+    FROM (
+      SELECT customer_id, sku, max(created_at) AS last FROM sales.fact
+      WHERE status IN ('completed', 'shipped') AND line_kind = 'product' AND customer_id IS NOT NULL
+      GROUP BY customer_id, sku
+    ) bought
+    GROUP BY customer_id ORDER BY count(*) DESC, bought.customer_id LIMIT %s
+"""
+_NAMES = """
+    SELECT DISTINCT ON (sku) sku, description FROM sales.fact
+    WHERE description IS NOT NULL ORDER BY sku, updated_at DESC
+"""
 
 
 def register(app: typer.Typer) -> None:
@@ -28,8 +52,8 @@ def demo(
         typer.Option("--data", help="A folder of Online Retail days to replay."),
     ] = None,
 ) -> None:
-    """Start the stack, run days from the shop's API to the marts and to the recommendations, and show the
-    chain as it happens.
+    """Start the stack, run days from the shop's API to the marts, and with the days' user events to the
+    recommendations, and show each chain as it happens.
 
     Without --data the shop simulator makes the sales from a seed. Ctrl-C stops everything.
 
@@ -42,8 +66,65 @@ def demo(
         stack_commands.start({} if data is None else {"FEIRA_SHOP_DATA": str(data.resolve())})
         print_line("")
         run_days("sales", wanted, refetch=False, as_json=False, stays=False)
+        missing = sorted({*left_out("user_events"), *left_out("recommendations")})
+        if missing:
+            print_line(f"No recommendations: the stack runs without {' and '.join(missing)}.")
+        else:
+            _recommend(days, wanted)
         print_line("The stack stays up: `make down` stops it, `feira status` shows it.")
     except KeyboardInterrupt:
         print_line("Stopping the stack. A run that is cut off continues when it is started again.")
         lifecycle.down(StackConfig.from_env())
         raise
+
+
+def _recommend(days: str, wanted: list[date]) -> None:
+    """Sends the days' user events, runs them to the lists, and shows what is offered to some customers."""
+    # Simulated visits are to the simulated shop's products; real customers have what they ordered.
+    real = running_config().shop.data is not None
+    print_line("")
+    events.produce(days, source="orders" if real else "web", events=EVENTS_A_DAY)
+    run_days("user_events", wanted, refetch=False, as_json=False, stays=False)
+    _print_offers()
+
+
+def _print_offers() -> None:
+    """What three customers bought last and what they are offered, by name, with the reasons and the links."""
+    api = f"http://{HOST}:{running_config().ports.own['recommendations']}"
+    with warehouse() as connection:
+        names = dict(connection.execute(_NAMES).fetchall())
+        customers = connection.execute(_CUSTOMERS, [SHOWN, CUSTOMERS]).fetchall()
+    for customer, products, last in customers:
+        table = PlainTable("", f"customer {customer}", "")
+        for number, sku in enumerate(last):
+            table.add_row("" if number else f"bought {products:,}, last", names.get(sku, sku), "")
+        for slot in ("again", "new"):
+            for number, offer in enumerate(_offers(api, customer, slot)):
+                of = offer.get("reason_item")
+                reason = " ".join(
+                    [offer["reason"].replace("_", " "), *([names.get(of, of)] if of else [])]
+                )
+                shown = names.get(offer["item"], offer["item"])
+                table.add_row("" if number else f"offered, {slot}", shown, reason)
+        print_line("")
+        print_table(table)
+    print_line("")
+    for customer, _, _ in customers:
+        print_line(f"  {customer:<12} {api}/recommendations/{customer}?slot=new&n={SHOWN}")
+    print_line(f"  API          {api}/docs")
+    print_line(f"  reports      {running_config().inbox_url}")
+
+
+def _offers(api: str, customer: str, slot: str) -> list[dict[str, Any]]:
+    url = f"{api}/recommendations/{customer}"
+    try:
+        with loopback_session() as session:
+            answer = session.get(url, params={"slot": slot, "n": str(SHOWN)}, timeout=10)
+            answer.raise_for_status()
+            found: list[dict[str, Any]] = answer.json()["items"]
+            return found
+    except (requests.RequestException, ValueError, KeyError) as error:
+        raise StackError(
+            f"The API of recommendations does not answer at {url} ({type(error).__name__}); `feira status` "
+            "shows whether it runs."
+        ) from None
