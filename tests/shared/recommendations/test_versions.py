@@ -14,7 +14,7 @@ from feira.core.lake import lake_files
 from feira.core.settings import LakeSettings
 from feira.recommendations import versions
 from feira.recommendations.interactions import interactions
-from feira.recommendations.lists import LENGTH
+from feira.recommendations.slots import LENGTH
 from feira.recommendations.versions import Finished, ListStore, Version, VersionError
 
 DAY = date(2011, 1, 3)

@@ -16,25 +16,21 @@ from scipy import sparse
 from feira.core.errors import PermanentError
 from feira.recommendations.candidates import BASELINE, Candidate, Scorer
 from feira.recommendations.candidates.counts import OwnFrequency, RecentPopularity, SameForAll
-from feira.recommendations.candidates.interface import Scores
 from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
 from feira.recommendations.candidates.tifu_knn import TifuKnn
-from feira.recommendations.history import HISTORY_CAP, History, Matrix, history_before
+from feira.recommendations.history import HISTORY_CAP, History, history_before
 from feira.recommendations.interactions import Interactions, Ints, distinct
-from feira.recommendations.metrics import Bools, Floats, Lists, greatest
+from feira.recommendations.metrics import Lists
 from feira.recommendations.reading import coded
 from feira.recommendations.serving.layout import BOUGHT_BEFORE, EVERYONE, GOES_WITH, POPULAR
+from feira.recommendations.slots import Listed, Popular, listed
 
-LENGTH = 100
 # TIFU-KNN compares every user with every other one; for more users than these own frequency takes its place.
 MOST_COMPARED = 20_000
 REASONS = (BOUGHT_BEFORE, GOES_WITH, POPULAR)
 _BOUGHT_BEFORE, _GOES_WITH, _POPULAR = range(3)
 
 _BLOCK = 64
-# Two scores that are equal by their formula differ by less, whatever the order in which a library has added.
-_DECIMALS = 9
-_LEAST = 0.5 * 10**-_DECIMALS
 
 ROWS = pa.schema(
     [
@@ -170,54 +166,24 @@ def rows_of(models: Models, history: History) -> Iterator[pa.RecordBatch]:
     user had it; in ``new`` what it had that adds most to the score, or that the item is popular.
     """
     names = _Names(pa.array(history.user_ids, pa.string()), pa.array(history.item_ids, pa.string()))
-    popular, seen = models.popular.of_items, history.seen()
+    popular, seen = Popular.of(models.popular.of_items), history.seen()
     for users in _blocks(history):
-        lists, scores, _ = _listed(models.again(users), seen[users], "again", popular)
-        yield _rows(names, "again", users, lists, scores, np.full_like(lists, _BOUGHT_BEFORE))
-    nobody, nothing = np.zeros(1, dtype=np.int32), sparse.csr_array((1, len(popular)))
-    lists, scores, _ = _listed(nothing, nothing, "new", popular)
+        found = listed(models.again(users), seen[users], "again", popular)
+        yield _rows(names, "again", users, found, np.full_like(found.items, _BOUGHT_BEFORE))
+    nobody, nothing = np.zeros(1, dtype=np.int32), sparse.csr_array((1, len(history.item_ids)))
+    found = listed(nothing, nothing, "new", popular)
     everyone = _Names(pa.array([EVERYONE]), names.items)
-    yield _rows(everyone, "new", nobody, lists, scores, np.full_like(lists, _POPULAR))
+    yield _rows(everyone, "new", nobody, found, np.full_like(found.items, _POPULAR))
     for users in _blocks(history):
-        lists, scores, own = _listed(models.new(users), seen[users], "new", popular)
-        because = models.new.strongest(users, np.where(own, lists, -1))
-        yield _rows(
-            names, "new", users, lists, scores, np.where(own, _GOES_WITH, _POPULAR), because
-        )
+        found = listed(models.new(users), seen[users], "new", popular)
+        because = models.new.strongest(users, np.where(found.own, found.items, -1))
+        reasons = np.where(found.own, _GOES_WITH, _POPULAR)
+        yield _rows(names, "new", users, found, reasons, because)
 
 
 def _blocks(history: History) -> Iterator[Ints]:
     for start in range(0, len(history.user_ids), _BLOCK):
         yield np.arange(start, min(start + _BLOCK, len(history.user_ids)), dtype=np.int32)
-
-
-def _listed(
-    scores: Scores, seen: Matrix, slot: str, popular: Floats
-) -> tuple[Lists, Floats, Bools]:
-    """The lists, the score of each place, and whether that is the candidate's and not popularity."""
-    lists = np.full((seen.shape[0], LENGTH), -1, dtype=np.int32)
-    found, own = np.zeros(lists.shape), np.zeros(lists.shape, dtype=bool)
-    every = np.arange(len(popular), dtype=np.int32)
-    for row in range(len(lists)):
-        allowed = np.full(len(popular), slot == "new")
-        allowed[seen.indices[seen.indptr[row] : seen.indptr[row + 1]]] = slot == "again"
-        if sparse.issparse(scores):
-            of_row = slice(scores.indptr[row], scores.indptr[row + 1])
-            items, values = scores.indices[of_row], scores.data[of_row]
-        else:
-            items, values = every, scores[row]
-        (offered,) = np.nonzero((values > _LEAST) & allowed[items])
-        items, values = items[offered], np.round(values[offered], _DECIMALS)
-        best = greatest(values, items, LENGTH)
-        count = len(best)
-        lists[row, :count], found[row, :count], own[row, :count] = items[best], values[best], True
-        if count < LENGTH:
-            allowed[items] = False
-            (rest,) = np.nonzero(allowed)
-            rest = rest[greatest(popular[rest], rest, LENGTH - count)]
-            end = count + len(rest)
-            lists[row, count:end], found[row, count:end] = rest, popular[rest]
-    return lists, found, own
 
 
 @dataclass(frozen=True)
@@ -233,19 +199,18 @@ def _rows(
     names: _Names,
     slot: str,
     users: Ints,
-    lists: Lists,
-    scores: Floats,
+    found: Listed,
     reasons: Lists,
     because: Lists | None = None,
 ) -> pa.RecordBatch:
-    row, place = np.nonzero(lists >= 0)
+    row, place = np.nonzero(found.items >= 0)
     nothing = np.full(len(row), -1) if because is None else because[row, place]
     columns = [
         pa.repeat(slot, len(row)),
         names.users.take(pa.array(users[row])),
         pa.array(place + 1, pa.int32()),
-        names.items.take(pa.array(lists[row, place])),
-        pa.array(scores[row, place]),
+        names.items.take(pa.array(found.items[row, place])),
+        pa.array(found.scores[row, place]),
         _REASONS.take(pa.array(reasons[row, place])),
         names.items.take(pa.array(nothing, mask=nothing < 0)),
     ]

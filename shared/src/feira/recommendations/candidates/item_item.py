@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
+from sparse_dot_topn import sp_matmul_topn
 
 from feira.recommendations.candidates.interface import Scores, or_nothing
 from feira.recommendations.history import History, Matrix
@@ -14,9 +16,10 @@ from feira.recommendations.interactions import InteractionsError, Ints
 from feira.recommendations.metrics import Floats, Lists
 
 _BLOCK = 1024
+_THREADS = len(os.sched_getaffinity(0))
+# Two cosines that are equal by their formula differ by less, whatever the order in which they were added.
+_EQUAL = 1e-9
 Places = npt.NDArray[np.int64]
-# What users had (entries of a block of ``taken``), places of their lists, and the weights between the two.
-_Pairs = tuple[Places, Places, Floats]
 
 
 @dataclass(frozen=True)
@@ -43,37 +46,45 @@ class ByItems:
         """Of each place of the users' lists, which hold items with a score, the item that the user had
         and that adds most to it; of equal ones the first. -1 where the list has ended."""
         taken = self.taken[users]
-        rows = np.repeat(np.arange(len(users)), np.diff(taken.indptr))
-        entry, place, weight = (
-            self._listed_by_had(taken, rows, lists)
+        taken.sort_indices()
+        found = (
+            self._of_listed(taken, lists)
             if sparse.issparse(self.weights)
-            else self._had_by_listed(taken, rows, lists)
+            else self._of_had(taken, lists)
         )
-        added = taken.data[entry] * weight
-        key = rows[entry] * lists.shape[1] + place
+        return np.where(lists >= 0, found, -1)
+
+    def _of_had(self, taken: Matrix, lists: Lists) -> Lists:
+        """Of each place the item, where all weights are there: a row for each that a user had."""
+        had = np.diff(taken.indptr)
+        with_any = np.flatnonzero(had)
+        first, had = taken.indptr[with_any], had[with_any]
+        listed = np.repeat(np.maximum(lists[with_any], 0), had, axis=0)
+        added = taken.data[:, None] * self.weights[taken.indices[:, None], listed]
+        most = np.repeat(np.maximum.reduceat(added, first, axis=0), had, axis=0)
+        items = np.where(added == most, taken.indices[:, None], self.items)
+        found = np.full(lists.shape, self.items, dtype=np.int32)
+        found[with_any] = np.minimum.reduceat(items, first, axis=0)
+        return found
+
+    def _of_listed(self, taken: Matrix, lists: Lists) -> Lists:
+        """Of each place the item, where most weights are 0: an entry for each weight of what a user had
+        that adds to its list."""
+        place_of = np.full((len(lists), self.items), -1, dtype=np.int32)
+        row, place = np.nonzero(lists >= 0)
+        place_of[row, lists[row, place]] = row * lists.shape[1] + place
+        weights = self.weights[taken.indices]
+        row, entry = _rows_of(taken), _rows_of(weights)
+        key = place_of[row[entry], weights.indices]
+        (listed,) = np.nonzero(key >= 0)
+        key, entry = key[listed], entry[listed]
+        added = taken.data[entry] * weights.data[listed]
         most = np.full(lists.size, -np.inf)
         np.maximum.at(most, key, added)
         is_most = added == most[key]
         found = np.full(lists.size, self.items, dtype=np.int32)
         np.minimum.at(found, key[is_most], taken.indices[entry[is_most]])
-        return np.where(lists >= 0, found.reshape(lists.shape), -1)
-
-    def _had_by_listed(self, taken: Matrix, rows: Places, lists: Lists) -> _Pairs:
-        """What each user had, by every place of its list."""
-        entry, place = (each.ravel() for each in np.indices((len(rows), lists.shape[1])))
-        listed = np.maximum(lists, 0)[rows[entry], place]
-        return entry, place, self.weights[taken.indices[entry], listed]
-
-    def _listed_by_had(self, taken: Matrix, rows: Places, lists: Lists) -> _Pairs:
-        """What each user had, by the places of its list to which that adds anything."""
-        place_of = np.full((len(lists), self.items), -1, dtype=np.int16)
-        row, place = np.nonzero(lists >= 0)
-        place_of[row, lists[row, place]] = place
-        weights = self.weights[taken.indices]
-        entry = np.repeat(np.arange(len(rows)), np.diff(weights.indptr))
-        places = place_of[rows[entry], weights.indices]
-        (listed,) = np.nonzero(places >= 0)
-        return entry[listed], places[listed], weights.data[listed]
+        return found.reshape(lists.shape)
 
 
 @dataclass(frozen=True)
@@ -92,23 +103,45 @@ class ItemItem:
 
 
 def _similar(seen: Matrix, neighbours: int) -> Matrix:
-    """Items by items: the cosines of the ``neighbours`` most similar of each, itself not among them."""
+    """Items by items: the cosines of the ``neighbours`` most similar of each, itself not among them; those
+    that are equal to the last of them count too."""
     users_of = np.asarray(seen.sum(axis=0)).ravel()
-    scaled = (seen @ sparse.diags_array(1 / np.sqrt(np.maximum(users_of, 1)))).tocsr()
+    scaled = sparse.csr_matrix(seen @ sparse.diags_array(1 / np.sqrt(np.maximum(users_of, 1))))
     by_item = scaled.T.tocsr()
-    items = seen.shape[1]
-    blocks = []
-    for start in range(0, items, _BLOCK):
-        square = by_item[start : start + _BLOCK] @ scaled
-        there = np.diff(square.indptr)
-        square.data[square.indices == start + np.repeat(np.arange(len(there)), there)] = 0
-        for row in np.flatnonzero(there > neighbours):
-            values = square.data[square.indptr[row] : square.indptr[row + 1]]
-            least = np.partition(values, len(values) - neighbours)[len(values) - neighbours]
-            values[values < least] = 0
-        square.eliminate_zeros()
-        blocks.append(square)
-    return sparse.vstack(blocks, format="csr")
+    # Itself, the neighbours, and one more: where that is equal to the last neighbour others may be too.
+    most = neighbours + 2
+    found = sp_matmul_topn(by_item, scaled, most, sort=True, n_threads=_THREADS)
+    (full,) = np.nonzero(np.diff(found.indptr) == most)
+    last = found.indptr[full + 1] - 1
+    tied = full[found.data[last - 1] - found.data[last] < _EQUAL]
+    found.data[last] = 0
+    found.data[found.indices == _rows_of(found)] = 0
+    found.data[np.isin(_rows_of(found), tied)] = 0
+    found.eliminate_zeros()
+    if not len(tied):
+        return sparse.csr_array(found)
+    blocks = [tied[start : start + _BLOCK] for start in range(0, len(tied), _BLOCK)]
+    whole = sparse.vstack([_with_ties(by_item, scaled, each, neighbours) for each in blocks])
+    place = sparse.csr_array(
+        (np.ones(len(tied)), (tied, np.arange(len(tied)))), (len(users_of), len(tied))
+    )
+    return sparse.csr_array(found) + place @ whole
+
+
+def _with_ties(by_item: Matrix, scaled: Matrix, items: Places, neighbours: int) -> Matrix:
+    """Of each of these items the cosines with its neighbours, and with those that are equal to the last."""
+    square = by_item[items] @ scaled
+    square.data[square.indices == items[_rows_of(square)]] = 0
+    for row in range(len(items)):
+        values = square.data[square.indptr[row] : square.indptr[row + 1]]
+        least = np.partition(values, len(values) - neighbours)[len(values) - neighbours]
+        values[values < least - _EQUAL] = 0
+    square.eliminate_zeros()
+    return sparse.csr_array(square)
+
+
+def _rows_of(matrix: Matrix) -> Places:
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 
 @dataclass(frozen=True)

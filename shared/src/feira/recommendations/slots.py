@@ -1,0 +1,154 @@
+"""A slot's lists for a block of users: by score, and then on by popularity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from feira.recommendations.candidates.interface import Scores
+from feira.recommendations.history import Matrix
+from feira.recommendations.metrics import Bools, Floats, Lists
+
+LENGTH = 100
+Slot = Literal["again", "new"]
+
+# Two scores that are equal by their formula differ by less, whatever the order in which a library has added.
+_DECIMALS = 9
+_LEAST = 0.5 * 10**-_DECIMALS
+
+Places = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Lists of a block of users.
+
+    :param items: users by places, best first; -1 where the list has ended
+    :param scores: of each place
+    :param own: whether the place is by the candidate's score and not by popularity
+    """
+
+    items: Lists
+    scores: Floats
+    own: Bools
+
+
+@dataclass(frozen=True)
+class Popular:
+    """Items by popularity: the score of each, and their order, in which equals go by position."""
+
+    of_items: Floats
+    order: Places
+
+    @classmethod
+    def of(cls, of_items: Floats) -> Popular:
+        return cls(of_items, np.argsort(-of_items, kind="stable"))
+
+
+def listed(
+    scores: Scores, seen: Matrix, slot: Slot, popular: Popular, length: int = LENGTH
+) -> Listed:
+    """The lists of a block of users: the items with a score above 0, the greatest first, and then the most
+    popular ones. ``again`` lists what the user had, ``new`` the rest; of equal scores, to nine decimals, the
+    first item comes first.
+
+    :param scores: the block's users by items, as a candidate gives them
+    :param seen: the block's users by items: what each had
+    """
+    rows, items = _entries(seen)
+    had = np.zeros(seen.shape, dtype=bool)
+    had[rows, items] = True
+    lists = np.full((seen.shape[0], length), -1, dtype=np.int32)
+    found, own = np.zeros(lists.shape), np.zeros(lists.shape, dtype=bool)
+
+    row, item, value = _scored(scores, had, slot, length)
+    row, item, value = _sorted_rows(row, item, np.round(value, _DECIMALS), len(lists))
+    place = _place(row, len(lists))
+    kept = place < length
+    lists[row[kept], place[kept]] = item[kept]
+    found[row[kept], place[kept]] = value[kept]
+    own[row[kept], place[kept]] = True
+
+    count = own.sum(axis=1)
+    short = count < length
+    if short.any():
+        # A short list holds all that has a score.
+        had[row, item] = slot == "new"
+        row, item = _rest(had, short, slot, popular, length, (rows, items))
+        place = _place(row, len(lists)) + count[row]
+        kept = place < length
+        row, item, place = row[kept], item[kept], place[kept]
+        lists[row, place], found[row, place] = item, popular.of_items[item]
+    return Listed(lists, found, own)
+
+
+def _scored(scores: Scores, had: Bools, slot: Slot, length: int) -> tuple[Places, Places, Floats]:
+    """What of the slot can have a place by its score: rows in order, and in each the items."""
+    again = slot == "again"
+    if sparse.issparse(scores):
+        row, item = _entries(scores)
+        (allowed,) = np.nonzero((scores.data > _LEAST) & (had[row, item] == again))
+        row, item, value = row[allowed], item[allowed], scores.data[allowed]
+    else:
+        row, item = np.nonzero((scores > _LEAST) & (had == again))
+        value = scores[row, item]
+    ends = np.searchsorted(row, np.arange(len(had) + 1))
+    limit = np.full(len(had), _LEAST)
+    for place in np.flatnonzero(np.diff(ends) > length):
+        of_row = value[ends[place] : ends[place + 1]]
+        # Of those that are equal to the last one once they are rounded any may have its place.
+        limit[place] = np.partition(of_row, len(of_row) - length)[-length] - 2 * _LEAST
+    (best,) = np.nonzero(value >= limit[row])
+    best = best[np.argsort(row[best] * had.shape[1] + item[best])]
+    return row[best], item[best], value[best]
+
+
+def _rest(
+    offered: Bools,
+    short: Bools,
+    slot: Slot,
+    popular: Popular,
+    length: int,
+    seen: tuple[Places, Places],
+) -> tuple[Places, Places]:
+    """What goes on the short lists, the most popular first; ``offered`` marks what new lists must not hold,
+    and what lists of what was had may."""
+    if slot == "again":
+        row, item = seen
+        (free,) = np.nonzero(offered[row, item] & short[row])
+        row, item = row[free], item[free]
+        row, item, _ = _sorted_rows(row, item, popular.of_items[item], len(short))
+        return row, item
+    rows = np.flatnonzero(short)
+    most = int(offered[rows].sum(axis=1).max()) + length
+    order = popular.order[:most]
+    row, place = np.nonzero(~offered[np.ix_(rows, order)])
+    return rows[row], order[place]
+
+
+def _entries(matrix: Matrix) -> tuple[Places, Places]:
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
+
+
+def _place(row: Places, rows: int) -> Places:
+    """The place of each entry in its row; rows are in order."""
+    count = np.bincount(row, minlength=rows)
+    return np.arange(len(row)) - (np.cumsum(count) - count)[row]
+
+
+def _sorted_rows(
+    row: Places, item: Places, value: Floats, rows: int
+) -> tuple[Places, Places, Floats]:
+    """Each row's entries by value, the greatest first; equals stay in their order."""
+    place = _place(row, rows)
+    padded = np.full((rows, int(place.max(initial=-1)) + 1), np.inf)
+    padded[row, place] = -value
+    order = np.argsort(padded, axis=1, kind="stable")
+    # The entries of a row are at its front, and stay there.
+    first = np.cumsum(np.bincount(row, minlength=rows)) - np.bincount(row, minlength=rows)
+    moved = first[row] + order[row, place]
+    return row, item[moved], value[moved]

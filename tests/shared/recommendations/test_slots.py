@@ -1,0 +1,108 @@
+"""A slot's lists and an item's neighbours, against plain loops over every pair."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from feira.recommendations.candidates import item_item
+from feira.recommendations.candidates.item_item import ByItems
+from feira.recommendations.slots import Popular, Slot, listed
+
+LENGTH = 3
+# Ties, ties that only rounding makes, scores that are none, and ones below 0.
+SCORES = st.sampled_from([0.0, 1.0, 1.0 + 1e-12, 1.0 - 1e-12, 2.0, 0.5, 3e-10, 7e-10, -1.0, 1e-3])
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> tuple[Any, Any, Any]:
+    users, items = draw(st.integers(1, 5)), draw(st.integers(1, 9))
+
+    def table(values: st.SearchStrategy[Any], rows: int) -> Any:
+        cells = st.lists(values, min_size=rows * items, max_size=rows * items)
+        return np.array(draw(cells), dtype=float).reshape(rows, items)
+
+    scores, seen = table(SCORES, users), table(st.booleans(), users)
+    popular = table(st.sampled_from([0.25, 1.0, 2.0]), 1)[0]
+    return scores, seen, popular
+
+
+def by_loops(scores: Any, had: Any, popular: Any, slot: str) -> list[tuple[int, float, bool]]:
+    """One user's places: item, score, whether it is by score."""
+    allowed = [item for item, it in enumerate(had) if bool(it) == (slot == "again")]
+    value = {item: round(scores[item], 9) for item in allowed if scores[item] > 5e-10}
+    first = sorted(value, key=lambda item: (-value[item], item))
+    rest = sorted(set(allowed) - set(value), key=lambda item: (-popular[item], item))
+    places = [(item, value[item], True) for item in first]
+    return (places + [(item, popular[item], False) for item in rest])[:LENGTH]
+
+
+@settings(max_examples=100, deadline=None)
+@given(blocks(), st.sampled_from(get_args(Slot)), st.sampled_from(["dense", "sparse", "unsorted"]))
+def test_lists_of_a_block_are_those_of_plain_loops(
+    block: tuple[Any, Any, Any], slot: Slot, form: str
+) -> None:
+    scores, seen, popular = block
+    given_as = scores if form == "dense" else sparse.csr_array(scores)
+    if form == "unsorted":
+        # As products of sparse matrices are: the entries of a row in any order.
+        for row in range(len(scores)):
+            of_row = slice(given_as.indptr[row], given_as.indptr[row + 1])
+            for values in (given_as.indices, given_as.data):
+                values[of_row] = values[of_row][::-1].copy()
+    found = listed(given_as, sparse.csr_array(seen), slot, Popular.of(popular), LENGTH)
+    for user in range(len(scores)):
+        count = int((found.items[user] >= 0).sum())
+        assert (found.items[user, count:] == -1).all()
+        places = zip(found.items[user], found.scores[user], found.own[user], strict=True)
+        assert list(places)[:count] == by_loops(scores[user], seen[user], popular, slot)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.sets(st.integers(0, 7), min_size=1), min_size=2, max_size=12),
+    st.integers(1, 4),
+)
+def test_the_neighbours_of_an_item_are_those_of_plain_loops_with_all_that_equal_the_last(
+    baskets: list[set[int]], neighbours: int
+) -> None:
+    users_of = [{user for user, it in enumerate(baskets) if item in it} for item in range(8)]
+    seen = sparse.csr_array(np.array([[float(item in it) for item in range(8)] for it in baskets]))
+    found = item_item._similar(seen, neighbours).toarray()
+    for one, of in enumerate(users_of):
+        cosine = {
+            other: len(of & its) / math.sqrt(len(of) * len(its))
+            for other, its in enumerate(users_of)
+            if other != one and of & its
+        }
+        last = sorted(cosine.values(), reverse=True)[:neighbours][-1:] or [0.0]
+        expected = {it: value for it, value in cosine.items() if value > last[0] - 1e-9}
+        assert {it: found[one, it] for it in np.flatnonzero(found[one])} == pytest.approx(expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(blocks(), st.data())
+def test_the_reason_is_the_same_however_the_weights_are_held(
+    block: tuple[Any, Any, Any], data: st.DataObject
+) -> None:
+    _, taken, popular = block
+    users, items = taken.shape
+    cells = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=items**2, max_size=items**2)
+    weights = np.array(data.draw(cells)).reshape(items, items)
+    scores = taken @ weights
+    places = listed(scores, sparse.csr_array(taken), "new", Popular.of(popular), LENGTH)
+    lists = np.where(places.own, places.items, -1)
+    everyone = np.arange(users, dtype=np.int32)
+    for held in (weights, sparse.csr_array(weights)):
+        found = ByItems(sparse.csr_array(taken), held, items).strongest(everyone, lists)
+        for user, place in np.ndindex(lists.shape):
+            item = lists[user, place]
+            had = [it for it in range(items) if taken[user, it]]
+            wanted = max(had, key=lambda it: (weights[it, item], -it)) if item >= 0 else -1
+            assert found[user, place] == wanted
