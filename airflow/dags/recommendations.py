@@ -5,7 +5,8 @@
 `item_features`, `user_categories`). Nothing after the day is in them, so a day that is run again later has
 the same values. Then, as of the same day, a new version of the lists of what to offer to whom
 (`lake.recommendations.lists`, and its row in `list_versions`), and emits `recommendation_lists[day]`. The
-lists are published to Valkey and served from there, unless those of a later version are.
+lists are published to Valkey and served from there, unless those of a later version are. Beside that it
+measures how the lists that users were shown on the day did (`lake.recommendations.live_figures`).
 
 **Triggered** by `sales_fact[day]` and `user_events[day]` together, in either order; it has no clock. A day
 that has had one of the two waits, however long, and has no run: `feira run` says so, and with which command
@@ -21,6 +22,8 @@ a day would run.
   again that is finished. Where `lists` does not find what was staged, clear `interactions`; where
   `write_lists` does not find the lists as they were made, clear `lists`.
 * `publish`: Valkey did not answer, or is full. What is served stays, whole. Clear it: it begins anew.
+* `measure`: Spark or the lake did not answer. The lists are published and announced all the same, and the day
+  has no figures, or those of its run before. Clear it.
 * `emit`: the lists are there, and nobody was notified. Clear it.
 
 **To run it again** clear it, or trigger it with the day as its partition key. A day of which only sales or
@@ -58,6 +61,7 @@ def recommendations() -> None:
     made = task(max_active_tis_per_dag=1)(tasks.lists)(features, staged)
     listed = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.write_lists)(made)
     task(max_active_tis_per_dag=1)(tasks.publish)(listed)
+    task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.measure)(features, listed)
     task(outlets=[LISTS], max_active_tis_per_dag=1)(tasks.emit)(listed)
 
 

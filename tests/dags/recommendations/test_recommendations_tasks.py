@@ -115,11 +115,12 @@ def test_a_day_runs_once_it_has_both_events_whichever_comes_first(
 def test_the_tasks_are_this_graph(dags: dict[str, Any]) -> None:
     dag = dags["recommendations"]
     assert {task.task_id: set(task.downstream_task_ids) for task in dag.tasks} == {
-        "features": {"interactions", "lists"},
+        "features": {"interactions", "lists", "measure"},
         "interactions": {"lists"},
         "lists": {"write_lists"},
-        "write_lists": {"emit", "publish"},
+        "write_lists": {"emit", "measure", "publish"},
         "publish": set(),
+        "measure": set(),
         "emit": set(),
     }
     assert {task.task_id for task in dag.tasks if task.outlets} == {"emit"}

@@ -21,6 +21,7 @@ PIPELINE = Pipeline(
         "recommendations.user_categories",
         "recommendations.lists",
         "recommendations.list_versions",
+        "recommendations.live_figures",
     ),
     connections=((VALKEY, "Valkey, of type redis: host, port, login, in the extra db and ssl…"),),
 )

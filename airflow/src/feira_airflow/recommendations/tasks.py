@@ -90,6 +90,22 @@ def publish(listed: dict[str, Any]) -> dict[str, Any]:
 
 
 @permanent_errors_fail()
+def measure(features: dict[str, Any], listed: dict[str, Any]) -> dict[str, Any]:
+    """Measures what was shown on the day, and estimates the version from it; returns counts, and why the
+    version has no estimate (None where it has one)."""
+    from feira_spark.recommendations.measure import measure
+
+    with spark_session() as spark:
+        done = measure(spark, partition_day(), listed["version"], features["sources"])
+    return {
+        "impressions": done.impressions,
+        "left_out": done.left_out,
+        "figures": len(done.figures),
+        "refused": done.estimates[0].refused,
+    }
+
+
+@permanent_errors_fail()
 def emit(listed: dict[str, Any]) -> None:
     """Ends the run; its outlet is the event."""
     log.info("recommendation_lists[%s]: %s", partition_day(), listed["version"])

@@ -1,0 +1,137 @@
+"""What a version's CTR would have been, from the impressions of another one that states its probabilities.
+
+A place of the log is an impression: user, slot and position, with the product that was shown there, the
+probability q of that, and whether it was clicked. The version has a product for the same place. Where the two
+are the same product the impression counts with the weight 1/q, else with none: a click is taken to depend on
+user, product and position, not on what is beside it (the item-position model: Li et al., KDD 2018).
+
+* SNIPS, self-normalised: the sum of weight × click over the sum of weights. Swaminathan and Joachims, The
+  Self-Normalized Estimator for Counterfactual Learning, NIPS 2015.
+* DR, doubly robust: the mean of m + weight × (click − m), with m the expected click of the version's product at
+  the position, learned from other users. Dudík, Langford and Li, Doubly Robust Policy Evaluation and Learning,
+  ICML 2011.
+* The effective sample size is Kish's, the squared sum of weights over the sum of their squares.
+* The mean of the weights is 1 where the log could have shown every product of the version, and else the share of
+  places where it could: the support. What is not supported, no weight can make up for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from feira.recommendations.bootstrap import NOTHING, Figure
+from feira.recommendations.live.figures import EVERY_ARM, EVERY_POSITION, LiveFigure
+from feira.recommendations.live.intervals import GROUPS, mean, share
+from feira.recommendations.metrics import Floats
+
+# A weight above it counts as this much: one impression of a probability of 1e-9 would be the whole estimate.
+# The log that swaps one place in fifty of a list of ten gives 450 at most.
+MOST_WEIGHT = 1_000.0
+# What the log could not have shown may have any CTR: of a fifth of the places, that is as much as can be left
+# open. It is chosen, and not derived.
+LEAST_SUPPORT = 0.8
+# The mean of the weights is 1 at most. Where it is this far above, the probabilities are not those with which the
+# products were shown, or the version has learned from the log that judges it.
+MOST_SUPPORT = 1.25
+# Of so many the jackknife's standard error is itself within a sixth (1 / sqrt(2 × 19)).
+FEWEST_GROUPS = 20
+# An estimate says something if its interval is at most so wide on either side, as a share of it.
+_WIDEST, _NORMAL = 0.5, 1.96
+# Impressions of the mean of the position that an item's own are drawn to.
+PRIOR_IMPRESSIONS = 50
+FOLDS = 5
+SUMS = (
+    "impressions",
+    "users",
+    "clicked",
+    "weight",
+    "weight_squared",
+    "weighted_clicks",
+    "expected",
+    "weighted_expected",
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Both estimates; without a value where ``refused`` says why there is none (the contract lists it)."""
+
+    list_version: str
+    snips: Figure
+    dr: Figure
+    effective: float
+    needed: float | None
+    support: Figure
+    impressions: int
+    users: int
+    refused: str | None
+
+    def rows(self) -> Iterator[LiveFigure]:
+        """As rows of ``recommendations.live_figures``."""
+        size, needed = Figure(self.effective), Figure(self.needed)
+        for name, found, refused in (
+            ("ctr_snips", self.snips, self.refused),
+            ("ctr_dr", self.dr, self.refused),
+            ("effective_sample_size", size, None),
+            ("effective_sample_size_needed", needed, None),
+            ("support", self.support, None),
+        ):
+            ends = (found.value, found.low, found.high, self.impressions, self.users)
+            yield LiveFigure(
+                self.list_version, EVERY_ARM, EVERY_POSITION, name, *ends, refused=refused
+            )
+
+
+def estimate(list_version: str, sums: pa.Table) -> Estimate:
+    """From what was added up by ``bucket``, a group of users: the columns of ``SUMS`` over the impressions of
+    users and places for which the version has a product."""
+    rows = sums["bucket"].to_numpy()
+    by_group = {}
+    for name in SUMS:
+        by_group[name] = np.zeros(GROUPS)
+        by_group[name][rows] = sums[name].to_numpy()
+    return of_groups(list_version, by_group)
+
+
+def of_groups(list_version: str, sums: dict[str, Floats]) -> Estimate:
+    """The same from arrays of all groups."""
+    impressions, users = int(sums["impressions"].sum()), int(sums["users"].sum())
+    weight, squared = float(sums["weight"].sum()), float(sums["weight_squared"].sum())
+    effective = weight**2 / squared if squared else 0.0
+    logged = float(sums["clicked"].sum()) / impressions if impressions else 0.0
+    needed = (_NORMAL / _WIDEST) ** 2 * (1 - logged) / logged if logged else None
+    support = mean(sums["weight"], sums["impressions"])
+    refused = None
+    if not impressions:
+        refused = "nothing_logged"
+    elif needed is None:
+        refused = "no_clicks"
+    elif (support.value or 0.0) < LEAST_SUPPORT:
+        refused = "no_support"
+    elif (support.value or 0.0) > MOST_SUPPORT:
+        refused = "doubtful_probabilities"
+    elif int((sums["weight"] > 0).sum()) < FEWEST_GROUPS:
+        refused = "few_users"
+    elif effective < math.ceil(needed):
+        refused = "small_sample"
+    snips = dr = NOTHING
+    if refused is None:
+        snips = share(sums["weighted_clicks"], sums["weight"], min(users, effective))
+        made_up = sums["expected"] + sums["weighted_clicks"] - sums["weighted_expected"]
+        dr = share(made_up, sums["impressions"], users)
+    return Estimate(
+        list_version,
+        snips,
+        dr,
+        effective,
+        float(math.ceil(needed)) if needed is not None else None,
+        support,
+        impressions,
+        users,
+        refused,
+    )

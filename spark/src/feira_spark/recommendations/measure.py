@@ -1,0 +1,143 @@
+"""A day's measurement: the lists that were shown, and the estimates of versions, to one table.
+
+A step replaces what it wrote for the day before, so it may be killed anywhere and run again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import astuple, dataclass
+from datetime import date, timedelta
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from feira.core.contracts import contract
+from feira.recommendations.live.estimate import Estimate, estimate
+from feira.recommendations.live.figures import EVERY_POSITION, LiveFigure, live_figures, two_arms
+from feira_spark.core.session import CATALOG
+from feira_spark.core.tables import require_tables
+from feira_spark.recommendations.as_of import Snapshots, events
+from feira_spark.recommendations.day import (
+    DAY_PROPERTY,
+    ITEM_FEATURES,
+    SOURCES_PROPERTY,
+    USER_FEATURES,
+    of_day,
+)
+from feira_spark.recommendations.lists import LISTS, VERSIONS
+from feira_spark.recommendations.replayed import replayed
+from feira_spark.recommendations.shown import arms, cells, in_two_arms, shown
+
+log = logging.getLogger(__name__)
+
+LIVE = "recommendations.live_figures"
+# Days of the history that people are shown, the measured one the last.
+HISTORY_DAYS = 28
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a day.
+
+    :param figures: of what was shown, by version, arm and position
+    :param estimates: of the day's own version and of the newest one before it
+    :param history: the CTR of all positions of the last days, by day, as it is in the table
+    :param impressions: of the day; ``left_out`` are those of versions and arms that are too many
+    """
+
+    day: date
+    figures: tuple[LiveFigure, ...]
+    estimates: tuple[Estimate, ...]
+    history: tuple[tuple[date, LiveFigure], ...]
+    impressions: int
+    left_out: int
+
+
+def measure(spark: SparkSession, day: date, version: str, read: Snapshots) -> Measured:
+    """Replaces the day's figures: of the events at the snapshot that ``read`` names, and of ``version``, which
+    is as of the day, and the newest version of a day before, which knows nothing of it."""
+    require_tables(spark, [contract(LIVE)])
+    impressions = shown(events(spark, day, read, 1)).persist()
+    try:
+        measured = arms(impressions).collect()
+        total = impressions.count()
+        figures = _figures(spark, day, impressions, [(row[0], row[1]) for row in measured])
+        estimates = tuple(
+            _estimate(spark, impressions, each) for each in _versions(spark, day, version)
+        )
+    finally:
+        impressions.unpersist()
+    _replace(spark, day, [*figures, *(row for each in estimates for row in each.rows())], read)
+    done = Measured(
+        day=day,
+        figures=figures,
+        estimates=estimates,
+        history=_history(spark, day),
+        impressions=total,
+        left_out=total - sum(row["impressions"] for row in measured),
+    )
+    log.info(
+        "%s %s: %d impressions, of which %d are of versions and arms beyond the first; estimates %s",
+        *(LIVE, day, total, done.left_out, estimates),
+    )
+    return done
+
+
+def _figures(
+    spark: SparkSession, day: date, impressions: DataFrame, pairs: list[tuple[str, str]]
+) -> tuple[LiveFigure, ...]:
+    if not pairs:
+        return ()
+    wanted = F.broadcast(spark.createDataFrame(pairs, "list_version string, arm string"))
+    kept = impressions.join(wanted, ["list_version", "arm"])
+    buyers = of_day(spark, USER_FEATURES, day).where("orders > 0").count()
+    found = live_figures(cells(kept, of_day(spark, ITEM_FEATURES, day), buyers).toArrow())
+    of_versions = impressions.join(wanted.select("list_version").distinct(), "list_version")
+    faults = [
+        two_arms(row["list_version"], row["twice"], row["users"], row["impressions"])
+        for row in in_two_arms(of_versions).orderBy("list_version").collect()
+    ]
+    return (*found, *faults)
+
+
+def _versions(spark: SparkSession, day: date, version: str) -> list[str]:
+    """The version, and the newest one of a day before."""
+    before = spark.table(f"{CATALOG}.{VERSIONS}").where(F.col("as_of") < F.lit(day))
+    newest = before.agg(F.max("version").alias("version")).collect()[0]["version"]
+    return [version, *[newest][: newest is not None]]
+
+
+def _estimate(spark: SparkSession, impressions: DataFrame, version: str) -> Estimate:
+    lists = spark.table(f"{CATALOG}.{LISTS}").where(F.col("list_version") == F.lit(version))
+    as_of = spark.table(f"{CATALOG}.{VERSIONS}").where(F.col("version") == F.lit(version))
+    # The partition, so that no other day's files are read.
+    days = [row["as_of"] for row in as_of.select("as_of").collect()]
+    return estimate(
+        version, replayed(impressions, lists.where(F.col("as_of").isin(days))).toArrow()
+    )
+
+
+def _replace(spark: SparkSession, day: date, rows: list[LiveFigure], read: Snapshots) -> None:
+    schema = spark.table(f"{CATALOG}.{LIVE}").schema
+    values = [(day, *astuple(row)) for row in rows]
+    (
+        spark.createDataFrame(values, schema)
+        .writeTo(f"{CATALOG}.{LIVE}")
+        .option(f"snapshot-property.{DAY_PROPERTY}", day.isoformat())
+        .option(f"snapshot-property.{SOURCES_PROPERTY}", json.dumps(read, sort_keys=True))
+        .overwrite(F.col("as_of") == F.lit(day))
+    )
+
+
+def _history(spark: SparkSession, day: date) -> tuple[tuple[date, LiveFigure], ...]:
+    first = day - timedelta(days=HISTORY_DAYS - 1)
+    rows = (
+        spark.table(f"{CATALOG}.{LIVE}")
+        .where(F.col("as_of").between(F.lit(first), F.lit(day)))
+        .where((F.col("figure") == "ctr") & (F.col("position") == EVERY_POSITION))
+        .orderBy("as_of", "list_version", "arm")
+        .collect()
+    )
+    return tuple((row["as_of"], LiveFigure(*tuple(row)[1:])) for row in rows)

@@ -1,0 +1,99 @@
+"""The impressions of a day beside the lists of a version, added up by groups of users for its estimate."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from feira.recommendations.live.estimate import FOLDS, MOST_WEIGHT, PRIOR_IMPRESSIONS, SUMS
+from feira.recommendations.serving.layout import EVERYONE
+
+_PLACE = ["slot", "position"]
+
+
+def replayed(impressions: DataFrame, lists: DataFrame) -> DataFrame:
+    """By ``bucket`` the columns of ``SUMS``, over the impressions at places for which the version has a product.
+
+    ``lists`` are the version's rows. A user without a list of the slot has that for everyone.
+    """
+    placed = _placed(impressions, lists)
+    match = F.col("sku") == F.col("offered")
+    weight = F.when(match, F.least(1 / F.col("probability"), F.lit(MOST_WEIGHT))).otherwise(
+        F.lit(0.0)
+    )
+    clicked = F.col("clicked").cast("double")
+    row = _with_expected(placed, impressions).select(
+        "bucket",
+        "user_id",
+        F.lit(1).alias("impressions"),
+        clicked.alias("clicked"),
+        weight.alias("weight"),
+        (weight * weight).alias("weight_squared"),
+        (weight * clicked).alias("weighted_clicks"),
+        F.col("expected"),
+        (weight * F.col("expected")).alias("weighted_expected"),
+    )
+    sums = [F.sum(name).alias(name) for name in SUMS if name != "users"]
+    by_user = row.groupBy("bucket", "user_id").agg(*sums).withColumn("users", F.lit(1))
+    return by_user.groupBy("bucket").agg(*(F.sum(name).alias(name) for name in SUMS))
+
+
+def _placed(impressions: DataFrame, lists: DataFrame) -> DataFrame:
+    """The impressions with ``offered``, what the version has for user, slot and position."""
+    own = lists.where(F.col("user_id") != EVERYONE)
+    if "segment" in lists.columns:
+        own = own.where("segment IS NULL")
+    offered = F.col("item").alias("offered")
+    longest = impressions.agg(F.max("position")).first()
+    own = own.where(F.col("position") <= F.lit(longest[0] if longest else 0))
+    of_all = lists.where(F.col("user_id") == EVERYONE)
+    if "segment" in lists.columns:
+        of_all = of_all.where("segment IS NULL")
+    mine = impressions.join(own.select("user_id", *_PLACE, offered), ["user_id", *_PLACE], "inner")
+    listed = own.select("user_id", "slot").distinct()
+    others = impressions.join(listed, ["user_id", "slot"], "left_anti").join(
+        of_all.select(*_PLACE, offered), _PLACE, "inner"
+    )
+    return mine.unionByName(others)
+
+
+def _with_expected(placed: DataFrame, impressions: DataFrame) -> DataFrame:
+    """With ``expected``, the share of clicks of the offered product at the position among the users of other
+    folds, drawn to that of the position as by ``PRIOR_IMPRESSIONS``; a fold is a fifth of the groups."""
+    fold = (F.col("bucket") % FOLDS).alias("fold")
+    counts = (F.count("*").alias("n"), F.count_if("clicked").alias("c"))
+    by_item = impressions.groupBy("position", "sku", fold).agg(*counts)
+    by_place = impressions.groupBy("position", fold).agg(*counts)
+    of_item = _others(by_item, "position", "sku").withColumnRenamed("sku", "offered")
+    of_place = _others(by_place, "position").select(
+        "position",
+        "fold",
+        F.coalesce(F.col("c") / F.nullif("n", F.lit(0)), F.lit(0.0)).alias("prior"),
+    )
+    keyed = placed.withColumn("fold", F.col("bucket") % FOLDS)
+    known = keyed.join(of_place, ["position", "fold"], "left").join(
+        of_item, ["position", "offered", "fold"], "left"
+    )
+    n, c, prior = _or_none("n"), _or_none("c"), _or_none("prior")
+    return known.withColumn("expected", (c + PRIOR_IMPRESSIONS * prior) / (n + PRIOR_IMPRESSIONS))
+
+
+def _others(counted: DataFrame, *keys: str) -> DataFrame:
+    """A row for each key and fold: what all other folds have counted."""
+    folds = F.explode(F.sequence(F.lit(0), F.lit(FOLDS - 1))).alias("without")
+    return (
+        counted.select("*", folds)
+        .groupBy(*keys, F.col("without").alias("fold"))
+        .agg(
+            F.coalesce(
+                F.sum(F.when(F.col("fold") != F.col("without"), F.col("n"))), F.lit(0)
+            ).alias("n"),
+            F.coalesce(
+                F.sum(F.when(F.col("fold") != F.col("without"), F.col("c"))), F.lit(0)
+            ).alias("c"),
+        )
+    )
+
+
+def _or_none(name: str) -> Column:
+    return F.coalesce(F.col(name), F.lit(0))

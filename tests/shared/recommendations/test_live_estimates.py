@@ -1,0 +1,274 @@
+"""Intervals and estimates of what was shown, on cases by hand and on logs whose truth is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feira.recommendations.live import estimate as module
+from feira.recommendations.live.estimate import SUMS, estimate, of_groups
+from feira.recommendations.live.figures import MEASURES, live_figures
+from feira.recommendations.live.intervals import GROUPS, jackknife, mean, share
+
+Sums = dict[str, Any]
+
+
+def groups(*values: float) -> Any:
+    return np.array([*values, *[0.0] * (GROUPS - len(values))])
+
+
+def test_the_jackknife_of_three_groups_by_hand() -> None:
+    """5 of 20 in all; without each group 4/16, 3/12 and 3/12: the ratio never moves but for rounding. With
+    1, 1 and 4 it is 6/20 and 5/16, 5/12, 2/12."""
+    value, error, count = jackknife(groups(1, 1, 4), groups(4, 8, 8))
+    assert (value, count) == (0.3, 3)
+    left = [(5 / 16 - 0.3) ** 2, (5 / 12 - 0.3) ** 2, (2 / 12 - 0.3) ** 2]
+    assert error == pytest.approx((2 / 3 * sum(left)) ** 0.5)
+    found = mean(groups(1, 1, 4), groups(4, 8, 8))
+    # The 97.5 % point of Student's t with two degrees of freedom.
+    assert found.high == pytest.approx(0.3 + 4.302653 * error)
+
+
+def test_where_nothing_varies_a_share_is_of_so_many_trials() -> None:
+    none = share(groups(0, 0, 0), groups(10, 10, 10), 30)
+    squared = 4.302653**2 / 30
+    assert (none.value, none.low) == (0.0, 0.0)
+    assert none.high == pytest.approx(squared / (1 + squared))
+    assert share(groups(10, 10), groups(10, 10), 5).high == 1.0
+    # One group has no interval, none no value.
+    assert share(groups(3), groups(10), 5) == mean(groups(3), groups(10))
+    assert (mean(groups(3), groups(10)).value, mean(groups(3), groups(10)).low) == (0.3, None)
+    assert share(groups(0), groups(0), 5).value is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 50), st.integers(0, 50)).map(sorted), min_size=1, max_size=GROUPS
+    ),
+    st.integers(1, 1000),
+)
+def test_an_interval_of_a_share_is_in_0_to_1_and_holds_it(pairs: Any, trials: int) -> None:
+    clicked, shown = (groups(*column) for column in zip(*pairs, strict=True))
+    found = share(clicked, shown, trials)
+    if found.value is None:
+        assert not shown.any()
+    elif found.low is not None and found.high is not None:
+        assert (
+            0 <= found.low <= found.value + 1e-12 and found.value <= found.high + 1e-12 <= 1 + 1e-9
+        )
+
+
+def test_the_interval_of_a_ctr_holds_the_truth_as_often_as_it_says_though_users_differ() -> None:
+    """Users of very unequal habits; an interval of independent impressions holds the truth half as often."""
+    draw = np.random.default_rng(3)
+    held = alone = 0
+    for _ in range(300):
+        users = 600
+        rate = np.where(draw.random(users) < 0.1, 0.5, 0.01)
+        shown = draw.geometric(0.05, users)
+        clicked = draw.binomial(shown, rate)
+        group = draw.integers(0, GROUPS, users)
+        sums = [np.bincount(group, weights=it, minlength=GROUPS) for it in (clicked, shown)]
+        found = share(*sums, users)
+        truth = 0.1 * 0.5 + 0.9 * 0.01
+        held += bool(found.low < truth < found.high)  # type: ignore[operator]
+        value = clicked.sum() / shown.sum()
+        half = 1.96 * np.sqrt(value * (1 - value) / shown.sum())
+        alone += bool(abs(value - truth) < half)
+    assert 0.92 <= held / 300 <= 0.99
+    assert alone / 300 < 0.7
+
+
+def cells(*rows: tuple[Any, ...]) -> pa.Table:
+    names = ("list_version", "arm", "position", "bucket", *MEASURES)
+    return pa.table({name: [row[n] for row in rows] for n, name in enumerate(names)})
+
+
+def test_figures_of_cells_by_hand() -> None:
+    found = list(
+        live_figures(
+            cells(
+                ("v", "a", 0, 7, 10, 2, 4, 1, 30.0, 10, 1.5, 2),
+                ("v", "a", 0, 199, 10, 1, 0, 0, 10.0, 10, 0.5, 2),
+                ("v", "b", 3, 0, 5, 5, 0, 0, 0.0, 0, 0.0, 0),
+            )
+        )
+    )
+    values = {
+        (it.arm, it.position, it.figure): (it.value, it.impressions, it.users) for it in found
+    }
+    assert values == {
+        ("a", 0, "ctr"): (0.2, 20, 3),
+        ("a", 0, "conversion"): (0.25, 20, 3),
+        ("a", 0, "novelty"): (2.0, 20, 3),
+        ("a", 0, "category_diversity"): (0.5, 20, 3),
+        ("b", 3, "ctr"): (0.0, 5, 5),
+        ("b", 3, "conversion"): (None, 5, 5),
+    }
+    assert list(live_figures(cells())) == []
+
+
+def of(**columns: Any) -> Sums:
+    return {name: groups() for name in SUMS} | columns
+
+
+def test_estimates_by_hand() -> None:
+    """Each group has 40 impressions, of which 20 match at q = 1/2, 10 of these with a click; elsewhere the
+    model expects a tenth."""
+    every = np.ones(GROUPS)
+    found = of_groups(
+        "v",
+        of(
+            impressions=40 * every,
+            users=10 * every,
+            clicked=12 * every,
+            weight=40 * every,
+            weight_squared=80 * every,
+            weighted_clicks=20 * every,
+            expected=4 * every,
+            weighted_expected=4 * every,
+        ),
+    )
+    assert (found.snips.value, found.dr.value) == (0.5, 0.5)
+    assert found.support.value == 1.0
+    assert found.effective == pytest.approx((40 * GROUPS) ** 2 / (80 * GROUPS))
+    # (1.96 / 0.5)² × 0.7 / 0.3 = 35.9
+    assert found.needed == 36
+    assert (found.refused, found.impressions, found.users) == (None, 8000, 2000)
+    assert [row.figure for row in found.rows()][:2] == ["ctr_snips", "ctr_dr"]
+
+
+def logged(
+    weight: float = 40, squared: float = 80, clicked: float = 12, many: int = GROUPS
+) -> Sums:
+    there = groups(*[1.0] * many)
+    columns = {"impressions": 40, "users": 10, "clicked": clicked, "weighted_clicks": 1}
+    columns |= {"weight": weight, "weight_squared": squared, "expected": 1, "weighted_expected": 1}
+    return of(**{name: value * there for name, value in columns.items()})
+
+
+@pytest.mark.parametrize(
+    ("sums", "refused"),
+    [
+        (logged(), None),
+        (logged(many=0), "nothing_logged"),
+        (logged(clicked=0), "no_clicks"),
+        (logged(weight=0, squared=0), "no_support"),
+        (logged(weight=31.9), "no_support"),
+        (logged(weight=32.1), None),
+        (logged(weight=49.9), None),
+        (logged(weight=50.1), "doubtful_probabilities"),
+        (logged(many=19), "few_users"),
+        (logged(many=20), None),
+        # 800² / 17,000 = 37.6 of 36 that are needed, and 800² / 18,000 = 35.6.
+        (logged(many=20, squared=17_000 / 20 * 2), "small_sample"),
+        (logged(many=20, squared=17_000 / 20), None),
+    ],
+)
+def test_an_estimate_that_says_too_little_is_refused_and_has_no_number(
+    sums: Sums, refused: str | None
+) -> None:
+    found = of_groups("v", sums)
+    assert found.refused == refused
+    assert (found.snips.value is None) == (found.dr.value is None) == (refused is not None)
+    rows = {row.figure: row for row in found.rows()}
+    assert rows["ctr_snips"].refused == rows["ctr_dr"].refused == refused
+    assert rows["effective_sample_size"].value == found.effective
+
+
+def test_an_estimate_reads_its_sums_by_group_in_any_order() -> None:
+    sums = logged(many=30)
+    order = np.random.default_rng(1).permutation(30)
+    table = pa.table({"bucket": order} | {name: sums[name][order] for name in SUMS})
+    assert estimate("v", table) == of_groups("v", sums)
+
+
+def simulated(
+    draw: np.random.Generator, swapped: float, users: int = 4000
+) -> tuple[Sums, float, float]:
+    """A log that shows a list of five and swaps one pair now and then; the version has another order for most
+    users. Clicks depend on item and position. Returns the sums, the truth and the CTR of what matched."""
+    places, items = 5, 5
+    taste = np.linspace(0.5, 0.01, items)
+    seen = 1 / (1 + 0.35 * np.arange(places))
+    old = np.tile(np.arange(items), (users, 1))
+    new = old.copy()
+    other = draw.random(users) < 0.7
+    new[other] = old[other][:, ::-1]
+    rank = old.copy()
+    swap = np.flatnonzero(draw.random(users) < swapped * places / 2)
+    one = draw.integers(0, places, len(swap))
+    two = (one + draw.integers(1, places, len(swap))) % places
+    rank[swap, one], rank[swap, two] = two, one
+    probability = np.where(rank == np.arange(places), 1 - swapped, swapped / (places - 1))
+    # A user clicks more or less as a whole, so that its impressions are alike.
+    eager = draw.choice([0.5, 1.5], users)[:, None]
+    clicked = draw.random((users, places)) < taste[rank] * seen * eager
+    group = draw.integers(0, GROUPS, users)
+    match = rank == new
+    weight = match / probability
+    model = np.zeros((users, places))
+    for fold in range(5):
+        inside, outside = group % 5 == fold, group % 5 != fold
+        for place in range(places):
+            of_all = clicked[outside, place].mean()
+            for item in range(items):
+                at = outside & (rank[:, place] == item)
+                learned = (clicked[at, place].sum() + 50 * of_all) / (at.sum() + 50)
+                model[inside & (new[:, place] == item), place] = learned
+    columns = {
+        "impressions": np.ones_like(weight),
+        "clicked": clicked,
+        "weight": weight,
+        "weight_squared": weight**2,
+        "weighted_clicks": weight * clicked,
+        "expected": model,
+        "weighted_expected": weight * model,
+    }
+    sums = {
+        name: np.bincount(group, weights=it.sum(axis=1), minlength=GROUPS)
+        for name, it in columns.items()
+    }
+    sums["users"] = np.bincount(group, minlength=GROUPS).astype(float)
+    truth = float((0.3 * taste * seen + 0.7 * taste[::-1] * seen).mean())
+    return sums, truth, float(clicked[match].mean())
+
+
+def test_both_estimates_hold_the_truth_as_often_as_they_say_and_what_matched_does_not() -> None:
+    draw = np.random.default_rng(11)
+    tries = 100
+    held = {"snips": 0, "dr": 0, "naive": 0}
+    errors: dict[str, list[float]] = {"snips": [], "dr": []}
+    for _ in range(tries):
+        sums, truth, naive = simulated(draw, swapped=0.2)
+        found = of_groups("v", sums)
+        assert found.refused is None
+        for name, it in (("snips", found.snips), ("dr", found.dr)):
+            assert it.value is not None and it.low is not None and it.high is not None
+            held[name] += it.low < truth < it.high
+            held["naive"] += name == "snips" and it.low < naive < it.high
+            errors[name].append(it.value - truth)
+    assert min(held["snips"], held["dr"]) >= 0.89 * tries
+    assert max(held["snips"], held["dr"]) <= tries
+    assert held["naive"] < 0.5 * tries
+    for each in errors.values():
+        # No bias that one could see.
+        assert abs(np.mean(each)) < 3 * np.std(each) / tries**0.5
+
+
+def test_a_log_that_never_swaps_supports_no_other_order() -> None:
+    sums, _, _ = simulated(np.random.default_rng(2), swapped=1e-9)
+    found = of_groups("v", sums)
+    assert (found.refused, found.snips.value) == ("no_support", None)
+    # Three tenths of the users have the same order, the others one place of five.
+    assert found.support.value == pytest.approx(0.3 + 0.7 / 5, abs=0.03)
+
+
+def test_limits_are_what_the_contract_and_the_page_of_docs_say() -> None:
+    assert (module.LEAST_SUPPORT, module.MOST_SUPPORT) == (0.8, 1.25)
+    assert (module.FEWEST_GROUPS, module.MOST_WEIGHT) == (20, 1000)
