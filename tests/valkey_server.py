@@ -7,6 +7,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ SCHEMA = pa.schema(
     [
         ("slot", pa.string()),
         ("user_id", pa.string()),
+        ("segment", pa.string()),
         ("position", pa.int32()),
         ("item", pa.string()),
         ("reason", pa.string()),
@@ -33,6 +35,14 @@ SCHEMA = pa.schema(
     ]
 )
 Lists = Mapping[tuple[str, str], list[tuple[str, str, str | None]]]
+
+
+@dataclass(frozen=True)
+class InSegments:
+    """Of each segment the items of its list, and which segment users without a list have."""
+
+    lists: dict[str, list[str]]
+    users: dict[str, str]
 
 
 class ValkeyServer:
@@ -117,7 +127,7 @@ def rows(lists: Lists) -> pa.RecordBatch:
     """Lists as rows."""
     return pa.RecordBatch.from_pylist(
         [
-            dict(zip(SCHEMA.names, (slot, user, place, *row), strict=True))
+            dict(zip(SCHEMA.names, (slot, user, None, place, *row), strict=True))
             for (slot, user), each in lists.items()
             for place, row in enumerate(each, 1)
         ],
@@ -125,8 +135,72 @@ def rows(lists: Lists) -> pa.RecordBatch:
     )
 
 
-def publish_lists(client: valkey.Valkey, version: str, lists: Lists) -> Published:
-    return publish(client, version, [rows(lists)], items_of(lists))
+def rows_with(lists: Lists, segments: InSegments) -> pa.RecordBatch:
+    """Lists and those of segments as rows, in order."""
+    of_segments = [
+        dict(
+            zip(
+                SCHEMA.names,
+                ("new", "", name, place, item, "popular_in_category", None),
+                strict=True,
+            )
+        )
+        for name, items in segments.lists.items()
+        for place, item in enumerate(items, 1)
+    ]
+    order = ("slot", "user_id", "segment", "position")
+    every = sorted(
+        rows(lists).to_pylist() + of_segments,
+        key=lambda row: [row[name] or "" for name in order[:3]],
+    )
+    return pa.RecordBatch.from_pylist(every, schema=SCHEMA)
+
+
+def users_of(segments: InSegments) -> pa.RecordBatch:
+    users = sorted(segments.users)
+    return pa.record_batch(
+        {
+            "user_id": pa.array(users, pa.string()),
+            "segment": pa.array([segments.users[user] for user in users], pa.string()),
+        }
+    )
+
+
+NO_SEGMENTS = InSegments({}, {})
+
+
+def publish_lists(
+    client: valkey.Valkey, version: str, lists: Lists, segments: InSegments = NO_SEGMENTS
+) -> Published:
+    return publish(
+        client,
+        version,
+        [rows_with(lists, segments)],
+        sorted({*items_of(lists), *(item for items in segments.lists.values() for item in items)}),
+        (),
+        sorted(segments.lists),
+        [users_of(segments)],
+    )
+
+
+def published_segments(client: valkey.Valkey, version: str) -> InSegments:
+    """The segments of a version, read key by key."""
+    items = orjson.loads(client.get(f"reco:{version}:items"))
+    names = orjson.loads(client.get(f"reco:{version}:segments") or b"[]")
+    lists = {
+        name: [
+            items[it]
+            for (it,) in struct.iter_unpack("<I", client.get(f"reco:{version}:segment:{number}"))
+        ]
+        for number, name in enumerate(names)
+    }
+    prefix = f"reco:{version}:new:"
+    users = {
+        key.decode().removeprefix(prefix): names[int.from_bytes(value, "little")]
+        for key in client.scan_iter(match=f"{prefix}*")
+        if len(value := client.get(key)) == 3
+    }
+    return InSegments(lists, users)
 
 
 def published(client: valkey.Valkey, version: str) -> Lists:
@@ -135,8 +209,12 @@ def published(client: valkey.Valkey, version: str) -> Lists:
     Every key of the version must be one that it says to have.
     """
     items = orjson.loads(client.get(f"reco:{version}:items"))
-    width, kind = (2, "H") if len(items) < 65_535 else (4, "I")
-    alone = {256**width - 1: "popular", 256**width - 2: "bought_before"}
+    width, kind = (2, "H") if len(items) < 65_534 else (4, "I")
+    alone = {
+        256**width - 1: "popular",
+        256**width - 2: "bought_before",
+        256**width - 3: "popular_in_category",
+    }
     keys = {key.decode() for key in client.scan_iter(match=f"reco:{version}:*")}
     found = {}
     for key in sorted(keys):
@@ -144,6 +222,8 @@ def published(client: valkey.Valkey, version: str) -> Lists:
         if slot not in ("again", "new"):
             continue
         value = client.get(key)
+        if len(value) == 3:
+            continue
         numbers = [number for (number,) in struct.iter_unpack("<I", value)]
         why_key = f"reco:{version}:why:{slot}:{user[0]}"
         why = client.get(why_key) if why_key in keys else None
@@ -161,5 +241,9 @@ def published(client: valkey.Valkey, version: str) -> Lists:
     others = {f"reco:{version}:{name}" for name in ("items", "meta")}
     others |= {f"reco:{version}:why:{slot}:{user}" for slot, user in found}
     others |= {f"reco:{version}:with:{item}" for item in items}
+    others |= {f"reco:{version}:segments"}
+    segments = published_segments(client, version)
+    others |= {f"reco:{version}:segment:{number}" for number in range(len(segments.lists))}
+    others |= {f"reco:{version}:new:{user}" for user in segments.users}
     assert keys <= others | {f"reco:{version}:{slot}:{user}" for slot, user in found}
     return found

@@ -180,7 +180,8 @@ def _lists_differ(m: Matrix, the_day: date, bought: dict[str, set[str]]) -> list
     version = max(table["list_version"][table["as_of"] == the_day])
     lists: dict[tuple[str, str], list[str]] = {}
     problems = []
-    rows = table[table["list_version"] == version].sort_values(["slot", "user_id", "position"])
+    rows = table[(table["list_version"] == version) & table["segment"].isna()]
+    rows = rows.sort_values(["slot", "user_id", "position"])
     for (slot, user), group in rows.groupby(["slot", "user_id"]):
         lists[slot, user] = list(group["item"])
         if list(group["position"]) != list(range(1, len(group) + 1)):

@@ -26,7 +26,12 @@ FEATURES = {
     "snapshots": {"recommendations.user_features": 2**63 - 1},
     "rows": {},
 }
-STAGED = {"interactions": "file:///staged.json", "rows": 2}
+STAGED = {
+    "interactions": "file:///staged.json",
+    "segments": "file:///segments.json",
+    "categories": "file:///categories.json",
+    "rows": 2,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -46,10 +51,16 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was read of what was staged."""
     found: list[Any] = []
 
-    def read(*arguments: Any) -> Iterator[pa.RecordBatch]:
-        found.append(arguments)
-        columns = {"user_id": ["1", "2"], "sku": ["x", "y"], "order_date": [DAY, DAY]}
-        yield pa.record_batch(columns)
+    columns: dict[str, dict[str, Any]] = {
+        "interactions": {"user_id": ["1", "2"], "sku": ["x", "y"], "order_date": [DAY, DAY]},
+        "segments": {"user_id": ["1", "8", "9"], "segment": ["BAG", "MUG", "BAG"]},
+        "categories": {"sku": ["x"], "category": ["BAG"]},
+    }
+
+    def read(settings: Any, uri: str) -> Iterator[pa.RecordBatch]:
+        found.append((settings, uri))
+        (name,) = (name for name in columns if STAGED[name] == uri)
+        yield pa.record_batch(columns[name])
 
     monkeypatch.setattr(lake, "read_snapshot", read)
     return found
@@ -75,25 +86,27 @@ def test_interactions_are_staged_at_the_snapshots_of_the_features(
         given.append(arguments)
         return steps.Staged(**STAGED)
 
-    monkeypatch.setattr(steps, "stage_interactions", stage)
+    monkeypatch.setattr(steps, "stage", stage)
     assert run("interactions", FEATURES) == STAGED
-    assert given == [("spark", DAY, "asset__1", FEATURES["sources"])]
+    snapshots = FEATURES["sources"], FEATURES["snapshots"]
+    assert given == [("spark", DAY, "asset__1", *snapshots)]
 
 
 def test_finished_lists_are_not_made_again_by_a_retry_and_another_run_makes_its_own(
     reads: list[Any], settings: LakeSettings
 ) -> None:
     made = run("lists", FEATURES, STAGED)
-    assert made == {"version": "2010-12-01-001", "users": 2, "lists": 5, "rows": 6}
-    assert reads == [(settings, STAGED["interactions"])]
+    assert made == {"version": "2010-12-01-001", "users": 2, "lists": 6, "rows": 7}
+    staged = [STAGED[name] for name in ("segments", "categories", "interactions")]
+    assert reads == [(settings, uri) for uri in staged]
     assert run("lists", FEATURES, STAGED) == made
-    assert len(reads) == 1
+    assert len(reads) == 3
     other = run("lists", FEATURES, STAGED, run_id="asset__2")
     assert other == made | {"version": "2010-12-01-002"}
     # The fact has another snapshot: what is finished is of other sources.
     moved = FEATURES | {"sources": {"sales.fact": 1}}
     assert run("lists", moved, STAGED)["version"] == "2010-12-01-003"
-    assert len(reads) == 3
+    assert len(reads) == 9
 
 
 def test_lists_that_were_cut_are_not_written_and_not_tried_again(
@@ -103,13 +116,13 @@ def test_lists_that_were_cut_are_not_written_and_not_tried_again(
 
     def write(spark: str, version: Any, finished: Any) -> steps.Listed:
         written.append((spark, version.version, version.sources, finished.rows))
-        return steps.Listed(version.version, "m.json", finished.parquet, 2, 5, 6, "0")
+        return steps.Listed(version.version, "m.json", finished.parquet, 2, 6, 7, "0")
 
     monkeypatch.setattr(steps, "write_lists", write)
     made = run("lists", FEATURES, STAGED)
     listed = run("write_lists", made)
     sources = {"sources": FEATURES["sources"], "features": FEATURES["snapshots"]}
-    assert written == [("spark", "2010-12-01-001", sources, 6)]
+    assert written == [("spark", "2010-12-01-001", sources, 7)]
     assert (listed["version"], listed["metadata"]) == ("2010-12-01-001", "m.json")
     parquet = tmp_path / "recommendations" / "2010-12-01-001" / "lists.parquet"
     assert listed["parquet"] == f"file://{parquet}"
@@ -120,7 +133,7 @@ def test_lists_that_were_cut_are_not_written_and_not_tried_again(
     # Cleared, the lists are made once more.
     assert run("lists", FEATURES, STAGED) == made
     run("write_lists", made)
-    assert len(reads) == len(written) == 2
+    assert len(reads) == 3 * len(written) == 6
 
 
 def test_a_run_ends_with_its_version(caplog: pytest.LogCaptureFixture) -> None:

@@ -19,13 +19,14 @@ from feira.core.lake import lake_files
 from feira.core.settings import LakeSettings
 from feira.recommendations.lists import interactions_of
 from feira.recommendations.publish import versions
+from feira.recommendations.segments import Segments
 from feira.recommendations.serving import baked
 from feira.recommendations.serving.store import StoreError
 from feira.recommendations.versions import ListStore
 from feira_airflow.core.xcom import check
 from feira_airflow.recommendations import tasks
 from feira_local.valkey import local
-from valkey_server import Lists, ValkeyServer, published
+from valkey_server import InSegments, Lists, ValkeyServer, published, published_segments
 
 BOUGHT = [("1", "x"), ("1", "y"), ("2", "x"), ("2", "y"), ("2", "z"), ("3", "x")]
 DAY = date(2010, 12, 2)
@@ -57,7 +58,9 @@ def made(settings: LakeSettings, day: date, bought: list[tuple[str, str]] = BOUG
         "order_date": pa.array([day] * len(bought), pa.date32()),
     }
     version = store.claim(day, f"run of {day}", {})
-    finished = store.make(version, interactions_of([pa.record_batch(columns)]))
+    users = pa.table({"user_id": ["2", "looks"], "segment": ["BAG", "BAG"]})
+    known = Segments(users, pa.table({"sku": ["x", "z"], "category": ["BAG", "BAG"]}))
+    finished = store.make(version, interactions_of([pa.record_batch(columns)]), known)
     return {"version": version.version, "parquet": finished.parquet, "rows": finished.rows}
 
 
@@ -73,6 +76,8 @@ def in_the_lake(listed: Any) -> Lists:
     """The version's file, read row by row."""
     found: dict[tuple[str, str], list[tuple[str, str, str | None]]] = {}
     for row in pq.read_table(listed["parquet"].removeprefix("file://")).to_pylist():
+        if row["segment"] is not None:
+            continue
         place = found.setdefault((row["slot"], row["user_id"]), [])
         place.append((row["item"], row["reason"], row["reason_item"]))
     return found
@@ -94,8 +99,10 @@ def test_the_lists_of_the_lake_are_served_and_that_for_everyone_is_in_the_file(
     with server.client() as client:
         assert published(client, "2010-12-02-001") == lists
         assert client.get("reco:live") == b"2010-12-02-001"
+        in_segments = published_segments(client, "2010-12-02-001")
+    assert in_segments == InSegments({"BAG": ["x", "z"]}, {"looks": "BAG"})
     assert (done["version"], done["served"]) == ("2010-12-02-001", "2010-12-02-001")
-    assert done["lists"] == len(lists)
+    assert done["lists"] == len(lists) + 1
     everyone = [item for item, _, _ in lists["new", ""]]
     assert file_of(settings) == {"version": "2010-12-02-001", "everyone": {"new": everyone}}
     assert run(listed) == done

@@ -30,12 +30,15 @@ from feira.recommendations.serving.layout import VersionNameError, age
 from feira.recommendations.serving.packing import ListsError, Packer
 from feira.recommendations.serving.store import StoreError, StoreRefusalError
 from valkey_server import (
+    InSegments,
     Lists,
     ValkeyServer,
     items_of,
     publish_lists,
     published,
+    published_segments,
     rows,
+    rows_with,
     some_lists,
 )
 
@@ -97,26 +100,39 @@ def test_every_list_is_stored_as_it_was_given_with_its_count_and_checksum(
     assert not client.exists(f"reco:{NEW}:why:again:u0", f"reco:{NEW}:why:new:")
 
 
-users = st.text(st.characters(codec="utf-8"), max_size=8)
-reasons = st.sampled_from([("popular", None), ("bought_before", None), ("goes_with", "b")])
+user_names = st.text(st.characters(codec="utf-8"), max_size=8)
+reasons = st.sampled_from(
+    [("popular", None), ("popular_in_category", None), ("bought_before", None), ("goes_with", "b")]
+)
 lists_of_any = st.dictionaries(
-    st.tuples(st.sampled_from(["again", "new"]), users),
+    st.tuples(st.sampled_from(["again", "new"]), user_names),
     st.lists(st.tuples(st.sampled_from("abc"), reasons), min_size=1, max_size=5),
     min_size=1,
     max_size=6,
 )
 
 
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=4)
+
+
 @settings(max_examples=40, deadline=None)
-@given(lists_of_any, st.lists(st.integers(0, 30)), st.booleans())
+@given(
+    lists_of_any,
+    st.dictionaries(names, st.lists(st.sampled_from("abc"), min_size=1, max_size=3), max_size=4),
+    st.lists(st.integers(0, 30)),
+    st.booleans(),
+)
 def test_lists_are_packed_the_same_wherever_their_rows_are_cut_and_however_they_are_coded(
-    given_lists: dict[tuple[str, str], Any], cuts: list[int], coded: bool
+    given_lists: dict[tuple[str, str], Any],
+    of_segments: dict[str, list[str]],
+    cuts: list[int],
+    coded: bool,
 ) -> None:
     lists = {
         name: [(item, *reason) for item, reason in given_lists[name]]
         for name in sorted(given_lists)
     }
-    whole = rows(lists)
+    whole = rows_with(lists, InSegments(of_segments, {}))
     places = sorted({0, whole.num_rows, *(cut for cut in cuts if cut < whole.num_rows)})
     pieces = [whole.slice(a, b - a) for a, b in itertools.pairwise(places)]
     if coded:
@@ -130,14 +146,26 @@ def test_lists_are_packed_the_same_wherever_their_rows_are_cut_and_however_they_
             )
             for piece in pieces
         ]
-    packed = [each for found in Packer("v", ["a", "b", "c"]).pack(pieces) for each in found.pairs]
+    numbered = sorted(of_segments)
+    packer = Packer("v", ["a", "b", "c"], numbered)
+    packed = [each for found in packer.pack(pieces) for each in found.pairs]
+    every: list[tuple[Any, list[Any]]] = [
+        ((slot, user, ""), each) for (slot, user), each in lists.items()
+    ]
+    every += [
+        (("new", "", name), [(it, "", None) for it in of_segments[name]]) for name in numbered
+    ]
     expected: list[bytes] = []
-    for (slot, user), each in lists.items():
+    for (slot, user, name), each in sorted(every):
         numbers = b"".join("abc".index(item).to_bytes(4, "little") for item, _, _ in each)
+        if name:
+            expected += [f"reco:v:segment:{numbered.index(name)}".encode(), numbers]
+            continue
         expected += [f"reco:v:{slot}:{user}".encode(), numbers]
         own = "bought_before" if slot == "again" else "popular"
         if any(reason != own for _, reason, _ in each):
-            codes = {"popular": 0xFFFF, "bought_before": 0xFFFE, "goes_with": 1}
+            codes = {"popular": 0xFFFF, "bought_before": 0xFFFE, "popular_in_category": 0xFFFD}
+            codes |= {"goes_with": 1}
             why = b"".join(codes[reason].to_bytes(2, "little") for _, reason, _ in each)
             expected += [f"reco:v:why:{slot}:{user}".encode(), why]
     assert packed == expected
@@ -148,6 +176,65 @@ def test_the_reasons_of_a_great_many_items_are_wider(client: valkey.Valkey) -> N
     items = [f"i{n:07d}" for n in range(65_541)]
     publish(client, NEW, [rows(lists)], items)
     assert published(client, NEW) == lists
+
+
+def users(*given: tuple[Any, Any]) -> pa.RecordBatch:
+    columns = {"user_id": [it[0] for it in given], "segment": [it[1] for it in given]}
+    return pa.record_batch({name: pa.array(it, pa.string()) for name, it in columns.items()})
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.dictionaries(names, st.integers(0, 299)),
+    st.lists(st.integers(0, 5)),
+    st.booleans(),
+)
+def test_the_segments_of_users_are_packed_the_same_wherever_they_are_cut(
+    of_users: dict[str, int], cuts: list[int], coded: bool
+) -> None:
+    segments = [f"segment {number:03d}" for number in range(300)]
+    whole = users(*((user, segments[of_users[user]]) for user in sorted(of_users)))
+    if coded:
+        whole = whole.set_column(1, "segment", whole.column("segment").dictionary_encode())
+    places = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
+    pieces = [whole.slice(a, b - a) for a, b in itertools.pairwise(places)]
+    found = list(Packer("v", ["a"], segments).pack_users(pieces))
+    assert [each for packed in found for each in packed.pairs] == [
+        each
+        for user in sorted(of_users)
+        for each in (f"reco:v:new:{user}".encode(), of_users[user].to_bytes(3, "little"))
+    ]
+    assert sum(packed.segment_users for packed in found) == len(of_users)
+
+
+@pytest.mark.parametrize(
+    ("given_users", "message"),
+    [
+        ([("u", "CUP")], r"'CUP' of the user 'u' is none of the version's 2 segments"),
+        ([("u", None)], r"None of the user 'u'"),
+        ([("", "BAG")], r"the user '' comes after '': users are texts of 1 to 128"),
+        ([(None, "BAG")], r"the user 'None'"),
+        ([("x" * 129, "BAG")], r"1 to 128 characters"),
+        ([("u", "BAG"), ("u", "MUG")], r"'u' comes after 'u'"),
+        ([("v", "BAG"), ("u", "MUG")], r"'u' comes after 'v'"),
+    ],
+)
+def test_segments_of_users_that_are_not_in_order_or_not_there_are_refused(
+    client: valkey.Valkey, given_users: list[Any], message: str
+) -> None:
+    publish_lists(client, OLD, old := some_lists("old"))
+    for batches in ([users(*given_users)], [users(it) for it in given_users]):
+        with pytest.raises(ListsError, match=message):
+            publish(client, NEW, [rows(old)], items_of(old), (), ["BAG", "MUG"], batches)
+    assert served(client) == (OLD, old)
+
+
+def test_who_has_a_list_keeps_it_whatever_segment_is_given(client: valkey.Valkey) -> None:
+    lists = some_lists("x")
+    of_segments = InSegments({"BAG": ["x-p0"]}, {"u1": "BAG", "s": "BAG"})
+    publish_lists(client, NEW, lists, of_segments)
+    assert published(client, NEW) == lists
+    assert published_segments(client, NEW) == InSegments({"BAG": ["x-p0"]}, {"s": "BAG"})
 
 
 class KilledError(BaseException):
@@ -164,6 +251,9 @@ def test_a_publisher_that_is_killed_at_any_command_changes_nothing_for_readers_a
     was_sent: bool,
 ) -> None:
     old, new = some_lists("old", 1), some_lists("new", 2)
+    in_segments = InSegments(
+        {"BAG": ["new-p0", "new-p1"], "MUG": ["new-p2"]}, {"s0": "BAG", "s1": "MUG", "v": "BAG"}
+    )
     before = ["2010-11-28-1", "2010-11-29-1", OLD]
     for version in before:
         publish_lists(client, version, old)
@@ -192,11 +282,13 @@ def test_a_publisher_that_is_killed_at_any_command_changes_nothing_for_readers_a
         with monkeypatch.context() as patched, server.client() as doomed:
             patched.setattr(Connection, "send_packed_command", killed)
             try:
-                publish_lists(doomed, NEW, new)
+                publish_lists(doomed, NEW, new, in_segments)
                 break
             except KilledError:
                 pass
         found = served(client)
+        if found is not None and found[0] == NEW:
+            assert published_segments(client, NEW) == in_segments
         assert found in [(OLD, old), (NEW, new)]
         seen.add(found[0] if found else None)
         # A claim that nobody renews ends by itself.
@@ -206,8 +298,9 @@ def test_a_publisher_that_is_killed_at_any_command_changes_nothing_for_readers_a
             if each.meta:
                 assert published(client, each.version) == (new if each.version == NEW else old)
         # Whoever publishes next completes it; what is left over is gone.
-        publish_lists(client, NEW, new)
+        publish_lists(client, NEW, new, in_segments)
         assert served(client) == (NEW, new)
+        assert published_segments(client, NEW) == in_segments
         assert [each.version for each in versions(client) if each.meta] == [NEW, OLD, before[1]]
         assert {key.split(b":")[1].decode() for key in client.scan_iter()} == {
             *("live", "versions", NEW, OLD, before[1])
@@ -496,6 +589,9 @@ GOOD = {
         ([{"user_id": "v"}, {}], r"user 'u' comes after .* user 'v': rows must be in order"),
         ([{}, {"slot": "again"}], r"must be in order"),
         ([{}, {"user_id": "v"}, {}], r"each list in one piece"),
+        ([{"segment": "CUP"}], r"slot 'new', user 'u', segment 'CUP': a segment's list is of"),
+        ([{"segment": "CUP", "user_id": ""}], r"its segment one of the version's 0"),
+        ([{"segment": "MUG", "user_id": "", "slot": "again"}], r"of the slot new and of no user"),
         ([], r"holds no list"),
     ],
 )
@@ -510,6 +606,17 @@ def test_lists_that_are_not_in_order_or_name_what_is_not_there_are_refused(
         with pytest.raises(ListsError, match=message):
             publish(client, NEW, given_batches, ["a", "b", "c"])
     assert served(client) == (OLD, old)
+
+
+def test_a_segments_list_is_of_what_is_popular_in_it_and_each_segment_has_one_place(
+    client: valkey.Valkey,
+) -> None:
+    row = GOOD | {"user_id": "", "segment": "BAG", "reason": "popular", "reason_item": None}
+    batch = pa.RecordBatch.from_pylist([row], schema=rows({}).schema)
+    with pytest.raises(ListsError, match=r"segment 'BAG': a reason is not popular_in_category"):
+        publish(client, NEW, [batch], ["a", "b", "c"], (), ["BAG"])
+    with pytest.raises(ListsError, match=r"2 segments are not distinct"):
+        publish(client, NEW, [batch], ["a", "b", "c"], (), ["BAG", "BAG"])
 
 
 def test_items_that_are_not_distinct_have_no_numbers(client: valkey.Valkey) -> None:

@@ -45,11 +45,18 @@ def ago(days: int) -> date:
     return DAY - timedelta(days=days)
 
 
-def made(rows: Sequence[Row], candidates: Chosen | None = None, day: date = DAY) -> list[Any]:
+def made(
+    rows: Sequence[Row],
+    candidates: Chosen | None = None,
+    day: date = DAY,
+    categories: dict[str, str] | None = None,
+) -> list[Any]:
     """The rows of all lists as dicts."""
     history = history_of(interactions(rows), day)
     models = fitted(candidates or chosen(history), history)
-    return [row for batch in rows_of(models, history) for row in batch.to_pylist()]
+    known = pa.table(list(zip(*sorted((categories or {"": ""}).items()), strict=True)),
+                     names=["sku", "category"])  # fmt: skip
+    return [row for batch in rows_of(models, history, known) for row in batch.to_pylist()]
 
 
 def listed(found: Sequence[Any]) -> dict[tuple[str, str], list[Place]]:
@@ -125,6 +132,57 @@ def test_a_user_without_anything_that_is_known_has_no_reasons() -> None:
     assert model.strongest(users, places).tolist() == [[0], [-1]]
 
 
+CATEGORIES = st.dictionaries(
+    st.sampled_from([*"stuvwxyz", "never"]), st.sampled_from(["BAG", "MUG", "ÉTUI"]), max_size=9
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.deferred(lambda: PAST), CATEGORIES)
+def test_a_segments_list_and_the_reason_of_a_category_are_those_of_plain_loops(
+    past: list[Row], categories: dict[str, str]
+) -> None:
+    popular: dict[str, float] = defaultdict(float)
+    bought: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    users_of: dict[str, set[str]] = defaultdict(set)
+    for user, item, day in set(past):
+        popular[item] += 0.5 ** (((DAY - day).days + 1) / 14)
+        users_of[item].add(user)
+        if category := categories.get(item):
+            bought[user][category] += 1
+    expected: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for item in popular:
+        if category := categories.get(item):
+            expected[category].append((-popular[item], -len(users_of[item]), item))
+    liked = {user: min(of, key=lambda it: (-of[it], it)) for user, of in bought.items()}
+
+    found = made(past, SIMPLE, categories=categories)
+    plain = made(past, SIMPLE)
+    order = [(it["slot"], it["user_id"], it["segment"] or "", it["position"]) for it in found]
+    assert order == sorted(order)
+    held: dict[str, list[Any]] = defaultdict(list)
+    for row in found:
+        if row["segment"] is not None:
+            assert (row["slot"], row["user_id"]) == ("new", "")
+            assert (row["reason"], row["reason_item"]) == ("popular_in_category", None)
+            held[row["segment"]].append(row)
+            assert row["position"] == len(held[row["segment"]])
+    assert held.keys() == expected.keys()
+    for segment, rows in held.items():
+        # Of sums that differ in their last bit alone the order may be either.
+        wanted = sorted((round(score, 9), *rest) for score, *rest in expected[segment])
+        got = [(round(-it["score"], 9), -len(users_of[it["item"]]), it["item"]) for it in rows]
+        assert sorted(got) == wanted
+        assert [it[0] for it in got] == [it[0] for it in wanted]
+    # The other lists are what they were, but for the reason of what is popular.
+    others = [row for row in found if row["segment"] is None]
+    for row, before in zip(others, plain, strict=True):
+        in_liked = row["user_id"] and categories.get(row["item"]) == liked.get(row["user_id"], "")
+        if before["reason"] == "popular" and in_liked:
+            before = before | {"reason": "popular_in_category"}
+        assert row == before
+
+
 def test_a_user_that_had_everything_is_offered_nothing_new() -> None:
     rows = [*ROWS, ("b", "y", ago(3))]
     found = listed(made(rows, SIMPLE))
@@ -166,6 +224,9 @@ def test_a_list_ends_after_a_hundred() -> None:
         ("new", "d"): 100,
         ("new", ""): 100,
     }
+    of_one = {f"i{n:03d}": "MUG" for n in range(230)}
+    with_one = [it for it in made(rows, SIMPLE, categories=of_one) if it["segment"]]
+    assert [it["position"] for it in with_one] == list(range(1, 101))
     # The first, and as many popular ones as there is room for.
     assert [it[1] for it in found["new", "c"]] == ["goes_with", *["popular"] * 99]
 

@@ -17,9 +17,10 @@ from feira.recommendations.publish import publish, rollback
 from feira.recommendations.serving import baked, reading
 from feira.recommendations.serving.store import options_from_env
 from recommendations_api import FILE, Api, running
-from valkey_server import ValkeyServer, items_of, publish_lists, rows, some_lists
+from valkey_server import InSegments, ValkeyServer, items_of, publish_lists, rows, some_lists
 
 V1, V2 = "2010-12-01-1", "2010-12-02-1"
+V3 = "2010-12-03-1"
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,80 @@ def test_an_answer_names_version_and_source_and_the_reason_of_each_item(
         assert await api.seen("nobody?slot=again") == (V1, "none", [])
         health = await api.get("/health")
         assert health == {"status": "ok", "valkey": "up", "version": V1, "file_version": "baked"}
+
+    with_api(server, test)
+
+
+IN_SEGMENTS = InSegments(
+    {"BAG": ["x-p0", "x-a0", "x-p1"], "ÉTUI <i>": ["x-n1"]}, {"s0": "ÉTUI <i>", "a/b": "BAG"}
+)
+
+
+def test_who_has_no_list_but_a_segment_gets_what_is_popular_in_it(server: ValkeyServer) -> None:
+    with server.client() as client:
+        publish_lists(client, V1, some_lists("x"), IN_SEGMENTS)
+
+    async def test(api: Api) -> None:
+        assert await api.get("/recommendations/s0?slot=new") == {
+            "user_id": "s0",
+            "slot": "new",
+            "version": V1,
+            "source": "segment",
+            "segment": "ÉTUI <i>",
+            "items": [{"item": "x-n1", "reason": "popular_in_category"}],
+        }
+        assert await api.seen("a%2Fb") == (V1, "segment", ["x-p0", "x-a0", "x-p1"])
+        assert await api.seen("a%2Fb?n=1&exclude=x-p0") == (V1, "segment", ["x-a0"])
+        assert await api.seen("u1") == (V1, "own", ["x-n1", "x-p0"])
+        assert await api.seen("nobody?n=1") == (V1, "popular", ["x-p0"])
+        assert await api.seen("s0?slot=again") == (V1, "none", [])
+        # The next version has other segments, and then none.
+        with server.client() as client:
+            others = InSegments({"BAG": ["two-p0"], "CUP": ["two-p1"]}, {"s0": "CUP"})
+            publish_lists(client, V2, some_lists("two"), others)
+        assert await api.seen("s0") == (V2, "segment", ["two-p1"])
+        assert await api.seen("a%2Fb?n=1") == (V2, "popular", ["two-p0"])
+        with server.client() as client:
+            publish_lists(client, V3, some_lists("three"))
+        assert await api.seen("s0?n=1") == (V3, "popular", ["three-p0"])
+        assert await api.failures() == {}
+
+    with_api(server, test)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("segments", None),
+        ("segments", b'["BAG"]'),
+        ("segments", b'"ab"'),
+        ("segment:1", None),
+    ],
+)
+def test_a_version_without_all_its_segments_is_not_served(
+    server: ValkeyServer, key: str, value: bytes | None
+) -> None:
+    with server.client() as client:
+        publish_lists(client, V1, some_lists("x"), IN_SEGMENTS)
+        name = f"reco:{V1}:{key}"
+        client.delete(name) if value is None else client.set(name, value)
+
+    async def test(api: Api) -> None:
+        assert await api.seen("u1") == ("baked", "file", ["f0", "f1"])
+
+    with_api(server, test)
+
+
+def test_a_segment_that_is_not_there_is_answered_with_what_is_popular(server: ValkeyServer) -> None:
+    with server.client() as client:
+        publish_lists(client, V1, some_lists("x"), IN_SEGMENTS)
+        client.set(f"reco:{V1}:new:s0", b"\x02\x00\x00")
+        client.set(f"reco:{V1}:segment:0", b"\xff" * 4)
+
+    async def test(api: Api) -> None:
+        assert await api.seen("s0?n=1") == (V1, "popular", ["x-p0"])
+        assert await api.seen("a%2Fb?n=1") == (V1, "popular", ["x-p0"])
+        assert await api.failures() == {"damaged": 2}
 
     with_api(server, test)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -14,6 +15,7 @@ from feira.core.lake import lake_files
 from feira.core.settings import LakeSettings
 from feira.recommendations import versions
 from feira.recommendations.interactions import interactions
+from feira.recommendations.segments import Segments
 from feira.recommendations.slots import LENGTH
 from feira.recommendations.versions import Finished, ListStore, Version, VersionError
 
@@ -103,6 +105,35 @@ def test_killed_before_the_end_the_same_run_makes_the_same_rows(
     again = ListStore(store.files, f"{store.lake}/other").make(version, BOUGHT)
     assert rows(again) == rows(made)
     assert asdict(again) | {"parquet": made.parquet} == asdict(made)
+
+
+def test_who_has_no_list_has_a_segment_that_has_one_in_the_order_of_users(store: ListStore) -> None:
+    given = Segments(
+        pa.table(
+            {
+                "user_id": ["v", "u001", "é", "a", "w"],
+                "segment": ["MUG", "MUG", "BAG", "CUP", "MUG"],
+            }
+        ),
+        # Nobody bought a cup: it has no list, and its user is offered what is popular.
+        pa.table({"sku": ["i2", "i1", "never"], "category": ["MUG", "BAG", "CUP"]}),
+    )
+    made = store.make(claimed(store), BOUGHT, given)
+    assert made.segments is not None
+    found = pq.read_table(made.segments.removeprefix("file://")).to_pylist()
+    assert [(it["user_id"], it["segment"]) for it in found] == [
+        ("v", "MUG"),
+        ("w", "MUG"),
+        ("é", "BAG"),
+    ]
+    held = [it for it in rows(made) if it["segment"]]
+    assert [(it["segment"], it["item"], it["position"]) for it in held] == [
+        ("BAG", "i1", 1),
+        ("MUG", "i2", 1),
+    ]
+    assert made.lists == 183
+    # A version of before there were segments has none.
+    assert replace(made, beside={}).segments is None
 
 
 def test_rows_are_written_in_parts_and_all_of_them(

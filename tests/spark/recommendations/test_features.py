@@ -200,13 +200,15 @@ def expected(extracts: list[Row], seen: list[Row]) -> Expected:
         bought |= {(str(customer), sku, day) for customer, day in pairs}
 
     categories: dict[tuple[str, str], Row] = {}
-    for user, sku, _ in bought:
-        if category := items[sku]["category"]:
-            categories.setdefault((user, category), {"purchases": 0})["purchases"] += 1
+    viewed = [(row["user_id"], row["sku"]) for row in looked_at if row["event_type"] == "view"]
+    for name, pairs in (("purchases", [it[:2] for it in bought]), ("views_28d", viewed)):
+        for user, sku in pairs:
+            if category := items[sku]["category"]:
+                nothing = {"purchases": 0, "views_28d": 0}
+                categories.setdefault((user, category), nothing)[name] += 1
     for (user, _), row in categories.items():
-        row["share"] = row["purchases"] / sum(
-            other["purchases"] for (whose, _), other in categories.items() if whose == user
-        )
+        of_all = sum(it["purchases"] for (whose, _), it in categories.items() if whose == user)
+        row["share"] = row["purchases"] / of_all if of_all else 0
     return Expected(users, items, categories)
 
 
@@ -244,7 +246,7 @@ def computed(spark: SparkSession, read: dict[str, int | None]) -> dict[str, list
     sold = sold_lines(spark, DAY, read)
     visited = visits(events(spark, DAY, read, BROWSED_DAYS), DAY)
     items = item_features(sold, visited, DAY)
-    made = (user_features(sold, visited, DAY), items, user_categories(sold, items))
+    made = (user_features(sold, visited, DAY), items, user_categories(sold, visited, items))
     return dict(zip(TABLES, map(collected, TABLES, made), strict=True))
 
 
@@ -275,8 +277,8 @@ def runs(spark: SparkSession) -> Runs:
             before = computed(spark, at_first)
     # What an earlier run of the day and one of another day have left.
     spark.sql(
-        f"INSERT INTO lake.{TABLES[2]} VALUES (DATE'{DAY}', 'gone', 'MUG', 1, 1.0D), "
-        f"(DATE'{ago(1)}', 'stays', 'MUG', 1, 1.0D)"
+        f"INSERT INTO lake.{TABLES[2]} VALUES (DATE'{DAY}', 'gone', 'MUG', 1, 1.0D, 1), "
+        f"(DATE'{ago(1)}', 'stays', 'MUG', 1, 1.0D, 1)"
     )
     done = steps.features(spark, DAY)
     after = {table: collected(table, steps.of_day(spark, table, DAY)) for table in TABLES}
@@ -308,6 +310,10 @@ def test_a_users_categories_are_what_plain_loops_find(runs: Runs) -> None:
     rows = dicts(runs, steps.USER_CATEGORIES)
     found = {(row.pop("user_id"), row.pop("category")): row for row in rows}
     assert found == runs.must.categories
+    # The draw has who only bought in a category, who only viewed in it, and both.
+    assert {(it["purchases"] > 0, it["views_28d"] > 0) for it in found.values()} == {
+        (True, False), (False, True), (True, True),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("table", TABLES)

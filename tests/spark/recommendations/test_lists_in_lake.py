@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,6 +20,7 @@ from feira.core.lake import lake_files, read_snapshot
 from feira.core.settings import LakeSettings
 from feira.recommendations.interactions import interactions
 from feira.recommendations.lists import interactions_of
+from feira.recommendations.segments import Segments, segments_of
 from feira.recommendations.versions import Finished, ListStore, Version
 from feira_spark.core.tables import current_snapshot, require_tables
 from feira_spark.recommendations import lists as steps
@@ -49,7 +51,9 @@ def made(
     store: ListStore, run: str = "run 1", bought: Any = BOUGHT
 ) -> tuple[Version, Finished, list[Any]]:
     version = store.claim(DAY, run, SOURCES)
-    finished = store.make(version, interactions(bought))
+    categories = pa.table({"sku": ["x", MARKUP], "category": ["BAG", MARKUP]})
+    known = Segments(pa.table({"user_id": ["9"], "segment": ["BAG"]}), categories)
+    finished = store.make(version, interactions(bought), known)
     return version, finished, pq.read_table(finished.parquet.removeprefix("file://")).to_pylist()
 
 
@@ -71,7 +75,7 @@ def checksum(version: str, found: list[Any]) -> str:
         values = [version, DAY, row["slot"], row["user_id"], row["position"], row["item"]]
         tokens = [
             "~" if it is None else f"{len(it)}:{it}" if isinstance(it, str) else str(it)
-            for it in (*values, row["reason"], row["reason_item"])
+            for it in (*values, row["reason"], row["reason_item"], row["segment"])
         ]
         total += int(hashlib.md5("|".join(tokens).encode()).hexdigest()[:15], 16)
     return str(total)
@@ -107,7 +111,8 @@ def test_a_version_is_there_once_its_row_is_and_killed_before_that_the_next_try_
     assert json.loads(row["candidates"]) == finished.candidates
     assert row["model_hash"] == finished.model_hash
     counts = ("interactions", "users", "items", "lists", "rows")
-    assert [row[name] for name in counts] == [5, 3, 3, 7, len(found)]
+    assert [row[name] for name in counts] == [5, 3, 3, 9, len(found)]
+    assert {row["segment"] for row in found} == {None, "BAG", MARKUP}
     assert row["checksum"] == listed.checksum
     # Once more, and nothing is written.
     snapshot = current_snapshot(spark, "recommendations.lists")
@@ -130,11 +135,13 @@ def test_rows_that_are_not_those_that_were_made_are_no_version(
     assert rows(spark, "recommendations.lists") == []
 
 
-def test_interactions_are_products_sold_to_known_customers_up_to_the_day_at_the_snapshot(
+def test_what_is_staged_is_as_of_the_day_at_the_snapshots(
     lake: LakeSettings, empty_lake: SparkSession, tmp_path: Path
 ) -> None:
     spark = empty_lake
-    require_tables(spark, [FACT, contract("sales.order_lines"), contract("web.user_events")])
+    of_features = ("recommendations.user_categories", "recommendations.item_features")
+    names = ("sales.order_lines", "web.user_events", *of_features)
+    require_tables(spark, [FACT, *map(contract, names)])
 
     def append(*facts: dict[str, Any]) -> None:
         schema = spark.table("lake.sales.fact").schema
@@ -150,9 +157,48 @@ def test_interactions_are_products_sold_to_known_customers_up_to_the_day_at_the_
         fact_row("5", 1, customer_id=5, sku="POST", line_kind="postage"),
         fact_row("6", 1, customer_id=6, sku="x", order_date=date(2011, 1, 4)),
     )
+    known = [
+        *[("v", "MUG", 0, 0.0, 3), ("v", "BAG", 0, 0.0, 3), ("v", "CUP", 0, 0.0, 2)],
+        *[("b", "MUG", 1, 0.5, 3), ("b", "BAG", 0, 0.5, 3), ("b", "CUP", 9, 0.0, 2)],
+        *[("é", MARKUP, 0, 0.0, 1), ("bought alone", "MUG", 5, 1.0, 0)],
+        # What was counted before views were.
+        ("earlier", "MUG", 5, 1.0, None),
+    ]
+
+    def categories(day: date, rows: list[Any]) -> None:
+        table = "lake.recommendations.user_categories"
+        given = [(day, *row) for row in rows]
+        spark.createDataFrame(given, spark.table(table).schema).writeTo(table).append()
+
+    def products(day: date, rows: dict[str, str | None]) -> None:
+        table = "lake.recommendations.item_features"
+        schema = spark.table(table).schema
+        zero: dict[str, Any] = {
+            it.name: 0.0 if it.dataType.typeName() == "double" else 0 for it in schema
+        }
+        given = [
+            tuple((zero | {"as_of": day, "sku": sku, "category": category}).values())
+            for sku, category in rows.items()
+        ]
+        spark.createDataFrame(given, schema).writeTo(table).append()
+
+    categories(DAY, known)
+    categories(date(2011, 1, 2), [("yesterday", "MUG", 0, 0.0, 1), ("v", "CUP", 0, 0.0, 99)])
+    products(DAY, {"x": "BAG", MARKUP: MARKUP, "nameless": None})
+    products(date(2011, 1, 2), {"x": "OLD", "yesterday": "MUG"})
     read = sources(spark)
+    features = {table: current_snapshot(spark, table) for table in of_features}
     append(fact_row("7", 1, customer_id=7, sku="x"))
-    staged = steps.stage_interactions(spark, DAY, "run 1", read)
+    categories(DAY, [("later", "MUG", 0, 0.0, 1)])
+    products(DAY, {"later": "MUG"})
+    staged = steps.stage(spark, DAY, "run 1", read, features)
+    held = segments_of(*(read_snapshot(lake, uri) for uri in (staged.segments, staged.categories)))
+    assert dict(zip(*held.users.to_pydict().values(), strict=True)) == {
+        "v": "BAG", "b": "MUG", "é": MARKUP,
+    }  # fmt: skip
+    assert dict(zip(*held.categories.to_pydict().values(), strict=True)) == {
+        "x": "BAG", MARKUP: MARKUP,
+    }  # fmt: skip
     found = interactions_of(read_snapshot(lake, staged.interactions))
     assert staged.rows == len(found) == 2
     triples = zip(found.user_ids[found.users], found.item_ids[found.items], found.days, strict=True)
@@ -160,7 +206,7 @@ def test_interactions_are_products_sold_to_known_customers_up_to_the_day_at_the_
         ("1", MARKUP, (DAY - date(1970, 1, 1)).days),
         ("2", "x", (date(2010, 12, 1) - date(1970, 1, 1)).days),
     }
-    other = steps.stage_interactions(spark, DAY, "run 2", sources(spark))
+    other = steps.stage(spark, DAY, "run 2", sources(spark), features)
     assert other.rows == 3
     # Where there is nothing to make lists of there is a version without rows.
     store = ListStore(lake_files(lake), f"file://{tmp_path}")
@@ -169,4 +215,4 @@ def test_interactions_are_products_sold_to_known_customers_up_to_the_day_at_the_
     assert (listed.rows, listed.lists, listed.checksum) == (0, 0, "0")
     # What the other run is about to read is still there.
     assert sum(map(len, read_snapshot(lake, other.interactions))) == 3
-    assert spark.sql("SHOW TABLES IN lake.staging").count() == 1
+    assert spark.sql("SHOW TABLES IN lake.staging").count() == 3

@@ -31,13 +31,15 @@ def features() -> dict[str, Any]:
 
 @permanent_errors_fail()
 def interactions(features: dict[str, Any]) -> dict[str, Any]:
-    """Stages who bought what on which day, at the snapshots that the features were made from; returns
-    ``interactions`` (metadata URI) and their count."""
-    from feira_spark.recommendations.lists import stage_interactions
+    """Stages who bought what on which day, users' segments and products' categories, at the snapshots that the
+    features were made from and made; returns ``interactions``, ``segments`` and ``categories`` (metadata URIs)
+    and the count of the first."""
+    from feira_spark.recommendations.lists import stage
 
     run_id = get_current_context()["run_id"]
+    snapshots = features["sources"], features["snapshots"]
     with spark_session() as spark:
-        return asdict(stage_interactions(spark, partition_day(), run_id, features["sources"]))
+        return asdict(stage(spark, partition_day(), run_id, *snapshots))
 
 
 @permanent_errors_fail()
@@ -45,6 +47,7 @@ def lists(features: dict[str, Any], staged: dict[str, Any]) -> dict[str, Any]:
     """Makes the lists of this run's version, unless they are finished; returns ``version`` and counts."""
     from feira.core.lake import read_snapshot
     from feira.recommendations.lists import interactions_of
+    from feira.recommendations.segments import segments_of
 
     settings = lake_settings(LAKE)
     store = _store(settings)
@@ -52,8 +55,12 @@ def lists(features: dict[str, Any], staged: dict[str, Any]) -> dict[str, Any]:
     version = store.claim(partition_day(), get_current_context()["run_id"], sources)
     made = store.finished(version.version)
     if made is None:
-        batches = read_snapshot(settings, staged["interactions"])
-        made = store.make(version, interactions_of(batches))
+        batches = {
+            name: read_snapshot(settings, staged[name])
+            for name in ("interactions", "segments", "categories")
+        }
+        segments = segments_of(batches["segments"], batches["categories"])
+        made = store.make(version, interactions_of(batches["interactions"]), segments)
     return {"version": made.version, "users": made.users, "lists": made.lists, "rows": made.rows}
 
 

@@ -22,13 +22,20 @@ from feira.recommendations.history import HISTORY_CAP, History, history_before
 from feira.recommendations.interactions import Interactions, Ints, distinct
 from feira.recommendations.metrics import Lists
 from feira.recommendations.reading import coded
-from feira.recommendations.serving.layout import BOUGHT_BEFORE, EVERYONE, GOES_WITH, POPULAR
-from feira.recommendations.slots import Listed, Popular, listed
+from feira.recommendations.segments import NO_CATEGORIES, InCategories
+from feira.recommendations.serving.layout import (
+    BOUGHT_BEFORE,
+    EVERYONE,
+    GOES_WITH,
+    POPULAR,
+    POPULAR_IN_CATEGORY,
+)
+from feira.recommendations.slots import LENGTH, Listed, Popular, listed
 
 # TIFU-KNN compares every user with every other one; for more users than these own frequency takes its place.
 MOST_COMPARED = 20_000
-REASONS = (BOUGHT_BEFORE, GOES_WITH, POPULAR)
-_BOUGHT_BEFORE, _GOES_WITH, _POPULAR = range(3)
+REASONS = (BOUGHT_BEFORE, GOES_WITH, POPULAR, POPULAR_IN_CATEGORY)
+_BOUGHT_BEFORE, _GOES_WITH, _POPULAR, _POPULAR_IN_CATEGORY = range(4)
 
 _BLOCK = 64
 
@@ -41,6 +48,7 @@ ROWS = pa.schema(
         ("score", pa.float64()),
         ("reason", pa.string()),
         ("reason_item", pa.string()),
+        ("segment", pa.string()),
     ]
 )
 
@@ -157,16 +165,23 @@ def fitted(candidates: Chosen, history: History) -> Models:
     )
 
 
-def rows_of(models: Models, history: History) -> Iterator[pa.RecordBatch]:
-    """The lists as rows, as ``ROWS`` says, in the order of slot, user and position; of a few users each batch.
+def rows_of(
+    models: Models, history: History, categories: pa.Table = NO_CATEGORIES
+) -> Iterator[pa.RecordBatch]:
+    """The lists as rows, as ``ROWS`` says, in the order of slot, user, segment (null first) and position; of
+    a few users each batch.
 
     ``again`` holds what the user had and ``new`` what it never had. Both go from the greatest score of the
     slot's candidate on, as far as it is above 0, and then on by recent popularity; of equal scores (to nine
     decimals) the more popular item is first, then the one whose name is. In ``again`` the reason is that the
-    user had it; in ``new`` what it had that adds most to the score, or that the item is popular.
+    user had it; in ``new`` what it had that adds most to the score, or that the item is popular, if so in the
+    category that the user bought most of. A segment's list is what is popular in a category.
+
+    :param categories: as ``segments.CATEGORIES``
     """
     names = _Names(pa.array(history.user_ids, pa.string()), pa.array(history.item_ids, pa.string()))
     popular, seen = Popular.of(models.popular.of_items), history.seen()
+    within = InCategories.of(categories, history)
     for users in _blocks(history):
         found = listed(models.again(users), seen[users], "again", popular)
         yield _rows(names, "again", users, found, np.full_like(found.items, _BOUGHT_BEFORE))
@@ -174,11 +189,24 @@ def rows_of(models: Models, history: History) -> Iterator[pa.RecordBatch]:
     found = listed(nothing, nothing, "new", popular)
     everyone = _Names(pa.array([EVERYONE]), names.items)
     yield _rows(everyone, "new", nobody, found, np.full_like(found.items, _POPULAR))
+    yield _of_segments(everyone, within, popular)
+    liked = within.most_bought(history)
     for users in _blocks(history):
         found = listed(models.new(users), seen[users], "new", popular)
         because = models.new.strongest(users, np.where(found.own, found.items, -1))
-        reasons = np.where(found.own, _GOES_WITH, _POPULAR)
+        likes = within.of_items[found.items] == liked[users, np.newaxis]
+        reasons = np.where(found.own, _GOES_WITH, np.where(likes, _POPULAR_IN_CATEGORY, _POPULAR))
         yield _rows(names, "new", users, found, reasons, because)
+
+
+def _of_segments(everyone: _Names, within: InCategories, popular: Popular) -> pa.RecordBatch:
+    """A list a category, of no user."""
+    lists = within.popular(popular, LENGTH)
+    found = Listed(lists, popular.of_items[lists], np.zeros(lists.shape, dtype=bool))
+    nobody = np.zeros(len(lists), dtype=np.int32)
+    rows = _rows(everyone, "new", nobody, found, np.full_like(lists, _POPULAR_IN_CATEGORY))
+    segment = within.names.take(pa.array(np.nonzero(lists >= 0)[0]))
+    return rows.set_column(rows.schema.get_field_index("segment"), ROWS.field("segment"), segment)
 
 
 def _blocks(history: History) -> Iterator[Ints]:
@@ -213,5 +241,6 @@ def _rows(
         pa.array(found.scores[row, place]),
         _REASONS.take(pa.array(reasons[row, place])),
         names.items.take(pa.array(nothing, mask=nothing < 0)),
+        pa.nulls(len(row), pa.string()),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=ROWS)

@@ -76,6 +76,8 @@ def publish(
     lists: Iterable[pa.RecordBatch],
     items: Sequence[str],
     goes_with: Iterable[pa.RecordBatch] = (),
+    segments: Sequence[str] = (),
+    segment_users: Iterable[pa.RecordBatch] = (),
     *,
     now: datetime | None = None,
 ) -> Published:
@@ -85,10 +87,11 @@ def publish(
 
     :param client: of ``serving.store.connect``
     :param version: a text of ``layout.require_version``; which of two is newer, ``layout.age`` says
-    :param lists: rows of slot, user_id, position, item, reason, reason_item in order of the first three;
-        read once
+    :param lists: rows of ``packing.COLUMNS`` in order of the first four; read once
     :param items: the version's items; an item's number is its place
     :param goes_with: rows of item, goes_with, similarity; read once
+    :param segments: the version's segments, each of which has a list
+    :param segment_users: rows of user_id and segment, in the order of users, of users without a list; read once
     :raises ListsError, PublishError: where these lists cannot be published
     :raises ClaimLostError, ReadBackError, StoreError: where another try may do
     """
@@ -98,8 +101,8 @@ def publish(
         if served is not None and age(served) > age(version):
             log.info("%s is not published: %s is served, which is newer", version, served)
             return Published(version, served)
-        content = _Content(version, items)
-        packed = content.packed(lists, goes_with)
+        content = _Content(version, items, segments)
+        packed = content.packed(lists, goes_with, segment_users)
         known = _meta(client, version)
         if known is None:
             _write(client, content, packed, now or datetime.now(UTC))
@@ -193,31 +196,42 @@ def live_version(client: valkey.Valkey) -> str | None:
 class _Content:
     """What a version holds, counted and hashed as it passes."""
 
-    def __init__(self, version: str, items: Sequence[str]) -> None:
+    def __init__(self, version: str, items: Sequence[str], segments: Sequence[str] = ()) -> None:
         self.version = version
         self.items = orjson.dumps(list(items))
-        self.lists = self.keys = 0
+        self.lists = self.keys = self.segment_users = 0
         self.everyone: dict[str, list[str]] = {}
         self._items = len(items)
-        self._packer = Packer(version, items)
+        self._segments = segments
+        self._packer = Packer(version, items, segments)
         self._hash = hashlib.sha256(self.items)
 
     def packed(
-        self, lists: Iterable[pa.RecordBatch], goes_with: Iterable[pa.RecordBatch] = ()
+        self,
+        lists: Iterable[pa.RecordBatch],
+        goes_with: Iterable[pa.RecordBatch] = (),
+        segment_users: Iterable[pa.RecordBatch] = (),
     ) -> Iterable[Packed]:
-        pieces = (
-            batch.slice(start, _ROWS)
-            for batch in lists
-            for start in range(0, batch.num_rows, _ROWS)
-        )
-        for packed in chain(self._packer.pack(pieces), self._packer.pack_with(goes_with)):
+        packer = self._packer
+        for packed in chain(
+            self._names(),
+            packer.pack_users(segment_users),
+            packer.pack(_pieces(lists)),
+            packer.pack_with(goes_with),
+        ):
             self.lists += packed.lists
+            self.segment_users += packed.segment_users
             self.keys += len(packed.pairs) // 2
             self.everyone |= packed.everyone
             self._hash.update(b"".join(packed.pairs))
             yield packed
         if not self.lists:
             raise ListsError(f"{self.version} holds no list, and is not served.")
+
+    def _names(self) -> Iterable[Packed]:
+        if self._segments:
+            names = orjson.dumps(list(self._segments))
+            yield Packed([layout.segments_key(self.version).encode(), names])
 
     @property
     def checksum(self) -> str:
@@ -231,7 +245,15 @@ class _Content:
             keys=self.keys,
             items=self._items,
             checksum=self.checksum,
+            segments=len(self._segments),
+            segment_users=self.segment_users,
         )
+
+
+def _pieces(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    return (
+        batch.slice(start, _ROWS) for batch in batches for start in range(0, batch.num_rows, _ROWS)
+    )
 
 
 def _write(

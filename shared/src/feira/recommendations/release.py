@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import IO
 
 import valkey
 
@@ -22,12 +23,25 @@ def release(client: valkey.Valkey, store: ListStore, version: str) -> Published 
     _, finished = store.read(version)
     if not finished.rows:
         return None
-    paths = (finished.parquet, finished.goes_with)
     with ExitStack() as opened:
-        files = [
-            opened.enter_context(store.files.open(path, "rb")) for path in paths if path is not None
-        ]
-        done = publish(client, version, *lists_of(*files))
+
+        def file(path: str) -> IO[bytes]:
+            return opened.enter_context(store.files.open(path, "rb"))
+
+        found = lists_of(
+            file(finished.parquet),
+            file(finished.goes_with) if finished.goes_with else None,
+            file(finished.segments) if finished.segments else None,
+        )
+        done = publish(
+            client,
+            version,
+            found.rows,
+            found.items,
+            found.goes_with,
+            found.segments,
+            found.segment_users,
+        )
     if done.served == done.version:
         bake(store.files, store.lake, done.version, done.everyone)
     return done

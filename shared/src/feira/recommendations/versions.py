@@ -1,8 +1,8 @@
 """Versions of the lists as files of the lake: whose each is, and what it holds once it is finished.
 
 Below ``<lake>/recommendations/<version>/``: ``version.json`` (the run that has it, put once), ``lists.parquet``,
-beside it ``goes_with.parquet`` and ``purchases.parquet``, and last ``finished.json``. Killed anywhere, the same
-run takes the same version again and goes on.
+beside it ``goes_with.parquet``, ``purchases.parquet`` and ``segments.parquet``, and last ``finished.json``.
+Killed anywhere, the same run takes the same version again and goes on.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from fsspec import AbstractFileSystem
 
 from feira.core.errors import PermanentError
 from feira.core.landing.put_once import put_once
-from feira.recommendations import goes_with, purchases
+from feira.recommendations import goes_with, purchases, segments
 from feira.recommendations.interactions import Interactions
 from feira.recommendations.lists import ROWS, chosen, fitted, history_of, rows_of
+from feira.recommendations.segments import NO_SEGMENTS, Segments
 
 _MOST_A_DAY = 999
 _ROW_GROUP = 1_000_000
@@ -54,7 +55,7 @@ class Version:
 class Finished:
     """A version whose lists are in ``parquet`` (a URI), of so many ``bytes``.
 
-    :param lists: those that hold an item; those of unknown users are one of them
+    :param lists: those that hold an item; that of unknown users is one of them, and one a segment
     :param users: those that have a list, the unknown ones not counted
     :param candidates: of each slot the candidate with its parameters
     :param model_hash: as ``Models.hash``; of no interactions None
@@ -76,7 +77,14 @@ class Finished:
     @property
     def goes_with(self) -> str | None:
         """The file of what goes with what; None of a version that has none."""
-        name = "goes_with.parquet"
+        return self._beside("goes_with.parquet")
+
+    @property
+    def segments(self) -> str | None:
+        """The file of the segments of users without a list; None of a version that has none."""
+        return self._beside("segments.parquet")
+
+    def _beside(self, name: str) -> str | None:
         return f"{self.parquet.rpartition('/')[0]}/{name}" if name in self.beside else None
 
 
@@ -136,9 +144,11 @@ class ListStore:
             return None
         return found if whole else None
 
-    def make(self, version: Version, all_of: Interactions) -> Finished:
+    def make(
+        self, version: Version, all_of: Interactions, known: Segments = NO_SEGMENTS
+    ) -> Finished:
         """Makes the lists as of the version's day, and finishes it; in the file its rows are in the order of
-        slot, user and position."""
+        slot, user, segment and position."""
         parquet = self._file(version.version, "lists.parquet")
         history = history_of(all_of, version.day)
         candidates = chosen(history)
@@ -149,7 +159,7 @@ class ListStore:
                 models = fitted(candidates, history)
                 model_hash = models.hash()
                 batches: list[pa.RecordBatch] = []
-                for batch in rows_of(models, history):
+                for batch in rows_of(models, history, known.categories):
                     batches.append(batch)
                     rows += len(batch)
                     lists += pc.sum(pc.equal(batch["position"], 1)).as_py() or 0
@@ -157,9 +167,14 @@ class ListStore:
                         writer.write_table(pa.Table.from_batches(batches))
                         batches.clear()
                 writer.write_table(pa.Table.from_batches(batches, ROWS))
+        others = {
+            "goes_with.parquet": (goes_with.ROWS, goes_with.rows(history)),
+            "purchases.parquet": (purchases.ROWS, purchases.rows(history)),
+            "segments.parquet": (segments.ROWS, segments.rows(known, history)),
+        }
         beside = {
-            name: self._write_rows(self._file(version.version, name), made.ROWS, made.rows(history))
-            for name, made in (("goes_with.parquet", goes_with), ("purchases.parquet", purchases))
+            name: self._write_rows(self._file(version.version, name), *of_file)
+            for name, of_file in others.items()
         }
         finished = Finished(
             version=version.version,

@@ -37,13 +37,13 @@ def sold_lines(spark: SparkSession, day: date, read: Snapshots) -> DataFrame:
     line_kind. No order date is after the day, nor is a line's version.
     """
     shown, newest = F.col(PUBLISHED.day), F.col(PUBLISHED.version)
-    fact = _at(spark, PUBLISHED.table, read)
+    fact = at_snapshot(spark, PUBLISHED.table, read)
     key = list(PUBLISHED.key)
     lines = fact.where(shown <= F.lit(day)).select(*key, *_COLUMNS)
     changed = fact.where(shown > F.lit(day)).select(*key)
     # None when the newest day is run, which is nearly always: then the extracts are not read.
     if not changed.isEmpty():
-        known = _at(spark, PUBLISHED.extracts, read).where(shown <= F.lit(day))
+        known = at_snapshot(spark, PUBLISHED.extracts, read).where(shown <= F.lit(day))
         before = (
             known.join(changed, key, "left_semi")
             .groupBy(*key)
@@ -59,10 +59,13 @@ def sold_lines(spark: SparkSession, day: date, read: Snapshots) -> DataFrame:
 def events(spark: SparkSession, day: date, read: Snapshots, days: int) -> DataFrame:
     """The users' events of so many days, this day the last."""
     first = day - timedelta(days=days - 1)
-    return _at(spark, EVENTS, read).where(F.col("event_day").between(F.lit(first), F.lit(day)))
+    return at_snapshot(spark, EVENTS, read).where(
+        F.col("event_day").between(F.lit(first), F.lit(day))
+    )
 
 
-def _at(spark: SparkSession, table: str, read: Snapshots) -> DataFrame:
+def at_snapshot(spark: SparkSession, table: str, read: Snapshots) -> DataFrame:
+    """The table at the snapshot that was read; no rows of one that was never written."""
     snapshot, name = read[table], f"{CATALOG}.{table}"
     if snapshot is None:
         return spark.table(name).limit(0)

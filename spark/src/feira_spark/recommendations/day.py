@@ -58,10 +58,10 @@ def features(spark: SparkSession, day: date) -> Features:
     try:
         _replace(user_features(sold, visited, day), USER_FEATURES, day, read)
         _replace(item_features(sold, visited, day), ITEM_FEATURES, day, read)
+        items = of_day(spark, ITEM_FEATURES, day).select("sku", "category")
+        _replace(user_categories(sold, visited, items), USER_CATEGORIES, day, read)
     finally:
         visited.unpersist()
-    items = of_day(spark, ITEM_FEATURES, day).select("sku", "category")
-    _replace(user_categories(sold, items), USER_CATEGORIES, day, read)
     done = Features(
         sources=read,
         snapshots={table: current_snapshot(spark, table) for table in tables},

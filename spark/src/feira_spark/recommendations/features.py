@@ -98,12 +98,20 @@ def item_features(sold: DataFrame, visited: DataFrame, day: date) -> DataFrame:
     return _with_rate(found, browsed, "conversion", unknown="category")
 
 
-def user_categories(sold: DataFrame, items: DataFrame) -> DataFrame:
-    """A row for each user and category bought; ``items`` has sku and category."""
-    bought = bought_on_days(sold).join(items.where("category IS NOT NULL"), "sku")
-    counted = bought.groupBy("user_id", "category").agg(F.count("*").alias("purchases"))
+def user_categories(sold: DataFrame, visited: DataFrame, items: DataFrame) -> DataFrame:
+    """A row for each user and category bought or viewed; ``items`` has sku and category."""
+    named = items.where("category IS NOT NULL").select("sku", "category")
+    of = ["user_id", "category"]
+    bought = bought_on_days(sold).join(named, "sku").groupBy(*of)
+    viewed = visited.where("views_28d > 0").join(named, "sku").groupBy(*of)
+    counted = (
+        bought.agg(F.count("*").alias("purchases"))
+        .join(viewed.agg(F.sum("views_28d").alias("views_28d")), of, "full_outer")
+        .fillna(0, ["purchases", "views_28d"])
+    )
     of_user = F.sum("purchases").over(Window.partitionBy("user_id"))
-    return counted.withColumn("share", F.col("purchases") / of_user)
+    share = F.coalesce(F.col("purchases") / F.nullif(of_user, F.lit(0)), F.lit(0))
+    return counted.withColumn("share", share)
 
 
 def bought_on_days(sold: DataFrame) -> DataFrame:

@@ -30,12 +30,14 @@ from feira_spark.core.tables import (
     require_tables,
     write_staged,
 )
-from feira_spark.recommendations.as_of import Snapshots, sold_lines
+from feira_spark.recommendations.as_of import Snapshots, at_snapshot, sold_lines
+from feira_spark.recommendations.day import ITEM_FEATURES, USER_CATEGORIES
 from feira_spark.recommendations.features import bought_on_days
 
 log = logging.getLogger(__name__)
 
 LISTS, VERSIONS = "recommendations.lists", "recommendations.list_versions"
+_STAGED = ("interactions", "segments", "categories")
 
 
 class ListsError(RuntimeError):
@@ -44,9 +46,17 @@ class ListsError(RuntimeError):
 
 @dataclass(frozen=True)
 class Staged:
-    """The interactions as of a day: ``interactions`` is the metadata URI of the table that holds them."""
+    """What the lists of a day are made from, as metadata URIs of the tables that hold it.
+
+    :param interactions: distinct triples of known user, product and day (user_id, sku, order_date)
+    :param segments: of each user the category that it viewed most in 28 days (user_id, segment)
+    :param categories: of each product that has one its category (sku, category)
+    :param rows: how many interactions
+    """
 
     interactions: str
+    segments: str
+    categories: str
     rows: int
 
 
@@ -64,13 +74,33 @@ class Listed:
     checksum: str
 
 
-def stage_interactions(spark: SparkSession, day: date, run_id: str, sources: Snapshots) -> Staged:
-    """Stages the distinct triples of known user, product and day up to ``day``, as they were known then, at
-    these snapshots."""
-    table = f"{STAGING}.{_staged(day, run_id)}"
+def stage(
+    spark: SparkSession, day: date, run_id: str, sources: Snapshots, features: Snapshots
+) -> Staged:
+    """Stages what was known when ``day`` had ended, at these snapshots of sales and of the day's features."""
+
+    def of_day(table: str) -> DataFrame:
+        return at_snapshot(spark, table, features).where(F.col("as_of") == F.lit(day))
+
+    found = {
+        "interactions": bought_on_days(sold_lines(spark, day, sources)),
+        "segments": segments(of_day(USER_CATEGORIES)),
+        "categories": of_day(ITEM_FEATURES).where("category IS NOT NULL").select("sku", "category"),
+    }
     spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {STAGING}")
-    write_staged(bought_on_days(sold_lines(spark, day, sources)), table)
-    return Staged(metadata_uri(spark, table), spark.table(table).count())
+    names = {kind: f"{STAGING}.{_staged(kind, day, run_id)}" for kind in found}
+    for kind, rows in found.items():
+        write_staged(rows, names[kind])
+    uris = {kind: metadata_uri(spark, table) for kind, table in names.items()}
+    return Staged(**uris, rows=spark.table(names["interactions"]).count())
+
+
+def segments(categories: DataFrame) -> DataFrame:
+    """Of each user that viewed a product the category with most views, of equals the one with most purchases,
+    then the first by name (user_id, segment); from rows of user_categories."""
+    first = F.struct(-F.col("views_28d"), -F.col("purchases"), F.col("category"))
+    viewed = categories.where("views_28d > 0").groupBy("user_id")
+    return viewed.agg(F.min_by("category", first).alias("segment"))
 
 
 def write_lists(spark: SparkSession, version: Version, made: Finished) -> Listed:
@@ -82,7 +112,7 @@ def write_lists(spark: SparkSession, version: Version, made: Finished) -> Listed
     if _version(spark, version.version).isEmpty():
         checksum = _write_rows(spark, version, made)
         _write_version(spark, version, made, checksum)
-    drop_staged(spark, _staged(version.day, version.run_id))
+    drop_staged(spark, *(_staged(kind, version.day, version.run_id) for kind in _STAGED))
     held = _version(spark, version.version).collect()[0]
     return Listed(
         version=version.version,
@@ -172,6 +202,7 @@ def _write_version(spark: SparkSession, version: Version, made: Finished, checks
     log.info("lists %s: %s", version.version, values)
 
 
-def _staged(day: date, run_id: str) -> str:
+def _staged(kind: str, day: date, run_id: str) -> str:
     """Of each run its own: another of the same day may be about to read."""
-    return f"recommendations_interactions_{day:%Y%m%d}_{hashlib.sha256(run_id.encode()).hexdigest()[:12]}"
+    run = hashlib.sha256(run_id.encode()).hexdigest()[:12]
+    return f"recommendations_{kind}_{day:%Y%m%d}_{run}"

@@ -79,6 +79,7 @@ def _body(user: str | None, slot: str, answer: Answer) -> bytes:
             "slot": slot,
             "version": answer.version,
             "source": answer.source,
+            **({} if answer.segment is None else {"segment": answer.segment}),
             "items": [
                 {"item": each.item, "reason": each.reason}
                 if each.reason_item is None

@@ -11,10 +11,13 @@
                                    number, else uint32. Only where an item's reason is not the slot's own
 ``reco:<version>:with:<item>``     the numbers of what goes with an item, best first, uint32; then of each the
                                    similarity, little-endian float32. Only where anything does
+``reco:<version>:segments``        a JSON list of segments; a segment's number is its place in it
+``reco:<version>:segment:<number>``  the numbers of the segment's items, as of a list
 ``reco:<version>:claim``           who writes the version; it expires
 =================================  ====================================================================
 
-The user ``''`` has the list for whoever has none of its own.
+The user ``''`` has the list for whoever has none of its own. In the place of a list in the slot *new* a user
+that has none may have the number of its segment: three bytes, where a list is a multiple of four.
 """
 
 from __future__ import annotations
@@ -35,11 +38,15 @@ EVERYONE: Final = ""
 BOUGHT_BEFORE: Final = "bought_before"
 GOES_WITH: Final = "goes_with"
 POPULAR: Final = "popular"
+POPULAR_IN_CATEGORY: Final = "popular_in_category"
 # The reason of a list's items where none is stored beside it.
 OWN_REASON: Final = {"again": BOUGHT_BEFORE, "new": POPULAR}
 SLOTS: Final = tuple(OWN_REASON)
 # Counted back from the greatest number of their width.
-WITHOUT_ITEM: Final = {BOUGHT_BEFORE: 1, POPULAR: 0}
+WITHOUT_ITEM: Final = {POPULAR_IN_CATEGORY: 2, BOUGHT_BEFORE: 1, POPULAR: 0}
+# Whose list is in the place of a user's own, and how many bytes the number of a segment takes.
+OF_SEGMENTS: Final = "new"
+SEGMENT_WIDTH: Final = 3
 
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 
@@ -51,10 +58,12 @@ class VersionNameError(PermanentError, ValueError):
 class Meta(BaseModel):
     """What a complete version holds.
 
-    :param lists: how many lists
-    :param keys: how many keys with a list, its reasons, or what goes with an item
+    :param lists: how many lists, those of segments among them
+    :param keys: how many keys with a list, its reasons, a segment, or what goes with an item
     :param items: how many items are numbered
-    :param checksum: SHA-256 of the items' value and then, by key, of every such key and its value
+    :param checksum: SHA-256 of the items' value and then, as they are written, of every such key and its value
+    :param segments: how many segments are numbered
+    :param segment_users: how many users have the number of one in the place of a list
     """
 
     version: str
@@ -63,6 +72,8 @@ class Meta(BaseModel):
     keys: int
     items: int
     checksum: str
+    segments: int = 0
+    segment_users: int = 0
 
 
 def require_version(version: str) -> str:
@@ -103,6 +114,14 @@ def why_key(version: str, slot: str, user: str) -> str:
 
 def with_key(version: str, item: str) -> str:
     return f"reco:{version}:with:{item}"
+
+
+def segments_key(version: str) -> str:
+    return f"reco:{version}:segments"
+
+
+def segment_key(version: str, number: int) -> str:
+    return f"reco:{version}:segment:{number}"
 
 
 def why_width(items: int) -> int:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from feira.recommendations.serving import reading, requests
-from feira.recommendations.serving.layout import BOUGHT_BEFORE, GOES_WITH, POPULAR, SLOTS
+from feira.recommendations.serving.layout import (
+    BOUGHT_BEFORE,
+    GOES_WITH,
+    POPULAR,
+    POPULAR_IN_CATEGORY,
+    SLOTS,
+)
 from feira.recommendations.serving.packing import LONGEST_USER
 
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -30,7 +36,7 @@ _OFFER = {
     "required": ["item", "reason"],
     "properties": {
         "item": _TEXT,
-        "reason": _TEXT | {"enum": [BOUGHT_BEFORE, GOES_WITH, POPULAR]},
+        "reason": _TEXT | {"enum": [BOUGHT_BEFORE, GOES_WITH, POPULAR, POPULAR_IN_CATEGORY]},
         "reason_item": _TEXT | {"description": f"Of {GOES_WITH}: what it goes with."},
     },
 }
@@ -44,7 +50,7 @@ def paths() -> dict[str, Any]:
                 "summary": "What is offered to a user, best first",
                 "operationId": "recommendations",
                 "parameters": [_parameter(name) for name in ("user_id", "slot", "n", "exclude")],
-                "responses": _responses(_SCHEMAS["user_id"], reading.OWN),
+                "responses": _responses(_SCHEMAS["user_id"], reading.OWN, reading.SEGMENT),
             }
         },
         requests.BASKET: {
@@ -85,8 +91,8 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def _responses(user: dict[str, Any], own: str) -> dict[str, Any]:
-    sources = [own, reading.POPULAR, reading.FILE, reading.NONE]
+def _responses(user: dict[str, Any], *own: str) -> dict[str, Any]:
+    sources = [*own, reading.POPULAR, reading.FILE, reading.NONE]
     answer = {
         "type": "object",
         "required": ["user_id", "slot", "version", "source", "items"],
@@ -95,6 +101,7 @@ def _responses(user: dict[str, Any], own: str) -> dict[str, Any]:
             "slot": _SCHEMAS["slot"],
             "version": {"type": ["string", "null"]},
             "source": _TEXT | {"enum": sources},
+            "segment": _TEXT | {"description": f"Of {reading.SEGMENT}: the category."},
             "items": {"type": "array", "items": _OFFER},
         },
     }

@@ -15,13 +15,14 @@ import pyarrow.compute as pc
 from feira.core.errors import PermanentError
 from feira.recommendations.serving import layout
 
-COLUMNS = ("slot", "user_id", "position", "item", "reason", "reason_item")
+COLUMNS = ("slot", "user_id", "segment", "position", "item", "reason", "reason_item")
 LONGEST_USER = 128
 _REASONS = (layout.GOES_WITH, *layout.WITHOUT_ITEM)
 _NULL, _UNKNOWN = -1, -2
 
 Numbers = npt.NDArray[Any]
-Name = tuple[str, str]
+# Slot, user and segment, which is '' in a list that is not of one.
+Name = tuple[str, str, str]
 
 
 class ListsError(PermanentError, ValueError):
@@ -30,16 +31,18 @@ class ListsError(PermanentError, ValueError):
 
 @dataclass
 class Packed:
-    """Some lists: keys and values in turn, and the items of those that are for everyone."""
+    """Some lists: keys and values in turn, and the items of those that are for everyone; or the segments of so
+    many users."""
 
     pairs: list[bytes] = field(default_factory=list)
     lists: int = 0
+    segment_users: int = 0
     everyone: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Lists:
-    """Lists as columns: ``starts`` has where each begins, ``names`` its slot and user."""
+    """Lists as columns: ``starts`` has where each begins, ``names`` whose it is."""
 
     names: list[Name]
     starts: Numbers
@@ -82,15 +85,19 @@ class Packer:
     """Packs the lists of one version.
 
     :param items: the items of the version; an item's number is its place
+    :param segments: its segments; their numbers are their places too
     """
 
-    def __init__(self, version: str, items: Sequence[str]) -> None:
-        if len(set(items)) != len(items) or None in items:
-            raise ListsError(
-                f"{version}: its {len(items):,} items are not distinct, or one is null."
-            )
+    def __init__(self, version: str, items: Sequence[str], segments: Sequence[str] = ()) -> None:
+        for kind, names in (("items", items), ("segments", segments)):
+            if len(set(names)) != len(names) or None in names:
+                raise ListsError(
+                    f"{version}: its {len(names):,} {kind} are not distinct, or one is null."
+                )
         self._version = version
         self._items = items
+        self._segments = pa.array(segments, pa.string())
+        self._numbers_of_segments = {name: number for number, name in enumerate(segments)}
         self._known = pa.array(items, pa.string())
         self._width = layout.why_width(len(items))
         self._before: Name | None = None
@@ -98,8 +105,8 @@ class Packer:
     def pack(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
         """The lists of all batches, in their order.
 
-        :param batches: rows of ``COLUMNS`` in order of slot, user and position; a list may go on in the
-            next batch
+        :param batches: rows of ``COLUMNS`` in order of slot, user, segment and position; a list may go on in
+            the next batch
         :raises ListsError: where they are not so, a position is left out, or an item has no number
         """
         rest: _Lists | None = None
@@ -143,15 +150,48 @@ class Packer:
                 found.pairs += (key, numbers[place] + values[place])
             yield found
 
+    def pack_users(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
+        """The segments of users that have no list: it comes before the lists, so that one that has a list keeps it.
+
+        :param batches: rows of user_id and segment, in the order of users
+        :raises ListsError: where they are not so, or a segment has no number
+        """
+        before = layout.EVERYONE
+        for batch in batches:
+            users = _texts(_encoded(batch.column("user_id")), np.arange(batch.num_rows))
+            numbers = _places(batch.column("segment"), self._segments)
+            for user, after in zip(users, [before, *users], strict=False):
+                if user is None or len(user) > LONGEST_USER or user <= after:
+                    raise ListsError(
+                        f"{self._version}, segments: the user {str(user)[:LONGEST_USER]!r} comes after "
+                        f"{after!r}: users are texts of 1 to {LONGEST_USER} characters, in order, each once."
+                    )
+            if (wrong := np.flatnonzero(numbers < 0)).size:
+                row = int(wrong[0])
+                raise ListsError(
+                    f"{self._version}, segments: {batch.column('segment')[row].as_py()!r} of the user "
+                    f"{users[row]!r} is none of the version's {len(self._segments):,} segments."
+                )
+            width = layout.SEGMENT_WIDTH
+            values = numbers.astype("<u4").view("u1").reshape(-1, 4)[:, :width].tobytes()
+            found = Packed(segment_users=len(users))
+            for place, user in enumerate(users):
+                key = layout.list_key(self._version, layout.OF_SEGMENTS, user)
+                found.pairs += (key.encode(), values[width * place : width * (place + 1)])
+            if users:
+                before = users[-1]
+            yield found
+
     def _read(self, batch: pa.RecordBatch) -> _Lists:
-        slot, user = (_encoded(batch.column(name)) for name in ("slot", "user_id"))
+        columns = [_encoded(batch.column(name)) for name in ("slot", "user_id", "segment")]
         changed = np.ones(batch.num_rows, bool)
         changed[1:] = False
-        for column in (slot, user):
+        for column in columns:
             codes = _codes(column, np.arange(len(column.dictionary)))
             changed[1:] |= codes[1:] != codes[:-1]
         starts = np.flatnonzero(changed)
-        names = list(zip(*(_texts(column, starts) for column in (slot, user)), strict=True))
+        slots, users, segments = (_texts(column, starts) for column in columns)
+        names = list(zip(slots, users, (each or "" for each in segments), strict=True))
 
         def of(row: int) -> str:
             return self._of(names[int(np.searchsorted(starts, row, side="right")) - 1])
@@ -202,15 +242,26 @@ class Packer:
                 f"{self._of(name)}: position {lists.positions[row]} comes where {expected[row]} is due."
             )
         of_slot = {s: _alone(lists.why.dtype, reason) for s, reason in layout.OWN_REASON.items()}
-        own = [of_slot[slot] for slot, _ in lists.names]
-        told = np.logical_or.reduceat(lists.why != np.repeat(own, lengths), lists.starts)
+        of_segment = _alone(lists.why.dtype, layout.POPULAR_IN_CATEGORY)
+        own = [of_segment if segment else of_slot[slot] for slot, _, segment in lists.names]
+        beside_own = np.logical_or.reduceat(lists.why != np.repeat(own, lengths), lists.starts)
         values, reasons, width = lists.items.tobytes(), lists.why.tobytes(), self._width
         found = Packed(lists=len(lists.names))
-        for (slot, user), start, end, beside in zip(
-            lists.names, lists.starts.tolist(), ends.tolist(), told.tolist(), strict=True
+        for name, start, end, beside in zip(
+            lists.names, lists.starts.tolist(), ends.tolist(), beside_own.tolist(), strict=True
         ):
+            slot, user, segment = name
+            value = values[4 * start : 4 * end]
+            if segment:
+                if beside:
+                    raise ListsError(
+                        f"{self._of(name)}: a reason is not {layout.POPULAR_IN_CATEGORY}, as all of a segment are."
+                    )
+                key = layout.segment_key(self._version, self._numbers_of_segments[segment])
+                found.pairs += (key.encode(), value)
+                continue
             key = layout.list_key(self._version, slot, user)
-            found.pairs += (key.encode(), values[4 * start : 4 * end])
+            found.pairs += (key.encode(), value)
             if beside:
                 key = layout.why_key(self._version, slot, user)
                 found.pairs += (key.encode(), reasons[width * start : width * end])
@@ -220,21 +271,30 @@ class Packer:
 
     def _require_order(self, names: list[Name]) -> None:
         for name in names:
-            slot, user = name
+            slot, user, segment = name
             if slot not in layout.OWN_REASON or user is None or len(user) > LONGEST_USER:
                 raise ListsError(
                     f"{self._of(name)}: the slot is {' or '.join(layout.SLOTS)}, the user a text of at most "
                     f"{LONGEST_USER} characters."
                 )
+            if segment and (
+                (slot, user) != (layout.OF_SEGMENTS, layout.EVERYONE)
+                or segment not in self._numbers_of_segments
+            ):
+                raise ListsError(
+                    f"{self._of(name)}: a segment's list is of the slot {layout.OF_SEGMENTS} and of no user, and "
+                    f"its segment one of the version's {len(self._segments):,}."
+                )
             if self._before is not None and name <= self._before:
                 raise ListsError(
-                    f"{self._of(name)} comes after {self._of(self._before)}: rows must be in order of slot "
-                    "and user, and each list in one piece."
+                    f"{self._of(name)} comes after {self._of(self._before)}: rows must be in order of slot, "
+                    "user and segment, and each list in one piece."
                 )
             self._before = name
 
     def _of(self, name: Name) -> str:
-        return f"{self._version}, slot {name[0]!r}, user {str(name[1])[:LONGEST_USER]!r}"
+        segment = f", segment {name[2][:LONGEST_USER]!r}" if name[2] else ""
+        return f"{self._version}, slot {name[0]!r}, user {str(name[1])[:LONGEST_USER]!r}{segment}"
 
 
 def _alone(kind: np.dtype[Any], reason: str) -> int:

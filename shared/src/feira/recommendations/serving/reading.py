@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -37,6 +37,7 @@ _MOST_AT_ONCE = 200
 
 OWN: Final = "own"
 BASKET: Final = "basket"
+SEGMENT: Final = "segment"
 POPULAR: Final = "popular"
 FILE: Final = "file"
 NONE: Final = "none"
@@ -55,20 +56,35 @@ class Offer:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is offered, best first: of which version, and from where."""
+    """What is offered, best first: of which version, and from where; of a segment, which that is."""
 
     version: str | None
     source: str
     offers: list[Offer]
+    segment: str | None = None
 
 
 @dataclass(frozen=True)
 class _Served:
-    """The version that is read: its items, and the lists for everyone."""
+    """The version that is read: its items, the lists for everyone, and the segments with theirs."""
 
     version: str
     items: list[str]
     everyone: dict[str, list[str]]
+    segments: list[tuple[str, bytes]]
+
+    def answer(
+        self, slot: str, value: bytes, why: bytes | None, n: int, excluded: frozenset[str]
+    ) -> Answer:
+        """From what is in the place of a user's list; raises IndexError where that has what has no number."""
+        first = n + len(excluded)
+        if len(value) != layout.SEGMENT_WIDTH:
+            offers = self.offers(slot, value, why, first)
+            return Answer(self.version, OWN, _without(offers, excluded, n))
+        segment, numbers = self.segments[int.from_bytes(value, "little")]
+        items = [self.items[number] for number in layout.unpacked(numbers, first)]
+        offers = [Offer(item, layout.POPULAR_IN_CATEGORY) for item in items]
+        return Answer(self.version, SEGMENT, _without(offers, excluded, n), segment)
 
     def offers(self, slot: str, value: bytes, why: bytes | None, first: int) -> list[Offer]:
         """The first of a list; raises IndexError where it holds what has no number."""
@@ -172,8 +188,7 @@ class Lists:
         )
         if served is not None and values is not None and values[0] is not None:
             try:
-                offers = served.offers(slot, values[0], values[1], n + len(excluded))
-                return Answer(served.version, OWN, _without(offers, excluded, n))
+                return served.answer(slot, values[0], values[1], n, excluded)
             except (IndexError, ValueError):
                 self._failed("damaged")
         return self._for_everyone(served, slot, n, excluded)
@@ -315,7 +330,8 @@ class Lists:
             items = orjson.loads(numbered or b"")
             if not isinstance(items, list) or len(items) != meta.items:
                 return None
-            bare = _Served(version, items, {})
+            segments = await self._segments(meta)
+            bare = _Served(version, items, {}, segments)
             everyone = {
                 slot: [each.item for each in bare.offers(slot, value, None, len(value))]
                 for slot, value in zip(layout.SLOTS, values, strict=True)
@@ -323,7 +339,18 @@ class Lists:
             }
         except (IndexError, ValueError):
             return None
-        return _Served(version, items, everyone)
+        return replace(bare, everyone=everyone)
+
+    async def _segments(self, meta: layout.Meta) -> list[tuple[str, bytes]]:
+        """Each segment and its list; raises ValueError where they are not whole."""
+        if not meta.segments:
+            return []
+        keys = [layout.segment_key(meta.version, number) for number in range(meta.segments)]
+        text, *lists = await self._client.mget([layout.segments_key(meta.version), *keys])
+        names = orjson.loads(text or b"")
+        if not isinstance(names, list) or None in lists:
+            raise ValueError(f"{meta.version} has not every list of its segments")
+        return list(zip(names, lists, strict=True))
 
     def _recover(self, reason: str) -> None:
         """Ends reading, until Valkey answers again."""
