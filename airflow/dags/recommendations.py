@@ -6,7 +6,8 @@
 the same values. Then, as of the same day, a new version of the lists of what to offer to whom
 (`lake.recommendations.lists`, and its row in `list_versions`), and emits `recommendation_lists[day]`. The
 lists are published to Valkey and served from there, unless those of a later version are. Beside that it
-measures how the lists that users were shown on the day did (`lake.recommendations.live_figures`).
+measures how the lists that users were shown on the day did (`lake.recommendations.live_figures`, and
+`reports/recommendations/<day>/live.html` in the lake).
 
 **Triggered** by `sales_fact[day]` and `user_events[day]` together, in either order; it has no clock. A day
 that has had one of the two waits, however long, and has no run: `feira run` says so, and with which command

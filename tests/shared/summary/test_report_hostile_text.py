@@ -12,12 +12,12 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from feira.core.one_line import LONGEST_NAME, one_line
 from feira.summary.chart import chart_png
 from feira.summary.files import csv_text
 from feira.summary.mail import html, plain
 from feira.summary.model import DayReport
 from feira.summary.slack import slack_message
-from feira.summary.wording import LONGEST_NAME, one_line
 from reported_days import figures, product, report
 
 EVALUATED = "=+-@＝＋－＠"

@@ -98,13 +98,17 @@ def publish(listed: dict[str, Any]) -> dict[str, Any]:
 
 @permanent_errors_fail()
 def measure(features: dict[str, Any], listed: dict[str, Any]) -> dict[str, Any]:
-    """Measures what was shown on the day, and estimates the version from it; returns counts, and why the
-    version has no estimate (None where it has one)."""
+    """Measures what was shown on the day, estimates the version from it, and writes both as a page; returns
+    its URI, counts, and why the version has no estimate (None where it has one)."""
+    from feira.core.lake import lake_files
+    from feira.recommendations.live.page import write_page
     from feira_spark.recommendations.measure import measure
 
+    settings = lake_settings(LAKE)
     with spark_session() as spark:
         done = measure(spark, partition_day(), listed["version"], features["sources"])
     return {
+        "page": write_page(lake_files(settings), settings.root, done),
         "impressions": done.impressions,
         "left_out": done.left_out,
         "figures": len(done.figures),

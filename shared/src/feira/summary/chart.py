@@ -13,8 +13,9 @@ from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from feira.core.one_line import one_line
 from feira.summary.model import DayReport
-from feira.summary.wording import number, one_line, outcome_sentence, rules, top_products
+from feira.summary.wording import number, outcome_sentence, rules, top_products
 
 WIDTH, HEIGHT, DPI = 9.6, 8.4, 125
 MARKED, OTHER, WARNING, TEXT, FAINT = "#c2410c", "#94a3b8", "#b45309", "#1e293b", "#64748b"

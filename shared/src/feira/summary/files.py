@@ -11,8 +11,9 @@ from decimal import Decimal
 
 from fsspec import AbstractFileSystem
 
+from feira.core.one_line import one_line
 from feira.summary.model import DayReport, Figure
-from feira.summary.wording import LABELS, LINES, SALES, one_line
+from feira.summary.wording import LABELS, LINES, SALES
 
 
 @dataclass(frozen=True)

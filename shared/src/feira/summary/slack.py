@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from feira.core.one_line import one_line
 from feira.summary.model import DayReport
 from feira.summary.wording import (
     LINES,
@@ -11,7 +12,6 @@ from feira.summary.wording import (
     changed_rows,
     headline,
     number,
-    one_line,
     outcome_sentence,
     rows,
     rules,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
+from feira.core.one_line import one_line
 from feira.core.warehouse.outcome import DayOutcome
 from feira.summary.model import Change, DayReport, Figure, ProductSales, Unit
 
-LONGEST_NAME = 120
-# Control, format, lone surrogate, private use, not assigned.
-_INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn")
 _CENTS = Decimal("0.01")
 _EXACT = Context(prec=38, rounding=ROUND_HALF_EVEN)
 
@@ -71,23 +68,6 @@ def rows(report: DayReport, figures: tuple[Figure, ...]) -> Iterator[Row]:
     for figure in figures:
         label, unit = LABELS[figure]
         yield Row(figure, label, number(getattr(report.figures, figure)), _shown(unit))
-
-
-def one_line(text: str, longest: int = LONGEST_NAME) -> str:
-    """A text from outside as one line of at most ``longest`` characters.
-
-    Line breaks, control characters, direction overrides and invisible characters would let a product's
-    name forge a figure of its own, or change how what follows it is read.
-    """
-    # A character may be invisible: the cut begins early, so that 3 MB are not looked at.
-    seen = "".join(
-        " " if character.isspace() else character
-        for character in text[: 10 * longest]
-        if character.isspace() or unicodedata.category(character) not in _INVISIBLE
-    )
-    line = " ".join(seen.split())
-    whole = len(text) <= 10 * longest and len(line) <= longest
-    return line if whole else f"{line[: longest - 1]}…"
 
 
 def rules(report: DayReport) -> list[tuple[str, int]]:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from datetime import date, timedelta
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from feira.core.contracts import contract
-from feira.recommendations.live.estimate import Estimate, estimate
+from feira.recommendations.live.estimate import Estimate, Measured, estimate
 from feira.recommendations.live.figures import EVERY_POSITION, LiveFigure, live_figures, two_arms
 from feira_spark.core.session import CATALOG
 from feira_spark.core.tables import require_tables
@@ -35,24 +35,6 @@ log = logging.getLogger(__name__)
 LIVE = "recommendations.live_figures"
 # Days of the history that people are shown, the measured one the last.
 HISTORY_DAYS = 28
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of a day.
-
-    :param figures: of what was shown, by version, arm and position
-    :param estimates: of the day's own version and of the newest one before it
-    :param history: the CTR of all positions of the last days, by day, as it is in the table
-    :param impressions: of the day; ``left_out`` are those of versions and arms that are too many
-    """
-
-    day: date
-    figures: tuple[LiveFigure, ...]
-    estimates: tuple[Estimate, ...]
-    history: tuple[tuple[date, LiveFigure], ...]
-    impressions: int
-    left_out: int
 
 
 def measure(spark: SparkSession, day: date, version: str, read: Snapshots) -> Measured:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -135,3 +136,21 @@ def of_groups(list_version: str, sums: dict[str, Floats]) -> Estimate:
         users,
         refused,
     )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a day.
+
+    :param figures: of what was shown, by version, arm and position
+    :param estimates: of the day's own version and of the newest one before it
+    :param history: the CTR of all positions of the last days, by day, as it is in the table
+    :param impressions: of the day; ``left_out`` are those of versions and arms that are too many
+    """
+
+    day: date
+    figures: tuple[LiveFigure, ...]
+    estimates: tuple[Estimate, ...]
+    history: tuple[tuple[date, LiveFigure], ...]
+    impressions: int
+    left_out: int

@@ -1,0 +1,147 @@
+"""CTR by position, and by day: each version and arm in its colour, with 95 % intervals."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import TypeVar
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from feira.core.one_line import one_line
+from feira.recommendations.live.estimate import Measured
+from feira.recommendations.live.figures import EVERY_POSITION, LiveFigure
+
+WIDTH, HEIGHT, DPI = 9.6, 7.6, 125
+# Told apart by whoever sees no red or green too, and each with a mark of its own.
+COLOURS, MARKS = ("#c2410c", "#0369a1", "#64748b", "#a16207"), "osD^"
+TEXT, FAINT, GRID = "#1e293b", "#64748b", "#e2e8f0"
+MOST_SERIES, MOST_POSITIONS = len(COLOURS), 20
+_LONGEST_NAME = 40
+
+Point = tuple[float, LiveFigure]
+Key = TypeVar("Key", str, tuple[str, str])
+
+
+def chart_png(measured: Measured) -> bytes:
+    """The chart as PNG, 1200 pixels wide; the same bytes for the same figures."""
+    output = io.BytesIO()
+    # Without the library's version in the file: an upgrade alone changes nothing in the lake.
+    FigureCanvasAgg(chart(measured)).print_png(output, metadata={"Software": None})
+    return output.getvalue()
+
+
+def chart(measured: Measured) -> Figure:
+    """Two axes: by position those of the day with the most impressions, and by day those of the last days."""
+    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor="white")
+    top = figure.add_axes((0.08, 0.58, 0.86, 0.33))
+    pairs = most_shown(measured)
+    by_position = [
+        (
+            f"{version} · {arm}",
+            [
+                (float(row.position), row)
+                for row in measured.figures
+                if (row.list_version, row.arm, row.figure) == (version, arm, "ctr")
+                and EVERY_POSITION < row.position <= MOST_POSITIONS
+            ],
+        )
+        for version, arm in pairs
+    ]
+    _series(top, f"CTR by position, {measured.day}", by_position, apart=0.12)
+    top.xaxis.set_major_locator(MaxNLocator(MOST_POSITIONS, integer=True))
+    top.set_xlabel("position", fontsize=9, color=FAINT)
+    bottom = figure.add_axes((0.08, 0.08, 0.86, 0.33))
+    # A version is shown for a day or a few; an arm goes on.
+    arms = _most([(row.arm, row.impressions) for _, row in measured.history])
+    by_day = [
+        (
+            f"arm {arm}",
+            [(float(date2num(day)), row) for day, row in measured.history if row.arm == arm],
+        )
+        for arm in arms
+    ]
+    _series(bottom, "CTR of all positions by day, each version a point", by_day, apart=0.08)
+    if by_day:
+        first, last = (_around(at, measured.history) for at in (0, -1))
+        bottom.set_xlim(first, last)
+        bottom.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=9))
+        bottom.xaxis.set_major_formatter(DateFormatter("%d %b"))
+    return figure
+
+
+def most_shown(measured: Measured) -> list[tuple[str, str]]:
+    """The versions and arms with the most impressions, as many as the chart tells apart."""
+    return _most(
+        [
+            ((row.list_version, row.arm), row.impressions)
+            for row in measured.figures
+            if row.figure == "ctr" and row.position == EVERY_POSITION
+        ]
+    )
+
+
+def _most(counted: Sequence[tuple[Key, int]]) -> list[Key]:
+    total: dict[Key, int] = {}
+    for key, count in counted:
+        total[key] = total.get(key, 0) + count
+    return sorted(sorted(total, key=lambda key: (-total[key], key))[:MOST_SERIES])
+
+
+def _series(axes: Axes, title: str, series: list[tuple[str, list[Point]]], *, apart: float) -> None:
+    axes.set_title(title, loc="left", fontsize=11, color=TEXT, pad=22)
+    for number, (name, points) in enumerate(series):
+        # Beside one another: intervals on one line hide each other.
+        offset = apart * (number - (len(series) - 1) / 2)
+        known = [(at + offset, row, row.value) for at, row in points if row.value is not None]
+        values = [value for _, _, value in known]
+        below = [value - (value if row.low is None else row.low) for _, row, value in known]
+        above = [(value if row.high is None else row.high) - value for _, row, value in known]
+        axes.errorbar(
+            [at for at, _, _ in known],
+            values,
+            yerr=[[max(0.0, it) for it in below], [max(0.0, it) for it in above]],
+            fmt=MARKS[number],
+            color=COLOURS[number],
+            markersize=5,
+            elinewidth=1.2,
+            capsize=2.5,
+            label=_short(name),
+        )
+    if not any(points for _, points in series):
+        axes.text(0, 0.93, "Nothing was shown.", transform=axes.transAxes, fontsize=10, color=FAINT)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    else:
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1.0), ncols=MOST_SERIES, frameon=False,
+            fontsize=8.5, labelcolor=TEXT, borderaxespad=0.1, handletextpad=0.4, columnspacing=1.4,
+        )  # fmt: skip
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color("#cbd5e1")
+    axes.tick_params(length=0, labelsize=9, labelcolor=TEXT)
+    axes.tick_params(axis="x", pad=8)
+
+
+def _around(at: int, history: Sequence[tuple[date, LiveFigure]]) -> float:
+    """A day beside the first or last of the history; with few days a point is not as wide as the chart."""
+    days = [day for day, _ in history]
+    spare = timedelta(days=max(1, (10 - (days[-1] - days[0]).days) // 2))
+    return float(date2num(days[at] + (spare if at else -spare)))
+
+
+def _short(text: str) -> str:
+    """Fits its place. A dollar sign would begin a formula, and a label that begins with _ is left out."""
+    name = one_line(text, _LONGEST_NAME).replace("$", r"\$")
+    return f" {name}" if name.startswith("_") else name

@@ -1,0 +1,60 @@
+"""The task that measures: what it is given and returns, and the page that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.execution_time.context import set_current_context
+
+from feira.core.settings import LakeSettings
+from feira.recommendations.bootstrap import NOTHING
+from feira.recommendations.live.estimate import Estimate, Measured
+from feira_airflow.core.xcom import check
+from feira_airflow.recommendations import tasks
+from feira_spark.recommendations import measure as steps
+
+DAY = date(2010, 12, 1)
+
+
+def test_the_task_measures_the_events_that_the_features_were_made_from_and_writes_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, given, impressions = "2010-12-01-001", [], 7
+
+    @contextmanager
+    def opened() -> Iterator[str]:
+        yield "spark"
+
+    def measure(*arguments: Any) -> Measured:
+        given.append(arguments)
+        made = Estimate(version, NOTHING, NOTHING, 0.0, None, NOTHING, 0, 0, "nothing_logged")
+        return Measured(DAY, (), (made,), (), impressions, 0)
+
+    monkeypatch.setattr(tasks, "spark_session", opened)
+    settings = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
+    monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: settings)
+    monkeypatch.setattr(steps, "measure", measure)
+    sources = {"sales.fact": 1, "sales.order_lines": None, "web.user_events": 2**63 - 1}
+    context: Any = {"dag_run": SimpleNamespace(run_id="asset__1", partition_key=str(DAY))}
+    for expected in ("7 impressions", "8 impressions"):
+        with set_current_context(context):
+            returned = tasks.measure({"sources": sources}, {"version": version})
+        check(returned)
+        file = tmp_path / "reports" / "recommendations" / "2010-12-01" / "live.html"
+        assert returned == {
+            "page": f"file://{file}",
+            "impressions": impressions,
+            "left_out": 0,
+            "figures": 0,
+            "refused": "nothing_logged",
+        }
+        # Measured again, the day's page is replaced.
+        assert expected in file.read_text()
+        impressions += 1
+    assert given == [("spark", DAY, version, sources)] * 2
