@@ -83,9 +83,10 @@ class Api:
 
 @asynccontextmanager
 async def running(
-    server: ValkeyServer, read_file: Callable[[], bytes] = lambda: FILE
+    server: ValkeyServer, read_file: Callable[[], bytes] = lambda: FILE, **options: Any
 ) -> AsyncIterator[Api]:
-    app = Recommendations(server.options, read_file)
+    """``options`` are those of the application."""
+    app = Recommendations(server.options, read_file, **options)
     await app.lists.start()
     try:
         yield Api(app)

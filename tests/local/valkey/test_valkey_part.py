@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import valkey
 
+from feira.recommendations.serving.events import kafka_from_env
 from feira.recommendations.serving.store import options_from_env
 from feira_local.stack import airflow
 from feira_local.stack.config import StackConfig
@@ -99,6 +101,24 @@ def test_the_api_reads_the_file_from_the_lake_of_connections_yaml(config: StackC
     api = by_name(local.services(config))["recommendations"]
     assert api.command[-1] == "s3://theirs/recommendations/served.json"
     assert api.private_env["FEIRA_LAKE"] == "s3://theirs"
+
+
+def test_events_that_are_posted_go_to_the_stacks_kafka_or_that_of_connections_yaml_or_nowhere(
+    config: StackConfig, tmp_path: Path
+) -> None:
+    def kafka(config: StackConfig) -> dict[str, Any] | None:
+        return kafka_from_env(by_name(local.services(config))["recommendations"].private_env)
+
+    found = kafka(config)
+    assert found is not None
+    assert found["bootstrap.servers"] == f"127.0.0.1:{config.ports.own['kafka']}"
+    without = StackConfig.from_env({"FEIRA_HOME": str(tmp_path / "h"), "FEIRA_WITHOUT": "kafka"})
+    without.make_folders()
+    assert kafka(without) is None
+    own = config.home / "connections.yaml"
+    own.write_text("kafka_default: {conn_type: kafka, extra: {bootstrap.servers: 'theirs:9092'}}\n")
+    own.chmod(0o600)
+    assert kafka(config) == {"bootstrap.servers": "theirs:9092"}
 
 
 def test_its_connection_is_of_the_redis_providers_type(config: StackConfig) -> None:

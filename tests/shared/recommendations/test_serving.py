@@ -79,7 +79,13 @@ def test_an_answer_names_version_and_source_and_the_reason_of_each_item(
         # What nobody has bought is no list of what somebody buys again.
         assert await api.seen("nobody?slot=again") == (V1, "none", [])
         health = await api.get("/health")
-        assert health == {"status": "ok", "valkey": "up", "version": V1, "file_version": "baked"}
+        assert health == {
+            "status": "ok",
+            "valkey": "up",
+            "kafka": "none",
+            "version": V1,
+            "file_version": "baked",
+        }
 
     with_api(server, test)
 
@@ -400,7 +406,8 @@ def test_a_file_that_is_not_to_be_had_holds_nobody_up(
         (f"u1?n={'9' * 5000}", "n", "9" * 80, "1 to 100"),
         ("u1?slot=soon", "slot", "soon", "again or new"),
         ("u1?slot=new&slot=again", "slot", "new, again", "stated once"),
-        ("u1?size=3", "parameter", "size", "one of slot, n, exclude"),
+        ("u1?size=3", "parameter", "size", "one of slot, n, exclude, shown"),
+        ("u1?shown=1", "shown", "1", "true or false"),
         ("u1?exclude=a,,b", "exclude", "", "1 to 128"),
         (f"u1?exclude={'x' * 129}", "exclude", "x" * 80, "1 to 128"),
         (f"u1?exclude={','.join(map(str, range(101)))}", "exclude", "101 items", "at most 100"),
@@ -472,7 +479,7 @@ def test_openapi_describes_the_route_with_its_limits(server: ValkeyServer) -> No
         document = await api.get("/openapi.json")
         operation = document["paths"]["/recommendations/{user_id}"]["get"]
         by_name = {each["name"]: each for each in operation["parameters"]}
-        assert list(by_name) == ["user_id", "slot", "n", "exclude"]
+        assert list(by_name) == ["user_id", "slot", "n", "exclude", "shown"]
         assert by_name["slot"]["schema"]["enum"] == ["again", "new"]
         assert (by_name["n"]["schema"]["minimum"], by_name["n"]["schema"]["maximum"]) == (1, 100)
         assert by_name["exclude"]["schema"]["maxItems"] == 100
@@ -482,6 +489,15 @@ def test_openapi_describes_the_route_with_its_limits(server: ValkeyServer) -> No
         schema = basket["requestBody"]["content"]["application/json"]["schema"]
         assert schema["properties"]["items"]["maxItems"] == 50 and schema["required"] == ["items"]
         assert [each["name"] for each in basket["parameters"]] == ["n", "exclude"]
+        events = document["paths"]["/recommendations/events"]["post"]
+        assert set(events["responses"]) == {"202", "413", "415", "422", "503"}
+        listed = events["requestBody"]["content"]["application/json"]["schema"]["properties"][
+            "events"
+        ]
+        assert listed["maxItems"] == 100
+        assert listed["items"]["properties"]["sku"]["maxLength"] == 64
+        assert listed["items"]["properties"]["event_type"]["enum"] == ["impression", "click"]
+        assert "event_day" not in listed["items"]["properties"]
         assert set(basket["responses"]) == {"200", "413", "415", "422"}
 
     with_api(server, test)

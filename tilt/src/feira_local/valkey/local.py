@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import platform
 import sys
 from pathlib import Path
 from typing import Any
 
 from feira.recommendations.serving.baked import served_path
-from feira.recommendations.serving.store import URL
+from feira.recommendations.serving.store import KAFKA, URL
 from feira_local.stack.config import BUCKET, HOST, StackConfig
 from feira_local.stack.local_parts import LocalPart
 from feira_local.stack.own_connections import own_connections
@@ -53,12 +54,20 @@ def services(config: StackConfig) -> tuple[Service, ...]:
             ),
             cwd=config.home,
             health=HttpCheck(f"http://{HOST}:{api}/health"),
-            private_env={URL: url} | ({} if own_s3 else lake.to_env()),
+            private_env={URL: url} | ({} if own_s3 else lake.to_env()) | _kafka(config),
             ports=(api,),
             links=(Link("recommendations API", f"http://{HOST}:{api}/docs"),),
             code=(config.repository / "shared" / "src" / "feira" / "recommendations" / "serving",),
         ),
     )
+
+
+def _kafka(config: StackConfig) -> dict[str, str]:
+    """Where events go that are posted to the API: to the stack's own broker, that of ``connections.yaml``, or
+    nowhere."""
+    known = {name: it for part in config.parts for name, it in part.connections(config).items()}
+    found = (known | own_connections(config.home)).get("kafka_default")
+    return {KAFKA: json.dumps(found.get("extra", {}))} if found else {}
 
 
 def binary() -> Path:

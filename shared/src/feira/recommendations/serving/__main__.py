@@ -1,6 +1,7 @@
 """The API as a program: `python -m feira.recommendations.serving`.
 
-``FEIRA_VALKEY_URL`` says where the lists are; a file in the lake is read with the settings in
+``FEIRA_VALKEY_URL`` says where the lists are, ``FEIRA_KAFKA`` (JSON of librdkafka's configuration) where posted
+events go; a file in the lake is read with the settings in
 ``FEIRA_LAKE`` and ``FEIRA_LAKE_*``.
 """
 
@@ -14,7 +15,8 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from feira.recommendations.serving.app import Recommendations
+from feira.recommendations.serving.app import SWAPPED, Recommendations
+from feira.recommendations.serving.events import kafka_from_env
 from feira.recommendations.serving.store import options_from_env
 
 EXAMPLE = """
@@ -30,10 +32,19 @@ def main(
     ],
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 18040,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    swapped: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            max=0.05,
+            help="The share of a shown list's places that are swapped at random.",
+        ),
+    ] = SWAPPED,
+    seed: Annotated[int | None, typer.Option(help="Of these draws; for a test.")] = None,
 ) -> None:
     """Answers with what is offered to a user, from the lists in Valkey."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    app = Recommendations(options_from_env(), _reader(file))
+    app = Recommendations(options_from_env(), _reader(file), kafka_from_env(), swapped, seed)
     uvicorn.run(
         app, host=host, port=port, access_log=False, log_level="info", timeout_graceful_shutdown=2
     )

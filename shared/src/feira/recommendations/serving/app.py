@@ -3,45 +3,71 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, Final
 
 import orjson
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from feira.recommendations.serving import openapi, requests
+from feira.recommendations.serving import openapi, requests, shown
 from feira.recommendations.serving.bodies import read_object
+from feira.recommendations.serving.events import (
+    RETRY_SECONDS,
+    Events,
+    UnavailableError,
+    parse_events,
+)
 from feira.recommendations.serving.metrics import Metrics
-from feira.recommendations.serving.reading import Answer, Lists
-from feira.recommendations.serving.requests import BASKET, PATH, PREFIX, RefusedError
+from feira.recommendations.serving.reading import Answer, Lists, Offer
+from feira.recommendations.serving.requests import BASKET, EVENTS, PATH, PREFIX, RefusedError
 from feira.recommendations.serving.store import Options
 
+SWAPPED: Final = 0.02
 _JSON = b"application/json"
 _PROBLEM = b"application/problem+json"
 
 
 class Recommendations:
-    """The ASGI application: the hot route itself, all others by FastAPI."""
+    """The ASGI application: the hot routes itself, all others by FastAPI.
 
-    def __init__(self, options: Options, read_file: Callable[[], bytes]) -> None:
+    :param options: of ``serving.store``
+    :param read_file: as ``reading.Lists`` takes it
+    :param kafka: of ``events.kafka_from_env``
+    :param swapped: the share of places that a shown list has swapped
+    :param seed: of these draws; None where they are to be others at each start
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        read_file: Callable[[], bytes],
+        kafka: Mapping[str, Any] | None = None,
+        swapped: float = SWAPPED,
+        seed: int | None = None,
+    ) -> None:
         self.metrics = Metrics()
         self.lists = Lists(options, read_file, self.metrics.failed)
-        self._others: ASGIApp = _others(self.lists, self.metrics)
+        self.events = Events(kafka, self.metrics.posted)
+        self._swapped, self._draws = swapped, Random(seed)
+        self._others: ASGIApp = _others(self)
+        self._posts = {BASKET.encode(): self._go_with, EVENTS.encode(): self._take}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not (path := scope["raw_path"]).startswith(PREFIX):
             await self._others(scope, receive, send)
         elif scope["method"] == "GET":
             await self._recommend(scope, send)
-        elif path == BASKET.encode() and scope["method"] == "POST":
-            await self._go_with(scope, receive, send)
+        elif scope["method"] == "POST" and (post := self._posts.get(path)):
+            await post(scope, receive, send)
         else:
-            allowed = b"GET, POST" if path == BASKET.encode() else b"GET"
+            allowed = b"GET, POST" if path in self._posts else b"GET"
             body = requests.problem(405, f"{allowed.decode()} is answered here")
-            await _send(send, 405, _PROBLEM, body, allowed)
+            await _send(send, 405, _PROBLEM, body, (b"allow", allowed))
 
     async def _recommend(self, scope: Scope, send: Send) -> None:
         began = time.perf_counter()
@@ -51,8 +77,20 @@ class Recommendations:
             await self._refuse(send, PATH, error)
             return
         answer = await self.lists.answer(asked.slot, asked.user, asked.n, asked.excluded)
-        await _send(send, 200, _JSON, _body(asked.user, asked.slot, answer))
+        body = _body(asked.user, asked.slot, answer)
+        if asked.shown:
+            self._show(asked.user, answer, body)
+        await _send(send, 200, _JSON, orjson.dumps(body))
         self.metrics.answered(PATH, asked.slot, answer.source, time.perf_counter() - began)
+
+    def _show(self, user: str, answer: Answer, body: dict[str, Any]) -> None:
+        """Makes an answer one that is shown, with all that its impressions are to name."""
+        body["arm"] = shown.arm_of(user)
+        places = shown.swapped(answer.offers, self._swapped, self._draws)
+        body["items"] = [
+            _offer(offer) | {"position": position, "probability": probability}
+            for position, (offer, probability) in enumerate(places, 1)
+        ]
 
     async def _go_with(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
@@ -63,52 +101,69 @@ class Recommendations:
             await self._refuse(send, BASKET, error)
             return
         answer = await self.lists.with_basket(asked.items, asked.n, asked.excluded)
-        await _send(send, 200, _JSON, _body(None, "new", answer))
+        await _send(send, 200, _JSON, orjson.dumps(_body(None, "new", answer)))
         self.metrics.answered(BASKET, "new", answer.source, time.perf_counter() - began)
 
+    async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        try:
+            self.events.require_up()
+            given = await read_object(scope, receive)
+            messages = parse_events(given, datetime.now(UTC))
+            self.events.send(messages)
+        except RefusedError as error:
+            await self._refuse(send, EVENTS, error)
+            return
+        except UnavailableError as error:
+            body = requests.problem(503, f"{error} Send the events again, with the same ids.")
+            wait = (b"retry-after", str(RETRY_SECONDS).encode())
+            await _send(send, 503, _PROBLEM, body, wait)
+            outcome = "unavailable"
+        else:
+            await _send(send, 202, _JSON, orjson.dumps({"accepted": len(messages)}))
+            outcome = "accepted"
+        self.metrics.answered(EVENTS, "", outcome, time.perf_counter() - began)
+
     async def _refuse(self, send: Send, route: str, error: RefusedError) -> None:
-        self.metrics.refused.labels(route, error.name).inc()
+        self.metrics.refused.labels(route, error.label).inc()
         body = requests.problem(error.status, "The request is not understood", error)
         await _send(send, error.status, _PROBLEM, body)
 
 
-def _body(user: str | None, slot: str, answer: Answer) -> bytes:
-    return orjson.dumps(
-        {
-            "user_id": user,
-            "slot": slot,
-            "version": answer.version,
-            "source": answer.source,
-            **({} if answer.segment is None else {"segment": answer.segment}),
-            "items": [
-                {"item": each.item, "reason": each.reason}
-                if each.reason_item is None
-                else {
-                    "item": each.item,
-                    "reason": each.reason,
-                    "reason_item": each.reason_item,
-                }
-                for each in answer.offers
-            ],
-        }
-    )
+def _body(user: str | None, slot: str, answer: Answer) -> dict[str, Any]:
+    return {
+        "user_id": user,
+        "slot": slot,
+        "version": answer.version,
+        "source": answer.source,
+        **({} if answer.segment is None else {"segment": answer.segment}),
+        "items": [_offer(each) for each in answer.offers],
+    }
+
+
+def _offer(offer: Offer) -> dict[str, Any]:
+    if offer.reason_item is None:
+        return {"item": offer.item, "reason": offer.reason}
+    return {"item": offer.item, "reason": offer.reason, "reason_item": offer.reason_item}
 
 
 async def _send(
-    send: Send, status: int, kind: bytes, body: bytes, allow: bytes | None = None
+    send: Send, status: int, kind: bytes, body: bytes, *more: tuple[bytes, bytes]
 ) -> None:
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-    if allow is not None:
-        headers.append((b"allow", allow))
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-def _others(lists: Lists, metrics: Metrics) -> FastAPI:
+def _others(app: Recommendations) -> FastAPI:
+    lists, metrics = app.lists, app.metrics
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await lists.start()
+        await app.events.start()
         yield
+        await app.events.stop()
         await lists.stop()
 
     api = FastAPI(title="Feira recommendations", version="1", lifespan=lifespan)
@@ -119,6 +174,7 @@ def _others(lists: Lists, metrics: Metrics) -> FastAPI:
         return {
             "status": "ok",
             "valkey": "up" if lists.up else "down",
+            "kafka": app.events.state,
             "version": lists.version,
             "file_version": lists.file_version,
         }
@@ -127,6 +183,7 @@ def _others(lists: Lists, metrics: Metrics) -> FastAPI:
     async def shown() -> Response:
         """Metrics in the form of Prometheus."""
         metrics.up.set(lists.up)
+        metrics.kafka_up.set(app.events.up)
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     generated = api.openapi

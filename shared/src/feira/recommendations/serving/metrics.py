@@ -46,6 +46,17 @@ class Metrics:
             "Whether Valkey answers",
             registry=self.registry,
         )
+        self.events = Counter(
+            "feira_recommendations_events_total",
+            "Posted events: accepted, and of these stored in Kafka or lost",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.kafka_up = Gauge(
+            "feira_recommendations_kafka_up",
+            "Whether events are taken for Kafka",
+            registry=self.registry,
+        )
         self._of: dict[tuple[str, str, str], Any] = {}
 
     def answered(self, route: str, slot: str, source: str, seconds: float) -> None:
@@ -58,3 +69,7 @@ class Metrics:
     def failed(self, kind: str) -> None:
         """Counts a failure of Valkey."""
         self.failures.labels(kind).inc()
+
+    def posted(self, outcome: str, events: int) -> None:
+        """Counts events."""
+        self.events.labels(outcome).inc(events)

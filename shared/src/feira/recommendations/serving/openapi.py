@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from feira.recommendations.serving import reading, requests
+from feira.recommendations.serving.events import MOST_EVENTS
 from feira.recommendations.serving.layout import (
     BOUGHT_BEFORE,
     GOES_WITH,
@@ -13,6 +16,8 @@ from feira.recommendations.serving.layout import (
     SLOTS,
 )
 from feira.recommendations.serving.packing import LONGEST_USER
+from feira.recommendations.serving.shown import ARMS
+from feira.user_events import incoming
 
 _TEXT: dict[str, Any] = {"type": "string"}
 _SCHEMAS: dict[str, dict[str, Any]] = {
@@ -24,6 +29,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         "items": _TEXT | {"minLength": 1, "maxLength": requests.LONGEST_ITEM},
         "maxItems": requests.MOST_EXCLUDED,
     },
+    "shown": {"type": "boolean", "default": False},
     "items": {
         "type": "array",
         "items": _TEXT | {"minLength": 1, "maxLength": requests.LONGEST_ITEM},
@@ -31,6 +37,9 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         "maxItems": requests.MOST_IN_BASKET,
     },
 }
+_SHOWN = "Of a list that is shown."
+_ARM = {"arm": _TEXT | {"enum": list(ARMS), "description": f"{_SHOWN} The user's arm."}}
+_OF_USERS = ("user_id", "slot", "n", "exclude", "shown")
 _OFFER = {
     "type": "object",
     "required": ["item", "reason"],
@@ -38,6 +47,13 @@ _OFFER = {
         "item": _TEXT,
         "reason": _TEXT | {"enum": [BOUGHT_BEFORE, GOES_WITH, POPULAR, POPULAR_IN_CATEGORY]},
         "reason_item": _TEXT | {"description": f"Of {GOES_WITH}: what it goes with."},
+        "position": {"type": "integer", "minimum": 1, "description": _SHOWN},
+        "probability": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 1,
+            "description": f"{_SHOWN} That of the item at its place.",
+        },
     },
 }
 
@@ -49,8 +65,8 @@ def paths() -> dict[str, Any]:
             "get": {
                 "summary": "What is offered to a user, best first",
                 "operationId": "recommendations",
-                "parameters": [_parameter(name) for name in ("user_id", "slot", "n", "exclude")],
-                "responses": _responses(_SCHEMAS["user_id"], reading.OWN, reading.SEGMENT),
+                "parameters": [_parameter(name) for name in _OF_USERS],
+                "responses": _responses(_SCHEMAS["user_id"], (reading.OWN, reading.SEGMENT), _ARM),
             }
         },
         requests.BASKET: {
@@ -59,7 +75,22 @@ def paths() -> dict[str, Any]:
                 "operationId": "basket",
                 "parameters": [_parameter(name) for name in ("n", "exclude")],
                 "requestBody": _object({"items": _SCHEMAS["items"]}),
-                "responses": _responses({"type": "null"}, reading.BASKET)
+                "responses": _responses({"type": "null"}, (reading.BASKET,))
+                | {status: _problem(title) for status, title in _OF_BODIES.items()},
+            }
+        },
+        requests.EVENTS: {
+            "post": {
+                "summary": "Impressions and clicks of what was shown, for Kafka",
+                "operationId": "events",
+                "requestBody": _object({"events": _events()}),
+                "responses": {
+                    "202": {"description": "The events are queued for Kafka, each once."},
+                    "422": _problem("An event that is none, by its place, field, value and limit."),
+                    "503": _problem(
+                        "Kafka is down, or too many wait; Retry-After says for how long."
+                    ),
+                }
                 | {status: _problem(title) for status, title in _OF_BODIES.items()},
             }
         },
@@ -67,6 +98,33 @@ def paths() -> dict[str, Any]:
 
 
 _OF_BODIES = {"413": "A body that is too long.", "415": "A body that is not stated as JSON."}
+
+
+def _events() -> dict[str, Any]:
+    """A list of events, as the contract of their table has them."""
+    kinds = {"int": "integer", "double": "number"}
+    properties: dict[str, Any] = {}
+    for column in incoming.columns():
+        properties[column.name] = {
+            "type": kinds.get(column.type, "string"),
+            "description": column.description,
+        }
+        if column.type == "timestamp":
+            properties[column.name]["format"] = "date-time"
+        if column.max_length:
+            properties[column.name]["maxLength"] = column.max_length
+    properties["event_type"]["enum"] = list(incoming.KINDS)
+    return {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MOST_EVENTS,
+        "items": {
+            "type": "object",
+            "properties": properties,
+            "required": [column.name for column in incoming.columns() if column.required],
+            "additionalProperties": False,
+        },
+    }
 
 
 def _parameter(name: str) -> dict[str, Any]:
@@ -91,7 +149,9 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def _responses(user: dict[str, Any], *own: str) -> dict[str, Any]:
+def _responses(
+    user: dict[str, Any], own: Sequence[str], more: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     sources = [*own, reading.POPULAR, reading.FILE, reading.NONE]
     answer = {
         "type": "object",
@@ -103,6 +163,7 @@ def _responses(user: dict[str, Any], *own: str) -> dict[str, Any]:
             "source": _TEXT | {"enum": sources},
             "segment": _TEXT | {"description": f"Of {reading.SEGMENT}: the category."},
             "items": {"type": "array", "items": _OFFER},
+            **more,
         },
     }
     return {

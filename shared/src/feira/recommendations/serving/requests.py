@@ -14,6 +14,7 @@ from feira.recommendations.serving.packing import LONGEST_USER
 PATH: Final = "/recommendations/{user_id}"
 PREFIX: Final = b"/recommendations/"
 BASKET: Final = "/recommendations/basket"
+EVENTS: Final = "/recommendations/events"
 MOST_ITEMS: Final = 100
 MOST_EXCLUDED: Final = 100
 MOST_IN_BASKET: Final = 50
@@ -26,6 +27,7 @@ LIMITS: Final = {
     "n": f"a whole number, 1 to {MOST_ITEMS}",
     "exclude": f"at most {MOST_EXCLUDED} items with commas between them, each of 1 to {LONGEST_ITEM} "
     "characters",
+    "shown": "true or false",
     "items": f"a list of 1 to {MOST_IN_BASKET} items, each of 1 to {LONGEST_ITEM} characters",
 }
 
@@ -38,6 +40,7 @@ class Asked:
     slot: str = "new"
     n: int = 20
     excluded: frozenset[str] = frozenset()
+    shown: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class RefusedError(Exception):
         super().__init__(f"{name} is {value[:_SHOWN]!r}; it is {limit}.")
         self.name, self.value, self.limit, self.status = name, value[:_SHOWN], limit, status
 
+    @property
+    def label(self) -> str:
+        """What it is counted under: the name without the place in a list, of which there are many."""
+        return self.name.partition("[")[0]
+
 
 def parse(raw_path: bytes, query: bytes) -> Asked:
     """What is asked. Raises RefusedError naming parameter, value and limit."""
@@ -66,7 +74,7 @@ def parse(raw_path: bytes, query: bytes) -> Asked:
         user = ""
     if not 1 <= len(user) <= LONGEST_USER or b"/" in segment:
         raise _refused("user_id", segment.decode("latin-1"))
-    return Asked(user, **_parameters(query, ("slot", "n", "exclude")))
+    return Asked(user, **_parameters(query, ("slot", "n", "exclude", "shown")))
 
 
 def parse_basket(query: bytes, body: dict[str, Any]) -> Basket:
@@ -100,6 +108,8 @@ def _parameters(query: bytes, known: tuple[str, ...]) -> dict[str, Any]:
             raise RefusedError(name, f"{found[name]}, {value}", "stated once")
         elif name == "slot":
             found["slot"] = _slot(value)
+        elif name == "shown":
+            found["shown"] = _shown(value)
         else:
             found["n"] = _count(value)
     if len(excluded := found.get("excluded", ())) > MOST_EXCLUDED:
@@ -120,6 +130,12 @@ def _slot(value: str) -> str:
     if value not in SLOTS:
         raise _refused("slot", value)
     return value
+
+
+def _shown(value: str) -> bool:
+    if value not in ("true", "false"):
+        raise _refused("shown", value)
+    return value == "true"
 
 
 def _count(value: str) -> int:

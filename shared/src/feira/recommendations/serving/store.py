@@ -20,6 +20,7 @@ Options = Mapping[str, Any]
 """What ``valkey.Valkey`` is made with: host, port, password, and so on. It belongs in no log."""
 
 URL = "FEIRA_VALKEY_URL"
+KAFKA = "FEIRA_KAFKA"
 SECONDS = 30
 
 

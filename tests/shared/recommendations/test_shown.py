@@ -1,0 +1,338 @@
+"""Lists that are shown: places change as often as is stated, and an impression names what a judgement needs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from feira.core.settings import SettingsError
+from feira.recommendations.serving import events as module
+from feira.recommendations.serving import reading
+from feira.recommendations.serving.events import Events, kafka_from_env
+from feira.recommendations.serving.reading import Offer
+from feira.recommendations.serving.shown import arm_of, swapped
+from feira.user_events.codec import decode
+from recommendations_api import Api, running
+from valkey_server import ValkeyServer, publish_lists, some_lists
+
+VERSION = "2010-12-01-001"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "home") as server, server.client() as it:
+        publish_lists(it, VERSION, some_lists("x"))
+        yield server
+
+
+class Broker:
+    """A producer of ``confluent_kafka`` by the calls that are made of it, with a broker that can be down."""
+
+    def __init__(self, room: int = 10_000) -> None:
+        self.room, self.down, self.refused = room, False, False
+        self.config: dict[str, Any] = {}
+        self.stored: list[tuple[str, bytes, bytes, int]] = []
+        self._queued: list[tuple[str, bytes, bytes, int]] = []
+
+    def made(self, config: dict[str, Any]) -> Any:
+        self.config = config
+        return self
+
+    def produce(self, topic: str, value: bytes, key: bytes, timestamp: int) -> None:
+        if len(self._queued) >= self.room:
+            raise BufferError("Local: Queue full")
+        self._queued.append((topic, value, key, timestamp))
+
+    def poll(self, timeout: float) -> int:
+        assert timeout == 0
+        if self.down:
+            self.config["error_cb"](KafkaError(KafkaError._ALL_BROKERS_DOWN))
+            return 0
+        queued, self._queued = self._queued, []
+        for each in queued:
+            error = KafkaError(KafkaError._MSG_TIMED_OUT) if self.refused else None
+            self.stored += [] if self.refused else [each]
+            self.config["on_delivery"](error, None)
+        return len(queued)
+
+    def flush(self, timeout: float) -> int:
+        assert timeout <= 2
+        return len(self._queued)
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        if self.down or self.refused:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+        return SimpleNamespace(topics={topic: SimpleNamespace(error=None)})
+
+
+def asked(
+    server: ValkeyServer,
+    test: Callable[[Api], Awaitable[None]],
+    broker: Broker | None = None,
+    **options: Any,
+) -> None:
+    async def run() -> None:
+        async with running(server, **options) as api:
+            if broker is not None:
+                config = {"bootstrap.servers": "k:9092", "group.id": "g"}
+                api.app.events = Events(config, api.app.metrics.posted, broker.made)
+            await api.app.events.start()
+            try:
+                await test(api)
+            finally:
+                await api.app.events.stop()
+
+    asyncio.run(run())
+
+
+async def until_kafka(api: Api, state: str) -> None:
+    async with asyncio.timeout(20):
+        while (await api.get("/health"))["kafka"] != state:
+            await asyncio.sleep(0.001)
+
+
+async def post(api: Api, events: Any) -> tuple[int, dict[bytes, bytes], dict[str, Any]]:
+    status, headers, body = await api.send(
+        "/recommendations/events",
+        "POST",
+        json.dumps({"events": events}).encode(),
+        {"content-type": "application/json"},
+    )
+    return status, headers, json.loads(body)
+
+
+def impressions(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of an answer that is shown, as a shop makes them."""
+    return [
+        {
+            "event_id": f"e{item['position']}",
+            "occurred_at": datetime.now(UTC).isoformat(),
+            "user_id": answer["user_id"],
+            "session_id": "s1",
+            "event_type": "impression",
+            "sku": item["item"],
+            "slot": answer["slot"],
+            "list_version": answer["version"],
+            "arm": answer["arm"],
+            "position": item["position"],
+            "probability": item["probability"],
+        }
+        for item in answer["items"]
+    ]
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 25])
+def test_each_item_is_at_each_place_as_often_as_is_stated(count: int) -> None:
+    share, times, draws = 0.05, 20_000, Random(7)
+    offers = [Offer(str(rank), "popular") for rank in range(count)]
+    at: Counter[tuple[int, int]] = Counter()
+    stated: dict[tuple[int, int], float] = {}
+    for _ in range(times):
+        places = swapped(offers, share, draws)
+        for place, (offer, probability) in enumerate(places):
+            cell = place, int(offer.item)
+            at[cell] += 1
+            assert stated.setdefault(cell, probability) == probability
+    for cell, probability in stated.items():
+        deviation = (times * probability * (1 - probability)) ** 0.5
+        assert abs(at[cell] - times * probability) < 5 * deviation
+    assert stated[0, 0] == 1 - share
+    assert len(stated) == count**2 or count > 10
+
+
+@given(st.integers(0, 100), st.floats(0.01, 0.05), st.integers())
+def test_a_shown_list_is_the_list_in_another_order_and_its_probabilities_are_ones(
+    count: int, share: float, seed: int
+) -> None:
+    offers = [Offer(str(rank), "popular") for rank in range(count)]
+    found = swapped(offers, share, Random(seed))
+    assert sorted(offer.item for offer, _ in found) == sorted(offer.item for offer in offers)
+    for place, (offer, probability) in enumerate(found):
+        own = offer.item == str(place)
+        expected = 1 if count == 1 else 1 - share if own else share / (count - 1)
+        assert probability == expected and 0 < probability <= 1
+
+
+def test_a_users_arm_never_changes_and_each_has_half_of_them() -> None:
+    assert "".join(arm_of(user) for user in ("12347", "12348", "12349", "é", "")) == "bbbba"
+    arms = Counter(arm_of(str(user)) for user in range(10_000))
+    assert abs(arms["a"] - 5_000) < 250 and set(arms) == {"a", "b"}
+
+
+def test_what_is_shown_names_arm_place_and_probability_and_a_seed_repeats_it(
+    server: ValkeyServer,
+) -> None:
+    seen: list[list[dict[str, Any]]] = []
+
+    async def test(api: Api) -> None:
+        answers = [await api.get("/recommendations/nobody?shown=true") for _ in range(200)]
+        seen.append(answers)
+        assert {answer["arm"] for answer in answers} == {arm_of("nobody")}
+        for answer in answers:
+            assert [item["position"] for item in answer["items"]] == [1, 2, 3]
+        firsts = Counter(answer["items"][0]["item"] for answer in answers)
+        assert firsts["x-p0"] < 200 and {"x-p0", "x-p1", "x-p2"} >= set(firsts)
+        plain = await api.get("/recommendations/nobody?shown=false")
+        assert plain == await api.get("/recommendations/nobody")
+        assert "arm" not in plain and set(plain["items"][0]) == {"item", "reason"}
+        own = await api.get("/recommendations/u1?shown=true&n=1")
+        assert own["items"] == [
+            {
+                "item": "x-n1",
+                "reason": "goes_with",
+                "reason_item": "x-a1",
+                "position": 1,
+                "probability": 1.0,
+            }
+        ]
+
+    for seed in (1, 1, 2):
+        asked(server, test, swapped=0.05, seed=seed)
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_impressions_and_clicks_of_an_answer_reach_the_topic_once_each(
+    server: ValkeyServer,
+) -> None:
+    broker = Broker()
+
+    async def test(api: Api) -> None:
+        await until_kafka(api, "up")
+        shown = impressions(await api.get("/recommendations/u1?shown=true"))
+        click = shown[0] | {"event_id": "c1", "event_type": "click", "impression_id": "e1"}
+        status, _, body = await post(api, [*shown, click])
+        assert (status, body) == (202, {"accepted": 3})
+        async with asyncio.timeout(20):
+            while len(broker.stored) < 3:
+                await asyncio.sleep(0.001)
+        assert {topic for topic, *_ in broker.stored} == {"user_events"}
+        for sent, (_, value, key, timestamp) in zip([*shown, click], broker.stored, strict=True):
+            event = decode(value)
+            assert (key, event["sku"], event["arm"]) == (b"u1", sent["sku"], arm_of("u1"))
+            assert timestamp == int(event["occurred_at"].timestamp() * 1000)
+        assert await posted(api) == {"accepted": 3.0, "stored": 3.0}
+        assert "group.id" not in broker.config and broker.config["enable.idempotence"]
+
+    asked(server, test, broker)
+
+
+async def posted(api: Api) -> dict[str, float]:
+    _, _, body = await api.send("/metrics")
+    return {
+        sample.labels["outcome"]: sample.value
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+        if sample.name == "feira_recommendations_events_total"
+    }
+
+
+def test_while_kafka_is_down_events_are_not_taken_and_lists_are_answered(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_POLL_SECONDS", 0.005)
+    monkeypatch.setattr(module, "_PROBE_SECONDS", 0.005)
+    broker = Broker()
+    broker.down = True
+
+    async def test(api: Api) -> None:
+        shown = impressions(await api.get("/recommendations/u1?shown=true"))
+        for _ in range(2):
+            status, headers, body = await post(api, shown)
+            assert (status, headers[b"retry-after"], body["status"]) == (503, b"5", 503)
+            assert (await api.get("/recommendations/u1"))["source"] == "own"
+            broker.down = False
+            await until_kafka(api, "up")
+            assert (await post(api, shown))[0] == 202
+            broker.down = True
+            await until_kafka(api, "down")
+        broker.down = False
+        await until_kafka(api, "up")
+        broker.refused = True
+        assert (await post(api, shown))[0] == 202
+        # What was accepted and did not arrive is counted, and Kafka taken for down.
+        await until_kafka(api, "down")
+        found = await posted(api)
+        assert found["accepted"] == 6 and found["lost"] == 2
+
+    asked(server, test, broker)
+
+
+def test_a_full_queue_refuses_and_no_kafka_at_all_too(server: ValkeyServer) -> None:
+    broker = Broker(room=1)
+
+    async def full(api: Api) -> None:
+        await until_kafka(api, "up")
+        shown = impressions(await api.get("/recommendations/nobody?shown=true"))
+        status, headers, body = await post(api, shown)
+        assert (status, headers[b"retry-after"]) == (503, b"5")
+        assert "wait for Kafka" in body["title"]
+        assert (await posted(api))["accepted"] == 1
+
+    asked(server, full, broker)
+
+    async def none(api: Api) -> None:
+        shown = impressions(await api.get("/recommendations/nobody?shown=true"))
+        status, _, body = await post(api, shown)
+        assert status == 503 and "No Kafka" in body["title"]
+        assert (await api.get("/health"))["kafka"] == "none"
+
+    asked(server, none)
+
+
+@pytest.mark.parametrize(
+    ("events", "name", "limit"),
+    [
+        ([], "events", "1 to 100"),
+        ([{}] * 101, "events", "1 to 100"),
+        ("abc", "events", "1 to 100"),
+        ([[]], "events[0]", "an object"),
+        ([{"user": "u"}], "events[0].user", "none of"),
+        ([{"x" * 1000: "u"}], f"events[0].{'x' * 64}", "none of"),
+        ([{"event_id": "e"}], "events[0].occurred_at", "required"),
+    ],
+)
+def test_events_that_are_none_are_refused_whole_by_place_field_and_limit(
+    server: ValkeyServer, events: Any, name: str, limit: str
+) -> None:
+    broker = Broker()
+
+    async def test(api: Api) -> None:
+        await until_kafka(api, "up")
+        status, _, body = await post(api, events)
+        (error,) = body["errors"]
+        assert (status, error["name"]) == (422, name) and limit in error["limit"]
+        valid = impressions(await api.get("/recommendations/u1?shown=true"))
+        status, _, body = await post(api, [*valid, valid[0] | {"sku": ""}])
+        assert (status, body["errors"][0]["name"]) == (422, "events[2].sku")
+        assert await posted(api) == {}
+        _, _, metrics = await api.send("/metrics")
+        assert b'parameter="events"' in metrics and b"events[" not in metrics
+
+    asked(server, test, broker)
+
+
+def test_kafkas_settings_are_one_variable_and_none_of_it_is_quoted() -> None:
+    assert kafka_from_env({}) is None
+    config = {"bootstrap.servers": "k:9092", "sasl.password": "secret"}
+    assert kafka_from_env({"FEIRA_KAFKA": json.dumps(config)}) == config
+    for text in ("k:9092", "[]", '{"sasl.password": "secret"}', '{"bootstrap.servers": ""'):
+        with pytest.raises(SettingsError, match="FEIRA_KAFKA") as refused:
+            kafka_from_env({"FEIRA_KAFKA": text})
+        assert "secret" not in str(refused.value)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "READ_SECONDS", 0.3)
