@@ -5,8 +5,9 @@
 `item_features`, `user_categories`). Nothing after the day is in them, so a day that is run again later has
 the same values. Then, as of the same day, a new version of the lists of what to offer to whom
 (`lake.recommendations.lists`, and its row in `list_versions`), and emits `recommendation_lists[day]`. The
-lists are published to Valkey and served from there, unless those of a later version are. Beside that it
-measures how the lists that users were shown on the day did (`lake.recommendations.live_figures`, and
+lists are published to Valkey and served from there, unless those of a later version are, or the gate does
+not let them through: it judges their method on the last days, and beside the version that is served. Beside
+that it measures how the lists that users were shown on the day did (`lake.recommendations.live_figures`, and
 `reports/recommendations/<day>/live.html` in the lake).
 
 **Triggered** by `sales_fact[day]` and `user_events[day]` together, in either order; it has no clock. A day
@@ -22,10 +23,19 @@ a day would run.
   exist, and the ones before it stay. Cleared, a task goes on with the run's own version; `lists` makes nothing
   again that is finished. Where `lists` does not find what was staged, clear `interactions`; where
   `write_lists` does not find the lists as they were made, clear `lists`.
+* `gate`, *is refused*: the message has each figure with its value and its limit. What is served stays, and
+  no retry is made; cleared, it says the same. `feira recommendations gate VERSION` computes it once more.
+  Change the method or find out what became of the data; the next run makes a new version.
+* `gate`, another error: Spark, the lake or Valkey did not answer. Clear it.
 * `publish`: Valkey did not answer, or is full. What is served stays, whole. Clear it: it begins anew.
 * `measure`: Spark or the lake did not answer. The lists are published and announced all the same, and the day
   has no figures, or those of its run before. Clear it.
 * `emit`: the lists are there, and nobody was notified. Clear it.
+
+**When it succeeds and publishes nothing** the gate found not enough to tell, as while there are few users or
+few days; its log says of which figures. What is served stays, and before the first version that is nothing.
+`feira recommendations versions` shows what waits, `feira recommendations approve VERSION --why TEXT` publishes it,
+and later versions of the same method then go through.
 
 **To run it again** clear it, or trigger it with the day as its partition key. A day of which only sales or
 only events were run again does not run by itself: it waits for the other.
@@ -61,7 +71,8 @@ def recommendations() -> None:
     staged = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.interactions)(features)
     made = task(max_active_tis_per_dag=1)(tasks.lists)(features, staged)
     listed = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.write_lists)(made)
-    task(max_active_tis_per_dag=1)(tasks.publish)(listed)
+    verdict = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.gate)(listed)
+    task(max_active_tis_per_dag=1)(tasks.publish)(listed, verdict)
     task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.measure)(features, listed)
     task(outlets=[LISTS], max_active_tis_per_dag=1)(tasks.emit)(listed)
 

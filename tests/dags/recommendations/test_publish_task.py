@@ -30,6 +30,7 @@ from valkey_server import InSegments, Lists, ValkeyServer, published, published_
 
 BOUGHT = [("1", "x"), ("1", "y"), ("2", "x"), ("2", "y"), ("2", "z"), ("3", "x")]
 DAY = date(2010, 12, 2)
+PASSED = {"verdict": "passed", "publish": True}
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +65,10 @@ def made(settings: LakeSettings, day: date, bought: list[tuple[str, str]] = BOUG
     return {"version": version.version, "parquet": finished.parquet, "rows": finished.rows}
 
 
-def run(listed: Any) -> dict[str, Any]:
+def run(listed: Any, gate: Any = None) -> dict[str, Any]:
     context: Any = {"dag_run": SimpleNamespace(run_id="r", partition_key=str(DAY)), "run_id": "r"}
     with set_current_context(context):
-        returned = tasks.publish(listed)
+        returned = tasks.publish(listed, gate or PASSED | {"version": listed["version"]})
     check(returned)
     return returned
 
@@ -117,6 +118,20 @@ def test_lists_of_an_older_day_neither_replace_a_newer_ones_nor_their_file(
     assert file_of(settings)["version"] == "2010-12-02-001"
     with server.client() as client:
         assert [each.version for each in versions(client)] == ["2010-12-02-001"]
+
+
+def test_what_the_gate_does_not_let_through_is_not_published(
+    server: ValkeyServer, settings: LakeSettings
+) -> None:
+    listed = made(settings, DAY)
+    waits = {"version": listed["version"], "verdict": "not_enough_to_tell", "publish": False}
+    other = PASSED | {"version": "2010-12-02-002"}
+    for gate in (waits, other):
+        done = run(listed, gate)
+        assert (done["served"], done["lists"]) == (None, 0)
+    with server.client() as client:
+        assert client.dbsize() == 0
+    assert not Path(baked.served_path(settings.root).removeprefix("file://")).exists()
 
 
 def test_a_day_before_anything_was_bought_leaves_what_is_served(

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from feira.core.settings import LakeSettings
 from feira.recommendations.serving import baked
 from feira_local import cli
-from feira_local.cli import app, recommendations
+from feira_local.cli import app, list_versions
 from feira_local.stack import access
 from feira_local.stack.lifecycle import Stack
 from valkey_server import ValkeyServer, publish_lists, some_lists
@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
 def stack(server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LakeSettings:
     """A stack that runs, with three versions; its lake is a folder."""
     lake = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
-    monkeypatch.setattr(recommendations, "running_config", lambda: server.config)
+    monkeypatch.setattr(list_versions, "running_config", lambda: server.config)
     monkeypatch.setattr(access, "lake_settings", lambda: lake)
     monkeypatch.setattr(Stack, "running_supervisor", lambda *_: None)
     with server.client() as client:
@@ -67,6 +67,8 @@ def test_versions_are_listed_with_the_one_that_is_served(server: ValkeyServer) -
         [NAMES[1], lines[2][1]],
         [NAMES[0], "incomplete"],
     ]
+    # They are older than the gate.
+    assert [line[-1] for line in lines[1:]] == ["–"] * 3
     assert lines[1][3] == "9" and served() == [NAMES[2]]
     found = json.loads(run("versions", "--json")[1])
     assert [(each["complete"], each["lists"]) for each in found] == [

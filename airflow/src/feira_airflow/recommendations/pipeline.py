@@ -22,6 +22,7 @@ PIPELINE = Pipeline(
         "recommendations.lists",
         "recommendations.list_versions",
         "recommendations.live_figures",
+        "recommendations.gate_figures",
     ),
     connections=((VALKEY, "Valkey, of type redis: host, port, login, in the extra db and ssl…"),),
 )

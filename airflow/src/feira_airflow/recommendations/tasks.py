@@ -76,13 +76,60 @@ def write_lists(made: dict[str, Any]) -> dict[str, Any]:
 
 
 @permanent_errors_fail()
-def publish(listed: dict[str, Any]) -> dict[str, Any]:
-    """Publishes the version's lists, and serves them unless a newer version is served; returns ``version``,
-    ``served`` (None where nothing was published) and counts."""
+def gate(listed: dict[str, Any]) -> dict[str, Any]:
+    """Judges the version's method beside the one that is served, unless it has been judged; returns
+    ``version``, ``verdict`` (passed, approved_method, not_enough_to_tell) and ``publish``. Refused, it fails."""
+    from feira.recommendations import verdicts
+    from feira.recommendations.gate import NOT_ENOUGH
+    from feira.recommendations.publish import served_version
+    from feira.recommendations.serving.store import connect
+    from feira_spark.recommendations.gate import judged
+
+    settings = lake_settings(LAKE)
+    store = _store(settings)
+    version, finished = store.read(listed["version"])
+    found = verdicts.recorded(store, version.version)
+    if found is None:
+        with connect(valkey_options()) as client:
+            live = served_version(client)
+        with spark_session() as spark:
+            judged_now = judged(spark, settings, store, version, finished, live)
+        found = verdicts.record(store, judged_now)
+    for each in (*found.figures, *found.drift):
+        log.log(logging.WARNING if each.verdict == "much_drift" else logging.INFO, each.told())
+    try:
+        verdict = verdicts.decided(store, found)
+    except verdicts.RefusedError as error:
+        raise verdicts.RefusedError(
+            f"{error} `feira recommendations gate {version.version}` computes it once more."
+        ) from error
+    if verdict == NOT_ENOUGH:
+        log.warning(
+            "%s is not published: there is not enough to tell: %s. %s. `feira recommendations approve %s "
+            "--why TEXT` publishes it, and later versions of its method.",
+            version.version,
+            found.why(),
+            found.served(),
+            version.version,
+        )
+    return {
+        "version": version.version,
+        "verdict": verdict,
+        "publish": verdict != NOT_ENOUGH,
+    }
+
+
+@permanent_errors_fail()
+def publish(listed: dict[str, Any], gate: dict[str, Any]) -> dict[str, Any]:
+    """Publishes the version's lists if the gate says so, and serves them unless a newer version is served;
+    returns ``version``, ``served`` (None where nothing was published) and counts."""
     from feira.recommendations.release import release
     from feira.recommendations.serving.store import connect
 
     version = listed["version"]
+    if not gate["publish"] or gate["version"] != version:
+        log.info("%s is not published: %s; what is served stays", version, gate["verdict"])
+        return {"version": version, "served": None, "lists": 0, "keys": 0}
     with connect(valkey_options()) as client:
         done = release(client, _store(lake_settings(LAKE)), version)
     if done is None:

@@ -6,10 +6,13 @@ Scorecards, 2006). By the usual words it is small below 0.1 and large from 0.25 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 SOME, MUCH = 0.1, 0.25
 BINS = 10
@@ -68,3 +71,15 @@ def word(value: float | None) -> str:
     if value is None:
         return "unknown"
     return "stable" if value < SOME else "some_drift" if value < MUCH else "much_drift"
+
+
+def shown(parquet: IO[bytes], most: int = 10) -> Counter[str]:
+    """How often each item is in the first places of the users' lists of a version's file."""
+    found: Counter[str] = Counter()
+    file = pq.ParquetFile(parquet)
+    for batch in file.iter_batches(columns=["user_id", "position", "item"]):
+        # Lists of nobody in particular are shown to an unknown number.
+        first = pc.and_(pc.less_equal(batch["position"], most), pc.not_equal(batch["user_id"], ""))
+        for count in pc.value_counts(batch["item"].filter(first)).to_pylist():
+            found[count["values"]] += count["counts"]
+    return found

@@ -187,6 +187,12 @@ def versions(client: valkey.Valkey) -> list[VersionState]:
     ]
 
 
+def served_version(client: valkey.Valkey) -> str | None:
+    """The version that is served; None where none is. Raises StoreError where Valkey does not answer."""
+    with named_failures(client):
+        return live_version(client)
+
+
 def live_version(client: valkey.Valkey) -> str | None:
     """The version that is served; None where none is."""
     found = client.get(layout.LIVE)

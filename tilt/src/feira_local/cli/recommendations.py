@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -14,6 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from feira.core.errors import first_line
+from feira.recommendations.serving.layout import age
+from feira_local.cli import interaction_files as files
+from feira_local.cli import recommendations_gate as gate
+from feira_local.cli.list_versions import list_store, published_lists
 from feira_local.cli.output import (
     AsJson,
     PlainTable,
@@ -24,15 +27,10 @@ from feira_local.cli.output import (
     shortened,
 )
 from feira_local.cli.runs import parse_day
-from feira_local.stack import access, health
 from feira_local.stack.errors import StackError
-from feira_local.stack.lifecycle import Stack
-from feira_local.stack.state import running_config
 
 if TYPE_CHECKING:
-    from valkey import Valkey
-
-    from feira.recommendations import evaluation, reading
+    from feira.recommendations import evaluation, publish
     from feira.recommendations.bootstrap import Figure
     from feira.recommendations.candidates import Candidate
 
@@ -42,6 +40,8 @@ def register(app: typer.Typer) -> None:
     group.command("evaluate", no_args_is_help=True)(evaluate)
     group.command("versions")(versions)
     group.command("rollback")(rollback)
+    group.command("gate", no_args_is_help=True)(gate.gate)
+    group.command("approve", no_args_is_help=True)(gate.approve)
     app.add_typer(group, name="recommendations")
 
 
@@ -49,30 +49,13 @@ def evaluate(
     file: Annotated[
         Path, typer.Argument(help="A CSV (also gzip) or Parquet file, or a folder of them.")
     ],
-    user: Annotated[str, typer.Option("--user", help="The column of users.")] = "user",
-    item: Annotated[str, typer.Option("--item", help="The column of items.")] = "item",
-    time: Annotated[
-        str,
-        typer.Option(
-            "--time", help="The column of times: ISO 8601, UTC unless they say otherwise."
-        ),
-    ] = "time",
-    time_unit: Annotated[
-        Literal["s", "ms", "us", "ns"] | None,
-        typer.Option("--time-unit", help="The times are numbers since 1970 in this unit."),
-    ] = None,
-    quantity: Annotated[
-        str | None,
-        typer.Option("--quantity", help="A column; lines where it is not above 0 do not count."),
-    ] = None,
-    items: Annotated[
-        str | None,
-        typer.Option(
-            "--items",
-            help="A regular expression; lines whose item it does not match whole do not count.",
-        ),
-    ] = None,
-    delimiter: Annotated[str, typer.Option("--delimiter", help="Between a CSV's fields.")] = ",",
+    user: files.User = "user",
+    item: files.Item = "item",
+    time: files.Time = "time",
+    time_unit: files.TimeUnit = None,
+    quantity: files.Quantity = None,
+    items: files.Items = None,
+    delimiter: files.Delimiter = ",",
     cut: Annotated[
         str | None,
         typer.Option(
@@ -94,65 +77,81 @@ def evaluate(
     Example: [bold]feira recommendations evaluate sales.csv --user customer_id --item sku --time created_at[/]
     """
     first_foretold = parse_day(cut) if cut is not None else None
-    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
-        raise StackError(
-            f"The delimiter {shortened(delimiter)!r} is none; it is one character, as , or ; or a tab."
-        )
-    expression = _expression(items) if items is not None else None
+    columns = files.columns(user, item, time, time_unit, quantity, items, delimiter)
 
-    from feira.recommendations import evaluation, reading
+    from feira.recommendations import evaluation
     from feira.recommendations.history import default_cut
 
     chosen = _chosen(only)
-    columns = reading.Columns(user, item, time, quantity, time_unit, expression)
     with _progress(as_json) as show:
         show("reading", 0, len(chosen))
-        read = reading.read_interactions(file, columns, delimiter)
+        read = files.read(file, columns, delimiter)
         found = evaluation.evaluate(
             read.interactions, first_foretold or default_cut(read.interactions), chosen, show
         )
     if as_json:
-        print_json(_read_as_dict(read) | found.as_dict())
+        print_json(files.as_dict(read) | found.as_dict())
         return
-    _print_read(read)
+    files.print_read(read)
     _print_found(found)
 
 
 def versions(as_json: AsJson = False) -> None:
-    """Print the versions of the lists that are in Valkey, the newest first, and which is served.
+    """Print the versions of the lists, the newest first: which is served, and what the gate said of each.
+
+    Those are shown that are in Valkey, and the newest of the lake that are not: they wait for
+    [bold]feira recommendations approve[/], were refused, or an older day's.
 
     Example: [bold]feira recommendations versions[/]
     """
     from feira.recommendations import publish
 
-    with _valkey() as client:
-        found = publish.versions(client)
+    with published_lists() as client:
+        in_valkey = publish.versions(client)
+    try:
+        judged = gate.judged_versions(list_store(), [each.version for each in in_valkey])
+        problem = None
+    except Exception as error:
+        judged, problem = {}, first_line(error)
+    found = {each.version: each for each in in_valkey}
+    order = sorted({*found, *judged}, key=age, reverse=True)
     if as_json:
-        print_json(
-            [
-                {
-                    "version": each.version,
-                    "served": each.live,
-                    "complete": each.meta is not None,
-                    "published_at": each.meta and each.meta.published_at,
-                    "lists": each.meta and each.meta.lists,
-                    "checksum": each.meta and each.meta.checksum,
-                }
-                for each in found
-            ]
-        )
+        print_json([_version_as_dict(it, found.get(it), judged.get(it)) for it in order])
         return
-    if not found:
+    if problem:
+        print_line(f"What the gate said is not to be had: {problem}.", style="yellow")
+    if not order:
         print_line("No version of the lists is in Valkey.")
         return
-    table = PlainTable("version", "", "published", "lists", "checksum")
+    table = PlainTable("version", "", "published", "lists", "checksum", "gate")
     table.columns[3].justify = "right"
-    for each in found:
-        meta = each.meta
-        state = "served" if each.live else "" if meta else "incomplete"
-        told = (meta.published_at, f"{meta.lists:,}", meta.checksum[:12]) if meta else ("", "", "")
-        table.add_row(each.version, state, *told)
+    for name in order:
+        each = found.get(name)
+        meta = each.meta if each else None
+        state = "not published" if each is None else "incomplete" if meta is None else ""
+        shown = (meta.published_at, f"{meta.lists:,}", meta.checksum[:12]) if meta else ("", "", "")
+        verdict = judged.get(name)
+        words = verdict.words if verdict else "–"
+        table.add_row(name, "served" if each and each.live else state, *shown, words)
     print_table(table)
+    if not any(each.live for each in in_valkey):
+        print_line("No version is served: the API has no lists until one is published.")
+
+
+def _version_as_dict(
+    version: str, found: publish.VersionState | None, judged: gate.Judged | None
+) -> dict[str, Any]:
+    meta = found.meta if found else None
+    return {
+        "version": version,
+        "served": found is not None and found.live,
+        "complete": meta is not None,
+        "published_at": meta and meta.published_at,
+        "lists": meta and meta.lists,
+        "checksum": meta and meta.checksum,
+        "gate": judged and judged.verdict,
+        "approved_by": judged and judged.approved_by,
+    }
 
 
 def rollback(
@@ -166,15 +165,14 @@ def rollback(
 
     Example: [bold]feira recommendations rollback[/]   [bold]feira recommendations rollback 2010-12-01-001[/]
     """
-    from feira.core.lake import lake_files
     from feira.recommendations import publish
     from feira.recommendations.serving import baked
 
-    with _valkey() as client:
+    with published_lists() as client:
         found = publish.rollback(client, version)
-    lake = access.lake_settings()
+    store = list_store()
     try:
-        baked.bake_again(lake_files(lake, health.PATIENCE_SECONDS), lake.root, found.version)
+        baked.bake_again(store.files, store.lake, found.version)
         problem = None
     except Exception as error:
         # What is served is changed already; this is what answers where Valkey has nothing.
@@ -187,34 +185,6 @@ def rollback(
         print_line(
             f"The file for when Valkey is down is still the earlier one: {problem}.", style="yellow"
         )
-
-
-@contextmanager
-def _valkey() -> Iterator[Valkey]:
-    """A client of the running stack's Valkey, or of that of ``connections.yaml``."""
-    from feira.recommendations.serving.store import StoreError, connect
-    from feira_local.stack.own_connections import own_connections
-    from feira_local.valkey.local import CONNECTION, valkey_options
-
-    config = running_config()
-    if CONNECTION not in own_connections(config.home):
-        Stack.of(config).running_supervisor("valkey")
-    client = connect(valkey_options(config))
-    try:
-        yield client
-    except StoreError as error:
-        raise StackError(
-            f"{error} `feira status` shows how it is; `feira up` starts it."
-        ) from error
-    finally:
-        client.close()
-
-
-def _expression(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise StackError(f"{shortened(text)!r} is no regular expression: {error}.") from error
 
 
 def _chosen(only: list[str] | None) -> list[Candidate]:
@@ -236,29 +206,6 @@ def _progress(quiet: bool) -> Iterator[evaluation.Progress]:
     with progress_bar(quiet) as bar:
         task = bar.add_task("")
         yield lambda step, done, of: bar.update(task, description=step, completed=done, total=of)
-
-
-def _read_as_dict(read: reading.Reading) -> dict[str, Any]:
-    return {
-        "lines": read.lines,
-        "left_out": [
-            {"rule": it.rule, "lines": it.lines, "first": it.first} for it in read.left_out
-        ],
-        "duplicates": read.duplicates,
-    }
-
-
-def _print_read(read: reading.Reading) -> None:
-    table = PlainTable()
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column()
-    table.add_row("lines", f"{read.lines:,}", "")
-    table.add_row("interactions", f"{len(read.interactions):,}", "")
-    table.add_row("duplicates", f"{read.duplicates:,}", "of a user, item and day")
-    for it in read.left_out:
-        table.add_row(it.rule, f"{it.lines:,}", f"left out, first in {it.first}")
-    print_table(table)
 
 
 def _print_found(found: evaluation.Evaluation) -> None:

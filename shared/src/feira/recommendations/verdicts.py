@@ -1,0 +1,215 @@
+"""What the gate found of a version, and who approved of a method, as files of the lake.
+
+``<lake>/recommendations/<version>/gate.json`` and ``<lake>/recommendations/approvals/<hash of the method>.json``,
+each put once: a verdict is never changed, and a method has one approval, which later versions of it use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, date, datetime
+from typing import Any
+
+from feira.core.errors import PermanentError
+from feira.core.landing.put_once import put_once
+from feira.recommendations.gate import NOT_ENOUGH, PASSED, REFUSED, GateFigure, Judgement
+from feira.recommendations.versions import ListStore
+
+APPROVED = "approved_method"
+_MOST_NAMED = 5
+_LONGEST_WHY = 1000
+
+
+class RefusedError(PermanentError, RuntimeError):
+    """A version that the gate refused; the message names each figure, its value and its limit."""
+
+
+class VerdictError(PermanentError, RuntimeError):
+    """There is no verdict, it cannot be read, or it is not one that an approval can be given for."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate found of a version. ``method`` and ``live_method`` are as ``Chosen.described``.
+
+    :param cut: the first of the ``days`` that were held out
+    :param live: the version that was served then; None where none was
+    :param drift: how far features and lists have moved from those of ``live``; they refuse nothing
+    """
+
+    version: str
+    as_of: str
+    cut: str
+    days: int
+    verdict: str
+    method: Mapping[str, Any]
+    live: str | None
+    live_method: Mapping[str, Any] | None
+    figures: tuple[GateFigure, ...]
+    drift: tuple[GateFigure, ...]
+
+    @classmethod
+    def of(
+        cls,
+        found: Judgement,
+        *,
+        version: str,
+        as_of: str,
+        method: Mapping[str, Any],
+        live: str | None = None,
+        live_method: Mapping[str, Any] | None = None,
+        drift: tuple[GateFigure, ...] = (),
+    ) -> Verdict:
+        return cls(
+            version=version,
+            as_of=as_of,
+            cut=found.cut.isoformat(),
+            days=found.days,
+            verdict=found.verdict,
+            method=method,
+            live=live,
+            live_method=live_method,
+            figures=found.figures,
+            drift=drift,
+        )
+
+    def why(self) -> str:
+        """The figures that did not pass, in words."""
+        missed = [each.told() for each in self.figures if each.verdict == self.verdict]
+        more = f"; and {len(missed) - _MOST_NAMED} more" if len(missed) > _MOST_NAMED else ""
+        return "; ".join(missed[:_MOST_NAMED]) + more
+
+    def served(self) -> str:
+        return f"{self.live} stays served" if self.live else "No version is served yet"
+
+
+@dataclass(frozen=True)
+class Approval:
+    """Of a method, given for the version that was waiting then."""
+
+    version: str
+    method: Mapping[str, Any]
+    who: str
+    at: str
+    why: str
+
+
+def recorded(store: ListStore, version: str) -> Verdict | None:
+    """The version's verdict; None where the gate has not judged it.
+
+    :raises VerdictError: where the file is not one of the gate's
+    """
+    held = _read(store, _gate_path(store, version))
+    if held is None:
+        return None
+    try:
+        parts: dict[str, Any] = {
+            name: tuple(GateFigure(**each) for each in held.pop(name))
+            for name in ("figures", "drift")
+        }
+        found = Verdict(**held, **parts)
+        date.fromisoformat(found.as_of)
+        if found.version != version or found.verdict not in (PASSED, NOT_ENOUGH, REFUSED):
+            raise ValueError(f"it is of {found.version} and says {found.verdict}")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise VerdictError(
+            f"{_gate_path(store, version)} is no verdict of the gate: {error!r}. Nothing of {version} is "
+            "published; restore the file, or make a new version."
+        ) from error
+    return found
+
+
+def record(store: ListStore, found: Verdict) -> Verdict:
+    """Records a verdict once; returns the one that is recorded."""
+    put_once(store.files, _gate_path(store, found.version), _json(found))
+    held = recorded(store, found.version)
+    if held is None:
+        raise VerdictError(f"{_gate_path(store, found.version)} was removed while it was written.")
+    return held
+
+
+def decided(store: ListStore, found: Verdict) -> str:
+    """``passed`` or ``approved_method``, both to be published, or ``not_enough_to_tell``.
+
+    :raises RefusedError: where it is refused
+    """
+    if found.verdict == REFUSED:
+        raise RefusedError(
+            f"recommendations {found.version} is refused: {found.why()}. {found.served()}; the version's lists "
+            "stay in the lake."
+        )
+    if found.verdict == PASSED:
+        return PASSED
+    return APPROVED if approval_of(store, found.method) else NOT_ENOUGH
+
+
+def approval_of(store: ListStore, method: Mapping[str, Any]) -> Approval | None:
+    """The approval of the method; None where it has none.
+
+    :raises VerdictError: where the file is not one
+    """
+    path = _approval_path(store, method)
+    held = _read(store, path)
+    if held is None:
+        return None
+    known = {field.name for field in fields(Approval)}
+    if set(held) != known or held["method"] != method:
+        raise VerdictError(f"{path} is no approval of the method that it is named after.")
+    return Approval(**held)
+
+
+def approve(store: ListStore, found: Verdict, who: str, why: str) -> Approval:
+    """Records that the method of a version that waits may be published; returns the method's approval, which
+    may be an earlier one.
+
+    :raises VerdictError: where the version does not wait for one
+    """
+    if not why.strip() or len(why) > _LONGEST_WHY:
+        raise VerdictError(
+            f"The reason has {len(why.strip()):,} characters; it must have 1 to {_LONGEST_WHY:,}."
+        )
+    if found.verdict != NOT_ENOUGH:
+        reason = f": {found.why()}" if found.verdict == REFUSED else ""
+        raise VerdictError(
+            f"{found.version} is {found.verdict}{reason}. Only a version of which there is not enough to tell "
+            "can be approved."
+        )
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    own = Approval(found.version, found.method, who, now, why.strip())
+    put_once(store.files, _approval_path(store, found.method), _json(own))
+    held = approval_of(store, found.method)
+    if held is None:
+        raise VerdictError(
+            f"{_approval_path(store, found.method)} was removed while it was written."
+        )
+    return held
+
+
+def _gate_path(store: ListStore, version: str) -> str:
+    return f"{store.folder(version)}/gate.json"
+
+
+def _approval_path(store: ListStore, method: Mapping[str, Any]) -> str:
+    text = json.dumps(method, sort_keys=True, separators=(",", ":"))
+    return store.folder(f"approvals/{hashlib.sha256(text.encode()).hexdigest()}.json")
+
+
+def _read(store: ListStore, path: str) -> dict[str, Any] | None:
+    try:
+        text = store.files.cat_file(path)
+    except FileNotFoundError:
+        return None
+    try:
+        held = json.loads(text)
+    except ValueError as error:
+        raise VerdictError(f"{path} is no JSON: {error}.") from error
+    if not isinstance(held, dict):
+        raise VerdictError(f"{path} is no JSON object.")
+    return held
+
+
+def _json(value: Verdict | Approval) -> bytes:
+    return json.dumps(asdict(value), indent=2, sort_keys=True).encode() + b"\n"

@@ -1,0 +1,257 @@
+"""The gate's part that reads and writes tables: interactions at the snapshots that a version was made from,
+how far its features and lists have drifted, and the table of figures."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from feira.core.contracts import contract
+from feira.core.errors import PermanentError
+from feira.core.lake import read_snapshot
+from feira.core.settings import LakeSettings
+from feira.recommendations import drift
+from feira.recommendations.gate import GateFigure, Judgement, Live, judge
+from feira.recommendations.interactions import Interactions
+from feira.recommendations.lists import Chosen, MethodError, interactions_of
+from feira.recommendations.verdicts import Verdict
+from feira.recommendations.versions import Finished, ListStore, Version, VersionError
+from feira.sales.published import PUBLISHED
+from feira_spark.core.session import CATALOG
+from feira_spark.core.tables import (
+    STAGING,
+    as_declared,
+    drop_staged,
+    metadata_uri,
+    require_tables,
+    write_staged,
+)
+from feira_spark.recommendations.as_of import sold_lines
+from feira_spark.recommendations.day import ITEM_FEATURES, USER_FEATURES
+from feira_spark.recommendations.features import bought_on_days
+
+log = logging.getLogger(__name__)
+
+FIGURES = "recommendations.gate_figures"
+# What a user has spent in all, how long ago it last ordered, and how often it ordered.
+DRIFTING = ("lifetime_usd", "days_since_order", "orders")
+_DECILES = [tenth / 10 for tenth in range(1, 10)]
+
+
+class SnapshotGoneError(PermanentError, RuntimeError):
+    """A snapshot that a version was made from is no longer in its table."""
+
+
+def judged(
+    spark: SparkSession,
+    settings: LakeSettings,
+    store: ListStore,
+    version: Version,
+    made: Finished,
+    live: str | None,
+) -> Verdict:
+    """Judges a version beside the one that is served, and writes the figures to their table.
+
+    :raises SnapshotGoneError, MethodError: where it cannot be judged
+    """
+    require_tables(spark, [contract(FIGURES)])
+    beside = _finished(store, live)
+    live_method = beside[1].candidates if beside else None
+    found = replayed(spark, settings, version, made.candidates, live, live_method)
+    verdict = Verdict.of(
+        found,
+        version=version.version,
+        as_of=version.as_of,
+        method=made.candidates,
+        live=live,
+        live_method=live_method,
+        drift=() if live is None else _drift(spark, store, (version, made), beside),
+    )
+    _write(spark, verdict)
+    return verdict
+
+
+def replayed(
+    spark: SparkSession,
+    settings: LakeSettings,
+    version: Version,
+    method: Mapping[str, Any],
+    live: str | None,
+    live_method: Mapping[str, Any] | None,
+) -> Judgement:
+    """Judges a method by the interactions at the snapshots that the version was made from.
+
+    :param live_method: of the version that is served, or was; None where it is not known
+    :raises SnapshotGoneError, MethodError: where it cannot be judged
+    """
+    beside = None if live is None else Live(live, _known(live_method))
+    mine = Chosen.of_described(method)
+    return judge(_interactions(spark, settings, version), version.day, mine, beside)
+
+
+def _finished(store: ListStore, version: str | None) -> tuple[Version, Finished] | None:
+    if version is None:
+        return None
+    try:
+        return store.read(version)
+    except VersionError as error:
+        log.warning("%s is served, and nothing can be held against it: %s", version, error)
+        return None
+
+
+def _known(method: Mapping[str, Any] | None) -> Chosen | None:
+    try:
+        return None if method is None else Chosen.of_described(method)
+    except MethodError as error:
+        log.warning("The method that is served is not known here: %s", error)
+        return None
+
+
+def _interactions(spark: SparkSession, settings: LakeSettings, version: Version) -> Interactions:
+    read = version.sources["sources"]
+    for table in (PUBLISHED.table, PUBLISHED.extracts):
+        if read[table] is not None and not _there(spark, table, read[table]):
+            raise SnapshotGoneError(
+                f"{version.version} was made from snapshot {read[table]} of {table}, which has expired. "
+                "It cannot be judged; make a new version of the lists."
+            )
+    name = f"recommendations_gate_{version.version.replace('-', '_')}"
+    spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {STAGING}")
+    try:
+        table = f"{STAGING}.{name}"
+        write_staged(bought_on_days(sold_lines(spark, version.day, read)), table)
+        return interactions_of(read_snapshot(settings, metadata_uri(spark, table)))
+    finally:
+        drop_staged(spark, name)
+
+
+def _there(spark: SparkSession, table: str, snapshot: int | None) -> bool:
+    if snapshot is None or not spark.catalog.tableExists(f"{CATALOG}.{table}"):
+        return False
+    held = spark.table(f"{CATALOG}.{table}.snapshots")
+    return not held.where(F.col("snapshot_id") == F.lit(snapshot)).isEmpty()
+
+
+def _drift(
+    spark: SparkSession,
+    store: ListStore,
+    mine: tuple[Version, Finished],
+    live: tuple[Version, Finished] | None,
+) -> tuple[GateFigure, ...]:
+    """How far the version's features and lists are from those of what is served; None where a side is not
+    to be had any more."""
+    sides = [None if it is None else _features(spark, it[0], USER_FEATURES) for it in (live, mine)]
+    counts: dict[str, tuple[list[int], ...]] = {}
+    if sides[0] is not None and sides[1] is not None:
+        counts = _binned(sides[0], sides[1])
+    found = []
+    for column in DRIFTING:
+        of = counts.get(column)
+        value = None if of is None else drift.psi(*of)
+        found.append(_figure(column, "features", value, sum(of[1]) if of else 0))
+    value_of_items = value_of_categories = None
+    if live is not None:
+        before, after = (_shown(store, it[1]) for it in (live, mine))
+        value_of_items = drift.in_equal_bins(before, after)
+        items = _features(spark, mine[0], ITEM_FEATURES)
+        if items is not None:
+            category = {
+                row["sku"]: row["category"] for row in items.select("sku", "category").collect()
+            }
+            value_of_categories = drift.by_key(
+                *(_by_category(each, category) for each in (before, after))
+            )
+    for name, value in (("items", value_of_items), ("categories", value_of_categories)):
+        found.append(_figure(name, "lists", value, mine[1].users))
+    return tuple(found)
+
+
+def _figure(name: str, slot: str, value: float | None, users: int) -> GateFigure:
+    return GateFigure(
+        figure=f"psi_{name}",
+        slot=slot,
+        value=value,
+        low=None,
+        high=None,
+        must="value",
+        limit=drift.MUCH,
+        users=users,
+        verdict=drift.word(value),
+    )
+
+
+def _features(spark: SparkSession, version: Version, table: str) -> DataFrame | None:
+    """The version's own rows of a table of features; None where their snapshot has expired."""
+    snapshot = version.sources["features"].get(table)
+    if not _there(spark, table, snapshot):
+        return None
+    rows = spark.sql(f"SELECT * FROM {CATALOG}.{table} VERSION AS OF {snapshot}")
+    return rows.where(F.col("as_of") == F.lit(version.day))
+
+
+def _binned(live: DataFrame, mine: DataFrame) -> dict[str, tuple[list[int], ...]]:
+    """Of each feature the users of both by the deciles of the first; those without it are a bin too."""
+    values = {name: F.col(name).cast("double") for name in DRIFTING}
+    deciles = live.agg(
+        *(F.percentile(value, F.lit(_DECILES)).alias(name) for name, value in values.items())
+    ).collect()[0]
+    edges = {name: sorted(set(deciles[name] or [])) for name in DRIFTING}
+    counted: list[Column] = []
+    for name, value in values.items():
+        above: Column = F.lit(0)
+        for edge in edges[name]:
+            above = above + (value > F.lit(edge)).cast("int")
+        place = F.coalesce(above, F.lit(-1))
+        counted += [
+            F.count_if(place == F.lit(each)).alias(f"{name}_{each}")
+            for each in range(-1, len(edges[name]) + 1)
+        ]
+    before, after = (side.agg(*counted).collect()[0] for side in (live, mine))
+    found = {}
+    for name in DRIFTING:
+        places = range(-1, len(edges[name]) + 1)
+        found[name] = tuple([row[f"{name}_{each}"] for each in places] for row in (before, after))
+    return found
+
+
+def _shown(store: ListStore, made: Finished) -> Counter[str]:
+    with store.files.open(made.parquet, "rb") as file:
+        return drift.shown(file)
+
+
+def _by_category(items: Counter[str], category: Mapping[str, str | None]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for item, count in items.items():
+        found[category.get(item) or ""] += count
+    return found
+
+
+def _write(spark: SparkSession, verdict: Verdict) -> None:
+    columns = contract(FIGURES).columns
+    values = [
+        asdict(each)
+        | {
+            "list_version": verdict.version,
+            "as_of": verdict.as_of,
+            "held_out_from": verdict.cut,
+            "live_version": verdict.live,
+            "must_reach": each.limit,
+            "must_reach_by": each.must,
+            "version_verdict": verdict.verdict,
+        }
+        for each in (*verdict.figures, *verdict.drift)
+    ]
+    kept = {"double", "bigint"}
+    schema = ", ".join(f"{it.name} {it.type if it.type in kept else 'string'}" for it in columns)
+    rows = spark.createDataFrame(
+        [tuple(it[each.name] for each in columns) for it in values], schema
+    )
+    mine = F.col("list_version") == F.lit(verdict.version)
+    as_declared(rows, contract(FIGURES)).writeTo(f"{CATALOG}.{FIGURES}").overwrite(mine)
+    log.info("gate %s: %s", verdict.version, verdict.verdict)

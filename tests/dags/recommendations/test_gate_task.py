@@ -1,0 +1,140 @@
+"""The step that judges: what it hands on, what fails at once, and that a verdict is not given twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.execution_time.context import set_current_context
+
+from feira.core.lake import lake_files
+from feira.core.settings import LakeSettings
+from feira.recommendations import verdicts
+from feira.recommendations.gate import NOT_ENOUGH, PASSED, REFUSED, GateFigure, Judgement
+from feira.recommendations.interactions import interactions
+from feira.recommendations.serving.store import StoreError
+from feira.recommendations.versions import ListStore
+from feira_airflow.core.xcom import check
+from feira_airflow.recommendations import tasks
+from feira_local.valkey import local
+from feira_spark.recommendations import gate
+from valkey_server import ValkeyServer, publish_lists, some_lists
+
+DAY = date(2010, 12, 2)
+VERSION, LIVE = "2010-12-02-001", "2010-12-01-001"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "home") as server:
+        yield server
+
+
+@pytest.fixture
+def store(server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ListStore:
+    @contextmanager
+    def opened() -> Iterator[str]:
+        yield "spark"
+
+    settings = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
+    monkeypatch.setattr(tasks, "spark_session", opened)
+    monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: settings)
+    (fields,) = local.connections(server.config).values()
+    monkeypatch.setenv("AIRFLOW_CONN_VALKEY_DEFAULT", json.dumps(fields))
+    with server.client() as client:
+        client.flushall()
+    store = ListStore(lake_files(settings), settings.root)
+    store.make(store.claim(DAY, "r", {}), interactions([("1", "x", DAY)]))
+    return store
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What the gate finds; ``seen`` is which version was served whenever it was asked."""
+    found = SimpleNamespace(verdict=PASSED, seen=[])
+
+    def judged(spark: str, settings: Any, store: Any, version: Any, made: Any, live: Any) -> Any:
+        found.seen.append(live)
+        figure = GateFigure("coverage", "new", 0.11, None, None, "value", 0.2, 884, found.verdict)
+        drift = replace(figure, figure="psi_orders", verdict="much_drift")
+        of = Judgement(date(2010, 12, 1), 2, found.verdict, (figure,))
+        return verdicts.Verdict.of(
+            of,
+            version=version.version,
+            as_of=version.as_of,
+            method=made.candidates,
+            live=live,
+            drift=(drift,),
+        )
+
+    monkeypatch.setattr(gate, "judged", judged)
+    return found
+
+
+def run() -> Any:
+    context: Any = {"dag_run": SimpleNamespace(run_id="r", partition_key=str(DAY)), "run_id": "r"}
+    with set_current_context(context):
+        returned = tasks.gate({"version": VERSION})
+    check(returned)
+    return returned
+
+
+def test_what_passes_is_published_and_is_judged_once_beside_what_was_served(
+    store: ListStore, judge: Any, server: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with server.client() as client:
+        publish_lists(client, LIVE, some_lists(LIVE))
+    expected = {"version": VERSION, "verdict": PASSED, "publish": True}
+    assert run() == expected
+    judge.verdict = REFUSED
+    assert run() == expected
+    assert judge.seen == [LIVE]
+    warned = [it.getMessage() for it in caplog.records if it.levelname == "WARNING"]
+    assert [it.startswith("psi_orders") for it in warned] == [True, True]
+
+
+def test_what_is_refused_fails_at_once_with_figure_value_limit_and_the_next_step(
+    store: ListStore, judge: Any
+) -> None:
+    judge.verdict = REFUSED
+    for _ in range(2):
+        with pytest.raises(AirflowFailException) as error:
+            run()
+        for part in (VERSION, "coverage of new is 0.110", "limit 0.2", f"gate {VERSION}`"):
+            assert part in str(error.value)
+    assert judge.seen == [None]
+    held = verdicts.recorded(store, VERSION)
+    assert held is not None and held.verdict == REFUSED
+
+
+def test_what_waits_is_not_published_until_its_method_is_approved(
+    store: ListStore, judge: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    judge.verdict = NOT_ENOUGH
+    assert run() == {"version": VERSION, "verdict": NOT_ENOUGH, "publish": False}
+    assert f"approve {VERSION} --why" in caplog.text and "No version is served" in caplog.text
+    held = verdicts.recorded(store, VERSION)
+    assert held is not None
+    verdicts.approve(store, held, "ana", "a young shop")
+    assert run() == {"version": VERSION, "verdict": verdicts.APPROVED, "publish": True}
+
+
+def test_a_valkey_that_is_down_is_no_empty_one(
+    store: ListStore, judge: Any, server: ValkeyServer
+) -> None:
+    server.kill()
+    try:
+        with pytest.raises(StoreError, match="does not answer"):
+            run()
+    finally:
+        server.__enter__()
+    assert judge.seen == [] and verdicts.recorded(store, VERSION) is None
+    assert run()["publish"]

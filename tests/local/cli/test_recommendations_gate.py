@@ -1,0 +1,215 @@
+"""`feira recommendations gate` and `approve`: what they print, what they publish, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from feira.core.settings import LakeSettings
+from feira.recommendations import verdicts
+from feira.recommendations.gate import NOT_ENOUGH, PASSED, REFUSED, GateFigure, Judgement
+from feira.recommendations.interactions import interactions
+from feira.recommendations.versions import ListStore
+from feira_local import cli
+from feira_local.cli import app, list_versions
+from feira_local.stack import access
+from feira_local.stack.lifecycle import Stack
+from feira_spark.recommendations import gate
+from valkey_server import ValkeyServer
+
+DAY = date(2010, 12, 2)
+FIRST, SECOND = "2010-12-02-001", "2010-12-02-002"
+FIGURE = GateFigure("ndcg_to_popular", "all", 2.5, 2.1, 2.9, "value", 2.0, 300, PASSED)
+FOUND = Judgement(date(2010, 12, 1), 2, NOT_ENOUGH, (FIGURE,))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "home") as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def store(server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ListStore:
+    """A stack whose lake has two versions, of which none is published."""
+    lake = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
+    monkeypatch.setattr(list_versions, "running_config", lambda: server.config)
+    monkeypatch.setattr(access, "lake_settings", lambda: lake)
+    monkeypatch.setattr(Stack, "running_supervisor", lambda *_: None)
+    with server.client() as client:
+        client.flushall()
+    store = list_versions.list_store()
+    for run_id in ("run 1", "run 2"):
+        bought = interactions([("1", "x", DAY), ("2", "y", DAY)])
+        store.make(store.claim(DAY, run_id, {"sources": {}, "features": {}}), bought)
+    return store
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    """The exit code, standard output, and the error as `feira` prints it."""
+    done = CliRunner().invoke(app, ["recommendations", *arguments])
+    if done.exception is None or isinstance(done.exception, SystemExit):
+        return done.exit_code, done.stdout, done.stderr
+    assert isinstance(done.exception, Exception)
+    return done.exit_code, done.stdout, cli._message(done.exception)
+
+
+def judged(store: ListStore, version: str, verdict: str) -> None:
+    found = replace(FOUND, verdict=verdict, figures=(replace(FIGURE, verdict=verdict),))
+    method = store.read(version)[1].candidates
+    drift = (replace(FIGURE, figure="psi_items", slot="lists", verdict="stable"),)
+    of = verdicts.Verdict.of(
+        found, version=version, as_of=str(DAY), method=method, live="2010-12-01-001", drift=drift
+    )
+    verdicts.record(store, of)
+
+
+def states() -> dict[str, tuple[bool, str | None, str | None]]:
+    found = json.loads(run("versions", "--json")[1])
+    return {it["version"]: (it["served"], it["gate"], it["approved_by"]) for it in found}
+
+
+def test_a_version_that_waits_is_shown_and_is_served_once_it_is_approved(
+    store: ListStore, server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ana")
+    judged(store, FIRST, NOT_ENOUGH)
+    judged(store, SECOND, REFUSED)
+    assert states() == {FIRST: (False, NOT_ENOUGH, None), SECOND: (False, REFUSED, None)}
+    lines = [line.split() for line in run("versions")[1].splitlines()]
+    assert lines[1:3] == [
+        [SECOND, "not", "published", "refused"],
+        [FIRST, "not", "published", "waiting"],
+    ]
+    assert lines[3][:4] == ["No", "version", "is", "served:"]
+    code, output, error = run("approve", FIRST, "--why", "looked through by hand")
+    assert (code, output, error) == (0, f"{FIRST} is approved and served from now on.\n", "")
+    assert states() == {FIRST: (True, NOT_ENOUGH, "ana"), SECOND: (False, REFUSED, None)}
+    assert "approved by ana" in run("versions")[1]
+    with server.client() as client:
+        assert client.get("reco:live") == FIRST.encode()
+    # Once more, and by another: the first reason stays.
+    monkeypatch.setenv("LOGNAME", "rui")
+    code, output, _ = run("approve", FIRST, "--why", "I too", "--json")
+    found = json.loads(output)
+    assert (code, found["served"], found["approval"]["who"]) == (0, FIRST, "ana")
+    assert found["approval"]["why"] == "looked through by hand"
+
+
+def test_what_does_not_wait_is_not_approved(store: ListStore, server: ValkeyServer) -> None:
+    judged(store, FIRST, PASSED)
+    judged(store, SECOND, REFUSED)
+    for version, part in [
+        (FIRST, f"{FIRST} is passed"),
+        (SECOND, f"{SECOND} is refused: ndcg_to_popular of all is 2.500"),
+        ("2010-12-02-003", "has not judged 2010-12-02-003"),
+        ("../2010-12-02-001", "is no version of lists"),
+    ]:
+        code, output, error = run("approve", version, "--why", "now")
+        assert (code, output) == (1, "") and part in error and "\n" not in error
+    assert run("approve", FIRST)[0] == 2
+    with server.client() as client:
+        assert client.dbsize() == 0
+
+
+def test_an_approval_while_valkey_is_down_is_kept_and_publishes_later(
+    store: ListStore, server: ValkeyServer
+) -> None:
+    judged(store, FIRST, NOT_ENOUGH)
+    server.kill()
+    try:
+        code, output, error = run("approve", FIRST, "--why", "now")
+        assert (code, output) == (1, "") and "does not answer" in error
+    finally:
+        server.__enter__()
+    assert run("approve", FIRST, "--why", "now")[0] == 0
+    assert states()[FIRST][0]
+
+
+def test_versions_are_shown_where_the_verdicts_cannot_be_read(store: ListStore) -> None:
+    judged(store, FIRST, PASSED)
+    Path(store.folder(FIRST).removeprefix("file://"), "gate.json").write_text("{}")
+    code, output, error = run("versions")
+    assert (code, error) == (0, "") and f"{FIRST}/gate.json is no verdict" in output
+    assert json.loads(run("versions", "--json")[1]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({}, []),
+        ({"verdict": PASSED}, ["the verdict was not_enough_to_tell and is passed"]),
+        ({"figures": (replace(FIGURE, verdict=NOT_ENOUGH, value=2.4),)}, ["recorded"]),
+        ({"figures": ()}, ["not among them"]),
+        ({"figures": (replace(FIGURE, verdict=NOT_ENOUGH, low=None),)}, ["recorded"]),
+    ],
+)
+def test_a_version_is_judged_again_and_compared_with_what_was_recorded(
+    store: ListStore, monkeypatch: pytest.MonkeyPatch, change: Any, differs: list[str]
+) -> None:
+    judged(store, FIRST, NOT_ENOUGH)
+    asked = []
+
+    @contextmanager
+    def opened() -> Iterator[str]:
+        yield "spark"
+
+    def replayed(spark: str, settings: Any, version: Any, method: Any, *live: Any) -> Judgement:
+        asked.append((spark, version.version, method["again"]["name"], *live))
+        same = replace(FOUND, figures=(replace(FIGURE, verdict=NOT_ENOUGH),))
+        return replace(same, **change)
+
+    monkeypatch.setattr(access, "spark_session", opened)
+    monkeypatch.setattr(gate, "replayed", replayed)
+    code, output, error = run("gate", FIRST)
+    assert (code, error) == (int(bool(differs)), "")
+    assert asked == [("spark", FIRST, "TIFU-KNN", "2010-12-01-001", None)]
+    assert "2010-12-01 to 2010-12-02, 2 days" in output and "2010-12-01-001" in output
+    assert "psi_items" in output
+    assert ("The same as was recorded." in output) == (not differs)
+    assert all(each in output for each in differs)
+    found = json.loads(run("gate", FIRST, "--json")[1])
+    assert bool(found["differs"]) == bool(differs) and found["live"] == "2010-12-01-001"
+
+
+def test_any_file_is_judged_as_of_a_day(tmp_path: Path) -> None:
+    rows = [f"u{n % 9},i{n % 7},{DAY - timedelta(days=n // 9 % 6)}" for n in range(60)]
+    later = [f"u{n % 9},i1,{DAY + timedelta(days=1)}" for n in range(9)]
+    tables = []
+    for name, lines in (("now.csv", rows), ("later.csv", [*rows, *later])):
+        path = tmp_path / name
+        path.write_text("\n".join(["user,item,time", *lines]))
+        code, output, error = run("gate", "--file", str(path), "--as-of", str(DAY), "--json")
+        assert (code, error) == (0, "")
+        found = json.loads(output)
+        assert (found["cut"], found["days"], found["verdict"]) == ("2010-11-30", 3, NOT_ENOUGH)
+        assert found["method"]["again"]["name"] == "TIFU-KNN"
+        tables.append(found["figures"])
+    assert tables[0] == tables[1] and max(it["users"] for it in tables[0]) == 9
+    code, output, _ = run("gate", "--file", str(path), "--as-of", str(DAY))
+    assert code == 0 and "Verdict: not_enough_to_tell" in output and "coverage" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ([FIRST, "--file", "x.csv", "--as-of", "2010-12-01"], "Name a version, or --file"),
+        (["--file", "x.csv"], "Name a version, or --file"),
+        ([FIRST, "--as-of", "2010-12-01"], "Name a version, or --file"),
+        (["--file", "missing.csv", "--as-of", "2010-12-01"], "missing.csv does not exist"),
+        (["--file", "missing.csv", "--as-of", "soon"], "soon"),
+        ([FIRST], f"has not judged {FIRST}"),
+        (["2010-12-02"], "is no version of lists"),
+    ],
+)
+def test_what_cannot_be_judged_is_one_sentence(arguments: list[str], part: str) -> None:
+    code, output, error = run("gate", *arguments)
+    assert (code, output) == (1, "") and part in error and "not foreseen" not in error

@@ -1,0 +1,145 @@
+"""Verdicts and approvals in a lake: each is written once, and what is not understood lets nothing through."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from feira.core.lake import lake_files
+from feira.core.settings import LakeSettings
+from feira.recommendations import verdicts
+from feira.recommendations.gate import NOT_ENOUGH, PASSED, REFUSED, GateFigure, Judgement
+from feira.recommendations.verdicts import RefusedError, Verdict, VerdictError
+from feira.recommendations.versions import ListStore
+
+FIRST, SECOND = "2010-12-01-001", "2010-12-02-001"
+METHOD = {"again": {"name": "TIFU-KNN", "neighbours": 300}, "new": {"name": "EASE"}}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ListStore:
+    lake = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
+    return ListStore(lake_files(lake), lake.root)
+
+
+def figure(verdict: str, slot: str = "new") -> GateFigure:
+    return GateFigure("ndcg_to_live", slot, 0.612, 0.5, 0.7, "low", 0.97, 314, verdict)
+
+
+def found(verdict: str, version: str = FIRST, live: str | None = "2010-11-30-001") -> Verdict:
+    figures = (figure(PASSED, "again"), figure(verdict))
+    of = Judgement(date(2010, 11, 4), 28, verdict, figures)
+    return Verdict.of(of, version=version, as_of=version[:10], method=METHOD, live=live)
+
+
+def path(store: ListStore, name: str) -> Path:
+    return Path(store.folder(name).removeprefix("file://"))
+
+
+def test_a_verdict_is_recorded_once_and_is_never_changed(store: ListStore) -> None:
+    assert verdicts.recorded(store, FIRST) is None
+    first = found(REFUSED)
+    assert verdicts.record(store, first) == first
+    assert verdicts.record(store, found(PASSED)) == first
+    assert verdicts.recorded(store, FIRST) == first
+    assert verdicts.recorded(store, SECOND) is None
+
+
+def test_a_refusal_names_figure_value_limit_and_what_stays_served(store: ListStore) -> None:
+    with pytest.raises(RefusedError) as error:
+        verdicts.decided(store, found(REFUSED))
+    told = str(error.value)
+    for part in (
+        FIRST,
+        "ndcg_to_live of new",
+        "0.612",
+        "314 users",
+        "limit 0.97",
+        "2010-11-30-001",
+    ):
+        assert part in told
+    # What passed is no reason.
+    assert "again" not in told
+    with pytest.raises(RefusedError, match="No version is served"):
+        verdicts.decided(store, found(REFUSED, live=None))
+    many = replace(found(REFUSED), figures=tuple(figure(REFUSED) for _ in range(9)))
+    with pytest.raises(RefusedError, match="and 4 more"):
+        verdicts.decided(store, many)
+
+
+def test_a_method_that_was_approved_once_goes_through_while_there_is_not_enough_to_tell(
+    store: ListStore,
+) -> None:
+    waits, later = found(NOT_ENOUGH), found(NOT_ENOUGH, SECOND)
+    assert verdicts.decided(store, waits) == NOT_ENOUGH
+    assert verdicts.decided(store, found(PASSED)) == PASSED
+    given = verdicts.approve(store, waits, "ana", " a young shop ")
+    assert (given.version, given.who, given.why) == (FIRST, "ana", "a young shop")
+    assert given.at.endswith("+00:00")
+    # Who approves of it once more finds the first approval.
+    assert verdicts.approve(store, later, "rui", "me too") == given
+    for each in (waits, later):
+        assert verdicts.decided(store, each) == verdicts.APPROVED
+    # Of another method, or where there is enough to tell and it is too little, it says nothing.
+    other = replace(later, method={**METHOD, "new": {"name": "item-item"}})
+    assert verdicts.decided(store, other) == NOT_ENOUGH
+    with pytest.raises(RefusedError):
+        verdicts.decided(store, found(REFUSED))
+    # The order of what describes the method is no other method.
+    assert verdicts.approval_of(store, dict(reversed(METHOD.items()))) == given
+
+
+def test_only_what_waits_can_be_approved_and_only_with_a_reason(store: ListStore) -> None:
+    for verdict in (PASSED, REFUSED):
+        with pytest.raises(VerdictError, match=f"{FIRST} is {verdict}"):
+            verdicts.approve(store, found(verdict), "ana", "why not")
+    for why, count in (("", "0"), (" \n", "0"), ("x" * 1001, "1,001")):
+        with pytest.raises(VerdictError, match=f"has {count} characters"):
+            verdicts.approve(store, found(NOT_ENOUGH), "ana", why)
+    assert verdicts.approval_of(store, METHOD) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '"passed"', "null", "7"],
+)
+def test_a_verdict_that_cannot_be_read_lets_nothing_through(store: ListStore, text: str) -> None:
+    verdicts.record(store, found(PASSED))
+    path(store, f"{FIRST}/gate.json").write_text(text)
+    with pytest.raises(VerdictError, match=r"gate\.json"):
+        verdicts.recorded(store, FIRST)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("verdict", "Passed"),
+        ("verdict", True),
+        ("version", SECOND),
+        ("figures", None),
+        ("figures", [{"figure": "x"}]),
+        ("as_of", "yesterday"),
+        ("more", 1),
+    ],
+)
+def test_a_verdict_that_was_changed_by_hand_lets_nothing_through(
+    store: ListStore, name: str, value: object
+) -> None:
+    verdicts.record(store, found(PASSED))
+    file = path(store, f"{FIRST}/gate.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {name: value}))
+    with pytest.raises(VerdictError, match=r"gate\.json"):
+        verdicts.recorded(store, FIRST)
+
+
+def test_an_approval_that_was_copied_from_another_method_is_none(store: ListStore) -> None:
+    waits = found(NOT_ENOUGH)
+    verdicts.approve(store, waits, "ana", "young")
+    (file,) = path(store, "approvals").iterdir()
+    file.write_text(file.read_text().replace("300", "299"))
+    with pytest.raises(VerdictError, match="no approval of the method"):
+        verdicts.decided(store, waits)

@@ -1,0 +1,166 @@
+"""The gate on tables: what it reads is what the version was made from, whatever the tables hold by now."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pyspark.sql import functions as F
+
+from fact_rows import FACT, fact_row
+from feira.core.contracts import contract
+from feira.core.lake import lake_files
+from feira.core.settings import LakeSettings
+from feira.recommendations import gate as rules
+from feira.recommendations.interactions import interactions
+from feira.recommendations.lists import Chosen, MethodError
+from feira.recommendations.versions import Finished, ListStore, Version
+from feira_spark.core.tables import as_declared, current_snapshot, require_tables
+from feira_spark.recommendations import gate as steps
+from feira_spark.recommendations.as_of import sources
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+DAY = date(2011, 1, 31)
+FIRST, SECOND = "2011-01-31-001", "2011-01-31-002"
+USERS, ITEMS = "recommendations.user_features", "recommendations.item_features"
+# Each user has two items of its own taste every week, in turns.
+BOUGHT = [
+    (str(user), f"i{4 * (user % 3) + (week + user + more) % 4}", DAY - timedelta(days=7 * week))
+    for user in range(12)
+    for week in range(6)
+    for more in range(2)
+]
+
+
+@pytest.fixture
+def store(
+    lake: LakeSettings, empty_lake: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ListStore:
+    monkeypatch.setattr(rules, "LEAST_USERS", 5)
+    tables = (USERS, ITEMS, "sales.order_lines", "web.user_events")
+    require_tables(empty_lake, [FACT, *map(contract, tables)])
+    return ListStore(lake_files(lake), f"file://{tmp_path}")
+
+
+def sell(spark: SparkSession, bought: list[Any]) -> None:
+    facts = [
+        fact_row(f"o{number}", 1, customer_id=int(user), sku=sku, order_date=day)
+        for number, (user, sku, day) in enumerate(bought)
+    ]
+    schema = spark.table("lake.sales.fact").schema
+    values = [tuple(fact[name] for name in schema.names) for fact in facts]
+    spark.createDataFrame(values, schema).writeTo("lake.sales.fact").overwrite(F.lit(True))
+
+
+def fill(spark: SparkSession, table: str, rows: list[dict[str, Any]]) -> int | None:
+    """Replaces a table of features; what a row does not say is 0. Returns the snapshot."""
+    columns = contract(table).columns
+    values = [[row.get(it.name, 0) for it in columns] for row in rows]
+    texts = [tuple(None if it is None else str(it) for it in row) for row in values]
+    found = spark.createDataFrame(texts, ", ".join(f"{it.name} string" for it in columns))
+    as_declared(found, contract(table)).writeTo(f"lake.{table}").overwrite(F.lit(True))
+    return current_snapshot(spark, table)
+
+
+def features(spark: SparkSession, spent: int) -> dict[str, int | None]:
+    users = [
+        {
+            "as_of": DAY,
+            "user_id": n,
+            "lifetime_usd": n * spent,
+            "orders": n,
+            "days_since_order": n or None,
+        }
+        for n in range(40)
+    ]
+    items = [
+        {"as_of": DAY, "sku": f"i{n}", "category": "BAG" if n < 4 else None if n == 11 else "BOX"}
+        for n in range(12)
+    ]
+    return {USERS: fill(spark, USERS, users), ITEMS: fill(spark, ITEMS, items)}
+
+
+def made(
+    spark: SparkSession, store: ListStore, run: str, bought: list[Any], spent: int = 1
+) -> tuple[Version, Finished]:
+    sell(spark, bought)
+    of = {"sources": sources(spark), "features": features(spark, spent)}
+    version = store.claim(DAY, run, of)
+    return version, store.make(version, interactions(bought))
+
+
+def test_a_version_is_judged_by_what_it_was_made_from_and_again_the_same(
+    store: ListStore, spark: SparkSession, lake: LakeSettings
+) -> None:
+    version, finished = made(spark, store, "run 1", BOUGHT)
+    mine = Chosen.of_described(finished.candidates)
+    expected = rules.judge(interactions(BOUGHT), DAY, mine)
+    found = steps.judged(spark, lake, store, version, finished, None)
+    assert (found.verdict, found.figures) == (expected.verdict, expected.figures)
+    assert {each.users for each in found.figures} > {0}
+    assert (found.cut, found.live, found.drift) == (expected.cut.isoformat(), None, ())
+    # The fact is another by now, and so are the features.
+    other, after = made(spark, store, "run 2", [(user, "i0", day) for user, _, day in BOUGHT], 5)
+    again = steps.replayed(spark, lake, version, finished.candidates, None, None)
+    assert again == expected
+    assert spark.sql("SHOW TABLES IN lake.staging").isEmpty()
+    second = steps.judged(spark, lake, store, other, after, FIRST)
+    assert second.live == FIRST and second.live_method == finished.candidates
+    beside = {(it.figure, it.slot): it for it in second.figures}
+    assert beside["ndcg_to_live", "all"].value == 1.0
+    drift = {it.figure: it for it in second.drift}
+    assert list(drift) == [
+        f"psi_{it}" for it in ("lifetime_usd", "days_since_order", "orders", "items", "categories")
+    ]
+    assert drift["psi_orders"].value == drift["psi_days_since_order"].value == 0
+    assert drift["psi_orders"].verdict == "stable" and drift["psi_orders"].users == 40
+    # Of deciles 3.9, 7.8, … each side of one held 4 of 40; five times as much is above the last but for 8 users.
+    counts = [0] * 11
+    for n in range(40):
+        counts[1 + sum(5 * n > 3.9 * tenth for tenth in range(1, 10))] += 1
+    deciles = [0] * 11
+    for n in range(40):
+        deciles[1 + sum(n > 3.9 * tenth for tenth in range(1, 10))] += 1
+    by_hand = sum(
+        (max(a / 40, 1e-4) - max(e / 40, 1e-4)) * math.log(max(a / 40, 1e-4) / max(e / 40, 1e-4))
+        for e, a in zip(deciles, counts, strict=True)
+    )
+    assert drift["psi_lifetime_usd"].value == pytest.approx(by_hand)
+    assert {drift[it].verdict for it in ("psi_lifetime_usd", "psi_items")} == {"much_drift"}
+    rows = [row.asDict() for row in spark.table(f"lake.{steps.FIGURES}").collect()]
+    assert {row["list_version"] for row in rows} == {FIRST, SECOND}
+    held = {(it["figure"], it["slot"]): it for it in rows if it["list_version"] == SECOND}
+    for each in (*second.figures, *second.drift):
+        row = held.pop((each.figure, each.slot))
+        of_figure = {name: row[name] for name in asdict(each).keys() & row.keys()}
+        assert of_figure == {name: asdict(each)[name] for name in of_figure}
+        assert (row["must_reach"], row["must_reach_by"]) == (each.limit, each.must)
+        assert (row["as_of"], row["live_version"]) == (DAY, FIRST)
+        assert row["held_out_from"].isoformat() == second.cut
+        assert row["version_verdict"] == second.verdict
+    assert held == {}
+
+
+def test_what_is_gone_is_named_and_nothing_is_let_through(
+    store: ListStore, spark: SparkSession, lake: LakeSettings
+) -> None:
+    version, finished = made(spark, store, "run 1", BOUGHT)
+    # The lists that are served were removed, and their features have expired: nothing to hold against it.
+    found = steps.judged(spark, lake, store, version, finished, "2011-01-30-001")
+    beside = {it.verdict for it in found.figures if it.figure.endswith("_to_live")}
+    assert (beside, found.live_method) == ({rules.NOT_ENOUGH}, None)
+    assert {it.verdict for it in found.drift} == {"unknown"}
+    with pytest.raises(MethodError, match="is no method"):
+        steps.replayed(spark, lake, version, {"again": {"name": "other"}}, None, None)
+    gone = Version(
+        **asdict(version)
+        | {"sources": {"sources": {**version.sources["sources"], "sales.fact": 7}}}
+    )
+    with pytest.raises(steps.SnapshotGoneError, match=f"{FIRST} .* snapshot 7 of sales.fact"):
+        steps.replayed(spark, lake, gone, finished.candidates, None, None)

@@ -1,0 +1,286 @@
+"""`feira recommendations gate` and `approve`: what the gate says of a version, and what a person decides."""
+
+from __future__ import annotations
+
+import getpass
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from feira_local.cli import interaction_files as files
+from feira_local.cli.list_versions import list_store, published_lists
+from feira_local.cli.output import AsJson, PlainTable, print_json, print_line, print_table
+from feira_local.cli.runs import parse_day
+from feira_local.stack import access
+from feira_local.stack.errors import StackError
+
+if TYPE_CHECKING:
+    from feira.recommendations.gate import GateFigure, Judgement
+    from feira.recommendations.verdicts import Verdict
+    from feira.recommendations.versions import ListStore
+
+_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}-\d{3}")
+# Of those in the lake alone.
+_NEWEST = 10
+_STYLES = {
+    "passed": "green",
+    "refused": "red",
+    "not_enough_to_tell": "yellow",
+    "much_drift": "yellow",
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of a version at the gate."""
+
+    verdict: str
+    approved_by: str | None
+
+    @property
+    def words(self) -> str:
+        if self.verdict != "not_enough_to_tell":
+            return self.verdict
+        return f"approved by {self.approved_by}" if self.approved_by else "waiting"
+
+
+def judged_versions(store: ListStore, published: Sequence[str]) -> dict[str, Judged]:
+    """What the gate said of these versions, and of the newest of the lake."""
+    from feira.recommendations import verdicts
+
+    try:
+        listed = store.files.ls(store.folder("").rstrip("/"), detail=False)
+    except FileNotFoundError:
+        listed = []
+    names = {path.rstrip("/").rsplit("/", 1)[-1] for path in listed}
+    newest = sorted((name for name in names if _VERSION.fullmatch(name)), reverse=True)[:_NEWEST]
+    found = {}
+    for version in {*published, *newest}:
+        verdict = verdicts.recorded(store, version)
+        if verdict is not None:
+            waits = verdict.verdict == "not_enough_to_tell"
+            approval = verdicts.approval_of(store, verdict.method) if waits else None
+            found[version] = Judged(verdict.verdict, approval.who if approval else None)
+    return found
+
+
+def gate(
+    version: Annotated[
+        str | None, typer.Argument(help="A version of the lists that the gate has judged.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file", help="Judge what a version of these interactions would be, instead of one."
+        ),
+    ] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="With --file: the last day that is known.")
+    ] = None,
+    user: files.User = "user",
+    item: files.Item = "item",
+    time: files.Time = "time",
+    time_unit: files.TimeUnit = None,
+    quantity: files.Quantity = None,
+    items: files.Items = None,
+    delimiter: files.Delimiter = ",",
+    as_json: AsJson = False,
+) -> None:
+    """Judge a version of the lists once more, from the snapshots that it was made from.
+
+    Prints each figure with its interval and limit; exits with 1 where the verdict or a figure differs from what
+    was recorded.
+
+    Example: [bold]feira recommendations gate 2010-12-01-001[/]   [bold]feira recommendations gate --file sales.csv
+    --as-of 2011-01-31[/]
+    """
+    if (version is None) == (file is None) or (as_of is None) != (file is None):
+        raise StackError(
+            "Name a version, or --file with --as-of: `feira recommendations gate 2010-12-01-001`."
+        )
+    if file is not None:
+        columns = files.columns(user, item, time, time_unit, quantity, items, delimiter)
+        _judge_file(file, columns, delimiter, str(as_of), as_json)
+    else:
+        _judge_again(str(version), as_json)
+
+
+def _judge_file(file: Path, columns: Any, delimiter: str, as_of: str, as_json: bool) -> None:
+    from feira.recommendations.gate import judge
+    from feira.recommendations.lists import chosen, history_of
+
+    day = parse_day(as_of)
+    read = files.read(file, columns, delimiter)
+    method = chosen(history_of(read.interactions, day))
+    found = judge(read.interactions, day, method)
+    if as_json:
+        print_json(
+            files.as_dict(read) | {"method": method.described(), "as_of": day} | asdict(found)
+        )
+        return
+    files.print_read(read)
+    _print_judgement(found, day.isoformat(), None)
+
+
+def _judge_again(version: str, as_json: bool) -> None:
+    from feira.recommendations import verdicts
+    from feira_spark.recommendations.gate import replayed
+
+    with _lake(version) as store:
+        was = _recorded(store, version)
+        made_of = store.read(version)[0]
+        with access.spark_session() as spark:
+            found = replayed(
+                spark, access.lake_settings(), made_of, was.method, was.live, was.live_method
+            )
+        approval = verdicts.approval_of(store, was.method)
+    differs = _differences(was, found)
+    if as_json:
+        print_json(
+            asdict(found)
+            | {
+                "version": version,
+                "live": was.live,
+                "drift": [asdict(each) for each in was.drift],
+                "approval": approval and asdict(approval),
+                "differs": differs,
+            }
+        )
+    else:
+        _print_judgement(found, was.as_of, was.live, was.drift)
+        if approval and was.verdict == "not_enough_to_tell":
+            print_line(
+                f"The method was approved by {approval.who} at {approval.at} for {approval.version}: "
+                f"{approval.why}"
+            )
+        for each in differs:
+            print_line(f"Another than was recorded: {each}", style="red")
+        if not differs:
+            print_line("The same as was recorded.")
+    if differs:
+        raise typer.Exit(1)
+
+
+def _differences(was: Verdict, found: Judgement) -> list[str]:
+    differs = []
+    if was.verdict != found.verdict:
+        differs.append(f"the verdict was {was.verdict} and is {found.verdict}")
+    before, after = ({(it.figure, it.slot): it for it in of.figures} for of in (was, found))
+    for key in dict.fromkeys([*before, *after]):
+        old, new = before.get(key), after.get(key)
+        if old is None or new is None or not _same(old, new):
+            then, now = (it.told() if it else "not among them" for it in (old, new))
+            differs.append(f"{' of '.join(key)}: recorded {then}; now {now}")
+    return differs
+
+
+def _same(old: GateFigure, new: GateFigure) -> bool:
+    """Whether two figures are equal, to what another machine's order of adding may change."""
+    for each in ("value", "low", "high"):
+        before, after = getattr(old, each), getattr(new, each)
+        if (before is None) != (after is None):
+            return False
+        if before is not None and not math.isclose(before, after, rel_tol=1e-6, abs_tol=1e-9):
+            return False
+    return (old.verdict, old.limit, old.must, old.users) == (
+        new.verdict,
+        new.limit,
+        new.must,
+        new.users,
+    )
+
+
+def approve(
+    version: Annotated[str, typer.Argument(help="A version of which there is not enough to tell.")],
+    why: Annotated[str, typer.Option("--why", help="The reason, which is recorded.")],
+    as_json: AsJson = False,
+) -> None:
+    """Publish a version of which the gate had not enough to tell, and let later ones of its method through.
+
+    Example: [bold]feira recommendations approve 2010-12-01-001 --why "the first lists, looked through by hand"[/]
+    """
+    from feira.recommendations import verdicts
+    from feira.recommendations.release import release
+
+    with _lake(version) as store, published_lists() as client:
+        given = verdicts.approve(store, _recorded(store, version), _who(), why)
+        done = release(client, store, version)
+    served = done and done.served
+    if as_json:
+        print_json({"version": version, "served": served, "approval": asdict(given)})
+        return
+    if given.version != version:
+        print_line(f"{given.who} has approved of the method already, for {given.version}.")
+    if done is None:
+        print_line(f"{version} is approved and has no lists; what is served stays.")
+    elif served == version:
+        print_line(f"{version} is approved and served from now on.")
+    else:
+        print_line(f"{version} is approved; {served} stays served, which is newer.")
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def _recorded(store: ListStore, version: str) -> Verdict:
+    from feira.recommendations import verdicts
+
+    found = verdicts.recorded(store, version)
+    if found is None:
+        raise StackError(
+            f"The gate has not judged {version}: it is no version of the lists, or its run has not come so far. "
+            "`feira recommendations versions` shows which there are."
+        )
+    return found
+
+
+@contextmanager
+def _lake(version: str) -> Iterator[ListStore]:
+    """The versions of the lake; raises StackError where it does not answer, or the version has no such name."""
+    from botocore.exceptions import BotoCoreError
+
+    from feira.core.errors import first_line
+
+    if not _VERSION.fullmatch(version):
+        raise StackError(
+            f"{version[:80]!r} is no version of lists; they are named as 2010-12-01-001."
+        )
+    store = list_store()
+    try:
+        yield store
+    except (BotoCoreError, OSError) as error:
+        raise StackError(
+            f"The lake at {store.lake} cannot be read ({first_line(error)}); `feira status` shows whether "
+            "its store runs."
+        ) from error
+
+
+def _print_judgement(
+    found: Judgement, as_of: str, live: str | None, drift: Sequence[GateFigure] = ()
+) -> None:
+    print_line(
+        f"Held out: {found.cut} to {as_of}, {found.days} days. Beside "
+        + (f"{live}, which was served." if live else "no version: none was served.")
+    )
+    table = PlainTable("figure", "slot", "value", "interval", "limit", "users", "verdict")
+    for column in table.columns[2:6]:
+        column.justify = "right"
+    for each in (*found.figures, *drift):
+        value = "–" if each.value is None else f"{each.value:.3f}"
+        ends = "" if each.low is None else f"{each.low:.3f}–{each.high:.3f}"
+        limit = f"{each.limit:.2f}" + ("" if each.must == "value" else f" {each.must}")
+        verdict = Text(each.verdict, style=_STYLES.get(each.verdict, ""))
+        table.add_row(each.figure, each.slot, value, ends, limit, f"{each.users:,}", verdict)
+    print_table(table)
+    print_line(f"Verdict: {found.verdict}", style=_STYLES[found.verdict])
