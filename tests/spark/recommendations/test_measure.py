@@ -21,7 +21,7 @@ from feira_local.web.day import batches
 from feira_local.web.settings import Disorder, WebSettings
 from feira_spark.core.tables import require_tables
 from feira_spark.recommendations import measure as steps
-from feira_spark.recommendations.day import ITEM_FEATURES, USER_FEATURES
+from feira_spark.recommendations.day import ITEM_FEATURES, USER_CATEGORIES, USER_FEATURES
 from feira_spark.recommendations.lists import LISTS, VERSIONS
 
 if TYPE_CHECKING:
@@ -143,10 +143,11 @@ def lists(events: list[Row], version: str) -> list[Row]:
         if draw.random() < 0.4:
             items[0], items[-1] = items[-1], items[0]
         made += [(slot, user, n + 1, item) for n, item in enumerate(items)]
-    everyone = sorted({row["sku"] for row in events})[:12]
-    made += [("new", "", n + 1, item) for n, item in enumerate(everyone)]
+    skus = sorted({row["sku"] for row in events})
+    made += [("new", "", n + 1, item) for n, item in enumerate(skus[:12])]
+    made += [("new", "", n + 1, item, "MUG") for n, item in enumerate(skus[12:15])]
     return [
-        dict(zip(("slot", "user_id", "position", "item"), it, strict=True))
+        dict(zip(("slot", "user_id", "position", "item", "segment"), (*it, None)[:5], strict=True))
         | {"list_version": version, "as_of": date.fromisoformat(version[:10]), "score": 1.0}
         | {"reason": "popular", "reason_item": None}
         for it in made
@@ -160,6 +161,7 @@ class Day:
     buyers: int
     lists: dict[str, list[Row]]
     groups: dict[str, int]
+    segments: dict[str, str]
     measured: steps.Measured
     of_one_arm: steps.Measured
     table: list[Row]
@@ -177,7 +179,7 @@ def add(spark: SparkSession, table: str, rows: list[Row]) -> None:
 
 @pytest.fixture(scope="module")
 def day(spark: SparkSession) -> Day:
-    tables = (TABLE, ITEM_FEATURES, USER_FEATURES, LISTS, VERSIONS, steps.LIVE)
+    tables = (TABLE, ITEM_FEATURES, USER_FEATURES, USER_CATEGORIES, LISTS, VERSIONS, steps.LIVE)
     for table in tables:
         spark.sql(f"DROP TABLE IF EXISTS lake.{table} PURGE")
     require_tables(spark, [contract(table) for table in tables])
@@ -192,6 +194,11 @@ def day(spark: SparkSession) -> Day:
     add(spark, ITEM_FEATURES, [row | {"as_of": DAY} for row in items])
     orders = [{"user_id": str(n), "orders": n % 2} for n in range(2 * buyers)]
     add(spark, USER_FEATURES, [row | {"as_of": DAY} for row in orders])
+    # Of BAG there is no list.
+    segments = {row["user_id"]: "MUG" if len(row["user_id"]) % 2 else "BAG" for row in events}
+    viewed = [{"user_id": user, "category": category} for user, category in segments.items()]
+    for each in (DAY, BEFORE):
+        add(spark, USER_CATEGORIES, [row | {"as_of": each} for row in viewed])
     versions = {version: lists(events, version) for version in (NEW, OLD, OLDEST)}
     add(spark, LISTS, [row for rows in versions.values() for row in rows])
     rows = [{"version": it, "as_of": date.fromisoformat(it[:10])} for it in versions]
@@ -211,7 +218,7 @@ def day(spark: SparkSession) -> Day:
         measured = steps.measure(spark, DAY, NEW, read)
     table = [row.asDict() for row in spark.table(f"lake.{steps.LIVE}").collect()]
     groups = bucket(spark, {row["user_id"] for row in events})
-    return Day(events, items, buyers, versions, groups, measured, of_one_arm, table)
+    return Day(events, items, buyers, versions, groups, segments, measured, of_one_arm, table)
 
 
 def figure(day: Day, name: str) -> dict[Key, Any]:
@@ -307,8 +314,11 @@ def test_a_user_in_two_arms_is_counted_as_a_fault(day: Day) -> None:
 def reference(day: Day, version: str) -> dict[str, float]:
     """The formulas of both estimates, row by row."""
     rows = impressions(day.events)
-    placed = {(it["slot"], it["user_id"], it["position"]): it["item"] for it in day.lists[version]}
-    listed = {(slot, user) for slot, user, _ in placed}
+    placed = {
+        (it["slot"], it["user_id"] or (it["segment"] or ""), it["position"]): it["item"]
+        for it in day.lists[version]
+    }
+    listed = {user for _, user, _ in placed}
     counts: dict[Any, list[int]] = defaultdict(lambda: [0, 0])
     for row in rows:
         fold = day.groups[row["user_id"]] % 5
@@ -325,12 +335,14 @@ def reference(day: Day, version: str) -> dict[str, float]:
         return sum(n for n, _ in found), sum(c for _, c in found)
 
     n = weights = squares = clicks = made_up = 0.0
+    sources = set()
     for row in rows:
         slot, user, position = row["slot"], row["user_id"], row["position"]
-        own = user if (slot, user) in listed else ""
+        own = user if user in listed else "MUG" if day.segments[user] == "MUG" else ""
         offered = placed.get((slot, own, position))
         if offered is None:
             continue
+        sources.add(own if own in ("", "MUG") else "own")
         fold = day.groups[user] % 5
         seen, liked = of_others(position, offered, fold)
         every, of_all = of_others(position, None, fold)
@@ -339,6 +351,7 @@ def reference(day: Day, version: str) -> dict[str, float]:
         n, weights, squares = n + 1, weights + weight, squares + weight**2
         clicks += weight * row["clicked"]
         made_up += expected + weight * (row["clicked"] - expected)
+    assert sources == {"own", "MUG", ""}
     return {
         "impressions": n,
         "support": weights / n,

@@ -23,10 +23,11 @@ from feira_spark.recommendations.day import (
     DAY_PROPERTY,
     ITEM_FEATURES,
     SOURCES_PROPERTY,
+    USER_CATEGORIES,
     USER_FEATURES,
     of_day,
 )
-from feira_spark.recommendations.lists import LISTS, VERSIONS
+from feira_spark.recommendations.lists import LISTS, VERSIONS, segments
 from feira_spark.recommendations.replayed import replayed
 from feira_spark.recommendations.shown import arms, cells, in_two_arms, shown
 
@@ -92,13 +93,10 @@ def _versions(spark: SparkSession, day: date, version: str) -> list[str]:
 
 
 def _estimate(spark: SparkSession, impressions: DataFrame, version: str) -> Estimate:
-    lists = spark.table(f"{CATALOG}.{LISTS}").where(F.col("list_version") == F.lit(version))
-    as_of = spark.table(f"{CATALOG}.{VERSIONS}").where(F.col("version") == F.lit(version))
-    # The partition, so that no other day's files are read.
-    days = [row["as_of"] for row in as_of.select("as_of").collect()]
-    return estimate(
-        version, replayed(impressions, lists.where(F.col("as_of").isin(days))).toArrow()
-    )
+    as_of = date.fromisoformat(version[:10])
+    lists = of_day(spark, LISTS, as_of).where(F.col("list_version") == F.lit(version))
+    placed = replayed(impressions, lists, segments(of_day(spark, USER_CATEGORIES, as_of)))
+    return estimate(version, placed.toArrow())
 
 
 def _replace(spark: SparkSession, day: date, rows: list[LiveFigure], read: Snapshots) -> None:

@@ -11,12 +11,13 @@ from feira.recommendations.serving.layout import EVERYONE
 _PLACE = ["slot", "position"]
 
 
-def replayed(impressions: DataFrame, lists: DataFrame) -> DataFrame:
+def replayed(impressions: DataFrame, lists: DataFrame, segments: DataFrame) -> DataFrame:
     """By ``bucket`` the columns of ``SUMS``, over the impressions at places for which the version has a product.
 
-    ``lists`` are the version's rows. A user without a list of the slot has that for everyone.
+    ``lists`` are the version's rows, and ``segments`` (user_id, segment) as of its day. As in serving, a user
+    without a list of its own has that of its segment, and else that for everyone.
     """
-    placed = _placed(impressions, lists)
+    placed = _placed(impressions, lists, segments)
     match = F.col("sku") == F.col("offered")
     weight = F.when(match, F.least(1 / F.col("probability"), F.lit(MOST_WEIGHT))).otherwise(
         F.lit(0.0)
@@ -38,23 +39,27 @@ def replayed(impressions: DataFrame, lists: DataFrame) -> DataFrame:
     return by_user.groupBy("bucket").agg(*(F.sum(name).alias(name) for name in SUMS))
 
 
-def _placed(impressions: DataFrame, lists: DataFrame) -> DataFrame:
+def _placed(impressions: DataFrame, lists: DataFrame, segments: DataFrame) -> DataFrame:
     """The impressions with ``offered``, what the version has for user, slot and position."""
-    own = lists.where(F.col("user_id") != EVERYONE)
-    if "segment" in lists.columns:
-        own = own.where("segment IS NULL")
-    offered = F.col("item").alias("offered")
-    longest = impressions.agg(F.max("position")).first()
-    own = own.where(F.col("position") <= F.lit(longest[0] if longest else 0))
-    of_all = lists.where(F.col("user_id") == EVERYONE)
-    if "segment" in lists.columns:
-        of_all = of_all.where("segment IS NULL")
-    mine = impressions.join(own.select("user_id", *_PLACE, offered), ["user_id", *_PLACE], "inner")
-    listed = own.select("user_id", "slot").distinct()
-    others = impressions.join(listed, ["user_id", "slot"], "left_anti").join(
-        of_all.select(*_PLACE, offered), _PLACE, "inner"
+    offered, segment = (
+        F.col("item").alias("offered"),
+        F.coalesce("segment", F.lit("")).alias("segment"),
     )
-    return mine.unionByName(others)
+    own = lists.where(F.col("user_id") != EVERYONE)
+    shared = lists.where(F.col("user_id") == EVERYONE)
+    # Lists are longer than what is shown.
+    longest = impressions.agg(F.max("position")).collect()[0][0] or 0
+    mine = own.where(F.col("position") <= longest).select("user_id", *_PLACE, offered)
+    listed = shared.where("segment IS NOT NULL").select("segment").distinct()
+    in_segment = segments.join(listed, "segment", "left_semi")
+    others = (
+        impressions.join(own.select("user_id").distinct(), "user_id", "left_anti")
+        .join(in_segment, "user_id", "left")
+        .withColumn("segment", segment)
+        .join(shared.select(*_PLACE, segment, offered), [*_PLACE, "segment"])
+        .drop("segment")
+    )
+    return impressions.join(mine, ["user_id", *_PLACE]).unionByName(others)
 
 
 def _with_expected(placed: DataFrame, impressions: DataFrame) -> DataFrame:
