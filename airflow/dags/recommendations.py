@@ -30,7 +30,8 @@ a day would run.
 * `publish`: Valkey did not answer, or is full. What is served stays, whole. Clear it: it begins anew.
 * `measure`: Spark or the lake did not answer. The lists are published and announced all the same, and the day
   has no figures, or those of its run before. Clear it.
-* `emit`: the lists are there, and nobody was notified. Clear it.
+* `emit`: the lists are there, and nobody was notified. Clear it. Of lists that the gate refused, or that could
+  not be published, there is no event.
 
 **When it succeeds and publishes nothing** the gate found not enough to tell, as while there are few users or
 few days; its log says of which figures. What is served stays, and before the first version that is nothing.
@@ -72,9 +73,9 @@ def recommendations() -> None:
     made = task(max_active_tis_per_dag=1)(tasks.lists)(features, staged)
     listed = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.write_lists)(made)
     verdict = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.gate)(listed)
-    task(max_active_tis_per_dag=1)(tasks.publish)(listed, verdict)
+    published = task(max_active_tis_per_dag=1)(tasks.publish)(listed, verdict)
     task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.measure)(features, listed)
-    task(outlets=[LISTS], max_active_tis_per_dag=1)(tasks.emit)(listed)
+    published >> task(outlets=[LISTS], max_active_tis_per_dag=1)(tasks.emit)(listed)
 
 
 recommendations()
