@@ -155,6 +155,12 @@ bench: install  ## All figures: days of 1 M and 5 M lines beside DuckDB and Pola
 	@PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_day.py --lines 5000000 --rounds 1
 	@$(MAKE) --no-print-directory bench-stack
 
+SCALE ?= 1
+.PHONY: bench-recommendations
+bench-recommendations: install  ## What recommendations cost, from 10 M events to an answer of the API (SCALE=0.01: a look)
+	@FEIRA_HOME= PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_recommendations.py --scale $(SCALE)
+	@$(VENV)/bin/python tests/bench/figures_page.py
+
 .PHONY: bench-stack
 bench-stack: install  ## Of these, the stack alone: overhead of a chain, event to task, start
 	@FEIRA_HOME= $(VENV)/bin/python tests/bench/bench_stack.py

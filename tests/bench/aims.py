@@ -115,6 +115,84 @@ def _parsing(parsed: list[dict[str, Any]] | None) -> Aim:
     )
 
 
+def recommendation_aims(found: dict[str, Any] | None) -> list[Aim]:
+    """Every aim of recommendations, those that are short first; of a smaller scale none is judged."""
+    whole = found if found and found["scale"] == 1 else {}
+    judged = [*_of_features(whole), *_of_steps(whole), *_of_answers(whole)]
+    return sorted(judged, key=lambda aim: ORDER.index(aim.state))
+
+
+def _of_features(found: dict[str, Any]) -> list[Aim]:
+    day = found.get("features")
+    return [
+        _judged(
+            "10 M events from Kafka to the features in 150 s",
+            day and f"{day['seconds']:.0f} s",
+            bool(day and day["seconds"] <= 150),
+        ),
+        _judged(
+            "in 3 GiB of Spark's memory",
+            day and f"{day['spark_peak_mib']:,.0f} MiB",
+            bool(day and day["spark_peak_mib"] <= 3072),
+        ),
+    ]
+
+
+# Step, what is counted, at least so many a second, and the aim.
+_RATES = (
+    ("lists item-item", "users", 15_000, "Lists of item-item: 15,000 users/s"),
+    ("lists ALS", "users", 7_000, "Lists of ALS: 7,000 users/s"),
+    ("lists re-ranked", "users", 1_500, "Lists that are re-ranked: 1,500 users/s"),
+    ("publish", "users", 200_000, "Publishing two lists a user: 200,000 users/s"),
+)
+_SECONDS = (
+    ("fit item-item", 10, "5 M interactions: item-item learns in 10 s"),
+    ("fit ALS", 45, "5 M interactions: ALS in f64, 15 iterations, in 45 s"),
+)
+_BYTES_A_USER = 550
+
+
+def _of_steps(found: dict[str, Any]) -> list[Aim]:
+    steps = found.get("steps", {})
+    judged = []
+    for name, limit, aim in _SECONDS:
+        step = steps.get(name)
+        judged.append(
+            _judged(
+                aim, step and f"{step['seconds']:.1f} s", bool(step and step["seconds"] <= limit)
+            )
+        )
+    for name, of, least, aim in _RATES:
+        step = steps.get(name)
+        rate = step[of] / step["seconds"] if step else 0
+        judged.append(_judged(aim, step and f"{rate:,.0f} a second", rate >= least))
+    step = steps.get("publish")
+    size = step["bytes"] / step["users"] if step else 0
+    aim = f"Valkey holds a user's lists of a version in {_BYTES_A_USER} bytes"
+    return [*judged, _judged(aim, step and f"{size:,.0f} bytes", size <= _BYTES_A_USER)]
+
+
+# By the state of Valkey the greatest p99 in ms.
+_P99 = {"up": 10, "hanging": 50, "dead": 50}
+_CPU_US = 350
+
+
+def _of_answers(found: dict[str, Any]) -> list[Aim]:
+    asked = found.get("api", [])
+    judged = []
+    for state, limit in _P99.items():
+        of_state = [each for each in asked if each["valkey"] == state]
+        shown = "; ".join(f"{each['p99_ms']:.1f} ms at {each['rate']:,}/s" for each in of_state)
+        met = all(each["p99_ms"] <= limit for each in of_state)
+        judged.append(
+            _judged(f"The API's p99 with Valkey {state}: {limit} ms at 500 and 2,000/s", shown, met)
+        )
+    up = [each for each in asked if each["valkey"] == "up"]
+    shown = "; ".join(f"{each['cpu_us']:.0f} µs at {each['rate']:,}/s" for each in up)
+    met = all(each["cpu_us"] <= _CPU_US for each in up)
+    return [*judged, _judged(f"A request costs {_CPU_US} µs of CPU", shown, met)]
+
+
 def _range(found: tuple[float, float, float], digits: int) -> str:
     """``4.0 (3.9–4.2)``; of one round the figure alone."""
     middle, least, most = (f"{value:,.{digits}f}" for value in found)

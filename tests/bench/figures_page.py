@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aims import aims
+from aims import Aim, aims, recommendation_aims
 from figures import (
     STACK_HEADINGS,
     STEPS,
@@ -56,18 +56,71 @@ class Figures:
         self.days = {each["asked_lines"]: each for each in found if each["asked_lines"] >= 10**6}
         self.stack = self._read(raw / "stack.json")
         self.parsed = self._read(raw / "parse.json")
+        self.recommended = self._read(raw / "recommendations.json")
 
     @staticmethod
     def _read(path: Path) -> Any:
         return json.loads(path.read_text()) if path.is_file() else None
 
     def aims(self) -> str:
-        """Every aim, those that are short first."""
+        """Every aim of sales, those that are short first."""
+        return _aims_table(aims(self.days, self.stack, self.parsed))
+
+    def recommendation_aims(self) -> str:
+        """Every aim of recommendations, those that are short first."""
+        return _aims_table(recommendation_aims(self.recommended))
+
+    def recommendations(self) -> str:
+        """Each step with its CPU and memory."""
+        found, rows = self.recommended, []
+        if day := found.get("features"):
+            rows.append(
+                [
+                    f"{day['events']:,} events, from Kafka's offsets to the features",
+                    f"{day['seconds']:.1f}",
+                    f"{day['events'] / day['seconds']:,.0f} events",
+                    f"{day['spark_cpu_seconds']:.0f} (Spark)",
+                    f"{day['spark_peak_mib']:,.0f} (Spark)",
+                ]
+            )
+        for name, step in found.get("steps", {}).items():
+            of = "interactions" if "interactions" in step else "users"
+            rows.append(
+                [
+                    f"{name}, {step[of]:,} {of}",
+                    f"{step['seconds']:.1f}",
+                    f"{step[of] / step['seconds']:,.0f} {of}",
+                    f"{sum(step['cpu_seconds'].values()):.0f}",
+                    f"{step['memory_mib']['python']:,.0f}",
+                ]
+            )
+        return table(["", "seconds", "a second", "CPU seconds", "peak MiB"], rows) + self._run_of()
+
+    def _run_of(self) -> str:
+        found = self.recommended
+        scale = "" if found["scale"] == 1 else f" **At a scale of {found['scale']:g}.**"
+        machine = found["machine"]
+        return (
+            f"\nMeasured {found['measured_at'][:10]} on {machine['cores']} cores of {machine['cpu']}. CPU and "
+            f"memory of a step are of its process, with its start and the making of its data.{scale}\n"
+        )
+
+    def answers(self) -> str:
+        """The API by rate and state of Valkey."""
         rows = [
-            [f"**{a.state}**" if a.state == "short" else a.state, a.aim, a.measured]
-            for a in aims(self.days, self.stack, self.parsed)
+            [
+                f"{each['rate']:,} a second, Valkey {each['valkey']}",
+                f"{each['p50_ms']:.2f}",
+                f"{each['p99_ms']:.2f}",
+                f"{each['cpu_us']:.0f}",
+                f"{each['requests']:,}",
+                ", ".join(f"{source} {count:,}" for source, count in each["sources"].items()),
+                f"{each['load_average']:.1f}",
+            ]
+            for each in self.recommended.get("api", [])
         ]
-        return table(["", "aim", "measured"], rows).replace("---:", "---")
+        headings = ["", "p50 ms", "p99 ms", "CPU µs", "requests", "sources", "load"]
+        return table(headings, rows)
 
     def engines(self) -> str:
         """Validate, transform and dedupe in each engine, beside each other."""
@@ -201,18 +254,33 @@ class Figures:
         return text
 
 
-def fill(page: str, blocks: dict[str, Callable[[], str]]) -> str:
-    """The page with every block made anew; raises KeyError for a block that there is not."""
-    return BLOCK.sub(lambda found: f"{found[1]}{blocks[found[2]]()}{found[3]}", page)
+def _aims_table(found: list[Aim]) -> str:
+    rows = [[f"**{a.state}**" if a.state == "short" else a.state, a.aim, a.measured] for a in found]
+    return table(["", "aim", "measured"], rows).replace("---:", "---")
+
+
+def fill(page: str, blocks: dict[str, Callable[[], str] | None]) -> str:
+    """The page with every block made anew but for those of None, which stay as they are; raises KeyError for
+    a block that there is not."""
+
+    def made(found: re.Match[str]) -> str:
+        block = blocks[found[2]]
+        return f"{found[1]}{block()}{found[3]}" if block else found[0]
+
+    return BLOCK.sub(made, page)
 
 
 def main() -> int:
-    """Draws the plots and fills the page; 1 where no day of a million lines was measured."""
+    """Draws the plots and fills the page as far as it was measured; 1 where nothing was, of a million lines
+    or of recommendations."""
     figures = Figures(RAW)
-    if not figures.days:
-        print("No figures of a million lines or more in .bench; run `make bench`.", file=sys.stderr)
+    if not (figures.days or figures.recommended):
+        print(
+            "No figures of a million lines or more, or of recommendations, in .bench; run `make bench`.",
+            file=sys.stderr,
+        )
         return 1
-    blocks: dict[str, Callable[[], str]] = {
+    of_days = {
         "aims": figures.aims,
         "engines": figures.engines,
         "steps": figures.steps,
@@ -222,8 +290,16 @@ def main() -> int:
         "parsing": figures.parsing,
         "machine": figures.machine,
     }
+    of_recommendations = {
+        "recommendation aims": figures.recommendation_aims,
+        "recommendations": figures.recommendations,
+        "answers": figures.answers,
+    }
+    blocks = {name: block if figures.days else None for name, block in of_days.items()} | {
+        name: block if figures.recommended else None for name, block in of_recommendations.items()
+    }
     PAGE.write_text(fill(PAGE.read_text(), blocks))
-    for path in draw(figures.days, IMAGES):
+    for path in draw(figures.days, IMAGES) if figures.days else ():
         print(path.relative_to(REPOSITORY))
     print(PAGE.relative_to(REPOSITORY))
     return 0

@@ -1,0 +1,145 @@
+"""One step of recommendations in a process of its own, timed: ``python recommendation_step.py STEP SIZE``.
+
+Prints what it found as its last line, JSON. SIZE is how many interactions are drawn, for ``publish`` how many
+users have lists. Seconds are of the step alone, not of the data's making.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from feira.recommendations.candidates import BASELINE
+from feira.recommendations.candidates.als import ALS
+from feira.recommendations.candidates.item_item import ItemItem
+from feira.recommendations.history import History, history_before
+from feira.recommendations.interactions import day_number, distinct
+from feira.recommendations.lists import chosen, fitted, rows_of
+from feira.recommendations.publish import publish
+from feira.recommendations.slots import LENGTH, Popular, listed
+from valkey_server import SCHEMA, ValkeyServer
+
+# Of each interaction drawn: a user of 25, an item of 250.
+USER_OF, ITEM_OF = 25, 250
+DAYS = 90
+AS_OF = date(2011, 3, 1)
+LISTED_USERS = 20_480
+BLOCK = 64
+
+
+def history(interactions: int) -> History:
+    """Drawn users and items, whose popularity falls as a power of their rank; the same ones each time."""
+    generator = np.random.default_rng(1)
+    users, items = max(interactions // USER_OF, 10), max(interactions // ITEM_OF, 10)
+    # A tenth more than wanted: some are drawn twice.
+    drawn = interactions * 11 // 10
+    who = (users * generator.random(drawn) ** 1.5).astype(np.int32)
+    what = (items * generator.random(drawn) ** 3).astype(np.int32)
+    when = day_number(AS_OF) - 1 - generator.integers(DAYS, size=drawn).astype(np.int32)
+    user_ids, item_ids = (
+        np.array([f"{at:07d}" for at in range(count)], object) for count in (users, items)
+    )
+    return history_before(distinct(user_ids, item_ids, who, what, when), AS_OF)
+
+
+def timed(step: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.perf_counter()
+    found = step()
+    return time.perf_counter() - began, found
+
+
+def fit(candidate: Any, size: int) -> dict[str, Any]:
+    known = history(size)
+    seconds, _ = timed(lambda: candidate.fit(known))
+    return {"seconds": seconds, "interactions": len(known.days)}
+
+
+def lists(candidate: Any, size: int) -> dict[str, Any]:
+    """The slot `new` of some users, as the lists are made, without their reasons."""
+    known = history(size)
+    scorer, seen = candidate.fit(known), known.seen()
+    popular = Popular.of(BASELINE.fit(known).of_items)
+    count = min(LISTED_USERS, len(known.user_ids))
+
+    def made() -> None:
+        for start in range(0, count, BLOCK):
+            users = np.arange(start, min(start + BLOCK, count), dtype=np.int32)
+            listed(scorer(users), seen[users], "new", popular)
+
+    seconds, _ = timed(made)
+    return {"seconds": seconds, "users": count}
+
+
+def method(size: int) -> dict[str, Any]:
+    """Both slots of all users with their reasons, by the method that is chosen for a shop of this size."""
+    known = history(size)
+    choice = chosen(known)
+    learned, models = timed(lambda: fitted(choice, known))
+    seconds, rows = timed(lambda: sum(map(len, rows_of(models, known))))
+    return {
+        "seconds": seconds,
+        "learn_seconds": learned,
+        "users": len(known.user_ids),
+        "rows": rows,
+        "method": {slot: each.get("name") for slot, each in choice.described().items() if each},
+    }
+
+
+def published(size: int) -> dict[str, Any]:
+    """Two lists a user, the one with reasons; Valkey as the stack runs it, its log of writes on."""
+    items = [f"{at:05d}" for at in range(max(size // 10, 1000))]
+    with tempfile.TemporaryDirectory() as home, ValkeyServer(Path(home)) as server:
+        client = server.client()
+        before = client.info("memory")["used_memory"]
+        batches = [*drawn_lists(size, items)]
+        seconds, done = timed(lambda: publish(client, "2011-03-01-001", batches, items))
+        used = client.info("memory")["used_memory"] - before
+    return {"seconds": seconds, "users": size, "lists": done.lists, "bytes": used}
+
+
+def drawn_lists(users: int, items: list[str]) -> Iterator[pa.RecordBatch]:
+    """Two lists a user, of so many items each, in the order that ``publish`` takes."""
+    generator = np.random.default_rng(2)
+    known = pa.array(items)
+    for slot in ("again", "new"):
+        for start in range(0, users, 5_000):
+            count = min(5_000, users - start)
+            names = pa.array([f"{at:07d}" for at in range(start, start + count)])
+            rows = count * LENGTH
+            first = generator.integers(len(items), size=count)
+            places = (first[:, None] + np.arange(LENGTH)) % len(items)
+            numbers = pa.array(places.ravel().astype(np.int32))
+            why = generator.integers(len(items), size=rows).astype(np.int32)
+            new = slot == "new"
+            columns = {
+                "slot": pa.repeat(slot, rows),
+                "user_id": names.take(pa.array(np.repeat(np.arange(count), LENGTH))),
+                "segment": pa.nulls(rows, pa.string()),
+                "position": pa.array(np.tile(np.arange(1, LENGTH + 1, dtype=np.int32), count)),
+                "item": known.take(numbers),
+                "reason": pa.repeat("goes_with" if new else "bought_before", rows),
+                "reason_item": known.take(pa.array(why)) if new else pa.nulls(rows, pa.string()),
+            }
+            yield pa.RecordBatch.from_arrays([columns[it] for it in SCHEMA.names], schema=SCHEMA)
+
+
+STEPS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "fit item-item": lambda size: fit(ItemItem(), size),
+    "fit ALS": lambda size: fit(ALS(), size),
+    "lists item-item": lambda size: lists(ItemItem(), size),
+    "lists ALS": lambda size: lists(ALS(iterations=1), size),
+    "method": method,
+    "publish": published,
+}
+
+if __name__ == "__main__":
+    print(json.dumps(STEPS[sys.argv[1]](int(sys.argv[2]))))
