@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import set_current_context
@@ -30,6 +31,7 @@ STAGED = {
     "interactions": "file:///staged.json",
     "segments": "file:///segments.json",
     "categories": "file:///categories.json",
+    "names": "file:///names.json",
     "rows": 2,
 }
 
@@ -55,6 +57,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         "interactions": {"user_id": ["1", "2"], "sku": ["x", "y"], "order_date": [DAY, DAY]},
         "segments": {"user_id": ["1", "8", "9"], "segment": ["BAG", "MUG", "BAG"]},
         "categories": {"sku": ["x"], "category": ["BAG"]},
+        "names": {"sku": ["x", "y"], "name": ["RED BAG", "<b>MUG"]},
     }
 
     def read(settings: Any, uri: str) -> Iterator[pa.RecordBatch]:
@@ -97,16 +100,20 @@ def test_finished_lists_are_not_made_again_by_a_retry_and_another_run_makes_its_
 ) -> None:
     made = run("lists", FEATURES, STAGED)
     assert made == {"version": "2010-12-01-001", "users": 2, "lists": 6, "rows": 7}
-    staged = [STAGED[name] for name in ("segments", "categories", "interactions")]
+    staged = [STAGED[name] for name in ("segments", "categories", "interactions", "names")]
     assert reads == [(settings, uri) for uri in staged]
+    named = pq.read_table(
+        f"{settings.root.removeprefix('file://')}/recommendations/2010-12-01-001/names.parquet"
+    )
+    assert named.to_pydict() == {"sku": ["x", "y"], "name": ["RED BAG", "<b>MUG"]}
     assert run("lists", FEATURES, STAGED) == made
-    assert len(reads) == 3
+    assert len(reads) == 4
     other = run("lists", FEATURES, STAGED, run_id="asset__2")
     assert other == made | {"version": "2010-12-01-002"}
     # The fact has another snapshot: what is finished is of other sources.
     moved = FEATURES | {"sources": {"sales.fact": 1}}
     assert run("lists", moved, STAGED)["version"] == "2010-12-01-003"
-    assert len(reads) == 9
+    assert len(reads) == 12
 
 
 def test_lists_that_were_cut_are_not_written_and_not_tried_again(
@@ -133,7 +140,7 @@ def test_lists_that_were_cut_are_not_written_and_not_tried_again(
     # Cleared, the lists are made once more.
     assert run("lists", FEATURES, STAGED) == made
     run("write_lists", made)
-    assert len(reads) == 3 * len(written) == 6
+    assert len(reads) == 4 * len(written) == 8
 
 
 def test_a_run_ends_with_its_version(caplog: pytest.LogCaptureFixture) -> None:

@@ -151,9 +151,9 @@ def test_what_is_staged_is_as_of_the_day_at_the_snapshots(
     append(
         fact_row("1", 1, customer_id=1, sku=MARKUP),
         fact_row("1", 2, customer_id=1, sku=MARKUP, status="shipped"),
-        fact_row("2", 1, customer_id=2, sku="x", order_date=date(2010, 12, 1)),
+        fact_row("2", 1, customer_id=2, sku="x", order_date=date(2010, 12, 1), description="OLD"),
         fact_row("3", 1, customer_id=3, sku="x", status="cancelled", quantity=-1),
-        fact_row("4", 1, customer_id=None, sku="x"),
+        fact_row("4", 1, customer_id=None, sku="x", description="<b>NEW</b> BAG"),
         fact_row("5", 1, customer_id=5, sku="POST", line_kind="postage"),
         fact_row("6", 1, customer_id=6, sku="x", order_date=date(2011, 1, 4)),
     )
@@ -199,6 +199,11 @@ def test_what_is_staged_is_as_of_the_day_at_the_snapshots(
     assert dict(zip(*held.categories.to_pydict().values(), strict=True)) == {
         "x": "BAG", MARKUP: MARKUP,
     }  # fmt: skip
+    named = [row for batch in read_snapshot(lake, staged.names) for row in batch.to_pylist()]
+    assert {row["sku"]: row["name"] for row in named} == {
+        MARKUP: "REGENCY CAKESTAND",
+        "x": "<b>NEW</b> BAG",
+    }
     found = interactions_of(read_snapshot(lake, staged.interactions))
     assert staged.rows == len(found) == 2
     triples = zip(found.user_ids[found.users], found.item_ids[found.items], found.days, strict=True)
@@ -215,4 +220,4 @@ def test_what_is_staged_is_as_of_the_day_at_the_snapshots(
     assert (listed.rows, listed.lists, listed.checksum) == (0, 0, "0")
     # What the other run is about to read is still there.
     assert sum(map(len, read_snapshot(lake, other.interactions))) == 3
-    assert spark.sql("SHOW TABLES IN lake.staging").count() == 3
+    assert spark.sql("SHOW TABLES IN lake.staging").count() == 4

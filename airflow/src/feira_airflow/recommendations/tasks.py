@@ -31,9 +31,9 @@ def features() -> dict[str, Any]:
 
 @permanent_errors_fail()
 def interactions(features: dict[str, Any]) -> dict[str, Any]:
-    """Stages who bought what on which day, users' segments and products' categories, at the snapshots that the
-    features were made from and made; returns ``interactions``, ``segments`` and ``categories`` (metadata URIs)
-    and the count of the first."""
+    """Stages who bought what on which day, users' segments, products' categories and names, at the snapshots
+    that the features were made from and made; returns ``interactions``, ``segments``, ``categories`` and
+    ``names`` (metadata URIs) and the count of the first."""
     from feira_spark.recommendations.lists import stage
 
     run_id = get_current_context()["run_id"]
@@ -57,10 +57,11 @@ def lists(features: dict[str, Any], staged: dict[str, Any]) -> dict[str, Any]:
     if made is None:
         batches = {
             name: read_snapshot(settings, staged[name])
-            for name in ("interactions", "segments", "categories")
+            for name in ("interactions", "segments", "categories", "names")
         }
         segments = segments_of(batches["segments"], batches["categories"])
-        made = store.make(version, interactions_of(batches["interactions"]), segments)
+        bought = interactions_of(batches["interactions"])
+        made = store.make(version, bought, segments, batches["names"])
     return {"version": made.version, "users": made.users, "lists": made.lists, "rows": made.rows}
 
 

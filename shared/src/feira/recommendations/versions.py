@@ -1,8 +1,8 @@
 """Versions of the lists as files of the lake: whose each is, and what it holds once it is finished.
 
 Below ``<lake>/recommendations/<version>/``: ``version.json`` (the run that has it, put once), ``lists.parquet``,
-beside it ``goes_with.parquet``, ``purchases.parquet`` and ``segments.parquet``, and last ``finished.json``.
-Killed anywhere, the same run takes the same version again and goes on.
+beside it ``goes_with.parquet``, ``purchases.parquet``, ``segments.parquet`` and ``names.parquet``, and last
+``finished.json``. Killed anywhere, the same run takes the same version again and goes on.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from feira.recommendations.interactions import Interactions
 from feira.recommendations.lists import ROWS, chosen, fitted, history_of, rows_of
 from feira.recommendations.segments import NO_SEGMENTS, Segments
 
+NAMES = pa.schema([("sku", pa.string()), ("name", pa.string())])
 _MOST_A_DAY = 999
 _ROW_GROUP = 1_000_000
 
@@ -145,10 +146,17 @@ class ListStore:
         return found if whole else None
 
     def make(
-        self, version: Version, all_of: Interactions, known: Segments = NO_SEGMENTS
+        self,
+        version: Version,
+        all_of: Interactions,
+        known: Segments = NO_SEGMENTS,
+        names: Iterable[pa.RecordBatch] = (),
     ) -> Finished:
         """Makes the lists as of the version's day, and finishes it; in the file its rows are in the order of
-        slot, user, segment and position."""
+        slot, user, segment and position.
+
+        :param names: of products, as ``NAMES``
+        """
         parquet = self._file(version.version, "lists.parquet")
         history = history_of(all_of, version.day)
         candidates = chosen(history)
@@ -171,6 +179,7 @@ class ListStore:
             "goes_with.parquet": (goes_with.ROWS, goes_with.rows(history)),
             "purchases.parquet": (purchases.ROWS, purchases.rows(history)),
             "segments.parquet": (segments.ROWS, segments.rows(known, history)),
+            "names.parquet": (NAMES, (batch.select(NAMES.names).cast(NAMES) for batch in names)),
         }
         beside = {
             name: self._write_rows(self._file(version.version, name), *of_file)

@@ -63,15 +63,9 @@ def user_features(sold: DataFrame, visited: DataFrame, day: date) -> DataFrame:
 
 def item_features(sold: DataFrame, visited: DataFrame, day: date) -> DataFrame:
     """A row for each product that was sold or has an event; columns as in the contract."""
-    newest = F.struct("order_date", "order_id", "line_number")
-    word = F.regexp_extract(F.max_by("description", newest), _LAST_WORD, 1)
+    word = F.regexp_extract("name", _LAST_WORD, 1)
     products = sold.where("line_kind = 'product'")
-    # A line without a description has none to say.
-    named = (
-        products.where("description IS NOT NULL")
-        .groupBy("sku")
-        .agg(F.nullif(F.upper(word), F.lit("")).alias("category"))
-    )
+    named = product_names(sold).select("sku", F.nullif(F.upper(word), F.lit("")).alias("category"))
     age = F.date_diff(F.lit(day), F.col("order_date"))
     # As a decimal, whose sum is the same in any order.
     worth = F.pow(F.lit(0.5), age / HALF_LIFE_DAYS).cast("decimal(38,18)")
@@ -118,6 +112,13 @@ def bought_on_days(sold: DataFrame) -> DataFrame:
     """Interactions: the distinct triples of known user, product and day (user_id, sku, order_date)."""
     products = sold.where("line_kind = 'product' AND user_id IS NOT NULL")
     return products.select("user_id", "sku", "order_date").distinct()
+
+
+def product_names(sold: DataFrame) -> DataFrame:
+    """Of each product its newest sold description (sku, name); a line without one has none to say."""
+    newest = F.struct("order_date", "order_id", "line_number")
+    described = sold.where("line_kind = 'product' AND description IS NOT NULL")
+    return described.groupBy("sku").agg(F.max_by("description", newest).alias("name"))
 
 
 def _browsed(visited: DataFrame, of: str, *more: Column) -> DataFrame:

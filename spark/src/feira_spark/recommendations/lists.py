@@ -32,12 +32,12 @@ from feira_spark.core.tables import (
 )
 from feira_spark.recommendations.as_of import Snapshots, at_snapshot, sold_lines
 from feira_spark.recommendations.day import ITEM_FEATURES, USER_CATEGORIES
-from feira_spark.recommendations.features import bought_on_days
+from feira_spark.recommendations.features import bought_on_days, product_names
 
 log = logging.getLogger(__name__)
 
 LISTS, VERSIONS = "recommendations.lists", "recommendations.list_versions"
-_STAGED = ("interactions", "segments", "categories")
+_STAGED = ("interactions", "segments", "categories", "names")
 
 
 class ListsError(RuntimeError):
@@ -51,12 +51,14 @@ class Staged:
     :param interactions: distinct triples of known user, product and day (user_id, sku, order_date)
     :param segments: of each user the category that it viewed most in 28 days (user_id, segment)
     :param categories: of each product that has one its category (sku, category)
+    :param names: of each product its newest sold description (sku, name)
     :param rows: how many interactions
     """
 
     interactions: str
     segments: str
     categories: str
+    names: str
     rows: int
 
 
@@ -82,10 +84,12 @@ def stage(
     def of_day(table: str) -> DataFrame:
         return at_snapshot(spark, table, features).where(F.col("as_of") == F.lit(day))
 
+    sold = sold_lines(spark, day, sources)
     found = {
-        "interactions": bought_on_days(sold_lines(spark, day, sources)),
+        "interactions": bought_on_days(sold),
         "segments": segments(of_day(USER_CATEGORIES)),
         "categories": of_day(ITEM_FEATURES).where("category IS NOT NULL").select("sku", "category"),
+        "names": product_names(sold),
     }
     spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {STAGING}")
     names = {kind: f"{STAGING}.{_staged(kind, day, run_id)}" for kind in found}
