@@ -34,9 +34,9 @@ a day would run.
   not be published, there is no event.
 
 **When it succeeds and publishes nothing** the gate found not enough to tell, as while there are few users or
-few days; its log says of which figures. What is served stays, and before the first version that is nothing.
-`feira recommendations versions` shows what waits, `feira recommendations approve VERSION --why TEXT` publishes it,
-and later versions of the same method then go through.
+few days; people are notified of which figures. What is served stays, and before the first version that is
+nothing. `feira recommendations versions` shows what waits, `feira recommendations approve VERSION --why TEXT`
+publishes it, and later versions of the same method then go through.
 
 **To run it again** clear it, or trigger it with the day as its partition key. A day of which only sales or
 only events were run again does not run by itself: it waits for the other.
@@ -50,6 +50,7 @@ from feira_airflow.core import pools
 from feira_airflow.core.defaults import deadlines, default_args
 from feira_airflow.core.partitions import DAYS
 from feira_airflow.recommendations import tasks
+from feira_airflow.recommendations.notices import gate_notifiers
 from feira_airflow.recommendations.pipeline import LISTS, PIPELINE
 from feira_airflow.sales.pipeline import FACT
 from feira_airflow.user_events.pipeline import EVENTS
@@ -72,7 +73,9 @@ def recommendations() -> None:
     staged = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.interactions)(features)
     made = task(max_active_tis_per_dag=1)(tasks.lists)(features, staged)
     listed = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.write_lists)(made)
-    verdict = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.gate)(listed)
+    verdict = task(
+        pool=pools.SPARK.name, max_active_tis_per_dag=1, on_success_callback=gate_notifiers()
+    )(tasks.gate)(listed)
     published = task(max_active_tis_per_dag=1)(tasks.publish)(listed, verdict)
     task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.measure)(features, listed)
     published >> task(outlets=[LISTS], max_active_tis_per_dag=1)(tasks.emit)(listed)

@@ -24,7 +24,9 @@ from feira.recommendations.serving.store import StoreError
 from feira.recommendations.versions import ListStore
 from feira_airflow.core.xcom import check
 from feira_airflow.recommendations import tasks
+from feira_airflow.recommendations.notices import gate_notifiers
 from feira_local.valkey import local
+from feira_provider.notifiers.notice import MailNoticeNotifier, SlackNoticeNotifier
 from feira_spark.recommendations import gate
 from valkey_server import ValkeyServer, publish_lists, some_lists
 
@@ -92,13 +94,16 @@ def test_what_passes_is_published_and_is_judged_once_beside_what_was_served(
 ) -> None:
     with server.client() as client:
         publish_lists(client, LIVE, some_lists(LIVE))
-    expected = {"version": VERSION, "verdict": PASSED, "publish": True}
-    assert run() == expected
+    done = run()
+    assert (done["version"], done["verdict"], done["publish"]) == (VERSION, PASSED, True)
+    assert (
+        done["notice"] == f"Drifted from {LIVE}: psi_orders of new is 0.110 (884 users), limit 0.2."
+    )
     judge.verdict = REFUSED
-    assert run() == expected
+    assert run() == done
     assert judge.seen == [LIVE]
     warned = [it.getMessage() for it in caplog.records if it.levelname == "WARNING"]
-    assert [it.startswith("psi_orders") for it in warned] == [True, True]
+    assert warned == [done["notice"]] * 2
 
 
 def test_what_is_refused_fails_at_once_with_figure_value_limit_and_the_next_step(
@@ -119,12 +124,15 @@ def test_what_waits_is_not_published_until_its_method_is_approved(
     store: ListStore, judge: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     judge.verdict = NOT_ENOUGH
-    assert run() == {"version": VERSION, "verdict": NOT_ENOUGH, "publish": False}
-    assert f"approve {VERSION} --why" in caplog.text and "No version is served" in caplog.text
+    done = run()
+    assert (done["verdict"], done["publish"]) == (NOT_ENOUGH, False)
+    for part in (f"approve {VERSION} --why", "No version is served", "coverage of new is 0.110"):
+        assert part in done["notice"] and part in caplog.text
     held = verdicts.recorded(store, VERSION)
     assert held is not None
     verdicts.approve(store, held, "ana", "a young shop")
-    assert run() == {"version": VERSION, "verdict": verdicts.APPROVED, "publish": True}
+    done = run()
+    assert (done["verdict"], done["publish"]) == (verdicts.APPROVED, True)
 
 
 def test_a_valkey_that_is_down_is_no_empty_one(
@@ -138,3 +146,33 @@ def test_a_valkey_that_is_down_is_no_empty_one(
         server.__enter__()
     assert judge.seen == [] and verdicts.recorded(store, VERSION) is None
     assert run()["publish"]
+
+
+def sent(returned: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The notices that the two channels send of what the task returned."""
+    found: list[Any] = []
+
+    def send(self: Any, context: Any) -> None:
+        found.append(self.notice(context))
+
+    for channel in (SlackNoticeNotifier, MailNoticeNotifier):
+        monkeypatch.setattr(channel, "notify", send)
+    asked = SimpleNamespace(dag_id="recommendations", run_id="asset__1", xcom_pull=lambda: returned)
+    for notifier in gate_notifiers():
+        notifier.notify({"ti": asked})
+    return found
+
+
+def test_people_are_notified_of_what_waits_and_of_drift_and_of_nothing_else(
+    store: ListStore, judge: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge.verdict = NOT_ENOUGH
+    waits = sent(run(), monkeypatch)
+    assert [it.title for it in waits] == [f"recommendations: {VERSION} waits for an approval"] * 2
+    assert f"approve {VERSION} --why" in waits[0].error and waits[0] == waits[1]
+    assert any("/runs/asset__1" in url for _, url in waits[0].links)
+    passed = {"version": VERSION, "verdict": PASSED, "publish": True, "notice": ""}
+    drifted = sent(passed | {"notice": "psi_orders of features is 0.3"}, monkeypatch)
+    assert [it.title for it in drifted] == [f"recommendations: {VERSION} has drifted"] * 2
+    assert drifted[0].notice_id != waits[0].notice_id
+    assert sent(passed, monkeypatch) == sent(None, monkeypatch) == []

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LONGEST_NOTICE = 600
+
 
 @permanent_errors_fail()
 def features() -> dict[str, Any]:
@@ -79,7 +81,8 @@ def write_lists(made: dict[str, Any]) -> dict[str, Any]:
 @permanent_errors_fail()
 def gate(listed: dict[str, Any]) -> dict[str, Any]:
     """Judges the version's method beside the one that is served, unless it has been judged; returns
-    ``version``, ``verdict`` (passed, approved_method, not_enough_to_tell) and ``publish``. Refused, it fails."""
+    ``version``, ``verdict`` (passed, approved_method, not_enough_to_tell), ``publish``, and ``notice``, what
+    people are to know ('' for nothing). Refused, it fails."""
     from feira.recommendations import verdicts
     from feira.recommendations.gate import NOT_ENOUGH
     from feira.recommendations.publish import served_version
@@ -97,26 +100,27 @@ def gate(listed: dict[str, Any]) -> dict[str, Any]:
             judged_now = judged(spark, settings, store, version, finished, live)
         found = verdicts.record(store, judged_now)
     for each in (*found.figures, *found.drift):
-        log.log(logging.WARNING if each.verdict == "much_drift" else logging.INFO, each.told())
+        log.info("%s: %s", each.verdict, each.told())
     try:
         verdict = verdicts.decided(store, found)
     except verdicts.RefusedError as error:
         raise verdicts.RefusedError(
             f"{error} `feira recommendations gate {version.version}` computes it once more."
         ) from error
+    notice = found.drifted()
     if verdict == NOT_ENOUGH:
-        log.warning(
-            "%s is not published: there is not enough to tell: %s. %s. `feira recommendations approve %s "
-            "--why TEXT` publishes it, and later versions of its method.",
-            version.version,
-            found.why(),
-            found.served(),
-            version.version,
+        notice = (
+            f"{version.version} is not published. `feira recommendations approve {version.version} --why TEXT` "
+            f"publishes it, and later versions of its method. {found.served()}. There is not enough to tell: "
+            f"{found.why()}. {notice}"
         )
+    if notice:
+        log.warning("%s", notice)
     return {
         "version": version.version,
         "verdict": verdict,
         "publish": verdict != NOT_ENOUGH,
+        "notice": notice[:_LONGEST_NOTICE],
     }
 
 

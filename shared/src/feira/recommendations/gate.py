@@ -8,9 +8,9 @@ the published ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from feira.recommendations import metrics
 from feira.recommendations.bootstrap import NOTHING, Figure, Means, means
-from feira.recommendations.candidates import BASELINE
+from feira.recommendations.candidates import BASELINE, Candidate
 from feira.recommendations.candidates.counts import OwnFrequency
 from feira.recommendations.candidates.item_item import EASE, ItemItem
 from feira.recommendations.evaluation import (
@@ -220,10 +220,17 @@ def _reranks(method: Chosen) -> bool:
     return not isinstance(method.new, EASE | ItemItem)
 
 
-def _singles(method: Chosen, history: History) -> list[EASE | ItemItem]:
-    """The single candidates that a method may have in the slot new, of those that this history allows."""
-    ease = EASE()
-    return [*([ease] if len(history.item_ids) <= ease.most_items else []), ItemItem()]
+def _singles(method: Chosen, history: History) -> list[Candidate]:
+    """The single candidates that a method may have in the slot new, of those that this history allows, and
+    those that it re-ranks."""
+    ease, new = EASE(), method.new
+    found: list[Candidate] = [ItemItem()]
+    if len(history.item_ids) <= ease.most_items:
+        found.append(ease)
+    if _reranks(method):
+        parts: list[Any] = [getattr(new, field.name) for field in fields(new)]
+        found += [part for part in parts if hasattr(part, "fit") and part not in found]
+    return found
 
 
 class _Measuring:
@@ -247,16 +254,22 @@ class _Measuring:
         # What a shop shows that knows nobody's history, also where only what a user had can be right.
         lists["popular"] = {"again": popular["all"], "new": popular["new"], "all": popular["all"]}
         lists["own"] = own
-        singles = [_named(single) for single in _singles(self.method, self.split.history)]
-        for name, single in singles:
-            same = single == self.method.new
-            lists[name] = lists["mine"] if same else self._lists(replace(self.method, new=single))
+        singles = _singles(self.method, self.split.history)
+        for number, single in enumerate(singles):
+            if single == self.method.new:
+                found_by = lists["mine"]
+            elif isinstance(single, EASE | ItemItem):
+                found_by = self._lists(replace(self.method, new=single))
+            else:
+                # It gives no reasons, so there are no lists by it alone to be published.
+                found_by = lists_by_slot(single.fit(learned_from), self.split, self.users)
+            lists[f"single {number}"] = found_by
         same_as_live = self.live is not None and self.live.method == self.method
         if self.live is not None and self.live.method is not None:
             lists["live"] = lists["mine"] if same_as_live else self._lists(self.live.method)
         found: dict[tuple[str, str], _Measured] = {}
         for slot in SLOTS:
-            found |= self._of_slot(slot, lists, [name for name, _ in singles])
+            found |= self._of_slot(slot, lists)
         for slot in ("again", "new"):
             found[_COVERAGE, slot] = self._coverage(self.mine[slot])
         return found
@@ -265,7 +278,7 @@ class _Measuring:
         return _asked(first_ten(method, self.split.history), self.users)
 
     def _of_slot(
-        self, slot: str, lists: Mapping[str, Mapping[str, Lists]], singles: list[str]
+        self, slot: str, lists: Mapping[str, Mapping[str, Lists]]
     ) -> dict[tuple[str, str], _Measured]:
         relevant = self.relevant[slot]
         asked = np.flatnonzero(relevant.count)
@@ -281,6 +294,7 @@ class _Measuring:
             return _Measured(figure, len(asked), enough)
 
         found = {(_POPULAR, slot): measured(ndcg, "popular"), (_OWN, slot): measured(ndcg, "own")}
+        singles = [name for name in names if name.startswith("single ")]
         best = max(singles, key=lambda name: ndcg.observed[names.index(name)])
         found[_SINGLE, slot] = found[_OTHER, slot] = measured(ndcg, best)
         if "live" in lists:
@@ -309,10 +323,6 @@ class _Measuring:
 
 
 _ONE = Figure(1.0, 1.0, 1.0)
-
-
-def _named(single: EASE | ItemItem) -> tuple[str, EASE | ItemItem]:
-    return single.name, single
 
 
 def _asked(lists: Mapping[str, Lists], users: Ints) -> dict[str, Lists]:

@@ -82,6 +82,11 @@ class Verdict:
         more = f"; and {len(missed) - _MOST_NAMED} more" if len(missed) > _MOST_NAMED else ""
         return "; ".join(missed[:_MOST_NAMED]) + more
 
+    def drifted(self) -> str:
+        """What has drifted much, in words; '' where nothing has."""
+        much = [each.told() for each in self.drift if each.verdict == "much_drift"]
+        return f"Drifted from {self.live}: {'; '.join(much)}." if much else ""
+
     def served(self) -> str:
         return f"{self.live} stays served" if self.live else "No version is served yet"
 

@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from feira.core.errors import first_line
-from feira.recommendations.serving.layout import age
 from feira_local.cli import interaction_files as files
 from feira_local.cli import recommendations_gate as gate
 from feira_local.cli.list_versions import list_store, published_lists
@@ -105,6 +104,7 @@ def versions(as_json: AsJson = False) -> None:
     Example: [bold]feira recommendations versions[/]
     """
     from feira.recommendations import publish
+    from feira.recommendations.serving.layout import age
 
     with published_lists() as client:
         in_valkey = publish.versions(client)
