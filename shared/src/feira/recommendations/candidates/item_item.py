@@ -70,20 +70,22 @@ class ByItems:
     def _of_listed(self, taken: Matrix, lists: Lists) -> Lists:
         """Of each place the item, where most weights are 0: an entry for each weight of what a user had
         that adds to its list."""
-        place_of = np.full((len(lists), self.items), -1, dtype=np.int32)
+        place_of = np.full((len(lists), self.items), -1, dtype=np.int16)
         row, place = np.nonzero(lists >= 0)
-        place_of[row, lists[row, place]] = row * lists.shape[1] + place
-        weights = self.weights[taken.indices]
-        row, entry = _rows_of(taken), _rows_of(weights)
-        key = place_of[row[entry], weights.indices]
-        (listed,) = np.nonzero(key >= 0)
-        key, entry = key[listed], entry[listed]
+        place_of[row, lists[row, place]] = place
+        weights, row = self.weights[taken.indices], _rows_of(taken)
+        entry = _rows_of(weights)
+        place = place_of[row[entry], weights.indices]
+        (listed,) = np.nonzero(place >= 0)
+        entry = entry[listed]
         added = taken.data[entry] * weights.data[listed]
+        key = row[entry] * lists.shape[1] + place[listed]
         most = np.full(lists.size, -np.inf)
         np.maximum.at(most, key, added)
-        is_most = added == most[key]
+        # What a user had is in order: backwards, so that the first of equal ones is written last.
+        (is_most,) = np.nonzero(added[::-1] == most[key[::-1]])
         found = np.full(lists.size, self.items, dtype=np.int32)
-        np.minimum.at(found, key[is_most], taken.indices[entry[is_most]])
+        found[key[::-1][is_most]] = taken.indices[entry[::-1][is_most]]
         return found.reshape(lists.shape)
 
 
