@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -16,6 +15,7 @@ from feira.recommendations.candidates import CANDIDATES, Candidate, dense
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency, Popularity, RecentPopularity
 from feira.recommendations.candidates.item_item import EASE, ItemItem
+from feira.recommendations.candidates.reranked import Reranked
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.history import history_before, split_at
 from feira.recommendations.interactions import InteractionsError, interactions
@@ -195,7 +195,10 @@ FUTURE = st.lists(
     st.tuples(st.tuples(st.sampled_from("Aade"), st.sampled_from("Auz~")), st.integers(-30, 0)),
     max_size=15,
 )
-QUICK = [replace(it, factors=3, iterations=2) if isinstance(it, ALS) else it for it in CANDIDATES]
+ALS_QUICK = ALS(factors=3, iterations=2)
+# Few users are enough, so that there is a ranker.
+RERANKED = Reranked(factors=ALS_QUICK, of_each=3, least_users=1, trees=3, leaves=3, least_in_leaf=1)
+QUICK = [{"ALS": ALS_QUICK, "re-ranked": RERANKED}.get(it.name, it) for it in CANDIDATES]
 
 
 @pytest.mark.parametrize("candidate", QUICK, ids=lambda it: it.name)

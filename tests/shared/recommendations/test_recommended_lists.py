@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 
 from feira.recommendations import lists
 from feira.recommendations.candidates import BASELINE
+from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency
 from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
+from feira.recommendations.candidates.reranked import Reranked
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.history import HISTORY_CAP
 from feira.recommendations.interactions import interactions
@@ -32,6 +34,7 @@ from feira.recommendations.lists import (
     history_of,
     interactions_of,
     rows_of,
+    singles,
 )
 
 DAY = date(2011, 1, 3)
@@ -368,7 +371,7 @@ def test_the_two_slots_of_a_user_are_all_items_once_and_the_future_changes_nothi
 def test_the_candidates_are_the_better_ones_as_far_as_the_size_allows() -> None:
     def of(users: int, items: int) -> Chosen:
         history: Any = SimpleNamespace(user_ids=range(users), item_ids=range(items))
-        return chosen(history)
+        return singles(history)
 
     small, large = of(20_000, 10_000), of(20_001, 10_001)
     assert (type(small.again), type(small.new)) == (TifuKnn, EASE)
@@ -402,7 +405,14 @@ def test_interactions_are_read_from_batches_of_any_text_and_count_once() -> None
     assert history_of(found, ago(1)).user_ids.tolist() == []
 
 
-@pytest.mark.parametrize("method", [SIMPLE, Chosen(TifuKnn(own=0.5), EASE(half_life=30), BASELINE)])
+RERANKED = Chosen(
+    OwnFrequency(), Reranked(strong=ItemItem(neighbours=7), factors=ALS(seed=3)), BASELINE
+)
+
+
+@pytest.mark.parametrize(
+    "method", [SIMPLE, Chosen(TifuKnn(own=0.5), EASE(half_life=30), BASELINE), RERANKED]
+)
 def test_a_method_is_had_back_from_its_description(method: Chosen) -> None:
     assert Chosen.of_described(json.loads(json.dumps(method.described()))) == method
 
@@ -431,3 +441,8 @@ def test_a_description_that_is_not_understood_is_refused(slot: str, change: Any)
         Chosen.of_described(described)
     with pytest.raises(MethodError):
         Chosen.of_described(described | {"again": "TIFU-KNN"})
+    for change in ({"seed": "3"}, {"name": "EASE"}, {"trees": 3}, {"factors": {}}):
+        described = RERANKED.described()
+        described["new"]["factors"] |= change
+        with pytest.raises(MethodError):
+            Chosen.of_described(described)

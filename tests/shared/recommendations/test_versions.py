@@ -13,8 +13,8 @@ import pytest
 
 from feira.core.lake import lake_files
 from feira.core.settings import LakeSettings
-from feira.recommendations import versions
-from feira.recommendations.interactions import interactions
+from feira.recommendations import training, versions
+from feira.recommendations.interactions import Interactions, day_of, interactions
 from feira.recommendations.segments import Segments
 from feira.recommendations.slots import LENGTH
 from feira.recommendations.versions import Finished, ListStore, Version, VersionError
@@ -31,6 +31,17 @@ BOUGHT = interactions(
 def store(tmp_path: Path) -> ListStore:
     lake = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
     return ListStore(lake_files(lake), lake.root)
+
+
+def killed(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def history_with(*more: tuple[str, str, date]) -> Interactions:
+    """What was bought, and more."""
+    of = zip(BOUGHT.users, BOUGHT.items, BOUGHT.days, strict=True)
+    held = [(BOUGHT.user_ids[user], BOUGHT.item_ids[item], day_of(day)) for user, item, day in of]
+    return interactions([*held, *more])
 
 
 def claimed(store: ListStore, run: str = "run 1", sources: Any = SOURCES) -> Version:
@@ -91,9 +102,6 @@ def test_killed_before_the_end_the_same_run_makes_the_same_rows(
 ) -> None:
     version, pipe = claimed(store), store.files.pipe_file
 
-    def killed(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched:
         patched.setattr(store.files, "pipe_file", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -151,3 +159,67 @@ def test_of_no_interactions_there_are_no_lists(store: ListStore) -> None:
     assert (made.users, made.lists, made.rows, made.model_hash) == (0, 0, 0, None)
     assert rows(made) == []
     assert store.finished("2010-12-31-001") == made
+
+
+def test_a_retry_learns_nothing_again(store: ListStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    version, fits = claimed(store), []
+    fitted = training.fitted
+    monkeypatch.setattr(training, "fitted", lambda *it: fits.append(it) or fitted(*it))
+    with monkeypatch.context() as patched:
+        patched.setattr(versions, "rows_of", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.make(version, BOUGHT)
+    assert (store.finished(version.version), len(fits)) == (None, 1)
+    made = store.make(version, BOUGHT)
+    assert len(fits) == 1
+    # Without those files, and so learned anew, it is the same.
+    again = ListStore(store.files, f"{store.lake}/other").make(version, BOUGHT)
+    assert len(fits) == 2 and rows(again) == rows(made) and again.model_hash == made.model_hash
+    # Others that were bought: the models of the version are not of them.
+    store.make(version, history_with(("u000", "i1", date(2011, 1, 1))))
+    assert len(fits) == 3
+
+
+@pytest.mark.parametrize("name", ["new.npz", "models.json"])
+def test_models_that_were_changed_are_learned_again_and_the_log_names_the_file(
+    name: str, store: ListStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = claimed(store)
+    made = store.make(version, BOUGHT)
+    path = Path(f"{store.folder(version.version)}/models/{name}".removeprefix("file://"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with caplog.at_level("WARNING"):
+        again = store.make(version, BOUGHT)
+    assert f"/models/{name}" in caplog.text and "learned again" in caplog.text
+    assert again == made and path.read_bytes() == whole
+
+
+def test_models_of_a_method_that_is_not_known_any_more_are_learned_again(store: ListStore) -> None:
+    version = claimed(store)
+    made = store.make(version, BOUGHT)
+    path = Path(f"{store.folder(version.version)}/models/models.json".removeprefix("file://"))
+    path.write_text(path.read_text().replace('"EASE"', '"HARD"'))
+    assert store.make(version, BOUGHT) == made
+
+
+def test_the_card_has_data_method_and_what_it_is_not_for(store: ListStore) -> None:
+    version = claimed(store)
+    made = store.make(version, BOUGHT)
+    text = Path(store.card(version.version).removeprefix("file://")).read_text()
+    for part in (
+        *("# Lists 2011-01-03-001", "| interactions | 90 |", "| users | 90 |", "| items | 7 |"),
+        *(
+            '"sales.fact": 7',
+            '"half_life": 60',
+            str(made.model_hash),
+            "Re-ranking: no",
+            "gate.json",
+        ),
+        *("| first day | 2011-01-01 |", "## Not for", "credit"),
+    ):
+        assert part in text
+    nothing = store.claim(date(2010, 12, 31), "run 1", SOURCES)
+    store.make(nothing, BOUGHT)
+    text = Path(store.card(nothing.version).removeprefix("file://")).read_text()
+    assert "| interactions | 0 |" in text and "## Method" not in text

@@ -31,14 +31,12 @@ from feira.recommendations.evaluation import (
     relevant_by_slot,
     sampled,
 )
-from feira.recommendations.history import HISTORY_CAP, History, Split, split_at
+from feira.recommendations.history import HISTORY_CAP, History, Split, held_out_days, split_at
 from feira.recommendations.interactions import Interactions, InteractionsError, Ints, day_number
 from feira.recommendations.lists import Chosen, fitted, rows_of
 from feira.recommendations.metrics import Floats, Lists
 
 PASSED, REFUSED, NOT_ENOUGH = "passed", "refused", "not_enough_to_tell"
-# Four weeks, as the features' windows; of a shop with less than eight, half of its days.
-MOST_DAYS = 28
 # On real sales the logarithm of NDCG beside that of recent popularity, in the slot new, has a deviation of 1.7
 # a user. Of 100 users the interval is then a third to both sides: what is truly at 1.77, as EASE is there, is
 # found above the limit of 1.3 in 19 of 20 samples.
@@ -186,8 +184,7 @@ def _until(all_of: Interactions, as_of: date) -> Interactions:
 def _held_out(known: Interactions, as_of: date) -> int:
     if not len(known):
         return 1
-    of_all = day_number(as_of) - int(known.days.min()) + 1
-    return max(1, min(MOST_DAYS, of_all // 2))
+    return held_out_days(int(known.days.min()), as_of)
 
 
 @dataclass(frozen=True)

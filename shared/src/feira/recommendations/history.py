@@ -17,6 +17,7 @@ from feira.recommendations.interactions import (
     Names,
     day_number,
     day_of,
+    distinct,
 )
 
 # Of a user the newest interactions alone are learned from; what it has had is known from all.
@@ -41,6 +42,15 @@ class History:
     items: Ints
     days: Ints
     as_of: int
+
+    def interactions(self) -> Interactions:
+        """Its interactions."""
+        order = np.argsort(self.item_ids)
+        position = np.empty(len(order), dtype=np.int32)
+        position[order] = np.arange(len(order), dtype=np.int32)
+        return distinct(
+            self.user_ids, self.item_ids[order], self.users, position[self.items], self.days
+        )
 
     def ages(self) -> Ints:
         """Of each interaction the days to ``as_of``: 1 is the day before."""
@@ -154,6 +164,15 @@ def split_at(all_of: Interactions, cut: date) -> Split:
     return Split(
         history, users.astype(np.int32), future, unknown.astype(np.int32), int(after.sum())
     )
+
+
+# Four weeks, as the features' windows; of a shop with less than eight, half of its days.
+MOST_DAYS = 28
+
+
+def held_out_days(first: int, as_of: date) -> int:
+    """How many of the last days up to ``as_of`` are held out to judge a method by."""
+    return max(1, min(MOST_DAYS, (day_number(as_of) - first + 1) // 2))
 
 
 def default_cut(all_of: Interactions) -> date:

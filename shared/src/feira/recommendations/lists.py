@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,9 +15,12 @@ from scipy import sparse
 
 from feira.core.errors import PermanentError
 from feira.recommendations.candidates import BASELINE, Candidate, Scorer
+from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency, RecentPopularity, SameForAll
 from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
+from feira.recommendations.candidates.reranked import ByRanker, Reranked
 from feira.recommendations.candidates.tifu_knn import TifuKnn
+from feira.recommendations.choice import Choice, whether_to_rerank
 from feira.recommendations.history import HISTORY_CAP, History, history_before
 from feira.recommendations.interactions import Interactions, Ints, distinct
 from feira.recommendations.metrics import Lists
@@ -31,9 +34,12 @@ from feira.recommendations.serving.layout import (
     POPULAR_IN_CATEGORY,
 )
 from feira.recommendations.slots import LENGTH, Listed, Popular, listed
+from feira.recommendations.stored_models import leaves
 
 # TIFU-KNN compares every user with every other one; for more users than these own frequency takes its place.
 MOST_COMPARED = 20_000
+# Whether re-ranking is worth it costs three fits, and its lists ten times the time of others.
+MOST_RERANKED = 50_000
 REASONS = (BOUGHT_BEFORE, GOES_WITH, POPULAR, POPULAR_IN_CATEGORY)
 _BOUGHT_BEFORE, _GOES_WITH, _POPULAR, _POPULAR_IN_CATEGORY = range(4)
 
@@ -73,17 +79,27 @@ class MethodError(PermanentError):
 # By slot, what a method may have there.
 _KNOWN: dict[str, tuple[type[Any], ...]] = {
     "again": (TifuKnn, OwnFrequency),
-    "new": (EASE, ItemItem),
+    "new": (EASE, ItemItem, Reranked),
+    "popular": (RecentPopularity,),
+}
+# What a candidate may have that is made of others.
+_PARTS: dict[str, tuple[type[Any], ...]] = {
+    "strong": (EASE, ItemItem),
+    "similar": (ItemItem,),
+    "factors": (ALS,),
     "popular": (RecentPopularity,),
 }
 
 
-def _candidate(slot: str, described: Mapping[str, Any]) -> Any:
-    made = {kind.name: kind for kind in _KNOWN[slot]}[described["name"]]()
+def _candidate(slot: str, described: Mapping[str, Any], known: Mapping[str, Any]) -> Any:
+    made = {kind.name: kind for kind in known[slot]}[described["name"]]()
+    values = {}
     for name, value in described.items():
-        if isinstance(getattr(made, name), int | float) and type(value) not in (int, float):
+        held = getattr(made, name)
+        if isinstance(held, int | float) and type(value) not in (int, float):
             raise TypeError(f"{slot}: {name} is {value!r}")
-    return replace(made, **described)
+        values[name] = _candidate(name, value, _PARTS) if is_dataclass(held) else value
+    return replace(made, **values)
 
 
 @dataclass(frozen=True)
@@ -91,7 +107,7 @@ class Chosen:
     """The candidate of each slot, and what fills lists that they leave short."""
 
     again: Candidate
-    new: EASE | ItemItem
+    new: EASE | ItemItem | Reranked
     popular: RecentPopularity
 
     def described(self) -> dict[str, Any]:
@@ -105,7 +121,9 @@ class Chosen:
         :raises MethodError: where it names a candidate or a parameter that is not known here
         """
         try:
-            found = cls(**{slot: _candidate(slot, part) for slot, part in described.items()})
+            found = cls(
+                **{slot: _candidate(slot, part, _KNOWN) for slot, part in described.items()}
+            )
         except (AttributeError, KeyError, TypeError) as error:
             raise MethodError(f"{json.dumps(described)[:500]} is no method: {error!r}.") from error
         if found.described() != described:
@@ -115,7 +133,7 @@ class Chosen:
         return found
 
 
-def chosen(history: History) -> Chosen:
+def singles(history: History) -> Chosen:
     """Those that are better on real sales where the size allows it, else those whose cost grows with the
     interactions alone."""
     ease, tifu_knn = EASE(), TifuKnn()
@@ -126,27 +144,40 @@ def chosen(history: History) -> Chosen:
     )
 
 
+def choose(history: History) -> tuple[Chosen, Choice]:
+    """The single candidates, or in the slot new their union re-ranked, where it was better in an earlier
+    window; and why."""
+    of_singles = singles(history)
+    assert not isinstance(of_singles.new, Reranked)
+    if len(history.user_ids) > MOST_RERANKED:
+        return of_singles, Choice(False, f"there are more than {MOST_RERANKED:,} users")
+    if not len(history.days):
+        return of_singles, Choice(False, "there are no interactions")
+    reranked = Reranked(strong=of_singles.new)
+    choice = whether_to_rerank(history, reranked)
+    return (replace(of_singles, new=reranked) if choice.rerank else of_singles), choice
+
+
+def chosen(history: History) -> Chosen:
+    """The method of ``choose``."""
+    return choose(history)[0]
+
+
 @dataclass(frozen=True)
 class Models:
     """What the candidates have learned."""
 
     again: Scorer
-    new: ByItems
+    new: ByItems | ByRanker
     popular: SameForAll
 
     def hash(self) -> str:
-        """SHA-256 of the arrays that they hold, in the order of the fields; of a sparse one the offsets of
-        its rows, its columns and its values."""
+        """SHA-256 of the arrays and the text that they hold, as ``leaves``, in the order of the fields."""
         digest = hashlib.sha256()
-        for model in (self.again, self.new, self.popular):
-            for value in vars(model).values():
-                held = (
-                    (value.indptr, value.indices, value.data)
-                    if sparse.issparse(value)
-                    else (value,)
-                )
-                for array in held:
-                    digest.update(np.ascontiguousarray(array).data)
+        for _, value in leaves(self, ""):
+            digest.update(
+                value.encode() if isinstance(value, str) else np.ascontiguousarray(value).data
+            )
         return digest.hexdigest()
 
 
@@ -195,7 +226,9 @@ def rows_of(
         found = listed(models.new(users), seen[users], "new", popular)
         because = models.new.strongest(users, np.where(found.own, found.items, -1))
         likes = within.of_items[found.items] == liked[users, np.newaxis]
-        reasons = np.where(found.own, _GOES_WITH, np.where(likes, _POPULAR_IN_CATEGORY, _POPULAR))
+        reasons = np.where(
+            because >= 0, _GOES_WITH, np.where(likes, _POPULAR_IN_CATEGORY, _POPULAR)
+        )
         yield _rows(names, "new", users, found, reasons, because)
 
 

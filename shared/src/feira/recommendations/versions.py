@@ -21,9 +21,11 @@ from fsspec import AbstractFileSystem
 from feira.core.errors import PermanentError
 from feira.core.landing.put_once import put_once
 from feira.recommendations import goes_with, purchases, segments
+from feira.recommendations.card import card
 from feira.recommendations.interactions import Interactions
-from feira.recommendations.lists import ROWS, chosen, fitted, history_of, rows_of
+from feira.recommendations.lists import ROWS, chosen, history_of, rows_of
 from feira.recommendations.segments import NO_SEGMENTS, Segments
+from feira.recommendations.training import trained
 
 NAMES = pa.schema([("sku", pa.string()), ("name", pa.string())])
 _MOST_A_DAY = 999
@@ -99,6 +101,10 @@ class ListStore:
     def folder(self, version: str) -> str:
         return f"{self.lake}/recommendations/{version}"
 
+    def card(self, version: str) -> str:
+        """The path of the version's model card."""
+        return self._file(version, "card.md")
+
     def claim(self, day: date, run_id: str, sources: Mapping[str, Any]) -> Version:
         """The version that this run makes of these sources: the one that it has, else the day's next.
 
@@ -159,15 +165,18 @@ class ListStore:
         """
         parquet = self._file(version.version, "lists.parquet")
         history = history_of(all_of, version.day)
-        candidates = chosen(history)
+        learned = (
+            trained(self.files, self._file(version.version, "models"), history)
+            if len(history.days)
+            else None
+        )
+        described = card(version.version, version.sources, history, learned)
+        self.files.pipe_file(self.card(version.version), described.encode())
         lists = rows = 0
-        model_hash = None
         with self.files.open(parquet, "wb") as file, pq.ParquetWriter(file, ROWS) as writer:
-            if len(history.days):
-                models = fitted(candidates, history)
-                model_hash = models.hash()
+            if learned is not None:
                 batches: list[pa.RecordBatch] = []
-                for batch in rows_of(models, history, known.categories):
+                for batch in rows_of(learned.models, history, known.categories):
                     batches.append(batch)
                     rows += len(batch)
                     lists += pc.sum(pc.equal(batch["position"], 1)).as_py() or 0
@@ -194,8 +203,8 @@ class ListStore:
             items=len(history.item_ids),
             lists=lists,
             rows=rows,
-            candidates=candidates.described(),
-            model_hash=model_hash,
+            candidates=(learned.method if learned else chosen(history)).described(),
+            model_hash=learned.models.hash() if learned else None,
             beside=beside,
         )
         self.files.pipe_file(self._file(version.version, "finished.json"), _json(finished))

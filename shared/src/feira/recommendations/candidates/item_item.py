@@ -43,8 +43,8 @@ class ByItems:
         return np.pad(or_nothing(found), ((0, 0), (0, unknown)), constant_values=-np.inf)
 
     def strongest(self, users: Ints, lists: Lists) -> Lists:
-        """Of each place of the users' lists, which hold items with a score, the item that the user had
-        and that adds most to it; of equal ones the first. -1 where the list has ended."""
+        """Of each place of the users' lists the item that the user had and that adds most to the score; of
+        equal ones the first. -1 where none adds anything, or the list has ended."""
         taken = self.taken[users]
         taken.sort_indices()
         found = (
@@ -52,7 +52,7 @@ class ByItems:
             if sparse.issparse(self.weights)
             else self._of_had(taken, lists)
         )
-        return np.where(lists >= 0, found, -1)
+        return np.where((lists >= 0) & (found < self.items), found, -1)
 
     def _of_had(self, taken: Matrix, lists: Lists) -> Lists:
         """Of each place the item, where all weights are there: a row for each that a user had."""
@@ -62,7 +62,7 @@ class ByItems:
         listed = np.repeat(np.maximum(lists[with_any], 0), had, axis=0)
         added = taken.data[:, None] * self.weights[taken.indices[:, None], listed]
         most = np.repeat(np.maximum.reduceat(added, first, axis=0), had, axis=0)
-        items = np.where(added == most, taken.indices[:, None], self.items)
+        items = np.where((added == most) & (added > 0), taken.indices[:, None], self.items)
         found = np.full(lists.shape, self.items, dtype=np.int32)
         found[with_any] = np.minimum.reduceat(items, first, axis=0)
         return found
@@ -80,10 +80,10 @@ class ByItems:
         entry = entry[listed]
         added = taken.data[entry] * weights.data[listed]
         key = row[entry] * lists.shape[1] + place[listed]
-        most = np.full(lists.size, -np.inf)
+        most = np.full(lists.size, np.finfo(float).tiny)
         np.maximum.at(most, key, added)
         # What a user had is in order: backwards, so that the first of equal ones is written last.
-        (is_most,) = np.nonzero(added[::-1] == most[key[::-1]])
+        (is_most,) = np.nonzero((added == most[key])[::-1])
         found = np.full(lists.size, self.items, dtype=np.int32)
         found[key[::-1][is_most]] = taken.indices[entry[::-1][is_most]]
         return found.reshape(lists.shape)

@@ -1,0 +1,264 @@
+"""What several candidates offer that the user never had, ordered anew by LambdaMART (Burges, 2010), by the
+library `lightgbm`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from feira.recommendations.candidates.als import ALS
+from feira.recommendations.candidates.counts import RecentPopularity
+from feira.recommendations.candidates.interface import Scorer, dense
+from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
+from feira.recommendations.history import History, Matrix, Split, split_at
+from feira.recommendations.interactions import InteractionsError, Ints, day_of
+from feira.recommendations.metrics import Floats, Lists
+from feira.recommendations.slots import Places, Popular, listed
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
+
+# Of each candidate, in its order: the score beside the user's greatest one, and the place in its list.
+OF_A_CANDIDATE = ("score", "place")
+# Of the item: its recent popularity beside the greatest one, the share of users that had it, and the days
+# since it was first had. Of the user: how many items it had, on how many days, and the days since the last.
+OF_THE_PAIR = (
+    "item_recent_popularity",
+    "item_users",
+    "item_age",
+    "user_items",
+    "user_days",
+    "user_since",
+)
+_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What the candidates have learned, and what is known of users and items.
+
+    :param scorers: the candidates, of which the first gives the reasons
+    :param of_items: items by what ``OF_THE_PAIR`` says of an item
+    :param of_users: users by what it says of a user
+    :param seen: users by items: 1 where the user had the item
+    """
+
+    scorers: tuple[Any, ...]
+    of_items: Floats
+    of_users: Floats
+    seen: Matrix
+    of_each: int
+
+    def __call__(self, users: Ints) -> tuple[Places, Places, Floats]:
+        """The union of the first items of every candidate that the users never had: the user's place among
+        ``users``, in order, the item, and the features of the pair."""
+        seen, popular = self.seen[users], Popular.of(self.of_items[:, 0])
+        shape = (len(users), len(self.of_items))
+        offered = np.zeros(shape, dtype=bool)
+        columns = []
+        for scorer in self.scorers:
+            scores = scorer(users)
+            best = listed(scores, seen, "new", popular, self.of_each)
+            row, place = np.nonzero(best.own)
+            items = best.items[row, place]
+            offered[row, items] = True
+            # What the candidate does not offer is after what it does.
+            places = np.full(shape, self.of_each, dtype=np.int16)
+            places[row, items] = place
+            greatest = np.where(best.own[:, 0], best.scores[:, 0], 1)
+            columns.append((dense(scores), places, greatest))
+        row, item = np.nonzero(offered)
+        features: list[Floats] = []
+        for of_all, places, greatest in columns:
+            score = np.maximum(of_all[row, item], 0) / greatest[row]
+            # Equal scores are equal features, in whatever order a library has added.
+            features += [np.round(score, 9), places[row, item].astype(float)]
+        return (
+            row,
+            item,
+            np.column_stack([*features, self.of_items[item], self.of_users[users][row]]),
+        )
+
+
+@dataclass(frozen=True)
+class ByRanker:
+    """Scores of what is offered by what has been learned from an earlier window; what follows it in a list
+    is not scored.
+
+    :param ranker: LightGBM's model as text
+    """
+
+    offers: Offers
+    ranker: str
+
+    @cached_property
+    def _booster(self) -> Booster:
+        from lightgbm import Booster
+
+        return Booster(model_str=self.ranker)
+
+    def __call__(self, users: Ints) -> Matrix:
+        found = []
+        for start in range(0, len(users), _BLOCK):
+            block = users[start : start + _BLOCK]
+            row, item, features = self.offers(block)
+            shape = (len(block), len(self.offers.of_items))
+            raw = (
+                np.asarray(self._booster.predict(features, num_threads=1))
+                if len(row)
+                else np.empty(0)
+            )
+            # Above 0 whatever the ranker says, since all of it goes before what is not offered.
+            score = 1 / (1 + np.exp(-raw))
+            found.append(sparse.csr_array(sparse.coo_array((score, (row, item)), shape)))
+        return sparse.vstack(found, format="csr")
+
+    def strongest(self, users: Ints, lists: Lists) -> Lists:
+        """As the first candidate says; -1 where nothing that the user had adds to its score."""
+        first: ByItems = self.offers.scorers[0]
+        return first.strongest(users, lists)
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """The first items of each candidate that the user never had, in the order that LambdaMART learned from
+    an earlier window: candidates that know what was before it, and what their users took in it.
+
+    It scores only what a user never had. With too few users to learn from it is its first candidate.
+
+    :param strong: the candidate that gives the reasons
+    :param of_each: how many items of each candidate are in the union
+    :param most_days: of the days with any interaction, the newest half is the window, and no more than these
+    :param least_users: how many users must have taken something of the union in the window
+    :param most_users: as many of them are learned from, at most
+    """
+
+    strong: EASE | ItemItem = field(default_factory=EASE)
+    similar: ItemItem = field(default_factory=ItemItem)
+    factors: ALS = field(default_factory=ALS)
+    popular: RecentPopularity = field(default_factory=RecentPopularity)
+    of_each: int = 50
+    most_days: int = 28
+    least_users: int = 100
+    most_users: int = 5_000
+    trees: int = 100
+    leaves: int = 15
+    least_in_leaf: int = 50
+    learning_rate: float = 0.05
+    seed: int = 1
+    name: str = "re-ranked"
+
+    def fit(self, history: History) -> ByItems | ByRanker:
+        ranker = self._learned(history)
+        if ranker is None:
+            return self.strong.fit(history)
+        return ByRanker(self._offers(history), ranker)
+
+    def _offers(self, history: History) -> Offers:
+        kinds = dict.fromkeys((self.strong, self.similar, self.factors, self.popular))
+        scorers: tuple[Scorer, ...] = tuple(each.fit(history) for each in kinds)
+        return Offers(
+            scorers,
+            _of_items(history, self.popular),
+            _of_users(history),
+            history.seen(),
+            self.of_each,
+        )
+
+    def _learned(self, history: History) -> str | None:
+        """The ranker as text; None where there are too few users to learn from."""
+        split = self._window(history)
+        if split is None:
+            return None
+        users = _sampled(split, self.most_users)
+        if len(users) < self.least_users:
+            return None
+        offers = self._offers(split.history)
+        features, labels, groups = [], [], []
+        for start in range(0, len(users), _BLOCK):
+            block = users[start : start + _BLOCK]
+            row, item, of_pairs = offers(split.users[block])
+            taken = (split.future[block].toarray() > 0)[row, item]
+            some = np.bincount(row, weights=taken, minlength=len(block)) > 0
+            features.append(of_pairs[some[row]])
+            labels.append(taken[some[row]])
+            groups.append(np.bincount(row, minlength=len(block))[some])
+        group = np.concatenate(groups)
+        if len(group) < self.least_users:
+            return None
+        return self._trained(np.vstack(features), np.concatenate(labels), group)
+
+    def _window(self, history: History) -> Split | None:
+        days = np.unique(history.days)
+        if len(days) < 2:
+            return None
+        cut = day_of(days[-min(self.most_days, len(days) // 2)])
+        try:
+            return split_at(history.interactions(), cut)
+        except InteractionsError:
+            return None  # nobody is on both sides
+
+    def _trained(self, features: Floats, labels: Any, group: Any) -> str:
+        try:
+            import lightgbm
+        except (ImportError, OSError) as error:
+            raise InteractionsError(
+                f"The library lightgbm, of the candidate {self.name}, cannot be loaded: {error}. It needs "
+                "libgomp, which Debian has in the package libgomp1."
+            ) from error
+        data = lightgbm.Dataset(features, labels.astype(np.int32), group=group)
+        parameters = {
+            "objective": "lambdarank",
+            "lambdarank_truncation_level": 10,
+            "num_leaves": self.leaves,
+            "min_data_in_leaf": self.least_in_leaf,
+            "learning_rate": self.learning_rate,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": 1,
+            "verbosity": -1,
+        }
+        booster = lightgbm.train(parameters, data, num_boost_round=self.trees)
+        return str(booster.model_to_string())
+
+
+def _sampled(split: Split, most: int) -> Ints:
+    """Of the split's users those that took something in the future that they never had."""
+    new = split.future - split.future * split.history.seen()[split.users]
+    asked = np.flatnonzero(np.asarray(new.sum(axis=1)).ravel() > 0)
+    drawn = np.random.default_rng(0).permutation(len(asked))[:most]
+    return asked[np.sort(drawn)].astype(np.int32)
+
+
+def _of_items(history: History, popular: RecentPopularity) -> Floats:
+    recent = popular.fit(history).of_items
+    seen = history.seen()
+    first = np.full(len(history.item_ids), history.as_of)
+    np.minimum.at(first, history.items, history.days)
+    return np.column_stack(
+        [
+            recent / recent.max(initial=1e-12),
+            np.asarray(seen.mean(axis=0)).ravel(),
+            history.as_of - first,
+        ]
+    )
+
+
+def _of_users(history: History) -> Floats:
+    users = len(history.user_ids)
+    last = np.full(users, int(history.days.min()))
+    np.maximum.at(last, history.users, history.days)
+    span = history.as_of - int(history.days.min())
+    baskets = np.unique(history.users.astype(np.int64) * (span + 1) + history.ages())
+    return np.column_stack(
+        [
+            np.diff(history.seen().indptr),
+            np.bincount(baskets // (span + 1), minlength=users),
+            history.as_of - last,
+        ]
+    )

@@ -1,0 +1,186 @@
+"""Re-ranking: what it learns from, what it is worth, when it is chosen, and that its reasons are true."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import cache
+
+import numpy as np
+import pytest
+
+from feira.recommendations import choice as choosing
+from feira.recommendations.candidates import BASELINE
+from feira.recommendations.candidates.als import ALS
+from feira.recommendations.candidates.counts import OwnFrequency
+from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
+from feira.recommendations.candidates.reranked import (
+    OF_A_CANDIDATE,
+    OF_THE_PAIR,
+    ByRanker,
+    Reranked,
+)
+from feira.recommendations.evaluation import evaluate
+from feira.recommendations.history import History, history_before, split_at
+from feira.recommendations.interactions import Interactions, interactions
+from feira.recommendations.lists import Chosen, choose, fitted, history_of, rows_of
+
+FIRST = date(2011, 1, 1)
+LAST = FIRST + timedelta(days=83)
+QUICK = Reranked(factors=ALS(factors=8, iterations=5))
+
+
+@cache
+def young_items_sell(days: int = 84, users: int = 400, items: int = 80) -> Interactions:
+    """Users of six groups, who take from their group's items, and mostly those of the last weeks:
+    what no single candidate knows."""
+    generator = np.random.default_rng(1)
+    group, born = generator.integers(0, 6, items), generator.integers(-days, days, items)
+    of_user = generator.integers(0, 6, users)
+    rows = []
+    for day in range(days):
+        age = day - born
+        worth = (age >= 0) * np.where(age < 20, 40.0, 1.0)
+        for user in np.flatnonzero(generator.random(users) < 0.15):
+            likes = worth * ((group == of_user[user]) + 0.03)
+            for item in generator.choice(items, 3, p=likes / likes.sum()):
+                rows.append((f"u{user:03d}", f"i{item:02d}", FIRST + timedelta(days=day)))
+    return interactions(rows)
+
+
+def learned() -> History:
+    return history_of(young_items_sell(), LAST)
+
+
+def test_where_more_decides_than_one_candidate_knows_re_ranking_is_better_and_chosen() -> None:
+    all_of = young_items_sell()
+    found = evaluate(all_of, FIRST + timedelta(days=63), [EASE(), QUICK])
+    _, new, _ = found.slots
+    _, reranked = new.rows
+    assert reranked.ratio.low is not None and reranked.ratio.low > 1.1, reranked
+    method, choice = choose(learned())
+    assert choice.rerank and choice.users >= choosing.LEAST_USERS, choice
+    assert choice.ratio is not None and choice.ratio.value is not None
+    assert choice.ratio.value >= choosing.LEAST_RATIO
+    assert isinstance(method.new, Reranked) and method.described()["new"]["name"] == "re-ranked"
+    assert Chosen.of_described(json.loads(json.dumps(method.described()))) == method
+
+
+def test_the_choice_knows_nothing_of_the_days_by_which_the_gate_judges() -> None:
+    all_of, end = young_items_sell(), LAST
+    choice = choosing.whether_to_rerank(history_of(all_of, end), QUICK)
+    assert choice.cut is not None and choice.ratio is not None
+    held_out = all_of.days > all_of.days.max() - 28
+    # In the days that are held out everybody takes other things.
+    moved = replace(all_of, items=np.where(held_out, all_of.items[::-1], all_of.items))
+    assert choosing.whether_to_rerank(history_of(moved, end), QUICK) == choice
+    before = replace(all_of, items=np.where(held_out, all_of.items, all_of.items[::-1]))
+    assert choosing.whether_to_rerank(history_of(before, end), QUICK) != choice
+
+
+def test_where_re_ranking_is_not_better_or_cannot_be_compared_a_single_candidate_is_chosen() -> (
+    None
+):
+    few = history_of(young_items_sell(users=60), LAST)
+    method, choice = choose(few)
+    assert isinstance(method.new, EASE) and not choice.rerank and "users" in choice.why
+    one_day = history_before(interactions([("a", "x", FIRST)]), FIRST + timedelta(days=1))
+    assert (choose(one_day)[1].rerank, choose(one_day)[1].why) == (False, "there are too few days")
+    # Items as they come: there is nothing to learn beside popularity.
+    generator = np.random.default_rng(2)
+    drawn = [
+        (f"u{user:03d}", f"i{item:02d}", FIRST + timedelta(days=int(day)))
+        for user in range(250)
+        for day in generator.choice(84, 7)
+        for item in generator.choice(40, 2)
+    ]
+    method, choice = choose(history_of(interactions(drawn), LAST))
+    assert isinstance(method.new, EASE) and not choice.rerank
+    assert choice.ratio is not None and choice.ratio.value is not None
+
+
+def test_with_too_few_users_to_learn_from_it_is_its_first_candidate() -> None:
+    history = learned()
+    split = QUICK._window(history)
+    assert split is not None
+    assert isinstance(QUICK.fit(history), ByRanker)
+    alone = replace(QUICK, least_users=len(split.users) + 1).fit(history)
+    assert isinstance(alone, ByItems)
+    users = np.arange(5, dtype=np.int32)
+    assert np.array_equal(alone(users), EASE().fit(history)(users))
+
+
+def test_it_learns_from_an_earlier_window_by_what_was_known_before_it() -> None:
+    history = learned()
+    split = QUICK._window(history)
+    assert split is not None
+    assert split.history.days.max() < split.history.as_of <= history.as_of - 28
+    again = split_at(history.interactions(), FIRST + timedelta(days=56))
+    assert (split.history.as_of, split.after) == (again.history.as_of, again.after)
+
+
+def test_the_features_of_a_pair_are_what_they_are_called() -> None:
+    rows = [
+        *[("a", "x", 0), ("a", "y", 0), ("a", "y", 3), ("b", "x", 1), ("b", "z", 6), ("c", "x", 6)],
+        *[("c", "y", 6), ("d", "z", 2)],
+    ]
+    known = [(user, item, FIRST + timedelta(days=day)) for user, item, day in rows]
+    history = history_before(interactions(known), FIRST + timedelta(days=8))
+    quick = replace(QUICK, similar=ItemItem(), strong=ItemItem(), of_each=2)
+    offers = quick._offers(history)
+    # Two candidates are the same one, and there once.
+    assert len(offers.scorers) == 3
+    users = np.flatnonzero(history.user_ids == "b").astype(np.int32)
+    row, item, features = offers(users)
+    assert [history.item_ids[it] for it in item] == ["y"] and row.tolist() == [0]
+    of_pair = dict(zip(OF_THE_PAIR, features[0][3 * len(OF_A_CANDIDATE) :], strict=True))
+    recent = {"x": [8, 7, 2], "y": [8, 5, 2], "z": [2, 6]}
+    worth = {name: sum(0.5 ** (age / 14) for age in ages) for name, ages in recent.items()}
+    assert of_pair == pytest.approx(
+        {
+            "item_recent_popularity": worth["y"] / max(worth.values()),
+            "item_users": 2 / 4,
+            "item_age": 8,
+            "user_items": 2,
+            "user_days": 2,
+            "user_since": 2,
+        }
+    )
+    # It is the best that b never had, by item-item and by popularity.
+    assert features[0][[0, 1, 4, 5]].tolist() == [1, 0, 1, 0]
+
+
+def test_a_reason_of_what_is_re_ranked_adds_to_the_first_candidates_score_and_the_rest_is_popular() -> (
+    None
+):
+    history = learned()
+    method = Chosen(OwnFrequency(), QUICK, BASELINE)
+    models = fitted(method, history)
+    assert isinstance(models.new, ByRanker)
+    first = models.new.offers.scorers[0]
+    adds, taken = first.weights, first.taken.toarray()
+    user_at = {name: place for place, name in enumerate(history.user_ids)}
+    item_at = {name: place for place, name in enumerate(history.item_ids)}
+    rows = [row for batch in rows_of(models, history) for row in batch.to_pylist()]
+    counted = {"goes_with": 0, "popular": 0}
+    for row in rows:
+        if row["slot"] == "new" and row["user_id"]:
+            user, item = user_at[row["user_id"]], item_at[row["item"]]
+            assert not taken[user, item]
+            contributions = taken[user] * adds[:, item]
+            counted[row["reason"]] += 1
+            if row["reason"] == "goes_with":
+                assert contributions[item_at[row["reason_item"]]] == contributions.max() > 0
+            else:
+                assert row["reason_item"] is None
+    assert counted["goes_with"] > 1000 and counted["popular"] > 100
+
+
+def test_no_reason_is_given_where_nothing_adds_to_the_score() -> None:
+    taken = history_before(
+        interactions([("a", "x", FIRST), ("b", "y", FIRST)]), FIRST + timedelta(days=1)
+    ).matrix()
+    users, lists = np.arange(2, dtype=np.int32), np.array([[1], [0]], dtype=np.int32)
+    weights = np.array([[0.0, -1.0], [0.0, 0.0]])
+    assert ByItems(taken, weights, 2).strongest(users, lists).tolist() == [[-1], [-1]]
