@@ -21,7 +21,7 @@ from feira.core.settings import SettingsError
 from feira.recommendations.serving import events as module
 from feira.recommendations.serving import reading
 from feira.recommendations.serving.events import Events, kafka_from_env
-from feira.recommendations.serving.reading import Offer
+from feira.recommendations.serving.served import Offer
 from feira.recommendations.serving.shown import arm_of, swapped
 from feira.user_events.codec import decode
 from recommendations_api import Api, running

@@ -8,17 +8,20 @@ events go; a file in the lake is read with the settings in
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvicorn
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 from feira.recommendations.serving.app import SWAPPED, Recommendations
 from feira.recommendations.serving.events import kafka_from_env
+from feira.recommendations.serving.pages import Lake
 from feira.recommendations.serving.store import options_from_env
 
+_PATIENCE_SECONDS = 10
 EXAMPLE = """
 Example:
 
@@ -40,24 +43,40 @@ def main(
             help="The share of a shown list's places that are swapped at random.",
         ),
     ] = SWAPPED,
+    ui: Annotated[
+        bool, typer.Option(help="The page for people, which shows what a customer bought.")
+    ] = True,
+    ui_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name under which the page is asked for, once or more often."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of these draws; for a test.")] = None,
 ) -> None:
     """Answers with what is offered to a user, from the lists in Valkey."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    app = Recommendations(options_from_env(), _reader(file), kafka_from_env(), swapped, seed)
+    files, path = _place(file)
+    app = Recommendations(
+        options_from_env(),
+        lambda: bytes(files.cat_file(path)),
+        kafka_from_env(),
+        swapped,
+        seed,
+        Lake(files, path.rpartition("/")[0]) if ui else None,
+        ui_host or (),
+    )
     uvicorn.run(
         app, host=host, port=port, access_log=False, log_level="info", timeout_graceful_shutdown=2
     )
 
 
-def _reader(file: str) -> Callable[[], bytes]:
+def _place(file: str) -> tuple[AbstractFileSystem, str]:
     if "://" not in file:
-        return Path(file).read_bytes
+        return LocalFileSystem(), str(Path(file).absolute())
     from feira.core.lake import lake_files
     from feira.core.settings import LakeSettings
 
-    files = lake_files(LakeSettings.from_env())
-    return lambda: bytes(files.cat_file(file))
+    # A person waits for some of what is read.
+    return lake_files(LakeSettings.from_env(), _PATIENCE_SECONDS), file
 
 
 command = typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from random import Random
@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feira.recommendations.serving import openapi, requests, shown
 from feira.recommendations.serving.bodies import read_object
@@ -23,8 +23,10 @@ from feira.recommendations.serving.events import (
     parse_events,
 )
 from feira.recommendations.serving.metrics import Metrics
-from feira.recommendations.serving.reading import Answer, Lists, Offer
+from feira.recommendations.serving.pages import Lake, Versions, create_pages
+from feira.recommendations.serving.reading import Lists
 from feira.recommendations.serving.requests import BASKET, EVENTS, PATH, PREFIX, RefusedError
+from feira.recommendations.serving.served import Answer, Offer
 from feira.recommendations.serving.store import Options
 
 SWAPPED: Final = 0.02
@@ -40,6 +42,8 @@ class Recommendations:
     :param kafka: of ``events.kafka_from_env``
     :param swapped: the share of places that a shown list has swapped
     :param seed: of these draws; None where they are to be others at each start
+    :param lake: what the page for people is made of; without it there is none
+    :param hosts: of ``create_pages``
     """
 
     def __init__(
@@ -49,17 +53,24 @@ class Recommendations:
         kafka: Mapping[str, Any] | None = None,
         swapped: float = SWAPPED,
         seed: int | None = None,
+        lake: Lake | None = None,
+        hosts: Sequence[str] = (),
     ) -> None:
         self.metrics = Metrics()
         self.lists = Lists(options, read_file, self.metrics.failed)
         self.events = Events(kafka, self.metrics.posted)
         self._swapped, self._draws = swapped, Random(seed)
+        self.looked_at = None if lake is None else Versions(options, lake)
+        self.pages = None if self.looked_at is None else create_pages(self.looked_at, hosts)
         self._others: ASGIApp = _others(self)
         self._posts = {BASKET.encode(): self._go_with, EVENTS.encode(): self._take}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not (path := scope["raw_path"]).startswith(PREFIX):
+        if scope["type"] != "http":
             await self._others(scope, receive, send)
+        elif not (path := scope["raw_path"]).startswith(PREFIX):
+            page = self.pages is not None and (path + b"/").startswith(b"/ui/")
+            await (self._page if page else self._others)(scope, receive, send)
         elif scope["method"] == "GET":
             await self._recommend(scope, send)
         elif scope["method"] == "POST" and (post := self._posts.get(path)):
@@ -124,6 +135,22 @@ class Recommendations:
             outcome = "accepted"
         self.metrics.answered(EVENTS, "", outcome, time.perf_counter() - began)
 
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began, status = time.perf_counter(), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        assert self.pages is not None
+        try:
+            await self.pages(scope, receive, noted)
+        finally:
+            known = {getattr(route, "path", "") for route in self.pages.routes}
+            route = scope["path"] if scope["path"] in known else "/ui/{path}"
+            self.metrics.answered(route, "", str(status), time.perf_counter() - began)
+
     async def _refuse(self, send: Send, route: str, error: RefusedError) -> None:
         self.metrics.refused.labels(route, error.label).inc()
         body = requests.problem(error.status, "The request is not understood", error)
@@ -164,6 +191,8 @@ def _others(app: Recommendations) -> FastAPI:
         await app.events.start()
         yield
         await app.events.stop()
+        if app.looked_at is not None:
+            await app.looked_at.client.aclose()
         await lists.stop()
 
     api = FastAPI(title="Feira recommendations", version="1", lifespan=lifespan)
@@ -191,6 +220,12 @@ def _others(app: Recommendations) -> FastAPI:
     def described() -> dict[str, Any]:
         document = generated()
         document["paths"] |= openapi.paths()
+        if app.pages is not None:
+            of_pages = app.pages.openapi()
+            document["paths"] |= of_pages["paths"]
+            document.setdefault("components", {}).setdefault("schemas", {}).update(
+                of_pages["components"]["schemas"]
+            )
         return document
 
     api.openapi = described  # type: ignore[method-assign]

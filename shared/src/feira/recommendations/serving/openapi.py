@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from feira.recommendations.serving import reading, requests
+from feira.recommendations.serving import requests, served
 from feira.recommendations.serving.events import MOST_EVENTS
 from feira.recommendations.serving.layout import (
     BOUGHT_BEFORE,
@@ -66,7 +66,7 @@ def paths() -> dict[str, Any]:
                 "summary": "What is offered to a user, best first",
                 "operationId": "recommendations",
                 "parameters": [_parameter(name) for name in _OF_USERS],
-                "responses": _responses(_SCHEMAS["user_id"], (reading.OWN, reading.SEGMENT), _ARM),
+                "responses": _responses(_SCHEMAS["user_id"], (served.OWN, served.SEGMENT), _ARM),
             }
         },
         requests.BASKET: {
@@ -75,7 +75,7 @@ def paths() -> dict[str, Any]:
                 "operationId": "basket",
                 "parameters": [_parameter(name) for name in ("n", "exclude")],
                 "requestBody": _object({"items": _SCHEMAS["items"]}),
-                "responses": _responses({"type": "null"}, (reading.BASKET,))
+                "responses": _responses({"type": "null"}, (served.BASKET,))
                 | {status: _problem(title) for status, title in _OF_BODIES.items()},
             }
         },
@@ -152,7 +152,7 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 def _responses(
     user: dict[str, Any], own: Sequence[str], more: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, Any]:
-    sources = [*own, reading.POPULAR, reading.FILE, reading.NONE]
+    sources = [*own, served.POPULAR, served.FILE, served.NONE]
     answer = {
         "type": "object",
         "required": ["user_id", "slot", "version", "source", "items"],
@@ -161,7 +161,7 @@ def _responses(
             "slot": _SCHEMAS["slot"],
             "version": {"type": ["string", "null"]},
             "source": _TEXT | {"enum": sources},
-            "segment": _TEXT | {"description": f"Of {reading.SEGMENT}: the category."},
+            "segment": _TEXT | {"description": f"Of {served.SEGMENT}: the category."},
             "items": {"type": "array", "items": _OFFER},
             **more,
         },

@@ -12,16 +12,25 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import orjson
 from valkey.asyncio import Valkey
 from valkey.exceptions import ValkeyError
 
 from feira.core.errors import first_line
 from feira.recommendations.serving import layout
 from feira.recommendations.serving.baked import Baked
+from feira.recommendations.serving.served import (
+    BASKET,
+    FILE,
+    NONE,
+    POPULAR,
+    Answer,
+    Offer,
+    Served,
+    version_in,
+    without,
+)
 from feira.recommendations.serving.store import Options
 
 log = logging.getLogger(__name__)
@@ -35,85 +44,7 @@ _UNUSABLE_SECONDS = 0.5
 _FILE_SECONDS = 60.0
 _MOST_AT_ONCE = 200
 
-OWN: Final = "own"
-BASKET: Final = "basket"
-SEGMENT: Final = "segment"
-POPULAR: Final = "popular"
-FILE: Final = "file"
-NONE: Final = "none"
-
 _FAILURES = (ValkeyError, OSError, TimeoutError)
-
-
-@dataclass(frozen=True)
-class Offer:
-    """An item, and why it is offered; ``reason_item`` is what it goes with."""
-
-    item: str
-    reason: str
-    reason_item: str | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What is offered, best first: of which version, and from where; of a segment, which that is."""
-
-    version: str | None
-    source: str
-    offers: list[Offer]
-    segment: str | None = None
-
-
-@dataclass(frozen=True)
-class _Served:
-    """The version that is read: its items, the lists for everyone, and the segments with theirs."""
-
-    version: str
-    items: list[str]
-    everyone: dict[str, list[str]]
-    segments: list[tuple[str, bytes]]
-
-    def answer(
-        self, slot: str, value: bytes, why: bytes | None, n: int, excluded: frozenset[str]
-    ) -> Answer:
-        """From what is in the place of a user's list; raises IndexError where that has what has no number."""
-        first = n + len(excluded)
-        if len(value) != layout.SEGMENT_WIDTH:
-            offers = self.offers(slot, value, why, first)
-            return Answer(self.version, OWN, _without(offers, excluded, n))
-        segment, numbers = self.segments[int.from_bytes(value, "little")]
-        items = [self.items[number] for number in layout.unpacked(numbers, first)]
-        offers = [Offer(item, layout.POPULAR_IN_CATEGORY) for item in items]
-        return Answer(self.version, SEGMENT, _without(offers, excluded, n), segment)
-
-    def offers(self, slot: str, value: bytes, why: bytes | None, first: int) -> list[Offer]:
-        """The first of a list; raises IndexError where it holds what has no number."""
-        items = [self.items[number] for number in layout.unpacked(value, first)]
-        if why is None:
-            return [Offer(item, layout.OWN_REASON[slot]) for item in items]
-        width = layout.why_width(len(self.items))
-        alone = {2 ** (8 * width) - 1 - back: code for code, back in layout.WITHOUT_ITEM.items()}
-        return [
-            Offer(item, alone[number])
-            if number in alone
-            else Offer(item, layout.GOES_WITH, self.items[number])
-            for item, number in zip(items, layout.unpacked(why, first, width), strict=True)
-        ]
-
-    def offers_with(self, basket: Sequence[str], values: Sequence[bytes | None]) -> list[Offer]:
-        """What goes with the items, by the sum of the similarities; the reason is the item that adds most.
-
-        :raises IndexError, ValueError: where a value is damaged
-        """
-        total: dict[int, float] = {}
-        most: dict[int, tuple[float, str]] = {}
-        for item, value in zip(basket, values, strict=True):
-            for number, similarity in layout.unpacked_with(value or b""):
-                total[number] = total.get(number, 0.0) + similarity
-                if similarity > most.get(number, (0.0, ""))[0]:
-                    most[number] = similarity, item
-        order = sorted(most, key=lambda number: (-total[number], number))
-        return [Offer(self.items[number], layout.GOES_WITH, most[number][1]) for number in order]
 
 
 class Lists:
@@ -135,7 +66,7 @@ class Lists:
             **{**options, "socket_timeout": _LOAD_SECONDS, "socket_connect_timeout": _LOAD_SECONDS}
         )
         self._read_file, self._failed = read_file, failed
-        self._served: _Served | None = None
+        self._served: Served | None = None
         self._looked_at: tuple[bytes | None, float] = (None, 0.0)
         self._file: Baked | None = None
         self._recovering: asyncio.Task[None] | None = None
@@ -211,24 +142,24 @@ class Lists:
             return popular
         found = {each.item for each in offers}
         offers += [each for each in popular.offers if each.item not in found]
-        return Answer(served.version, BASKET, _without(offers, excluded, n))
+        return Answer(served.version, BASKET, without(offers, excluded, n))
 
     def _for_everyone(
-        self, served: _Served | None, slot: str, n: int, excluded: frozenset[str]
+        self, served: Served | None, slot: str, n: int, excluded: frozenset[str]
     ) -> Answer:
         """What is offered to whoever has no list."""
         first = n + len(excluded)
         if served is not None and slot in served.everyone:
             offers = _popular(served.everyone[slot][:first])
-            return Answer(served.version, POPULAR, _without(offers, excluded, n))
+            return Answer(served.version, POPULAR, without(offers, excluded, n))
         if self._file is not None and slot in self._file.everyone:
             offers = _popular(self._file.everyone[slot][:first])
-            return Answer(self._file.version, FILE, _without(offers, excluded, n))
+            return Answer(self._file.version, FILE, without(offers, excluded, n))
         return Answer(served.version if served else None, NONE, [])
 
     async def _read(
         self, keys_of: Callable[[str], Iterable[str]]
-    ) -> tuple[_Served | None, list[bytes | None] | None]:
+    ) -> tuple[Served | None, list[bytes | None] | None]:
         """The version, and the values of its keys as they were when it was served; of what fails None."""
         try:
             for last in (False, True):
@@ -308,7 +239,7 @@ class Lists:
     async def _load(self) -> None:
         async with asyncio.timeout(_LOAD_SECONDS):
             live = await self._client.get(layout.LIVE)
-            found = None if live is None else await self._version(live)
+            found = None if live is None else await self._version_at(live)
         self._looked_at = (live, time.monotonic())
         if live is not None and found is None:
             self._failed("damaged")
@@ -316,41 +247,11 @@ class Lists:
             log.info("version %s is read", found and found.version)
         self._served = found
 
-    async def _version(self, live: bytes) -> _Served | None:
-        """A version as it is in Valkey, where it never changes; None where it is not whole."""
-        try:
-            version = layout.require_version(live.decode())
-            if self._served is not None and self._served.version == version:
-                return self._served
-            lists = [layout.list_key(version, slot, layout.EVERYONE) for slot in layout.SLOTS]
-            text, numbered, *values = await self._client.mget(
-                [layout.meta_key(version), layout.items_key(version), *lists]
-            )
-            meta = layout.Meta.model_validate_json(text or b"")
-            items = orjson.loads(numbered or b"")
-            if not isinstance(items, list) or len(items) != meta.items:
-                return None
-            segments = await self._segments(meta)
-            bare = _Served(version, items, {}, segments)
-            everyone = {
-                slot: [each.item for each in bare.offers(slot, value, None, len(value))]
-                for slot, value in zip(layout.SLOTS, values, strict=True)
-                if value is not None
-            }
-        except (IndexError, ValueError):
-            return None
-        return replace(bare, everyone=everyone)
-
-    async def _segments(self, meta: layout.Meta) -> list[tuple[str, bytes]]:
-        """Each segment and its list; raises ValueError where they are not whole."""
-        if not meta.segments:
-            return []
-        keys = [layout.segment_key(meta.version, number) for number in range(meta.segments)]
-        text, *lists = await self._client.mget([layout.segments_key(meta.version), *keys])
-        names = orjson.loads(text or b"")
-        if not isinstance(names, list) or None in lists:
-            raise ValueError(f"{meta.version} has not every list of its segments")
-        return list(zip(names, lists, strict=True))
+    async def _version_at(self, live: bytes) -> Served | None:
+        """What the pointer says; a version never changes, so the one that is read is not read again."""
+        if self._served is not None and self._served.version.encode() == live:
+            return self._served
+        return await version_in(self._client, live.decode("utf-8", "replace"))
 
     def _recover(self, reason: str) -> None:
         """Ends reading, until Valkey answers again."""
@@ -407,9 +308,3 @@ def _reason(error: BaseException) -> str:
 
 def _popular(items: Sequence[str]) -> list[Offer]:
     return [Offer(item, layout.POPULAR) for item in items]
-
-
-def _without(offers: list[Offer], excluded: frozenset[str], n: int) -> list[Offer]:
-    if excluded:
-        offers = [each for each in offers if each.item not in excluded]
-    return offers[:n]

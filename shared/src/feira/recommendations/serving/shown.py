@@ -7,7 +7,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Final
 
-from feira.recommendations.serving.reading import Offer
+from feira.recommendations.serving.served import Offer
 
 ARMS: Final = ("a", "b")
 

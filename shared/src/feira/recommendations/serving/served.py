@@ -1,0 +1,131 @@
+"""A version that is served, as it is in Valkey, and what it offers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import orjson
+from valkey.asyncio import Valkey
+
+from feira.recommendations.serving import layout
+
+OWN: Final = "own"
+BASKET: Final = "basket"
+SEGMENT: Final = "segment"
+POPULAR: Final = "popular"
+FILE: Final = "file"
+NONE: Final = "none"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An item, and why it is offered; ``reason_item`` is what it goes with."""
+
+    item: str
+    reason: str
+    reason_item: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is offered, best first: of which version, and from where; of a segment, which that is."""
+
+    version: str | None
+    source: str
+    offers: list[Offer]
+    segment: str | None = None
+
+
+@dataclass(frozen=True)
+class Served:
+    """The version that is read: its items, the lists for everyone, and the segments with theirs."""
+
+    version: str
+    items: list[str]
+    everyone: dict[str, list[str]]
+    segments: list[tuple[str, bytes]]
+
+    def answer(
+        self, slot: str, value: bytes, why: bytes | None, n: int, excluded: frozenset[str]
+    ) -> Answer:
+        """From what is in the place of a user's list; raises IndexError where that has what has no number."""
+        first = n + len(excluded)
+        if len(value) != layout.SEGMENT_WIDTH:
+            offers = self.offers(slot, value, why, first)
+            return Answer(self.version, OWN, without(offers, excluded, n))
+        segment, numbers = self.segments[int.from_bytes(value, "little")]
+        items = [self.items[number] for number in layout.unpacked(numbers, first)]
+        offers = [Offer(item, layout.POPULAR_IN_CATEGORY) for item in items]
+        return Answer(self.version, SEGMENT, without(offers, excluded, n), segment)
+
+    def offers(self, slot: str, value: bytes, why: bytes | None, first: int) -> list[Offer]:
+        """The first of a list; raises IndexError where it holds what has no number."""
+        items = [self.items[number] for number in layout.unpacked(value, first)]
+        if why is None:
+            return [Offer(item, layout.OWN_REASON[slot]) for item in items]
+        width = layout.why_width(len(self.items))
+        alone = {2 ** (8 * width) - 1 - back: code for code, back in layout.WITHOUT_ITEM.items()}
+        return [
+            Offer(item, alone[number])
+            if number in alone
+            else Offer(item, layout.GOES_WITH, self.items[number])
+            for item, number in zip(items, layout.unpacked(why, first, width), strict=True)
+        ]
+
+    def offers_with(self, basket: Sequence[str], values: Sequence[bytes | None]) -> list[Offer]:
+        """What goes with the items, by the sum of the similarities; the reason is the item that adds most.
+
+        :raises IndexError, ValueError: where a value is damaged
+        """
+        total: dict[int, float] = {}
+        most: dict[int, tuple[float, str]] = {}
+        for item, value in zip(basket, values, strict=True):
+            for number, similarity in layout.unpacked_with(value or b""):
+                total[number] = total.get(number, 0.0) + similarity
+                if similarity > most.get(number, (0.0, ""))[0]:
+                    most[number] = similarity, item
+        order = sorted(most, key=lambda number: (-total[number], number))
+        return [Offer(self.items[number], layout.GOES_WITH, most[number][1]) for number in order]
+
+
+async def version_in(client: Valkey, version: str) -> Served | None:
+    """A version as it is in Valkey; None where it is not whole, or no version."""
+    try:
+        layout.require_version(version)
+        lists = [layout.list_key(version, slot, layout.EVERYONE) for slot in layout.SLOTS]
+        text, numbered, *values = await client.mget(
+            [layout.meta_key(version), layout.items_key(version), *lists]
+        )
+        meta = layout.Meta.model_validate_json(text or b"")
+        items = orjson.loads(numbered or b"")
+        if not isinstance(items, list) or len(items) != meta.items:
+            return None
+        bare = Served(version, items, {}, await _segments(client, meta))
+        everyone = {
+            slot: [each.item for each in bare.offers(slot, value, None, len(value))]
+            for slot, value in zip(layout.SLOTS, values, strict=True)
+            if value is not None
+        }
+    except (IndexError, ValueError):
+        return None
+    return replace(bare, everyone=everyone)
+
+
+async def _segments(client: Valkey, meta: layout.Meta) -> list[tuple[str, bytes]]:
+    """Each segment and its list; raises ValueError where they are not whole."""
+    if not meta.segments:
+        return []
+    keys = [layout.segment_key(meta.version, number) for number in range(meta.segments)]
+    text, *lists = await client.mget([layout.segments_key(meta.version), *keys])
+    names = orjson.loads(text or b"")
+    if not isinstance(names, list) or None in lists:
+        raise ValueError(f"{meta.version} has not every list of its segments")
+    return list(zip(names, lists, strict=True))
+
+
+def without(offers: list[Offer], excluded: frozenset[str], n: int) -> list[Offer]:
+    if excluded:
+        offers = [each for each in offers if each.item not in excluded]
+    return offers[:n]
