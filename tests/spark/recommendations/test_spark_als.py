@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 import fsspec
 import numpy as np
 import pytest
-from scipy import sparse
 
-from feira.recommendations.candidates.als import Factors
-from feira.recommendations.candidates.spark_als import ByFactors, SparkALS, learned_on
+from feira.recommendations.candidates.spark_als import SparkALS, learned_on
 from feira.recommendations.history import History
-from feira.recommendations.interactions import InteractionsError, interactions
+from feira.recommendations.interactions import interactions
 from feira.recommendations.lists import history_of
 from feira_spark.recommendations.als import BySpark
 
@@ -74,20 +72,3 @@ def _residual(solved: object, given: object, days: object, candidate: SparkALS) 
         right = other.T @ (confidence * (of_row > 0))
         worst = max(worst, float(np.abs(np.linalg.solve(left, right) - row).max()))
     return worst
-
-
-def test_without_a_session_of_spark_nothing_is_learned(history: History) -> None:
-    with pytest.raises(InteractionsError, match="Spark"):
-        SparkALS().fit(history)
-
-
-def test_the_reason_is_what_the_user_had_that_points_the_same_way() -> None:
-    # Items 0 and 1 point one way, whatever their lengths; 2 another; 3 against all; 4 nowhere.
-    of_items = np.array([[9.0, 0], [0.1, 0], [0, 1], [-1, -1], [0, 0]])
-    factors = Factors(np.zeros((2, 2)), of_items)
-    had = sparse.csr_array(np.array([[1, 0, 1, 0, 0], [0, 0, 0, 0, 0]]))
-    found = ByFactors(factors, had).strongest(
-        np.array([0, 1], dtype=np.int32),
-        np.array([[1, 2, 3, 4, -1], [1, 2, 3, 4, -1]], dtype=np.int32),
-    )
-    assert found.tolist() == [[0, 2, -1, -1, -1], [-1, -1, -1, -1, -1]]

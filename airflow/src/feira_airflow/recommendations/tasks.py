@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,8 @@ from feira_airflow.core.permanent import permanent_errors_fail
 from feira_airflow.core.valkey import valkey_options
 
 if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
     from feira.core.settings import LakeSettings
     from feira.recommendations.versions import ListStore
 
@@ -63,7 +67,8 @@ def lists(features: dict[str, Any], staged: dict[str, Any]) -> dict[str, Any]:
         }
         segments = segments_of(batches["segments"], batches["categories"])
         bought = interactions_of(batches["interactions"])
-        made = store.make(version, bought, segments, batches["names"])
+        with _learning(store.files, store.folder(version.version), staged["rows"]):
+            made = store.make(version, bought, segments, batches["names"])
     return {"version": made.version, "users": made.users, "lists": made.lists, "rows": made.rows}
 
 
@@ -172,6 +177,20 @@ def measure(features: dict[str, Any], listed: dict[str, Any]) -> dict[str, Any]:
 def emit(listed: dict[str, Any]) -> None:
     """Ends the run; its outlet is the event."""
     log.info("recommendation_lists[%s]: %s", partition_day(), listed["version"])
+
+
+@contextmanager
+def _learning(files: AbstractFileSystem, folder: str, interactions: int) -> Iterator[None]:
+    """Where a version's models are learned: here, or of too many interactions by Spark."""
+    from feira.recommendations.candidates.spark_als import learned_on
+    from feira.recommendations.lists import MOST_ON_ONE_MACHINE
+    from feira_spark.recommendations.als import BySpark
+
+    if interactions <= MOST_ON_ONE_MACHINE:
+        yield
+        return
+    with spark_session() as spark, learned_on(BySpark(spark, files, folder)):
+        yield
 
 
 def _store(settings: LakeSettings) -> ListStore:

@@ -22,6 +22,7 @@ from feira.recommendations.bootstrap import NOTHING, Figure, Means, means
 from feira.recommendations.candidates import BASELINE, Candidate
 from feira.recommendations.candidates.counts import OwnFrequency
 from feira.recommendations.candidates.item_item import EASE, ItemItem
+from feira.recommendations.candidates.reranked import Reranked
 from feira.recommendations.evaluation import (
     LENGTH,
     MOST_USERS,
@@ -214,7 +215,7 @@ def _judged(rule: Rule, slot: str, measured: _Measured) -> GateFigure:
 
 
 def _reranks(method: Chosen) -> bool:
-    return not isinstance(method.new, EASE | ItemItem)
+    return isinstance(method.new, Reranked)
 
 
 def _singles(method: Chosen, history: History) -> list[Candidate]:

@@ -19,6 +19,7 @@ from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency, RecentPopularity, SameForAll
 from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
 from feira.recommendations.candidates.reranked import ByRanker, Reranked
+from feira.recommendations.candidates.spark_als import ByFactors, SparkALS
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.choice import Choice, whether_to_rerank
 from feira.recommendations.history import HISTORY_CAP, History, history_before
@@ -38,6 +39,8 @@ from feira.recommendations.stored_models import leaves
 
 # TIFU-KNN compares every user with every other one; for more users than these own frequency takes its place.
 MOST_COMPARED = 20_000
+# Interactions of which one machine learns what goes with what; of more, Spark does, on a cluster.
+MOST_ON_ONE_MACHINE = 50_000_000
 # Whether re-ranking is worth it costs three fits, and its lists ten times the time of others.
 MOST_RERANKED = 50_000
 REASONS = (BOUGHT_BEFORE, GOES_WITH, POPULAR, POPULAR_IN_CATEGORY)
@@ -79,7 +82,7 @@ class MethodError(PermanentError):
 # By slot, what a method may have there.
 _KNOWN: dict[str, tuple[type[Any], ...]] = {
     "again": (TifuKnn, OwnFrequency),
-    "new": (EASE, ItemItem, Reranked),
+    "new": (EASE, ItemItem, Reranked, SparkALS),
     "popular": (RecentPopularity,),
 }
 # What a candidate may have that is made of others.
@@ -107,7 +110,7 @@ class Chosen:
     """The candidate of each slot, and what fills lists that they leave short."""
 
     again: Candidate
-    new: EASE | ItemItem | Reranked
+    new: EASE | ItemItem | Reranked | SparkALS
     popular: RecentPopularity
 
     def described(self) -> dict[str, Any]:
@@ -135,11 +138,16 @@ class Chosen:
 
 def singles(history: History) -> Chosen:
     """Those that are better on real sales where the size allows it, else those whose cost grows with the
-    interactions alone."""
+    interactions alone, and at last what a cluster learns."""
     ease, tifu_knn = EASE(), TifuKnn()
+    new: EASE | ItemItem | SparkALS = (
+        ease if len(history.item_ids) <= ease.most_items else ItemItem()
+    )
+    if len(history.days) > MOST_ON_ONE_MACHINE:
+        new = SparkALS()
     return Chosen(
         again=tifu_knn if len(history.user_ids) <= MOST_COMPARED else OwnFrequency(),
-        new=ease if len(history.item_ids) <= ease.most_items else ItemItem(),
+        new=new,
         popular=BASELINE,
     )
 
@@ -148,6 +156,10 @@ def choose(history: History) -> tuple[Chosen, Choice]:
     """The single candidates, or in the slot new their union re-ranked, where it was better in an earlier
     window; and why."""
     of_singles = singles(history)
+    if isinstance(of_singles.new, SparkALS):
+        return of_singles, Choice(
+            False, f"there are more than {MOST_ON_ONE_MACHINE:,} interactions"
+        )
     assert not isinstance(of_singles.new, Reranked)
     if len(history.user_ids) > MOST_RERANKED:
         return of_singles, Choice(False, f"there are more than {MOST_RERANKED:,} users")
@@ -168,7 +180,7 @@ class Models:
     """What the candidates have learned."""
 
     again: Scorer
-    new: ByItems | ByRanker
+    new: ByItems | ByRanker | ByFactors
     popular: SameForAll
 
     def hash(self) -> str:

@@ -22,11 +22,12 @@ from feira.recommendations.candidates.als import Factors
 from feira.recommendations.candidates.counts import OfPairs, SameForAll
 from feira.recommendations.candidates.item_item import ByItems
 from feira.recommendations.candidates.reranked import ByRanker, Offers
+from feira.recommendations.candidates.spark_als import ByFactors
 from feira.recommendations.candidates.tifu_knn import Habits
 
 _KINDS = {
     kind.__name__: kind
-    for kind in (SameForAll, OfPairs, ByItems, Habits, Factors, Offers, ByRanker)
+    for kind in (SameForAll, OfPairs, ByItems, Habits, Factors, ByFactors, Offers, ByRanker)
 }
 _NAMED = "models.json"
 _CHUNK = 1 << 20

@@ -14,9 +14,10 @@ from pyspark.sql import functions as F
 
 from feira.core.contracts import contract
 from feira.core.errors import PermanentError
-from feira.core.lake import read_snapshot
+from feira.core.lake import lake_files, read_snapshot
 from feira.core.settings import LakeSettings
 from feira.recommendations import drift
+from feira.recommendations.candidates.spark_als import learned_on
 from feira.recommendations.gate import GateFigure, Judgement, Live, judge
 from feira.recommendations.interactions import Interactions
 from feira.recommendations.lists import Chosen, MethodError, interactions_of
@@ -32,6 +33,7 @@ from feira_spark.core.tables import (
     require_tables,
     write_staged,
 )
+from feira_spark.recommendations.als import BySpark
 from feira_spark.recommendations.as_of import sold_lines
 from feira_spark.recommendations.day import ITEM_FEATURES, USER_FEATURES
 from feira_spark.recommendations.features import bought_on_days
@@ -92,7 +94,9 @@ def replayed(
     """
     beside = None if live is None else Live(live, _known(live_method))
     mine = Chosen.of_described(method)
-    return judge(_interactions(spark, settings, version), version.day, mine, beside)
+    store = ListStore(lake_files(settings), settings.root)
+    with learned_on(BySpark(spark, store.files, store.folder(version.version))):
+        return judge(_interactions(spark, settings, version), version.day, mine, beside)
 
 
 def _finished(store: ListStore, version: str | None) -> tuple[Version, Finished] | None:
