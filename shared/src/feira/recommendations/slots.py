@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from feira.recommendations.candidates.interface import Scores
 from feira.recommendations.history import Matrix
 from feira.recommendations.metrics import Bools, Floats, Lists
+
+if TYPE_CHECKING:
+    # Candidates are made of these functions.
+    from feira.recommendations.candidates.interface import Scores
 
 LENGTH = 100
 Slot = Literal["again", "new"]
