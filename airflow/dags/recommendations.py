@@ -30,6 +30,8 @@ a day would run.
 * `publish`: Valkey did not answer, or is full. What is served stays, whole. Clear it: it begins anew.
 * `measure`: Spark or the lake did not answer. The lists are published and announced all the same, and the day
   has no figures, or those of its run before. Clear it.
+* `prune`: Valkey, the lake or Spark did not answer. Clear it, or leave it to the next run: until then old lists
+  take room and nothing else. What is served, kept for a rollback, approved of or of the last 28 days stays.
 * `emit`: the lists are there, and nobody was notified. Clear it. Of lists that the gate refused, or that could
   not be published, there is no event.
 
@@ -77,7 +79,11 @@ def recommendations() -> None:
         pool=pools.SPARK.name, max_active_tis_per_dag=1, on_success_callback=gate_notifiers()
     )(tasks.gate)(listed)
     published = task(max_active_tis_per_dag=1)(tasks.publish)(listed, verdict)
-    task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.measure)(features, listed)
+    measured = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.measure)(
+        features, listed
+    )
+    # Not after publish, which a refused version does not reach: then old ones would stay for ever.
+    measured >> task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.prune)()
     published >> task(outlets=[LISTS], max_active_tis_per_dag=1)(tasks.emit)(listed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from typer.testing import CliRunner
 
 from feira.core.settings import LakeSettings
+from feira.recommendations import removal
 from feira.recommendations.serving import baked
 from feira_local import cli
 from feira_local.cli import app, list_versions
@@ -109,6 +111,17 @@ def test_what_cannot_be_served_is_one_sentence(server: ValkeyServer) -> None:
     assert "no version is served" in run("rollback")[2]
     assert run("versions") == (0, "No version of the lists is in Valkey.\n", "")
     assert json.loads(run("versions", "--json")[1]) == []
+
+
+def test_a_version_that_was_removed_cannot_be_served_and_says_since_when(
+    stack: LakeSettings,
+) -> None:
+    store = list_versions.list_store()
+    removal.mark(store, "2010-11-01-001", datetime(2010, 12, 9, 23, tzinfo=UTC))
+    code, output, error = run("rollback", "2010-11-01-001")
+    assert (code, output, served()) == (1, "", [NAMES[2]])
+    assert "2010-11-01-001 was removed from the lake on 2010-12-09" in error
+    assert NAMES[1] in error
 
 
 def test_a_valkey_that_is_down_is_named_with_the_next_step(server: ValkeyServer) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from feira.recommendations.segments import Segments, segments_of
 from feira.recommendations.versions import Finished, ListStore, Version
 from feira_spark.core.tables import current_snapshot, require_tables
 from feira_spark.recommendations import lists as steps
+from feira_spark.recommendations import removal
 from feira_spark.recommendations.as_of import sources
 
 if TYPE_CHECKING:
@@ -221,3 +222,41 @@ def test_what_is_staged_is_as_of_the_day_at_the_snapshots(
     # What the other run is about to read is still there.
     assert sum(map(len, read_snapshot(lake, other.interactions))) == 3
     assert spark.sql("SHOW TABLES IN lake.staging").count() == 4
+
+
+def test_the_rows_of_a_removed_version_go_with_their_files_and_no_other_file_is_written(
+    store: ListStore, spark: SparkSession
+) -> None:
+    doomed, *_ = made(store, "run 1")
+    stays, *_ = made(store, "run 2")
+    for version in (doomed, stays):
+        steps.write_lists(spark, version, store.finished(version.version))
+    files = f"SELECT count(*) AS n FROM lake.{steps.LISTS}.files"
+    before, kept = spark.sql(files).first().n, of_version(rows(spark, steps.LISTS), SECOND)
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert removal.removed_versions(spark) == set()
+    # A version that was never written is among them: its run was killed.
+    unwritten = replace(doomed, version="2011-01-02-001", as_of="2011-01-02")
+    for _ in range(2):
+        removal.remove_rows(spark, [doomed, unwritten])
+        removal.mark_removed(spark, [doomed, unwritten], now)
+    assert rows(spark, steps.LISTS) and of_version(rows(spark, steps.LISTS), FIRST) == []
+    assert of_version(rows(spark, steps.LISTS), SECOND) == kept
+    assert removal.removed_versions(spark) == {FIRST}
+    known = {row["version"]: row for row in rows(spark, steps.VERSIONS)}
+    assert known[FIRST]["removed_at"].astimezone(UTC) == now
+    assert known[SECOND]["removed_at"] is None
+    assert known[FIRST]["checksum"] is not None
+    summary = spark.sql(
+        f"SELECT summary FROM lake.{steps.LISTS}.snapshots ORDER BY committed_at"
+    ).collect()[2]["summary"]
+    assert int(summary["deleted-data-files"]) + spark.sql(files).first().n == before
+    assert "added-data-files" not in summary
+    # The files go once no snapshot of the last week has them.
+    every = f"SELECT count(*) AS n FROM lake.{steps.LISTS}.all_data_files"
+    removal.expire(spark, datetime.now(UTC))
+    assert spark.sql(f"SELECT count(*) AS n FROM lake.{steps.LISTS}.snapshots").first().n > 1
+    removal.expire(spark, datetime.now(UTC) + timedelta(days=8))
+    assert spark.sql(f"SELECT count(*) AS n FROM lake.{steps.LISTS}.snapshots").first().n == 1
+    assert spark.sql(every).first().n == spark.sql(files).first().n
+    assert of_version(rows(spark, steps.LISTS), SECOND) == kept

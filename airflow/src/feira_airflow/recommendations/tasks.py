@@ -174,6 +174,41 @@ def measure(features: dict[str, Any], listed: dict[str, Any]) -> dict[str, Any]:
 
 
 @permanent_errors_fail()
+def prune() -> dict[str, Any]:
+    """Removes from the lake the lists of old versions that are neither in Valkey nor approved of; returns
+    ``removed``. Where Valkey does not answer, or serves none, nothing is removed."""
+    from datetime import UTC, datetime
+
+    from feira.recommendations import removal, verdicts
+    from feira.recommendations.publish import versions
+    from feira.recommendations.serving.baked import served_in_file
+    from feira.recommendations.serving.store import connect
+    from feira_spark.recommendations import removal as tables
+
+    store, now = _store(lake_settings(LAKE)), datetime.now(UTC)
+    with connect(valkey_options()) as client:
+        published = versions(client)
+    if not any(each.live for each in published):
+        log.info("no version is served, and none is removed")
+        return {"removed": []}
+    kept = {each.version for each in published} | verdicts.approved_versions(store)
+    kept |= served_in_file(store.files, store.lake)
+    with spark_session() as spark:
+        old = removal.removable(store, kept, tables.removed_versions(spark), now)
+        for each in old:
+            removal.mark(store, each.version, now)
+        if old:
+            tables.remove_rows(spark, old)
+            for each in old:
+                removal.remove_files(store, each.version)
+            tables.mark_removed(spark, old, now)
+        tables.expire(spark, now)
+    names = [each.version for each in old]
+    log.info("removed: %s", ", ".join(names) or "none")
+    return {"removed": names}
+
+
+@permanent_errors_fail()
 def emit(listed: dict[str, Any]) -> None:
     """Ends the run; its outlet is the event."""
     log.info("recommendation_lists[%s]: %s", partition_day(), listed["version"])

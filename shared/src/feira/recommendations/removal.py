@@ -30,15 +30,18 @@ def removable(
     :param kept: those that stay, whatever their age
     :param removed: those that are removed already, and are not looked at
     """
-    names = [name for name in store.names() if name not in removed]
+    begun = [store.version(name) for name in store.names() if name not in removed]
+    known = [each for each in begun if each is not None]
+    # A day of the future, whoever has run it, makes none of the others old.
     today = now.astimezone(UTC).date()
-    newest = max((min(ListStore.day_of(name), today) for name in names), default=today)
-    last = newest - timedelta(days=KEPT_DAYS)
-    old = [name for name in names if name not in kept and ListStore.day_of(name) <= last]
-    begun = now - timedelta(days=MADE_DAYS)
-    versions = (store.version(name) for name in old)
+    newest = max((each.day for each in known if each.day <= today), default=today)
+    last, before = newest - timedelta(days=KEPT_DAYS), now - timedelta(days=MADE_DAYS)
     return [
-        each for each in versions if each and datetime.fromisoformat(each.created_at) < begun
+        each
+        for each in known
+        if each.version not in kept
+        and each.day <= last
+        and datetime.fromisoformat(each.created_at) < before
     ]
 
 

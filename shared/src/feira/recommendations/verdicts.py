@@ -166,6 +166,25 @@ def approval_of(store: ListStore, method: Mapping[str, Any]) -> Approval | None:
     return Approval(**held)
 
 
+def approved_versions(store: ListStore) -> set[str]:
+    """The versions for which approvals were given.
+
+    :raises VerdictError: where a file among the approvals is none
+    """
+    folder = store.folder("approvals")
+    try:
+        paths = store.files.ls(folder, detail=False)
+    except FileNotFoundError:
+        return set()
+    found = set()
+    for path in paths:
+        held = _read(store, path)
+        if held is None or "version" not in held:
+            raise VerdictError(f"{path} is no approval of a method.")
+        found.add(str(held["version"]))
+    return found
+
+
 def approve(store: ListStore, found: Verdict, who: str, why: str) -> Approval:
     """Records that the method of a version that waits may be published; returns the method's approval, which
     may be an earlier one.

@@ -8,6 +8,7 @@ beside it ``goes_with.parquet``, ``purchases.parquet``, ``segments.parquet`` and
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
@@ -29,6 +30,7 @@ from feira.recommendations.training import trained
 
 NAMES = pa.schema([("sku", pa.string()), ("name", pa.string())])
 _MOST_A_DAY = 999
+_NAME = re.compile(r"\d{4}-\d{2}-\d{2}-\d{3}")
 _ROW_GROUP = 1_000_000
 
 
@@ -105,6 +107,34 @@ class ListStore:
         """The path of the version's model card."""
         return self._file(version, "card.md")
 
+    def names(self) -> list[str]:
+        """Every version that was begun, the oldest first; those that are removed are among them."""
+        try:
+            listed = self.files.ls(self.folder("").rstrip("/"), detail=False)
+        except FileNotFoundError:
+            return []
+        names = (path.rstrip("/").rpartition("/")[2] for path in listed)
+        return sorted(name for name in names if _NAME.fullmatch(name))
+
+    def removed(self, version: str) -> str | None:
+        """When its lists were removed, as ``removal`` does; None where they were not."""
+        try:
+            held = json.loads(self.files.cat_file(self.removed_path(version)))
+        except FileNotFoundError:
+            return None
+        return str(held["removed_at"])
+
+    def removed_path(self, version: str) -> str:
+        return self._file(version, "removed.json")
+
+    def version(self, version: str) -> Version | None:
+        """A version that was begun; None where it was not."""
+        try:
+            held = self.files.cat_file(self._file(version, "version.json"))
+        except FileNotFoundError:
+            return None
+        return Version(**json.loads(held))
+
     def claim(self, day: date, run_id: str, sources: Mapping[str, Any]) -> Version:
         """The version that this run makes of these sources: the one that it has, else the day's next.
 
@@ -116,7 +146,9 @@ class ListStore:
             own = Version(version, day.isoformat(), run_id, now, dict(sources))
             if put_once(self.files, self._file(version, "version.json"), _json(own)):
                 return own
-            found = self._version(version)
+            found = self.version(version)
+            if found is None or self.removed(version) is not None:
+                continue
             if (found.run_id, found.sources) == (own.run_id, own.sources):
                 return found
         raise VersionError(
@@ -127,15 +159,20 @@ class ListStore:
     def read(self, version: str) -> tuple[Version, Finished]:
         """A version that is finished.
 
-        :raises VersionError: where it is not, or its lists are not as they were written
+        :raises VersionError: where it is not, its lists are not as they were written, or they were removed
         """
-        finished = self.finished(version)
-        if finished is None:
+        if removed := self.removed(version):
+            raise VersionError(
+                f"Lists {version} were removed on {removed[:10]}, since they were old and neither published nor "
+                "approved of; make the day's lists again."
+            )
+        begun, finished = self.version(version), self.finished(version)
+        if begun is None or finished is None:
             raise VersionError(
                 f"Lists {version}: {self.folder(version)} has not every file of the size that "
                 "finished.json names. One was removed or changed; make the lists again."
             )
-        return self._version(version), finished
+        return begun, finished
 
     def finished(self, version: str) -> Finished | None:
         """What the version holds; None while it is not finished, or where its file is not as it was."""
@@ -216,9 +253,6 @@ class ListStore:
             for batch in rows:
                 writer.write_batch(batch)
         return int(self.files.size(path))
-
-    def _version(self, version: str) -> Version:
-        return Version(**json.loads(self.files.cat_file(self._file(version, "version.json"))))
 
     def _file(self, version: str, name: str) -> str:
         return f"{self.folder(version)}/{name}"

@@ -198,6 +198,7 @@ def _write_version(spark: SparkSession, version: Version, made: Finished, checks
         "lists": made.lists,
         "rows": made.rows,
         "checksum": checksum,
+        "removed_at": None,
     }
     texts = tuple(None if value is None else str(value) for value in values.values())
     row = spark.createDataFrame([texts], ", ".join(f"{name} string" for name in values))

@@ -86,8 +86,10 @@ def _figures(
 
 
 def _versions(spark: SparkSession, day: date, version: str) -> list[str]:
-    """The version, and the newest one of a day before."""
-    before = spark.table(f"{CATALOG}.{VERSIONS}").where(F.col("as_of") < F.lit(day))
+    """The version, and the newest one of a day before that has its lists."""
+    before = spark.table(f"{CATALOG}.{VERSIONS}").where(
+        (F.col("as_of") < F.lit(day)) & F.col("removed_at").isNull()
+    )
     newest = before.agg(F.max("version").alias("version")).collect()[0]["version"]
     return [version, *[newest][: newest is not None]]
 

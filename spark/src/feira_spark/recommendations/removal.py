@@ -50,7 +50,9 @@ def expire(spark: SparkSession, now: datetime) -> None:
     """Frees the files of the lists' snapshots of ``SNAPSHOT_DAYS`` ago and before, but for the newest one."""
     if current_snapshot(spark, LISTS) is None:
         return
-    older = (now.astimezone(UTC) - timedelta(days=SNAPSHOT_DAYS)).strftime("%Y-%m-%d %H:%M:%S+00:00")
+    older = (now.astimezone(UTC) - timedelta(days=SNAPSHOT_DAYS)).strftime(
+        "%Y-%m-%d %H:%M:%S+00:00"
+    )
     spark.sql(
         f"CALL {CATALOG}.system.expire_snapshots(table => '{LISTS}', "
         f"older_than => TIMESTAMP '{older}', retain_last => 1)"

@@ -169,7 +169,15 @@ def rollback(
     from feira.recommendations.serving import baked
 
     with published_lists() as client:
-        found = publish.rollback(client, version)
+        try:
+            found = publish.rollback(client, version)
+        except publish.PublishError as error:
+            if version is None or (removed := _removed_on(version)) is None:
+                raise
+            raise StackError(
+                f"{version} was removed from the lake on {removed}, and cannot be served; run its day again for "
+                f"new lists. {error}"
+            ) from error
     store = list_store()
     try:
         baked.bake_again(store.files, store.lake, found.version)
@@ -185,6 +193,15 @@ def rollback(
         print_line(
             f"The file for when Valkey is down is still the earlier one: {problem}.", style="yellow"
         )
+
+
+def _removed_on(version: str) -> str | None:
+    """The day on which the version's lists were removed from the lake, as far as is known."""
+    try:
+        removed = list_store().removed(version)
+    except Exception:
+        return None
+    return removed and removed[:10]
 
 
 def _chosen(only: list[str] | None) -> list[Candidate]:

@@ -55,12 +55,7 @@ def judged_versions(store: ListStore, published: Sequence[str]) -> dict[str, Jud
     """What the gate said of these versions, and of the newest of the lake."""
     from feira.recommendations import verdicts
 
-    try:
-        listed = store.files.ls(store.folder("").rstrip("/"), detail=False)
-    except FileNotFoundError:
-        listed = []
-    names = {path.rstrip("/").rsplit("/", 1)[-1] for path in listed}
-    newest = sorted((name for name in names if _VERSION.fullmatch(name)), reverse=True)[:_NEWEST]
+    newest = store.names()[-_NEWEST:]
     found = {}
     for version in {*published, *newest}:
         verdict = verdicts.recorded(store, version)

@@ -34,6 +34,14 @@ def version_path(root: str, version: str) -> str:
     return f"{root}/recommendations/{version}/everyone.json"
 
 
+def served_in_file(files: AbstractFileSystem, root: str) -> set[str]:
+    """The version of the file that the API reads, if there is one; raises ValueError where it cannot be read."""
+    try:
+        return {Baked.model_validate_json(files.cat_file(served_path(root))).version}
+    except FileNotFoundError:
+        return set()
+
+
 def bake(
     files: AbstractFileSystem, root: str, version: str, everyone: Mapping[str, Sequence[str]]
 ) -> str:

@@ -1,0 +1,184 @@
+"""The step that removes old lists: nothing that is served, and killed anywhere it is taken up again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from feira.core.lake import lake_files
+from feira.core.settings import LakeSettings
+from feira.recommendations import removal
+from feira.recommendations.interactions import interactions
+from feira.recommendations.serving import baked
+from feira.recommendations.serving.store import StoreError
+from feira.recommendations.versions import ListStore
+from feira_airflow.core.xcom import check
+from feira_airflow.recommendations import tasks
+from feira_local.valkey import local
+from feira_spark.recommendations import removal as tables
+from valkey_server import ValkeyServer, publish_lists, some_lists
+
+BOUGHT = interactions([("1", "x", date(2010, 1, 1)), ("2", "x", date(2010, 1, 1))])
+# One a month, so that all but the newest are old.
+DAYS = [date(2010, month, 1) for month in range(1, 11)]
+NAMES = [f"{day}-001" for day in DAYS]
+SERVED, OTHER, APPROVED, IN_FILE = NAMES[2], NAMES[3], NAMES[1], NAMES[4]
+OLD = [NAMES[0], *NAMES[5:9]]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "home") as server:
+        yield server
+
+
+class Tables:
+    """What the two tables hold."""
+
+    def __init__(self) -> None:
+        self.rows, self.removed = set(NAMES), set[str]()
+        self.expired = 0
+        self.steps = 0
+        self.killed_at = -1
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps == self.killed_at:
+            raise KeyboardInterrupt
+
+    def patched(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def rows(_: Any, versions: Any) -> None:
+            self.step()
+            self.rows -= {each.version for each in versions}
+
+        def mark(_: Any, versions: Any, now: datetime) -> None:
+            self.step()
+            self.removed |= {each.version for each in versions}
+
+        def expire(*_: Any) -> None:
+            self.expired += 1
+
+        monkeypatch.setattr(tables, "removed_versions", lambda _: set(self.removed))
+        monkeypatch.setattr(tables, "remove_rows", rows)
+        monkeypatch.setattr(tables, "mark_removed", mark)
+        monkeypatch.setattr(tables, "expire", expire)
+        for name in ("mark", "remove_files"):
+            monkeypatch.setattr(removal, name, self.stepping(getattr(removal, name)))
+
+    def stepping(self, function: Any) -> Any:
+        def wrapped(*arguments: Any) -> None:
+            self.step()
+            function(*arguments)
+
+        return wrapped
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Tables:
+    held = Tables()
+    held.patched(monkeypatch)
+    return held
+
+
+@pytest.fixture(autouse=True)
+def store(server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ListStore:
+    """A lake with ten versions, of which two are in Valkey, one is approved of and one is in the file."""
+    settings = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
+
+    @contextmanager
+    def opened() -> Iterator[str]:
+        yield "spark"
+
+    monkeypatch.setattr(tasks, "spark_session", opened)
+    monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: settings)
+    (fields,) = local.connections(server.config).values()
+    monkeypatch.setenv("AIRFLOW_CONN_VALKEY_DEFAULT", json.dumps(fields))
+    with server.client() as client:
+        client.flushall()
+        for version in (SERVED, OTHER):
+            publish_lists(client, version, some_lists(version, 1))
+        client.set("reco:live", SERVED)
+    store = ListStore(lake_files(settings), settings.root)
+    for day in DAYS:
+        store.make(store.claim(day, f"run of {day}", {}), BOUGHT)
+        begun(store, f"{day}-001", datetime.now(UTC) - timedelta(days=100))
+    store.files.pipe_file(
+        store.folder("approvals/a.json"), json.dumps({"version": APPROVED}).encode()
+    )
+    baked.bake(store.files, store.lake, IN_FILE, {})
+    return store
+
+
+def begun(store: ListStore, version: str, when: datetime) -> None:
+    file = f"{store.folder(version)}/version.json"
+    text = json.loads(store.files.cat_file(file)) | {"created_at": when.isoformat()}
+    store.files.pipe_file(file, json.dumps(text).encode())
+
+
+def with_lists(store: ListStore) -> list[str]:
+    return [
+        name for name in store.names() if store.files.exists(f"{store.folder(name)}/lists.parquet")
+    ]
+
+
+def test_old_versions_go_and_those_that_are_served_kept_approved_or_new_stay(
+    store: ListStore, held: Tables
+) -> None:
+    begun(store, NAMES[6], datetime.now(UTC))
+    stays = [SERVED, OTHER, APPROVED, IN_FILE, NAMES[6], NAMES[9]]
+    done = tasks.prune()
+    check(done)
+    assert done == {"removed": [name for name in OLD if name != NAMES[6]]}
+    assert with_lists(store) == sorted(stays) == sorted(held.rows)
+    assert held.removed == set(done["removed"]) and held.expired == 1
+    assert tasks.prune() == {"removed": []} and held.expired == 2
+
+
+def test_killed_at_any_step_nothing_half_removed_can_be_read_and_the_next_one_ends_it(
+    store: ListStore, held: Tables
+) -> None:
+    for killed_at in range(1, 3 + 2 * len(OLD)):
+        held.steps, held.killed_at = 0, killed_at
+        with pytest.raises(KeyboardInterrupt):
+            tasks.prune()
+        for name in NAMES:
+            if name not in with_lists(store) or name not in held.rows:
+                assert store.removed(name) is not None
+        assert not held.removed
+    held.killed_at = -1
+    assert tasks.prune() == {"removed": OLD}
+    assert held.removed == set(OLD) and not held.removed & held.rows
+    assert not held.removed & set(with_lists(store))
+
+
+@pytest.mark.parametrize("state", ["down", "emptied", "approval", "file"])
+def test_where_it_is_not_known_what_is_served_or_approved_nothing_is_removed(
+    server: ValkeyServer, store: ListStore, held: Tables, state: str
+) -> None:
+    if state == "down":
+        server.kill()
+        try:
+            with pytest.raises(StoreError, match="does not answer"):
+                tasks.prune()
+        finally:
+            server.__enter__()
+    elif state == "emptied":
+        with server.client() as client:
+            client.flushall()
+        assert tasks.prune() == {"removed": []}
+    elif state == "approval":
+        store.files.pipe_file(store.folder("approvals/a.json"), b"{}")
+        with pytest.raises(AirflowFailException, match=r"a\.json is no approval"):
+            tasks.prune()
+    else:
+        store.files.pipe_file(baked.served_path(store.lake), b"{")
+        with pytest.raises(ValueError):
+            tasks.prune()
+    assert (with_lists(store), held.steps) == (NAMES, 0)
