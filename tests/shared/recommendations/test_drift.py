@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import math
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feira.recommendations.drift import LEAST_SHARE, by_key, in_equal_bins, psi, word
+from feira.recommendations.drift import LEAST_SHARE, by_key, in_equal_bins, psi, shown, word
 
 COUNTS = st.lists(st.integers(0, 10**6), min_size=1, max_size=12).filter(any)
 PAIRS = st.lists(
@@ -76,6 +79,15 @@ def test_categories_under_one_in_a_hundred_are_one_bin() -> None:
     assert by_key(before, {"BAG": 1000, "BOX": 1000, "TIN": 10}) == pytest.approx(0)
     assert by_key(before, {"BAG": 1000, "TIN": 1010}) != pytest.approx(0, abs=1)
     assert by_key({}, {"a": 1}) is None
+
+
+def test_what_is_shown_is_the_first_ten_of_the_lists_of_users() -> None:
+    rows = [(user, place, f"i{place}") for user in ("a", "b") for place in range(1, 13)]
+    rows += [("", place, "i1") for place in range(1, 13)]
+    columns = dict(zip(("user_id", "position", "item"), zip(*rows, strict=True), strict=True))
+    file = io.BytesIO()
+    pq.write_table(pa.table({name: list(of) for name, of in columns.items()}), file)
+    assert shown(file) == {f"i{place}": 2 for place in range(1, 11)}
 
 
 def test_an_index_has_a_word() -> None:

@@ -20,8 +20,10 @@ from sklearn.metrics import ndcg_score
 from feira.recommendations import gate
 from feira.recommendations.bootstrap import Figure
 from feira.recommendations.candidates import BASELINE
+from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OfPairs, OwnFrequency
 from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
+from feira.recommendations.candidates.reranked import Reranked
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.gate import (
     NOT_ENOUGH,
@@ -154,6 +156,46 @@ def test_what_is_popular_alone_covers_too_little() -> None:
     # 128 users with one taste for everything: ten places each, and all the same.
     found = judged(replace(METHOD, new=replace(EASE(), most_items=1)))
     assert verdicts(found)["coverage", "new"] == REFUSED and found.verdict == REFUSED
+
+
+@dataclass(frozen=True)
+class Ordered(Reranked):
+    """What a re-ranking has come to, without its training."""
+
+    by: tuple[EASE, ...] = ()
+
+    def fit(self, history: History) -> ByItems:
+        return self.by[0].fit(history)
+
+
+def test_a_method_that_re_ranks_is_held_against_the_best_of_what_it_re_ranks() -> None:
+    # One that has learned nothing offers what its first candidate does, and that says nothing of it.
+    for by, verdict in ((Unlike(), REFUSED), (EASE(), NOT_ENOUGH)):
+        found = judged(replace(METHOD, new=Ordered(by=(by,))))
+        figure = next(it for it in found.figures if it.figure == "ndcg_to_best_single")
+        assert (figure.slot, figure.limit, figure.verdict) == ("new", 1.1, verdict)
+        assert figure.value is not None and figure.value <= 1 + 1e-9
+        assert ("ndcg_to_other_single", "new") not in verdicts(found)
+    history = history_before(interactions(SHOP), CUT)
+    method = replace(METHOD, new=Reranked(strong=EASE(half_life=1)))
+    of_it = [EASE(half_life=1), ALS(), BASELINE]
+    assert gate._singles(method, history) == [ItemItem(), EASE(), *of_it]
+    assert gate._singles(METHOD, history) == [ItemItem(), EASE()]
+
+
+def test_with_fewer_places_than_items_coverage_cannot_be_told() -> None:
+    # Each user has 11 items that nobody else has: ten places are for ten of them.
+    rows = [
+        (f"u{user}", f"i{user}-{item}", DAY - timedelta(days=day))
+        for user in range(104)
+        for item in range(11)
+        for day in (0, 30)
+    ]
+    found = judged(rows=rows, method=SIMPLE)
+    (again,) = [it for it in found.figures if (it.figure, it.slot) == ("coverage", "again")]
+    (new,) = [it for it in found.figures if (it.figure, it.slot) == ("coverage", "new")]
+    assert again.value == 10 / 11 and new.value is not None and new.value < 0.2
+    assert again.verdict == new.verdict == NOT_ENOUGH
 
 
 def test_of_too_few_users_there_is_not_enough_to_tell_however_bad_or_good() -> None:

@@ -294,7 +294,10 @@ class _Measuring:
         found = {(_POPULAR, slot): measured(ndcg, "popular"), (_OWN, slot): measured(ndcg, "own")}
         singles = [name for name in names if name.startswith("single ")]
         best = max(singles, key=lambda name: ndcg.observed[names.index(name)])
-        found[_SINGLE, slot] = found[_OTHER, slot] = measured(ndcg, best)
+        found[_OTHER, slot] = measured(ndcg, best)
+        # Of too few users a method that re-ranks learns nothing, and is one of its candidates.
+        unranked = any(np.array_equal(lists[it][slot], lists["mine"][slot]) for it in singles)
+        found[_SINGLE, slot] = replace(found[_OTHER, slot], enough=enough and not unranked)
         if "live" in lists:
             found[_LIVE, slot] = measured(ndcg, "live")
             two = [lists[it][slot][asked] for it in ("mine", "live")]
