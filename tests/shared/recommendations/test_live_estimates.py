@@ -140,6 +140,9 @@ def test_estimates_by_hand() -> None:
     # (1.96 / 0.5)² × 0.7 / 0.3 = 35.9
     assert found.needed == 36
     assert (found.refused, found.impressions, found.users) == (None, 8000, 2000)
+    # Of nine tenths of the places the log could have shown the product: clicks by weight, not by impression.
+    some = logged(weight=36) | {"weighted_clicks": 18 * every}
+    assert of_groups("v", some).snips.value == pytest.approx(0.5)
     assert [row.figure for row in found.rows()][:2] == ["ctr_snips", "ctr_dr"]
 
 

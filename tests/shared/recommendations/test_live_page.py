@@ -20,7 +20,7 @@ from feira.recommendations.live.page import page
 
 DAY = date(2010, 12, 5)
 WEB = "web-2010-12-05"
-HOSTILE = "</td><script>alert(1)</script>\u202e$\\frac{x}{0}$\n_" + "x" * 40
+HOSTILE = "$\\frac{x}{$</td><script>alert(1)</script>\u202e\n_" + "x" * 40
 SNIPS = Figure(0.081, 0.06, 0.101)
 
 
@@ -103,6 +103,7 @@ def test_the_page_has_the_figures_with_their_intervals() -> None:
     assert "SNIPS 8.10 % (6.00–10.10), doubly robust 8.10 %" in found
     assert "512 effective of 9,000 impressions" in found
     assert "2010-11-29 web-2010-11-29 a 900 6.00 % (4.20–7.80)" in found
+    assert found.index("2010-12-05 web-2010-12-05 b 900 14.00 %") < found.index("2010-11-29 web")
     assert "more than one arm" not in found and "beyond the most shown" not in found
 
 
