@@ -45,3 +45,20 @@ def list_store() -> ListStore:
 
     settings = access.lake_settings()
     return ListStore(lake_files(settings, health.PATIENCE_SECONDS), settings.root)
+
+
+@contextmanager
+def asked_list_store() -> Iterator[ListStore]:
+    """The same; raises StackError where the lake does not answer."""
+    from botocore.exceptions import BotoCoreError
+
+    from feira.core.errors import first_line
+
+    store = list_store()
+    try:
+        yield store
+    except (BotoCoreError, OSError) as error:
+        raise StackError(
+            f"The lake at {store.lake} cannot be read ({first_line(error)}); `feira status` shows whether "
+            "its store runs."
+        ) from error

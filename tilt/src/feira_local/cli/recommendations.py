@@ -25,6 +25,7 @@ from feira_local.cli.output import (
     progress_bar,
     shortened,
 )
+from feira_local.cli.recommendations_live import live
 from feira_local.cli.runs import parse_day
 from feira_local.stack.errors import StackError
 
@@ -40,6 +41,7 @@ def register(app: typer.Typer) -> None:
     group.command("versions")(versions)
     group.command("rollback")(rollback)
     group.command("gate", no_args_is_help=True)(gate.gate)
+    group.command("live")(live)
     group.command("approve", no_args_is_help=True)(gate.approve)
     app.add_typer(group, name="recommendations")
 

@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 
 from feira_local.cli import interaction_files as files
-from feira_local.cli.list_versions import list_store, published_lists
+from feira_local.cli.list_versions import asked_list_store, published_lists
 from feira_local.cli.output import AsJson, PlainTable, print_json, print_line, print_table
 from feira_local.cli.runs import parse_day
 from feira_local.stack import access
@@ -243,22 +243,12 @@ def _recorded(store: ListStore, version: str) -> Verdict:
 @contextmanager
 def _lake(version: str) -> Iterator[ListStore]:
     """The versions of the lake; raises StackError where it does not answer, or the version has no such name."""
-    from botocore.exceptions import BotoCoreError
-
-    from feira.core.errors import first_line
-
     if not _VERSION.fullmatch(version):
         raise StackError(
             f"{version[:80]!r} is no version of lists; they are named as 2010-12-01-001."
         )
-    store = list_store()
-    try:
+    with asked_list_store() as store:
         yield store
-    except (BotoCoreError, OSError) as error:
-        raise StackError(
-            f"The lake at {store.lake} cannot be read ({first_line(error)}); `feira status` shows whether "
-            "its store runs."
-        ) from error
 
 
 def _print_judgement(

@@ -51,7 +51,20 @@ def write_page(files: AbstractFileSystem, lake: str, measured: Measured) -> str:
 
 def page_uri(lake: str, day: date) -> str:
     """Where the page of a day is."""
-    return f"{lake}/reports/recommendations/{day}/live.html"
+    return f"{_pages(lake)}/{day}/live.html"
+
+
+def measured_days(files: AbstractFileSystem, lake: str) -> list[date]:
+    """The days that have a page, the newest last."""
+    try:
+        found = files.ls(_pages(lake), detail=False)
+    except FileNotFoundError:
+        return []
+    return sorted(date.fromisoformat(path.rstrip("/").rpartition("/")[2]) for path in found)
+
+
+def _pages(lake: str) -> str:
+    return f"{lake}/reports/recommendations"
 
 
 def page(measured: Measured) -> str:
