@@ -201,8 +201,12 @@ def day(spark: SparkSession) -> Day:
         add(spark, USER_CATEGORIES, [row | {"as_of": each} for row in viewed])
     versions = {version: lists(events, version) for version in (NEW, OLD, OLDEST)}
     add(spark, LISTS, [row for rows in versions.values() for row in rows])
-    rows = [{"version": it, "as_of": date.fromisoformat(it[:10])} for it in versions]
-    add(spark, VERSIONS, rows)
+    rows = [
+        {"version": it, "as_of": date.fromisoformat(it[:10]), "removed_at": None} for it in versions
+    ]
+    # The newest one of the day before has its lists no more.
+    removed = {"version": "2010-12-01-011", "as_of": BEFORE, "removed_at": datetime.now(UTC)}
+    add(spark, VERSIONS, [*rows, removed])
     read = {TABLE: spark.sql(f"SELECT snapshot_id FROM lake.{TABLE}.refs").collect()[0][0]}
     # What an earlier run of the day and one of another day have left.
     left = dict.fromkeys(contract(steps.LIVE).column_names) | {"list_version": "gone", "arm": ""}
