@@ -116,8 +116,9 @@ def _parsing(parsed: list[dict[str, Any]] | None) -> Aim:
 
 
 def recommendation_aims(found: dict[str, Any] | None) -> list[Aim]:
-    """Every aim of recommendations, those that are short first; of a smaller scale none is judged."""
-    whole = found if found and found["scale"] == 1 else {}
+    """Every aim of recommendations, those that are short first; a part of a smaller scale is not judged."""
+    found = found or {"scales": {}}
+    whole = {part: found[part] for part, scale in found["scales"].items() if scale == 1}
     judged = [*_of_features(whole), *_of_steps(whole), *_of_answers(whole)]
     return sorted(judged, key=lambda aim: ORDER.index(aim.state))
 

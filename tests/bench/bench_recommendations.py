@@ -206,8 +206,9 @@ def main() -> int:
     figures = json.loads(TARGET.read_text()) if asked.only and TARGET.is_file() else {}
     for name in [asked.only] if asked.only else parts:
         figures[name] = parts[name]()
+        figures.setdefault("scales", {})[name] = asked.scale
         figures |= {"measured_at": datetime.now(UTC).isoformat(timespec="seconds")}
-        figures |= {"scale": asked.scale, "machine": machine()}
+        figures |= {"machine": machine()}
         TARGET.write_text(json.dumps(figures, indent=1))
     return 0
 

@@ -98,7 +98,8 @@ class Figures:
 
     def _run_of(self) -> str:
         found = self.recommended
-        scale = "" if found["scale"] == 1 else f" **At a scale of {found['scale']:g}.**"
+        small = [f"{part} {scale:g}" for part, scale in found["scales"].items() if scale != 1]
+        scale = f" **At a smaller scale: {', '.join(small)}.**" if small else ""
         machine = found["machine"]
         return (
             f"\nMeasured {found['measured_at'][:10]} on {machine['cores']} cores of {machine['cpu']}. CPU and "

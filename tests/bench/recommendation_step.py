@@ -21,6 +21,7 @@ import pyarrow as pa
 from feira.recommendations.candidates import BASELINE
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.item_item import ItemItem
+from feira.recommendations.candidates.reranked import Reranked
 from feira.recommendations.history import History, history_before
 from feira.recommendations.interactions import day_number, distinct
 from feira.recommendations.lists import chosen, fitted, rows_of
@@ -137,6 +138,8 @@ STEPS: dict[str, Callable[[int], dict[str, Any]]] = {
     "fit ALS": lambda size: fit(ALS(), size),
     "lists item-item": lambda size: lists(ItemItem(), size),
     "lists ALS": lambda size: lists(ALS(iterations=1), size),
+    # Of a shop whose size is re-ranked at all.
+    "lists re-ranked": lambda size: lists(Reranked(), size // 10),
     "method": method,
     "publish": published,
 }

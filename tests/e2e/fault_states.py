@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from functools import partial
@@ -16,8 +14,7 @@ import psycopg
 from feira_local.stack import access
 from feira_local.stack.airflow_api import DagRun
 from feira_local.stack.chains import Chain, follow, refresh_all, start
-from feira_local.stack.supervisor import Supervisor
-from matrix import SALES, Matrix
+from matrix import SALES, Matrix, take_down, until
 from verify_states import day, gate, killed_at_boundaries, same_day_again
 
 # Long enough for every retry of a task, each with the API's own tries inside.
@@ -138,9 +135,9 @@ def _hangs_once(m: Matrix, the_day: date) -> None:
 
 def _down_at_first(m: Matrix, the_day: date) -> list[str]:
     m.served.record(the_day, 1)
-    supervisor = _take_down("shop")
+    supervisor = take_down("shop")
     chain = start(m.api, SALES, the_day)
-    _until(lambda: _states(m, chain, "wait_for_api") == ["deferred"], 60)
+    until(lambda: _states(m, chain, "wait_for_api") == ["deferred"], 60)
     states = _states(m, chain, "wait_for_api")
     supervisor.start("shop")
     _recovered(m, chain)
@@ -185,9 +182,9 @@ def _reconcile_differs(m: Matrix, the_day: date) -> list[str]:
 def _nobody_listens(m: Matrix, the_day: date) -> list[str]:
     """The data must go its way; the messages must arrive once somebody listens again."""
     m.served.record(the_day, 1)
-    supervisor = _take_down("inbox")
+    supervisor = take_down("inbox")
     chain = start(m.api, SALES, the_day)
-    _until(lambda: _retries(m, chain), PATIENCE)
+    until(lambda: _retries(m, chain), PATIENCE)
     problems = []
     rows, different = m.compare()
     problems += different
@@ -253,14 +250,14 @@ def _late(m: Matrix) -> list[str]:
         f"{dag_id} has missed its deadline for {day(1)}"
         for dag_id in ("drill_deadline_keyed", "drill_deadline_heard")
     ]
-    _until(lambda: all(m.notifications.both(title) for title in titles), 120)
+    until(lambda: all(m.notifications.both(title) for title in titles), 120)
     ended = _ended(m, keyed)
     m.saw = "; ".join(titles)
     return [] if ended.state == "success" else ["a missed deadline has ended its run"]
 
 
 def _ended(m: Matrix, run: DagRun) -> DagRun:
-    _until(lambda: m.api.run(run.dag_id, run.run_id).finished, PATIENCE)
+    until(lambda: m.api.run(run.dag_id, run.run_id).finished, PATIENCE)
     return m.api.run(run.dag_id, run.run_id)
 
 
@@ -268,7 +265,7 @@ def _service_killed(m: Matrix, the_day: date, service: str, task: str) -> list[s
     """Kills a service while a task runs; the chain must recover without anybody's help."""
     m.served.record(the_day, 1)
     chain = start(m.api, SALES, the_day)
-    _until(lambda: any(found[0] == task for found in m.api.processes(chain.producer)), 120)
+    until(lambda: any(found[0] == task for found in m.api.processes(chain.producer)), 120)
     supervisor = access.require_running().supervisor
     pid = supervisor.states()[service].pid
     psutil.Process(pid).kill()
@@ -303,19 +300,3 @@ def _recovered(m: Matrix, chain: Chain) -> Chain:
 
 def _states(m: Matrix, chain: Chain, task_id: str) -> list[str | None]:
     return [task.state for task in m.api.tasks(chain.producer) if task.task_id == task_id]
-
-
-def _take_down(service: str) -> Supervisor:
-    """Stops a service and waits until it is gone; the supervisor that starts it again."""
-    supervisor = access.require_running().supervisor
-    supervisor.stop(service)
-    _until(lambda: supervisor.states()[service].state in ("STOPPED", "EXITED"), 60)
-    return supervisor
-
-
-def _until(moment: Callable[[], bool], seconds: float) -> None:
-    """Asks until the moment has come; fails after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not moment():
-        assert time.monotonic() < deadline, f"it did not come within {seconds:.0f} s"
-        time.sleep(0.02)

@@ -65,16 +65,26 @@ class Held:
             [name for name in table.refs() if name != "main"],
         )
 
-    def landing(self, day: date, version: int) -> list[dict[str, Any]]:
-        """The lines of a landing's pages, in order."""
+    @property
+    def root(self) -> str:
+        """The lake's URI."""
+        return self._environment["FEIRA_LAKE"]
+
+    def files(self) -> S3FileSystem:
+        """The lake's files, opened anew."""
         env = self._environment
-        files = S3FileSystem(
+        return S3FileSystem(
             key=env["FEIRA_LAKE_ACCESS_KEY"],
             secret=env["FEIRA_LAKE_SECRET_KEY"],
             endpoint_url=env["FEIRA_LAKE_ENDPOINT"],
             config_kwargs={"s3": {"addressing_style": "path"}},
+            use_listings_cache=False,
         )
-        folder = f"{env['FEIRA_LAKE']}/landing/sales/{day}/v{version:04d}"
+
+    def landing(self, day: date, version: int) -> list[dict[str, Any]]:
+        """The lines of a landing's pages, in order."""
+        files = self.files()
+        folder = f"{self.root}/landing/sales/{day}/v{version:04d}"
         return read_landing(files.cat_file(page) for page in sorted(files.glob(f"{folder}/page-*")))
 
     def warehouse(self, table: str) -> pd.DataFrame:

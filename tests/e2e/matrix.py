@@ -23,6 +23,7 @@ from rich.console import Console
 
 from feira_local.stack import access
 from feira_local.stack.chains import Chain, follow, start
+from feira_local.stack.supervisor import Supervisor
 from held import KEYS, MARTS, Held
 from notifications import Notifications
 from oracle import difference, expected
@@ -55,6 +56,32 @@ def fresh_stack(name: str, lines: int, data: Path | None = None) -> Iterator[Non
         yield
     finally:
         subprocess.run([FEIRA, "down"], check=False)
+
+
+def until(moment: Callable[[], bool], seconds: float, poll: float = 0.02) -> None:
+    """Asks until the moment has come; fails after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not moment():
+        assert time.monotonic() < deadline, f"it did not come within {seconds:.0f} s"
+        time.sleep(poll)
+
+
+def take_down(service: str) -> Supervisor:
+    """Stops a service and waits until it is gone; the supervisor that starts it again."""
+    supervisor = access.require_running().supervisor
+    supervisor.stop(service)
+    until(lambda: supervisor.states()[service].state in ("STOPPED", "EXITED"), 60)
+    return supervisor
+
+
+@contextmanager
+def stopped(service: str) -> Iterator[None]:
+    """Inside, the service does not run."""
+    supervisor = take_down(service)
+    try:
+        yield
+    finally:
+        supervisor.start(service)
 
 
 @dataclass

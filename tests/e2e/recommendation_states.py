@@ -1,76 +1,201 @@
-"""The states of `make verify` that take a day of sales and its user events to the lists that are served.
-
-What customers have bought is counted by plain Python over the oracle's fact, the events are read from
-Kafka's topic by a consumer of its own.
-"""
+"""The states of `make verify` that take sales and user events to the lists that are served, and break that
+way: each day's features, lists, published bytes and answers are held against plain Python."""
 
 from __future__ import annotations
 
-import io
-import json
+import os
+import signal
 import subprocess
-import time
-from collections import defaultdict
-from collections.abc import Iterator
-from datetime import date
-from decimal import Decimal
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 
-import fastavro
-import pandas as pd
-import requests
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Producer
 
-from feira.user_events.codec import avro_schema
+from feira.user_events.codec import TOPIC, encode
 from feira_local.kafka.local import bootstrap
+from feira_local.stack import access
 from feira_local.stack.airflow_api import DagRun
-from feira_local.stack.chains import follow, start
-from feira_local.stack.config import HOST
+from feira_local.stack.chains import Chain, follow, start
 from feira_local.stack.state import running_config
-from matrix import FEIRA, Matrix
-from oracle import expected
-from verify_states import day
+from matrix import FEIRA, Matrix, stopped, until
+from recommendation_checks import (
+    answer,
+    day_differs,
+    newest_version,
+    published,
+    valkey,
+    version_differs,
+)
+from verify_states import CLOSED, correct, day
 
 DAG = "recommendations"
 EVENTS = "20000"
-LONGEST = 100
-ASKED = 20
+FIRST, SECOND = day(1), day(20)
+# The day before the closed one, on which a user has so many events; some come again on the closed day.
+BUSY, BUSY_EVENTS, AGAIN = CLOSED - timedelta(days=1), 100_000, 1_000
+PATIENCE = 420
+SOURCES = ("own", "popular", "file")
+
+
+@dataclass
+class Recommended:
+    """The matrix, and the days of which user events were run."""
+
+    m: Matrix
+    ran: set[date] = field(default_factory=set)
 
 
 def run_recommendations(m: Matrix) -> None:
-    """Both inputs in either order, and one of them again; the day that is listed is the newest."""
-    m.state("recommendations: sales first, user events after", lambda: _events_after(m, day(1)))
-    m.state("recommendations: user events first, sales after", lambda: _sales_after(m, day(20)))
-    m.state("recommendations: user events alone again", lambda: _events_again(m, day(20)))
+    """Each state begins where the one before it ended."""
+    r = Recommended(m)
+    for name, state in (
+        ("sales first, user events after; a person approves the first version", _events_after),
+        ("user events first, sales after", _sales_after),
+        ("a sales correction after the lists", _corrected),
+        ("user events again while Kafka is dead at first", _kafka_dead),
+        ("a user of 100,000 events; a closed day of duplicates alone", _closed_day),
+        ("a rollback, and back", _rolled_back),
+        ("Valkey hangs and is killed while it is asked", _valkey_killed),
+        ("publish is killed in its midst", _publish_killed),
+        ("Valkey is dead at publish", _valkey_dead),
+    ):
+        m.state(f"recommendations: {name}", lambda state=state: state(r))  # type: ignore[misc]
 
 
-def _events_after(m: Matrix, the_day: date) -> list[str]:
-    if runs := _runs(m, the_day):
-        return [f"{len(runs)} runs of {the_day} before it had user events"]
-    _send_events(the_day)
-    _run_events(m, the_day)
-    return [*_one_run(m, the_day), *_events_differ(m, the_day)]
+def _events_after(r: Recommended) -> list[str]:
+    if runs := _runs(r, FIRST):
+        return [f"{len(runs)} runs of {FIRST} before it had user events"]
+    _send_events(FIRST)
+    _run_events(r, FIRST)
+    version = newest_version(r.m, FIRST).version
+    problems = _run_count(r, FIRST, 1)
+    if answer("nobody")["source"] != "none":
+        problems.append(f"{version} is served, and nobody has approved it")
+    command = [FEIRA, "recommendations", "approve", version, "--why", "the first one"]
+    subprocess.run(command, check=True, capture_output=True)
+    return [*problems, *day_differs(r.m, FIRST, r.ran)]
 
 
-def _sales_after(m: Matrix, the_day: date) -> list[str]:
-    _send_events(the_day)
-    _run_events(m, the_day)
-    before = _runs(m, the_day)
-    m.run(the_day)
-    problems = [f"{len(before)} runs of {the_day} before it had sales"] if before else []
-    problems += [*_one_run(m, the_day), *_events_differ(m, the_day)]
-    bought, spent = _bought(m, the_day)
-    return [*problems, *_features_differ(m, the_day, spent), *_lists_differ(m, the_day, bought)]
+def _sales_after(r: Recommended) -> list[str]:
+    _send_events(SECOND)
+    chain = _run_events(r, SECOND)
+    problems = _waits(chain, "sales_fact") + _run_count(r, SECOND, 0)
+    r.m.run(SECOND)
+    return [*problems, *_run_count(r, SECOND, 1), *day_differs(r.m, SECOND, r.ran)]
 
 
-def _events_again(m: Matrix, the_day: date) -> list[str]:
-    _run_events(m, the_day)
-    problems = _events_differ(m, the_day)
-    if str(the_day) not in m.api.waiting().get(DAG, []):
-        problems.append(f"{the_day} does not wait for sales")
-    if len(_runs(m, the_day)) != 1:
-        problems.append(f"{the_day} has {len(_runs(m, the_day))} runs and not the one that it had")
+def _corrected(r: Recommended) -> list[str]:
+    """The day waits for its events again, and what is served stays; `_kafka_dead` then brings them."""
+    before = newest_version(r.m, SECOND).version
+    correct(r.m, SECOND)
+    (chain,) = r.m.run(SECOND, refetch=True)
+    problems = _waits(chain, "user_events") + _run_count(r, SECOND, 1)
+    return problems + version_differs(before, published(before)[0])
+
+
+def _kafka_dead(r: Recommended) -> list[str]:
+    """The first try names Kafka; once it is back the lists follow, with the corrected sales and with messages
+    that came after the day was run."""
+    _send_events(BUSY)
+    before = newest_version(r.m, SECOND).version
+    with stopped("kafka"):
+        chain = start(r.m.api, "user_events", SECOND)
+        _until_tried(r, chain.producer, "resolve_offsets", 2)
+    error = r.m.api.error_of(chain.producer, "resolve_offsets", 1)
+    follow(r.m.api, [chain])
+    problems = [] if "Kafka" in error else [f"the first try does not name Kafka: {error}"]
+    if not chain.succeeded:
+        problems.append(f"user events of {SECOND} did not recover: {chain.failure}")
+    if (after := newest_version(r.m, SECOND).version) <= before:
+        problems.append(f"the corrected day has no version after {before}: {after}")
+    return [*problems, *_run_count(r, SECOND, 2), *day_differs(r.m, SECOND, r.ran)]
+
+
+def _closed_day(r: Recommended) -> list[str]:
+    """Its messages are those of the day before again: it has no event of its own."""
+    _send_busy_user(r)
+    chain = _run_events(r, BUSY)
+    if not r.m.served.landings[CLOSED]:
+        r.m.run(CLOSED)
+    problems = _waits(chain, "sales_fact") + _run_count(r, BUSY, 0)
+    _run_events(r, CLOSED)
+    problems += _run_count(r, CLOSED, 1) + day_differs(r.m, CLOSED, r.ran)
+    events = r.m.held.lake("web.user_events")
+    if len(found := events[events["event_day"] == CLOSED]):
+        problems.append(f"{CLOSED} has {len(found)} events, which are all of the day before")
     return problems
+
+
+def _rolled_back(r: Recommended) -> list[str]:
+    older, newer = newest_version(r.m, SECOND).version, newest_version(r.m, CLOSED).version
+    problems = []
+    for version in (older, newer):
+        subprocess.run(
+            [FEIRA, "recommendations", "rollback", version], check=True, capture_output=True
+        )
+        problems += version_differs(version, published(version)[0])
+    return problems
+
+
+def _valkey_killed(r: Recommended) -> list[str]:
+    """Every answer is a list, whatever Valkey does; within seconds it is the user's own again."""
+    version = newest_version(r.m, CLOSED).version
+    lists = published(version)[0]
+    user = next(user for _, user in lists if user)
+    pid = access.require_running().supervisor.states()["valkey"].pid
+    seen: list[str] = []
+    for deed in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL):
+        os.kill(pid, deed)
+        for _ in range(20):
+            found = answer(user)
+            seen.append(found["source"])
+            if found["source"] not in SOURCES or not found["items"]:
+                return [f"after {deed.name} the API answers {str(found)[:200]}"]
+        if deed is signal.SIGSTOP and "own" in seen[5:]:
+            return [f"Valkey hangs, and the API answers {seen}"]
+    until(lambda: answer(user)["source"] == "own", PATIENCE)
+    return version_differs(version, lists)
+
+
+def _publish_killed(r: Recommended) -> list[str]:
+    """Until the next try has published all, readers see the older version whole."""
+    older, run = newest_version(r.m, SECOND).version, _runs(r, CLOSED)[0]
+    version = newest_version(r.m, CLOSED).version
+    lists = published(version)[0]
+    for _ in range(3):
+        _take_back(older, version)
+        r.m.api.clear(run, "publish")
+        with valkey() as client:
+            until(lambda: bool(client.exists(f"reco:{version}:claim")), PATIENCE, poll=0)
+            client.client_pause(10_000, all=False)
+            midst = not client.exists(f"reco:{version}:meta")
+            pids = [pid for task, _, pid in r.m.api.processes(run) if task == "publish"]
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            problems = version_differs(older, published(older)[0]) if midst else []
+            client.client_unpause()
+        problems += _ended(r, run) + version_differs(version, lists)
+        if problems or (midst and pids):
+            return problems
+    return ["publish was over before it could be killed, three times"]
+
+
+def _valkey_dead(r: Recommended) -> list[str]:
+    """The first try names Valkey, the API answers meanwhile; a later try publishes all."""
+    older, run = newest_version(r.m, SECOND).version, _runs(r, CLOSED)[0]
+    version = newest_version(r.m, CLOSED).version
+    lists = published(version)[0]
+    _take_back(older, version)
+    tried = r.m.api.try_number(run, "publish")
+    with stopped("valkey"):
+        r.m.api.clear(run, "publish")
+        _until_tried(r, run, "publish", tried + 2)
+        found = answer(next(user for _, user in lists if user))
+    error = r.m.api.error_of(run, "publish", tried + 1)
+    problems = [] if "Valkey" in error else [f"the first try does not name Valkey: {error}"]
+    if found["source"] not in SOURCES[1:]:
+        problems.append(f"without Valkey the API answers {str(found)[:200]}")
+    return problems + _ended(r, run) + version_differs(version, lists)
 
 
 def _send_events(the_day: date) -> None:
@@ -78,146 +203,78 @@ def _send_events(the_day: date) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _run_events(m: Matrix, the_day: date) -> None:
-    (chain,) = follow(m.api, [start(m.api, "user_events", the_day)])
+def _send_busy_user(r: Recommended) -> None:
+    """A customer's views in sessions of fifty; the first ones are sent again a day later, with their ids."""
+    line = next(line for line in r.m.shop.lines(FIRST) if line.get("customer_id"))
+    user = str(line["customer_id"])
+    producer = Producer({"bootstrap.servers": bootstrap(running_config()), "log_level": 0})
+    noon = datetime.combine(BUSY, datetime.min.time(), UTC) + timedelta(hours=12)
+    for number in range(BUSY_EVENTS + AGAIN):
+        which, later = number % BUSY_EVENTS, number // BUSY_EVENTS
+        at = noon + timedelta(days=later, milliseconds=100 * which)
+        event = {
+            "event_id": f"busy-{which}",
+            "occurred_at": at,
+            "user_id": user,
+            "session_id": f"busy-{which // 50}",
+            "event_type": "view",
+            "sku": line["sku"],
+        }
+        if number % 10_000 == 0:
+            producer.flush(30)
+        producer.produce(TOPIC, encode(event), user, timestamp=round(at.timestamp() * 1000))
+    assert producer.flush(30) == 0, "Kafka did not take all events"
+
+
+def _run_events(r: Recommended, the_day: date) -> Chain:
+    (chain,) = follow(r.m.api, [start(r.m.api, "user_events", the_day)])
     if not chain.succeeded:
         raise AssertionError(f"user_events of {the_day} failed: {chain.failure}")
+    r.ran.add(the_day)
+    return chain
 
 
-def _runs(m: Matrix, the_day: date) -> list[DagRun]:
-    return [run for run in m.api.runs(DAG) if run.partition_key == str(the_day)]
-
-
-def _one_run(m: Matrix, the_day: date, timeout: float = 300) -> list[str]:
-    """Waits for the day's run to end; what was wrong with it."""
-    until = time.monotonic() + timeout
-    while not (runs := _runs(m, the_day)) or not all(run.finished for run in runs):
-        if time.monotonic() > until:
-            return [f"{the_day} has no finished run after {timeout:.0f} s: {runs}"]
-        time.sleep(1)
-    if [run.state for run in runs] == ["success"]:
+def _waits(chain: Chain, asset: str) -> list[str]:
+    if chain.waits.get(DAG) == (asset,):
         return []
-    return [f"{the_day} has {runs}, and not one that succeeded: {m.api.failure(runs[0])}"]
+    return [f"{chain.day} does not wait for {asset}: {chain.waits}"]
 
 
-def _messages(topic: str) -> list[Any]:
-    """Everything that a topic holds."""
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap(running_config()), "group.id": "verify", "log_level": 0}
-    )
-    try:
-        places = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-        left = {n: consumer.get_watermark_offsets(TopicPartition(topic, n), 30) for n in places}
-        left = {n: ends for n, ends in left.items() if ends[0] < ends[1]}
-        consumer.assign([TopicPartition(topic, n, ends[0]) for n, ends in left.items()])
-        found = []
-        while left:
-            message = consumer.poll(30)
-            assert message is not None and message.error() is None, f"{topic}: nothing in 30 s"
-            found.append(message)
-            if message.offset() == left[message.partition()][1] - 1:
-                del left[message.partition()]
-        return found
-    finally:
-        consumer.close()
+def _runs(r: Recommended, the_day: date) -> list[DagRun]:
+    return [run for run in r.m.api.runs(DAG) if run.partition_key == str(the_day)]
 
 
-def _events_differ(m: Matrix, the_day: date) -> list[str]:
-    """The day's table against the topic: each message is a dead letter, or its id is in a row."""
-    dead = {
-        (int(headers["partition"]), int(headers["offset"]))
-        for message in _messages("user_events.dead")
-        for headers in [{name: value.decode() for name, value in message.headers()}]
-    }
-    schema = fastavro.parse_schema(json.loads(avro_schema()))
-    first: dict[str, tuple[int, int]] = {}
-    for message in _messages("user_events"):
-        place = (message.partition(), message.offset())
-        sent = pd.Timestamp(message.timestamp()[1], unit="ms").date()
-        if sent == the_day and place not in dead:
-            event: Any = fastavro.schemaless_reader(io.BytesIO(message.value()[5:]), schema, None)
-            identity = str(event["event_id"])
-            first[identity] = min(place, first.get(identity, place))
-    table = m.held.lake("web.user_events")
-    rows = table[table["event_day"] == the_day]
-    held = {row.event_id: (row.kafka_partition, row.kafka_offset) for row in _rows(rows)}
-    if not first or held != first or len(rows) != len(held):
-        wrong = sorted(held.items() ^ first.items())[:3]
-        return [f"user events of {the_day}: {len(rows)} rows, must be {len(first)}; {wrong}"]
-    return []
+def _run_count(r: Recommended, the_day: date, count: int) -> list[str]:
+    """The chain that set off the last of them was followed to its end."""
+    runs = _runs(r, the_day)
+    if [run.state for run in runs] == ["success"] * count:
+        return []
+    return [f"{the_day} has {runs}, must have {count} that succeeded"]
 
 
-def _bought(m: Matrix, the_day: date) -> tuple[dict[str, set[str]], dict[str, Decimal]]:
-    """What each customer has bought, and what for, as of the newest day."""
-    bought: dict[str, set[str]] = defaultdict(set)
-    spent: dict[str, Decimal] = defaultdict(Decimal)
-    for row in _rows(expected(m.served.all()).fact):
-        late = row.extract_day > the_day or row.order_date > the_day
-        if late or row.status not in ("completed", "shipped") or pd.isna(row.customer_id):
-            continue
-        spent[str(row.customer_id)] += row.amount_usd
-        if row.line_kind == "product":
-            bought[str(row.customer_id)].add(row.sku)
-    return bought, spent
+def _take_back(older: str, version: str) -> None:
+    """Serves the older version and removes the other, as if it had never been published."""
+    command = [FEIRA, "recommendations", "rollback", older]
+    subprocess.run(command, check=True, capture_output=True)
+    with valkey() as client:
+        client.delete(f"reco:{version}:meta")
+        client.srem("reco:versions", version)
+        client.delete(*client.scan_iter(match=f"reco:{version}:*", count=10_000))
 
 
-def _rows(frame: pd.DataFrame) -> Iterator[Any]:
-    yield from frame.itertuples(index=False)
+def _until_tried(r: Recommended, run: DagRun, task_id: str, number: int) -> None:
+    """Until a task is at this try, or waits for it."""
+
+    def tried() -> bool:
+        (task,) = (each for each in r.m.api.tasks(run) if each.task_id == task_id)
+        waits = task.state == "up_for_retry"
+        return task.try_number + waits >= number
+
+    until(tried, PATIENCE)
 
 
-def _features_differ(m: Matrix, the_day: date, spent: dict[str, Decimal]) -> list[str]:
-    table = m.held.lake("recommendations.user_features")
-    rows = table[table["as_of"] == the_day]
-    held = {row.user_id: row.lifetime_usd for row in _rows(rows) if row.orders}
-    if not spent or held != spent:
-        return [f"lifetime_usd as of {the_day}: {sorted(held.items() ^ spent.items())[:3]}"]
-    return []
-
-
-def _lists_differ(m: Matrix, the_day: date, bought: dict[str, set[str]]) -> list[str]:
-    """The day's newest version: who has lists of what, and that the API answers with them."""
-    table = m.held.lake("recommendations.lists")
-    version = max(table["list_version"][table["as_of"] == the_day])
-    lists: dict[tuple[str, str], list[str]] = {}
-    problems = []
-    rows = table[(table["list_version"] == version) & table["segment"].isna()]
-    rows = rows.sort_values(["slot", "user_id", "position"])
-    for (slot, user), group in rows.groupby(["slot", "user_id"]):
-        lists[slot, user] = list(group["item"])
-        if list(group["position"]) != list(range(1, len(group) + 1)):
-            problems.append(f"{version}: positions of {slot} of {user!r} are not 1, 2, 3 …")
-        reasons = set(group["reason_item"].dropna())
-        if not reasons <= bought.get(user, set()):
-            problems.append(f"{version}: {user!r} never bought the reasons {sorted(reasons)[:3]}")
-    everything = set().union(*bought.values())
-    for user in ["", *bought]:
-        had = bought.get(user, set())
-        for slot, offered in (("again", had), ("new", everything - had)):
-            items = lists.pop((slot, user), [])
-            if not set(items) <= offered or len(items) != min(LONGEST, len(offered)):
-                problems.append(
-                    f"{version}: {slot} of {user!r} has {len(items)} items: {items[:3]}"
-                )
-            if len(set(items)) != len(items):
-                problems.append(f"{version}: {slot} of {user!r} has an item twice")
-    if lists:
-        problems.append(f"{version} has lists of others: {[*lists][:3]}")
-    return [*problems, *_answers_differ(rows, version, [*bought][:ASKED])]
-
-
-def _answers_differ(rows: pd.DataFrame, version: str, users: list[str]) -> list[str]:
-    config = running_config()
-    api = f"http://{HOST}:{config.ports.own['recommendations']}/recommendations"
-    problems = []
-    for user in users:
-        for slot in ("again", "new"):
-            answer = requests.get(f"{api}/{user}", {"slot": slot, "n": LONGEST}, timeout=10).json()
-            found = rows[(rows["slot"] == slot) & (rows["user_id"] == user)]
-            must = [
-                {"item": row.item, "reason": row.reason}
-                | ({} if pd.isna(row.reason_item) else {"reason_item": row.reason_item})
-                for row in _rows(found)
-            ]
-            if (answer["version"], answer["source"], answer["items"]) != (version, "own", must):
-                problems.append(f"{slot} of {user}: the API answers {str(answer)[:200]}")
-    return problems
+def _ended(r: Recommended, run: DagRun) -> list[str]:
+    until(lambda: r.m.api.run(run.dag_id, run.run_id).finished, PATIENCE)
+    if r.m.api.run(run.dag_id, run.run_id).state == "success":
+        return []
+    return [f"{run.run_id} did not recover: {r.m.api.failure(run)}"]

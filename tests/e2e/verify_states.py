@@ -99,14 +99,19 @@ def same_day_again(m: Matrix) -> list[str]:
 
 
 def _changed(m: Matrix) -> None:
-    chosen = [line for line in m.shop.lines(day(1)) if _is_plain(line)]
-    changed, withdrawn = chosen[-1], chosen[-2]
+    correct(m, day(1))
+    m.run(day(1), refetch=True)
+
+
+def correct(m: Matrix, the_day: date) -> None:
+    """Has the shop change one of the day's lines and withdraw another, both of known customers."""
+    plain = [line for line in m.shop.lines(the_day) if _is_plain(line)]
+    changed, withdrawn = [line for line in plain if line.get("customer_id")][-1:-3:-1]
     m.shop.override(
-        day(1),
+        the_day,
         replace=[changed | {"quantity": changed["quantity"] + 100}],
         withdraw=[{name: withdrawn[name] for name in ("order_id", "line_number")}],
     )
-    m.run(day(1), refetch=True)
 
 
 def _fall_back(m: Matrix) -> None:

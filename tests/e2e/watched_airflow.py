@@ -46,6 +46,20 @@ class WatchedAirflow(AirflowApi):
         )
         return int(answer["total_entries"])
 
+    def try_number(self, run: DagRun, task_id: str) -> int:
+        """Of a task the try that it is at."""
+        return next(task.try_number for task in self.tasks(run) if task.task_id == task_id)
+
+    def clear(self, run: DagRun, task_id: str) -> None:
+        """Has a task of a run work once more, and the run go on from there."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run.run_id,
+            "task_ids": [task_id],
+            "only_failed": False,
+        }
+        self._call("POST", f"dags/{run.dag_id}/clearTaskInstances", json=body)
+
     def log(self, run: DagRun, task_id: str, try_number: int) -> list[str]:
         """The lines of a task's log, without their times."""
         entries = self._log(run, task_id, try_number)

@@ -12,6 +12,7 @@ import pytest
 from fact_rows import FACT, fact_row
 from feira.core.warehouse.schema import create_missing
 from feira_local.cli import demo
+from feira_local.cli.recommendations_gate import Judged
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.postgres import Dsns
@@ -84,7 +85,37 @@ def test_the_three_with_the_most_products_are_shown_with_names_and_reasons(
         ["offered, new", "Z", "goes with AN OWL"],
         ["A TIN", "popular"],
     ]
-    assert any(line.endswith("/recommendations/2?slot=new&n=3") for line in shown)
+    for link in ("/recommendations/2?slot=new&n=3", "/ui?user=2", "/docs"):
+        assert any(line.endswith(link) for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("judged", "approved"),
+    [
+        ({}, []),
+        ({"2010-12-01-002": Judged("passed", None)}, []),
+        ({"2010-12-01-002": Judged("not_enough_to_tell", "ana")}, []),
+        ({"2010-12-02-001": Judged("not_enough_to_tell", None)}, []),
+        ({"2010-12-01-001": Judged("not_enough_to_tell", None),
+          "2010-12-01-002": Judged("not_enough_to_tell", None)}, ["2010-12-01-002"]),
+    ],
+)  # fmt: skip
+def test_the_days_newest_version_is_approved_where_it_waits_and_that_is_said(
+    judged: dict[str, Judged],
+    approved: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(demo, "list_store", lambda: None)
+    monkeypatch.setattr(demo, "judged_versions", lambda *_: judged)
+    monkeypatch.setattr(
+        demo.recommendations_gate, "approve", lambda version, why: done.append(version)
+    )
+    demo._approve(dt.date(2010, 12, 1))
+    assert done == approved
+    said = capsys.readouterr().out
+    assert all(f"`feira recommendations approve {each} " in said for each in approved)
 
 
 def test_an_api_that_does_not_answer_is_named() -> None:

@@ -128,6 +128,7 @@ def _print_offers() -> None:
     print_line("")
     for customer, _, _ in customers:
         print_line(f"  {customer:<12} {api}/recommendations/{customer}?slot=new&n={SHOWN}")
+    print_line(f"  page         {api}/ui?user={customers[0][0] if customers else ''}")
     print_line(f"  API          {api}/docs")
     print_line(f"  reports      {running_config().inbox_url}")
 

@@ -1,0 +1,242 @@
+"""The independent check of the lists: NumPy and plain loops over interactions, and the published bytes.
+
+It shares no code with the platform: scores follow the papers and docs/recommendations.md, bytes the layout
+that is stated there.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import struct
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+LENGTH = 100
+NEAR = 1e-6
+
+Interactions = set[tuple[str, str, dt.date]]
+Floats = npt.NDArray[np.float64]
+# The least and the greatest score that an item may have for the user: more than one where ties decide.
+Bounds = tuple[Floats, Floats]
+Scorer = Callable[[str], Bounds]
+# Item, reason, and what that is of.
+Offer = tuple[str, str, str | None]
+
+
+class Known:
+    """Interactions as of a day, with users and items numbered by name."""
+
+    def __init__(self, found: Interactions, day: dt.date) -> None:
+        self.users = sorted({user for user, _, _ in found})
+        self.items = sorted({item for _, item, _ in found})
+        self.user_at = {name: number for number, name in enumerate(self.users)}
+        self.item_at = {name: number for number, name in enumerate(self.items)}
+        self.days: dict[str, dict[dt.date, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for user, item, at in sorted(found):
+            self.days[user][at].append(self.item_at[item])
+        self.day = day
+
+    def age(self, at: dt.date) -> int:
+        """In days to the end of the day that the lists are of."""
+        return (self.day - at).days + 1
+
+    def had(self, user: str) -> set[int]:
+        return {item for items in self.days[user].values() for item in items}
+
+    def matrix(self, worth: Callable[[dt.date], float]) -> Floats:
+        """Users by items: the sum of what their days are worth."""
+        found = np.zeros((len(self.users), len(self.items)))
+        for user, days in self.days.items():
+            for at, items in days.items():
+                for item in items:
+                    found[self.user_at[user], item] += worth(at)
+        return found
+
+
+def recent_popularity(known: Known, half_life: float) -> Floats:
+    worth = known.matrix(lambda at: 0.5 ** (known.age(at) / half_life))
+    return np.asarray(worth.sum(axis=0))
+
+
+def ease(known: Known, method: Mapping[str, Any]) -> tuple[Scorer, Floats, Floats]:
+    """The scores of Steck's closed form, with what users had and the weights between items."""
+    taken = known.matrix(lambda at: 0.5 ** (known.age(at) / method["half_life"]))
+    inverse = np.linalg.inv(taken.T @ taken + method["regularisation"] * np.eye(len(known.items)))
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    scores = taken @ weights
+
+    def of(user: str) -> Bounds:
+        row = scores[known.user_at[user]]
+        return row, row
+
+    return of, taken, weights
+
+
+def own_frequency(known: Known, method: Mapping[str, Any]) -> Scorer:
+    def of(user: str) -> Bounds:
+        found = np.zeros(len(known.items))
+        last: dict[int, dt.date] = {}
+        for at, items in known.days[user].items():
+            for item in items:
+                found[item] += 1
+                last[item] = max(at, last.get(item, at))
+        for item, at in last.items():
+            found[item] += 1 / (1 + known.age(at))
+        return found, found
+
+    return of
+
+
+def tifu_knn(known: Known, method: Mapping[str, Any]) -> Scorer:
+    """Hu et al.: users as means of their decayed baskets, and the mean of the nearest ones'."""
+    habits = np.stack([_habit(known, user, method) for user in known.users])
+    squares = (habits**2).sum(axis=1)
+    count = min(method["neighbours"], len(known.users) - 1)
+
+    def of(user: str) -> Bounds:
+        at = known.user_at[user]
+        own = habits[at]
+        if not count:
+            return method["own"] * own, method["own"] * own
+        distance = squares - 2 * habits @ own
+        distance[at] = np.inf
+        limit = np.sort(distance)[count - 1]
+        sure = habits[distance < limit - 1e-9]
+        tied = np.sort(habits[np.abs(distance - limit) <= 1e-9], axis=0)
+        room = count - len(sure)
+        least = (sure.sum(axis=0) + tied[:room].sum(axis=0)) / count
+        most = (sure.sum(axis=0) + tied[len(tied) - room :].sum(axis=0)) / count
+        share = method["own"]
+        return share * own + (1 - share) * least, share * own + (1 - share) * most
+
+    return of
+
+
+def _habit(known: Known, user: str, method: Mapping[str, Any]) -> Floats:
+    """Baskets in groups of equal size, the newest first; a group's mean decays, and so do the groups."""
+    baskets = [known.days[user][at] for at in sorted(known.days[user], reverse=True)]
+    size = -(-len(baskets) // method["groups"])
+    groups = [baskets[start : start + size] for start in range(0, len(baskets), size)]
+    found = np.zeros(len(known.items))
+    for number, group in enumerate(groups):
+        for place, items in enumerate(group):
+            worth = method["decay_by_group"] ** number * method["decay_within"] ** place
+            found[items] += worth / (len(group) * len(groups))
+    return found
+
+
+AGAIN: Mapping[str, Callable[[Known, Mapping[str, Any]], Scorer]] = {
+    "TIFU-KNN": tifu_knn,
+    "own frequency": own_frequency,
+}
+
+
+def scores_differ(
+    what: str, listed: list[tuple[str, float]], known: Known, bounds: Bounds, allowed: set[int]
+) -> list[str]:
+    """A candidate's part of a list: each score is the item's, they descend, and no better item is left out.
+
+    ``listed`` are names of items with their scores, best first; ``allowed`` the items of the slot.
+    """
+    least, most = bounds
+    problems = []
+    for name, score in listed:
+        item = known.item_at[name]
+        if not least[item] - NEAR <= score <= most[item] + NEAR:
+            problems.append(f"{what}: {name} has {score}, must be {least[item]} to {most[item]}")
+    values = [score for _, score in listed]
+    if values != sorted(values, reverse=True):
+        problems.append(f"{what}: its scores do not descend")
+    left = sorted(allowed - {known.item_at[name] for name, _ in listed})
+    worst = values[-1] if len(listed) == LENGTH else 0.0
+    if left and (better := max(least[left])) > worst + NEAR:
+        problems.append(f"{what}: an item of {better} is left out, and the last has {worst}")
+    return problems[:3]
+
+
+def popular_differ(
+    what: str, listed: list[tuple[str, float]], popular: Floats, known: Known
+) -> list[str]:
+    """The part of a list that goes on by recent popularity: each score is the item's, and they descend."""
+    wrong = [
+        f"{what}: {name} has {score}"
+        for name, score in listed
+        if abs(score - popular[known.item_at[name]]) > NEAR
+    ]
+    values = [score for _, score in listed]
+    return wrong[:2] + [f"{what}: its popularity does not descend"] * (
+        any(later > value + NEAR for value, later in pairwise(values))
+    )
+
+
+def reason_differs(
+    what: str, item: int, reason: int, user: int, taken: Floats, weights: Floats
+) -> list[str]:
+    """The reason of an item is what adds most to its score."""
+    added = taken[user] * weights[:, item]
+    if added[reason] < added.max() - NEAR:
+        return [f"{what}: its reason adds {added[reason]}, another {added.max()}"]
+    return []
+
+
+def published_lists(
+    values: Mapping[bytes, bytes], version: str
+) -> tuple[dict[tuple[str, str], list[Offer]], dict[str, str], dict[str, Any]]:
+    """What Valkey has of a version, by all its keys: the lists by slot and user, those of segments by
+    ``segment`` and name; the segments of users; and its ``meta`` with how many keys were ``counted``."""
+    prefix = f"reco:{version}:"
+    found = {key.decode().removeprefix(prefix): value for key, value in values.items()}
+    items: list[str] = json.loads(found["items"])
+    names: list[str] = json.loads(found["segments"])
+    wide = len(items) > 65_533
+    last = 2 ** (32 if wide else 16) - 1
+    words = {last: "popular", last - 1: "bought_before", last - 2: "popular_in_category"}
+    own = {"again": "bought_before", "new": "popular", "segment": "popular_in_category"}
+    lists: dict[tuple[str, str], list[Offer]] = {}
+    segments: dict[str, str] = {}
+    for name, value in found.items():
+        slot, _, user = name.partition(":")
+        if slot not in own:
+            continue
+        if slot == "new" and len(value) == 3:
+            segments[user] = names[int.from_bytes(value, "little")]
+            continue
+        numbers = struct.unpack(f"<{len(value) // 4}I", value)
+        offers: list[Offer] = [(items[number], own[slot], None) for number in numbers]
+        if (why := found.get(f"why:{slot}:{user}")) is not None:
+            reasons = struct.unpack(f"<{len(numbers)}{'I' if wide else 'H'}", why)
+            offers = [
+                (item, words[of], None) if of in words else (item, "goes_with", items[of])
+                for (item, _, _), of in zip(offers, reasons, strict=True)
+            ]
+        lists[slot, names[int(user)] if slot == "segment" else user] = offers
+    meta: dict[str, Any] = json.loads(found["meta"])
+    uncounted = ("items", "meta", "claim")
+    counted = sum(name.partition(":")[0] not in uncounted for name in found)
+    return lists, segments, meta | {"counted": counted}
+
+
+def segments_of(
+    categories: Mapping[tuple[str, str], Mapping[str, Any]],
+    category_of: Mapping[str, str | None],
+    known: Known,
+) -> dict[str, str]:
+    """Of each user without a list of its own the category that it viewed most; of equals the one of most
+    purchases, then the first by name; none where the category has no list.
+
+    ``categories`` has, by user and category, ``views_28d`` and ``purchases``.
+    """
+    viewed: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+    for (user, category), row in categories.items():
+        if row["views_28d"] and user not in known.user_at:
+            viewed[user].append((-row["views_28d"], -row["purchases"], category))
+    listed = {category_of.get(item) for item in known.items}
+    found = {user: min(of)[2] for user, of in viewed.items()}
+    return {user: name for user, name in found.items() if name in listed}

@@ -1,0 +1,291 @@
+"""What a day's recommendations must be: its events, features, lists, published bytes and the API's answers."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import fastavro
+import pandas as pd
+import requests
+from confluent_kafka import Consumer, TopicPartition
+from valkey import Valkey
+
+from feira.user_events.codec import avro_schema
+from feira_local.kafka.local import bootstrap
+from feira_local.stack.config import HOST
+from feira_local.stack.state import running_config
+from feira_local.valkey.local import valkey_options
+from matrix import Matrix
+from oracle import expected
+from oracle_features import (
+    WINDOW,
+    Event,
+    Rows,
+    Shown,
+    click_rates,
+    features_differ,
+    interactions,
+    item_features,
+    sold_lines,
+    user_categories,
+    user_features,
+)
+from oracle_lists import (
+    AGAIN,
+    LENGTH,
+    Known,
+    Offer,
+    ease,
+    popular_differ,
+    published_lists,
+    reason_differs,
+    recent_popularity,
+    scores_differ,
+    segments_of,
+)
+
+SAMPLE = 20
+Lists = dict[tuple[str, str], list[Offer]]
+Scored = dict[tuple[str, str], list[tuple[Offer, float]]]
+
+
+def day_differs(m: Matrix, the_day: date, ran: set[date]) -> list[str]:
+    """Everything that a run of the day has made against what it must be; its version must be served.
+
+    ``ran`` are the days of which user events were run.
+    """
+    events, problems = _events(m, ran)
+    landings = [each for each in m.served.all() if date.fromisoformat(each.day) <= the_day]
+    sold = sold_lines(expected(landings).fact, the_day)
+    first = the_day - timedelta(days=WINDOW - 1)
+    known = [event for event in events if first <= event.day <= the_day]
+    items = item_features(sold, known, the_day)
+    categories = user_categories(sold, known, items, the_day)
+    tables: dict[str, tuple[list[str], Rows]] = {
+        "user_features": (["user_id"], user_features(sold, known, the_day)),
+        "item_features": (["sku"], items),
+        "user_categories": (["user_id", "category"], categories),
+    }
+    for name, (key, must) in tables.items():
+        table = m.held.lake(f"recommendations.{name}")
+        problems += features_differ(name, must, table[table["as_of"] == the_day], key)
+    live = m.held.lake("recommendations.live_figures")
+    live = live[(live["as_of"] == the_day) & (live["figure"] == "ctr")]
+    rates = click_rates(known, the_day)
+    problems += features_differ("ctr", rates, live, ["list_version", "arm", "position"])
+    taken = Known(interactions(sold), the_day)
+    category_of = {sku: row["category"] for sku, row in items.items()}
+    segments = segments_of(categories, category_of, taken)
+    return problems + _lists_differ(m, the_day, taken, category_of, segments)
+
+
+def newest_version(m: Matrix, the_day: date) -> Any:
+    """The day's newest row of ``recommendations.list_versions``."""
+    table = m.held.lake("recommendations.list_versions")
+    return max(_rows(table[table["as_of"] == the_day]), key=lambda row: row.version)
+
+
+def valkey() -> Valkey:
+    return Valkey(**valkey_options(running_config()))
+
+
+def published(version: str) -> tuple[Lists, dict[str, str], dict[str, Any]]:
+    """A version as Valkey holds it."""
+    with valkey() as client:
+        keys = sorted(client.scan_iter(match=f"reco:{version}:*", count=10_000))
+        values: list[bytes] = client.mget(keys)
+    return published_lists(dict(zip(keys, values, strict=True)), version)
+
+
+def answer(user: str, slot: str = "new", n: int = LENGTH) -> dict[str, Any]:
+    """What the API says."""
+    config = running_config()
+    api = f"http://{HOST}:{config.ports.own['recommendations']}/recommendations"
+    with requests.Session() as session:
+        session.trust_env = False
+        found = session.get(f"{api}/{user}", params={"slot": slot, "n": str(n)}, timeout=10)
+    found.raise_for_status()
+    read: dict[str, Any] = found.json()
+    return read
+
+
+def version_differs(version: str, lists: Lists) -> list[str]:
+    """The API's answers to some users against the lists of this version, whole."""
+    problems = []
+    for slot, user in sorted(lists)[:: max(len(lists) // SAMPLE, 1)]:
+        if not user or slot == "segment":
+            continue
+        found = answer(user, slot)
+        items = [(it["item"], it["reason"], it.get("reason_item")) for it in found["items"]]
+        if (found["version"], found["source"], items) != (version, "own", lists[slot, user]):
+            problems.append(f"{slot} of {user}: the API answers {str(found)[:200]}")
+    return problems
+
+
+def _messages(topic: str) -> list[Any]:
+    """Everything that a topic holds."""
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap(running_config()), "group.id": "verify", "log_level": 0}
+    )
+    try:
+        places = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        left = {n: consumer.get_watermark_offsets(TopicPartition(topic, n), 30) for n in places}
+        left = {n: ends for n, ends in left.items() if ends[0] < ends[1]}
+        consumer.assign([TopicPartition(topic, n, ends[0]) for n, ends in left.items()])
+        found = []
+        while left:
+            message = consumer.poll(30)
+            assert message is not None and message.error() is None, f"{topic}: nothing in 30 s"
+            found.append(message)
+            if message.offset() == left[message.partition()][1] - 1:
+                del left[message.partition()]
+        return found
+    finally:
+        consumer.close()
+
+
+def _events(m: Matrix, ran: set[date]) -> tuple[list[Event], list[str]]:
+    """The events of the days that were run, and how the table differs: each message is a dead letter, or its
+    id is in one row, that of the earliest day, partition and offset."""
+    dead = {
+        (int(headers["partition"]), int(headers["offset"]))
+        for message in _messages("user_events.dead")
+        for headers in [{name: value.decode() for name, value in message.headers()}]
+    }
+    schema = fastavro.parse_schema(json.loads(avro_schema()))
+    first: dict[str, tuple[date, int, int]] = {}
+    events: dict[str, Event] = {}
+    for message in _messages("user_events"):
+        sent = pd.Timestamp(message.timestamp()[1], unit="ms").date()
+        if sent not in ran or (message.partition(), message.offset()) in dead:
+            continue
+        event: Any = fastavro.schemaless_reader(io.BytesIO(message.value()[5:]), schema, None)
+        identity = str(event["event_id"])
+        place = (sent, message.partition(), message.offset())
+        if place <= first.get(identity, place):
+            first[identity] = place
+            user, session, sku = (str(event[name]) for name in ("user_id", "session_id", "sku"))
+            shown = (event["list_version"], event["arm"], event["position"])
+            events[identity] = Event(
+                user,
+                session,
+                sku,
+                str(event["event_type"]),
+                sent,
+                str(event["impression_id"] or identity),
+                Shown(*shown) if None not in shown else None,
+            )
+    table = m.held.lake("web.user_events")
+    held = {
+        row.event_id: (row.event_day, row.kafka_partition, row.kafka_offset) for row in _rows(table)
+    }
+    if not first or held != first or len(table) != len(held):
+        wrong = sorted(map(str, held.items() ^ first.items()))[:3]
+        return [*events.values()], [
+            f"user events: {len(table)} rows, must be {len(first)}; {wrong}"
+        ]
+    return [*events.values()], []
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[Any]:
+    yield from frame.itertuples(index=False)
+
+
+def _lists_differ(
+    m: Matrix,
+    the_day: date,
+    known: Known,
+    category_of: dict[str, str | None],
+    segments: dict[str, str],
+) -> list[str]:
+    """The day's newest version: who has lists of what, of some users the scores, and that it is served."""
+    version = newest_version(m, the_day)
+    table = m.held.lake("recommendations.lists")
+    rows = table[table["list_version"] == version.version]
+    scored: Scored = {}
+    problems = []
+    for row in _rows(rows.sort_values(["slot", "user_id", "segment", "position"])):
+        of = None if pd.isna(row.reason_item) else row.reason_item
+        name = (row.slot, row.user_id) if pd.isna(row.segment) else ("segment", row.segment)
+        scored.setdefault(name, []).append(((row.item, row.reason, of), row.score))
+        if row.position != len(scored[name]):
+            problems.append(f"{name}: position {row.position} is out of turn")
+    lists = {name: [offer for offer, _ in pairs] for name, pairs in scored.items()}
+    held, of_users, meta = published(version.version)
+    wrong = [name for name in held.keys() | lists.keys() if held.get(name) != lists.get(name)]
+    problems += [f"{name} is not published as it is" for name in sorted(wrong)[:3]]
+    if of_users != segments:
+        odd = sorted(of_users.items() ^ segments.items())[:3]
+        problems.append(f"segments of {len(of_users)} users, must be of {len(segments)}: {odd}")
+    if (meta["lists"], meta["keys"]) != (len(lists), meta["counted"]):
+        problems.append(f"the version's meta has other counts than it: {meta}, {len(lists)} lists")
+    problems += version_differs(version.version, lists)
+    for user in [*segments][:SAMPLE]:
+        found = answer(user, n=1)
+        if (found["source"], found.get("segment")) != ("segment", segments[user]):
+            problems.append(f"{user} of {segments[user]}: the API answers {str(found)[:200]}")
+    own = {name: offers for name, offers in lists.items() if name[0] != "segment"}
+    problems += _contents_differ(known, own)
+    method = json.loads(version.candidates)
+    return (problems + _scores_differ(known, method, scored, category_of))[:20]
+
+
+def _contents_differ(known: Known, lists: Lists) -> list[str]:
+    """Who has a list, of what, and how long; a reason is something that the user had."""
+    problems = []
+    for user in ["", *known.users]:
+        had = {known.items[item] for item in known.had(user)} if user else set()
+        for slot, offered in (("again", had), ("new", set(known.items) - had)):
+            offers = lists.get((slot, user), [])
+            items = {item for item, _, _ in offers}
+            must = min(LENGTH, len(offered))
+            if not items <= offered or len(offers) != must or len(items) != must:
+                problems.append(
+                    f"{slot} of {user!r}: {len(offers)} items, must be {must} of its own"
+                )
+            if not {of for _, _, of in offers if of is not None} <= had:
+                problems.append(f"{slot} of {user!r} has a reason that it never had")
+    if strange := {user for _, user in lists} - {"", *known.users}:
+        problems.append(f"lists of others: {sorted(strange)[:3]}")
+    return problems
+
+
+def _scores_differ(
+    known: Known, method: dict[str, Any], scored: Scored, category_of: dict[str, str | None]
+) -> list[str]:
+    """The scores of popular lists, and of some users' lists with their reasons, by the candidates that the
+    version names."""
+    everything = {*range(len(known.items))}
+    popular = recent_popularity(known, method["popular"]["half_life"])
+    problems = []
+    for (slot, name), pairs in scored.items():
+        if slot != "segment" and name:
+            continue
+        allowed = {
+            at for at in everything if slot != "segment" or category_of[known.items[at]] == name
+        }
+        listed = [(item, score) for (item, _, _), score in pairs]
+        problems += scores_differ(f"{slot} {name!r}", listed, known, (popular, popular), allowed)
+    again = AGAIN[method["again"]["name"]](known, method["again"])
+    by_ease = ease(known, method["new"]) if method["new"]["name"] == "EASE" else None
+    for user in known.users[:: max(len(known.users) // SAMPLE, 1)]:
+        had = known.had(user)
+        listed = [(item, score) for (item, _, _), score in scored["again", user]]
+        problems += scores_differ(f"again of {user}", listed, known, again(user), had)
+        if by_ease is None:
+            continue
+        new, taken, weights = by_ease
+        what, pairs = f"new of {user}", scored.get(("new", user), [])
+        own = [(item, score) for (item, _, of), score in pairs if of is not None]
+        rest = [(item, score) for (item, _, of), score in pairs if of is None]
+        problems += scores_differ(what, own, known, new(user), everything - had)
+        problems += popular_differ(what, rest, popular, known)
+        for (item, _, of), _ in pairs:
+            if of is not None:
+                at = (known.item_at[item], known.item_at[of], known.user_at[user])
+                problems += reason_differs(what, *at, taken, weights)
+    return problems

@@ -1,0 +1,234 @@
+"""The check of recommendations is itself checked on figures that were worked out by hand."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import struct
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from oracle_features import (
+    Event,
+    Shown,
+    Sold,
+    click_rates,
+    features_differ,
+    item_features,
+    user_categories,
+    user_features,
+)
+from oracle_lists import (
+    Known,
+    ease,
+    own_frequency,
+    published_lists,
+    recent_popularity,
+    scores_differ,
+    segments_of,
+    tifu_knn,
+)
+
+DAY = dt.date(2010, 12, 30)
+
+
+def ago(days: int) -> dt.date:
+    return DAY - dt.timedelta(days=days)
+
+
+def sold(user: str | None, order: str, sku: str, days: int, kind: str = "product") -> Sold:
+    return Sold(user, order, 1, sku, f"A {sku} MUG 2", ago(days), Decimal("1.50"), kind)
+
+
+SOLD = [
+    sold("1", "a", "10001", 0),
+    sold("1", "a", "10001", 0)._replace(line_number=2),
+    sold("1", "b", "10001", 14),
+    sold("1", "c", "POST", 40, "postage"),
+    sold("2", "d", "10002", 89)._replace(description="SET OF 6"),
+    sold(None, "e", "10001", 1),
+]
+EVENTS = [
+    Event("1", "s", "10001", "view", ago(7)),
+    Event("1", "s", "10001", "purchase", ago(7)),
+    Event("1", "s", "10002", "add_to_cart", ago(7)),
+    Event("3", "t", "10002", "view", ago(6)),
+    Event("3", "u", "10002", "impression", ago(0)),
+]
+
+
+def test_features_of_a_user_are_those_worked_out_by_hand() -> None:
+    found = user_features(SOLD, EVENTS, DAY)
+    assert found.keys() == {"1", "2", "3"}
+    assert found["1"] == {
+        "lifetime_usd": Decimal("6.00"),
+        "orders": 3,
+        "days_since_order": 0,
+        "orders_28d": 2,
+        "order_days_28d": 2,
+        "orders_90d": 3,
+        "order_days_90d": 3,
+        "views_7d": 0,
+        "views_28d": 1,
+        "sessions_7d": 0,
+        "sessions_28d": 1,
+        "buying_sessions_28d": 1,
+        "purchase_propensity": (1 + 20 * 0.5) / 21,
+    }
+    assert (found["2"]["orders_28d"], found["2"]["orders_90d"]) == (0, 1)
+    assert found["3"]["days_since_order"] is None
+    assert (found["3"]["views_7d"], found["3"]["sessions_7d"]) == (1, 1)
+
+
+def test_features_of_a_product_are_those_worked_out_by_hand() -> None:
+    found = item_features(SOLD, EVENTS, DAY)
+    assert found.keys() == {"10001", "10002"}
+    assert found["10001"]["popularity"] == 1 + 0.5
+    assert (found["10001"]["category"], found["10002"]["category"]) == ("MUG", None)
+    assert (found["10001"]["buyers"], found["10002"]["cart_adds_28d"]) == (1, 1)
+    # Two sessions view a product, one of them buys it.
+    assert found["10001"]["conversion"] == (1 + 20 * 0.5) / 21
+    assert found["10002"]["conversion"] == (0 + 20 * 0.5) / 21
+    assert user_categories(SOLD, [*EVENTS, EVENTS[0]._replace(user_id="2")], found, DAY) == {
+        ("1", "MUG"): {"purchases": 2, "share": 1.0, "views_28d": 1},
+        ("2", "MUG"): {"purchases": 0, "share": 0.0, "views_28d": 1},
+    }
+
+
+def test_click_rates_are_those_worked_out_by_hand() -> None:
+    def impression(number: int, arm: str, position: int, days: int = 0) -> Event:
+        shown = Shown("v", arm, position)
+        return Event("1", "s", "A", "impression", ago(days), f"i{number}", shown)
+
+    def click(number: int, days: int = 0) -> Event:
+        return Event("1", "s", "A", "click", ago(days), f"i{number}")
+
+    events = [impression(1, "a", 1), impression(2, "a", 2), impression(3, "b", 1)]
+    events += [click(1), click(1), click(2, days=1), impression(4, "a", 1, days=1), click(4)]
+    assert click_rates(events, DAY) == {
+        ("v", "a", 1): {"impressions": 1, "value": 1.0},
+        ("v", "a", 2): {"impressions": 1, "value": 0.0},
+        ("v", "a", 0): {"impressions": 2, "value": 0.5},
+        ("v", "b", 1): {"impressions": 1, "value": 0.0},
+        ("v", "b", 0): {"impressions": 1, "value": 0.0},
+    }
+
+
+@pytest.mark.parametrize(
+    "change", [{"orders": 4}, {"purchase_propensity": 0.53}, {"views_7d": None}]
+)
+def test_a_feature_that_is_another_is_named(change: dict[str, object]) -> None:
+    must = user_features(SOLD, EVENTS, DAY)
+    held = pd.DataFrame([{"user_id": user, **row} for user, row in must.items()])
+    assert features_differ("users", must, held, ["user_id"]) == []
+    wrong = pd.DataFrame([{"user_id": user, **row} | change for user, row in must.items()])
+    assert any(
+        next(iter(change)) in each for each in features_differ("users", must, wrong, ["user_id"])
+    )
+    assert features_differ("users", must, held[1:], ["user_id"])
+
+
+# Two users who bought A and B, of whom one bought A twice, and one of C alone.
+KNOWN = Known(
+    {("1", "A", ago(0)), ("1", "A", ago(1)), ("1", "B", ago(1)), ("2", "A", ago(0)),
+     ("2", "B", ago(0)), ("3", "C", ago(14))},
+    DAY,
+)  # fmt: skip
+
+
+def test_scores_are_those_worked_out_by_hand() -> None:
+    popular = recent_popularity(KNOWN, 1)
+    assert popular.tolist() == [0.5 + 0.25 + 0.5, 0.25 + 0.5, 0.5**15]
+    frequency, _ = own_frequency(KNOWN, {})("1")
+    assert frequency.tolist() == [2 + 1 / 2, 1 + 1 / 3, 0]
+    method = {"groups": 2, "decay_within": 0.9, "decay_by_group": 0.5, "own": 0.75, "neighbours": 1}
+    least, most = tifu_knn(KNOWN, method)("1")
+    # The newest basket is a group of its own, and so is the other; user 2 is nearest.
+    own = np.array([0.5 + 0.25, 0.25, 0])
+    assert np.allclose(least, 0.75 * own + 0.25 * np.array([1, 1, 0]))
+    assert np.array_equal(least, most)
+    # Of user 3 both others are... one at 2 - 0, one nearer: no tie is broken by chance.
+    least, most = tifu_knn(KNOWN, method | {"neighbours": 2})("3")
+    assert np.allclose(least, 0.75 * np.array([0, 0, 1]) + 0.25 * (own + np.array([1, 1, 0])) / 2)
+
+
+def test_where_neighbours_tie_a_score_may_be_either() -> None:
+    tied = Known({("1", "A", DAY), ("2", "B", DAY), ("3", "C", DAY)}, DAY)
+    method = {"groups": 7, "decay_within": 1, "decay_by_group": 1, "own": 0.5, "neighbours": 1}
+    least, most = tifu_knn(tied, method)("1")
+    assert least.tolist() == [0.5, 0, 0] and most.tolist() == [0.5, 0.5, 0.5]
+
+
+def test_ease_leaves_no_item_to_explain_itself() -> None:
+    of, taken, weights = ease(KNOWN, {"regularisation": 1, "half_life": 1e9})
+    assert np.diag(weights).tolist() == [0, 0, 0]
+    # A ridge of each item on the others: solved one by one it is the same.
+    gram = taken.T @ taken
+    alone = np.linalg.solve(gram[1:, 1:] + np.eye(2), gram[1:, 0])
+    assert np.allclose(weights[1:, 0], alone)
+    assert np.allclose(of("1")[0], taken[0] @ weights)
+
+
+def test_a_wrong_list_is_named() -> None:
+    scores = np.array([3.0, 2.0, 1.0])
+    right = [("A", 3.0), ("B", 2.0), ("C", 1.0)]
+    everything = {0, 1, 2}
+    assert scores_differ("x", right, KNOWN, (scores, scores), everything) == []
+    for wrong in (
+        [("A", 3.0), ("B", 2.1), ("C", 1.0)],
+        [("B", 2.0), ("A", 3.0), ("C", 1.0)],
+        [("A", 3.0), ("C", 1.0)],
+    ):
+        assert scores_differ("x", wrong, KNOWN, (scores, scores), everything)
+
+
+@pytest.mark.parametrize(("items", "kind"), [(3, "H"), (65_533, "H"), (65_534, "I")])
+def test_published_bytes_are_read_as_the_layout_says(items: int, kind: str) -> None:
+    names = [f"i{number}" for number in range(items)]
+    last = 2 ** (8 * struct.calcsize(f"<{kind}")) - 1
+    values = {
+        "items": json.dumps(names).encode(),
+        "meta": json.dumps({"lists": 4, "keys": 7}).encode(),
+        "claim": b"1",
+        "segments": json.dumps(["BAG", "MUG"]).encode(),
+        "segment:1": struct.pack("<1I", 2),
+        "new:9": b"\x01\x00\x00",
+        "again:7": struct.pack("<2I", 2, 0),
+        "new:7": struct.pack("<3I", 1, 0, 2),
+        "why:new:7": struct.pack(f"<3{kind}", 2, last, last - 1),
+        "new:": struct.pack("<1I", 1),
+    }
+    lists, segments, meta = published_lists(
+        {f"reco:v-1:{k}".encode(): v for k, v in values.items()}, "v-1"
+    )
+    assert lists == {
+        ("again", "7"): [("i2", "bought_before", None), ("i0", "bought_before", None)],
+        ("new", "7"): [("i1", "goes_with", "i2"), ("i0", "popular", None), ("i2", "bought_before", None)],
+        ("new", ""): [("i1", "popular", None)],
+        ("segment", "MUG"): [("i2", "popular_in_category", None)],
+    }  # fmt: skip
+    assert segments == {"9": "MUG"}
+    assert meta == {"lists": 4, "keys": 7, "counted": 7}
+
+
+def test_a_users_segment_is_what_it_viewed_most() -> None:
+    category_of = {"A": "MUG", "B": "BAG", "C": "MUG"}
+    viewed = {
+        ("1", "MUG"): (9, 0),
+        ("7", "MUG"): (1, 1),
+        ("7", "BAG"): (1, 0),
+        ("8", "MUG"): (2, 0),
+        ("8", "BAG"): (1, 5),
+        ("9", "JAR"): (3, 0),
+        ("9", "BAG"): (2, 0),
+        ("5", "MUG"): (1, 0),
+        ("5", "BAG"): (1, 0),
+        ("4", "BAG"): (0, 1),
+    }
+    rows = {of: {"views_28d": views, "purchases": had} for of, (views, had) in viewed.items()}
+    found = segments_of(rows, category_of, KNOWN)
+    # User 1 has a list of its own, nobody bought a jar, and user 4 viewed nothing.
+    assert found == {"7": "MUG", "8": "MUG", "5": "BAG"}
