@@ -15,7 +15,9 @@ from inbox_server import Inbox
 
 DAY = date(2010, 12, 2)
 VERSION = "2010-12-02-001"
-TOLD = "recommendations 2010-12-02-001 is refused: coverage of new is 0.110 (884 users), limit 0.2."
+MESSAGE = (
+    "recommendations 2010-12-02-001 is refused: coverage of new is 0.110 (884 users), limit 0.2."
+)
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def publishing(
         @permanent_errors_fail()
         def gate(listed: Any) -> Any:
             if verdict == REFUSED:
-                raise RefusedError(TOLD)
+                raise RefusedError(MESSAGE)
             publish = verdict != "not_enough_to_tell"
             return {"version": VERSION, "verdict": verdict, "publish": publish, "notice": notice}
 

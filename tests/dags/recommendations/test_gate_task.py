@@ -20,6 +20,7 @@ from feira.core.settings import LakeSettings
 from feira.recommendations import verdicts
 from feira.recommendations.gate import NOT_ENOUGH, PASSED, REFUSED, GateFigure, Judgement
 from feira.recommendations.interactions import interactions
+from feira.recommendations.serving import baked
 from feira.recommendations.serving.store import StoreError
 from feira.recommendations.versions import ListStore
 from feira_airflow.core.xcom import check
@@ -104,6 +105,14 @@ def test_what_passes_is_published_and_is_judged_once_beside_what_was_served(
     assert judge.seen == [LIVE]
     warned = [it.getMessage() for it in caplog.records if it.levelname == "WARNING"]
     assert warned == [done["notice"]] * 2
+
+
+def test_where_valkey_was_emptied_it_is_judged_beside_the_version_of_the_file(
+    store: ListStore, judge: Any
+) -> None:
+    baked.bake(store.files, store.lake, LIVE, {"new": ["x"]})
+    run()
+    assert judge.seen == [LIVE]
 
 
 def test_what_is_refused_fails_at_once_with_figure_value_limit_and_the_next_step(

@@ -147,9 +147,9 @@ def test_a_method_that_is_made_worse_is_refused(method: Chosen, figure: tuple[st
     found = of_shop(method, METHOD)
     assert found.verdict == REFUSED and verdicts(found)[figure] == REFUSED
     (worst,) = [each for each in found.figures if (each.figure, each.slot) == figure]
-    told = worst.told()
+    words = worst.in_words()
     for part in (figure[0], figure[1], f"{worst.value:.3f}", f"{worst.users:,} users", "limit"):
-        assert part in told
+        assert part in words
 
 
 def test_what_is_popular_alone_covers_too_little() -> None:
@@ -218,7 +218,9 @@ def test_of_too_few_users_there_is_not_enough_to_tell_however_bad_or_good() -> N
 def test_without_a_past_and_a_future_there_is_not_enough_to_tell(rows: list[Row]) -> None:
     found = judged(live=METHOD, rows=rows)
     assert found.verdict == NOT_ENOUGH and {each.users for each in found.figures} == {0}
-    assert {each.value for each in found.figures} == {None} and "unknown" in found.figures[0].told()
+    assert {each.value for each in found.figures} == {None} and "unknown" in found.figures[
+        0
+    ].in_words()
 
 
 def test_beside_a_served_method_that_is_not_known_here_there_is_not_enough_to_tell(

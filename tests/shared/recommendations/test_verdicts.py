@@ -52,7 +52,7 @@ def test_a_verdict_is_recorded_once_and_is_never_changed(store: ListStore) -> No
 def test_a_refusal_names_figure_value_limit_and_what_stays_served(store: ListStore) -> None:
     with pytest.raises(RefusedError) as error:
         verdicts.decided(store, found(REFUSED))
-    told = str(error.value)
+    message = str(error.value)
     for part in (
         FIRST,
         "ndcg_to_live of new",
@@ -61,9 +61,9 @@ def test_a_refusal_names_figure_value_limit_and_what_stays_served(store: ListSto
         "limit 0.97",
         "2010-11-30-001",
     ):
-        assert part in told
+        assert part in message
     # What passed is no reason.
-    assert "again" not in told
+    assert "again" not in message
     with pytest.raises(RefusedError, match="No version is served"):
         verdicts.decided(store, found(REFUSED, live=None))
     many = replace(found(REFUSED), figures=tuple(figure(REFUSED) for _ in range(9)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,16 +95,13 @@ def made(
     return version, store.make(version, interactions(bought))
 
 
-def test_a_version_is_judged_by_what_it_was_made_from_and_again_the_same(
+def test_a_version_is_judged_by_what_it_was_made_from_and_what_is_gone_is_named(
     store: ListStore, spark: SparkSession, lake: LakeSettings
 ) -> None:
     version, finished = made(spark, store, "run 1", BOUGHT)
     mine = Chosen.of_described(finished.candidates)
     expected = rules.judge(interactions(BOUGHT), DAY, mine)
-    found = steps.judged(spark, lake, store, version, finished, None)
-    assert (found.verdict, found.figures) == (expected.verdict, expected.figures)
-    assert {each.users for each in found.figures} > {0}
-    assert (found.cut, found.live, found.drift) == (expected.cut.isoformat(), None, ())
+    assert {each.users for each in expected.figures} > {0}
     # The fact is another by now, and so are the features.
     other, after = made(spark, store, "run 2", [(user, "i0", day) for user, _, day in BOUGHT], 5)
     again = steps.replayed(spark, lake, version, finished.candidates, None, None)
@@ -112,8 +109,8 @@ def test_a_version_is_judged_by_what_it_was_made_from_and_again_the_same(
     assert spark.sql("SHOW TABLES IN lake.staging").isEmpty()
     second = steps.judged(spark, lake, store, other, after, FIRST)
     assert second.live == FIRST and second.live_method == finished.candidates
-    beside = {(it.figure, it.slot): it for it in second.figures}
-    assert beside["ndcg_to_live", "all"].value == 1.0
+    of_second = {(it.figure, it.slot): it for it in second.figures}
+    assert of_second["ndcg_to_live", "all"].value == 1.0
     drift = {it.figure: it for it in second.drift}
     assert list(drift) == [
         f"psi_{it}" for it in ("lifetime_usd", "days_since_order", "orders", "items", "categories")
@@ -134,8 +131,8 @@ def test_a_version_is_judged_by_what_it_was_made_from_and_again_the_same(
     assert drift["psi_lifetime_usd"].value == pytest.approx(by_hand)
     assert {drift[it].verdict for it in ("psi_lifetime_usd", "psi_items")} == {"much_drift"}
     rows = [row.asDict() for row in spark.table(f"lake.{steps.FIGURES}").collect()]
-    assert {row["list_version"] for row in rows} == {FIRST, SECOND}
-    held = {(it["figure"], it["slot"]): it for it in rows if it["list_version"] == SECOND}
+    assert {row["list_version"] for row in rows} == {SECOND}
+    held = {(it["figure"], it["slot"]): it for it in rows}
     for each in (*second.figures, *second.drift):
         row = held.pop((each.figure, each.slot))
         of_figure = {name: row[name] for name in asdict(each).keys() & row.keys()}
@@ -145,22 +142,16 @@ def test_a_version_is_judged_by_what_it_was_made_from_and_again_the_same(
         assert row["held_out_from"].isoformat() == second.cut
         assert row["version_verdict"] == second.verdict
     assert held == {}
-
-
-def test_what_is_gone_is_named_and_nothing_is_let_through(
-    store: ListStore, spark: SparkSession, lake: LakeSettings
-) -> None:
-    version, finished = made(spark, store, "run 1", BOUGHT)
-    # The lists that are served were removed, and their features have expired: nothing to hold against it.
+    # The lists that were served then were removed, and their features have expired: nothing to hold against it.
     found = steps.judged(spark, lake, store, version, finished, "2011-01-30-001")
     beside = {it.verdict for it in found.figures if it.figure.endswith("_to_live")}
     assert (beside, found.live_method) == ({rules.NOT_ENOUGH}, None)
     assert {it.verdict for it in found.drift} == {"unknown"}
+    of_lists = tuple(it for it in found.figures if not it.figure.endswith("_to_live"))
+    assert of_lists == expected.figures
     with pytest.raises(MethodError, match="is no method"):
         steps.replayed(spark, lake, version, {"again": {"name": "other"}}, None, None)
-    gone = Version(
-        **asdict(version)
-        | {"sources": {"sources": {**version.sources["sources"], "sales.fact": 7}}}
-    )
+    read = {**version.sources["sources"], "sales.fact": 7}
+    gone = replace(version, sources={"sources": read})
     with pytest.raises(steps.SnapshotGoneError, match=f"{FIRST} .* snapshot 7 of sales.fact"):
         steps.replayed(spark, lake, gone, finished.candidates, None, None)

@@ -91,6 +91,7 @@ def gate(listed: dict[str, Any]) -> dict[str, Any]:
     from feira.recommendations import verdicts
     from feira.recommendations.gate import NOT_ENOUGH
     from feira.recommendations.publish import served_version
+    from feira.recommendations.serving.baked import served_in_file
     from feira.recommendations.serving.store import connect
     from feira_spark.recommendations.gate import judged
 
@@ -101,11 +102,14 @@ def gate(listed: dict[str, Any]) -> dict[str, Any]:
     if found is None:
         with connect(valkey_options()) as client:
             live = served_version(client)
+        if live is None:
+            # A Valkey that was emptied serves none, and the API that of the file.
+            live = next(iter(served_in_file(store.files, store.lake)), None)
         with spark_session() as spark:
             judged_now = judged(spark, settings, store, version, finished, live)
         found = verdicts.record(store, judged_now)
     for each in (*found.figures, *found.drift):
-        log.info("%s: %s", each.verdict, each.told())
+        log.info("%s: %s", each.verdict, each.in_words())
     try:
         verdict = verdicts.decided(store, found)
     except verdicts.RefusedError as error:

@@ -106,7 +106,7 @@ class GateFigure:
     users: int
     verdict: str
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """In words: what it is, and what it had to be."""
         if self.value is None:
             return f"{self.figure} of {self.slot} is unknown ({self.users:,} users)"

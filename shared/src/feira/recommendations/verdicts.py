@@ -78,13 +78,13 @@ class Verdict:
 
     def why(self) -> str:
         """The figures that did not pass, in words."""
-        missed = [each.told() for each in self.figures if each.verdict == self.verdict]
+        missed = [each.in_words() for each in self.figures if each.verdict == self.verdict]
         more = f"; and {len(missed) - _MOST_NAMED} more" if len(missed) > _MOST_NAMED else ""
         return "; ".join(missed[:_MOST_NAMED]) + more
 
     def drifted(self) -> str:
         """What has drifted much, in words; '' where nothing has."""
-        much = [each.told() for each in self.drift if each.verdict == "much_drift"]
+        much = [each.in_words() for each in self.drift if each.verdict == "much_drift"]
         return f"Drifted from {self.live}: {'; '.join(much)}." if much else ""
 
     def served(self) -> str:

@@ -171,7 +171,7 @@ def _differences(was: Verdict, found: Judgement) -> list[str]:
     for key in dict.fromkeys([*before, *after]):
         old, new = before.get(key), after.get(key)
         if old is None or new is None or not _same(old, new):
-            then, now = (it.told() if it else "not among them" for it in (old, new))
+            then, now = (it.in_words() if it else "not among them" for it in (old, new))
             differs.append(f"{' of '.join(key)}: recorded {then}; now {now}")
     return differs
 
