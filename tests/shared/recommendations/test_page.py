@@ -343,7 +343,7 @@ def test_while_valkey_is_down_the_page_says_so_and_works_when_it_is_back(
 
 
 def test_what_is_asked_wrongly_or_from_elsewhere_is_refused(site: Site) -> None:
-    http = httpx.Client()
+    http = httpx.Client(timeout=30)
     for path, status in (
         ("user?user=u&version=../../etc", 404),
         ("user?user=u&version=2010-12-09-001", 404),

@@ -437,6 +437,9 @@ def test_other_methods_and_paths_are_no_recommendations(server: ValkeyServer) ->
         status, headers, body = await api.send("/recommendations/u1", "POST")
         assert (status, headers[b"allow"], json.loads(body)["status"]) == (405, b"GET", 405)
         assert (await api.send("/recommendations"))[0] == 404
+        # Without a lake there is no page, and it is in no description.
+        assert (await api.send("/ui"))[0] == (await api.send("/ui/page.js"))[0] == 404
+        assert not any("/ui" in path for path in (await api.get("/openapi.json"))["paths"])
 
     with_api(server, test)
 

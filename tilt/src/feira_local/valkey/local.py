@@ -56,7 +56,10 @@ def services(config: StackConfig) -> tuple[Service, ...]:
             health=HttpCheck(f"http://{HOST}:{api}/health"),
             private_env={URL: url} | ({} if own_s3 else lake.to_env()) | _kafka(config),
             ports=(api,),
-            links=(Link("recommendations API", f"http://{HOST}:{api}/docs"),),
+            links=(
+                Link("recommendations", f"http://{HOST}:{api}/ui"),
+                Link("recommendations API", f"http://{HOST}:{api}/docs"),
+            ),
             code=(config.repository / "shared" / "src" / "feira" / "recommendations" / "serving",),
         ),
     )
