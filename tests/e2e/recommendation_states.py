@@ -3,6 +3,7 @@ way: each day's features, lists, published bytes and answers are held against pl
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -58,6 +59,8 @@ def run_recommendations(m: Matrix) -> None:
         ("Valkey hangs and is killed while it is asked", _valkey_killed),
         ("publish is killed in its midst", _publish_killed),
         ("Valkey is dead at publish", _valkey_dead),
+        ("a model's file is cut short, and the lists are made again", _model_cut),
+        ("the gate refuses a version", _refused),
     ):
         m.state(f"recommendations: {name}", lambda state=state: state(r))  # type: ignore[misc]
 
@@ -196,6 +199,56 @@ def _valkey_dead(r: Recommended) -> list[str]:
     if found["source"] not in SOURCES[1:]:
         problems.append(f"without Valkey the API answers {str(found)[:200]}")
     return problems + _ended(r, run) + version_differs(version, lists)
+
+
+def _model_cut(r: Recommended) -> list[str]:
+    """What is not as it was written is learned again, and gives the same lists."""
+    version, run = newest_version(r.m, CLOSED).version, _runs(r, CLOSED)[0]
+    files, folder = r.m.held.files(), f"{r.m.held.root}/recommendations/{version}"
+    model, finished = f"{folder}/models/again.npz", f"{folder}/finished.json"
+    held, before = files.cat_file(model), files.cat_file(finished)
+    files.pipe_file(model, held[: len(held) // 2])
+    files.rm_file(finished)
+    # What was staged is dropped once the lists are written.
+    r.m.api.clear(run, "interactions", "lists", "write_lists")
+    if problems := _ended(r, run):
+        return problems
+    log = r.m.api.log(run, "lists", r.m.api.try_number(run, "lists"))
+    if not any(model.removeprefix("s3://") in line and "learned again" in line for line in log):
+        problems.append(f"the log of lists does not say that {model} was learned again")
+    if files.cat_file(finished) != before:
+        problems.append(f"{version} is another after a model was learned again")
+    return problems
+
+
+def _refused(r: Recommended) -> list[str]:
+    """The verdict is planted before the version is made: what is recorded is obeyed."""
+    files, folder = r.m.held.files(), f"{r.m.held.root}/recommendations"
+    live = newest_version(r.m, CLOSED).version
+    version = f"{CLOSED}-{int(live[-3:]) + 1:03d}"
+    verdict = json.loads(files.cat_file(f"{folder}/{live}/gate.json"))
+    verdict |= {"version": version, "live": live, "verdict": "refused"}
+    verdict["figures"][0] |= {"value": 0.125, "limit": 2.0, "verdict": "refused"}
+    files.pipe_file(f"{folder}/{version}/gate.json", json.dumps(verdict).encode())
+    run = r.m.api.trigger(DAG, str(CLOSED), {})
+    until(lambda: r.m.api.run(DAG, run.run_id).finished, PATIENCE)
+    failed, message = r.m.api.failure(run) or ("nothing", "")
+    wanted = (version, verdict["figures"][0]["figure"], "0.125", "limit 2", live)
+    problems = [
+        f"the message does not say {word}: {message}" for word in wanted if word not in message
+    ]
+    if failed != "gate":
+        problems.append(f"gate should have failed, and {failed} did")
+    if not r.m.notifications.both(f"{DAG}.gate failed for {CLOSED}"):
+        problems.append("not both channels were notified")
+    if r.m.api.events(run):
+        problems.append("an event was emitted although the version is refused")
+    if newest_version(r.m, CLOSED).version != version:
+        problems.append(f"the lists of {version} are not in the lake")
+    command = [FEIRA, "recommendations", "approve", version, "--why", "all the same"]
+    if subprocess.run(command, check=False, capture_output=True).returncode == 0:
+        problems.append(f"{version} was approved, which is refused")
+    return problems + version_differs(live, published(live)[0])
 
 
 def _send_events(the_day: date) -> None:

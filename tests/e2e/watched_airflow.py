@@ -50,12 +50,12 @@ class WatchedAirflow(AirflowApi):
         """Of a task the try that it is at."""
         return next(task.try_number for task in self.tasks(run) if task.task_id == task_id)
 
-    def clear(self, run: DagRun, task_id: str) -> None:
-        """Has a task of a run work once more, and the run go on from there."""
+    def clear(self, run: DagRun, *task_ids: str) -> None:
+        """Has tasks of a run work once more, and the run go on from there."""
         body = {
             "dry_run": False,
             "dag_run_id": run.run_id,
-            "task_ids": [task_id],
+            "task_ids": task_ids,
             "only_failed": False,
         }
         self._call("POST", f"dags/{run.dag_id}/clearTaskInstances", json=body)
