@@ -57,9 +57,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             lake=Lake(LocalFileSystem(), str(lake)),
             hosts=["reco.example"],
         )
-        running = uvicorn.Server(
-            uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+        config = uvicorn.Config(
+            app, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=1
         )
+        running = uvicorn.Server(config)
         thread = threading.Thread(target=running.run)
         thread.start()
         while not running.started:
@@ -343,31 +344,35 @@ def test_while_valkey_is_down_the_page_says_so_and_works_when_it_is_back(
 
 
 def test_what_is_asked_wrongly_or_from_elsewhere_is_refused(site: Site) -> None:
-    http = httpx.Client(timeout=30)
-    for path, status in (
-        ("user?user=u&version=../../etc", 404),
-        ("user?user=u&version=2010-12-09-001", 404),
-        (f"user?user={'u' * 129}&version={NEW}", 422),
-        (f"user?version={NEW}", 422),
-        ("gate?version=../x", 404),
-        ("products?q=&version=" + NEW, 422),
-        (f"product?item=nothing&version={NEW}", 200),
-        ("nothing", 404),
-    ):
-        answer = http.get(f"{site.url}/api/{path}")
-        assert answer.status_code == status, path
-        assert "default-src 'none'" in answer.headers["content-security-policy"]
-        assert answer.headers["cache-control"] == "no-store"
-    assert http.get(site.url, headers={"host": "evil.example"}).status_code == 400
-    assert http.get(site.url, headers={"host": "reco.example:18040"}).status_code == 200
-    found = http.get(site.url.replace("/ui", "/openapi.json")).json()["paths"]
-    assert {"/ui/api/user", "/ui/api/gate", "/recommendations/basket"} <= found.keys()
-    metrics = http.get(site.url.replace("/ui", "/metrics")).text
-    routes = {
-        (sample.labels["route"], sample.labels["source"])
-        for family in text_string_to_metric_families(metrics)
-        for sample in family.samples
-        if sample.name == "feira_recommendations_request_seconds_count"
-    }
-    assert {("/ui/api/user", "404"), ("/ui/api/product", "200"), ("/ui/{path}", "404")} <= routes
-    assert not any("nothing" in route for route, _ in routes)
+    with httpx.Client(timeout=30) as http:
+        for path, status in (
+            ("user?user=u&version=../../etc", 404),
+            ("user?user=u&version=2010-12-09-001", 404),
+            (f"user?user={'u' * 129}&version={NEW}", 422),
+            (f"user?version={NEW}", 422),
+            ("gate?version=../x", 404),
+            ("products?q=&version=" + NEW, 422),
+            (f"product?item=nothing&version={NEW}", 200),
+            ("nothing", 404),
+        ):
+            answer = http.get(f"{site.url}/api/{path}")
+            assert answer.status_code == status, path
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
+            assert answer.headers["cache-control"] == "no-store"
+        assert http.get(site.url, headers={"host": "evil.example"}).status_code == 400
+        assert http.get(site.url, headers={"host": "reco.example:18040"}).status_code == 200
+        found = http.get(site.url.replace("/ui", "/openapi.json")).json()["paths"]
+        assert {"/ui/api/user", "/ui/api/gate", "/recommendations/basket"} <= found.keys()
+        metrics = http.get(site.url.replace("/ui", "/metrics")).text
+        routes = {
+            (sample.labels["route"], sample.labels["source"])
+            for family in text_string_to_metric_families(metrics)
+            for sample in family.samples
+            if sample.name == "feira_recommendations_request_seconds_count"
+        }
+        assert {
+            ("/ui/api/user", "404"),
+            ("/ui/api/product", "200"),
+            ("/ui/{path}", "404"),
+        } <= routes
+        assert not any("nothing" in route for route, _ in routes)
