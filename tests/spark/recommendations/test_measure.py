@@ -61,8 +61,9 @@ def faults(found: list[Row]) -> list[Row]:
     click(one, 0)
     click(one, 1)
     add(one, "purchase", 2)
-    click(one, 3)
-    add(one, "purchase", 3)  # at the same moment it is the click's
+    # At the same moment a purchase is the click's.
+    click(shown[33], 3)
+    add(shown[33], "purchase", 3)
     click(two, 0, user_id="somebody else")
     click(two, 1, sku="another product")
     click(two, 2, impression_id="of yesterday")
@@ -75,6 +76,9 @@ def faults(found: list[Row]) -> list[Row]:
             "user_id": f"m{number}",
         }
         add(one, "impression", number, arm=f"{number % 2}", probability=1.0, **place)
+    # A product twice in a list, at a probability that would be the whole estimate.
+    for again in shown[40:60:4]:
+        add(again, "impression", 30, probability=1e-9)
     # The first user of the day's version in its other arm too.
     add(one, "impression", 20, arm="b" if one["arm"] == "a" else "a")
     return made
@@ -359,7 +363,7 @@ def reference(day: Day, version: str) -> dict[str, float]:
         seen, liked = of_others(position, offered, fold)
         every, of_all = of_others(position, None, fold)
         expected = (liked + 50 * (of_all / every if every else 0)) / (seen + 50)
-        weight = 1 / row["probability"] if offered == row["sku"] else 0.0
+        weight = min(1 / row["probability"], 1000) if offered == row["sku"] else 0.0
         n, weights, squares = n + 1, weights + weight, squares + weight**2
         clicks += weight * row["clicked"]
         made_up += expected + weight * (row["clicked"] - expected)
