@@ -20,6 +20,7 @@ from feira_local.stack import access
 from feira_local.stack.lifecycle import Stack
 from valkey_server import ValkeyServer, publish_lists, some_lists
 
+VERSION = "2010-12-02-001"
 NAMES = ["2010-12-01-1", "2010-12-02-1", "2010-12-03-1"]
 
 
@@ -134,3 +135,19 @@ def test_a_valkey_that_is_down_is_named_with_the_next_step(server: ValkeyServer)
             assert "`feira status`" in error and "\n" not in error
     finally:
         server.__enter__()
+
+
+def test_the_model_card_of_a_version_is_printed_as_it_is(stack: LakeSettings) -> None:
+    folder = Path(stack.root.removeprefix("file://")) / "recommendations" / VERSION
+    text = "# Lists [bold]x[/]\n\n| a | b |\n```json\n{}\n```\n"
+    folder.mkdir()
+    (folder / "card.md").write_text(text)
+    assert run("versions", "--card", VERSION) == (0, text, "")
+    code, output, _ = run("versions", "--card", VERSION, "--json")
+    assert (code, json.loads(output)) == (0, {"version": VERSION, "card": text})
+    for name, message in [
+        ("2010-12-03-001", f"there is no {stack.root}/recommendations/2010-12-03-001/card.md"),
+        ("../" + VERSION, "is no version of lists"),
+    ]:
+        code, output, error = run("versions", "--card", name)
+        assert (code, output) == (1, "") and message in error and "not foreseen" not in error

@@ -1,8 +1,8 @@
 """Versions of the lists as files of the lake: whose each is, and what it holds once it is finished.
 
-Below ``<lake>/recommendations/<version>/``: ``version.json`` (the run that has it, put once), ``lists.parquet``,
-beside it ``goes_with.parquet``, ``purchases.parquet``, ``segments.parquet`` and ``names.parquet``, and last
-``finished.json``. Killed anywhere, the same run takes the same version again and goes on.
+Below ``<lake>/recommendations/<version>/``: ``version.json`` (the run that has it, put once), ``models/`` and
+``card.md``, ``lists.parquet``, beside it ``goes_with.parquet``, ``purchases.parquet``, ``segments.parquet`` and
+``names.parquet``, and last ``finished.json``. Killed anywhere, the same run takes the same version again and goes on.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ NAMES = pa.schema([("sku", pa.string()), ("name", pa.string())])
 _MOST_A_DAY = 999
 _NAME = re.compile(r"\d{4}-\d{2}-\d{2}-\d{3}")
 _ROW_GROUP = 1_000_000
+_CARD = "card.md"
 
 
 class VersionError(PermanentError, RuntimeError):
@@ -104,8 +105,18 @@ class ListStore:
         return f"{self.lake}/recommendations/{version}"
 
     def card(self, version: str) -> str:
-        """The path of the version's model card."""
-        return self._file(version, "card.md")
+        """The version's model card, as Markdown.
+
+        :raises VersionError: where it has none
+        """
+        path = self._file(version, _CARD)
+        try:
+            return str(self.files.cat_file(path).decode())
+        except FileNotFoundError:
+            raise VersionError(
+                f"Lists {version}: there is no {path}. No such version was made here, or before there were "
+                "model cards."
+            ) from None
 
     def names(self) -> list[str]:
         """Every version that was begun, the oldest first; those that are removed are among them."""
@@ -208,7 +219,7 @@ class ListStore:
             else None
         )
         described = card(version.version, version.sources, history, learned)
-        self.files.pipe_file(self.card(version.version), described.encode())
+        self.files.pipe_file(self._file(version.version, _CARD), described.encode())
         lists = rows = 0
         with self.files.open(parquet, "wb") as file, pq.ParquetWriter(file, ROWS) as writer:
             if learned is not None:

@@ -97,17 +97,32 @@ def evaluate(
     _print_found(found)
 
 
-def versions(as_json: AsJson = False) -> None:
+def versions(
+    card: Annotated[
+        str | None,
+        typer.Option("--card", help="Print the model card of this version instead."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Print the versions of the lists, the newest first: which is served, and what the gate said of each.
 
     Those are shown that are in Valkey, and the newest of the lake that are not: they wait for
     [bold]feira recommendations approve[/], were refused, or an older day's.
 
-    Example: [bold]feira recommendations versions[/]
+    Example: [bold]feira recommendations versions[/]   [bold]feira recommendations versions --card 2010-12-01-001[/]
     """
     from feira.recommendations import publish
     from feira.recommendations.serving.layout import age
 
+    if card is not None:
+        with gate.lake_of(card) as store:
+            text = store.card(card)
+        if as_json:
+            print_json({"version": card, "card": text})
+            return
+        for line in text.splitlines():
+            print_line(line)
+        return
     with published_lists() as client:
         in_valkey = publish.versions(client)
     try:

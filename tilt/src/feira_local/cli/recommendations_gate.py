@@ -128,7 +128,7 @@ def _judge_again(version: str, as_json: bool) -> None:
     from feira.recommendations import verdicts
     from feira_spark.recommendations.gate import replayed
 
-    with _lake(version) as store:
+    with lake_of(version) as store:
         was = _recorded(store, version)
         made_of = store.read(version)[0]
         with access.spark_session() as spark:
@@ -204,7 +204,7 @@ def approve(
     from feira.recommendations import verdicts
     from feira.recommendations.release import release
 
-    with _lake(version) as store, published_lists() as client:
+    with lake_of(version) as store, published_lists() as client:
         given = verdicts.approve(store, _recorded(store, version), _who(), why)
         done = release(client, store, version)
     served = done and done.served
@@ -241,7 +241,7 @@ def _recorded(store: ListStore, version: str) -> Verdict:
 
 
 @contextmanager
-def _lake(version: str) -> Iterator[ListStore]:
+def lake_of(version: str) -> Iterator[ListStore]:
     """The versions of the lake; raises StackError where it does not answer, or the version has no such name."""
     if not _VERSION.fullmatch(version):
         raise StackError(
