@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.types import StringType
 
-from feira.core.lake import lake_files, read_snapshot
+from feira.core.lake import SnapshotFileGoneError, lake_files, read_snapshot
 from feira.core.settings import LakeSettings
 
 
@@ -59,6 +60,13 @@ def test_a_metadata_file_pins_the_rows_of_its_snapshot(lake: LakeSettings, tmp_p
     with pytest.raises(ValueError, match=r"\['order_id', 'quantity'\], the table \[.*channel"):
         rows(table.metadata_location)
     assert rows(pinned) == [("1", 6), ("2", None)]
+
+    # What is dropped once it was used is not there for another try either.
+    files = lake_files(lake)
+    for gone in (f"{table.location()}/data", pinned):
+        files.rm(gone, recursive=True)
+        with pytest.raises(SnapshotFileGoneError, match=re.escape(pinned)):
+            rows(pinned)
 
 
 def test_a_temporary_key_opens_what_a_metadata_file_pins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
+from feira.core.errors import PermanentError, first_line
 from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
 
@@ -43,13 +44,27 @@ def landing_store(
     return LandingStore(lake_files(settings, patience), settings.root, dataset)
 
 
+class SnapshotFileGoneError(PermanentError, FileNotFoundError):
+    """A file of a snapshot is no longer there; the message names it and the snapshot."""
+
+
 def read_snapshot(settings: LakeSettings, metadata_uri: str) -> Iterator[pa.RecordBatch]:
     """The rows of the snapshot that a ``metadata.json`` pins, in batches: memory stays flat.
 
     For a table that was written once, such as a staged difference. Raises ValueError where rows were
     deleted beside their file, or a file has not the table's columns: it was written before they
-    changed.
+    changed; SnapshotFileGoneError where one is no longer there.
     """
+    try:
+        yield from _rows(settings, metadata_uri)
+    except FileNotFoundError as error:
+        raise SnapshotFileGoneError(
+            f"{metadata_uri}, or a file that it names, is no longer there: {first_line(error)}. What was "
+            "staged there is removed once it was used; run the step that stages it again."
+        ) from error
+
+
+def _rows(settings: LakeSettings, metadata_uri: str) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
     from pyiceberg.table import StaticTable
 
