@@ -23,6 +23,7 @@ from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency
 from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
 from feira.recommendations.candidates.reranked import Reranked
+from feira.recommendations.candidates.spark_als import SparkALS
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.history import HISTORY_CAP
 from feira.recommendations.interactions import interactions
@@ -369,14 +370,18 @@ def test_the_two_slots_of_a_user_are_all_items_once_and_the_future_changes_nothi
 
 
 def test_the_candidates_are_the_better_ones_as_far_as_the_size_allows() -> None:
-    def of(users: int, items: int) -> Chosen:
-        history: Any = SimpleNamespace(user_ids=range(users), item_ids=range(items))
+    def of(users: int, items: int, days: int = 50_000_000) -> Chosen:
+        history: Any = SimpleNamespace(
+            user_ids=range(users), item_ids=range(items), days=range(days)
+        )
         return singles(history)
 
     small, large = of(20_000, 10_000), of(20_001, 10_001)
     assert (type(small.again), type(small.new)) == (TifuKnn, EASE)
     assert (type(large.again), type(large.new)) == (OwnFrequency, ItemItem)
     assert large.described()["new"] == {"neighbours": 100, "name": "item-item"}
+    for items in (10_000, 10_001):
+        assert type(of(20_000, items, 50_000_001).new) is SparkALS
 
 
 def test_the_hash_of_the_models_is_of_what_they_learned() -> None:
