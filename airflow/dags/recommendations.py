@@ -21,15 +21,15 @@ a day would run.
 * `features`: Spark or the lake did not answer. The tables hold what the last good run made; clear it.
 * `interactions`, `lists`, `write_lists`: the same. A version that has no row in `list_versions` does not
   exist, and the ones before it stay. Cleared, a task goes on with the run's own version; `lists` makes nothing
-  again that is finished. Where `lists` does not find what was staged, clear `interactions`; where
+  again that is finished. Where `lists` says that what was staged is no longer there, clear `interactions`; where
   `write_lists` does not find the lists as they were made, clear `lists`.
 * `gate`, *is refused*: the message has each figure with its value and its limit. What is served stays, and
   no retry is made; cleared, it says the same. `feira recommendations gate VERSION` computes it once more.
   Change the method or find out what became of the data; the next run makes a new version.
 * `gate`, another error: Spark, the lake or Valkey did not answer. Clear it.
 * `publish`: Valkey did not answer, or is full. What is served stays, whole. Clear it: it begins anew.
-* `measure`: Spark or the lake did not answer. The lists are published and announced all the same, and the day
-  has no figures, or those of its run before. Clear it.
+* `measure`: Spark or the lake did not answer. Gate and publishing go on without it; the day has no figures, or
+  those of its run before. Clear it.
 * `prune`: Valkey, the lake or Spark did not answer. Clear it, or leave it to the next run: until then old lists
   take room and nothing else. What is served, kept for a rollback, approved of or of the last 28 days stays.
 * `emit`: the lists are there, and nobody was notified. Clear it. Of lists that the gate refused, or that could
