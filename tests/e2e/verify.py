@@ -13,6 +13,10 @@ from matrix import FEIRA, Matrix, Outcome, console, fresh_stack
 from recommendation_states import run_recommendations
 from verify_states import run_matrix
 
+# The recommendations have a stack of their own: after weeks of generated sales, in which nobody has a taste, the
+# gate rightly refuses all lists.
+PARTS = ("^(?!recommendations: )", "^a day$|^recommendations: ")
+
 
 def print_table(outcomes: list[Outcome]) -> None:
     """State, rows compared, equal or not, seconds."""
@@ -35,14 +39,18 @@ def main() -> int:
         "--only", default="", help="states whose name matches, after the first day"
     )
     asked = arguments.parse_args()
-    with fresh_stack(".feira-verify", lines=2000, data=asked.data):
-        matrix = Matrix(f"^a day$|{asked.only}" if asked.only else "")
-        run_matrix(matrix)
-        run_recommendations(matrix)
-        print_table(matrix.outcomes)
-        if matrix.outcomes and not any(outcome.problems for outcome in matrix.outcomes):
-            return subprocess.run([FEIRA, "verify"], check=False).returncode
-        return 1
+    parts = (f"^a day$|{asked.only}",) if asked.only else PARTS
+    outcomes: list[Outcome] = []
+    code = 0
+    for part in parts:
+        with fresh_stack(".feira-verify", lines=2000, data=asked.data):
+            matrix = Matrix(part)
+            run_matrix(matrix)
+            run_recommendations(matrix)
+            outcomes += matrix.outcomes
+            code |= subprocess.run([FEIRA, "verify"], check=False).returncode
+    print_table(outcomes)
+    return code or int(not outcomes or any(outcome.problems for outcome in outcomes))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import typer
 
 from fact_rows import FACT, fact_row
 from feira.core.warehouse.schema import create_missing
@@ -142,3 +143,23 @@ def test_a_demo_without_a_part_ends_with_the_sales_and_says_so(
     demo.demo()
     assert ran == ["sales"]
     assert f"No recommendations: the stack runs without {named}." in capsys.readouterr().out
+
+
+def test_a_demo_whose_lists_the_gate_refuses_says_what_that_means_and_ends_with_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failed(*_: Any, **__: Any) -> None:
+        raise typer.Exit(1)
+
+    judged = {"2010-12-01-001": Judged("passed", None), "2010-12-02-001": Judged("refused", None)}
+    config = StackConfig.from_env()
+    monkeypatch.setattr(demo, "running_config", lambda: config)
+    monkeypatch.setattr(demo.events, "produce", lambda *_, **__: None)
+    monkeypatch.setattr(demo, "run_days", failed)
+    monkeypatch.setattr(demo, "list_store", lambda: None)
+    monkeypatch.setattr(demo, "judged_versions", lambda *_: judged)
+    with pytest.raises(typer.Exit) as ended:
+        demo._recommend("2010-12-01..2010-12-02", [dt.date(2010, 12, 1), dt.date(2010, 12, 2)])
+    assert ended.value.exit_code == 1
+    said = capsys.readouterr().out
+    assert "refused 2010-12-02-001:" in said and "2010-12-01-001" not in said

@@ -86,9 +86,25 @@ def _recommend(days: str, wanted: list[date]) -> None:
     real = running_config().shop.data is not None
     print_line("")
     events.produce(days, source="orders" if real else "web", events=EVENTS_A_DAY)
-    run_days("user_events", wanted, refetch=False, as_json=False, stays=False)
+    try:
+        run_days("user_events", wanted, refetch=False, as_json=False, stays=False)
+    except typer.Exit:
+        _explain_refusals()
+        raise
     _approve(wanted[-1])
     _print_offers()
+
+
+def _explain_refusals() -> None:
+    """Says what it means where the gate has refused a version, as it does of weeks of generated sales."""
+    judged = judged_versions(list_store(), [])
+    refused = sorted(version for version, each in judged.items() if each.words == "refused")
+    if refused:
+        print_line(
+            f"The gate has refused {', '.join(refused)}: what most people buy would serve customers better. That "
+            "is right of generated sales, in which nobody has a taste; real ones, as with DATA=…, have something "
+            "to learn. The sales are complete, and what is served stays."
+        )
 
 
 def _approve(day: date) -> None:
