@@ -19,6 +19,8 @@ from temporary_postgres import temporary_server
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from valkey_server import ValkeyServer
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -101,6 +103,15 @@ def empty_lake(spark: SparkSession) -> SparkSession:
             if not row["isTemporary"]:
                 spark.sql(f"DROP TABLE {namespace}.{row['tableName']} PURGE")
     return spark
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """A Valkey of the module's own, as the stack runs it."""
+    from valkey_server import ValkeyServer
+
+    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "home") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

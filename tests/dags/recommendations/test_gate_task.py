@@ -35,12 +35,6 @@ DAY = date(2010, 12, 2)
 VERSION, LIVE = "2010-12-02-001", "2010-12-01-001"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "home") as server:
-        yield server
-
-
 @pytest.fixture
 def store(server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ListStore:
     @contextmanager

@@ -33,12 +33,6 @@ SERVED, OTHER, APPROVED, IN_FILE = NAMES[2], NAMES[3], NAMES[1], NAMES[4]
 OLD = [NAMES[0], *NAMES[5:9]]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "home") as server:
-        yield server
-
-
 class Tables:
     """What the two tables hold."""
 

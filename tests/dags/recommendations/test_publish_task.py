@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,12 +30,6 @@ from valkey_server import InSegments, Lists, ValkeyServer, published, published_
 BOUGHT = [("1", "x"), ("1", "y"), ("2", "x"), ("2", "y"), ("2", "z"), ("3", "x")]
 DAY = date(2010, 12, 2)
 PASSED = {"verdict": "passed", "publish": True}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "home") as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)

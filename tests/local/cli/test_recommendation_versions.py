@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
-from typer.testing import CliRunner
 
 from feira.core.settings import LakeSettings
 from feira.recommendations import removal
 from feira.recommendations.serving import baked
-from feira_local import cli
-from feira_local.cli import app, list_versions
+from feira_local.cli import list_versions
 from feira_local.stack import access
 from feira_local.stack.lifecycle import Stack
+from recommendations_command import run
 from valkey_server import ValkeyServer, publish_lists, some_lists
 
 VERSION = "2010-12-02-001"
 NAMES = ["2010-12-01-1", "2010-12-02-1", "2010-12-03-1"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "home") as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -43,15 +35,6 @@ def stack(server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             done = publish_lists(client, name, some_lists(name))
             baked.bake(LocalFileSystem(auto_mkdir=True), lake.root, name, done.everyone)
     return lake
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    """The exit code, standard output, and the error as `feira` prints it."""
-    done = CliRunner().invoke(app, ["recommendations", *arguments])
-    if done.exception is None or isinstance(done.exception, SystemExit):
-        return done.exit_code, done.stdout, done.stderr
-    assert isinstance(done.exception, Exception)
-    return done.exit_code, done.stdout, cli._message(done.exception)
 
 
 def served() -> list[str]:

@@ -11,30 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from feira.core.settings import LakeSettings
 from feira.recommendations import verdicts
 from feira.recommendations.gate import NOT_ENOUGH, PASSED, REFUSED, GateFigure, Judgement
 from feira.recommendations.interactions import interactions
 from feira.recommendations.versions import ListStore
-from feira_local import cli
-from feira_local.cli import app, list_versions
+from feira_local.cli import list_versions
 from feira_local.stack import access
 from feira_local.stack.lifecycle import Stack
 from feira_spark.recommendations import gate
+from recommendations_command import run
 from valkey_server import ValkeyServer
 
 DAY = date(2010, 12, 2)
 FIRST, SECOND = "2010-12-02-001", "2010-12-02-002"
 FIGURE = GateFigure("ndcg_to_popular", "all", 2.5, 2.1, 2.9, "value", 2.0, 300, PASSED)
 FOUND = Judgement(date(2010, 12, 1), 2, NOT_ENOUGH, (FIGURE,))
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "home") as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -51,15 +44,6 @@ def store(server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         bought = interactions([("1", "x", DAY), ("2", "y", DAY)])
         store.make(store.claim(DAY, run_id, {"sources": {}, "features": {}}), bought)
     return store
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    """The exit code, standard output, and the error as `feira` prints it."""
-    done = CliRunner().invoke(app, ["recommendations", *arguments])
-    if done.exception is None or isinstance(done.exception, SystemExit):
-        return done.exit_code, done.stdout, done.stderr
-    assert isinstance(done.exception, Exception)
-    return done.exit_code, done.stdout, cli._message(done.exception)
 
 
 def judged(store: ListStore, version: str, verdict: str) -> None:

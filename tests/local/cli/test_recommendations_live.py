@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
-from typer.testing import CliRunner
 
 from feira.core.settings import LakeSettings
 from feira.recommendations.live.estimate import Measured
 from feira.recommendations.live.page import write_page
-from feira_local import cli
-from feira_local.cli import app
 from feira_local.stack import access
+from recommendations_command import run
 
 
 @pytest.fixture
@@ -27,39 +25,30 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return root
 
 
-def run(*arguments: str) -> tuple[int, str, str]:
-    """The exit code, standard output, and the error as `feira` prints it."""
-    done = CliRunner().invoke(app, ["recommendations", "live", *arguments])
-    if done.exception is None or isinstance(done.exception, SystemExit):
-        return done.exit_code, done.stdout, done.stderr
-    assert isinstance(done.exception, Exception)
-    return done.exit_code, done.stdout, cli._message(done.exception)
-
-
 def test_the_page_of_a_day_or_of_the_newest_is_fetched(lake: str, tmp_path: Path) -> None:
-    code, _, error = run()
+    code, _, error = run("live")
     assert code == 1 and "No day was measured" in error
     for day, impressions in ((date(2010, 12, 9), 9), (date(2010, 12, 10), 10)):
         files = LocalFileSystem(auto_mkdir=True)
         write_page(files, lake, Measured(day, (), (), (), impressions, 0))
-    code, output, _ = run()
+    code, output, _ = run("live")
     assert (code, output.strip()) == (
         0,
         f"2010-12-10: {(tmp_path / 'recommendations-2010-12-10.html').as_uri()}",
     )
     assert "10 impressions" in (tmp_path / "recommendations-2010-12-10.html").read_text()
-    code, output, _ = run("2010-12-09", "--to", "own.html", "--json")
+    code, output, _ = run("live", "2010-12-09", "--to", "own.html", "--json")
     assert (code, json.loads(output)) == (0, {"day": "2010-12-09", "file": "own.html"})
     assert "9 impressions" in (tmp_path / "own.html").read_text()
 
 
 def test_a_day_without_a_page_and_a_file_that_cannot_be_are_refused(lake: str) -> None:
-    code, _, error = run("2010-12-01")
+    code, _, error = run("live", "2010-12-01")
     assert code == 1 and "No day was measured" in error
     write_page(
         LocalFileSystem(auto_mkdir=True), lake, Measured(date(2010, 12, 9), (), (), (), 9, 0)
     )
-    code, _, error = run("2010-12-01")
+    code, _, error = run("live", "2010-12-01")
     assert code == 1 and "the newest is 2010-12-09" in error
-    code, _, error = run("--to", "no/such/folder/page.html")
+    code, _, error = run("live", "--to", "no/such/folder/page.html")
     assert code == 1 and "no/such/folder/page.html cannot be written: No such file" in error

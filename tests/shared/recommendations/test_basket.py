@@ -27,12 +27,6 @@ PAIRS = {
 EVERYONE = ["p1", "c", "a", "p2"]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "home") as server:
-        yield server
-
-
 @pytest.fixture
 def client(server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[valkey.Valkey]:
     monkeypatch.setattr(reading, "READ_SECONDS", 0.3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,12 +21,6 @@ from valkey_server import InSegments, ValkeyServer, items_of, publish_lists, row
 
 V1, V2 = "2010-12-01-1", "2010-12-02-1"
 V3 = "2010-12-03-1"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "home") as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)

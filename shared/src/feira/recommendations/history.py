@@ -72,10 +72,7 @@ class History:
         """This history with the newest ``most`` interactions of each user; of one day, those with the
         more popular items. Users and items stay, so that positions do."""
         order = np.lexsort((self.items, -self.days, self.users))
-        users = self.users[order]
-        starts = np.flatnonzero(np.diff(users, prepend=-1))
-        position = np.arange(len(users)) - np.repeat(starts, np.diff(starts, append=len(users)))
-        kept = order[position < most]
+        kept = order[places_within(self.users[order]) < most]
         return History(
             self.user_ids,
             self.item_ids,
@@ -84,6 +81,12 @@ class History:
             self.days[kept],
             self.as_of,
         )
+
+
+def places_within(groups: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+    """Of each row its place among those of its group, from 0; rows of a group (0 or more) stand together."""
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    return np.arange(len(groups)) - np.repeat(starts, np.diff(starts, append=len(groups)))
 
 
 def history_before(all_of: Interactions, cut: date) -> History:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from feira.recommendations.history import History
+from feira.recommendations.history import History, places_within
 
 MOST = 50
 
@@ -36,10 +36,8 @@ def rows(history: History) -> Iterator[pa.RecordBatch]:
     np.maximum.at(last, place, history.days)
     users, had = pairs // items, pairs % items
     order = np.lexsort((had, -last, users))
+    order = order[places_within(users[order]) < MOST]
     users = users[order]
-    starts = np.flatnonzero(np.diff(users, prepend=-1))
-    position = np.arange(len(users)) - np.repeat(starts, np.diff(starts, append=len(users)))
-    order, users = order[position < MOST], users[position < MOST]
     user_names = pa.array(history.user_ids, pa.string())
     item_names = pa.array(history.item_ids, pa.string())
     for start in range(0, len(order), ROW_GROUP):

@@ -34,7 +34,7 @@ from feira_spark.core.tables import (
     write_staged,
 )
 from feira_spark.recommendations.als import BySpark
-from feira_spark.recommendations.as_of import sold_lines
+from feira_spark.recommendations.as_of import at_snapshot, sold_lines
 from feira_spark.recommendations.day import ITEM_FEATURES, USER_FEATURES
 from feira_spark.recommendations.features import bought_on_days
 
@@ -192,11 +192,10 @@ def _figure(name: str, slot: str, value: float | None, users: int) -> GateFigure
 
 def _features(spark: SparkSession, version: Version, table: str) -> DataFrame | None:
     """The version's own rows of a table of features; None where their snapshot has expired."""
-    snapshot = version.sources["features"].get(table)
-    if not _there(spark, table, snapshot):
+    read = version.sources["features"]
+    if not _there(spark, table, read.get(table)):
         return None
-    rows = spark.sql(f"SELECT * FROM {CATALOG}.{table} VERSION AS OF {snapshot}")
-    return rows.where(F.col("as_of") == F.lit(version.day))
+    return at_snapshot(spark, table, read).where(F.col("as_of") == F.lit(version.day))
 
 
 def _binned(live: DataFrame, mine: DataFrame) -> dict[str, tuple[list[int], ...]]:
