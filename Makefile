@@ -125,9 +125,13 @@ lint: install  ## Formatting, lint, import rules, types
 
 WORKERS ?= 2
 .PHONY: test
-test: lint  ## Lint, then every test, two files side by side (WORKERS=2): loopback only, no stack
+test: lint  ## Lint, then the tests, two files side by side (WORKERS=2): loopback only, no stack
 	@# In their order: sorted by number, the longest file, which has few tests, would begin last.
-	@$(VENV)/bin/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+	@$(VENV)/bin/pytest -m "not slow" --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+
+.PHONY: test-slow
+test-slow: install  ## The few tests of a minute or more: both DAGs whole, state by state; a column by one edit
+	@$(VENV)/bin/pytest -m slow --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: verify
 verify: install  ## A stack of its own through the matrix of states, against an independent computation

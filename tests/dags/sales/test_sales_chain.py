@@ -262,6 +262,7 @@ def moved(chain: Chain, day: date) -> tuple[int, int, int]:
     return found
 
 
+@pytest.mark.slow
 def test_days_are_taken_over_repeated_updated_changed_and_withdrawn(
     chain: Chain, inbox: Inbox
 ) -> None:
@@ -308,6 +309,7 @@ def test_days_are_taken_over_repeated_updated_changed_and_withdrawn(
     assert chain.verify().rows == len(chain.held.warehouse("sales.fact"))
 
 
+@pytest.mark.slow
 def test_a_refused_landing_changes_quarantine_alone_and_empty_days_are_days(chain: Chain) -> None:
     # The newer day first: the order of days does not count.
     chain.emits(NEXT)

@@ -142,6 +142,7 @@ print(json.dumps({
 NAMED = [{**each, "gift_note": "web" if n < 10 else None} for n, each in enumerate(GOOD)]
 
 
+@pytest.mark.slow
 def test_a_column_is_one_edit_and_reaches_every_table(
     day: Day, lake: LakeSettings, spark_jars: str, clone: Path, empty_warehouse: Dsns
 ) -> None:

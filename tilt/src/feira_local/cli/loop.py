@@ -116,7 +116,8 @@ def _pytest(layer: str, files: list[str]) -> int:
     """The exit code of the tests, whose output goes to standard error."""
     # Of two runs side by side each would prune the other's folder.
     folder = tempfile.mkdtemp(prefix=f"feira-test-{layer}-")
-    command = (sys.executable, "-m", "pytest", f"--basetemp={folder}/t", "--maxfail=10", *files)
+    options = ("-m", "not slow", f"--basetemp={folder}/t", "--maxfail=10")
+    command = (sys.executable, "-m", "pytest", *options, *files)
     try:
         repository = StackConfig.from_env().repository
         return subprocess.run(command, cwd=repository, stdout=2, check=False).returncode
