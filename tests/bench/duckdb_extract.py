@@ -85,6 +85,11 @@ CASE WHEN abs(exact - away) = 0.00005
      ELSE away END"""
 
 
+def literal(value: object) -> str:
+    """A path or code as SQL has it: an apostrophe twice."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
 def is_text(name: str) -> str:
     """Whether a field of the landed JSON is a text that can be stored."""
     found = f"found[{FIELDS.index(name) + 1}]"
@@ -126,10 +131,11 @@ def kind_of_line() -> str:
     """CASE over the versioned list of stock codes."""
     kinds = line_kinds()
     exact = " ".join(
-        f"WHEN sku = '{code}' THEN '{kind}'" for code, kind in sorted(kinds.exact.items())
+        f"WHEN sku = {literal(code)} THEN {literal(kind)}"
+        for code, kind in sorted(kinds.exact.items())
     )
     patterns = " ".join(
-        f"WHEN regexp_full_match(sku, '{pattern}', 's') THEN '{kind}'"
+        f"WHEN regexp_full_match(sku, {literal(pattern)}, 's') THEN {literal(kind)}"
         for pattern, kind in kinds.patterns
     )
     return f"CASE {exact} {patterns} ELSE '{kinds.otherwise}' END"
@@ -140,7 +146,7 @@ def rate_tables(connection: duckdb.DuckDBPyConnection, file: str) -> None:
     connection.execute(
         "CREATE TEMP TABLE rates AS SELECT CAST(rate_date AS DATE) rate_date, currency, "
         "CAST(usd_rate AS DECIMAL(18,8)) usd_rate "
-        f"FROM read_json('{file}', format = 'newline_delimited', columns = "
+        f"FROM read_json({literal(file)}, format = 'newline_delimited', columns = "
         "{rate_date: 'VARCHAR', currency: 'VARCHAR', usd_rate: 'VARCHAR'})"
     )
     connection.execute(
@@ -226,14 +232,14 @@ def write(connection: duckdb.DuckDBPyConnection, out: Path, version: int) -> Non
         f"COPY (SELECT {columns} FROM checked WHERE raw IS NULL "
         "QUALIFY row_number() OVER (PARTITION BY order_id, line_number "
         "ORDER BY updated_time DESC, page DESC, line DESC) = 1) "
-        f"TO '{out / 'extract.parquet'}' (FORMAT parquet, COMPRESSION zstd)"
+        f"TO {literal(out / 'extract.parquet')} (FORMAT parquet, COMPRESSION zstd)"
     )
     connection.execute(
         "COPY (WITH pages AS (SELECT page, min(line) AS first_row, "
         "CAST(sum(count(*)) OVER (ORDER BY page) - count(*) AS BIGINT) AS lines_before "
         "FROM checked GROUP BY page) "
         "SELECT lines_before + line - first_row AS landing_order, raw, broken_rules "
-        f"FROM checked JOIN pages USING (page) WHERE raw IS NOT NULL) TO '{out / 'quarantine.parquet'}' "
+        f"FROM checked JOIN pages USING (page) WHERE raw IS NOT NULL) TO {literal(out / 'quarantine.parquet')} "
         "(FORMAT parquet, COMPRESSION zstd)"
     )
 
@@ -247,7 +253,7 @@ def main(landing: Path, out: Path) -> dict[str, Any]:
     began = time.perf_counter()
     with duckdb.connect(config={"threads": THREADS}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET temp_directory = '{out / 'spilled'}'")
+        connection.execute(f"SET temp_directory = {literal(out / 'spilled')}")
         rate_tables(connection, str(landing / manifest.companions["rates"].name))
         pages = [str(landing / page.name) for page in manifest.files]
         check(connection, pages, str(manifest.extract_day))
