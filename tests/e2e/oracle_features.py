@@ -10,6 +10,7 @@ import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from itertools import product
 from math import isclose
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ class Shown(NamedTuple):
     list_version: str
     arm: str
     position: int
+    slot: str
 
 
 class Event(NamedTuple):
@@ -179,15 +181,15 @@ def user_categories(sold: list[Sold], events: list[Event], items: Rows, day: dt.
 
 
 def click_rates(events: list[Event], day: dt.date) -> Rows:
-    """By version, arm and position of the day's impressions their count and the share that was clicked;
-    position 0 stands for all places."""
+    """By version, arm, position and slot of the day's impressions their count and the share that was clicked;
+    position 0 stands for all places, and the slot '' for both."""
     clicked = {e.impression for e in events if e.event_type == "click" and e.day == day}
-    counted: Counter[tuple[str, str, int]] = Counter()
-    clicks: Counter[tuple[str, str, int]] = Counter()
+    counted: Counter[tuple[str, str, int, str]] = Counter()
+    clicks: Counter[tuple[str, str, int, str]] = Counter()
     for event in events:
         if event.event_type == "impression" and event.day == day and event.shown is not None:
-            version, arm, position = event.shown
-            for of in ((version, arm, position), (version, arm, 0)):
+            version, arm, position, slot = event.shown
+            for of in product((version,), (arm,), (position, 0), (slot, "")):
                 counted[of] += 1
                 clicks[of] += event.impression in clicked
     return {of: {"impressions": n, "value": clicks[of] / n} for of, n in counted.items()}

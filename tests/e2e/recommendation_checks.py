@@ -74,9 +74,9 @@ def day_differs(m: Matrix, the_day: date, ran: set[date]) -> list[str]:
         table = m.held.lake(f"recommendations.{name}")
         problems += features_differ(name, must, table[table["as_of"] == the_day], key)
     live = m.held.lake("recommendations.live_figures")
-    live = live[(live["as_of"] == the_day) & (live["figure"] == "ctr")]
+    live = live[(live["as_of"] == the_day) & (live["figure"] == "ctr")].fillna({"slot": ""})
     rates = click_rates(known, the_day)
-    problems += features_differ("ctr", rates, live, ["list_version", "arm", "position"])
+    problems += features_differ("ctr", rates, live, ["list_version", "arm", "position", "slot"])
     taken = Known(interactions(sold), the_day)
     category_of = {sku: row["category"] for sku, row in items.items()}
     segments = segments_of(categories, category_of, taken)
@@ -169,7 +169,7 @@ def _events(m: Matrix, ran: set[date]) -> tuple[list[Event], list[str]]:
         if place <= first.get(identity, place):
             first[identity] = place
             user, session, sku = (str(event[name]) for name in ("user_id", "session_id", "sku"))
-            shown = (event["list_version"], event["arm"], event["position"])
+            shown = [event[name] for name in ("list_version", "arm", "position", "slot")]
             events[identity] = Event(
                 user,
                 session,

@@ -99,22 +99,25 @@ def test_features_of_a_product_are_those_worked_out_by_hand() -> None:
 
 
 def test_click_rates_are_those_worked_out_by_hand() -> None:
-    def impression(number: int, arm: str, position: int, days: int = 0) -> Event:
-        shown = Shown("v", arm, position)
+    def impression(number: int, arm: str, position: int, slot: str, days: int = 0) -> Event:
+        shown = Shown("v", arm, position, slot)
         return Event("1", "s", "A", "impression", ago(days), f"i{number}", shown)
 
     def click(number: int, days: int = 0) -> Event:
         return Event("1", "s", "A", "click", ago(days), f"i{number}")
 
-    events = [impression(1, "a", 1), impression(2, "a", 2), impression(3, "b", 1)]
-    events += [click(1), click(1), click(2, days=1), impression(4, "a", 1, days=1), click(4)]
+    events = [impression(1, "a", 1, "new"), impression(2, "a", 2, "again")]
+    events += [impression(3, "b", 1, "new"), impression(4, "a", 1, "new", days=1)]
+    events += [click(1), click(1), click(2, days=1), click(4)]
     assert click_rates(events, DAY) == {
-        ("v", "a", 1): {"impressions": 1, "value": 1.0},
-        ("v", "a", 2): {"impressions": 1, "value": 0.0},
-        ("v", "a", 0): {"impressions": 2, "value": 0.5},
-        ("v", "b", 1): {"impressions": 1, "value": 0.0},
-        ("v", "b", 0): {"impressions": 1, "value": 0.0},
-    }
+        ("v", "a", 1, "new"): {"impressions": 1, "value": 1.0},
+        ("v", "a", 1, ""): {"impressions": 1, "value": 1.0},
+        ("v", "a", 2, "again"): {"impressions": 1, "value": 0.0},
+        ("v", "a", 2, ""): {"impressions": 1, "value": 0.0},
+        ("v", "a", 0, "new"): {"impressions": 1, "value": 1.0},
+        ("v", "a", 0, "again"): {"impressions": 1, "value": 0.0},
+        ("v", "a", 0, ""): {"impressions": 2, "value": 0.5},
+    } | {("v", "b", at, of): {"impressions": 1, "value": 0.0} for at in (0, 1) for of in ("new", "")}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feira.recommendations.live import estimate as module
-from feira.recommendations.live.estimate import SUMS, estimate, of_groups
+from feira.recommendations.live.estimate import SUMS, estimate, estimates, of_groups
 from feira.recommendations.live.figures import MEASURES, live_figures
 from feira.recommendations.live.intervals import GROUPS, jackknife, mean, share
 
@@ -85,7 +85,7 @@ def test_the_interval_of_a_ctr_holds_the_truth_as_often_as_it_says_though_users_
 
 
 def cells(*rows: tuple[Any, ...]) -> pa.Table:
-    names = ("list_version", "arm", "position", "bucket", *MEASURES)
+    names = ("list_version", "arm", "position", "slot", "bucket", *MEASURES)
     return pa.table({name: [row[n] for row in rows] for n, name in enumerate(names)})
 
 
@@ -93,22 +93,28 @@ def test_figures_of_cells_by_hand() -> None:
     found = list(
         live_figures(
             cells(
-                ("v", "a", 0, 7, 10, 2, 4, 1, 30.0, 10, 1.5, 2),
-                ("v", "a", 0, 199, 10, 1, 0, 0, 10.0, 10, 0.5, 2),
-                ("v", "b", 3, 0, 5, 5, 0, 0, 0.0, 0, 0.0, 0),
+                ("v", "a", 0, None, 7, 10, 2, 4, 1, 30.0, 10, 1.5, 2),
+                ("v", "b", 3, "new", 0, 5, 5, 0, 0, 0.0, 0, 0.0, 0),
+                ("v", "a", 0, "new", 7, 4, 2, 3, 1, 8.0, 4, 1.0, 1),
+                ("v", "a", 0, None, 199, 10, 1, 0, 0, 10.0, 10, 0.5, 2),
             )
         )
     )
     values = {
-        (it.arm, it.position, it.figure): (it.value, it.impressions, it.users) for it in found
+        (it.arm, it.position, it.slot, it.figure): (it.value, it.impressions, it.users)
+        for it in found
     }
     assert values == {
-        ("a", 0, "ctr"): (0.2, 20, 3),
-        ("a", 0, "conversion"): (0.25, 20, 3),
-        ("a", 0, "novelty"): (2.0, 20, 3),
-        ("a", 0, "category_diversity"): (0.5, 20, 3),
-        ("b", 3, "ctr"): (0.0, 5, 5),
-        ("b", 3, "conversion"): (None, 5, 5),
+        ("a", 0, None, "ctr"): (0.2, 20, 3),
+        ("a", 0, None, "conversion"): (0.25, 20, 3),
+        ("a", 0, None, "novelty"): (2.0, 20, 3),
+        ("a", 0, None, "category_diversity"): (0.5, 20, 3),
+        ("a", 0, "new", "ctr"): (0.75, 4, 2),
+        ("a", 0, "new", "conversion"): (1 / 3, 4, 2),
+        ("a", 0, "new", "novelty"): (2.0, 4, 2),
+        ("a", 0, "new", "category_diversity"): (1.0, 4, 2),
+        ("b", 3, "new", "ctr"): (0.0, 5, 5),
+        ("b", 3, "new", "conversion"): (None, 5, 5),
     }
     assert list(live_figures(cells())) == []
 
@@ -189,6 +195,27 @@ def test_an_estimate_reads_its_sums_by_group_in_any_order() -> None:
     order = np.random.default_rng(1).permutation(30)
     table = pa.table({"bucket": order} | {name: sums[name][order] for name in SUMS})
     assert estimate("v", table) == of_groups("v", sums)
+
+
+def test_each_slot_has_an_estimate_of_its_own_and_both_have_one_together() -> None:
+    of_slots = {None: logged(), "new": logged(many=30), "again": logged(many=0)}
+    table = pa.concat_tables(
+        pa.table(
+            {
+                "slot": pa.array([slot] * GROUPS, pa.string()),
+                "bucket": np.arange(GROUPS),
+                **{name: sums[name] for name in SUMS},
+            }
+        )
+        for slot, sums in of_slots.items()
+    )
+    both, again, new = estimates("v", table)
+    assert [it.slot for it in (both, again, new)] == [None, "again", "new"]
+    assert both == of_groups("v", logged())
+    assert (again.refused, new.refused) == ("nothing_logged", None)
+    assert new.impressions == 1200 and {row.slot for row in new.rows()} == {"new"}
+    nothing = estimates("v", table.slice(0, 0))
+    assert [it.refused for it in nothing] == ["nothing_logged"] * 3
 
 
 def simulated(

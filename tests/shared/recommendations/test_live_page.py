@@ -41,6 +41,10 @@ def figures(*arms: tuple[str, str, float]) -> tuple[LiveFigure, ...]:
             LiveFigure(*of_all, "novelty", 5.5, 5.25, 5.75, 900, 90),
             LiveFigure(*of_all, "category_diversity", 0.5, 0.4, 0.6, 900, 90),
         ]
+        # Of a slot they are others, and are on no chart.
+        for each in ("ctr", "conversion", "novelty", "category_diversity"):
+            found.append(LiveFigure(*of_all, each, 0.75, 0.5, 1.0, 60, 6, slot="new"))
+        found.append(LiveFigure(version, arm, 1, "ctr", 0.75, 0.5, 1.0, 60, 6, slot="new"))
     return tuple(found)
 
 
@@ -98,9 +102,13 @@ def text(of: Measured) -> str:
 def test_the_page_has_the_figures_with_their_intervals() -> None:
     found = text(measured())
     assert "12,345 impressions" in found
-    assert f"{WEB} a 900 90 12.00 % (8.40–15.60) – 5.50 (5.25–5.75) 50.00 % (40.00–60.00)" in found
+    assert (
+        f"{WEB} a both 900 90 12.00 % (8.40–15.60) – 5.50 (5.25–5.75) 50.00 % (40.00–60.00) "
+        f"{WEB} a new 60 6 75.00 % (50.00–100.00) 75.00 %" in found
+    )
+    assert "1 5.00 % (3.50–6.50) 12.00 % (8.40–15.60) 20.00 % (14.00–26.00)" in found
     assert "10 1.20 % (0.84–1.57) 2.89 % (2.02–3.76) 4.82 % (3.37–6.27)" in found
-    assert "SNIPS 8.10 % (6.00–10.10), doubly robust 8.10 %" in found
+    assert "2010-12-05-001 both SNIPS 8.10 % (6.00–10.10), doubly robust 8.10 %" in found
     assert "512 effective of 9,000 impressions" in found
     assert "2010-11-29 web-2010-11-29 a 900 6.00 % (4.20–7.80)" in found
     assert found.index("2010-12-05 web-2010-12-05 b 900 14.00 %") < found.index("2010-11-29 web")
@@ -153,11 +161,12 @@ def test_an_estimate_that_is_refused_is_no_number_but_a_reason() -> None:
         "nothing_logged": {"support": Figure(None)},
     }
     refused = tuple(
-        estimated(each, list_version=f"of {each}", **changed.get(each, {})) for each in words
+        estimated(each, list_version=f"of {each}", slot="again", **changed.get(each, {}))
+        for each in words
     )
     found = text(measured(estimates=refused))
     for each, reason in words.items():
-        assert f"of {each} No number: {reason}." in found
+        assert f"of {each} again No number: {reason}." in found
     assert "SNIPS" not in found
 
 

@@ -34,6 +34,8 @@ MARKUP = "<script>$x_1^2$</script>"
 LEFT_OUT = (MARKUP, "1")
 Row = dict[str, Any]
 Key = tuple[str, str, int]
+# Both slots, and each.
+SLOTS = (None, "again", "new")
 
 
 def simulated() -> list[Row]:
@@ -234,19 +236,19 @@ def day(spark: SparkSession) -> Day:
     return Day(events, items, buyers, versions, groups, segments, measured, table)
 
 
-def figure(day: Day, name: str) -> dict[Key, Any]:
+def figure(day: Day, name: str, slot: str | None = None) -> dict[Key, Any]:
     return {
         (row.list_version, row.arm, row.position): row
         for row in day.measured.figures
-        if row.figure == name
+        if (row.figure, row.slot) == (name, slot)
     }
 
 
-def by_place(rows: list[Row]) -> dict[Key, list[Row]]:
+def by_place(rows: list[Row], slot: str | None = None) -> dict[Key, list[Row]]:
     """Of the versions and arms that are measured."""
     found: dict[Key, list[Row]] = defaultdict(list)
     for row in rows:
-        if (row["list_version"], row["arm"]) == LEFT_OUT:
+        if (row["list_version"], row["arm"]) == LEFT_OUT or slot not in (None, row["slot"]):
             continue
         found[row["list_version"], row["arm"], 0].append(row)
         if row["position"] <= 100:
@@ -254,11 +256,12 @@ def by_place(rows: list[Row]) -> dict[Key, list[Row]]:
     return found
 
 
-def test_clicks_and_purchases_by_version_arm_and_position_are_what_plain_loops_count(
-    day: Day,
+@pytest.mark.parametrize("slot", SLOTS)
+def test_clicks_and_purchases_by_version_arm_position_and_slot_are_what_plain_loops_count(
+    day: Day, slot: str | None
 ) -> None:
-    ctr, conversion = figure(day, "ctr"), figure(day, "conversion")
-    must = by_place(impressions(day.events))
+    ctr, conversion = figure(day, "ctr", slot), figure(day, "conversion", slot)
+    must = by_place(impressions(day.events), slot)
     assert ctr.keys() == conversion.keys() == must.keys()
     for key, rows in must.items():
         clicked = sum(row["clicked"] for row in rows)
@@ -272,9 +275,10 @@ def test_clicks_and_purchases_by_version_arm_and_position_are_what_plain_loops_c
     # The day has something to count: clicks that convert and clicks that do not, in both arms.
     web = [key for key in must if key[0] == "web-2010-12-02" and key[2] == 0]
     assert len(web) == 2 and all(0 < conversion[key].value < 1 for key in web)
-    assert {key for key in must if key[0] == MARKUP} == {
-        (MARKUP, "0", position) for position in (0, 1, 100)
-    }
+    if slot is None:
+        assert {key for key in must if key[0] == MARKUP} == {
+            (MARKUP, "0", position) for position in (0, 1, 100)
+        }
 
 
 def test_the_interval_of_a_ctr_is_of_users_in_groups(day: Day) -> None:
@@ -292,10 +296,11 @@ def test_the_interval_of_a_ctr_is_of_users_in_groups(day: Day) -> None:
     assert (found.high - found.low) / 2 == pytest.approx(2 * error, rel=0.1)
 
 
-def test_novelty_and_diversity_are_what_plain_loops_find(day: Day) -> None:
+@pytest.mark.parametrize("slot", SLOTS)
+def test_novelty_and_diversity_are_what_plain_loops_find(day: Day, slot: str | None) -> None:
     had = {row["sku"]: row for row in day.items}
-    by_arm = by_place(impressions(day.events))
-    for (version, arm, position), found in figure(day, "novelty").items():
+    by_arm = by_place(impressions(day.events), slot)
+    for (version, arm, position), found in figure(day, "novelty", slot).items():
         rows = by_arm[version, arm, position]
         bits = [
             -math.log2(max(had.get(row["sku"], {"buyers": 0})["buyers"], 1) / day.buyers)
@@ -312,9 +317,9 @@ def test_novelty_and_diversity_are_what_plain_loops_find(day: Day) -> None:
             pairs = [category[one] != category[two] for one, two in combinations(skus, 2)]
             if pairs:
                 shares.append(sum(pairs) / len(pairs))
-        diverse = figure(day, "category_diversity")[version, arm, 0]
+        diverse = figure(day, "category_diversity", slot)[version, arm, 0]
         assert diverse.value == (pytest.approx(sum(shares) / len(shares)) if shares else None)
-    assert figure(day, "novelty").keys() == {key for key in by_arm if key[2] == 0}
+    assert figure(day, "novelty", slot).keys() == {key for key in by_arm if key[2] == 0}
 
 
 def test_a_user_in_two_arms_is_counted_as_a_fault(day: Day) -> None:
@@ -327,7 +332,7 @@ def test_a_user_in_two_arms_is_counted_as_a_fault(day: Day) -> None:
     assert found["web-2010-12-02", "", 0].users == len(users)
 
 
-def reference(day: Day, version: str) -> dict[str, float]:
+def reference(day: Day, version: str, of_slot: str | None) -> dict[str, float]:
     """The formulas of both estimates, row by row."""
     rows = impressions(day.events)
     placed = {
@@ -338,21 +343,20 @@ def reference(day: Day, version: str) -> dict[str, float]:
     counts: dict[Any, list[int]] = defaultdict(lambda: [0, 0])
     for row in rows:
         fold = day.groups[row["user_id"]] % 5
-        for key in ((row["position"], None, fold), (row["position"], row["sku"], fold)):
+        place = (row["slot"], row["position"])
+        for key in ((*place, None, fold), (*place, row["sku"], fold)):
             counts[key][0] += 1
             counts[key][1] += row["clicked"]
 
-    def of_others(position: int, sku: str | None, fold: int) -> tuple[int, int]:
-        found = [
-            counts[position, sku, it]
-            for it in range(5)
-            if it != fold and (position, sku, it) in counts
-        ]
+    def of_others(*of: Any, fold: int) -> tuple[int, int]:
+        found = [counts[*of, it] for it in range(5) if it != fold and (*of, it) in counts]
         return sum(n for n, _ in found), sum(c for _, c in found)
 
     n = weights = squares = clicks = made_up = 0.0
     sources = set()
     for row in rows:
+        if of_slot not in (None, row["slot"]):
+            continue
         slot, user, position = row["slot"], row["user_id"], row["position"]
         own = user if user in listed else "MUG" if day.segments[user] == "MUG" else ""
         offered = placed.get((slot, own, position))
@@ -360,14 +364,14 @@ def reference(day: Day, version: str) -> dict[str, float]:
             continue
         sources.add(own if own in ("", "MUG") else "own")
         fold = day.groups[user] % 5
-        seen, liked = of_others(position, offered, fold)
-        every, of_all = of_others(position, None, fold)
+        seen, liked = of_others(slot, position, offered, fold=fold)
+        every, of_all = of_others(slot, position, None, fold=fold)
         expected = (liked + 50 * (of_all / every if every else 0)) / (seen + 50)
         weight = min(1 / row["probability"], 1000) if offered == row["sku"] else 0.0
         n, weights, squares = n + 1, weights + weight, squares + weight**2
         clicks += weight * row["clicked"]
         made_up += expected + weight * (row["clicked"] - expected)
-    assert sources == {"own", "MUG", ""}
+    assert sources == ({"own", "MUG", ""} if of_slot != "again" else {"own"})
     return {
         "impressions": n,
         "support": weights / n,
@@ -377,11 +381,14 @@ def reference(day: Day, version: str) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_the_estimates_of_a_version_are_what_plain_loops_find(day: Day, number: int) -> None:
+@pytest.mark.parametrize("number", range(6))
+def test_the_estimates_of_a_version_and_slot_are_what_plain_loops_find(
+    day: Day, number: int
+) -> None:
     found = day.measured.estimates[number]
-    must = reference(day, (NEW, OLD)[number])
-    assert found.list_version == (NEW, OLD)[number]
+    version, slot = [(version, slot) for version in (NEW, OLD) for slot in SLOTS][number]
+    must = reference(day, version, slot)
+    assert (found.list_version, found.slot) == (version, slot)
     assert found.impressions == must["impressions"]
     assert found.support.value == pytest.approx(must["support"])
     assert found.effective == pytest.approx(must["effective"])
@@ -396,6 +403,7 @@ def test_a_day_is_replaced_alone(day: Day) -> None:
     assert [row["list_version"] for row in day.table if row["as_of"] != DAY] == ["gone"]
     made = [*day.measured.figures, *(row for it in day.measured.estimates for row in it.rows())]
     keys = contract(steps.LIVE).column_names[1:]
+    assert {row["slot"] for row in rows} == set(SLOTS)
     assert sorted(map(json.dumps, ([row[name] for name in keys] for row in rows))) == sorted(
         json.dumps([getattr(row, name) for name in keys]) for row in made
     )
@@ -421,4 +429,4 @@ def test_a_day_on_which_nothing_was_shown_has_no_figures(spark: SparkSession, da
     read = {TABLE: spark.sql(f"SELECT snapshot_id FROM lake.{TABLE}.refs").collect()[0][0]}
     found = steps.measure(spark, date(2010, 12, 3), NEW, read)
     assert (found.figures, found.impressions, found.left_out) == ((), 0, 0)
-    assert [it.refused for it in found.estimates] == ["nothing_logged"] * 2
+    assert [it.refused for it in found.estimates] == ["nothing_logged"] * 6

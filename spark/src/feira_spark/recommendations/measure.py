@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from feira.core.contracts import contract
-from feira.recommendations.live.estimate import Estimate, Measured, estimate
+from feira.recommendations.live.estimate import Estimate, Measured, estimates
 from feira.recommendations.live.figures import EVERY_POSITION, LiveFigure, live_figures, two_arms
 from feira_spark.core.session import CATALOG
 from feira_spark.core.tables import require_tables
@@ -47,23 +47,25 @@ def measure(spark: SparkSession, day: date, version: str, read: Snapshots) -> Me
         measured = arms(impressions).collect()
         total = impressions.count()
         figures = _figures(spark, day, impressions, [(row[0], row[1]) for row in measured])
-        estimates = tuple(
-            _estimate(spark, impressions, each) for each in _versions(spark, day, version)
+        estimated = tuple(
+            each
+            for name in _versions(spark, day, version)
+            for each in _estimates(spark, impressions, name)
         )
     finally:
         impressions.unpersist()
-    _replace(spark, day, [*figures, *(row for each in estimates for row in each.rows())], read)
+    _replace(spark, day, [*figures, *(row for each in estimated for row in each.rows())], read)
     done = Measured(
         day=day,
         figures=figures,
-        estimates=estimates,
+        estimates=estimated,
         history=_history(spark, day),
         impressions=total,
         left_out=total - sum(row["impressions"] for row in measured),
     )
     log.info(
         "%s %s: %d impressions, of which %d are of versions and arms beyond the first; estimates %s",
-        *(LIVE, day, total, done.left_out, estimates),
+        *(LIVE, day, total, done.left_out, estimated),
     )
     return done
 
@@ -94,11 +96,13 @@ def _versions(spark: SparkSession, day: date, version: str) -> list[str]:
     return [version, *[newest][: newest is not None]]
 
 
-def _estimate(spark: SparkSession, impressions: DataFrame, version: str) -> Estimate:
+def _estimates(
+    spark: SparkSession, impressions: DataFrame, version: str
+) -> tuple[Estimate, ...]:
     as_of = date.fromisoformat(version[:10])
     lists = of_day(spark, LISTS, as_of).where(F.col("list_version") == F.lit(version))
     placed = replayed(impressions, lists, segments(of_day(spark, USER_CATEGORIES, as_of)))
-    return estimate(version, placed.toArrow())
+    return estimates(version, placed.toArrow())
 
 
 def _replace(spark: SparkSession, day: date, rows: list[LiveFigure], read: Snapshots) -> None:
@@ -119,6 +123,7 @@ def _history(spark: SparkSession, day: date) -> tuple[tuple[date, LiveFigure], .
         spark.table(f"{CATALOG}.{LIVE}")
         .where(F.col("as_of").between(F.lit(first), F.lit(day)))
         .where((F.col("figure") == "ctr") & (F.col("position") == EVERY_POSITION))
+        .where("slot IS NULL")
         .orderBy("as_of", "list_version", "arm")
         .collect()
     )

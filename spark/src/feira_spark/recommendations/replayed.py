@@ -7,12 +7,14 @@ from pyspark.sql import functions as F
 
 from feira.recommendations.live.estimate import FOLDS, MOST_WEIGHT, PRIOR_IMPRESSIONS, SUMS
 from feira.recommendations.serving.layout import EVERYONE
+from feira_spark.recommendations.shown import each_slot_and_both
 
 _PLACE = ["slot", "position"]
 
 
 def replayed(impressions: DataFrame, lists: DataFrame, segments: DataFrame) -> DataFrame:
-    """By ``bucket`` the columns of ``SUMS``, over the impressions at places for which the version has a product.
+    """By ``slot`` (null: both) and ``bucket`` the columns of ``SUMS``, over the impressions at places for which the
+    version has a product.
 
     ``lists`` are the version's rows, and ``segments`` (user_id, segment) as of its day. As in serving, a user
     without a list of its own has that of its segment, and else that for everyone.
@@ -24,6 +26,7 @@ def replayed(impressions: DataFrame, lists: DataFrame, segments: DataFrame) -> D
     )
     clicked = F.col("clicked").cast("double")
     row = _with_expected(placed, impressions).select(
+        each_slot_and_both().alias("slot"),
         "bucket",
         "user_id",
         F.lit(1).alias("impressions"),
@@ -35,8 +38,8 @@ def replayed(impressions: DataFrame, lists: DataFrame, segments: DataFrame) -> D
         (weight * F.col("expected")).alias("weighted_expected"),
     )
     sums = [F.sum(name).alias(name) for name in SUMS if name != "users"]
-    by_user = row.groupBy("bucket", "user_id").agg(*sums).withColumn("users", F.lit(1))
-    return by_user.groupBy("bucket").agg(*(F.sum(name).alias(name) for name in SUMS))
+    by_user = row.groupBy("slot", "bucket", "user_id").agg(*sums).withColumn("users", F.lit(1))
+    return by_user.groupBy("slot", "bucket").agg(*(F.sum(name).alias(name) for name in SUMS))
 
 
 def _placed(impressions: DataFrame, lists: DataFrame, segments: DataFrame) -> DataFrame:
@@ -63,21 +66,21 @@ def _placed(impressions: DataFrame, lists: DataFrame, segments: DataFrame) -> Da
 
 
 def _with_expected(placed: DataFrame, impressions: DataFrame) -> DataFrame:
-    """With ``expected``, the share of clicks of the offered product at the position among the users of other
-    folds, drawn to that of the position as by ``PRIOR_IMPRESSIONS``; a fold is a fifth of the groups."""
+    """With ``expected``, the share of clicks of the offered product at the slot's position among the users of
+    other folds, drawn to that of the position as by ``PRIOR_IMPRESSIONS``; a fold is a fifth of the groups."""
     fold = (F.col("bucket") % FOLDS).alias("fold")
     counts = (F.count("*").alias("n"), F.count_if("clicked").alias("c"))
-    by_item = impressions.groupBy("position", "sku", fold).agg(*counts)
-    by_place = impressions.groupBy("position", fold).agg(*counts)
-    of_item = _others(by_item, "position", "sku").withColumnRenamed("sku", "offered")
-    of_place = _others(by_place, "position").select(
-        "position",
+    by_item = impressions.groupBy(*_PLACE, "sku", fold).agg(*counts)
+    by_place = impressions.groupBy(*_PLACE, fold).agg(*counts)
+    of_item = _others(by_item, *_PLACE, "sku").withColumnRenamed("sku", "offered")
+    of_place = _others(by_place, *_PLACE).select(
+        *_PLACE,
         "fold",
         F.coalesce(F.col("c") / F.nullif("n", F.lit(0)), F.lit(0.0)).alias("prior"),
     )
     keyed = placed.withColumn("fold", F.col("bucket") % FOLDS)
-    known = keyed.join(of_place, ["position", "fold"], "left").join(
-        of_item, ["position", "offered", "fold"], "left"
+    known = keyed.join(of_place, [*_PLACE, "fold"], "left").join(
+        of_item, [*_PLACE, "offered", "fold"], "left"
     )
     n, c, prior = _or_none("n"), _or_none("c"), _or_none("prior")
     return known.withColumn("expected", (c + PRIOR_IMPRESSIONS * prior) / (n + PRIOR_IMPRESSIONS))

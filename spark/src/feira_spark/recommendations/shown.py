@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from feira.recommendations.live.figures import EVERY_POSITION, MEASURES
@@ -53,7 +53,8 @@ def arms(impressions: DataFrame) -> DataFrame:
 
 
 def cells(impressions: DataFrame, items: DataFrame, buyers: int) -> DataFrame:
-    """By version, arm, position and group of users, the columns of ``MEASURES``; position 0 is all of them.
+    """By version, arm, position, slot and group of users, the columns of ``MEASURES``; position 0 is all of them,
+    and a slot that is null both.
 
     ``items`` has sku, category and buyers, as of the day; ``buyers`` are the users that bought anything. A
     product that nobody has bought counts as bought by one. Where it has no category, that is like no other.
@@ -67,7 +68,8 @@ def cells(impressions: DataFrame, items: DataFrame, buyers: int) -> DataFrame:
     counted = (
         known.withColumn("position", F.explode(F.array(F.lit(EVERY_POSITION), place)))
         .where(F.col("position") <= MOST_POSITIONS)
-        .groupBy(*_ARM, "position", "bucket", "user_id")
+        .withColumn("slot", each_slot_and_both())
+        .groupBy(*_ARM, "position", "slot", "bucket", "user_id")
         .agg(
             F.count("*").alias("impressions"),
             F.lit(1).alias("users"),
@@ -78,14 +80,19 @@ def cells(impressions: DataFrame, items: DataFrame, buyers: int) -> DataFrame:
         )
     )
     both = counted.unionByName(_lists(known), allowMissingColumns=True)
-    return both.groupBy(*_ARM, "position", "bucket").agg(
+    return both.groupBy(*_ARM, "position", "slot", "bucket").agg(
         *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in MEASURES)
     )
 
 
+def each_slot_and_both() -> Column:
+    """A row for the slot of a row, and one whose slot is null."""
+    return F.explode(F.array(F.lit(None).cast("string"), F.col("slot")))
+
+
 def _lists(known: DataFrame) -> DataFrame:
-    """By user: the shown lists of two products or more, and the sum of their shares of pairs that differ in
-    category. A list is what a version showed in a slot of a session."""
+    """By user and slot: the shown lists of two products or more, and the sum of their shares of pairs that differ
+    in category. A list is what a version showed in a slot of a session."""
     # Categories are of letters alone.
     category = F.coalesce("category", F.concat(F.lit(":"), F.col("sku"))).alias("category")
     listed = ["user_id", "session_id", "slot", *_ARM, "bucket"]
@@ -97,7 +104,8 @@ def _lists(known: DataFrame) -> DataFrame:
     )
     return (
         diverse.where("n > 1")
-        .groupBy(*_ARM, "bucket", "user_id")
+        .withColumn("slot", each_slot_and_both())
+        .groupBy(*_ARM, "slot", "bucket", "user_id")
         .agg(F.sum("diverse").alias("diverse"), F.count("*").alias("lists"))
         .withColumn("position", F.lit(EVERY_POSITION))
     )

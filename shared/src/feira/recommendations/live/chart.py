@@ -47,7 +47,7 @@ def chart(measured: Measured) -> Figure:
             [
                 (float(row.position), row)
                 for row in measured.figures
-                if (row.list_version, row.arm, row.figure) == (version, arm, "ctr")
+                if (row.list_version, row.arm, row.figure, row.slot) == (version, arm, "ctr", None)
                 and EVERY_POSITION < row.position <= MOST_POSITIONS
             ],
         )
@@ -81,7 +81,7 @@ def most_shown(measured: Measured) -> list[tuple[str, str]]:
         [
             ((row.list_version, row.arm), row.impressions)
             for row in measured.figures
-            if row.figure == "ctr" and row.position == EVERY_POSITION
+            if (row.figure, row.position, row.slot) == ("ctr", EVERY_POSITION, None)
         ]
     )
 

@@ -3,12 +3,12 @@
 A place of the log is an impression: user, slot and position, with the product that was shown there, the
 probability q of that, and whether it was clicked. The version has a product for the same place. Where the two
 are the same product the impression counts with the weight 1/q, else with none: a click is taken to depend on
-user, product and position, not on what is beside it (the item-position model: Li et al., KDD 2018).
+user, product, slot and position, not on what is beside it (the item-position model: Li et al., KDD 2018).
 
 * SNIPS, self-normalised: the sum of weight × click over the sum of weights. Swaminathan and Joachims, The
   Self-Normalized Estimator for Counterfactual Learning, NIPS 2015.
 * DR, doubly robust: the mean of m + weight × (click − m), with m the expected click of the version's product at
-  the position, learned from other users. Dudík, Langford and Li, Doubly Robust Policy Evaluation and Learning,
+  its place, learned from other users. Dudík, Langford and Li, Doubly Robust Policy Evaluation and Learning,
   ICML 2011.
 * The effective sample size is Kish's, the squared sum of weights over the sum of their squares.
 * The mean of the weights is 1 where the log could have shown every product of the version, and else the share of
@@ -19,14 +19,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from feira.recommendations.bootstrap import NOTHING, Figure
-from feira.recommendations.live.figures import EVERY_ARM, EVERY_POSITION, LiveFigure
+from feira.recommendations.live.figures import EVERY_ARM, EVERY_POSITION, SLOTS, LiveFigure
 from feira.recommendations.live.intervals import GROUPS, mean, share
 from feira.recommendations.metrics import Floats
 
@@ -60,7 +61,8 @@ SUMS = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """Both estimates; without a value where ``refused`` says why there is none (the contract lists it)."""
+    """Both estimates of a slot, or of both (None); without a value where ``refused`` says why there is none (the
+    contract lists it)."""
 
     list_version: str
     snips: Figure
@@ -71,6 +73,7 @@ class Estimate:
     impressions: int
     users: int
     refused: str | None
+    slot: str | None = None
 
     def rows(self) -> Iterator[LiveFigure]:
         """As rows of ``recommendations.live_figures``."""
@@ -84,13 +87,29 @@ class Estimate:
         ):
             ends = (found.value, found.low, found.high, self.impressions, self.users)
             yield LiveFigure(
-                self.list_version, EVERY_ARM, EVERY_POSITION, name, *ends, refused=refused
+                self.list_version,
+                EVERY_ARM,
+                EVERY_POSITION,
+                name,
+                *ends,
+                refused=refused,
+                slot=self.slot,
             )
 
 
+def estimates(list_version: str, sums: pa.Table) -> tuple[Estimate, ...]:
+    """Of both slots together and of each, from what was added up by ``slot`` (null: both) and ``bucket``, a group
+    of users: the columns of ``SUMS`` over the impressions of users and places for which the version has a product."""
+    both = estimate(list_version, sums.filter(pc.is_null(sums["slot"])))
+    of_slots = (
+        replace(estimate(list_version, sums.filter(pc.equal(sums["slot"], slot))), slot=slot)
+        for slot in SLOTS
+    )
+    return (both, *of_slots)
+
+
 def estimate(list_version: str, sums: pa.Table) -> Estimate:
-    """From what was added up by ``bucket``, a group of users: the columns of ``SUMS`` over the impressions of
-    users and places for which the version has a product."""
+    """One estimate, from the columns of ``SUMS`` by ``bucket``."""
     rows = sums["bucket"].to_numpy()
     by_group = {}
     for name in SUMS:
@@ -142,9 +161,9 @@ def of_groups(list_version: str, sums: dict[str, Floats]) -> Estimate:
 class Measured:
     """What was measured of a day.
 
-    :param figures: of what was shown, by version, arm and position
-    :param estimates: of the day's own version and of the newest one before it
-    :param history: the CTR of all positions of the last days, by day, as it is in the table
+    :param figures: of what was shown, by version, arm, position and slot
+    :param estimates: of the day's own version and of the newest one before it, by slot
+    :param history: the CTR of all positions and both slots of the last days, by day, as it is in the table
     :param impressions: of the day; ``left_out`` are those of versions and arms that are too many
     """
 

@@ -12,8 +12,9 @@ from feira.recommendations.bootstrap import NOTHING, Figure
 from feira.recommendations.live.intervals import GROUPS, mean, share
 from feira.recommendations.metrics import Floats
 
-# Of all positions, of all arms.
+# Of all positions, of all arms; of both slots the slot is None.
 EVERY_POSITION, EVERY_ARM = 0, ""
+SLOTS = ("again", "new")
 MEASURES = (
     "impressions",
     "users",
@@ -40,20 +41,22 @@ class LiveFigure:
     impressions: int
     users: int
     refused: str | None = None
+    slot: str | None = None
 
 
 def live_figures(cells: pa.Table) -> Iterator[LiveFigure]:
-    """CTR and conversion by version, arm and position (0: all), and of all positions novelty and diversity.
+    """CTR and conversion by version, arm, position (0: all) and slot (null: both), and of all positions novelty
+    and diversity.
 
-    ``cells`` has ``list_version``, ``arm``, ``position``, ``bucket`` (a group of users) and the columns of
-    ``MEASURES``, in any order.
+    ``cells`` has ``list_version``, ``arm``, ``position``, ``slot``, ``bucket`` (a group of users) and the columns
+    of ``MEASURES``, in any order.
     """
-    keys = list(
-        zip(*(cells[name].to_pylist() for name in ("list_version", "arm", "position")), strict=True)
-    )
+    named = (cells[name].to_pylist() for name in ("list_version", "arm", "position", "slot"))
+    keys = list(zip(*named, strict=True))
     if not keys:
         return
-    rows = {key: row for row, key in enumerate(sorted(set(keys)))}
+    in_order = sorted(set(keys), key=lambda key: (*key[:3], key[3] or ""))
+    rows = {key: row for row, key in enumerate(in_order)}
     at = np.array([rows[key] for key in keys], dtype=np.intp), cells["bucket"].to_numpy()
     by_group = {name: np.zeros((len(rows), GROUPS)) for name in MEASURES}
     for name, sums in by_group.items():
@@ -62,13 +65,14 @@ def live_figures(cells: pa.Table) -> Iterator[LiveFigure]:
         yield from _of({name: sums[row] for name, sums in by_group.items()}, *key)
 
 
-def _of(sums: dict[str, Floats], version: str, arm: str, position: int) -> Iterator[LiveFigure]:
+def _of(
+    sums: dict[str, Floats], version: str, arm: str, position: int, slot: str | None
+) -> Iterator[LiveFigure]:
     impressions, users = int(sums["impressions"].sum()), int(sums["users"].sum())
 
     def row(name: str, found: Figure) -> LiveFigure:
-        return LiveFigure(
-            version, arm, position, name, found.value, found.low, found.high, impressions, users
-        )
+        ends = (found.value, found.low, found.high, impressions, users)
+        return LiveFigure(version, arm, position, name, *ends, slot=slot)
 
     yield row("ctr", share(sums["clicked"], sums["impressions"], users))
     clickers = int(min(users, sums["clicked"].sum()))

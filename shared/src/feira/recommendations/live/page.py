@@ -31,12 +31,16 @@ _TEMPLATES = Environment(
 )
 
 
+_BOTH = "both"
+
+
 @dataclass(frozen=True)
 class Arm:
-    """A version in an arm: its figures of all positions."""
+    """A version in an arm and slot: its figures of all positions."""
 
     list_version: str
     arm: str
+    slot: str
     impressions: int
     users: int
     figures: dict[str, str]
@@ -84,7 +88,10 @@ def page(measured: Measured) -> str:
         shown=[(one_line(version), one_line(arm)) for version, arm in shown],
         positions=list(_positions(measured, shown)),
         most_positions=MOST_POSITIONS,
-        estimates=[(one_line(each.list_version), _estimated(each)) for each in measured.estimates],
+        estimates=[
+            (one_line(each.list_version), each.slot or _BOTH, _estimated(each))
+            for each in measured.estimates
+        ],
         history=[
             (day, one_line(row.list_version), one_line(row.arm), _percent(_figure(row)), row)
             for day, row in reversed(measured.history)
@@ -93,14 +100,16 @@ def page(measured: Measured) -> str:
 
 
 def _arms(measured: Measured) -> Iterator[Arm]:
-    of_all: dict[tuple[str, str], dict[str, LiveFigure]] = {}
+    of_all: dict[tuple[str, str, str], dict[str, LiveFigure]] = {}
     for row in measured.figures:
         if row.position == EVERY_POSITION and row.figure != "users_in_two_arms":
-            of_all.setdefault((row.list_version, row.arm), {})[row.figure] = row
-    for (version, arm), rows in of_all.items():
+            key = (row.list_version, row.arm, row.slot or _BOTH)
+            of_all.setdefault(key, {})[row.figure] = row
+    for (version, arm, slot), rows in of_all.items():
         yield Arm(
             one_line(version),
             one_line(arm),
+            slot,
             rows["ctr"].impressions,
             rows["ctr"].users,
             {
@@ -115,7 +124,8 @@ def _positions(measured: Measured, shown: list[tuple[str, str]]) -> Iterator[tup
     ctr = {
         (row.list_version, row.arm, row.position): _percent(_figure(row))
         for row in measured.figures
-        if row.figure == "ctr" and EVERY_POSITION < row.position <= MOST_POSITIONS
+        if (row.figure, row.slot) == ("ctr", None)
+        and EVERY_POSITION < row.position <= MOST_POSITIONS
     }
     for position in sorted({position for _, _, position in ctr}):
         yield position, [ctr.get((*pair, position), "–") for pair in shown]
