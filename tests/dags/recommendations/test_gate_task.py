@@ -62,7 +62,11 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Any:
         found.seen.append(live)
         figure = GateFigure("coverage", "new", 0.11, None, None, "value", 0.2, 884, found.verdict)
         drift = replace(figure, figure="psi_orders", verdict="much_drift")
-        of = Judgement(date(2010, 12, 1), 2, found.verdict, (figure,))
+        estimates = tuple(
+            replace(figure, figure=name, slot="all", value=None, limit=0.0, verdict="no_support")
+            for name in ("ctr_shown", "ctr_snips", "ctr_dr")
+        )
+        of = Judgement(date(2010, 12, 1), 2, found.verdict, (figure,), estimates)
         return verdicts.Verdict.of(
             of,
             version=version.version,
@@ -129,7 +133,12 @@ def test_what_waits_is_not_published_until_its_method_is_approved(
     judge.verdict = NOT_ENOUGH
     done = run()
     assert (done["verdict"], done["publish"]) == (NOT_ENOUGH, False)
-    for part in (f"approve {VERSION} --why", "No version is served", "coverage of new is 0.110"):
+    for part in (
+        f"approve {VERSION} --why",
+        "No version is served",
+        "coverage of new is 0.110",
+        "not estimated: no_support",
+    ):
         assert part in done["notice"] and part in caplog.text
     held = verdicts.recorded(store, VERSION)
     assert held is not None

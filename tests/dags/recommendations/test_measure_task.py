@@ -33,7 +33,9 @@ def test_the_task_measures_the_events_that_the_features_were_made_from_and_write
 
     def measure(*arguments: Any) -> Measured:
         given.append(arguments)
-        made = Estimate(version, NOTHING, NOTHING, 0.0, None, NOTHING, 0, 0, "nothing_logged")
+        made = Estimate(
+            version, NOTHING, NOTHING, NOTHING, 0.0, None, NOTHING, 0, 0, "nothing_logged"
+        )
         return Measured(DAY, (), (made,), (), impressions, 0)
 
     monkeypatch.setattr(tasks, "spark_session", opened)

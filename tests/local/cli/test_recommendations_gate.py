@@ -27,7 +27,8 @@ from valkey_server import ValkeyServer
 DAY = date(2010, 12, 2)
 FIRST, SECOND = "2010-12-02-001", "2010-12-02-002"
 FIGURE = GateFigure("ndcg_to_popular", "all", 2.5, 2.1, 2.9, "value", 2.0, 300, PASSED)
-FOUND = Judgement(date(2010, 12, 1), 2, NOT_ENOUGH, (FIGURE,))
+ESTIMATE = GateFigure("ctr_snips", "new", 0.0625, 0.05, 0.07, "value", 0.0, 90, "estimated")
+FOUND = Judgement(date(2010, 12, 1), 2, NOT_ENOUGH, (FIGURE,), (ESTIMATE,))
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +135,8 @@ def test_versions_are_shown_where_the_verdicts_cannot_be_read(store: ListStore) 
         ({"figures": (replace(FIGURE, verdict=NOT_ENOUGH, value=2.4),)}, ["recorded"]),
         ({"figures": ()}, ["not among them"]),
         ({"figures": (replace(FIGURE, verdict=NOT_ENOUGH, low=None),)}, ["recorded"]),
+        ({"estimates": (replace(ESTIMATE, value=0.07),)}, ["ctr_snips of new: recorded"]),
+        ({"estimates": ()}, ["not among them"]),
     ],
 )
 def test_a_version_is_judged_again_and_compared_with_what_was_recorded(
@@ -146,8 +149,8 @@ def test_a_version_is_judged_again_and_compared_with_what_was_recorded(
     def opened() -> Iterator[str]:
         yield "spark"
 
-    def replayed(spark: str, settings: Any, version: Any, method: Any, *live: Any) -> Judgement:
-        asked.append((spark, version.version, method["again"]["name"], *live))
+    def replayed(spark: str, settings: Any, version: Any, made: Any, *live: Any) -> Judgement:
+        asked.append((spark, version.version, made.candidates["again"]["name"], *live))
         same = replace(FOUND, figures=(replace(FIGURE, verdict=NOT_ENOUGH),))
         return replace(same, **change)
 
@@ -158,10 +161,18 @@ def test_a_version_is_judged_again_and_compared_with_what_was_recorded(
     assert asked == [("spark", FIRST, "TIFU-KNN", "2010-12-01-001", None)]
     assert "2010-12-01 to 2010-12-02, 2 days" in output and "2010-12-01-001" in output
     assert "psi_items" in output
+    if "estimates" not in change:
+        assert ["ctr_snips", "new", "0.062", "0.050–0.070", "–", "90", "estimated"] in (
+            line.split() for line in output.splitlines()
+        )
     assert ("The same as was recorded." in output) == (not differs)
     assert all(each in output for each in differs)
     found = json.loads(run("gate", FIRST, "--json")[1])
     assert bool(found["differs"]) == bool(differs) and found["live"] == "2010-12-01-001"
+    # A verdict from before there were estimates has none to compare with.
+    file = Path(store.folder(FIRST).removeprefix("file://"), "gate.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"estimates": []}))
+    assert (run("gate", FIRST)[0] == 1) == (bool(differs) and "estimates" not in change)
 
 
 def test_any_file_is_judged_as_of_a_day(tmp_path: Path) -> None:

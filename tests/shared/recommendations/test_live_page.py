@@ -53,6 +53,7 @@ def estimated(refused: str | None = None, **changed: object) -> Estimate:
     known = {"snips": nothing if refused else SNIPS, "dr": nothing if refused else SNIPS}
     made = Estimate(
         "2010-12-05-001",
+        Figure(0.075),
         known["snips"],
         known["dr"],
         512.4,

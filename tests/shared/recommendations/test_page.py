@@ -118,6 +118,19 @@ def _publish(client: Any, lake: Path, version: str, first: str, names: dict[str,
                             "verdict": "refused",
                         }
                     ],
+                    "estimates": [
+                        {
+                            "figure": "ctr_snips",
+                            "slot": "new",
+                            "value": None,
+                            "low": None,
+                            "high": None,
+                            "must": "value",
+                            "limit": 0.0,
+                            "users": 12,
+                            "verdict": "small_sample",
+                        }
+                    ],
                     "drift": [],
                 }
             )
@@ -225,9 +238,10 @@ def test_markup_is_shown_as_it_is_written_wherever_it_comes_from(page: Page, sit
         f"REGENCY CAKESTAND 22423 · goes with {MARKUP}",
         "TINS 22720 · popular in its category",
     ]
-    expect(page.locator("#figures tr")).to_have_count(1)
+    expect(page.locator("#figures tr")).to_have_count(2)
     cells = page.locator("#figures td").all_inner_texts()
-    assert cells == [f"ndcg {MARKUP}", SHORT, "1.235", "1.1 to 1.4", "1.3", "1,234", "refused"]
+    assert cells[:7] == [f"ndcg {MARKUP}", SHORT, "1.235", "1.1 to 1.4", "1.3", "1,234", "refused"]
+    assert cells[7:] == ["ctr_snips", "new", "–", "–", "–", "12", "small sample"]
     expect(page.locator("#verdict")).to_have_text(f"{NEW}: refused")
     page.goto(f"{site.url}?user={MARKUP}&version={MARKUP}&beside={MARKUP}")
     expect(page.locator("#customer-title")).to_have_text(f"Customer {MARKUP}")

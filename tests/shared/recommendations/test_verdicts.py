@@ -36,6 +36,12 @@ def found(verdict: str, version: str = FIRST, live: str | None = "2010-11-30-001
     return Verdict.of(of, version=version, as_of=version[:10], method=METHOD, live=live)
 
 
+def estimates(verdict: str, value: float | None) -> tuple[GateFigure, ...]:
+    of_slot = (value, None, None, "value", 0.0, 314, verdict)
+    names = ("ctr_shown", "ctr_snips", "ctr_dr")
+    return tuple(GateFigure(name, slot, *of_slot) for slot in ("all", "new") for name in names)
+
+
 def path(store: ListStore, name: str) -> Path:
     return Path(store.folder(name).removeprefix("file://"))
 
@@ -47,6 +53,23 @@ def test_a_verdict_is_recorded_once_and_is_never_changed(store: ListStore) -> No
     assert verdicts.record(store, found(PASSED)) == first
     assert verdicts.recorded(store, FIRST) == first
     assert verdicts.recorded(store, SECOND) is None
+
+
+def test_estimates_are_recorded_and_told_and_decide_nothing(store: ListStore) -> None:
+    passed = replace(found(PASSED), estimates=estimates("small_sample", None))
+    assert verdicts.record(store, passed) == passed
+    assert verdicts.decided(store, passed) == PASSED
+    assert passed.estimated() == "Its CTR is not estimated: small_sample."
+    assert passed.all_figures() == (*passed.figures, *passed.estimates)
+    told = replace(passed, estimates=estimates("estimated", 0.0812)).estimated()
+    assert told.count("8.12%") == 3 and FIRST[:10] in told
+    # A verdict from before there were any.
+    file = path(store, f"{FIRST}/gate.json")
+    held = json.loads(file.read_text())
+    del held["estimates"]
+    file.write_text(json.dumps(held))
+    assert verdicts.recorded(store, FIRST) == replace(passed, estimates=())
+    assert found(PASSED).estimated() == ""
 
 
 def test_a_refusal_names_figure_value_limit_and_what_stays_served(store: ListStore) -> None:
@@ -122,6 +145,7 @@ def test_a_verdict_that_cannot_be_read_lets_nothing_through(store: ListStore, te
         ("version", SECOND),
         ("figures", None),
         ("figures", [{"figure": "x"}]),
+        ("estimates", [{"figure": "x"}]),
         ("as_of", "yesterday"),
         ("more", 1),
     ],

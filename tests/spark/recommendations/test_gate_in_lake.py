@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
@@ -18,7 +20,10 @@ from feira.core.settings import LakeSettings
 from feira.recommendations import gate as rules
 from feira.recommendations.interactions import interactions
 from feira.recommendations.lists import Chosen, MethodError
+from feira.recommendations.live import estimate as limits
+from feira.recommendations.segments import CATEGORIES, ROWS, Segments
 from feira.recommendations.versions import Finished, ListStore, Version
+from feira.user_events.codec import TABLE as EVENTS
 from feira_spark.core.tables import as_declared, current_snapshot, require_tables
 from feira_spark.recommendations import gate as steps
 from feira_spark.recommendations.as_of import sources
@@ -43,7 +48,7 @@ def store(
     lake: LakeSettings, empty_lake: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> ListStore:
     monkeypatch.setattr(rules, "LEAST_USERS", 5)
-    tables = (USERS, ITEMS, "sales.order_lines", "web.user_events")
+    tables = (USERS, ITEMS, "sales.order_lines", EVENTS)
     require_tables(empty_lake, [FACT, *map(contract, tables)])
     return ListStore(lake_files(lake), f"file://{tmp_path}")
 
@@ -104,8 +109,11 @@ def test_a_version_is_judged_by_what_it_was_made_from_and_what_is_gone_is_named(
     assert {each.users for each in expected.figures} > {0}
     # The fact is another by now, and so are the features.
     other, after = made(spark, store, "run 2", [(user, "i0", day) for user, _, day in BOUGHT], 5)
-    again = steps.replayed(spark, lake, version, finished.candidates, None, None)
-    assert again == expected
+    again = steps.replayed(spark, lake, version, finished, None, None)
+    assert replace(again, estimates=()) == expected
+    assert {(it.value, it.verdict) for it in again.estimates if it.figure.startswith("ctr_")} == {
+        (None, "nothing_logged")
+    }
     assert spark.sql("SHOW TABLES IN lake.staging").isEmpty()
     second = steps.judged(spark, lake, store, other, after, FIRST)
     assert second.live == FIRST and second.live_method == finished.candidates
@@ -133,7 +141,8 @@ def test_a_version_is_judged_by_what_it_was_made_from_and_what_is_gone_is_named(
     rows = [row.asDict() for row in spark.table(f"lake.{steps.FIGURES}").collect()]
     assert {row["list_version"] for row in rows} == {SECOND}
     held = {(it["figure"], it["slot"]): it for it in rows}
-    for each in (*second.figures, *second.drift):
+    assert len(second.estimates) == 15
+    for each in (*second.figures, *second.drift, *second.estimates):
         row = held.pop((each.figure, each.slot))
         of_figure = {name: row[name] for name in asdict(each).keys() & row.keys()}
         assert of_figure == {name: asdict(each)[name] for name in of_figure}
@@ -149,9 +158,117 @@ def test_a_version_is_judged_by_what_it_was_made_from_and_what_is_gone_is_named(
     assert {it.verdict for it in found.drift} == {"unknown"}
     of_lists = tuple(it for it in found.figures if not it.figure.endswith("_to_live"))
     assert of_lists == expected.figures
+    unknown = replace(finished, candidates={"again": {"name": "other"}})
     with pytest.raises(MethodError, match="is no method"):
-        steps.replayed(spark, lake, version, {"again": {"name": "other"}}, None, None)
-    read = {**version.sources["sources"], "sales.fact": 7}
-    gone = replace(version, sources={"sources": read})
-    with pytest.raises(steps.SnapshotGoneError, match=f"{FIRST} .* snapshot 7 of sales.fact"):
-        steps.replayed(spark, lake, gone, finished.candidates, None, None)
+        steps.replayed(spark, lake, version, unknown, None, None)
+    for table in ("sales.fact", EVENTS):
+        read = {**version.sources["sources"], table: 7}
+        gone = replace(version, sources={"sources": read})
+        with pytest.raises(steps.SnapshotGoneError, match=f"{FIRST} .* snapshot 7 of {table}"):
+            steps.replayed(spark, lake, gone, finished, None, None)
+
+
+def impressions(day: date, users: list[str], placed: dict[Any, str]) -> list[dict[str, Any]]:
+    """In each slot the first three places of each user, of which every fourth shows another product than the
+    version has there; every third impression is clicked."""
+    rows: list[dict[str, Any]] = []
+    at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    for user in users:
+        for slot in ("again", "new"):
+            for position in (1, 2, 3):
+                number = len(rows)
+                shown = placed.get((slot, user, position), "i0") if number % 4 else "i11"
+                row = {
+                    "event_id": f"{day} {number}",
+                    "occurred_at": at,
+                    "user_id": user,
+                    "session_id": user,
+                    "event_type": "impression",
+                    "sku": shown,
+                    "slot": slot,
+                    "list_version": "older",
+                    "arm": "a",
+                    "position": position,
+                    "probability": 0.5 + 0.25 * (number % 2),
+                    "event_day": day,
+                    "kafka_partition": 0,
+                    "kafka_offset": number,
+                }
+                rows.append(row)
+                if number % 3 == 0:
+                    click = {"event_id": f"{day} {number} click", "event_type": "click"}
+                    rows.append(row | click | {"impression_id": row["event_id"]})
+    return rows
+
+
+def log_events(spark: SparkSession, rows: list[dict[str, Any]]) -> None:
+    schema = spark.table(f"lake.{EVENTS}").schema
+    values = [tuple(row.get(name) for name in schema.names) for row in rows]
+    spark.createDataFrame(values, schema).writeTo(f"lake.{EVENTS}").append()
+
+
+def test_the_lists_are_estimated_from_what_was_shown_on_their_day_and_the_same_comes_of_it_again(
+    store: ListStore, spark: SparkSession, lake: LakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One user has no list of its own but a segment, and one nothing.
+    known = Segments(
+        pa.table({"user_id": ["90"], "segment": ["BAG"]}, ROWS),
+        pa.table({"sku": ["i5", "i6", "i7"], "category": ["BAG"] * 3}, CATEGORIES),
+    )
+    like = store.make(store.claim(DAY, "to see the lists", {}), interactions(BOUGHT), known)
+    # Whose list it is: a user's own, that of a segment's one user, or everyone's.
+    user_of = {"": "91", "BAG": "90"}
+    placed = {}
+    for row in pq.read_table(like.parquet.removeprefix("file://")).to_pylist():
+        listed = row["segment"] or row["user_id"]
+        placed[row["slot"], user_of.get(listed, listed), row["position"]] = row["item"]
+    assert placed["new", "90", 1] in ("i5", "i6", "i7")
+    users = [*(str(user) for user in range(12)), "90", "91"]
+    logged = impressions(DAY, users, placed)
+    log_events(spark, [*logged, *impressions(DAY - timedelta(days=1), users, placed)])
+    sell(spark, BOUGHT)
+    of = {"sources": sources(spark), "features": features(spark, 1)}
+    version = store.claim(DAY, "run", of)
+    finished = store.make(version, interactions(BOUGHT), known)
+    # What comes later is not in the snapshot that the version was made from.
+    log_events(spark, impressions(DAY, users, {})[:40])
+
+    verdict = steps.judged(spark, lake, store, version, finished, None)
+    refused = {(it.figure, it.slot): it for it in verdict.estimates}
+    assert refused["ctr_snips", "all"].value is refused["ctr_dr", "new"].value is None
+    assert {it.verdict for it in verdict.estimates} <= {"few_users", "doubtful_probabilities"}
+    assert verdict.verdict == steps.replayed(spark, lake, version, finished, None, None).verdict
+    for name, value in (("MOST_SUPPORT", 100), ("LEAST_SUPPORT", 0), ("FEWEST_GROUPS", 2)):
+        monkeypatch.setattr(limits, name, value)
+    monkeypatch.setattr(limits, "_WIDEST", 100)
+    again = steps.replayed(spark, lake, version, finished, None, None)
+    # They gate nothing.
+    assert (again.figures, again.verdict) == (verdict.figures, verdict.verdict)
+    found = {(it.figure, it.slot): it for it in again.estimates}
+    clicked = {row["impression_id"] for row in logged if row["event_type"] == "click"}
+    for slot in ("all", "again", "new"):
+        rows = [
+            row
+            for row in logged
+            if row["event_type"] == "impression"
+            and slot in ("all", row["slot"])
+            and (row["slot"], row["user_id"], row["position"]) in placed
+        ]
+        weights = [
+            (row["sku"] == placed[row["slot"], row["user_id"], row["position"]])
+            / row["probability"]
+            for row in rows
+        ]
+        clicks = [row["event_id"] in clicked for row in rows]
+        by_hand = {
+            "ctr_shown": sum(clicks) / len(rows),
+            "ctr_snips": sum(w for w, c in zip(weights, clicks, strict=True) if c) / sum(weights),
+            "effective_sample_size": sum(weights) ** 2 / sum(w * w for w in weights),
+            "support": sum(weights) / len(rows),
+        }
+        for name, value in by_hand.items():
+            assert found[name, slot].value == pytest.approx(value), (name, slot)
+            assert found[name, slot].users == len({row["user_id"] for row in rows})
+        assert found["ctr_dr", slot].value is not None
+        assert {it.verdict for it in again.estimates} == {"estimated"}
+    assert found["ctr_snips", "all"].users > found["ctr_snips", "again"].users

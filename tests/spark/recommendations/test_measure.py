@@ -229,6 +229,7 @@ def day(spark: SparkSession) -> Day:
         patched.setattr("feira_spark.recommendations.shown.MOST_ARMS", 3)
         # A number is given, however little the day says.
         patched.setattr(estimate, "MOST_SUPPORT", 100)
+        patched.setattr(estimate, "FEWEST_GROUPS", 5)
         patched.setattr(estimate, "_WIDEST", 100)
         measured = steps.measure(spark, DAY, NEW, read)
     table = [row.asDict() for row in spark.table(f"lake.{steps.LIVE}").collect()]

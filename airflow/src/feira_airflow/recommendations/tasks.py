@@ -108,7 +108,7 @@ def gate(listed: dict[str, Any]) -> dict[str, Any]:
         with spark_session() as spark:
             judged_now = judged(spark, settings, store, version, finished, live)
         found = verdicts.record(store, judged_now)
-    for each in (*found.figures, *found.drift):
+    for each in found.all_figures():
         log.info("%s: %s", each.verdict, each.in_words())
     try:
         verdict = verdicts.decided(store, found)
@@ -121,7 +121,7 @@ def gate(listed: dict[str, Any]) -> dict[str, Any]:
         notice = (
             f"{version.version} is not published. `feira recommendations approve {version.version} --why TEXT` "
             f"publishes it, and later versions of its method. {found.served()}. There is not enough to tell: "
-            f"{found.why()}. {notice}"
+            f"{found.why()}. {found.estimated()} {notice}"
         )
     if notice:
         log.warning("%s", notice)

@@ -92,8 +92,10 @@ RULES = (
 class GateFigure:
     """A figure beside its limit; ``must`` says which of value, low and high has to reach it.
 
+    :param limit: 0 where there is none, as of an estimate
     :param users: how many it is of
-    :param verdict: passed, refused, not_enough_to_tell
+    :param verdict: passed, refused, not_enough_to_tell; of a drift how large it is, and of an estimate
+        ``estimated`` or why there is no number
     """
 
     figure: str
@@ -112,10 +114,8 @@ class GateFigure:
             return f"{self.figure} of {self.slot} is unknown ({self.users:,} users)"
         ends = "" if self.low is None else f", {self.low:.3f} to {self.high:.3f}"
         end = "" if self.must == "value" else f" for its {self.must} end"
-        return (
-            f"{self.figure} of {self.slot} is {self.value:.3f} ({self.users:,} users{ends}), "
-            f"limit {self.limit:g}{end}"
-        )
+        limit = f", limit {self.limit:g}{end}" if self.limit else ""
+        return f"{self.figure} of {self.slot} is {self.value:.3f} ({self.users:,} users{ends}){limit}"
 
 
 @dataclass(frozen=True)
@@ -128,12 +128,16 @@ class Live:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict and its figures. ``cut`` is the first day that was held out, of ``days``."""
+    """The verdict and its figures. ``cut`` is the first day that was held out, of ``days``.
+
+    :param estimates: of the version's CTR, from what was shown on its day; they gate nothing
+    """
 
     cut: date
     days: int
     verdict: str
     figures: tuple[GateFigure, ...]
+    estimates: tuple[GateFigure, ...] = ()
 
     def those(self, verdict: str) -> Iterator[GateFigure]:
         return (each for each in self.figures if each.verdict == verdict)

@@ -38,6 +38,7 @@ class Verdict:
     :param cut: the first of the ``days`` that were held out
     :param live: the version that was served then; None where none was
     :param drift: how far features and lists have moved from those of ``live``; they refuse nothing
+    :param estimates: as of ``Judgement``; none of a verdict from before there were any
     """
 
     version: str
@@ -50,6 +51,7 @@ class Verdict:
     live_method: Mapping[str, Any] | None
     figures: tuple[GateFigure, ...]
     drift: tuple[GateFigure, ...]
+    estimates: tuple[GateFigure, ...] = ()
 
     @classmethod
     def of(
@@ -74,7 +76,12 @@ class Verdict:
             live_method=live_method,
             figures=found.figures,
             drift=drift,
+            estimates=found.estimates,
         )
+
+    def all_figures(self) -> tuple[GateFigure, ...]:
+        """Those that gate, and those that do not."""
+        return (*self.figures, *self.estimates, *self.drift)
 
     def why(self) -> str:
         """The figures that did not pass, in words."""
@@ -86,6 +93,19 @@ class Verdict:
         """What has drifted much, in words; '' where nothing has."""
         much = [each.in_words() for each in self.drift if each.verdict == "much_drift"]
         return f"Drifted from {self.live}: {'; '.join(much)}." if much else ""
+
+    def estimated(self) -> str:
+        """In words what the version's CTR is estimated at, of both slots, or why it is not; '' without estimates."""
+        of = {each.figure: each for each in self.estimates if each.slot == "all"}
+        if not of:
+            return ""
+        shown, snips, dr = (of[name] for name in ("ctr_shown", "ctr_snips", "ctr_dr"))
+        if snips.value is None or dr.value is None:
+            return f"Its CTR is not estimated: {snips.verdict}."
+        return (
+            f"Its CTR is estimated at {snips.value:.2%} ({dr.value:.2%} doubly robust); what was shown on "
+            f"{self.as_of} had {shown.value:.2%}."
+        )
 
     def served(self) -> str:
         return f"{self.live} stays served" if self.live else "No version is served yet"
@@ -111,9 +131,10 @@ def recorded(store: ListStore, version: str) -> Verdict | None:
     if held is None:
         return None
     try:
+        held.setdefault("estimates", [])
         parts: dict[str, Any] = {
             name: tuple(GateFigure(**each) for each in held.pop(name))
-            for name in ("figures", "drift")
+            for name in ("figures", "drift", "estimates")
         }
         found = Verdict(**held, **parts)
         date.fromisoformat(found.as_of)

@@ -1,12 +1,12 @@
 """The gate's part that reads and writes tables: interactions at the snapshots that a version was made from,
-how far its features and lists have drifted, and the table of figures."""
+what the day's impressions say of its lists, how far features and lists have drifted, and the table of figures."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -17,13 +17,17 @@ from feira.core.errors import PermanentError
 from feira.core.lake import lake_files, read_snapshot
 from feira.core.settings import LakeSettings
 from feira.recommendations import drift
+from feira.recommendations.bootstrap import Figure
 from feira.recommendations.candidates.spark_als import learned_on
 from feira.recommendations.gate import GateFigure, Judgement, Live, judge
 from feira.recommendations.interactions import Interactions
 from feira.recommendations.lists import Chosen, MethodError, interactions_of
+from feira.recommendations.live.estimate import LEAST_SUPPORT, Estimate, estimates
+from feira.recommendations.segments import ROWS as SEGMENTS
 from feira.recommendations.verdicts import Verdict
 from feira.recommendations.versions import Finished, ListStore, Version, VersionError
 from feira.sales.published import PUBLISHED
+from feira.user_events.codec import TABLE as EVENTS
 from feira_spark.core.session import CATALOG
 from feira_spark.core.tables import (
     STAGING,
@@ -34,9 +38,11 @@ from feira_spark.core.tables import (
     write_staged,
 )
 from feira_spark.recommendations.als import BySpark
-from feira_spark.recommendations.as_of import at_snapshot, sold_lines
+from feira_spark.recommendations.as_of import at_snapshot, events, sold_lines
 from feira_spark.recommendations.day import ITEM_FEATURES, USER_FEATURES
 from feira_spark.recommendations.features import bought_on_days
+from feira_spark.recommendations.replayed import replayed as beside_impressions
+from feira_spark.recommendations.shown import shown
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +71,7 @@ def judged(
     require_tables(spark, [contract(FIGURES)])
     beside = _finished(store, live)
     live_method = beside[1].candidates if beside else None
-    found = replayed(spark, settings, version, made.candidates, live, live_method)
+    found = replayed(spark, settings, version, made, live, live_method)
     verdict = Verdict.of(
         found,
         version=version.version,
@@ -83,20 +89,24 @@ def replayed(
     spark: SparkSession,
     settings: LakeSettings,
     version: Version,
-    method: Mapping[str, Any],
+    made: Finished,
     live: str | None,
     live_method: Mapping[str, Any] | None,
 ) -> Judgement:
-    """Judges a method by the interactions at the snapshots that the version was made from.
+    """Judges a version's method by the interactions at the snapshots that it was made from, and estimates its
+    lists from the impressions of its day at such a snapshot.
 
     :param live_method: of the version that is served, or was; None where it is not known
     :raises SnapshotGoneError, MethodError: where it cannot be judged
     """
     beside = None if live is None else Live(live, _known(live_method))
-    mine = Chosen.of_described(method)
+    mine = Chosen.of_described(made.candidates)
+    for table in (PUBLISHED.table, PUBLISHED.extracts, EVENTS):
+        _require_snapshot(spark, version, table)
     store = ListStore(lake_files(settings), settings.root)
     with learned_on(BySpark(spark, store.files, store.folder(version.version))):
-        return judge(_interactions(spark, settings, version), version.day, mine, beside)
+        found = judge(_interactions(spark, settings, version), version.day, mine, beside)
+    return replace(found, estimates=tuple(_estimates(spark, version, made)))
 
 
 def _finished(store: ListStore, version: str | None) -> tuple[Version, Finished] | None:
@@ -117,14 +127,17 @@ def _known(method: Mapping[str, Any] | None) -> Chosen | None:
         return None
 
 
+def _require_snapshot(spark: SparkSession, version: Version, table: str) -> None:
+    snapshot = version.sources["sources"][table]
+    if snapshot is not None and not _there(spark, table, snapshot):
+        raise SnapshotGoneError(
+            f"{version.version} was made from snapshot {snapshot} of {table}, which has expired. "
+            "It cannot be judged; make a new version of the lists."
+        )
+
+
 def _interactions(spark: SparkSession, settings: LakeSettings, version: Version) -> Interactions:
     read = version.sources["sources"]
-    for table in (PUBLISHED.table, PUBLISHED.extracts):
-        if read[table] is not None and not _there(spark, table, read[table]):
-            raise SnapshotGoneError(
-                f"{version.version} was made from snapshot {read[table]} of {table}, which has expired. "
-                "It cannot be judged; make a new version of the lists."
-            )
     name = f"recommendations_gate_{version.version.replace('-', '_')}"
     spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {STAGING}")
     try:
@@ -133,6 +146,44 @@ def _interactions(spark: SparkSession, settings: LakeSettings, version: Version)
         return interactions_of(read_snapshot(settings, metadata_uri(spark, table)))
     finally:
         drop_staged(spark, name)
+
+
+def _estimates(spark: SparkSession, version: Version, made: Finished) -> Iterator[GateFigure]:
+    """What the version's lists would have done on its day, by slot, beside what was shown at the same places."""
+    impressions = shown(events(spark, version.day, version.sources["sources"], 1)).persist()
+    try:
+        # From the files that are published: they are there as long as the version is.
+        segments = (
+            spark.read.parquet(made.segments)
+            if made.segments
+            else spark.createDataFrame([], ", ".join(f"{name} string" for name in SEGMENTS.names))
+        )
+        sums = beside_impressions(impressions, spark.read.parquet(made.parquet), segments)
+        for each in estimates(version.version, sums.toArrow()):
+            yield from _estimated(each)
+    finally:
+        impressions.unpersist()
+
+
+def _estimated(found: Estimate) -> Iterator[GateFigure]:
+    for name, figure, limit in (
+        ("ctr_shown", found.shown, 0.0),
+        ("ctr_snips", found.snips, 0.0),
+        ("ctr_dr", found.dr, 0.0),
+        ("effective_sample_size", Figure(found.effective), found.needed or 0.0),
+        ("support", found.support, LEAST_SUPPORT),
+    ):
+        yield GateFigure(
+            figure=name,
+            slot=found.slot or "all",
+            value=figure.value,
+            low=figure.low,
+            high=figure.high,
+            must="value",
+            limit=limit,
+            users=found.users,
+            verdict=found.refused or "estimated",
+        )
 
 
 def _there(spark: SparkSession, table: str, snapshot: int | None) -> bool:
@@ -248,7 +299,7 @@ def _write(spark: SparkSession, verdict: Verdict) -> None:
             "must_reach_by": each.must,
             "version_verdict": verdict.verdict,
         }
-        for each in (*verdict.figures, *verdict.drift)
+        for each in verdict.all_figures()
     ]
     kept = {"double", "bigint"}
     schema = ", ".join(f"{it.name} {it.type if it.type in kept else 'string'}" for it in columns)

@@ -130,10 +130,10 @@ def _judge_again(version: str, as_json: bool) -> None:
 
     with lake_of(version) as store:
         was = _recorded(store, version)
-        made_of = store.read(version)[0]
+        made_of = store.read(version)
         with access.spark_session() as spark:
             found = replayed(
-                spark, access.lake_settings(), made_of, was.method, was.live, was.live_method
+                spark, access.lake_settings(), *made_of, was.live, was.live_method
             )
         approval = verdicts.approval_of(store, was.method)
     differs = _differences(was, found)
@@ -167,7 +167,9 @@ def _differences(was: Verdict, found: Judgement) -> list[str]:
     differs = []
     if was.verdict != found.verdict:
         differs.append(f"the verdict was {was.verdict} and is {found.verdict}")
-    before, after = ({(it.figure, it.slot): it for it in of.figures} for of in (was, found))
+    # A verdict from before there were estimates has none to compare with.
+    both = [of.figures + (of.estimates if was.estimates else ()) for of in (was, found)]
+    before, after = ({(it.figure, it.slot): it for it in of} for of in both)
     for key in dict.fromkeys([*before, *after]):
         old, new = before.get(key), after.get(key)
         if old is None or new is None or not _same(old, new):
@@ -261,10 +263,11 @@ def _print_judgement(
     table = PlainTable("figure", "slot", "value", "interval", "limit", "users", "verdict")
     for column in table.columns[2:6]:
         column.justify = "right"
-    for each in (*found.figures, *drift):
+    for each in (*found.figures, *found.estimates, *drift):
         value = "–" if each.value is None else f"{each.value:.3f}"
         ends = "" if each.low is None else f"{each.low:.3f}–{each.high:.3f}"
         limit = f"{each.limit:.2f}" + ("" if each.must == "value" else f" {each.must}")
+        limit = limit if each.limit else "–"
         verdict = Text(each.verdict, style=_STYLES.get(each.verdict, ""))
         table.add_row(each.figure, each.slot, value, ends, limit, f"{each.users:,}", verdict)
     print_table(table)

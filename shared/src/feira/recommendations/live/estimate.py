@@ -62,9 +62,10 @@ SUMS = (
 @dataclass(frozen=True)
 class Estimate:
     """Both estimates of a slot, or of both (None); without a value where ``refused`` says why there is none (the
-    contract lists it)."""
+    contract lists it). ``shown`` is the CTR of what was shown at the same places."""
 
     list_version: str
+    shown: Figure
     snips: Figure
     dr: Figure
     effective: float
@@ -146,6 +147,7 @@ def of_groups(list_version: str, sums: dict[str, Floats]) -> Estimate:
         dr = share(made_up, sums["impressions"], users)
     return Estimate(
         list_version,
+        share(sums["clicked"], sums["impressions"], users),
         snips,
         dr,
         effective,

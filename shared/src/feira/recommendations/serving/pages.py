@@ -137,7 +137,10 @@ class Versions:
                 self._lake.files.cat_file, f"{self._lake.folder}/{version}/gate.json"
             )
             found = json.loads(content)
-            figures = [*found["figures"], *found.get("drift", [])]
+            figures = [
+                *found["figures"],
+                *(each for name in ("estimates", "drift") for each in found.get(name, [])),
+            ]
             if isinstance(found["verdict"], str) and all(isinstance(it, dict) for it in figures):
                 return {"verdict": found["verdict"], "figures": figures, "problem": None}
             problem = "gate.json is no verdict of the gate"

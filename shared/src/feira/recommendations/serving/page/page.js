@@ -71,7 +71,7 @@ async function showGate() {
   at("figures").replaceChildren(...found.figures.map((each) => {
     const row = document.createElement("tr");
     const interval = each.low === null || each.low === undefined ? "–" : `${number(each.low)} to ${number(each.high)}`;
-    for (const text of [each.figure, each.slot, number(each.value), interval, number(each.limit), number(each.users)]) row.append(made("td", text));
+    for (const text of [each.figure, each.slot, number(each.value), interval, number(each.limit || null), number(each.users)]) row.append(made("td", text));
     row.append(made("td", String(each.verdict).replaceAll("_", " "), each.verdict === "refused" ? "refused" : ""));
     return row;
   }));
