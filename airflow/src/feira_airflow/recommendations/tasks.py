@@ -140,21 +140,16 @@ def publish(listed: dict[str, Any], gate: dict[str, Any]) -> dict[str, Any]:
     from feira.recommendations.release import release
     from feira.recommendations.serving.store import connect
 
-    version = listed["version"]
-    if not gate["publish"] or gate["version"] != version:
-        log.info("%s is not published: %s; what is served stays", version, gate["verdict"])
-        return {"version": version, "served": None, "lists": 0, "keys": 0}
-    with connect(valkey_options()) as client:
-        done = release(client, _store(lake_settings(LAKE)), version)
+    version, why = listed["version"], gate["verdict"]
+    done = None
+    if gate["publish"] and gate["version"] == version:
+        with connect(valkey_options()) as client:
+            done = release(client, _store(lake_settings(LAKE)), version)
+        why = "it has no lists"
     if done is None:
-        log.info("%s has no lists; what is served stays", version)
+        log.info("%s is not published: %s; what is served stays", version, why)
         return {"version": version, "served": None, "lists": 0, "keys": 0}
-    return {
-        "version": done.version,
-        "served": done.served,
-        "lists": done.lists,
-        "keys": done.keys,
-    }
+    return {"version": version, "served": done.served, "lists": done.lists, "keys": done.keys}
 
 
 @permanent_errors_fail()
