@@ -1,6 +1,7 @@
 """An open loop of requests to an HTTP server: each is due at its own time, whatever became of those before.
 
 A latency counts from when the request was due, so that a server that is slow for a while is not asked less.
+Connections are used in turn: the newest first would leave the others idle until the server closes them.
 """
 
 from __future__ import annotations
@@ -62,20 +63,20 @@ class _Connection(asyncio.Protocol):
         self._of.answered(self, self._due, head[9:12].decode(), body)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._of.lost()
+        self._of.lost(self)
 
 
 class _Loop:
     def __init__(self) -> None:
         self.found = Answered()
-        self.free: list[_Connection] = []
+        self.free: deque[_Connection] = deque()
         self.waiting: deque[tuple[float, bytes]] = deque()
         self.left = 0
         self.done = asyncio.Event()
 
     def ask(self, due: float, request: bytes) -> None:
         if self.free:
-            self.free.pop().ask(due, request)
+            self.free.popleft().ask(due, request)
         else:
             self.waiting.append((due, request))
 
@@ -84,30 +85,40 @@ class _Loop:
         self.found.statuses[status] += 1
         source = body.partition(b'"source":"')[2].partition(b'"')[0].decode()
         self.found.sources[source] += 1
-        self.left -= 1
         if self.waiting:
             connection.ask(*self.waiting.popleft())
         else:
             self.free.append(connection)
+        self._ended()
+
+    def lost(self, connection: _Connection) -> None:
+        """A request is lost with the connection that it is on; one that is idle has none."""
+        if connection in self.free:
+            self.free.remove(connection)
+            return
+        self.found.statuses["connection lost"] += 1
+        self._ended()
+
+    def _ended(self) -> None:
+        self.left -= 1
         if not self.left:
             self.done.set()
-
-    def lost(self) -> None:
-        self.found.statuses["connection lost"] += 1
-        self.done.set()
 
 
 async def open_loop(
     host: str, port: int, paths: Sequence[str], rate: float, seconds: float
 ) -> Answered:
-    """Asks for the paths in turn, ``rate`` a second."""
+    """Asks for the paths in turn, ``rate`` a second.
+
+    :raises TimeoutError: where 30 s after the last one was due some have neither an answer nor lost their connection
+    """
     loop, state = asyncio.get_running_loop(), _Loop()
     requests = [f"GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode() for path in paths]
     opened = [
         await loop.create_connection(lambda: _Connection(state), host, port)
         for _ in range(CONNECTIONS)
     ]
-    state.free = [connection for _, connection in opened]
+    state.free.extend(connection for _, connection in opened)
     state.left = count = round(rate * seconds)
     began, sent = time.perf_counter(), 0
     while sent < count:
@@ -117,8 +128,6 @@ async def open_loop(
             sent += 1
         await asyncio.sleep(min(max(sent / rate - (time.perf_counter() - began), 0), 0.001))
     await asyncio.wait_for(state.done.wait(), 30)
-    found = state.found
-    state.found = Answered()  # what closes now is not lost
     for transport, _ in opened:
         transport.close()
-    return found
+    return state.found

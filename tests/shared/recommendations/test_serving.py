@@ -10,10 +10,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 
 from feira.core.settings import SettingsError
 from feira.recommendations.publish import publish, rollback
+from feira.recommendations.serving import __main__ as program
 from feira.recommendations.serving import baked, reading
 from feira.recommendations.serving.store import options_from_env
 from recommendations_api import FILE, Api, running
@@ -528,3 +530,17 @@ def test_the_address_of_valkey_is_one_variable() -> None:
         with pytest.raises(SettingsError, match="FEIRA_VALKEY_URL") as refused:
             options_from_env({"FEIRA_VALKEY_URL": text})
         assert "secret" not in str(refused.value)
+
+
+def test_a_connection_that_is_idle_is_kept_longer_than_clients_and_load_balancers_keep_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[uvicorn.Config] = []
+
+    def serve(app: object, **options: object) -> None:
+        found.append(uvicorn.Config(app, **options))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(uvicorn, "run", serve)
+    monkeypatch.setenv("FEIRA_VALKEY_URL", "valkey://127.0.0.1:1")
+    program.main(str(tmp_path / "served.json"))
+    assert [it.timeout_keep_alive > 60 for it in found] == [True]

@@ -22,6 +22,9 @@ from feira.recommendations.serving.pages import Lake
 from feira.recommendations.serving.store import options_from_env
 
 _PATIENCE_SECONDS = 10
+# uvicorn closes what was idle for 5 s, which is when clients such as httpx close it too: a request that is sent
+# just then has no answer. So the client is to close first, and a load balancer of AWS does after 60 s.
+KEEP_ALIVE_SECONDS = 75
 EXAMPLE = """
 Example:
 
@@ -65,7 +68,13 @@ def main(
         ui_host or (),
     )
     uvicorn.run(
-        app, host=host, port=port, access_log=False, log_level="info", timeout_graceful_shutdown=2
+        app,
+        host=host,
+        port=port,
+        access_log=False,
+        log_level="info",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=2,
     )
 
 
