@@ -56,11 +56,12 @@ def store(server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def judge(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What the gate finds; ``seen`` is which version was served whenever it was asked."""
-    found = SimpleNamespace(verdict=PASSED, seen=[])
+    found = SimpleNamespace(verdict=PASSED, figure="coverage", seen=[])
 
     def judged(spark: str, settings: Any, store: Any, version: Any, made: Any, live: Any) -> Any:
         found.seen.append(live)
-        figure = GateFigure("coverage", "new", 0.11, None, None, "value", 0.2, 884, found.verdict)
+        of_slot = ("new", 0.11, None, None, "value", 0.2, 884, found.verdict)
+        figure = GateFigure(found.figure, *of_slot)
         drift = replace(figure, figure="psi_orders", verdict="much_drift")
         estimates = tuple(
             replace(figure, figure=name, slot="all", value=None, limit=0.0, verdict="no_support")
@@ -122,9 +123,23 @@ def test_what_is_refused_fails_at_once_with_figure_value_limit_and_the_next_step
             run()
         for part in (VERSION, "coverage of new is 0.110", "limit 0.2", f"gate {VERSION}`"):
             assert part in str(error.value)
+        assert "approve" not in str(error.value)
     assert judge.seen == [None]
     held = verdicts.recorded(store, VERSION)
     assert held is not None and held.verdict == REFUSED
+
+
+def test_what_is_refused_for_its_kind_alone_is_published_once_it_is_approved(
+    store: ListStore, judge: Any
+) -> None:
+    judge.verdict, judge.figure = REFUSED, "novelty_to_live"
+    with pytest.raises(AirflowFailException, match=f"approve {VERSION} --why"):
+        run()
+    held = verdicts.recorded(store, VERSION)
+    assert held is not None
+    verdicts.approve(store, held, "ana", "of another kind")
+    done = run()
+    assert (done["verdict"], done["publish"]) == (verdicts.APPROVED, True)
 
 
 def test_what_waits_is_not_published_until_its_method_is_approved(

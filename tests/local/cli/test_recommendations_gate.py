@@ -47,8 +47,9 @@ def store(server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return store
 
 
-def judged(store: ListStore, version: str, verdict: str) -> None:
-    found = replace(FOUND, verdict=verdict, figures=(replace(FIGURE, verdict=verdict),))
+def judged(store: ListStore, version: str, verdict: str, figure: str = FIGURE.figure) -> None:
+    own = replace(FIGURE, figure=figure, verdict=verdict)
+    found = replace(FOUND, verdict=verdict, figures=(own,))
     method = store.read(version)[1].candidates
     drift = (replace(FIGURE, figure="psi_items", slot="lists", verdict="stable"),)
     of = verdicts.Verdict.of(
@@ -85,8 +86,24 @@ def test_a_version_that_waits_is_shown_and_is_served_once_it_is_approved(
     monkeypatch.setenv("LOGNAME", "rui")
     code, output, _ = run("approve", FIRST, "--why", "I too", "--json")
     found = json.loads(output)
-    assert (code, found["served"], found["approval"]["who"]) == (0, FIRST, "ana")
-    assert found["approval"]["why"] == "looked through by hand"
+    (approval,) = found["approvals"]
+    assert (code, found["served"], approval["who"]) == (0, FIRST, "ana")
+    assert approval["why"] == "looked through by hand"
+
+
+def test_a_version_of_another_kind_is_approved_though_it_is_refused(
+    store: ListStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ana")
+    judged(store, FIRST, REFUSED, "novelty_to_live")
+    assert states()[FIRST] == (False, REFUSED, None)
+    assert run("approve", FIRST, "--why", "it offers what people buy")[0] == 0
+    assert states()[FIRST] == (True, REFUSED, "ana")
+    assert "approved by ana" in run("versions")[1]
+    judged(store, SECOND, REFUSED, "novelty_to_live")
+    output = run("approve", SECOND, "--why", "me too")[1]
+    assert f"for {FIRST}, though novelty_to_live of all is refused" in output
+    assert states()[SECOND] == (True, REFUSED, "ana")
 
 
 def test_what_does_not_wait_is_not_approved(store: ListStore, server: ValkeyServer) -> None:

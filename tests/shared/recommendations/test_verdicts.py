@@ -18,6 +18,7 @@ from feira.recommendations.versions import ListStore
 
 FIRST, SECOND = "2010-12-01-001", "2010-12-02-001"
 METHOD = {"again": {"name": "TIFU-KNN", "neighbours": 300}, "new": {"name": "EASE"}}
+LIVE = {"again": {"name": "TIFU-KNN"}, "new": {"name": "item-item"}}
 
 
 @pytest.fixture
@@ -100,11 +101,11 @@ def test_a_method_that_was_approved_once_goes_through_while_there_is_not_enough_
     waits, later = found(NOT_ENOUGH), found(NOT_ENOUGH, SECOND)
     assert verdicts.decided(store, waits) == NOT_ENOUGH
     assert verdicts.decided(store, found(PASSED)) == PASSED
-    given = verdicts.approve(store, waits, "ana", " a young shop ")
+    (given,) = verdicts.approve(store, waits, "ana", " a young shop ")
     assert (given.version, given.who, given.why) == (FIRST, "ana", "a young shop")
     assert given.at.endswith("+00:00")
     # Who approves of it once more finds the first approval.
-    assert verdicts.approve(store, later, "rui", "me too") == given
+    assert verdicts.approve(store, later, "rui", "me too") == (given,)
     for each in (waits, later):
         assert verdicts.decided(store, each) == verdicts.APPROVED
     # Of another method, or where there is enough to tell and it is too little, it says nothing.
@@ -113,7 +114,8 @@ def test_a_method_that_was_approved_once_goes_through_while_there_is_not_enough_
     with pytest.raises(RefusedError):
         verdicts.decided(store, found(REFUSED))
     # The order of what describes the method is no other method.
-    assert verdicts.approval_of(store, dict(reversed(METHOD.items()))) == given
+    same = replace(later, method=dict(reversed(METHOD.items())))
+    assert verdicts.approvals(store, same) == (given,)
 
 
 def test_only_what_waits_can_be_approved_and_only_with_a_reason(store: ListStore) -> None:
@@ -123,7 +125,78 @@ def test_only_what_waits_can_be_approved_and_only_with_a_reason(store: ListStore
     for why, count in (("", "0"), (" \n", "0"), ("x" * 1001, "1,001")):
         with pytest.raises(VerdictError, match=f"has {count} characters"):
             verdicts.approve(store, found(NOT_ENOUGH), "ana", why)
-    assert verdicts.approval_of(store, METHOD) is None
+    assert verdicts.approvals(store, found(NOT_ENOUGH)) == ()
+
+
+def of_another_kind(*refused: str, live: dict[str, object] | None = LIVE, **changed: str) -> Verdict:
+    """Refused for these figures of the slot new; of others what ``changed`` says of the slot again."""
+    figures = [replace(figure(REFUSED), figure=name, must="value", limit=0.95) for name in refused]
+    figures += [replace(figure(it, "again"), figure=name) for name, it in changed.items()]
+    return replace(found(REFUSED), figures=tuple(figures), live_method=live)
+
+
+def test_a_method_of_another_kind_is_refused_until_a_person_has_approved_of_exactly_that(
+    store: ListStore,
+) -> None:
+    another = of_another_kind("novelty_to_live")
+    with pytest.raises(RefusedError, match="novelty_to_live of new"):
+        verdicts.decided(store, another)
+    # That there is not enough to tell of the method was approved of, and says nothing of its kind.
+    verdicts.approve(store, found(NOT_ENOUGH), "ana", "young")
+    with pytest.raises(RefusedError):
+        verdicts.decided(store, another)
+    (given,) = verdicts.approve(store, another, "rui", "item-item offers what nobody buys")
+    assert (given.who, given.refused, given.beside) == ("rui", "novelty_to_live of new", LIVE)
+    later = replace(another, version=SECOND)
+    assert verdicts.decided(store, later) == verdicts.APPROVED
+    assert verdicts.approvals(store, later) == (given,)
+    # Neither beside another method, nor of another figure, nor with a worse one.
+    for other in (
+        replace(another, live_method={"again": {"name": "other"}}),
+        of_another_kind("novelty_to_live", "diversity_to_live"),
+        of_another_kind("novelty_to_live", "ndcg_to_live"),
+        replace(another, method={**METHOD, "new": {"name": "ALS"}}),
+    ):
+        with pytest.raises(RefusedError):
+            verdicts.decided(store, other)
+    both = of_another_kind("novelty_to_live", "diversity_to_live")
+    assert [it.who for it in verdicts.approve(store, both, "eva", "that too")] == ["rui", "eva"]
+    assert verdicts.decided(store, both) == verdicts.APPROVED
+
+
+def test_what_is_refused_for_its_kind_and_not_judged_in_another_figure_needs_both_approvals(
+    store: ListStore,
+) -> None:
+    unsure = of_another_kind("novelty_to_live", ndcg_to_live=NOT_ENOUGH)
+    verdicts.approve(store, of_another_kind("novelty_to_live"), "ana", "another kind")
+    with pytest.raises(RefusedError):
+        verdicts.decided(store, unsure)
+    given = verdicts.approve(store, unsure, "rui", "young as well")
+    assert [(it.who, it.refused) for it in given] == [
+        ("ana", "novelty_to_live of new"),
+        ("rui", None),
+    ]
+    assert verdicts.decided(store, unsure) == verdicts.APPROVED
+
+
+def test_a_method_that_is_worse_is_not_approved_whatever_its_kind(store: ListStore) -> None:
+    worse = of_another_kind("novelty_to_live", "ndcg_to_live")
+    with pytest.raises(VerdictError, match=f"{FIRST} is refused.*ndcg_to_live of new"):
+        verdicts.approve(store, worse, "ana", "why not")
+    assert verdicts.approved_versions(store) == set()
+
+
+def test_an_approval_from_before_a_refusal_could_be_approved_still_holds(store: ListStore) -> None:
+    waits = found(NOT_ENOUGH)
+    (given,) = verdicts.approve(store, waits, "ana", "young")
+    (file,) = path(store, "approvals").iterdir()
+    held = json.loads(file.read_text())
+    del held["refused"], held["beside"]
+    file.write_text(json.dumps(held))
+    assert verdicts.approvals(store, waits) == (given,)
+    file.write_text(json.dumps(held | {"more": 1}))
+    with pytest.raises(VerdictError, match="no approval of a method"):
+        verdicts.approvals(store, waits)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,8 @@ class Rule:
 
     :param must: which of the figure's ends must be at least ``limit``
     :param live: whether it is beside the version that is served
+    :param of_kind: whether it says that a method is of another kind than that one, and not that it is worse: a
+        person may approve of what it refuses
     """
 
     figure: str
@@ -58,6 +60,7 @@ class Rule:
     limit: float
     of: str
     live: bool = False
+    of_kind: bool = False
 
 
 _POPULAR, _OWN, _SINGLE, _OTHER = (
@@ -82,10 +85,25 @@ RULES = (
     Rule(_LIVE, SLOTS, "low", 0.97, "NDCG@10 ÷ that of the method that is served", live=True),
     Rule(_COVERAGE, ("again", "new"), "value", 0.20, "share of all items in anyone's first ten"),
     Rule(
-        _NOVELTY, ("again", "new"), "value", 0.95, "novelty ÷ that of the method served", live=True
+        _NOVELTY,
+        ("again", "new"),
+        "value",
+        0.95,
+        "novelty ÷ that of the method served",
+        live=True,
+        of_kind=True,
     ),
-    Rule(_DIVERSITY, ("again", "new"), "value", 0.95, "diversity ÷ that of the same", live=True),
+    Rule(
+        _DIVERSITY,
+        ("again", "new"),
+        "value",
+        0.95,
+        "diversity ÷ that of the same",
+        live=True,
+        of_kind=True,
+    ),
 )
+OF_KIND = frozenset(rule.figure for rule in RULES if rule.of_kind)
 
 
 @dataclass(frozen=True)

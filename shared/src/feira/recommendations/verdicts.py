@@ -1,21 +1,28 @@
 """What the gate found of a version, and who approved of a method, as files of the lake.
 
-``<lake>/recommendations/<version>/gate.json`` and ``<lake>/recommendations/approvals/<hash of the method>.json``,
-each put once: a verdict is never changed, and a method has one approval, which later versions of it use.
+``<lake>/recommendations/<version>/gate.json`` and ``<lake>/recommendations/approvals/<hash of what it is of>.json``,
+each put once: a verdict is never changed, and what was approved of once, later versions use.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 from feira.core.errors import PermanentError
 from feira.core.landing.put_once import put_once
-from feira.recommendations.gate import NOT_ENOUGH, PASSED, REFUSED, GateFigure, Judgement
+from feira.recommendations.gate import (
+    NOT_ENOUGH,
+    OF_KIND,
+    PASSED,
+    REFUSED,
+    GateFigure,
+    Judgement,
+)
 from feira.recommendations.versions import ListStore
 
 APPROVED = "approved_method"
@@ -113,13 +120,24 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Approval:
-    """Of a method, given for the version that was waiting then."""
+    """Of a method, given for the version that was waiting then.
+
+    :param refused: the figure and slot below whose limit it may be, as ``novelty_to_live of new``; None: it is of
+        what there is not enough to tell of
+    :param beside: with ``refused``, the method that was served then; beside another one it says nothing
+    """
 
     version: str
     method: Mapping[str, Any]
     who: str
     at: str
     why: str
+    refused: str | None = None
+    beside: Mapping[str, Any] | None = None
+
+    @property
+    def subject(self) -> tuple[Mapping[str, Any], str | None, Mapping[str, Any] | None]:
+        return self.method, self.refused, self.beside
 
 
 def recorded(store: ListStore, version: str) -> Verdict | None:
@@ -162,29 +180,60 @@ def decided(store: ListStore, found: Verdict) -> str:
 
     :raises RefusedError: where it is refused
     """
+    if found.verdict == PASSED:
+        return PASSED
+    if approvals(store, found):
+        return APPROVED
     if found.verdict == REFUSED:
         raise RefusedError(
             f"recommendations {found.version} is refused: {found.why()}. {found.served()}; the version's lists "
             "stay in the lake."
         )
-    if found.verdict == PASSED:
-        return PASSED
-    return APPROVED if approval_of(store, found.method) else NOT_ENOUGH
+    return NOT_ENOUGH
 
 
-def approval_of(store: ListStore, method: Mapping[str, Any]) -> Approval | None:
-    """The approval of the method; None where it has none.
+def can_be_approved(found: Verdict) -> bool:
+    """Whether a person may let the version through: there is not enough to tell, or it is refused for being of
+    another kind than what is served and for nothing else."""
+    if found.verdict != REFUSED:
+        return found.verdict == NOT_ENOUGH
+    return all(each.figure in OF_KIND for each in found.figures if each.verdict == REFUSED)
 
-    :raises VerdictError: where the file is not one
+
+def approvals(store: ListStore, found: Verdict) -> tuple[Approval, ...]:
+    """The approvals that let a version through; none where it needs one that was not given.
+
+    :raises VerdictError: where a file of an approval is none
     """
-    path = _approval_path(store, method)
+    if not can_be_approved(found):
+        return ()
+    given = [_given(store, each) for each in _needed(found, "", "", "")]
+    return tuple(each for each in given if each is not None) if all(given) else ()
+
+
+def _needed(found: Verdict, who: str, at: str, why: str) -> Iterator[Approval]:
+    """An approval for each figure that is refused, and one of what there is not enough to tell of."""
+    own = Approval(found.version, found.method, who, at, why)
+    for each in found.figures:
+        if each.verdict == REFUSED:
+            yield replace(own, refused=f"{each.figure} of {each.slot}", beside=found.live_method)
+    if NOT_ENOUGH in (found.verdict, *(each.verdict for each in found.figures)):
+        yield own
+
+
+def _given(store: ListStore, wanted: Approval) -> Approval | None:
+    path = _approval_path(store, wanted)
     held = _read(store, path)
     if held is None:
         return None
     known = {field.name for field in fields(Approval)}
-    if set(held) != known or held["method"] != method:
+    # One from before a refusal could be approved has not all of them.
+    if not known - {"refused", "beside"} <= set(held) <= known:
+        raise VerdictError(f"{path} is no approval of a method.")
+    found = Approval(**held)
+    if found.subject != wanted.subject:
         raise VerdictError(f"{path} is no approval of the method that it is named after.")
-    return Approval(**held)
+    return found
 
 
 def approved_versions(store: ListStore) -> set[str]:
@@ -206,29 +255,29 @@ def approved_versions(store: ListStore) -> set[str]:
     return found
 
 
-def approve(store: ListStore, found: Verdict, who: str, why: str) -> Approval:
-    """Records that the method of a version that waits may be published; returns the method's approval, which
-    may be an earlier one.
+def approve(store: ListStore, found: Verdict, who: str, why: str) -> tuple[Approval, ...]:
+    """Records that a version's method may be published, for all that it needs; returns the approvals, of which
+    some may be earlier ones.
 
-    :raises VerdictError: where the version does not wait for one
+    :raises VerdictError: where no approval helps the version
     """
     if not why.strip() or len(why) > _LONGEST_WHY:
         raise VerdictError(
             f"The reason has {len(why.strip()):,} characters; it must have 1 to {_LONGEST_WHY:,}."
         )
-    if found.verdict != NOT_ENOUGH:
+    if not can_be_approved(found):
         reason = f": {found.why()}" if found.verdict == REFUSED else ""
         raise VerdictError(
-            f"{found.version} is {found.verdict}{reason}. Only a version of which there is not enough to tell "
-            "can be approved."
+            f"{found.version} is {found.verdict}{reason}. Only a version of which there is not enough to tell, or "
+            "which is refused for its novelty or diversity beside what is served alone, can be approved."
         )
     now = datetime.now(UTC).isoformat(timespec="microseconds")
-    own = Approval(found.version, found.method, who, now, why.strip())
-    put_once(store.files, _approval_path(store, found.method), _json(own))
-    held = approval_of(store, found.method)
-    if held is None:
+    for each in _needed(found, who, now, why.strip()):
+        put_once(store.files, _approval_path(store, each), _json(each))
+    held = approvals(store, found)
+    if not held:
         raise VerdictError(
-            f"{_approval_path(store, found.method)} was removed while it was written."
+            f"An approval of {found.version} below {store.folder('approvals')} was removed while it was written."
         )
     return held
 
@@ -237,8 +286,9 @@ def _gate_path(store: ListStore, version: str) -> str:
     return f"{store.folder(version)}/gate.json"
 
 
-def _approval_path(store: ListStore, method: Mapping[str, Any]) -> str:
-    text = json.dumps(method, sort_keys=True, separators=(",", ":"))
+def _approval_path(store: ListStore, approval: Approval) -> str:
+    subject = approval.method if approval.refused is None else approval.subject
+    text = json.dumps(subject, sort_keys=True, separators=(",", ":"))
     return store.folder(f"approvals/{hashlib.sha256(text.encode()).hexdigest()}.json")
 
 

@@ -23,7 +23,7 @@ from feira_local.stack.errors import StackError
 
 if TYPE_CHECKING:
     from feira.recommendations.gate import GateFigure, Judgement
-    from feira.recommendations.verdicts import Verdict
+    from feira.recommendations.verdicts import Approval, Verdict
     from feira.recommendations.versions import ListStore
 
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}-\d{3}")
@@ -46,9 +46,9 @@ class Judged:
 
     @property
     def words(self) -> str:
-        if self.verdict != "not_enough_to_tell":
-            return self.verdict
-        return f"approved by {self.approved_by}" if self.approved_by else "waiting"
+        if self.approved_by:
+            return f"approved by {self.approved_by}"
+        return "waiting" if self.verdict == "not_enough_to_tell" else self.verdict
 
 
 def judged_versions(store: ListStore, published: Sequence[str]) -> dict[str, Judged]:
@@ -60,9 +60,8 @@ def judged_versions(store: ListStore, published: Sequence[str]) -> dict[str, Jud
     for version in {*published, *newest}:
         verdict = verdicts.recorded(store, version)
         if verdict is not None:
-            waits = verdict.verdict == "not_enough_to_tell"
-            approval = verdicts.approval_of(store, verdict.method) if waits else None
-            found[version] = Judged(verdict.verdict, approval.who if approval else None)
+            given = verdicts.approvals(store, verdict)
+            found[version] = Judged(verdict.verdict, given[0].who if given else None)
     return found
 
 
@@ -135,7 +134,7 @@ def _judge_again(version: str, as_json: bool) -> None:
             found = replayed(
                 spark, access.lake_settings(), *made_of, was.live, was.live_method
             )
-        approval = verdicts.approval_of(store, was.method)
+        given = verdicts.approvals(store, was)
     differs = _differences(was, found)
     if as_json:
         print_json(
@@ -144,19 +143,18 @@ def _judge_again(version: str, as_json: bool) -> None:
                 "version": version,
                 "live": was.live,
                 "drift": [asdict(each) for each in was.drift],
-                "approval": approval and asdict(approval),
+                "approvals": [asdict(each) for each in given],
                 "differs": differs,
             }
         )
     else:
         _print_judgement(found, was.as_of, was.live, was.drift)
-        if approval and was.verdict == "not_enough_to_tell":
+        for each in given:
             print_line(
-                f"The method was approved by {approval.who} at {approval.at} for {approval.version}: "
-                f"{approval.why}"
+                f"The method was approved by {each.who} at {each.at} for {each.version}, {_of(each)}: {each.why}"
             )
-        for each in differs:
-            print_line(f"Another than was recorded: {each}", style="red")
+        for difference in differs:
+            print_line(f"Another than was recorded: {difference}", style="red")
         if not differs:
             print_line("The same as was recorded.")
     if differs:
@@ -195,11 +193,14 @@ def _same(old: GateFigure, new: GateFigure) -> bool:
 
 
 def approve(
-    version: Annotated[str, typer.Argument(help="A version of which there is not enough to tell.")],
+    version: Annotated[str, typer.Argument(help="A version that the gate did not let through.")],
     why: Annotated[str, typer.Option("--why", help="The reason, which is recorded.")],
     as_json: AsJson = False,
 ) -> None:
     """Publish a version of which the gate had not enough to tell, and let later ones of its method through.
+
+    One that is refused for its novelty or diversity beside what is served, and for nothing else, can be approved
+    too: it is of another kind, which a person may want.
 
     Example: [bold]feira recommendations approve 2010-12-01-001 --why "the first lists, looked through by hand"[/]
     """
@@ -211,16 +212,24 @@ def approve(
         done = release(client, store, version)
     served = done and done.served
     if as_json:
-        print_json({"version": version, "served": served, "approval": asdict(given)})
+        approvals = [asdict(each) for each in given]
+        print_json({"version": version, "served": served, "approvals": approvals})
         return
-    if given.version != version:
-        print_line(f"{given.who} has approved of the method already, for {given.version}.")
+    for each in given:
+        if each.version != version:
+            print_line(
+                f"{each.who} has approved of the method already, for {each.version}, {_of(each)}."
+            )
     if done is None:
         print_line(f"{version} is approved and has no lists; what is served stays.")
     elif served == version:
         print_line(f"{version} is approved and served from now on.")
     else:
         print_line(f"{version} is approved; {served} stays served, which is newer.")
+
+
+def _of(given: Approval) -> str:
+    return f"though {given.refused} is refused" if given.refused else "with not enough to tell"
 
 
 def _who() -> str:
