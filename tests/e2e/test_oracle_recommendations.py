@@ -117,7 +117,9 @@ def test_click_rates_are_those_worked_out_by_hand() -> None:
         ("v", "a", 0, "new"): {"impressions": 1, "value": 1.0},
         ("v", "a", 0, "again"): {"impressions": 1, "value": 0.0},
         ("v", "a", 0, ""): {"impressions": 2, "value": 0.5},
-    } | {("v", "b", at, of): {"impressions": 1, "value": 0.0} for at in (0, 1) for of in ("new", "")}
+    } | {
+        ("v", "b", at, of): {"impressions": 1, "value": 0.0} for at in (0, 1) for of in ("new", "")
+    }
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_the_folder_holds_the_dags_that_pipelines_name(dags: dict[str, Any]) -> 
 
 def test_every_dag_is_tagged_by_its_subject_and_its_part_in_it(dags: dict[str, Any]) -> None:
     for dag_id, dag in dags.items():
-        part = dag.tags & {"producer", "consumer", "watch"}
+        part = dag.tags & {"producer", "consumer", "watch", "manual"}
         assert len(part) == 1 and len(dag.tags) > 1, dag_id
         assert (part == {"consumer"}) == bool(getattr(dag.timetable, "asset_condition", None)), (
             dag_id

@@ -128,7 +128,9 @@ def test_only_what_waits_can_be_approved_and_only_with_a_reason(store: ListStore
     assert verdicts.approvals(store, found(NOT_ENOUGH)) == ()
 
 
-def of_another_kind(*refused: str, live: dict[str, object] | None = LIVE, **changed: str) -> Verdict:
+def of_another_kind(
+    *refused: str, live: dict[str, object] | None = LIVE, **changed: str
+) -> Verdict:
     """Refused for these figures of the slot new; of others what ``changed`` says of the slot again."""
     figures = [replace(figure(REFUSED), figure=name, must="value", limit=0.95) for name in refused]
     figures += [replace(figure(it, "again"), figure=name) for name, it in changed.items()]

@@ -13,7 +13,7 @@ LISTS = announced("recommendations.lists", group="recommendations", people_read=
 PIPELINE = Pipeline(
     name="recommendations",
     owner="sales-data",
-    dags=("recommendations",),
+    dags=("recommendations", "recommendations_serve"),
     emits=(LISTS,),
     tables=(
         "recommendations.user_features",

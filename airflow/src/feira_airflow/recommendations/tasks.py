@@ -115,7 +115,7 @@ def gate(listed: dict[str, Any]) -> dict[str, Any]:
     except verdicts.RefusedError as error:
         approve = (
             f" It is of another kind than what is served, and nothing else is refused: `feira recommendations "
-            f"approve {version.version} --why TEXT` serves it all the same."
+            f"approve {version.version} --why TEXT`, or the DAG recommendations_serve, serves it all the same."
         )
         raise verdicts.RefusedError(
             f"{error} `feira recommendations gate {version.version}` computes it once more."
@@ -124,8 +124,9 @@ def gate(listed: dict[str, Any]) -> dict[str, Any]:
     notice = found.drifted()
     if verdict == NOT_ENOUGH:
         notice = (
-            f"{version.version} is not published. `feira recommendations approve {version.version} --why TEXT` "
-            f"publishes it, and later versions of its method. {found.served()}. There is not enough to tell: "
+            f"{version.version} is not published. `feira recommendations approve {version.version} --why TEXT`, or "
+            f"the DAG recommendations_serve, publishes it, and later versions of its method. {found.served()}. "
+            "There is not enough to tell: "
             f"{found.why()}. {found.estimated()} {notice}"
         )
     if notice:
@@ -155,6 +156,27 @@ def publish(listed: dict[str, Any], gate: dict[str, Any]) -> dict[str, Any]:
         log.info("%s is not published: %s; what is served stays", version, why)
         return {"version": version, "served": None, "lists": 0, "keys": 0}
     return {"version": version, "served": done.served, "lists": done.lists, "keys": done.keys}
+
+
+@permanent_errors_fail()
+def serve() -> dict[str, Any]:
+    """Approves of the version that the run's parameters name, or rolls back to it, in the name of who has
+    triggered the run; returns ``version`` and ``served`` (None where nothing is)."""
+    from feira.recommendations import release
+    from feira.recommendations.serving.store import connect
+
+    context: dict[str, Any] = dict(get_current_context())
+    asked, who = context["params"], context["dag_run"].triggering_user_name or "unknown"
+    version, why = asked["version"], asked["why"]
+    store = _store(lake_settings(LAKE))
+    with connect(valkey_options()) as client:
+        if asked["action"] == "approve":
+            done = release.approve(client, store, version, who, why)[1]
+            served = done and done.served
+        else:
+            served = release.rollback(client, store, version).version
+    log.info("%s of %s by %s (%s): %s is served", asked["action"], version, who, why, served)
+    return {"version": version, "served": served}
 
 
 @permanent_errors_fail()

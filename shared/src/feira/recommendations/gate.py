@@ -133,7 +133,9 @@ class GateFigure:
         ends = "" if self.low is None else f", {self.low:.3f} to {self.high:.3f}"
         end = "" if self.must == "value" else f" for its {self.must} end"
         limit = f", limit {self.limit:g}{end}" if self.limit else ""
-        return f"{self.figure} of {self.slot} is {self.value:.3f} ({self.users:,} users{ends}){limit}"
+        return (
+            f"{self.figure} of {self.slot} is {self.value:.3f} ({self.users:,} users{ends}){limit}"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""A version's lists from the lake to those who read them: Valkey, and the file for when that has nothing."""
+"""A version's lists from the lake to those who read them, Valkey and the file for when that has nothing; and
+what a person decides of that."""
 
 from __future__ import annotations
 
@@ -7,9 +8,12 @@ from typing import IO
 
 import valkey
 
-from feira.recommendations.publish import Published, publish
-from feira.recommendations.serving.baked import bake
+from feira.recommendations import publish as valkey_lists
+from feira.recommendations import verdicts
+from feira.recommendations.publish import Published, VersionState, publish
+from feira.recommendations.serving.baked import bake, bake_again
 from feira.recommendations.serving.lists_file import lists_of
+from feira.recommendations.verdicts import Approval, VerdictError
 from feira.recommendations.versions import ListStore
 
 
@@ -44,4 +48,31 @@ def release(client: valkey.Valkey, store: ListStore, version: str) -> Published 
         )
     if done.served == done.version:
         bake(store.files, store.lake, done.version, done.everyone)
+    return done
+
+
+def approve(
+    client: valkey.Valkey, store: ListStore, version: str, who: str, why: str
+) -> tuple[tuple[Approval, ...], Published | None]:
+    """Approves of a version that the gate did not let through, and releases it; returns the approvals, and what
+    ``release`` does.
+
+    :raises VerdictError: where the gate has not judged it, or no approval helps it
+    """
+    found = verdicts.recorded(store, version)
+    if found is None:
+        raise VerdictError(
+            f"The gate has not judged {version}: it is no version of the lists, or its run has not come so far."
+        )
+    return verdicts.approve(store, found, who, why), release(client, store, version)
+
+
+def rollback(client: valkey.Valkey, store: ListStore, version: str) -> VersionState:
+    """Serves another version, from Valkey and from the file.
+
+    :raises PublishError: where Valkey does not have it whole
+    :raises NotBakedError: where there is no file of it; then Valkey serves it, and the file stays
+    """
+    done = valkey_lists.rollback(client, version)
+    bake_again(store.files, store.lake, done.version)
     return done

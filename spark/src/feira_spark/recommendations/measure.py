@@ -96,9 +96,7 @@ def _versions(spark: SparkSession, day: date, version: str) -> list[str]:
     return [version, *[newest][: newest is not None]]
 
 
-def _estimates(
-    spark: SparkSession, impressions: DataFrame, version: str
-) -> tuple[Estimate, ...]:
+def _estimates(spark: SparkSession, impressions: DataFrame, version: str) -> tuple[Estimate, ...]:
     as_of = date.fromisoformat(version[:10])
     lists = of_day(spark, LISTS, as_of).where(F.col("list_version") == F.lit(version))
     placed = replayed(impressions, lists, segments(of_day(spark, USER_CATEGORIES, as_of)))

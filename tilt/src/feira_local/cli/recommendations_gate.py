@@ -131,9 +131,7 @@ def _judge_again(version: str, as_json: bool) -> None:
         was = _recorded(store, version)
         made_of = store.read(version)
         with access.spark_session() as spark:
-            found = replayed(
-                spark, access.lake_settings(), *made_of, was.live, was.live_method
-            )
+            found = replayed(spark, access.lake_settings(), *made_of, was.live, was.live_method)
         given = verdicts.approvals(store, was)
     differs = _differences(was, found)
     if as_json:
@@ -204,12 +202,11 @@ def approve(
 
     Example: [bold]feira recommendations approve 2010-12-01-001 --why "the first lists, looked through by hand"[/]
     """
-    from feira.recommendations import verdicts
-    from feira.recommendations.release import release
+    from feira.recommendations import release
 
     with lake_of(version) as store, published_lists() as client:
-        given = verdicts.approve(store, _recorded(store, version), _who(), why)
-        done = release(client, store, version)
+        _recorded(store, version)
+        given, done = release.approve(client, store, version, _who(), why)
     served = done and done.served
     if as_json:
         approvals = [asdict(each) for each in given]

@@ -1,0 +1,137 @@
+"""What a person decides in Airflow: who it was is recorded, and the next answer is of the version."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dag_runs import Run, run_dag
+
+from feira.core.lake import lake_files
+from feira.core.settings import LakeSettings
+from feira.recommendations import verdicts
+from feira.recommendations.gate import NOT_ENOUGH, REFUSED, GateFigure, Judgement
+from feira.recommendations.interactions import interactions
+from feira.recommendations.release import release
+from feira.recommendations.serving import baked
+from feira.recommendations.versions import ListStore
+from feira_airflow.recommendations import tasks
+from feira_local.valkey import local
+from inbox_server import Inbox
+from valkey_server import ValkeyServer
+
+DAY = date(2010, 12, 2)
+FIRST, SECOND = "2010-12-02-001", "2010-12-02-002"
+
+
+@pytest.fixture(autouse=True)
+def store(
+    server: ValkeyServer,
+    tmp_path: Path,
+    metadata: None,
+    inbox: Inbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> ListStore:
+    """A lake with two versions, of which none is published."""
+    settings = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
+    monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: settings)
+    (fields,) = local.connections(server.config).values()
+    monkeypatch.setenv("AIRFLOW_CONN_VALKEY_DEFAULT", json.dumps(fields))
+    with server.client() as client:
+        client.flushall()
+    store = ListStore(lake_files(settings), settings.root)
+    for run_id in ("run 1", "run 2"):
+        bought = interactions([("1", "x", DAY), ("2", "y", DAY)])
+        store.make(store.claim(DAY, run_id, {}), bought)
+    return store
+
+
+def judged(store: ListStore, verdict: str) -> None:
+    figure = GateFigure("coverage", "new", 0.1, None, None, "value", 0.2, 900, verdict)
+    of = Judgement(DAY, 1, verdict, (figure,))
+    method = store.read(FIRST)[1].candidates
+    verdicts.record(store, verdicts.Verdict.of(of, version=FIRST, as_of=str(DAY), method=method))
+
+
+def decide(dags: dict[str, Any], **params: str) -> Run:
+    return run_dag(dags["recommendations_serve"], None, **params)
+
+
+def served(server: ValkeyServer, store: ListStore) -> tuple[str | None, set[str]]:
+    """What Valkey serves, and the file."""
+    with server.client() as client:
+        live = client.get("reco:live")
+    return live and live.decode(), baked.served_in_file(store.files, store.lake)
+
+
+def test_an_approval_is_recorded_in_the_name_of_who_triggered_it_and_publishes_the_version(
+    dags: dict[str, Any], store: ListStore, server: ValkeyServer
+) -> None:
+    judged(store, NOT_ENOUGH)
+    run = decide(dags, action="approve", version=FIRST, why="looked through by hand")
+    assert (run.state, run.events) == ("success", {})
+    assert served(server, store) == (FIRST, {FIRST})
+    found = verdicts.recorded(store, FIRST)
+    assert found is not None
+    (given,) = verdicts.approvals(store, found)
+    assert (given.who, given.why) == ("dag_test", "looked through by hand")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "why", "part"),
+    [
+        (REFUSED, "all the same", f"{FIRST} is refused: coverage of new"),
+        (NOT_ENOUGH, "", "The reason has 0 characters"),
+        (None, "unseen", f"has not judged {FIRST}"),
+    ],
+)
+def test_what_cannot_be_approved_fails_once_and_people_read_why(
+    dags: dict[str, Any],
+    store: ListStore,
+    server: ValkeyServer,
+    inbox: Inbox,
+    verdict: str | None,
+    why: str,
+    part: str,
+) -> None:
+    if verdict:
+        judged(store, verdict)
+    run = decide(dags, action="approve", version=FIRST, why=why)
+    assert run.state == "failed" and run.tasks["serve"][1] == 1
+    assert part in inbox.slack()[0]["text"]
+    assert served(server, store) == (None, set())
+
+
+def test_a_rollback_serves_the_version_that_is_named_however_often_it_is_made(
+    dags: dict[str, Any], store: ListStore, server: ValkeyServer
+) -> None:
+    with server.client() as client:
+        for version in (FIRST, SECOND):
+            release(client, store, version)
+    assert served(server, store) == (SECOND, {SECOND})
+    for _ in range(2):
+        assert decide(dags, action="rollback", version=FIRST, why="").state == "success"
+        assert served(server, store) == (FIRST, {FIRST})
+    run = decide(dags, action="rollback", version="2010-12-02-003", why="")
+    assert run.state == "failed" and run.tasks["serve"][1] == 1
+    assert served(server, store) == (FIRST, {FIRST})
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"action": "approve", "version": "../x", "why": "x"},
+        {"action": "remove", "version": FIRST, "why": "x"},
+        {"action": "approve", "why": "x"},
+    ],
+)
+def test_a_run_without_a_version_or_with_another_action_is_not_begun(
+    dags: dict[str, Any], asked: dict[str, str]
+) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    with pytest.raises(ParamValidationError):
+        decide(dags, **asked)
