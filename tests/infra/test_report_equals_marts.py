@@ -40,11 +40,11 @@ def test_a_days_figures_are_those_of_the_marts(warehouse: Any) -> None:
     }
     assert {
         day: (each.orders, each.sold_lines, each.revenue, each.cancelled_amount)
-        for day, each in sales.days.items()
+        for day, each in sales.items()
     } == by_day
 
     products: dict[str, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
-    for each in sales.days.values():
+    for each in sales.values():
         for product in each.top_products:
             units, revenue = products[product.sku]
             products[product.sku] = units + product.units, revenue + product.revenue

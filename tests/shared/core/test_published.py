@@ -26,12 +26,16 @@ def test_what_a_contract_states_comes_from_it(
     assert (LEVELS.key, LEVELS.day) == (("shelf", "best_before", "batch"), "feed_day")
     assert LEVELS.unreconciled == "stock.levels_unreconciled_dates"
     assert LEVELS.held_days == "stock.levels_held_days"
+    assert LEVELS.changed_dates == "stock.levels_changed_dates"
+    assert LEVELS.looked_up_by == ("feed_day", "valid_on")
+    assert replace(LEVELS, event_date="feed_day").looked_up_by == ("feed_day",)
 
 
 def test_the_names_that_a_running_stack_has_are_kept() -> None:
-    assert (PUBLISHED.unreconciled, PUBLISHED.held_days) == (
+    assert (PUBLISHED.unreconciled, PUBLISHED.held_days, PUBLISHED.changed_dates) == (
         "sales.unreconciled_dates",
         "sales.held_days",
+        "sales.changed_dates",
     )
     assert (PUBLISHED.waiting_date, PUBLISHED.day) == ("order_date", "extract_day")
 

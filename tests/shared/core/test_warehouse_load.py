@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 
 from fact_rows import FACT, Row, batch, difference, fact_row, whole
 from feira.core.contracts import ContractError
+from feira.core.contracts.ddl import warehouse_ddl
 from feira.core.contracts.evolution import Evolution
 from feira.core.errors import Remedy
 from feira.core.warehouse.apply import Difference
@@ -27,7 +28,9 @@ from feira.core.warehouse.merge import LoadError, LoadRefusedError, Merge
 from feira.core.warehouse.schema import (
     add_columns,
     connect,
+    create_indexes,
     evolution,
+    missing_indexes,
     require_load_tables,
     table_types,
 )
@@ -237,6 +240,76 @@ def test_after_a_whole_load_every_date_before_and_after_waits(
         (DATE_1, 2),
         (DATE_3, 2),
     ]
+
+
+def changed(connection: psycopg.Connection) -> dict[dt.date, int]:
+    """The newest load that has changed each date, of those that nobody has looked at."""
+    query = "SELECT changed_date, load_sequence FROM sales.changed_dates"
+    return dict(connection.execute(query).fetchall())
+
+
+def test_who_follows_the_table_finds_the_dates_that_loads_have_changed(
+    connection: psycopg.Connection,
+) -> None:
+    old = fact_row("B", 1, order_date=DATE_1)
+    loaded(connection, whole(100, fact_row("A", 1, order_date=DATE_2), old))
+    assert changed(connection) == {DATE_1: 1, DATE_2: 1, DAY: 1}, "the day's ledger row is new"
+    new = old | {"order_date": DATE_3}
+    loaded(connection, difference(101, ("DELETE", old), ("INSERT", new)), extract(DATE_3))
+    assert changed(connection) == {DATE_1: 2, DATE_2: 1, DATE_3: 2}
+    loaded(connection, None, extract(DATE_3))
+    assert changed(connection) == {DATE_1: 2, DATE_2: 1, DATE_3: 2}, "nothing was loaded"
+    loaded(connection, None, extract(DATE_2, 2))
+    assert changed(connection) == {DATE_1: 2, DATE_2: 3, DATE_3: 2}, "another landing of the day"
+    loaded(connection, whole(102, new))
+    assert changed(connection) == {DATE_1: 2, DATE_2: 4, DATE_3: 4}, "a date that was left"
+
+
+def test_a_load_that_breaks_off_notes_no_change(connection: psycopg.Connection) -> None:
+    loaded(connection, whole(100, fact_row("A", 1, order_date=DATE_1)))
+    with pytest.raises(LoadError):
+        loaded(connection, difference(101, ("INSERT", fact_row("B", 1, order_date=DATE_2)), rows=9))
+    assert changed(connection) == {DATE_1: 1, DAY: 1}
+
+
+def test_a_warehouse_that_did_not_note_changes_begins_with_every_date(
+    connection: psycopg.Connection,
+) -> None:
+    loaded(connection, whole(100, fact_row("A", 1, order_date=DATE_1)), extract(DATE_2))
+    connection.execute("DROP TABLE sales.changed_dates")
+    loaded(connection, difference(101), extract(DATE_3))
+    assert changed(connection) == {DATE_1: 0, DATE_2: 0, DATE_3: 2}
+
+
+def test_a_new_table_has_an_index_on_the_extract_day_and_one_on_the_event_date(
+    connection: psycopg.Connection,
+) -> None:
+    require_load_tables(connection, PUBLISHED)
+    assert missing_indexes(connection, PUBLISHED) == []
+    assert first_columns(connection) == ["extract_day", "order_date", "order_id"]
+
+
+def test_a_table_that_exists_gets_its_missing_indexes_when_they_are_asked_for(
+    connection: psycopg.Connection,
+) -> None:
+    connection.execute(warehouse_ddl(FACT))
+    # One that begins with the column serves, and one of some rows does not.
+    connection.execute("CREATE INDEX ON sales.fact (order_date, status)")
+    connection.execute("CREATE INDEX ON sales.fact (extract_day) WHERE status = 'pending'")
+    require_load_tables(connection, PUBLISHED)
+    assert missing_indexes(connection, PUBLISHED) == ["extract_day"]
+    create_indexes(connection, PUBLISHED)
+    create_indexes(connection, PUBLISHED)
+    assert first_columns(connection) == ["extract_day", "extract_day", "order_date", "order_id"]
+
+
+def first_columns(connection: psycopg.Connection) -> list[str]:
+    """The column that each index of the fact begins with."""
+    rows = connection.execute(
+        "SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = "
+        "indkey[0] WHERE indrelid = 'sales.fact'::regclass ORDER BY attname"
+    )
+    return [name for (name,) in rows]
 
 
 REFUSED: list[tuple[str, Difference, str]] = [

@@ -170,8 +170,18 @@ def test_the_job_brings_every_contracts_table_to_its_declaration_or_says_what_it
     for each in stored_in("warehouse"):
         found = schema.table_types(connection, each.table)
         assert found == {column.name: column.type for column in each.columns}
-    for noted in (PUBLISHED.unreconciled, PUBLISHED.held_days):
+    for noted in (PUBLISHED.unreconciled, PUBLISHED.held_days, PUBLISHED.changed_dates):
         assert schema.table_types(connection, noted) is not None
+    assert schema.missing_indexes(connection, PUBLISHED) == []
+
+    connection.execute("DROP INDEX sales.fact_order_date_idx")
+    for said in (
+        "warehouse: added an index to sales.fact on each of order_date",
+        "Everything is as",
+    ):
+        job.main(empty_warehouse.warehouse_loader)
+        assert capsys.readouterr().out.startswith(said)
+        assert schema.missing_indexes(connection, PUBLISHED) == []
 
     connection.execute("ALTER TABLE sales.fact DROP COLUMN country")
     # The marts are due until somebody has rebuilt them, however often the job runs.

@@ -96,6 +96,18 @@ class PublishedTable:
         return self.ledger.removesuffix(_LEDGER) + "unreconciled_dates"
 
     @property
+    def changed_dates(self) -> str:
+        """The table of event dates, and extract days, that loads have changed since who follows the table
+        last looked at them: ``changed_date``, and the newest ``load_sequence`` that did."""
+        return self.ledger.removesuffix(_LEDGER) + "changed_dates"
+
+    @property
+    def looked_up_by(self) -> tuple[str, ...]:
+        """The columns beside the key by which a day's steps look for rows: the warehouse's copy has an
+        index on each, where the warehouse has indexes."""
+        return tuple(dict.fromkeys((self.day, self.event_date)))
+
+    @property
     def held_days(self) -> str:
         """The table of days with a row that the warehouse refuses."""
         return self.ledger.removesuffix(_LEDGER) + "held_days"

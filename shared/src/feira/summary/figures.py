@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Context, Decimal
 
@@ -22,7 +22,6 @@ from feira.sales.published import PUBLISHED, SOLD
 from feira.summary.model import (
     TOP_PRODUCTS,
     DayFigures,
-    DayRevenue,
     ProductSales,
     Sources,
 )
@@ -46,24 +45,9 @@ class DaySales:
     top_products: tuple[ProductSales, ...] = ()
 
 
-@dataclass(frozen=True)
-class SalesByDay:
-    """Every order date's sales, as of one moment."""
-
-    days: dict[date, DaySales] = field(default_factory=dict)
-
-    def of(self, day: date) -> DaySales:
-        """The day's; nothing where no order has that date."""
-        return self.days.get(day, DaySales())
-
-    def around(self, day: date) -> tuple[DayRevenue, ...]:
-        """Revenue by order date around a day, oldest first."""
-        first, last = day - timedelta(days=DAYS_BEFORE), day + timedelta(days=DAYS_AFTER)
-        return tuple(
-            DayRevenue(day=each, revenue=sales.revenue)
-            for each, sales in sorted(self.days.items())
-            if first <= each <= last
-        )
+def dates_around(day: date) -> list[date]:
+    """The order dates that a day's report shows the revenue of, oldest first."""
+    return [day + timedelta(days=days) for days in range(-DAYS_BEFORE, DAYS_AFTER + 1)]
 
 
 @contextmanager
@@ -74,33 +58,43 @@ def one_moment(connection: psycopg.Connection) -> Iterator[None]:
         yield
 
 
-def sales_by_day(connection: psycopg.Connection, days: Iterable[date]) -> SalesByDay:
-    """Totals of every order date, and the top products of ``days``."""
-    products = _top_products(connection, days)
+def sales_by_day(connection: psycopg.Connection, days: Iterable[date]) -> dict[date, DaySales]:
+    """What those order dates have sold; a date that no order has is not among them."""
+    asked = list(days)
+    products = _top_products(connection, asked)
     totals = connection.execute(
         "SELECT order_date, "
         f"count(DISTINCT CASE WHEN {SOLD} THEN order_id END), "
         f"count(CASE WHEN {SOLD} THEN 1 END), "
         f"coalesce(sum(CASE WHEN {SOLD} THEN amount_usd END), 0), "
         "coalesce(sum(CASE WHEN status = 'cancelled' THEN amount_usd END), 0) "
-        f"FROM {FACT} GROUP BY order_date"
+        f"FROM {FACT} WHERE order_date = ANY(%s) GROUP BY order_date",
+        [asked],
     )
-    return SalesByDay(
-        {
-            day: DaySales(
-                orders=orders,
-                sold_lines=lines,
-                revenue=_amount(revenue),
-                cancelled_amount=_amount(cancelled),
-                top_products=tuple(products.get(day, ())),
-            )
-            for day, orders, lines, revenue, cancelled in totals
-        }
+    return {
+        day: DaySales(
+            orders=orders,
+            sold_lines=lines,
+            revenue=_amount(revenue),
+            cancelled_amount=_amount(cancelled),
+            top_products=tuple(products.get(day, ())),
+        )
+        for day, orders, lines, revenue, cancelled in totals
+    }
+
+
+def revenue_by_day(connection: psycopg.Connection, days: Iterable[date]) -> dict[date, Decimal]:
+    """The revenue of those order dates; a date that no order has is not among them."""
+    rows = connection.execute(
+        f"SELECT order_date, coalesce(sum(CASE WHEN {SOLD} THEN amount_usd END), 0) "
+        f"FROM {FACT} WHERE order_date = ANY(%s) GROUP BY order_date",
+        [list(days)],
     )
+    return {day: _amount(revenue) for day, revenue in rows}
 
 
 def _top_products(
-    connection: psycopg.Connection, days: Iterable[date]
+    connection: psycopg.Connection, days: list[date]
 ) -> dict[date, list[ProductSales]]:
     """Products that earned something, by order date: greatest revenue first, then by stock code."""
     rows = connection.execute(
@@ -111,7 +105,7 @@ def _top_products(
         f"WHERE line_kind = 'product' AND {SOLD} AND order_date = ANY(%s) "
         "GROUP BY order_date, sku) AS summed WHERE revenue > 0) AS ranked "
         "WHERE place <= %s ORDER BY order_date, place",
-        [list(days), TOP_PRODUCTS],
+        [days, TOP_PRODUCTS],
     )
     found: dict[date, list[ProductSales]] = defaultdict(list)
     for day, sku, description, units, revenue in rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -15,10 +15,26 @@ from feira.core.warehouse.load import held_snapshot
 from feira.core.warehouse.outcome import DayOutcome, day_outcomes
 from feira.core.warehouse.schema import create_notes, require_tables
 from feira.sales.published import PUBLISHED
-from feira.summary.figures import day_figures, day_sources, one_moment, sales_by_day
+from feira.summary.figures import (
+    DaySales,
+    dates_around,
+    day_figures,
+    day_sources,
+    one_moment,
+    revenue_by_day,
+    sales_by_day,
+)
 from feira.summary.files import ReportFiles
 from feira.summary.ledger import REPORT_LEDGER, Reported, last_reported, record
-from feira.summary.model import Change, Correction, DayFigures, DayReport, Figure, Sources
+from feira.summary.model import (
+    Change,
+    Correction,
+    DayFigures,
+    DayReport,
+    DayRevenue,
+    Figure,
+    Sources,
+)
 
 _SINGLE: tuple[Figure, ...] = (
     "revenue",
@@ -119,7 +135,9 @@ def prepare_reports(
 
     The day's own report, where it has none yet, and a correction of every reported day whose figures
     are others than it was last reported with: a line that is updated late belongs to another day than
-    the one that brought it. Doing it again, after a kill or by hand, finds nothing new.
+    the one that brought it. Looked at are the days that loads have changed since a report last looked at
+    them, so a report costs what has changed and not what there is. Doing it again, after a kill or by
+    hand, finds nothing new. One at a time.
 
     Raises ReportError where the day was never loaded or a landing has no validation, and
     ContractError where the ledger is not as declared.
@@ -127,17 +145,48 @@ def prepare_reports(
     require_tables(connection, [REPORT_LEDGER])
     create_notes(connection, PUBLISHED)
     with one_moment(connection):
-        reports = _reports_due(connection, landings, day)
+        changed = _Changed.read(connection)
+        reports, unsure = _reports_due(connection, landings, day, changed.dates)
     # Files first: what the ledger names exists. Files that a kill leaves unnamed are overwritten.
     prepared = [Prepared(report, files.write(report)) for report in reports]
-    record(connection, [(each.report, each.uri) for each in prepared])
+    with connection.transaction():
+        record(connection, [(each.report, each.uri) for each in prepared])
+        changed.forget(connection, {day, *changed.dates} - unsure)
     return prepared
 
 
+@dataclass(frozen=True)
+class _Changed:
+    """The dates that loads have changed, up to a load, since a report last looked at them."""
+
+    dates: frozenset[date]
+    load_sequence: int
+
+    @classmethod
+    def read(cls, connection: psycopg.Connection) -> _Changed:
+        dates = connection.execute(f"SELECT changed_date FROM {PUBLISHED.changed_dates}").fetchall()
+        newest = connection.execute(
+            f"SELECT coalesce(max(load_sequence), 0) FROM {PUBLISHED.ledger}"
+        ).fetchone()
+        assert newest is not None
+        return cls(frozenset(each for (each,) in dates), newest[0])
+
+    def forget(self, connection: psycopg.Connection, dates: Iterable[date]) -> None:
+        """Forgets what those loads have changed on some of the dates, and no later one."""
+        # A row that is locked is one that a load changes now. Waiting for it could be a deadlock.
+        connection.execute(
+            f"DELETE FROM {PUBLISHED.changed_dates} WHERE changed_date IN (SELECT changed_date FROM "
+            f"{PUBLISHED.changed_dates} WHERE changed_date = ANY(%s) AND load_sequence <= %s "
+            "FOR UPDATE SKIP LOCKED)",
+            [list(dates), self.load_sequence],
+        )
+
+
 def _reports_due(
-    connection: psycopg.Connection, landings: LandingStore, day: date
-) -> list[DayReport]:
-    reported = last_reported(connection)
+    connection: psycopg.Connection, landings: LandingStore, day: date, changed: frozenset[date]
+) -> tuple[list[DayReport], set[date]]:
+    """What is to be reported, and the days that cannot be judged yet."""
+    reported = last_reported(connection, {day, *changed})
     outcomes = day_outcomes(connection, PUBLISHED, {day, *reported})
     snapshot = held_snapshot(connection, PUBLISHED)
     if day not in outcomes or snapshot is None:
@@ -146,19 +195,22 @@ def _reports_due(
         ).fixed_by(Remedy.RUN, ("sales", str(day)))
     sales = sales_by_day(connection, outcomes)
     pending: dict[date, tuple[DayFigures, Correction | None]] = {}
+    unsure: set[date] = set()
     for each, outcome in sorted(outcomes.items()):
         before = reported.get(each)
         if before is not None and not outcome.agreed:
             # A load is between its commit and its comparison. The event after it brings us back;
             # where the two differ there is none, and no figures that may be wrong are sent.
+            unsure.add(each)
             continue
         rules = _broken_rules(landings, outcome, before if each != day else None)
-        figures = day_figures(outcome, sales.of(each), rules)
+        figures = day_figures(outcome, sales.get(each, DaySales()), rules)
         if before is None:
             pending[each] = figures, None
         elif found := changes(before.figures, figures):
             pending[each] = figures, Correction(changes=found, cause="")
     sources = day_sources(connection, [outcomes[each] for each in pending])
+    revenue = _revenue_around(connection, pending, changed, sales)
     due = []
     for each, (figures, correction) in pending.items():
         before = reported.get(each)
@@ -172,12 +224,32 @@ def _reports_due(
                 outcome=outcomes[each],
                 figures=figures,
                 sources=sources[each],
-                revenue_by_day=sales.around(each),
+                revenue_by_day=tuple(
+                    DayRevenue(day=date_, revenue=revenue[date_])
+                    for date_ in dates_around(each)
+                    if date_ in revenue
+                ),
                 snapshot_id=snapshot,
                 correction=correction,
             )
         )
-    return due
+    return due, unsure
+
+
+def _revenue_around(
+    connection: psycopg.Connection,
+    days: Iterable[date],
+    changed: frozenset[date],
+    sales: Mapping[date, DaySales],
+) -> dict[date, Decimal]:
+    """Revenue of the order dates around those days: as it was reported where nothing has changed since,
+    else from the fact. A date that no order has is not among them."""
+    dates = {date_ for day in days for date_ in dates_around(day)}
+    revenue = {date_: sold.revenue for date_, sold in sales.items()}
+    unchanged = last_reported(connection, dates - changed - revenue.keys())
+    # Where nothing was sold, the figures do not say whether an order has the date.
+    revenue |= {day: last.figures.revenue for day, last in unchanged.items() if last.figures.orders}
+    return revenue | revenue_by_day(connection, dates - revenue.keys())
 
 
 def _broken_rules(
@@ -185,8 +257,8 @@ def _broken_rules(
 ) -> dict[str, int]:
     """Lines that break each rule, from the landing's validation.
 
-    What is known of an earlier report of the same landing is not read again: there is one such
-    document a day, and all reported days are looked at each time.
+    What is known of an earlier report of the same landing is not read again: a day that a late line
+    has changed is looked at for that line's sake.
     """
     if (
         before is not None

@@ -106,13 +106,16 @@ def lake_figures(
     source = f"{CATALOG}.{table.table} VERSION AS OF {snapshot}"
     where = "TRUE"
     if day is not None:
-        where = (
-            f"{table.event_date} IN (SELECT {table.event_date} FROM {source} "
-            f"WHERE {table.day} = DATE'{day.isoformat()}')"
+        of_day = spark.sql(
+            f"SELECT DISTINCT CAST({table.event_date} AS string) FROM {source} "
+            f"WHERE {table.day} = DATE'{day.isoformat()}'"
         )
-        if dates:
-            listed = ", ".join(f"DATE'{each.isoformat()}'" for each in dates)
-            where += f" OR {table.event_date} IN ({listed})"
+        # As literals: Iceberg skips files by them, and by no subquery.
+        listed = {each.isoformat() for each in dates or ()} | {each for (each,) in of_day.collect()}
+        if not listed:
+            return {}
+        literals = ", ".join(f"DATE'{each}'" for each in sorted(listed))
+        where = f"{table.event_date} IN ({literals})"
     return figures_of(spark.sql(figures_by_date(table, "spark", source, where)).collect())
 
 

@@ -37,8 +37,8 @@ def migrate(
     connection: psycopg.Connection,
     rebuild_marts: Callable[[], str] | None = None,
 ) -> list[str]:
-    """Creates missing tables and adds declared optional columns, on the lake of that session and the
-    warehouse of that connection, whose role owns the tables; where the warehouse gains a column the
+    """Creates missing tables and indexes and adds declared optional columns, on the lake of that session and
+    the warehouse of that connection, whose role owns the tables; where the warehouse gains a column the
     marts are rebuilt, also where an earlier migration was killed before it came to that. Without
     ``rebuild_marts`` they stay marked as to be rebuilt.
 
@@ -78,8 +78,8 @@ def bring_tables_to_contracts(
     in_warehouse: Sequence[Contract],
     published: Sequence[PublishedTable] = (),
 ) -> list[str]:
-    """Creates missing tables, those that loads note their state in too, and adds columns; where the
-    warehouse gains one, the marts are marked as to be rebuilt. Returns and raises as ``migrate``."""
+    """Creates missing tables, those that loads note their state in too, and indexes, and adds columns; where
+    the warehouse gains one, the marts are marked as to be rebuilt. Returns and raises as ``migrate``."""
     lake_asks = [(each, lake.evolution(spark, each)) for each in in_lake]
     warehouse_asks = [warehouse.evolution(connection, each) for each in in_warehouse]
     _refuse(
@@ -98,9 +98,15 @@ def bring_tables_to_contracts(
         lake.add_columns(spark, change)
         done.append(_added("lake", change))
     lake.create_missing(spark, in_lake)
+    done += [_added("warehouse", change) for change in in_warehouse_added]
+    for table in published:
+        if columns := warehouse.missing_indexes(connection, table):
+            done.append(
+                f"warehouse: added an index to {table.table} on each of {', '.join(columns)}"
+            )
     with connection.transaction():
         _change_warehouse(connection, in_warehouse, in_warehouse_added, published)
-    return done + [_added("warehouse", change) for change in in_warehouse_added]
+    return done
 
 
 def _added(where: str, change: Evolution) -> str:
@@ -118,6 +124,7 @@ def _change_warehouse(
         warehouse.add_columns(connection, change)
     warehouse.create_missing(connection, declared)
     for table in published:
+        warehouse.create_indexes(connection, table)
         warehouse.create_notes(connection, table)
     for schema in sorted({change.table.partition(".")[0] for change in added}):
         connection.execute(

@@ -60,6 +60,9 @@ def load(
         require_load_tables(connection, table)
     with connection.transaction():
         connection.execute(f"LOCK TABLE {table.ledger} IN EXCLUSIVE MODE")
+        # A day's keys are looked up in the index, which costs what the day has. By the default, four, a
+        # scan of the whole table seems cheaper until it is large.
+        connection.execute("SET LOCAL random_page_cost = 1.1")
         snapshot = held_snapshot(connection, table)
         holds = connection.execute(f"SELECT 1 FROM {table.held_days} LIMIT 1").fetchone()
         # While a day is held the warehouse equals no snapshot, so there is none to differ from.
@@ -90,6 +93,18 @@ def held_snapshot(connection: psycopg.Connection, table: PublishedTable) -> int 
         f"SELECT snapshot_id FROM {table.ledger} ORDER BY load_sequence DESC LIMIT 1"
     ).fetchone()
     return int(row[0]) if row else None
+
+
+def _note_for_who_follows(connection: psycopg.Connection, table: PublishedTable, day: date) -> None:
+    """Notes the newest load: it has changed that day's ledger row, and what now waits for reconcile."""
+    newest = f"(SELECT max(load_sequence) FROM {table.ledger})"
+    connection.execute(
+        f"INSERT INTO {table.changed_dates} (changed_date, load_sequence) "
+        f"SELECT {table.waiting_date}, load_sequence FROM {table.unreconciled} "
+        f"WHERE load_sequence = {newest} UNION SELECT %s, {newest} "
+        "ON CONFLICT (changed_date) DO UPDATE SET load_sequence = excluded.load_sequence",
+        [day],
+    )
 
 
 def _write_ledger(
@@ -146,4 +161,6 @@ def _write_ledger(
             f"loaded_at = now() WHERE {where}",
             [*figures.values(), snapshot, *counts.values(), *key.values()],
         )
+    if known is None or done is not None:
+        _note_for_who_follows(connection, table, extract.day)
     return Loaded(snapshot, merged.inserted, merged.updated, merged.deleted, figures["day_rows"])

@@ -67,8 +67,14 @@ def require_tables(connection: psycopg.Connection, tables: Iterable[str]) -> Non
 
 
 def require_load_tables(connection: psycopg.Connection, table: PublishedTable) -> None:
-    """The same for a published table, its ledger, and what its loads note beside that."""
+    """The same for a published table, its ledger, and what its loads note beside that.
+
+    A table that is made has its indexes; one that exists without them is left so: it may be large.
+    """
+    is_new = table_types(connection, table.table) is None
     require_tables(connection, [table.table, table.ledger])
+    if is_new:
+        create_indexes(connection, table)
     create_notes(connection, table)
 
 
@@ -79,8 +85,26 @@ def create_missing(connection: psycopg.Connection, declared: Iterable[Contract])
             connection.execute(warehouse_ddl(each))
 
 
+def missing_indexes(connection: psycopg.Connection, table: PublishedTable) -> list[str]:
+    """The columns that rows are looked up by and no index begins with; none where there is no table."""
+    rows = connection.execute(
+        "SELECT a.attname FROM pg_attribute a WHERE a.attrelid = to_regclass(%s) "
+        "AND a.attname = ANY(%s) AND NOT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = "
+        "a.attrelid AND i.indkey[0] = a.attnum AND i.indisvalid AND i.indpred IS NULL) ORDER BY 1",
+        [table.table, list(table.looked_up_by)],
+    )
+    return [name for (name,) in rows]
+
+
+def create_indexes(connection: psycopg.Connection, table: PublishedTable) -> None:
+    """Creates the indexes that are missing; writers of the table wait until they are built."""
+    for column in missing_indexes(connection, table):
+        connection.execute(f"CREATE INDEX ON {table.table} ({column})")
+
+
 def create_notes(connection: psycopg.Connection, table: PublishedTable) -> None:
-    """Creates the tables of dates that wait for reconcile and of days that are held, if missing."""
+    """Creates what is missing of the tables of dates that wait for reconcile, of days that are held, and
+    of dates that have changed."""
     pending = table_types(connection, table.unreconciled)
     if pending is None:
         connection.execute(
@@ -98,6 +122,23 @@ def create_notes(connection: psycopg.Connection, table: PublishedTable) -> None:
             f"CREATE TABLE {table.held_days} ({table.day} date PRIMARY KEY, row_key text NOT NULL, "
             "reason text NOT NULL, held_at timestamptz NOT NULL DEFAULT now())"
         )
+    if table_types(connection, table.changed_dates) is None:
+        _create_changed_dates(connection, table)
+
+
+def _create_changed_dates(connection: psycopg.Connection, table: PublishedTable) -> None:
+    """With every date of a table that is there already: what has changed before it was noted is unknown."""
+    with connection.transaction():
+        connection.execute(
+            f"CREATE TABLE {table.changed_dates} (changed_date date PRIMARY KEY, "
+            "load_sequence bigint NOT NULL)"
+        )
+        for source, column in ((table.table, table.event_date), (table.ledger, table.day)):
+            if table_types(connection, source) is not None:
+                connection.execute(
+                    f"INSERT INTO {table.changed_dates} SELECT DISTINCT {column}, 0 FROM {source} "
+                    "ON CONFLICT DO NOTHING"
+                )
 
 
 def evolution(connection: psycopg.Connection, declared: Contract) -> Evolution | None:
