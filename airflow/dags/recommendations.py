@@ -8,7 +8,7 @@ the same values. Then, as of the same day, a new version of the lists of what to
 lists are published to Valkey and served from there, unless those of a later version are, or the gate does
 not let them through: it judges their method on the last days, and beside the version that is served. Beside
 that it measures how the lists that users were shown on the day did (`lake.recommendations.live_figures`, and
-`reports/recommendations/<day>/live.html` in the lake).
+`reports/recommendations/<day>/live.html` in the lake; `history.html` beside the days has all of them).
 
 **Triggered** by `sales_fact[day]` and `user_events[day]` together, in either order; it has no clock. A day
 that has had one of the two waits, however long, and has no run: `feira run` says so, and with which command

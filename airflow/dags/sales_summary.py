@@ -4,7 +4,8 @@
 **Makes** the marts in the warehouse: month summary by status, daily revenue, product performance and
 customer lifetime value; each a function of the whole fact. Emits `sales_summary[day]`. Then reports
 the day by mail and Slack, from the ledger and the fact, and corrects the reports of earlier days
-whose figures have changed.
+whose figures have changed. The mail also has the chart of the newest day of recommendations that is
+in the lake, if one of the last days is; nothing waits for it.
 
 **Triggered** by `sales_fact[day]` alone; it has no clock.
 

@@ -42,6 +42,7 @@ def test_the_task_measures_the_events_that_the_features_were_made_from_and_write
     settings = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
     monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: settings)
     monkeypatch.setattr(steps, "measure", measure)
+    monkeypatch.setattr(steps, "newest_history", lambda spark: ())
     sources = {"sales.fact": 1, "sales.order_lines": None, "web.user_events": 2**63 - 1}
     context: Any = {"dag_run": SimpleNamespace(run_id="asset__1", partition_key=str(DAY))}
     for expected in ("7 impressions", "8 impressions"):
@@ -51,6 +52,7 @@ def test_the_task_measures_the_events_that_the_features_were_made_from_and_write
         file = tmp_path / "reports" / "recommendations" / "2010-12-01" / "live.html"
         assert returned == {
             "page": f"file://{file}",
+            "history": f"file://{file.parents[1]}/history.html",
             "impressions": impressions,
             "left_out": 0,
             "figures": 0,
@@ -58,5 +60,7 @@ def test_the_task_measures_the_events_that_the_features_were_made_from_and_write
         }
         # Measured again, the day's page is replaced.
         assert expected in file.read_text()
+        assert file.with_name("chart.png").read_bytes().startswith(b"\x89PNG")
+        assert "Nothing was shown." in (file.parents[1] / "history.html").read_text()
         impressions += 1
     assert given == [("spark", DAY, version, sources)] * 2

@@ -54,6 +54,21 @@ def test_a_day_is_told_once_by_mail_and_once_by_slack(shop: Shop, inbox: Inbox) 
     assert (len(inbox.mails()), len(inbox.slack())) == (1, 1)
 
 
+def test_the_mail_of_a_day_shows_the_newest_chart_of_recommendations(
+    shop: Shop, inbox: Inbox
+) -> None:
+    shop.run(D1, FACT)
+    day = D1 - dt.timedelta(days=1)
+    shop.files.files.pipe_file(
+        f"{shop.files.lake}/reports/recommendations/{day}/chart.png", b"clicks"
+    )
+    summary()
+    (mail,) = inbox.mails()
+    pictures = [it for it in mail.walk() if it.get_content_type() == "image/png"]
+    assert [it.get_filename() for it in pictures] == ["chart.png", "recommendations.png"]
+    assert pictures[1].get_content() == b"clicks"
+
+
 def test_a_late_update_sends_a_correction_of_the_earlier_day(shop: Shop, inbox: Inbox) -> None:
     shop.run(D1, FACT)
     summary(D1)

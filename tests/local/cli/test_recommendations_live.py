@@ -11,7 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from feira.core.settings import LakeSettings
 from feira.recommendations.live.estimate import Measured
-from feira.recommendations.live.page import write_page
+from feira.recommendations.live.page import write_history, write_page
 from feira_local.stack import access
 from recommendations_command import run
 
@@ -40,6 +40,22 @@ def test_the_page_of_a_day_or_of_the_newest_is_fetched(lake: str, tmp_path: Path
     code, output, _ = run("live", "2010-12-09", "--to", "own.html", "--json")
     assert (code, json.loads(output)) == (0, {"day": "2010-12-09", "file": "own.html"})
     assert "9 impressions" in (tmp_path / "own.html").read_text()
+
+
+def test_the_page_of_all_days_is_fetched(lake: str, tmp_path: Path) -> None:
+    files = LocalFileSystem(auto_mkdir=True)
+    write_page(files, lake, Measured(date(2010, 12, 9), (), (), (), 9, 0))
+    code, _, error = run("live", "--history")
+    assert code == 1 and "reports/recommendations/history.html yet" in error
+    write_history(files, lake, ())
+    code, output, _ = run("live", "--history")
+    file = tmp_path / "recommendations-history.html"
+    assert (code, output.strip()) == (0, f"All days: {file.as_uri()}")
+    assert "by day" in file.read_text()
+    code, output, _ = run("live", "--history", "--to", "own.html", "--json")
+    assert (code, json.loads(output)) == (0, {"day": None, "file": "own.html"})
+    code, _, error = run("live", "2010-12-09", "--history")
+    assert code == 1 and "--history is of all days" in error
 
 
 def test_a_day_without_a_page_and_a_file_that_cannot_be_are_refused(lake: str) -> None:

@@ -8,15 +8,23 @@ import re
 from dataclasses import replace
 from datetime import date, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 
+from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 
 from feira.core.contracts import contract
 from feira.recommendations.bootstrap import Figure
-from feira.recommendations.live.chart import chart, chart_png
+from feira.recommendations.live.chart import chart, chart_png, history_png
 from feira.recommendations.live.estimate import Estimate, Measured
 from feira.recommendations.live.figures import LiveFigure, two_arms
-from feira.recommendations.live.page import page
+from feira.recommendations.live.page import (
+    history_page,
+    measured_days,
+    page,
+    write_history,
+    write_page,
+)
 
 DAY = date(2010, 12, 5)
 WEB = "web-2010-12-05"
@@ -96,8 +104,12 @@ class Reader(HTMLParser):
         self.words.append(data)
 
 
+def drawn(of: Measured) -> str:
+    return page(of, chart_png(of))
+
+
 def text(of: Measured) -> str:
-    return " ".join(" ".join(Reader(page(of)).words).split())
+    return " ".join(" ".join(Reader(drawn(of)).words).split())
 
 
 def test_the_page_has_the_figures_with_their_intervals() -> None:
@@ -117,7 +129,7 @@ def test_the_page_has_the_figures_with_their_intervals() -> None:
 
 
 def test_names_from_events_are_text_and_the_page_loads_nothing() -> None:
-    found = page(measured())
+    found = drawn(measured())
     reader = Reader(found)
     assert "script" not in reader.tags and "b" not in reader.tags
     assert "<script>alert(1)</script>" in "".join(reader.words)
@@ -128,7 +140,7 @@ def test_names_from_events_are_text_and_the_page_loads_nothing() -> None:
 
 def test_the_chart_is_a_picture_and_the_same_for_the_same_figures() -> None:
     of = measured()
-    (source,) = Reader(page(of)).images
+    (source,) = Reader(drawn(of)).images
     png = base64.b64decode(source.partition(",")[2])
     assert png == chart_png(of)
     assert Image.open(io.BytesIO(png)).size == (1200, 950)
@@ -183,3 +195,35 @@ def test_users_in_two_arms_and_what_was_left_out_are_said() -> None:
 def test_a_day_without_impressions_has_a_page() -> None:
     found = text(Measured(DAY, (), (estimated("nothing_logged"),), (), 0, 0))
     assert "0 impressions" in found and "Nothing was shown." in found
+
+
+def by_day() -> list[tuple[date, LiveFigure]]:
+    """Of each day both slots, and after them one."""
+    days = [(day, row) for day, row in measured().history if row.arm == "a"]
+    new = [(day, replace(row, slot="new", value=0.3, low=0.2, high=0.4)) for day, row in days]
+    hostile = (DAY, replace(ctr(HOSTILE, "<b>$x$</b>", 0, 0.01), low=None))
+    return [hostile, *(it for pair in zip(days, new, strict=True) for it in pair)]
+
+
+def test_the_page_of_all_days_has_each_day_and_slot_the_newest_first() -> None:
+    reader = Reader(history_page(by_day()))
+    found = " ".join(" ".join(reader.words).split())
+    assert f"{DAY} {WEB} a 900 12.00 % (8.40–15.60) – 30.00 % (20.00–40.00)" in found
+    assert found.index(f"{DAY} {WEB}") < found.index("2010-11-29 web-2010-11-29 a 900 6.00 %")
+    assert "script" not in reader.tags and "<script>alert(1)</script>" in "".join(reader.words)
+    assert reader.tags.count("tr") == 1 + 8
+    (source,) = reader.images
+    assert base64.b64decode(source.partition(",")[2]) == history_png(by_day())
+    assert "Nothing was shown." in history_page([])
+
+
+def test_the_chart_is_beside_the_days_page_and_the_page_of_all_days_is_no_day(
+    tmp_path: Path,
+) -> None:
+    files, root = LocalFileSystem(auto_mkdir=True), f"file://{tmp_path}"
+    write_page(files, root, measured())
+    uri = write_history(files, root, by_day())
+    assert measured_days(files, root) == [DAY]
+    folder = tmp_path / "reports" / "recommendations"
+    assert (folder / str(DAY) / "chart.png").read_bytes() == chart_png(measured())
+    assert uri == f"file://{folder}/history.html"

@@ -24,7 +24,7 @@ from matplotlib.text import Annotation
 
 from feira.summary.chart import MARKED, chart, chart_png
 from feira.summary.files import csv_text
-from feira.summary.mail import html, mail, message_id
+from feira.summary.mail import html, mail, message_id, plain
 from feira.summary.model import Change, Correction, DayReport, DayRevenue
 from feira.summary.slack import slack_message
 from feira.summary.wording import cents, headline, number
@@ -316,6 +316,25 @@ def test_the_mail_has_text_html_with_the_chart_in_it_and_the_csv() -> None:
     (attached,) = read.iter_attachments()
     assert attached.get_filename() == "sales-2010-12-01-v1.csv"
     assert read["Subject"] == "Sales of 2010-12-01: 1,234.57 USD, 3 orders"
+
+
+def test_the_chart_of_recommendations_is_in_the_mail_under_the_day_that_it_is_of() -> None:
+    stated = report(recommendations_of=D2)
+    addresses = {"sender": "a@example.com", "recipients": ["b@example.com"]}
+    read = message_from_bytes(
+        bytes(mail(stated, b"a,b\n", b"sales", b"clicks", **addresses)), policy=policy.default
+    )
+    assert isinstance(read, EmailMessage)
+    pictures = [part for part in read.walk() if part.get_content_type() == "image/png"]
+    assert [part.get_content() for part in pictures] == [b"sales", b"clicks"]
+    body = read.get_body(("html",))
+    assert body is not None
+    text = body.get_content()
+    places = [text.index(f'src="cid:{part["Content-ID"].strip("<>")}"') for part in pictures]
+    assert places[0] < text.index(f"Recommendations shown on {D2}") < places[1]
+    assert f"Recommendations shown on {D2}: see the chart" in plain(stated)
+    for each in (plain(report()), html(report(), "chart")):
+        assert "Recommendations" not in each
 
 
 def test_the_same_report_has_the_same_identifier_and_another_has_another() -> None:

@@ -66,6 +66,34 @@ def test_the_report_is_in_the_lake_as_it_was_made(shop: Shop) -> None:
     assert f"/reports/sales/{D1}/v0001-" in only.uri
 
 
+def test_a_report_has_the_newest_chart_of_recommendations_that_is_not_of_a_later_day_nor_old(
+    shop: Shop,
+) -> None:
+    files, root = shop.files.files, f"{shop.files.lake}/reports/recommendations"
+    shop.run(D1, DAY_1)
+    for days in (-8, 1):
+        files.pipe_file(f"{root}/{D1 + dt.timedelta(days=days)}/chart.png", b"no")
+    files.pipe_file(f"{root}/{D1}/live.html", b"no chart")
+    files.pipe_file(f"{root}/history.html", b"of no day")
+    (without,) = shop.report(D1)
+    assert without.report.recommendations_of is None
+    assert shop.files.recommendations_chart(without.report) is None
+    shop.run(D2, [*DAY_1, line("G", D2, "5")])
+    before = D2 - dt.timedelta(days=7)
+    for day in (before, before - dt.timedelta(days=2)):
+        files.pipe_file(f"{root}/{day}/chart.png", f"chart of {day}".encode())
+    files.rm_file(f"{root}/{D1 + dt.timedelta(days=1)}/chart.png")
+    (report,) = shop.report(D2)
+    assert report.report.recommendations_of == before
+    # It is the one that was there then, also in a report that is sent again.
+    files.pipe_file(f"{root}/{before}/chart.png", b"measured again")
+    stored = shop.files.read(report.uri)
+    assert shop.files.recommendations_chart(stored) == f"chart of {before}".encode()
+    # A newer chart is no new figure of the day.
+    files.pipe_file(f"{root}/{D2}/chart.png", b"newer")
+    assert shop.report(D2) == []
+
+
 def test_a_run_again_reports_nothing(shop: Shop) -> None:
     shop.run(D1, DAY_1)
     shop.report(D1)

@@ -419,6 +419,19 @@ def test_a_day_is_replaced_alone(day: Day) -> None:
     ]
 
 
+def test_the_history_of_all_days_has_the_slots_of_each(spark: SparkSession, day: Day) -> None:
+    found = steps.newest_history(spark)
+    assert {(when, row.list_version, row.slot) for when, row in found} == {
+        (BEFORE, "gone", None),
+        *((DAY, MARKUP, slot) for slot in (None, "again")),
+        *((DAY, "web-2010-12-02", slot) for slot in SLOTS),
+    }
+    rates = {(row.list_version, row.arm, row.slot): row.value for _, row in found}
+    for slot in SLOTS:
+        for (version, arm, position), row in figure(day, "ctr", slot).items():
+            assert position or rates[version, arm, slot] == row.value
+
+
 def test_of_too_many_versions_and_arms_the_most_shown_are_measured(day: Day) -> None:
     shown = Counter((row["list_version"], row["arm"]) for row in impressions(day.events))
     assert shown[MARKUP, "0"] == shown[MARKUP, "1"] == day.measured.left_out == min(shown.values())

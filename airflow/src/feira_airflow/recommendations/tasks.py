@@ -181,17 +181,20 @@ def serve() -> dict[str, Any]:
 
 @permanent_errors_fail()
 def measure(features: dict[str, Any], listed: dict[str, Any]) -> dict[str, Any]:
-    """Measures what was shown on the day, estimates the version from it, and writes both as a page; returns
-    its URI, counts, and why the version has no estimate (None where it has one)."""
+    """Measures what was shown on the day, estimates the version from it, and writes both as a page, and the page
+    of all days; returns their URIs, counts, and why the version has no estimate (None where it has one)."""
     from feira.core.lake import lake_files
-    from feira.recommendations.live.page import write_page
-    from feira_spark.recommendations.measure import measure
+    from feira.recommendations.live.page import write_history, write_page
+    from feira_spark.recommendations.measure import measure, newest_history
 
     settings = lake_settings(LAKE)
+    files = lake_files(settings)
     with spark_session() as spark:
         done = measure(spark, partition_day(), listed["version"], features["sources"])
+        history = newest_history(spark)
     return {
-        "page": write_page(lake_files(settings), settings.root, done),
+        "page": write_page(files, settings.root, done),
+        "history": write_history(files, settings.root, history),
         "impressions": done.impressions,
         "left_out": done.left_out,
         "figures": len(done.figures),

@@ -85,6 +85,7 @@ def notify_mail() -> dict[str, Any]:
                     report,
                     files.csv(report),
                     files.chart(report),
+                    files.recommendations_chart(report),
                     sender=hook.sender,
                     recipients=hook.recipients,
                 )

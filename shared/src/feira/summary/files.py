@@ -1,4 +1,4 @@
-"""A report as files in the lake: its document, its CSV and its chart."""
+"""A report as files in the lake: its document, its CSV and its charts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
 
 from fsspec import AbstractFileSystem
@@ -15,10 +16,15 @@ from feira.core.one_line import one_line
 from feira.summary.model import DayReport, Figure
 from feira.summary.wording import LABELS, LINES, SALES
 
+# What was shown of a day is measured after the day's report was sent: so a report has the chart of a day before,
+# if there is one among so many.
+RECOMMENDATIONS_DAYS = 8
+
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """Reports below ``<lake>/reports/<dataset>/<day>/v<NNNN>-<hash of the figures>/``."""
+    """Reports below ``<lake>/reports/<dataset>/<day>/v<NNNN>-<hash of the figures>/``; and the charts that
+    recommendations leave at ``<lake>/reports/recommendations/<day>/chart.png``."""
 
     files: AbstractFileSystem
     lake: str
@@ -32,12 +38,16 @@ class ReportFiles:
         )
 
     def write(self, report: DayReport) -> str:
-        """Writes CSV, chart and, last, the document; returns the document's URI."""
+        """Writes CSV, charts and, last, the document; returns the document's URI."""
         from feira.summary.chart import chart_png
 
         folder = self.folder(report)
         self.files.pipe_file(f"{folder}/{csv_name(report)}", csv_text(report).encode())
         self.files.pipe_file(f"{folder}/chart.png", chart_png(report))
+        if report.recommendations_of:
+            # A copy: it is sent again as it was, whatever is measured again meanwhile.
+            shown = self.files.cat_file(self._recommendations(report.recommendations_of))
+            self.files.pipe_file(f"{folder}/recommendations.png", shown)
         uri = f"{folder}/report.json"
         self.files.pipe_file(uri, report.model_dump_json(indent=2).encode())
         return uri
@@ -55,6 +65,21 @@ class ReportFiles:
         """Its chart, a PNG, as written."""
         content: bytes = self.files.cat_file(f"{self.folder(report)}/chart.png")
         return content
+
+    def recommendations_chart(self, report: DayReport) -> bytes | None:
+        """The chart of recommendations, a PNG, as it was when the report was written; None where there was none."""
+        if report.recommendations_of is None:
+            return None
+        content: bytes = self.files.cat_file(f"{self.folder(report)}/recommendations.png")
+        return content
+
+    def recommendations_of(self, day: date) -> date | None:
+        """The newest day that has a chart of recommendations, of this day and the last ones before it."""
+        days = (day - timedelta(days=n) for n in range(RECOMMENDATIONS_DAYS))
+        return next((it for it in days if self.files.exists(self._recommendations(it))), None)
+
+    def _recommendations(self, day: date) -> str:
+        return f"{self.lake}/reports/recommendations/{day}/chart.png"
 
 
 def csv_name(report: DayReport) -> str:

@@ -42,9 +42,15 @@ def day_thread(report: DayReport) -> str:
 
 
 def mail(
-    report: DayReport, csv: bytes, chart: bytes, *, sender: str, recipients: Iterable[str]
+    report: DayReport,
+    csv: bytes,
+    chart: bytes,
+    recommendations: bytes | None = None,
+    *,
+    sender: str,
+    recipients: Iterable[str],
 ) -> EmailMessage:
-    """The whole message but for its date."""
+    """The whole message but for its date; ``recommendations`` is the chart of ``report.recommendations_of``."""
     message = EmailMessage()
     message["Subject"] = headline(report)
     message["From"] = sender
@@ -54,19 +60,26 @@ def mail(
     # Programs that answer by themselves, such as holiday notices, leave such mails alone.
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(plain(report))
-    cid = f"chart-{report.report_id}"
-    message.add_alternative(html(report, cid), subtype="html")
+    pictures = {"chart": chart} | ({"recommendations": recommendations} if recommendations else {})
+    cids = {name: f"{name}-{report.report_id}" for name in pictures}
+    message.add_alternative(html(report, **cids), subtype="html")
     body = message.get_body(("html",))
     assert isinstance(body, EmailMessage)
-    body.add_related(
-        chart, "image", "png", cid=f"<{cid}>", filename="chart.png", disposition="inline"
-    )
+    for name, picture in pictures.items():
+        body.add_related(
+            picture,
+            "image",
+            "png",
+            cid=f"<{cids[name]}>",
+            filename=f"{name}.png",
+            disposition="inline",
+        )
     message.add_attachment(csv, "text", "csv", filename=csv_name(report))
     return message
 
 
-def html(report: DayReport, chart_cid: str) -> str:
-    """The HTML body; the chart is the part with that content id."""
+def html(report: DayReport, chart: str, recommendations: str | None = None) -> str:
+    """The HTML body; the charts are the parts with these content ids."""
     return _TEMPLATES.get_template("mail.html.j2").render(
         report=report,
         outcome=outcome_sentence(report.outcome),
@@ -75,7 +88,8 @@ def html(report: DayReport, chart_cid: str) -> str:
         rules=rules(report),
         products=top_products(report),
         number=number,
-        chart_cid=chart_cid,
+        chart_cid=chart,
+        recommendations_cid=recommendations,
     )
 
 
@@ -100,5 +114,7 @@ def plain(report: DayReport) -> str:
     ] or ["  none"]
     lines += ["", "Quarantine by rule"]
     lines += [f"  {rule}: {number(count)} lines" for rule, count in rules(report)] or ["  none"]
+    if report.recommendations_of:
+        lines += ["", f"Recommendations shown on {report.recommendations_of}: see the chart"]
     lines += ["", f"Report {report.report_id}, version {report.version}"]
     return "\n".join(lines) + "\n"

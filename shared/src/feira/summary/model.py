@@ -109,6 +109,9 @@ class DayReport(_Frozen):
     """Order dates around the day, oldest first; dates without an order are left out."""
     snapshot_id: int
     correction: Correction | None = None
+    recommendations_of: date | None = None
+    """The day of the chart of recommendations that goes with it; None where there was none. No figure of the
+    day: it corrects nothing."""
 
     @property
     def figures_hash(self) -> str:

@@ -148,7 +148,11 @@ def prepare_reports(
         changed = _Changed.read(connection)
         reports, unsure = _reports_due(connection, landings, day, changed.dates)
     # Files first: what the ledger names exists. Files that a kill leaves unnamed are overwritten.
-    prepared = [Prepared(report, files.write(report)) for report in reports]
+    prepared = []
+    for report in reports:
+        of = files.recommendations_of(report.day)
+        due = report.model_copy(update={"recommendations_of": of})
+        prepared.append(Prepared(due, files.write(due)))
     with connection.transaction():
         record(connection, [(each.report, each.uri) for each in prepared])
         changed.forget(connection, {day, *changed.dates} - unsure)

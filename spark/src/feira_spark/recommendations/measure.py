@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 LIVE = "recommendations.live_figures"
 # Days of the history that people are shown, the measured one the last.
 HISTORY_DAYS = 28
+# Of the page of all days; a point of more would be a dot.
+LONGEST_HISTORY_DAYS = 400
 
 
 def measure(spark: SparkSession, day: date, version: str, read: Snapshots) -> Measured:
@@ -59,7 +61,9 @@ def measure(spark: SparkSession, day: date, version: str, read: Snapshots) -> Me
         day=day,
         figures=figures,
         estimates=estimated,
-        history=_history(spark, day),
+        history=tuple(
+            (when, row) for when, row in history(spark, day, HISTORY_DAYS) if row.slot is None
+        ),
         impressions=total,
         left_out=total - sum(row["impressions"] for row in measured),
     )
@@ -115,14 +119,20 @@ def _replace(spark: SparkSession, day: date, rows: list[LiveFigure], read: Snaps
     )
 
 
-def _history(spark: SparkSession, day: date) -> tuple[tuple[date, LiveFigure], ...]:
-    first = day - timedelta(days=HISTORY_DAYS - 1)
+def newest_history(spark: SparkSession) -> tuple[tuple[date, LiveFigure], ...]:
+    """As ``history``, to the newest day that was measured."""
+    newest = spark.table(f"{CATALOG}.{LIVE}").agg(F.max("as_of")).collect()[0][0]
+    return history(spark, newest, LONGEST_HISTORY_DAYS) if newest else ()
+
+
+def history(spark: SparkSession, day: date, days: int) -> tuple[tuple[date, LiveFigure], ...]:
+    """The CTR of all positions of so many days, this one the last, by day, version, arm and slot."""
+    first = day - timedelta(days=days - 1)
     rows = (
         spark.table(f"{CATALOG}.{LIVE}")
         .where(F.col("as_of").between(F.lit(first), F.lit(day)))
         .where((F.col("figure") == "ctr") & (F.col("position") == EVERY_POSITION))
-        .where("slot IS NULL")
-        .orderBy("as_of", "list_version", "arm")
+        .orderBy("as_of", "list_version", "arm", "slot")
         .collect()
     )
     return tuple((row["as_of"], LiveFigure(*tuple(row)[1:])) for row in rows)

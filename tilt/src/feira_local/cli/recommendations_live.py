@@ -1,4 +1,4 @@
-"""`feira recommendations live`: the page of a day on which lists were shown."""
+"""`feira recommendations live`: the page of a day on which lists were shown, or that of all days."""
 
 from __future__ import annotations
 
@@ -21,23 +21,34 @@ def live(
     to: Annotated[
         Path | None, typer.Option("--to", help="The file to write; else one in this folder.")
     ] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="The page of all days instead: CTR by day.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fetch the page of how the lists that users were shown on a day did, to open in a browser.
 
-    Example: [bold]feira recommendations live 2010-12-01[/]
+    Example: [bold]feira recommendations live 2010-12-01[/]   [bold]feira recommendations live --history[/]
     """
     wanted = parse_day(day) if day is not None else None
+    if history and wanted is not None:
+        raise StackError(f"--history is of all days; leave it out, or the day {wanted}.")
 
-    from feira.recommendations.live.page import measured_days, page_uri
+    from feira.recommendations.live.page import history_uri, measured_days, page_uri
 
     with asked_list_store() as store:
         days = measured_days(store.files, store.lake)
         if not days or (wanted or days[-1]) not in days:
             raise StackError(_not_measured(wanted, days))
         wanted = wanted or days[-1]
-        content: bytes = store.files.cat_file(page_uri(store.lake, wanted))
-    file = to or Path(f"recommendations-{wanted}.html")
+        uri = history_uri(store.lake) if history else page_uri(store.lake, wanted)
+        try:
+            content: bytes = store.files.cat_file(uri)
+        except FileNotFoundError:
+            raise StackError(
+                f"There is no {uri} yet: the next day that is measured makes it."
+            ) from None
+    file = to or Path(f"recommendations-{'history' if history else wanted}.html")
     try:
         file.write_bytes(content)
     except OSError as error:
@@ -45,9 +56,9 @@ def live(
             f"{file} cannot be written: {error.strerror}. Name another with --to."
         ) from error
     if as_json:
-        print_json({"day": str(wanted), "file": str(file)})
+        print_json({"day": None if history else str(wanted), "file": str(file)})
         return
-    print_line(f"{wanted}: {file.resolve().as_uri()}")
+    print_line(f"{'All days' if history else wanted}: {file.resolve().as_uri()}")
 
 
 def _not_measured(day: date | None, days: list[date]) -> str:

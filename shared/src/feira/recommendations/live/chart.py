@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import TypeVar
 
@@ -30,10 +30,7 @@ Key = TypeVar("Key", str, tuple[str, str])
 
 def chart_png(measured: Measured) -> bytes:
     """The chart as PNG, 1200 pixels wide; the same bytes for the same figures."""
-    output = io.BytesIO()
-    # Without the library's version in the file: an upgrade alone changes nothing in the lake.
-    FigureCanvasAgg(chart(measured)).print_png(output, metadata={"Software": None})
-    return output.getvalue()
+    return _png(chart(measured))
 
 
 def chart(measured: Measured) -> Figure:
@@ -57,22 +54,49 @@ def chart(measured: Measured) -> Figure:
     top.xaxis.set_major_locator(MaxNLocator(MOST_POSITIONS, integer=True))
     top.set_xlabel("position", fontsize=9, color=FAINT)
     bottom = figure.add_axes((0.08, 0.08, 0.86, 0.33))
-    # A version is shown for a day or a few; an arm goes on.
-    arms = _most([(row.arm, row.impressions) for _, row in measured.history])
-    by_day = [
-        (
-            f"arm {arm}",
-            [(float(date2num(day)), row) for day, row in measured.history if row.arm == arm],
-        )
-        for arm in arms
-    ]
-    _series(bottom, "CTR of all positions by day, each version a point", by_day, apart=0.08)
-    if by_day:
-        first, last = (_around(at, measured.history) for at in (0, -1))
-        bottom.set_xlim(first, last)
-        bottom.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=9))
-        bottom.xaxis.set_major_formatter(DateFormatter("%d %b"))
+    title = "CTR of all positions by day, each version a point"
+    _by_day(bottom, title, measured.history, lambda row: f"arm {row.arm}")
     return figure
+
+
+def history_png(history: Sequence[tuple[date, LiveFigure]]) -> bytes:
+    """CTR of all positions by day as PNG: on top of both slots by arm, below by slot and arm."""
+    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor="white")
+    top, bottom = (figure.add_axes((0.08, at, 0.86, 0.33)) for at in (0.58, 0.08))
+    both = [(day, row) for day, row in history if row.slot is None]
+    _by_day(top, "CTR of all positions by day", both, lambda row: f"arm {row.arm}")
+    of_slots = [(day, row) for day, row in history if row.slot is not None]
+    _by_day(bottom, "The same by slot", of_slots, lambda row: f"{row.slot}, arm {row.arm}")
+    return _png(figure)
+
+
+def _by_day(
+    axes: Axes,
+    title: str,
+    history: Sequence[tuple[date, LiveFigure]],
+    named: Callable[[LiveFigure], str],
+) -> None:
+    """A series a name, and a point a version: one is shown for a day or a few, and an arm goes on."""
+    names = _most([(named(row), row.impressions) for _, row in history])
+    series = [
+        (
+            name,
+            [(float(date2num(day)), row) for day, row in history if named(row) == name],
+        )
+        for name in names
+    ]
+    _series(axes, title, series, apart=0.08)
+    if series:
+        axes.set_xlim(*(_around(at, history) for at in (0, -1)))
+        axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=9))
+        axes.xaxis.set_major_formatter(DateFormatter("%d %b %y"))
+
+
+def _png(figure: Figure) -> bytes:
+    output = io.BytesIO()
+    # Without the library's version in the file: an upgrade alone changes nothing in the lake.
+    FigureCanvasAgg(figure).print_png(output, metadata={"Software": None})
+    return output.getvalue()
 
 
 def most_shown(measured: Measured) -> list[tuple[str, str]]:

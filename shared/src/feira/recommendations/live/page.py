@@ -1,9 +1,11 @@
-"""The page of a measured day: one HTML file with its chart in it, that loads nothing and runs nothing."""
+"""The page of a measured day, and that of all days: each an HTML file with its chart in it, that loads nothing and
+runs nothing."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from feira.core.one_line import one_line
 from feira.recommendations.bootstrap import Figure
-from feira.recommendations.live.chart import MOST_POSITIONS, chart_png, most_shown
+from feira.recommendations.live.chart import MOST_POSITIONS, chart_png, history_png, most_shown
 from feira.recommendations.live.estimate import (
     FEWEST_GROUPS,
     LEAST_SUPPORT,
@@ -20,7 +22,7 @@ from feira.recommendations.live.estimate import (
     Estimate,
     Measured,
 )
-from feira.recommendations.live.figures import EVERY_POSITION, LiveFigure
+from feira.recommendations.live.figures import EVERY_POSITION, SLOTS, LiveFigure
 
 _TEMPLATES = Environment(
     loader=PackageLoader("feira.recommendations.live"),
@@ -32,6 +34,7 @@ _TEMPLATES = Environment(
 
 
 _BOTH = "both"
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,26 @@ class Arm:
 
 
 def write_page(files: AbstractFileSystem, lake: str, measured: Measured) -> str:
-    """Writes the day's page, in the place of an earlier one; returns its URI."""
-    uri = page_uri(lake, measured.day)
-    files.pipe_file(uri, page(measured).encode())
+    """Writes the day's page and, beside it, its chart, which the report of a later day has too; in the place of
+    earlier ones. Returns the page's URI."""
+    uri, chart = page_uri(lake, measured.day), chart_png(measured)
+    files.pipe_file(f"{_pages(lake)}/{measured.day}/chart.png", chart)
+    files.pipe_file(uri, page(measured, chart).encode())
     return uri
+
+
+def write_history(
+    files: AbstractFileSystem, lake: str, history: Sequence[tuple[date, LiveFigure]]
+) -> str:
+    """Writes the page of all days, in the place of the earlier one; returns its URI."""
+    uri = history_uri(lake)
+    files.pipe_file(uri, history_page(history).encode())
+    return uri
+
+
+def history_uri(lake: str) -> str:
+    """Where the page of all days is."""
+    return f"{_pages(lake)}/history.html"
 
 
 def page_uri(lake: str, day: date) -> str:
@@ -64,15 +83,39 @@ def measured_days(files: AbstractFileSystem, lake: str) -> list[date]:
         found = files.ls(_pages(lake), detail=False)
     except FileNotFoundError:
         return []
-    return sorted(date.fromisoformat(path.rstrip("/").rpartition("/")[2]) for path in found)
+    names = (path.rstrip("/").rpartition("/")[2] for path in found)
+    return sorted(date.fromisoformat(name) for name in names if _DAY.fullmatch(name))
 
 
 def _pages(lake: str) -> str:
     return f"{lake}/reports/recommendations"
 
 
-def page(measured: Measured) -> str:
-    """The whole page."""
+def history_page(history: Sequence[tuple[date, LiveFigure]]) -> str:
+    """The CTR of all positions by day, version, arm and slot: as a chart, and as a table with the newest day first.
+
+    :param history: as ``Measured.history``, of the slots too
+    """
+    by_slot = {
+        (day, row.list_version, row.arm, row.slot): _percent(_figure(row)) for day, row in history
+    }
+    rows = [
+        (
+            day,
+            one_line(row.list_version),
+            one_line(row.arm),
+            row,
+            [by_slot.get((day, row.list_version, row.arm, slot), "–") for slot in (None, *SLOTS)],
+        )
+        for day, row in reversed(history)
+        if row.slot is None
+    ]
+    chart = base64.b64encode(history_png(history)).decode()
+    return _TEMPLATES.get_template("history.html.j2").render(rows=rows, slots=SLOTS, chart=chart)
+
+
+def page(measured: Measured, chart: bytes) -> str:
+    """The day's whole page, with this chart of it."""
     shown = most_shown(measured)
     return _TEMPLATES.get_template("live.html.j2").render(
         day=measured.day,
@@ -84,7 +127,7 @@ def page(measured: Measured) -> str:
             for row in measured.figures
             if row.figure == "users_in_two_arms" and row.value
         ],
-        chart=base64.b64encode(chart_png(measured)).decode(),
+        chart=base64.b64encode(chart).decode(),
         shown=[(one_line(version), one_line(arm)) for version, arm in shown],
         positions=list(_positions(measured, shown)),
         most_positions=MOST_POSITIONS,
