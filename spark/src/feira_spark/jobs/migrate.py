@@ -23,8 +23,8 @@ def main(
         ),
     ],
 ) -> None:
-    """Create missing tables and add declared optional columns; prints what was done, or exits with 1 and
-    the changes that a table cannot take, with nothing changed. The marts are left to dbt.
+    """Create missing tables and indexes and add declared optional columns; prints what was done, or exits
+    with 1 and the changes that a table cannot take, with nothing changed. The marts are left to dbt.
 
     Example: python -m feira_spark.jobs.migrate --warehouse "host=db.example.com user=warehouse_loader"
     """

@@ -108,7 +108,7 @@ def _reason(error: SqlglotError) -> str:
 
 
 def migrate(as_json: AsJson = False) -> None:
-    """Bring lake, warehouse and marts to their contracts: new tables and added columns.
+    """Bring lake, warehouse and marts to their contracts: new tables and indexes, and added columns.
 
     A change that a table cannot take is refused before anything is changed.
 

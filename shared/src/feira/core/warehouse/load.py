@@ -16,7 +16,7 @@ from feira.core.published_table import PublishedTable
 from feira.core.warehouse.apply import Difference, apply
 from feira.core.warehouse.by_day import REFUSED, apply_by_day
 from feira.core.warehouse.merge import LoadError, Merged
-from feira.core.warehouse.schema import require_load_tables
+from feira.core.warehouse.schema import create_indexes, require_load_tables
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ def load(
     (None: the whole table, as it holds nothing or a day is held) and answers None when that is main
     already. A row that the warehouse cannot hold keeps only its own day back: RowRefusedError where
     that day is the extract's, else the day is noted as held and the rest is loaded.
+    The first load makes the table's indexes.
     The ledger is locked from the first read to the commit, so loads queue. Raises LoadError, and
     ContractError where a table is not as declared; then nothing was changed.
     """
@@ -61,9 +62,12 @@ def load(
     with connection.transaction():
         connection.execute(f"LOCK TABLE {table.ledger} IN EXCLUSIVE MODE")
         # A day's keys are looked up in the index, which costs what the day has. By the default, four, a
-        # scan of the whole table seems cheaper until it is large.
+        # scan of the whole table seems cheaper until it is large; and of a merge it is not seen that it
+        # reads all keys up to the day's, which mostly are the last.
         connection.execute("SET LOCAL random_page_cost = 1.1")
+        connection.execute("SET LOCAL enable_mergejoin = off")
         snapshot = held_snapshot(connection, table)
+        is_first = snapshot is None
         holds = connection.execute(f"SELECT 1 FROM {table.held_days} LIMIT 1").fetchone()
         # While a day is held the warehouse equals no snapshot, so there is none to differ from.
         difference = difference_since(None if holds else snapshot)
@@ -83,6 +87,10 @@ def load(
                 difference = difference_since(None) or difference
                 done = apply_by_day(connection, table, extract.day, difference)
             snapshot = difference.snapshot_id
+        if is_first:
+            # Built of all rows at once, in a quarter of the time that row by row takes. A table that was
+            # loaded before and lacks them may be large, and its load is not to wait.
+            create_indexes(connection, table)
         return _write_ledger(connection, table, extract, snapshot, done)
 
 

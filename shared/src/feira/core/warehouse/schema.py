@@ -67,14 +67,8 @@ def require_tables(connection: psycopg.Connection, tables: Iterable[str]) -> Non
 
 
 def require_load_tables(connection: psycopg.Connection, table: PublishedTable) -> None:
-    """The same for a published table, its ledger, and what its loads note beside that.
-
-    A table that is made has its indexes; one that exists without them is left so: it may be large.
-    """
-    is_new = table_types(connection, table.table) is None
+    """The same for a published table, its ledger, and what its loads note beside that."""
     require_tables(connection, [table.table, table.ledger])
-    if is_new:
-        create_indexes(connection, table)
     create_notes(connection, table)
 
 
