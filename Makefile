@@ -159,6 +159,12 @@ bench: install  ## All figures: days of 1 M and 5 M lines beside DuckDB and Pola
 	@PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_day.py --lines 5000000 --rounds 1
 	@$(MAKE) --no-print-directory bench-stack
 
+GROWN ?= 200
+.PHONY: bench-growth
+bench-growth: install  ## What a day costs the warehouse as history grows to 200 days (GROWN=40: a look, whose aims are not judged)
+	@FEIRA_HOME= PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_growth.py --days $(GROWN)
+	@$(VENV)/bin/python tests/bench/figures_page.py
+
 SCALE ?= 1
 .PHONY: bench-recommendations
 bench-recommendations: install  ## What recommendations cost, from 10 M events to an answer of the API (SCALE=0.01: a look)

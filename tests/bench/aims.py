@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from figures import load_rate, memory_outside_spark, ratio, spread
+from figures import CPU, growth, load_rate, memory_outside_spark, ratio, spread
 
 SPARK_OVER_DUCKDB = 2.5
 LOAD_ROWS_A_SECOND = 150_000
@@ -15,6 +15,9 @@ PARSE_SECONDS = 0.5
 MEMORY_GROWTH = (
     0.25  # of five times the lines: a quarter is noise of the allocator, not of the data
 )
+# By how the ids of orders lie: a step's CPU at the last day over that at the first.
+GROWTH = {"clustered": 1.3, "scattered": 2.0}
+GROWN_DAYS = 200
 ORDER = ("short", "not measured", "met")
 
 Days = dict[int, dict[str, Any]]
@@ -113,6 +116,24 @@ def _parsing(parsed: list[dict[str, Any]] | None) -> Aim:
         f"{slowest['file']} {slowest['seconds']:.2f} s, the slowest" if slowest else None,
         bool(slowest and slowest["seconds"] < PARSE_SECONDS),
     )
+
+
+def growth_aims(found: dict[str, Any]) -> list[Aim]:
+    """For each step and kind of ids, how its CPU has grown; those that are short first."""
+    judged = []
+    for ids, of_ids in found["warehouse"].items():
+        for step, by_day in growth(of_ids["days"], CPU).items():
+            first, last = min(by_day), max(by_day)
+            times = by_day[last] / by_day[first]
+            judged.append(
+                _judged(
+                    f"{step}, ids {ids}: CPU at day {GROWN_DAYS} at most {GROWTH[ids]:g} times that at "
+                    f"day {first}",
+                    f"{times:.2f} times" if last >= GROWN_DAYS else None,
+                    times <= GROWTH[ids],
+                )
+            )
+    return sorted(judged, key=lambda aim: ORDER.index(aim.state))
 
 
 def recommendation_aims(found: dict[str, Any] | None) -> list[Aim]:

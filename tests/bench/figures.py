@@ -71,6 +71,23 @@ def peaks(runs: list[dict[str, Any]]) -> dict[str, float]:
     return found
 
 
+def growth(days: list[dict[str, Any]], of: Sequence[str]) -> dict[str, dict[int, float]]:
+    """CPU seconds of each step by the day that stands for those measured before it: medians of the sum of
+    ``of``, which are ``client_cpu`` and ``server_cpu``."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for day in days:
+        for step, used in day["steps"].items():
+            at = found.setdefault(step, {}).setdefault(day["at"], [])
+            at.append(sum(used[name] for name in of))
+    return {
+        step: {at: median(values) for at, values in by_day.items()}
+        for step, by_day in found.items()
+    }
+
+
+CPU = ("client_cpu", "server_cpu")
+
+
 def memory_outside_spark(figures: dict[str, Any]) -> dict[str, float]:
     """Peak MiB of what is not Spark's server, by step and group: ``load_warehouse python`` and so on."""
     return {

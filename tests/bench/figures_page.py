@@ -13,18 +13,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aims import Aim, aims, recommendation_aims
+from aims import Aim, aims, growth_aims, recommendation_aims
 from figures import (
+    CPU,
     STACK_HEADINGS,
     STEPS,
     engine_peak,
     engine_seconds,
+    growth,
     load_rate,
     peaks,
     spread,
     step_runs,
 )
-from plots import NAMES, draw
+from plots import NAMES, draw, draw_growth
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RAW = REPOSITORY / ".bench"
@@ -57,6 +59,7 @@ class Figures:
         self.stack = self._read(raw / "stack.json")
         self.parsed = self._read(raw / "parse.json")
         self.recommended = self._read(raw / "recommendations.json")
+        self.grown = self._read(raw / "growth.json")
 
     @staticmethod
     def _read(path: Path) -> Any:
@@ -95,6 +98,32 @@ class Figures:
                 ]
             )
         return table(["", "seconds", "a second", "CPU seconds", "peak MiB"], rows) + self._run_of()
+
+    def growth_aims(self) -> str:
+        """How each step has grown, those that are short first."""
+        return _aims_table(growth_aims(self.grown))
+
+    def growth(self) -> str:
+        """CPU of each step by day, the server's part in brackets."""
+        text = ""
+        for ids, found in self.grown["warehouse"].items():
+            days, machine = found["days"], found["machine"]
+            whole, server = growth(days, CPU), growth(days, ("server_cpu",))
+            rows_at = {day["at"]: day["rows"] for day in days}
+            busy = [day["load_average"] for day in days]
+            text += f"Ids {ids}, CPU seconds, of them PostgreSQL's in brackets:\n\n" + table(
+                ["day", "rows", *whole],
+                [
+                    [str(at), f"{rows:,}"]
+                    + [f"{whole[step][at]:.2f} ({server[step][at]:.2f})" for step in whole]
+                    for at, rows in rows_at.items()
+                ],
+            )
+            text += (
+                f"\nMeasured {found['measured_at'][:10]} on {machine['cores']} cores of "
+                f"{machine['cpu']}, load average {min(busy):.1f} to {max(busy):.1f}.\n\n"
+            )
+        return text
 
     def _run_of(self) -> str:
         found = self.recommended
@@ -272,12 +301,13 @@ def fill(page: str, blocks: dict[str, Callable[[], str] | None]) -> str:
 
 
 def main() -> int:
-    """Draws the plots and fills the page as far as it was measured; 1 where nothing was, of a million lines
-    or of recommendations."""
+    """Draws the plots and fills the page as far as it was measured; 1 where nothing was, of a million lines,
+    of recommendations or of growth."""
     figures = Figures(RAW)
-    if not (figures.days or figures.recommended):
+    if not (figures.days or figures.recommended or figures.grown):
         print(
-            "No figures of a million lines or more, or of recommendations, in .bench; run `make bench`.",
+            "No figures of a million lines or more, of recommendations or of growth in .bench; "
+            "run `make bench`.",
             file=sys.stderr,
         )
         return 1
@@ -296,11 +326,19 @@ def main() -> int:
         "recommendations": figures.recommendations,
         "answers": figures.answers,
     }
-    blocks = {name: block if figures.days else None for name, block in of_days.items()} | {
-        name: block if figures.recommended else None for name, block in of_recommendations.items()
-    }
+    of_growth = {"growth aims": figures.growth_aims, "growth": figures.growth}
+    blocks = (
+        {name: block if figures.days else None for name, block in of_days.items()}
+        | {
+            name: block if figures.recommended else None
+            for name, block in of_recommendations.items()
+        }
+        | {name: block if figures.grown else None for name, block in of_growth.items()}
+    )
     PAGE.write_text(fill(PAGE.read_text(), blocks))
-    for path in draw(figures.days, IMAGES) if figures.days else ():
+    plots = draw(figures.days, IMAGES) if figures.days else []
+    plots += draw_growth(figures.grown, IMAGES) if figures.grown else []
+    for path in plots:
         print(path.relative_to(REPOSITORY))
     print(PAGE.relative_to(REPOSITORY))
     return 0

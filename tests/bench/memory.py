@@ -49,10 +49,7 @@ class MemorySampler:
         """CPU that each group's processes have used so far, in user and kernel mode."""
         with self._lock:
             groups = dict(self._groups)
-        return {
-            name: sum(_cpu(process) for process in processes())
-            for name, processes in groups.items()
-        }
+        return {name: cpu_seconds(processes()) for name, processes in groups.items()}
 
     def close(self) -> None:
         """Ends the sampling."""
@@ -98,6 +95,11 @@ def _cpu(process: psutil.Process) -> float:
         return float(times.user + times.system + times.children_user + times.children_system)
     except psutil.Error:
         return 0.0
+
+
+def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
+    """CPU that these processes, and their children that have ended, have used so far."""
+    return sum(_cpu(process) for process in processes)
 
 
 def load_average() -> float:

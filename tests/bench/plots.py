@@ -10,7 +10,7 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
-from figures import engine_seconds, memory_outside_spark, spread, step_runs
+from figures import CPU, engine_seconds, growth, memory_outside_spark, spread, step_runs
 
 NAMES = {"spark": "Spark", "duckdb": "DuckDB", "polars": "Polars"}
 COLOURS = {"spark": "#d1663a", "duckdb": "#d9b23b", "polars": "#3b74b9"}
@@ -31,6 +31,25 @@ def draw(days: dict[int, dict[str, Any]], folder: Path) -> list[Path]:
         _steps(days, folder / "bench-steps.svg"),
         _memory(days, folder / "bench-memory.svg"),
     ]
+
+
+def draw_growth(figures: dict[str, Any], folder: Path) -> list[Path]:
+    """Writes the plot of CPU by day into a folder; returns its path, in a list."""
+    kinds = figures["warehouse"]
+    figure, axes = plt.subplots(
+        1, len(kinds), figsize=(4.5 * len(kinds), 3), squeeze=False, sharey=True
+    )
+    for axis, (ids, of_ids) in zip(axes[0], kinds.items(), strict=True):
+        steps = growth(of_ids["days"], CPU)
+        for (step, by_day), colour in zip(steps.items(), STEP_COLOURS, strict=False):
+            axis.plot(list(by_day), list(by_day.values()), color=colour, marker="o", label=step)
+        axis.set_title(f"ids {ids}", fontsize=10)
+        axis.set_xlabel("day of the history")
+        axis.set_ylim(bottom=0)
+    axes[0][0].set_ylabel("CPU seconds")
+    axes[0][0].legend(frameon=False)
+    figure.tight_layout()
+    return [_save(figure, folder / "bench-growth.svg")]
 
 
 def _save(figure: Any, path: Path) -> Path:
