@@ -25,6 +25,7 @@ import psutil
 from chain_step import Places
 from feira.core.settings import LakeSettings
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
+from feira_local.shop.taste import Taste
 from feira_local.stack import postgres, spark
 from feira_local.stack.config import DEFAULT_PORTS, HOST, Ports, ShopOptions, StackConfig
 from feira_spark.core.session import connect
@@ -235,7 +236,7 @@ def _lines_per_day(lines: int, day: date) -> int:
     """The generator's weekly mean with which ``day`` itself shows that many lines, or all but."""
     mean = lines
     for _ in range(3):
-        source = GeneratedSource(GeneratorSettings(seed=SHOP_SEED, lines_per_day=mean))
+        source = GeneratedSource(GeneratorSettings(Taste(SHOP_SEED), lines_per_day=mean))
         mean = round(mean * lines / source.total(day))
     return mean
 

@@ -10,6 +10,7 @@ import pytest
 
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
 from feira_local.shop.source import Line, SourceError
+from feira_local.shop.taste import Taste
 
 DAY = dt.date(2011, 3, 2)
 CODES = {
@@ -46,7 +47,9 @@ def test_any_page_is_the_same_alone_as_within_its_day() -> None:
 
 
 def test_the_same_seed_makes_the_same_bytes_and_another_seed_others() -> None:
-    first, again, other = (orjson.dumps(whole_day(source(seed=seed), DAY)) for seed in (7, 7, 8))
+    first, again, other = (
+        orjson.dumps(whole_day(source(taste=Taste(seed)), DAY)) for seed in (7, 7, 8)
+    )
     assert first == again
     assert first != other
 
@@ -72,6 +75,15 @@ def test_a_later_version_of_a_line_keeps_its_key_and_creation_and_changes_its_st
     assert starts == {"pending", "completed"}
     assert ends == {"completed", "shipped", "failed", "cancelled"}
     assert seen["pending", "completed"] > 50
+
+
+def test_the_lines_of_an_order_move_together() -> None:
+    days, later = source(lines_per_day=4000), DAY + dt.timedelta(days=1)
+    lines = {key(line) for line in whole_day(days, DAY) if line["created_at"][:10] == str(DAY)}
+    moved = {key(line) for line in whole_day(days, later) if line["created_at"][:10] == str(DAY)}
+    assert len(moved) > 200
+    orders = {order for order, _ in moved}
+    assert moved == {each for each in lines if each[0] in orders}
 
 
 def test_movement_adjusts_some_quantities_and_some_prices_and_returns_are_negative() -> None:
@@ -157,7 +169,6 @@ def test_a_day_of_five_million_lines_serves_its_first_middle_and_last_page() -> 
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
-        ({"seed": -1}, "seed"),
         ({"lines_per_day": 0}, "lines_per_day"),
         ({"dirty_share": 1.5}, "dirty_share"),
         ({"last_day": dt.date(2010, 1, 1)}, "last_day"),

@@ -160,12 +160,17 @@ def test_a_killed_task_is_seen_and_retried_within_thirty_seconds(stack: Stack) -
     assert sum(seconds) + float(settings["AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY"]) <= 30
 
 
-def test_the_shop_replays_files_when_a_folder_is_named(tmp_path: Path) -> None:
+def test_the_shop_draws_sales_as_it_is_told_and_replays_files_when_a_folder_is_named(
+    tmp_path: Path,
+) -> None:
     def shop(**env: str) -> Service:
         config = StackConfig.from_env({"FEIRA_HOME": str(tmp_path / "home")} | env)
         return by_name(Stack.of(config).services)["shop"]
 
     assert "generated" in shop().command
+    drawn = shop(FEIRA_SHOP_SEED="8", FEIRA_SHOP_CLUSTERS="4", FEIRA_SHOP_LINES="700").command
+    at = [drawn.index(option) for option in ("--seed", "--clusters", "--lines-per-day")]
+    assert [drawn[it + 1] for it in at] == ["8", "4", "700"]
     replay = shop(FEIRA_SHOP_DATA=str(tmp_path)).command
     assert "replay" in replay
     assert str(tmp_path) in replay
@@ -210,6 +215,7 @@ def test_an_offset_moves_every_port(tmp_path: Path) -> None:
         ({"FEIRA_PORT_OFFSET": "59000"}, "plus FEIRA_PORT_OFFSET is 74432"),
         ({"FEIRA_SHOP_DATA": "/nowhere"}, "FEIRA_SHOP_DATA is '/nowhere'"),
         ({"FEIRA_SHOP_LINES": "0"}, "FEIRA_SHOP_LINES is '0'"),
+        ({"FEIRA_SHOP_CLUSTERS": "401"}, "FEIRA_SHOP_CLUSTERS is '401'"),
         ({"FEIRA_EXTRA_DAGS": "/nowhere"}, "FEIRA_EXTRA_DAGS is '/nowhere'"),
         ({"FEIRA_CLOCK": "1"}, "FEIRA_CLOCK is '1'; it may be on or off"),
     ],

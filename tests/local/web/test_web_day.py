@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from feira.user_events.codec import EventError, decode
-from feira_local.web import disorder, sessions, shelves, wire
+from feira_local.shop import taste
+from feira_local.shop.source import SourceError
+from feira_local.shop.taste import Taste
+from feira_local.web import disorder, sessions, wire
 from feira_local.web.day import batches
-from feira_local.web.settings import Disorder, WebError, WebSettings
+from feira_local.web.settings import Disorder, WebSettings
 
 DAY = dt.date(2010, 12, 1)
 NEXT = DAY + dt.timedelta(days=1)
@@ -63,7 +66,10 @@ def test_every_message_is_an_event_of_the_day_with_its_users_key_and_its_time(
 def test_seed_and_day_decide_every_byte() -> None:
     assert sent(SMALL) == sent(replace(SMALL))
     values = {value for _, value, _ in sent(SMALL)[0]}
-    for other in (sent(replace(SMALL, seed=8)), sent(SMALL, DAY + dt.timedelta(days=14))):
+    for other in (
+        sent(replace(SMALL, taste=Taste(seed=8))),
+        sent(SMALL, DAY + dt.timedelta(days=14)),
+    ):
         assert not values - {None, b""} & {value for _, value, _ in other[0]}
 
 
@@ -238,14 +244,15 @@ def pairs_within(settings: WebSettings) -> float:
     """The share of pairs of one session's views whose products are of one group."""
     _, found = sessions.draw(settings, DAY, 0, sessions.SESSIONS, (0, 1))
     viewed = found.kind == sessions.VIEW
-    group, session = shelves.group_of(settings)[found.item[viewed]], found.session[viewed]
+    group, session = taste.group_of(settings.taste)[found.item[viewed]], found.session[viewed]
     beside = session[1:] == session[:-1]
     return float((group[1:] == group[:-1])[beside].mean())
 
 
 def test_products_of_a_group_are_viewed_together_the_more_the_more_cohesion() -> None:
     by_cohesion = [
-        pairs_within(replace(SMALL, cohesion=cohesion, repeats=0.0)) for cohesion in (0, 0.5, 0.9)
+        pairs_within(replace(SMALL, taste=Taste(cohesion=cohesion, repeats=0)))
+        for cohesion in (0, 0.5, 0.9)
     ]
     assert by_cohesion[0] < 0.06 < 0.2 < by_cohesion[1] < 0.4 < 0.7 < by_cohesion[2]
 
@@ -255,11 +262,11 @@ def test_users_come_back_and_buy_again_what_they_bought() -> None:
     again = Counter[bool]()
     seen: list[set[str]] = []
     settings = replace(SMALL, events=4000, users=100, disorder=CALM)
-    for at in range(8):
+    for at in range(12):
         day = events(settings, DAY + dt.timedelta(days=at))
         seen.append({event["user_id"] for event in day})
         purchases = [event for event in day if event["event_type"] == "purchase"]
-        if at == 7:
+        if at >= 9:
             again.update(event["sku"] in bought[event["user_id"]] for event in purchases)
         for event in purchases:
             bought[event["user_id"]].add(event["sku"])
@@ -272,7 +279,7 @@ def test_users_come_back_and_buy_again_what_they_bought() -> None:
 
 def test_popular_products_are_others_after_a_while() -> None:
     def top(days: int) -> set[int]:
-        shelf = shelves.popular(SMALL, DAY + dt.timedelta(days=days))
+        shelf = taste.popular(SMALL.taste, DAY + dt.timedelta(days=days))
         return {int(it) for start in shelf.starts for it in shelf.ranked[start : start + 10]}
 
     same = [len(top(0) & top(days)) / len(top(0)) for days in (1, 10, 45)]
@@ -282,10 +289,10 @@ def test_popular_products_are_others_after_a_while() -> None:
 def test_users_and_products_are_those_of_the_simulated_shop(calm: list[dict[str, Any]]) -> None:
     from feira_local.shop.generator import GeneratedSource, GeneratorSettings
 
-    source = GeneratedSource(GeneratorSettings(seed=7, lines_per_day=1000, dirty_share=0))
+    source = GeneratedSource(GeneratorSettings(lines_per_day=1000, dirty_share=0))
     lines = source.lines(DAY, 0, 1000)
     skus = {line["sku"] for line in lines if line["sku"][:1].isdigit()}
-    assert skus <= set(shelves.skus(SMALL).astype(str)) >= {event["sku"] for event in calm}
+    assert skus <= set(wire.skus(SMALL.taste).astype(str)) >= {event["sku"] for event in calm}
     customers = {str(line["customer_id"]) for line in lines if line["customer_id"]}
     assert len(customers & {event["user_id"] for event in calm}) > 50
 
@@ -301,13 +308,13 @@ def test_uuids_are_of_version_four() -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("events", 0), ("users", 0), ("clusters", 401), ("swapped", 0.21), ("cohesion", float("nan"))],
+    [("events", 0), ("users", 0), ("visitors", 1.1), ("swapped", 0.21), ("swapped", float("nan"))],
 )
 def test_a_setting_out_of_its_limits_is_refused_by_name(setting: str, value: float) -> None:
-    with pytest.raises(WebError, match=f"^{setting} is {value}; "):
+    with pytest.raises(SourceError, match=f"^{setting} is {value}; "):
         replace(SMALL, **{setting: value})
 
 
 def test_a_share_of_disorder_out_of_its_limits_is_refused_by_name() -> None:
-    with pytest.raises(WebError, match=r"^late is 0\.6; .*0 to 0\.5"):
+    with pytest.raises(SourceError, match=r"^late is 0\.6; .*0 to 0\.5"):
         replace(SMALL, disorder=replace(CALM, late=0.6))

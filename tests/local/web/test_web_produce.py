@@ -15,9 +15,12 @@ import typer.testing
 from confluent_kafka import KafkaError, KafkaException
 
 from feira_local.cli import app, events
+from feira_local.shop.taste import Taste
 from feira_local.stack.errors import StackError
 from feira_local.web import produce
+from feira_local.web.day import batches
 from feira_local.web.produce import EventProducer, ProduceError
+from feira_local.web.settings import WebSettings
 from feira_local.web.wire import Messages
 
 TWO = Messages([b"1", b"2"], [b"x", None], np.array([1291191960000, 1291191960001]))
@@ -140,6 +143,26 @@ def test_the_command_sends_each_day_and_says_how_much(
     assert f"{len(found.sent) - before} messages in" in ended.stdout
     assert ended.stdout.splitlines()[0].split()[-1] == "malformed"
     assert 30 < int(ended.stdout.splitlines()[1].split()[-1]) < 70
+
+
+def test_the_users_are_the_shops_and_like_what_its_customers_like_unless_told_otherwise(
+    broker: Callable[..., Broker], running: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = broker()
+
+    def sent(*options: str) -> list[object]:
+        found.sent.clear()
+        assert produced("2010-12-01", "--events", "300", *options).exit_code == 0
+        return [value for _, value, *_ in found.sent]
+
+    def drawn(of: Taste, users: int) -> list[object]:
+        web = WebSettings(of, events=300, users=users)
+        return [value for it in batches(web, dt.date(2010, 12, 1)) for value in it.messages.values]
+
+    for name, value in (("SEED", "8"), ("CLUSTERS", "4"), ("LINES", "700")):
+        monkeypatch.setenv(f"FEIRA_SHOP_{name}", value)
+    assert sent() == drawn(Taste(8, 4), 700)
+    assert sent("--seed", "9", "--clusters", "5", "--users", "3") == drawn(Taste(9, 5), 3)
 
 
 def test_the_orders_purchases_are_sent_where_they_are_asked_for(

@@ -17,6 +17,7 @@ import pytest
 from feira.core.contracts import contract
 from feira.recommendations.live import estimate
 from feira.user_events.codec import TABLE, decode
+from feira_local.shop.taste import Taste
 from feira_local.web.day import batches
 from feira_local.web.settings import Disorder, WebSettings
 from feira_spark.core.tables import require_tables
@@ -40,7 +41,7 @@ SLOTS = (None, "again", "new")
 
 def simulated() -> list[Row]:
     orderly = Disorder(out_of_order=0, late=0, duplicate=0, redated=0, malformed=0)
-    settings = WebSettings(events=1500, users=60, clusters=4, swapped=0.2, disorder=orderly)
+    settings = WebSettings(Taste(clusters=4), events=1500, users=60, swapped=0.2, disorder=orderly)
     found = [decode(it) for batch in batches(settings, DAY) for it in batch.messages.values]
     return [row for row in found if row["event_type"] != "view"]
 

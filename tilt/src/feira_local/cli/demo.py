@@ -96,14 +96,14 @@ def _recommend(days: str, wanted: list[date]) -> None:
 
 
 def _explain_refusals() -> None:
-    """Says what it means where the gate has refused a version, as it does of weeks of generated sales."""
+    """Says what it means where the gate has refused a version."""
     judged = judged_versions(list_store(), [])
     refused = sorted(version for version, each in judged.items() if each.words == "refused")
     if refused:
         print_line(
-            f"The gate has refused {', '.join(refused)}: what most people buy would serve customers better. That "
-            "is right of generated sales, in which nobody has a taste; real ones, as with DATA=…, have something "
-            "to learn. The sales are complete, and what is served stays."
+            f"The gate has refused {', '.join(refused)}: what customers did on the days that it holds out says that "
+            "other lists would have served them better. The sales are complete, and what is served stays. Each "
+            f"figure and its limit: `feira recommendations gate {refused[-1]}`"
         )
 
 

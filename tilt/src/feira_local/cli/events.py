@@ -55,8 +55,11 @@ def produce(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Else the shop's.")] = None,
     clusters: Annotated[
-        int, typer.Option("--clusters", help="Groups of products that are chosen together.")
-    ] = 40,
+        int | None,
+        typer.Option(
+            "--clusters", help="Groups of products that are chosen together; else the shop's."
+        ),
+    ] = None,
     swapped: Annotated[
         float,
         typer.Option("--swapped", help="Share of shown positions that are swapped at random."),
@@ -84,19 +87,22 @@ def produce(
     config = running_config()
     _require_sendable(wanted)
     Stack.of(config).running_supervisor("kafka")
-    from feira_local.web.settings import Disorder, WebError, WebSettings
+    from feira_local.shop.source import SourceError
+    from feira_local.shop.taste import Taste, customer_count
+    from feira_local.web.settings import Disorder, WebSettings
 
     try:
         settings = WebSettings(
-            seed=config.shop.seed if seed is None else seed,
+            taste=Taste(
+                seed=config.shop.seed if seed is None else seed,
+                clusters=config.shop.clusters if clusters is None else clusters,
+            ),
             events=events,
-            # As many as the simulated shop of so many lines a day has.
-            users=min(max(config.shop.lines, 500), 1_000_000) if users is None else users,
-            clusters=clusters,
+            users=customer_count(config.shop.lines) if users is None else users,
             swapped=swapped,
             disorder=Disorder(out_of_order, late, duplicate, redated, malformed),
         )
-    except WebError as error:
+    except SourceError as error:
         raise StackError(str(error)) from error
     began = time.monotonic()
     send = _send_visits if source == "web" else _send_orders
@@ -147,6 +153,7 @@ def _send_orders(
     from feira_local.shop.generator import GeneratedSource, GeneratorSettings
     from feira_local.shop.replay import ReplaySource
     from feira_local.shop.source import DaySource, SourceError
+    from feira_local.shop.taste import Taste
     from feira_local.web.orders import order_messages
 
     source: DaySource
@@ -155,7 +162,10 @@ def _send_orders(
             source = ReplaySource(config.shop.data)
         else:
             source = GeneratedSource(
-                GeneratorSettings(seed=config.shop.seed, lines_per_day=config.shop.lines)
+                GeneratorSettings(
+                    taste=Taste(config.shop.seed, config.shop.clusters),
+                    lines_per_day=config.shop.lines,
+                )
             )
         if not source.first_day <= day <= source.last_day:
             raise StackError(

@@ -17,6 +17,7 @@ from feira_local.shop.generator import GeneratedSource, GeneratorSettings
 from feira_local.shop.replay import ReplaySource
 from feira_local.shop.source import DaySource, SourceError
 from feira_local.shop.switches import ExtraFields, ExtraFieldSet
+from feira_local.shop.taste import Taste
 
 EXAMPLE = """
 Examples:
@@ -48,6 +49,9 @@ def main(
         Path | None, typer.Option(help="Replay: the folder of YYYY-MM-DD.csv.gz files.")
     ] = None,
     seed: Annotated[int, typer.Option(help="The seed of lines and exchange rates.")] = 7,
+    clusters: Annotated[
+        int, typer.Option(help="Generated: groups of products that are bought together.")
+    ] = 40,
     lines_per_day: Annotated[
         int, typer.Option(help="Generated: order lines a day, on average.")
     ] = 10_000,
@@ -81,7 +85,7 @@ def main(
         else:
             lines = GeneratedSource(
                 GeneratorSettings(
-                    seed=seed,
+                    taste=Taste(seed=seed, clusters=clusters),
                     first_day=first_day.date(),
                     last_day=last_day.date() if last_day else None,
                     lines_per_day=lines_per_day,

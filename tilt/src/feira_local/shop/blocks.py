@@ -7,15 +7,22 @@ a fixed share of its size, so the totals of a day follow from arithmetic, withou
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from feira_local.shop.catalogue import FULL_PRICE, NO_PRICE, REDUCED_PRICE, Catalogue, Numbers
+from feira_local.shop.catalogue import (
+    FULL_PRICE,
+    NO_PRICE,
+    REDUCED_PRICE,
+    Numbers,
+    make_catalogue,
+)
+from feira_local.shop.taste import FIRST_CUSTOMER, Draws, Taste, chosen, passing, returning
 
 Flags = npt.NDArray[np.bool_]
-Draws = npt.NDArray[np.float64]
 
 BLOCK_LINES = 2000
 STATUSES = ("pending", "completed", "shipped", "failed", "cancelled")
@@ -68,8 +75,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Block:
-    """A block's lines as they were created, and the draws that decide how they move."""
+    """A block's lines as they were created, and the draws that decide how they move.
 
+    ``size`` is how many lines it has; ``rows`` may be of the first of them, which are those that move.
+    """
+
+    size: int
     rows: Rows
     move_draw: Draws
     move_second: Numbers
@@ -90,25 +101,39 @@ def first_day_count(lines: Numbers) -> Numbers:
 
 
 def draw_block(
-    catalogue: Catalogue,
-    key: tuple[int, int, int],
+    taste: Taste,
+    day: dt.date,
+    number: int,
     blocks: int,
     first: int,
     lines: int,
     customers: int,
+    moving: bool,
 ) -> Block:
-    """The block ``key`` = (seed, day ordinal, number) of a day of ``blocks`` blocks.
+    """The block of that number of a day of ``blocks`` blocks.
 
-    It holds ``lines`` lines, from the day's line ``first`` on, of ``customers`` known customers.
+    It holds ``lines`` lines, from the day's line ``first`` on, of ``customers`` known customers. Of these only
+    the first are drawn where ``moving`` says that no others are asked for: those that a later day shows again.
     """
-    draws = np.random.Generator(np.random.PCG64([*key, 1])).random((16, lines))
-    number = key[2]
+    catalogue, key = make_catalogue(taste.seed), [taste.seed, day.toordinal(), number, 1]
+    drawn = _moving(lines) if moving else lines
+    # A row of draws a line, so that the first lines are the same without the others.
+    draws = np.random.Generator(np.random.PCG64(key)).random((drawn, 18)).T.copy()
     start, line_number = _orders(draws[0], lines)
-    customer = 10_001 + (customers * draws[2, start] ** 1.5).astype(np.int64)
+    who = returning(customers, draws[2, start])
+    customer = FIRST_CUSTOMER + who
     guest = draws[3, start] < 0.25
     # A customer lives in one country; a guest may live anywhere.
     home = np.where(guest, draws[4, start], (customer * 2_654_435_761 % 2**32) / 2**32)
-    product = (catalogue.product_count * draws[9] ** 2.5).astype(np.int64)
+    order = np.flatnonzero(line_number == 1)
+    product = chosen(
+        taste,
+        day,
+        customers=np.where(guest, passing(day, first + start), who)[order],
+        liked=draws[16, order],
+        visit=np.cumsum(line_number == 1) - 1,
+        draws=draws[[9, 17]],
+    )
     no_product = draws[12] < 0.025
     kinds = len(catalogue.skus) - catalogue.product_count
     other = catalogue.product_count + (draws[12] / 0.025 * kinds).astype(np.int64)
@@ -130,6 +155,7 @@ def draw_block(
         updated_second=created,
     )
     return Block(
+        size=lines,
         rows=rows,
         move_draw=draws[6, start],
         move_second=_second((number + draws[7, start]) / blocks),
@@ -141,11 +167,10 @@ def draw_block(
 def first_day_rows(block: Block) -> list[Rows]:
     """The block's lines on their own day: as created, some twice, some changed within the day."""
     rows = block.rows
-    lines = len(rows.order)
+    lines = block.size
     repeated = _spread(lines, DUPLICATED_PER_MILLE, 0)
     # Only lines that never move later, so that a key's versions stay in order.
-    staying_from = sum(lines * cohort.per_mille // 1000 for cohort in COHORTS)
-    changed = _spread(lines, UPDATED_IN_DAY_PER_MILLE, staying_from)
+    changed = _spread(lines, UPDATED_IN_DAY_PER_MILLE, _moving(lines))
     seconds = rows.created_second[changed]
     later = seconds + 1 + ((86_398 - seconds) * block.change_draw[changed]).astype(np.int64)
     quantity = rows.quantity[changed]
@@ -158,10 +183,9 @@ def first_day_rows(block: Block) -> list[Rows]:
 
 def moved_rows(block: Block, days_later: int) -> list[Rows]:
     """The versions that the block's lines get ``days_later`` days after their creation."""
-    lines = len(block.rows.order)
     moved, start = [], 0
     for cohort in COHORTS:
-        size = lines * cohort.per_mille // 1000
+        size = block.size * cohort.per_mille // 1000
         if days_later in cohort.moves:
             at = np.arange(start, start + size)
             moved.append(_move(block, at, cohort.moves.index(days_later), len(cohort.moves)))
@@ -195,19 +219,24 @@ def _move(block: Block, at: Numbers, step: int, steps: int) -> Rows:
     )
 
 
+def _moving(lines: int) -> int:
+    """How many lines of a block of ``lines`` lines move on later days: its first ones."""
+    return sum(lines * cohort.per_mille // 1000 for cohort in COHORTS)
+
+
 def _orders(draws: Draws, lines: int) -> tuple[Numbers, Numbers]:
     """For each line where its order starts, and its number there; orders end with their cohort."""
     sizes = 1 + (15 * draws**1.8).astype(np.int64)
-    starts = np.zeros(lines, dtype=bool)
+    starts = np.zeros(len(draws), dtype=bool)
     ends = np.cumsum(sizes)
-    starts[ends[ends < lines]] = True
+    starts[ends[ends < len(draws)]] = True
     edge = 0
     for cohort in COHORTS:
         edge += lines * cohort.per_mille // 1000
-        if edge < lines:
+        if edge < len(draws):
             starts[edge] = True
-    starts[0] = True
-    line = np.arange(lines)
+    starts[:1] = True
+    line = np.arange(len(draws))
     start = np.flatnonzero(starts)[np.cumsum(starts) - 1]
     return start, line - start + 1
 

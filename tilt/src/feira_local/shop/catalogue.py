@@ -70,6 +70,7 @@ FULL_PRICE, REDUCED_PRICE, NO_PRICE = 0, 1, 2
 class Catalogue:
     """Texts by item number. Items below ``product_count`` are products, the rest are not.
 
+    ``things`` has each product's place in THINGS, with which its description ends.
     ``prices[level, currency, item]`` is a decimal text; the levels are full, ten per cent
     reduced, and zero.
     """
@@ -77,6 +78,7 @@ class Catalogue:
     product_count: int
     skus: Texts
     descriptions: Texts
+    things: Numbers
     prices: Texts
     countries: Texts
     country_currency: Numbers
@@ -112,6 +114,7 @@ def make_catalogue(seed: int) -> Catalogue:
         product_count=PRODUCT_COUNT,
         skus=_texts(skus),
         descriptions=_texts(descriptions),
+        things=words[2],
         prices=_price_texts(pounds),
         countries=_texts([name for name, _, _ in COUNTRIES]),
         country_currency=np.array([names.index(c) for _, c, _ in COUNTRIES]),

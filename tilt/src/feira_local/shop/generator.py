@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -24,6 +24,7 @@ from feira_local.shop.blocks import (
 from feira_local.shop.catalogue import Numbers, Texts, make_catalogue
 from feira_local.shop.dirty import KIND_NAMES, spoiled
 from feira_local.shop.source import Clock, Line, SourceError, utc_today
+from feira_local.shop.taste import Taste, customer_count
 
 # Monday to Sunday; the mean is 1.
 WEEKDAY_VOLUME = (1.04, 1.0, 1.0, 1.06, 1.1, 0.9, 0.9)
@@ -39,15 +40,13 @@ class GeneratorSettings:
     Without ``last_day`` the data reach to yesterday in UTC, whenever asked.
     """
 
-    seed: int = 7
+    taste: Taste = field(default_factory=Taste)
     first_day: dt.date = dt.date(2010, 12, 1)
     last_day: dt.date | None = None
     lines_per_day: int = 10_000
     dirty_share: float = 0.01
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise SourceError(f"seed is {self.seed}; it must be 0 or more.")
         if self.lines_per_day < 1:
             raise SourceError(f"lines_per_day is {self.lines_per_day}; it must be 1 or more.")
         if not 0 <= self.dirty_share <= 1:
@@ -71,13 +70,13 @@ class GeneratedSource:
     def __init__(self, settings: GeneratorSettings, today: Clock = utc_today) -> None:
         self.settings = settings
         self._today = today
-        self._catalogue = make_catalogue(settings.seed)
-        self._customers = min(max(settings.lines_per_day, 500), 1_000_000)
+        self._catalogue = make_catalogue(settings.taste.seed)
+        self._customers = customer_count(settings.lines_per_day)
         # Every day has as many blocks, so that a block's time of day is the same on all of them.
         self._blocks = -(-round(settings.lines_per_day * NEW_SHARE) // BLOCK_LINES) or 1
         self.new_lines: Callable[[dt.date], int] = lru_cache(maxsize=64)(self._count_new_lines)
         self._starts: Callable[[dt.date], Numbers] = lru_cache(maxsize=16)(self._make_starts)
-        self._block: Callable[[dt.date, int], Block] = lru_cache(maxsize=32)(self._draw)
+        self._block: Callable[[dt.date, int, bool], Block] = lru_cache(maxsize=32)(self._draw)
         self._feed: Callable[[dt.date, int], list[Line]] = lru_cache(maxsize=8)(self._make_feed)
 
     @property
@@ -110,7 +109,9 @@ class GeneratedSource:
         """How many lines are created on the day; 0 on closed days and before the first."""
         if day < self.first_day or is_closed(day):
             return 0
-        draw = np.random.Generator(np.random.PCG64([self.settings.seed, day.toordinal()])).random()
+        draw = np.random.Generator(
+            np.random.PCG64([self.settings.taste.seed, day.toordinal()])
+        ).random()
         volume = WEEKDAY_VOLUME[day.weekday()] * (0.95 + 0.1 * draw)
         return max(1, round(self.settings.lines_per_day * NEW_SHARE * volume))
 
@@ -125,16 +126,18 @@ class GeneratedSource:
             sizes += moved_count(new, back) if back else first_day_count(new)
         return np.concatenate([[0], np.cumsum(sizes)])
 
-    def _draw(self, day: dt.date, number: int) -> Block:
+    def _draw(self, day: dt.date, number: int, moving: bool) -> Block:
         made = self.new_lines(day)
         first, end = (n * made // self._blocks for n in (number, number + 1))
         return draw_block(
-            self._catalogue,
-            key=(self.settings.seed, day.toordinal(), number),
+            self.settings.taste,
+            day,
+            number,
             blocks=self._blocks,
             first=first,
             lines=end - first,
             customers=self._customers,
+            moving=moving,
         )
 
     def _make_feed(self, day: dt.date, number: int) -> list[Line]:
@@ -145,7 +148,7 @@ class GeneratedSource:
             created = day - dt.timedelta(days=back)
             if not self.new_lines(created):
                 continue
-            block = self._block(created, number)
+            block = self._block(created, number, back > 0)
             for rows in moved_rows(block, back) if back else first_day_rows(block):
                 lines += self._as_lines(rows, created, day)
                 seconds.append(rows.updated_second)
@@ -223,12 +226,13 @@ class GeneratedSource:
         count = int(share * (start + len(feed)) + phase) - before
         if not count:
             return
-        key = [self.settings.seed, day.toordinal(), number, 2]
+        seed = self.settings.taste.seed
+        key = [seed, day.toordinal(), number, 2]
         jitter = np.random.Generator(np.random.PCG64(key)).random(count)
         at = ((np.arange(count) + 0.25 + jitter / 2) * (len(feed) / count)).astype(int).tolist()
         absent = -2
         for nth, position in enumerate(at):
-            turn = self.settings.seed + day.toordinal() + before + nth
+            turn = seed + day.toordinal() + before + nth
             kind = KIND_NAMES[turn % len(KIND_NAMES)]
             if kind == "field_absent":
                 # Never two in a row nor at the end: no page of two lines lacks a field altogether.

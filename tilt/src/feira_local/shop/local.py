@@ -24,6 +24,7 @@ def services(config: StackConfig) -> tuple[Service, ...]:
                 *("--source", "replay" if config.shop.data else "generated"),
                 *(("--data", str(config.shop.data)) if config.shop.data else ()),
                 *("--seed", str(config.shop.seed)),
+                *("--clusters", str(config.shop.clusters)),
                 *("--lines-per-day", str(config.shop.lines)),
                 *("--state", str(config.home / "shop")),
             ),

@@ -51,11 +51,13 @@ DEFAULT_PORTS = Ports().named()
 
 @dataclass(frozen=True)
 class ShopOptions:
-    """What the shop simulator serves: a replay of the files in ``data``, or generated lines."""
+    """What the shop simulator serves: a replay of the files in ``data``, or generated lines, and in how many
+    clusters their products are bought together."""
 
     data: Path | None
     seed: int
     lines: int
+    clusters: int = 40
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ class StackConfig:
                 data=Path(data).expanduser().resolve() if data else None,
                 seed=_integer(env, "FEIRA_SHOP_SEED", 7, lowest=0, highest=2**31),
                 lines=_integer(env, "FEIRA_SHOP_LINES", 10_000, lowest=1, highest=10_000_000),
+                clusters=_integer(env, "FEIRA_SHOP_CLUSTERS", 40, lowest=1, highest=400),
             ),
         )
 

@@ -35,7 +35,7 @@ def batches(settings: WebSettings, day: dt.date) -> Iterator[Batch]:
         if number == blocks // 2:
             yield from _of_the_day_before(settings, day, number / blocks)
         found = _block(settings, day, number)
-        key = [settings.seed, day.toordinal(), number, 14]
+        key = [settings.taste.seed, day.toordinal(), number, 14]
         sent, counts = disorder.disordered(
             found, settings.disorder, np.random.Generator(np.random.PCG64(key))
         )

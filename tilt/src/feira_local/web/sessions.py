@@ -14,11 +14,14 @@ import numpy.typing as npt
 
 from feira.core.contracts import contract
 from feira.user_events.codec import TABLE
+from feira_local.shop import taste
 from feira_local.shop.blocks import HOURS, ORDERS_BY_HOUR
+from feira_local.shop.catalogue import Numbers
 from feira_local.shop.generator import WEEKDAY_VOLUME
-from feira_local.web import shelves
+from feira_local.shop.taste import Draws
 from feira_local.web.settings import LIST_LENGTH, WebSettings
-from feira_local.web.shelves import Draws, Numbers, Texts
+
+Texts = npt.NDArray[np.bytes_]
 
 SESSIONS = 4096
 # What a session has of events, on average over many: measured, and held by a test.
@@ -74,7 +77,9 @@ def draw(
     settings: WebSettings, day: dt.date, number: int, sessions: int, stretch: tuple[float, float]
 ) -> tuple[Sessions, Events]:
     """A block of so many sessions, begun within a stretch of the day's visits (shares of 0 to 1)."""
-    generator = np.random.Generator(np.random.PCG64([settings.seed, day.toordinal(), number, 12]))
+    generator = np.random.Generator(
+        np.random.PCG64([settings.taste.seed, day.toordinal(), number, 12])
+    )
     who = _sessions(settings, day, number, generator.random((5, sessions)))
     share = stretch[0] + (stretch[1] - stretch[0]) * generator.random(sessions)
     start = np.interp(share, ORDERS_BY_HOUR, HOURS) * (LAST_START / 86_400) * SECOND
@@ -90,16 +95,14 @@ def draw(
 
 def _sessions(settings: WebSettings, day: dt.date, number: int, draws: Draws) -> Sessions:
     count = draws.shape[1]
-    user = (settings.users * draws[0] ** 1.5).astype(np.int64)
     visitor = draws[1] < settings.visitors
     nth = number * SESSIONS + np.arange(count)
-    # Beyond all users that return, so that whoever comes once has tastes too.
-    user = np.where(visitor, 2**40 + day.toordinal() * 2**24 + nth, user)
-    named = np.where(visitor, nth, user + 10_001).astype(bytes)
+    user = np.where(visitor, taste.passing(day, nth), taste.returning(settings.users, draws[0]))
+    named = np.where(visitor, nth, user + taste.FIRST_CUSTOMER).astype(bytes)
     prefix = np.where(visitor, f"v{day:%Y%m%d}-".encode(), b"")
     session_id = np.char.add(f"{day:%Y%m%d}-".encode(), nth.astype(bytes))
     again = (draws[2] < 0.5) & ~visitor
-    arm = (shelves.hashed(settings, user, 4) >= 0.5).astype(np.int64)
+    arm = (taste.hashed(settings.taste, user, 4) >= 0.5).astype(np.int64)
     return Sessions(
         user=user,
         user_id=np.char.add(prefix, named),
@@ -118,16 +121,8 @@ def _views(
 ) -> Events:
     count = 1 + np.minimum(generator.exponential(4.0, len(begun)).astype(np.int64), LONGEST - 1)
     session = np.repeat(np.arange(len(begun)), count)
-    user, draws = who.user[session], generator.random((5, len(session)))
-    home = shelves.homes(settings, who.user)
-    liked = (3 * generator.random(len(begun)) ** 2).astype(np.int64)
-    group = home[np.arange(len(begun)), liked][session]
-    other = (settings.clusters * draws[1]).astype(np.int64)
-    item = shelves.popular(settings, day).draw(
-        np.where(draws[0] < settings.cohesion, group, other), draws[2]
-    )
-    own = shelves.staple(settings, user, (LIST_LENGTH * draws[3] ** 1.5).astype(np.int64))
-    item = np.where(draws[4] < settings.repeats, own, item)
+    draws, liked = generator.random((2, len(session))), generator.random(len(begun))
+    item = taste.chosen(settings.taste, day, who.user, session, liked, draws)
     pause = SECOND + generator.exponential(30.0 * SECOND, len(session)).astype(np.int64)
     elapsed = np.cumsum(np.minimum(pause, 120 * SECOND))
     first = np.cumsum(count) - count
@@ -168,13 +163,14 @@ def listed(
     settings: WebSettings, day: dt.date, who: Sessions, session: Numbers, rank: Numbers
 ) -> Numbers:
     """The product at each rank, from 0, of the list that a session is shown; made of the day before."""
-    user, home = who.user[session], shelves.homes(settings, who.user)[session]
-    before = shelves.popular(settings, day - dt.timedelta(days=1))
+    like = taste.likes(settings.taste, who.user)
+    home = like.homes[session]
+    before = taste.popular(settings.taste, day - dt.timedelta(days=1))
     again, arm_a = who.slot[session] == 0, who.arm[session] == 0
     group = np.where(again, home[:, 0], np.where(arm_a, home[:, 1], home[:, 2]))
     return np.where(
         again & arm_a,
-        shelves.staple(settings, user, rank),
+        like.staple(session, rank),
         before.at(group, rank),
     )
 
@@ -183,14 +179,14 @@ def _clicks(
     settings: WebSettings, who: Sessions, shown: Events, generator: np.random.Generator
 ) -> Events:
     """More clicks for what a user keeps buying, for first positions, and little else."""
-    user = who.user[shown.session]
-    first = shelves.staple(settings, user, np.zeros(len(user), dtype=np.int64))
-    of_group = shelves.group_of(settings)
-    liked = (of_group[shown.item][:, None] == shelves.homes(settings, user)).any(axis=1)
+    like = taste.likes(settings.taste, who.user)
+    first = like.staple(shown.session, np.zeros(len(shown), dtype=np.int64))
+    of_group = taste.group_of(settings.taste)
+    liked = (of_group[shown.item][:, None] == like.homes[shown.session]).any(axis=1)
     kept = who.slot[shown.session] == 0
     worth = 0.02 + 0.10 * liked + 0.10 * kept + 0.10 * (shown.item == first)
     seen = 1 / (1 + 0.35 * (shown.position - 1))
-    at = np.flatnonzero(generator.random(len(user)) < worth * seen)
+    at = np.flatnonzero(generator.random(len(shown)) < worth * seen)
     later = ((1 + 60 * generator.random(len(at))) * SECOND).astype(np.int64)
     taken = _taken(shown, at)
     return _changed(taken, kind=np.full(len(at), CLICK), time=taken.time + later, impression=at)

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from feira.user_events.codec import HEADER
-from feira_local.web.sessions import ARMS, SLOTS, Events, Sessions
+from feira_local.shop.catalogue import Numbers, make_catalogue
+from feira_local.shop.taste import Draws, Taste
+from feira_local.web.sessions import ARMS, SLOTS, Events, Sessions, Texts
 from feira_local.web.settings import WebSettings
-from feira_local.web.shelves import Draws, Numbers, Texts, skus
 
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
@@ -42,7 +43,9 @@ def messages(
     settings: WebSettings, day: dt.date, number: int, who: Sessions, events: Events
 ) -> Messages:
     """The messages of a block's events, in the events' order."""
-    generator = np.random.Generator(np.random.PCG64([settings.seed, day.toordinal(), number, 13]))
+    generator = np.random.Generator(
+        np.random.PCG64([settings.taste.seed, day.toordinal(), number, 13])
+    )
     ids = uuids(generator, len(events))
     midnight = int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp()) * 1_000_000
     time = midnight + events.time
@@ -55,7 +58,7 @@ def messages(
         _text(who.user_id, events.session),
         _text(who.session_id, events.session),
         _varint(events.kind),
-        _text(skus(settings), events.item),
+        _text(skus(settings.taste), events.item),
         *_optional(events.quantity > 0, _varint(events.quantity)),
         *_optional(listed, _text(np.array(SLOTS, bytes), who.slot[events.session])),
         *_optional(listed, _text(np.array([version(day)], bytes), np.zeros_like(events.kind))),
@@ -69,6 +72,12 @@ def messages(
         values=list(_rows(fields)),
         timestamps=time // 1000,
     )
+
+
+def skus(taste: Taste) -> Texts:
+    """Stock codes by product: the simulated shop's."""
+    goods = make_catalogue(taste.seed)
+    return goods.skus[: goods.product_count].astype(bytes)
 
 
 def version(day: dt.date) -> str:
