@@ -17,7 +17,8 @@ from feira.recommendations.slots import Popular, Slot, listed
 
 LENGTH = 3
 # Ties, ties that only rounding makes, scores that are none, and ones below 0.
-SCORES = st.sampled_from([0.0, 1.0, 1.0 + 1e-12, 1.0 - 1e-12, 2.0, 0.5, 3e-10, 7e-10, -1.0, 1e-3])
+VALUES = [0.0, 1.0, 1.0 + 1e-12, 1.0 - 1e-12, 2.0, 0.5, 3e-10, 7e-10, -1.0, 1e-3]
+SCORES = st.sampled_from(VALUES)
 
 
 @st.composite
@@ -62,6 +63,27 @@ def test_lists_of_a_block_are_those_of_plain_loops(
         assert (found.items[user, count:] == -1).all()
         places = zip(found.items[user], found.scores[user], found.own[user], strict=True)
         assert list(places)[:count] == by_loops(scores[user], seen[user], popular, slot)
+
+
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("slot", get_args(Slot))
+def test_lists_of_a_few_of_many_items_are_those_of_plain_loops(seed: int, slot: Slot) -> None:
+    generator = np.random.default_rng(seed)
+    users, items = 3, int(generator.integers(20, 200))
+    scores = generator.choice([VALUES, [*generator.standard_normal(10)]][seed % 2], (users, items))
+    if seed % 3 == 0:
+        scores[:, :] += generator.random((users, items))
+    # Of some blocks one user has had much.
+    share = 0.6 if seed % 4 == 0 else 0.01
+    seen = generator.random((users, items)) < np.array([[0.0], [0.02], [share]])
+    popular = generator.choice([0.25, 1.0, 2.0], items)
+    for given_as in (scores, sparse.csr_array(scores)):
+        found = listed(given_as, sparse.csr_array(seen * 1.0), slot, Popular.of(popular), LENGTH)
+        for user in range(users):
+            count = int((found.items[user] >= 0).sum())
+            places = zip(found.items[user], found.scores[user], found.own[user], strict=True)
+            expected = by_loops(scores[user], seen[user], popular, slot)
+            assert list(places)[:count] == expected
 
 
 @settings(max_examples=40, deadline=None)

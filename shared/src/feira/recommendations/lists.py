@@ -14,6 +14,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from feira.core.errors import PermanentError
+from feira.recommendations.blocks import in_blocks
 from feira.recommendations.candidates import BASELINE, Candidate, Scorer
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency, RecentPopularity, SameForAll
@@ -45,8 +46,6 @@ MOST_ON_ONE_MACHINE = 50_000_000
 MOST_RERANKED = 50_000
 REASONS = (BOUGHT_BEFORE, GOES_WITH, POPULAR, POPULAR_IN_CATEGORY)
 _BOUGHT_BEFORE, _GOES_WITH, _POPULAR, _POPULAR_IN_CATEGORY = range(4)
-
-_BLOCK = 64
 
 ROWS = pa.schema(
     [
@@ -225,23 +224,29 @@ def rows_of(
     names = _Names(pa.array(history.user_ids, pa.string()), pa.array(history.item_ids, pa.string()))
     popular, seen = Popular.of(models.popular.of_items), history.seen()
     within = InCategories.of(categories, history)
-    for users in _blocks(history):
+
+    def again(users: Ints) -> pa.RecordBatch:
         found = listed(models.again(users), seen[users], "again", popular)
-        yield _rows(names, "again", users, found, np.full_like(found.items, _BOUGHT_BEFORE))
+        return _rows(names, "again", users, found, np.full_like(found.items, _BOUGHT_BEFORE))
+
+    yield from in_blocks(again, len(history.user_ids))
     nobody, nothing = np.zeros(1, dtype=np.int32), sparse.csr_array((1, len(history.item_ids)))
     found = listed(nothing, nothing, "new", popular)
     everyone = _Names(pa.array([EVERYONE]), names.items)
     yield _rows(everyone, "new", nobody, found, np.full_like(found.items, _POPULAR))
     yield _of_segments(everyone, within, popular)
     liked = within.most_bought(history)
-    for users in _blocks(history):
+
+    def new(users: Ints) -> pa.RecordBatch:
         found = listed(models.new(users), seen[users], "new", popular)
         because = models.new.strongest(users, np.where(found.own, found.items, -1))
         likes = within.of_items[found.items] == liked[users, np.newaxis]
         reasons = np.where(
             because >= 0, _GOES_WITH, np.where(likes, _POPULAR_IN_CATEGORY, _POPULAR)
         )
-        yield _rows(names, "new", users, found, reasons, because)
+        return _rows(names, "new", users, found, reasons, because)
+
+    yield from in_blocks(new, len(history.user_ids))
 
 
 def _of_segments(everyone: _Names, within: InCategories, popular: Popular) -> pa.RecordBatch:
@@ -252,11 +257,6 @@ def _of_segments(everyone: _Names, within: InCategories, popular: Popular) -> pa
     rows = _rows(everyone, "new", nobody, found, np.full_like(lists, _POPULAR_IN_CATEGORY))
     segment = within.names.take(pa.array(np.nonzero(lists >= 0)[0]))
     return rows.set_column(rows.schema.get_field_index("segment"), ROWS.field("segment"), segment)
-
-
-def _blocks(history: History) -> Iterator[Ints]:
-    for start in range(0, len(history.user_ids), _BLOCK):
-        yield np.arange(start, min(start + _BLOCK, len(history.user_ids)), dtype=np.int32)
 
 
 @dataclass(frozen=True)

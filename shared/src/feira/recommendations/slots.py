@@ -68,7 +68,7 @@ def listed(
     lists = np.full((seen.shape[0], length), -1, dtype=np.int32)
     found, own = np.zeros(lists.shape), np.zeros(lists.shape, dtype=bool)
 
-    row, item, value = _scored(scores, had, slot, length)
+    row, item, value = _scored(scores, seen, had, slot, length)
     row, item, value = _sorted_rows(row, item, np.round(value, _DECIMALS), len(lists))
     place = _place(row, len(lists))
     kept = place < length
@@ -89,25 +89,53 @@ def listed(
     return Listed(lists, found, own)
 
 
-def _scored(scores: Scores, had: Bools, slot: Slot, length: int) -> tuple[Places, Places, Floats]:
+def _scored(
+    scores: Scores, seen: Matrix, had: Bools, slot: Slot, length: int
+) -> tuple[Places, Places, Floats]:
     """What of the slot can have a place by its score: rows in order, and in each the items."""
     again = slot == "again"
-    if sparse.issparse(scores):
-        row, item = _entries(scores)
-        (allowed,) = np.nonzero((scores.data > _LEAST) & (had[row, item] == again))
-        row, item, value = row[allowed], item[allowed], scores.data[allowed]
-    else:
-        row, item = np.nonzero((scores > _LEAST) & (had == again))
+    if again and not sparse.issparse(scores):
+        row, item = _entries(seen)
         value = scores[row, item]
-    ends = np.searchsorted(row, np.arange(len(had) + 1))
-    limit = np.full(len(had), _LEAST)
-    for place in np.flatnonzero(np.diff(ends) > length):
-        of_row = value[ends[place] : ends[place + 1]]
-        # Of those that are equal to the last one once they are rounded any may have its place.
-        limit[place] = np.partition(of_row, len(of_row) - length)[-length] - 2 * _LEAST
-    (best,) = np.nonzero(value >= limit[row])
-    best = best[np.argsort(row[best] * had.shape[1] + item[best])]
-    return row[best], item[best], value[best]
+    else:
+        # What was had takes no place in new: of so many more scores the greatest are looked at.
+        most = np.full(len(had), had.shape[1]) if again else length + np.diff(seen.indptr)
+        greatest = _greatest if sparse.issparse(scores) else _greatest_of_all
+        row, item, value = greatest(scores, most)
+    (allowed,) = np.nonzero((value > _LEAST) & (had[row, item] == again))
+    allowed = allowed[np.argsort(row[allowed] * had.shape[1] + item[allowed])]
+    return row[allowed], item[allowed], value[allowed]
+
+
+def _greatest(scores: Matrix, most: Places) -> tuple[Places, Places, Floats]:
+    """Of each row the ``most`` greatest entries above ``_LEAST`` at least, the rows in order. Of those that are
+    equal to the last one once they are rounded any may have its place, and all are among them."""
+    limit = np.full(scores.shape[0], _LEAST)
+    count = np.diff(scores.indptr)
+    for long in np.flatnonzero(count > most):
+        of_row = scores.data[scores.indptr[long] : scores.indptr[long + 1]]
+        least = np.partition(of_row, -most[long])[-most[long]]
+        limit[long] = max(least - 2 * _LEAST, _LEAST)
+    (best,) = np.nonzero(scores.data >= np.repeat(limit, count))
+    row = np.searchsorted(scores.indptr, best, side="right") - 1
+    return row, scores.indices[best], scores.data[best]
+
+
+def _greatest_of_all(scores: Floats, most: Places) -> tuple[Places, Places, Floats]:
+    """As ``_greatest``, of scores of every item."""
+    rows, items = scores.shape
+    # The greatest ones of some groups of items are no greater than those of all items.
+    groups = min(items, 4 * int(most.max(initial=0)))
+    whole = items // max(groups, 1) * groups
+    of_groups = scores[:, :whole].reshape(rows, -1, groups).max(axis=1)
+    rest = items - whole
+    np.maximum(of_groups[:, :rest], scores[:, whole:], out=of_groups[:, :rest])
+    of_groups.sort(axis=1)
+    least = of_groups[np.arange(rows), np.maximum(groups - most, 0)]
+    limit = np.maximum(least - 2 * _LEAST, _LEAST)
+    (best,) = np.nonzero((scores >= limit[:, np.newaxis]).ravel())
+    row, item = np.divmod(best, items)
+    return row, item, scores.ravel()[best]
 
 
 def _rest(

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import RecentPopularity
-from feira.recommendations.candidates.interface import Scorer, dense
+from feira.recommendations.candidates.interface import Scorer
 from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
 from feira.recommendations.history import History, Matrix, Split, split_at
 from feira.recommendations.interactions import InteractionsError, Ints, day_of
@@ -53,30 +53,37 @@ class Offers:
     seen: Matrix
     of_each: int
 
+    @cached_property
+    def _popular(self) -> Popular:
+        return Popular.of(self.of_items[:, 0])
+
     def __call__(self, users: Ints) -> tuple[Places, Places, Floats]:
         """The union of the first items of every candidate that the users never had: the user's place among
         ``users``, in order, the item, and the features of the pair."""
-        seen, popular = self.seen[users], Popular.of(self.of_items[:, 0])
-        shape = (len(users), len(self.of_items))
-        offered = np.zeros(shape, dtype=bool)
-        columns = []
+        seen, items = self.seen[users], len(self.of_items)
+        offers = []
         for scorer in self.scorers:
             scores = scorer(users)
-            best = listed(scores, seen, "new", popular, self.of_each)
+            best = listed(scores, seen, "new", self._popular, self.of_each)
             row, place = np.nonzero(best.own)
-            items = best.items[row, place]
-            offered[row, items] = True
-            # What the candidate does not offer is after what it does.
-            places = np.full(shape, self.of_each, dtype=np.int16)
-            places[row, items] = place
-            greatest = np.where(best.own[:, 0], best.scores[:, 0], 1)
-            columns.append((dense(scores), places, greatest))
-        row, item = np.nonzero(offered)
+            offers.append((scores, best, row * items + best.items[row, place], place))
+        offered = np.zeros(len(users) * items, dtype=bool)
+        for _, _, pair, _ in offers:
+            offered[pair] = True
+        (pairs,) = np.nonzero(offered)
+        row, item = np.divmod(pairs, items)
+        place_of = np.empty(len(offered), dtype=np.int32)
+        place_of[pairs] = np.arange(len(pairs))
         features: list[Floats] = []
-        for of_all, places, greatest in columns:
+        for scores, best, pair, place in offers:
+            # What the candidate does not offer is after what it does.
+            places = np.full(len(pairs), float(self.of_each))
+            places[place_of[pair]] = place
+            of_all = scores.toarray() if sparse.issparse(scores) else scores
+            greatest = np.where(best.own[:, 0], best.scores[:, 0], 1)
             score = np.maximum(of_all[row, item], 0) / greatest[row]
             # Equal scores are equal features, in whatever order a library has added.
-            features += [np.round(score, 9), places[row, item].astype(float)]
+            features += [np.round(score, 9), places]
         return (
             row,
             item,
