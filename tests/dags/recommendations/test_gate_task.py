@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,7 +22,6 @@ from feira.recommendations.versions import ListStore
 from feira_airflow.core.xcom import check
 from feira_airflow.recommendations import tasks
 from feira_airflow.recommendations.notices import gate_notifiers
-from feira_local.valkey import local
 from feira_provider.notifiers.notice import MailNoticeNotifier, SlackNoticeNotifier
 from feira_spark.recommendations import gate
 from valkey_server import ValkeyServer, publish_lists, some_lists
@@ -36,18 +31,7 @@ VERSION, LIVE = "2010-12-02-001", "2010-12-01-001"
 
 
 @pytest.fixture
-def store(server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ListStore:
-    @contextmanager
-    def opened() -> Iterator[str]:
-        yield "spark"
-
-    settings = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
-    monkeypatch.setattr(tasks, "spark_session", opened)
-    monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: settings)
-    (fields,) = local.connections(server.config).values()
-    monkeypatch.setenv("AIRFLOW_CONN_VALKEY_DEFAULT", json.dumps(fields))
-    with server.client() as client:
-        client.flushall()
+def store(settings: LakeSettings, empty_valkey: ValkeyServer, named_spark: None) -> ListStore:
     store = ListStore(lake_files(settings), settings.root)
     store.make(store.claim(DAY, "r", {}), interactions([("1", "x", DAY)]))
     return store

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,16 +35,7 @@ STAGED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LakeSettings:
-    @contextmanager
-    def opened() -> Iterator[str]:
-        yield "spark"
-
-    settings = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
-    monkeypatch.setattr(tasks, "spark_session", opened)
-    monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: settings)
-    return settings
+pytestmark = pytest.mark.usefixtures("settings", "named_spark")
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,13 +21,9 @@ DAY = date(2010, 12, 1)
 
 
 def test_the_task_measures_the_events_that_the_features_were_made_from_and_writes_a_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, settings: LakeSettings, named_spark: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version, given, impressions = "2010-12-01-001", [], 7
-
-    @contextmanager
-    def opened() -> Iterator[str]:
-        yield "spark"
 
     def measure(*arguments: Any) -> Measured:
         given.append(arguments)
@@ -38,9 +32,6 @@ def test_the_task_measures_the_events_that_the_features_were_made_from_and_write
         )
         return Measured(DAY, (), (made,), (), impressions, 0)
 
-    monkeypatch.setattr(tasks, "spark_session", opened)
-    settings = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
-    monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: settings)
     monkeypatch.setattr(steps, "measure", measure)
     monkeypatch.setattr(steps, "newest_history", lambda spark: ())
     sources = {"sales.fact": 1, "sales.order_lines": None, "web.user_events": 2**63 - 1}

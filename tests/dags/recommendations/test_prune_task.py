@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +18,6 @@ from feira.recommendations.serving.store import StoreError
 from feira.recommendations.versions import ListStore
 from feira_airflow.core.xcom import check
 from feira_airflow.recommendations import tasks
-from feira_local.valkey import local
 from feira_spark.recommendations import removal as tables
 from valkey_server import ValkeyServer, publish_lists, some_lists
 
@@ -82,20 +78,9 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Tables:
 
 
 @pytest.fixture(autouse=True)
-def store(server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ListStore:
+def store(settings: LakeSettings, empty_valkey: ValkeyServer, named_spark: None) -> ListStore:
     """A lake with ten versions, of which two are in Valkey, one is approved of and one is in the file."""
-    settings = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
-
-    @contextmanager
-    def opened() -> Iterator[str]:
-        yield "spark"
-
-    monkeypatch.setattr(tasks, "spark_session", opened)
-    monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: settings)
-    (fields,) = local.connections(server.config).values()
-    monkeypatch.setenv("AIRFLOW_CONN_VALKEY_DEFAULT", json.dumps(fields))
-    with server.client() as client:
-        client.flushall()
+    with empty_valkey.client() as client:
         for version in (SERVED, OTHER):
             publish_lists(client, version, some_lists(version, 1))
         client.set("reco:live", SERVED)

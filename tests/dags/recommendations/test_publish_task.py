@@ -24,7 +24,6 @@ from feira.recommendations.serving.store import StoreError
 from feira.recommendations.versions import ListStore
 from feira_airflow.core.xcom import check
 from feira_airflow.recommendations import tasks
-from feira_local.valkey import local
 from valkey_server import InSegments, Lists, ValkeyServer, published, published_segments
 
 BOUGHT = [("1", "x"), ("1", "y"), ("2", "x"), ("2", "y"), ("2", "z"), ("3", "x")]
@@ -32,15 +31,7 @@ DAY = date(2010, 12, 2)
 PASSED = {"verdict": "passed", "publish": True}
 
 
-@pytest.fixture(autouse=True)
-def settings(server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LakeSettings:
-    settings = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
-    monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: settings)
-    (fields,) = local.connections(server.config).values()
-    monkeypatch.setenv("AIRFLOW_CONN_VALKEY_DEFAULT", json.dumps(fields))
-    with server.client() as client:
-        client.flushall()
-    return settings
+pytestmark = pytest.mark.usefixtures("settings", "empty_valkey")
 
 
 def made(settings: LakeSettings, day: date, bought: list[tuple[str, str]] = BOUGHT) -> Any:

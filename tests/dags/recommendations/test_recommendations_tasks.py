@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,7 +45,9 @@ for name, asset in (("sales", FACT), ("events", EVENTS)):
 """
 
 
-def test_the_features_task_returns_what_it_read_and_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_features_task_returns_what_it_read_and_made(
+    named_spark: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tables = ("user_features", "item_features", "user_categories")
     done = day.Features(
         sources=dict.fromkeys(("sales.fact", "sales.order_lines", "web.user_events"), 2**63 - 1),
@@ -55,15 +56,10 @@ def test_the_features_task_returns_what_it_read_and_made(monkeypatch: pytest.Mon
     )
     given = []
 
-    @contextmanager
-    def opened() -> Iterator[str]:
-        yield "spark"
-
     def features(*arguments: Any) -> day.Features:
         given.append(arguments)
         return done
 
-    monkeypatch.setattr(tasks, "spark_session", opened)
     monkeypatch.setattr(day, "features", features)
     context: Any = {"dag_run": SimpleNamespace(run_id="asset__1", partition_key=str(DAY))}
     with set_current_context(context):

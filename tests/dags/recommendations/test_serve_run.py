@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +16,6 @@ from feira.recommendations.interactions import interactions
 from feira.recommendations.release import release
 from feira.recommendations.serving import baked
 from feira.recommendations.versions import ListStore
-from feira_airflow.recommendations import tasks
-from feira_local.valkey import local
 from inbox_server import Inbox
 from valkey_server import ValkeyServer
 
@@ -29,19 +25,9 @@ FIRST, SECOND = "2010-12-02-001", "2010-12-02-002"
 
 @pytest.fixture(autouse=True)
 def store(
-    server: ValkeyServer,
-    tmp_path: Path,
-    metadata: None,
-    inbox: Inbox,
-    monkeypatch: pytest.MonkeyPatch,
+    settings: LakeSettings, empty_valkey: ValkeyServer, metadata: None, inbox: Inbox
 ) -> ListStore:
     """A lake with two versions, of which none is published."""
-    settings = LakeSettings(root=f"file://{tmp_path}", catalog="hadoop")
-    monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: settings)
-    (fields,) = local.connections(server.config).values()
-    monkeypatch.setenv("AIRFLOW_CONN_VALKEY_DEFAULT", json.dumps(fields))
-    with server.client() as client:
-        client.flushall()
     store = ListStore(lake_files(settings), settings.root)
     for run_id in ("run 1", "run 2"):
         bought = interactions([("1", "x", DAY), ("2", "y", DAY)])
