@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -113,6 +115,28 @@ class Shop:
     def report(self, day: dt.date) -> list[Prepared]:
         """The task ``report`` of sales_summary."""
         return prepare_reports(self.connection, self.landings, self.files, day)
+
+
+def sold_plainly(fact: Iterable[Row], day: dt.date) -> dict[str, Any]:
+    """What a report says of a day's sales, by a loop over the fact's rows; ``top`` as SKU, revenue, units."""
+    of_day = [row for row in fact if row["order_date"] == day]
+    sold = [row for row in of_day if row["status"] in ("completed", "shipped")]
+    earned: dict[str, Decimal] = defaultdict(Decimal)
+    units: dict[str, int] = defaultdict(int)
+    for row in sold:
+        if row["line_kind"] == "product":
+            earned[row["sku"]] += row["amount_usd"]
+            units[row["sku"]] += row["quantity"]
+    first = sorted((-amount, sku) for sku, amount in earned.items() if amount > 0)[:5]
+    return {
+        "revenue": sum((row["amount_usd"] for row in sold), Decimal(0)),
+        "orders": len({row["order_id"] for row in sold}),
+        "sold_lines": len(sold),
+        "cancelled_amount": sum(
+            (row["amount_usd"] for row in of_day if row["status"] == "cancelled"), Decimal(0)
+        ),
+        "top": [(sku, -amount, units[sku]) for amount, sku in first],
+    }
 
 
 def figures(**known: Any) -> DayFigures:

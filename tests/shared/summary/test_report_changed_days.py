@@ -24,7 +24,7 @@ from feira.summary.files import ReportFiles
 from feira.summary.ledger import last_reported
 from feira.summary.model import DayReport
 from feira.summary.prepare import prepare_reports
-from reported_days import D1, D2, D3, Shop, line
+from reported_days import D1, D2, D3, Shop, line, sold_plainly
 
 TABLES = (
     "fact",
@@ -213,29 +213,11 @@ class Plainly:
 
     def figures(self, day: dt.date) -> dict[str, Any]:
         valid, broken = self.landed[day]
-        of_day = [row for row in self.fact.values() if row["order_date"] == day]
-        sold = [row for row in of_day if row["status"] in ("completed", "shipped")]
-        products: dict[str, list[Row]] = defaultdict(list)
-        for row in sold:
-            if row["line_kind"] == "product":
-                products[row["sku"]].append(row)
-        earned = {
-            sku: (sum(row["amount_usd"] for row in found), sum(row["quantity"] for row in found))
-            for sku, found in products.items()
-        }
-        first = sorted((-money, sku, units) for sku, (money, units) in earned.items() if money)
-        return {
-            "revenue": sum((row["amount_usd"] for row in sold), Decimal(0)),
-            "orders": len({row["order_id"] for row in sold}),
-            "sold_lines": len(sold),
-            "cancelled_amount": sum(
-                (row["amount_usd"] for row in of_day if row["status"] == "cancelled"), Decimal(0)
-            ),
+        return sold_plainly(self.fact.values(), day) | {
             "landed_lines": valid + broken,
             "valid_lines": valid,
             "quarantined_lines": broken,
             "broken_rules": {"sku_blank": broken} if broken else {},
-            "top": [(sku, -money, units) for money, sku, units in first[:5]],
         }
 
     def revenue_around(self, day: dt.date) -> dict[dt.date, Decimal]:
@@ -331,7 +313,7 @@ def require_same(shop: Shop, plain: Plainly, day: dt.date) -> None:
         plain.reports[each].append(due[each])
         assert report.version == len(plain.reports[each])
         assert (report.correction is None) == (report.version == 1)
-    newest = last_reported(shop.connection)
+    newest = last_reported(shop.connection, {day, *plain.reports})
     assert {each: newest[each].version for each in newest} == {
         each: len(found) for each, found in plain.reports.items()
     }

@@ -113,14 +113,13 @@ def gate(listed: dict[str, Any]) -> dict[str, Any]:
     try:
         verdict = verdicts.decided(store, found)
     except verdicts.RefusedError as error:
-        approve = (
-            f" It is of another kind than what is served, and nothing else is refused: `feira recommendations "
-            f"approve {version.version} --why TEXT`, or the DAG recommendations_serve, serves it all the same."
-        )
-        raise verdicts.RefusedError(
-            f"{error} `feira recommendations gate {version.version}` computes it once more."
-            + approve * verdicts.can_be_approved(found)
-        ) from error
+        next_step = f"`feira recommendations gate {version.version}` computes it once more."
+        if verdicts.can_be_approved(found):
+            next_step += (
+                " It is of another kind than what is served, and nothing else is refused: `feira recommendations "
+                f"approve {version.version} --why TEXT`, or the DAG recommendations_serve, serves it all the same."
+            )
+        raise verdicts.RefusedError(f"{error} {next_step}") from error
     notice = found.drifted()
     if verdict == NOT_ENOUGH:
         notice = (

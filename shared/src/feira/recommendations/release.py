@@ -13,7 +13,7 @@ from feira.recommendations import verdicts
 from feira.recommendations.publish import Published, VersionState, publish
 from feira.recommendations.serving.baked import bake, bake_again
 from feira.recommendations.serving.lists_file import lists_of
-from feira.recommendations.verdicts import Approval, VerdictError
+from feira.recommendations.verdicts import Approval
 from feira.recommendations.versions import ListStore
 
 
@@ -57,13 +57,10 @@ def approve(
     """Approves of a version that the gate did not let through, and releases it; returns the approvals, and what
     ``release`` does.
 
-    :raises VerdictError: where the gate has not judged it, or no approval helps it
+    :raises NotJudgedError: where the gate has not judged it
+    :raises VerdictError: where no approval helps it
     """
-    found = verdicts.recorded(store, version)
-    if found is None:
-        raise VerdictError(
-            f"The gate has not judged {version}: it is no version of the lists, or its run has not come so far."
-        )
+    found = verdicts.judged(store, version)
     return verdicts.approve(store, found, who, why), release(client, store, version)
 
 

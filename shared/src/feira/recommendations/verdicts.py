@@ -38,6 +38,10 @@ class VerdictError(PermanentError, RuntimeError):
     """There is no verdict, it cannot be read, or it is not one that an approval can be given for."""
 
 
+class NotJudgedError(VerdictError):
+    """The gate has not judged the version that was asked for."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the gate found of a version. ``method`` and ``live_method`` are as ``Chosen.described``.
@@ -163,6 +167,20 @@ def recorded(store: ListStore, version: str) -> Verdict | None:
             f"{_gate_path(store, version)} is no verdict of the gate: {error!r}. Nothing of {version} is "
             "published; restore the file, or make a new version."
         ) from error
+    return found
+
+
+def judged(store: ListStore, version: str) -> Verdict:
+    """The version's verdict.
+
+    :raises NotJudgedError: where the gate has not judged it
+    :raises VerdictError: where the file is not one of the gate's
+    """
+    found = recorded(store, version)
+    if found is None:
+        raise NotJudgedError(
+            f"The gate has not judged {version}: it is no version of the lists, or its run has not come so far."
+        )
     return found
 
 

@@ -37,16 +37,13 @@ class Due:
     report_uri: str
 
 
-def last_reported(
-    connection: psycopg.Connection, days: Iterable[date] | None = None
-) -> dict[date, Reported]:
-    """The newest report of every day that has one, of all days or of those given."""
-    where, values = ("TRUE", []) if days is None else ("extract_day = ANY(%s)", [list(days)])
+def last_reported(connection: psycopg.Connection, days: Iterable[date]) -> dict[date, Reported]:
+    """The newest report of those of the days that have one."""
     rows = connection.execute(
         "SELECT extract_day, report_version, figures, sources FROM ("
         "SELECT *, row_number() OVER (PARTITION BY extract_day ORDER BY report_version DESC) AS age "
-        f"FROM {REPORT_LEDGER} WHERE {where}) AS ranked WHERE age = 1",
-        values,
+        f"FROM {REPORT_LEDGER} WHERE extract_day = ANY(%s)) AS ranked WHERE age = 1",
+        [list(days)],
     )
     return {
         day: Reported(

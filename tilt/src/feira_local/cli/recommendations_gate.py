@@ -128,7 +128,7 @@ def _judge_again(version: str, as_json: bool) -> None:
     from feira_spark.recommendations.gate import replayed
 
     with lake_of(version) as store:
-        was = _recorded(store, version)
+        was = verdicts.judged(store, version)
         made_of = store.read(version)
         with access.spark_session() as spark:
             found = replayed(spark, access.lake_settings(), *made_of, was.live, was.live_method)
@@ -205,7 +205,6 @@ def approve(
     from feira.recommendations import release
 
     with lake_of(version) as store, published_lists() as client:
-        _recorded(store, version)
         given, done = release.approve(client, store, version, _who(), why)
     served = done and done.served
     if as_json:
@@ -236,27 +235,23 @@ def _who() -> str:
         return "unknown"
 
 
-def _recorded(store: ListStore, version: str) -> Verdict:
-    from feira.recommendations import verdicts
-
-    found = verdicts.recorded(store, version)
-    if found is None:
-        raise StackError(
-            f"The gate has not judged {version}: it is no version of the lists, or its run has not come so far. "
-            "`feira recommendations versions` shows which there are."
-        )
-    return found
-
-
 @contextmanager
 def lake_of(version: str) -> Iterator[ListStore]:
-    """The versions of the lake; raises StackError where it does not answer, or the version has no such name."""
+    """The versions of the lake; raises StackError where it does not answer, the version has no such name, or the
+    gate is asked for its verdict and has none."""
+    from feira.recommendations.verdicts import NotJudgedError
+
     if not _VERSION.fullmatch(version):
         raise StackError(
             f"{version[:80]!r} is no version of lists; they are named as 2010-12-01-001."
         )
     with asked_list_store() as store:
-        yield store
+        try:
+            yield store
+        except NotJudgedError as error:
+            raise StackError(
+                f"{error} `feira recommendations versions` shows which there are."
+            ) from error
 
 
 def _print_judgement(

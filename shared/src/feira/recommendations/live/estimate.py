@@ -27,9 +27,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feira.recommendations.bootstrap import NOTHING, Figure
-from feira.recommendations.live.figures import EVERY_ARM, EVERY_POSITION, SLOTS, LiveFigure
+from feira.recommendations.live.figures import EVERY_ARM, EVERY_POSITION, LiveFigure
 from feira.recommendations.live.intervals import GROUPS, mean, share
 from feira.recommendations.metrics import Floats
+from feira.recommendations.serving.layout import SLOTS
 
 # A weight above it counts as this much: one impression of a probability of 1e-9 would be the whole estimate.
 # The log that swaps one place in fifty of a list of ten gives 450 at most.

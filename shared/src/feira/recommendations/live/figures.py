@@ -14,7 +14,6 @@ from feira.recommendations.metrics import Floats
 
 # Of all positions, of all arms; of both slots the slot is None.
 EVERY_POSITION, EVERY_ARM = 0, ""
-SLOTS = ("again", "new")
 MEASURES = (
     "impressions",
     "users",

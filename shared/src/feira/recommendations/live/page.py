@@ -22,7 +22,8 @@ from feira.recommendations.live.estimate import (
     Estimate,
     Measured,
 )
-from feira.recommendations.live.figures import EVERY_POSITION, SLOTS, LiveFigure
+from feira.recommendations.live.figures import EVERY_POSITION, LiveFigure
+from feira.recommendations.serving.layout import SLOTS
 
 _TEMPLATES = Environment(
     loader=PackageLoader("feira.recommendations.live"),
