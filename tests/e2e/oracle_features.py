@@ -10,7 +10,6 @@ import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from itertools import product
 from math import isclose
 from typing import Any, NamedTuple
 
@@ -33,17 +32,20 @@ class Shown(NamedTuple):
     arm: str
     position: int
     slot: str
+    probability: float = 1.0
 
 
 class Event(NamedTuple):
-    """A user's event, on its UTC day; ``impression`` is the id of an impression, or of that which was clicked."""
+    """A user's event, on its UTC day; ``impression`` is that which was clicked."""
 
     user_id: str
     session_id: str
     sku: str
     event_type: str
     day: dt.date
-    impression: str = ""
+    event_id: str = ""
+    at: dt.datetime = dt.datetime.min
+    impression: str | None = None
     shown: Shown | None = None
 
 
@@ -178,21 +180,6 @@ def user_categories(sold: list[Sold], events: list[Event], items: Rows, day: dt.
         }
         for of in purchases.keys() | views.keys()
     }
-
-
-def click_rates(events: list[Event], day: dt.date) -> Rows:
-    """By version, arm, position and slot of the day's impressions their count and the share that was clicked;
-    position 0 stands for all places, and the slot '' for both."""
-    clicked = {e.impression for e in events if e.event_type == "click" and e.day == day}
-    counted: Counter[tuple[str, str, int, str]] = Counter()
-    clicks: Counter[tuple[str, str, int, str]] = Counter()
-    for event in events:
-        if event.event_type == "impression" and event.day == day and event.shown is not None:
-            version, arm, position, slot = event.shown
-            for of in product((version,), (arm,), (position, 0), (slot, "")):
-                counted[of] += 1
-                clicks[of] += event.impression in clicked
-    return {of: {"impressions": n, "value": clicks[of] / n} for of, n in counted.items()}
 
 
 def features_differ(name: str, must: Rows, held: pd.DataFrame, key: list[str]) -> list[str]:

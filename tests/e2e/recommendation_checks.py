@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Any
 
@@ -26,7 +26,6 @@ from oracle_features import (
     Event,
     Rows,
     Shown,
-    click_rates,
     features_differ,
     interactions,
     item_features,
@@ -47,6 +46,7 @@ from oracle_lists import (
     scores_differ,
     segments_of,
 )
+from oracle_live import ESTIMATES, Impression, estimated, impressions, live_figures, must_be_refused
 
 SAMPLE = 20
 Lists = dict[tuple[str, str], list[Offer]]
@@ -73,13 +73,12 @@ def day_differs(m: Matrix, the_day: date, ran: set[date]) -> list[str]:
     for name, (key, must) in tables.items():
         table = m.held.lake(f"recommendations.{name}")
         problems += features_differ(name, must, table[table["as_of"] == the_day], key)
-    live = m.held.lake("recommendations.live_figures")
-    live = live[(live["as_of"] == the_day) & (live["figure"] == "ctr")].fillna({"slot": ""})
-    rates = click_rates(known, the_day)
-    problems += features_differ("ctr", rates, live, ["list_version", "arm", "position", "slot"])
     taken = Known(interactions(sold), the_day)
     category_of = {sku: row["category"] for sku, row in items.items()}
     segments = segments_of(categories, category_of, taken)
+    shown = impressions(known, the_day)
+    buyers = sum(row["orders"] > 0 for row in tables["user_features"][1].values())
+    problems += _live_differs(m, the_day, live_figures(shown, items, buyers), shown, segments)
     return problems + _lists_differ(m, the_day, taken, category_of, segments)
 
 
@@ -169,14 +168,16 @@ def _events(m: Matrix, ran: set[date]) -> tuple[list[Event], list[str]]:
         if place <= first.get(identity, place):
             first[identity] = place
             user, session, sku = (str(event[name]) for name in ("user_id", "session_id", "sku"))
-            shown = [event[name] for name in ("list_version", "arm", "position", "slot")]
+            shown = [event[name] for name in Shown._fields]
             events[identity] = Event(
                 user,
                 session,
                 sku,
                 str(event["event_type"]),
                 sent,
-                str(event["impression_id"] or identity),
+                identity,
+                event["occurred_at"],
+                event["impression_id"],
                 Shown(*shown) if None not in shown else None,
             )
     table = m.held.lake("web.user_events")
@@ -195,6 +196,62 @@ def _rows(frame: pd.DataFrame) -> Iterator[Any]:
     yield from frame.itertuples(index=False)
 
 
+def _scored(m: Matrix, version: str) -> tuple[Scored, list[str]]:
+    """A version's lists as the lake has them, and what is odd about their order."""
+    table = m.held.lake("recommendations.lists")
+    rows = table[table["list_version"] == version]
+    scored: Scored = {}
+    problems = []
+    for row in _rows(rows.sort_values(["slot", "user_id", "segment", "position"])):
+        of = None if pd.isna(row.reason_item) else row.reason_item
+        name = (row.slot, row.user_id) if pd.isna(row.segment) else ("segment", row.segment)
+        scored.setdefault(name, []).append(((row.item, row.reason, of), row.score))
+        if row.position != len(scored[name]):
+            problems.append(f"{name}: position {row.position} is out of turn")
+    return scored, problems
+
+
+def _live_differs(
+    m: Matrix, the_day: date, must: Rows, shown: list[Impression], segments: dict[str, str]
+) -> list[str]:
+    """What was measured of the day; the estimates of its newest version, but for the doubly robust ones."""
+    key = ["list_version", "arm", "position", "slot", "figure"]
+    table = m.held.lake("recommendations.live_figures")
+    live = table[table["as_of"] == the_day].fillna({"slot": ""})
+    of_estimates = live["figure"].isin([*ESTIMATES, "ctr_dr"])
+    problems = features_differ("live", must, live[~of_estimates], key)
+    version = newest_version(m, the_day).version
+    offered = _offered(_scored(m, version)[0], segments)
+    made = estimated(shown, offered)
+    held = live[live["figure"].isin(ESTIMATES) & (live["list_version"] == version)]
+    refused = {(row.slot, row.figure) for row in _rows(held) if isinstance(row.refused, str)}
+    for slot, _ in refused:
+        made[slot, "ctr_snips"] |= {"value": None}
+    problems += features_differ("estimate", made, held, ["slot", "figure"])
+    for slot in ("again", "new", ""):
+        if must_be_refused(made, slot) and (slot, "ctr_snips") not in refused:
+            problems.append(f"an estimate of {slot!r} says a number, and must not")
+    return problems
+
+
+def _offered(scored: Scored, segments: dict[str, str]) -> Callable[[str, str, int], str | None]:
+    """What a user is offered in a slot's place: of its own list, else its segment's, else everybody's."""
+    own = {user for slot, user in scored if slot != "segment" and user}
+
+    def offered(user: str, slot: str, position: int) -> str | None:
+        name = (slot, user)
+        if user not in own:
+            segment = ("segment", segments.get(user, ""))
+            if segment in scored:
+                name = segment if slot == "new" else ("", "")
+            else:
+                name = (slot, "")
+        pairs = scored.get(name, [])
+        return pairs[position - 1][0][0] if position <= len(pairs) else None
+
+    return offered
+
+
 def _lists_differ(
     m: Matrix,
     the_day: date,
@@ -204,16 +261,7 @@ def _lists_differ(
 ) -> list[str]:
     """The day's newest version: who has lists of what, of some users the scores, and that it is served."""
     version = newest_version(m, the_day)
-    table = m.held.lake("recommendations.lists")
-    rows = table[table["list_version"] == version.version]
-    scored: Scored = {}
-    problems = []
-    for row in _rows(rows.sort_values(["slot", "user_id", "segment", "position"])):
-        of = None if pd.isna(row.reason_item) else row.reason_item
-        name = (row.slot, row.user_id) if pd.isna(row.segment) else ("segment", row.segment)
-        scored.setdefault(name, []).append(((row.item, row.reason, of), row.score))
-        if row.position != len(scored[name]):
-            problems.append(f"{name}: position {row.position} is out of turn")
+    scored, problems = _scored(m, version.version)
     lists = {name: [offer for offer, _ in pairs] for name, pairs in scored.items()}
     held, of_users, meta = published(version.version)
     wrong = [name for name in held.keys() | lists.keys() if held.get(name) != lists.get(name)]

@@ -15,7 +15,6 @@ from oracle_features import (
     Event,
     Shown,
     Sold,
-    click_rates,
     features_differ,
     item_features,
     user_categories,
@@ -31,6 +30,7 @@ from oracle_lists import (
     segments_of,
     tifu_knn,
 )
+from oracle_live import estimated, impressions, live_figures, must_be_refused
 
 DAY = dt.date(2010, 12, 30)
 
@@ -98,28 +98,87 @@ def test_features_of_a_product_are_those_worked_out_by_hand() -> None:
     }
 
 
-def test_click_rates_are_those_worked_out_by_hand() -> None:
-    def impression(number: int, arm: str, position: int, slot: str, days: int = 0) -> Event:
-        shown = Shown("v", arm, position, slot)
-        return Event("1", "s", "A", "impression", ago(days), f"i{number}", shown)
+FIRST = Shown("v", "a", 1, "new")
 
-    def click(number: int, days: int = 0) -> Event:
-        return Event("1", "s", "A", "click", ago(days), f"i{number}")
 
-    events = [impression(1, "a", 1, "new"), impression(2, "a", 2, "again")]
-    events += [impression(3, "b", 1, "new"), impression(4, "a", 1, "new", days=1)]
-    events += [click(1), click(1), click(2, days=1), click(4)]
-    assert click_rates(events, DAY) == {
-        ("v", "a", 1, "new"): {"impressions": 1, "value": 1.0},
-        ("v", "a", 1, ""): {"impressions": 1, "value": 1.0},
-        ("v", "a", 2, "again"): {"impressions": 1, "value": 0.0},
-        ("v", "a", 2, ""): {"impressions": 1, "value": 0.0},
-        ("v", "a", 0, "new"): {"impressions": 1, "value": 1.0},
-        ("v", "a", 0, "again"): {"impressions": 1, "value": 0.0},
-        ("v", "a", 0, ""): {"impressions": 2, "value": 0.5},
-    } | {
-        ("v", "b", at, of): {"impressions": 1, "value": 0.0} for at in (0, 1) for of in ("new", "")
+def impression(number: int, user: str, sku: str, place: Shown = FIRST, days: int = 0) -> Event:
+    return Event(user, "s", sku, "impression", ago(days), f"i{number}", shown=place)
+
+
+def act(kind: str, user: str, sku: str, minute: int, of: int | None = None) -> Event:
+    at = dt.datetime(2010, 12, 30, 12, minute)
+    return Event(
+        user, "s", sku, kind, DAY, f"{kind} {minute}", at, None if of is None else f"i{of}"
+    )
+
+
+def test_what_was_live_is_as_worked_out_by_hand() -> None:
+    second, again = Shown("v", "a", 2, "new"), Shown("v", "b", 1, "again")
+    events = [
+        impression(1, "1", "A"),
+        impression(2, "1", "B", second),
+        impression(3, "2", "A", again),
+        impression(4, "1", "A", days=1),
+        act("click", "1", "A", 1, of=1),
+        act("click", "1", "A", 2, of=1),
+        act("purchase", "1", "A", 3),
+        act("purchase", "1", "B", 4),
+        act("click", "1", "B", 5, of=2),
+        # Of an impression of another user's, of one of another day, of another product.
+        act("click", "1", "A", 6, of=3),
+        act("click", "1", "A", 7, of=4),
+        act("click", "2", "B", 8, of=3),
+    ]
+    items = {"A": {"buyers": 2, "category": "MUG"}, "B": {"buyers": 0, "category": None}}
+    found = live_figures(impressions(events, DAY), items, 4)
+    values = {key[1:]: row["value"] for key, row in found.items()}
+    assert {key: values[key] for key in values if key[1] == 0 and key[0] != "b"} == {
+        ("a", 0, "", "ctr"): 1.0,
+        ("a", 0, "new", "ctr"): 1.0,
+        ("a", 0, "", "conversion"): 0.5,
+        ("a", 0, "new", "conversion"): 0.5,
+        # One bit of A, which half of the buyers had, two of B, which nobody had and counts as had by one.
+        ("a", 0, "", "novelty"): 1.5,
+        ("a", 0, "new", "novelty"): 1.5,
+        ("a", 0, "", "category_diversity"): 1.0,
+        ("a", 0, "new", "category_diversity"): 1.0,
+        ("", 0, "", "users_in_two_arms"): 0.0,
     }
+    assert (values["a", 1, "", "conversion"], values["a", 2, "", "conversion"]) == (1.0, 0.0)
+    assert values["b", 1, "again", "ctr"] == 0.0
+    assert values["b", 1, "again", "conversion"] is values["b", 0, "", "category_diversity"] is None
+    assert found["v", "a", 0, "", "ctr"] == {"value": 1.0, "impressions": 2, "users": 1}
+    unknown = live_figures(impressions(events, DAY), items, 0)
+    assert unknown["v", "a", 0, "", "novelty"]["value"] is None
+    both = [*events, impression(5, "2", "B")]
+    twice = live_figures(impressions(both, DAY), items, 4)["v", "", 0, "", "users_in_two_arms"]
+    assert twice == {"value": 1.0, "impressions": 4, "users": 2}
+
+
+def test_an_estimate_is_as_worked_out_by_hand() -> None:
+    half, rare = (Shown("v", "a", 1, "new", probability) for probability in (0.5, 0.0001))
+    events = [
+        impression(1, "1", "A", half),
+        impression(2, "2", "A", half),
+        impression(3, "3", "B", half),
+        impression(4, "4", "A", rare),
+        impression(5, "5", "A", half),
+        act("click", "1", "A", 1, of=1),
+        act("click", "3", "B", 2, of=3),
+    ]
+    shown = impressions(events, DAY)
+    found = estimated(shown, lambda user, slot, position: None if user == "5" else "A")
+    assert found["new", "ctr_snips"] == {
+        "value": 2.0 / (2 + 2 + 1000),
+        "impressions": 4,
+        "users": 4,
+    }
+    assert found["new", "effective_sample_size"]["value"] == 1004**2 / (4 + 4 + 1_000_000)
+    assert found["new", "support"]["value"] == 1004 / 4
+    # A CTR of a half in the log: (1.96 / 0.5)² × 1.
+    assert found["", "effective_sample_size_needed"]["value"] == 16.0
+    assert found["again", "ctr_snips"] == {"value": None, "impressions": 0, "users": 0}
+    assert all(must_be_refused(found, slot) for slot in ("again", "new", ""))
 
 
 @pytest.mark.parametrize(

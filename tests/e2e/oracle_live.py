@@ -1,0 +1,143 @@
+"""The independent check of what was live: plain loops over a day's events, and over a version's lists."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from itertools import combinations, product
+from math import ceil, log2
+from typing import Any
+
+from oracle_features import Event, Rows
+
+ESTIMATES = ("ctr_snips", "effective_sample_size", "effective_sample_size_needed", "support")
+Impression = tuple[Event, bool, bool]
+"""An impression, whether it was clicked, and whether that click ended in a purchase."""
+
+
+def impressions(events: Iterable[Event], day: dt.date) -> list[Impression]:
+    """Those of the day. A purchase is that of the click that the user made of the product last."""
+    of_day = [event for event in events if event.day == day]
+    acts: dict[tuple[str, str], list[Event]] = defaultdict(list)
+    for event in of_day:
+        if event.event_type in ("click", "purchase"):
+            acts[event.user_id, event.sku].append(event)
+    clicked, converted = set(), set()
+    for (user, sku), done in acts.items():
+        newest: Event | None = None
+        for event in sorted(done, key=lambda it: (it.at, it.event_type == "purchase", it.event_id)):
+            if event.event_type == "click":
+                newest = event
+                clicked.add((event.impression, user, sku))
+            elif newest is not None:
+                converted.add((newest.impression, user, sku))
+    return [
+        (event, key in clicked, key in converted)
+        for event in of_day
+        if event.event_type == "impression" and event.shown is not None
+        for key in [(event.event_id, event.user_id, event.sku)]
+    ]
+
+
+def live_figures(shown: list[Impression], items: Rows, buyers: int) -> Rows:
+    """By version, arm, position (0: all places), slot ('': both) and figure its value, and of how many
+    impressions and users it is. ``items`` has ``buyers`` and ``category`` by product; ``buyers`` bought anything."""
+    groups: dict[tuple[str, str, int, str], list[Impression]] = defaultdict(list)
+    arms: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for one in shown:
+        at = one[0].shown
+        assert at is not None
+        arms[at.list_version][one[0].user_id].add(at.arm)
+        for key in product((at.list_version,), (at.arm,), (at.position, 0), (at.slot, "")):
+            groups[key].append(one)
+    found: Rows = {}
+
+    def tell(key: tuple[Any, ...], value: float | None, of: list[Impression]) -> None:
+        users = len({event.user_id for event, _, _ in of})
+        found[key] = {"value": value, "impressions": len(of), "users": users}
+
+    for key, of in groups.items():
+        clicks = sum(clicked for _, clicked, _ in of)
+        tell((*key, "ctr"), clicks / len(of), of)
+        bought = sum(converted for _, _, converted in of)
+        tell((*key, "conversion"), bought / clicks if clicks else None, of)
+        if key[2] == 0:
+            tell((*key, "novelty"), _novelty(of, items, buyers), of)
+            tell((*key, "category_diversity"), _diversity(of, items), of)
+    for version, by_user in arms.items():
+        of = [one for one in shown if one[0].shown and one[0].shown.list_version == version]
+        twice = sum(len(seen) > 1 for seen in by_user.values())
+        tell((version, "", 0, "", "users_in_two_arms"), float(twice), of)
+    return found
+
+
+def _novelty(of: list[Impression], items: Rows, buyers: int) -> float | None:
+    if not buyers:
+        return None
+    had = [max(items.get(event.sku, {}).get("buyers", 0), 1) for event, _, _ in of]
+    return -sum(log2(each / buyers) for each in had) / len(had)
+
+
+def _diversity(of: list[Impression], items: Rows) -> float | None:
+    lists: dict[Any, set[str]] = defaultdict(set)
+    for event, _, _ in of:
+        assert event.shown is not None
+        lists[event.user_id, event.session_id, event.shown.slot].add(event.sku)
+
+    def differ(one: str, other: str) -> bool:
+        first, second = (items.get(sku, {}).get("category") for sku in (one, other))
+        return first is None or first != second
+
+    shares = [
+        sum(differ(*pair) for pair in pairs) / len(pairs)
+        for skus in lists.values()
+        if (pairs := [*combinations(sorted(skus), 2)])
+    ]
+    return sum(shares) / len(shares) if shares else None
+
+
+def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | None]) -> Rows:
+    """By slot ('': both) and figure what the impressions say of another version, which has
+    ``offered(user, slot, position)``: SNIPS, whatever it is worth, the effective sample size, how many are needed, and
+    the support."""
+    found: Rows = {}
+    for slot in ("again", "new", ""):
+        weights, clicks, logged = [], Counter[bool](), 0
+        users = set()
+        for event, clicked, _ in shown:
+            at = event.shown
+            assert at is not None
+            if slot not in ("", at.slot):
+                continue
+            has = offered(event.user_id, at.slot, at.position)
+            if has is None:
+                continue
+            users.add(event.user_id)
+            logged += 1
+            clicks[clicked] += 1
+            if has == event.sku:
+                weights.append((min(1 / at.probability, 1000.0), clicked))
+        total = sum(weight for weight, _ in weights)
+        squared = sum(weight**2 for weight, _ in weights)
+        rate = clicks[True] / logged if logged else 0.0
+        values = {
+            "ctr_snips": sum(weight for weight, hit in weights if hit) / total if total else None,
+            "effective_sample_size": total**2 / squared if squared else 0.0,
+            "effective_sample_size_needed": (
+                float(ceil((1.96 / 0.5) ** 2 * (1 - rate) / rate)) if rate else None
+            ),
+            "support": total / logged if logged else None,
+        }
+        for figure, value in values.items():
+            found[slot, figure] = {"value": value, "impressions": logged, "users": len(users)}
+    return found
+
+
+def must_be_refused(rows: Rows, slot: str) -> bool:
+    """Whether the figures of ``estimated`` alone say that there is no number; few groups of users do too."""
+    effective, needed, support = (
+        rows[slot, name]["value"]
+        for name in ("effective_sample_size", "effective_sample_size_needed", "support")
+    )
+    return needed is None or not 0.8 <= support <= 1.25 or effective < needed
