@@ -16,6 +16,7 @@ from fsspec import AbstractFileSystem
 
 from feira.core.contracts import Contract, contract
 from feira.core.errors import PermanentError
+from feira.core.landing.ahead import ahead
 from feira.core.landing.lines import LandedLines, Place, UnusableKeyError, shown
 from feira.core.landing.manifest import ListedFile, Manifest
 from feira.core.landing.put_once import put_once
@@ -136,7 +137,7 @@ class PageLander:
         :raises LandingError: for a repeated page, a page out of turn, a total that is not met or is
             exceeded, a line without its key, or pages without lines that do not end
         """
-        for served in pages:
+        for served in ahead(pages):
             page = replace(served, lines=[_on_one_line(text) for text in served.lines])
             self._check_total(page)
             self._check_lines(page)

@@ -78,25 +78,26 @@ class LandedLines:
         self._pages.append(page)
         self._before.append(len(self._identities))
         for number, text in enumerate(lines, start=1):
-            place = Place(page, number)
             line = _parsed(text) if self.contract is not None or self.date_fields else None
             if line is not None:
-                self._see(line, place, unknown)
+                self._see(line, page, number, unknown)
             try:
                 identity = self._identity(line, text)
             except (LookupError, msgspec.MsgspecError, RecursionError) as error:
-                raise UnusableKeyError(f"{place} has no usable key ({error})") from error
+                raise UnusableKeyError(
+                    f"{Place(page, number)} has no usable key ({error})"
+                ) from error
             self._identities.append(_NO_IDENTITY if identity is None else hash(identity))
         return unknown
 
     def _see(
-        self, line: dict[str, Any], place: Place, unknown: dict[str, tuple[Place, int]]
+        self, line: dict[str, Any], page: int, number: int, unknown: dict[str, tuple[Place, int]]
     ) -> None:
         self._read += 1
         self._present.update(line)
         if self.contract is not None and not self._declared.issuperset(line):
             for name in line.keys() - self._declared:
-                first, count = unknown.get(name, (place, 0))
+                first, count = unknown.get(name, (Place(page, number), 0))
                 unknown[name] = first, count + 1
         for name in self.date_fields:
             found = utc_date(line.get(name))
@@ -155,14 +156,12 @@ class LandedLines:
         if line is None:
             return None
         values = [line.get(name) for name in self.key]
-        if all(value is None for value in values):
-            return None
+        if all(map(_names, values)):
+            # 1, "1" and true are three keys.
+            return orjson.dumps(values)
         # Many broken lines may share a key that is null, blank or 0; one text on two pages is still
         # page drift.
-        if not all(_names(value) for value in values):
-            return text
-        # 1, "1" and true are three keys.
-        return orjson.dumps(values)
+        return None if all(value is None for value in values) else text
 
 
 def value_at(record: bytes, path: str) -> Any:
