@@ -27,6 +27,15 @@ def lake(s3_endpoint: str) -> LakeSettings:
     )
 
 
+def test_a_file_is_sent_in_small_parts_however_it_is_written(lake: LakeSettings) -> None:
+    files, part = lake_files(lake), 5 * 2**20
+    with files.open(f"{lake.root}/model", "wb") as file:
+        file.write(b"x" * (2 * part + 1))
+    # S3 counts the parts of a file in its ETag.
+    assert files.info(f"{lake.root}/model")["ETag"].strip('"').endswith("-3")
+    assert files.cat_file(f"{lake.root}/model") == b"x" * (2 * part + 1)
+
+
 def test_a_metadata_file_pins_the_rows_of_its_snapshot(lake: LakeSettings, tmp_path: Path) -> None:
     catalog = SqlCatalog(
         "test",

@@ -13,6 +13,9 @@ from feira.core.settings import LakeSettings
 
 _BATCH_ROWS = 16_384
 _PIECE_BYTES = 2**20
+# A server holds each part whole until it has checked its signature: of the parts of 50 MB that s3fs sends by
+# itself, two at once are more than the local server's heap. Less than this S3 does not take.
+_PART_BYTES = 5 * 2**20
 
 
 def lake_files(settings: LakeSettings, patience: float | None = None) -> AbstractFileSystem:
@@ -27,12 +30,17 @@ def lake_files(settings: LakeSettings, patience: float | None = None) -> Abstrac
         return LocalFileSystem(auto_mkdir=True)
     from s3fs import S3FileSystem
 
-    options = settings.storage_options()
+    options = {
+        **settings.storage_options(),
+        "use_listings_cache": False,
+        "default_block_size": _PART_BYTES,
+        "fixed_upload_size": True,
+    }
     if patience is None:
-        return S3FileSystem(use_listings_cache=False, **options)
+        return S3FileSystem(**options)
     once = {"retries": {"total_max_attempts": 1}, "read_timeout": patience}
     options["config_kwargs"] = {**options.get("config_kwargs", {}), **once}
-    files = S3FileSystem(use_listings_cache=False, **options)
+    files = S3FileSystem(**options)
     files.retries = 1
     return files
 
