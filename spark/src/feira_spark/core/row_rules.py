@@ -23,6 +23,7 @@ from feira.core.contracts import Contract
 from feira.core.contracts.model import DUPLICATE_KEY, UNREADABLE
 from feira.core.contracts.model import Column as ContractColumn
 from feira.core.contracts.rule_sql import translate
+from feira_spark.core.tables import spark_type
 
 SHAPE_RULES = "shape_rules"
 _JSON_TYPE = {"string": "STRING", "int": "BIGINT", "bigint": "BIGINT", "boolean": "BOOLEAN"}
@@ -34,7 +35,7 @@ def parse_schema(contract: Contract) -> T.StructType:
     """The schema by which a landed JSON line is parsed; every field may be null."""
     return T.StructType(
         [
-            T.StructField(column.name, T.DataType.fromDDL(column.type), nullable=True)
+            T.StructField(column.name, spark_type(column.type), nullable=True)
             for column in contract.columns
         ]
     )

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from feira.core.contracts import Contract
 from feira.core.contracts.ddl import iceberg_column, iceberg_ddl
@@ -14,6 +15,26 @@ from feira.core.contracts.evolution import Evolution, compare, require_current
 from feira_spark.core.session import CATALOG
 
 STAGING = f"{CATALOG}.staging"
+_TYPES: Mapping[str, T.DataType] = MappingProxyType(
+    {
+        "string": T.StringType(),
+        "int": T.IntegerType(),
+        "bigint": T.LongType(),
+        "double": T.DoubleType(),
+        "boolean": T.BooleanType(),
+        "date": T.DateType(),
+        "timestamp": T.TimestampType(),
+        "array<string>": T.ArrayType(T.StringType()),
+    }
+)
+
+
+def spark_type(name: str) -> T.DataType:
+    """The type of a contract's column. Spark's own parser is on the server: a call a column."""
+    if name in _TYPES:
+        return _TYPES[name]
+    precision, scale = name.removeprefix("decimal(").removesuffix(")").split(",")
+    return T.DecimalType(int(precision), int(scale))
 
 
 def table_types(spark: SparkSession, table: str) -> dict[str, str] | None:

@@ -10,6 +10,7 @@ from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from feira.core.contracts import contract
 from feira.core.errors import PermanentError, Remedy
@@ -164,7 +165,8 @@ def _replace_quarantine(
         if passed
         else F.col("landing_version") == F.lit(version)
     )
-    before = spark.createDataFrame(_page_offsets(manifest), "page int, lines_before bigint")
+    offsets = T.StructType().add("page", T.IntegerType()).add("lines_before", T.LongType())
+    before = spark.createDataFrame(_page_offsets(manifest), offsets)
     first = staged.groupBy("page").agg(F.min("row_id").alias("first_id"))
     rows = (
         staged.where(BROKEN)
