@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -25,14 +27,14 @@ from feira_spark.core.tables import (
     require_tables,
     write_staged,
 )
-from feira_spark.user_events.messages import judged, of_day
+from feira_spark.user_events.messages import PLACE, judged, of_day, rows
 
 log = logging.getLogger(__name__)
 
 # An id counts once among so many days before and after: as long as Kafka keeps messages by default, and so as
 # long as one is likely to be sent again.
 ID_DAYS = 7
-# More messages than these that are left out are joined by a sort; fewer are sent to every task.
+# More messages than these that are no rows are joined by a sort; fewer are sent to every task.
 _FEW = 500_000
 _EVENTS = f"{CATALOG}.{TABLE}"
 # Spark writes the names of options in lower case.
@@ -78,37 +80,37 @@ def recorded(spark: SparkSession, day: date) -> Ranges | None:
 def ingest(spark: SparkSession, messages: DataFrame, offsets: DayOffsets) -> Ingested:
     """Replaces the day's rows with its events, and notes the offsets in the snapshot's summary.
 
-    ``messages`` are those between the offsets, with the columns of Kafka's source. One row an event id: of
+    ``messages`` are those between the offsets, with the columns of Kafka's source. They are read twice, to be
+    judged and to be written: between offsets a log has the same messages each time. One row an event id: of
     several messages the least partition and offset, of several days the earliest; where a later day within
     ``ID_DAYS`` holds an id of this one, it leaves that day. One caller at a time.
     """
     declared, day = contract(TABLE), date.fromisoformat(offsets.day)
     require_tables(spark, [declared])
-    prefix = _staged(day)
-    write_staged(judged(of_day(messages, day), declared, day), f"{prefix}messages")
-    staged = spark.table(f"{prefix}messages")
+    prefix, of_this_day = _staged(day), of_day(messages, day)
+    write_staged(judged(of_this_day, declared, day), f"{prefix}messages")
+    staged = spark.table(f"{prefix}messages").withColumn("place", _order(*PLACE))
     dead = staged.where("reason IS NOT NULL")
-    valid = staged.where("reason IS NULL")
-    total, dead_letters = staged.count(), dead.count()
-    if dead_letters:
-        letters = dead.select("topic", *_PLACE, "key", "value", "reason")
-        write_staged(letters, f"{prefix}dead")
-    left_out = _left_out(spark, valid, day).persist()
-    try:
+    valid = staged.where("reason IS NULL").select("event_id", "place")
+    write_staged(dead.select("topic", *PLACE, "key", "value", "reason"), f"{prefix}dead")
+    letters = spark.table(f"{prefix}dead").withColumn("place", _order(*PLACE))
+    total, dead_letters = staged.count(), letters.count()
+    with (
+        _computed(_several(valid)) as (several, hashes),
+        _computed(_left_out(spark, valid, _few(several, hashes), day)) as (left_out, dropped),
+    ):
         causes = left_out.groupBy("cause").count().collect()
-        counts = {row["cause"]: row["count"] for row in causes}
-        places = left_out.select(*_PLACE)
-        few = sum(counts.values()) <= _FEW
-        rows = valid.join(F.broadcast(places) if few else places, [*_PLACE], "left_anti")
-        _take_from_later_days(spark, rows, day)
-        _replace(rows.select(*declared.column_names), offsets, day)
-    finally:
-        left_out.unpersist()
+        _take_from_later_days(spark, _without(valid, left_out, dropped), day)
+        no_rows = left_out.select("place").unionByName(letters.select("place"))
+        placed = of_this_day.withColumn("place", _order("partition", "offset"))
+        kept = _without(placed, no_rows, dropped + dead_letters)
+        _replace(rows(kept, declared, day), offsets, day)
+    counts = {row["cause"]: row["count"] for row in causes}
     result = Ingested(
         user_events=metadata_uri(spark, _EVENTS),
         dead_letters=metadata_uri(spark, f"{prefix}dead") if dead_letters else None,
         messages=total,
-        events=total - dead_letters - sum(counts.values()),
+        events=total - dead_letters - dropped,
         repeated=counts.get("repeated", 0),
         earlier=counts.get("earlier", 0),
         dead=dead_letters,
@@ -133,31 +135,52 @@ def drop_staging(spark: SparkSession, day: date) -> list[str]:
     return drop_staged(spark, _staged(day).removeprefix(f"{STAGING}."))
 
 
-_PLACE = ("kafka_partition", "kafka_offset")
+@contextmanager
+def _computed(found: DataFrame) -> Iterator[tuple[DataFrame, int]]:
+    """The rows, kept inside ``with``, and how many they are."""
+    found = found.persist()
+    try:
+        yield found, found.count()
+    finally:
+        found.unpersist()
 
 
-def _left_out(spark: SparkSession, valid: DataFrame, day: date) -> DataFrame:
-    """Events that do not become rows, by their places: ``cause`` is ``earlier`` or ``repeated``."""
-    ids = valid.select("event_id", *_PLACE, _order().alias("place"))
-    # By a hash first: it is a third of an id, and almost none comes twice.
-    hashed = ids.withColumn("hash", F.xxhash64("event_id"))
-    several = hashed.groupBy("hash").count().where("count > 1").select("hash")
+def _few(found: DataFrame, count: int) -> DataFrame:
+    """The rows, of which there are so many, marked to be joined without a sort of what they are joined to."""
+    return F.broadcast(found) if count <= _FEW else found
+
+
+def _several(valid: DataFrame) -> DataFrame:
+    """Hashes of the ids that may come several times: ``hash``."""
+    # It is a third of an id, and almost none comes twice.
+    hashes = valid.select(F.xxhash64("event_id").alias("hash"))
+    return hashes.groupBy("hash").count().where("count > 1").select("hash")
+
+
+def _left_out(spark: SparkSession, valid: DataFrame, several: DataFrame, day: date) -> DataFrame:
+    """Events that do not become rows: ``place``, and ``cause``, which is ``earlier`` or ``repeated``."""
+    hashed = valid.withColumn("hash", F.xxhash64("event_id"))
     alike = hashed.join(several, "hash", "left_semi")
     first = alike.groupBy("event_id").agg(F.min("place").alias("first"))
     repeated = alike.join(first, "event_id").where("place > first")
     held = _ids_of_days(spark, day - timedelta(days=ID_DAYS), day - timedelta(days=1))
     if held.isEmpty():
-        return repeated.select(*_PLACE, F.lit("repeated").alias("cause"))
-    earlier = ids.join(held, "event_id", "left_semi").select(
-        *_PLACE, F.lit("earlier").alias("cause")
+        return repeated.select("place", F.lit("repeated").alias("cause"))
+    earlier = valid.join(held, "event_id", "left_semi").select(
+        "place", F.lit("earlier").alias("cause")
     )
     within = repeated.join(held, "event_id", "left_anti")
-    return earlier.unionByName(within.select(*_PLACE, F.lit("repeated").alias("cause")))
+    return earlier.unionByName(within.select("place", F.lit("repeated").alias("cause")))
 
 
-def _order() -> Column:
+def _without(messages: DataFrame, others: DataFrame, count: int) -> DataFrame:
+    """The messages that are at none of these places, of which there are so many."""
+    return messages.join(_few(others, count), "place", "left_anti")
+
+
+def _order(partition: str, offset: str) -> Column:
     """Partition and offset as one number; no partition of Kafka comes near 2^48 messages."""
-    return F.shiftleft(F.col("kafka_partition").cast("bigint"), 48) + F.col("kafka_offset")
+    return F.shiftleft(F.col(partition).cast("bigint"), 48) + F.col(offset)
 
 
 def _ids_of_days(spark: SparkSession, first: date, last: date) -> DataFrame:

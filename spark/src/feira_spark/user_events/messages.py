@@ -1,22 +1,27 @@
 """Messages of Kafka → events, and the reason why a message is none.
 
 A message is an event where its value is exactly what the event is written as. Avro has no length and no
-checksum: cut bytes can be the beginning of another value, and a reader stops before what follows. So the
-event that was read is written again and must give the same bytes, as ``codec.decode`` does it too.
+checksum: cut bytes can be the beginning of another value, and a reader stops before what follows. So what the
+event is written as must be the same bytes, as ``codec.decode`` has it too.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
+from operator import add, or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.avro.functions import from_avro, to_avro
 
 from feira.core.contracts import Contract
+from feira.core.contracts.model import Column as ContractColumn
 from feira.user_events.codec import ADDED, HEADER, avro_schema
 from feira_spark.core.row_rules import SHAPE_RULES, broken_rules
 
+# Where a message is, by the names of the table's columns.
+PLACE = ("kafka_partition", "kafka_offset")
 TOLERANCE = timedelta(hours=1)
 # What a message may break beside the contract's rules: one of these and then nothing else.
 MISSING, MAGIC, SCHEMA = "value_missing", "magic_byte", "schema_id"
@@ -33,74 +38,131 @@ def of_day(messages: DataFrame, day: date) -> DataFrame:
 
 
 def judged(messages: DataFrame, declared: Contract, day: date) -> DataFrame:
-    """A row for each message: the contract's columns, and what a dead letter is made of.
+    """A row for each message: its place, and the event's id or what a dead letter is made of.
 
-    ``messages`` are of the day and have the columns of Kafka's source. ``reason`` is null for an event,
-    and otherwise the sorted names of the rules that it breaks, with commas. A row has either the event's
-    fields or the message's ``key``, ``value`` and ``topic``; the others are null.
+    ``messages`` are of the day and have the columns of Kafka's source. The columns are those of ``PLACE``,
+    ``event_id``, ``key``, ``value``, ``topic`` and ``reason``, which is null for an event and otherwise the
+    sorted names of the rules that it breaks, with commas. A row has either the event's id or the message's
+    ``key``, ``value`` and ``topic``; the others are null.
     """
-    body, event = F.expr(f"substring(value, {len(HEADER) + 1})"), F.col("_event")
-    read = messages.withColumn(
-        "_event", from_avro(body, avro_schema(), {"mode": "PERMISSIVE"})
-    ).withColumn("_wire", _wire(declared, body, event))
+    event = F.col("_event")
+    read = _read(messages, "PERMISSIVE").withColumn("_wire", _wire(declared, event))
     fields = [
         F.when(F.col("_wire").isNull(), event[column.name]).cast(column.type).alias(column.name)
-        for column in declared.columns
-        if column.name not in ADDED
+        for column in _sent(declared)
     ]
     begins = _midnight(day)
     typed = read.select(
         "_wire",
         *fields,
-        F.lit(day).cast("date").alias("event_day"),
-        F.col("partition").cast("int").alias("kafka_partition"),
-        F.col("offset").cast("bigint").alias("kafka_offset"),
+        *_place(),
         F.lit(begins - TOLERANCE).alias("earliest"),
         F.lit(begins + timedelta(days=1) + TOLERANCE).alias("latest"),
-        *("key", "value", "topic"),
+        *_KEPT,
     ).withColumn(SHAPE_RULES, _shape_rules(declared))
     broken = typed.withColumn("_broken", broken_rules(declared))
     reason = F.when(F.size("_broken") > 0, F.array_join("_broken", ","))
     is_event = F.col("reason").isNull()
     return broken.withColumn("reason", reason).select(
-        *[
-            (F.col(name) if name in ADDED else F.when(is_event, F.col(name))).alias(name)
-            for name in declared.column_names
-        ],
+        *PLACE,
+        F.when(is_event, F.col("event_id")).alias("event_id"),
         *[F.when(~is_event, F.col(name)).alias(name) for name in _KEPT],
         "reason",
     )
 
 
+def rows(messages: DataFrame, declared: Contract, day: date) -> DataFrame:
+    """The table's rows, of messages that were judged to be events of the day: the contract's columns.
+
+    A query on them fails where a message cannot be read.
+    """
+    sent = [
+        F.col("_event")[column.name].cast(column.type).alias(column.name)
+        for column in _sent(declared)
+    ]
+    day_column = F.lit(day).cast("date").alias("event_day")
+    read = _read(messages, "FAILFAST").select(*sent, day_column, *_place())
+    return read.select(*declared.column_names)
+
+
 _KEPT = ("key", "value", "topic")
 
 
-def _wire(declared: Contract, body: Column, event: Column) -> Column:
+def _sent(declared: Contract) -> list[ContractColumn]:
+    """The columns that are in a message."""
+    return [column for column in declared.columns if column.name not in ADDED]
+
+
+def _place() -> tuple[Column, Column]:
+    partition, offset = PLACE
+    return (
+        F.col("partition").cast("int").alias(partition),
+        F.col("offset").cast("bigint").alias(offset),
+    )
+
+
+def _body() -> Column:
+    return F.expr(f"substring(value, {len(HEADER) + 1})")
+
+
+def _read(messages: DataFrame, mode: str) -> DataFrame:
+    return messages.withColumn("_event", from_avro(_body(), avro_schema(), {"mode": mode}))
+
+
+def _wire(declared: Contract, event: Column) -> Column:
     """What is wrong with the message's form; null where it is exactly one event."""
     value = F.col("value")
-    unread = F.lit(False)
-    written = []
-    for column in declared.columns:
-        if column.name in ADDED:
+    required = [event[column.name].isNull() for column in _sent(declared) if column.required]
+    unread = reduce(or_, required)
+    return (
+        F.when(value.isNull(), F.lit(MISSING))
+        .when(F.coalesce(F.expr("substring(value, 1, 1)") != F.lit(HEADER[:1]), F.lit(True)), MAGIC)
+        .when(F.expr(f"substring(value, 1, {len(HEADER)})") != F.lit(HEADER), SCHEMA)
+        .when(unread, UNREADABLE)
+        .when(~_is_shortest(declared, event) & (_written(declared, event) != _body()), INEXACT)
+    )
+
+
+def _is_shortest(declared: Contract, event: Column) -> Column:
+    """Whether the message is as short as one with its event's texts can be; then it is what that is written as.
+
+    No value has another form that is as short as the one that is written, and that one is at least as long as
+    counted here. Avro has the length of a text, a whole number, a symbol and a union's branch in one byte or
+    more, a double in eight, and a time in eight or more from 1978 on; earlier ones are not counted.
+    """
+    least, lengths, counted = len(HEADER), [], F.lit(True)
+    for column in _sent(declared):
+        value = event[column.name]
+        least += not column.required
+        if column.type == "string" and not column.allowed:
+            least += 1
+            octets = F.octet_length(value)
+            lengths.append(octets if column.required else F.coalesce(octets, F.lit(-1)))
             continue
+        if column.type == "timestamp":
+            counted &= F.unix_micros(value) >= 2**48
+        size = 8 if column.type in ("double", "timestamp") else 1
+        if column.required:
+            least += size
+        else:
+            lengths.append(F.when(value.isNotNull(), size).otherwise(0))
+    return (F.octet_length("value") == reduce(add, lengths, F.lit(least))) & counted
+
+
+def _written(declared: Contract, event: Column) -> Column:
+    """The event as Avro, without the header."""
+    fields = []
+    for column in _sent(declared):
         field = event[column.name]
         if column.required:
-            unread = unread | field.isNull()
             # Never null, so that the writer has a value for each required field of what was not read.
             least = column.allowed[0] if column.allowed else "0"
             if column.type == "timestamp":
                 field = F.coalesce(field, F.timestamp_seconds(F.lit(0)))
             else:
                 field = F.coalesce(field, F.lit(least).cast(column.type))
-        written.append(field.alias(column.name))
-    again = to_avro(F.struct(*written), avro_schema())
-    return (
-        F.when(value.isNull(), F.lit(MISSING))
-        .when(F.coalesce(F.expr("substring(value, 1, 1)") != F.lit(HEADER[:1]), F.lit(True)), MAGIC)
-        .when(F.expr(f"substring(value, 1, {len(HEADER)})") != F.lit(HEADER), SCHEMA)
-        .when(unread, UNREADABLE)
-        .when(again != body, INEXACT)
-    )
+        fields.append(field.alias(column.name))
+    return to_avro(F.struct(*fields), avro_schema())
 
 
 def _shape_rules(declared: Contract) -> Column:
@@ -114,7 +176,8 @@ def _shape_rules(declared: Contract) -> Column:
         strange = ~F.is_valid_utf8(text) | F.contains(text, F.lit("\0"))
         faults.append(F.when(strange, F.lit(f"{column.name}_type")))
         if column.max_length is not None:
-            long = F.length(text) > column.max_length
+            # Counting characters takes longer, and there are no more than bytes.
+            long = (F.octet_length(text) > column.max_length) & (F.length(text) > column.max_length)
             faults.append(F.when(long, F.lit(f"{column.name}_too_long")))
     # Compiled for every row; the array is interpreted, for those alone that have a fault.
     return F.when(F.coalesce(*faults).isNotNull(), F.array_compact(F.array(*faults)))
