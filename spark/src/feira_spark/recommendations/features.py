@@ -23,14 +23,27 @@ _LAST_WORD = r"(\p{L}{3,})[^\p{L}]*\z"
 
 
 def visits(events: DataFrame, day: date) -> DataFrame:
-    """A row for each user, session and sku: how often it was viewed, put into the cart and bought."""
-    viewed, lately = F.col("event_type") == "view", F.col("event_day") >= _first(day, 7)
-    return events.groupBy("user_id", "session_id", "sku").agg(
-        F.count_if(viewed).alias("views_28d"),
-        F.count_if(viewed & lately).alias("views_7d"),
-        F.count_if(F.col("event_type") == "add_to_cart").alias("cart_adds_28d"),
-        F.count_if(F.col("event_type") == "purchase").alias("purchases"),
+    """A row for each user, session and sku that was viewed, put into the cart or bought: how often.
+
+    Besides one for each user and one for each sku of an event, whatever it is, of which the other two of these
+    columns are null and nothing is counted: most events are impressions, and only say that these were there.
+    """
+    kind, lately = F.col("event_type"), F.col("event_day") >= _first(day, 7)
+    viewed, key = kind == "view", ["user_id", "session_id", "sku"]
+    counted = (
+        events.where(kind.isin("view", "add_to_cart", "purchase"))
+        .groupBy(*key)
+        .agg(
+            F.count_if(viewed).alias("views_28d"),
+            F.count_if(viewed & lately).alias("views_7d"),
+            F.count_if(kind == "add_to_cart").alias("cart_adds_28d"),
+            F.count_if(kind == "purchase").alias("purchases"),
+        )
     )
+    for name in ("user_id", "sku"):
+        seen = events.select(name).distinct()
+        counted = counted.unionByName(seen, allowMissingColumns=True)
+    return counted.fillna(0)
 
 
 def user_features(sold: DataFrame, visited: DataFrame, day: date) -> DataFrame:
@@ -52,7 +65,7 @@ def user_features(sold: DataFrame, visited: DataFrame, day: date) -> DataFrame:
     )
     summed = (F.sum(name).alias(name) for name in ("views_28d", "views_7d", "purchases"))
     browsed = _browsed(
-        visited.groupBy("user_id", "session_id").agg(*summed),
+        visited.where("user_id IS NOT NULL").groupBy("user_id", "session_id").agg(*summed),
         "user_id",
         F.sum("views_7d").alias("views_7d"),
         F.count_if(F.col("views_7d") > 0).alias("sessions_7d"),
@@ -77,10 +90,9 @@ def item_features(sold: DataFrame, visited: DataFrame, day: date) -> DataFrame:
             F.count_distinct("user_id").alias("buyers"),
         )
     )
-    browsed = _browsed(
-        visited.where(line_kind(line_kinds()) == "product"),
-        "sku",
-        F.sum("cart_adds_28d").alias("cart_adds_28d"),
+    # A kind is looked up by patterns: of each product once.
+    browsed = _browsed(visited, "sku", F.sum("cart_adds_28d").alias("cart_adds_28d")).where(
+        F.col("sku").isNotNull() & (line_kind(line_kinds()) == "product")
     )
     found = (
         products.select("sku")
