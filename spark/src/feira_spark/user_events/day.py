@@ -96,7 +96,7 @@ def ingest(spark: SparkSession, messages: DataFrame, offsets: DayOffsets) -> Ing
     letters = spark.table(f"{prefix}dead").withColumn("place", _order(*PLACE))
     total, dead_letters = staged.count(), letters.count()
     with (
-        _computed(_several(valid)) as (several, hashes),
+        _computed(_several(valid, total)) as (several, hashes),
         _computed(_left_out(spark, valid, _few(several, hashes), day)) as (left_out, dropped),
     ):
         causes = left_out.groupBy("cause").count().collect()
@@ -150,11 +150,13 @@ def _few(found: DataFrame, count: int) -> DataFrame:
     return F.broadcast(found) if count <= _FEW else found
 
 
-def _several(valid: DataFrame) -> DataFrame:
-    """Hashes of the ids that may come several times: ``hash``."""
-    # It is a third of an id, and almost none comes twice.
+def _several(valid: DataFrame, total: int) -> DataFrame:
+    """Hashes of the ids that may come several times, of no more events than the total: ``hash``."""
+    # A hash is a third of an id.
     hashes = valid.select(F.xxhash64("event_id").alias("hash"))
-    return hashes.groupBy("hash").count().where("count > 1").select("hash")
+    # Almost none comes twice, so to count them before the shuffle too is in vain; and a million fit in memory.
+    spread = hashes.repartition(1 + total // 1_000_000, "hash")
+    return spread.groupBy("hash").count().where("count > 1").select("hash")
 
 
 def _left_out(spark: SparkSession, valid: DataFrame, several: DataFrame, day: date) -> DataFrame:
