@@ -6,13 +6,15 @@ import signal
 import struct
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
+import psutil
 import pyarrow as pa
+import pyarrow.compute as pc
 import valkey
 
 from feira.recommendations.publish import Published, publish
@@ -90,6 +92,12 @@ class ValkeyServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def cpu_seconds(self) -> float:
+        """What it has taken of processors so far."""
+        assert self._process is not None
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)
 
     def hang(self) -> None:
         """Its sockets stay open, and it answers nothing, until ``go_on``."""
@@ -169,13 +177,18 @@ def users_of(segments: InSegments) -> pa.RecordBatch:
 NO_SEGMENTS = InSegments({}, {})
 
 
+def in_slots(*batches: pa.RecordBatch) -> Callable[[str], Iterator[pa.RecordBatch]]:
+    """Rows as ``publish`` takes them: each batch's by slot."""
+    return lambda slot: (batch.filter(pc.equal(batch.column("slot"), slot)) for batch in batches)
+
+
 def publish_lists(
     client: valkey.Valkey, version: str, lists: Lists, segments: InSegments = NO_SEGMENTS
 ) -> Published:
     return publish(
         client,
         version,
-        [rows_with(lists, segments)],
+        in_slots(rows_with(lists, segments)),
         sorted({*items_of(lists), *(item for items in segments.lists.values() for item in items)}),
         (),
         sorted(segments.lists),
@@ -194,7 +207,7 @@ def published_segments(client: valkey.Valkey, version: str) -> InSegments:
         ]
         for number, name in enumerate(names)
     }
-    prefix = f"reco:{version}:new:"
+    prefix = f"reco:{version}:user:"
     users = {
         key.decode().removeprefix(prefix): names[int.from_bytes(value, "little")]
         for key in client.scan_iter(match=f"{prefix}*")
@@ -203,47 +216,63 @@ def published_segments(client: valkey.Valkey, version: str) -> InSegments:
     return InSegments(lists, users)
 
 
+def bits_of(value: bytes) -> str:
+    """Bits as text, the least of each byte first."""
+    return "".join(f"{byte:08b}"[::-1] for byte in value)
+
+
+def lists_in(
+    value: bytes, items: list[str]
+) -> tuple[list[tuple[str, str, str | None]], list[tuple[str, str, str | None]]]:
+    """What a user is offered again and new, read bit by bit: this shares no code with what wrote it."""
+    again, new, further = value[:3]
+    has_reasons = further != 255
+    further = further if has_reasons else 0
+    width = next(bits for bits in range(1, 33) if 2**bits >= len(items))
+    reason_width = next(bits for bits in range(10) if 2**bits >= 3 + again + further)
+    bits = bits_of(value[3:])
+
+    def taken(count: int, width: int) -> list[int]:
+        nonlocal bits
+        numbers = [int(bits[at : at + width][::-1], 2) for at in range(0, count * width, width)]
+        end = -(-count * width // 8) * 8
+        assert "1" not in bits[count * width : end], "a bit that nothing needs"
+        bits = bits[end:]
+        return numbers
+
+    names = [items[number] for number in taken(again + further + new, width)]
+    alone = ["popular", "bought_before", "popular_in_category"]
+    reasons: list[tuple[str, str | None]] = [("popular", None)] * new
+    if has_reasons:
+        reasons = [
+            (alone[number], None) if number < 3 else ("goes_with", names[number - 3])
+            for number in taken(new, reason_width)
+        ]
+    assert not bits, "more than the lists"
+    offered = names[again + further :]
+    return (
+        [(name, "bought_before", None) for name in names[:again]],
+        [(name, *reason) for name, reason in zip(offered, reasons, strict=True)],
+    )
+
+
 def published(client: valkey.Valkey, version: str) -> Lists:
-    """A version read key by key with plain loops: this shares no code with what wrote it.
+    """A version read key by key with plain loops.
 
     Every key of the version must be one that it says to have.
     """
     items = orjson.loads(client.get(f"reco:{version}:items"))
-    width, kind = (2, "H") if len(items) < 65_534 else (4, "I")
-    alone = {
-        256**width - 1: "popular",
-        256**width - 2: "bought_before",
-        256**width - 3: "popular_in_category",
-    }
     keys = {key.decode() for key in client.scan_iter(match=f"reco:{version}:*")}
+    prefix = f"reco:{version}:user:"
     found = {}
-    for key in sorted(keys):
-        _, _, slot, *user = key.split(":", 3)
-        if slot not in ("again", "new"):
-            continue
-        value = client.get(key)
-        if len(value) == 3:
-            continue
-        numbers = [number for (number,) in struct.iter_unpack("<I", value)]
-        why_key = f"reco:{version}:why:{slot}:{user[0]}"
-        why = client.get(why_key) if why_key in keys else None
-        reasons: Iterable[tuple[str, str | None]] = (
-            [("bought_before" if slot == "again" else "popular", None)] * len(numbers)
-            if why is None
-            else [
-                (alone[number], None) if number in alone else ("goes_with", items[number])
-                for (number,) in struct.iter_unpack(f"<{kind}", why)
-            ]
-        )
-        found[slot, user[0]] = [
-            (items[number], *reason) for number, reason in zip(numbers, reasons, strict=True)
-        ]
-    others = {f"reco:{version}:{name}" for name in ("items", "meta")}
-    others |= {f"reco:{version}:why:{slot}:{user}" for slot, user in found}
-    others |= {f"reco:{version}:with:{item}" for item in items}
-    others |= {f"reco:{version}:segments"}
+    for key in keys:
+        if key.startswith(prefix) and len(value := client.get(key)) != 3:
+            for slot, offers in zip(("again", "new"), lists_in(value, items), strict=True):
+                if offers:
+                    found[slot, key.removeprefix(prefix)] = offers
     segments = published_segments(client, version)
+    others = {f"reco:{version}:{name}" for name in ("items", "meta", "segments")}
+    others |= {f"reco:{version}:with:{item}" for item in items}
     others |= {f"reco:{version}:segment:{number}" for number in range(len(segments.lists))}
-    others |= {f"reco:{version}:new:{user}" for user in segments.users}
-    assert keys <= others | {f"reco:{version}:{slot}:{user}" for slot, user in found}
-    return found
+    assert all(key in others or key.startswith(prefix) for key in keys)
+    return dict(sorted(found.items()))

@@ -126,7 +126,7 @@ def answers(scale: float) -> list[dict[str, Any]]:
         file.write_text(baked.model_dump_json())
         for rate in RATES:
             with ValkeyServer(Path(folder) / "home") as server:
-                publish(server.client(), VERSION, [*drawn_lists(users, ITEMS)], ITEMS)
+                publish(server.client(), VERSION, drawn_lists(users, ITEMS), ITEMS)
                 with _api(server, file) as (process, port):
                     for state in ("up", "hanging", "dead"):
                         {"hanging": server.hang, "dead": server.kill}.get(state, lambda: None)()

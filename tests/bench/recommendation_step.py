@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from feira.recommendations.candidates import BASELINE
 from feira.recommendations.candidates.als import ALS
@@ -25,7 +27,8 @@ from feira.recommendations.candidates.reranked import Reranked
 from feira.recommendations.history import History, history_before
 from feira.recommendations.interactions import day_number, distinct
 from feira.recommendations.lists import chosen, fitted, rows_of
-from feira.recommendations.publish import publish
+from feira.recommendations.publish import Published, publish
+from feira.recommendations.serving.lists_file import lists_of
 from feira.recommendations.slots import LENGTH, Popular, listed
 from valkey_server import SCHEMA, ValkeyServer
 
@@ -96,41 +99,73 @@ def method(size: int) -> dict[str, Any]:
 
 
 def published(size: int) -> dict[str, Any]:
-    """Two lists a user, the one with reasons; Valkey as the stack runs it, its log of writes on."""
+    """Two lists a user, the one with reasons, from their Parquet file as the DAG reads it; Valkey as the stack runs
+    it, its log of writes on."""
     items = [f"{at:05d}" for at in range(max(size // 10, 1000))]
     with tempfile.TemporaryDirectory() as home, ValkeyServer(Path(home)) as server:
+        with pq.ParquetWriter(file := Path(home) / "lists.parquet", SCHEMA) as writer:
+            for slot in ("again", "new"):
+                for batch in drawn_lists(size, items)(slot):
+                    writer.write_batch(batch)
         client = server.client()
         before = client.info("memory")["used_memory"]
-        batches = [*drawn_lists(size, items)]
-        seconds, done = timed(lambda: publish(client, "2011-03-01-001", batches, items))
+
+        def done() -> Published:
+            with file.open("rb") as opened:
+                found = lists_of(opened)
+                return publish(client, "2011-03-01-001", found.rows, found.items)
+
+        cpu, server_cpu = time.process_time(), server.cpu_seconds()
+        seconds, found = timed(done)
+        cpu, server_cpu = time.process_time() - cpu, server.cpu_seconds() - server_cpu
         used = client.info("memory")["used_memory"] - before
-    return {"seconds": seconds, "users": size, "lists": done.lists, "bytes": used}
+    return {
+        "seconds": seconds,
+        "cpu_seconds": {"publisher": cpu, "valkey": server_cpu},
+        "users": size,
+        "lists": found.lists,
+        "bytes": used,
+    }
 
 
-def drawn_lists(users: int, items: list[str]) -> Iterator[pa.RecordBatch]:
-    """Two lists a user, of so many items each, in the order that ``publish`` takes."""
-    generator = np.random.default_rng(2)
+def drawn_lists(users: int, items: list[str]) -> Callable[[str], Iterator[pa.RecordBatch]]:
+    """Two lists a user, of so many items each, as ``publish`` takes them: items are drawn, each reason is one of
+    what the user had, and nothing in one list says anything of another."""
     known = pa.array(items)
-    for slot in ("again", "new"):
+
+    def of_slot(slot: str) -> Iterator[pa.RecordBatch]:
+        generator = np.random.default_rng(2)
         for start in range(0, users, 5_000):
             count = min(5_000, users - start)
             names = pa.array([f"{at:07d}" for at in range(start, start + count)])
             rows = count * LENGTH
-            first = generator.integers(len(items), size=count)
-            places = (first[:, None] + np.arange(LENGTH)) % len(items)
-            numbers = pa.array(places.ravel().astype(np.int32))
-            why = generator.integers(len(items), size=rows).astype(np.int32)
+            # Distinct in a list: steps through all items, coprime to how many there are.
+            first = generator.integers(len(items), size=(2, count, 1))
+            steps = _coprime(len(items))[generator.integers(100, size=(2, count, 1))]
+            had, offered = (first + steps * np.arange(LENGTH)) % len(items)
+            drawn = generator.integers(LENGTH, size=had.shape)
+            why = np.take_along_axis(had, drawn, axis=1).ravel().astype(np.int32)
             new = slot == "new"
+            numbers = (offered if new else had).ravel().astype(np.int32)
+            of = np.repeat(np.arange(count, dtype=np.int32), LENGTH)
             columns = {
                 "slot": pa.repeat(slot, rows),
-                "user_id": names.take(pa.array(np.repeat(np.arange(count), LENGTH))),
+                "user_id": names.take(pa.array(of)),
                 "segment": pa.nulls(rows, pa.string()),
                 "position": pa.array(np.tile(np.arange(1, LENGTH + 1, dtype=np.int32), count)),
-                "item": known.take(numbers),
+                "item": known.take(pa.array(numbers)),
                 "reason": pa.repeat("goes_with" if new else "bought_before", rows),
                 "reason_item": known.take(pa.array(why)) if new else pa.nulls(rows, pa.string()),
             }
             yield pa.RecordBatch.from_arrays([columns[it] for it in SCHEMA.names], schema=SCHEMA)
+
+    return of_slot
+
+
+def _coprime(items: int) -> npt.NDArray[np.int64]:
+    """The first hundred steps that come back only after all items."""
+    steps = np.arange(1, items)
+    return np.resize(steps[np.gcd(steps, items) == 1], 100)
 
 
 STEPS: dict[str, Callable[[int], dict[str, Any]]] = {

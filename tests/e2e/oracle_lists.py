@@ -186,6 +186,48 @@ def reason_differs(
     return []
 
 
+def both_lists(value: bytes, items: list[str]) -> tuple[list[Offer], list[Offer]]:
+    """A user's lists in the slots again and new, from the value that has both.
+
+    Three bytes state how many items are in either and how many others are reasons (255: no reasons are stored).
+    All these follow, each as the number of an item, and then the reason of each in new; both end with a byte.
+    """
+    counts = list(value[:3])
+    stored = counts[2] != 255
+    if not stored:
+        counts[2] = 0
+    again, new, others = counts
+    left = sum(byte << 8 * place for place, byte in enumerate(value[3:]))
+    size = 8 * len(value[3:])
+
+    def take(count: int, greatest: int) -> list[int]:
+        nonlocal left, size
+        base = 1
+        while base <= greatest:
+            base *= 2
+        found = []
+        for _ in range(count):
+            left, number = divmod(left, base)
+            found.append(number)
+        used = count * (base.bit_length() - 1)
+        left >>= -used % 8
+        size -= used + -used % 8
+        return found
+
+    named = [items[it] for it in take(sum(counts), max(len(items) - 1, 1))]
+    known, offered = named[: again + others], named[again + others :]
+    reasons = take(new, len(known) + 2) if stored else [0] * new
+    assert (left, size) == (0, 0), f"{value.hex()} is not two lists of {again} and {new} items"
+    words = ["popular", "bought_before", "popular_in_category"]
+    return (
+        [(item, "bought_before", None) for item in named[:again]],
+        [
+            (item, words[why], None) if why < 3 else (item, "goes_with", known[why - 3])
+            for item, why in zip(offered, reasons, strict=True)
+        ],
+    )
+
+
 def published_lists(
     values: Mapping[bytes, bytes], version: str
 ) -> tuple[dict[tuple[str, str], list[Offer]], dict[str, str], dict[str, Any]]:
@@ -195,28 +237,19 @@ def published_lists(
     found = {key.decode().removeprefix(prefix): value for key, value in values.items()}
     items: list[str] = json.loads(found["items"])
     names: list[str] = json.loads(found["segments"])
-    wide = len(items) > 65_533
-    last = 2 ** (32 if wide else 16) - 1
-    words = {last: "popular", last - 1: "bought_before", last - 2: "popular_in_category"}
-    own = {"again": "bought_before", "new": "popular", "segment": "popular_in_category"}
     lists: dict[tuple[str, str], list[Offer]] = {}
     segments: dict[str, str] = {}
     for name, value in found.items():
-        slot, _, user = name.partition(":")
-        if slot not in own:
-            continue
-        if slot == "new" and len(value) == 3:
-            segments[user] = names[int.from_bytes(value, "little")]
-            continue
-        numbers = struct.unpack(f"<{len(value) // 4}I", value)
-        offers: list[Offer] = [(items[number], own[slot], None) for number in numbers]
-        if (why := found.get(f"why:{slot}:{user}")) is not None:
-            reasons = struct.unpack(f"<{len(numbers)}{'I' if wide else 'H'}", why)
-            offers = [
-                (item, words[of], None) if of in words else (item, "goes_with", items[of])
-                for (item, _, _), of in zip(offers, reasons, strict=True)
-            ]
-        lists[slot, names[int(user)] if slot == "segment" else user] = offers
+        kind, _, of = name.partition(":")
+        if kind == "segment":
+            numbers = struct.unpack(f"<{len(value) // 4}I", value)
+            offers: list[Offer] = [(items[it], "popular_in_category", None) for it in numbers]
+            lists["segment", names[int(of)]] = offers
+        elif kind == "user" and len(value) == 3:
+            segments[of] = names[int.from_bytes(value, "little")]
+        elif kind == "user":
+            again, new = both_lists(value, items)
+            lists |= {(slot, of): it for slot, it in (("again", again), ("new", new)) if it}
     meta: dict[str, Any] = json.loads(found["meta"])
     uncounted = ("items", "meta", "claim")
     counted = sum(name.partition(":")[0] not in uncounted for name in found)

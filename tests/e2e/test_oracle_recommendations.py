@@ -22,6 +22,7 @@ from oracle_features import (
 )
 from oracle_lists import (
     Known,
+    both_lists,
     ease,
     own_frequency,
     published_lists,
@@ -249,33 +250,49 @@ def test_a_wrong_list_is_named() -> None:
         assert scores_differ("x", wrong, KNOWN, (scores, scores), everything)
 
 
-@pytest.mark.parametrize(("items", "kind"), [(3, "H"), (65_533, "H"), (65_534, "I")])
-def test_published_bytes_are_read_as_the_layout_says(items: int, kind: str) -> None:
+# Of 3 items a number has 2 bits, of 65,537 it has 17: 2 0 of again, 1 0 2 of new. Then three reasons of 3 bits.
+@pytest.mark.parametrize(
+    ("items", "of_7", "alone"),
+    [
+        (3, "020300 1202 0301", "0001ff 01"),
+        (65_537, "020300 0200000004000000200000 0301", "0001ff 010000"),
+    ],
+)
+def test_published_bytes_are_read_as_the_layout_says(items: int, of_7: str, alone: str) -> None:
     names = [f"i{number}" for number in range(items)]
-    last = 2 ** (8 * struct.calcsize(f"<{kind}")) - 1
     values = {
         "items": json.dumps(names).encode(),
-        "meta": json.dumps({"lists": 4, "keys": 7}).encode(),
+        "meta": json.dumps({"lists": 4, "keys": 5}).encode(),
         "claim": b"1",
         "segments": json.dumps(["BAG", "MUG"]).encode(),
         "segment:1": struct.pack("<1I", 2),
-        "new:9": b"\x01\x00\x00",
-        "again:7": struct.pack("<2I", 2, 0),
-        "new:7": struct.pack("<3I", 1, 0, 2),
-        "why:new:7": struct.pack(f"<3{kind}", 2, last, last - 1),
-        "new:": struct.pack("<1I", 1),
+        "user:9": b"\x01\x00\x00",
+        "user:7": bytes.fromhex(of_7),
+        "user:": bytes.fromhex(alone),
     }
     lists, segments, meta = published_lists(
         {f"reco:v-1:{k}".encode(): v for k, v in values.items()}, "v-1"
     )
     assert lists == {
         ("again", "7"): [("i2", "bought_before", None), ("i0", "bought_before", None)],
-        ("new", "7"): [("i1", "goes_with", "i2"), ("i0", "popular", None), ("i2", "bought_before", None)],
+        ("new", "7"): [("i1", "goes_with", "i2"), ("i0", "popular", None), ("i2", "goes_with", "i0")],
         ("new", ""): [("i1", "popular", None)],
         ("segment", "MUG"): [("i2", "popular_in_category", None)],
     }  # fmt: skip
     assert segments == {"9": "MUG"}
-    assert meta == {"lists": 4, "keys": 7, "counted": 7}
+    assert meta == {"lists": 4, "keys": 5, "counted": 5}
+
+
+def test_a_reason_that_was_not_bought_before_is_among_the_further_items() -> None:
+    # Two items of 2 bits, 1 | 2 | 0: bought 1, offered 0 with 2. Then one reason of 3 bits, 3 + 1.
+    value = bytes([1, 1, 1, 0b00_10_01, 0b100])
+    assert both_lists(value, ["a", "b", "c"]) == (
+        [("b", "bought_before", None)],
+        [("a", "goes_with", "c")],
+    )
+    for wrong in (value[:-1], value + b"\0"):
+        with pytest.raises((AssertionError, IndexError)):
+            both_lists(wrong, ["a", "b", "c"])
 
 
 def test_a_users_segment_is_what_it_viewed_most() -> None:

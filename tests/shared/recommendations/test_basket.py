@@ -16,7 +16,7 @@ from feira.recommendations.publish import publish
 from feira.recommendations.serving import reading
 from feira.recommendations.serving.packing import ListsError
 from recommendations_api import Api, running
-from valkey_server import ValkeyServer, rows
+from valkey_server import ValkeyServer, in_slots, rows
 
 VERSION = "2010-12-01-001"
 PAIRS = {
@@ -48,7 +48,7 @@ def pairs(of: dict[str, dict[str, float]]) -> list[pa.RecordBatch]:
 
 def publish_pairs(client: valkey.Valkey, of: dict[str, dict[str, float]] = PAIRS) -> None:
     lists = rows({("new", ""): [(item, "popular", None) for item in EVERYONE]})
-    publish(client, VERSION, [lists], ["a", "b", "c", "d", "p1", "p2"], pairs(of))
+    publish(client, VERSION, in_slots(lists), ["a", "b", "c", "d", "p1", "p2"], pairs(of))
 
 
 def asked(server: ValkeyServer, test: Callable[[Api], Awaitable[None]]) -> None:
@@ -139,7 +139,7 @@ def test_what_goes_with_an_item_is_counted_and_in_the_checksum_and_removed_with_
         publish_pairs(client, other)
     for number in range(2, 5):
         lists = rows({("new", ""): [("a", "popular", None)]})
-        publish(client, f"2010-12-01-{number:03d}", [lists], ["a"])
+        publish(client, f"2010-12-01-{number:03d}", in_slots(lists), ["a"])
     assert not list(client.scan_iter(match=f"reco:{VERSION}:*"))
 
 
@@ -148,7 +148,7 @@ def test_an_item_without_a_number_or_there_again_is_refused(client: valkey.Valke
         publish_pairs(client, {"a": {"b": 0.5, "z": 0.5}})
     lists = rows({("new", ""): [("a", "popular", None)]})
     with pytest.raises(ListsError, match="with 'a': it is there again"):
-        publish(client, VERSION, [lists], ["a", "b"], pairs({"a": {"b": 1.0}}) * 2)
+        publish(client, VERSION, in_slots(lists), ["a", "b"], pairs({"a": {"b": 1.0}}) * 2)
     assert client.get("reco:live") is None
 
 

@@ -27,7 +27,7 @@ from feira.recommendations.serving.app import Recommendations
 from feira.recommendations.serving.pages import Lake
 from feira.recommendations.versions import NAMES
 from temporary_postgres import free_port
-from valkey_server import ValkeyServer, rows
+from valkey_server import ValkeyServer, in_slots, rows
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 OLD, NEW = "2010-12-01-001", "2010-12-02-001"
@@ -88,7 +88,7 @@ def _publish(client: Any, lake: Path, version: str, first: str, names: dict[str,
     publish(
         client,
         version,
-        [rows(lists)],
+        in_slots(rows(lists)),
         sorted(ITEMS),
         [pa.RecordBatch.from_pylist(beside, schema=goes_with.ROWS)],
     )

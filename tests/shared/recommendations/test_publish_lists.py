@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import valkey
@@ -24,15 +25,17 @@ from feira.recommendations.publish import (
     rollback,
     versions,
 )
-from feira.recommendations.serving import claims
+from feira.recommendations.serving import claims, packing, values
 from feira.recommendations.serving.claims import ClaimLostError
 from feira.recommendations.serving.layout import VersionNameError, age
 from feira.recommendations.serving.packing import ListsError, Packer
 from feira.recommendations.serving.store import StoreError, StoreRefusalError
+from feira.recommendations.serving.values import in_bits
 from valkey_server import (
     InSegments,
     Lists,
     ValkeyServer,
+    in_slots,
     items_of,
     publish_lists,
     published,
@@ -64,7 +67,7 @@ def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few lists are many commands."""
     monkeypatch.setattr(module, "BATCH", 3)
     monkeypatch.setattr(claims, "BATCH", 3)
-    monkeypatch.setattr(module, "_ROWS", 4)
+    monkeypatch.setattr(packing, "_USERS", 2)
 
 
 def served(client: valkey.Valkey) -> tuple[str, Lists] | None:
@@ -81,11 +84,7 @@ def test_every_list_is_stored_as_it_was_given_with_its_count_and_checksum(
     assert served(client) == (NEW, lists)
     meta = json.loads(client.get(f"reco:{NEW}:meta"))
     content = hashlib.sha256(client.get(f"reco:{NEW}:items"))
-    keys = []
-    for slot, user in lists:
-        keys.append(f"reco:{NEW}:{slot}:{user}")
-        if client.exists(why := f"reco:{NEW}:why:{slot}:{user}"):
-            keys.append(why)
+    keys = [f"reco:{NEW}:user:{user}" for user in sorted({user for _, user in lists})]
     for key in keys:
         content.update(key.encode() + client.get(key))
     assert meta["lists"] == len(lists) == done.lists
@@ -96,20 +95,49 @@ def test_every_list_is_stored_as_it_was_given_with_its_count_and_checksum(
     assert (done.served, done.removed) == (NEW, [])
     # Of lists alone nothing expires.
     assert {client.ttl(key) for key in (*keys, "reco:live", f"reco:{NEW}:meta")} == {-1}
-    # A list whose reasons are its slot's own has none beside it.
-    assert not client.exists(f"reco:{NEW}:why:again:u0", f"reco:{NEW}:why:new:")
+    assert meta["layout"] == 2
+    # Three popular items of 11 are of four bits each; of a user's three items one is a reason too, of two bits.
+    assert client.get(keys[0]) == bytes([0, 3, 255, 0x98, 0x0A])
 
 
 user_names = st.text(st.characters(codec="utf-8"), max_size=8)
-reasons = st.sampled_from(
-    [("popular", None), ("popular_in_category", None), ("bought_before", None), ("goes_with", "b")]
+ITEMS = [f"i{number:02d}" for number in range(20)]
+an_item = st.sampled_from(ITEMS)
+any_reason = st.one_of(
+    st.sampled_from([("popular", None), ("popular_in_category", None), ("bought_before", None)]),
+    st.tuples(st.just("goes_with"), an_item),
 )
 lists_of_any = st.dictionaries(
-    st.tuples(st.sampled_from(["again", "new"]), user_names),
-    st.lists(st.tuples(st.sampled_from("abc"), reasons), min_size=1, max_size=5),
+    user_names,
+    st.tuples(
+        st.lists(an_item, max_size=9, unique=True),
+        st.lists(st.tuples(an_item, any_reason), max_size=9, unique_by=lambda it: it[0]),
+    ).filter(any),
     min_size=1,
     max_size=6,
 )
+
+
+def value_of(again: list[str], new: list[tuple[str, tuple[str, str | None]]]) -> bytes:
+    """The value of a user as the layout states it, of a version of 20 items, bit by bit."""
+
+    def in_bits(numbers: list[int], width: int) -> bytes:
+        bits = "".join(f"{number:0{width}b}"[::-1] for number in numbers)
+        bits += "0" * (-len(bits) % 8)
+        return bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))
+
+    further = sorted({of for _, (_, of) in new if of is not None} - {*again})
+    items = [ITEMS.index(it) for it in [*again, *further, *(item for item, _ in new)]]
+    if all(reason == ("popular", None) for _, reason in new):
+        return bytes([len(again), len(new), 255]) + in_bits(items, 5)
+    known = [*again, *further]
+    alone = ["popular", "bought_before", "popular_in_category"]
+    reasons = [alone.index(why) if of is None else 3 + known.index(of) for _, (why, of) in new]
+    return (
+        bytes([len(again), len(new), len(further)])
+        + in_bits(items, 5)
+        + in_bits(reasons, len(f"{2 + len(known):b}"))
+    )
 
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=4)
@@ -118,20 +146,20 @@ names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=4)
 @settings(max_examples=40, deadline=None)
 @given(
     lists_of_any,
-    st.dictionaries(names, st.lists(st.sampled_from("abc"), min_size=1, max_size=3), max_size=4),
+    st.dictionaries(names, st.lists(an_item, min_size=1, max_size=3), max_size=4),
     st.lists(st.integers(0, 30)),
     st.booleans(),
 )
 def test_lists_are_packed_the_same_wherever_their_rows_are_cut_and_however_they_are_coded(
-    given_lists: dict[tuple[str, str], Any],
+    given_lists: dict[str, Any],
     of_segments: dict[str, list[str]],
     cuts: list[int],
     coded: bool,
 ) -> None:
-    lists = {
-        name: [(item, *reason) for item, reason in given_lists[name]]
-        for name in sorted(given_lists)
-    }
+    lists: dict[tuple[str, str], list[tuple[str, str, str | None]]] = {}
+    for user, (again, new) in given_lists.items():
+        lists["again", user] = [(item, "bought_before", None) for item in again]
+        lists["new", user] = [(item, *reason) for item, reason in new]
     whole = rows_with(lists, InSegments(of_segments, {}))
     places = sorted({0, whole.num_rows, *(cut for cut in cuts if cut < whole.num_rows)})
     pieces = [whole.slice(a, b - a) for a, b in itertools.pairwise(places)]
@@ -147,34 +175,78 @@ def test_lists_are_packed_the_same_wherever_their_rows_are_cut_and_however_they_
             for piece in pieces
         ]
     numbered = sorted(of_segments)
-    packer = Packer("v", ["a", "b", "c"], numbered)
-    packed = [each for found in packer.pack(pieces) for each in found.pairs]
-    every: list[tuple[Any, list[Any]]] = [
-        ((slot, user, ""), each) for (slot, user), each in lists.items()
-    ]
-    every += [
-        (("new", "", name), [(it, "", None) for it in of_segments[name]]) for name in numbered
-    ]
-    expected: list[bytes] = []
-    for (slot, user, name), each in sorted(every):
-        numbers = b"".join("abc".index(item).to_bytes(4, "little") for item, _, _ in each)
-        if name:
-            expected += [f"reco:v:segment:{numbered.index(name)}".encode(), numbers]
-            continue
-        expected += [f"reco:v:{slot}:{user}".encode(), numbers]
-        own = "bought_before" if slot == "again" else "popular"
-        if any(reason != own for _, reason, _ in each):
-            codes = {"popular": 0xFFFF, "bought_before": 0xFFFE, "popular_in_category": 0xFFFD}
-            codes |= {"goes_with": 1}
-            why = b"".join(codes[reason].to_bytes(2, "little") for _, reason, _ in each)
-            expected += [f"reco:v:why:{slot}:{user}".encode(), why]
-    assert packed == expected
+    packer = Packer("v", ITEMS, numbered)
+    packed = list(packer.pack(in_slots(*pieces)))
+    pairs = [each for found in packed for each in found.pairs]
+    found = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    assert len(found) == len(pairs) // 2
+    assert found == {
+        f"reco:v:user:{user}".encode(): value_of(*both) for user, both in given_lists.items()
+    } | {
+        f"reco:v:segment:{number}".encode(): b"".join(
+            ITEMS.index(item).to_bytes(4, "little") for item in of_segments[name]
+        )
+        for number, name in enumerate(numbered)
+    }
+    assert sum(each.lists for each in packed) == sum(map(bool, lists.values())) + len(numbered)
+    of_users = [key for key in pairs[::2] if b":user:" in key]
+    assert of_users == sorted(of_users)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 32).flatmap(lambda width: st.tuples(
+    st.just(width),
+    st.lists(
+        st.lists(st.integers(0, 2**width - 1), min_size=11, max_size=11), min_size=1, max_size=4
+    ),
+)))  # fmt: skip
+def test_numbers_of_any_width_are_packed_as_one_long_number(drawn: tuple[int, Any]) -> None:
+    width, numbers = drawn
+    found = in_bits(np.array(numbers, np.uint32), width)
+    for row, bits in zip(numbers, found, strict=True):
+        whole = sum(number << width * place for place, number in enumerate(row))
+        assert bits.tobytes() == whole.to_bytes(2 * width, "little")
+
+
+@pytest.mark.parametrize("at_once", [1, 40, 2**20])
+def test_reasons_are_found_however_few_users_are_looked_up_at_once(
+    client: valkey.Valkey, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(values, "_LOOKED_UP", at_once)
+    lists: dict[tuple[str, str], list[tuple[str, str, str | None]]] = {}
+    for user in range(9):
+        had = [f"i{(user * 7 + step) % 40:02d}" for step in range(user % 4)]
+        lists["again", f"u{user}"] = [(item, "bought_before", None) for item in had]
+        whys = [*had, "i39", "i01", "i39"]
+        lists["new", f"u{user}"] = [
+            (f"i{place:02d}", "goes_with", of) for place, of in enumerate(whys)
+        ]
+    lists = {name: it for name, it in sorted(lists.items()) if it}
+    items = [f"i{number:02d}" for number in range(40)]
+    publish(client, NEW, in_slots(rows(lists)), items)
+    assert published(client, NEW) == lists
+
+
+def test_lists_as_long_as_a_version_may_hold_are_read_as_they_were_given(
+    client: valkey.Valkey,
+) -> None:
+    items = [f"i{number:04d}" for number in range(2_000)]
+    longest = {
+        ("again", "u"): [(item, "bought_before", None) for item in items[:250]],
+        # None of the reasons is in the other list.
+        ("new", "u"): [(items[250 + n], "goes_with", items[500 + n]) for n in range(250)],
+    }
+    publish(client, NEW, in_slots(rows(longest)), items)
+    assert published(client, NEW) == longest
+    longer = {("new", "u"): [(item, "popular", None) for item in items[:251]]}
+    with pytest.raises(ListsError, match=r"user 'u': it has 251 items; a list has at most 250"):
+        publish(client, "2010-12-03-1", in_slots(rows(longer)), items)
 
 
 def test_the_reasons_of_a_great_many_items_are_wider(client: valkey.Valkey) -> None:
     lists = {("new", "u"): [("i0000001", "goes_with", "i0065540"), ("i0000002", "popular", None)]}
     items = [f"i{n:07d}" for n in range(65_541)]
-    publish(client, NEW, [rows(lists)], items)
+    publish(client, NEW, in_slots(rows(lists)), items)
     assert published(client, NEW) == lists
 
 
@@ -202,7 +274,7 @@ def test_the_segments_of_users_are_packed_the_same_wherever_they_are_cut(
     assert [each for packed in found for each in packed.pairs] == [
         each
         for user in sorted(of_users)
-        for each in (f"reco:v:new:{user}".encode(), of_users[user].to_bytes(3, "little"))
+        for each in (f"reco:v:user:{user}".encode(), of_users[user].to_bytes(3, "little"))
     ]
     assert sum(packed.segment_users for packed in found) == len(of_users)
 
@@ -225,7 +297,7 @@ def test_segments_of_users_that_are_not_in_order_or_not_there_are_refused(
     publish_lists(client, OLD, old := some_lists("old"))
     for batches in ([users(*given_users)], [users(it) for it in given_users]):
         with pytest.raises(ListsError, match=message):
-            publish(client, NEW, [rows(old)], items_of(old), (), ["BAG", "MUG"], batches)
+            publish(client, NEW, in_slots(rows(old)), items_of(old), (), ["BAG", "MUG"], batches)
     assert served(client) == (OLD, old)
 
 
@@ -310,11 +382,17 @@ def test_a_publisher_that_is_killed_at_any_command_changes_nothing_for_readers_a
 
 def while_writing(
     batch: pa.RecordBatch, meanwhile: Callable[[], object]
-) -> Iterator[pa.RecordBatch]:
+) -> Callable[[str], Iterator[pa.RecordBatch]]:
     """The rows, and in the midst of them something else happens."""
-    yield batch.slice(0, 6)
-    meanwhile()
-    yield batch.slice(6)
+
+    def of_slot(slot: str) -> Iterator[pa.RecordBatch]:
+        (found,) = in_slots(batch)(slot)
+        yield found.slice(0, 2)
+        if slot == "new":
+            meanwhile()
+        yield found.slice(2)
+
+    return of_slot
 
 
 def test_of_two_publishers_of_one_version_the_second_is_served_whole_and_the_first_says_so(
@@ -482,7 +560,7 @@ def test_three_versions_are_kept_and_never_the_served_one_removed(client: valkey
         module._write(
             client,
             content := module._Content(name, items_of(some_lists(name))),
-            content.packed([rows(some_lists(name))]),
+            content.packed(in_slots(rows(some_lists(name)))),
             module.datetime.now(module.UTC),
         )
     assert module._remove_old(client) == [names[3], names[2]]
@@ -582,16 +660,20 @@ GOOD = {
         ([{"reason_item": "a"}], r"reason is 'popular' with the item 'a'"),
         ([{"reason": "liked"}], r"reason is 'liked'"),
         ([{"reason": None}], r"reason is None"),
-        ([{"slot": "soon"}], r"slot 'soon', user 'u': the slot is again or new"),
-        ([{"slot": None}], r"the slot is again or new"),
-        ([{"user_id": None}], r"the user a text of at most 128"),
-        ([{"user_id": "x" * 129}], r"the user a text of at most 128"),
+        ([{"user_id": None}], r"the user is a text of at most 128"),
+        ([{"user_id": "x" * 129}], r"the user is a text of at most 128"),
         ([{"user_id": "v"}, {}], r"user 'u' comes after .* user 'v': rows must be in order"),
-        ([{}, {"slot": "again"}], r"must be in order"),
+        (
+            [{}, {"slot": "again"}],
+            r"slot 'again', user 'u': the reason is 'popular'; it is bought_before",
+        ),
         ([{}, {"user_id": "v"}, {}], r"each list in one piece"),
         ([{"segment": "CUP"}], r"slot 'new', user 'u', segment 'CUP': a segment's list is of"),
         ([{"segment": "CUP", "user_id": ""}], r"its segment one of the version's 0"),
-        ([{"segment": "MUG", "user_id": "", "slot": "again"}], r"of the slot new and of no user"),
+        (
+            [{"segment": "MUG", "user_id": "", "slot": "again", "reason": "bought_before"}],
+            r"of the slot new and of no user",
+        ),
         ([], r"holds no list"),
     ],
 )
@@ -604,8 +686,18 @@ def test_lists_that_are_not_in_order_or_name_what_is_not_there_are_refused(
     batches = [batch.slice(0, max(0, len(changes) - 1)), batch.slice(max(0, len(changes) - 1))]
     for given_batches in ([batch], batches):
         with pytest.raises(ListsError, match=message):
-            publish(client, NEW, given_batches, ["a", "b", "c"])
+            publish(client, NEW, in_slots(*given_batches), ["a", "b", "c"])
     assert served(client) == (OLD, old)
+
+
+@pytest.mark.parametrize("slot", ["again", "soon", None])
+def test_a_row_of_another_slot_than_it_was_asked_for_is_refused(
+    client: valkey.Valkey, slot: str | None
+) -> None:
+    batch = pa.RecordBatch.from_pylist([GOOD, GOOD | {"slot": slot}], schema=rows({}).schema)
+    with pytest.raises(ListsError, match=rf"slot 'new', user 'u': it has a row of slot {slot!r}"):
+        publish(client, NEW, lambda of: [batch] if of == "new" else [], ["a"])
+    assert served(client) is None
 
 
 def test_a_segments_list_is_of_what_is_popular_in_it_and_each_segment_has_one_place(
@@ -614,14 +706,14 @@ def test_a_segments_list_is_of_what_is_popular_in_it_and_each_segment_has_one_pl
     row = GOOD | {"user_id": "", "segment": "BAG", "reason": "popular", "reason_item": None}
     batch = pa.RecordBatch.from_pylist([row], schema=rows({}).schema)
     with pytest.raises(ListsError, match=r"segment 'BAG': a reason is not popular_in_category"):
-        publish(client, NEW, [batch], ["a", "b", "c"], (), ["BAG"])
+        publish(client, NEW, in_slots(batch), ["a", "b", "c"], (), ["BAG"])
     with pytest.raises(ListsError, match=r"2 segments are not distinct"):
-        publish(client, NEW, [batch], ["a", "b", "c"], (), ["BAG", "BAG"])
+        publish(client, NEW, in_slots(batch), ["a", "b", "c"], (), ["BAG", "BAG"])
 
 
 def test_items_that_are_not_distinct_have_no_numbers(client: valkey.Valkey) -> None:
     with pytest.raises(ListsError, match=r"3 items are not distinct"):
-        publish(client, NEW, [rows(some_lists("x"))], ["a", "b", "a"])
+        publish(client, NEW, in_slots(rows(some_lists("x"))), ["a", "b", "a"])
 
 
 def test_a_server_that_is_down_or_refuses_is_named_without_its_password(

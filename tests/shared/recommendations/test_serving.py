@@ -14,12 +14,20 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 
 from feira.core.settings import SettingsError
-from feira.recommendations.publish import publish, rollback
+from feira.recommendations.publish import PublishError, publish, rollback, versions
 from feira.recommendations.serving import __main__ as program
 from feira.recommendations.serving import baked, reading
 from feira.recommendations.serving.store import options_from_env
 from recommendations_api import FILE, Api, running
-from valkey_server import InSegments, ValkeyServer, items_of, publish_lists, rows, some_lists
+from valkey_server import (
+    InSegments,
+    ValkeyServer,
+    in_slots,
+    items_of,
+    publish_lists,
+    rows,
+    some_lists,
+)
 
 V1, V2 = "2010-12-01-1", "2010-12-02-1"
 V3 = "2010-12-03-1"
@@ -149,7 +157,7 @@ def test_a_version_without_all_its_segments_is_not_served(
 def test_a_segment_that_is_not_there_is_answered_with_what_is_popular(server: ValkeyServer) -> None:
     with server.client() as client:
         publish_lists(client, V1, some_lists("x"), IN_SEGMENTS)
-        client.set(f"reco:{V1}:new:s0", b"\x02\x00\x00")
+        client.set(f"reco:{V1}:user:s0", b"\x02\x00\x00")
         client.set(f"reco:{V1}:segment:0", b"\xff" * 4)
 
     async def test(api: Api) -> None:
@@ -177,7 +185,7 @@ def test_any_user_id_in_utf_8_is_one(server: ValkeyServer) -> None:
     users = ["a/b", "a:b", "é ü", "%", "a?b", "1" * 128, "new:u"]
     lists = {("new", user): [(f"for {user}", "popular", None)] for user in sorted(users)}
     with server.client() as client:
-        publish(client, V1, [rows(lists)], items_of(lists))
+        publish(client, V1, in_slots(rows(lists)), items_of(lists))
 
     async def test(api: Api) -> None:
         for user in users:
@@ -309,7 +317,7 @@ def test_started_without_valkey_it_answers_from_the_file_and_takes_valkey_up(
         (f"{V1}:items", b"[1"),
         (f"{V1}:items", b'["x"]'),
         (f"{V1}:items", json.dumps([str(n) for n in range(50)]).encode()),
-        (f"{V1}:new:", b"\xff" * 4),
+        (f"{V1}:user:", b"\xff" * 4),
     ],
 )
 def test_a_version_that_is_not_whole_in_valkey_is_not_served_and_a_whole_one_is_again(
@@ -346,17 +354,64 @@ def test_what_is_read_already_is_dropped_when_valkey_is_emptied(server: ValkeySe
     with_api(server, test)
 
 
-@pytest.mark.parametrize("key", ["new:u1", "why:new:u1"])
-def test_a_list_with_what_has_no_number_is_not_served(server: ValkeyServer, key: str) -> None:
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"\x01",
+        # A list of one item, of no bytes, of more than it needs, and of one that has no number.
+        bytes([0, 1, 255]),
+        bytes([0, 1, 255, 0, 0]),
+        bytes([0, 1, 255, 15]),
+        # A reason that is an item beyond those that are there, and one of no number.
+        bytes([0, 1, 0, 0, 3]),
+        bytes([0, 1, 1, 0xF0, 3]),
+        b"\xee" * 8,
+    ],
+)
+def test_a_list_with_what_has_no_number_is_not_served(server: ValkeyServer, value: bytes) -> None:
     published(server, V1)
 
     async def test(api: Api) -> None:
         with server.client() as client:
-            client.set(f"reco:{V1}:{key}", b"\xee" * 8)
+            client.set(f"reco:{V1}:user:u1", value)
         assert await api.seen("u1") == (V1, "popular", ["x-p0", "x-p1", "x-p2"])
         assert await api.failures() == {"damaged": 1.0}
 
     with_api(server, test)
+
+
+@pytest.mark.parametrize("number", [None, 1, 3])
+def test_a_version_in_another_layout_is_answered_from_the_file_until_it_is_published_again(
+    server: ValkeyServer, caplog: pytest.LogCaptureFixture, number: int | None
+) -> None:
+    published(server, V1)
+    with server.client() as client:
+        meta = json.loads(client.get(f"reco:{V1}:meta"))
+        del meta["layout"]
+        if number is not None:
+            meta["layout"] = number
+        client.set(f"reco:{V1}:meta", json.dumps(meta))
+        # As it was stored before: a key of each list and of its reasons.
+        client.set(f"reco:{V1}:new:u1", b"\x01\x00\x00\x00")
+
+    async def test(api: Api) -> None:
+        assert [await api.seen("u1") for _ in range(3)] == [("baked", "file", ["f0", "f1"])] * 3
+        health = await api.get("/health")
+        assert (health["version"], health["file_version"]) == (None, "baked")
+        assert await api.failures() == {"damaged": 1.0}
+        with server.client() as client:
+            assert [each.meta for each in versions(client)] == [None]
+            with pytest.raises(PublishError, match=f"{V1} is incomplete"):
+                rollback(client, V1)
+        published(server, V1)
+        await api.until("u1", (V1, "own", ["x-n1", "x-p0"]))
+        with server.client() as client:
+            assert not client.exists(f"reco:{V1}:new:u1")
+            assert rollback(client, V1).version == V1
+
+    with_api(server, test)
+    assert sum(f"{V1} cannot be read" in record.getMessage() for record in caplog.records) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 1}', b"\xff"])

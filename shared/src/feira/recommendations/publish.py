@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -30,8 +31,8 @@ from feira.recommendations.serving.store import named_failures
 
 log = logging.getLogger(__name__)
 
-_ROWS = 500_000
 KEPT = 3
+Rows = Callable[[str], Iterable[pa.RecordBatch]]
 
 
 class ReadBackError(RuntimeError):
@@ -63,7 +64,8 @@ class Published:
 
 @dataclass(frozen=True)
 class VersionState:
-    """A version that has keys: ``meta`` is None where it is incomplete."""
+    """A version that has keys: ``meta`` is None where it is incomplete or in another layout than
+    ``layout.LAYOUT``, which nobody reads."""
 
     version: str
     live: bool
@@ -73,7 +75,7 @@ class VersionState:
 def publish(
     client: valkey.Valkey,
     version: str,
-    lists: Iterable[pa.RecordBatch],
+    lists: Rows,
     items: Sequence[str],
     goes_with: Iterable[pa.RecordBatch] = (),
     segments: Sequence[str] = (),
@@ -87,7 +89,8 @@ def publish(
 
     :param client: of ``serving.store.connect``
     :param version: a text of ``layout.require_version``; which of two is newer, ``layout.age`` says
-    :param lists: rows of ``packing.COLUMNS`` in order of the first four; read once
+    :param lists: is called with each slot, and returns rows of ``packing.COLUMNS`` of it in order of user, segment
+        and position; both are read once, side by side
     :param items: the version's items; an item's number is its place
     :param goes_with: rows of item, goes_with, similarity; read once
     :param segments: the version's segments, each of which has a list
@@ -103,7 +106,7 @@ def publish(
             return Published(version, served)
         content = _Content(version, items, segments)
         packed = content.packed(lists, goes_with, segment_users)
-        known = _meta(client, version)
+        known = layout.complete(client.get(meta_key(version)))
         if known is None:
             _write(client, content, packed, now or datetime.now(UTC))
         else:
@@ -155,7 +158,7 @@ def rollback(client: valkey.Valkey, version: str | None = None) -> VersionState:
         with client.pipeline() as pipe:
             # A publisher may be about to remove it.
             pipe.watch(meta_key(version))
-            meta = _parsed(pipe.get(meta_key(version)))
+            meta = layout.complete(pipe.get(meta_key(version)))
             if meta is None:
                 there = any(each.version == version for each in known)
                 raise PublishError(
@@ -182,7 +185,7 @@ def versions(client: valkey.Valkey) -> list[VersionState]:
         )
         metas = client.mget([meta_key(name) for name in names]) if names else []
     return [
-        VersionState(name, name == live, _parsed(text))
+        VersionState(name, name == live, layout.complete(text))
         for name, text in zip(names, metas, strict=True)
     ]
 
@@ -214,15 +217,15 @@ class _Content:
 
     def packed(
         self,
-        lists: Iterable[pa.RecordBatch],
+        lists: Rows,
         goes_with: Iterable[pa.RecordBatch] = (),
         segment_users: Iterable[pa.RecordBatch] = (),
-    ) -> Iterable[Packed]:
+    ) -> Iterator[Packed]:
         packer = self._packer
         for packed in chain(
             self._names(),
             packer.pack_users(segment_users),
-            packer.pack(_pieces(lists)),
+            packer.pack(lists),
             packer.pack_with(goes_with),
         ):
             self.lists += packed.lists
@@ -253,17 +256,21 @@ class _Content:
             checksum=self.checksum,
             segments=len(self._segments),
             segment_users=self.segment_users,
+            layout=layout.LAYOUT,
         )
 
 
-def _pieces(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-    return (
-        batch.slice(start, _ROWS) for batch in batches for start in range(0, batch.num_rows, _ROWS)
-    )
+def _made_ahead(packed: Iterator[Packed]) -> Iterator[Packed]:
+    """The same, the next one of which is made while one is written."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, packed, None)
+        while (found := coming.result()) is not None:
+            coming = thread.submit(next, packed, None)
+            yield found
 
 
 def _write(
-    client: valkey.Valkey, content: _Content, lists: Iterable[Packed], now: datetime
+    client: valkey.Valkey, content: _Content, lists: Iterator[Packed], now: datetime
 ) -> None:
     """Writes a version that is not complete, reads it back, and says that it is complete."""
     version = content.version
@@ -272,7 +279,7 @@ def _write(
         # What a killed attempt has left may be of other lists.
         claim.unlink_all()
     _write_batch(claim, [items_key(version).encode(), content.items])
-    for packed in lists:
+    for packed in _made_ahead(lists):
         for start in range(0, len(packed.pairs), 2 * BATCH):
             _write_batch(claim, packed.pairs[start : start + 2 * BATCH])
 
@@ -362,14 +369,6 @@ def _retire(client: valkey.Valkey, version: str) -> bool:
         except WatchError:
             return False
     return True
-
-
-def _meta(client: valkey.Valkey, version: str) -> Meta | None:
-    return _parsed(client.get(meta_key(version)))
-
-
-def _parsed(text: bytes | None) -> Meta | None:
-    return None if text is None else Meta.model_validate_json(text)
 
 
 def _listed(known: list[VersionState]) -> str:

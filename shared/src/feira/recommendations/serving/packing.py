@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
+from operator import lt
 from typing import Any
 
 import numpy as np
@@ -14,15 +16,19 @@ import pyarrow.compute as pc
 
 from feira.core.errors import PermanentError
 from feira.recommendations.serving import layout
+from feira.recommendations.serving.columns import UNKNOWN, encoded, is_constant, places, texts
+from feira.recommendations.serving.values import Rows, Values
 
 COLUMNS = ("slot", "user_id", "segment", "position", "item", "reason", "reason_item")
 LONGEST_USER = 128
+# That with an item is the first; the others follow in the order of their numbers.
 _REASONS = (layout.GOES_WITH, *layout.WITHOUT_ITEM)
-_NULL, _UNKNOWN = -1, -2
+_GOES_WITH = 0
+_USERS = 1_000
 
 Numbers = npt.NDArray[Any]
-# Slot, user and segment, which is '' in a list that is not of one.
-Name = tuple[str, str, str]
+# User and segment, which is '' in a list that is not of one.
+Name = tuple[str, str]
 
 
 class ListsError(PermanentError, ValueError):
@@ -42,43 +48,55 @@ class Packed:
 
 @dataclass(frozen=True)
 class _Lists:
-    """Lists as columns: ``starts`` has where each begins, ``names`` whose it is."""
+    """Lists of one slot as columns: ``starts`` has where each begins, ``names`` whose it is; by row its place
+    in the list from 1 on, the number of the item, which reason (the place in ``_REASONS``) and of which item."""
 
     names: list[Name]
     starts: Numbers
     positions: Numbers
     items: Numbers
-    why: Numbers
+    reasons: Numbers
+    because: Numbers
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def lengths(self) -> Numbers:
+        return np.diff(np.append(self.starts, len(self.items)))
 
     def then(self, other: _Lists) -> _Lists:
         """With what follows, which may begin within the last of these."""
         goes_on = int(self.names[-1] == other.names[0])
-        columns = ("positions", "items", "why")
         return _Lists(
             self.names + other.names[goes_on:],
             np.concatenate([self.starts, other.starts[goes_on:] + len(self.items)]),
-            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in columns),
+            *(np.concatenate([getattr(self, it), getattr(other, it)]) for it in _BY_ROW),
         )
 
-    def cut(self) -> tuple[_Lists, _Lists]:
-        """All but the last, and the last, which may go on."""
-        at = int(self.starts[-1])
+    def cut(self, lists: int) -> tuple[_Lists, _Lists]:
+        """The first so many, and the rest."""
+        at = int(self.starts[lists]) if lists < len(self.names) else len(self.items)
         return (
             _Lists(
-                self.names[:-1],
-                self.starts[:-1],
-                self.positions[:at],
-                self.items[:at],
-                self.why[:at],
+                self.names[:lists],
+                self.starts[:lists],
+                *(getattr(self, it)[:at] for it in _BY_ROW),
             ),
             _Lists(
-                self.names[-1:],
-                self.starts[-1:] - at,
-                self.positions[at:],
-                self.items[at:],
-                self.why[at:],
+                self.names[lists:],
+                self.starts[lists:] - at,
+                *(getattr(self, it)[at:] for it in _BY_ROW),
             ),
         )
+
+    def until(self, name: Name) -> tuple[_Lists, _Lists]:
+        """Those up to a name, and the rest."""
+        return self.cut(bisect_right(self.names, name))
+
+
+_BY_ROW = ("positions", "items", "reasons", "because")
+_NONE = _Lists([], *(np.empty(0, np.int32) for _ in range(5)))
 
 
 class Packer:
@@ -99,26 +117,43 @@ class Packer:
         self._segments = pa.array(segments, pa.string())
         self._numbers_of_segments = {name: number for number, name in enumerate(segments)}
         self._known = pa.array(items, pa.string())
-        self._width = layout.why_width(len(items))
-        self._before: Name | None = None
+        self._values = Values(len(items))
+        self._prefix = layout.user_key(version, "").encode()
 
-    def pack(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
-        """The lists of all batches, in their order.
+    def pack(self, lists: Callable[[str], Iterable[pa.RecordBatch]]) -> Iterator[Packed]:
+        """The lists of all batches, in the order of users.
 
-        :param batches: rows of ``COLUMNS`` in order of slot, user, segment and position; a list may go on in
-            the next batch
+        :param lists: is called with each slot; returns rows of ``COLUMNS`` of that slot in order of user, segment
+            and position, of which a list may go on in the next batch
         :raises ListsError: where they are not so, a position is left out, or an item has no number
         """
-        rest: _Lists | None = None
+        streams = [self._whole(slot, lists(slot)) for slot in layout.SLOTS]
+        read = [next(stream, None) for stream in streams]
+        while there := [each for each in read if each is not None]:
+            # As far as both have been read, and so many at once as a processor's cache holds.
+            last = min(each.names[:_USERS][-1] for each in there)
+            both, rest = zip(*((each or _NONE).until(last) for each in read), strict=True)
+            yield self._packed(*both)
+            read = [
+                left if left.names else next(stream, None)
+                for left, stream in zip(rest, streams, strict=True)
+            ]
+
+    def _whole(self, slot: str, batches: Iterable[pa.RecordBatch]) -> Iterator[_Lists]:
+        """The lists of a slot as they are read, none of them in parts, and held to their order."""
+        rest, before = _NONE, None
         for batch in batches:
             if not batch.num_rows:
                 continue
-            read = self._read(batch)
-            whole, rest = (read if rest is None else rest.then(read)).cut()
+            read = self._read(slot, batch)
+            whole, rest = (rest.then(read) if rest.names else read).cut(-1)
             if whole.names:
-                yield self._packed(whole)
-        if rest is not None:
-            yield self._packed(rest)
+                self._require_whole(slot, whole, before)
+                before = whole.names[-1]
+                yield whole
+        if rest.names:
+            self._require_whole(slot, rest, before)
+            yield rest
 
     def pack_with(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
         """What goes with each item.
@@ -158,8 +193,8 @@ class Packer:
         """
         before = layout.EVERYONE
         for batch in batches:
-            users = _texts(_encoded(batch.column("user_id")), np.arange(batch.num_rows))
-            numbers = _places(batch.column("segment"), self._segments)
+            users = texts(encoded(batch.column("user_id")), np.arange(batch.num_rows))
+            numbers = places(batch.column("segment"), self._segments)
             for user, after in zip(users, [before, *users], strict=False):
                 if user is None or len(user) > LONGEST_USER or user <= after:
                     raise ListsError(
@@ -176,52 +211,60 @@ class Packer:
             values = numbers.astype("<u4").view("u1").reshape(-1, 4)[:, :width].tobytes()
             found = Packed(segment_users=len(users))
             for place, user in enumerate(users):
-                key = layout.list_key(self._version, layout.OF_SEGMENTS, user)
-                found.pairs += (key.encode(), values[width * place : width * (place + 1)])
+                found.pairs += (
+                    self._prefix + user.encode(),
+                    values[width * place : width * (place + 1)],
+                )
             if users:
                 before = users[-1]
             yield found
 
-    def _read(self, batch: pa.RecordBatch) -> _Lists:
-        columns = [_encoded(batch.column(name)) for name in ("slot", "user_id", "segment")]
+    def _read(self, slot: str, batch: pa.RecordBatch) -> _Lists:
+        columns = [encoded(batch.column(name)) for name in ("user_id", "segment")]
         changed = np.ones(batch.num_rows, bool)
         changed[1:] = False
         for column in columns:
-            if not _is_constant(column):
-                codes = _places(column, pc.unique(column.dictionary))
+            if not is_constant(column):
+                codes = places(column, pc.unique(column.dictionary))
                 changed[1:] |= codes[1:] != codes[:-1]
         starts = np.flatnonzero(changed)
-        slots, users, segments = (_texts(column, starts) for column in columns)
-        names = list(zip(slots, users, (each or "" for each in segments), strict=True))
+        users, segments = (texts(column, starts) for column in columns)
+        if batch.column("segment").null_count == batch.num_rows:
+            names = [(user, "") for user in users]
+        else:
+            names = [(user, it or "") for user, it in zip(users, segments, strict=True)]
 
         def of(row: int) -> str:
-            return self._of(names[int(np.searchsorted(starts, row, side="right")) - 1])
+            return self._of(slot, names[int(np.searchsorted(starts, row, side="right")) - 1])
 
+        if (wrong := np.flatnonzero(places(batch.column("slot"), pa.array([slot])) < 0)).size:
+            row = int(wrong[0])
+            raise ListsError(
+                f"{of(row)}: it has a row of slot {batch.column('slot')[row].as_py()!r}."
+            )
         items = self._numbers(batch.column("item"), of)
         if (missing := np.flatnonzero(items < 0)).size:
             raise ListsError(f"{of(int(missing[0]))}: an item is null.")
-        positions = batch.column("position").fill_null(0).to_numpy()
-        return _Lists(names, starts, positions, items.astype("<u4"), self._why(batch, of))
+        positions = batch.column("position")
+        positions = (positions.fill_null(0) if positions.null_count else positions).to_numpy()
+        return _Lists(names, starts, positions, items, *self._why(slot, batch, of))
 
     def _numbers(self, column: pa.Array, of: Any) -> Numbers:
         """The number of each row's item; below 0 where that is null."""
-        numbers = _places(column, self._known)
-        if numbers.size and numbers.min() == _UNKNOWN:
-            row = int(np.argmin(numbers))
+        numbers = places(column, self._known)
+        if len(unknown := np.flatnonzero(numbers == UNKNOWN)):
+            row = int(unknown[0])
             raise ListsError(
                 f"{of(row)}: the item {column[row].as_py()!r} is none of the version's "
                 f"{len(self._items):,} items."
             )
         return numbers
 
-    def _why(self, batch: pa.RecordBatch, of: Any) -> Numbers:
-        """Each row's reason as a number."""
-        kind = np.dtype("<u2" if self._width == 2 else "<u4")
+    def _why(self, slot: str, batch: pa.RecordBatch, of: Any) -> tuple[Numbers, Numbers]:
+        """Which reason each row has, and the number of what it is of; below 0 where it is of none."""
         numbers = self._numbers(batch.column("reason_item"), of)
-        code = _places(batch.column("reason"), pa.array(_REASONS))
-        # That of goes_with is the first.
-        with_item = code == 0
-        wrong = (code < 0) | (with_item != (numbers >= 0))
+        code = places(batch.column("reason"), pa.array(_REASONS))
+        wrong = (code < 0) | ((code == _GOES_WITH) != (numbers >= 0))
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             reason, item = (batch.column(name)[row].as_py() for name in ("reason", "reason_item"))
@@ -229,116 +272,106 @@ class Packer:
                 f"{of(row)}: the reason is {reason!r} with the item {item!r}; {layout.GOES_WITH} has one, "
                 f"{', '.join(layout.WITHOUT_ITEM)} have none."
             )
-        alone = np.array([0, *(_alone(kind, each) for each in layout.WITHOUT_ITEM)], dtype=kind)
-        return np.where(with_item, numbers.astype(kind), alone[code])
+        if slot == "again" and (wrong := code != _REASONS.index(layout.BOUGHT_BEFORE)).any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise ListsError(
+                f"{of(row)}: the reason is {_REASONS[code[row]]!r}; it is {layout.BOUGHT_BEFORE} of all in "
+                f"{slot}."
+            )
+        return code, numbers
 
-    def _packed(self, lists: _Lists) -> Packed:
-        ends = np.append(lists.starts[1:], len(lists.items))
-        lengths = ends - lists.starts
-        self._require_order(lists.names)
-        rows = np.arange(1, len(lists.items) + 1, dtype=np.int32)
-        expected = rows - np.repeat(lists.starts.astype(np.int32), lengths)
+    def _require_whole(self, slot: str, lists: _Lists, before: Name | None) -> None:
+        """Raises ListsError where lists are not in order, of nobody, too long, or a position is left out."""
+        # Of most users neither is so.
+        for name in [
+            it for it in lists.names if it[1] or it[0] is None or len(it[0]) > LONGEST_USER
+        ]:
+            user, segment = name
+            if user is None or len(user) > LONGEST_USER:
+                raise ListsError(
+                    f"{self._of(slot, name)}: the user is a text of at most {LONGEST_USER} characters."
+                )
+            if (slot, user) != (layout.OF_SEGMENTS, layout.EVERYONE) or (
+                segment not in self._numbers_of_segments
+            ):
+                raise ListsError(
+                    f"{self._of(slot, name)}: a segment's list is of the slot {layout.OF_SEGMENTS} and of no user, "
+                    f"and its segment one of the version's {len(self._segments):,}."
+                )
+        names = lists.names if before is None else [before, *lists.names]
+        if not all(map(lt, names, names[1:])):
+            after, name = next(it for it in pairwise(names) if it[1] <= it[0])
+            raise ListsError(
+                f"{self._of(slot, name)} comes after {self._of(slot, after)}: rows must be in order of user and "
+                "segment, and each list in one piece."
+            )
+        lengths = lists.lengths
+        expected = np.arange(1, len(lists.items) + 1, dtype=np.int32)
+        expected -= np.repeat(lists.starts.astype(np.int32), lengths)
         if (wrong := np.flatnonzero(lists.positions != expected)).size:
             row = int(wrong[0])
             name = lists.names[int(np.searchsorted(lists.starts, row, side="right")) - 1]
             raise ListsError(
-                f"{self._of(name)}: position {lists.positions[row]} comes where {expected[row]} is due."
+                f"{self._of(slot, name)}: position {lists.positions[row]} comes where {expected[row]} is due."
             )
-        of_slot = {s: _alone(lists.why.dtype, reason) for s, reason in layout.OWN_REASON.items()}
-        of_segment = _alone(lists.why.dtype, layout.POPULAR_IN_CATEGORY)
-        own = np.array(
-            [of_segment if segment else of_slot[slot] for slot, _, segment in lists.names],
-            dtype=lists.why.dtype,
+        if (longer := np.flatnonzero(lengths > layout.LONGEST_LIST)).size:
+            raise ListsError(
+                f"{self._of(slot, lists.names[longer[0]])}: it has {lengths[longer[0]]:,} items; a list has at "
+                f"most {layout.LONGEST_LIST}."
+            )
+
+    def _packed(self, again: _Lists, new: _Lists) -> Packed:
+        """The lists of some users, and of segments, which are of the user '' and come first."""
+        found = Packed(lists=len(again.names) + len(new.names))
+        new = self._without_segments(new, found)
+        names = again.names
+        if names != new.names:
+            names = sorted({*names, *new.names})
+        values = self._values.of(_of_users(again, names), _of_users(new, names))
+        found.pairs += chain.from_iterable(
+            zip([self._prefix + user.encode() for user, _ in names], values, strict=True)
         )
-        beside_own = np.logical_or.reduceat(lists.why != np.repeat(own, lengths), lists.starts)
-        values, reasons, width = lists.items.tobytes(), lists.why.tobytes(), self._width
-        found = Packed(lists=len(lists.names))
-        pairs = found.pairs
-        for name, start, end, beside in zip(
-            lists.names, lists.starts.tolist(), ends.tolist(), beside_own.tolist(), strict=True
-        ):
-            slot, user, segment = name
-            value = values[4 * start : 4 * end]
-            if segment:
-                if beside:
-                    raise ListsError(
-                        f"{self._of(name)}: a reason is not {layout.POPULAR_IN_CATEGORY}, as all of a segment are."
-                    )
-                key = layout.segment_key(self._version, self._numbers_of_segments[segment])
-                pairs += (key.encode(), value)
-                continue
-            pairs += (layout.list_key(self._version, slot, user).encode(), value)
-            if beside:
-                key = layout.why_key(self._version, slot, user)
-                pairs += (key.encode(), reasons[width * start : width * end])
-            if user == layout.EVERYONE:
-                found.everyone[slot] = [self._items[number] for number in lists.items[start:end]]
+        if names and names[0] == (layout.EVERYONE, ""):
+            for slot in layout.SLOTS:
+                listed = layout.listed(values[0], slot, len(self._items), layout.LONGEST_LIST)
+                if listed is not None:
+                    found.everyone[slot] = [self._items[number] for number, _, _ in listed]
         return found
 
-    def _require_order(self, names: list[Name]) -> None:
-        for name in names:
-            slot, user, segment = name
-            if slot not in layout.OWN_REASON or user is None or len(user) > LONGEST_USER:
+    def _without_segments(self, lists: _Lists, found: Packed) -> _Lists:
+        """Lists of users alone; those of segments, which come after everyone's, are packed."""
+        first = bisect_left(lists.names, (layout.EVERYONE, "\0"))
+        end = bisect_left(lists.names, ("\0", ""))
+        if first == end:
+            return lists
+        before, rest = lists.cut(first)
+        of_segments, after = rest.cut(end - first)
+        is_own = of_segments.reasons == _REASONS.index(layout.POPULAR_IN_CATEGORY)
+        values = of_segments.items.astype("<u4")
+        starts = of_segments.starts.tolist()
+        for name, start, stop in zip(
+            of_segments.names, starts, [*starts[1:], len(values)], strict=True
+        ):
+            if not is_own[start:stop].all():
                 raise ListsError(
-                    f"{self._of(name)}: the slot is {' or '.join(layout.SLOTS)}, the user a text of at most "
-                    f"{LONGEST_USER} characters."
+                    f"{self._of(layout.OF_SEGMENTS, name)}: a reason is not {layout.POPULAR_IN_CATEGORY}, as all of "
+                    "a segment are."
                 )
-            if segment and (
-                (slot, user) != (layout.OF_SEGMENTS, layout.EVERYONE)
-                or segment not in self._numbers_of_segments
-            ):
-                raise ListsError(
-                    f"{self._of(name)}: a segment's list is of the slot {layout.OF_SEGMENTS} and of no user, and "
-                    f"its segment one of the version's {len(self._segments):,}."
-                )
-            if self._before is not None and name <= self._before:
-                raise ListsError(
-                    f"{self._of(name)} comes after {self._of(self._before)}: rows must be in order of slot, "
-                    "user and segment, and each list in one piece."
-                )
-            self._before = name
+            key = layout.segment_key(self._version, self._numbers_of_segments[name[1]])
+            found.pairs += (key.encode(), values[start:stop].tobytes())
+        return before.then(after) if before.names and after.names else max(before, after, key=len)
 
-    def _of(self, name: Name) -> str:
-        segment = f", segment {name[2][:LONGEST_USER]!r}" if name[2] else ""
-        return f"{self._version}, slot {name[0]!r}, user {str(name[1])[:LONGEST_USER]!r}{segment}"
+    def _of(self, slot: str, name: Name) -> str:
+        segment = f", segment {name[1][:LONGEST_USER]!r}" if name[1] else ""
+        return f"{self._version}, slot {slot!r}, user {str(name[0])[:LONGEST_USER]!r}{segment}"
 
 
-def _alone(kind: np.dtype[Any], reason: str) -> int:
-    """The number of a reason without an item."""
-    return int(np.iinfo(kind).max) - layout.WITHOUT_ITEM[reason]
-
-
-def _encoded(column: pa.Array) -> pa.DictionaryArray:
-    return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-
-
-def _codes(column: pa.DictionaryArray, of_dictionary: Numbers) -> Numbers:
-    """What belongs to each row's entry of the dictionary; ``_NULL`` where the row is null."""
-    indices = column.indices
-    if _is_constant(column):
-        # Most columns of most batches are so, and are filled ten times faster than looked up.
-        all_null = indices.null_count == len(column)
-        return np.full(len(column), _NULL if all_null else of_dictionary[0], np.int32)
-    if not indices.null_count:
-        return np.asarray(of_dictionary[indices.to_numpy()])
-    with_null = np.append(of_dictionary, np.int32(_NULL))
-    return np.asarray(with_null[indices.fill_null(len(of_dictionary)).to_numpy()])
-
-
-def _is_constant(column: pa.DictionaryArray) -> bool:
-    """Whether it is known without a look at the rows that all are alike."""
-    nulls = column.indices.null_count
-    return nulls == len(column) or (not nulls and len(column.dictionary) == 1)
-
-
-def _places(column: pa.Array, known: pa.Array) -> Numbers:
-    """Each row's place among the known values; ``_UNKNOWN`` where it is none of them."""
-    encoded = _encoded(column)
-    places = pc.index_in(encoded.dictionary, value_set=known).fill_null(_UNKNOWN)
-    return _codes(encoded, places.to_numpy())
-
-
-def _texts(column: pa.DictionaryArray, rows: Numbers) -> list[str]:
-    chosen = column.take(pa.array(rows)).dictionary_decode()
-    texts: list[str] = chosen.to_numpy(zero_copy_only=False).tolist()
-    return texts
+def _of_users(lists: _Lists, names: list[Name]) -> Rows:
+    """The rows, and how many there are of each name."""
+    lengths = lists.lengths
+    if lists.names != names:
+        at = {name: place for place, name in enumerate(names)}
+        of_all = np.zeros(len(names), lengths.dtype)
+        of_all[[at[name] for name in lists.names]] = lengths
+        lengths = of_all
+    return Rows(lengths, lists.positions - 1, lists.items, lists.reasons - 1, lists.because)

@@ -86,7 +86,7 @@ class Versions:
             "versions": [
                 {"version": name, "served": name == served}
                 for name, meta in zip(names, metas, strict=True)
-                if meta is not None
+                if layout.complete(meta) is not None
             ],
         }
 
@@ -117,16 +117,8 @@ class Versions:
     async def lists(self, version: str, user: str) -> dict[str, Answer]:
         """What the user is offered of that version, by slot."""
         served = await self.of(version)
-        keys = [
-            key(version, slot, user)
-            for slot in layout.SLOTS
-            for key in (layout.list_key, layout.why_key)
-        ]
-        values = await self.client.mget(keys)
-        return {
-            slot: _answer(served, slot, *values[2 * place : 2 * place + 2])
-            for place, slot in enumerate(layout.SLOTS)
-        }
+        value = await self.client.get(layout.user_key(version, user))
+        return {slot: _answer(served, slot, value) for slot in layout.SLOTS}
 
     async def gate(self, version: str) -> dict[str, Any]:
         """What the gate found: ``verdict`` is None where it has not judged, or its file is none."""
@@ -164,9 +156,10 @@ class Versions:
             return []
 
 
-def _answer(served: Served, slot: str, value: bytes | None, why: bytes | None) -> Answer:
-    if value is not None:
-        return served.answer(slot, value, why, LISTED, frozenset())
+def _answer(served: Served, slot: str, value: bytes | None) -> Answer:
+    found = None if value is None else served.answer(slot, value, LISTED, frozenset())
+    if found is not None:
+        return found
     items = served.everyone.get(slot, [])[:LISTED]
     source = POPULAR if items else NONE
     return Answer(served.version, source, [Offer(item, layout.POPULAR) for item in items])

@@ -111,15 +111,11 @@ class Lists:
         self, slot: str, user: str, n: int, excluded: frozenset[str] = frozenset()
     ) -> Answer:
         """What is offered to a user; it waits for Valkey some 20 ms at most, and never fails."""
-        served, values = await self._read(
-            lambda version: (
-                layout.list_key(version, slot, user),
-                layout.why_key(version, slot, user),
-            )
-        )
+        served, values = await self._read(lambda version: (layout.user_key(version, user),))
         if served is not None and values is not None and values[0] is not None:
             try:
-                return served.answer(slot, values[0], values[1], n, excluded)
+                if (found := served.answer(slot, values[0], n, excluded)) is not None:
+                    return found
             except (IndexError, ValueError):
                 self._failed("damaged")
         return self._for_everyone(served, slot, n, excluded)
@@ -240,9 +236,14 @@ class Lists:
         async with asyncio.timeout(_LOAD_SECONDS):
             live = await self._client.get(layout.LIVE)
             found = None if live is None else await self._version_at(live)
-        self._looked_at = (live, time.monotonic())
         if live is not None and found is None:
             self._failed("damaged")
+            if live != self._looked_at[0]:
+                log.warning(
+                    "version %s cannot be read: it is not whole, or not in layout %d; publish it again",
+                    *(live[:64].decode("utf-8", "replace"), layout.LAYOUT),
+                )
+        self._looked_at = (live, time.monotonic())
         if (found and found.version) != self.version:
             log.info("version %s is read", found and found.version)
         self._served = found

@@ -47,32 +47,36 @@ class Served:
     everyone: dict[str, list[str]]
     segments: list[tuple[str, bytes]]
 
-    def answer(
-        self, slot: str, value: bytes, why: bytes | None, n: int, excluded: frozenset[str]
-    ) -> Answer:
-        """From what is in the place of a user's list; raises IndexError where that has what has no number."""
+    def answer(self, slot: str, value: bytes, n: int, excluded: frozenset[str]) -> Answer | None:
+        """From what is in the place of a user's lists; None where it has none in the slot.
+
+        :raises IndexError, ValueError: where the value is damaged
+        """
         first = n + len(excluded)
         if len(value) != layout.SEGMENT_WIDTH:
-            offers = self.offers(slot, value, why, first)
+            offers = self.offers(slot, value, first)
+            if offers is None:
+                return None
             return Answer(self.version, OWN, without(offers, excluded, n))
+        if slot != layout.OF_SEGMENTS:
+            return None
         segment, numbers = self.segments[int.from_bytes(value, "little")]
         items = [self.items[number] for number in layout.unpacked(numbers, first)]
         offers = [Offer(item, layout.POPULAR_IN_CATEGORY) for item in items]
         return Answer(self.version, SEGMENT, without(offers, excluded, n), segment)
 
-    def offers(self, slot: str, value: bytes, why: bytes | None, first: int) -> list[Offer]:
-        """The first of a list; raises IndexError where it holds what has no number."""
-        items = [self.items[number] for number in layout.unpacked(value, first)]
-        if why is None:
-            return [Offer(item, layout.OWN_REASON[slot]) for item in items]
-        width = layout.why_width(len(self.items))
-        alone = {2 ** (8 * width) - 1 - back: code for code, back in layout.WITHOUT_ITEM.items()}
-        return [
-            Offer(item, alone[number])
-            if number in alone
-            else Offer(item, layout.GOES_WITH, self.items[number])
-            for item, number in zip(items, layout.unpacked(why, first, width), strict=True)
-        ]
+    def offers(self, slot: str, value: bytes, first: int) -> list[Offer] | None:
+        """The first of a list, None where there is none; raises IndexError, ValueError where it is damaged."""
+        items = self.items
+        listed = layout.listed(value, slot, len(items), first)
+        return (
+            None
+            if listed is None
+            else [
+                Offer(items[number], reason, None if of is None else items[of])
+                for number, reason, of in listed
+            ]
+        )
 
     def offers_with(self, basket: Sequence[str], values: Sequence[bytes | None]) -> list[Offer]:
         """What goes with the items, by the sum of the similarities; the reason is the item that adds most.
@@ -91,22 +95,25 @@ class Served:
 
 
 async def version_in(client: Valkey, version: str) -> Served | None:
-    """A version as it is in Valkey; None where it is not whole, or no version."""
+    """A version as it is in Valkey; None where it is not whole, in another layout, or no version."""
     try:
         layout.require_version(version)
-        lists = [layout.list_key(version, slot, layout.EVERYONE) for slot in layout.SLOTS]
-        text, numbered, *values = await client.mget(
-            [layout.meta_key(version), layout.items_key(version), *lists]
+        text, numbered, value = await client.mget(
+            [
+                layout.meta_key(version),
+                layout.items_key(version),
+                layout.user_key(version, layout.EVERYONE),
+            ]
         )
-        meta = layout.Meta.model_validate_json(text or b"")
+        meta = layout.complete(text)
         items = orjson.loads(numbered or b"")
-        if not isinstance(items, list) or len(items) != meta.items:
+        if meta is None or not isinstance(items, list) or len(items) != meta.items:
             return None
         bare = Served(version, items, {}, await _segments(client, meta))
         everyone = {
-            slot: [each.item for each in bare.offers(slot, value, None, len(value))]
-            for slot, value in zip(layout.SLOTS, values, strict=True)
-            if value is not None
+            slot: [each.item for each in offers]
+            for slot in layout.SLOTS
+            if value is not None and (offers := bare.offers(slot, value, layout.LONGEST_LIST))
         }
     except (IndexError, ValueError):
         return None

@@ -1,0 +1,43 @@
+"""Columns of texts as numbers: what is the same in many rows is looked at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+NULL, UNKNOWN = -1, -2
+
+Numbers = npt.NDArray[Any]
+
+
+def encoded(column: pa.Array) -> pa.DictionaryArray:
+    """The column with each text once."""
+    return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+
+
+def is_constant(column: pa.DictionaryArray) -> bool:
+    """Whether it is known without a look at the rows that all are alike."""
+    nulls = column.indices.null_count
+    return nulls == len(column) or (not nulls and len(column.dictionary) == 1)
+
+
+def places(column: pa.Array, known: pa.Array) -> Numbers:
+    """Each row's place among the known texts; ``UNKNOWN`` where it is none of them, ``NULL`` where it is null."""
+    coded = encoded(column)
+    of_texts = pc.index_in(coded.dictionary, value_set=known).fill_null(UNKNOWN)
+    if is_constant(coded):
+        # Most columns of most batches are so.
+        all_null = coded.indices.null_count == len(coded)
+        return np.broadcast_to(np.int32(NULL if all_null else of_texts[0].as_py()), len(coded))
+    found = of_texts.take(coded.indices)
+    return np.asarray((found.fill_null(NULL) if found.null_count else found).to_numpy())
+
+
+def texts(column: pa.DictionaryArray, rows: Numbers) -> list[str]:
+    """The texts of some rows; None where they are null."""
+    found: list[str] = column.take(pa.array(rows)).dictionary_decode().to_pylist()
+    return found
