@@ -63,11 +63,11 @@ class Values:
             numbers[of_further, again.lengths[of_further] + place] = further
 
         width = layout.item_bits(self._items)
-        has_reasons = np.zeros(len(users), bool)
-        has_reasons[of_new[new.reasons != layout.WITHOUT_ITEM.index(layout.POPULAR)]] = True
         reasons = np.zeros((len(users), int(new.lengths.max(initial=0))), np.uint16)
         stored = np.where(new.reasons < 0, _ALONE + places, new.reasons)
         _fill(reasons, new, of_new, np.zeros_like(starts), stored)
+        # Popular is 0.
+        has_reasons = reasons.any(axis=1)
         greatest = np.where(has_reasons, _ALONE - 1 + starts, 0)
         widths = np.ceil(np.log2(greatest + 1)).astype(np.int64)
         head = np.column_stack(
@@ -162,7 +162,8 @@ def _bytes(bits: Numbers) -> Numbers:
 
 def _joined(parts: list[tuple[Bytes, Numbers]]) -> list[bytes]:
     """Of each row the first bytes of every part, as many as are stated, one part after another."""
-    kept = [np.arange(part.shape[1]) < lengths[:, np.newaxis] for part, lengths in parts]
-    flat = np.hstack([part for part, _ in parts])[np.hstack(kept)].tobytes()
+    whole = np.hstack([part for part, _ in parts])
+    kept = np.hstack([np.arange(part.shape[1]) < of[:, np.newaxis] for part, of in parts])
+    flat = (whole if kept.all() else whole[kept]).tobytes()
     ends = np.cumsum(sum(lengths for _, lengths in parts)).tolist()
     return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
