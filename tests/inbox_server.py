@@ -18,7 +18,7 @@ import uvicorn
 
 from feira_local.inbox.__main__ import listen
 from feira_local.inbox.app import create_app
-from feira_local.inbox.store import MessageStore
+from feira_local.inbox.store import EventLog, MessageStore
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,10 @@ def running_inbox(folder: Path) -> Iterator[Inbox]:
     listening.listen()
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(store), log_level="error", lifespan="off", timeout_graceful_shutdown=2
+            create_app(store, EventLog(folder / "lineage.ndjson")),
+            log_level="error",
+            lifespan="off",
+            timeout_graceful_shutdown=2,
         )
     )
     ready = threading.Event()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any
 
+from feira_local.cli.lineage import events
 from feira_local.stack.chains import Chain, follow, start
+from feira_local.stack.secrets import load_secrets
+from feira_local.stack.state import running_config
 from kills import Killer, Moment
-from matrix import SALES, Matrix
+from lineage_check import lineage_problems
+from matrix import SALES, Matrix, until
 
 FIRST = date(2010, 12, 1)
 
@@ -28,7 +33,7 @@ def run_matrix(m: Matrix) -> None:
     """Every state in turn; each begins where the one before it ended."""
     _update_by_later_day(m, older=day(1), newer=day(2))
     _update_by_later_day(m, older=day(3), newer=day(4))
-    m.state("a day", lambda: _run(m, day(1)))
+    m.state("a day", lambda: _a_day(m))
     m.state("the same day again", lambda: same_day_again(m))
     m.state("a later day updates its lines", lambda: _run(m, day(2)))
     m.state("the newer day first", lambda: _run(m, day(4)))
@@ -44,6 +49,21 @@ def run_matrix(m: Matrix) -> None:
     m.state("killed at every task boundary", lambda: killed_at_boundaries(m, KILLED))
     m.state("killed in mid-publish", lambda: _killed_in_publish(m))
     m.state("killed between warehouse commit and event", lambda: _killed_after_commit(m))
+
+
+def _a_day(m: Matrix) -> list[str]:
+    """The first day; and what its lineage says, once Spark's listener has sent all."""
+    _run(m, day(1))
+    secrets = load_secrets(running_config().home).values()
+    problems: list[str] = []
+
+    def settled() -> bool:
+        problems[:] = lineage_problems(events(), secrets)
+        return not problems
+
+    with suppress(AssertionError):
+        until(settled, 30, poll=1)
+    return problems
 
 
 def _run(m: Matrix, *days: date) -> None:

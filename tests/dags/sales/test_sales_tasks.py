@@ -7,7 +7,7 @@ asked alone and in a moment.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,8 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import set_current_context
 
 from feira.core.errors import PermanentError
+from feira.core.lineage import Dataset, Step
+from feira.core.settings import LakeSettings
 from feira.sales.published import PUBLISHED
 from feira_airflow.sales import tasks
 from feira_spark.core import day as published_day
@@ -181,3 +183,28 @@ def test_a_run_ends_with_the_snapshot_that_was_agreed(
     with caplog.at_level("INFO"):
         assert task.run("emit") is None
     assert "sales_fact[2010-12-01] at snapshot 7" in caplog.text
+
+
+def test_what_the_tasks_report_of_lineage_leads_from_the_api_to_the_warehouse(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described: dict[str, Step] = {}
+    lake = LakeSettings(root="s3://lake", catalog_uri="postgresql://c/d")
+    api = SimpleNamespace(base_url="http://shop", get_conn=lambda: None)
+    info = SimpleNamespace(host="db", port=5432, dbname="warehouse")
+    monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: lake)
+    monkeypatch.setattr("feira_airflow.sales.shop_api.ShopApiHook", lambda conn_id: api)
+    monkeypatch.setattr(tasks, "warehouse", lambda: nullcontext(SimpleNamespace(info=info)))
+    for name in ("land", "validate", "transform", "publish", "load_warehouse"):
+        monkeypatch.setattr(
+            tasks,
+            "report_lineage",
+            lambda describe, name=name: described.update({name: describe()}),
+        )
+        task.run(name)
+    made = {of: step.inputs for step in described.values() for of in step.outputs}
+    reached, left = set(), [Dataset("postgres://db:5432", "warehouse.sales.fact")]
+    while left:
+        reached.add(left[-1])
+        left += made.get(left.pop(), ())
+    assert {each.name for each in reached} >= {"sales", "fx", "landing/sales", "tables/sales/fact"}

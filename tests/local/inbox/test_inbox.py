@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import signal
 import smtplib
@@ -292,3 +293,17 @@ def test_the_service_keeps_everything_through_a_kill_listens_on_loopback_and_is_
         if process.poll() is None:
             process.kill()
             process.wait(10)
+
+
+def test_lineage_is_kept_a_line_each_and_what_is_none_is_refused(
+    inbox: Inbox, tmp_path: Path
+) -> None:
+    url = f"{inbox.url}/api/v1/lineage"
+    events = [{"eventTime": "2010-12-01T00:00:00Z", "producer": "p", "note": "a\nb"}, {}, [], "{"]
+    sent = [
+        requests.post(url, **{"data" if each == "{" else "json": each}, timeout=TIMEOUT)  # type: ignore[arg-type]
+        for each in events
+    ]
+    assert [answer.status_code for answer in sent] == [201, 422, 422, 400]
+    (line,) = (tmp_path / "inbox" / "lineage.ndjson").read_text().splitlines()
+    assert json.loads(line) == events[0]

@@ -74,7 +74,7 @@ def test_an_own_lake_reaches_spark_and_needs_no_s3_server(home: Path) -> None:
     assert properties["spark.sql.catalog.lake.client.region"] == "eu-central-1"
     assert properties["spark.sql.catalog.lake.s3.secret-access-key"] == "own/secret"
     assert "spark.sql.catalog.lake.s3.endpoint" not in properties
-    assert properties["spark.sql.catalog.lake.uri"].endswith("/iceberg")
+    assert properties["spark.sql.catalog.lake.URI"].endswith("/iceberg")
     settings = airflow.private_settings(of.config, of.secrets)
     assert settings["FEIRA_LAKE"] == "s3://my-lake"
 

@@ -17,11 +17,13 @@ from feira_airflow.core.connections import (
     lake_settings,
     warehouse,
 )
+from feira_airflow.core.lineage import report_lineage
 from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
 from feira_provider.hooks.postgres_dsn import postgres_dsn
 
 if TYPE_CHECKING:
+    from feira.core.lineage import Step
     from feira.summary.files import ReportFiles
     from feira.summary.model import DayReport
 
@@ -33,14 +35,22 @@ SLACK_TIMEOUT = 20
 def build_marts() -> dict[str, Any]:
     """Builds and tests the marts from the whole fact; returns the rows of each."""
     from feira.core.settings import repository_root
+    from feira.summary.lineage import built, compiled_marts
     from feira_airflow.summary.marts import build_marts
 
     day = partition_day()
+    target = Path(os.environ.get("FEIRA_HOME", tempfile.gettempdir())) / "dbt"
     rows = build_marts(
         postgres_dsn(WAREHOUSE_DBT),
         project_dir=repository_root() / "infra" / "dbt",
-        target_dir=Path(os.environ.get("FEIRA_HOME", tempfile.gettempdir())) / "dbt",
+        target_dir=target,
     )
+
+    def described() -> Step:
+        with warehouse(WAREHOUSE_DBT) as connection:
+            return built(connection, compiled_marts(target, rows))
+
+    report_lineage(described)
     log.info("sales_summary[%s]: %s", day, rows)
     return dict(rows)
 
@@ -51,13 +61,16 @@ def report() -> dict[str, Any]:
     reported; returns how many, and the newest one's URI. None where nothing is new."""
     from feira.core.lake import landing_store
     from feira.sales.landing import LANDED
+    from feira.summary.lineage import reported
     from feira.summary.prepare import prepare_reports
 
-    day = partition_day()
+    day, lake = partition_day(), lake_settings(LAKE)
     with warehouse() as connection:
         prepared = prepare_reports(
-            connection, landing_store(lake_settings(LAKE), LANDED.name), _report_files(), day
+            connection, landing_store(lake, LANDED.name), _report_files(), day
         )
+        written = [(each.report, each.uri) for each in prepared]
+        report_lineage(lambda: reported(lake, connection, written))
     for each in prepared:
         log.info("%s: %s", each.report.title, each.uri)
     if not prepared:

@@ -14,3 +14,10 @@ LANDED = LandedFeed(
         Companion(RATES, "created_at", lambda feed, dates, day: rates_for(dates, day, feed.rates)),
     ),
 )
+
+# Which input of the contract's rules is the typed value of a field that is landed as text.
+TYPED = {
+    "unit_price": "unit_price_decimal",
+    "created_at": "created_time",
+    "updated_at": "updated_time",
+}

@@ -42,7 +42,9 @@ def spark_conf(lake: LakeSettings, *, cores: int = 2) -> dict[str, str]:
     if lake.catalog == "jdbc":
         conf |= {
             f"{prefix}.type": "jdbc",
-            f"{prefix}.uri": f"jdbc:{lake.catalog_uri}",
+            # In capitals, which Iceberg takes for the same: OpenLineage's listener knows no JDBC catalog,
+            # and would read this one's address as that of Hive's metastore, and name no table.
+            f"{prefix}.URI": f"jdbc:{lake.catalog_uri}",
             f"{prefix}.jdbc.user": lake.catalog_user or "",
             f"{prefix}.jdbc.password": lake.catalog_password or "",
             f"{prefix}.jdbc.schema-version": "V1",

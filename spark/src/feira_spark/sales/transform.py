@@ -6,6 +6,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from feira.core.contracts import Contract
+from feira.sales.landing import TYPED
 from feira.sales.line_kinds import LineKinds
 from feira.sales.published import PUBLISHED
 from feira_spark.core.tables import as_declared
@@ -34,12 +35,8 @@ def extract_lines(valid: DataFrame, contract: Contract, kinds: LineKinds) -> Dat
     """
     # At most a day's number of longs; as a rule, a few in a thousand.
     winners = valid.join(F.broadcast(superseded(valid)), "row_id", "left_anti")
-    derived = {
-        "unit_price": F.col("unit_price_decimal"),
-        "created_at": F.col("created_time"),
-        "updated_at": F.col("updated_time"),
-        "line_kind": line_kind(kinds),
-    }
+    derived = {name: F.col(typed) for name, typed in TYPED.items()}
+    derived["line_kind"] = line_kind(kinds)
     return as_declared(winners, contract, derived)
 
 

@@ -1,4 +1,4 @@
-"""The inbox as a program: `python -m feira_local.inbox` takes mail by SMTP and Slack's messages by HTTP."""
+"""The inbox as a program: `python -m feira_local.inbox` takes mail by SMTP, Slack's messages and lineage by HTTP."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import uvicorn
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from feira_local.inbox.app import create_app
-from feira_local.inbox.store import MessageStore
+from feira_local.inbox.store import EventLog, MessageStore
 
 log = logging.getLogger(__name__)
 LARGEST_MAIL = 20 * 1024 * 1024
@@ -68,15 +68,28 @@ def main(
     store: Annotated[Path, typer.Option(help="The folder that keeps the messages.")] = Path(
         ".feira/inbox"
     ),
+    lineage: Annotated[
+        Path | None, typer.Option(help="The file of OpenLineage events; else one in the folder.")
+    ] = None,
 ) -> None:
-    """Takes mail by SMTP and Slack messages by HTTP, keeps both, and shows them on a page."""
-    asyncio.run(_serve(MessageStore(store), host, port, smtp_port))
+    """Takes mail by SMTP and Slack messages by HTTP, keeps both, and shows them on a page.
+
+    OpenLineage events, posted to /api/v1/lineage, are appended to a file.
+    """
+    events = EventLog(lineage or store / "lineage.ndjson")
+    asyncio.run(_serve(MessageStore(store), events, host, port, smtp_port))
 
 
-async def _serve(store: MessageStore, host: str, port: int, smtp_port: int) -> None:
+async def _serve(
+    store: MessageStore, events: EventLog, host: str, port: int, smtp_port: int
+) -> None:
     """Mail first: once the page answers, both are there."""
     config = uvicorn.Config(
-        create_app(store), host=host, port=port, access_log=False, timeout_graceful_shutdown=2
+        create_app(store, events),
+        host=host,
+        port=port,
+        access_log=False,
+        timeout_graceful_shutdown=2,
     )
     smtp = await listen(store, host, smtp_port)
     try:

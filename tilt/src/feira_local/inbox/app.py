@@ -1,4 +1,4 @@
-"""The inbox over HTTP: where Slack messages are posted to, and the page that shows everything."""
+"""The inbox over HTTP: where Slack messages and lineage are posted to, and the page that shows messages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
+import orjson
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,7 +15,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from feira_local.inbox import slack_view
 from feira_local.inbox.mail_view import MailView, mail_view
-from feira_local.inbox.store import Channel, MessageStore, Received
+from feira_local.inbox.store import Channel, EventLog, MessageStore, Received
 
 PAGE_SIZE = 20
 LARGEST_MESSAGE = 1024 * 1024
@@ -50,8 +51,8 @@ class Entry:
     slack: Markup | None = None
 
 
-def create_app(store: MessageStore) -> FastAPI:
-    """The inbox over the messages of ``store``."""
+def create_app(store: MessageStore, lineage: EventLog) -> FastAPI:
+    """The inbox over the messages of ``store``, and the events of ``lineage``."""
     app = FastAPI(title="Feira inbox", docs_url=None, redoc_url=None, openapi_url=None)
     # A foreign page whose name is made to resolve to loopback is refused here.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
@@ -74,6 +75,21 @@ def create_app(store: MessageStore) -> FastAPI:
             return PlainTextResponse(str(error), 400)
         store.add("slack", body)
         return PlainTextResponse("ok")
+
+    @app.post("/api/v1/lineage")
+    async def lineage_event(request: Request) -> Response:
+        """Where OpenLineage's clients post by default, Marquez has its own of the same kind."""
+        body = await request.body()
+        if len(body) > LARGEST_MESSAGE:
+            return PlainTextResponse("too_large", 413)
+        try:
+            event = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            return PlainTextResponse(f"no JSON: {error}", 400)
+        if not isinstance(event, dict) or not {"eventTime", "producer"} <= event.keys():
+            return PlainTextResponse("no event: it must hold eventTime and producer", 422)
+        lineage.append(orjson.dumps(event))
+        return Response(status_code=201)
 
     @app.get("/")
     def page(

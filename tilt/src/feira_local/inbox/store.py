@@ -1,4 +1,4 @@
-"""Received messages as files, one each, so that they outlive the service."""
+"""What was received as files, so that it outlives the service: messages one each, events a line each."""
 
 from __future__ import annotations
 
@@ -91,3 +91,16 @@ class MessageStore:
 
     def _path(self, channel: Channel, message_id: str) -> Path:
         return self._folder / channel / f"{message_id}{_SUFFIX[channel]}"
+
+
+class EventLog:
+    """Events as lines of one file, which this process alone appends to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def append(self, line: bytes) -> None:
+        """Adds one line, as one write; a power cut may lose it."""
+        with self._path.open("ab", buffering=0) as file:
+            file.write(line + b"\n")

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from feira_local.stack import lineage
 from feira_local.stack.config import BUCKET, HOST, REGION, StackConfig
 from feira_local.stack.own_connections import own_connections
 from feira_local.stack.secrets import Secrets, write_private
@@ -73,6 +74,8 @@ def settings(config: StackConfig) -> dict[str, str]:
         "logging": {"base_log_folder": config.airflow / "logs"},
         "usage_data_collection": {"enabled": False},
     }
+    if config.lineage:
+        sections["openlineage"] = lineage.airflow_settings()
     pairs = {
         f"AIRFLOW__{section.upper()}__{name.upper()}": str(value)
         for section, values in sections.items()
@@ -181,6 +184,8 @@ def connections(config: StackConfig, secrets: Secrets) -> dict[str, str]:
             "password": "inbox",
         },
     }
+    if config.lineage:
+        described[lineage.CONNECTION] = lineage.connection(config)
     for part in config.parts:
         described |= part.connections(config)
     described |= own_connections(config.home)

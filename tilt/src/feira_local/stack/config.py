@@ -72,13 +72,15 @@ class StackConfig:
     extra_dags: Path | None = None
     # Whether the pipelines run by the clock; otherwise by command only.
     clock: bool = False
+    # Whether what runs reports what it reads and writes.
+    lineage: bool = True
     # Parts that are not started, by name.
     without: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> StackConfig:
         """Reads ``FEIRA_HOME``, ``FEIRA_PORT_*``, ``FEIRA_PORT_OFFSET``, ``FEIRA_SHOP_*``,
-        ``FEIRA_EXTRA_DAGS``, ``FEIRA_CLOCK`` and ``FEIRA_WITHOUT``.
+        ``FEIRA_EXTRA_DAGS``, ``FEIRA_CLOCK``, ``FEIRA_LINEAGE`` and ``FEIRA_WITHOUT``.
 
         Raises StackError naming the variable, its value and what it may be.
         """
@@ -109,9 +111,10 @@ class StackConfig:
         extra = env.get("FEIRA_EXTRA_DAGS")
         if extra and not Path(extra).expanduser().is_dir():
             raise StackError(f"FEIRA_EXTRA_DAGS is {extra!r}, which is no folder of DAG files.")
-        clock = env.get("FEIRA_CLOCK") or "off"
-        if clock not in ("on", "off"):
-            raise StackError(f"FEIRA_CLOCK is {clock!r}; it may be on or off.")
+        clock, lineage = (
+            _switch(env, name, default)
+            for name, default in (("FEIRA_CLOCK", False), ("FEIRA_LINEAGE", True))
+        )
         if extra:
             _require_usable("FEIRA_EXTRA_DAGS", Path(extra).expanduser().resolve(), _REFUSED)
         data = env.get("FEIRA_SHOP_DATA")
@@ -128,7 +131,8 @@ class StackConfig:
                 own={name: ports[name] for name in own},
             ),
             extra_dags=Path(extra).expanduser().resolve() if extra else None,
-            clock=clock == "on",
+            clock=clock,
+            lineage=lineage,
             without=_parts(env.get("FEIRA_WITHOUT") or ""),
             shop=ShopOptions(
                 data=Path(data).expanduser().resolve() if data else None,
@@ -278,6 +282,15 @@ def _parts(text: str) -> tuple[str, ...]:
                 f"{', '.join(known)}."
             )
     return tuple(names)
+
+
+def _switch(env: Mapping[str, str], name: str, default: bool) -> bool:
+    text = env.get(name)
+    if not text:
+        return default
+    if text not in ("on", "off"):
+        raise StackError(f"{name} is {text!r}; it may be on or off.")
+    return text == "on"
 
 
 def _integer(env: Mapping[str, str], name: str, default: int, *, lowest: int, highest: int) -> int:

@@ -48,6 +48,7 @@ SETS = (
             # The readers of Kafka and of Avro, of exactly this Spark.
             f"org.apache.spark:spark-sql-kafka-0-10_2.13:{SPARK}",
             f"org.apache.spark:spark-avro_2.13:{SPARK}",
+            "io.openlineage:openlineage-spark_2.13:1.53.0",  # its listener; all else is inside it
             # What S3A, Iceberg's S3FileIO and the Glue catalog use, in place of the 659 MB bundle.
             *(
                 f"software.amazon.awssdk:{module}:{AWS_SDK}"

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from feira_local.stack import airflow, postgres, s3, spark
+from feira_local.stack import airflow, lineage, postgres, s3, spark
 from feira_local.stack.config import HOST, StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.secrets import Secrets
@@ -90,13 +90,14 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
         Service(
             name="inbox",
             label="inbox",
-            description=f"Takes mail and Slack messages, and keeps them under {config.home}/inbox",
+            description=f"Takes mail, Slack messages and lineage; keeps messages under {config.home}/inbox",
             command=(
                 *python,
                 "feira_local.inbox",
                 *("--host", HOST, "--port", str(config.ports.inbox)),
                 *("--smtp-port", str(config.ports.smtp)),
                 *("--store", str(config.home / "inbox")),
+                *("--lineage", str(lineage.events_file(config))),
             ),
             cwd=config.home,
             health=HttpCheck(f"{config.inbox_url}/health"),

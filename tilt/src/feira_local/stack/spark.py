@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from feira.core.settings import LakeSettings
+from feira_local.stack import lineage
 from feira_local.stack.config import HOST, StackConfig
 from feira_local.stack.ivy import pyspark_jars
 from feira_local.stack.secrets import Secrets, write_private
@@ -80,6 +81,7 @@ def properties(config: StackConfig, lake: LakeSettings) -> dict[str, str]:
         "spark.sql.ui.retainedExecutions": "10",
         "spark.connect.ui.retainedStatements": "20",
         "spark.connect.ui.retainedSessions": "20",
+        **(lineage.spark_properties(config) if config.lineage else {}),
     }
 
 

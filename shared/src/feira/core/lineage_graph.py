@@ -1,0 +1,85 @@
+"""OpenLineage events, whoever sent them, as one graph of datasets and one of columns."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from feira.core.lineage import Dataset, Source
+
+_UNFINISHED = {"FAIL", "ABORT"}
+
+
+@dataclass(frozen=True)
+class LineageGraph:
+    """What each dataset and each column was made from, and which jobs wrote a dataset."""
+
+    inputs: Mapping[Dataset, frozenset[Dataset]]
+    columns: Mapping[Source, frozenset[Source]]
+    jobs: Mapping[Dataset, frozenset[str]]
+
+    @classmethod
+    def of(cls, events: Iterable[Mapping[str, Any]]) -> LineageGraph:
+        """The graph of all runs but those that failed: of each, what its events name taken together."""
+        runs: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        for event in events:
+            if "run" in event:
+                runs[event["run"]["runId"]].append(event)
+        inputs: dict[Dataset, set[Dataset]] = defaultdict(set)
+        columns: dict[Source, set[Source]] = defaultdict(set)
+        jobs: dict[Dataset, set[str]] = defaultdict(set)
+        for run in runs.values():
+            if any(event.get("eventType") in _UNFINISHED for event in run):
+                continue
+            read = {_dataset(each) for event in run for each in event.get("inputs") or []}
+            for event in run:
+                for written in event.get("outputs") or []:
+                    dataset = _dataset(written)
+                    inputs[dataset] |= read - {dataset}
+                    jobs[dataset].add(event["job"]["name"])
+                    for column, sources in _columns(dataset, written):
+                        columns[column] |= sources - {column}
+        return cls(_frozen(inputs), _frozen(columns), _frozen(jobs))
+
+    def upstream(self, dataset: Dataset) -> set[Dataset]:
+        """Every dataset that it was made from, through however many steps; itself is not among them."""
+        return _reached(self.inputs, dataset) - {dataset}
+
+    def sources(self, column: Source) -> set[Source]:
+        """Every column that it comes from, through however many steps."""
+        return _reached(self.columns, column) - {column}
+
+    def origins(self, column: Source) -> set[Source]:
+        """The columns at the far end: those that it comes from and that come from nothing known."""
+        return {each for each in _reached(self.columns, column) if not self.columns.get(each)}
+
+
+def _reached(graph: Mapping[Any, Iterable[Any]], start: Any) -> set[Any]:
+    found, left = {start}, [start]
+    while left:
+        for each in graph.get(left.pop(), ()):
+            if each not in found:
+                found.add(each)
+                left.append(each)
+    return found
+
+
+def _dataset(described: Mapping[str, Any]) -> Dataset:
+    return Dataset(described["namespace"], described["name"])
+
+
+def _columns(
+    dataset: Dataset, written: Mapping[str, Any]
+) -> Iterator[tuple[Source, frozenset[Source]]]:
+    facet = (written.get("facets") or {}).get("columnLineage") or {}
+    for name, field in (facet.get("fields") or {}).items():
+        yield (
+            Source(dataset, name),
+            frozenset(Source(_dataset(each), each["field"]) for each in field["inputFields"]),
+        )
+
+
+def _frozen(sets: Mapping[Any, Iterable[Any]]) -> dict[Any, frozenset[Any]]:
+    return {name: frozenset(each) for name, each in sets.items()}
