@@ -6,6 +6,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from feira.recommendations import lists
 from feira.recommendations.candidates import BASELINE
@@ -310,6 +312,33 @@ def test_item_item_lists_are_those_of_plain_loops() -> None:
         if one != other
     }
     same(made(MANY, SIMPLE), loops(MANY, dict.fromkeys(had, 1.0), cosine))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_of_an_items_weights_changes_no_list(seed: int) -> None:
+    """Items, scores to the last bit and reasons: how fast weights are multiplied depends on it, and nothing else."""
+    generator = np.random.default_rng(seed)
+    drawn = zip(*(generator.integers(most, size=3_000) for most in (150, 160, 60)), strict=True)
+    history = history_of(
+        interactions(
+            [(f"u{user:03d}", f"i{item:03d}", ago(int(age))) for user, item, age in drawn]
+        ),
+        DAY,
+    )
+    models = fitted(SIMPLE, history)
+    assert isinstance(models.new, ByItems)
+    weights = models.new.weights
+    assert weights.has_sorted_indices and weights.indices.dtype == np.int32
+    order = np.arange(weights.nnz)
+    for row in range(weights.shape[0]):
+        generator.shuffle(order[weights.indptr[row] : weights.indptr[row + 1]])
+    shuffled = csr_array(
+        (weights.data[order], weights.indices[order].astype(np.int64), weights.indptr),
+        weights.shape,
+    )
+    assert not shuffled.has_sorted_indices
+    others = replace(models, new=replace(models.new, weights=shuffled))
+    assert list(rows_of(others, history)) == list(rows_of(models, history))
 
 
 def test_ease_lists_are_those_of_ridge_regressions_and_plain_loops() -> None:

@@ -113,9 +113,9 @@ def _greatest(scores: Matrix, most: Places) -> tuple[Places, Places, Floats]:
     limit = np.full(scores.shape[0], _LEAST)
     count = np.diff(scores.indptr)
     for long in np.flatnonzero(count > most):
-        of_row = scores.data[scores.indptr[long] : scores.indptr[long + 1]]
-        least = np.partition(of_row, -most[long])[-most[long]]
-        limit[long] = max(least - 2 * _LEAST, _LEAST)
+        of_row = scores.data[scores.indptr[long] : scores.indptr[long + 1]].copy()
+        of_row.partition(-most[long])
+        limit[long] = max(of_row[-most[long]] - 2 * _LEAST, _LEAST)
     (best,) = np.nonzero(scores.data >= np.repeat(limit, count))
     row = np.searchsorted(scores.indptr, best, side="right") - 1
     return row, scores.indices[best], scores.data[best]

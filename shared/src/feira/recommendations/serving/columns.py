@@ -33,11 +33,22 @@ def places(column: pa.Array, known: pa.Array) -> Numbers:
         # Most columns of most batches are so.
         all_null = coded.indices.null_count == len(coded)
         return np.broadcast_to(np.int32(NULL if all_null else of_texts[0].as_py()), len(coded))
-    found = of_texts.take(coded.indices)
-    return np.asarray((found.fill_null(NULL) if found.null_count else found).to_numpy())
+    return _without_null(of_texts.take(coded.indices))
+
+
+def numbers_of(column: pa.DictionaryArray) -> Numbers:
+    """Numbers that are the same in two rows where the text is; ``NULL`` where it is null."""
+    distinct = pc.unique(column.dictionary)
+    if len(distinct) < len(column.dictionary):
+        return places(column, distinct)
+    return _without_null(column.indices)
 
 
 def texts(column: pa.DictionaryArray, rows: Numbers) -> list[str]:
     """The texts of some rows; None where they are null."""
     found: list[str] = column.take(pa.array(rows)).dictionary_decode().to_pylist()
     return found
+
+
+def _without_null(numbers: pa.Array) -> Numbers:
+    return np.asarray((numbers.fill_null(NULL) if numbers.null_count else numbers).to_numpy())

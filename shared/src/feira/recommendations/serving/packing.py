@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import chain, pairwise, repeat
 from operator import lt
 from typing import Any
 
@@ -16,7 +16,14 @@ import pyarrow.compute as pc
 
 from feira.core.errors import PermanentError
 from feira.recommendations.serving import layout
-from feira.recommendations.serving.columns import UNKNOWN, encoded, is_constant, places, texts
+from feira.recommendations.serving.columns import (
+    UNKNOWN,
+    encoded,
+    is_constant,
+    numbers_of,
+    places,
+    texts,
+)
 from feira.recommendations.serving.values import Rows, Values
 
 COLUMNS = ("slot", "user_id", "segment", "position", "item", "reason", "reason_item")
@@ -146,11 +153,17 @@ class Packer:
             if not batch.num_rows:
                 continue
             read = self._read(slot, batch)
-            whole, rest = (rest.then(read) if rest.names else read).cut(-1)
-            if whole.names:
-                self._require_whole(slot, whole, before)
-                before = whole.names[-1]
-                yield whole
+            if rest.names:
+                # What may go on is joined to the first alone: the others need no copy.
+                first, read = read.cut(1)
+                rest = rest.then(first)
+            pieces, rest = ([rest], read) if read.names else ([], rest)
+            whole, rest = rest.cut(-1)
+            for each in [*pieces, whole]:
+                if each.names:
+                    self._require_whole(slot, each, before)
+                    before = each.names[-1]
+                    yield each
         if rest.names:
             self._require_whole(slot, rest, before)
             yield rest
@@ -225,26 +238,30 @@ class Packer:
         changed[1:] = False
         for column in columns:
             if not is_constant(column):
-                codes = places(column, pc.unique(column.dictionary))
+                codes = numbers_of(column)
                 changed[1:] |= codes[1:] != codes[:-1]
         starts = np.flatnonzero(changed)
         users, segments = (texts(column, starts) for column in columns)
         if batch.column("segment").null_count == batch.num_rows:
-            names = [(user, "") for user in users]
+            names = [*zip(users, repeat(""), strict=False)]
         else:
             names = [(user, it or "") for user, it in zip(users, segments, strict=True)]
+            self._require_names(slot, names)
+        if None in users or max(map(len, users)) > LONGEST_USER:
+            self._require_names(slot, names)
 
         def of(row: int) -> str:
             return self._of(slot, names[int(np.searchsorted(starts, row, side="right")) - 1])
 
-        if (wrong := np.flatnonzero(places(batch.column("slot"), pa.array([slot])) < 0)).size:
-            row = int(wrong[0])
+        its = places(batch.column("slot"), pa.array([slot]))
+        if its.min() < 0:
+            row = int(np.argmax(its < 0))
             raise ListsError(
                 f"{of(row)}: it has a row of slot {batch.column('slot')[row].as_py()!r}."
             )
         items = self._numbers(batch.column("item"), of)
-        if (missing := np.flatnonzero(items < 0)).size:
-            raise ListsError(f"{of(int(missing[0]))}: an item is null.")
+        if items.min() < 0:
+            raise ListsError(f"{of(int(np.argmin(items)))}: an item is null.")
         positions = batch.column("position")
         positions = (positions.fill_null(0) if positions.null_count else positions).to_numpy()
         return _Lists(names, starts, positions, items, *self._why(slot, batch, of))
@@ -252,8 +269,8 @@ class Packer:
     def _numbers(self, column: pa.Array, of: Any) -> Numbers:
         """The number of each row's item; below 0 where that is null."""
         numbers = places(column, self._known)
-        if len(unknown := np.flatnonzero(numbers == UNKNOWN)):
-            row = int(unknown[0])
+        if numbers.min(initial=0) == UNKNOWN:
+            row = int(np.argmin(numbers))
             raise ListsError(
                 f"{of(row)}: the item {column[row].as_py()!r} is none of the version's "
                 f"{len(self._items):,} items."
@@ -280,24 +297,25 @@ class Packer:
             )
         return code, numbers
 
-    def _require_whole(self, slot: str, lists: _Lists, before: Name | None) -> None:
-        """Raises ListsError where lists are not in order, of nobody, too long, or a position is left out."""
-        # Of most users neither is so.
-        for name in [
-            it for it in lists.names if it[1] or it[0] is None or len(it[0]) > LONGEST_USER
-        ]:
+    def _require_names(self, slot: str, names: list[Name]) -> None:
+        """Raises ListsError where a list is of nobody, or of a segment that is none."""
+        for name in names:
             user, segment = name
             if user is None or len(user) > LONGEST_USER:
                 raise ListsError(
                     f"{self._of(slot, name)}: the user is a text of at most {LONGEST_USER} characters."
                 )
-            if (slot, user) != (layout.OF_SEGMENTS, layout.EVERYONE) or (
-                segment not in self._numbers_of_segments
+            if segment and (
+                (slot, user) != (layout.OF_SEGMENTS, layout.EVERYONE)
+                or segment not in self._numbers_of_segments
             ):
                 raise ListsError(
                     f"{self._of(slot, name)}: a segment's list is of the slot {layout.OF_SEGMENTS} and of no user, "
                     f"and its segment one of the version's {len(self._segments):,}."
                 )
+
+    def _require_whole(self, slot: str, lists: _Lists, before: Name | None) -> None:
+        """Raises ListsError where lists are not in order or too long, or a position is left out."""
         names = lists.names if before is None else [before, *lists.names]
         if not all(map(lt, names, names[1:])):
             after, name = next(it for it in pairwise(names) if it[1] <= it[0])
