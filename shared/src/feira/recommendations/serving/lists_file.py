@@ -83,12 +83,12 @@ def _of_slot(lists: pq.ParquetFile, slot: str) -> Iterator[pa.RecordBatch]:
 
 
 def _distinct(parquet: pq.ParquetFile, columns: list[str]) -> set[str]:
-    found: set[str] = set()
+    found = pa.array([], pa.string())
     for batch in parquet.iter_batches(_ROWS, columns=columns):
         for column in batch.columns:
             texts = column.flatten() if pa.types.is_list(column.type) else column
-            found.update(_texts_of(texts).to_pylist())
-    return found
+            found = pc.unique(pa.concat_arrays([found, _texts_of(texts)]))
+    return set(found.to_pylist())
 
 
 def _texts_of(column: pa.Array) -> pa.Array:
