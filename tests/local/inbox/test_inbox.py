@@ -99,6 +99,14 @@ def test_older_messages_are_on_the_next_page(inbox: Inbox) -> None:
     assert "message-02" in second.text and "message-03" not in second.text
 
 
+def test_attachments_are_shown_as_alertmanager_sends_them(inbox: Inbox) -> None:
+    attached = {"title": "[firing] DayIsLate", "text": "sales.fact: <b>late</b>", "fallback": "f"}
+    assert post(inbox, {"channel": "#alerts", "attachments": [attached]}).text == "ok"
+    page = Tags(get(inbox, "/?channel=slack").text)
+    assert page.text.count("[firing] DayIsLate") == 2  # in the list's title and in the message
+    assert "sales.fact: <b>late</b>" in page.text
+
+
 def test_a_report_is_shown_with_its_chart_and_its_csv_to_download(inbox: Inbox) -> None:
     sent = mail(report(), b"a,b\n", PNG, sender="a@example.com", recipients=["b@example.com"])
     send(inbox.smtp_port, sent)
@@ -185,6 +193,8 @@ def test_there_is_nothing_but_messages(inbox: Inbox, path: str) -> None:
     [
         ([1], "invalid_payload"),
         ({}, "no_text"),
+        ({"attachments": []}, "no_text"),
+        ({"attachments": ["x"]}, "invalid_attachments"),
         ({"blocks": [{"type": "section"}]}, "invalid_blocks"),
         ({"blocks": [{"type": "video"}]}, "invalid_blocks"),
         ({"text": "x", "blocks": [{"type": "divider"}] * 51}, "invalid_blocks"),

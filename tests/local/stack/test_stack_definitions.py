@@ -23,7 +23,17 @@ from feira_local.stack.supervisor import render
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    return Stack.of(StackConfig.from_env({"FEIRA_HOME": str(tmp_path / "home")}))
+    """With all parts, those that are started on request among them."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("prometheus", "alertmanager"):
+        (programs / name).touch(mode=0o755)
+    found = {
+        "FEIRA_HOME": str(tmp_path / "home"),
+        "FEIRA_MONITORING": "on",
+        "FEIRA_MONITORING_BIN": str(programs),
+    }
+    return Stack.of(StackConfig.from_env(found))
 
 
 def test_every_dependency_exists_and_comes_first(stack: Stack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from feira_local.cli.output import AsJson, PlainTable, megabytes, print_json, print_table
 from feira_local.stack import jars, postgres
+from feira_local.stack.config import Monitoring
 from feira_local.stack.errors import StackError
 from feira_local.stack.java import install, java_command, java_version
 from feira_local.stack.lifecycle import Stack
@@ -54,6 +56,7 @@ def doctor(as_json: AsJson = False) -> None:
         *_guarded("disk", lambda: _disk(stack)),
         *_guarded("memory", _memory),
         *_guarded("Tilt", _tilt),
+        *_guarded("monitoring", _monitoring),
         *_guarded("ports", lambda: _ports(stack)),
         *_guarded("services", lambda: _services(stack)),
     ]
@@ -145,6 +148,20 @@ def _tilt() -> list[Finding]:
     found = shutil.which("tilt")
     hint = "not found; only the loop needs it: https://docs.tilt.dev/install.html"
     return [Finding("Tilt", True, found or hint)]
+
+
+def _monitoring() -> list[Finding]:
+    """Never a failure: only who asks for rules and alerts needs them."""
+    found = Monitoring.found(os.environ)
+    hint = (
+        "not found; only `feira up --monitoring` needs it, for rules and alerts: on Debian and Ubuntu "
+        "`apt-get install prometheus prometheus-alertmanager` (then `systemctl disable --now` for both), "
+        "or a folder that FEIRA_MONITORING_BIN names"
+    )
+    return [
+        Finding("Prometheus", True, found.prometheus or hint),
+        Finding("Alertmanager", True, found.alertmanager or hint),
+    ]
 
 
 def _ports(stack: Stack) -> list[Finding]:

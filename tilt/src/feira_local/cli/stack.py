@@ -66,6 +66,10 @@ def up(
             "--without", help="Parts that are not needed, as [bold]kafka[/]: it saves their memory."
         ),
     ] = None,
+    monitoring: Annotated[
+        bool,
+        typer.Option("--monitoring", help="Watch it: figures for Prometheus, alerts in the inbox."),
+    ] = False,
     foreground: Annotated[
         bool,
         typer.Option("--foreground", help="Stay, say what happens, and stop it all on Ctrl-C."),
@@ -77,7 +81,11 @@ def up(
     Example: [bold]feira up[/]   a second one beside it: [bold]FEIRA_HOME=~/other
     FEIRA_PORT_OFFSET=100 feira up[/]
     """
-    stack = start({} if without is None else {"FEIRA_WITHOUT": without}, as_json)
+    stack = start(
+        ({} if without is None else {"FEIRA_WITHOUT": without})
+        | ({"FEIRA_MONITORING": "on"} if monitoring else {}),
+        as_json,
+    )
     if foreground:
         _attend(stack)
 

@@ -28,7 +28,10 @@ def read_payload(body: bytes) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise SlackPayloadError("invalid_payload")
     blocks = payload.get("blocks") or []
-    if not payload.get("text") and not blocks:
+    attachments = payload.get("attachments") or []
+    if not isinstance(attachments, list) or not all(isinstance(each, dict) for each in attachments):
+        raise SlackPayloadError("invalid_attachments")
+    if not payload.get("text") and not blocks and not attachments:
         raise SlackPayloadError("no_text")
     if not isinstance(blocks, list) or len(blocks) > _MOST_BLOCKS or not all(map(_legal, blocks)):
         raise SlackPayloadError("invalid_blocks")
@@ -73,22 +76,36 @@ def _is_text(value: object, longest: int, *, plain: bool = False) -> bool:
 
 
 def as_html(payload: dict[str, Any]) -> Markup:
-    """The blocks, or else the text; everything that came from outside is escaped."""
-    blocks = payload.get("blocks") or [
-        {"type": "section", "text": {"type": "mrkdwn", "text": str(payload.get("text", ""))}}
-    ]
-    return Markup("".join(_block(block) for block in blocks))
+    """The blocks, or else the text, and attachments below; everything that came from outside is escaped."""
+    text = str(payload.get("text") or "")
+    blocks = payload.get("blocks") or ([_section(text)] if text else [])
+    return Markup("".join(_block(block) for block in (*blocks, *_attached(payload))))
 
 
 def title(payload: dict[str, Any]) -> str:
     """What a notification would show."""
-    return _plain(str(payload.get("text") or "(blocks only)"))
+    attachments = payload.get("attachments") or [{}]
+    shown = payload.get("text") or attachments[0].get("title") or attachments[0].get("fallback")
+    return _plain(str(shown or "(blocks only)"))
 
 
 def identifier(payload: dict[str, Any]) -> str:
     """The first block's id, which the sender gives to every copy of a message."""
     blocks = payload.get("blocks") or [{}]
     return str(blocks[0].get("block_id", ""))
+
+
+def _attached(payload: dict[str, Any]) -> list[Block]:
+    """The attachments, Slack's older form that Alertmanager sends, as sections."""
+    return [
+        _section("\n".join(filter(None, (title and f"*{title}*", str(each.get("text") or "")))))
+        for each in payload.get("attachments") or []
+        for title in [str(each.get("title") or "")]
+    ]
+
+
+def _section(text: str) -> Block:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
 
 
 def _block(block: Block) -> str:

@@ -74,8 +74,8 @@ def shop_url() -> str:
 def warehouse_dsn(role: str = "reader") -> str:
     """A libpq connection string with password for ``warehouse_loader``, ``dbt`` or ``reader`` on the
     warehouse: the stack's own, or that of ``connections.yaml``."""
-    if postgres.LOGINS.get(role) != "warehouse":
-        known = ", ".join(name for name, of in postgres.LOGINS.items() if of == "warehouse")
+    if role not in _WAREHOUSE_CONNECTIONS:
+        known = ", ".join(_WAREHOUSE_CONNECTIONS)
         raise StackError(f"The warehouse has no role {role!r}; it has {known}.")
     conn_id = _WAREHOUSE_CONNECTIONS[role]
     own = own_connections(running_config().home).get(conn_id)

@@ -12,6 +12,8 @@ from feira_local.stack.own_connections import own_connections
 from feira_local.stack.secrets import Secrets, write_private
 
 ADMIN = "admin"
+# Reads and changes nothing.
+MONITOR = "monitor"
 PRELOAD = Path(__file__).parent / "preload"
 
 
@@ -39,7 +41,7 @@ def settings(config: StackConfig) -> dict[str, str]:
             "auth_manager": (
                 "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
             ),
-            "simple_auth_manager_users": f"{ADMIN}:admin",
+            "simple_auth_manager_users": f"{ADMIN}:admin,{MONITOR}:viewer",
             "simple_auth_manager_passwords_file": passwords_file(config),
         },
         "database": {
@@ -199,5 +201,6 @@ def passwords_file(config: StackConfig) -> Path:
 
 
 def prepare(config: StackConfig, secrets: Secrets) -> None:
-    """Writes the one user's password where SimpleAuthManager reads it."""
-    write_private(passwords_file(config), json.dumps({ADMIN: secrets.airflow_admin}) + "\n")
+    """Writes the users' passwords where SimpleAuthManager reads them."""
+    passwords = {ADMIN: secrets.airflow_admin, MONITOR: secrets.airflow_monitor}
+    write_private(passwords_file(config), json.dumps(passwords) + "\n")

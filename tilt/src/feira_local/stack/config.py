@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shutil import which
 
 from feira.core.settings import LakeSettings, repository_root
 from feira_local.stack.errors import StackError
@@ -61,6 +62,34 @@ class ShopOptions:
 
 
 @dataclass(frozen=True)
+class Monitoring:
+    """The programs that monitoring runs; None for one that is not on this machine."""
+
+    prometheus: str | None = None
+    alertmanager: str | None = None
+
+    @classmethod
+    def found(cls, env: Mapping[str, str]) -> Monitoring:
+        """Those in the folder ``FEIRA_MONITORING_BIN``, else those on the ``PATH``.
+
+        Raises StackError where that is no folder.
+        """
+        folder = env.get("FEIRA_MONITORING_BIN")
+        if folder and not Path(folder).expanduser().is_dir():
+            raise StackError(
+                f"FEIRA_MONITORING_BIN is {folder!r}, which is no folder; it must hold prometheus and "
+                "alertmanager. Unset it to take those on the PATH."
+            )
+        path = str(Path(folder).expanduser().resolve()) if folder else env.get("PATH")
+        return cls(
+            prometheus=which("prometheus", path=path),
+            # Debian gives it another name.
+            alertmanager=which("alertmanager", path=path)
+            or which("prometheus-alertmanager", path=path),
+        )
+
+
+@dataclass(frozen=True)
 class StackConfig:
     """One local stack. Two stacks live side by side with two homes and two port offsets."""
 
@@ -76,11 +105,14 @@ class StackConfig:
     lineage: bool = True
     # Parts that are not started, by name.
     without: tuple[str, ...] = ()
+    # Whether it is watched: figures, and where there are programs for them, rules and alerts.
+    monitoring: Monitoring | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> StackConfig:
         """Reads ``FEIRA_HOME``, ``FEIRA_PORT_*``, ``FEIRA_PORT_OFFSET``, ``FEIRA_SHOP_*``,
-        ``FEIRA_EXTRA_DAGS``, ``FEIRA_CLOCK``, ``FEIRA_LINEAGE`` and ``FEIRA_WITHOUT``.
+        ``FEIRA_EXTRA_DAGS``, ``FEIRA_CLOCK``, ``FEIRA_LINEAGE``, ``FEIRA_WITHOUT``,
+        ``FEIRA_MONITORING`` and ``FEIRA_MONITORING_BIN``.
 
         Raises StackError naming the variable, its value and what it may be.
         """
@@ -134,6 +166,7 @@ class StackConfig:
             clock=clock,
             lineage=lineage,
             without=_parts(env.get("FEIRA_WITHOUT") or ""),
+            monitoring=Monitoring.found(env) if _switch(env, "FEIRA_MONITORING", False) else None,
             shop=ShopOptions(
                 data=Path(data).expanduser().resolve() if data else None,
                 seed=_integer(env, "FEIRA_SHOP_SEED", 7, lowest=0, highest=2**31),
@@ -144,8 +177,12 @@ class StackConfig:
 
     @property
     def parts(self) -> tuple[LocalPart, ...]:
-        """The stack's parts but for those that it is started without."""
-        return tuple(part for part in local_parts() if part.name not in self.without)
+        """The stack's parts but for those that it is started without, or that were not asked for."""
+        return tuple(
+            part
+            for part in local_parts()
+            if (self.monitoring is not None if part.on_request else part.name not in self.without)
+        )
 
     @property
     def logs(self) -> Path:
@@ -274,7 +311,7 @@ def _require_usable(what: str, path: Path, refused: tuple[str, ...]) -> None:
 
 def _parts(text: str) -> tuple[str, ...]:
     names = sorted({name.strip() for name in text.split(",") if name.strip()})
-    known = [part.name for part in local_parts()]
+    known = [part.name for part in local_parts() if not part.on_request]
     for name in names:
         if name not in known:
             raise StackError(

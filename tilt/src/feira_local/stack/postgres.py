@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from feira.core.settings import repository_root
 from feira.core.warehouse.grants import grants
 from feira_local.stack.errors import StackError
 from feira_local.stack.secrets import Secrets
@@ -29,6 +30,7 @@ LOGINS = {
     "warehouse_loader": "warehouse",
     "dbt": "warehouse",
     "reader": "warehouse",
+    "monitor": "warehouse",
 }
 SETTINGS = {
     "listen_addresses": HOST,
@@ -199,6 +201,7 @@ class Dsns:
     warehouse_loader: str
     dbt: str
     reader: str
+    monitor: str
 
     def __repr__(self) -> str:
         return "Dsns(…)"
@@ -242,7 +245,16 @@ def provision(secrets: Secrets, port: int) -> None:
                         sql.Identifier(role), sql.Literal(getattr(secrets, f"postgres_{role}"))
                     )
                 )
-        connection.execute("alter role reader set default_transaction_read_only = on")
+        for role in ("reader", "monitor"):
+            connection.execute(
+                sql.SQL("alter role {} set default_transaction_read_only = on").format(
+                    sql.Identifier(role)
+                )
+            )
+        # A watch that is stuck must not be what is to be watched.
+        connection.execute("alter role monitor connection limit 5")
+        connection.execute("alter role monitor set statement_timeout = '10s'")
+        connection.execute("grant pg_read_all_stats to monitor")
         databases = {row[0] for row in connection.execute("select datname from pg_database")}
         for database, owner in DATABASES.items():
             if database not in databases:
@@ -255,11 +267,25 @@ def provision(secrets: Secrets, port: int) -> None:
             connection.execute(
                 sql.SQL("revoke all on database {} from public").format(sql.Identifier(database))
             )
-        for role in ("warehouse_loader", "dbt", "reader"):
+        for role in ("warehouse_loader", "dbt", "reader", "monitor"):
             connection.execute(
                 sql.SQL("grant connect on database warehouse to {}").format(sql.Identifier(role))
             )
         connection.execute("grant temporary on database warehouse to warehouse_loader, dbt")
-    with psycopg.connect(url.rsplit("/", 1)[0] + "/warehouse", connect_timeout=5) as warehouse:
+        connection.execute("grant connect on database iceberg to monitor")
+    with psycopg.connect(_database(url, "warehouse"), connect_timeout=5) as warehouse:
         for statement in grants():
             warehouse.execute(statement)
+        warehouse.execute(
+            (repository_root() / "infra" / "monitoring" / "warehouse.sql").read_bytes()
+        )
+    with psycopg.connect(_database(url, "iceberg"), connect_timeout=5) as iceberg:
+        # Which metadata is a table's current one; the catalog has nothing else.
+        iceberg.execute("grant select on all tables in schema public to monitor")
+        iceberg.execute(
+            "alter default privileges for role iceberg in schema public grant select on tables to monitor"
+        )
+
+
+def _database(url: str, name: str) -> str:
+    return f"{url.rsplit('/', 1)[0]}/{name}"

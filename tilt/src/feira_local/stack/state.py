@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from feira_local.stack.config import Ports, ShopOptions, StackConfig
+from feira_local.stack.config import Monitoring, Ports, ShopOptions, StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.secrets import write_private
 
@@ -33,7 +33,10 @@ def as_json(config: StackConfig) -> dict[str, object]:
         "ports": dataclasses.asdict(config.ports),
         "shop": shop,
         "dags": {"extra": extra, "clock": config.clock},
-        "parts": {"without": list(config.without)},
+        "parts": {
+            "without": list(config.without),
+            "monitoring": config.monitoring and dataclasses.asdict(config.monitoring),
+        },
     }
 
 
@@ -55,7 +58,8 @@ def running_config() -> StackConfig:
 
 
 def _restored(config: StackConfig, fields: dict[str, Any]) -> StackConfig:
-    data, dags = fields["shop"]["data"], fields["dags"]
+    data, dags, parts = fields["shop"]["data"], fields["dags"], fields.get("parts", {})
+    monitoring = parts.get("monitoring")
     # A part that joined since then has its default.
     own = dict(config.ports.own) | fields["ports"].pop("own", {})
     return dataclasses.replace(
@@ -64,7 +68,8 @@ def _restored(config: StackConfig, fields: dict[str, Any]) -> StackConfig:
         shop=ShopOptions(**(fields["shop"] | {"data": Path(data) if data else None})),
         extra_dags=Path(dags["extra"]) if dags["extra"] else None,
         clock=dags.get("clock", False),
-        without=tuple(fields.get("parts", {}).get("without", ())),
+        without=tuple(parts.get("without", ())),
+        monitoring=Monitoring(**monitoring) if monitoring else None,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from feira.core.contracts.document import ContractError
 
@@ -88,6 +89,8 @@ class Contract:
     max_invalid_percent: float | None
     asset: str | None
     """Name of the Airflow asset that its days are announced by; None where nothing is."""
+    latency: timedelta | None = None
+    """How long after its end a day is there at the latest; None where nothing is promised."""
 
     @property
     def schema(self) -> str:

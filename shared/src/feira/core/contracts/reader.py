@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ _ABOUT = ("name", "type", "engine", "implementation", "description", "dimension"
 _NOTES = ("tags", "businessImpact", "method", "authoritativeDefinitions", "customProperties")
 INPUTS = "feira.inputs"
 _LOOKUP = ("companion", "equal", "value", "newest", "until", "days")
+_TIMES = {"h": "hours", "m": "minutes"}
 _GATE = ("mustBeLessOrEqualTo", "unit")
 # ODCS lets a query say ${object}; nothing is put in their place here, and Spark puts in its own. A regular
 # expression's {2,3} and \p{L} are none.
@@ -109,6 +111,7 @@ def as_contract(document: Node) -> Contract:
         row_rules=rules,
         max_invalid_percent=limit,
         asset=_asset(document),
+        latency=_latency(document),
     )
 
 
@@ -209,6 +212,18 @@ def ours(document: Node) -> dict[str, Node]:
 def _asset(document: Node) -> str | None:
     stated = ours(document).get(ASSET)
     return None if stated is None else _stated(stated, "value")
+
+
+def _latency(document: Node) -> timedelta | None:
+    """What ``slaProperties`` promise as ``latency``, in hours or minutes."""
+    for node in document.get("slaProperties") or []:
+        if node.get("property") == "latency":
+            value, unit = node.get("value"), node.get("unit")
+            if unit not in _TIMES or not isinstance(value, int) or value <= 0:
+                problem = f"latency is {value!r} {unit!r}; it may be a whole number of {', '.join(_TIMES)}."
+                refuse(node, "value", problem)
+            return timedelta(**{_TIMES[unit]: value})
+    return None
 
 
 def _placed(properties: list[Node], flag: str, position: str) -> tuple[str, ...]:

@@ -1,0 +1,210 @@
+"""Airflow's part, over its REST API: runs that are in flight and their tasks, days that wait, and what is paused.
+
+A poll asks for the runs that are unfinished, those that were made since the one before, and the tasks of these
+alone: what has ended and was seen to end is not asked for again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+
+from feira.monitoring.figures import Figures
+
+log = logging.getLogger(__name__)
+_SECONDS = 20
+_ENDED = ("success", "failed")
+_RUN_STATES = ("queued", "running")
+
+
+@dataclass(frozen=True)
+class EndedTask:
+    """A task that has ended for good; ``xcom`` reads what a task of its run has returned, None without."""
+
+    dag: str
+    task: str
+    state: str
+    xcom: Callable[[str], Any]
+
+
+@dataclass
+class _Watched:
+    """A run in flight: what of it ended from ``since`` on is counted, each try of a task once."""
+
+    since: datetime
+    seen: set[tuple[str, int, int]] = field(default_factory=set)
+
+
+@dataclass
+class Airflow:
+    """Airflow under ``url``.
+
+    :param login: user and password; a user who may read is enough
+    :param on_ended: called once for each task that ends while this watches, and at the start for those
+        of each DAG's newest run, with ``fresh`` False: what they left is how things stand
+    """
+
+    url: str
+    login: tuple[str, str]
+    on_ended: Callable[[EndedTask, bool], None] = lambda task, fresh: None
+    name: str = field(default="airflow", init=False)
+    _session: requests.Session = field(default_factory=requests.Session, init=False)
+    _since: datetime | None = field(default=None, init=False)
+    _in_flight: dict[tuple[str, str], _Watched] = field(default_factory=dict, init=False)
+    _dags: set[str] = field(default_factory=set, init=False)
+    _assets: list[dict[str, Any]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        # It is asked where it stands, never through a proxy.
+        self._session.trust_env = False
+
+    def collect(self, figures: Figures) -> None:
+        """Brings the figures up to date; raises requests.RequestException where Airflow does not answer."""
+        now = datetime.now(UTC)
+        self._components(figures)
+        dags = self._get("dags", limit=100)["dags"]
+        for each in dags:
+            figures.paused.labels(each["dag_id"]).set(each["is_paused"])
+        new = [each["dag_id"] for each in dags if each["dag_id"] not in self._dags]
+        for dag in new:
+            self._expect(figures, dag)
+        if new:
+            self._assets = self._get("assets", limit=100)["assets"]
+        begun = self._since is None
+        if self._runs(figures, now) or begun:
+            self._events(figures)
+        self._waiting(figures, now)
+        self._since = now
+
+    def _components(self, figures: Figures) -> None:
+        for component, found in self._get("monitor/health").items():
+            if isinstance(found, dict) and found.get("status"):
+                figures.component.labels(component).set(found["status"] == "healthy")
+
+    def _expect(self, figures: Figures, dag: str) -> None:
+        """Shows a DAG's counters at 0, and has its newest run looked at."""
+        for task in self._get(f"dags/{dag}/tasks")["tasks"]:
+            figures.steps.labels(dag, task["task_id"])
+            for state in _ENDED:
+                figures.steps_ended.labels(dag, task["task_id"], state)
+        for state in _ENDED:
+            figures.runs_ended.labels(dag, state)
+        newest = self._get(f"dags/{dag}/dagRuns", order_by="-run_after", limit=1)["dag_runs"]
+        for run in newest:
+            if run["state"] in _ENDED:
+                if run["state"] == "success":
+                    figures.run_succeeded.labels(dag).set(_seconds(run["end_date"]))
+                for task in self._ended_tasks(dag, run["dag_run_id"]):
+                    self.on_ended(self._as_ended(dag, run["dag_run_id"], task), False)
+        self._dags.add(dag)
+
+    def _runs(self, figures: Figures, now: datetime) -> bool:
+        """Whether a task has ended since the last poll."""
+        found = self._get("dags/~/dagRuns", state=_RUN_STATES, order_by="run_after", limit=100)
+        unfinished = {(each["dag_id"], each["dag_run_id"]): each for each in found["dag_runs"]}
+        counts = {(dag, state): 0 for dag in self._dags for state in _RUN_STATES}
+        for each in unfinished.values():
+            counts[each["dag_id"], each["state"]] = (
+                counts.get((each["dag_id"], each["state"]), 0) + 1
+            )
+        for (dag, state), count in counts.items():
+            figures.runs_unfinished.labels(dag, state).set(count)
+        since = self._since or now
+        made = self._get(
+            "dags/~/dagRuns", run_after_gte=since.isoformat(), order_by="run_after", limit=100
+        )["dag_runs"]
+        for each in (*unfinished.values(), *made):
+            self._in_flight.setdefault((each["dag_id"], each["dag_run_id"]), _Watched(since))
+        any_ended = False
+        for (dag, run_id), watched in list(self._in_flight.items()):
+            run = unfinished.get((dag, run_id)) or self._get(f"dags/{dag}/dagRuns/{run_id}")
+            if run["state"] == "queued":
+                continue
+            # In this order: a task that ends between the two questions is of the next poll.
+            for task in self._ended_tasks(dag, run_id):
+                key = (task["task_id"], task["map_index"], task["try_number"])
+                # Of a run that was cleared, what had ended before was counted then.
+                if (
+                    key not in watched.seen
+                    and _seconds(task["end_date"]) >= watched.since.timestamp()
+                ):
+                    watched.seen.add(key)
+                    any_ended = True
+                    self._count(figures, dag, run_id, task)
+            if run["state"] in _ENDED:
+                del self._in_flight[dag, run_id]
+                figures.runs_ended.labels(dag, run["state"]).inc()
+                if run["state"] == "success":
+                    figures.run_succeeded.labels(dag).set(_seconds(run["end_date"]))
+        return any_ended
+
+    def _count(self, figures: Figures, dag: str, run_id: str, task: dict[str, Any]) -> None:
+        if task["duration"] is not None:
+            figures.steps.labels(dag, task["task_id"]).observe(task["duration"])
+        figures.steps_ended.labels(dag, task["task_id"], task["state"]).inc()
+        self.on_ended(self._as_ended(dag, run_id, task), True)
+
+    def _ended_tasks(self, dag: str, run_id: str) -> Iterator[dict[str, Any]]:
+        offset, total = 0, 1
+        while offset < total:
+            path = f"dags/{dag}/dagRuns/{run_id}/taskInstances"
+            found = self._get(path, state=_ENDED, limit=100, offset=offset)
+            yield from found["task_instances"]
+            offset, total = offset + 100, found["total_entries"]
+
+    def _as_ended(self, dag: str, run_id: str, task: dict[str, Any]) -> EndedTask:
+        def xcom(of: str) -> Any:
+            path = f"dags/{dag}/dagRuns/{run_id}/taskInstances/{of}/xcomEntries/return_value"
+            found = self._get(path, absent=True, deserialize="false", stringify="false")
+            return None if found is None else found["value"]
+
+        return EndedTask(dag, task["task_id"], task["state"], xcom)
+
+    def _events(self, figures: Figures) -> None:
+        for asset in self._assets:
+            found = self._get("assets/events", asset_id=asset["id"], order_by="-timestamp", limit=1)
+            for event in found["asset_events"]:
+                figures.event.labels(asset["name"]).set(_seconds(event["timestamp"]))
+
+    def _waiting(self, figures: Figures, now: datetime) -> None:
+        # Airflow's own page asks here; its public API has no such list.
+        answer = self._get("/ui/partitioned_dag_runs", has_created_dag_run_id="false")
+        waiting = dict.fromkeys(self._dags, 0)
+        complete = dict.fromkeys(self._dags, 0)
+        for each in answer["partitioned_dag_runs"]:
+            of = complete if each["total_received"] >= each["total_required"] else waiting
+            of[each["dag_id"]] = of.get(each["dag_id"], 0) + 1
+        for family, counts in ((figures.waiting, waiting), (figures.without_run, complete)):
+            for dag, count in counts.items():
+                family.labels(dag).set(count)
+
+    def _get(self, path: str, *, absent: bool = False, **asked: Any) -> Any:
+        """What Airflow answers; where a thing may be ``absent`` and is, None."""
+        place = path if path.startswith("/") else f"/api/v2/{path}"
+        answer = self._session.get(f"{self.url}{place}", params=asked, timeout=_SECONDS)
+        if answer.status_code == 401:
+            self._session.headers["Authorization"] = f"Bearer {self._token()}"
+            answer = self._session.get(f"{self.url}{place}", params=asked, timeout=_SECONDS)
+        if absent and answer.status_code == 404:
+            return None
+        answer.raise_for_status()
+        return answer.json()
+
+    def _token(self) -> str:
+        user, password = self.login
+        answer = self._session.post(
+            f"{self.url}/auth/token",
+            json={"username": user, "password": password},
+            timeout=_SECONDS,
+        )
+        answer.raise_for_status()
+        return str(answer.json()["access_token"])
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

@@ -1,0 +1,58 @@
+"""What gates and ingests have left: a landing's manifest and validation in the lake, and what tasks returned."""
+
+from __future__ import annotations
+
+from feira.core.contracts.registry import contract
+from feira.core.landing.store import LandingStore
+from feira.monitoring.airflow import EndedTask
+from feira.monitoring.figures import Figures
+from feira.sales.landing import LANDED
+from feira.user_events.codec import TOPIC
+
+LISTS_GATE = "recommendations"
+_MESSAGES = ("events", "repeated", "earlier", "dead")
+
+
+class Judgements:
+    """Takes in the tasks that judge, as each ends. ``landings`` are those of sales."""
+
+    def __init__(self, landings: LandingStore, figures: Figures) -> None:
+        self.landings = landings
+        self.figures = figures
+        rules = contract(LANDED.table).row_rules
+        figures.expect_rules(LANDED.name, (rule.name for rule in rules))
+        for outcome in _MESSAGES:
+            figures.messages.labels(TOPIC, outcome)
+
+    def __call__(self, task: EndedTask, fresh: bool) -> None:
+        """Takes a task in; of one that is not ``fresh`` nothing is counted, only how things stand."""
+        which = (task.dag, task.task)
+        if which == ("sales_etl", "validate"):
+            self._landing(task, fresh)
+        elif which == ("recommendations", "gate"):
+            verdict = task.xcom("gate") if task.state == "success" else None
+            self.figures.judged(LISTS_GATE, verdict["verdict"] if verdict else "failed")
+        elif which == ("user_events", "ingest") and fresh and task.state == "success":
+            found = task.xcom("ingest") or {}
+            for outcome in _MESSAGES:
+                self.figures.messages.labels(TOPIC, outcome).inc(found.get(outcome, 0))
+
+    def _landing(self, task: EndedTask, fresh: bool) -> None:
+        figures, dataset = self.figures, LANDED.name
+        landed = task.xcom("land")
+        manifest = self.landings.read_manifest(landed["manifest"]) if landed else None
+        if manifest is None:
+            figures.judged(LANDED.table, "failed")
+            return
+        found = self.landings.validation(manifest.extract_day, manifest.version)
+        if found is None:
+            figures.judged(LANDED.table, "failed")
+            return
+        figures.judged(LANDED.table, "passed" if found.passed else "refused")
+        if fresh:
+            figures.landed_lines.labels(dataset).inc(found.total)
+            figures.landed_bytes.labels(dataset).inc(sum(file.size or 0 for file in manifest.files))
+            figures.valid_lines.labels(dataset).inc(found.valid)
+            figures.quarantined_lines.labels(dataset).inc(found.quarantined)
+            for rule, count in found.broken.items():
+                figures.broken_lines.labels(dataset, rule).inc(count)

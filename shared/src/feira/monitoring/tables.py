@@ -1,0 +1,92 @@
+"""The lake's tables, from Iceberg's own records: a table's ``metadata.json`` is read when the catalog names a
+new one, and no data file ever is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+import psycopg
+from fsspec import AbstractFileSystem
+
+from feira.core.contracts.registry import contracts, stored_in
+from feira.monitoring.figures import Figures
+
+_EVENTS = "web.user_events"
+# What an ingest writes to the summary of its snapshot.
+_DAY, _OFFSETS = "feira.event-day", "feira.kafka-offsets"
+
+
+def day_starts(day: date) -> float:
+    """A UTC day's beginning in seconds since 1970."""
+    return datetime.combine(day, time(), UTC).timestamp()
+
+
+@dataclass
+class LakeTables:
+    """The tables of contracts in a catalog that PostgreSQL holds.
+
+    :param dsn: of the catalog's database, for a role that may read ``iceberg_tables``
+    :param files: where the metadata is
+    """
+
+    dsn: str
+    files: AbstractFileSystem
+    read: dict[str, int] = field(default_factory=dict, init=False)
+    """By topic and partition, as ``user_events/0``, the offset after the last that a run has read."""
+    name: str = field(default="catalog", init=False)
+    _seen: dict[str, str] = field(default_factory=dict, init=False)
+
+    def collect(self, figures: Figures) -> None:
+        """Brings the figures up to date; raises psycopg.Error or OSError where something does not answer."""
+        for each in contracts().values():
+            if each.latency is not None:
+                figures.promised.labels(each.table).set(each.latency.total_seconds())
+        for table, location in self._locations().items():
+            if self._seen.get(table) != location:
+                self._take(figures, table, json.loads(self.files.cat_file(location)))
+                self._seen[table] = location
+
+    def _locations(self) -> dict[str, str]:
+        declared = {each.table for each in stored_in("lake")}
+        with psycopg.connect(
+            self.dsn, connect_timeout=5, application_name="monitoring"
+        ) as connection:
+            # The catalog's first user makes the table.
+            if connection.execute("SELECT to_regclass('iceberg_tables')").fetchone() == (None,):
+                return {}
+            rows = connection.execute(
+                "SELECT table_namespace || '.' || table_name, metadata_location FROM iceberg_tables "
+                "WHERE table_namespace || '.' || table_name = ANY(%s)",
+                [sorted(declared)],
+            ).fetchall()
+        return {str(table): str(location) for table, location in rows}
+
+    def _take(self, figures: Figures, table: str, metadata: dict[str, Any]) -> None:
+        figures.updated.labels(table).set(metadata["last-updated-ms"] / 1000)
+        snapshots = metadata.get("snapshots", [])
+        current = metadata.get("current-snapshot-id")
+        for each in snapshots:
+            if each["snapshot-id"] == current:
+                summary = each["summary"]
+                for family, key in (
+                    (figures.rows, "total-records"),
+                    (figures.files, "total-data-files"),
+                    (figures.bytes, "total-files-size"),
+                ):
+                    if key in summary:
+                        family.labels(table).set(float(summary[key]))
+        if table == _EVENTS:
+            self._take_events(figures, [each["summary"] for each in snapshots])
+
+    def _take_events(self, figures: Figures, summaries: list[dict[str, str]]) -> None:
+        days = [date.fromisoformat(each[_DAY]) for each in summaries if _DAY in each]
+        if days:
+            figures.newest_partition.labels(_EVENTS).set(day_starts(max(days)))
+        for each in summaries:
+            for topic, ranges in json.loads(each.get(_OFFSETS, "{}")).items():
+                for number, (_, end) in ranges.items():
+                    key = f"{topic}/{number}"
+                    self.read[key] = max(end, self.read.get(key, 0))

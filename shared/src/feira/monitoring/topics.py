@@ -1,0 +1,53 @@
+"""Kafka's part: how far each topic reaches, by calls to the broker, and how much of it no run has read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from feira.monitoring.figures import Figures
+
+_SECONDS = 10
+
+
+@dataclass
+class Topics:
+    """The topics of a broker.
+
+    :param options: librdkafka's, as ``bootstrap.servers``
+    :param names: the topics to look at
+    :param read: by topic and partition, as ``user_events/0``, the offset after the last that was read
+    """
+
+    options: Mapping[str, Any]
+    names: tuple[str, ...]
+    read: Mapping[str, int]
+    name: str = field(default="kafka", init=False)
+    _consumer: Any = field(default=None, init=False)
+
+    def collect(self, figures: Figures) -> None:
+        """Brings the figures up to date; raises KafkaException where the broker does not answer."""
+        from confluent_kafka import Consumer, TopicPartition
+
+        if self._consumer is None:
+            # It reads nothing and joins no group: the broker asks for the name of one.
+            self._consumer = Consumer(
+                {**self.options, "group.id": "feira-monitoring", "log_level": 0}
+            )
+        for topic in self.names:
+            found = self._consumer.list_topics(topic, timeout=_SECONDS).topics[topic]
+            if found.error is not None:
+                continue
+            unread = 0
+            for number in found.partitions:
+                at = TopicPartition(topic, number)
+                low, high = self._consumer.get_watermark_offsets(at, timeout=_SECONDS)
+                figures.topic_end.labels(topic, number).set(high)
+                # What retention took before it was read is lost, and not unread.
+                unread += high - min(high, max(low, self.read.get(f"{topic}/{number}", 0)))
+            if any(key.startswith(f"{topic}/") for key in self.read) or topic in _READ_BY_RUNS:
+                figures.unread.labels(topic).set(unread)
+
+
+_READ_BY_RUNS = ("user_events",)

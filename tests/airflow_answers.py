@@ -1,0 +1,137 @@
+"""An Airflow of a few runs over HTTP, with the answers of its REST API as far as the figures ask."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+TOKEN = "of-a-viewer"
+_RUN = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)(/taskInstances)?")
+_XCOM = re.compile(
+    r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)/taskInstances/([^/]+)/xcomEntries/return_value"
+)
+
+
+@dataclass
+class AirflowAnswers:
+    """What there is in it. ``asked`` has the path of every call that was answered."""
+
+    tasks_of: dict[str, list[str]]
+    runs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    tasks: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
+    xcoms: dict[tuple[str, str], Any] = field(default_factory=dict)
+    waiting: list[dict[str, Any]] = field(default_factory=list)
+    paused: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def run(self, dag: str, run_id: str, state: str, ended: datetime | None = None) -> None:
+        """Makes a run, or brings it to a state."""
+        known = self.runs.get((dag, run_id), {"run_after": datetime.now(UTC).isoformat()})
+        stated = {"dag_id": dag, "dag_run_id": run_id, "state": state}
+        self.runs[dag, run_id] = (
+            known | stated | {"end_date": (ended or datetime.now(UTC)).isoformat()}
+        )
+
+    def ends(
+        self,
+        dag: str,
+        run_id: str,
+        task: str,
+        state: str = "success",
+        *,
+        ago: float = 0,
+        tries: int = 1,
+    ) -> None:
+        """Ends a task of a run, ``ago`` seconds before now, after 3.5 s."""
+        self.tasks.setdefault((dag, run_id), []).append(
+            {
+                "task_id": task,
+                "map_index": -1,
+                "try_number": tries,
+                "state": state,
+                "duration": 3.5,
+                "end_date": (datetime.now(UTC) - timedelta(seconds=ago)).isoformat(),
+            }
+        )
+
+    def answer(self, path: str, asked: dict[str, list[str]]) -> Any:
+        """The document of a call; None is 404."""
+        if path == "/api/v2/monitor/health":
+            return {"scheduler": {"status": "healthy"}, "triggerer": {"status": "unhealthy"}}
+        if path == "/api/v2/dags":
+            return {"dags": [{"dag_id": d, "is_paused": d in self.paused} for d in self.tasks_of]}
+        if path == "/api/v2/assets":
+            return {"assets": [{"id": 1, "name": "sales_fact"}]}
+        if path == "/api/v2/assets/events":
+            return {"asset_events": [{"timestamp": "2010-12-02T03:00:00Z"}]}
+        if path == "/ui/partitioned_dag_runs":
+            return {"partitioned_dag_runs": self.waiting}
+        if found := re.fullmatch(r"/api/v2/dags/([^/]+)/tasks", path):
+            return {"tasks": [{"task_id": task} for task in self.tasks_of[found[1]]]}
+        if found := _XCOM.fullmatch(path):
+            value = self.xcoms.get((found[2], found[3]))
+            return None if value is None else {"value": value}
+        if found := re.fullmatch(r"/api/v2/dags/([^/]+)/dagRuns", path):
+            return {"dag_runs": self._runs(found[1], asked)}
+        if (found := _RUN.fullmatch(path)) and not found[3]:
+            return self.runs[found[1], found[2]]
+        if found:
+            of = self.tasks.get((found[1], found[2]), [])
+            return {"task_instances": of, "total_entries": len(of)}
+        return None
+
+    def _runs(self, dag: str, asked: dict[str, list[str]]) -> list[dict[str, Any]]:
+        found = sorted(self.runs.values(), key=lambda run: run["run_after"])
+        if dag != "~":
+            return [run for run in found if run["dag_id"] == dag][-1:]
+        if "state" in asked:
+            return [run for run in found if run["state"] in asked["state"]]
+        return [run for run in found if run["run_after"] >= asked["run_after_gte"][0]]
+
+
+@contextmanager
+def serving(answers: AirflowAnswers) -> Iterator[AirflowAnswers]:
+    """Serves it on loopback; a call without the token is refused with 401."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            right = body == {"username": "monitor", "password": "secret"}
+            self._send(201 if right else 401, {"access_token": TOKEN})
+
+        def do_GET(self) -> None:
+            if self.headers["Authorization"] != f"Bearer {TOKEN}":
+                self._send(401, {})
+                return
+            at = urlsplit(self.path)
+            answers.asked.append(at.path)
+            found = answers.answer(at.path, parse_qs(at.query))
+            self._send(200 if found is not None else 404, found)
+
+        def _send(self, status: int, document: Any) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(document).encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    answers.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield answers
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,121 @@
+"""Rules and alerts: each query parses and names what is exported, each alert leads to a section of the runbook,
+and Prometheus' own tool finds that each fires and stays silent when it must."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from feira.core.settings import repository_root
+from feira_airflow.core.pipelines import pipelines
+from promql import exported, files, known, metrics, rules
+
+ALERTS = {rule["alert"]: rule for rule in rules("alert")}
+CASES = [case for path in files("tests") for case in yaml.safe_load(path.read_text())["tests"]]
+_ALERT = re.compile(r'alertname="([A-Za-z]+)"')
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"(?m)^#+ (.*)$", page.read_text())
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+def tool(*names: str) -> str:
+    """A program of Prometheus; skips with the command that installs it where there is none."""
+    path = os.environ.get("FEIRA_MONITORING_BIN") or os.environ.get("PATH")
+    for name in names:
+        if found := shutil.which(name, path=path):
+            return found
+    pytest.skip(
+        f"no {names[0]}: `apt-get install prometheus prometheus-alertmanager`, or a folder in "
+        "FEIRA_MONITORING_BIN"
+    )
+
+
+@pytest.mark.parametrize(
+    "rule", rules("alert", "record"), ids=lambda r: r.get("alert") or r["record"]
+)
+def test_every_query_parses_and_names_only_what_is_exported(rule: dict[str, Any]) -> None:
+    assert metrics(rule["expr"]) and metrics(rule["expr"]) <= known()
+
+
+def test_a_metric_that_is_renamed_is_noticed() -> None:
+    assert metrics("rate(feira_landed_rows_total[5m]) > 1") - known() == {"feira_landed_rows_total"}
+    with pytest.raises(ValueError):
+        metrics("sum by (rate(x[5m])")
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_has_severity_owner_and_a_section_of_the_runbook_that_names_it(name: str) -> None:
+    rule = ALERTS[name]
+    assert rule["labels"]["severity"] in ("critical", "warning")
+    assert rule["labels"]["owner"] in {each.owner for each in pipelines()}
+    page, _, anchor = rule["annotations"]["runbook"].partition("#")
+    assert anchor in anchors(repository_root() / page)
+    text = (repository_root() / page).read_text()
+    (section,) = [
+        each for each in re.split(r"(?m)^##+ ", text) if anchor == _anchor(each.partition("\n")[0])
+    ]
+    assert f"`{name}`" in section
+    # The section has a query that shows what the alert looks at.
+    queries = re.findall(r"`([^`]*feira[_:][^`]*|up\{[^`]*)`", section)
+    parsed = {metric for query in queries for metric in _parsed(query)}
+    assert parsed & metrics(rule["expr"])
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _parsed(text: str) -> set[str]:
+    """Of code in a page that is a query, the metrics; others are commands and paths."""
+    try:
+        return metrics(text)
+    except ValueError:
+        return set()
+
+
+def test_every_figure_that_a_page_names_is_exported() -> None:
+    for page in ("operate.md", "monitoring.md"):
+        text = (repository_root() / "docs" / page).read_text()
+        named = set(re.findall(r"\bfeira(?:_[a-z0-9]+){2,}\b|\bfeira(?::[a-z0-9_]+)+", text))
+        modules = {"feira_local"}
+        shown = {each for each in named if each.split("/")[0] not in modules}
+        families = {re.sub(r"_(bucket|sum|count)$", "", each) for each in known()}
+        assert shown <= known() | families, page
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_has_a_case_in_which_it_fires_and_one_of_the_same_metrics_in_which_none_does(
+    name: str,
+) -> None:
+    wanted = exported(metrics(ALERTS[name]["expr"]))
+    fires = silent = False
+    for case in CASES:
+        checks = [
+            {
+                found[1]
+                for sample in check["exp_samples"]
+                if (found := _ALERT.search(sample["labels"]))
+            }
+            for check in case["promql_expr_test"]
+        ]
+        fires |= any(name in check for check in checks)
+        given = {metric for each in case["input_series"] for metric in metrics(each["series"])}
+        silent |= wanted <= given and not any(checks)
+    assert fires and silent
+
+
+def test_prometheus_tool_finds_that_they_fire_and_stay_silent() -> None:
+    promtool = tool("promtool")
+    for command in (("check", "rules", *files("rules")), ("test", "rules", *files("tests"))):
+        ran = subprocess.run([promtool, *command], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr

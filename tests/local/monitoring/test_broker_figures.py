@@ -1,0 +1,83 @@
+"""A real broker's topics, how much of them no run has read, and the heap of its JVM."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from confluent_kafka import Producer
+
+from feira.monitoring.figures import Figures
+from feira.monitoring.topics import Topics
+from feira_local.monitoring.heaps import Heaps, counters
+from kafka_broker import temporary_broker
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with temporary_broker(tmp_path_factory.mktemp("kafka") / "home") as bootstrap:
+        yield bootstrap
+
+
+def test_what_no_run_has_read_is_counted_from_the_last_that_one_has(broker: str) -> None:
+    producer = Producer({"bootstrap.servers": broker})
+    for number in range(5):
+        producer.produce("user_events", value=b"x", partition=number % 2)
+    assert producer.flush(20) == 0
+    read: dict[str, int] = {}
+    figures = Figures()
+    topics = Topics({"bootstrap.servers": broker}, ("user_events", "absent"), read)
+
+    def unread() -> float | None:
+        topics.collect(figures)
+        return figures.registry.get_sample_value(
+            "feira_topic_unread_messages", {"topic": "user_events"}
+        )
+
+    assert unread() == 5
+    read |= {"user_events/0": 2, "user_events/1": 2}
+    assert unread() == 1
+    # A topic that was made anew is shorter than what was read of the one before.
+    read["user_events/0"] = 99
+    assert unread() == 0
+    ends = [
+        figures.registry.get_sample_value(
+            "feira_topic_end_offset", {"topic": "user_events", "partition": str(number)}
+        )
+        for number in range(2)
+    ]
+    assert ends == [3, 2]
+
+
+def test_the_heap_of_a_jvm_is_read_from_its_own_counters(broker: str, tmp_path: Path) -> None:
+    port = int(broker.rsplit(":", 1)[1])
+    pid = next(
+        child.pid
+        for child in psutil.Process().children(recursive=True)
+        if port in {each.laddr.port for each in child.net_connections() if each.laddr}
+    )
+    entry = {"pid": pid, "started": psutil.Process(pid).create_time(), "boot": psutil.boot_time()}
+    (tmp_path / "leaders").mkdir()
+    (tmp_path / "leaders" / "kafka").write_text(json.dumps(entry) + "\n")
+    ended = entry | {"started": entry["started"] - 100}
+    (tmp_path / "leaders" / "gone").write_text(json.dumps(ended) + "\n")
+    figures = Figures()
+    Heaps(tmp_path).collect(figures)
+
+    def value(name: str, service: str) -> float | None:
+        return figures.registry.get_sample_value(name, {"service": service})
+
+    limit, used = (value(f"feira_jvm_old_{what}_bytes", "kafka") for what in ("limit", "used"))
+    # Of -Xmx512m the serial collector gives two thirds to the old generation.
+    assert limit is not None and 300 * 2**20 < limit <= 512 * 2**20
+    assert used is not None and 0 < used < limit
+    assert value("feira_jvm_old_limit_bytes", "gone") is None
+
+
+@pytest.mark.parametrize("length", [0, 10, 40, 2000])
+def test_a_file_of_counters_that_is_cut_off_gives_none_and_no_error(length: int) -> None:
+    whole = b"\xca\xfe\xc0\xc0\x01\x02\x00\x01" + bytes(16) + (32).to_bytes(4, "little")
+    assert counters((whole + (500).to_bytes(4, "little") + bytes(4000))[:length]) == {}

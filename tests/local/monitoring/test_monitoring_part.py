@@ -1,0 +1,120 @@
+"""Monitoring is there for who asks for it, and a stack without it is as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from feira.monitoring.figures import Figures
+from feira_local.monitoring.__main__ import sources
+from feira_local.stack import airflow, lifecycle, state
+from feira_local.stack.config import Monitoring, StackConfig
+from feira_local.stack.errors import StackError
+from feira_local.stack.secrets import load_secrets
+from feira_local.stack.service import by_name
+from feira_local.stack.services import services
+
+
+def config_of(home: Path, **settings: str) -> StackConfig:
+    found = StackConfig.from_env({"FEIRA_HOME": str(home), **settings})
+    found.make_folders()
+    return found
+
+
+def named(config: StackConfig) -> dict[str, object]:
+    return dict(by_name(services(config, load_secrets(config.home))))
+
+
+def test_the_stack_has_an_exporter_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    empty = tmp_path / "bin"
+    empty.mkdir()
+    on = {"FEIRA_MONITORING": "on", "FEIRA_MONITORING_BIN": str(empty)}
+    without, watched = config_of(tmp_path), config_of(tmp_path, **on)
+    assert named(watched).keys() - named(without).keys() == {"exporter"}
+    for name in ("prometheus", "alertmanager"):
+        program(empty, name)
+    whole = config_of(tmp_path, **on)
+    added = {"exporter", "prometheus", "alertmanager"}
+    assert named(whole).keys() - named(without).keys() == added
+    secrets = load_secrets(tmp_path)
+    assert airflow.settings(without) == airflow.settings(watched)
+    assert airflow.connections(without, secrets) == airflow.connections(watched, secrets)
+
+
+def test_it_is_no_part_that_can_be_left_out_and_the_switch_is_on_or_off(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"monitoring.*kafka, shop, valkey"):
+        config_of(tmp_path, FEIRA_WITHOUT="monitoring")
+    with pytest.raises(StackError, match=r"FEIRA_MONITORING is 'yes'; .*on or off"):
+        config_of(tmp_path, FEIRA_MONITORING="yes")
+
+
+def program(folder: Path, name: str) -> str:
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_programs_are_those_of_the_folder_that_is_named_else_of_the_path(tmp_path: Path) -> None:
+    mine, debian = tmp_path / "mine", tmp_path / "debian"
+    found = Monitoring(
+        prometheus=program(mine, "prometheus"), alertmanager=program(mine, "alertmanager")
+    )
+    packaged = Monitoring(
+        prometheus=program(debian, "prometheus"),
+        alertmanager=program(debian, "prometheus-alertmanager"),
+    )
+    assert Monitoring.found({"FEIRA_MONITORING_BIN": str(mine), "PATH": str(debian)}) == found
+    assert Monitoring.found({"PATH": os.pathsep.join((str(debian), str(mine)))}) == replace(
+        packaged, alertmanager=found.alertmanager
+    )
+    assert Monitoring.found({"PATH": str(debian)}) == packaged
+    assert Monitoring.found({"PATH": str(tmp_path)}) == Monitoring()
+    with pytest.raises(StackError, match=r"FEIRA_MONITORING_BIN is '/nowhere'"):
+        Monitoring.found({"FEIRA_MONITORING_BIN": "/nowhere"})
+
+
+def test_a_running_stack_knows_whether_it_is_watched_and_by_which_programs(tmp_path: Path) -> None:
+    plain = config_of(tmp_path)
+    watched = replace(plain, monitoring=Monitoring("/usr/bin/prometheus", None))
+    for config in (plain, watched):
+        saved = json.loads(json.dumps(state.as_json(config)))
+        assert state._restored(plain, saved) == config
+    assert "parts monitoring: None" in lifecycle._difference(plain, watched)
+
+
+def test_the_watch_has_a_login_of_its_own_that_only_reads(tmp_path: Path) -> None:
+    config = config_of(tmp_path, FEIRA_MONITORING="on")
+    secrets = load_secrets(config.home)
+    users = airflow.settings(config)["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
+    assert users == "admin:admin,monitor:viewer"
+    airflow.prepare(config, secrets)
+    passwords = json.loads(airflow.passwords_file(config).read_text())
+    assert passwords == {"admin": secrets.airflow_admin, "monitor": secrets.airflow_monitor}
+
+
+def test_it_asks_what_the_stack_has_and_nothing_that_is_left_out_or_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEIRA_HOME", str(tmp_path))
+
+    def asked(config: StackConfig) -> list[str]:
+        return [each.name for each in sources(config, Figures())]
+
+    whole = ["disk", "heaps", "catalog", "warehouse", "kafka", "shop_api", "airflow"]
+    assert asked(config_of(tmp_path, FEIRA_MONITORING="on")) == whole
+    without = config_of(tmp_path, FEIRA_MONITORING="on", FEIRA_WITHOUT="kafka")
+    assert asked(without) == [name for name in whole if name != "kafka"]
+    own = tmp_path / "connections.yaml"
+    own.write_text(
+        "warehouse_default: {conn_type: postgres, host: theirs}\n"
+        "shop_api: {conn_type: http, host: theirs}\n"
+    )
+    own.chmod(0o600)
+    elsewhere = asked(config_of(tmp_path, FEIRA_MONITORING="on"))
+    assert elsewhere == [name for name in whole if name not in ("warehouse", "shop_api")]

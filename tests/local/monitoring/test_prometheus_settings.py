@@ -1,0 +1,182 @@
+"""What Prometheus and Alertmanager are given: their own tools take it, and nothing of it is beyond loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from feira_local.monitoring import prometheus
+from feira_local.stack.config import StackConfig
+from feira_local.stack.secrets import load_secrets
+from feira_local.stack.service import by_name
+from inbox_server import running_inbox
+from temporary_postgres import free_port
+
+
+def tool(*names: str) -> str:
+    path = os.environ.get("FEIRA_MONITORING_BIN") or os.environ.get("PATH")
+    for name in names:
+        if found := shutil.which(name, path=path):
+            return found
+    pytest.skip(
+        f"no {names[0]}: `apt-get install prometheus prometheus-alertmanager`, or a folder in "
+        "FEIRA_MONITORING_BIN"
+    )
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> StackConfig:
+    """A stack in an odd path with both programs, as far as their names go."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("prometheus", "alertmanager"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+    found = StackConfig.from_env(
+        {
+            "FEIRA_HOME": str(tmp_path / "a [b] 'c'"),
+            "FEIRA_MONITORING": "on",
+            "FEIRA_MONITORING_BIN": str(programs),
+            "FEIRA_PORT_OFFSET": "100",
+        }
+    )
+    found.make_folders()
+    for prepare in (prometheus.prepare_prometheus, prometheus.prepare_alertmanager):
+        prepare(found, load_secrets(found.home))
+    return found
+
+
+def test_both_listen_on_loopback_alone(config: StackConfig) -> None:
+    found = by_name(prometheus.services(config))
+    assert "--web.listen-address=127.0.0.1:18191" in found["prometheus"].command
+    assert "--web.listen-address=127.0.0.1:18192" in found["alertmanager"].command
+    # Gossip would listen on every address.
+    assert "--cluster.listen-address=" in found["alertmanager"].command
+
+
+def test_what_runs_is_scraped_and_what_does_not_is_not(config: StackConfig, tmp_path: Path) -> None:
+    def jobs(config: StackConfig) -> dict[str, list[str]]:
+        return {
+            each["job_name"]: each["static_configs"][0]["targets"]
+            for each in prometheus.prometheus_settings(config)["scrape_configs"]
+        }
+
+    assert jobs(config) == {
+        "exporter": ["127.0.0.1:18190"],
+        "prometheus": ["127.0.0.1:18191"],
+        "recommendations": ["127.0.0.1:18140"],
+    }
+    env = {"FEIRA_HOME": str(tmp_path), "FEIRA_MONITORING": "on", "FEIRA_WITHOUT": "valkey"}
+    assert "recommendations" not in jobs(StackConfig.from_env(env))
+
+
+def test_rules_are_those_of_the_checkout_each_time_it_starts(config: StackConfig) -> None:
+    rules = config.home / "monitoring" / "rules"
+    of_checkout = config.repository / "infra" / "monitoring" / "rules"
+    (rules / "gone.yml").write_text("groups: []\n")
+    prometheus.prepare_prometheus(config, load_secrets(config.home))
+    assert {each.name: each.read_text() for each in rules.iterdir()} == {
+        each.name: each.read_text() for each in of_checkout.glob("*.yml")
+    }
+
+
+def test_prometheus_own_tool_takes_its_settings(config: StackConfig) -> None:
+    ran = subprocess.run(
+        [tool("promtool"), "check", "config", "prometheus.yml"],
+        cwd=config.home / "monitoring",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    # The rules are found in a folder of any name.
+    assert "2 rule files found" in ran.stdout
+
+
+def test_alertmanagers_own_tool_takes_its_settings(config: StackConfig) -> None:
+    ran = subprocess.run(
+        [tool("amtool"), "check-config", "alertmanager.yml"],
+        cwd=config.home / "monitoring",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_an_alert_goes_to_its_owner_by_mail_and_slack_and_again_when_it_is_over(
+    config: StackConfig,
+) -> None:
+    written = yaml.safe_load((config.home / "monitoring" / "alertmanager.yml").read_text())
+    assert written["global"]["smtp_smarthost"] == "127.0.0.1:18126"
+    assert written["global"]["slack_api_url"].startswith("http://127.0.0.1:18125/slack/")
+    (receiver,) = written["receivers"]
+    for channel in ("email_configs", "slack_configs"):
+        (one,) = receiver[channel]
+        assert one["send_resolved"] is True
+
+
+def test_an_alert_arrives_in_the_inbox_by_both_channels(tmp_path: Path) -> None:
+    program = tool("alertmanager", "prometheus-alertmanager")
+    with running_inbox(tmp_path / "inbox") as inbox:
+        ports = {"inbox": int(inbox.url.rsplit(":", 1)[1]), "smtp": inbox.smtp_port}
+        config = StackConfig.from_env(
+            {
+                "FEIRA_HOME": str(tmp_path / "home"),
+                "FEIRA_MONITORING": "on",
+                "FEIRA_MONITORING_BIN": str(Path(program).parent),
+                "FEIRA_PORT_ALERTMANAGER": str(free_port()),
+                **{f"FEIRA_PORT_{name.upper()}": str(port) for name, port in ports.items()},
+            }
+        )
+        config.make_folders()
+        settings = prometheus.alertmanager_settings(config)
+        # A person waits for it here.
+        settings["route"]["group_wait"] = "0s"
+        (config.home / "monitoring").mkdir()
+        (config.home / "monitoring" / prometheus.ALERTS).write_text(yaml.safe_dump(settings))
+        service = by_name(prometheus.services(config))["alertmanager"]
+        url = f"http://127.0.0.1:{config.ports.own['alertmanager']}"
+        with (tmp_path / "log").open("wb") as log:
+            running = subprocess.Popen(service.command, cwd=service.cwd, stdout=log, stderr=log)
+        try:
+            _post(f"{url}/api/v2/alerts")
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and not (inbox.mails() and inbox.slack()):
+                time.sleep(0.1)
+        finally:
+            running.kill()
+            running.wait()
+        (mail,), (message,) = inbox.mails(), inbox.slack()
+    assert mail["To"] == "sales-data@inbox.invalid"
+    assert mail["Subject"] == "[firing] DayIsLate (critical)"
+    body = mail.get_body(("plain",))
+    assert body is not None and "docs/operate.md#a-day-is-late" in body.get_content()
+    (attached,) = message["attachments"]
+    assert attached["title"] == mail["Subject"] and "sales.fact: a day" in attached["text"]
+
+
+def _post(url: str) -> None:
+    """Posts an alert as Prometheus does, once Alertmanager takes it."""
+    alert = {
+        "labels": {"alertname": "DayIsLate", "owner": "sales-data", "severity": "critical"},
+        "annotations": {
+            "summary": "sales.fact: a day is late",
+            "description": "since 2 h",
+            "runbook": "docs/operate.md#a-day-is-late",
+        },
+    }
+    with requests.Session() as session:
+        session.trust_env = False
+        retries = Retry(total=40, connect=40, backoff_factor=0.05, backoff_max=0.5)
+        session.mount("http://", HTTPAdapter(max_retries=retries))
+        session.post(url, json=[alert], timeout=20).raise_for_status()

@@ -1,0 +1,249 @@
+"""Airflow's figures: each task is counted once, when it ends, and the past is not asked for again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_answers import AirflowAnswers, serving
+from feira.core.lake import landing_store
+from feira.core.landing.manifest import ListedFile, Manifest, Validation
+from feira.core.landing.store import LandingStore
+from feira.core.settings import LakeSettings
+from feira.monitoring.airflow import Airflow
+from feira.monitoring.figures import Figures
+from feira.monitoring.judged import Judgements
+
+LOGIN = ("monitor", "secret")
+DAGS = {"sales_etl": ["land", "validate"], "recommendations": ["gate"], "user_events": ["ingest"]}
+
+
+@pytest.fixture
+def answers() -> Iterator[AirflowAnswers]:
+    with serving(AirflowAnswers(DAGS)) as found:
+        yield found
+
+
+class Watched:
+    """The figures of an Airflow, and what they are."""
+
+    def __init__(self, answers: AirflowAnswers, judged: Any = lambda task, fresh: None) -> None:
+        self.figures = Figures()
+        self.airflow = Airflow(answers.url, LOGIN, judged)
+
+    def poll(self) -> None:
+        self.airflow.collect(self.figures)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.figures.registry.get_sample_value(name, labels)
+
+    def ended(self, task: str, state: str = "success", dag: str = "sales_etl") -> float | None:
+        return self.value("feira_steps_ended_total", dag=dag, task=task, state=state)
+
+
+def test_a_task_is_counted_once_when_it_ends_and_again_when_it_is_cleared(
+    answers: AirflowAnswers,
+) -> None:
+    watched = Watched(answers)
+    watched.poll()
+    assert watched.ended("land") == 0
+    answers.run("sales_etl", "r1", "running")
+    answers.ends("sales_etl", "r1", "land")
+    for _ in range(3):
+        watched.poll()
+    assert watched.ended("land") == 1
+    assert watched.value("feira_step_seconds_sum", dag="sales_etl", task="land") == 3.5
+    assert watched.value("feira_runs_unfinished", dag="sales_etl", state="running") == 1
+    answers.ends("sales_etl", "r1", "validate", "failed")
+    answers.run("sales_etl", "r1", "failed")
+    watched.poll()
+    assert (watched.ended("validate"), watched.ended("validate", "failed")) == (0, 1)
+    assert watched.value("feira_runs_ended_total", dag="sales_etl", state="failed") == 1
+    assert watched.value("feira_runs_unfinished", dag="sales_etl", state="running") == 0
+    # Cleared: `land` had ended long before, `validate` ends anew.
+    answers.tasks["sales_etl", "r1"] = []
+    answers.ends("sales_etl", "r1", "land", ago=60)
+    answers.run("sales_etl", "r1", "queued")
+    watched.poll()
+    answers.ends("sales_etl", "r1", "validate", tries=2)
+    answers.run("sales_etl", "r1", "success")
+    watched.poll()
+    assert (watched.ended("land"), watched.ended("validate")) == (1, 1)
+
+
+def test_a_run_that_begins_and_ends_between_two_polls_is_counted(answers: AirflowAnswers) -> None:
+    watched = Watched(answers)
+    watched.poll()
+    answers.run("sales_etl", "short", "success")
+    answers.ends("sales_etl", "short", "land")
+    watched.poll()
+    watched.poll()
+    assert watched.ended("land") == 1
+    assert watched.value("feira_runs_ended_total", dag="sales_etl", state="success") == 1
+    assert watched.value("feira_run_last_success_timestamp_seconds", dag="sales_etl")
+
+
+def test_runs_that_have_ended_are_not_asked_for_again(answers: AirflowAnswers) -> None:
+    for number in range(30):
+        answers.run("sales_etl", f"r{number}", "success", datetime(2010, 12, 2, tzinfo=UTC))
+        answers.ends("sales_etl", f"r{number}", "land", ago=3600)
+    watched = Watched(answers)
+    watched.poll()
+    first = len(answers.asked)
+    answers.asked.clear()
+    watched.poll()
+    assert not [path for path in answers.asked if "/dagRuns/" in path]
+    assert len(answers.asked) < first < 20
+    assert watched.ended("land") == 0
+    assert watched.value("feira_run_last_success_timestamp_seconds", dag="sales_etl") == (
+        datetime(2010, 12, 2, tzinfo=UTC).timestamp()
+    )
+
+
+def test_days_that_wait_are_apart_from_days_that_should_have_their_run(
+    answers: AirflowAnswers,
+) -> None:
+    watched = Watched(answers)
+    answers.waiting = [
+        {"dag_id": "recommendations", "total_received": received, "total_required": 2}
+        for received in (1, 1, 2)
+    ]
+    answers.paused = {"user_events"}
+    watched.poll()
+    assert watched.value("feira_partitions_waiting", dag="recommendations") == 2
+    assert watched.value("feira_partitions_without_run", dag="recommendations") == 1
+    assert watched.value("feira_dag_paused", dag="user_events") == 1
+    assert watched.value("feira_dag_paused", dag="sales_etl") == 0
+    assert watched.value("feira_airflow_component_healthy", component="triggerer") == 0
+    event = watched.value("feira_asset_last_event_timestamp_seconds", asset="sales_fact")
+    assert event == datetime(2010, 12, 2, 3, tzinfo=UTC).timestamp()
+    answers.waiting = []
+    watched.poll()
+    assert watched.value("feira_partitions_waiting", dag="recommendations") == 0
+
+
+def test_a_wrong_password_is_an_error(answers: AirflowAnswers) -> None:
+    with pytest.raises(requests.HTTPError, match="401"):
+        Airflow(answers.url, ("monitor", "other")).collect(Figures())
+
+
+@pytest.fixture
+def landings(tmp_path: Path) -> LandingStore:
+    return landing_store(LakeSettings(root=f"file://{tmp_path}", catalog="hadoop"), "sales")
+
+
+def _landing(landings: LandingStore, valid: int) -> str:
+    """Lands and validates 100 lines; the manifest's URI."""
+    day = date(2010, 12, 1)
+    manifest = Manifest(
+        dataset="sales",
+        extract_day=day,
+        version=1,
+        contract_version="1.0.0",
+        fields=["order_id"],
+        total=100,
+        requested_by="r1",
+        files=(ListedFile(f"{landings.folder(day, 1)}/page-00001.ndjson.gz", 812, 100, "9f" * 32),),
+        companions={},
+    )
+    landings.put_validation(
+        Validation(
+            dataset="sales",
+            extract_day=day,
+            version=1,
+            contract_version="1.0.0",
+            total=100,
+            valid=valid,
+            broken={"unknown_currency": 100 - valid, "sku_null": 1},
+            max_invalid_percent=5.0,
+            passed=valid >= 95,
+        )
+    )
+    return landings.put_manifest(manifest)
+
+
+@pytest.mark.parametrize(
+    ("valid", "state", "outcome"), [(97, "success", "passed"), (90, "failed", "refused")]
+)
+def test_what_a_validation_found_is_counted_whether_it_passed_or_not(
+    answers: AirflowAnswers, landings: LandingStore, valid: int, state: str, outcome: str
+) -> None:
+    watched = Watched(answers)
+    watched.airflow.on_ended = Judgements(landings, watched.figures)
+    watched.poll()
+    answers.xcoms["r1", "land"] = {"manifest": _landing(landings, valid)}
+    answers.run("sales_etl", "r1", state)
+    answers.ends("sales_etl", "r1", "validate", state)
+    watched.poll()
+    lines = {
+        what: watched.value(f"feira_{what}_total", dataset="sales")
+        for what in ("landed_lines", "valid_lines", "quarantined_lines", "landed_bytes")
+    }
+    assert lines == {
+        "landed_lines": 100,
+        "valid_lines": valid,
+        "quarantined_lines": 100 - valid,
+        "landed_bytes": 812,
+    }
+    broken = {
+        rule: watched.value("feira_rule_broken_lines_total", dataset="sales", rule=rule)
+        for rule in ("unknown_currency", "sku_null", "quantity_zero")
+    }
+    assert broken == {"unknown_currency": 100 - valid, "sku_null": 1, "quantity_zero": 0}
+    assert watched.value("feira_gate_outcome", gate="sales.landing", outcome=outcome) == 1
+
+
+def test_an_exporter_that_starts_anew_knows_how_the_gates_stand_and_counts_nothing_twice(
+    answers: AirflowAnswers, landings: LandingStore
+) -> None:
+    answers.xcoms["r1", "land"] = {"manifest": _landing(landings, 90)}
+    answers.run("sales_etl", "r1", "failed")
+    answers.ends("sales_etl", "r1", "validate", "failed", ago=60)
+    answers.xcoms["r2", "gate"] = {"verdict": "not_enough_to_tell"}
+    answers.run("recommendations", "r2", "success")
+    answers.ends("recommendations", "r2", "gate", ago=60)
+    watched = Watched(answers)
+    watched.airflow.on_ended = Judgements(landings, watched.figures)
+    watched.poll()
+    assert watched.value("feira_gate_outcome", gate="sales.landing", outcome="refused") == 1
+    verdict = {"gate": "recommendations", "outcome": "not_enough_to_tell"}
+    assert watched.value("feira_gate_outcome", **verdict) == 1
+    assert watched.value("feira_landed_lines_total", dataset="sales") == 0
+    assert watched.ended("validate", "failed") == 0
+
+
+def test_messages_that_were_read_are_counted_by_what_became_of_them(
+    answers: AirflowAnswers, landings: LandingStore
+) -> None:
+    watched = Watched(answers)
+    watched.airflow.on_ended = Judgements(landings, watched.figures)
+    watched.poll()
+    answers.xcoms["e1", "ingest"] = {"events": 10, "repeated": 2, "earlier": 1, "dead": 3}
+    answers.run("user_events", "e1", "running")
+    answers.ends("user_events", "e1", "ingest")
+    watched.poll()
+    found = {
+        outcome: watched.value(
+            "feira_ingested_messages_total", topic="user_events", outcome=outcome
+        )
+        for outcome in ("events", "repeated", "earlier", "dead")
+    }
+    assert found == answers.xcoms["e1", "ingest"]
+
+
+def test_a_gate_that_failed_without_a_verdict_is_shown_as_failed(
+    answers: AirflowAnswers, landings: LandingStore
+) -> None:
+    watched = Watched(answers)
+    watched.airflow.on_ended = Judgements(landings, watched.figures)
+    for dag, task in (("recommendations", "gate"), ("sales_etl", "validate")):
+        answers.run(dag, "r9", "failed")
+        answers.ends(dag, "r9", task, "failed")
+    watched.poll()
+    for gate in ("recommendations", "sales.landing"):
+        assert watched.value("feira_gate_outcome", gate=gate, outcome="failed") == 1

@@ -1,0 +1,98 @@
+"""The exporter: one source that fails stops no other, and what is exported has bounded labels."""
+
+from __future__ import annotations
+
+import threading
+import urllib.request
+from dataclasses import dataclass, field
+
+import pytest
+
+from feira.monitoring.exporter import collect, serve
+from feira.monitoring.figures import OUTCOMES, Figures
+from temporary_postgres import free_port
+
+# Of all names: nothing that grows with customers, orders, days or runs.
+LABELS = {
+    "source", "dag", "task", "state", "asset", "component", "dataset", "rule", "gate", "outcome",
+    "topic", "table", "channel", "partition", "folder", "service",
+}  # fmt: skip
+
+
+@dataclass
+class Answers:
+    name: str
+    asked: threading.Event = field(default_factory=threading.Event)
+
+    def collect(self, figures: Figures) -> None:
+        figures.held_days.set(3)
+        self.asked.set()
+
+
+class Refuses:
+    name = "refuses"
+
+    def collect(self, figures: Figures) -> None:
+        raise ConnectionError("no route\nto it")
+
+
+def test_a_source_that_does_not_answer_is_shown_and_stops_no_other() -> None:
+    figures = Figures()
+    collect([Refuses(), Answers("answers")], figures)
+    up = {
+        name: figures.registry.get_sample_value("feira_source_up", {"source": name})
+        for name in ("refuses", "answers")
+    }
+    assert up == {"refuses": 0, "answers": 1}
+    assert figures.registry.get_sample_value("feira_held_days") == 3
+
+
+def test_it_is_served_on_the_address_it_was_given_until_it_is_stopped() -> None:
+    figures, source, stop, port = Figures(), Answers("answers"), threading.Event(), free_port()
+    thread = threading.Thread(
+        target=serve,
+        args=([source], figures),
+        kwargs={"host": "127.0.0.1", "port": port, "seconds": 60, "stop": stop},
+    )
+    thread.start()
+    try:
+        assert source.asked.wait(20)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            assert "feira_held_days 3.0" in answer.read().decode()
+    finally:
+        stop.set()
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_names_have_their_unit_and_labels_are_bounded() -> None:
+    figures = Figures()
+    for family in figures.registry.collect():
+        if not family.name.startswith("feira_"):
+            continue
+        if family.type == "counter":
+            assert not family.name.endswith(("_count", "_sum", "_bucket"))
+        for word in ("bytes", "seconds"):
+            # The unit stands last, and what is a time or a size has one.
+            if word in family.name.split("_"):
+                assert family.name.endswith(f"_{word}"), family.name
+        assert family.documentation, family.name
+    used = {
+        label for metric in vars(figures).values() for label in getattr(metric, "_labelnames", ())
+    }
+    assert used == LABELS
+
+
+def test_a_gate_has_one_outcome_at_a_time() -> None:
+    figures = Figures()
+    for outcome in ("passed", "refused"):
+        figures.judged("sales.landing", outcome)
+    found = {
+        each: figures.registry.get_sample_value(
+            "feira_gate_outcome", {"gate": "sales.landing", "outcome": each}
+        )
+        for each in OUTCOMES
+    }
+    assert found == dict.fromkeys(OUTCOMES, 0.0) | {"refused": 1.0}
+    with pytest.raises(ValueError, match="good"):
+        figures.judged("sales.landing", "good")

@@ -1,0 +1,106 @@
+"""The lake's tables as their metadata says, on a real catalog in PostgreSQL and real Iceberg tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pyarrow as pa
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+from pyiceberg.catalog.sql import SqlCatalog
+
+from feira.monitoring.figures import Figures
+from feira.monitoring.tables import LakeTables
+from feira_local.stack.postgres import Dsns
+
+ROWS = pa.table({"k": [1, 2, 3]})
+
+
+class CountingFiles(LocalFileSystem):  # type: ignore[misc]
+    """Local files, and how often one was read."""
+
+    reads = 0
+
+    def cat_file(self, path: str, *arguments: object, **options: object) -> bytes:
+        self.reads += 1
+        content: bytes = super().cat_file(path, *arguments, **options)
+        return content
+
+
+@pytest.fixture
+def catalog(postgres: Dsns, tmp_path: Path) -> Iterator[SqlCatalog]:
+    """An empty catalog in the stack's own database, as its own role makes it."""
+    found = SqlCatalog(
+        "lake",
+        uri=postgres.iceberg.replace("postgresql://", "postgresql+psycopg2://"),
+        warehouse=f"file://{tmp_path}",
+    )
+    for namespace in ("sales", "web", "staging"):
+        found.create_namespace_if_not_exists(namespace)
+    yield found
+    found.engine.dispose()
+    with psycopg.connect(postgres.iceberg) as connection:
+        connection.execute("DROP TABLE iceberg_tables, iceberg_namespace_properties")
+
+
+def source(postgres: Dsns, files: LocalFileSystem) -> LakeTables:
+    return LakeTables(f"{postgres.monitor.rsplit('/', 1)[0]}/iceberg", files)
+
+
+def test_a_catalog_that_nobody_has_used_has_no_tables(postgres: Dsns) -> None:
+    figures = Figures()
+    source(postgres, CountingFiles()).collect(figures)
+    promised = {
+        sample.labels["table"]: sample.value
+        for family in figures.registry.collect()
+        for sample in family.samples
+        if sample.name == "feira_table_promised_latency_seconds"
+    }
+    assert promised == {
+        "sales.landing": 7200.0,
+        "sales.fact": 10800.0,
+        "web.user_events": 7200.0,
+    }
+
+
+def test_a_tables_rows_files_and_size_are_those_of_its_snapshot_and_read_once_a_change(
+    postgres: Dsns, catalog: SqlCatalog
+) -> None:
+    table = catalog.create_table("sales.fact", ROWS.schema)
+    catalog.create_table("staging.fact", ROWS.schema)
+    table.append(ROWS)
+    figures, files = Figures(), CountingFiles()
+    tables = source(postgres, files)
+
+    def value(name: str) -> float | None:
+        return figures.registry.get_sample_value(name, {"table": "sales.fact"})
+
+    for _ in range(2):
+        tables.collect(figures)
+    assert files.reads == 1
+    assert value("feira_table_rows") == 3
+    assert value("feira_table_files") == 1
+    updated = value("feira_table_updated_timestamp_seconds")
+    assert updated == table.metadata.last_updated_ms / 1000
+    table.append(ROWS)
+    tables.collect(figures)
+    assert (value("feira_table_rows"), value("feira_table_files"), files.reads) == (6, 2, 2)
+
+
+def test_the_newest_day_of_user_events_and_what_was_read_of_their_topic_are_in_the_summaries(
+    postgres: Dsns, catalog: SqlCatalog
+) -> None:
+    table = catalog.create_table("web.user_events", ROWS.schema)
+    # Days come in any order; the last that was read is not the newest.
+    for day, ends in (("2010-12-02", (9, 4)), ("2010-12-01", (7, 5))):
+        offsets = {"user_events": {str(n): [0, end] for n, end in enumerate(ends)}}
+        table.append(ROWS, {"feira.event-day": day, "feira.kafka-offsets": json.dumps(offsets)})
+    figures = Figures()
+    tables = source(postgres, CountingFiles())
+    tables.collect(figures)
+    name = "feira_table_newest_partition_timestamp_seconds"
+    assert figures.registry.get_sample_value(name, {"table": "web.user_events"}) == 1291248000.0
+    assert tables.read == {"user_events/0": 9, "user_events/1": 5}

@@ -1,0 +1,1 @@
+"""Watching a laptop's stack: the exporter of figures, and what of Prometheus is found on the machine."""

@@ -1,0 +1,103 @@
+"""The exporter of a laptop's stack: asks all that it has, and shows the figures on its port."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feira.core.lake import landing_store
+from feira.monitoring.airflow import Airflow
+from feira.monitoring.endpoints import Endpoint
+from feira.monitoring.exporter import Source, serve
+from feira.monitoring.figures import Figures
+from feira.monitoring.judged import Judgements
+from feira.monitoring.tables import LakeTables
+from feira.monitoring.topics import Topics
+from feira.monitoring.warehouse import Warehouse
+from feira.sales.landing import LANDED
+from feira.user_events.codec import DEAD_TOPIC, TOPIC
+from feira_local.monitoring.heaps import Heaps
+from feira_local.stack import access, airflow, health, postgres
+from feira_local.stack.config import HOST, StackConfig
+from feira_local.stack.own_connections import own_connections
+from feira_local.stack.secrets import load_secrets
+from feira_local.stack.state import running_config
+
+SECONDS = 30
+_KAFKA, _WAREHOUSE, _SHOP = "kafka_default", "warehouse_default", "shop_api"
+
+
+@dataclass
+class Disk:
+    """The file system of the stack's folder."""
+
+    folder: Path
+    name: str = "disk"
+
+    def collect(self, figures: Figures) -> None:
+        """Sets its size and what of it is free."""
+        found = shutil.disk_usage(self.folder)
+        figures.disk_size.labels("state").set(found.total)
+        figures.disk_free.labels("state").set(found.free)
+
+
+def sources(config: StackConfig, figures: Figures) -> list[Source]:
+    """What a stack's figures come from; of its parts those that it was started with.
+
+    Lake and Kafka are those of ``connections.yaml`` where it names them. Another warehouse than the
+    stack's own has no role for this, and another API than the simulator's is not asked beside the
+    pipelines: these are left out.
+    """
+    secrets = load_secrets(config.home)
+    own = own_connections(config.home)
+    login = postgres.dsns(secrets, config.ports.postgres).monitor
+    landings = landing_store(access.lake_settings(), LANDED.name, health.PATIENCE_SECONDS)
+    tables = LakeTables(f"{login.rsplit('/', 1)[0]}/iceberg", landings.files)
+    found: list[Source] = [Disk(config.home), Heaps(config.run), tables]
+    if _WAREHOUSE not in own:
+        found.append(Warehouse(login))
+    if kafka := _kafka(config, own):
+        found.append(Topics(kafka, (TOPIC, DEAD_TOPIC), tables.read))
+    if _SHOP not in own:
+        found.append(Endpoint(_SHOP, f"{access.shop_url()}/health"))
+    found.append(
+        Airflow(
+            config.airflow_url,
+            (airflow.MONITOR, secrets.airflow_monitor),
+            Judgements(landings, figures),
+        )
+    )
+    return found
+
+
+def _kafka(config: StackConfig, own: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    known = {name: it for part in config.parts for name, it in part.connections(config).items()}
+    return dict((known | own).get(_KAFKA, {}).get("extra", {}))
+
+
+def main() -> None:
+    """Runs until it is ended."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    config = running_config()
+    figures = Figures()
+    figures.clock.set(config.clock)
+    stop = threading.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: stop.set())
+    serve(
+        sources(config, figures),
+        figures,
+        host=HOST,
+        port=config.ports.own["exporter"],
+        seconds=SECONDS,
+        stop=stop,
+    )
+
+
+if __name__ == "__main__":
+    main()

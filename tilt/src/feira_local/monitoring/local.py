@@ -1,0 +1,44 @@
+"""Monitoring on a laptop, for who asks for it: ``feira up --monitoring``."""
+
+from __future__ import annotations
+
+import sys
+
+from feira_local.monitoring import prometheus
+from feira_local.stack.config import HOST, StackConfig
+from feira_local.stack.local_parts import LocalPart
+from feira_local.stack.service import HttpCheck, Link, Service
+
+
+def services(config: StackConfig) -> tuple[Service, ...]:
+    """The exporter of figures, and Prometheus and Alertmanager where they are found."""
+    port = config.ports.own["exporter"]
+    shared = config.repository / "shared" / "src" / "feira"
+    return (
+        Service(
+            name="exporter",
+            label="monitoring",
+            description="The platform's own figures, in the form of Prometheus",
+            command=(sys.executable, "-m", "feira_local.monitoring"),
+            cwd=config.home,
+            health=HttpCheck(f"http://{HOST}:{port}/metrics"),
+            depends_on=("databases",),
+            env={
+                "FEIRA_HOME": str(config.home),
+                # When each series began: as many again, and no rule asks for it.
+                "PROMETHEUS_DISABLE_CREATED_SERIES": "True",
+            },
+            ports=(port,),
+            links=(Link("figures", f"http://{HOST}:{port}/metrics"),),
+            code=(shared / "monitoring", config.repository / "shared" / "contracts"),
+        ),
+        *prometheus.services(config),
+    )
+
+
+LOCAL = LocalPart(
+    "monitoring",
+    ports={"exporter": 18090, "prometheus": 18091, "alertmanager": 18092},
+    services=services,
+    on_request=True,
+)

@@ -1,0 +1,164 @@
+"""Prometheus and Alertmanager as the stack runs them: on loopback, with the rules of ``infra/monitoring``, and
+alerts to the stack's inbox by mail and Slack. Either runs where its program was found."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from feira_local.stack.config import HOST, StackConfig
+from feira_local.stack.secrets import Secrets, write_private
+from feira_local.stack.service import HttpCheck, Link, Service
+
+RETENTION = "15d"
+# Of its folder, which it runs in: a path may hold what a pattern of files, or YAML, cannot.
+SETTINGS, ALERTS, RULES = "prometheus.yml", "alertmanager.yml", "rules"
+
+
+def services(config: StackConfig) -> tuple[Service, ...]:
+    """Those of the two whose programs are there."""
+    found = config.monitoring
+    if found is None:
+        return ()
+    port, alerts = config.ports.own["prometheus"], config.ports.own["alertmanager"]
+    defined = []
+    if found.alertmanager:
+        defined.append(
+            Service(
+                name="alertmanager",
+                label="monitoring",
+                description="Alertmanager, which sends alerts to the inbox",
+                command=(
+                    found.alertmanager,
+                    f"--config.file={ALERTS}",
+                    "--storage.path=alerts",
+                    f"--web.listen-address={HOST}:{alerts}",
+                    # One alone has nobody to agree with; else it would listen on every address.
+                    "--cluster.listen-address=",
+                    "--log.level=warn",
+                ),
+                cwd=_folder(config),
+                health=HttpCheck(f"http://{HOST}:{alerts}/-/ready"),
+                depends_on=("inbox",),
+                ports=(alerts,),
+                links=(Link("alerts", f"http://{HOST}:{alerts}"),),
+                prepare=prepare_alertmanager,
+            )
+        )
+    if found.prometheus:
+        defined.append(
+            Service(
+                name="prometheus",
+                label="monitoring",
+                description=f"Prometheus with the rules of infra/monitoring; keeps {RETENTION}",
+                command=(
+                    found.prometheus,
+                    f"--config.file={SETTINGS}",
+                    "--storage.tsdb.path=data",
+                    f"--storage.tsdb.retention.time={RETENTION}",
+                    f"--web.listen-address={HOST}:{port}",
+                    "--log.level=warn",
+                ),
+                cwd=_folder(config),
+                health=HttpCheck(f"http://{HOST}:{port}/-/ready"),
+                ports=(port,),
+                links=(Link("Prometheus", f"http://{HOST}:{port}"),),
+                code=(_rules(config),),
+                prepare=prepare_prometheus,
+            )
+        )
+    return tuple(defined)
+
+
+def prometheus_settings(config: StackConfig) -> dict[str, Any]:
+    """What is scraped, from what runs here, and where alerts go."""
+    own = config.ports.own
+    ports = {"exporter": own["exporter"], "prometheus": own["prometheus"]}
+    if any(part.name == "valkey" for part in config.parts):
+        ports["recommendations"] = own["recommendations"]
+    alerts = config.monitoring is not None and config.monitoring.alertmanager is not None
+    return {
+        "global": {"scrape_interval": "15s", "evaluation_interval": "30s"},
+        "rule_files": [f"{RULES}/*.yml"],
+        "alerting": {
+            "alertmanagers": [{"static_configs": [{"targets": [f"{HOST}:{own['alertmanager']}"]}]}]
+            if alerts
+            else []
+        },
+        "scrape_configs": [
+            {"job_name": name, "static_configs": [{"targets": [f"{HOST}:{port}"]}]}
+            for name, port in ports.items()
+        ],
+    }
+
+
+def alertmanager_settings(config: StackConfig) -> dict[str, Any]:
+    """Mail and Slack for each alert, to its owner; and again when it is resolved."""
+    return {
+        "global": {
+            "smtp_smarthost": f"{HOST}:{config.ports.smtp}",
+            "smtp_from": "Feira <feira@inbox.invalid>",
+            "smtp_require_tls": False,
+            "slack_api_url": f"{config.inbox_url}/slack/alerts",
+        },
+        "route": {
+            "receiver": "owner",
+            "group_by": ["alertname", "owner", "severity"],
+            "group_wait": "10s",
+            "group_interval": "1m",
+            "repeat_interval": "12h",
+        },
+        "receivers": [
+            {
+                "name": "owner",
+                "email_configs": [
+                    {
+                        "to": "{{ .GroupLabels.owner }}@inbox.invalid",
+                        "send_resolved": True,
+                        "headers": {"Subject": _TITLE},
+                        "text": _TEXT,
+                        "html": f"<pre>{_TEXT}</pre>",
+                    }
+                ],
+                "slack_configs": [
+                    {"channel": "#alerts", "send_resolved": True, "title": _TITLE, "text": _TEXT}
+                ],
+            }
+        ],
+    }
+
+
+_TITLE = "[{{ .Status }}] {{ .GroupLabels.alertname }} ({{ .GroupLabels.severity }})"
+_TEXT = (
+    "{{ range .Alerts }}{{ .Annotations.summary }}\n{{ .Annotations.description }}\n"
+    "{{ .Status }} since {{ .StartsAt }}, runbook {{ .Annotations.runbook }}\n\n{{ end }}"
+)
+
+
+def prepare_prometheus(config: StackConfig, secrets: Secrets) -> None:
+    """Writes its settings, and the rules beside them."""
+    folder = _folder(config)
+    rules = folder / RULES
+    shutil.rmtree(rules, ignore_errors=True)
+    rules.mkdir(parents=True)
+    for each in sorted(_rules(config).glob("*.yml")):
+        shutil.copyfile(each, rules / each.name)
+    write_private(folder / SETTINGS, yaml.safe_dump(prometheus_settings(config), sort_keys=False))
+
+
+def prepare_alertmanager(config: StackConfig, secrets: Secrets) -> None:
+    """Writes its settings."""
+    folder = _folder(config)
+    folder.mkdir(exist_ok=True)
+    write_private(folder / ALERTS, yaml.safe_dump(alertmanager_settings(config), sort_keys=False))
+
+
+def _rules(config: StackConfig) -> Path:
+    return config.repository / "infra" / "monitoring" / "rules"
+
+
+def _folder(config: StackConfig) -> Path:
+    return config.home / "monitoring"
