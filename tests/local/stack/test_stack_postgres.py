@@ -96,7 +96,9 @@ def test_each_role_connects_to_its_own_database_only(server: Dsns) -> None:
             continue
         base, own = getattr(server, item.name).rsplit("/", 1)
         psycopg.connect(f"{base}/{own}").close()
-        for other in databases - {own}:
+        # Monitoring sees which of the catalog's metadata is a table's current one.
+        more = {"iceberg"} if item.name == "monitor" else set()
+        for other in databases - {own} - more:
             with pytest.raises(psycopg.OperationalError, match="permission denied"):
                 psycopg.connect(f"{base}/{other}")
 

@@ -36,6 +36,8 @@ def services(config: StackConfig) -> tuple[Service, ...]:
                     f"--config.file={ALERTS}",
                     "--storage.path=alerts",
                     f"--web.listen-address={HOST}:{alerts}",
+                    # What links in messages lead to; else it is this machine's name.
+                    f"--web.external-url=http://{HOST}:{alerts}",
                     # One alone has nobody to agree with; else it would listen on every address.
                     "--cluster.listen-address=",
                     "--log.level=warn",
@@ -60,6 +62,7 @@ def services(config: StackConfig) -> tuple[Service, ...]:
                     "--storage.tsdb.path=data",
                     f"--storage.tsdb.retention.time={RETENTION}",
                     f"--web.listen-address={HOST}:{port}",
+                    f"--web.external-url=http://{HOST}:{port}",
                     "--log.level=warn",
                 ),
                 cwd=_folder(config),
