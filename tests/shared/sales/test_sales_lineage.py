@@ -91,6 +91,19 @@ def test_a_step_that_says_nothing_or_fails_cuts_the_graph() -> None:
         )
 
 
+def test_what_a_task_says_of_a_column_is_taken_before_what_a_plan_lets_spark_guess() -> None:
+    publish = STEPS["publish"]
+    (extract,), (fact,) = publish.inputs, publish.outputs
+    every = [Source(extract, name) for name in FACT_OF_THE_API]
+    guess = event("publish", Step((extract,), {fact: dict.fromkeys(FACT_OF_THE_API, every)}))
+    guess["producer"] = "https://example.com/integration/spark"
+    for events in ([*EVENTS, guess], [guess, *EVENTS]):
+        graph = LineageGraph.of(events)
+        assert {name: of_the_api(graph, name) for name in FACT_OF_THE_API} == FACT_OF_THE_API
+    # Where no task says it, the plan is what there is.
+    assert LineageGraph.of([guess]).columns[Source(fact, "sku")] == set(every)
+
+
 def test_events_of_one_run_are_taken_together() -> None:
     start = {**EVENTS[0], "outputs": []}
     complete = {**EVENTS[0], "inputs": []}

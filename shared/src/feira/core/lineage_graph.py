@@ -10,6 +10,8 @@ from typing import Any
 from feira.core.lineage import Dataset, Source
 
 _UNFINISHED = {"FAIL", "ABORT"}
+# Of Spark's listener. From a plan that compares rows whole it reads that each column comes from all.
+_FROM_PLANS = "integration/spark"
 
 
 @dataclass(frozen=True)
@@ -22,26 +24,31 @@ class LineageGraph:
 
     @classmethod
     def of(cls, events: Iterable[Mapping[str, Any]]) -> LineageGraph:
-        """The graph of all runs but those that failed: of each, what its events name taken together."""
+        """The graph of all runs but those that failed: of each, what its events name taken together.
+
+        What a task says of a column is taken before what Spark's listener reads from plans.
+        """
         runs: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         for event in events:
             if "run" in event:
                 runs[event["run"]["runId"]].append(event)
         inputs: dict[Dataset, set[Dataset]] = defaultdict(set)
-        columns: dict[Source, set[Source]] = defaultdict(set)
+        said: dict[Source, set[Source]] = defaultdict(set)
+        read_from_plans: dict[Source, set[Source]] = defaultdict(set)
         jobs: dict[Dataset, set[str]] = defaultdict(set)
         for run in runs.values():
             if any(event.get("eventType") in _UNFINISHED for event in run):
                 continue
             read = {_dataset(each) for event in run for each in event.get("inputs") or []}
             for event in run:
+                columns = read_from_plans if _FROM_PLANS in event.get("producer", "") else said
                 for written in event.get("outputs") or []:
                     dataset = _dataset(written)
                     inputs[dataset] |= read - {dataset}
                     jobs[dataset].add(event["job"]["name"])
                     for column, sources in _columns(dataset, written):
                         columns[column] |= sources - {column}
-        return cls(_frozen(inputs), _frozen(columns), _frozen(jobs))
+        return cls(_frozen(inputs), _frozen({**read_from_plans, **said}), _frozen(jobs))
 
     def upstream(self, dataset: Dataset) -> set[Dataset]:
         """Every dataset that it was made from, through however many steps; itself is not among them."""
