@@ -144,7 +144,7 @@ def _valkey_killed(r: Recommended) -> list[str]:
     """Every answer is a list, whatever Valkey does; within seconds it is the user's own again."""
     version = newest_version(r.m, CLOSED).version
     lists = published(version)[0]
-    user = next(user for _, user in lists if user)
+    user = next(user for slot, user in lists if user and slot != "segment")
     pid = access.require_running().supervisor.states()["valkey"].pid
     seen: list[str] = []
     for deed in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL):
