@@ -193,7 +193,7 @@ def _valkey_dead(r: Recommended) -> list[str]:
     with stopped("valkey"):
         r.m.api.clear(run, "publish")
         _until_tried(r, run, "publish", tried + 2)
-        found = answer(next(user for _, user in lists if user))
+        found = answer(next(user for slot, user in lists if user and slot != "segment"))
     error = r.m.api.error_of(run, "publish", tried + 1)
     problems = [] if "Valkey" in error else [f"the first try does not name Valkey: {error}"]
     if found["source"] not in SOURCES[1:]:
