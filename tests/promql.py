@@ -1,11 +1,14 @@
-"""Which metrics a query of Prometheus names, and which there are."""
+"""Which metrics a query of Prometheus names, and which there are; and where its own programs are."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import promql_parser
+import pytest
 import yaml
 
 from feira.core.settings import repository_root
@@ -71,3 +74,15 @@ def _names(node: Any) -> list[str]:
 def files(folder: str) -> list[Path]:
     """The YAML files of a folder of ``infra/monitoring``."""
     return sorted((MONITORING / folder).glob("*.yml"))
+
+
+def tool(*names: str) -> str:
+    """A program of Prometheus; skips with the command that installs it where there is none."""
+    path = os.environ.get("FEIRA_MONITORING_BIN") or os.environ.get("PATH")
+    for name in names:
+        if found := shutil.which(name, path=path):
+            return found
+    pytest.skip(
+        f"no {names[0]}: `apt-get install prometheus prometheus-alertmanager`, or a folder in "
+        "FEIRA_MONITORING_BIN"
+    )

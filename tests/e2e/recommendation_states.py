@@ -20,6 +20,7 @@ from feira_local.stack.chains import Chain, follow, start
 from feira_local.stack.state import running_config
 from matrix import FEIRA, Matrix, stopped, until
 from recommendation_checks import (
+    Lists,
     answer,
     day_differs,
     newest_version,
@@ -144,7 +145,7 @@ def _valkey_killed(r: Recommended) -> list[str]:
     """Every answer is a list, whatever Valkey does; within seconds it is the user's own again."""
     version = newest_version(r.m, CLOSED).version
     lists = published(version)[0]
-    user = next(user for slot, user in lists if user and slot != "segment")
+    user = _somebody(lists)
     pid = access.require_running().supervisor.states()["valkey"].pid
     seen: list[str] = []
     for deed in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL):
@@ -193,7 +194,7 @@ def _valkey_dead(r: Recommended) -> list[str]:
     with stopped("valkey"):
         r.m.api.clear(run, "publish")
         _until_tried(r, run, "publish", tried + 2)
-        found = answer(next(user for slot, user in lists if user and slot != "segment"))
+        found = answer(_somebody(lists))
     error = r.m.api.error_of(run, "publish", tried + 1)
     problems = [] if "Valkey" in error else [f"the first try does not name Valkey: {error}"]
     if found["source"] not in SOURCES[1:]:
@@ -303,6 +304,11 @@ def _run_count(r: Recommended, the_day: date, count: int) -> list[str]:
     if [run.state for run in runs] == ["success"] * count:
         return []
     return [f"{the_day} has {runs}, must have {count} that succeeded"]
+
+
+def _somebody(lists: Lists) -> str:
+    """A user with a list of its own."""
+    return next(user for slot, user in lists if user and slot != "segment")
 
 
 def _take_back(older: str, version: str) -> None:

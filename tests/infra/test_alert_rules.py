@@ -3,9 +3,7 @@ and Prometheus' own tool finds that each fires and stays silent when it must."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import yaml
 
 from feira.core.settings import repository_root
 from feira_airflow.core.pipelines import pipelines
-from promql import exported, files, known, metrics, rules
+from promql import exported, files, known, metrics, rules, tool
 
 ALERTS = {rule["alert"]: rule for rule in rules("alert")}
 CASES = [case for path in files("tests") for case in yaml.safe_load(path.read_text())["tests"]]
@@ -26,18 +24,6 @@ def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"(?m)^#+ (.*)$", page.read_text())
     return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
-
-
-def tool(*names: str) -> str:
-    """A program of Prometheus; skips with the command that installs it where there is none."""
-    path = os.environ.get("FEIRA_MONITORING_BIN") or os.environ.get("PATH")
-    for name in names:
-        if found := shutil.which(name, path=path):
-            return found
-    pytest.skip(
-        f"no {names[0]}: `apt-get install prometheus prometheus-alertmanager`, or a folder in "
-        "FEIRA_MONITORING_BIN"
-    )
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -19,18 +17,8 @@ from feira_local.stack.config import StackConfig
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.service import by_name
 from inbox_server import running_inbox
+from promql import tool
 from temporary_postgres import free_port
-
-
-def tool(*names: str) -> str:
-    path = os.environ.get("FEIRA_MONITORING_BIN") or os.environ.get("PATH")
-    for name in names:
-        if found := shutil.which(name, path=path):
-            return found
-    pytest.skip(
-        f"no {names[0]}: `apt-get install prometheus prometheus-alertmanager`, or a folder in "
-        "FEIRA_MONITORING_BIN"
-    )
 
 
 @pytest.fixture

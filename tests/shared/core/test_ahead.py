@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from feira.core.landing.ahead import ahead
+from feira.core.ahead import ahead
 
 PATIENCE = 10
 

@@ -97,8 +97,8 @@ def spark_session(conn_id: str = SPARK) -> Iterator[SparkSession]:
 
     Marking a task failed does not stop its query; leaving this block, by a timeout too, does.
     """
-    from feira_airflow.core.lineage import PARENT, parent_run
-    from feira_spark.core.session import connect
+    from feira_airflow.core.lineage import parent_run
+    from feira_spark.core.session import PARENT, connect
 
     spark = connect(spark_url(conn_id))
     try:

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from feira.core.lineage import Step
 
 log = logging.getLogger(__name__)
-# A Spark session's own setting, which Spark's listener is told to report: Connect gives all sessions one
-# application, and the listener knows a parent of that alone.
-PARENT = "spark.feira.lineage.parent"
 
 
 def lineage_is_on() -> bool:

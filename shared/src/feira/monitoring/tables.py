@@ -13,10 +13,8 @@ from fsspec import AbstractFileSystem
 
 from feira.core.contracts.registry import contracts, stored_in
 from feira.monitoring.figures import Figures
-
-_EVENTS = "web.user_events"
-# What an ingest writes to the summary of its snapshot.
-_DAY, _OFFSETS = "feira.event-day", "feira.kafka-offsets"
+from feira.user_events.codec import TABLE as EVENTS
+from feira.user_events.offsets import DAY_PROPERTY, OFFSETS_PROPERTY
 
 
 def day_starts(day: date) -> float:
@@ -78,15 +76,17 @@ class LakeTables:
                 ):
                     if key in summary:
                         family.labels(table).set(float(summary[key]))
-        if table == _EVENTS:
+        if table == EVENTS:
             self._take_events(figures, [each["summary"] for each in snapshots])
 
     def _take_events(self, figures: Figures, summaries: list[dict[str, str]]) -> None:
-        days = [date.fromisoformat(each[_DAY]) for each in summaries if _DAY in each]
+        days = [
+            date.fromisoformat(each[DAY_PROPERTY]) for each in summaries if DAY_PROPERTY in each
+        ]
         if days:
-            figures.newest_partition.labels(_EVENTS).set(day_starts(max(days)))
+            figures.newest_partition.labels(EVENTS).set(day_starts(max(days)))
         for each in summaries:
-            for topic, ranges in json.loads(each.get(_OFFSETS, "{}")).items():
+            for topic, ranges in json.loads(each.get(OFFSETS_PROPERTY, "{}")).items():
                 for number, (_, end) in ranges.items():
                     key = f"{topic}/{number}"
                     self.read[key] = max(end, self.read.get(key, 0))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from feira.monitoring.figures import Figures
+from feira.user_events.codec import TOPIC as READ_BY_RUNS
 
 _SECONDS = 10
 
@@ -46,8 +47,5 @@ class Topics:
                 figures.topic_end.labels(topic, number).set(high)
                 # What retention took before it was read is lost, and not unread.
                 unread += high - min(high, max(low, self.read.get(f"{topic}/{number}", 0)))
-            if any(key.startswith(f"{topic}/") for key in self.read) or topic in _READ_BY_RUNS:
+            if topic == READ_BY_RUNS:
                 figures.unread.labels(topic).set(unread)
-
-
-_READ_BY_RUNS = ("user_events",)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -22,6 +21,7 @@ import valkey
 from valkey.client import Pipeline
 from valkey.exceptions import WatchError
 
+from feira.core.ahead import ahead
 from feira.core.errors import PermanentError
 from feira.recommendations.serving import layout
 from feira.recommendations.serving.claims import BATCH, REMOVING, Claim, ClaimLostError
@@ -260,15 +260,6 @@ class _Content:
         )
 
 
-def _made_ahead(packed: Iterator[Packed]) -> Iterator[Packed]:
-    """The same, the next one of which is made while one is written."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, packed, None)
-        while (found := coming.result()) is not None:
-            coming = thread.submit(next, packed, None)
-            yield found
-
-
 def _write(
     client: valkey.Valkey, content: _Content, lists: Iterator[Packed], now: datetime
 ) -> None:
@@ -279,7 +270,7 @@ def _write(
         # What a killed attempt has left may be of other lists.
         claim.unlink_all()
     _write_batch(claim, [items_key(version).encode(), content.items])
-    for packed in _made_ahead(lists):
+    for packed in ahead(lists):
         for start in range(0, len(packed.pairs), 2 * BATCH):
             _write_batch(claim, packed.pairs[start : start + 2 * BATCH])
 

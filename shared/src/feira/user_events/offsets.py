@@ -17,6 +17,9 @@ from typing import Any
 from feira.core.errors import PermanentError
 
 SECONDS = 30
+# What an ingest writes to the summary of its snapshot: the day, and by topic and partition both offsets. In
+# lower case, as Spark writes the names of options.
+DAY_PROPERTY, OFFSETS_PROPERTY = "feira.event-day", "feira.kafka-offsets"
 Ranges = Mapping[int, tuple[int, int]]
 
 

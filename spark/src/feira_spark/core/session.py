@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 CATALOG = "lake"
 CATALOG_IDLE_SECONDS = 20
+# A session's own setting, which OpenLineage's listener is told to report: the task that the session is for.
+# Connect gives all sessions one application, and the listener knows a parent of that alone.
+PARENT = "spark.feira.lineage.parent"
 # For the JVM of a driver and of executors. Avro's reader makes room for a text before it reads it: a
 # message of ten bytes that announces 1.5 GB would end the server. No message of Kafka is longer than this.
 JVM_OPTIONS = "-Dorg.apache.avro.limits.string.maxLength=1048576"

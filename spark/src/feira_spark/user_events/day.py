@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from feira.core.contracts import contract
 from feira.user_events.codec import TABLE
-from feira.user_events.offsets import DayOffsets, Ranges
+from feira.user_events.offsets import DAY_PROPERTY, OFFSETS_PROPERTY, DayOffsets, Ranges
 from feira_spark.core.session import CATALOG
 from feira_spark.core.tables import (
     STAGING,
@@ -37,8 +37,6 @@ ID_DAYS = 7
 # More messages than these that are no rows are joined by a sort; fewer are sent to every task.
 _FEW = 500_000
 _EVENTS = f"{CATALOG}.{TABLE}"
-# Spark writes the names of options in lower case.
-DAY_PROPERTY, OFFSETS_PROPERTY = "feira.event-day", "feira.kafka-offsets"
 
 
 class IngestError(RuntimeError):

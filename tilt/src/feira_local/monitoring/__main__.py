@@ -57,7 +57,7 @@ def sources(config: StackConfig, figures: Figures) -> list[Source]:
     own = own_connections(config.home)
     login = postgres.dsns(secrets, config.ports.postgres).monitor
     landings = landing_store(access.lake_settings(), LANDED.name, health.PATIENCE_SECONDS)
-    tables = LakeTables(f"{login.rsplit('/', 1)[0]}/iceberg", landings.files)
+    tables = LakeTables(postgres.in_database(login, "iceberg"), landings.files)
     found: list[Source] = [Disk(config.home), Heaps(config.run), tables]
     if _WAREHOUSE not in own:
         found.append(Warehouse(login))

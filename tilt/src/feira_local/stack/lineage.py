@@ -16,8 +16,6 @@ from feira_local.stack.own_connections import own_connections
 
 CONNECTION = "lineage_default"
 NAMESPACE = "feira"
-# Spark's listener reports this setting of a session: which task of Airflow it is for.
-_PARENT = "spark.feira.lineage.parent"
 # Airflow's own reading of operators: a task's code, and the text of its queries, which may hold a customer's values.
 _POLICY = [{"scope": {}, "controls": {"extract_operator_metadata": False}, "locked": True}]
 # An end that is away must cost a day next to nothing: no second try, and nobody waits longer.
@@ -55,6 +53,8 @@ def airflow_settings() -> dict[str, object]:
 
 def spark_properties(config: StackConfig) -> dict[str, str]:
     """The listener and its transport. Raises StackError for one that the listener cannot be told."""
+    from feira_spark.core.session import PARENT
+
     extra: Any = own_connections(config.home).get(CONNECTION, connection(config)).get("extra", {})
     transport = extra.get("transport", {})
     kind = transport.get("type")
@@ -80,7 +80,7 @@ def spark_properties(config: StackConfig) -> dict[str, str]:
     return {
         "spark.extraListeners": "io.openlineage.spark.agent.OpenLineageSparkListener",
         f"{prefix}.namespace": NAMESPACE,
-        f"{prefix}.capturedProperties": _PARENT,
+        f"{prefix}.capturedProperties": PARENT,
         # The text of a statement may hold a customer's values.
         f"{prefix}.facets.sql.disabled": "true",
         # What a statement filters and joins by is said once of the table, and not of each column anew.

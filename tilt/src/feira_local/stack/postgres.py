@@ -273,13 +273,13 @@ def provision(secrets: Secrets, port: int) -> None:
             )
         connection.execute("grant temporary on database warehouse to warehouse_loader, dbt")
         connection.execute("grant connect on database iceberg to monitor")
-    with psycopg.connect(_database(url, "warehouse"), connect_timeout=5) as warehouse:
+    with psycopg.connect(in_database(url, "warehouse"), connect_timeout=5) as warehouse:
         for statement in grants():
             warehouse.execute(statement)
         warehouse.execute(
             (repository_root() / "infra" / "monitoring" / "warehouse.sql").read_bytes()
         )
-    with psycopg.connect(_database(url, "iceberg"), connect_timeout=5) as iceberg:
+    with psycopg.connect(in_database(url, "iceberg"), connect_timeout=5) as iceberg:
         # Which metadata is a table's current one; the catalog has nothing else.
         iceberg.execute("grant select on all tables in schema public to monitor")
         iceberg.execute(
@@ -287,5 +287,6 @@ def provision(secrets: Secrets, port: int) -> None:
         )
 
 
-def _database(url: str, name: str) -> str:
+def in_database(url: str, name: str) -> str:
+    """The same login, in another database."""
     return f"{url.rsplit('/', 1)[0]}/{name}"

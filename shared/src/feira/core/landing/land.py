@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import orjson
 from fsspec import AbstractFileSystem
 
+from feira.core.ahead import ahead
 from feira.core.contracts import Contract, contract
 from feira.core.errors import PermanentError
-from feira.core.landing.ahead import ahead
 from feira.core.landing.lines import LandedLines, Place, UnusableKeyError, shown
 from feira.core.landing.manifest import ListedFile, Manifest
 from feira.core.landing.put_once import put_once

@@ -10,7 +10,6 @@ from operator import lt
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,6 +17,7 @@ from feira.core.errors import PermanentError
 from feira.recommendations.serving import layout
 from feira.recommendations.serving.columns import (
     UNKNOWN,
+    Numbers,
     encoded,
     is_constant,
     numbers_of,
@@ -33,7 +33,6 @@ _REASONS = (layout.GOES_WITH, *layout.WITHOUT_ITEM)
 _GOES_WITH = 0
 _USERS = 1_000
 
-Numbers = npt.NDArray[Any]
 # User and segment, which is '' in a list that is not of one.
 Name = tuple[str, str]
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from feira.recommendations.serving import layout
+from feira.recommendations.serving.columns import Numbers
 
-Numbers = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
 
 # How many bytes the table of places has at most, but for one user: a processor's cache holds them.
