@@ -186,13 +186,18 @@ def test_the_shop_draws_sales_as_it_is_told_and_replays_files_when_a_folder_is_n
     assert str(tmp_path) in replay
 
 
-def test_further_dags_and_the_clock_reach_airflow_and_are_kept_while_the_stack_runs(
+def test_further_dags_the_clock_and_lineage_reach_airflow_and_are_kept_while_the_stack_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = {"FEIRA_HOME": str(tmp_path / "home")}
     (tmp_path / "mine").mkdir()
     asked = StackConfig.from_env(
-        home | {"FEIRA_EXTRA_DAGS": str(tmp_path / "mine"), "FEIRA_CLOCK": "on"}
+        home
+        | {
+            "FEIRA_EXTRA_DAGS": str(tmp_path / "mine"),
+            "FEIRA_CLOCK": "on",
+            "FEIRA_LINEAGE": "off",
+        }
     )
     settings = airflow.settings(asked)
     folders = json.loads(settings["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
@@ -201,6 +206,7 @@ def test_further_dags_and_the_clock_reach_airflow_and_are_kept_while_the_stack_r
         str(tmp_path / "mine"),
     ]
     assert settings["FEIRA_CLOCK"] == "on"
+    assert not any("OPENLINEAGE" in name for name in settings)
     asked.make_folders()
     state.save(asked)
     monkeypatch.setenv("FEIRA_HOME", home["FEIRA_HOME"])

@@ -32,7 +32,7 @@ def as_json(config: StackConfig) -> dict[str, object]:
     return {
         "ports": dataclasses.asdict(config.ports),
         "shop": shop,
-        "dags": {"extra": extra, "clock": config.clock},
+        "dags": {"extra": extra, "clock": config.clock, "lineage": config.lineage},
         "parts": {
             "without": list(config.without),
             "monitoring": config.monitoring and dataclasses.asdict(config.monitoring),
@@ -68,6 +68,7 @@ def _restored(config: StackConfig, fields: dict[str, Any]) -> StackConfig:
         shop=ShopOptions(**(fields["shop"] | {"data": Path(data) if data else None})),
         extra_dags=Path(dags["extra"]) if dags["extra"] else None,
         clock=dags.get("clock", False),
+        lineage=dags.get("lineage", True),
         without=tuple(parts.get("without", ())),
         monitoring=Monitoring(**monitoring) if monitoring else None,
     )
