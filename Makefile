@@ -148,6 +148,10 @@ SEED ?= 1
 soak: install  ## N random kills (SEED=1) while days run, on a stack of its own; then all must be equal
 	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/soak.py --kills $(N) --seed $(SEED)
 
+.PHONY: dashboards
+dashboards: install  ## Write infra/monitoring/dashboards anew from feira_local.monitoring.dashboards
+	@$(VENV)/bin/python -m feira_local.monitoring.dashboards
+
 MINUTES ?= 55
 .PHONY: mutants
 mutants: install  ## Faults planted in the core, one at a time: which no test notices (MINUTES=55 ONLY=regex AGAIN=1)

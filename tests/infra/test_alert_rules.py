@@ -1,19 +1,30 @@
-"""Rules and alerts: each query parses and names what is exported, each alert leads to a section of the runbook,
-and Prometheus' own tool finds that each fires and stays silent when it must."""
+"""Rules, alerts and dashboards: each query names what is exported, each alert leads to a section of the runbook
+and to a dashboard, and Prometheus' own tool finds that each fires and stays silent when it must."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from feira.core.settings import repository_root
 from feira_airflow.core.pipelines import pipelines
-from promql import exported, files, known, metrics, rules, tool
+from promql import (
+    Named,
+    dashboards,
+    exported,
+    files,
+    known,
+    labels,
+    metrics,
+    named_labels,
+    queries,
+    rules,
+    tool,
+)
 
 ALERTS = {rule["alert"]: rule for rule in rules("alert")}
 CASES = [case for path in files("tests") for case in yaml.safe_load(path.read_text())["tests"]]
@@ -26,17 +37,49 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
+@pytest.mark.parametrize("query", queries(), ids=lambda query: query.where)
+def test_every_query_asks_for_metrics_and_labels_that_are_exported(query: Named) -> None:
+    found = labels(query.promql)
+    assert metrics(query.promql)
+    rule = ALERTS.get(query.where, {"labels": {}})
+    assert named_labels(query.text) <= found | rule["labels"].keys()
+
+
 @pytest.mark.parametrize(
-    "rule", rules("alert", "record"), ids=lambda r: r.get("alert") or r["record"]
+    ("query", "error"),
+    [
+        ("rate(feira_landed_rows_total[5m]) > 1", "feira_landed_rows_total is neither"),
+        ('feira_landed_lines_total{table="x"}', "no label table"),
+        ("sum by (day) (feira_landed_lines_total)", "no label day"),
+        ("feira_held_days / feira_dag_paused", "no label dag"),
+        ("feira_held_days / on (dag) feira_dag_paused", "no label dag"),
+        ("histogram_quantile(0.9, rate(feira_step_seconds_sum[5m]))", "no label le"),
+        ('feira:disk:free_ratio{disk="x"}', "no label disk"),
+        ("sum by (rate(x[5m])", "unclosed"),
+    ],
 )
-def test_every_query_parses_and_names_only_what_is_exported(rule: dict[str, Any]) -> None:
-    assert metrics(rule["expr"]) and metrics(rule["expr"]) <= known()
+def test_what_is_renamed_or_can_never_match_is_noticed(query: str, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        labels(query)
 
 
-def test_a_metric_that_is_renamed_is_noticed() -> None:
-    assert metrics("rate(feira_landed_rows_total[5m]) > 1") - known() == {"feira_landed_rows_total"}
-    with pytest.raises(ValueError):
-        metrics("sum by (rate(x[5m])")
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("time() - feira_dag_paused", {"dag", "job", "instance"}),
+        (
+            "sum by (dag) (feira_step_seconds_sum) / sum by (dag) (feira_step_seconds_count)",
+            {"dag"},
+        ),
+        ("topk(2, sum without (job, instance) (feira_dag_paused))", {"dag"}),
+        ("feira_table_rows - on (table) feira_table_promised_latency_seconds", {"table"}),
+        ("feira_held_days and on () feira_pipelines_clock == 1", {"job", "instance"}),
+        ("histogram_quantile(0.9, sum by (le, task) (feira_step_seconds_bucket))", {"task"}),
+        ("feira:table:lateness_seconds", {"table"}),
+    ],
+)
+def test_labels_are_followed_through_a_query(query: str, found: set[str]) -> None:
+    assert labels(query) == found
 
 
 @pytest.mark.parametrize("name", ALERTS)
@@ -55,6 +98,15 @@ def test_an_alert_has_severity_owner_and_a_section_of_the_runbook_that_names_it(
     queries = re.findall(r"`([^`]*feira[_:][^`]*|up\{[^`]*)`", section)
     parsed = {metric for query in queries for metric in _parsed(query)}
     assert parsed & metrics(rule["expr"])
+    # And it names a dashboard, which draws it; the clock is a switch and no figure.
+    (dashboard,) = re.findall(r"Dashboard \*(\w+)\*", section)
+    shown = {
+        metric
+        for panel in dashboards()[dashboard]["panels"]
+        for target in panel["targets"]
+        for metric in metrics(target["expr"])
+    }
+    assert exported(metrics(rule["expr"])) - {"feira_pipelines_clock"} <= exported(shown)
 
 
 def _anchor(heading: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -13,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from feira_local.monitoring import prometheus
+from feira_local.monitoring.dashboards import DASHBOARDS
 from feira_local.stack.config import StackConfig
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.service import by_name
@@ -75,6 +77,20 @@ def test_rules_are_those_of_the_checkout_each_time_it_starts(config: StackConfig
     assert {each.name: each.read_text() for each in rules.iterdir()} == {
         each.name: each.read_text() for each in of_checkout.glob("*.yml")
     }
+
+
+def test_a_grafana_is_provisioned_with_this_prometheus_and_the_checkouts_dashboards(
+    config: StackConfig,
+) -> None:
+    def provisioned(kind: str) -> dict[str, Any]:
+        path = config.home / "monitoring" / "grafana" / kind / "feira.yml"
+        return dict(yaml.safe_load(path.read_text()))
+
+    (source,) = provisioned("datasources")["datasources"]
+    assert (source["type"], source["url"]) == ("prometheus", "http://127.0.0.1:18191")
+    assert source["jsonData"]["timeInterval"] == "15s"
+    (provider,) = provisioned("dashboards")["providers"]
+    assert len(list(Path(provider["options"]["path"]).glob("*.json"))) == len(DASHBOARDS)
 
 
 def test_prometheus_own_tool_takes_its_settings(config: StackConfig) -> None:

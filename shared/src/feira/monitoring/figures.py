@@ -137,17 +137,6 @@ class Figures:
         )
         self.heap_limit = gauge("feira_jvm_old_limit_bytes", "The most that it may be", "service")
 
-    def names(self) -> set[str]:
-        """Every name that is exported, those of histograms and counters as they are shown."""
-        found: set[str] = set()
-        for family in self.registry.collect():
-            suffixes = {
-                "counter": ("_total",),
-                "histogram": ("_bucket", "_sum", "_count"),
-            }.get(family.type, ("",))
-            found |= {family.name + suffix for suffix in suffixes}
-        return found
-
     def judged(self, gate: str, outcome: str) -> None:
         """Sets the outcome of a gate's last judgement; others of the gate are 0.
 

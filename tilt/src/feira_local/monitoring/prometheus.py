@@ -13,9 +13,11 @@ from feira_local.stack.config import HOST, StackConfig
 from feira_local.stack.secrets import Secrets, write_private
 from feira_local.stack.service import HttpCheck, Link, Service
 
-RETENTION = "15d"
+RETENTION, SCRAPE_INTERVAL = "15d", "15s"
 # Of its folder, which it runs in: a path may hold what a pattern of files, or YAML, cannot.
 SETTINGS, ALERTS, RULES = "prometheus.yml", "alertmanager.yml", "rules"
+# What a Grafana is provisioned with; none is started here.
+GRAFANA = "grafana"
 
 
 def services(config: StackConfig) -> tuple[Service, ...]:
@@ -84,7 +86,7 @@ def prometheus_settings(config: StackConfig) -> dict[str, Any]:
         ports["recommendations"] = own["recommendations"]
     alerts = config.monitoring is not None and config.monitoring.alertmanager is not None
     return {
-        "global": {"scrape_interval": "15s", "evaluation_interval": "30s"},
+        "global": {"scrape_interval": SCRAPE_INTERVAL, "evaluation_interval": "30s"},
         "rule_files": [f"{RULES}/*.yml"],
         "alerting": {
             "alertmanagers": [{"static_configs": [{"targets": [f"{HOST}:{own['alertmanager']}"]}]}]
@@ -95,6 +97,39 @@ def prometheus_settings(config: StackConfig) -> dict[str, Any]:
             {"job_name": name, "static_configs": [{"targets": [f"{HOST}:{port}"]}]}
             for name, port in ports.items()
         ],
+    }
+
+
+def grafana_provisioning(config: StackConfig) -> dict[str, dict[str, Any]]:
+    """By the folder of Grafana's provisioning: this Prometheus as a data source, and the checkout's dashboards."""
+    return {
+        "datasources": {
+            "apiVersion": 1,
+            "datasources": [
+                {
+                    "name": "Feira",
+                    "uid": "feira",
+                    "type": "prometheus",
+                    "access": "proxy",
+                    "url": f"http://{HOST}:{config.ports.own['prometheus']}",
+                    # As often as it asks: rates are never taken over less than four of these.
+                    "jsonData": {"timeInterval": SCRAPE_INTERVAL},
+                }
+            ],
+        },
+        "dashboards": {
+            "apiVersion": 1,
+            "providers": [
+                {
+                    "name": "Feira",
+                    "folder": "Feira",
+                    "type": "file",
+                    "options": {
+                        "path": str(config.repository / "infra" / "monitoring" / "dashboards")
+                    },
+                }
+            ],
+        },
     }
 
 
@@ -142,7 +177,7 @@ _TEXT = (
 
 
 def prepare_prometheus(config: StackConfig, secrets: Secrets) -> None:
-    """Writes its settings, and the rules beside them."""
+    """Writes its settings, the rules beside them, and what a Grafana would read it with."""
     folder = _folder(config)
     rules = folder / RULES
     shutil.rmtree(rules, ignore_errors=True)
@@ -150,6 +185,9 @@ def prepare_prometheus(config: StackConfig, secrets: Secrets) -> None:
     for each in sorted(_rules(config).glob("*.yml")):
         shutil.copyfile(each, rules / each.name)
     write_private(folder / SETTINGS, yaml.safe_dump(prometheus_settings(config), sort_keys=False))
+    for kind, found in grafana_provisioning(config).items():
+        (folder / GRAFANA / kind).mkdir(parents=True, exist_ok=True)
+        (folder / GRAFANA / kind / "feira.yml").write_text(yaml.safe_dump(found, sort_keys=False))
 
 
 def prepare_alertmanager(config: StackConfig, secrets: Secrets) -> None:
