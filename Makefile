@@ -7,7 +7,7 @@ VENV := .venv
 # The first of these that runs and is 3.11 to 3.13; `make install PYTHON=/path/to/python` names another.
 PYTHONS := python3.11 python3.12 python3.13 python3 python
 # Changes whenever what must be installed does.
-STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml shared/pyproject.toml airflow/provider/pyproject.toml airflow/wiring/pyproject.toml | cksum | tr ' ' '-')
+STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml shared/pyproject.toml airflow/provider/pyproject.toml airflow/wiring/pyproject.toml infra/redshift-local/pyproject.toml | cksum | tr ' ' '-')
 
 # Where the home folder cannot be written, the caches of pip, uv and others are in the clone.
 ifneq ($(shell [ -d "$${HOME:-}" ] && [ -w "$$HOME" ] && echo yes),yes)
@@ -77,7 +77,7 @@ $(STAMP):
 	@awk '/^uv==/{take=1; print; next} take && /^[^ ]/{exit} take && /--hash/' requirements.lock > $(VENV)/uv.lock
 	@$(VENV)/bin/python -m pip install --quiet --require-hashes -r $(VENV)/uv.lock
 	@$(VENV)/bin/uv pip install --python $(VENV)/bin/python --no-deps --require-hashes --compile-bytecode -r requirements.lock
-	@$(VENV)/bin/uv pip install --python $(VENV)/bin/python --quiet --no-deps --no-build-isolation -e . -e ./shared -e ./airflow/provider -e ./airflow/wiring
+	@$(VENV)/bin/uv pip install --python $(VENV)/bin/python --quiet --no-deps --no-build-isolation -e . -e ./shared -e ./airflow/provider -e ./airflow/wiring -e ./infra/redshift-local
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
@@ -121,7 +121,7 @@ lint: install  ## Formatting, lint, import rules, types
 	@$(VENV)/bin/lint-imports --verbose > /dev/null || $(VENV)/bin/lint-imports
 	@# The programs are those that no test runs.
 	@MYPYPATH=tests:tests/e2e:tests/bench $(VENV)/bin/mypy shared/src spark/src airflow/src airflow/provider/src \
-	  airflow/wiring/src tilt/src $(PROGRAMS)
+	  airflow/wiring/src infra/redshift-local/src tilt/src $(PROGRAMS)
 
 WORKERS ?= 2
 .PHONY: test

@@ -38,7 +38,9 @@ def add_libraries(site: Path) -> None:
     """Puts all that is installed here into the folder, but Feira's own, which is there by its metadata and
     ``.pth``; for ``PYTHON``."""
     for each in Path(sysconfig.get_path("purelib")).iterdir():
-        if not each.name.endswith(".pth") and not re.search("feira|asset_wiring", each.name):
+        if not each.name.endswith(".pth") and not re.search(
+            "feira|asset_wiring|redshift_local", each.name
+        ):
             (site / each.name).symlink_to(each)
 
 

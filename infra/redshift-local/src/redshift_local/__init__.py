@@ -1,0 +1,1 @@
+"""A Redshift to test on, on the laptop: Redshift's SQL translated for PostgreSQL, or refused."""

@@ -1,0 +1,1 @@
+"""Redshift's SQL as PostgreSQL's: what is refused, what is rewritten, and the functions that stand behind it."""

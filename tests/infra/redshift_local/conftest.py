@@ -1,0 +1,51 @@
+"""A database with Redshift's functions on the tests' PostgreSQL, and its statements run as they are translated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from feira_local.stack.postgres import Dsns
+from redshift_local.database import install
+from redshift_local.translation.translate import translate
+
+Run = Callable[[str], list[tuple[Any, ...]]]
+
+
+@pytest.fixture(scope="session")
+def redshift_dsn(postgres: Dsns) -> str:
+    """The database ``dev``, in which the functions are; its superuser."""
+    with psycopg.connect(postgres.superuser, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE dev")
+    dsn = postgres.superuser.rsplit("/", 1)[0] + "/dev"
+    install(dsn)
+    return dsn
+
+
+@pytest.fixture
+def connection(redshift_dsn: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """A session in autocommit; afterwards the schema ``public`` is empty again."""
+    with psycopg.connect(redshift_dsn, autocommit=True, prepare_threshold=None) as session:
+        yield session
+        session.rollback()
+        session.execute(
+            "DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO public"
+        )
+
+
+@pytest.fixture
+def run(connection: psycopg.Connection[tuple[Any, ...]]) -> Run:
+    """Runs Redshift's SQL; the rows of the last statement, or none."""
+
+    def run(sql: str) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        for translated in translate(sql):
+            for statement in translated.statements:
+                cursor = connection.execute(statement)  # type: ignore[call-overload]
+                rows = cursor.fetchall() if cursor.description else []
+        return rows
+
+    return run
