@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from feira_local.stack.postgres import Dsns
+from redshift_local.data_api.server import data_api
 from redshift_local.database import install
 from redshift_local.translation.translate import translate
 
@@ -49,3 +50,27 @@ def run(connection: psycopg.Connection[tuple[Any, ...]]) -> Run:
         return rows
 
     return run
+
+
+@pytest.fixture(scope="session")
+def data_api_url(redshift_dsn: str) -> Iterator[str]:
+    """The Data API of that database, three rows a page."""
+    with data_api(redshift_dsn, rows_a_page=3) as url:
+        yield url
+
+
+@pytest.fixture
+def client(data_api_url: str, connection: object) -> Any:
+    """boto3's own client of it; the schema ``public`` is empty before and after."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "redshift-data",
+        endpoint_url=data_api_url,
+        region_name="eu-central-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        # Else each answer with status 500 is waited for four times.
+        config=Config(retries={"total_max_attempts": 1}),
+    )

@@ -184,10 +184,10 @@ def test_a_locked_table_lets_no_other_session_read(
     days("COMMIT")
 
 
-def test_named_parameters_are_numbered_by_their_first_place() -> None:
+def test_each_place_of_a_named_parameter_has_a_number() -> None:
     (translated,) = translate("SELECT :b::int + :a, :b FROM t WHERE x = ':c'")
-    assert translated.parameters == ("b", "a")
-    assert translated.statements == ("SELECT CAST($1 AS INT) + $2, $1 FROM t WHERE x = ':c'",)
+    assert translated.parameters == ("b", "a", "b")
+    assert translated.statements == ("SELECT CAST($1 AS INT) + $2, $3 FROM t WHERE x = ':c'",)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ class Translated:
     """One statement: as it was written, and what PostgreSQL is to run for it.
 
     ``kind`` is its first word or two (``SELECT``, ``CREATE TABLE``); ``statements`` run in their order, and
-    the first that returns rows has the result; ``parameters`` are the names behind ``$1``, ``$2``, …, of
-    ``:name`` in the order in which they first stand.
+    the first that returns rows has the result; ``parameters`` are the names behind ``$1``, ``$2``, …:
+    one for each place of a ``:name``.
     """
 
     source: str
@@ -241,7 +241,10 @@ def _kind(tree: exp.Expr) -> str:
 
 
 def _number(tree: exp.Expr) -> tuple[str, ...]:
-    """The names of ``:name``, each of which becomes ``$1``, ``$2``, … in the tree."""
+    """The names of ``:name``, each place of which becomes ``$1``, ``$2``, … in the tree.
+
+    A name that stands twice has two numbers: each place has a type of its own.
+    """
     names: list[str] = []
     if tree.find(exp.Placeholder) and tree.find(exp.Parameter):
         raise syntax_error(":", "parameters are :name or $1, and not both")
@@ -249,9 +252,8 @@ def _number(tree: exp.Expr) -> tuple[str, ...]:
         name = placeholder.this
         if not isinstance(name, str):
             raise syntax_error("?")
-        if name not in names:
-            names.append(name)
-        placeholder.replace(exp.Parameter(this=exp.Literal.number(names.index(name) + 1)))
+        names.append(name)
+        placeholder.replace(exp.Parameter(this=exp.Literal.number(len(names))))
     return tuple(names)
 
 

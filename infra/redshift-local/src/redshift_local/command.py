@@ -1,0 +1,57 @@
+"""``redshift-local``: the doors of a Redshift to test on, in front of a PostgreSQL that runs already."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+import psycopg
+
+from redshift_local.data_api.server import data_api
+from redshift_local.database import install
+
+DSN = "REDSHIFT_LOCAL_DSN"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serves until SIGINT or SIGTERM; 0 then, 2 when it could not begin."""
+    parser = argparse.ArgumentParser(
+        "redshift-local",
+        description="A Redshift to test on, on loopback.",
+        epilog=f"{DSN} names the database: postgresql://SUPERUSER:PASSWORD@127.0.0.1:5432/dev",
+    )
+    parser.add_argument(
+        "--data-api-port", type=int, default=5480, help="of the Data API (default: 5480)"
+    )
+    options = parser.parse_args(arguments)
+    # A password is in no command line, which every user of the machine can read.
+    dsn = os.environ.get(DSN, "")
+    if not dsn:
+        print(
+            f"{DSN} is not set: the PostgreSQL behind it, as postgresql://…/DATABASE",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        install(dsn)
+    except psycopg.Error as error:
+        print(f"The database of {DSN} cannot be used: {error}".strip(), file=sys.stderr)
+        return 2
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        with data_api(dsn, port=options.data_api_port) as url:
+            print(f"Data API: {url}", flush=True)
+            ended.wait()
+    except (OSError, ValueError) as error:
+        print(
+            f"The Data API cannot be served on port {options.data_api_port}: {error}",
+            file=sys.stderr,
+        )
+        return 2
+    return 0

@@ -1,0 +1,96 @@
+"""The Data API's HTTP server, on loopback: what a client signs is not checked."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from redshift_local.data_api.model import TARGET, ApiError, answer, request
+from redshift_local.data_api.operations import DataApi
+
+# The service's own limit of a request is smaller; nothing longer is read.
+_MAX_BODY = 32 * 1024 * 1024
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], api: DataApi) -> None:
+        super().__init__(address, _Handler)
+        self.api = api
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = b""
+        try:
+            length = int(self.headers.get("Content-Length", 0))
+            if length > _MAX_BODY:
+                self.close_connection = True
+                raise ApiError(
+                    "SerializationException", f"The request has {length} bytes; {_MAX_BODY} at most"
+                )
+            body = self.rfile.read(length)
+            service, _, operation = self.headers.get("X-Amz-Target", "").partition(".")
+            if service != TARGET:
+                raise ApiError(
+                    "UnknownOperationException", f"X-Amz-Target must be {TARGET}.OPERATION"
+                )
+            response = self.server.api.answer(operation, request(operation, body))
+            self._send(200, answer(operation, response))
+        except ApiError as error:
+            self._send(error.status, error.body())
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+        except Exception as error:
+            # A client is told of a fault of this server as it is of one of the service.
+            fault = ApiError("InternalServerException", f"{type(error).__name__}: {error}")
+            self._send(fault.status, fault.body())
+
+    def _send(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.1")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: a statement's text may hold what no log should."""
+
+
+def refuse_outside(host: str) -> None:
+    """ValueError for an address that others can reach."""
+    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+        raise ValueError(
+            f"{host} is not loopback, and nobody is asked who they are: use 127.0.0.1."
+        )
+
+
+@contextmanager
+def data_api(
+    dsn: str, *, host: str = "127.0.0.1", port: int = 0, rows_a_page: int = 1_000
+) -> Iterator[str]:
+    """Serves the Data API for the database of ``dsn``; yields the URL for ``endpoint_url``.
+
+    ``port`` 0 is a free one. What runs is cancelled at the end. ValueError when ``host`` is not loopback.
+    """
+    refuse_outside(host)
+    api = DataApi(dsn, rows_a_page)
+    server = _Server((host, port), api)
+    thread = threading.Thread(target=server.serve_forever, name="data-api", daemon=True)
+    thread.start()
+    try:
+        yield f"http://{host}:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        api.close()
+        thread.join()

@@ -1,0 +1,22 @@
+"""An error as Redshift words it, whoever raised it."""
+
+from __future__ import annotations
+
+import psycopg
+
+from redshift_local.translation.errors import RedshiftError
+
+# PostgreSQL's SQLSTATE and Redshift's words, where they are others and the difference is known.
+_WORDS = {
+    "21000": "Found multiple matches to update the same tuple.",
+    "22001": "Value too long for character type",
+}
+
+
+def worded(error: RedshiftError | psycopg.Error) -> str:
+    """``ERROR: …``, with PostgreSQL's own words or the hint as a second line."""
+    if isinstance(error, RedshiftError):
+        return f"ERROR: {error}" + (f"\n  Hint: {error.hint}" if error.hint else "")
+    primary = error.diag.message_primary or str(error).strip()
+    known = _WORDS.get(error.diag.sqlstate or "")
+    return f"ERROR: {known}\n  Detail: {primary}" if known else f"ERROR: {primary}"

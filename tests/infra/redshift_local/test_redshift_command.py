@@ -1,0 +1,58 @@
+"""The command ``redshift-local``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+
+from temporary_postgres import free_port
+
+COMMAND = [
+    sys.executable,
+    "-c",
+    "import sys; from redshift_local.command import main; sys.exit(main())",
+]
+
+
+def test_it_serves_until_it_is_told_to_end(redshift_dsn: str) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [*COMMAND, "--data-api-port", str(port)],
+        env=os.environ | {"REDSHIFT_LOCAL_DSN": redshift_dsn},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"Data API: http://127.0.0.1:{port}\n"
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}",
+            json.dumps({"WorkgroupName": "laptop"}).encode(),
+            {"X-Amz-Target": "RedshiftData.ListDatabases"},
+        )
+        assert json.load(urllib.request.urlopen(request)) == {"Databases": ["dev"]}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_it_does_not_begin_without_its_database() -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "REDSHIFT_LOCAL_DSN"}
+    unset = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, check=False)
+    assert unset.returncode == 2 and "REDSHIFT_LOCAL_DSN" in unset.stderr
+    nowhere = f"postgresql://postgres:secret-word@127.0.0.1:{free_port()}/dev"
+    closed = subprocess.run(
+        COMMAND,
+        env=environment | {"REDSHIFT_LOCAL_DSN": nowhere},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert closed.returncode == 2 and "cannot be used" in closed.stderr
+    assert "secret-word" not in closed.stderr
