@@ -9,6 +9,8 @@ import subprocess
 import sys
 import urllib.request
 
+import psycopg
+
 from temporary_postgres import free_port
 
 COMMAND = [
@@ -19,9 +21,9 @@ COMMAND = [
 
 
 def test_it_serves_until_it_is_told_to_end(redshift_dsn: str) -> None:
-    port = free_port()
+    port, other = free_port(), free_port()
     process = subprocess.Popen(
-        [*COMMAND, "--data-api-port", str(port)],
+        [*COMMAND, "--data-api-port", str(port), "--port", str(other)],
         env=os.environ | {"REDSHIFT_LOCAL_DSN": redshift_dsn},
         stdout=subprocess.PIPE,
         text=True,
@@ -29,6 +31,9 @@ def test_it_serves_until_it_is_told_to_end(redshift_dsn: str) -> None:
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == f"Data API: http://127.0.0.1:{port}\n"
+        assert process.stdout.readline() == f"PostgreSQL protocol: 127.0.0.1:{other}\n"
+        with psycopg.connect(f"postgresql://u@127.0.0.1:{other}/dev") as session:
+            assert session.execute("SELECT NVL(NULL, 1)").fetchone() == (1,)
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}",
             json.dumps({"WorkgroupName": "laptop"}).encode(),

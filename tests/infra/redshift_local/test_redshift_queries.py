@@ -208,3 +208,8 @@ def test_each_place_of_a_named_parameter_has_a_number() -> None:
 )
 def test_a_statement_says_what_it_is(text: str, kind: str) -> None:
     assert [translated.kind for translated in translate(text)] == [kind]
+
+
+def test_numbered_parameters_need_no_blank_between() -> None:
+    (translated,) = translate("INSERT INTO t (a,b) VALUES ($1,$2)")
+    assert translated.statements == ("INSERT INTO t (a, b) VALUES ($1, $2)",)

@@ -239,6 +239,7 @@ def test_a_statement_is_refused_alone_and_behind_another(
         "SELECT SHA1('a')",
         "CREATE FUNCTION f(a int) RETURNS int IMMUTABLE AS $$ SELECT $1 $$ LANGUAGE sql",
         "CREATE PROCEDURE p() AS $$ BEGIN END; $$ LANGUAGE plpgsql",
+        "CREATE OR REPLACE FUNCTION f() RETURNS int STABLE AS $x$ return 'it''s' $x$ LANGUAGE plpythonu",
         "CREATE EXTENSION x",
         "CREATE EXTERNAL TABLE s.t (a int) STORED AS PARQUET LOCATION 's3://b'",
         "CREATE USER u PASSWORD 'x'",

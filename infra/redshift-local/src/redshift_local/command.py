@@ -13,6 +13,7 @@ import psycopg
 
 from redshift_local.data_api.server import data_api
 from redshift_local.database import install
+from redshift_local.wire.server import wire
 
 DSN = "REDSHIFT_LOCAL_DSN"
 
@@ -26,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--data-api-port", type=int, default=5480, help="of the Data API (default: 5480)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=5439, help="of the PostgreSQL protocol (default: 5439)"
     )
     options = parser.parse_args(arguments)
     # A password is in no command line, which every user of the machine can read.
@@ -45,13 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     try:
-        with data_api(dsn, port=options.data_api_port) as url:
-            print(f"Data API: {url}", flush=True)
+        with data_api(dsn, port=options.data_api_port) as url, wire(dsn, port=options.port) as port:
+            print(f"Data API: {url}\nPostgreSQL protocol: 127.0.0.1:{port}", flush=True)
             ended.wait()
     except (OSError, ValueError) as error:
-        print(
-            f"The Data API cannot be served on port {options.data_api_port}: {error}",
-            file=sys.stderr,
-        )
+        ports = f"{options.data_api_port} (Data API) and {options.port} (PostgreSQL protocol)"
+        print(f"The ports {ports} cannot both be served: {error}", file=sys.stderr)
         return 2
     return 0

@@ -13,10 +13,15 @@ _WORDS = {
 }
 
 
+def redshifts_words(sqlstate: str) -> str:
+    """Redshift's words for an error of this class; "" where PostgreSQL's are the same or not known."""
+    return _WORDS.get(sqlstate, "")
+
+
 def worded(error: RedshiftError | psycopg.Error) -> str:
     """``ERROR: …``, with PostgreSQL's own words or the hint as a second line."""
     if isinstance(error, RedshiftError):
         return f"ERROR: {error}" + (f"\n  Hint: {error.hint}" if error.hint else "")
     primary = error.diag.message_primary or str(error).strip()
-    known = _WORDS.get(error.diag.sqlstate or "")
+    known = redshifts_words(error.diag.sqlstate or "")
     return f"ERROR: {known}\n  Detail: {primary}" if known else f"ERROR: {primary}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 import uuid
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from redshift_local.data_api.model import TARGET, ApiError, answer, request
 from redshift_local.data_api.operations import DataApi
+from redshift_local.loopback import refuse_outside
 
 # The service's own limit of a request is smaller; nothing longer is read.
 _MAX_BODY = 32 * 1024 * 1024
@@ -64,14 +64,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: a statement's text may hold what no log should."""
-
-
-def refuse_outside(host: str) -> None:
-    """ValueError for an address that others can reach."""
-    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-        raise ValueError(
-            f"{host} is not loopback, and nobody is asked who they are: use 127.0.0.1."
-        )
 
 
 @contextmanager

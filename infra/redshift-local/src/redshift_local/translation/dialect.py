@@ -97,6 +97,12 @@ class _Parser(RedshiftParser):
 
 class _Tokenizer(Redshift.Tokenizer):
     COMMANDS: ClassVar[set[TokenType]] = set()
+    # `$$` begins the body of a function, which is refused; `$1,$2` are parameters and no text between dollars.
+    HEREDOC_STRINGS: ClassVar[list[str | tuple[str, str]]] = []
+    SINGLE_TOKENS: ClassVar[dict[str, TokenType]] = {
+        **Redshift.Tokenizer.SINGLE_TOKENS,
+        "$": TokenType.PARAMETER,
+    }
 
 
 class LocalRedshift(Redshift):

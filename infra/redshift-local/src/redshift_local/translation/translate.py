@@ -156,6 +156,10 @@ def _parsed(tokens: list[Token], sql: str, source: str) -> Translated:
     if tokens[0].token_type == TokenType.STRING or first not in _BEGINNINGS:
         raise syntax_error(tokens[0].text)
     duplicates = words[-2:] == ["REMOVE", "DUPLICATES"] and first == "MERGE"
+    kind = words[3:4] if words[1:3] == ["OR", "REPLACE"] else words[1:2]
+    if first == "CREATE" and kind and kind[0] in ("FUNCTION", "PROCEDURE", "LIBRARY", "MODEL"):
+        # Before it is parsed: what is between dollars need not be SQL.
+        raise NotImitated(f"CREATE {kind[0]}")
     tree = _tree(_with_whens(tokens) if duplicates else tokens, sql)
     return _translated(tree, source, duplicates=duplicates)
 
@@ -286,10 +290,10 @@ def _merge(tree: exp.Merge, *, duplicates: bool) -> tuple[str, ...]:
     if duplicates:
         if not isinstance(tree.args["using"], exp.Table):
             raise syntax_error("REMOVE", "MERGE … REMOVE DUPLICATES has a table as its source")
-        # What matches gives way to the source's rows, each of them once.
+        # In one statement: what matches gives way to the source's rows, each of them once.
         name = postgres(exp.to_identifier(tree.args["using"].alias_or_name, quoted=True))
         return (
-            f"DELETE FROM {target} USING {source} WHERE {condition}",
+            f"WITH _gone AS (DELETE FROM {target} USING {source} WHERE {condition}) "
             f"INSERT INTO {target} SELECT DISTINCT {name}.* FROM {source}",
         )
     matched, missing = (when.args["then"] for when in tree.args["whens"].expressions)

@@ -1,0 +1,135 @@
+"""The PostgreSQL protocol's server, on loopback: it takes any user and asks for no password."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg
+
+from redshift_local.loopback import refuse_outside
+from redshift_local.wire import messages
+from redshift_local.wire.session import Session, opened
+
+SERVER_VERSION = "8.0.2"
+
+
+class _Wire:
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._database = str(psycopg.conninfo.conninfo_to_dict(dsn).get("dbname") or "")
+        self._keys: dict[tuple[int, int], psycopg.Connection[tuple[object, ...]]] = {}
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        try:
+            await self._session(reader, writer)
+        except messages.ProtocolError as error:
+            writer.write(messages.refusal(str(error), "08P01", severity="FATAL"))
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            self._open.discard(task)
+            writer.close()
+            with suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def close(self) -> None:
+        for task in list(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _session(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        code, body = await messages.read_startup(reader)
+        while code in (messages.SSL_REQUEST, messages.GSS_REQUEST):
+            writer.write(b"N")
+            code, body = await messages.read_startup(reader)
+        if code == messages.CANCEL_REQUEST:
+            connection = self._keys.get(struct.unpack("!Ii", body[:8]))
+            if connection is not None:
+                await asyncio.to_thread(connection.cancel_safe)
+            return
+        if code >> 16 != messages.VERSION_3 >> 16:
+            raise messages.ProtocolError(f"Protocol {code >> 16}.{code & 0xFFFF}; 3.0 is spoken")
+        options = messages.pairs(body)
+        database = options.get("database") or options.get("user", "")
+        if database != self._database:
+            writer.write(
+                messages.refusal(f'database "{database}" does not exist', "3D000", severity="FATAL")
+            )
+            return
+        try:
+            connection = await asyncio.to_thread(opened, self._dsn, options)
+        except psycopg.Error as error:
+            writer.write(messages.refusal(str(error).strip(), "08006", severity="FATAL"))
+            return
+        key = (connection.info.backend_pid, secrets.randbits(31))
+        self._keys[key] = connection
+        try:
+            await self._run(reader, writer, connection, options, key)
+        finally:
+            del self._keys[key]
+            connection.close()
+
+    async def _run(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        connection: psycopg.Connection[tuple[object, ...]],
+        options: dict[str, str],
+        key: tuple[int, int],
+    ) -> None:
+        told = {
+            "server_version": SERVER_VERSION,
+            "server_encoding": "UTF8",
+            "client_encoding": connection.info.parameter_status("client_encoding") or "UTF8",
+            "DateStyle": "ISO, MDY",
+            "TimeZone": "UTC",
+            "integer_datetimes": "on",
+            "is_superuser": "off",
+            "session_authorization": options.get("user", ""),
+        }
+        writer.write(messages.message(b"R", struct.pack("!I", 0)) + messages.statuses(told.items()))
+        writer.write(messages.message(b"K", struct.pack("!Ii", *key)))
+        writer.write(messages.message(b"Z", b"I"))
+        # The connection that psycopg has authenticated goes on as a stream of messages; psycopg keeps it
+        # for nothing but to cancel what runs on it, and to close it.
+        own = socket.socket(fileno=os.dup(connection.pgconn.socket))
+        server = await asyncio.open_connection(sock=own)
+        try:
+            await Session((reader, writer), server).run()
+        finally:
+            server[1].close()
+
+
+@contextmanager
+def wire(dsn: str, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """Serves the PostgreSQL protocol for the database of ``dsn``; yields its port.
+
+    ``port`` 0 is a free one. Sessions are closed at the end. ValueError when ``host`` is not loopback,
+    OSError when the port is taken.
+    """
+    refuse_outside(host)
+    sockets = socket.create_server((host, port))
+    loop = asyncio.new_event_loop()
+    proxy = _Wire(dsn)
+    server = loop.run_until_complete(asyncio.start_server(proxy.serve, sock=sockets))
+    thread = threading.Thread(target=loop.run_forever, name="wire", daemon=True)
+    thread.start()
+    try:
+        yield sockets.getsockname()[1]
+    finally:
+        server.close()
+        asyncio.run_coroutine_threadsafe(proxy.close(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -1,0 +1,207 @@
+"""One client's session: each message is translated on its way to PostgreSQL, and each answer on its way back.
+
+For a statement that is refused PostgreSQL gets a word that is none, and its error becomes the refusal: so
+the refusal comes in its turn, and the transaction has failed as after any other error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import deque
+from dataclasses import dataclass
+
+import psycopg
+
+from redshift_local.translation.errors import RedshiftError, syntax_error
+from redshift_local.translation.translate import Translated, translate
+from redshift_local.wire import messages
+from redshift_local.wire.messages import (
+    CODE,
+    DETAIL,
+    HINT,
+    MESSAGE,
+    SEVERITY,
+    message,
+    texts,
+)
+from redshift_local.wording import redshifts_words
+
+# PostgreSQL's numbers of types that have another in Redshift.
+_TYPES = {3802: 4000, 17: 6551}
+# What a client is told of; the rest, the version first of all, is not Redshift's.
+_TOLD = ("application_name", "client_encoding", "DateStyle", "TimeZone", "is_superuser")
+
+
+@dataclass
+class _Query:
+    """A message that PostgreSQL ends with ReadyForQuery. ``shown`` says of each of its statements whether
+    the client is to see its answer: what this server has added is run and not shown."""
+
+    shown: deque[bool]
+    # TRUNCATE was run: what it stands in is to be committed.
+    commits: bool = False
+    # A COMMIT of this server's own: of its answer the client sees the state alone.
+    silent: bool = False
+
+
+class Session:
+    """Passes messages between ``client`` and ``server`` until one of them ends."""
+
+    def __init__(
+        self,
+        client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    ) -> None:
+        self._from_client, self._to_client = client
+        self._from_server, self._to_server = server
+        self._queries: deque[_Query] = deque()
+        # Names of prepared statements and portals, and what they run.
+        self._statements: dict[str, str] = {}
+        self._portals: dict[str, str] = {}
+        self._truncated = False
+        # Refusals by the words that stand for them.
+        self._refusals: dict[str, RedshiftError] = {}
+        self._number = 0
+
+    async def run(self) -> None:
+        tasks = [asyncio.create_task(self._forth()), asyncio.create_task(self._back())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _forth(self) -> None:
+        while True:
+            kind, body = await messages.read_message(self._from_client)
+            if kind == b"X":
+                return
+            if kind == b"Q":
+                body = self._query(body)
+            elif kind == b"P":
+                body = self._parse(body)
+            elif kind == b"B":
+                (portal, statement), _ = messages.split(body, 2)
+                self._portals[portal] = self._statements.get(statement, "")
+            elif kind == b"E":
+                (portal,), _ = messages.split(body, 1)
+                self._truncated |= self._portals.get(portal) == "TRUNCATE"
+            elif kind == b"S":
+                self._queries.append(_Query(deque(), commits=self._truncated))
+                self._truncated = False
+            elif kind not in b"CDHdcf":
+                raise messages.ProtocolError(f"A message of kind {kind!r}")
+            self._to_server.write(message(kind, body))
+            await self._to_server.drain()
+
+    def _query(self, body: bytes) -> bytes:
+        (text,), _ = messages.split(body, 1)
+        shown: list[bool] = []
+        try:
+            found = translate(text)
+            for each in found:
+                _refuse_names(each)
+                shown += [True] + [False] * (len(each.statements) - 1)
+            text = ";".join(part for each in found for part in each.statements)
+        except RedshiftError as error:
+            text, shown = self._refused(error), [True]
+        self._queries.append(_Query(deque(shown or [True])))
+        return texts(text)
+
+    def _parse(self, body: bytes) -> bytes:
+        (name, text), types = messages.split(body, 2)
+        kind = ""
+        try:
+            found = translate(text)
+            if len(found) > 1:
+                raise RedshiftError(
+                    "cannot insert multiple commands into a prepared statement", sqlstate="42601"
+                )
+            if found:
+                _refuse_names(found[0])
+                kind, text = found[0].kind, found[0].statements[0]
+        except RedshiftError as error:
+            text = self._refused(error)
+        self._statements[name] = kind
+        return texts(name, text) + types
+
+    def _refused(self, error: RedshiftError) -> str:
+        """A word for the error, at which PostgreSQL has a syntax error."""
+        self._number += 1
+        word = f"redshift_refusal_{self._number}"
+        self._refusals[word] = error
+        return word
+
+    def _error(self, body: bytes) -> bytes:
+        """An error in Redshift's words, without where in PostgreSQL it was raised."""
+        parts = messages.error_parts(body)
+        said = parts.get(MESSAGE, "")
+        refusal = self._refusals.pop(said.split('"')[1], None) if said.count('"') == 2 else None
+        known = redshifts_words(parts.get(CODE, ""))
+        if refusal is not None:
+            parts = {SEVERITY: "ERROR", CODE: refusal.sqlstate, MESSAGE: str(refusal)}
+            parts |= {HINT: refusal.hint} if refusal.hint else {}
+        elif known:
+            parts |= {MESSAGE: known, DETAIL: said}
+        return messages.error({k: v for k, v in parts.items() if k in "SVCMDH"})[5:]
+
+    async def _back(self) -> None:
+        while True:
+            kind, body = await messages.read_message(self._from_server)
+            query = self._queries[0] if self._queries else None
+            shown = not (query and (query.silent or (query.shown and not query.shown[0])))
+            if kind == b"Z":
+                self._queries.popleft()
+                if query and query.commits and body == b"T":
+                    # TRUNCATE commits the transaction that it stands in.
+                    self._queries.appendleft(_Query(deque(), silent=True))
+                    self._to_server.write(message(b"Q", texts("COMMIT")))
+                    await self._to_server.drain()
+                    continue
+                shown = True
+            elif kind == b"E":
+                body, shown = self._error(body), True
+            elif kind == b"T":
+                body = _types(body)
+            elif kind == b"S":
+                (name, _), _ = messages.split(body, 2)
+                shown = name in _TOLD
+            if shown:
+                self._to_client.write(message(kind, body))
+            if kind in b"CIs" and query and query.shown:
+                query.shown.popleft()
+            await self._to_client.drain()
+
+
+def _refuse_names(translated: Translated) -> None:
+    if translated.parameters:
+        raise syntax_error(":", "`:name` is the Data API's; here parameters are $1, $2, …")
+
+
+def _types(body: bytes) -> bytes:
+    """A RowDescription with Redshift's numbers of types."""
+    (count,) = struct.unpack("!H", body[:2])
+    described, rest = bytearray(body[:2]), body[2:]
+    for _ in range(count):
+        name, _, rest = rest.partition(b"\0")
+        table, column, type_, size, modifier, form = struct.unpack("!IhIhih", rest[:18])
+        described += name + b"\0"
+        described += struct.pack(
+            "!IhIhih", table, column, _TYPES.get(type_, type_), size, modifier, form
+        )
+        rest = rest[18:]
+    return bytes(described)
+
+
+def opened(dsn: str, options: dict[str, str]) -> psycopg.Connection[tuple[object, ...]]:
+    """A session on PostgreSQL as Redshift's begin, with what of the client's ``options`` it takes."""
+    connection = psycopg.connect(dsn, autocommit=True, sslmode="disable", gssencmode="disable")
+    settings = {"timezone": "UTC", "datestyle": "ISO, MDY"}
+    for name in ("application_name", "client_encoding"):
+        if options.get(name):
+            settings[name] = options[name]
+    for name, value in settings.items():
+        connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+    return connection
