@@ -72,9 +72,9 @@ def faults(found: list[Row]) -> list[Row]:
     click(two, 2, impression_id="of yesterday")
     add(three, "purchase", -1)
     click(three, 0)
-    for number in range(12):
+    for number in range(20):
         place = {
-            "position": (1, 100, 101)[number // 2 % 3],
+            "position": (1, 50, 51, 100, 101)[number // 2 % 5],
             "list_version": MARKUP,
             "user_id": f"m{number}",
         }
@@ -279,7 +279,7 @@ def test_clicks_and_purchases_by_version_arm_position_and_slot_are_what_plain_lo
     assert len(web) == 2 and all(0 < conversion[key].value < 1 for key in web)
     if slot is None:
         assert {key for key in must if key[0] == MARKUP} == {
-            (MARKUP, "0", position) for position in (0, 1, 100)
+            (MARKUP, "0", position) for position in (0, 1, 50, 51, 100)
         }
 
 

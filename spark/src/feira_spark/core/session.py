@@ -37,6 +37,8 @@ def spark_conf(lake: LakeSettings, *, cores: int = 2) -> dict[str, str]:
         # A laptop's day is a few partitions; adaptive execution coalesces what is left over.
         "spark.sql.shuffle.partitions": str(2 * cores),
         "spark.sql.adaptive.enabled": "true",
+        # Rows that are together by some keys of a join need not be moved to be together by all of them.
+        "spark.sql.requireAllClusterKeysForCoPartition": "false",
         "spark.ui.enabled": "false",
         "spark.driver.extraJavaOptions": JVM_OPTIONS,
         "spark.executor.extraJavaOptions": JVM_OPTIONS,

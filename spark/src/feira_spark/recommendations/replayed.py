@@ -26,7 +26,7 @@ def replayed(impressions: DataFrame, lists: DataFrame, segments: DataFrame) -> D
     )
     clicked = F.col("clicked").cast("double")
     row = _with_expected(placed, impressions).select(
-        each_slot_and_both().alias("slot"),
+        "slot",
         "bucket",
         "user_id",
         F.lit(1).alias("impressions"),
@@ -38,7 +38,9 @@ def replayed(impressions: DataFrame, lists: DataFrame, segments: DataFrame) -> D
         (weight * F.col("expected")).alias("weighted_expected"),
     )
     sums = [F.sum(name).alias(name) for name in SUMS if name != "users"]
-    by_user = row.groupBy("slot", "bucket", "user_id").agg(*sums).withColumn("users", F.lit(1))
+    keys = ["slot", "bucket", "user_id"]
+    of_slot = row.groupBy(*keys).agg(*sums).withColumn("slot", each_slot_and_both())
+    by_user = of_slot.groupBy(*keys).agg(*sums).withColumn("users", F.lit(1))
     return by_user.groupBy("slot", "bucket").agg(*(F.sum(name).alias(name) for name in SUMS))
 
 
