@@ -33,7 +33,11 @@ def places(column: pa.Array, known: pa.Array) -> Numbers:
         # Most columns of most batches are so.
         all_null = coded.indices.null_count == len(coded)
         return np.broadcast_to(np.int32(NULL if all_null else of_texts[0].as_py()), len(coded))
-    return _without_null(of_texts.take(coded.indices))
+    found: Numbers = of_texts.to_numpy()
+    if coded.indices.null_count:
+        found = np.append(found, np.int32(NULL))
+    indices: Numbers = coded.indices.fill_null(len(coded.dictionary)).to_numpy()
+    return np.take(found, indices)
 
 
 def numbers_of(column: pa.DictionaryArray) -> Numbers:

@@ -62,8 +62,9 @@ class Lists:
         read_file: Callable[[], bytes],
         failed: Callable[[str], None] = lambda _: None,
     ) -> None:
+        # Every read has its limit here; the client's own would be a second timer for each.
         self._client = Valkey(
-            **{**options, "socket_timeout": _LOAD_SECONDS, "socket_connect_timeout": _LOAD_SECONDS}
+            **{**options, "socket_timeout": None, "socket_connect_timeout": _LOAD_SECONDS}
         )
         self._read_file, self._failed = read_file, failed
         self._served: Served | None = None

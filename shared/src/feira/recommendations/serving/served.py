@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 from valkey.asyncio import Valkey
@@ -19,8 +19,7 @@ FILE: Final = "file"
 NONE: Final = "none"
 
 
-@dataclass(frozen=True)
-class Offer:
+class Offer(NamedTuple):
     """An item, and why it is offered; ``reason_item`` is what it goes with."""
 
     item: str

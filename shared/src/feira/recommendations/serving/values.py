@@ -89,11 +89,10 @@ class Values:
         places = np.zeros(len(new.items), np.uint16)
         if len(self._table) < min(users, self._at_once) * items:
             self._table = np.full(min(users, self._at_once) * items, _NOWHERE, np.uint8)
+        ends = [np.append(0, np.cumsum(rows.lengths)) for rows in (again, new)]
         for first in range(0, users, self._at_once):
-            known, asked = (
-                slice(*np.searchsorted(of, [first, first + self._at_once]).tolist())
-                for of in (of_again, of_new)
-            )
+            last = min(first + self._at_once, users)
+            known, asked = (slice(of[first], of[last]) for of in ends)
             at = (of_again[known] - first) * items + again.items[known]
             self._table[at] = again.places[known]
             wanted = (of_new[asked] - first) * items + np.maximum(new.because[asked], 0)
