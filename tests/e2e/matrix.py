@@ -38,7 +38,9 @@ console = Console()
 
 
 @contextmanager
-def fresh_stack(name: str, lines: int, data: Path | None = None) -> Iterator[None]:
+def fresh_stack(
+    name: str, lines: int, data: Path | None = None, *, monitoring: bool = False
+) -> Iterator[None]:
     """A stack of its own with nothing in it, beside the one that a person may use; stopped at the end.
 
     ``lines`` are generated a day, unless ``data`` is a folder of days to replay. The data stays in
@@ -52,7 +54,8 @@ def fresh_stack(name: str, lines: int, data: Path | None = None) -> Iterator[Non
     subprocess.run([FEIRA, "down"], check=True)
     shutil.rmtree(os.environ["FEIRA_HOME"], ignore_errors=True)
     try:
-        subprocess.run([FEIRA, "up"], check=True)
+        watch = ["--monitoring"] if monitoring else []
+        subprocess.run([FEIRA, "up", *watch], check=True)
         yield
     finally:
         subprocess.run([FEIRA, "down"], check=False)
@@ -93,6 +96,8 @@ class Outcome:
     seconds: float
     saw: str = ""
     problems: list[str] = field(default_factory=list)
+    # Why the state could not be tried; empty where it was.
+    skipped: str = ""
 
 
 class Matrix:
@@ -132,6 +137,12 @@ class Matrix:
         console.print(f"{mark}  {name}  ({rows:,} rows, {seconds:.0f} s)")
         for problem in problems:
             console.print(f"    {problem}", style="red", markup=False)
+
+    def skip(self, name: str, why: str) -> None:
+        """Leaves a state out, and says why, here and in the table."""
+        if self._only.search(name):
+            self.outcomes.append(Outcome(name, 0, 0, skipped=why))
+            console.print(f"[yellow]SKIPPED[/]  {name}: {why}")
 
     def run(self, *days: date, refetch: bool = False, fails: str | None = None) -> list[Chain]:
         """Runs days at once, and records what the API served them.

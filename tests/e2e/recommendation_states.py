@@ -19,6 +19,7 @@ from feira_local.stack.airflow_api import DagRun
 from feira_local.stack.chains import Chain, follow, start
 from feira_local.stack.state import running_config
 from matrix import FEIRA, Matrix, stopped, until
+from monitoring_checks import run_monitoring
 from recommendation_checks import (
     Lists,
     answer,
@@ -50,8 +51,10 @@ class Recommended:
 def run_recommendations(m: Matrix) -> None:
     """Each state begins where the one before it ended."""
     r = Recommended(m)
+    first = "sales first, user events after; a person approves the first version"
+    m.state(f"recommendations: {first}", lambda: _events_after(r))
+    run_monitoring(m)
     for name, state in (
-        ("sales first, user events after; a person approves the first version", _events_after),
         ("user events first, sales after", _sales_after),
         ("a sales correction after the lists", _corrected),
         ("user events again while Kafka is dead at first", _kafka_dead),

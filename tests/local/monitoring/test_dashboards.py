@@ -48,7 +48,7 @@ def test_each_panel_has_a_place_of_its_own_and_every_query_the_readers_prometheu
     prometheus = {"type": "prometheus", "uid": "${datasource}"}
     panels = dashboard["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
-    assert len({panel["title"] + panel["type"] for panel in panels}) == len(panels)
+    assert len({panel["title"] for panel in panels}) == len(panels)
     taken: set[tuple[int, int]] = set()
     for panel in panels:
         at = panel["gridPos"]

@@ -243,13 +243,13 @@ def kafka() -> Dashboard:
                 width=6,
             ),
             now(
-                "Messages that no run has read",
+                "Unread now",
                 "short",
                 Query("feira_topic_unread_messages", "{{topic}}"),
                 width=6,
             ),
             now(
-                "Messages, all told",
+                "Messages since the topic began",
                 "short",
                 Query("sum by (topic) (feira_topic_end_offset)", "{{topic}}"),
                 width=12,

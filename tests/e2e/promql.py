@@ -87,9 +87,15 @@ def named_labels(text: str) -> set[str]:
     return {*legend, *re.findall(r"\$labels\.(\w+)", text)}
 
 
+def selectors(query: str) -> set[str]:
+    """What it reads, without times and comparisons: ``up{job="exporter"}``."""
+    every = _selected(promql_parser.parse(query))
+    return {re.sub(r" offset .*", "", node.prettify()) for node in every}
+
+
 def metrics(query: str) -> set[str]:
     """The metrics that it names. Raises ValueError where it is no query."""
-    return set(_names(promql_parser.parse(query)))
+    return {_name(node) for node in _selected(promql_parser.parse(query))}
 
 
 def labels(query: str) -> frozenset[str]:
@@ -161,7 +167,7 @@ def _labels(node: Any) -> frozenset[str] | None:
 
 
 def _of_selector(node: Any) -> frozenset[str]:
-    (name,) = _names(node)
+    name = _name(node)
     if name in recorded():
         found = labels(recorded()[name])
     elif name in series():
@@ -208,16 +214,20 @@ def _having(wanted: set[str] | frozenset[str], found: frozenset[str], where: str
     return found
 
 
-def _names(node: Any) -> Iterator[str]:
+def _name(selector: Any) -> str:
+    stated = [each.value for each in selector.matchers.matchers if each.name == "__name__"]
+    return str(selector.name or stated[0])
+
+
+def _selected(node: Any) -> Iterator[Any]:
+    """Every selector below."""
     if isinstance(node, promql_parser.VectorSelector):
-        stated = [each.value for each in node.matchers.matchers if each.name == "__name__"]
-        yield from [node.name] if node.name else stated
-        return
+        yield node
     for part in ("lhs", "rhs", "expr", "args", "vector_selector", "param"):
         child = getattr(node, part, None)
         for each in child if isinstance(child, list) else [child]:
             if each is not None:
-                yield from _names(each)
+                yield from _selected(each)
 
 
 def files(folder: str) -> list[Path]:
