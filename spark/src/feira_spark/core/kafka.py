@@ -23,6 +23,8 @@ _MECHANISMS = ("sasl.mechanism", "sasl.mechanisms")
 _SAME = ("security.protocol", "ssl.endpoint.identification.algorithm")
 _TURNED = (*_MECHANISMS, "sasl.username", "sasl.password", "ssl.ca.location", "ssl.ca.pem")
 _SECURITY = ("sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "oauth_cb")
+# A consumer asks its broker for more with each poll: at Kafka's 500 records that is most of what reading costs it.
+_POLLED = 5_000
 
 
 def read_offsets(
@@ -39,6 +41,7 @@ def read_offsets(
     return (
         spark.read.format("kafka")
         .options(**source_options(config))
+        .option("kafka.max.poll.records", _POLLED)
         .option("assign", assigned)
         .option("startingOffsets", starting)
         .option("endingOffsets", ending)
