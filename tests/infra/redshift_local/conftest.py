@@ -11,7 +11,9 @@ import pytest
 from feira_local.stack.postgres import Dsns
 from redshift_local.data_api.server import data_api
 from redshift_local.database import install
+from redshift_local.loading.files import S3
 from redshift_local.translation.translate import translate
+from redshift_local.wire.server import wire
 
 Run = Callable[[str], list[tuple[Any, ...]]]
 
@@ -53,10 +55,17 @@ def run(connection: psycopg.Connection[tuple[Any, ...]]) -> Run:
 
 
 @pytest.fixture(scope="session")
-def data_api_url(redshift_dsn: str) -> Iterator[str]:
-    """The Data API of that database, three rows a page."""
-    with data_api(redshift_dsn, rows_a_page=3) as url:
+def data_api_url(redshift_dsn: str, s3_endpoint: str) -> Iterator[str]:
+    """The Data API of that database, three rows a page; its S3 is moto's, with the bucket ``lake``."""
+    with data_api(redshift_dsn, s3=S3(s3_endpoint), rows_a_page=3) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def wire_port(redshift_dsn: str, s3_endpoint: str) -> Iterator[int]:
+    """The PostgreSQL protocol's port of the same."""
+    with wire(redshift_dsn, s3=S3(s3_endpoint)) as port:
+        yield port
 
 
 @pytest.fixture

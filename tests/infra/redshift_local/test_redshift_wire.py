@@ -25,10 +25,9 @@ if "AIRFLOW_HOME" not in os.environ:
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
 
-@pytest.fixture(scope="module")
-def port(redshift_dsn: str) -> Iterator[int]:
-    with wire(redshift_dsn) as port:
-        yield port
+@pytest.fixture
+def port(wire_port: int) -> int:
+    return wire_port
 
 
 def dsn(port: int) -> str:

@@ -13,6 +13,7 @@ import psycopg
 
 from redshift_local.data_api.server import data_api
 from redshift_local.database import install
+from redshift_local.loading.files import S3
 from redshift_local.wire.server import wire
 
 DSN = "REDSHIFT_LOCAL_DSN"
@@ -31,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--port", type=int, default=5439, help="of the PostgreSQL protocol (default: 5439)"
     )
+    parser.add_argument(
+        "--s3-endpoint", default="", help="of the S3 that COPY reads (default: AWS's)"
+    )
     options = parser.parse_args(arguments)
     # A password is in no command line, which every user of the machine can read.
     dsn = os.environ.get(DSN, "")
@@ -48,8 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
+    s3 = S3(options.s3_endpoint)
     try:
-        with data_api(dsn, port=options.data_api_port) as url, wire(dsn, port=options.port) as port:
+        with (
+            data_api(dsn, port=options.data_api_port, s3=s3) as url,
+            wire(dsn, port=options.port, s3=s3) as port,
+        ):
             print(f"Data API: {url}\nPostgreSQL protocol: 127.0.0.1:{port}", flush=True)
             ended.wait()
     except (OSError, ValueError) as error:

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import psycopg
 
-_SCRIPTS = ("functions.sql", "columns.sql")
+_SCRIPTS = ("functions.sql", "columns.sql", "system.sql")
 
 
 def install(dsn: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 from psycopg.types.string import StrDumperUnknown
 
+from redshift_local.loading.files import S3
+from redshift_local.loading.load import load
 from redshift_local.translation.translate import Translated
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -49,9 +51,16 @@ def connect(dsn: str, *, autocommit: bool = True) -> Connection:
 
 
 def run(
-    connection: Connection, translated: Translated, values: Mapping[str, str] | None = None
+    connection: Connection,
+    translated: Translated,
+    values: Mapping[str, str] | None = None,
+    *,
+    dsn: str,
+    s3: S3,
 ) -> Outcome:
-    """Runs the statement; the outcome of the first of its parts. Raises psycopg.Error."""
+    """Runs the statement; the outcome of the first of its parts. Raises psycopg.Error, of COPY RedshiftError."""
+    if translated.copy is not None:
+        return Outcome((), None, load(connection, dsn, s3, translated.copy))
     given = [(values or {})[name] for name in translated.parameters]
     first: Outcome | None = None
     for statement in translated.statements:

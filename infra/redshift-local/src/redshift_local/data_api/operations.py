@@ -19,6 +19,7 @@ from redshift_local.data_api.statements import (
     check_parameters,
 )
 from redshift_local.execution import Outcome, connect
+from redshift_local.loading.files import S3
 from redshift_local.wording import worded
 
 Answer = dict[str, Any]
@@ -30,13 +31,13 @@ _NAMED = ("ClusterIdentifier", "Database", "DbUser", "SecretArn", "WorkgroupName
 class DataApi:
     """Answers requests for one database. ``rows_a_page`` is how many rows a page of a result has."""
 
-    def __init__(self, dsn: str, rows_a_page: int = 1_000) -> None:
+    def __init__(self, dsn: str, s3: S3, rows_a_page: int = 1_000) -> None:
         self._dsn = dsn
         self._database = str(psycopg.conninfo.conninfo_to_dict(dsn).get("dbname") or "")
         if not self._database:
             raise ValueError("The DSN names no database: postgresql://USER@127.0.0.1:PORT/DATABASE")
         self._rows_a_page = rows_a_page
-        self.statements = Statements(dsn, self._database)
+        self.statements = Statements(dsn, self._database, s3)
         self._operations: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "BatchExecuteStatement": self._batch_execute,
             "CancelStatement": self._cancel,

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from redshift_local.data_api.model import TARGET, ApiError, answer, request
 from redshift_local.data_api.operations import DataApi
+from redshift_local.loading.files import S3
 from redshift_local.loopback import refuse_outside
 
 # The service's own limit of a request is smaller; nothing longer is read.
@@ -68,14 +69,20 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def data_api(
-    dsn: str, *, host: str = "127.0.0.1", port: int = 0, rows_a_page: int = 1_000
+    dsn: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    s3: S3 | None = None,
+    rows_a_page: int = 1_000,
 ) -> Iterator[str]:
     """Serves the Data API for the database of ``dsn``; yields the URL for ``endpoint_url``.
 
-    ``port`` 0 is a free one. What runs is cancelled at the end. ValueError when ``host`` is not loopback.
+    ``port`` 0 is a free one, ``s3`` where COPY finds its files (default: AWS's).
+    What runs is cancelled at the end. ValueError when ``host`` is not loopback.
     """
     refuse_outside(host)
-    api = DataApi(dsn, rows_a_page)
+    api = DataApi(dsn, s3 or S3(), rows_a_page)
     server = _Server((host, port), api)
     thread = threading.Thread(target=server.serve_forever, name="data-api", daemon=True)
     thread.start()

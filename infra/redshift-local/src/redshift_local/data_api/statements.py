@@ -16,6 +16,7 @@ import psycopg
 
 from redshift_local.data_api.model import ApiError, invalid
 from redshift_local.execution import Connection, Outcome, connect, run
+from redshift_local.loading.files import S3
 from redshift_local.translation.errors import RedshiftError
 from redshift_local.translation.translate import Translated, translate
 from redshift_local.wording import worded
@@ -90,8 +91,9 @@ class Statements:
     ``dsn`` is the database of every statement; ``threads`` run at a time, others wait as SUBMITTED.
     """
 
-    def __init__(self, dsn: str, database: str, threads: int = 8) -> None:
+    def __init__(self, dsn: str, database: str, s3: S3, threads: int = 8) -> None:
         self._dsn = dsn
+        self._s3 = s3
         self._database = database
         self._lock = threading.RLock()
         self._statements: dict[str, Statement] = {}
@@ -295,7 +297,9 @@ class Statements:
                 return
             part.becomes("STARTED")
         try:
-            part.outcome = run(connection, _only(part.sql), _values(statement.request))
+            part.outcome = run(
+                connection, _only(part.sql), _values(statement.request), dsn=self._dsn, s3=self._s3
+            )
         except (RedshiftError, psycopg.Error) as error:
             if statement.cancelled and isinstance(error, psycopg.errors.QueryCanceled):
                 part.becomes("ABORTED", "Query cancelled on user's request.")

@@ -17,6 +17,17 @@ _RESERVED = words_of(
 )
 
 
+# System tables by the schema that they are looked up in, "" for none; each is a view of this package.
+_SYSTEM = {
+    "": words_of(
+        "pg_table_def stl_load_errors svv_columns svv_redshift_columns svv_redshift_tables svv_table_info "
+        "svv_tables sys_load_error_detail"
+    ),
+    "information_schema": words_of("key_column_usage table_constraints"),
+}
+_SYSTEM["pg_catalog"] = _SYSTEM[""]
+
+
 def rewrite(tree: exp.Expr) -> exp.Expr:
     """The tree on PostgreSQL: names, functions, casts, windows and QUALIFY. The tree itself is changed."""
     for name in list(tree.find_all(exp.Identifier)):
@@ -24,6 +35,11 @@ def rewrite(tree: exp.Expr) -> exp.Expr:
     for into in list(tree.find_all(exp.Into)):
         if into.this.name.startswith("#"):
             into.set("temporary", True)
+    named = {cte.alias for cte in tree.find_all(exp.CTE)}
+    for table in list(tree.find_all(exp.Table)):
+        shadowed = not table.db and table.name in named
+        if table.name in _SYSTEM.get(table.db, ()) and not shadowed:
+            table.set("db", exp.to_identifier(functions.SCHEMA))
     # From the leaves up: what is rewritten has been rewritten inside.
     for node in reversed(list(tree.walk(bfs=False))):
         new = _rewritten(node)

@@ -10,6 +10,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from redshift_local.translation import functions, queries, tables
 from redshift_local.translation.commands import COMMANDS, create_schema
+from redshift_local.translation.copying import Copy, read_copy
 from redshift_local.translation.dialect import LocalRedshift, postgres
 from redshift_local.translation.errors import NotImitated, RedshiftError, syntax_error
 from redshift_local.translation.grammar import refuse_unknown_syntax
@@ -27,13 +28,14 @@ class Translated:
 
     ``kind`` is its first word or two (``SELECT``, ``CREATE TABLE``); ``statements`` run in their order, and
     the first that returns rows has the result; ``parameters`` are the names behind ``$1``, ``$2``, …:
-    one for each place of a ``:name``.
+    one for each place of a ``:name``. A COPY is in ``copy`` and has no statement: see ``redshift_local.loading``.
     """
 
     source: str
     kind: str
     statements: tuple[str, ...]
     parameters: tuple[str, ...] = ()
+    copy: Copy | None = None
 
 
 def translate(sql: str) -> list[Translated]:
@@ -85,6 +87,8 @@ def _statement(tokens: list[Token], sql: str) -> Translated:
         return Translated(source, _SAME.get(first, first), tuple(COMMANDS[first](words)))
     if (first, second) == ("CREATE", "SCHEMA"):
         return Translated(source, "CREATE SCHEMA", tuple(create_schema(words)))
+    if first == "COPY":
+        return Translated(source, "COPY", (), copy=read_copy(words))
     if first == "EXPLAIN":
         return _explained(tokens[1:], sql, source)
     if first == "DECLARE":
@@ -135,7 +139,7 @@ _BEGINNINGS = frozenset(
 )
 _LATER = {
     "CALL": "stored procedures",
-    "COPY": "COPY: load rows by INSERT",
+    "COPY": "COPY here",
     "EXECUTE": "PREPARE and EXECUTE by SQL",
     "GRANT": "GRANT: all users are one",
     "PREPARE": "PREPARE and EXECUTE by SQL",
@@ -149,8 +153,6 @@ _LATER = {
 def _parsed(tokens: list[Token], sql: str, source: str) -> Translated:
     first = tokens[0].text.upper()
     words = [token.text.upper() for token in tokens]
-    if words[:2] == ["COPY", *words[1:2]] and _from_stdin(words):
-        raise RedshiftError("COPY FROM STDIN is not supported", hint="COPY reads files on S3")
     if first in _LATER:
         raise NotImitated(_LATER[first])
     if tokens[0].token_type == TokenType.STRING or first not in _BEGINNINGS:
@@ -162,10 +164,6 @@ def _parsed(tokens: list[Token], sql: str, source: str) -> Translated:
         raise NotImitated(f"CREATE {kind[0]}")
     tree = _tree(_with_whens(tokens) if duplicates else tokens, sql)
     return _translated(tree, source, duplicates=duplicates)
-
-
-def _from_stdin(words: list[str]) -> bool:
-    return "FROM" in words and words[words.index("FROM") + 1 :][:1] == ["STDIN"]
 
 
 def _with_whens(tokens: list[Token]) -> list[Token]:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
+from redshift_local.loading.files import S3
 from redshift_local.loopback import refuse_outside
 from redshift_local.wire import messages
 from redshift_local.wire.session import Session, opened
@@ -21,8 +22,9 @@ SERVER_VERSION = "8.0.2"
 
 
 class _Wire:
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, s3: S3) -> None:
         self._dsn = dsn
+        self._s3 = s3
         self._database = str(psycopg.conninfo.conninfo_to_dict(dsn).get("dbname") or "")
         self._keys: dict[tuple[int, int], psycopg.Connection[tuple[object, ...]]] = {}
         self._open: set[asyncio.Task[None]] = set()
@@ -102,26 +104,29 @@ class _Wire:
         writer.write(messages.message(b"K", struct.pack("!Ii", *key)))
         writer.write(messages.message(b"Z", b"I"))
         # The connection that psycopg has authenticated goes on as a stream of messages; psycopg keeps it
-        # for nothing but to cancel what runs on it, and to close it.
+        # to cancel what runs on it, to close it, and for COPY, while no message is under way.
         own = socket.socket(fileno=os.dup(connection.pgconn.socket))
         server = await asyncio.open_connection(sock=own)
         try:
-            await Session((reader, writer), server).run()
+            await Session((reader, writer), server, connection, self._dsn, self._s3).run()
         finally:
             server[1].close()
 
 
 @contextmanager
-def wire(dsn: str, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+def wire(
+    dsn: str, *, host: str = "127.0.0.1", port: int = 0, s3: S3 | None = None
+) -> Iterator[int]:
     """Serves the PostgreSQL protocol for the database of ``dsn``; yields its port.
 
-    ``port`` 0 is a free one. Sessions are closed at the end. ValueError when ``host`` is not loopback,
+    ``port`` 0 is a free one, ``s3`` where COPY finds its files (default: AWS's).
+    Sessions are closed at the end. ValueError when ``host`` is not loopback,
     OSError when the port is taken.
     """
     refuse_outside(host)
     sockets = socket.create_server((host, port))
     loop = asyncio.new_event_loop()
-    proxy = _Wire(dsn)
+    proxy = _Wire(dsn, s3 or S3())
     server = loop.run_until_complete(asyncio.start_server(proxy.serve, sock=sockets))
     thread = threading.Thread(target=loop.run_forever, name="wire", daemon=True)
     thread.start()

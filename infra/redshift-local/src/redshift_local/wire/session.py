@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import psycopg
 
-from redshift_local.translation.errors import RedshiftError, syntax_error
+from redshift_local.loading.files import S3
+from redshift_local.loading.load import load
+from redshift_local.translation.copying import Copy
+from redshift_local.translation.errors import NotImitated, RedshiftError, syntax_error
 from redshift_local.translation.translate import Translated, translate
 from redshift_local.wire import messages
 from redshift_local.wire.messages import (
@@ -33,6 +37,16 @@ _TYPES = {3802: 4000, 17: 6551}
 _TOLD = ("application_name", "client_encoding", "DateStyle", "TimeZone", "is_superuser")
 
 
+# Stands for a COPY: it does nothing, and nothing else has its tag.
+_COPY, _COPY_TAG = "UNLISTEN redshift_copy", b"UNLISTEN\0"
+_STATES = {
+    psycopg.pq.TransactionStatus.IDLE: b"I",
+    psycopg.pq.TransactionStatus.INTRANS: b"T",
+    psycopg.pq.TransactionStatus.INERROR: b"E",
+}
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
 @dataclass
 class _Query:
     """A message that PostgreSQL ends with ReadyForQuery. ``shown`` says of each of its statements whether
@@ -43,6 +57,9 @@ class _Query:
     commits: bool = False
     # A COMMIT of this server's own: of its answer the client sees the state alone.
     silent: bool = False
+    # Run when PostgreSQL has come to the statement that stands for each; the client waits until then.
+    copies: list[Copy] = field(default_factory=list)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Session:
@@ -52,14 +69,21 @@ class Session:
         self,
         client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        connection: Connection,
+        dsn: str,
+        s3: S3,
     ) -> None:
         self._from_client, self._to_client = client
         self._from_server, self._to_server = server
+        self._connection, self._dsn, self._s3 = connection, dsn, s3
         self._queries: deque[_Query] = deque()
         # Names of prepared statements and portals, and what they run.
-        self._statements: dict[str, str] = {}
-        self._portals: dict[str, str] = {}
+        self._statements: dict[str, Translated | None] = {}
+        self._portals: dict[str, Translated | None] = {}
         self._truncated = False
+        self._copies: list[Copy] = []
+        # Of these PostgreSQL has come to so many.
+        self._reached = 0
         # Refusals by the words that stand for them.
         self._refusals: dict[str, RedshiftError] = {}
         self._number = 0
@@ -84,35 +108,48 @@ class Session:
                 body = self._parse(body)
             elif kind == b"B":
                 (portal, statement), _ = messages.split(body, 2)
-                self._portals[portal] = self._statements.get(statement, "")
+                self._portals[portal] = self._statements.get(statement)
             elif kind == b"E":
                 (portal,), _ = messages.split(body, 1)
-                self._truncated |= self._portals.get(portal) == "TRUNCATE"
+                translated = self._portals.get(portal)
+                if translated is not None:
+                    self._truncated |= translated.kind == "TRUNCATE"
+                    self._copies += [translated.copy] if translated.copy else []
             elif kind == b"S":
-                self._queries.append(_Query(deque(), commits=self._truncated))
-                self._truncated = False
+                query = _Query(deque(), commits=self._truncated, copies=self._copies)
+                self._queries.append(query)
+                self._truncated, self._copies = False, []
             elif kind not in b"CDHdcf":
                 raise messages.ProtocolError(f"A message of kind {kind!r}")
             self._to_server.write(message(kind, body))
             await self._to_server.drain()
+            if kind in b"QS" and self._queries and self._queries[-1].copies:
+                # Nothing may be on its way to PostgreSQL while the COPY uses the connection.
+                await self._queries[-1].done.wait()
 
     def _query(self, body: bytes) -> bytes:
         (text,), _ = messages.split(body, 1)
         shown: list[bool] = []
+        copies: list[Copy] = []
         try:
             found = translate(text)
             for each in found:
                 _refuse_names(each)
                 shown += [True] + [False] * (len(each.statements) - 1)
             text = ";".join(part for each in found for part in each.statements)
+            copies = [each.copy for each in found if each.copy]
+            if copies:
+                if len(found) > 1:
+                    raise NotImitated("COPY beside other statements in one query")
+                text, shown = _COPY, [True]
         except RedshiftError as error:
-            text, shown = self._refused(error), [True]
-        self._queries.append(_Query(deque(shown or [True])))
+            text, shown, copies = self._refused(error), [True], []
+        self._queries.append(_Query(deque(shown or [True]), copies=copies))
         return texts(text)
 
     def _parse(self, body: bytes) -> bytes:
         (name, text), types = messages.split(body, 2)
-        kind = ""
+        translated = None
         try:
             found = translate(text)
             if len(found) > 1:
@@ -121,10 +158,11 @@ class Session:
                 )
             if found:
                 _refuse_names(found[0])
-                kind, text = found[0].kind, found[0].statements[0]
+                translated = found[0]
+                text = _COPY if translated.copy else translated.statements[0]
         except RedshiftError as error:
             text = self._refused(error)
-        self._statements[name] = kind
+        self._statements[name] = translated
         return texts(name, text) + types
 
     def _refused(self, error: RedshiftError) -> str:
@@ -154,6 +192,10 @@ class Session:
             shown = not (query and (query.silent or (query.shown and not query.shown[0])))
             if kind == b"Z":
                 self._queries.popleft()
+                reached, self._reached = self._reached, 0
+                if query and query.copies:
+                    body = await self._copy(query.copies[:reached], body)
+                    query.done.set()
                 if query and query.commits and body == b"T":
                     # TRUNCATE commits the transaction that it stands in.
                     self._queries.appendleft(_Query(deque(), silent=True))
@@ -163,6 +205,9 @@ class Session:
                 shown = True
             elif kind == b"E":
                 body, shown = self._error(body), True
+            elif kind == b"C" and body == _COPY_TAG:
+                self._reached += 1
+                shown = False
             elif kind == b"T":
                 body = _types(body)
             elif kind == b"S":
@@ -173,6 +218,43 @@ class Session:
             if kind in b"CIs" and query and query.shown:
                 query.shown.popleft()
             await self._to_client.drain()
+
+    async def _copy(self, copies: list[Copy], state: bytes) -> bytes:
+        """Runs the COPYs on the connection and says how each ended; the transaction's state after them."""
+        transport = self._to_server.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+        try:
+            for copy in copies:
+                answer = await asyncio.to_thread(self._load, copy)
+                self._to_client.write(answer)
+                state = _STATES[self._connection.info.transaction_status]
+                if answer[:1] == b"E":
+                    break
+        finally:
+            transport.resume_reading()
+        return state
+
+    def _load(self, copy: Copy) -> bytes:
+        try:
+            count = load(self._connection, self._dsn, self._s3, copy)
+        except psycopg.Error as error:
+            text = error.diag.message_primary or str(error)
+            return messages.refusal(text, error.sqlstate or "XX000")
+        except RedshiftError as error:
+            self._fail()
+            return messages.refusal(str(error), error.sqlstate, hint=error.hint)
+        said = (
+            f"Load into table '{copy.table[-1]}' completed, {count} record(s) loaded successfully."
+        )
+        notice = messages.error({SEVERITY: "INFO", CODE: "00000", MESSAGE: said}, b"N")
+        return notice + message(b"C", texts("COPY"))
+
+    def _fail(self) -> None:
+        """A transaction in which this server has refused something has failed."""
+        if self._connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
+            with suppress(psycopg.Error):
+                self._connection.execute("redshift_refusal")
 
 
 def _refuse_names(translated: Translated) -> None:
@@ -195,9 +277,11 @@ def _types(body: bytes) -> bytes:
     return bytes(described)
 
 
-def opened(dsn: str, options: dict[str, str]) -> psycopg.Connection[tuple[object, ...]]:
+def opened(dsn: str, options: dict[str, str]) -> Connection:
     """A session on PostgreSQL as Redshift's begin, with what of the client's ``options`` it takes."""
-    connection = psycopg.connect(dsn, autocommit=True, sslmode="disable", gssencmode="disable")
+    connection = psycopg.connect(
+        dsn, autocommit=True, prepare_threshold=None, sslmode="disable", gssencmode="disable"
+    )
     settings = {"timezone": "UTC", "datestyle": "ISO, MDY"}
     for name in ("application_name", "client_encoding"):
         if options.get(name):
