@@ -117,6 +117,15 @@ class _Generator(PostgresGenerator):
     NORMALIZE_FUNCTIONS: bool | str = False
 
 
+def written(node: exp.Expr) -> str:
+    """The node as Redshift's SQL, for a message; its kind where it has no such form."""
+    try:
+        return node.sql("redshift")
+    except Exception:
+        # What is to be refused may be half of something, and the message is not to hide that.
+        return type(node).__name__
+
+
 def postgres(tree: exp.Expr) -> str:
     """The tree as a statement for PostgreSQL, without comments; names of functions as they are in it."""
     from sqlglot.dialects.postgres import Postgres

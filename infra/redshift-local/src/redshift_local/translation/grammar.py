@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from redshift_local.translation.dialect import written
 from redshift_local.translation.errors import NotImitated
 
 
@@ -166,7 +167,7 @@ def refuse_unknown_syntax(tree: exp.Expr) -> None:
         name = type(node).__name__
         known = _KNOWN.get(name)
         if known is None:
-            raise NotImitated(f"{name}: {node.sql('redshift')[:80]}")
+            raise NotImitated(f"{name}: {written(node)[:80]}")
         for part, value in node.args.items():
             if part not in known and _states(value):
-                raise NotImitated(f"{part.rstrip('_')} of {name}: {node.sql('redshift')[:80]}")
+                raise NotImitated(f"{part.rstrip('_')} of {name}: {written(node)[:80]}")

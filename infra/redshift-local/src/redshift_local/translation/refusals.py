@@ -113,6 +113,8 @@ def _merge(node: exp.Merge) -> None:
         raise syntax_error(
             "THEN", "MERGE updates or deletes what matches, and inserts what does not"
         )
+    if not isinstance(missing.expression, exp.Tuple):
+        raise syntax_error("INSERT", "INSERT of MERGE has VALUES (…)")
 
 
 def _alter(node: exp.Alter) -> None:

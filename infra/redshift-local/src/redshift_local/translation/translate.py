@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlglot import exp
-from sqlglot.errors import ErrorLevel, ParseError, SqlglotError, TokenError
+from sqlglot.errors import ErrorLevel, ParseError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from redshift_local.translation import functions, queries, tables
 from redshift_local.translation.commands import COMMANDS, create_schema
 from redshift_local.translation.copying import Copy, read_copy
-from redshift_local.translation.dialect import LocalRedshift, postgres
+from redshift_local.translation.dialect import LocalRedshift, postgres, written
 from redshift_local.translation.errors import NotImitated, RedshiftError, syntax_error
 from redshift_local.translation.grammar import refuse_unknown_syntax
 from redshift_local.translation.refusals import refuse
@@ -50,7 +50,10 @@ def translate(sql: str) -> list[Translated]:
         tokens = _DIALECT.tokenize(sql)
     except TokenError as error:
         raise syntax_error(_last_word(sql), f"{error}".splitlines()[0]) from None
-    return [_statement(part, sql) for part in _split(tokens)]
+    try:
+        return [_statement(part, sql) for part in _split(tokens)]
+    except RecursionError:
+        raise RedshiftError("statement is too complex: nested too deep", sqlstate="54001") from None
 
 
 def _last_word(sql: str) -> str:
@@ -101,8 +104,6 @@ def _explained(tokens: list[Token], sql: str, source: str) -> Translated:
         raise syntax_error("ANALYZE", "EXPLAIN shows the plan and runs nothing")
     if tokens and tokens[0].text.upper() == "VERBOSE":
         tokens = tokens[1:]
-    if not tokens:
-        raise syntax_error("end of input")
     inner = _parsed(tokens, sql, source)
     return Translated(source, "EXPLAIN", (f"EXPLAIN {inner.statements[0]}",), inner.parameters)
 
@@ -151,6 +152,8 @@ _LATER = {
 
 
 def _parsed(tokens: list[Token], sql: str, source: str) -> Translated:
+    if not tokens:
+        raise syntax_error("end of input")
     first = tokens[0].text.upper()
     words = [token.text.upper() for token in tokens]
     if first in _LATER:
@@ -180,11 +183,16 @@ def _tree(tokens: list[Token], sql: str) -> exp.Expr:
         found = error.errors[0] if error.errors else {}
         near = str(found.get("highlight") or "end of input")
         raise syntax_error(near, str(found.get("description") or error)) from None
+    except RecursionError:
+        raise
+    except Exception as error:
+        # Of what it cannot read the parser has errors that are no refusals of its own.
+        raise syntax_error(tokens[0].text, f"{type(error).__name__}: {error}") from None
     if len(trees) != 1 or trees[0] is None:
         raise syntax_error(tokens[0].text)
     tree = trees[0]
     if isinstance(tree, exp.Command):
-        raise NotImitated(tree.sql()[:80])
+        raise NotImitated(written(tree)[:80])
     if isinstance(tree, exp.Merge):
         _values_of_merge(tree)
     return tree
@@ -225,8 +233,11 @@ def _translated(tree: exp.Expr, source: str, *, duplicates: bool) -> Translated:
     tree = queries.rewrite(tree)
     try:
         statements = _generated(tree, duplicates=duplicates)
-    except SqlglotError as error:
-        raise NotImitated(f"{source[:80]}: {error}") from None
+    except (RedshiftError, RecursionError):
+        raise
+    except Exception as error:
+        # A tree that the generator cannot write is one that nobody has thought of.
+        raise NotImitated(f"{source[:80]}: {type(error).__name__}: {error}") from None
     return Translated(source, kind, statements, parameters)
 
 
@@ -309,5 +320,5 @@ def _merge(tree: exp.Merge, *, duplicates: bool) -> tuple[str, ...]:
 def _assigned(each: exp.Expr) -> str:
     """``column = value``; the column without its table, which PostgreSQL does not take there."""
     if not isinstance(each, exp.EQ) or not isinstance(each.this, exp.Column):
-        raise syntax_error(each.sql("redshift"))
+        raise syntax_error(written(each))
     return f"{postgres(each.this.this)} = {postgres(each.expression)}"

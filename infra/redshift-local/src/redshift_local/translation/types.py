@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from redshift_local.translation.dialect import WORD
+from redshift_local.translation.dialect import WORD, written
 from redshift_local.translation.errors import NotImitated, RedshiftError, no_type
 from redshift_local.translation.grammar import words_of
 
@@ -60,22 +60,20 @@ def _sizes(type_: exp.DataType, most: int) -> list[int]:
         elif text.isdigit():
             found.append(int(text))
         else:
-            raise no_type(type_.sql("redshift").lower())
+            raise no_type(written(type_).lower())
     if len(found) > most:
-        raise no_type(type_.sql("redshift").lower())
+        raise no_type(written(type_).lower())
     return found
 
 
 def refuse_unknown(type_: exp.DataType, column: str = "") -> None:
     """Raises for a type that Redshift does not have; ``column`` is named where the type is a column's."""
     if type_.this == exp.DType.ARRAY or type_.args.get("nested"):
-        written = type_.sql("redshift").lower()
+        array = written(type_).lower()
         raise (
-            RedshiftError(
-                f'Column "{column}" has unsupported type "{written}".', hint="write SUPER"
-            )
+            RedshiftError(f'Column "{column}" has unsupported type "{array}".', hint="write SUPER")
             if column
-            else RedshiftError(f"array type {written} is not supported", hint="write SUPER")
+            else RedshiftError(f"array type {array} is not supported", hint="write SUPER")
         )
     name = word(type_)
     if name in _LATER:
@@ -84,7 +82,7 @@ def refuse_unknown(type_: exp.DataType, column: str = "") -> None:
         instead = f"write {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
         if column and name in _ELSEWHERE:
             raise RedshiftError(f'Column "{column}" has unsupported type "{name}".', hint=instead)
-        raise no_type(name or type_.sql("redshift").lower(), instead)
+        raise no_type(name or written(type_).lower(), instead)
 
 
 def stored(type_: exp.DataType, *, column: bool) -> exp.DataType:
@@ -128,9 +126,7 @@ def stored(type_: exp.DataType, *, column: bool) -> exp.DataType:
     if kind in (exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.TIME, exp.DType.TIMETZ) and (
         type_.expressions
     ):
-        raise no_type(
-            type_.sql("redshift").lower(), "Redshift's times have six digits and no precision"
-        )
+        raise no_type(written(type_).lower(), "Redshift's times have six digits and no precision")
     plain = type_.copy()
     plain.meta.pop(WORD, None)
     return plain

@@ -132,7 +132,7 @@ class Session:
         shown: list[bool] = []
         copies: list[Copy] = []
         try:
-            found = translate(text)
+            found = _translated(text)
             for each in found:
                 _refuse_names(each)
                 shown += [True] + [False] * (len(each.statements) - 1)
@@ -151,7 +151,7 @@ class Session:
         (name, text), types = messages.split(body, 2)
         translated = None
         try:
-            found = translate(text)
+            found = _translated(text)
             if len(found) > 1:
                 raise RedshiftError(
                     "cannot insert multiple commands into a prepared statement", sqlstate="42601"
@@ -255,6 +255,18 @@ class Session:
         if self._connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
             with suppress(psycopg.Error):
                 self._connection.execute("redshift_refusal")
+
+
+def _translated(text: str) -> list[Translated]:
+    """A fault of the translator itself is one of this statement, and not the session's end."""
+    try:
+        return translate(text)
+    except RedshiftError:
+        raise
+    except Exception as error:
+        raise RedshiftError(
+            f"redshift-local: {type(error).__name__}: {error}", sqlstate="XX000"
+        ) from error
 
 
 def _refuse_names(translated: Translated) -> None:
