@@ -44,7 +44,7 @@ def _translated_or_refused(text: str) -> None:
     except RedshiftError:
         return
     for each in found:
-        assert each.statements or each.copy
+        assert each.statements or each.transfer
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import redshift_connector
 
+from redshift_local.translation.copying import Copy
 from redshift_local.translation.errors import NotImitated, RedshiftError
 from redshift_local.translation.translate import translate
 
@@ -333,8 +334,12 @@ def test_keys_of_a_copy_are_in_no_representation() -> None:
     (translated,) = translate(
         "COPY t FROM 's3://lake/x' ACCESS_KEY_ID 'AKIA' SECRET_ACCESS_KEY 'hidden' CSV"
     )
-    assert translated.copy is not None and translated.copy.credentials == ("AKIA", "hidden", "")
-    assert "hidden" not in repr(translated.copy)
+    assert isinstance(translated.transfer, Copy) and translated.transfer.credentials == (
+        "AKIA",
+        "hidden",
+        "",
+    )
+    assert "hidden" not in repr(translated)
 
 
 def _operator(method: str, url: str, **more: Any) -> Any:

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.types.string import StrDumperUnknown
 
 from redshift_local.loading.files import S3
-from redshift_local.loading.load import load
+from redshift_local.loading.transfer import transfer
 from redshift_local.translation.translate import Translated
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -58,9 +58,12 @@ def run(
     dsn: str,
     s3: S3,
 ) -> Outcome:
-    """Runs the statement; the outcome of the first of its parts. Raises psycopg.Error, of COPY RedshiftError."""
-    if translated.copy is not None:
-        return Outcome((), None, load(connection, dsn, s3, translated.copy))
+    """Runs the statement; the outcome of the first of its parts.
+
+    Raises psycopg.Error, and RedshiftError of COPY and UNLOAD.
+    """
+    if translated.transfer is not None:
+        return Outcome((), None, transfer(connection, dsn, s3, translated))
     given = [(values or {})[name] for name in translated.parameters]
     first: Outcome | None = None
     for statement in translated.statements:

@@ -23,16 +23,16 @@ class S3:
     endpoint: str = ""
     region: str = "us-east-1"
 
-    def client(self, copy: Copy) -> Any:
+    def client(self, credentials: tuple[str, ...], region: str) -> Any:
         """botocore's client, with the statement's own keys; of a role, with those of this process."""
         session = botocore.session.Session()
-        if copy.credentials:
-            key, secret, token = copy.credentials
+        if credentials:
+            key, secret, token = credentials
             session.set_credentials(key, secret, token or None)
         return session.create_client(
             "s3",
             endpoint_url=self.endpoint or None,
-            region_name=copy.region or self.region,
+            region_name=region or self.region,
             config=Config(s3={"addressing_style": "path"} if self.endpoint else {}),
         )
 
@@ -55,7 +55,7 @@ def read(s3: S3, copy: Copy) -> list[File]:
     Raises RedshiftError where there are none, where one that must be is not there, and where a manifest of
     Parquet files does not say how long they are.
     """
-    client = s3.client(copy)
+    client = s3.client(copy.credentials, copy.region)
     try:
         if copy.manifest:
             found = _of_manifest(client, copy)
@@ -69,7 +69,7 @@ def read(s3: S3, copy: Copy) -> list[File]:
 def read_one(s3: S3, copy: Copy, url: str) -> bytes:
     """One file, as it is."""
     try:
-        content = _get(s3.client(copy), url)
+        content = _get(s3.client(copy.credentials, copy.region), url)
     except (BotoCoreError, ClientError) as error:
         raise RedshiftError(f"S3ServiceException: {error}", sqlstate="XX000") from None
     if content is None:

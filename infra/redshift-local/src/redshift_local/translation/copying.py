@@ -76,33 +76,16 @@ def read_copy(words: Words) -> Copy:
     url = words.string()
     if not url.startswith("s3://"):
         raise NotImitated(f"COPY from {url.split('://')[0]}: it reads s3://")
-    credentials: tuple[str, ...] | None = None
+    authorization = Authorization("COPY")
     found: dict[str, object] = {}
     given: list[str] = []
-    key: dict[str, str] = {}
     while words.left:
         words.take("WITH") or words.take("AS")
         option = words.word()
         given.append(option)
-        if words.take("IAM_ROLE"):
-            words.take("DEFAULT") or words.string()
-            credentials = ()
-        elif words.take("CREDENTIALS"):
-            words.take("AS")
-            credentials = _credentials(words.string())
-        elif option in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
-            words.need(option)
-            key[option] = words.string()
-        elif not _option(words, option, found):
+        if not authorization.take(words) and not _option(words, option, found):
             raise NotImitated(f"{option} of COPY") if option in _LATER else words.refusal()
-    if "ACCESS_KEY_ID" in key and "SECRET_ACCESS_KEY" in key:
-        credentials = (key["ACCESS_KEY_ID"], key["SECRET_ACCESS_KEY"], key.get("SESSION_TOKEN", ""))
-    if credentials is None:
-        raise RedshiftError(
-            "No credentials provided for COPY",
-            sqlstate="42601",
-            hint="write IAM_ROLE, CREDENTIALS, or ACCESS_KEY_ID and SECRET_ACCESS_KEY",
-        )
+    credentials = authorization.credentials()
     if found.get("format") == "PARQUET":
         for option in _NOT_COLUMNAR:
             if option in given:
@@ -110,6 +93,44 @@ def read_copy(words: Words) -> Copy:
     if found.get("format") == "CSV":
         found.setdefault("delimiter", ",")
     return Copy(table, columns, url, credentials, **found)  # type: ignore[arg-type]
+
+
+class Authorization:
+    """Who reads or writes the files: read among the options of COPY and UNLOAD."""
+
+    def __init__(self, statement: str) -> None:
+        self._statement = statement
+        self._credentials: tuple[str, ...] | None = None
+        self._key: dict[str, str] = {}
+
+    def take(self, words: Words) -> bool:
+        """Reads one option when it is one of these."""
+        option = words.word()
+        if words.take("IAM_ROLE"):
+            words.take("DEFAULT") or words.string()
+            self._credentials = ()
+        elif words.take("CREDENTIALS"):
+            words.take("AS")
+            self._credentials = _credentials(words.string())
+        elif option in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
+            words.need(option)
+            self._key[option] = words.string()
+        else:
+            return False
+        return True
+
+    def credentials(self) -> tuple[str, ...]:
+        """Access key, secret and token, or none of a role's. RedshiftError when nothing was said."""
+        key = self._key
+        if "ACCESS_KEY_ID" in key and "SECRET_ACCESS_KEY" in key:
+            return (key["ACCESS_KEY_ID"], key["SECRET_ACCESS_KEY"], key.get("SESSION_TOKEN", ""))
+        if self._credentials is None:
+            raise RedshiftError(
+                f"No credentials provided for {self._statement}",
+                sqlstate="42601",
+                hint="write IAM_ROLE, CREDENTIALS, or ACCESS_KEY_ID and SECRET_ACCESS_KEY",
+            )
+        return self._credentials
 
 
 def _credentials(text: str) -> tuple[str, ...]:
@@ -138,7 +159,7 @@ def _option(words: Words, option: str, found: dict[str, object]) -> bool:
         found["format"] = "CSV"
         if words.take("QUOTE"):
             words.take("AS")
-            found["quote"] = _character(words, "QUOTE")
+            found["quote"] = character(words, "QUOTE")
     elif words.take("JSON"):
         words.take("AS")
         found |= {"format": "JSON", "json": words.string() if words.is_string() else "auto"}
@@ -153,7 +174,7 @@ def _option(words: Words, option: str, found: dict[str, object]) -> bool:
         found["compression"] = option
     elif words.take("DELIMITER"):
         words.take("AS")
-        found["delimiter"] = _character(words, "DELIMITER")
+        found["delimiter"] = character(words, "DELIMITER")
     elif words.take("NULL"):
         words.take("AS")
         found["null"] = words.string()
@@ -193,7 +214,7 @@ def _option(words: Words, option: str, found: dict[str, object]) -> bool:
     return True
 
 
-def _character(words: Words, option: str) -> str:
+def character(words: Words, option: str) -> str:
     text = words.string().replace("\\t", "\t")
     if len(text) != 1:
         raise RedshiftError(f"{option} must be a single character", sqlstate="22023")

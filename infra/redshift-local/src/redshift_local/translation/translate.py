@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, TokenError
@@ -15,6 +15,7 @@ from redshift_local.translation.dialect import LocalRedshift, postgres, written
 from redshift_local.translation.errors import NotImitated, RedshiftError, syntax_error
 from redshift_local.translation.grammar import refuse_unknown_syntax
 from redshift_local.translation.refusals import refuse
+from redshift_local.translation.unloading import Unload, read_unload
 from redshift_local.translation.words import Words
 
 _DIALECT = LocalRedshift()
@@ -28,14 +29,16 @@ class Translated:
 
     ``kind`` is its first word or two (``SELECT``, ``CREATE TABLE``); ``statements`` run in their order, and
     the first that returns rows has the result; ``parameters`` are the names behind ``$1``, ``$2``, …:
-    one for each place of a ``:name``. A COPY is in ``copy`` and has no statement: see ``redshift_local.loading``.
+    one for each place of a ``:name``. A COPY or UNLOAD is in ``transfer``, which ``redshift_local.loading``
+    runs; of UNLOAD the statement is its query.
     """
 
-    source: str
+    # It may hold keys.
+    source: str = field(repr=False)
     kind: str
     statements: tuple[str, ...]
     parameters: tuple[str, ...] = ()
-    copy: Copy | None = None
+    transfer: Copy | Unload | None = None
 
 
 def translate(sql: str) -> list[Translated]:
@@ -47,13 +50,16 @@ def translate(sql: str) -> list[Translated]:
     if len(sql.encode()) > MAX_BYTES:
         raise RedshiftError("Statement is too large. Statement limit: 16 MB", sqlstate="54001")
     try:
-        tokens = _DIALECT.tokenize(sql)
-    except TokenError as error:
-        raise syntax_error(_last_word(sql), f"{error}".splitlines()[0]) from None
-    try:
-        return [_statement(part, sql) for part in _split(tokens)]
+        return [_statement(part, sql) for part in _split(_tokens(sql))]
     except RecursionError:
         raise RedshiftError("statement is too complex: nested too deep", sqlstate="54001") from None
+
+
+def _tokens(sql: str) -> list[Token]:
+    try:
+        return _DIALECT.tokenize(sql)
+    except TokenError as error:
+        raise syntax_error(_last_word(sql), f"{error}".splitlines()[0]) from None
 
 
 def _last_word(sql: str) -> str:
@@ -91,12 +97,29 @@ def _statement(tokens: list[Token], sql: str) -> Translated:
     if (first, second) == ("CREATE", "SCHEMA"):
         return Translated(source, "CREATE SCHEMA", tuple(create_schema(words)))
     if first == "COPY":
-        return Translated(source, "COPY", (), copy=read_copy(words))
+        return Translated(source, "COPY", (), transfer=read_copy(words))
+    if first == "UNLOAD":
+        return _unload(read_unload(words), source)
     if first == "EXPLAIN":
         return _explained(tokens[1:], sql, source)
     if first == "DECLARE":
         return _cursor(words, sql, source)
     return _parsed(tokens, sql, source)
+
+
+def _unload(order: Unload, source: str) -> Translated:
+    parts = _split(_tokens(order.query))
+    if len(parts) != 1:
+        raise syntax_error("end of input" if not parts else ";", "UNLOAD takes one query")
+    query = _parsed(parts[0], order.query, source)
+    if query.kind != "SELECT" or query.parameters:
+        raise syntax_error(query.kind, "UNLOAD takes a SELECT without parameters")
+    tree = _tree(parts[0], order.query)
+    if tree.args.get("limit") or tree.args.get("offset"):
+        raise RedshiftError(
+            "Limit clause is not supported", hint="SELECT * FROM (SELECT … LIMIT n)"
+        )
+    return Translated(source, "UNLOAD", query.statements, transfer=order)
 
 
 def _explained(tokens: list[Token], sql: str, source: str) -> Translated:
@@ -145,7 +168,6 @@ _LATER = {
     "GRANT": "GRANT: all users are one",
     "PREPARE": "PREPARE and EXECUTE by SQL",
     "REVOKE": "REVOKE: all users are one",
-    "UNLOAD": "UNLOAD",
     "USE": "USE",
     "CANCEL": "CANCEL",
 }

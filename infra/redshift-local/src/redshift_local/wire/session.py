@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from redshift_local.loading.files import S3
-from redshift_local.loading.load import load
-from redshift_local.translation.copying import Copy
+from redshift_local.loading.transfer import said, transfer
 from redshift_local.translation.errors import NotImitated, RedshiftError, syntax_error
 from redshift_local.translation.translate import Translated, translate
 from redshift_local.wire import messages
@@ -37,8 +36,8 @@ _TYPES = {3802: 4000, 17: 6551}
 _TOLD = ("application_name", "client_encoding", "DateStyle", "TimeZone", "is_superuser")
 
 
-# Stands for a COPY: it does nothing, and nothing else has its tag.
-_COPY, _COPY_TAG = "UNLISTEN redshift_copy", b"UNLISTEN\0"
+# Stands for a COPY or UNLOAD: it does nothing, and nothing else has its tag.
+_TRANSFER, _TRANSFER_TAG = "UNLISTEN redshift_transfer", b"UNLISTEN\0"
 _STATES = {
     psycopg.pq.TransactionStatus.IDLE: b"I",
     psycopg.pq.TransactionStatus.INTRANS: b"T",
@@ -58,7 +57,7 @@ class _Query:
     # A COMMIT of this server's own: of its answer the client sees the state alone.
     silent: bool = False
     # Run when PostgreSQL has come to the statement that stands for each; the client waits until then.
-    copies: list[Copy] = field(default_factory=list)
+    transfers: list[Translated] = field(default_factory=list)
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -81,7 +80,7 @@ class Session:
         self._statements: dict[str, Translated | None] = {}
         self._portals: dict[str, Translated | None] = {}
         self._truncated = False
-        self._copies: list[Copy] = []
+        self._transfers: list[Translated] = []
         # Of these PostgreSQL has come to so many.
         self._reached = 0
         # Refusals by the words that stand for them.
@@ -114,37 +113,37 @@ class Session:
                 translated = self._portals.get(portal)
                 if translated is not None:
                     self._truncated |= translated.kind == "TRUNCATE"
-                    self._copies += [translated.copy] if translated.copy else []
+                    self._transfers += [translated] if translated.transfer else []
             elif kind == b"S":
-                query = _Query(deque(), commits=self._truncated, copies=self._copies)
+                query = _Query(deque(), commits=self._truncated, transfers=self._transfers)
                 self._queries.append(query)
-                self._truncated, self._copies = False, []
+                self._truncated, self._transfers = False, []
             elif kind not in b"CDHdcf":
                 raise messages.ProtocolError(f"A message of kind {kind!r}")
             self._to_server.write(message(kind, body))
             await self._to_server.drain()
-            if kind in b"QS" and self._queries and self._queries[-1].copies:
-                # Nothing may be on its way to PostgreSQL while the COPY uses the connection.
+            if kind in b"QS" and self._queries and self._queries[-1].transfers:
+                # Nothing may be on its way to PostgreSQL while the transfer uses the connection.
                 await self._queries[-1].done.wait()
 
     def _query(self, body: bytes) -> bytes:
         (text,), _ = messages.split(body, 1)
         shown: list[bool] = []
-        copies: list[Copy] = []
+        transfers: list[Translated] = []
         try:
             found = _translated(text)
             for each in found:
                 _refuse_names(each)
                 shown += [True] + [False] * (len(each.statements) - 1)
             text = ";".join(part for each in found for part in each.statements)
-            copies = [each.copy for each in found if each.copy]
-            if copies:
+            transfers = [each for each in found if each.transfer]
+            if transfers:
                 if len(found) > 1:
-                    raise NotImitated("COPY beside other statements in one query")
-                text, shown = _COPY, [True]
+                    raise NotImitated(f"{transfers[0].kind} beside other statements in one query")
+                text, shown = _TRANSFER, [True]
         except RedshiftError as error:
-            text, shown, copies = self._refused(error), [True], []
-        self._queries.append(_Query(deque(shown or [True]), copies=copies))
+            text, shown, transfers = self._refused(error), [True], []
+        self._queries.append(_Query(deque(shown or [True]), transfers=transfers))
         return texts(text)
 
     def _parse(self, body: bytes) -> bytes:
@@ -159,7 +158,7 @@ class Session:
             if found:
                 _refuse_names(found[0])
                 translated = found[0]
-                text = _COPY if translated.copy else translated.statements[0]
+                text = _TRANSFER if translated.transfer else translated.statements[0]
         except RedshiftError as error:
             text = self._refused(error)
         self._statements[name] = translated
@@ -193,8 +192,8 @@ class Session:
             if kind == b"Z":
                 self._queries.popleft()
                 reached, self._reached = self._reached, 0
-                if query and query.copies:
-                    body = await self._copy(query.copies[:reached], body)
+                if query and query.transfers:
+                    body = await self._transfer(query.transfers[:reached], body)
                     query.done.set()
                 if query and query.commits and body == b"T":
                     # TRUNCATE commits the transaction that it stands in.
@@ -205,7 +204,7 @@ class Session:
                 shown = True
             elif kind == b"E":
                 body, shown = self._error(body), True
-            elif kind == b"C" and body == _COPY_TAG:
+            elif kind == b"C" and body == _TRANSFER_TAG:
                 self._reached += 1
                 shown = False
             elif kind == b"T":
@@ -219,14 +218,14 @@ class Session:
                 query.shown.popleft()
             await self._to_client.drain()
 
-    async def _copy(self, copies: list[Copy], state: bytes) -> bytes:
-        """Runs the COPYs on the connection and says how each ended; the transaction's state after them."""
+    async def _transfer(self, transfers: list[Translated], state: bytes) -> bytes:
+        """Runs COPY and UNLOAD on the connection and says how each ended; the transaction's state after them."""
         transport = self._to_server.transport
         assert isinstance(transport, asyncio.Transport)
         transport.pause_reading()
         try:
-            for copy in copies:
-                answer = await asyncio.to_thread(self._load, copy)
+            for each in transfers:
+                answer = await asyncio.to_thread(self._run_transfer, each)
                 self._to_client.write(answer)
                 state = _STATES[self._connection.info.transaction_status]
                 if answer[:1] == b"E":
@@ -235,20 +234,17 @@ class Session:
             transport.resume_reading()
         return state
 
-    def _load(self, copy: Copy) -> bytes:
+    def _run_transfer(self, translated: Translated) -> bytes:
         try:
-            count = load(self._connection, self._dsn, self._s3, copy)
+            count = transfer(self._connection, self._dsn, self._s3, translated)
         except psycopg.Error as error:
             text = error.diag.message_primary or str(error)
             return messages.refusal(text, error.sqlstate or "XX000")
         except RedshiftError as error:
             self._fail()
             return messages.refusal(str(error), error.sqlstate, hint=error.hint)
-        said = (
-            f"Load into table '{copy.table[-1]}' completed, {count} record(s) loaded successfully."
-        )
-        notice = messages.error({SEVERITY: "INFO", CODE: "00000", MESSAGE: said}, b"N")
-        return notice + message(b"C", texts("COPY"))
+        parts = {SEVERITY: "INFO", CODE: "00000", MESSAGE: said(translated, count)}
+        return messages.error(parts, b"N") + message(b"C", texts(translated.kind))
 
     def _fail(self) -> None:
         """A transaction in which this server has refused something has failed."""
