@@ -26,6 +26,17 @@ CONDITIONS = {
     "feira_recommendations_valkey_failures_total": "Valkey must have failed",
     "serving: Events that users posted, a second": "a page must have posted events to the API",
     "feira_recommendations_events_total": "a page must have posted events to the API",
+    # Airflow begins to send these when they first happen.
+    "airflow: What goes wrong, an hour A": (killed := "a task must have been killed"),
+    "airflow_scheduler_tasks_killed_externally_total": killed,
+    "airflow: What goes wrong, an hour B": (lost := "a task's process must have been lost"),
+    "airflow_task_instances_without_heartbeats_killed_total": lost,
+    "airflow: What goes wrong, an hour D": (slow := "a DAG file must have taken too long to read"),
+    "airflow_dag_processing_processor_timeouts_total": slow,
+    "airflow: What goes wrong, an hour E": (failed := "a trigger must have failed"),
+    "airflow_triggers_failed_total": failed,
+    "airflow: What goes wrong, an hour F": (undelivered := "the end of lineage must be away"),
+    "airflow_ol_emit_failed_total": undelivered,
 }
 
 

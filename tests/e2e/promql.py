@@ -22,15 +22,20 @@ import pytest
 import yaml
 
 from feira.core.settings import repository_root
+from feira.monitoring.airflow_metrics import TAKEN
 from feira.monitoring.figures import Figures
 from feira.recommendations.serving.metrics import Metrics
+from feira_local.stack import spark
 
 MONITORING = repository_root() / "infra" / "monitoring"
 _TARGET = frozenset({"job", "instance"})
-# Of Prometheus itself.
 _OWN = {
+    # Of Prometheus itself.
     "up": _TARGET,
     "ALERTS": frozenset({"alertname", "alertstate", "severity", "owner"}),
+    # Of the sums of what Airflow sends, and of Spark.
+    **{spark.METRICS_PREFIX + name: _TARGET for name in spark.METRICS},
+    "feira_otlp_dropped_points_total": _TARGET | {"reason"},
 }
 # Of two series that are joined by these, the left one's labels stay.
 _SETS = ("and", "or", "unless")
@@ -110,7 +115,7 @@ def labels(query: str) -> frozenset[str]:
 @functools.cache
 def series() -> dict[str, frozenset[str]]:
     """The labels of every series that is exported or Prometheus' own; recording rules are not among them."""
-    exported = {**_exported(Figures().registry), **_exported(Metrics().registry)}
+    exported = _exported(Figures().registry) | _exported(Metrics().registry) | _of_airflow()
     return {name: found | _TARGET for name, found in exported.items()} | _OWN
 
 
@@ -146,6 +151,16 @@ def _exported(registry: Any) -> dict[str, frozenset[str]]:
         name: frozenset(getattr(collector, "_labelnames", ()))
         | ({"le"} if name.endswith("_bucket") else frozenset())
         for name, collector in collectors.items()
+    }
+
+
+def _of_airflow() -> dict[str, frozenset[str]]:
+    suffixes = {"counter": ("_total",), "timer": ("_bucket", "_sum", "_count"), "gauge": ("",)}
+    return {
+        taken.exported + suffix: frozenset(taken.labels)
+        | ({"le"} if suffix == "_bucket" else set())
+        for taken in TAKEN
+        for suffix in suffixes[taken.kind]
     }
 
 

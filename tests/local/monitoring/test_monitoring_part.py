@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from feira.monitoring.figures import Figures
 from feira_local.monitoring.__main__ import sources
-from feira_local.stack import airflow, lifecycle, state
+from feira_local.stack import airflow, lifecycle, spark, state
 from feira_local.stack.config import Monitoring, StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.secrets import load_secrets
@@ -41,8 +42,45 @@ def test_the_stack_has_an_exporter_only_where_it_is_asked_for(tmp_path: Path) ->
     added = {"exporter", "prometheus", "alertmanager"}
     assert named(whole).keys() - named(without).keys() == added
     secrets = load_secrets(tmp_path)
-    assert airflow.settings(without) == airflow.settings(watched)
+    sent = airflow.settings(watched).items() - airflow.settings(without).items()
+    assert {name for name, _ in sent} == {
+        "AIRFLOW__METRICS__OTEL_ON",
+        "AIRFLOW__METRICS__LEGACY_NAMES_ON",
+        "AIRFLOW__METRICS__METRICS_ALLOW_LIST",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",
+        "OTEL_METRIC_EXPORT_INTERVAL",
+    }
+    assert airflow.settings(without).items() <= airflow.settings(watched).items()
     assert airflow.connections(without, secrets) == airflow.connections(watched, secrets)
+
+
+def test_spark_shows_its_figures_only_where_they_are_asked_for_and_no_key_with_them(
+    tmp_path: Path,
+) -> None:
+    without, watched = config_of(tmp_path), config_of(tmp_path, FEIRA_MONITORING="on")
+    lake = watched.lake_settings(load_secrets(tmp_path))
+    plain, shown = (spark.properties(each, lake) for each in (without, watched))
+    assert plain["spark.ui.enabled"] == "false" and spark.ports(without) == (without.ports.spark,)
+    assert (shown["spark.ui.enabled"], shown["spark.ui.port"]) == ("true", "18094")
+    assert spark.ports(watched) == (watched.ports.spark, 18094)
+    assert {name for name, value in shown.items() if plain.get(name) != value} == {
+        "spark.ui.enabled",
+        "spark.ui.port",
+        "spark.ui.killEnabled",
+        "spark.redaction.regex",
+        "spark.metrics.namespace",
+        "spark.metrics.appStatusSource.enabled",
+        "spark.metrics.conf.*.sink.prometheusServlet.class",
+        "spark.metrics.conf.*.sink.prometheusServlet.path",
+    }
+    assert plain.keys() <= shown.keys()
+    # The page has every property of the server, by name; those with a secret are hidden.
+    hidden = re.compile(shown["spark.redaction.regex"].removeprefix("(?i)"), re.IGNORECASE)
+    secrets = {value for value in vars(load_secrets(tmp_path)).values() if isinstance(value, str)}
+    found = {name for name, value in shown.items() if any(each in value for each in secrets)}
+    assert found and all(hidden.search(name) for name in found)
 
 
 def test_it_is_no_part_that_can_be_left_out_and_the_switch_is_on_or_off(tmp_path: Path) -> None:
@@ -106,7 +144,17 @@ def test_it_asks_what_the_stack_has_and_nothing_that_is_left_out_or_elsewhere(
     def asked(config: StackConfig) -> list[str]:
         return [each.name for each in sources(config, Figures())]
 
-    whole = ["disk", "heaps", "catalog", "warehouse", "kafka", "shop_api", "airflow"]
+    whole = [
+        "disk",
+        "heaps",
+        "postgres",
+        "catalog",
+        "s3",
+        "warehouse",
+        "kafka",
+        "shop_api",
+        "airflow",
+    ]
     assert asked(config_of(tmp_path, FEIRA_MONITORING="on")) == whole
     without = config_of(tmp_path, FEIRA_MONITORING="on", FEIRA_WITHOUT="kafka")
     assert asked(without) == [name for name in whole if name != "kafka"]
@@ -114,7 +162,9 @@ def test_it_asks_what_the_stack_has_and_nothing_that_is_left_out_or_elsewhere(
     own.write_text(
         "warehouse_default: {conn_type: postgres, host: theirs}\n"
         "shop_api: {conn_type: http, host: theirs}\n"
+        "lake_default: {conn_type: aws, login: k, password: s, extra: {endpoint_url: 'http://s3', "
+        "service_config: {s3: {bucket_name: b}}}}\n"
     )
     own.chmod(0o600)
     elsewhere = asked(config_of(tmp_path, FEIRA_MONITORING="on"))
-    assert elsewhere == [name for name in whole if name not in ("warehouse", "shop_api")]
+    assert elsewhere == [name for name in whole if name not in ("warehouse", "shop_api", "s3")]

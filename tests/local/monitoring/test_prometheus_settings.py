@@ -63,6 +63,7 @@ def test_what_runs_is_scraped_and_what_does_not_is_not(config: StackConfig, tmp_
     assert jobs(config) == {
         "exporter": ["127.0.0.1:18190"],
         "prometheus": ["127.0.0.1:18191"],
+        "spark": ["127.0.0.1:18194"],
         "recommendations": ["127.0.0.1:18140"],
     }
     env = {"FEIRA_HOME": str(tmp_path), "FEIRA_MONITORING": "on", "FEIRA_WITHOUT": "valkey"}

@@ -15,7 +15,7 @@ from temporary_postgres import free_port
 # Of all names: nothing that grows with customers, orders, days or runs.
 LABELS = {
     "source", "dag", "task", "state", "asset", "component", "dataset", "rule", "gate", "outcome",
-    "topic", "table", "channel", "partition", "folder", "service",
+    "topic", "table", "channel", "partition", "folder", "service", "database",
 }  # fmt: skip
 
 

@@ -118,6 +118,35 @@ class Figures:
             "feira_report_last_prepared_timestamp_seconds", "When a report was last made", "dataset"
         )
 
+        # PostgreSQL.
+        self.database_bytes = gauge(
+            "feira_postgres_database_size_bytes", "Of a database on disk", "database"
+        )
+        self.connections = gauge(
+            "feira_postgres_connections", "Connections to a database", "database"
+        )
+        self.connections_limit = gauge(
+            "feira_postgres_connections_limit", "The most that the server takes, of all databases"
+        )
+        self.oldest_transaction = gauge(
+            "feira_postgres_oldest_transaction_seconds",
+            "For how long the oldest transaction has been open; 0 without one",
+            "database",
+        )
+        self.transactions = counter(
+            "feira_postgres_transactions_total", "Transactions that ended", "database", "outcome"
+        )
+        self.deadlocks = counter(
+            "feira_postgres_deadlocks_total",
+            "Deadlocks, of which one ended a transaction",
+            "database",
+        )
+        self.temporary_bytes = counter(
+            "feira_postgres_temporary_written_bytes_total",
+            "Written to disk by queries for which memory was too small",
+            "database",
+        )
+
         # Kafka.
         self.topic_end = gauge(
             "feira_topic_end_offset",

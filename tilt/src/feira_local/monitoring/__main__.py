@@ -1,4 +1,4 @@
-"""The exporter of a laptop's stack: asks all that it has, and shows the figures on its port."""
+"""The exporter of a laptop's stack: asks all that it has, takes what Airflow sends, and shows the figures."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import logging
 import shutil
 import signal
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from feira.core.lake import landing_store
 from feira.monitoring.airflow import Airflow
+from feira.monitoring.airflow_metrics import TAKEN
 from feira.monitoring.endpoints import Endpoint
 from feira.monitoring.exporter import Source, serve
 from feira.monitoring.figures import Figures
 from feira.monitoring.judged import Judgements
+from feira.monitoring.otlp import Sums
+from feira.monitoring.otlp_server import receiving
+from feira.monitoring.postgres import Postgres
 from feira.monitoring.tables import LakeTables
 from feira.monitoring.topics import Topics
 from feira.monitoring.warehouse import Warehouse
@@ -58,7 +63,10 @@ def sources(config: StackConfig, figures: Figures) -> list[Source]:
     login = postgres.dsns(secrets, config.ports.postgres).monitor
     landings = landing_store(access.lake_settings(), LANDED.name, health.PATIENCE_SECONDS)
     tables = LakeTables(postgres.in_database(login, "iceberg"), landings.files)
-    found: list[Source] = [Disk(config.home), Heaps(config.run), tables]
+    found: list[Source] = [Disk(config.home), Heaps(config.run), Postgres(login), tables]
+    if access.lake_settings().endpoint == config.s3_url:
+        # It has no figures of its own. To who does not sign it answers 403, and does answer.
+        found.append(Endpoint("s3", config.s3_url, statuses=(200, 403)))
     if _WAREHOUSE not in own:
         found.append(Warehouse(login))
     if kafka := _kafka(config, own):
@@ -89,14 +97,17 @@ def main() -> None:
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
-    serve(
-        sources(config, figures),
-        figures,
-        host=HOST,
-        port=config.ports.own["exporter"],
-        seconds=SECONDS,
-        stop=stop,
-    )
+    sums = Sums(TAKEN, since=time.time_ns())
+    figures.registry.register(sums)
+    with receiving(sums.take, HOST, config.ports.own["otlp"]):
+        serve(
+            sources(config, figures),
+            figures,
+            host=HOST,
+            port=config.ports.own["exporter"],
+            seconds=SECONDS,
+            stop=stop,
+        )
 
 
 if __name__ == "__main__":

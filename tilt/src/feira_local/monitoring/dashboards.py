@@ -108,6 +108,34 @@ def overview() -> Dashboard:
             ),
             lines("Disk that is free", "percentunit", Query("feira:disk:free_ratio", "{{folder}}")),
             lines("Size of tables", "bytes", Query("feira_table_bytes", "{{table}}")),
+            lines(
+                "PostgreSQL: connections",
+                "short",
+                Query("feira_postgres_connections", "{{database}}"),
+                Query("feira_postgres_connections_limit", "limit, of all"),
+            ),
+            lines(
+                "PostgreSQL: size of databases",
+                "bytes",
+                Query("feira_postgres_database_size_bytes", "{{database}}"),
+            ),
+            lines(
+                "PostgreSQL: transactions a second",
+                "cps",
+                Query("rate(feira_postgres_transactions_total[5m])", "{{database}}, {{outcome}}"),
+                Query("rate(feira_postgres_deadlocks_total[5m])", "{{database}}, deadlocks"),
+            ),
+            lines(
+                "PostgreSQL: the oldest open transaction",
+                "s",
+                Query("feira_postgres_oldest_transaction_seconds", "{{database}}"),
+                why="What is open keeps old versions of rows from being removed.",
+            ),
+            lines(
+                "PostgreSQL: written for lack of memory, a second",
+                "Bps",
+                Query("rate(feira_postgres_temporary_written_bytes_total[5m])", "{{database}}"),
+            ),
         ],
     )
 
@@ -183,8 +211,128 @@ def pipeline() -> Dashboard:
                 ),
                 why="Over a day, from a histogram whose steps are wide: 20 may be 11 to 20.",
             ),
+            lines(
+                "Mean seconds that a task waits to be queued, an hour",
+                "s",
+                Query(
+                    'increase(airflow_task_scheduled_seconds_sum{dag="$dag"}[1h])'
+                    ' / (increase(airflow_task_scheduled_seconds_count{dag="$dag"}[1h]) > 0)',
+                    "{{dag}}",
+                ),
+                why="For a slot of its pool, or for the scheduler.",
+            ),
+            lines(
+                "Tries of tasks that ended, an hour",
+                "short",
+                Query('increase(airflow_ti_finish_total{dag="$dag"}[1h])', "{{state}}"),
+            ),
         ],
         variables=[choice("dag", "DAG", "label_values(feira_dag_paused, dag)")],
+    )
+
+
+def airflow() -> Dashboard:
+    """Airflow by its own metrics: whether its parts go on, what tasks wait for, and what goes wrong."""
+    return page(
+        "airflow",
+        "Feira: Airflow",
+        "Airflow by its own metrics: whether its parts go on, what tasks wait for, and what goes wrong.",
+        [
+            lines(
+                "Heartbeats a minute",
+                "short",
+                *(
+                    Query(f"60 * rate(airflow_{part}_heartbeat_total[5m])", part.replace("_", " "))
+                    for part in ("scheduler", "dag_processor", "triggerer")
+                ),
+            ),
+            lines(
+                "Mean seconds of a round of the scheduler",
+                "s",
+                *(
+                    Query(
+                        f"rate(airflow_scheduler_{part}_seconds_sum[5m])"
+                        f" / (rate(airflow_scheduler_{part}_seconds_count[5m]) > 0)",
+                        legend,
+                    )
+                    for part, legend in (
+                        ("scheduler_loop", "a round"),
+                        ("critical_section", "of it, what one scheduler does at a time"),
+                    )
+                ),
+            ),
+            lines(
+                "Nine of ten tasks wait to be queued at most, an hour",
+                "s",
+                Query(
+                    "histogram_quantile(0.9, sum by (le) (increase(airflow_task_scheduled_seconds_bucket[1h])))",
+                    "all DAGs",
+                ),
+            ),
+            lines(
+                "Tasks that wait or run",
+                "short",
+                Query("airflow_executor_running_tasks", "run"),
+                Query("airflow_executor_open_slots", "could be taken"),
+                Query("airflow_scheduler_tasks_executable", "are ready"),
+                Query("airflow_scheduler_tasks_starving", "no pool has a slot for"),
+            ),
+            lines(
+                "Slots of pools that are free",
+                "short",
+                Query("airflow_pool_open_slots", "{{pool}}"),
+            ),
+            lines(
+                "Slots of pools that are in use",
+                "short",
+                Query("airflow_pool_running_slots + airflow_pool_queued_slots", "{{pool}}"),
+                Query("airflow_pool_deferred_slots", "{{pool}}, deferred"),
+            ),
+            lines(
+                "Events of assets, an hour",
+                "short",
+                Query("increase(airflow_asset_updates_total[1h])", "events"),
+            ),
+            lines(
+                "DAG files",
+                "short",
+                Query("airflow_dagbag_size", "DAGs"),
+                Query("airflow_dag_processing_import_errors", "files that could not be read"),
+                Query("airflow_dag_processing_total_parse_time_seconds", "seconds of a round"),
+                Query("airflow_triggers_running", "triggers that run"),
+            ),
+            lines(
+                "Mean seconds of a run that succeeded, a day",
+                "s",
+                Query(
+                    "increase(airflow_dagrun_duration_success_seconds_sum[1d])"
+                    " / (increase(airflow_dagrun_duration_success_seconds_count[1d]) > 0)",
+                    "{{dag}}",
+                ),
+            ),
+            lines(
+                "What goes wrong, an hour",
+                "short",
+                *(
+                    Query(f"increase(airflow_{name}_total[1h])", legend)
+                    for name, legend in (
+                        ("scheduler_tasks_killed_externally", "tasks that ended unseen"),
+                        ("task_instances_without_heartbeats_killed", "tasks that were lost"),
+                        (
+                            "scheduler_orphaned_tasks_cleared",
+                            "tasks begun anew for a lost scheduler",
+                        ),
+                        ("dag_processing_processor_timeouts", "DAG files that took too long"),
+                        ("triggers_failed", "triggers that failed"),
+                        ("ol_emit_failed", "events of lineage not delivered"),
+                    )
+                ),
+                Query(
+                    "sum by (reason) (increase(feira_otlp_dropped_points_total[1h]))",
+                    "points not taken: {{reason}}",
+                ),
+            ),
+        ],
     )
 
 
@@ -205,6 +353,75 @@ def spark() -> Dashboard:
                 "Of its limit",
                 "percentunit",
                 Query('feira:heap:used_ratio{service="spark"}', "{{service}}"),
+            ),
+            lines(
+                "Stages",
+                "short",
+                Query("metrics_spark_driver_DAGScheduler_stage_runningStages_Value", "run"),
+                Query("metrics_spark_driver_DAGScheduler_stage_waitingStages_Value", "wait"),
+                Query("metrics_spark_driver_DAGScheduler_job_activeJobs_Value", "jobs that run"),
+            ),
+            lines(
+                "Cores in use",
+                "short",
+                Query(
+                    "rate(metrics_spark_driver_JVMCPU_jvmCpuTime_Value[1m]) / 1e9", "all of the JVM"
+                ),
+                Query("rate(metrics_spark_driver_executor_cpuTime_Count[1m]) / 1e9", "by tasks"),
+                Query(
+                    "rate(metrics_spark_driver_executor_jvmGCTime_Count[1m]) / 1e3",
+                    "of tasks' time, in collections of the heap",
+                ),
+                Query(
+                    "rate(metrics_spark_driver_executor_runTime_Count[1m]) / 1e3",
+                    "tasks that run, waiting or not",
+                ),
+            ),
+            lines(
+                "Tasks and jobs a minute",
+                "short",
+                Query(
+                    "60 * rate(metrics_spark_driver_appStatus_tasks_completedTasks_Count[5m])",
+                    "tasks",
+                ),
+                Query(
+                    "60 * rate(metrics_spark_driver_appStatus_tasks_failedTasks_Count[5m])",
+                    "tasks that failed",
+                ),
+                Query(
+                    "60 * rate(metrics_spark_driver_appStatus_jobs_succeededJobs_Count[5m])", "jobs"
+                ),
+                Query(
+                    "60 * rate(metrics_spark_driver_appStatus_jobs_failedJobs_Count[5m])",
+                    "jobs that failed",
+                ),
+            ),
+            lines(
+                "Bytes a second that shuffles read and write, and that had no room in memory",
+                "Bps",
+                Query(
+                    "rate(metrics_spark_driver_executor_shuffleTotalBytesRead_Count[5m])", "read"
+                ),
+                Query(
+                    "rate(metrics_spark_driver_executor_shuffleBytesWritten_Count[5m])", "written"
+                ),
+                Query("rate(metrics_spark_driver_executor_diskBytesSpilled_Count[5m])", "spilled"),
+            ),
+            lines(
+                "What is cached",
+                "decmbytes",
+                Query("metrics_spark_driver_BlockManager_memory_memUsed_MB_Value", "in memory"),
+                Query("metrics_spark_driver_BlockManager_memory_maxMem_MB_Value", "room in memory"),
+                Query("metrics_spark_driver_BlockManager_disk_diskSpaceUsed_MB_Value", "on disk"),
+            ),
+            lines(
+                "Events that Spark dropped, a second",
+                "cps",
+                Query(
+                    "rate(metrics_spark_driver_LiveListenerBus_queue_appStatus_numDroppedEvents_Count[5m])",
+                    "of its own status",
+                ),
+                why="Where it drops some, the figures of tasks and jobs are too low.",
             ),
             lines(
                 "Seconds of steps that ended, an hour",
@@ -362,7 +579,7 @@ def serving() -> Dashboard:
     )
 
 
-DASHBOARDS = (overview, pipeline, spark, kafka, serving)
+DASHBOARDS = (overview, pipeline, airflow, spark, kafka, serving)
 
 
 def texts() -> dict[str, str]:

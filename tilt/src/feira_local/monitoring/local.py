@@ -11,8 +11,8 @@ from feira_local.stack.service import HttpCheck, Link, Service
 
 
 def services(config: StackConfig) -> tuple[Service, ...]:
-    """The exporter of figures, and Prometheus and Alertmanager where they are found."""
-    port = config.ports.own["exporter"]
+    """The exporter of figures, which Airflow sends its own to, and Prometheus and Alertmanager where they are found."""
+    port, otlp = config.ports.own["exporter"], config.ports.own["otlp"]
     shared = config.repository / "shared" / "src" / "feira"
     return (
         Service(
@@ -28,7 +28,7 @@ def services(config: StackConfig) -> tuple[Service, ...]:
                 # When each series began: as many again, and no rule asks for it.
                 "PROMETHEUS_DISABLE_CREATED_SERIES": "True",
             },
-            ports=(port,),
+            ports=(port, otlp),
             links=(Link("figures", f"http://{HOST}:{port}/metrics"),),
             code=(shared / "monitoring", config.repository / "shared" / "contracts"),
         ),
@@ -38,7 +38,13 @@ def services(config: StackConfig) -> tuple[Service, ...]:
 
 LOCAL = LocalPart(
     "monitoring",
-    ports={"exporter": 18090, "prometheus": 18091, "alertmanager": 18092},
+    ports={
+        "exporter": 18090,
+        "prometheus": 18091,
+        "alertmanager": 18092,
+        "otlp": 18093,
+        "spark_ui": 18094,
+    },
     services=services,
     on_request=True,
 )

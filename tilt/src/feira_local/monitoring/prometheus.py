@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from feira_local.stack import spark
 from feira_local.stack.config import HOST, StackConfig
 from feira_local.stack.secrets import Secrets, write_private
 from feira_local.stack.service import HttpCheck, Link, Service
@@ -94,8 +95,25 @@ def prometheus_settings(config: StackConfig) -> dict[str, Any]:
             else []
         },
         "scrape_configs": [
-            {"job_name": name, "static_configs": [{"targets": [f"{HOST}:{port}"]}]}
-            for name, port in ports.items()
+            *(
+                {"job_name": name, "static_configs": [{"targets": [f"{HOST}:{port}"]}]}
+                for name, port in ports.items()
+            ),
+            {
+                "job_name": "spark",
+                # Without the last slash it redirects.
+                "metrics_path": f"{spark.METRICS_PATH}/",
+                "static_configs": [{"targets": [f"{HOST}:{own['spark_ui']}"]}],
+                # It shows some 300, each with its kind as a label.
+                "metric_relabel_configs": [
+                    {
+                        "source_labels": ["__name__"],
+                        "regex": f"{spark.METRICS_PREFIX}({'|'.join(spark.METRICS)})",
+                        "action": "keep",
+                    },
+                    {"regex": "type", "action": "labeldrop"},
+                ],
+            },
         ],
     }
 

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from feira.monitoring.airflow_metrics import allow_list
 from feira_local.stack import lineage
 from feira_local.stack.config import BUCKET, HOST, REGION, StackConfig
 from feira_local.stack.own_connections import own_connections
@@ -78,11 +79,26 @@ def settings(config: StackConfig) -> dict[str, str]:
     }
     if config.lineage:
         sections["openlineage"] = lineage.airflow_settings()
+    if config.monitoring is not None:
+        sections["metrics"] = {
+            "otel_on": True,
+            "legacy_names_on": False,
+            "metrics_allow_list": allow_list(),
+        }
     pairs = {
         f"AIRFLOW__{section.upper()}__{name.upper()}": str(value)
         for section, values in sections.items()
         for name, value in values.items()
     }
+    if config.monitoring is not None:
+        pairs |= {
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"http://{HOST}:{config.ports.own['otlp']}/v1/metrics",
+            # What a task counted is sent once, when it ends, and no sum of ended ones need be known.
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
+            "OTEL_METRIC_EXPORT_INTERVAL": "30000",
+            # An exporter that is away must not hold up the end of a task.
+            "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "2",
+        }
     pairs["AIRFLOW_HOME"] = str(config.airflow)
     # The report's chart keeps its list of fonts there, and not in a home folder that may not be writable.
     pairs["MPLCONFIGDIR"] = str(config.airflow / "matplotlib")

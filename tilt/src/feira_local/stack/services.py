@@ -125,7 +125,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             health=TcpCheck(HOST, config.ports.spark),
             depends_on=("databases", "s3") if own_s3 else ("databases",),
             env=spark.environment(config),
-            ports=(config.ports.spark,),
+            ports=spark.ports(config),
             links=(Link("Spark Connect", config.spark_url),),
             prepare=spark.prepare,
         ),

@@ -13,6 +13,29 @@ from feira_local.stack.secrets import Secrets, write_private
 
 CORES = 2
 HEAP = "1280m"
+# What monitoring takes of the server's own figures, by Spark's names, without their beginning. Times are in
+# milliseconds but for those of CPU, which are in nanoseconds.
+METRICS_PATH, METRICS_PREFIX = "/metrics/prometheus", "metrics_spark_driver_"
+METRICS = (
+    "BlockManager_disk_diskSpaceUsed_MB_Value",
+    "BlockManager_memory_maxMem_MB_Value",
+    "BlockManager_memory_memUsed_MB_Value",
+    "DAGScheduler_job_activeJobs_Value",
+    "DAGScheduler_stage_runningStages_Value",
+    "DAGScheduler_stage_waitingStages_Value",
+    "JVMCPU_jvmCpuTime_Value",
+    "LiveListenerBus_queue_appStatus_numDroppedEvents_Count",
+    "appStatus_jobs_failedJobs_Count",
+    "appStatus_jobs_succeededJobs_Count",
+    "appStatus_tasks_completedTasks_Count",
+    "appStatus_tasks_failedTasks_Count",
+    "executor_cpuTime_Count",
+    "executor_diskBytesSpilled_Count",
+    "executor_jvmGCTime_Count",
+    "executor_runTime_Count",
+    "executor_shuffleBytesWritten_Count",
+    "executor_shuffleTotalBytesRead_Count",
+)
 
 
 def command(config: StackConfig) -> tuple[str, ...]:
@@ -23,6 +46,12 @@ def command(config: StackConfig) -> tuple[str, ...]:
         *("--class", "org.apache.spark.sql.connect.service.SparkConnectServer"),
         "spark-internal",
     )
+
+
+def ports(config: StackConfig) -> tuple[int, ...]:
+    """Where it listens: for sessions and, where it is watched, for who reads its figures."""
+    watched = config.monitoring is not None
+    return (config.ports.spark, *([config.ports.own["spark_ui"]] if watched else []))
 
 
 def environment(config: StackConfig) -> dict[str, str]:
@@ -74,14 +103,32 @@ def properties(config: StackConfig, lake: LakeSettings) -> dict[str, str]:
         "spark.connect.execute.reattachable.senderMaxStreamDuration": "10s",
         "spark.connect.execute.manager.detachedTimeout": "10s",
         "spark.connect.session.manager.defaultSessionTimeout": "30m",
-        # Nobody looks at the finished jobs: the UI is off.
+        # Nobody looks at the finished jobs: the UI is off, but where it shows figures to monitoring.
         "spark.ui.retainedJobs": "20",
         "spark.ui.retainedStages": "20",
         "spark.ui.retainedTasks": "500",
         "spark.sql.ui.retainedExecutions": "10",
         "spark.connect.ui.retainedStatements": "20",
         "spark.connect.ui.retainedSessions": "20",
+        **(_shown_to_prometheus(config) if config.monitoring is not None else {}),
         **(lineage.spark_properties(config) if config.lineage else {}),
+    }
+
+
+def _shown_to_prometheus(config: StackConfig) -> dict[str, str]:
+    """Figures in the form of Prometheus, which the server shows as a page of its UI."""
+    sink = "spark.metrics.conf.*.sink.prometheusServlet"
+    return {
+        "spark.ui.enabled": "true",
+        "spark.ui.port": str(config.ports.own["spark_ui"]),
+        # Whoever is on this machine may read it: it ends nothing, and shows no key.
+        "spark.ui.killEnabled": "false",
+        "spark.redaction.regex": "(?i)secret|password|token|credential|(access|api).?key",
+        # Else names have the server's id in them, which is another at each start.
+        "spark.metrics.namespace": "spark",
+        "spark.metrics.appStatusSource.enabled": "true",
+        f"{sink}.class": "org.apache.spark.metrics.sink.PrometheusServlet",
+        f"{sink}.path": METRICS_PATH,
     }
 
 

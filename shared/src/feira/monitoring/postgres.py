@@ -1,0 +1,59 @@
+"""PostgreSQL's own statistics, by database: connections, size, transactions, and what it had to wait or spill for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import psycopg
+
+from feira.monitoring.figures import Figures
+
+_QUERY = """
+SELECT d.datname,
+       pg_database_size(d.oid),
+       s.numbackends,
+       coalesce((
+           SELECT max(extract(epoch FROM now() - a.xact_start)) FROM pg_stat_activity a
+           WHERE a.datid = d.oid AND a.pid <> pg_backend_pid()
+       ), 0),
+       s.xact_commit,
+       s.xact_rollback,
+       s.deadlocks,
+       s.temp_bytes
+FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid
+WHERE NOT d.datistemplate AND d.datname <> 'postgres'
+"""
+
+
+@dataclass
+class Postgres:
+    """A server; ``dsn`` is for a role with ``pg_read_all_stats``, in any of its databases."""
+
+    dsn: str
+    name: str = field(default="postgres", init=False)
+    _before: dict[tuple[str, int], int] = field(default_factory=dict, init=False)
+
+    def collect(self, figures: Figures) -> None:
+        """Brings the figures up to date; raises psycopg.Error where the server does not answer."""
+        with psycopg.connect(
+            self.dsn, connect_timeout=5, application_name="monitoring"
+        ) as connection:
+            most = connection.execute("SELECT current_setting('max_connections')::int").fetchone()
+            rows = connection.execute(_QUERY).fetchall()
+        figures.connections_limit.set(most[0] if most else 0)
+        for database, size, connections, oldest, *counted in rows:
+            figures.database_bytes.labels(database).set(size)
+            figures.connections.labels(database).set(connections)
+            figures.oldest_transaction.labels(database).set(float(oldest))
+            families = (
+                figures.transactions.labels(database, "committed"),
+                figures.transactions.labels(database, "rolled_back"),
+                figures.deadlocks.labels(database),
+                figures.temporary_bytes.labels(database),
+            )
+            for at, (family, value) in enumerate(zip(families, counted, strict=True)):
+                # The server counts from its own start, or from a reset; here it begins at 0.
+                before = self._before.get((database, at))
+                if before is not None:
+                    family.inc(value - before if value >= before else value)
+                self._before[database, at] = value

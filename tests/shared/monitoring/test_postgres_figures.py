@@ -1,0 +1,51 @@
+"""PostgreSQL's statistics, on a real server, for the role of monitoring alone."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from feira.monitoring.figures import Figures
+from feira.monitoring.postgres import Postgres
+from feira_local.stack.postgres import Dsns
+
+
+def _value(figures: Figures, name: str, **labels: str) -> float | None:
+    return figures.registry.get_sample_value(f"feira_postgres_{name}", labels)
+
+
+def test_a_database_has_its_size_connections_and_open_transaction(postgres: Dsns) -> None:
+    figures, source = Figures(), Postgres(postgres.monitor)
+    source.collect(figures)
+    before = _value(figures, "connections", database="warehouse")
+    assert before is not None
+    with psycopg.connect(postgres.reader) as reader:
+        reader.execute("SELECT 1")
+        source.collect(figures)
+        assert _value(figures, "connections", database="warehouse") == before + 1
+        oldest = _value(figures, "oldest_transaction_seconds", database="warehouse")
+        assert oldest is not None and oldest > 0
+    size = _value(figures, "database_size_bytes", database="warehouse")
+    assert size is not None and size > 2**20
+    limit = _value(figures, "connections_limit")
+    assert limit is not None and limit > before
+    assert _value(figures, "connections", database="template1") is None
+
+
+def test_what_the_server_counts_begins_at_0_and_follows_it(postgres: Dsns) -> None:
+    figures, source = Figures(), Postgres(postgres.monitor)
+    labels = {"database": "warehouse", "outcome": "rolled_back"}
+    source.collect(figures)
+    assert _value(figures, "transactions_total", **labels) == 0
+    with psycopg.connect(postgres.reader, autocommit=True) as reader:
+        for _ in range(3):
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                reader.execute("SELECT 1 / 0")
+        reader.execute("SELECT pg_stat_force_next_flush()")
+    source.collect(figures)
+    assert _value(figures, "transactions_total", **labels) == 3
+    # After a reset the server counts from 0 again.
+    source._before = {key: value + 1_000_000 for key, value in source._before.items()}
+    source.collect(figures)
+    total = _value(figures, "transactions_total", **labels)
+    assert total is not None and total > 3
