@@ -20,7 +20,7 @@ _SAME = words_of(
     to_char to_date to_number to_timestamp timezone coalesce greatest least nullif any_value bit_and bit_or
     bool_and bool_or count max min percentile_cont percentile_disc stddev stddev_pop stddev_samp sum var_pop
     var_samp variance cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank
-    row_number grouping current_database current_schema current_schemas has_database_privilege
+    row_number grouping current_database current_schema current_schemas format_type has_database_privilege
     has_schema_privilege has_table_privilege pg_backend_pid pg_get_userbyid pg_get_viewdef
     pg_table_is_visible
     """

@@ -108,6 +108,7 @@ _NODES = {
     "Not": "this",
     "NotNullColumnConstraint": "allow_null",
     "Null": "",
+    "ObjectIdentifier": "this",
     "Offset": "expression",
     "Or": _BINARY,
     "Order": "expressions this",

@@ -73,7 +73,7 @@ def _rewritten(node: exp.Expr) -> exp.Expr:
         return _within_group(node)
     if isinstance(node, exp.Window):
         return _window(node)
-    if isinstance(node, exp.Cast):
+    if isinstance(node, exp.Cast) and not isinstance(node.to, exp.ObjectIdentifier):
         return _cast(node)
     if isinstance(node, exp.Extract):
         return functions.own(

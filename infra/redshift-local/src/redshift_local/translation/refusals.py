@@ -12,6 +12,7 @@ from redshift_local.translation.errors import (
     NotImitated,
     RedshiftError,
     no_function,
+    no_type,
     syntax_error,
 )
 
@@ -242,7 +243,11 @@ def refuse(tree: exp.Expr) -> None:
         check = _OF.get(type(node))
         if check is not None:
             check(node)
-        if isinstance(node, exp.Cast):
+        if isinstance(node, exp.ObjectIdentifier):
+            # Of the types that name objects the leader node's catalogue knows this one by a table's name.
+            if node.name.upper() != "REGCLASS":
+                raise no_type(node.name.lower())
+        elif isinstance(node, exp.Cast) and not isinstance(node.to, exp.ObjectIdentifier):
             types.refuse_unknown(node.to)
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Anonymous):
             functions.refuse_unknown(node.this)
