@@ -21,6 +21,7 @@ def make(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[s
         "pyproject.toml",
         "airflow/provider/pyproject.toml",
         "airflow/wiring/pyproject.toml",
+        "infra/redshift-local/pyproject.toml",
         "shared/pyproject.toml",
     ):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
