@@ -31,6 +31,7 @@ def stack(tmp_path: Path) -> Stack:
     found = {
         "FEIRA_HOME": str(tmp_path / "home"),
         "FEIRA_MONITORING": "on",
+        "FEIRA_SPARK": "cluster",
         "FEIRA_MONITORING_BIN": str(programs),
     }
     return Stack.of(StackConfig.from_env(found))
@@ -214,6 +215,33 @@ def test_further_dags_the_clock_and_lineage_reach_airflow_and_are_kept_while_the
     assert airflow.settings(StackConfig.from_env(home))["FEIRA_CLOCK"] == "off"
 
 
+def test_spark_works_in_its_server_unless_a_cluster_is_asked_for_which_is_kept_while_it_runs(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Stack.of(StackConfig.from_env({"FEIRA_HOME": str(tmp_path / "plain")}))
+    assert not any(
+        name.startswith("spark-w") for name in set(by_name(plain.services)) - {"spark-warmup"}
+    )
+    assert "spark-master" not in by_name(plain.services)
+    assert not spark.on_cluster(plain.config, plain.secrets)
+    lake = plain.config.lake_settings(plain.secrets)
+    assert spark.properties(plain.config, lake)["spark.master"] == "local[2]"
+    asked = spark.on_cluster(stack.config, stack.secrets)
+    assert asked["spark.master"] == f"spark://127.0.0.1:{stack.config.ports.spark_master}"
+    waits_for = by_name(stack.services)["spark"].depends_on
+    assert {"spark-worker-1", "spark-worker-2"} < set(waits_for)
+    stack.config.make_folders()
+    state.save(stack.config)
+    monkeypatch.setenv("FEIRA_HOME", str(stack.config.home))
+    assert running_config() == stack.config
+    # What an older stack has saved knows nothing of it.
+    saved = stack.config.run / "config.json"
+    older = json.loads(saved.read_text())
+    del older["parts"]["spark_on"], older["ports"]["spark_master_ui"]
+    saved.write_text(json.dumps(older))
+    assert running_config().spark_on == "local"
+
+
 def test_an_offset_moves_every_port(tmp_path: Path) -> None:
     home = {"FEIRA_HOME": str(tmp_path)}
     plain = StackConfig.from_env(home).ports.named()
@@ -230,6 +258,7 @@ def test_an_offset_moves_every_port(tmp_path: Path) -> None:
         ({"FEIRA_PORT_S3": "18080"}, "s3 and airflow both have port 18080"),
         ({"FEIRA_PORT_OFFSET": "59000"}, "plus FEIRA_PORT_OFFSET is 74432"),
         ({"FEIRA_SHOP_DATA": "/nowhere"}, "FEIRA_SHOP_DATA is '/nowhere'"),
+        ({"FEIRA_SPARK": "yarn"}, "FEIRA_SPARK is 'yarn'; it must be local or cluster"),
         ({"FEIRA_SHOP_LINES": "0"}, "FEIRA_SHOP_LINES is '0'"),
         ({"FEIRA_SHOP_CLUSTERS": "401"}, "FEIRA_SHOP_CLUSTERS is '401'"),
         ({"FEIRA_EXTRA_DAGS": "/nowhere"}, "FEIRA_EXTRA_DAGS is '/nowhere'"),

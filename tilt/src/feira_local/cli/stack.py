@@ -30,7 +30,7 @@ from feira_local.cli.output import (
 from feira_local.cli.pipelines import states
 from feira_local.stack import access, lifecycle
 from feira_local.stack.airflow_api import AirflowApi
-from feira_local.stack.config import StackConfig
+from feira_local.stack.config import SparkOn, StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Progress, Stack
 from feira_local.stack.report import StackReport, report
@@ -70,6 +70,12 @@ def up(
         bool,
         typer.Option("--monitoring", help="Watch it: figures for Prometheus, alerts in the inbox."),
     ] = False,
+    spark: Annotated[
+        SparkOn | None,
+        typer.Option(
+            "--spark", help="Where Spark works: in its server, or on a master with two workers."
+        ),
+    ] = None,
     foreground: Annotated[
         bool,
         typer.Option("--foreground", help="Stay, say what happens, and stop it all on Ctrl-C."),
@@ -83,7 +89,8 @@ def up(
     """
     stack = start(
         ({} if without is None else {"FEIRA_WITHOUT": without})
-        | ({"FEIRA_MONITORING": "on"} if monitoring else {}),
+        | ({"FEIRA_MONITORING": "on"} if monitoring else {})
+        | ({} if spark is None else {"FEIRA_SPARK": spark}),
         as_json,
     )
     if foreground:

@@ -9,6 +9,7 @@ import tempfile
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from shutil import which
 
@@ -34,6 +35,10 @@ class Ports:
     postgres: int = 15432
     s3: int = 19000
     spark: int = 15002
+    spark_master: int = 15077
+    spark_master_ui: int = 15080
+    spark_worker_1: int = 15081
+    spark_worker_2: int = 15082
     shop: int = 18010
     inbox: int = 18025
     smtp: int = 18026
@@ -59,6 +64,13 @@ class ShopOptions:
     seed: int
     lines: int
     clusters: int = 40
+
+
+class SparkOn(StrEnum):
+    """Where Spark's work is done: in the server's own process, or by a master and two workers."""
+
+    LOCAL = "local"
+    CLUSTER = "cluster"
 
 
 @dataclass(frozen=True)
@@ -107,12 +119,13 @@ class StackConfig:
     without: tuple[str, ...] = ()
     # Whether it is watched: figures, and where there are programs for them, rules and alerts.
     monitoring: Monitoring | None = None
+    spark_on: SparkOn = SparkOn.LOCAL
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> StackConfig:
         """Reads ``FEIRA_HOME``, ``FEIRA_PORT_*``, ``FEIRA_PORT_OFFSET``, ``FEIRA_SHOP_*``,
         ``FEIRA_EXTRA_DAGS``, ``FEIRA_CLOCK``, ``FEIRA_LINEAGE``, ``FEIRA_WITHOUT``,
-        ``FEIRA_MONITORING`` and ``FEIRA_MONITORING_BIN``.
+        ``FEIRA_MONITORING``, ``FEIRA_MONITORING_BIN`` and ``FEIRA_SPARK``.
 
         Raises StackError naming the variable, its value and what it may be.
         """
@@ -149,6 +162,9 @@ class StackConfig:
         )
         if extra:
             _require_usable("FEIRA_EXTRA_DAGS", Path(extra).expanduser().resolve(), _REFUSED)
+        spark_on = env.get("FEIRA_SPARK") or SparkOn.LOCAL
+        if spark_on not in set(SparkOn):
+            raise StackError(f"FEIRA_SPARK is {spark_on!r}; it must be {' or '.join(SparkOn)}.")
         data = env.get("FEIRA_SHOP_DATA")
         if data and not Path(data).expanduser().is_dir():
             raise StackError(
@@ -167,6 +183,7 @@ class StackConfig:
             lineage=lineage,
             without=_parts(env.get("FEIRA_WITHOUT") or ""),
             monitoring=Monitoring.found(env) if _switch(env, "FEIRA_MONITORING", False) else None,
+            spark_on=SparkOn(spark_on),
             shop=ShopOptions(
                 data=Path(data).expanduser().resolve() if data else None,
                 seed=_integer(env, "FEIRA_SHOP_SEED", 7, lowest=0, highest=2**31),

@@ -55,6 +55,7 @@ class Secrets:
     s3_access_key: str = _secret(lambda: random_source.token_hex(10))
     s3_secret_key: str = _secret(lambda: random_source.token_hex(20))
     valkey: str = _secret()
+    spark_cluster: str = _secret()
     airflow_admin: str = _secret(_login_password)
     airflow_monitor: str = _secret()
     airflow_fernet_key: str = _secret(_fernet_key)

@@ -49,6 +49,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
         private_env=airflow.private_settings(config, secrets),
     )
     step = (*python, "feira_local.stack.steps")
+    cluster = spark.cluster(config)
     home = {"FEIRA_HOME": str(config.home)}
 
     defined = (
@@ -116,6 +117,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             depends_on=("postgres",),
             env=home,
         ),
+        *cluster,
         Service(
             name="spark",
             label="compute",
@@ -123,7 +125,11 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             command=spark.command(config),
             cwd=config.spark,
             health=TcpCheck(HOST, config.ports.spark),
-            depends_on=("databases", "s3") if own_s3 else ("databases",),
+            depends_on=(
+                "databases",
+                *(("s3",) if own_s3 else ()),
+                *(service.name for service in cluster),
+            ),
             env=spark.environment(config),
             ports=spark.ports(config),
             links=(Link("Spark Connect", config.spark_url),),

@@ -1,15 +1,21 @@
-"""The Spark Connect server: one JVM with the lake's catalog, started from the pyspark wheel."""
+"""The Spark Connect server with the lake's catalog, and for who asks for it the cluster that works for it: a
+standalone master and two workers. All are started from the pyspark wheel."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from feira.core.settings import LakeSettings
 from feira_local.stack import lineage
-from feira_local.stack.config import HOST, StackConfig
+from feira_local.stack.config import HOST, SparkOn, StackConfig
 from feira_local.stack.ivy import pyspark_jars
 from feira_local.stack.secrets import Secrets, write_private
+from feira_local.stack.service import HttpCheck, Link, Service
 
 CORES = 2
 HEAP = "1280m"
@@ -36,12 +42,17 @@ METRICS = (
     "executor_shuffleBytesWritten_Count",
     "executor_shuffleTotalBytesRead_Count",
 )
+# Of the one executor that a worker has, which has a core; what Spark adds to it is outside.
+WORKER_HEAP = "1g"
+# Master and workers compute nothing.
+_DAEMON_HEAP = "128m"
+_DEPLOY = "org.apache.spark.deploy"
 
 
 def command(config: StackConfig) -> tuple[str, ...]:
     return (
-        str(pyspark_jars().parent / "bin" / "spark-class"),
-        "org.apache.spark.deploy.SparkSubmit",
+        _spark_class(),
+        f"{_DEPLOY}.SparkSubmit",
         *("--properties-file", str(config.run / "spark.properties")),
         *("--class", "org.apache.spark.sql.connect.service.SparkConnectServer"),
         "spark-internal",
@@ -66,11 +77,67 @@ def environment(config: StackConfig) -> dict[str, str]:
     }
 
 
+def cluster(config: StackConfig) -> tuple[Service, ...]:
+    """The master and the workers; none where the server does the work itself."""
+    if config.spark_on is not SparkOn.CLUSTER:
+        return ()
+    common = (*("--properties-file", str(config.run / "spark-cluster.properties")), "--host", HOST)
+    service = partial(
+        Service,
+        label="compute",
+        cwd=config.spark,
+        env=environment(config)
+        | {
+            "SPARK_DAEMON_MEMORY": _DAEMON_HEAP,
+            "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError",
+        },
+    )
+    ports = config.ports
+    page = f"http://{HOST}:{ports.spark_master_ui}"
+    master = service(
+        name="spark-master",
+        description="Spark's standalone master",
+        command=(
+            _spark_class(),
+            *(f"{_DEPLOY}.master.Master", *common),
+            *("--port", str(ports.spark_master), "--webui-port", str(ports.spark_master_ui)),
+        ),
+        health=HttpCheck(page),
+        ports=(ports.spark_master, ports.spark_master_ui),
+        links=(Link("Spark cluster", page),),
+        prepare=prepare_cluster,
+    )
+    workers = (
+        service(
+            name=f"spark-worker-{number}",
+            description="A worker of the cluster: one executor of one core",
+            command=(
+                _spark_class(),
+                *(f"{_DEPLOY}.worker.Worker", *common),
+                *("--cores", "1", "--memory", WORKER_HEAP, "--webui-port", str(port)),
+                *("--work-dir", str(config.spark / f"worker-{number}"), _master_url(config)),
+            ),
+            health=HttpCheck(f"http://{HOST}:{port}"),
+            depends_on=("spark-master",),
+            ports=(port,),
+        )
+        for number, port in enumerate((ports.spark_worker_1, ports.spark_worker_2), 1)
+    )
+    return (master, *workers)
+
+
+def _spark_class() -> str:
+    return str(pyspark_jars().parent / "bin" / "spark-class")
+
+
+def _master_url(config: StackConfig) -> str:
+    return f"spark://{HOST}:{config.ports.spark_master}"
+
+
 def properties(config: StackConfig, lake: LakeSettings) -> dict[str, str]:
     """All settings of the server, the lake's secrets included."""
-    from feira_spark.core.session import JVM_OPTIONS, spark_conf
+    from feira_spark.core.session import spark_conf
 
-    log4j = Path(__file__).parent / "conf" / "log4j2.properties"
     return spark_conf(lake, cores=CORES) | {
         "spark.master": f"local[{CORES}]",
         "spark.app.name": "feira",
@@ -78,10 +145,7 @@ def properties(config: StackConfig, lake: LakeSettings) -> dict[str, str]:
         "spark.driver.extraClassPath": f"{config.jars}/spark/*",
         "spark.driver.extraJavaOptions": " ".join(
             (
-                "-Duser.timezone=UTC",
-                JVM_OPTIONS,
-                # As a URI: Spark splits these options at spaces.
-                f"-Dlog4j2.configurationFile={log4j.as_uri()}",
+                _java_options(),
                 "-XX:ReservedCodeCacheSize=160m",
                 # Hands memory back between runs: a collection of the whole heap once none was
                 # needed for that long. The serial collector keeps what a run has made it take.
@@ -132,19 +196,78 @@ def _shown_to_prometheus(config: StackConfig) -> dict[str, str]:
     }
 
 
+def on_cluster(config: StackConfig, secrets: Secrets) -> dict[str, str]:
+    """What the server's settings are beside ``properties`` where a cluster works for it."""
+    if config.spark_on is not SparkOn.CLUSTER:
+        return {}
+    return _authenticated(secrets) | {
+        "spark.master": _master_url(config),
+        "spark.executor.memory": WORKER_HEAP,
+        "spark.executor.cores": "1",
+        "spark.cores.max": str(CORES),
+        "spark.executor.extraClassPath": f"{config.jars}/spark/*",
+        "spark.executor.extraJavaOptions": " ".join((_java_options(), "-XX:+UseSerialGC")),
+    }
+
+
+def _authenticated(secrets: Secrets) -> dict[str, str]:
+    # Who may talk to a master may run anything as its user.
+    return {"spark.authenticate": "true", "spark.authenticate.secret": secrets.spark_cluster}
+
+
+def prepare_cluster(config: StackConfig, secrets: Secrets) -> None:
+    """Writes what master and workers read."""
+    # A master that is started again by the same supervisor finds its workers and the server there. One of a new
+    # stack would wait a minute for those of the old one.
+    recovery = config.spark / f"recovery-{os.getppid()}"
+    for old in config.spark.glob("recovery-*"):
+        if old != recovery:
+            shutil.rmtree(old)
+    _write(
+        config.run / "spark-cluster.properties",
+        _authenticated(secrets)
+        | {
+            "spark.deploy.recoveryMode": "FILESYSTEM",
+            "spark.deploy.recoveryDirectory": str(recovery),
+            "spark.master.rest.enabled": "false",
+            # The pages show; they kill and decommission nothing.
+            "spark.ui.killEnabled": "false",
+            "spark.master.ui.decommission.allow.mode": "DENY",
+            # Each server's start is an application, and leaves its executors' logs.
+            "spark.worker.cleanup.enabled": "true",
+            "spark.worker.cleanup.appDataTtl": "86400",
+        },
+    )
+
+
 def prepare(config: StackConfig, secrets: Secrets) -> None:
     """Writes the properties file for the stack's lake."""
-    write_properties(config, config.lake_settings(secrets))
+    write_properties(config, config.lake_settings(secrets), on_cluster(config, secrets))
 
 
-def write_properties(config: StackConfig, lake: LakeSettings) -> None:
-    """Writes the properties file for a lake; only the owner reads it."""
+def write_properties(
+    config: StackConfig, lake: LakeSettings, others: Mapping[str, str] | None = None
+) -> None:
+    """Writes the properties file for a lake, with these settings beside it or in its settings' stead; only the
+    owner reads it."""
     (config.spark / "local").mkdir(parents=True, exist_ok=True)
+    _write(config.run / "spark.properties", properties(config, lake) | dict(others or {}))
+
+
+def _write(path: Path, settings: Mapping[str, str]) -> None:
     write_private(
-        config.run / "spark.properties",
+        path,
         "".join(
             # A properties file takes a backslash for an escape.
             f"{name} {value.replace(chr(92), chr(92) * 2)}\n"
-            for name, value in properties(config, lake).items()
+            for name, value in settings.items()
         ),
     )
+
+
+def _java_options() -> str:
+    from feira_spark.core.session import JVM_OPTIONS
+
+    log4j = Path(__file__).parent / "conf" / "log4j2.properties"
+    # As a URI: Spark splits these options at spaces.
+    return f"-Duser.timezone=UTC {JVM_OPTIONS} -Dlog4j2.configurationFile={log4j.as_uri()}"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from feira_local.stack.config import Monitoring, Ports, ShopOptions, StackConfig
+from feira_local.stack.config import Monitoring, ShopOptions, SparkOn, StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.secrets import write_private
 
@@ -36,6 +36,7 @@ def as_json(config: StackConfig) -> dict[str, object]:
         "parts": {
             "without": list(config.without),
             "monitoring": config.monitoring and dataclasses.asdict(config.monitoring),
+            "spark_on": config.spark_on,
         },
     }
 
@@ -64,13 +65,14 @@ def _restored(config: StackConfig, fields: dict[str, Any]) -> StackConfig:
     own = dict(config.ports.own) | fields["ports"].pop("own", {})
     return dataclasses.replace(
         config,
-        ports=Ports(**fields["ports"], own=own),
+        ports=dataclasses.replace(config.ports, **fields["ports"], own=own),
         shop=ShopOptions(**(fields["shop"] | {"data": Path(data) if data else None})),
         extra_dags=Path(dags["extra"]) if dags["extra"] else None,
         clock=dags.get("clock", False),
         lineage=dags.get("lineage", True),
         without=tuple(parts.get("without", ())),
         monitoring=Monitoring(**monitoring) if monitoring else None,
+        spark_on=SparkOn(parts.get("spark_on", SparkOn.LOCAL)),
     )
 
 
