@@ -10,7 +10,10 @@ import sys
 import urllib.request
 
 import psycopg
+import pytest
 
+from feira_local.stack.postgres import Dsns
+from redshift_local.database import UnsuitableDatabase, install, require
 from temporary_postgres import free_port
 
 COMMAND = [
@@ -61,3 +64,12 @@ def test_it_does_not_begin_without_its_database() -> None:
     )
     assert closed.returncode == 2 and "cannot be used" in closed.stderr
     assert "secret-word" not in closed.stderr
+
+
+def test_an_older_postgresql_or_a_lesser_role_is_refused(postgres: Dsns, redshift_dsn: str) -> None:
+    with pytest.raises(UnsuitableDatabase, match="PostgreSQL 17 is too old: 18"):
+        require(170005, superuser=True)
+    with pytest.raises(UnsuitableDatabase, match="no superuser"):
+        install(postgres.dbt)
+    # A second time brings up to date what is there.
+    install(redshift_dsn)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import psycopg
 
 from redshift_local.data_api.server import data_api
-from redshift_local.database import install
+from redshift_local.database import UnsuitableDatabase, install
 from redshift_local.loading.files import S3
 from redshift_local.wire.server import wire
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         install(dsn)
-    except psycopg.Error as error:
+    except (psycopg.Error, UnsuitableDatabase) as error:
         print(f"The database of {DSN} cannot be used: {error}".strip(), file=sys.stderr)
         return 2
     ended = threading.Event()
