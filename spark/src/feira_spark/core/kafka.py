@@ -25,6 +25,9 @@ _TURNED = (*_MECHANISMS, "sasl.username", "sasl.password", "ssl.ca.location", "s
 _SECURITY = ("sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "oauth_cb")
 # A consumer asks its broker for more with each poll: at Kafka's 500 records that is most of what reading costs it.
 _POLLED = 5_000
+# How long a broker waits for messages that are to come: a reader of explicit offsets waits for none, but asks beyond
+# its last one, and would be held up for half a second by each partition.
+_WAIT_MS = 50
 
 
 def read_offsets(
@@ -42,6 +45,7 @@ def read_offsets(
         spark.read.format("kafka")
         .options(**source_options(config))
         .option("kafka.max.poll.records", _POLLED)
+        .option("kafka.fetch.max.wait.ms", _WAIT_MS)
         .option("assign", assigned)
         .option("startingOffsets", starting)
         .option("endingOffsets", ending)
