@@ -175,6 +175,11 @@ bench-recommendations: install  ## What recommendations cost, from 10 M events t
 	@FEIRA_HOME= PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_recommendations.py --scale $(SCALE)
 	@$(VENV)/bin/python tests/bench/figures_page.py
 
+.PHONY: bench-monitoring
+bench-monitoring: install  ## What it costs a stack to be watched, against one that is not
+	@FEIRA_HOME= $(VENV)/bin/python tests/bench/bench_monitoring.py
+	@$(VENV)/bin/python tests/bench/figures_page.py
+
 .PHONY: bench-stack
 bench-stack: install  ## Of these, the stack alone: overhead of a chain, event to task, start
 	@FEIRA_HOME= $(VENV)/bin/python tests/bench/bench_stack.py

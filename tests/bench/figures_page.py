@@ -60,6 +60,7 @@ class Figures:
         self.parsed = self._read(raw / "parse.json")
         self.recommended = self._read(raw / "recommendations.json")
         self.grown = self._read(raw / "growth.json")
+        self.watched = self._read(raw / "monitoring.json")
 
     @staticmethod
     def _read(path: Path) -> Any:
@@ -124,6 +125,40 @@ class Figures:
                 f"{machine['cpu']}, load average {min(busy):.1f} to {max(busy):.1f}.\n\n"
             )
         return text
+
+    def monitoring(self) -> str:
+        """CPU and memory of a stack that is watched and of one that is not, by what differs most."""
+        found, totals = self.watched, []
+        without, watched = found["without"], found["with"]
+        for name in ("cpu", "idle_cpu", "mib"):
+            totals.append((name, sum(without[name].values()), sum(watched[name].values())))
+        services = sorted(
+            watched["mib"], key=lambda it: without["mib"].get(it, 0) - watched["mib"][it]
+        )[:6]
+        rows = [
+            [
+                label,
+                f"{before:,.{digits}f}",
+                f"{after:,.{digits}f}",
+                f"{after - before:+,.{digits}f}",
+            ]
+            for label, before, after, digits in (
+                ("seconds of a day", without["seconds"], watched["seconds"], 1),
+                ("CPU seconds of a day", *totals[0][1:], 1),
+                ("CPU seconds of an idle minute", *totals[1][1:], 2),
+                ("MiB of the stack", *totals[2][1:], 0),
+                *(
+                    (f"MiB of {it}", without["mib"].get(it, 0.0), watched["mib"][it], 0)
+                    for it in services
+                ),
+            )
+        ]
+        return (
+            table(["", "without", "with", "more"], rows)
+            + f"\nThe mean of {found['days']} days of {found['lines']:,} lines, measured "
+            f"{found['measured_at'][:10]} on {found['machine']['cores']} cores of "
+            f"{found['machine']['cpu']}.\n"
+        )
 
     def _run_of(self) -> str:
         found = self.recommended
@@ -302,12 +337,12 @@ def fill(page: str, blocks: dict[str, Callable[[], str] | None]) -> str:
 
 def main() -> int:
     """Draws the plots and fills the page as far as it was measured; 1 where nothing was, of a million lines,
-    of recommendations or of growth."""
+    of recommendations, of growth or of monitoring."""
     figures = Figures(RAW)
-    if not (figures.days or figures.recommended or figures.grown):
+    if not (figures.days or figures.recommended or figures.grown or figures.watched):
         print(
-            "No figures of a million lines or more, of recommendations or of growth in .bench; "
-            "run `make bench`.",
+            "No figures of a million lines or more, of recommendations, growth or monitoring in "
+            ".bench; run `make bench`.",
             file=sys.stderr,
         )
         return 1
@@ -334,6 +369,7 @@ def main() -> int:
             for name, block in of_recommendations.items()
         }
         | {name: block if figures.grown else None for name, block in of_growth.items()}
+        | {"monitoring": figures.monitoring if figures.watched else None}
     )
     PAGE.write_text(fill(PAGE.read_text(), blocks))
     plots = draw(figures.days, IMAGES) if figures.days else []

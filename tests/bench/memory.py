@@ -64,7 +64,7 @@ class MemorySampler:
         with self._lock:
             groups = dict(self._groups)
         for name, processes in groups.items():
-            total = sum(_pss(process) for process in processes())
+            total = sum(pss(process) for process in processes())
             with self._lock:
                 self._peaks[name] = max(self._peaks.get(name, 0), total)
 
@@ -81,7 +81,8 @@ def tree(pid: int) -> Callable[[], list[psutil.Process]]:
     return now
 
 
-def _pss(process: psutil.Process) -> int:
+def pss(process: psutil.Process) -> int:
+    """Its proportional set size in bytes; 0 where it has ended."""
     try:
         return int(process.memory_full_info().pss)
     except (psutil.Error, AttributeError):
