@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,13 +22,20 @@ STEP = Step((READ,), {WRITTEN: {"sku": (Source(READ, "sku"),)}})
 
 
 @pytest.fixture
-def events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Lineage is on, and events are appended to this file."""
+    from airflow.listeners.listener import get_listener_manager as of_core
+    from airflow.sdk.listener import get_listener_manager as of_tasks
+
     file = tmp_path / "events.ndjson"
     transport = {"type": "file", "log_file_path": str(file), "append": True}
     monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", json.dumps(transport))
     monkeypatch.setenv("AIRFLOW__OPENLINEAGE__NAMESPACE", "feira")
-    return file
+    yield file
+    # The provider listens from its first use on, whatever is set later: each task of a later test would report, from
+    # a process that is forked among this one's threads, and wait ten seconds for it.
+    for listeners in (of_core(), of_tasks()):
+        listeners.clear()
 
 
 DAG = """
