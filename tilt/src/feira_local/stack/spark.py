@@ -18,7 +18,7 @@ from feira_local.stack.secrets import Secrets, write_private
 from feira_local.stack.service import HttpCheck, Link, Service
 
 CORES = 2
-HEAP = "1280m"
+HEAP = "1792m"
 # What monitoring takes of the server's own figures, by Spark's names, without their beginning. Times are in
 # milliseconds but for those of CPU, which are in nanoseconds.
 METRICS_PATH, METRICS_PREFIX = "/metrics/prometheus", "metrics_spark_driver_"
