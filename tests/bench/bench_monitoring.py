@@ -16,27 +16,19 @@ import subprocess
 import sys
 import time
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-FEIRA = str(Path(sys.executable).with_name("feira"))
-os.environ["FEIRA_HOME"] = str(REPOSITORY / ".feira-bench")
-os.environ.setdefault("FEIRA_PORT_OFFSET", "2000")
-os.environ.setdefault("FEIRA_SHOP_LINES", "20000")
-
-from feira_local.stack import access  # noqa: E402
-from feira_local.stack.airflow_api import AirflowApi  # noqa: E402
-from feira_local.stack.chains import follow, start  # noqa: E402
-from feira_local.stack.processes import group, leaders  # noqa: E402
-from feira_local.stack.state import running_config  # noqa: E402
-from machine import machine  # noqa: E402
-from memory import MEBIBYTE, cpu_seconds, pss  # noqa: E402
+from bench_stack import FEIRA, FIRST_DAY, REPOSITORY, warm_up_ended
+from feira_local.stack.airflow_api import AirflowApi
+from feira_local.stack.chains import follow, start
+from feira_local.stack.processes import group, leaders
+from feira_local.stack.state import running_config
+from machine import machine
+from memory import MEBIBYTE, cpu_seconds, pss
 
 TARGET = REPOSITORY / ".bench" / "monitoring.json"
-FIRST_DAY = date(2010, 12, 1)
 console = Console(width=110)
 
 
@@ -63,9 +55,7 @@ def measured(watched: bool, days: int, idle_seconds: int) -> dict[str, Any]:
     shutil.rmtree(os.environ["FEIRA_HOME"], ignore_errors=True)
     try:
         subprocess.run([FEIRA, "up", *(["--monitoring"] if watched else [])], check=True)
-        supervisor = access.require_running().supervisor
-        while supervisor.states()["spark-warmup"].runs:
-            time.sleep(0.5)
+        warm_up_ended()
         api = AirflowApi.local()
         ran(api, FIRST_DAY)
         before, began = by_service("cpu"), time.monotonic()

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from s3_bucket import Bucket
@@ -97,10 +97,13 @@ def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
 
 @pytest.fixture
 def shop(
-    empty_warehouse: Dsns, s3_endpoint: str, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+    empty_warehouse: Dsns,
+    s3_endpoint: str,
+    s3_client: Any,
+    inbox: Inbox,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Shop]:
     """A shop whose lake and warehouse are Airflow's connections, as mail and Slack are."""
-    import boto3
     from psycopg.conninfo import conninfo_to_dict
 
     from feira.core.lake import landing_store
@@ -108,13 +111,7 @@ def shop(
     from feira.core.warehouse.schema import connect
 
     bucket = f"lake-{uuid.uuid4().hex}"
-    boto3.client(
-        "s3",
-        endpoint_url=s3_endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    ).create_bucket(Bucket=bucket)
+    s3_client.create_bucket(Bucket=bucket)
     lake = {
         "conn_type": "aws",
         "login": "test",
@@ -147,10 +144,8 @@ def shop(
 
 
 @pytest.fixture
-def bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+def bucket(s3_endpoint: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     """An empty folder on S3, and the connection ``aws_default`` that reaches it."""
-    import boto3
-
     connection = {
         "conn_type": "aws",
         "login": "test",
@@ -158,11 +153,4 @@ def bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
         "extra": {"endpoint_url": s3_endpoint, "region_name": "us-east-1"},
     }
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    return Bucket(f"s3://lake/{uuid.uuid4().hex}", client)
+    return Bucket(f"s3://lake/{uuid.uuid4().hex}", s3_client)

@@ -33,21 +33,12 @@ Put = Callable[[str, bytes | str], str]
 
 
 @pytest.fixture
-def put(s3_endpoint: str, request: pytest.FixtureRequest) -> Put:
+def put(s3_client: Any, request: pytest.FixtureRequest) -> Put:
     """Puts a file under a prefix of the test's own; its URL."""
-    import boto3
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
 
     def put(name: str, content: bytes | str) -> str:
         key = f"copy/{abs(hash(request.node.nodeid))}/{name}"
-        client.put_object(Bucket="lake", Key=key, Body=content)
+        s3_client.put_object(Bucket="lake", Key=key, Body=content)
         return f"s3://lake/{key}"
 
     return put

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-import boto3
 import psycopg
 import pyarrow.parquet as pq
 import pytest
@@ -27,12 +26,6 @@ ROWS = [
 
 
 @pytest.fixture
-def s3(s3_endpoint: str) -> Any:
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    return boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1", **keys)
-
-
-@pytest.fixture
 def prefix(request: pytest.FixtureRequest) -> str:
     """A place of the test's own in the bucket ``lake``."""
     return f"unload/{abs(hash(request.node.nodeid))}/x"
@@ -47,13 +40,13 @@ def session(wire_port: int, connection: object) -> Iterator[Session]:
         yield session
 
 
-def keys(s3: Any, prefix: str) -> list[str]:
-    found = s3.list_objects_v2(Bucket="lake", Prefix=prefix).get("Contents", [])
+def keys(s3_client: Any, prefix: str) -> list[str]:
+    found = s3_client.list_objects_v2(Bucket="lake", Prefix=prefix).get("Contents", [])
     return [each["Key"].removeprefix(prefix) for each in found]
 
 
-def content(s3: Any, key: str) -> bytes:
-    read: bytes = s3.get_object(Bucket="lake", Key=key)["Body"].read()
+def content(s3_client: Any, key: str) -> bytes:
+    read: bytes = s3_client.get_object(Bucket="lake", Key=key)["Body"].read()
     return read
 
 
@@ -66,31 +59,33 @@ def content(s3: Any, key: str) -> bytes:
     ],
 )
 def test_what_is_unloaded_is_what_copy_loads(
-    session: Session, s3: Any, prefix: str, written: str, read: str, names: list[str]
+    session: Session, s3_client: Any, prefix: str, written: str, read: str, names: list[str]
 ) -> None:
     cursor = session.execute(
         f"UNLOAD ('SELECT * FROM t ORDER BY a') TO 's3://lake/{prefix}' {KEYS} {written}"
     )
     assert cursor.statusmessage == "UNLOAD"
-    assert keys(s3, prefix) == names
+    assert keys(s3_client, prefix) == names
     session.execute(f"COPY u FROM 's3://lake/{prefix}' {KEYS} {read}")
     assert session.execute("SELECT * FROM u ORDER BY a").fetchall() == ROWS
 
 
-def test_text_has_its_delimiter_quotes_and_null(session: Session, s3: Any, prefix: str) -> None:
+def test_text_has_its_delimiter_quotes_and_null(
+    session: Session, s3_client: Any, prefix: str
+) -> None:
     session.execute(
         f"UNLOAD ('SELECT a, NVL2(c, \\'it\\'\\'s\\', NULL), c FROM t ORDER BY a') TO 's3://lake/{prefix}' {KEYS} "
         "DELIMITER ';' ADDQUOTES NULL AS '-'"
     )
     assert (
-        content(s3, f"{prefix}0000_part_00")
+        content(s3_client, f"{prefix}0000_part_00")
         == b'"1";"it\'s";"1.50"\n"2";-;-\n"3";"it\'s";"-7.00"\n'
     )
 
 
-def test_parquet_has_the_columns_types(session: Session, s3: Any, prefix: str) -> None:
+def test_parquet_has_the_columns_types(session: Session, s3_client: Any, prefix: str) -> None:
     session.execute(f"UNLOAD ('SELECT * FROM t') TO 's3://lake/{prefix}' {KEYS} PARQUET")
-    table = pq.read_table(io.BytesIO(content(s3, f"{prefix}0000_part_00.parquet")))
+    table = pq.read_table(io.BytesIO(content(s3_client, f"{prefix}0000_part_00.parquet")))
     assert [str(field.type) for field in table.schema] == [
         "int32",
         "string",
@@ -104,14 +99,14 @@ def test_parquet_has_the_columns_types(session: Session, s3: Any, prefix: str) -
 
 
 def test_a_manifest_says_what_was_written_and_copy_reads_it(
-    session: Session, s3: Any, prefix: str
+    session: Session, s3_client: Any, prefix: str
 ) -> None:
     session.execute(
         f"UNLOAD ('SELECT * FROM t') TO 's3://lake/{prefix}' {KEYS} PARQUET MANIFEST VERBOSE"
     )
-    said = json.loads(content(s3, f"{prefix}manifest"))
+    said = json.loads(content(s3_client, f"{prefix}manifest"))
     (entry,) = said["entries"]
-    size = len(content(s3, f"{prefix}0000_part_00.parquet"))
+    size = len(content(s3_client, f"{prefix}0000_part_00.parquet"))
     assert entry == {
         "url": f"s3://lake/{prefix}0000_part_00.parquet",
         "meta": {"content_length": size, "record_count": 3},
@@ -122,22 +117,26 @@ def test_a_manifest_says_what_was_written_and_copy_reads_it(
 
 
 def test_what_is_there_is_overwritten_when_that_is_said(
-    session: Session, s3: Any, prefix: str
+    session: Session, s3_client: Any, prefix: str
 ) -> None:
     unload = f"UNLOAD ('SELECT a FROM t WHERE a = 1') TO 's3://lake/{prefix}' {KEYS} CSV"
     session.execute(unload)
     with pytest.raises(psycopg.Error, match="Specified unload destination on S3 is not empty"):
         session.execute(unload.replace("a = 1", "a = 2"))
-    assert content(s3, f"{prefix}0000_part_00") == b"1\n"
+    assert content(s3_client, f"{prefix}0000_part_00") == b"1\n"
     session.execute(unload.replace("a = 1", "a = 2") + " ALLOWOVERWRITE")
-    assert content(s3, f"{prefix}0000_part_00") == b"2\n"
+    assert content(s3_client, f"{prefix}0000_part_00") == b"2\n"
 
 
-def test_it_reads_its_own_transaction_and_fails_it(session: Session, s3: Any, prefix: str) -> None:
+def test_it_reads_its_own_transaction_and_fails_it(
+    session: Session, s3_client: Any, prefix: str
+) -> None:
     session.execute("BEGIN")
     session.execute("DELETE FROM t WHERE a > 1")
     session.execute(f"UNLOAD ('SELECT a FROM t') TO 's3://lake/{prefix}' {KEYS} CSV")
-    assert list(csv.reader(io.StringIO(content(s3, f"{prefix}0000_part_00").decode()))) == [["1"]]
+    assert list(csv.reader(io.StringIO(content(s3_client, f"{prefix}0000_part_00").decode()))) == [
+        ["1"]
+    ]
     with pytest.raises(psycopg.errors.DivisionByZero):
         session.execute(f"UNLOAD ('SELECT 1/0') TO 's3://lake/{prefix}-2' {KEYS} CSV")
     assert session.info.transaction_status == psycopg.pq.TransactionStatus.INERROR
@@ -145,7 +144,7 @@ def test_it_reads_its_own_transaction_and_fails_it(session: Session, s3: Any, pr
     assert session.execute("SELECT COUNT(*) FROM t").fetchone() == (3,)
 
 
-def test_the_data_api_unloads(session: Session, client: Any, s3: Any, prefix: str) -> None:
+def test_the_data_api_unloads(session: Session, client: Any, s3_client: Any, prefix: str) -> None:
     made = client.execute_statement(
         Sql=f"UNLOAD ('SELECT a FROM (SELECT a FROM t ORDER BY a LIMIT 2) AS x') TO 's3://lake/{prefix}' {KEYS}",
         WorkgroupName="laptop",
@@ -157,7 +156,7 @@ def test_the_data_api_unloads(session: Session, client: Any, s3: Any, prefix: st
         2,
         False,
     )
-    assert content(s3, f"{prefix}0000_part_00") == b"1\n2\n"
+    assert content(s3_client, f"{prefix}0000_part_00") == b"1\n2\n"
 
 
 @pytest.mark.parametrize(

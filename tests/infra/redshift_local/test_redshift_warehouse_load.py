@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-import boto3
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -71,15 +70,8 @@ def stock(
 
 
 @pytest.fixture
-def put(s3_endpoint: str) -> Callable[[Rows], str]:
+def put(s3_client: Any) -> Callable[[Rows], str]:
     """Writes rows as Parquet files and their manifest; its URL."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
 
     def put(rows: Rows) -> str:
         entries = []
@@ -88,11 +80,11 @@ def put(s3_endpoint: str) -> Callable[[Rows], str]:
             sink = io.BytesIO()
             pq.write_table(pa.Table.from_pylist(records, SCHEMA), sink)
             key = f"warehouse/{number}.parquet"
-            client.put_object(Bucket="lake", Key=key, Body=sink.getvalue())
+            s3_client.put_object(Bucket="lake", Key=key, Body=sink.getvalue())
             meta = {"content_length": len(sink.getvalue()), "record_count": len(part)}
             entries.append({"url": f"s3://lake/{key}", "meta": meta})
         body = json.dumps({"entries": entries})
-        client.put_object(Bucket="lake", Key="warehouse/manifest.json", Body=body)
+        s3_client.put_object(Bucket="lake", Key="warehouse/manifest.json", Body=body)
         return "s3://lake/warehouse/manifest.json"
 
     return put

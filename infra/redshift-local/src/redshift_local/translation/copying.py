@@ -159,7 +159,7 @@ def _option(words: Words, option: str, found: dict[str, object]) -> bool:
         found["format"] = "CSV"
         if words.take("QUOTE"):
             words.take("AS")
-            found["quote"] = character(words, "QUOTE")
+            found["quote"] = _character(words, "QUOTE")
     elif words.take("JSON"):
         words.take("AS")
         found |= {"format": "JSON", "json": words.string() if words.is_string() else "auto"}
@@ -172,21 +172,12 @@ def _option(words: Words, option: str, found: dict[str, object]) -> bool:
     elif option in ("GZIP", "BZIP2"):
         words.need(option)
         found["compression"] = option
-    elif words.take("DELIMITER"):
-        words.take("AS")
-        found["delimiter"] = character(words, "DELIMITER")
-    elif words.take("NULL"):
-        words.take("AS")
-        found["null"] = words.string()
     elif words.take("IGNOREHEADER"):
         words.take("AS")
         found["header"] = words.number()
     elif words.take("MAXERROR"):
         words.take("AS")
         found["max_error"] = words.number()
-    elif words.take("REGION"):
-        words.take("AS")
-        found["region"] = words.string()
     elif words.take("TIMEFORMAT"):
         words.take("AS")
         found["time"] = words.string().lower()
@@ -210,11 +201,27 @@ def _option(words: Words, option: str, found: dict[str, object]) -> bool:
     elif words.take("FILLRECORD"):
         found["fills"] = True
     else:
+        return common_option(words, found)
+    return True
+
+
+def common_option(words: Words, found: dict[str, object]) -> bool:
+    """Reads an option that COPY and UNLOAD have alike; false when it is none."""
+    if words.take("DELIMITER"):
+        words.take("AS")
+        found["delimiter"] = _character(words, "DELIMITER")
+    elif words.take("NULL"):
+        words.take("AS")
+        found["null"] = words.string()
+    elif words.take("REGION"):
+        words.take("AS")
+        found["region"] = words.string()
+    else:
         return False
     return True
 
 
-def character(words: Words, option: str) -> str:
+def _character(words: Words, option: str) -> str:
     text = words.string().replace("\\t", "\t")
     if len(text) != 1:
         raise RedshiftError(f"{option} must be a single character", sqlstate="22023")

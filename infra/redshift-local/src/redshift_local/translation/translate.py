@@ -278,7 +278,7 @@ def _kind(tree: exp.Expr) -> str:
 def _number(tree: exp.Expr) -> tuple[str, ...]:
     """The names of ``:name``, each place of which becomes ``$1``, ``$2``, … in the tree.
 
-    A name that stands twice has two numbers: each place has a type of its own.
+    A name that is used twice gets two numbers, since its two places may need values of different types.
     """
     names: list[str] = []
     if tree.find(exp.Placeholder) and tree.find(exp.Parameter):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from redshift_local.translation.copying import Authorization, character
+from redshift_local.translation.copying import Authorization, common_option
 from redshift_local.translation.errors import NotImitated, RedshiftError
 from redshift_local.translation.words import Words
 
@@ -83,15 +83,6 @@ def _option(words: Words, found: dict[str, object]) -> bool:
         return words.word() in ("CSV", "PARQUET") and _option(words, found)
     if words.word() in ("CSV", "PARQUET"):
         found["format"] = words.any_text().upper()
-    elif words.take("DELIMITER"):
-        words.take("AS")
-        found["delimiter"] = character(words, "DELIMITER")
-    elif words.take("NULL"):
-        words.take("AS")
-        found["null"] = words.string()
-    elif words.take("REGION"):
-        words.take("AS")
-        found["region"] = words.string()
     elif words.take("MANIFEST"):
         found |= {"manifest": True, "verbose": words.take("VERBOSE")}
     elif words.take("PARALLEL"):
@@ -110,5 +101,5 @@ def _option(words: Words, found: dict[str, object]) -> bool:
     elif words.take("ALLOWOVERWRITE"):
         found["overwrites"] = True
     else:
-        return False
+        return common_option(words, found)
     return True
