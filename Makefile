@@ -152,6 +152,24 @@ soak: install  ## N random kills (SEED=1) while days run, on a stack of its own;
 dashboards: install  ## Write infra/monitoring/dashboards anew from feira_local.monitoring.dashboards
 	@$(VENV)/bin/python -m feira_local.monitoring.dashboards
 
+.PHONY: compose
+compose: install  ## Write infra/images/compose.yaml anew from the services of the stack
+	@$(VENV)/bin/python -m feira_local.stack.compose
+
+.PHONY: argocd-definitions
+argocd-definitions: install  ## Write infra/argocd/crds anew from ArgoCD's Go module (needs Go and its proxy)
+	@$(VENV)/bin/python infra/argocd/crds/derive.py
+
+CHART ?=
+.PHONY: airflow-chart
+airflow-chart: install  ## Fetch Airflow's official chart, render it with our values, check what it makes (CHART=folder or .tgz)
+	@PYTHONPATH=tests:tests/infra/charts $(VENV)/bin/python tests/infra/charts/airflow_chart.py $(CHART)
+
+TARGETS ?= airflow stack spark serving
+.PHONY: test-images
+test-images: install  ## Build the images with buildah and run each (BASE=image TARGETS="spark serving")
+	@bash tests/infra/images/build_images.sh $(TARGETS)
+
 MINUTES ?= 55
 .PHONY: mutants
 mutants: install  ## Faults planted in the core, one at a time: which no test notices (MINUTES=55 ONLY=regex AGAIN=1)

@@ -1,4 +1,8 @@
-"""Asks a service whether it is healthy."""
+"""Asks a service whether it is healthy.
+
+``python -m feira_local.stack.health NAME`` asks from inside the service's own container, and ends with 0 if it
+works.
+"""
 
 from __future__ import annotations
 
@@ -114,3 +118,24 @@ def _http(check: HttpCheck, started: float) -> str:
     if age > LATE_HEARTBEAT_SECONDS:
         raise _NotHealthyError(f"last heartbeat {age:.0f} s ago")
     return f"last heartbeat {age:.0f} s ago"
+
+
+def main() -> None:
+    import sys
+
+    import psutil
+
+    from feira_local.stack.secrets import load_secrets
+    from feira_local.stack.service import named
+    from feira_local.stack.services import services
+    from feira_local.stack.state import running_config
+
+    config = running_config()
+    service = named(services(config, load_secrets(config.home)), sys.argv[1])
+    # A container's first process is as old as its service.
+    found = ask(service, psutil.Process(1).create_time())
+    sys.exit(0 if found.works else f"{service.name} is {found.state}: {found.note}")
+
+
+if __name__ == "__main__":
+    main()

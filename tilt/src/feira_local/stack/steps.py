@@ -1,4 +1,4 @@
-"""What is done once at a start: databases and roles, Airflow's schema, Spark's warm-up."""
+"""What is done once at a start: folders, databases and roles, Airflow's schema, Spark's warm-up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from feira_local.stack import airflow, postgres
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.secrets import load_secrets
-from feira_local.stack.state import running_config
+from feira_local.stack.state import running_config, save
+
+
+def home(_: StackConfig) -> None:
+    """Makes the folders and the secrets, and keeps the environment's settings, as `feira up` does first: for a
+    runner of containers, whose services begin with it."""
+    config = StackConfig.from_env()
+    config.make_folders()
+    load_secrets(config.home)
+    save(config)
 
 
 def databases(config: StackConfig) -> None:
@@ -110,6 +119,7 @@ def _sweep(config: StackConfig) -> None:
 
 
 STEPS = {
+    "home": home,
     "databases": databases,
     "airflow-migrate": airflow_migrate,
     "spark-warmup": spark_warmup,

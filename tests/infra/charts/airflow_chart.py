@@ -1,0 +1,95 @@
+"""Airflow's official chart with our values: fetched, rendered for each place, and what it makes checked.
+
+``make airflow-chart``; with a folder or an archive nothing is fetched. Ends with 1 and what is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import yaml
+from rendered_charts import ARGOCD, CHARTS, Manifest, merged, pod_specs, render, violations
+
+REPOSITORY_URL = "https://airflow.apache.org"
+NAME, NAMESPACE = "airflow", "airflow"
+
+
+def places() -> dict[str, tuple[str, dict[str, Any]]]:
+    """The version of the chart and the whole values of each place, by its name."""
+    found = {}
+    for file in sorted(ARGOCD.glob("*.yaml")):
+        helm = yaml.safe_load(file.read_text())["spec"]["source"]["helm"]
+        made = render(CHARTS / "platform", helm["valuesObject"], name="x", namespace="argocd")
+        (source,) = (
+            source
+            for application in made
+            for source in application["spec"].get("sources", ())
+            if source.get("chart") == "airflow"
+        )
+        values = yaml.safe_load((CHARTS / "airflow" / "values.yaml").read_text())
+        found[file.stem] = (
+            source["targetRevision"],
+            merged(values, source["helm"]["valuesObject"]),
+        )
+    return found
+
+
+def wrong(manifests: list[Manifest]) -> list[str]:
+    """What Kubernetes does not know, and pods that may run as root or keep capabilities."""
+    found = [f"{m['kind']}/{m['metadata']['name']}: {v}" for m in manifests for v in violations(m)]
+    for owner, spec in pod_specs(manifests).items():
+        if spec.get("securityContext", {}).get("runAsNonRoot") is not True:
+            found.append(f"{owner} may run as root")
+        for container in (*spec["containers"], *spec.get("initContainers", ())):
+            if container.get("securityContext", {}).get("allowPrivilegeEscalation") is not False:
+                found.append(f"{owner}: {container['name']} may gain privileges")
+    return found
+
+
+def without(manifests: list[Manifest], image: str) -> list[str]:
+    """Containers that run another image than ours."""
+    return [
+        f"{owner}: {container['name']} runs {container['image']}"
+        for owner, spec in pod_specs(manifests).items()
+        for container in (*spec["containers"], *spec.get("initContainers", ()))
+        if container["image"] != image
+    ]
+
+
+def check(chart: Path, values: dict[str, Any]) -> list[str]:
+    """What is wrong with what a chart makes of these values, its own schema's refusal included."""
+    try:
+        manifests = render(chart, values, name=NAME, namespace=NAMESPACE)
+    except helm_python.HelmError as error:
+        return [str(error)]
+    image = f"{values['defaultAirflowRepository']}:{values['defaultAirflowTag']}"
+    return [*wrong(manifests), *without(manifests, image)]
+
+
+def main(arguments: list[str]) -> int:
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for place, (version, values) in places().items():
+            if arguments:
+                chart = Path(arguments[0])
+            else:
+                helm_python.pull(
+                    "airflow", repo_url=REPOSITORY_URL, version=version, destination=folder
+                )
+                (chart,) = Path(folder).glob(f"airflow-{version}.tgz")
+            found += [f"{place}: {each}" for each in check(chart, values)]
+    print(
+        "\n".join(found) if found else f"Airflow's chart takes the values of {', '.join(places())}."
+    )
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except helm_python.HelmError as error:
+        sys.exit(f"The chart could not be had from {REPOSITORY_URL}: {error}")

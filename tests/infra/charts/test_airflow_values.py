@@ -1,0 +1,168 @@
+"""The values for Airflow's own chart: keys that are known, settings that Airflow has, a bundle that it can clone."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from airflow_chart import check, places
+from jsonschema import Draft7Validator
+from rendered_charts import CHARTS
+
+from checkout import REPOSITORY
+
+VALUES = yaml.safe_load((CHARTS / "airflow" / "values.yaml").read_text())
+SCHEMA = json.loads((CHARTS / "airflow" / "values.schema.json").read_text())
+
+
+def violations(values: dict[str, Any]) -> list[str]:
+    return [each.message for each in Draft7Validator(SCHEMA).iter_errors(values)]
+
+
+def test_they_are_as_their_schema_has_them() -> None:
+    Draft7Validator.check_schema(SCHEMA)
+    assert violations(VALUES) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("scheduler", "replica"), 2),
+        (("scheduler", "replicas"), "2"),
+        (("dagProcessor", "dagBundleConfigLists"), []),
+        (("dagProcessor", "dagBundleConfigList", 0, "kwargs", "sub_dir"), "airflow/dags"),
+        (("dagProcessor", "dagBundleConfigList", 0, "classpath"), "airflow.GitDagBundle"),
+        (("config", "core", "xcom_backend"), "airflow.models.xcom.BaseXCom"),
+        (("config", "core", "simple_auth_manager_users"), "admin:root"),
+        (("config", "core", "load_examples"), "True"),
+        (("apiServer", "securityContexts", "pod", "runAsUser"), 0),
+        (("apiServer", "resources", "limits", "memory"), "2GB"),
+        (("migrateDatabaseJob", "useHelmHooks"), True),
+        (("postgresql", "enabled"), True),
+        (("defaultAirflowTag",), "latest"),
+        (("executer",), "LocalExecutor"),
+        (("dags", "gitSync", "enabled"), True),
+    ],
+)
+def test_a_mistyped_value_is_refused(path: tuple[Any, ...], value: Any) -> None:
+    changed = copy.deepcopy(VALUES)
+    holder = changed
+    for name in path[:-1]:
+        holder = holder[name]
+    holder[path[-1]] = value
+    assert violations(changed)
+
+
+def unknown_settings(config: dict[str, dict[str, str]]) -> list[str]:
+    """Settings that neither Airflow nor its providers have."""
+    from airflow.configuration import conf
+
+    described = conf.configuration_description
+    return [
+        f"{section}.{name}"
+        for section, settings in config.items()
+        for name in settings
+        if name not in described.get(section, {}).get("options", {})
+    ]
+
+
+def test_airflow_has_every_setting() -> None:
+    assert unknown_settings(VALUES["config"]) == []
+    assert unknown_settings({"core": {"xcom_backends": ""}, "logs": {"remote_logging": ""}}) == [
+        "core.xcom_backends",
+        "logs.remote_logging",
+    ]
+    assert json.loads(VALUES["config"]["secrets"]["backend_kwargs"])["connections_prefix"] == (
+        "airflow/connections"
+    )
+
+
+def test_image_and_dags_are_of_one_version() -> None:
+    (bundle,) = VALUES["dagProcessor"]["dagBundleConfigList"]
+    assert bundle["kwargs"]["tracking_ref"] == f"v{VALUES['defaultAirflowTag']}"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with the checkout's DAG files at a tag, and with a later commit that changes them."""
+    folder = tmp_path / "repository"
+    dags = folder / "airflow" / "dags"
+    dags.mkdir(parents=True)
+    for each in (REPOSITORY / "airflow" / "dags").glob("*.py"):
+        (dags / each.name).write_bytes(each.read_bytes())
+
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b.invalid")
+        subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "one")
+    git("tag", "v0.1.0")
+    (dags / "later.py").write_text("")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "two")
+    return folder
+
+
+def test_the_bundle_is_what_airflow_clones(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow._shared.module_loading import import_string
+
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH", str(tmp_path / "bundles"))
+    (stated,) = VALUES["dagProcessor"]["dagBundleConfigList"]
+    kwargs = stated["kwargs"] | {"repo_url": str(repository)}
+    bundle = import_string(stated["classpath"])(name=stated["name"], **kwargs)
+    bundle.initialize()
+    expected = {each.name for each in (REPOSITORY / "airflow" / "dags").glob("*.py")}
+    assert {each.name for each in Path(bundle.path).glob("*.py")} == expected
+
+
+# A stand-in for the official chart, which is fetched by `make airflow-chart` alone.
+STAND_IN = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: {{ .Release.Name }}-scheduler}
+spec:
+  replicas: {{ .Values.scheduler.replicas }}
+  selector: {matchLabels: {a: b}}
+  template:
+    metadata: {labels: {a: b}}
+    spec:
+      securityContext: {{- toYaml .Values.scheduler.securityContexts.pod | nindent 8 }}
+      containers:
+        - name: scheduler
+          image: {{ .Values.defaultAirflowRepository }}:{{ .Values.defaultAirflowTag }}
+          securityContext: {{- toYaml .Values.scheduler.securityContexts.container | nindent 12 }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "found"),
+    [
+        ("", "", ""),
+        ("  replicas:", "  replica:", "replica"),
+        (".securityContexts.pod", ".resources", "root"),
+        (".securityContexts.container", ".resources", "privileges"),
+        ("{{ .Values.defaultAirflowRepository }}", "apache/airflow", "apache/airflow:"),
+    ],
+)
+def test_what_the_official_chart_makes_is_judged(
+    tmp_path: Path, right: str, wrong: str, found: str
+) -> None:
+    (tmp_path / "airflow" / "templates").mkdir(parents=True)
+    (tmp_path / "airflow" / "Chart.yaml").write_text(
+        "{apiVersion: v2, name: airflow, version: 1.22.0}"
+    )
+    template = tmp_path / "airflow" / "templates" / "scheduler.yaml"
+    template.write_text(STAND_IN.replace(right, wrong) if right else STAND_IN)
+    version, values = places()["prod"]
+    assert version == "1.22.0"
+    said = check(tmp_path / "airflow", values)
+    assert (not said) if not found else any(found in each for each in said)

@@ -1,0 +1,172 @@
+"""ArgoCD's applications of each place: as its own definitions have them, in order, with values the charts take."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+from rendered_charts import (
+    ARGOCD,
+    CHARTS,
+    Manifest,
+    application_violations,
+    merged,
+    render,
+    violations,
+)
+
+PLACES = ("dev", "staging", "prod")
+
+
+def root(place: str) -> Manifest:
+    document: Manifest = yaml.safe_load((ARGOCD / f"{place}.yaml").read_text())
+    return document
+
+
+def applications(place: str, over: dict[str, Any] | None = None) -> list[Manifest]:
+    helm = root(place)["spec"]["source"]["helm"]
+    values = merged(helm["valuesObject"], over or {})
+    return render(CHARTS / "platform", values, name=helm["releaseName"], namespace="argocd")
+
+
+def sources(application: Manifest) -> list[dict[str, Any]]:
+    spec = application["spec"]
+    found: list[dict[str, Any]] = spec.get("sources") or [spec["source"]]
+    return found
+
+
+def unsound(manifests: list[Manifest]) -> list[str]:
+    found = []
+    for manifest in manifests:
+        found += application_violations(manifest)
+        for text in manifest["metadata"].get("annotations", {}).values():
+            if not isinstance(text, str):
+                found.append(f"annotation {text!r} is no text")
+    return found
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_argocd_knows_all_that_is_said(place: str) -> None:
+    assert unsound([root(place), *applications(place)]) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("Application", ("spec", "syncPolicy", "automatd"), {}),
+        ("Application", ("spec", "syncPolicy", "automated", "prune"), "yes"),
+        ("Application", ("spec", "destination", "cluster"), "x"),
+        ("Application", ("spec", "project"), None),
+        ("Application", ("spec", "syncPolicy", "retry", "limit"), "5"),
+        ("Application", ("metadata", "annotations", "argocd.argoproj.io/sync-wave"), 1),
+        ("AppProject", ("spec", "sourceRepo"), ["x"]),
+        ("AppProject", ("spec", "destinations", 0, "namespaces"), "spark"),
+    ],
+)
+def test_a_fault_in_a_copy_is_found(kind: str, path: tuple[Any, ...], value: Any) -> None:
+    manifests = applications("dev")
+    holder: Any = next(m for m in manifests if m["kind"] == kind)
+    for name in path[:-1]:
+        holder = holder[name]
+    if value is None:
+        del holder[path[-1]]
+    else:
+        holder[path[-1]] = value
+    assert unsound(manifests)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_chart_takes_the_values_that_it_is_given(place: str) -> None:
+    seen = set()
+    for application in applications(place):
+        if application["kind"] == "AppProject":
+            continue
+        namespace = application["spec"]["destination"]["namespace"]
+        for source in sources(application):
+            if source.get("path", "").startswith("infra/charts/"):
+                chart = source["path"].removeprefix("infra/charts/")
+                helm = source["helm"]
+                manifests = render(
+                    CHARTS / chart,
+                    helm["valuesObject"],
+                    name=helm["releaseName"],
+                    namespace=namespace,
+                )
+                assert [each for m in manifests for each in violations(m)] == []
+                seen.add(chart)
+            elif source.get("chart") == "airflow":
+                seen.add("airflow")
+                (file,) = source["helm"]["valueFiles"]
+                values = yaml.safe_load(
+                    (CHARTS.parents[1] / file.removeprefix("$feira/")).read_text()
+                )
+                schema = json.loads((CHARTS / "airflow" / "values.schema.json").read_text())
+                over = merged(values, source["helm"]["valuesObject"])
+                assert [e.message for e in Draft7Validator(schema).iter_errors(over)] == []
+                (bundle,) = over["dagProcessor"]["dagBundleConfigList"]
+                assert bundle["kwargs"]["tracking_ref"] == f"v{over['defaultAirflowTag']}"
+    assert seen == {"spark-connect", "release", "airflow", "serving"}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_spark_comes_before_airflow_and_airflow_before_what_reads_its_lists(place: str) -> None:
+    waves = {
+        m["metadata"]["name"].removesuffix(f"-{place}"): int(
+            m["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]
+        )
+        for m in applications(place)
+        if m["kind"] == "Application"
+    }
+    assert waves["spark-connect"] < waves["airflow"] < waves["serving"]
+    # What migrates and builds marts is of Airflow's own application, before all else of it.
+    (airflow,) = (m for m in applications(place) if m["metadata"]["name"] == f"airflow-{place}")
+    assert {s.get("path") or s.get("chart") or s.get("ref") for s in sources(airflow)} == {
+        "infra/charts/release",
+        "airflow",
+        "feira",
+    }
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_all_is_of_one_version_and_from_the_repositories_of_the_project(place: str) -> None:
+    project, *rest = applications(place)
+    version = root(place)["spec"]["source"]["helm"]["valuesObject"]["version"]
+    for application in rest:
+        assert application["spec"]["project"] == project["metadata"]["name"]
+        where = application["spec"]["destination"]
+        assert where in project["spec"]["destinations"]
+        for source in sources(application):
+            assert source["repoURL"] in project["spec"]["sourceRepos"]
+            if source.get("chart") != "airflow":
+                assert source["targetRevision"] == f"v{version}"
+    tags = re.findall(r"tag: (\S+)", yaml.safe_dump_all(rest))
+    assert set(tags) == {version}
+
+
+def test_a_place_that_leaves_out_what_is_its_own_is_refused() -> None:
+    import helm_python
+
+    for over in (
+        {"environment": "production"},
+        {"version": ""},
+        {"roles": {"spark": ""}},
+        {"airflowUrl": "http://airflow.example.com"},
+        {"lakes": {}},
+    ):
+        with pytest.raises(helm_python.HelmError):
+            applications("dev", over)
+
+
+def test_production_is_corrected_by_people() -> None:
+    def automated(place: str) -> set[bool]:
+        return {
+            "automated" in m["spec"]["syncPolicy"]
+            for m in applications(place)
+            if "syncPolicy" in m["spec"]
+        }
+
+    assert automated("dev") == {True} and automated("prod") == {False}
