@@ -19,7 +19,7 @@ def test_every_target_is_in_the_makefile() -> None:
 
 def test_every_file_is_there() -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGE)
-    paths = re.findall(r"(?<=[ `])infra/[a-z/.-]+", PAGE)
+    paths = re.findall(r"(?<=[ `])infra/[a-z/._-]+", PAGE)
     assert len(links) > 5 and len(paths) > 5
     for link in links:
         assert (REPOSITORY / "docs" / link).exists(), link
