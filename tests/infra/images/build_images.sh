@@ -47,9 +47,10 @@ asked() {
   esac
 }
 
+# The format that keeps SHELL.
 for target in "$@"; do
   question=$(asked "$target")
-  buildah build --quiet --layers --build-arg "BASE=$base" --file infra/images/Dockerfile \
+  buildah build --quiet --layers --format docker --build-arg "BASE=$base" --file infra/images/Dockerfile \
     --ignorefile .dockerignore --target "$target" --tag "localhost/feira-$target" . > /dev/null
   container=$(buildah from "localhost/feira-$target")
   made+=("$container")
