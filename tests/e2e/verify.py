@@ -9,13 +9,24 @@ from pathlib import Path
 
 from rich.table import Table
 
+from feira_local.stack import access
+from leaks import CommandLines, leaks_of
 from matrix import FEIRA, Matrix, Outcome, console, fresh_stack
 from recommendation_states import run_recommendations
 from verify_states import run_matrix
 
+# At the end of what a stack went through, of whatever that was.
+SECRETS = "no secret shows in files, databases, pages or command lines"
 # The recommendations have a stack of their own, of few days: of their first version the gate must not have enough to
 # tell, so that a person approves of it.
-PARTS = ("^(?!recommendations: )", "^a day$|^recommendations: ")
+PARTS = ("^(?!recommendations: )", f"^a day$|^recommendations: |^{SECRETS}$")
+
+
+def no_secret_shows(commands: CommandLines) -> list[str]:
+    """Every place where a secret of the running stack shows."""
+    problems, looked = leaks_of(access.require_running(), commands)
+    print(f"    looked into {looked}")
+    return problems
 
 
 def print_table(outcomes: list[Outcome]) -> None:
@@ -49,10 +60,15 @@ def main() -> int:
     for part in parts:
         # The recommendations' stack is watched too: with them every part of it has figures.
         watched = "recommendations" in part
-        with fresh_stack(".feira-verify", lines=2000, data=asked.data, monitoring=watched):
+        commands = CommandLines()
+        with (
+            commands.watched(),
+            fresh_stack(".feira-verify", lines=2000, data=asked.data, monitoring=watched),
+        ):
             matrix = Matrix(part)
             run_matrix(matrix)
             run_recommendations(matrix)
+            matrix.state(SECRETS, lambda: no_secret_shows(commands))  # noqa: B023 (called here)
             outcomes += matrix.outcomes
             code |= subprocess.run([FEIRA, "verify"], check=False).returncode
     print_table(outcomes)

@@ -54,7 +54,7 @@ def run_matrix(m: Matrix) -> None:
 def _a_day(m: Matrix) -> list[str]:
     """The first day; and what its lineage says, once Spark's listener has sent all."""
     _run(m, day(1))
-    secrets = load_secrets(running_config().home).values()
+    secrets = load_secrets(running_config().home).by_name().values()
     problems: list[str] = []
 
     def settled() -> bool:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from feira_local.cli import app, doctor, stack
 from feira_local.stack import access
+from feira_local.stack.errors import StackError
 from feira_local.stack.report import ServiceReport, StackReport
 from feira_local.stack.secrets import load_secrets
 
@@ -61,7 +62,7 @@ def test_services_as_json_hold_names_of_secrets_but_no_secret(home: Path) -> Non
     assert names[0] == "postgres"
     assert "spark" in names
     assert "AIRFLOW__CORE__FERNET_KEY" in found
-    assert not [secret for secret in load_secrets(home).values() if secret in found]
+    assert not [secret for secret in load_secrets(home).by_name().values() if secret in found]
 
 
 def test_env_is_read_by_a_shell_and_gives_the_lake_back(home: Path) -> None:
@@ -199,8 +200,22 @@ def test_the_login_is_printed_to_a_terminal_alone(
     assert password not in printed.output
     monkeypatch.setattr("typer.testing._NamedTextIOWrapper.isatty", lambda _: True)
     assert (password in CliRunner().invoke(app, words).output) is (words == ["up"])
-    shown = CliRunner().invoke(app, ["status", "--show-login", "--json"]).stdout
-    assert json.loads(shown)["login"]["password"] == password
+
+
+def test_each_users_login_is_printed_on_request(home: Path) -> None:
+    secrets = load_secrets(home)
+    for words, user, password in (
+        ([], "admin", secrets.airflow_admin),
+        (["operator"], "operator", secrets.airflow_operator),
+        (["viewer"], "viewer", secrets.airflow_viewer),
+    ):
+        printed = CliRunner().invoke(app, ["login", *words]).stdout
+        assert f"{user} / {password} " in printed
+        shown = json.loads(CliRunner().invoke(app, ["login", *words, "--json"]).stdout)
+        assert (shown["user"], shown["password"]) == (user, password)
+    refused = CliRunner().invoke(app, ["login", "root"])
+    assert isinstance(refused.exception, StackError)
+    assert all(user in str(refused.exception) for user in ("'root'", "admin", "operator", "viewer"))
 
 
 @pytest.fixture

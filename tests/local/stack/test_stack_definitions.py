@@ -79,7 +79,7 @@ def test_no_secret_is_in_a_command_the_supervisor_configuration_or_the_json(stac
     shown += repr(stack.services) + repr(stack.secrets) + repr(stack)
     for service in stack.services:
         shown += " ".join(service.command) + json.dumps(dict(service.env))
-    assert not [secret for secret in stack.secrets.values() if secret in shown]
+    assert not [secret for secret in stack.secrets.by_name().values() if secret in shown]
 
 
 def test_the_supervisor_stops_every_service_with_its_children(stack: Stack) -> None:
@@ -281,7 +281,7 @@ def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -
     path = tmp_path / "secrets.env"
     assert path.stat().st_mode & 0o777 == 0o600
     assert load_secrets(tmp_path) == first
-    assert len(set(first.values())) == len(first.values())
+    assert len(set(first.by_name().values())) == len(first.by_name().values())
     assert load_secrets(tmp_path / "another") != first
 
 

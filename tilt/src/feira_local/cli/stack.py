@@ -1,4 +1,4 @@
-"""`feira up`, `down`, `status`, `logs`, `services` and `env`."""
+"""`feira up`, `down`, `login`, `status`, `logs`, `services` and `env`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from feira_local.cli.output import (
     shortened,
 )
 from feira_local.cli.pipelines import states
-from feira_local.stack import access, lifecycle
+from feira_local.stack import access, airflow, lifecycle
 from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.config import SparkOn, StackConfig
 from feira_local.stack.errors import StackError
@@ -53,6 +53,7 @@ _COLOURS = {
 def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(down)
+    app.command()(login)
     app.command()(status)
     app.command()(logs)
     app.command("services")(list_services)
@@ -125,10 +126,10 @@ def start(settings: Mapping[str, str], as_json: bool = False) -> Stack:
         for title, url in _links(stack).items():
             print_line(f"  {title:<20} {url}")
         # What a program keeps, as Tilt does its page, holds no password.
-        login = "`feira status --show-login` prints it"
+        words = "`feira login` prints it"
         if sys.stdout.isatty():
-            login = " / ".join(access.airflow_login())
-        print_line(f"  {'Airflow login':<20} {login}")
+            words = " / ".join(access.airflow_login())
+        print_line(f"  {'Airflow login':<20} {words}")
     return stack
 
 
@@ -196,22 +197,33 @@ def down(as_json: AsJson = False) -> None:
         print_line(f"Process {pid} had outlived its service and was ended: {command}")
 
 
-def status(
-    show_login: Annotated[
-        bool, typer.Option("--show-login", help="Print the user and password of Airflow too.")
-    ] = False,
+def login(
+    user: Annotated[str, typer.Argument(help="admin, operator or viewer.")] = airflow.ADMIN,
     as_json: AsJson = False,
 ) -> None:
+    """Print a user's name and password for Airflow's web interface. A viewer reads; an operator also runs,
+    clears and pauses; an admin may do everything.
+
+    Example: [bold]feira login operator[/]
+    """
+    name, password = access.airflow_login(user)
+    url = running_config().airflow_url
+    if as_json:
+        print_json({"user": name, "password": password, "url": url})
+        return
+    print_line(f"{name} / {password}   at {url}")
+
+
+def status(as_json: AsJson = False) -> None:
     """Health, restarts, memory, ports and links of every service; each pipeline's last events and its
     tables. Exit code 1 unless all services work.
 
     A service that is slow works: on a busy machine an answer takes seconds.
 
-    Example: [bold]feira status --show-login[/]
+    Example: [bold]feira status[/]
     """
     stack = Stack.of(running_config())
     found = report(stack)
-    login = access.airflow_login() if show_login else None
     answers = any(service.name == "airflow-api" and service.works for service in found.services)
     pipelines: list[dict[str, Any]] = []
     unknown = None
@@ -235,15 +247,12 @@ def status(
                 "links": _links(stack),
                 "pipelines": pipelines,
                 "pipelines_error": unknown,
-                **({"login": {"user": login[0], "password": login[1]}} if login else {}),
             }
         )
     else:
         _print_pipelines(pipelines)
         if unknown:
             print_line(f"The pipelines' state is not known: {unknown}", style="yellow")
-        if login:
-            print_line(f"Airflow login: {login[0]} / {login[1]}")
     if not found.healthy:
         raise typer.Exit(1)
 

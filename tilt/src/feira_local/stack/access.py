@@ -21,6 +21,7 @@ from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
 from feira_local.stack.own_connections import as_airflow_reads, own_connections
 from feira_local.stack.postgres import Dsns
+from feira_local.stack.secrets import load_secrets
 from feira_local.stack.state import running_config
 
 if TYPE_CHECKING:
@@ -97,9 +98,11 @@ def dsns() -> Dsns:
     return postgres.dsns(stack.secrets, stack.config.ports.postgres)
 
 
-def airflow_login() -> tuple[str, str]:
-    """The one user of Airflow's web interface, and its password."""
-    return airflow.ADMIN, Stack.of(running_config()).secrets.airflow_admin
+def airflow_login(user: str = airflow.ADMIN) -> tuple[str, str]:
+    """A user of Airflow's web interface, and its password. Raises StackError, with the users there are, for another."""
+    if user not in airflow.USERS:
+        raise StackError(f"Airflow has no user {user!r}; it has {', '.join(airflow.USERS)}.")
+    return user, load_secrets(running_config().home).by_name()[f"airflow_{user}"]
 
 
 def airflow_api() -> tuple[str, Callable[[], str]]:

@@ -13,8 +13,11 @@ from feira_local.stack.own_connections import own_connections
 from feira_local.stack.secrets import Secrets, write_private
 
 ADMIN = "admin"
-# Reads and changes nothing.
 MONITOR = "monitor"
+# Who logs in, and as what of Airflow's roles. An operator runs, clears and pauses, and sees no connection and no
+# variable: that is `user`, for of SimpleAuthManager's `op` nothing is withheld that `admin` has. The monitor is a
+# program.
+USERS = {ADMIN: "admin", "operator": "user", "viewer": "viewer", MONITOR: "viewer"}
 PRELOAD = Path(__file__).parent / "preload"
 
 
@@ -42,7 +45,7 @@ def settings(config: StackConfig) -> dict[str, str]:
             "auth_manager": (
                 "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
             ),
-            "simple_auth_manager_users": f"{ADMIN}:admin,{MONITOR}:viewer",
+            "simple_auth_manager_users": ",".join(f"{user}:{role}" for user, role in USERS.items()),
             "simple_auth_manager_passwords_file": passwords_file(config),
         },
         "database": {
@@ -217,6 +220,7 @@ def passwords_file(config: StackConfig) -> Path:
 
 
 def prepare(config: StackConfig, secrets: Secrets) -> None:
-    """Writes the users' passwords where SimpleAuthManager reads them."""
-    passwords = {ADMIN: secrets.airflow_admin, MONITOR: secrets.airflow_monitor}
+    """Writes the users' passwords where SimpleAuthManager reads them: it would make one for a user that has none,
+    and log it."""
+    passwords = {user: secrets.by_name()[f"airflow_{user}"] for user in USERS}
     write_private(passwords_file(config), json.dumps(passwords) + "\n")

@@ -57,13 +57,16 @@ class Secrets:
     valkey: str = _secret()
     spark_cluster: str = _secret()
     airflow_admin: str = _secret(_login_password)
+    airflow_operator: str = _secret(_login_password)
+    airflow_viewer: str = _secret(_login_password)
     airflow_monitor: str = _secret()
     airflow_fernet_key: str = _secret(_fernet_key)
     airflow_jwt_secret: str = _secret(lambda: random_source.token_hex(32))
     airflow_api_secret: str = _secret(lambda: random_source.token_hex(32))
 
-    def values(self) -> list[str]:
-        return [getattr(self, item.name) for item in fields(self)]
+    def by_name(self) -> dict[str, str]:
+        """Every secret by the name of its field."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 def load_secrets(home: Path) -> Secrets:
