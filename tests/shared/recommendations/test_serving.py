@@ -581,7 +581,21 @@ def test_the_address_of_valkey_is_one_variable() -> None:
     }
     secure = options_from_env({"FEIRA_VALKEY_URL": "valkeys://u:p%40w@db.example.com:7000"})
     assert (secure["ssl"], secure["username"], secure["password"]) == (True, "u", "p@w")
-    for text in ("", "db:6379", "http://:secret@db", "valkey://"):
+    connection = {
+        "conn_type": "redis", "host": "db", "port": 7000, "password": "p@w", "extra": {"ssl": True},
+    }  # fmt: skip
+    expected = {"host": "db", "port": 7000, "password": "p@w", "ssl": True}
+    for extra in ({"ssl": True}, '{"ssl": true}'):
+        stated = json.dumps(connection | {"extra": extra})
+        assert options_from_env({"FEIRA_VALKEY_URL": stated}) == expected
+    for text in (
+        *("", "db:6379", "http://:secret@db", "valkey://", '{"password": "secret"}'),
+        *(
+            '{"host": "secret"',
+            '{"host": "h", "extra": "secret"}',
+            '{"host": "h", "extra": ["secret"]}',
+        ),
+    ):
         with pytest.raises(SettingsError, match="FEIRA_VALKEY_URL") as refused:
             options_from_env({"FEIRA_VALKEY_URL": text})
         assert "secret" not in str(refused.value)

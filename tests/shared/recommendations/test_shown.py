@@ -327,8 +327,15 @@ def test_events_that_are_none_are_refused_whole_by_place_field_and_limit(
 def test_kafkas_settings_are_one_variable_and_none_of_it_is_quoted() -> None:
     assert kafka_from_env({}) is None
     config = {"bootstrap.servers": "k:9092", "sasl.password": "secret"}
-    assert kafka_from_env({"FEIRA_KAFKA": json.dumps(config)}) == config
-    for text in ("k:9092", "[]", '{"sasl.password": "secret"}', '{"bootstrap.servers": ""'):
+    for stated in (config, {"conn_type": "kafka", "extra": config}):
+        assert kafka_from_env({"FEIRA_KAFKA": json.dumps(stated)}) == config
+    for text in (
+        "k:9092",
+        "[]",
+        '{"conn_type": "kafka"}',
+        '{"sasl.password": "secret"}',
+        '{"bootstrap.servers": ""',
+    ):
         with pytest.raises(SettingsError, match="FEIRA_KAFKA") as refused:
             kafka_from_env({"FEIRA_KAFKA": text})
         assert "secret" not in str(refused.value)

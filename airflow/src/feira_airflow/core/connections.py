@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Connection
 
 from feira.core.settings import LakeSettings, SettingsError
+from feira_provider.hooks.missing import named_if_missing
 from feira_provider.hooks.postgres_dsn import postgres_dsn
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ def lake_settings(conn_id: str = LAKE) -> LakeSettings:
 
     hook = S3Hook(aws_conn_id=conn_id)
     config = hook.conn_config
+    if config.conn_id != conn_id:
+        # The hook goes on with nothing, which would be a lake without a bucket.
+        with named_if_missing(conn_id):
+            hook.get_connection(conn_id)
     access_key = secret_key = token = None
     region = config.region_name
     try:
@@ -70,7 +75,9 @@ def spark_url(conn_id: str = SPARK) -> str:
     """
     from airflow.providers.apache.spark.hooks.spark_connect import SparkConnectHook
 
-    if not Connection.get(conn_id).host:
+    with named_if_missing(conn_id):
+        host = Connection.get(conn_id).host
+    if not host:
         raise SettingsError(
             f"Connection {conn_id} names no host; set one, as sc://spark.example.com."
         )

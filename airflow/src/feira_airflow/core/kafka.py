@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from feira.core.settings import SettingsError
+from feira_provider.hooks.missing import named_if_missing
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Producer
@@ -23,6 +24,7 @@ def kafka_config(conn_id: str = KAFKA) -> dict[str, Any]:
     """What the connection's extra says, with the callbacks that Airflow's own hook puts in.
 
     :raises SettingsError: where it names no servers
+    :raises MissingConnectionError: where there is no such connection
     """
     from airflow.providers.apache.kafka.hooks.base import KafkaBaseHook
 
@@ -30,8 +32,18 @@ def kafka_config(conn_id: str = KAFKA) -> dict[str, Any]:
         def _get_client(self, config: dict[str, Any]) -> dict[str, Any]:
             return config
 
+    with named_if_missing(conn_id):
+        try:
+            config: dict[str, Any] = Configuration(conn_id).get_conn  # type: ignore[no-untyped-call]
+        except ValueError as error:
+            raise SettingsError(
+                f"Connection {conn_id} cannot be used: {error} Set bootstrap.servers in its extra."
+            ) from error
+    return config
+
     try:
-        config: dict[str, Any] = Configuration(conn_id).get_conn  # type: ignore[no-untyped-call]
+        with named_if_missing(conn_id):
+            config: dict[str, Any] = Configuration(conn_id).get_conn  # type: ignore[no-untyped-call]
     except ValueError as error:
         raise SettingsError(
             f"Connection {conn_id} cannot be used: {error} Set bootstrap.servers in its extra."

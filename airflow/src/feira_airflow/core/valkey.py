@@ -8,20 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk.bases.hook import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
 
-from feira.core.settings import SettingsError
+from feira.core.connections import valkey_options_of
+from feira_provider.hooks.missing import named_if_missing
 
 VALKEY = "valkey_default"
-_EXTRA = {
-    "db",
-    "ssl",
-    "ssl_cert_reqs",
-    "ssl_ca_certs",
-    "ssl_keyfile",
-    "ssl_certfile",
-    "ssl_check_hostname",
-}
 
 
 def valkey_options(conn_id: str = VALKEY) -> dict[str, Any]:
@@ -29,29 +20,16 @@ def valkey_options(conn_id: str = VALKEY) -> dict[str, Any]:
 
     It holds the password: it belongs in no log.
 
-    :raises SettingsError: where there is no such connection, it names no host, or its extra has what is not
-        passed on
+    :raises SettingsError: where it names no host, or its extra has what is not passed on
+    :raises MissingConnectionError: where there is no such connection
     """
-    try:
+    with named_if_missing(conn_id):
         connection = BaseHook.get_connection(conn_id)
-    except AirflowNotFoundException as error:
-        raise SettingsError(
-            f"There is no connection {conn_id}. It is of type redis, and leads to the Valkey that the "
-            "recommendations are served from; `feira up --without valkey` leaves it out."
-        ) from error
-    extra = connection.extra_dejson
-    if not connection.host:
-        raise SettingsError(f"Connection {conn_id} names no host; set one.")
-    if unknown := sorted(set(extra) - _EXTRA):
-        raise SettingsError(
-            f"Connection {conn_id} has {', '.join(unknown)} in its extra, which is not passed on to "
-            f"Valkey; known are {', '.join(sorted(_EXTRA))}."
-        )
-    stated = {
+    fields = {
         "host": connection.host,
         "port": connection.port,
-        "username": connection.login,
+        "login": connection.login,
         "password": connection.password,
-        **extra,
+        "extra": connection.extra_dejson,
     }
-    return {name: value for name, value in stated.items() if value not in (None, "")}
+    return valkey_options_of(fields, f"Connection {conn_id}")

@@ -20,6 +20,7 @@ from feira_airflow.core.connections import (
 from feira_airflow.core.lineage import report_lineage
 from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
+from feira_provider.hooks.missing import named_if_missing
 from feira_provider.hooks.postgres_dsn import postgres_dsn
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def notify_slack() -> dict[str, Any]:
     def send(report: DayReport) -> None:
         hook.send_dict(slack_message(report))
 
-    with warehouse() as connection:
+    with warehouse() as connection, named_if_missing(SLACK):
         return {"sent": len(deliver(connection, _report_files(), "slack", send))}
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from feira.core.connections import dsn_of
 from feira.core.warehouse.schema import connect
 from feira_spark.core.migrate import migrate as run_migration
 from feira_spark.jobs.run import run
@@ -19,7 +20,7 @@ def main(
             envvar="FEIRA_WAREHOUSE",
             show_default=False,
             help="libpq's connection string, for the role that owns the tables; leave the password to "
-            "PGPASSWORD or ~/.pgpass.",
+            "PGPASSWORD or ~/.pgpass. Or, in the variable, the connection's JSON.",
         ),
     ],
 ) -> None:
@@ -28,7 +29,8 @@ def main(
 
     Example: python -m feira_spark.jobs.migrate --warehouse "host=db.example.com user=warehouse_loader"
     """
-    with job_session("migrate") as spark, connect(warehouse) as connection:
+    dsn = dsn_of(warehouse, "FEIRA_WAREHOUSE")
+    with job_session("migrate") as spark, connect(dsn) as connection:
         done = run_migration(spark, connection)
     for line in done or ["Everything is as the contracts declare it."]:
         typer.echo(line)

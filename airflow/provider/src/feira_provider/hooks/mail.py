@@ -5,9 +5,12 @@ from __future__ import annotations
 import smtplib
 from email.message import EmailMessage
 from email.utils import localtime
-from typing import Any
+from typing import Any, Self
 
 from airflow.providers.smtp.hooks.smtp import SmtpHook
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
+
+from feira_provider.hooks.missing import named_if_missing
 
 
 class MailConnectionError(ValueError):
@@ -23,6 +26,17 @@ class MailHook(SmtpHook):
     :param smtp_conn_id: an ``smtp`` connection
     :param auth_type: ``basic`` or ``oauth2``, as SmtpHook takes it
     """
+
+    def get_conn(self) -> Self:
+        """Opens the connection; raises MissingConnectionError where there is none."""
+        with named_if_missing(self.smtp_conn_id):
+            try:
+                return super().get_conn()
+            except AirflowException as error:
+                # Which says that a connection is not found, and not which.
+                if isinstance(error.__context__, AirflowNotFoundException):
+                    raise error.__context__ from None
+                raise
 
     @property
     def sender(self) -> str:

@@ -14,6 +14,7 @@ from airflow.providers.http.hooks.http import HttpHook
 from feira.core.landing.land import Page
 from feira_provider.hooks.json_answer import Records, read_json, read_page
 from feira_provider.hooks.json_api import JsonApi, Limits
+from feira_provider.hooks.missing import named_if_missing
 from feira_provider.hooks.paging import (
     Answer,
     ApiPage,
@@ -86,6 +87,12 @@ class PagedApiHook(HttpHook):
         except ValueError as error:
             where = shown(connection.host or "")
             raise PagedApiRefusedError(str(error), url=where, page=1) from error
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Any:
+        """The connection; raises MissingConnectionError where there is none."""
+        with named_if_missing(conn_id):
+            return super().get_connection(conn_id)
 
     def get_conn(self, *args: Any, **kwargs: Any) -> requests.Session:
         """A session with the connection's login and headers."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from feira.core.settings import SettingsError
+from feira_provider.hooks.missing import named_if_missing
 
 
 def postgres_dsn(conn_id: str) -> str:
     """A libpq connection string for a ``postgres`` connection, with every libpq option of its extra.
 
     Read by PostgresHook: an IAM token is in the place of the password where the extra says ``iam``.
+
+    :raises MissingConnectionError: where there is no such connection
+    :raises SettingsError: for an option that libpq does not know
     """
     from airflow.providers.postgres.hooks.postgres import PostgresHook
     from airflow.sdk.log import mask_secret
@@ -25,7 +29,8 @@ def postgres_dsn(conn_id: str) -> str:
         def _create_connection(self, conn_args: dict[str, Any]) -> Any:
             found.update(conn_args)
 
-    Arguments(postgres_conn_id=conn_id).get_conn()
+    with named_if_missing(conn_id):
+        Arguments(postgres_conn_id=conn_id).get_conn()
     # The hook's own option for Python, made from the extra's "cursor".
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     given = {name: value for name, value in found.items() if not name.endswith("_factory")}

@@ -29,6 +29,7 @@ from feira.core.warehouse.merge import (
     stage,
 )
 from feira_provider.datasets.files import s3_files
+from feira_provider.hooks.missing import named_if_missing
 from feira_provider.hooks.postgres_dsn import postgres_dsn
 from feira_provider.hooks.warehouse_files import LoadFiles
 
@@ -90,8 +91,10 @@ class WarehouseHook(DbApiHook):
         """The warehouse that the connection's type names.
 
         :raises WarehouseRefusedError: for another type
+        :raises MissingConnectionError: where there is no such connection
         """
-        conn_type = self.get_connection(self.get_conn_id()).conn_type
+        with named_if_missing(self.get_conn_id()):
+            conn_type = self.get_connection(self.get_conn_id()).conn_type
         if conn_type == "postgres":
             return "postgres"
         if conn_type == "redshift":

@@ -105,10 +105,13 @@ class SlackNoticeNotifier(_NoticeNotifier):
         """Posts it; raises what the hook raises, which Airflow logs."""
         from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
 
+        from feira_provider.hooks.missing import named_if_missing
+
         hook = SlackWebhookHook(
             slack_webhook_conn_id=self.slack_webhook_conn_id, timeout=self.timeout
         )
-        hook.send_dict(slack_body(self.notice(context)))
+        with named_if_missing(self.slack_webhook_conn_id):
+            hook.send_dict(slack_body(self.notice(context)))
 
 
 class MailNoticeNotifier(_NoticeNotifier):
@@ -133,10 +136,10 @@ class MailNoticeNotifier(_NoticeNotifier):
 
     def notify(self, context: Context) -> None:
         """Sends it; raises ValueError where no address is known, else what the hook raises."""
-        from airflow.providers.smtp.hooks.smtp import SmtpHook
+        from feira_provider.hooks.mail import MailHook
 
         notice = self.notice(context)
-        with SmtpHook(smtp_conn_id=self.smtp_conn_id) as hook:
+        with MailHook(smtp_conn_id=self.smtp_conn_id) as hook:
             recipients = self.to or hook.conn.extra_dejson.get("to_email")
             if not recipients:
                 raise ValueError(

@@ -102,6 +102,9 @@ class HttpAvailableSensor(BaseSensorOperator):
         """The URL, and a session with what the connection sends."""
         from airflow.providers.http.hooks.http import HttpHook
 
+        from feira_provider.hooks.missing import named_if_missing
+
         hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)
-        session = hook.get_conn()
+        with named_if_missing(self.http_conn_id):
+            session = hook.get_conn()
         return f"{hook.base_url}/{self.endpoint}", session

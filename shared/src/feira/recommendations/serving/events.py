@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from feira.core.connections import connection_fields
 from feira.core.settings import SettingsError
 from feira.recommendations.serving.requests import RefusedError
 from feira.recommendations.serving.store import KAFKA
@@ -39,17 +39,17 @@ class UnavailableError(RuntimeError):
 
 
 def kafka_from_env(env: Mapping[str, str] = os.environ) -> dict[str, Any] | None:
-    """The configuration of librdkafka in ``FEIRA_KAFKA``, as JSON; None where it is not set.
+    """The configuration of librdkafka in ``FEIRA_KAFKA``, as JSON, or as the extra of a connection of Airflow's of type
+    ``kafka``, which is what a secrets back end keeps; None where it is not set.
 
     :raises SettingsError: without quoting it: it may hold a password
     """
     if not (text := env.get(KAFKA)):
         return None
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not found.get("bootstrap.servers"):
+    found = connection_fields(text, KAFKA) or {}
+    if "conn_type" in found:
+        found = found.get("extra") or {}
+    if not found.get("bootstrap.servers"):
         raise SettingsError(f'{KAFKA} is no JSON object with "bootstrap.servers".')
     return found
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from feira.core.connections import connection_fields, valkey_options_of
 from feira.core.errors import PermanentError, first_line
 from feira.core.settings import SettingsError
 
@@ -33,12 +34,15 @@ class StoreRefusalError(PermanentError, RuntimeError):
 
 
 def options_from_env(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The options that ``FEIRA_VALKEY_URL`` states, as ``valkeys://user:password@host:6379/0``.
+    """The options that ``FEIRA_VALKEY_URL`` states: as ``valkeys://user:password@host:6379/0``, or as the JSON of a
+    connection of Airflow's, which is what a secrets back end keeps.
 
     :raises SettingsError: without quoting it: it may hold a password
     """
     from valkey import ConnectionPool
 
+    if (fields := connection_fields(env.get(URL, ""), URL)) is not None:
+        return valkey_options_of(fields, URL)
     try:
         found: dict[str, Any] = ConnectionPool.from_url(env.get(URL, "")).connection_kwargs
         host = found["host"]

@@ -1,0 +1,91 @@
+"""Connections of Airflow's by their fields: for programs without Airflow, which are given one as JSON.
+
+That is what a secrets back end keeps, so that a deployment has each password once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from feira.core.errors import first_line
+from feira.core.settings import SettingsError
+
+# Of a connection's extra what Valkey's client is given.
+_VALKEY_EXTRA = {
+    "db",
+    "ssl",
+    "ssl_cert_reqs",
+    "ssl_ca_certs",
+    "ssl_keyfile",
+    "ssl_certfile",
+    "ssl_check_hostname",
+}
+
+
+def connection_fields(text: str, what: str) -> dict[str, Any] | None:
+    """The fields of a connection of Airflow's that is stated as JSON, as a secrets back end keeps it; None for what is
+    no JSON object. Its ``extra`` is a mapping, where it has one.
+
+    :raises SettingsError: naming ``what`` and not quoting it, where it begins as an object and is none
+    """
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        fields: dict[str, Any] = json.loads(text)
+        if isinstance(extra := fields.get("extra"), str):
+            fields["extra"] = json.loads(extra or "{}")
+    except ValueError:
+        raise SettingsError(f"{what} begins as a JSON object and is none.") from None
+    if not isinstance(fields.get("extra") or {}, dict):
+        raise SettingsError(f"The extra in {what} must be a JSON object.")
+    return fields
+
+
+def dsn_of(stated: str, what: str) -> str:
+    """libpq's connection string: as it is stated, or of the JSON of a ``postgres`` connection of Airflow's, which is
+    what a secrets back end keeps, with every libpq option of its extra.
+
+    :raises SettingsError: naming ``what`` and not quoting it
+    """
+    import psycopg
+    from psycopg.conninfo import make_conninfo
+
+    if (fields := connection_fields(stated, what)) is None:
+        return stated
+    options = {
+        "host": fields.get("host"),
+        "port": fields.get("port"),
+        "user": fields.get("login"),
+        "password": fields.get("password"),
+        "dbname": fields.get("schema"),
+        **(fields.get("extra") or {}),
+    }
+    try:
+        return make_conninfo(**{name: it for name, it in options.items() if it not in (None, "")})
+    except psycopg.ProgrammingError as error:
+        raise SettingsError(f"{what} cannot be used: {first_line(error)}.") from None
+
+
+def valkey_options_of(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Host, port, login, and of the extra ``db`` and ``ssl…`` of a connection of the Redis provider's type.
+
+    :raises SettingsError: where it names no host, or its extra has what is not passed on; ``what`` is named
+    """
+    extra = fields.get("extra") or {}
+    if not fields.get("host"):
+        raise SettingsError(f"{what} names no host; set one.")
+    if unknown := sorted(set(extra) - _VALKEY_EXTRA):
+        raise SettingsError(
+            f"{what} has {', '.join(unknown)} in its extra, which is not passed on to Valkey; known are "
+            f"{', '.join(sorted(_VALKEY_EXTRA))}."
+        )
+    stated = {
+        "host": fields["host"],
+        "port": fields.get("port"),
+        "username": fields.get("login"),
+        "password": fields.get("password"),
+        **extra,
+    }
+    return {name: value for name, value in stated.items() if value not in (None, "")}

@@ -1,0 +1,270 @@
+"""Every connection from AWS Secrets Manager, as docs/aws.md sets it up: what the platform builds is the same as from
+the stack's own connections, and one that cannot be read is named with the next step."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from email.message import EmailMessage
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from feira.core.errors import PermanentError
+from feira.core.lake import lake_files
+from feira.recommendations.serving.store import connect as valkey_client
+from feira_airflow.core.connections import lake_settings, postgres_dsn, spark_url, warehouse
+from feira_airflow.core.kafka import kafka_config, kafka_producer
+from feira_airflow.core.valkey import valkey_options
+from feira_airflow.sales.shop_api import ShopApiHook
+from feira_local.stack import airflow, lineage
+from feira_local.stack.config import StackConfig
+from feira_local.stack.postgres import Dsns
+from feira_local.stack.secrets import load_secrets
+from feira_provider.hooks.mail import MailHook
+from feira_provider.hooks.missing import MissingConnectionError, NoConnectionError
+from feira_provider.notifiers.notice import Notice, SlackNoticeNotifier
+from inbox_server import Inbox
+
+if TYPE_CHECKING:
+    from wiring_deployment import Deployment
+
+    from valkey_server import ValkeyServer
+
+PAGE = Path(__file__).parents[3] / "docs" / "aws.md"
+AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+VARIABLE = "AIRFLOW_CONN_{}"
+Connections = dict[str, dict[str, Any]]
+Patch = pytest.MonkeyPatch
+
+
+def documented() -> dict[str, str]:
+    """Airflow's settings of the back end as the page has them."""
+    found = re.findall(r"^(AIRFLOW__SECRETS__\w+)=(.+)$", PAGE.read_text(), re.MULTILINE)
+    assert [name for name, _ in found] == [
+        "AIRFLOW__SECRETS__BACKEND",
+        "AIRFLOW__SECRETS__BACKEND_KWARGS",
+    ]
+    return dict(found)
+
+
+def _shop() -> Any:
+    hook = ShopApiHook("shop_api")
+    session = hook.get_conn()
+    return hook.base_url, dict(session.headers), session.auth
+
+
+def _mail() -> Any:
+    with MailHook("smtp_default") as hook:
+        message = EmailMessage()
+        message["Subject"], message["From"], message["To"] = "a", hook.sender, hook.recipients
+        hook.send_message(message)
+        return hook.sender, hook.recipients
+
+
+class Noticed(SlackNoticeNotifier):
+    def notice(self, context: Any) -> Notice:
+        return Notice("id", "a task", (("day", "1"),), "error", (("log", "http://a"),), "run")
+
+
+def _slack() -> Any:
+    Noticed(slack_webhook_conn_id="slack_default").notify({})
+
+
+def _lineage() -> Any:
+    from airflow.providers.openlineage.plugins.adapter import OpenLineageAdapter
+
+    return OpenLineageAdapter().get_openlineage_config()
+
+
+def _lake() -> Any:
+    settings = lake_settings()
+    files = lake_files(settings)
+    files.pipe(f"{settings.root}/a", b"1")
+    assert files.cat(f"{settings.root}/a") == b"1"
+    return settings, settings.secret_key
+
+
+def _warehouse(conn_id: str) -> Any:
+    with warehouse(conn_id) as connection:
+        found = connection.execute("SELECT current_user, current_database()").fetchone()
+    return found, conninfo_to_dict(postgres_dsn(conn_id))
+
+
+def _kafka() -> Any:
+    kafka_producer()
+    config = kafka_config()
+    return {name: value for name, value in config.items() if not callable(value)}
+
+
+def _valkey() -> Any:
+    with valkey_client(valkey_options()) as client:
+        assert client.ping()
+    return valkey_options()
+
+
+def _spark() -> Any:
+    from pyspark.sql.connect.client import DefaultChannelBuilder
+
+    return DefaultChannelBuilder(spark_url()).endpoint, spark_url()
+
+
+READERS: dict[str, Callable[[], Any]] = {
+    "kafka_default": _kafka,
+    "lake_default": _lake,
+    "lineage_default": _lineage,
+    "shop_api": _shop,
+    "slack_default": _slack,
+    "smtp_default": _mail,
+    "spark_default": _spark,
+    "valkey_default": _valkey,
+    "warehouse_dbt": lambda: _warehouse("warehouse_dbt"),
+    "warehouse_default": lambda: _warehouse("warehouse_default"),
+    "warehouse_reader": lambda: _warehouse("warehouse_reader"),
+}
+
+
+@pytest.fixture
+def connections(
+    tmp_path: Path, s3_endpoint: str, postgres: Dsns, inbox: Inbox, server: ValkeyServer
+) -> Connections:
+    """The stack's own, by id, with the addresses of what runs here."""
+    config = StackConfig.from_env({"FEIRA_HOME": str(tmp_path / "home")})
+    found: Connections = {}
+    for name, text in (
+        airflow.connections(config, load_secrets(config.home)) | inbox.connections()
+    ).items():
+        found[name.removeprefix("AIRFLOW_CONN_").lower()] = json.loads(text)
+    found["lake_default"] |= {"login": "test", "password": "test"}
+    found["lake_default"]["extra"] |= {
+        "endpoint_url": s3_endpoint,
+        "service_config": {"s3": {"bucket_name": "lake"}},
+    }
+    for conn_id, dsn in (
+        ("warehouse_default", postgres.warehouse_loader),
+        ("warehouse_dbt", postgres.dbt),
+        ("warehouse_reader", postgres.reader),
+    ):
+        known = conninfo_to_dict(dsn)
+        found[conn_id] |= {"port": int(str(known["port"])), "password": known["password"]}
+    options = server.options
+    found["valkey_default"] |= {"port": options["port"], "password": options["password"]}
+    # What a URL, JSON or a shell would have to quote comes through too.
+    found["spark_default"]["password"] = "t/o k=e+n%\"'\\ü"
+    found["shop_api"]["extra"] = {"Authorization": "Bearer a/b+c="}
+    return found
+
+
+@pytest.fixture
+def back_end(s3_endpoint: str, monkeypatch: Patch) -> Iterator[Any]:
+    """Airflow's settings are the page's, with no secret there yet; a client that makes some."""
+    from airflow.sdk.configuration import clear_secrets_backends_cache
+
+    region = json.loads(documented()["AIRFLOW__SECRETS__BACKEND_KWARGS"])["region_name"]
+    for name, value in (documented() | AWS).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", s3_endpoint)
+    client = boto3.client("secretsmanager", region_name=region)
+    clear_secrets_backends_cache()
+    yield client
+    for secret in client.list_secrets()["SecretList"]:
+        client.delete_secret(SecretId=secret["Name"], ForceDeleteWithoutRecovery=True)
+    clear_secrets_backends_cache()
+
+
+def keep(client: Any, connections: Connections) -> None:
+    for conn_id, fields in connections.items():
+        client.create_secret(Name=f"airflow/connections/{conn_id}", SecretString=json.dumps(fields))
+
+
+def read_all() -> dict[str, Any]:
+    return {conn_id: read() for conn_id, read in READERS.items()}
+
+
+def test_every_connection_comes_from_secrets_manager_as_it_does_from_the_stack(
+    connections: Connections, inbox: Inbox, monkeypatch: Patch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__CONFIG_CONN_ID", lineage.CONNECTION)
+    assert READERS.keys() == connections.keys()
+    for conn_id, fields in connections.items():
+        monkeypatch.setenv(VARIABLE.format(conn_id.upper()), json.dumps(fields))
+    from_the_stack = read_all()
+    for conn_id in connections:
+        monkeypatch.delenv(VARIABLE.format(conn_id.upper()))
+    keep(request.getfixturevalue("back_end"), connections)
+    assert read_all() == from_the_stack
+    assert (len(inbox.mails()), len(inbox.slack())) == (2, 2)
+
+
+DAG = """
+from airflow.sdk import dag, task
+
+@dag(schedule=None)
+def reads():
+    @task
+    def read():
+        from feira_airflow.core.connections import lake_settings, postgres_dsn, spark_url
+        from feira_airflow.core.kafka import kafka_config
+        from feira_airflow.core.valkey import valkey_options
+
+        assert lake_settings().root == "s3://lake"
+        assert "password=" in postgres_dsn("warehouse_default")
+        assert "token=" in spark_url()
+        assert kafka_config()["bootstrap.servers"]
+        assert valkey_options()["password"]
+
+    read()
+
+reads()
+"""
+
+
+def test_a_task_reads_them_as_a_task_does(
+    connections: Connections,
+    back_end: Any,
+    deploy: Callable[[Path], Deployment],
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "dags"
+    folder.mkdir()
+    (folder / "reads.py").write_text(DAG)
+    keep(back_end, connections)
+    assert deploy(folder).run("reads") == "success"
+
+
+def test_one_that_is_missing_is_named_with_the_secret_that_it_would_be(
+    back_end: Any, monkeypatch: Patch
+) -> None:
+    # Lineage that has nowhere to go is left out, and no task fails for it.
+    for conn_id in READERS.keys() - {"lineage_default"}:
+        monkeypatch.delenv(VARIABLE.format(conn_id.upper()), raising=False)
+        with pytest.raises(NoConnectionError) as missing:
+            READERS[conn_id]()
+        assert f"connection {conn_id}:" in str(missing.value)
+        assert f"airflow/connections/{conn_id}" in str(missing.value)
+        # Nothing has it, so that another try would not find it.
+        assert isinstance(missing.value, PermanentError)
+
+
+def test_without_a_back_end_the_variable_is_named(monkeypatch: Patch) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_LAKE_DEFAULT", raising=False)
+    with pytest.raises(
+        NoConnectionError, match=r"connection lake_default: .*AIRFLOW_CONN_LAKE_DEFAULT"
+    ):
+        lake_settings()
+
+
+def test_a_back_end_that_fails_is_named_with_its_reason_and_may_be_tried_again(
+    back_end: Any, monkeypatch: Patch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(MissingConnectionError) as failed:
+        postgres_dsn("warehouse_reader")
+    for words in ("warehouse_reader", "SecretsManagerBackend", "EndpointConnectionError"):
+        assert words in str(failed.value)
+    assert not isinstance(failed.value, PermanentError)
