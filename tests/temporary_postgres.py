@@ -38,11 +38,12 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
 
 
 @contextmanager
-def temporary_server(directory: Path, *, durable: bool = False) -> Iterator[Dsns]:
+def temporary_server(directory: Path, *, durable: bool = False, **settings: str) -> Iterator[Dsns]:
     """A real server under ``directory`` with the stack's databases, roles and privileges (2–3 s).
 
     Yields a DSN for each role; stops the server at the end. It does not wait for the disk, so its
-    data outlives no crash; ``durable`` keeps the stack's own settings, for who measures it.
+    data outlives no crash; ``durable`` keeps the stack's own settings, for who measures it; ``settings``
+    are set beside them. The server's log is ``postgres.log`` in the directory.
     """
     without_waiting = {} if durable else dict.fromkeys(_WAITS_FOR_DISK, "off")
     secrets = Secrets(**{item.name: item.metadata["make"]() for item in fields(Secrets)})
@@ -52,7 +53,7 @@ def temporary_server(directory: Path, *, durable: bool = False) -> Iterator[Dsns
     log = directory / "postgres.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            server_command(data, port, **without_waiting),
+            server_command(data, port, **without_waiting, **settings),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
 
 from feira_local.stack import access, postgres
+from feira_local.stack.config import HOST
 from feira_local.stack.lifecycle import Stack
 from feira_local.stack.own_connections import FILE
-from feira_local.stack.service import HttpCheck, Service
+from feira_local.stack.service import HttpCheck
 from secret_search import Leak, SecretSearch
 
 # The files of a stack's folder that secrets belong in. Only their owner may read them.
@@ -28,6 +30,8 @@ HOLDERS = (
     "run/spark-cluster.properties",
     "valkey/valkey.conf",
 )
+# Of Spark, of what has figures, of Prometheus and of Alertmanager.
+_SETTINGS = ("environment/", "executors/", "metrics", "api/v1/status/config", "api/v2/status")
 # What statements say while they run, beside the tables.
 _VIEWS = ("pg_catalog.pg_stat_activity",)
 
@@ -96,17 +100,27 @@ def in_databases(search: SecretSearch, superuser: str) -> tuple[int, list[Leak]]
     return tables, found
 
 
-def in_pages(search: SecretSearch, services: tuple[Service, ...]) -> tuple[int, list[Leak]]:
-    """How many pages the services have that one may open without a login, and what was found in them."""
-    checks = {it.health.url for it in services if isinstance(it.health, HttpCheck)}
-    links = {link.url for it in services for link in it.links if link.url.startswith("http")}
-    found = []
+def pages_of(stack: Stack) -> set[str]:
+    """The pages of the services that one may open without a login: what they link to, and what programs of their kinds
+    show of their settings."""
+    checks = {it.health.url for it in stack.services if isinstance(it.health, HttpCheck)}
+    links = {link.url for it in stack.services for link in it.links}
+    pages = {url for url in checks | links if url.startswith("http")}
+    if stack.config.monitoring is not None:
+        pages.add(f"http://{HOST}:{stack.config.ports.own['spark_ui']}/jobs/")
+    servers = {urlsplit(url)._replace(path="/", query="").geturl() for url in pages}
+    return pages | {f"{server}{path}" for server in servers for path in _SETTINGS}
+
+
+def in_pages(search: SecretSearch, urls: Iterable[str]) -> tuple[int, list[Leak]]:
+    """How many pages there are, and what was found in them and in their headers."""
+    pages, found = sorted(urls), []
     with access.loopback_session() as session:
-        for url in sorted(checks | links):
+        for url in pages:
             answer = session.get(url, timeout=60)
             headers = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
             found += search.in_bytes(f"page {url}", headers.encode() + b"\n\n" + answer.content)
-    return len(checks | links), found
+    return len(pages), found
 
 
 def leaks_of(stack: Stack, commands: CommandLines) -> tuple[list[str], str]:
@@ -121,7 +135,7 @@ def leaks_of(stack: Stack, commands: CommandLines) -> tuple[list[str], str]:
     looked = {
         "files": search.in_folder(home, HOLDERS),
         "tables": in_databases(search, access.dsns().superuser),
-        "pages": in_pages(search, stack.services),
+        "pages": in_pages(search, pages_of(stack)),
         "command lines": commands.leaks(search),
     }
     problems += [str(leak) for _, found in looked.values() for leak in found]

@@ -11,9 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from feira_local.stack.config import StackConfig
+from feira_local.stack.lifecycle import Stack
 from feira_local.stack.postgres import Dsns, in_database
-from feira_local.stack.service import HttpCheck, Link, Service
-from leaks import CommandLines, in_databases, in_pages, open_holders
+from leaks import CommandLines, in_databases, in_pages, open_holders, pages_of
 from secret_search import SecretSearch
 
 SECRET = "6b1f0a9c7d3e2b58"
@@ -73,26 +74,32 @@ class Page(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-def test_a_secret_on_a_page_or_in_its_headers_is_found(tmp_path: Path) -> None:
+def test_a_secret_on_a_page_or_in_its_headers_is_found() -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
         threading.Thread(target=server.serve_forever, args=[0.01]).start()
         url = f"http://127.0.0.1:{server.server_port}"
-        service = Service(
-            name="a",
-            label="a",
-            description="",
-            command=(),
-            cwd=tmp_path,
-            health=HttpCheck(f"{url}/health"),
-            links=(Link("figures", f"{url}/figures"), Link("other", f"{url}/other")),
-        )
-        count, found = in_pages(SEARCH, (service,))
+        pages = [f"{url}/{name}" for name in ("health", "figures", "other")]
+        count, found = in_pages(SEARCH, pages)
         server.shutdown()
     assert count == 3
     assert {leak.place.partition(",")[0] for leak in found} == {
         f"page {url}/figures",
         f"page {url}/health",
     }
+
+
+def test_the_pages_are_those_that_the_services_link_to_and_those_of_their_settings(
+    tmp_path: Path,
+) -> None:
+    config = StackConfig.from_env({"FEIRA_HOME": str(tmp_path), "FEIRA_MONITORING": "on"})
+    pages = pages_of(Stack.of(config))
+    ui = config.ports.own["spark_ui"]
+    assert {
+        f"http://127.0.0.1:{ui}/environment/",
+        f"http://127.0.0.1:{config.ports.own['exporter']}/metrics",
+        f"{config.inbox_url}/health",
+        f"{config.airflow_url}/assets",
+    } <= pages
 
 
 @pytest.mark.parametrize(("mode", "open_to_others"), [(0o600, False), (0o640, True), (0o604, True)])

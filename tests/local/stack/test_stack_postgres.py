@@ -9,14 +9,20 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
 
 from feira_local.stack.postgres import SETTINGS, Dsns
 from temporary_postgres import temporary_server
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dsns]:
-    with temporary_server(tmp_path_factory.mktemp("postgres")) as dsns:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("postgres")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Dsns]:
+    with temporary_server(folder, log_statement="all") as dsns:
         with psycopg.connect(dsns.warehouse_loader) as loader:
             loader.execute("create table sales.fact (k int)")
             loader.execute("insert into sales.fact values (1), (2)")
@@ -134,3 +140,12 @@ def test_a_second_server_lives_beside_the_first(server: Dsns, tmp_path: Path) ->
     with temporary_server(tmp_path) as second, psycopg.connect(second.reader) as connection:
         assert connection.execute("select count(*) from pg_class").fetchone()
         assert second.reader != server.reader
+
+
+def test_no_password_is_in_a_statement_that_the_server_may_log(server: Dsns, folder: Path) -> None:
+    log = (folder / "postgres.log").read_text()
+    passwords = [
+        str(conninfo_to_dict(getattr(server, item.name))["password"]) for item in fields(Dsns)
+    ]
+    assert log.count("alter role") > 5
+    assert not [password for password in passwords if password in log]

@@ -240,9 +240,13 @@ def provision(secrets: Secrets, port: int) -> None:
             if role not in known:
                 connection.execute(sql.SQL("create role {}").format(sql.Identifier(role)))
             if role in LOGINS:
+                # As the server keeps it: a statement that fails is in its log, word by word.
+                kept = connection.pgconn.encrypt_password(
+                    getattr(secrets, f"postgres_{role}").encode(), role.encode(), b"scram-sha-256"
+                )
                 connection.execute(
                     sql.SQL("alter role {} login password {}").format(
-                        sql.Identifier(role), sql.Literal(getattr(secrets, f"postgres_{role}"))
+                        sql.Identifier(role), sql.Literal(kept.decode())
                     )
                 )
         for role in ("reader", "monitor"):
