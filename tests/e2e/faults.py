@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from fault_states import run_faults
+from leaks import NO_SECRET, CommandLines, no_secret_shows
 from matrix import Matrix, Outcome, console, fresh_stack
 
 
@@ -37,10 +38,12 @@ def main() -> int:
     asked = arguments.parse_args()
     os.environ["FEIRA_EXTRA_DAGS"] = str(Path(__file__).parent / "drills")
     # A day of two pages, so that one can be repeated.
-    with fresh_stack(".feira-faults", lines=8000):
+    commands = CommandLines()
+    with commands.watched(), fresh_stack(".feira-faults", lines=8000):
         # What comes later builds on the first day.
         matrix = Matrix(f"^none:|{asked.only}" if asked.only else "")
         run_faults(matrix)
+        matrix.state(NO_SECRET, lambda: no_secret_shows(commands))
         print_table(matrix.outcomes)
         return int(any(outcome.problems for outcome in matrix.outcomes))
 

@@ -19,6 +19,8 @@ from feira_local.stack.own_connections import FILE
 from feira_local.stack.service import HttpCheck
 from secret_search import Leak, SecretSearch
 
+# The state of a check at its end: of whatever the stack went through.
+NO_SECRET = "no secret shows in files, databases, pages or command lines"
 # The files of a stack's folder that secrets belong in. Only their owner may read them.
 SECRETS = "secrets.env"
 HOLDERS = (
@@ -121,6 +123,13 @@ def in_pages(search: SecretSearch, urls: Iterable[str]) -> tuple[int, list[Leak]
             headers = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
             found += search.in_bytes(f"page {url}", headers.encode() + b"\n\n" + answer.content)
     return len(pages), found
+
+
+def no_secret_shows(commands: CommandLines) -> list[str]:
+    """Every place where a secret of the running stack shows; prints where it was looked."""
+    problems, looked = leaks_of(access.require_running(), commands)
+    print(f"    looked into {looked}")
+    return problems
 
 
 def leaks_of(stack: Stack, commands: CommandLines) -> tuple[list[str], str]:

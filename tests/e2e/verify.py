@@ -5,28 +5,19 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from rich.table import Table
 
-from feira_local.stack import access
-from leaks import CommandLines, leaks_of
+from leaks import NO_SECRET, CommandLines, no_secret_shows
 from matrix import FEIRA, Matrix, Outcome, console, fresh_stack
 from recommendation_states import run_recommendations
 from verify_states import run_matrix
 
-# At the end of what a stack went through, of whatever that was.
-SECRETS = "no secret shows in files, databases, pages or command lines"
 # The recommendations have a stack of their own, of few days: of their first version the gate must not have enough to
 # tell, so that a person approves of it.
-PARTS = ("^(?!recommendations: )", f"^a day$|^recommendations: |^{SECRETS}$")
-
-
-def no_secret_shows(commands: CommandLines) -> list[str]:
-    """Every place where a secret of the running stack shows."""
-    problems, looked = leaks_of(access.require_running(), commands)
-    print(f"    looked into {looked}")
-    return problems
+PARTS = ("^(?!recommendations: )", f"^a day$|^recommendations: |^{NO_SECRET}$")
 
 
 def print_table(outcomes: list[Outcome]) -> None:
@@ -68,7 +59,7 @@ def main() -> int:
             matrix = Matrix(part)
             run_matrix(matrix)
             run_recommendations(matrix)
-            matrix.state(SECRETS, lambda: no_secret_shows(commands))  # noqa: B023 (called here)
+            matrix.state(NO_SECRET, partial(no_secret_shows, commands))
             outcomes += matrix.outcomes
             code |= subprocess.run([FEIRA, "verify"], check=False).returncode
     print_table(outcomes)
