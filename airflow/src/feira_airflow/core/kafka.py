@@ -41,15 +41,6 @@ def kafka_config(conn_id: str = KAFKA) -> dict[str, Any]:
             ) from error
     return config
 
-    try:
-        with named_if_missing(conn_id):
-            config: dict[str, Any] = Configuration(conn_id).get_conn  # type: ignore[no-untyped-call]
-    except ValueError as error:
-        raise SettingsError(
-            f"Connection {conn_id} cannot be used: {error} Set bootstrap.servers in its extra."
-        ) from error
-    return config
-
 
 @contextmanager
 def kafka_consumer(conn_id: str = KAFKA) -> Iterator[Consumer]:

@@ -28,10 +28,11 @@ class MailHook(SmtpHook):
     """
 
     def get_conn(self) -> Self:
-        """Opens the connection; raises MissingConnectionError where there is none."""
+        """Opens the connection, and returns itself; raises MissingConnectionError where there is none."""
         with named_if_missing(self.smtp_conn_id):
             try:
-                return super().get_conn()
+                super().get_conn()
+                return self
             except AirflowException as error:
                 # Which says that a connection is not found, and not which.
                 if isinstance(error.__context__, AirflowNotFoundException):
