@@ -16,7 +16,7 @@ from feira.recommendations.candidates import BASELINE
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency
 from feira.recommendations.candidates.item_item import EASE, ItemItem
-from feira.recommendations.candidates.reranked import ByRanker, Reranked
+from feira.recommendations.candidates.reranked import ByRanker, Reranked, RerankedAgain
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.history import History, history_before
 from feira.recommendations.interactions import day_of, distinct
@@ -32,12 +32,15 @@ def drawn(users: int, items: int, interactions: int) -> History:
     return history_before(distinct(*names, who, what, when), day_of(15_060))
 
 
+FEW = ALS(factors=8, iterations=2)
+
+
 @pytest.mark.parametrize(
     "method",
     [
         Chosen(OwnFrequency(), ItemItem(), BASELINE),
         Chosen(TifuKnn(neighbours=9), EASE(), BASELINE),
-        Chosen(OwnFrequency(), Reranked(factors=ALS(factors=8, iterations=2)), BASELINE),
+        Chosen(RerankedAgain(factors=FEW), Reranked(factors=FEW), BASELINE),
     ],
     ids=["item-item", "EASE", "re-ranked"],
 )
@@ -47,6 +50,7 @@ def test_lists_are_the_same_on_any_number_of_cores(
     history = drawn(400, 150, 6_000)
     models = fitted(method, history)
     assert isinstance(models.new, ByRanker) == isinstance(method.new, Reranked)
+    assert isinstance(models.again, ByRanker) == isinstance(method.again, RerankedAgain)
     monkeypatch.setattr(blocks, "USERS", 9)
     made = []
     for cores in (1, 2, 5):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from feira.recommendations.candidates import CANDIDATES, Candidate, dense
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency, Popularity, RecentPopularity
 from feira.recommendations.candidates.item_item import EASE, ItemItem
-from feira.recommendations.candidates.reranked import Reranked
+from feira.recommendations.candidates.reranked import Reranked, RerankedAgain, RerankedSlots
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.history import history_before, split_at
 from feira.recommendations.interactions import InteractionsError, interactions
@@ -197,7 +198,15 @@ FUTURE = st.lists(
 )
 ALS_QUICK = ALS(factors=3, iterations=2)
 # Few users are enough, so that there is a ranker.
-RERANKED = Reranked(factors=ALS_QUICK, of_each=3, least_users=1, trees=3, leaves=3, least_in_leaf=1)
+QUICKLY: Any = {
+    "factors": ALS_QUICK,
+    "of_each": 3,
+    "least_users": 1,
+    "trees": 3,
+    "leaves": 3,
+    "least_in_leaf": 1,
+}
+RERANKED = RerankedSlots(RerankedAgain(**QUICKLY), Reranked(**QUICKLY))
 QUICK = [{"ALS": ALS_QUICK, "re-ranked": RERANKED}.get(it.name, it) for it in CANDIDATES]
 
 

@@ -22,8 +22,9 @@ from feira.recommendations.bootstrap import Figure
 from feira.recommendations.candidates import BASELINE
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OfPairs, OwnFrequency
+from feira.recommendations.candidates.interface import Scorer
 from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
-from feira.recommendations.candidates.reranked import Reranked
+from feira.recommendations.candidates.reranked import Reranked, RerankedAgain
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.gate import (
     NOT_ENOUGH,
@@ -112,7 +113,8 @@ def good() -> Judgement:
 def test_a_good_method_passes_and_every_rule_has_its_figures(good: Judgement) -> None:
     assert (good.verdict, good.cut, good.days) == (PASSED, CUT, 21)
     must = {(rule.figure, slot) for rule in gate.RULES for slot in rule.slots}
-    assert set(verdicts(good)) == must - {("ndcg_to_best_single", "new")}
+    of_reranked = {("ndcg_to_best_single", "new"), ("ndcg_to_other_single", "again")}
+    assert set(verdicts(good)) == must - of_reranked
     assert set(verdicts(good).values()) == {PASSED}
     for each in good.figures:
         assert each.value is not None and each.users > 100
@@ -181,6 +183,25 @@ def test_a_method_that_re_ranks_is_held_against_the_best_of_what_it_re_ranks() -
     of_it = [EASE(half_life=1), ALS(), BASELINE]
     assert gate._singles(method, history) == [ItemItem(), EASE(), *of_it]
     assert gate._singles(METHOD, history) == [ItemItem(), EASE()]
+
+
+@dataclass(frozen=True)
+class OrderedAgain(RerankedAgain):
+    """What a re-ranking of what was had has come to, without its training."""
+
+    by: tuple[OwnFrequency | TifuKnn, ...] = ()
+
+    def fit(self, history: History) -> Scorer:
+        return self.by[0].fit(history)
+
+
+def test_what_re_ranks_what_was_had_is_refused_where_a_single_candidate_is_better() -> None:
+    for by, verdict in ((Rarest(), REFUSED), (TifuKnn(), PASSED)):
+        found = judged(replace(METHOD, again=OrderedAgain(by=(by,))))
+        (figure,) = [it for it in found.figures if it.figure == "ndcg_to_other_single"][1:]
+        assert (figure.slot, figure.limit, figure.must) == ("again", 1.0, "high")
+        assert (figure.verdict, figure.value is not None) == (verdict, True)
+        assert verdicts(found)["ndcg_to_other_single", "new"] == PASSED
 
 
 def test_with_fewer_places_than_items_coverage_cannot_be_told() -> None:

@@ -24,7 +24,7 @@ from feira.recommendations.candidates import BASELINE
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency
 from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
-from feira.recommendations.candidates.reranked import Reranked
+from feira.recommendations.candidates.reranked import Reranked, RerankedAgain
 from feira.recommendations.candidates.spark_als import SparkALS
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.history import HISTORY_CAP
@@ -440,7 +440,9 @@ def test_interactions_are_read_from_batches_of_any_text_and_count_once() -> None
 
 
 RERANKED = Chosen(
-    OwnFrequency(), Reranked(strong=ItemItem(neighbours=7), factors=ALS(seed=3)), BASELINE
+    RerankedAgain(habits=OwnFrequency(), trees=7),
+    Reranked(strong=ItemItem(neighbours=7), factors=ALS(seed=3)),
+    BASELINE,
 )
 
 

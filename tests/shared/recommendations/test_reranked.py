@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
@@ -14,21 +15,28 @@ from feira.recommendations import choice as choosing
 from feira.recommendations.candidates import BASELINE
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency
+from feira.recommendations.candidates.interface import dense
 from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
 from feira.recommendations.candidates.reranked import (
     OF_A_CANDIDATE,
     OF_THE_PAIR,
+    OF_WHAT_WAS_HAD,
     ByRanker,
+    Ranking,
     Reranked,
+    RerankedAgain,
+    RerankedSlots,
 )
+from feira.recommendations.candidates.tifu_knn import Habits, TifuKnn
 from feira.recommendations.evaluation import evaluate
 from feira.recommendations.history import History, history_before, split_at
-from feira.recommendations.interactions import Interactions, interactions
+from feira.recommendations.interactions import Interactions, day_of, interactions
 from feira.recommendations.lists import Chosen, choose, fitted, history_of, rows_of
 
 FIRST = date(2011, 1, 1)
 LAST = FIRST + timedelta(days=83)
 QUICK = Reranked(factors=ALS(factors=8, iterations=5))
+AGAIN = RerankedAgain(factors=QUICK.factors)
 
 
 @cache
@@ -49,6 +57,20 @@ def young_items_sell(days: int = 84, users: int = 400, items: int = 80) -> Inter
     return interactions(rows)
 
 
+@cache
+def bought_when_due(days: int = 168, users: int = 120, items: int = 50) -> Interactions:
+    """Users who take each of twenty items about every sixty days: what was had last is what is not taken again."""
+    generator = np.random.default_rng(1)
+    rows = []
+    for user in range(users):
+        for item in generator.choice(items, 20, replace=False):
+            day = int(generator.integers(60))
+            while day < days:
+                rows.append((f"u{user:03d}", f"i{item:02d}", FIRST + timedelta(days=day)))
+                day += 55 + int(generator.integers(11))
+    return interactions(rows)
+
+
 def learned() -> History:
     return history_of(young_items_sell(), LAST)
 
@@ -59,45 +81,80 @@ def test_where_more_decides_than_one_candidate_knows_re_ranking_is_better_and_ch
     _, new, _ = found.slots
     _, reranked = new.rows
     assert reranked.ratio.low is not None and reranked.ratio.low > 1.1, reranked
-    method, choice = choose(learned())
-    assert choice.rerank and choice.users >= choosing.LEAST_USERS, choice
-    assert choice.ratio is not None and choice.ratio.value is not None
-    assert choice.ratio.value >= choosing.LEAST_RATIO
+    method, choices = choose(learned())
+    _of_worth(choices["new"], "new")
     assert isinstance(method.new, Reranked) and method.described()["new"]["name"] == "re-ranked"
     assert Chosen.of_described(json.loads(json.dumps(method.described()))) == method
 
 
-def test_the_choice_knows_nothing_of_the_days_by_which_the_gate_judges() -> None:
-    all_of, end = young_items_sell(), LAST
-    choice = choosing.whether_to_rerank(history_of(all_of, end), QUICK)
+def test_where_time_decides_what_is_taken_again_re_ranking_is_better_and_chosen() -> None:
+    all_of = bought_when_due()
+    both = RerankedSlots(AGAIN, QUICK)
+    found = evaluate(all_of, FIRST + timedelta(days=140), [TifuKnn(), OwnFrequency(), both])
+    again, new, everything = found.slots
+    # Nobody takes what is new to him.
+    assert new.users == 0
+    for slot in (again, everything):
+        *singles, reranked = slot.rows
+        for single in singles:
+            assert single.ndcg.high is not None and reranked.ndcg.low is not None
+            assert reranked.ndcg.low > single.ndcg.high, (slot.slot, single, reranked)
+    method, choices = choose(history_of(all_of, FIRST + timedelta(days=167)))
+    _of_worth(choices["again"], "again")
+    assert isinstance(method.again, RerankedAgain) and isinstance(method.new, EASE)
+    assert Chosen.of_described(json.loads(json.dumps(method.described()))) == method
+
+
+def _of_worth(choice: choosing.Choice, slot: str) -> None:
+    assert choice.rerank and choice.users >= choosing.LEAST_USERS, choice
+    assert choice.ratio is not None and choice.ratio.value is not None
+    assert choice.ratio.value >= choosing.LEAST_RATIO[slot]
+
+
+@pytest.mark.parametrize(
+    ("ranking", "drawn"),
+    [(QUICK, young_items_sell), (AGAIN, bought_when_due)],
+    ids=["new", "again"],
+)
+def test_the_choice_knows_nothing_of_the_days_by_which_the_gate_judges(
+    ranking: Ranking, drawn: Callable[[], Interactions]
+) -> None:
+    all_of = drawn()
+    end = day_of(all_of.days.max())
+    choice = choosing.whether_to_rerank(history_of(all_of, end), ranking)
     assert choice.cut is not None and choice.ratio is not None
     held_out = all_of.days > all_of.days.max() - 28
     # In the days that are held out everybody takes other things.
     moved = replace(all_of, items=np.where(held_out, all_of.items[::-1], all_of.items))
-    assert choosing.whether_to_rerank(history_of(moved, end), QUICK) == choice
+    assert choosing.whether_to_rerank(history_of(moved, end), ranking) == choice
     before = replace(all_of, items=np.where(held_out, all_of.items, all_of.items[::-1]))
-    assert choosing.whether_to_rerank(history_of(before, end), QUICK) != choice
+    assert choosing.whether_to_rerank(history_of(before, end), ranking) != choice
 
 
 def test_where_re_ranking_is_not_better_or_cannot_be_compared_a_single_candidate_is_chosen() -> (
     None
 ):
     few = history_of(young_items_sell(users=60), LAST)
-    method, choice = choose(few)
-    assert isinstance(method.new, EASE) and not choice.rerank and "users" in choice.why
+    method, choices = choose(few)
+    assert isinstance(method.new, EASE) and isinstance(method.again, TifuKnn)
+    for choice in choices.values():
+        assert not choice.rerank and "users" in choice.why
     one_day = history_before(interactions([("a", "x", FIRST)]), FIRST + timedelta(days=1))
-    assert (choose(one_day)[1].rerank, choose(one_day)[1].why) == (False, "there are too few days")
+    for choice in choose(one_day)[1].values():
+        assert (choice.rerank, choice.why) == (False, "there are too few days")
     # Items as they come: there is nothing to learn beside popularity.
     generator = np.random.default_rng(2)
     drawn = [
         (f"u{user:03d}", f"i{item:02d}", FIRST + timedelta(days=int(day)))
         for user in range(250)
-        for day in generator.choice(84, 7)
-        for item in generator.choice(40, 2)
+        for day in generator.choice(84, 12)
+        for item in generator.choice(20, 2)
     ]
-    method, choice = choose(history_of(interactions(drawn), LAST))
-    assert isinstance(method.new, EASE) and not choice.rerank
-    assert choice.ratio is not None and choice.ratio.value is not None
+    method, choices = choose(history_of(interactions(drawn), LAST))
+    assert isinstance(method.new, EASE) and isinstance(method.again, TifuKnn)
+    for choice in choices.values():
+        assert not choice.rerank
+        assert choice.ratio is not None and choice.ratio.value is not None
 
 
 def test_with_too_few_users_to_learn_from_it_is_its_first_candidate() -> None:
@@ -109,6 +166,27 @@ def test_with_too_few_users_to_learn_from_it_is_its_first_candidate() -> None:
     assert isinstance(alone, ByItems)
     users = np.arange(5, dtype=np.int32)
     assert np.array_equal(alone(users), EASE().fit(history)(users))
+    habits = replace(AGAIN, least_users=len(split.users) + 1).fit(history)
+    assert isinstance(AGAIN.fit(history), ByRanker) and isinstance(habits, Habits)
+    assert np.array_equal(habits(users), TifuKnn().fit(history)(users))
+
+
+def test_a_slot_is_scored_by_its_own_ranker_and_what_was_had_is_before_the_rest() -> None:
+    history = learned()
+    users = np.arange(40, dtype=np.int32)
+    had = history.seen()[users].toarray() > 0
+    small = {"trees": 5, "factors": ALS(factors=4, iterations=1)}
+    slots = replace(AGAIN, **small), replace(QUICK, **small)
+    again, new = (dense(each.fit(history)(users)) for each in slots)
+    assert np.isfinite(again[had]).sum() > 500 and not np.isfinite(again[~had]).any()
+    assert np.isfinite(new[~had]).sum() > 500 and not np.isfinite(new[had]).any()
+    both = RerankedSlots(*slots).fit(history)(users)
+    for user in range(len(users)):
+        best = [np.argsort(-each[user], kind="stable") for each in (again, new, both)]
+        count = int(np.isfinite(again[user]).sum())
+        assert best[2][:count].tolist() == best[0][:count].tolist()
+        rest = int(np.isfinite(new[user]).sum())
+        assert best[2][count : count + rest].tolist() == best[1][:rest].tolist()
 
 
 def test_it_learns_from_an_earlier_window_by_what_was_known_before_it() -> None:
@@ -149,6 +227,14 @@ def test_the_features_of_a_pair_are_what_they_are_called() -> None:
     )
     # It is the best that b never had, by item-item and by popularity.
     assert features[0][[0, 1, 4, 5]].tolist() == [1, 0, 1, 0]
+    # Of what a had: x on one day, y on two; by own frequency y is the first.
+    offers = replace(AGAIN, of_each=2)._offers(history)
+    _, item, features = offers(np.flatnonzero(history.user_ids == "a").astype(np.int32))
+    assert [history.item_ids[it] for it in item] == ["x", "y"]
+    of_pairs = features[:, 4 * len(OF_A_CANDIDATE) + len(OF_THE_PAIR) :]
+    assert of_pairs.shape[1] == len(OF_WHAT_WAS_HAD)
+    assert of_pairs.tolist() == [[1, 8, 8], [2, 5, 8]]
+    assert features[:, 3].tolist() == [1, 0]
 
 
 def test_a_reason_of_what_is_re_ranked_adds_to_the_first_candidates_score_and_the_rest_is_popular() -> (

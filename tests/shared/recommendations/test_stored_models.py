@@ -17,7 +17,7 @@ from feira.recommendations.candidates import BASELINE, dense
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency
 from feira.recommendations.candidates.item_item import EASE, ItemItem
-from feira.recommendations.candidates.reranked import ByRanker, Reranked
+from feira.recommendations.candidates.reranked import ByRanker, Reranked, RerankedAgain
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.interactions import interactions
 from feira.recommendations.lists import Chosen, Models, fitted, history_of, rows_of
@@ -43,19 +43,30 @@ QUICK = Reranked(
     leaves=3,
     least_in_leaf=1,
 )
+AGAIN = RerankedAgain(
+    factors=QUICK.factors,
+    of_each=5,
+    least_users=1,
+    trees=3,
+    leaves=3,
+    least_in_leaf=1,
+)
 METHODS = [
     Chosen(TifuKnn(), EASE(), BASELINE),
     Chosen(OwnFrequency(), ItemItem(), BASELINE),
     Chosen(OwnFrequency(), QUICK, BASELINE),
+    Chosen(AGAIN, ItemItem(), BASELINE),
 ]
 FILES = LocalFileSystem(auto_mkdir=True)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda it: it.new.name)
+@pytest.mark.parametrize("method", METHODS, ids=lambda it: f"{it.again.name} {it.new.name}")
 def test_models_are_had_back_as_they_were(method: Chosen, tmp_path: Path) -> None:
     models = fitted(method, HISTORY)
     if method.new == QUICK:
         assert isinstance(models.new, ByRanker)
+    if method.again == AGAIN:
+        assert isinstance(models.again, ByRanker)
     write(FILES, str(tmp_path), vars(models), {"made": "by a test"})
     found = read(FILES, str(tmp_path))
     assert found is not None and found[1] == {"made": "by a test"}

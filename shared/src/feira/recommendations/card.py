@@ -38,7 +38,7 @@ def card(version: str, sources: Any, history: History, learned: Trained | None) 
             "",
             "## Method",
             *_block(learned.method.described()),
-            f"Re-ranking: {learned.reranking}",
+            *(f"* Re-ranking of *{slot}*: {why}" for slot, why in learned.reranking.items()),
         ]
     lines += ["", "## Data", "The snapshots that were read, by table:", *_block(sources)]
     lines += ["## Figures", "On held-out days, by the gate: `gate.json` beside this file.", ""]

@@ -8,9 +8,9 @@ the published ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from feira.recommendations.bootstrap import NOTHING, Figure, Means, means
 from feira.recommendations.candidates import BASELINE, Candidate
 from feira.recommendations.candidates.counts import OwnFrequency
 from feira.recommendations.candidates.item_item import EASE, ItemItem
-from feira.recommendations.candidates.reranked import Reranked
+from feira.recommendations.candidates.reranked import Ranking, Reranked, RerankedAgain
 from feira.recommendations.evaluation import (
     LENGTH,
     MOST_USERS,
@@ -82,6 +82,7 @@ RULES = (
     Rule(_OWN, ("again", "all"), "low", 0.95, "NDCG@10 ÷ that of own frequency"),
     Rule(_SINGLE, ("new",), "value", 1.1, "NDCG@10 ÷ the best single candidate's; if it re-ranks"),
     Rule(_OTHER, ("new",), "high", 1.0, "the same; if it is a single candidate itself"),
+    Rule(_OTHER, ("again",), "high", 1.0, "the same, of what the user had; if it re-ranks"),
     Rule(_LIVE, SLOTS, "low", 0.97, "NDCG@10 ÷ that of the method that is served", live=True),
     Rule(_COVERAGE, ("again", "new"), "value", 0.20, "share of all items in anyone's first ten"),
     Rule(
@@ -190,9 +191,11 @@ def judge(
         measured = _Measuring(split, method, live, most_users).all()
     figures = []
     for rule in RULES:
-        if (rule.live and live is None) or rule.figure == (_OTHER if _reranks(method) else _SINGLE):
+        if rule.live and live is None:
             continue
         for slot in rule.slots:
+            if not _asks(rule, slot, method):
+                continue
             figures.append(_judged(rule, slot, measured.get((rule.figure, slot), _Measured())))
     verdicts = {each.verdict for each in figures}
     verdict = next((each for each in (REFUSED, NOT_ENOUGH) if each in verdicts), PASSED)
@@ -238,8 +241,13 @@ def _judged(rule: Rule, slot: str, measured: _Measured) -> GateFigure:
     )
 
 
-def _reranks(method: Chosen) -> bool:
-    return isinstance(method.new, Reranked)
+def _asks(rule: Rule, slot: str, method: Chosen) -> bool:
+    """Whether the rule is of such a method: beside a single candidate is what re-ranks, or in new another one."""
+    if rule.figure not in (_SINGLE, _OTHER):
+        return True
+    if slot == "again":
+        return isinstance(method.again, RerankedAgain)
+    return isinstance(method.new, Reranked) == (rule.figure == _SINGLE)
 
 
 def _singles(method: Chosen, history: History) -> list[Candidate]:
@@ -249,9 +257,8 @@ def _singles(method: Chosen, history: History) -> list[Candidate]:
     found: list[Candidate] = [ItemItem()]
     if len(history.item_ids) <= ease.most_items:
         found.append(ease)
-    if _reranks(method):
-        parts: list[Any] = [getattr(new, field.name) for field in fields(new)]
-        found += [part for part in parts if hasattr(part, "fit") and part not in found]
+    if isinstance(new, Ranking):
+        found += [each for each in new.union if each not in found]
     return found
 
 
@@ -276,16 +283,21 @@ class _Measuring:
         # What a shop shows that knows nobody's history, also where only what a user had can be right.
         lists["popular"] = {"again": popular["all"], "new": popular["new"], "all": popular["all"]}
         lists["own"] = own
-        singles = _singles(self.method, self.split.history)
-        for number, single in enumerate(singles):
+        for number, single in enumerate(_singles(self.method, self.split.history)):
             if single == self.method.new:
                 found_by = lists["mine"]
             elif isinstance(single, EASE | ItemItem):
-                found_by = self._lists(replace(self.method, new=single))
+                # Of the slot new alone.
+                found_by = self._lists(replace(self.method, again=OwnFrequency(), new=single))
             else:
                 # It gives no reasons, so there are no lists by it alone to be published.
                 found_by = lists_by_slot(single.fit(learned_from), self.split, self.users)
-            lists[f"single {number}"] = found_by
+            lists[f"new {number}"] = found_by
+        if isinstance(self.method.again, RerankedAgain):
+            for number, single in enumerate(self.method.again.alone):
+                lists[f"again {number}"] = lists_by_slot(
+                    single.fit(learned_from), self.split, self.users
+                )
         same_as_live = self.live is not None and self.live.method == self.method
         if self.live is not None and self.live.method is not None:
             lists["live"] = lists["mine"] if same_as_live else self._lists(self.live.method)
@@ -316,12 +328,12 @@ class _Measuring:
             return _Measured(figure, len(asked), enough)
 
         found = {(_POPULAR, slot): measured(ndcg, "popular"), (_OWN, slot): measured(ndcg, "own")}
-        singles = [name for name in names if name.startswith("single ")]
-        best = max(singles, key=lambda name: ndcg.observed[names.index(name)])
-        found[_OTHER, slot] = measured(ndcg, best)
-        # Of too few users a method that re-ranks learns nothing, and is one of its candidates.
-        unranked = any(np.array_equal(lists[it][slot], lists["mine"][slot]) for it in singles)
-        found[_SINGLE, slot] = replace(found[_OTHER, slot], enough=enough and not unranked)
+        if singles := [name for name in names if name.startswith(f"{slot} ")]:
+            best = max(singles, key=lambda name: ndcg.observed[names.index(name)])
+            found[_OTHER, slot] = measured(ndcg, best)
+            # Of too few users a method that re-ranks learns nothing, and is one of its candidates.
+            unranked = any(np.array_equal(lists[it][slot], lists["mine"][slot]) for it in singles)
+            found[_SINGLE, slot] = replace(found[_OTHER, slot], enough=enough and not unranked)
         if "live" in lists:
             found[_LIVE, slot] = measured(ndcg, "live")
             two = [lists[it][slot][asked] for it in ("mine", "live")]

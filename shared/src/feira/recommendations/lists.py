@@ -15,11 +15,11 @@ from scipy import sparse
 
 from feira.core.errors import PermanentError
 from feira.recommendations.blocks import in_blocks
-from feira.recommendations.candidates import BASELINE, Candidate, Scorer
+from feira.recommendations.candidates import BASELINE, Scorer
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency, RecentPopularity, SameForAll
 from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
-from feira.recommendations.candidates.reranked import ByRanker, Reranked
+from feira.recommendations.candidates.reranked import ByRanker, Reranked, RerankedAgain
 from feira.recommendations.candidates.spark_als import ByFactors, SparkALS
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.choice import Choice, whether_to_rerank
@@ -35,7 +35,7 @@ from feira.recommendations.serving.layout import (
     POPULAR,
     POPULAR_IN_CATEGORY,
 )
-from feira.recommendations.slots import LENGTH, Listed, Popular, listed
+from feira.recommendations.slots import LENGTH, Listed, Popular, Slot, listed
 from feira.recommendations.stored_models import leaves
 
 # TIFU-KNN compares every user with every other one; for more users than these own frequency takes its place.
@@ -80,12 +80,14 @@ class MethodError(PermanentError):
 
 # By slot, what a method may have there.
 _KNOWN: dict[str, tuple[type[Any], ...]] = {
-    "again": (TifuKnn, OwnFrequency),
+    "again": (TifuKnn, OwnFrequency, RerankedAgain),
     "new": (EASE, ItemItem, Reranked, SparkALS),
     "popular": (RecentPopularity,),
 }
 # What a candidate may have that is made of others.
 _PARTS: dict[str, tuple[type[Any], ...]] = {
+    "habits": (TifuKnn, OwnFrequency),
+    "own": (OwnFrequency,),
     "strong": (EASE, ItemItem),
     "similar": (ItemItem,),
     "factors": (ALS,),
@@ -108,7 +110,7 @@ def _candidate(slot: str, described: Mapping[str, Any], known: Mapping[str, Any]
 class Chosen:
     """The candidate of each slot, and what fills lists that they leave short."""
 
-    again: Candidate
+    again: TifuKnn | OwnFrequency | RerankedAgain
     new: EASE | ItemItem | Reranked | SparkALS
     popular: RecentPopularity
 
@@ -151,22 +153,31 @@ def singles(history: History) -> Chosen:
     )
 
 
-def choose(history: History) -> tuple[Chosen, Choice]:
-    """The single candidates, or in the slot new their union re-ranked, where it was better in an earlier
+def choose(history: History) -> tuple[Chosen, dict[Slot, Choice]]:
+    """In each slot the single candidate, or the union of several re-ranked, where that was better in an earlier
     window; and why."""
-    of_singles = singles(history)
-    if isinstance(of_singles.new, SparkALS):
-        return of_singles, Choice(
-            False, f"there are more than {MOST_ON_ONE_MACHINE:,} interactions"
-        )
-    assert not isinstance(of_singles.new, Reranked)
-    if len(history.user_ids) > MOST_RERANKED:
-        return of_singles, Choice(False, f"there are more than {MOST_RERANKED:,} users")
-    if not len(history.days):
-        return of_singles, Choice(False, "there are no interactions")
-    reranked = Reranked(strong=of_singles.new)
-    choice = whether_to_rerank(history, reranked)
-    return (replace(of_singles, new=reranked) if choice.rerank else of_singles), choice
+    found = singles(history)
+    again, new = found.again, found.new
+    assert not isinstance(again, RerankedAgain) and not isinstance(new, Reranked)
+    why = None
+    if isinstance(new, SparkALS):
+        why = f"there are more than {MOST_ON_ONE_MACHINE:,} interactions"
+    elif len(history.user_ids) > MOST_RERANKED:
+        why = f"there are more than {MOST_RERANKED:,} users"
+    elif not len(history.days):
+        why = "there are no interactions"
+    if why is not None or isinstance(new, SparkALS):
+        choice = Choice(False, str(why))
+        return found, {"again": choice, "new": choice}
+    of_again, of_new = RerankedAgain(habits=again), Reranked(strong=new)
+    choices: dict[Slot, Choice] = {
+        each.slot: whether_to_rerank(history, each) for each in (of_again, of_new)
+    }
+    if choices["again"].rerank:
+        found = replace(found, again=of_again)
+    if choices["new"].rerank:
+        found = replace(found, new=of_new)
+    return found, choices
 
 
 def chosen(history: History) -> Chosen:

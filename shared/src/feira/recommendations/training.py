@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 class Trained:
     """A method and what it learned.
 
-    :param reranking: why the slot new is re-ranked, or not
+    :param reranking: by slot, why it is re-ranked, or not
     """
 
     method: Chosen
     models: Models
-    reranking: str
+    reranking: dict[str, str]
 
 
 def trained(files: AbstractFileSystem, folder: str, history: History) -> Trained:
@@ -41,16 +41,17 @@ def trained(files: AbstractFileSystem, folder: str, history: History) -> Trained
             return found
     except (ModelFileError, MethodError) as error:
         log.warning("%s The models are learned again.", error)
-    method, choice = choose(history)
+    method, choices = choose(history)
+    reranking: dict[str, str] = {slot: choice.told() for slot, choice in choices.items()}
     models = fitted(method, history)
     about = {
         "learned_from": learned_from,
         "method": method.described(),
-        "reranking": choice.told(),
+        "reranking": reranking,
         "model_hash": models.hash(),
     }
     stored_models.write(files, folder, vars(models), about)
-    return Trained(method, models, choice.told())
+    return Trained(method, models, reranking)
 
 
 def _stored(files: AbstractFileSystem, folder: str, learned_from: str) -> Trained | None:
@@ -59,10 +60,10 @@ def _stored(files: AbstractFileSystem, folder: str, learned_from: str) -> Traine
         return None
     held, about = found
     try:
-        method, reranking = Chosen.of_described(about["method"]), str(about["reranking"])
+        method, reranking = Chosen.of_described(about["method"]), dict(about["reranking"])
         models = Models(**held)
         expected = (about["learned_from"], about["model_hash"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
             f"{folder}: the models are not what was written: {error!r}."
         ) from error

@@ -6,7 +6,7 @@ from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency, Popularity, RecentPopularity
 from feira.recommendations.candidates.interface import Candidate, Scorer, dense
 from feira.recommendations.candidates.item_item import EASE, ItemItem
-from feira.recommendations.candidates.reranked import Reranked
+from feira.recommendations.candidates.reranked import RerankedSlots
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 
 __all__ = ["BASELINE", "CANDIDATES", "Candidate", "Scorer", "dense"]
@@ -23,5 +23,5 @@ CANDIDATES: tuple[Candidate, ...] = (
     EASE(),
     ALS(),
     TifuKnn(),
-    Reranked(),
+    RerankedSlots(),
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from feira.recommendations.candidates.interface import Scorer
 from feira.recommendations.history import History, Matrix
@@ -64,12 +66,12 @@ class OwnFrequency:
 
     def fit(self, history: History) -> Scorer:
         days = history.matrix()
-        last = _latest(history, 1 / (1 + history.ages()))  # at most a half: less than one day
+        last = greatest(history, 1 / (1 + history.ages()))  # at most a half: less than one day
         return OfPairs(days + last)
 
 
-def _latest(history: History, values: Floats) -> Matrix:
-    """Users by items: of each pair the greatest of its values."""
+def greatest(history: History, values: npt.NDArray[Any]) -> Matrix:
+    """Users by items: of each pair the greatest of its values, of which there is one an interaction."""
     order = np.lexsort((-values, history.items, history.users))
     users, items = history.users[order], history.items[order]
     first = np.ones(len(order), dtype=bool)

@@ -1,23 +1,24 @@
-"""What several candidates offer that the user never had, ordered anew by LambdaMART (Burges, 2010), by the
-library `lightgbm`."""
+"""What several candidates offer in a slot, ordered anew by LambdaMART (Burges, 2010), by the library `lightgbm`."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy import sparse
 
 from feira.recommendations.candidates.als import ALS
-from feira.recommendations.candidates.counts import RecentPopularity
-from feira.recommendations.candidates.interface import Scorer
+from feira.recommendations.candidates.counts import OwnFrequency, RecentPopularity, greatest
+from feira.recommendations.candidates.interface import Candidate, Scorer, dense
 from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
+from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.history import History, Matrix, Split, split_at
 from feira.recommendations.interactions import InteractionsError, Ints, day_of
 from feira.recommendations.metrics import Floats, Lists
-from feira.recommendations.slots import Places, Popular, listed
+from feira.recommendations.slots import Places, Popular, Slot, listed
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -34,6 +35,9 @@ OF_THE_PAIR = (
     "user_days",
     "user_since",
 )
+# In the slot again, of the pair: on how many days the user had the item, and the days since it had it last
+# and first.
+OF_WHAT_WAS_HAD = ("pair_days", "pair_since", "pair_age")
 _BLOCK = 64
 
 
@@ -41,30 +45,35 @@ _BLOCK = 64
 class Offers:
     """What the candidates have learned, and what is known of users and items.
 
-    :param scorers: the candidates, of which the first gives the reasons
+    :param scorers: the candidates, of which the first of the slot new gives the reasons
     :param of_items: items by what ``OF_THE_PAIR`` says of an item
     :param of_users: users by what it says of a user
+    :param of_pairs: users by items, one each of ``OF_WHAT_WAS_HAD``; none in the slot new
     :param seen: users by items: 1 where the user had the item
+    :param again: whether what the user had is offered, else what it never had
     """
 
     scorers: tuple[Any, ...]
     of_items: Floats
     of_users: Floats
+    of_pairs: tuple[Matrix, ...]
     seen: Matrix
     of_each: int
+    again: bool
 
     @cached_property
     def _popular(self) -> Popular:
         return Popular.of(self.of_items[:, 0])
 
     def __call__(self, users: Ints) -> tuple[Places, Places, Floats]:
-        """The union of the first items of every candidate that the users never had: the user's place among
-        ``users``, in order, the item, and the features of the pair."""
+        """The union of the first items of every candidate in the slot: the user's place among ``users``, in
+        order, the item, and the features of the pair."""
         seen, items = self.seen[users], len(self.of_items)
+        slot: Slot = "again" if self.again else "new"
         offers = []
         for scorer in self.scorers:
             scores = scorer(users)
-            best = listed(scores, seen, "new", self._popular, self.of_each)
+            best = listed(scores, seen, slot, self._popular, self.of_each)
             row, place = np.nonzero(best.own)
             offers.append((scores, best, row * items + best.items[row, place], place))
         offered = np.zeros(len(users) * items, dtype=bool)
@@ -84,11 +93,9 @@ class Offers:
             score = np.maximum(of_all[row, item], 0) / greatest[row]
             # Equal scores are equal features, in whatever order a library has added.
             features += [np.round(score, 9), places]
-        return (
-            row,
-            item,
-            np.column_stack([*features, self.of_items[item], self.of_users[users][row]]),
-        )
+        of_pairs = [each[users].toarray()[row, item] for each in self.of_pairs]
+        known = [self.of_items[item], self.of_users[users][row], *of_pairs]
+        return row, item, np.column_stack([*features, *known])
 
 
 @dataclass(frozen=True)
@@ -130,22 +137,17 @@ class ByRanker:
         return first.strongest(users, lists)
 
 
-@dataclass(frozen=True)
-class Reranked:
-    """The first items of each candidate that the user never had, in the order that LambdaMART learned from
-    an earlier window: candidates that know what was before it, and what their users took in it.
+@dataclass(frozen=True, kw_only=True)
+class Ranking(ABC):
+    """How LambdaMART learns the order of the first items of each candidate in a slot: from an earlier window,
+    by candidates that know what was before it, and by what their users took in it.
 
-    It scores only what a user never had. With too few users to learn from it is its first candidate.
-
-    :param strong: the candidate that gives the reasons
     :param of_each: how many items of each candidate are in the union
     :param most_days: of the days with any interaction, the newest half is the window, and no more than these
     :param least_users: how many users must have taken something of the union in the window
     :param most_users: as many of them are learned from, at most
     """
 
-    strong: EASE | ItemItem = field(default_factory=EASE)
-    similar: ItemItem = field(default_factory=ItemItem)
     factors: ALS = field(default_factory=ALS)
     popular: RecentPopularity = field(default_factory=RecentPopularity)
     of_each: int = 50
@@ -158,22 +160,37 @@ class Reranked:
     learning_rate: float = 0.05
     seed: int = 1
     name: str = "re-ranked"
+    slot: ClassVar[Slot]
 
-    def fit(self, history: History) -> ByItems | ByRanker:
+    @property
+    @abstractmethod
+    def alone(self) -> tuple[Candidate, ...]:
+        """Those of the candidates that may have the slot alone; with too few users the first one has it."""
+
+    @property
+    def union(self) -> tuple[Candidate, ...]:
+        """The candidates whose first items are re-ranked."""
+        return tuple(dict.fromkeys((*self.alone, self.factors, self.popular)))
+
+    @abstractmethod
+    def fit(self, history: History) -> Scorer:
+        """Learns from the history."""
+
+    def _ranked(self, history: History) -> ByRanker | None:
+        """None where there are too few users to learn from."""
         ranker = self._learned(history)
-        if ranker is None:
-            return self.strong.fit(history)
-        return ByRanker(self._offers(history), ranker)
+        return None if ranker is None else ByRanker(self._offers(history), ranker)
 
     def _offers(self, history: History) -> Offers:
-        kinds = dict.fromkeys((self.strong, self.similar, self.factors, self.popular))
-        scorers: tuple[Scorer, ...] = tuple(each.fit(history) for each in kinds)
+        again = self.slot == "again"
         return Offers(
-            scorers,
+            tuple(each.fit(history) for each in self.union),
             _of_items(history, self.popular),
             _of_users(history),
+            _of_pairs(history) if again else (),
             history.seen(),
             self.of_each,
+            again,
         )
 
     def _learned(self, history: History) -> str | None:
@@ -181,7 +198,7 @@ class Reranked:
         split = self._window(history)
         if split is None:
             return None
-        users = _sampled(split, self.most_users)
+        users = _sampled(split, self.most_users, self.slot)
         if len(users) < self.least_users:
             return None
         offers = self._offers(split.history)
@@ -234,12 +251,83 @@ class Reranked:
         return str(booster.model_to_string())
 
 
-def _sampled(split: Split, most: int) -> Ints:
-    """Of the split's users those that took something in the future that they never had."""
-    new = split.future - split.future * split.history.seen()[split.users]
-    asked = np.flatnonzero(np.asarray(new.sum(axis=1)).ravel() > 0)
+@dataclass(frozen=True, kw_only=True)
+class Reranked(Ranking):
+    """The slot new: what the user never had. It scores nothing else.
+
+    With too few users to learn from it is its first candidate.
+
+    :param strong: the candidate that gives the reasons
+    """
+
+    slot: ClassVar[Slot] = "new"
+    strong: EASE | ItemItem = field(default_factory=EASE)
+    similar: ItemItem = field(default_factory=ItemItem)
+
+    @property
+    def alone(self) -> tuple[Candidate, ...]:
+        return self.strong, self.similar
+
+    def fit(self, history: History) -> ByItems | ByRanker:
+        return self._ranked(history) or self.strong.fit(history)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RerankedAgain(Ranking):
+    """The slot again: what the user had. It scores nothing else.
+
+    With too few users to learn from it is its first candidate.
+    """
+
+    slot: ClassVar[Slot] = "again"
+    habits: TifuKnn | OwnFrequency = field(default_factory=TifuKnn)
+    own: OwnFrequency = field(default_factory=OwnFrequency)
+
+    @property
+    def alone(self) -> tuple[Candidate, ...]:
+        return self.habits, self.own
+
+    def fit(self, history: History) -> Scorer:
+        return self._ranked(history) or self.habits.fit(history)
+
+
+@dataclass(frozen=True)
+class RerankedSlots:
+    """Both slots, each by its own ranker; of everything, what the user had is before what it never had."""
+
+    of_again: RerankedAgain = field(default_factory=RerankedAgain)
+    of_new: Reranked = field(default_factory=Reranked)
+    name: str = "re-ranked"
+
+    def fit(self, history: History) -> Scorer:
+        again, new, seen = self.of_again.fit(history), self.of_new.fit(history), history.seen()
+
+        def score(users: Ints) -> Floats:
+            had = seen[users].toarray() > 0
+            return np.where(had, 1 + _within_one(again(users)), _within_one(new(users)))
+
+        return score
+
+
+def _within_one(scores: Any) -> Floats:
+    """Scores of every item in the same order, none of a user above 1."""
+    of_all = dense(scores)
+    highest = of_all.max(axis=1, initial=0, keepdims=True)
+    return of_all / np.where(highest > 0, highest, 1)
+
+
+def _sampled(split: Split, most: int, slot: Slot) -> Ints:
+    """Of the split's users those that took something in the future that they had, or that they never had."""
+    had = split.future * split.history.seen()[split.users]
+    wanted = had if slot == "again" else split.future - had
+    asked = np.flatnonzero(np.asarray(wanted.sum(axis=1)).ravel() > 0)
     drawn = np.random.default_rng(0).permutation(len(asked))[:most]
     return asked[np.sort(drawn)].astype(np.int32)
+
+
+def _of_pairs(history: History) -> tuple[Matrix, ...]:
+    age = history.ages()
+    return history.matrix(), -1 * greatest(history, -age), greatest(history, age)
 
 
 def _of_items(history: History, popular: RecentPopularity) -> Floats:
