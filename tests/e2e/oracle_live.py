@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from functools import cache
 from itertools import combinations, product
 from math import ceil, log2
 from typing import Any
 
 from oracle_features import Event, Rows
 
-ESTIMATES = ("ctr_snips", "effective_sample_size", "effective_sample_size_needed", "support")
+ESTIMATES = (
+    "ctr_snips",
+    "ctr_dr",
+    "effective_sample_size",
+    "effective_sample_size_needed",
+    "support",
+)
 Impression = tuple[Event, bool, bool]
 """An impression, whether it was clicked, and whether that click ended in a purchase."""
 
@@ -99,11 +107,12 @@ def _diversity(of: list[Impression], items: Rows) -> float | None:
 
 def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | None]) -> Rows:
     """By slot ('': both) and figure what the impressions say of another version, which has
-    ``offered(user, slot, position)``: SNIPS, whatever it is worth, the effective sample size, how many are needed, and
-    the support."""
+    ``offered(user, slot, position)``: SNIPS and the doubly robust one, whatever they are worth, the effective sample
+    size, how many are needed, and the support."""
     found: Rows = {}
+    expected = _expected(shown)
     for slot in ("again", "new", ""):
-        weights, clicks, logged = [], Counter[bool](), 0
+        weights, clicks, logged, robust = [], Counter[bool](), 0, 0.0
         users = set()
         for event, clicked, _ in shown:
             at = event.shown
@@ -116,13 +125,17 @@ def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | 
             users.add(event.user_id)
             logged += 1
             clicks[clicked] += 1
+            # What the version's product is expected to get, and what its clicks correct of that.
+            robust += (must := expected(event.user_id, at.slot, at.position, has))
             if has == event.sku:
-                weights.append((min(1 / at.probability, 1000.0), clicked))
+                weights.append((weight := min(1 / at.probability, 1000.0), clicked))
+                robust += weight * (clicked - must)
         total = sum(weight for weight, _ in weights)
         squared = sum(weight**2 for weight, _ in weights)
         rate = clicks[True] / logged if logged else 0.0
         values = {
             "ctr_snips": sum(weight for weight, hit in weights if hit) / total if total else None,
+            "ctr_dr": robust / logged if logged else None,
             "effective_sample_size": total**2 / squared if squared else 0.0,
             "effective_sample_size_needed": (
                 float(ceil((1.96 / 0.5) ** 2 * (1 - rate) / rate)) if rate else None
@@ -132,6 +145,88 @@ def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | 
         for figure, value in values.items():
             found[slot, figure] = {"value": value, "impressions": logged, "users": len(users)}
     return found
+
+
+def _expected(shown: list[Impression]) -> Callable[[str, str, int, str], float]:
+    """The share of clicks of a product at a place among the users of other folds, drawn to that of the place as by
+    50 impressions more; a fold is a fifth of the 200 groups of users."""
+    impressions, clicks = Counter[tuple[Any, ...]](), Counter[tuple[Any, ...]]()
+    for event, clicked, _ in shown:
+        at = event.shown
+        assert at is not None
+        fold = _group(event.user_id) % 5
+        for key in product((at.slot,), (at.position,), (event.sku, ""), (fold, -1)):
+            impressions[key] += 1
+            clicks[key] += clicked
+
+    def expected(user: str, slot: str, position: int, sku: str) -> float:
+        fold = _group(user) % 5
+
+        def others(counted: Counter[tuple[Any, ...]], sku: str) -> int:
+            place = (slot, position, sku)
+            return counted[(*place, -1)] - counted[(*place, fold)]
+
+        of_place = others(impressions, "")
+        mean = others(clicks, "") / of_place if of_place else 0.0
+        return (others(clicks, sku) + 50 * mean) / (others(impressions, sku) + 50)
+
+    return expected
+
+
+_PRIMES = (
+    0x9E3779B185EBCA87,
+    0xC2B2AE3D27D4EB4F,
+    0x165667B19E3779F9,
+    0x85EBCA77C2B2AE63,
+    0x27D4EB2F165667C5,
+)
+_WORD = 2**64
+
+
+@cache
+def _group(user: str) -> int:
+    """The group of a user of 200: XXH64 of the id with the seed 42, as Spark's ``xxhash64``, taken as signed."""
+    found = xxh64(user.encode(), 42)
+    return (found - _WORD * (found >= _WORD // 2)) % 200
+
+
+def xxh64(data: bytes, seed: int) -> int:
+    """XXH64 by its specification (github.com/Cyan4973/xxHash, doc/xxhash_spec.md)."""
+    one, two, three, four, five = _PRIMES
+
+    def turned(value: int, bits: int) -> int:
+        return (value << bits | value >> 64 - bits) % _WORD
+
+    def mixed(lane: int, value: int) -> int:
+        return turned((lane + value * two) % _WORD, 31) * one % _WORD
+
+    size = len(data)
+    if size >= 32:
+        lanes = [seed + one + two, seed + two, seed, seed - one]
+        while len(data) >= 32:
+            values = struct.unpack_from("<4Q", data)
+            lanes = [mixed(lane, value) for lane, value in zip(lanes, values, strict=True)]
+            data = data[32:]
+        bits = (1, 7, 12, 18)
+        found = sum(turned(lane, by) for lane, by in zip(lanes, bits, strict=True)) % _WORD
+        for lane in lanes:
+            found = ((found ^ mixed(0, lane)) * one + four) % _WORD
+    else:
+        found = seed + five
+    found = (found + size) % _WORD
+    while len(data) >= 8:
+        (value,) = struct.unpack_from("<Q", data)
+        found = (turned(found ^ mixed(0, value), 27) * one + four) % _WORD
+        data = data[8:]
+    if len(data) >= 4:
+        (value,) = struct.unpack_from("<I", data)
+        found = (turned(found ^ value * one % _WORD, 23) * two + three) % _WORD
+        data = data[4:]
+    for byte in data:
+        found = turned(found ^ byte * five % _WORD, 11) * one % _WORD
+    found = (found ^ found >> 33) * two % _WORD
+    found = (found ^ found >> 29) * three % _WORD
+    return found ^ found >> 32
 
 
 def must_be_refused(rows: Rows, slot: str) -> bool:

@@ -47,6 +47,7 @@ from oracle_lists import (
     segments_of,
 )
 from oracle_live import ESTIMATES, Impression, estimated, impressions, live_figures, must_be_refused
+from oracle_reranked import Reranked, list_differs, stored
 
 SAMPLE = 20
 Lists = dict[tuple[str, str], list[Offer]]
@@ -214,22 +215,30 @@ def _scored(m: Matrix, version: str) -> tuple[Scored, list[str]]:
 def _live_differs(
     m: Matrix, the_day: date, must: Rows, shown: list[Impression], segments: dict[str, str]
 ) -> list[str]:
-    """What was measured of the day; the estimates of its newest version, but for the doubly robust ones."""
+    """What was measured of the day, and the estimates of its newest version."""
     key = ["list_version", "arm", "position", "slot", "figure"]
     table = m.held.lake("recommendations.live_figures")
     live = table[table["as_of"] == the_day].fillna({"slot": ""})
-    of_estimates = live["figure"].isin([*ESTIMATES, "ctr_dr"])
+    of_estimates = live["figure"].isin(ESTIMATES)
     problems = features_differ("live", must, live[~of_estimates], key)
     version = newest_version(m, the_day).version
     offered = _offered(_scored(m, version)[0], segments)
     made = estimated(shown, offered)
     held = live[live["figure"].isin(ESTIMATES) & (live["list_version"] == version)]
     refused = {(row.slot, row.figure) for row in _rows(held) if isinstance(row.refused, str)}
-    for slot, _ in refused:
-        made[slot, "ctr_snips"] |= {"value": None}
+    for slot, figure in refused:
+        if figure in ("ctr_snips", "ctr_dr"):
+            made[slot, figure] |= {"value": None}
     problems += features_differ("estimate", made, held, ["slot", "figure"])
     for slot in ("again", "new", ""):
-        if must_be_refused(made, slot) and (slot, "ctr_snips") not in refused:
+        if (
+            must_be_refused(made, slot)
+            and not {
+                (slot, "ctr_snips"),
+                (slot, "ctr_dr"),
+            }
+            <= refused
+        ):
             problems.append(f"an estimate of {slot!r} says a number, and must not")
     return problems
 
@@ -279,7 +288,18 @@ def _lists_differ(
     own = {name: offers for name, offers in lists.items() if name[0] != "segment"}
     problems += _contents_differ(known, own)
     method = json.loads(version.candidates)
-    return (problems + _scores_differ(known, method, scored, category_of))[:20]
+    folder = f"{m.held.root}/recommendations/{version.version}/models"
+    rankers = {
+        slot: Reranked(
+            slot,
+            known,
+            method[slot],
+            *stored(slot, lambda name: m.held.files().cat_file(f"{folder}/{name}")),
+        )
+        for slot in ("again", "new")
+        if method[slot]["name"] == "re-ranked"
+    }
+    return (problems + _scores_differ(known, method, rankers, scored, category_of))[:20]
 
 
 def _contents_differ(known: Known, lists: Lists) -> list[str]:
@@ -303,7 +323,11 @@ def _contents_differ(known: Known, lists: Lists) -> list[str]:
 
 
 def _scores_differ(
-    known: Known, method: dict[str, Any], scored: Scored, category_of: dict[str, str | None]
+    known: Known,
+    method: dict[str, Any],
+    rankers: dict[str, Reranked],
+    scored: Scored,
+    category_of: dict[str, str | None],
 ) -> list[str]:
     """The scores of popular lists, and of some users' lists with their reasons, by the candidates that the
     version names."""
@@ -318,20 +342,30 @@ def _scores_differ(
         }
         listed = [(item, score) for (item, _, _), score in pairs]
         problems += scores_differ(f"{slot} {name!r}", listed, known, (popular, popular), allowed)
-    again = AGAIN[method["again"]["name"]](known, method["again"])
-    by_ease = ease(known, method["new"]) if method["new"]["name"] == "EASE" else None
+    again = AGAIN.get(method["again"]["name"])
+    by_again = again and again(known, method["again"])
+    strong = method["new"].get("strong", method["new"])
+    by_ease = ease(known, strong) if strong["name"] == "EASE" else None
     for user in known.users[:: max(len(known.users) // SAMPLE, 1)]:
         had = known.had(user)
-        listed = [(item, score) for (item, _, _), score in scored["again", user]]
-        problems += scores_differ(f"again of {user}", listed, known, again(user), had)
+        for slot, ranker in rankers.items():
+            listed = [(item, score) for (item, _, _), score in scored.get((slot, user), [])]
+            # Where ties between neighbours decide there is nothing to hold a list against.
+            if (must := ranker(user)) is not None:
+                problems += list_differs(f"{slot} of {user}", listed, must)
+                problems += popular_differ(f"{slot} of {user}", listed[len(must) :], popular, known)
+        if by_again:
+            listed = [(item, score) for (item, _, _), score in scored["again", user]]
+            problems += scores_differ(f"again of {user}", listed, known, by_again(user), had)
         if by_ease is None:
             continue
         new, taken, weights = by_ease
         what, pairs = f"new of {user}", scored.get(("new", user), [])
-        own = [(item, score) for (item, _, of), score in pairs if of is not None]
-        rest = [(item, score) for (item, _, of), score in pairs if of is None]
-        problems += scores_differ(what, own, known, new(user), everything - had)
-        problems += popular_differ(what, rest, popular, known)
+        if "new" not in rankers:
+            own = [(item, score) for (item, _, of), score in pairs if of is not None]
+            rest = [(item, score) for (item, _, of), score in pairs if of is None]
+            problems += scores_differ(what, own, known, new(user), everything - had)
+            problems += popular_differ(what, rest, popular, known)
         for (item, _, of), _ in pairs:
             if of is not None:
                 at = (known.item_at[item], known.item_at[of], known.user_at[user])

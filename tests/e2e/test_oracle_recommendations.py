@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import oracle_live
 from oracle_features import (
     Event,
     Shown,
@@ -31,7 +32,7 @@ from oracle_lists import (
     segments_of,
     tifu_knn,
 )
-from oracle_live import estimated, impressions, live_figures, must_be_refused
+from oracle_live import estimated, impressions, live_figures, must_be_refused, xxh64
 
 DAY = dt.date(2010, 12, 30)
 
@@ -156,7 +157,8 @@ def test_what_was_live_is_as_worked_out_by_hand() -> None:
     assert twice == {"value": 1.0, "impressions": 4, "users": 2}
 
 
-def test_an_estimate_is_as_worked_out_by_hand() -> None:
+def test_an_estimate_is_as_worked_out_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oracle_live, "_group", int)
     half, rare = (Shown("v", "a", 1, "new", probability) for probability in (0.5, 0.0001))
     events = [
         impression(1, "1", "A", half),
@@ -174,12 +176,29 @@ def test_an_estimate_is_as_worked_out_by_hand() -> None:
         "impressions": 4,
         "users": 4,
     }
+    # By user, of the other four: CTR of the place a quarter or a half; A was clicked once, by user 1.
+    must = {"1": 12.5 / 53, "2": 26 / 53, "3": 13.5 / 54, "4": 26 / 53}
+    corrected = 2 * (1 - must["1"]) - 2 * must["2"] - 1000 * must["4"]
+    robust = (sum(must.values()) + corrected) / 4
+    assert found["new", "ctr_dr"]["value"] == pytest.approx(robust, abs=1e-12)
     assert found["new", "effective_sample_size"]["value"] == 1004**2 / (4 + 4 + 1_000_000)
     assert found["new", "support"]["value"] == 1004 / 4
     # A CTR of a half in the log: (1.96 / 0.5)² × 1.
     assert found["", "effective_sample_size_needed"]["value"] == 16.0
     assert found["again", "ctr_snips"] == {"value": None, "impressions": 0, "users": 0}
     assert all(must_be_refused(found, slot) for slot in ("again", "new", ""))
+
+
+@pytest.mark.parametrize(
+    ("text", "hashed"),
+    [
+        ("", 0xEF46DB3751D8E999),
+        ("abc", 0x44BC2CF5AD770999),
+        ("Nobody inspects the spammish repetition", 0xFBCEA83C8A378BF1),
+    ],
+)
+def test_the_hash_of_users_is_that_of_its_published_vectors(text: str, hashed: int) -> None:
+    assert xxh64(text.encode(), 0) == hashed
 
 
 @pytest.mark.parametrize(
