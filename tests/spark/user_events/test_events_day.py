@@ -348,7 +348,32 @@ def test_an_id_counts_on_the_earliest_day_that_holds_it_in_whatever_order_days_r
     assert len(table(empty_lake)) == 3 + 2
 
 
-def test_a_table_that_does_not_hold_what_was_written_is_an_error() -> None:
-    steps._require_written(3, 3, DAY)
-    with pytest.raises(steps.IngestError, match=r"2010-12-01: 2 .*3 events"):
-        steps._require_written(2, 3, DAY)
+def test_of_a_topic_that_is_compacted_between_the_two_readings_the_table_stays_as_it_was(
+    empty_lake: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def again(day: date) -> Message:
+        return Message(event(event_id="again", occurred_at=_noon(day)), 0, 3, _noon(day))
+
+    later = DAY + timedelta(days=1)
+    run(empty_lake, several(2))
+    run(empty_lake, [*several(3, later), again(later)], later)
+    before, offsets = table(empty_lake), steps.recorded(empty_lake, DAY)
+    with monkeypatch.context() as patched:
+        # Of what is judged a message is gone when it is to be written.
+        written = steps.rows
+        patched.setattr(steps, "rows", lambda kept, *of: written(kept.where("offset <> 1"), *of))
+        with pytest.raises(steps.IngestError, match=r"2010-12-01: 3 .*4 events") as raised:
+            run(empty_lake, [*several(3), again(DAY)])
+    assert "as it was" in str(raised.value)
+    # Nor has the id that both days hold left the later one.
+    assert table(empty_lake) == before
+    assert steps.recorded(empty_lake, DAY) == offsets == {0: (0, 2)}
+    refs = empty_lake.sql(f"SELECT name FROM lake.{TABLE}.refs").collect()
+    assert [row["name"] for row in refs] == ["main"]
+    run(empty_lake, [*several(3), again(DAY)])
+    assert len(table(empty_lake)) == 4 + 3
+    assert steps.recorded(empty_lake, DAY) == {0: (0, 4)}
+
+
+def _noon(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)

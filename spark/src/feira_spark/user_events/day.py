@@ -37,10 +37,13 @@ ID_DAYS = 7
 # More messages than these that are no rows are joined by a sort; fewer are sent to every task.
 _FEW = 500_000
 _EVENTS = f"{CATALOG}.{TABLE}"
+# One caller at a time, so that whoever comes next replaces what a killed one has left.
+_BRANCH = "ingested"
 
 
 class IngestError(RuntimeError):
-    """The table does not hold what was to be written; the message names both figures."""
+    """The rows are not those that were judged to be events; the message names both figures. The table is as it
+    was."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,12 @@ class Ingested:
 def recorded(spark: SparkSession, day: date) -> Ranges | None:
     """The offsets that the day's rows were read from; None for a day that was never ingested."""
     require_tables(spark, [contract(TABLE)])
+    # Snapshots of a branch that never became main are there too.
     found = spark.sql(
         f"SELECT summary['{OFFSETS_PROPERTY}'] AS offsets FROM {_EVENTS}.snapshots "
-        f"WHERE summary['{DAY_PROPERTY}'] = :day ORDER BY committed_at DESC LIMIT 1",
+        f"JOIN {_EVENTS}.history USING (snapshot_id) "
+        f"WHERE is_current_ancestor AND summary['{DAY_PROPERTY}'] = :day "
+        "ORDER BY committed_at DESC LIMIT 1",
         args={"day": day.isoformat()},
     ).first()
     if found is None:
@@ -79,9 +85,11 @@ def ingest(spark: SparkSession, messages: DataFrame, offsets: DayOffsets) -> Ing
     """Replaces the day's rows with its events, and notes the offsets in the snapshot's summary.
 
     ``messages`` are those between the offsets, with the columns of Kafka's source. They are read twice, to be
-    judged and to be written: between offsets a log has the same messages each time. One row an event id: of
-    several messages the least partition and offset, of several days the earliest; where a later day within
-    ``ID_DAYS`` holds an id of this one, it leaves that day. One caller at a time.
+    judged and to be written: between offsets a log has the same messages each time, unless it is compacted. One
+    row an event id: of several messages the least partition and offset, of several days the earliest; where a
+    later day within ``ID_DAYS`` holds an id of this one, it leaves that day. One caller at a time.
+
+    :raises IngestError: where the second reading had other messages than the first
     """
     declared, day = contract(TABLE), date.fromisoformat(offsets.day)
     require_tables(spark, [declared])
@@ -98,11 +106,14 @@ def ingest(spark: SparkSession, messages: DataFrame, offsets: DayOffsets) -> Ing
         _computed(_left_out(spark, valid, _few(several, hashes), day)) as (left_out, dropped),
     ):
         causes = left_out.groupBy("cause").count().collect()
-        _take_from_later_days(spark, _without(valid, left_out, dropped), day)
         no_rows = left_out.select("place").unionByName(letters.select("place"))
         placed = of_this_day.withColumn("place", _order("partition", "offset"))
         kept = _without(placed, no_rows, dropped + dead_letters)
-        _replace(rows(kept, declared, day), offsets, day)
+        with _branch(spark) as target:
+            _take_from_later_days(spark, target, _without(valid, left_out, dropped), day)
+            _replace(target, rows(kept, declared, day), offsets, day)
+            written = spark.table(target).where(F.col("event_day") == F.lit(day)).count()
+            _require_written(written, total - dead_letters - dropped, day)
     counts = {row["cause"]: row["count"] for row in causes}
     result = Ingested(
         user_events=metadata_uri(spark, _EVENTS),
@@ -113,9 +124,6 @@ def ingest(spark: SparkSession, messages: DataFrame, offsets: DayOffsets) -> Ing
         earlier=counts.get("earlier", 0),
         dead=dead_letters,
     )
-    _require_written(
-        spark.table(_EVENTS).where(F.col("event_day") == F.lit(day)).count(), result.events, day
-    )
     log.info("%s %s: %s", TABLE, day, result)
     return result
 
@@ -123,9 +131,21 @@ def ingest(spark: SparkSession, messages: DataFrame, offsets: DayOffsets) -> Ing
 def _require_written(written: int, events: int, day: date) -> None:
     if written != events:
         raise IngestError(
-            f"{TABLE} {day}: {written} rows were written of {events} events. Run the day again; if it "
+            f"{TABLE} {day}: {written} rows were written of {events} events; messages have left the topic "
+            "between the two readings, as by a compaction. The table is as it was. Run the day again; if it "
             "repeats, it is a defect."
         )
+
+
+@contextmanager
+def _branch(spark: SparkSession) -> Iterator[str]:
+    """A branch of the table, by its name as a table's, that becomes main when ``with`` has ended well."""
+    spark.sql(f"ALTER TABLE {_EVENTS} CREATE OR REPLACE BRANCH {_BRANCH}")
+    try:
+        yield f"{_EVENTS}.branch_{_BRANCH}"
+        spark.sql(f"CALL {CATALOG}.system.fast_forward('{TABLE}', 'main', '{_BRANCH}')")
+    finally:
+        spark.sql(f"ALTER TABLE {_EVENTS} DROP BRANCH IF EXISTS {_BRANCH}")
 
 
 def drop_staging(spark: SparkSession, day: date) -> list[str]:
@@ -188,8 +208,7 @@ def _ids_of_days(spark: SparkSession, first: date, last: date) -> DataFrame:
     return spark.table(_EVENTS).where(days).select("event_id")
 
 
-def _take_from_later_days(spark: SparkSession, rows: DataFrame, day: date) -> None:
-    """Before the day is written: killed between the two, a later day lacks what the retry writes."""
+def _take_from_later_days(spark: SparkSession, target: str, rows: DataFrame, day: date) -> None:
     first, last = day + timedelta(days=1), day + timedelta(days=ID_DAYS)
     later = _ids_of_days(spark, first, last)
     if later.isEmpty():
@@ -201,15 +220,15 @@ def _take_from_later_days(spark: SparkSession, rows: DataFrame, day: date) -> No
             "%s %s: %s rows of later days have an id of this one; they leave", TABLE, day, count
         )
         spark.sql(
-            f"DELETE FROM {_EVENTS} WHERE event_day BETWEEN DATE '{first}' AND DATE '{last}' "
+            f"DELETE FROM {target} WHERE event_day BETWEEN DATE '{first}' AND DATE '{last}' "
             f"AND event_id IN (SELECT event_id FROM {moved})"
         )
 
 
-def _replace(rows: DataFrame, offsets: DayOffsets, day: date) -> None:
+def _replace(target: str, rows: DataFrame, offsets: DayOffsets, day: date) -> None:
     ranges = {str(number): list(ends) for number, ends in sorted(offsets.ranges.items())}
     (
-        rows.writeTo(_EVENTS)
+        rows.writeTo(target)
         # All rows are of one partition: distributed by it, one task would write them all.
         .option("distribution-mode", "none")
         .option("fanout-enabled", "true")
