@@ -34,6 +34,7 @@ class Tables:
 
     def __init__(self) -> None:
         self.rows, self.removed = set(NAMES), set[str]()
+        self.stay = set[str]()
         self.expired = 0
         self.steps = 0
         self.killed_at = -1
@@ -52,12 +53,17 @@ class Tables:
             self.step()
             self.removed |= {each.version for each in versions}
 
+        def features(_: Any, stay: Any, now: datetime) -> list[date]:
+            self.stay = {each.version for each in stay}
+            return [date(2009, 12, 31)]
+
         def expire(*_: Any) -> None:
             self.expired += 1
 
         monkeypatch.setattr(tables, "removed_versions", lambda _: set(self.removed))
         monkeypatch.setattr(tables, "remove_rows", rows)
         monkeypatch.setattr(tables, "mark_removed", mark)
+        monkeypatch.setattr(tables, "remove_features", features)
         monkeypatch.setattr(tables, "expire", expire)
         for name in ("mark", "remove_files"):
             monkeypatch.setattr(removal, name, self.stepping(getattr(removal, name)))
@@ -114,10 +120,14 @@ def test_old_versions_go_and_those_that_are_served_kept_approved_or_new_stay(
     stays = [SERVED, OTHER, APPROVED, IN_FILE, NAMES[6], NAMES[9]]
     done = tasks.prune()
     check(done)
-    assert done == {"removed": [name for name in OLD if name != NAMES[6]]}
+    assert done == {
+        "removed": [name for name in OLD if name != NAMES[6]],
+        "features": ["2009-12-31"],
+    }
+    assert sorted(held.stay) == sorted(stays)
     assert with_lists(store) == sorted(stays) == sorted(held.rows)
     assert held.removed == set(done["removed"]) and held.expired == 1
-    assert tasks.prune() == {"removed": []} and held.expired == 2
+    assert tasks.prune()["removed"] == [] and held.expired == 2
 
 
 def test_killed_at_any_step_nothing_half_removed_can_be_read_and_the_next_one_ends_it(
@@ -132,7 +142,7 @@ def test_killed_at_any_step_nothing_half_removed_can_be_read_and_the_next_one_en
                 assert store.removed(name) is not None
         assert not held.removed
     held.killed_at = -1
-    assert tasks.prune() == {"removed": OLD}
+    assert tasks.prune()["removed"] == OLD
     assert held.removed == set(OLD) and not held.removed & held.rows
     assert not held.removed & set(with_lists(store))
 
@@ -151,7 +161,7 @@ def test_where_it_is_not_known_what_is_served_or_approved_nothing_is_removed(
     elif state == "emptied":
         with server.client() as client:
             client.flushall()
-        assert tasks.prune() == {"removed": []}
+        assert tasks.prune() == {"removed": [], "features": []}
     elif state == "approval":
         store.files.pipe_file(store.folder("approvals/a.json"), b"{}")
         with pytest.raises(AirflowFailException, match=r"a\.json is no approval"):

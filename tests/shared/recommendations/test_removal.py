@@ -36,7 +36,7 @@ def begun(store: ListStore, day: date, ago: timedelta = timedelta(days=400)) -> 
 
 
 def removable(store: ListStore, kept: Any = (), removed: Any = ()) -> list[str]:
-    return [each.version for each in removal.removable(store, kept, removed, NOW)]
+    return [each.version for each in removal.removable(removal.begun(store, removed), kept, NOW)]
 
 
 def test_versions_of_the_newest_28_days_stay_and_those_that_are_kept(store: ListStore) -> None:
@@ -64,6 +64,20 @@ def test_a_day_of_the_future_makes_no_other_old(store: ListStore) -> None:
     begun(store, NOW.date() - timedelta(days=27))
     assert removable(store) == [old]
     assert today in store.names()
+
+
+def test_features_of_the_newest_28_days_stay_and_those_of_a_version_that_stays(
+    store: ListStore,
+) -> None:
+    days = {date(2010, 12, 1) - timedelta(days=n) for n in range(32)}
+    old = {date(2010, 11, 3) - timedelta(days=n) for n in range(4)}
+    assert removal.old_days(days, [], NOW) == old
+    # A day of the future makes none old.
+    assert removal.old_days(days | {date(2099, 1, 1)}, [], NOW) == old
+    begun(store, date(2010, 11, 1))
+    (stays,) = removal.begun(store, ())
+    assert removal.old_days(days, [stays], NOW) == old - {date(2010, 11, 1)}
+    assert removal.old_days([], [stays], NOW) == set()
 
 
 def test_a_lake_without_lists_and_folders_that_are_no_version_have_nothing_to_remove(

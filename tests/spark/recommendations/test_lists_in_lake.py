@@ -254,9 +254,9 @@ def test_the_rows_of_a_removed_version_go_with_their_files_and_no_other_file_is_
     assert "added-data-files" not in summary
     # The files go once no snapshot of the last week has them.
     every = f"SELECT count(*) AS n FROM lake.{steps.LISTS}.all_data_files"
-    removal.expire(spark, datetime.now(UTC))
+    removal.expire(spark, [stays], datetime.now(UTC))
     assert spark.sql(f"SELECT count(*) AS n FROM lake.{steps.LISTS}.snapshots").first().n > 1
-    removal.expire(spark, datetime.now(UTC) + timedelta(days=8))
+    removal.expire(spark, [stays], datetime.now(UTC) + timedelta(days=8))
     assert spark.sql(f"SELECT count(*) AS n FROM lake.{steps.LISTS}.snapshots").first().n == 1
     assert spark.sql(every).first().n == spark.sql(files).first().n
     assert of_version(rows(spark, steps.LISTS), SECOND) == kept

@@ -203,8 +203,9 @@ def measure(features: dict[str, Any], listed: dict[str, Any]) -> dict[str, Any]:
 
 @permanent_errors_fail()
 def prune() -> dict[str, Any]:
-    """Removes from the lake the lists of old versions that are neither in Valkey nor approved of; returns
-    ``removed``. Where Valkey does not answer, or serves none, nothing is removed."""
+    """Removes from the lake the lists of old versions that are neither in Valkey nor approved of, and the features
+    of old days without a version; returns ``removed`` (versions) and ``features`` (days). Where Valkey does not
+    answer, or serves none, nothing is removed."""
     from datetime import UTC, datetime
 
     from feira.recommendations import removal, verdicts
@@ -218,11 +219,13 @@ def prune() -> dict[str, Any]:
         published = versions(client)
     if not any(each.live for each in published):
         log.info("no version is served, and none is removed")
-        return {"removed": []}
+        return {"removed": [], "features": []}
     kept = {each.version for each in published} | verdicts.approved_versions(store)
     kept |= served_in_file(store.files, store.lake)
     with spark_session() as spark:
-        old = removal.removable(store, kept, tables.removed_versions(spark), now)
+        known = removal.begun(store, tables.removed_versions(spark))
+        old = removal.removable(known, kept, now)
+        stay = [each for each in known if each not in old]
         for each in old:
             removal.mark(store, each.version, now)
         if old:
@@ -230,10 +233,11 @@ def prune() -> dict[str, Any]:
             for each in old:
                 removal.remove_files(store, each.version)
             tables.mark_removed(spark, old, now)
-        tables.expire(spark, now)
+        days = [each.isoformat() for each in tables.remove_features(spark, stay, now)]
+        tables.expire(spark, stay, now)
     names = [each.version for each in old]
-    log.info("removed: %s", ", ".join(names) or "none")
-    return {"removed": names}
+    log.info("removed: %s; features of %s", ", ".join(names) or "none", ", ".join(days) or "no day")
+    return {"removed": names, "features": days}
 
 
 @permanent_errors_fail()

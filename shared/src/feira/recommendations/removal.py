@@ -1,4 +1,4 @@
-"""Which versions of the lists are removed from the lake, and the removal of their files.
+"""Which versions of the lists are removed from the lake, and which days' features; and the removal of files.
 
 A version that is being removed says so in its folder first, and is no version for anybody from then on; so a
 removal that is killed is taken up by the next one. What is known of it stays: where it came from, what the gate
@@ -8,8 +8,8 @@ said, its card.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterable
+from datetime import UTC, date, datetime, timedelta
 
 from feira.core.landing.put_once import put_once
 from feira.recommendations.versions import ListStore, Version
@@ -22,20 +22,18 @@ MADE_DAYS = 7
 _STAYS = (".json", ".md")
 
 
-def removable(
-    store: ListStore, kept: Collection[str], removed: Collection[str], now: datetime
-) -> list[Version]:
-    """The versions of the lake that are neither kept nor recent, the oldest first.
+def begun(store: ListStore, removed: Collection[str]) -> list[Version]:
+    """The versions of the lake, the oldest first, without those that are removed already."""
+    found = (store.version(name) for name in store.names() if name not in removed)
+    return [each for each in found if each is not None]
+
+
+def removable(known: Collection[Version], kept: Collection[str], now: datetime) -> list[Version]:
+    """Those of the versions that are neither kept nor recent.
 
     :param kept: those that stay, whatever their age
-    :param removed: those that are removed already, and are not looked at
     """
-    begun = [store.version(name) for name in store.names() if name not in removed]
-    known = [each for each in begun if each is not None]
-    # A day of the future, whoever has run it, makes none of the others old.
-    today = now.astimezone(UTC).date()
-    newest = max((each.day for each in known if each.day <= today), default=today)
-    last, before = newest - timedelta(days=KEPT_DAYS), now - timedelta(days=MADE_DAYS)
+    last, before = _last_old_day((each.day for each in known), now), now - timedelta(days=MADE_DAYS)
     return [
         each
         for each in known
@@ -43,6 +41,19 @@ def removable(
         and each.day <= last
         and datetime.fromisoformat(each.created_at) < before
     ]
+
+
+def old_days(days: Collection[date], stay: Collection[Version], now: datetime) -> set[date]:
+    """Those of the days that are not recent, and of which no version is that stays."""
+    last = _last_old_day(days, now)
+    return {each for each in days if each <= last} - {each.day for each in stay}
+
+
+def _last_old_day(days: Iterable[date], now: datetime) -> date:
+    # A day of the future, whoever has run it, makes none of the others old.
+    today = now.astimezone(UTC).date()
+    newest = max((each for each in days if each <= today), default=today)
+    return newest - timedelta(days=KEPT_DAYS)
 
 
 def mark(store: ListStore, version: str, now: datetime) -> None:
