@@ -23,6 +23,8 @@ a day would run.
   exist, and the ones before it stay. Cleared, a task goes on with the run's own version; `lists` makes nothing
   again that is finished. Where `lists` says that what was staged is no longer there, clear `interactions`; where
   `write_lists` does not find the lists as they were made, clear `lists`.
+* `impressions`: the same. It stages what was shown on the day for `gate` and `measure`, neither of which
+  waits for the other.
 * `gate`, *is refused*: the message has each figure with its value and its limit. What is served stays, and
   no retry is made; cleared, it says the same. `feira recommendations gate VERSION` computes it once more.
   Change the method or find out what became of the data; the next run makes a new version. Where it says *of
@@ -77,12 +79,13 @@ def recommendations() -> None:
     staged = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.interactions)(features)
     made = task(max_active_tis_per_dag=1)(tasks.lists)(features, staged)
     listed = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.write_lists)(made)
+    shown = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.impressions)(listed)
     verdict = task(
         pool=pools.SPARK.name, max_active_tis_per_dag=1, on_success_callback=gate_notifiers()
-    )(tasks.gate)(listed)
+    )(tasks.gate)(listed, shown)
     published = task(max_active_tis_per_dag=1)(tasks.publish)(listed, verdict)
     measured = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.measure)(
-        features, listed
+        features, listed, shown
     )
     # Not after publish, which a refused version does not reach: then old ones would stay for ever.
     measured >> task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.prune)()

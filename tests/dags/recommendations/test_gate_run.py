@@ -32,7 +32,7 @@ def publishing(
 
     def run(verdict: str, notice: str = "") -> Run:
         @permanent_errors_fail()
-        def gate(listed: Any) -> Any:
+        def gate(listed: Any, impressions: Any) -> Any:
             if verdict == REFUSED:
                 raise RefusedError(MESSAGE)
             publish = verdict != "not_enough_to_tell"

@@ -7,6 +7,8 @@ from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import set_current_context
@@ -28,12 +30,15 @@ from valkey_server import ValkeyServer, publish_lists, some_lists
 
 DAY = date(2010, 12, 2)
 VERSION, LIVE = "2010-12-02-001", "2010-12-01-001"
+SUMS = pa.table({"slot": ["new"], "bucket": [7], "impressions": [3]})
 
 
 @pytest.fixture
 def store(settings: LakeSettings, empty_valkey: ValkeyServer, named_spark: None) -> ListStore:
     store = ListStore(lake_files(settings), settings.root)
     store.make(store.claim(DAY, "r", {}), interactions([("1", "x", DAY)]))
+    with store.files.open(f"{store.lake}/impressions.parquet", "wb") as file:
+        pq.write_table(SUMS, file)
     return store
 
 
@@ -42,7 +47,10 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What the gate finds; ``seen`` is which version was served whenever it was asked."""
     found = SimpleNamespace(verdict=PASSED, figure="coverage", seen=[])
 
-    def judged(spark: str, settings: Any, store: Any, version: Any, made: Any, live: Any) -> Any:
+    def judged(
+        spark: str, settings: Any, store: Any, version: Any, made: Any, live: Any, sums: pa.Table
+    ) -> Any:
+        assert sums == SUMS
         found.seen.append(live)
         of_slot = ("new", 0.11, None, None, "value", 0.2, 884, found.verdict)
         figure = GateFigure(found.figure, *of_slot)
@@ -68,7 +76,9 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Any:
 def run() -> Any:
     context: Any = {"dag_run": SimpleNamespace(run_id="r", partition_key=str(DAY)), "run_id": "r"}
     with set_current_context(context):
-        returned = tasks.gate({"version": VERSION})
+        returned = tasks.gate(
+            {"version": VERSION}, {"sums": f"{tasks.lake_settings('').root}/impressions.parquet"}
+        )
     check(returned)
     return returned
 

@@ -18,6 +18,7 @@ from feira.core import lake
 from feira.core.settings import LakeSettings
 from feira_airflow.core.xcom import check
 from feira_airflow.recommendations import tasks
+from feira_spark.recommendations import impressions
 from feira_spark.recommendations import lists as steps
 
 DAY = date(2010, 12, 1)
@@ -131,6 +132,22 @@ def test_lists_that_were_cut_are_not_written_and_not_tried_again(
     assert run("lists", FEATURES, STAGED) == made
     run("write_lists", made)
     assert len(reads) == 4 * len(written) == 8
+
+
+def test_the_impressions_are_staged_for_the_version_and_its_own_sources(
+    reads: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = []
+
+    def stage(spark: str, store: Any, version: Any, finished: Any) -> impressions.Impressions:
+        staged.append((spark, version.version, version.sources["sources"], finished.rows))
+        return impressions.Impressions("lake.staging.t", "s3://lake/i.parquet", 3)
+
+    monkeypatch.setattr(impressions, "stage", stage)
+    made = run("lists", FEATURES, STAGED)
+    found = run("impressions", made)
+    assert found == {"table": "lake.staging.t", "sums": "s3://lake/i.parquet", "count": 3}
+    assert staged == [("spark", made["version"], FEATURES["sources"], 7)]
 
 
 def test_a_run_ends_with_its_version(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.execution_time.context import set_current_context
 
@@ -33,12 +35,15 @@ def test_the_task_measures_the_events_that_the_features_were_made_from_and_write
         return Measured(DAY, (), (made,), (), impressions, 0)
 
     monkeypatch.setattr(steps, "measure", measure)
+    sums = pa.table({"slot": ["new"], "bucket": [7], "impressions": [3]})
+    pq.write_table(sums, tmp_path / "impressions.parquet")
+    staged = {"table": "lake.staging.impressions", "sums": f"file://{tmp_path}/impressions.parquet"}
     monkeypatch.setattr(steps, "newest_history", lambda spark: ())
     sources = {"sales.fact": 1, "sales.order_lines": None, "web.user_events": 2**63 - 1}
     context: Any = {"dag_run": SimpleNamespace(run_id="asset__1", partition_key=str(DAY))}
     for expected in ("7 impressions", "8 impressions"):
         with set_current_context(context):
-            returned = tasks.measure({"sources": sources}, {"version": version})
+            returned = tasks.measure({"sources": sources}, {"version": version}, staged)
         check(returned)
         file = tmp_path / "reports" / "recommendations" / "2010-12-01" / "live.html"
         assert returned == {
@@ -54,4 +59,4 @@ def test_the_task_measures_the_events_that_the_features_were_made_from_and_write
         assert file.with_name("chart.png").read_bytes().startswith(b"\x89PNG")
         assert "Nothing was shown." in (file.parents[1] / "history.html").read_text()
         impressions += 1
-    assert given == [("spark", DAY, version, sources)] * 2
+    assert given == [("spark", DAY, version, sources, sums, staged["table"])] * 2

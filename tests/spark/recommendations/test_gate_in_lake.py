@@ -24,9 +24,10 @@ from feira.recommendations.live import estimate as limits
 from feira.recommendations.segments import CATEGORIES, ROWS, Segments
 from feira.recommendations.versions import Finished, ListStore, Version
 from feira.user_events.codec import TABLE as EVENTS
-from feira_spark.core.tables import as_declared, current_snapshot, require_tables
+from feira_spark.core.tables import as_declared, current_snapshot, drop_staged, require_tables
 from feira_spark.recommendations import gate as steps
 from feira_spark.recommendations.as_of import sources
+from feira_spark.recommendations.impressions import stage
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -242,6 +243,15 @@ def test_the_lists_are_estimated_from_what_was_shown_on_their_day_and_the_same_c
         monkeypatch.setattr(limits, name, value)
     monkeypatch.setattr(limits, "_WIDEST", 100)
     again = steps.replayed(spark, lake, version, finished, None, None)
+    # What is staged for the gate says the same, and is not computed from the events again.
+    staged = stage(spark, store, version, finished)
+    shown = sum(row["event_type"] == "impression" for row in logged)
+    assert spark.table(staged.table).count() == staged.count == shown
+    sums = pq.read_table(staged.sums.removeprefix("file://"))
+    with monkeypatch.context() as patched:
+        patched.setattr(steps, "sums_of", None)
+        assert steps.replayed(spark, lake, version, finished, None, None, sums) == again
+    drop_staged(spark, "recommendations_impressions_")
     # They gate nothing.
     assert (again.figures, again.verdict) == (verdict.figures, verdict.verdict)
     found = {(it.figure, it.slot): it for it in again.estimates}

@@ -12,6 +12,7 @@ from decimal import Decimal
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 from feira.core.contracts import contract
@@ -20,13 +21,15 @@ from feira.user_events.codec import TABLE, decode
 from feira_local.shop.taste import Taste
 from feira_local.web.day import batches
 from feira_local.web.settings import Disorder, WebSettings
-from feira_spark.core.tables import require_tables
+from feira_spark.core.tables import require_tables, write_staged
 from feira_spark.recommendations import measure as steps
-from feira_spark.recommendations.day import ITEM_FEATURES, USER_CATEGORIES, USER_FEATURES
-from feira_spark.recommendations.lists import LISTS, VERSIONS
+from feira_spark.recommendations.day import ITEM_FEATURES, USER_CATEGORIES, USER_FEATURES, of_day
+from feira_spark.recommendations.impressions import impressions_of
+from feira_spark.recommendations.lists import LISTS, VERSIONS, segments
+from feira_spark.recommendations.replayed import replayed
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 DAY = date(2010, 12, 2)
 BEFORE = DAY - timedelta(days=1)
@@ -232,10 +235,23 @@ def day(spark: SparkSession) -> Day:
         patched.setattr(estimate, "MOST_SUPPORT", 100)
         patched.setattr(estimate, "FEWEST_GROUPS", 5)
         patched.setattr(estimate, "_WIDEST", 100)
-        measured = steps.measure(spark, DAY, NEW, read)
+        staged = "lake.staging.recommendations_impressions"
+        with impressions_of(spark, DAY, read) as rows:
+            sums = of_new(spark, rows)
+            write_staged(rows, staged)
+        # What is staged is read, and dropped then.
+        patched.setattr("feira_spark.recommendations.impressions.shown", None)
+        measured = steps.measure(spark, DAY, NEW, read, sums, staged)
+    assert spark.sql("SHOW TABLES IN lake.staging").isEmpty()
     table = [row.asDict() for row in spark.table(f"lake.{steps.LIVE}").collect()]
     groups = bucket(spark, {row["user_id"] for row in events})
     return Day(events, items, buyers, versions, groups, segments, measured, table)
+
+
+def of_new(spark: SparkSession, rows: DataFrame) -> pa.Table:
+    """What the impressions say of the lists of the day's version."""
+    lists = of_day(spark, LISTS, DAY).where(f"list_version = '{NEW}'")
+    return replayed(rows, lists, segments(of_day(spark, USER_CATEGORIES, DAY))).toArrow()
 
 
 def figure(day: Day, name: str, slot: str | None = None) -> dict[Key, Any]:
@@ -442,6 +458,8 @@ def test_of_too_many_versions_and_arms_the_most_shown_are_measured(day: Day) -> 
 
 def test_a_day_on_which_nothing_was_shown_has_no_figures(spark: SparkSession, day: Day) -> None:
     read = {TABLE: spark.sql(f"SELECT snapshot_id FROM lake.{TABLE}.refs").collect()[0][0]}
-    found = steps.measure(spark, date(2010, 12, 3), NEW, read)
+    with impressions_of(spark, date(2010, 12, 3), read) as rows:
+        sums = of_new(spark, rows)
+    found = steps.measure(spark, date(2010, 12, 3), NEW, read, sums, "lake.staging.gone")
     assert (found.figures, found.impressions, found.left_out) == ((), 0, 0)
     assert [it.refused for it in found.estimates] == ["nothing_logged"] * 6

@@ -16,6 +16,7 @@ from feira_airflow.core.permanent import permanent_errors_fail
 from feira_airflow.core.valkey import valkey_options
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from fsspec import AbstractFileSystem
 
     from feira.core.settings import LakeSettings
@@ -84,7 +85,18 @@ def write_lists(made: dict[str, Any]) -> dict[str, Any]:
 
 
 @permanent_errors_fail()
-def gate(listed: dict[str, Any]) -> dict[str, Any]:
+def impressions(listed: dict[str, Any]) -> dict[str, Any]:
+    """Stages what was shown on the day, and adds up what it says of the version's lists; returns ``table`` (its
+    name), ``sums`` (a URI), and ``count``."""
+    from feira_spark.recommendations.impressions import stage
+
+    store = _store(lake_settings(LAKE))
+    with spark_session() as spark:
+        return asdict(stage(spark, store, *store.read(listed["version"])))
+
+
+@permanent_errors_fail()
+def gate(listed: dict[str, Any], impressions: dict[str, Any]) -> dict[str, Any]:
     """Judges the version's method beside the one that is served, unless it has been judged; returns
     ``version``, ``verdict`` (passed, approved_method, not_enough_to_tell), ``publish``, and ``notice``, what
     people are to know ('' for nothing). Refused, it fails."""
@@ -106,7 +118,8 @@ def gate(listed: dict[str, Any]) -> dict[str, Any]:
             # A Valkey that was emptied serves none, and the API that of the file.
             live = next(iter(served_in_file(store.files, store.lake)), None)
         with spark_session() as spark:
-            judged_now = judged(spark, settings, store, version, finished, live)
+            sums = _sums(store, impressions)
+            judged_now = judged(spark, settings, store, version, finished, live, sums)
         found = verdicts.record(store, judged_now)
     for each in found.all_figures():
         log.info("%s: %s", each.verdict, each.in_words())
@@ -179,7 +192,9 @@ def serve() -> dict[str, Any]:
 
 
 @permanent_errors_fail()
-def measure(features: dict[str, Any], listed: dict[str, Any]) -> dict[str, Any]:
+def measure(
+    features: dict[str, Any], listed: dict[str, Any], impressions: dict[str, Any]
+) -> dict[str, Any]:
     """Measures what was shown on the day, estimates the version from it, and writes both as a page, and the page
     of all days; returns their URIs, counts, and why the version has no estimate (None where it has one)."""
     from feira.core.lake import lake_files
@@ -188,8 +203,9 @@ def measure(features: dict[str, Any], listed: dict[str, Any]) -> dict[str, Any]:
 
     settings = lake_settings(LAKE)
     files = lake_files(settings)
+    sums, table = _sums(_store(settings), impressions), impressions["table"]
     with spark_session() as spark:
-        done = measure(spark, partition_day(), listed["version"], features["sources"])
+        done = measure(spark, partition_day(), listed["version"], features["sources"], sums, table)
         history = newest_history(spark)
     return {
         "page": write_page(files, settings.root, done),
@@ -258,6 +274,13 @@ def _learning(files: AbstractFileSystem, folder: str, interactions: int) -> Iter
         return
     with spark_session() as spark, learned_on(BySpark(spark, files, folder)):
         yield
+
+
+def _sums(store: ListStore, impressions: dict[str, Any]) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    with store.files.open(impressions["sums"], "rb") as file:
+        return pq.read_table(file)
 
 
 def _store(settings: LakeSettings) -> ListStore:

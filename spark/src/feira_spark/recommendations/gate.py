@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -23,7 +24,6 @@ from feira.recommendations.gate import GateFigure, Judgement, Live, judge
 from feira.recommendations.interactions import Interactions
 from feira.recommendations.lists import Chosen, MethodError, interactions_of
 from feira.recommendations.live.estimate import LEAST_SUPPORT, Estimate, estimates
-from feira.recommendations.segments import ROWS as SEGMENTS
 from feira.recommendations.verdicts import Verdict
 from feira.recommendations.versions import Finished, ListStore, Version, VersionError
 from feira.sales.published import PUBLISHED
@@ -38,11 +38,10 @@ from feira_spark.core.tables import (
     write_staged,
 )
 from feira_spark.recommendations.als import BySpark
-from feira_spark.recommendations.as_of import at_snapshot, events, sold_lines
+from feira_spark.recommendations.as_of import at_snapshot, sold_lines
 from feira_spark.recommendations.day import ITEM_FEATURES, USER_FEATURES
 from feira_spark.recommendations.features import bought_on_days
-from feira_spark.recommendations.replayed import replayed as beside_impressions
-from feira_spark.recommendations.shown import shown
+from feira_spark.recommendations.impressions import impressions_of, sums_of
 
 log = logging.getLogger(__name__)
 
@@ -63,15 +62,17 @@ def judged(
     version: Version,
     made: Finished,
     live: str | None,
+    sums: pa.Table | None = None,
 ) -> Verdict:
     """Judges a version beside the one that is served, and writes the figures to their table.
 
+    :param sums: as ``impressions.sums_of``; None: computed here
     :raises SnapshotGoneError, MethodError: where it cannot be judged
     """
     require_tables(spark, [contract(FIGURES)])
     beside = _finished(store, live)
     live_method = beside[1].candidates if beside else None
-    found = replayed(spark, settings, version, made, live, live_method)
+    found = replayed(spark, settings, version, made, live, live_method, sums)
     verdict = Verdict.of(
         found,
         version=version.version,
@@ -92,11 +93,13 @@ def replayed(
     made: Finished,
     live: str | None,
     live_method: Mapping[str, Any] | None,
+    sums: pa.Table | None = None,
 ) -> Judgement:
     """Judges a version's method by the interactions at the snapshots that it was made from, and estimates its
     lists from the impressions of its day at such a snapshot.
 
     :param live_method: of the version that is served, or was; None where it is not known
+    :param sums: as ``impressions.sums_of``; None: computed here
     :raises SnapshotGoneError, MethodError: where it cannot be judged
     """
     beside = None if live is None else Live(live, _known(live_method))
@@ -106,7 +109,10 @@ def replayed(
     store = ListStore(lake_files(settings), settings.root)
     with learned_on(BySpark(spark, store.files, store.folder(version.version))):
         found = judge(_interactions(spark, settings, version), version.day, mine, beside)
-    return replace(found, estimates=tuple(_estimates(spark, version, made)))
+    if sums is None:
+        with impressions_of(spark, version.day, version.sources["sources"]) as impressions:
+            sums = sums_of(spark, impressions, made)
+    return replace(found, estimates=tuple(_estimates(version, sums)))
 
 
 def _finished(store: ListStore, version: str | None) -> tuple[Version, Finished] | None:
@@ -148,21 +154,10 @@ def _interactions(spark: SparkSession, settings: LakeSettings, version: Version)
         drop_staged(spark, name)
 
 
-def _estimates(spark: SparkSession, version: Version, made: Finished) -> Iterator[GateFigure]:
+def _estimates(version: Version, sums: pa.Table) -> Iterator[GateFigure]:
     """What the version's lists would have done on its day, by slot, beside what was shown at the same places."""
-    impressions = shown(events(spark, version.day, version.sources["sources"], 1)).persist()
-    try:
-        # From the files that are published: they are there as long as the version is.
-        segments = (
-            spark.read.parquet(made.segments)
-            if made.segments
-            else spark.createDataFrame([], ", ".join(f"{name} string" for name in SEGMENTS.names))
-        )
-        sums = beside_impressions(impressions, spark.read.parquet(made.parquet), segments)
-        for each in estimates(version.version, sums.toArrow()):
-            yield from _estimated(each)
-    finally:
-        impressions.unpersist()
+    for each in estimates(version.version, sums):
+        yield from _estimated(each)
 
 
 def _estimated(found: Estimate) -> Iterator[GateFigure]:

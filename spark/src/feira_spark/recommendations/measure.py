@@ -10,6 +10,7 @@ import logging
 from dataclasses import astuple
 from datetime import date, timedelta
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -17,8 +18,8 @@ from feira.core.contracts import contract
 from feira.recommendations.live.estimate import Estimate, Measured, estimates
 from feira.recommendations.live.figures import EVERY_POSITION, LiveFigure, live_figures, two_arms
 from feira_spark.core.session import CATALOG
-from feira_spark.core.tables import require_tables
-from feira_spark.recommendations.as_of import Snapshots, events
+from feira_spark.core.tables import STAGING, drop_staged, require_tables
+from feira_spark.recommendations.as_of import Snapshots
 from feira_spark.recommendations.day import (
     DAY_PROPERTY,
     ITEM_FEATURES,
@@ -27,9 +28,10 @@ from feira_spark.recommendations.day import (
     USER_FEATURES,
     of_day,
 )
+from feira_spark.recommendations.impressions import impressions_of
 from feira_spark.recommendations.lists import LISTS, VERSIONS, segments
 from feira_spark.recommendations.replayed import replayed
-from feira_spark.recommendations.shown import arms, cells, in_two_arms, shown
+from feira_spark.recommendations.shown import arms, cells, in_two_arms
 
 log = logging.getLogger(__name__)
 
@@ -40,22 +42,30 @@ HISTORY_DAYS = 28
 LONGEST_HISTORY_DAYS = 400
 
 
-def measure(spark: SparkSession, day: date, version: str, read: Snapshots) -> Measured:
+def measure(
+    spark: SparkSession,
+    day: date,
+    version: str,
+    read: Snapshots,
+    sums: pa.Table,
+    table: str | None = None,
+) -> Measured:
     """Replaces the day's figures: of the events at the snapshot that ``read`` names, and of ``version``, which
-    is as of the day, and the newest version of a day before, which knows nothing of it."""
+    is as of the day, and the newest version of a day before, which knows nothing of it.
+
+    :param sums: of ``version``, as ``impressions.sums_of``
+    :param table: where the impressions are staged; they are computed where it is not there, and it is dropped
+    """
     require_tables(spark, [contract(LIVE)])
-    impressions = shown(events(spark, day, read, 1)).persist()
-    try:
+    with impressions_of(spark, day, read, table) as impressions:
         measured = arms(impressions).collect()
         total = impressions.count()
         figures = _figures(spark, day, impressions, [(row[0], row[1]) for row in measured])
-        estimated = tuple(
-            each
-            for name in _versions(spark, day, version)
-            for each in _estimates(spark, impressions, name)
+        before = _version_before(spark, day)
+        estimated = (
+            *estimates(version, sums),
+            *(() if before is None else _estimates(spark, impressions, before)),
         )
-    finally:
-        impressions.unpersist()
     _replace(spark, day, [*figures, *(row for each in estimated for row in each.rows())], read)
     done = Measured(
         day=day,
@@ -67,6 +77,8 @@ def measure(spark: SparkSession, day: date, version: str, read: Snapshots) -> Me
         impressions=total,
         left_out=total - sum(row["impressions"] for row in measured),
     )
+    if table is not None:
+        drop_staged(spark, table.removeprefix(f"{STAGING}."))
     log.info(
         "%s %s: %d impressions, of which %d are of versions and arms beyond the first; estimates %s",
         *(LIVE, day, total, done.left_out, estimated),
@@ -91,13 +103,13 @@ def _figures(
     return (*found, *faults)
 
 
-def _versions(spark: SparkSession, day: date, version: str) -> list[str]:
-    """The version, and the newest one of a day before that has its lists."""
+def _version_before(spark: SparkSession, day: date) -> str | None:
+    """The newest version of a day before that has its lists."""
     before = spark.table(f"{CATALOG}.{VERSIONS}").where(
         (F.col("as_of") < F.lit(day)) & F.col("removed_at").isNull()
     )
-    newest = before.agg(F.max("version").alias("version")).collect()[0]["version"]
-    return [version, *[newest][: newest is not None]]
+    newest: str | None = before.agg(F.max("version").alias("version")).collect()[0]["version"]
+    return newest
 
 
 def _estimates(spark: SparkSession, impressions: DataFrame, version: str) -> tuple[Estimate, ...]:
