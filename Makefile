@@ -127,11 +127,20 @@ WORKERS ?= 2
 .PHONY: test
 test: lint  ## Lint, then the tests, two files side by side (WORKERS=2): loopback only, no stack
 	@# In their order: sorted by number, the longest file, which has few tests, would begin last.
-	@$(VENV)/bin/pytest -m "not slow" --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+	@$(VENV)/bin/pytest -m "not slow and not terraform" --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: test-slow
 test-slow: install  ## The few tests of a minute or more: both DAGs whole, state by state; a column by one edit
 	@$(VENV)/bin/pytest -m slow --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+
+TERRAFORM_TOOLS := .cache/terraform-tools
+.PHONY: test-terraform
+test-terraform: install  ## infra/terraform: mocked, applied to moto, by checkov; needs terraform and its AWS provider
+	@# Of checkov's hundred dependencies some pin what Feira needs newer, so it has a folder of its own.
+	@[ -x $(TERRAFORM_TOOLS)/bin/checkov ] || { \
+	  $(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(TERRAFORM_TOOLS) && \
+	  $(VENV)/bin/uv pip install --quiet --python $(TERRAFORM_TOOLS)/bin/python checkov==3.3.30; }
+	@PATH="$$PWD/$(TERRAFORM_TOOLS)/bin:$$PATH" $(VENV)/bin/pytest -m terraform -rs tests/infra/terraform
 
 .PHONY: verify
 verify: install  ## A stack of its own through the matrix of states, against an independent computation

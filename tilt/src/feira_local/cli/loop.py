@@ -116,7 +116,7 @@ def _pytest(layer: str, files: list[str]) -> int:
     """The exit code of the tests, whose output goes to standard error."""
     # Of two runs side by side each would prune the other's folder.
     folder = tempfile.mkdtemp(prefix=f"feira-test-{layer}-")
-    options = ("-m", "not slow", f"--basetemp={folder}/t", "--maxfail=10")
+    options = ("-m", "not slow and not terraform", f"--basetemp={folder}/t", "--maxfail=10")
     command = (sys.executable, "-m", "pytest", *options, *files)
     try:
         repository = StackConfig.from_env().repository

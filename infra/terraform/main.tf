@@ -1,0 +1,191 @@
+# One environment of Feira on AWS, from an empty account.
+
+locals {
+  name = "feira-${var.environment}"
+  # Of the lake, as the contracts have them: a test compares.
+  namespaces = ["recommendations", "sales", "web"]
+  database   = "warehouse"
+  kafka_user = "feira"
+}
+
+module "key" {
+  source     = "./modules/key"
+  name       = local.name
+  account_id = var.account_id
+  region     = var.region
+  kept       = var.kept
+}
+
+module "network" {
+  source           = "./modules/network"
+  name             = local.name
+  region           = var.region
+  cidr             = var.cidr
+  zones            = var.zones
+  nat_per_zone     = var.nat_per_zone
+  private_services = var.private_services
+  key_arn          = module.key.arn
+  log_days         = var.log_days
+  stores           = { warehouse = 5439, kafka = 9096, valkey = 6379, database = 5432 }
+}
+
+module "lake" {
+  source     = "./modules/lake"
+  name       = local.name
+  account_id = var.account_id
+  key_arn    = module.key.arn
+  kept       = var.kept
+  log_days   = var.log_days
+}
+
+module "catalogue" {
+  source     = "./modules/catalogue"
+  bucket     = module.lake.bucket
+  namespaces = local.namespaces
+}
+
+module "secrets" {
+  source  = "./modules/secrets"
+  names   = toset(concat([for id in local.connection_ids : "airflow/connections/${id}"], ["feira/airflow", "feira/airflow-users"]))
+  key_arn = module.key.arn
+  kept    = var.kept
+}
+
+module "images" {
+  source  = "./modules/images"
+  name    = local.name
+  images  = ["airflow", "spark", "serving"]
+  key_arn = module.key.arn
+  kept    = var.kept
+}
+
+module "cluster" {
+  source         = "./modules/cluster"
+  name           = local.name
+  kubernetes     = var.kubernetes
+  key_arn        = module.key.arn
+  subnets        = module.network.private_subnets
+  nodes_group    = module.network.nodes_group
+  administrators = var.administrators
+  api_from       = var.api_from
+  log_days       = var.log_days
+  nodes          = var.nodes
+}
+
+module "roles" {
+  source       = "./modules/roles"
+  name         = local.name
+  account_id   = var.account_id
+  region       = var.region
+  provider_arn = module.cluster.provider_arn
+  issuer       = module.cluster.issuer
+  cluster      = module.cluster.name
+  lake_arn     = module.lake.arn
+  key_arn      = module.key.arn
+  namespaces   = local.namespaces
+  secrets      = { for name, arn in module.secrets.arns : name => arn if startswith(name, "airflow/connections/") }
+}
+
+module "warehouse" {
+  source         = "./modules/warehouse"
+  name           = local.name
+  database       = local.database
+  key_arn        = module.key.arn
+  role_arn       = module.roles.arns["redshift"]
+  subnets        = module.network.private_subnets
+  security_group = module.network.store_groups["warehouse"]
+  capacity       = var.warehouse
+}
+
+module "kafka" {
+  source         = "./modules/kafka"
+  name           = local.name
+  account_id     = var.account_id
+  key_arn        = module.key.arn
+  kept           = var.kept
+  subnets        = module.network.private_subnets
+  security_group = module.network.store_groups["kafka"]
+  user           = local.kafka_user
+  size           = var.kafka
+  log_days       = var.log_days
+}
+
+module "valkey" {
+  source         = "./modules/valkey"
+  name           = local.name
+  key_arn        = module.key.arn
+  kept           = var.kept
+  subnets        = module.network.private_subnets
+  security_group = module.network.store_groups["valkey"]
+  user           = "recommendations"
+  size           = var.valkey
+}
+
+module "database" {
+  source         = "./modules/database"
+  name           = local.name
+  key_arn        = module.key.arn
+  kept           = var.kept
+  subnets        = module.network.private_subnets
+  security_group = module.network.store_groups["database"]
+  size           = var.database
+}
+
+module "watch" {
+  source  = "./modules/watch"
+  name    = local.name
+  key_arn = module.key.arn
+  mails   = var.alarms_to
+  budget  = var.budget
+  alarms = {
+    database-disk = {
+      namespace  = "AWS/RDS"
+      metric     = "FreeStorageSpace"
+      dimensions = { DBInstanceIdentifier = module.database.identifier }
+      limit      = 5 * 1024 * 1024 * 1024
+      below      = true
+      statistic  = "Minimum"
+      says       = "Airflow's database has less than 5 GiB left and stops when it has none: airflow db clean, or more disk."
+    }
+    database-cpu = {
+      namespace  = "AWS/RDS"
+      metric     = "CPUUtilization"
+      dimensions = { DBInstanceIdentifier = module.database.identifier }
+      limit      = 85
+      says       = "Airflow's database has been busy for 15 minutes: see what runs, in Performance Insights."
+    }
+    kafka-disk = {
+      namespace  = "AWS/Kafka"
+      metric     = "KafkaDataLogsDiskUsed"
+      dimensions = { "Cluster Name" = module.kafka.cluster, "Broker ID" = "1" }
+      limit      = 80
+      statistic  = "Maximum"
+      says       = "Kafka's disks are over 80 % full and take no messages at 100 %: shorten retention, or kafka.disk up."
+    }
+    kafka-controller = {
+      namespace  = "AWS/Kafka"
+      metric     = "ActiveControllerCount"
+      dimensions = { "Cluster Name" = module.kafka.cluster }
+      limit      = 1
+      below      = true
+      statistic  = "Maximum"
+      says       = "Kafka has had no controller for 15 minutes: AWS's health page."
+    }
+    valkey-memory = {
+      namespace  = "AWS/ElastiCache"
+      metric     = "DatabaseMemoryUsagePercentage"
+      dimensions = { CacheClusterId = "${local.name}-001" }
+      limit      = 80
+      statistic  = "Maximum"
+      says       = "Valkey is over 80 % full: a larger valkey.type."
+    }
+    warehouse-failed = {
+      namespace  = "AWS/Redshift-Serverless"
+      metric     = "QueriesFailed"
+      dimensions = { Workgroup = module.warehouse.workgroup, DatabaseName = local.database }
+      limit      = 20
+      statistic  = "Sum"
+      says       = "More than 20 queries failed in each of three times five minutes: sys_query_history."
+    }
+  }
+}

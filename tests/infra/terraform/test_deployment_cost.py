@@ -1,0 +1,59 @@
+"""The table of costs: as the program has it, of what the environments' files name."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from types import ModuleType
+
+import pytest
+
+from terraform_tree import TREE
+
+
+@pytest.fixture(scope="module")
+def cost() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("cost", TREE / "cost.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    # A dataclass looks its own module up.
+    sys.modules["cost"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_document_has_the_table_as_it_is(cost: ModuleType) -> None:
+    text = cost.DOCUMENT.read_text()
+    assert cost.written(text) == text, "docs/deploy.md: run python infra/terraform/cost.py"
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_each_type_that_an_environment_names_first_has_a_price(
+    cost: ModuleType, environment: str
+) -> None:
+    text = (TREE / "environments" / f"{environment}.tfvars").read_text()
+    types = re.findall(r'(?:type|class)\s*=\s*"([^"]+)"|instance_types\s*=\s*\["([^"]+)"', text)
+    named = {first or second for first, second in types}
+    assert len(named) == 5
+    priced = " ".join(row.part for row in cost.ROWS if environment in row.units)
+    assert not {name for name in named if name not in priced}
+
+
+def test_each_cell_is_its_own_product(cost: ModuleType) -> None:
+    for row in cost.ROWS:
+        for size in cost.SIZES:
+            if (cell := row.cell(size)) == "–":
+                continue
+            factors, result = cell.replace(",", "").split(" = ")
+            product = 1.0
+            for factor in factors.split(" × "):
+                product *= float(factor)
+            assert f"{product:.2f}" == result, row.part
+
+
+def test_the_budgets_hold_what_the_environments_cost(cost: ModuleType) -> None:
+    for environment in ("dev", "prod"):
+        text = (TREE / "environments" / f"{environment}.tfvars").read_text()
+        budget = re.search(r"^budget\s*=\s*(\d+)", text, re.M)
+        assert budget and cost.total(environment) < int(budget[1])

@@ -1,0 +1,270 @@
+"""Secrets of a deployment: made once, kept, and set where they open something. On moto; what it lacks is held to
+the service's own model by botocore's stub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from cryptography.fernet import Fernet
+from moto import mock_aws
+
+from terraform_tree import fill_secrets
+
+program = fill_secrets()
+
+GIVEN = {
+    "FEIRA_SECRET_SLACK_DEFAULT": '{"password": "T000/B000/xyz"}',
+    "FEIRA_SECRET_SMTP_DEFAULT": '{"login": "AKIASMTP", "password": "smtp-secret"}',
+}
+GRANTS = ['create schema if not exists "sales" authorization warehouse_loader']
+DEPLOYMENT = {
+    "region": "eu-central-1",
+    "kafka_secret": "AmazonMSK_feira-dev_feira",
+    "valkey_user": "feira-dev-recommendations",
+    "database": {"host": "db.example.com", "identifier": "feira-dev-airflow"},
+    "warehouse": {"workgroup": "feira-dev", "database": "warehouse", "admin_secret": "arn:admin"},
+}
+DESCRIBED: dict[str, dict[str, Any]] = {
+    "shop_api": {"conn_type": "http", "host": "shop.example.com"},
+    "slack_default": {"conn_type": "slackwebhook", "host": "https://hooks.slack.com/services"},
+    "smtp_default": {"conn_type": "smtp", "host": "email-smtp.eu-central-1.amazonaws.com"},
+    "kafka_default": {"conn_type": "kafka", "extra": {"sasl.username": "feira"}},
+    "valkey_default": {"conn_type": "redis", "host": "valkey", "login": "recommendations"},
+    "warehouse_default": {"conn_type": "redshift", "login": "warehouse_loader"},
+    "warehouse_dbt": {"conn_type": "redshift", "login": "dbt"},
+    "warehouse_reader": {"conn_type": "redshift", "login": "reader"},
+}
+OUTPUTS = {
+    f"AIRFLOW_CONN_{name.upper()}": {"value": json.dumps(fields)}
+    for name, fields in DESCRIBED.items()
+} | {"deployment": {"value": DEPLOYMENT}}
+
+Client = Callable[[str], Any]
+
+
+class Services:
+    """boto3's clients: of moto, and for Valkey and Redshift of botocore's stub, which keeps what was asked."""
+
+    def __init__(self, users: set[str]) -> None:
+        self.users = users
+        self.statements: list[str] = []
+        self.valkey: list[dict[str, Any]] = []
+        self.fails = "nothing"
+
+    def __call__(self, service: str) -> Any:
+        client = boto3.client(
+            service,
+            region_name="eu-central-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        if service == "elasticache":
+            stub = Stubber(client)
+            stub.add_response("modify_user", {})
+            client.meta.events.register("provide-client-params.elasticache.*", self._valkey)
+            stub.activate()
+        elif service == "redshift-data":
+            self._warehouse(client)
+        return client
+
+    def _valkey(self, params: dict[str, Any], **_: Any) -> None:
+        self.valkey.append(params)
+
+    def _warehouse(self, client: Any) -> None:
+        stub = Stubber(client)
+        rows: list[list[dict[str, str]]] = []
+        looked_up = False
+
+        def asked(params: dict[str, Any], **_: Any) -> None:
+            nonlocal rows, looked_up
+            sql = params["Sql"]
+            self.statements.append(sql)
+            looked_up = sql.startswith("SELECT")
+            name = params.get("Parameters", [{}])[0].get("value", "")
+            # The stub's queue is filled here, when it is known what is asked.
+            failed = {"Status": "FAILED", "Error": "no such thing"}
+            finished = {"Status": "FINISHED", "HasResultSet": looked_up}
+            outcome = failed if sql.startswith(self.fails) else finished
+            stub.add_response("describe_statement", {"Id": "1"} | outcome)
+            if looked_up:
+                rows = [[{"stringValue": name}]] if name in self.users else []
+                stub.add_response("get_statement_result", {"Records": rows})
+
+        stub.add_response("execute_statement", {"Id": "1"})
+        client.meta.events.register("provide-client-params.redshift-data.ExecuteStatement", asked)
+        stub.activate()
+
+    def secret(self, name: str) -> Any:
+        return json.loads(self("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
+
+
+@pytest.fixture
+def services() -> Iterator[Services]:
+    """An account as Terraform leaves it: secrets without a value, a database, no user in the warehouse."""
+    with mock_aws():
+        made = Services(set())
+        vault = made("secretsmanager")
+        for name in (
+            *(f"airflow/connections/{conn_id}" for conn_id in DESCRIBED),
+            "feira/airflow",
+            "feira/airflow-users",
+            "AmazonMSK_feira-dev_feira",
+        ):
+            vault.create_secret(Name=name)
+        made("rds").create_db_instance(
+            DBInstanceIdentifier="feira-dev-airflow",
+            DBInstanceClass="db.t4g.micro",
+            Engine="postgres",
+            MasterUsername="airflow",
+            MasterUserPassword="nobody-knows-it",
+            AllocatedStorage=20,
+        )
+        yield made
+
+
+def run(services: Services, **options: Any) -> list[str]:
+    account = program.Account(services, DEPLOYMENT)
+    written: list[str] = program.fill(
+        OUTPUTS, account, options.pop("env", GIVEN), GRANTS, **options
+    )
+    return written
+
+
+def test_each_connection_has_what_terraform_describes_and_its_secret(services: Services) -> None:
+    run(services)
+    for conn_id, described in DESCRIBED.items():
+        stored = services.secret(f"airflow/connections/{conn_id}")
+        extra = stored.get("extra", {})
+        assert {name: stored[name] for name in described if name != "extra"} == {
+            name: value for name, value in described.items() if name != "extra"
+        }
+        assert extra.items() >= described.get("extra", {}).items()
+    assert services.secret("airflow/connections/smtp_default")["login"] == "AKIASMTP"
+    assert services.secret("airflow/connections/slack_default")["password"] == "T000/B000/xyz"
+
+
+def test_what_a_secret_opens_gets_the_same_one(services: Services) -> None:
+    run(services)
+    kafka = services.secret("airflow/connections/kafka_default")["extra"]["sasl.password"]
+    assert services.secret("AmazonMSK_feira-dev_feira") == {"username": "feira", "password": kafka}
+    (user,) = services.valkey
+    valkey = services.secret("airflow/connections/valkey_default")["password"]
+    assert user["AuthenticationMode"] == {"Type": "password", "Passwords": [valkey]}
+    loader = services.secret("airflow/connections/warehouse_default")["password"]
+    digest = hashlib.md5(f"{loader}warehouse_loader".encode()).hexdigest()
+    assert f"CREATE USER warehouse_loader PASSWORD 'md5{digest}'" in services.statements
+    assert services.statements[-1] == GRANTS[0]
+
+
+def test_no_statement_holds_a_password(services: Services) -> None:
+    run(services)
+    passwords = [
+        services.secret(f"airflow/connections/{conn_id}")["password"]
+        for conn_id in ("warehouse_default", "warehouse_dbt", "warehouse_reader")
+    ]
+    assert len(set(passwords)) == 3
+    assert not [each for each in passwords for sql in services.statements if each in sql]
+
+
+def test_a_second_run_keeps_every_secret_and_sets_it_again(services: Services) -> None:
+    names = run(services)
+    vault = services("secretsmanager")
+    before = {name: vault.get_secret_value(SecretId=name)["SecretString"] for name in names}
+    services.users |= {"warehouse_loader", "dbt", "reader"}
+    assert run(services, env={}) == names
+    assert {name: vault.get_secret_value(SecretId=name)["SecretString"] for name in names} == before
+    assert [sql.split()[0] for sql in services.statements if " USER " in sql] == 3 * [
+        "CREATE"
+    ] + 3 * ["ALTER"]
+
+
+def test_rotation_changes_ours_and_keeps_what_people_gave(services: Services) -> None:
+    names = run(services)
+    vault = services("secretsmanager")
+    before = {name: vault.get_secret_value(SecretId=name)["SecretString"] for name in names}
+    run(services, env={}, rotate=True)
+    after = {name: vault.get_secret_value(SecretId=name)["SecretString"] for name in names}
+    kept = {"airflow/connections/" + name for name in ("shop_api", "slack_default", "smtp_default")}
+    assert {name for name in names if before[name] == after[name]} == kept
+
+
+def test_a_secret_that_people_have_to_give_is_asked_for_before_anything_is_written(
+    services: Services,
+) -> None:
+    with pytest.raises(program.SecretMissingError, match="FEIRA_SECRET_SLACK_DEFAULT"):
+        run(services, env={})
+    vault = services("secretsmanager")
+    assert not [
+        each for each in vault.list_secrets()["SecretList"] if each.get("SecretVersionsToStages")
+    ]
+    assert not services.statements
+
+
+def test_a_statement_that_fails_is_named_without_its_password(services: Services) -> None:
+    services.fails = "CREATE USER dbt"
+    with pytest.raises(RuntimeError, match=r"feira-dev: no such thing.*CREATE USER dbt") as raised:
+        run(services)
+    assert "md5" not in str(raised.value)
+
+
+def test_airflows_own_backend_reads_the_connections(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.providers.amazon.aws.secrets.secrets_manager import SecretsManagerBackend
+
+    run(services)
+    for name, value in {
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }.items():
+        monkeypatch.setenv(name, value)
+    # As docs/aws.md and the charts set it.
+    backend = SecretsManagerBackend(
+        connections_prefix="airflow/connections", variables_prefix=None, config_prefix=None
+    )
+    for conn_id, described in DESCRIBED.items():
+        read = backend.get_connection(conn_id)
+        assert read is not None and read.conn_type == described["conn_type"]
+        held = (
+            read.extra_dejson.get("sasl.password") if conn_id == "kafka_default" else read.password
+        )
+        assert bool(held) == (conn_id != "shop_api")
+
+
+def test_the_charts_get_what_they_ask_of_kubernetes(services: Services) -> None:
+    account = program.Account(services, DEPLOYMENT)
+    with pytest.raises(program.SecretMissingError, match="without --manifests"):
+        account.manifests()
+    run(services)
+    found = {
+        (each["metadata"]["namespace"], each["metadata"]["name"]): each["stringData"]
+        for each in account.manifests()["items"]
+    }
+    airflow = found["airflow", "feira-airflow"]
+    assert set(airflow) == {"connection", "fernet-key", "api-secret-key", "jwt-secret"}
+    start, end = "postgresql+psycopg2://airflow:", "@db.example.com:5432/airflow?sslmode=require"
+    assert airflow["connection"].startswith(start) and airflow["connection"].endswith(end)
+    Fernet(airflow["fernet-key"])
+    assert set(json.loads(found["airflow", "feira-airflow-users"]["passwords.json"])) == {
+        "admin",
+        "operator",
+        "viewer",
+    }
+    served = found["serving", "recommendations"]
+    assert json.loads(served["FEIRA_VALKEY_URL"])["login"] == "recommendations"
+    assert json.loads(served["FEIRA_KAFKA"])["extra"]["sasl.password"]
+
+
+def test_rotation_keeps_the_key_that_airflow_has_encrypted_with(services: Services) -> None:
+    run(services)
+    before = services.secret("feira/airflow")
+    run(services, env={}, rotate=True)
+    after = services.secret("feira/airflow")
+    assert {name for name in before if before[name] != after[name]} == {"connection"}
