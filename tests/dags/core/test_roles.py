@@ -78,7 +78,8 @@ class Server:
             answer = requests.request(
                 method, f"{self.url}/api/v2/{path}", json=body, headers=headers, timeout=20
             )
-            expected = {403, 404 if "absent" in path else 200, 201}
+            # 409: another user has made it before.
+            expected = {403, 409, 404 if "absent" in path else 200, 201}
             assert answer.status_code in expected, (name, answer.text)
             if answer.status_code != 403:
                 allowed.add(name)
