@@ -44,6 +44,8 @@ def test_a_connection_string_is_left_as_it_is(stated: str) -> None:
         ('{"password": "hunter2"', "W begins as a JSON object"),
         ('{"password": "hunter2", "extra": "hunter2"}', "W begins as a JSON object"),
         ('{"password": "hunter2", "extra": [1]}', "extra in W"),
+        ("host=h hunter2", "W is neither"),
+        ("postgresql://u:hunter2%zz@h/d", "W is neither"),
         ('{"password": "hunter2", "extra": {"sslmod": "require"}}', 'W cannot be used: .*"sslmod"'),
     ],
 )

@@ -50,9 +50,17 @@ def dsn_of(stated: str, what: str) -> str:
     :raises SettingsError: naming ``what`` and not quoting it
     """
     import psycopg
-    from psycopg.conninfo import make_conninfo
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     if (fields := connection_fields(stated, what)) is None:
+        try:
+            conninfo_to_dict(stated)
+        except psycopg.ProgrammingError:
+            # libpq's reason quotes the text, which may hold a password.
+            raise SettingsError(
+                f"{what} is neither a connection string of libpq nor the JSON of a connection. What stands in a URL "
+                "must be percent-encoded there."
+            ) from None
         return stated
     options = {
         "host": fields.get("host"),
