@@ -15,6 +15,7 @@ from jsonschema import Draft7Validator
 from rendered_charts import CHARTS
 
 from checkout import REPOSITORY
+from feira_local.stack.airflow import MONITOR, USERS
 
 VALUES = yaml.safe_load((CHARTS / "airflow" / "values.yaml").read_text())
 SCHEMA = json.loads((CHARTS / "airflow" / "values.schema.json").read_text())
@@ -56,6 +57,13 @@ def test_a_mistyped_value_is_refused(path: tuple[Any, ...], value: Any) -> None:
         holder = holder[name]
     holder[path[-1]] = value
     assert violations(changed)
+
+
+def test_its_users_are_the_laptops() -> None:
+    users = dict(
+        user.split(":") for user in VALUES["config"]["core"]["simple_auth_manager_users"].split(",")
+    )
+    assert users | {MONITOR: USERS[MONITOR]} == USERS
 
 
 def unknown_settings(config: dict[str, dict[str, str]]) -> list[str]:
