@@ -355,9 +355,8 @@ def test_of_a_topic_that_is_compacted_between_the_two_readings_the_table_stays_a
         return Message(event(event_id="again", occurred_at=_noon(day)), 0, 3, _noon(day))
 
     later = DAY + timedelta(days=1)
-    run(empty_lake, several(2))
     run(empty_lake, [*several(3, later), again(later)], later)
-    before, offsets = table(empty_lake), steps.recorded(empty_lake, DAY)
+    before = table(empty_lake)
     with monkeypatch.context() as patched:
         # Of what is judged a message is gone when it is to be written.
         written = steps.rows
@@ -367,7 +366,7 @@ def test_of_a_topic_that_is_compacted_between_the_two_readings_the_table_stays_a
     assert "as it was" in str(raised.value)
     # Nor has the id that both days hold left the later one.
     assert table(empty_lake) == before
-    assert steps.recorded(empty_lake, DAY) == offsets == {0: (0, 2)}
+    assert steps.recorded(empty_lake, DAY) is None
     refs = empty_lake.sql(f"SELECT name FROM lake.{TABLE}.refs").collect()
     assert [row["name"] for row in refs] == ["main"]
     run(empty_lake, [*several(3), again(DAY)])
