@@ -24,6 +24,7 @@ from feira.recommendations.lists import Chosen, fitted, history_of, rows_of
 from oracle_lists import Interactions, Known
 from oracle_reranked import Reranked as Oracle
 from oracle_reranked import Trees, list_differs, stored
+from recommendation_checks import Scored, _scores_differ
 
 DAY = dt.date(2011, 3, 31)
 QUICK: Any = {"factors": ALS(factors=6, iterations=3), "of_each": 12, "least_users": 20}
@@ -59,10 +60,11 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     models = fitted(method, history)
     assert isinstance(models.new, ByRanker) and isinstance(models.again, ByRanker)
     stored_models.write(LocalFileSystem(), str(folder), vars(models), {})
-    lists: dict[tuple[str, str], list[tuple[str, float]]] = defaultdict(list)
+    lists: Scored = defaultdict(list)
     for batch in rows_of(models, history):
         for row in batch.to_pylist():
-            lists[row["slot"], row["user_id"]].append((row["item"], row["score"]))
+            offer = row["item"], row["reason"], row["reason_item"]
+            lists[row["slot"], row["user_id"]].append((offer, row["score"]))
     return method, folder, lists
 
 
@@ -71,6 +73,10 @@ def oracle(made: tuple[Chosen, Path, Any], slot: str) -> Oracle:
     return Oracle(
         slot, Known(bought(), DAY), method.described()[slot], *stored(slot, _read(folder))
     )
+
+
+def scores(lists: Scored, slot: str, user: str) -> list[tuple[str, float]]:
+    return [(item, score) for (item, _, _), score in lists[slot, user]]
 
 
 def _read(folder: Path) -> Any:
@@ -84,7 +90,7 @@ def test_every_list_is_in_the_order_of_the_stored_ranker(made: Any, slot: str) -
     for user in of.known.users:
         must = of(user)
         if must is not None:
-            assert list_differs(user, lists[slot, user], must) == []
+            assert list_differs(user, scores(lists, slot, user), must) == []
             checked += len(must)
     assert checked > 400
 
@@ -93,7 +99,7 @@ def test_every_list_is_in_the_order_of_the_stored_ranker(made: Any, slot: str) -
 def test_a_list_that_is_not_the_rankers_is_named(made: Any, slot: str) -> None:
     of, (_, _, lists) = oracle(made, slot), made
     user = next(user for user in of.known.users if len(of(user) or ()) > 6)
-    right, must = lists[slot, user], of(user)
+    right, must = scores(lists, slot, user), of(user)
     assert must is not None
     wrong = [
         [right[1], right[0], *right[2:]],
@@ -110,9 +116,37 @@ def test_a_ranker_of_another_version_gives_other_lists(made: Any) -> None:
     of, (_, _, lists) = oracle(made, "new"), made
     of.trees.trees = of.trees.trees[:-20]
     differ = [
-        user for user in of.known.users if list_differs(user, lists["new", user], of(user) or [])
+        user
+        for user in of.known.users
+        if list_differs(user, scores(lists, "new", user), of(user) or [])
     ]
     assert len(differ) > 20
+
+
+def test_what_verify_holds_against_them_names_a_score_an_order_and_a_reason(made: Any) -> None:
+    method, _, lists = made
+    rankers = {slot: oracle(made, slot) for slot in ("again", "new")}
+    known = rankers["new"].known
+
+    def differ(lists: Scored) -> list[str]:
+        return _scores_differ(known, method.described(), rankers, lists, dict.fromkeys(known.items))
+
+    assert differ(lists) == []
+    # The first user is one of those that are looked at.
+    user = known.users[0]
+    for slot in ("again", "new"):
+        first, second, *rest = lists[slot, user]
+        for wrong in ([second, first, *rest], [(first[0], first[1] / 2), second, *rest]):
+            assert differ({**lists, (slot, user): wrong})
+    if method.described()["new"]["strong"]["name"] == "EASE":
+        place = next(
+            at for at, ((_, why, _), _) in enumerate(lists["new", user]) if why == "goes_with"
+        )
+        wrong = [*lists["new", user]]
+        (item, why, of), score = wrong[place]
+        others = [known.items[it] for it in known.had(user) if known.items[it] != of]
+        wrong[place] = (item, why, others[0]), score
+        assert any("its reason adds" in each for each in differ({**lists, ("new", user): wrong}))
 
 
 def test_a_tree_is_walked_to_the_leaf_that_its_text_names() -> None:
