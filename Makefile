@@ -135,11 +135,11 @@ test-slow: install  ## The few tests of a minute or more: both DAGs whole, state
 
 TERRAFORM_TOOLS := .cache/terraform-tools
 .PHONY: test-terraform
-test-terraform: install  ## infra/terraform: mocked, applied to moto, by checkov; needs terraform and its AWS provider
+test-terraform: install  ## infra/terraform: mocked, on moto and ministack, by checkov; needs terraform and its AWS provider
 	@# Of checkov's hundred dependencies some pin what Feira needs newer, so it has a folder of its own.
 	@[ -x $(TERRAFORM_TOOLS)/bin/checkov ] || { \
 	  $(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(TERRAFORM_TOOLS) && \
-	  $(VENV)/bin/uv pip install --quiet --python $(TERRAFORM_TOOLS)/bin/python checkov==3.3.30; }
+	  $(VENV)/bin/uv pip install --quiet --python $(TERRAFORM_TOOLS)/bin/python checkov==3.3.30 ministack==1.5.33; }
 	@PATH="$$PWD/$(TERRAFORM_TOOLS)/bin:$$PATH" $(VENV)/bin/pytest -m terraform -rs tests/infra/terraform
 
 .PHONY: verify

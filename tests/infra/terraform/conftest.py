@@ -9,12 +9,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from temporary_postgres import free_port
 from terraform_tree import Terraform, copied, environment
 
 
@@ -57,27 +58,49 @@ def terraform(initialised: Path, tmp_path: Path) -> Terraform:
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """The address of a moto server in a process of its own, so that nothing else's buckets are in it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with _server([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p"], {}) as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def ministack() -> Iterator[tuple[str, int]]:
+    """The address of a ministack, and its process."""
+    if (program := shutil.which("ministack")) is None:
+        pytest.skip(
+            "ministack is not on PATH; `make test-terraform` installs it in .cache/terraform-tools"
+        )
+    # It would bind every interface.
+    env = {"BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1"}
+    with _server([program], env, port_variable="GATEWAY_PORT") as server:
+        yield server
+
+
+@contextmanager
+def _server(
+    command: list[str], env: dict[str, str], port_variable: str | None = None
+) -> Iterator[tuple[str, int]]:
+    """Starts an emulator on a free port, which the command ends with or a variable names; its URL and process."""
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        env=os.environ | {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true"},
+        [*command, *([] if port_variable else [str(port)])],
+        env=os.environ
+        | {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}
+        | env
+        | ({port_variable: str(port)} if port_variable else {}),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
         until = time.monotonic() + 60
         while True:
-            assert server.poll() is None, "moto's server has ended."
-            assert time.monotonic() < until, f"moto's server does not answer at {url}."
-            try:
-                urllib.request.urlopen(f"{url}/moto-api/data.json", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield url
+            assert server.poll() is None, f"{command[0]} has ended."
+            assert time.monotonic() < until, f"{command[0]} does not answer at {url}."
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield url, server.pid
     finally:
         server.terminate()
         server.wait(30)

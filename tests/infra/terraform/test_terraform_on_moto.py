@@ -1,5 +1,5 @@
-"""What moto holds is applied to it: network, keys, lake, Glue, secrets, images, roles, logs, database. Then each
-role does what its component does, and what it must not.
+"""What moto holds is applied to it: network, keys, lake, Glue, secrets, images, roles, logs. Then each role does what
+its component does, and what it must not.
 
 Run by `make test-terraform`."""
 
@@ -17,13 +17,13 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from terraform_tree import Terraform, changed, connection_outputs, copied, environment
+from terraform_tree import Terraform, changed, connection_outputs, copied, on_emulator
 
 pytestmark = pytest.mark.terraform
 
 HELD = (
     *("module.key", "module.network", "module.lake", "module.catalogue", "module.secrets"),
-    *("module.images", "module.roles", "module.database"),
+    *("module.images", "module.roles"),
     "module.watch.aws_sns_topic.alarms",
 )
 LAKE = "feira-dev-lake-123456789012"
@@ -80,26 +80,9 @@ class Account:
 
 def _applied(url: str, tree: Path) -> Account:
     """The parts that moto holds, on a server of its own."""
-    (tree / "moto_override.tf").write_text(
-        'provider "aws" {\n'
-        "  s3_use_path_style           = true\n"
-        "  skip_metadata_api_check     = true\n"
-        "  skip_requesting_account_id  = false\n"
-        "}\n"
-    )
-    terraform = Terraform(tree, environment() | {"AWS_ENDPOINT_URL": url})
-    _apply(terraform, *HELD)
+    terraform = on_emulator(tree, url)
+    terraform.apply(*HELD)
     return Account(url, terraform)
-
-
-def _apply(terraform: Terraform, *parts: str) -> None:
-    terraform.done(
-        "apply",
-        "-auto-approve",
-        "-var-file=environments/dev.tfvars",
-        "-var=max_retries=1",
-        *(f"-target={part}" for part in parts),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -137,17 +120,6 @@ def test_each_connection_has_a_secret_and_none_has_a_value(account: Account) -> 
     for name in wanted:
         with pytest.raises(ClientError, match="ResourceNotFound"):
             vault.get_secret_value(SecretId=name)
-
-
-def test_no_state_holds_a_password(account: Account) -> None:
-    state = (account.terraform.tree / "terraform.tfstate").read_text()
-    database = json.loads(state)
-    instances = [
-        each["instances"][0]["attributes"]
-        for each in database["resources"]
-        if each["type"] == "aws_db_instance"
-    ]
-    assert [(each["password"], each["password_wo"]) for each in instances] == [(None, None)]
 
 
 def test_glue_has_a_database_for_each_namespace(account: Account) -> None:
@@ -237,6 +209,6 @@ def test_a_grant_that_is_missing_is_noticed(enforced: Account) -> None:
         '"${var.lake_arn}/recommendations/*"',
         '"${var.lake_arn}/elsewhere/*"',
     )
-    _apply(enforced.terraform, "module.roles")
+    enforced.terraform.apply("module.roles")
     enforced.enforce(policies=True)
     assert _refused(enforced, "serving", MAY["serving"]) == set(MAY["serving"])
