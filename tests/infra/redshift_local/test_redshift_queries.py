@@ -75,6 +75,10 @@ _NEWEST = "ROW_NUMBER() OVER (PARTITION BY shop ORDER BY day DESC) = 1"
         ("SELECT shop FROM days MINUS SELECT 'a' ORDER BY 1", [("b",)]),
         ("SELECT shop FROM days WHERE shop ILIKE 'A' AND day = 1 LIMIT 1 OFFSET 0", [("a",)]),
         (
+            "SELECT DISTINCT shop FROM days WHERE shop NOT LIKE 'a%' AND shop NOT ILIKE '!_' ESCAPE '!'",
+            [("b",)],
+        ),
+        (
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT SUM(i) FROM n",
             [(6,)],
         ),

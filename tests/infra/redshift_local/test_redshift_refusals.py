@@ -21,6 +21,9 @@ QUERIES = [
     ("SELECT ARRAY[1, 2]", "array", "0A000"),
     ("SELECT a::int[] FROM t", "array type", "0A000"),
     ("SELECT CAST('{1}' AS varchar(3)[])", "array type", "0A000"),
+    ("SELECT a FROM t WHERE b = ANY($1)", "array parameters are not supported", "0A000"),
+    ("SELECT a FROM t WHERE b = ANY(:days)", "array parameters are not supported", "0A000"),
+    ("SELECT a FROM t WHERE b = ANY('{1,2}')", "array parameters are not supported", "0A000"),
     ("SELECT ROW(1, 2)", "row constructors are not supported", "0A000"),
     ("SELECT '1'::uuid", 'type "uuid" does not exist', "42704"),
     ("SELECT '{}'::json", 'type "json" does not exist', "42704"),
@@ -306,6 +309,7 @@ def test_no_statement_passes_that_is_in_no_list(statement: str) -> None:
         "SELECT a /* RETURNING */ FROM t -- FOR UPDATE",
         "COMMENT ON TABLE t IS 'CHECK (a > 1)'",
         "SELECT now, serial, uuid FROM t",
+        "SELECT a FROM t WHERE b = ANY(SELECT b FROM u) AND c = ANY(conkey)",
     ],
 )
 def test_words_that_are_text_names_or_comments_pass(statement: str) -> None:

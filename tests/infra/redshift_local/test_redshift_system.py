@@ -81,6 +81,40 @@ def test_the_information_schema_has_the_keys_that_were_declared(tables: Run) -> 
     ) == [("place",), ("id",)]
 
 
+def test_a_materialized_view_is_a_view_whose_definition_says_what_it_is(tables: Run) -> None:
+    """As dbt-redshift asks for them."""
+    tables("CREATE MATERIALIZED VIEW kept AUTO REFRESH NO AS SELECT id, shop FROM sold")
+    assert tables(
+        "SELECT table_name, CASE WHEN view_definition ILIKE '%create materialized view%' THEN 'kept' ELSE 'asked' END "
+        "FROM information_schema.views WHERE table_schema ILIKE 'PUBLIC' ORDER BY 1"
+    ) == [("kept", "kept"), ("seen", "asked")]
+    (definition,) = tables(
+        "SELECT definition FROM pg_views WHERE schemaname = 'public' AND viewname = 'kept'"
+    )[0]
+    assert " ".join(definition.split()) == (
+        "create materialized view public.kept as SELECT id, shop FROM sold;"
+    )
+    assert tables("SELECT COUNT(*) FROM pg_catalog.pg_views WHERE schemaname = 'redshift'") == [
+        (0,)
+    ]
+    tables("DROP MATERIALIZED VIEW kept")
+
+
+@pytest.mark.parametrize("kind", ["VIEW", "MATERIALIZED VIEW"])
+def test_a_comment_on_a_view_is_one_on_either_kind(tables: Run, kind: str) -> None:
+    tables(f"CREATE {kind} noted AS SELECT id FROM sold")
+    described = (
+        "SELECT description FROM pg_description WHERE objsubid = 0 "
+        "AND classoid = 'pg_class'::regclass AND objoid = 'noted'::regclass"
+    )
+    tables("COMMENT ON VIEW noted IS 'it''s $$ kept; \\\\ here'")
+    assert tables(described) == [("it's $$ kept; \\ here",)]
+    tables("COMMENT ON VIEW noted IS ''")
+    assert tables(described) == []
+    with pytest.raises(psycopg.errors.UndefinedTable, match='"nowhere" does not exist'):
+        tables("COMMENT ON VIEW nowhere IS 'x'")
+
+
 def test_a_name_of_ones_own_comes_before_a_system_tables() -> None:
     (translated,) = translate("WITH svv_tables AS (SELECT 1 AS a) SELECT a FROM svv_tables")
     assert translated.statements == ("WITH svv_tables AS (SELECT 1 AS a) SELECT a FROM svv_tables",)

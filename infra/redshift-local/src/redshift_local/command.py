@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 
 import psycopg
+from botocore.session import Session
 
 from redshift_local.data_api.server import data_api
 from redshift_local.database import UnsuitableDatabase, install
@@ -17,6 +18,7 @@ from redshift_local.loading.files import S3
 from redshift_local.wire.server import wire
 
 DSN = "REDSHIFT_LOCAL_DSN"
+KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--s3-endpoint", default="", help="of the S3 that COPY reads (default: AWS's)"
     )
+    parser.add_argument(
+        "--logins",
+        action="store_true",
+        help="that PostgreSQL's roles log in with their passwords, and a request to the Data API must be signed "
+        f"with {KEYS} (default: whoever comes is the role of {DSN})",
+    )
     options = parser.parse_args(arguments)
     # A password is in no command line, which every user of the machine can read.
     dsn = os.environ.get(DSN, "")
@@ -43,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{DSN} is not set: the PostgreSQL behind it, as postgresql://…/DATABASE",
             file=sys.stderr,
         )
+        return 2
+    keys = Session().get_credentials() if options.logins else None
+    if options.logins and keys is None:
+        print(f"--logins needs keys that the Data API knows: {KEYS}", file=sys.stderr)
         return 2
     try:
         install(dsn)
@@ -55,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     s3 = S3(options.s3_endpoint)
     try:
         with (
-            data_api(dsn, port=options.data_api_port, s3=s3) as url,
-            wire(dsn, port=options.port, s3=s3) as port,
+            data_api(dsn, port=options.data_api_port, s3=s3, keys=keys) as url,
+            wire(dsn, port=options.port, s3=s3, logins=options.logins) as port,
         ):
             print(f"Data API: {url}\nPostgreSQL protocol: 127.0.0.1:{port}", flush=True)
             ended.wait()

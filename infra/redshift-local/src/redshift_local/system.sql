@@ -73,6 +73,19 @@ CREATE OR REPLACE VIEW redshift.svv_table_info AS
     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
     WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema', 'redshift');
 
+-- Materialized views are among the views, and their definition says what they are.
+CREATE OR REPLACE VIEW redshift.pg_views AS
+    SELECT nspname::text AS schemaname, relname::text AS viewname, pg_get_userbyid(relowner)::text AS viewowner,
+           CASE relkind WHEN 'm' THEN format(E'create materialized view %I.%I as\n', nspname, relname) ELSE '' END
+           || pg_get_viewdef(pg_class.oid) AS definition
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE relkind IN ('v', 'm') AND nspname <> 'redshift';
+CREATE OR REPLACE VIEW redshift.views AS
+    SELECT current_database()::text AS table_catalog, schemaname AS table_schema, viewname AS table_name,
+           definition AS view_definition, 'NONE'::text AS check_option, 'NO'::text AS is_updatable,
+           'NO'::text AS is_insertable_into
+    FROM redshift.pg_views;
+
 -- Of the information schema, the keys as they were declared.
 CREATE OR REPLACE VIEW redshift.table_constraints AS
     SELECT DISTINCT current_database()::text AS constraint_catalog, nspname::text AS constraint_schema,
@@ -88,3 +101,6 @@ CREATE OR REPLACE VIEW redshift.key_column_usage AS
            attname::text AS column_name, position AS ordinal_position
     FROM redshift.declared JOIN pg_class ON pg_class.oid = conrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
     WHERE kind IN ('primary key', 'foreign key', 'unique');
+
+-- Everybody may look; what a view shows of tables is up to PostgreSQL's own views of them.
+GRANT SELECT ON ALL TABLES IN SCHEMA redshift TO PUBLIC;

@@ -1,4 +1,4 @@
-"""The Data API's HTTP server, on loopback: what a client signs is not checked."""
+"""The Data API's HTTP server, on loopback. What a client signs is not checked, unless there is a key to check it by."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from botocore.credentials import Credentials
+
 from redshift_local.data_api.model import TARGET, ApiError, answer, request
 from redshift_local.data_api.operations import DataApi
+from redshift_local.data_api.signature import require_signature
 from redshift_local.loading.files import S3
 from redshift_local.loopback import refuse_outside
 
@@ -20,9 +23,10 @@ _MAX_BODY = 32 * 1024 * 1024
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], api: DataApi) -> None:
+    def __init__(self, address: tuple[str, int], api: DataApi, keys: Credentials | None) -> None:
         super().__init__(address, _Handler)
         self.api = api
+        self.keys = keys
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -39,6 +43,8 @@ class _Handler(BaseHTTPRequestHandler):
                     "SerializationException", f"The request has {length} bytes; {_MAX_BODY} at most"
                 )
             body = self.rfile.read(length)
+            if self.server.keys is not None:
+                require_signature(self.server.keys, dict(self.headers), self.path, body)
             service, _, operation = self.headers.get("X-Amz-Target", "").partition(".")
             if service != TARGET:
                 raise ApiError(
@@ -75,15 +81,16 @@ def data_api(
     port: int = 0,
     s3: S3 | None = None,
     rows_a_page: int = 1_000,
+    keys: Credentials | None = None,
 ) -> Iterator[str]:
     """Serves the Data API for the database of ``dsn``; yields the URL for ``endpoint_url``.
 
-    ``port`` 0 is a free one, ``s3`` where COPY finds its files (default: AWS's).
-    What runs is cancelled at the end. ValueError when ``host`` is not loopback.
+    ``port`` 0 is a free one, ``s3`` where COPY finds its files (default: AWS's). With ``keys`` a
+    request must be signed with them. What runs is cancelled at the end. ValueError when ``host`` is not loopback.
     """
     refuse_outside(host)
     api = DataApi(dsn, s3 or S3(), rows_a_page)
-    server = _Server((host, port), api)
+    server = _Server((host, port), api, keys)
     thread = threading.Thread(target=server.serve_forever, name="data-api", daemon=True)
     thread.start()
     try:

@@ -20,10 +20,10 @@ _RESERVED = words_of(
 # System tables by the schema that they are looked up in, "" for none; each is a view of this package.
 _SYSTEM = {
     "": words_of(
-        "pg_table_def stl_load_errors svv_columns svv_redshift_columns svv_redshift_tables svv_table_info "
-        "svv_tables sys_load_error_detail"
+        "pg_table_def pg_views stl_load_errors svv_columns svv_redshift_columns svv_redshift_tables "
+        "svv_table_info svv_tables sys_load_error_detail"
     ),
-    "information_schema": words_of("key_column_usage table_constraints"),
+    "information_schema": words_of("key_column_usage table_constraints views"),
 }
 _SYSTEM["pg_catalog"] = _SYSTEM[""]
 

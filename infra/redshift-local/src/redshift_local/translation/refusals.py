@@ -174,6 +174,15 @@ def _array(node: exp.Expr) -> None:
     raise RedshiftError("array constructors are not supported", hint="JSON_PARSE('[1,2]') is SUPER")
 
 
+def _any(node: exp.Any) -> None:
+    """Over a subquery, and over an array of the catalogue, which is a column."""
+    operand = node.this.unnest()
+    if isinstance(operand, (exp.Parameter, exp.Placeholder, exp.Literal, exp.Cast)):
+        raise RedshiftError(
+            "array parameters are not supported", hint="write IN with a parameter for each value"
+        )
+
+
 def _subscript(node: exp.Expr) -> None:
     raise NotImitated("navigation of SUPER by [ ]", "JSON_EXTRACT_ARRAY_ELEMENT_TEXT reads text")
 
@@ -207,6 +216,7 @@ def _operator(written: str, hint: str = "") -> Check:
 _OF: dict[type, Check] = {
     exp.Alter: _alter,
     exp.Anonymous: _function,
+    exp.Any: _any,
     exp.Array: _array,
     exp.Bracket: _subscript,
     exp.CheckColumnConstraint: _constraint,

@@ -311,7 +311,21 @@ def _generated(tree: exp.Expr, *, duplicates: bool) -> tuple[str, ...]:
         "DATABASE",
     ):
         raise NotImitated(f"COMMENT ON {tree.args.get('kind')}")
+    if isinstance(tree, exp.Comment) and str(tree.args.get("kind")).upper() == "VIEW":
+        return (_comment_on_view(tree),)
     return (postgres(tree),)
+
+
+def _comment_on_view(tree: exp.Comment) -> str:
+    """The comment for either kind of view: for PostgreSQL a materialized one is no VIEW."""
+    view, text = postgres(tree.this), postgres(tree.expression)
+    found = postgres(exp.Literal.string(view))
+    block = (
+        f"BEGIN IF (SELECT relkind FROM pg_class WHERE oid = CAST({found} AS regclass)) = 'm' "
+        f"THEN COMMENT ON MATERIALIZED VIEW {view} IS {text}; "
+        f"ELSE COMMENT ON VIEW {view} IS {text}; END IF; END"
+    )
+    return f"DO {postgres(exp.Literal.string(block))}"
 
 
 def _merge(tree: exp.Merge, *, duplicates: bool) -> tuple[str, ...]:

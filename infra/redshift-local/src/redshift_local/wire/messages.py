@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 # A longer message is no statement that Redshift would take.
 MAX_LENGTH = 64 * 1024 * 1024
+CLEARTEXT_PASSWORD = 3
 SSL_REQUEST, GSS_REQUEST, CANCEL_REQUEST, VERSION_3 = 80877103, 80877104, 80877102, 196608
 
 # The parts of an error by their letters.

@@ -1,4 +1,5 @@
-"""The PostgreSQL protocol's server, on loopback: it takes any user and asks for no password."""
+"""The PostgreSQL protocol's server, on loopback. It takes any user and asks for no password, unless it is to have
+PostgreSQL's own roles log in."""
 
 from __future__ import annotations
 
@@ -22,9 +23,10 @@ SERVER_VERSION = "8.0.2"
 
 
 class _Wire:
-    def __init__(self, dsn: str, s3: S3) -> None:
+    def __init__(self, dsn: str, s3: S3, logins: bool) -> None:
         self._dsn = dsn
         self._s3 = s3
+        self._logins = logins
         self._database = str(psycopg.conninfo.conninfo_to_dict(dsn).get("dbname") or "")
         self._keys: dict[tuple[int, int], psycopg.Connection[tuple[object, ...]]] = {}
         self._open: set[asyncio.Task[None]] = set()
@@ -45,7 +47,9 @@ class _Wire:
             with suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    async def close(self) -> None:
+    async def close(self, server: asyncio.Server) -> None:
+        """Takes no more clients and ends the sessions; in the loop's own thread, since no other may end a server."""
+        server.close()
         for task in list(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
@@ -69,9 +73,13 @@ class _Wire:
                 messages.refusal(f'database "{database}" does not exist', "3D000", severity="FATAL")
             )
             return
+        login = await self._login(reader, writer, options) if self._logins else {}
         try:
-            connection = await asyncio.to_thread(opened, self._dsn, options)
+            connection = await asyncio.to_thread(opened, self._dsn, options, login)
         except psycopg.Error as error:
+            if login and "authentication failed" in str(error):
+                writer.write(_no_login(login["user"]))
+                return
             writer.write(messages.refusal(str(error).strip(), "08006", severity="FATAL"))
             return
         key = (connection.info.backend_pid, secrets.randbits(31))
@@ -81,6 +89,22 @@ class _Wire:
         finally:
             del self._keys[key]
             connection.close()
+
+    async def _login(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        options: dict[str, str],
+    ) -> dict[str, str]:
+        """What the client logs in with. The password comes as it is, since PostgreSQL is to judge it."""
+        writer.write(messages.message(b"R", struct.pack("!I", messages.CLEARTEXT_PASSWORD)))
+        kind, body = await messages.read_message(reader)
+        if kind != b"p":
+            raise messages.ProtocolError(f"A message of kind {kind!r} for a password")
+        (password,), _ = messages.split(body, 1)
+        user = options.get("user", "")
+        # For an empty one libpq would look for another where this process keeps its own.
+        return {"user": user, "password": password or "none"}
 
     async def _run(
         self,
@@ -113,28 +137,37 @@ class _Wire:
             server[1].close()
 
 
+def _no_login(user: str) -> bytes:
+    text = f'password authentication failed for user "{user}"'
+    return messages.refusal(text, "28P01", severity="FATAL")
+
+
 @contextmanager
 def wire(
-    dsn: str, *, host: str = "127.0.0.1", port: int = 0, s3: S3 | None = None
+    dsn: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    s3: S3 | None = None,
+    logins: bool = False,
 ) -> Iterator[int]:
     """Serves the PostgreSQL protocol for the database of ``dsn``; yields its port.
 
-    ``port`` 0 is a free one, ``s3`` where COPY finds its files (default: AWS's).
-    Sessions are closed at the end. ValueError when ``host`` is not loopback,
-    OSError when the port is taken.
+    ``port`` 0 is a free one, ``s3`` where COPY finds its files (default: AWS's). With ``logins`` a client
+    is the role of that PostgreSQL whose name and password it gives, else the DSN's. Sessions are closed at
+    the end. ValueError when ``host`` is not loopback, OSError when the port is taken.
     """
     refuse_outside(host)
     sockets = socket.create_server((host, port))
     loop = asyncio.new_event_loop()
-    proxy = _Wire(dsn, s3 or S3())
+    proxy = _Wire(dsn, s3 or S3(), logins)
     server = loop.run_until_complete(asyncio.start_server(proxy.serve, sock=sockets))
     thread = threading.Thread(target=loop.run_forever, name="wire", daemon=True)
     thread.start()
     try:
         yield sockets.getsockname()[1]
     finally:
-        server.close()
-        asyncio.run_coroutine_threadsafe(proxy.close(), loop).result(30)
+        asyncio.run_coroutine_threadsafe(proxy.close(server), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

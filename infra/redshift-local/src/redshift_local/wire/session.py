@@ -11,6 +11,7 @@ import struct
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 
@@ -285,10 +286,16 @@ def _types(body: bytes) -> bytes:
     return bytes(described)
 
 
-def opened(dsn: str, options: dict[str, str]) -> Connection:
-    """A session on PostgreSQL as Redshift's begin, with what of the client's ``options`` it takes."""
+def opened(dsn: str, options: dict[str, str], login: dict[str, Any]) -> Connection:
+    """A session on PostgreSQL as Redshift's begin, with what of the client's ``options`` it takes; of the
+    role of ``login``, or the DSN's."""
     connection = psycopg.connect(
-        dsn, autocommit=True, prepare_threshold=None, sslmode="disable", gssencmode="disable"
+        dsn,
+        autocommit=True,
+        prepare_threshold=None,
+        sslmode="disable",
+        gssencmode="disable",
+        **login,
     )
     settings = {"timezone": "UTC", "datestyle": "ISO, MDY"}
     for name in ("application_name", "client_encoding"):
