@@ -30,7 +30,9 @@ def _no_inherited_settings() -> None:
     for name in list(os.environ):
         # Tests talk to loopback; a client that knows no exceptions would ask the proxy for that.
         proxy = name.lower() in ("http_proxy", "https_proxy")
-        if proxy or name.startswith(("FEIRA_LAKE", "FEIRA_SPARK", "FEIRA_VALKEY", "AIRFLOW_CONN_")):
+        if proxy or name.startswith(
+            ("FEIRA_LAKE", "FEIRA_SPARK", "FEIRA_VALKEY", "FEIRA_WAREHOUSE", "AIRFLOW_CONN_")
+        ):
             del os.environ[name]
 
 

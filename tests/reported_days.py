@@ -18,6 +18,7 @@ from feira.core.warehouse.apply import Difference
 from feira.core.warehouse.load import Extract, load
 from feira.core.warehouse.outcome import DayOutcome
 from feira.core.warehouse.reconcile import reconcile_day, warehouse_figures
+from feira.core.warehouse.side import Staging
 from feira.sales.published import PUBLISHED
 from feira.summary.files import ReportFiles
 from feira.summary.model import (
@@ -49,6 +50,7 @@ class Shop:
     versions: dict[dt.date, int] = field(default_factory=dict)
     fact: list[Row] = field(default_factory=list)
     """What the lake, and with it the warehouse, has."""
+    staging: Staging | None = None
 
     @property
     def files(self) -> ReportFiles:
@@ -93,6 +95,7 @@ class Shop:
             PUBLISHED,
             Extract(day, version, uri, total, lines),
             lambda held: found,
+            self.staging,
         )
         if agree:
             self.agree(day)

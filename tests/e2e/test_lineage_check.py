@@ -20,7 +20,9 @@ from lineage_expected import FACT_OF_THE_API, MARTS_OF_THE_FACT
 from reported_days import report
 
 LAKE = LakeSettings(root="s3://lake", catalog_uri="postgresql://c/d")
-DB: Any = SimpleNamespace(info=SimpleNamespace(host="db", port=5432, dbname="w"))
+DB: Any = SimpleNamespace(
+    info=SimpleNamespace(host="db", port=5432, dbname="w", server_version=180000)
+)
 FACT = Dataset("postgres://db:5432", "w.sales.fact")
 FILES = Dataset("s3://lake", "landing/sales/2010-12-01/v0001")
 LAKE_FACT = Dataset("s3://lake", "tables/sales/fact")

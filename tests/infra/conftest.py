@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from fact_rows import fact_row
 from feira.core.contracts import Contract, contract
-from feira.core.contracts.ddl import warehouse_ddl
+from feira.core.contracts.ddl import Dialect, warehouse_ddl
 from feira.core.settings import repository_root
 from feira_airflow.summary.marts import build_marts
 from feira_local.stack.postgres import Dsns
@@ -24,10 +24,12 @@ PROJECT = repository_root() / "infra" / "dbt"
 
 @dataclass(frozen=True)
 class Warehouse:
-    """A PostgreSQL with the stack's roles; ``scratch`` takes what dbt writes, for warm parses."""
+    """A PostgreSQL with the stack's roles, or what stands for Redshift; ``scratch`` takes what dbt writes,
+    for warm parses."""
 
     dsns: Dsns
     scratch: Path
+    dialect: Dialect = "postgres"
 
     def build(
         self,
@@ -41,7 +43,13 @@ class Warehouse:
             project_dir=project_dir,
             target_dir=scratch or self.scratch,
             tables=tables,
+            dialect=self.dialect,
         )
+
+    def empty(self) -> None:
+        """The fact's table, without rows; marts may be there from another test."""
+        self.change(warehouse_ddl(contract("sales.fact"), self.dialect))
+        self.change("truncate sales.fact")
 
     def put(self, *lines: dict[str, Any]) -> None:
         """Adds lines to the fact."""
@@ -71,9 +79,8 @@ def server(postgres: Dsns, dbt_scratch: Path) -> Warehouse:
 
 @pytest.fixture
 def warehouse(server: Warehouse) -> Warehouse:
-    """An empty fact; marts may be there from another test."""
-    server.change(warehouse_ddl(contract("sales.fact")))
-    server.change("truncate sales.fact")
+    """See ``Warehouse.empty``."""
+    server.empty()
     return server
 
 

@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from feira.core.warehouse.schema import connect
-from feira.summary.figures import one_moment, sales_by_day
+from feira.core.warehouse.side import side_of
+from feira.summary.figures import sales_by_day
 from reported_days import D1, D2, D3, line
 
 FACT = [
@@ -27,7 +28,10 @@ FACT = [
 def test_a_days_figures_are_those_of_the_marts(warehouse: Any) -> None:
     warehouse.put(*FACT)
     warehouse.build()
-    with connect(warehouse.dsns.warehouse_loader) as connection, one_moment(connection):
+    with (
+        connect(warehouse.dsns.warehouse_loader) as connection,
+        side_of(connection).one_moment(connection),
+    ):
         sales = sales_by_day(connection, [D1, D2, D3])
     by_day: dict[dt.date, tuple[Any, ...]] = {
         row["order_date"]: (

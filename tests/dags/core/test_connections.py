@@ -21,6 +21,7 @@ from feira_airflow.core.connections import (
     spark_session,
     spark_url,
     warehouse,
+    warehouse_dsn,
 )
 from feira_airflow.summary.marts import MartsError, dbt_env
 
@@ -109,6 +110,33 @@ def test_an_iam_token_is_the_password(monkeypatch: Patch) -> None:
     postgres_connection(monkeypatch, DSN, iam=True, aws_conn_id="aws")
     password = str(conninfo_to_dict(postgres_dsn("w"))["password"])
     assert "Action=connect" in password and "AKIDEXAMPLE" in password
+
+
+def test_a_redshift_connection_is_verified_unless_it_says_otherwise(monkeypatch: Patch) -> None:
+    fields = {
+        "conn_type": "redshift", "host": "r.example.com", "port": 5439, "login": "loader",
+        "password": "it's a=b", "schema": "shop",
+    }  # fmt: skip
+    parts = {
+        "host": "r.example.com", "port": "5439", "user": "loader", "password": "it's a=b",
+        "dbname": "shop",
+    }  # fmt: skip
+    cases: list[tuple[dict[str, Any], dict[str, str]]] = [
+        ({}, {"sslmode": "verify-full", "sslrootcert": "system"}),
+        ({"sslrootcert": "/ca.pem"}, {"sslmode": "verify-full", "sslrootcert": "/ca.pem"}),
+        ({"sslmode": "verify-ca"}, {"sslmode": "verify-ca"}),
+        ({"ssl": False, "connect_timeout": 3}, {"sslmode": "disable", "connect_timeout": "3"}),
+    ]
+    for extra, options in cases:
+        connection(monkeypatch, "w", **fields, extra=extra)
+        dsn, dialect = warehouse_dsn("w")
+        assert (conninfo_to_dict(dsn), dialect) == (parts | options, "redshift")
+    connection(monkeypatch, "w", **fields, extra={"region": "eu-west-1"})
+    with pytest.raises(SettingsError, match=r"Connection w .*region ") as refused:
+        warehouse_dsn("w")
+    assert "it's" not in str(refused.value)
+    postgres_connection(monkeypatch, DSN, "p")
+    assert warehouse_dsn("p")[1] == "postgres"
 
 
 LAKE: dict[str, Any] = {"service_config": {"s3": {"bucket_name": "my-lake"}}}

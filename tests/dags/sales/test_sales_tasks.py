@@ -191,7 +191,7 @@ def test_what_the_tasks_report_of_lineage_leads_from_the_api_to_the_warehouse(
     described: dict[str, Step] = {}
     lake = LakeSettings(root="s3://lake", catalog_uri="postgresql://c/d")
     api = SimpleNamespace(base_url="http://shop", get_conn=lambda: None)
-    info = SimpleNamespace(host="db", port=5432, dbname="warehouse")
+    info = SimpleNamespace(host="db", port=5432, dbname="warehouse", server_version=180000)
     monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: lake)
     monkeypatch.setattr("feira_airflow.sales.shop_api.ShopApiHook", lambda conn_id: api)
     monkeypatch.setattr(tasks, "warehouse", lambda: nullcontext(SimpleNamespace(info=info)))

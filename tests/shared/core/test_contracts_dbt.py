@@ -93,6 +93,13 @@ def test_a_mart_declares_its_materialisation_types_and_rules() -> None:
     }
 
 
+def test_in_redshift_a_text_is_as_long_as_any() -> None:
+    models = yaml.safe_load(render(dialect="redshift")[MARTS])["models"]
+    summary = next(model for model in models if model["name"] == "month_summary")
+    types = {column["name"]: column["data_type"] for column in summary["columns"]}
+    assert (types["status"], types["revenue"]) == ("varchar(65535)", "numeric(38,4)")
+
+
 def test_what_is_confidential_says_so() -> None:
     models = yaml.safe_load(render()[MARTS])["models"]
     value = next(model for model in models if model["name"] == "customer_lifetime_value")

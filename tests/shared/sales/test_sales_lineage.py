@@ -26,7 +26,9 @@ LAKE = LakeSettings(
 )
 API = "https://ada:s3cret@shop.example:8443/v2?token=abc"
 WAREHOUSE: Any = SimpleNamespace(
-    info=SimpleNamespace(host="db.example", port=5432, dbname="warehouse", password="pw")
+    info=SimpleNamespace(
+        host="db.example", port=5432, dbname="warehouse", server_version=180000, password="pw"
+    )
 )
 STEPS = {
     "land": landed(API, LAKE, "s3://lake/landing/sales/2010-12-01/v0001/manifest.json"),

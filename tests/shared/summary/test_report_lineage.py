@@ -12,7 +12,9 @@ from feira.summary.files import ReportFiles
 from feira.summary.lineage import reported
 from reported_days import D1, D2, report
 
-WAREHOUSE: Any = SimpleNamespace(info=SimpleNamespace(host="db", port=5432, dbname="warehouse"))
+WAREHOUSE: Any = SimpleNamespace(
+    info=SimpleNamespace(host="db", port=5432, dbname="warehouse", server_version=180000)
+)
 
 
 def test_each_csv_that_was_written_is_made_of_the_fact(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ from airflow.sdk import Connection
 from feira.core.settings import LakeSettings, SettingsError
 from feira_provider.hooks.missing import named_if_missing
 from feira_provider.hooks.postgres_dsn import postgres_dsn
+from feira_provider.hooks.redshift_dsn import redshift_dsn
 
 if TYPE_CHECKING:
     import psycopg
     from pyspark.sql import SparkSession
+
+    from feira.core.contracts.ddl import Dialect
 
 LAKE = "lake_default"
 SPARK = "spark_default"
@@ -86,12 +89,22 @@ def spark_url(conn_id: str = SPARK) -> str:
     return f"{server}{separator}{parameters.replace('/', '%2F')}"
 
 
+def warehouse_dsn(conn_id: str = WAREHOUSE) -> tuple[str, Dialect]:
+    """The libpq connection string of a ``postgres`` or a ``redshift`` connection, and which of them it is."""
+    with named_if_missing(conn_id):
+        kind = Connection.get(conn_id).conn_type
+    if kind == "redshift":
+        return redshift_dsn(conn_id), "redshift"
+    return postgres_dsn(conn_id), "postgres"
+
+
 @contextmanager
 def warehouse(conn_id: str = WAREHOUSE) -> Iterator[psycopg.Connection]:
     """A connection to the warehouse that is closed at the end."""
     from feira.core.warehouse.schema import connect
 
-    connection = connect(postgres_dsn(conn_id))
+    dsn, _ = warehouse_dsn(conn_id)
+    connection = connect(dsn)
     try:
         yield connection
     finally:

@@ -11,18 +11,19 @@ import tempfile
 from pathlib import Path
 
 from feira.core.settings import repository_root
-from feira_airflow.core.connections import WAREHOUSE_DBT
+from feira_airflow.core.connections import WAREHOUSE_DBT, warehouse_dsn
 from feira_airflow.summary.marts import MartsError, build_marts
-from feira_provider.hooks.postgres_dsn import postgres_dsn
 
 
 def main() -> None:
+    dsn, dialect = warehouse_dsn(WAREHOUSE_DBT)
     with tempfile.TemporaryDirectory(prefix="feira-dbt-") as target:
         try:
             rows = build_marts(
-                postgres_dsn(WAREHOUSE_DBT),
+                dsn,
                 project_dir=repository_root() / "infra" / "dbt",
                 target_dir=Path(target),
+                dialect=dialect,
             )
         except MartsError as error:
             sys.exit(str(error))

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from feira.core.contracts import Contract
 from feira.core.contracts.dbt import write_declared
+from feira.core.contracts.ddl import Dialect
 
 if TYPE_CHECKING:
     from dbt.artifacts.schemas.run import RunResult
@@ -24,6 +25,9 @@ SERVICE = "feira_dbt"
 # Where dbt was run by hand.
 _WRITTEN_BY_DBT = shutil.ignore_patterns("target", "logs")
 CONNECT_TIMEOUT = "10"
+SSL_MODE = "verify-full"
+# Options of libpq's that a connection of dbt-redshift has too, or by itself.
+_OF_REDSHIFT = ("application_name", "client_encoding", "connect_timeout", "sslmode", "sslrootcert")
 NEXT_STEP = "Correct that and clear the task; the marts are rebuilt whole each time."
 
 
@@ -31,15 +35,16 @@ class MartsError(RuntimeError):
     """The marts were not built, or break their contract; a line for each mart and what to do."""
 
 
-def dbt_env(dsn: str, folder: Path) -> dict[str, str]:
-    """The variables that ``infra/dbt/profiles.yml`` reads, and for any other option of a libpq connection
-    string those that libpq reads, with a file of theirs in ``folder``: dbt knows few of libpq's options,
-    and a service gives the rest to each of its connections.
+def dbt_env(dsn: str, folder: Path, dialect: Dialect = "postgres") -> dict[str, str]:
+    """The variables that ``infra/dbt/profiles.yml`` reads. With PostgreSQL any other option of a libpq
+    connection string is given by those that libpq reads, with a file of theirs in ``folder``: dbt knows few
+    of libpq's options, and a service gives the rest to each of its connections.
 
-    Raises MartsError for an option that a service cannot have.
+    Raises MartsError for an option that a service, or Redshift's driver, cannot have.
     """
     options = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
     env = {
+        "FEIRA_DBT_TARGET": dialect,
         "FEIRA_DBT_HOST": options.pop("host", ""),
         "FEIRA_DBT_PORT": options.pop("port", "5432"),
         "FEIRA_DBT_USER": options.pop("user", ""),
@@ -47,6 +52,13 @@ def dbt_env(dsn: str, folder: Path) -> dict[str, str]:
         "FEIRA_DBT_DATABASE": options.pop("dbname", ""),
         "FEIRA_DBT_CONNECT_TIMEOUT": options.get("connect_timeout", CONNECT_TIMEOUT),
     }
+    if dialect == "redshift":
+        if unknown := sorted(options.keys() - {*_OF_REDSHIFT}):
+            raise MartsError(
+                f"The marts' connection has {unknown[0]} in its extra, which Redshift's driver does not "
+                f"know; it knows {', '.join(_OF_REDSHIFT)}."
+            )
+        return env | {"FEIRA_DBT_SSLMODE": options.get("sslmode", SSL_MODE)}
     if not options:
         return env
     if broken := [name for name, value in options.items() if name == "service" or "\n" in value]:
@@ -68,10 +80,11 @@ def build_marts(
     target_dir: Path,
     quiet: bool = False,
     tables: Mapping[str, Contract] | None = None,
+    dialect: Dialect = "postgres",
 ) -> dict[str, int]:
     """Rebuilds every mart from the fact as it is now and tests it; returns the rows of each mart.
 
-    ``dsn`` is a libpq connection string of the role that owns the marts.
+    ``dsn`` is a libpq connection string of the role that owns the marts, ``dialect`` the warehouse's.
     dbt runs on a copy of the project with what the contracts declare, the checkout's or ``tables``.
     ``target_dir`` takes what dbt writes: its parsed project, which makes the next call faster, the
     SQL it ran, and its log. Two calls at the same time need two folders and two databases.
@@ -85,10 +98,10 @@ def build_marts(
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        _environment(dbt_env(dsn, Path(folder))),
+        _environment(dbt_env(dsn, Path(folder), dialect)),
     ):
         project = shutil.copytree(project_dir, Path(folder) / "project", ignore=_WRITTEN_BY_DBT)
-        write_declared(project, tables)
+        write_declared(project, tables, dialect)
         outcome = dbtRunner().invoke(
             [
                 *("--log-path", str(target_dir / "logs")),

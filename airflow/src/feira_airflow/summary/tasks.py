@@ -16,12 +16,12 @@ from feira_airflow.core.connections import (
     WAREHOUSE_DBT,
     lake_settings,
     warehouse,
+    warehouse_dsn,
 )
 from feira_airflow.core.lineage import report_lineage
 from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
 from feira_provider.hooks.missing import named_if_missing
-from feira_provider.hooks.postgres_dsn import postgres_dsn
 
 if TYPE_CHECKING:
     from feira.core.lineage import Step
@@ -41,10 +41,12 @@ def build_marts() -> dict[str, Any]:
 
     day = partition_day()
     target = Path(os.environ.get("FEIRA_HOME", tempfile.gettempdir())) / "dbt"
+    dsn, dialect = warehouse_dsn(WAREHOUSE_DBT)
     rows = build_marts(
-        postgres_dsn(WAREHOUSE_DBT),
+        dsn,
         project_dir=repository_root() / "infra" / "dbt",
         target_dir=target,
+        dialect=dialect,
     )
 
     def described() -> Step:

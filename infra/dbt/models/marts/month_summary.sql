@@ -28,7 +28,7 @@ summed as (
     status,
     count(*) as order_count,
     sum(line_count) as line_count,
-    round(avg(order_value), 4) as average_order_value,
+    {{ average_amount('order_value') }} as average_order_value,
     max(order_value) as max_order_value,
     case when {{ is_sold() }} then sum(order_value) else 0 end as revenue
   from dated

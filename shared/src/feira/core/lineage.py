@@ -118,8 +118,12 @@ def lake_table(lake: LakeSettings, table: str) -> Dataset:
 
 def warehouse_table(warehouse: psycopg.Connection, table: str) -> Dataset:
     """A table of the database that a connection is open to."""
+    # Only who reports lineage has a warehouse, and pays for its import.
+    from feira.core.warehouse.side import side_of
+
     info = warehouse.info
-    return Dataset(f"postgres://{info.host}:{info.port}", f"{info.dbname}.{table}")
+    server = side_of(warehouse).lineage_server(info.host)
+    return Dataset(f"{server}:{info.port}", f"{info.dbname}.{table}")
 
 
 def same_columns(declared: Contract, source: Dataset) -> Columns:

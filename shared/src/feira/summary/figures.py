@@ -8,8 +8,7 @@ figures against the marts that are built from the same fact.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Context, Decimal
@@ -18,6 +17,7 @@ import psycopg
 
 from feira.core.warehouse.fingerprint import fingerprint
 from feira.core.warehouse.outcome import DayOutcome
+from feira.core.warehouse.side import among, side_of
 from feira.sales.published import PUBLISHED, SOLD
 from feira.summary.model import (
     TOP_PRODUCTS,
@@ -50,26 +50,19 @@ def dates_around(day: date) -> list[date]:
     return [day + timedelta(days=days) for days in range(-DAYS_BEFORE, DAYS_AFTER + 1)]
 
 
-@contextmanager
-def one_moment(connection: psycopg.Connection) -> Iterator[None]:
-    """A transaction in which every query sees the same state."""
-    with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        yield
-
-
 def sales_by_day(connection: psycopg.Connection, days: Iterable[date]) -> dict[date, DaySales]:
     """What those order dates have sold; a date that no order has is not among them."""
     asked = list(days)
     products = _top_products(connection, asked)
+    of_days, values = among("order_date", asked)
     totals = connection.execute(
         "SELECT order_date, "
         f"count(DISTINCT CASE WHEN {SOLD} THEN order_id END), "
         f"count(CASE WHEN {SOLD} THEN 1 END), "
         f"coalesce(sum(CASE WHEN {SOLD} THEN amount_usd END), 0), "
         "coalesce(sum(CASE WHEN status = 'cancelled' THEN amount_usd END), 0) "
-        f"FROM {FACT} WHERE order_date = ANY(%s) GROUP BY order_date",
-        [asked],
+        f"FROM {FACT} WHERE {of_days} GROUP BY order_date",
+        values,
     )
     return {
         day: DaySales(
@@ -85,10 +78,11 @@ def sales_by_day(connection: psycopg.Connection, days: Iterable[date]) -> dict[d
 
 def revenue_by_day(connection: psycopg.Connection, days: Iterable[date]) -> dict[date, Decimal]:
     """The revenue of those order dates; a date that no order has is not among them."""
+    of_days, values = among("order_date", days)
     rows = connection.execute(
         f"SELECT order_date, coalesce(sum(CASE WHEN {SOLD} THEN amount_usd END), 0) "
-        f"FROM {FACT} WHERE order_date = ANY(%s) GROUP BY order_date",
-        [list(days)],
+        f"FROM {FACT} WHERE {of_days} GROUP BY order_date",
+        values,
     )
     return {day: _amount(revenue) for day, revenue in rows}
 
@@ -97,15 +91,16 @@ def _top_products(
     connection: psycopg.Connection, days: list[date]
 ) -> dict[date, list[ProductSales]]:
     """Products that earned something, by order date: greatest revenue first, then by stock code."""
+    of_days, values = among("order_date", days)
     rows = connection.execute(
         "SELECT order_date, sku, description, units, revenue FROM ("
         "SELECT *, row_number() OVER (PARTITION BY order_date ORDER BY revenue DESC, sku) AS place "
         "FROM (SELECT order_date, sku, max(description) AS description, sum(quantity) AS units, "
         f"sum(amount_usd) AS revenue FROM {FACT} "
-        f"WHERE line_kind = 'product' AND {SOLD} AND order_date = ANY(%s) "
+        f"WHERE line_kind = 'product' AND {SOLD} AND {of_days} "
         "GROUP BY order_date, sku) AS summed WHERE revenue > 0) AS ranked "
         "WHERE place <= %s ORDER BY order_date, place",
-        [days, TOP_PRODUCTS],
+        [*values, TOP_PRODUCTS],
     )
     found: dict[date, list[ProductSales]] = defaultdict(list)
     for day, sku, description, units, revenue in rows:
@@ -135,14 +130,16 @@ def day_sources(
 ) -> dict[date, Sources]:
     """Where the figures of these days come from."""
     known = {outcome.day: outcome for outcome in outcomes}
+    of_days, values = among("order_date", known)
+    rows_hash = fingerprint(PUBLISHED.contract, side_of(connection).dialect)
     rows = connection.execute(
-        f"SELECT order_date, extract_day, {fingerprint(PUBLISHED.contract, 'postgres')} FROM {FACT} "
-        "WHERE order_date = ANY(%s) GROUP BY order_date, extract_day ORDER BY extract_day",
-        [list(known)],
+        f"SELECT order_date, extract_day, {rows_hash} FROM {FACT} "
+        f"WHERE {of_days} GROUP BY order_date, extract_day ORDER BY extract_day",
+        values,
     )
     extracts: dict[date, dict[date, str]] = defaultdict(dict)
-    for order_date, extract_day, rows_hash in rows:
-        extracts[order_date][extract_day] = str(rows_hash)
+    for order_date, extract_day, found in rows:
+        extracts[order_date][extract_day] = str(found)
     return {
         day: Sources(
             landing_version=outcome.landing_version,

@@ -10,6 +10,7 @@ from typing import Literal
 
 import psycopg
 
+from feira.core.warehouse.side import among, side_of
 from feira.summary.files import ReportFiles
 from feira.summary.model import DayFigures, DayReport, Sources, canonical
 
@@ -39,11 +40,12 @@ class Due:
 
 def last_reported(connection: psycopg.Connection, days: Iterable[date]) -> dict[date, Reported]:
     """The newest report of those of the days that have one."""
+    asked, values = among("extract_day", days)
     rows = connection.execute(
         "SELECT extract_day, report_version, figures, sources FROM ("
         "SELECT *, row_number() OVER (PARTITION BY extract_day ORDER BY report_version DESC) AS age "
-        f"FROM {REPORT_LEDGER} WHERE extract_day = ANY(%s)) AS ranked WHERE age = 1",
-        [list(days)],
+        f"FROM {REPORT_LEDGER} WHERE {asked}) AS ranked WHERE age = 1",
+        values,
     )
     return {
         day: Reported(
@@ -57,12 +59,13 @@ def last_reported(connection: psycopg.Connection, days: Iterable[date]) -> dict[
 
 
 def record(connection: psycopg.Connection, reports: Iterable[tuple[DayReport, str]]) -> None:
-    """Writes reports and their URIs, all or none; from here on they are due on every channel."""
-    with connection.transaction(), connection.cursor() as cursor:
+    """Writes reports and their URIs, in the caller's transaction; once it is committed they are due on every
+    channel."""
+    with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO {REPORT_LEDGER} (extract_day, report_version, report_id, report_uri, "
             "figures, sources, snapshot_id, cause, prepared_at) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now())",
+            f"VALUES (%s, %s, %s, %s, %s, %s, %s, %s, {side_of(connection).now})",
             [
                 (
                     report.day,
@@ -91,7 +94,7 @@ def due(connection: psycopg.Connection, channel: Channel) -> list[Due]:
 def mark_delivered(connection: psycopg.Connection, report: Due, channel: Channel) -> None:
     """Notes that the channel has taken a report; the first time counts."""
     connection.execute(
-        f"UPDATE {REPORT_LEDGER} SET {channel}_delivered_at = now() WHERE extract_day = %s "
+        f"UPDATE {REPORT_LEDGER} SET {channel}_delivered_at = {side_of(connection).now} WHERE extract_day = %s "
         f"AND report_version = %s AND {channel}_delivered_at IS NULL",
         [report.day, report.version],
     )

@@ -14,13 +14,13 @@ from feira.core.landing.store import LandingStore
 from feira.core.warehouse.load import held_snapshot
 from feira.core.warehouse.outcome import DayOutcome, day_outcomes
 from feira.core.warehouse.schema import create_notes, require_tables
+from feira.core.warehouse.side import among, side_of
 from feira.sales.published import PUBLISHED
 from feira.summary.figures import (
     DaySales,
     dates_around,
     day_figures,
     day_sources,
-    one_moment,
     revenue_by_day,
     sales_by_day,
 )
@@ -144,7 +144,7 @@ def prepare_reports(
     """
     require_tables(connection, [REPORT_LEDGER])
     create_notes(connection, PUBLISHED)
-    with one_moment(connection):
+    with side_of(connection).one_moment(connection):
         changed = _Changed.read(connection)
         reports, unsure = _reports_due(connection, landings, day, changed.dates)
     # Files first: what the ledger names exists. Files that a kill leaves unnamed are overwritten.
@@ -177,12 +177,12 @@ class _Changed:
 
     def forget(self, connection: psycopg.Connection, dates: Iterable[date]) -> None:
         """Forgets what those loads have changed on some of the dates, and no later one."""
-        # A row that is locked is one that a load changes now. Waiting for it could be a deadlock.
+        of_dates, values = among("changed_date", dates)
+        free = side_of(connection).free_of(
+            PUBLISHED.changed_dates, f"{of_dates} AND load_sequence <= %s"
+        )
         connection.execute(
-            f"DELETE FROM {PUBLISHED.changed_dates} WHERE changed_date IN (SELECT changed_date FROM "
-            f"{PUBLISHED.changed_dates} WHERE changed_date = ANY(%s) AND load_sequence <= %s "
-            "FOR UPDATE SKIP LOCKED)",
-            [list(dates), self.load_sequence],
+            f"DELETE FROM {PUBLISHED.changed_dates} WHERE {free}", [*values, self.load_sequence]
         )
 
 

@@ -13,12 +13,13 @@ from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING
 
-from feira.core.lake import landing_store
+from feira.core.lake import lake_files, landing_store
 from feira.core.landing.store import LandingError
 from feira.core.published_table import PublishedTable
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.load import Extract, load
 from feira.core.warehouse.reconcile import reconcile_day
+from feira.core.warehouse.side import Staging
 from feira_spark.core.difference import difference_since, lake_figures, lake_rows
 from feira_spark.core.publish import publish_day, sweep_branches
 
@@ -83,7 +84,7 @@ def load_warehouse(
     manifest_uri: str,
 ) -> Loaded:
     """Brings the warehouse to the table's main and writes the ledger row of the day's extract, which was
-    made of that landing: see ``load``."""
+    made of that landing: see ``load``. What Redshift is to read is staged in the lake."""
     store = landing_store(lake, table.name)
     manifest = store.read_manifest(manifest_uri)
     validation = store.validation(manifest.extract_day, manifest.version)
@@ -96,7 +97,8 @@ def load_warehouse(
         landed_lines=validation.total,
         valid_lines=validation.valid,
     )
-    done = load(connection, table, extract, difference_since(spark, table, lake))
+    staging = Staging(lake_files(lake), f"{lake.root}/staging/warehouse/{table.table}")
+    done = load(connection, table, extract, difference_since(spark, table, lake), staging)
     return Loaded(
         str(done.snapshot_id),
         manifest.version,

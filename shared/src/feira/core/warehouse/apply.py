@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from feira.core.published_table import PublishedTable
 from feira.core.warehouse.column_types import Target, fit
-from feira.core.warehouse.copy_rows import copy_rows
 from feira.core.warehouse.merge import STAGED, Gone, Merge, Merged, merge_staged, stage
+from feira.core.warehouse.side import Staging, side_of
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,18 @@ class Difference:
         return f"the difference at snapshot {self.snapshot_id}"
 
 
-def apply(connection: psycopg.Connection, table: PublishedTable, difference: Difference) -> Merged:
+def apply(
+    connection: psycopg.Connection,
+    table: PublishedTable,
+    difference: Difference,
+    staging: Staging | None = None,
+) -> Merged:
     """Applies all of it, or raises."""
     merge = merge_of(table, whole=difference.whole)
     with connection.cursor() as cursor:
-        fill = partial(_fill, connection, merge, difference.batches)
-        stage(cursor, merge, fill, difference.rows, difference.origin)
+        fill = partial(_fill, connection, merge, difference.batches, staging)
+        dialect = side_of(connection).dialect
+        stage(cursor, merge, fill, difference.rows, difference.origin, dialect)
         note_changed_dates(connection, table, whole=difference.whole)
         return merge_staged(cursor, merge)
 
@@ -56,20 +62,25 @@ def _fill(
     connection: psycopg.Connection,
     merge: Merge,
     batches: Iterable[pa.RecordBatch],
+    staging: Staging | None,
     targets: list[Target],
 ) -> None:
-    copy_fitting(connection, batches, targets)
+    copy_fitting(connection, batches, targets, staging)
     # By no other column are rows looked for, and each costs as much.
     looked_for = [*merge.key, *([merge.mark] if merge.gone == "marked" else [])]
     connection.execute(f"ANALYZE {STAGED} ({', '.join(looked_for)})")
 
 
 def copy_fitting(
-    connection: psycopg.Connection, batches: Iterable[pa.RecordBatch], targets: list[Target]
+    connection: psycopg.Connection,
+    batches: Iterable[pa.RecordBatch],
+    targets: list[Target],
+    staging: Staging | None,
 ) -> None:
     """Copies the batches to the staged rows; raises UnfitError for a value that its column does not hold."""
     names = [target.column for target in targets]
-    copy_rows(connection, STAGED, names, (fit(batch, targets) for batch in batches))
+    fitting = (fit(batch, targets) for batch in batches)
+    side_of(connection).copy(connection, STAGED, names, fitting, staging)
 
 
 def note_changed_dates(

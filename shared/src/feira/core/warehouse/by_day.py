@@ -14,16 +14,10 @@ from feira.core.published_table import PublishedTable
 from feira.core.warehouse.apply import Difference, copy_fitting, merge_of, note_changed_dates
 from feira.core.warehouse.column_types import Target, UnfitError
 from feira.core.warehouse.merge import STAGED, LoadError, Merge, Merged, merge_changes, stage
+from feira.core.warehouse.side import Staging, among, side_of
 
 log = logging.getLogger(__name__)
 
-# What is raised for a row that PostgreSQL cannot hold, and for no lost connection.
-REFUSED = (
-    psycopg.DataError,
-    psycopg.IntegrityError,
-    psycopg.errors.ProgramLimitExceeded,
-    UnfitError,
-)
 _CHANGED, _PART = f"{STAGED}_changed", f"{STAGED}_part"
 _NUMBER = f"{STAGED}_number"
 
@@ -33,7 +27,11 @@ class RowRefusedError(PermanentError, LoadError):
 
 
 def apply_by_day(
-    connection: psycopg.Connection, table: PublishedTable, own: date, found: Difference
+    connection: psycopg.Connection,
+    table: PublishedTable,
+    own: date,
+    found: Difference,
+    staging: Staging | None = None,
 ) -> Merged:
     """Brings the warehouse to a whole table, but for the days with a row that it refuses.
 
@@ -45,7 +43,7 @@ def apply_by_day(
             f"{table.table}: the warehouse refused a row of {found.origin}, and the lake gave no whole "
             "table to find it in; the warehouse was not changed."
         )
-    merge, held = merge_of(table, whole=True), _Held(connection, table)
+    merge, held = merge_of(table, whole=True), _Held(connection, table, staging)
     with connection.cursor() as cursor:
         copied = 0
 
@@ -56,7 +54,7 @@ def apply_by_day(
                 held.copy(batch, targets)
             connection.execute(f"ANALYZE {STAGED}")
 
-        stage(cursor, merge, fill, None, found.origin)
+        stage(cursor, merge, fill, None, found.origin, held.side.dialect)
         if copied != found.rows:
             raise LoadError(
                 f"{table.table}: staged {copied} of the {found.rows} rows of {found.origin}; the table "
@@ -64,7 +62,7 @@ def apply_by_day(
             )
         note_changed_dates(connection, table, whole=True)
         connection.execute(
-            f"CREATE TEMP TABLE {_CHANGED} ON COMMIT DROP AS SELECT *, row_number() OVER () AS "
+            f"CREATE TEMP TABLE {_CHANGED} AS SELECT *, row_number() OVER () AS "
             f"{_NUMBER} FROM {STAGED} WHERE NOT EXISTS "
             f"(SELECT 1 FROM {merge.target} WHERE {merge.same_row()})"
         )
@@ -75,14 +73,15 @@ def apply_by_day(
                 f"{table.name} {own}: the warehouse refused the row with key {key}: {cause}. The "
                 "warehouse was not changed. Have the source fix the row."
             ).fixed_by(Remedy.REFETCH, (table.name, str(own)))
-        days = list(held.days)
+        kept, days = among(table.day, held.days)
+        staged, _ = among(f"{STAGED}.{table.day}", held.days)
         deleted = cursor.execute(
-            f"DELETE FROM {merge.target} WHERE {table.day} <> ALL(%s::date[]) AND NOT EXISTS "
-            f"(SELECT 1 FROM {STAGED} WHERE {merge.same_key()} "
-            f"AND {STAGED}.{table.day} <> ALL(%s::date[]))",
-            [days, days],
+            f"DELETE FROM {merge.target} WHERE NOT {kept} AND NOT EXISTS "
+            f"(SELECT 1 FROM {STAGED} WHERE {merge.same_key()} AND NOT {staged})",
+            [*days, *days],
         ).rowcount
-        connection.execute(f"DROP TABLE {STAGED}")
+        for each in (STAGED, _CHANGED):
+            connection.execute(f"DROP TABLE {each}")
     held.note()
     return Merged(inserted, updated, deleted)
 
@@ -90,8 +89,12 @@ def apply_by_day(
 class _Held:
     """The days with a refused row, each with that row's key and the cause."""
 
-    def __init__(self, connection: psycopg.Connection, table: PublishedTable) -> None:
+    def __init__(
+        self, connection: psycopg.Connection, table: PublishedTable, staging: Staging | None
+    ) -> None:
         self.connection = connection
+        self.side = side_of(connection)
+        self.staging = staging
         self.table = table
         self.days: dict[date, tuple[str, str]] = {}
 
@@ -108,10 +111,10 @@ class _Held:
         if not batch.num_rows:
             return
         try:
-            with self.connection.transaction():
-                copy_fitting(self.connection, [batch], targets)
+            with self.side.undone_when_refused(self.connection):
+                copy_fitting(self.connection, [batch], targets, self.staging)
             return
-        except REFUSED as error:
+        except self.side.refused as error:
             if batch.num_rows == 1:
                 (row,) = batch.select(list(dict.fromkeys([*table.key, table.day]))).to_pylist()
                 key = ", ".join(shown(row[name]) for name in table.key)
@@ -139,15 +142,17 @@ class _Held:
     def _try_merge(self, merge: Merge, where: str) -> tuple[int, int] | Exception:
         """Merges those of the changed rows, in a savepoint: what was done, or why none was."""
         try:
-            with self.connection.transaction(), self.connection.cursor() as cursor:
+            with (
+                self.side.undone_when_refused(self.connection),
+                self.connection.cursor() as cursor,
+            ):
                 cursor.execute(
-                    f"CREATE TEMP TABLE {_PART} ON COMMIT DROP AS "
-                    f"SELECT * FROM {_CHANGED} WHERE {where}"
+                    f"CREATE TEMP TABLE {_PART} AS SELECT * FROM {_CHANGED} WHERE {where}"
                 )
                 counts = merge_changes(cursor, merge, _PART)
                 cursor.execute(f"DROP TABLE {_PART}")
                 return counts
-        except REFUSED as error:
+        except self.side.refused as error:
             return error
 
     def _refused_key(self, merge: Merge, where: str) -> str:
@@ -170,19 +175,20 @@ class _Held:
     def note(self) -> None:
         """Writes down the days that are held now, and forgets those that no longer are."""
         day, kept = self.table.day, self.table.held_days
-        self.connection.execute(
-            f"DELETE FROM {kept} WHERE {day} <> ALL(%s::date[])", [list(self.days)]
-        )
+        still, days = among(day, self.days)
+        self.connection.execute(f"DELETE FROM {kept} WHERE NOT {still}", days)
         for each, (key, cause) in self.days.items():
             log.warning(
                 "%s %s is held: the warehouse refused key %s: %s", self.table.name, each, key, cause
             )
-            self.connection.execute(
-                f"INSERT INTO {kept} ({day}, row_key, reason) VALUES (%s, %s, %s) "
-                f"ON CONFLICT ({day}) DO UPDATE SET row_key = excluded.row_key, "
-                "reason = excluded.reason",
-                [each, key, cause],
+            known = self.connection.execute(
+                f"UPDATE {kept} SET row_key = %s, reason = %s WHERE {day} = %s", [key, cause, each]
             )
+            if not known.rowcount:
+                self.connection.execute(
+                    f"INSERT INTO {kept} ({day}, row_key, reason) VALUES (%s, %s, %s)",
+                    [each, key, cause],
+                )
 
 
 def shown(value: object) -> str:

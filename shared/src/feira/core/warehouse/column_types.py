@@ -40,6 +40,8 @@ class Target:
 
     column: str
     type: str
+    counts_bytes: bool = False
+    """Whether the type's length is one of bytes, as Redshift's is, or of characters."""
 
     def convert(self, values: pa.Array) -> pa.Array:
         """The same values, of the type in Arrow that is this column's own.
@@ -104,7 +106,7 @@ class Target:
         elif base == "time" and types.is_time(kind) and zone != " with time zone":
             return _digits(values.cast(pa.time64("us")), first)
         elif _is_text(kind) and base not in _OTHERWISE:
-            return _text(values.cast(pa.string()), base, first)
+            return _text(values.cast(pa.string()), base, first, in_bytes=self.counts_bytes)
         cause = "it is for another kind of value"
         if types.is_nested(kind) or types.is_binary(kind):
             cause = "lists, structs and bytes cannot be staged; write them as text"
@@ -215,11 +217,12 @@ def _in_calendar(values: pa.Array) -> pa.Array:
     return values
 
 
-def _text(values: pa.Array, base: str, length: int | None) -> pa.Array:
+def _text(values: pa.Array, base: str, length: int | None, *, in_bytes: bool) -> pa.Array:
     _refuse(pc.match_substring(values, "\x00"), "a warehouse's text holds no U+0000")
     if length is not None:
-        found = pc.utf8_length(values)
-        _refuse(pc.greater(found, length), f"it is longer than {length} characters")
+        found = pc.binary_length(values) if in_bytes else pc.utf8_length(values)
+        unit = "bytes" if in_bytes else "characters"
+        _refuse(pc.greater(found, length), f"it is longer than {length} {unit}")
         if base == "character":
-            _refuse(pc.less(found, length), f"it would be padded to {length} characters")
+            _refuse(pc.less(found, length), f"it would be padded to {length} {unit}")
     return values

@@ -14,9 +14,10 @@ import psycopg
 
 from feira.core.published_table import PublishedTable
 from feira.core.warehouse.apply import Difference, apply
-from feira.core.warehouse.by_day import REFUSED, apply_by_day
-from feira.core.warehouse.merge import LoadError, Merged
+from feira.core.warehouse.by_day import apply_by_day
+from feira.core.warehouse.merge import STAGED, LoadError, Merged
 from feira.core.warehouse.schema import create_indexes, require_load_tables
+from feira.core.warehouse.side import Staging, side_of
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def load(
     table: PublishedTable,
     extract: Extract,
     difference_since: Callable[[int | None], Difference | None],
+    staging: Staging | None = None,
 ) -> Loaded:
     """Brings the warehouse to the lake's main and writes the extract's ledger row; commits.
 
@@ -53,19 +55,17 @@ def load(
     (None: the whole table, as it holds nothing or a day is held) and answers None when that is main
     already. A row that the warehouse cannot hold keeps only its own day back: RowRefusedError where
     that day is the extract's, else the day is noted as held and the rest is loaded.
-    The first load makes the table's indexes.
+    The first load makes the table's indexes, where the warehouse has any. ``staging`` is for Redshift, which
+    reads rows from there.
     The ledger is locked from the first read to the commit, so loads queue. Raises LoadError, and
     ContractError where a table is not as declared; then nothing was changed.
     """
     with connection.transaction():
         require_load_tables(connection, table)
+    side = side_of(connection)
     with connection.transaction():
-        connection.execute(f"LOCK TABLE {table.ledger} IN EXCLUSIVE MODE")
-        # A day's keys are looked up in the index, which costs what the day has. By the default, four, a
-        # scan of the whole table seems cheaper until it is large; and of a merge it is not seen that it
-        # reads all keys up to the day's, which mostly are the last.
-        connection.execute("SET LOCAL random_page_cost = 1.1")
-        connection.execute("SET LOCAL enable_mergejoin = off")
+        connection.execute(side.lock(table.ledger))
+        side.look_up_by_key(connection)
         snapshot = held_snapshot(connection, table)
         is_first = snapshot is None
         holds = connection.execute(f"SELECT 1 FROM {table.held_days} LIMIT 1").fetchone()
@@ -77,15 +77,17 @@ def load(
             done = None
         else:
             try:
-                with connection.transaction():
-                    done = apply(connection, table, difference)
+                with side.undone_when_refused(connection):
+                    done = apply(connection, table, difference, staging)
                     connection.execute(f"DELETE FROM {table.held_days}")
-            except REFUSED:
+            except side.refused:
                 done = None
             if done is None:
                 # Not in the except block: what is raised here would carry the refused value along.
+                # Where a side undoes nothing, since nothing was sent, the staged table is there still.
+                connection.execute(f"DROP TABLE IF EXISTS {STAGED}")
                 difference = difference_since(None) or difference
-                done = apply_by_day(connection, table, extract.day, difference)
+                done = apply_by_day(connection, table, extract.day, difference, staging)
             snapshot = difference.snapshot_id
         if is_first:
             # Built of all rows at once, in a quarter of the time that row by row takes. A table that was
@@ -106,11 +108,15 @@ def held_snapshot(connection: psycopg.Connection, table: PublishedTable) -> int 
 def _note_for_who_follows(connection: psycopg.Connection, table: PublishedTable, day: date) -> None:
     """Notes the newest load: it has changed that day's ledger row, and what now waits for reconcile."""
     newest = f"(SELECT max(load_sequence) FROM {table.ledger})"
+    waiting = f"FROM {table.unreconciled} WHERE load_sequence = {newest}"
+    connection.execute(
+        f"DELETE FROM {table.changed_dates} WHERE changed_date = %s "
+        f"OR changed_date IN (SELECT {table.waiting_date} {waiting})",
+        [day],
+    )
     connection.execute(
         f"INSERT INTO {table.changed_dates} (changed_date, load_sequence) "
-        f"SELECT {table.waiting_date}, load_sequence FROM {table.unreconciled} "
-        f"WHERE load_sequence = {newest} UNION SELECT %s, {newest} "
-        "ON CONFLICT (changed_date) DO UPDATE SET load_sequence = excluded.load_sequence",
+        f"SELECT {table.waiting_date}, load_sequence {waiting} UNION SELECT %s, {newest}",
         [day],
     )
 
@@ -142,7 +148,11 @@ def _write_ledger(
     }
     where = " AND ".join(f"{name} = %s" for name in key)
     known = connection.execute(f"SELECT 1 FROM {ledger} WHERE {where}", [*key.values()]).fetchone()
-    sequence = f"(SELECT coalesce(max(load_sequence), 0) + 1 FROM {ledger})"
+    found = connection.execute(
+        f"SELECT coalesce(max(load_sequence), 0) + 1 FROM {ledger}"
+    ).fetchone()
+    assert found is not None
+    (sequence,), now = found, side_of(connection).now
     if known is None:
         entry = {
             **key,
@@ -153,21 +163,21 @@ def _write_ledger(
             **figures,
             **counts,
             "snapshot_id": snapshot,
+            "load_sequence": sequence,
         }
         connection.execute(
-            f"INSERT INTO {ledger} ({', '.join(entry)}, load_sequence, loaded_at) "
-            f"VALUES ({'%s, ' * len(entry)}{sequence}, now())",
+            f"INSERT INTO {ledger} ({', '.join(entry)}, loaded_at) "
+            f"VALUES ({'%s, ' * len(entry)}{now})",
             [*entry.values()],
         )
     elif done is not None:
         changes = [
-            *(f"{name} = %s" for name in (*figures, "snapshot_id")),
+            *(f"{name} = %s" for name in (*figures, "snapshot_id", "load_sequence")),
             *(f"{name} = {name} + %s" for name in counts),
         ]
         connection.execute(
-            f"UPDATE {ledger} SET {', '.join(changes)}, load_sequence = {sequence}, "
-            f"loaded_at = now() WHERE {where}",
-            [*figures.values(), snapshot, *counts.values(), *key.values()],
+            f"UPDATE {ledger} SET {', '.join(changes)}, loaded_at = {now} WHERE {where}",
+            [*figures.values(), snapshot, sequence, *counts.values(), *key.values()],
         )
     if known is None or done is not None:
         _note_for_who_follows(connection, table, extract.day)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from feira.core.contracts.ddl import Dialect
 from feira.core.errors import PermanentError
 from feira.core.warehouse.column_types import Target
 
@@ -239,7 +240,12 @@ class Merge:
 
 
 def stage(
-    cursor: Any, merge: Merge, fill: Callable[[list[Target]], None], rows: int | None, origin: str
+    cursor: Any,
+    merge: Merge,
+    fill: Callable[[list[Target]], None],
+    rows: int | None,
+    origin: str,
+    dialect: Dialect = "postgres",
 ) -> int:
     """Fills the staged rows and asserts what must hold of them; returns how many they are.
 
@@ -247,12 +253,14 @@ def stage(
     :param fill: puts the rows into the staged table, given the types of its columns
     :param rows: how many there must be, where that is known
     :param origin: what the rows are of, for messages
+    :param dialect: the warehouse's, which says what a text's length counts
     :raises LoadError: where there are fewer or more; another try may find them whole
     :raises LoadRefusedError: where a key is a duplicate or a required value is null
     """
     _run(cursor, merge.create_staged())
     _run(cursor, merge.describe_staged())
-    fill([Target(*row) for row in cursor.fetchall()])
+    in_bytes = dialect == "redshift"
+    fill([Target(column, type_, in_bytes) for column, type_ in cursor.fetchall()])
     found, nulls, duplicates = (_count(cursor, each) for each in merge.assertions())
     if rows is not None and found != rows:
         raise LoadError(

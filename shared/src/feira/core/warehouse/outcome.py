@@ -10,6 +10,7 @@ from decimal import Decimal
 import psycopg
 
 from feira.core.published_table import NEWEST_FIRST, PublishedTable
+from feira.core.warehouse.side import among
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def day_outcomes(
     # agreement is not that a row's two snapshots are equal but that nothing waits to be compared.
     day, waiting = table.day, table.waiting_date
     sums = "".join(f", day_{measure.name}" for measure in table.measures)
+    asked, values = among(day, days)
     rows = connection.execute(
         f"SELECT {day}, landing_version, contract_version, landed_lines, valid_lines, "
         "quarantined_lines, day_rows, inserted_rows, updated_rows, deleted_rows, "
@@ -58,8 +60,8 @@ def day_outcomes(
         f"AND NOT EXISTS (SELECT 1 FROM {table.held_days} h WHERE h.{day} = ranked.{day}){sums} "
         f"FROM (SELECT *, row_number() OVER (PARTITION BY {day} "
         f"ORDER BY {NEWEST_FIRST}) AS age FROM {table.ledger} "
-        f"WHERE {day} = ANY(%s)) ranked WHERE age = 1",
-        [list(days)],
+        f"WHERE {asked}) ranked WHERE age = 1",
+        values,
     )
     names = [measure.name for measure in table.measures]
     return {

@@ -21,6 +21,7 @@ from feira.core.published_table import PublishedTable
 from feira.core.warehouse.by_day import shown
 from feira.core.warehouse.fingerprint import figures_by_date, rows_by_key
 from feira.core.warehouse.load import held_snapshot
+from feira.core.warehouse.side import among, side_of
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +77,7 @@ def reconcile_day(
     carried its rows over or not, is logged and stays pending: that day does not agree any more, and
     fails when it is run. The rest is settled, and the day's ledger row says so.
     """
-    with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    with side_of(connection).one_moment(connection):
         snapshot = _held(connection, table)
         sequence = connection.execute(f"SELECT max(load_sequence) FROM {table.ledger}").fetchone()
         pending = connection.execute(
@@ -109,7 +109,7 @@ def reconcile_day(
         connection.execute(
             f"UPDATE {table.ledger} SET agreed_snapshot_id = %s WHERE {table.day} = %s "
             "AND landing_version = %s AND contract_version = %s "
-            "AND agreed_snapshot_id IS DISTINCT FROM %s",
+            "AND (agreed_snapshot_id IS NULL OR agreed_snapshot_id <> %s)",
             [snapshot, day, landing_version, table.contract.version, snapshot],
         )
     return compared.agreement(snapshot, dates)
@@ -123,10 +123,10 @@ def _settle(
     different: set[Slice],
 ) -> None:
     """Forgets what was compared up to that load, and notes what differs as of no load."""
+    settled, values = among(table.waiting_date, dates)
     connection.execute(
-        f"DELETE FROM {table.unreconciled} WHERE load_sequence <= %s "
-        f"AND {table.waiting_date} = ANY(%s)",
-        [sequence, dates],
+        f"DELETE FROM {table.unreconciled} WHERE load_sequence <= %s AND {settled}",
+        [sequence, *values],
     )
     for event_date, day in sorted(different):
         connection.execute(
@@ -146,8 +146,7 @@ def verify_whole(
 
     ``lake_rows`` is as ``reconcile_day`` takes it.
     """
-    with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    with side_of(connection).one_moment(connection):
         snapshot = _held(connection, table)
         warehouse = warehouse_figures(connection, table)
         held = held_days(connection, table)
@@ -170,9 +169,10 @@ def warehouse_figures(
     connection: psycopg.Connection, table: PublishedTable, dates: list[date] | None = None
 ) -> dict[Slice, Figures]:
     """The warehouse's figures by event date and extract day, of all event dates or of those given."""
-    where, values = ("TRUE", []) if dates is None else (f"{table.event_date} = ANY(%s)", [dates])
+    where, values = ("TRUE", []) if dates is None else among(table.event_date, dates)
+    dialect = side_of(connection).dialect
     return figures_of(
-        connection.execute(figures_by_date(table, "postgres", table.table, where), values)
+        connection.execute(figures_by_date(table, dialect, table.table, where), values)
     )
 
 
@@ -251,7 +251,7 @@ def _differing_keys(
         return found
     try:
         for each in sorted(different)[:_NAMED_SLICES]:
-            query = rows_by_key(table, "postgres", table.table, *each)
+            query = rows_by_key(table, side_of(connection).dialect, table.table, *each)
             # A cursor of the server's, since a day may have millions of rows.
             with connection.cursor("rows_by_key") as rows:
                 found[each] = differing_keys(lake_rows(snapshot, each), rows.execute(query))

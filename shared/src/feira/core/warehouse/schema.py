@@ -12,10 +12,12 @@ from feira.core.contracts import Contract, contract
 from feira.core.contracts.ddl import warehouse_ddl, warehouse_type
 from feira.core.contracts.evolution import Evolution, compare, require_current
 from feira.core.published_table import PublishedTable
+from feira.core.warehouse.side import side_of
 
-# PostgreSQL's words for the contracts' types.
+# Both warehouses' words for the contracts' types.
 _TYPES = {
     "text": "string",
+    "character varying(65535)": "string",
     "integer": "int",
     "bigint": "bigint",
     "boolean": "boolean",
@@ -30,9 +32,13 @@ def connect(dsn: str) -> psycopg.Connection:
     The zone is set last, so that neither the DSN's ``options`` nor PGTZ brings another.
     """
     named = conninfo_to_dict(dsn).get("application_name") or "feira"
-    connection = psycopg.connect(dsn, autocommit=True, application_name=str(named))
+    # Redshift has a name of its own for its encoding, that psycopg does not know.
+    connection = psycopg.connect(
+        dsn, autocommit=True, application_name=str(named), client_encoding="utf8"
+    )
     try:
         connection.execute("SET TIME ZONE 'UTC'")
+        side_of(connection).begin(connection)
     except BaseException:
         connection.close()
         raise
@@ -43,9 +49,10 @@ def table_types(connection: psycopg.Connection, table: str) -> dict[str, str] | 
     """Column names and types of a table in the contract's words; None where it does not exist."""
     rows = connection.execute(
         "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a "
-        "WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped "
+        "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped "
         "ORDER BY a.attnum",
-        [table],
+        table.split("."),
     ).fetchall()
     return {name: _contract_type(type_) for name, type_ in rows} or None
 
@@ -76,18 +83,12 @@ def create_missing(connection: psycopg.Connection, declared: Iterable[Contract])
     """Creates the tables that do not exist; leaves the others as they are."""
     for each in declared:
         if table_types(connection, each.table) is None:
-            connection.execute(warehouse_ddl(each))
+            connection.execute(warehouse_ddl(each, side_of(connection).dialect))
 
 
 def missing_indexes(connection: psycopg.Connection, table: PublishedTable) -> list[str]:
     """The columns that rows are looked up by and no index begins with; none where there is no table."""
-    rows = connection.execute(
-        "SELECT a.attname FROM pg_attribute a WHERE a.attrelid = to_regclass(%s) "
-        "AND a.attname = ANY(%s) AND NOT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = "
-        "a.attrelid AND i.indkey[0] = a.attnum AND i.indisvalid AND i.indpred IS NULL) ORDER BY 1",
-        [table.table, list(table.looked_up_by)],
-    )
-    return [name for (name,) in rows]
+    return side_of(connection).missing_indexes(connection, table.table, table.looked_up_by)
 
 
 def create_indexes(connection: psycopg.Connection, table: PublishedTable) -> None:
@@ -99,6 +100,7 @@ def create_indexes(connection: psycopg.Connection, table: PublishedTable) -> Non
 def create_notes(connection: psycopg.Connection, table: PublishedTable) -> None:
     """Creates what is missing of the tables of dates that wait for reconcile, of days that are held, and
     of dates that have changed."""
+    side = side_of(connection)
     pending = table_types(connection, table.unreconciled)
     if pending is None:
         connection.execute(
@@ -113,8 +115,9 @@ def create_notes(connection: psycopg.Connection, table: PublishedTable) -> None:
         )
     if table_types(connection, table.held_days) is None:
         connection.execute(
-            f"CREATE TABLE {table.held_days} ({table.day} date PRIMARY KEY, row_key text NOT NULL, "
-            "reason text NOT NULL, held_at timestamptz NOT NULL DEFAULT now())"
+            f"CREATE TABLE {table.held_days} ({table.day} date PRIMARY KEY, "
+            f"row_key {side.text} NOT NULL, reason {side.text} NOT NULL, "
+            f"held_at timestamptz NOT NULL DEFAULT {side.now})"
         )
     if table_types(connection, table.changed_dates) is None:
         _create_changed_dates(connection, table)
@@ -122,17 +125,19 @@ def create_notes(connection: psycopg.Connection, table: PublishedTable) -> None:
 
 def _create_changed_dates(connection: psycopg.Connection, table: PublishedTable) -> None:
     """With every date of a table that is there already: what has changed before it was noted is unknown."""
-    with connection.transaction():
+    there = [
+        f"SELECT {column}, 0 FROM {source}"
+        for source, column in ((table.table, table.event_date), (table.ledger, table.day))
+        if table_types(connection, source) is not None
+    ]
+    with side_of(connection).undone_when_refused(connection):
         connection.execute(
             f"CREATE TABLE {table.changed_dates} (changed_date date PRIMARY KEY, "
             "load_sequence bigint NOT NULL)"
         )
-        for source, column in ((table.table, table.event_date), (table.ledger, table.day)):
-            if table_types(connection, source) is not None:
-                connection.execute(
-                    f"INSERT INTO {table.changed_dates} SELECT DISTINCT {column}, 0 FROM {source} "
-                    "ON CONFLICT DO NOTHING"
-                )
+        if there:
+            # One and the same date of both is one row.
+            connection.execute(f"INSERT INTO {table.changed_dates} {' UNION '.join(there)}")
 
 
 def evolution(connection: psycopg.Connection, declared: Contract) -> Evolution | None:
@@ -145,5 +150,6 @@ def add_columns(connection: psycopg.Connection, change: Evolution) -> None:
     """Adds the optional columns of an evolution; rows that exist hold null."""
     for column in change.added:
         connection.execute(
-            f"ALTER TABLE {change.table} ADD COLUMN {column.name} {warehouse_type(column)}"
+            f"ALTER TABLE {change.table} ADD COLUMN {column.name} "
+            f"{warehouse_type(column, side_of(connection).dialect)}"
         )

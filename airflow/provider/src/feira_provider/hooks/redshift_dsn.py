@@ -1,0 +1,46 @@
+"""A ``redshift`` connection as libpq takes it: loads connect as they do to PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from feira.core.settings import SettingsError
+
+# Of the extra: what libpq takes too, under the same name.
+_LIBPQ = ("application_name", "connect_timeout", "sslmode", "sslrootcert")
+# Of the extra: what RedshiftSQLHook reads for a temporary password.
+_IAM = (
+    *("iam", "cluster_identifier", "is_serverless", "serverless_work_group"),
+    "serverless_token_duration_seconds",
+)
+
+
+def redshift_dsn(conn_id: str) -> str:
+    """A libpq connection string for a ``redshift`` connection.
+
+    Read by RedshiftSQLHook: a temporary password is in the place of the connection's where the extra says
+    ``iam``. The server's certificate is verified against the system's authorities, but where the extra has
+    ``sslmode`` or ``"ssl": false``.
+
+    Raises SettingsError for an option of the extra that libpq does not take.
+    """
+    from airflow.providers.amazon.aws.hooks.redshift_sql import RedshiftSQLHook
+    from airflow.sdk.log import mask_secret
+    from psycopg.conninfo import make_conninfo
+
+    hook = RedshiftSQLHook(redshift_conn_id=conn_id)
+    extra = hook.conn.extra_dejson
+    if unknown := sorted(extra.keys() - {*_LIBPQ, *_IAM, "ssl"}):
+        raise SettingsError(
+            f"Connection {conn_id} has {', '.join(unknown)} in its extra, which a load does not take; it "
+            f"takes ssl, {', '.join((*_LIBPQ, *_IAM))}."
+        )
+    found: dict[str, Any] = hook._get_conn_params()
+    if found.get("password"):
+        mask_secret(found["password"])
+    options: dict[str, Any] = {name: extra[name] for name in _LIBPQ if name in extra}
+    if extra.get("ssl") is False:
+        options["sslmode"] = "disable"
+    elif "sslmode" not in options:
+        options |= {"sslmode": "verify-full", "sslrootcert": options.get("sslrootcert", "system")}
+    return make_conninfo(dbname=found.pop("database", None), **found, **options)
