@@ -4,7 +4,7 @@ set -euo pipefail
 case "${1:-}" in
 connect)
   shift
-  exec /opt/spark/bin/spark-class org.apache.spark.deploy.SparkSubmit \
+  exec "$SPARK_HOME/bin/spark-class" org.apache.spark.deploy.SparkSubmit \
     --class org.apache.spark.sql.connect.service.SparkConnectServer "$@" spark-internal
   ;;
 executor)
@@ -14,7 +14,7 @@ executor)
     if [[ "$name" =~ ^SPARK_JAVA_OPT_[0-9]+$ ]]; then options+=("$value"); fi
   done < <(env -0 | sort -zV)
   exec java "${options[@]}" "-Xms$SPARK_EXECUTOR_MEMORY" "-Xmx$SPARK_EXECUTOR_MEMORY" \
-    -cp "${SPARK_CLASSPATH:+$SPARK_CLASSPATH:}/opt/spark/jars/*:/opt/jars/*" \
+    -cp "${SPARK_CLASSPATH:+$SPARK_CLASSPATH:}$SPARK_HOME/jars/*" \
     org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend \
     --driver-url "$SPARK_DRIVER_URL" --executor-id "$SPARK_EXECUTOR_ID" --cores "$SPARK_EXECUTOR_CORES" \
     --app-id "$SPARK_APPLICATION_ID" --hostname "$SPARK_EXECUTOR_POD_IP" \

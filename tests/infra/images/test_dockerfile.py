@@ -198,7 +198,7 @@ def run_spark(tmp_path: Path, *arguments: str, **env: str) -> subprocess.Complet
     java.chmod(0o755)
     return subprocess.run(
         ["bash", IMAGES / "spark.sh", *arguments],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin", **env},
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "SPARK_HOME": "/opt/spark", **env},
         capture_output=True,
         text=True,
         check=False,
@@ -208,6 +208,7 @@ def run_spark(tmp_path: Path, *arguments: str, **env: str) -> subprocess.Complet
 def test_an_executor_is_started_as_spark_asks(tmp_path: Path) -> None:
     asked = {
         "SPARK_EXECUTOR_MEMORY": "12g",
+        "SPARK_CLASSPATH": "/opt/jars/*",
         "SPARK_DRIVER_URL": "spark://CoarseGrainedScheduler@driver:7078",
         "SPARK_EXECUTOR_ID": "7",
         "SPARK_EXECUTOR_CORES": "4",
@@ -221,6 +222,7 @@ def test_an_executor_is_started_as_spark_asks(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[:11] == [f"-Dn={number} a=b" for number in range(11)], done.stderr
     assert lines[11:13] == ["-Xms12g", "-Xmx12g"]
+    assert lines[13:15] == ["-cp", "/opt/jars/*:/opt/spark/jars/*"]
     backend = lines.index("org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend")
     rest = lines[backend + 1 :]
     said = dict(zip(rest[::2], rest[1::2], strict=True))
