@@ -19,6 +19,8 @@ from rendered_charts import (
     violations,
 )
 
+from checkout import REPOSITORY
+
 PLACES = ("dev", "staging", "prod")
 
 
@@ -170,3 +172,36 @@ def test_production_is_corrected_by_people() -> None:
         }
 
     assert automated("dev") == {True} and automated("prod") == {False}
+
+
+def test_terraform_gives_its_roles_to_the_charts_service_accounts() -> None:
+    """A role's trust names accounts by namespace and name: one that is another by a letter has no rights."""
+    terraform = (REPOSITORY / "infra" / "terraform" / "modules" / "roles" / "main.tf").read_text()
+    trusted = {
+        account: component
+        for component, listed in re.findall(
+            r"^    (\w+) = \{\n +service_accounts = \[(.+)\]", terraform, re.MULTILINE
+        )
+        for account in re.findall(r'"([^"]+)"', listed)
+    }
+    made = {}
+    for application in applications("prod")[1:]:
+        namespace = application["spec"]["destination"]["namespace"]
+        for source in sources(application):
+            if not source.get("path", "").startswith("infra/charts/"):
+                continue
+            chart = CHARTS / source["path"].removeprefix("infra/charts/")
+            helm = source["helm"]
+            for m in render(
+                chart, helm["valuesObject"], name=helm["releaseName"], namespace=namespace
+            ):
+                role = m["metadata"].get("annotations", {}).get("eks.amazonaws.com/role-arn")
+                if role is not None:
+                    made[f"{namespace}:{m['metadata']['name']}"] = role.rpartition("prod-")[2]
+    # The chart of Airflow names its own; these are its names for the release `airflow`.
+    own = {
+        f"airflow:airflow-{part}": "airflow"
+        for part in ("scheduler", "triggerer", "dag-processor", "api-server")
+    }
+    autoscaler = {"kube-system:cluster-autoscaler": "autoscaler"}
+    assert made | own | autoscaler == trusted
