@@ -133,14 +133,15 @@ test: lint  ## Lint, then the tests, two files side by side (WORKERS=2): loopbac
 test-slow: install  ## The few tests of a minute or more: both DAGs whole, state by state; a column by one edit
 	@$(VENV)/bin/pytest -m slow --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
-TERRAFORM_TOOLS := .cache/terraform-tools
+TERRAFORM_TOOLS := $(CURDIR)/.cache/terraform-tools
 .PHONY: test-terraform
 test-terraform: install  ## infra/terraform: mocked, on moto and ministack, by checkov; needs terraform and its AWS provider
-	@# Of checkov's hundred dependencies some pin what Feira needs newer, so it has a folder of its own.
-	@[ -x $(TERRAFORM_TOOLS)/bin/checkov ] || { \
-	  $(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(TERRAFORM_TOOLS) && \
-	  $(VENV)/bin/uv pip install --quiet --python $(TERRAFORM_TOOLS)/bin/python checkov==3.3.30 ministack==1.5.33; }
-	@PATH="$$PWD/$(TERRAFORM_TOOLS)/bin:$$PATH" $(VENV)/bin/pytest -m terraform -rs tests/infra/terraform
+	@# Each pins a boto3 of its own, and neither Feira's.
+	@for tool in checkov==3.3.30 ministack==1.5.33; do \
+	  [ -x "$(TERRAFORM_TOOLS)/bin/$${tool%%=*}" ] || UV_TOOL_DIR="$(TERRAFORM_TOOLS)" UV_TOOL_BIN_DIR="$(TERRAFORM_TOOLS)/bin" \
+	    $(VENV)/bin/uv tool install --quiet --python $(VENV)/bin/python "$$tool"; \
+	done
+	@PATH="$(TERRAFORM_TOOLS)/bin:$$PATH" $(VENV)/bin/pytest -m terraform -rs tests/infra/terraform
 
 .PHONY: verify
 verify: install  ## A stack of its own through the matrix of states, against an independent computation

@@ -120,7 +120,7 @@ ROWS = (
     Row(
         "Redshift Serverless, RPU-hours",
         0.375,
-        {"dev": (4, 15), "prod": (8, 60), "large": (32, 120)},
+        {"dev": (8, 15), "prod": (8, 60), "large": (32, 120)},
         "AWS's blog: from $1.50 an hour at 4 RPU",
     ),
     Row("Redshift, GB stored", 0.024, _month(5, 100, 2000), "not seen again"),

@@ -14,7 +14,7 @@ nodes = {
   spark    = { instance_types = ["m6i.xlarge", "m5.xlarge"], capacity = "SPOT", least = 0, most = 4 }
 }
 
-warehouse = { base = 4, most = 8, monthly = 60 }
+warehouse = { base = 8, most = 8, monthly = 120 }
 kafka     = { type = "kafka.t3.small", per_zone = 1, disk = 20 }
 valkey    = { type = "cache.t4g.micro", nodes = 1 }
 database  = { class = "db.t4g.micro", disk = 20, most = 40, twice = false }

@@ -2,7 +2,7 @@ mock_provider "aws" { source = "./tests/mocks" }
 
 variables {
   name           = "feira-test"
-  kubernetes     = "1.33"
+  kubernetes     = "1.35"
   key_arn        = "arn:aws:kms:eu-central-1:123456789012:key/1"
   subnets        = ["subnet-1", "subnet-2", "subnet-3"]
   nodes_group    = "sg-1"

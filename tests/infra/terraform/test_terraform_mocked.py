@@ -11,10 +11,9 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from airflow.providers.amazon.aws.hooks.redshift_sql import RedshiftSQLHook
+from psycopg.conninfo import conninfo_to_dict
 
 from feira_airflow.core import connections, kafka, valkey
-from feira_provider.hooks.warehouse import WarehouseHook
 from terraform_tree import Terraform, changed, connection_outputs, copied, environment
 
 pytestmark = pytest.mark.terraform
@@ -181,6 +180,7 @@ def test_the_platform_reads_each_connection() -> None:
         (connections.WAREHOUSE_DBT, "dbt"),
         (connections.WAREHOUSE_READER, "reader"),
     ):
-        assert WarehouseHook(conn_id).side == "redshift"
-        parameters = RedshiftSQLHook(redshift_conn_id=conn_id)._get_conn_params()
-        assert (parameters["user"], parameters["port"]) == (user, 5439)
+        dsn, dialect = connections.warehouse_dsn(conn_id)
+        options = conninfo_to_dict(dsn)
+        assert (dialect, options["user"], options["port"]) == ("redshift", user, "5439")
+        assert (options["dbname"], options["sslmode"]) == ("warehouse", "verify-full")

@@ -45,10 +45,12 @@ resource "aws_iam_role_policy_attachment" "cluster" {
 
 resource "aws_eks_cluster" "this" {
   # checkov:skip=CKV_AWS_39: Where api_from names networks, people reach the API from those; with none, from inside alone
-  name                      = var.name
-  version                   = var.kubernetes
-  role_arn                  = aws_iam_role.cluster.arn
-  enabled_cluster_log_types = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
+  name     = var.name
+  version  = var.kubernetes
+  role_arn = aws_iam_role.cluster.arn
+  # The add-ons below are all that it has; EKS's own copies of them would be in their way.
+  bootstrap_self_managed_addons = false
+  enabled_cluster_log_types     = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
 
   access_config {
     authentication_mode                         = "API"
