@@ -193,7 +193,7 @@ bench: install  ## All figures: days of 1 M and 5 M lines beside DuckDB and Pola
 
 GROWN ?= 200
 .PHONY: bench-growth
-bench-growth: install  ## What a day costs the warehouse as history grows to 200 days (GROWN=40: a look, whose aims are not judged)
+bench-growth: install  ## What a day costs lake and warehouse as history grows to 200 days (GROWN=40: a look, whose aims are not judged)
 	@FEIRA_HOME= PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_growth.py --days $(GROWN)
 	@$(VENV)/bin/python tests/bench/figures_page.py
 

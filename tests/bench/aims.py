@@ -119,20 +119,21 @@ def _parsing(parsed: list[dict[str, Any]] | None) -> Aim:
 
 
 def growth_aims(found: dict[str, Any]) -> list[Aim]:
-    """For each step and kind of ids, how its CPU has grown; those that are short first."""
+    """For each part, kind of ids and step, how its CPU has grown; those that are short first."""
     judged = []
-    for ids, of_ids in found["warehouse"].items():
-        for step, by_day in growth(of_ids["days"], CPU).items():
-            first, last = min(by_day), max(by_day)
-            times = by_day[last] / by_day[first]
-            judged.append(
-                _judged(
-                    f"{step}, ids {ids}: CPU at day {GROWN_DAYS} at most {GROWTH[ids]:g} times that at "
-                    f"day {first}",
-                    f"{times:.2f} times" if last >= GROWN_DAYS else None,
-                    times <= GROWTH[ids],
+    for part, by_ids in found.items():
+        for ids, of_ids in by_ids.items():
+            for step, by_day in growth(of_ids["days"], CPU).items():
+                first, last = min(by_day), max(by_day)
+                times = by_day[last] / by_day[first]
+                judged.append(
+                    _judged(
+                        f"{part}: {step}, ids {ids}: CPU at day {GROWN_DAYS} at most {GROWTH[ids]:g} "
+                        f"times that at day {first}",
+                        f"{times:.2f} times" if last >= GROWN_DAYS else None,
+                        times <= GROWTH[ids],
+                    )
                 )
-            )
     return sorted(judged, key=lambda aim: ORDER.index(aim.state))
 
 

@@ -1,9 +1,11 @@
 """`make bench-growth`: what a day costs as the history before it grows, in seconds of CPU.
 
-The warehouse's part, on a PostgreSQL of its own and with the functions that the DAGs call: days of a
-growing shop are loaded and reported one by one, and at some days compared too, and the marts built. Every
-answer is held against what the shop itself knows. It is done twice, with order ids that rise from day to
-day and with ids that lie anywhere. All raw figures go to ``.bench/growth.json``.
+Days of a growing shop, by the functions that the DAGs call. The warehouse's part, on a PostgreSQL of its
+own: each day is loaded and reported, and at some days compared too, and the marts built. The lake's part,
+on a Spark Connect server of its own: some days are validated, transformed, published, staged for the load
+and compared, and those between are written as these steps would leave them. Every answer is held against
+what the shop itself knows. Each part is done twice, with order ids that rise from day to day and with ids
+that lie anywhere. All raw figures go to ``.bench/growth.json``.
 """
 
 from __future__ import annotations
@@ -13,16 +15,12 @@ import json
 import shutil
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 from rich.console import Console
 
@@ -37,49 +35,23 @@ from feira.summary.files import ReportFiles
 from feira.summary.model import DayReport
 from feira.summary.prepare import prepare_reports
 from feira_airflow.summary.marts import build_marts
+from feira_local.stack.config import DEFAULT_PORTS, Ports, ShopOptions, StackConfig
+from growing_lake import GrowingLake
 from growing_shop import UPDATED_DAYS, GrowingShop, date_of
 from machine import machine
-from memory import cpu_seconds, load_average, tree
-from temporary_postgres import temporary_server
+from memory import MemorySampler, cpu_seconds, load_average, tree
+from meter import Meter, require
+from servers import spark_server
+from temporary_postgres import free_port, temporary_server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOME = REPOSITORY / ".bench"
 LINES, UPDATES, DAYS = 20_000, 2_500, 200
 MEASURED, RUN = (20, 80, 140, 200), 3
 """Each of these days stands for itself and those before it, so many in all; its figure is their median."""
+WARM = 2
+"""Days by the steps before a run of those, on a server that is new: each run meets the same one."""
 console = Console(width=110)
-
-
-class WrongAnswerError(AssertionError):
-    """A step said something else than the shop knows."""
-
-
-@dataclass
-class Meter:
-    """CPU of this process, which does the client's part of each step, and of the server's processes."""
-
-    server: Callable[[], list[psutil.Process]]
-
-    @contextmanager
-    def measured(
-        self, into: dict[str, Any], step: str, without: dict[str, float]
-    ) -> Iterator[None]:
-        """Notes a step's CPU and seconds; what ``without`` then holds by these names is not the step's."""
-        without |= dict.fromkeys(("client_cpu", "server_cpu", "seconds"), 0.0)
-        began = self.now()
-        yield
-        into[step] = {
-            name: round(ended - start - without[name], 4)
-            for (name, start), ended in zip(began.items(), self.now().values(), strict=True)
-        }
-
-    def now(self) -> dict[str, float]:
-        """Since some moment."""
-        return {
-            "client_cpu": time.process_time(),
-            "server_cpu": cpu_seconds(self.server()),
-            "seconds": time.perf_counter(),
-        }
 
 
 class Unwritten(ReportFiles):
@@ -100,7 +72,7 @@ class GrowingWarehouse:
         self._landings = landing_store(lake, PUBLISHED.name)
         self._lake = lake
         pid = int((home / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
-        self._meter = Meter(tree(pid))
+        self._meter = Meter(lambda: cpu_seconds(tree(pid)()))
 
     def next_day(self, *, whole: bool) -> dict[str, Any]:
         """One more day: CPU and seconds by step. With ``whole`` the marts and the reports' files too."""
@@ -205,17 +177,45 @@ class GrowingWarehouse:
         return Decimal(row[0])
 
     def _require(self, what: str, found: object, expected: object) -> None:
-        if found != expected:
-            raise WrongAnswerError(
-                f"day {self.shop.days}: {what} is {found}, and the shop has {expected}"
-            )
+        require(self.shop.days, what, found, expected)
 
 
-def grown(home: Path, days: int, *, clustered: bool) -> list[dict[str, Any]]:
+def _shown(of_day: dict[str, Any]) -> None:
+    shown = ", ".join(
+        f"{step} {each['client_cpu'] + each['server_cpu']:.2f} (server {each['server_cpu']:.2f})"
+        for step, each in of_day["steps"].items()
+    )
+    console.print(f"  day {of_day['day']}: {shown} (load average {of_day['load_average']:.1f})")
+
+
+def grown_lake(home: Path, days: int, *, clustered: bool) -> list[dict[str, Any]]:
+    """As of the warehouse; a day has ``files`` too, what the lake then holds."""
+    ports = Ports(**{name: free_port() for name in DEFAULT_PORTS}, own={})
+    config = StackConfig(home, REPOSITORY, ports, ShopOptions(None, 0, LINES))
+    config.make_folders()
+    settings = LakeSettings(root=f"file://{home / 'lake'}", catalog="hadoop")
+    shop, sampler = GrowingShop(LINES, UPDATES, clustered), MemorySampler()
+    lake = GrowingLake(home, settings, shop, config.spark_url)
+    meter, found = Meter(lambda: sampler.cpu_seconds()["jvm"]), []
+    sampler.close()  # It is asked for CPU alone, and to sample memory would count as the client's.
+    for at in (at for at in MEASURED if at <= days):
+        with spark_server(config, settings, sampler):
+            lake.create_missing()
+            while shop.days < at - RUN - WARM:
+                lake.next_day_written()
+        with spark_server(config, settings, sampler):
+            for day in range(at - RUN - WARM + 1, at + 1):
+                steps = lake.next_day_measured(meter)
+                if day > at - RUN:
+                    of_day = {"at": at, "day": day, "rows": lake.rows(), "files": lake.files()}
+                    found.append(of_day | {"load_average": load_average(), "steps": steps})
+            _shown(found[-1])
+    return found
+
+
+def grown_warehouse(home: Path, days: int, *, clustered: bool) -> list[dict[str, Any]]:
     """The figures of the days that are measured: ``day``, the day ``at`` that they stand for with those
     before it, ``rows`` of the fact, the machine's ``load_average``, and ``steps``."""
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
     found: list[dict[str, Any]] = []
     with temporary_server(home, durable=True) as dsns, connect(dsns.warehouse_loader) as loader:
         require_load_tables(loader, PUBLISHED)
@@ -230,14 +230,11 @@ def grown(home: Path, days: int, *, clustered: bool) -> list[dict[str, Any]]:
                 of_day = {"at": at_of[day], "day": day, "rows": warehouse.rows()}
                 found.append(of_day | {"load_average": load_average(), "steps": steps})
             if day in measured:
-                shown = ", ".join(
-                    f"{step} {each['client_cpu'] + each['server_cpu']:.2f} "
-                    f"(server {each['server_cpu']:.2f})"
-                    for step, each in steps.items()
-                )
-                console.print(f"  day {day}: {shown} (load average {load_average():.1f})")
-    shutil.rmtree(home)
+                _shown(found[-1])
     return found
+
+
+PARTS = {"warehouse": grown_warehouse, "lake": grown_lake}
 
 
 def main() -> int:
@@ -248,27 +245,34 @@ def main() -> int:
     )
     arguments.add_argument("--ids", choices=("both", "clustered", "scattered"), default="both")
     arguments.add_argument("--out", type=Path, default=HOME / "growth.json")
+    arguments.add_argument("--part", choices=("both", *PARTS), default="both")
     asked = arguments.parse_args()
     if asked.days < MEASURED[0]:
         arguments.error(f"--days {asked.days}: the first that is measured is day {MEASURED[0]}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # What is not measured now stays as it was measured before.
-    figures = json.loads(asked.out.read_text()) if asked.out.is_file() else {"warehouse": {}}
-    for ids in ("clustered", "scattered"):
-        if asked.ids in ("both", ids):
-            console.print(f"{asked.days} days of {LINES:,} lines, ids {ids}: CPU seconds by step")
-            home = HOME / f"growth-{ids}"
-            began = datetime.now(UTC)
-            days = grown(home, asked.days, clustered=ids == "clustered")
-            figures["warehouse"][ids] = {
-                "measured_at": began.isoformat(timespec="seconds"),
-                "machine": machine(),
-                "lines": LINES,
-                "updates": UPDATES,
-                "days": days,
-            }
-            asked.out.parent.mkdir(exist_ok=True)
-            asked.out.write_text(json.dumps(figures, indent=1))
+    figures = json.loads(asked.out.read_text()) if asked.out.is_file() else {}
+    for (part, grown), ids in product(PARTS.items(), ("clustered", "scattered")):
+        if asked.part not in ("both", part) or asked.ids not in ("both", ids):
+            continue
+        console.print(
+            f"{part}, {asked.days} days of {LINES:,} lines, ids {ids}: CPU seconds by step"
+        )
+        home = HOME / f"growth-{part}-{ids}"
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+        began = datetime.now(UTC)
+        days = grown(home, asked.days, clustered=ids == "clustered")
+        figures.setdefault(part, {})[ids] = {
+            "measured_at": began.isoformat(timespec="seconds"),
+            "machine": machine(),
+            "lines": LINES,
+            "updates": UPDATES,
+            "days": days,
+        }
+        shutil.rmtree(home)
+        asked.out.parent.mkdir(exist_ok=True)
+        asked.out.write_text(json.dumps(figures, indent=1))
     console.print(f"All figures: {asked.out}")
     return 0
 

@@ -10,10 +10,8 @@ import json
 import os
 import resource
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
@@ -26,20 +24,15 @@ from chain_step import Places
 from feira.core.settings import LakeSettings
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
 from feira_local.shop.taste import Taste
-from feira_local.stack import postgres, spark
-from feira_local.stack.config import DEFAULT_PORTS, HOST, Ports, ShopOptions, StackConfig
-from feira_spark.core.session import connect
+from feira_local.stack import postgres
+from feira_local.stack.config import DEFAULT_PORTS, Ports, ShopOptions, StackConfig
 from memory import MemorySampler, load_average, stopwatch, tree
+from servers import StepError, server, spark_server
 from temporary_postgres import free_port, temporary_server
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
-WAIT_SECONDS = 120
 SHOP_SEED = 7
-
-
-class StepError(RuntimeError):
-    """A step or a server of the benchmark failed; the message ends with what it said."""
 
 
 def run_json(command: list[str], sampler: MemorySampler, group: str, **env: str) -> dict[str, Any]:
@@ -126,7 +119,10 @@ class DayChain:
         shutil.rmtree(self.home / "lake" / "tables", ignore_errors=True)
         (self.home / "lake" / "tables").mkdir(parents=True)
         (self.landing / "validation.json").unlink(missing_ok=True)
-        with self._warehouse() as dsn, self._spark() as session:
+        with (
+            self._warehouse() as dsn,
+            spark_server(self.config, self.lake, self._sampler) as session,
+        ):
             self._places = Places(
                 self.day, self.lake.root, self.config.shop_url, self.config.spark_url, dsn
             )
@@ -158,7 +154,7 @@ class DayChain:
             ),
             *("--seed", str(SHOP_SEED), "--state", str(self.home / "shop")),
         ]
-        with self._server("shop", command, self.config.ports.shop):
+        with server(self.config, self._sampler, "shop", command, self.config.ports.shop):
             yield
 
     @contextmanager
@@ -179,58 +175,6 @@ class DayChain:
                 self._sampler.forget("postgres")
         del opened
 
-    @contextmanager
-    def _spark(self) -> Iterator[dict[str, Any]]:
-        """The stack's Spark Connect server, warm as `feira up` leaves it; how long that took."""
-        # The stack's properties, but for the catalog and the store: a folder is both here.
-        spark.write_properties(self.config, self.lake)
-        elapsed = stopwatch()
-        environment = spark.environment(self.config)
-        command = list(spark.command(self.config))
-        with self._server("jvm", command, self.config.ports.spark, **environment):
-            session = connect(self.config.spark_url)
-            session.range(1).collect()
-            session.stop()
-            started = elapsed()
-            self._warm_up()
-            yield {
-                "seconds": started,
-                "warm_up_seconds": elapsed() - started,
-                "heap": spark.HEAP,
-                "cores": spark.CORES,
-            }
-
-    def _warm_up(self) -> None:
-        """What `feira up` does once the server answers."""
-        from feira_local.stack.steps import spark_warmup
-
-        spark_warmup(self.config)
-
-    @contextmanager
-    def _server(self, name: str, command: list[str], port: int, **env: str) -> Iterator[None]:
-        log = self.config.logs / f"{name}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=self.home,
-                env={**os.environ, **env},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        self._sampler.watch(name, tree(process.pid))
-        try:
-            _wait_for(process, port, log)
-            yield
-        finally:
-            self._sampler.forget(name)
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
 
 def _lines_per_day(lines: int, day: date) -> int:
     """The generator's weekly mean with which ``day`` itself shows that many lines, or all but."""
@@ -239,16 +183,3 @@ def _lines_per_day(lines: int, day: date) -> int:
         source = GeneratedSource(GeneratorSettings(Taste(SHOP_SEED), lines_per_day=mean))
         mean = round(mean * lines / source.total(day))
     return mean
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while True:
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-            return
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text(errors="replace")[-3000:]
-                raise StepError(f"Nothing listens on port {port}: {said}") from None
-            time.sleep(0.1)

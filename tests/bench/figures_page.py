@@ -32,6 +32,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RAW = REPOSITORY / ".bench"
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 IMAGES = REPOSITORY / "docs" / "images"
+SERVERS = {"warehouse": "PostgreSQL", "lake": "Spark"}
 BLOCK = re.compile(r"(<!-- figures: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -105,21 +106,35 @@ class Figures:
         return _aims_table(growth_aims(self.grown))
 
     def growth(self) -> str:
-        """CPU of each step by day, the server's part in brackets."""
-        text = ""
-        for ids, found in self.grown["warehouse"].items():
+        """CPU of each step by day, the server's part in brackets; and what a lake then holds."""
+        text = "".join(
+            f"{part.capitalize()}: not measured yet on this page, `make bench-growth`.\n\n"
+            for part in SERVERS
+            if part not in self.grown
+        )
+        for part, ids in ((part, ids) for part, kinds in self.grown.items() for ids in kinds):
+            found = self.grown[part][ids]
             days, machine = found["days"], found["machine"]
             whole, server = growth(days, CPU), growth(days, ("server_cpu",))
-            rows_at = {day["at"]: day["rows"] for day in days}
+            last = {day["at"]: day for day in days}
             busy = [day["load_average"] for day in days]
-            text += f"Ids {ids}, CPU seconds, of them PostgreSQL's in brackets:\n\n" + table(
+            text += f"{part.capitalize()}, ids {ids}, CPU seconds, of them {SERVERS[part]}'s in brackets:\n\n"
+            text += table(
                 ["day", "rows", *whole],
                 [
-                    [str(at), f"{rows:,}"]
+                    [str(at), f"{day['rows']:,}"]
                     + [f"{whole[step][at]:.2f} ({server[step][at]:.2f})" for step in whole]
-                    for at, rows in rows_at.items()
+                    for at, day in last.items()
                 ],
             )
+            if held := {at: day["files"] for at, day in last.items() if "files" in day}:
+                text += "\n" + table(
+                    ["it then holds", *(f"day {at}" for at in held)],
+                    [
+                        [what, *(f"{of_day[what]:,}" for of_day in held.values())]
+                        for what in next(iter(held.values()))
+                    ],
+                )
             text += (
                 f"\nMeasured {found['measured_at'][:10]} on {machine['cores']} cores of "
                 f"{machine['cpu']}, load average {min(busy):.1f} to {max(busy):.1f}.\n\n"

@@ -115,7 +115,7 @@ class GrowingShop:
     days: int = 0
     """How many there have been; also the snapshot that the lake then is at."""
     _lines: dict[int, _Lines] = field(default_factory=dict)
-    """Of the days that still change."""
+    """Of the days that a day changes, and of those whose lines lie in their extracts."""
     _revenue: dict[int, int] = field(default_factory=dict)
     """Of those that no longer do."""
 
@@ -133,7 +133,7 @@ class GrowingShop:
             self._update(each, places, random)
             after.append(self._lines[each].at(places))
         new = self._lines[self.days] = self._new(random)
-        if (done := self.days - UPDATED_DAYS) in self._lines:
+        if (done := self.days - 2 * UPDATED_DAYS - 1) in self._lines:
             self._revenue[done] = self.revenue(done)
             del self._lines[done]
         batches = [
@@ -151,6 +151,21 @@ class GrowingShop:
         found = self._lines[day]
         sold = np.isin(found.statuses, _SOLD)
         return int((found.quantities * found.prices)[sold].sum())
+
+    def fact(self, first: int) -> Iterator[pa.RecordBatch]:
+        """The fact's rows of the extracts of the days from ``first`` on, at most five days ago."""
+        for found in self._lines.values():
+            yield from found.at(np.flatnonzero(found.seen >= first)).batches("INSERT")
+
+    def by_extract(self, day: int) -> dict[int, tuple[int, int]]:
+        """Of an order date's lines, by the day whose extract shows them as they are: how many there are, and
+        what they sold in ten-thousandths of a dollar."""
+        found = self._lines[day]
+        sold = np.where(np.isin(found.statuses, _SOLD), found.quantities * found.prices, 0)
+        return {
+            int(seen): (int((found.seen == seen).sum()), int(sold[found.seen == seen].sum()))
+            for seen in np.unique(found.seen)
+        }
 
     def _new(self, random: np.random.Generator) -> _Lines:
         number = np.arange(self.lines)

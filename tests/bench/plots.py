@@ -35,19 +35,20 @@ def draw(days: dict[int, dict[str, Any]], folder: Path) -> list[Path]:
 
 def draw_growth(figures: dict[str, Any], folder: Path) -> list[Path]:
     """Writes the plot of CPU by day into a folder; returns its path, in a list."""
-    kinds = figures["warehouse"]
+    width = max(map(len, figures.values()))
     figure, axes = plt.subplots(
-        1, len(kinds), figsize=(4.5 * len(kinds), 3), squeeze=False, sharey=True
+        len(figures), width, figsize=(4.5 * width, 3 * len(figures)), squeeze=False, sharey="row"
     )
-    for axis, (ids, of_ids) in zip(axes[0], kinds.items(), strict=True):
-        steps = growth(of_ids["days"], CPU)
-        for (step, by_day), colour in zip(steps.items(), STEP_COLOURS, strict=False):
-            axis.plot(list(by_day), list(by_day.values()), color=colour, marker="o", label=step)
-        axis.set_title(f"ids {ids}", fontsize=10)
-        axis.set_xlabel("day of the history")
-        axis.set_ylim(bottom=0)
-    axes[0][0].set_ylabel("CPU seconds")
-    axes[0][0].legend(frameon=False)
+    for row, (part, kinds) in zip(axes, figures.items(), strict=True):
+        for axis, (ids, of_ids) in zip(row, kinds.items(), strict=False):
+            steps = growth(of_ids["days"], CPU)
+            for (step, by_day), colour in zip(steps.items(), STEP_COLOURS, strict=False):
+                axis.plot(list(by_day), list(by_day.values()), color=colour, marker="o", label=step)
+            axis.set_title(f"{part}, ids {ids}", fontsize=10)
+            axis.set_xlabel("day of the history")
+            axis.set_ylim(bottom=0)
+        row[0].set_ylabel("CPU seconds")
+        row[0].legend(frameon=False)
     figure.tight_layout()
     return [_save(figure, folder / "bench-growth.svg")]
 
