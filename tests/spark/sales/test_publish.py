@@ -34,6 +34,7 @@ from feira_spark.core.tables import (
     add_columns,
     current_snapshot,
     evolution,
+    metadata_uri,
     require_tables,
 )
 from feira_spark.sales.steps import (
@@ -113,6 +114,7 @@ def test_a_day_is_inserted_then_changed_and_what_is_no_longer_held_leaves(
     assert counts(published) == (1, 1, 1)
     assert fact(tables) == {"a": 7, "b": 5, "d": 4}
     assert published.snapshot_id == current_snapshot(tables, "sales.fact")
+    assert published.metadata == metadata_uri(tables, "lake.sales.fact")
     assert branches(tables) == {"main"}
 
 

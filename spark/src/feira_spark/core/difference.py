@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from feira.core.lake import read_snapshot
 from feira.core.published_table import PublishedTable
@@ -76,8 +77,8 @@ def _staging(table: PublishedTable) -> str:
 
 
 def _is_ancestor(spark: SparkSession, published: str, snapshot: int) -> bool:
-    query = f"SELECT 1 FROM {published}.history WHERE snapshot_id = :id AND is_current_ancestor"
-    return bool(spark.sql(query, args={"id": snapshot}).take(1))
+    history = spark.table(f"{published}.history").where("is_current_ancestor")
+    return bool(history.where(F.col("snapshot_id") == snapshot).take(1))
 
 
 def _changelog(spark: SparkSession, table: str, since: int | None, main: int) -> DataFrame:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from feira.core.published_table import PublishedTable
 from feira_spark.core.session import CATALOG
-from feira_spark.core.tables import STAGING, current_snapshot, metadata_uri, write_staged
+from feira_spark.core.tables import STAGING, current_snapshot, pinned, write_staged
 
 
 class AuditError(RuntimeError):
@@ -54,13 +54,13 @@ def publish_day(spark: SparkSession, table: PublishedTable, day: date, attempt: 
             spark.sql(f"CALL {CATALOG}.system.fast_forward('{table.table}', 'main', '{branch}')")
         finally:
             spark.sql(f"ALTER TABLE {published} DROP BRANCH IF EXISTS {branch}")
-    snapshot = current_snapshot(spark, table.table)
+    metadata, snapshot = pinned(spark, published)
     if snapshot is None:
         raise AuditError(
             f"{table.table} has no snapshot after publishing {day}; run the day again."
         )
     return Published(
-        metadata=metadata_uri(spark, published),
+        metadata=metadata,
         snapshot_id=snapshot,
         inserted=counts.get("insert", 0),
         updated=counts.get("update", 0),
@@ -209,11 +209,8 @@ def sweep_branches(spark: SparkSession, table: PublishedTable) -> list[str]:
     To be called by the one publisher only, before it makes its own branch.
     """
     published = f"{CATALOG}.{table.table}"
-    names = [
-        row["name"]
-        for row in spark.sql(f"SELECT name FROM {published}.refs WHERE type = 'BRANCH'").collect()
-        if row["name"].startswith("publish_")
-    ]
+    branches = spark.table(f"{published}.refs").where("type = 'BRANCH'").select("name")
+    names = [row["name"] for row in branches.collect() if row["name"].startswith("publish_")]
     for name in names:
         spark.sql(f"ALTER TABLE {published} DROP BRANCH IF EXISTS {name}")
     return names

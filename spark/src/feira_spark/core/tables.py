@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -39,9 +40,12 @@ def spark_type(name: str) -> T.DataType:
 
 def table_types(spark: SparkSession, table: str) -> dict[str, str] | None:
     """Column names and types of a lake table in the contract's words; None where it does not exist."""
-    if not spark.catalog.tableExists(f"{CATALOG}.{table}"):
+    try:
+        schema = spark.table(f"{CATALOG}.{table}").schema
+    except AnalysisException as error:
+        if error.getCondition() != "TABLE_OR_VIEW_NOT_FOUND":
+            raise
         return None
-    schema = spark.table(f"{CATALOG}.{table}").schema
     return {field.name: field.dataType.simpleString() for field in schema.fields}
 
 
@@ -82,10 +86,8 @@ def add_columns(spark: SparkSession, change: Evolution) -> None:
 
 def current_snapshot(spark: SparkSession, table: str, branch: str = "main") -> int | None:
     """The snapshot id of a branch; None for a table that was never written."""
-    row = spark.sql(
-        f"SELECT snapshot_id FROM {CATALOG}.{table}.refs WHERE name = :branch",
-        args={"branch": branch},
-    ).first()
+    refs = spark.table(f"{CATALOG}.{table}.refs").where(F.col("name") == branch)
+    row = refs.select("snapshot_id").first()
     return int(row["snapshot_id"]) if row else None
 
 
@@ -94,8 +96,22 @@ def metadata_uri(spark: SparkSession, table: str) -> str:
 
     ``table`` is named with its catalog.
     """
-    entries = spark.sql(f"SELECT file FROM {table}.metadata_log_entries").collect()
+    entries = spark.table(f"{table}.metadata_log_entries").select("file").collect()
     return str(entries[-1]["file"])
+
+
+def pinned(spark: SparkSession, table: str) -> tuple[str, int | None]:
+    """``metadata_uri`` and ``current_snapshot`` of a table, by one query; named with its catalog."""
+    none = F.lit(None)
+    refs = spark.table(f"{table}.refs").where("name = 'main'")
+    entries = spark.table(f"{table}.metadata_log_entries")
+    found = (
+        refs.select(none.cast("string").alias("file"), "snapshot_id")
+        .unionByName(entries.select("file", none.cast("bigint").alias("snapshot_id")))
+        .collect()
+    )
+    snapshots = [row["snapshot_id"] for row in found if row["file"] is None]
+    return str(found[-1]["file"]), snapshots[0] if snapshots else None
 
 
 def as_declared(

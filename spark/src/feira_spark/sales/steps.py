@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -54,18 +54,18 @@ def validate_landing(spark: SparkSession, store: LandingStore, manifest: Manifes
     require_tables(spark, [contract(table) for table in written])
     landing = contract("sales.landing")
     staged = _stage(spark, store, manifest)
-    total = staged.count()  # from the table's metadata: no file is read
-    counts = staged.where(BROKEN).groupBy("broken_rules").count().collect()
+    pages, counts = _counted(staged)
+    total = sum(page["lines"] for page in pages)
     if total != manifest.total:
         raise LandingError(
             f"sales {manifest.extract_day}: the landing's pages hold {total} lines, its manifest "
             f"says {manifest.total}. The files were changed; refetch the day."
         )
-    valid = total - sum(row["count"] for row in counts)
+    valid = total - sum(row["lines"] for row in counts)
     broken: dict[str, int] = {}
     for row in counts:
         for rule in row["broken_rules"]:
-            broken[rule] = broken.get(rule, 0) + row["count"]
+            broken[rule] = broken.get(rule, 0) + row["lines"]
     limit = landing.max_invalid_percent if landing.max_invalid_percent is not None else 100.0
     validation = Validation(
         dataset=manifest.dataset,
@@ -81,7 +81,8 @@ def validate_landing(spark: SparkSession, store: LandingStore, manifest: Manifes
     current = store.current(manifest.extract_day)
     # An older run that is cleared comes back to a landing whose lines are no longer of interest.
     if current is None or current[0].version <= manifest.version:
-        _replace_quarantine(spark, staged, manifest, passed=validation.passed)
+        first_ids = {page["page"]: page["first_id"] for page in pages}
+        _replace_quarantine(spark, staged, manifest, first_ids, passed=validation.passed)
     store.put_validation(validation)
     return validation
 
@@ -156,8 +157,34 @@ def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> Data
     return spark.table(table)
 
 
+def _counted(staged: DataFrame) -> tuple[list[Row], list[Row]]:
+    """By one query: ``lines`` and ``first_id`` of each ``page``, and ``lines`` of each list of
+    ``broken_rules``."""
+    lines, none = F.count("*").alias("lines"), F.lit(None)
+    pages = staged.groupBy("page").agg(lines, F.min("row_id").alias("first_id"))
+    broken = staged.where(BROKEN).groupBy("broken_rules").agg(lines)
+    found = (
+        pages.withColumn("broken_rules", none.cast("array<string>"))
+        .unionByName(
+            broken.select(
+                "*", none.cast("int").alias("page"), none.cast("bigint").alias("first_id")
+            )
+        )
+        .collect()
+    )
+    return (
+        [row for row in found if row["broken_rules"] is None],
+        [row for row in found if row["broken_rules"] is not None],
+    )
+
+
 def _replace_quarantine(
-    spark: SparkSession, staged: DataFrame, manifest: Manifest, *, passed: bool
+    spark: SparkSession,
+    staged: DataFrame,
+    manifest: Manifest,
+    first_ids: dict[int, int],
+    *,
+    passed: bool,
 ) -> None:
     day, version = manifest.extract_day, manifest.version
     of_landing = (F.col("extract_day") == F.lit(day)) & (
@@ -165,17 +192,19 @@ def _replace_quarantine(
         if passed
         else F.col("landing_version") == F.lit(version)
     )
-    offsets = T.StructType().add("page", T.IntegerType()).add("lines_before", T.LongType())
-    before = spark.createDataFrame(_page_offsets(manifest), offsets)
-    first = staged.groupBy("page").agg(F.min("row_id").alias("first_id"))
+    places = T.StructType().add("page", T.IntegerType()).add("offset", T.LongType())
+    offsets = [
+        (page, before - first_ids[page])
+        for page, before in _lines_before(manifest)
+        if page in first_ids
+    ]
     rows = (
         staged.where(BROKEN)
-        .join(F.broadcast(first), "page")
-        .join(F.broadcast(before), "page")
+        .join(F.broadcast(spark.createDataFrame(offsets, places)), "page")
         .select(
             F.lit(day).cast("date").alias("extract_day"),
             F.lit(version).alias("landing_version"),
-            (F.col("lines_before") + F.col("row_id") - F.col("first_id")).alias("landing_order"),
+            (F.col("row_id") + F.col("offset")).alias("landing_order"),
             "raw",
             "broken_rules",
         )
@@ -183,7 +212,7 @@ def _replace_quarantine(
     rows.writeTo(QUARANTINE).overwrite(of_landing)
 
 
-def _page_offsets(manifest: Manifest) -> list[tuple[int, int]]:
+def _lines_before(manifest: Manifest) -> list[tuple[int, int]]:
     """Each page's number and the lines of the pages before it."""
     offsets, lines = [], 0
     for number, page in enumerate(manifest.files, start=1):
