@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -45,7 +45,8 @@ OUTPUTS = {
     for name, fields in DESCRIBED.items()
 } | {"deployment": {"value": DEPLOYMENT}}
 
-Client = Callable[[str], Any]
+# One for all: it reads the services' models once.
+SESSION = boto3.Session("test", "test", region_name="eu-central-1")
 
 
 class Services:
@@ -56,14 +57,10 @@ class Services:
         self.statements: list[str] = []
         self.valkey: list[dict[str, Any]] = []
         self.fails = "nothing"
+        self._made: dict[str, Any] = {}
 
     def __call__(self, service: str) -> Any:
-        client = boto3.client(
-            service,
-            region_name="eu-central-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
+        client = self._made.get(service) or SESSION.client(service)
         if service == "elasticache":
             stub = Stubber(client)
             stub.add_response("modify_user", {})
@@ -71,6 +68,8 @@ class Services:
             stub.activate()
         elif service == "redshift-data":
             self._warehouse(client)
+        else:
+            self._made[service] = client
         return client
 
     def _valkey(self, params: dict[str, Any], **_: Any) -> None:
@@ -211,31 +210,6 @@ def test_a_statement_that_fails_is_named_without_its_password(services: Services
     with pytest.raises(RuntimeError, match=r"feira-dev: no such thing.*CREATE USER dbt") as raised:
         run(services)
     assert "md5" not in str(raised.value)
-
-
-def test_airflows_own_backend_reads_the_connections(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from airflow.providers.amazon.aws.secrets.secrets_manager import SecretsManagerBackend
-
-    run(services)
-    for name, value in {
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-    }.items():
-        monkeypatch.setenv(name, value)
-    # As docs/aws.md and the charts set it.
-    backend = SecretsManagerBackend(
-        connections_prefix="airflow/connections", variables_prefix=None, config_prefix=None
-    )
-    for conn_id, described in DESCRIBED.items():
-        read = backend.get_connection(conn_id)
-        assert read is not None and read.conn_type == described["conn_type"]
-        held = (
-            read.extra_dejson.get("sasl.password") if conn_id == "kafka_default" else read.password
-        )
-        assert bool(held) == (conn_id != "shop_api")
 
 
 def test_the_charts_get_what_they_ask_of_kubernetes(services: Services) -> None:
