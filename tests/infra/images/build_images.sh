@@ -43,7 +43,7 @@ asked() {
   case "$1" in
   airflow) echo 'test "$(id -u)" = 50000 && airflow version && git --version && (python -m feira_airflow.core.migrate 2>&1 || true) | grep FEIRA_SPARK_URL' ;;
   stack) echo 'test "$(id -u)" = 50000 && /opt/venv/bin/feira services --json | grep -c "\"name\""' ;;
-  spark) echo 'test "$(id -u)" = 50000 && (/opt/spark/entrypoint driver; test $? = 2) && /opt/spark/bin/spark-class org.apache.spark.deploy.SparkSubmit --version 2>&1 | grep "version 4.1.1" && ls /opt/jars | grep -c jar' ;;
+  spark) echo 'test "$(id -u)" = 50000 && { /opt/spark/entrypoint driver || test $? = 2; } && SPARK_LOCAL_IP=127.0.0.1 /opt/spark/bin/spark-class org.apache.spark.deploy.SparkSubmit --version 2>&1 | grep "version 4.1.1" && ls /opt/jars | grep -c jar' ;;
   serving) echo 'test "$(id -u)" = 50000 && python -m feira.recommendations.serving --help' ;;
   *) echo "There is no image $1; there are airflow, stack, spark and serving." >&2; exit 1 ;;
   esac
