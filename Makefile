@@ -143,9 +143,12 @@ test-terraform: install  ## infra/terraform: mocked, on moto and ministack, by c
 	done
 	@PATH="$(TERRAFORM_TOOLS)/bin:$$PATH" $(VENV)/bin/pytest -m terraform -rs tests/infra/terraform
 
+# What the warehouse is: postgres, or redshift, for which redshift-local stands.
+WAREHOUSE ?= $(FEIRA_WAREHOUSE_ON)
+
 .PHONY: verify
-verify: install  ## A stack of its own through the matrix of states, against an independent computation
-	@FEIRA_HOME= $(VENV)/bin/python tests/e2e/verify.py $(if $(DATA),--data "$$DATA")
+verify: install  ## A stack of its own through the matrix of states, against an independent computation (WAREHOUSE=redshift)
+	@FEIRA_HOME= FEIRA_WAREHOUSE_ON="$(WAREHOUSE)" $(VENV)/bin/python tests/e2e/verify.py $(if $(DATA),--data "$$DATA")
 
 ONLY ?=
 .PHONY: faults

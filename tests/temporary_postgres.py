@@ -38,7 +38,13 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
 
 
 @contextmanager
-def temporary_server(directory: Path, *, durable: bool = False, **settings: str) -> Iterator[Dsns]:
+def temporary_server(
+    directory: Path,
+    *,
+    durable: bool = False,
+    warehouse_database: str = "warehouse",
+    **settings: str,
+) -> Iterator[Dsns]:
     """A real server under ``directory`` with the stack's databases, roles and privileges (2–3 s).
 
     Yields a DSN for each role; stops the server at the end. It does not wait for the disk, so its
@@ -62,7 +68,7 @@ def temporary_server(directory: Path, *, durable: bool = False, **settings: str)
         )
     try:
         _wait_until_ready(process, port, log)
-        provision(secrets, port)
+        provision(secrets, port, warehouse_database)
         yield dsns(secrets, port)
     finally:
         with suppress(ProcessLookupError):

@@ -101,6 +101,7 @@ class Held:
         return rows
 
     def _query(self, query: str) -> tuple[list[tuple[Any, ...]], list[str]]:
-        with psycopg.connect(self._dsn, options="-c TimeZone=UTC") as connection:
+        with psycopg.connect(self._dsn, prepare_threshold=None) as connection:
+            connection.execute("SET TIME ZONE 'UTC'")
             cursor = connection.execute(query.encode())
             return cursor.fetchall(), [column.name for column in cursor.description or []]

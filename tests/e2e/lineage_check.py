@@ -25,7 +25,7 @@ def lineage_problems(events: Iterable[Event], secrets: Iterable[str]) -> list[st
     graph = LineageGraph.of(known)
     try:
         api = _the(graph, "sales", "http")
-        fact = _the(graph, ".sales.fact", "postgres")
+        fact = _the(graph, ".sales.fact", ("postgres", "redshift"))
         lake, extract = (_the(graph, f"tables/sales/{it}", "s3") for it in ("fact", "order_lines"))
     except LookupError as error:
         return [str(error)]
@@ -38,7 +38,7 @@ def lineage_problems(events: Iterable[Event], secrets: Iterable[str]) -> list[st
     ]
 
 
-def _the(graph: LineageGraph, name: str, scheme: str) -> Dataset:
+def _the(graph: LineageGraph, name: str, scheme: str | tuple[str, ...]) -> Dataset:
     every = {*graph.inputs, *(of for each in graph.inputs.values() for of in each)}
     found = [it for it in every if it.namespace.startswith(scheme) and it.name.endswith(name)]
     if len(found) != 1:

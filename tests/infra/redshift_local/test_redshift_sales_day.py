@@ -30,6 +30,8 @@ from feira.core.warehouse.schema import connect, missing_indexes
 from feira.core.warehouse.side import Staging, StagingError, side_of
 from feira.sales.published import PUBLISHED
 from feira.summary.ledger import deliver, due
+from feira_local.cli import demo
+from feira_local.cli.data import row_count, warehouse_rows
 from feira_local.stack.postgres import Dsns
 from reported_days import D1, D2, D3, Shop, line, sold_plainly
 
@@ -251,3 +253,25 @@ def test_sums_are_those_of_every_digit(sides: Sides) -> None:
     sides.run(D1, [wide, line("X", D1, "0.0001", line_number=2)])
     (figures,) = warehouse_figures(sides.redshift.connection, PUBLISHED).values()
     assert figures.sums == (Decimal("100000000000000.0000"),)
+
+
+def test_what_commands_ask_of_a_warehouse_both_answer(sides: Sides) -> None:
+    bought = [
+        line("A", D1, "1", customer_id=2, sku="10002"),
+        line("B", D2, "1", customer_id=2, sku="10080", description="late"),
+        line("C", D1, "1", customer_id=3, sku="10080", description="early"),
+    ]
+    sides.run(D1, bought)
+    asked: list[tuple[str, list[Any]]] = [(demo._CUSTOMERS, [3, 9]), (demo._NAMES, [])]
+    for query, values in asked:
+        rows = sides.both(
+            lambda shop, query=query, values=values: sorted(
+                shop.connection.execute(query, values).fetchall()
+            )
+        )
+        assert rows
+    assert sides.both(lambda shop: row_count(shop.connection, "sales.fact")) == 3
+    assert sides.both(lambda shop: row_count(shop.connection, "marts.nowhere")) is None
+    query = "SELECT order_date, description FROM sales.fact WHERE order_id = 'B'"
+    (row,) = sides.both(lambda shop: warehouse_rows(shop.connection, query, 9))
+    assert row == {"order_date": "2010-12-02", "description": "late"}

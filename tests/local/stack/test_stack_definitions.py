@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from feira_local.stack import airflow, spark, state
-from feira_local.stack.config import StackConfig
+from feira_local.stack.config import StackConfig, WarehouseOn
 from feira_local.stack.errors import StackError
 from feira_local.stack.launch import environment
 from feira_local.stack.lifecycle import Stack
@@ -32,6 +32,7 @@ def stack(tmp_path: Path) -> Stack:
         "FEIRA_HOME": str(tmp_path / "home"),
         "FEIRA_MONITORING": "on",
         "FEIRA_SPARK": "cluster",
+        "FEIRA_WAREHOUSE_ON": "redshift",
         "FEIRA_MONITORING_BIN": str(programs),
     }
     return Stack.of(StackConfig.from_env(found))
@@ -126,7 +127,8 @@ def test_the_callers_own_settings_do_not_reach_a_service(stack: Stack) -> None:
 
 
 def test_airflow_gets_every_connection_and_the_lake(stack: Stack) -> None:
-    private = airflow.private_settings(stack.config, stack.secrets)
+    config = replace(stack.config, warehouse_on=WarehouseOn.POSTGRES)
+    private = airflow.private_settings(config, stack.secrets)
     connections = {
         name.removeprefix("AIRFLOW_CONN_").lower(): json.loads(value)
         for name, value in private.items()
@@ -238,8 +240,9 @@ def test_spark_works_in_its_server_unless_a_cluster_is_asked_for_which_is_kept_w
     saved = stack.config.run / "config.json"
     older = json.loads(saved.read_text())
     del older["parts"]["spark_on"], older["ports"]["spark_master_ui"]
+    del older["parts"]["warehouse_on"], older["ports"]["own"]["redshift"]
     saved.write_text(json.dumps(older))
-    assert running_config().spark_on == "local"
+    assert (running_config().spark_on, running_config().warehouse_on) == ("local", "postgres")
 
 
 def test_an_offset_moves_every_port(tmp_path: Path) -> None:
@@ -259,6 +262,10 @@ def test_an_offset_moves_every_port(tmp_path: Path) -> None:
         ({"FEIRA_PORT_OFFSET": "59000"}, "plus FEIRA_PORT_OFFSET is 74432"),
         ({"FEIRA_SHOP_DATA": "/nowhere"}, "FEIRA_SHOP_DATA is '/nowhere'"),
         ({"FEIRA_SPARK": "yarn"}, "FEIRA_SPARK is 'yarn'; it must be local or cluster"),
+        (
+            {"FEIRA_WAREHOUSE_ON": "duckdb"},
+            "FEIRA_WAREHOUSE_ON is 'duckdb'; it must be postgres or redshift",
+        ),
         ({"FEIRA_SHOP_LINES": "0"}, "FEIRA_SHOP_LINES is '0'"),
         ({"FEIRA_SHOP_CLUSTERS": "401"}, "FEIRA_SHOP_CLUSTERS is '401'"),
         ({"FEIRA_EXTRA_DAGS": "/nowhere"}, "FEIRA_EXTRA_DAGS is '/nowhere'"),

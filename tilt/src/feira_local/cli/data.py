@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import psycopg
     from pyspark.sql import DataFrame, SparkSession
     from sqlglot.errors import SqlglotError
+
+    from feira.core.contracts.ddl import Dialect
 
 Rows = list[dict[str, Any]]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="Rows at most.")]
@@ -48,7 +51,7 @@ def sql(
     Example: [bold]feira sql "SELECT * FROM marts.daily_revenue ORDER BY order_date"[/]
     """
     where = on or ("lake" if "lake." in query.lower() else "warehouse")
-    _require_reading(query, "spark" if where == "lake" else "postgres")
+    _require_reading(query, "spark" if where == "lake" else access.warehouse_dialect())
     if where == "warehouse":
         rows = asked_warehouse(query, limit)
     else:
@@ -57,7 +60,7 @@ def sql(
     print_found(rows, as_json, empty="No rows.")
 
 
-_DIALECTS = {"spark": "Spark", "postgres": "PostgreSQL"}
+_DIALECTS = {"spark": "Spark", "postgres": "PostgreSQL", "redshift": "Redshift"}
 
 
 def _require_reading(query: str, dialect: str) -> None:
@@ -114,10 +117,12 @@ def migrate(as_json: AsJson = False) -> None:
 
     Example: [bold]feira migrate[/]
     """
+    from feira.core.warehouse.side import side_of
     from feira_spark.core.migrate import migrate as run_migration
 
     with spark_session() as spark, warehouse("warehouse_loader") as connection:
-        done = run_migration(spark, connection, _rebuilt_marts)
+        dialect = side_of(connection).dialect
+        done = run_migration(spark, connection, partial(_rebuilt_marts, dialect))
     if as_json:
         print_json(done)
         return
@@ -125,7 +130,7 @@ def migrate(as_json: AsJson = False) -> None:
         print_line(line)
 
 
-def _rebuilt_marts() -> str:
+def _rebuilt_marts(dialect: Dialect) -> str:
     from feira_airflow.summary.marts import MartsError, build_marts
 
     try:
@@ -134,6 +139,7 @@ def _rebuilt_marts() -> str:
             project_dir=repository_root() / "infra" / "dbt",
             target_dir=running_config().home / "dbt",
             quiet=True,
+            dialect=dialect,
         )
     except MartsError as error:
         raise StackError(str(error)) from error
@@ -147,7 +153,9 @@ def asked_warehouse(query: str, limit: int) -> Rows:
 
 def row_count(connection: psycopg.Connection, table: str) -> int | None:
     """The rows of a table of the warehouse; None where it does not exist."""
-    (there,) = connection.execute("SELECT to_regclass(%s)", [table]).fetchone() or (None,)
+    from feira.core.warehouse.schema import table_types
+
+    there = table_types(connection, table) is not None
     found = connection.execute(f"SELECT count(*) FROM {table}").fetchone() if there else None
     return int(found[0]) if found else None
 
@@ -157,7 +165,7 @@ _AS_TEXT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "b
 
 
 def warehouse_rows(connection: psycopg.Connection, query: str, limit: int) -> Rows:
-    """The rows of a query, columns of one name numbered; StackError with PostgreSQL's reason."""
+    """The rows of a query, columns of one name numbered; StackError with the warehouse's reason."""
     import psycopg
     from psycopg.types.string import TextLoader
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,17 +28,24 @@ CUSTOMERS = 3
 SHOWN = 3
 # Who has bought the most products, and which of them last.
 _CUSTOMERS = """
-    SELECT customer_id::text, count(*), (array_agg(sku ORDER BY last DESC, sku))[:%s]
-    FROM (
-      SELECT customer_id, sku, max(created_at) AS last FROM sales.fact
-      WHERE status IN ('completed', 'shipped') AND line_kind = 'product' AND customer_id IS NOT NULL
-      GROUP BY customer_id, sku
-    ) bought
-    GROUP BY customer_id ORDER BY count(*) DESC, bought.customer_id LIMIT %s
+    SELECT customer_id, products, sku FROM (
+      SELECT customer_id, sku, count(*) OVER (PARTITION BY customer_id) AS products,
+        row_number() OVER (PARTITION BY customer_id ORDER BY last_at DESC, sku) AS place
+      FROM (
+        SELECT customer_id, sku, max(created_at) AS last_at FROM sales.fact
+        WHERE status IN ('completed', 'shipped') AND line_kind = 'product'
+          AND customer_id IS NOT NULL
+        GROUP BY customer_id, sku
+      ) bought
+    ) ranked
+    WHERE place <= %s ORDER BY products DESC, customer_id, place LIMIT %s
 """
 _NAMES = """
-    SELECT DISTINCT ON (sku) sku, description FROM sales.fact
-    WHERE description IS NOT NULL ORDER BY sku, updated_at DESC
+    SELECT sku, description FROM (
+      SELECT sku, description, row_number() OVER (PARTITION BY sku ORDER BY updated_at DESC) AS place
+      FROM sales.fact WHERE description IS NOT NULL
+    ) named
+    WHERE place = 1
 """
 
 
@@ -126,7 +134,11 @@ def _print_offers() -> None:
     api = f"http://{HOST}:{running_config().ports.own['recommendations']}"
     with warehouse() as connection:
         names = dict(connection.execute(_NAMES).fetchall())
-        customers = connection.execute(_CUSTOMERS, [SHOWN, CUSTOMERS]).fetchall()
+        rows = connection.execute(_CUSTOMERS, [SHOWN, SHOWN * CUSTOMERS]).fetchall()
+    customers = [
+        (str(customer), products, [sku for *_, sku in found])
+        for (customer, products), found in groupby(rows, key=lambda row: row[:2])
+    ][:CUSTOMERS]
     for customer, products, last in customers:
         table = PlainTable("", f"customer {customer}", "")
         for number, sku in enumerate(last):

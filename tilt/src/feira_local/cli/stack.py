@@ -30,7 +30,7 @@ from feira_local.cli.output import (
 from feira_local.cli.pipelines import states
 from feira_local.stack import access, airflow, lifecycle
 from feira_local.stack.airflow_api import AirflowApi
-from feira_local.stack.config import SparkOn, StackConfig
+from feira_local.stack.config import SparkOn, StackConfig, WarehouseOn
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Progress, Stack
 from feira_local.stack.report import StackReport, report
@@ -77,6 +77,12 @@ def up(
             "--spark", help="Where Spark works: in its server, or on a master with two workers."
         ),
     ] = None,
+    warehouse: Annotated[
+        WarehouseOn | None,
+        typer.Option(
+            "--warehouse", help="What the warehouse is: PostgreSQL, or what stands for Redshift."
+        ),
+    ] = None,
     foreground: Annotated[
         bool,
         typer.Option("--foreground", help="Stay, say what happens, and stop it all on Ctrl-C."),
@@ -91,7 +97,8 @@ def up(
     stack = start(
         ({} if without is None else {"FEIRA_WITHOUT": without})
         | ({"FEIRA_MONITORING": "on"} if monitoring else {})
-        | ({} if spark is None else {"FEIRA_SPARK": spark}),
+        | ({} if spark is None else {"FEIRA_SPARK": spark})
+        | ({} if warehouse is None else {"FEIRA_WAREHOUSE_ON": warehouse}),
         as_json,
     )
     if foreground:

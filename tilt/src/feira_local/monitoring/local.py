@@ -46,5 +46,5 @@ LOCAL = LocalPart(
         "spark_ui": 18094,
     },
     services=services,
-    on_request=True,
+    on_request=lambda config: config.monitoring is not None,
 )

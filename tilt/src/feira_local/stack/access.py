@@ -16,11 +16,13 @@ from feira.core.errors import first_line
 from feira.core.lake import landing_store
 from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
+from feira_local.redshift import local as redshift
 from feira_local.stack import airflow, health, postgres
+from feira_local.stack.config import WarehouseOn
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
 from feira_local.stack.own_connections import as_airflow_reads, own_connections
-from feira_local.stack.postgres import Dsns
+from feira_local.stack.postgres import WAREHOUSE_CONNECTIONS, Dsns
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.state import running_config
 
@@ -28,12 +30,7 @@ if TYPE_CHECKING:
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
-
-_WAREHOUSE_CONNECTIONS = {
-    "warehouse_loader": "warehouse_default",
-    "dbt": "warehouse_dbt",
-    "reader": "warehouse_reader",
-}
+    from feira.core.contracts.ddl import Dialect
 
 
 _SPARK = "spark_default"
@@ -79,17 +76,27 @@ def shop_url() -> str:
 def warehouse_dsn(role: str = "reader") -> str:
     """A libpq connection string with password for ``warehouse_loader``, ``dbt`` or ``reader`` on the
     warehouse: the stack's own, or that of ``connections.yaml``."""
-    if role not in _WAREHOUSE_CONNECTIONS:
-        known = ", ".join(_WAREHOUSE_CONNECTIONS)
+    if role not in WAREHOUSE_CONNECTIONS:
+        known = ", ".join(WAREHOUSE_CONNECTIONS)
         raise StackError(f"The warehouse has no role {role!r}; it has {known}.")
-    conn_id = _WAREHOUSE_CONNECTIONS[role]
-    own = own_connections(running_config().home).get(conn_id)
+    conn_id, config = WAREHOUSE_CONNECTIONS[role], running_config()
+    own = own_connections(config.home).get(conn_id)
     if own is not None:
         with as_airflow_reads(conn_id, own):
-            from feira_provider.hooks.postgres_dsn import postgres_dsn
+            from feira_airflow.core import connections
 
-            return postgres_dsn(conn_id)
+            return connections.warehouse_dsn(conn_id)[0]
+    if config.warehouse_on is WarehouseOn.REDSHIFT:
+        return redshift.dsn(config, load_secrets(config.home), role)
     return str(getattr(dsns(), role))
+
+
+def warehouse_dialect() -> Dialect:
+    """The SQL that the warehouse of ``warehouse_dsn`` takes."""
+    config = running_config()
+    own = own_connections(config.home).get(WAREHOUSE_CONNECTIONS["reader"])
+    kind = own["conn_type"] if own is not None else config.warehouse_on
+    return "redshift" if kind == WarehouseOn.REDSHIFT else "postgres"
 
 
 def dsns() -> Dsns:

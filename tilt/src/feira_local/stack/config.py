@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from shutil import which
+from typing import TypeVar
 
 from feira.core.settings import LakeSettings, repository_root
 from feira_local.stack.errors import StackError
@@ -73,6 +74,13 @@ class SparkOn(StrEnum):
     CLUSTER = "cluster"
 
 
+class WarehouseOn(StrEnum):
+    """What the warehouse is: a database of PostgreSQL, or what stands for Redshift."""
+
+    POSTGRES = "postgres"
+    REDSHIFT = "redshift"
+
+
 @dataclass(frozen=True)
 class Monitoring:
     """The programs that monitoring runs; None for one that is not on this machine."""
@@ -120,12 +128,13 @@ class StackConfig:
     # Whether it is watched: figures, and where there are programs for them, rules and alerts.
     monitoring: Monitoring | None = None
     spark_on: SparkOn = SparkOn.LOCAL
+    warehouse_on: WarehouseOn = WarehouseOn.POSTGRES
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> StackConfig:
         """Reads ``FEIRA_HOME``, ``FEIRA_PORT_*``, ``FEIRA_PORT_OFFSET``, ``FEIRA_SHOP_*``,
         ``FEIRA_EXTRA_DAGS``, ``FEIRA_CLOCK``, ``FEIRA_LINEAGE``, ``FEIRA_WITHOUT``,
-        ``FEIRA_MONITORING``, ``FEIRA_MONITORING_BIN`` and ``FEIRA_SPARK``.
+        ``FEIRA_MONITORING``, ``FEIRA_MONITORING_BIN``, ``FEIRA_SPARK`` and ``FEIRA_WAREHOUSE_ON``.
 
         Raises StackError naming the variable, its value and what it may be.
         """
@@ -162,9 +171,6 @@ class StackConfig:
         )
         if extra:
             _require_usable("FEIRA_EXTRA_DAGS", Path(extra).expanduser().resolve(), _REFUSED)
-        spark_on = env.get("FEIRA_SPARK") or SparkOn.LOCAL
-        if spark_on not in set(SparkOn):
-            raise StackError(f"FEIRA_SPARK is {spark_on!r}; it must be {' or '.join(SparkOn)}.")
         data = env.get("FEIRA_SHOP_DATA")
         if data and not Path(data).expanduser().is_dir():
             raise StackError(
@@ -183,7 +189,8 @@ class StackConfig:
             lineage=lineage,
             without=_parts(env.get("FEIRA_WITHOUT") or ""),
             monitoring=Monitoring.found(env) if _switch(env, "FEIRA_MONITORING", False) else None,
-            spark_on=SparkOn(spark_on),
+            spark_on=_one_of(SparkOn, env, "FEIRA_SPARK"),
+            warehouse_on=_one_of(WarehouseOn, env, "FEIRA_WAREHOUSE_ON"),
             shop=ShopOptions(
                 data=Path(data).expanduser().resolve() if data else None,
                 seed=_integer(env, "FEIRA_SHOP_SEED", 7, lowest=0, highest=2**31),
@@ -198,7 +205,7 @@ class StackConfig:
         return tuple(
             part
             for part in local_parts()
-            if (self.monitoring is not None if part.on_request else part.name not in self.without)
+            if (part.on_request(self) if part.on_request else part.name not in self.without)
         )
 
     @property
@@ -240,6 +247,11 @@ class StackConfig:
             return inside
         name = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"feira-{os.getuid()}-{name}" / "supervisor.sock"
+
+    @property
+    def warehouse_database(self) -> str:
+        """The database of the stack's PostgreSQL that the warehouse is, or that is behind it."""
+        return "warehouse" if self.warehouse_on is WarehouseOn.POSTGRES else "redshift"
 
     @property
     def s3_url(self) -> str:
@@ -336,6 +348,17 @@ def _parts(text: str) -> tuple[str, ...]:
                 f"{', '.join(known)}."
             )
     return tuple(names)
+
+
+_Kind = TypeVar("_Kind", bound=StrEnum)
+
+
+def _one_of(kinds: type[_Kind], env: Mapping[str, str], name: str) -> _Kind:
+    """The value of a setting that has one of some words; without it the first of them."""
+    text = env.get(name) or next(iter(kinds))
+    if text not in set(kinds):
+        raise StackError(f"{name} is {text!r}; it must be {' or '.join(kinds)}.")
+    return kinds(text)
 
 
 def _switch(env: Mapping[str, str], name: str, default: bool) -> bool:

@@ -40,7 +40,7 @@ class LocalPart:
     :param connections: Airflow connections by id, in the fields of ``airflow connections import``
     :param jars: the Java programs of its services; ``config.jars / <set's name>`` has them
     :param topics: topics of Kafka with their numbers of partitions
-    :param on_request: started only where ``config.monitoring`` is set, and no part of ``--without``
+    :param on_request: whether it was asked for; such a part is started only then, and is none of ``--without``
     """
 
     name: str
@@ -49,7 +49,7 @@ class LocalPart:
     connections: Callable[[StackConfig], dict[str, dict[str, Any]]] = _no_connections
     jars: tuple[JarSet, ...] = ()
     topics: Mapping[str, int] = field(default_factory=dict)
-    on_request: bool = False
+    on_request: Callable[[StackConfig], bool] | None = None
 
 
 @functools.cache

@@ -24,6 +24,12 @@ HOST = "127.0.0.1"
 SERVER_USER = "pgserver"
 # Each database, and the role that owns it. `warehouse` is no login: its schemas have owners.
 DATABASES = {"airflow": "airflow", "iceberg": "iceberg", "warehouse": "warehouse"}
+# The roles of the warehouse that somebody connects with, and the connections that have them.
+WAREHOUSE_CONNECTIONS = {
+    "warehouse_loader": "warehouse_default",
+    "dbt": "warehouse_dbt",
+    "reader": "warehouse_reader",
+}
 LOGINS = {
     "airflow": "airflow",
     "iceberg": "iceberg",
@@ -216,9 +222,10 @@ def dsns(secrets: Secrets, port: int) -> Dsns:
     return Dsns(superuser=superuser, **urls)
 
 
-def provision(secrets: Secrets, port: int) -> None:
+def provision(secrets: Secrets, port: int, warehouse_database: str = "warehouse") -> None:
     """Makes the databases, roles, schemas and privileges, or brings them to what is stated here.
 
+    ``warehouse_database`` is the one that holds the warehouse's schemas; what another holds stays.
     Idempotent. Raises StackError when the superuser's password is not the one in ``secrets``.
     """
     import psycopg
@@ -260,24 +267,31 @@ def provision(secrets: Secrets, port: int) -> None:
         connection.execute("alter role monitor set statement_timeout = '10s'")
         connection.execute("grant pg_read_all_stats to monitor")
         databases = {row[0] for row in connection.execute("select datname from pg_database")}
-        for database, owner in DATABASES.items():
+        owners = DATABASES | {warehouse_database: DATABASES["warehouse"]}
+        for database, owner in owners.items():
             if database not in databases:
                 connection.execute(
                     sql.SQL("create database {} owner {}").format(
                         sql.Identifier(database), sql.Identifier(owner)
                     )
                 )
-        for database in (*DATABASES, "postgres", "template1"):
+        for database in (*owners, "postgres", "template1"):
             connection.execute(
                 sql.SQL("revoke all on database {} from public").format(sql.Identifier(database))
             )
         for role in ("warehouse_loader", "dbt", "reader", "monitor"):
             connection.execute(
-                sql.SQL("grant connect on database warehouse to {}").format(sql.Identifier(role))
+                sql.SQL("grant connect on database {} to {}").format(
+                    sql.Identifier(warehouse_database), sql.Identifier(role)
+                )
             )
-        connection.execute("grant temporary on database warehouse to warehouse_loader, dbt")
+        connection.execute(
+            sql.SQL("grant temporary on database {} to warehouse_loader, dbt").format(
+                sql.Identifier(warehouse_database)
+            )
+        )
         connection.execute("grant connect on database iceberg to monitor")
-    with psycopg.connect(in_database(url, "warehouse"), connect_timeout=5) as warehouse:
+    with psycopg.connect(in_database(url, warehouse_database), connect_timeout=5) as warehouse:
         for statement in grants():
             warehouse.execute(statement)
         warehouse.execute(

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from feira_local.stack import airflow, lineage, postgres, s3, spark
-from feira_local.stack.config import HOST, StackConfig
+from feira_local.stack.config import HOST, StackConfig, WarehouseOn
 from feira_local.stack.errors import StackError
 from feira_local.stack.secrets import Secrets
 from feira_local.stack.service import (
@@ -66,7 +66,9 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
                 )
             ),
             ports=(config.ports.postgres,),
-            links=(
+            links=()
+            if config.warehouse_on is WarehouseOn.REDSHIFT
+            else (
                 Link("warehouse", f"postgresql://reader@{HOST}:{config.ports.postgres}/warehouse"),
             ),
             stop_signal="INT",  # a fast shutdown: TERM would wait for every client to leave

@@ -12,7 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from feira_local.stack.config import Monitoring, ShopOptions, SparkOn, StackConfig
+from feira_local.stack.config import (
+    Monitoring,
+    ShopOptions,
+    SparkOn,
+    StackConfig,
+    WarehouseOn,
+)
 from feira_local.stack.errors import StackError
 from feira_local.stack.secrets import write_private
 
@@ -37,6 +43,7 @@ def as_json(config: StackConfig) -> dict[str, object]:
             "without": list(config.without),
             "monitoring": config.monitoring and dataclasses.asdict(config.monitoring),
             "spark_on": config.spark_on,
+            "warehouse_on": config.warehouse_on,
         },
     }
 
@@ -73,6 +80,7 @@ def _restored(config: StackConfig, fields: dict[str, Any]) -> StackConfig:
         without=tuple(parts.get("without", ())),
         monitoring=Monitoring(**monitoring) if monitoring else None,
         spark_on=SparkOn(parts.get("spark_on", SparkOn.LOCAL)),
+        warehouse_on=WarehouseOn(parts.get("warehouse_on", WarehouseOn.POSTGRES)),
     )
 
 

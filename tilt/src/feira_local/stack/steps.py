@@ -27,7 +27,7 @@ def home(_: StackConfig) -> None:
 
 def databases(config: StackConfig) -> None:
     """Brings databases, roles and privileges to what is stated in ``postgres``."""
-    postgres.provision(load_secrets(config.home), config.ports.postgres)
+    postgres.provision(load_secrets(config.home), config.ports.postgres, config.warehouse_database)
 
 
 def airflow_migrate(config: StackConfig) -> None:

@@ -1,0 +1,1 @@
+"""What stands for Redshift on a laptop."""
