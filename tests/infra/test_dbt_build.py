@@ -244,3 +244,18 @@ def edit(project: Path, mart: str, old: str, new: str) -> None:
     model = project / f"models/marts/{mart}.sql"
     before, after = model.read_text().split(old)
     model.write_text(before + new + after)
+
+
+def test_a_release_builds_them_by_the_connection_of_dbt(
+    warehouse,
+    fact_line: Line,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from feira_airflow.summary.__main__ import build
+
+    warehouse.put(fact_line("A", 1, amount_usd="10"))
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DBT", warehouse.dsns.dbt)
+    build(warehouse.scratch)
+    assert "daily_revenue: 1 rows" in capsys.readouterr().out
+    assert {row["revenue"] for row in warehouse.rows(TOTALS)} == {10}

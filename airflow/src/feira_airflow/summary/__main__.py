@@ -15,21 +15,22 @@ from feira_airflow.core.connections import WAREHOUSE_DBT, warehouse_dsn
 from feira_airflow.summary.marts import MartsError, build_marts
 
 
-def main() -> None:
+def build(target: Path) -> None:
+    """Builds and prints the rows of each mart; ``target`` takes what dbt writes. Exits with what is broken."""
     dsn, dialect = warehouse_dsn(WAREHOUSE_DBT)
-    with tempfile.TemporaryDirectory(prefix="feira-dbt-") as target:
-        try:
-            rows = build_marts(
-                dsn,
-                project_dir=repository_root() / "infra" / "dbt",
-                target_dir=Path(target),
-                dialect=dialect,
-            )
-        except MartsError as error:
-            sys.exit(str(error))
+    try:
+        rows = build_marts(
+            dsn,
+            project_dir=repository_root() / "infra" / "dbt",
+            target_dir=target,
+            dialect=dialect,
+        )
+    except MartsError as error:
+        sys.exit(str(error))
     for mart, count in rows.items():
         print(f"{mart}: {count:,} rows")
 
 
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory(prefix="feira-dbt-") as folder:
+        build(Path(folder))
