@@ -194,6 +194,11 @@ bench: install  ## All figures: days of 1 M and 5 M lines beside DuckDB and Pola
 	@PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_day.py --lines 5000000 --rounds 1
 	@$(MAKE) --no-print-directory bench-stack
 
+.PHONY: bench-small
+bench-small: install  ## What Spark needs for small days, planned for few rows and for many
+	@FEIRA_HOME= PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_small.py
+	@$(VENV)/bin/python tests/bench/figures_page.py
+
 GROWN ?= 200
 .PHONY: bench-growth
 bench-growth: install  ## What a day costs lake and warehouse as history grows to 200 days (GROWN=40: a look, whose aims are not judged)

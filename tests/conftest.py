@@ -13,7 +13,6 @@ import pytest
 
 from feira.core.settings import LakeSettings
 from feira_local.stack.postgres import Dsns
-from spark_connect import FEW_ROWS
 from temporary_postgres import temporary_server
 
 if TYPE_CHECKING:
@@ -76,13 +75,13 @@ def spark(lake: LakeSettings, request: pytest.FixtureRequest) -> Iterator[SparkS
 def _own_spark(lake: LakeSettings, jars: str) -> SparkSession:
     from pyspark.sql import SparkSession
 
-    from feira_spark.core.session import JVM_OPTIONS, spark_conf
+    from feira_spark.core.session import FOR_FEW_ROWS, JVM_OPTIONS, spark_conf
 
     # A test that has used Spark Connect in this process leaves pyspark in that mode.
     for name in ("SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE"):
         os.environ.pop(name, None)
     builder = SparkSession.builder.master("local[2]").config("spark.jars", jars)
-    for name, value in (spark_conf(lake) | FEW_ROWS).items():
+    for name, value in (spark_conf(lake) | FOR_FEW_ROWS).items():
         builder = builder.config(name, value)
     session = (
         # The tests end before the optimising compiler has paid for itself.

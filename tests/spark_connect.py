@@ -13,17 +13,10 @@ from pathlib import Path
 from feira.core.settings import LakeSettings, repository_root
 from feira_local.stack import spark
 from feira_local.stack.config import DEFAULT_PORTS, HOST, Ports, ShopOptions, StackConfig
+from feira_spark.core.session import FOR_FEW_ROWS
 from temporary_postgres import free_port
 
 WAIT_SECONDS = 120
-# For tables of a few rows: what Spark does to be fast with many is most of what they cost. The row rules
-# have tests on compiled code, and `make verify` runs everything as it is on a laptop.
-FEW_ROWS = {
-    "spark.sql.shuffle.partitions": "1",
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-}
 
 
 @contextmanager
@@ -34,7 +27,9 @@ def connect_server(home: Path, lake: LakeSettings) -> Iterator[str]:
     config.make_folders()
     spark.write_properties(config, lake)
     with (config.run / "spark.properties").open("a") as properties:
-        properties.writelines(f"{name} {value}\n" for name, value in FEW_ROWS.items())
+        # Of a few rows, what Spark does to be fast with many is most of what they cost. The row rules have
+        # tests on compiled code, and `make verify` runs everything as it is on a laptop.
+        properties.writelines(f"{name} {value}\n" for name, value in FOR_FEW_ROWS.items())
     log = config.logs / "spark.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

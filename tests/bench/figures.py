@@ -85,6 +85,12 @@ def growth(days: list[dict[str, Any]], of: Sequence[str]) -> dict[str, dict[int,
     }
 
 
+def small_medians(days: list[dict[str, Any]], planned_for: str, of: str) -> dict[str, float]:
+    """Of the days that were planned so, ``few`` or ``many``, the median of ``of`` by step."""
+    chosen = [day["steps"] for day in days if day["planned_for"] == planned_for]
+    return {step: median(steps[step][of] for steps in chosen) for step in chosen[0]}
+
+
 CPU = ("client_cpu", "server_cpu")
 
 

@@ -23,6 +23,7 @@ from figures import (
     growth,
     load_rate,
     peaks,
+    small_medians,
     spread,
     step_runs,
 )
@@ -33,6 +34,8 @@ RAW = REPOSITORY / ".bench"
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 IMAGES = REPOSITORY / "docs" / "images"
 SERVERS = {"warehouse": "PostgreSQL", "lake": "Spark"}
+# The steps of a day that are planned by the number of its lines.
+PLANNED = ("validate", "transform")
 BLOCK = re.compile(r"(<!-- figures: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -62,6 +65,7 @@ class Figures:
         self.recommended = self._read(raw / "recommendations.json")
         self.grown = self._read(raw / "growth.json")
         self.watched = self._read(raw / "monitoring.json")
+        self.small = self._read(raw / "small.json")
 
     @staticmethod
     def _read(path: Path) -> Any:
@@ -140,6 +144,28 @@ class Figures:
                 f"{machine['cpu']}, load average {min(busy):.1f} to {max(busy):.1f}.\n\n"
             )
         return text
+
+    def small_days(self) -> str:
+        """The steps of small days that are planned by their size, in CPU: for few rows beside for many."""
+        found, rows, busy = self.small, [], []
+        machine = found["machine"]
+        for lines, days in found["lines"].items():
+            busy += [day["load_average"] for day in days]
+            few, many = (small_medians(days, name, "server_cpu") for name in ("few", "many"))
+            both = [sum(each[step] for step in PLANNED) for each in (few, many)]
+            rows.append(
+                [f"{int(lines):,} lines"]
+                + [f"{few[step]:.2f} / {many[step]:.2f}" for step in PLANNED]
+                + [f"{both[0]:.2f} / {both[1]:.2f}", f"{both[0] / both[1]:.2f}"]
+            )
+        turns = len(days) // 2
+        return (
+            table(["", *PLANNED, "both", "times"], rows)
+            + f"\nPlanned for few / for many rows, CPU seconds of Spark's server, medians of {turns} "
+            f"days each; one line in {found['updated']} is an update. "
+            f"Measured {found['measured_at'][:10]} on {machine['cores']} cores "
+            f"of {machine['cpu']}, load average {min(busy):.1f} to {max(busy):.1f}.\n"
+        )
 
     def monitoring(self) -> str:
         """CPU and memory of a stack that is watched and of one that is not, by what differs most."""
@@ -352,12 +378,13 @@ def fill(page: str, blocks: dict[str, Callable[[], str] | None]) -> str:
 
 def main() -> int:
     """Draws the plots and fills the page as far as it was measured; 1 where nothing was, of a million lines,
-    of recommendations, of growth or of monitoring."""
+    of small days, of recommendations, of growth or of monitoring."""
     figures = Figures(RAW)
-    if not (figures.days or figures.recommended or figures.grown or figures.watched):
+    found = (figures.days, figures.small, figures.recommended, figures.grown, figures.watched)
+    if not any(found):
         print(
-            "No figures of a million lines or more, of recommendations, growth or monitoring in "
-            ".bench; run `make bench`.",
+            "No figures of a million lines or more, of small days, of recommendations, growth or "
+            "monitoring in .bench; run `make bench`.",
             file=sys.stderr,
         )
         return 1
@@ -385,6 +412,7 @@ def main() -> int:
         }
         | {name: block if figures.grown else None for name, block in of_growth.items()}
         | {"monitoring": figures.monitoring if figures.watched else None}
+        | {"small days": figures.small_days if figures.small else None}
     )
     PAGE.write_text(fill(PAGE.read_text(), blocks))
     plots = draw(figures.days, IMAGES) if figures.days else []

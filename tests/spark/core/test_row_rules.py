@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from feira.core.contracts import RowRule, contract
 from feira.core.contracts.model import Column as ContractColumn
 from feira_spark.core.row_rules import read_fields
+from feira_spark.core.session import FOR_FEW_ROWS
 from feira_spark.core.validate import landed_lines
 from landing_cases import CASES, VALID_TEXT, Line, text, validate
 from sales_lines import line, without
-from spark_connect import FEW_ROWS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -50,7 +50,7 @@ def checked(spark: SparkSession) -> dict[int, Any]:
     frame = validate(spark, [*(served for served, _ in CASES), *CONVERTED])
     found = frame.select("row_id", "broken_rules", "amount_usd", "fx_date", "fx_rate").collect()
     for name in ("wholeStage", "factoryMode"):
-        spark.conf.set(f"spark.sql.codegen.{name}", FEW_ROWS[f"spark.sql.codegen.{name}"])
+        spark.conf.set(f"spark.sql.codegen.{name}", FOR_FEW_ROWS[f"spark.sql.codegen.{name}"])
     return {row["row_id"]: row for row in found}
 
 

@@ -1,4 +1,5 @@
-"""Sessions of a Spark server that goes on: what they leave behind in the catalog's database."""
+"""A session's settings by how much it reads; and what sessions of a server that goes on leave behind in the
+catalog's database."""
 
 from __future__ import annotations
 
@@ -12,7 +13,14 @@ from psycopg.conninfo import conninfo_to_dict
 
 from feira.core.settings import LakeSettings
 from feira_local.stack.postgres import Dsns
-from feira_spark.core.session import CATALOG, CATALOG_IDLE_SECONDS, spark_conf
+from feira_spark.core.session import (
+    CATALOG,
+    CATALOG_IDLE_SECONDS,
+    FEW_ROWS,
+    FOR_FEW_ROWS,
+    planned_for,
+    spark_conf,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -85,3 +93,32 @@ def test_a_temporary_key_reaches_icebergs_files_and_sparks() -> None:
 def test_an_endpoint_is_asked_as_its_url_says(endpoint: str, tls: str) -> None:
     conf = spark_conf(LakeSettings("s3://b", endpoint=endpoint))
     assert conf["spark.hadoop.fs.s3a.connection.ssl.enabled"] == tls
+
+
+def test_few_rows_are_planned_as_such_and_the_sessions_own_settings_come_back(
+    spark: SparkSession,
+) -> None:
+    def held() -> dict[str, str | None]:
+        return {name: spark.conf.get(name) for name in FOR_FEW_ROWS}
+
+    before, own = held(), dict.fromkeys(FOR_FEW_ROWS, "true")
+    own |= {"spark.sql.shuffle.partitions": "4", "spark.sql.codegen.factoryMode": "FALLBACK"}
+    try:
+        for name, value in own.items():
+            spark.conf.set(name, value)
+        with planned_for(spark, FEW_ROWS + 1):
+            assert held() == own
+        within: list[dict[str, str | None]] = []
+
+        def step() -> None:
+            with planned_for(spark, FEW_ROWS):
+                within.append(held())
+                raise RuntimeError("the step's")
+
+        with pytest.raises(RuntimeError, match="the step's"):
+            step()
+        assert within == [FOR_FEW_ROWS]
+        assert held() == own
+    finally:
+        for name, value in before.items():
+            spark.conf.set(name, str(value))

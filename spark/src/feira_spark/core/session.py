@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from feira.core.settings import LakeSettings
@@ -18,6 +21,19 @@ PARENT = "spark.feira.lineage.parent"
 # For the JVM of a driver and of executors. Avro's reader makes room for a text before it reads it: a
 # message of ten bytes that announces 1.5 GB would end the server. No message of Kafka is longer than this.
 JVM_OPTIONS = "-Dorg.apache.avro.limits.string.maxLength=1048576"
+
+FEW_ROWS = 12_000
+"""Up to so many rows are read before what makes Spark fast with many has paid for itself, as `make bench-small`
+shows of days of that size; where it begins to pay lies higher."""
+FOR_FEW_ROWS: Mapping[str, str] = MappingProxyType(
+    {
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.adaptive.enabled": "false",
+        # Both kinds of generated code: of stages, and of single expressions.
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    }
+)
 
 
 def spark_conf(lake: LakeSettings, *, cores: int = 2) -> dict[str, str]:
@@ -115,3 +131,20 @@ def connect(url: str) -> SparkSession:
         [DefaultPolicy(max_retries=8, initial_backoff=200, max_backoff=2000, backoff_multiplier=2)]
     )
     return spark
+
+
+@contextmanager
+def planned_for(spark: SparkSession, rows: int) -> Iterator[None]:
+    """Has the session's queries planned for so many rows: up to ``FEW_ROWS`` by ``FOR_FEW_ROWS``, and by the
+    session's own settings else, and afterwards. What they find is the same."""
+    if rows > FEW_ROWS:
+        yield
+        return
+    own = {name: str(spark.conf.get(name)) for name in FOR_FEW_ROWS}
+    for name, value in FOR_FEW_ROWS.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name, value in own.items():
+            spark.conf.set(name, value)

@@ -19,7 +19,7 @@ from feira.core.landing.store import LandingError, LandingStore
 from feira.sales.line_kinds import line_kinds
 from feira.sales.published import PUBLISHED
 from feira_spark.core.publish import staged_changes
-from feira_spark.core.session import CATALOG
+from feira_spark.core.session import CATALOG, planned_for
 from feira_spark.core.tables import (
     STAGING,
     drop_staged,
@@ -52,6 +52,11 @@ def validate_landing(spark: SparkSession, store: LandingStore, manifest: Manifes
     """
     written = (PUBLISHED.extracts, PUBLISHED.table, "sales.quarantine")
     require_tables(spark, [contract(table) for table in written])
+    with planned_for(spark, manifest.total):
+        return _validated(spark, store, manifest)
+
+
+def _validated(spark: SparkSession, store: LandingStore, manifest: Manifest) -> Validation:
     landing = contract("sales.landing")
     staged = _stage(spark, store, manifest)
     pages, counts = _counted(staged)
@@ -110,6 +115,12 @@ def transform_day(spark: SparkSession, store: LandingStore, day: date) -> tuple[
             "broke a rule are in sales.quarantine; land the day, or validate its landing, first."
         )
     manifest, _ = current
+    with planned_for(spark, manifest.total):
+        return manifest, _replace_extract(spark, store, manifest)
+
+
+def _replace_extract(spark: SparkSession, store: LandingStore, manifest: Manifest) -> str:
+    day = manifest.extract_day
     staged = staging_table(day, manifest.version)
     if not spark.catalog.tableExists(staged):
         _stage(spark, store, manifest)
@@ -126,7 +137,7 @@ def transform_day(spark: SparkSession, store: LandingStore, day: date) -> tuple[
         .option("fanout-enabled", "true")
         .overwrite(F.col("extract_day") == F.lit(day))
     )
-    return manifest, metadata_uri(spark, order_lines)
+    return metadata_uri(spark, order_lines)
 
 
 def drop_staging(spark: SparkSession, day: date) -> list[str]:
