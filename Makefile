@@ -183,6 +183,22 @@ TARGETS ?= airflow stack spark serving
 test-images: install  ## Build the images with buildah and run each (BASE=image TARGETS="spark serving")
 	@bash tests/infra/images/build_images.sh $(TARGETS)
 
+# Built once for each go.sum; Go's own cache has the rest.
+KUBERNETES = .cache/kubernetes-$(shell cat tests/infra/kubernetes/go.sum 2>/dev/null | cksum | cut -d' ' -f1)
+.PHONY: test-k8s
+test-k8s: install $(KUBERNETES)  ## A real API server, built from Go modules, takes every object and refuses faults (half an hour once, then minutes)
+	@FEIRA_KUBERNETES=$(KUBERNETES) PYTHONPATH=tests:tests/infra/charts:tests/infra/kubernetes \
+	  $(VENV)/bin/pytest tests/infra/kubernetes/real_api_server.py
+
+$(KUBERNETES):
+	@command -v go > /dev/null || { \
+	  echo "Go 1.24 or newer is needed and none is on PATH; nothing was tested. Install it: https://go.dev/doc/install" >&2; \
+	  exit 1; }
+	@cd tests/infra/kubernetes && \
+	  go build -trimpath -ldflags '-s -w' -o "$(CURDIR)/$@.new/etcd" go.etcd.io/etcd/server/v3 && \
+	  go build -trimpath -ldflags '-s -w' -o "$(CURDIR)/$@.new/kube-apiserver" k8s.io/kubernetes/cmd/kube-apiserver
+	@mv $@.new $@
+
 MINUTES ?= 55
 .PHONY: mutants
 mutants: install  ## Faults planted in the core, one at a time: which no test notices (MINUTES=55 ONLY=regex AGAIN=1)
