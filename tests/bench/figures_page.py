@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -168,37 +169,59 @@ class Figures:
         )
 
     def monitoring(self) -> str:
-        """CPU and memory of a stack that is watched and of one that is not, by what differs most."""
-        found, totals = self.watched, []
-        without, watched = found["without"], found["with"]
-        for name in ("cpu", "idle_cpu", "mib"):
-            totals.append((name, sum(without[name].values()), sum(watched[name].values())))
-        services = sorted(
-            watched["mib"], key=lambda it: without["mib"].get(it, 0) - watched["mib"][it]
-        )[:6]
-        rows = [
-            [
+        """CPU and memory of stacks that are watched and of others, and of which service memory differs most."""
+        found = self.watched
+        sides = [
+            [stack for stack in found["stacks"] if stack["watched"] is watched]
+            for watched in (False, True)
+        ]
+
+        def row(label: str, of: Callable[[Any], list[float]], digits: int) -> list[str]:
+            """What stacks of each side were measured at, and by how much the medians differ."""
+            values = [[value for stack in side for value in of(stack)] for side in sides]
+            before, after = map(statistics.median, values)
+            return [
                 label,
-                f"{before:,.{digits}f}",
-                f"{after:,.{digits}f}",
-                f"{after - before:+,.{digits}f}",
-            ]
-            for label, before, after, digits in (
-                ("seconds of a day", without["seconds"], watched["seconds"], 1),
-                ("CPU seconds of a day", *totals[0][1:], 1),
-                ("CPU seconds of an idle minute", *totals[1][1:], 2),
-                ("MiB of the stack", *totals[2][1:], 0),
                 *(
-                    (f"MiB of {it}", without["mib"].get(it, 0.0), watched["mib"][it], 0)
-                    for it in services
+                    f"{statistics.median(each):,.{digits}f} ({min(each):,.{digits}f}–{max(each):,.{digits}f})"
+                    for each in values
                 ),
+                f"{after - before:+,.{digits}f}",
+                f"{100 * (after / before - 1):+.1f} %" if before else "",
+            ]
+
+        def mib(service: str) -> Callable[[Any], list[float]]:
+            return lambda stack: [stack["mib"].get(service, 0.0)]
+
+        def more(service: str) -> float:
+            return float(
+                sum(
+                    stack["mib"].get(service, 0) * (1 if stack["watched"] else -1)
+                    for stack in found["stacks"]
+                )
             )
+
+        services = {name for stack in found["stacks"] for name in stack["mib"]}
+        rows = [
+            row("seconds of a day", lambda it: it["seconds"], 1),
+            row("CPU seconds of a day", lambda it: [sum(day.values()) for day in it["cpu"]], 1),
+            row("CPU seconds of an idle minute", lambda it: [sum(it["idle_cpu"].values())], 2),
+            row("MiB of the stack", lambda it: [sum(it["mib"].values())], 0),
+            row(
+                "MiB of the stack without Spark",
+                lambda it: [sum(it["mib"].values()) - it["mib"]["spark"]],
+                0,
+            ),
+            *(
+                row(f"MiB of {it}", mib(it), 0)
+                for it in sorted(services, key=lambda it: -abs(more(it)))[:6]
+            ),
         ]
         return (
-            table(["", "without", "with", "more"], rows)
-            + f"\nThe mean of {found['days']} days of {found['lines']:,} lines, measured "
-            f"{found['measured_at'][:10]} on {found['machine']['cores']} cores of "
-            f"{found['machine']['cpu']}.\n"
+            table(["", "without", "with", "more", ""], rows)
+            + f"\nThe median, least and most of {len(sides[0])} stacks of each kind, of each {found['days']} days of "
+            f"{found['lines']:,} lines, measured {found['measured_at'][:10]} on "
+            f"{found['machine']['cores']} cores of {found['machine']['cpu']}.\n"
         )
 
     def _run_of(self) -> str:
