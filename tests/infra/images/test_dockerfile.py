@@ -33,7 +33,7 @@ _spec.loader.exec_module(runtime_lock)
 def findings(dockerfile: Path) -> list[str]:
     """The rules that hadolint finds broken."""
     done = subprocess.run(
-        [HADOLINT, "--config", IMAGES / ".hadolint.yaml", "--format", "json", dockerfile],
+        [HADOLINT, "--config", IMAGES / "hadolint.yaml", "--format", "json", dockerfile],
         capture_output=True,
         text=True,
         check=False,

@@ -12,7 +12,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 from cryptography.fernet import Fernet
-from moto import mock_aws
+from moto import mock_aws  # noqa: TID251
+from moto.backends import get_backend
 
 from terraform_tree import fill_secrets
 
@@ -104,27 +105,38 @@ class Services:
 
 
 @pytest.fixture
-def services() -> Iterator[Services]:
+def aws() -> Iterator[None]:
+    """moto in this process, with nothing of the services that are asked here."""
+    mocked = mock_aws()
+    # By itself it empties what moto's servers in this process hold too, which other tests still read.
+    mocked.start(reset=False)
+    yield
+    mocked.stop(remove_data=False)
+    for service in ("secretsmanager", "rds"):
+        get_backend(service).reset()
+
+
+@pytest.fixture
+def services(aws: None) -> Services:
     """An account as Terraform leaves it: secrets without a value, a database, no user in the warehouse."""
-    with mock_aws():
-        made = Services(set())
-        vault = made("secretsmanager")
-        for name in (
-            *(f"airflow/connections/{conn_id}" for conn_id in DESCRIBED),
-            "feira/airflow",
-            "feira/airflow-users",
-            "AmazonMSK_feira-dev_feira",
-        ):
-            vault.create_secret(Name=name)
-        made("rds").create_db_instance(
-            DBInstanceIdentifier="feira-dev-airflow",
-            DBInstanceClass="db.t4g.micro",
-            Engine="postgres",
-            MasterUsername="airflow",
-            MasterUserPassword="nobody-knows-it",
-            AllocatedStorage=20,
-        )
-        yield made
+    made = Services(set())
+    vault = made("secretsmanager")
+    for name in (
+        *(f"airflow/connections/{conn_id}" for conn_id in DESCRIBED),
+        "feira/airflow",
+        "feira/airflow-users",
+        "AmazonMSK_feira-dev_feira",
+    ):
+        vault.create_secret(Name=name)
+    made("rds").create_db_instance(
+        DBInstanceIdentifier="feira-dev-airflow",
+        DBInstanceClass="db.t4g.micro",
+        Engine="postgres",
+        MasterUsername="airflow",
+        MasterUserPassword="nobody-knows-it",
+        AllocatedStorage=20,
+    )
+    return made
 
 
 def run(services: Services, **options: Any) -> list[str]:
