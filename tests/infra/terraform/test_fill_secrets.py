@@ -113,7 +113,9 @@ def aws() -> Iterator[None]:
     yield
     mocked.stop(remove_data=False)
     for service in ("secretsmanager", "rds"):
-        get_backend(service).reset()
+        # Its own reset() is that of all services.
+        for account in get_backend(service).values():
+            account.reset()
 
 
 @pytest.fixture

@@ -242,7 +242,7 @@ def day(spark: SparkSession) -> Day:
         # What is staged is read, and dropped then.
         patched.setattr("feira_spark.recommendations.impressions.shown", None)
         measured = steps.measure(spark, DAY, NEW, read, sums, staged)
-    assert spark.sql("SHOW TABLES IN lake.staging").isEmpty()
+    assert not spark.catalog.tableExists(staged)
     table = [row.asDict() for row in spark.table(f"lake.{steps.LIVE}").collect()]
     groups = bucket(spark, {row["user_id"] for row in events})
     return Day(events, items, buyers, versions, groups, segments, measured, table)

@@ -25,7 +25,7 @@ TEMPORARY = (
     *(".*", "*~", "#*#", "*.tmp", "*.bak", "*.orig", "*.rej", "*.sw?", "4913"),
     *("*___jb_*___", "flymake_*", "*.*.??????", "sed??????"),
     *("__pycache__", "*.pyc", "*.egg-info", "target", "logs", "declared"),
-    *("metastore_db", "spark-warehouse", "derby.log"),
+    *("metastore_db", "spark-warehouse", "derby.log", "*.tfstate*", "*.tfplan"),
 )
 _DOTTED = r"[A-Za-z_]\w*(\.\w+)+"
 # Files that one "save all" writes have about one time.
