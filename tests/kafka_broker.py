@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from feira_local.kafka import local
 from feira_local.kafka.topics import make_topics
 from feira_local.stack.config import DEFAULT_PORTS, Ports, ShopOptions, StackConfig
 from feira_local.stack.secrets import load_secrets
-from spark_connect import wait_for
+from running_server import running, wait_for
 from temporary_postgres import free_port
 
 
@@ -28,18 +27,11 @@ def temporary_broker(home: Path) -> Iterator[str]:
     local.prepare(config, load_secrets(home))
     (service,) = [each for each in local.services(config) if each.name == "kafka"]
     log = config.logs / "kafka.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            service.command,
-            cwd=service.cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        wait_for(process, ports.own["kafka"], log)
-        make_topics(local.bootstrap(config))
-        yield local.bootstrap(config)
-    finally:
-        process.kill()
-        process.wait()
+    with running(service.command, log, service.cwd) as process:
+        try:
+            wait_for(process, ports.own["kafka"], log)
+            make_topics(local.bootstrap(config))
+            yield local.bootstrap(config)
+        finally:
+            # Nothing of it is kept, and by itself it takes seconds to end.
+            process.kill()

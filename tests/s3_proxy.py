@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from feira.core.settings import LakeSettings, repository_root
 from feira_local.stack import s3
 from feira_local.stack.config import BUCKET, DEFAULT_PORTS, Ports, ShopOptions, StackConfig
 from feira_local.stack.secrets import load_secrets
-from spark_connect import wait_for
+from running_server import running, wait_for
 from temporary_postgres import free_port
 
 
@@ -24,11 +23,7 @@ def s3_proxy(home: Path) -> Iterator[LakeSettings]:
     secrets = load_secrets(home)
     s3.prepare(config, secrets)
     log = config.logs / "s3.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            s3.command(config), cwd=home, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
-    try:
+    with running(s3.command(config), log, home) as process:
         wait_for(process, ports.s3, log)
         yield LakeSettings(
             f"s3://{BUCKET}",
@@ -37,6 +32,3 @@ def s3_proxy(home: Path) -> Iterator[LakeSettings]:
             secrets.s3_secret_key,
             catalog="hadoop",
         )
-    finally:
-        process.terminate()
-        process.wait(20)

@@ -27,12 +27,16 @@ from feira_local.shop.taste import Taste
 from feira_local.stack import postgres
 from feira_local.stack.config import DEFAULT_PORTS, Ports, ShopOptions, StackConfig
 from memory import MemorySampler, load_average, stopwatch, tree
-from servers import StepError, server, spark_server
+from servers import server, spark_server
 from temporary_postgres import free_port, temporary_server
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 SHOP_SEED = 7
+
+
+class StepError(RuntimeError):
+    """A step of the benchmark failed; the message ends with what it said."""
 
 
 def run_json(command: list[str], sampler: MemorySampler, group: str, **env: str) -> dict[str, Any]:

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from feira.core.settings import LakeSettings
 from feira_local.stack import spark
-from feira_local.stack.config import HOST, StackConfig
+from feira_local.stack.config import StackConfig
 from feira_local.stack.steps import spark_warmup
 from feira_spark.core.session import connect
 from memory import MemorySampler, stopwatch, tree
-
-WAIT_SECONDS = 120
-
-
-class StepError(RuntimeError):
-    """A step or a server of the benchmark failed; the message ends with what it said."""
+from running_server import running, wait_for
 
 
 @contextmanager
@@ -59,39 +49,12 @@ def server(
     port: int,
     **env: str,
 ) -> Iterator[None]:
-    """A program that listens on a port, sampled by its name; raises StepError where it does not come up."""
+    """A program that listens on a port, sampled by its name; raises ServerError where it does not come up."""
     log = config.logs / f"{name}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=config.home,
-            env={**os.environ, **env},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    sampler.watch(name, tree(process.pid))
-    try:
-        _wait_for(process, port, log)
-        yield
-    finally:
-        sampler.forget(name)
-        process.terminate()
+    with running(command, log, config.home, env) as process:
+        sampler.watch(name, tree(process.pid))
         try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while True:
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-            return
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text(errors="replace")[-3000:]
-                raise StepError(f"Nothing listens on port {port}: {said}") from None
-            time.sleep(0.1)
+            wait_for(process, port, log)
+            yield
+        finally:
+            sampler.forget(name)

@@ -199,9 +199,9 @@ def test_a_row_that_redshift_cannot_hold_keeps_its_own_day_back_until_it_is_righ
     assert [row["order_id"] for row in contents_of(shop, "fact", "1")] == ["A", "J"]
     (held,) = contents_of(shop, "held_days", "1")
     assert (held["extract_day"], held["row_key"]) == (D2, "'H', 1")
-    mended = {**huge, "description": "é" * 32_767}
-    shop.run(D2, [A, fine, mended, later])
-    assert contents_of(shop, "fact", "order_id") == [A, mended, fine, later]
+    corrected = {**huge, "description": "é" * 32_767}
+    shop.run(D2, [A, fine, corrected, later])
+    assert contents_of(shop, "fact", "order_id") == [A, corrected, fine, later]
     assert contents_of(shop, "held_days", "1") == []
     assert not staging.files.exists(staging.folder)
 

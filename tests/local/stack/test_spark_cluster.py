@@ -28,7 +28,7 @@ from feira_local.stack.config import (
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.service import Service
 from feira_spark.core.session import connect
-from spark_connect import wait_for
+from running_server import wait_for
 from temporary_postgres import free_port
 
 if TYPE_CHECKING:
