@@ -50,6 +50,18 @@ def test_a_record_of_any_kind_is_kept_letter_for_letter(text: str) -> None:
     assert (body["total"], len(body["rows"]), body["rows"][0]) == (2, 2, {"a": 1})
 
 
+@pytest.mark.parametrize("other", ["[{0}]", '{{"x": [{0}, 5]}}', "[[{0}, 4], [{0}, 5, 6]]"])
+def test_a_list_that_begins_as_the_records_do_is_not_taken_for_them(other: str) -> None:
+    same = ", ".join(["1234567890"] * 10)
+    beside = other.format(same)
+    _, records = read_page(f'{{"z": {beside}, "rows": [{same}, 5]}}'.encode(), "rows")
+    assert len(records) == 11
+    with pytest.raises(TypeError, match="'z': a duplicate key"):
+        read_page(f'{{"z": {beside}, "z": 1, "rows": [{same}, 5]}}'.encode(), "rows")
+    with pytest.raises(TypeError, match="'y': a duplicate key"):
+        read_page(f'{{"z": {beside}, "rows": [{same}, 5], "y": 1, "y": 2}}'.encode(), "rows")
+
+
 def test_a_number_that_no_double_holds_fails_where_it_is_parsed_and_names_its_record() -> None:
     _, records = read_page(b'[{"a": 1}, {"a": 1e400}]', "")
     with pytest.raises(ValueError, match=r"^record 2: .*range"):

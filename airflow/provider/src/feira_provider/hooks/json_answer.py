@@ -74,7 +74,7 @@ def read_page(content: bytes, records_at: str) -> tuple[Any, Records]:
     _check_text(content)
     try:
         body, records, listed = _split(content, records_at.split(".") if records_at else [], "")
-        _refuse_duplicates(content.replace(listed, b"[]", 1))
+        _refuse_duplicates(_without(content, listed))
         return body, records
     except (msgspec.DecodeError, RecursionError) as error:
         if isinstance(error, msgspec.ValidationError):
@@ -111,6 +111,16 @@ def _split(content: Any, path: list[str], walked: str) -> tuple[Any, Records, by
     for key, raw in inside.items() if isinstance(inside, dict) else enumerate(inside):
         inside[key] = below if key == place else msgspec.json.decode(raw)
     return inside, records, listed
+
+
+def _without(content: bytes, listed: bytes) -> bytes:
+    """The body with an empty list in the place of the first that reads so; ``listed`` is in it."""
+    # Looked for by its beginning: to look for a megabyte takes longer than to parse it.
+    beginning = listed[:64]
+    start = content.find(beginning)
+    while not content.startswith(listed, start):
+        start = content.find(beginning, start + 1)
+    return b"%b[]%b" % (content[:start], content[start + len(listed) :])
 
 
 def _refuse_duplicates(content: bytes) -> None:

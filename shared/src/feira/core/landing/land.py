@@ -123,6 +123,7 @@ class PageLander:
     count: int = 0
     _hashes: dict[str, int] = field(default_factory=dict)
     _empty_pages: int = 0
+    _checked_lines: int = 0
 
     def land(
         self,
@@ -137,10 +138,9 @@ class PageLander:
         :raises LandingError: for a repeated page, a page out of turn, a total that is not met or is
             exceeded, a line without its key, or pages without lines that do not end
         """
-        for served in ahead(pages):
-            page = replace(served, lines=[_on_one_line(text) for text in served.lines])
-            self._check_total(page)
-            self._check_lines(page)
+        # Three pages at a time: one is read while the one before it is checked and the one before that
+        # written. Errors come as if it were one page after the other, and after one nothing is written.
+        for page in ahead(self._checked(ahead(pages))):
             self._write_page(page)
             # Not at the end: a feed that never ends would fill the lake.
             if page.total is not None and self.count > page.total:
@@ -161,10 +161,19 @@ class PageLander:
         self.files.pipe_file(url, packed)
         return ListedFile(url, size=len(packed), rows=rows, sha256=digest)
 
-    def _check_total(self, page: Page) -> None:
-        if page.number != len(self.landed) + 1:
+    def _checked(self, pages: Iterable[Page]) -> Iterator[Page]:
+        """The pages as they are landed, each once it was checked; knows nothing of their files."""
+        for number, served in enumerate(pages, start=1):
+            page = replace(served, lines=[_on_one_line(text) for text in served.lines])
+            self._check_total(page, number)
+            self._check_lines(page)
+            self._checked_lines += len(page.lines)
+            yield page
+
+    def _check_total(self, page: Page, number: int) -> None:
+        if page.number != number:
             raise LandingError(
-                f"{self.label}, {_place(page)}: it came as page {len(self.landed) + 1}. Nothing was "
+                f"{self.label}, {_place(page)}: it came as page {number}. Nothing was "
                 "landed; fix the feed, which numbers its pages from 1 in order."
             )
         if page.number == 1:
@@ -179,7 +188,7 @@ class PageLander:
             of_total = "" if self.total is None else f" of {self.total}"
             raise LandingError(
                 f"{self.label}: by {_place(page)} the API served {self._empty_pages} pages without "
-                f"lines in a row (limit {MAX_EMPTY_PAGES}) and {self.count}{of_total} lines. "
+                f"lines in a row (limit {MAX_EMPTY_PAGES}) and {self._checked_lines}{of_total} lines. "
                 f"{_AGAIN} to end its paging."
             )
 

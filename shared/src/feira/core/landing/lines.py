@@ -10,8 +10,10 @@ from __future__ import annotations
 import functools
 import re
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -62,6 +64,8 @@ class LandedLines:
     dates: dict[str, set[date]] = field(default_factory=dict)
     _read: int = 0
     _present: set[str] = field(default_factory=set)
+    # Whether a line had every field of the contract.
+    _whole: bool = False
     # Of each line a hash of its identity, in the order of the pages; of each page its number, and how
     # many lines came before it. Kept flat, since a day may have millions.
     _identities: array[int] = field(default_factory=lambda: array("q"))
@@ -75,12 +79,23 @@ class LandedLines:
         :raises UnusableKeyError: for a line without its key, where no contract judges it later
         """
         unknown: dict[str, tuple[Place, int]] = {}
+        times: dict[str, set[str]] = {name: set() for name in self.date_fields}
         self._pages.append(page)
         self._before.append(len(self._identities))
+        looked_at = self.contract is not None or bool(self.date_fields)
         for number, text in enumerate(lines, start=1):
-            line = _parsed(text) if self.contract is not None or self.date_fields else None
+            line = _parsed(text) if looked_at else None
             if line is not None:
-                self._see(line, page, number, unknown)
+                self._read += 1
+                # As nearly every line: then no field of it is looked at by name.
+                if line.keys() == self._declared:
+                    self._whole = True
+                else:
+                    self._see(line, Place(page, number), unknown)
+                for name, found in times.items():
+                    value = line.get(name)
+                    if isinstance(value, str):
+                        found.add(value)
             try:
                 identity = self._identity(line, text)
             except (LookupError, msgspec.MsgspecError, RecursionError) as error:
@@ -88,21 +103,20 @@ class LandedLines:
                     f"{Place(page, number)} has no usable key ({error})"
                 ) from error
             self._identities.append(_NO_IDENTITY if identity is None else hash(identity))
+        for name, found in times.items():
+            dates = {day for value in found if (day := utc_date(value)) is not None}
+            if dates:
+                self.dates.setdefault(name, set()).update(dates)
         return unknown
 
     def _see(
-        self, line: dict[str, Any], page: int, number: int, unknown: dict[str, tuple[Place, int]]
+        self, line: dict[str, Any], place: Place, unknown: dict[str, tuple[Place, int]]
     ) -> None:
-        self._read += 1
         self._present.update(line)
-        if self.contract is not None and not self._declared.issuperset(line):
+        if self.contract is not None:
             for name in line.keys() - self._declared:
-                first, count = unknown.get(name, (Place(page, number), 0))
+                first, count = unknown.get(name, (place, 0))
                 unknown[name] = first, count + 1
-        for name in self.date_fields:
-            found = utc_date(line.get(name))
-            if found is not None:
-                self.dates.setdefault(name, set()).add(found)
 
     @functools.cached_property
     def _declared(self) -> frozenset[str]:
@@ -111,7 +125,7 @@ class LandedLines:
     def absent_fields(self) -> list[str]:
         """The contract's fields that no line has, where that is no chance: a required one, or an
         optional one of a landing of at least ENOUGH_LINES."""
-        if not self._read or self.contract is None:
+        if not self._read or self.contract is None or self._whole:
             return []
         return [
             column.name
@@ -155,13 +169,32 @@ class LandedLines:
             return None if self.repeats else text
         if line is None:
             return None
-        values = [line.get(name) for name in self.key]
-        if all(map(_names, values)):
-            # 1, "1" and true are three keys.
-            return orjson.dumps(values)
+        try:
+            values = self._values(line)
+        except KeyError:
+            pass
+        else:
+            # In a loop and by type(): each line comes through here. A text that is not blank, or a number
+            # from 1, can tell lines apart; true is of neither type.
+            for value in values:
+                if type(value) is str:
+                    if not value or value.isspace():
+                        break
+                elif type(value) is not int or value < 1:
+                    break
+            else:
+                # 1 and "1" are two keys.
+                return orjson.dumps(values)
         # Many broken lines may share a key that is null, blank or 0; one text on two pages is still
         # page drift.
-        return None if all(value is None for value in values) else text
+        return None if all(line.get(name) is None for name in self.key) else text
+
+    @functools.cached_property
+    def _values(self) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+        """A line's values of the key; raises KeyError where it lacks one."""
+        if len(self.key) > 1:
+            return itemgetter(*self.key)
+        return lambda line: tuple(line[name] for name in self.key)
 
 
 def value_at(record: bytes, path: str) -> Any:
@@ -173,13 +206,6 @@ def value_at(record: bytes, path: str) -> Any:
     for part in path.split("."):
         inside = msgspec.json.decode(inside, type=dict[str, msgspec.Raw])[part]
     return msgspec.json.decode(inside)
-
-
-def _names(value: object) -> bool:
-    """Whether a value can tell lines apart: a text that is not blank, or a number from 1."""
-    if isinstance(value, str):
-        return bool(value.strip())
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def shown(text: str) -> str:
@@ -196,14 +222,9 @@ def _parsed(text: bytes) -> dict[str, Any] | None:
     return line if isinstance(line, dict) else None
 
 
-def utc_date(value: object) -> date | None:
-    """The UTC date of an ISO 8601 text with a zone; None where the contract's rules will refuse it."""
-    return _utc_date(value) if isinstance(value, str) else None
-
-
-# The lines of an order share its time.
 @functools.lru_cache(maxsize=4096)
-def _utc_date(text: str) -> date | None:
+def utc_date(text: str) -> date | None:
+    """The UTC date of an ISO 8601 text with a zone; None where the contract's rules will refuse it."""
     if not _ZONED.fullmatch(text):
         return None
     try:
