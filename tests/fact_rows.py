@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -86,12 +87,17 @@ def batch(changes: list[tuple[str, Row]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows, schema=schema)
 
 
+def read_of(*batches: pa.RecordBatch) -> Callable[[Sequence[str]], Iterable[pa.RecordBatch]]:
+    """A difference's ``read`` of these batches."""
+    return lambda columns: (each.select(columns) for each in batches)
+
+
 def difference(
     snapshot: int, *changes: tuple[str, Row], whole: bool = False, rows: int | None = None
 ) -> Difference:
     """The difference that brings the warehouse to a snapshot; ``rows`` is announced if given."""
     announced = len(changes) if rows is None else rows
-    return Difference(snapshot, whole, announced, [batch(list(changes))])
+    return Difference(snapshot, whole, announced, read_of(batch(list(changes))))
 
 
 def whole(snapshot: int, *rows: Row) -> Difference:

@@ -8,7 +8,7 @@ from typing import Any
 from figures import CPU, growth, load_rate, memory_outside_spark, ratio, spread
 
 SPARK_OVER_DUCKDB = 2.5
-LOAD_ROWS_A_SECOND = 150_000
+LOAD_ROWS_A_SECOND = 250_000
 OVERHEAD_SECONDS = 15.0
 EVENT_SECONDS = 0.5
 PARSE_SECONDS = 0.5

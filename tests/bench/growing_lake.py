@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import functions as F
 
+from fact_rows import FACT
 from feira.core.contracts import contract
 from feira.core.contracts.registry import stored_in
 from feira.core.lake import read_snapshot
@@ -163,7 +164,7 @@ class GrowingLake:
 
 
 def _rows(difference: Difference) -> pa.Table:
-    return pa.Table.from_batches(difference.batches)
+    return pa.Table.from_batches(difference.read([*FACT.column_names, "change"]))
 
 
 def _sorted(rows: pa.Table) -> pa.Table:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fact_rows import FACT, arrow_schema
+from fact_rows import FACT, arrow_schema, read_of
 from feira.core.warehouse.apply import Difference
 
 FIRST = dt.date(2010, 1, 1)
@@ -142,7 +142,7 @@ class GrowingShop:
             *new.batches("INSERT"),
         ]
         rows = sum(batch.num_rows for batch in batches)
-        return Difference(self.days, False, rows, batches)
+        return Difference(self.days, False, rows, read_of(*batches))
 
     def revenue(self, day: int) -> int:
         """What an order date has sold, in ten-thousandths of a dollar."""

@@ -351,7 +351,7 @@ def test_but_for_lock_and_staging_both_sides_run_the_same(redshift: WarehouseHoo
     ours = [each for each in redshift.statements(MARKED, MANIFEST) if each.name not in own]
     assert ours == [
         MARKED.create_staged(),
-        MARKED.describe_staged(),
+        MARKED.describe(),
         *MARKED.after_staging(),
     ]
 

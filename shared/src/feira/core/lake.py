@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fsspec import AbstractFileSystem
@@ -60,15 +60,18 @@ class SnapshotFileGoneError(PermanentError, FileNotFoundError):
     """A file of a snapshot is no longer there; the message names it and the snapshot."""
 
 
-def read_snapshot(settings: LakeSettings, metadata_uri: str) -> Iterator[pa.RecordBatch]:
-    """The rows of the snapshot that a ``metadata.json`` pins, in batches: memory stays flat.
+def read_snapshot(
+    settings: LakeSettings, metadata_uri: str, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of the snapshot that a ``metadata.json`` pins, in batches: memory stays flat. Of all columns, or
+    of those that are named, in the table's order.
 
     For a table that was written once, such as a staged difference. Raises ValueError where rows were
     deleted beside their file, or a file has not the table's columns: it was written before they
     changed; SnapshotFileGoneError where one is no longer there.
     """
     try:
-        yield from _rows(settings, metadata_uri)
+        yield from _rows(settings, metadata_uri, columns)
     except FileNotFoundError as error:
         raise SnapshotFileGoneError(
             f"{metadata_uri}, or a file that it names, is no longer there: {first_line(error)}. What was "
@@ -76,7 +79,9 @@ def read_snapshot(settings: LakeSettings, metadata_uri: str) -> Iterator[pa.Reco
         ) from error
 
 
-def _rows(settings: LakeSettings, metadata_uri: str) -> Iterator[pa.RecordBatch]:
+def _rows(
+    settings: LakeSettings, metadata_uri: str, columns: Sequence[str] | None
+) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
     from pyiceberg.table import StaticTable
 
@@ -106,4 +111,4 @@ def _rows(settings: LakeSettings, metadata_uri: str) -> Iterator[pa.RecordBatch]
                     f"{path} holds {file.schema_arrow.names}, the table {names}; "
                     f"read {metadata_uri} with Spark."
                 )
-            yield from file.iter_batches(_BATCH_ROWS)
+            yield from file.iter_batches(_BATCH_ROWS, columns=columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -39,8 +40,8 @@ def difference_since(
         staged = stage_difference(spark, table, held)
         if staged is None:
             return None
-        batches = read_snapshot(lake, staged.metadata)
-        return Difference(staged.snapshot_id, staged.whole, staged.rows, batches)
+        read = partial(read_snapshot, lake, staged.metadata)
+        return Difference(staged.snapshot_id, staged.whole, staged.rows, read)
 
     return since
 

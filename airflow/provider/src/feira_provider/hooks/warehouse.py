@@ -125,7 +125,7 @@ class WarehouseHook(DbApiHook):
             return [
                 self._lock(merge),
                 merge.create_staged(),
-                merge.describe_staged(),
+                merge.describe(),
                 Statement("fill staged", self._copy(merge, manifest_url)),
                 *merge.after_staging(),
             ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import psycopg
 import pyarrow as pa
@@ -19,14 +20,15 @@ from feira.core.warehouse.side import Staging, side_of
 class Difference:
     """What changed between the snapshot that the warehouse holds and ``snapshot_id``.
 
-    ``batches`` have the table's columns and ``change``: ``INSERT`` (the row as it is now) or
-    ``DELETE`` (the row as it was). With ``whole`` they are the whole table, all ``INSERT``.
+    ``read`` gives its rows, as often as it is asked, of the columns that are asked for: those of the
+    table and ``change``, which is ``INSERT`` (the row as it is now) or ``DELETE`` (the row as it was).
+    With ``whole`` it is the whole table, all ``INSERT``.
     """
 
     snapshot_id: int
     whole: bool
     rows: int
-    batches: Iterable[pa.RecordBatch]
+    read: Callable[[Sequence[str]], Iterable[pa.RecordBatch]]
 
     @property
     def origin(self) -> str:
@@ -43,7 +45,8 @@ def apply(
     """Applies all of it, or raises."""
     merge = merge_of(table, whole=difference.whole)
     with connection.cursor() as cursor:
-        fill = partial(_fill, connection, merge, difference.batches, staging)
+        batches = difference.read(merge.staged_columns)
+        fill = partial(_fill, connection, merge, batches, staging)
         dialect = side_of(connection).dialect
         stage(cursor, merge, fill, difference.rows, difference.origin, dialect)
         note_changed_dates(connection, table, whole=difference.whole)
@@ -87,13 +90,18 @@ def note_changed_dates(
     connection: psycopg.Connection, table: PublishedTable, *, whole: bool
 ) -> None:
     """Notes every event date that the load is about to change, before and after, for reconcile."""
-    sequence = f"(SELECT coalesce(max(load_sequence), 0) + 1 FROM {table.ledger})"
     sources = (STAGED, table.table) if whole else (STAGED,)
+    dates = (f"SELECT {table.event_date}, {table.day} FROM {source}" for source in sources)
+    note_dates(connection, table, " UNION ".join(dates))
+
+
+def note_dates(
+    connection: psycopg.Connection, table: PublishedTable, dates: str, values: Sequence[Any] = ()
+) -> None:
+    """Notes them for reconcile: a query of event dates and extract days, with its values."""
     connection.execute(
         f"INSERT INTO {table.unreconciled} ({table.waiting_date}, {table.day}, load_sequence) "
-        + " UNION ".join(
-            f"SELECT {table.event_date}, {table.day}, {sequence} FROM {source}"
-            for source in sources
-        )
-        + f" GROUP BY {table.event_date}, {table.day}" * (not whole)
+        f"SELECT DISTINCT d.*, (SELECT coalesce(max(load_sequence), 0) + 1 FROM {table.ledger}) "
+        f"FROM ({dates}) AS d",
+        values or None,
     )

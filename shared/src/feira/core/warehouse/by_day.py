@@ -49,7 +49,7 @@ def apply_by_day(
 
         def fill(targets: list[Target]) -> None:
             nonlocal copied
-            for batch in found.batches:
+            for batch in found.read(merge.staged_columns):
                 copied += batch.num_rows
                 held.copy(batch, targets)
             connection.execute(f"ANALYZE {STAGED}")

@@ -18,6 +18,7 @@ from feira.core.warehouse.by_day import apply_by_day
 from feira.core.warehouse.merge import STAGED, LoadError, Merged
 from feira.core.warehouse.schema import create_indexes, require_load_tables
 from feira.core.warehouse.side import Staging, side_of
+from feira.core.warehouse.straight import apply_straight
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def load(
         else:
             try:
                 with side.undone_when_refused(connection):
-                    done = apply(connection, table, difference, staging)
+                    done = apply_straight(connection, table, difference)
+                    done = done or apply(connection, table, difference, staging)
                     connection.execute(f"DELETE FROM {table.held_days}")
             except side.refused:
                 done = None

@@ -122,12 +122,12 @@ class Merge:
         sql = f"CREATE TEMP TABLE {quoted(STAGED)} AS SELECT {', '.join(columns)} FROM {self.target} WHERE 1 = 0"
         return Statement("create staged", sql)
 
-    def describe_staged(self) -> Statement:
-        """The types of its columns, as the catalog writes them."""
+    def describe(self, table: str = STAGED) -> Statement:
+        """The types of the columns of the staged rows, or of another table, as the catalog writes them."""
         return Statement(
-            "describe staged",
+            "describe",
             "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
-            f"WHERE attrelid = CAST('{STAGED}' AS REGCLASS) AND attnum > 0 ORDER BY attnum",
+            f"WHERE attrelid = CAST('{table}' AS REGCLASS) AND attnum > 0 ORDER BY attnum",
         )
 
     def assertions(self) -> list[Statement]:
@@ -258,7 +258,7 @@ def stage(
     :raises LoadRefusedError: where a key is a duplicate or a required value is null
     """
     _run(cursor, merge.create_staged())
-    _run(cursor, merge.describe_staged())
+    _run(cursor, merge.describe())
     in_bytes = dialect == "redshift"
     fill([Target(column, type_, in_bytes) for column, type_ in cursor.fetchall()])
     found, nulls, duplicates = (_count(cursor, each) for each in merge.assertions())

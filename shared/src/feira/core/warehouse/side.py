@@ -84,6 +84,17 @@ class Side(ABC):
         ended the transaction. It is a transaction of its own where none is open."""
 
     @abstractmethod
+    def refuses_breaches(
+        self,
+        connection: psycopg.Connection,
+        table: str,
+        key: Iterable[str],
+        required: Iterable[str],
+    ) -> bool:
+        """Whether the table itself refuses a second row of a key, and a null in the key or another of the
+        required columns."""
+
+    @abstractmethod
     def missing_indexes(
         self, connection: psycopg.Connection, table: str, columns: Iterable[str]
     ) -> list[str]:
@@ -144,6 +155,23 @@ class _Postgres(Side):
     def undone_when_refused(self, connection: psycopg.Connection) -> Iterator[None]:
         with connection.transaction():
             yield
+
+    def refuses_breaches(
+        self,
+        connection: psycopg.Connection,
+        table: str,
+        key: Iterable[str],
+        required: Iterable[str],
+    ) -> bool:
+        row = connection.execute(
+            "SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t AND i.indisprimary AND i.indisvalid "
+            "AND i.indimmediate AND ARRAY(SELECT a.attname FROM pg_attribute a WHERE a.attrelid = t AND "
+            "a.attnum = ANY(i.indkey) ORDER BY 1) = %s::name[]) "
+            "AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = t AND a.attname = ANY(%s) "
+            "AND NOT a.attnotnull) FROM to_regclass(%s) AS t",
+            [sorted(key), list(required), table],
+        ).fetchone()
+        return bool(row and row[0])
 
     def missing_indexes(
         self, connection: psycopg.Connection, table: str, columns: Iterable[str]
@@ -213,6 +241,15 @@ class _Redshift(Side):
                 yield
         else:
             yield
+
+    def refuses_breaches(
+        self,
+        connection: psycopg.Connection,
+        table: str,
+        key: Iterable[str],
+        required: Iterable[str],
+    ) -> bool:
+        return False
 
     def missing_indexes(
         self, connection: psycopg.Connection, table: str, columns: Iterable[str]
