@@ -57,7 +57,7 @@ def _applied(
     with connection.cursor() as cursor:
 
         def put(into: str, columns: list[str], rows: Iterable[pa.RecordBatch]) -> int:
-            types = dict(cursor.execute(merge.describe(into).sql).fetchall())
+            types: dict[str, str] = dict(cursor.execute(merge.describe(into).sql).fetchall())
             targets = [Target(name, types[name]) for name in columns]
             fitting = (fit(batch, targets) for batch in rows)
             return copy_rows(connection, into, columns, fitting)
