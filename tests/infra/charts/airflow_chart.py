@@ -16,6 +16,8 @@ from rendered_charts import ARGOCD, CHARTS, Manifest, merged, pod_specs, render,
 
 REPOSITORY_URL = "https://airflow.apache.org"
 NAME, NAMESPACE = "airflow", "airflow"
+# The scheduler's pods run the tasks.
+ASK_THE_API = ("scheduler", "triggerer", "dag-processor")
 
 
 def places() -> dict[str, tuple[str, dict[str, Any]]]:
@@ -38,15 +40,58 @@ def places() -> dict[str, tuple[str, dict[str, Any]]]:
     return found
 
 
+def matches(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Whether a selector of Kubernetes, by labels and ``In``, is for these labels."""
+    return all(labels.get(k) == v for k, v in selector.get("matchLabels", {}).items()) and all(
+        labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", ())
+    )
+
+
+def shut_out(manifests: list[Manifest]) -> list[str]:
+    """Parts of Airflow that ask its API server, and that a network policy does not let through to it."""
+    pods = {
+        f"{m['kind']}/{m['metadata']['name']}": m["spec"]["template"]["metadata"]["labels"]
+        for m in manifests
+        if m["kind"] in ("Deployment", "StatefulSet")
+    }
+    (server,) = (labels for labels in pods.values() if labels["component"] == "api-server")
+    policies = [
+        m["spec"]
+        for m in manifests
+        if m["kind"] == "NetworkPolicy" and matches(m["spec"]["podSelector"], server)
+    ]
+    found = [] if policies else ["no network policy is for the API server"]
+    for policy in policies:
+        let_in = [
+            peer["podSelector"]
+            for rule in policy.get("ingress") or ()
+            for peer in rule.get("from", ())
+            if "podSelector" in peer and "namespaceSelector" not in peer
+        ]
+        found += [
+            f"{owner} does not reach the API server"
+            for owner, labels in pods.items()
+            if labels["component"] in ASK_THE_API
+            and not any(matches(selector, labels) for selector in let_in)
+        ]
+    return found
+
+
 def wrong(manifests: list[Manifest]) -> list[str]:
-    """What Kubernetes does not know, and pods that may run as root or keep capabilities."""
+    """What Kubernetes does not know, pods that may run as root or keep capabilities, or that the quota refuses, and
+    who does not reach the API server."""
     found = [f"{m['kind']}/{m['metadata']['name']}: {v}" for m in manifests for v in violations(m)]
+    found += shut_out(manifests)
     for owner, spec in pod_specs(manifests).items():
         if spec.get("securityContext", {}).get("runAsNonRoot") is not True:
             found.append(f"{owner} may run as root")
         for container in (*spec["containers"], *spec.get("initContainers", ())):
             if container.get("securityContext", {}).get("allowPrivilegeEscalation") is not False:
                 found.append(f"{owner}: {container['name']} may gain privileges")
+            resources = container.get("resources") or {}
+            for kind, name in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
+                if name not in (resources.get(kind) or {}):
+                    found.append(f"{owner}: {container['name']} has no {kind} of {name}")
     return found
 
 

@@ -47,6 +47,11 @@ def test_they_are_as_their_schema_has_them() -> None:
         (("postgresql", "enabled"), True),
         (("defaultAirflowTag",), "latest"),
         (("executer",), "LocalExecutor"),
+        (("config", "core", "dags_are_paused_at_creation"), "False"),
+        (("apiServer", "networkPolicy", "ingress", "from"), []),
+        (("apiServer", "networkPolicy"), {}),
+        (("migrateDatabaseJob", "resources"), {}),
+        (("migrateDatabaseJob", "securityContexts", "pod", "runAsNonRoot"), False),
         (("dags", "gitSync", "enabled"), True),
     ],
 )
@@ -132,22 +137,53 @@ def test_the_bundle_is_what_airflow_clones(
     assert {each.name for each in Path(bundle.path).glob("*.py")} == expected
 
 
-# A stand-in for the official chart, which is fetched by `make airflow-chart` alone.
+# A stand-in for the official chart, which is fetched by `make airflow-chart` alone: its API server's policy has no
+# rule where `from` is empty, as the official one's.
 STAND_IN = """
+{{- range $part, $name := dict "scheduler" "scheduler" "apiServer" "api-server" }}
+{{- $values := index $.Values $part }}
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: {{ .Release.Name }}-scheduler}
+metadata: {name: {{ $.Release.Name }}-{{ $name }}}
 spec:
-  replicas: {{ .Values.scheduler.replicas }}
-  selector: {matchLabels: {a: b}}
+  replicas: {{ $values.replicas }}
+  selector: {matchLabels: {component: {{ $name }}}}
   template:
-    metadata: {labels: {a: b}}
+    metadata: {labels: {tier: airflow, release: {{ $.Release.Name }}, component: {{ $name }}}}
     spec:
-      securityContext: {{- toYaml .Values.scheduler.securityContexts.pod | nindent 8 }}
+      securityContext: {{- toYaml $values.securityContexts.pod | nindent 8 }}
       containers:
-        - name: scheduler
+        - name: {{ $name }}
+          image: {{ $.Values.defaultAirflowRepository }}:{{ $.Values.defaultAirflowTag }}
+          resources: {{- toYaml $values.resources | nindent 12 }}
+          securityContext: {{- toYaml $values.securityContexts.container | nindent 12 }}
+---
+{{- end }}
+apiVersion: batch/v1
+kind: Job
+metadata: {name: {{ .Release.Name }}-run-airflow-migrations}
+spec:
+  template:
+    spec:
+      restartPolicy: OnFailure
+      securityContext: {{- toYaml .Values.migrateDatabaseJob.securityContexts.pod | nindent 8 }}
+      containers:
+        - name: run-airflow-migrations
           image: {{ .Values.defaultAirflowRepository }}:{{ .Values.defaultAirflowTag }}
-          securityContext: {{- toYaml .Values.scheduler.securityContexts.container | nindent 12 }}
+          resources: {{- toYaml .Values.migrateDatabaseJob.resources | nindent 12 }}
+          securityContext: {{- toYaml .Values.migrateDatabaseJob.securityContexts.container | nindent 12 }}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: {{ .Release.Name }}-api-server-policy}
+spec:
+  podSelector: {matchLabels: {tier: airflow, component: api-server, release: {{ .Release.Name }}}}
+  policyTypes: [Ingress]
+  {{- with .Values.apiServer.networkPolicy.ingress.from }}
+  ingress:
+    - from: {{- toYaml . | nindent 8 }}
+      ports: [{port: 8080}]
+  {{- end }}
 """
 
 
@@ -156,9 +192,14 @@ spec:
     [
         ("", "", ""),
         ("  replicas:", "  replica:", "replica"),
-        (".securityContexts.pod", ".resources", "root"),
-        (".securityContexts.container", ".resources", "privileges"),
-        ("{{ .Values.defaultAirflowRepository }}", "apache/airflow", "apache/airflow:"),
+        ("$values.securityContexts.pod", "$values.resources", "root"),
+        (".migrateDatabaseJob.securityContexts.pod", ".migrateDatabaseJob.resources", "root"),
+        ("$values.securityContexts.container", "$values.resources", "privileges"),
+        ("{{ $.Values.defaultAirflowRepository }}", "apache/airflow", "apache/airflow:"),
+        ("toYaml .Values.migrateDatabaseJob.resources", "toYaml dict", "no limits of memory"),
+        ("with .Values.apiServer.networkPolicy.ingress.from", "with list", "scheduler does not"),
+        ("from: {{- toYaml . |", "from: {{- toYaml (rest .) |", "scheduler does not"),
+        ("tier: airflow, component:", "tier: platform, component:", "no network policy"),
     ],
 )
 def test_what_the_official_chart_makes_is_judged(
@@ -169,6 +210,7 @@ def test_what_the_official_chart_makes_is_judged(
         "{apiVersion: v2, name: airflow, version: 1.22.0}"
     )
     template = tmp_path / "airflow" / "templates" / "scheduler.yaml"
+    assert right in STAND_IN
     template.write_text(STAND_IN.replace(right, wrong) if right else STAND_IN)
     version, values = places()["prod"]
     assert version == "1.22.0"

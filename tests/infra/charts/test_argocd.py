@@ -163,6 +163,14 @@ def test_a_place_that_leaves_out_what_is_its_own_is_refused() -> None:
             applications("dev", over)
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_deleted_takes_along_what_it_made(place: str) -> None:
+    for application in (root(place), *applications(place)):
+        if application["kind"] == "Application":
+            finalizers = application["metadata"].get("finalizers")
+            assert finalizers == ["resources-finalizer.argocd.argoproj.io"], application["metadata"]
+
+
 def test_production_is_corrected_by_people() -> None:
     def automated(place: str) -> set[bool]:
         return {

@@ -30,7 +30,8 @@ def of(chart: str, values: dict[str, Any] | None = None, folder: Path = CHARTS) 
 
 
 def unrestricted(manifests: list[Manifest]) -> list[str]:
-    """What Pod Security's profile `restricted` would refuse, and what else no pod of ours may do."""
+    """What Pod Security's profile `restricted` would refuse, what else no pod of ours may do, and probes that a server
+    lacks."""
     found = []
     for owner, spec in pod_specs(manifests).items():
         pod = spec.get("securityContext", {})
@@ -51,6 +52,9 @@ def unrestricted(manifests: list[Manifest]) -> list[str]:
                 found.append(f"{owner} keeps capabilities")
             if own.get("readOnlyRootFilesystem") is not True:
                 found.append(f"{owner} may write where it is installed")
+            probes = {"startupProbe", "readinessProbe", "livenessProbe"} - container.keys()
+            if owner.startswith("Deployment/") and probes:
+                found.append(f"{owner} has no {', '.join(sorted(probes))}")
             limits = container.get("resources", {}).get("limits", {})
             if "memory" not in limits and owner != "Pod/executor":
                 found.append(f"{owner} has no limit of memory")
@@ -72,7 +76,11 @@ def test_every_object_is_as_kubernetes_knows_it(chart: str) -> None:
     assert broken(manifests) == []
     assert {m["metadata"]["namespace"] for m in manifests} == {RELEASES[chart][1]}
     assert len({(m["kind"], m["metadata"]["name"]) for m in manifests}) == len(manifests)
-    assert "NetworkPolicy" in {m["kind"] for m in manifests}
+    kinds = {m["kind"] for m in manifests}
+    # What serves has all of it; the jobs of a release come and go.
+    serves = {"Deployment", "Service", "PodDisruptionBudget", "ResourceQuota"}
+    assert kinds >= {"NetworkPolicy", "ServiceAccount"}
+    assert kinds & (serves | {"Job"}) == ({"Job"} if chart == "release" else serves)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +112,14 @@ def test_a_mistyped_value_is_refused(chart: str, values: dict[str, Any]) -> None
         of(chart, values)
 
 
+PROBE = """\
+          readinessProbe:
+            httpGet: {path: /health, port: http}
+            periodSeconds: 5
+            timeoutSeconds: 2
+"""
+
+
 @pytest.mark.parametrize(
     ("chart", "right", "wrong"),
     [
@@ -118,6 +134,7 @@ def test_a_mistyped_value_is_refused(chart: str, values: dict[str, Any]) -> None
         ("serving", "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false"),
         ("serving", "httpGet: {path: /health, port: http}", "httpGet: {url: /health, port: http}"),
         ("serving", "limits: {memory:", "limit: {memory:"),
+        ("serving", PROBE, ""),
         ("serving", "emptyDir: {sizeLimit: 64Mi}", "hostPath: {path: /tmp}"),
         ("release", "backoffLimit: 6", "backoffLimit: six"),
         ("release", "seccompProfile: {type: RuntimeDefault}", "seccompProfile: {type: Unconfined}"),

@@ -1,7 +1,6 @@
 """A real API server takes every object of the charts, in every place, and refuses what schemas let through.
 
-`make test-k8s`, which builds the server first. It is asked as the service accounts too, and Spark's own Connect server
-starts its executors on it.
+`make test-k8s`, which builds the server first. It is asked as the service accounts too.
 """
 
 from __future__ import annotations
