@@ -13,7 +13,10 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
+from redshift_local.data_api.model import service
+from redshift_local.data_api.operations import DataApi
 from redshift_local.data_api.server import data_api
+from redshift_local.loading.files import S3
 
 WHERE = {"WorkgroupName": "laptop", "Database": "dev"}
 
@@ -43,6 +46,10 @@ def code_of(call: Callable[..., Any], **arguments: Any) -> tuple[str, str]:
     with pytest.raises(ClientError) as refused:
         call(**arguments)
     return refused.value.response["Error"]["Code"], refused.value.response["Error"]["Message"]
+
+
+def test_every_operation_of_the_services_model_is_served(redshift_dsn: str) -> None:
+    assert set(service().operation_names) == set(DataApi(redshift_dsn, S3()).operations)
 
 
 def test_a_value_is_a_field_of_its_kind(client: Any) -> None:

@@ -66,10 +66,14 @@ def test_it_does_not_begin_without_its_database() -> None:
     assert "secret-word" not in closed.stderr
 
 
-def test_an_older_postgresql_or_a_lesser_role_is_refused(postgres: Dsns, redshift_dsn: str) -> None:
+def test_an_older_postgresql_another_order_or_a_lesser_role_is_refused(
+    postgres: Dsns, redshift_dsn: str
+) -> None:
     with pytest.raises(UnsuitableDatabase, match="PostgreSQL 17 is too old: 18"):
         require(170005, superuser=True)
     with pytest.raises(UnsuitableDatabase, match="no superuser"):
         install(postgres.dbt)
+    with pytest.raises(UnsuitableDatabase, match=r"BUILTIN_LOCALE 'C\.UTF-8'"):
+        require(180000, superuser=True, by_bytes=False)
     # A second time brings up to date what is there.
     install(redshift_dsn)

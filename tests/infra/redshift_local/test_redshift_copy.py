@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
@@ -152,6 +153,36 @@ def test_a_parquet_column_of_another_type_is_refused(
     assert message in str(refused.value)
     with pytest.raises(psycopg.Error, match="Table columns: 6, Data columns: 1"):
         session.execute(f"COPY t FROM '{put('x.parquet', _parquet(n=column))}' {KEYS} PARQUET")
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        (bz2.compress(b"1|x\n2|y\n"), "BZIP2"),
+        (gzip.compress(b"1|x\n2|y\n"), "GZIP"),
+        (bz2.compress(b"1,x\n2,y\n"), "CSV BZIP2"),
+        ('{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}', "JSON 'auto'"),
+        (bz2.compress(b'{"a": 1, "b": "x"} {"a": 2, "b": "y"}'), "JSON 'auto' BZIP2"),
+    ],
+)
+@pytest.mark.parametrize("manifest", [False, True])
+def test_a_file_is_read_by_its_form_and_its_compression_by_name_and_by_manifest(
+    session: Session, put: Put, content: bytes | str, options: str, manifest: bool
+) -> None:
+    url = put("x", content)
+    if manifest:
+        url = put("manifest", json.dumps({"entries": [{"url": url, "mandatory": True}]}))
+        options += " MANIFEST"
+    session.execute(f"COPY t (a, b) FROM '{url}' {KEYS} {options}")
+    assert session.execute("SELECT a, b FROM t ORDER BY a").fetchall() == [(1, "x"), (2, "y")]
+
+
+def test_a_char_takes_no_character_of_several_bytes(session: Session, put: Put) -> None:
+    session.execute("CREATE TABLE u (a char(3), b varchar(3))")
+    url = put("x", "abc|é\né|x\nxyé|x\n")
+    with pytest.raises(psycopg.Error, match="stl_load_errors"):
+        session.execute(f"COPY u FROM '{url}' {KEYS}")
+    assert _noted(session, url) == [(2, "a", 1220), (3, "a", 1204)]
 
 
 def test_a_manifest_names_the_files(session: Session, put: Put) -> None:

@@ -123,6 +123,21 @@ STATEMENTS = [
     ("CREATE TABLE t (a int CHECK (a > 1))", "CHECK constraints are not supported", "0A000"),
     ("CREATE TABLE t (a int, CHECK (a > 1))", "CHECK constraints are not supported", "0A000"),
     (
+        "CREATE TABLE t (a int, EXCLUDE USING gist (a WITH =))",
+        "EXCLUDE constraints are not supported",
+        "0A000",
+    ),
+    (
+        "ALTER TABLE t ADD CONSTRAINT c EXCLUDE USING gist (a WITH =)",
+        "EXCLUDE constraints are not supported",
+        "0A000",
+    ),
+    (
+        "SELECT SUM(a) OVER (ORDER BY a ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW) FROM t",
+        'at or near "EXCLUDE"',
+        "42601",
+    ),
+    (
         "CREATE TABLE t (a int, CONSTRAINT c CHECK (a > 1))",
         "CHECK constraints are not supported",
         "0A000",

@@ -100,6 +100,26 @@ def test_a_text_fits_when_its_bytes_do(run: Run, text: str, size: int) -> None:
             run(insert)
 
 
+def test_a_char_takes_characters_of_one_byte(run: Run) -> None:
+    run("CREATE TABLE t (a char(3), b varchar(3))")
+    run("INSERT INTO t VALUES ('abc', 'é')")
+    for refused in (
+        "INSERT INTO t (a) VALUES ('é')",
+        "UPDATE t SET a = b",
+        "SELECT b::char(3) FROM t",
+        "SELECT CAST('é' AS char)",
+    ):
+        with pytest.raises(psycopg.errors.CharacterNotInRepertoire, match="ASCII char: c3a9"):
+            run(refused)
+    assert run("SELECT a, b FROM t") == [("abc", "é")]
+
+
+def test_texts_are_sorted_by_their_bytes(run: Run) -> None:
+    run("CREATE TABLE t (a varchar(3)); INSERT INTO t VALUES ('a'), ('B'), ('é'), ('-'), ('z')")
+    assert [a for (a,) in run("SELECT a FROM t ORDER BY a")] == ["-", "B", "a", "z", "é"]
+    assert run("SELECT MAX(a), MIN(UPPER(a)) FROM t WHERE a > 'Z'") == [("é", "A")]
+
+
 def test_keys_are_declared_and_not_enforced_but_no_key_is_null(run: Run) -> None:
     run(
         "CREATE TABLE parent (a int);"

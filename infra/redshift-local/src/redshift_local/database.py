@@ -22,16 +22,19 @@ def install(dsn: str) -> None:
     """
     with psycopg.connect(dsn) as connection:
         row = connection.execute(
-            "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+            "SELECT rolsuper, 'B' < 'a' AND 'z' < 'é' AND current_setting('server_encoding') = 'UTF8'"
+            " FROM pg_roles WHERE rolname = current_user"
         ).fetchone()
-        require(connection.info.server_version, superuser=bool(row and row[0]))
+        superuser, by_bytes = row or (False, True)
+        require(connection.info.server_version, superuser=superuser, by_bytes=by_bytes)
         for name in _SCRIPTS:
             script = files("redshift_local").joinpath(name).read_text(encoding="utf-8")
             connection.execute(script.encode())
 
 
-def require(server_version: int, *, superuser: bool) -> None:
-    """UnsuitableDatabase for a server of another version or a role that is no superuser."""
+def require(server_version: int, *, superuser: bool, by_bytes: bool = True) -> None:
+    """UnsuitableDatabase for a server of another version, a role that is no superuser, or a database that does not
+    sort texts by their bytes in UTF-8, as Redshift does."""
     if server_version // 10_000 < OLDEST:
         raise UnsuitableDatabase(
             f"PostgreSQL {server_version // 10_000} is too old: {OLDEST} or newer is needed. "
@@ -41,4 +44,10 @@ def require(server_version: int, *, superuser: bool) -> None:
         raise UnsuitableDatabase(
             "The role is no superuser, and the trigger that looks at new tables is one of the whole "
             "database: name a superuser in the DSN."
+        )
+    if not by_bytes:
+        raise UnsuitableDatabase(
+            "The database sorts texts by the rules of a language or is not in UTF-8, and Redshift sorts by their "
+            "bytes: make one by CREATE DATABASE dev TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER builtin "
+            "BUILTIN_LOCALE 'C.UTF-8'."
         )

@@ -163,10 +163,24 @@ BEGIN
     END LOOP;
     RETURN cut;
 END $$;
+-- What a CHAR takes: characters of one byte.
+CREATE OR REPLACE FUNCTION redshift.single_bytes(value text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+DECLARE
+    other text := substring(value FROM '[^\x01-\x7f]');
+BEGIN
+    IF other IS NOT NULL THEN
+        RAISE EXCEPTION 'Only ASCII characters are allowed in fixed length strings. Invalid ASCII char: %',
+            encode(convert_to(other, 'UTF8'), 'hex') USING ERRCODE = '22021';
+    END IF;
+    RETURN value;
+END $$;
 CREATE OR REPLACE FUNCTION redshift.fits(value text, bytes integer, type text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     IF octet_length(value) > bytes THEN
         RAISE EXCEPTION 'value too long for type %', type USING ERRCODE = '22001';
+    END IF;
+    IF starts_with(type, 'character(') THEN
+        PERFORM redshift.single_bytes(value);
     END IF;
     RETURN true;
 END $$;

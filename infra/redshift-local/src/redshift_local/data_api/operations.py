@@ -38,7 +38,7 @@ class DataApi:
             raise ValueError("The DSN names no database: postgresql://USER@127.0.0.1:PORT/DATABASE")
         self._rows_a_page = rows_a_page
         self.statements = Statements(dsn, self._database, s3)
-        self._operations: dict[str, Callable[[dict[str, Any]], Answer]] = {
+        self.operations: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "BatchExecuteStatement": self._batch_execute,
             "CancelStatement": self._cancel,
             "DescribeStatement": self._describe,
@@ -57,7 +57,7 @@ class DataApi:
         self.statements.close()
 
     def answer(self, operation: str, request: dict[str, Any]) -> Answer:
-        handler = self._operations.get(operation)
+        handler = self.operations.get(operation)
         if handler is None:
             raise invalid(f"redshift-local does not imitate {operation}")
         return handler(request)

@@ -176,6 +176,10 @@ def _bad(connection: Connection, columns: Sequence[Column]) -> list[tuple[Row, C
                 column.type.split()[0], (1207, f"Invalid digit, Type: {column.type.capitalize()}")
             )
         found += _marked(connection, n, column, wrong, number, reason)
+        if column.type.startswith("character("):
+            wrong = sql.SQL("NOT bad AND octet_length({c}) <> char_length({c})").format(c=c)
+            reason = "Multibyte character not supported for CHAR (Hint: Try using VARCHAR)"
+            found += _marked(connection, n, column, wrong, 1220, reason)
         if column.not_null:
             wrong = sql.SQL("{c} IS NULL").format(c=c)
             found += _marked(connection, n, column, wrong, 1213, "Missing data for not-null field")

@@ -149,11 +149,14 @@ def _window(node: exp.Window) -> exp.Expr:
 
 
 def _cast(node: exp.Cast) -> exp.Expr:
-    """A cast to a text of limited bytes cuts; one to a number without a size is to (18,0)."""
+    """A cast to a text of limited bytes cuts, and to CHAR takes single bytes; one to a number without a size is to
+    (18,0)."""
     target = types.stored(node.to, column=False)
     node.set("to", target)
     if target.this in (exp.DType.VARCHAR, exp.DType.CHAR) and target.expressions:
         text = exp.Cast(this=node.this, to=exp.DataType(this=exp.DType.TEXT))
+        if target.this == exp.DType.CHAR:
+            text = functions.own("single_bytes", text)
         size = exp.Literal.number(target.expressions[0].name)
         node.set("this", functions.own("left_bytes", text, size))
     return node
