@@ -25,12 +25,14 @@ class AirflowAnswers:
     """What there is in it. ``asked`` has the path of every call that was answered."""
 
     tasks_of: dict[str, list[str]]
+    assets: tuple[str, ...] = ("sales_fact", "user_events")
     runs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     tasks: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
     xcoms: dict[tuple[str, str], Any] = field(default_factory=dict)
     waiting: list[dict[str, Any]] = field(default_factory=list)
     paused: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
 
     def run(self, dag: str, run_id: str, state: str, ended: datetime | None = None) -> None:
@@ -63,16 +65,21 @@ class AirflowAnswers:
             }
         )
 
+    def event(self, asset: str, at: datetime) -> None:
+        """Adds an event of an asset."""
+        self.events.append({"asset_id": self.assets.index(asset), "timestamp": at.isoformat()})
+
     def answer(self, path: str, asked: dict[str, list[str]]) -> Any:
         """The document of a call; None is 404."""
         if path == "/api/v2/monitor/health":
             return {"scheduler": {"status": "healthy"}, "triggerer": {"status": "unhealthy"}}
         if path == "/api/v2/dags":
-            return {"dags": [{"dag_id": d, "is_paused": d in self.paused} for d in self.tasks_of]}
+            dags = [{"dag_id": dag, "is_paused": dag in self.paused} for dag in self.tasks_of]
+            return _page("dags", dags, asked)
         if path == "/api/v2/assets":
-            return {"assets": [{"id": 1, "name": "sales_fact"}]}
+            return _page("assets", [{"id": i, "name": n} for i, n in enumerate(self.assets)], asked)
         if path == "/api/v2/assets/events":
-            return {"asset_events": [{"timestamp": "2010-12-02T03:00:00Z"}]}
+            return _page("asset_events", self._events(asked), asked)
         if path == "/ui/partitioned_dag_runs":
             return {"partitioned_dag_runs": self.waiting}
         if found := re.fullmatch(r"/api/v2/dags/([^/]+)/tasks", path):
@@ -81,12 +88,11 @@ class AirflowAnswers:
             value = self.xcoms.get((found[2], found[3]))
             return None if value is None else {"value": value}
         if found := re.fullmatch(r"/api/v2/dags/([^/]+)/dagRuns", path):
-            return {"dag_runs": self._runs(found[1], asked)}
+            return _page("dag_runs", self._runs(found[1], asked), asked)
         if (found := _RUN.fullmatch(path)) and not found[3]:
             return self.runs[found[1], found[2]]
         if found:
-            of = self.tasks.get((found[1], found[2]), [])
-            return {"task_instances": of, "total_entries": len(of)}
+            return _page("task_instances", self.tasks.get((found[1], found[2]), []), asked)
         return None
 
     def _runs(self, dag: str, asked: dict[str, list[str]]) -> list[dict[str, Any]]:
@@ -96,6 +102,23 @@ class AirflowAnswers:
         if "state" in asked:
             return [run for run in found if run["state"] in asked["state"]]
         return [run for run in found if run["run_after"] >= asked["run_after_gte"][0]]
+
+    def _events(self, asked: dict[str, list[str]]) -> list[dict[str, Any]]:
+        since = asked.get("timestamp_gte", [""])[0]
+        of = asked.get("asset_id", [])
+        found = [
+            each
+            for each in self.events
+            if each["timestamp"] >= since and (not of or str(each["asset_id"]) in of)
+        ]
+        newest_first = asked["order_by"] == ["-timestamp"]
+        return sorted(found, key=lambda each: each["timestamp"], reverse=newest_first)
+
+
+def _page(key: str, entries: list[dict[str, Any]], asked: dict[str, list[str]]) -> dict[str, Any]:
+    """A page, as Airflow cuts it: never more than 100, whatever limit is asked for."""
+    limit, offset = min(int(asked["limit"][0]), 100), int(asked.get("offset", ["0"])[0])
+    return {key: entries[offset : offset + limit], "total_entries": len(entries)}
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,7 @@ def test_days_that_wait_are_apart_from_days_that_should_have_their_run(
         for received in (1, 1, 2)
     ]
     answers.paused = {"user_events"}
+    answers.event("sales_fact", datetime(2010, 12, 2, 3, tzinfo=UTC))
     watched.poll()
     assert watched.value("feira_partitions_waiting", dag="recommendations") == 2
     assert watched.value("feira_partitions_without_run", dag="recommendations") == 1
@@ -125,6 +126,49 @@ def test_days_that_wait_are_apart_from_days_that_should_have_their_run(
     answers.waiting = []
     watched.poll()
     assert watched.value("feira_partitions_waiting", dag="recommendations") == 0
+
+
+def test_an_event_is_shown_that_came_while_a_task_ended_and_older_ones_are_not_asked_for(
+    answers: AirflowAnswers,
+) -> None:
+    watched = Watched(answers)
+    begun = datetime.now(UTC)
+    for ago in range(250):
+        answers.event("user_events", begun - timedelta(days=1 + ago))
+    watched.poll()
+    answers.asked.clear()
+    # Made before the poll and to be seen only now: its transaction was open then.
+    answers.event("sales_fact", begun - timedelta(seconds=20))
+    answers.run("sales_etl", "r1", "success")
+    answers.ends("sales_etl", "r1", "land")
+    watched.poll()
+    assert answers.asked.count("/api/v2/assets/events") == 1
+    shown = [
+        watched.value("feira_asset_last_event_timestamp_seconds", asset=asset)
+        for asset in answers.assets
+    ]
+    assert shown == [
+        (begun - timedelta(seconds=20)).timestamp(),
+        (begun - timedelta(days=1)).timestamp(),
+    ]
+
+
+def test_what_takes_more_than_a_page_is_counted_whole(answers: AirflowAnswers) -> None:
+    answers.tasks_of |= {f"generated_{number}": ["one"] for number in range(120)}
+    answers.paused = {"generated_119"}
+    for number in range(250):
+        answers.run("sales_etl", f"r{number}", "queued")
+    watched = Watched(answers)
+    watched.poll()
+    assert watched.value("feira_runs_unfinished", dag="sales_etl", state="queued") == 250
+    assert watched.value("feira_dag_paused", dag="generated_119") == 1
+    for number in range(250):
+        answers.event("user_events", datetime.now(UTC) + timedelta(seconds=number))
+    answers.run("sales_etl", "r0", "success")
+    answers.ends("sales_etl", "r0", "land")
+    watched.poll()
+    newest = watched.value("feira_asset_last_event_timestamp_seconds", asset="user_events")
+    assert newest == datetime.fromisoformat(answers.events[-1]["timestamp"]).timestamp()
 
 
 def test_a_wrong_password_is_an_error(answers: AirflowAnswers) -> None:

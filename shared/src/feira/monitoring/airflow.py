@@ -7,9 +7,9 @@ alone: what has ended and was seen to end is not asked for again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 _SECONDS = 20
 _ENDED = ("success", "failed")
 _RUN_STATES = ("queued", "running")
+# As many as Airflow lists at once, unless it is told otherwise.
+_PAGE = 100
+# An event bears the time at which it was made, and can be seen once its transaction ends.
+_COMMITTED = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Airflow:
     _since: datetime | None = field(default=None, init=False)
     _in_flight: dict[tuple[str, str], _Watched] = field(default_factory=dict, init=False)
     _dags: set[str] = field(default_factory=set, init=False)
-    _assets: list[dict[str, Any]] = field(default_factory=list, init=False)
+    _assets: dict[int, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         # It is asked where it stands, never through a proxy.
@@ -67,17 +71,17 @@ class Airflow:
         """Brings the figures up to date; raises requests.RequestException where Airflow does not answer."""
         now = datetime.now(UTC)
         self._components(figures)
-        dags = self._get("dags", limit=100)["dags"]
+        dags = [*self._all("dags", "dags", order_by="dag_id")]
         for each in dags:
             figures.paused.labels(each["dag_id"]).set(each["is_paused"])
         new = [each["dag_id"] for each in dags if each["dag_id"] not in self._dags]
         for dag in new:
             self._expect(figures, dag)
+        any_ended = self._runs(figures, now)
         if new:
-            self._assets = self._get("assets", limit=100)["assets"]
-        begun = self._since is None
-        if self._runs(figures, now) or begun:
-            self._events(figures)
+            self._newest_events(figures)
+        elif any_ended:
+            self._events(figures, (self._since or now) - _COMMITTED)
         self._waiting(figures, now)
         self._since = now
 
@@ -105,8 +109,8 @@ class Airflow:
 
     def _runs(self, figures: Figures, now: datetime) -> bool:
         """Whether a task has ended since the last poll."""
-        found = self._get("dags/~/dagRuns", state=_RUN_STATES, order_by="run_after", limit=100)
-        unfinished = {(each["dag_id"], each["dag_run_id"]): each for each in found["dag_runs"]}
+        found = self._all("dags/~/dagRuns", "dag_runs", state=_RUN_STATES, order_by="run_after")
+        unfinished = {(each["dag_id"], each["dag_run_id"]): each for each in found}
         counts = {(dag, state): 0 for dag in self._dags for state in _RUN_STATES}
         for each in unfinished.values():
             counts[each["dag_id"], each["state"]] = (
@@ -115,9 +119,9 @@ class Airflow:
         for (dag, state), count in counts.items():
             figures.runs_unfinished.labels(dag, state).set(count)
         since = self._since or now
-        made = self._get(
-            "dags/~/dagRuns", run_after_gte=since.isoformat(), order_by="run_after", limit=100
-        )["dag_runs"]
+        made = self._all(
+            "dags/~/dagRuns", "dag_runs", run_after_gte=since.isoformat(), order_by="run_after"
+        )
         for each in (*unfinished.values(), *made):
             self._in_flight.setdefault((each["dag_id"], each["dag_run_id"]), _Watched(since))
         any_ended = False
@@ -150,12 +154,8 @@ class Airflow:
         self.on_ended(self._as_ended(dag, run_id, task), True)
 
     def _ended_tasks(self, dag: str, run_id: str) -> Iterator[dict[str, Any]]:
-        offset, total = 0, 1
-        while offset < total:
-            path = f"dags/{dag}/dagRuns/{run_id}/taskInstances"
-            found = self._get(path, state=_ENDED, limit=100, offset=offset)
-            yield from found["task_instances"]
-            offset, total = offset + 100, found["total_entries"]
+        path = f"dags/{dag}/dagRuns/{run_id}/taskInstances"
+        return self._all(path, "task_instances", state=_ENDED)
 
     def _as_ended(self, dag: str, run_id: str, task: dict[str, Any]) -> EndedTask:
         def xcom(of: str) -> Any:
@@ -165,11 +165,22 @@ class Airflow:
 
         return EndedTask(dag, task["task_id"], task["state"], xcom)
 
-    def _events(self, figures: Figures) -> None:
+    def _newest_events(self, figures: Figures) -> None:
+        """Looks up every asset's newest event, however old."""
+        self._assets = {it["id"]: it["name"] for it in self._all("assets", "assets", order_by="id")}
         for asset in self._assets:
-            found = self._get("assets/events", asset_id=asset["id"], order_by="-timestamp", limit=1)
-            for event in found["asset_events"]:
-                figures.event.labels(asset["name"]).set(_seconds(event["timestamp"]))
+            found = self._get("assets/events", asset_id=asset, order_by="-timestamp", limit=1)
+            self._show(figures, found["asset_events"])
+
+    def _events(self, figures: Figures, since: datetime) -> None:
+        """Reads the events of all assets since then, in their order."""
+        asked = {"timestamp_gte": since.isoformat(), "order_by": "timestamp"}
+        self._show(figures, self._all("assets/events", "asset_events", **asked))
+
+    def _show(self, figures: Figures, events: Iterable[dict[str, Any]]) -> None:
+        for event in events:
+            if name := self._assets.get(event["asset_id"]):
+                figures.event.labels(name).set(_seconds(event["timestamp"]))
 
     def _waiting(self, figures: Figures, now: datetime) -> None:
         # Airflow's own page asks here; its public API has no such list.
@@ -182,6 +193,14 @@ class Airflow:
         for family, counts in ((figures.waiting, waiting), (figures.without_run, complete)):
             for dag, count in counts.items():
                 family.labels(dag).set(count)
+
+    def _all(self, path: str, key: str, **asked: Any) -> Iterator[dict[str, Any]]:
+        """What is listed under ``key``, page by page."""
+        offset, total = 0, 1
+        while offset < total:
+            found = self._get(path, limit=_PAGE, offset=offset, **asked)
+            yield from found[key]
+            offset, total = offset + _PAGE, found["total_entries"]
 
     def _get(self, path: str, *, absent: bool = False, **asked: Any) -> Any:
         """What Airflow answers; where a thing may be ``absent`` and is, None."""
