@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -29,7 +32,8 @@ def run_dag(dag: Any, day: date | str | None, **params: Any) -> Run:
 
     ``dag.test()`` gives a run no partition key, so it is set where the run is made; and it looks up
     deadlines that only a DAG processor has stored, so they are left out. Of the DAG's folder, which it
-    would parse before each run, it stores the DAG alone. Tries follow each other without delay.
+    would parse before each run, it stores the DAG alone. Tries follow each other without delay, and so do the
+    rounds in which nothing is left to run, a second each otherwise.
     """
     from airflow.dag_processing import dagbag
     from airflow.models import dagrun
@@ -51,6 +55,7 @@ def run_dag(dag: Any, day: date | str | None, **params: Any) -> Run:
         patched.enter_context(mock.patch.object(dagbag, "BundleDagBag", return_value=alone))
         patched.enter_context(mock.patch.object(dagrun, "get_or_create_dagrun", keyed))
         patched.enter_context(mock.patch.object(dag, "deadline", None))
+        patched.enter_context(mock.patch.object(time, "sleep", _without_rounds(time.sleep)))
         for task in dag.tasks:
             patched.enter_context(mock.patch.object(task, "retry_delay", timedelta(0)))
             patched.enter_context(mock.patch.object(task, "retry_exponential_backoff", 0))
@@ -69,3 +74,13 @@ def run_dag(dag: Any, day: date | str | None, **params: Any) -> Run:
         for name, key in emitted:
             events.setdefault(name, []).append(key)
     return Run(run.run_id, str(run.state), tasks, events)
+
+
+def _without_rounds(sleep: Callable[[float], None]) -> Callable[[float], None]:
+    """``sleep``, but for ``dag.test()`` itself, which imports it where it calls it."""
+
+    def slept(seconds: float) -> None:
+        if sys._getframe(1).f_globals["__name__"] != "airflow.sdk.definitions.dag":
+            sleep(seconds)
+
+    return slept
