@@ -126,7 +126,7 @@ lint: install  ## Formatting, lint, import rules, types
 WORKERS ?= 2
 .PHONY: test
 test: lint  ## Lint, then the tests, two files side by side (WORKERS=2): loopback only, no stack
-	@# In their order: sorted by number, the longest file, which has few tests, would begin last.
+	@# In tests/conftest.py's order: sorted by number, the longest file, which has few tests, would begin last.
 	@$(VENV)/bin/pytest -m "not slow and not terraform" --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: test-slow

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first: the short ones fill both workers to the end."""
+    longest = REPOSITORY / "tests" / "spark"
+    items.sort(key=lambda item: longest not in item.path.parents)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_inherited_settings() -> None:
     """A shell that has evaluated `feira env` must not change what the tests do."""
