@@ -1,7 +1,7 @@
-"""`make bench-monitoring`: what it costs a stack to be watched, against one that is not.
+"""`make bench-monitoring`: what it costs a stack to be watched, and what its lineage costs.
 
-Fresh stacks one after the other, on other ports and in another folder: one that is not watched, two that are, and
-one that is not again, so that a machine that becomes slower counts for both. Each runs days that do not count, then
+Fresh stacks one after the other, on other ports and in another folder, in an order in which a machine that becomes
+slower counts for all kinds. Each runs days that do not count, then
 days that do, then stands idle; the CPU of all its processes is that of each day and that of the idle time, and its
 memory is read at the end. Writes ``.bench/monitoring.json``, from which ``figures_page.py`` makes its part
 of docs/benchmarks.md.
@@ -30,8 +30,13 @@ from machine import machine
 from memory import MEBIBYTE, cpu_seconds, pss
 
 TARGET = REPOSITORY / ".bench" / "monitoring.json"
-# Watched or not, stack by stack.
-ORDER = (False, True, True, False)
+# What is asked of `feira up`, and set for it, by kind of stack.
+KINDS: dict[str, tuple[list[str], dict[str, str]]] = {
+    "without lineage": ([], {"FEIRA_LINEAGE": "off"}),
+    "plain": ([], {}),
+    "watched": (["--monitoring"], {}),
+}
+ORDER = ("plain", "watched", "without lineage", "watched", "plain")
 # Days of each stack that do not count: Spark and Kafka still compile their own code in them.
 WARMING_DAYS = 2
 console = Console(width=110)
@@ -54,12 +59,13 @@ def ran(api: AirflowApi, day: date) -> None:
         raise SystemExit(f"{chain.day} failed: {chain.failure}")
 
 
-def measured(watched: bool, days: int, idle_seconds: int) -> dict[str, Any]:
+def measured(kind: str, days: int, idle_seconds: int) -> dict[str, Any]:
     """One stack: CPU seconds of each service on each day and in an idle minute, seconds of each day, and MiB."""
     subprocess.run([FEIRA, "down"], check=True)
     shutil.rmtree(os.environ["FEIRA_HOME"], ignore_errors=True)
     try:
-        subprocess.run([FEIRA, "up", *(["--monitoring"] if watched else [])], check=True)
+        options, settings = KINDS[kind]
+        subprocess.run([FEIRA, "up", *options], check=True, env={**os.environ, **settings})
         warm_up_ended()
         api = AirflowApi.local()
         for number in range(WARMING_DAYS):
@@ -75,7 +81,7 @@ def measured(watched: bool, days: int, idle_seconds: int) -> dict[str, Any]:
         time.sleep(idle_seconds)
         rested = grown(before, by_service("cpu"))
         return {
-            "watched": watched,
+            "kind": kind,
             "seconds": seconds,
             "cpu": spent,
             "idle_cpu": {name: value * 60 / idle_seconds for name, value in rested.items()},
@@ -93,21 +99,21 @@ def grown(before: dict[str, float], after: dict[str, float]) -> dict[str, float]
 def main() -> int:
     """Measures both, prints and writes the figures; always stops the stack."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    arguments.add_argument("--days", type=int, default=4, help="days that count")
-    arguments.add_argument("--idle", type=int, default=60, help="seconds that it stands idle")
+    arguments.add_argument("--days", type=int, default=5, help="days that count")
+    arguments.add_argument("--idle", type=int, default=30, help="seconds that it stands idle")
     asked = arguments.parse_args()
     figures = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "lines": int(os.environ["FEIRA_SHOP_LINES"]),
         "days": asked.days,
-        "stacks": [measured(watched, asked.days, asked.idle) for watched in ORDER],
+        "stacks": [measured(kind, asked.days, asked.idle) for kind in ORDER],
     }
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_text(json.dumps(figures, indent=1))
     for stack in figures["stacks"]:
         console.print(
-            f"{'with' if stack['watched'] else 'without'}: CPU s a day "
+            f"{stack['kind']}: CPU s a day "
             f"{', '.join(f'{sum(day.values()):.1f}' for day in stack['cpu'])}; "
             f"{sum(stack['idle_cpu'].values()):.2f} CPU s an idle minute, {sum(stack['mib'].values()):.0f} MiB"
         )

@@ -11,6 +11,8 @@ import re
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -169,59 +171,61 @@ class Figures:
         )
 
     def monitoring(self) -> str:
-        """CPU and memory of stacks that are watched and of others, and of which service memory differs most."""
+        """CPU and memory of stacks of each kind, and of which services they differ most."""
         found = self.watched
-        sides = [
-            [stack for stack in found["stacks"] if stack["watched"] is watched]
-            for watched in (False, True)
-        ]
+        kinds = ("without lineage", "plain", "watched")
+        sides = [[stack for stack in found["stacks"] if stack["kind"] == kind] for kind in kinds]
 
         def row(label: str, of: Callable[[Any], list[float]], digits: int) -> list[str]:
-            """What stacks of each side were measured at, and by how much the medians differ."""
-            values = [[value for stack in side for value in of(stack)] for side in sides]
-            before, after = map(statistics.median, values)
+            """What the stacks of each kind were measured at, and by how much the means of their medians differ."""
+            values = [[of(stack) for stack in side] for side in sides]
+            bare, plain, watched = (
+                statistics.mean(map(statistics.median, each)) for each in values
+            )
             return [
                 label,
+                *(range_of([*chain.from_iterable(each)], digits) for each in values),
                 *(
-                    f"{statistics.median(each):,.{digits}f} ({min(each):,.{digits}f}–{max(each):,.{digits}f})"
-                    for each in values
+                    f"{after - before:+,.{digits}f}"
+                    + (f" ({100 * (after / before - 1):+.1f} %)" if before else "")
+                    for before, after in ((bare, plain), (plain, watched))
                 ),
-                f"{after - before:+,.{digits}f}",
-                f"{100 * (after / before - 1):+.1f} %" if before else "",
             ]
 
-        def mib(service: str) -> Callable[[Any], list[float]]:
-            return lambda stack: [stack["mib"].get(service, 0.0)]
+        def by_service(of: Callable[[Any, str], float], unit: str, digits: int) -> list[list[str]]:
+            """The services in which being watched makes the most difference."""
+            more = {
+                name: sum(of(it, name) for it in sides[2]) - sum(of(it, name) for it in sides[1])
+                for name in {name for stack in found["stacks"] for name in stack["mib"]}
+            }
+            most = sorted(more, key=lambda it: -abs(more[it]))[:6]
+            return [row(f"{unit} of {it}", partial(one, of, it), digits) for it in most]
 
-        def more(service: str) -> float:
-            return float(
-                sum(
-                    stack["mib"].get(service, 0) * (1 if stack["watched"] else -1)
-                    for stack in found["stacks"]
-                )
-            )
+        def one(of: Callable[[Any, str], float], name: str, stack: Any) -> list[float]:
+            return [of(stack, name)]
 
-        services = {name for stack in found["stacks"] for name in stack["mib"]}
+        def cpu(stack: Any, name: str) -> float:
+            return float(statistics.mean(day.get(name, 0.0) for day in stack["cpu"]))
+
         rows = [
             row("seconds of a day", lambda it: it["seconds"], 1),
             row("CPU seconds of a day", lambda it: [sum(day.values()) for day in it["cpu"]], 1),
             row("CPU seconds of an idle minute", lambda it: [sum(it["idle_cpu"].values())], 2),
+            *by_service(cpu, "a day's CPU seconds", 2),
             row("MiB of the stack", lambda it: [sum(it["mib"].values())], 0),
             row(
                 "MiB of the stack without Spark",
                 lambda it: [sum(it["mib"].values()) - it["mib"]["spark"]],
                 0,
             ),
-            *(
-                row(f"MiB of {it}", mib(it), 0)
-                for it in sorted(services, key=lambda it: -abs(more(it)))[:6]
-            ),
+            *by_service(lambda it, name: it["mib"].get(name, 0.0), "MiB", 0),
         ]
+        counts = ", ".join(f"{len(side)} {kind}" for kind, side in zip(kinds, sides, strict=True))
         return (
-            table(["", "without", "with", "more", ""], rows)
-            + f"\nThe median, least and most of {len(sides[0])} stacks of each kind, of each {found['days']} days of "
-            f"{found['lines']:,} lines, measured {found['measured_at'][:10]} on "
-            f"{found['machine']['cores']} cores of {found['machine']['cpu']}.\n"
+            table(["", *kinds, "lineage adds", "watching adds"], rows)
+            + f"\nThe median, least and most of stacks of each kind ({counts}), of each {found['days']} days of "
+            f"{found['lines']:,} lines; what is added is between the means of their medians. Measured "
+            f"{found['measured_at'][:10]} on {found['machine']['cores']} cores of {found['machine']['cpu']}.\n"
         )
 
     def _run_of(self) -> str:
