@@ -123,6 +123,8 @@ def _nothing_begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (contracts, "write_declared"),
     ):
         monkeypatch.setattr(module, name, begun)
+    # Made of all commands anew by every call, it would be most of what these tests take.
+    monkeypatch.setattr("typer.main.get_command", lambda _: TREE)
     monkeypatch.setattr("feira_airflow.core.dag_pages.pages", begun)
     monkeypatch.setattr("feira_wiring.command.main", lambda *_: 2)
     monkeypatch.setattr("os.execvp", begun)

@@ -313,11 +313,17 @@ def fresh(loader_dsn: str) -> Iterator[psycopg.Connection]:
 )
 @given(before=rows, after=rows)
 def test_reports_and_corrections_are_those_that_a_plain_program_finds(
-    fresh: psycopg.Connection, folder_store: LandingStore, before: list[Any], after: list[Any]
+    fresh: psycopg.Connection,
+    folder_store: LandingStore,
+    monkeypatch: pytest.MonkeyPatch,
+    before: list[Any],
+    after: list[Any],
 ) -> None:
     for table in TABLES:
         fresh.execute(f"DROP TABLE IF EXISTS sales.{table}")
     shop = Shop(fresh, folder_store)
+    # What is drawn is tested elsewhere, and would be most of this test's time.
+    monkeypatch.setattr("feira.summary.chart.chart_png", lambda _: b"")
     facts = [as_fact(before), as_fact(after)]
     shop.run(D1, facts[0], valid=1)
     shop.report(D1)

@@ -33,7 +33,7 @@ from feira_local.stack.own_connections import own_connections
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.state import running_config
 
-SECONDS = 30
+SECONDS = 60
 _KAFKA, _WAREHOUSE, _SHOP = "kafka_default", "warehouse_default", "shop_api"
 
 
