@@ -16,7 +16,8 @@ import pytest
 from typer.testing import CliRunner
 
 from feira_local.cli import app, doctor, stack
-from feira_local.stack import access
+from feira_local.stack import access, lifecycle, state
+from feira_local.stack.config import Monitoring, StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.report import ServiceReport, StackReport
 from feira_local.stack.secrets import load_secrets
@@ -54,6 +55,27 @@ def test_status_of_a_stack_that_is_down_says_so_and_fails() -> None:
     assert isinstance(found, dict)
     assert found["running"] is False
     assert {service["state"] for service in found["services"]} == {"stopped"}
+
+
+def test_a_stack_that_runs_is_taken_as_it_was_started_by_who_asks_for_that(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[StackConfig] = []
+    monkeypatch.setattr(stack, "ensure_jars", lambda *_, **__: None)
+    monkeypatch.setattr(lifecycle, "up", lambda config, _: asked.append(config) or [])
+    plain = StackConfig.from_env()
+    watched = replace(plain, monitoring=Monitoring())
+    watched.make_folders()
+    state.save(watched)
+    for words in (["--as-is"], []):
+        assert CliRunner().invoke(app, ["up", *words, "--json"]).exit_code == 0
+    # It runs no more.
+    state.forget(watched)
+    assert CliRunner().invoke(app, ["up", "--as-is", "--json"]).exit_code == 0
+    assert asked == [watched, plain, plain]
+    refused = CliRunner().invoke(app, ["up", "--as-is", "--monitoring"])
+    assert isinstance(refused.exception, StackError)
+    assert "FEIRA_MONITORING" in str(refused.exception)
 
 
 def test_services_as_json_hold_names_of_secrets_but_no_secret(home: Path) -> None:

@@ -87,6 +87,10 @@ def up(
         bool,
         typer.Option("--foreground", help="Stay, say what happens, and stop it all on Ctrl-C."),
     ] = False,
+    as_is: Annotated[
+        bool,
+        typer.Option("--as-is", help="With the settings of the stack that runs, if one does."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start the stack, or what of it does not run; returns when everything is healthy.
@@ -100,15 +104,24 @@ def up(
         | ({} if spark is None else {"FEIRA_SPARK": spark})
         | ({} if warehouse is None else {"FEIRA_WAREHOUSE_ON": warehouse}),
         as_json,
+        as_is,
     )
     if foreground:
         _attend(stack)
 
 
-def start(settings: Mapping[str, str], as_json: bool = False) -> Stack:
-    """Starts the stack by the environment and these settings, shows how it goes, and prints its links."""
+def start(settings: Mapping[str, str], as_json: bool = False, as_is: bool = False) -> Stack:
+    """Starts the stack by the environment and these settings, shows how it goes, and prints its links.
+
+    ``as_is`` is for who looks at a stack, however it was started; raises StackError where settings come with it.
+    """
     began = time.monotonic()
-    config = StackConfig.from_env(os.environ | settings)
+    if as_is and settings:
+        raise StackError(
+            f"--as-is keeps the settings of the stack that runs, and {', '.join(settings)} is asked for too; "
+            "leave one of them out."
+        )
+    config = running_config() if as_is else StackConfig.from_env(os.environ | settings)
     ensure_jars(config, thorough=False, quiet=as_json)
     if as_json or not error_console.is_terminal:
         shown: set[str] = set()

@@ -13,7 +13,7 @@ from feira_local.stack.config import HOST, StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.jars import JarSet
 from feira_local.stack.java import java_command
-from feira_local.stack.local_parts import LocalPart
+from feira_local.stack.local_parts import LocalPart, local_parts
 from feira_local.stack.secrets import Secrets, write_private
 from feira_local.stack.service import CompletionCheck, Link, Service, TcpCheck
 
@@ -26,6 +26,7 @@ PROPERTIES = "server.properties"
 def services(config: StackConfig) -> tuple[Service, ...]:
     """The broker, and the step that makes its topics."""
     port, controller = config.ports.own["kafka"], config.ports.own["kafka_controller"]
+    package = Path(__file__).parent
     return (
         Service(
             name="kafka",
@@ -36,6 +37,7 @@ def services(config: StackConfig) -> tuple[Service, ...]:
             health=TcpCheck(HOST, port),
             ports=(port, controller),
             links=(Link("Kafka", bootstrap(config)),),
+            code=(Path(__file__), package / "log4j2.properties"),
             prepare=prepare,
         ),
         Service(
@@ -47,6 +49,10 @@ def services(config: StackConfig) -> tuple[Service, ...]:
             cwd=_folder(config),
             health=CompletionCheck(),
             depends_on=("kafka",),
+            code=(
+                package / "topics.py",
+                *(package.parent / it.name / "local.py" for it in local_parts() if it.topics),
+            ),
         ),
     )
 

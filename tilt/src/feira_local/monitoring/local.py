@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from feira_local.monitoring import prometheus
 from feira_local.stack.config import HOST, StackConfig
@@ -13,7 +14,7 @@ from feira_local.stack.service import HttpCheck, Link, Service
 def services(config: StackConfig) -> tuple[Service, ...]:
     """The exporter of figures, which Airflow sends its own to, and Prometheus and Alertmanager where they are found."""
     port, otlp = config.ports.own["exporter"], config.ports.own["otlp"]
-    shared = config.repository / "shared" / "src" / "feira"
+    shared, own = config.repository / "shared" / "src" / "feira", Path(__file__).parent
     return (
         Service(
             name="exporter",
@@ -30,7 +31,14 @@ def services(config: StackConfig) -> tuple[Service, ...]:
             },
             ports=(port, otlp),
             links=(Link("figures", f"http://{HOST}:{port}/metrics"),),
-            code=(shared / "monitoring", config.repository / "shared" / "contracts"),
+            # Itself, what it imports of the pipelines, and what it reads of every table.
+            code=(
+                *(own / "__main__.py", own / "heaps.py"),
+                *(shared / "monitoring", shared / "core"),
+                *(shared / "sales" / name for name in ("landing.py", "published.py", "rates.py")),
+                *(shared / "user_events" / name for name in ("codec.py", "offsets.py")),
+                config.repository / "shared" / "contracts",
+            ),
         ),
         *prometheus.services(config),
     )

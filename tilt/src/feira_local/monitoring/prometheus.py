@@ -50,6 +50,7 @@ def services(config: StackConfig) -> tuple[Service, ...]:
                 depends_on=("inbox",),
                 ports=(alerts,),
                 links=(Link("alerts", f"http://{HOST}:{alerts}"),),
+                code=(Path(__file__),),
                 prepare=prepare_alertmanager,
             )
         )
@@ -72,7 +73,7 @@ def services(config: StackConfig) -> tuple[Service, ...]:
                 health=HttpCheck(f"http://{HOST}:{port}/-/ready"),
                 ports=(port,),
                 links=(Link("Prometheus", f"http://{HOST}:{port}"),),
-                code=(_rules(config),),
+                code=(_rules(config), Path(__file__)),
                 prepare=prepare_prometheus,
             )
         )

@@ -86,8 +86,9 @@ class Service:
     # PostgreSQL's postmaster tells its children itself, and some take the same signal otherwise.
     stop_group: bool = True
     as_server_user: bool = False
-    # What it reads when it starts and keeps: after a change there it is to be restarted.
-    code: tuple[Path, ...] = ()
+    # What it reads when it starts and keeps: after a change there it is to be restarted. What a part does
+    # not state is the part's folder; `()` is nothing.
+    code: tuple[Path, ...] | None = None
     prepare: Callable[[StackConfig, Secrets], None] | None = field(default=None, repr=False)
 
     def as_json(self) -> dict[str, object]:
@@ -109,7 +110,7 @@ class Service:
             "ports": list(self.ports),
             "links": [vars(link) for link in self.links],
             "stop_signal": self.stop_signal,
-            "code": [str(path) for path in self.code],
+            "code": [str(path) for path in self.code or ()],
         }
 
 

@@ -201,7 +201,7 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
     own = tuple(service for service in defined if own_s3 or service.name != "s3")
     parts = tuple(
         # Unless it says otherwise, a part's service runs the part's own code.
-        replace(service, code=service.code or (packages / part.name,))
+        replace(service, code=(packages / part.name,)) if service.code is None else service
         for part in config.parts
         for service in part.services(config)
     )

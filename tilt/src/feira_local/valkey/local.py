@@ -32,6 +32,8 @@ def services(config: StackConfig) -> tuple[Service, ...]:
     # The files of the stack's own lake are files here.
     file = served_path(str(config.lake / BUCKET) if own_s3 else lake.root)
     url = f"valkey://:{secrets.valkey}@{HOST}:{port}/0"
+    shared = config.repository / "shared"
+    feira = shared / "src" / "feira"
     return (
         Service(
             name="valkey",
@@ -60,7 +62,12 @@ def services(config: StackConfig) -> tuple[Service, ...]:
                 Link("recommendations", f"http://{HOST}:{api}/ui"),
                 Link("recommendations API", f"http://{HOST}:{api}/docs"),
             ),
-            code=(config.repository / "shared" / "src" / "feira" / "recommendations" / "serving",),
+            # Posted events are read by the contract of their table.
+            code=(
+                *(feira / "recommendations" / "serving", feira / "core"),
+                *(feira / "user_events" / name for name in ("codec.py", "incoming.py")),
+                shared / "contracts" / "events" / "web.user_events.odcs.yaml",
+            ),
         ),
     )
 
