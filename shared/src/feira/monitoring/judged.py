@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from feira.core.contracts.registry import contract
-from feira.core.landing.store import LandingStore
+from feira.core.landing.store import DamagedLandingError, LandingStore
 from feira.monitoring.airflow import EndedTask
 from feira.monitoring.figures import Figures
+from feira.monitoring.tables import day_starts
 from feira.sales.landing import LANDED
 from feira.user_events.codec import TOPIC
 
@@ -37,8 +40,19 @@ class Judgements:
             for outcome in _MESSAGES:
                 self.figures.messages.labels(TOPIC, outcome).inc(found.get(outcome, 0))
 
+    def _passed(self, day: date) -> bool:
+        try:
+            return self.landings.current(day) is not None
+        except DamagedLandingError:
+            # What a run of that day would report, and no other day's.
+            return False
+
     def _landing(self, task: EndedTask, fresh: bool) -> None:
         figures, dataset = self.figures, LANDED.name
+        # Of all days, whichever this one is: a day of last year may be run again.
+        newest = next(filter(self._passed, reversed(self.landings.days())), None)
+        if newest is not None:
+            figures.newest_partition.labels(LANDED.table).set(day_starts(newest))
         landed = task.xcom("land")
         manifest = self.landings.read_manifest(landed["manifest"]) if landed else None
         if manifest is None:

@@ -16,7 +16,7 @@ from feira.core.errors import PermanentError, Remedy
 from feira.core.landing.manifest import Manifest, ManifestError, Validation
 from feira.core.landing.put_once import put_once
 
-_VERSION = re.compile(r"v(\d{4,})")
+_DAY, _VERSION = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"v(\d{4,})")
 _M = TypeVar("_M", Manifest, Validation)
 
 
@@ -55,15 +55,22 @@ class LandingStore:
         """The URI of its validation."""
         return f"{self.folder(day, version)}/validation.json"
 
+    def days(self) -> list[date]:
+        """Days that have any file, complete or not, oldest first."""
+        names = self._names(f"{self.lake}/landing/{self.dataset}")
+        return sorted(date.fromisoformat(name) for name in names if _DAY.fullmatch(name))
+
     def versions(self, day: date) -> list[int]:
         """Versions that have any file, complete or not, oldest first."""
-        folder = f"{self.lake}/landing/{self.dataset}/{day.isoformat()}"
+        names = self._names(f"{self.lake}/landing/{self.dataset}/{day.isoformat()}")
+        return sorted(int(match[1]) for name in names if (match := _VERSION.fullmatch(name)))
+
+    def _names(self, folder: str) -> list[str]:
         self.files.invalidate_cache()
         try:
-            names = [path.rsplit("/", 1)[-1] for path in self.files.ls(folder, detail=False)]
+            return [path.rsplit("/", 1)[-1] for path in self.files.ls(folder, detail=False)]
         except FileNotFoundError:
             return []
-        return sorted(int(match[1]) for name in names if (match := _VERSION.fullmatch(name)))
 
     def manifest(self, day: date, version: int) -> Manifest | None:
         """The manifest of a landing; None while the landing is not complete."""
