@@ -12,6 +12,7 @@ import yaml
 
 from feira.core.settings import repository_root
 from feira_airflow.core.pipelines import pipelines
+from feira_local.stack import spark
 from promql import (
     Named,
     dashboards,
@@ -82,6 +83,20 @@ def test_labels_are_followed_through_a_query(query: str, found: set[str]) -> Non
     assert labels(query) == found
 
 
+def test_what_is_taken_of_spark_is_recorded_once_and_shown_by_these_names_alone() -> None:
+    of_spark = {spark.METRICS_PREFIX + name for name in spark.METRICS}
+    read = [
+        metric
+        for rule in rules("record")
+        if rule["record"].startswith("feira:spark:")
+        for metric in metrics(rule["expr"])
+    ]
+    assert sorted(read) == sorted(of_spark)
+    for query in queries():
+        if not query.where.startswith("feira:spark:"):
+            assert not metrics(query.promql) & of_spark, query.where
+
+
 @pytest.mark.parametrize("name", ALERTS)
 def test_an_alert_has_severity_owner_and_a_section_of_the_runbook_that_names_it(name: str) -> None:
     rule = ALERTS[name]
@@ -119,6 +134,13 @@ def _parsed(text: str) -> set[str]:
         return metrics(text)
     except ValueError:
         return set()
+
+
+def test_a_gauge_is_not_asked_how_fast_it_counts() -> None:
+    counting = re.compile(r"\b(?:rate|increase|irate)\(\s*([\w:]+)")
+    for query in queries():
+        for name in counting.findall(query.promql):
+            assert name.endswith(("_total", "_count", "_sum", "_bucket")), query.where
 
 
 def test_every_figure_that_a_page_names_is_exported() -> None:

@@ -64,8 +64,8 @@ def test_the_heap_of_a_jvm_is_read_from_its_own_counters(broker: str, tmp_path: 
     (tmp_path / "leaders" / "kafka").write_text(json.dumps(entry) + "\n")
     ended = entry | {"started": entry["started"] - 100}
     (tmp_path / "leaders" / "gone").write_text(json.dumps(ended) + "\n")
-    figures = Figures()
-    Heaps(tmp_path).collect(figures)
+    figures, heaps = Figures(), Heaps(tmp_path)
+    heaps.collect(figures)
 
     def value(name: str, service: str) -> float | None:
         return figures.registry.get_sample_value(name, {"service": service})
@@ -75,6 +75,11 @@ def test_the_heap_of_a_jvm_is_read_from_its_own_counters(broker: str, tmp_path: 
     assert limit is not None and 300 * 2**20 < limit <= 512 * 2**20
     assert used is not None and 0 < used < limit
     assert value("feira_jvm_old_limit_bytes", "gone") is None
+    # Of a JVM that has ended, what it held last is no figure.
+    (tmp_path / "leaders" / "kafka").write_text(json.dumps(ended) + "\n")
+    heaps.collect(figures)
+    assert value("feira_jvm_old_used_bytes", "kafka") is None
+    assert value("feira_jvm_old_limit_bytes", "kafka") is None
 
 
 @pytest.mark.parametrize("length", [0, 10, 40, 2000])

@@ -104,7 +104,7 @@ def test_prometheus_own_tool_takes_its_settings(config: StackConfig) -> None:
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     # The rules are found in a folder of any name.
-    assert "2 rule files found" in ran.stdout
+    assert "3 rule files found" in ran.stdout
 
 
 def test_alertmanagers_own_tool_takes_its_settings(config: StackConfig) -> None:

@@ -58,6 +58,10 @@ def test_the_newest_landing_is_of_all_days_that_passed_whichever_ended_last(
         figures = Figures()
         ended = EndedTask("sales_etl", "validate", "success", lambda _: {"manifest": manifest})
         Judgements(landings, figures)(ended, False)
+        promised = figures.registry.get_sample_value(
+            "feira_table_promised_latency_seconds", {"table": "sales.landing"}
+        )
+        assert promised == 7200
         return figures.registry.get_sample_value(
             "feira_table_newest_partition_timestamp_seconds", {"table": "sales.landing"}
         )

@@ -31,6 +31,8 @@ def _value(figures: Figures, name: str, **labels: str) -> float | None:
 def test_a_warehouse_without_tables_has_no_figures_and_no_error(empty_warehouse: Dsns) -> None:
     figures = Figures()
     Warehouse(empty_warehouse.monitor).collect(figures)
+    # A day is due all the same.
+    assert _value(figures, "feira_table_promised_latency_seconds", table="sales.fact") == 10800
     assert (
         _value(figures, "feira_table_newest_partition_timestamp_seconds", table="sales.fact")
         is None

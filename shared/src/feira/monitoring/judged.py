@@ -8,7 +8,7 @@ from feira.core.contracts.registry import contract
 from feira.core.landing.store import DamagedLandingError, LandingStore
 from feira.monitoring.airflow import EndedTask
 from feira.monitoring.figures import Figures
-from feira.monitoring.tables import day_starts
+from feira.monitoring.tables import day_starts, show_promise
 from feira.sales.landing import LANDED
 from feira.user_events.codec import TOPIC
 
@@ -23,6 +23,7 @@ class Judgements:
         self.landings = landings
         self.figures = figures
         rules = contract(LANDED.table).row_rules
+        show_promise(figures, LANDED.table)
         figures.expect_rules(LANDED.name, (rule.name for rule in rules))
         for outcome in _MESSAGES:
             figures.messages.labels(TOPIC, outcome)

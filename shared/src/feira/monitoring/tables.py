@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from fsspec import AbstractFileSystem
 
-from feira.core.contracts.registry import contracts, stored_in
+from feira.core.contracts.registry import contract, stored_in
 from feira.monitoring.figures import Figures
 from feira.user_events.codec import TABLE as EVENTS
 from feira.user_events.offsets import DAY_PROPERTY, OFFSETS_PROPERTY
@@ -20,6 +20,14 @@ from feira.user_events.offsets import DAY_PROPERTY, OFFSETS_PROPERTY
 def day_starts(day: date) -> float:
     """A UTC day's beginning in seconds since 1970."""
     return datetime.combine(day, time(), UTC).timestamp()
+
+
+def show_promise(figures: Figures, table: str) -> None:
+    """Shows what a table's contract promises, as does who looks at the days that it holds: of a promise without
+    a day it is thought that none ever came."""
+    latency = contract(table).latency
+    if latency is not None:
+        figures.promised.labels(table).set(latency.total_seconds())
 
 
 @dataclass
@@ -39,9 +47,7 @@ class LakeTables:
 
     def collect(self, figures: Figures) -> None:
         """Brings the figures up to date; raises psycopg.Error or OSError where something does not answer."""
-        for each in contracts().values():
-            if each.latency is not None:
-                figures.promised.labels(each.table).set(each.latency.total_seconds())
+        show_promise(figures, EVENTS)
         for table, location in self._locations().items():
             if self._seen.get(table) != location:
                 self._take(figures, table, json.loads(self.files.cat_file(location)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from feira.monitoring.figures import Figures
+from feira.monitoring.tables import show_promise
 from feira.sales.published import PUBLISHED
 
 
@@ -24,6 +25,7 @@ class Warehouse:
 
     def collect(self, figures: Figures) -> None:
         """Brings the figures up to date; raises psycopg.Error where the warehouse does not answer."""
+        show_promise(figures, PUBLISHED.table)
         with psycopg.connect(
             self.dsn, connect_timeout=5, application_name="monitoring"
         ) as connection:

@@ -357,70 +357,55 @@ def spark() -> Dashboard:
             lines(
                 "Stages",
                 "short",
-                Query("metrics_spark_driver_DAGScheduler_stage_runningStages_Value", "run"),
-                Query("metrics_spark_driver_DAGScheduler_stage_waitingStages_Value", "wait"),
-                Query("metrics_spark_driver_DAGScheduler_job_activeJobs_Value", "jobs that run"),
+                Query("feira:spark:running_stages", "run"),
+                Query("feira:spark:waiting_stages", "wait"),
+                Query("feira:spark:active_jobs", "jobs that run"),
             ),
             lines(
                 "Cores in use",
                 "short",
+                Query("rate(feira:spark:jvm_cpu_seconds_total[1m])", "all of the JVM"),
+                Query("rate(feira:spark:task_cpu_seconds_total[1m])", "by tasks"),
                 Query(
-                    "rate(metrics_spark_driver_JVMCPU_jvmCpuTime_Value[1m]) / 1e9", "all of the JVM"
-                ),
-                Query("rate(metrics_spark_driver_executor_cpuTime_Count[1m]) / 1e9", "by tasks"),
-                Query(
-                    "rate(metrics_spark_driver_executor_jvmGCTime_Count[1m]) / 1e3",
+                    "rate(feira:spark:task_gc_seconds_total[1m])",
                     "of tasks' time, in collections of the heap",
                 ),
                 Query(
-                    "rate(metrics_spark_driver_executor_runTime_Count[1m]) / 1e3",
+                    "rate(feira:spark:task_run_seconds_total[1m])",
                     "tasks that run, waiting or not",
                 ),
             ),
             lines(
                 "Tasks and jobs a minute",
                 "short",
-                Query(
-                    "60 * rate(metrics_spark_driver_appStatus_tasks_completedTasks_Count[5m])",
-                    "tasks",
-                ),
-                Query(
-                    "60 * rate(metrics_spark_driver_appStatus_tasks_failedTasks_Count[5m])",
-                    "tasks that failed",
-                ),
-                Query(
-                    "60 * rate(metrics_spark_driver_appStatus_jobs_succeededJobs_Count[5m])", "jobs"
-                ),
-                Query(
-                    "60 * rate(metrics_spark_driver_appStatus_jobs_failedJobs_Count[5m])",
-                    "jobs that failed",
+                *(
+                    Query(f"60 * rate(feira:spark:{what}_total[5m])", legend)
+                    for what, legend in (
+                        ("completed_tasks", "tasks"),
+                        ("failed_tasks", "tasks that failed"),
+                        ("succeeded_jobs", "jobs"),
+                        ("failed_jobs", "jobs that failed"),
+                    )
                 ),
             ),
             lines(
                 "Bytes a second that shuffles read and write, and that had no room in memory",
                 "Bps",
-                Query(
-                    "rate(metrics_spark_driver_executor_shuffleTotalBytesRead_Count[5m])", "read"
-                ),
-                Query(
-                    "rate(metrics_spark_driver_executor_shuffleBytesWritten_Count[5m])", "written"
-                ),
-                Query("rate(metrics_spark_driver_executor_diskBytesSpilled_Count[5m])", "spilled"),
+                Query("rate(feira:spark:shuffle_read_bytes_total[5m])", "read"),
+                Query("rate(feira:spark:shuffle_written_bytes_total[5m])", "written"),
+                Query("rate(feira:spark:spilled_bytes_total[5m])", "spilled"),
             ),
             lines(
                 "What is cached",
-                "decmbytes",
-                Query("metrics_spark_driver_BlockManager_memory_memUsed_MB_Value", "in memory"),
-                Query("metrics_spark_driver_BlockManager_memory_maxMem_MB_Value", "room in memory"),
-                Query("metrics_spark_driver_BlockManager_disk_diskSpaceUsed_MB_Value", "on disk"),
+                "bytes",
+                Query("feira:spark:memory_used_bytes", "in memory"),
+                Query("feira:spark:memory_limit_bytes", "room in memory"),
+                Query("feira:spark:disk_used_bytes", "on disk"),
             ),
             lines(
                 "Events that Spark dropped, a second",
                 "cps",
-                Query(
-                    "rate(metrics_spark_driver_LiveListenerBus_queue_appStatus_numDroppedEvents_Count[5m])",
-                    "of its own status",
-                ),
+                Query("rate(feira:spark:dropped_events_total[5m])", "of its own status"),
                 why="Where it drops some, the figures of tasks and jobs are too low.",
             ),
             lines(
@@ -480,7 +465,7 @@ def kafka() -> Dashboard:
             lines(
                 "Produced a second",
                 "cps",
-                Query("sum by (topic) (rate(feira_topic_end_offset[5m]))", "{{topic}}"),
+                Query("sum by (topic) (deriv(feira_topic_end_offset[5m]))", "{{topic}}"),
             ),
             lines(
                 "What became of those that were read, a day",

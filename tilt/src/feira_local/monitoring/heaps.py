@@ -51,13 +51,18 @@ class Heaps:
 
     run: Path
     name: str = field(default="heaps", init=False)
+    _shown: set[str] = field(default_factory=set, init=False)
 
     def collect(self, figures: Figures) -> None:
         """Sets used and limit of each; a service that is no JVM, or has ended, has none."""
-        living = _by_service(leaders(self.run))
-        for service, used, limit in _heaps(living):
+        found = {service: heap for service, *heap in _heaps(_by_service(leaders(self.run)))}
+        for service, (used, limit) in found.items():
             figures.heap_used.labels(service).set(used)
             figures.heap_limit.labels(service).set(limit)
+        for gone in self._shown - found.keys():
+            figures.heap_used.remove(gone)
+            figures.heap_limit.remove(gone)
+        self._shown = set(found)
 
 
 def _by_service(found: Iterable[Leader]) -> dict[str, int]:
