@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from feira_local.monitoring.dashboards import DASHBOARDS
 from feira_local.stack.config import StackConfig
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.service import by_name
-from inbox_server import running_inbox
+from inbox_server import Inbox, running_inbox
 from promql import tool
 from temporary_postgres import free_port
 
@@ -130,7 +131,9 @@ def test_an_alert_goes_to_its_owner_by_mail_and_slack_and_again_when_it_is_over(
         assert one["send_resolved"] is True
 
 
-def test_an_alert_arrives_in_the_inbox_by_both_channels(tmp_path: Path) -> None:
+def test_an_alert_arrives_in_the_inbox_by_both_channels_and_again_when_it_is_over(
+    tmp_path: Path,
+) -> None:
     program = tool("alertmanager", "prometheus-alertmanager")
     with running_inbox(tmp_path / "inbox") as inbox:
         ports = {"inbox": int(inbox.url.rsplit(":", 1)[1]), "smtp": inbox.smtp_port}
@@ -146,7 +149,7 @@ def test_an_alert_arrives_in_the_inbox_by_both_channels(tmp_path: Path) -> None:
         config.make_folders()
         settings = prometheus.alertmanager_settings(config)
         # A person waits for it here.
-        settings["route"]["group_wait"] = "0s"
+        settings["route"] |= {"group_wait": "0s", "group_interval": "1s"}
         (config.home / "monitoring").mkdir()
         (config.home / "monitoring" / prometheus.ALERTS).write_text(yaml.safe_dump(settings))
         service = by_name(prometheus.services(config))["alertmanager"]
@@ -155,24 +158,37 @@ def test_an_alert_arrives_in_the_inbox_by_both_channels(tmp_path: Path) -> None:
             running = subprocess.Popen(service.command, cwd=service.cwd, stdout=log, stderr=log)
         try:
             _post(f"{url}/api/v2/alerts")
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and not (inbox.mails() and inbox.slack()):
-                time.sleep(0.1)
+            _arrives(inbox, 1)
+            # What Prometheus posts once the source answers again.
+            _post(f"{url}/api/v2/alerts", endsAt=datetime.now(UTC).isoformat())
+            _arrives(inbox, 2)
         finally:
             running.kill()
             running.wait()
-        (mail,), (message,) = inbox.mails(), inbox.slack()
-    assert mail["To"] == "sales-data@inbox.invalid"
-    assert mail["Subject"] == "[firing] DayIsLate (critical)"
-    body = mail.get_body(("plain",))
-    assert body is not None and "docs/operate.md#a-day-is-late" in body.get_content()
-    (attached,) = message["attachments"]
-    assert attached["title"] == mail["Subject"] and "sales.fact: a day" in attached["text"]
+        mails, messages = inbox.mails(), inbox.slack()
+    titles = [f"[{status}] DayIsLate (critical)" for status in ("firing", "resolved")]
+    assert [mail["Subject"] for mail in mails] == titles
+    assert {mail["To"] for mail in mails} == {"sales-data@inbox.invalid"}
+    for mail, status in zip(mails, ("firing", "resolved"), strict=True):
+        body = mail.get_body(("plain",))
+        assert body is not None
+        text = body.get_content()
+        assert f"{status} since" in text and "docs/operate.md#a-day-is-late" in text
+    attached = [each for message in messages for each in message["attachments"]]
+    assert [each["title"] for each in attached] == titles
+    assert all("sales.fact: a day" in each["text"] for each in attached)
 
 
-def _post(url: str) -> None:
+def _arrives(inbox: Inbox, number: int) -> None:
+    """Waits until so many messages have come by each channel, or a minute."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and min(len(inbox.mails()), len(inbox.slack())) < number:
+        time.sleep(0.1)
+
+
+def _post(url: str, **more: str) -> None:
     """Posts an alert as Prometheus does, once Alertmanager takes it."""
-    alert = {
+    alert = more | {
         "labels": {"alertname": "DayIsLate", "owner": "sales-data", "severity": "critical"},
         "annotations": {
             "summary": "sales.fact: a day is late",
