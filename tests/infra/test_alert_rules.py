@@ -115,13 +115,25 @@ def test_an_alert_has_severity_owner_and_a_section_of_the_runbook_that_names_it(
     assert parsed & metrics(rule["expr"])
     # And it names a dashboard, which draws it; the clock is a switch and no figure.
     (dashboard,) = re.findall(r"Dashboard \*(\w+)\*", section)
-    shown = {
-        metric
-        for panel in dashboards()[dashboard]["panels"]
-        for target in panel["targets"]
-        for metric in metrics(target["expr"])
-    }
-    assert exported(metrics(rule["expr"])) - {"feira_pipelines_clock"} <= exported(shown)
+    assert exported(metrics(rule["expr"])) - {"feira_pipelines_clock"} <= _shown(dashboard)
+
+
+def test_where_an_alarm_of_a_task_is_seen_the_dashboard_has_what_the_query_asks_for() -> None:
+    page = (repository_root() / "docs" / "operate.md").read_text()
+    (table,) = re.findall(r"(?m)^\| alarm \| dashboard \| query \|\n\|---.*\n((?:\|.*\n)+)", page)
+    rows = re.findall(r"(?m)^\| .+ \| \*(\w+)\* \| `([^`]+)` \|$", table)
+    assert len(rows) == table.count("\n") > 10
+    assert {dashboard for dashboard, _ in rows} == set(dashboards())
+    for dashboard, query in rows:
+        assert labels(query) is not None
+        assert exported(metrics(query)) <= _shown(dashboard), query
+
+
+def _shown(dashboard: str) -> set[str]:
+    """What a dashboard's panels are drawn from."""
+    panels = dashboards()[dashboard]["panels"]
+    targets = [target for panel in panels for target in panel["targets"]]
+    return exported({metric for each in targets for metric in metrics(each["expr"])})
 
 
 def _anchor(heading: str) -> str:
