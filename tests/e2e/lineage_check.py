@@ -73,7 +73,10 @@ def _wrong_columns(graph: LineageGraph, api: Dataset, fact: Dataset) -> Iterator
             if of not in graph.columns:
                 yield f"no event names marts.{mart}.{column}"
                 continue
-            direct = {it.column for it in graph.columns[of] if it.dataset == fact}
+            direct = {
+                it.column if it.dataset == fact else f"{it.dataset.name}.{it.column}"
+                for it in graph.columns[of]
+            }
             if direct != must:
                 yield f"marts.{mart}.{column} is made of {sorted(direct)}, and must of {sorted(must)}"
 

@@ -106,6 +106,14 @@ def other_column(job: str, dataset: str, column: str) -> Callable[[Events], None
     return change
 
 
+def made_of_another_table(events: Events) -> None:
+    for event in events:
+        for each in event["outputs"]:
+            if each["name"].endswith("daily_revenue"):
+                other = {"namespace": FACT.namespace, "name": "w.sales.held_days", "field": "key"}
+                each["facets"]["columnLineage"]["fields"]["revenue"]["inputFields"].append(other)
+
+
 def statement(events: Events) -> None:
     events[0]["job"]["facets"]["sql"] = {"query": "SELECT 1"}
 
@@ -130,6 +138,10 @@ def test_right_events_have_no_problem() -> None:
         (
             other_column("sales_summary.build_marts", "daily_revenue", "revenue"),
             "marts.daily_revenue.revenue is made of ['amount_usd']",
+        ),
+        (
+            made_of_another_table,
+            "marts.daily_revenue.revenue is made of ['amount_usd', 'status', 'w.sales.held_days.key']",
         ),
         (
             other_column("feira.sales_etl.publish", "fact", "sku"),

@@ -245,6 +245,13 @@ def test_spark_works_in_its_server_unless_a_cluster_is_asked_for_which_is_kept_w
     assert (running_config().spark_on, running_config().warehouse_on) == ("local", "postgres")
 
 
+def test_the_readme_has_the_variable_of_every_port(stack: Stack) -> None:
+    text = (stack.config.repository / "README.md").read_text()
+    (line,) = (each for each in text.splitlines() if "FEIRA_PORT_AIRFLOW=" in each)
+    named = {name.lower() for name in re.findall(r"`(?:FEIRA_PORT)?_([A-Z0-9_]+)(?:=\d+)?`", line)}
+    assert named - {"offset"} == set(stack.config.ports.named())
+
+
 def test_an_offset_moves_every_port(tmp_path: Path) -> None:
     home = {"FEIRA_HOME": str(tmp_path)}
     plain = StackConfig.from_env(home).ports.named()

@@ -511,12 +511,16 @@ def test_metrics_are_by_route_slot_and_source_and_name_no_user(server: ValkeySer
         ]
         route = "/recommendations/{user_id}"
         counted = {
-            (sample.labels["slot"], sample.labels["source"]): sample.value
+            tuple(sample.labels[name] for name in ("slot", "source", "status")): sample.value
             for sample in samples
             if sample.name == "feira_recommendations_request_seconds_count"
             and sample.labels["route"] == route
         }
-        assert counted == {("new", "own"): 2, ("again", "own"): 1, ("new", "popular"): 1}
+        assert counted == {
+            ("new", "own", "200"): 2,
+            ("again", "own", "200"): 1,
+            ("new", "popular", "200"): 1,
+        }
         (refused,) = [
             s for s in samples if s.name == "feira_recommendations_requests_refused_total"
         ]

@@ -519,7 +519,7 @@ def serving() -> Dashboard:
                 "Answers by their source",
                 "reqps",
                 Query(
-                    "sum by (source) (rate(feira_recommendations_request_seconds_count[5m]))",
+                    'sum by (source) (rate(feira_recommendations_request_seconds_count{source!=""}[5m]))',
                     "{{source}}",
                 ),
                 why="A user's own lists, what is popular, or the baked file where Valkey does not answer.",

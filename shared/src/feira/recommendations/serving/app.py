@@ -92,7 +92,8 @@ class Recommendations:
         if asked.shown:
             self._show(asked.user, answer, body)
         await _send(send, 200, _JSON, orjson.dumps(body))
-        self.metrics.answered(PATH, asked.slot, answer.source, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self.metrics.answered(PATH, seconds, slot=asked.slot, source=answer.source)
 
     def _show(self, user: str, answer: Answer, body: dict[str, Any]) -> None:
         """Makes an answer one that is shown, with all that its impressions are to name."""
@@ -113,7 +114,8 @@ class Recommendations:
             return
         answer = await self.lists.with_basket(asked.items, asked.n, asked.excluded)
         await _send(send, 200, _JSON, orjson.dumps(_body(None, "new", answer)))
-        self.metrics.answered(BASKET, "new", answer.source, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self.metrics.answered(BASKET, seconds, slot="new", source=answer.source)
 
     async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
@@ -129,11 +131,11 @@ class Recommendations:
             body = requests.problem(503, f"{error} Send the events again, with the same ids.")
             wait = (b"retry-after", str(RETRY_SECONDS).encode())
             await _send(send, 503, _PROBLEM, body, wait)
-            outcome = "unavailable"
+            status = 503
         else:
             await _send(send, 202, _JSON, orjson.dumps({"accepted": len(messages)}))
-            outcome = "accepted"
-        self.metrics.answered(EVENTS, "", outcome, time.perf_counter() - began)
+            status = 202
+        self.metrics.answered(EVENTS, time.perf_counter() - began, status=status)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, status = time.perf_counter(), 500
@@ -149,7 +151,7 @@ class Recommendations:
         finally:
             known = {getattr(route, "path", "") for route in self.pages.routes}
             route = scope["path"] if scope["path"] in known else "/ui/{path}"
-            self.metrics.answered(route, "", str(status), time.perf_counter() - began)
+            self.metrics.answered(route, time.perf_counter() - began, status=status)
 
     async def _refuse(self, send: Send, route: str, error: RefusedError) -> None:
         self.metrics.refused.labels(route, error.label).inc()

@@ -21,7 +21,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        labels = ("route", "slot", "source")
+        labels = ("route", "slot", "source", "status")
         self.seconds = Histogram(
             "feira_recommendations_request_seconds",
             "From a request to its answer, in the API",
@@ -57,13 +57,16 @@ class Metrics:
             "Whether events are taken for Kafka",
             registry=self.registry,
         )
-        self._of: dict[tuple[str, str, str], Any] = {}
+        self._of: dict[tuple[str, str, str, int], Any] = {}
 
-    def answered(self, route: str, slot: str, source: str, seconds: float) -> None:
-        """Counts an answer."""
-        child = self._of.get((route, slot, source))
+    def answered(
+        self, route: str, seconds: float, *, slot: str = "", source: str = "", status: int = 200
+    ) -> None:
+        """Counts an answer; slot and source are those of a list."""
+        key = (route, slot, source, status)
+        child = self._of.get(key)
         if child is None:
-            child = self._of[route, slot, source] = self.seconds.labels(route, slot, source)
+            child = self._of[key] = self.seconds.labels(*key)
         child.observe(seconds)
 
     def failed(self, kind: str) -> None:
