@@ -113,13 +113,20 @@ def test_programs_are_those_of_the_folder_that_is_named_else_of_the_path(tmp_pat
     )
     assert Monitoring.found({"PATH": str(debian)}) == packaged
     assert Monitoring.found({"PATH": str(tmp_path)}) == Monitoring()
+    paged = Monitoring.found({"PATH": str(tmp_path), "FEIRA_PAGES_URL": "https://x.example/a/"})
+    assert paged == Monitoring(pages="https://x.example/a")
+    for odd in ("x.example", "https://x.example/{{ 1 }}", 'https://x"y', "ftp://x.example"):
+        with pytest.raises(StackError, match="FEIRA_PAGES_URL is"):
+            Monitoring.found({"FEIRA_PAGES_URL": odd})
     with pytest.raises(StackError, match=r"FEIRA_MONITORING_BIN is '/nowhere'"):
         Monitoring.found({"FEIRA_MONITORING_BIN": "/nowhere"})
 
 
 def test_a_running_stack_knows_whether_it_is_watched_and_by_which_programs(tmp_path: Path) -> None:
     plain = config_of(tmp_path)
-    watched = replace(plain, monitoring=Monitoring("/usr/bin/prometheus", None))
+    watched = replace(
+        plain, monitoring=Monitoring("/usr/bin/prometheus", None, "https://x.example")
+    )
     for config in (plain, watched):
         saved = json.loads(json.dumps(state.as_json(config)))
         assert state._restored(plain, saved) == config

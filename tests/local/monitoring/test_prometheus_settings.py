@@ -129,6 +129,8 @@ def test_an_alert_goes_to_its_owner_by_mail_and_slack_and_again_when_it_is_over(
     for channel in ("email_configs", "slack_configs"):
         (one,) = receiver[channel]
         assert one["send_resolved"] is True
+        # Nobody has said where the page is read.
+        assert "runbook {{ .Annotations.runbook }}\n" in one["text"]
 
 
 def test_an_alert_arrives_in_the_inbox_by_both_channels_and_again_when_it_is_over(
@@ -142,6 +144,7 @@ def test_an_alert_arrives_in_the_inbox_by_both_channels_and_again_when_it_is_ove
                 "FEIRA_HOME": str(tmp_path / "home"),
                 "FEIRA_MONITORING": "on",
                 "FEIRA_MONITORING_BIN": str(Path(program).parent),
+                "FEIRA_PAGES_URL": "https://example.com/feira/blob/main/",
                 "FEIRA_PORT_ALERTMANAGER": str(free_port()),
                 **{f"FEIRA_PORT_{name.upper()}": str(port) for name, port in ports.items()},
             }
@@ -172,8 +175,10 @@ def test_an_alert_arrives_in_the_inbox_by_both_channels_and_again_when_it_is_ove
     for mail, status in zip(mails, ("firing", "resolved"), strict=True):
         body = mail.get_body(("plain",))
         assert body is not None
-        text = body.get_content()
-        assert f"{status} since" in text and "docs/operate.md#a-day-is-late" in text
+        page = "https://example.com/feira/blob/main/docs/operate.md#a-day-is-late"
+        assert f"{status} since" in body.get_content() and f"runbook {page}" in body.get_content()
+        body = mail.get_body(("html",))
+        assert body is not None and f'<a href="{page}">' in body.get_content()
     attached = [each for message in messages for each in message["attachments"]]
     assert [each["title"] for each in attached] == titles
     assert all("sales.fact: a day" in each["text"] for each in attached)

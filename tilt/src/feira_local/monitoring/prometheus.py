@@ -154,6 +154,10 @@ def grafana_provisioning(config: StackConfig) -> dict[str, dict[str, Any]]:
 
 def alertmanager_settings(config: StackConfig) -> dict[str, Any]:
     """Mail and Slack for each alert, to its owner; and again when it is resolved."""
+    page = _RUNBOOK
+    if config.monitoring is not None and config.monitoring.pages is not None:
+        page = f"{config.monitoring.pages}/{_RUNBOOK}"
+    linked = page if page == _RUNBOOK else f'<a href="{page}">{page}</a>'
     return {
         "global": {
             "smtp_smarthost": f"{HOST}:{config.ports.smtp}",
@@ -176,12 +180,17 @@ def alertmanager_settings(config: StackConfig) -> dict[str, Any]:
                         "to": "{{ .GroupLabels.owner }}@inbox.invalid",
                         "send_resolved": True,
                         "headers": {"Subject": _TITLE},
-                        "text": _TEXT,
-                        "html": f"<pre>{_TEXT}</pre>",
+                        "text": _text(page),
+                        "html": f"<pre>{_text(linked)}</pre>",
                     }
                 ],
                 "slack_configs": [
-                    {"channel": "#alerts", "send_resolved": True, "title": _TITLE, "text": _TEXT}
+                    {
+                        "channel": "#alerts",
+                        "send_resolved": True,
+                        "title": _TITLE,
+                        "text": _text(page),
+                    }
                 ],
             }
         ],
@@ -189,10 +198,14 @@ def alertmanager_settings(config: StackConfig) -> dict[str, Any]:
 
 
 _TITLE = "[{{ .Status }}] {{ .GroupLabels.alertname }} ({{ .GroupLabels.severity }})"
-_TEXT = (
-    "{{ range .Alerts }}{{ .Annotations.summary }}\n{{ .Annotations.description }}\n"
-    "{{ .Status }} since {{ .StartsAt }}, runbook {{ .Annotations.runbook }}\n\n{{ end }}"
-)
+_RUNBOOK = "{{ .Annotations.runbook }}"
+
+
+def _text(runbook: str) -> str:
+    return (
+        "{{ range .Alerts }}{{ .Annotations.summary }}\n{{ .Annotations.description }}\n"
+        "{{ .Status }} since {{ .StartsAt }}, runbook " + runbook + "\n\n{{ end }}"
+    )
 
 
 def prepare_prometheus(config: StackConfig, secrets: Secrets) -> None:

@@ -83,16 +83,18 @@ class WarehouseOn(StrEnum):
 
 @dataclass(frozen=True)
 class Monitoring:
-    """The programs that monitoring runs; None for one that is not on this machine."""
+    """The programs that monitoring runs, None for one that is not on this machine, and the URL below which the
+    checkout's pages are read, if there is one."""
 
     prometheus: str | None = None
     alertmanager: str | None = None
+    pages: str | None = None
 
     @classmethod
     def found(cls, env: Mapping[str, str]) -> Monitoring:
-        """Those in the folder ``FEIRA_MONITORING_BIN``, else those on the ``PATH``.
+        """Those in the folder ``FEIRA_MONITORING_BIN``, else those on the ``PATH``; and ``FEIRA_PAGES_URL``.
 
-        Raises StackError where that is no folder.
+        Raises StackError where that is no folder, or no URL.
         """
         folder = env.get("FEIRA_MONITORING_BIN")
         if folder and not Path(folder).expanduser().is_dir():
@@ -100,8 +102,16 @@ class Monitoring:
                 f"FEIRA_MONITORING_BIN is {folder!r}, which is no folder; it must hold prometheus and "
                 "alertmanager. Unset it to take those on the PATH."
             )
+        pages = env.get("FEIRA_PAGES_URL") or None
+        # It stands in a template and in a link.
+        if pages and not re.fullmatch(r"https?://[\w.:/~%@+-]+", pages, re.ASCII):
+            raise StackError(
+                f"FEIRA_PAGES_URL is {pages!r}; it must be where the checkout's pages are read, as "
+                "https://github.com/me/feira/blob/main. Without it an alert names its page by the path."
+            )
         path = str(Path(folder).expanduser().resolve()) if folder else env.get("PATH")
         return cls(
+            pages=pages and pages.rstrip("/"),
             prometheus=which("prometheus", path=path),
             # Debian gives it another name.
             alertmanager=which("alertmanager", path=path)
