@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cache
+from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -338,26 +340,32 @@ def test_figures_are_those_of_plain_loops_and_scikit_learn(good: Judgement) -> N
 def test_novelty_and_diversity_are_beside_those_of_what_is_served() -> None:
     found = {(it.figure, it.slot): it for it in judged(SIMPLE, live=METHOD).figures}
     history = history_before(interactions(SHOP), CUT)
-    future = {user for user, _, day in SHOP if day >= CUT}
-    had = {user: {it for who, it, day in SHOP if who == user and day < CUT} for user in future}
+    had = {
+        user: {it for who, it, day in SHOP if who == user and day < CUT}
+        for user in history.user_ids
+    }
     new = {user for user, item, day in SHOP if day >= CUT and user in had and item not in had[user]}
     users_of = np.asarray(history.seen().sum(axis=0)).ravel()
+    asked = [place for place, user in enumerate(history.user_ids) if user in new]
+    who = [{user for user in had if item in had[user]} for item in history.item_ids]
 
-    def novelty(method: Chosen) -> float:
-        lists = first_ten(method, history)["new"]
-        of_users = [
-            np.mean(
-                [-math.log2(users_of[it] / len(history.user_ids)) for it in lists[place] if it >= 0]
-            )
-            for place, user in enumerate(history.user_ids)
-            if user in new
-        ]
-        return float(np.mean(of_users))
+    def unlike(one: int, other: int) -> float:
+        return 1 - len(who[one] & who[other]) / math.sqrt(users_of[one] * users_of[other])
 
-    figure = found["novelty_to_live", "new"]
-    assert figure.users == len(new)
-    assert figure.value == pytest.approx(novelty(SIMPLE) / novelty(METHOD))
-    assert found["diversity_to_live", "new"].value != figure.value
+    def novelty(listed: list[int]) -> float:
+        return fmean(-math.log2(users_of[it] / len(history.user_ids)) for it in listed)
+
+    def diversity(listed: list[int]) -> float:
+        return fmean(unlike(*pair) for pair in combinations(listed, 2))
+
+    for name, of_list in (("novelty", novelty), ("diversity", diversity)):
+        mine, served = (
+            fmean(of_list([it for it in lists[place] if it >= 0]) for place in asked)
+            for lists in (first_ten(method, history)["new"] for method in (SIMPLE, METHOD))
+        )
+        figure = found[f"{name}_to_live", "new"]
+        assert figure.users == len(new)
+        assert figure.value == pytest.approx(mine / served)
 
 
 ENDS = st.lists(st.floats(0, 4), min_size=3, max_size=3).map(sorted)

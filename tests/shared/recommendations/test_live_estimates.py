@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feira.core.contracts import contract
 from feira.recommendations.live import estimate as module
 from feira.recommendations.live.estimate import SUMS, estimate, estimates, of_groups
 from feira.recommendations.live.figures import MEASURES, live_figures
@@ -300,5 +303,21 @@ def test_a_log_that_never_swaps_supports_no_other_order() -> None:
 
 
 def test_limits_are_what_the_contract_and_the_page_of_docs_say() -> None:
-    assert (module.LEAST_SUPPORT, module.MOST_SUPPORT) == (0.8, 1.25)
-    assert (module.FEWEST_GROUPS, module.MOST_WEIGHT) == (20, 1000)
+    page = (Path(__file__).parents[3] / "docs" / "recommendations.md").read_text()
+    table = page.split("| `refused` | limit |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (`.*?`) \| (.*) \|$", table, re.MULTILINE)
+    limits = {name: limit for names, limit in rows for name in re.findall(r"`(\w+)`", names)}
+    refused = next(
+        it for it in contract("recommendations.live_figures").columns if it.name == "refused"
+    )
+    assert [*limits] == [*refused.allowed]
+    for name, limit in (
+        ("no_support", f"is below {module.LEAST_SUPPORT}"),
+        ("doubtful_probabilities", f"above {module.MOST_SUPPORT}"),
+        ("few_users", f"fewer than {module.FEWEST_GROUPS} groups"),
+        ("small_sample", f"below {(module._NORMAL / module._WIDEST) ** 2:.1f} × (1 − CTR) / CTR"),
+    ):
+        assert limit in limits[name]
+    assert f"(at most {module.MOST_WEIGHT:,.0f})" in page
+    assert f"as by {module.PRIOR_IMPRESSIONS} impressions" in page
+    assert f"beside {module.LEAST_SUPPORT:.2f}" in page
