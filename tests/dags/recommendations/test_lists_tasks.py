@@ -26,6 +26,7 @@ FEATURES = {
     "sources": dict.fromkeys(("sales.fact", "sales.order_lines", "web.user_events"), 2**63 - 1),
     "snapshots": {"recommendations.user_features": 2**63 - 1},
     "rows": {},
+    "offsets": {"0": [3, 7]},
 }
 STAGED = {
     "interactions": "file:///staged.json",
@@ -119,7 +120,11 @@ def test_lists_that_were_cut_are_not_written_and_not_tried_again(
     monkeypatch.setattr(steps, "write_lists", write)
     made = run("lists", FEATURES, STAGED)
     listed = run("write_lists", made)
-    sources = {"sources": FEATURES["sources"], "features": FEATURES["snapshots"]}
+    sources = {
+        "sources": FEATURES["sources"],
+        "features": FEATURES["snapshots"],
+        "offsets": {"0": [3, 7]},
+    }
     assert written == [("spark", "2010-12-01-001", sources, 7)]
     assert (listed["version"], listed["metadata"]) == ("2010-12-01-001", "m.json")
     parquet = tmp_path / "recommendations" / "2010-12-01-001" / "lists.parquet"

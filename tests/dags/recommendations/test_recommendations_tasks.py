@@ -53,6 +53,7 @@ def test_the_features_task_returns_what_it_read_and_made(
         sources=dict.fromkeys(("sales.fact", "sales.order_lines", "web.user_events"), 2**63 - 1),
         snapshots={f"recommendations.{name}": 2**63 - 1 for name in tables},
         rows={f"recommendations.{name}": 10**9 for name in tables},
+        offsets={"0": [0, 2**63 - 1]},
     )
     given = []
 

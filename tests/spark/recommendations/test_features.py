@@ -47,6 +47,7 @@ ORDER_AGES = (-2, -1, 0, 13, 14, 27, 28, 89, 90)
 EVENT_AGES = (-1, 0, 6, 7, 27, 28)
 # When lines are changed: before the day, on it and after it.
 CHANGE_AGES = (20, 0, -3)
+OFFSETS = '{"user_events": {"7": [3, 9], "10": [0, 0]}}'
 Row = dict[str, Any]
 
 
@@ -280,6 +281,10 @@ def runs(spark: SparkSession) -> Runs:
         f"INSERT INTO lake.{TABLES[2]} VALUES (DATE'{DAY}', 'gone', 'MUG', 1, 1.0D, 1), "
         f"(DATE'{ago(1)}', 'stays', 'MUG', 1, 1.0D, 1)"
     )
+    ingested = spark.table("lake.web.user_events").limit(0).writeTo("lake.web.user_events")
+    for name, value in (("event-day", str(DAY)), ("kafka-offsets", OFFSETS)):
+        ingested = ingested.option(f"snapshot-property.feira.{name}", value)
+    ingested.append()
     done = steps.features(spark, DAY)
     after = {table: collected(table, steps.of_day(spark, table, DAY)) for table in TABLES}
     kept = steps.of_day(spark, TABLES[2], ago(1)).count()
@@ -334,6 +339,7 @@ def test_a_run_replaces_its_day_alone_and_says_what_it_read(
     ).collect()
     summary = found[0]["summary"]
     assert json.loads(summary["feira.sources"]) == runs.done.sources
+    assert runs.done.offsets == {"7": [3, 9], "10": [0, 0]}
     assert summary["feira.as-of"] == "2011-03-31"
 
 

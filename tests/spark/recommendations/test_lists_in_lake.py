@@ -34,6 +34,7 @@ DAY = date(2011, 1, 3)
 SOURCES: dict[str, Any] = {
     "sources": {"sales.fact": 7, "sales.order_lines": 8, "web.user_events": None},
     "features": {"recommendations.user_features": 9},
+    "offsets": {"0": [3, 7], "5": [0, 0]},
 }
 MARKUP = "<i>ü|~:"
 BOUGHT = [
@@ -108,6 +109,7 @@ def test_a_version_is_there_once_its_row_is_and_killed_before_that_the_next_try_
     assert row["created_at"].astimezone(UTC) == datetime.fromisoformat(version.created_at)
     assert (row["fact_snapshot_id"], row["extracts_snapshot_id"]) == (7, 8)
     assert row["events_snapshot_id"] is None
+    assert json.loads(row["events_offsets"]) == {"0": [3, 7], "5": [0, 0]}
     assert json.loads(row["features"]) == SOURCES["features"]
     assert json.loads(row["candidates"]) == finished.candidates
     assert row["model_hash"] == finished.model_hash

@@ -14,6 +14,7 @@ import pytest
 from feira.core.contracts import contract
 from feira.user_events.codec import TABLE, TOPIC, EventError, decode, encode
 from feira.user_events.offsets import DayOffsets
+from feira_spark.core.tables import current_snapshot
 from feira_spark.user_events import day as steps
 from feira_spark.user_events.messages import judged, of_day, rows
 
@@ -305,6 +306,7 @@ def test_a_days_offsets_and_dead_letters_are_kept_and_an_empty_day_takes_its_pla
     messages = [*several(2), Message(b"\x07", 0, 2), Message(None, 3, 9, key=None)]
     done = run(empty_lake, messages)
     assert steps.recorded(empty_lake, DAY) == {0: (0, 3), 3: (0, 10)}
+    first = current_snapshot(empty_lake, "web.user_events")
     assert steps.recorded(empty_lake, DAY - timedelta(days=1)) is None
     dead = empty_lake.table("lake.staging.user_events_20101201_dead").collect()
     assert sorted(
@@ -323,6 +325,7 @@ def test_a_days_offsets_and_dead_letters_are_kept_and_an_empty_day_takes_its_pla
     assert (empty.messages, empty.events, empty.dead, empty.dead_letters) == (0, 0, 0, None)
     assert table(empty_lake) == []
     assert steps.recorded(empty_lake, DAY) == {0: (0, 0)}
+    assert steps.recorded(empty_lake, DAY, first) == {0: (0, 3), 3: (0, 10)}
 
 
 def test_an_id_counts_on_the_earliest_day_that_holds_it_in_whatever_order_days_run(

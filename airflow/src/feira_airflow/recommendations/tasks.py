@@ -29,7 +29,8 @@ _LONGEST_NOTICE = 600
 
 @permanent_errors_fail()
 def features() -> dict[str, Any]:
-    """Replaces the day's features; returns the snapshots that were read, those that hold them, and counts."""
+    """Replaces the day's features; returns the snapshots that were read, those that hold them, counts, and Kafka's
+    offsets of the day."""
     from feira_spark.recommendations.day import features
 
     with spark_session() as spark:
@@ -58,7 +59,11 @@ def lists(features: dict[str, Any], staged: dict[str, Any]) -> dict[str, Any]:
 
     settings = lake_settings(LAKE)
     store = _store(settings)
-    sources = {"sources": features["sources"], "features": features["snapshots"]}
+    sources = {
+        "sources": features["sources"],
+        "features": features["snapshots"],
+        "offsets": features["offsets"],
+    }
     version = store.claim(partition_day(), get_current_context()["run_id"], sources)
     made = store.finished(version.version)
     if made is None:

@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from feira.core.contracts import contract
+from feira.user_events.codec import TABLE as EVENTS
 from feira_spark.core.session import CATALOG
 from feira_spark.core.tables import as_declared, current_snapshot, require_tables
 from feira_spark.recommendations.as_of import Snapshots, events, sold_lines, sources
@@ -24,6 +25,7 @@ from feira_spark.recommendations.features import (
     user_features,
     visits,
 )
+from feira_spark.user_events.day import recorded
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ class Features:
     """The features of a day.
 
     :param sources: by table, the snapshot that was read
+    :param offsets: by partition of Kafka's topic the first offset and the one after the last that the day's
+        events were read from, at the snapshot of events; None of a day that was never ingested
     :param snapshots: by table, the snapshot that holds the day's features
     :param rows: by table, the rows of the day
     """
@@ -46,6 +50,7 @@ class Features:
     sources: Snapshots
     snapshots: Snapshots
     rows: dict[str, int]
+    offsets: dict[str, list[int]] | None = None
 
 
 def features(spark: SparkSession, day: date) -> Features:
@@ -66,9 +71,15 @@ def features(spark: SparkSession, day: date) -> Features:
         sources=read,
         snapshots={table: current_snapshot(spark, table) for table in tables},
         rows={table: of_day(spark, table, day).count() for table in tables},
+        offsets=_offsets(spark, day, read[EVENTS]),
     )
     log.info("features as of %s: %s", day, done)
     return done
+
+
+def _offsets(spark: SparkSession, day: date, snapshot: int | None) -> dict[str, list[int]] | None:
+    found = None if snapshot is None else recorded(spark, day, snapshot)
+    return None if found is None else {str(each): [*found[each]] for each in sorted(found)}
 
 
 def of_day(spark: SparkSession, table: str, day: date) -> DataFrame:

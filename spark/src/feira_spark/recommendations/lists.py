@@ -12,6 +12,7 @@ import json
 import logging
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -189,8 +190,8 @@ def _write_version(spark: SparkSession, version: Version, made: Finished, checks
         "fact_snapshot_id": sources["sources"][PUBLISHED.table],
         "extracts_snapshot_id": sources["sources"][PUBLISHED.extracts],
         "events_snapshot_id": sources["sources"][EVENTS],
-        "features": json.dumps(sources["features"], sort_keys=True),
-        "candidates": json.dumps(made.candidates, sort_keys=True),
+        "features": _json(sources["features"]),
+        "candidates": _json(made.candidates),
         "model_hash": made.model_hash,
         "interactions": made.interactions,
         "users": made.users,
@@ -199,12 +200,18 @@ def _write_version(spark: SparkSession, version: Version, made: Finished, checks
         "rows": made.rows,
         "checksum": checksum,
         "removed_at": None,
+        # A version that was begun before they were kept has none.
+        "events_offsets": _json(sources.get("offsets")),
     }
     texts = tuple(None if value is None else str(value) for value in values.values())
     row = spark.createDataFrame([texts], ", ".join(f"{name} string" for name in values))
     typed = as_declared(row, contract(VERSIONS))
     typed.writeTo(f"{CATALOG}.{VERSIONS}").overwrite(F.col("version") == F.lit(version.version))
     log.info("lists %s: %s", version.version, values)
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, sort_keys=True)
 
 
 def _staged(kind: str, day: date, run_id: str) -> str:

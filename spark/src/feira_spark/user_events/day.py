@@ -64,14 +64,24 @@ class Ingested:
     dead: int
 
 
-def recorded(spark: SparkSession, day: date) -> Ranges | None:
-    """The offsets that the day's rows were read from; None for a day that was never ingested."""
+def recorded(spark: SparkSession, day: date, snapshot: int | None = None) -> Ranges | None:
+    """The offsets that the day's rows were read from; None for a day that was never ingested.
+
+    :param snapshot: of the table's history the rows are as of this one; None: the current one
+    """
     require_tables(spark, [contract(TABLE)])
     # Snapshots of a branch that never became main are there too.
+    until = (
+        ""
+        if snapshot is None
+        else (
+            f"AND committed_at <= (SELECT committed_at FROM {_EVENTS}.snapshots WHERE snapshot_id = {snapshot}) "
+        )
+    )
     found = spark.sql(
         f"SELECT summary['{OFFSETS_PROPERTY}'] AS offsets FROM {_EVENTS}.snapshots "
         f"JOIN {_EVENTS}.history USING (snapshot_id) "
-        f"WHERE is_current_ancestor AND summary['{DAY_PROPERTY}'] = :day "
+        f"WHERE is_current_ancestor AND summary['{DAY_PROPERTY}'] = :day {until}"
         "ORDER BY committed_at DESC LIMIT 1",
         args={"day": day.isoformat()},
     ).first()
