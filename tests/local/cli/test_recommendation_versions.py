@@ -10,8 +10,10 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from feira.core.settings import LakeSettings
-from feira.recommendations import removal
+from feira.recommendations import removal, verdicts
+from feira.recommendations.gate import NOT_ENOUGH, REFUSED, GateFigure
 from feira.recommendations.serving import baked
+from feira.recommendations.verdicts import Verdict
 from feira_local.cli import list_versions
 from feira_local.stack import access
 from feira_local.stack.lifecycle import Stack
@@ -120,6 +122,32 @@ def test_a_valkey_that_is_down_is_named_with_the_next_step(server: ValkeyServer)
         server.__enter__()
 
 
+def test_below_the_model_card_is_what_the_gate_found(stack: LakeSettings) -> None:
+    store = list_versions.list_store()
+    figures = (
+        GateFigure("ndcg_to_live", "new", 0.612, 0.5, 0.7, "low", 0.97, 1314, REFUSED),
+        GateFigure("ndcg_to_popular", "all", None, None, None, "value", 2.0, 0, NOT_ENOUGH),
+    )
+    drift = (GateFigure("psi_orders", "features", 0.3, None, None, "value", 0.25, 9, "much_drift"),)
+    method = {"again": {"name": "own frequency"}}
+    verdict = Verdict(
+        VERSION, VERSION[:10], "2010-11-19", 14, REFUSED, method, NAMES[0], method, figures, drift
+    )
+    verdicts.record(store, verdict)
+    (Path(store.folder(VERSION).removeprefix("file://")) / "card.md").write_text("# Lists\n")
+    code, output, error = run("versions", "--card", VERSION)
+    assert (code, error) == (0, "") and output.startswith("# Lists\n")
+    for line in (
+        f"refused: on 14 days from 2010-11-19, beside {NAMES[0]}.",
+        "| ndcg_to_live | new | 0.612 | 0.500 to 0.700 | 0.97 (low end) | 1,314 | refused |",
+        "| ndcg_to_popular | all | – | – | 2.00 | 0 | not_enough_to_tell |",
+        "| psi_orders | features | 0.300 | – | 0.25 | 9 | much_drift |",
+    ):
+        assert line in output.splitlines()
+    held = json.loads(run("versions", "--card", VERSION, "--json")[1])["gate"]
+    assert held["figures"][0]["value"] == 0.612 and held["verdict"] == REFUSED
+
+
 def test_the_model_card_of_a_version_is_printed_as_it_is(stack: LakeSettings) -> None:
     folder = Path(stack.root.removeprefix("file://")) / "recommendations" / VERSION
     text = "# Lists [bold]x[/]\n\n| a | b |\n```json\n{}\n```\n"
@@ -127,7 +155,7 @@ def test_the_model_card_of_a_version_is_printed_as_it_is(stack: LakeSettings) ->
     (folder / "card.md").write_text(text)
     assert run("versions", "--card", VERSION) == (0, text, "")
     code, output, _ = run("versions", "--card", VERSION, "--json")
-    assert (code, json.loads(output)) == (0, {"version": VERSION, "card": text})
+    assert (code, json.loads(output)) == (0, {"version": VERSION, "card": text, "gate": None})
     for name, message in [
         ("2010-12-03-001", f"there is no {stack.root}/recommendations/2010-12-03-001/card.md"),
         ("../" + VERSION, "is no version of lists"),

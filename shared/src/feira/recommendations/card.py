@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feira.recommendations.history import HISTORY_CAP, History
 from feira.recommendations.interactions import day_of
 from feira.recommendations.training import Trained
+
+if TYPE_CHECKING:
+    # A verdict is of a version, and a version has a card.
+    from feira.recommendations.verdicts import Verdict
 
 NOT_FOR = (
     "prices, credit, or anything else that is decided about a person: it knows what was bought and when alone",
@@ -41,8 +45,33 @@ def card(version: str, sources: Any, history: History, learned: Trained | None) 
             *(f"* Re-ranking of *{slot}*: {why}" for slot, why in learned.reranking.items()),
         ]
     lines += ["", "## Data", "The snapshots that were read, by table:", *_block(sources)]
-    lines += ["## Figures", "On held-out days, by the gate: `gate.json` beside this file.", ""]
+    lines += [
+        "## Figures",
+        "Of the gate, which judges after this: `gate.json` beside this file.",
+        "",
+    ]
     lines += ["## Not for", *(f"* {each}" for each in NOT_FOR)]
+    return "\n".join(lines) + "\n"
+
+
+def figures(verdict: Verdict) -> str:
+    """What the gate has found of a card's version, as Markdown: its verdict and each figure with its interval and
+    limit, those that gate nothing too."""
+    beside = f"beside {verdict.live}" if verdict.live else "with nothing served"
+    lines = [
+        "## What the gate found",
+        f"{verdict.verdict}: on {verdict.days} days from {verdict.cut}, {beside}.",
+        "",
+        "| figure | slot | value | 95 % interval | limit | users | verdict |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for each in verdict.all_figures():
+        value = "–" if each.value is None else f"{each.value:.3f}"
+        ends = "–" if each.low is None else f"{each.low:.3f} to {each.high:.3f}"
+        end = "" if each.must == "value" else f" ({each.must} end)"
+        limit = f"{each.limit:.2f}{end}" if each.limit else "–"
+        cells = (each.figure, each.slot, value, ends, limit, f"{each.users:,}", each.verdict)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,7 +101,10 @@ def evaluate(
 def versions(
     card: Annotated[
         str | None,
-        typer.Option("--card", help="Print the model card of this version instead."),
+        typer.Option(
+            "--card",
+            help="Print the model card of this version instead, and what the gate found of it.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -111,15 +115,19 @@ def versions(
 
     Example: [bold]feira recommendations versions[/]   [bold]feira recommendations versions --card 2010-12-01-001[/]
     """
-    from feira.recommendations import publish
+    from feira.recommendations import card as model_card
+    from feira.recommendations import publish, verdicts
     from feira.recommendations.serving.layout import age
 
     if card is not None:
         with gate.lake_of(card) as store:
-            text = store.card(card)
+            text, found_by_gate = store.card(card), verdicts.recorded(store, card)
         if as_json:
-            print_json({"version": card, "card": text})
+            figures = asdict(found_by_gate) if found_by_gate else None
+            print_json({"version": card, "card": text, "gate": figures})
             return
+        if found_by_gate:
+            text += "\n" + model_card.figures(found_by_gate)
         for line in text.splitlines():
             print_line(line)
         return
