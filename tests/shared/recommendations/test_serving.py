@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -270,6 +273,63 @@ def test_a_hanging_valkey_costs_one_wait_and_is_read_again_when_it_answers(
         assert (await api.get("/health"))["valkey"] == "up"
 
     with_api(server, test)
+
+
+class Slow:
+    """A way to Valkey on which each answer takes ``seconds`` longer; ``answers`` have come so far."""
+
+    def __init__(self, server: ValkeyServer) -> None:
+        self._to = server.options
+        self.seconds, self.answers = 0.0, 0
+
+    @asynccontextmanager
+    async def between(self) -> AsyncIterator[Any]:
+        """Something with the options of a server, which lead here."""
+        proxy = await asyncio.start_server(self._passed_on, "127.0.0.1", 0)
+        async with proxy:
+            yield SimpleNamespace(options=self._to | {"port": proxy.sockets[0].getsockname()[1]})
+
+    async def _passed_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(self._to["host"], self._to["port"])
+        asked = asyncio.ensure_future(self._copied(reader, back, slow=False))
+        await self._copied(there, writer, slow=True)
+        await asked
+
+    async def _copied(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, slow: bool
+    ) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                if slow:
+                    await asyncio.sleep(self.seconds)
+                    self.answers += 1
+                writer.write(data)
+        writer.close()
+
+
+def test_a_slow_valkey_costs_one_wait_and_none_however_often_it_is_asked_whether_it_is_fast(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "READ_SECONDS", 0.05)
+    published(server, V1)
+    own, popular = (V1, "own", ["x-n1", "x-p0"]), (V1, "popular", ["x-p0", "x-p1", "x-p2"])
+
+    async def test() -> None:
+        way = Slow(server)
+        async with way.between() as slow, running(slow) as api:
+            await api.until("u1", own)
+            # As slow as no request waits for, and faster than a version is given to be read.
+            way.seconds = 0.08
+            await api.until("u1", popular)
+            failures, until = await api.failures(), way.answers + 15
+            while way.answers < until:
+                assert await api.seen("u1") == popular
+                await asyncio.sleep(0)
+            assert await api.failures() == failures
+            way.seconds = 0.0
+            await api.until("u1", own)
+
+    asyncio.run(test())
 
 
 def test_a_killed_valkey_is_read_again_when_it_is_started(server: ValkeyServer) -> None:
