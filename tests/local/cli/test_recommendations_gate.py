@@ -154,6 +154,7 @@ def test_versions_are_shown_where_the_verdicts_cannot_be_read(store: ListStore) 
         ({"figures": (replace(FIGURE, verdict=NOT_ENOUGH, low=None),)}, ["recorded"]),
         ({"estimates": (replace(ESTIMATE, value=0.07),)}, ["ctr_snips of new: recorded"]),
         ({"estimates": ()}, ["not among them"]),
+        ({"drift": 3.5}, ["psi_items: recorded"]),
     ],
 )
 def test_a_version_is_judged_again_and_compared_with_what_was_recorded(
@@ -161,6 +162,12 @@ def test_a_version_is_judged_again_and_compared_with_what_was_recorded(
 ) -> None:
     judged(store, FIRST, NOT_ENOUGH)
     asked = []
+    moved: float | None = change.get("drift", FIGURE.value)
+
+    def drifted(spark: str, of: ListStore, mine: Any, live: str) -> Any:
+        assert (spark, mine[0].version, live) == ("spark", FIRST, "2010-12-01-001")
+        found = replace(FIGURE, figure="psi_items", slot="lists", verdict="stable", value=moved)
+        return found, replace(found, figure="psi_other", value=7.0)
 
     @contextmanager
     def opened() -> Iterator[str]:
@@ -169,10 +176,11 @@ def test_a_version_is_judged_again_and_compared_with_what_was_recorded(
     def replayed(spark: str, settings: Any, version: Any, made: Any, *live: Any) -> Judgement:
         asked.append((spark, version.version, made.candidates["again"]["name"], *live))
         same = replace(FOUND, figures=(replace(FIGURE, verdict=NOT_ENOUGH),))
-        return replace(same, **change)
+        return replace(same, **{name: it for name, it in change.items() if name != "drift"})
 
     monkeypatch.setattr(access, "spark_session", opened)
     monkeypatch.setattr(gate, "replayed", replayed)
+    monkeypatch.setattr(gate, "drifted", drifted)
     code, output, error = run("gate", FIRST)
     assert (code, error) == (int(bool(differs)), "")
     assert asked == [("spark", FIRST, "TIFU-KNN", "2010-12-01-001", None)]
@@ -186,10 +194,18 @@ def test_a_version_is_judged_again_and_compared_with_what_was_recorded(
     assert all(each in output for each in differs)
     found = json.loads(run("gate", FIRST, "--json")[1])
     assert bool(found["differs"]) == bool(differs) and found["live"] == "2010-12-01-001"
+    # What is gone is named, and says nothing of what was.
+    moved = None
+    code, output, _ = run("gate", FIRST)
+    assert (code == 1) == (bool(differs) and "drift" not in change)
+    assert "Not computed again: psi_items." in output
+    moved = FIGURE.value
     # A verdict from before there were estimates has none to compare with.
     file = Path(store.folder(FIRST).removeprefix("file://"), "gate.json")
     file.write_text(json.dumps(json.loads(file.read_text()) | {"estimates": []}))
-    assert (run("gate", FIRST)[0] == 1) == (bool(differs) and "estimates" not in change)
+    assert (run("gate", FIRST)[0] == 1) == (
+        bool(differs) and not {"estimates", "drift"} & change.keys()
+    )
 
 
 def test_any_file_is_judged_as_of_a_day(tmp_path: Path) -> None:

@@ -82,11 +82,18 @@ def features(spark: SparkSession, spent: int) -> dict[str, int | None]:
             "lifetime_usd": n * spent,
             "orders": n,
             "days_since_order": n or None,
+            "views_28d": n % 5,
+            "purchase_propensity": None if n < 10 else n / spent,
         }
         for n in range(40)
     ]
     items = [
-        {"as_of": DAY, "sku": f"i{n}", "category": "BAG" if n < 4 else None if n == 11 else "BOX"}
+        {
+            "as_of": DAY,
+            "sku": f"i{n}",
+            "category": "BAG" if n < 4 else None if n == 11 else "BOX",
+            "popularity": 100.0 if spent > 1 and n < 6 else float(n),
+        }
         for n in range(12)
     ]
     return {USERS: fill(spark, USERS, users), ITEMS: fill(spark, ITEMS, items)}
@@ -109,7 +116,9 @@ def test_a_version_is_judged_by_what_it_was_made_from_and_what_is_gone_is_named(
     expected = rules.judge(interactions(BOUGHT), DAY, mine)
     assert {each.users for each in expected.figures} > {0}
     # The fact is another by now, and so are the features.
-    other, after = made(spark, store, "run 2", [(user, "i0", day) for user, _, day in BOUGHT], 5)
+    other, after_made = made(
+        spark, store, "run 2", [(user, "i0", day) for user, _, day in BOUGHT], 5
+    )
     before = spark.sql("SHOW TABLES IN lake.staging").collect()
     again = steps.replayed(spark, lake, version, finished, None, None)
     assert replace(again, estimates=()) == expected
@@ -117,15 +126,28 @@ def test_a_version_is_judged_by_what_it_was_made_from_and_what_is_gone_is_named(
         (None, "nothing_logged")
     }
     assert spark.sql("SHOW TABLES IN lake.staging").collect() == before
-    second = steps.judged(spark, lake, store, other, after, FIRST)
+    second = steps.judged(spark, lake, store, other, after_made, FIRST)
     assert second.live == FIRST and second.live_method == finished.candidates
     of_second = {(it.figure, it.slot): it for it in second.figures}
     assert of_second["ndcg_to_live", "all"].value == 1.0
     drift = {it.figure: it for it in second.drift}
-    assert list(drift) == [
-        f"psi_{it}" for it in ("lifetime_usd", "days_since_order", "orders", "items", "categories")
-    ]
-    assert drift["psi_orders"].value == drift["psi_days_since_order"].value == 0
+    of_users = ("lifetime_usd", "days_since_order", "orders", "views_28d", "purchase_propensity")
+    names = (*of_users, "popularity", "items", "categories")
+    assert list(drift) == [f"psi_{it}" for it in names]
+    for name in ("orders", "days_since_order", "views_28d"):
+        assert drift[f"psi_{name}"].value == 0
+    assert drift["psi_purchase_propensity"].verdict == "much_drift"
+    popularity = drift["psi_popularity"]
+    assert (popularity.slot, popularity.users) == ("features", 12)
+    # Deciles 1.1, 2.2, … of 0 to 11, two of them in the first bin and the last: five of the six that were below
+    # 5.5 leave as many bins empty, and all six come to the last.
+    before = [2, 1, 1, 1, 1, 1, 1, 1, 1, 2]
+    after = [0, 0, 0, 0, 0, 1, 1, 1, 1, 8]
+    least = 1e-4
+    moved = [(max(e / 12, least), max(a / 12, least)) for e, a in zip(before, after, strict=True)]
+    assert popularity.value == pytest.approx(sum((a - e) * math.log(a / e) for e, a in moved))
+    assert steps.drifted(spark, store, (other, after_made), FIRST) == second.drift
+    assert steps.drifted(spark, store, (other, after_made), None) == ()
     assert drift["psi_orders"].verdict == "stable" and drift["psi_orders"].users == 40
     # Of deciles 3.9, 7.8, … each side of one held 4 of 40; five times as much is above the last but for 8 users.
     counts = [0] * 11

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -46,8 +46,18 @@ from feira_spark.recommendations.impressions import impressions_of, sums_of
 log = logging.getLogger(__name__)
 
 FIGURES = "recommendations.gate_figures"
-# What a user has spent in all, how long ago it last ordered, and how often it ordered.
-DRIFTING = ("lifetime_usd", "days_since_order", "orders")
+# By table the features whose drift is told: of users what they spent and when, how often they order, look and buy
+# where they look; of products how popular they are.
+DRIFTING = {
+    USER_FEATURES: (
+        "lifetime_usd",
+        "days_since_order",
+        "orders",
+        "views_28d",
+        "purchase_propensity",
+    ),
+    ITEM_FEATURES: ("popularity",),
+}
 _DECILES = [tenth / 10 for tenth in range(1, 10)]
 
 
@@ -80,7 +90,7 @@ def judged(
         method=made.candidates,
         live=live,
         live_method=live_method,
-        drift=() if live is None else _drift(spark, store, (version, made), beside),
+        drift=drifted(spark, store, (version, made), live),
     )
     _write(spark, verdict)
     return verdict
@@ -188,23 +198,30 @@ def _there(spark: SparkSession, table: str, snapshot: int | None) -> bool:
     return not held.where(F.col("snapshot_id") == F.lit(snapshot)).isEmpty()
 
 
-def _drift(
+def drifted(
     spark: SparkSession,
     store: ListStore,
     mine: tuple[Version, Finished],
-    live: tuple[Version, Finished] | None,
+    live_version: str | None,
 ) -> tuple[GateFigure, ...]:
-    """How far the version's features and lists are from those of what is served; None where a side is not
-    to be had any more."""
-    sides = [None if it is None else _features(spark, it[0], USER_FEATURES) for it in (live, mine)]
-    counts: dict[str, tuple[list[int], ...]] = {}
-    if sides[0] is not None and sides[1] is not None:
-        counts = _binned(sides[0], sides[1])
+    """How far the version's features and lists are from those of what is served, or was; none where nothing is.
+
+    A figure has no value where a side is not to be had any more: the snapshot of its features has expired, or its
+    lists were removed.
+    """
+    if live_version is None:
+        return ()
+    live = _finished(store, live_version)
     found = []
-    for column in DRIFTING:
-        of = counts.get(column)
-        value = None if of is None else drift.psi(*of)
-        found.append(_figure(column, "features", value, sum(of[1]) if of else 0))
+    for table, columns in DRIFTING.items():
+        sides = [None if it is None else _features(spark, it[0], table) for it in (live, mine)]
+        counts: dict[str, tuple[list[int], ...]] = {}
+        if sides[0] is not None and sides[1] is not None:
+            counts = _binned(sides[0], sides[1], columns)
+        for column in columns:
+            of = counts.get(column)
+            value = None if of is None else drift.psi(*of)
+            found.append(_figure(column, "features", value, sum(of[1]) if of else 0))
     value_of_items = value_of_categories = None
     if live is not None:
         before, after = (_shown(store, it[1]) for it in (live, mine))
@@ -244,13 +261,15 @@ def _features(spark: SparkSession, version: Version, table: str) -> DataFrame | 
     return at_snapshot(spark, table, read).where(F.col("as_of") == F.lit(version.day))
 
 
-def _binned(live: DataFrame, mine: DataFrame) -> dict[str, tuple[list[int], ...]]:
-    """Of each feature the users of both by the deciles of the first; those without it are a bin too."""
-    values = {name: F.col(name).cast("double") for name in DRIFTING}
+def _binned(
+    live: DataFrame, mine: DataFrame, columns: Sequence[str]
+) -> dict[str, tuple[list[int], ...]]:
+    """Of each feature the rows of both by the deciles of the first; those without it are a bin too."""
+    values = {name: F.col(name).cast("double") for name in columns}
     deciles = live.agg(
         *(F.percentile(value, F.lit(_DECILES)).alias(name) for name, value in values.items())
     ).collect()[0]
-    edges = {name: sorted(set(deciles[name] or [])) for name in DRIFTING}
+    edges = {name: sorted(set(deciles[name] or [])) for name in columns}
     counted: list[Column] = []
     for name, value in values.items():
         above: Column = F.lit(0)
@@ -263,7 +282,7 @@ def _binned(live: DataFrame, mine: DataFrame) -> dict[str, tuple[list[int], ...]
         ]
     before, after = (side.agg(*counted).collect()[0] for side in (live, mine))
     found = {}
-    for name in DRIFTING:
+    for name in columns:
         places = range(-1, len(edges[name]) + 1)
         found[name] = tuple([row[f"{name}_{each}"] for each in places] for row in (before, after))
     return found

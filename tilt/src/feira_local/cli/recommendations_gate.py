@@ -89,8 +89,8 @@ def gate(
 ) -> None:
     """Judge a version of the lists once more, from the snapshots that it was made from.
 
-    Prints each figure with its interval and limit; exits with 1 where the verdict or a figure differs from what
-    was recorded.
+    Prints each figure with its interval and limit; exits with 1 where the verdict, a figure or the drift differs
+    from what was recorded.
 
     Example: [bold]feira recommendations gate 2010-12-01-001[/]   [bold]feira recommendations gate --file sales.csv
     --as-of 2011-01-31[/]
@@ -125,15 +125,17 @@ def _judge_file(file: Path, columns: Any, delimiter: str, as_of: str, as_json: b
 
 def _judge_again(version: str, as_json: bool) -> None:
     from feira.recommendations import verdicts
-    from feira_spark.recommendations.gate import replayed
+    from feira_spark.recommendations.gate import drifted, replayed
 
     with lake_of(version) as store:
         was = verdicts.judged(store, version)
         made_of = store.read(version)
         with access.spark_session() as spark:
             found = replayed(spark, access.lake_settings(), *made_of, was.live, was.live_method)
+            drift = drifted(spark, store, made_of, was.live)
         given = verdicts.approvals(store, was)
-    differs = _differences(was, found)
+    differs = _differences(was, found) + _moved(was.drift, drift)
+    gone = [each.figure for each in drift if each.value is None]
     if as_json:
         print_json(
             asdict(found)
@@ -141,6 +143,7 @@ def _judge_again(version: str, as_json: bool) -> None:
                 "version": version,
                 "live": was.live,
                 "drift": [asdict(each) for each in was.drift],
+                "drift_not_computed": gone,
                 "approvals": [asdict(each) for each in given],
                 "differs": differs,
             }
@@ -150,6 +153,11 @@ def _judge_again(version: str, as_json: bool) -> None:
         for each in given:
             print_line(
                 f"The method was approved by {each.who} at {each.at} for {each.version}, {_of(each)}: {each.why}"
+            )
+        if gone:
+            print_line(
+                f"Not computed again: {', '.join(gone)}. Of {version} or {was.live} the lists or the snapshots of the "
+                "features are gone."
             )
         for difference in differs:
             print_line(f"Another than was recorded: {difference}", style="red")
@@ -172,6 +180,17 @@ def _differences(was: Verdict, found: Judgement) -> list[str]:
             then, now = (it.in_words() if it else "not among them" for it in (old, new))
             differs.append(f"{' of '.join(key)}: recorded {then}; now {now}")
     return differs
+
+
+def _moved(was: Sequence[GateFigure], now: Sequence[GateFigure]) -> list[str]:
+    """What of the drift has another value than was recorded; what has none any more, or had none, cannot differ."""
+    found = {each.figure: each for each in now}
+    return [
+        f"{old.figure}: recorded {old.in_words()}; now {new.in_words()}"
+        for old in was
+        if (new := found.get(old.figure)) is not None and None not in (old.value, new.value)
+        if not _same(old, new)
+    ]
 
 
 def _same(old: GateFigure, new: GateFigure) -> bool:
