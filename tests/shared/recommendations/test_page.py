@@ -27,7 +27,7 @@ from feira.recommendations.serving.app import Recommendations
 from feira.recommendations.serving.pages import Lake
 from feira.recommendations.versions import NAMES
 from temporary_postgres import free_port
-from valkey_server import ValkeyServer, in_slots, rows
+from valkey_server import InSegments, ValkeyServer, in_slots, rows_with, users_of
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 OLD, NEW = "2010-12-01-001", "2010-12-02-001"
@@ -35,6 +35,8 @@ MARKUP = "<img src=x onerror=\"document.title='run'\"><script>document.title='ru
 SHORT = "<b onclick=alert(1)>u&amp;"
 # A product's number is markup too, and of another a name is.
 ITEMS = {"22423": "REGENCY CAKESTAND", "22720": "TINS", "85123A": MARKUP, SHORT: "BAG"}
+
+SEGMENTS = InSegments({MARKUP: ["22423"]}, {"looks": MARKUP})
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,11 @@ def _publish(client: Any, lake: Path, version: str, first: str, names: dict[str,
     publish(
         client,
         version,
-        in_slots(rows(lists)),
+        in_slots(rows_with(lists, SEGMENTS)),
         sorted(ITEMS),
         [pa.RecordBatch.from_pylist(beside, schema=goes_with.ROWS)],
+        sorted(SEGMENTS.lists),
+        [users_of(SEGMENTS)],
     )
     had = [
         {"user_id": "12347", "item": "22423", "days": 2, "last": date(2010, 12, 1)},
@@ -131,7 +135,19 @@ def _publish(client: Any, lake: Path, version: str, first: str, names: dict[str,
                             "verdict": "small_sample",
                         }
                     ],
-                    "drift": [],
+                    "drift": [
+                        {
+                            "figure": f"psi {MARKUP}",
+                            "slot": SHORT,
+                            "value": 0.5,
+                            "low": None,
+                            "high": None,
+                            "must": "value",
+                            "limit": 0.25,
+                            "users": 9,
+                            "verdict": MARKUP,
+                        }
+                    ],
                 }
             )
         )
@@ -238,11 +254,16 @@ def test_markup_is_shown_as_it_is_written_wherever_it_comes_from(page: Page, sit
         f"REGENCY CAKESTAND 22423 · goes with {MARKUP}",
         "TINS 22720 · popular in its category",
     ]
-    expect(page.locator("#figures tr")).to_have_count(2)
+    expect(page.locator("#figures tr")).to_have_count(3)
     cells = page.locator("#figures td").all_inner_texts()
     assert cells[:7] == [f"ndcg {MARKUP}", SHORT, "1.235", "1.1 to 1.4", "1.3", "1,234", "refused"]
-    assert cells[7:] == ["ctr_snips", "new", "–", "–", "–", "12", "small sample"]
+    assert cells[7:14] == ["ctr_snips", "new", "–", "–", "–", "12", "small sample"]
+    assert cells[14:20] == [f"psi {MARKUP}", SHORT, "0.5", "–", "0.25", "9"]
+    assert "<script>" in cells[20]
     expect(page.locator("#verdict")).to_have_text(f"{NEW}: refused")
+    show(page, "looks")
+    assert texts(page, "new") == [f"REGENCY CAKESTAND 22423 · popular in {MARKUP}"]
+    expect(page.get_by_text(f"segment {MARKUP}")).to_have_count(1)
     page.goto(f"{site.url}?user={MARKUP}&version={MARKUP}&beside={MARKUP}")
     expect(page.locator("#customer-title")).to_have_text(f"Customer {MARKUP}")
     expect(page.locator("#version")).to_have_value(NEW)
