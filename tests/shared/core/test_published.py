@@ -31,6 +31,22 @@ def test_what_a_contract_states_comes_from_it(
     assert replace(LEVELS, event_date="feed_day").looked_up_by == ("feed_day",)
 
 
+def test_ranges_are_of_the_keys_first_column_where_python_holds_its_values_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert PUBLISHED.ranged_by == "order_id"
+    declare(tmp_path, monkeypatch)
+    assert LEVELS.ranged_by == "shelf"
+    for first, ranged_by in (("units", "units"), ("best_before", None), ("batch", None)):
+        key = (first, "shelf")
+        monkeypatch.setattr(
+            published_table,
+            "contract",
+            lambda table, key=key: replace(contract(table), primary_key=key),
+        )
+        assert (LEVELS.key, LEVELS.ranged_by) == (key, ranged_by)
+
+
 def test_the_names_that_a_running_stack_has_are_kept() -> None:
     assert (PUBLISHED.unreconciled, PUBLISHED.held_days, PUBLISHED.changed_dates) == (
         "sales.unreconciled_dates",

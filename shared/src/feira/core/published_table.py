@@ -108,6 +108,14 @@ class PublishedTable:
         return tuple(dict.fromkeys((self.day, self.event_date)))
 
     @property
+    def ranged_by(self) -> str | None:
+        """The key's first column: where its values rise with the event date, as an order's number does, a
+        day's steps skip the lake's files that hold none near its own. None where it is neither text nor
+        an integer, whose values are the same in Python; the steps then read the keys of all files."""
+        first = self.key[0]
+        return first if self.contract.column(first).type in ("string", "int", "bigint") else None
+
+    @property
     def held_days(self) -> str:
         """The table of days with a row that the warehouse refuses."""
         return self.ledger.removesuffix(_LEDGER) + "held_days"

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from feira.core.published_table import PublishedTable
+from feira_spark.core.key_ranges import KeyedDays, days_of_keys, keys_of_day, of_days
 from feira_spark.core.session import CATALOG
 from feira_spark.core.tables import STAGING, current_snapshot, pinned, write_staged
 
@@ -41,16 +42,18 @@ def publish_day(spark: SparkSession, table: PublishedTable, day: date, attempt: 
     published = f"{CATALOG}.{table.table}"
     # Computed once and kept. In a table: Spark 4.1 cannot plan a MERGE from a temporary view.
     staged = f"{STAGING}.{table.table.replace('.', '_')}_{branch}"
-    extracts = spark.table(f"{CATALOG}.{table.extracts}")
-    write_staged(changes(spark.table(published), extracts, table, day), staged)
+    rows, extracts = spark.table(published), _extracts_as_they_are(spark, table)
+    days = days_of_keys(rows, extracts, table, day)
+    held, shown = of_days(rows, table, days.published), of_days(extracts, table, days.extracts)
+    write_staged(changes(held, shown, table, day), staged)
     changed = spark.table(staged)
     counts = {row["action"]: row["count"] for row in changed.groupBy("action").count().collect()}
     base = current_snapshot(spark, table.table)
     if counts or base is None:
         spark.sql(f"ALTER TABLE {published} CREATE OR REPLACE BRANCH {branch}")
         try:
-            _write(spark, table, changed, counts, branch, staged)
-            _audit(spark, table, changed, counts, branch, base)
+            _write(spark, table, changed, counts, days, branch, staged)
+            _audit(spark, table, changed, counts, days, branch, base)
             spark.sql(f"CALL {CATALOG}.system.fast_forward('{table.table}', 'main', '{branch}')")
         finally:
             spark.sql(f"ALTER TABLE {published} DROP BRANCH IF EXISTS {branch}")
@@ -66,6 +69,18 @@ def publish_day(spark: SparkSession, table: PublishedTable, day: date, attempt: 
         updated=counts.get("update", 0),
         deleted=counts.get("delete", 0),
     )
+
+
+def _extracts_as_they_are(spark: SparkSession, table: PublishedTable) -> DataFrame:
+    """The extracts at this moment, for all queries alike: another run may replace a day's between them. A
+    column that they have gained since they were last written is null, as in the table."""
+    # A snapshot is read with the columns that it was written with.
+    columns = spark.table(f"{CATALOG}.{table.extracts}").limit(0)
+    snapshot = current_snapshot(spark, table.extracts)
+    if snapshot is None:
+        return columns
+    rows = spark.sql(f"SELECT * FROM {CATALOG}.{table.extracts} VERSION AS OF {snapshot}")
+    return columns.unionByName(rows, allowMissingColumns=True)
 
 
 def staged_changes(table: PublishedTable, day: date) -> str:
@@ -84,13 +99,7 @@ def changes(
     leaves). A row that stays as it is does not appear.
     """
     columns, key = published.columns, list(table.key)
-    of_day = F.col(table.day) == F.lit(day)
-    keys = (
-        extracts.where(of_day)
-        .select(*key)
-        .unionByName(published.where(of_day).select(*key))
-        .distinct()
-    )
+    keys = keys_of_day(published, extracts, table, day).distinct()
     newest = Window.partitionBy(*key).orderBy(F.col(table.version).desc(), F.col(table.day).desc())
     winners = (
         extracts.select(*columns)
@@ -121,6 +130,7 @@ def _write(
     table: PublishedTable,
     changed: DataFrame,
     counts: dict[str, int],
+    days: KeyedDays,
     branch: str,
     staged: str,
 ) -> None:
@@ -131,9 +141,11 @@ def _write(
         changed.select(*names).writeTo(target).append()
         return
     assignments = ", ".join(f"t.{name} = s.{name}" for name in names)
+    held = ", ".join(f"DATE'{each}'" for each in days.published)
     spark.sql(
         f"MERGE INTO {target} t USING {staged} s "
-        f"ON {' AND '.join(f't.{name} = s.{name}' for name in table.key)} "
+        f"ON t.{table.day} IN ({held}) "
+        f"AND {' AND '.join(f't.{name} = s.{name}' for name in table.key)} "
         "WHEN MATCHED AND s.action = 'delete' THEN DELETE "
         f"WHEN MATCHED AND s.action = 'update' THEN UPDATE SET {assignments} "
         f"WHEN NOT MATCHED AND s.action = 'insert' THEN INSERT ({', '.join(names)}) "
@@ -146,6 +158,7 @@ def _audit(
     table: PublishedTable,
     changed: DataFrame,
     counts: dict[str, int],
+    days: KeyedDays,
     branch: str,
     base: int | None,
 ) -> None:
@@ -163,9 +176,12 @@ def _audit(
         for name in declared.required_columns
     ]
     rows = F.count("*").alias("rows")
-    touched = target.join(changed.select(*key), key, "left_semi")
+    # A changed row is on the branch where it was or where its extract is; anywhere else it is one too few.
+    looked_at = of_days(target, table, sorted({*days.published, *days.extracts}))
+    touched = looked_at.join(changed.select(*key), key, "left_semi")
     branch_figures = touched.select(rows, *sums, F.count_distinct(*key).alias("keys"), *nulls)
     input_figures = changed.where("action <> 'delete'").select(rows, *sums)
+    # Iceberg answers these two from its metadata: no file is read.
     totals = target.select(F.count("*").alias("after"))
     if base is not None:
         before = spark.table(f"{CATALOG}.{table.table}").select(F.count("*").alias("before"))
