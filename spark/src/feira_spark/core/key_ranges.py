@@ -98,7 +98,7 @@ def days_of_keys(
     first column; the second reads keys and days inside those ranges, by which Iceberg skips files, and
     no other column. A key's other rows need not be of its event date.
     """
-    keys = keys_of_day(published, extracts, table, day).distinct()
+    keys = keys_of_day(published, extracts, table, day)
     inside = _inside(keys_of_day(published, extracts, table, day, *_dated(table)), table)
     if inside is None:
         return KeyedDays([day], [day])

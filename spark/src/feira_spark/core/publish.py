@@ -74,13 +74,15 @@ def publish_day(spark: SparkSession, table: PublishedTable, day: date, attempt: 
 def _extracts_as_they_are(spark: SparkSession, table: PublishedTable) -> DataFrame:
     """The extracts at this moment, for all queries alike: another run may replace a day's between them. A
     column that they have gained since they were last written is null, as in the table."""
-    # A snapshot is read with the columns that it was written with.
-    columns = spark.table(f"{CATALOG}.{table.extracts}").limit(0)
+    name = f"{CATALOG}.{table.extracts}"
     snapshot = current_snapshot(spark, table.extracts)
     if snapshot is None:
-        return columns
-    rows = spark.sql(f"SELECT * FROM {CATALOG}.{table.extracts} VERSION AS OF {snapshot}")
-    return columns.unionByName(rows, allowMissingColumns=True)
+        return spark.table(name).limit(0)
+    rows = spark.sql(f"SELECT * FROM {name} VERSION AS OF {snapshot}")
+    # A snapshot is read with the columns that it was written with.
+    written = set(rows.columns)
+    gained = [each for each in spark.table(name).schema if each.name not in written]
+    return rows.select("*", *(F.lit(None).cast(each.dataType).alias(each.name) for each in gained))
 
 
 def staged_changes(table: PublishedTable, day: date) -> str:
@@ -99,7 +101,7 @@ def changes(
     leaves). A row that stays as it is does not appear.
     """
     columns, key = published.columns, list(table.key)
-    keys = keys_of_day(published, extracts, table, day).distinct()
+    keys = keys_of_day(published, extracts, table, day)
     newest = Window.partitionBy(*key).orderBy(F.col(table.version).desc(), F.col(table.day).desc())
     winners = (
         extracts.select(*columns)
