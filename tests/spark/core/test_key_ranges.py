@@ -21,7 +21,7 @@ from feira.core.published_table import PublishedTable
 from feira.sales.published import PUBLISHED
 from feira_spark.core import key_ranges, publish
 from feira_spark.core.difference import stage_difference
-from feira_spark.core.key_ranges import KeyedDays, KeyRange, merged
+from feira_spark.core.key_ranges import KeyedDays, KeyRange, days_to_read, merged
 from feira_spark.core.publish import publish_day
 from feira_spark.core.tables import create_missing
 
@@ -121,9 +121,28 @@ def fact(spark: SparkSession) -> dict[str, tuple[int, dt.date]]:
 
 
 @pytest.fixture
-def tables(empty_lake: SparkSession) -> SparkSession:
+def tables(empty_lake: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SparkSession:
+    """Empty ones, in which a day's keys are looked for however small they are."""
+    monkeypatch.setattr(key_ranges, "MOST_READ_WHOLE", 0)
     create_missing(empty_lake, [FACT, LINES])
     return empty_lake
+
+
+def test_tables_of_few_rows_are_read_whole(
+    tables: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_extract(tables, 1, [Version("1001", 1, 1, 1), Version("1002", 1, 1, 1)])
+    put_extract(tables, 30, [Version("1030", 30, 30, 1)])
+
+    def to_read() -> KeyedDays:
+        both = [tables.table(f"lake.{name}") for name in ("sales.fact", "sales.order_lines")]
+        return days_to_read(tables, both[0], both[1], PUBLISHED, on(30))
+
+    assert to_read() == KeyedDays([on(30)], [on(30)], rows=1)
+    monkeypatch.setattr(key_ranges, "MOST_READ_WHOLE", 2)
+    assert to_read() == KeyedDays([on(30)], [on(30)], rows=1)
+    monkeypatch.setattr(key_ranges, "MOST_READ_WHOLE", 3)
+    assert to_read() == KeyedDays(None, None, rows=3)
 
 
 def lose(spark: SparkSession, table: str, *days: int) -> None:
@@ -138,13 +157,13 @@ def lose(spark: SparkSession, table: str, *days: int) -> None:
 def test_files_that_hold_no_key_of_the_day_are_not_read(tables: SparkSession) -> None:
     """A day that updates the day before and corrects a line of two months ago; other days' files are
     gone."""
-    days = (0, 1, 2, 30, 59)
+    days = (1, 30, 59)
     for day in days:
         put_extract(tables, day, [Version(f"{1000 + day}-{n}", day, day, 1) for n in range(3)])
         before = publish_day(tables, PUBLISHED, on(day), f"run_{day}")
     held = fact(tables)
     for table in ("sales.order_lines", "sales.fact"):
-        lose(tables, table, 0, 2, 30)
+        lose(tables, table, 30)
     corrected, updated, new = (
         Version("1001-1", 60, 1, 7),
         Version("1059-0", 60, 59, 8),
@@ -196,6 +215,7 @@ def extracts_of_days(draw: st.DrawFn) -> list[list[Version]]:
     return shown
 
 
+@pytest.mark.slow
 @given(extracts_of_days())
 @example(
     [
@@ -206,7 +226,7 @@ def extracts_of_days(draw: st.DrawFn) -> list[list[Version]]:
     ]
 )
 @settings(
-    max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_the_fact_is_the_newest_version_of_each_key_whatever_keys_and_dates_are(
     tables: SparkSession, monkeypatch: pytest.MonkeyPatch, shown: list[list[Version]]
@@ -226,6 +246,7 @@ def test_the_fact_is_the_newest_version_of_each_key_whatever_keys_and_dates_are(
         }
 
 
+@pytest.mark.slow
 def test_a_table_whose_keys_have_no_ranges_is_published_all_the_same(
     tables: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,7 +265,7 @@ def test_an_extract_that_is_replaced_meanwhile_is_left_to_the_publish_that_follo
     put_extract(tables, 0, [Version("a", 0, 0, 1)])
     publish_day(tables, PUBLISHED, on(0), "run_1")
     put_extract(tables, 60, [Version("z", 60, 60, 2)])
-    find = publish.days_of_keys
+    find = publish.days_to_read
 
     def meanwhile(*of: Any) -> KeyedDays:
         days = find(*of)
@@ -252,13 +273,14 @@ def test_an_extract_that_is_replaced_meanwhile_is_left_to_the_publish_that_follo
         return days
 
     with monkeypatch.context() as patch:
-        patch.setattr(publish, "days_of_keys", meanwhile)
+        patch.setattr(publish, "days_to_read", meanwhile)
         publish_day(tables, PUBLISHED, on(60), "run_2")
     assert fact(tables) == {"a": (1, on(0)), "z": (2, on(60))}
     publish_day(tables, PUBLISHED, on(60), "run_3")
     assert fact(tables) == {"a": (3, on(60)), "z": (3, on(60))}
 
 
+@pytest.mark.slow
 def test_a_column_that_the_tables_have_gained_since_the_extract_is_null(
     tables: SparkSession,
 ) -> None:

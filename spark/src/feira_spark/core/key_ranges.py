@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import reduce
 from itertools import pairwise
 from operator import or_
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from feira.core.published_table import PublishedTable
+from feira_spark.core.session import CATALOG
 
 MOST_RANGES = 32
 """Each row that is looked at is held against every range: more of them cost more than they save."""
+
+MOST_READ_WHOLE = 500_000
+"""Rows of both tables together up to which all days are read: to look for those that hold the keys costs more."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,20 @@ def merged(ranges: Iterable[KeyRange], most: int) -> list[KeyRange]:
 
 @dataclass(frozen=True)
 class KeyedDays:
-    """The days of the rows that have one of a day's keys: of the published table, and of the extracts.
-
-    The day itself is among both.
+    """The days of the rows that have one of a day's keys, the day itself among them: of the published table, and of
+    the extracts; None are all days. ``rows`` is what these days hold in both together.
     """
 
-    published: list[date]
-    extracts: list[date]
+    published: list[date] | None
+    extracts: list[date] | None
+    rows: int = 0
+
+    @property
+    def either(self) -> list[date] | None:
+        """The days that are among those of one of the two."""
+        if self.published is None or self.extracts is None:
+            return None
+        return sorted({*self.published, *self.extracts})
 
 
 def keys_of_day(
@@ -110,13 +121,34 @@ def days_of_keys(
         for of, rows in (("published", published), ("extracts", extracts))
     }
     rows = found["published"].unionByName(found["extracts"]).distinct().collect()
-    days = {of: sorted({day} | {row[1] for row in rows if row[0] == of}) for of in found}
-    return KeyedDays(**days)
+    held, shown = (
+        sorted({day} | {row[1] for row in rows if row[0] == of}) for of in ("published", "extracts")
+    )
+    return KeyedDays(held, shown)
 
 
-def of_days(rows: DataFrame, table: PublishedTable, days: list[date]) -> DataFrame:
+def days_to_read(
+    spark: SparkSession, published: DataFrame, extracts: DataFrame, table: PublishedTable, day: date
+) -> KeyedDays:
+    """The days that hold the keys of one day, or all where the tables have few rows, by Iceberg's metadata."""
+    by_day = [
+        spark.table(f"{CATALOG}.{name}.partitions").select(
+            F.lit(name).alias("source"), f"partition.{table.day}", "record_count"
+        )
+        for name in (table.table, table.extracts)
+    ]
+    rows = {(source, of): count for source, of, count in by_day[0].unionByName(by_day[1]).collect()}
+    if (total := sum(rows.values())) <= MOST_READ_WHOLE:
+        return KeyedDays(None, None, total)
+    days = days_of_keys(published, extracts, table, day)
+    held = [(table.table, each) for each in days.published or ()]
+    shown = [(table.extracts, each) for each in days.extracts or ()]
+    return replace(days, rows=sum(rows.get(each, 0) for each in held + shown))
+
+
+def of_days(rows: DataFrame, table: PublishedTable, days: list[date] | None) -> DataFrame:
     """The rows of these days, which are literals: Iceberg skips files by them, and by no join."""
-    return rows.where(F.col(table.day).isin(days))
+    return rows if days is None else rows.where(F.col(table.day).isin(days))
 
 
 def _dated(table: PublishedTable) -> tuple[str, ...]:

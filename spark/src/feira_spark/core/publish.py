@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from feira.core.published_table import PublishedTable
-from feira_spark.core.key_ranges import KeyedDays, days_of_keys, keys_of_day, of_days
+from feira_spark.core.key_ranges import KeyedDays, days_to_read, keys_of_day, of_days
 from feira_spark.core.session import CATALOG
 from feira_spark.core.tables import STAGING, current_snapshot, pinned, write_staged
 
@@ -43,7 +43,7 @@ def publish_day(spark: SparkSession, table: PublishedTable, day: date, attempt: 
     # Computed once and kept. In a table: Spark 4.1 cannot plan a MERGE from a temporary view.
     staged = f"{STAGING}.{table.table.replace('.', '_')}_{branch}"
     rows, extracts = spark.table(published), _extracts_as_they_are(spark, table)
-    days = days_of_keys(rows, extracts, table, day)
+    days = days_to_read(spark, rows, extracts, table, day)
     held, shown = of_days(rows, table, days.published), of_days(extracts, table, days.extracts)
     write_staged(changes(held, shown, table, day), staged)
     changed = spark.table(staged)
@@ -143,11 +143,13 @@ def _write(
         changed.select(*names).writeTo(target).append()
         return
     assignments = ", ".join(f"t.{name} = s.{name}" for name in names)
-    held = ", ".join(f"DATE'{each}'" for each in days.published)
+    on = [f"t.{name} = s.{name}" for name in table.key]
+    if days.published is not None:
+        held = ", ".join(f"DATE'{each}'" for each in days.published)
+        on.append(f"t.{table.day} IN ({held})")
     spark.sql(
         f"MERGE INTO {target} t USING {staged} s "
-        f"ON t.{table.day} IN ({held}) "
-        f"AND {' AND '.join(f't.{name} = s.{name}' for name in table.key)} "
+        f"ON {' AND '.join(on)} "
         "WHEN MATCHED AND s.action = 'delete' THEN DELETE "
         f"WHEN MATCHED AND s.action = 'update' THEN UPDATE SET {assignments} "
         f"WHEN NOT MATCHED AND s.action = 'insert' THEN INSERT ({', '.join(names)}) "
@@ -179,7 +181,7 @@ def _audit(
     ]
     rows = F.count("*").alias("rows")
     # A changed row is on the branch where it was or where its extract is; anywhere else it is one too few.
-    looked_at = of_days(target, table, sorted({*days.published, *days.extracts}))
+    looked_at = of_days(target, table, days.either)
     touched = looked_at.join(changed.select(*key), key, "left_semi")
     branch_figures = touched.select(rows, *sums, F.count_distinct(*key).alias("keys"), *nulls)
     input_figures = changed.where("action <> 'delete'").select(rows, *sums)
