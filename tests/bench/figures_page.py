@@ -204,12 +204,23 @@ class Figures:
         def one(of: Callable[[Any, str], float], name: str, stack: Any) -> list[float]:
             return [of(stack, name)]
 
+        pace = statistics.median(
+            [each for stack in found["stacks"] for each in stack.get("paces", [1.0])]
+        )
+
+        def at_one_pace(stack: Any) -> list[float]:
+            paces = stack.get("paces", [pace] * len(stack["cpu"]))
+            return [
+                sum(day.values()) * pace / now for day, now in zip(stack["cpu"], paces, strict=True)
+            ]
+
         def cpu(stack: Any, name: str) -> float:
             return float(statistics.mean(day.get(name, 0.0) for day in stack["cpu"]))
 
         rows = [
             row("seconds of a day", lambda it: it["seconds"], 1),
             row("CPU seconds of a day", lambda it: [sum(day.values()) for day in it["cpu"]], 1),
+            row("CPU seconds of a day at one pace", at_one_pace, 1),
             row("CPU seconds of an idle minute", lambda it: [sum(it["idle_cpu"].values())], 2),
             *by_service(cpu, "a day's CPU seconds", 2),
             row("MiB of the stack", lambda it: [sum(it["mib"].values())], 0),
@@ -224,7 +235,8 @@ class Figures:
         return (
             table(["", *kinds, "lineage adds", "watching adds"], rows)
             + f"\nThe median, least and most of stacks of each kind ({counts}), of each {found['days']} days of "
-            f"{found['lines']:,} lines; what is added is between the means of their medians. Measured "
+            f"{found['lines']:,} lines; what is added is between the means of their medians. At one pace: as if a "
+            "fixed piece of work, which is done before and after each day, had always taken as much. Measured "
             f"{found['measured_at'][:10]} on {found['machine']['cores']} cores of {found['machine']['cpu']}.\n"
         )
 
