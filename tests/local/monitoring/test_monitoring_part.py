@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,3 +179,15 @@ def test_it_asks_what_the_stack_has_and_nothing_that_is_left_out_or_elsewhere(
     own.chmod(0o600)
     elsewhere = asked(config_of(tmp_path, FEIRA_MONITORING="on"))
     assert elsewhere == [name for name in whole if name not in ("warehouse", "shop_api", "s3")]
+
+
+def test_the_exporter_loads_nothing_that_reads_tables() -> None:
+    """Each of these is 10 to 30 MiB of what being watched may take."""
+    program = (
+        "import sys, feira_local.monitoring.__main__\n"
+        "print(*{'numpy', 'pandas', 'pyarrow', 'pyiceberg', 'airflow', 'pyspark'} & {*sys.modules})"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert found.stdout.split() == []

@@ -17,7 +17,6 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
-import numpy as np
 import orjson
 
 from feira.core.contracts import Contract
@@ -137,6 +136,9 @@ class LandedLines:
         """Pairs of places, on two pages, of lines whose identities have one hash."""
         if not self._identities:
             return []
+        # Who only knows what a landing is, as the exporter of figures does, has no use for its 11 MiB.
+        import numpy as np
+
         hashes = np.frombuffer(self._identities, dtype=np.int64)
         # Equal hashes have equal bytes. Part by part: the order of all would take three times the memory.
         parts = hashes.view(np.uint8)[:: hashes.itemsize] % _PARTS
