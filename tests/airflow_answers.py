@@ -77,7 +77,11 @@ class AirflowAnswers:
             dags = [{"dag_id": dag, "is_paused": dag in self.paused} for dag in self.tasks_of]
             return _page("dags", dags, asked)
         if path == "/api/v2/assets":
-            return _page("assets", [{"id": i, "name": n} for i, n in enumerate(self.assets)], asked)
+            assets = [
+                {"id": i, "name": name, "producing_tasks": [{"dag_id": f"makes_{name}"}]}
+                for i, name in enumerate(self.assets)
+            ]
+            return _page("assets", assets, asked)
         if path == "/api/v2/assets/events":
             return _page("asset_events", self._events(asked), asked)
         if path == "/ui/partitioned_dag_runs":

@@ -128,6 +128,27 @@ def test_days_that_wait_are_apart_from_days_that_should_have_their_run(
     assert watched.value("feira_partitions_waiting", dag="recommendations") == 0
 
 
+def test_an_asset_is_watched_from_when_it_is_first_seen_whether_it_has_an_event_or_not(
+    answers: AirflowAnswers,
+) -> None:
+    watched, begun = Watched(answers), datetime.now(UTC).timestamp()
+
+    def since(asset: str) -> float | None:
+        name = "feira_asset_watched_since_timestamp_seconds"
+        return watched.value(name, asset=asset, dag=f"makes_{asset}")
+
+    watched.poll()
+    first = {asset: since(asset) for asset in answers.assets}
+    assert all(it is not None and begun <= it for it in first.values())
+    # A DAG joins, with an asset of its own; those that were known are not seen anew.
+    answers.tasks_of = DAGS | {"returns": ["emit"]}
+    answers.assets = (*answers.assets, "returns_fact")
+    watched.poll()
+    assert {asset: since(asset) for asset in first} == first
+    joined = since("returns_fact")
+    assert joined is not None and joined > max(it for it in first.values() if it)
+
+
 def test_an_event_is_shown_that_came_while_a_task_ended_and_older_ones_are_not_asked_for(
     answers: AirflowAnswers,
 ) -> None:

@@ -62,6 +62,7 @@ class Airflow:
     _in_flight: dict[tuple[str, str], _Watched] = field(default_factory=dict, init=False)
     _dags: set[str] = field(default_factory=set, init=False)
     _assets: dict[int, str] = field(default_factory=dict, init=False)
+    _first_seen: dict[tuple[str, str], datetime] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         # It is asked where it stands, never through a proxy.
@@ -79,7 +80,7 @@ class Airflow:
             self._expect(figures, dag)
         any_ended = self._runs(figures, now)
         if new:
-            self._newest_events(figures)
+            self._newest_events(figures, now)
         elif any_ended:
             self._events(figures, (self._since or now) - _COMMITTED)
         self._waiting(figures, now)
@@ -165,9 +166,15 @@ class Airflow:
 
         return EndedTask(dag, task["task_id"], task["state"], xcom)
 
-    def _newest_events(self, figures: Figures) -> None:
+    def _newest_events(self, figures: Figures, now: datetime) -> None:
         """Looks up every asset's newest event, however old."""
-        self._assets = {it["id"]: it["name"] for it in self._all("assets", "assets", order_by="id")}
+        assets = [*self._all("assets", "assets", order_by="id")]
+        self._assets = {it["id"]: it["name"] for it in assets}
+        # Of an asset without any event its silence is counted from here.
+        for each in assets:
+            for task in each["producing_tasks"]:
+                since = self._first_seen.setdefault((each["name"], task["dag_id"]), now)
+                figures.watched_since.labels(each["name"], task["dag_id"]).set(since.timestamp())
         for asset in self._assets:
             found = self._get("assets/events", asset_id=asset, order_by="-timestamp", limit=1)
             self._show(figures, found["asset_events"])

@@ -57,6 +57,11 @@ class Figures:
         self.event = gauge(
             "feira_asset_last_event_timestamp_seconds", "When an asset was last emitted", "asset"
         )
+        self.watched_since = gauge(
+            "feira_asset_watched_since_timestamp_seconds",
+            "When the exporter first saw an asset that a DAG emits",
+            *("asset", "dag"),
+        )
         self.component = gauge(
             "feira_airflow_component_healthy", "As Airflow says of itself", "component"
         )

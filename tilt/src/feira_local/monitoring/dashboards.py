@@ -33,7 +33,7 @@ def overview() -> Dashboard:
             lines(
                 "Since each asset's last event",
                 "s",
-                Query("time() - feira_asset_last_event_timestamp_seconds", "{{asset}}"),
+                Query("feira:asset:silence_seconds", "{{asset}}"),
             ),
             now(
                 "Gates that let nothing through",
