@@ -56,7 +56,7 @@ locals {
       conn_type = "redis"
       host      = module.valkey.host
       port      = 6379
-      login     = "recommendations"
+      login     = module.valkey.user_id
       extra     = { ssl = true }
     }
   }

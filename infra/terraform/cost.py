@@ -128,7 +128,7 @@ ROWS = (
     Row("logs, GB taken in", 0.50, _month(5, 50, 200), "not seen again"),
     Row("secrets", 0.40, _month(14, 14, 14), "public price tables, 2026"),
     Row("keys", 1.00, _month(2, 2, 2), "not seen again"),
-    Row("alarms", 0.10, _month(6, 6, 6), "not seen again"),
+    Row("alarms", 0.10, _month(8, 9, 13), "not seen again"),
 )
 
 

@@ -94,6 +94,7 @@ module "warehouse" {
   role_arn       = module.roles.arns["redshift"]
   subnets        = module.network.private_subnets
   security_group = module.network.store_groups["warehouse"]
+  kept           = var.kept
   capacity       = var.warehouse
 }
 
@@ -137,55 +138,61 @@ module "watch" {
   key_arn = module.key.arn
   mails   = var.alarms_to
   budget  = var.budget
-  alarms = {
-    database-disk = {
-      namespace  = "AWS/RDS"
-      metric     = "FreeStorageSpace"
-      dimensions = { DBInstanceIdentifier = module.database.identifier }
-      limit      = 5 * 1024 * 1024 * 1024
-      below      = true
-      statistic  = "Minimum"
-      says       = "Airflow's database has less than 5 GiB left and stops when it has none: airflow db clean, or more disk."
-    }
-    database-cpu = {
-      namespace  = "AWS/RDS"
-      metric     = "CPUUtilization"
-      dimensions = { DBInstanceIdentifier = module.database.identifier }
-      limit      = 85
-      says       = "Airflow's database has been busy for 15 minutes: see what runs, in Performance Insights."
-    }
-    kafka-disk = {
-      namespace  = "AWS/Kafka"
-      metric     = "KafkaDataLogsDiskUsed"
-      dimensions = { "Cluster Name" = module.kafka.cluster, "Broker ID" = "1" }
-      limit      = 80
-      statistic  = "Maximum"
-      says       = "Kafka's disks are over 80 % full and take no messages at 100 %: shorten retention, or kafka.disk up."
-    }
-    kafka-controller = {
-      namespace  = "AWS/Kafka"
-      metric     = "ActiveControllerCount"
-      dimensions = { "Cluster Name" = module.kafka.cluster }
-      limit      = 1
-      below      = true
-      statistic  = "Maximum"
-      says       = "Kafka has had no controller for 15 minutes: AWS's health page."
-    }
-    valkey-memory = {
-      namespace  = "AWS/ElastiCache"
-      metric     = "DatabaseMemoryUsagePercentage"
-      dimensions = { CacheClusterId = "${local.name}-001" }
-      limit      = 80
-      statistic  = "Maximum"
-      says       = "Valkey is over 80 % full: a larger valkey.type."
-    }
-    warehouse-failed = {
-      namespace  = "AWS/Redshift-Serverless"
-      metric     = "QueriesFailed"
-      dimensions = { Workgroup = module.warehouse.workgroup, DatabaseName = local.database }
-      limit      = 20
-      statistic  = "Sum"
-      says       = "More than 20 queries failed in each of three times five minutes: sys_query_history."
-    }
-  }
+  alarms = merge(
+    # AWS measures each broker and each node by itself, and none of all.
+    {
+      for broker in range(1, var.kafka.per_zone * length(var.zones) + 1) : "kafka-disk-${broker}" => {
+        namespace  = "AWS/Kafka"
+        metric     = "KafkaDataLogsDiskUsed"
+        dimensions = { "Cluster Name" = module.kafka.cluster, "Broker ID" = tostring(broker) }
+        limit      = 80
+        statistic  = "Maximum"
+        says       = "The disk of Kafka's broker ${broker} is over 80 % full and takes no messages at 100 %: shorten retention, or kafka.disk up."
+      }
+    },
+    {
+      for node in range(1, var.valkey.nodes + 1) : "valkey-memory-${node}" => {
+        namespace  = "AWS/ElastiCache"
+        metric     = "DatabaseMemoryUsagePercentage"
+        dimensions = { CacheClusterId = format("%s-%03d", local.name, node) }
+        limit      = 80
+        statistic  = "Maximum"
+        says       = "Valkey's node ${node} is over 80 % full: a larger valkey.type."
+      }
+    },
+    {
+      database-disk = {
+        namespace  = "AWS/RDS"
+        metric     = "FreeStorageSpace"
+        dimensions = { DBInstanceIdentifier = module.database.identifier }
+        limit      = 5 * 1024 * 1024 * 1024
+        below      = true
+        statistic  = "Minimum"
+        says       = "Airflow's database has less than 5 GiB left and stops when it has none: airflow db clean, or more disk."
+      }
+      database-cpu = {
+        namespace  = "AWS/RDS"
+        metric     = "CPUUtilization"
+        dimensions = { DBInstanceIdentifier = module.database.identifier }
+        limit      = 85
+        says       = "Airflow's database has been busy for 15 minutes: see what runs, in Performance Insights."
+      }
+      kafka-controller = {
+        namespace  = "AWS/Kafka"
+        metric     = "ActiveControllerCount"
+        dimensions = { "Cluster Name" = module.kafka.cluster }
+        limit      = 1
+        below      = true
+        statistic  = "Maximum"
+        says       = "Kafka has had no controller for 15 minutes: AWS's health page."
+      }
+      warehouse-failed = {
+        # By query: Redshift counts for each kind of statement and each database, which an alarm of one metric would
+        # have to name. Where it counts a query under several sets of dimensions, the sum has it as often.
+        query = "SELECT SUM(QueriesFailed) FROM \"AWS/Redshift-Serverless\" WHERE Workgroup = '${module.warehouse.workgroup}'"
+        limit = 20
+        says  = "More than 20 queries failed in each of three times five minutes: sys_query_history."
+      }
+    },
+  )
 }

@@ -43,7 +43,7 @@ variable "max_retries" {
 }
 
 variable "kept" {
-  description = "Whether what holds data withstands `terraform destroy`: deletion protection, final snapshots, buckets that must be empty, 30 days before a secret is gone."
+  description = "Whether what holds data withstands `terraform destroy`: deletion protection, or a guard where AWS has none, final snapshots, buckets that must be empty, 30 days before a secret is gone."
   type        = bool
 }
 

@@ -32,6 +32,10 @@ run "closed" {
     error_message = "Airflow may start on a node that is gone in two minutes."
   }
   assert {
+    condition     = keys(aws_eks_addon.before_nodes) == ["kube-proxy", "vpc-cni"]
+    error_message = "A node starts without its network."
+  }
+  assert {
     condition     = keys(aws_iam_role.addon) == ["aws-ebs-csi-driver", "vpc-cni"]
     error_message = "An add-on that acts in AWS has no role of its own."
   }

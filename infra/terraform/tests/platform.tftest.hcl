@@ -12,3 +12,12 @@ run "environment" {
     error_message = "Connections and their secrets differ."
   }
 }
+
+# As the page has it: where something is kept, nothing is destroyed before this, the end of this test included.
+run "let_go" {
+  variables { kept = false }
+  assert {
+    condition     = module.warehouse.guarded == false && module.kafka.guarded == false
+    error_message = "What was let go is still in the way of a destroy."
+  }
+}

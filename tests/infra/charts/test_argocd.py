@@ -171,6 +171,15 @@ def test_what_is_deleted_takes_along_what_it_made(place: str) -> None:
             assert finalizers == ["resources-finalizer.argocd.argoproj.io"], application["metadata"]
 
 
+def test_argocd_is_told_how_to_judge_an_applications_health() -> None:
+    """Without it no wave waits for the one before it."""
+    patch = yaml.safe_load((ARGOCD / "health" / "argocd-cm.yaml").read_text())
+    assert list(patch) == ["data"]
+    assert list(patch["data"]) == ["resource.customizations.health.argoproj.io_Application"]
+    whole = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}} | patch
+    assert violations(whole) == []
+
+
 def test_production_is_corrected_by_people() -> None:
     def automated(place: str) -> set[bool]:
         return {

@@ -6,15 +6,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
+from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
 from psycopg.conninfo import conninfo_to_dict
 
 from feira_airflow.core import connections, kafka, valkey
-from terraform_tree import Terraform, changed, connection_outputs, copied, environment
+from feira_airflow.sales.pipeline import SHOP_API
+from feira_airflow.sales.shop_api import ShopApiHook
+from feira_provider.hooks.mail import MailHook
+from terraform_tree import TREE, Terraform, changed, connection_outputs, copied, environment
 
 pytestmark = pytest.mark.terraform
 
@@ -33,7 +40,7 @@ def test_the_bucket_of_states_is_valid(terraform: Terraform) -> None:
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_an_environment_holds_what_its_tests_say(terraform: Terraform, environment: str) -> None:
     answer = terraform.done("test", f"-var-file=environments/{environment}.tfvars")
-    assert "8 passed, 0 failed" in answer
+    assert "15 passed, 0 failed" in answer
 
 
 FAULTS = {
@@ -91,6 +98,72 @@ FAULTS = {
         "http_put_response_hop_limit = 1",
         "http_put_response_hop_limit = 2",
     ),
+    "a public warehouse": (
+        "stores",
+        "modules/warehouse/main.tf",
+        "publicly_accessible  = false",
+        "publicly_accessible  = true",
+    ),
+    "a warehouse in the clear": (
+        "stores",
+        "modules/warehouse/main.tf",
+        'require_ssl                      = "true"',
+        'require_ssl                      = "false"',
+    ),
+    "a parameter that is not named": (
+        "stores",
+        "modules/warehouse/main.tf",
+        '      query_group                      = "default"\n',
+        "",
+    ),
+    "Kafka for everybody": (
+        "stores",
+        "modules/kafka/main.tf",
+        "unauthenticated = false",
+        "unauthenticated = true",
+    ),
+    "Valkey in the clear": (
+        "stores",
+        "modules/valkey/main.tf",
+        "transit_encryption_enabled = true",
+        "transit_encryption_enabled = false",
+    ),
+    "a user of Valkey without a password": (
+        "stores",
+        "modules/valkey/main.tf",
+        'authentication_mode { type = "iam" }',
+        'authentication_mode { type = "no-password-required" }',
+    ),
+    "a database that a destroy takes along": (
+        "stores",
+        "modules/database/main.tf",
+        "deletion_protection             = var.kept",
+        "deletion_protection             = false",
+    ),
+    "a key for everybody": (
+        "stores",
+        "modules/key/main.tf",
+        'Principal = { AWS = "arn:aws:iam::${var.account_id}:root" }',
+        'Principal = { AWS = "*" }',
+    ),
+    "an alarm that nobody hears": (
+        "watch",
+        "modules/watch/main.tf",
+        "alarm_actions       = [aws_sns_topic.alarms.arn]",
+        "alarm_actions       = []",
+    ),
+    "a budget of another figure": (
+        "watch",
+        "modules/watch/main.tf",
+        "limit_amount = tostring(var.budget)",
+        'limit_amount = "100000"',
+    ),
+    "kube-proxy after the nodes": (
+        "cluster",
+        "modules/cluster/main.tf",
+        'toset(["vpc-cni", "kube-proxy"])',
+        'toset(["vpc-cni"])',
+    ),
     "a password among the outputs": (
         "platform",
         "connections.tf",
@@ -131,7 +204,7 @@ def outputs(initialised: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[
         "-var-file=environments/prod.tfvars",
         "-filter=tests/platform.tftest.hcl",
     )
-    (state,) = [
+    state, _ = [
         line["test_state"]
         for line in map(json.loads, printed.splitlines())
         if line["type"] == "test_state"
@@ -164,6 +237,35 @@ def test_the_outputs_are_those_that_the_files_name(outputs: dict[str, Any]) -> N
     assert set(outputs) == named | {"deployment"}
 
 
+DEPLOYMENT = {
+    *("environment", "region", "cluster", "kafka_secret", "valkey_user"),
+    *("lake.FEIRA_LAKE", "lake.FEIRA_LAKE_REGION", "lake.FEIRA_LAKE_CATALOG"),
+    *("warehouse.workgroup", "warehouse.database", "warehouse.admin_secret"),
+    *("database.host", "database.identifier"),
+    *(f"roles.{name}" for name in ("airflow", "spark", "migrate", "dbt", "serving")),
+    *("roles.autoscaler", "roles.redshift"),
+    *(f"repositories.{image}" for image in ("airflow", "spark", "serving")),
+}
+
+
+def _leaves(value: Any, path: str = "") -> dict[str, str]:
+    """Texts by the path of keys that leads to them."""
+    if not isinstance(value, dict):
+        return {path.removeprefix("."): value}
+    return {
+        name: text for key in value for name, text in _leaves(value[key], f"{path}.{key}").items()
+    }
+
+
+def test_what_is_told_of_the_deployment_is_listed_and_of_secrets_the_names(
+    outputs: dict[str, Any],
+) -> None:
+    told = _leaves(outputs["deployment"]["value"])
+    assert set(told) == DEPLOYMENT
+    assert told["kafka_secret"] == "AmazonMSK_feira-prod_feira"
+    assert told["warehouse.admin_secret"].startswith("arn:aws:secretsmanager:")
+
+
 @pytest.mark.usefixtures("as_airflow_has_them")
 def test_the_platform_reads_each_connection() -> None:
     lake = connections.lake_settings()
@@ -174,7 +276,20 @@ def test_the_platform_reads_each_connection() -> None:
     assert brokers["bootstrap.servers"].endswith(":9096")
     assert brokers["sasl.username"] == "feira" and len(brokers["sasl.password"]) >= 43
     served = valkey.valkey_options()
-    assert served["ssl"] is True and served["username"] == "recommendations"
+    assert served["ssl"] is True and served["username"] == "feira-prod-recommendations"
+    shop = ShopApiHook(SHOP_API)
+    shop.get_conn()
+    assert shop.base_url == "https://shop.example.com:443"
+    with mock.patch("smtplib.SMTP") as server:
+        mail = MailHook(connections.MAIL).get_conn()
+    opened = server.call_args.kwargs
+    assert (opened["host"], opened["port"]) == ("email-smtp.eu-central-1.amazonaws.com", 587)
+    # Port 587 begins in the clear, and turns to TLS before it is told a password.
+    assert [call[0] for call in server.return_value.method_calls] == ["starttls", "ehlo", "login"]
+    server.return_value.login.assert_called_once_with("someone", "a-secret")
+    assert (mail.sender, mail.recipients) == ("Feira <feira@example.com>", ["data@example.com"])
+    slack = SlackWebhookHook(slack_webhook_conn_id=connections.SLACK)
+    assert slack.client.url == "https://hooks.slack.com/services/a-secret"
     for conn_id, user in (
         (connections.WAREHOUSE, "warehouse_loader"),
         (connections.WAREHOUSE_DBT, "dbt"),
@@ -184,3 +299,55 @@ def test_the_platform_reads_each_connection() -> None:
         options = conninfo_to_dict(dsn)
         assert (dialect, options["user"], options["port"]) == ("redshift", user, "5439")
         assert (options["dbname"], options["sslmode"]) == ("warehouse", "verify-full")
+
+
+def _depends(graph: str, on: str) -> set[str]:
+    """All that a resource or module's part depends on, however far, by what `terraform graph` prints."""
+    edges: dict[str, set[str]] = {}
+    for after, before in re.findall(r'"([^"]+)" -> "([^"]+)"', graph):
+        edges.setdefault(after, set()).add(before)
+    found, left = set[str](), {on}
+    while left:
+        left = {each for name in left for each in edges.get(name, ())} - found
+        found |= left
+    return found
+
+
+def test_nodes_start_when_they_have_a_way_out_and_what_they_need_at_once(
+    terraform: Terraform,
+) -> None:
+    needed = _depends(terraform.done("graph"), "module.cluster.aws_eks_node_group.this")
+    assert needed >= {
+        "module.network.aws_route.private",
+        "module.network.aws_route_table_association.private",
+        "module.network.aws_nat_gateway.this",
+        "module.cluster.aws_eks_addon.before_nodes",
+    }
+    assert "module.cluster.aws_eks_addon.on_nodes" not in needed
+
+
+def test_what_aws_does_not_protect_is_destroyed_after_its_guard(terraform: Terraform) -> None:
+    graph = terraform.done("graph")
+    for module, guarded in (
+        ("warehouse", {"aws_redshiftserverless_namespace", "aws_redshiftserverless_workgroup"}),
+        ("kafka", {"aws_msk_cluster"}),
+    ):
+        needed = _depends(graph, f"module.{module}.module.guard.terraform_data.this")
+        assert needed >= {f"module.{module}.{each}.this" for each in guarded}
+
+
+def test_a_guard_lets_itself_be_destroyed_only_when_nothing_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "guard"
+    shutil.copytree(TREE / "modules" / "guard", folder)
+    guard = Terraform(folder, environment())
+    guard.done("init")
+    kept, let_go = "-var=kept=true", "-var=kept=false"
+    parts = '-var=parts=["arn:aws:kafka:a"]'
+    guard.done("apply", "-auto-approve", kept, parts)
+    for said in (kept, let_go):
+        # What was applied counts, not what is said to the destroy.
+        refused = guard.run("destroy", "-auto-approve", said, parts)
+        assert refused.returncode == 1
+        assert "arn:aws:kafka:a: kept is true" in refused.stdout + refused.stderr
+    guard.done("apply", "-auto-approve", let_go, parts)
+    guard.done("destroy", "-auto-approve", let_go, parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from feira.core.contracts import contracts
 from feira_airflow.core import connections
 from feira_airflow.core.pipelines import pipelines
-from terraform_tree import changed, connection_outputs, copied, words
+from terraform_tree import TREE, changed, connection_outputs, copied, words
 
 PLATFORM = {
     connections.LAKE,
@@ -41,10 +42,24 @@ def test_the_databases_of_glue_are_the_lakes_namespaces() -> None:
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_a_state_is_under_the_key_that_is_made_for_it(environment: str) -> None:
+    state = (TREE / "state" / "main.tf").read_text()
+    (name,) = set(re.findall(r'name += "(feira-\$\{var\.environment\}-state)"', state))
+    settings = dict(
+        re.findall(
+            r'^(\w+) += "(.+)"$',
+            (TREE / "environments" / f"{environment}.s3.tfbackend").read_text(),
+            re.M,
+        )
+    )
+    name = name.replace("${var.environment}", environment)
+    assert settings["kms_key_id"] == f"alias/{name}"
+    assert settings["bucket"] == f"{name}-123456789012"
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_no_environment_is_any_bodys_account(environment: str) -> None:
     """The files are examples: an account of AWS's documentation, addresses of example.com."""
-    from terraform_tree import TREE
-
     text = (TREE / "environments" / f"{environment}.tfvars").read_text()
     assert '"123456789012"' in text
     assert "@" not in text.replace("@example.com", "")

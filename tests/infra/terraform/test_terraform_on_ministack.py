@@ -82,7 +82,8 @@ def test_valkeys_user_may_do_nothing_until_it_has_a_password(client: Client) -> 
 
     def rights() -> str:
         users = client("elasticache").describe_users()["Users"]
-        (own,) = [each for each in users if each["UserName"] == "recommendations"]
+        (own,) = [each for each in users if each["UserId"] == "feira-dev-recommendations"]
+        assert own["UserName"] == own["UserId"]
         return str(own["AccessString"])
 
     assert rights() == "off -@all"

@@ -115,19 +115,20 @@ resource "aws_iam_role_policy_attachment" "addon" {
   policy_arn = each.value.policy
 }
 
-# Before the nodes, which are not ready without it.
-resource "aws_eks_addon" "network" {
+# Before the nodes, which are not ready without the one and reach no service without the other.
+resource "aws_eks_addon" "before_nodes" {
+  for_each                 = toset(["vpc-cni", "kube-proxy"])
   cluster_name             = aws_eks_cluster.this.name
-  addon_name               = "vpc-cni"
-  service_account_role_arn = aws_iam_role.addon["vpc-cni"].arn
+  addon_name               = each.key
+  service_account_role_arn = try(aws_iam_role.addon[each.key].arn, null)
   # The charts' network policies hold only where it enforces them.
-  configuration_values = jsonencode({ enableNetworkPolicy = "true" })
+  configuration_values = each.key == "vpc-cni" ? jsonencode({ enableNetworkPolicy = "true" }) : null
   depends_on           = [aws_iam_role_policy_attachment.addon]
 }
 
 # After them: these wait for a node to run on.
 resource "aws_eks_addon" "on_nodes" {
-  for_each                 = toset(["kube-proxy", "coredns", "aws-ebs-csi-driver"])
+  for_each                 = toset(["coredns", "aws-ebs-csi-driver"])
   cluster_name             = aws_eks_cluster.this.name
   addon_name               = each.key
   service_account_role_arn = try(aws_iam_role.addon[each.key].arn, null)
@@ -211,7 +212,7 @@ resource "aws_eks_node_group" "this" {
 
   # The autoscaler sets it.
   lifecycle { ignore_changes = [scaling_config[0].desired_size] }
-  depends_on = [aws_iam_role_policy_attachment.node, aws_eks_addon.network]
+  depends_on = [aws_iam_role_policy_attachment.node, aws_eks_addon.before_nodes]
 }
 
 output "name" { value = aws_eks_cluster.this.name }

@@ -111,6 +111,14 @@ resource "aws_msk_scram_secret_association" "this" {
   depends_on      = [aws_secretsmanager_secret_version.scram, aws_secretsmanager_secret_policy.scram]
 }
 
+# MSK has no protection against deletion.
+module "guard" {
+  source = "../guard"
+  kept   = var.kept
+  parts  = [aws_msk_cluster.this.arn, aws_msk_configuration.this.arn]
+}
+
 output "brokers" { value = aws_msk_cluster.this.bootstrap_brokers_sasl_scram }
 output "secret" { value = aws_secretsmanager_secret.scram.name }
 output "cluster" { value = aws_msk_cluster.this.cluster_name }
+output "guarded" { value = module.guard.kept }

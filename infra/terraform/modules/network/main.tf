@@ -211,6 +211,10 @@ resource "aws_flow_log" "this" {
 }
 
 output "id" { value = aws_vpc.this.id }
-output "private_subnets" { value = [for letter in var.zones : aws_subnet.private[letter].id] }
+output "private_subnets" {
+  value = [for letter in var.zones : aws_subnet.private[letter].id]
+  # A node that has no way out when it starts does not join its cluster.
+  depends_on = [aws_route.public, aws_route_table_association.public, aws_route.private, aws_route_table_association.private]
+}
 output "nodes_group" { value = aws_security_group.nodes.id }
 output "store_groups" { value = { for name, group in aws_security_group.store : name => group.id } }

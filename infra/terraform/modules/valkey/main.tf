@@ -14,13 +14,15 @@ resource "aws_elasticache_subnet_group" "this" {
 }
 
 resource "aws_elasticache_user" "this" {
-  user_id   = "${var.name}-${var.user}"
-  user_name = var.user
+  user_id = "${var.name}-${var.user}"
+  # A user of IAM's has one name.
+  user_name = "${var.name}-${var.user}"
   engine    = "valkey"
   # It may do nothing until fill_secrets.py gives it a password and its rights: a password that stood here
-  # would stand in the state too.
+  # would stand in the state too. Until then it is IAM's, whose policies let nobody connect: a group of Valkey's
+  # takes no user without either.
   access_string = "off -@all"
-  authentication_mode { type = "no-password-required" }
+  authentication_mode { type = "iam" }
   lifecycle { ignore_changes = [access_string, authentication_mode] }
 }
 
@@ -48,7 +50,8 @@ resource "aws_elasticache_replication_group" "this" {
   kms_key_id                 = var.key_arn
   transit_encryption_enabled = true
   # The lists can be written anew from the lake; a snapshot saves the hour.
-  snapshot_retention_limit = var.kept ? 7 : 0
+  snapshot_retention_limit  = var.kept ? 7 : 0
+  final_snapshot_identifier = var.kept ? "${var.name}-last" : null
 }
 
 output "host" { value = aws_elasticache_replication_group.this.primary_endpoint_address }

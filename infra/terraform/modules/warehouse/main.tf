@@ -9,6 +9,7 @@ variable "role_arn" {
 }
 variable "subnets" { type = list(string) }
 variable "security_group" { type = string }
+variable "kept" { type = bool }
 variable "capacity" { type = object({ base = number, most = number, monthly = number }) }
 
 resource "aws_redshiftserverless_namespace" "this" {
@@ -34,14 +35,36 @@ resource "aws_redshiftserverless_workgroup" "this" {
   publicly_accessible  = false
   enhanced_vpc_routing = true
 
-  config_parameter {
-    parameter_key   = "require_ssl"
-    parameter_value = "true"
+  # All that AWS returns, or each plan has a difference; the values are its own, but for the first two, which are to
+  # be so wherever it changes its mind.
+  dynamic "config_parameter" {
+    for_each = {
+      require_ssl                      = "true"
+      enable_user_activity_logging     = "true"
+      auto_mv                          = "true"
+      datestyle                        = "ISO, MDY"
+      enable_case_sensitive_identifier = "false"
+      max_query_execution_time         = "14400"
+      query_group                      = "default"
+      search_path                      = "$user, public"
+      use_fips_ssl                     = "false"
+    }
+    content {
+      parameter_key   = config_parameter.key
+      parameter_value = config_parameter.value
+    }
   }
-  config_parameter {
-    parameter_key   = "enable_user_activity_logging"
-    parameter_value = "true"
-  }
+
+  # AWS adds parameters (in 2026 enable_large_strings_opt_in) that the provider does not know yet: every apply would
+  # fail of one (terraform-provider-aws#49939). So they are set when the workgroup is made, and not looked at again.
+  lifecycle { ignore_changes = [config_parameter] }
+}
+
+# AWS protects neither against deletion.
+module "guard" {
+  source = "../guard"
+  kept   = var.kept
+  parts  = [aws_redshiftserverless_namespace.this.arn, aws_redshiftserverless_workgroup.this.arn]
 }
 
 resource "aws_redshiftserverless_usage_limit" "monthly" {
@@ -56,3 +79,4 @@ output "host" { value = aws_redshiftserverless_workgroup.this.endpoint[0].addres
 output "port" { value = aws_redshiftserverless_workgroup.this.endpoint[0].port }
 output "workgroup" { value = aws_redshiftserverless_workgroup.this.workgroup_name }
 output "admin_secret" { value = aws_redshiftserverless_namespace.this.admin_password_secret_arn }
+output "guarded" { value = module.guard.kept }

@@ -5,11 +5,12 @@ variable "key_arn" { type = string }
 variable "mails" { type = set(string) }
 variable "budget" { type = number }
 variable "alarms" {
-  description = "By name: what is measured, of what, and from where on it is too much (or, with `below`, too little)."
+  description = "By name: what is measured, of what, or asked by a query of Metrics Insights, and from where on it is too much (or, with `below`, too little)."
   type = map(object({
-    namespace  = string
-    metric     = string
-    dimensions = map(string)
+    namespace  = optional(string)
+    metric     = optional(string)
+    dimensions = optional(map(string))
+    query      = optional(string)
     limit      = number
     below      = optional(bool, false)
     statistic  = optional(string, "Average")
@@ -36,14 +37,24 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
-  statistic           = each.value.statistic
+  statistic           = each.value.query == null ? each.value.statistic : null
   comparison_operator = each.value.below ? "LessThanThreshold" : "GreaterThanThreshold"
   threshold           = each.value.limit
-  period              = 300
+  period              = each.value.query == null ? 300 : null
   evaluation_periods  = 3
   treat_missing_data  = "missing"
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
+
+  dynamic "metric_query" {
+    for_each = each.value.query == null ? [] : [each.value.query]
+    content {
+      id          = "asked"
+      expression  = metric_query.value
+      period      = 300
+      return_data = true
+    }
+  }
 }
 
 resource "aws_budgets_budget" "monthly" {
