@@ -11,7 +11,9 @@ from itertools import combinations, product
 from math import ceil, log2
 from typing import Any
 
-from oracle_features import Event, Rows
+import pandas as pd
+
+from oracle_features import Event, Rows, features_differ
 
 ESTIMATES = (
     "ctr_snips",
@@ -108,12 +110,12 @@ def _diversity(of: list[Impression], items: Rows) -> float | None:
 def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | None]) -> Rows:
     """By slot ('': both) and figure what the impressions say of another version, which has
     ``offered(user, slot, position)``: SNIPS and the doubly robust one, whatever they are worth, the effective sample
-    size, how many are needed, and the support."""
+    size, how many are needed, and the support. ``refused`` of the first two says why they are not to be told."""
     found: Rows = {}
     expected = _expected(shown)
     for slot in ("again", "new", ""):
         weights, clicks, logged, robust = [], Counter[bool](), 0, 0.0
-        users = set()
+        users, groups = set(), set()
         for event, clicked, _ in shown:
             at = event.shown
             assert at is not None
@@ -128,6 +130,7 @@ def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | 
             # What the version's product is expected to get, and what its clicks correct of that.
             robust += (must := expected(event.user_id, at.slot, at.position, has))
             if has == event.sku:
+                groups.add(_group(event.user_id))
                 weights.append((weight := min(1 / at.probability, 1000.0), clicked))
                 robust += weight * (clicked - must)
         total = sum(weight for weight, _ in weights)
@@ -142,9 +145,36 @@ def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | 
             ),
             "support": total / logged if logged else None,
         }
+        why = _refused(logged, len(groups), values)
         for figure, value in values.items():
-            found[slot, figure] = {"value": value, "impressions": logged, "users": len(users)}
+            found[slot, figure] = {
+                "value": value,
+                "impressions": logged,
+                "users": len(users),
+                "refused": why if figure in ("ctr_snips", "ctr_dr") else None,
+            }
     return found
+
+
+def _refused(logged: int, groups: int, values: dict[str, float | None]) -> str | None:
+    """Why there is no number: the first limit of docs/recommendations.md that is not kept."""
+    support, needed = values["support"], values["effective_sample_size_needed"]
+    if not logged or support is None:
+        return "nothing_logged"
+    if needed is None:
+        return "no_clicks"
+    if not 0.8 <= support <= 1.25:
+        return "no_support" if support < 0.8 else "doubtful_probabilities"
+    if groups < 20:
+        return "few_users"
+    return "small_sample" if (values["effective_sample_size"] or 0.0) < needed else None
+
+
+def estimates_differ(made: Rows, held: pd.DataFrame) -> list[str]:
+    """The rows of a version's estimates against those of ``estimated``: a number where there is one to be told, and
+    none, with the reason, where there is not."""
+    told = {key: row | {"value": None} if row["refused"] else row for key, row in made.items()}
+    return features_differ("estimate", told, held, ["slot", "figure"])
 
 
 def _expected(shown: list[Impression]) -> Callable[[str, str, int, str], float]:
@@ -227,12 +257,3 @@ def xxh64(data: bytes, seed: int) -> int:
     found = (found ^ found >> 33) * two % _WORD
     found = (found ^ found >> 29) * three % _WORD
     return found ^ found >> 32
-
-
-def must_be_refused(rows: Rows, slot: str) -> bool:
-    """Whether the figures of ``estimated`` alone say that there is no number; few groups of users do too."""
-    effective, needed, support = (
-        rows[slot, name]["value"]
-        for name in ("effective_sample_size", "effective_sample_size_needed", "support")
-    )
-    return needed is None or not 0.8 <= support <= 1.25 or effective < needed

@@ -10,17 +10,14 @@ from typing import Any
 
 import fastavro
 import pandas as pd
-import requests
 from confluent_kafka import Consumer, TopicPartition
-from valkey import Valkey
 
 from feira.user_events.codec import avro_schema
 from feira_local.kafka.local import bootstrap
-from feira_local.stack.config import HOST
 from feira_local.stack.state import running_config
-from feira_local.valkey.local import valkey_options
 from matrix import Matrix
 from oracle import expected
+from oracle_basket import basket_offers, goes_with, pairs_differ, published_pairs
 from oracle_features import (
     WINDOW,
     Event,
@@ -33,6 +30,7 @@ from oracle_features import (
     user_categories,
     user_features,
 )
+from oracle_gate import gate_differs
 from oracle_lists import (
     AGAIN,
     LENGTH,
@@ -40,17 +38,22 @@ from oracle_lists import (
     Offer,
     ease,
     popular_differ,
-    published_lists,
     reason_differs,
     recent_popularity,
     scores_differ,
     segments_of,
 )
-from oracle_live import ESTIMATES, Impression, estimated, impressions, live_figures, must_be_refused
+from oracle_live import (
+    ESTIMATES,
+    Impression,
+    estimated,
+    estimates_differ,
+    impressions,
+    live_figures,
+)
 from oracle_reranked import Reranked, list_differs, stored
+from served_lists import SAMPLE, Lists, answer, ask, published, values_of, version_differs
 
-SAMPLE = 20
-Lists = dict[tuple[str, str], list[Offer]]
 Scored = dict[tuple[str, str], list[tuple[Offer, float]]]
 
 
@@ -80,6 +83,9 @@ def day_differs(m: Matrix, the_day: date, ran: set[date]) -> list[str]:
     shown = impressions(known, the_day)
     buyers = sum(row["orders"] > 0 for row in tables["user_features"][1].values())
     problems += _live_differs(m, the_day, live_figures(shown, items, buyers), shown, segments)
+    problems += _offsets_differ(m, the_day)
+    verdict = _verdict(m, newest_version(m, the_day).version)
+    problems += gate_differs(interactions(sold), the_day, verdict)
     return problems + _lists_differ(m, the_day, taken, category_of, segments)
 
 
@@ -89,41 +95,24 @@ def newest_version(m: Matrix, the_day: date) -> Any:
     return max(_rows(table[table["as_of"] == the_day]), key=lambda row: row.version)
 
 
-def valkey() -> Valkey:
-    return Valkey(**valkey_options(running_config()))
+def _offsets_differ(m: Matrix, the_day: date) -> list[str]:
+    """The day's events are between the offsets that its newest version names."""
+    named = newest_version(m, the_day).events_offsets
+    offsets = json.loads(named) if isinstance(named, str) else {}
+    table = m.held.lake("web.user_events")
+    return [
+        f"event {row.event_id} of {the_day} is at {row.kafka_partition}:{row.kafka_offset}, not between {named}"
+        for row in _rows(table[table["event_day"] == the_day])
+        for first, end in [offsets.get(str(row.kafka_partition), (0, 0))]
+        if not first <= row.kafka_offset < end
+    ][:3]
 
 
-def published(version: str) -> tuple[Lists, dict[str, str], dict[str, Any]]:
-    """A version as Valkey holds it."""
-    with valkey() as client:
-        keys = sorted(client.scan_iter(match=f"reco:{version}:*", count=10_000))
-        values: list[bytes] = client.mget(keys)
-    return published_lists(dict(zip(keys, values, strict=True)), version)
-
-
-def answer(user: str, slot: str = "new", n: int = LENGTH) -> dict[str, Any]:
-    """What the API says."""
-    config = running_config()
-    api = f"http://{HOST}:{config.ports.own['recommendations']}/recommendations"
-    with requests.Session() as session:
-        session.trust_env = False
-        found = session.get(f"{api}/{user}", params={"slot": slot, "n": str(n)}, timeout=10)
-    found.raise_for_status()
-    read: dict[str, Any] = found.json()
+def _verdict(m: Matrix, version: str) -> dict[str, Any]:
+    """What the gate has recorded of a version."""
+    path = f"{m.held.root}/recommendations/{version}/gate.json"
+    read: dict[str, Any] = json.loads(m.held.files().cat_file(path))
     return read
-
-
-def version_differs(version: str, lists: Lists) -> list[str]:
-    """The API's answers to some users against the lists of this version, whole."""
-    problems = []
-    for slot, user in sorted(lists)[:: max(len(lists) // SAMPLE, 1)]:
-        if not user or slot == "segment":
-            continue
-        found = answer(user, slot)
-        items = [(it["item"], it["reason"], it.get("reason_item")) for it in found["items"]]
-        if (found["version"], found["source"], items) != (version, "own", lists[slot, user]):
-            problems.append(f"{slot} of {user}: the API answers {str(found)[:200]}")
-    return problems
 
 
 def _messages(topic: str) -> list[Any]:
@@ -223,24 +212,8 @@ def _live_differs(
     problems = features_differ("live", must, live[~of_estimates], key)
     version = newest_version(m, the_day).version
     offered = _offered(_scored(m, version)[0], segments)
-    made = estimated(shown, offered)
-    held = live[live["figure"].isin(ESTIMATES) & (live["list_version"] == version)]
-    refused = {(row.slot, row.figure) for row in _rows(held) if isinstance(row.refused, str)}
-    for slot, figure in refused:
-        if figure in ("ctr_snips", "ctr_dr"):
-            made[slot, figure] |= {"value": None}
-    problems += features_differ("estimate", made, held, ["slot", "figure"])
-    for slot in ("again", "new", ""):
-        if (
-            must_be_refused(made, slot)
-            and not {
-                (slot, "ctr_snips"),
-                (slot, "ctr_dr"),
-            }
-            <= refused
-        ):
-            problems.append(f"an estimate of {slot!r} says a number, and must not")
-    return problems
+    held = live[of_estimates & (live["list_version"] == version)]
+    return problems + estimates_differ(estimated(shown, offered), held)
 
 
 def _offered(scored: Scored, segments: dict[str, str]) -> Callable[[str, str, int], str | None]:
@@ -286,6 +259,7 @@ def _lists_differ(
         if (found["source"], found.get("segment")) != ("segment", segments[user]):
             problems.append(f"{user} of {segments[user]}: the API answers {str(found)[:200]}")
     own = {name: offers for name, offers in lists.items() if name[0] != "segment"}
+    problems += _baskets_differ(version.version, known, lists["new", ""])
     problems += _contents_differ(known, own)
     method = json.loads(version.candidates)
     folder = f"{m.held.root}/recommendations/{version.version}/models"
@@ -300,6 +274,26 @@ def _lists_differ(
         if method[slot]["name"] == "re-ranked"
     }
     return (problems + _scores_differ(known, method, rankers, scored, category_of))[:20]
+
+
+def _baskets_differ(version: str, known: Known, popular: list[Offer]) -> list[str]:
+    """What goes with what, and the API's answer to a guest's basket of two products and one that nobody knows."""
+    items, pairs = published_pairs(values_of(version), version)
+    problems = pairs_differ(goes_with(known), pairs)
+    if not pairs:
+        return [*problems, f"nothing of {version} goes with anything: no basket is tried"]
+    first = max(sorted(pairs), key=lambda item: len(pairs[item]))
+    basket = [first, pairs[first][0][0], "no product"]
+    found = ask("POST", "basket", {"n": str(LENGTH)}, {"items": basket})
+    offers = [(it["item"], it["reason"], it.get("reason_item")) for it in found["items"]]
+    must = basket_offers(basket, pairs, items, [item for item, _, _ in popular])[:LENGTH]
+    if (found["version"], found["source"], offers) != (version, "basket", must):
+        wrong = [pair for pair in zip(offers, must, strict=False) if pair[0] != pair[1]]
+        problems.append(
+            f"basket {basket}: {found['version']}, {found['source']}, {len(offers)} offers of "
+            f"{len(must)}, first (is, must be) {wrong[:1]}"
+        )
+    return problems
 
 
 def _contents_differ(known: Known, lists: Lists) -> list[str]:
@@ -346,6 +340,10 @@ def _scores_differ(
     by_again = again and again(known, method["again"])
     strong = method["new"].get("strong", method["new"])
     by_ease = ease(known, strong) if strong["name"] == "EASE" else None
+    if not by_again and "again" not in rankers:
+        problems.append(f"again is by {method['again']['name']}, which is not computed here")
+    if by_ease is None and "new" not in rankers:
+        problems.append(f"new is by {strong['name']}, which is not computed here")
     for user in known.users[:: max(len(known.users) // SAMPLE, 1)]:
         had = known.had(user)
         for slot, ranker in rankers.items():

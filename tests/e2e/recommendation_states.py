@@ -20,15 +20,8 @@ from feira_local.stack.chains import Chain, follow, start
 from feira_local.stack.state import running_config
 from matrix import FEIRA, Matrix, stopped, until
 from monitoring_checks import run_monitoring
-from recommendation_checks import (
-    Lists,
-    answer,
-    day_differs,
-    newest_version,
-    published,
-    valkey,
-    version_differs,
-)
+from recommendation_checks import day_differs, newest_version
+from served_lists import Lists, answer, published, valkey, version_differs
 from verify_states import CLOSED, correct, day
 
 DAG = "recommendations"
@@ -88,7 +81,8 @@ def _sales_after(r: Recommended) -> list[str]:
     chain = _run_events(r, SECOND)
     problems = _waits(chain, "sales_fact") + _run_count(r, SECOND, 0)
     r.m.run(SECOND)
-    return [*problems, *_run_count(r, SECOND, 1), *day_differs(r.m, SECOND, r.ran)]
+    problems += _run_count(r, SECOND, 1) + _judged_again(r, SECOND)
+    return problems + day_differs(r.m, SECOND, r.ran)
 
 
 def _corrected(r: Recommended) -> list[str]:
@@ -289,6 +283,16 @@ def _run_events(r: Recommended, the_day: date) -> Chain:
         raise AssertionError(f"user_events of {the_day} failed: {chain.failure}")
     r.ran.add(the_day)
     return chain
+
+
+def _judged_again(r: Recommended, the_day: date) -> list[str]:
+    """The gate finds of the day's newest version what it has recorded."""
+    version = newest_version(r.m, the_day).version
+    command = [FEIRA, "recommendations", "gate", version]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode == 0 and "The same as was recorded" in done.stdout:
+        return []
+    return [f"{version} is judged otherwise: {(done.stdout + done.stderr)[-500:]}"]
 
 
 def _waits(chain: Chain, asset: str) -> list[str]:

@@ -32,7 +32,7 @@ from oracle_lists import (
     segments_of,
     tifu_knn,
 )
-from oracle_live import estimated, impressions, live_figures, must_be_refused, xxh64
+from oracle_live import estimated, estimates_differ, impressions, live_figures, xxh64
 
 DAY = dt.date(2010, 12, 30)
 
@@ -175,6 +175,7 @@ def test_an_estimate_is_as_worked_out_by_hand(monkeypatch: pytest.MonkeyPatch) -
         "value": 2.0 / (2 + 2 + 1000),
         "impressions": 4,
         "users": 4,
+        "refused": "doubtful_probabilities",
     }
     # By user, of the other four: CTR of the place a quarter or a half; A was clicked once, by user 1.
     must = {"1": 12.5 / 53, "2": 26 / 53, "3": 13.5 / 54, "4": 26 / 53}
@@ -185,8 +186,60 @@ def test_an_estimate_is_as_worked_out_by_hand(monkeypatch: pytest.MonkeyPatch) -
     assert found["new", "support"]["value"] == 1004 / 4
     # A CTR of a half in the log: (1.96 / 0.5)² × 1.
     assert found["", "effective_sample_size_needed"]["value"] == 16.0
-    assert found["again", "ctr_snips"] == {"value": None, "impressions": 0, "users": 0}
-    assert all(must_be_refused(found, slot) for slot in ("again", "new", ""))
+    nothing = {"value": None, "impressions": 0, "users": 0, "refused": "nothing_logged"}
+    assert found["again", "ctr_snips"] == nothing
+    assert found["", "ctr_dr"]["refused"] == "doubtful_probabilities"
+    assert found["", "support"]["refused"] is None
+
+
+def logged(users: int, clicks: int, like: int, probability: float) -> list[Event]:
+    """An impression a user: so many of A, which is offered, the rest of B; the first ones are clicked."""
+    place = Shown("v", "a", 1, "new", probability)
+    shown = [impression(n, f"{n}", "A" if n < like else "B", place) for n in range(users)]
+    return shown + [
+        act("click", f"{n}", "A" if n < like else "B", n % 60, of=n) for n in range(clicks)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("users", "clicks", "like", "probability", "why"),
+    [
+        (40, 20, 40, 1.0, None),
+        (0, 0, 0, 1.0, "nothing_logged"),
+        (40, 0, 40, 1.0, "no_clicks"),
+        (40, 20, 31, 1.0, "no_support"),
+        (40, 20, 32, 1.0, None),
+        (40, 20, 40, 0.79, "doubtful_probabilities"),
+        (40, 20, 40, 0.8, None),
+        (19, 18, 19, 1.0, "few_users"),
+        (20, 19, 20, 1.0, None),
+        # A CTR of a quarter: 47 impressions.
+        (44, 11, 44, 1.0, "small_sample"),
+        (48, 12, 48, 1.0, None),
+    ],
+)
+def test_there_is_no_number_exactly_where_a_limit_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+    users: int,
+    clicks: int,
+    like: int,
+    probability: float,
+    why: str | None,
+) -> None:
+    monkeypatch.setattr(oracle_live, "_group", int)
+    shown = impressions(logged(users, clicks, like, probability), DAY)
+    made = estimated(shown, lambda user, slot, position: "A")
+    assert made["new", "ctr_snips"]["refused"] == made["new", "ctr_dr"]["refused"] == why
+    rows = [
+        {"slot": slot, "figure": figure, **row} | ({"value": None} if row["refused"] else {})
+        for (slot, figure), row in made.items()
+    ]
+    assert estimates_differ(made, pd.DataFrame(rows)) == []
+    # A number where there must be none, a reason where there must be a number, and another reason.
+    other = {"value": 0.5, "refused": None} if why else {"value": None, "refused": "few_users"}
+    for change in (other, {"refused": "another"}):
+        wrong = [row | (change if row["figure"] == "ctr_dr" else {}) for row in rows]
+        assert any("ctr_dr" in each for each in estimates_differ(made, pd.DataFrame(wrong)))
 
 
 @pytest.mark.parametrize(

@@ -159,3 +159,14 @@ def test_a_tree_is_walked_to_the_leaf_that_its_text_names() -> None:
     assert [trees.score(row) for row in ([2, 0.5], [2.1, 0.5], [0, 0.6])] == [1.25, 2.25, 8.25]
     with pytest.raises(AssertionError, match="not walked"):
         Trees(text.replace("decision_type=2 2", "decision_type=2 1"))
+
+
+def test_a_candidate_that_is_not_computed_here_is_named() -> None:
+    known = Known({("1", "A", DAY)}, DAY)
+    method = {
+        "again": {"name": "another"},
+        "new": {"name": "item-item"},
+        "popular": {"half_life": 14},
+    }
+    found = _scores_differ(known, method, {}, {}, {})
+    assert ["another" in found[0], "item-item" in found[1]] == [True, True]

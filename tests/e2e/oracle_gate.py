@@ -1,0 +1,172 @@
+"""The independent check of the gate: what its figures of a version must be, by plain loops over interactions.
+
+It shares no code with the platform: the split, the lists and the figures follow docs/recommendations.md. Intervals
+are the platform's alone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from math import isclose, log2
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from oracle_lists import AGAIN, Floats, Interactions, Known, Scorer, ease, own_frequency
+from oracle_lists import recent_popularity as popularity
+
+TEN = 10
+SLOTS = ("again", "new", "all")
+# A resample of the users in which the other side has nothing right leaves a ratio without a value; of so many
+# users that have, a thousand resamples hold none such but once in half a million times.
+SURELY = 20
+
+
+class Figure(NamedTuple):
+    """Its value, of how many users, and whether it has to have one: of few users it may be unknown."""
+
+    value: float
+    users: int
+    certain: bool
+
+
+def gate_differs(found: Interactions, as_of: dt.date, verdict: Mapping[str, Any]) -> list[str]:
+    """A version's ``gate.json`` against the interactions as of its day: which days were held out, the ratios of
+    NDCG@10 to recent popularity and to own frequency, and coverage@10."""
+    days = _held_out(found, as_of)
+    cut = as_of - dt.timedelta(days=days - 1)
+    if (verdict["cut"], verdict["days"]) != (str(cut), days):
+        return [f"gate: {verdict['days']} days from {verdict['cut']}, must be {days} from {cut}"]
+    must = figures(found, cut, verdict["method"])
+    held = {(row["figure"], row["slot"]): row for row in verdict["figures"]}
+    asked = [("coverage", slot) for slot in ("again", "new")]
+    asked += [("ndcg_to_popular", slot) for slot in SLOTS]
+    asked += [("ndcg_to_own_frequency", slot) for slot in ("again", "all")]
+    problems = []
+    for key in asked:
+        row, right = held.get(key), must.get(key)
+        if row is None:
+            problems.append(f"gate: {' of '.join(key)} is not among its figures")
+        elif not _same(row, right):
+            told = {name: row[name] for name in ("value", "users")}
+            problems.append(f"gate: {' of '.join(key)} is {told}, must be {right}")
+    return problems
+
+
+def _same(row: Mapping[str, Any], right: Figure | None) -> bool:
+    if right is None:
+        return row["value"] is None and row["users"] == 0
+    if row["users"] != right.users:
+        return False
+    if row["value"] is None:
+        return not right.certain
+    return isclose(row["value"], right.value, rel_tol=1e-6)
+
+
+def _held_out(found: Interactions, as_of: dt.date) -> int:
+    """The last 28 days; of a shop with less than 56 days half of them."""
+    first = min((at for _, _, at in found), default=as_of)
+    return max(1, min(28, ((as_of - first).days + 1) // 2))
+
+
+def figures(
+    found: Interactions, cut: dt.date, method: Mapping[str, Any]
+) -> dict[tuple[str, str], Figure]:
+    """By figure and slot; none where nobody is on both sides of the cut.
+
+    :raises AssertionError: where the method is none that is computed here, or ties between neighbours decide
+    """
+    known = Known({each for each in found if each[2] < cut}, cut - dt.timedelta(days=1))
+    taken: dict[str, set[str]] = {}
+    for user, item, at in found:
+        if at >= cut and user in known.user_at:
+            taken.setdefault(user, set()).add(item)
+    if not taken:
+        return {}
+    lists = _Lists(known, method)
+    made: dict[tuple[str, str], Figure] = {}
+    for slot in SLOTS:
+        right = {user: _right(slot, items, lists.had(user)) for user, items in taken.items()}
+        asked = [user for user in sorted(right) if right[user]]
+        if not asked:
+            continue
+        mine = _mean(_ndcg(lists.mine(user, slot), right[user]) for user in asked)
+        for name, other in (("popular", lists.popular), ("own_frequency", lists.own)):
+            values = [_ndcg(other(user, slot), right[user]) for user in asked]
+            if any(values):
+                certain = sum(value > 0 for value in values) >= SURELY
+                made[f"ndcg_to_{name}", slot] = Figure(mine / _mean(values), len(asked), certain)
+            else:
+                made[f"ndcg_to_{name}", slot] = Figure(float("nan"), len(asked), False)
+    for slot in ("again", "new"):
+        offered = {item for user in known.users for item in lists.mine(user, slot)}
+        share = len(offered) / len(known.items)
+        made["coverage", slot] = Figure(share, len(known.users), True)
+    return made
+
+
+def _right(slot: str, items: set[str], had: set[str]) -> set[str]:
+    return items & had if slot == "again" else items - had if slot == "new" else items
+
+
+def _ndcg(offered: list[str], right: set[str]) -> float:
+    gain = sum(1 / log2(place + 2) for place, item in enumerate(offered) if item in right)
+    best = sum(1 / log2(place + 2) for place in range(min(len(right), TEN)))
+    return gain / best
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = [*values]
+    return sum(found) / len(found)
+
+
+class _Lists:
+    """The first ten of a user: the method's, by recent popularity, and by own frequency."""
+
+    def __init__(self, known: Known, method: Mapping[str, Any]) -> None:
+        again, new = method["again"]["name"], method["new"]["name"]
+        assert again in AGAIN and new == "EASE", f"the lists of {again} and {new} are not made here"
+        self.known = known
+        # What was bought equally much is so however its days are added up.
+        by_item = popularity(known, method["popular"]["half_life"])
+        self.recent = np.array([float(f"{value:.12g}") for value in by_item])
+        self.by_slot: dict[str, Scorer] = {
+            "again": AGAIN[again](known, method["again"]),
+            "new": ease(known, method["new"])[0],
+        }
+        self.frequency = own_frequency(known, {})
+        users_of = (known.matrix(lambda _: 1.0) > 0).sum(axis=0)
+        everything = range(len(known.items))
+        order = sorted(everything, key=lambda it: (-users_of[it], known.items[it]))
+        self.place = {item: place for place, item in enumerate(order)}
+
+    def had(self, user: str) -> set[str]:
+        return {self.known.items[item] for item in self.known.had(user)}
+
+    def mine(self, user: str, slot: str) -> list[str]:
+        if slot == "all":
+            return [*self.mine(user, "again"), *self.mine(user, "new")][:TEN]
+        least, most = self.by_slot[slot](user)
+        allowed = self._allowed(user, slot)
+        assert all(most[it] - least[it] < 1e-9 for it in allowed), f"ties decide of {user}"
+        scored = [it for it in allowed if least[it] > 0.5e-9]
+        first = self._best(scored, np.round(least, 9))
+        return first + self._best(set(allowed) - set(scored), self.recent)[: TEN - len(first)]
+
+    def popular(self, user: str, slot: str) -> list[str]:
+        # Also of what was had: a shop shows it that knows nobody's history.
+        return self._best(self._allowed(user, "new" if slot == "new" else "all"), self.recent)
+
+    def own(self, user: str, slot: str) -> list[str]:
+        # It has nothing to offer of what was never had.
+        return [] if slot == "new" else self._best(self.known.had(user), self.frequency(user)[0])
+
+    def _allowed(self, user: str, slot: str) -> list[int]:
+        had = self.known.had(user)
+        items = range(len(self.known.items))
+        return [it for it in items if slot == "all" or (it in had) == (slot == "again")]
+
+    def _best(self, items: Iterable[int], scores: Floats) -> list[str]:
+        order = sorted(items, key=lambda it: (-float(scores[it]), self.place[it]))
+        return [self.known.items[it] for it in order[:TEN]]
