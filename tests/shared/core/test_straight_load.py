@@ -92,7 +92,7 @@ ROWS = st.dictionaries(st.integers(0, 12), st.integers(1, 3), max_size=8)
 @example(days=[{1: 1}, {1: 2}], drift={1: None})
 @example(days=[{1: 1}, {1: 1, 2: 1}], drift={2: 3})
 @settings(
-    max_examples=20,
+    max_examples=10,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
