@@ -215,7 +215,7 @@ def _of_answers(found: dict[str, Any]) -> list[Aim]:
     hot = [each for each in up if {*each["sources"]} == {"own"}]
     shown = "; ".join(f"{each['p99_ms']:.1f} ms at {each['rate']:,}/s" for each in hot)
     met = len(hot) == len(up) and all(each["p99_ms"] <= _HOT_P99 for each in hot)
-    aim = f"Its p99 on the hot path, a user's own list: {_HOT_P99} ms at 500 and 2,000/s"
+    aim = f"The API's p99 on the hot path, a user's own list: {_HOT_P99} ms at 500 and 2,000/s"
     judged.append(_judged(aim, shown, met))
     shown = "; ".join(f"{each['cpu_us']:.0f} µs at {each['rate']:,}/s" for each in up)
     met = all(each["cpu_us"] <= _CPU_US for each in up)
