@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,10 @@ MEMORY_GROWTH = (
 # By how the ids of orders lie: a step's CPU at the last day over that at the first.
 GROWTH = {"clustered": 1.3, "scattered": 2.0}
 GROWN_DAYS = 200
+# What watching may add: to the stack's memory without Spark, whose heap is as large as its garbage was; and to a
+# day's CPU.
+WATCHING_MIB = 250
+WATCHING_CPU = 0.03
 ORDER = ("short", "not measured", "met")
 
 Days = dict[int, dict[str, Any]]
@@ -135,6 +141,48 @@ def growth_aims(found: dict[str, Any]) -> list[Aim]:
                     )
                 )
     return sorted(judged, key=lambda aim: ORDER.index(aim.state))
+
+
+def watching_aims(found: dict[str, Any] | None) -> list[Aim]:
+    """What `feira up --monitoring` adds to a stack, those that are short first. ``found``: stacks of each kind,
+    with MiB by service and the CPU seconds of each day by service."""
+    stacks = found["stacks"] if found else []
+    plain, watched = ([it for it in stacks if it["kind"] == kind] for kind in ("plain", "watched"))
+    names = (
+        f"Being watched adds at most {WATCHING_MIB} MiB",
+        f"Being watched adds at most {WATCHING_CPU:.0%} of a day's CPU",
+    )
+    if not plain or not watched:
+        return [_judged(name, None, False) for name in names]
+
+    def added(of: Callable[[dict[str, Any]], float]) -> tuple[float, float]:
+        before, after = (statistics.mean(map(of, side)) for side in (plain, watched))
+        return after - before, after / before - 1
+
+    mib, _ = added(lambda it: sum(it["mib"].values()) - it["mib"]["spark"])
+    whole, _ = added(lambda it: sum(it["mib"].values()))
+    _, cpu = added(_day_cpu)
+    alike = [_day_cpu(each) for each in plain]
+    judged = [
+        _judged(
+            names[0], f"{mib:+.0f} MiB without Spark, {whole:+.0f} with it", mib <= WATCHING_MIB
+        ),
+        _judged(
+            names[1],
+            f"{cpu:+.1%}; of {len(alike)} plain stacks the most is {max(alike) / min(alike) - 1:+.1%} "
+            "over the least",
+            cpu <= WATCHING_CPU,
+        ),
+    ]
+    return sorted(judged, key=lambda aim: ORDER.index(aim.state))
+
+
+def _day_cpu(stack: dict[str, Any]) -> float:
+    """CPU seconds of the middle day, at one pace of the machine where its pace was measured."""
+    paces = stack.get("paces") or [1.0] * len(stack["cpu"])
+    return statistics.median(
+        [float(sum(day.values()) / pace) for day, pace in zip(stack["cpu"], paces, strict=True)]
+    )
 
 
 def recommendation_aims(found: dict[str, Any] | None) -> list[Aim]:

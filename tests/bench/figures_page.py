@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from aims import Aim, aims, growth_aims, recommendation_aims
+from aims import Aim, aims, growth_aims, recommendation_aims, watching_aims
 from figures import (
     CPU,
     STACK_HEADINGS,
@@ -169,6 +169,10 @@ class Figures:
             f"Measured {found['measured_at'][:10]} on {machine['cores']} cores "
             f"of {machine['cpu']}, load average {min(busy):.1f} to {max(busy):.1f}.\n"
         )
+
+    def watching_aims(self) -> str:
+        """What watching may add, and what it adds."""
+        return _aims_table(watching_aims(self.watched))
 
     def monitoring(self) -> str:
         """CPU and memory of stacks of each kind, and of which services they differ most."""
@@ -450,7 +454,13 @@ def main() -> int:
             for name, block in of_recommendations.items()
         }
         | {name: block if figures.grown else None for name, block in of_growth.items()}
-        | {"monitoring": figures.monitoring if figures.watched else None}
+        | {
+            name: block if figures.watched else None
+            for name, block in (
+                ("watching aims", figures.watching_aims),
+                ("monitoring", figures.monitoring),
+            )
+        }
         | {"small days": figures.small_days if figures.small else None}
     )
     PAGE.write_text(fill(PAGE.read_text(), blocks))
