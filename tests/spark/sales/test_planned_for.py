@@ -13,7 +13,7 @@ from feira.core.contracts.registry import stored_in
 from feira.core.settings import LakeSettings
 from feira.sales.published import PUBLISHED
 from feira_spark.core import day as published_steps
-from feira_spark.core import session
+from feira_spark.core import publish, session
 from feira_spark.core.difference import lake_figures, stage_difference
 from feira_spark.core.session import FOR_FEW_ROWS
 from feira_spark.core.tables import create_missing
@@ -81,6 +81,9 @@ def test_a_day_planned_for_few_rows_and_for_many_leaves_equal_tables(
 
     monkeypatch.setattr(sales_steps, "write_staged", noting(sales_steps.write_staged))
     monkeypatch.setattr(sales_steps, "extract_lines", noting(sales_steps.extract_lines))
+    monkeypatch.setattr(publish, "write_staged", noting(publish.write_staged))
+    monkeypatch.setattr(publish, "_write", noting(publish._write))
+    monkeypatch.setattr(publish, "_audit", noting(publish._audit))
 
     def lived(rows: int) -> dict[str, Any]:
         """What is in the tables, and the figures that are compared, after the day was landed twice; it is

@@ -11,8 +11,11 @@ from pyspark.sql import functions as F
 
 from feira.core.published_table import PublishedTable
 from feira_spark.core.key_ranges import KeyedDays, days_to_read, keys_of_day, of_days
-from feira_spark.core.session import CATALOG
+from feira_spark.core.session import CATALOG, planned_for
 from feira_spark.core.tables import STAGING, current_snapshot, pinned, write_staged
+
+ROWS_A_LINE = 20
+"""To publish from so many rows is planned for few or many as to validate one line of a landing is."""
 
 
 class AuditError(RuntimeError):
@@ -45,18 +48,23 @@ def publish_day(spark: SparkSession, table: PublishedTable, day: date, attempt: 
     rows, extracts = spark.table(published), _extracts_as_they_are(spark, table)
     days = days_to_read(spark, rows, extracts, table, day)
     held, shown = of_days(rows, table, days.published), of_days(extracts, table, days.extracts)
-    write_staged(changes(held, shown, table, day), staged)
-    changed = spark.table(staged)
-    counts = {row["action"]: row["count"] for row in changed.groupBy("action").count().collect()}
-    base = current_snapshot(spark, table.table)
-    if counts or base is None:
-        spark.sql(f"ALTER TABLE {published} CREATE OR REPLACE BRANCH {branch}")
-        try:
-            _write(spark, table, changed, counts, days, branch, staged)
-            _audit(spark, table, changed, counts, days, branch, base)
-            spark.sql(f"CALL {CATALOG}.system.fast_forward('{table.table}', 'main', '{branch}')")
-        finally:
-            spark.sql(f"ALTER TABLE {published} DROP BRANCH IF EXISTS {branch}")
+    with planned_for(spark, days.rows // ROWS_A_LINE):
+        write_staged(changes(held, shown, table, day), staged)
+        changed = spark.table(staged)
+        counts = {
+            row["action"]: row["count"] for row in changed.groupBy("action").count().collect()
+        }
+        base = current_snapshot(spark, table.table)
+        if counts or base is None:
+            spark.sql(f"ALTER TABLE {published} CREATE OR REPLACE BRANCH {branch}")
+            try:
+                _write(spark, table, changed, counts, days, branch, staged)
+                _audit(spark, table, changed, counts, days, branch, base)
+                spark.sql(
+                    f"CALL {CATALOG}.system.fast_forward('{table.table}', 'main', '{branch}')"
+                )
+            finally:
+                spark.sql(f"ALTER TABLE {published} DROP BRANCH IF EXISTS {branch}")
     metadata, snapshot = pinned(spark, published)
     if snapshot is None:
         raise AuditError(
