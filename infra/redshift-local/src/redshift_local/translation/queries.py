@@ -154,7 +154,7 @@ def _cast(node: exp.Cast) -> exp.Expr:
     target = types.stored(node.to, column=False)
     node.set("to", target)
     if target.this in (exp.DType.VARCHAR, exp.DType.CHAR) and target.expressions:
-        text = exp.Cast(this=node.this, to=exp.DataType(this=exp.DType.TEXT))
+        text: exp.Expr = exp.Cast(this=node.this, to=exp.DataType(this=exp.DType.TEXT))
         if target.this == exp.DType.CHAR:
             text = functions.own("single_bytes", text)
         size = exp.Literal.number(target.expressions[0].name)
