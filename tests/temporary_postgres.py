@@ -69,7 +69,7 @@ def temporary_server(
     try:
         _wait_until_ready(process, port, log)
         provision(secrets, port, warehouse_database)
-        yield dsns(secrets, port)
+        yield dsns(secrets, port, warehouse_database)
     finally:
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)

@@ -29,7 +29,8 @@ class Notifications:
         return [
             str(block["text"]["text"])
             for message in found
-            for block in json.loads(message.content)["blocks"]
+            # Alertmanager's have attachments alone.
+            for block in json.loads(message.content).get("blocks", ())
             if block["type"] == "header"
         ]
 

@@ -11,8 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from feira.monitoring.figures import Figures
+from feira.monitoring.postgres import Postgres
+from feira.monitoring.warehouse import Warehouse
 from feira_local.monitoring.__main__ import sources
 from feira_local.stack import airflow, lifecycle, spark, state
 from feira_local.stack.config import Monitoring, StackConfig
@@ -167,6 +170,14 @@ def test_it_asks_what_the_stack_has_and_nothing_that_is_left_out_or_elsewhere(
         "airflow",
     ]
     assert asked(config_of(tmp_path, FEIRA_MONITORING="on")) == whole
+    redshift = config_of(tmp_path, FEIRA_MONITORING="on", FEIRA_WAREHOUSE_ON="redshift")
+    assert asked(redshift) == whole
+    entered = {
+        conninfo_to_dict(each.dsn)["dbname"]
+        for each in sources(redshift, Figures())
+        if isinstance(each, Postgres | Warehouse)
+    }
+    assert entered == {redshift.warehouse_database} != {"warehouse"}
     without = config_of(tmp_path, FEIRA_MONITORING="on", FEIRA_WITHOUT="kafka")
     assert asked(without) == [name for name in whole if name != "kafka"]
     own = tmp_path / "connections.yaml"

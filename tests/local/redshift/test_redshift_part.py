@@ -12,6 +12,9 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
 from feira.core.warehouse.schema import connect
+from feira.monitoring.figures import Figures
+from feira.monitoring.postgres import Postgres
+from feira.monitoring.warehouse import Warehouse
 from feira_local.redshift import local
 from feira_local.stack import access, airflow
 from feira_local.stack.config import StackConfig
@@ -117,6 +120,12 @@ def test_its_roles_have_their_own_passwords_and_rights(tmp_path: Path) -> None:
                     return True
                 return False
 
+            # Of the databases it may enter this one, and sees the statistics of all.
+            figures = Figures()
+            Postgres(dsns.monitor).collect(figures)
+            Warehouse(dsns.monitor).collect(figures)
+            size = "feira_postgres_database_size_bytes"
+            assert figures.registry.get_sample_value(size, {"database": database})
             with pytest.raises(psycopg.OperationalError, match="authentication failed"):
                 login("reader", "wrong")
             with login("warehouse_loader") as loader:

@@ -60,7 +60,7 @@ def sources(config: StackConfig, figures: Figures) -> list[Source]:
     """
     secrets = load_secrets(config.home)
     own = own_connections(config.home)
-    login = postgres.dsns(secrets, config.ports.postgres).monitor
+    login = postgres.dsns(secrets, config.ports.postgres, config.warehouse_database).monitor
     landings = landing_store(access.lake_settings(), LANDED.name, health.PATIENCE_SECONDS)
     tables = LakeTables(postgres.in_database(login, "iceberg"), landings.files)
     found: list[Source] = [Disk(config.home), Heaps(config.run), Postgres(login), tables]
@@ -69,7 +69,7 @@ def sources(config: StackConfig, figures: Figures) -> list[Source]:
         found.append(Endpoint("s3", config.s3_url, statuses=(200, 403)))
     if _WAREHOUSE not in own:
         # Behind what stands for Redshift too: its views of itself do not say whether anything was written.
-        found.append(Warehouse(postgres.in_database(login, config.warehouse_database)))
+        found.append(Warehouse(login))
     if kafka := _kafka(config, own):
         found.append(Topics(kafka, (TOPIC, DEAD_TOPIC), tables.read))
     if _SHOP not in own:

@@ -102,7 +102,8 @@ def warehouse_dialect() -> Dialect:
 def dsns() -> Dsns:
     """A libpq URL for every role of the stack's PostgreSQL."""
     stack = Stack.of(running_config())
-    return postgres.dsns(stack.secrets, stack.config.ports.postgres)
+    config = stack.config
+    return postgres.dsns(stack.secrets, config.ports.postgres, config.warehouse_database)
 
 
 def airflow_login(user: str = airflow.ADMIN) -> tuple[str, str]:

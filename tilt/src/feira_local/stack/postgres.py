@@ -30,13 +30,14 @@ WAREHOUSE_CONNECTIONS = {
     "dbt": "warehouse_dbt",
     "reader": "warehouse_reader",
 }
+_WAREHOUSE = "warehouse"
 LOGINS = {
     "airflow": "airflow",
     "iceberg": "iceberg",
-    "warehouse_loader": "warehouse",
-    "dbt": "warehouse",
-    "reader": "warehouse",
-    "monitor": "warehouse",
+    "warehouse_loader": _WAREHOUSE,
+    "dbt": _WAREHOUSE,
+    "reader": _WAREHOUSE,
+    "monitor": _WAREHOUSE,
 }
 SETTINGS = {
     "listen_addresses": HOST,
@@ -213,16 +214,18 @@ class Dsns:
         return "Dsns(…)"
 
 
-def dsns(secrets: Secrets, port: int) -> Dsns:
+def dsns(secrets: Secrets, port: int, warehouse_database: str = _WAREHOUSE) -> Dsns:
+    """What each role logs in with, in the database that it is for."""
     urls = {
-        role: f"postgresql://{role}:{getattr(secrets, f'postgres_{role}')}@{HOST}:{port}/{database}"
+        role: f"postgresql://{role}:{getattr(secrets, f'postgres_{role}')}@{HOST}:{port}/"
+        + (warehouse_database if database == _WAREHOUSE else database)
         for role, database in LOGINS.items()
     }
     superuser = f"postgresql://postgres:{secrets.postgres_superuser}@{HOST}:{port}/postgres"
     return Dsns(superuser=superuser, **urls)
 
 
-def provision(secrets: Secrets, port: int, warehouse_database: str = "warehouse") -> None:
+def provision(secrets: Secrets, port: int, warehouse_database: str = _WAREHOUSE) -> None:
     """Makes the databases, roles, schemas and privileges, or brings them to what is stated here.
 
     ``warehouse_database`` is the one that holds the warehouse's schemas; what another holds stays.
