@@ -23,10 +23,18 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest come first: the short ones fill both workers to the end."""
-    longest = REPOSITORY / "tests" / "spark"
-    items.sort(key=lambda item: longest not in item.path.parents)
+    """Puts files of tests together for ``--dist=loadgroup``: those of the Spark session to one worker, from the start.
+
+    A session of each worker's own would load and compile Spark's code once more; the other workers
+    have all other files meanwhile, each whole, so that a file's fixtures are made once.
+    """
+    of_spark = {item.path for item in items if "spark" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in of_spark)
+    for item in items:
+        group = "spark" if item.path in of_spark else str(item.path.relative_to(REPOSITORY))
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)
