@@ -88,6 +88,15 @@ def test_a_run_that_begins_and_ends_between_two_polls_is_counted(answers: Airflo
     assert watched.value("feira_run_last_success_timestamp_seconds", dag="sales_etl")
 
 
+def test_what_ends_before_airflow_first_answers_is_counted(answers: AirflowAnswers) -> None:
+    watched = Watched(answers)
+    answers.run("sales_etl", "r1", "success")
+    answers.ends("sales_etl", "r1", "land")
+    watched.poll()
+    assert watched.ended("land") == 1
+    assert watched.value("feira_runs_ended_total", dag="sales_etl", state="success") == 1
+
+
 def test_runs_that_have_ended_are_not_asked_for_again(answers: AirflowAnswers) -> None:
     for number in range(30):
         answers.run("sales_etl", f"r{number}", "success", datetime(2010, 12, 2, tzinfo=UTC))

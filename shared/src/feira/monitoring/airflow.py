@@ -58,7 +58,8 @@ class Airflow:
     on_ended: Callable[[EndedTask, bool], None] = lambda task, fresh: None
     name: str = field(default="airflow", init=False)
     _session: requests.Session = field(default_factory=requests.Session, init=False)
-    _since: datetime | None = field(default=None, init=False)
+    # What ends before Airflow first answers, as while a stack starts, is counted too.
+    _since: datetime = field(default_factory=lambda: datetime.now(UTC), init=False)
     _in_flight: dict[tuple[str, str], _Watched] = field(default_factory=dict, init=False)
     _dags: set[str] = field(default_factory=set, init=False)
     _assets: dict[int, str] = field(default_factory=dict, init=False)
@@ -78,11 +79,11 @@ class Airflow:
         new = [each["dag_id"] for each in dags if each["dag_id"] not in self._dags]
         for dag in new:
             self._expect(figures, dag)
-        any_ended = self._runs(figures, now)
+        any_ended = self._runs(figures)
         if new:
             self._newest_events(figures, now)
         elif any_ended:
-            self._events(figures, (self._since or now) - _COMMITTED)
+            self._events(figures, self._since - _COMMITTED)
         self._waiting(figures, now)
         self._since = now
 
@@ -108,7 +109,7 @@ class Airflow:
                     self.on_ended(self._as_ended(dag, run["dag_run_id"], task), False)
         self._dags.add(dag)
 
-    def _runs(self, figures: Figures, now: datetime) -> bool:
+    def _runs(self, figures: Figures) -> bool:
         """Whether a task has ended since the last poll."""
         found = self._all("dags/~/dagRuns", "dag_runs", state=_RUN_STATES, order_by="run_after")
         unfinished = {(each["dag_id"], each["dag_run_id"]): each for each in found}
@@ -119,7 +120,7 @@ class Airflow:
             )
         for (dag, state), count in counts.items():
             figures.runs_unfinished.labels(dag, state).set(count)
-        since = self._since or now
+        since = self._since
         made = self._all(
             "dags/~/dagRuns", "dag_runs", run_after_gte=since.isoformat(), order_by="run_after"
         )
