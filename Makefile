@@ -126,12 +126,12 @@ lint: install  ## Formatting, lint, import rules, types
 WORKERS ?= 2
 .PHONY: test
 test: lint  ## Lint, then the tests, two files side by side (WORKERS=2): loopback only, no stack
-	@# In groups and order of tests/conftest.py: sorted by number, what takes longest would begin last.
-	@$(VENV)/bin/pytest -m "not slow and not terraform" --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
+	@# In the order of tests/conftest.py: sorted by number, what takes longest would begin last.
+	@$(VENV)/bin/pytest -m "not slow and not terraform" --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: test-slow
 test-slow: install  ## The few tests of a minute or more: both DAGs whole, state by state; a column by one edit
-	@$(VENV)/bin/pytest -m slow --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
+	@$(VENV)/bin/pytest -m slow --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 TERRAFORM_TOOLS := $(CURDIR)/.cache/terraform-tools
 .PHONY: test-terraform

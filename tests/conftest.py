@@ -23,18 +23,26 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts files of tests together for ``--dist=loadgroup``: those of the Spark session to one worker, from the start.
+SPARK = "tests/spark/"
 
-    A session of each worker's own would load and compile Spark's code once more; the other workers
-    have all other files meanwhile, each whole, so that a file's fixtures are made once.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(SPARK))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Has all tests of Spark in one worker, and of the others each file in one, with ``--dist=loadfile``.
+
+    In a second session Spark's code would be loaded and compiled once more.
     """
-    of_spark = {item.path for item in items if "spark" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: item.path not in of_spark)
-    for item in items:
-        group = "spark" if item.path in of_spark else str(item.path.relative_to(REPOSITORY))
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadFileScheduling
+
+    class SparkTogether(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return SPARK if nodeid.startswith(SPARK) else str(super()._split_scope(nodeid))
+
+    return SparkTogether(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session", autouse=True)
