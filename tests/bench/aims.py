@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from figures import CPU, growth, load_rate, memory_outside_spark, ratio, spread
+from figures import CPU, cpu_at_one_pace, growth, load_rate, memory_outside_spark, ratio, spread
 
 SPARK_OVER_DUCKDB = 2.5
 LOAD_ROWS_A_SECOND = 250_000
@@ -179,10 +179,7 @@ def watching_aims(found: dict[str, Any] | None) -> list[Aim]:
 
 def _day_cpu(stack: dict[str, Any]) -> float:
     """CPU seconds of the middle day, at one pace of the machine where its pace was measured."""
-    paces = stack.get("paces") or [1.0] * len(stack["cpu"])
-    return statistics.median(
-        [float(sum(day.values()) / pace) for day, pace in zip(stack["cpu"], paces, strict=True)]
-    )
+    return statistics.median(cpu_at_one_pace(stack))
 
 
 def recommendation_aims(found: dict[str, Any] | None) -> list[Aim]:

@@ -103,3 +103,10 @@ def memory_outside_spark(figures: dict[str, Any]) -> dict[str, float]:
         if group != "jvm"
         and not (group == "postgres" and step not in ("load_warehouse", "reconcile"))
     }
+
+
+def cpu_at_one_pace(stack: dict[str, Any]) -> list[float]:
+    """CPU seconds of each day of a stack, in units of the machine's pace beside it; as they are where that was
+    not measured."""
+    paces = stack.get("paces") or [1.0] * len(stack["cpu"])
+    return [float(sum(day.values()) / pace) for day, pace in zip(stack["cpu"], paces, strict=True)]

@@ -21,6 +21,7 @@ from figures import (
     CPU,
     STACK_HEADINGS,
     STEPS,
+    cpu_at_one_pace,
     engine_peak,
     engine_seconds,
     growth,
@@ -212,19 +213,17 @@ class Figures:
             [each for stack in found["stacks"] for each in stack.get("paces", [1.0])]
         )
 
-        def at_one_pace(stack: Any) -> list[float]:
-            paces = stack.get("paces", [pace] * len(stack["cpu"]))
-            return [
-                sum(day.values()) * pace / now for day, now in zip(stack["cpu"], paces, strict=True)
-            ]
-
         def cpu(stack: Any, name: str) -> float:
             return float(statistics.mean(day.get(name, 0.0) for day in stack["cpu"]))
 
         rows = [
             row("seconds of a day", lambda it: it["seconds"], 1),
             row("CPU seconds of a day", lambda it: [sum(day.values()) for day in it["cpu"]], 1),
-            row("CPU seconds of a day at one pace", at_one_pace, 1),
+            row(
+                "CPU seconds of a day at one pace",
+                lambda it: [pace * each for each in cpu_at_one_pace(it)],
+                1,
+            ),
             row("CPU seconds of an idle minute", lambda it: [sum(it["idle_cpu"].values())], 2),
             *by_service(cpu, "a day's CPU seconds", 2),
             row("MiB of the stack", lambda it: [sum(it["mib"].values())], 0),

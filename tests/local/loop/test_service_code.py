@@ -83,17 +83,21 @@ def test_a_part_may_state_that_its_service_runs_no_code_of_ours(
 
 
 HELD = """
-import sys
 from airflow.executors.local_executor import LocalExecutor
 from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
-print(*(module.__file__ for name, module in sys.modules.items() if name.startswith("feira")), sep=":")
+"""
+# Ends each of these programs; ``opened`` are files that it has read beside its modules.
+PRINT = """
+held = (it.__file__ for name, it in sys.modules.items() if name.startswith("{prefix}") and it.__file__)
+print(*held, *opened, sep=":")
 """
 
 
-def modules_held(service: Service, code: str, home: Path) -> set[Path]:
-    """The files of our modules that a process of the service holds: the code's last line of output."""
+def modules_held(service: Service, code: str, home: Path, prefix: str = "feira") -> set[Path]:
+    """The files of our modules that a process of the service holds after the code, and those in its ``opened``."""
     env = service.env | {"AIRFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = (sys.executable, "-W", "ignore", "-c", code)
+    program = f"import sys\nopened = set()\n{code}{PRINT.format(prefix=prefix)}"
+    command = (sys.executable, "-W", "ignore", "-c", program)
     ended = subprocess.run(
         command, env=os.environ | env, capture_output=True, text=True, check=True, timeout=120
     )
@@ -112,13 +116,12 @@ def test_the_scheduler_holds_no_other_module_of_ours_than_it_is_restarted_for(
 
 
 HELD_BY_TRIGGERS = """
-import importlib, pkgutil, sys
+import importlib, pkgutil
 import feira_provider.notifiers, feira_provider.triggers
 from airflow.jobs.triggerer_job_runner import TriggererJobRunner
 for folder in (feira_provider.triggers, feira_provider.notifiers):
     for each in pkgutil.iter_modules(folder.__path__, folder.__name__ + "."):
         importlib.import_module(each.name)
-print(*(it.__file__ for name, it in sys.modules.items() if name.startswith("feira") and it.__file__), sep=":")
 """
 
 
@@ -133,22 +136,17 @@ def test_the_triggerer_is_restarted_for_every_module_of_ours_that_it_holds(
 
 # Every contract that is opened counts, too.
 OPENED = """
-import sys
-opened = set()
 def note(event, args):
     if event == "open" and str(args[0]).endswith(".odcs.yaml"):
         opened.add(str(args[0]))
 sys.addaudithook(note)
-"""
-PRINT = """
-print(*(it.__file__ for name, it in sys.modules.items() if name.startswith("feira")), *opened, sep=":")
 """
 HELD_BY_THE_API = f"""{OPENED}
 import feira.core.lake
 import feira.recommendations.serving.__main__
 from feira.user_events import codec
 codec.load()
-{PRINT}"""
+"""
 # Its own modules and what they import of the pipelines. What it asks for addresses is the stack's own code, which
 # takes effect with `feira down` and `feira up`.
 HELD_BY_THE_EXPORTER = f"""{OPENED}
@@ -166,7 +164,7 @@ while left:
 from feira.core.contracts.registry import contracts
 contracts()
 opened |= own
-{PRINT.replace('"feira"', '"feira."')}"""
+"""
 
 
 def test_the_api_of_recommendations_is_restarted_for_every_module_and_contract_that_it_holds(
@@ -183,7 +181,7 @@ def test_the_exporter_is_restarted_for_every_module_and_contract_that_it_holds(
     services: dict[str, Service], home: Path
 ) -> None:
     exporter = services["exporter"]
-    held = modules_held(exporter, HELD_BY_THE_EXPORTER, home)
+    held = modules_held(exporter, HELD_BY_THE_EXPORTER, home, prefix="feira.")
     assert {"heaps.py", "judged.py", "sales.fact.odcs.yaml"} <= {path.name for path in held}
     assert [path for path in held if not is_covered(path, exporter)] == []
     # And for none that it does not hold.

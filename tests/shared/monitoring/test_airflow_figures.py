@@ -12,12 +12,12 @@ import requests
 
 from airflow_answers import AirflowAnswers, serving
 from feira.core.lake import landing_store
-from feira.core.landing.manifest import ListedFile, Manifest, Validation
 from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
 from feira.monitoring.airflow import Airflow
 from feira.monitoring.figures import Figures
 from feira.monitoring.judged import Judgements
+from landed_sales import land
 
 LOGIN = ("monitor", "secret")
 DAGS = {"sales_etl": ["land", "validate"], "recommendations": ["gate"], "user_events": ["ingest"]}
@@ -213,32 +213,8 @@ def landings(tmp_path: Path) -> LandingStore:
 
 def _landing(landings: LandingStore, valid: int) -> str:
     """Lands and validates 100 lines; the manifest's URI."""
-    day = date(2010, 12, 1)
-    manifest = Manifest(
-        dataset="sales",
-        extract_day=day,
-        version=1,
-        contract_version="1.0.0",
-        fields=["order_id"],
-        total=100,
-        requested_by="r1",
-        files=(ListedFile(f"{landings.folder(day, 1)}/page-00001.ndjson.gz", 812, 100, "9f" * 32),),
-        companions={},
-    )
-    landings.put_validation(
-        Validation(
-            dataset="sales",
-            extract_day=day,
-            version=1,
-            contract_version="1.0.0",
-            total=100,
-            valid=valid,
-            broken={"unknown_currency": 100 - valid, "sku_null": 1},
-            max_invalid_percent=5.0,
-            passed=valid >= 95,
-        )
-    )
-    return landings.put_manifest(manifest)
+    broken = {"unknown_currency": 100 - valid, "sku_null": 1}
+    return land(landings, date(2010, 12, 1), 100, valid, broken, 812)
 
 
 @pytest.mark.parametrize(

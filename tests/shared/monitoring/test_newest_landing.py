@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import landed_sales
 from feira.core.lake import landing_store
-from feira.core.landing.manifest import ListedFile, Manifest, Validation
 from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
 from feira.monitoring.airflow import EndedTask
@@ -23,31 +23,8 @@ def landings(tmp_path: Path) -> LandingStore:
 
 def land(landings: LandingStore, day: date, passed: bool = True) -> str:
     """A landing of one line; its manifest's URI."""
-    manifest = Manifest(
-        dataset="sales",
-        extract_day=day,
-        version=1,
-        contract_version="1.0.0",
-        fields=["order_id"],
-        total=1,
-        requested_by="r1",
-        files=(ListedFile(f"{landings.folder(day, 1)}/page-00001.ndjson.gz", 8, 1, "9f" * 32),),
-        companions={},
-    )
-    landings.put_validation(
-        Validation(
-            dataset="sales",
-            extract_day=day,
-            version=1,
-            contract_version="1.0.0",
-            total=1,
-            valid=int(passed),
-            broken={} if passed else {"sku_null": 1},
-            max_invalid_percent=5.0,
-            passed=passed,
-        )
-    )
-    return landings.put_manifest(manifest)
+    broken = {} if passed else {"sku_null": 1}
+    return landed_sales.land(landings, day, 1, int(passed), broken, 8)
 
 
 def test_the_newest_landing_is_of_all_days_that_passed_whichever_ended_last(

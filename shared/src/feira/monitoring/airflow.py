@@ -120,12 +120,10 @@ class Airflow:
             )
         for (dag, state), count in counts.items():
             figures.runs_unfinished.labels(dag, state).set(count)
-        since = self._since
-        made = self._all(
-            "dags/~/dagRuns", "dag_runs", run_after_gte=since.isoformat(), order_by="run_after"
-        )
+        asked = {"run_after_gte": self._since.isoformat(), "order_by": "run_after"}
+        made = self._all("dags/~/dagRuns", "dag_runs", **asked)
         for each in (*unfinished.values(), *made):
-            self._in_flight.setdefault((each["dag_id"], each["dag_run_id"]), _Watched(since))
+            self._in_flight.setdefault((each["dag_id"], each["dag_run_id"]), _Watched(self._since))
         any_ended = False
         for (dag, run_id), watched in list(self._in_flight.items()):
             run = unfinished.get((dag, run_id)) or self._get(f"dags/{dag}/dagRuns/{run_id}")

@@ -162,8 +162,8 @@ def _inside(keys: DataFrame, table: PublishedTable) -> Column | None:
     ranged = F.col(table.ranged_by)
     by_date = (
         keys.groupBy(F.unix_date(table.event_date))
-        .agg(F.min(ranged), F.max(ranged))
-        .where(f"min({table.ranged_by}) IS NOT NULL")
+        .agg(F.min(ranged).alias("least"), F.max(ranged).alias("greatest"))
+        .where(F.col("least").isNotNull())
         .collect()
     )
     found = [KeyRange(least, greatest, at, at) for at, least, greatest in by_date]

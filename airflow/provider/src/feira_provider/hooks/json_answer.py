@@ -117,9 +117,9 @@ def _without(content: bytes, listed: bytes) -> bytes:
     """The body with an empty list in the place of the first that reads so; ``listed`` is in it."""
     # Looked for by its beginning: to look for a megabyte takes longer than to parse it.
     beginning = listed[:64]
-    start = content.find(beginning)
+    start = content.index(beginning)
     while not content.startswith(listed, start):
-        start = content.find(beginning, start + 1)
+        start = content.index(beginning, start + 1)
     return b"%b[]%b" % (content[:start], content[start + len(listed) :])
 
 
