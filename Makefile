@@ -141,7 +141,7 @@ test-terraform: install  ## infra/terraform: mocked, on moto and ministack, by c
 	  [ -x "$(TERRAFORM_TOOLS)/bin/$${tool%%=*}" ] || UV_TOOL_DIR="$(TERRAFORM_TOOLS)" UV_TOOL_BIN_DIR="$(TERRAFORM_TOOLS)/bin" \
 	    $(VENV)/bin/uv tool install --quiet --python $(VENV)/bin/python "$$tool"; \
 	done
-	@PATH="$(TERRAFORM_TOOLS)/bin:$$PATH" $(VENV)/bin/pytest -m terraform -rs tests/infra/terraform
+	@PATH="$(TERRAFORM_TOOLS)/bin:$$PATH" $(VENV)/bin/pytest -m terraform tests/infra/terraform
 
 # What the warehouse is: postgres, or redshift, for which redshift-local stands.
 WAREHOUSE ?= $(FEIRA_WAREHOUSE_ON)
