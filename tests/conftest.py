@@ -159,7 +159,7 @@ def empty_warehouse(postgres: Dsns) -> Dsns:
     with psycopg.connect(postgres.warehouse_loader) as loader:
         tables = loader.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'sales'")
         for (name,) in tables.fetchall():
-            loader.execute(f"DROP TABLE sales.{name} CASCADE")
+            loader.execute(f"DROP TABLE IF EXISTS sales.{name} CASCADE")
     return postgres
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import signal
 import socket
 import subprocess
@@ -9,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
+from itertools import cycle
 from pathlib import Path
 
 from feira_local.stack.errors import StackError
@@ -81,7 +84,24 @@ def temporary_server(
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nothing listens on, and that nobody else is given before a server takes it.
+
+    The system lends no such port to a client, and each worker of the tests has its own share of them.
+    """
+    while True:
+        port = next(_own_ports)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind((HOST, port))
+            return port
+
+
+def _share() -> Iterator[int]:
+    """The ports of this process, again and again, from one by chance: another run may be going on."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+    # Above the stack's, and below those that Linux lends, from 32768, and macOS, from 49152.
+    own = range(20_000 + 1_500 * worker, 20_000 + 1_500 * (worker + 1))
+    first = random.randrange(len(own))
+    return cycle([*own[first:], *own[:first]])
+
+
+_own_ports = _share()

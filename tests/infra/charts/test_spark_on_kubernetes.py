@@ -21,6 +21,7 @@ from rendered_charts import CHARTS, Manifest, named, render, violations
 from spark_api_server import SparkApi
 
 from checkout import REPOSITORY
+from temporary_postgres import free_port
 
 _found = importlib.util.find_spec("pyspark")
 assert _found is not None and _found.origin is not None
@@ -58,9 +59,7 @@ def server(
     api = SparkApi(named(made, "Role", "spark-connect")["rules"], driver)
     (folder / "executor.yaml").write_text(settings["executor.yaml"])
     (folder / "token").write_text("token")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with spark_api_server.running(api) as url:
         # What is a file or an address of the pod's is one of this machine's.
         here: dict[str, Any] = {

@@ -159,7 +159,7 @@ class Supervisor:
         )
         if ended.returncode != 0:
             raise StackError(f"supervisord did not start: {(ended.stderr or ended.stdout).strip()}")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not self.answers():
             if time.monotonic() > deadline:
                 raise StackError(
