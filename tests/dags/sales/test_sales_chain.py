@@ -346,6 +346,7 @@ def test_a_refused_landing_changes_quarantine_alone_and_empty_days_are_days(chai
     assert chain.verify().rows == len(chain.held.warehouse("sales.fact"))
 
 
+@pytest.mark.slow
 def test_a_try_that_was_killed_leaves_nothing_and_a_run_without_agreement_emits_nothing(
     chain: Chain,
 ) -> None:
