@@ -98,8 +98,8 @@ def free_port() -> int:
 def _share() -> Iterator[int]:
     """The ports of this process, again and again, from one by chance: another run may be going on."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
-    # Above the stack's, and below those that Linux lends, from 32768, and macOS, from 49152.
-    own = range(20_000 + 1_500 * worker, 20_000 + 1_500 * (worker + 1))
+    # Above those of a stack and of verify's, and below those that Linux lends, from 32768, and macOS, from 49152.
+    own = range(21_000 + 1_400 * worker, 21_000 + 1_400 * (worker + 1))
     first = random.randrange(len(own))
     return cycle([*own[first:], *own[:first]])
 

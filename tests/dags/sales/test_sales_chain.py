@@ -47,7 +47,7 @@ DAY, NEXT, CLOSED = date(2010, 12, 1), date(2010, 12, 2), date(2010, 12, 25)
 # Small enough that a day has three pages.
 PAGE = 120
 # Some twenty runs of a DAG: on a busy machine more than the limit of an ordinary test.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +262,6 @@ def moved(chain: Chain, day: date) -> tuple[int, int, int]:
     return found
 
 
-@pytest.mark.slow
 def test_days_are_taken_over_repeated_updated_changed_and_withdrawn(
     chain: Chain, inbox: Inbox
 ) -> None:
@@ -309,7 +308,6 @@ def test_days_are_taken_over_repeated_updated_changed_and_withdrawn(
     assert chain.verify().rows == len(chain.held.warehouse("sales.fact"))
 
 
-@pytest.mark.slow
 def test_a_refused_landing_changes_quarantine_alone_and_empty_days_are_days(chain: Chain) -> None:
     # The newer day first: the order of days does not count.
     chain.emits(NEXT)
@@ -346,7 +344,6 @@ def test_a_refused_landing_changes_quarantine_alone_and_empty_days_are_days(chai
     assert chain.verify().rows == len(chain.held.warehouse("sales.fact"))
 
 
-@pytest.mark.slow
 def test_a_try_that_was_killed_leaves_nothing_and_a_run_without_agreement_emits_nothing(
     chain: Chain,
 ) -> None:
