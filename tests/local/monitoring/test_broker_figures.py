@@ -27,9 +27,9 @@ def test_what_no_run_has_read_is_counted_from_the_last_that_one_has(broker: str)
     for number in range(5):
         producer.produce("user_events", value=b"x", partition=number % 2)
     assert producer.flush(20) == 0
-    read: dict[str, int] = {}
+    read: dict[str, int] | None = None
     figures = Figures()
-    topics = Topics({"bootstrap.servers": broker}, ("user_events", "absent"), read)
+    topics = Topics({"bootstrap.servers": broker}, ("user_events", "absent"), lambda: read)
 
     def unread() -> float | None:
         topics.collect(figures)
@@ -37,9 +37,20 @@ def test_what_no_run_has_read_is_counted_from_the_last_that_one_has(broker: str)
             "feira_topic_unread_messages", {"topic": "user_events"}
         )
 
-    assert unread() == 5
-    read |= {"user_events/0": 2, "user_events/1": 2}
-    assert unread() == 1
+    def read_up_to() -> list[float | None]:
+        return [
+            figures.registry.get_sample_value(
+                "feira_topic_read_offset", {"topic": "user_events", "partition": str(number)}
+            )
+            for number in range(2)
+        ]
+
+    # While the catalog has not answered, the whole topic must not pass for unread.
+    assert unread() is None and read_up_to() == [None, None]
+    read = {}
+    assert unread() == 5 and read_up_to() == [0, 0]
+    read = {"user_events/0": 2, "user_events/1": 2}
+    assert unread() == 1 and read_up_to() == [2, 2]
     # A topic that was made anew is shorter than what was read of the one before.
     read["user_events/0"] = 99
     assert unread() == 0

@@ -34,8 +34,8 @@ UNITS = {
         feira_recommendations_requests_refused feira_recommendations_valkey_failures
         feira_recommendations_valkey_up feira_reports_due feira_rule_broken_lines
         feira_runs_ended feira_runs_unfinished feira_source_up feira_steps_ended
-        feira_table_files feira_table_rows feira_topic_end_offset feira_topic_unread_messages
-        feira_unreconciled_dates feira_valid_lines
+        feira_table_files feira_table_rows feira_topic_end_offset feira_topic_read_offset
+        feira_topic_unread_messages feira_unreconciled_dates feira_valid_lines
         airflow_asset_updates airflow_dag_processing_import_errors
         airflow_dag_processing_processor_timeouts airflow_dag_processor_heartbeat
         airflow_dagbag_size airflow_executor_open_slots airflow_executor_running_tasks

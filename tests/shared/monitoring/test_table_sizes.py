@@ -51,8 +51,9 @@ def source(postgres: Dsns, files: LocalFileSystem) -> LakeTables:
 
 
 def test_a_catalog_that_nobody_has_used_has_no_tables(postgres: Dsns) -> None:
-    figures = Figures()
-    source(postgres, CountingFiles()).collect(figures)
+    figures, tables = Figures(), source(postgres, CountingFiles())
+    tables.collect(figures)
+    assert tables.read() == {}
     promised = {
         sample.labels["table"]: sample.value
         for family in figures.registry.collect()
@@ -87,6 +88,20 @@ def test_a_tables_rows_files_and_size_are_those_of_its_snapshot_and_read_once_a_
     assert (value("feira_table_rows"), value("feira_table_files"), files.reads) == (6, 2, 2)
 
 
+def test_how_far_a_topic_was_read_is_not_known_until_the_metadata_was(
+    postgres: Dsns, catalog: SqlCatalog, tmp_path: Path
+) -> None:
+    metadata = Path(catalog.create_table("web.user_events", ROWS.schema).metadata_location[7:])
+    tables = source(postgres, CountingFiles())
+    metadata.rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError):
+        tables.collect(Figures())
+    assert tables.read() is None
+    (tmp_path / "away").rename(metadata)
+    tables.collect(Figures())
+    assert tables.read() == {}
+
+
 def test_the_newest_day_of_user_events_and_what_was_read_of_their_topic_are_in_the_summaries(
     postgres: Dsns, catalog: SqlCatalog
 ) -> None:
@@ -97,7 +112,8 @@ def test_the_newest_day_of_user_events_and_what_was_read_of_their_topic_are_in_t
         table.append(ROWS, {"feira.event-day": day, "feira.kafka-offsets": json.dumps(offsets)})
     figures = Figures()
     tables = source(postgres, CountingFiles())
+    assert tables.read() is None
     tables.collect(figures)
     name = "feira_table_newest_partition_timestamp_seconds"
     assert figures.registry.get_sample_value(name, {"table": "web.user_events"}) == 1291248000.0
-    assert tables.read == {"user_events/0": 9, "user_events/1": 5}
+    assert tables.read() == {"user_events/0": 9, "user_events/1": 5}

@@ -159,6 +159,12 @@ class Figures:
             "topic",
             "partition",
         )
+        self.read_offset = gauge(
+            "feira_topic_read_offset",
+            "The offset after a partition's last message that a run has read; 0 before the first run",
+            "topic",
+            "partition",
+        )
         self.unread = gauge(
             "feira_topic_unread_messages", "Messages behind the last that a run has read", "topic"
         )

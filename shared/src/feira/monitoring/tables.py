@@ -40,10 +40,15 @@ class LakeTables:
 
     dsn: str
     files: AbstractFileSystem
-    read: dict[str, int] = field(default_factory=dict, init=False)
-    """By topic and partition, as ``user_events/0``, the offset after the last that a run has read."""
     name: str = field(default="catalog", init=False)
     _seen: dict[str, str] = field(default_factory=dict, init=False)
+    _read: dict[str, int] = field(default_factory=dict, init=False)
+    _answered: bool = field(default=False, init=False)
+
+    def read(self) -> dict[str, int] | None:
+        """By topic and partition, as ``user_events/0``, the offset after the last that a run has read; None
+        until every table was looked at once."""
+        return self._read if self._answered else None
 
     def collect(self, figures: Figures) -> None:
         """Brings the figures up to date; raises psycopg.Error or OSError where something does not answer."""
@@ -52,6 +57,7 @@ class LakeTables:
             if self._seen.get(table) != location:
                 self._take(figures, table, json.loads(self.files.cat_file(location)))
                 self._seen[table] = location
+        self._answered = True
 
     def _locations(self) -> dict[str, str]:
         declared = {each.table for each in stored_in("lake")}
@@ -95,4 +101,4 @@ class LakeTables:
             for topic, ranges in json.loads(each.get(OFFSETS_PROPERTY, "{}")).items():
                 for number, (_, end) in ranges.items():
                     key = f"{topic}/{number}"
-                    self.read[key] = max(end, self.read.get(key, 0))
+                    self._read[key] = max(end, self._read.get(key, 0))

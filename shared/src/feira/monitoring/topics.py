@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +18,13 @@ class Topics:
 
     :param options: librdkafka's, as ``bootstrap.servers``
     :param names: the topics to look at
-    :param read: by topic and partition, as ``user_events/0``, the offset after the last that was read
+    :param read: by topic and partition, as ``user_events/0``, the offset after the last that was read; None
+        where that is not known
     """
 
     options: Mapping[str, Any]
     names: tuple[str, ...]
-    read: Mapping[str, int]
+    read: Callable[[], Mapping[str, int] | None]
     name: str = field(default="kafka", init=False)
     _consumer: Any = field(default=None, init=False)
 
@@ -40,12 +41,17 @@ class Topics:
             found = self._consumer.list_topics(topic, timeout=_SECONDS).topics[topic]
             if found.error is not None:
                 continue
+            read = self.read() if topic == READ_BY_RUNS else None
             unread = 0
             for number in found.partitions:
                 at = TopicPartition(topic, number)
                 low, high = self._consumer.get_watermark_offsets(at, timeout=_SECONDS)
                 figures.topic_end.labels(topic, number).set(high)
+                if read is None:
+                    continue
+                offset = read.get(f"{topic}/{number}", 0)
+                figures.read_offset.labels(topic, number).set(offset)
                 # What retention took before it was read is lost, and not unread.
-                unread += high - min(high, max(low, self.read.get(f"{topic}/{number}", 0)))
-            if topic == READ_BY_RUNS:
+                unread += high - min(high, max(low, offset))
+            if read is not None:
                 figures.unread.labels(topic).set(unread)

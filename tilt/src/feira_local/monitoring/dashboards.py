@@ -463,6 +463,12 @@ def kafka() -> Dashboard:
                 why="It falls when a run of user_events has read a day. Growth without a fall is an alert.",
             ),
             lines(
+                "Read up to, of all partitions",
+                "short",
+                Query("sum by (topic) (feira_topic_read_offset)", "{{topic}}"),
+                why="It rises when a run of user_events has read a day.",
+            ),
+            lines(
                 "Produced a second",
                 "cps",
                 Query("sum by (topic) (deriv(feira_topic_end_offset[5m]))", "{{topic}}"),
