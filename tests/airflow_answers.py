@@ -33,6 +33,7 @@ class AirflowAnswers:
     paused: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    components: tuple[str, ...] = ("scheduler", "triggerer")
     url: str = ""
 
     def run(self, dag: str, run_id: str, state: str, ended: datetime | None = None) -> None:
@@ -72,7 +73,8 @@ class AirflowAnswers:
     def answer(self, path: str, asked: dict[str, list[str]]) -> Any:
         """The document of a call; None is 404."""
         if path == "/api/v2/monitor/health":
-            return {"scheduler": {"status": "healthy"}, "triggerer": {"status": "unhealthy"}}
+            healthy = {True: "healthy", False: "unhealthy"}
+            return {each: {"status": healthy[each == "scheduler"]} for each in self.components}
         if path == "/api/v2/dags":
             dags = [{"dag_id": dag, "is_paused": dag in self.paused} for dag in self.tasks_of]
             return _page("dags", dags, asked)
@@ -94,7 +96,7 @@ class AirflowAnswers:
         if found := re.fullmatch(r"/api/v2/dags/([^/]+)/dagRuns", path):
             return _page("dag_runs", self._runs(found[1], asked), asked)
         if (found := _RUN.fullmatch(path)) and not found[3]:
-            return self.runs[found[1], found[2]]
+            return self.runs.get((found[1], found[2]))
         if found:
             return _page("task_instances", self.tasks.get((found[1], found[2]), []), asked)
         return None

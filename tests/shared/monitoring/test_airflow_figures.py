@@ -158,6 +158,48 @@ def test_an_asset_is_watched_from_when_it_is_first_seen_whether_it_has_an_event_
     assert joined is not None and joined > max(it for it in first.values() if it)
 
 
+def test_of_a_dag_whose_file_is_deleted_and_of_its_asset_nothing_is_shown_any_longer(
+    answers: AirflowAnswers,
+) -> None:
+    answers.tasks_of = DAGS | {"returns": ["emit"]}
+    answers.assets = (*answers.assets, "returns_fact")
+    answers.paused = {"returns"}
+    watched = Watched(answers)
+    answers.run("returns", "r0", "success")
+    answers.run("returns", "r1", "running")
+    answers.waiting = [{"dag_id": "returns", "total_received": 1, "total_required": 1}]
+    answers.event("returns_fact", datetime(2010, 12, 2, 3, tzinfo=UTC))
+
+    def shown(text: str) -> set[str]:
+        """The gauges that have a label with this text in it."""
+        return {
+            family.name
+            for family in watched.figures.registry.collect()
+            for sample in family.samples
+            if family.type == "gauge" and any(text in each for each in sample.labels.values())
+        }
+
+    watched.poll()
+    assert shown("returns") == {
+        "feira_dag_paused",
+        "feira_run_last_success_timestamp_seconds",
+        "feira_runs_unfinished",
+        "feira_partitions_waiting",
+        "feira_partitions_without_run",
+        "feira_asset_last_event_timestamp_seconds",
+        "feira_asset_watched_since_timestamp_seconds",
+    }
+    assert shown("triggerer") == {"feira_airflow_component_healthy"}
+    answers.tasks_of = DAGS
+    answers.assets = answers.assets[:2]
+    answers.waiting = []
+    answers.run("returns", "r1", "success")
+    answers.components = ("scheduler",)
+    watched.poll()
+    assert shown("returns") == shown("triggerer") == set()
+    assert shown("sales_fact") and shown("scheduler")
+
+
 def test_an_event_is_shown_that_came_while_a_task_ended_and_older_ones_are_not_asked_for(
     answers: AirflowAnswers,
 ) -> None:

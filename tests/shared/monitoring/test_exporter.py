@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from feira.monitoring.exporter import collect, serve
-from feira.monitoring.figures import OUTCOMES, Figures
+from feira.monitoring.figures import OUTCOMES, Figures, Shown
 from temporary_postgres import free_port
 
 # Of all names: nothing that grows with customers, orders, days or runs.
@@ -86,3 +86,27 @@ def test_a_gate_has_one_outcome_at_a_time() -> None:
     assert found == dict.fromkeys(OUTCOMES, 0.0) | {"refused": 1.0}
     with pytest.raises(ValueError, match="good"):
         figures.judged("sales.landing", "good")
+
+
+def test_what_a_source_finds_no_more_has_no_figure_and_what_another_shows_stays() -> None:
+    figures, one, other = Figures(), Shown(), Shown()
+
+    def held(metric: str) -> dict[tuple[str, ...], float]:
+        return {
+            tuple(sample.labels.values()): sample.value
+            for family in figures.registry.collect()
+            for sample in family.samples
+            if sample.name == metric
+        }
+
+    one.replace(figures.newest_partition, {"sales.fact": 1, "sales.landing": 2})
+    other.replace(figures.newest_partition, {"web.user_events": 3})
+    one.replace(figures.topic_end, {("user_events", "0"): 7})
+    one.replace(figures.newest_partition, {"sales.landing": 4})
+    expected = {("sales.landing",): 4.0, ("web.user_events",): 3.0}
+    assert held("feira_table_newest_partition_timestamp_seconds") == expected
+    assert held("feira_topic_end_offset") == {("user_events", "0"): 7.0}
+    one.replace(figures.newest_partition, {})
+    other.replace(figures.newest_partition, {"web.user_events": 5, "sales.fact": 6})
+    expected = {("web.user_events",): 5.0, ("sales.fact",): 6.0}
+    assert held("feira_table_newest_partition_timestamp_seconds") == expected

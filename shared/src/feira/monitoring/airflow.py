@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from feira.monitoring.figures import Figures
+from feira.monitoring.figures import Figures, Shown
 
 log = logging.getLogger(__name__)
 _SECONDS = 20
@@ -63,7 +63,10 @@ class Airflow:
     _in_flight: dict[tuple[str, str], _Watched] = field(default_factory=dict, init=False)
     _dags: set[str] = field(default_factory=set, init=False)
     _assets: dict[int, str] = field(default_factory=dict, init=False)
-    _first_seen: dict[tuple[str, str], datetime] = field(default_factory=dict, init=False)
+    _first_seen: dict[tuple[str, str], float] = field(default_factory=dict, init=False)
+    _events_at: dict[str, float] = field(default_factory=dict, init=False)
+    _succeeded: dict[str, float] = field(default_factory=dict, init=False)
+    _shown: Shown = field(default_factory=Shown, init=False)
 
     def __post_init__(self) -> None:
         # It is asked where it stands, never through a proxy.
@@ -74,13 +77,14 @@ class Airflow:
         now = datetime.now(UTC)
         self._components(figures)
         dags = [*self._all("dags", "dags", order_by="dag_id")]
-        for each in dags:
-            figures.paused.labels(each["dag_id"]).set(each["is_paused"])
-        new = [each["dag_id"] for each in dags if each["dag_id"] not in self._dags]
-        for dag in new:
+        self._shown.replace(figures.paused, {each["dag_id"]: each["is_paused"] for each in dags})
+        listed = {each["dag_id"] for each in dags}
+        changed = listed != self._dags
+        self._dags &= listed
+        for dag in sorted(listed - self._dags):
             self._expect(figures, dag)
         any_ended = self._runs(figures)
-        if new:
+        if changed:
             self._newest_events(figures, now)
         elif any_ended:
             self._events(figures, self._since - _COMMITTED)
@@ -88,9 +92,12 @@ class Airflow:
         self._since = now
 
     def _components(self, figures: Figures) -> None:
-        for component, found in self._get("monitor/health").items():
-            if isinstance(found, dict) and found.get("status"):
-                figures.component.labels(component).set(found["status"] == "healthy")
+        found = {
+            component: each["status"] == "healthy"
+            for component, each in self._get("monitor/health").items()
+            if isinstance(each, dict) and each.get("status")
+        }
+        self._shown.replace(figures.component, found)
 
     def _expect(self, figures: Figures, dag: str) -> None:
         """Shows a DAG's counters at 0, and has its newest run looked at."""
@@ -104,7 +111,7 @@ class Airflow:
         for run in newest:
             if run["state"] in _ENDED:
                 if run["state"] == "success":
-                    figures.run_succeeded.labels(dag).set(_seconds(run["end_date"]))
+                    self._succeeded[dag] = _seconds(run["end_date"])
                 for task in self._ended_tasks(dag, run["dag_run_id"]):
                     self.on_ended(self._as_ended(dag, run["dag_run_id"], task), False)
         self._dags.add(dag)
@@ -118,8 +125,7 @@ class Airflow:
             counts[each["dag_id"], each["state"]] = (
                 counts.get((each["dag_id"], each["state"]), 0) + 1
             )
-        for (dag, state), count in counts.items():
-            figures.runs_unfinished.labels(dag, state).set(count)
+        self._shown.replace(figures.runs_unfinished, counts)
         asked = {"run_after_gte": self._since.isoformat(), "order_by": "run_after"}
         made = self._all("dags/~/dagRuns", "dag_runs", **asked)
         for each in (*unfinished.values(), *made):
@@ -144,7 +150,9 @@ class Airflow:
                 del self._in_flight[dag, run_id]
                 figures.runs_ended.labels(dag, run["state"]).inc()
                 if run["state"] == "success":
-                    figures.run_succeeded.labels(dag).set(_seconds(run["end_date"]))
+                    self._succeeded[dag] = _seconds(run["end_date"])
+        self._succeeded = {dag: at for dag, at in self._succeeded.items() if dag in self._dags}
+        self._shown.replace(figures.run_succeeded, self._succeeded)
         return any_ended
 
     def _count(self, figures: Figures, dag: str, run_id: str, task: dict[str, Any]) -> None:
@@ -170,10 +178,11 @@ class Airflow:
         assets = [*self._all("assets", "assets", order_by="id")]
         self._assets = {it["id"]: it["name"] for it in assets}
         # Of an asset without any event its silence is counted from here.
-        for each in assets:
-            for task in each["producing_tasks"]:
-                since = self._first_seen.setdefault((each["name"], task["dag_id"]), now)
-                figures.watched_since.labels(each["name"], task["dag_id"]).set(since.timestamp())
+        made = {
+            (each["name"], task["dag_id"]) for each in assets for task in each["producing_tasks"]
+        }
+        self._first_seen = {each: self._first_seen.get(each, now.timestamp()) for each in made}
+        self._shown.replace(figures.watched_since, self._first_seen)
         for asset in self._assets:
             found = self._get("assets/events", asset_id=asset, order_by="-timestamp", limit=1)
             self._show(figures, found["asset_events"])
@@ -186,7 +195,10 @@ class Airflow:
     def _show(self, figures: Figures, events: Iterable[dict[str, Any]]) -> None:
         for event in events:
             if name := self._assets.get(event["asset_id"]):
-                figures.event.labels(name).set(_seconds(event["timestamp"]))
+                self._events_at[name] = _seconds(event["timestamp"])
+        named = set(self._assets.values())
+        self._events_at = {name: at for name, at in self._events_at.items() if name in named}
+        self._shown.replace(figures.event, self._events_at)
 
     def _waiting(self, figures: Figures, now: datetime) -> None:
         # Airflow's own page asks here; its public API has no such list.
@@ -196,9 +208,8 @@ class Airflow:
         for each in answer["partitioned_dag_runs"]:
             of = complete if each["total_received"] >= each["total_required"] else waiting
             of[each["dag_id"]] = of.get(each["dag_id"], 0) + 1
-        for family, counts in ((figures.waiting, waiting), (figures.without_run, complete)):
-            for dag, count in counts.items():
-                family.labels(dag).set(count)
+        self._shown.replace(figures.waiting, waiting)
+        self._shown.replace(figures.without_run, complete)
 
     def _all(self, path: str, key: str, **asked: Any) -> Iterator[dict[str, Any]]:
         """What is listed under ``key``, page by page."""

@@ -3,10 +3,12 @@ and DAG files bound, and never a customer, an order, a day or a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+_Labels = TypeVar("_Labels", bound=str | tuple[str, ...])
 _STEP_BUCKETS = (1, 2, 5, 10, 20, 40, 90, 300, 900, 1800)
 # The verdicts of the recommendations' gate, and `failed`: there was no verdict, or it was to refuse.
 OUTCOMES = ("passed", "approved_method", "not_enough_to_tell", "refused", "failed")
@@ -198,3 +200,22 @@ class Figures:
             family.labels(dataset)
         for rule in rules:
             self.broken_lines.labels(dataset, rule)
+
+
+class Shown:
+    """What one source shows of gauges by label: what it finds no more has no figure."""
+
+    def __init__(self) -> None:
+        self._labels: dict[Gauge, set[tuple[str, ...]]] = {}
+
+    def replace(self, gauge: Gauge, values: Mapping[_Labels, float]) -> None:
+        """Sets the gauge to these values, by its label or by its labels in their order, and removes what this
+        showed of it before and that is not among them. Other sources' series of the gauge stay."""
+        found = {
+            (key,) if isinstance(key, str) else tuple(key): value for key, value in values.items()
+        }
+        for labels, value in found.items():
+            gauge.labels(*labels).set(value)
+        for gone in self._labels.get(gauge, set()) - found.keys():
+            gauge.remove(*gone)
+        self._labels[gauge] = set(found)
