@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from figures import CPU, cpu_at_one_pace, growth, load_rate, memory_outside_spark, ratio, spread
@@ -206,11 +206,13 @@ def _of_features(found: dict[str, Any]) -> list[Aim]:
     ]
 
 
+_NEW_ALONE = "Lists of *new* alone, without reasons,"
 # Step, what is counted, at least so many a second, and the aim.
 _RATES = (
-    ("lists item-item", "users", 15_000, "Lists of item-item: 15,000 users/s"),
-    ("lists ALS", "users", 7_000, "Lists of ALS: 7,000 users/s"),
-    ("lists re-ranked", "users", 1_500, "Lists that are re-ranked: 1,500 users/s"),
+    ("method", "users", 15_000, "Both slots with reasons, by what is chosen: 15,000 users/s"),
+    ("lists item-item", "users", 15_000, f"{_NEW_ALONE} by item-item: 15,000 users/s"),
+    ("lists ALS", "users", 7_000, f"{_NEW_ALONE} by ALS: 7,000 users/s"),
+    ("lists re-ranked", "users", 1_500, f"{_NEW_ALONE} re-ranked: 1,500 users/s"),
     ("publish", "users", 200_000, "Publishing two lists a user: 200,000 users/s"),
 )
 _SECONDS = (
@@ -251,20 +253,28 @@ def _of_answers(found: dict[str, Any]) -> list[Aim]:
     judged = []
     for state, limit in _P99.items():
         of_state = [each for each in asked if each["valkey"] == state]
-        shown = "; ".join(f"{each['p99_ms']:.1f} ms at {each['rate']:,}/s" for each in of_state)
-        met = all(each["p99_ms"] <= limit for each in of_state)
-        judged.append(
-            _judged(f"The API's p99 with Valkey {state}: {limit} ms at 500 and 2,000/s", shown, met)
-        )
+        aim = f"The API's p99 with Valkey {state}: {limit} ms at 500 and 2,000/s"
+        judged.append(_of_requests(aim, of_state, "p99_ms", "{:.1f} ms", limit))
     up = [each for each in asked if each["valkey"] == "up"]
     hot = [each for each in up if {*each["sources"]} == {"own"}]
-    shown = "; ".join(f"{each['p99_ms']:.1f} ms at {each['rate']:,}/s" for each in hot)
-    met = len(hot) == len(up) and all(each["p99_ms"] <= _HOT_P99 for each in hot)
     aim = f"The API's p99 on the hot path, a user's own list: {_HOT_P99} ms at 500 and 2,000/s"
-    judged.append(_judged(aim, shown, met))
-    shown = "; ".join(f"{each['cpu_us']:.0f} µs at {each['rate']:,}/s" for each in up)
-    met = all(each["cpu_us"] <= _CPU_US for each in up)
-    return [*judged, _judged(f"A request costs {_CPU_US} µs of CPU", shown, met)]
+    hottest = _of_requests(aim, hot, "p99_ms", "{:.1f} ms", _HOT_P99)
+    if hottest.state == "met" and len(hot) < len(up):
+        hottest = replace(hottest, state="short")
+    aim = f"A request costs {_CPU_US} µs of CPU"
+    return [*judged, hottest, _of_requests(aim, up, "cpu_us", "{:.0f} µs", _CPU_US)]
+
+
+def _of_requests(aim: str, asked: list[dict[str, Any]], key: str, form: str, limit: float) -> Aim:
+    """Met where each value is within the limit and every request had the answer 200: an error is soon said."""
+    shown, met = [], True
+    for each in asked:
+        shown.append(f"{form.format(each[key])} at {each['rate']:,}/s")
+        others = [f"{count:,} × {it}" for it, count in each["statuses"].items() if it != "200"]
+        if others:
+            shown[-1] += f" ({', '.join(others)})"
+        met = met and not others and each[key] <= limit
+    return _judged(aim, "; ".join(shown), met)
 
 
 def _range(found: tuple[float, float, float], digits: int) -> str:

@@ -7,20 +7,21 @@ import json
 import re
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
 import typer.testing
 from confluent_kafka import KafkaError, KafkaException
 
+from feira.recommendations.serving.__main__ import main as serve
 from feira_local.cli import app, events
 from feira_local.shop.taste import Taste
 from feira_local.stack.errors import StackError
 from feira_local.web import produce
 from feira_local.web.day import batches
 from feira_local.web.produce import EventProducer, ProduceError
-from feira_local.web.settings import WebSettings
+from feira_local.web.settings import SWAPPED, WebSettings
 from feira_local.web.wire import Messages
 
 TWO = Messages([b"1", b"2"], [b"x", None], np.array([1291191960000, 1291191960001]))
@@ -202,4 +203,9 @@ def test_a_stack_that_does_not_run_is_named_before_anything_is_made(
 def test_a_setting_out_of_its_limits_is_refused_by_the_command(running: None) -> None:
     ended = produced("2010-12-01", "--swapped", "0.5")
     assert isinstance(ended.exception, StackError)
-    assert re.search(r"swapped is 0\.5; .*0 to 0\.2", str(ended.exception))
+    assert re.search(r"swapped is 0\.5; .*0\.01 to 0\.05", str(ended.exception))
+
+
+def test_the_shares_that_may_be_swapped_are_those_of_the_api() -> None:
+    (option,) = get_type_hints(serve, include_extras=True)["swapped"].__metadata__
+    assert (option.min, option.max) == SWAPPED

@@ -44,7 +44,7 @@ SLOTS = (None, "again", "new")
 
 def simulated() -> list[Row]:
     orderly = Disorder(out_of_order=0, late=0, duplicate=0, redated=0, malformed=0)
-    settings = WebSettings(Taste(clusters=4), events=1500, users=60, swapped=0.2, disorder=orderly)
+    settings = WebSettings(Taste(clusters=4), events=1500, users=60, swapped=0.05, disorder=orderly)
     found = [decode(it) for batch in batches(settings, DAY) for it in batch.messages.values]
     return [row for row in found if row["event_type"] != "view"]
 

@@ -62,7 +62,9 @@ def produce(
     ] = None,
     swapped: Annotated[
         float,
-        typer.Option("--swapped", help="Share of shown positions that are swapped at random."),
+        typer.Option(
+            "--swapped", help="Share of shown positions that are swapped at random: 0.01 to 0.05."
+        ),
     ] = 0.02,
     out_of_order: Annotated[
         float, typer.Option(help="Share of messages sent up to ten minutes later.")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from feira_local.shop.taste import Taste, require_within
 
 LIST_LENGTH = 10
+# As the API of recommendations has it: fewer leave nothing to judge a list by, more cost the shop.
+SWAPPED = (0.01, 0.05)
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,7 @@ class WebSettings:
             ("events", 1, 100_000_000),
             ("users", 1, 10_000_000),
             ("visitors", 0, 1),
-            # One pair of a list is swapped: more positions than all cannot be.
-            ("swapped", 0, 2 / LIST_LENGTH),
+            ("swapped", *SWAPPED),
         ):
             require_within(name, getattr(self, name), low, high)
         for name, share in vars(self.disorder).items():
