@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition, Uuid
 
 DOWN = KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
 
@@ -30,12 +31,20 @@ class Log:
 
 @dataclass
 class FakeConsumer:
-    """Answers from its logs; ``meanwhile`` happens between a question about times and the next one."""
+    """Consumer and admin in one, which answers from its logs; ``meanwhile`` happens between a question about
+    times and the next one. The topic's id is of zeros with a broker that has none."""
 
     logs: dict[str, dict[int, Log]]
     meanwhile: Any = None
     error: KafkaException | None = None
+    topic_id: Uuid = field(default_factory=lambda: Uuid(0, 0))
     asked: list[str] = field(default_factory=list)
+
+    def describe_topics(self, topics: TopicCollection, request_timeout: float) -> Any:
+        self._ask("describe_topics", request_timeout)
+        done: Future[Any] = Future()
+        done.set_result(SimpleNamespace(topic_id=self.topic_id))
+        return {"events": done}
 
     def list_topics(self, topic: str, timeout: float) -> Any:
         self._ask("list_topics", timeout)

@@ -13,20 +13,23 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import set_current_context
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from feira.core import lake
 from feira.core.settings import SettingsError
 from feira.user_events import dead_letters, offsets
 from feira.user_events.dead_letters import DeadLetter, Sent
 from feira.user_events.offsets import BrokerError, DayOffsets, OffsetsError
-from feira_airflow.core.kafka import kafka_config, kafka_consumer, kafka_producer
+from feira_airflow.core.kafka import kafka_admin, kafka_config, kafka_consumer, kafka_producer
 from feira_airflow.core.xcom import check
 from feira_airflow.user_events import tasks
 from feira_spark.core import kafka
 from feira_spark.user_events import day
 
 DAY = date(2010, 12, 1)
-OFFSETS = DayOffsets.of("user_events", DAY, {n: (10**9 * n, 10**9 * n + 10**7) for n in range(8)})
+RANGES = {n: (10**9 * n, 10**9 * n + 10**7) for n in range(8)}
+OFFSETS = DayOffsets.of("user_events", DAY, RANGES, "kP-Rx1Z_QlmlbzQPHU3X2w")
+KNOWN = DayOffsets.of("user_events", DAY, {0: (0, 5)})
 INGESTED = day.Ingested("s3://lake/events.json", "s3://lake/dead.json", 20, 15, 2, 1, 2)
 
 
@@ -54,7 +57,10 @@ def replaced(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(tasks, "kafka_producer", lambda: "producer")
     monkeypatch.setattr(tasks, "kafka_config", lambda: {"bootstrap.servers": "k:9092"})
     monkeypatch.setattr(tasks, "lake_settings", lambda conn_id: f"lake at {conn_id}")
-    monkeypatch.setattr(day, "recorded", step("recorded", {0: (0, 5)}))
+    monkeypatch.setattr(tasks, "kafka_admin", lambda: "admin")
+    monkeypatch.setattr(day, "recorded", step("recorded", KNOWN))
+    monkeypatch.setattr(day, "has_rows", step("has_rows", False))
+    monkeypatch.setattr(offsets, "require_topic", step("require_topic", None))
     monkeypatch.setattr(offsets, "resolve", step("resolve", OFFSETS))
     monkeypatch.setattr(kafka, "read_offsets", step("read_offsets", "messages"))
     monkeypatch.setattr(day, "ingest", step("ingest", INGESTED))
@@ -73,7 +79,8 @@ def test_the_offsets_are_resolved_against_those_that_the_table_records(
 ) -> None:
     returned = run("resolve_offsets")
     assert replaced["recorded"] == ("spark", DAY)
-    assert replaced["resolve"] == ("consumer", "user_events", DAY, {0: (0, 5)})
+    assert replaced["has_rows"] == ("spark", DAY)
+    assert replaced["resolve"] == ("consumer", "admin", "user_events", DAY, KNOWN, False)
     assert DayOffsets(**returned) == OFFSETS
     # Eight partitions of billions of messages: XCom takes it.
     check(returned)
@@ -89,14 +96,27 @@ def test_the_ingest_reads_exactly_these_offsets(replaced: dict[str, Any]) -> Non
         "user_events",
     )
     assert replaced["ingest"] == ("spark", "messages", OFFSETS)
+    assert replaced["require_topic"] == ("admin", OFFSETS)
     check(vars(INGESTED))
+
+
+def test_a_topic_that_was_made_anew_since_they_were_resolved_is_not_read(
+    replaced: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> None:
+        raise OffsetsError("made anew")
+
+    monkeypatch.setattr(offsets, "require_topic", refused)
+    with pytest.raises(AirflowFailException, match="made anew"):
+        run("ingest", vars(OFFSETS))
+    assert "ingest" not in replaced
 
 
 def test_dead_letters_are_read_from_where_the_ingest_put_them(
     replaced: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = {"topic": "user_events", "kafka_partition": 3, "kafka_offset": 7}
-    rows = [row | {"key": b"k", "value": None, "reason": "value_missing"}]
+    rows = [row | {"key": b"k", "value": None, "reason": "value_missing", "topic_id": "kP-R"}]
     monkeypatch.setattr(
         lake,
         "read_snapshot",
@@ -110,7 +130,7 @@ def test_dead_letters_are_read_from_where_the_ingest_put_them(
 
     monkeypatch.setattr(dead_letters, "send", send)
     assert run("send_dead_letters", vars(INGESTED)) == {"sent": 1, "there": 0}
-    letter = DeadLetter("user_events", 3, 7, b"k", None, "value_missing")
+    letter = DeadLetter("user_events", 3, 7, b"k", None, "value_missing", "kP-R")
     assert sent == [letter, "producer", "consumer"]
     sent.clear()
     none = vars(INGESTED) | {"dead_letters": None}
@@ -158,6 +178,7 @@ def test_a_connection_is_read_as_airflows_own_hook_reads_it(
     with kafka_consumer() as consumer:
         assert consumer.assignment() == []
     assert isinstance(kafka_producer(), Producer)
+    assert isinstance(kafka_admin(), AdminClient)
     monkeypatch.setenv("AIRFLOW_CONN_KAFKA_DEFAULT", '{"conn_type": "kafka", "extra": {}}')
     with pytest.raises(SettingsError, match=r"kafka_default .*bootstrap\.servers"):
         kafka_config()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from feira.user_events.codec import DEAD_TOPIC
@@ -45,6 +47,17 @@ def test_a_retry_sends_what_is_missing_and_another_run_nothing() -> None:
     # Retention removes the oldest: these come again, and no other.
     dead.stored, dead.low = dead.stored[2:], 102
     assert send(LETTERS, dead, dead) == Sent(2, 3)
+
+
+def test_a_message_at_the_same_offset_of_a_topic_that_was_made_anew_is_another_one() -> None:
+    first, second = (
+        [replace(letter, topic_id=topic_id) for letter in LETTERS] for topic_id in ("AAAA", "AAAB")
+    )
+    dead = topic()
+    assert send(first, dead, dead) == Sent(5, 0)
+    assert send(second, dead, dead) == Sent(5, 0)
+    assert send([*first, *second], dead, dead) == Sent(0, 10)
+    assert dict(dead.stored[5].sent_headers or ())["topic_id"] == b"AAAB"
 
 
 def test_what_others_put_there_is_no_dead_letter_of_ours() -> None:

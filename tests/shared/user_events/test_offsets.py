@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException, Uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feira.user_events.offsets import BrokerError, DayOffsets, OffsetsError, resolve
+from feira.user_events.offsets import BrokerError, DayOffsets, OffsetsError, require_topic, resolve
 from user_event_kafka import DOWN, FakeConsumer, Log
 
 DAY = date(2010, 12, 1)
@@ -24,7 +25,8 @@ def broker(*partitions: Log) -> FakeConsumer:
 def ranges(
     consumer: FakeConsumer, recorded: dict[int, tuple[int, int]] | None = None
 ) -> dict[int, tuple[int, int]]:
-    return resolve(consumer, "events", DAY, recorded).ranges
+    before = None if recorded is None else DayOffsets.of("events", DAY, recorded)
+    return resolve(consumer, consumer, "events", DAY, before).ranges
 
 
 def test_a_day_begins_at_its_first_message_and_ends_where_the_partition_does() -> None:
@@ -125,6 +127,61 @@ def test_a_log_that_is_not_the_one_that_was_read_is_refused(
         ranges(broker(log), {0: recorded})
 
 
+OLD, NEW, NO_ID = Uuid(3, 5), Uuid(3, 6), Uuid(0, 0)
+
+
+def test_a_topic_that_was_made_anew_is_another_one_however_long_it_is() -> None:
+    consumer = broker(Log([NOON] * 3))
+    consumer.topic_id = OLD
+    recorded = resolve(consumer, consumer, "events", DAY)
+    assert recorded.topic_id == str(OLD)
+    consumer = broker(Log([NOON] * 5))
+    consumer.topic_id = NEW
+    with pytest.raises(OffsetsError, match=rf"^events 2010-12-01: .*{NEW}.*{OLD}.* delete"):
+        resolve(consumer, consumer, "events", DAY, recorded)
+    # Once no row is left there is nothing to lose.
+    anew = resolve(consumer, consumer, "events", DAY, recorded, has_rows=False)
+    assert (anew.topic_id, anew.ranges) == (str(NEW), {0: (0, 5)})
+    # Of the topic that was not read before the record proves nothing: messages may be gone.
+    consumer.logs["events"][0].low = 1
+    recorded = DayOffsets.of("events", DAY, {0: (1, 2)}, str(OLD))
+    with pytest.raises(OffsetsError, match="partition 0 from offset 1"):
+        resolve(consumer, consumer, "events", DAY, recorded, has_rows=False)
+
+
+@pytest.mark.parametrize(("before", "after"), [(NO_ID, NEW), (OLD, NO_ID), (NO_ID, NO_ID)])
+def test_without_an_id_a_topic_is_known_by_its_offsets(before: Uuid, after: Uuid) -> None:
+    consumer = broker(Log([NOON] * 3))
+    consumer.topic_id = before
+    recorded = resolve(consumer, consumer, "events", DAY)
+    consumer.topic_id = after
+    consumer.logs["events"][0].times.append(NOON)
+    assert resolve(consumer, consumer, "events", DAY, recorded).ranges == {0: (0, 4)}
+    require_topic(consumer, recorded)
+
+
+def test_a_topic_that_is_made_anew_while_it_is_asked_does_not_pass_for_the_old_one() -> None:
+    def anew(consumer: FakeConsumer) -> None:
+        consumer.topic_id = NEW
+
+    consumer = broker(Log([NOON] * 3))
+    consumer.topic_id = OLD
+    recorded = resolve(consumer, consumer, "events", DAY)
+    require_topic(consumer, recorded)
+    consumer.meanwhile = anew
+    with pytest.raises(OffsetsError, match=f"{OLD}"):
+        resolve(consumer, consumer, "events", DAY, recorded)
+    # Nor does one that is made anew after it was asked.
+    with pytest.raises(OffsetsError, match=rf"^events 2010-12-01: .*{OLD}.*{NEW}"):
+        require_topic(consumer, recorded)
+    consumer.error = DOWN
+    with pytest.raises(BrokerError, match="not answer"):
+        require_topic(consumer, recorded)
+    consumer.error = KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+    with pytest.raises(OffsetsError, match="no topic events"):
+        require_topic(consumer, recorded)
+
+
 def test_a_partition_may_come_and_none_may_go() -> None:
     consumer = broker(Log([NOON]), Log([NOON]))
     assert ranges(consumer, {0: (0, 1)}) == {0: (0, 1), 1: (0, 1)}
@@ -136,9 +193,9 @@ def test_a_day_that_is_not_over_is_refused_before_kafka_is_asked() -> None:
     consumer = broker(Log([NOON]))
     last = datetime(2010, 12, 1, 23, 59, 59, tzinfo=UTC)
     with pytest.raises(OffsetsError, match=r"events 2010-12-01: .*over .*2010-12-02 00:00"):
-        resolve(consumer, "events", DAY, now=last)
+        resolve(consumer, consumer, "events", DAY, now=last)
     assert consumer.asked == []
-    assert resolve(consumer, "events", DAY, now=last + timedelta(seconds=1)).messages == 1
+    assert resolve(consumer, consumer, "events", DAY, now=last + timedelta(seconds=1)).messages == 1
 
 
 def test_a_topic_that_is_not_there_cannot_be_fixed_by_another_try() -> None:
@@ -154,7 +211,7 @@ def test_a_broker_that_is_away_may_be_back_at_the_next_try() -> None:
 
 
 def test_offsets_go_through_a_task_as_text() -> None:
-    offsets = DayOffsets.of("events", DAY, {1: (3, 5), 0: (0, 9), 10: (2, 2)})
+    offsets = DayOffsets.of("events", DAY, {1: (3, 5), 0: (0, 9), 10: (2, 2)}, str(OLD))
     assert offsets.starting == '{"events":{"0":0,"1":3,"10":2}}'
     assert offsets.ending == '{"events":{"0":9,"1":5,"10":2}}'
     assert DayOffsets(**vars(offsets)).ranges == {0: (0, 9), 1: (3, 5), 10: (2, 2)}

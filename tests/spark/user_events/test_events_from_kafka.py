@@ -16,7 +16,8 @@ from feira.core.lake import read_snapshot
 from feira.core.settings import LakeSettings
 from feira.user_events.codec import DEAD_TOPIC, TABLE, TOPIC, encode
 from feira.user_events.dead_letters import DeadLetter, Sent, places, send
-from feira.user_events.offsets import OffsetsError, resolve
+from feira.user_events.offsets import OffsetsError, require_topic, resolve
+from feira_local.kafka.topics import make_topics
 from feira_spark.core.kafka import read_offsets
 from feira_spark.user_events import day as steps
 from kafka_broker import temporary_broker
@@ -76,8 +77,9 @@ def test_a_day_goes_from_a_broker_to_the_table_and_its_dead_letters_to_their_top
             producer.produce(TOPIC, value, b"17850", partition, timestamp=time)
     assert producer.flush(30) == 0
 
+    admin = AdminClient({"bootstrap.servers": bootstrap})
     with consumer(bootstrap) as asking:
-        offsets = resolve(asking, TOPIC, DAY, steps.recorded(empty_lake, DAY))
+        offsets = resolve(asking, admin, TOPIC, DAY, steps.recorded(empty_lake, DAY))
     assert offsets.ranges == {0: (1, 5), 3: (0, 4)} | dict.fromkeys((1, 2, 4, 5, 6, 7), (0, 0))
     config = {"bootstrap.servers": bootstrap, "group.id": "feira"}
     messages = read_offsets(empty_lake, config, offsets.starting, offsets.ending, TOPIC)
@@ -90,10 +92,10 @@ def test_a_day_goes_from_a_broker_to_the_table_and_its_dead_letters_to_their_top
         ("b", "17850", 3, 0),
         ("late", "17850", 0, 3),
     ]
-    assert steps.recorded(empty_lake, DAY) == offsets.ranges
+    assert offsets.topic_id is not None and steps.recorded(empty_lake, DAY) == offsets
 
     assert done.dead_letters is not None
-    names = ("topic", "kafka_partition", "kafka_offset", "key", "value", "reason")
+    names = ("topic", "kafka_partition", "kafka_offset", "key", "value", "reason", "topic_id")
     letters = [
         DeadLetter(*(row[name] for name in names))
         for batch in read_snapshot(lake, done.dead_letters)
@@ -103,7 +105,7 @@ def test_a_day_goes_from_a_broker_to_the_table_and_its_dead_letters_to_their_top
         with consumer(bootstrap) as reading:
             assert send(letters, producer, reading) == expected
     with consumer(bootstrap) as reading:
-        assert places(reading) == {(TOPIC, 3, 1), (TOPIC, 3, 2)}
+        assert places(reading) == {(TOPIC, 3, offset, offsets.topic_id) for offset in (1, 2)}
         reading.assign([TopicPartition(DEAD_TOPIC, 0, 0)])
         stored: list[Any] = reading.consume(2, timeout=30)
     assert {each.value(): dict(each.headers())["reason"] for each in stored} == {
@@ -113,18 +115,30 @@ def test_a_day_goes_from_a_broker_to_the_table_and_its_dead_letters_to_their_top
     assert {each.key() for each in stored} == {b"17850"}
 
     # Retention takes the first of partition 3: it was read, so the day as it was read is gone.
-    admin = AdminClient({"bootstrap.servers": bootstrap})
     for gone in admin.delete_records([TopicPartition(TOPIC, 3, 1)]).values():
         gone.result(30)
     with consumer(bootstrap) as asking:
         with pytest.raises(OffsetsError, match=r"partition 3 begins at 1, .*\b0 "):
-            resolve(asking, TOPIC, DAY, steps.recorded(empty_lake, DAY))
+            resolve(asking, admin, TOPIC, DAY, steps.recorded(empty_lake, DAY))
         with pytest.raises(OffsetsError, match=r"none .*older .*: partition 3 from"):
-            resolve(asking, TOPIC, DAY)
+            resolve(asking, admin, TOPIC, DAY)
         # The day before has a message in partition 0 alone, and nothing proves that 3 had none.
         with pytest.raises(OffsetsError, match="partition 3 from offset 1"):
-            resolve(asking, TOPIC, DAY - timedelta(days=1))
-        assert resolve(asking, TOPIC, DAY + timedelta(days=1)).ranges[3] == (4, 4)
+            resolve(asking, admin, TOPIC, DAY - timedelta(days=1))
+        assert resolve(asking, admin, TOPIC, DAY + timedelta(days=1)).ranges[3] == (4, 4)
     # Were it not asked before, Spark would not take half of it either.
     with pytest.raises(Exception, match=r"(?i)offset"):
         messages.count()
+
+    # The topic is made anew: it is another one, by Kafka's own word.
+    for deleted in admin.delete_topics([TOPIC], operation_timeout=30).values():
+        deleted.result(30)
+    make_topics(bootstrap)
+    refused = ""
+    while str(offsets.topic_id) not in refused:
+        try:
+            require_topic(admin, offsets)
+        except OffsetsError as error:
+            # For a moment the new one is not known everywhere.
+            refused = str(error)
+            assert "no topic" in refused or "made anew" in refused

@@ -14,9 +14,10 @@ from feira_provider.hooks.missing import named_if_missing
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Producer
+    from confluent_kafka.admin import AdminClient
 
 KAFKA = "kafka_default"
-# Of a consumer alone; a producer would warn of them.
+# Of a consumer alone; other clients would warn of them.
 _CONSUMERS = ("group.id", "auto.offset.reset", "enable.auto.commit")
 
 
@@ -59,7 +60,15 @@ def kafka_producer(conn_id: str = KAFKA) -> Producer:
     """A producer whose own retries store a message once."""
     from confluent_kafka import Producer
 
-    config = {
-        name: value for name, value in kafka_config(conn_id).items() if name not in _CONSUMERS
-    }
-    return Producer(config | {"enable.idempotence": True})
+    return Producer(_of_no_consumer(conn_id) | {"enable.idempotence": True})
+
+
+def kafka_admin(conn_id: str = KAFKA) -> AdminClient:
+    """A client that asks what topics there are."""
+    from confluent_kafka.admin import AdminClient
+
+    return AdminClient(_of_no_consumer(conn_id))
+
+
+def _of_no_consumer(conn_id: str) -> dict[str, Any]:
+    return {name: value for name, value in kafka_config(conn_id).items() if name not in _CONSUMERS}

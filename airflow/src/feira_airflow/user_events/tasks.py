@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from feira_airflow.core.connections import LAKE, lake_settings, spark_session
-from feira_airflow.core.kafka import kafka_config, kafka_consumer, kafka_producer
+from feira_airflow.core.kafka import kafka_admin, kafka_config, kafka_consumer, kafka_producer
 from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
 
@@ -19,13 +19,14 @@ def resolve_offsets() -> dict[str, Any]:
     """From which offset to which the day is read; fails where Kafka does not hold all of it."""
     from feira.user_events.codec import TOPIC
     from feira.user_events.offsets import resolve
-    from feira_spark.user_events.day import recorded
+    from feira_spark.user_events.day import has_rows, recorded
 
     day = partition_day()
     with spark_session() as spark:
         known = recorded(spark, day)
+        held = known is not None and has_rows(spark, day)
     with kafka_consumer() as consumer:
-        offsets = resolve(consumer, TOPIC, day, known)
+        offsets = resolve(consumer, kafka_admin(), TOPIC, day, known, held)
     log.info("%s %s: %s messages between the offsets", TOPIC, day, offsets.messages)
     return asdict(offsets)
 
@@ -33,11 +34,13 @@ def resolve_offsets() -> dict[str, Any]:
 @permanent_errors_fail()
 def ingest(offsets: dict[str, Any]) -> dict[str, Any]:
     """Replaces the day's events; returns ``user_events`` and ``dead_letters`` (metadata URIs), and counts."""
-    from feira.user_events.offsets import DayOffsets
+    from feira.user_events.offsets import DayOffsets, require_topic
     from feira_spark.core.kafka import read_offsets
     from feira_spark.user_events.day import ingest
 
     given = DayOffsets(**offsets)
+    # Since they were resolved days may have passed, and a try of this task failed.
+    require_topic(kafka_admin(), given)
     with spark_session() as spark:
         messages = read_offsets(spark, kafka_config(), given.starting, given.ending, given.topic)
         return asdict(ingest(spark, messages, given))
@@ -59,6 +62,7 @@ def send_dead_letters(ingested: dict[str, Any]) -> dict[str, Any]:
             row["key"],
             row["value"],
             row["reason"],
+            row["topic_id"],
         )
         for batch in read_snapshot(lake_settings(LAKE), ingested["dead_letters"])
         for row in batch.to_pylist()

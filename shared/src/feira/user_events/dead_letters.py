@@ -1,6 +1,7 @@
 """Messages that are no events, sent to a topic of their own: as they came, with the reason and their place.
 
-A dead letter is known by the topic, partition and offset that it was read from. What the topic already holds
+A dead letter is known by the topic, its id, the partition and offset that it was read from: in a topic that was
+made anew the same offset is another message. What the topic already holds
 is not sent again, so a retry or another run of a day sends what is missing. Where the broker's answer to one
 was lost, or its retention has removed it, it can come twice: at least once.
 """
@@ -16,12 +17,12 @@ from feira.user_events.offsets import SECONDS, BrokerError, OffsetsError, waterm
 
 _AT_ONCE = 1_000
 _DELIVERY_SECONDS = 120
-Place = tuple[str, int, int]
+Place = tuple[str, int, int, str | None]
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message as it came, and the names of the rules that it breaks."""
+    """A message as it came, and the names of the rules that it breaks; ``topic_id`` where Kafka has one."""
 
     topic: str
     partition: int
@@ -29,21 +30,22 @@ class DeadLetter:
     key: bytes | None
     value: bytes | None
     reason: str
+    topic_id: str | None = None
 
     @property
     def place(self) -> Place:
         """What it is known by."""
-        return self.topic, self.partition, self.offset
+        return self.topic, self.partition, self.offset, self.topic_id
 
     @property
     def headers(self) -> list[tuple[str, bytes]]:
-        """``reason``, and its place as three texts."""
+        """``reason``, and its place as texts: ``topic``, ``partition``, ``offset``, ``topic_id`` if any."""
         named = {
             "reason": self.reason,
             "topic": self.topic,
             "partition": str(self.partition),
             "offset": str(self.offset),
-        }
+        } | ({} if self.topic_id is None else {"topic_id": self.topic_id})
         return [(name, text.encode()) for name, text in named.items()]
 
 
@@ -145,6 +147,7 @@ def _produce(producer: Any, letter: DeadLetter, delivered: Any) -> None:
 def _place(headers: list[tuple[str, bytes | None]] | None) -> Place | None:
     named = {name: text.decode("utf-8", "replace") for name, text in headers or () if text}
     try:
-        return named["topic"], int(named["partition"]), int(named["offset"])
+        place = named["topic"], int(named["partition"]), int(named["offset"])
     except (KeyError, ValueError):
         return None
+    return *place, named.get("topic_id")

@@ -17,9 +17,10 @@ from typing import Any
 from feira.core.errors import PermanentError
 
 SECONDS = 30
-# What an ingest writes to the summary of its snapshot: the day, and by topic and partition both offsets. In
-# lower case, as Spark writes the names of options.
+# What an ingest writes to the summary of its snapshot: the day, by topic and partition both offsets, and the
+# topic's id where Kafka has one. In lower case, as Spark writes the names of options.
 DAY_PROPERTY, OFFSETS_PROPERTY = "feira.event-day", "feira.kafka-offsets"
+TOPIC_ID_PROPERTY = "feira.kafka-topic-id"
 Ranges = Mapping[int, tuple[int, int]]
 
 
@@ -35,21 +36,23 @@ class BrokerError(ConnectionError):
 class DayOffsets:
     """What is read for a day: of each partition the first offset, and the one after the last.
 
-    ``starting`` and ``ending`` are JSON as Spark's reader takes it, ``{"topic": {"0": 17}}``; a task can
-    return this as it is.
+    ``starting`` and ``ending`` are JSON as Spark's reader takes it, ``{"topic": {"0": 17}}``; ``topic_id`` is
+    Kafka's, by which a topic that was made anew is another one: None where the broker is too old to have
+    any. A task can return this as it is.
     """
 
     topic: str
     day: str
     starting: str
     ending: str
+    topic_id: str | None = None
 
     @classmethod
-    def of(cls, topic: str, day: date, ranges: Ranges) -> DayOffsets:
+    def of(cls, topic: str, day: date, ranges: Ranges, topic_id: str | None = None) -> DayOffsets:
         """From the ranges of the partitions."""
         ends = [{str(number): ranges[number][end] for number in sorted(ranges)} for end in (0, 1)]
         starting, ending = (json.dumps({topic: end}, separators=(",", ":")) for end in ends)
-        return cls(topic, day.isoformat(), starting, ending)
+        return cls(topic, day.isoformat(), starting, ending, topic_id)
 
     @property
     def ranges(self) -> dict[int, tuple[int, int]]:
@@ -65,15 +68,19 @@ class DayOffsets:
 
 def resolve(
     consumer: Any,
+    admin: Any,
     topic: str,
     day: date,
-    recorded: Ranges | None = None,
+    recorded: DayOffsets | None = None,
+    has_rows: bool = True,
     now: datetime | None = None,
 ) -> DayOffsets:
     """The offsets of a UTC day, from the broker.
 
     :param consumer: a ``confluent_kafka.Consumer``; it need not be subscribed to anything
-    :param recorded: the ranges that the day's rows in the table were read from, if it has any
+    :param admin: a ``confluent_kafka.admin.AdminClient``
+    :param recorded: what the day's rows in the table were read from; None for a day that was never ingested
+    :param has_rows: whether there are such rows: where none are left, any topic may be read
     :raises OffsetsError: where the day is not over, the topic is not there, the broker no longer holds the
         day whole, or the topic is not the one that was read before
     :raises BrokerError: where it does not answer
@@ -94,6 +101,8 @@ def resolve(
         found = consumer.offsets_for_times(at, timeout=SECONDS)
         # Asked last: what retention removes meanwhile must not pass for a day that began later.
         lows = {n: watermarks(consumer, topic, n)[0] for n in numbers}
+        # And this after all of them: they are of the topic with this id, or of one before it, which is refused.
+        topic_id = _topic_id(admin, topic)
     except KafkaException as error:
         raise BrokerError(
             f"{topic} {day}: Kafka does not answer: {error.args[0]}. Is the broker up?"
@@ -112,17 +121,65 @@ def resolve(
         raise BrokerError(
             f"{topic} {day}: Kafka gave offsets for {len(ranges)} of {len(numbers)} partitions."
         )
-    _require_same_log(topic, day, ranges, lows, recorded or {})
-    _require_whole(topic, day, ranges, lows, recorded or {})
-    return DayOffsets.of(topic, day, ranges)
+    changed = [] if recorded is None else _changed(recorded, topic_id, ranges, lows)
+    if changed and has_rows:
+        raise OffsetsError(
+            f"{topic} {day}: Kafka no longer holds what the day's rows were read from: {'; '.join(changed)}. "
+            "The table keeps the day as it is. Where the topic was made anew on purpose and the day's messages "
+            "are in it, delete the day's rows from the table first."
+        )
+    _require_whole(topic, day, ranges, lows, {} if recorded is None or changed else recorded.ranges)
+    return DayOffsets.of(topic, day, ranges, topic_id)
+
+
+def require_topic(admin: Any, offsets: DayOffsets) -> None:
+    """Refuses to read offsets from a topic that was made anew since they were resolved.
+
+    :param admin: a ``confluent_kafka.admin.AdminClient``
+    :raises OffsetsError: where the topic's id is another one, or there is no such topic
+    :raises BrokerError: where the broker does not answer
+    """
+    from confluent_kafka import KafkaError, KafkaException
+
+    try:
+        topic_id = _topic_id(admin, offsets.topic)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise _no_topic(offsets.topic) from error
+        raise BrokerError(
+            f"{offsets.topic} {offsets.day}: Kafka does not answer: {error.args[0]}. Is the broker up?"
+        ) from error
+    if _differ(offsets.topic_id, topic_id):
+        raise OffsetsError(
+            f"{offsets.topic} {offsets.day}: the offsets are of the topic with the id {offsets.topic_id}, and "
+            f"Kafka's has {topic_id}: it was made anew since. Nothing was read; resolve the offsets again."
+        )
+
+
+def _topic_id(admin: Any, topic: str) -> str | None:
+    """As Kafka's own tools write it; None where the broker has none (before Kafka 2.8)."""
+    from confluent_kafka import TopicCollection
+
+    (described,) = admin.describe_topics(TopicCollection([topic]), request_timeout=SECONDS).values()
+    found = described.result(SECONDS).topic_id
+    bits = found.get_most_significant_bits(), found.get_least_significant_bits()
+    return str(found) if any(bits) else None
+
+
+def _differ(one: str | None, other: str | None) -> bool:
+    return None not in (one, other) and one != other
 
 
 def _partitions(consumer: Any, topic: str) -> list[int]:
     found = consumer.list_topics(topic, timeout=SECONDS).topics.get(topic)
     if found is None or not found.partitions:
         cause = f": {found.error}" if found is not None and found.error is not None else ""
-        raise OffsetsError(f"Kafka has no topic {topic}{cause}. Nothing was produced to it yet.")
+        raise _no_topic(topic, cause)
     return sorted(found.partitions)
+
+
+def _no_topic(topic: str, cause: str = "") -> OffsetsError:
+    return OffsetsError(f"Kafka has no topic {topic}{cause}. Nothing was produced to it yet.")
 
 
 def watermarks(consumer: Any, topic: str, number: int) -> tuple[int, int]:
@@ -141,12 +198,16 @@ def watermarks(consumer: Any, topic: str, number: int) -> tuple[int, int]:
     return int(low), int(high)
 
 
-def _require_same_log(
-    topic: str, day: date, ranges: Ranges, lows: Mapping[int, int], recorded: Ranges
-) -> None:
-    """A log only grows, and the first message of a time stays the first."""
+def _changed(
+    recorded: DayOffsets, topic_id: str | None, ranges: Ranges, lows: Mapping[int, int]
+) -> list[str]:
+    """What shows that the log is not the one that was read: a log only grows, and the first message of a time
+    stays the first. One that was made anew may be as long as the old one, with other messages at its offsets.
+    """
+    if _differ(recorded.topic_id, topic_id):
+        return [f"the topic has the id {topic_id}, and the one with {recorded.topic_id} was read"]
     problems = []
-    for number, (start, end) in sorted(recorded.items()):
+    for number, (start, end) in recorded.ranges.items():
         if number not in ranges:
             problems.append(f"partition {number} is gone")
         elif ranges[number][1] < end:
@@ -155,12 +216,7 @@ def _require_same_log(
             problems.append(f"partition {number} has the day from {ranges[number][0]}, not {start}")
         elif start < end and lows[number] > start:
             problems.append(f"partition {number} begins at {lows[number]}, and {start} was read")
-    if problems:
-        raise OffsetsError(
-            f"{topic} {day}: Kafka no longer holds what the day's rows were read from: "
-            f"{'; '.join(problems)}. The table keeps the day as it is. Where the topic was made anew on "
-            "purpose, delete the day's rows, and their record with them, first."
-        )
+    return problems
 
 
 def _require_whole(

@@ -79,7 +79,7 @@ def features(spark: SparkSession, day: date) -> Features:
 
 def _offsets(spark: SparkSession, day: date, snapshot: int | None) -> dict[str, list[int]] | None:
     found = None if snapshot is None else recorded(spark, day, snapshot)
-    return None if found is None else {str(each): [*found[each]] for each in sorted(found)}
+    return None if found is None else {str(each): [*ends] for each, ends in found.ranges.items()}
 
 
 def of_day(spark: SparkSession, table: str, day: date) -> DataFrame:

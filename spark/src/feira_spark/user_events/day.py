@@ -18,7 +18,12 @@ from pyspark.sql import functions as F
 
 from feira.core.contracts import contract
 from feira.user_events.codec import TABLE
-from feira.user_events.offsets import DAY_PROPERTY, OFFSETS_PROPERTY, DayOffsets, Ranges
+from feira.user_events.offsets import (
+    DAY_PROPERTY,
+    OFFSETS_PROPERTY,
+    TOPIC_ID_PROPERTY,
+    DayOffsets,
+)
 from feira_spark.core.session import CATALOG
 from feira_spark.core.tables import (
     STAGING,
@@ -64,8 +69,8 @@ class Ingested:
     dead: int
 
 
-def recorded(spark: SparkSession, day: date, snapshot: int | None = None) -> Ranges | None:
-    """The offsets that the day's rows were read from; None for a day that was never ingested.
+def recorded(spark: SparkSession, day: date, snapshot: int | None = None) -> DayOffsets | None:
+    """What the day's rows were read from; None for a day that was never ingested.
 
     :param snapshot: of the table's history the rows are as of this one; None: the current one
     """
@@ -79,7 +84,8 @@ def recorded(spark: SparkSession, day: date, snapshot: int | None = None) -> Ran
         )
     )
     found = spark.sql(
-        f"SELECT summary['{OFFSETS_PROPERTY}'] AS offsets FROM {_EVENTS}.snapshots "
+        f"SELECT summary['{OFFSETS_PROPERTY}'] AS offsets, summary['{TOPIC_ID_PROPERTY}'] AS topic_id "
+        f"FROM {_EVENTS}.snapshots "
         f"JOIN {_EVENTS}.history USING (snapshot_id) "
         f"WHERE is_current_ancestor AND summary['{DAY_PROPERTY}'] = :day {until}"
         "ORDER BY committed_at DESC LIMIT 1",
@@ -87,12 +93,18 @@ def recorded(spark: SparkSession, day: date, snapshot: int | None = None) -> Ran
     ).first()
     if found is None:
         return None
-    ((_, ranges),) = json.loads(found["offsets"]).items()
-    return {int(number): (start, end) for number, (start, end) in ranges.items()}
+    ((topic, ranges),) = json.loads(found["offsets"]).items()
+    ends = {int(number): (start, end) for number, (start, end) in ranges.items()}
+    return DayOffsets.of(topic, day, ends, found["topic_id"])
+
+
+def has_rows(spark: SparkSession, day: date) -> bool:
+    """Whether the table has rows of the day."""
+    return not _ids_of_days(spark, day, day).isEmpty()
 
 
 def ingest(spark: SparkSession, messages: DataFrame, offsets: DayOffsets) -> Ingested:
-    """Replaces the day's rows with its events, and notes the offsets in the snapshot's summary.
+    """Replaces the day's rows with its events, and notes offsets and topic in the snapshot's summary.
 
     ``messages`` are those between the offsets, with the columns of Kafka's source. They are read twice, to be
     judged and to be written: between offsets a log has the same messages each time, unless it is compacted. One
@@ -108,7 +120,8 @@ def ingest(spark: SparkSession, messages: DataFrame, offsets: DayOffsets) -> Ing
     staged = spark.table(f"{prefix}messages").withColumn("place", _order(*PLACE))
     dead = staged.where("reason IS NOT NULL")
     valid = staged.where("reason IS NULL").select("event_id", "place")
-    write_staged(dead.select("topic", *PLACE, "key", "value", "reason"), f"{prefix}dead")
+    topic_id = F.lit(offsets.topic_id).cast("string").alias("topic_id")
+    write_staged(dead.select("topic", topic_id, *PLACE, "key", "value", "reason"), f"{prefix}dead")
     letters = spark.table(f"{prefix}dead").withColumn("place", _order(*PLACE))
     total, dead_letters = staged.count(), letters.count()
     with (
@@ -237,13 +250,15 @@ def _take_from_later_days(spark: SparkSession, target: str, rows: DataFrame, day
 
 def _replace(target: str, rows: DataFrame, offsets: DayOffsets, day: date) -> None:
     ranges = {str(number): list(ends) for number, ends in sorted(offsets.ranges.items())}
+    noted = {DAY_PROPERTY: day.isoformat(), OFFSETS_PROPERTY: json.dumps({offsets.topic: ranges})}
+    if offsets.topic_id is not None:
+        noted[TOPIC_ID_PROPERTY] = offsets.topic_id
     (
         rows.writeTo(target)
         # All rows are of one partition: distributed by it, one task would write them all.
         .option("distribution-mode", "none")
         .option("fanout-enabled", "true")
-        .option(f"snapshot-property.{DAY_PROPERTY}", day.isoformat())
-        .option(f"snapshot-property.{OFFSETS_PROPERTY}", json.dumps({offsets.topic: ranges}))
+        .options(**{f"snapshot-property.{name}": text for name, text in noted.items()})
         .overwrite(F.col("event_day") == F.lit(day))
     )
 
