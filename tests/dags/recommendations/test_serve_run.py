@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -10,11 +12,13 @@ from dag_runs import Run, run_dag
 
 from feira.core.lake import lake_files
 from feira.core.settings import LakeSettings
+from feira.recommendations import release as releases
 from feira.recommendations import verdicts
 from feira.recommendations.gate import NOT_ENOUGH, REFUSED, GateFigure, Judgement
 from feira.recommendations.interactions import interactions
-from feira.recommendations.release import release
+from feira.recommendations.release import release, rollback
 from feira.recommendations.serving import baked
+from feira.recommendations.serving.store import StoreError
 from feira.recommendations.versions import ListStore
 from inbox_server import Inbox
 from valkey_server import ValkeyServer
@@ -104,6 +108,38 @@ def test_a_rollback_serves_the_version_that_is_named_however_often_it_is_made(
     run = decide(dags, action="rollback", version="2010-12-02-003", why="")
     assert run.state == "failed" and run.tasks["serve"][1] == 1
     assert served(server, store) == (FIRST, {FIRST})
+
+
+def test_whoever_writes_the_file_last_it_is_of_what_valkey_serves(
+    server: ValkeyServer, store: ListStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else moves the pointer, and has written the file, before this one writes it."""
+    with server.client() as client, server.client() as other:
+        release(client, store, FIRST)
+
+        def before(name: str, act: Callable[[], object]) -> None:
+            real, others = getattr(releases, name), [act]
+
+            def called(*arguments: Any) -> Any:
+                while others:
+                    others.pop()()
+                return real(*arguments)
+
+            monkeypatch.setattr(releases, name, called)
+
+        before("bake", lambda: rollback(other, store, FIRST))
+        assert release(client, store, SECOND) is not None
+        assert served(server, store) == (FIRST, {FIRST})
+
+        before("bake_again", lambda: release(other, store, SECOND))
+        rollback(client, store, FIRST)
+        assert served(server, store) == (SECOND, {SECOND})
+
+        # A pointer that never rests is no success.
+        turns = cycle([FIRST, SECOND])
+        monkeypatch.setattr(releases.valkey_lists, "served_version", lambda _: next(turns))
+        with pytest.raises(StoreError, match=r"10 times .* again"):
+            rollback(client, store, SECOND)
 
 
 @pytest.mark.parametrize(

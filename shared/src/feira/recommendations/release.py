@@ -3,6 +3,7 @@ what a person decides of that."""
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from typing import IO
 
@@ -11,10 +12,15 @@ import valkey
 from feira.recommendations import publish as valkey_lists
 from feira.recommendations import verdicts
 from feira.recommendations.publish import Published, VersionState, publish
-from feira.recommendations.serving.baked import bake, bake_again
+from feira.recommendations.serving.baked import NotBakedError, bake, bake_again
 from feira.recommendations.serving.lists_file import lists_of
+from feira.recommendations.serving.store import StoreError
 from feira.recommendations.verdicts import Approval
 from feira.recommendations.versions import ListStore
+
+log = logging.getLogger(__name__)
+
+_TRIES = 10
 
 
 def release(client: valkey.Valkey, store: ListStore, version: str) -> Published | None:
@@ -48,6 +54,7 @@ def release(client: valkey.Valkey, store: ListStore, version: str) -> Published 
         )
     if done.served == done.version:
         bake(store.files, store.lake, done.version, done.everyone)
+        _follow(client, store, done.version)
     return done
 
 
@@ -69,7 +76,34 @@ def rollback(client: valkey.Valkey, store: ListStore, version: str) -> VersionSt
 
     :raises PublishError: where Valkey does not have it whole
     :raises NotBakedError: where there is no file of it; then Valkey serves it, and the file stays
+    :raises StoreError: where Valkey does not answer, or serves ever others; try again
     """
     done = valkey_lists.rollback(client, version)
-    bake_again(store.files, store.lake, done.version)
+    serve_file(client, store, done.version)
     return done
+
+
+def serve_file(client: valkey.Valkey, store: ListStore, version: str) -> None:
+    """Lets the API read the file of a version that Valkey serves; raises as ``rollback``."""
+    bake_again(store.files, store.lake, version)
+    _follow(client, store, version)
+
+
+def _follow(client: valkey.Valkey, store: ListStore, written: str) -> None:
+    """Has the API's file, in which the version was written, follow what Valkey serves. Who moves the pointer writes
+    the file after it and then comes here: so whoever writes last, what is in it is served."""
+    for _ in range(_TRIES):
+        live = valkey_lists.served_version(client)
+        if live is None or live == written:
+            return
+        try:
+            bake_again(store.files, store.lake, live)
+        except NotBakedError as error:
+            # It was served a moment ago, and whoever has done that is about to write it.
+            log.warning("%s is served, and the file is still of %s: %s", live, written, error)
+            return
+        written = live
+    raise StoreError(
+        f"Valkey served another version {_TRIES} times while the API's file was written; it is of {written}. Try "
+        "again once nobody else publishes or rolls back."
+    )

@@ -191,7 +191,7 @@ def rollback(
     Example: [bold]feira recommendations rollback[/]   [bold]feira recommendations rollback 2010-12-01-001[/]
     """
     from feira.recommendations import publish
-    from feira.recommendations.serving import baked
+    from feira.recommendations.release import serve_file
 
     with published_lists() as client:
         try:
@@ -203,13 +203,12 @@ def rollback(
                 f"{version} was removed from the lake on {removed}, and cannot be served; run its day again for "
                 f"new lists. {error}"
             ) from error
-    store = list_store()
-    try:
-        baked.bake_again(store.files, store.lake, found.version)
-        problem = None
-    except Exception as error:
-        # What is served is changed already; this is what answers where Valkey has nothing.
-        problem = first_line(error)
+        try:
+            serve_file(client, list_store(), found.version)
+            problem = None
+        except Exception as error:
+            # What is served is changed already; this is what answers where Valkey has nothing.
+            problem = first_line(error)
     if as_json:
         print_json({"served": found.version, "file_error": problem})
         return
