@@ -275,6 +275,39 @@ def test_a_hanging_valkey_costs_one_wait_and_is_read_again_when_it_answers(
     with_api(server, test)
 
 
+@pytest.mark.parametrize("command", ["MGET", "GET"])
+def test_an_error_of_any_kind_is_one_of_valkey_and_nobody_waits_on(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    broken = [False]
+
+    class Breaking(reading.Valkey):
+        async def execute_command(self, *arguments: Any, **options: Any) -> Any:
+            if broken[0] and arguments[0] == command:
+                raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
+            return await super().execute_command(*arguments, **options)
+
+    monkeypatch.setattr(reading, "Valkey", Breaking)
+    published(server, V1)
+    published(server, V2, "two")
+
+    async def test(api: Api) -> None:
+        assert await api.seen("u1") == (V2, "own", ["two-n1", "two-p0"])
+        with server.client() as client:
+            rollback(client)
+        broken[0] = True
+        async with asyncio.timeout(30):
+            together = await asyncio.gather(*(api.seen(f"u{n}?n=1") for n in range(300)))
+        # What is served now was not read yet.
+        assert set(map(str, together)) == {str((V2, "popular", ["two-p0"]))}
+        assert set(await api.failures()) == {"error"}
+        assert (await api.get("/health"))["valkey"] == "down"
+        broken[0] = False
+        await api.until("u1", (V1, "own", ["x-n1", "x-p0"]))
+
+    with_api(server, test)
+
+
 class Slow:
     """A way to Valkey on which each answer takes ``seconds`` longer; ``answers`` have come so far."""
 

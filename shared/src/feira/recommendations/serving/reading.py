@@ -15,7 +15,6 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 from valkey.asyncio import Valkey
-from valkey.exceptions import ValkeyError
 
 from feira.core.errors import first_line
 from feira.recommendations.serving import layout
@@ -46,8 +45,6 @@ _FAST_PROBES = 5
 _UNUSABLE_SECONDS = 0.5
 _FILE_SECONDS = 60.0
 _MOST_AT_ONCE = 200
-
-_FAILURES = (ValkeyError, OSError, TimeoutError)
 
 
 class Lists:
@@ -198,6 +195,7 @@ class Lists:
         return await future
 
     async def _read_waiting(self) -> None:
+        now: list[tuple[list[str], asyncio.Future[list[bytes | None] | None]]] = []
         try:
             while self._waiting:
                 now = self._waiting[:_MOST_AT_ONCE]
@@ -209,6 +207,11 @@ class Lists:
                         future.set_result(values and values[at : at + len(keys)])
                     at += len(keys)
         finally:
+            # However this ends, nobody waits for it any more.
+            for _, future in now + self._waiting:
+                if not future.done():
+                    future.set_result(None)
+            self._waiting.clear()
             self._reading = None
 
     async def _mget(self, keys: list[str]) -> list[bytes | None] | None:
@@ -218,7 +221,8 @@ class Lists:
             async with asyncio.timeout(READ_SECONDS):
                 values: list[bytes | None] = await self._client.mget(keys)
                 return values
-        except _FAILURES as error:
+        # Not of the client's own kinds alone: an event loop raises its own where a connection has just ended.
+        except Exception as error:
             self._recover(_reason(error))
             return None
 
@@ -231,7 +235,7 @@ class Lists:
     async def _load_or_recover(self) -> None:
         try:
             await self._load()
-        except _FAILURES as error:
+        except Exception as error:
             self._recover(_reason(error))
         finally:
             self._loading = None
