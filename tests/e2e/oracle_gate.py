@@ -1,7 +1,7 @@
 """The independent check of the gate: what its figures of a version must be, by plain loops over interactions.
 
-It shares no code with the platform: the split, the lists and the figures follow docs/recommendations.md. Intervals
-are the platform's alone.
+It shares no code with the platform: the split, the lists, the figures and the verdicts follow
+docs/recommendations.md. Intervals are the platform's alone; what they say of a limit is not.
 """
 
 from __future__ import annotations
@@ -21,6 +21,29 @@ SLOTS = ("again", "new", "all")
 # A resample of the users in which the other side has nothing right leaves a ratio without a value; of so many
 # users that have, a thousand resamples hold none such but once in half a million times.
 SURELY = 20
+LEAST_USERS = 100
+PASSED, REFUSED, NOT_ENOUGH = "passed", "refused", "not_enough_to_tell"
+# What a figure must reach, and with which of its ends.
+ALONE: dict[tuple[str, str], tuple[float, str]] = {
+    ("ndcg_to_popular", "again"): (2.0, "value"),
+    ("ndcg_to_popular", "all"): (2.0, "value"),
+    ("ndcg_to_popular", "new"): (1.3, "value"),
+    ("ndcg_to_own_frequency", "again"): (0.95, "low"),
+    ("ndcg_to_own_frequency", "all"): (0.95, "low"),
+    # EASE is itself a single candidate, and beside item-item.
+    ("ndcg_to_other_single", "new"): (1.0, "high"),
+    ("coverage", "again"): (0.2, "value"),
+    ("coverage", "new"): (0.2, "value"),
+}
+BESIDE_LIVE: dict[tuple[str, str], tuple[float, str]] = {
+    ("ndcg_to_live", "again"): (0.97, "low"),
+    ("ndcg_to_live", "new"): (0.97, "low"),
+    ("ndcg_to_live", "all"): (0.97, "low"),
+    ("novelty_to_live", "again"): (0.95, "value"),
+    ("novelty_to_live", "new"): (0.95, "value"),
+    ("diversity_to_live", "again"): (0.95, "value"),
+    ("diversity_to_live", "new"): (0.95, "value"),
+}
 
 
 class Figure(NamedTuple):
@@ -33,7 +56,8 @@ class Figure(NamedTuple):
 
 def gate_differs(found: Interactions, as_of: dt.date, verdict: Mapping[str, Any]) -> list[str]:
     """A version's ``gate.json`` against the interactions as of its day: which days were held out, the ratios of
-    NDCG@10 to recent popularity and to own frequency, and coverage@10."""
+    NDCG@10 to recent popularity and to own frequency, coverage@10; and what follows from the figures: the verdict of
+    each, and the version's."""
     days = _held_out(found, as_of)
     cut = as_of - dt.timedelta(days=days - 1)
     if (verdict["cut"], verdict["days"]) != (str(cut), days):
@@ -51,7 +75,41 @@ def gate_differs(found: Interactions, as_of: dt.date, verdict: Mapping[str, Any]
         elif not _same(row, right):
             told = {name: row[name] for name in ("value", "users")}
             problems.append(f"gate: {' of '.join(key)} is {told}, must be {right}")
+    products = len({item for _, item, at in found if at < cut})
+    return problems + verdicts_differ(verdict, products)
+
+
+def verdicts_differ(verdict: Mapping[str, Any], products: int) -> list[str]:
+    """Which figures there are, what each must reach, its verdict, and the version's, by the rules alone.
+
+    ``products`` are those that were known before the days that are held out.
+    """
+    rules = ALONE | (BESIDE_LIVE if verdict["live"] is not None else {})
+    held = {(row["figure"], row["slot"]): row for row in verdict["figures"]}
+    if held.keys() != rules.keys() or len(held) != len(verdict["figures"]):
+        wrong = sorted(held.keys() ^ rules.keys())
+        return [f"gate: its figures are not those of the rules, each once: {wrong}"]
+    problems, must = [], {key: _verdict(row, *rules[key], products) for key, row in held.items()}
+    for key, row in held.items():
+        told = row["limit"], row["must"], row["verdict"]
+        if told != (right := (*rules[key], must[key])):
+            problems.append(f"gate: {' of '.join(key)} is judged {told}, must be {right}")
+    whole = next((each for each in (REFUSED, NOT_ENOUGH) if each in must.values()), PASSED)
+    if verdict["verdict"] != whole:
+        problems.append(f"gate: the version is {verdict['verdict']}, must be {whole}")
     return problems
+
+
+def _verdict(row: Mapping[str, Any], limit: float, by: str, products: int) -> str:
+    if row["value"] is None or row["users"] < LEAST_USERS:
+        return NOT_ENOUGH
+    if row["figure"] == "coverage":
+        if TEN * row["users"] < products:
+            return NOT_ENOUGH
+        return PASSED if row["value"] >= limit else REFUSED
+    if row[by] >= limit:
+        return PASSED
+    return REFUSED if row["high"] < limit else NOT_ENOUGH
 
 
 def _same(row: Mapping[str, Any], right: Figure | None) -> bool:

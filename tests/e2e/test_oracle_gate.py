@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from oracle_basket import basket_offers, goes_with, pairs_differ, published_pairs
-from oracle_gate import Figure, figures, gate_differs
+from oracle_gate import (
+    ALONE,
+    BESIDE_LIVE,
+    NOT_ENOUGH,
+    PASSED,
+    REFUSED,
+    Figure,
+    figures,
+    gate_differs,
+    verdicts_differ,
+)
 from oracle_lists import Known
 
 DAY = dt.date(2010, 12, 30)
@@ -71,12 +81,19 @@ def test_a_method_that_is_not_computed_here_is_an_error(name: str) -> None:
         figures(FOUND, on(29), METHOD | {name: {"name": "re-ranked"}})
 
 
+def row(key: tuple[str, str], limit: float, must: str, **of: Any) -> dict[str, Any]:
+    named = {"figure": key[0], "slot": key[1], "limit": limit, "must": must}
+    return named | {"low": of["value"], "high": of["value"], "verdict": NOT_ENOUGH} | of
+
+
 def verdict(**change: Any) -> dict[str, Any]:
-    rows = [
-        {"figure": figure, "slot": slot, "value": found.value, "users": found.users}
-        for (figure, slot), found in figures(FOUND, on(29), METHOD).items()
-    ]
-    return {"cut": "2010-12-29", "days": 2, "method": METHOD, "figures": rows} | change
+    made = figures(FOUND, on(29), METHOD)
+    rows = []
+    for key, (limit, must) in ALONE.items():
+        found = made.get(key, Figure(1.0, 2, False))
+        rows.append(row(key, limit, must, value=found.value, users=found.users))
+    of = {"cut": "2010-12-29", "days": 2, "method": METHOD, "figures": rows}
+    return of | {"live": None, "verdict": NOT_ENOUGH} | change
 
 
 def test_a_verdict_with_another_figure_is_named() -> None:
@@ -96,12 +113,82 @@ def test_a_verdict_with_another_figure_is_named() -> None:
     # Of two users a figure may be unknown; how much of the products is offered may not.
     rows = [row | {"value": None} for row in right["figures"]]
     assert len(gate_differs(FOUND, DAY, verdict(figures=rows))) == 2
-    assert len(gate_differs(FOUND, DAY, verdict(figures=rows[:-1]))) == 2
+    assert len(gate_differs(FOUND, DAY, verdict(figures=rows[:-1]))) == 3
     alone = {("1", "A", DAY)}
     unknown = [row | {"value": None, "users": 0} for row in right["figures"]]
     of_a_day = verdict(days=1, cut=str(DAY), figures=unknown)
     assert gate_differs(alone, DAY, of_a_day) == []
     assert gate_differs(alone, DAY, of_a_day | {"figures": right["figures"]})
+
+
+def of_many(live: str | None = "2010-12-29-001", **changed: Any) -> dict[str, Any]:
+    """Figures of 150 users that all reach their limit, but for those that are changed, by ``figure slot``."""
+    rules = ALONE | (BESIDE_LIVE if live else {})
+    rows = []
+    for key, (limit, must) in rules.items():
+        reached = {"value": limit, "low": limit - (must != "low"), "high": limit + 1, "users": 150}
+        if key[0] == "coverage":
+            reached |= {"low": None, "high": None}
+        rows.append(row(key, limit, must, verdict=PASSED, **reached))
+        rows[-1] |= changed.get("_of_".join(key), {})
+    judged = {each["verdict"] for each in rows}
+    whole = next((each for each in (REFUSED, NOT_ENOUGH) if each in judged), PASSED)
+    return {"live": live, "verdict": whole, "figures": rows}
+
+
+@pytest.mark.parametrize(
+    ("key", "changed", "must"),
+    [
+        ("ndcg_to_popular_of_all", {}, PASSED),
+        ("ndcg_to_popular_of_all", {"value": 1.9, "high": 2.1}, NOT_ENOUGH),
+        ("ndcg_to_popular_of_all", {"value": 1.7, "high": 1.99}, REFUSED),
+        ("ndcg_to_popular_of_all", {"users": 99}, NOT_ENOUGH),
+        ("ndcg_to_popular_of_all", {"value": 1.7, "high": 1.99, "users": 99}, NOT_ENOUGH),
+        ("ndcg_to_own_frequency_of_again", {"low": 0.94, "value": 0.95}, NOT_ENOUGH),
+        ("ndcg_to_own_frequency_of_again", {"low": 0.8, "value": 0.9, "high": 0.94}, REFUSED),
+        ("ndcg_to_other_single_of_new", {"low": 0.1, "value": 0.9, "high": 1.0}, PASSED),
+        ("ndcg_to_other_single_of_new", {"low": 0.1, "value": 0.9, "high": 0.99}, REFUSED),
+        ("coverage_of_new", {"value": 0.19}, REFUSED),
+        ("coverage_of_new", {"value": None}, NOT_ENOUGH),
+        ("ndcg_to_live_of_new", {"low": 0.96}, NOT_ENOUGH),
+        ("novelty_to_live_of_again", {"value": 0.9, "high": 0.94}, REFUSED),
+        ("diversity_to_live_of_new", {"value": None, "low": None, "high": None}, NOT_ENOUGH),
+    ],
+)
+def test_verdicts_follow_from_the_figures_by_the_rules(
+    key: str, changed: dict[str, Any], must: str
+) -> None:
+    assert verdicts_differ(of_many(**{key: changed | {"verdict": must}}), 1500) == []
+    for wrong in {PASSED, REFUSED, NOT_ENOUGH} - {must}:
+        problems = verdicts_differ(of_many(**{key: changed | {"verdict": wrong}}), 1500)
+        assert key.replace("_of_", " of ") in problems[0] and must in problems[0]
+        assert len(problems) == 2 and f"must be {must}" in problems[1]
+
+
+def test_with_more_products_than_places_there_is_not_enough_to_tell_of_coverage() -> None:
+    for value, fewer in ((0.3, PASSED), (0.1, REFUSED)):
+        for products, must in ((1500, fewer), (1501, NOT_ENOUGH)):
+            rows = {
+                f"coverage_of_{it}": {"value": value, "verdict": must} for it in ("again", "new")
+            }
+            assert verdicts_differ(of_many(**rows), products) == []
+
+
+@pytest.mark.parametrize("live", [None, "2010-12-29-001"])
+def test_figures_that_are_not_those_of_the_rules_are_named(live: str | None) -> None:
+    right = of_many(live)
+    assert verdicts_differ(right, 1500) == []
+    more = row(("ndcg_to_live", "neither"), 0.97, "low", value=1.0, users=150)
+    for rows in (right["figures"][1:], [*right["figures"], more], right["figures"] * 2):
+        (problem,) = verdicts_differ(right | {"figures": rows}, 1500)
+        assert "not those of the rules" in problem
+    other = None if live else "2010-12-29-001"
+    (problem,) = verdicts_differ(right | {"live": other}, 1500)
+    assert "novelty_to_live" in problem
+    for name, value in (("limit", 0.1), ("must", "high")):
+        rows = [right["figures"][0] | {name: value}, *right["figures"][1:]]
+        (problem,) = verdicts_differ(right | {"figures": rows}, 1500)
+        assert "ndcg_to_popular of again" in problem
 
 
 # A and B were had by two, B and C by two, A and C by one.
