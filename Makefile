@@ -141,7 +141,7 @@ test-terraform: install  ## infra/terraform: mocked, on moto and ministack, by c
 	  [ -x "$(TERRAFORM_TOOLS)/bin/$${tool%%=*}" ] || UV_TOOL_DIR="$(TERRAFORM_TOOLS)" UV_TOOL_BIN_DIR="$(TERRAFORM_TOOLS)/bin" \
 	    $(VENV)/bin/uv tool install --quiet --python $(VENV)/bin/python "$$tool"; \
 	done
-	@PATH="$(TERRAFORM_TOOLS)/bin:$$PATH" $(VENV)/bin/pytest -m terraform tests/infra/terraform
+	@PATH="$(TERRAFORM_TOOLS)/bin:$$PATH" $(VENV)/bin/pytest -m terraform --no-skips tests/infra/terraform
 
 # What the warehouse is: postgres, or redshift, for which redshift-local stands.
 WAREHOUSE ?= $(FEIRA_WAREHOUSE_ON)
@@ -188,7 +188,7 @@ KUBERNETES = .cache/kubernetes-$(shell cat tests/infra/kubernetes/go.sum 2>/dev/
 .PHONY: test-k8s
 test-k8s: install $(KUBERNETES)  ## A real API server, built from Go modules, takes every object and refuses faults (half an hour once, then minutes)
 	@FEIRA_KUBERNETES=$(KUBERNETES) PYTHONPATH=tests:tests/infra/charts:tests/infra/kubernetes \
-	  $(VENV)/bin/pytest tests/infra/kubernetes/real_api_server.py
+	  $(VENV)/bin/pytest --no-skips tests/infra/kubernetes/real_api_server.py
 
 $(KUBERNETES):
 	@command -v go > /dev/null || { \

@@ -31,6 +31,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(SPARK))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips",
+        action="store_true",
+        help="fail where a test was skipped: for a target that is asked for these tests alone",
+    )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("no_skips") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """What the marks leave out is not among what was skipped, and would go unseen."""
+    if config.getoption("no_skips") and terminalreporter.stats.get("skipped"):
+        terminalreporter.write_line(
+            "failed: tests were skipped (--no-skips), for the reasons below"
+        )
+    for mark in config.getini("markers"):
+        if f"not {mark.partition(':')[0]}" in config.getoption("markexpr"):
+            terminalreporter.write_line(f"not run, {mark}")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Has all tests of Spark in one worker, and of the others each file in one, with ``--dist=loadfile``.

@@ -18,15 +18,20 @@ import pytest
 from temporary_postgres import free_port
 from terraform_tree import Terraform, copied, environment
 
+# The version that these tests were last run with, where a user's own programs are.
+INSTALL = (
+    "curl -fsSLo /tmp/terraform.zip "
+    "https://releases.hashicorp.com/terraform/1.11.4/terraform_1.11.4_linux_amd64.zip && "
+    "unzip -o /tmp/terraform.zip terraform -d ~/.local/bin   (Linux on x86-64), "
+    "brew install hashicorp/tap/terraform   (macOS)"
+)
+
 
 @pytest.fixture(scope="session")
 def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the tree after `terraform init`; its state is a local file."""
     if shutil.which("terraform") is None:
-        pytest.skip(
-            "terraform is not on PATH: https://developer.hashicorp.com/terraform/install (1.11 or newer), "
-            "then `make test-terraform`"
-        )
+        pytest.skip(f"terraform is not on PATH, 1.11 or newer. Install it: {INSTALL}")
     tree = copied(tmp_path_factory.mktemp("terraform") / "tree")
     shutil.rmtree(tree / ".terraform", ignore_errors=True)
     (tree / "backend_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
