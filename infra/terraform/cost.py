@@ -66,7 +66,7 @@ def _month(dev: float, prod: float, large: float) -> dict[str, tuple[float, ...]
 
 ROWS = (
     Row("EKS, the cluster", 0.10, _each(1, 1, 1), "webstryker.com, May 2024"),
-    Row("nodes: t3.xlarge", 0.1664, _each(1, 0, 0), "public price tables, 2026"),
+    Row("nodes: t3.xlarge", 0.1664, _each(2, 0, 0), "public price tables, 2026"),
     Row("nodes: m6i.xlarge", 0.192, _each(0, 3, 6), "public price tables, 2026"),
     Row(
         "Spark: m6i.xlarge, hours of a month",
@@ -80,7 +80,7 @@ ROWS = (
         {"prod": (4, 60), "large": (25, 60)},
         "public price tables, 2026; spot is less",
     ),
-    Row("nodes' disks, GB", 0.08, _month(100, 300, 600), "not seen again"),
+    Row("nodes' disks, GB", 0.08, _month(200, 300, 600), "not seen again"),
     Row("NAT gateways", 0.045, _each(1, 3, 3), "basavytix.com, getfinops.cloud, 2026"),
     Row("NAT, GB through it", 0.045, _month(50, 300, 2000), "the same"),
     Row(

@@ -10,7 +10,7 @@ administrators = ["arn:aws:iam::123456789012:role/platform-administrator"]
 api_from = []
 
 nodes = {
-  platform = { instance_types = ["t3.xlarge"], capacity = "ON_DEMAND", least = 1, most = 3 }
+  platform = { instance_types = ["t3.xlarge"], capacity = "ON_DEMAND", least = 2, most = 3 }
   spark    = { instance_types = ["m6i.xlarge", "m5.xlarge"], capacity = "SPOT", least = 0, most = 4 }
 }
 
@@ -21,7 +21,7 @@ database  = { class = "db.t4g.micro", disk = 20, most = 40, twice = false }
 
 log_days  = 30
 alarms_to = ["data-platform@example.com"]
-budget    = 600
+budget    = 750
 
 shop_api = { host = "shop-staging.example.com" }
 mail     = { from = "Feira dev <feira@example.com>", to = ["data@example.com"] }

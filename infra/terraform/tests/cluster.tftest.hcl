@@ -32,6 +32,10 @@ run "closed" {
     error_message = "Airflow may start on a node that is gone in two minutes."
   }
   assert {
+    condition     = aws_eks_node_group.this["spark"].tags["k8s.io/cluster-autoscaler/node-template/resources/ephemeral-storage"] == "85Gi"
+    error_message = "Where no node of Spark runs the autoscaler adds none for executors, which ask for disk."
+  }
+  assert {
     condition     = keys(aws_eks_addon.before_nodes) == ["kube-proxy", "vpc-cni"]
     error_message = "A node starts without its network."
   }

@@ -12,7 +12,17 @@ from typing import Any
 
 import helm_python
 import yaml
-from rendered_charts import ARGOCD, CHARTS, Manifest, merged, pod_specs, render, violations
+from rendered_charts import (
+    CHARTS,
+    PLACES,
+    Manifest,
+    applications,
+    merged,
+    pod_specs,
+    render,
+    sources,
+    violations,
+)
 
 REPOSITORY_URL = "https://airflow.apache.org"
 NAME, NAMESPACE = "airflow", "airflow"
@@ -23,20 +33,15 @@ ASK_THE_API = ("scheduler", "triggerer", "dag-processor")
 def places() -> dict[str, tuple[str, dict[str, Any]]]:
     """The version of the chart and the whole values of each place, by its name."""
     found = {}
-    for file in sorted(ARGOCD.glob("*.yaml")):
-        helm = yaml.safe_load(file.read_text())["spec"]["source"]["helm"]
-        made = render(CHARTS / "platform", helm["valuesObject"], name="x", namespace="argocd")
+    own = yaml.safe_load((CHARTS / "airflow" / "values.yaml").read_text())
+    for place in PLACES:
         (source,) = (
             source
-            for application in made
-            for source in application["spec"].get("sources", ())
+            for application in applications(place)
+            for source in sources(application)
             if source.get("chart") == "airflow"
         )
-        values = yaml.safe_load((CHARTS / "airflow" / "values.yaml").read_text())
-        found[file.stem] = (
-            source["targetRevision"],
-            merged(values, source["helm"]["valuesObject"]),
-        )
+        found[place] = (source["targetRevision"], merged(own, source["helm"]["valuesObject"]))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,7 @@ CHARTS = REPOSITORY / "infra" / "charts"
 ARGOCD = REPOSITORY / "infra" / "argocd"
 # The newest that EKS runs and whose schemas the wheel has.
 KUBERNETES = "1.34"
+PLACES = ("dev", "staging", "prod")
 Manifest = dict[str, Any]
 
 
@@ -38,6 +40,44 @@ def render(
         for document in yaml.load_all(text, Loader=yaml.CSafeLoader)
         if document
     ]
+
+
+def root(place: str) -> Manifest:
+    """The one application that a person applies, of which ArgoCD makes the others."""
+    document: Manifest = yaml.safe_load((ARGOCD / f"{place}.yaml").read_text())
+    return document
+
+
+def applications(place: str, over: dict[str, Any] | None = None) -> list[Manifest]:
+    """The project of a place and its applications, with values put over its own."""
+    helm = root(place)["spec"]["source"]["helm"]
+    values = merged(helm["valuesObject"], over or {})
+    return render(CHARTS / "platform", values, name=helm["releaseName"], namespace="argocd")
+
+
+def sources(application: Manifest) -> list[dict[str, Any]]:
+    """Where an application is from: a chart each, or values for one; a project is from nowhere."""
+    spec = application["spec"]
+    found: list[dict[str, Any]] = spec.get("sources") or [
+        s for s in [spec.get("source")] if s is not None
+    ]
+    return found
+
+
+def released(place: str, suffix: str = "") -> Iterator[tuple[Manifest, str, list[Manifest]]]:
+    """Each of our own charts as ArgoCD makes it: its application, its name, its objects.
+
+    :param suffix: of the namespace, where several places share a cluster
+    """
+    for application in applications(place):
+        for source in sources(application):
+            if source.get("path", "").startswith("infra/charts/"):
+                chart, helm = CHARTS.parents[1] / source["path"], source["helm"]
+                namespace = application["spec"]["destination"]["namespace"] + suffix
+                made = render(
+                    chart, helm["valuesObject"], name=helm["releaseName"], namespace=namespace
+                )
+                yield application, chart.name, made
 
 
 @cache

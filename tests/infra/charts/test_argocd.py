@@ -12,33 +12,18 @@ from jsonschema import Draft7Validator
 from rendered_charts import (
     ARGOCD,
     CHARTS,
+    PLACES,
     Manifest,
     application_violations,
+    applications,
     merged,
-    render,
+    released,
+    root,
+    sources,
     violations,
 )
 
 from checkout import REPOSITORY
-
-PLACES = ("dev", "staging", "prod")
-
-
-def root(place: str) -> Manifest:
-    document: Manifest = yaml.safe_load((ARGOCD / f"{place}.yaml").read_text())
-    return document
-
-
-def applications(place: str, over: dict[str, Any] | None = None) -> list[Manifest]:
-    helm = root(place)["spec"]["source"]["helm"]
-    values = merged(helm["valuesObject"], over or {})
-    return render(CHARTS / "platform", values, name=helm["releaseName"], namespace="argocd")
-
-
-def sources(application: Manifest) -> list[dict[str, Any]]:
-    spec = application["spec"]
-    found: list[dict[str, Any]] = spec.get("sources") or [spec["source"]]
-    return found
 
 
 def unsound(manifests: list[Manifest]) -> list[str]:
@@ -84,34 +69,18 @@ def test_a_fault_in_a_copy_is_found(kind: str, path: tuple[Any, ...], value: Any
 @pytest.mark.parametrize("place", PLACES)
 def test_every_chart_takes_the_values_that_it_is_given(place: str) -> None:
     seen = set()
-    for application in applications(place):
-        if application["kind"] == "AppProject":
-            continue
-        namespace = application["spec"]["destination"]["namespace"]
-        for source in sources(application):
-            if source.get("path", "").startswith("infra/charts/"):
-                chart = source["path"].removeprefix("infra/charts/")
-                helm = source["helm"]
-                manifests = render(
-                    CHARTS / chart,
-                    helm["valuesObject"],
-                    name=helm["releaseName"],
-                    namespace=namespace,
-                )
-                assert [each for m in manifests for each in violations(m)] == []
-                seen.add(chart)
-            elif source.get("chart") == "airflow":
-                seen.add("airflow")
-                (file,) = source["helm"]["valueFiles"]
-                values = yaml.safe_load(
-                    (CHARTS.parents[1] / file.removeprefix("$feira/")).read_text()
-                )
-                schema = json.loads((CHARTS / "airflow" / "values.schema.json").read_text())
-                over = merged(values, source["helm"]["valuesObject"])
-                assert [e.message for e in Draft7Validator(schema).iter_errors(over)] == []
-                (bundle,) = over["dagProcessor"]["dagBundleConfigList"]
-                assert bundle["kwargs"]["tracking_ref"] == f"v{over['defaultAirflowTag']}"
-    assert seen == {"spark-connect", "release", "airflow", "serving"}
+    for _, chart, manifests in released(place):
+        assert [each for m in manifests for each in violations(m)] == []
+        seen.add(chart)
+    assert seen == {"spark-connect", "release", "serving"}
+    (source,) = (s for a in applications(place) for s in sources(a) if s.get("chart") == "airflow")
+    (file,) = source["helm"]["valueFiles"]
+    values = yaml.safe_load((CHARTS.parents[1] / file.removeprefix("$feira/")).read_text())
+    schema = json.loads((CHARTS / "airflow" / "values.schema.json").read_text())
+    over = merged(values, source["helm"]["valuesObject"])
+    assert [e.message for e in Draft7Validator(schema).iter_errors(over)] == []
+    (bundle,) = over["dagProcessor"]["dagBundleConfigList"]
+    assert bundle["kwargs"]["tracking_ref"] == f"v{over['defaultAirflowTag']}"
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -181,14 +150,17 @@ def test_argocd_is_told_how_to_judge_an_applications_health() -> None:
 
 
 def test_production_is_corrected_by_people() -> None:
+    """Its root too: one that corrects itself would put a changed version into the others."""
+
     def automated(place: str) -> set[bool]:
         return {
-            "automated" in m["spec"]["syncPolicy"]
-            for m in applications(place)
-            if "syncPolicy" in m["spec"]
+            "automated" in m["spec"].get("syncPolicy", {})
+            for m in (root(place), *applications(place))
+            if m["kind"] == "Application"
         }
 
-    assert automated("dev") == {True} and automated("prod") == {False}
+    assert automated("dev") == automated("staging") == {True}
+    assert automated("prod") == {False}
 
 
 def test_terraform_gives_its_roles_to_the_charts_service_accounts() -> None:
@@ -202,19 +174,12 @@ def test_terraform_gives_its_roles_to_the_charts_service_accounts() -> None:
         for account in re.findall(r'"([^"]+)"', listed)
     }
     made = {}
-    for application in applications("prod")[1:]:
+    for application, _, manifests in released("prod"):
         namespace = application["spec"]["destination"]["namespace"]
-        for source in sources(application):
-            if not source.get("path", "").startswith("infra/charts/"):
-                continue
-            chart = CHARTS / source["path"].removeprefix("infra/charts/")
-            helm = source["helm"]
-            for m in render(
-                chart, helm["valuesObject"], name=helm["releaseName"], namespace=namespace
-            ):
-                role = m["metadata"].get("annotations", {}).get("eks.amazonaws.com/role-arn")
-                if role is not None:
-                    made[f"{namespace}:{m['metadata']['name']}"] = role.rpartition("prod-")[2]
+        for m in manifests:
+            role = m["metadata"].get("annotations", {}).get("eks.amazonaws.com/role-arn")
+            if role is not None:
+                made[f"{namespace}:{m['metadata']['name']}"] = role.rpartition("prod-")[2]
     # The chart of Airflow names its own; these are its names for the release `airflow`.
     own = {
         f"airflow:airflow-{part}": "airflow"

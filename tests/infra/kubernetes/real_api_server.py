@@ -16,12 +16,17 @@ from typing import Any
 import pytest
 import yaml
 from api_server import Api, RefusedError, running
-from rendered_charts import ARGOCD, CHARTS, merged, pod_specs, render, violations
-
-from checkout import REPOSITORY
-
-PLACES = ("dev", "staging", "prod")
-Manifest = dict[str, Any]
+from rendered_charts import (
+    ARGOCD,
+    PLACES,
+    Manifest,
+    applications,
+    merged,
+    pod_specs,
+    released,
+    root,
+    violations,
+)
 
 
 @pytest.fixture(scope="session")
@@ -58,36 +63,16 @@ def namespace_of(name: str, labels: dict[str, str]) -> Manifest:
     }
 
 
-def root(place: str) -> Manifest:
-    document: Manifest = yaml.safe_load((ARGOCD / f"{place}.yaml").read_text())
-    return document
-
-
-def platform(place: str) -> list[Manifest]:
-    helm = root(place)["spec"]["source"]["helm"]
-    return render(
-        CHARTS / "platform", helm["valuesObject"], name=f"feira-{place}", namespace="argocd"
-    )
-
-
 def charts(place: str) -> list[tuple[str, dict[str, str], list[Manifest]]]:
     """Each chart of a place as ArgoCD would make it: its namespace, that one's labels, its objects."""
-    found = []
-    for application in platform(place):
-        spec = application["spec"]
-        for source in spec.get("sources") or [spec.get("source") or {}]:
-            if source.get("path", "").startswith("infra/charts/"):
-                helm = source["helm"]
-                namespace = f"{spec['destination']['namespace']}-{place}"
-                labels = spec["syncPolicy"]["managedNamespaceMetadata"]["labels"]
-                made = render(
-                    REPOSITORY / source["path"],
-                    helm["valuesObject"],
-                    name=helm["releaseName"],
-                    namespace=namespace,
-                )
-                found.append((namespace, labels, made))
-    return found
+    return [
+        (
+            f"{application['spec']['destination']['namespace']}-{place}",
+            application["spec"]["syncPolicy"]["managedNamespaceMetadata"]["labels"],
+            made,
+        )
+        for application, _, made in released(place, f"-{place}")
+    ]
 
 
 def as_its_controller_would(api: Api, quota: Manifest) -> None:
@@ -285,7 +270,7 @@ def test_each_service_account_may_do_what_it_must_and_nothing_else(cluster: Api)
 
 def test_argocds_kinds_are_taken_and_a_field_of_none_is_not(argocd: Api) -> None:
     for place in PLACES:
-        for manifest in (root(place), *platform(place)):
+        for manifest in (root(place), *applications(place)):
             argocd.create(manifest)
     wrong = merged(
         root("dev"), {"metadata": {"name": "wrong"}, "spec": {"syncPolicy": {"automatd": {}}}}

@@ -52,8 +52,26 @@ def test_each_cell_is_its_own_product(cost: ModuleType) -> None:
             assert f"{product:.2f}" == result, row.part
 
 
-def test_the_budgets_hold_what_the_environments_cost(cost: ModuleType) -> None:
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_every_node_that_always_runs_is_paid_for_all_month_and_so_is_its_disk(
+    cost: ModuleType, environment: str
+) -> None:
+    text = (TREE / "environments" / f"{environment}.tfvars").read_text()
+    groups = re.findall(r'= { instance_types = \["([^"]+)".*least = (\d+)', text)
+    assert len(groups) == 2
+    rows = {row.part: row.units.get(environment) for row in cost.ROWS}
+    for instance_type, least in groups:
+        if int(least):
+            assert rows[f"nodes: {instance_type}"] == (int(least), cost.HOURS)
+    template = (TREE / "modules" / "cluster" / "main.tf").read_text()
+    (size,) = re.findall(r"^\s+disk\s*=\s*(\d+)", template, re.M)
+    assert rows["nodes' disks, GB"] == (sum(int(least) for _, least in groups) * int(size),)
+
+
+def test_what_an_environment_costs_sends_no_mail_of_its_budget(cost: ModuleType) -> None:
+    watch = (TREE / "modules" / "watch" / "main.tf").read_text()
+    mail_at = min(map(int, re.findall(r"^\s+threshold\s+= (\d+)\n\s+threshold_type", watch, re.M)))
     for environment in ("dev", "prod"):
         text = (TREE / "environments" / f"{environment}.tfvars").read_text()
         budget = re.search(r"^budget\s*=\s*(\d+)", text, re.M)
-        assert budget and cost.total(environment) < int(budget[1])
+        assert budget and cost.total(environment) < int(budget[1]) * mail_at / 100

@@ -98,6 +98,12 @@ FAULTS = {
         "http_put_response_hop_limit = 1",
         "http_put_response_hop_limit = 2",
     ),
+    "a group that never begins": (
+        "cluster",
+        "modules/cluster/main.tf",
+        '"${local.for_pods}Gi"',
+        '"5Gi"',
+    ),
     "a public warehouse": (
         "stores",
         "modules/warehouse/main.tf",

@@ -14,8 +14,11 @@ variable "nodes" {
 }
 
 locals {
-  managed = "arn:aws:iam::aws:policy"
-  issuer  = replace(aws_eks_cluster.this.identity[0].oidc[0].issuer, "https://", "")
+  # GB of a node's disk, and GiB of it that pods may ask for: the rest is images, the system and the kubelet's tenth.
+  disk     = 100
+  for_pods = 85
+  managed  = "arn:aws:iam::aws:policy"
+  issuer   = replace(aws_eks_cluster.this.identity[0].oidc[0].issuer, "https://", "")
   # What AWS's own parts of a cluster do in its name.
   addons = {
     "vpc-cni"            = { service_account = "aws-node", policy = "${local.managed}/AmazonEKS_CNI_Policy" }
@@ -164,7 +167,7 @@ resource "aws_launch_template" "node" {
   block_device_mappings {
     device_name = "/dev/xvda"
     ebs {
-      volume_size           = 100
+      volume_size           = local.disk
       volume_type           = "gp3"
       encrypted             = true
       delete_on_termination = true
@@ -188,6 +191,9 @@ resource "aws_eks_node_group" "this" {
   # pgpq, which loads the warehouse twice as fast, has no wheel for Linux on ARM.
   ami_type = "AL2023_x86_64_STANDARD"
   labels   = { "feira/nodes" = each.key }
+  # Of a group without a node the autoscaler knows type, labels and taints, and no disk: a pod that asks for some, as
+  # executors do, would wait for ever (kubernetes/autoscaler#1650).
+  tags = { "k8s.io/cluster-autoscaler/node-template/resources/ephemeral-storage" = "${local.for_pods}Gi" }
 
   launch_template {
     id      = aws_launch_template.node.id
