@@ -45,14 +45,23 @@ def argocd(api: Api) -> Api:
         file = fetched() / "manifests" / "crds" / f"{kind}-crd.yaml"
         api.create(yaml.safe_load(file.read_text()))
     api.create(namespace_of("argocd", {}))
-    end = time.monotonic() + 30
-    while True:
-        try:
-            api.ask("GET", "/apis/argoproj.io/v1alpha1/applications")
-            return api
-        except RefusedError:
-            assert time.monotonic() < end
-            time.sleep(0.2)
+    end = time.monotonic() + 60
+    while not _served(api, "/apis/argoproj.io/v1alpha1", len(KINDS)):
+        assert time.monotonic() < end, "The API server does not serve ArgoCD's kinds."
+        time.sleep(0.2)
+    return api
+
+
+def _served(api: Api, group: str, kinds: int) -> bool:
+    """Whether all are listed, which `Api.path` reads, and answer: one may be so before the other."""
+    try:
+        listed = [each["name"] for each in api.ask("GET", group)[0]["resources"]]
+        plurals = [name for name in listed if "/" not in name]
+        for name in plurals:
+            api.ask("GET", f"{group}/{name}")
+    except RefusedError:
+        return False
+    return len(plurals) == kinds
 
 
 def namespace_of(name: str, labels: dict[str, str]) -> Manifest:
