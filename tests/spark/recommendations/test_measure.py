@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 DAY = date(2010, 12, 2)
 BEFORE = DAY - timedelta(days=1)
+# Of which lists were shown too, and then on no day for years.
+LONG_AGO = date(2004, 2, 29)
 NEW, OLD, OLDEST = "2010-12-02-002", "2010-12-01-010", "2010-12-01-009"
 MARKUP = "<script>$x_1^2$</script>"
 LEFT_OUT = (MARKUP, "1")
@@ -227,7 +229,7 @@ def day(spark: SparkSession) -> Day:
     # What an earlier run of the day and one of another day have left.
     left = dict.fromkeys(contract(steps.LIVE).column_names) | {"list_version": "gone", "arm": ""}
     left |= {"position": 0, "figure": "ctr", "value": 0.5, "impressions": 1, "users": 1}
-    add(spark, steps.LIVE, [left | {"as_of": DAY}, left | {"as_of": BEFORE}])
+    add(spark, steps.LIVE, [left | {"as_of": each} for each in (DAY, BEFORE, LONG_AGO)])
     with pytest.MonkeyPatch.context() as patched:
         # The day has four versions and arms, two of them of as many impressions.
         patched.setattr("feira_spark.recommendations.shown.MOST_ARMS", 3)
@@ -418,7 +420,7 @@ def test_the_estimates_of_a_version_and_slot_are_what_plain_loops_find(
 
 def test_a_day_is_replaced_alone(day: Day) -> None:
     rows = [row for row in day.table if row["as_of"] == DAY]
-    assert [row["list_version"] for row in day.table if row["as_of"] != DAY] == ["gone"]
+    assert [row["list_version"] for row in day.table if row["as_of"] != DAY] == ["gone"] * 2
     made = [*day.measured.figures, *(row for it in day.measured.estimates for row in it.rows())]
     keys = contract(steps.LIVE).column_names[1:]
     assert {row["slot"] for row in rows} == set(SLOTS)
@@ -429,6 +431,7 @@ def test_a_day_is_replaced_alone(day: Day) -> None:
     assert {row["figure"] for row in rows} == set(allowed.column("figure").allowed)
     history = [(when, row.list_version, row.arm) for when, row in day.measured.history]
     assert history == [
+        (LONG_AGO, "gone", ""),
         (BEFORE, "gone", ""),
         (DAY, MARKUP, "0"),
         (DAY, "web-2010-12-02", "a"),
@@ -436,9 +439,24 @@ def test_a_day_is_replaced_alone(day: Day) -> None:
     ]
 
 
+def test_a_history_is_of_the_newest_days_that_have_figures(
+    spark: SparkSession, day: Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def days(last: date, most: int) -> list[date]:
+        return sorted({when for when, _ in steps.history(spark, last, most)})
+
+    assert days(DAY, 3) == [LONG_AGO, BEFORE, DAY]
+    assert days(DAY, 2) == [BEFORE, DAY]
+    assert days(BEFORE, 2) == [LONG_AGO, BEFORE]
+    assert days(LONG_AGO - timedelta(days=1), 2) == []
+    monkeypatch.setattr(steps, "LONGEST_HISTORY_DAYS", 2)
+    assert {when for when, _ in steps.newest_history(spark)} == {BEFORE, DAY}
+
+
 def test_the_history_of_all_days_has_the_slots_of_each(spark: SparkSession, day: Day) -> None:
     found = steps.newest_history(spark)
     assert {(when, row.list_version, row.slot) for when, row in found} == {
+        (LONG_AGO, "gone", None),
         (BEFORE, "gone", None),
         *((DAY, MARKUP, slot) for slot in (None, "again")),
         *((DAY, "web-2010-12-02", slot) for slot in SLOTS),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import astuple
-from datetime import date, timedelta
+from datetime import date
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -36,7 +36,7 @@ from feira_spark.recommendations.shown import arms, cells, in_two_arms
 log = logging.getLogger(__name__)
 
 LIVE = "recommendations.live_figures"
-# Days of the history that people are shown, the measured one the last.
+# Days on which lists were shown, of the history that people are shown; the measured one is the last.
 HISTORY_DAYS = 28
 # Of the page of all days; a point of more would be a dot.
 LONGEST_HISTORY_DAYS = 400
@@ -132,18 +132,21 @@ def _replace(spark: SparkSession, day: date, rows: list[LiveFigure], read: Snaps
 
 
 def newest_history(spark: SparkSession) -> tuple[tuple[date, LiveFigure], ...]:
-    """As ``history``, to the newest day that was measured."""
-    newest = spark.table(f"{CATALOG}.{LIVE}").agg(F.max("as_of")).collect()[0][0]
-    return history(spark, newest, LONGEST_HISTORY_DAYS) if newest else ()
+    """As ``history``, to the newest day of all."""
+    return history(spark, date.max, LONGEST_HISTORY_DAYS)
 
 
 def history(spark: SparkSession, day: date, days: int) -> tuple[tuple[date, LiveFigure], ...]:
-    """The CTR of all positions of so many days, this one the last, by day, version, arm and slot."""
-    first = day - timedelta(days=days - 1)
+    """The CTR of all positions of the newest days that have one, to this day and so many at most, by day, version,
+    arm and slot. However many days without any are between two that have: those are no days of the history."""
+    measured = spark.table(f"{CATALOG}.{LIVE}").where(
+        (F.col("as_of") <= F.lit(day))
+        & (F.col("figure") == "ctr")
+        & (F.col("position") == EVERY_POSITION)
+    )
+    newest = measured.select("as_of").distinct().orderBy(F.desc("as_of")).limit(days)
     rows = (
-        spark.table(f"{CATALOG}.{LIVE}")
-        .where(F.col("as_of").between(F.lit(first), F.lit(day)))
-        .where((F.col("figure") == "ctr") & (F.col("position") == EVERY_POSITION))
+        measured.join(F.broadcast(newest), "as_of", "left_semi")
         .orderBy("as_of", "list_version", "arm", "slot")
         .collect()
     )
