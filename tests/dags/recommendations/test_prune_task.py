@@ -34,6 +34,7 @@ class Tables:
 
     def __init__(self) -> None:
         self.rows, self.removed = set(NAMES), set[str]()
+        self.listed = set(NAMES)
         self.stay = set[str]()
         self.expired = 0
         self.steps = 0
@@ -51,7 +52,7 @@ class Tables:
 
         def mark(_: Any, versions: Any, now: datetime) -> None:
             self.step()
-            self.removed |= {each.version for each in versions}
+            self.removed |= {each.version for each in versions} & self.listed
 
         def features(_: Any, stay: Any, now: datetime) -> list[date]:
             self.stay = {each.version for each in stay}
@@ -60,7 +61,10 @@ class Tables:
         def expire(*_: Any) -> None:
             self.expired += 1
 
-        monkeypatch.setattr(tables, "removed_versions", lambda _: set(self.removed))
+        def listed(_: Any) -> dict[str, bool]:
+            return {name: name in self.removed for name in self.listed}
+
+        monkeypatch.setattr(tables, "listed_versions", listed)
         monkeypatch.setattr(tables, "remove_rows", rows)
         monkeypatch.setattr(tables, "mark_removed", mark)
         monkeypatch.setattr(tables, "remove_features", features)
@@ -128,6 +132,19 @@ def test_old_versions_go_and_those_that_are_served_kept_approved_or_new_stay(
     assert with_lists(store) == sorted(stays) == sorted(held.rows)
     assert held.removed == set(done["removed"]) and held.expired == 1
     assert tasks.prune()["removed"] == [] and held.expired == 2
+
+
+def test_a_version_whose_run_was_given_up_before_it_was_listed_is_removed_once(
+    store: ListStore, held: Tables
+) -> None:
+    held.listed.remove(NAMES[0])
+    assert tasks.prune()["removed"] == OLD
+    assert with_lists(store) == sorted(held.rows) and not held.rows & set(OLD)
+    assert tasks.prune()["removed"] == []
+    # Of one whose removal was killed amid its files, the rest goes too.
+    store.files.pipe_file(f"{store.folder(NAMES[0])}/models/again.npz", b"1")
+    assert tasks.prune()["removed"] == [NAMES[0]]
+    assert tasks.prune()["removed"] == []
 
 
 def test_killed_at_any_step_nothing_half_removed_can_be_read_and_the_next_one_ends_it(

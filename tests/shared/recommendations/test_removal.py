@@ -36,7 +36,8 @@ def begun(store: ListStore, day: date, ago: timedelta = timedelta(days=400)) -> 
 
 
 def removable(store: ListStore, kept: Any = (), removed: Any = ()) -> list[str]:
-    return [each.version for each in removal.removable(removal.begun(store, removed), kept, NOW)]
+    listed = {name: name in removed for name in store.names()}
+    return [each.version for each in removal.removable(removal.begun(store, listed), kept, NOW)]
 
 
 def test_versions_of_the_newest_28_days_stay_and_those_that_are_kept(store: ListStore) -> None:
@@ -75,7 +76,7 @@ def test_features_of_the_newest_28_days_stay_and_those_of_a_version_that_stays(
     # A day of the future makes none old.
     assert removal.old_days(days | {date(2099, 1, 1)}, [], NOW) == old
     begun(store, date(2010, 11, 1))
-    (stays,) = removal.begun(store, ())
+    (stays,) = removal.begun(store, {})
     assert removal.old_days(days, [stays], NOW) == old - {date(2010, 11, 1)}
     assert removal.old_days([], [stays], NOW) == set()
 

@@ -236,7 +236,7 @@ def test_the_rows_of_a_removed_version_go_with_their_files_and_no_other_file_is_
     files = f"SELECT count(*) AS n FROM lake.{steps.LISTS}.files"
     before, kept = spark.sql(files).first().n, of_version(rows(spark, steps.LISTS), SECOND)
     now = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    assert removal.removed_versions(spark) == set()
+    assert removal.listed_versions(spark) == {FIRST: False, SECOND: False}
     # A version that was never written is among them: its run was killed.
     unwritten = replace(doomed, version="2011-01-02-001", as_of="2011-01-02")
     for _ in range(2):
@@ -244,7 +244,7 @@ def test_the_rows_of_a_removed_version_go_with_their_files_and_no_other_file_is_
         removal.mark_removed(spark, [doomed, unwritten], now)
     assert rows(spark, steps.LISTS) and of_version(rows(spark, steps.LISTS), FIRST) == []
     assert of_version(rows(spark, steps.LISTS), SECOND) == kept
-    assert removal.removed_versions(spark) == {FIRST}
+    assert removal.listed_versions(spark) == {FIRST: True, SECOND: False}
     known = {row["version"]: row for row in rows(spark, steps.VERSIONS)}
     assert known[FIRST]["removed_at"].astimezone(UTC) == now
     assert known[SECOND]["removed_at"] is None

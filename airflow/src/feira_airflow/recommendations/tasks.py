@@ -244,7 +244,7 @@ def prune() -> dict[str, Any]:
     kept = {each.version for each in published} | verdicts.approved_versions(store)
     kept |= served_in_file(store.files, store.lake)
     with spark_session() as spark:
-        known = removal.begun(store, tables.removed_versions(spark))
+        known = removal.begun(store, tables.listed_versions(spark))
         old = removal.removable(known, kept, now)
         stay = [each for each in known if each not in old]
         for each in old:

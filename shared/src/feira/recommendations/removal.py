@@ -8,7 +8,7 @@ said, its card.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 from feira.core.landing.put_once import put_once
@@ -22,10 +22,22 @@ MADE_DAYS = 7
 _STAYS = (".json", ".md")
 
 
-def begun(store: ListStore, removed: Collection[str]) -> list[Version]:
-    """The versions of the lake, the oldest first, without those that are removed already."""
-    found = (store.version(name) for name in store.names() if name not in removed)
+def begun(store: ListStore, listed: Mapping[str, bool]) -> list[Version]:
+    """The versions of the lake, the oldest first, without those that are removed already.
+
+    :param listed: of each version that has a row of ``list_versions``, whether that says it is removed; one whose
+        run was given up earlier has none, and is removed where its folder says so and nothing large is in it
+    """
+    found = (
+        store.version(name)
+        for name in store.names()
+        if not (listed[name] if name in listed else _is_removed(store, name))
+    )
     return [each for each in found if each is not None]
+
+
+def _is_removed(store: ListStore, version: str) -> bool:
+    return store.removed(version) is not None and not _large(store, version)
 
 
 def removable(known: Collection[Version], kept: Collection[str], now: datetime) -> list[Version]:
@@ -65,11 +77,17 @@ def mark(store: ListStore, version: str, now: datetime) -> None:
 
 def remove_files(store: ListStore, version: str) -> None:
     """Removes the version's lists, models and all else that is large."""
-    folder = store.folder(version)
-    for path in store.files.find(folder):
-        if "/" in path.rpartition(f"/{version}/")[2] or not path.endswith(_STAYS):
-            try:
-                store.files.rm_file(path)
-            except FileNotFoundError:
-                # By another that was at it too.
-                continue
+    for path in _large(store, version):
+        try:
+            store.files.rm_file(path)
+        except FileNotFoundError:
+            # By another that was at it too.
+            continue
+
+
+def _large(store: ListStore, version: str) -> list[str]:
+    return [
+        path
+        for path in store.files.find(store.folder(version))
+        if "/" in path.rpartition(f"/{version}/")[2] or not path.endswith(_STAYS)
+    ]

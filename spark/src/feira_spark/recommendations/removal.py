@@ -27,11 +27,12 @@ FEATURES = (USER_FEATURES, ITEM_FEATURES, USER_CATEGORIES)
 SNAPSHOT_DAYS = 7
 
 
-def removed_versions(spark: SparkSession) -> set[str]:
-    """The versions whose rows and files are removed."""
+def listed_versions(spark: SparkSession) -> dict[str, bool]:
+    """The versions that have a row of ``list_versions``, and whether their rows and files are removed."""
     require_tables(spark, [contract(LISTS), contract(VERSIONS)])
-    removed = spark.table(f"{CATALOG}.{VERSIONS}").where(F.col("removed_at").isNotNull())
-    return {row["version"] for row in removed.select("version").collect()}
+    removed = F.col("removed_at").isNotNull().alias("removed")
+    found = spark.table(f"{CATALOG}.{VERSIONS}").select("version", removed).collect()
+    return {row["version"]: row["removed"] for row in found}
 
 
 def remove_rows(spark: SparkSession, versions: Collection[Version]) -> None:
