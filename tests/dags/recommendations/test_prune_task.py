@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -37,6 +38,7 @@ class Tables:
         self.listed = set(NAMES)
         self.stay = set[str]()
         self.expired = 0
+        self.meanwhile: Callable[[], object] = lambda: None
         self.steps = 0
         self.killed_at = -1
 
@@ -62,6 +64,7 @@ class Tables:
             self.expired += 1
 
         def listed(_: Any) -> dict[str, bool]:
+            self.meanwhile()
             return {name: name in self.removed for name in self.listed}
 
         monkeypatch.setattr(tables, "listed_versions", listed)
@@ -162,6 +165,29 @@ def test_killed_at_any_step_nothing_half_removed_can_be_read_and_the_next_one_en
     assert tasks.prune()["removed"] == OLD
     assert held.removed == set(OLD) and not held.removed & held.rows
     assert not held.removed & set(with_lists(store))
+
+
+def test_what_is_approved_or_published_while_the_tables_are_read_stays(
+    server: ValkeyServer, store: ListStore, held: Tables
+) -> None:
+    approved, published = NAMES[0], NAMES[8]
+
+    def meanwhile() -> None:
+        approval = json.dumps({"version": approved}).encode()
+        store.files.pipe_file(store.folder("approvals/b.json"), approval)
+        with server.client() as client:
+            publish_lists(client, published, some_lists(published, 1))
+
+    held.meanwhile = meanwhile
+    assert tasks.prune()["removed"] == NAMES[5:8]
+    assert {approved, published} <= held.stay & held.rows & set(with_lists(store))
+
+    def emptied() -> None:
+        with server.client() as client:
+            client.flushall()
+
+    held.meanwhile = emptied
+    assert tasks.prune() == {"removed": [], "features": []}
 
 
 @pytest.mark.parametrize("state", ["down", "emptied", "approval", "file"])

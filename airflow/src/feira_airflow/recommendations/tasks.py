@@ -229,22 +229,18 @@ def prune() -> dict[str, Any]:
     answer, or serves none, nothing is removed."""
     from datetime import UTC, datetime
 
-    from feira.recommendations import removal, verdicts
-    from feira.recommendations.publish import versions
-    from feira.recommendations.serving.baked import served_in_file
-    from feira.recommendations.serving.store import connect
+    from feira.recommendations import removal
     from feira_spark.recommendations import removal as tables
 
     store, now = _store(lake_settings(LAKE)), datetime.now(UTC)
-    with connect(valkey_options()) as client:
-        published = versions(client)
-    if not any(each.live for each in published):
-        log.info("no version is served, and none is removed")
-        return {"removed": [], "features": []}
-    kept = {each.version for each in published} | verdicts.approved_versions(store)
-    kept |= served_in_file(store.files, store.lake)
+    nothing: dict[str, Any] = {"removed": [], "features": []}
+    if not _kept(store):
+        return nothing
     with spark_session() as spark:
         known = removal.begun(store, tables.listed_versions(spark))
+        # Again: while Spark has started a person may have approved of an old version.
+        if not (kept := _kept(store)):
+            return nothing
         old = removal.removable(known, kept, now)
         stay = [each for each in known if each not in old]
         for each in old:
@@ -259,6 +255,23 @@ def prune() -> dict[str, Any]:
     names = [each.version for each in old]
     log.info("removed: %s; features of %s", ", ".join(names) or "none", ", ".join(days) or "no day")
     return {"removed": names, "features": days}
+
+
+def _kept(store: ListStore) -> set[str]:
+    """The versions that are in Valkey, in the API's file or approved of; none where Valkey serves none, and it is
+    not known which it would."""
+    from feira.recommendations import verdicts
+    from feira.recommendations.publish import versions
+    from feira.recommendations.serving.baked import served_in_file
+    from feira.recommendations.serving.store import connect
+
+    with connect(valkey_options()) as client:
+        published = versions(client)
+    if not any(each.live for each in published):
+        log.info("no version is served, and none is removed")
+        return set()
+    known = {each.version for each in published} | verdicts.approved_versions(store)
+    return known | served_in_file(store.files, store.lake)
 
 
 @permanent_errors_fail()
