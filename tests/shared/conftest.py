@@ -15,6 +15,14 @@ from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.schema import connect
 from feira_local.stack.postgres import Dsns
+from s3_proxy import s3_proxy
+
+
+@pytest.fixture(scope="session")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakeSettings]:
+    """A lake on the stack's S3 server, which checks signatures."""
+    with s3_proxy(tmp_path_factory.mktemp("s3")) as lake:
+        yield lake
 
 
 @pytest.fixture

@@ -169,6 +169,15 @@ def test_two_services_of_one_name_are_refused(joined: LocalPart, tmp_path: Path)
         services.require_apart((replace(geo, name="shop"),), (geo, replace(geo, name="shop")))
 
 
+def test_a_folder_that_declares_nothing_is_not_imported_to_find_that_out(
+    package: Callable[[str], LocalPart], tmp_path: Path
+) -> None:
+    folder = tmp_path / "laptop" / "heavy"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise MemoryError")
+    assert package(GEO).name == "geo"
+
+
 @pytest.mark.parametrize(
     "text", ["", "LOCAL = 1", GEO.replace('LocalPart("geo"', 'LocalPart("maps"')]
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,6 @@ from fsspec import AbstractFileSystem
 from feira.core.lake import lake_files
 from feira.core.landing.put_once import put_once
 from feira.core.settings import LakeSettings
-from s3_proxy import s3_proxy
-
-
-@pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakeSettings]:
-    with s3_proxy(tmp_path_factory.mktemp("s3")) as lake:
-        yield lake
 
 
 @pytest.fixture(params=["s3proxy", "moto", "folder"])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import pkgutil
 from collections.abc import Iterator, Sequence
+from importlib.machinery import PathFinder
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -20,9 +20,11 @@ def declarations(
     :raises: an ``error`` that names the module which does not
     """
     for folder in sorted(found.name for found in pkgutil.iter_modules(path) if found.ispkg):
-        name = f"{package}.{folder}.{module}"
-        if importlib.util.find_spec(name) is None:
+        # The folder's own package is not imported to look: that of a command loads all that it can do.
+        within = PathFinder.find_spec(folder, path)
+        if within is None or not PathFinder.find_spec(module, within.submodule_search_locations):
             continue
+        name = f"{package}.{folder}.{module}"
         declared: Any = getattr(importlib.import_module(name), module.upper(), None)
         if not isinstance(declared, kind) or getattr(declared, "name", None) != folder:
             raise error(f"{name} must hold {module.upper()} = {kind.__name__}(name={folder!r}, …).")

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fsspec import AbstractFileSystem
-
 from feira.core.errors import PermanentError, first_line
 from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
 
 if TYPE_CHECKING:
-    # Who only lands, or looks at what was landed, needs none of its 25 MiB.
+    # Who only lands, or looks at what was landed, needs none of 25 MiB and 7 MiB.
     import pyarrow as pa
+    from fsspec import AbstractFileSystem
 
 _BATCH_ROWS = 16_384
 _PIECE_BYTES = 2**20

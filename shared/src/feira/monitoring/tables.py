@@ -6,15 +6,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from fsspec import AbstractFileSystem
 
 from feira.core.contracts.registry import contract, stored_in
 from feira.monitoring.figures import Figures
 from feira.user_events.codec import TABLE as EVENTS
 from feira.user_events.offsets import DAY_PROPERTY, OFFSETS_PROPERTY
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 
 def day_starts(day: date) -> float:

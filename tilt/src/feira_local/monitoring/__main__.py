@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feira.core.lake import landing_store
+from feira.core.landing.store import LandingStore
 from feira.monitoring.airflow import Airflow
 from feira.monitoring.airflow_metrics import TAKEN
 from feira.monitoring.endpoints import Endpoint
 from feira.monitoring.exporter import Source, serve
 from feira.monitoring.figures import Figures
 from feira.monitoring.judged import Judgements
+from feira.monitoring.lake_reads import lake_reads
 from feira.monitoring.otlp import Sums
 from feira.monitoring.otlp_server import receiving
 from feira.monitoring.postgres import Postgres
@@ -27,7 +28,7 @@ from feira.monitoring.warehouse import Warehouse
 from feira.sales.landing import LANDED
 from feira.user_events.codec import DEAD_TOPIC, TOPIC
 from feira_local.monitoring.heaps import Heaps
-from feira_local.stack import access, airflow, health, postgres
+from feira_local.stack import airflow, health, postgres
 from feira_local.stack.config import HOST, StackConfig
 from feira_local.stack.own_connections import own_connections
 from feira_local.stack.secrets import load_secrets
@@ -61,10 +62,11 @@ def sources(config: StackConfig, figures: Figures) -> list[Source]:
     secrets = load_secrets(config.home)
     own = own_connections(config.home)
     login = postgres.dsns(secrets, config.ports.postgres, config.warehouse_database).monitor
-    landings = landing_store(access.lake_settings(), LANDED.name, health.PATIENCE_SECONDS)
-    tables = LakeTables(postgres.in_database(login, "iceberg"), landings.files)
+    lake = config.lake_settings(secrets)
+    files = lake_reads(lake, health.PATIENCE_SECONDS)
+    tables = LakeTables(postgres.in_database(login, "iceberg"), files)
     found: list[Source] = [Disk(config.home), Heaps(config.run), Postgres(login), tables]
-    if access.lake_settings().endpoint == config.s3_url:
+    if lake.endpoint == config.s3_url:
         # It has no figures of its own. To who does not sign it answers 403, and does answer.
         found.append(Endpoint("s3", config.s3_url, statuses=(200, 403)))
     if _WAREHOUSE not in own:
@@ -73,12 +75,12 @@ def sources(config: StackConfig, figures: Figures) -> list[Source]:
     if kafka := _kafka(config, own):
         found.append(Topics(kafka, (TOPIC, DEAD_TOPIC), tables.read))
     if _SHOP not in own:
-        found.append(Endpoint(_SHOP, f"{access.shop_url()}/health"))
+        found.append(Endpoint(_SHOP, f"{config.shop_url}/health"))
     found.append(
         Airflow(
             config.airflow_url,
             (airflow.MONITOR, secrets.airflow_monitor),
-            Judgements(landings, figures),
+            Judgements(LandingStore(files, lake.root, LANDED.name), figures),
         )
     )
     return found

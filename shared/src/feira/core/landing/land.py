@@ -9,10 +9,9 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
-from fsspec import AbstractFileSystem
 
 from feira.core.ahead import ahead
 from feira.core.contracts import Contract, contract
@@ -21,6 +20,9 @@ from feira.core.landing.lines import LandedLines, Place, UnusableKeyError, shown
 from feira.core.landing.manifest import ListedFile, Manifest
 from feira.core.landing.put_once import put_once
 from feira.core.landing.store import LandingError, LandingStore
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 # Pages without lines that may follow each other: a feed may filter, but one whose cursor never ends
 # would be read for days.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fsspec import AbstractFileSystem
-from fsspec.implementations.local import LocalFileSystem
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 # S3 refuses a conditional put by 412 where the key is taken, and by 409 (ConditionalRequestConflict)
 # where another put or delete of it is under way. S3Proxy's 412 has no <Condition>, by which s3fs would
@@ -48,6 +49,9 @@ def put_once(files: AbstractFileSystem, uri: str, body: bytes) -> bool:
 
 
 def _create(files: AbstractFileSystem, uri: str, body: bytes) -> None:
+    # Here, since who only reads a landing store needs none of its 7 MiB.
+    from fsspec.implementations.local import LocalFileSystem
+
     if not isinstance(files, LocalFileSystem):
         files.pipe_file(uri, body, mode="create")
         return

@@ -7,14 +7,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from fsspec import AbstractFileSystem
 from pydantic import ValidationError
 
 from feira.core.errors import PermanentError, Remedy
 from feira.core.landing.manifest import Manifest, ManifestError, Validation
 from feira.core.landing.put_once import put_once
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 _DAY, _VERSION = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"v(\d{4,})")
 _M = TypeVar("_M", Manifest, Validation)
