@@ -273,6 +273,60 @@ def test_options_that_change_values(session: Session, put: Put) -> None:
     assert _noted(session, url) == [(1, "a", 1213)]
 
 
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        ("1|20.259\n2|-20.259\n3|999999.999\n", ""),
+        ("1,20.259\n2,-20.259\n3,999999.999\n", "CSV"),
+        (
+            '{"a": 1, "c": 20.259}{"a": 2, "c": "-20.259"}{"a": 3, "c": 999999.999}',
+            "JSON 'auto'",
+        ),
+    ],
+    ids=["text", "csv", "json"],
+)
+def test_digits_that_a_decimal_has_no_place_for_are_cut_unless_roundec_is_said(
+    session: Session, put: Put, content: str, options: str
+) -> None:
+    url = put("x", content)
+    session.execute(f"COPY t (a, c) FROM '{url}' {KEYS} {options}")
+    cut = [Decimal("20.25"), Decimal("-20.25"), Decimal("999999.99")]
+    assert session.execute("SELECT c FROM t ORDER BY a").fetchall() == [(c,) for c in cut]
+    session.execute("DELETE FROM t")
+    session.execute(f"COPY t (a, c) FROM '{url}' {KEYS} {options} ROUNDEC MAXERROR 1")
+    assert session.execute("SELECT a, c FROM t ORDER BY a").fetchall() == [
+        (1, Decimal("20.26")),
+        (2, Decimal("-20.26")),
+    ]
+    assert _noted(session, url)[-1][1:] == ("c", 1207)
+
+
+def test_a_number_that_is_none_is_a_load_error_of_a_decimal(session: Session, put: Put) -> None:
+    url = put("x", "1|2,5\n2|1000000\n3|7\n")
+    session.execute(f"COPY t (a, c) FROM '{url}' {KEYS} MAXERROR 2")
+    assert session.execute("SELECT a, c FROM t").fetchall() == [(3, Decimal("7.00"))]
+    assert _noted(session, url) == [(1, "c", 1207), (2, "c", 1207)]
+
+
+@pytest.mark.parametrize("form", ["CSV", "DELIMITER ','"])
+def test_a_blank_line_is_a_row_unless_it_is_to_be_ignored(
+    session: Session, put: Put, form: str
+) -> None:
+    url = put("x", "1,x\n\n2,y\n\n")
+    with pytest.raises(psycopg.Error, match="stl_load_errors"):
+        session.execute(f"COPY t (a, b) FROM '{url}' {KEYS} {form}")
+    assert _noted(session, url) == [(2, "", 1214), (4, "", 1214)]
+    session.execute(f"COPY t (a, b) FROM '{url}' {KEYS} {form} IGNOREBLANKLINES")
+    assert session.execute("SELECT a, b FROM t ORDER BY a").fetchall() == [(1, "x"), (2, "y")]
+    one = put("y", "x\n\ny\n")
+    session.execute("CREATE TABLE u (b varchar(3))")
+    session.execute(f"COPY u FROM '{one}' {KEYS} {form}")
+    assert session.execute("SELECT b FROM u ORDER BY b").fetchall() == [("",), ("x",), ("y",)]
+    session.execute("DELETE FROM u")
+    session.execute(f"COPY u FROM '{one}' {KEYS} {form} IGNOREBLANKLINES")
+    assert session.execute("SELECT COUNT(*) FROM u").fetchone() == (2,)
+
+
 def test_a_copy_is_undone_with_its_transaction_and_fails_it(session: Session, put: Put) -> None:
     good, bad = put("good", "1,,,,,\n"), put("bad", "x,,,,,\n")
     session.execute("BEGIN")
@@ -335,6 +389,10 @@ def test_a_prepared_copy_and_what_follows_it(session: Session, put: Put, wire_po
             f"{KEYS} FORMAT PARQUET MAXERROR 3",
             "MAXERROR argument is not supported for PARQUET based COPY",
         ),
+        (
+            f"{KEYS} FORMAT PARQUET ROUNDEC",
+            "ROUNDEC argument is not supported for PARQUET based COPY",
+        ),
         (f"{KEYS} DELIMITER ',,'", "DELIMITER must be a single character"),
         (f"{KEYS} CSV HEADER", 'at or near "HEADER"'),
         (f"{KEYS} MAXERROR many", 'at or near "many"'),
@@ -347,10 +405,20 @@ def test_a_copy_that_redshift_refuses(options: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", ["AVRO 'auto'", "ESCAPE", "ZSTD", "DATEFORMAT 'DD.MM.YYYY'", "FORMAT ORC"]
+    "options",
+    [
+        "AVRO 'auto'",
+        "ESCAPE",
+        "ZSTD",
+        "IGNOREALLERRORS",
+        "DATEFORMAT 'DD.MM.YYYY'",
+        "FORMAT ORC",
+        "FORMAT AS ORC",
+        "FORMAT AS AVRO 'auto'",
+    ],
 )
 def test_a_copy_that_is_not_known_here(options: str) -> None:
-    with pytest.raises(RedshiftError):
+    with pytest.raises(NotImitated):
         translate(f"COPY t FROM 's3://lake/x' {KEYS} {options}")
 
 

@@ -65,6 +65,22 @@ RESULTS = [
     ("DATE_PART_YEAR('2008-06-17'::date)", 2008),
     ("TRUNC('2013-02-03 01:02:03'::timestamp)", date(2013, 2, 3)),
     ("TO_CHAR('2013-02-03'::date, 'YYYY/MM')", "2013/02"),
+    ("TO_DATE('02 Oct 2001', 'DD Mon YYYY')", date(2001, 10, 2)),
+    ("TO_DATE('20010631', 'YYYYMMDD')", date(2001, 7, 1)),
+    ("TO_DATE('20010631', 'YYYYMMDD', FALSE)", date(2001, 7, 1)),
+    ("TO_DATE('29.02.2023', 'DD.MM.YYYY')", date(2023, 3, 1)),
+    (
+        "TO_TIMESTAMP('2011-12-18 24:38:15', 'YYYY-MM-DD HH24:MI:SS')",
+        datetime(2011, 12, 19, 0, 38, 15, tzinfo=UTC),
+    ),
+    ("TO_TIMESTAMP('', 'YYYY-MM-DD')", datetime(1, 1, 1, tzinfo=UTC)),
+    (
+        "TO_TIMESTAMP('2020-01-02 03:04', 'YYYY-MM-DD HH24:MI')",
+        datetime(2020, 1, 2, 3, 4, tzinfo=UTC),
+    ),
+    ("GETDATE() - 7 = DATEADD(day, -7, GETDATE())", True),
+    ("SYSDATE + 1 - SYSDATE = interval '1 day'", True),
+    ("LEFT('abc', 2) || RIGHT('abc', 0)", "ab"),
     ("date '2013-02-03' + interval '1 day'", datetime(2013, 2, 4)),
     # Conditions.
     ("NVL(NULL, 2)", 2),
@@ -144,6 +160,29 @@ def test_a_function_returns_what_the_documentation_says(
     ((result,),) = run(f"SELECT {expression}")
     assert result == expected
     assert type(result) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("TO_DATE('20010631', 'YYYYMMDD', TRUE)", "out of range"),
+        ("TO_DATE('20011301', 'YYYYMMDD')", "does not imitate TO_DATE"),
+        ("TO_DATE('31 Jun 2001', 'DD Mon YYYY')", "does not imitate TO_DATE"),
+        ("TO_DATE(' ', 'YYYYMMDD')", "does not imitate TO_DATE"),
+        ("TO_DATE('2001-2', 'YYYY-Q')", "does not support the format"),
+        ("TO_TIMESTAMP('2011-12-18 24:38:15', 'YYYY-MM-DD HH24:MI:SS', TRUE)", "out of range"),
+        ("TO_TIMESTAMP('2011-12-18 UTC', 'YYYY-MM-DD TZ')", "does not support the format"),
+        ("SPLIT_PART('a,b', ',', -1)", "field position must be greater than zero"),
+        ("SPLIT_PART('a,b', ',', 0)", "field position must be greater than zero"),
+        ("LEFT('abc', -1)", "does not imitate LEFT of -1 characters"),
+        ("RIGHT('abc', -1)", "does not imitate RIGHT of -1 characters"),
+    ],
+)
+def test_a_value_that_redshift_refuses_or_does_not_say_is_an_error(
+    run: Run, expression: str, message: str
+) -> None:
+    with pytest.raises(psycopg.Error, match=message):
+        run(f"SELECT {expression}")
 
 
 def test_getdate_is_now_in_utc_without_a_zone_or_a_fraction(run: Run) -> None:

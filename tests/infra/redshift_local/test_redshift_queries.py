@@ -112,10 +112,10 @@ def test_qualify_leaves_the_columns_names_as_they_are(
 
 def test_merge_updates_what_matches_and_inserts_what_does_not(days: Run) -> None:
     days(
-        "CREATE TABLE new (shop varchar(5), day int, sold int); INSERT INTO new VALUES ('a', 1, 50), ('c', 1, 1)"
+        "CREATE TABLE fresh (shop varchar(5), day int, sold int); INSERT INTO fresh VALUES ('a', 1, 50), ('c', 1, 1)"
     )
     days(
-        "MERGE INTO days USING new AS n ON days.shop = n.shop AND days.day = n.day "
+        "MERGE INTO days USING fresh AS n ON days.shop = n.shop AND days.day = n.day "
         "WHEN MATCHED THEN UPDATE SET sold = n.sold + days.sold "
         "WHEN NOT MATCHED THEN INSERT (sold, shop, day) VALUES (n.sold, n.shop, n.day)"
     )
@@ -128,21 +128,21 @@ def test_merge_updates_what_matches_and_inserts_what_does_not(days: Run) -> None
 
 def test_merge_deletes_what_matches(days: Run) -> None:
     days(
-        "CREATE TABLE new (shop varchar(5), day int, sold int); INSERT INTO new VALUES ('a', 1, 50), ('c', 1, 1)"
+        "CREATE TABLE fresh (shop varchar(5), day int, sold int); INSERT INTO fresh VALUES ('a', 1, 50), ('c', 1, 1)"
     )
     days(
-        "MERGE INTO days USING new ON days.shop = new.shop WHEN MATCHED THEN DELETE "
-        "WHEN NOT MATCHED THEN INSERT VALUES (new.shop, new.day, new.sold)"
+        "MERGE INTO days USING fresh ON days.shop = fresh.shop WHEN MATCHED THEN DELETE "
+        "WHEN NOT MATCHED THEN INSERT VALUES (fresh.shop, fresh.day, fresh.sold)"
     )
     assert days("SELECT shop, COUNT(*) FROM days GROUP BY 1 ORDER BY 1") == [("b", 2), ("c", 1)]
 
 
 def test_merge_refuses_two_matches_for_one_row(days: Run) -> None:
-    days("CREATE TABLE new (LIKE days); INSERT INTO new VALUES ('a', 1, 50), ('a', 1, 51)")
+    days("CREATE TABLE fresh (LIKE days); INSERT INTO fresh VALUES ('a', 1, 50), ('a', 1, 51)")
     with pytest.raises(psycopg.errors.CardinalityViolation):
         days(
-            "MERGE INTO days USING new ON days.shop = new.shop AND days.day = new.day WHEN MATCHED THEN "
-            "UPDATE SET sold = new.sold WHEN NOT MATCHED THEN INSERT VALUES (new.shop, new.day, new.sold)"
+            "MERGE INTO days USING fresh ON days.shop = fresh.shop AND days.day = fresh.day WHEN MATCHED THEN "
+            "UPDATE SET sold = fresh.sold WHEN NOT MATCHED THEN INSERT VALUES (fresh.shop, fresh.day, fresh.sold)"
         )
 
 

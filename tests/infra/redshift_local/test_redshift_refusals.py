@@ -67,11 +67,20 @@ QUERIES = [
     ("SELECT a FROM t TABLESAMPLE BERNOULLI (10)", "sample of Table", "0A000"),
     ("SELECT a FROM ONLY t", "only of Table", "0A000"),
     ("SELECT a FROM t QUALIFY a = 1", "must contain a window function", "42P20"),
+    ("SELECT CURRENT_TIMESTAMP", "not supported on Redshift tables", "0A000"),
+    ("SELECT (1, 2)", "row constructors are not supported", "0A000"),
+    ("SELECT tag FROM t", 'at or near "tag"', "42601"),
+    ("SELECT LAG(a) OVER (PARTITION BY b) FROM t", "requires an ORDER BY clause", "42P20"),
+    (
+        "SELECT a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.b IN (SELECT b FROM v WHERE v.a = t.a))",
+        "correlated subquery pattern is not supported",
+        "0A000",
+    ),
 ]
 NESTINGS = {
     "itself": "{}",
     "common table expression": "WITH x AS ({}) SELECT * FROM x",
-    "second common table expression": "WITH y AS (SELECT 1 AS n), x AS ({}) INSERT INTO u SELECT * FROM x",
+    "second common table expression": "INSERT INTO u WITH y AS (SELECT 1 AS n), x AS ({}) SELECT * FROM x",
     "subquery": "SELECT * FROM ({}) AS x",
     "subquery of a subquery": "SELECT * FROM (SELECT * FROM ({}) AS x) AS y",
     "condition": "DELETE FROM u WHERE EXISTS ({})",
@@ -115,6 +124,24 @@ STATEMENTS = [
         'at or near "update"',
         "42601",
     ),
+    ("WITH x AS (SELECT 1 AS a) INSERT INTO t SELECT a FROM x", 'at or near "INSERT"', "42601"),
+    ("UPDATE t SET (a, b) = (1, 2)", 'at or near "("', "42601"),
+    ("SELECT a FROM t ORDER BY (a, b)", "row constructors are not supported", "0A000"),
+    ("SELECT COUNT(DISTINCT (a, b)) FROM t", "row constructors are not supported", "0A000"),
+    ("SELECT LOCALTIME", "not supported on Redshift tables", "0A000"),
+    ("SELECT APPROXIMATE SUM(DISTINCT a) FROM t", "syntax error", "42601"),
+    ("SELECT APPROXIMATE COUNT(a) FROM t", "syntax error", "42601"),
+    ("SELECT approximate FROM t", "syntax error", "42601"),
+    (
+        "SELECT * FROM t LEFT JOIN u ON t.a = u.a AND u.b = (SELECT MAX(b) FROM v WHERE v.a = u.a)",
+        "correlated subquery pattern is not supported",
+        "0A000",
+    ),
+    (
+        "DELETE FROM t WHERE EXISTS (SELECT 1 FROM u WHERE EXISTS (SELECT 1 FROM v WHERE v.a = T.a))",
+        "correlated subquery pattern is not supported",
+        "0A000",
+    ),
     ("VALUES (1), (2)", "syntax error", "42601"),
     ("TABLE t", 'at or near "TABLE"', "42601"),
     ("CREATE INDEX i ON t (a)", 'SQL command "CREATE INDEX" not supported', "0A000"),
@@ -155,6 +182,15 @@ STATEMENTS = [
     ("CREATE TABLE t (a int[])", 'Column "t.a" has unsupported type "integer[]"', "0A000"),
     ("CREATE TABLE t (a int array)", 'Column "t.a" has unsupported type', "0A000"),
     ("ALTER TABLE t ADD COLUMN a jsonb", 'has unsupported type "jsonb"', "0A000"),
+    ("CREATE TABLE t (a interval)", 'Column "t.a" has unsupported type "interval"', "0A000"),
+    ("CREATE TABLE t (a int ENCODE banana)", 'at or near "banana"', "42601"),
+    ("CREATE TABLE t (a int) ENCODE banana", 'at or near "banana"', "42601"),
+    ("CREATE TABLE IF NOT EXISTS t AS SELECT 1 AS a", 'at or near "AS"', "42601"),
+    ("CREATE TABLE t (a int) DISTSTYLE KEY", "DISTSTYLE KEY needs a column", "42P16"),
+    ("CREATE TABLE t (a int DISTKEY) DISTSTYLE ALL", "exclude each other", "42P16"),
+    ("CREATE TABLE t (a int) DISTKEY (a) DISTSTYLE EVEN", "exclude each other", "42P16"),
+    ("CREATE TABLE t (LIKE u) DISTSTYLE ALL", "storage of a table LIKE another", "42P16"),
+    ("CREATE TABLE t DISTSTYLE KEY AS SELECT 1 AS a", "DISTSTYLE KEY needs a column", "42P16"),
     ("CREATE TABLE t (a varchar(65536))", "cannot exceed 65535", "22023"),
     ("CREATE TABLE t (a char(4097))", "cannot exceed 4096", "22023"),
     ("CREATE TABLE t (a numeric(39, 2))", "between 1 and 38", "22023"),
@@ -179,6 +215,12 @@ STATEMENTS = [
     ("CREATE VIEW v AS SELECT a FROM t WITH NO SCHEMA BINDING", "should be qualified", "0A000"),
     ("ALTER TABLE t ADD COLUMN a int, ADD COLUMN b int", 'at or near ","', "42601"),
     ("ALTER TABLE t DROP COLUMN a, DROP COLUMN b", 'at or near ","', "42601"),
+    ("ALTER TABLE IF EXISTS t ADD COLUMN b int", 'at or near "EXISTS"', "42601"),
+    ("ALTER TABLE IF EXISTS t RENAME TO u", 'at or near "EXISTS"', "42601"),
+    ("ALTER TABLE t ADD COLUMN IF NOT EXISTS b int", 'at or near "NOT"', "42601"),
+    ("ALTER TABLE t DROP COLUMN IF EXISTS b", 'at or near "EXISTS"', "42601"),
+    ("ALTER TABLE t ADD COLUMN b int NOT NULL", "must have a non-null default", "0A000"),
+    ("ALTER TABLE t ADD b int DEFAULT NULL NOT NULL", "must have a non-null default", "0A000"),
     ("ALTER TABLE t ALTER COLUMN a TYPE bigint", "only the size of a VARCHAR", "0A000"),
     ("ALTER TABLE t ALTER COLUMN a SET NOT NULL", "syntax error", "42601"),
     ("ALTER TABLE t ALTER COLUMN a SET DEFAULT 1", "syntax error", "42601"),
@@ -248,10 +290,78 @@ def test_a_statement_is_refused_alone_and_behind_another(
 
 
 @pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("TO_TIMESTAMP(1284352323)", "function to_timestamp with 1 arguments"),
+        ("TO_DATE('2020-01-02')", "function to_date with 1 arguments"),
+        ("TO_NUMBER('1')", "function to_number with 1 arguments"),
+        ("RANDOM(1, 2)", "function random with 2 arguments"),
+        ("DLOG10(2, 8)", "function dlog10 with 2 arguments"),
+        ("NULLIF(1)", "function nullif with 1 arguments"),
+        ("GREATEST()", "function greatest with 0 arguments"),
+        ("LAG(a, 1, 0) OVER (ORDER BY a)", "Default parameter not be supported"),
+        ("LEAD(a) OVER ()", "lead requires an ORDER BY clause"),
+        ("LAG(a) OVER (ORDER BY a ROWS UNBOUNDED PRECEDING)", "lag has no frame clause"),
+    ],
+)
+def test_a_function_has_the_arguments_that_redshift_has_for_it(call: str, message: str) -> None:
+    with pytest.raises(RedshiftError) as refused:
+        translate(f"SELECT {call} FROM t")
+    assert message in str(refused.value) and not isinstance(refused.value, NotImitated)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE t ({} int)",
+        "CREATE TABLE {} (a int)",
+        "CREATE VIEW {} AS SELECT 1 AS a",
+        "SELECT a {} FROM t",
+        "SELECT {} FROM t",
+        "SELECT {}.a FROM t",
+        "SELECT a FROM t AS {}",
+        "SELECT a FROM t JOIN u USING ({})",
+        "WITH {} AS (SELECT 1 AS a) SELECT 1",
+        "WITH x ({}) AS (SELECT 1) SELECT 1",
+        "INSERT INTO t ({}) VALUES (1)",
+        "UPDATE t SET {} = 1",
+        "ALTER TABLE t ADD COLUMN {} int",
+        "ALTER TABLE t RENAME COLUMN {} TO a",
+        "ALTER TABLE t RENAME TO {}",
+        "DROP TABLE {}",
+        "TRUNCATE {}",
+        "COPY {} FROM 's3://b/x' IAM_ROLE DEFAULT",
+        "COPY t ({}) FROM 's3://b/x' IAM_ROLE DEFAULT",
+    ],
+)
+def test_a_reserved_word_is_a_name_in_quotes_alone(statement: str) -> None:
+    for word in ("tag", "Percent", "system", "open", "partition", "backup", "timestamp"):
+        with pytest.raises(RedshiftError) as refused:
+            translate(statement.format(word))
+        assert 'at or near "' in str(refused.value) and refused.value.sqlstate == "42601"
+        translate(statement.format(f'"{word}"'))
+
+
+def test_behind_as_or_a_point_a_reserved_word_needs_no_quotes() -> None:
+    translate("SELECT 1 AS tag, a AS end, t.tag, CAST(t.a AS date) AS date FROM t")
+    translate("SELECT c.oid, oid FROM pg_class AS c")
+    translate("INSERT INTO t VALUES (DEFAULT); UPDATE t SET a = DEFAULT; SELECT USER, SYSDATE")
+
+
+@pytest.mark.parametrize(
     "statement",
     [
         "SELECT * FROM t PIVOT (SUM(a) FOR b IN ('x', 'y'))",
         "SELECT a[0].b FROM t",
+        "SELECT APPROXIMATE PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY a) FROM t",
+        "CREATE TABLE t (a interval year to month)",
+        f"CREATE TABLE t ({'é' * 32} int)",
+        f"SELECT a AS {'a' * 64} FROM t",
+        f"TRUNCATE {'a' * 64}",
+        "SELECT xmin FROM t",
+        "SELECT GROUPING_ID(a) FROM t GROUP BY a",
+        "SELECT ST_AsText(a) FROM t",
+        "SELECT t.ctid FROM t",
         "SELECT f.add_one(1)",
         "SELECT * EXCLUDE (a) FROM t",
         "SELECT LAG(a) IGNORE NULLS OVER (ORDER BY b) FROM t",
@@ -325,6 +435,10 @@ def test_no_statement_passes_that_is_in_no_list(statement: str) -> None:
         "COMMENT ON TABLE t IS 'CHECK (a > 1)'",
         "SELECT now, serial, uuid FROM t",
         "SELECT a FROM t WHERE b = ANY(SELECT b FROM u) AND c = ANY(conkey)",
+        "SELECT a FROM t WHERE (a, b) IN (SELECT a, b FROM u) AND (a, b) = (1, 2) GROUP BY (a, b), a",
+        "SELECT a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.a = t.a AND u.b IN (SELECT b FROM v WHERE v.a = u.a))",
+        "SELECT a FROM t JOIN u ON t.a = u.a AND u.b = (SELECT MAX(b) FROM v WHERE v.a = u.a)",
+        f"CREATE TABLE {'a' * 63} (a int)",
     ],
 )
 def test_words_that_are_text_names_or_comments_pass(statement: str) -> None:

@@ -146,6 +146,48 @@ def test_storage_is_said_and_changes_nothing(run: Run) -> None:
     assert run("SELECT id, s, n FROM t ORDER BY 1") == [(1, "a", 7), (2, "a", 7)]
 
 
+_INFO = 'SELECT diststyle, sortkey1, sortkey_num FROM svv_table_info WHERE "table" = '
+
+
+@pytest.mark.parametrize(
+    ("statements", "stored"),
+    [
+        ("CREATE TABLE u AS SELECT a, b FROM t", ("AUTO(ALL)", None, 0)),
+        ("CREATE TABLE u DISTKEY (b) SORTKEY (b, a) AS SELECT a, b FROM t LIMIT 1", ("KEY(b)", "b", 2)),
+        ("CREATE TABLE u DISTSTYLE EVEN AS SELECT a, b FROM t", ("EVEN", None, 0)),
+        ("CREATE TABLE u (a int, b int); ALTER TABLE u ALTER SORTKEY (b)", ("AUTO(ALL)", "b", 1)),
+        ("CREATE TABLE u (a int, b int SORTKEY); ALTER TABLE u ALTER COMPOUND SORTKEY (a, b)", ("AUTO(ALL)", "a", 2)),
+        ("CREATE TABLE u (a int SORTKEY); ALTER TABLE u ALTER SORTKEY NONE", ("AUTO(ALL)", None, 0)),
+        ("CREATE TABLE u (a int, b int) DISTSTYLE ALL; ALTER TABLE u ALTER DISTKEY b", ("KEY(b)", None, 0)),
+        ("CREATE TABLE u (a int DISTKEY); ALTER TABLE u ALTER DISTSTYLE EVEN", ("EVEN", None, 0)),
+        ("CREATE TABLE u (a int, b int) DISTKEY (a); ALTER TABLE u ALTER DISTSTYLE KEY DISTKEY b", ("KEY(b)", None, 0)),
+        ("CREATE TABLE u (LIKE t)", ("KEY(a)", "b", 2)),
+        ('CREATE TABLE "it\'s" (a int) DISTSTYLE ALL; CREATE TABLE u (LIKE "it\'s")', ("ALL", None, 0)),
+        ("CREATE TABLE #v (LIKE t); CREATE TABLE u (LIKE #v)", ("KEY(a)", "b", 2)),
+        ("CREATE TABLE u SORTKEY (a) AS SELECT a FROM t; CREATE TABLE v AS SELECT 1 AS a; DROP TABLE u; "
+         "ALTER TABLE v RENAME TO u", ("AUTO(ALL)", None, 0)),
+    ],
+)  # fmt: skip
+def test_the_system_views_show_storage_as_it_was_declared(
+    run: Run, statements: str, stored: tuple[Any, ...]
+) -> None:
+    run("CREATE TABLE t (a int PRIMARY KEY, b int UNIQUE) DISTKEY (a) SORTKEY (b, a)")
+    run("INSERT INTO t VALUES (1, 2), (3, 4)")
+    run(statements)
+    assert run(f"{_INFO}'u'") == [stored]
+    assert run("SELECT COUNT(*) FROM pg_constraint WHERE conname = 'redshift like'") == [(0,)]
+
+
+def test_a_query_of_a_stored_table_keeps_its_rows_types_and_parameters(run: Run) -> None:
+    run("CREATE TABLE t (a varchar(3), b numeric(5,1)); INSERT INTO t VALUES ('x', 1), ('y', 2)")
+    run("CREATE TABLE u DISTKEY (a) AS SELECT a, b FROM t ORDER BY b DESC LIMIT 1")
+    assert run("SELECT a, b FROM u") == [("y", 2)]
+    assert _types(run, "u") == ["character varying(3)", "numeric(5,1)"]
+    with pytest.raises(psycopg.errors.UndefinedColumn):
+        run("CREATE TABLE v SORTKEY (z) AS SELECT a FROM t")
+    assert run("SELECT COUNT(*) FROM svv_tables WHERE table_name = 'v'") == [(0,)]
+
+
 def test_an_identity_takes_no_value_unless_it_is_by_default(run: Run) -> None:
     run(
         "CREATE TABLE t (a int IDENTITY(0, 5), b int); INSERT INTO t (b) VALUES (1), (2);"
@@ -213,6 +255,17 @@ def test_changes_of_a_table(run: Run) -> None:
     run(
         "ALTER TABLE s.u DROP COLUMN b CASCADE; VACUUM FULL s.u TO 99 PERCENT BOOST; DROP SCHEMA s CASCADE"
     )
+
+
+def test_of_a_varchar_alone_the_size_is_changed(run: Run) -> None:
+    run("CREATE TABLE t (a int, b char(3), c varchar(3))")
+    for column in ("a", "b"):
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match=f'type of column "{column}"'):
+            run(f"ALTER TABLE t ALTER COLUMN {column} TYPE varchar(10)")
+    with pytest.raises(psycopg.errors.UndefinedColumn):
+        run("ALTER TABLE t ALTER COLUMN z TYPE varchar(10)")
+    run("ALTER TABLE t ALTER COLUMN c TYPE varchar(10)")
+    assert _types(run, "t") == ["integer", "character(3)", "character varying(10)"]
 
 
 def test_settings_that_change_nothing_are_kept_for_show(run: Run) -> None:

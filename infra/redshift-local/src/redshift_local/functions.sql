@@ -148,7 +148,85 @@ CREATE OR REPLACE FUNCTION redshift.round(value double precision) RETURNS double
 CREATE OR REPLACE FUNCTION redshift.round(value double precision, digits integer) RETURNS double precision LANGUAGE sql IMMUTABLE
     RETURN pg_catalog.round(value::numeric, digits)::double precision;
 
--- Text. CONCAT of NULL is NULL, which it is not in PostgreSQL.
+-- TO_DATE and TO_TIMESTAMP take a day that the month does not have and the hour 24, unless they are strict: the
+-- first of the month, and from there on. Other overflows are no results that the documentation has.
+CREATE OR REPLACE FUNCTION redshift.overflowing(value text, format text, name text) RETURNS timestamp LANGUAGE plpgsql STABLE STRICT AS $$
+DECLARE
+    shape text := replace(pg_catalog.upper(format), 'HH24', 'HH');
+    part text;
+    digits text;
+    fields jsonb := '{"HH": 0, "MI": 0, "SS": 0}';
+BEGIN
+    IF pg_catalog.upper(format) ~ '^(YYYY|MM|DD|HH24|MI|SS|[^A-Z0-9"])*$' AND char_length(shape) = char_length(value) THEN
+        FOREACH part IN ARRAY ARRAY['YYYY', 'MM', 'DD', 'HH', 'MI', 'SS'] LOOP
+            digits := substr(value, strpos(shape, part), char_length(part));
+            IF strpos(shape, part) > 0 AND digits ~ '^[0-9]+$' THEN
+                fields := fields || jsonb_build_object(part, digits::integer);
+            END IF;
+        END LOOP;
+        IF (fields->'YYYY')::int > 0 AND (fields->'MM')::int BETWEEN 1 AND 12 AND (fields->'DD')::int BETWEEN 1 AND 31
+           AND (fields->'HH')::int <= 24 AND (fields->'MI')::int < 60 AND (fields->'SS')::int < 60 THEN
+            RETURN make_timestamp((fields->'YYYY')::int, (fields->'MM')::int, 1, 0, 0, 0)
+                + make_interval(days => (fields->'DD')::int - 1, hours => (fields->'HH')::int,
+                                mins => (fields->'MI')::int, secs => (fields->'SS')::int);
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'redshift-local does not imitate % of "%" as "%"', name, value, format USING ERRCODE = '0A000';
+END $$;
+CREATE OR REPLACE FUNCTION redshift.refuse_format(format text, name text) RETURNS void LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+BEGIN
+    IF format ~* '(tz|of|q)' THEN
+        RAISE EXCEPTION '% does not support the format "%"', name, format USING ERRCODE = '0A000';
+    END IF;
+END $$;
+CREATE OR REPLACE FUNCTION redshift.to_date(value text, format text, is_strict boolean DEFAULT false) RETURNS date LANGUAGE plpgsql STABLE STRICT AS $$
+BEGIN
+    PERFORM redshift.refuse_format(format, 'TO_DATE');
+    IF btrim(value) = '' THEN
+        RAISE EXCEPTION 'redshift-local does not imitate TO_DATE of an empty text' USING ERRCODE = '0A000';
+    END IF;
+    RETURN pg_catalog.to_date(value, format);
+EXCEPTION WHEN datetime_field_overflow THEN
+    IF is_strict THEN
+        RAISE;
+    END IF;
+    RETURN redshift.overflowing(value, format, 'TO_DATE')::date;
+END $$;
+CREATE OR REPLACE FUNCTION redshift.to_timestamp(value text, format text, is_strict boolean DEFAULT false) RETURNS timestamptz LANGUAGE plpgsql STABLE STRICT AS $$
+BEGIN
+    PERFORM redshift.refuse_format(format, 'TO_TIMESTAMP');
+    IF value = '' THEN
+        RETURN '0001-01-01 00:00:00'::timestamp::timestamptz;
+    END IF;
+    RETURN pg_catalog.to_timestamp(value, format);
+EXCEPTION WHEN datetime_field_overflow THEN
+    IF is_strict THEN
+        RAISE;
+    END IF;
+    RETURN redshift.overflowing(value, format, 'TO_TIMESTAMP')::timestamptz;
+END $$;
+
+-- Text. Where PostgreSQL counts from the end, Redshift refuses or does not say.
+CREATE OR REPLACE FUNCTION redshift.split_part(value text, delimiter text, part integer) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+BEGIN
+    IF part < 1 THEN
+        RAISE EXCEPTION 'field position must be greater than zero' USING ERRCODE = '22023';
+    END IF;
+    RETURN pg_catalog.split_part(value, delimiter, part);
+END $$;
+CREATE OR REPLACE FUNCTION redshift.not_from_the_end(number integer, name text) RETURNS integer LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+BEGIN
+    IF number < 0 THEN
+        RAISE EXCEPTION 'redshift-local does not imitate % of % characters', name, number USING ERRCODE = '0A000';
+    END IF;
+    RETURN number;
+END $$;
+CREATE OR REPLACE FUNCTION redshift.left(value text, number integer) RETURNS text LANGUAGE sql IMMUTABLE
+    RETURN pg_catalog.left(value, redshift.not_from_the_end(number, 'LEFT'));
+CREATE OR REPLACE FUNCTION redshift.right(value text, number integer) RETURNS text LANGUAGE sql IMMUTABLE
+    RETURN pg_catalog.right(value, redshift.not_from_the_end(number, 'RIGHT'));
+
+-- CONCAT of NULL is NULL, which it is not in PostgreSQL.
 CREATE OR REPLACE FUNCTION redshift.len(value text) RETURNS integer LANGUAGE sql IMMUTABLE RETURN pg_catalog.length(value);
 CREATE OR REPLACE FUNCTION redshift.len(value character) RETURNS integer LANGUAGE sql IMMUTABLE RETURN pg_catalog.length(value);
 CREATE OR REPLACE FUNCTION redshift.len(value bytea) RETURNS integer LANGUAGE sql IMMUTABLE RETURN pg_catalog.length(value);

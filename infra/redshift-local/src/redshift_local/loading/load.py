@@ -46,7 +46,7 @@ def _load(connection: Connection, dsn: str, s3: S3, copy: Copy) -> int:
     staged = _rows(s3, copy, columns)
     faults = [(row, "", "", row.fault) for row in staged if row.fault]
     _stage(connection, [row for row in staged if not row.fault], columns, copy)
-    bad = _bad(connection, columns)
+    bad = _bad(connection, columns, copy)
     faults += [
         (staged_row, column.name, column.type, (number, reason))
         for staged_row, column, number, reason in bad
@@ -63,7 +63,7 @@ def _load(connection: Connection, dsn: str, s3: S3, copy: Copy) -> int:
     table = sql.Identifier(*copy.table)
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
     values = sql.SQL(", ").join(
-        sql.SQL("{}::{}").format(sql.Identifier(f"c{n}"), _raw(column.type))
+        sql.SQL("{}::{}").format(_fitted(copy, n, column), _raw(column.type))
         for n, column in enumerate(columns)
     )
     insert = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} WHERE NOT bad ORDER BY number").format(
@@ -158,7 +158,20 @@ _KINDS = {
 }
 
 
-def _bad(connection: Connection, columns: Sequence[Column]) -> list[tuple[Row, Column, int, str]]:
+def _fitted(copy: Copy, n: int, column: Column) -> sql.Composable:
+    """The field as it is cast to its column: of a DECIMAL the digits that it has no place for are cut, which INSERT
+    and ROUNDEC round."""
+    c = sql.Identifier(f"c{n}")
+    if column.scale is None or copy.rounds:
+        return c
+    return sql.SQL(
+        "CASE WHEN pg_input_is_valid({c}, 'numeric') THEN trunc({c}::numeric, {scale})::text ELSE {c} END"
+    ).format(c=c, scale=sql.Literal(column.scale))
+
+
+def _bad(
+    connection: Connection, columns: Sequence[Column], copy: Copy
+) -> list[tuple[Row, Column, int, str]]:
     """Rows that do not fit, with their column and why; they are marked."""
     found = []
     for n, column in enumerate(columns):
@@ -169,8 +182,8 @@ def _bad(connection: Connection, columns: Sequence[Column]) -> list[tuple[Row, C
             )
             number, reason = 1204, "String length exceeds DDL length"
         else:
-            wrong = sql.SQL("NOT pg_input_is_valid({c}, {t})").format(
-                c=c, t=sql.Literal(column.type)
+            wrong = sql.SQL("NOT pg_input_is_valid({value}, {t})").format(
+                value=_fitted(copy, n, column), t=sql.Literal(column.type)
             )
             number, reason = _KINDS.get(
                 column.type.split()[0], (1207, f"Invalid digit, Type: {column.type.capitalize()}")

@@ -24,6 +24,12 @@ class Column:
     not_null: bool
 
     @property
+    def scale(self) -> int | None:
+        """Digits after the point, of a DECIMAL alone."""
+        found = re.fullmatch(r"numeric\(\d+,(\d+)\)", self.type)
+        return int(found[1]) if found else None
+
+    @property
     def character(self) -> bool:
         return self.type.startswith("character")
 
@@ -82,8 +88,10 @@ def _lines(copy: Copy, url: str, text: str, columns: Sequence[Column]) -> Iterat
                 (1214, f"Delimited value missing end quote: {error}"),
             )
             return
-        if line <= copy.header or not fields:
+        if line <= copy.header or (not fields and copy.skips_blank_lines):
             continue
+        # A blank line is a row of one field, which is empty.
+        fields = fields or [""]
         raw = copy.delimiter.join(fields)
         if len(fields) > count:
             yield Row(url, line, raw, (None,) * count, (1202, "Extra column(s) found"))

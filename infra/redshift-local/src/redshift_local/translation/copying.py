@@ -9,7 +9,16 @@ from redshift_local.translation.errors import NotImitated, RedshiftError
 from redshift_local.translation.words import Words
 
 # With these the files' own schema says what the option would.
-_NOT_COLUMNAR = ("MAXERROR", "REGION", "DELIMITER", "IGNOREHEADER", "DATEFORMAT", "TIMEFORMAT")
+_NOT_COLUMNAR = (
+    "MAXERROR",
+    "REGION",
+    "DELIMITER",
+    "IGNOREBLANKLINES",
+    "IGNOREHEADER",
+    "DATEFORMAT",
+    "TIMEFORMAT",
+    "ROUNDEC",
+)
 _IGNORED = ("COMPUPDATE", "STATUPDATE")
 _LATER = (
     "ACCEPTANYDATE",
@@ -21,13 +30,13 @@ _LATER = (
     "ESCAPE",
     "EXPLICIT_IDS",
     "FIXEDWIDTH",
+    "IGNOREALLERRORS",
     "LZOP",
     "MASTER_SYMMETRIC_KEY",
     "NOLOAD",
     "ORC",
     "READRATIO",
     "REMOVEQUOTES",
-    "ROUNDEC",
     "SERIALIZETOJSON",
     "SHAPEFILE",
     "SSH",
@@ -63,6 +72,8 @@ class Copy:
     empty_is_null: bool = False
     truncates: bool = False
     fills: bool = False
+    rounds: bool = False
+    skips_blank_lines: bool = False
 
 
 def read_copy(words: Words) -> Copy:
@@ -150,6 +161,8 @@ def _option(words: Words, option: str, found: dict[str, object]) -> bool:
     """Reads one option; false when it is none that is known."""
     if words.take("FORMAT"):
         words.take("AS")
+        if words.word() in _LATER:
+            raise NotImitated(f"COPY of {words.word()}")
         if words.word() not in ("CSV", "PARQUET", "JSON"):
             return False
         return _option(words, words.word(), found)
@@ -200,6 +213,10 @@ def _option(words: Words, option: str, found: dict[str, object]) -> bool:
         found["truncates"] = True
     elif words.take("FILLRECORD"):
         found["fills"] = True
+    elif words.take("ROUNDEC"):
+        found["rounds"] = True
+    elif words.take("IGNOREBLANKLINES"):
+        found["skips_blank_lines"] = True
     else:
         return common_option(words, found)
     return True

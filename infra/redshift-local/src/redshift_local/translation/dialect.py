@@ -15,6 +15,8 @@ from sqlglot.generators.postgres import PostgresGenerator
 from sqlglot.parsers.redshift import RedshiftParser
 from sqlglot.tokenizer_core import TokenType
 
+from redshift_local.translation.errors import NotImitated
+
 # The word that a type was written with, in the type's ``meta``.
 WORD = "redshift_word"
 
@@ -82,10 +84,15 @@ class _Parser(RedshiftParser):
             exp.SortKeyProperty(this=self._parse_wrapped_id_vars(), compound=kind == "COMPOUND")
         )
 
-    def _parse_approximate(self) -> exp.Expr | None:
+    def _parse_approximate(self) -> exp.Expr:
         """``APPROXIMATE COUNT(DISTINCT …)`` is the count: exact, which is within its bounds."""
         function = self._parse_function()
-        return self.expression(exp.Paren(this=function)) if function else None
+        counts = isinstance(function, exp.Anonymous) and function.name.lower() == "count"
+        if isinstance(function, exp.WithinGroup):
+            raise NotImitated("APPROXIMATE PERCENTILE_DISC")
+        if function is None or not (counts and function.find(exp.Distinct)):
+            self.raise_error("APPROXIMATE stands before COUNT(DISTINCT …)")
+        return self.expression(exp.Paren(this=function))
 
     def _parse_types(self, *args: Any, **kwargs: Any) -> exp.Expr | None:
         word = self._curr.text.lower() if self._curr else ""

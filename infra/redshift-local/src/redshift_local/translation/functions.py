@@ -11,28 +11,40 @@ from redshift_local.translation.grammar import words_of
 
 SCHEMA = "redshift"
 
-# The same name and meaning in both.
-_SAME = words_of(
-    """
-    abs acos asin atan atan2 cbrt ceil ceiling cos cot degrees exp floor ln log mod pi power radians random
-    sign sin sqrt tan ascii btrim chr initcap left lower lpad ltrim md5 octet_length quote_ident
-    quote_literal repeat replace reverse right rpad rtrim split_part strpos substr to_hex translate upper
-    to_char to_date to_number to_timestamp timezone coalesce greatest least nullif any_value bit_and bit_or
-    bool_and bool_or count max min percentile_cont percentile_disc stddev stddev_pop stddev_samp sum var_pop
-    var_samp variance cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank
-    row_number grouping current_database current_schema current_schemas format_type has_database_privilege
-    has_schema_privilege has_table_privilege pg_backend_pid pg_get_userbyid pg_get_viewdef
+_ANY = 1_000
+# The least and the most arguments that Redshift has for a name: of those that have the same meaning in both,
+# since PostgreSQL has forms of some that Redshift has not, and of some of this package's own.
+_FORMS = {
+    (0, 0): """
+    pi random cume_dist dense_rank percent_rank rank row_number current_database current_schema pg_backend_pid
+    """,
+    (1, 1): """
+    abs acos asin atan cbrt ceil ceiling cos cot degrees exp floor ln radians sign sin sqrt tan dexp dlog1 dlog10
+    ascii chr initcap lower md5 octet_length quote_ident quote_literal reverse to_hex upper any_value bit_and
+    bit_or bool_and bool_or count max min percentile_cont percentile_disc stddev stddev_pop stddev_samp sum
+    var_pop var_samp variance first_value last_value ntile grouping current_schemas pg_get_userbyid
     pg_table_is_visible
-    """
-)
+    """,
+    (1, 2): "btrim ltrim rtrim log lag lead pg_get_viewdef",
+    (1, _ANY): "coalesce greatest least nvl",
+    (2, 2): """
+    atan2 left mod pow power repeat replicate right strpos to_char to_number timezone nullif nth_value
+    format_type
+    """,
+    (2, 3): """
+    lpad rpad substr to_date to_timestamp has_database_privilege has_schema_privilege has_table_privilege
+    """,
+    (3, 3): "replace split_part translate",
+}
+_ARGUMENTS = {name: form for form, names in _FORMS.items() for name in names.split()}
 
 # Functions of the schema ``redshift``, in functions.sql: not in PostgreSQL, or another thing there.
 OWN = words_of(
     """
     add_months avg can_json_parse concat date_part date_part_year date_trunc fnv_hash getdate is_valid_json
     is_valid_json_array json_array_length json_extract_array_element_text json_parse json_serialize last_day
-    len median months_between next_day regexp_count regexp_instr regexp_replace regexp_substr round sha2
-    strtol sysdate trunc version
+    left len median months_between next_day regexp_count regexp_instr regexp_replace regexp_substr right round
+    sha2 split_part strtol sysdate to_date to_timestamp trunc version
     """
 )
 
@@ -79,7 +91,11 @@ _LEADER_ONLY = {
     "generate_series": "write a recursive CTE, or read a table of numbers",
     "now": "write GETDATE() or SYSDATE",
     "age": "write DATEDIFF",
+    "isfinite": "",
     "current_time": "write GETDATE()::time",
+    "current_timestamp": "write GETDATE() or SYSDATE",
+    "localtime": "write GETDATE()::time",
+    "localtimestamp": "write GETDATE() or SYSDATE",
 }
 
 _INSTEAD = {
@@ -98,13 +114,19 @@ _INSTEAD = {
 # Redshift's, and not here.
 _NOT_IMITATED = words_of(
     """
-    array array_concat array_contains array_flatten checksum crc32 date_cmp difference func_sha1
-    get_array_length get_array_element hll interval_cmp is_array is_object is_scalar is_varchar json_size
-    json_typeof object object_transform pg_last_copy_count pg_last_copy_id pg_last_query_id
-    pg_terminate_backend sha sha1 soundex split_to_array st_astext st_distance st_geomfromtext st_point
-    subarray timestamp_cmp to_varbyte try_cast hll_create_sketch
+    array array_concat array_contains array_distinct array_flatten array_position bpcharcmp checksum crc32
+    date_cmp date_cmp_timestamp date_cmp_timestamptz difference explode_json factorial from_hex from_varbyte
+    func_sha1 get_array_length get_array_element getbit grouping_id hll interval_cmp is_array is_bigint
+    is_boolean is_char is_decimal is_float is_integer is_object is_scalar is_smallint is_varchar json_size
+    json_typeof last_user_query_id lower_attribute_names object object_transform octetindex
+    pg_cancel_backend pg_last_copy_count pg_last_copy_id pg_last_query_id pg_last_unload_count
+    pg_terminate_backend sha sha1 slice_num soundex split_to_array subarray text_to_int_alt
+    text_to_numeric_alt timeofday timestamp_cmp timestamp_cmp_date timestamp_cmp_timestamptz timestamptz_cmp
+    timestamptz_cmp_date timestamptz_cmp_timestamp to_varbyte try_cast upper_attribute_names
     """
 )
+
+_FAMILIES = ("h3_", "hll_", "st_")
 
 # With ORDER BY these ask for a frame; PostgreSQL takes one by itself.
 _FRAMED = words_of(
@@ -245,15 +267,29 @@ def refuse_unknown(call: exp.Anonymous) -> None:
     if name == "row":
         raise RedshiftError("row constructors are not supported")
     if name in _LEADER_ONLY:
-        raise RedshiftError(
-            "Specified types or functions (one per INFO message) not supported on Redshift tables.",
-            hint=f"{name.upper()} runs on the leader node alone; {_LEADER_ONLY[name]}",
-        )
-    if name in _NOT_IMITATED:
+        raise leader_only(name)
+    if name in _NOT_IMITATED or name.startswith(_FAMILIES):
         raise NotImitated(f"the function {name.upper()}")
-    known = name in _SAME or name in OWN or name in _RENAMED or name in _REWRITTEN
+    if name in ("lag", "lead") and len(call.expressions) == 3:
+        raise RedshiftError(
+            f"Default parameter not be supported for window function {name}",
+            hint="write COALESCE around the window function",
+        )
+    if name in _ARGUMENTS:
+        _arguments(call, *_ARGUMENTS[name])
+        return
+    known = name in OWN or name in _RENAMED or name in _REWRITTEN
     if not known and name not in ("listagg", "ratio_to_report"):
         raise no_function(f"{name}(…)", _INSTEAD.get(name, ""))
+
+
+def leader_only(name: str) -> RedshiftError:
+    """The refusal of a function that runs where no table's rows are."""
+    instead = f"; {_LEADER_ONLY[name]}" if _LEADER_ONLY[name] else ""
+    return RedshiftError(
+        "Specified types or functions (one per INFO message) not supported on Redshift tables.",
+        hint=f"{name.upper()} runs on the leader node alone{instead}",
+    )
 
 
 def refuse_window(window: exp.Window) -> None:
@@ -263,6 +299,13 @@ def refuse_window(window: exp.Window) -> None:
         function = function.this
     name = name_of(function) if isinstance(function, exp.Anonymous) else ""
     spec = window.args.get("spec")
+    if name in ("lag", "lead"):
+        if not window.args.get("order"):
+            raise RedshiftError(
+                f"window function {name} requires an ORDER BY clause", sqlstate="42P20"
+            )
+        if spec:
+            raise RedshiftError(f"window function {name} has no frame clause", sqlstate="42P20")
     if name in _FRAMED and window.args.get("order") and not spec:
         raise RedshiftError(
             "Aggregate window functions with an ORDER BY clause require a frame clause",

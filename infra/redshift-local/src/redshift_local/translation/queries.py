@@ -11,8 +11,8 @@ from redshift_local.translation.grammar import words_of
 # Reserved in PostgreSQL and not in Redshift, so that a column may have the name.
 _RESERVED = words_of(
     """
-    analyse asymmetric collation concurrently current_catalog current_role fetch lateral limit returning
-    symmetric tablesample variadic window
+    asymmetric collation concurrently current_catalog current_role fetch lateral returning symmetric
+    tablesample variadic window
     """
 )
 
@@ -75,11 +75,22 @@ def _rewritten(node: exp.Expr) -> exp.Expr:
         return _window(node)
     if isinstance(node, exp.Cast) and not isinstance(node.to, exp.ObjectIdentifier):
         return _cast(node)
+    if isinstance(node, (exp.Add, exp.Sub)) and _now(node.this):
+        days = node.expression.unnest()
+        if isinstance(days, exp.Literal) and not days.is_string:
+            unit = exp.Interval(this=exp.Literal.string("1"), unit=exp.var("DAY"))
+            node.set("expression", exp.Mul(this=days, expression=unit))
+        return node
     if isinstance(node, exp.Extract):
         return functions.own(
             "extract", functions.date_part(node.this, "EXTRACT", read=True), node.expression
         )
     return node
+
+
+def _now(node: exp.Expr) -> bool:
+    """GETDATE or SYSDATE, to which a number of days is added."""
+    return isinstance(node, exp.Dot) and node.expression.name in ("getdate", "sysdate")
 
 
 def _call(node: exp.Anonymous) -> exp.Expr:

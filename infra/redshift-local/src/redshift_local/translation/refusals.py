@@ -43,6 +43,8 @@ def _with(node: exp.With) -> None:
 
 
 def _insert(node: exp.Insert) -> None:
+    if node.args.get("with_"):
+        raise syntax_error("INSERT", "write INSERT INTO … WITH … SELECT …")
     if node.args.get("conflict"):
         raise syntax_error(
             "ON", "Redshift has no ON CONFLICT: MERGE, or DELETE and INSERT in a transaction"
@@ -120,6 +122,16 @@ def _merge(node: exp.Merge) -> None:
 
 def _alter(node: exp.Alter) -> None:
     actions = node.args.get("actions") or []
+    if node.args.get("exists"):
+        raise syntax_error("EXISTS", "ALTER TABLE asks for no existence")
+    for action in actions:
+        if action.args.get("exists"):
+            raise syntax_error(
+                "NOT" if isinstance(action, exp.ColumnDef) else "EXISTS",
+                "of columns no existence is asked: look it up in pg_table_def",
+            )
+    if actions and isinstance(actions[0], exp.ColumnDef):
+        _added(actions[0])
     if len(actions) > 1:
         raise syntax_error(",", "one change in an ALTER TABLE: write one statement for each")
     if actions and isinstance(actions[0], exp.AlterColumn) and not actions[0].args.get("dtype"):
@@ -129,13 +141,32 @@ def _alter(node: exp.Alter) -> None:
         )
 
 
+def _added(column: exp.ColumnDef) -> None:
+    """NOT NULL of an added column, whose rows are there already."""
+    kinds = [each.kind for each in column.args.get("constraints") or []]
+    default = next((k.this for k in kinds if isinstance(k, exp.DefaultColumnConstraint)), None)
+    required = any(
+        isinstance(k, exp.NotNullColumnConstraint) and not k.args.get("allow_null") for k in kinds
+    )
+    if required and (default is None or isinstance(default, exp.Null)):
+        raise RedshiftError(
+            "ALTER TABLE ADD COLUMN defined as NOT NULL must have a non-null default expression"
+        )
+
+
 def _column(node: exp.ColumnDef) -> None:
     if isinstance(node.args.get("kind"), exp.DataType):
         schema = node.find_ancestor(exp.Schema)
         table = (
             schema.this.name if schema is not None and isinstance(schema.this, exp.Table) else ""
         )
-        types.refuse_unknown(node.args["kind"], f"{table}.{node.name}".lstrip("."))
+        column = f"{table}.{node.name}".lstrip(".")
+        types.refuse_unknown(node.args["kind"], column)
+        if node.args["kind"].this == exp.DType.INTERVAL:
+            raise RedshiftError(
+                f'Column "{column}" has unsupported type "interval".',
+                hint="INTERVAL YEAR TO MONTH or INTERVAL DAY TO SECOND",
+            )
 
 
 def _constraint(node: exp.Expr) -> None:
@@ -199,6 +230,31 @@ def _values(node: exp.Values) -> None:
         )
 
 
+_COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In)
+_LISTED = (exp.Cube, exp.Group, exp.GroupingSets, exp.Insert, exp.Rollup, exp.Tuple, exp.Values)
+
+
+def _tuple(node: exp.Tuple) -> None:
+    """A row stands where rows are compared, inserted or grouped by, and is no value."""
+    parent = node.parent
+    if isinstance(parent, exp.EQ) and isinstance(parent.parent, exp.Update):
+        raise syntax_error("(", "SET names one column for each value")
+    if not isinstance(parent, (*_COMPARED, *_LISTED)):
+        raise RedshiftError("row constructors are not supported")
+
+
+def _leader_only(node: exp.Expr) -> None:
+    raise functions.leader_only(_TIMES[type(node)])
+
+
+_TIMES: dict[type, str] = {
+    exp.CurrentTime: "current_time",
+    exp.CurrentTimestamp: "current_timestamp",
+    exp.Localtime: "localtime",
+    exp.Localtimestamp: "localtimestamp",
+}
+
+
 def _says(near: str, hint: str = "") -> Check:
     def refuse(node: exp.Expr) -> None:
         raise syntax_error(near, hint)
@@ -241,9 +297,11 @@ _OF: dict[type, Check] = {
     exp.RegexpILike: _operator("~*", "write ILIKE, or LOWER(…) ~"),
     exp.Returning: _says("RETURNING", "read the rows by a SELECT of their key"),
     exp.Select: _select,
+    exp.Tuple: _tuple,
     exp.Values: _values,
     exp.Window: functions.refuse_window,
     exp.With: _with,
+    **dict.fromkeys(_TIMES, _leader_only),
 }
 
 

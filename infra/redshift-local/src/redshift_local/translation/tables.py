@@ -13,16 +13,21 @@ from sqlglot import exp
 from redshift_local.translation import types
 from redshift_local.translation.dialect import TableKey, postgres, written
 from redshift_local.translation.errors import NotImitated, RedshiftError, syntax_error
+from redshift_local.translation.grammar import words_of
 
 # Before what a constraint declares.
 MARK = "redshift "
+_ENCODINGS = words_of(
+    """
+    raw az64 bytedict delta delta32k lzo mostly8 mostly16 mostly32 runlength text255 text32k zstd
+    """
+)
+_STORED = (exp.DistKeyProperty, exp.DistStyleProperty, exp.SortKeyProperty)
 _DROPPED = (
     exp.AutoRefreshProperty,
     exp.BackupProperty,
     exp.BlockCompressionProperty,
-    exp.DistKeyProperty,
-    exp.DistStyleProperty,
-    exp.SortKeyProperty,
+    *_STORED,
 )
 
 
@@ -88,7 +93,8 @@ def _column(column: exp.ColumnDef, columns: _Columns, *, alter: bool = False) ->
         elif isinstance(what, exp.DefaultColumnConstraint):
             words.append(f"DEFAULT {postgres(what.this)}")
         elif isinstance(what, exp.EncodeColumnConstraint):
-            continue
+            if what.name.lower() not in _ENCODINGS:
+                raise syntax_error(what.name, f"encodings are {', '.join(sorted(_ENCODINGS))}")
         elif isinstance(what, exp.GeneratedAsIdentityColumnConstraint) and not alter:
             if kind.this not in (exp.DType.INT, exp.DType.BIGINT):
                 raise RedshiftError(
@@ -139,7 +145,11 @@ def _key_name(each: exp.Expr) -> exp.Expr:
 
 def _storage(properties: list[exp.Expr], columns: _Columns) -> None:
     """DISTSTYLE, DISTKEY and SORTKEY of a table, declared."""
+    style = ""
     for each in properties:
+        encoding = each.args.get("autotemp")
+        if isinstance(encoding, exp.Expression) and encoding.name.upper() != "AUTO":
+            raise syntax_error(encoding.name, "of a table ENCODE is AUTO; others are a column's")
         if isinstance(each, exp.DistKeyProperty):
             columns.storage("distkey", [each.this])
         elif isinstance(each, exp.SortKeyProperty) and isinstance(each.this, list):
@@ -149,6 +159,15 @@ def _storage(properties: list[exp.Expr], columns: _Columns) -> None:
             if style not in ("AUTO", "EVEN", "KEY", "ALL"):
                 raise syntax_error(each.this.name, "DISTSTYLE is AUTO, EVEN, KEY or ALL")
             columns.declared.append(_declared(f"diststyle {style.lower()}", []))
+    key = any(line.startswith(f'CONSTRAINT "{MARK}distkey"') for line in columns.declared)
+    if key and style not in ("", "KEY"):
+        raise RedshiftError(
+            f"DISTKEY and DISTSTYLE {style} exclude each other",
+            sqlstate="42P16",
+            hint="DISTSTYLE KEY",
+        )
+    if style == "KEY" and not key:
+        raise RedshiftError("DISTSTYLE KEY needs a column that is the DISTKEY", sqlstate="42P16")
 
 
 def create(node: exp.Create) -> str:
@@ -187,11 +206,23 @@ def create(node: exp.Create) -> str:
     query = node.args.get("expression")
     if query is None:
         raise syntax_error("end of input")
+    if node.args.get("exists"):
+        raise syntax_error(
+            "AS", "IF NOT EXISTS stands before a table's columns, and not before a query"
+        )
     if schema is not None:
         if not all(isinstance(each, exp.Identifier) for each in schema.expressions):
             raise syntax_error("AS", "CREATE TABLE AS names columns without their types")
         words.append(f"({', '.join(postgres(each) for each in schema.expressions)})")
-    words += ["AS", postgres(query)]
+    columns = _Columns()
+    _storage(found, columns)
+    text = postgres(query)
+    if kind == "TABLE" and columns.declared:
+        # The query says it to the trigger behind the table, in its one statement; a limit of NULL is none.
+        changes = ", ".join(f"ADD {each}" for each in columns.declared)
+        said = postgres(exp.Literal.string(changes))
+        text = f"SELECT * FROM ({text}) AS _stored LIMIT redshift.say_storage({said})"
+    words += ["AS", text]
     return " ".join(words)
 
 
@@ -203,7 +234,18 @@ def _body(schema: exp.Schema, properties: list[exp.Expr]) -> list[str]:
             columns.lines.append(_column(each, columns))
         elif isinstance(each, exp.LikeProperty):
             options = [f"{o.name.upper()} {o.args['value'].name}" for o in each.expressions]
-            columns.lines.append(" ".join(["LIKE", postgres(each.this), *options]))
+            source = postgres(each.this)
+            columns.lines.append(" ".join(["LIKE", source, *options]))
+            # The trigger behind the table puts the storage of that table in its place.
+            columns.declared.append(
+                f'CONSTRAINT "{MARK}like" CHECK ({postgres(exp.Literal.string(source))} IS NOT NULL) NOT ENFORCED'
+            )
+            if any(isinstance(p, (exp.BackupProperty, *_STORED)) for p in properties):
+                raise RedshiftError(
+                    "the storage of a table LIKE another is that table's",
+                    sqlstate="42P16",
+                    hint="ALTER it afterwards",
+                )
         else:
             _table_constraint(each, columns)
     for number, each in enumerate(definitions):
@@ -216,8 +258,39 @@ def _body(schema: exp.Schema, properties: list[exp.Expr]) -> list[str]:
     return columns.lines + columns.declared
 
 
+_NO_VARCHAR = "only the size of a VARCHAR can be changed"
+_NEW_COLUMN = "add a column of the new type, UPDATE it, drop the old one and rename"
+
+
+def _resized(table: exp.Expr, column: exp.Expr, kind: exp.DataType) -> str:
+    """The VARCHAR's new size; an error where the column is of another type, which only the catalogue says."""
+    relation = postgres(exp.Literal.string(postgres(table)))
+    name = postgres(exp.Literal.string(column.name))
+    message = postgres(
+        exp.Literal.string(f'cannot alter type of column "{column.name}": {_NO_VARCHAR}')
+    )
+    hint = postgres(exp.Literal.string(_NEW_COLUMN))
+    block = (
+        f"BEGIN IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = CAST({relation} AS regclass) "
+        f"AND attname = {name} AND atttypid <> CAST('varchar' AS regtype)) "
+        f"THEN RAISE EXCEPTION USING MESSAGE = {message}, ERRCODE = '0A000', HINT = {hint}; END IF; "
+        f"ALTER TABLE {postgres(table)} ALTER COLUMN {postgres(column)} TYPE {postgres(kind)}; END"
+    )
+    return f"DO {postgres(exp.Literal.string(block))}"
+
+
+def _restored(table: exp.Expr, kinds: str, declared: list[str]) -> str:
+    """What was declared of these kinds gives way to ``declared``."""
+    relation, gone, added = (
+        postgres(exp.Literal.string(text))
+        for text in (postgres(table), kinds, ", ".join(f"ADD {each}" for each in declared))
+    )
+    block = f"BEGIN PERFORM redshift.store_otherwise(CAST({relation} AS regclass), {gone}, {added}); END"
+    return f"DO {postgres(exp.Literal.string(block))}"
+
+
 def alter(node: exp.Alter) -> str:
-    """ALTER TABLE with its one action; what is said of storage alone changes nothing."""
+    """ALTER TABLE with its one action; what is said of storage alone changes what is declared."""
     if str(node.args.get("kind")).upper() != "TABLE":
         raise NotImitated(f"ALTER {node.args.get('kind')}")
     table = f"ALTER TABLE {postgres(node.this)}"
@@ -235,16 +308,21 @@ def alter(node: exp.Alter) -> str:
         kind = types.stored(target, column=True)
         if kind.this != exp.DType.VARCHAR:
             raise RedshiftError(
-                f'cannot alter type of column "{action.this.name}": only the size of a VARCHAR can be '
-                "changed",
-                hint="add a column of the new type, UPDATE it, drop the old one and rename",
+                f'cannot alter type of column "{action.this.name}": {_NO_VARCHAR}',
+                hint=_NEW_COLUMN,
             )
-        return f"{table} ALTER COLUMN {postgres(action.this)} TYPE {postgres(kind)}"
+        return _resized(node.this, action.this, kind)
     if isinstance(action, (exp.AlterRename, exp.RenameColumn)):
         return postgres(node)
     if isinstance(action, exp.Drop) and str(action.args.get("kind")).upper() == "COLUMN":
         return postgres(node)
-    if isinstance(action, (exp.AlterSortKey, exp.AlterDistStyle)):
-        # Nothing to change but that the table must exist: this is what every table is already.
-        return f"{table} NO FORCE ROW LEVEL SECURITY"
+    if isinstance(action, exp.AlterSortKey):
+        keys = action.expressions
+        return _restored(node.this, "sortkey", [_declared("sortkey", keys)] if keys else [])
+    if isinstance(action, exp.AlterDistStyle):
+        key = action.this if isinstance(action.this, exp.Column) else None
+        style = "key" if key else action.this.name.lower()
+        declared = [_declared(f"diststyle {style}", [])]
+        declared += [_declared("distkey", [key.this])] if key else []
+        return _restored(node.this, "distkey|diststyle", declared)
     raise NotImitated(f"{type(action).__name__} of ALTER TABLE")

@@ -14,6 +14,11 @@ from redshift_local.translation.copying import Copy, read_copy
 from redshift_local.translation.dialect import LocalRedshift, postgres, written
 from redshift_local.translation.errors import NotImitated, RedshiftError, syntax_error
 from redshift_local.translation.grammar import refuse_unknown_syntax
+from redshift_local.translation.names import (
+    refuse_bare_labels,
+    refuse_correlations,
+    refuse_names,
+)
 from redshift_local.translation.refusals import refuse
 from redshift_local.translation.unloading import Unload, read_unload
 from redshift_local.translation.words import Words
@@ -188,6 +193,7 @@ def _parsed(tokens: list[Token], sql: str, source: str) -> Translated:
         # Before it is parsed: what is between dollars need not be SQL.
         raise NotImitated(f"CREATE {kind[0]}")
     tree = _tree(_with_whens(tokens) if duplicates else tokens, sql)
+    refuse_bare_labels(tree, tokens)
     return _translated(tree, source, duplicates=duplicates)
 
 
@@ -205,7 +211,7 @@ def _tree(tokens: list[Token], sql: str) -> exp.Expr:
         found = error.errors[0] if error.errors else {}
         near = str(found.get("highlight") or "end of input")
         raise syntax_error(near, str(found.get("description") or error)) from None
-    except RecursionError:
+    except (RedshiftError, RecursionError):
         raise
     except Exception as error:
         # Of what it cannot read the parser has errors that are no refusals of its own.
@@ -250,6 +256,8 @@ def _translated(tree: exp.Expr, source: str, *, duplicates: bool) -> Translated:
         raise syntax_error(source.split()[0])
     refuse(tree)
     refuse_unknown_syntax(tree)
+    refuse_names(tree)
+    refuse_correlations(tree)
     kind = _kind(tree)
     parameters = _number(tree)
     tree = queries.rewrite(tree)

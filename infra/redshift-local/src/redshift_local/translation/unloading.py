@@ -80,6 +80,8 @@ def read_unload(words: Words) -> Unload:
 def _option(words: Words, found: dict[str, object]) -> bool:
     if words.take("FORMAT"):
         words.take("AS")
+        if words.word() in _LATER:
+            raise NotImitated(f"UNLOAD as {words.word()}")
         return words.word() in ("CSV", "PARQUET") and _option(words, found)
     if words.word() in ("CSV", "PARQUET"):
         found["format"] = words.any_text().upper()

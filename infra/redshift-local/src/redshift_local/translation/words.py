@@ -7,6 +7,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from redshift_local.translation.dialect import postgres
 from redshift_local.translation.errors import syntax_error
+from redshift_local.translation.names import refuse_name
 
 
 class Words:
@@ -77,7 +78,7 @@ class Words:
         return self._tokens[self._at - 1].text
 
     def identifier(self) -> str:
-        """A name, in quotes where it needs them."""
+        """A word in any case, or a name in quotes."""
         token = self._tokens[self._at] if self.left else None
         if token is None or not (
             token.token_type == TokenType.IDENTIFIER
@@ -87,9 +88,16 @@ class Words:
         self._at += 1
         return "".join(c.lower() if c.isascii() else c for c in token.text)
 
+    def _name(self) -> str:
+        """A name that is no reserved word, unless it is in quotes."""
+        token = self._tokens[self._at] if self.left else None
+        name = self.identifier()
+        refuse_name(name, quoted=token is not None and token.token_type == TokenType.IDENTIFIER)
+        return name
+
     def names(self) -> list[str]:
         """A name of up to three parts."""
-        parts = [self.identifier()]
+        parts = [self._name()]
         while self.take("."):
             parts.append(self.identifier())
         return parts
@@ -101,9 +109,9 @@ class Words:
         """Names in parentheses, or none."""
         found = []
         if self.take("("):
-            found.append(self.identifier())
+            found.append(self._name())
             while self.take(","):
-                found.append(self.identifier())
+                found.append(self._name())
             self.need(")")
         return found
 
