@@ -34,6 +34,7 @@ class AirflowAnswers:
     asked: list[str] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     components: tuple[str, ...] = ("scheduler", "triggerer")
+    delete_when_asked_for_tasks: tuple[str, str] | None = None
     url: str = ""
 
     def run(self, dag: str, run_id: str, state: str, ended: datetime | None = None) -> None:
@@ -66,6 +67,11 @@ class AirflowAnswers:
             }
         )
 
+    def delete(self, dag: str, run_id: str) -> None:
+        """Deletes a run and its tasks."""
+        self.runs.pop((dag, run_id), None)
+        self.tasks.pop((dag, run_id), None)
+
     def event(self, asset: str, at: datetime) -> None:
         """Adds an event of an asset."""
         self.events.append({"asset_id": self.assets.index(asset), "timestamp": at.isoformat()})
@@ -97,7 +103,9 @@ class AirflowAnswers:
             return _page("dag_runs", self._runs(found[1], asked), asked)
         if (found := _RUN.fullmatch(path)) and not found[3]:
             return self.runs.get((found[1], found[2]))
-        if found:
+        if found and (found[1], found[2]) == self.delete_when_asked_for_tasks:
+            self.delete(found[1], found[2])
+        if found and (found[1], found[2]) in self.runs:
             return _page("task_instances", self.tasks.get((found[1], found[2]), []), asked)
         return None
 

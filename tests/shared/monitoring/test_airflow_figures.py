@@ -88,6 +88,31 @@ def test_a_run_that_begins_and_ends_between_two_polls_is_counted(answers: Airflo
     assert watched.value("feira_run_last_success_timestamp_seconds", dag="sales_etl")
 
 
+def test_a_run_that_is_deleted_while_it_is_watched_is_forgotten_and_all_else_is_seen(
+    answers: AirflowAnswers,
+) -> None:
+    watched = Watched(answers)
+    watched.poll()
+    answers.run("sales_etl", "r1", "running")
+    watched.poll()
+    answers.delete("sales_etl", "r1")
+    answers.run("user_events", "r2", "success")
+    answers.ends("user_events", "r2", "ingest")
+    answers.waiting = [{"dag_id": "recommendations", "total_received": 1, "total_required": 2}]
+    watched.poll()
+    assert watched.ended("ingest", dag="user_events") == 1
+    assert watched.value("feira_partitions_waiting", dag="recommendations") == 1
+    assert watched.value("feira_runs_unfinished", dag="sales_etl", state="running") == 0
+    # Deleted between the question for runs and that for its tasks.
+    answers.run("sales_etl", "r3", "running")
+    answers.delete_when_asked_for_tasks = ("sales_etl", "r3")
+    watched.poll()
+    answers.asked.clear()
+    watched.poll()
+    watched.poll()
+    assert answers.asked.count("/api/v2/dags/sales_etl/dagRuns/r3") == 1
+
+
 def test_what_ends_before_airflow_first_answers_is_counted(answers: AirflowAnswers) -> None:
     watched = Watched(answers)
     answers.run("sales_etl", "r1", "success")

@@ -132,7 +132,13 @@ class Airflow:
             self._in_flight.setdefault((each["dag_id"], each["dag_run_id"]), _Watched(self._since))
         any_ended = False
         for (dag, run_id), watched in list(self._in_flight.items()):
-            run = unfinished.get((dag, run_id)) or self._get(f"dags/{dag}/dagRuns/{run_id}")
+            run = unfinished.get((dag, run_id)) or self._get(
+                f"dags/{dag}/dagRuns/{run_id}", absent=True
+            )
+            if run is None:
+                # Who deletes a run, or its DAG, leaves nothing to ask for.
+                del self._in_flight[dag, run_id]
+                continue
             if run["state"] == "queued":
                 continue
             # In this order: a task that ends between the two questions is of the next poll.
@@ -163,7 +169,7 @@ class Airflow:
 
     def _ended_tasks(self, dag: str, run_id: str) -> Iterator[dict[str, Any]]:
         path = f"dags/{dag}/dagRuns/{run_id}/taskInstances"
-        return self._all(path, "task_instances", state=_ENDED)
+        return self._all(path, "task_instances", absent=True, state=_ENDED)
 
     def _as_ended(self, dag: str, run_id: str, task: dict[str, Any]) -> EndedTask:
         def xcom(of: str) -> Any:
@@ -211,11 +217,15 @@ class Airflow:
         self._shown.replace(figures.waiting, waiting)
         self._shown.replace(figures.without_run, complete)
 
-    def _all(self, path: str, key: str, **asked: Any) -> Iterator[dict[str, Any]]:
-        """What is listed under ``key``, page by page."""
+    def _all(
+        self, path: str, key: str, *, absent: bool = False, **asked: Any
+    ) -> Iterator[dict[str, Any]]:
+        """What is listed under ``key``, page by page; of what may be ``absent`` and is, nothing."""
         offset, total = 0, 1
         while offset < total:
-            found = self._get(path, limit=_PAGE, offset=offset, **asked)
+            found = self._get(path, absent=absent, limit=_PAGE, offset=offset, **asked)
+            if found is None:
+                return
             yield from found[key]
             offset, total = offset + _PAGE, found["total_entries"]
 
