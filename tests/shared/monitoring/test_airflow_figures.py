@@ -14,7 +14,7 @@ from airflow_answers import AirflowAnswers, serving
 from feira.core.lake import landing_store
 from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
-from feira.monitoring.airflow import Airflow
+from feira.monitoring.airflow import Airflow, EndedTask, JudgementError
 from feira.monitoring.figures import Figures
 from feira.monitoring.judged import Judgements
 from landed_sales import land
@@ -364,3 +364,76 @@ def test_a_gate_that_failed_without_a_verdict_is_shown_as_failed(
     watched.poll()
     for gate in ("recommendations", "sales.landing"):
         assert watched.value("feira_gate_outcome", gate=gate, outcome="failed") == 1
+
+
+def test_a_lake_that_is_away_for_a_poll_costs_no_judgement_and_none_of_airflows_figures(
+    answers: AirflowAnswers, landings: LandingStore
+) -> None:
+    watched, away = Watched(answers), True
+    judged = Judgements(landings, watched.figures)
+
+    def judge(task: EndedTask, fresh: bool) -> None:
+        if away and task.task in ("validate", "gate"):
+            raise OSError("S3 is being restarted")
+        judged(task, fresh)
+
+    watched.airflow.on_ended = judge
+    # How the other gate stands is found out at the start.
+    answers.xcoms["r0", "gate"] = {"verdict": "passed"}
+    answers.run("recommendations", "r0", "success")
+    answers.ends("recommendations", "r0", "gate", ago=60)
+    with pytest.raises(JudgementError, match=r"recommendations\.gate .*S3 is being restarted"):
+        watched.poll()
+    answers.xcoms["r1", "land"] = {"manifest": _landing(landings, 97)}
+    answers.run("sales_etl", "r1", "success")
+    answers.ends("sales_etl", "r1", "validate")
+    answers.event("sales_fact", datetime.now(UTC))
+    answers.waiting = [{"dag_id": "recommendations", "total_received": 1, "total_required": 2}]
+    with pytest.raises(JudgementError, match=r"sales_etl\.validate"):
+        watched.poll()
+    assert watched.ended("validate") == 1
+    assert watched.value("feira_runs_ended_total", dag="sales_etl", state="success") == 1
+    assert watched.value("feira_partitions_waiting", dag="recommendations") == 1
+    assert watched.value("feira_asset_last_event_timestamp_seconds", asset="sales_fact")
+    away = False
+    for _ in range(2):
+        watched.poll()
+        assert watched.value("feira_landed_lines_total", dataset="sales") == 100
+    for gate in ("recommendations", "sales.landing"):
+        assert watched.value("feira_gate_outcome", gate=gate, outcome="passed") == 1
+    assert (watched.ended("validate"), watched.ended("gate", dag="recommendations")) == (1, 0)
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "validation.json"])
+def test_a_landing_that_is_damaged_after_it_was_judged_is_a_gate_that_failed_and_stops_nothing(
+    answers: AirflowAnswers, landings: LandingStore, file: str
+) -> None:
+    watched = Watched(answers)
+    watched.airflow.on_ended = Judgements(landings, watched.figures)
+    manifest = _landing(landings, 97)
+    answers.xcoms["r1", "land"] = {"manifest": manifest}
+    (Path(manifest.removeprefix("file://")).parent / file).write_text("{")
+    answers.run("sales_etl", "r1", "success")
+    answers.ends("sales_etl", "r1", "validate", ago=60)
+    watched.poll()
+    assert watched.value("feira_gate_outcome", gate="sales.landing", outcome="failed") == 1
+    answers.run("sales_etl", "r1", "queued")
+    watched.poll()
+    answers.run("sales_etl", "r1", "success")
+    answers.ends("sales_etl", "r1", "validate", tries=2)
+    watched.poll()
+    assert watched.ended("validate") == 1
+    assert watched.value("feira_landed_lines_total", dataset="sales") == 0
+
+
+def test_two_judgements_within_a_poll_are_taken_in_the_order_in_which_they_were_made(
+    answers: AirflowAnswers, landings: LandingStore
+) -> None:
+    ended: list[tuple[str, float]] = []
+    watched = Watched(answers, lambda task, fresh: ended.append((task.task, task.at)))
+    watched.poll()
+    for run_id, ago in (("a", 1), ("b", 3), ("c", 2)):
+        answers.run("recommendations", run_id, "running")
+        answers.ends("recommendations", run_id, "gate", ago=-ago)
+    watched.poll()
+    assert [at for _, at in ended] == sorted(at for _, at in ended) and len(ended) == 3

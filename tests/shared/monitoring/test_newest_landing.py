@@ -33,7 +33,7 @@ def test_the_newest_landing_is_of_all_days_that_passed_whichever_ended_last(
     def newest(manifest: str) -> float | None:
         """As an exporter sees it that starts with this run's end as the last one."""
         figures = Figures()
-        ended = EndedTask("sales_etl", "validate", "success", lambda _: {"manifest": manifest})
+        ended = EndedTask("sales_etl", "validate", "success", 1.0, lambda _: {"manifest": manifest})
         Judgements(landings, figures)(ended, False)
         promised = figures.registry.get_sample_value(
             "feira_table_promised_latency_seconds", {"table": "sales.landing"}

@@ -14,6 +14,7 @@ from typing import Any
 
 import requests
 
+from feira.core.errors import first_line
 from feira.monitoring.figures import Figures, Shown
 
 log = logging.getLogger(__name__)
@@ -26,13 +27,19 @@ _PAGE = 100
 _COMMITTED = timedelta(minutes=1)
 
 
+class JudgementError(RuntimeError):
+    """What a task left in the lake could not be read."""
+
+
 @dataclass(frozen=True)
 class EndedTask:
-    """A task that has ended for good; ``xcom`` reads what a task of its run has returned, None without."""
+    """A task that has ended for good, ``at`` seconds since 1970; ``xcom`` reads what a task of its run has
+    returned, None without."""
 
     dag: str
     task: str
     state: str
+    at: float
     xcom: Callable[[str], Any]
 
 
@@ -50,7 +57,8 @@ class Airflow:
 
     :param login: user and password; a user who may read is enough
     :param on_ended: called once for each task that ends while this watches, and at the start for those
-        of each DAG's newest run, with ``fresh`` False: what they left is how things stand
+        of each DAG's newest run, with ``fresh`` False: what they left is how things stand. In each poll in
+        the order in which they ended; where it raises, it is called again with that task in the next poll.
     """
 
     url: str
@@ -65,6 +73,7 @@ class Airflow:
     _assets: dict[int, str] = field(default_factory=dict, init=False)
     _first_seen: dict[tuple[str, str], float] = field(default_factory=dict, init=False)
     _events_at: dict[str, float] = field(default_factory=dict, init=False)
+    _to_judge: list[tuple[EndedTask, bool]] = field(default_factory=list, init=False)
     _succeeded: dict[str, float] = field(default_factory=dict, init=False)
     _shown: Shown = field(default_factory=Shown, init=False)
 
@@ -73,7 +82,8 @@ class Airflow:
         self._session.trust_env = False
 
     def collect(self, figures: Figures) -> None:
-        """Brings the figures up to date; raises requests.RequestException where Airflow does not answer."""
+        """Brings the figures up to date; raises requests.RequestException where Airflow does not answer, and
+        JudgementError after all else where ``on_ended`` has raised."""
         now = datetime.now(UTC)
         self._components(figures)
         dags = [*self._all("dags", "dags", order_by="dag_id")]
@@ -90,6 +100,7 @@ class Airflow:
             self._events(figures, self._since - _COMMITTED)
         self._waiting(figures, now)
         self._since = now
+        self._judge()
 
     def _components(self, figures: Figures) -> None:
         found = {
@@ -112,8 +123,8 @@ class Airflow:
             if run["state"] in _ENDED:
                 if run["state"] == "success":
                     self._succeeded[dag] = _seconds(run["end_date"])
-                for task in self._ended_tasks(dag, run["dag_run_id"]):
-                    self.on_ended(self._as_ended(dag, run["dag_run_id"], task), False)
+                for task in [*self._ended_tasks(dag, run["dag_run_id"])]:
+                    self._to_judge.append((self._as_ended(dag, run["dag_run_id"], task), False))
         self._dags.add(dag)
 
     def _runs(self, figures: Figures) -> bool:
@@ -165,7 +176,24 @@ class Airflow:
         if task["duration"] is not None:
             figures.steps.labels(dag, task["task_id"]).observe(task["duration"])
         figures.steps_ended.labels(dag, task["task_id"], task["state"]).inc()
-        self.on_ended(self._as_ended(dag, run_id, task), True)
+        self._to_judge.append((self._as_ended(dag, run_id, task), True))
+
+    def _judge(self) -> None:
+        """Hands over what has ended; what judges reads the lake, which may be away for a while."""
+        taken, self._to_judge = sorted(self._to_judge, key=lambda each: each[0].at), []
+        last: Exception | None = None
+        for task, fresh in taken:
+            try:
+                self.on_ended(task, fresh)
+            except Exception as error:
+                self._to_judge.append((task, fresh))
+                last = error
+        if last is not None:
+            names = sorted({f"{task.dag}.{task.task}" for task, _ in self._to_judge})
+            raise JudgementError(
+                f"What {', '.join(names)} left could not be read ({len(self._to_judge)} tasks; it is tried "
+                f"again in the next poll): {type(last).__name__}: {first_line(last)}"
+            ) from last
 
     def _ended_tasks(self, dag: str, run_id: str) -> Iterator[dict[str, Any]]:
         path = f"dags/{dag}/dagRuns/{run_id}/taskInstances"
@@ -177,7 +205,7 @@ class Airflow:
             found = self._get(path, absent=True, deserialize="false", stringify="false")
             return None if found is None else found["value"]
 
-        return EndedTask(dag, task["task_id"], task["state"], xcom)
+        return EndedTask(dag, task["task_id"], task["state"], _seconds(task["end_date"]), xcom)
 
     def _newest_events(self, figures: Figures, now: datetime) -> None:
         """Looks up every asset's newest event, however old."""

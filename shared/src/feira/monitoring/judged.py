@@ -55,12 +55,13 @@ class Judgements:
         if newest is not None:
             figures.newest_partition.labels(LANDED.table).set(day_starts(newest))
         landed = task.xcom("land")
-        manifest = self.landings.read_manifest(landed["manifest"]) if landed else None
-        if manifest is None:
-            figures.judged(LANDED.table, "failed")
-            return
-        found = self.landings.validation(manifest.extract_day, manifest.version)
-        if found is None:
+        try:
+            manifest = self.landings.read_manifest(landed["manifest"]) if landed else None
+            found = manifest and self.landings.validation(manifest.extract_day, manifest.version)
+        except DamagedLandingError:
+            # It stays so; the task's own message names the file.
+            manifest = found = None
+        if manifest is None or found is None:
             figures.judged(LANDED.table, "failed")
             return
         figures.judged(LANDED.table, "passed" if found.passed else "refused")
