@@ -437,3 +437,29 @@ def test_two_judgements_within_a_poll_are_taken_in_the_order_in_which_they_were_
         answers.ends("recommendations", run_id, "gate", ago=-ago)
     watched.poll()
     assert [at for _, at in ended] == sorted(at for _, at in ended) and len(ended) == 3
+
+
+def test_a_judgement_that_is_heard_of_late_is_counted_and_is_not_the_gates_last(
+    answers: AirflowAnswers, landings: LandingStore
+) -> None:
+    watched = Watched(answers)
+    judged = Judgements(landings, watched.figures)
+    for at, verdict, fresh in (
+        (50.0, "passed", False),
+        (90.0, "refused", True),
+        (70.0, "passed", True),
+    ):
+        judged(
+            EndedTask(
+                "recommendations", "gate", "success", at, lambda _, v=verdict: {"verdict": v}
+            ),
+            fresh,
+        )
+    found = {
+        outcome: (
+            watched.value("feira_gate_outcome", gate="recommendations", outcome=outcome),
+            watched.value("feira_gate_judgements_total", gate="recommendations", outcome=outcome),
+        )
+        for outcome in ("passed", "refused", "failed")
+    }
+    assert found == {"passed": (0, 1), "refused": (1, 1), "failed": (0, 0)}

@@ -26,7 +26,7 @@ UNITS = {
     """,
     # A number of what the name says, an offset, or whether something is so.
     "": """
-        feira_airflow_component_healthy feira_dag_paused feira_gate_outcome feira_held_days
+        feira_airflow_component_healthy feira_dag_paused feira_gate_judgements feira_gate_outcome feira_held_days
         feira_ingested_messages feira_landed_lines feira_partitions_waiting
         feira_partitions_without_run feira_pipelines_clock feira_postgres_connections
         feira_postgres_connections_limit feira_postgres_deadlocks feira_postgres_transactions

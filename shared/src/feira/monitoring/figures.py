@@ -88,6 +88,9 @@ class Figures:
             "gate",
             "outcome",
         )
+        self.judgements = counter(
+            "feira_gate_judgements_total", "Judgements of a gate", "gate", "outcome"
+        )
         self.messages = counter(
             "feira_ingested_messages_total",
             "Messages that runs have read: to events, repeated, of other days, or dead",

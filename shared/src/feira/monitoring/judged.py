@@ -7,7 +7,7 @@ from datetime import date
 from feira.core.contracts.registry import contract
 from feira.core.landing.store import DamagedLandingError, LandingStore
 from feira.monitoring.airflow import EndedTask
-from feira.monitoring.figures import Figures
+from feira.monitoring.figures import OUTCOMES, Figures
 from feira.monitoring.tables import day_starts, show_promise
 from feira.sales.landing import LANDED
 from feira.user_events.codec import TOPIC
@@ -22,11 +22,15 @@ class Judgements:
     def __init__(self, landings: LandingStore, figures: Figures) -> None:
         self.landings = landings
         self.figures = figures
+        self._judged_at: dict[str, float] = {}
         rules = contract(LANDED.table).row_rules
         show_promise(figures, LANDED.table)
         figures.expect_rules(LANDED.name, (rule.name for rule in rules))
         for outcome in _MESSAGES:
             figures.messages.labels(TOPIC, outcome)
+        for gate in (LANDED.table, LISTS_GATE):
+            for outcome in OUTCOMES:
+                figures.judgements.labels(gate, outcome)
 
     def __call__(self, task: EndedTask, fresh: bool) -> None:
         """Takes a task in; of one that is not ``fresh`` nothing is counted, only how things stand."""
@@ -35,11 +39,19 @@ class Judgements:
             self._landing(task, fresh)
         elif which == ("recommendations", "gate"):
             verdict = task.xcom("gate") if task.state == "success" else None
-            self.figures.judged(LISTS_GATE, verdict["verdict"] if verdict else "failed")
+            self._judged(LISTS_GATE, verdict["verdict"] if verdict else "failed", task, fresh)
         elif which == ("user_events", "ingest") and fresh and task.state == "success":
             found = task.xcom("ingest") or {}
             for outcome in _MESSAGES:
                 self.figures.messages.labels(TOPIC, outcome).inc(found.get(outcome, 0))
+
+    def _judged(self, gate: str, outcome: str, task: EndedTask, fresh: bool) -> None:
+        # Days are judged side by side, and one may be heard of after another that was judged later.
+        if task.at >= self._judged_at.get(gate, task.at):
+            self.figures.judged(gate, outcome)
+            self._judged_at[gate] = task.at
+        if fresh:
+            self.figures.judgements.labels(gate, outcome).inc()
 
     def _passed(self, day: date) -> bool:
         try:
@@ -62,9 +74,9 @@ class Judgements:
             # It stays so; the task's own message names the file.
             manifest = found = None
         if manifest is None or found is None:
-            figures.judged(LANDED.table, "failed")
+            self._judged(LANDED.table, "failed", task, fresh)
             return
-        figures.judged(LANDED.table, "passed" if found.passed else "refused")
+        self._judged(LANDED.table, "passed" if found.passed else "refused", task, fresh)
         if fresh:
             figures.landed_lines.labels(dataset).inc(found.total)
             figures.landed_bytes.labels(dataset).inc(sum(file.size or 0 for file in manifest.files))

@@ -99,6 +99,14 @@ def overview() -> Dashboard:
                 ),
             ),
             lines(
+                "Judgements of the gates, a day",
+                "short",
+                Query(
+                    "sum by (gate, outcome) (increase(feira_gate_judgements_total[1d]))",
+                    "{{gate}} {{outcome}}",
+                ),
+            ),
+            lines(
                 "Alerts that fire",
                 "short",
                 Query(
