@@ -444,17 +444,14 @@ def test_a_judgement_that_is_heard_of_late_is_counted_and_is_not_the_gates_last(
 ) -> None:
     watched = Watched(answers)
     judged = Judgements(landings, watched.figures)
-    for at, verdict, fresh in (
-        (50.0, "passed", False),
-        (90.0, "refused", True),
-        (70.0, "passed", True),
-    ):
-        judged(
-            EndedTask(
-                "recommendations", "gate", "success", at, lambda _, v=verdict: {"verdict": v}
-            ),
-            fresh,
-        )
+
+    def judge(at: float, verdict: str, fresh: bool) -> None:
+        returned = {"verdict": verdict}
+        judged(EndedTask("recommendations", "gate", "success", at, lambda _: returned), fresh)
+
+    judge(50.0, "passed", False)
+    judge(90.0, "refused", True)
+    judge(70.0, "passed", True)
     found = {
         outcome: (
             watched.value("feira_gate_outcome", gate="recommendations", outcome=outcome),

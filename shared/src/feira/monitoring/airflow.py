@@ -137,8 +137,8 @@ class Airflow:
                 counts.get((each["dag_id"], each["state"]), 0) + 1
             )
         self._shown.replace(figures.runs_unfinished, counts)
-        asked = {"run_after_gte": self._since.isoformat(), "order_by": "run_after"}
-        made = self._all("dags/~/dagRuns", "dag_runs", **asked)
+        since = self._since.isoformat()
+        made = self._all("dags/~/dagRuns", "dag_runs", run_after_gte=since, order_by="run_after")
         for each in (*unfinished.values(), *made):
             self._in_flight.setdefault((each["dag_id"], each["dag_run_id"]), _Watched(self._since))
         any_ended = False
@@ -223,8 +223,10 @@ class Airflow:
 
     def _events(self, figures: Figures, since: datetime) -> None:
         """Reads the events of all assets since then, in their order."""
-        asked = {"timestamp_gte": since.isoformat(), "order_by": "timestamp"}
-        self._show(figures, self._all("assets/events", "asset_events", **asked))
+        found = self._all(
+            "assets/events", "asset_events", timestamp_gte=since.isoformat(), order_by="timestamp"
+        )
+        self._show(figures, found)
 
     def _show(self, figures: Figures, events: Iterable[dict[str, Any]]) -> None:
         for event in events:

@@ -69,7 +69,11 @@ class Judgements:
         landed = task.xcom("land")
         try:
             manifest = self.landings.read_manifest(landed["manifest"]) if landed else None
-            found = manifest and self.landings.validation(manifest.extract_day, manifest.version)
+            found = (
+                None
+                if manifest is None
+                else self.landings.validation(manifest.extract_day, manifest.version)
+            )
         except DamagedLandingError:
             # It stays so; the task's own message names the file.
             manifest = found = None
