@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -14,13 +15,14 @@ import yaml
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from feira.monitoring import otlp
 from feira_local.monitoring import prometheus
 from feira_local.monitoring.dashboards import DASHBOARDS
 from feira_local.stack.config import StackConfig
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.service import by_name
 from inbox_server import Inbox, running_inbox
-from promql import tool
+from promql import files, queries, tool
 from temporary_postgres import free_port
 
 
@@ -63,12 +65,32 @@ def test_what_runs_is_scraped_and_what_does_not_is_not(config: StackConfig, tmp_
 
     assert jobs(config) == {
         "exporter": ["127.0.0.1:18190"],
-        "prometheus": ["127.0.0.1:18191"],
         "spark": ["127.0.0.1:18194"],
         "recommendations": ["127.0.0.1:18140"],
     }
     env = {"FEIRA_HOME": str(tmp_path), "FEIRA_MONITORING": "on", "FEIRA_WITHOUT": "valkey"}
     assert "recommendations" not in jobs(StackConfig.from_env(env))
+
+
+def test_every_rate_is_over_four_points_and_every_rule_has_a_value_at_all_times(
+    config: StackConfig,
+) -> None:
+    every = prometheus.prometheus_settings(config)["global"]
+    asked, evaluated = (seconds(every[f"{name}_interval"]) for name in ("scrape", "evaluation"))
+    for query in queries():
+        for found in re.findall(r"\[(\w+)\]", query.promql):
+            assert seconds(found) >= 4 * asked, query.where
+    for path in files("rules"):
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            # Nothing new is there more often, and what is older than five minutes is not found.
+            assert asked <= seconds(group.get("interval", f"{evaluated}s")) < 300, group["name"]
+    # A sum that has begun between two scrapes is seen at 0, and then to rise.
+    assert asked < otlp._AT_ZERO_SECONDS < 2 * asked
+
+
+def seconds(duration: str) -> int:
+    """Of Prometheus' 5m."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[duration[-1]]
 
 
 def test_rules_are_those_of_the_checkout_each_time_it_starts(config: StackConfig) -> None:
@@ -90,7 +112,7 @@ def test_a_grafana_is_provisioned_with_this_prometheus_and_the_checkouts_dashboa
 
     (source,) = provisioned("datasources")["datasources"]
     assert (source["type"], source["url"]) == ("prometheus", "http://127.0.0.1:18191")
-    assert source["jsonData"]["timeInterval"] == "15s"
+    assert source["jsonData"]["timeInterval"] == "60s"
     (provider,) = provisioned("dashboards")["providers"]
     assert len(list(Path(provider["options"]["path"]).glob("*.json"))) == len(DASHBOARDS)
 

@@ -77,12 +77,12 @@ class Process:
 
 
 class Clock:
-    """A clock on which a minute passes from each look to the next."""
+    """A clock on which two minutes pass from each look to the next."""
 
     seconds = 0.0
 
     def __call__(self) -> float:
-        self.seconds += 60
+        self.seconds += 120
         return self.seconds
 
 
@@ -182,7 +182,7 @@ def test_a_new_sum_is_shown_at_0_first_or_its_first_value_would_be_no_rise() -> 
 
     assert values() == [0, 0]
     assert registry.get_sample_value("airflow_pool_open_slots", {"pool": "spark"}) == 4
-    now += 21
+    now += 71
     assert values() == [3, 1]
 
 

@@ -34,7 +34,7 @@ _LONGEST_LABEL = 200
 _MILLI = 1e-3
 _LARGEST_POWER = 1000
 # Longer than from one scrape to the next.
-_AT_ZERO_SECONDS = 20.0
+_AT_ZERO_SECONDS = 70.0
 
 
 @dataclass

@@ -372,14 +372,14 @@ def spark() -> Dashboard:
             lines(
                 "Cores in use",
                 "short",
-                Query("rate(feira:spark:jvm_cpu_seconds_total[1m])", "all of the JVM"),
-                Query("rate(feira:spark:task_cpu_seconds_total[1m])", "by tasks"),
+                Query("rate(feira:spark:jvm_cpu_seconds_total[5m])", "all of the JVM"),
+                Query("rate(feira:spark:task_cpu_seconds_total[5m])", "by tasks"),
                 Query(
-                    "rate(feira:spark:task_gc_seconds_total[1m])",
+                    "rate(feira:spark:task_gc_seconds_total[5m])",
                     "of tasks' time, in collections of the heap",
                 ),
                 Query(
-                    "rate(feira:spark:task_run_seconds_total[1m])",
+                    "rate(feira:spark:task_run_seconds_total[5m])",
                     "tasks that run, waiting or not",
                 ),
             ),

@@ -14,7 +14,8 @@ from feira_local.stack.config import HOST, StackConfig
 from feira_local.stack.secrets import Secrets, write_private
 from feira_local.stack.service import HttpCheck, Link, Service
 
-RETENTION, SCRAPE_INTERVAL = "15d", "15s"
+# The exporter asks once a minute too; and rules find nothing new in between.
+RETENTION, SCRAPE_INTERVAL = "15d", "60s"
 # Of its folder, which it runs in: a path may hold what a pattern of files, or YAML, cannot.
 SETTINGS, ALERTS, RULES = "prometheus.yml", "alertmanager.yml", "rules"
 # What a Grafana is provisioned with; none is started here.
@@ -81,14 +82,14 @@ def services(config: StackConfig) -> tuple[Service, ...]:
 
 
 def prometheus_settings(config: StackConfig) -> dict[str, Any]:
-    """What is scraped, from what runs here, and where alerts go."""
+    """What is scraped, from what runs here, and where alerts go. Not itself: of its 700 series none is asked for."""
     own = config.ports.own
-    ports = {"exporter": own["exporter"], "prometheus": own["prometheus"]}
+    ports = {"exporter": own["exporter"]}
     if any(part.name == "valkey" for part in config.parts):
         ports["recommendations"] = own["recommendations"]
     alerts = config.monitoring is not None and config.monitoring.alertmanager is not None
     return {
-        "global": {"scrape_interval": SCRAPE_INTERVAL, "evaluation_interval": "30s"},
+        "global": {"scrape_interval": SCRAPE_INTERVAL, "evaluation_interval": SCRAPE_INTERVAL},
         "rule_files": [f"{RULES}/*.yml"],
         "alerting": {
             "alertmanagers": [{"static_configs": [{"targets": [f"{HOST}:{own['alertmanager']}"]}]}]
