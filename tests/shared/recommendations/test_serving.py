@@ -180,6 +180,8 @@ def test_what_is_excluded_is_left_out_and_others_move_up(server: ValkeyServer) -
         assert (await api.seen("u1?exclude=x-n1&exclude=x-p0,other"))[2] == []
         assert (await api.seen("nobody?n=2&exclude=x-p1"))[2] == ["x-p0", "x-p2"]
         assert (await api.seen("nobody?n=2&exclude=other"))[2] == ["x-p0", "x-p1"]
+        assert (await api.seen("u1?exclude=x-n1&shown=false"))[2] == ["x-p0"]
+        assert len((await api.seen("u1?exclude=&shown=true"))[2]) == 2
 
     with_api(server, test)
 
@@ -552,6 +554,8 @@ def test_a_file_that_is_not_to_be_had_holds_nobody_up(
         ("u1?slot=new&slot=again", "slot", "new, again", "stated once"),
         ("u1?size=3", "parameter", "size", "one of slot, n, exclude, shown"),
         ("u1?shown=1", "shown", "1", "true or false"),
+        ("u1?shown=true&exclude=b,a", "exclude", "a,b", "not stated with shown=true"),
+        ("u1?exclude=a&n=3&shown=true", "exclude", "a", "positions are those of the whole list"),
         ("u1?exclude=a,,b", "exclude", "", "1 to 128"),
         (f"u1?exclude={'x' * 129}", "exclude", "x" * 80, "1 to 128"),
         (f"u1?exclude={','.join(map(str, range(101)))}", "exclude", "101 items", "at most 100"),

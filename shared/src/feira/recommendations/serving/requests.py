@@ -19,6 +19,10 @@ MOST_ITEMS: Final = 100
 MOST_EXCLUDED: Final = 100
 MOST_IN_BASKET: Final = 50
 LONGEST_ITEM: Final = 128
+_WHOLE_LIST: Final = (
+    "not stated with shown=true, where positions are those of the whole list: leave out of the answer what is not "
+    "to be seen, and send the impressions of the rest"
+)
 _SHOWN = 80
 
 LIMITS: Final = {
@@ -27,7 +31,7 @@ LIMITS: Final = {
     "n": f"a whole number, 1 to {MOST_ITEMS}",
     "exclude": f"at most {MOST_EXCLUDED} items with commas between them, each of 1 to {LONGEST_ITEM} "
     "characters",
-    "shown": "true or false",
+    "shown": "true or false; true of a list whose impressions are sent, without exclude",
     "items": f"a list of 1 to {MOST_IN_BASKET} items, each of 1 to {LONGEST_ITEM} characters",
 }
 
@@ -74,7 +78,11 @@ def parse(raw_path: bytes, query: bytes) -> Asked:
         user = ""
     if not 1 <= len(user) <= LONGEST_USER or b"/" in segment:
         raise _refused("user_id", segment.decode("latin-1"))
-    return Asked(user, **_parameters(query, ("slot", "n", "exclude", "shown")))
+    asked = Asked(user, **_parameters(query, ("slot", "n", "exclude", "shown")))
+    if asked.shown and asked.excluded:
+        # With others left out a place of the answer is none of the list, which is what its judgement goes by.
+        raise RefusedError("exclude", ",".join(sorted(asked.excluded)), _WHOLE_LIST)
+    return asked
 
 
 def parse_basket(query: bytes, body: dict[str, Any]) -> Basket:
