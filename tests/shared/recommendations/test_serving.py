@@ -97,6 +97,27 @@ def test_an_answer_names_version_and_source_and_the_reason_of_each_item(
     with_api(server, test)
 
 
+def test_who_had_everything_is_offered_nothing_new_and_not_what_it_had(
+    server: ValkeyServer,
+) -> None:
+    lists = some_lists("x") | {
+        ("again", "had all"): [(f"x-p{n}", "bought_before", None) for n in range(3)],
+        ("new", "only new"): [("x-p2", "popular", None)],
+    }
+    with server.client() as client:
+        publish_lists(client, V1, {name: lists[name] for name in sorted(lists)})
+
+    async def test(api: Api) -> None:
+        assert await api.seen("had%20all") == (V1, "own", [])
+        assert await api.seen("had%20all?slot=again&n=1") == (V1, "own", ["x-p0"])
+        assert await api.seen("had%20all?shown=true") == (V1, "own", [])
+        assert await api.seen("only%20new?slot=again") == (V1, "own", [])
+        assert await api.seen("nobody?n=1") == (V1, "popular", ["x-p0"])
+        assert await api.failures() == {}
+
+    with_api(server, test)
+
+
 IN_SEGMENTS = InSegments(
     {"BAG": ["x-p0", "x-a0", "x-p1"], "ÉTUI <i>": ["x-n1"]}, {"s0": "ÉTUI <i>", "a/b": "BAG"}
 )

@@ -17,7 +17,8 @@ def replayed(impressions: DataFrame, lists: DataFrame, segments: DataFrame) -> D
     version has a product.
 
     ``lists`` are the version's rows, and ``segments`` (user_id, segment) as of its day. As in serving, a user
-    without a list of its own has that of its segment, and else that for everyone.
+    without a list of its own in either slot has that of its segment, and else that for everyone; who has one in the
+    other slot alone is offered nothing in this one.
     """
     placed = _placed(impressions, lists, segments)
     match = F.col("sku") == F.col("offered")

@@ -152,8 +152,8 @@ def item_bits(items: int) -> int:
     return max(1, (items - 1).bit_length())
 
 
-def listed(value: bytes, slot: str, items: int, first: int) -> list[Listed] | None:
-    """The first of a user's list in a slot; None where it has none there.
+def listed(value: bytes, slot: str, items: int, first: int) -> list[Listed]:
+    """The first of a user's list in a slot, which may be empty.
 
     :param items: how many the version has
     :raises ValueError: where the value is not whole
@@ -170,10 +170,10 @@ def listed(value: bytes, slot: str, items: int, first: int) -> list[Listed] | No
         raise ValueError(f"{len(value)} bytes are no lists of {again} and {new} items")
     count = min(first, again if slot == "again" else new)
     if slot == "again":
-        return [(it, BOUGHT_BEFORE, None) for it in _numbers(value, HEAD, width, 0, count)] or None
+        return [(it, BOUGHT_BEFORE, None) for it in _numbers(value, HEAD, width, 0, count)]
     offered = _numbers(value, HEAD, width, again + beside, count)
     if not has_reasons:
-        return [(it, POPULAR, None) for it in offered] or None
+        return [(it, POPULAR, None) for it in offered]
     reasons = _numbers(value, reasons_at, reason_width, 0, count)
     known = int.from_bytes(value[HEAD:reasons_at], "little")
     mask, alone = (1 << width) - 1, len(WITHOUT_ITEM)
@@ -184,7 +184,7 @@ def listed(value: bytes, slot: str, items: int, first: int) -> list[Listed] | No
         if reason >= alone
         else (item, WITHOUT_ITEM[reason], None)
         for item, reason in zip(offered, reasons, strict=True)
-    ] or None
+    ]
 
 
 def _numbers(value: bytes, at: int, width: int, start: int, count: int) -> list[int]:

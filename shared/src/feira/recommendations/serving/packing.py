@@ -350,8 +350,7 @@ class Packer:
         )
         if names and names[0] == (layout.EVERYONE, ""):
             for slot in layout.SLOTS:
-                listed = layout.listed(values[0], slot, len(self._items), layout.LONGEST_LIST)
-                if listed is not None:
+                if listed := layout.listed(values[0], slot, len(self._items), layout.LONGEST_LIST):
                     found.everyone[slot] = [self._items[number] for number, _, _ in listed]
         return found
 

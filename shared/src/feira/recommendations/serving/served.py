@@ -47,16 +47,14 @@ class Served:
     segments: list[tuple[str, bytes]]
 
     def answer(self, slot: str, value: bytes, n: int, excluded: frozenset[str]) -> Answer | None:
-        """From what is in the place of a user's lists; None where it has none in the slot.
+        """From what is in the place of a user's lists; None where that is a segment, which has none in the slot.
+        A user with lists has an empty one where there is nothing for it: what all others are offered it had.
 
         :raises IndexError, ValueError: where the value is damaged
         """
         first = n + len(excluded)
         if len(value) != layout.SEGMENT_WIDTH:
-            offers = self.offers(slot, value, first)
-            if offers is None:
-                return None
-            return Answer(self.version, OWN, without(offers, excluded, n))
+            return Answer(self.version, OWN, without(self.offers(slot, value, first), excluded, n))
         if slot != layout.OF_SEGMENTS:
             return None
         segment, numbers = self.segments[int.from_bytes(value, "little")]
@@ -64,18 +62,13 @@ class Served:
         offers = [Offer(item, layout.POPULAR_IN_CATEGORY) for item in items]
         return Answer(self.version, SEGMENT, without(offers, excluded, n), segment)
 
-    def offers(self, slot: str, value: bytes, first: int) -> list[Offer] | None:
-        """The first of a list, None where there is none; raises IndexError, ValueError where it is damaged."""
+    def offers(self, slot: str, value: bytes, first: int) -> list[Offer]:
+        """The first of a list, which may be empty; raises IndexError, ValueError where it is damaged."""
         items = self.items
-        listed = layout.listed(value, slot, len(items), first)
-        return (
-            None
-            if listed is None
-            else [
-                Offer(items[number], reason, None if of is None else items[of])
-                for number, reason, of in listed
-            ]
-        )
+        return [
+            Offer(items[number], reason, None if of is None else items[of])
+            for number, reason, of in layout.listed(value, slot, len(items), first)
+        ]
 
     def offers_with(self, basket: Sequence[str], values: Sequence[bytes | None]) -> list[Offer]:
         """What goes with the items, by the sum of the similarities; the reason is the item that adds most.
