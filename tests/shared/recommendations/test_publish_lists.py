@@ -284,9 +284,9 @@ def test_the_segments_of_users_are_packed_the_same_wherever_they_are_cut(
     [
         ([("u", "CUP")], r"'CUP' of the user 'u' is none of the version's 2 segments"),
         ([("u", None)], r"None of the user 'u'"),
-        ([("", "BAG")], r"the user '' comes after '': users are texts of 1 to 128"),
+        ([("", "BAG")], r"the user '' comes after '': users are texts of 1 to 64"),
         ([(None, "BAG")], r"the user 'None'"),
-        ([("x" * 129, "BAG")], r"1 to 128 characters"),
+        ([("x" * 65, "BAG")], r"1 to 64 characters"),
         ([("u", "BAG"), ("u", "MUG")], r"'u' comes after 'u'"),
         ([("v", "BAG"), ("u", "MUG")], r"'u' comes after 'v'"),
     ],
@@ -660,8 +660,8 @@ GOOD = {
         ([{"reason_item": "a"}], r"reason is 'popular' with the item 'a'"),
         ([{"reason": "liked"}], r"reason is 'liked'"),
         ([{"reason": None}], r"reason is None"),
-        ([{"user_id": None}], r"the user is a text of at most 128"),
-        ([{"user_id": "x" * 129}], r"the user is a text of at most 128"),
+        ([{"user_id": None}], r"the user is a text of at most 64"),
+        ([{"user_id": "x" * 65}], r"the user is a text of at most 64"),
         ([{"user_id": "v"}, {}], r"user 'u' comes after .* user 'v': rows must be in order"),
         (
             [{}, {"slot": "again"}],

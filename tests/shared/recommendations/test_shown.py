@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from random import Random
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -17,10 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from feira.core.contracts import contract
 from feira.core.settings import SettingsError
 from feira.recommendations.serving import events as module
 from feira.recommendations.serving import reading
 from feira.recommendations.serving.events import Events, kafka_from_env
+from feira.recommendations.serving.layout import LONGEST_ITEM, LONGEST_USER
 from feira.recommendations.serving.served import Offer
 from feira.recommendations.serving.shown import arm_of, swapped
 from feira.user_events.codec import decode
@@ -226,6 +229,28 @@ def test_impressions_and_clicks_of_an_answer_reach_the_topic_once_each(
         assert "group.id" not in broker.config and broker.config["enable.idempotence"]
 
     asked(server, test, broker)
+
+
+@pytest.mark.parametrize("length", [64, 65])
+def test_whoever_is_answered_can_send_what_was_shown(server: ValkeyServer, length: int) -> None:
+    user = "é" * length
+
+    async def test(api: Api) -> None:
+        await until_kafka(api, "up")
+        status, _, body = await api.send(f"/recommendations/{quote(user)}?shown=true")
+        if length > 64:
+            assert status == 422
+            return
+        given = impressions(json.loads(body))
+        assert {each["user_id"] for each in given} == {user}
+        assert (await post(api, given))[0] == 202
+
+    asked(server, test, Broker())
+
+
+@pytest.mark.parametrize(("name", "longest"), [("user_id", LONGEST_USER), ("item", LONGEST_ITEM)])
+def test_an_id_is_as_long_in_lists_as_in_events(name: str, longest: int) -> None:
+    assert contract("recommendations.lists").column(name).max_length == longest
 
 
 async def posted(api: Api) -> dict[str, float]:

@@ -11,11 +11,12 @@ from feira.recommendations.serving.events import MOST_EVENTS
 from feira.recommendations.serving.layout import (
     BOUGHT_BEFORE,
     GOES_WITH,
+    LONGEST_ITEM,
+    LONGEST_USER,
     POPULAR,
     POPULAR_IN_CATEGORY,
     SLOTS,
 )
-from feira.recommendations.serving.packing import LONGEST_USER
 from feira.recommendations.serving.shown import ARMS
 from feira.user_events import incoming
 
@@ -26,13 +27,13 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "n": {"type": "integer", "minimum": 1, "maximum": requests.MOST_ITEMS, "default": 20},
     "exclude": {
         "type": "array",
-        "items": _TEXT | {"minLength": 1, "maxLength": requests.LONGEST_ITEM},
+        "items": _TEXT | {"minLength": 1, "maxLength": LONGEST_ITEM},
         "maxItems": requests.MOST_EXCLUDED,
     },
     "shown": {"type": "boolean", "default": False},
     "items": {
         "type": "array",
-        "items": _TEXT | {"minLength": 1, "maxLength": requests.LONGEST_ITEM},
+        "items": _TEXT | {"minLength": 1, "maxLength": LONGEST_ITEM},
         "minItems": 1,
         "maxItems": requests.MOST_IN_BASKET,
     },

@@ -27,7 +27,6 @@ from feira.recommendations.serving.columns import (
 from feira.recommendations.serving.values import Rows, Values
 
 COLUMNS = ("slot", "user_id", "segment", "position", "item", "reason", "reason_item")
-LONGEST_USER = 128
 # That with an item is the first; the others follow in the order of their numbers.
 _REASONS = (layout.GOES_WITH, *layout.WITHOUT_ITEM)
 _GOES_WITH = 0
@@ -208,10 +207,10 @@ class Packer:
             users = texts(encoded(batch.column("user_id")), np.arange(batch.num_rows))
             numbers = places(batch.column("segment"), self._segments)
             for user, after in zip(users, [before, *users], strict=False):
-                if user is None or len(user) > LONGEST_USER or user <= after:
+                if user is None or len(user) > layout.LONGEST_USER or user <= after:
                     raise ListsError(
-                        f"{self._version}, segments: the user {str(user)[:LONGEST_USER]!r} comes after "
-                        f"{after!r}: users are texts of 1 to {LONGEST_USER} characters, in order, each once."
+                        f"{self._version}, segments: the user {str(user)[: layout.LONGEST_USER]!r} comes after "
+                        f"{after!r}: users are texts of 1 to {layout.LONGEST_USER} characters, in order, each once."
                     )
             if (wrong := np.flatnonzero(numbers < 0)).size:
                 row = int(wrong[0])
@@ -246,7 +245,7 @@ class Packer:
         else:
             names = [(user, it or "") for user, it in zip(users, segments, strict=True)]
             self._require_names(slot, names)
-        if None in users or max(map(len, users)) > LONGEST_USER:
+        if None in users or max(map(len, users)) > layout.LONGEST_USER:
             self._require_names(slot, names)
 
         def of(row: int) -> str:
@@ -300,9 +299,9 @@ class Packer:
         """Raises ListsError where a list is of nobody, or of a segment that is none."""
         for name in names:
             user, segment = name
-            if user is None or len(user) > LONGEST_USER:
+            if user is None or len(user) > layout.LONGEST_USER:
                 raise ListsError(
-                    f"{self._of(slot, name)}: the user is a text of at most {LONGEST_USER} characters."
+                    f"{self._of(slot, name)}: the user is a text of at most {layout.LONGEST_USER} characters."
                 )
             if segment and (
                 (slot, user) != (layout.OF_SEGMENTS, layout.EVERYONE)
@@ -378,8 +377,10 @@ class Packer:
         return before.then(after) if before.names and after.names else max(before, after, key=len)
 
     def _of(self, slot: str, name: Name) -> str:
-        segment = f", segment {name[1][:LONGEST_USER]!r}" if name[1] else ""
-        return f"{self._version}, slot {slot!r}, user {str(name[0])[:LONGEST_USER]!r}{segment}"
+        segment = f", segment {name[1][: layout.LONGEST_USER]!r}" if name[1] else ""
+        return (
+            f"{self._version}, slot {slot!r}, user {str(name[0])[: layout.LONGEST_USER]!r}{segment}"
+        )
 
 
 def _of_users(lists: _Lists, names: list[Name]) -> Rows:

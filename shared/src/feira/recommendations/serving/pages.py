@@ -21,8 +21,7 @@ from valkey.asyncio import Valkey
 from valkey.exceptions import ValkeyError
 
 from feira.core.errors import first_line
-from feira.recommendations.serving import layout, requests
-from feira.recommendations.serving.packing import LONGEST_USER
+from feira.recommendations.serving import layout
 from feira.recommendations.serving.served import (
     NONE,
     POPULAR,
@@ -52,7 +51,7 @@ _HEADERS = {
 }
 
 VersionName = Annotated[str, Query(max_length=64)]
-Item = Annotated[str, Query(min_length=1, max_length=requests.LONGEST_ITEM)]
+Item = Annotated[str, Query(min_length=1, max_length=layout.LONGEST_ITEM)]
 
 
 @dataclass(frozen=True)
@@ -206,7 +205,8 @@ def create_pages(known: Versions, hosts: Iterable[str]) -> FastAPI:
 
     @api.get(f"{PREFIX}/api/user")
     async def user(
-        user: Annotated[str, Query(min_length=1, max_length=LONGEST_USER)], version: VersionName
+        user: Annotated[str, Query(min_length=1, max_length=layout.LONGEST_USER)],
+        version: VersionName,
     ) -> dict[str, Any]:
         """What a customer bought, and what a version offers it in both slots."""
         lists = await known.lists(version, user)

@@ -8,8 +8,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import orjson
 
-from feira.recommendations.serving.layout import SLOTS
-from feira.recommendations.serving.packing import LONGEST_USER
+from feira.recommendations.serving.layout import LONGEST_ITEM, LONGEST_USER, SLOTS
 
 PATH: Final = "/recommendations/{user_id}"
 PREFIX: Final = b"/recommendations/"
@@ -18,7 +17,6 @@ EVENTS: Final = "/recommendations/events"
 MOST_ITEMS: Final = 100
 MOST_EXCLUDED: Final = 100
 MOST_IN_BASKET: Final = 50
-LONGEST_ITEM: Final = 128
 _WHOLE_LIST: Final = (
     "not stated with shown=true, where positions are those of the whole list: leave out of the answer what is not "
     "to be seen, and send the impressions of the rest"
