@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import uvicorn
 from fsspec.implementations.local import LocalFileSystem
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, Route, expect, sync_playwright
 from prometheus_client.parser import text_string_to_metric_families
 
 from feira.recommendations import goes_with, purchases
@@ -245,6 +247,47 @@ def test_two_versions_stand_side_by_side_and_an_address_brings_both_back(
     assert texts(page, "bought") == ["nothing that is known"]
     assert texts(page, "again") == ["no list"]
     assert texts(page, "new") == ["TINS 22720 · popular"]
+
+
+@contextmanager
+def late(page: Page, part: str, *, fails: bool = False) -> Iterator[None]:
+    """What is asked first inside ``with`` is answered, or fails, at the end of it."""
+    held: list[Route] = []
+    pattern = re.compile(part)
+    page.route(pattern, lambda route: held.append(route), times=1)
+    yield
+    (route,) = held
+    with page.expect_event("requestfailed" if fails else "requestfinished"):
+        route.abort() if fails else route.continue_()
+    # What is answered after it was read after it.
+    page.evaluate("fetch('/ui/api/versions').then(it => it.text())")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_late_answer_is_not_shown_over_a_newer_one(page: Page, fails: bool) -> None:
+    with late(page, "user=12347", fails=fails):
+        page.get_by_role("textbox", name="Customer").fill("12347")
+        with page.expect_request(re.compile("user=12347")):
+            page.get_by_role("button", name="Show").click()
+        show(page, "looks")
+    assert texts(page, "new") == [f"REGENCY CAKESTAND 22423 · popular in {MARKUP}"]
+    expect(page.get_by_role("status")).to_contain_text("customer looks")
+    with late(page, f"gate.*{OLD}", fails=fails):
+        with page.expect_request(re.compile(f"gate.*{OLD}")):
+            page.locator("#version").select_option(OLD)
+        page.locator("#version").select_option(NEW)
+        expect(page.locator("#verdict")).to_have_text(f"{NEW}: refused")
+    assert page.locator("#verdict").inner_text() == f"{NEW}: refused"
+    search = page.get_by_role("combobox", name="Name or number")
+    with late(page, r"product\?item=85123A", fails=fails):
+        for number in ("85123A", "22423"):
+            search.fill(number)
+            expect(page.get_by_role("listbox")).to_be_visible()
+            with page.expect_request(re.compile(f"item={number}")):
+                search.press("Enter")
+        expect(page.locator("#with-title")).to_have_text("What goes with REGENCY CAKESTAND")
+    expect(page.locator("#with-title")).to_have_text("What goes with REGENCY CAKESTAND")
+    assert page.locator("#problem").inner_text() == ""
 
 
 def test_markup_is_shown_as_it_is_written_wherever_it_comes_from(page: Page, site: Site) -> None:

@@ -19,6 +19,21 @@ async function asked(path, parameters = {}) {
   return body;
 }
 
+// Of each part what was asked last alone is shown: an earlier answer, or its failure, may come later.
+const newest = {};
+const superseded = (part) => (newest[part] = (newest[part] || 0) + 1);
+
+async function latest(part, asking) {
+  const own = superseded(part);
+  try {
+    const found = await asking;
+    return own === newest[part] ? found : null;
+  } catch (error) {
+    if (own === newest[part]) throw error;
+    return null;
+  }
+}
+
 function listed(id, items, empty) {
   at(id).replaceChildren(...(items.length ? items : [made("li", empty, "dim")]));
 }
@@ -53,7 +68,9 @@ async function showUser() {
   at("customer-title").textContent = `Customer ${user}`;
   const parts = [asked("user", { user, version })];
   if (beside) parts.push(asked("user", { user, version: beside }));
-  const [found, other] = await Promise.all(parts);
+  const answers = await latest("user", Promise.all(parts));
+  if (!answers) return;
+  const [found, other] = answers;
   listed("bought", found.bought.map((item) => product(item, `${times(item.days)}, last ${item.last}`)), found.problem || "nothing that is known");
   showLists(found, "");
   document.documentElement.classList.toggle("beside", Boolean(other));
@@ -66,7 +83,8 @@ const number = (value) => (value === null || value === undefined ? "–" : Numbe
 async function showGate() {
   const version = at("version").value;
   if (!version) return;
-  const found = await asked("gate", { version });
+  const found = await latest("gate", asked("gate", { version }));
+  if (!found) return;
   at("verdict").textContent = found.verdict === null ? `${version}: not judged${found.problem ? ` (${found.problem})` : ""}` : `${version}: ${found.verdict.replaceAll("_", " ")}`;
   at("figures").replaceChildren(...found.figures.map((each) => {
     const row = document.createElement("tr");
@@ -116,8 +134,8 @@ async function begin() {
   if (!found.versions.length) throw new Error("No version of the lists is in Valkey yet.");
 }
 
-// The search: what was typed last alone is answered, and arrow keys choose.
-let typed = 0, chosen = -1;
+// The search: arrow keys choose.
+let chosen = -1;
 const options = () => [...at("products").children];
 
 function closed() {
@@ -137,10 +155,11 @@ function choose(place) {
 }
 
 async function search() {
-  const own = ++typed, text = at("product").value.trim();
+  const text = at("product").value.trim();
+  superseded("search");
   if (!text || !at("version").value) return closed();
-  const found = await asked("products", { q: text, version: at("version").value });
-  if (own !== typed) return;
+  const found = await latest("search", asked("products", { q: text, version: at("version").value }));
+  if (!found) return;
   at("products").replaceChildren(...found.items.map((item, place) => {
     const option = product(item);
     option.id = `product-${place}`;
@@ -157,11 +176,12 @@ async function search() {
 }
 
 function taken(item) {
-  typed += 1;
+  superseded("search");
   at("product").value = item.name || item.item;
   closed();
   shown(async () => {
-    const found = await asked("product", { item: item.item, version: at("version").value });
+    const found = await latest("with", asked("product", { item: item.item, version: at("version").value }));
+    if (!found) return;
     at("with-title").textContent = `What goes with ${found.name || found.item}`;
     listed("with", found.goes_with.map((each) => product(each, `similarity ${number(each.similarity)}`)), "nothing that is known");
     at("status").textContent = `${found.goes_with.length} products go with it.`;
