@@ -178,7 +178,7 @@ def test_the_system_views_show_storage_as_it_was_declared(
     assert run("SELECT COUNT(*) FROM pg_constraint WHERE conname = 'redshift like'") == [(0,)]
 
 
-def test_a_query_of_a_stored_table_keeps_its_rows_types_and_parameters(run: Run) -> None:
+def test_a_query_of_a_stored_table_keeps_its_rows_and_types(run: Run) -> None:
     run("CREATE TABLE t (a varchar(3), b numeric(5,1)); INSERT INTO t VALUES ('x', 1), ('y', 2)")
     run("CREATE TABLE u DISTKEY (a) AS SELECT a, b FROM t ORDER BY b DESC LIMIT 1")
     assert run("SELECT a, b FROM u") == [("y", 2)]
