@@ -36,7 +36,7 @@ UNITS = {
         feira_runs_ended feira_runs_unfinished feira_source_up feira_steps_ended
         feira_table_files feira_table_rows feira_topic_end_offset feira_topic_read_offset
         feira_topic_unread_messages feira_unreconciled_dates feira_valid_lines
-        airflow_asset_updates airflow_dag_processing_import_errors
+        airflow_dag_processing_import_errors
         airflow_dag_processing_processor_timeouts airflow_dag_processor_heartbeat
         airflow_dagbag_size airflow_executor_open_slots airflow_executor_running_tasks
         airflow_ol_emit_failed airflow_pool_deferred_slots airflow_pool_open_slots
@@ -44,7 +44,7 @@ UNITS = {
         airflow_scheduler_orphaned_tasks_adopted airflow_scheduler_orphaned_tasks_cleared
         airflow_scheduler_tasks_executable airflow_scheduler_tasks_killed_externally
         airflow_scheduler_tasks_starving airflow_task_instances_without_heartbeats_killed
-        airflow_ti_finish airflow_ti_start airflow_triggerer_heartbeat airflow_triggers_failed
+        airflow_triggerer_heartbeat airflow_triggers_failed
         airflow_triggers_running
     """,
 }  # fmt: skip

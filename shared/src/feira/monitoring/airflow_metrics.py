@@ -1,7 +1,8 @@
 """What is taken of Airflow's own metrics, which it sends by OpenTelemetry: names, labels and kinds.
 
-What stands here bounds what is exported: no other metric, and of each no other label. Its tasks' ends and
-seconds are not among them: the exporter has them from the REST API, also of a task whose process was killed.
+What stands here bounds what is exported: no other metric, and of each no other label. The ends and seconds of
+tasks, and the events of assets, are not among them: the exporter has these from the REST API, also of a task
+whose process was killed. So a task's process has nothing to send when it ends, unless its lineage failed.
 """
 
 from __future__ import annotations
@@ -61,15 +62,6 @@ TAKEN = (
     Taken("executor.open_slots", "gauge", "Tasks that the executor could take"),
     Taken("executor.running_tasks", "gauge", "Tasks that it runs"),
     Taken("triggers.running", "gauge", "Triggers that run in the triggerer"),
-    # What begins and ends.
-    Taken("ti.start", "counter", "Tries of tasks that began", _DAG),
-    Taken(
-        "ti.finish",
-        "counter",
-        "Tries of tasks that came to an end of their own",
-        _DAG | {"state": "state"},
-    ),
-    Taken("asset.updates", "counter", "Events of assets"),
     Taken("dagrun.duration.success", "timer", "Runs that succeeded", _DAG),
     # DAG files.
     Taken("dagbag_size", "gauge", "DAGs that were found"),

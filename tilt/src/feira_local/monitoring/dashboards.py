@@ -230,9 +230,12 @@ def pipeline() -> Dashboard:
                 why="For a slot of its pool, or for the scheduler.",
             ),
             lines(
-                "Tries of tasks that ended, an hour",
+                "Steps that ended, an hour",
                 "short",
-                Query('increase(airflow_ti_finish_total{dag="$dag"}[1h])', "{{state}}"),
+                Query(
+                    'sum by (state) (increase(feira_steps_ended_total{dag="$dag"}[1h]))',
+                    "{{state}}",
+                ),
             ),
         ],
         variables=[choice("dag", "DAG", "label_values(feira_dag_paused, dag)")],
@@ -299,7 +302,8 @@ def airflow() -> Dashboard:
             lines(
                 "Events of assets, an hour",
                 "short",
-                Query("increase(airflow_asset_updates_total[1h])", "events"),
+                Query("changes(feira_asset_last_event_timestamp_seconds[1h])", "{{asset}}"),
+                why="Airflow is asked once a minute: two of an asset within one are one.",
             ),
             lines(
                 "DAG files",

@@ -96,7 +96,7 @@ def settings(config: StackConfig) -> dict[str, str]:
     if config.monitoring is not None:
         pairs |= {
             "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"http://{HOST}:{config.ports.own['otlp']}/v1/metrics",
-            # What a task counted is sent once, when it ends, and no sum of ended ones need be known.
+            # What a process counted is sent once, and no sum of ended ones need be known.
             "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
             "OTEL_METRIC_EXPORT_INTERVAL": "60000",
             # An exporter that is away must not hold up the end of a task.
