@@ -44,6 +44,8 @@ BESIDE_LIVE: dict[tuple[str, str], tuple[float, str]] = {
     ("diversity_to_live", "again"): (0.95, "value"),
     ("diversity_to_live", "new"): (0.95, "value"),
 }
+# With the days users only come, and so it is not asked of an older day than that of the version that is served.
+USERS = {("users_to_live", "all"): (0.95, "value")}
 
 
 class Figure(NamedTuple):
@@ -75,6 +77,12 @@ def gate_differs(found: Interactions, as_of: dt.date, verdict: Mapping[str, Any]
         elif not _same(row, right):
             told = {name: row[name] for name in ("value", "users")}
             problems.append(f"gate: {' of '.join(key)} is {told}, must be {right}")
+    users = len({user for user, _, at in found if at <= as_of})
+    row = held.get(("users_to_live", "all"), {"value": None})
+    if row["value"] is not None and not isclose(row["value"] * row["users"], users):
+        problems.append(
+            f"gate: {row['value']} of {row['users']} users have a list, must be {users}"
+        )
     products = len({item for _, item, at in found if at < cut})
     return problems + verdicts_differ(verdict, products)
 
@@ -84,7 +92,10 @@ def verdicts_differ(verdict: Mapping[str, Any], products: int) -> list[str]:
 
     ``products`` are those that were known before the days that are held out.
     """
-    rules = ALONE | (BESIDE_LIVE if verdict["live"] is not None else {})
+    rules = ALONE
+    if verdict["live"] is not None:
+        older = verdict["as_of"] < verdict["live"][: len("2010-12-01")]
+        rules = rules | BESIDE_LIVE | ({} if older else USERS)
     held = {(row["figure"], row["slot"]): row for row in verdict["figures"]}
     if held.keys() != rules.keys() or len(held) != len(verdict["figures"]):
         wrong = sorted(held.keys() ^ rules.keys())
@@ -103,9 +114,9 @@ def verdicts_differ(verdict: Mapping[str, Any], products: int) -> list[str]:
 def _verdict(row: Mapping[str, Any], limit: float, by: str, products: int) -> str:
     if row["value"] is None or row["users"] < LEAST_USERS:
         return NOT_ENOUGH
-    if row["figure"] == "coverage":
-        if TEN * row["users"] < products:
-            return NOT_ENOUGH
+    if row["figure"] == "coverage" and TEN * row["users"] < products:
+        return NOT_ENOUGH
+    if row["figure"] in ("coverage", "users_to_live"):
         return PASSED if row["value"] >= limit else REFUSED
     if row[by] >= limit:
         return PASSED

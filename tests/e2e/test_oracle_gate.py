@@ -17,6 +17,7 @@ from oracle_gate import (
     NOT_ENOUGH,
     PASSED,
     REFUSED,
+    USERS,
     Figure,
     figures,
     gate_differs,
@@ -93,7 +94,7 @@ def verdict(**change: Any) -> dict[str, Any]:
         found = made.get(key, Figure(1.0, 2, False))
         rows.append(row(key, limit, must, value=found.value, users=found.users))
     of = {"cut": "2010-12-29", "days": 2, "method": METHOD, "figures": rows}
-    return of | {"live": None, "verdict": NOT_ENOUGH} | change
+    return of | {"as_of": str(DAY), "live": None, "verdict": NOT_ENOUGH} | change
 
 
 def test_a_verdict_with_another_figure_is_named() -> None:
@@ -123,17 +124,17 @@ def test_a_verdict_with_another_figure_is_named() -> None:
 
 def of_many(live: str | None = "2010-12-29-001", **changed: Any) -> dict[str, Any]:
     """Figures of 150 users that all reach their limit, but for those that are changed, by ``figure slot``."""
-    rules = ALONE | (BESIDE_LIVE if live else {})
+    rules = ALONE | (BESIDE_LIVE | USERS if live else {})
     rows = []
     for key, (limit, must) in rules.items():
         reached = {"value": limit, "low": limit - (must != "low"), "high": limit + 1, "users": 150}
-        if key[0] == "coverage":
+        if key[0] in ("coverage", "users_to_live"):
             reached |= {"low": None, "high": None}
         rows.append(row(key, limit, must, verdict=PASSED, **reached))
         rows[-1] |= changed.get("_of_".join(key), {})
     judged = {each["verdict"] for each in rows}
     whole = next((each for each in (REFUSED, NOT_ENOUGH) if each in judged), PASSED)
-    return {"live": live, "verdict": whole, "figures": rows}
+    return {"as_of": str(DAY), "live": live, "verdict": whole, "figures": rows}
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,8 @@ def of_many(live: str | None = "2010-12-29-001", **changed: Any) -> dict[str, An
         ("coverage_of_new", {"value": None}, NOT_ENOUGH),
         ("ndcg_to_live_of_new", {"low": 0.96}, NOT_ENOUGH),
         ("novelty_to_live_of_again", {"value": 0.9, "high": 0.94}, REFUSED),
+        ("users_to_live_of_all", {"value": 0.94}, REFUSED),
+        ("users_to_live_of_all", {"value": 0.94, "users": 99}, NOT_ENOUGH),
         ("diversity_to_live_of_new", {"value": None, "low": None, "high": None}, NOT_ENOUGH),
     ],
 )
@@ -185,10 +188,27 @@ def test_figures_that_are_not_those_of_the_rules_are_named(live: str | None) -> 
     other = None if live else "2010-12-29-001"
     (problem,) = verdicts_differ(right | {"live": other}, 1500)
     assert "novelty_to_live" in problem
+    if live:
+        # Of an older day than what is served users are not asked for.
+        older = right | {"as_of": "2010-12-28"}
+        (problem,) = verdicts_differ(older, 1500)
+        assert "users_to_live" in problem
+        rows = [each for each in right["figures"] if each["figure"] != "users_to_live"]
+        assert verdicts_differ(older | {"figures": rows}, 1500) == []
     for name, value in (("limit", 0.1), ("must", "high")):
         rows = [right["figures"][0] | {name: value}, *right["figures"][1:]]
         (problem,) = verdicts_differ(right | {"figures": rows}, 1500)
         assert "ndcg_to_popular of again" in problem
+
+
+def test_the_users_with_a_list_are_those_who_took_something_until_the_day() -> None:
+    rules = (ALONE | BESIDE_LIVE | USERS).items()
+    unknown = [row(key, *of, value=None, users=0) for key, of in rules]
+    for value, right in ((2.0, True), (1.5, False)):
+        unknown[-1] |= {"value": value, "users": 2}
+        of = verdict(figures=unknown, live=f"{DAY}-001")
+        problems = [each for each in gate_differs(FOUND, DAY, of) if "have a list" in each]
+        assert (problems == []) == right
 
 
 # A and B were had by two, B and C by two, A and C by one.

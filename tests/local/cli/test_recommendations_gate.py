@@ -173,7 +173,11 @@ def test_a_version_is_judged_again_and_compared_with_what_was_recorded(
     def opened() -> Iterator[str]:
         yield "spark"
 
-    def replayed(spark: str, settings: Any, version: Any, made: Any, *live: Any) -> Judgement:
+    def replayed(
+        spark: str, settings: Any, version: Any, made: Any, *live: Any, versions: Any
+    ) -> Judgement:
+        # A verdict from before users were held against those of the version that is served.
+        assert versions is None
         asked.append((spark, version.version, made.candidates["again"]["name"], *live))
         same = replace(FOUND, figures=(replace(FIGURE, verdict=NOT_ENOUGH),))
         return replace(same, **{name: it for name, it in change.items() if name != "drift"})

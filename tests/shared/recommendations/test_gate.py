@@ -32,6 +32,7 @@ from feira.recommendations.gate import (
     NOT_ENOUGH,
     PASSED,
     REFUSED,
+    USERS,
     Judgement,
     Live,
     first_ten,
@@ -116,7 +117,8 @@ def test_a_good_method_passes_and_every_rule_has_its_figures(good: Judgement) ->
     assert (good.verdict, good.cut, good.days) == (PASSED, CUT, 21)
     must = {(rule.figure, slot) for rule in gate.RULES for slot in rule.slots}
     of_reranked = {("ndcg_to_best_single", "new"), ("ndcg_to_other_single", "again")}
-    assert set(verdicts(good)) == must - of_reranked
+    # That of users is of a version that is judged, and not of its method.
+    assert set(verdicts(good)) == must - of_reranked - {(USERS, "all")}
     assert set(verdicts(good).values()) == {PASSED}
     for each in good.figures:
         assert each.value is not None and each.users > 100
@@ -129,6 +131,36 @@ def test_a_method_beside_itself_is_exactly_1(good: Judgement) -> None:
     beside = [each for each in good.figures if each.figure.endswith("_to_live")]
     assert len(beside) == 7
     assert {(each.value, each.low, each.high) for each in beside} == {(1.0, 1.0, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("users", "served", "must"),
+    [
+        (128, 128, PASSED),
+        (950, 1000, PASSED),
+        (949, 1000, REFUSED),
+        (50, 100, REFUSED),
+        (49, 99, NOT_ENOUGH),
+        (128, 0, NOT_ENOUGH),
+        (128, None, NOT_ENOUGH),
+    ],
+)
+def test_the_same_method_is_refused_where_it_has_lists_of_fewer_users(
+    good: Judgement, users: int, served: int | None, must: str
+) -> None:
+    live = Live("2011-01-31-001", METHOD, served)
+    found = judge(interactions(SHOP), DAY, METHOD, live, users=users)
+    assert verdicts(found) == verdicts(good) | {(USERS, "all"): must}
+    assert found.verdict == must
+    (figure,) = (each for each in found.figures if each.figure == USERS)
+    assert figure.value == (users / served if served else None)
+    assert (figure.users, figure.low, figure.high) == (served or 0, None, None)
+
+
+def test_an_older_day_than_what_is_served_may_have_lists_of_fewer_users(good: Judgement) -> None:
+    for version in ("2011-02-01-001", "2012-01-01-001"):
+        live = Live(version, METHOD, 1000)
+        assert judge(interactions(SHOP), DAY, METHOD, live, users=10) == good
 
 
 def test_with_nothing_served_nothing_is_held_against_it(good: Judgement) -> None:

@@ -181,6 +181,19 @@ def test_what_is_refused_for_its_kind_and_not_judged_in_another_figure_needs_bot
     assert verdicts.decided(store, unsure) == verdicts.APPROVED
 
 
+def test_fewer_users_are_approved_of_beside_one_version_and_not_beside_the_next(
+    store: ListStore,
+) -> None:
+    fewer = of_another_kind("users_to_live")
+    (given,) = verdicts.approve(store, fewer, "ana", "old customers were erased")
+    assert (given.refused, given.beside) == ("users_to_live of new", {"version": fewer.live})
+    assert verdicts.decided(store, replace(fewer, version=SECOND)) == verdicts.APPROVED
+    with pytest.raises(RefusedError):
+        verdicts.decided(store, replace(fewer, version="2010-12-03-001", live=SECOND))
+    with pytest.raises(RefusedError):
+        verdicts.decided(store, of_another_kind("users_to_live", "novelty_to_live"))
+
+
 def test_a_method_that_is_worse_is_not_approved_whatever_its_kind(store: ListStore) -> None:
     worse = of_another_kind("novelty_to_live", "ndcg_to_live")
     with pytest.raises(VerdictError, match=f"{FIRST} is refused.*ndcg_to_live of new"):

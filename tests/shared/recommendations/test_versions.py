@@ -77,7 +77,7 @@ def test_versions_of_a_day_sort_as_text_and_end(
 
 def test_a_version_is_finished_once_its_file_is_whole(store: ListStore) -> None:
     version = claimed(store)
-    assert store.finished(version.version) is None
+    assert store.finished(version.version) is store.users(version.version) is None
     made = store.make(version, BOUGHT)
     assert store.read(version.version) == (version, made)
     held = rows(made)
@@ -92,7 +92,7 @@ def test_a_version_is_finished_once_its_file_is_whole(store: ListStore) -> None:
     with pytest.raises(VersionError, match="2011-01-03-001"):
         store.read(version.version)
     path.unlink()
-    assert store.finished(version.version) is None
+    assert store.finished(version.version) is None and store.users(version.version) == 90
     assert store.make(version, BOUGHT) == made
     assert rows(made) == held
 

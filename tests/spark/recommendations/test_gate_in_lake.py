@@ -129,7 +129,13 @@ def test_a_version_is_judged_by_what_it_was_made_from_and_what_is_gone_is_named(
     second = steps.judged(spark, lake, store, other, after_made, FIRST)
     assert second.live == FIRST and second.live_method == finished.candidates
     of_second = {(it.figure, it.slot): it for it in second.figures}
-    assert of_second["ndcg_to_live", "all"].value == 1.0
+    assert of_second["ndcg_to_live", "all"].value == of_second["users_to_live", "all"].value == 1.0
+    fewer = replace(after_made, users=finished.users // 2)
+    for versions in (store, None):
+        live = (FIRST, finished.candidates)
+        halved = steps.replayed(spark, lake, other, fewer, *live, versions=versions)
+        value = {it.figure: it.value for it in halved.figures}.get("users_to_live")
+        assert value == (fewer.users / finished.users if versions else None)
     drift = {it.figure: it for it in second.drift}
     of_users = ("lifetime_usd", "days_since_order", "orders", "views_28d", "purchase_propensity")
     names = (*of_users, "popularity", "items", "categories")

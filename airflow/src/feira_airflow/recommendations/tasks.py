@@ -134,8 +134,9 @@ def gate(listed: dict[str, Any], impressions: dict[str, Any]) -> dict[str, Any]:
         next_step = f"`feira recommendations gate {version.version}` computes it once more."
         if verdicts.can_be_approved(found):
             next_step += (
-                " It is of another kind than what is served, and nothing else is refused: `feira recommendations "
-                f"approve {version.version} --why TEXT`, or the DAG recommendations_serve, serves it all the same."
+                " A person may approve of that beside what is served, and nothing else is refused: `feira "
+                f"recommendations approve {version.version} --why TEXT`, or the DAG recommendations_serve, serves it "
+                "all the same."
             )
         raise verdicts.RefusedError(f"{error} {next_step}") from error
     notice = found.drifted()

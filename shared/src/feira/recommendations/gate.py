@@ -69,6 +69,8 @@ _POPULAR, _OWN, _SINGLE, _OTHER = (
     "ndcg_to_best_single",
     "ndcg_to_other_single",
 )
+# Of the version itself, and not of its method.
+USERS = "users_to_live"
 _LIVE, _COVERAGE, _NOVELTY, _DIVERSITY = (
     "ndcg_to_live",
     "coverage",
@@ -84,6 +86,9 @@ RULES = (
     Rule(_OTHER, ("new",), "high", 1.0, "the same; if it is a single candidate itself"),
     Rule(_OTHER, ("again",), "high", 1.0, "the same, of what the user had; if it re-ranks"),
     Rule(_LIVE, SLOTS, "low", 0.97, "NDCG@10 ÷ that of the method that is served", live=True),
+    Rule(
+        USERS, ("all",), "value", 0.95, "users with a list ÷ those of the version served", live=True
+    ),
     Rule(_COVERAGE, ("again", "new"), "value", 0.20, "share of all items in anyone's first ten"),
     Rule(
         _NOVELTY,
@@ -104,7 +109,8 @@ RULES = (
         of_kind=True,
     ),
 )
-OF_KIND = frozenset(rule.figure for rule in RULES if rule.of_kind)
+# What a person may approve of though it is refused.
+APPROVABLE = frozenset(rule.figure for rule in RULES if rule.of_kind) | {USERS}
 
 
 @dataclass(frozen=True)
@@ -141,10 +147,11 @@ class GateFigure:
 
 @dataclass(frozen=True)
 class Live:
-    """What is served; ``method`` is None where it is not known here."""
+    """What is served; ``method``, and how many ``users`` have a list of it, are None where they are not known here."""
 
     version: str
     method: Chosen | None
+    users: int | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,7 @@ def judge(
     method: Chosen,
     live: Live | None = None,
     *,
+    users: int | None = None,
     most_users: int = MOST_USERS,
 ) -> Judgement:
     """Judges a method by what is known when ``as_of`` has ended, and by nothing of later days.
@@ -178,6 +186,7 @@ def judge(
     but its interval does, or it is of too few users, there is not enough to tell.
 
     :param live: what is served; None: nothing is, and nothing is held against it
+    :param users: how many have a list of the version that is judged; None: it is not held against those of ``live``
     """
     known = _until(all_of, as_of)
     days = _held_out(known, as_of)
@@ -189,9 +198,17 @@ def judge(
         measured: dict[tuple[str, str], _Measured] = {}
     else:
         measured = _Measuring(split, method, live, most_users).all()
+    # With the days users only come: of an older day there may be fewer.
+    older = live is not None and as_of.isoformat() < live.version[:10]
+    if live is not None and live.users and users is not None:
+        measured[USERS, "all"] = _Measured(
+            Figure(users / live.users), live.users, live.users >= LEAST_USERS
+        )
     figures = []
     for rule in RULES:
         if rule.live and live is None:
+            continue
+        if rule.figure == USERS and (users is None or older):
             continue
         for slot in rule.slots:
             if not _asks(rule, slot, method):

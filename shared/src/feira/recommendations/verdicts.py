@@ -16,10 +16,11 @@ from typing import Any
 from feira.core.errors import PermanentError
 from feira.core.landing.put_once import put_once
 from feira.recommendations.gate import (
+    APPROVABLE,
     NOT_ENOUGH,
-    OF_KIND,
     PASSED,
     REFUSED,
+    USERS,
     GateFigure,
     Judgement,
 )
@@ -128,7 +129,8 @@ class Approval:
 
     :param refused: the figure and slot below whose limit it may be, as ``novelty_to_live of new``; None: it is of
         what there is not enough to tell of
-    :param beside: with ``refused``, the method that was served then; beside another one it says nothing
+    :param beside: with ``refused``, the method that was served then, of ``users_to_live`` the version; beside
+        another one it says nothing
     """
 
     version: str
@@ -211,11 +213,11 @@ def decided(store: ListStore, found: Verdict) -> str:
 
 
 def can_be_approved(found: Verdict) -> bool:
-    """Whether a person may let the version through: there is not enough to tell, or it is refused for being of
-    another kind than what is served and for nothing else."""
+    """Whether a person may let the version through: there is not enough to tell, or it is refused for nothing but
+    being of another kind than what is served, or for fewer users than that."""
     if found.verdict != REFUSED:
         return found.verdict == NOT_ENOUGH
-    return all(each.figure in OF_KIND for each in found.figures if each.verdict == REFUSED)
+    return all(each.figure in APPROVABLE for each in found.figures if each.verdict == REFUSED)
 
 
 def approvals(store: ListStore, found: Verdict) -> tuple[Approval, ...]:
@@ -234,7 +236,9 @@ def _needed(found: Verdict, who: str, at: str, why: str) -> Iterator[Approval]:
     own = Approval(found.version, found.method, who, at, why)
     for each in found.figures:
         if each.verdict == REFUSED:
-            yield replace(own, refused=f"{each.figure} of {each.slot}", beside=found.live_method)
+            # Fewer users are approved of once: the next version is held against the one that has them.
+            beside = {"version": found.live} if each.figure == USERS else found.live_method
+            yield replace(own, refused=f"{each.figure} of {each.slot}", beside=beside)
     if NOT_ENOUGH in (found.verdict, *(each.verdict for each in found.figures)):
         yield own
 
@@ -287,7 +291,7 @@ def approve(store: ListStore, found: Verdict, who: str, why: str) -> tuple[Appro
         reason = f": {found.why()}" if found.verdict == REFUSED else ""
         raise VerdictError(
             f"{found.version} is {found.verdict}{reason}. Only a version of which there is not enough to tell, or "
-            "which is refused for its novelty or diversity beside what is served alone, can be approved."
+            "which is refused for nothing but its novelty, diversity or users beside what is served, can be approved."
         )
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     for each in _needed(found, who, now, why.strip()):

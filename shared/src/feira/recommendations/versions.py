@@ -199,6 +199,15 @@ class ListStore:
             return None
         return found if whole else None
 
+    def users(self, version: str) -> int | None:
+        """How many users have a list of a version, or had before its lists were removed; None of one that is not
+        finished."""
+        try:
+            held = json.loads(self.files.cat_file(self._file(version, "finished.json")))
+        except FileNotFoundError:
+            return None
+        return int(held["users"])
+
     def make(
         self,
         version: Version,

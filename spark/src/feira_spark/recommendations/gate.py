@@ -82,7 +82,7 @@ def judged(
     require_tables(spark, [contract(FIGURES)])
     beside = _finished(store, live)
     live_method = beside[1].candidates if beside else None
-    found = replayed(spark, settings, version, made, live, live_method, sums)
+    found = replayed(spark, settings, version, made, live, live_method, sums, versions=store)
     verdict = Verdict.of(
         found,
         version=version.version,
@@ -104,21 +104,29 @@ def replayed(
     live: str | None,
     live_method: Mapping[str, Any] | None,
     sums: pa.Table | None = None,
+    *,
+    versions: ListStore | None = None,
 ) -> Judgement:
     """Judges a version's method by the interactions at the snapshots that it was made from, and estimates its
     lists from the impressions of its day at such a snapshot.
 
     :param live_method: of the version that is served, or was; None where it is not known
     :param sums: as ``impressions.sums_of``; None: computed here
+    :param versions: where ``live`` is, against whose users those with a list are held; None: against none, as
+        verdicts of old have it
     :raises SnapshotGoneError, MethodError: where it cannot be judged
     """
     beside = None if live is None else Live(live, _known(live_method))
+    if beside is not None and versions is not None:
+        beside = replace(beside, users=versions.users(beside.version))
     mine = Chosen.of_described(made.candidates)
     for table in (PUBLISHED.table, PUBLISHED.extracts, EVENTS):
         _require_snapshot(spark, version, table)
     store = ListStore(lake_files(settings), settings.root)
     with learned_on(BySpark(spark, store.files, store.folder(version.version))):
-        found = judge(_interactions(spark, settings, version), version.day, mine, beside)
+        bought = _interactions(spark, settings, version)
+        users = None if versions is None else made.users
+        found = judge(bought, version.day, mine, beside, users=users)
     if sums is None:
         with impressions_of(spark, version.day, version.sources["sources"]) as impressions:
             sums = sums_of(spark, impressions, made)

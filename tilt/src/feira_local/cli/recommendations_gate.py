@@ -125,13 +125,17 @@ def _judge_file(file: Path, columns: Any, delimiter: str, as_of: str, as_json: b
 
 def _judge_again(version: str, as_json: bool) -> None:
     from feira.recommendations import verdicts
+    from feira.recommendations.gate import USERS
     from feira_spark.recommendations.gate import drifted, replayed
 
     with lake_of(version) as store:
         was = verdicts.judged(store, version)
+        users = any(each.figure == USERS for each in was.figures)
         made_of = store.read(version)
         with access.spark_session() as spark:
-            found = replayed(spark, access.lake_settings(), *made_of, was.live, was.live_method)
+            of = (*made_of, was.live, was.live_method)
+            versions = store if users else None
+            found = replayed(spark, access.lake_settings(), *of, versions=versions)
             drift = drifted(spark, store, made_of, was.live)
         given = verdicts.approvals(store, was)
     differs = _differences(was, found) + _moved(was.drift, drift)
@@ -216,8 +220,8 @@ def approve(
 ) -> None:
     """Publish a version of which the gate had not enough to tell, and let later ones of its method through.
 
-    One that is refused for its novelty or diversity beside what is served, and for nothing else, can be approved
-    too: it is of another kind, which a person may want.
+    One that is refused for its novelty, diversity or users beside what is served, and for nothing else, can be
+    approved too: it is of another kind, or fewer customers are meant.
 
     Example: [bold]feira recommendations approve 2010-12-01-001 --why "the first lists, looked through by hand"[/]
     """
