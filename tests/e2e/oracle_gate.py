@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from math import isclose, log2
+from itertools import combinations
+from math import isclose, isnan, log2, nan, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,17 +59,19 @@ class Figure(NamedTuple):
 
 def gate_differs(found: Interactions, as_of: dt.date, verdict: Mapping[str, Any]) -> list[str]:
     """A version's ``gate.json`` against the interactions as of its day: which days were held out, the ratios of
-    NDCG@10 to recent popularity and to own frequency, coverage@10; and what follows from the figures: the verdict of
-    each, and the version's."""
+    NDCG@10 to recent popularity, to own frequency and to the method that was served, with novelty and diversity
+    beside that, coverage@10, the users with a list; and what follows from the figures: the verdict of each, and the
+    version's."""
     days = _held_out(found, as_of)
     cut = as_of - dt.timedelta(days=days - 1)
     if (verdict["cut"], verdict["days"]) != (str(cut), days):
         return [f"gate: {verdict['days']} days from {verdict['cut']}, must be {days} from {cut}"]
-    must = figures(found, cut, verdict["method"])
+    must = figures(found, cut, verdict["method"], verdict["live_method"])
     held = {(row["figure"], row["slot"]): row for row in verdict["figures"]}
     asked = [("coverage", slot) for slot in ("again", "new")]
     asked += [("ndcg_to_popular", slot) for slot in SLOTS]
     asked += [("ndcg_to_own_frequency", slot) for slot in ("again", "all")]
+    asked += BESIDE_LIVE if verdict["live_method"] is not None else []
     problems = []
     for key in asked:
         row, right = held.get(key), must.get(key)
@@ -128,8 +131,8 @@ def _same(row: Mapping[str, Any], right: Figure | None) -> bool:
         return row["value"] is None and row["users"] == 0
     if row["users"] != right.users:
         return False
-    if row["value"] is None:
-        return not right.certain
+    if row["value"] is None or isnan(right.value):
+        return row["value"] is None and not right.certain
     return isclose(row["value"], right.value, rel_tol=1e-6)
 
 
@@ -140,9 +143,13 @@ def _held_out(found: Interactions, as_of: dt.date) -> int:
 
 
 def figures(
-    found: Interactions, cut: dt.date, method: Mapping[str, Any]
+    found: Interactions,
+    cut: dt.date,
+    method: Mapping[str, Any],
+    live: Mapping[str, Any] | None = None,
 ) -> dict[tuple[str, str], Figure]:
-    """By figure and slot; none where nobody is on both sides of the cut.
+    """By figure and slot; none where nobody is on both sides of the cut. ``live`` is the method that is served;
+    without one it is this.
 
     :raises AssertionError: where the method is none that is computed here, or ties between neighbours decide
     """
@@ -153,21 +160,29 @@ def figures(
             taken.setdefault(user, set()).add(item)
     if not taken:
         return {}
-    lists = _Lists(known, method)
+    lists, users_of = _Lists(known, method), _users_of(known)
+    beside = None if live in (None, method) else _Lists(known, live or {})
     made: dict[tuple[str, str], Figure] = {}
     for slot in SLOTS:
         right = {user: _right(slot, items, lists.had(user)) for user, items in taken.items()}
         asked = [user for user in sorted(right) if right[user]]
         if not asked:
             continue
-        mine = _mean(_ndcg(lists.mine(user, slot), right[user]) for user in asked)
+        mine = {user: lists.mine(user, slot) for user in asked}
+        ndcg = [_ndcg(mine[user], right[user]) for user in asked]
         for name, other in (("popular", lists.popular), ("own_frequency", lists.own)):
             values = [_ndcg(other(user, slot), right[user]) for user in asked]
-            if any(values):
-                certain = sum(value > 0 for value in values) >= SURELY
-                made[f"ndcg_to_{name}", slot] = Figure(mine / _mean(values), len(asked), certain)
-            else:
-                made[f"ndcg_to_{name}", slot] = Figure(float("nan"), len(asked), False)
+            made[f"ndcg_to_{name}", slot] = _ratio(ndcg, values)
+        if beside is None:
+            same = Figure(1.0, len(asked), True)
+            made |= {(f"{it}_to_live", slot): same for it in ("ndcg", "novelty", "diversity")}
+            continue
+        served = {user: beside.mine(user, slot) for user in asked}
+        values = [_ndcg(served[user], right[user]) for user in asked]
+        made["ndcg_to_live", slot] = _ratio(ndcg, values)
+        for name, of in (("novelty", novelty), ("diversity", diversity)):
+            two = ([of(each[user], users_of, known) for user in asked] for each in (mine, served))
+            made[f"{name}_to_live", slot] = _ratio(*two)
     for slot in ("again", "new"):
         offered = {item for user in known.users for item in lists.mine(user, slot)}
         share = len(offered) / len(known.items)
@@ -177,6 +192,36 @@ def figures(
 
 def _right(slot: str, items: set[str], had: set[str]) -> set[str]:
     return items & had if slot == "again" else items - had if slot == "new" else items
+
+
+def _ratio(mine: list[float], others: list[float]) -> Figure:
+    """Of the means over the users that have a value; a NaN is of a list that has none."""
+    above, below = ([value for value in side if not isnan(value)] for side in (mine, others))
+    if not above or not any(below):
+        return Figure(nan, len(mine), False)
+    certain = sum(value > 0 for value in below) >= SURELY
+    return Figure(_mean(above) / _mean(below), len(mine), certain)
+
+
+def _users_of(known: Known) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for user in known.users:
+        for item in known.had(user):
+            found.setdefault(known.items[item], set()).add(user)
+    return found
+
+
+def novelty(offered: list[str], users_of: Mapping[str, set[str]], known: Known) -> float:
+    """In bits: how rare the items of a list are, at the mean."""
+    bits = [-log2(len(users_of[item]) / len(known.users)) for item in offered]
+    return _mean(bits) if bits else nan
+
+
+def diversity(offered: list[str], users_of: Mapping[str, set[str]], _: Known) -> float:
+    """How unlike two items of a list are, at the mean: one minus the cosine of who had them."""
+    had = [users_of[item] for item in offered]
+    unlike = [1 - len(a & b) / sqrt(len(a) * len(b)) for a, b in combinations(had, 2)]
+    return _mean(unlike) if unlike else nan
 
 
 def _ndcg(offered: list[str], right: set[str]) -> float:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import struct
-from math import log2, nan, sqrt
+from math import isnan, log2, nan, sqrt
 from typing import Any
 
 import pytest
 
+import oracle_gate
 from oracle_basket import basket_offers, goes_with, pairs_differ, published_pairs
 from oracle_gate import (
     ALONE,
@@ -19,8 +20,10 @@ from oracle_gate import (
     REFUSED,
     USERS,
     Figure,
+    diversity,
     figures,
     gate_differs,
+    novelty,
     verdicts_differ,
 )
 from oracle_lists import Known
@@ -67,6 +70,48 @@ def test_figures_of_the_gate_are_those_worked_out_by_hand() -> None:
     assert figures(FOUND, on(27), METHOD) == {}
 
 
+def test_novelty_and_diversity_are_those_worked_out_by_hand() -> None:
+    # Of three users A was had by all, B by one, C by another.
+    had = {"A": {"1", "2", "3"}, "B": {"1"}, "C": {"2"}}
+    known = Known({(user, item, DAY) for item, users in had.items() for user in users}, DAY)
+    assert novelty(["A", "B"], had, known) == pytest.approx(log2(3) / 2)
+    assert diversity(["A", "B", "C"], had, known) == pytest.approx((2 * (1 - 1 / sqrt(3)) + 1) / 3)
+    assert isnan(novelty([], had, known)) and isnan(diversity(["A"], had, known))
+
+
+def test_beside_another_method_that_is_served_are_the_lists_of_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    often = {("1", f"I{n:02d}", on(day)) for n in range(10) for day in (1, 2)}
+    lately = {(user, item, on(28)) for user in "12" for item in ("I10", "I11")}
+    found = often | lately | {("1", "I10", on(29))}
+    newest = {"name": "TIFU-KNN", "groups": 3, "neighbours": 1, "own": 1.0}
+    newest |= {"decay_by_group": 0.01, "decay_within": 1.0}
+    live = METHOD | {"again": newest}
+    # Own frequency offers the ten that were had twice, by user 1 alone; the other both that were had last, by both
+    # users, and eight of these.
+    made = figures(found, on(29), METHOD, live)
+    assert made["ndcg_to_live", "again"] == Figure(0.0, 1, False)
+    assert made["novelty_to_live", "again"].value == pytest.approx(1 / 0.8)
+    assert made["diversity_to_live", "again"].value == 0.0
+    back = figures(found, on(29), live, METHOD)
+    assert back["novelty_to_live", "again"].value == pytest.approx(0.8)
+    # Of a list whose items are all alike there is no ratio.
+    assert back["diversity_to_live", "again"] == pytest.approx((nan, 1, False), nan_ok=True)
+    own = figures(found, on(29), METHOD, METHOD)
+    assert {own[key] for key in BESIDE_LIVE if key[1] == "again"} == {Figure(1.0, 1, True)}
+
+    rows = [
+        row(key, *rule, value=0.0 if key[1] == "all" else 1.0, users=1)
+        for key, rule in (ALONE | BESIDE_LIVE | USERS).items()
+    ]
+    monkeypatch.setattr(oracle_gate, "_held_out", lambda *_: 1)
+    of = verdict(days=1, cut="2010-12-29", figures=rows, live="2010-12-28-001", live_method=live)
+    problems = gate_differs(found, on(29), of)
+    for key in ("novelty_to_live of again", "diversity_to_live of again", "ndcg_to_live of again"):
+        assert any(key in each for each in problems)
+
+
 def test_ten_places_are_looked_at() -> None:
     had = {("1", f"I{n:02d}", on(28)) for n in range(11)}
     made = figures(had | {("1", "I10", on(29))}, on(29), METHOD)
@@ -94,7 +139,8 @@ def verdict(**change: Any) -> dict[str, Any]:
         found = made.get(key, Figure(1.0, 2, False))
         rows.append(row(key, limit, must, value=found.value, users=found.users))
     of = {"cut": "2010-12-29", "days": 2, "method": METHOD, "figures": rows}
-    return of | {"as_of": str(DAY), "live": None, "verdict": NOT_ENOUGH} | change
+    of |= {"as_of": str(DAY), "live": None, "live_method": None}
+    return of | {"verdict": NOT_ENOUGH} | change
 
 
 def test_a_verdict_with_another_figure_is_named() -> None:
