@@ -22,7 +22,8 @@ from matrix import FEIRA, Matrix, stopped, until
 from monitoring_checks import run_monitoring
 from recommendation_checks import day_differs, newest_version
 from served_lists import Lists, answer, published, valkey, version_differs
-from verify_states import CLOSED, correct, day
+from shown_lists import measured_differs, show_and_click
+from verify_states import CLOSED, correct, day, kill_each
 
 DAG = "recommendations"
 EVENTS = "20000"
@@ -30,6 +31,7 @@ FIRST, SECOND = day(1), day(20)
 # The day before the closed one, on which a user has so many events; some come again on the closed day.
 BUSY, BUSY_EVENTS, AGAIN = CLOSED - timedelta(days=1), 100_000, 1_000
 PATIENCE = 420
+SHOWN = 40
 SOURCES = ("own", "popular", "file")
 
 
@@ -58,6 +60,7 @@ def run_recommendations(m: Matrix) -> None:
         ("Valkey is dead at publish", _valkey_dead),
         ("a model's file is cut short, and the lists are made again", _model_cut),
         ("the gate refuses a version", _refused),
+        ("every task is killed once; what is shown and clicked is measured", _shown),
     ):
         m.state(f"recommendations: {name}", lambda state=state: state(r))  # type: ignore[misc]
 
@@ -247,6 +250,30 @@ def _refused(r: Recommended) -> list[str]:
     if subprocess.run(command, check=False, capture_output=True).returncode == 0:
         problems.append(f"{version} was approved, which is refused")
     return problems + version_differs(live, published(live)[0])
+
+
+def _shown(r: Recommended) -> list[str]:
+    """The API takes events of its last day alone, and so they are of yesterday, on which nothing was sold. Each task
+    of both DAGs is killed as it begins; what one run has missed, the next one of the day tries."""
+    the_day = datetime.now(UTC).date() - timedelta(days=1)
+    with valkey() as client:
+        live = client.get("reco:live").decode()
+    users = sorted({user for slot, user in published(live)[0] if user and slot == "new"})
+    posted = show_and_click(users[:SHOWN], the_day)
+    r.m.shop.override(the_day, empty=True)
+    r.m.run(the_day)
+    r.ran.add(the_day)
+    tasks = [*r.m.api.task_ids("user_events"), *r.m.api.task_ids(DAG)]
+    problems = kill_each(
+        r.m,
+        [the_day] * 3,
+        dict.fromkeys(tasks),
+        each=lambda: r.m.run(the_day),
+        producer="user_events",
+    )
+    figures = r.m.held.lake("recommendations.live_figures")
+    problems += measured_differs(posted, live, figures[figures["as_of"] == the_day])
+    return problems + day_differs(r.m, the_day, r.ran)
 
 
 def _send_events(the_day: date) -> None:

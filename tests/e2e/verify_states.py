@@ -174,7 +174,7 @@ def killed_at_boundaries(m: Matrix, days: list[date]) -> list[str]:
     m.shop.fault("hang", calls=["health"], seconds=10, count=1)
     tasks = [*m.api.task_ids(SALES), *m.api.task_ids("sales_summary")]
     try:
-        return _kill(m, days, dict.fromkeys(tasks))
+        return kill_each(m, days, dict.fromkeys(tasks))
     finally:
         m.shop.clear()
 
@@ -183,7 +183,7 @@ def _killed_in_publish(m: Matrix) -> list[str]:
     def branch_exists() -> bool:
         return bool(m.held.fact_state()[1])
 
-    return _kill(m, [day(12), day(16), day(17)], {"publish": branch_exists})
+    return kill_each(m, [day(12), day(16), day(17)], {"publish": branch_exists})
 
 
 def _killed_after_commit(m: Matrix) -> list[str]:
@@ -194,24 +194,28 @@ def _killed_after_commit(m: Matrix) -> list[str]:
     days = [day(13), day(18), day(19)]
     current = list(days)
     moments: dict[str, Moment] = {"load_warehouse": committed, "reconcile": None, "emit": None}
-    return _kill(m, days, moments, each=lambda: current.pop(0))
+    return kill_each(m, days, moments, each=lambda: current.pop(0))
 
 
-def _kill(
+def kill_each(
     m: Matrix,
     days: list[date],
     moments: dict[str, Moment],
     each: Callable[[], object] = lambda: None,
+    producer: str = SALES,
 ) -> list[str]:
     """Kills each task at its moment; days go on until every task was killed once.
 
+    :param each: is called between one day and the next
+    :param producer: the DAG that is started; the tasks may be its own and those of the runs that it sets off
     A moment may be shorter than a look at it takes: what one day has missed, the next one tries.
     Every day must recover and be equal, whatever was killed in it.
     """
     missing, problems = dict(moments), []
     for number, the_day in enumerate(days):
-        m.served.record(the_day, 1)
-        chain = start(m.api, SALES, the_day)
+        if producer == SALES:
+            m.served.record(the_day, 1)
+        chain = start(m.api, producer, the_day)
         killer = Killer(m.api, chain, {(task, 1): when for task, when in missing.items()})
         killer.start()
         problems += _recovered(m, chain, killer)
@@ -230,7 +234,7 @@ def _recovered(m: Matrix, chain: Chain, killer: Killer) -> list[str]:
     killer.stop()
     problems = []
     if not chain.succeeded:
-        problems.append(f"{chain.day} did not recover: {chain.failure}")
+        problems.append(f"{chain.producer.dag_id} of {chain.day} did not recover: {chain.failure}")
     if m.api.events(chain.producer) != 1:
         problems.append(f"{m.api.events(chain.producer)} events were emitted, not 1")
     versions = _landed_versions(m, chain.day)
