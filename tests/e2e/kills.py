@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import psutil
 
@@ -16,10 +16,12 @@ from watched_airflow import WatchedAirflow
 _POLL_SECONDS = 0.02
 # Whether it is now; None: as soon as the task runs.
 Moment = Callable[[], bool] | None
+# DAG and task: two DAGs may have a task of the same name.
+Task = tuple[str, str]
 
 
 class Killer(threading.Thread):
-    """Kills the process of each planned (task, try) of a chain once its moment has come.
+    """Kills the process of the first try of each planned task of a chain once its moment has come.
 
     ``done`` lists what was killed; a task that was over before its moment came is not in it.
     """
@@ -28,30 +30,32 @@ class Killer(threading.Thread):
         self,
         api: WatchedAirflow,
         chain: Chain,
-        plan: dict[tuple[str, int], Moment],
+        plan: Mapping[Task, Moment],
     ) -> None:
         super().__init__(daemon=True)
         self._api = api
         self._chain = chain
         self._plan = dict(plan)
         self._ended = threading.Event()
-        self.done: list[tuple[str, int]] = []
+        self.done: list[Task] = []
 
     def run(self) -> None:
         while self._plan and not self._ended.is_set():
             # The consumer's run joins once the event has made it; whoever follows the chain says so.
             runs = list(self._chain.runs)
-            for task_id, try_number, pid in [x for run in runs for x in self._api.processes(run)]:
-                if (task_id, try_number) not in self._plan:
+            running = [(run.dag_id, *each) for run in runs for each in self._api.processes(run)]
+            for dag_id, task_id, try_number, pid in running:
+                task = dag_id, task_id
+                if try_number != 1 or task not in self._plan:
                     continue
-                moment = self._plan[task_id, try_number]
+                moment = self._plan[task]
                 if moment is None or self._comes(moment, pid):
                     try:
                         os.kill(pid, signal.SIGKILL)
                     except ProcessLookupError:
                         continue
-                    self.done.append((task_id, try_number))
-                    del self._plan[task_id, try_number]
+                    self.done.append(task)
+                    del self._plan[task]
             time.sleep(_POLL_SECONDS)
 
     def _comes(self, moment: Callable[[], bool], pid: int) -> bool:

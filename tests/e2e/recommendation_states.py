@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -22,7 +23,7 @@ from matrix import FEIRA, Matrix, stopped, until
 from monitoring_checks import run_monitoring
 from recommendation_checks import day_differs, newest_version
 from served_lists import Lists, answer, published, valkey, version_differs
-from shown_lists import measured_differs, show_and_click
+from shown_lists import day_to_show, measured_differs, show_and_click
 from verify_states import CLOSED, correct, day, kill_each
 
 DAG = "recommendations"
@@ -255,7 +256,8 @@ def _refused(r: Recommended) -> list[str]:
 def _shown(r: Recommended) -> list[str]:
     """The API takes events of its last day alone, and so they are of yesterday, on which nothing was sold. Each task
     of both DAGs is killed as it begins; what one run has missed, the next one of the day tries."""
-    the_day = datetime.now(UTC).date() - timedelta(days=1)
+    while (the_day := day_to_show(datetime.now(UTC))) is None:
+        time.sleep(1)
     with valkey() as client:
         live = client.get("reco:live").decode()
     users = sorted({user for slot, user in published(live)[0] if user and slot == "new"})
@@ -263,11 +265,10 @@ def _shown(r: Recommended) -> list[str]:
     r.m.shop.override(the_day, empty=True)
     r.m.run(the_day)
     r.ran.add(the_day)
-    tasks = [*r.m.api.task_ids("user_events"), *r.m.api.task_ids(DAG)]
     problems = kill_each(
         r.m,
         [the_day] * 3,
-        dict.fromkeys(tasks),
+        dict.fromkeys(r.m.api.tasks_of("user_events", DAG)),
         each=lambda: r.m.run(the_day),
         producer="user_events",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import product
 from typing import Any
 
@@ -17,15 +17,23 @@ from served_lists import api_url, ask
 
 PLACES = 10
 MOST_EVENTS = 100
+# When lists are shown, and how long before the API would refuse it that is begun: it takes events for a day.
+LAST_SECOND, POSTING = time(23, 59, 59), timedelta(minutes=1)
 Event = dict[str, Any]
 # Arm, position (0: all), slot ('': both): impressions and clicks.
 Counts = dict[tuple[str, int, str], tuple[int, int]]
 
 
+def day_to_show(now: datetime) -> date | None:
+    """The day before, whose last second the API takes still; None where it will not before all is posted."""
+    tomorrow = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+    return now.date() - timedelta(days=1) if tomorrow - now > POSTING else None
+
+
 def show_and_click(users: Iterable[str], the_day: date) -> list[Event]:
-    """Shows each user the first ten of its list *new*, late on the day; of every second one the first two are
+    """Shows each user the first ten of its list *new*, at the end of the day; of every second one the first two are
     clicked, the first of them twice. All that was posted, once Kafka has it."""
-    at = datetime.combine(the_day, time(23, 50), UTC).isoformat()
+    at = datetime.combine(the_day, LAST_SECOND, UTC).isoformat()
     posted: list[Event] = []
     for number, user in enumerate(users):
         found = ask("GET", user, {"slot": "new", "n": str(PLACES), "shown": "true"})

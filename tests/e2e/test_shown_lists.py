@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from shown_lists import counted, measured_differs
+from feira.user_events.incoming import message
+from shown_lists import LAST_SECOND, POSTING, counted, day_to_show, measured_differs
 
 
 def impression(user: str, arm: str, position: int) -> dict[str, Any]:
@@ -65,3 +67,28 @@ def test_what_was_measured_otherwise_is_named() -> None:
 @pytest.mark.parametrize("posted", [[], SHOWN])
 def test_that_nothing_was_measured_is_a_difference(posted: list[dict[str, Any]]) -> None:
     assert measured_differs(posted, "v", measured()[:0])
+
+
+@pytest.mark.parametrize("at", [time(), time(12), time(23, 49), time(23, 55), time(23, 58, 59)])
+def test_what_is_shown_on_the_day_before_is_taken_at_any_time_of_day(at: time) -> None:
+    now = datetime.combine(date(2026, 3, 1), at, UTC)
+    the_day = day_to_show(now)
+    assert the_day == date(2026, 2, 28)
+    event = {
+        "event_id": "e",
+        "occurred_at": datetime.combine(the_day, LAST_SECOND, UTC).isoformat(),
+        "user_id": "1",
+        "session_id": "s",
+        "event_type": "impression",
+        "sku": "A",
+        "slot": "new",
+        "list_version": "v",
+        "arm": "a",
+        "position": 1,
+        "probability": 1.0,
+    }
+    assert message(event, now + POSTING)
+
+
+def test_a_days_last_minute_is_waited_out() -> None:
+    assert day_to_show(datetime(2026, 3, 1, 23, 59, 30, tzinfo=UTC)) is None

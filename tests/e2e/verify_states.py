@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from feira_local.cli.lineage import events
 from feira_local.stack.chains import Chain, follow, start
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.state import running_config
-from kills import Killer, Moment
+from kills import Killer, Moment, Task
 from lineage_check import lineage_problems
 from matrix import SALES, Matrix, until
 
@@ -172,9 +172,8 @@ def killed_at_boundaries(m: Matrix, days: list[date]) -> list[str]:
     """Kills every task of both DAGs once, as it begins, while new days run."""
     # Asking for the API's health is over too soon to be met; the first question waits.
     m.shop.fault("hang", calls=["health"], seconds=10, count=1)
-    tasks = [*m.api.task_ids(SALES), *m.api.task_ids("sales_summary")]
     try:
-        return kill_each(m, days, dict.fromkeys(tasks))
+        return kill_each(m, days, dict.fromkeys(m.api.tasks_of(SALES, "sales_summary")))
     finally:
         m.shop.clear()
 
@@ -183,7 +182,7 @@ def _killed_in_publish(m: Matrix) -> list[str]:
     def branch_exists() -> bool:
         return bool(m.held.fact_state()[1])
 
-    return kill_each(m, [day(12), day(16), day(17)], {"publish": branch_exists})
+    return kill_each(m, [day(12), day(16), day(17)], {(SALES, "publish"): branch_exists})
 
 
 def _killed_after_commit(m: Matrix) -> list[str]:
@@ -194,13 +193,14 @@ def _killed_after_commit(m: Matrix) -> list[str]:
     days = [day(13), day(18), day(19)]
     current = list(days)
     moments: dict[str, Moment] = {"load_warehouse": committed, "reconcile": None, "emit": None}
-    return kill_each(m, days, moments, each=lambda: current.pop(0))
+    planned = {(SALES, task): moment for task, moment in moments.items()}
+    return kill_each(m, days, planned, each=lambda: current.pop(0))
 
 
 def kill_each(
     m: Matrix,
     days: list[date],
-    moments: dict[str, Moment],
+    moments: Mapping[Task, Moment],
     each: Callable[[], object] = lambda: None,
     producer: str = SALES,
 ) -> list[str]:
@@ -216,16 +216,17 @@ def kill_each(
         if producer == SALES:
             m.served.record(the_day, 1)
         chain = start(m.api, producer, the_day)
-        killer = Killer(m.api, chain, {(task, 1): when for task, when in missing.items()})
+        killer = Killer(m.api, chain, missing)
         killer.start()
         problems += _recovered(m, chain, killer)
-        for task, _ in killer.done:
+        for task in killer.done:
             missing.pop(task, None)
         if not missing:
             return problems
         if number + 1 < len(days):
             each()
-    return [*problems, f"never killed at their moment: {', '.join(missing)}"]
+    never = ", ".join(map(".".join, missing))
+    return [*problems, f"never killed at their moment: {never}"]
 
 
 def _recovered(m: Matrix, chain: Chain, killer: Killer) -> list[str]:
@@ -242,7 +243,8 @@ def _recovered(m: Matrix, chain: Chain, killer: Killer) -> list[str]:
         # A landing that was killed has used up its number.
         m.served.landings[chain.day] = {}
         m.served.record(chain.day, versions[-1])
-    print(f"    killed {killer.done}; recovered in {time.monotonic() - began:.0f} s")
+    killed = ", ".join(map(".".join, killer.done))
+    print(f"    killed {killed or 'nothing'}; recovered in {time.monotonic() - began:.0f} s")
     return problems
 
 

@@ -16,9 +16,13 @@ class WatchedAirflow(AirflowApi):
             for item in self._call("GET", path, params=asked)["dag_runs"]
         ]
 
-    def task_ids(self, dag_id: str) -> list[str]:
-        """The tasks of a DAG."""
-        return [item["task_id"] for item in self._call("GET", f"dags/{dag_id}/tasks")["tasks"]]
+    def tasks_of(self, *dag_ids: str) -> list[tuple[str, str]]:
+        """(DAG, task) of every task of these DAGs."""
+        return [
+            (dag_id, item["task_id"])
+            for dag_id in dag_ids
+            for item in self._call("GET", f"dags/{dag_id}/tasks")["tasks"]
+        ]
 
     def processes(self, run: DagRun) -> list[tuple[str, int, int]]:
         """(task, try, process id) of the run's tasks that run now."""
