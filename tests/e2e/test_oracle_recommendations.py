@@ -268,6 +268,18 @@ def test_a_feature_that_is_another_is_named(change: dict[str, object]) -> None:
     assert features_differ("users", must, held[1:], ["user_id"])
 
 
+@pytest.mark.parametrize(
+    ("held", "must", "same"),
+    [(0.0, 2.8e-126, True), (1e-18, 3e-18, True), (0.0, 1e-12, False), (1e-9, 2e-9, False)],
+)
+def test_of_a_decayed_sum_what_is_below_eighteen_decimals_is_nothing(
+    held: float, must: float, same: bool
+) -> None:
+    rows = pd.DataFrame([{"sku": "A", "popularity": held}])
+    found = features_differ("items", {"A": {"popularity": must}}, rows, ["sku"])
+    assert (found == []) == same
+
+
 # Two users who bought A and B, of whom one bought A twice, and one of C alone.
 KNOWN = Known(
     {("1", "A", ago(0)), ("1", "A", ago(1)), ("1", "B", ago(1)), ("2", "A", ago(0)),
