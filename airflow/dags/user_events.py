@@ -20,8 +20,9 @@ go to the topic `user_events.dead`, with the reason.
 * `emit`: the day is in the table, and nobody was notified. Clear it.
 
 **To run a day again** clear it, or `feira run user_events --day D`: the offsets are resolved anew, so that
-messages which came late are taken in. Without any, the rows are the same. A day that takes an id from a
-later day changes that day's rows too, and emits its own event alone; the log says how many.
+messages which came late are taken in. Without any, the rows are the same. That there are some, a later day's
+`ingest` says: `late` in its result, and a warning in its log with the day to run. A day that takes an id from
+a later day changes that day's rows too, and emits its own event alone; the log says how many.
 """
 
 from __future__ import annotations

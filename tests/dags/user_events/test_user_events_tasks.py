@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -24,13 +25,16 @@ from feira_airflow.core.kafka import kafka_admin, kafka_config, kafka_consumer, 
 from feira_airflow.core.xcom import check
 from feira_airflow.user_events import tasks
 from feira_spark.core import kafka
-from feira_spark.user_events import day
+from feira_spark.user_events import day, late
 
 DAY = date(2010, 12, 1)
 RANGES = {n: (10**9 * n, 10**9 * n + 10**7) for n in range(8)}
 OFFSETS = DayOffsets.of("user_events", DAY, RANGES, "kP-Rx1Z_QlmlbzQPHU3X2w")
 KNOWN = DayOffsets.of("user_events", DAY, {0: (0, 5)})
-INGESTED = day.Ingested("s3://lake/events.json", "s3://lake/dead.json", 20, 15, 2, 1, 2)
+LATE = {"2010-11-29": 1, "2010-11-30": 1200}
+INGESTED = day.Ingested("s3://lake/events.json", "s3://lake/dead.json", 20, 15, 2, 1, 2, LATE)
+# In partition 1 the day before was read up to two messages before the day begins.
+READ_TO = {date(2010, 11, 30): {n: start - 2 * (n == 1) for n, (start, _) in RANGES.items()}}
 
 
 @contextmanager
@@ -64,6 +68,9 @@ def replaced(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(offsets, "resolve", step("resolve", OFFSETS))
     monkeypatch.setattr(kafka, "read_offsets", step("read_offsets", "messages"))
     monkeypatch.setattr(day, "ingest", step("ingest", INGESTED))
+    monkeypatch.setattr(late, "read_to", step("read_to", READ_TO))
+    monkeypatch.setattr(late, "late_day", step("late_day", "late"))
+    monkeypatch.setattr(offsets, "watermarks", lambda consumer, topic, number: (5, 10**10))
     monkeypatch.setattr(day, "drop_staging", step("drop_staging", ["a", "b"]))
     return given
 
@@ -86,16 +93,25 @@ def test_the_offsets_are_resolved_against_those_that_the_table_records(
     check(returned)
 
 
-def test_the_ingest_reads_exactly_these_offsets(replaced: dict[str, Any]) -> None:
+def test_the_ingest_reads_these_offsets_and_what_lies_between_them_and_the_day_before(
+    replaced: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     assert run("ingest", vars(OFFSETS)) == vars(INGESTED)
-    assert replaced["read_offsets"] == (
+    begins = {str(n): start - 2 * (n == 1) for n, (start, _) in RANGES.items()}
+    spark, config, starting, *of = replaced["read_offsets"]
+    assert (spark, config, of) == (
         "spark",
         {"bootstrap.servers": "k:9092"},
-        OFFSETS.starting,
-        OFFSETS.ending,
-        "user_events",
+        [OFFSETS.ending, "user_events"],
     )
-    assert replaced["ingest"] == ("spark", "messages", OFFSETS)
+    assert json.loads(starting) == {"user_events": begins}
+    assert replaced["read_to"] == ("spark", OFFSETS) and replaced["late_day"] == (READ_TO,)
+    assert replaced["ingest"] == ("spark", "messages", OFFSETS, "late")
+    warned = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert [("2010-11-29" in it, "1,200" in it, "--day 2010-11-30`" in it) for it in warned] == [
+        (True, False, False),
+        (False, True, True),
+    ]
     assert replaced["require_topic"] == ("admin", OFFSETS)
     check(vars(INGESTED))
 

@@ -33,17 +33,30 @@ def resolve_offsets() -> dict[str, Any]:
 
 @permanent_errors_fail()
 def ingest(offsets: dict[str, Any]) -> dict[str, Any]:
-    """Replaces the day's events; returns ``user_events`` and ``dead_letters`` (metadata URIs), and counts."""
-    from feira.user_events.offsets import DayOffsets, require_topic
+    """Replaces the day's events; returns ``user_events`` and ``dead_letters`` (metadata URIs), and counts: ``late`` are
+    by day the messages of earlier days that the table lacks, since they came after their day was read."""
+    from feira.user_events.offsets import DayOffsets, require_topic, watermarks
     from feira_spark.core.kafka import read_offsets
     from feira_spark.user_events.day import ingest
+    from feira_spark.user_events.late import late_day, read_to, starting
 
     given = DayOffsets(**offsets)
     # Since they were resolved days may have passed, and a try of this task failed.
     require_topic(kafka_admin(), given)
     with spark_session() as spark:
-        messages = read_offsets(spark, kafka_config(), given.starting, given.ending, given.topic)
-        return asdict(ingest(spark, messages, given))
+        known = read_to(spark, given)
+        with kafka_consumer() as consumer:
+            lows = {each: watermarks(consumer, given.topic, each)[0] for each in given.ranges}
+        begins = starting(given, known, lows)
+        messages = read_offsets(spark, kafka_config(), begins, given.ending, given.topic)
+        done = ingest(spark, messages, given, late_day(known))
+    for day, count in done.late.items():
+        log.warning(
+            "%s: %s messages came after the day was read, and are not in the table. "
+            "`feira run user_events --day %s` takes them in.",
+            *(day, f"{count:,}", day),
+        )
+    return asdict(done)
 
 
 @permanent_errors_fail()

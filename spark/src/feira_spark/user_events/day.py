@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -32,7 +32,7 @@ from feira_spark.core.tables import (
     require_tables,
     write_staged,
 )
-from feira_spark.user_events.messages import PLACE, judged, of_day, rows
+from feira_spark.user_events.messages import PLACE, in_day, judged, of_day, rows
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class IngestError(RuntimeError):
 @dataclass(frozen=True)
 class Ingested:
     """A day that was replaced: ``user_events`` and ``dead_letters`` (None without any) are metadata URIs;
-    the rest counts.
+    the rest counts, ``late`` by day those of earlier days that came after their day was read.
 
     ``messages`` of the day are ``events`` (its rows), ``repeated`` (a message with the same id, of a lesser
     partition and offset, is the row), ``earlier`` (a day before holds the id) and ``dead``.
@@ -67,6 +67,7 @@ class Ingested:
     repeated: int
     earlier: int
     dead: int
+    late: dict[str, int] = field(default_factory=dict)
 
 
 def recorded(spark: SparkSession, day: date, snapshot: int | None = None) -> DayOffsets | None:
@@ -74,6 +75,13 @@ def recorded(spark: SparkSession, day: date, snapshot: int | None = None) -> Day
 
     :param snapshot: of the table's history the rows are as of this one; None: the current one
     """
+    return next(iter(records(spark, day, day, snapshot)), None)
+
+
+def records(
+    spark: SparkSession, first: date, last: date, snapshot: int | None = None
+) -> list[DayOffsets]:
+    """As ``recorded``, of each of these days that was ingested."""
     require_tables(spark, [contract(TABLE)])
     # Snapshots of a branch that never became main are there too.
     until = (
@@ -84,18 +92,20 @@ def recorded(spark: SparkSession, day: date, snapshot: int | None = None) -> Day
         )
     )
     found = spark.sql(
-        f"SELECT summary['{OFFSETS_PROPERTY}'] AS offsets, summary['{TOPIC_ID_PROPERTY}'] AS topic_id "
+        f"SELECT summary['{DAY_PROPERTY}'] AS day, max_by(summary, committed_at) AS newest "
         f"FROM {_EVENTS}.snapshots "
         f"JOIN {_EVENTS}.history USING (snapshot_id) "
-        f"WHERE is_current_ancestor AND summary['{DAY_PROPERTY}'] = :day {until}"
-        "ORDER BY committed_at DESC LIMIT 1",
-        args={"day": day.isoformat()},
-    ).first()
-    if found is None:
-        return None
-    ((topic, ranges),) = json.loads(found["offsets"]).items()
-    ends = {int(number): (start, end) for number, (start, end) in ranges.items()}
-    return DayOffsets.of(topic, day, ends, found["topic_id"])
+        f"WHERE is_current_ancestor AND summary['{DAY_PROPERTY}'] BETWEEN :first AND :last {until}"
+        "GROUP BY day ORDER BY day",
+        args={"first": first.isoformat(), "last": last.isoformat()},
+    ).collect()
+    read = []
+    for day, summary in found:
+        ((topic, ranges),) = json.loads(summary[OFFSETS_PROPERTY]).items()
+        ends = {int(number): (start, end) for number, (start, end) in ranges.items()}
+        topic_id = summary.get(TOPIC_ID_PROPERTY)
+        read.append(DayOffsets.of(topic, date.fromisoformat(day), ends, topic_id))
+    return read
 
 
 def has_rows(spark: SparkSession, day: date) -> bool:
@@ -103,7 +113,9 @@ def has_rows(spark: SparkSession, day: date) -> bool:
     return not _ids_of_days(spark, day, day).isEmpty()
 
 
-def ingest(spark: SparkSession, messages: DataFrame, offsets: DayOffsets) -> Ingested:
+def ingest(
+    spark: SparkSession, messages: DataFrame, offsets: DayOffsets, late: Column | None = None
+) -> Ingested:
     """Replaces the day's rows with its events, and notes offsets and topic in the snapshot's summary.
 
     ``messages`` are those between the offsets, with the columns of Kafka's source. They are read twice, to be
@@ -111,13 +123,18 @@ def ingest(spark: SparkSession, messages: DataFrame, offsets: DayOffsets) -> Ing
     row an event id: of several messages the least partition and offset, of several days the earliest; where a
     later day within ``ID_DAYS`` holds an id of this one, it leaves that day. One caller at a time.
 
+    :param late: of a message the day before for which it came too late; those are counted, among ``messages`` that
+        may begin before the offsets
     :raises IngestError: where the second reading had other messages than the first
     """
     declared, day = contract(TABLE), date.fromisoformat(offsets.day)
     require_tables(spark, [declared])
     prefix, of_this_day = _staged(day), of_day(messages, day)
-    write_staged(judged(of_this_day, declared, day), f"{prefix}messages")
-    staged = spark.table(f"{prefix}messages").withColumn("place", _order(*PLACE))
+    taken = messages.where(in_day(day) if late is None else in_day(day) | late.isNotNull())
+    write_staged(judged(taken, declared, day, late), f"{prefix}messages")
+    everything = spark.table(f"{prefix}messages")
+    too_late = everything.where("late IS NOT NULL").groupBy("late").count().orderBy("late")
+    staged = everything.where("late IS NULL").withColumn("place", _order(*PLACE))
     dead = staged.where("reason IS NOT NULL")
     valid = staged.where("reason IS NULL").select("event_id", "place")
     topic_id = F.lit(offsets.topic_id).cast("string").alias("topic_id")
@@ -146,6 +163,7 @@ def ingest(spark: SparkSession, messages: DataFrame, offsets: DayOffsets) -> Ing
         repeated=counts.get("repeated", 0),
         earlier=counts.get("earlier", 0),
         dead=dead_letters,
+        late={row["late"].isoformat(): row["count"] for row in too_late.collect()},
     )
     log.info("%s %s: %s", TABLE, day, result)
     return result

@@ -30,20 +30,26 @@ UNREADABLE, INEXACT = "avro_unreadable", "avro_inexact"
 
 def of_day(messages: DataFrame, day: date) -> DataFrame:
     """The messages whose timestamp is in the UTC day."""
+    return messages.where(in_day(day))
+
+
+def in_day(day: date) -> Column:
+    """Whether a message's timestamp is in the UTC day."""
     begins = _midnight(day)
     ends = begins + timedelta(days=1)
-    return messages.where(
-        (F.col("timestamp") >= F.lit(begins)) & (F.col("timestamp") < F.lit(ends))
-    )
+    return (F.col("timestamp") >= F.lit(begins)) & (F.col("timestamp") < F.lit(ends))
 
 
-def judged(messages: DataFrame, declared: Contract, day: date) -> DataFrame:
+def judged(
+    messages: DataFrame, declared: Contract, day: date, late: Column | None = None
+) -> DataFrame:
     """A row for each message: its place, and the event's id or what a dead letter is made of.
 
     ``messages`` are of the day and have the columns of Kafka's source. The columns are those of ``PLACE``,
     ``event_id``, ``key``, ``value``, ``topic`` and ``reason``, which is null for an event and otherwise the
     sorted names of the rules that it breaks, with commas. A row has either the event's id or the message's
-    ``key``, ``value`` and ``topic``; the others are null.
+    ``key``, ``value`` and ``topic``; the others are null. Where ``late`` is a date the message is of that day,
+    and what the others say of it is nothing.
     """
     event = F.col("_event")
     read = _read(messages, "PERMISSIVE").withColumn("_wire", _wire(declared, event))
@@ -59,6 +65,7 @@ def judged(messages: DataFrame, declared: Contract, day: date) -> DataFrame:
         F.lit(begins - TOLERANCE).alias("earliest"),
         F.lit(begins + timedelta(days=1) + TOLERANCE).alias("latest"),
         *_KEPT,
+        (F.lit(None).cast("date") if late is None else late).alias("late"),
     ).withColumn(SHAPE_RULES, _shape_rules(declared))
     broken = typed.withColumn("_broken", broken_rules(declared))
     reason = F.when(F.size("_broken") > 0, F.array_join("_broken", ","))
@@ -68,6 +75,7 @@ def judged(messages: DataFrame, declared: Contract, day: date) -> DataFrame:
         F.when(is_event, F.col("event_id")).alias("event_id"),
         *[F.when(~is_event, F.col(name)).alias(name) for name in _KEPT],
         "reason",
+        "late",
     )
 
 

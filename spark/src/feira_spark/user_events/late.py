@@ -1,0 +1,55 @@
+"""Messages that came after their day was read: the table is without them until that day is run again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+from pyspark.sql import Column, SparkSession
+from pyspark.sql import functions as F
+
+from feira.user_events.offsets import DayOffsets
+from feira_spark.user_events.day import ID_DAYS, records
+from feira_spark.user_events.messages import in_day
+
+# By day and partition the offset up to which it was read.
+ReadTo = Mapping[date, Mapping[int, int]]
+
+
+def read_to(spark: SparkSession, given: DayOffsets) -> dict[date, dict[int, int]]:
+    """How far each of the seven days before was read; a day that never was, or from another topic, is not in it."""
+    day = date.fromisoformat(given.day)
+    found = records(spark, day - timedelta(days=ID_DAYS), day - timedelta(days=1))
+    return {
+        date.fromisoformat(each.day): {number: end for number, (_, end) in each.ranges.items()}
+        for each in found
+        if (each.topic, each.topic_id) == (given.topic, given.topic_id)
+    }
+
+
+def starting(given: DayOffsets, known: ReadTo, lows: Mapping[int, int]) -> str:
+    """From where a day is to be read so that nothing between it and where the day before ended is left out, as
+    ``DayOffsets.starting``; what was removed meanwhile is.
+
+    :param lows: by partition the first offset that the broker holds
+    """
+    before = known.get(date.fromisoformat(given.day) - timedelta(days=1))
+    begins = {
+        # A partition that the topic did not have then was not read at all.
+        str(number): start
+        if before is None
+        else min(start, max(before.get(number, 0), lows[number]))
+        for number, (start, _) in given.ranges.items()
+    }
+    return json.dumps({given.topic: begins}, separators=(",", ":"))
+
+
+def late_day(known: ReadTo) -> Column:
+    """The day of a message of Kafka's source that lies where that day was not read to; null of any other."""
+    days: list[Column] = [F.lit(None).cast("date")]
+    for day, ends in known.items():
+        pairs = [F.lit(each) for pair in ends.items() for each in pair]
+        end = F.coalesce(F.create_map(*pairs)[F.col("partition")], F.lit(0))
+        days.append(F.when(in_day(day) & (F.col("offset") >= end), F.lit(day)))
+    return F.coalesce(*days)
