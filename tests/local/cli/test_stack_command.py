@@ -202,6 +202,25 @@ def test_clean_that_keeps_settings_leaves_own_connections_alone_and_is_repeatabl
     assert not home.exists()
 
 
+def test_a_stack_that_is_reset_comes_back_with_the_settings_that_it_ran_with(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[StackConfig] = []
+    monkeypatch.setattr(stack, "ensure_jars", lambda *_, **__: None)
+    monkeypatch.setattr(lifecycle, "up", lambda config, _: began.append(config) or [])
+    watched = replace(StackConfig.from_env(), monitoring=Monitoring(), without=("kafka",))
+    watched.make_folders()
+    load_secrets(home)
+    (home / "lake" / "part").write_text("rows")
+    (home / "connections.yaml").touch(mode=0o600)
+    state.save(watched)
+    ran = CliRunner().invoke(app, ["clean", "--yes", "--restart", "--json"])
+    assert ran.exit_code == 0
+    assert "seconds" in json.loads(ran.stdout)
+    assert began == [watched]
+    assert (home / "connections.yaml").exists() and not (home / "lake" / "part").exists()
+
+
 def test_clean_that_keeps_settings_removes_the_folder_where_there_are_none(home: Path) -> None:
     load_secrets(home)
     assert CliRunner().invoke(app, ["clean", "--yes", "--keep-settings"]).exit_code == 0

@@ -259,8 +259,8 @@ def test_every_button_runs_commands_that_exist_with_its_inputs(record: Recorder)
     assert ran["run-day"] == [("run", day | {"refetch": False})]
     assert ran["refetch-day"] == [("run", day | {"refetch": True})]
     assert ran["verify"][0][0] == "verify"
-    assert [name for name, _ in ran["reset-lake"]] == ["clean", "up"]
-    assert ran["reset-lake"][0][1]["keep_settings"] is True
+    ((command, given),) = ran["reset-lake"]
+    assert (command, given["yes"], given["restart"]) == ("clean", True, True)
     assert ran["break-shop"] == [
         ("shop faults on", {"name": "server_error", "option": (), "as_json": False})
     ]

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from feira_local.cli.output import AsJson, print_json, print_line
+from feira_local.cli.stack import start_with
 from feira_local.stack import lifecycle
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
@@ -29,6 +30,13 @@ def clean(
         bool,
         typer.Option("--keep-settings", help=f"Keep {CONNECTIONS} and the fetched jars."),
     ] = False,
+    restart: Annotated[
+        bool,
+        typer.Option(
+            "--restart",
+            help="Keep these, and start the stack afterwards with the settings that it ran with.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Stop the stack and remove its data, passwords and connections.yaml; the default stack's also the
@@ -37,6 +45,15 @@ def clean(
     Example: [bold]feira clean --yes[/]
     """
     config = running_config()
+    removed = _clean(config, yes, keep_settings or restart, quiet=as_json)
+    if restart:
+        start_with(config, as_json)
+    elif as_json:
+        print_json({"removed": removed})
+
+
+def _clean(config: StackConfig, yes: bool, keep_settings: bool, quiet: bool) -> list[Path]:
+    """The folders that were removed."""
     kept = {CONNECTIONS} if keep_settings else set[str]()
     if kept and config.home.is_dir() and {each.name for each in config.home.iterdir()} <= kept:
         doomed = []
@@ -47,11 +64,9 @@ def clean(
         folders = (config.home, config.repository / ".cache") if own else (config.home,)
         doomed = [folder for folder in folders if folder.exists()]
     if not doomed:
-        if as_json:
-            print_json({"removed": []})
-        else:
+        if not quiet:
             print_line("There is nothing to remove.")
-        return
+        return []
     names = " and ".join(str(folder) for folder in doomed)
     if kept and (config.home / CONNECTIONS).exists():
         names += f" but {CONNECTIONS}"
@@ -64,10 +79,9 @@ def clean(
         _remove(folder, kept)
     if config.socket.parent != config.run:
         shutil.rmtree(config.socket.parent, ignore_errors=True)
-    if as_json:
-        print_json({"removed": doomed})
-    else:
+    if not quiet:
         print_line(f"Removed {names}.")
+    return doomed
 
 
 def _remove(folder: Path, kept: set[str]) -> None:

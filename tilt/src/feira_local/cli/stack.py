@@ -115,13 +115,19 @@ def start(settings: Mapping[str, str], as_json: bool = False, as_is: bool = Fals
 
     ``as_is`` is for who looks at a stack, however it was started; raises StackError where settings come with it.
     """
-    began = time.monotonic()
     if as_is and settings:
         raise StackError(
             f"--as-is keeps the settings of the stack that runs, and {', '.join(settings)} is asked for too; "
             "leave one of them out."
         )
-    config = running_config() if as_is else StackConfig.from_env(os.environ | settings)
+    return start_with(
+        running_config() if as_is else StackConfig.from_env(os.environ | settings), as_json
+    )
+
+
+def start_with(config: StackConfig, as_json: bool = False) -> Stack:
+    """The same by settings that are known, as those of a stack that ran until now."""
+    began = time.monotonic()
     ensure_jars(config, thorough=False, quiet=as_json)
     if as_json or not error_console.is_terminal:
         shown: set[str] = set()
