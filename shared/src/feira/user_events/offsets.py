@@ -161,7 +161,7 @@ def _topic_id(admin: Any, topic: str) -> str | None:
     from confluent_kafka import TopicCollection
 
     (described,) = admin.describe_topics(TopicCollection([topic]), request_timeout=SECONDS).values()
-    found = described.result(SECONDS).topic_id
+    found = described.result(2 * SECONDS).topic_id
     bits = found.get_most_significant_bits(), found.get_least_significant_bits()
     return str(found) if any(bits) else None
 
