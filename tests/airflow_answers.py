@@ -34,16 +34,18 @@ class AirflowAnswers:
     asked: list[str] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     components: tuple[str, ...] = ("scheduler", "triggerer")
+    unavailable: set[str] = field(default_factory=set)
     delete_when_asked_for_tasks: tuple[str, str] | None = None
+    versions: dict[str, int] = field(default_factory=dict)
     url: str = ""
 
     def run(self, dag: str, run_id: str, state: str, ended: datetime | None = None) -> None:
         """Makes a run, or brings it to a state."""
-        known = self.runs.get((dag, run_id), {"run_after": datetime.now(UTC).isoformat()})
-        stated = {"dag_id": dag, "dag_run_id": run_id, "state": state}
-        self.runs[dag, run_id] = (
-            known | stated | {"end_date": (ended or datetime.now(UTC)).isoformat()}
-        )
+        now = datetime.now(UTC).isoformat()
+        version = {"id": f"{dag} {self.versions.get(dag, 1)}"}
+        known = self.runs.get((dag, run_id), {"run_after": now, "dag_versions": [version]})
+        stated = {"dag_id": dag, "dag_run_id": run_id, "state": state, "updated_at": now}
+        self.runs[dag, run_id] = known | stated | {"end_date": ended.isoformat() if ended else now}
 
     def ends(
         self,
@@ -113,9 +115,12 @@ class AirflowAnswers:
         found = sorted(self.runs.values(), key=lambda run: run["run_after"])
         if dag != "~":
             return [run for run in found if run["dag_id"] == dag][-1:]
-        if "state" in asked:
-            return [run for run in found if run["state"] in asked["state"]]
-        return [run for run in found if run["run_after"] >= asked["run_after_gte"][0]]
+        since = {key: asked.get(f"{key}_gte", [""])[0] for key in ("run_after", "updated_at")}
+        return [
+            run
+            for run in found
+            if run["state"] in asked["state"] and all(run[key] >= since[key] for key in since)
+        ]
 
     def _events(self, asked: dict[str, list[str]]) -> list[dict[str, Any]]:
         since = asked.get("timestamp_gte", [""])[0]
@@ -150,6 +155,9 @@ def serving(answers: AirflowAnswers) -> Iterator[AirflowAnswers]:
                 self._send(401, {})
                 return
             at = urlsplit(self.path)
+            if at.path in answers.unavailable:
+                self._send(503, {})
+                return
             answers.asked.append(at.path)
             found = answers.answer(at.path, parse_qs(at.query))
             self._send(200 if found is not None else 404, found)

@@ -36,8 +36,9 @@ class Watched:
         self.figures = Figures()
         self.airflow = Airflow(answers.url, LOGIN, judged)
 
-    def poll(self) -> None:
-        self.airflow.collect(self.figures)
+    def poll(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.airflow.collect(self.figures)
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.figures.registry.get_sample_value(name, labels)
@@ -113,6 +114,95 @@ def test_a_run_that_is_deleted_while_it_is_watched_is_forgotten_and_all_else_is_
     assert answers.asked.count("/api/v2/dags/sales_etl/dagRuns/r3") == 1
 
 
+def test_of_an_old_day_a_run_that_is_cleared_or_made_and_ends_between_two_polls_is_counted(
+    answers: AirflowAnswers,
+) -> None:
+    old = {"run_after": datetime(2010, 12, 2, tzinfo=UTC).isoformat()}
+    for run_id in ("cleared", "noted"):
+        answers.run("sales_etl", run_id, "success", datetime.now(UTC) - timedelta(days=1))
+        answers.runs["sales_etl", run_id] |= old
+        answers.ends("sales_etl", run_id, "land", ago=86400)
+    watched = Watched(answers)
+    watched.poll(2)
+    answers.run("sales_etl", "cleared", "success")
+    answers.ends("sales_etl", "cleared", "land", tries=2)
+    # As a backfill of Airflow's own makes it.
+    answers.run("sales_etl", "made", "failed")
+    answers.runs["sales_etl", "made"] |= old
+    answers.ends("sales_etl", "made", "land", "failed")
+    # A note is a change, too, and nothing has ended with it.
+    answers.runs["sales_etl", "noted"]["updated_at"] = datetime.now(UTC).isoformat()
+    watched.poll(2)
+    assert (watched.ended("land"), watched.ended("land", "failed")) == (1, 1)
+    ended = {
+        state: watched.value("feira_runs_ended_total", dag="sales_etl", state=state)
+        for state in ("success", "failed")
+    }
+    assert ended == {"success": 1, "failed": 1}
+
+
+@pytest.mark.parametrize("path", ["/api/v2/assets/events", "/ui/partitioned_dag_runs"])
+def test_what_ended_in_a_poll_that_came_to_no_end_is_counted_once_and_its_event_is_shown(
+    answers: AirflowAnswers, path: str
+) -> None:
+    watched = Watched(answers)
+    watched.poll()
+    answers.run("sales_etl", "r1", "success")
+    answers.ends("sales_etl", "r1", "land")
+    answers.event("sales_fact", at := datetime.now(UTC))
+    answers.unavailable = {path}
+    with pytest.raises(requests.HTTPError, match="503"):
+        watched.poll()
+    answers.unavailable = set()
+    watched.poll(2)
+    assert watched.ended("land") == 1
+    assert watched.value("feira_runs_ended_total", dag="sales_etl", state="success") == 1
+    event = watched.value("feira_asset_last_event_timestamp_seconds", asset="sales_fact")
+    assert event == at.timestamp()
+
+
+def test_a_task_that_joins_a_dag_is_shown_at_0_before_its_first_end_is_counted(
+    answers: AirflowAnswers,
+) -> None:
+    answers.tasks_of = dict(DAGS)
+    watched = Watched(answers)
+    answers.run("sales_etl", "r1", "success")
+    watched.poll()
+    answers.tasks_of["sales_etl"] = ["land", "validate", "check"]
+    answers.versions["sales_etl"] = 2
+    answers.run("sales_etl", "r2", "failed")
+    answers.ends("sales_etl", "r2", "check", "failed")
+    watched.poll()
+    assert watched.ended("check", "failed") == 0
+    watched.poll()
+    assert watched.ended("check", "failed") == 1
+    # The version is known now.
+    answers.asked.clear()
+    answers.run("sales_etl", "r3", "success")
+    answers.ends("sales_etl", "r3", "check")
+    watched.poll()
+    assert watched.ended("check") == 1
+    assert "/api/v2/dags/sales_etl/tasks" not in answers.asked
+
+
+def test_an_idle_poll_asks_for_runs_and_waiting_days_and_for_all_else_less_often(
+    answers: AirflowAnswers,
+) -> None:
+    watched = Watched(answers)
+    answers.run("sales_etl", "r1", "success")
+    answers.ends("sales_etl", "r1", "land")
+    watched.poll()
+    answers.asked.clear()
+    watched.poll(10)
+    assert {path: answers.asked.count(path) for path in answers.asked} == {
+        "/api/v2/dags/~/dagRuns": 20,
+        "/ui/partitioned_dag_runs": 10,
+        "/api/v2/monitor/health": 5,
+        "/api/v2/dags": 2,
+        "/api/v2/assets": 2,
+    }
+
+
 def test_what_ends_before_airflow_first_answers_is_counted(answers: AirflowAnswers) -> None:
     watched = Watched(answers)
     answers.run("sales_etl", "r1", "success")
@@ -162,6 +252,31 @@ def test_days_that_wait_are_apart_from_days_that_should_have_their_run(
     assert watched.value("feira_partitions_waiting", dag="recommendations") == 0
 
 
+def test_a_day_of_a_dag_that_is_gone_or_hears_of_no_asset_any_more_waits_for_nothing(
+    answers: AirflowAnswers,
+) -> None:
+    watched = Watched(answers)
+    answers.waiting = [
+        {"dag_id": "renamed", "total_received": 1, "total_required": 1},
+        {"dag_id": "renamed", "total_received": 1, "total_required": 2},
+        {"dag_id": "user_events", "total_received": 0, "total_required": 0},
+        {"dag_id": "recommendations", "total_received": 2, "total_required": 2},
+    ]
+    watched.poll()
+
+    def shown(name: str) -> dict[str, float]:
+        return {
+            sample.labels["dag"]: sample.value
+            for family in watched.figures.registry.collect()
+            for sample in family.samples
+            if sample.name == name
+        }
+
+    none = dict.fromkeys(DAGS, 0.0)
+    assert shown("feira_partitions_without_run") == none | {"recommendations": 1.0}
+    assert shown("feira_partitions_waiting") == none
+
+
 def test_an_asset_is_watched_from_when_it_is_first_seen_whether_it_has_an_event_or_not(
     answers: AirflowAnswers,
 ) -> None:
@@ -177,7 +292,7 @@ def test_an_asset_is_watched_from_when_it_is_first_seen_whether_it_has_an_event_
     # A DAG joins, with an asset of its own; those that were known are not seen anew.
     answers.tasks_of = DAGS | {"returns": ["emit"]}
     answers.assets = (*answers.assets, "returns_fact")
-    watched.poll()
+    watched.poll(5)
     assert {asset: since(asset) for asset in first} == first
     joined = since("returns_fact")
     assert joined is not None and joined > max(it for it in first.values() if it)
@@ -220,7 +335,7 @@ def test_of_a_dag_whose_file_is_deleted_and_of_its_asset_nothing_is_shown_any_lo
     answers.waiting = []
     answers.run("returns", "r1", "success")
     answers.components = ("scheduler",)
-    watched.poll()
+    watched.poll(5)
     assert shown("returns") == shown("triggerer") == set()
     assert shown("sales_fact") and shown("scheduler")
 

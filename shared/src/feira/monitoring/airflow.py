@@ -1,13 +1,13 @@
 """Airflow's part, over its REST API: runs that are in flight and their tasks, days that wait, and what is paused.
 
-A poll asks for the runs that are unfinished, those that were made since the one before, and the tasks of these
-alone: what has ended and was seen to end is not asked for again.
+A poll asks for the runs that are unfinished, those that have changed since the one before, and the tasks of these
+alone: what has ended and was seen to end is not asked for again. What DAGs and assets there are, and whether
+Airflow is well, is asked less often.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,12 +17,13 @@ import requests
 from feira.core.errors import first_line
 from feira.monitoring.figures import Figures, Shown
 
-log = logging.getLogger(__name__)
 _SECONDS = 20
 _ENDED = ("success", "failed")
 _RUN_STATES = ("queued", "running")
 # As many as Airflow lists at once, unless it is told otherwise.
 _PAGE = 100
+# In polls: an alert of what is paused waits an hour, and one of what is unhealthy five minutes.
+_LISTED_EVERY, _HEALTH_EVERY = 5, 2
 # An event bears the time at which it was made, and can be seen once its transaction ends.
 _COMMITTED = timedelta(minutes=1)
 
@@ -45,7 +46,7 @@ class EndedTask:
 
 @dataclass
 class _Watched:
-    """A run in flight: what of it ended from ``since`` on is counted, each try of a task once."""
+    """A run that is watched: what of it ended from ``since`` on is counted, each try of a task once."""
 
     since: datetime
     seen: set[tuple[str, int, int]] = field(default_factory=set)
@@ -68,8 +69,13 @@ class Airflow:
     _session: requests.Session = field(default_factory=requests.Session, init=False)
     # What ends before Airflow first answers, as while a stack starts, is counted too.
     _since: datetime = field(default_factory=lambda: datetime.now(UTC), init=False)
+    _any_ended: bool = field(default=False, init=False)
+    _events_since: datetime = field(default_factory=lambda: datetime.now(UTC), init=False)
+    _polls: int = field(default=0, init=False)
     _in_flight: dict[tuple[str, str], _Watched] = field(default_factory=dict, init=False)
     _dags: set[str] = field(default_factory=set, init=False)
+    _tasks: set[tuple[str, str]] = field(default_factory=set, init=False)
+    _versions: set[str] = field(default_factory=set, init=False)
     _assets: dict[int, str] = field(default_factory=dict, init=False)
     _first_seen: dict[tuple[str, str], float] = field(default_factory=dict, init=False)
     _events_at: dict[str, float] = field(default_factory=dict, init=False)
@@ -85,21 +91,14 @@ class Airflow:
         """Brings the figures up to date; raises requests.RequestException where Airflow does not answer, and
         JudgementError after all else where ``on_ended`` has raised."""
         now = datetime.now(UTC)
-        self._components(figures)
-        dags = [*self._all("dags", "dags", order_by="dag_id")]
-        self._shown.replace(figures.paused, {each["dag_id"]: each["is_paused"] for each in dags})
-        listed = {each["dag_id"] for each in dags}
-        changed = listed != self._dags
-        self._dags &= listed
-        for dag in sorted(listed - self._dags):
-            self._expect(figures, dag)
-        any_ended = self._runs(figures)
-        if changed:
-            self._newest_events(figures, now)
-        elif any_ended:
-            self._events(figures, self._since - _COMMITTED)
-        self._waiting(figures, now)
-        self._since = now
+        if self._polls % _HEALTH_EVERY == 0:
+            self._components(figures)
+        if self._polls % _LISTED_EVERY == 0:
+            self._list(figures, now)
+        self._runs(figures, now)
+        self._events(figures, now)
+        self._waiting(figures)
+        self._polls += 1
         self._judge()
 
     def _components(self, figures: Figures) -> None:
@@ -110,25 +109,57 @@ class Airflow:
         }
         self._shown.replace(figures.component, found)
 
-    def _expect(self, figures: Figures, dag: str) -> None:
-        """Shows a DAG's counters at 0, and has its newest run looked at."""
-        for task in self._get(f"dags/{dag}/tasks")["tasks"]:
-            figures.steps.labels(dag, task["task_id"])
+    def _list(self, figures: Figures, now: datetime) -> None:
+        """What DAGs and assets there are; of those that have joined, how they stand."""
+        dags = [*self._all("dags", "dags", order_by="dag_id")]
+        self._shown.replace(figures.paused, {each["dag_id"]: each["is_paused"] for each in dags})
+        listed = {each["dag_id"] for each in dags}
+        self._dags &= listed
+        for dag in sorted(listed - self._dags):
+            self._expect(figures, dag)
+            self._newest_run(dag)
+            self._dags.add(dag)
+        assets = [*self._all("assets", "assets", order_by="id")]
+        # Of an asset without any event its silence is counted from here.
+        made = {
+            (each["name"], task["dag_id"]) for each in assets for task in each["producing_tasks"]
+        }
+        self._first_seen = {each: self._first_seen.get(each, now.timestamp()) for each in made}
+        self._shown.replace(figures.watched_since, self._first_seen)
+        names = {each["id"]: each["name"] for each in assets}
+        self._assets = {asset: name for asset, name in self._assets.items() if asset in names}
+        for asset in names.keys() - self._assets.keys():
+            found = self._get("assets/events", asset_id=asset, order_by="-timestamp", limit=1)
+            for event in found["asset_events"]:
+                self._events_at[names[asset]] = _seconds(event["timestamp"])
+            self._assets[asset] = names[asset]
+        self._show_events(figures)
+
+    def _expect(self, figures: Figures, dag: str) -> bool:
+        """Shows a DAG's counters at 0; whether a task of it has joined."""
+        found = self._get(f"dags/{dag}/tasks", absent=True) or {"tasks": []}
+        joined = {(dag, each["task_id"]) for each in found["tasks"]} - self._tasks
+        for _, task in joined:
+            figures.steps.labels(dag, task)
             for state in _ENDED:
-                figures.steps_ended.labels(dag, task["task_id"], state)
+                figures.steps_ended.labels(dag, task, state)
         for state in _ENDED:
             figures.runs_ended.labels(dag, state)
-        newest = self._get(f"dags/{dag}/dagRuns", order_by="-run_after", limit=1)["dag_runs"]
-        for run in newest:
+        self._tasks |= joined
+        return bool(joined)
+
+    def _newest_run(self, dag: str) -> None:
+        found = self._get(f"dags/{dag}/dagRuns", absent=True, order_by="-run_after", limit=1)
+        for run in found["dag_runs"] if found else ():
+            self._versions |= _versions(run)
             if run["state"] in _ENDED:
                 if run["state"] == "success":
                     self._succeeded[dag] = _seconds(run["end_date"])
-                for task in [*self._ended_tasks(dag, run["dag_run_id"])]:
+                for task in self._ended_tasks(dag, run["dag_run_id"]):
                     self._to_judge.append((self._as_ended(dag, run["dag_run_id"], task), False))
-        self._dags.add(dag)
 
-    def _runs(self, figures: Figures) -> bool:
-        """Whether a task has ended since the last poll."""
+    def _runs(self, figures: Figures, now: datetime) -> None:
+        """Takes in what has ended since the last poll."""
         found = self._all("dags/~/dagRuns", "dag_runs", state=_RUN_STATES, order_by="run_after")
         unfinished = {(each["dag_id"], each["dag_run_id"]): each for each in found}
         counts = {(dag, state): 0 for dag in self._dags for state in _RUN_STATES}
@@ -137,40 +168,49 @@ class Airflow:
                 counts.get((each["dag_id"], each["state"]), 0) + 1
             )
         self._shown.replace(figures.runs_unfinished, counts)
+        # By when it changed, and not by its day: one that was cleared, or that a backfill has made, is of an old one.
         since = self._since.isoformat()
-        made = self._all("dags/~/dagRuns", "dag_runs", run_after_gte=since, order_by="run_after")
-        for each in (*unfinished.values(), *made):
-            self._in_flight.setdefault((each["dag_id"], each["dag_run_id"]), _Watched(self._since))
-        any_ended = False
+        found = self._all(
+            "dags/~/dagRuns", "dag_runs", state=_ENDED, updated_at_gte=since, order_by="id"
+        )
+        ended = {(each["dag_id"], each["dag_run_id"]): each for each in found}
+        for key in (*unfinished, *ended):
+            self._in_flight.setdefault(key, _Watched(self._since))
+        # From here on each is watched until it was seen to end, whatever this poll comes to.
+        self._since = now
         for (dag, run_id), watched in list(self._in_flight.items()):
-            run = unfinished.get((dag, run_id)) or self._get(
-                f"dags/{dag}/dagRuns/{run_id}", absent=True
-            )
+            run = unfinished.get((dag, run_id)) or ended.get((dag, run_id))
+            run = run or self._get(f"dags/{dag}/dagRuns/{run_id}", absent=True)
             if run is None:
                 # Who deletes a run, or its DAG, leaves nothing to ask for.
                 del self._in_flight[dag, run_id]
                 continue
-            if run["state"] == "queued":
-                continue
-            # In this order: a task that ends between the two questions is of the next poll.
-            for task in self._ended_tasks(dag, run_id):
-                key = (task["task_id"], task["map_index"], task["try_number"])
-                # Of a run that was cleared, what had ended before was counted then.
-                if (
-                    key not in watched.seen
-                    and _seconds(task["end_date"]) >= watched.since.timestamp()
-                ):
-                    watched.seen.add(key)
-                    any_ended = True
-                    self._count(figures, dag, run_id, task)
-            if run["state"] in _ENDED:
-                del self._in_flight[dag, run_id]
+            new = _versions(run) - self._versions
+            joined = bool(new) and self._expect(figures, dag)
+            self._versions |= new
+            # A counter of a task that has joined is to be seen at 0 before it rises.
+            if run["state"] != "queued" and not joined:
+                self._take(figures, run, watched)
+        self._succeeded = {dag: at for dag, at in self._succeeded.items() if dag in self._dags}
+        self._shown.replace(figures.run_succeeded, self._succeeded)
+
+    def _take(self, figures: Figures, run: dict[str, Any], watched: _Watched) -> None:
+        dag, run_id, since = run["dag_id"], run["dag_run_id"], watched.since.timestamp()
+        # In this order: a task that ends between the two questions is of the next poll.
+        for task in self._ended_tasks(dag, run_id):
+            key = (task["task_id"], task["map_index"], task["try_number"])
+            # Of a run that was cleared, what had ended before was counted then.
+            if key not in watched.seen and _seconds(task["end_date"]) >= since:
+                watched.seen.add(key)
+                self._any_ended = True
+                self._count(figures, dag, run_id, task)
+        if run["state"] in _ENDED:
+            del self._in_flight[dag, run_id]
+            # One that had ended before has got a note.
+            if _seconds(run["end_date"]) >= since:
                 figures.runs_ended.labels(dag, run["state"]).inc()
                 if run["state"] == "success":
                     self._succeeded[dag] = _seconds(run["end_date"])
-        self._succeeded = {dag: at for dag, at in self._succeeded.items() if dag in self._dags}
-        self._shown.replace(figures.run_succeeded, self._succeeded)
-        return any_ended
 
     def _count(self, figures: Figures, dag: str, run_id: str, task: dict[str, Any]) -> None:
         if task["duration"] is not None:
@@ -207,43 +247,36 @@ class Airflow:
 
         return EndedTask(dag, task["task_id"], task["state"], _seconds(task["end_date"]), xcom)
 
-    def _newest_events(self, figures: Figures, now: datetime) -> None:
-        """Looks up every asset's newest event, however old."""
-        assets = [*self._all("assets", "assets", order_by="id")]
-        self._assets = {it["id"]: it["name"] for it in assets}
-        # Of an asset without any event its silence is counted from here.
-        made = {
-            (each["name"], task["dag_id"]) for each in assets for task in each["producing_tasks"]
-        }
-        self._first_seen = {each: self._first_seen.get(each, now.timestamp()) for each in made}
-        self._shown.replace(figures.watched_since, self._first_seen)
-        for asset in self._assets:
-            found = self._get("assets/events", asset_id=asset, order_by="-timestamp", limit=1)
-            self._show(figures, found["asset_events"])
-
-    def _events(self, figures: Figures, since: datetime) -> None:
-        """Reads the events of all assets since then, in their order."""
-        found = self._all(
-            "assets/events", "asset_events", timestamp_gte=since.isoformat(), order_by="timestamp"
+    def _events(self, figures: Figures, now: datetime) -> None:
+        """Reads the events of all assets since they were last read, once a task has ended."""
+        if not self._any_ended:
+            return
+        since = (self._events_since - _COMMITTED).isoformat()
+        asked = self._all(
+            "assets/events", "asset_events", timestamp_gte=since, order_by="timestamp"
         )
-        self._show(figures, found)
-
-    def _show(self, figures: Figures, events: Iterable[dict[str, Any]]) -> None:
-        for event in events:
+        for event in asked:
             if name := self._assets.get(event["asset_id"]):
                 self._events_at[name] = _seconds(event["timestamp"])
+        self._any_ended, self._events_since = False, now
+        self._show_events(figures)
+
+    def _show_events(self, figures: Figures) -> None:
         named = set(self._assets.values())
         self._events_at = {name: at for name, at in self._events_at.items() if name in named}
         self._shown.replace(figures.event, self._events_at)
 
-    def _waiting(self, figures: Figures, now: datetime) -> None:
+    def _waiting(self, figures: Figures) -> None:
         # Airflow's own page asks here; its public API has no such list.
         answer = self._get("/ui/partitioned_dag_runs", has_created_dag_run_id="false")
         waiting = dict.fromkeys(self._dags, 0)
         complete = dict.fromkeys(self._dags, 0)
         for each in answer["partitioned_dag_runs"]:
+            # What a DAG has left that is gone, or that hears of no asset any more, waits for nothing.
+            if each["dag_id"] not in self._dags or each["total_required"] == 0:
+                continue
             of = complete if each["total_received"] >= each["total_required"] else waiting
-            of[each["dag_id"]] = of.get(each["dag_id"], 0) + 1
+            of[each["dag_id"]] += 1
         self._shown.replace(figures.waiting, waiting)
         self._shown.replace(figures.without_run, complete)
 
@@ -280,6 +313,10 @@ class Airflow:
         )
         answer.raise_for_status()
         return str(answer.json()["access_token"])
+
+
+def _versions(run: dict[str, Any]) -> set[str]:
+    return {each["id"] for each in run["dag_versions"]}
 
 
 def _seconds(text: str) -> float:
