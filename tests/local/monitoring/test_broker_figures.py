@@ -51,16 +51,23 @@ def test_what_no_run_has_read_is_counted_from_the_last_that_one_has(broker: str)
     assert unread() == 5 and read_up_to() == [0, 0]
     read = {"user_events/0": 2, "user_events/1": 2}
     assert unread() == 1 and read_up_to() == [2, 2]
-    # A topic that was made anew is shorter than what was read of the one before.
-    read["user_events/0"] = 99
-    assert unread() == 0
+    # A topic that was made anew is shorter than what was read of the one before: all of it is unread, also
+    # when it has become longer, until a run has read it.
+    read["user_events/0"] = 4
+    assert unread() == 3 and read_up_to() == [0, 2]
+    for _ in range(2):
+        producer.produce("user_events", value=b"x", partition=0)
+    assert producer.flush(20) == 0
+    assert unread() == 5 and read_up_to() == [0, 2]
+    read["user_events/0"] = 5
+    assert unread() == 0 and read_up_to() == [5, 2]
     ends = [
         figures.registry.get_sample_value(
             "feira_topic_end_offset", {"topic": "user_events", "partition": str(number)}
         )
         for number in range(2)
     ]
-    assert ends == [3, 2]
+    assert ends == [5, 2]
 
 
 def test_the_heap_of_a_jvm_is_read_from_its_own_counters(broker: str, tmp_path: Path) -> None:

@@ -91,7 +91,8 @@ class LakeTables:
                     if key in summary:
                         family.labels(table).set(float(summary[key]))
         if table == EVENTS:
-            self._take_events(figures, [each["summary"] for each in snapshots])
+            in_order = sorted(snapshots, key=lambda each: each.get("sequence-number", 0))
+            self._take_events(figures, [each["summary"] for each in in_order])
 
     def _take_events(self, figures: Figures, summaries: list[dict[str, str]]) -> None:
         days = [
@@ -101,6 +102,6 @@ class LakeTables:
             figures.newest_partition.labels(EVENTS).set(day_starts(max(days)))
         for each in summaries:
             for topic, ranges in json.loads(each.get(OFFSETS_PROPERTY, "{}")).items():
-                for number, (_, end) in ranges.items():
-                    key = f"{topic}/{number}"
-                    self._read[key] = max(end, self._read.get(key, 0))
+                # The newest that has them: each reads to the end that the log has then, and a topic that was
+                # made anew has lower ones.
+                self._read |= {f"{topic}/{number}": end for number, (_, end) in ranges.items()}

@@ -27,6 +27,8 @@ class Topics:
     read: Callable[[], Mapping[str, int] | None]
     name: str = field(default="kafka", init=False)
     _consumer: Any = field(default=None, init=False)
+    _of_another: dict[str, int] = field(default_factory=dict, init=False)
+    """What was read of a topic that is no more, by partition."""
 
     def collect(self, figures: Figures) -> None:
         """Brings the figures up to date; raises KafkaException where the broker does not answer."""
@@ -49,9 +51,17 @@ class Topics:
                 figures.topic_end.labels(topic, number).set(high)
                 if read is None:
                     continue
-                offset = read.get(f"{topic}/{number}", 0)
+                offset = self._read_of_this(f"{topic}/{number}", high, read)
                 figures.read_offset.labels(topic, number).set(offset)
                 # What retention took before it was read is lost, and not unread.
                 unread += high - min(high, max(low, offset))
             if read is not None:
                 figures.unread.labels(topic).set(unread)
+
+    def _read_of_this(self, key: str, high: int, read: Mapping[str, int]) -> int:
+        """Up to where a partition was read; 0 where what was read goes beyond its end, until another end is
+        known: a log only grows, so that was another topic of the name."""
+        offset = read.get(key, 0)
+        if offset > high:
+            self._of_another[key] = offset
+        return 0 if self._of_another.get(key) == offset else offset
