@@ -279,3 +279,43 @@ def test_a_label_is_cut_where_it_is_very_long() -> None:
     process.counts["d" * 5_000, os.urandom(4).hex()] = 1
     sums.take(process.request(BEGAN + 1))
     assert shown(sums).get_sample_value("airflow_ti_finish_total", {"dag": "d" * 200}) == 1
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_is_counted_and_changes_no_sum(odd: float) -> None:
+    request = ExportMetricsServiceRequest()
+    scope = request.resource_metrics.add().scope_metrics.add()
+    ended = scope.metrics.add(name="airflow.ti.finish").sum
+    ended.aggregation_temporality, ended.is_monotonic = DELTA, True
+    slots = scope.metrics.add(name="airflow.pool.open_slots").gauge
+    for value in (3.0, odd):
+        ended.data_points.add(as_double=value, time_unix_nano=BEGAN + 1)
+        slots.data_points.add(as_double=value, time_unix_nano=BEGAN + 1)
+    waited = scope.metrics.add(name="airflow.task.queued_duration", unit="ms").exponential_histogram
+    waited.aggregation_temporality = DELTA
+    waited.data_points.add(count=1, sum=odd)
+    sums = summing()
+    sums.take(request.SerializeToString())
+    registry = shown(sums)
+    assert registry.get_sample_value("airflow_ti_finish_total", {"dag": ""}) == 3
+    assert registry.get_sample_value("airflow_pool_open_slots", {"pool": ""}) == 3
+    assert registry.get_sample_value("airflow_task_queued_seconds_count", {"dag": ""}) is None
+    assert registry.get_sample_value("feira_otlp_dropped_points_total", {"reason": "form"}) == 3
+
+
+@pytest.mark.parametrize("scale", [-(2**31), -11, 21, 2**31 - 1])
+def test_a_histogram_of_no_known_scale_is_counted_and_what_comes_with_it_is_taken(
+    scale: int,
+) -> None:
+    request = ExportMetricsServiceRequest()
+    scope = request.resource_metrics.add().scope_metrics.add()
+    waited = scope.metrics.add(name="airflow.task.queued_duration", unit="ms").exponential_histogram
+    waited.aggregation_temporality = DELTA
+    for each in (scale, -10, 20):
+        point = waited.data_points.add(count=1, sum=5.0, scale=each)
+        point.positive.bucket_counts.append(1)
+    sums = summing()
+    sums.take(request.SerializeToString())
+    registry = shown(sums)
+    assert registry.get_sample_value("airflow_task_queued_seconds_count", {"dag": ""}) == 2
+    assert registry.get_sample_value("feira_otlp_dropped_points_total", {"reason": "form"}) == 1

@@ -8,6 +8,7 @@ value of any instance counts. What is kept is bounded by the labels, not by the 
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import time
 from bisect import bisect_left
@@ -17,7 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    AggregationTemporality,
+    ExponentialHistogramDataPoint,
+    Metric,
+)
 from prometheus_client import Metric as Family
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -33,6 +38,8 @@ _DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 _LONGEST_LABEL = 200
 _MILLI = 1e-3
 _LARGEST_POWER = 1000
+# OpenTelemetry's own histograms begin at 20, and end at -10.
+_SCALES = range(-10, 21)
 # Longer than from one scrape to the next.
 _AT_ZERO_SECONDS = 70.0
 
@@ -115,7 +122,7 @@ class Sums(Collector):
         not known to be new, so of its running sums only what is added counts
     :param most_series: label sets, of all metrics; further ones are dropped
     :param most_streams: running sums that are remembered; the one that was longest silent is forgotten first
-    :param clock: seconds; a new sum is shown as 0 for 20 of them, since what first appears with a value has
+    :param clock: seconds; a new sum is shown as 0 for 70 of them, since what first appears with a value has
         not risen for Prometheus, and a process would count for nothing that is the first of its labels
     """
 
@@ -163,18 +170,18 @@ class Sums(Collector):
         if taken is None:
             self._dropped["unknown"] += len(sent.data_points) if sent else 0
         elif form == "sum" and taken.kind == "counter" and sent.is_monotonic:
-            for point in sent.data_points:
+            for point in self._usable(sent):
                 if (key := self._key(taken, point, self._counters)) is not None:
                     more = self._added(instance, metric, sent, point, _number(point), _risen)
                     self._counters[key] = self._counters.get(key, 0.0) + (more or 0.0)
         elif form == "gauge" and taken.kind == "gauge":
-            for point in sent.data_points:
+            for point in self._usable(sent):
                 if (key := self._key(taken, point, self._gauges)) is not None:
                     at, _ = self._gauges.get(key, (0, 0.0))
                     if point.time_unix_nano >= at:
                         self._gauges[key] = (point.time_unix_nano, _number(point))
         elif form == "exponential_histogram" and taken.kind == "timer" and metric.unit == "ms":
-            for point in sent.data_points:
+            for point in self._usable(sent):
                 if (key := self._key(taken, point, self._histograms)) is not None:
                     series = self._histograms.setdefault(key, _Histogram())
                     observed = _Observed.of(point)
@@ -182,6 +189,13 @@ class Sums(Collector):
                         series.add(new)
         else:
             self._dropped["form"] += len(sent.data_points) if sent else 0
+
+    def _usable(self, sent: Any) -> list[Any]:
+        """The points but for those, which are counted, whose value or scale no process means: a sum that is once
+        no number would stay none."""
+        found = [point for point in sent.data_points if _is_usable(point)]
+        self._dropped["form"] += len(sent.data_points) - len(found)
+        return found
 
     def _key(
         self, taken: Taken, point: Any, series: dict[tuple[str, tuple[str, ...]], Any]
@@ -259,7 +273,7 @@ class Sums(Collector):
                 yield histogram
         family = CounterMetricFamily(
             "feira_otlp_dropped_points",
-            "Points that were sent and not taken: of another metric or form, or beyond the limit of series",
+            "Points that were sent and not taken: of another metric or form, of no finite value, or beyond the limit",
             labels=("reason",),
         )
         for reason, count in dropped.items():
@@ -278,6 +292,12 @@ def _cumulative(counts: Sequence[int]) -> list[tuple[str, float]]:
 def _risen(value: float, before: float) -> float:
     """What a running sum has above what it had; all of it where it has begun anew."""
     return value - before if value >= before else value
+
+
+def _is_usable(point: Any) -> bool:
+    if isinstance(point, ExponentialHistogramDataPoint):
+        return point.scale in _SCALES and math.isfinite(point.sum)
+    return math.isfinite(_number(point))
 
 
 def _number(point: Any) -> float:
