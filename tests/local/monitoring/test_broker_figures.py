@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from confluent_kafka import Producer
 
 from feira.monitoring.figures import Figures
 from feira.monitoring.topics import Topics
-from feira_local.monitoring.heaps import Heaps, counters
+from feira_local.monitoring.heaps import Heaps, NoHeapError, counters
 from kafka_broker import temporary_broker
 
 
@@ -70,7 +72,11 @@ def test_what_no_run_has_read_is_counted_from_the_last_that_one_has(broker: str)
     assert ends == [5, 2]
 
 
-def test_the_heap_of_a_jvm_is_read_from_its_own_counters(broker: str, tmp_path: Path) -> None:
+def test_the_heap_of_a_jvm_is_read_from_its_own_counters(
+    broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # HotSpot heeds no TMPDIR.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "elsewhere"))
     port = int(broker.rsplit(":", 1)[1])
     pid = next(
         child.pid
@@ -98,6 +104,24 @@ def test_the_heap_of_a_jvm_is_read_from_its_own_counters(broker: str, tmp_path: 
     heaps.collect(figures)
     assert value("feira_jvm_old_used_bytes", "kafka") is None
     assert value("feira_jvm_old_limit_bytes", "kafka") is None
+
+
+def test_spark_that_lives_without_a_heap_is_an_error_that_says_where_was_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "leaders").mkdir()
+    # This process is no JVM.
+    entry = {
+        "pid": os.getpid(),
+        "started": psutil.Process().create_time(),
+        "boot": psutil.boot_time(),
+    }
+    (tmp_path / "leaders" / "airflow").write_text(json.dumps(entry) + "\n")
+    Heaps(tmp_path).collect(Figures())
+    (tmp_path / "leaders" / "spark").write_text(json.dumps(entry) + "\n")
+    with pytest.raises(NoHeapError, match=rf"spark .*{os.getpid()}.*{tmp_path}/hsperfdata_"):
+        Heaps(tmp_path).collect(Figures())
 
 
 @pytest.mark.parametrize("length", [0, 10, 40, 2000])

@@ -45,6 +45,15 @@ def counters(data: bytes) -> dict[str, int]:
     return found
 
 
+class NoHeapError(RuntimeError):
+    """A JVM lives and its counters are not found; the message names it and where they were looked for."""
+
+
+def _folders() -> set[Path]:
+    """Where HotSpot keeps its files: in /tmp on Linux, whatever TMPDIR is, else where temporary files are."""
+    return {Path("/tmp"), Path(tempfile.gettempdir())}
+
+
 @dataclass
 class Heaps:
     """The JVMs among the services that a stack has started; ``run`` has the records of these."""
@@ -54,8 +63,12 @@ class Heaps:
     _shown: set[str] = field(default_factory=set, init=False)
 
     def collect(self, figures: Figures) -> None:
-        """Sets used and limit of each; a service that is no JVM, or has ended, has none."""
-        found = {service: heap for service, *heap in _heaps(_by_service(leaders(self.run)))}
+        """Sets used and limit of each; a service that is no JVM, or has ended, has none.
+
+        Raises NoHeapError where Spark's server lives and no JVM's heap was found.
+        """
+        living = _by_service(leaders(self.run))
+        found = {service: heap for service, *heap in _heaps(living)}
         for service, (used, limit) in found.items():
             figures.heap_used.labels(service).set(used)
             figures.heap_limit.labels(service).set(limit)
@@ -63,6 +76,12 @@ class Heaps:
             figures.heap_used.remove(gone)
             figures.heap_limit.remove(gone)
         self._shown = set(found)
+        if not found and (spark := living.get("spark")):
+            places = " or ".join(sorted(f"{folder}/hsperfdata_*" for folder in _folders()))
+            raise NoHeapError(
+                f"spark runs as process {spark}, and {places} has no file of its counters. Is -XX:-UsePerfData "
+                "set, or its file gone?"
+            )
 
 
 def _by_service(found: Iterable[Leader]) -> dict[str, int]:
@@ -78,7 +97,7 @@ def _by_service(found: Iterable[Leader]) -> dict[str, int]:
 
 
 def _heaps(living: Mapping[str, int]) -> Iterable[tuple[str, int, int]]:
-    folders = list(Path(tempfile.gettempdir()).glob("hsperfdata_*"))
+    folders = [each for folder in _folders() for each in folder.glob("hsperfdata_*")]
     for service, pid in living.items():
         for folder in folders:
             try:
