@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,10 +14,13 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from feira.core.contracts import contracts
+from feira.monitoring.exporter import collect
 from feira.monitoring.figures import Figures
 from feira.monitoring.postgres import Postgres
+from feira.monitoring.tables import LakeTables
 from feira.monitoring.warehouse import Warehouse
-from feira_local.monitoring.__main__ import sources
+from feira_local.monitoring.__main__ import Disk, sources
 from feira_local.stack import airflow, lifecycle, spark, state
 from feira_local.stack.config import Monitoring, StackConfig
 from feira_local.stack.errors import StackError
@@ -190,6 +194,42 @@ def test_it_asks_what_the_stack_has_and_nothing_that_is_left_out_or_elsewhere(
     own.chmod(0o600)
     elsewhere = asked(config_of(tmp_path, FEIRA_MONITORING="on"))
     assert elsewhere == [name for name in whole if name not in ("warehouse", "shop_api", "s3")]
+
+
+def test_the_disk_is_that_of_the_folder_and_one_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    figures = Figures()
+    Disk(tmp_path).collect(figures)
+    size, free = (
+        figures.registry.get_sample_value(f"feira_disk_{what}_bytes", {"folder": "state"})
+        for what in ("size", "free")
+    )
+    assert size == shutil.disk_usage(tmp_path).total
+    assert free is not None and 0 < free <= size
+    with pytest.raises(FileNotFoundError):
+        Disk(tmp_path / "gone").collect(figures)
+
+
+def test_every_table_whose_contract_promises_a_time_is_held_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEIRA_HOME", str(tmp_path))
+    config, figures = config_of(tmp_path, FEIRA_MONITORING="on"), Figures()
+    # Promises are shown before anything is asked, and here nothing answers.
+    asked = [each for each in sources(config, figures) if isinstance(each, LakeTables | Warehouse)]
+    for each in asked:
+        each.dsn = "host=127.0.0.1 port=1"
+    collect(asked, figures)
+    shown = {
+        sample.labels["table"]: sample.value
+        for family in figures.registry.collect()
+        for sample in family.samples
+        if sample.name == "feira_table_promised_latency_seconds"
+    }
+    assert shown == {
+        name: each.latency.total_seconds()
+        for name, each in contracts().items()
+        if each.latency is not None
+    }
 
 
 def test_the_exporter_loads_nothing_that_reads_tables_and_no_client_of_s3(tmp_path: Path) -> None:
