@@ -222,6 +222,17 @@ def test_the_command_runs_them_and_notes_only_a_pass(here: Path) -> None:
     assert "Nothing was saved in spark" in nothing.stdout
 
 
+def test_a_file_whose_tests_are_all_slow_is_passed_and_said_to_be_so(here: Path) -> None:
+    layer = layer_named(here, "spark")
+    mark_passed(here, layer, began=2000)
+    test = here / "tests/spark/geo/test_patched.py"
+    test.write_text("import pytest\n@pytest.mark.slow\ndef test_it():\n    assert False\n")
+    ran = CliRunner().invoke(app, ["test", "spark"])
+    assert ran.exit_code == 0
+    assert "test_patched.py" in ran.stdout and "make test-slow" in ran.stdout
+    assert saved(here, layer) == []
+
+
 def test_all_wanted_tests_a_layer_are_run_when_asked_for(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

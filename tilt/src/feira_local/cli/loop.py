@@ -101,6 +101,9 @@ def run_tests(
     )
     names = [str(path.relative_to(repository)) for path in wanted]
     code = _pytest(found.name, names) if names else 0
+    nothing_to_run = code == _NO_TESTS
+    if nothing_to_run:
+        code = 0
     if code == 0:
         saved_tests.mark_passed(repository, found, began)
     if as_json:
@@ -108,8 +111,17 @@ def run_tests(
         print_json({"layer": layer, "saved": files, "tests": names, "passed": code == 0})
     elif not names:
         print_line(f"Nothing was saved in {layer} since its tests passed; --all runs them all.")
+    elif nothing_to_run:
+        print_line(
+            f"All tests of {', '.join(names)} are slow or need Terraform: `make test-slow` and "
+            "`make test-terraform` run these."
+        )
     if code:
         raise typer.Exit(1)
+
+
+# pytest's exit code where none is left of the files' tests.
+_NO_TESTS = 5
 
 
 def _pytest(layer: str, files: list[str]) -> int:
