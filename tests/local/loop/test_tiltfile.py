@@ -126,11 +126,13 @@ def test_nothing_starts_by_itself_but_the_stack_and_its_services() -> None:
 SAVED_BY_EDITORS = [
     *(".land.py.swp", ".land.py.swx", "land.py~", "4913", ".#land.py", "#land.py#"),
     *("land.py___jb_tmp___", "land.py___jb_old___", ".goutputstream-XB1", "land.py.XkQjfr"),
+    *("land.pyAb3dEf.bck", "land.py.save", "fact.odcs.yaml.QwErTy"),
     *("land.py.bak", "sedYq3Kx9", "land.py.tmp", ".idea/workspace.xml", ".vscode/settings.json"),
     *("__pycache__/land.cpython-311.pyc", "feira.egg-info/PKG-INFO", ".pytest_cache/v/x"),
 ]
 SAVED_BY_HAND = ["land.py", "sales.fact.odcs.yaml", "daily_revenue.sql", "inbox.html.j2", "Tiltfile",
-                 "logback.xml", "log4j2.properties", "test_land.py", "jars.lock"]  # fmt: skip
+                 "logback.xml", "log4j2.properties", "test_land.py", "jars.lock",
+                 "sales.new.schema"]  # fmt: skip
 
 
 @pytest.mark.parametrize("root", ["/home/me/feira", "/home/.me/a 'b[k]*/f?", "/srv/x.py.backup/f"])

@@ -20,10 +20,13 @@ from feira_local.stack.errors import StackError
 
 # The two layers whose root has another name than their tests.
 _ROOTS = {"dags": "airflow", "local": "tilt"}
-# What editors and tools write beside a file, and the last but one is how Qt's save a.py: a.py.XkQjfr.
+# What editors and tools write beside a file. Qt's save a.py as a.py.XkQjfr, which says nothing of who wrote it:
+# after the endings of sources alone, since sales.new.schema is somebody's own.
+_SOURCES = ("py", "yaml", "yml", "sql", "json", "toml", "md", "j2", "xml", "properties", "tf", "sh")
 TEMPORARY = (
-    *(".*", "*~", "#*#", "*.tmp", "*.bak", "*.orig", "*.rej", "*.sw?", "4913"),
-    *("*___jb_*___", "flymake_*", "*.*.??????", "sed??????"),
+    *(".*", "*~", "#*#", "*.tmp", "*.bak", "*.bck", "*.save", "*.orig", "*.rej", "*.sw?", "4913"),
+    *("*___jb_*___", "flymake_*", "sed??????"),
+    *(f"*.{kind}.??????" for kind in _SOURCES),
     *("__pycache__", "*.pyc", "*.egg-info", "target", "logs", "declared"),
     *("metastore_db", "spark-warehouse", "derby.log", "*.tfstate*", "*.tfplan"),
 )
