@@ -55,6 +55,20 @@ def test_the_newest_landing_is_of_all_days_that_passed_whichever_ended_last(
     assert newest(landed) == 1291420800.0
 
 
+def test_the_newest_landing_is_known_from_the_start_where_no_day_gets_as_far_as_the_gate(
+    landings: LandingStore,
+) -> None:
+    land(landings, date(2010, 12, 2))
+    figures = Figures()
+    Judgements(landings, figures)(
+        EndedTask("sales_etl", "land", "failed", 1.0, lambda _: None), False
+    )
+    newest = figures.registry.get_sample_value(
+        "feira_table_newest_partition_timestamp_seconds", {"table": "sales.landing"}
+    )
+    assert newest == 1291248000.0
+
+
 def test_days_are_folders_of_that_form_and_none_where_nothing_was_landed(
     landings: LandingStore, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ class Judgements:
         self.landings = landings
         self.figures = figures
         self._judged_at: dict[str, float] = {}
+        self._newest_is_known = False
         rules = contract(LANDED.table).row_rules
         show_promise(figures, LANDED.table)
         figures.expect_rules(LANDED.name, (rule.name for rule in rules))
@@ -35,6 +36,9 @@ class Judgements:
     def __call__(self, task: EndedTask, fresh: bool) -> None:
         """Takes a task in; of one that is not ``fresh`` nothing is counted, only how things stand."""
         which = (task.dag, task.task)
+        # Once at the start, whichever task is the first: a day may be late since none gets as far as `validate`.
+        if not self._newest_is_known or which == ("sales_etl", "validate"):
+            self._show_newest()
         if which == ("sales_etl", "validate"):
             self._landing(task, fresh)
         elif which == ("recommendations", "gate"):
@@ -60,12 +64,15 @@ class Judgements:
             # What a run of that day would report, and no other day's.
             return False
 
-    def _landing(self, task: EndedTask, fresh: bool) -> None:
-        figures, dataset = self.figures, LANDED.name
-        # Of all days, whichever this one is: a day of last year may be run again.
+    def _show_newest(self) -> None:
+        # Of all days, whichever was judged: a day of last year may be run again.
         newest = next(filter(self._passed, reversed(self.landings.days())), None)
         if newest is not None:
-            figures.newest_partition.labels(LANDED.table).set(day_starts(newest))
+            self.figures.newest_partition.labels(LANDED.table).set(day_starts(newest))
+        self._newest_is_known = True
+
+    def _landing(self, task: EndedTask, fresh: bool) -> None:
+        figures, dataset = self.figures, LANDED.name
         landed = task.xcom("land")
         try:
             manifest = self.landings.read_manifest(landed["manifest"]) if landed else None
