@@ -47,6 +47,30 @@ def test_a_source_that_does_not_answer_is_shown_and_stops_no_other() -> None:
     assert figures.registry.get_sample_value("feira_held_days") == 3
 
 
+def test_how_old_the_figures_are_is_known_while_a_source_is_still_to_answer() -> None:
+    figures = Figures()
+
+    def last() -> float:
+        found = figures.registry.get_sample_value("feira_exporter_last_poll_timestamp_seconds")
+        assert found is not None
+        return found
+
+    seen: list[float] = []
+
+    class Slow:
+        name = "slow"
+
+        def collect(self, figures: Figures) -> None:
+            seen.append(last())
+
+    begun = last()
+    assert begun > 0
+    collect([Slow(), Refuses()], figures)
+    ended = last()
+    collect([Slow()], figures)
+    assert seen == [begun, ended] and begun < ended < last()
+
+
 def test_it_is_served_on_the_address_it_was_given_until_it_is_stopped() -> None:
     figures, source, stop, port = Figures(), Answers("answers"), threading.Event(), free_port()
     thread = threading.Thread(

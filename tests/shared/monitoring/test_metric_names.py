@@ -11,8 +11,8 @@ from feira.recommendations.serving.metrics import Metrics
 # Whoever adds a metric states here what it is counted in; a counter's name is without `_total`.
 UNITS = {
     "timestamp_seconds": """
-        feira_asset_last_event feira_asset_watched_since feira_report_last_prepared feira_run_last_success
-        feira_table_newest_partition feira_table_updated
+        feira_asset_last_event feira_asset_watched_since feira_exporter_last_poll feira_report_last_prepared
+        feira_run_last_success feira_table_newest_partition feira_table_updated
     """,
     "seconds": """
         feira_postgres_oldest_transaction feira_recommendations_request feira_step

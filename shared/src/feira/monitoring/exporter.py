@@ -26,7 +26,7 @@ class Source(Protocol):
 
 def collect(sources: Sequence[Source], figures: Figures) -> None:
     """Asks every source once, in their order; its ``feira_source_up`` says whether it answered. What it
-    gave before stays."""
+    gave before stays, and ``feira_exporter_last_poll_timestamp_seconds`` says how old that may be."""
     for source in sources:
         try:
             source.collect(figures)
@@ -35,6 +35,7 @@ def collect(sources: Sequence[Source], figures: Figures) -> None:
             figures.source_up.labels(source.name).set(0)
         else:
             figures.source_up.labels(source.name).set(1)
+    figures.last_poll.set_to_current_time()
 
 
 def serve(

@@ -29,6 +29,11 @@ class Figures:
 
         # The exporter itself.
         self.source_up = gauge("feira_source_up", "Whether what is asked has answered", "source")
+        self.last_poll = gauge(
+            "feira_exporter_last_poll_timestamp_seconds",
+            "When all that is asked was last asked, or, before that, when the exporter began",
+        )
+        self.last_poll.set_to_current_time()
         self.clock = gauge("feira_pipelines_clock", "Whether pipelines run by the clock")
 
         # Airflow.

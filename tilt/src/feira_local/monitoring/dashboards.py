@@ -114,6 +114,12 @@ def overview() -> Dashboard:
                     "{{severity}} {{alertname}}",
                 ),
             ),
+            lines(
+                "Since the exporter's last poll",
+                "s",
+                Query("time() - feira_exporter_last_poll_timestamp_seconds", "{{job}}"),
+                why="No figure is newer than this. A source that is slow to answer holds up all.",
+            ),
             lines("Disk that is free", "percentunit", Query("feira:disk:free_ratio", "{{folder}}")),
             lines("Size of tables", "bytes", Query("feira_table_bytes", "{{table}}")),
             lines(
