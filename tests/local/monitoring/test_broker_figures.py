@@ -70,6 +70,9 @@ def test_what_no_run_has_read_is_counted_from_the_last_that_one_has(broker: str)
         for number in range(2)
     ]
     assert ends == [5, 2]
+    # Of a topic that is not found any more nothing is shown.
+    topics.names = ("absent",)
+    assert unread() is None and read_up_to() == [None, None]
 
 
 def test_the_heap_of_a_jvm_is_read_from_its_own_counters(

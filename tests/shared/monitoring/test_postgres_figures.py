@@ -50,3 +50,26 @@ def test_what_the_server_counts_begins_at_0_and_follows_it(postgres: Dsns) -> No
     source.collect(figures)
     after = _value(figures, "transactions_total", **labels)
     assert after is not None and after >= 10
+
+
+def test_a_database_that_is_gone_has_no_figures(postgres: Dsns) -> None:
+    figures, source = Figures(), Postgres(postgres.monitor)
+
+    def shown(database: str) -> set[str]:
+        return {
+            sample.name
+            for family in figures.registry.collect()
+            for sample in family.samples
+            if sample.labels.get("database") == database and not sample.name.endswith("_created")
+        }
+
+    with psycopg.connect(postgres.superuser, autocommit=True) as superuser:
+        superuser.execute("CREATE DATABASE gone")
+        try:
+            source.collect(figures)
+        finally:
+            superuser.execute("DROP DATABASE gone")
+    assert len(shown("gone")) == 6
+    source.collect(figures)
+    assert shown("gone") == set()
+    assert len(shown("warehouse")) == 6

@@ -117,3 +117,31 @@ def test_the_newest_day_of_user_events_and_what_was_read_of_their_topic_are_in_t
     name = "feira_table_newest_partition_timestamp_seconds"
     assert figures.registry.get_sample_value(name, {"table": "web.user_events"}) == 1291248000.0
     assert tables.read() == {"user_events/0": 7, "user_events/1": 5}
+
+
+def test_a_table_that_is_gone_has_no_figures_and_nothing_of_its_topic_was_read(
+    postgres: Dsns, catalog: SqlCatalog
+) -> None:
+    events = catalog.create_table("web.user_events", ROWS.schema)
+    offsets = json.dumps({"user_events": {"0": [0, 9]}})
+    events.append(ROWS, {"feira.event-day": "2010-12-02", "feira.kafka-offsets": offsets})
+    catalog.create_table("sales.fact", ROWS.schema).append(ROWS)
+    figures, tables = Figures(), source(postgres, CountingFiles())
+    figures.newest_partition.labels("sales.landing").set(1)
+
+    def shown() -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for family in figures.registry.collect():
+            for sample in family.samples:
+                if "table" in sample.labels and "promised" not in sample.name:
+                    found.setdefault(sample.labels["table"], set()).add(sample.name)
+        return found
+
+    tables.collect(figures)
+    sizes = {f"feira_table_{it}" for it in ("rows", "files", "bytes", "updated_timestamp_seconds")}
+    newest = {"feira_table_newest_partition_timestamp_seconds"}
+    landing = {"sales.landing": newest}
+    assert shown() == landing | {"sales.fact": sizes, "web.user_events": sizes | newest}
+    catalog.drop_table("web.user_events")
+    tables.collect(figures)
+    assert (shown(), tables.read()) == (landing | {"sales.fact": sizes}, {})

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from feira.monitoring.figures import Figures
+from feira.monitoring.figures import Figures, Shown
 
 _QUERY = """
 SELECT d.datname,
@@ -31,6 +31,7 @@ class Postgres:
 
     dsn: str
     name: str = field(default="postgres", init=False)
+    _shown: Shown = field(default_factory=Shown, init=False)
     _before: dict[tuple[str, int], int] = field(default_factory=dict, init=False)
 
     def collect(self, figures: Figures) -> None:
@@ -41,10 +42,12 @@ class Postgres:
             most = connection.execute("SELECT current_setting('max_connections')::int").fetchone()
             rows = connection.execute(_QUERY).fetchall()
         figures.connections_limit.set(most[0] if most else 0)
-        for database, size, connections, oldest, *counted in rows:
-            figures.database_bytes.labels(database).set(size)
-            figures.connections.labels(database).set(connections)
-            figures.oldest_transaction.labels(database).set(float(oldest))
+        gauges = (figures.database_bytes, figures.connections, figures.oldest_transaction)
+        for at, gauge in enumerate(gauges, start=1):
+            self._shown.replace(gauge, {row[0]: float(row[at]) for row in rows})
+        for gone in {database for database, _ in self._before} - {row[0] for row in rows}:
+            self._forget(figures, gone)
+        for database, _, _, _, *counted in rows:
             families = (
                 figures.transactions.labels(database, "committed"),
                 figures.transactions.labels(database, "rolled_back"),
@@ -57,3 +60,11 @@ class Postgres:
                 if before is not None:
                     family.inc(value - before if value >= before else value)
                 self._before[database, at] = value
+
+    def _forget(self, figures: Figures, database: str) -> None:
+        """Removes the counters of a database that is gone: one of its name begins at 0."""
+        for outcome in ("committed", "rolled_back"):
+            figures.transactions.remove(database, outcome)
+        figures.deadlocks.remove(database)
+        figures.temporary_bytes.remove(database)
+        self._before = {key: it for key, it in self._before.items() if key[0] != database}

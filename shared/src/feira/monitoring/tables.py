@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from feira.core.contracts.registry import contract, stored_in
-from feira.monitoring.figures import Figures
+from feira.monitoring.figures import Figures, Shown
 from feira.user_events.codec import TABLE as EVENTS
 from feira.user_events.offsets import DAY_PROPERTY, OFFSETS_PROPERTY
 
@@ -44,6 +44,9 @@ class LakeTables:
     files: AbstractFileSystem
     name: str = field(default="catalog", init=False)
     _seen: dict[str, str] = field(default_factory=dict, init=False)
+    _of: dict[str, dict[str, float]] = field(default_factory=dict, init=False)
+    """By table, what its figures are, by their names in ``Figures``."""
+    _shown: Shown = field(default_factory=Shown, init=False)
     _read: dict[str, int] = field(default_factory=dict, init=False)
     _answered: bool = field(default=False, init=False)
 
@@ -55,10 +58,18 @@ class LakeTables:
     def collect(self, figures: Figures) -> None:
         """Brings the figures up to date; raises psycopg.Error or OSError where something does not answer."""
         show_promise(figures, EVENTS)
-        for table, location in self._locations().items():
+        locations = self._locations()
+        for gone in self._seen.keys() - locations.keys():
+            del self._seen[gone], self._of[gone]
+            if gone == EVENTS:
+                self._read.clear()
+        for table, location in locations.items():
             if self._seen.get(table) != location:
-                self._take(figures, table, json.loads(self.files.cat_file(location)))
+                self._of[table] = self._taken(table, json.loads(self.files.cat_file(location)))
                 self._seen[table] = location
+        for name in ("updated", "rows", "files", "bytes", "newest_partition"):
+            values = {table: found[name] for table, found in self._of.items() if name in found}
+            self._shown.replace(getattr(figures, name), values)
         self._answered = True
 
     def _locations(self) -> dict[str, str]:
@@ -76,32 +87,32 @@ class LakeTables:
             ).fetchall()
         return {str(table): str(location) for table, location in rows}
 
-    def _take(self, figures: Figures, table: str, metadata: dict[str, Any]) -> None:
-        figures.updated.labels(table).set(metadata["last-updated-ms"] / 1000)
+    def _taken(self, table: str, metadata: dict[str, Any]) -> dict[str, float]:
+        found = {"updated": metadata["last-updated-ms"] / 1000}
         snapshots = metadata.get("snapshots", [])
         current = metadata.get("current-snapshot-id")
         for each in snapshots:
             if each["snapshot-id"] == current:
                 summary = each["summary"]
-                for family, key in (
-                    (figures.rows, "total-records"),
-                    (figures.files, "total-data-files"),
-                    (figures.bytes, "total-files-size"),
+                for name, key in (
+                    ("rows", "total-records"),
+                    ("files", "total-data-files"),
+                    ("bytes", "total-files-size"),
                 ):
                     if key in summary:
-                        family.labels(table).set(float(summary[key]))
+                        found[name] = float(summary[key])
         if table == EVENTS:
             in_order = sorted(snapshots, key=lambda each: each.get("sequence-number", 0))
-            self._take_events(figures, [each["summary"] for each in in_order])
+            found |= self._taken_events([each["summary"] for each in in_order])
+        return found
 
-    def _take_events(self, figures: Figures, summaries: list[dict[str, str]]) -> None:
+    def _taken_events(self, summaries: list[dict[str, str]]) -> dict[str, float]:
         days = [
             date.fromisoformat(each[DAY_PROPERTY]) for each in summaries if DAY_PROPERTY in each
         ]
-        if days:
-            figures.newest_partition.labels(EVENTS).set(day_starts(max(days)))
         for each in summaries:
             for topic, ranges in json.loads(each.get(OFFSETS_PROPERTY, "{}")).items():
                 # The newest that has them: each reads to the end that the log has then, and a topic that was
                 # made anew has lower ones.
                 self._read |= {f"{topic}/{number}": end for number, (_, end) in ranges.items()}
+        return {"newest_partition": day_starts(max(days))} if days else {}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from feira.monitoring.figures import Figures
+from feira.monitoring.figures import Figures, Shown
 from feira.user_events.codec import TOPIC as READ_BY_RUNS
 
 _SECONDS = 10
@@ -27,6 +27,7 @@ class Topics:
     read: Callable[[], Mapping[str, int] | None]
     name: str = field(default="kafka", init=False)
     _consumer: Any = field(default=None, init=False)
+    _shown: Shown = field(default_factory=Shown, init=False)
     _of_another: dict[str, int] = field(default_factory=dict, init=False)
     """What was read of a topic that is no more, by partition."""
 
@@ -39,24 +40,29 @@ class Topics:
             self._consumer = Consumer(
                 {**self.options, "group.id": "feira-monitoring", "log_level": 0}
             )
+        ends: dict[tuple[str, str], int] = {}
+        reads: dict[tuple[str, str], int] = {}
+        unread: dict[str, int] = {}
         for topic in self.names:
             found = self._consumer.list_topics(topic, timeout=_SECONDS).topics[topic]
             if found.error is not None:
                 continue
             read = self.read() if topic == READ_BY_RUNS else None
-            unread = 0
+            if read is not None:
+                unread[topic] = 0
             for number in found.partitions:
                 at = TopicPartition(topic, number)
                 low, high = self._consumer.get_watermark_offsets(at, timeout=_SECONDS)
-                figures.topic_end.labels(topic, number).set(high)
+                ends[topic, str(number)] = high
                 if read is None:
                     continue
                 offset = self._read_of_this(f"{topic}/{number}", high, read)
-                figures.read_offset.labels(topic, number).set(offset)
+                reads[topic, str(number)] = offset
                 # What retention took before it was read is lost, and not unread.
-                unread += high - min(high, max(low, offset))
-            if read is not None:
-                figures.unread.labels(topic).set(unread)
+                unread[topic] += high - min(high, max(low, offset))
+        self._shown.replace(figures.topic_end, ends)
+        self._shown.replace(figures.read_offset, reads)
+        self._shown.replace(figures.unread, unread)
 
     def _read_of_this(self, key: str, high: int, read: Mapping[str, int]) -> int:
         """Up to where a partition was read; 0 where what was read goes beyond its end, until another end is

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from feira.monitoring.figures import Figures
+from feira.monitoring.figures import Figures, Shown
 from feira_local.stack.processes import Leader, leaders
 
 _USED, _LIMIT = "sun.gc.generation.1.space.0.used", "sun.gc.generation.1.space.0.maxCapacity"
@@ -60,7 +60,7 @@ class Heaps:
 
     run: Path
     name: str = field(default="heaps", init=False)
-    _shown: set[str] = field(default_factory=set, init=False)
+    _shown: Shown = field(default_factory=Shown, init=False)
 
     def collect(self, figures: Figures) -> None:
         """Sets used and limit of each; a service that is no JVM, or has ended, has none.
@@ -69,13 +69,8 @@ class Heaps:
         """
         living = _by_service(leaders(self.run))
         found = {service: heap for service, *heap in _heaps(living)}
-        for service, (used, limit) in found.items():
-            figures.heap_used.labels(service).set(used)
-            figures.heap_limit.labels(service).set(limit)
-        for gone in self._shown - found.keys():
-            figures.heap_used.remove(gone)
-            figures.heap_limit.remove(gone)
-        self._shown = set(found)
+        for at, family in enumerate((figures.heap_used, figures.heap_limit)):
+            self._shown.replace(family, {service: heap[at] for service, heap in found.items()})
         if not found and (spark := living.get("spark")):
             places = " or ".join(sorted(f"{folder}/hsperfdata_*" for folder in _folders()))
             raise NoHeapError(
