@@ -186,6 +186,22 @@ def test_an_alert_has_a_case_in_which_it_fires_and_one_of_the_same_metrics_in_wh
     assert fires and silent
 
 
+@pytest.mark.parametrize("name", ALERTS)
+def test_what_an_alert_says_where_it_fires_is_held_word_by_word(name: str) -> None:
+    said = [
+        alert
+        for case in CASES
+        for check in case.get("alert_rule_test", ())
+        if check["alertname"] == name
+        for alert in check["exp_alerts"]
+    ]
+    # Without annotations promtool would find that none are expected, and with none expected nothing is said.
+    assert said
+    for alert in said:
+        assert alert["exp_annotations"].keys() == ALERTS[name]["annotations"].keys()
+        assert ALERTS[name]["labels"].items() <= alert["exp_labels"].items()
+
+
 def test_prometheus_tool_finds_that_they_fire_and_stay_silent() -> None:
     promtool = tool("promtool")
     for command in (("check", "rules", *files("rules")), ("test", "rules", *files("tests"))):
