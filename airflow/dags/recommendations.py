@@ -27,9 +27,9 @@ a day would run.
   waits for the other.
 * `gate`, *is refused*: the message has each figure with its value and its limit. What is served stays, and
   no retry is made; cleared, it says the same. `feira recommendations gate VERSION` computes it once more.
-  Change the method or find out what became of the data; the next run makes a new version. Where it says *of
-  another kind*, `feira recommendations approve VERSION --why TEXT` serves the lists all the same; clear the task
-  then.
+  Change the method or find out what became of the data; the next run makes a new version. Where it says *A
+  person may approve*, `feira recommendations approve VERSION --why TEXT` serves the lists all the same; clear the
+  task then.
 * `gate`, another error: Spark, the lake or Valkey did not answer. Clear it.
 * `publish`: Valkey did not answer, or is full. What is served stays, whole. Clear it: it begins anew.
 * `measure`: Spark or the lake did not answer. Gate and publishing go on without it; the day has no figures, or

@@ -168,7 +168,10 @@ def test_a_topic_that_is_made_anew_while_it_is_asked_does_not_pass_for_the_old_o
     consumer.topic_id = OLD
     recorded = resolve(consumer, consumer, "events", DAY)
     require_topic(consumer, recorded)
-    consumer.meanwhile = anew
+    for held in (None, recorded):
+        consumer.topic_id, consumer.meanwhile = OLD, anew
+        with pytest.raises(BrokerError, match=rf"made anew while .*{OLD}.*{NEW}"):
+            resolve(consumer, consumer, "events", DAY, held)
     with pytest.raises(OffsetsError, match=f"{OLD}"):
         resolve(consumer, consumer, "events", DAY, recorded)
     # Nor does one that is made anew after it was asked.

@@ -75,7 +75,7 @@ def send_dead_letters(ingested: dict[str, Any]) -> dict[str, Any]:
             row["key"],
             row["value"],
             row["reason"],
-            row["topic_id"],
+            row.get("topic_id"),
         )
         for batch in read_snapshot(lake_settings(LAKE), ingested["dead_letters"])
         for row in batch.to_pylist()

@@ -236,8 +236,9 @@ def _needed(found: Verdict, who: str, at: str, why: str) -> Iterator[Approval]:
     own = Approval(found.version, found.method, who, at, why)
     for each in found.figures:
         if each.verdict == REFUSED:
-            # Fewer users are approved of once: the next version is held against the one that has them.
-            beside = {"version": found.live} if each.figure == USERS else found.live_method
+            # Fewer users are approved of once: of another version, as after a rollback, they may be fewer still.
+            once = {"version": found.live, "of": found.version}
+            beside = once if each.figure == USERS else found.live_method
             yield replace(own, refused=f"{each.figure} of {each.slot}", beside=beside)
     if NOT_ENOUGH in (found.verdict, *(each.verdict for each in found.figures)):
         yield own

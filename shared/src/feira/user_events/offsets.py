@@ -96,17 +96,22 @@ def resolve(
         )
     try:
         numbers = _partitions(consumer, topic)
+        topic_id = _topic_id(admin, topic)
         highs = {n: watermarks(consumer, topic, n)[1] for n in numbers}
         at = [TopicPartition(topic, n, int(begins.timestamp() * 1000)) for n in numbers]
         found = consumer.offsets_for_times(at, timeout=SECONDS)
         # Asked last: what retention removes meanwhile must not pass for a day that began later.
         lows = {n: watermarks(consumer, topic, n)[0] for n in numbers}
-        # And this after all of them: they are of the topic with this id, or of one before it, which is refused.
-        topic_id = _topic_id(admin, topic)
+        now_id = _topic_id(admin, topic)
     except KafkaException as error:
         raise BrokerError(
             f"{topic} {day}: Kafka does not answer: {error.args[0]}. Is the broker up?"
         ) from error
+    if now_id != topic_id:
+        raise BrokerError(
+            f"{topic} {day}: the topic was made anew while its offsets were asked for: its id was {topic_id} and is "
+            f"{now_id}. Ask again."
+        )
     ranges: dict[int, tuple[int, int]] = {}
     for each in found:
         if each.error is not None:
@@ -149,7 +154,7 @@ def require_topic(admin: Any, offsets: DayOffsets) -> None:
         raise BrokerError(
             f"{offsets.topic} {offsets.day}: Kafka does not answer: {error.args[0]}. Is the broker up?"
         ) from error
-    if _differ(offsets.topic_id, topic_id):
+    if differ(offsets.topic_id, topic_id):
         raise OffsetsError(
             f"{offsets.topic} {offsets.day}: the offsets are of the topic with the id {offsets.topic_id}, and "
             f"Kafka's has {topic_id}: it was made anew since. Nothing was read; resolve the offsets again."
@@ -166,7 +171,8 @@ def _topic_id(admin: Any, topic: str) -> str | None:
     return str(found) if any(bits) else None
 
 
-def _differ(one: str | None, other: str | None) -> bool:
+def differ(one: str | None, other: str | None) -> bool:
+    """Whether two ids are known to be of two topics; where one is not known they may be of the same."""
     return None not in (one, other) and one != other
 
 
@@ -187,11 +193,16 @@ def watermarks(consumer: Any, topic: str, number: int) -> tuple[int, int]:
 
     :raises BrokerError: where the broker does not say
     """
-    from confluent_kafka import TopicPartition
+    from confluent_kafka import KafkaException, TopicPartition
 
-    found = consumer.get_watermark_offsets(
-        TopicPartition(topic, number), timeout=SECONDS, cached=False
-    )
+    try:
+        found = consumer.get_watermark_offsets(
+            TopicPartition(topic, number), timeout=SECONDS, cached=False
+        )
+    except KafkaException as error:
+        raise BrokerError(
+            f"{topic}: Kafka does not answer: {error.args[0]}. Is the broker up?"
+        ) from error
     if found is None:
         raise BrokerError(f"{topic}: Kafka does not say how far partition {number} reaches.")
     low, high = found
@@ -204,7 +215,7 @@ def _changed(
     """What shows that the log is not the one that was read: a log only grows, and the first message of a time
     stays the first. One that was made anew may be as long as the old one, with other messages at its offsets.
     """
-    if _differ(recorded.topic_id, topic_id):
+    if differ(recorded.topic_id, topic_id):
         return [f"the topic has the id {topic_id}, and the one with {recorded.topic_id} was read"]
     problems = []
     for number, (start, end) in recorded.ranges.items():

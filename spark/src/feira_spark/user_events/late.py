@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
-from feira.user_events.offsets import DayOffsets
+from feira.user_events.offsets import DayOffsets, differ
 from feira_spark.user_events.day import ID_DAYS, records
 from feira_spark.user_events.messages import in_day
 
@@ -24,7 +24,7 @@ def read_to(spark: SparkSession, given: DayOffsets) -> dict[date, dict[int, int]
     return {
         date.fromisoformat(each.day): {number: end for number, (_, end) in each.ranges.items()}
         for each in found
-        if (each.topic, each.topic_id) == (given.topic, given.topic_id)
+        if each.topic == given.topic and not differ(each.topic_id, given.topic_id)
     }
 
 
