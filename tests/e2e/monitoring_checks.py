@@ -15,8 +15,9 @@ from matrix import Matrix, until
 from promql import Named, queries, rules, selectors
 
 STATE = "recommendations: every query of alerts, rules and dashboards"
-# After a day the exporter asks, Prometheus asks twice, and evaluates: four minutes, and as many for what is slow.
-PATIENCE = 480
+# After a day the exporter asks, Prometheus asks twice, and evaluates, what is of weeks every four minutes: up to
+# eight, and two for what is slow.
+PATIENCE = 600
 # What returns nothing after a healthy day, by the query's place or by a series that it reads, and why. Alerts
 # are not among them: each returns nothing while it does not fire, and what it reads must be there all the same.
 CONDITIONS = {

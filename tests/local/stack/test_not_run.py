@@ -21,7 +21,7 @@ def pytest_run(*options: str, path: Path) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"PATH": str(path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
 
 

@@ -89,6 +89,74 @@ def test_a_run_that_begins_and_ends_between_two_polls_is_counted(answers: Airflo
     assert watched.value("feira_run_last_success_timestamp_seconds", dag="sales_etl")
 
 
+def test_a_run_that_ends_while_a_poll_is_under_way_is_counted_once(
+    answers: AirflowAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[str] = []
+    watched = Watched(answers, lambda task, fresh: judged.append(task.task))
+    watched.poll()
+    plain = answers.answer
+
+    def answer(path: str, asked: dict[str, list[str]]) -> Any:
+        found = plain(path, asked)
+        if path == "/api/v2/dags/~/dagRuns" and "running" in asked["state"]:
+            monkeypatch.setattr(answers, "answer", plain)
+            answers.ends("sales_etl", "r1", "land")
+            answers.run("sales_etl", "r1", "success")
+        return found
+
+    monkeypatch.setattr(answers, "answer", answer)
+    watched.poll(3)
+    assert watched.ended("land") == 1 and judged == ["land"]
+    assert watched.value("feira_runs_ended_total", dag="sales_etl", state="success") == 1
+    assert not watched.airflow._in_flight
+
+
+def test_a_lake_that_does_not_answer_is_waited_for_once_a_poll_and_a_landing_that_is_not_there_holds_up_none(
+    answers: AirflowAnswers,
+) -> None:
+    asked: list[str] = []
+    away: dict[str, Exception] = {"validate": OSError("no answer in 20 s")}
+
+    def judge(task: Any, fresh: bool) -> None:
+        asked.append(task.task)
+        if task.task in away:
+            raise away[task.task]
+
+    watched = Watched(answers, judge)
+    watched.poll()
+    answers.run("sales_etl", "r1", "running")
+    for task in ("land", "validate", "load"):
+        answers.ends("sales_etl", "r1", task)
+    for _ in range(2):
+        with pytest.raises(JudgementError, match=r"load, sales_etl\.validate"):
+            watched.poll()
+    assert asked == ["land", "validate", "validate"]
+    away["validate"] = FileNotFoundError("manifest.json")
+    with pytest.raises(
+        JudgementError, match=r"sales_etl.validate left could not be read \(1 tasks"
+    ):
+        watched.poll()
+    assert asked[3:] == ["validate", "load"]
+
+
+def test_a_dag_that_airflow_knows_only_after_it_answers_is_seen_by_the_next_poll(
+    answers: AirflowAnswers,
+) -> None:
+    known, answers.tasks_of = answers.tasks_of, {}
+    watched = Watched(answers)
+    watched.poll()
+    answers.tasks_of = {"user_events": known["user_events"]}
+    watched.poll()
+    assert watched.ended("ingest", dag="user_events") == 0
+    # Another joins, and its run tells.
+    answers.tasks_of = known
+    answers.run("sales_etl", "r1", "success")
+    answers.ends("sales_etl", "r1", "land")
+    watched.poll()
+    assert watched.ended("land") == 1
+
+
 def test_a_run_that_is_deleted_while_it_is_watched_is_forgotten_and_all_else_is_seen(
     answers: AirflowAnswers,
 ) -> None:

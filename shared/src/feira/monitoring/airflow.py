@@ -93,7 +93,8 @@ class Airflow:
         now = datetime.now(UTC)
         if self._polls % _HEALTH_EVERY == 0:
             self._components(figures)
-        if self._polls % _LISTED_EVERY == 0:
+        # An Airflow that has just started answers before it knows its DAGs.
+        if self._polls % _LISTED_EVERY == 0 or not self._dags or not self._assets:
             self._list(figures, now)
         self._runs(figures, now)
         self._events(figures, now)
@@ -162,18 +163,20 @@ class Airflow:
         """Takes in what has ended since the last poll."""
         found = self._all("dags/~/dagRuns", "dag_runs", state=_RUN_STATES, order_by="run_after")
         unfinished = {(each["dag_id"], each["dag_run_id"]): each for each in found}
-        counts = {(dag, state): 0 for dag in self._dags for state in _RUN_STATES}
-        for each in unfinished.values():
-            counts[each["dag_id"], each["state"]] = (
-                counts.get((each["dag_id"], each["state"]), 0) + 1
-            )
-        self._shown.replace(figures.runs_unfinished, counts)
         # By when it changed, and not by its day: one that was cleared, or that a backfill has made, is of an old one.
         since = self._since.isoformat()
         found = self._all(
             "dags/~/dagRuns", "dag_runs", state=_ENDED, updated_at_gte=since, order_by="id"
         )
         ended = {(each["dag_id"], each["dag_run_id"]): each for each in found}
+        if not {dag for dag, _ in (*unfinished, *ended)} <= self._dags:
+            self._list(figures, now)
+        counts = {(dag, state): 0 for dag in self._dags for state in _RUN_STATES}
+        for each in unfinished.values():
+            counts[each["dag_id"], each["state"]] = (
+                counts.get((each["dag_id"], each["state"]), 0) + 1
+            )
+        self._shown.replace(figures.runs_unfinished, counts)
         for key in (*unfinished, *ended):
             self._in_flight.setdefault(key, _Watched(self._since))
         # From here on each is watched until it was seen to end, whatever this poll comes to.
@@ -190,11 +193,13 @@ class Airflow:
             self._versions |= new
             # A counter of a task that has joined is to be seen at 0 before it rises.
             if run["state"] != "queued" and not joined:
-                self._take(figures, run, watched)
+                self._take(figures, run, watched, now)
         self._succeeded = {dag: at for dag, at in self._succeeded.items() if dag in self._dags}
         self._shown.replace(figures.run_succeeded, self._succeeded)
 
-    def _take(self, figures: Figures, run: dict[str, Any], watched: _Watched) -> None:
+    def _take(
+        self, figures: Figures, run: dict[str, Any], watched: _Watched, now: datetime
+    ) -> None:
         dag, run_id, since = run["dag_id"], run["dag_run_id"], watched.since.timestamp()
         # In this order: a task that ends between the two questions is of the next poll.
         for task in self._ended_tasks(dag, run_id):
@@ -204,7 +209,8 @@ class Airflow:
                 watched.seen.add(key)
                 self._any_ended = True
                 self._count(figures, dag, run_id, task)
-        if run["state"] in _ENDED:
+        # One that has ended since the poll began is found once more by the next, which knows what was counted.
+        if run["state"] in _ENDED and _seconds(run["end_date"]) < now.timestamp():
             del self._in_flight[dag, run_id]
             # One that had ended before has got a note.
             if _seconds(run["end_date"]) >= since:
@@ -222,12 +228,17 @@ class Airflow:
         """Hands over what has ended; what judges reads the lake, which may be away for a while."""
         taken, self._to_judge = sorted(self._to_judge, key=lambda each: each[0].at), []
         last: Exception | None = None
-        for task, fresh in taken:
+        while taken:
             try:
-                self.on_ended(task, fresh)
+                self.on_ended(*taken[0])
             except Exception as error:
-                self._to_judge.append((task, fresh))
                 last = error
+                if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                    # What does not answer would be waited for by each.
+                    break
+                self._to_judge.append(taken[0])
+            del taken[0]
+        self._to_judge += taken
         if last is not None:
             names = sorted({f"{task.dag}.{task.task}" for task, _ in self._to_judge})
             raise JudgementError(
