@@ -144,6 +144,7 @@ def test_what_a_connection_leads_to_is_what_its_server_says(sides: Sides) -> Non
     assert missing_indexes(sides.redshift.connection, PUBLISHED) == []
 
 
+@pytest.mark.slow
 def test_days_are_loaded_compared_and_reported_as_in_postgresql(
     sides: Sides, staging: Staging
 ) -> None:

@@ -248,8 +248,14 @@ def test_whoever_is_answered_can_send_what_was_shown(server: ValkeyServer, lengt
     asked(server, test, Broker())
 
 
-@pytest.mark.parametrize(("name", "longest"), [("user_id", LONGEST_USER), ("item", LONGEST_ITEM)])
-def test_an_id_is_as_long_in_lists_as_in_events(name: str, longest: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "of_events", "longest"),
+    [("user_id", "user_id", LONGEST_USER), ("item", "sku", LONGEST_ITEM)],
+)
+def test_an_id_is_as_long_in_answers_as_in_lists_and_in_events(
+    name: str, of_events: str, longest: int
+) -> None:
+    assert contract("web.user_events").column(of_events).max_length == longest
     assert contract("recommendations.lists").column(name).max_length == longest
 
 

@@ -108,6 +108,7 @@ def made(
     return version, store.make(version, interactions(bought))
 
 
+@pytest.mark.slow
 def test_a_version_is_judged_by_what_it_was_made_from_and_what_is_gone_is_named(
     store: ListStore, spark: SparkSession, lake: LakeSettings
 ) -> None:

@@ -38,15 +38,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from feira.core.contracts import contract
 from feira.core.errors import PermanentError
-
-
-def _longest(column: str) -> int:
-    found = contract("web.user_events").column(column).max_length
-    assert found is not None
-    return found
-
 
 LIVE: Final = "reco:live"
 VERSIONS: Final = "reco:versions"
@@ -67,9 +59,10 @@ SEGMENT_WIDTH: Final = 3
 LAYOUT: Final = 2
 HEAD: Final = 3
 LONGEST_LIST: Final = 250
-# Characters, as in the impressions of what is answered; the table that lists are from has no longer ones either.
-LONGEST_USER: Final = _longest("user_id")
-LONGEST_ITEM: Final = _longest("sku")
+# Characters, as in the contract of user events: what is answered comes back as its impressions. The table that
+# lists are from has no longer ones either.
+LONGEST_USER: Final = 64
+LONGEST_ITEM: Final = 64
 NO_REASONS: Final = 255
 
 # An item's number, its reason, and the number of what that is of.
