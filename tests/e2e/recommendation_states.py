@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 from confluent_kafka import Producer
 
@@ -47,12 +49,12 @@ class Recommended:
 def run_recommendations(m: Matrix) -> None:
     """Each state begins where the one before it ended."""
     r = Recommended(m)
-    first = "sales first, user events after; a person approves the first version"
-    m.state(f"recommendations: {first}", lambda: _events_after(r))
-    run_monitoring(m)
-    for name, state in (
+    before = (
+        ("sales first, user events after; a person approves the first version", _events_after),
         ("user events first, sales after", _sales_after),
         ("a sales correction after the lists", _corrected),
+    )
+    after = (
         ("user events again while Kafka is dead at first", _kafka_dead),
         ("a user of 100,000 events; a closed day of duplicates alone", _closed_day),
         ("a rollback, and back", _rolled_back),
@@ -62,8 +64,16 @@ def run_recommendations(m: Matrix) -> None:
         ("a model's file is cut short, and the lists are made again", _model_cut),
         ("the gate refuses a version", _refused),
         ("every task is killed once; what is shown and clicked is measured", _shown),
-    ):
-        m.state(f"recommendations: {name}", lambda state=state: state(r))  # type: ignore[misc]
+    )
+    # By then figures have come by themselves, and no alert has a reason yet.
+    _run(r, before)
+    run_monitoring(m)
+    _run(r, after)
+
+
+def _run(r: Recommended, states: Iterable[tuple[str, Callable[[Recommended], list[str]]]]) -> None:
+    for name, state in states:
+        r.m.state(f"recommendations: {name}", partial(state, r))
 
 
 def _events_after(r: Recommended) -> list[str]:
