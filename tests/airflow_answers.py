@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,8 @@ _XCOM = re.compile(
 
 @dataclass
 class AirflowAnswers:
-    """What there is in it. ``asked`` has the path of every call that was answered."""
+    """What there is in it. ``asked`` has the path of every call that was answered; before that ``meanwhile`` is
+    called with it and its parameters."""
 
     tasks_of: dict[str, list[str]]
     assets: tuple[str, ...] = ("sales_fact", "user_events")
@@ -35,7 +36,7 @@ class AirflowAnswers:
     events: list[dict[str, Any]] = field(default_factory=list)
     components: tuple[str, ...] = ("scheduler", "triggerer")
     unavailable: set[str] = field(default_factory=set)
-    delete_when_asked_for_tasks: tuple[str, str] | None = None
+    meanwhile: Callable[[str, dict[str, list[str]]], None] = lambda path, asked: None
     versions: dict[str, int] = field(default_factory=dict)
     url: str = ""
 
@@ -105,8 +106,6 @@ class AirflowAnswers:
             return _page("dag_runs", self._runs(found[1], asked), asked)
         if (found := _RUN.fullmatch(path)) and not found[3]:
             return self.runs.get((found[1], found[2]))
-        if found and (found[1], found[2]) == self.delete_when_asked_for_tasks:
-            self.delete(found[1], found[2])
         if found and (found[1], found[2]) in self.runs:
             return _page("task_instances", self.tasks.get((found[1], found[2]), []), asked)
         return None
@@ -159,7 +158,9 @@ def serving(answers: AirflowAnswers) -> Iterator[AirflowAnswers]:
                 self._send(503, {})
                 return
             answers.asked.append(at.path)
-            found = answers.answer(at.path, parse_qs(at.query))
+            asked = parse_qs(at.query)
+            answers.meanwhile(at.path, asked)
+            found = answers.answer(at.path, asked)
             self._send(200 if found is not None else 404, found)
 
         def _send(self, status: int, document: Any) -> None:

@@ -39,6 +39,26 @@ def connection_outputs(tree: Path = TREE) -> set[str]:
     return {name.lower() for name in re.findall(r'^output "AIRFLOW_CONN_(\w+)"', text, re.M)}
 
 
+def variables(environment: str) -> str:
+    """The file with an environment's own values."""
+    return (TREE / "environments" / f"{environment}.tfvars").read_text()
+
+
+def node_groups(environment: str) -> dict[str, tuple[str, int]]:
+    """Of each group of nodes its first instance type, and how many always run."""
+    groups = r'(\w+)\s*=\s*{ instance_types = \["([^"]+)".*least = (\d+)'
+    return {
+        name: (kind, int(least)) for name, kind, least in re.findall(groups, variables(environment))
+    }
+
+
+def node_gigabytes(name: str) -> int:
+    """A number of the cluster's module: a node's ``disk``, or what of it is ``for_pods``."""
+    text = (TREE / "modules" / "cluster" / "main.tf").read_text()
+    (found,) = re.findall(rf"^\s+{name}\s*=\s*(\d+)", text, re.M)
+    return int(found)
+
+
 def words(name: str, file: str = "main.tf", tree: Path = TREE) -> set[str]:
     """The texts of the list that a local value of a file is."""
     text = (tree / file).read_text()

@@ -9,7 +9,7 @@ import pytest
 from airflow_chart import places
 from rendered_charts import PLACES, Manifest, merged, named, pod_specs, released
 
-from terraform_tree import TREE
+from terraform_tree import node_gigabytes, node_groups
 
 # vCPU and GiB of an instance type, and pods that it has addresses for.
 TYPES = {"t3.xlarge": (4, 16, 58), "m6i.xlarge": (4, 16, 58), "r6i.2xlarge": (8, 64, 58)}
@@ -76,14 +76,6 @@ def left_out(pods: dict[str, Room], nodes: int, instance_type: str) -> list[str]
     return found
 
 
-def nodes(place: str, group: str) -> tuple[str, int]:
-    """The first type of a group of nodes, and how many always run."""
-    text = (TREE / "environments" / f"{place}.tfvars").read_text()
-    found = re.search(rf'{group}\s*=\s*{{ instance_types = \["([^"]+)".*least = (\d+)', text)
-    assert found
-    return found[1], int(found[2])
-
-
 def executors(place: str) -> tuple[dict[str, str], Manifest]:
     """Spark's settings, and what its executors are made from."""
     (made,) = (made for _, chart, made in released(place) if chart == "spark-connect")
@@ -94,7 +86,7 @@ def executors(place: str) -> tuple[dict[str, str], Manifest]:
 
 @pytest.mark.parametrize("place", ["dev", "prod"])
 def test_what_always_runs_has_room_on_the_nodes_that_always_run(place: str) -> None:
-    instance_type, least = nodes(place, "platform")
+    instance_type, least = node_groups(place)["platform"]
     pods = always(place, places()[place][1])
     assert {"spark-connect 0", "serving 1", "scheduler 0", "triggerer 0", "a job 0"} < pods.keys()
     assert left_out(pods, least, instance_type) == []
@@ -105,7 +97,7 @@ def test_what_always_runs_has_room_on_the_nodes_that_always_run(place: str) -> N
 def test_a_part_that_asks_for_more_is_noticed() -> None:
     _, airflow = places()["prod"]
     more = merged(airflow, {"scheduler": {"replicas": airflow["scheduler"]["replicas"] + 1}})
-    instance_type, least = nodes("prod", "platform")
+    instance_type, least = node_groups("prod")["platform"]
     assert left_out(always("prod", more), least, instance_type)
 
 
@@ -118,13 +110,11 @@ def test_executors_fit_the_nodes_that_come_for_them(place: str) -> None:
     )
     (container,) = spec["containers"]
     disk = number(container["resources"]["requests"]["ephemeral-storage"])
-    instance_type, least = nodes(place, "spark")
+    instance_type, least = node_groups(place)["spark"]
     cpus, gib = allocatable(instance_type)
     on_a_node = min(int(cpus / cpu), int(gib / memory))
     assert on_a_node == {"m6i.xlarge": 1, "r6i.2xlarge": 2}[instance_type]
-    template = (TREE / "modules" / "cluster" / "main.tf").read_text()
-    (for_pods,) = re.findall(r"^\s+for_pods\s*=\s*(\d+)", template, re.M)
-    assert on_a_node * disk <= int(for_pods)
+    assert on_a_node * disk <= node_gigabytes("for_pods")
     # An executor that stays keeps a node, of which docs/deploy.md counts hours alone.
     assert least == 0
 

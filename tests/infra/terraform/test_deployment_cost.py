@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from terraform_tree import TREE
+from terraform_tree import TREE, node_gigabytes, node_groups, variables
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_the_document_has_the_table_as_it_is(cost: ModuleType) -> None:
 def test_each_type_that_an_environment_names_first_has_a_price(
     cost: ModuleType, environment: str
 ) -> None:
-    text = (TREE / "environments" / f"{environment}.tfvars").read_text()
+    text = variables(environment)
     types = re.findall(r'(?:type|class)\s*=\s*"([^"]+)"|instance_types\s*=\s*\["([^"]+)"', text)
     named = {first or second for first, second in types}
     assert len(named) == 5
@@ -56,22 +56,19 @@ def test_each_cell_is_its_own_product(cost: ModuleType) -> None:
 def test_every_node_that_always_runs_is_paid_for_all_month_and_so_is_its_disk(
     cost: ModuleType, environment: str
 ) -> None:
-    text = (TREE / "environments" / f"{environment}.tfvars").read_text()
-    groups = re.findall(r'= { instance_types = \["([^"]+)".*least = (\d+)', text)
+    groups = node_groups(environment).values()
     assert len(groups) == 2
     rows = {row.part: row.units.get(environment) for row in cost.ROWS}
     for instance_type, least in groups:
-        if int(least):
-            assert rows[f"nodes: {instance_type}"] == (int(least), cost.HOURS)
-    template = (TREE / "modules" / "cluster" / "main.tf").read_text()
-    (size,) = re.findall(r"^\s+disk\s*=\s*(\d+)", template, re.M)
-    assert rows["nodes' disks, GB"] == (sum(int(least) for _, least in groups) * int(size),)
+        if least:
+            assert rows[f"nodes: {instance_type}"] == (least, cost.HOURS)
+    always = sum(least for _, least in groups)
+    assert rows["nodes' disks, GB"] == (always * node_gigabytes("disk"),)
 
 
 def test_what_an_environment_costs_sends_no_mail_of_its_budget(cost: ModuleType) -> None:
     watch = (TREE / "modules" / "watch" / "main.tf").read_text()
     mail_at = min(map(int, re.findall(r"^\s+threshold\s+= (\d+)\n\s+threshold_type", watch, re.M)))
     for environment in ("dev", "prod"):
-        text = (TREE / "environments" / f"{environment}.tfvars").read_text()
-        budget = re.search(r"^budget\s*=\s*(\d+)", text, re.M)
+        budget = re.search(r"^budget\s*=\s*(\d+)", variables(environment), re.M)
         assert budget and cost.total(environment) < int(budget[1]) * mail_at / 100

@@ -10,7 +10,7 @@ import pytest
 from feira.core.contracts import contracts
 from feira_airflow.core import connections
 from feira_airflow.core.pipelines import pipelines
-from terraform_tree import TREE, changed, connection_outputs, copied, words
+from terraform_tree import TREE, changed, connection_outputs, copied, variables, words
 
 PLATFORM = {
     connections.LAKE,
@@ -60,6 +60,6 @@ def test_a_state_is_under_the_key_that_is_made_for_it(environment: str) -> None:
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_no_environment_is_any_bodys_account(environment: str) -> None:
     """The files are examples: an account of AWS's documentation, addresses of example.com."""
-    text = (TREE / "environments" / f"{environment}.tfvars").read_text()
+    text = variables(environment)
     assert '"123456789012"' in text
     assert "@" not in text.replace("@example.com", "")

@@ -90,22 +90,19 @@ def test_a_run_that_begins_and_ends_between_two_polls_is_counted(answers: Airflo
 
 
 def test_a_run_that_ends_while_a_poll_is_under_way_is_counted_once(
-    answers: AirflowAnswers, monkeypatch: pytest.MonkeyPatch
+    answers: AirflowAnswers,
 ) -> None:
     judged: list[str] = []
     watched = Watched(answers, lambda task, fresh: judged.append(task.task))
     watched.poll()
-    plain = answers.answer
 
-    def answer(path: str, asked: dict[str, list[str]]) -> Any:
-        found = plain(path, asked)
-        if path == "/api/v2/dags/~/dagRuns" and "running" in asked["state"]:
-            monkeypatch.setattr(answers, "answer", plain)
+    def meanwhile(path: str, asked: dict[str, list[str]]) -> None:
+        # Between the question for what is unfinished and this one.
+        if path == "/api/v2/dags/~/dagRuns" and "success" in asked["state"] and not answers.runs:
             answers.ends("sales_etl", "r1", "land")
             answers.run("sales_etl", "r1", "success")
-        return found
 
-    monkeypatch.setattr(answers, "answer", answer)
+    answers.meanwhile = meanwhile
     watched.poll(3)
     assert watched.ended("land") == 1 and judged == ["land"]
     assert watched.value("feira_runs_ended_total", dag="sales_etl", state="success") == 1
@@ -174,7 +171,12 @@ def test_a_run_that_is_deleted_while_it_is_watched_is_forgotten_and_all_else_is_
     assert watched.value("feira_runs_unfinished", dag="sales_etl", state="running") == 0
     # Deleted between the question for runs and that for its tasks.
     answers.run("sales_etl", "r3", "running")
-    answers.delete_when_asked_for_tasks = ("sales_etl", "r3")
+
+    def meanwhile(path: str, asked: dict[str, list[str]]) -> None:
+        if path.endswith("/r3/taskInstances"):
+            answers.delete("sales_etl", "r3")
+
+    answers.meanwhile = meanwhile
     watched.poll()
     answers.asked.clear()
     watched.poll()

@@ -198,8 +198,9 @@ def judge(
         measured: dict[tuple[str, str], _Measured] = {}
     else:
         measured = _Measuring(split, method, live, most_users).all()
-    # With the days users only come: of an older day there may be fewer.
-    older = live is not None and as_of.isoformat() < live.version[:10]
+    if live is not None and as_of.isoformat() < live.version[:10]:
+        # With the days users only come: of an older day there may be fewer.
+        users = None
     if live is not None and live.users and users is not None:
         measured[USERS, "all"] = _Measured(
             Figure(users / live.users), live.users, live.users >= LEAST_USERS
@@ -208,7 +209,7 @@ def judge(
     for rule in RULES:
         if rule.live and live is None:
             continue
-        if rule.figure == USERS and (users is None or older):
+        if rule.figure == USERS and users is None:
             continue
         for slot in rule.slots:
             if not _asks(rule, slot, method):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import date, timedelta
 
@@ -34,15 +33,16 @@ def starting(given: DayOffsets, known: ReadTo, lows: Mapping[int, int]) -> str:
 
     :param lows: by partition the first offset that the broker holds
     """
-    before = known.get(date.fromisoformat(given.day) - timedelta(days=1))
-    begins = {
+    day = date.fromisoformat(given.day)
+    before = known.get(day - timedelta(days=1))
+    if before is None:
+        return given.starting
+    ranges = {
         # A partition that the topic did not have then was not read at all.
-        str(number): start
-        if before is None
-        else min(start, max(before.get(number, 0), lows[number]))
-        for number, (start, _) in given.ranges.items()
+        number: (min(start, max(before.get(number, 0), lows[number])), end)
+        for number, (start, end) in given.ranges.items()
     }
-    return json.dumps({given.topic: begins}, separators=(",", ":"))
+    return DayOffsets.of(given.topic, day, ranges).starting
 
 
 def late_day(known: ReadTo) -> Column:

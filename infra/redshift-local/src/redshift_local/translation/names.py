@@ -82,10 +82,9 @@ def refuse_correlations(tree: exp.Expr) -> None:
             continue
         name = column.table.lower()
         child: exp.Expr = column
-        inner: exp.Expr | None = None
         depth, outer_join = 0, False
         for node in _upwards(column):
-            if inner is not None and isinstance(node, exp.Join) and node.args.get("on") is child:
+            if depth and isinstance(node, exp.Join) and node.args.get("on") is child:
                 outer_join |= bool(node.args.get("side"))
             child = node
             if isinstance(node, (exp.Select, exp.Update, exp.Delete)):
@@ -96,7 +95,7 @@ def refuse_correlations(tree: exp.Expr) -> None:
                             hint=f"write a join for the subquery that names {column.sql()}",
                         )
                     break
-                inner, depth, outer_join = node, depth + 1, False
+                depth, outer_join = depth + 1, False
 
 
 def _upwards(node: exp.Expr) -> list[exp.Expr]:
@@ -109,17 +108,12 @@ def _upwards(node: exp.Expr) -> list[exp.Expr]:
 
 def _sources(block: exp.Expr) -> set[str]:
     """Names under which the tables of a query block are known in it."""
-    found: list[exp.Expr | None] = []
-    if isinstance(block, exp.Select):
-        origin = block.args.get("from_")
-        found.append(origin.this if origin else None)
-    else:
-        found.append(block.this)
+    found: list[exp.Expr] = []
+    # An UPDATE of a MERGE names no table.
+    if not isinstance(block, exp.Select) and block.this is not None:
         using = block.args.get("using") or []
-        found += using if isinstance(using, list) else [using]
-        origin = block.args.get("from_")
-        found.append(origin.this if origin else None)
-    joined = [*(block.args.get("joins") or [])]
-    joined += [join for each in found if each is not None for join in each.args.get("joins") or []]
-    found += [join.this for join in joined]
-    return {each.alias_or_name.lower() for each in found if each is not None}
+        found += [block.this, *(using if isinstance(using, list) else [using])]
+    if origin := block.args.get("from_"):
+        found.append(origin.this)
+    found += [join.this for each in (block, *found) for join in each.args.get("joins") or []]
+    return {each.alias_or_name.lower() for each in found}

@@ -48,9 +48,13 @@ class _Columns:
         self.not_null: set[str] = set()
         self.keys = 0
 
+    def has(self, what: str) -> bool:
+        """Whether this is declared of the table."""
+        return any(line.startswith(f'CONSTRAINT "{MARK}{what}"') for line in self.declared)
+
     def storage(self, what: str, columns: Iterable[exp.Expr]) -> None:
         """DISTKEY or SORTKEY, once."""
-        if any(line.startswith(f'CONSTRAINT "{MARK}{what}"') for line in self.declared):
+        if self.has(what):
             raise RedshiftError(f"multiple {what}s for a table are not allowed", sqlstate="42P16")
         self.declared.append(_declared(what, columns))
 
@@ -58,7 +62,7 @@ class _Columns:
         self.keys += 1
         names = list(columns)
         if kind == "primary key":
-            if any(line.startswith(f'CONSTRAINT "{MARK}primary key') for line in self.declared):
+            if self.has("primary key"):
                 raise RedshiftError(
                     "multiple primary keys for a table are not allowed", sqlstate="42P16"
                 )
@@ -159,7 +163,7 @@ def _storage(properties: list[exp.Expr], columns: _Columns) -> None:
             if style not in ("AUTO", "EVEN", "KEY", "ALL"):
                 raise syntax_error(each.this.name, "DISTSTYLE is AUTO, EVEN, KEY or ALL")
             columns.declared.append(_declared(f"diststyle {style.lower()}", []))
-    key = any(line.startswith(f'CONSTRAINT "{MARK}distkey"') for line in columns.declared)
+    key = columns.has("distkey")
     if key and style not in ("", "KEY"):
         raise RedshiftError(
             f"DISTKEY and DISTSTYLE {style} exclude each other",
