@@ -51,7 +51,11 @@ class Node(dict[str, Any]):
     lines: Mapping[str, int]
 
 
-class _Loader(yaml.SafeLoader):
+# libyaml's parser where PyYAML has it: every task reads contracts, and the one in Python takes ten times as long.
+_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Parser):  # type: ignore[misc]
     """YAML without duplicate keys, and without what its versions 1.1 and 1.2 read differently, as ``no``
     or ``010``; a date stays the text that it is, as in JSON."""
 
