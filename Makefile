@@ -123,9 +123,10 @@ lint: install  ## Formatting, lint, import rules, types
 	@MYPYPATH=tests:tests/e2e:tests/bench $(VENV)/bin/mypy shared/src spark/src airflow/src airflow/provider/src \
 	  airflow/wiring/src infra/redshift-local/src tilt/src $(PROGRAMS)
 
-WORKERS ?= 2
+# On two cores three: a test of servers waits, and one of Spark is a thread of Python or of Java at a time.
+WORKERS ?= 3
 .PHONY: test
-test: lint  ## Lint, then the tests, two files side by side (WORKERS=2): loopback only, no stack
+test: lint  ## Lint, then the tests, three files side by side (WORKERS=3): loopback only, no stack
 	@# In the order of tests/conftest.py: sorted by number, what takes longest would begin last.
 	@$(VENV)/bin/pytest -m "not slow and not terraform" --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 

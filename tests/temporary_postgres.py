@@ -67,6 +67,8 @@ def temporary_server(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd="/",
+            # What is sent to the group of the tests is not for it.
+            start_new_session=True,
             **as_server_user(),
         )
     try:
@@ -74,6 +76,7 @@ def temporary_server(
         provision(secrets, port, warehouse_database)
         yield dsns(secrets, port, warehouse_database)
     finally:
+        ended = process.poll()
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)
         try:
@@ -81,6 +84,10 @@ def temporary_server(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if ended is not None:
+            # Each test after it failed with a refused connection, which says nothing of the cause.
+            last = log.read_text(errors="replace")[-2000:] if log.exists() else f"{log} is gone"
+            raise StackError(f"PostgreSQL ended with {ended} before it was told to: {last}")
 
 
 def free_port() -> int:

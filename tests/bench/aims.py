@@ -5,9 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
-from figures import CPU, cpu_at_one_pace, growth, load_rate, memory_outside_spark, ratio, spread
+from figures import CPU, growth, load_rate, memory_outside_spark, ratio, spread
 
 SPARK_OVER_DUCKDB = 2.5
 LOAD_ROWS_A_SECOND = 250_000
@@ -145,7 +146,8 @@ def growth_aims(found: dict[str, Any]) -> list[Aim]:
 
 def watching_aims(found: dict[str, Any] | None) -> list[Aim]:
     """What `feira up --monitoring` adds to a stack, those that are short first. ``found``: stacks of each kind,
-    with MiB by service and the CPU seconds of each day by service."""
+    with MiB by service, the CPU seconds of each day by service, and of watched ones those of idle minutes with and
+    without what watches: a day is judged by the minutes that it takes."""
     stacks = found["stacks"] if found else []
     plain, watched = ([it for it in stacks if it["kind"] == kind] for kind in ("plain", "watched"))
     names = (
@@ -161,25 +163,30 @@ def watching_aims(found: dict[str, Any] | None) -> list[Aim]:
 
     mib, _ = added(lambda it: sum(it["mib"].values()) - it["mib"]["spark"])
     whole, _ = added(lambda it: sum(it["mib"].values()))
-    _, cpu = added(_day_cpu)
-    alike = [_day_cpu(each) for each in plain]
+    of_memory = f"{mib:+.0f} MiB without Spark, {whole:+.0f} with it"
     judged = [
-        _judged(
-            names[0], f"{mib:+.0f} MiB without Spark, {whole:+.0f} with it", mib <= WATCHING_MIB
-        ),
-        _judged(
-            names[1],
-            f"{cpu:+.1%}; of {len(alike)} plain stacks the most is {max(alike) / min(alike) - 1:+.1%} "
-            "over the least",
-            cpu <= WATCHING_CPU,
-        ),
+        _judged(names[0], of_memory, mib <= WATCHING_MIB),
+        _of_watched_minutes(names[1], watched),
     ]
     return sorted(judged, key=lambda aim: ORDER.index(aim.state))
 
 
-def _day_cpu(stack: dict[str, Any]) -> float:
-    """CPU seconds of the middle day, at one pace of the machine where its pace was measured."""
-    return statistics.median(cpu_at_one_pace(stack))
+def _of_watched_minutes(name: str, stacks: list[dict[str, Any]]) -> Aim:
+    """Of all pairs of idle minutes the middle difference, and the quarter of them on either side."""
+    minutes = [it["minutes"] for it in stacks if it.get("minutes")]
+    added = [on - off for it in minutes for on, off in zip(it["on"], it["off"], strict=True)]
+    if len(added) < 2:
+        return _judged(name, None, False)
+    low, middle, high = statistics.quantiles(added, n=4, method="inclusive")
+    day = statistics.median(chain.from_iterable(it["seconds"] for it in stacks)) / 60
+    cpu = statistics.median(sum(each.values()) for it in stacks for each in it["cpu"])
+    share = middle * day / cpu
+    return _judged(
+        name,
+        f"{share:+.1%}: {middle:+.2f} CPU s a minute ({low:+.2f} to {high:+.2f}, half of {len(added)} pairs), "
+        f"of which a day has {day:.1f} and {cpu:.1f} CPU s",
+        share <= WATCHING_CPU,
+    )
 
 
 def recommendation_aims(found: dict[str, Any] | None) -> list[Aim]:

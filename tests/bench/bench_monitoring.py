@@ -3,7 +3,9 @@
 Fresh stacks one after the other, on other ports and in another folder, in an order in which a machine that becomes
 slower counts for all kinds. Each runs days that do not count, then
 days that do, then stands idle; the CPU of all its processes is that of each day and that of the idle time, and its
-memory is read at the end. Writes ``.bench/monitoring.json``, from which ``figures_page.py`` makes its part
+memory is read at the end. Days of one stack differ by more than watching costs, and stacks do too. So a watched stack
+goes on to stand idle for minutes in turns with and without what watches it, of which two neighbours are alike in all
+else. Writes ``.bench/monitoring.json``, from which ``figures_page.py`` makes its part
 of docs/benchmarks.md.
 """
 
@@ -24,6 +26,7 @@ from typing import Any
 from rich.console import Console
 
 from bench_stack import FEIRA, FIRST_DAY, REPOSITORY, warm_up_ended
+from feira_local.stack import access
 from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.chains import follow, start
 from feira_local.stack.processes import group, leaders
@@ -41,6 +44,9 @@ KINDS: dict[str, tuple[list[str], dict[str, str]]] = {
 ORDER = ("plain", "watched", "without lineage", "watched", "plain")
 # Days of each stack that do not count: Spark and Kafka still compile their own code in them.
 WARMING_DAYS = 2
+# Each asks and is asked once a minute. What Airflow sends then finds nobody, which costs it no more than an answer.
+WATCHERS = ("prometheus", "alertmanager", "exporter")
+MINUTE, SETTLING = 60.0, 12.0
 console = Console(width=110)
 
 
@@ -72,7 +78,25 @@ def ran(api: AirflowApi, day: date) -> None:
         raise SystemExit(f"{chain.day} failed: {chain.failure}")
 
 
-def measured(kind: str, days: int, idle_seconds: int) -> dict[str, Any]:
+def in_turns(pairs: int) -> dict[str, list[float]]:
+    """CPU seconds of all services in a minute: pairs of minutes without (``off``) and with (``on``) the watchers."""
+    supervisor = access.require_running().supervisor
+    found: dict[str, list[float]] = {"off": [], "on": []}
+    for turn in range(2 * pairs):
+        # Off, on, on, off: what goes on in the stack or around it counts for both.
+        state = ("off", "on", "on", "off")[turn % 4]
+        for name in WATCHERS:
+            runs = supervisor.states()[name].state == "RUNNING"
+            if runs != (state == "on"):
+                (supervisor.stop if runs else supervisor.start)(name)
+        time.sleep(SETTLING)
+        before = by_service("cpu")
+        time.sleep(MINUTE)
+        found[state].append(sum(grown(before, by_service("cpu")).values()))
+    return found
+
+
+def measured(kind: str, days: int, idle_seconds: int, pairs: int) -> dict[str, Any]:
     """One stack: CPU seconds of each service on each day and in an idle minute, seconds of each day, and MiB."""
     subprocess.run([FEIRA, "down"], check=True)
     shutil.rmtree(os.environ["FEIRA_HOME"], ignore_errors=True)
@@ -94,13 +118,15 @@ def measured(kind: str, days: int, idle_seconds: int) -> dict[str, Any]:
             before = by_service("cpu")
         time.sleep(idle_seconds)
         rested = grown(before, by_service("cpu"))
+        mib = by_service("memory")
         return {
             "kind": kind,
             "seconds": seconds,
             "cpu": spent,
             "paces": [statistics.mean(around) for around in pairwise(paces)],
             "idle_cpu": {name: value * 60 / idle_seconds for name, value in rested.items()},
-            "mib": by_service("memory"),
+            "mib": mib,
+            "minutes": in_turns(pairs) if kind == "watched" else {},
         }
     finally:
         subprocess.run([FEIRA, "down"], check=False)
@@ -116,13 +142,15 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("--days", type=int, default=5, help="days that count")
     arguments.add_argument("--idle", type=int, default=30, help="seconds that it stands idle")
+    arguments.add_argument("--pairs", type=int, default=4, help="of minutes, of each watched stack")
+    arguments.add_argument("--order", nargs="+", choices=KINDS, default=ORDER, help="of stacks")
     asked = arguments.parse_args()
     figures = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "lines": int(os.environ["FEIRA_SHOP_LINES"]),
         "days": asked.days,
-        "stacks": [measured(kind, asked.days, asked.idle) for kind in ORDER],
+        "stacks": [measured(kind, asked.days, asked.idle, asked.pairs) for kind in asked.order],
     }
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_text(json.dumps(figures, indent=1))
