@@ -24,6 +24,7 @@ from feira.core.contracts.registry import (
     asset_name,
     contract_files,
     contracts_folder,
+    on_server,
     stored_in,
     whole_contract,
 )
@@ -528,6 +529,27 @@ def test_what_a_contract_says_and_the_reader_does_not_know_is_refused_with_its_l
     with pytest.raises(ContractError, match=re.escape(named)) as refusal:
         read_contract(path)
     assert re.match(rf"{re.escape(path.name)}, line \d+: ", str(refusal.value))
+
+
+@pytest.mark.parametrize("server", ["lake", "warehouse", "topic", "nowhere"])
+def test_on_a_server_are_the_contracts_that_name_it(server: str) -> None:
+    assert on_server(server) == tuple(c for c in contracts().values() if server in c.servers)
+
+
+@pytest.mark.parametrize("broken", ["servers: warehouse", "servers: [warehouse]"])
+def test_a_contract_of_another_server_is_not_judged_unless_it_hides_which(
+    tmp_path: Path, broken: str
+) -> None:
+    text = whole_contract("sales.landing")
+    landing = tmp_path / "sales.landing.odcs.yaml"
+    landing.write_text(text.replace("status: active", "status: retired"))
+    (tmp_path / "sales.load_ledger.odcs.yaml").write_text(whole_contract("sales.load_ledger"))
+    assert [each.table for each in on_server("warehouse", tmp_path)] == ["sales.load_ledger"]
+    with pytest.raises(ContractError, match=r"sales\.landing.* status is 'retired'"):
+        on_server("landing", tmp_path)
+    landing.write_text(re.sub(r"servers:\n( .*\n)+", f"{broken}\n", text))
+    with pytest.raises(ContractError, match=r"sales\.landing.*servers"):
+        on_server("warehouse", tmp_path)
 
 
 def test_two_domains_cannot_have_one_table(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from feira.core.contracts.ddl import Dialect, warehouse_type
 from feira.core.contracts.model import Column, Contract
-from feira.core.contracts.registry import BUILT_SCHEMA, contracts
+from feira.core.contracts.registry import BUILT_SCHEMA, on_server
 
 DECLARED = Path("models/declared")
 HEADER = "# generated from shared/contracts; edit the contracts instead\n"
@@ -42,7 +42,8 @@ def render(
     Every table of the warehouse is in the file of its schema: those of ``marts`` as models, the others
     as sources.
     """
-    held = [c for c in (tables or contracts()).values() if "warehouse" in c.servers]
+    given = tables.values() if tables else on_server("warehouse")
+    held = [each for each in given if "warehouse" in each.servers]
     files = {}
     for schema in sorted({c.schema for c in held}):
         of_schema = [c for c in held if c.schema == schema]
