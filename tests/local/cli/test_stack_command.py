@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import threading
@@ -219,6 +220,55 @@ def test_a_stack_that_is_reset_comes_back_with_the_settings_that_it_ran_with(
     assert "seconds" in json.loads(ran.stdout)
     assert began == [watched]
     assert (home / "connections.yaml").exists() and not (home / "lake" / "part").exists()
+
+
+def _no_jars(*_: object, **__: object) -> None:
+    raise StackError("The repository does not answer.")
+
+
+def test_a_reset_whose_start_fails_leaves_the_settings_to_the_next_start(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        plain = StackConfig.from_env()
+        ports = replace(plain.ports, s3=taken.getsockname()[1])
+        watched = replace(plain, ports=ports, monitoring=Monitoring(), without=("kafka",))
+        watched.make_folders()
+        load_secrets(home)
+        (home / "lake" / "part").write_text("rows")
+        state.save(watched)
+        # Before anything is there again, on what that left, and with all but the processes there.
+        for attempt, fails in (("nothing", _no_jars), ("nothing", _no_jars), ("folders", None)):
+            with monkeypatch.context() as patched:
+                if fails:
+                    patched.setattr(stack, "ensure_jars", fails)
+                ran = CliRunner().invoke(app, ["clean", "--yes", "--restart", "--json"])
+            assert isinstance(ran.exception, StackError)
+            assert ("held by" in str(ran.exception)) is (attempt == "folders")
+            assert state.running_config() == watched
+            assert not (home / "lake" / "part").exists()
+            assert (home / "secrets.env").exists() is (attempt == "folders")
+        again = CliRunner().invoke(app, ["up", "--as-is"])
+        assert "held by" in str(again.exception)
+        assert state.running_config() == watched
+    assert lifecycle.down(watched) == {}
+    assert state.running_config() == plain
+
+
+def test_what_a_failed_reset_left_is_known_as_a_stacks_and_removed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = replace(StackConfig.from_env(), monitoring=Monitoring())
+    watched.make_folders()
+    load_secrets(home)
+    state.save(watched)
+    monkeypatch.setattr(stack, "ensure_jars", _no_jars)
+    assert CliRunner().invoke(app, ["clean", "--yes", "--restart"]).exit_code == 1
+    assert [path for path in home.rglob("*") if path.is_file()] == [home / "run" / "config.json"]
+    assert CliRunner().invoke(app, ["clean", "--yes"]).exit_code == 0
+    assert not home.exists()
 
 
 def test_clean_that_keeps_settings_removes_the_folder_where_there_are_none(home: Path) -> None:

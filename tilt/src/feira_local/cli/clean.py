@@ -12,7 +12,7 @@ import typer
 
 from feira_local.cli.output import AsJson, print_json, print_line
 from feira_local.cli.stack import start_with
-from feira_local.stack import lifecycle
+from feira_local.stack import lifecycle, state
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.local_parts import local_parts
@@ -45,21 +45,24 @@ def clean(
     Example: [bold]feira clean --yes[/]
     """
     config = running_config()
-    removed = _clean(config, yes, keep_settings or restart, quiet=as_json)
+    kept = {config.home / CONNECTIONS} if keep_settings or restart else set[Path]()
+    if restart:
+        # Until the stack has come up they are nowhere else: whatever ends this, the next start has them.
+        kept.add(state.settings_path(config))
+    removed = _clean(config, yes, kept, quiet=as_json)
     if restart:
         start_with(config, as_json)
     elif as_json:
         print_json({"removed": removed})
 
 
-def _clean(config: StackConfig, yes: bool, keep_settings: bool, quiet: bool) -> list[Path]:
-    """The folders that were removed."""
-    kept = {CONNECTIONS} if keep_settings else set[str]()
-    if kept and config.home.is_dir() and {each.name for each in config.home.iterdir()} <= kept:
+def _clean(config: StackConfig, yes: bool, kept: set[Path], quiet: bool) -> list[Path]:
+    """The folders that were removed, or all in them but the files that are kept."""
+    if kept and _holds_only(config.home, kept):
         doomed = []
     else:
         _require_own_folder(config)
-        own = config.home == config.repository / ".feira" and not keep_settings
+        own = config.home == config.repository / ".feira" and not kept
         # The jars are shared: a second stack that goes leaves them to the others.
         folders = (config.home, config.repository / ".cache") if own else (config.home,)
         doomed = [folder for folder in folders if folder.exists()]
@@ -68,13 +71,16 @@ def _clean(config: StackConfig, yes: bool, keep_settings: bool, quiet: bool) -> 
             print_line("There is nothing to remove.")
         return []
     names = " and ".join(str(folder) for folder in doomed)
-    if kept and (config.home / CONNECTIONS).exists():
+    if any(path.name == CONNECTIONS and path.exists() for path in kept):
         names += f" but {CONNECTIONS}"
     if not yes:
         if not sys.stdin.isatty():
             raise StackError(f"This removes {names}; repeat with --yes.")
         typer.confirm(f"Remove {names}, the lake and the warehouse with them?", abort=True)
     lifecycle.down(config)
+    if state.settings_path(config) in kept:
+        config.run.mkdir(exist_ok=True)
+        state.save(config)
     for folder in doomed:
         _remove(folder, kept)
     if config.socket.parent != config.run:
@@ -84,19 +90,25 @@ def _clean(config: StackConfig, yes: bool, keep_settings: bool, quiet: bool) -> 
     return doomed
 
 
-def _remove(folder: Path, kept: set[str]) -> None:
-    """Removes the folder, or all in it but what is kept."""
-    if not any((folder / name).exists() for name in kept):
-        shutil.rmtree(folder)
+def _holds_only(folder: Path, kept: set[Path]) -> bool:
+    """Whether all files in the folder are of these."""
+    return folder.is_dir() and all(
+        path in kept or (path.is_dir() and not path.is_symlink()) for path in folder.rglob("*")
+    )
+
+
+def _remove(path: Path, kept: set[Path]) -> None:
+    """Removes the file or folder, or all in it but what is kept."""
+    if path in kept:
         return
-    # By secrets.env the folder is known as a stack's: it goes last, so that a clean can be repeated.
-    for path in sorted(folder.iterdir(), key=lambda each: each.name == "secrets.env"):
-        if path.name in kept:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+    elif any(each.is_relative_to(path) and each.exists() for each in kept):
+        # By secrets.env the folder is known as a stack's: it goes last, so that a clean can be repeated.
+        for each in sorted(path.iterdir(), key=lambda each: each.name == "secrets.env"):
+            _remove(each, kept)
+    else:
+        shutil.rmtree(path)
 
 
 # A state folder's own entries; with any other in it the folder is also somebody else's.
@@ -124,7 +136,9 @@ def _require_own_folder(config: StackConfig) -> None:
     user = Path(os.environ.get("HOME") or "/").resolve()
     if home in (config.repository, user, *config.repository.parents, *user.parents):
         raise StackError(f"{home} is, or holds, the home folder or the checkout. {step}")
-    if not home.is_dir() or not (home / "secrets.env").is_file():
+    # The settings are what a reset has left whose start came to nothing.
+    marks = home / "secrets.env", state.settings_path(config)
+    if not any(mark.is_file() for mark in marks):
         raise StackError(
             f"{home} holds no secrets.env, so it is no state folder of a stack. {step}"
         )

@@ -332,7 +332,10 @@ def down(
             _stop_level(supervisor, list(states.keys() - by_name(known)), on_progress)
             for level in _levels(known):
                 _stop_level(supervisor, [service.name for service in level], on_progress)
-        return _clear(config, supervisor)
+        killed = _clear(config, supervisor)
+        # Not by a start that clears up first: where that fails, they are the next one's.
+        state.forget(config)
+        return killed
 
 
 def _levels(defined: Iterable[Service]) -> list[list[Service]]:
@@ -387,7 +390,6 @@ def _clear(config: StackConfig, supervisor: Supervisor) -> dict[int, str]:
     ended = {number: describe(process) for number, process in left.items()}
     end(left.values(), patience=5)
     forget_leaders(config.run)
-    state.forget(config)
     config.socket.unlink(missing_ok=True)
     (config.run / "supervisord.pid").unlink(missing_ok=True)
     return ended

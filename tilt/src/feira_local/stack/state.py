@@ -23,12 +23,17 @@ from feira_local.stack.errors import StackError
 from feira_local.stack.secrets import write_private
 
 
+def settings_path(config: StackConfig) -> Path:
+    """The file of the settings; it is there from a start until the stack is stopped."""
+    return config.run / "config.json"
+
+
 def save(config: StackConfig) -> None:
-    write_private(config.run / "config.json", json.dumps(as_json(config), indent=1) + "\n")
+    write_private(settings_path(config), json.dumps(as_json(config), indent=1) + "\n")
 
 
 def forget(config: StackConfig) -> None:
-    (config.run / "config.json").unlink(missing_ok=True)
+    settings_path(config).unlink(missing_ok=True)
 
 
 def as_json(config: StackConfig) -> dict[str, object]:
@@ -53,7 +58,7 @@ def running_config() -> StackConfig:
     # The ports and options may be illegal in this shell while the running stack's are fine.
     home_only = {key: os.environ[key] for key in ("FEIRA_HOME",) if key in os.environ}
     config = StackConfig.from_env(home_only)
-    saved = config.run / "config.json"
+    saved = settings_path(config)
     if not saved.is_file():
         return StackConfig.from_env()
     try:
