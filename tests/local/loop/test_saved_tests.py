@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,9 @@ FILES = {
     "tests/local/loop/test_tiltfile.py": "FILE = 'Tiltfile'",
     "tests/local/shop/test_shop.py": "",
 }
+
+SLOW = "import pytest\n@pytest.mark.slow\ndef test_it():\n    assert False\n"
+SKIPPED = 'import pytest\npytest.skip("none here", allow_module_level=True)\n'
 
 
 @pytest.fixture
@@ -226,11 +230,38 @@ def test_a_file_whose_tests_are_all_slow_is_passed_and_said_to_be_so(here: Path)
     layer = layer_named(here, "spark")
     mark_passed(here, layer, began=2000)
     test = here / "tests/spark/geo/test_patched.py"
-    test.write_text("import pytest\n@pytest.mark.slow\ndef test_it():\n    assert False\n")
+    test.write_text(SLOW)
+    (test.parent / "test_not_here.py").write_text(SKIPPED)
     ran = CliRunner().invoke(app, ["test", "spark"])
     assert ran.exit_code == 0
     assert "test_patched.py" in ran.stdout and "make test-slow" in ran.stdout
     assert saved(here, layer) == []
+
+
+def test_files_that_hold_no_test_are_no_slow_ones_and_fail(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    layer = layer_named(here, "spark")
+    mark_passed(here, layer, began=2000)
+    folder = here / "tests/spark/geo"
+    for name, text in {
+        "test_patched.py": "",
+        "test_helper.py": "def check_it():\n    assert False\n",
+        "test_held.py": "class TestIt:\n    at = 1\n",
+        "test_some.py": "def test_it():\n    assert True\n",
+        "test_late.py": SLOW,
+        "test_not_here.py": SKIPPED,
+    }.items():
+        (folder / name).write_text(text)
+    ran = CliRunner().invoke(app, ["test", "spark", "--json"])
+    assert (ran.exit_code, json.loads(ran.stdout)["passed"]) == (1, False)
+    (named,) = re.findall(r"ERROR: (.*): no test in it", capfd.readouterr().err)
+    assert [Path(each).name for each in named.split(", ")] == [
+        "test_held.py",
+        "test_helper.py",
+        "test_patched.py",
+    ]
+    assert folder / "test_patched.py" in saved(here, layer)
 
 
 def test_all_wanted_tests_a_layer_are_run_when_asked_for(

@@ -23,7 +23,7 @@ from feira_local.cli.output import (
     printable,
     shortened,
 )
-from feira_local.loop import saved_tests
+from feira_local.loop import empty_files, saved_tests
 from feira_local.loop.attach import attach as follow
 from feira_local.stack import lifecycle
 from feira_local.stack.access import loopback_session
@@ -101,7 +101,8 @@ def run_tests(
     )
     names = [str(path.relative_to(repository)) for path in wanted]
     code = _pytest(found.name, names) if names else 0
-    nothing_to_run = code == _NO_TESTS
+    # There are some in each file: one without any is an error.
+    nothing_to_run = code == _NONE_LEFT
     if nothing_to_run:
         code = 0
     if code == 0:
@@ -120,8 +121,8 @@ def run_tests(
         raise typer.Exit(1)
 
 
-# pytest's exit code where none is left of the files' tests.
-_NO_TESTS = 5
+# pytest's exit code where none of the files' tests is to be run.
+_NONE_LEFT = 5
 
 
 def _pytest(layer: str, files: list[str]) -> int:
@@ -129,6 +130,7 @@ def _pytest(layer: str, files: list[str]) -> int:
     # Of two runs side by side each would prune the other's folder.
     folder = tempfile.mkdtemp(prefix=f"feira-test-{layer}-")
     options = ("-m", "not slow and not terraform", f"--basetemp={folder}/t", "--maxfail=10")
+    options += ("-p", empty_files.__name__)
     command = (sys.executable, "-m", "pytest", *options, *files)
     try:
         repository = StackConfig.from_env().repository
