@@ -47,3 +47,10 @@ def answering(answers: Mapping[str, tuple[int, bytes]]) -> Iterator[Answering]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+# What a store answers to who asks for the names in the folder a of its bucket b: one, x.
+ONE_NAME = b"""<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name>
+    <Prefix>a/</Prefix><KeyCount>1</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated>
+    <Contents><Key>a/x</Key><LastModified>2020-01-01T00:00:00.000Z</LastModified><ETag>"1"</ETag>
+    <Size>1</Size></Contents></ListBucketResult>"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from s3fs import S3FileSystem
 
 import landed_sales
-from answering import answering
+from answering import ONE_NAME, answering
 from feira.core.lake import lake_files
 from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
@@ -73,6 +74,25 @@ def test_a_key_that_is_not_the_stores_is_refused_with_its_code(proxy: LakeSettin
     for wrong in (replace(proxy, secret_key="other"), replace(proxy, access_key="other")):
         with pytest.raises(OSError, match=r"x\.json: http.* answered 403 [A-Z]\w+"):
             lake_reads(wrong, 5).cat_file(f"{proxy.root}/x.json")
+
+
+@pytest.mark.parametrize("direct", ["", "127.0.0.1", "localhost,127.0.0.1", "other.example", "*"])
+def test_a_proxy_is_asked_where_the_clients_of_aws_ask_it(
+    direct: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering({"/b": (200, ONE_NAME)}) as store, answering({}) as proxy:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.setenv(name, direct)
+        lake = LakeSettings("s3://b", store.url, "key", "secret")
+        asked = []
+        for files in (lake_reads(lake, 5), lake_files(lake, 5)):
+            proxy.asked.clear()
+            with suppress(FileNotFoundError):
+                assert files.ls("s3://b/a", detail=False) == ["b/a/x"]
+            asked.append(bool(proxy.asked))
+        assert asked == [direct in ("", "other.example")] * 2
 
 
 def test_a_temporary_key_and_its_region_are_signed() -> None:

@@ -47,7 +47,11 @@ class _Signature(requests.auth.AuthBase):
 
 
 class SignedReads:
-    """The lake of an endpoint with a key, addressed by paths; URIs are as ``s3://bucket/folder/name``."""
+    """The lake of an endpoint with a key, addressed by paths; URIs are as ``s3://bucket/folder/name``.
+
+    It is asked by the environment's proxy where botocore would: by ``HTTP_PROXY`` unless ``NO_PROXY`` names
+    its host. What runs in a stack has loopback named there.
+    """
 
     def __init__(self, settings: LakeSettings, patience: float) -> None:
         assert settings.endpoint is not None

@@ -16,6 +16,7 @@ from feira.core.errors import PermanentError
 from feira_airflow.core.next_steps import with_next_step
 from feira_local.cli.output import error_console, printable, shortened
 from feira_local.stack.errors import StackError
+from feira_local.stack.loopback import no_proxy
 
 # In this order in the help. Any other module of this folder that has ``register`` comes after them: a
 # pipeline brings its commands as a new file.
@@ -59,6 +60,8 @@ def main() -> None:
         # A path or a value may hold what the terminal's encoding does not.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # The lake's clients, this command's own and those of what it starts, would ask a proxy for it.
+    os.environ.update(no_proxy(os.environ))
     # To be ended is to be left as by Ctrl-C: `feira demo` takes its stack down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

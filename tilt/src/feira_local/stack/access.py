@@ -21,6 +21,7 @@ from feira_local.stack import airflow, health, postgres
 from feira_local.stack.config import WarehouseOn
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
+from feira_local.stack.loopback import no_proxy
 from feira_local.stack.own_connections import as_airflow_reads, own_connections
 from feira_local.stack.postgres import WAREHOUSE_CONNECTIONS, Dsns
 from feira_local.stack.secrets import load_secrets
@@ -158,6 +159,7 @@ def environment() -> dict[str, str]:
     stack = Stack.of(running_config())
     config, secrets = stack.config, stack.secrets
     return {
+        **no_proxy(os.environ),
         "FEIRA_HOME": str(config.home),
         "FEIRA_SHOP_URL": config.shop_url,
         "FEIRA_SPARK_URL": spark_url(),

@@ -109,7 +109,7 @@ def settings(config: StackConfig) -> dict[str, str]:
     pairs["FEIRA_CLOCK"] = "on" if config.clock else "off"
     # On a laptop somebody is waiting: what failed is tried again in seconds.
     pairs["FEIRA_RETRY_DELAY"] = "3"
-    # All that tasks talk to is loopback, and Slack's client would ask a proxy for that, too.
+    # All that tasks talk to is loopback, and Slack's client asks a proxy for that whatever NO_PROXY names.
     pairs |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "")
     if sys.platform == "darwin":
         # Forked tasks that look up a proxy crash on macOS otherwise.

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from feira_local.stack.errors import StackError
+from feira_local.stack.loopback import no_proxy
 from feira_local.stack.postgres import become_server_user
 from feira_local.stack.processes import kill_leftovers, record_start
 from feira_local.stack.secrets import load_secrets
@@ -24,13 +25,15 @@ FOREIGN = ("AIRFLOW", "AWS_", "DBT_", "FEIRA_", "PG", "PYSPARK_", "PYTHONPATH", 
 
 
 def environment(service: Service, caller: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment without settings of the same programs, plus the service's own."""
+    """The caller's environment without settings of the same programs, plus the service's own. Its proxy is not
+    for loopback."""
     kept = {name: value for name, value in caller.items() if not name.startswith(FOREIGN)}
     if "FEIRA_REPOSITORY" in caller:
         kept["FEIRA_REPOSITORY"] = caller["FEIRA_REPOSITORY"]
     kept["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), kept.get("PATH", "/usr/bin:/bin")]
     )
+    kept |= no_proxy(kept)
     kept["PYTHONUNBUFFERED"] = "1"
     kept["TZ"] = "UTC"
     kept["FEIRA_SERVICE"] = service.name
