@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -182,10 +182,13 @@ def test_an_alert_arrives_in_the_inbox_by_both_channels_and_again_when_it_is_ove
         with (tmp_path / "log").open("wb") as log:
             running = subprocess.Popen(service.command, cwd=service.cwd, stdout=log, stderr=log)
         try:
-            _post(f"{url}/api/v2/alerts")
+            ended = datetime.now(UTC)
+            began = ended - timedelta(minutes=10)
+            _post(f"{url}/api/v2/alerts", startsAt=began.isoformat())
             _arrives(inbox, 1)
             # What Prometheus posts once the source answers again.
-            _post(f"{url}/api/v2/alerts", endsAt=datetime.now(UTC).isoformat())
+            over = {"startsAt": began.isoformat(), "endsAt": ended.isoformat()}
+            _post(f"{url}/api/v2/alerts", **over)
             _arrives(inbox, 2)
         finally:
             running.kill()
@@ -194,16 +197,21 @@ def test_an_alert_arrives_in_the_inbox_by_both_channels_and_again_when_it_is_ove
     titles = [f"[{status}] DayIsLate (critical)" for status in ("firing", "resolved")]
     assert [mail["Subject"] for mail in mails] == titles
     assert {mail["To"] for mail in mails} == {"sales-data@inbox.invalid"}
-    for mail, status in zip(mails, ("firing", "resolved"), strict=True):
+    times = f"fired from {began:%Y-%m-%d %H:%M:%S} UTC to {ended:%Y-%m-%d %H:%M:%S} UTC"
+    for mail, said in zip(
+        mails, (f"firing since {began:%Y-%m-%d %H:%M:%S} UTC", times), strict=True
+    ):
         body = mail.get_body(("plain",))
         assert body is not None
         page = "https://example.com/feira/blob/main/docs/operate.md#a-day-is-late"
-        assert f"{status} since" in body.get_content() and f"runbook {page}" in body.get_content()
+        assert f"{said}, runbook {page}" in body.get_content()
         body = mail.get_body(("html",))
-        assert body is not None and f'<a href="{page}">' in body.get_content()
+        assert body is not None and f'<a href="{page}">{page}</a>' in body.get_content()
+        # A table's name is shown as it is, whatever it holds.
+        assert "sales.fact &lt;b&gt;&amp;: a day" in body.get_content()
     attached = [each for message in messages for each in message["attachments"]]
     assert [each["title"] for each in attached] == titles
-    assert all("sales.fact: a day" in each["text"] for each in attached)
+    assert all("sales.fact <b>&: a day" in each["text"] for each in attached)
 
 
 def _arrives(inbox: Inbox, number: int) -> None:
@@ -218,7 +226,7 @@ def _post(url: str, **more: str) -> None:
     alert = more | {
         "labels": {"alertname": "DayIsLate", "owner": "sales-data", "severity": "critical"},
         "annotations": {
-            "summary": "sales.fact: a day is late",
+            "summary": "sales.fact <b>&: a day is late",
             "description": "since 2 h",
             "runbook": "docs/operate.md#a-day-is-late",
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import TypeAlias
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
@@ -96,7 +97,7 @@ def _described(
     panel = panel.title(title).unit(unit).span(width).datasource(_PROMETHEUS)
     if why:
         panel = panel.description(why)
-    for name, query in zip("ABCDEFGH", queries, strict=False):
+    for name, query in zip(ascii_uppercase, queries, strict=False):
         panel = panel.with_target(
             prometheus.Dataquery()
             .ref_id(name)

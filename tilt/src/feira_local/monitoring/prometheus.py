@@ -200,12 +200,26 @@ def alertmanager_settings(config: StackConfig) -> dict[str, Any]:
 
 _TITLE = "[{{ .Status }}] {{ .GroupLabels.alertname }} ({{ .GroupLabels.severity }})"
 _RUNBOOK = "{{ .Annotations.runbook }}"
+_AT = '.UTC.Format "2006-01-02 15:04:05" }} UTC'
+_WHEN = (
+    '{{ if eq .Status "firing" }}firing since {{ .StartsAt'
+    + _AT
+    # An alert that is over still has when it began.
+    + "{{ else }}fired from {{ .StartsAt"
+    + _AT
+    + " to {{ .EndsAt"
+    + _AT
+    + "{{ end }}"
+)
 
 
 def _text(runbook: str) -> str:
     return (
         "{{ range .Alerts }}{{ .Annotations.summary }}\n{{ .Annotations.description }}\n"
-        "{{ .Status }} since {{ .StartsAt }}, runbook " + runbook + "\n\n{{ end }}"
+        + _WHEN
+        + ", runbook "
+        + runbook
+        + "\n\n{{ end }}"
     )
 
 
