@@ -13,7 +13,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-TOKEN = "of-a-viewer"
 _RUN = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)(/taskInstances)?")
 _XCOM = re.compile(
     r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)/taskInstances/([^/]+)/xcomEntries/return_value"
@@ -38,6 +37,7 @@ class AirflowAnswers:
     unavailable: set[str] = field(default_factory=set)
     meanwhile: Callable[[str, dict[str, list[str]]], None] = lambda path, asked: None
     versions: dict[str, int] = field(default_factory=dict)
+    token: str = "of-a-viewer"
     url: str = ""
 
     def run(self, dag: str, run_id: str, state: str, ended: datetime | None = None) -> None:
@@ -147,10 +147,10 @@ def serving(answers: AirflowAnswers) -> Iterator[AirflowAnswers]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             right = body == {"username": "monitor", "password": "secret"}
-            self._send(201 if right else 401, {"access_token": TOKEN})
+            self._send(201 if right else 401, {"access_token": answers.token})
 
         def do_GET(self) -> None:
-            if self.headers["Authorization"] != f"Bearer {TOKEN}":
+            if self.headers["Authorization"] != f"Bearer {answers.token}":
                 self._send(401, {})
                 return
             at = urlsplit(self.path)

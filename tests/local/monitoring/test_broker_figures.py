@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from feira.monitoring.figures import Figures
 from feira.monitoring.topics import Topics
@@ -75,6 +77,40 @@ def test_what_no_run_has_read_is_counted_from_the_last_that_one_has(broker: str)
     assert unread() is None and read_up_to() == [None, None]
 
 
+def test_what_was_removed_unread_is_not_unread_and_other_topics_have_nobody_to_read_them(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"bootstrap.servers": broker}
+    producer = Producer(options)
+    for topic in ("user_events", "user_events.dead"):
+        for number in range(6):
+            producer.produce(
+                topic, value=b"x", partition=number % 2 if topic == "user_events" else 0
+            )
+    assert producer.flush(20) == 0
+    # As retention does.
+    admin = AdminClient(options)
+    removed = admin.delete_records([TopicPartition("user_events", 0, 2)])
+    assert all(each.result(20).low_watermark == 2 for each in removed.values())
+    figures = Figures()
+    topics = Topics(options, ("user_events", "user_events.dead"), lambda: {"user_events/1": 1})
+
+    def value(name: str, topic: str, **more: str) -> float | None:
+        labels = {"topic": topic, **more}
+        return figures.registry.get_sample_value(f"feira_topic_{name}", labels)
+
+    topics.collect(figures)
+    ends = [value("end_offset", "user_events", partition=str(number)) for number in range(2)]
+    assert value("unread_messages", "user_events") == sum(each or 0 for each in ends) - 2 - 1
+    assert value("end_offset", "user_events.dead", partition="0") == 6
+    assert value("unread_messages", "user_events.dead") is None
+    # One that runs read and that is not there has none that are unread.
+    monkeypatch.setattr("feira.monitoring.topics.READ_BY_RUNS", "absent")
+    topics.names = ("absent",)
+    topics.collect(figures)
+    assert value("unread_messages", "absent") is None
+
+
 def test_the_heap_of_a_jvm_is_read_from_its_own_counters(
     broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +163,30 @@ def test_spark_that_lives_without_a_heap_is_an_error_that_says_where_was_looked(
         Heaps(tmp_path).collect(Figures())
 
 
-@pytest.mark.parametrize("length", [0, 10, 40, 2000])
-def test_a_file_of_counters_that_is_cut_off_gives_none_and_no_error(length: int) -> None:
-    whole = b"\xca\xfe\xc0\xc0\x01\x02\x00\x01" + bytes(16) + (32).to_bytes(4, "little")
-    assert counters((whole + (500).to_bytes(4, "little") + bytes(4000))[:length]) == {}
+def hsperfdata(order: str, *entries: tuple[str, str, int, bytes]) -> bytes:
+    """A file of counters: of each its name, kind, length as an array, and value."""
+    body = b""
+    for name, kind, vector, value in entries:
+        at = 20 + len(name) + 1
+        of = (at + len(value), 20, vector, ord(kind), 0, 0, 0, at)
+        body += struct.pack(f"{order}iiibbbbi", *of) + name.encode() + b"\0" + value
+    flags = bytes((order == "<", 2, 0, 1))
+    head = b"\xca\xfe\xc0\xc0" + flags + bytes(16) + struct.pack(f"{order}ii", 32, len(entries))
+    return head + body
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_counters_are_the_numbers_of_the_file_and_none_of_one_that_is_cut_off(order: str) -> None:
+    two = (struct.pack(f"{order}q", value) for value in (7, 2**40))
+    whole = hsperfdata(
+        order,
+        ("sun.gc.used", "J", 0, next(two)),
+        ("java.version", "B", 8, b"17.0.19\0"),
+        ("sun.gc.limit", "J", 0, next(two)),
+    )
+    assert counters(whole) == {"sun.gc.used": 7, "sun.gc.limit": 2**40}
+    for length in range(len(whole)):
+        assert counters(whole[:length]) == {}
+    assert counters(b"\xca\xfe\xba\xbe" + whole[4:]) == {}
+    # One that is being made has lengths of 0.
+    assert counters(whole[:32] + bytes(len(whole))) == {}

@@ -453,6 +453,24 @@ def test_what_takes_more_than_a_page_is_counted_whole(answers: AirflowAnswers) -
     assert newest == datetime.fromisoformat(answers.events[-1]["timestamp"]).timestamp()
 
 
+def test_a_token_that_has_ended_is_asked_for_anew(answers: AirflowAnswers) -> None:
+    watched = Watched(answers)
+    watched.poll()
+    answers.token = "the-next"
+    answers.run("sales_etl", "r1", "queued")
+    watched.poll()
+    assert watched.value("feira_runs_unfinished", dag="sales_etl", state="queued") == 1
+
+
+def test_airflow_is_asked_where_it_stands_whatever_proxy_there_is(
+    answers: AirflowAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        # Nobody listens there.
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    Watched(answers).poll()
+
+
 def test_a_wrong_password_is_an_error(answers: AirflowAnswers) -> None:
     with pytest.raises(requests.HTTPError, match="401"):
         Airflow(answers.url, ("monitor", "other")).collect(Figures())

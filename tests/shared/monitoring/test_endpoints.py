@@ -33,3 +33,13 @@ def test_an_endpoint_is_up_by_its_own_statuses_and_named_by_its_answer_else() ->
     # The server has ended.
     with pytest.raises(requests.ConnectionError):
         by_name["works"].collect(figures)
+
+
+def test_an_endpoint_is_asked_where_it_stands_whatever_proxy_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        # Nobody listens there.
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with answering({"/health": (200, b"")}) as server:
+        Endpoint("api", f"{server.url}/health").collect(Figures())

@@ -6,6 +6,7 @@ import threading
 import urllib.request
 from dataclasses import dataclass, field
 
+import psutil
 import pytest
 
 from feira.monitoring.exporter import collect, serve
@@ -83,6 +84,12 @@ def test_it_is_served_on_the_address_it_was_given_until_it_is_stopped() -> None:
         assert source.asked.wait(20)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
             assert "feira_held_days 3.0" in answer.read().decode()
+        listening = {
+            each.laddr.ip
+            for each in psutil.Process().net_connections()
+            if each.status == psutil.CONN_LISTEN and each.laddr.port == port
+        }
+        assert listening == {"127.0.0.1"}
     finally:
         stop.set()
         thread.join(20)

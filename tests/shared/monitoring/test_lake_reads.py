@@ -105,6 +105,33 @@ def test_a_temporary_key_and_its_region_are_signed() -> None:
     assert "x-amz-security-token" in headers["authorization"]
 
 
+def test_a_stores_certificate_is_held_against_what_the_clients_of_aws_are_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lake = LakeSettings("s3://b", "https://127.0.0.1:9", "key", "secret")
+    # Of the session that reads, which no test has a certificate for.
+    asked: list[object] = []
+
+    def get(url: str, *, verify: object, **_: object) -> None:
+        asked.append(verify)
+        raise OSError
+
+    def ask(lake: LakeSettings) -> object:
+        reads = lake_reads(lake, 5)
+        assert isinstance(reads, SignedReads)
+        monkeypatch.setattr(reads.session, "get", get)
+        with pytest.raises(OSError):
+            reads.cat_file("s3://b/k")
+        return asked[-1]
+
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    assert ask(lake) is True
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/everybodys.pem")
+    assert ask(lake) == "/everybodys.pem"
+    assert ask(replace(lake, verify="/ours.pem")) == "/ours.pem"
+    assert ask(replace(lake, verify=False)) is False
+
+
 def test_what_is_no_answer_of_a_store_is_an_error_that_names_it() -> None:
     with answering({"/b": (200, b"<html>Log in"), "/b/k": (302, b"")}) as store:
         reads = lake_reads(LakeSettings("s3://b", store.url, "key", "secret"), 5)

@@ -25,6 +25,9 @@ def test_a_database_has_its_size_connections_and_open_transaction(postgres: Dsns
         assert _value(figures, "connections", database="warehouse") == before + 1
         oldest = _value(figures, "oldest_transaction_seconds", database="warehouse")
         assert oldest is not None and oldest > 0
+        # Nobody has one open there, and the question itself is none.
+        for other in ("airflow", "iceberg"):
+            assert _value(figures, "oldest_transaction_seconds", database=other) == 0
     size = _value(figures, "database_size_bytes", database="warehouse")
     assert size is not None and size > 2**20
     limit = _value(figures, "connections_limit")

@@ -117,6 +117,16 @@ def test_the_newest_day_of_user_events_and_what_was_read_of_their_topic_are_in_t
     name = "feira_table_newest_partition_timestamp_seconds"
     assert figures.registry.get_sample_value(name, {"table": "web.user_events"}) == 1291248000.0
     assert tables.read() == {"user_events/0": 7, "user_events/1": 5}
+    # In whatever order they are listed, the newest counts.
+    written = Path(table.metadata_location[7:])
+    metadata = json.loads(written.read_text())
+    metadata["snapshots"].reverse()
+    written.write_text(json.dumps(metadata))
+    figures, tables = Figures(), source(postgres, CountingFiles())
+    tables.collect(figures)
+    assert tables.read() == {"user_events/0": 7, "user_events/1": 5}
+    rows = figures.registry.get_sample_value("feira_table_rows", {"table": "web.user_events"})
+    assert rows == 2 * len(ROWS)
 
 
 def test_a_table_that_is_gone_has_no_figures_and_nothing_of_its_topic_was_read(

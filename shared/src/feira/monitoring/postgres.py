@@ -14,7 +14,7 @@ SELECT d.datname,
        s.numbackends,
        coalesce((
            SELECT max(extract(epoch FROM now() - a.xact_start)) FROM pg_stat_activity a
-           WHERE a.datid = d.oid AND a.pid <> pg_backend_pid()
+           WHERE a.datid = d.oid
        ), 0),
        s.xact_commit,
        s.xact_rollback,
