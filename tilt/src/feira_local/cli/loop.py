@@ -130,8 +130,8 @@ def _pytest(layer: str, files: list[str]) -> int:
     # Of two runs side by side each would prune the other's folder.
     folder = tempfile.mkdtemp(prefix=f"feira-test-{layer}-")
     options = ("-m", "not slow and not terraform", f"--basetemp={folder}/t", "--maxfail=10")
-    options += ("-p", empty_files.__name__)
-    command = (sys.executable, "-m", "pytest", *options, *files)
+    plugin = ("-p", empty_files.__name__)
+    command = (sys.executable, "-m", "pytest", *options, *plugin, *files)
     try:
         repository = StackConfig.from_env().repository
         return subprocess.run(command, cwd=repository, stdout=2, check=False).returncode
