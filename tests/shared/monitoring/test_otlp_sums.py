@@ -37,8 +37,9 @@ class Process:
     counts: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     waits: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
 
-    def request(self, now: int, slots: int | None = None) -> bytes:
-        """What it sends now; what it sent by differences it forgets."""
+    def request(self, now: int, slots: int | None = None, beats: bool = True) -> bytes:
+        """What it sends now; what it sent by differences it forgets. With ``slots`` a gauge, and beside it the
+        heartbeat of who sets it, or not, as of a fork."""
         request = ExportMetricsServiceRequest()
         resource = request.resource_metrics.add()
         resource.resource.attributes.add(key="service.instance.id").value.string_value = self.name
@@ -62,6 +63,8 @@ class Process:
             )
             self._stamp(point, now, dag, run)
         if slots is not None:
+            if beats:
+                scope.metrics.add(name="airflow.heartbeat").sum.data_points.add(as_int=1)
             metric = scope.metrics.add(name="airflow.pool.open_slots")
             point = metric.gauge.data_points.add(as_int=slots, time_unix_nano=now)
             point.attributes.add(key="pool_name").value.string_value = "spark"
@@ -238,6 +241,20 @@ def test_an_older_value_of_another_instance_does_not_replace_a_newer_one() -> No
     for name, at, slots in (("new", BEGAN + 5, 3), ("old", BEGAN + 1, 8)):
         sums.take(Process(name, BEGAN, DELTA).request(at, slots))
     assert shown(sums).get_sample_value("airflow_pool_open_slots", {"pool": "spark"}) == 3
+
+
+def test_a_gauge_that_a_fork_has_of_its_parent_does_not_replace_what_the_parent_sends() -> None:
+    sums = summing()
+    parent, fork = Process("parent", BEGAN, DELTA), Process("fork", BEGAN, DELTA)
+    sums.take(parent.request(BEGAN + 1, 0))
+    for now, slots in ((BEGAN + 2, 3), (BEGAN + 4, 2)):
+        sums.take(parent.request(now, slots))
+        sums.take(fork.request(now + 1, 0, beats=False))
+        registry = shown(sums)
+        assert registry.get_sample_value("airflow_pool_open_slots", {"pool": "spark"}) == slots
+    for reason in ("form", "limit"):
+        dropped = registry.get_sample_value("feira_otlp_dropped_points_total", {"reason": reason})
+        assert dropped == 0
 
 
 def test_what_is_not_taken_is_dropped_and_counted() -> None:

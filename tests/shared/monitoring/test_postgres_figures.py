@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 import pytest
 
@@ -33,6 +35,29 @@ def test_a_database_has_its_size_connections_and_open_transaction(postgres: Dsns
     limit = _value(figures, "connections_limit")
     assert limit is not None and limit > before
     assert _value(figures, "connections", database="template1") is None
+
+
+def test_a_transaction_that_begins_while_it_is_asked_is_no_younger_than_0(
+    postgres: Dsns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures, source, connect = Figures(), Postgres(postgres.monitor), psycopg.connect
+    with connect(postgres.reader) as reader:
+
+        def asking(*given: Any, **named: Any) -> Any:
+            connection = connect(*given, **named)
+            ask = connection.execute
+
+            def execute(query: Any) -> Any:
+                found = ask(query)
+                reader.execute("SELECT 1")
+                return found
+
+            monkeypatch.setattr(connection, "execute", execute)
+            return connection
+
+        monkeypatch.setattr("feira.monitoring.postgres.psycopg.connect", asking)
+        source.collect(figures)
+    assert _value(figures, "oldest_transaction_seconds", database="warehouse") == 0
 
 
 def test_what_the_server_counts_begins_at_0_and_follows_it(postgres: Dsns) -> None:

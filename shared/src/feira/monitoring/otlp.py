@@ -2,7 +2,8 @@
 
 Each process, and so each task, is a service instance of its own that ends with what it counted. Counters and
 histograms are therefore added up over all that ever sent, by the labels that are taken; of a gauge the latest
-value of any instance counts. What is kept is bounded by the labels, not by the number of processes.
+value of any instance counts that has counted something too since it last sent. What is kept is bounded by the
+labels, not by the number of processes.
 """
 
 from __future__ import annotations
@@ -159,8 +160,12 @@ class Sums(Collector):
             _remember(self._requests, seen, None, 256)
             for resource in request.resource_metrics:
                 instance = resource.resource.SerializeToString(deterministic=True)
-                for scope in resource.scope_metrics:
-                    for metric in scope.metrics:
+                sent = [metric for scope in resource.scope_metrics for metric in scope.metrics]
+                forms = {metric.WhichOneof("data") for metric in sent}
+                for metric in sent:
+                    # A process that was forked goes on sending its parent's gauges as they were then, as of now.
+                    # It counts nothing of its own, while each that sets gauges has its heartbeat.
+                    if forms != {"gauge"} or metric.name not in self._taken:
                         self._add(instance, metric)
 
     def _add(self, instance: bytes, metric: Metric) -> None:

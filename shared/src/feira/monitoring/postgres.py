@@ -12,10 +12,11 @@ _QUERY = """
 SELECT d.datname,
        pg_database_size(d.oid),
        s.numbackends,
-       coalesce((
+       -- One that began after this one is younger than 0.
+       greatest(0, (
            SELECT max(extract(epoch FROM now() - a.xact_start)) FROM pg_stat_activity a
            WHERE a.datid = d.oid
-       ), 0),
+       )),
        s.xact_commit,
        s.xact_rollback,
        s.deadlocks,
