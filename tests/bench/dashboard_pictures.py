@@ -109,8 +109,8 @@ def draw_values(axes: Any, found: list[Named], panel: dict[str, Any]) -> None:
         text, colour = stated(values[-1][1], panel["fieldConfig"]["defaults"])
         x, y = (place % columns) / columns, 1 - (place // columns + 0.5) / lines
         dark = {"green": "#1a7f37", "red": "#c62828"}[colour]
-        axes.text(x, y, text, fontsize=10, weight="bold", va="center", color=dark)
-        axes.annotate(
+        value = axes.text(x, y, text, fontsize=10, weight="bold", va="center", color=dark)
+        label = axes.annotate(
             name,
             (x, y),
             xytext=(9 + 7 * len(text), 0),
@@ -120,6 +120,9 @@ def draw_values(axes: Any, found: list[Named], panel: dict[str, Any]) -> None:
             va="center",
             color="#333333",
         )
+        for each in (value, label):
+            # A narrow panel's may reach beyond it.
+            each.set_in_layout(False)
 
 
 def draw_lines(axes: Any, found: list[Named], unit: str, minutes: int) -> None:
@@ -141,6 +144,7 @@ def draw_lines(axes: Any, found: list[Named], unit: str, minutes: int) -> None:
     columns = 2 if max((len(name) for name, _ in found), default=0) > 24 else 3
     room = 0.1 + 0.085 * math.ceil(len(found) / columns)
     axes.set_xlim(-minutes, 0)
+    axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
     # A line at 0 is one that is seen, and none lies behind the names.
     axes.set_ylim(-0.03 * top, top / max(1 - room, 0.35))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))

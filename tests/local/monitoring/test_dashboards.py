@@ -11,6 +11,7 @@ import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from feira.core.settings import repository_root
 from feira_local.monitoring import dashboards
 from promql import labels
 
@@ -76,3 +77,10 @@ def test_each_variable_is_declared_and_is_a_label_that_there_is(dashboard: dict[
     for name in used:
         found = re.fullmatch(r"label_values\((.*), (\w+)\)", declared[name]["query"])
         assert found and found[2] in labels(found[1])
+
+
+def test_the_page_has_a_picture_of_each_dashboard() -> None:
+    docs = repository_root() / "docs"
+    linked = re.findall(r"\((images/dashboard-\w+\.png)\)", (docs / "monitoring.md").read_text())
+    assert sorted(linked) == [f"images/dashboard-{path.stem}.png" for path in PATHS]
+    assert [each for each in linked if not (docs / each).is_file()] == []

@@ -308,7 +308,12 @@ def airflow() -> Dashboard:
             lines(
                 "Events of assets, an hour",
                 "short",
-                Query("changes(feira_asset_last_event_timestamp_seconds[1h])", "{{asset}}"),
+                Query(
+                    "changes(feira_asset_last_event_timestamp_seconds[1h]) > 0"
+                    # An asset's first event ever is no change.
+                    " or time() - feira_asset_last_event_timestamp_seconds < bool 3600",
+                    "{{asset}}",
+                ),
                 why="Airflow is asked once a minute: two of an asset within one are one.",
             ),
             lines(
@@ -427,12 +432,13 @@ def spark() -> Dashboard:
                 why="Where it drops some, the figures of tasks and jobs are too low.",
             ),
             lines(
-                "Seconds of steps that ended, an hour",
+                "Seconds of the steps that took the most, an hour",
                 "s",
                 Query(
-                    "sum by (dag, task) (increase(feira_step_seconds_sum[1h]))", "{{dag}} {{task}}"
+                    "topk(8, sum by (dag, task) (increase(feira_step_seconds_sum[1h])))",
+                    "{{dag}} {{task}}",
                 ),
-                why="All steps; those of Spark are the long ones.",
+                why="Of all steps; those of Spark are the long ones.",
             ),
             lines("Rows of tables", "short", Query("feira_table_rows", "{{table}}")),
             lines(
