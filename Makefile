@@ -212,8 +212,9 @@ bench: install  ## All figures: days of 1 M and 5 M lines beside DuckDB and Pola
 	@$(MAKE) --no-print-directory bench-stack
 
 .PHONY: bench-small
-bench-small: install  ## What Spark needs for small days, planned for few rows and for many
+bench-small: install  ## Small days: what Spark needs, planned for few rows and for many, and the whole chain on a warm stack
 	@FEIRA_HOME= PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_small.py
+	@FEIRA_HOME= $(VENV)/bin/python tests/bench/bench_stack.py --small
 	@$(VENV)/bin/python tests/bench/figures_page.py
 
 GROWN ?= 200

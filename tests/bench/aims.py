@@ -15,6 +15,7 @@ LOAD_ROWS_A_SECOND = 250_000
 OVERHEAD_SECONDS = 15.0
 EVENT_SECONDS = 0.5
 PARSE_SECONDS = 0.5
+SMALL_SECONDS = 12.0
 MEMORY_GROWTH = (
     0.25  # of five times the lines: a quarter is noise of the allocator, not of the data
 )
@@ -187,6 +188,19 @@ def _of_watched_minutes(name: str, stacks: list[dict[str, Any]]) -> Aim:
         f"of which a day has {day:.1f} and {cpu:.1f} CPU s",
         share <= WATCHING_CPU,
     )
+
+
+def small_aims(stack: dict[str, Any] | None) -> list[Aim]:
+    """How long a small day takes on a warm stack."""
+    lines = f"{stack['lines']:,} lines" if stack else "10,000 lines"
+    chain = stack and spread([day["wall_seconds"] for day in stack["days"]])
+    return [
+        _judged(
+            f"A day of {lines} from the queue to the marts under {SMALL_SECONDS:g} s at the median, warm",
+            f"{_range(chain, 1)} s" if chain else None,
+            bool(chain and chain[0] < SMALL_SECONDS),
+        )
+    ]
 
 
 def recommendation_aims(found: dict[str, Any] | None) -> list[Aim]:

@@ -4,6 +4,9 @@ Starts a fresh stack on other ports and in another folder, runs days one after t
 Airflow when each task was due, started and ended. Also: the start of the stack, cold (nothing there but
 the jars) and warm (everything there), and the time that each DAG file takes to parse. Writes
 ``.bench/stack.json`` and ``.bench/parse.json``, from which ``figures_page.py`` makes its part of docs/benchmarks.md.
+
+With ``--small`` a part of `make bench-small`: days of 10,000 lines on a stack that is warm, each from the
+queue to the built marts, with the CPU of each service while a task was due and ran, to ``.bench/small-stack.json``.
 """
 
 from __future__ import annotations
@@ -31,16 +34,22 @@ os.environ.setdefault("FEIRA_SHOP_LINES", "20000")
 
 from feira_local.stack.airflow_api import AirflowApi, DagRun  # noqa: E402
 from feira_local.stack.chains import Chain, follow, start  # noqa: E402
-from figures import STACK_HEADINGS, spread  # noqa: E402
+from feira_local.stack.processes import leaders  # noqa: E402
+from feira_local.stack.state import running_config  # noqa: E402
+from figures import STACK_HEADINGS, along_path, spread  # noqa: E402
 from machine import machine  # noqa: E402
+from memory import load_average  # noqa: E402
 from parse_time import measure as measure_parsing  # noqa: E402
+from service_cpu import CpuOverTime  # noqa: E402
 
-TARGET = REPOSITORY / ".bench" / "stack.json"
+RAW = REPOSITORY / ".bench"
 FIRST_DAY = date(2010, 12, 1)
 # The tasks whose seconds are Spark's. Those that Spark has a part in, load_warehouse and reconcile, are
 # counted as overhead, and so is each task's own start.
 SPARK_BOUND = ("validate", "transform", "publish")
 MARTS = "build_marts"
+SMALL_LINES, WARM = 10_000, 3
+"""Lines of a small day, and such days before the first that counts."""
 console = Console(width=110)
 
 
@@ -74,6 +83,7 @@ def chain_figures(api: AirflowApi, chain: Chain) -> dict[str, Any]:
         {
             "dag": item["dag_id"],
             "task": item["task_id"],
+            "started_seconds": seconds_between(asked["queued_at"], item["start_date"]),
             "seconds": item["duration"],
             "queued_seconds": seconds_between(item["queued_when"], item["start_date"]),
         }
@@ -87,6 +97,7 @@ def chain_figures(api: AirflowApi, chain: Chain) -> dict[str, Any]:
     event = event_time(api, chain.producer)
     return {
         "day": chain.day.isoformat(),
+        "queued_at": asked["queued_at"],
         "tasks": tasks,
         "wall_seconds": wall,
         "spark_bound_seconds": spark,
@@ -127,43 +138,77 @@ def print_tables(figures: dict[str, Any]) -> None:
     for what in ("not_spark_seconds", "event_to_consumer_seconds"):
         middle, least, most = spread([day[what] for day in figures["days"]])
         console.print(f"{what}: {middle:.2f} ({least:.2f}–{most:.2f})")
-    start_ = figures["start"]
-    console.print(
-        f"stack up: cold {start_['cold_seconds']:.1f} s, warm {start_['warm_seconds']:.1f} s"
-    )
+    if start_ := figures.get("start"):
+        console.print(
+            f"stack up: cold {start_['cold_seconds']:.1f} s, warm {start_['warm_seconds']:.1f} s"
+        )
+
+
+def run_days(first: int, count: int) -> list[dict[str, Any]]:
+    """The figures of so many days' chains, one after the other; ``first`` is the day's number, from 0."""
+    api, days = AirflowApi.local(), []
+    for number in range(first, first + count):
+        chain = follow(api, [start(api, "sales_etl", FIRST_DAY + timedelta(days=number))])[0]
+        if not chain.succeeded:
+            raise SystemExit(f"{chain.day} failed: {chain.failure}")
+        days.append(chain_figures(api, chain) | {"load_average": load_average()})
+    return days
+
+
+def measured(days: int) -> dict[str, Any]:
+    """The start of the stack, cold and warm, and the first days on it; the time to parse goes to its own file."""
+    measure_parsing()
+    cold = timed_up()
+    subprocess.run([FEIRA, "down"], check=True)
+    warm = timed_up()
+    warm_up_ended()
+    return {"start": {"cold_seconds": cold, "warm_seconds": warm}, "days": run_days(0, days)}
+
+
+def measured_small(days: int) -> dict[str, Any]:
+    """Small days, on a stack that has run some; each with ``cpu``, the seconds of each service by the tasks of
+    its path."""
+    timed_up()
+    warm_up_ended()
+    run_days(0, WARM)
+    run = running_config().run
+    supervisor = int((run / "supervisord.pid").read_text())
+    cpu = CpuOverTime(supervisor, {each.pid: each.service for each in leaders(run)})
+    with cpu.sampling():
+        found = run_days(WARM, days)
+    for day in found:
+        queued = datetime.fromisoformat(day["queued_at"]).timestamp()
+        day["cpu"], ended = {}, queued
+        for task, (waited, seconds) in along_path(day).items():
+            began, ended = ended, ended + waited + seconds
+            day["cpu"][task] = cpu.between(began, ended)
+    return {"warm_days": WARM, "days": found}
 
 
 def main() -> int:
     """Measures, prints and writes the figures; always stops the stack."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("--days", type=int, default=5, help="days to run, one after the other")
+    arguments.add_argument(
+        "--small", action="store_true", help=f"days of {SMALL_LINES:,} lines, warm, instead"
+    )
     asked = arguments.parse_args()
+    if asked.small:
+        os.environ["FEIRA_SHOP_LINES"] = str(SMALL_LINES)
     subprocess.run([FEIRA, "down"], check=True)
     shutil.rmtree(os.environ["FEIRA_HOME"], ignore_errors=True)
-    measure_parsing()
     try:
-        cold = timed_up()
-        subprocess.run([FEIRA, "down"], check=True)
-        warm = timed_up()
-        warm_up_ended()
-        api = AirflowApi.local()
-        days = []
-        for number in range(asked.days):
-            chain = follow(api, [start(api, "sales_etl", FIRST_DAY + timedelta(days=number))])[0]
-            if not chain.succeeded:
-                raise SystemExit(f"{chain.day} failed: {chain.failure}")
-            days.append(chain_figures(api, chain))
+        found = (measured_small if asked.small else measured)(asked.days)
     finally:
         subprocess.run([FEIRA, "down"], check=False)
     figures = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "lines": int(os.environ["FEIRA_SHOP_LINES"]),
-        "start": {"cold_seconds": cold, "warm_seconds": warm},
-        "days": days,
-    }
-    TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(json.dumps(figures, indent=1))
+    } | found
+    RAW.mkdir(exist_ok=True)
+    target = RAW / ("small-stack.json" if asked.small else "stack.json")
+    target.write_text(json.dumps(figures, indent=1))
     print_tables(figures)
     return 0
 

@@ -91,6 +91,55 @@ def small_medians(days: list[dict[str, Any]], planned_for: str, of: str) -> dict
     return {step: median(steps[step][of] for steps in chosen) for step in chosen[0]}
 
 
+# From the queue to the marts: each task waits for the one before it.
+PATH = (
+    "wait_for_api",
+    "land",
+    "validate",
+    "transform",
+    "publish",
+    "load_warehouse",
+    "reconcile",
+    "emit",
+    "build_marts",
+)
+
+
+def along_path(day: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    """Of each task of a day's chain on the stack, the seconds from the end of the one before, or from the queue,
+    to its start, and its own; together they are the whole."""
+    tasks, ended = {each["task"]: each for each in day["tasks"]}, 0.0
+    found = {}
+    for name in PATH:
+        started, seconds = tasks[name]["started_seconds"], tasks[name]["seconds"]
+        found[name] = (started - ended, seconds)
+        ended = started + seconds
+    return found
+
+
+# Services whose CPU is shown apart; a task's processes are the scheduler's children.
+CHAIN_CPU = {
+    "scheduler and tasks": "airflow-scheduler",
+    "Spark": "spark",
+    "PostgreSQL": "postgres",
+}
+
+
+def chain_of(day: dict[str, Any]) -> dict[str, list[float]]:
+    """Of each task of ``along_path``, and of all ``together``: both its seconds, and the CPU seconds from the end
+    of the task before to its own, of each of ``CHAIN_CPU`` and of all services."""
+    found = {}
+    for task, seconds in along_path(day).items():
+        cpu = day["cpu"][task]
+        found[task] = [
+            *seconds,
+            *(cpu.get(service, 0.0) for service in CHAIN_CPU.values()),
+            sum(cpu.values()),
+        ]
+    found["together"] = [sum(each) for each in zip(*found.values(), strict=True)]
+    return found
+
+
 CPU = ("client_cpu", "server_cpu")
 
 

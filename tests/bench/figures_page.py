@@ -16,11 +16,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from aims import Aim, aims, growth_aims, recommendation_aims, watching_aims
+from aims import Aim, aims, growth_aims, recommendation_aims, small_aims, watching_aims
 from figures import (
+    CHAIN_CPU,
     CPU,
     STACK_HEADINGS,
     STEPS,
+    chain_of,
     cpu_at_one_pace,
     engine_peak,
     engine_seconds,
@@ -70,6 +72,7 @@ class Figures:
         self.grown = self._read(raw / "growth.json")
         self.watched = self._read(raw / "monitoring.json")
         self.small = self._read(raw / "small.json")
+        self.small_stack = self._read(raw / "small-stack.json")
 
     @staticmethod
     def _read(path: Path) -> Any:
@@ -174,6 +177,39 @@ class Figures:
     def watching_aims(self) -> str:
         """What watching may add, and what it adds."""
         return _aims_table(watching_aims(self.watched))
+
+    def small_aims(self) -> str:
+        """The aim of a small day on a warm stack."""
+        return _aims_table(small_aims(self.small_stack))
+
+    def small_chain(self) -> str:
+        """Where a small day's seconds go on a warm stack, task by task, and the CPU beside them."""
+        found = self.small_stack
+        days, machine = found["days"], found["machine"]
+        by_day = [chain_of(day) for day in days]
+        rows = [
+            [
+                task,
+                *(
+                    range_of(list(each), 2)
+                    for each in zip(*(of[task] for of in by_day), strict=True)
+                ),
+            ]
+            for task in by_day[0]
+        ]
+        headings = [
+            "until it starts, s",
+            "itself, s",
+            *(f"CPU s: {name}" for name in CHAIN_CPU),
+            "CPU s: all",
+        ]
+        busy = [day["load_average"] for day in days]
+        return (
+            table(["", *headings], rows)
+            + f"\nMedian, least and most of {len(days)} days of {found['lines']:,} lines, after "
+            f"{found['warm_days']} that do not count. Measured {found['measured_at'][:10]} on "
+            f"{machine['cores']} cores of {machine['cpu']}, load average {min(busy):.1f} to {max(busy):.1f}.\n"
+        )
 
     def monitoring(self) -> str:
         """CPU and memory of stacks of each kind, and of which services they differ most."""
@@ -422,7 +458,10 @@ def main() -> int:
     """Draws the plots and fills the page as far as it was measured; 1 where nothing was, of a million lines,
     of small days, of recommendations, of growth or of monitoring."""
     figures = Figures(RAW)
-    found = (figures.days, figures.small, figures.recommended, figures.grown, figures.watched)
+    found = (
+        *(figures.days, figures.small, figures.small_stack),
+        *(figures.recommended, figures.grown, figures.watched),
+    )
     if not any(found):
         print(
             "No figures of a million lines or more, of small days, of recommendations, growth or "
@@ -461,6 +500,13 @@ def main() -> int:
             )
         }
         | {"small days": figures.small_days if figures.small else None}
+        | {
+            name: block if figures.small_stack else None
+            for name, block in (
+                ("small aims", figures.small_aims),
+                ("small chain", figures.small_chain),
+            )
+        }
     )
     PAGE.write_text(fill(PAGE.read_text(), blocks))
     plots = draw(figures.days, IMAGES) if figures.days else []
