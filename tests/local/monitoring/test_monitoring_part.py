@@ -15,10 +15,12 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from feira.core.contracts import contracts
+from feira.monitoring.endpoints import Endpoint
 from feira.monitoring.exporter import collect
 from feira.monitoring.figures import Figures
 from feira.monitoring.postgres import Postgres
 from feira.monitoring.tables import LakeTables
+from feira.monitoring.topics import Topics
 from feira.monitoring.warehouse import Warehouse
 from feira_local.monitoring.__main__ import Disk, sources
 from feira_local.stack import airflow, lifecycle, spark, state
@@ -174,6 +176,13 @@ def test_it_asks_what_the_stack_has_and_nothing_that_is_left_out_or_elsewhere(
         "airflow",
     ]
     assert asked(config_of(tmp_path, FEIRA_MONITORING="on")) == whole
+    (s3,) = (
+        it
+        for it in sources(config_of(tmp_path, FEIRA_MONITORING="on"), Figures())
+        if it.name == "s3"
+    )
+    # As it answers to who does not sign.
+    assert isinstance(s3, Endpoint) and 403 in s3.statuses
     redshift = config_of(tmp_path, FEIRA_MONITORING="on", FEIRA_WAREHOUSE_ON="redshift")
     assert asked(redshift) == whole
     entered = {
@@ -190,10 +199,13 @@ def test_it_asks_what_the_stack_has_and_nothing_that_is_left_out_or_elsewhere(
         "shop_api: {conn_type: http, host: theirs}\n"
         "lake_default: {conn_type: aws, login: k, password: s, extra: {endpoint_url: 'http://s3', "
         "service_config: {s3: {bucket_name: b}}}}\n"
+        "kafka_default: {conn_type: kafka, extra: {bootstrap.servers: 'theirs:9092'}}\n"
     )
     own.chmod(0o600)
-    elsewhere = asked(config_of(tmp_path, FEIRA_MONITORING="on"))
-    assert elsewhere == [name for name in whole if name not in ("warehouse", "shop_api", "s3")]
+    config = config_of(tmp_path, FEIRA_MONITORING="on")
+    assert asked(config) == [name for name in whole if name not in ("warehouse", "shop_api", "s3")]
+    (topics,) = (each for each in sources(config, Figures()) if isinstance(each, Topics))
+    assert topics.options["bootstrap.servers"] == "theirs:9092"
 
 
 def test_the_disk_is_that_of_the_folder_and_one_that_is_gone_is_an_error(tmp_path: Path) -> None:
@@ -204,7 +216,7 @@ def test_the_disk_is_that_of_the_folder_and_one_that_is_gone_is_an_error(tmp_pat
         for what in ("size", "free")
     )
     assert size == shutil.disk_usage(tmp_path).total
-    assert free is not None and 0 < free <= size
+    assert free is not None and 0 < free < size
     with pytest.raises(FileNotFoundError):
         Disk(tmp_path / "gone").collect(figures)
 
@@ -237,6 +249,7 @@ def test_the_exporter_loads_nothing_that_reads_tables_and_no_client_of_s3(tmp_pa
     heavy = "numpy pandas pyarrow pyiceberg airflow pyspark s3fs fsspec aiobotocore botocore.client feira_local.cli"
     program = f"""
 import sys
+from feira.monitoring.endpoints import Endpoint
 from feira.monitoring.exporter import collect
 from feira.monitoring.figures import Figures
 from feira_local.monitoring.__main__ import sources

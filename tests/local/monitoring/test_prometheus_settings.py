@@ -68,6 +68,11 @@ def test_what_runs_is_scraped_and_what_does_not_is_not(config: StackConfig, tmp_
         "spark": ["127.0.0.1:18194"],
         "recommendations": ["127.0.0.1:18140"],
     }
+    paths = [
+        it.get("metrics_path") for it in prometheus.prometheus_settings(config)["scrape_configs"]
+    ]
+    # Without its last slash Spark answers with a redirect, which costs each scrape a second request.
+    assert paths == [None, None, "/metrics/prometheus/"]
     env = {"FEIRA_HOME": str(tmp_path), "FEIRA_MONITORING": "on", "FEIRA_WITHOUT": "valkey"}
     assert "recommendations" not in jobs(StackConfig.from_env(env))
 

@@ -30,21 +30,24 @@ class Answers:
         self.asked.set()
 
 
+@dataclass
 class Refuses:
-    name = "refuses"
+    name: str = "refuses"
+    error: Exception = field(default_factory=lambda: ConnectionError("no route\nto it"))
 
     def collect(self, figures: Figures) -> None:
-        raise ConnectionError("no route\nto it")
+        raise self.error
 
 
 def test_a_source_that_does_not_answer_is_shown_and_stops_no_other() -> None:
     figures = Figures()
-    collect([Refuses(), Answers("answers")], figures)
+    garbled = Refuses("garbled", KeyError("dags"))
+    collect([Refuses(), garbled, Answers("answers")], figures)
     up = {
         name: figures.registry.get_sample_value("feira_source_up", {"source": name})
-        for name in ("refuses", "answers")
+        for name in ("refuses", "garbled", "answers")
     }
-    assert up == {"refuses": 0, "answers": 1}
+    assert up == {"refuses": 0, "garbled": 0, "answers": 1}
     assert figures.registry.get_sample_value("feira_held_days") == 3
 
 

@@ -224,6 +224,44 @@ def test_a_running_sum_that_falls_has_begun_anew() -> None:
     assert registry.get_sample_value(name, {"dag": "sales_etl"}) == 13
 
 
+def test_running_sums_of_two_processes_that_began_together_are_two() -> None:
+    sums = summing()
+    for name, count in (("a", 4), ("b", 9)):
+        process = Process(name, BEGAN, CUMULATIVE)
+        process.counts["sales_etl", "r"] = count
+        sums.take(process.request(BEGAN + 1))
+    assert shown(sums).get_sample_value("airflow_ti_finish_total", {"dag": "sales_etl"}) == 13
+
+
+@pytest.mark.parametrize("scales", [(0, 3), (3, 0)])
+def test_a_running_histogram_whose_scale_changes_goes_on(scales: tuple[int, int]) -> None:
+    sums, process = summing(), Process("p", BEGAN, CUMULATIVE)
+    # In milliseconds, none in a bucket that has a bound in it at either scale.
+    for now, (scale, wait) in enumerate(zip(scales, (3.0, 3_000.0), strict=True), start=BEGAN + 1):
+        process.scale = scale
+        process.waits["sales_etl", "r"].append(wait)
+        sums.take(process.request(now))
+    bucket = "airflow_task_queued_seconds_bucket"
+    found = {
+        bound: shown(sums).get_sample_value(bucket, {"dag": "sales_etl", "le": bound})
+        for bound in ("0.01", "2.0", "5.0")
+    }
+    assert found == {"0.01": 1, "2.0": 1, "5.0": 2}
+
+
+def test_what_is_in_a_bucket_with_a_bound_in_it_is_above_the_bound() -> None:
+    sums, process = summing(), Process("p", BEGAN, DELTA, scale=0)
+    # Its bucket is from 512 ms to 1,024.
+    process.waits["sales_etl", "r"].append(700.0)
+    sums.take(process.request(BEGAN + 1))
+    bucket = "airflow_task_queued_seconds_bucket"
+    found = [
+        shown(sums).get_sample_value(bucket, {"dag": "sales_etl", "le": bound})
+        for bound in ("1.0", "2.0")
+    ]
+    assert found == [0, 1]
+
+
 def test_a_running_sum_that_comes_late_is_no_new_beginning() -> None:
     sums = summing()
     process = Process("p", BEGAN, CUMULATIVE)
@@ -267,13 +305,15 @@ def test_what_is_not_taken_is_dropped_and_counted() -> None:
         name="airflow.task.queued_duration", unit="s"
     ).exponential_histogram.data_points.add()
     metrics.add(name="airflow.ti.finish")
+    # What goes up and down is no counter.
+    metrics.add(name="airflow.ti.finish").sum.data_points.add(as_int=1)
     sums.take(request.SerializeToString())
     registry = shown(sums)
     dropped = {
         reason: registry.get_sample_value("feira_otlp_dropped_points_total", {"reason": reason})
         for reason in ("unknown", "form", "limit")
     }
-    assert dropped == {"unknown": 1, "form": 2, "limit": 0}
+    assert dropped == {"unknown": 1, "form": 3, "limit": 0}
     with pytest.raises(DecodeError):
         sums.take(b"\xff no protobuf")
 

@@ -69,6 +69,18 @@ def test_the_newest_day_that_agrees_and_what_waits_are_counted_as_they_change(
         loader.execute("SELECT pg_stat_force_next_flush()")
     source.collect(figures)
     assert _value(figures, newest, table="sales.fact") == 1291248000.0
+    # Each of the ledgers is looked at when it alone was written to.
+    for statement, name, expected in (
+        ("INSERT INTO sales.unreconciled_dates VALUES ('2010-12-02', NULL, 2)", "dates", 1),
+        ("DELETE FROM sales.unreconciled_dates", "dates", 0),
+        ("DELETE FROM sales.held_days", "held", 0),
+    ):
+        with connect(empty_warehouse.warehouse_loader) as loader:
+            loader.execute(statement)
+            loader.execute("SELECT pg_stat_force_next_flush()")
+        source.collect(figures)
+        figure = {"dates": "feira_unreconciled_dates", "held": "feira_held_days"}[name]
+        assert _value(figures, figure) == expected, statement
 
 
 def test_ledgers_that_nobody_has_written_to_are_not_read_again(empty_warehouse: Dsns) -> None:
