@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from feira.monitoring.airflow_metrics import TAKEN
+from feira.monitoring.airflow_metrics import TAKEN, allow_list
 from feira.monitoring.figures import Figures
 from feira.recommendations.serving.metrics import Metrics
 
@@ -77,3 +78,10 @@ def test_every_metric_has_a_description_and_a_name_that_prometheus_adds_its_endi
         # The unit stands last, once.
         for unit in ("bytes", "seconds"):
             assert unit not in name.split("_")[:-1], name
+
+
+def test_airflow_is_told_to_send_each_metric_that_is_taken_and_none_of_a_longer_name() -> None:
+    allowed = [re.compile(each) for each in allow_list().split(",")]
+    for taken in TAKEN:
+        assert any(each.match(taken.name) for each in allowed)
+        assert not any(each.match(f"{taken.name}.of_more") for each in allowed)

@@ -262,6 +262,18 @@ def test_what_is_in_a_bucket_with_a_bound_in_it_is_above_the_bound() -> None:
     assert found == [0, 1]
 
 
+def test_what_took_no_time_is_in_the_lowest_bucket() -> None:
+    request = ExportMetricsServiceRequest()
+    scope = request.resource_metrics.add().scope_metrics.add()
+    waited = scope.metrics.add(name="airflow.task.queued_duration", unit="ms").exponential_histogram
+    waited.aggregation_temporality = DELTA
+    waited.data_points.add(count=2, zero_count=2, time_unix_nano=BEGAN + 1)
+    sums = summing()
+    sums.take(request.SerializeToString())
+    bucket = "airflow_task_queued_seconds_bucket"
+    assert shown(sums).get_sample_value(bucket, {"dag": "", "le": "0.01"}) == 2
+
+
 def test_a_running_sum_that_comes_late_is_no_new_beginning() -> None:
     sums = summing()
     process = Process("p", BEGAN, CUMULATIVE)

@@ -65,6 +65,9 @@ def test_what_the_server_counts_begins_at_0_and_follows_it(postgres: Dsns) -> No
     labels = {"database": "warehouse", "outcome": "rolled_back"}
     source.collect(figures)
     assert _value(figures, "transactions_total", **labels) == 0
+    # Whatever the server has counted before.
+    committed = labels | {"outcome": "committed"}
+    assert _value(figures, "transactions_total", **committed) == 0
     for failed, total in ((3, 3), (2, 5)):
         with psycopg.connect(postgres.reader, autocommit=True) as reader:
             for _ in range(failed):
