@@ -98,7 +98,7 @@ def test_it_starts_what_is_stopped_and_its_end_leaves_the_service_running(
 def test_it_ends_with_1_once_the_service_stays_down_and_not_before(
     config: StackConfig, supervisor: Supervisor
 ) -> None:
-    attached = Attached(config, patience=1.5)
+    attached = Attached(config, patience=3)
     until(lambda: runs(supervisor))
     first = supervisor.states()["inbox"].pid
     os.kill(first, signal.SIGKILL)  # the supervisor starts it again
@@ -106,16 +106,29 @@ def test_it_ends_with_1_once_the_service_stays_down_and_not_before(
     assert attached.is_alive()
     # Being down once does not count towards the next time.
     supervisor.stop("inbox")
-    attached.join(0.8)
+    attached.join(1)
     supervisor.start("inbox")
     until(lambda: runs(supervisor))
-    attached.join(1)
+    attached.join(2.5)
     assert attached.is_alive()
     began = time.monotonic()
     supervisor.stop("inbox")
     attached.join(30)
-    assert time.monotonic() - began >= 1.5
-    assert all(part in str(attached.error) for part in ("inbox ", "(2 s)", "`feira restart inbox`"))
+    assert time.monotonic() - began >= 3
+    assert all(part in str(attached.error) for part in ("inbox ", "(3 s)", "`feira restart inbox`"))
+
+
+def test_what_is_still_being_stopped_is_started_once_it_has_ended(supervisor: Supervisor) -> None:
+    supervisor.start("shop")
+    until(lambda: runs(supervisor, "shop"))
+    first = supervisor.states()["shop"].pid
+    os.kill(first, signal.SIGSTOP)  # it takes the signal to end, and cannot yet
+    supervisor.stop("shop")
+    assert supervisor.states()["shop"].state == "STOPPING"
+    threading.Timer(0.5, os.kill, (first, signal.SIGCONT)).start()
+    supervisor.start("shop")
+    until(lambda: runs(supervisor, "shop"))
+    assert supervisor.states()["shop"].pid != first
 
 
 def test_when_the_whole_stack_is_gone_up_is_the_next_step(

@@ -181,6 +181,11 @@ class Supervisor:
         }
 
     def start(self, name: str) -> None:
+        """Starts the service, once what is being stopped of it has ended: until then supervisord does nothing and says
+        nothing of it."""
+        deadline = time.monotonic() + STOP_SECONDS + 5
+        while self.states()[name].state == "STOPPING" and time.monotonic() < deadline:
+            time.sleep(0.05)
         try:
             self.call("startProcess", name, False)
         except xmlrpc.client.Fault as fault:
