@@ -193,12 +193,12 @@ def _of_watched_minutes(name: str, stacks: list[dict[str, Any]]) -> Aim:
 def small_aims(stack: dict[str, Any] | None) -> list[Aim]:
     """How long a small day takes on a warm stack."""
     lines = f"{stack['lines']:,} lines" if stack else "10,000 lines"
-    chain = stack and spread([day["wall_seconds"] for day in stack["days"]])
+    seconds = stack and spread([day["wall_seconds"] for day in stack["days"]])
     return [
         _judged(
             f"A day of {lines} from the queue to the marts under {SMALL_SECONDS:g} s at the median, warm",
-            f"{_range(chain, 1)} s" if chain else None,
-            bool(chain and chain[0] < SMALL_SECONDS),
+            f"{_range(seconds, 1)} s" if seconds else None,
+            bool(seconds and seconds[0] < SMALL_SECONDS),
         )
     ]
 

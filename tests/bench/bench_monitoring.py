@@ -19,16 +19,15 @@ import statistics
 import subprocess
 import sys
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 from rich.console import Console
 
-from bench_stack import FEIRA, FIRST_DAY, REPOSITORY, warm_up_ended
+from bench_stack import FEIRA, FIRST_DAY, REPOSITORY, ran, warm_up_ended
 from feira_local.stack import access
 from feira_local.stack.airflow_api import AirflowApi
-from feira_local.stack.chains import follow, start
 from feira_local.stack.processes import group, leaders
 from feira_local.stack.state import running_config
 from machine import machine
@@ -69,13 +68,6 @@ def pace() -> float:
         sorted(hash(str(number)) for number in range(150_000))
         taken.append(time.process_time() - began)
     return min(taken)
-
-
-def ran(api: AirflowApi, day: date) -> None:
-    """Runs a day's chain."""
-    chain = follow(api, [start(api, "sales_etl", day)])[0]
-    if not chain.succeeded:
-        raise SystemExit(f"{chain.day} failed: {chain.failure}")
 
 
 def in_turns(pairs: int) -> dict[str, list[float]]:

@@ -144,13 +144,19 @@ def print_tables(figures: dict[str, Any]) -> None:
         )
 
 
+def ran(api: AirflowApi, day: date) -> Chain:
+    """Runs a day's chain, to the built marts."""
+    (chain,) = follow(api, [start(api, "sales_etl", day)])
+    if not chain.succeeded:
+        raise SystemExit(f"{chain.day} failed: {chain.failure}")
+    return chain
+
+
 def run_days(first: int, count: int) -> list[dict[str, Any]]:
     """The figures of so many days' chains, one after the other; ``first`` is the day's number, from 0."""
     api, days = AirflowApi.local(), []
     for number in range(first, first + count):
-        chain = follow(api, [start(api, "sales_etl", FIRST_DAY + timedelta(days=number))])[0]
-        if not chain.succeeded:
-            raise SystemExit(f"{chain.day} failed: {chain.failure}")
+        chain = ran(api, FIRST_DAY + timedelta(days=number))
         days.append(chain_figures(api, chain) | {"load_average": load_average()})
     return days
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import psutil
 
@@ -24,9 +24,8 @@ class MemorySampler:
         self._groups: dict[str, Callable[[], Iterable[psutil.Process]]] = {}
         self._peaks: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._sample_on, daemon=True)
-        self._thread.start()
+        self._sampling = ExitStack()
+        self._sampling.enter_context(repeatedly(self._sample, INTERVAL_SECONDS))
 
     def watch(self, name: str, processes: Callable[[], Iterable[psutil.Process]]) -> None:
         """Begins to sample a group, in the place of one of that name."""
@@ -53,12 +52,7 @@ class MemorySampler:
 
     def close(self) -> None:
         """Ends the sampling."""
-        self._ended.set()
-        self._thread.join()
-
-    def _sample_on(self) -> None:
-        while not self._ended.wait(INTERVAL_SECONDS):
-            self._sample()
+        self._sampling.close()
 
     def _sample(self) -> None:
         with self._lock:
@@ -67,6 +61,24 @@ class MemorySampler:
             total = sum(pss(process) for process in processes())
             with self._lock:
                 self._peaks[name] = max(self._peaks.get(name, 0), total)
+
+
+@contextmanager
+def repeatedly(look: Callable[[], object], seconds: float) -> Iterator[None]:
+    """Inside, ``look`` is called every so many seconds, in a thread."""
+    ended = threading.Event()
+
+    def on() -> None:
+        while not ended.wait(seconds):
+            look()
+
+    thread = threading.Thread(target=on, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def tree(pid: int) -> Callable[[], list[psutil.Process]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from bisect import bisect_left
 from collections import defaultdict
@@ -10,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import psutil
+
+from memory import cpu_seconds, repeatedly
 
 INTERVAL_SECONDS = 0.25
 
@@ -29,20 +30,11 @@ class CpuOverTime:
     @contextmanager
     def sampling(self) -> Iterator[None]:
         """Takes readings until the end of the block."""
-        ended = threading.Event()
-
-        def on() -> None:
-            while not ended.wait(INTERVAL_SECONDS):
-                self.read()
-
-        thread = threading.Thread(target=on, daemon=True)
         self.read()
-        thread.start()
         try:
-            yield
+            with repeatedly(self.read, INTERVAL_SECONDS):
+                yield
         finally:
-            ended.set()
-            thread.join()
             self.read()
 
     def read(self) -> None:
@@ -54,8 +46,7 @@ class CpuOverTime:
             with suppress(psutil.Error), process.oneshot():
                 owner = owners.get(process.pid) or owners.get(process.ppid(), "others")
                 owners[process.pid] = owner
-                used = process.cpu_times()
-                found[owner] += used.user + used.system + used.children_user + used.children_system
+                found[owner] += cpu_seconds((process,))
         self._times.append(time.time())
         self._readings.append(found)
 
