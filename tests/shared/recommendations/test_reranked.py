@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cache
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from feira.recommendations import choice as choosing
+from feira.recommendations import lists
 from feira.recommendations.candidates import BASELINE
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency
@@ -155,6 +156,51 @@ def test_where_re_ranking_is_not_better_or_cannot_be_compared_a_single_candidate
     for choice in choices.values():
         assert not choice.rerank
         assert choice.ratio is not None and choice.ratio.value is not None
+
+
+@dataclass(frozen=True)
+class Misled(EASE):
+    """Learns from items that others have taken."""
+
+    def fit(self, history: History) -> ByItems:
+        return super().fit(replace(history, items=history.items[::-1]))
+
+
+def groups_of_items(users: int = 250) -> Interactions:
+    """Users of five groups, each of whom takes any of its group's forty items every third day."""
+    generator = np.random.default_rng(3)
+    return interactions(
+        (f"u{user:03d}", f"i{40 * (user % 5) + item:03d}", FIRST + timedelta(days=3 * at))
+        for user in range(users)
+        for at, item in enumerate(generator.permutation(40)[:28])
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfMany(Reranked):
+    """There are never so many users."""
+
+    least_users: int = 1_000
+
+
+@pytest.mark.parametrize("ranking", [Reranked, OfMany])
+def test_a_single_candidate_that_is_better_than_the_first_by_more_than_chance_takes_its_place(
+    ranking: type[Reranked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = history_of(groups_of_items(), LAST)
+    monkeypatch.setattr(lists, "Reranked", ranking)
+    method, choices = choose(history)
+    assert isinstance(method.new, EASE) and choices["new"].instead is None, choices
+    monkeypatch.setattr(
+        lists, "singles", lambda _: Chosen(again=TifuKnn(), new=Misled(), popular=BASELINE)
+    )
+    method, choices = choose(history)
+    assert isinstance(method.new, ItemItem), choices
+    # Nobody takes anything again, and the first candidate stays.
+    assert isinstance(method.again, TifuKnn) and choices["again"].instead is None
+    why = choices["new"].told()
+    assert not choices["new"].rerank and "beside that of EASE that of item-item is" in why, why
+    assert ("users to learn from" in why) == (ranking is OfMany)
 
 
 def test_with_too_few_users_to_learn_from_it_is_its_first_candidate() -> None:

@@ -1,8 +1,9 @@
-"""Whether re-ranking a slot is worth it for a history, by a window that is before the one that the gate holds out."""
+"""What is best in a slot for a history, re-ranking or which single candidate, by a window that is before the one
+that the gate holds out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -30,13 +31,14 @@ _MOST_USERS = 5_000
 
 @dataclass(frozen=True)
 class Choice:
-    """Whether to re-rank a slot, and why.
+    """Whether to re-rank a slot, or which single candidate to take, and why.
 
     :param why: in words
     :param cut: the first day of the window that was foretold; None where there was none
     :param users: those that took something of the slot in the window
     :param single: the best single candidate there
     :param ratio: NDCG@10 of the slot, of re-ranking beside that candidate
+    :param instead: that candidate, where it is another than the first and better by more than chance
     """
 
     rerank: bool
@@ -45,6 +47,7 @@ class Choice:
     users: int = 0
     single: str | None = None
     ratio: Figure | None = None
+    instead: str | None = None
 
     def told(self) -> str:
         """In words."""
@@ -53,8 +56,8 @@ class Choice:
 
 
 def whether_to_rerank(history: History, reranked: Ranking) -> Choice:
-    """Compares re-ranking with each single candidate that the slot may have, on days before those that the gate
-    judges by: what was chosen by the same days as it is judged by would seem better than it is."""
+    """Compares re-ranking with each single candidate that the slot may have, and these with the first, on days before
+    those that the gate judges by: what was chosen by the same days as it is judged by would seem better than it is."""
     slot = reranked.slot
     first, end = int(history.days.min()), history.as_of
     known = history_before(
@@ -75,25 +78,33 @@ def whether_to_rerank(history: History, reranked: Ranking) -> Choice:
         return Choice(False, f"fewer than {LEAST_USERS} users to compare by", cut, len(asked))
     learned_from = split.history.capped(HISTORY_CAP)
     model = reranked.fit(learned_from)
-    if not isinstance(model, ByRanker):
-        return Choice(
-            False, f"fewer than {reranked.least_users} users to learn from", cut, len(asked)
-        )
+    learned = [model] if isinstance(model, ByRanker) else []
     singles = tuple(dict.fromkeys(reranked.alone))
     columns = []
-    scorers: list[Scorer] = [model, *(single.fit(learned_from) for single in singles)]
+    scorers: list[Scorer] = [*(single.fit(learned_from) for single in singles), *learned]
     for scorer in scorers:
         lists = lists_by_slot(scorer, split, split.users[rows])[slot][asked]
         hits = metrics.hits(lists, relevant.items[asked])
         columns.append(metrics.ndcg(hits, relevant.count[asked]))
     ndcg = means(np.column_stack(columns))
-    best = 1 + int(np.argmax(ndcg.observed[1:]))
-    ratio = ndcg.ratio(0, best)
-    wins = (ratio.value or 0) >= LEAST_RATIO[slot] and (ratio.low or 0) > 1
-    why = f"its NDCG@10 beside that of {singles[best - 1].name} is {_ends(ratio)}; asked is " + (
-        f"{LEAST_RATIO[slot]}, and a lower end above 1"
-    )
-    return Choice(wins, why, cut, len(asked), singles[best - 1].name, ratio)
+    best = int(np.argmax(ndcg.observed[: len(singles)]))
+    name, beside_first = singles[best].name, ndcg.ratio(best, 0)
+    instead = name if (beside_first.low or 0) > 1 else None
+    found = Choice(False, "", cut, len(asked), name, None, instead)
+    if learned:
+        ratio = ndcg.ratio(len(singles), best)
+        wins = (ratio.value or 0) >= LEAST_RATIO[slot] and (ratio.low or 0) > 1
+        why = (
+            f"its NDCG@10 beside that of {name} is {_ends(ratio)}; asked is "
+            f"{LEAST_RATIO[slot]}, and a lower end above 1"
+        )
+        found = replace(found, rerank=wins, ratio=ratio, why=why)
+    else:
+        found = replace(found, why=f"fewer than {reranked.least_users} users to learn from")
+    if instead and not found.rerank:
+        beside = f"; beside that of {singles[0].name} that of {name} is {_ends(beside_first)}"
+        found = replace(found, why=found.why + beside)
+    return found
 
 
 def _ends(ratio: Figure) -> str:

@@ -154,8 +154,8 @@ def singles(history: History) -> Chosen:
 
 
 def choose(history: History) -> tuple[Chosen, dict[Slot, Choice]]:
-    """In each slot the single candidate, or the union of several re-ranked, where that was better in an earlier
-    window; and why."""
+    """In each slot the single candidate of ``singles``, or another one, or the union of several re-ranked, where that
+    was better in an earlier window; and why."""
     found = singles(history)
     again, new = found.again, found.new
     assert not isinstance(again, RerankedAgain) and not isinstance(new, Reranked)
@@ -170,14 +170,15 @@ def choose(history: History) -> tuple[Chosen, dict[Slot, Choice]]:
         choice = Choice(False, str(why))
         return found, {"again": choice, "new": choice}
     of_again, of_new = RerankedAgain(habits=again), Reranked(strong=new)
-    choices: dict[Slot, Choice] = {
-        each.slot: whether_to_rerank(history, each) for each in (of_again, of_new)
-    }
-    if choices["again"].rerank:
-        found = replace(found, again=of_again)
-    if choices["new"].rerank:
-        found = replace(found, new=of_new)
-    return found, choices
+    choices: dict[Slot, Choice] = {}
+    taken: dict[Slot, Any] = {}
+    for each in (of_again, of_new):
+        choices[each.slot] = choice = whether_to_rerank(history, each)
+        if choice.rerank:
+            taken[each.slot] = each
+        elif choice.instead is not None:
+            taken[each.slot] = next(it for it in each.alone if it.name == choice.instead)
+    return replace(found, **taken), choices
 
 
 def chosen(history: History) -> Chosen:
