@@ -7,14 +7,14 @@ docs/recommendations.md. Intervals are the platform's alone; what they say of a 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import combinations
 from math import isclose, isnan, log2, nan, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from oracle_lists import AGAIN, Floats, Interactions, Known, Scorer, ease, own_frequency
+from oracle_lists import AGAIN, Floats, Interactions, Known, Scorer, ease, item_item, own_frequency
 from oracle_lists import recent_popularity as popularity
 
 TEN = 10
@@ -49,6 +49,14 @@ BESIDE_LIVE: dict[tuple[str, str], tuple[float, str]] = {
 USERS = {("users_to_live", "all"): (0.95, "value")}
 
 
+NEW: dict[str, Callable[[Known, Mapping[str, Any]], Scorer]] = {
+    "EASE": lambda known, method: ease(known, method)[0],
+    "item-item": item_item,
+}
+# Of a version the items of each slot and user, best first.
+Places = Mapping[tuple[str, str], list[str]]
+
+
 class Figure(NamedTuple):
     """Its value, of how many users, and whether it has to have one: of few users it may be unknown."""
 
@@ -57,21 +65,25 @@ class Figure(NamedTuple):
     certain: bool
 
 
-def gate_differs(found: Interactions, as_of: dt.date, verdict: Mapping[str, Any]) -> list[str]:
+def gate_differs(
+    found: Interactions, as_of: dt.date, verdict: Mapping[str, Any], lists: Mapping[str, Places]
+) -> list[str]:
     """A version's ``gate.json`` against the interactions as of its day: which days were held out, the ratios of
-    NDCG@10 to recent popularity, to own frequency and to the method that was served, with novelty and diversity
-    beside that, coverage@10, the users with a list; and what follows from the figures: the verdict of each, and the
-    version's."""
+    NDCG@10 to recent popularity, to own frequency, to the best single candidate and to the method that was served,
+    and coverage@10; against the lists of both versions, which are by version, its novelty, diversity and users; and
+    what follows from the figures: the verdict of each, and the version's."""
     days = _held_out(found, as_of)
     cut = as_of - dt.timedelta(days=days - 1)
     if (verdict["cut"], verdict["days"]) != (str(cut), days):
         return [f"gate: {verdict['days']} days from {verdict['cut']}, must be {days} from {cut}"]
     must = figures(found, cut, verdict["method"], verdict["live_method"])
     held = {(row["figure"], row["slot"]): row for row in verdict["figures"]}
-    asked = [("coverage", slot) for slot in ("again", "new")]
-    asked += [("ndcg_to_popular", slot) for slot in SLOTS]
-    asked += [("ndcg_to_own_frequency", slot) for slot in ("again", "all")]
-    asked += BESIDE_LIVE if verdict["live_method"] is not None else []
+    asked = list(ALONE)
+    if (live := verdict["live"]) is not None:
+        must |= of_lists(found, as_of, lists[verdict["version"]], lists[live])
+        asked += [key for key in BESIDE_LIVE if key[0] != "ndcg_to_live"]
+        if verdict["live_method"] is not None:
+            asked += [key for key in BESIDE_LIVE if key[0] == "ndcg_to_live"]
     problems = []
     for key in asked:
         row, right = held.get(key), must.get(key)
@@ -82,10 +94,12 @@ def gate_differs(found: Interactions, as_of: dt.date, verdict: Mapping[str, Any]
             problems.append(f"gate: {' of '.join(key)} is {told}, must be {right}")
     users = len({user for user, _, at in found if at <= as_of})
     row = held.get(("users_to_live", "all"), {"value": None})
-    if row["value"] is not None and not isclose(row["value"] * row["users"], users):
-        problems.append(
-            f"gate: {row['value']} of {row['users']} users have a list, must be {users}"
-        )
+    if row["value"] is not None:
+        of_live = len({user for slot, user in lists[live] if slot in ("again", "new") and user})
+        if row["users"] != of_live or not isclose(row["value"] * of_live, users):
+            problems.append(
+                f"gate: {row['value']} of {row['users']} users have a list, must be {users} ÷ {of_live}"
+            )
     products = len({item for _, item, at in found if at < cut})
     return problems + verdicts_differ(verdict, products)
 
@@ -160,34 +174,64 @@ def figures(
             taken.setdefault(user, set()).add(item)
     if not taken:
         return {}
-    lists, users_of = _Lists(known, method), _users_of(known)
+    lists = _Lists(known, method)
     beside = None if live in (None, method) else _Lists(known, live or {})
+    # EASE, and beside it the other candidate that gives reasons.
+    other = _Lists(known, {**method, "new": {"name": "item-item", "neighbours": 100}})
     made: dict[tuple[str, str], Figure] = {}
     for slot in SLOTS:
-        right = {user: _right(slot, items, lists.had(user)) for user, items in taken.items()}
-        asked = [user for user in sorted(right) if right[user]]
-        if not asked:
+        of_users = {user: _right(slot, items, lists.had(user)) for user, items in taken.items()}
+        right = {user: of_users[user] for user in sorted(of_users) if of_users[user]}
+        if not right:
             continue
-        mine = {user: lists.mine(user, slot) for user in asked}
-        ndcg = [_ndcg(mine[user], right[user]) for user in asked]
-        for name, other in (("popular", lists.popular), ("own_frequency", lists.own)):
-            values = [_ndcg(other(user, slot), right[user]) for user in asked]
-            made[f"ndcg_to_{name}", slot] = _ratio(ndcg, values)
-        if beside is None:
-            same = Figure(1.0, len(asked), True)
-            made |= {(f"{it}_to_live", slot): same for it in ("ndcg", "novelty", "diversity")}
-            continue
-        served = {user: beside.mine(user, slot) for user in asked}
-        values = [_ndcg(served[user], right[user]) for user in asked]
-        made["ndcg_to_live", slot] = _ratio(ndcg, values)
-        for name, of in (("novelty", novelty), ("diversity", diversity)):
-            two = ([of(each[user], users_of, known) for user in asked] for each in (mine, served))
-            made[f"{name}_to_live", slot] = _ratio(*two)
+        mine = _ndcgs(lists.mine, slot, right)
+        for name, of in (("popular", lists.popular), ("own_frequency", lists.own)):
+            made[f"ndcg_to_{name}", slot] = _ratio(mine, _ndcgs(of, slot, right))
+        if slot == "new":
+            single = _ndcgs(other.mine, slot, right)
+            best = single if _mean(single) > _mean(mine) else mine
+            made["ndcg_to_other_single", slot] = _ratio(mine, best)
+        made["ndcg_to_live", slot] = (
+            Figure(1.0, len(right), True)
+            if beside is None
+            else _ratio(mine, _ndcgs(beside.mine, slot, right))
+        )
     for slot in ("again", "new"):
         offered = {item for user in known.users for item in lists.mine(user, slot)}
         share = len(offered) / len(known.items)
         made["coverage", slot] = Figure(share, len(known.users), True)
     return made
+
+
+def of_lists(
+    found: Interactions, as_of: dt.date, mine: Places, live: Places
+) -> dict[tuple[str, str], Figure]:
+    """Novelty and diversity of the first ten of one version's lists ÷ those of another's, by what is known on the
+    day: of the users for whom both have a value."""
+    known = Known({each for each in found if each[2] <= as_of}, as_of)
+    users_of = _users_of(known)
+    made = {}
+    for slot in ("again", "new"):
+        values: dict[str, list[list[float]]] = {"novelty": [], "diversity": []}
+        for user in known.users:
+            two = [
+                [item for item in lists.get((slot, user), [])[:TEN] if item in users_of]
+                for lists in (mine, live)
+            ]
+            for name, of in (("novelty", novelty), ("diversity", diversity)):
+                both = [of(each, users_of, known) for each in two]
+                if not any(map(isnan, both)):
+                    values[name].append(both)
+        for name, pairs in values.items():
+            sides = [[pair[side] for pair in pairs] for side in (0, 1)]
+            made[f"{name}_to_live", slot] = _ratio(*sides)
+    return made
+
+
+def _ndcgs(
+    offered: Callable[[str, str], list[str]], slot: str, right: Mapping[str, set[str]]
+) -> list[float]:
+    return [_ndcg(offered(user, slot), items) for user, items in right.items()]
 
 
 def _right(slot: str, items: set[str], had: set[str]) -> set[str]:
@@ -240,14 +284,14 @@ class _Lists:
 
     def __init__(self, known: Known, method: Mapping[str, Any]) -> None:
         again, new = method["again"]["name"], method["new"]["name"]
-        assert again in AGAIN and new == "EASE", f"the lists of {again} and {new} are not made here"
+        assert again in AGAIN and new in NEW, f"the lists of {again} and {new} are not made here"
         self.known = known
         # What was bought equally much is so however its days are added up.
         by_item = popularity(known, method["popular"]["half_life"])
         self.recent = np.array([float(f"{value:.12g}") for value in by_item])
         self.by_slot: dict[str, Scorer] = {
             "again": AGAIN[again](known, method["again"]),
-            "new": ease(known, method["new"])[0],
+            "new": NEW[new](known, method["new"]),
         }
         self.frequency = own_frequency(known, {})
         users_of = (known.matrix(lambda _: 1.0) > 0).sum(axis=0)

@@ -132,6 +132,29 @@ def _habit(known: Known, user: str, method: Mapping[str, Any]) -> Floats:
     return found
 
 
+def item_item(known: Known, method: Mapping[str, Any]) -> Scorer:
+    """The sum of an item's cosines with what the user had."""
+    seen = (known.matrix(lambda _: 1.0) > 0).astype(float)
+    scores = seen @ _cosines(seen, method["neighbours"])
+
+    def of(user: str) -> Bounds:
+        row = scores[known.user_at[user]]
+        return row, row
+
+    return of
+
+
+def _cosines(seen: Floats, neighbours: int) -> Floats:
+    """Of each item the cosines with the most similar others; those equal to the last of them count too."""
+    lengths = np.sqrt(np.maximum((seen**2).sum(axis=0), 1))
+    found = (seen.T @ seen) / np.outer(lengths, lengths)
+    np.fill_diagonal(found, 0)
+    for row in found:
+        if neighbours < len(row):
+            row[row < np.sort(row)[-neighbours] - 1e-9] = 0
+    return np.asarray(found)
+
+
 AGAIN: Mapping[str, Callable[[Known, Mapping[str, Any]], Scorer]] = {
     "TIFU-KNN": tifu_knn,
     "own frequency": own_frequency,

@@ -15,7 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from oracle_lists import AGAIN, LENGTH, NEAR, Floats, Known, Scorer, ease, recent_popularity
+from oracle_lists import (
+    AGAIN,
+    LENGTH,
+    NEAR,
+    Floats,
+    Known,
+    Scorer,
+    ease,
+    item_item,
+    recent_popularity,
+)
 
 # Scores are compared to nine decimals, and one that is 0 to nine says nothing.
 DECIMALS = 9
@@ -146,38 +156,22 @@ class Reranked:
         if name == "recent popularity":
             everywhere = recent_popularity(self.known, described["half_life"])
             return lambda user: everywhere
-        if name == "item-item":
-            scores = self.seen @ _cosines(self.seen.astype(float), described["neighbours"])
-        elif name == "ALS":
+        if name == "ALS":
             (found,) = (
                 each for each in arrays if each.endswith(".of_users") and ".scorers." in each
             )
             of_items = arrays[found.removesuffix("users") + "items"]
             scores = arrays[found] @ of_items[[self.place[it] for it in range(len(self.place))]].T
-        else:
-            bounds = (
-                ease(self.known, described)[0]
-                if name == "EASE"
-                else AGAIN[name](self.known, described)
-            )
-            return partial(_certain, bounds)
-        return lambda user: np.asarray(scores[self.known.user_at[user]])
+            return lambda user: np.asarray(scores[self.known.user_at[user]])
+        if name == "EASE":
+            return partial(_certain, ease(self.known, described)[0])
+        scorer = item_item if name == "item-item" else AGAIN[name]
+        return partial(_certain, scorer(self.known, described))
 
 
 def _certain(bounds: Scorer, user: str) -> Floats | None:
     least, most = bounds(user)
     return least if np.allclose(least, most, atol=1e-12) else None
-
-
-def _cosines(seen: Floats, neighbours: int) -> Floats:
-    """Of each item the cosines with the most similar others; those equal to the last of them count too."""
-    lengths = np.sqrt(np.maximum((seen**2).sum(axis=0), 1))
-    found = (seen.T @ seen) / np.outer(lengths, lengths)
-    np.fill_diagonal(found, 0)
-    for row in found:
-        if neighbours < len(row):
-            row[row < np.sort(row)[-neighbours] - 1e-9] = 0
-    return np.asarray(found)
 
 
 def stored(slot: str, read: Callable[[str], bytes]) -> tuple[dict[str, Any], str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from oracle_features import (
     Event,
     Rows,
     Shown,
+    Sold,
     features_differ,
     interactions,
     item_features,
@@ -63,8 +65,7 @@ def day_differs(m: Matrix, the_day: date, ran: set[date]) -> list[str]:
     ``ran`` are the days of which user events were run.
     """
     events, problems = _events(m, ran)
-    landings = [each for each in m.served.all() if date.fromisoformat(each.day) <= the_day]
-    sold = sold_lines(expected(landings).fact, the_day)
+    sold = _sold(m, the_day)
     first = the_day - timedelta(days=WINDOW - 1)
     known = [event for event in events if first <= event.day <= the_day]
     items = item_features(sold, known, the_day)
@@ -84,9 +85,27 @@ def day_differs(m: Matrix, the_day: date, ran: set[date]) -> list[str]:
     buyers = sum(row["orders"] > 0 for row in tables["user_features"][1].values())
     problems += _live_differs(m, the_day, live_figures(shown, items, buyers), shown, segments)
     problems += _offsets_differ(m, the_day)
-    verdict = _verdict(m, newest_version(m, the_day).version)
-    problems += gate_differs(interactions(sold), the_day, verdict)
+    problems += gate_of_day_differs(m, the_day)
     return problems + _lists_differ(m, the_day, taken, category_of, segments)
+
+
+def _sold(m: Matrix, the_day: date) -> list[Sold]:
+    landings = [each for each in m.served.all() if date.fromisoformat(each.day) <= the_day]
+    return sold_lines(expected(landings).fact, the_day)
+
+
+def gate_of_day_differs(m: Matrix, the_day: date) -> list[str]:
+    """What the gate has recorded of the day's newest version, beside the lists of both that the lake has."""
+    verdict = verdict_of(m, newest_version(m, the_day).version)
+    table = m.held.lake("recommendations.lists")
+    lists = {}
+    for version in {verdict["version"], verdict["live"]} - {None}:
+        of: dict[tuple[str, str], list[str]] = defaultdict(list)
+        rows = table[(table["list_version"] == version) & table["segment"].isna()]
+        for row in _rows(rows.sort_values("position")):
+            of[row.slot, row.user_id].append(row.item)
+        lists[version] = of
+    return gate_differs(interactions(_sold(m, the_day)), the_day, verdict, lists)
 
 
 def newest_version(m: Matrix, the_day: date) -> Any:
@@ -108,7 +127,7 @@ def _offsets_differ(m: Matrix, the_day: date) -> list[str]:
     ][:3]
 
 
-def _verdict(m: Matrix, version: str) -> dict[str, Any]:
+def verdict_of(m: Matrix, version: str) -> dict[str, Any]:
     """What the gate has recorded of a version."""
     path = f"{m.held.root}/recommendations/{version}/gate.json"
     read: dict[str, Any] = json.loads(m.held.files().cat_file(path))

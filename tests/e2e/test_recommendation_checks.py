@@ -60,7 +60,7 @@ def test_the_verdict_is_read_from_the_folder_of_the_version(tmp_path: Any) -> No
     folder = tmp_path / "recommendations" / VERSION
     folder.mkdir(parents=True)
     (folder / "gate.json").write_text('{"verdict": "passed"}')
-    assert checks._verdict(matrix(None, root=str(tmp_path)), VERSION) == {"verdict": "passed"}
+    assert checks.verdict_of(matrix(None, root=str(tmp_path)), VERSION) == {"verdict": "passed"}
 
 
 # A and B were had by two, as B and C.

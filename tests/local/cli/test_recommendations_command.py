@@ -93,7 +93,10 @@ def test_with_json_the_figures_and_their_intervals_are_plain_values(sales: Path)
     [
         (["--cut", "2010-12-01"], "must be a day from 2010-12-02 to 2010-12-10"),
         (["--cut", "tomorrow"], "'tomorrow' is not a day"),
-        (["--item", "sku"], "no column 'sku'; it has who, what, when"),
+        (
+            ["--item", "sku"],
+            "no column 'sku'; it has who, what, when. Name its columns with --user",
+        ),
         (["--only", "oracle"], "'oracle' is no candidate; there is recent popularity, popularity"),
         (["--items", "(x"], "'(x' is no regular expression"),
         (["--items", "q"], "none of 10 lines is an interaction (item_not_wanted 9"),

@@ -212,6 +212,43 @@ def test_a_version_is_judged_again_and_compared_with_what_was_recorded(
     )
 
 
+def test_what_is_beside_lists_that_are_gone_is_as_it_was_recorded(
+    store: ListStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A figure of lists that were removed since cannot be had, and says nothing against the verdict; of lists that
+    are there it does."""
+
+    @contextmanager
+    def opened() -> Iterator[str]:
+        yield "spark"
+
+    def replayed(*_: Any, versions: Any) -> Judgement:
+        assert versions is not None
+        return replace(FOUND, figures=(users, unknown))
+
+    novelty = replace(FIGURE, figure="novelty_to_live", slot="new")
+    unknown = replace(novelty, value=None, low=None, high=None, users=0, verdict=NOT_ENOUGH)
+    users = replace(unknown, figure="users_to_live", value=1.0)
+    monkeypatch.setattr(access, "spark_session", opened)
+    monkeypatch.setattr(gate, "replayed", replayed)
+    monkeypatch.setattr(gate, "drifted", lambda *_: ())
+    of = verdicts.Verdict.of(
+        replace(FOUND, figures=(users, novelty)),
+        version=FIRST,
+        as_of=str(DAY),
+        method=store.read(FIRST)[1].candidates,
+        live=SECOND,
+    )
+    verdicts.record(store, of)
+    code, output, _ = run("gate", FIRST)
+    assert code == 1 and "novelty_to_live of new: recorded" in output
+    Path(store.read(SECOND)[1].parquet.removeprefix("file://")).unlink()
+    code, output, _ = run("gate", FIRST)
+    assert code == 0 and "Not computed again: novelty_to_live of new." in output
+    found = json.loads(run("gate", FIRST, "--json")[1])
+    assert found["not_computed"] == ["novelty_to_live of new"] and found["differs"] == []
+
+
 def test_any_file_is_judged_as_of_a_day(tmp_path: Path) -> None:
     rows = [f"u{n % 9},i{n % 7},{DAY - timedelta(days=n // 9 % 6)}" for n in range(60)]
     later = [f"u{n % 9},i1,{DAY + timedelta(days=1)}" for n in range(9)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,8 @@ from feira.recommendations.candidates.interface import Scorer
 from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
 from feira.recommendations.candidates.reranked import Reranked, RerankedAgain
 from feira.recommendations.candidates.tifu_knn import TifuKnn
+from feira.recommendations.evaluation import lists_by_slot
+from feira.recommendations.first_ten import beside, first_ten
 from feira.recommendations.gate import (
     NOT_ENOUGH,
     PASSED,
@@ -35,13 +38,13 @@ from feira.recommendations.gate import (
     USERS,
     Judgement,
     Live,
-    first_ten,
+    Stored,
     judge,
     rules_table,
 )
-from feira.recommendations.history import History, history_before
+from feira.recommendations.history import History, history_before, split_at
 from feira.recommendations.interactions import interactions
-from feira.recommendations.lists import Chosen, fitted, rows_of
+from feira.recommendations.lists import ROWS, Chosen, fitted, history_of, rows_of
 
 DAY = date(2011, 1, 31)
 CUT = date(2011, 1, 11)
@@ -104,6 +107,21 @@ def judged(
     return judge(interactions(rows), DAY, method, served)
 
 
+@cache
+def lists_of(method: Chosen, day: date) -> tuple[pa.RecordBatch, ...]:
+    """Those of the shop that were made when the day had ended."""
+    history = history_of(interactions(SHOP), day)
+    return tuple(rows_of(fitted(method, history), history))
+
+
+def stored(users: int | None = 128, method: Chosen = METHOD, day: date = DAY) -> Stored:
+    return Stored(users, lambda: lists_of(method, day))
+
+
+def of_lists(found: Judgement) -> dict[tuple[str, str], gate.GateFigure]:
+    return {(it.figure, it.slot): it for it in found.figures if it.figure in gate.OF_LISTS}
+
+
 def verdicts(found: Judgement) -> dict[tuple[str, str], str]:
     return {(each.figure, each.slot): each.verdict for each in found.figures}
 
@@ -117,8 +135,9 @@ def test_a_good_method_passes_and_every_rule_has_its_figures(good: Judgement) ->
     assert (good.verdict, good.cut, good.days) == (PASSED, CUT, 21)
     must = {(rule.figure, slot) for rule in gate.RULES for slot in rule.slots}
     of_reranked = {("ndcg_to_best_single", "new"), ("ndcg_to_other_single", "again")}
-    # That of users is of a version that is judged, and not of its method.
-    assert set(verdicts(good)) == must - of_reranked - {(USERS, "all")}
+    # Of a version that is judged, and not of its method.
+    of_lists = {(figure, slot) for figure, slot in must if figure in gate.OF_LISTS}
+    assert set(verdicts(good)) == must - of_reranked - of_lists
     assert set(verdicts(good).values()) == {PASSED}
     for each in good.figures:
         assert each.value is not None and each.users > 100
@@ -129,7 +148,7 @@ def test_a_good_method_passes_and_every_rule_has_its_figures(good: Judgement) ->
 
 def test_a_method_beside_itself_is_exactly_1(good: Judgement) -> None:
     beside = [each for each in good.figures if each.figure.endswith("_to_live")]
-    assert len(beside) == 7
+    assert len(beside) == 3
     assert {(each.value, each.low, each.high) for each in beside} == {(1.0, 1.0, 1.0)}
 
 
@@ -148,19 +167,27 @@ def test_a_method_beside_itself_is_exactly_1(good: Judgement) -> None:
 def test_the_same_method_is_refused_where_it_has_lists_of_fewer_users(
     good: Judgement, users: int, served: int | None, must: str
 ) -> None:
-    live = Live("2011-01-31-001", METHOD, served)
-    found = judge(interactions(SHOP), DAY, METHOD, live, users=users)
-    assert verdicts(found) == verdicts(good) | {(USERS, "all"): must}
-    assert found.verdict == must
-    (figure,) = (each for each in found.figures if each.figure == USERS)
+    live = Live("2011-01-31-001", METHOD, stored(served))
+    found = judge(interactions(SHOP), DAY, METHOD, live, lists=stored(users))
+    beside = of_lists(found)
+    assert {key: it for key, it in verdicts(found).items() if key not in beside} == verdicts(good)
+    figure = beside.pop((USERS, "all"))
+    assert (figure.verdict, found.verdict) == (must, must)
     assert figure.value == (users / served if served else None)
     assert (figure.users, figure.low, figure.high) == (served or 0, None, None)
+    # The lists are the same.
+    assert len(beside) == 4
+    assert {(it.value, it.low, it.high, it.verdict) for it in beside.values()} == {
+        (1.0, 1.0, 1.0, PASSED)
+    }
 
 
 def test_an_older_day_than_what_is_served_may_have_lists_of_fewer_users(good: Judgement) -> None:
     for version in ("2011-02-01-001", "2012-01-01-001"):
-        live = Live(version, METHOD, 1000)
-        assert judge(interactions(SHOP), DAY, METHOD, live, users=10) == good
+        live = Live(version, METHOD, stored(1000))
+        found = judge(interactions(SHOP), DAY, METHOD, live, lists=stored(10))
+        assert {name for name, _ in of_lists(found)} == gate.OF_LISTS - {USERS}
+        assert found.verdict == PASSED
 
 
 def test_with_nothing_served_nothing_is_held_against_it(good: Judgement) -> None:
@@ -217,6 +244,39 @@ def test_a_method_that_re_ranks_is_held_against_the_best_of_what_it_re_ranks() -
     of_it = [EASE(half_life=1), ALS(), BASELINE]
     assert gate._singles(method, history) == [ItemItem(), EASE(), *of_it]
     assert gate._singles(METHOD, history) == [ItemItem(), EASE()]
+
+
+def test_beside_the_best_single_candidate_is_the_ratio_of_what_scikit_learn_finds_of_both() -> None:
+    history = history_before(interactions(SHOP), CUT)
+    had, future = defaultdict(set), defaultdict(set)
+    for user, item, day in SHOP:
+        (had if day < CUT else future)[user].add(item)
+    right = {user: future[user] - had[user] for user in history.user_ids}
+    asked = [place for place, user in enumerate(history.user_ids) if right[user]]
+    truth = [[it in right[history.user_ids[at]] for it in history.item_ids] for at in asked]
+
+    def ndcg(lists: Any) -> float:
+        # What is not listed comes after what is.
+        score = np.full((len(asked), len(history.item_ids)), -100.0)
+        for row, items in enumerate(lists[asked]):
+            score[row, items[items >= 0]] = -np.flatnonzero(items >= 0)
+        return float(ndcg_score(truth, score, k=10))
+
+    split = split_at(interactions(SHOP), CUT)
+    everybody = np.arange(len(history.user_ids), dtype=np.int32)
+    alone = {
+        single.name: ndcg(first_ten(replace(METHOD, new=single), history)["new"])
+        for single in (EASE(), ItemItem())
+    } | {
+        single.name: ndcg(lists_by_slot(single.fit(history), split, everybody)["new"])
+        for single in (ALS(), BASELINE)
+    }
+    method = replace(METHOD, new=Ordered(by=(Unlike(),)))
+    figure = next(it for it in judged(method).figures if it.figure == "ndcg_to_best_single")
+    assert len({*alone.values()}) == 4
+    assert figure.value == pytest.approx(
+        ndcg(first_ten(replace(METHOD, new=Unlike()), history)["new"]) / max(alone.values())
+    )
 
 
 @dataclass(frozen=True)
@@ -369,35 +429,115 @@ def test_figures_are_those_of_plain_loops_and_scikit_learn(good: Judgement) -> N
     assert found["coverage", "new"].value == len(covered) / len(everything)
 
 
-def test_novelty_and_diversity_are_beside_those_of_what_is_served() -> None:
-    found = {(it.figure, it.slot): it for it in judged(SIMPLE, live=METHOD).figures}
-    history = history_before(interactions(SHOP), CUT)
-    had = {
-        user: {it for who, it, day in SHOP if who == user and day < CUT}
-        for user in history.user_ids
-    }
-    new = {user for user, item, day in SHOP if day >= CUT and user in had and item not in had[user]}
-    users_of = np.asarray(history.seen().sum(axis=0)).ravel()
-    asked = [place for place, user in enumerate(history.user_ids) if user in new]
-    who = [{user for user in had if item in had[user]} for item in history.item_ids]
+def test_novelty_and_diversity_are_of_the_lists_of_both_versions() -> None:
+    """Two versions of one method, of which the other was made a month before: that of what is known by now."""
+    served = DAY - timedelta(days=28)
+    live = Live(f"{served}-001", METHOD, stored(128, SIMPLE, served))
+    found = of_lists(judge(interactions(SHOP), DAY, SIMPLE, live, lists=stored(128, METHOD)))
+    had: dict[str, set[str]] = defaultdict(set)
+    for user, item, _ in SHOP:
+        had[user].add(item)
+    who = {item: {user for user in had if item in had[user]} for _, item, _ in SHOP}
 
-    def unlike(one: int, other: int) -> float:
-        return 1 - len(who[one] & who[other]) / math.sqrt(users_of[one] * users_of[other])
+    def novelty(listed: list[str]) -> float:
+        return fmean(-math.log2(len(who[it]) / len(had)) for it in listed)
 
-    def novelty(listed: list[int]) -> float:
-        return fmean(-math.log2(users_of[it] / len(history.user_ids)) for it in listed)
+    def unlike(one: str, other: str) -> float:
+        shared = len(who[one] & who[other])
+        return 1 - shared / math.sqrt(len(who[one]) * len(who[other]))
 
-    def diversity(listed: list[int]) -> float:
+    def diversity(listed: list[str]) -> float:
         return fmean(unlike(*pair) for pair in combinations(listed, 2))
 
-    for name, of_list in (("novelty", novelty), ("diversity", diversity)):
-        mine, served = (
-            fmean(of_list([it for it in lists[place] if it >= 0]) for place in asked)
-            for lists in (first_ten(method, history)["new"] for method in (SIMPLE, METHOD))
-        )
-        figure = found[f"{name}_to_live", "new"]
-        assert figure.users == len(new)
-        assert figure.value == pytest.approx(mine / served)
+    for slot in ("again", "new"):
+        both = []
+        for batches in (lists_of(METHOD, DAY), lists_of(SIMPLE, served)):
+            lists: dict[str, list[str]] = defaultdict(list)
+            for row in pa.Table.from_batches(batches).to_pylist():
+                if row["slot"] == slot and row["user_id"] and row["position"] <= 10:
+                    lists[row["user_id"]].append(row["item"])
+            both.append(lists)
+        for name, of, least in (("novelty", novelty, 1), ("diversity", diversity, 2)):
+            users = [it for it in both[1] if min(len(lists[it]) for lists in both) >= least]
+            mine, theirs = (fmean(of(lists[it]) for it in users) for lists in both)
+            figure = found[f"{name}_to_live", slot]
+            assert figure.users == len(users) > 100 and mine != theirs
+            assert figure.value == pytest.approx(mine / theirs)
+            assert figure.low is not None and figure.high is not None
+            assert figure.low < figure.value < figure.high
+
+
+def rows(lists: dict[str, list[str]], slot: str = "new") -> list[pa.RecordBatch]:
+    listed = [
+        {"slot": slot, "user_id": user, "position": place + 1, "item": item}
+        for user, items in lists.items()
+        for place, item in enumerate(items)
+    ]
+    return pa.Table.from_pylist(listed, ROWS).to_batches()
+
+
+def test_the_same_method_is_refused_once_its_lists_are_the_same_for_everybody() -> None:
+    had = Counter(item for _, item in {(user, item) for user, item, _ in SHOP})
+    popular = [item for item, _ in had.most_common(10)]
+    narrow = Stored(128, lambda: rows({f"u{user}": popular for user in range(128)}))
+    live = Live("2011-01-30-001", METHOD, stored())
+    found = judge(interactions(SHOP), DAY, METHOD, live, lists=narrow)
+    novelty, again = (of_lists(found)["novelty_to_live", slot] for slot in ("new", "again"))
+    assert (found.verdict, novelty.verdict) == (REFUSED, REFUSED)
+    assert novelty.value is not None and novelty.value < 0.95
+    # Of a slot in which one of them has no list there is nothing to compare.
+    assert (again.users, again.value, again.verdict) == (0, None, NOT_ENOUGH)
+
+
+def test_what_is_not_known_on_the_day_is_in_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version of a newer day is served, and has products and customers that nobody knew."""
+    monkeypatch.setattr(gate, "LEAST_USERS", 1)
+    bought = [("u", "A", DAY), ("u", "B", DAY), ("v", "A", DAY), ("w", "C", DAY)]
+    mine = rows({"u": ["C"], "v": ["B", "C"], "w": ["A", "B"]})
+    live = rows(
+        {
+            "x": ["A", "B"],
+            "u": ["later", "C"],
+            "v": ["C", *["later"] * 9, "B"],
+            "w": ["A", "later", "C"],
+        }
+    )
+    served = Live("2011-02-01-001", METHOD, Stored(4, lambda: live))
+    found = of_lists(
+        judge(interactions(bought), DAY, METHOD, served, lists=Stored(3, lambda: mine))
+    )
+    a, b = (-math.log2(count / 3) for count in (2, 1))
+    novelty, diversity = (found[f"{it}_to_live", "new"] for it in ("novelty", "diversity"))
+    # Of v the eleventh place is not looked at.
+    assert novelty.users == 3
+    assert novelty.value == pytest.approx((b + b + (a + b) / 2) / (b + b + (a + b) / 2))
+    assert diversity.users == 1
+    assert diversity.value == pytest.approx(1 - 1 / math.sqrt(2))
+
+
+@pytest.mark.parametrize("rows_of_day", [[], [("u", "i", DAY)]], ids=["none", "one"])
+def test_without_users_or_lists_novelty_cannot_be_told(rows_of_day: list[Row]) -> None:
+    for lists in (stored(), Stored(128), Stored(128, list)):
+        for of_live in (stored(), Stored(128), Stored(128, list)):
+            live = Live("2011-01-30-001", METHOD, of_live)
+            found = judge(interactions(rows_of_day), DAY, METHOD, live, lists=lists)
+            beside = of_lists(found)
+            assert beside.pop((USERS, "all")).value == 1.0
+            assert {(it.value, it.users, it.verdict) for it in beside.values()} == {
+                (None, 0, NOT_ENOUGH)
+            }
+
+
+def test_of_many_users_a_part_is_drawn_and_the_same_ones_each_time() -> None:
+    history, served = history_of(interactions(SHOP), DAY), DAY - timedelta(days=28)
+    drawn = [
+        beside(lists_of(METHOD, DAY), lists_of(SIMPLE, served), history, most)["novelty", "new"]
+        for most in (40, 40, 1000)
+    ]
+    assert drawn[0] == drawn[1]
+    (part, of_part), (whole, of_all) = drawn[1:]
+    assert of_part == 40 and of_all > 100
+    assert part.value == pytest.approx(whole.value, rel=0.1) and part != whole
 
 
 ENDS = st.lists(st.floats(0, 4), min_size=3, max_size=3).map(sorted)

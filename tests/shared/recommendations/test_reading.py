@@ -250,6 +250,7 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
         "empty.csv": (b"", "is empty"),
         "empty.csv.gz": (gzip.compress(b"\n\n"), "is empty"),
         "header.csv": (b"user,item,time\n", "none of 0 lines is an interaction"),
+        "open-header.csv": (b"user,item,time", "none of 0 lines is an interaction"),
         "short.parquet": (b"PAR1 and no more", "cannot be read"),
         "utf16.csv": ("user,item,time\n".encode("utf-16"), "no column 'user'"),
         "twice.csv": (b"user,item,user,time\n", "more than one column 'user'"),

@@ -181,13 +181,18 @@ def test_what_is_refused_for_its_kind_and_not_judged_in_another_figure_needs_bot
     assert verdicts.decided(store, unsure) == verdicts.APPROVED
 
 
-def test_fewer_users_are_approved_of_beside_one_version_and_not_beside_the_next(
-    store: ListStore,
+@pytest.mark.parametrize(
+    ("figure", "live_method"),
+    [("users_to_live", LIVE), ("users_to_live", METHOD), ("novelty_to_live", METHOD), ("diversity_to_live", METHOD)],
+)  # fmt: skip
+def test_what_no_other_method_explains_is_approved_of_beside_one_version_and_not_beside_the_next(
+    store: ListStore, figure: str, live_method: dict[str, object]
 ) -> None:
-    fewer = of_another_kind("users_to_live")
+    """Fewer users, or of the same method lists that are less novel: of each version by a little more."""
+    fewer = of_another_kind(figure, live=live_method)
     (given,) = verdicts.approve(store, fewer, "ana", "old customers were erased")
     beside = {"version": fewer.live, "of": fewer.version}
-    assert (given.refused, given.beside) == ("users_to_live of new", beside)
+    assert (given.refused, given.beside) == (f"{figure} of new", beside)
     assert verdicts.decided(store, fewer) == verdicts.APPROVED
     # After a rollback the same version is served again, and another may have lost more.
     with pytest.raises(RefusedError):
@@ -195,7 +200,7 @@ def test_fewer_users_are_approved_of_beside_one_version_and_not_beside_the_next(
     with pytest.raises(RefusedError):
         verdicts.decided(store, replace(fewer, version="2010-12-03-001", live=SECOND))
     with pytest.raises(RefusedError):
-        verdicts.decided(store, of_another_kind("users_to_live", "novelty_to_live"))
+        verdicts.decided(store, of_another_kind(figure, "coverage", live=live_method))
 
 
 def test_a_method_that_is_worse_is_not_approved_whatever_its_kind(store: ListStore) -> None:

@@ -18,8 +18,9 @@ from feira.core.contracts import contract
 from feira.core.lake import lake_files
 from feira.core.settings import LakeSettings
 from feira.recommendations import gate as rules
+from feira.recommendations.first_ten import beside, stored_rows
 from feira.recommendations.interactions import interactions
-from feira.recommendations.lists import Chosen, MethodError
+from feira.recommendations.lists import Chosen, MethodError, history_of
 from feira.recommendations.live import estimate as limits
 from feira.recommendations.segments import CATEGORIES, ROWS, Segments
 from feira.recommendations.versions import Finished, ListStore, Version
@@ -131,12 +132,23 @@ def test_a_version_is_judged_by_what_it_was_made_from_and_what_is_gone_is_named(
     assert second.live == FIRST and second.live_method == finished.candidates
     of_second = {(it.figure, it.slot): it for it in second.figures}
     assert of_second["ndcg_to_live", "all"].value == of_second["users_to_live", "all"].value == 1.0
-    fewer = replace(after_made, users=finished.users // 2)
+    fewer = replace(finished, users=finished.users // 2)
     for versions in (store, None):
-        live = (FIRST, finished.candidates)
-        halved = steps.replayed(spark, lake, other, fewer, *live, versions=versions)
-        value = {it.figure: it.value for it in halved.figures}.get("users_to_live")
-        assert value == (fewer.users / finished.users if versions else None)
+        live = (SECOND, after_made.candidates)
+        halved = steps.replayed(spark, lake, version, fewer, *live, versions=versions)
+        of_halved = {(it.figure, it.slot): it for it in halved.figures}
+        held = {key[0] for key in of_halved} & rules.OF_LISTS
+        assert held == (rules.OF_LISTS if versions else set())
+        if versions:
+            assert of_halved["users_to_live", "all"].value == fewer.users / after_made.users
+            # The lists of the other are of one product, which everybody had.
+            stored = (stored_rows(store.files, it.parquet) for it in (finished, after_made))
+            figure, users = beside(*stored, history_of(interactions(BOUGHT), DAY), 99)[
+                "novelty", "again"
+            ]
+            novelty = of_halved["novelty_to_live", "again"]
+            assert (novelty.value, novelty.low, novelty.users) == (figure.value, figure.low, users)
+            assert users == 12 and figure.value is not None
     drift = {it.figure: it for it in second.drift}
     of_users = ("lifetime_usd", "days_since_order", "orders", "views_28d", "purchase_propensity")
     names = (*of_users, "popularity", "items", "categories")
@@ -184,8 +196,8 @@ def test_a_version_is_judged_by_what_it_was_made_from_and_what_is_gone_is_named(
     assert held == {}
     # The lists that were served then were removed, and their features have expired: nothing to hold against it.
     found = steps.judged(spark, lake, store, version, finished, "2011-01-30-001")
-    beside = {it.verdict for it in found.figures if it.figure.endswith("_to_live")}
-    assert (beside, found.live_method) == ({rules.NOT_ENOUGH}, None)
+    to_live = {it.verdict for it in found.figures if it.figure.endswith("_to_live")}
+    assert (to_live, found.live_method) == ({rules.NOT_ENOUGH}, None)
     assert {it.verdict for it in found.drift} == {"unknown"}
     of_lists = tuple(it for it in found.figures if not it.figure.endswith("_to_live"))
     assert of_lists == expected.figures

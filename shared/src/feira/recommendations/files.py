@@ -20,6 +20,11 @@ import pyarrow.types as kinds
 
 from feira.recommendations.interactions import InteractionsError
 
+
+class ColumnsError(InteractionsError):
+    """A file has not the columns that were asked for, each once."""
+
+
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
 _BLOCK = 16 * 2**20  # a row is at most that long
 
@@ -60,7 +65,8 @@ class Table:
 def read_table(path: Path, names: Sequence[str], delimiter: str) -> Table:
     """Reads the columns ``names``.
 
-    :raises InteractionsError: where there is no such file or column, or the file is no CSV or Parquet
+    :raises ColumnsError: where the file has not each of them once
+    :raises InteractionsError: where there is no such file, or it is no CSV or Parquet
     """
     try:
         if not path.is_file():
@@ -104,7 +110,7 @@ def _require(path: Path, names: Sequence[str], there: Sequence[str]) -> None:
             continue
         shown = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
         how_often = "no column" if name not in there else "more than one column"
-        raise InteractionsError(
+        raise ColumnsError(
             f"{named(path)} has {how_often} {name!r}; it has {shown[:500] or 'none at all'}."
         )
 
@@ -119,19 +125,25 @@ def _csv(path: Path, file: BinaryIO | gzip.GzipFile, names: Sequence[str], delim
         unreadable.append(Unreadable(row.number, row.text.count("\n") + 1, row.text[:60]))
         return "skip"
 
-    columns = pa_csv.read_csv(
-        file,
-        read_options=pa_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
-        parse_options=pa_csv.ParseOptions(
-            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip
-        ),
-        convert_options=pa_csv.ConvertOptions(
-            check_utf8=False,
-            include_columns=list(names),
-            column_types={name: pa.binary() for name in names},
-            strings_can_be_null=False,
-        ),
-    )
+    try:
+        columns = pa_csv.read_csv(
+            file,
+            read_options=pa_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
+            parse_options=pa_csv.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip
+            ),
+            convert_options=pa_csv.ConvertOptions(
+                check_utf8=False,
+                include_columns=list(names),
+                column_types={name: pa.binary() for name in names},
+                strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" not in str(error):
+            raise
+        # A header that no line break ends.
+        columns = pa.table({name: pa.array([], pa.binary()) for name in names})
     return Table(columns, tuple(unreadable))
 
 

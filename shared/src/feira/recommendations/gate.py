@@ -1,13 +1,14 @@
 """The gate: whether a version's method may be served, by what its users did in days that it was not shown.
 
-The method is judged, not the version's own lists: nobody knows yet what happens after their day. The last
-days up to it are held out, the method learns from those before, and the lists come from the code that makes
-the published ones.
+How good the version's own lists are nobody knows yet, since nothing has happened after their day: their method is
+judged. The last days up to it are held out, the method learns from those before, and the lists come from the code
+that makes the published ones. What needs no future is of the lists themselves as they are stored, beside those of
+the version that is served: their users, novelty and diversity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
@@ -15,7 +16,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from feira.recommendations import metrics
 from feira.recommendations.bootstrap import NOTHING, Figure, Means, means
@@ -32,9 +32,10 @@ from feira.recommendations.evaluation import (
     relevant_by_slot,
     sampled,
 )
+from feira.recommendations.first_ten import beside, first_ten
 from feira.recommendations.history import HISTORY_CAP, History, Split, held_out_days, split_at
 from feira.recommendations.interactions import Interactions, InteractionsError, Ints, day_number
-from feira.recommendations.lists import Chosen, fitted, rows_of
+from feira.recommendations.lists import Chosen, history_of
 from feira.recommendations.metrics import Floats, Lists
 
 PASSED, REFUSED, NOT_ENOUGH = "passed", "refused", "not_enough_to_tell"
@@ -50,8 +51,8 @@ class Rule:
 
     :param must: which of the figure's ends must be at least ``limit``
     :param live: whether it is beside the version that is served
-    :param of_kind: whether it says that a method is of another kind than that one, and not that it is worse: a
-        person may approve of what it refuses
+    :param of_kind: whether it says that the lists are of another kind than that one's, and not that they are worse:
+        a person may approve of what it refuses
     """
 
     figure: str
@@ -69,14 +70,10 @@ _POPULAR, _OWN, _SINGLE, _OTHER = (
     "ndcg_to_best_single",
     "ndcg_to_other_single",
 )
-# Of the version itself, and not of its method.
-USERS = "users_to_live"
-_LIVE, _COVERAGE, _NOVELTY, _DIVERSITY = (
-    "ndcg_to_live",
-    "coverage",
-    "novelty_to_live",
-    "diversity_to_live",
-)
+_LIVE, _COVERAGE = "ndcg_to_live", "coverage"
+USERS, NOVELTY, DIVERSITY = "users_to_live", "novelty_to_live", "diversity_to_live"
+# Of the two versions' lists, and not of their methods.
+OF_LISTS = frozenset({USERS, NOVELTY, DIVERSITY})
 
 RULES = (
     Rule(_POPULAR, ("again", "all"), "value", 2.0, "NDCG@10 ÷ that of recent popularity"),
@@ -91,16 +88,16 @@ RULES = (
     ),
     Rule(_COVERAGE, ("again", "new"), "value", 0.20, "share of all items in anyone's first ten"),
     Rule(
-        _NOVELTY,
+        NOVELTY,
         ("again", "new"),
         "value",
         0.95,
-        "novelty ÷ that of the method served",
+        "novelty ÷ that of the version served",
         live=True,
         of_kind=True,
     ),
     Rule(
-        _DIVERSITY,
+        DIVERSITY,
         ("again", "new"),
         "value",
         0.95,
@@ -146,12 +143,23 @@ class GateFigure:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A version's lists: how many users have one, and what yields their rows, as ``lists.ROWS``.
+
+    Both are None where they are not to be had any more.
+    """
+
+    users: int | None = None
+    rows: Callable[[], Iterable[pa.RecordBatch]] | None = None
+
+
+@dataclass(frozen=True)
 class Live:
-    """What is served; ``method``, and how many ``users`` have a list of it, are None where they are not known here."""
+    """What is served; ``method`` is None where it is not known here."""
 
     version: str
     method: Chosen | None
-    users: int | None = None
+    lists: Stored = Stored()
 
 
 @dataclass(frozen=True)
@@ -177,7 +185,7 @@ def judge(
     method: Chosen,
     live: Live | None = None,
     *,
-    users: int | None = None,
+    lists: Stored | None = None,
     most_users: int = MOST_USERS,
 ) -> Judgement:
     """Judges a method by what is known when ``as_of`` has ended, and by nothing of later days.
@@ -186,7 +194,7 @@ def judge(
     but its interval does, or it is of too few users, there is not enough to tell.
 
     :param live: what is served; None: nothing is, and nothing is held against it
-    :param users: how many have a list of the version that is judged; None: it is not held against those of ``live``
+    :param lists: of the version that is judged; None: they are not held against those of ``live``
     """
     known = _until(all_of, as_of)
     days = _held_out(known, as_of)
@@ -198,26 +206,44 @@ def judge(
         measured: dict[tuple[str, str], _Measured] = {}
     else:
         measured = _Measuring(split, method, live, most_users).all()
-    if live is not None and as_of.isoformat() < live.version[:10]:
-        # With the days users only come: of an older day there may be fewer.
-        users = None
-    if live is not None and live.users and users is not None:
-        measured[USERS, "all"] = _Measured(
-            Figure(users / live.users), live.users, live.users >= LEAST_USERS
-        )
+    not_asked = set[str]()
+    if live is not None and lists is not None:
+        measured |= _of_lists(history_of(known, as_of), lists, live.lists, most_users)
+        if as_of.isoformat() < live.version[:10]:
+            # With the days users only come: of an older day there may be fewer.
+            not_asked.add(USERS)
+    else:
+        not_asked |= OF_LISTS
     figures = []
     for rule in RULES:
-        if rule.live and live is None:
-            continue
-        if rule.figure == USERS and users is None:
+        if rule.figure in not_asked or (rule.live and live is None):
             continue
         for slot in rule.slots:
             if not _asks(rule, slot, method):
                 continue
             figures.append(_judged(rule, slot, measured.get((rule.figure, slot), _Measured())))
+    return Judgement(cut, days, overall(figures), tuple(figures))
+
+
+def overall(figures: Iterable[GateFigure]) -> str:
+    """The verdict on a version with these figures."""
     verdicts = {each.verdict for each in figures}
-    verdict = next((each for each in (REFUSED, NOT_ENOUGH) if each in verdicts), PASSED)
-    return Judgement(cut, days, verdict, tuple(figures))
+    return next((each for each in (REFUSED, NOT_ENOUGH) if each in verdicts), PASSED)
+
+
+def _of_lists(
+    history: History, mine: Stored, live: Stored, most_users: int
+) -> dict[tuple[str, str], _Measured]:
+    found = {}
+    if mine.users is not None and live.users:
+        ratio = Figure(mine.users / live.users)
+        found[USERS, "all"] = _Measured(ratio, live.users, live.users >= LEAST_USERS)
+    if mine.rows is not None and live.rows is not None:
+        for (name, slot), (figure, users) in beside(
+            mine.rows(), live.rows(), history, most_users
+        ).items():
+            found[f"{name}_to_live", slot] = _Measured(figure, users, users >= LEAST_USERS)
+    return found
 
 
 def _until(all_of: Interactions, as_of: date) -> Interactions:
@@ -354,21 +380,7 @@ class _Measuring:
             found[_SINGLE, slot] = replace(found[_OTHER, slot], enough=enough and not unranked)
         if "live" in lists:
             found[_LIVE, slot] = measured(ndcg, "live")
-            two = [lists[it][slot][asked] for it in ("mine", "live")]
-            for figure, values in ((_NOVELTY, self._novelty), (_DIVERSITY, self._diversity)):
-                over = means(np.column_stack([values(it) for it in two]))
-                same = lists["live"] is lists["mine"]
-                found[figure, slot] = _Measured(
-                    _ONE if same else over.ratio(0, 1), len(asked), enough
-                )
         return found
-
-    def _novelty(self, lists: Lists) -> Floats:
-        users_of = np.asarray(self.seen.sum(axis=0)).ravel()
-        return metrics.novelty(lists, metrics.self_information(users_of, self.seen.shape[0]))
-
-    def _diversity(self, lists: Lists) -> Floats:
-        return metrics.diversity(lists, self.seen)
 
     def _coverage(self, lists: Lists) -> _Measured:
         users, items = self.seen.shape
@@ -387,36 +399,6 @@ def _asked(lists: Mapping[str, Lists], users: Ints) -> dict[str, Lists]:
 def _ndcg(lists: Lists, relevant: Relevant, asked: npt.NDArray[np.intp]) -> Floats:
     hit = metrics.hits(lists[asked], relevant.items[asked])
     return metrics.ndcg(hit, relevant.count[asked])
-
-
-def first_ten(method: Chosen, history: History) -> dict[str, Lists]:
-    """By slot the first ten of each user of the history, as they would be published.
-
-    ``all`` is what a shop with one row of places shows: what the user takes again, then what is new to it;
-    a place with what one had is worth several with what one never had.
-    """
-    batches = [
-        batch.select(["slot", "user_id", "position", "item"]).filter(
-            pc.less_equal(batch["position"], LENGTH)
-        )
-        for batch in rows_of(fitted(method, history), history)
-    ]
-    rows = pa.Table.from_batches(batches)
-    user = pc.index_in(rows["user_id"], value_set=pa.array(history.user_ids, pa.string()))
-    item = pc.index_in(rows["item"], value_set=pa.array(history.item_ids, pa.string()))
-    # Lists of nobody in particular are of no user.
-    user, item = (each.fill_null(-1).to_numpy() for each in (user, item))
-    position = rows["position"].to_numpy() - 1
-    found = {}
-    for slot in ("again", "new"):
-        there = pc.equal(rows["slot"], slot).to_numpy() & (user >= 0)
-        lists = np.full((len(history.user_ids), LENGTH), -1, dtype=np.int32)
-        lists[user[there], position[there]] = item[there]
-        found[slot] = lists
-    both = np.hstack([found["again"], found["new"]])
-    first = np.argsort(both < 0, axis=1, kind="stable")[:, :LENGTH]
-    found["all"] = np.take_along_axis(both, first, axis=1)
-    return found
 
 
 def rules_table() -> str:

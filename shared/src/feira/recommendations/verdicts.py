@@ -129,8 +129,8 @@ class Approval:
 
     :param refused: the figure and slot below whose limit it may be, as ``novelty_to_live of new``; None: it is of
         what there is not enough to tell of
-    :param beside: with ``refused``, the method that was served then, of ``users_to_live`` the version; beside
-        another one it says nothing
+    :param beside: with ``refused``, the method that was served then; if that is the same, and of
+        ``users_to_live``, the two versions. Beside another one it says nothing
     """
 
     version: str
@@ -214,7 +214,7 @@ def decided(store: ListStore, found: Verdict) -> str:
 
 def can_be_approved(found: Verdict) -> bool:
     """Whether a person may let the version through: there is not enough to tell, or it is refused for nothing but
-    being of another kind than what is served, or for fewer users than that."""
+    lists of another kind than those that are served, or for fewer users than those have."""
     if found.verdict != REFUSED:
         return found.verdict == NOT_ENOUGH
     return all(each.figure in APPROVABLE for each in found.figures if each.verdict == REFUSED)
@@ -236,9 +236,10 @@ def _needed(found: Verdict, who: str, at: str, why: str) -> Iterator[Approval]:
     own = Approval(found.version, found.method, who, at, why)
     for each in found.figures:
         if each.verdict == REFUSED:
-            # Fewer users are approved of once: of another version, as after a rollback, they may be fewer still.
-            once = {"version": found.live, "of": found.version}
-            beside = once if each.figure == USERS else found.live_method
+            # What no other method explains is approved of once: of another version, as after a rollback, users may
+            # be fewer still, and of the next ones of this method the lists less novel, each by a little.
+            once = each.figure == USERS or found.method == found.live_method
+            beside = {"version": found.live, "of": found.version} if once else found.live_method
             yield replace(own, refused=f"{each.figure} of {each.slot}", beside=beside)
     if NOT_ENOUGH in (found.verdict, *(each.verdict for each in found.figures)):
         yield own

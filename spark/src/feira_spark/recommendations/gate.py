@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +21,8 @@ from feira.core.settings import LakeSettings
 from feira.recommendations import drift
 from feira.recommendations.bootstrap import Figure
 from feira.recommendations.candidates.spark_als import learned_on
-from feira.recommendations.gate import GateFigure, Judgement, Live, judge
+from feira.recommendations.first_ten import stored_rows
+from feira.recommendations.gate import GateFigure, Judgement, Live, Stored, judge
 from feira.recommendations.interactions import Interactions
 from feira.recommendations.lists import Chosen, MethodError, interactions_of
 from feira.recommendations.live.estimate import LEAST_SUPPORT, Estimate, estimates
@@ -112,21 +114,21 @@ def replayed(
 
     :param live_method: of the version that is served, or was; None where it is not known
     :param sums: as ``impressions.sums_of``; None: computed here
-    :param versions: where ``live`` is, against whose users those with a list are held; None: against none, as
-        verdicts of old have it
+    :param versions: where the lists of ``live`` are, against which those of the version are held; None: against
+        none, as verdicts of old have it
     :raises SnapshotGoneError, MethodError: where it cannot be judged
     """
-    beside = None if live is None else Live(live, _known(live_method))
+    beside, lists = None if live is None else Live(live, _known(live_method)), None
     if beside is not None and versions is not None:
-        beside = replace(beside, users=versions.users(beside.version))
+        beside = replace(beside, lists=_stored(versions, beside.version))
+        lists = Stored(made.users, partial(stored_rows, versions.files, made.parquet))
     mine = Chosen.of_described(made.candidates)
     for table in (PUBLISHED.table, PUBLISHED.extracts, EVENTS):
         _require_snapshot(spark, version, table)
     store = ListStore(lake_files(settings), settings.root)
     with learned_on(BySpark(spark, store.files, store.folder(version.version))):
         bought = _interactions(spark, settings, version)
-        users = None if versions is None else made.users
-        found = judge(bought, version.day, mine, beside, users=users)
+        found = judge(bought, version.day, mine, beside, lists=lists)
     if sums is None:
         with impressions_of(spark, version.day, version.sources["sources"]) as impressions:
             sums = sums_of(spark, impressions, made)
@@ -141,6 +143,13 @@ def _finished(store: ListStore, version: str | None) -> tuple[Version, Finished]
     except VersionError as error:
         log.warning("%s is served, and nothing can be held against it: %s", version, error)
         return None
+
+
+def _stored(store: ListStore, version: str) -> Stored:
+    """The version's lists; after their removal it is still known how many users had one."""
+    made = _finished(store, version)
+    rows = None if made is None else partial(stored_rows, store.files, made[1].parquet)
+    return Stored(store.users(version), rows)
 
 
 def _known(method: Mapping[str, Any] | None) -> Chosen | None:

@@ -60,9 +60,16 @@ def columns(
 
 
 def read(file: Path, of: reading.Columns, delimiter: str) -> reading.Reading:
+    from feira.recommendations.files import ColumnsError
     from feira.recommendations.reading import read_interactions
 
-    return read_interactions(file, of, delimiter)
+    try:
+        return read_interactions(file, of, delimiter)
+    except ColumnsError as error:
+        raise StackError(
+            f"{error} Name its columns with --user, --item, --time and --quantity, and what is between a CSV's "
+            "fields with --delimiter."
+        ) from error
 
 
 def _expression(text: str) -> re.Pattern[str]:

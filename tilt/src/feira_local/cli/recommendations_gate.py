@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -125,21 +125,22 @@ def _judge_file(file: Path, columns: Any, delimiter: str, as_of: str, as_json: b
 
 def _judge_again(version: str, as_json: bool) -> None:
     from feira.recommendations import verdicts
-    from feira.recommendations.gate import USERS
+    from feira.recommendations.gate import OF_LISTS
     from feira_spark.recommendations.gate import drifted, replayed
 
     with lake_of(version) as store:
         was = verdicts.judged(store, version)
-        users = any(each.figure == USERS for each in was.figures)
+        of_lists = any(each.figure in OF_LISTS for each in was.figures)
         made_of = store.read(version)
         with access.spark_session() as spark:
             of = (*made_of, was.live, was.live_method)
-            versions = store if users else None
+            versions = store if of_lists else None
             found = replayed(spark, access.lake_settings(), *of, versions=versions)
             drift = drifted(spark, store, made_of, was.live)
         given = verdicts.approvals(store, was)
+        found, gone = _without_lists(store, was, found)
     differs = _differences(was, found) + _moved(was.drift, drift)
-    gone = [each.figure for each in drift if each.value is None]
+    gone += [each.figure for each in drift if each.value is None]
     if as_json:
         print_json(
             asdict(found)
@@ -147,7 +148,7 @@ def _judge_again(version: str, as_json: bool) -> None:
                 "version": version,
                 "live": was.live,
                 "drift": [asdict(each) for each in was.drift],
-                "drift_not_computed": gone,
+                "not_computed": gone,
                 "approvals": [asdict(each) for each in given],
                 "differs": differs,
             }
@@ -169,6 +170,26 @@ def _judge_again(version: str, as_json: bool) -> None:
             print_line("The same as was recorded.")
     if differs:
         raise typer.Exit(1)
+
+
+def _without_lists(store: ListStore, was: Verdict, found: Judgement) -> tuple[Judgement, list[str]]:
+    """Where the lists that were served are removed by now, as recorded what is beside them; and what that is."""
+    from feira.recommendations.gate import DIVERSITY, NOVELTY, overall
+
+    live = was.live
+    if live is None or (store.removed(live) is None and store.finished(live) is not None):
+        return found, []
+    recorded = {(it.figure, it.slot): it for it in was.figures}
+    gone = {
+        key: recorded[key]
+        for it in found.figures
+        if (key := (it.figure, it.slot)) in recorded and it.figure in (NOVELTY, DIVERSITY)
+    }
+    if not gone:
+        return found, []
+    figures = tuple(gone.get((it.figure, it.slot), it) for it in found.figures)
+    kept = replace(found, figures=figures, verdict=overall(figures))
+    return kept, [" of ".join(key) for key in gone]
 
 
 def _differences(was: Verdict, found: Judgement) -> list[str]:
