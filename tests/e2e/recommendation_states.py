@@ -25,7 +25,7 @@ from matrix import FEIRA, Matrix, stopped, until
 from monitoring_checks import run_monitoring
 from recommendation_checks import day_differs, newest_version
 from served_lists import Lists, answer, published, valkey, version_differs
-from shown_lists import day_to_show, measured_differs, show_and_click
+from shown_lists import Event, day_to_show, measured_differs, show_and_click
 from verify_states import CLOSED, correct, day, kill_each
 
 DAG = "recommendations"
@@ -38,12 +38,22 @@ SHOWN = 40
 SOURCES = ("own", "popular", "file")
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What was posted of a day on which a version's lists were shown."""
+
+    on: date
+    version: str
+    posted: list[Event]
+
+
 @dataclass
 class Recommended:
-    """The matrix, and the days of which user events were run."""
+    """The matrix, the days of which user events were run, and what was shown."""
 
     m: Matrix
     ran: set[date] = field(default_factory=set)
+    shown: Shown | None = None
 
 
 def run_recommendations(m: Matrix) -> None:
@@ -63,6 +73,7 @@ def run_recommendations(m: Matrix) -> None:
         ("Valkey is dead at publish", _valkey_dead),
         ("a model's file is cut short, and the lists are made again", _model_cut),
         ("the gate refuses a version", _refused),
+        ("lists unlike those served are refused until a person approves", _unlike),
         ("every task is killed once; what is shown and clicked is measured", _shown),
     )
     # By then figures have come by themselves, and no alert has a reason yet.
@@ -85,8 +96,8 @@ def _events_after(r: Recommended) -> list[str]:
     problems = _run_count(r, FIRST, 1)
     if answer("nobody")["source"] != "none":
         problems.append(f"{version} is served, and nobody has approved it")
-    command = [FEIRA, "recommendations", "approve", version, "--why", "the first one"]
-    subprocess.run(command, check=True, capture_output=True)
+    if (done := _approve(version, "the first one")).returncode:
+        problems.append(f"{version} was not approved: {done.stderr[-300:]}")
     return [*problems, *day_differs(r.m, FIRST, r.ran)]
 
 
@@ -244,37 +255,58 @@ def _refused(r: Recommended) -> list[str]:
     files.pipe_file(f"{folder}/{version}/gate.json", json.dumps(verdict).encode())
     run = r.m.api.trigger(DAG, str(CLOSED), {})
     until(lambda: r.m.api.run(DAG, run.run_id).finished, PATIENCE)
+    words = (verdict["figures"][0]["figure"], "0.125", "limit 2")
+    problems = _stays_served(r, run, CLOSED, version, words, live)
+    if _approve(version, "all the same").returncode == 0:
+        problems.append(f"{version} was approved, which is refused")
+    return problems + version_differs(live, published(live)[0])
+
+
+def _stays_served(
+    r: Recommended, run: DagRun, the_day: date, version: str, words: Iterable[str], live: str
+) -> list[str]:
+    """The gate has refused the version in so many words, and people know; what was served still is."""
     failed, message = r.m.api.failure(run) or ("nothing", "")
-    wanted = (version, verdict["figures"][0]["figure"], "0.125", "limit 2", live)
+    wanted = (version, live, *words)
     problems = [
         f"the message does not say {word}: {message}" for word in wanted if word not in message
     ]
     if failed != "gate":
         problems.append(f"gate should have failed, and {failed} did")
-    if not r.m.notifications.both(f"{DAG}.gate failed for {CLOSED}"):
+    if not r.m.notifications.both(f"{DAG}.gate failed for {the_day}"):
         problems.append("not both channels were notified")
     if r.m.api.events(run):
         problems.append("an event was emitted although the version is refused")
-    if newest_version(r.m, CLOSED).version != version:
+    if newest_version(r.m, the_day).version != version:
         problems.append(f"the lists of {version} are not in the lake")
-    command = [FEIRA, "recommendations", "approve", version, "--why", "all the same"]
-    if subprocess.run(command, check=False, capture_output=True).returncode == 0:
-        problems.append(f"{version} was approved, which is refused")
     return problems + version_differs(live, published(live)[0])
 
 
-def _shown(r: Recommended) -> list[str]:
-    """The API takes events of its last day alone, and so they are of yesterday, on which nothing was sold. Each task
-    of both DAGs is killed as it begins; what one run has missed, the next one of the day tries."""
+def _unlike(r: Recommended) -> list[str]:
+    """The API takes events of its last day alone, so lists are shown yesterday: on which nothing is sold, and by
+    which all that the lists before it rest on is years old. Nobody has planted what the gate finds of that."""
     while (the_day := day_to_show(datetime.now(UTC))) is None:
         time.sleep(1)
     with valkey() as client:
         live = client.get("reco:live").decode()
     users = sorted({user for slot, user in published(live)[0] if user and slot == "new"})
-    posted = show_and_click(users[:SHOWN], the_day)
+    r.shown = Shown(the_day, live, show_and_click(users[:SHOWN], the_day))
     r.m.shop.override(the_day, empty=True)
     r.m.run(the_day)
     r.ran.add(the_day)
+    (chain,) = follow(r.m.api, [start(r.m.api, "user_events", the_day)])
+    version = newest_version(r.m, the_day).version
+    words = ("novelty_to_live of new", "limit 0.95")
+    problems = _stays_served(r, chain.last, the_day, version, words, live)
+    if (done := _approve(version, "years later another range is popular")).returncode:
+        problems.append(f"{version} was not approved: {done.stderr[-300:]}")
+    return problems + day_differs(r.m, the_day, r.ran)
+
+
+def _shown(r: Recommended) -> list[str]:
+    """Each task of both DAGs is killed as it begins; what one run has missed, the next one of the day tries."""
+    assert r.shown is not None, "nothing was shown"
+    the_day = r.shown.on
     problems = kill_each(
         r.m,
         [the_day] * 3,
@@ -283,8 +315,14 @@ def _shown(r: Recommended) -> list[str]:
         producer="user_events",
     )
     figures = r.m.held.lake("recommendations.live_figures")
-    problems += measured_differs(posted, live, figures[figures["as_of"] == the_day])
+    of_day = figures[figures["as_of"] == the_day]
+    problems += measured_differs(r.shown.posted, r.shown.version, of_day)
     return problems + day_differs(r.m, the_day, r.ran)
+
+
+def _approve(version: str, why: str) -> subprocess.CompletedProcess[str]:
+    command = [FEIRA, "recommendations", "approve", version, "--why", why]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 def _send_events(the_day: date) -> None:
