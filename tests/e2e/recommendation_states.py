@@ -307,6 +307,8 @@ def _shown(r: Recommended) -> list[str]:
     """Each task of both DAGs is killed as it begins; what one run has missed, the next one of the day tries."""
     assert r.shown is not None, "nothing was shown"
     the_day = r.shown.on
+    # The day's sales wait then for its user events, which are killed first.
+    r.m.run(the_day)
     problems = kill_each(
         r.m,
         [the_day] * 3,
