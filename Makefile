@@ -146,10 +146,12 @@ test-terraform: install  ## infra/terraform: mocked, on moto and ministack, by c
 
 # What the warehouse is: postgres, or redshift, for which redshift-local stands.
 WAREHOUSE ?= $(FEIRA_WAREHOUSE_ON)
+# on: Spark's work is done by DataFusion Comet where it can.
+COMET ?= $(FEIRA_COMET)
 
 .PHONY: verify
-verify: install  ## A stack of its own through the matrix of states, against an independent computation (WAREHOUSE=redshift)
-	@FEIRA_HOME= FEIRA_WAREHOUSE_ON="$(WAREHOUSE)" $(VENV)/bin/python tests/e2e/verify.py $(if $(DATA),--data "$$DATA")
+verify: install  ## A stack of its own through the matrix of states, against an independent computation (WAREHOUSE=redshift COMET=on)
+	@FEIRA_HOME= FEIRA_WAREHOUSE_ON="$(WAREHOUSE)" FEIRA_COMET="$(COMET)" $(VENV)/bin/python tests/e2e/verify.py $(if $(DATA),--data "$$DATA")
 
 ONLY ?=
 .PHONY: faults
@@ -210,6 +212,13 @@ bench: install  ## All figures: days of 1 M and 5 M lines beside DuckDB and Pola
 	@PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_day.py --lines 1000000 --rounds 3
 	@PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_day.py --lines 5000000 --rounds 1
 	@$(MAKE) --no-print-directory bench-stack
+
+.PHONY: bench-comet
+bench-comet: install  ## The same days by Spark alone, with DataFusion Comet, and by DuckDB: CPU of each step, and whether all agree
+	@FEIRA_COMET=on $(VENV)/bin/feira jars fetch
+	@PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_day.py --engines spark,comet,duckdb --lines 1000000 --rounds 3
+	@PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_day.py --engines spark,comet,duckdb --lines 5000000 --rounds 1
+	@$(VENV)/bin/python tests/bench/figures_page.py
 
 .PHONY: bench-small
 bench-small: install  ## Small days: what Spark needs, planned for few rows and for many, and the whole chain on a warm stack

@@ -1,9 +1,10 @@
-"""`make bench`: one generated day through the chain, and through DuckDB and Polars beside Spark.
+"""`make bench`: one generated day through the chain, and through DuckDB and Polars beside Spark; on request also
+through the chain with Comet, as `make bench-comet` asks.
 
 The day is landed once from the shop simulator over HTTP. Then the engines take turns, each in a
 process of its own with two threads, and after every round their results must be the same, row for
 row. Spark's turn goes on through publish, load and reconcile. All raw figures go to
-``.bench/day-LINES.json``; ``figures_page.py`` makes the page of them.
+``.bench/day-LINES.json``, or with Comet to ``comet-LINES.json``; ``figures_page.py`` makes the page of them.
 """
 
 from __future__ import annotations
@@ -20,38 +21,41 @@ from rich.console import Console
 from rich.table import Table
 
 from day_chain import HERE, REPOSITORY, DayChain, run_json
-from figures import engine_seconds, load_rate, peaks, ratio, spread, step_runs
+from figures import engine_cpu, engine_seconds, load_rate, peaks, ratio, spread, step_runs
 from machine import machine
 from memory import MemorySampler, load_average
 from same_result import Result, require_same
 
 DAY = date(2010, 12, 8)  # a week after the first, so that older orders move on it as on any other
 ENGINES = ("spark", "duckdb", "polars")
+COMET = "comet"
 HOME = REPOSITORY / ".bench"
 console = Console(width=110)
 
 
 def one_round(
-    chain: DayChain, engines: list[str], sampler: MemorySampler
+    chains: dict[str, DayChain], engines: list[str], sampler: MemorySampler
 ) -> dict[str, dict[str, Any]]:
     """Each engine's turn; raises DifferenceError where they do not agree."""
+    chain = chains["spark"]
     found: dict[str, dict[str, Any]] = {}
     results: list[Result] = []
     for engine in engines:
         console.print(f"  {engine} …", end="")
-        if engine == "spark":
-            steps = chain.run()
-            found |= steps
-            results.append(Result.of_lake(steps["validate"], steps["transform"]))
-            seconds = engine_seconds(steps, engine)
+        if engine in chains:
+            steps = chains[engine].run()
+            found |= steps if engine == "spark" else {engine: steps}
+            results.append(Result.of_lake(engine, steps["validate"], steps["transform"]))
         else:
             out = chain.home / engine
             shutil.rmtree(out, ignore_errors=True)
             command = [f"{engine}_extract.py", str(chain.landing), str(out)]
             found[engine] = run_json(command, sampler, "python")
             results.append(Result.of_folder(engine, found[engine], out))
-            seconds = engine_seconds(found, engine)
-        console.print(f" {seconds:.1f} s (load average {load_average():.1f})")
+        console.print(
+            f" {engine_seconds(found, engine):.1f} s, {engine_cpu(found, engine):.1f} of CPU "
+            f"(load average {load_average():.1f})"
+        )
     agreed = require_same(results)
     console.print(
         f"  the same result: {agreed['rows']:,} lines, {agreed['valid']:,} valid, "
@@ -92,22 +96,30 @@ def main() -> int:
     arguments.add_argument("--lines", type=int, default=1_000_000, help="lines of the day")
     arguments.add_argument("--rounds", type=int, default=3, help="turns of each engine")
     arguments.add_argument(
-        "--engines", default=",".join(ENGINES), help=f"of {', '.join(ENGINES)}, comma-separated"
+        "--engines",
+        default=",".join(ENGINES),
+        help=f"of {', '.join((*ENGINES, COMET))}, comma-separated",
     )
     arguments.add_argument("--again", action="store_true", help="take the landing that is there")
     asked = arguments.parse_args()
     engines = asked.engines.split(",")
-    if unknown := set(engines) - set(ENGINES):
-        arguments.error(f"no engine {', '.join(sorted(unknown))}; there are {', '.join(ENGINES)}")
+    if unknown := set(engines) - {*ENGINES, COMET}:
+        arguments.error(
+            f"no engine {', '.join(sorted(unknown))}; there are {', '.join((*ENGINES, COMET))}"
+        )
     home = HOME / f"lines-{asked.lines}"
     if not asked.again:
         shutil.rmtree(home, ignore_errors=True)
-    target = HOME / f"day-{asked.lines}.json"
+    target = HOME / f"{COMET if COMET in engines else 'day'}-{asked.lines}.json"
     # Who ends the benchmark ends its servers with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sampler = MemorySampler()
     try:
-        with DayChain(home, asked.lines, DAY, sampler) as chain:
+        with (
+            DayChain(home, asked.lines, DAY, sampler) as chain,
+            DayChain(home / COMET, asked.lines, DAY, sampler, comet=True) as with_comet,
+        ):
+            with_comet.share_landing(chain)
             console.print(f"Landing a day of {asked.lines:,} lines …")
             figures: dict[str, Any] = {
                 "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -119,7 +131,8 @@ def main() -> int:
             figures["lines"] = figures["land"]["rows"]
             for number in range(1, asked.rounds + 1):
                 console.print(f"Round {number} of {asked.rounds}")
-                figures["rounds"].append(one_round(chain, engines, sampler))
+                chains = {"spark": chain, COMET: with_comet}
+                figures["rounds"].append(one_round(chains, engines, sampler))
                 target.write_text(json.dumps(figures, indent=1))
     finally:
         sampler.close()

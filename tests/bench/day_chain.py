@@ -83,13 +83,15 @@ def _cpu_of_ended() -> float:
 class DayChain:
     """One generated day's chain in a folder; a context manager that ends what it started."""
 
-    def __init__(self, home: Path, lines: int, day: date, sampler: MemorySampler) -> None:
+    def __init__(
+        self, home: Path, lines: int, day: date, sampler: MemorySampler, *, comet: bool = False
+    ) -> None:
         self.home, self.day = home, day
         self._sampler = sampler
         self._open = ExitStack()
         ports = Ports(**{name: free_port() for name in DEFAULT_PORTS}, own={})
         shop = ShopOptions(None, SHOP_SEED, _lines_per_day(lines, day))
-        self.config = StackConfig(home, REPOSITORY, ports, shop)
+        self.config = StackConfig(home, REPOSITORY, ports, shop, comet=comet)
         self.config.make_folders()
         self.lake = LakeSettings(root=f"file://{home / 'lake'}", catalog="hadoop")
         self._places = Places(day, self.lake.root, self.config.shop_url, self.config.spark_url, "")
@@ -105,6 +107,12 @@ class DayChain:
         """The folder of the day's newest complete landing."""
         version = self._places.newest_landing().version
         return self.home / "lake" / "landing" / "sales" / str(self.day) / f"v{version:04d}"
+
+    def share_landing(self, other: DayChain) -> None:
+        """Takes the landing of another chain of the same day."""
+        link = self.home / "lake" / "landing"
+        link.unlink(missing_ok=True)
+        link.symlink_to(other.home / "lake" / "landing")
 
     def land(self) -> dict[str, Any]:
         """Lands the day from the shop simulator over HTTP; or the figures of the landing there is."""

@@ -8,6 +8,8 @@ from typing import Any
 
 # What DuckDB and Polars do too: validate and transform are their one program.
 ENGINE_STEPS = ("validate", "transform")
+# Spark alone, and with Comet: the engines whose turn is a day's whole chain.
+CHAINS = ("spark", "comet")
 STEPS = ("validate", "transform", "publish", "load_warehouse", "reconcile")
 # Of a day on the running stack, for the terminal and the page alike.
 STACK_HEADINGS = (
@@ -25,18 +27,38 @@ def spread(values: Sequence[float]) -> tuple[float, float, float]:
     return median(values), min(values), max(values)
 
 
+def chain_run(measured: dict[str, Any], engine: str) -> dict[str, Any]:
+    """The steps of the chain in one round, by Spark alone or with Comet."""
+    found: dict[str, Any] = measured if engine == "spark" else measured[engine]
+    return found
+
+
+def _engine_runs(measured: dict[str, Any], engine: str) -> list[dict[str, Any]]:
+    """What an engine's validate, transform and dedupe were measured as in one round."""
+    if engine in CHAINS:
+        return [chain_run(measured, engine)[step] for step in ENGINE_STEPS]
+    return [measured[engine]]
+
+
 def engine_seconds(measured: dict[str, Any], engine: str) -> float:
     """An engine's seconds in one round for validate, transform and dedupe."""
-    steps = ENGINE_STEPS if engine == "spark" else (engine,)
-    return float(sum(measured[step]["seconds"] for step in steps))
+    return float(sum(run["seconds"] for run in _engine_runs(measured, engine)))
+
+
+def engine_cpu(measured: dict[str, Any], engine: str) -> float:
+    """An engine's CPU seconds in one round for the same; of Spark its server's."""
+    group = "jvm" if engine in CHAINS else "python"
+    return float(sum(run["cpu_seconds"][group] for run in _engine_runs(measured, engine)))
 
 
 def engine_peak(measured: dict[str, Any], engine: str) -> float:
     """An engine's peak memory in one round in MiB: its processes together, servers and clients."""
-    steps = ENGINE_STEPS if engine == "spark" else (engine,)
-    groups = ("jvm", "python") if engine == "spark" else ("python",)
+    groups = ("jvm", "python") if engine in CHAINS else ("python",)
     return float(
-        max(sum(measured[step]["memory_mib"][group] for group in groups) for step in steps)
+        max(
+            sum(run["memory_mib"][group] for group in groups)
+            for run in _engine_runs(measured, engine)
+        )
     )
 
 

@@ -19,11 +19,14 @@ from typing import Any
 from aims import Aim, aims, growth_aims, recommendation_aims, small_aims, watching_aims
 from figures import (
     CHAIN_CPU,
+    CHAINS,
     CPU,
     STACK_HEADINGS,
     STEPS,
     chain_of,
+    chain_run,
     cpu_at_one_pace,
+    engine_cpu,
     engine_peak,
     engine_seconds,
     growth,
@@ -60,12 +63,26 @@ def range_of(values: list[float], digits: int = 1) -> str:
     return f"{middle:,.{digits}f} ({least:,.{digits}f}–{most:,.{digits}f})"
 
 
+def _seconds(run: dict[str, Any]) -> float:
+    return float(run["seconds"])
+
+
+def _server_cpu(run: dict[str, Any]) -> float:
+    return float(run["cpu_seconds"]["jvm"])
+
+
 class Figures:
     """What was measured, as far as it was."""
 
     def __init__(self, raw: Path) -> None:
-        found = [json.loads(path.read_text()) for path in raw.glob("day-*.json")]
-        self.days = {each["asked_lines"]: each for each in found if each["asked_lines"] >= 10**6}
+        self.days, self.comet_days = (
+            {
+                each["asked_lines"]: each
+                for each in (json.loads(path.read_text()) for path in raw.glob(f"{name}-*.json"))
+                if each["asked_lines"] >= 10**6
+            }
+            for name in ("day", "comet")
+        )
         self.stack = self._read(raw / "stack.json")
         self.parsed = self._read(raw / "parse.json")
         self.recommended = self._read(raw / "recommendations.json")
@@ -332,6 +349,57 @@ class Figures:
                 )
         return table(["", "seconds", "rows/s", "times DuckDB's", "peak MiB"], rows)
 
+    def comet(self) -> str:
+        """Each step of the chain by Spark alone and with Comet, both beside DuckDB, and what all found alike."""
+        rows, beside = [], ""
+        for _, day in sorted(self.comet_days.items()):
+            lines, rounds, machine = f"{day['lines']:,} lines", day["rounds"], day["machine"]
+            sides = [[chain_run(each, engine) for each in rounds] for engine in CHAINS]
+            together = [0.0, 0.0]
+            for step in STEPS:
+                cpu, seconds = (
+                    [statistics.median(map(of, (run[step] for run in side))) for side in sides]
+                    for of in (_server_cpu, _seconds)
+                )
+                together = [a + b for a, b in zip(together, cpu, strict=True)]
+                rows.append(
+                    [
+                        f"{lines}, {step}",
+                        *(f"{each:.1f}" for each in cpu),
+                        f"{cpu[1] / cpu[0]:.2f}",
+                        *(f"{each:.1f}" for each in seconds),
+                        *(f"{peaks([run[step] for run in side])['jvm']:,.0f}" for side in sides),
+                    ]
+                )
+            rows.append(
+                [
+                    f"{lines}, together",
+                    *(f"{each:.1f}" for each in together),
+                    f"{together[1] / together[0]:.2f}",
+                    *[""] * 4,
+                ]
+            )
+            times = [
+                f"{statistics.median(of(each, engine) / of(each, 'duckdb') for each in rounds):.1f}"
+                for of in (engine_seconds, engine_cpu)
+                for engine in CHAINS
+            ]
+            busy = [side[step]["load_average"] for it in sides for side in it for step in STEPS]
+            beside += (
+                f"* {lines}, validate and transform beside DuckDB: {times[0]} times its seconds and {times[2]} "
+                f"times its CPU by Spark alone, {times[1]} and {times[3]} with Comet. Rounds: {len(rounds)}, "
+                f"{day['measured_at'][:10]}, {machine['cores']} cores of {machine['cpu']}, load average "
+                f"{min(busy):.1f} to {max(busy):.1f}.\n"
+            )
+        headings = [
+            *("", "Spark, CPU s", "with Comet", "times", "Spark, s", "with Comet"),
+            *("Spark, MiB", "with Comet"),
+        ]
+        return (
+            table(headings, rows)
+            + f"\n{beside}\nAll engines found the same:\n{self._agreed(self.comet_days)}"
+        )
+
     def steps(self) -> str:
         """Each step of the chain."""
         rows = []
@@ -378,8 +446,12 @@ class Figures:
 
     def agreement(self) -> str:
         """What all engines found alike."""
+        return self._agreed(self.days)
+
+    @staticmethod
+    def _agreed(days: dict[int, Any]) -> str:
         text = ""
-        for _, day in sorted(self.days.items()):
+        for _, day in sorted(days.items()):
             agreed = day["rounds"][-1]["agreed"]
             text += (
                 f"* {agreed['rows']:,} lines: {agreed['valid']:,} valid, {agreed['extract rows']:,} "
@@ -460,7 +532,7 @@ def main() -> int:
     figures = Figures(RAW)
     found = (
         *(figures.days, figures.small, figures.small_stack),
-        *(figures.recommended, figures.grown, figures.watched),
+        *(figures.recommended, figures.grown, figures.watched, figures.comet_days),
     )
     if not any(found):
         print(
@@ -500,6 +572,7 @@ def main() -> int:
             )
         }
         | {"small days": figures.small_days if figures.small else None}
+        | {"comet": figures.comet if figures.comet_days else None}
         | {
             name: block if figures.small_stack else None
             for name, block in (

@@ -45,10 +45,10 @@ class Result:
         )
 
     @classmethod
-    def of_lake(cls, validated: dict[str, Any], transformed: dict[str, Any]) -> Result:
-        """Spark's: the data files of the two tables that its steps have pinned."""
+    def of_lake(cls, engine: str, validated: dict[str, Any], transformed: dict[str, Any]) -> Result:
+        """Of Spark, alone or with Comet: the data files of the two tables that its steps have pinned."""
         return cls(
-            "spark",
+            engine,
             validated["rows"],
             validated["valid"],
             dict(validated["broken"]),

@@ -74,3 +74,9 @@ def test_a_path_that_the_stack_cannot_read_is_refused_before_anything_is_install
     assert refused.returncode != 0
     assert str(tmp_path / name) in refused.stderr
     assert not (tmp_path / name / ".venv").exists()
+
+
+def test_verify_runs_its_stack_with_comet_where_that_is_asked_for(tmp_path: Path) -> None:
+    for asked in (["COMET=on"], ["FEIRA_COMET=on"]):
+        assert ' FEIRA_COMET="on" ' in make(tmp_path, "-n", "verify", *asked).stdout
+    assert ' FEIRA_COMET="" ' in make(tmp_path, "-n", "verify").stdout

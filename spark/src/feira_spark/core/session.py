@@ -35,6 +35,24 @@ FOR_FEW_ROWS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+COMET: Mapping[str, str] = MappingProxyType(
+    {
+        "spark.plugins": "org.apache.spark.CometPlugin",
+        "spark.shuffle.manager": "org.apache.spark.sql.comet.execution.shuffle.CometShuffleManager",
+        # What it holds is outside the heap, and without this it leaves everything to Spark.
+        "spark.memory.offHeap.enabled": "true",
+        "spark.memory.offHeap.size": "1g",
+        # Else so does a library that cannot be loaded.
+        "spark.comet.nativeLoadRequired": "true",
+        # Landed pages are text, and what reads them is where it gains.
+        "spark.comet.convert.text.enabled": "true",
+        # Its own writer was found not to work with Iceberg 1.12.
+        "spark.comet.write.iceberg.enabled": "false",
+    }
+)
+"""What has DataFusion Comet do what it can of a query, beside its jar on the class path of driver and executors.
+They belong to the server's start: a session cannot load it."""
+
 
 def spark_conf(lake: LakeSettings, *, cores: int = 2) -> dict[str, str]:
     """Spark properties for a session on the lake: UTC, the Iceberg catalog ``lake``, and S3 access.

@@ -21,6 +21,7 @@ from feira_local.stack.java import install, java_command, java_version
 from feira_local.stack.lifecycle import Stack
 from feira_local.stack.processes import port_owner
 from feira_local.stack.report import report
+from feira_local.stack.spark import require_comet
 from feira_local.stack.state import running_config
 
 DISK_NEEDED = 3 * 2**30
@@ -104,7 +105,7 @@ def _packages() -> list[Finding]:
 
 
 def _jars(stack: Stack) -> list[Finding]:
-    wanted = jars.read_lock(jars.lock_path(stack.config.repository))
+    wanted = jars.wanted_jars(stack.config)
     bad = jars.missing_jars(wanted, stack.config.jars, thorough=True)
     found = f"{len(wanted) - len(bad)} of {len(wanted)} match tilt/jars.lock"
     return [Finding("jars", not bad, found, "`feira jars fetch`")]
@@ -178,16 +179,25 @@ def _ports(stack: Stack) -> list[Finding]:
     return findings
 
 
+def _comet(stack: Stack) -> list[Finding]:
+    require_comet(stack.config)
+    return [Finding("Comet", True, "in Spark's plans")]
+
+
 def _services(stack: Stack) -> list[Finding]:
     found = report(stack)
     if not found.running:
         return [Finding("services", True, "the stack is down; `feira up` starts it")]
+    asked = stack.config.comet and any(it.works for it in found.services if it.name == "spark")
     return [
-        Finding(
-            item.name,
-            item.works,
-            f"{item.state} {item.note}".strip(),
-            f"`feira logs {item.name}`",
-        )
-        for item in found.services
+        *(
+            Finding(
+                item.name,
+                item.works,
+                f"{item.state} {item.note}".strip(),
+                f"`feira logs {item.name}`",
+            )
+            for item in found.services
+        ),
+        *(_guarded("Comet", lambda: _comet(stack)) if asked else ()),
     ]

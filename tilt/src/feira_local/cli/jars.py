@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def ensure_jars(config: StackConfig, *, thorough: bool, quiet: bool = False) -> list[jars.Jar]:
     """Fetches what is missing with a progress bar; returns what was fetched."""
-    wanted = jars.read_lock(jars.lock_path(config.repository))
+    wanted = jars.wanted_jars(config)
     missing = jars.missing_jars(wanted, config.jars, thorough=thorough)
     jars.remove_unmanaged(wanted, config.jars)
     if not missing:
@@ -54,7 +54,7 @@ def fetch(as_json: AsJson = False) -> None:
     config = StackConfig.from_env()
     began = time.monotonic()
     fetched = ensure_jars(config, thorough=True, quiet=as_json)
-    wanted = jars.read_lock(jars.lock_path(config.repository))
+    wanted = jars.wanted_jars(config)
     if as_json:
         print_json(
             {"jars": len(wanted), "fetched": [jar.file for jar in fetched], "folder": config.jars}

@@ -83,6 +83,10 @@ def up(
             "--warehouse", help="What the warehouse is: PostgreSQL, or what stands for Redshift."
         ),
     ] = None,
+    comet: Annotated[
+        bool,
+        typer.Option("--comet", help="Have Spark's work done by DataFusion Comet where it can."),
+    ] = False,
     foreground: Annotated[
         bool,
         typer.Option("--foreground", help="Stay, say what happens, and stop it all on Ctrl-C."),
@@ -102,7 +106,8 @@ def up(
         ({} if without is None else {"FEIRA_WITHOUT": without})
         | ({"FEIRA_MONITORING": "on"} if monitoring else {})
         | ({} if spark is None else {"FEIRA_SPARK": spark})
-        | ({} if warehouse is None else {"FEIRA_WAREHOUSE_ON": warehouse}),
+        | ({} if warehouse is None else {"FEIRA_WAREHOUSE_ON": warehouse})
+        | ({"FEIRA_COMET": "on"} if comet else {}),
         as_json,
         as_is,
     )

@@ -139,12 +139,15 @@ class StackConfig:
     monitoring: Monitoring | None = None
     spark_on: SparkOn = SparkOn.LOCAL
     warehouse_on: WarehouseOn = WarehouseOn.POSTGRES
+    # Whether Spark has DataFusion Comet do what it can of a query.
+    comet: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> StackConfig:
         """Reads ``FEIRA_HOME``, ``FEIRA_PORT_*``, ``FEIRA_PORT_OFFSET``, ``FEIRA_SHOP_*``,
         ``FEIRA_EXTRA_DAGS``, ``FEIRA_CLOCK``, ``FEIRA_LINEAGE``, ``FEIRA_WITHOUT``,
-        ``FEIRA_MONITORING``, ``FEIRA_MONITORING_BIN``, ``FEIRA_SPARK`` and ``FEIRA_WAREHOUSE_ON``.
+        ``FEIRA_MONITORING``, ``FEIRA_MONITORING_BIN``, ``FEIRA_SPARK``, ``FEIRA_WAREHOUSE_ON`` and
+        ``FEIRA_COMET``.
 
         Raises StackError naming the variable, its value and what it may be.
         """
@@ -201,6 +204,7 @@ class StackConfig:
             monitoring=Monitoring.found(env) if _switch(env, "FEIRA_MONITORING", False) else None,
             spark_on=_one_of(SparkOn, env, "FEIRA_SPARK"),
             warehouse_on=_one_of(WarehouseOn, env, "FEIRA_WAREHOUSE_ON"),
+            comet=_switch(env, "FEIRA_COMET", False),
             shop=ShopOptions(
                 data=Path(data).expanduser().resolve() if data else None,
                 seed=_integer(env, "FEIRA_SHOP_SEED", 7, lowest=0, highest=2**31),

@@ -17,10 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from feira_local.stack import ivy
 from feira_local.stack.errors import StackError
 from feira_local.stack.local_parts import local_parts
+
+if TYPE_CHECKING:
+    from feira_local.stack.config import StackConfig
 
 AWS_SDK = "2.29.52"
 SPARK = "4.1.1"
@@ -36,6 +40,8 @@ class JarSet:
     excludes: tuple[str, ...] = ()
     # Spark's own jars are on the class path already; a second version beside them would compete.
     beside_spark: bool = False
+    # Whether a stack asks for it; without this every stack does.
+    on_request: Callable[[StackConfig], bool] | None = None
 
 
 SETS = (
@@ -67,6 +73,12 @@ SETS = (
         ),
         excludes=("software.amazon.awssdk:bundle",),
         beside_spark=True,
+    ),
+    JarSet(
+        "comet",
+        roots=("org.apache.datafusion:comet-spark-spark4.1_2.13:1.2.0",),
+        beside_spark=True,
+        on_request=lambda config: config.comet,
     ),
     JarSet(
         "s3proxy",
@@ -103,7 +115,7 @@ SETS = (
 
 
 def jar_sets() -> tuple[JarSet, ...]:
-    """What every stack runs, and what its parts do."""
+    """What the stack's own programs are, and those of its parts."""
     return (*SETS, *(jar_set for part in local_parts() for jar_set in part.jars))
 
 
@@ -136,6 +148,12 @@ def read_lock(path: Path) -> list[Jar]:
         name, coordinates, file, size, sha256 = words
         jars.append(Jar(name, coordinates, file, int(size), sha256))
     return jars
+
+
+def wanted_jars(config: StackConfig) -> list[Jar]:
+    """What the lock names, without the sets that this stack does not ask for. Raises StackError as ``read_lock``."""
+    left_out = {it.name for it in jar_sets() if it.on_request and not it.on_request(config)}
+    return [jar for jar in read_lock(lock_path(config.repository)) if jar.set not in left_out]
 
 
 def file_sha256(path: Path) -> str:

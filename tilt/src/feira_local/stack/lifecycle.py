@@ -14,7 +14,7 @@ import psutil
 from feira_local.stack import health, state
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
-from feira_local.stack.jars import lock_path, missing_jars, read_lock
+from feira_local.stack.jars import missing_jars, wanted_jars
 from feira_local.stack.processes import (
     describe,
     end,
@@ -99,7 +99,7 @@ def up(
     config.make_folders()
     with state.alone(config):
         stack = Stack.of(config)
-        if missing_jars(read_lock(lock_path(config.repository)), config.jars, thorough=False):
+        if missing_jars(wanted_jars(config), config.jars, thorough=False):
             raise StackError("Jars are missing or damaged; `feira jars fetch` gets them.")
         supervisor = stack.supervisor
         if supervisor.pid is not None and supervisor.answers():

@@ -52,6 +52,20 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
     cluster = spark.cluster(config)
     home = {"FEIRA_HOME": str(config.home)}
 
+    comet = (
+        Service(
+            name="spark-comet",
+            label="compute",
+            description="A query whose plan must have Comet in it: where it cannot start, Spark works without it",
+            kind="step",
+            command=(*step, "spark-comet"),
+            cwd=config.home,
+            health=CompletionCheck(),
+            depends_on=("spark",),
+            env=home,
+        ),
+    )
+
     defined = (
         Service(
             name="postgres",
@@ -134,9 +148,12 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             ),
             env=spark.environment(config),
             ports=spark.ports(config),
-            links=(Link("Spark Connect", config.spark_url),),
+            links=(
+                Link("Spark with Comet" if config.comet else "Spark Connect", config.spark_url),
+            ),
             prepare=spark.prepare,
         ),
+        *(comet if config.comet else ()),
         airflow_service(
             name="airflow-migrate",
             description="Airflow's metadata schema and pools, brought to this version's",

@@ -13,6 +13,7 @@ from pathlib import Path
 from feira.core.settings import LakeSettings
 from feira_local.stack import lineage
 from feira_local.stack.config import HOST, SparkOn, StackConfig
+from feira_local.stack.errors import StackError
 from feira_local.stack.ivy import pyspark_jars
 from feira_local.stack.secrets import Secrets, write_private
 from feira_local.stack.service import HttpCheck, Link, Service
@@ -63,6 +64,12 @@ def ports(config: StackConfig) -> tuple[int, ...]:
     """Where it listens: for sessions and, where it is watched, for who reads its figures."""
     watched = config.monitoring is not None
     return (config.ports.spark, *([config.ports.own["spark_ui"]] if watched else []))
+
+
+def _class_path(config: StackConfig) -> str:
+    """Of driver and executors: Comet's shuffle is loaded before Spark adds jars of its own accord."""
+    sets = ("spark", "comet") if config.comet else ("spark",)
+    return os.pathsep.join(f"{config.jars}/{name}/*" for name in sets)
 
 
 def environment(config: StackConfig) -> dict[str, str]:
@@ -136,13 +143,13 @@ def _master_url(config: StackConfig) -> str:
 
 def properties(config: StackConfig, lake: LakeSettings) -> dict[str, str]:
     """All settings of the server, the lake's secrets included."""
-    from feira_spark.core.session import spark_conf
+    from feira_spark.core.session import COMET, spark_conf
 
     return spark_conf(lake, cores=CORES) | {
         "spark.master": f"local[{CORES}]",
         "spark.app.name": "feira",
         "spark.driver.memory": HEAP,
-        "spark.driver.extraClassPath": f"{config.jars}/spark/*",
+        "spark.driver.extraClassPath": _class_path(config),
         "spark.driver.extraJavaOptions": " ".join(
             (
                 _java_options(),
@@ -176,6 +183,7 @@ def properties(config: StackConfig, lake: LakeSettings) -> dict[str, str]:
         "spark.connect.ui.retainedSessions": "20",
         **(_shown_to_prometheus(config) if config.monitoring is not None else {}),
         **(lineage.spark_properties(config) if config.lineage else {}),
+        **(COMET if config.comet else {}),
     }
 
 
@@ -205,9 +213,37 @@ def on_cluster(config: StackConfig, secrets: Secrets) -> dict[str, str]:
         "spark.executor.memory": WORKER_HEAP,
         "spark.executor.cores": "1",
         "spark.cores.max": str(CORES),
-        "spark.executor.extraClassPath": f"{config.jars}/spark/*",
+        "spark.executor.extraClassPath": _class_path(config),
         "spark.executor.extraJavaOptions": " ".join((_java_options(), "-XX:+UseSerialGC")),
     }
+
+
+# Of operators that Spark has of its own, each of which Comet takes where it works at all.
+_COMETS_OWN = ("CometHashAggregate", "CometExchange")
+
+
+def require_comet(config: StackConfig) -> None:
+    """Runs a query that Comet must take, on executors too where there are any.
+
+    Raises StackError where its plan is Spark's own: Comet leaves everything to Spark where it cannot start, and
+    says so in the server's log alone.
+    """
+    from feira_spark.core.session import connect
+
+    session = connect(config.spark_url)
+    query = "SELECT k, count(*) FROM VALUES ('a'), ('b'), ('a') AS t(k) GROUP BY k"
+    try:
+        # What it reads in tables and files; rows of a statement it leaves to Spark otherwise.
+        session.conf.set("spark.comet.exec.localTableScan.enabled", "true")
+        (plan,) = session.sql(f"EXPLAIN {query}").first() or ("",)
+        session.sql(query).collect()
+    finally:
+        session.stop()
+    if missing := [name for name in _COMETS_OWN if name not in plan]:
+        raise StackError(
+            f"Comet was asked for, and Spark plans a query without {' and '.join(missing)}. Why is in `feira logs "
+            f"spark`; without --comet (FEIRA_COMET) the stack starts with Spark alone. The plan:\n{plan}"
+        )
 
 
 def _authenticated(secrets: Secrets) -> dict[str, str]:

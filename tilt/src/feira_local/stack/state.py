@@ -49,6 +49,7 @@ def as_json(config: StackConfig) -> dict[str, object]:
             "monitoring": config.monitoring and dataclasses.asdict(config.monitoring),
             "spark_on": config.spark_on,
             "warehouse_on": config.warehouse_on,
+            "comet": config.comet,
         },
     }
 
@@ -86,6 +87,7 @@ def _restored(config: StackConfig, fields: dict[str, Any]) -> StackConfig:
         monitoring=Monitoring(**monitoring) if monitoring else None,
         spark_on=SparkOn(parts.get("spark_on", SparkOn.LOCAL)),
         warehouse_on=WarehouseOn(parts.get("warehouse_on", WarehouseOn.POSTGRES)),
+        comet=parts.get("comet", False),
     )
 
 

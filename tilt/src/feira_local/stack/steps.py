@@ -13,6 +13,7 @@ from feira_local.stack import airflow, postgres
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.secrets import load_secrets
+from feira_local.stack.spark import require_comet
 from feira_local.stack.state import running_config, save
 
 
@@ -122,6 +123,7 @@ STEPS = {
     "home": home,
     "databases": databases,
     "airflow-migrate": airflow_migrate,
+    "spark-comet": require_comet,
     "spark-warmup": spark_warmup,
 }
 
