@@ -39,7 +39,7 @@ UNITS = {
         feira_topic_unread_messages feira_unreconciled_dates feira_valid_lines
         airflow_dag_processing_import_errors
         airflow_dag_processing_processor_timeouts airflow_dag_processor_heartbeat
-        airflow_dagbag_size airflow_executor_open_slots airflow_executor_running_tasks
+        airflow_dagbag_size
         airflow_ol_emit_failed airflow_pool_deferred_slots airflow_pool_open_slots
         airflow_pool_queued_slots airflow_pool_running_slots airflow_scheduler_heartbeat
         airflow_scheduler_orphaned_tasks_adopted airflow_scheduler_orphaned_tasks_cleared

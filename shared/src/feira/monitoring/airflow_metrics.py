@@ -59,8 +59,6 @@ TAKEN = (
     Taken("pool.running_slots", "gauge", "Slots of tasks that run", _POOL),
     Taken("pool.queued_slots", "gauge", "Slots of tasks that are queued", _POOL),
     Taken("pool.deferred_slots", "gauge", "Slots of tasks that wait in the triggerer", _POOL),
-    Taken("executor.open_slots", "gauge", "Tasks that the executor could take"),
-    Taken("executor.running_tasks", "gauge", "Tasks that it runs"),
     Taken("triggers.running", "gauge", "Triggers that run in the triggerer"),
     Taken("dagrun.duration.success", "timer", "Runs that succeeded", _DAG),
     # DAG files.

@@ -289,8 +289,8 @@ def airflow() -> Dashboard:
             lines(
                 "Tasks that wait or run",
                 "short",
-                Query("airflow_executor_running_tasks", "run"),
-                Query("airflow_executor_open_slots", "could be taken"),
+                # Of its executor Airflow says 0: LocalExecutor counts nothing (apache/airflow#71914).
+                Query("sum(airflow_pool_running_slots)", "run"),
                 Query("airflow_scheduler_tasks_executable", "are ready"),
                 Query("airflow_scheduler_tasks_starving", "no pool has a slot for"),
             ),
