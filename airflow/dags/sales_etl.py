@@ -63,7 +63,7 @@ def sales_etl() -> None:
     validation = task(pool=pools.SPARK.name)(tasks.validate)(landing)
     # One writer at a time: it is the day's current landing that is put in place.
     extract = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.transform)()
-    # Merge, audit and publish are one critical section: a fast-forward is refused once main moved.
+    # One writer: a publish whose base has moved meanwhile is refused, and computed anew by its retry.
     fact = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.publish)()
     loaded = task(pool=pools.WAREHOUSE.name, max_active_tis_per_dag=1)(tasks.load_warehouse)(
         extract

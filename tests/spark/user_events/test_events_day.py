@@ -14,6 +14,7 @@ import pytest
 from feira.core.contracts import contract
 from feira.user_events.codec import TABLE, TOPIC, EventError, decode, encode
 from feira.user_events.offsets import DayOffsets
+from feira_spark.core.branches import MovedError
 from feira_spark.core.tables import current_snapshot
 from feira_spark.user_events import day as steps
 from feira_spark.user_events.messages import judged, of_day, rows
@@ -355,6 +356,32 @@ def test_an_id_counts_on_the_earliest_day_that_holds_it_in_whatever_order_days_r
     # Seven days later it is the same event, and eight days later another.
     assert (once(8).earlier, users()) == (0, ["day 0", "day 8"])
     assert len(table(empty_lake)) == 3 + 2
+
+
+def test_a_day_that_was_computed_before_another_came_is_refused_and_its_next_try_knows_of_it(
+    empty_lake: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an id of both would be in both."""
+
+    def again(day: date) -> Message:
+        return Message(event(event_id="again", occurred_at=_noon(day)), 0, 3, _noon(day))
+
+    later = DAY + timedelta(days=1)
+    run(empty_lake, several(1, later), later)
+    left_out = steps._left_out
+
+    def meanwhile(*of: Any) -> Any:
+        found = left_out(*of)
+        monkeypatch.setattr(steps, "_left_out", left_out)
+        run(empty_lake, [again(DAY)])
+        return found
+
+    monkeypatch.setattr(steps, "_left_out", meanwhile)
+    with pytest.raises(MovedError, match=r"web\.user_events: main is snapshot \d+, .* from \d+"):
+        run(empty_lake, [*several(1, later), again(later)], later)
+    assert len(table(empty_lake)) == 2
+    assert run(empty_lake, [*several(1, later), again(later)], later).earlier == 1
+    assert len(table(empty_lake)) == 2
 
 
 def test_of_a_topic_that_is_compacted_between_the_two_readings_the_table_stays_as_it_was(

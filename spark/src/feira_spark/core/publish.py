@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 
@@ -10,9 +11,10 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from feira.core.published_table import PublishedTable
+from feira_spark.core.branches import branch_of
 from feira_spark.core.key_ranges import KeyedDays, days_to_read, keys_of_day, of_days
 from feira_spark.core.session import CATALOG, planned_for
-from feira_spark.core.tables import STAGING, current_snapshot, pinned, write_staged
+from feira_spark.core.tables import STAGING, current_snapshot, pinned, rows_at, write_staged
 
 ROWS_A_LINE = 20
 """To publish from so many rows is planned for few or many as to validate one line of a landing is."""
@@ -38,34 +40,31 @@ def publish_day(spark: SparkSession, table: PublishedTable, day: date, attempt: 
 
     ``attempt`` names the branch beside the day, so that what an attempt that was killed has left
     cannot meet this one; the changes are staged in a table of the same name, for ``drop_staged`` to
-    drop. One caller at a time: a fast-forward is refused once main has moved on.
-    Raises AuditError when the audit of the branch fails. Without a change there is no new snapshot.
+    drop. Without a change there is no new snapshot.
+
+    :raises AuditError: when the audit of the branch fails
+    :raises MovedError: where main has moved since the changes were computed: one caller at a time
     """
     branch = "publish_" + re.sub(r"[^A-Za-z0-9]+", "_", f"{day}_{attempt}").strip("_")
-    published = f"{CATALOG}.{table.table}"
     # Computed once and kept. In a table: Spark 4.1 cannot plan a MERGE from a temporary view.
     staged = f"{STAGING}.{table.table.replace('.', '_')}_{branch}"
-    rows, extracts = spark.table(published), _extracts_as_they_are(spark, table)
+    # Of one snapshot for all queries: main may move, and another run may replace a day's extract, between them.
+    base = current_snapshot(spark, table.table)
+    rows = rows_at(spark, table.table, base)
+    extracts = rows_at(spark, table.extracts, current_snapshot(spark, table.extracts))
     days = days_to_read(spark, rows, extracts, table, day)
     held, shown = of_days(rows, table, days.published), of_days(extracts, table, days.extracts)
     with planned_for(spark, days.rows // ROWS_A_LINE):
         write_staged(changes(held, shown, table, day), staged)
         changed = spark.table(staged)
-        counts = {
-            row["action"]: row["count"] for row in changed.groupBy("action").count().collect()
-        }
-        base = current_snapshot(spark, table.table)
+        counts = Counter[str](
+            {row["action"]: row["count"] for row in changed.groupBy("action").count().collect()}
+        )
         if counts or base is None:
-            spark.sql(f"ALTER TABLE {published} CREATE OR REPLACE BRANCH {branch}")
-            try:
-                _write(spark, table, changed, counts, days, branch, staged)
-                _audit(spark, table, changed, counts, days, branch, base)
-                spark.sql(
-                    f"CALL {CATALOG}.system.fast_forward('{table.table}', 'main', '{branch}')"
-                )
-            finally:
-                spark.sql(f"ALTER TABLE {published} DROP BRANCH IF EXISTS {branch}")
-    metadata, snapshot = pinned(spark, published)
+            with branch_of(spark, table.table, base, branch) as target:
+                _write(spark, table, changed, counts, days, target, staged)
+                _audit(target, table, changed, rows, days, counts)
+    metadata, snapshot = pinned(spark, f"{CATALOG}.{table.table}")
     if snapshot is None:
         raise AuditError(
             f"{table.table} has no snapshot after publishing {day}; run the day again."
@@ -73,24 +72,10 @@ def publish_day(spark: SparkSession, table: PublishedTable, day: date, attempt: 
     return Published(
         metadata=metadata,
         snapshot_id=snapshot,
-        inserted=counts.get("insert", 0),
-        updated=counts.get("update", 0),
-        deleted=counts.get("delete", 0),
+        inserted=counts["insert"],
+        updated=counts["update"],
+        deleted=counts["delete"],
     )
-
-
-def _extracts_as_they_are(spark: SparkSession, table: PublishedTable) -> DataFrame:
-    """The extracts at this moment, for all queries alike: another run may replace a day's between them. A
-    column that they have gained since they were last written is null, as in the table."""
-    name = f"{CATALOG}.{table.extracts}"
-    snapshot = current_snapshot(spark, table.extracts)
-    if snapshot is None:
-        return spark.table(name).limit(0)
-    rows = spark.sql(f"SELECT * FROM {name} VERSION AS OF {snapshot}")
-    # A snapshot is read with the columns that it was written with.
-    written = set(rows.columns)
-    gained = [each for each in spark.table(name).schema if each.name not in written]
-    return rows.select("*", *(F.lit(None).cast(each.dataType).alias(each.name) for each in gained))
 
 
 def staged_changes(table: PublishedTable, day: date) -> str:
@@ -139,12 +124,11 @@ def _write(
     spark: SparkSession,
     table: PublishedTable,
     changed: DataFrame,
-    counts: dict[str, int],
+    counts: Counter[str],
     days: KeyedDays,
-    branch: str,
+    target: str,
     staged: str,
 ) -> None:
-    target = f"{CATALOG}.{table.table}.branch_{branch}"
     names = table.contract.column_names
     if set(counts) <= {"insert"}:
         # Nothing to match: the changes were computed against this very main.
@@ -166,18 +150,17 @@ def _write(
 
 
 def _audit(
-    spark: SparkSession,
+    target: str,
     table: PublishedTable,
     changed: DataFrame,
-    counts: dict[str, int],
+    rows: DataFrame,
     days: KeyedDays,
-    branch: str,
-    base: int | None,
+    counts: Counter[str],
 ) -> None:
     """Row count, uniqueness of the changed keys, nulls, and sums against the input: the measures', and
     those of every decimal."""
     key, declared = list(table.key), table.contract
-    target = spark.table(f"{CATALOG}.{table.table}.branch_{branch}")
+    written = rows.sparkSession.table(target)
     summed = {measure.name: measure.sql for measure in table.measures}
     for column in declared.columns:
         if column.type.startswith("decimal"):
@@ -187,17 +170,16 @@ def _audit(
         F.sum(F.col(name).isNull().cast("int")).alias(f"null_{name}")
         for name in declared.required_columns
     ]
-    rows = F.count("*").alias("rows")
+    number = F.count("*").alias("rows")
     # A changed row is on the branch where it was or where its extract is; anywhere else it is one too few.
-    looked_at = of_days(target, table, days.either)
+    looked_at = of_days(written, table, days.either)
     touched = looked_at.join(changed.select(*key), key, "left_semi")
-    branch_figures = touched.select(rows, *sums, F.count_distinct(*key).alias("keys"), *nulls)
-    input_figures = changed.where("action <> 'delete'").select(rows, *sums)
+    branch_figures = touched.select(number, *sums, F.count_distinct(*key).alias("keys"), *nulls)
+    input_figures = changed.where("action <> 'delete'").select(number, *sums)
     # Iceberg answers these two from its metadata: no file is read.
-    totals = target.select(F.count("*").alias("after"))
-    if base is not None:
-        before = spark.table(f"{CATALOG}.{table.table}").select(F.count("*").alias("before"))
-        totals = totals.crossJoin(before)
+    totals = written.select(F.count("*").alias("after")).crossJoin(
+        rows.select(F.count("*").alias("before"))
+    )
     # One query: each of its own would be planned and scheduled anew.
     row = (
         branch_figures.select(F.struct("*").alias("found"))
@@ -206,11 +188,12 @@ def _audit(
         .collect()[0]
     )
     found, input_ = row["found"], row["input"]
-    held = row["before"] if base is not None else 0
-    expected = held + counts.get("insert", 0) - counts.get("delete", 0)
+    expected = row["before"] + counts["insert"] - counts["delete"]
     problems = []
     if row["after"] != expected:
-        problems.append(f"{row['after']} rows where {held} and the changes make {expected}")
+        problems.append(
+            f"{row['after']} rows where {row['before']} and the changes make {expected}"
+        )
     if found["rows"] != found["keys"]:
         problems.append(f"{found['rows']} changed rows for {found['keys']} keys")
     compared = {"rows": "rows"} | {name: f"sum_{n}" for n, name in enumerate(summed)}
@@ -226,7 +209,7 @@ def _audit(
     ]
     if problems:
         raise AuditError(
-            f"{table.table}, branch {branch}: {'; '.join(problems)}. main was not moved; "
+            f"{target}: {'; '.join(problems)}. main was not moved; "
             "the branch was dropped. Run the day again; if it repeats, it is a defect."
         )
 

@@ -91,6 +91,18 @@ def current_snapshot(spark: SparkSession, table: str, branch: str = "main") -> i
     return int(row["snapshot_id"]) if row else None
 
 
+def rows_at(spark: SparkSession, table: str, snapshot: int | None) -> DataFrame:
+    """The rows at a snapshot; none where that is None. A column that the table has gained since is null."""
+    now = spark.table(f"{CATALOG}.{table}")
+    if snapshot is None:
+        return now.limit(0)
+    rows = spark.sql(f"SELECT * FROM {CATALOG}.{table} VERSION AS OF {snapshot}")
+    # A snapshot is read with the columns that it was written with.
+    written = set(rows.columns)
+    gained = [each for each in now.schema if each.name not in written]
+    return rows.select("*", *(F.lit(None).cast(each.dataType).alias(each.name) for each in gained))
+
+
 def metadata_uri(spark: SparkSession, table: str) -> str:
     """URI of the table's current ``metadata.json``, which pins its current snapshot.
 

@@ -24,12 +24,15 @@ from feira.user_events.offsets import (
     TOPIC_ID_PROPERTY,
     DayOffsets,
 )
+from feira_spark.core.branches import branch_of
 from feira_spark.core.session import CATALOG
 from feira_spark.core.tables import (
     STAGING,
+    current_snapshot,
     drop_staged,
     metadata_uri,
     require_tables,
+    rows_at,
     write_staged,
 )
 from feira_spark.user_events.messages import PLACE, in_day, judged, of_day, rows
@@ -110,7 +113,7 @@ def records(
 
 def has_rows(spark: SparkSession, day: date) -> bool:
     """Whether the table has rows of the day."""
-    return not _ids_of_days(spark, day, day).isEmpty()
+    return not _ids_of_days(spark.table(_EVENTS), day, day).isEmpty()
 
 
 def ingest(
@@ -126,9 +129,12 @@ def ingest(
     :param late: of a message the day before for which it came too late; those are counted, among ``messages`` that
         may begin before the offsets
     :raises IngestError: where the second reading had other messages than the first
+    :raises MovedError: where the table's main has moved meanwhile
     """
     declared, day = contract(TABLE), date.fromisoformat(offsets.day)
     require_tables(spark, [declared])
+    base = current_snapshot(spark, TABLE)
+    held = rows_at(spark, TABLE, base)
     prefix, of_this_day = _staged(day), of_day(messages, day)
     taken = messages.where(in_day(day) if late is None else in_day(day) | late.isNotNull())
     write_staged(judged(taken, declared, day, late), f"{prefix}messages")
@@ -143,14 +149,14 @@ def ingest(
     total, dead_letters = staged.count(), letters.count()
     with (
         _computed(_several(valid, total)) as (several, hashes),
-        _computed(_left_out(spark, valid, _few(several, hashes), day)) as (left_out, dropped),
+        _computed(_left_out(held, valid, _few(several, hashes), day)) as (left_out, dropped),
     ):
         causes = left_out.groupBy("cause").count().collect()
         no_rows = left_out.select("place").unionByName(letters.select("place"))
         placed = of_this_day.withColumn("place", _order("partition", "offset"))
         kept = _without(placed, no_rows, dropped + dead_letters)
-        with _branch(spark) as target:
-            _take_from_later_days(spark, target, _without(valid, left_out, dropped), day)
+        with branch_of(spark, TABLE, base, _BRANCH) as target:
+            _take_from_later_days(held, target, _without(valid, left_out, dropped), day)
             _replace(target, rows(kept, declared, day), offsets, day)
             written = spark.table(target).where(F.col("event_day") == F.lit(day)).count()
             _require_written(written, total - dead_letters - dropped, day)
@@ -176,17 +182,6 @@ def _require_written(written: int, events: int, day: date) -> None:
             "between the two readings, as by a compaction. The table is as it was. Run the day again; if it "
             "repeats, it is a defect."
         )
-
-
-@contextmanager
-def _branch(spark: SparkSession) -> Iterator[str]:
-    """A branch of the table, by its name as a table's, that becomes main when ``with`` has ended well."""
-    spark.sql(f"ALTER TABLE {_EVENTS} CREATE OR REPLACE BRANCH {_BRANCH}")
-    try:
-        yield f"{_EVENTS}.branch_{_BRANCH}"
-        spark.sql(f"CALL {CATALOG}.system.fast_forward('{TABLE}', 'main', '{_BRANCH}')")
-    finally:
-        spark.sql(f"ALTER TABLE {_EVENTS} DROP BRANCH IF EXISTS {_BRANCH}")
 
 
 def drop_staging(spark: SparkSession, day: date) -> list[str]:
@@ -218,13 +213,13 @@ def _several(valid: DataFrame, total: int) -> DataFrame:
     return spread.groupBy("hash").count().where("count > 1").select("hash")
 
 
-def _left_out(spark: SparkSession, valid: DataFrame, several: DataFrame, day: date) -> DataFrame:
+def _left_out(events: DataFrame, valid: DataFrame, several: DataFrame, day: date) -> DataFrame:
     """Events that do not become rows: ``place``, and ``cause``, which is ``earlier`` or ``repeated``."""
     hashed = valid.withColumn("hash", F.xxhash64("event_id"))
     alike = hashed.join(several, "hash", "left_semi")
     first = alike.groupBy("event_id").agg(F.min("place").alias("first"))
     repeated = alike.join(first, "event_id").where("place > first")
-    held = _ids_of_days(spark, day - timedelta(days=ID_DAYS), day - timedelta(days=1))
+    held = _ids_of_days(events, day - timedelta(days=ID_DAYS), day - timedelta(days=1))
     if held.isEmpty():
         return repeated.select("place", F.lit("repeated").alias("cause"))
     earlier = valid.join(held, "event_id", "left_semi").select(
@@ -244,18 +239,19 @@ def _order(partition: str, offset: str) -> Column:
     return F.shiftleft(F.col(partition).cast("bigint"), 48) + F.col(offset)
 
 
-def _ids_of_days(spark: SparkSession, first: date, last: date) -> DataFrame:
+def _ids_of_days(events: DataFrame, first: date, last: date) -> DataFrame:
     days = F.col("event_day").between(F.lit(first), F.lit(last))
-    return spark.table(_EVENTS).where(days).select("event_id")
+    return events.where(days).select("event_id")
 
 
-def _take_from_later_days(spark: SparkSession, target: str, rows: DataFrame, day: date) -> None:
+def _take_from_later_days(events: DataFrame, target: str, rows: DataFrame, day: date) -> None:
     first, last = day + timedelta(days=1), day + timedelta(days=ID_DAYS)
-    later = _ids_of_days(spark, first, last)
+    later = _ids_of_days(events, first, last)
     if later.isEmpty():
         return
     moved = f"{_staged(day)}moved"
     write_staged(later.join(rows, "event_id", "left_semi"), moved)
+    spark = events.sparkSession
     if count := spark.table(moved).count():
         log.warning(
             "%s %s: %s rows of later days have an id of this one; they leave", TABLE, day, count
