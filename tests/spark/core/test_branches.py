@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,14 @@ from feira.sales.published import PUBLISHED
 from feira_spark.core import publish
 from feira_spark.core.branches import MovedError, branch_of
 from feira_spark.core.publish import publish_day
+from feira_spark.core.session import CATALOG, connect
 from feira_spark.core.tables import create_missing, current_snapshot
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 FACT_TABLE = "sales.fact"
+WAREHOUSE = f"spark.sql.catalog.{CATALOG}.warehouse"
 LINES = contract("sales.order_lines")
 FIRST = dt.date(2011, 1, 1)
 Meanwhile = Callable[[], object]
@@ -36,9 +39,10 @@ def tables(empty_lake: SparkSession) -> SparkSession:
 @pytest.fixture
 def another(tables: SparkSession) -> SparkSession:
     """A session with a catalog of its own, which keeps tables as it has read them; another task has one."""
-    session = tables.newSession()
-    warehouse = tables.conf.get("spark.sql.catalog.lake.warehouse")
-    session.conf.set("spark.sql.catalog.lake.warehouse", str(warehouse))
+    # As the fixture ``spark`` has its own; Connect knows no new session beside one.
+    running = os.environ.get("FEIRA_TEST_SPARK")
+    session = tables.newSession() if running is None else connect(running)
+    session.conf.set(WAREHOUSE, str(tables.conf.get(WAREHOUSE)))
     return session
 
 
@@ -91,7 +95,7 @@ def test_a_publish_whose_base_has_moved_meanwhile_is_refused_and_done_by_the_nex
         publish_day(tables, PUBLISHED, on(1), "run_3")
     now = {("a", 3, on(2)), ("b", 1, on(0))}
     assert fact(another) == now
-    assert [row["name"] for row in another.table("lake.sales.fact.refs").collect()] == ["main"]
+    assert [row["name"] for row in tables.table("lake.sales.fact.refs").collect()] == ["main"]
     assert publish_day(another, PUBLISHED, on(1), "run_4").updated == 0
     assert fact(another) == now
 
