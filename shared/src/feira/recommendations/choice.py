@@ -3,7 +3,7 @@ that the gate holds out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -38,7 +38,7 @@ class Choice:
     :param users: those that took something of the slot in the window
     :param single: the best single candidate there
     :param ratio: NDCG@10 of the slot, of re-ranking beside that candidate
-    :param instead: that candidate, where it is another than the first and better by more than chance
+    :param instead: the single candidate to take, where one other than the first was better by more than chance
     """
 
     rerank: bool
@@ -90,7 +90,7 @@ def whether_to_rerank(history: History, reranked: Ranking) -> Choice:
     best = int(np.argmax(ndcg.observed[: len(singles)]))
     name, beside_first = singles[best].name, ndcg.ratio(best, 0)
     instead = name if (beside_first.low or 0) > 1 else None
-    found = Choice(False, "", cut, len(asked), name, None, instead)
+    wins, ratio, why = False, None, f"fewer than {reranked.least_users} users to learn from"
     if learned:
         ratio = ndcg.ratio(len(singles), best)
         wins = (ratio.value or 0) >= LEAST_RATIO[slot] and (ratio.low or 0) > 1
@@ -98,13 +98,9 @@ def whether_to_rerank(history: History, reranked: Ranking) -> Choice:
             f"its NDCG@10 beside that of {name} is {_ends(ratio)}; asked is "
             f"{LEAST_RATIO[slot]}, and a lower end above 1"
         )
-        found = replace(found, rerank=wins, ratio=ratio, why=why)
-    else:
-        found = replace(found, why=f"fewer than {reranked.least_users} users to learn from")
-    if instead and not found.rerank:
-        beside = f"; beside that of {singles[0].name} that of {name} is {_ends(beside_first)}"
-        found = replace(found, why=found.why + beside)
-    return found
+    if instead and not wins:
+        why += f"; beside that of {singles[0].name} that of {name} is {_ends(beside_first)}"
+    return Choice(wins, why, cut, len(asked), name, ratio, instead)
 
 
 def _ends(ratio: Figure) -> str:
