@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields
 from itertools import cycle
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from feira_local.stack.errors import StackError
 from feira_local.stack.postgres import (
@@ -48,21 +49,32 @@ def temporary_server(
     warehouse_database: str = "warehouse",
     **settings: str,
 ) -> Iterator[Dsns]:
-    """A real server under ``directory`` with the stack's databases, roles and privileges (2–3 s).
+    """A real server with the stack's databases, roles and privileges (2–3 s).
 
-    Yields a DSN for each role; stops the server at the end. It does not wait for the disk, so its
-    data outlives no crash; ``durable`` keeps the stack's own settings, for who measures it; ``settings``
-    are set beside them. The server's log is ``postgres.log`` in the directory.
+    Yields a DSN for each role; stops the server at the end and removes its data. It does not wait for
+    the disk, so its data outlives no crash; ``durable`` keeps the stack's own settings, and the data in
+    ``directory``, for who measures it; ``settings`` are set beside them. The server's log is
+    ``postgres.log`` in the directory.
     """
-    without_waiting = {} if durable else dict.fromkeys(_WAITS_FOR_DISK, "off")
+    # Elsewhere than pytest's folders: each run of pytest closes the root of those of all runs, and where we
+    # are root the server is another user.
+    with TemporaryDirectory(prefix="feira-postgres-", dir=directory if durable else None) as home:
+        data = Path(home) / "data"
+        without_waiting = {} if durable else dict.fromkeys(_WAITS_FOR_DISK, "off")
+        with _running(data, directory / "postgres.log", without_waiting | settings) as (secrets, port):
+            provision(secrets, port, warehouse_database)
+            yield dsns(secrets, port, warehouse_database)
+
+
+@contextmanager
+def _running(data: Path, log: Path, settings: dict[str, str]) -> Iterator[tuple[Secrets, int]]:
+    """A server of that data, which is made; StackError at the end where it had ended before."""
     secrets = Secrets(**{item.name: item.metadata["make"]() for item in fields(Secrets)})
-    data = directory / "postgres" / "data"
     initialise(data, secrets.postgres_superuser, sync=False)
     port = free_port()
-    log = directory / "postgres.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            server_command(data, port, **without_waiting, **settings),
+            server_command(data, port, **settings),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -73,8 +85,7 @@ def temporary_server(
         )
     try:
         _wait_until_ready(process, port, log)
-        provision(secrets, port, warehouse_database)
-        yield dsns(secrets, port, warehouse_database)
+        yield secrets, port
     finally:
         ended = process.poll()
         with suppress(ProcessLookupError):

@@ -142,6 +142,17 @@ def test_a_second_server_lives_beside_the_first(server: Dsns, tmp_path: Path) ->
         assert second.reader != server.reader
 
 
+def test_a_run_of_pytest_beside_it_does_not_close_the_servers_folder(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Each run of pytest closes the root of all runs' temporary folders to other users."""
+    folder = tmp_path_factory.mktemp("closed")
+    with temporary_server(folder):
+        tmp_path_factory.getbasetemp().chmod(0o700)
+    # It writes a checkpoint as it ends.
+    assert "database system is shut down" in (folder / "postgres.log").read_text()
+
+
 def test_no_password_is_in_a_statement_that_the_server_may_log(server: Dsns, folder: Path) -> None:
     log = (folder / "postgres.log").read_text()
     passwords = [
