@@ -61,7 +61,10 @@ def temporary_server(
     with TemporaryDirectory(prefix="feira-postgres-", dir=directory if durable else None) as home:
         data = Path(home) / "data"
         without_waiting = {} if durable else dict.fromkeys(_WAITS_FOR_DISK, "off")
-        with _running(data, directory / "postgres.log", without_waiting | settings) as (secrets, port):
+        with _running(data, directory / "postgres.log", without_waiting | settings) as (
+            secrets,
+            port,
+        ):
             provision(secrets, port, warehouse_database)
             yield dsns(secrets, port, warehouse_database)
 
