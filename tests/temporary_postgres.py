@@ -53,13 +53,13 @@ def temporary_server(
 
     Yields a DSN for each role; stops the server at the end and removes its data. It does not wait for
     the disk, so its data outlives no crash; ``durable`` keeps the stack's own settings, and the data in
-    ``directory``, for who measures it; ``settings`` are set beside them. The server's log is
-    ``postgres.log`` in the directory.
+    ``postgres/data`` of the directory, for who measures it; ``settings`` are set beside them. The server's
+    log is ``postgres.log`` in the directory.
     """
     # Elsewhere than pytest's folders: each run of pytest closes the root of those of all runs, and where we
     # are root the server is another user.
-    with TemporaryDirectory(prefix="feira-postgres-", dir=directory if durable else None) as home:
-        data = Path(home) / "data"
+    with TemporaryDirectory(prefix="feira-postgres-") as elsewhere:
+        data = (directory / "postgres" if durable else Path(elsewhere)) / "data"
         without_waiting = {} if durable else dict.fromkeys(_WAITS_FOR_DISK, "off")
         with _running(data, directory / "postgres.log", without_waiting | settings) as (
             secrets,
