@@ -131,7 +131,7 @@ test: lint  ## Lint, then the tests, three files side by side (WORKERS=3): loopb
 	@$(VENV)/bin/pytest -m "not slow and not terraform" --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: test-slow
-test-slow: install  ## The few tests of a minute or more: both DAGs whole, state by state; a column by one edit
+test-slow: install  ## What takes long and rarely changes: DAGs whole, a cluster, Redshift's side, the pages of docs that are run
 	@$(VENV)/bin/pytest -m slow --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 TERRAFORM_TOOLS := $(CURDIR)/.cache/terraform-tools

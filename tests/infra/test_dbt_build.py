@@ -79,6 +79,7 @@ def test_the_marts_are_built_as_verify_holds_them_to_be(warehouse, fact_line: Li
     assert {(found[table]["rows"], found[table]["state"]) for table in marts} == {(1, DECLARED)}
 
 
+@pytest.mark.slow
 def test_a_materialised_view_is_kept_while_its_sql_is_the_same(warehouse) -> None:
     def identity() -> int:
         return warehouse.rows("select 'marts.month_summary'::regclass::oid as oid")[0]["oid"]
@@ -89,6 +90,7 @@ def test_a_materialised_view_is_kept_while_its_sql_is_the_same(warehouse) -> Non
     assert identity() == before
 
 
+@pytest.mark.slow
 def test_a_materialised_view_is_rebuilt_when_its_sql_changes(
     warehouse, project: Path, tmp_path: Path, fact_line: Line
 ) -> None:

@@ -27,6 +27,8 @@ from reported_days import D1, Shop, line
 from shop_server import served
 from temporary_postgres import free_port
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 DAY = date(2026, 11, 1)
 

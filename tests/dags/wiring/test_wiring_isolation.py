@@ -56,6 +56,7 @@ def test_files_that_end_the_process_are_named_and_the_others_linted(tmp_path: Pa
     assert "SystemExit" in found["d_raise"]
 
 
+@pytest.mark.slow
 def test_a_file_that_hangs_is_named_and_the_others_linted(tmp_path: Path) -> None:
     """Once where Airflow's alarm reaches it, once where nothing but an end of the process does."""
     stubborn = (
@@ -101,6 +102,7 @@ def test_what_a_dag_file_does_to_the_process_does_not_hide_the_others(tmp_path: 
     assert ("no-emitter", "error") in rules(done)
 
 
+@pytest.mark.slow
 def test_no_report_in_time_is_exit_code_3_and_names_the_file(tmp_path: Path) -> None:
     done = linted(tmp_path, "--timeout", "8", a_sleeps=ANY + "import time\ntime.sleep(99)")
     assert done.returncode == 3

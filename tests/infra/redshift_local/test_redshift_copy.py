@@ -23,6 +23,8 @@ from redshift_local.translation.copying import Copy
 from redshift_local.translation.errors import NotImitated, RedshiftError
 from redshift_local.translation.translate import translate
 
+pytestmark = pytest.mark.slow
+
 # Before the first import of airflow, which reads its settings once.
 if "AIRFLOW_HOME" not in os.environ:
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="redshift-airflow-")

@@ -18,6 +18,8 @@ from feira_airflow.summary.marts import MartsError, build_marts, dbt_env
 from feira_local.stack.postgres import Dsns
 from redshift_local.wire.server import wire
 
+pytestmark = pytest.mark.slow
+
 Line = Callable[..., dict[str, Any]]
 MARTS = ("customer_lifetime_value", "daily_revenue", "month_summary", "product_performance")
 STATUSES = ("completed", "completed", "completed", "shipped", "pending", "failed", "cancelled")

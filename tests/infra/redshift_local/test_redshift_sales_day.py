@@ -35,6 +35,8 @@ from feira_local.cli.data import row_count, warehouse_rows
 from feira_local.stack.postgres import Dsns
 from reported_days import D1, D2, D3, Shop, line, sold_plainly
 
+pytestmark = pytest.mark.slow
+
 TABLES = {
     "sales.fact": "order_id, line_number",
     "sales.load_ledger": "load_sequence",

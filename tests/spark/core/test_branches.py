@@ -77,7 +77,15 @@ def before(monkeypatch: pytest.MonkeyPatch, step: str, meanwhile: Meanwhile) -> 
     monkeypatch.setattr(publish, step, after)
 
 
-@pytest.mark.parametrize("step", ["days_to_read", "write_staged", "_write", "_audit"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "days_to_read",
+        pytest.param("write_staged", marks=pytest.mark.slow),
+        pytest.param("_write", marks=pytest.mark.slow),
+        "_audit",
+    ],
+)
 def test_a_publish_whose_base_has_moved_meanwhile_is_refused_and_done_by_the_next_try(
     tables: SparkSession, another: SparkSession, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -111,7 +111,9 @@ class Stock:
         return found
 
 
-@pytest.fixture(params=["a date of its own", "the extract day"])
+@pytest.fixture(
+    params=["a date of its own", pytest.param("the extract day", marks=pytest.mark.slow)]
+)
 def stock(
     request: pytest.FixtureRequest,
     empty_lake: SparkSession,

@@ -250,6 +250,7 @@ def log_events(spark: SparkSession, rows: list[dict[str, Any]]) -> None:
     spark.createDataFrame(values, schema).writeTo(f"lake.{EVENTS}").append()
 
 
+@pytest.mark.slow
 def test_the_lists_are_estimated_from_what_was_shown_on_their_day_and_the_same_comes_of_it_again(
     store: ListStore, spark: SparkSession, lake: LakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

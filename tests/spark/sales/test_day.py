@@ -180,6 +180,7 @@ def test_a_column_is_one_edit_and_reaches_every_table(
     assert found["dbt"]
 
 
+@pytest.mark.slow
 def test_a_day_goes_from_the_feed_to_the_agreement_and_again_with_what_has_changed(
     day: Day, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -362,6 +362,7 @@ BAD_1, BAD_3 = (line(order_id=f"bad {n}", quantity=0) for n in (1, 3))
 BAD_2 = line(order_id="bad 2", quantity=0, sku=" ")
 
 
+@pytest.mark.slow
 def test_quarantine_follows_the_landings_of_its_day(
     tables: SparkSession, store: LandingStore
 ) -> None:

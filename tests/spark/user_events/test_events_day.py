@@ -384,6 +384,7 @@ def test_a_day_that_was_computed_before_another_came_is_refused_and_its_next_try
     assert len(table(empty_lake)) == 2
 
 
+@pytest.mark.slow
 def test_of_a_topic_that_is_compacted_between_the_two_readings_the_table_stays_as_it_was(
     empty_lake: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
