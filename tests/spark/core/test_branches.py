@@ -122,6 +122,30 @@ def test_a_first_publish_is_refused_where_another_was_first(
     assert fact(another) == {("a", 1, on(0))}
 
 
+def test_a_branch_that_somebody_else_has_written_is_not_overwritten(
+    tables: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a statement that goes on after its task was killed: Iceberg itself refuses what would remove it."""
+    put_extract(tables, 0, a=1, b=1)
+    base = publish_day(tables, PUBLISHED, on(0), "run_1").snapshot_id
+    put_extract(tables, 1, a=2)
+    before(
+        monkeypatch,
+        "_write",
+        lambda: (
+            tables.table("lake.sales.fact")
+            .withColumn("order_id", F.lit("z"))
+            .writeTo("lake.sales.fact.branch_publish_2011_01_02_run_2")
+            .append()
+        ),
+    )
+    with pytest.raises(Exception, match="Found conflicting files"):
+        publish_day(tables, PUBLISHED, on(1), "run_2")
+    assert current_snapshot(tables, FACT_TABLE) == base
+    assert publish_day(tables, PUBLISHED, on(1), "run_3").updated == 1
+    assert fact(tables) == {("a", 2, on(1)), ("b", 1, on(0))}
+
+
 def test_an_error_leaves_main_and_no_branch(tables: SparkSession) -> None:
     put_extract(tables, 0, a=1)
     base = publish_day(tables, PUBLISHED, on(0), "run_1").snapshot_id

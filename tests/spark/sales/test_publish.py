@@ -267,16 +267,45 @@ def test_a_row_that_should_have_left_is_found_by_the_audit(
     put_extract(tables, DAY, a=5)
     write = publish._write
 
-    def forgets_the_removal(
-        spark: SparkSession, table: Any, changed: DataFrame, *rest: Any
-    ) -> None:
-        spark.sql(f"DELETE FROM {rest[-1]} WHERE action = 'delete'")
-        write(spark, table, changed, *rest)
+    def forgets_the_removal(target: str, table: Any, changed: DataFrame, *rest: Any) -> None:
+        staged = "lake.staging.sales_fact_publish_2010_12_01_run_2"
+        tables.sql(f"DELETE FROM {staged} WHERE action = 'delete'")
+        write(target, table, changed, *rest)
 
     monkeypatch.setattr(publish, "_write", forgets_the_removal)
     with pytest.raises(AuditError, match=r"2 rows .*\b2 .*make 1"):
         publish_day(tables, PUBLISHED, DAY, "run_2")
     assert (fact(tables), branches(tables)) == ({"a": 1, "b": 2}, {"main"})
+
+
+def test_a_row_of_a_day_that_is_overwritten_and_that_was_lost_is_found_by_the_audit(
+    tables: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_extract(tables, DAY, a=1, b=2)
+    publish_day(tables, PUBLISHED, DAY, "run_1")
+    put_extract(tables, NEXT, a=7)
+    write = publish._write
+
+    def loses_what_stays(
+        target: str, table: Any, changed: DataFrame, rows: DataFrame, *rest: Any
+    ) -> None:
+        write(target, table, changed, rows.where("order_id <> 'b'"), *rest)
+
+    monkeypatch.setattr(publish, "_write", loses_what_stays)
+    with pytest.raises(AuditError, match=r"1 rows .*\b2 .*make 2"):
+        publish_day(tables, PUBLISHED, NEXT, "run_2")
+    assert (fact(tables), branches(tables)) == ({"a": 1, "b": 2}, {"main"})
+
+
+def test_a_day_that_a_row_comes_back_to_keeps_its_others(tables: SparkSession) -> None:
+    """Of the day that it comes to no row was looked for: what is there must stay."""
+    put_extract(tables, DAY, a=1, b=2)
+    publish_day(tables, PUBLISHED, DAY, "run_1")
+    put_extract(tables, NEXT, a=7, c=3)
+    publish_day(tables, PUBLISHED, NEXT, "run_2")
+    put_extract(tables, NEXT, c=3)
+    assert counts(publish_day(tables, PUBLISHED, NEXT, "run_3")) == (0, 1, 0)
+    assert fact(tables) == {"a": 1, "b": 2, "c": 3}
 
 
 def test_what_a_killed_attempt_has_left_is_swept_and_never_published(tables: SparkSession) -> None:

@@ -16,6 +16,7 @@ from feira_spark.core.key_ranges import KeyedDays, days_to_read, keys_of_day, of
 from feira_spark.core.session import CATALOG, planned_for
 from feira_spark.core.tables import STAGING, current_snapshot, pinned, rows_at, write_staged
 
+_LEFT = "_left"
 ROWS_A_LINE = 20
 """To publish from so many rows is planned for few or many as to validate one line of a landing is."""
 
@@ -46,7 +47,7 @@ def publish_day(spark: SparkSession, table: PublishedTable, day: date, attempt: 
     :raises MovedError: where main has moved since the changes were computed: one caller at a time
     """
     branch = "publish_" + re.sub(r"[^A-Za-z0-9]+", "_", f"{day}_{attempt}").strip("_")
-    # Computed once and kept. In a table: Spark 4.1 cannot plan a MERGE from a temporary view.
+    # Computed once and kept. In a table: a frame would be computed anew by each query.
     staged = f"{STAGING}.{table.table.replace('.', '_')}_{branch}"
     # Of one snapshot for all queries: main may move, and another run may replace a day's extract, between them.
     base = current_snapshot(spark, table.table)
@@ -57,12 +58,13 @@ def publish_day(spark: SparkSession, table: PublishedTable, day: date, attempt: 
     with planned_for(spark, days.rows // ROWS_A_LINE):
         write_staged(changes(held, shown, table, day), staged)
         changed = spark.table(staged)
-        counts = Counter[str](
-            {row["action"]: row["count"] for row in changed.groupBy("action").count().collect()}
-        )
+        counts, left = Counter[str](), set[date]()
+        for action, from_day, count in changed.groupBy("action", _LEFT).count().collect():
+            counts[action] += count
+            left |= {from_day} - {None}
         if counts or base is None:
             with branch_of(spark, table.table, base, branch) as target:
-                _write(spark, table, changed, counts, days, target, staged)
+                _write(target, table, changed, rows, sorted(left), base)
                 _audit(target, table, changed, rows, days, counts)
     metadata, snapshot = pinned(spark, f"{CATALOG}.{table.table}")
     if snapshot is None:
@@ -90,8 +92,9 @@ def changes(
 
     Looks at the keys of the published rows of that day and of the day's extract, and takes for each
     the winner among all extracts: the greatest version, of equal ones the later day's. Returns the
-    table's columns and ``action``: ``insert``, ``update`` (the new row) or ``delete`` (the row that
-    leaves). A row that stays as it is does not appear.
+    table's columns, ``action``: ``insert``, ``update`` (the new row) or ``delete`` (the row that
+    leaves), and ``_left``: the day of the row that is updated or deleted, as it was. A row that stays as
+    it is does not appear.
     """
     columns, key = published.columns, list(table.key)
     keys = keys_of_day(published, extracts, table, day)
@@ -116,36 +119,33 @@ def changes(
         .withColumn("action", action)
         .where("action is not null")
         .withColumn("row", F.coalesce("new", "old"))
-        .select("row.*", "action")
+        .select("row.*", "action", F.col(f"old.{table.day}").alias(_LEFT))
     )
 
 
 def _write(
-    spark: SparkSession,
+    target: str,
     table: PublishedTable,
     changed: DataFrame,
-    counts: Counter[str],
-    days: KeyedDays,
-    target: str,
-    staged: str,
+    rows: DataFrame,
+    left: list[date],
+    base: int | None,
 ) -> None:
-    names = table.contract.column_names
-    if set(counts) <= {"insert"}:
-        # Nothing to match: the changes were computed against this very main.
-        changed.select(*names).writeTo(target).append()
+    """Replaces the days that rows leave by the rows that stay in them, and adds those that are new or are
+    changed: by a filter of literals, from ``rows``, which are those of ``base``."""
+    columns = table.contract.column_names
+    new = changed.where("action <> 'delete'").select(*columns)
+    if not left:
+        new.writeTo(target).append()
         return
-    assignments = ", ".join(f"t.{name} = s.{name}" for name in names)
-    on = [f"t.{name} = s.{name}" for name in table.key]
-    if days.published is not None:
-        held = ", ".join(f"DATE'{each}'" for each in days.published)
-        on.append(f"t.{table.day} IN ({held})")
-    spark.sql(
-        f"MERGE INTO {target} t USING {staged} s "
-        f"ON {' AND '.join(on)} "
-        "WHEN MATCHED AND s.action = 'delete' THEN DELETE "
-        f"WHEN MATCHED AND s.action = 'update' THEN UPDATE SET {assignments} "
-        f"WHEN NOT MATCHED AND s.action = 'insert' THEN INSERT ({', '.join(names)}) "
-        f"VALUES ({', '.join(f's.{name}' for name in names)})"
+    gone = changed.where("action <> 'insert'").select(*table.key)
+    stay = of_days(rows, table, left).join(gone, list(table.key), "left_anti").select(*columns)
+    (
+        stay.unionByName(new)
+        .writeTo(target)
+        .option("isolation-level", "serializable")
+        .option("validate-from-snapshot-id", str(base))
+        .overwrite(F.col(table.day).isin(left))
     )
 
 
