@@ -17,8 +17,6 @@ IMPORTED = """
 import importlib, pkgutil, runpy, sys
 from pathlib import Path
 
-pytestmark = pytest.mark.slow
-
 dags = sys.argv[sys.argv.index("--") + 1 :]
 for name in sys.argv[1 : sys.argv.index("--")]:
     package = importlib.import_module(name)
