@@ -18,6 +18,7 @@ from feira_spark.core.session import (
     CATALOG_IDLE_SECONDS,
     FEW_ROWS,
     FOR_FEW_ROWS,
+    connect,
     planned_for,
     spark_conf,
 )
@@ -122,3 +123,27 @@ def test_few_rows_are_planned_as_such_and_the_sessions_own_settings_come_back(
     finally:
         for name, value in before.items():
             spark.conf.set(name, str(value))
+
+
+def test_a_session_that_was_stopped_leaves_those_after_it_alone_when_it_is_collected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else what all sessions share is shut down in the midst of another's call, and both wait for good."""
+    from pyspark.sql.connect.client.reattach import (
+        ExecutePlanResponseReattachableIterator as Results,
+    )
+
+    for name in ("SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE"):
+        # Put back as it was: the tests' own session is none of Connect's.
+        monkeypatch.setenv(name, "")
+    stopped = connect("sc://127.0.0.1:1")
+    # All that ``stop`` does but for telling the server, which is none.
+    stopped.client.close()
+    releasing = Results._get_or_create_release_thread_pool()
+    try:
+        stopped.__del__()
+        assert Results._release_thread_pool_instance is releasing
+        assert releasing.submit(int).result(10) == 0
+    finally:
+        Results.shutdown()
+    assert stopped.client.is_closed

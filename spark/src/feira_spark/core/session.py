@@ -145,9 +145,19 @@ def connect(url: str) -> SparkSession:
         logger.disabled = True
     spark: SparkSession = SparkSession.builder.remote(url).create()
     # `client` is Spark Connect's own: type checkers see a property of the classic session.
-    cast(Any, spark).client.set_retry_policies(
+    client = cast(Any, spark).client
+    client.set_retry_policies(
         [DefaultPolicy(max_retries=8, initial_backoff=200, max_backoff=2000, backoff_multiplier=2)]
     )
+    close = client.close
+
+    def close_once() -> None:
+        if not client.is_closed:
+            close()
+
+    # A session that was stopped is closed again when it is collected, which may be inside a call of another
+    # session: closing waits for threads that all sessions share, and these for that call (SPARK-55362).
+    client.close = close_once
     return spark
 
 
