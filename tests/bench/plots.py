@@ -46,9 +46,12 @@ def draw_growth(figures: dict[str, Any], folder: Path) -> list[Path]:
                 axis.plot(list(by_day), list(by_day.values()), color=colour, marker="o", label=step)
             axis.set_title(f"{part}, ids {ids}", fontsize=10)
             axis.set_xlabel("day of the history")
-            axis.set_ylim(bottom=0)
+        for axis in row[len(kinds) :]:
+            axis.remove()
+        # Once all lines are drawn: an axis that has a limit does not grow.
+        row[0].set_ylim(bottom=0)
         row[0].set_ylabel("CPU seconds")
-        row[0].legend(frameon=False)
+        row[len(kinds) - 1].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     return [_save(figure, folder / "bench-growth.svg")]
 
