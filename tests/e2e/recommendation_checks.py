@@ -54,7 +54,7 @@ from oracle_live import (
     live_figures,
 )
 from oracle_reranked import Reranked, list_differs, stored
-from served_lists import SAMPLE, Lists, answer, ask, published, values_of, version_differs
+from served_lists import SAMPLE, Lists, ask, from_valkey, published, values_of, version_differs
 
 Scored = dict[tuple[str, str], list[tuple[Offer, float]]]
 
@@ -274,7 +274,7 @@ def _lists_differ(
         problems.append(f"the version's meta has other counts than it: {meta}, {len(lists)} lists")
     problems += version_differs(version.version, lists)
     for user in [*segments][:SAMPLE]:
-        found = answer(user, n=1)
+        found = from_valkey(user, n=1)
         if (found["source"], found.get("segment")) != ("segment", segments[user]):
             problems.append(f"{user} of {segments[user]}: the API answers {str(found)[:200]}")
     own = {name: offers for name, offers in lists.items() if name[0] != "segment"}
