@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 DAY = dt.date(2010, 12, 1)
 NEXT = DAY + dt.timedelta(days=1)
 LINES, QUARANTINED = contract("sales.order_lines"), contract("sales.quarantine")
-Write = Callable[..., None]
+Spoil = Callable[["DataFrame"], "DataFrame"]
 
 
 @pytest.fixture
@@ -149,61 +150,73 @@ def test_a_day_that_is_empty_now_takes_its_rows_out_of_the_fact(tables: SparkSes
     assert fact(tables) == {}
 
 
-def drops_a_row(write: Write) -> Write:
-    def faulty(spark: SparkSession, table: Any, changed: DataFrame, *rest: Any) -> None:
-        write(spark, table, changed.where("order_id <> 'b'"), *rest)
-
-    return faulty
+def drops_a_row(changed: DataFrame) -> DataFrame:
+    return changed.where("order_id <> 'b'")
 
 
-def doubles_a_row(write: Write) -> Write:
-    def faulty(spark: SparkSession, table: Any, changed: DataFrame, *rest: Any) -> None:
-        write(spark, table, changed.unionByName(changed.where("order_id = 'b'")), *rest)
-
-    return faulty
+def doubles_a_row(changed: DataFrame) -> DataFrame:
+    return changed.unionByName(changed.where("order_id = 'b'"))
 
 
-def alters_an_amount(write: Write) -> Write:
-    def faulty(spark: SparkSession, table: Any, changed: DataFrame, *rest: Any) -> None:
-        more = F.when(F.col("order_id") == "b", F.col("amount_usd") + F.lit(Decimal("0.0001")))
-        amount = F.coalesce(more, F.col("amount_usd")).cast("decimal(18,4)")
-        write(spark, table, changed.withColumn("amount_usd", amount), *rest)
-
-    return faulty
+def alters_an_amount(changed: DataFrame) -> DataFrame:
+    more = F.when(F.col("order_id") == "b", F.col("amount_usd") + F.lit(Decimal("0.0001")))
+    amount = F.coalesce(more, F.col("amount_usd")).cast("decimal(18,4)")
+    return changed.withColumn("amount_usd", amount)
 
 
-def replaces_a_row(write: Write) -> Write:
+def replaces_a_row(changed: DataFrame) -> DataFrame:
     """As many rows as there must be, but another one twice."""
-
-    def faulty(spark: SparkSession, table: Any, changed: DataFrame, *rest: Any) -> None:
-        twice = changed.where("order_id = 'c'")
-        write(spark, table, changed.where("order_id <> 'b'").unionByName(twice), *rest)
-
-    return faulty
+    return changed.where("order_id <> 'b'").unionByName(changed.where("order_id = 'c'"))
 
 
-def alters_the_amount_in_its_own_currency(write: Write) -> Write:
+def alters_the_amount_in_its_own_currency(changed: DataFrame) -> DataFrame:
     """Revenue is in US dollars, and does not see it."""
-
-    def faulty(spark: SparkSession, table: Any, changed: DataFrame, *rest: Any) -> None:
-        more = F.when(F.col("order_id") == "b", F.lit(Decimal("0.0001"))).otherwise(F.lit(0))
-        amount = (F.col("amount") + more).cast("decimal(18,4)")
-        write(spark, table, changed.withColumn("amount", amount), *rest)
-
-    return faulty
+    more = F.when(F.col("order_id") == "b", F.lit(Decimal("0.0001"))).otherwise(F.lit(0))
+    return changed.withColumn("amount", (F.col("amount") + more).cast("decimal(18,4)"))
 
 
-def forgets_what_was_cancelled(write: Write) -> Write:
+def forgets_what_was_cancelled(changed: DataFrame) -> DataFrame:
     """Revenue counts only what was sold."""
+    status = F.when(F.col("order_id") == "b", F.lit("cancelled")).otherwise(F.col("status"))
+    return changed.withColumn("status", status)
 
-    def faulty(spark: SparkSession, table: Any, changed: DataFrame, *rest: Any) -> None:
-        status = F.when(F.col("order_id") == "b", F.lit("cancelled")).otherwise(F.col("status"))
-        write(spark, table, changed.withColumn("status", status), *rest)
+
+def forgets_the_removal(changed: DataFrame) -> DataFrame:
+    return changed.where("action <> 'delete'")
+
+
+def spoilt(**arguments: Spoil) -> Callable[..., None]:
+    """As ``publish`` writes, but for arguments, by name, each of which is spoilt."""
+    write = publish._write
+
+    def faulty(*given: Any) -> None:
+        bound = inspect.signature(write).bind(*given)
+        bound.arguments |= {name: spoil(bound.arguments[name]) for name, spoil in arguments.items()}
+        write(*bound.args)
 
     return faulty
 
 
-SPOILT: list[tuple[Callable[[Write], Write], str]] = [
+def refused(
+    tables: SparkSession,
+    monkeypatch: pytest.MonkeyPatch,
+    write: Callable[..., None],
+    problem: str,
+    day: dt.date,
+    held: dict[str, int],
+) -> None:
+    """The audit finds that this was written, and what was held before is."""
+    main = current_snapshot(tables, "sales.fact")
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "_write", write)
+        with pytest.raises(AuditError, match=problem) as failure:
+            publish_day(tables, PUBLISHED, day, "run_2")
+    assert "not moved" in str(failure.value)
+    assert current_snapshot(tables, "sales.fact") == main, problem
+    assert (fact(tables), branches(tables)) == (held, {"main"}), problem
+
+
+SPOILT: list[tuple[Spoil, str]] = [
     (drops_a_row, r"2 rows .*\b1 .*make 3; .*revenue .*3\.0000 .*branch"),
     (doubles_a_row, r"4 rows .*\b1 .*make 3; 3 .*for 2 keys"),
     (alters_an_amount, r"revenue .*5\.0001 .*branch .*5\.0000 .*input"),
@@ -220,16 +233,10 @@ def test_a_write_that_went_wrong_is_found_by_the_audit_and_never_seen(
     tables: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_extract(tables, DAY, a=1)
-    main = publish_day(tables, PUBLISHED, DAY, "run_1").snapshot_id
+    publish_day(tables, PUBLISHED, DAY, "run_1")
     put_extract(tables, NEXT, b=2, c=3)
     for spoil, problem in SPOILT:
-        with monkeypatch.context() as patch:
-            patch.setattr(publish, "_write", spoil(publish._write))
-            with pytest.raises(AuditError, match=problem) as failure:
-                publish_day(tables, PUBLISHED, NEXT, "run_2")
-        assert "not moved" in str(failure.value)
-        assert current_snapshot(tables, "sales.fact") == main, spoil
-        assert (fact(tables), branches(tables)) == ({"a": 1}, {"main"}), spoil
+        refused(tables, monkeypatch, spoilt(changed=spoil), problem, NEXT, {"a": 1})
     assert counts(publish_day(tables, PUBLISHED, NEXT, "run_3")) == (2, 0, 0)
     assert fact(tables) == {"a": 1, "b": 2, "c": 3}
 
@@ -240,20 +247,16 @@ def test_a_null_where_none_may_be_is_found_by_the_audit(
     """In a table that forbids it no more: each required column by itself, as sums skip a null."""
     declared = contract("sales.fact")
     put_extract(tables, DAY, a=1, b=2)
-    write = publish._write
     for name in declared.required_columns:
         if name not in declared.primary_key and name not in declared.partition_by:
             tables.sql(f"ALTER TABLE lake.sales.fact ALTER COLUMN {name} DROP NOT NULL")
     for name in ("sku", "updated_at"):
 
-        def empties(
-            spark: SparkSession, table: Any, changed: DataFrame, *rest: Any, name: str = name
-        ) -> None:
-            spoilt = F.when(F.col("order_id") != "b", F.col(name))
-            write(spark, table, changed.withColumn(name, spoilt), *rest)
+        def empties(changed: DataFrame, name: str = name) -> DataFrame:
+            return changed.withColumn(name, F.when(F.col("order_id") != "b", F.col(name)))
 
         with monkeypatch.context() as patch:
-            patch.setattr(publish, "_write", empties)
+            patch.setattr(publish, "_write", spoilt(changed=empties))
             with pytest.raises(AuditError, match=rf"run_1: 1 nulls in {name}\. main"):
                 publish_day(tables, PUBLISHED, DAY, "run_1")
         assert fact(tables) == {}
@@ -265,17 +268,8 @@ def test_a_row_that_should_have_left_is_found_by_the_audit(
     put_extract(tables, DAY, a=1, b=2)
     publish_day(tables, PUBLISHED, DAY, "run_1")
     put_extract(tables, DAY, a=5)
-    write = publish._write
-
-    def forgets_the_removal(target: str, table: Any, changed: DataFrame, *rest: Any) -> None:
-        staged = "lake.staging.sales_fact_publish_2010_12_01_run_2"
-        tables.sql(f"DELETE FROM {staged} WHERE action = 'delete'")
-        write(target, table, changed, *rest)
-
-    monkeypatch.setattr(publish, "_write", forgets_the_removal)
-    with pytest.raises(AuditError, match=r"2 rows .*\b2 .*make 1"):
-        publish_day(tables, PUBLISHED, DAY, "run_2")
-    assert (fact(tables), branches(tables)) == ({"a": 1, "b": 2}, {"main"})
+    write = spoilt(changed=forgets_the_removal)
+    refused(tables, monkeypatch, write, r"2 rows .*\b2 .*make 1", DAY, {"a": 1, "b": 2})
 
 
 def test_a_row_of_a_day_that_is_overwritten_and_that_was_lost_is_found_by_the_audit(
@@ -284,17 +278,8 @@ def test_a_row_of_a_day_that_is_overwritten_and_that_was_lost_is_found_by_the_au
     put_extract(tables, DAY, a=1, b=2)
     publish_day(tables, PUBLISHED, DAY, "run_1")
     put_extract(tables, NEXT, a=7)
-    write = publish._write
-
-    def loses_what_stays(
-        target: str, table: Any, changed: DataFrame, rows: DataFrame, *rest: Any
-    ) -> None:
-        write(target, table, changed, rows.where("order_id <> 'b'"), *rest)
-
-    monkeypatch.setattr(publish, "_write", loses_what_stays)
-    with pytest.raises(AuditError, match=r"1 rows .*\b2 .*make 2"):
-        publish_day(tables, PUBLISHED, NEXT, "run_2")
-    assert (fact(tables), branches(tables)) == ({"a": 1, "b": 2}, {"main"})
+    write = spoilt(rows=lambda rows: rows.where("order_id <> 'b'"))
+    refused(tables, monkeypatch, write, r"1 rows .*\b2 .*make 2", NEXT, {"a": 1, "b": 2})
 
 
 def test_a_day_that_a_row_comes_back_to_keeps_its_others(tables: SparkSession) -> None:

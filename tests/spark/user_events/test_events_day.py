@@ -358,14 +358,14 @@ def test_an_id_counts_on_the_earliest_day_that_holds_it_in_whatever_order_days_r
     assert len(table(empty_lake)) == 3 + 2
 
 
+def again(day: date) -> Message:
+    return Message(event(event_id="again", occurred_at=_noon(day)), 0, 3, _noon(day))
+
+
 def test_a_day_that_was_computed_before_another_came_is_refused_and_its_next_try_knows_of_it(
     empty_lake: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else an id of both would be in both."""
-
-    def again(day: date) -> Message:
-        return Message(event(event_id="again", occurred_at=_noon(day)), 0, 3, _noon(day))
-
     later = DAY + timedelta(days=1)
     run(empty_lake, several(1, later), later)
     left_out = steps._left_out
@@ -388,9 +388,6 @@ def test_a_day_that_was_computed_before_another_came_is_refused_and_its_next_try
 def test_of_a_topic_that_is_compacted_between_the_two_readings_the_table_stays_as_it_was(
     empty_lake: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def again(day: date) -> Message:
-        return Message(event(event_id="again", occurred_at=_noon(day)), 0, 3, _noon(day))
-
     later = DAY + timedelta(days=1)
     run(empty_lake, [*several(3, later), again(later)], later)
     before = table(empty_lake)
