@@ -11,9 +11,9 @@ from pathlib import Path
 _NO_DAGS = frozenset(
     """
     attr attrs boto3 botocore bs4 cachetools certifi cron_descriptor croniter dateutil dotenv fsspec google
-    httpx jinja2 jsonschema kubernetes lxml markdown matplotlib numpy orjson packaging pandas pendulum polars
-    psycopg psycopg2 pyarrow pydantic pyspark pytz regex requests s3fs scipy sklearn slugify sqlalchemy
-    structlog tabulate tenacity toml tomli tqdm typing_extensions ujson yaml zoneinfo
+    httpx jinja2 jsonschema jsonschema_rs kubernetes lxml markdown matplotlib numpy orjson packaging pandas
+    pendulum polars psycopg psycopg2 pyarrow pydantic pyspark pytz regex requests s3fs scipy sklearn slugify
+    sqlalchemy structlog tabulate tenacity toml tomli tqdm typing_extensions ujson yaml zoneinfo
     """.split()  # noqa: SIM905
 )
 _FOLLOWED = sys.stdlib_module_names | _NO_DAGS | {"airflow"}

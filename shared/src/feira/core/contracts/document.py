@@ -10,19 +10,18 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import yaml
 
 from feira.core.errors import PermanentError
 
 if TYPE_CHECKING:
-    from jsonschema import ValidationError
-    from jsonschema.protocols import Validator
+    from jsonschema_rs import Draft201909Validator, ValidationError
 
 VERSIONS = ("v3.0.0", "v3.0.1", "v3.0.2", "v3.1.0", "v3.2.0")
 _LONGEST = 200
@@ -178,8 +177,8 @@ def require_odcs(document: Node) -> Node:
             max(
                 errors,
                 key=lambda each: (
-                    len(each.absolute_path),
-                    each.validator != "unevaluatedProperties",
+                    len(each.instance_path),
+                    each.kind.name != "unevaluatedProperties",
                 ),
             ),
         )
@@ -226,30 +225,31 @@ def _with_types(value: Any, in_property: bool = False) -> Any:
 
 
 def _named(document: Node, error: ValidationError) -> ContractError:
-    path = list(error.absolute_path)
-    node, line, place = document, document.line, document
+    path, kind, instance = error.instance_path, cast(Any, error.kind), cast(Any, error.instance)
+    node, line = document, document.line
+    place: Any = document
     for step in path:
-        line = place.lines.get(step, line) if isinstance(place, Node) else line
+        line = place.lines.get(str(step), line) if isinstance(place, Node) else line
         place = place[step]
         if isinstance(place, Node):
             node, line = place, place.line if isinstance(step, int) else line
     where = ".".join(str(step) for step in path) or "the document"
     left: list[str] = []
-    if error.validator in ("additionalProperties", "unevaluatedProperties"):
+    if kind.name in ("additionalProperties", "unevaluatedProperties"):
         # Keys that are right in themselves are left over too, where another is wrong.
-        right = error.schema.get("properties", ())
-        left = [key for key in error.instance if repr(key) in error.message and key not in right]
-    elif error.validator == "required":
-        missing = next(each for each in error.validator_value if each not in error.instance)
-        left = [key for key in difflib.get_close_matches(missing, error.instance, 1) if key in node]
+        right = _part(error.schema_path[:-1]).get("properties", ())
+        left = [key for key in instance if key in kind.unexpected and key not in right]
+    elif kind.name == "required":
+        near = difflib.get_close_matches(kind.property, instance, 1)
+        left = [key for key in near if key in node]
     if left:
         line = node.lines.get(left[0], line)
         problem = f"{where} has no key {left[0]!r} in ODCS{_meant(left[0], _keys())}"
         return ContractError(f"{document.source}, line {line}: {problem}")
     problem = f"{where}: {error.message[:_LONGEST]}"
-    if error.validator == "enum":
-        listed = ", ".join(map(str, error.validator_value))
-        problem = f"{where} is {error.instance!r}, unknown to ODCS; it may be {listed}"
+    if kind.name == "enum":
+        listed = ", ".join(map(str, kind.options))
+        problem = f"{where} is {instance!r}, unknown to ODCS; it may be {listed}"
     return ContractError(f"{document.source}, line {line}: {problem}.")
 
 
@@ -266,14 +266,12 @@ def _keys() -> tuple[str, ...]:
         ):
             collect(inner)
 
-    collect(_validator().schema)
+    collect(_schema())
     return tuple(found)
 
 
 @cache
-def _validator() -> Validator:
-    from jsonschema import Draft201909Validator
-
+def _schema() -> Any:
     schema = json.loads(
         files("open_data_contract_standard").joinpath("schema.json").read_text(encoding="utf-8")
     )
@@ -289,4 +287,21 @@ def _validator() -> Validator:
     # The default type is library, whether it is stated or not; a rule without a type needs its metric.
     quality = parts["DataQuality"]
     quality["anyOf"] = [{"required": ["type"]}, {"required": ["metric"]}]
-    return Draft201909Validator(schema)
+    return schema
+
+
+def _part(path: Sequence[str | int]) -> Any:
+    """The part of the schema that an error's path leads to, by way of its references."""
+    part = _schema()
+    for step in path:
+        part = part[step]
+        if step == "$ref":
+            part = _schema()["$defs"][part.removeprefix("#/$defs/")]
+    return part
+
+
+@cache
+def _validator() -> Draft201909Validator:
+    from jsonschema_rs import Draft201909Validator
+
+    return Draft201909Validator(_schema())
