@@ -112,7 +112,7 @@ class Shop:
             PUBLISHED,
             day,
             self.versions[day],
-            lambda snapshot, of, dates: warehouse_figures(self.connection, PUBLISHED, dates),
+            lambda snapshot, of, dates, rows: warehouse_figures(self.connection, PUBLISHED, dates),
         )
 
     def report(self, day: dt.date) -> list[Prepared]:

@@ -130,7 +130,7 @@ class GrowingWarehouse:
         """The lake's side is asked of the warehouse itself, and its cost not counted."""
         lakes: dict[str, float] = {}
 
-        def lake(snapshot: int, of: date, dates: list[date]) -> BySlice:
+        def lake(snapshot: int, of: date, dates: list[date], rows: int) -> BySlice:
             began = self._meter.now()
             figures = warehouse_figures(self._connection, PUBLISHED, dates)
             lakes.update({name: now - began[name] for name, now in self._meter.now().items()})

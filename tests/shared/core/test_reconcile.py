@@ -50,10 +50,10 @@ class Lake:
     def __init__(self, figures: BySlice, *of_day: dt.date) -> None:
         self.figures = figures
         self.of_day = of_day
-        self.asked: list[tuple[int, dt.date, list[dt.date]]] = []
+        self.asked: list[tuple[int, dt.date, list[dt.date], int]] = []
 
-    def __call__(self, snapshot: int, day: dt.date, dates: list[dt.date]) -> BySlice:
-        self.asked.append((snapshot, day, sorted(dates)))
+    def __call__(self, snapshot: int, day: dt.date, dates: list[dt.date], rows: int) -> BySlice:
+        self.asked.append((snapshot, day, sorted(dates), rows))
         wanted = {*dates, *self.of_day}
         return {key: found for key, found in self.figures.items() if key[0] in wanted}
 
@@ -102,7 +102,7 @@ def test_agreement_settles_the_dates_and_names_the_snapshot_in_the_days_row(
     assert dates_pending(connection) == [DATE_1, DATE_2]
     found = reconcile_day(connection, PUBLISHED, DAY, 1, lake)
     assert found == Agreement(100, dates=2, rows=3, sums={"revenue": Decimal(14)})
-    assert lake.asked == [(100, DAY, [DATE_1, DATE_2])]
+    assert lake.asked == [(100, DAY, [DATE_1, DATE_2], 3)]
     assert dates_pending(connection) == []
     assert agreed(connection) == [100]
 
@@ -147,7 +147,7 @@ def test_dates_that_an_earlier_days_load_has_left_pending_are_compared_too(
     put(connection, difference(101, ("INSERT", new)), later.date())
     everything = Lake(warehouse_figures(connection, PUBLISHED))
     assert reconcile_day(connection, PUBLISHED, later.date(), 1, everything).dates == 3
-    assert everything.asked == [(101, later.date(), [DATE_1, DATE_2, later.date()])]
+    assert everything.asked == [(101, later.date(), [DATE_1, DATE_2, later.date()], 4)]
     assert dates_pending(connection) == []
 
 
@@ -228,11 +228,11 @@ def test_what_another_load_has_changed_meanwhile_stays_pending(
     """The comparison is of the snapshot that was held when it began."""
     old = ROWS[2]
 
-    def while_another_loads(snapshot: int, day: dt.date, dates: list[dt.date]) -> BySlice:
+    def while_another_loads(*asked: Any) -> BySlice:
         new = old | {"quantity": 5}
         with connect(loader_dsn) as other:
             put(other, difference(101, ("DELETE", old), ("INSERT", new)), DATE_1)
-        return lake(snapshot, day, dates)
+        return lake(*asked)
 
     assert reconcile_day(connection, PUBLISHED, DAY, 1, while_another_loads).snapshot_id == 100
     assert dates_pending(connection) == [DATE_2]

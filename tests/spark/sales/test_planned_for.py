@@ -13,7 +13,7 @@ from feira.core.contracts.registry import stored_in
 from feira.core.settings import LakeSettings
 from feira.sales.published import PUBLISHED
 from feira_spark.core import day as published_steps
-from feira_spark.core import publish, session
+from feira_spark.core import difference, publish, session
 from feira_spark.core.difference import lake_figures, stage_difference
 from feira_spark.core.session import FOR_FEW_ROWS
 from feira_spark.core.tables import create_missing
@@ -84,6 +84,7 @@ def test_a_day_planned_for_few_rows_and_for_many_leaves_equal_tables(
     monkeypatch.setattr(publish, "write_staged", noting(publish.write_staged))
     monkeypatch.setattr(publish, "_write", noting(publish._write))
     monkeypatch.setattr(publish, "_audit", noting(publish._audit))
+    monkeypatch.setattr(difference, "figures_by_date", noting(difference.figures_by_date))
 
     def lived(rows: int) -> dict[str, Any]:
         """What is in the tables, and the figures that are compared, after the day was landed twice; it is
@@ -102,7 +103,9 @@ def test_a_day_planned_for_few_rows_and_for_many_leaves_equal_tables(
             assert stage_difference(empty_lake, PUBLISHED, snapshot) is not None
             snapshot = int(done.snapshot_id)
         assert snapshot is not None
-        found: dict[str, Any] = {"figures": lake_figures(empty_lake, PUBLISHED, snapshot, DAY)}
+        figures = lake_figures(empty_lake, PUBLISHED, snapshot, DAY, [], len(LINES))
+        assert own_settings() == FOR_MANY
+        found: dict[str, Any] = {"figures": figures}
         for table in TABLES:
             rows_of = empty_lake.table(f"lake.{table}").collect()
             found[table] = sorted(rows_of, key=str)

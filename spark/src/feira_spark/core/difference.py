@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -17,8 +18,12 @@ from feira.core.settings import LakeSettings
 from feira.core.warehouse.apply import Difference
 from feira.core.warehouse.fingerprint import figures_by_date, rows_by_key
 from feira.core.warehouse.reconcile import Figures, Slice, figures_of
-from feira_spark.core.session import CATALOG
+from feira_spark.core.session import CATALOG, planned_for
 from feira_spark.core.tables import STAGING, current_snapshot, metadata_uri, write_staged
+
+COMPARED_A_LINE = 6
+"""To compare so many rows is planned for few or many as to validate one line of a landing is: for few, 60,000
+took a third less of CPU, and 220,000 a quarter more."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +105,12 @@ def lake_figures(
     snapshot: int,
     day: date | None = None,
     dates: list[date] | None = None,
+    rows: int | None = None,
 ) -> dict[Slice, Figures]:
     """Rows, fingerprint and sums by event date and extract day at a snapshot.
 
-    Of the whole table, or with ``day`` of the event dates of that day's extract and of ``dates``.
+    Of the whole table, or with ``day`` of the event dates of that day's extract and of ``dates``. ``rows`` is
+    how many these may be expected to be.
     """
     source = f"{CATALOG}.{table.table} VERSION AS OF {snapshot}"
     where = "TRUE"
@@ -118,7 +125,8 @@ def lake_figures(
             return {}
         literals = ", ".join(f"DATE'{each}'" for each in sorted(listed))
         where = f"{table.event_date} IN ({literals})"
-    return figures_of(spark.sql(figures_by_date(table, "spark", source, where)).collect())
+    with planned_for(spark, sys.maxsize if rows is None else rows // COMPARED_A_LINE):
+        return figures_of(spark.sql(figures_by_date(table, "spark", source, where)).collect())
 
 
 def lake_rows(

@@ -65,17 +65,17 @@ def reconcile_day(
     table: PublishedTable,
     day: date,
     landing_version: int,
-    lake_figures: Callable[[int, date, list[date]], BySlice],
+    lake_figures: Callable[[int, date, list[date], int], BySlice],
     lake_rows: LakeRows | None = None,
 ) -> Agreement:
     """Compares every event date that loads have changed since they last agreed, and the day's own.
 
-    ``lake_figures(snapshot, day, dates)`` answers the lake's figures at a snapshot for those dates
-    and for the event dates of the day's extract; ``lake_rows(snapshot, slice)``, asked only where those
-    differ, the rows of ``rows_by_key``. A difference in rows of the day's own extract raises
-    ReconcileError and leaves all as it is. One that belongs to another day, the day's own load having
-    carried its rows over or not, is logged and stays pending: that day does not agree any more, and
-    fails when it is run. The rest is settled, and the day's ledger row says so.
+    ``lake_figures(snapshot, day, dates, rows)`` answers the lake's figures at a snapshot for those dates
+    and for the event dates of the day's extract; in the warehouse they are so many rows.
+    ``lake_rows(snapshot, slice)``, asked only where those differ, answers the rows of ``rows_by_key``. A
+    difference in rows of the day's own extract raises ReconcileError and leaves all as it is. One that belongs
+    to another day, the day's own load having carried its rows over or not, is logged and stays pending: that
+    day does not agree any more, and fails when it is run. The rest is settled, and the day's ledger row says so.
     """
     with side_of(connection).one_moment(connection):
         snapshot = _held(connection, table)
@@ -92,9 +92,12 @@ def reconcile_day(
                 "compared."
             )
         dates = sorted({row[0] for row in pending})
-        lake = lake_figures(snapshot, day, dates)
-        dates = sorted({*dates, *(event_date for event_date, _ in lake)})
-        compared = _Compared(table, lake, warehouse_figures(connection, table, dates))
+        warehouse = warehouse_figures(connection, table, dates)
+        lake = lake_figures(snapshot, day, dates, sum(each.rows for each in warehouse.values()))
+        if more := sorted({event_date for event_date, _ in lake} - {*dates}):
+            warehouse |= warehouse_figures(connection, table, more)
+            dates = sorted([*dates, *more])
+        compared = _Compared(table, lake, warehouse)
         own = {each for each in compared.different if each[1] == day}
         if own:
             keys = _differing_keys(connection, table, snapshot, own, lake_rows)
