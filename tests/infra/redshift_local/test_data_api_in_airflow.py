@@ -56,6 +56,7 @@ def test_the_hook_runs_statements_and_batches() -> None:
     assert hook.conn.get_statement_result(Id=found.statement_id)["Records"] == [[{"longValue": 2}]]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("airflow")
 def test_the_hook_raises_what_the_statement_failed_with() -> None:
     from airflow.providers.amazon.aws.hooks.redshift_data import (
@@ -69,6 +70,7 @@ def test_the_hook_raises_what_the_statement_failed_with() -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("airflow")
 def test_the_hook_keeps_a_session() -> None:
     from airflow.providers.amazon.aws.hooks.redshift_data import RedshiftDataHook

@@ -42,6 +42,7 @@ def test_every_library_that_it_imports_is_a_dependency_of_its_own() -> None:
     assert missing == set()
 
 
+@pytest.mark.slow
 def test_the_wheel_brings_all_modules_and_scripts(site: Path) -> None:
     files = [
         str(path.relative_to(PACKAGE / "src"))
@@ -51,6 +52,7 @@ def test_the_wheel_brings_all_modules_and_scripts(site: Path) -> None:
     assert [name for name in files if not (site / name).is_file()] == []
 
 
+@pytest.mark.slow
 def test_it_translates_without_the_rest_of_feira(site: Path) -> None:
     code = (
         "from redshift_local.translation.translate import translate;"

@@ -95,6 +95,7 @@ def test_it_starts_what_is_stopped_and_its_end_leaves_the_service_running(
     assert psutil.Process(pid).is_running()
 
 
+@pytest.mark.slow
 def test_it_ends_with_1_once_the_service_stays_down_and_not_before(
     config: StackConfig, supervisor: Supervisor
 ) -> None:

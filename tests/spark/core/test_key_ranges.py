@@ -258,6 +258,7 @@ def test_a_table_whose_keys_have_no_ranges_is_published_all_the_same(
     assert fact(tables) == {"a": (1, on(0)), "b": (2, on(60)), "c": (3, on(60))}
 
 
+@pytest.mark.slow
 def test_an_extract_that_is_replaced_meanwhile_is_left_to_the_publish_that_follows(
     tables: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,6 +111,7 @@ def test_a_key_too_long_for_the_warehouse_holds_up_its_own_day_until_it_is_fixed
     assert all(chain.agreed(day) for day in (A, D, E))
 
 
+@pytest.mark.slow
 def test_a_date_in_the_calendars_gap_fails_its_own_day_alone(chain: Chain) -> None:
     """The changelog of Iceberg moves it by ten days on its way to the warehouse."""
     chain.put(of_day(A, "a"))
@@ -161,12 +162,9 @@ def test_a_date_in_the_gap_that_another_days_load_carries_over_fails_its_own_day
         chain.reconcile(D)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "beyond",
-    [
-        "date_add(DATE'9999-12-31', 1)",
-        pytest.param("date_sub(DATE'0001-01-01', 1)", marks=pytest.mark.slow),
-    ],
+    "beyond", ["date_add(DATE'9999-12-31', 1)", "date_sub(DATE'0001-01-01', 1)"]
 )
 def test_a_date_that_python_has_none_for_holds_up_its_own_day_alone(
     chain: Chain, beyond: str
