@@ -25,6 +25,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 SPARK = "tests/spark/"
 
+# The tests end before the optimising compiler has paid for itself, and before a heap of 2 GB is full; a
+# collector of several threads takes the cores of other tests. Hadoop starts chmod for each file it makes:
+# VFORK is Java's shortest way to start a process.
+TEST_JVM_OPTIONS = (
+    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmn800m -Djdk.lang.Process.launchMechanism=VFORK"
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest comes first."""
@@ -132,16 +139,39 @@ def _own_spark(lake: LakeSettings, jars: str) -> SparkSession:
     for name, value in (spark_conf(lake) | FOR_FEW_ROWS).items():
         builder = builder.config(name, value)
     session = (
-        # The tests end before the optimising compiler has paid for itself.
-        builder.config("spark.driver.extraJavaOptions", f"-XX:TieredStopAtLevel=1 {JVM_OPTIONS}")
+        builder.config("spark.driver.extraJavaOptions", f"{TEST_JVM_OPTIONS} {JVM_OPTIONS}")
+        .config("spark.driver.memory", "2g")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
+        # Each call on a column or a frame would ask the JVM some four times where it comes from.
+        .config("spark.python.sql.dataFrameDebugging.enabled", "false")
+        .config("spark.sql.ui.explainMode", "simple")
         .getOrCreate()
     )
+    _keep_classes(session)
     session.sparkContext.setLogLevel("ERROR")
     # Its connections close after pytest has closed the output, and would log an error.
     logging.getLogger("py4j").setLevel(logging.WARNING)
     return session
+
+
+def _keep_classes(session: SparkSession) -> None:
+    """Has pyspark find at once what it asks the JVM for with each function of a column.
+
+    The JVM looks for each name in all jars, under each of nine packages, every time: six thousand times
+    in eleven publishes.
+    """
+    jvm: Any = session.sparkContext._jvm
+    for name in (
+        "functions",
+        "org.apache.spark.sql.functions",
+        "org.apache.spark.sql.classic.SparkSession",
+        "py4j",
+        "PythonErrorUtils",
+        "PythonSQLUtils",
+        "PythonUtils",
+    ):
+        setattr(jvm, name, getattr(jvm, name))
 
 
 @pytest.fixture
@@ -198,15 +228,39 @@ def dbt_scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """A moto server with the bucket ``lake``; its address."""
+    from moto import backends
     from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    _s3_client(endpoint).create_bucket(Bucket="lake")
-    yield endpoint
-    server.stop()
+    services = list(backends.list_of_moto_modules())
+    with pytest.MonkeyPatch.context() as patch:
+        # It would list its own package's folders at each request, a quarter of what a request takes.
+        patch.setattr(backends, "list_of_moto_modules", lambda: services)
+        _read_models_once(patch)
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        _s3_client(endpoint).create_bucket(Bucket="lake")
+        yield endpoint
+        server.stop()
+
+
+def _read_models_once(patch: pytest.MonkeyPatch) -> None:
+    """Has all sessions of boto share the models of services, as the clients of one session do.
+
+    A connection of Airflow is a session of its own, and S3's model takes a tenth of a second to read.
+    """
+    from botocore.loaders import JSONFileLoader
+
+    read = JSONFileLoader.load_file
+    models: dict[str, Any] = {}
+
+    def load_file(self: JSONFileLoader, file_path: str) -> Any:
+        if file_path not in models:
+            models[file_path] = read(self, file_path)
+        return models[file_path]
+
+    patch.setattr(JSONFileLoader, "load_file", load_file)
 
 
 @pytest.fixture(scope="session")
