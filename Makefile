@@ -128,7 +128,8 @@ WORKERS ?= 3
 .PHONY: test
 test: lint  ## Lint, then the tests, three files side by side (WORKERS=3): loopback only, no stack
 	@# In the order of tests/conftest.py: sorted by number, what takes longest would begin last.
-	@$(VENV)/bin/pytest -m "not slow and not terraform" --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+	@# Where the shell forbids it, each of the workers would rewrite the asserts of all files in every run.
+	@PYTHONDONTWRITEBYTECODE= $(VENV)/bin/pytest -m "not slow and not terraform" --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: test-slow
 test-slow: install  ## What takes long and rarely changes: DAGs whole, a cluster, Redshift's side, the pages of docs that are run

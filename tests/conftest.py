@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-SPARK = "tests/spark/"
+# Where tests may use the fixture ``spark``, whose session takes a quarter of a minute to start.
+SPARK = (
+    "tests/spark/",
+    "tests/local/cli/test_sql_results.py",
+    "tests/local/cli/test_tables.py",
+    "tests/shared/core/test_rule_sql.py",
+)
 
 # The tests end before the optimising compiler has paid for itself, and before a heap of 2 GB is full; a
 # collector of several threads takes the cores of other tests. Hadoop starts chmod for each file it makes:
@@ -34,7 +40,18 @@ TEST_JVM_OPTIONS = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest comes first."""
+    """What takes longest comes first.
+
+    Raises UsageError for a test of ``make test`` that would start a session of Spark beside that of the
+    others.
+    """
+    for item in items:
+        uses_it = "spark" in getattr(item, "fixturenames", ())
+        if uses_it and not item.nodeid.startswith(SPARK) and not item.get_closest_marker("slow"):
+            raise pytest.UsageError(
+                f"{item.nodeid} uses Spark: add its file to SPARK in tests/conftest.py, and it runs in the "
+                "worker that has a session."
+            )
     items.sort(key=lambda item: not item.nodeid.startswith(SPARK))
 
 
@@ -73,7 +90,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class SparkTogether(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return SPARK if nodeid.startswith(SPARK) else str(super()._split_scope(nodeid))
+            return "spark" if nodeid.startswith(SPARK) else str(super()._split_scope(nodeid))
 
     return SparkTogether(config, log) if config.getoption("dist") == "loadfile" else None
 
