@@ -691,6 +691,17 @@ schema:
             f"required: '{'x' * 300}'",
             f'line 14: schema.0.properties.1.required: "{"x" * 199}.',
         ),
+        # Of several faults it is the deepest, and of those as deep a cause before a key that is left over.
+        (
+            "logicalTypeOptions: {",
+            "logicalTypeOption: {",
+            "line 11: schema.0.properties.0.items has no key 'logicalTypeOption'",
+        ),
+        (
+            "5}}\n      - name: y\n",
+            "5}}\n        metric: x\n      - nme: y\n",
+            "line 13: schema.0.properties.1 has no key 'nme'",
+        ),
         (
             "required: true",
             "pattern: x",

@@ -10,7 +10,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -236,9 +236,7 @@ def _named(document: Node, error: ValidationError) -> ContractError:
     where = ".".join(str(step) for step in path) or "the document"
     left: list[str] = []
     if kind.name in ("additionalProperties", "unevaluatedProperties"):
-        # Keys that are right in themselves are left over too, where another is wrong.
-        right = _part(error.schema_path[:-1]).get("properties", ())
-        left = [key for key in instance if key in kind.unexpected and key not in right]
+        left = [key for key in instance if key in kind.unexpected]
     elif kind.name == "required":
         near = difflib.get_close_matches(kind.property, instance, 1)
         left = [key for key in near if key in node]
@@ -288,16 +286,6 @@ def _schema() -> Any:
     quality = parts["DataQuality"]
     quality["anyOf"] = [{"required": ["type"]}, {"required": ["metric"]}]
     return schema
-
-
-def _part(path: Sequence[str | int]) -> Any:
-    """The part of the schema that an error's path leads to, by way of its references."""
-    part = _schema()
-    for step in path:
-        part = part[step]
-        if step == "$ref":
-            part = _schema()["$defs"][part.removeprefix("#/$defs/")]
-    return part
 
 
 @cache
