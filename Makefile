@@ -115,10 +115,16 @@ demo: install  ## Start the stack and run days to the marts: DAYS=2010-12-01..20
 
 PROGRAMS := tests/e2e/verify.py tests/e2e/faults.py tests/e2e/soak.py $(wildcard tests/bench/*.py)
 .PHONY: lint
-lint: install  ## Formatting, lint, import rules, types
+lint: style types  ## Formatting, lint, import rules, types
+
+.PHONY: style
+style: install
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/lint-imports --verbose > /dev/null || $(VENV)/bin/lint-imports
+
+.PHONY: types
+types: install
 	@# The programs are those that no test runs.
 	@MYPYPATH=tests:tests/e2e:tests/bench $(VENV)/bin/mypy shared/src spark/src airflow/src airflow/provider/src \
 	  airflow/wiring/src infra/redshift-local/src tilt/src $(PROGRAMS)
@@ -126,7 +132,12 @@ lint: install  ## Formatting, lint, import rules, types
 # On two cores three: a test of servers waits, and one of Spark is a thread of Python or of Java at a time.
 WORKERS ?= 3
 .PHONY: test
-test: lint  ## Lint, then the tests, three files side by side (WORKERS=3): loopback only, no stack
+test: style  ## Lint, then the tests, three files side by side (WORKERS=3): loopback only, no stack
+	@# On a clean checkout mypy takes most of a minute, of one core.
+	@$(MAKE) --no-print-directory --jobs=2 types unmarked
+
+.PHONY: unmarked
+unmarked: install
 	@# In the order of tests/conftest.py: sorted by number, what takes longest would begin last.
 	@# Where the shell forbids it, each of the workers would rewrite the asserts of all files in every run.
 	@PYTHONDONTWRITEBYTECODE= $(VENV)/bin/pytest -m "not slow and not terraform" --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
