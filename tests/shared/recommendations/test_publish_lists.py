@@ -27,10 +27,10 @@ from feira.recommendations.publish import (
 )
 from feira.recommendations.serving import claims, packing, values
 from feira.recommendations.serving.claims import ClaimLostError
+from feira.recommendations.serving.columns import Coded
 from feira.recommendations.serving.layout import VersionNameError, age
 from feira.recommendations.serving.packing import ListsError, Packer
 from feira.recommendations.serving.store import StoreError, StoreRefusalError
-from feira.recommendations.serving.values import in_bits
 from valkey_server import (
     InSegments,
     Lists,
@@ -193,38 +193,47 @@ def test_lists_are_packed_the_same_wherever_their_rows_are_cut_and_however_they_
     assert of_users == sorted(of_users)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 32).flatmap(lambda width: st.tuples(
-    st.just(width),
-    st.lists(
-        st.lists(st.integers(0, 2**width - 1), min_size=11, max_size=11), min_size=1, max_size=4
-    ),
-)))  # fmt: skip
-def test_numbers_of_any_width_are_packed_as_one_long_number(drawn: tuple[int, Any]) -> None:
-    width, numbers = drawn
-    found = in_bits(np.array(numbers, np.uint32), width)
-    for row, bits in zip(numbers, found, strict=True):
-        whole = sum(number << width * place for place, number in enumerate(row))
-        assert bits.tobytes() == whole.to_bytes(2 * width, "little")
+# A user's two items and one that is new.
+VALUE = {"had": [2], "items": [0, 1], "offered": [1], "new": [2], "whys": [0]}
 
 
-@pytest.mark.parametrize("at_once", [1, 40, 2**20])
-def test_reasons_are_found_however_few_users_are_looked_up_at_once(
-    client: valkey.Valkey, monkeypatch: pytest.MonkeyPatch, at_once: int
-) -> None:
-    monkeypatch.setattr(values, "_LOOKED_UP", at_once)
-    lists: dict[tuple[str, str], list[tuple[str, str, str | None]]] = {}
-    for user in range(9):
-        had = [f"i{(user * 7 + step) % 40:02d}" for step in range(user % 4)]
-        lists["again", f"u{user}"] = [(item, "bought_before", None) for item in had]
-        whys = [*had, "i39", "i01", "i39"]
-        lists["new", f"u{user}"] = [
-            (f"i{place:02d}", "goes_with", of) for place, of in enumerate(whys)
-        ]
-    lists = {name: it for name, it in sorted(lists.items()) if it}
-    items = [f"i{number:02d}" for number in range(40)]
-    publish(client, NEW, in_slots(rows(lists)), items)
-    assert published(client, NEW) == lists
+def coded(numbers: list[int]) -> Coded:
+    return Coded(np.array(numbers, np.int32), np.array([0, 1], np.int32))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda loops: loops.out_of_place(np.ones(2, np.int32), np.array([0, 3])),
+        lambda loops: loops.out_of_place(np.ones(2, np.int32), np.array([-1])),
+        lambda loops: loops.numbered(coded([0, 2]), coded([1, 1]), coded([1, 1]), -1),
+        lambda loops: loops.numbered(coded([0, -1]), coded([1, 1]), coded([1, 1]), -1),
+        lambda loops: loops.numbered(coded([0, 1]), coded([1]), coded([1, 1]), -1),
+        *(
+            lambda loops, changed=changed: loops.Values(3).of(
+                *(
+                    np.array(numbers, np.int32 if name in ("items", "new", "whys") else np.int64)
+                    for name, numbers in (VALUE | changed).items()
+                )
+            )
+            for changed in (
+                {"had": [3]},
+                {"had": [-1]},
+                {"items": [0, 3]},
+                {"items": [0, -1]},
+                {"offered": [2]},
+                {"offered": [1, 0]},
+                {"new": [3]},
+                {"whys": [3]},
+                {"whys": []},
+                {"had": [251], "items": [0] * 251},
+            )
+        ),
+    ],
+)
+def test_no_loop_goes_beyond_an_array(use: Callable[[Any], object]) -> None:
+    with pytest.raises(IndexError):
+        use(values)
 
 
 def test_lists_as_long_as_a_version_may_hold_are_read_as_they_were_given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,38 +15,40 @@ NULL, UNKNOWN = -1, -2
 Numbers = npt.NDArray[Any]
 
 
+@dataclass(frozen=True)
+class Coded:
+    """A column: of each row a code, and of each code the place of its text among the known ones; ``UNKNOWN`` where
+    it is none of them, ``NULL`` where there is no text. All int32."""
+
+    codes: Numbers
+    numbers: Numbers
+
+    def __getitem__(self, row: int) -> int:
+        return int(self.numbers[self.codes[row]])
+
+
 def encoded(column: pa.Array) -> pa.DictionaryArray:
     """The column with each text once."""
     return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
 
 
-def is_constant(column: pa.DictionaryArray) -> bool:
-    """Whether it is known without a look at the rows that all are alike."""
-    nulls = column.indices.null_count
-    return nulls == len(column) or (not nulls and len(column.dictionary) == 1)
-
-
-def places(column: pa.Array, known: pa.Array) -> Numbers:
-    """Each row's place among the known texts; ``UNKNOWN`` where it is none of them, ``NULL`` where it is null."""
-    coded = encoded(column)
-    of_texts = pc.index_in(coded.dictionary, value_set=known).fill_null(UNKNOWN)
-    if is_constant(coded):
-        # Most columns of most batches are so.
-        all_null = coded.indices.null_count == len(coded)
-        return np.broadcast_to(np.int32(NULL if all_null else of_texts[0].as_py()), len(coded))
-    found: Numbers = of_texts.to_numpy()
-    if coded.indices.null_count:
-        found = np.append(found, np.int32(NULL))
-    indices: Numbers = coded.indices.fill_null(len(coded.dictionary)).to_numpy()
-    return np.take(found, indices)
+def coded(column: pa.Array, known: pa.Array) -> Coded:
+    """The column, by the places of the known texts."""
+    column = encoded(column)
+    numbers = pc.index_in(column.dictionary, value_set=known).fill_null(UNKNOWN)
+    if column.dictionary.null_count:
+        numbers = pc.if_else(column.dictionary.is_null(), NULL, numbers)
+    # The last is of rows without a code.
+    return Coded(_codes(column, len(numbers)), np.append(numbers.to_numpy(), NULL).astype(np.int32))
 
 
 def numbers_of(column: pa.DictionaryArray) -> Numbers:
-    """Numbers that are the same in two rows where the text is; ``NULL`` where it is null."""
+    """Numbers that are the same in two rows where the text is."""
     distinct = pc.unique(column.dictionary)
     if len(distinct) < len(column.dictionary):
-        return places(column, distinct)
-    return _without_null(column.indices)
+        found = coded(column, distinct)
+        return found.numbers[found.codes]
+    return _codes(column, NULL)
 
 
 def texts(column: pa.DictionaryArray, rows: Numbers) -> list[str]:
@@ -54,5 +57,8 @@ def texts(column: pa.DictionaryArray, rows: Numbers) -> list[str]:
     return found
 
 
-def _without_null(numbers: pa.Array) -> Numbers:
-    return np.asarray((numbers.fill_null(NULL) if numbers.null_count else numbers).to_numpy())
+def _codes(column: pa.DictionaryArray, of_null: int) -> Numbers:
+    if column.indices.null_count == len(column):
+        return np.full(len(column), of_null, np.int32)
+    codes = column.indices.cast(pa.int32())
+    return np.asarray((codes.fill_null(of_null) if codes.null_count else codes).to_numpy())

@@ -1,4 +1,4 @@
-"""Lists as rows, packed into the keys and values of Valkey: by column, never row by row."""
+"""Lists as rows, packed into the keys and values of Valkey: by column, and row by row in compiled loops alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise, repeat
 from operator import lt
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,19 +16,19 @@ from feira.core.errors import PermanentError
 from feira.recommendations.serving import layout
 from feira.recommendations.serving.columns import (
     UNKNOWN,
+    Coded,
     Numbers,
+    coded,
     encoded,
-    is_constant,
     numbers_of,
-    places,
     texts,
 )
-from feira.recommendations.serving.values import Rows, Values
 
 COLUMNS = ("slot", "user_id", "segment", "position", "item", "reason", "reason_item")
 # That with an item is the first; the others follow in the order of their numbers.
-_REASONS = (layout.GOES_WITH, *layout.WITHOUT_ITEM)
-_GOES_WITH = 0
+_REASONS = pa.array([layout.GOES_WITH, *layout.WITHOUT_ITEM])
+# The one reason of a slot where there is one, by its place in these; below 0 for any.
+_ONLY = {"again": _REASONS.index(layout.BOUGHT_BEFORE).as_py(), "new": -1}
 _USERS = 1_000
 
 # User and segment, which is '' in a list that is not of one.
@@ -54,14 +53,13 @@ class Packed:
 @dataclass(frozen=True)
 class _Lists:
     """Lists of one slot as columns: ``starts`` has where each begins, ``names`` whose it is; by row its place
-    in the list from 1 on, the number of the item, which reason (the place in ``_REASONS``) and of which item."""
+    in the list from 1 on, the number of the item, and why it is there, as ``values.numbered`` says."""
 
     names: list[Name]
     starts: Numbers
     positions: Numbers
     items: Numbers
-    reasons: Numbers
-    because: Numbers
+    whys: Numbers
 
     def __len__(self) -> int:
         return len(self.names)
@@ -100,8 +98,8 @@ class _Lists:
         return self.cut(bisect_right(self.names, name))
 
 
-_BY_ROW = ("positions", "items", "reasons", "because")
-_NONE = _Lists([], *(np.empty(0, np.int32) for _ in range(5)))
+_BY_ROW = ("positions", "items", "whys")
+_NONE = _Lists([], np.empty(0, np.int64), *(np.empty(0, np.int32) for _ in _BY_ROW))
 
 
 class Packer:
@@ -117,12 +115,16 @@ class Packer:
                 raise ListsError(
                     f"{version}: its {len(names):,} {kind} are not distinct, or one is null."
                 )
+        # Numba is imported by who packs lists.
+        from feira.recommendations.serving import values
+
+        self._loops = values
         self._version = version
         self._items = items
         self._segments = pa.array(segments, pa.string())
         self._numbers_of_segments = {name: number for number, name in enumerate(segments)}
         self._known = pa.array(items, pa.string())
-        self._values = Values(len(items))
+        self._values = values.Values(len(items))
         self._prefix = layout.user_key(version, "").encode()
 
     def pack(self, lists: Callable[[str], Iterable[pa.RecordBatch]]) -> Iterator[Packed]:
@@ -181,10 +183,13 @@ class Packer:
             def of(row: int, ends: list[int] = ends, items: list[str] = items) -> str:
                 return f"{self._version}, with {items[bisect_right(ends, row) - 1]!r}"
 
-            found_numbers = self._numbers(column.flatten(), of)
-            if (missing := np.flatnonzero(found_numbers < 0)).size:
-                raise ListsError(f"{of(int(missing[0]))}: an item is null.")
-            numbers = found_numbers.astype("<u4").tobytes()
+            others = column.flatten()
+            places = coded(others, self._known)
+            of_items = places.numbers[places.codes]
+            if (wrong := np.flatnonzero(of_items < 0)).size:
+                row = int(wrong[0])
+                raise ListsError(f"{of(row)}: {self._no_item(places, others, row)}")
+            numbers = of_items.astype("<u4").tobytes()
             values = batch.column("similarity").flatten().to_numpy().astype("<f4").tobytes()
             found = Packed()
             for item, start, end in zip(items, ends, ends[1:], strict=False):
@@ -205,7 +210,8 @@ class Packer:
         before = layout.EVERYONE
         for batch in batches:
             users = texts(encoded(batch.column("user_id")), np.arange(batch.num_rows))
-            numbers = places(batch.column("segment"), self._segments)
+            segments = coded(batch.column("segment"), self._segments)
+            numbers = segments.numbers[segments.codes]
             for user, after in zip(users, [before, *users], strict=False):
                 if user is None or len(user) > layout.LONGEST_USER or user <= after:
                     raise ListsError(
@@ -232,13 +238,12 @@ class Packer:
 
     def _read(self, slot: str, batch: pa.RecordBatch) -> _Lists:
         columns = [encoded(batch.column(name)) for name in ("user_id", "segment")]
-        changed = np.ones(batch.num_rows, bool)
-        changed[1:] = False
+        changed = np.zeros(batch.num_rows - 1, bool)
         for column in columns:
-            if not is_constant(column):
+            if column.null_count < len(column):
                 codes = numbers_of(column)
-                changed[1:] |= codes[1:] != codes[:-1]
-        starts = np.flatnonzero(changed)
+                changed |= codes[1:] != codes[:-1]
+        starts = np.append(0, np.flatnonzero(changed) + 1)
         users, segments = (texts(column, starts) for column in columns)
         if batch.column("segment").null_count == batch.num_rows:
             names = [*zip(users, repeat(""), strict=False)]
@@ -251,49 +256,45 @@ class Packer:
         def of(row: int) -> str:
             return self._of(slot, names[int(np.searchsorted(starts, row, side="right")) - 1])
 
-        its = places(batch.column("slot"), pa.array([slot]))
-        if its.min() < 0:
-            row = int(np.argmax(its < 0))
-            raise ListsError(
-                f"{of(row)}: it has a row of slot {batch.column('slot')[row].as_py()!r}."
-            )
-        items = self._numbers(batch.column("item"), of)
-        if items.min() < 0:
-            raise ListsError(f"{of(int(np.argmin(items)))}: an item is null.")
+        slots = coded(batch.column("slot"), pa.array([slot]))
+        if (slots.numbers[:-1] < 0).any() or batch.column("slot").null_count:
+            wrong = slots.numbers[slots.codes] < 0
+            if wrong.any():
+                row = int(np.argmax(wrong))
+                raise ListsError(
+                    f"{of(row)}: it has a row of slot {batch.column('slot')[row].as_py()!r}."
+                )
+        columns = {
+            "item": coded(batch.column("item"), self._known),
+            "reason": coded(batch.column("reason"), _REASONS),
+            "reason_item": coded(batch.column("reason_item"), self._known),
+        }
+        row, items, whys = self._loops.numbered(*columns.values(), _ONLY[slot])
+        if row >= 0:
+            raise ListsError(f"{of(row)}: {self._refusal(slot, batch, columns, row)}")
         positions = batch.column("position")
         positions = (positions.fill_null(0) if positions.null_count else positions).to_numpy()
-        return _Lists(names, starts, positions, items, *self._why(slot, batch, of))
+        return _Lists(names, starts, positions, items, whys)
 
-    def _numbers(self, column: pa.Array, of: Any) -> Numbers:
-        """The number of each row's item; below 0 where that is null."""
-        numbers = places(column, self._known)
-        if numbers.min(initial=0) == UNKNOWN:
-            row = int(np.argmin(numbers))
-            raise ListsError(
-                f"{of(row)}: the item {column[row].as_py()!r} is none of the version's "
-                f"{len(self._items):,} items."
-            )
-        return numbers
-
-    def _why(self, slot: str, batch: pa.RecordBatch, of: Any) -> tuple[Numbers, Numbers]:
-        """Which reason each row has, and the number of what it is of; below 0 where it is of none."""
-        numbers = self._numbers(batch.column("reason_item"), of)
-        code = places(batch.column("reason"), pa.array(_REASONS))
-        wrong = (code < 0) | ((code == _GOES_WITH) != (numbers >= 0))
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            reason, item = (batch.column(name)[row].as_py() for name in ("reason", "reason_item"))
-            raise ListsError(
-                f"{of(row)}: the reason is {reason!r} with the item {item!r}; {layout.GOES_WITH} has one, "
+    def _refusal(
+        self, slot: str, batch: pa.RecordBatch, columns: dict[str, Coded], row: int
+    ) -> str:
+        """Why ``values.numbered`` refuses a row."""
+        for name in ("item", "reason_item"):
+            if columns[name][row] == UNKNOWN or (name == "item" and columns[name][row] < 0):
+                return self._no_item(columns[name], batch.column(name), row)
+        reason, item = (batch.column(name)[row].as_py() for name in ("reason", "reason_item"))
+        if columns["reason"][row] < 0 or (reason == layout.GOES_WITH) != (item is not None):
+            return (
+                f"the reason is {reason!r} with the item {item!r}; {layout.GOES_WITH} has one, "
                 f"{', '.join(layout.WITHOUT_ITEM)} have none."
             )
-        if slot == "again" and (wrong := code != _REASONS.index(layout.BOUGHT_BEFORE)).any():
-            row = int(np.flatnonzero(wrong)[0])
-            raise ListsError(
-                f"{of(row)}: the reason is {_REASONS[code[row]]!r}; it is {layout.BOUGHT_BEFORE} of all in "
-                f"{slot}."
-            )
-        return code, numbers
+        return f"the reason is {reason!r}; it is {layout.BOUGHT_BEFORE} of all in {slot}."
+
+    def _no_item(self, places: Coded, column: pa.Array, row: int) -> str:
+        if places[row] == UNKNOWN:
+            return f"the item {column[row].as_py()!r} is none of the version's {len(self._items):,} items."
+        return "an item is null."
 
     def _require_names(self, slot: str, names: list[Name]) -> None:
         """Raises ListsError where a list is of nobody, or of a segment that is none."""
@@ -322,13 +323,11 @@ class Packer:
                 "segment, and each list in one piece."
             )
         lengths = lists.lengths
-        expected = np.arange(1, len(lists.items) + 1, dtype=np.int32)
-        expected -= np.repeat(lists.starts.astype(np.int32), lengths)
-        if (wrong := np.flatnonzero(lists.positions != expected)).size:
-            row = int(wrong[0])
-            name = lists.names[int(np.searchsorted(lists.starts, row, side="right")) - 1]
+        if (row := self._loops.out_of_place(lists.positions, lists.starts)) >= 0:
+            at = int(np.searchsorted(lists.starts, row, side="right")) - 1
             raise ListsError(
-                f"{self._of(slot, name)}: position {lists.positions[row]} comes where {expected[row]} is due."
+                f"{self._of(slot, lists.names[at])}: position {lists.positions[row]} comes where "
+                f"{row - lists.starts[at] + 1} is due."
             )
         if (longer := np.flatnonzero(lengths > layout.LONGEST_LIST)).size:
             raise ListsError(
@@ -343,7 +342,9 @@ class Packer:
         names = again.names
         if names != new.names:
             names = sorted({*names, *new.names})
-        values = self._values.of(_of_users(again, names), _of_users(new, names))
+        values = self._values.of(
+            _of_users(again, names), again.items, _of_users(new, names), new.items, new.whys
+        )
         found.pairs += chain.from_iterable(
             zip([self._prefix + user.encode() for user, _ in names], values, strict=True)
         )
@@ -361,7 +362,7 @@ class Packer:
             return lists
         before, rest = lists.cut(first)
         of_segments, after = rest.cut(end - first)
-        is_own = of_segments.reasons == _REASONS.index(layout.POPULAR_IN_CATEGORY)
+        is_own = of_segments.whys == ~layout.WITHOUT_ITEM.index(layout.POPULAR_IN_CATEGORY)
         values = of_segments.items.astype("<u4")
         starts = of_segments.starts.tolist()
         for name, start, stop in zip(
@@ -383,12 +384,12 @@ class Packer:
         )
 
 
-def _of_users(lists: _Lists, names: list[Name]) -> Rows:
-    """The rows, and how many there are of each name."""
+def _of_users(lists: _Lists, names: list[Name]) -> Numbers:
+    """How many rows there are of each name."""
     lengths = lists.lengths
     if lists.names != names:
         at = {name: place for place, name in enumerate(names)}
         of_all = np.zeros(len(names), lengths.dtype)
         of_all[[at[name] for name in lists.names]] = lengths
         lengths = of_all
-    return Rows(lengths, lists.positions - 1, lists.items, lists.reasons - 1, lists.because)
+    return lengths
