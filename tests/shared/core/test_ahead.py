@@ -30,20 +30,20 @@ def test_an_error_comes_after_what_came_before_it(good: int) -> None:
         next(items)
 
 
-def test_one_item_is_read_while_the_one_before_is_worked_on_and_no_more() -> None:
-    asked = [threading.Event() for _ in range(4)]
+@pytest.mark.parametrize("held", [1, 3])
+def test_so_many_items_are_read_while_the_one_before_is_worked_on_and_no_more(held: int) -> None:
+    asked = [threading.Event() for _ in range(8)]
 
     def source() -> Iterator[int]:
         for number, event in enumerate(asked):
             event.set()
             yield number
 
-    items = ahead(source())
+    items = ahead(source(), held)
     for number in range(3):
         assert next(items) == number
-        assert asked[number + 1].wait(PATIENCE)
-        if number < 2:
-            assert not asked[number + 2].wait(0.05)
+        assert asked[number + held].wait(PATIENCE)
+        assert not asked[number + held + 1].wait(0.05)
 
 
 def test_the_first_is_read_in_the_callers_thread_and_all_in_its_context() -> None:

@@ -1,9 +1,10 @@
-"""The next item of an iterator, read while the one before it is worked on."""
+"""The next items of an iterator, read while the one before them is worked on."""
 
 from __future__ import annotations
 
 import contextvars
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from typing import TypeVar
@@ -11,33 +12,56 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 
 
-def ahead(items: Iterable[_Item]) -> Iterator[_Item]:
-    """Yields the same items and raises the same error in the same place, each read in a thread while the caller
-    has the one before it; two are held at most.
+def ahead(items: Iterable[_Item], held: int = 1) -> Iterator[_Item]:
+    """Yields the same items and raises the same error in the same place, read by a thread while the caller has the
+    one before; so many are held at most beside that.
 
     The first is read in the caller's thread: what a source looks up when it begins, such as a connection, may
     belong to that. A caller that ends early waits for nothing: what is being read then is read to its end, as
     by a thread that keeps no process alive, and dropped.
     """
     source = iter(items)
-    coming = _read(source)
-    while (item := coming.result()) is not None:
-        coming = Future()
-        # The context holds whose log a message is for.
-        threading.Thread(
-            target=contextvars.copy_context().run,
-            args=(_read, source, coming),
-            name="ahead",
-            daemon=True,
-        ).start()
-        yield item[0]
+    found: deque[Future[tuple[_Item] | None]] = deque()
+    changed, ended = threading.Condition(), False
+
+    def read() -> None:
+        last = False
+        while not last:
+            with changed:
+                changed.wait_for(lambda: ended or len(found) < held)
+                if ended:
+                    return
+            coming = _read(source)
+            last = coming.exception() is not None or coming.result() is None
+            with changed:
+                found.append(coming)
+                changed.notify_all()
+            del coming
+
+    item = _read(source).result()
+    if item is None:
+        return
+    # The context holds whose log a message is for.
+    threading.Thread(
+        target=contextvars.copy_context().run, args=(read,), name="ahead", daemon=True
+    ).start()
+    try:
+        while item is not None:
+            yield item[0]
+            with changed:
+                changed.wait_for(lambda: found)
+                coming = found.popleft()
+                changed.notify_all()
+            item = coming.result()
+    finally:
+        with changed:
+            ended = True
+            changed.notify_all()
 
 
-def _read(
-    source: Iterator[_Item], into: Future[tuple[_Item] | None] | None = None
-) -> Future[tuple[_Item] | None]:
+def _read(source: Iterator[_Item]) -> Future[tuple[_Item] | None]:
     """The next item, alone in a tuple; None at the end."""
-    into = into or Future()
+    into: Future[tuple[_Item] | None] = Future()
     try:
         into.set_result((next(source),))
     except StopIteration:

@@ -32,6 +32,8 @@ from feira.recommendations.serving.store import named_failures
 log = logging.getLogger(__name__)
 
 KEPT = 3
+# Packed lists of so many thousand users: where rows are read it takes longer than Valkey has work for.
+_HELD = 8
 Rows = Callable[[str], Iterable[pa.RecordBatch]]
 
 
@@ -270,7 +272,7 @@ def _write(
         # What a killed attempt has left may be of other lists.
         claim.unlink_all()
     _write_batch(claim, [items_key(version).encode(), content.items])
-    for packed in ahead(lists):
+    for packed in ahead(lists, _HELD):
         for start in range(0, len(packed.pairs), 2 * BATCH):
             _write_batch(claim, packed.pairs[start : start + 2 * BATCH])
 

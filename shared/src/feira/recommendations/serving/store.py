@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from feira.core.connections import connection_fields, valkey_options_of
@@ -58,11 +60,37 @@ def connect(options: Options) -> Valkey:
     """A client that tries nothing twice: what is written twice must be decided by who writes."""
     from valkey import Valkey
 
-    return Valkey(
+    client = Valkey(
         **{"socket_timeout": SECONDS, "socket_connect_timeout": 5, **options},
         retry=None,
         retry_on_timeout=False,
     )
+    # A connection takes it, a client does not.
+    client.connection_pool.connection_kwargs["command_packer"] = _Serializer()
+    return client
+
+
+@cache
+def _before(length: int) -> bytes:
+    """What comes before an argument of so many bytes."""
+    return b"\r\n$%d\r\n" % length
+
+
+class _Serializer:
+    """Commands as Valkey reads them. libvalkey's own takes four times as long for a thousand keys and values."""
+
+    def __init__(self) -> None:
+        from valkey.connection import LibvalkeyRespSerializer
+
+        self._others = LibvalkeyRespSerializer()
+
+    def pack(self, *arguments: Any) -> list[bytes]:
+        name, *rest = arguments
+        if name in ("MSET", "MGET") and {*map(type, rest)} == {bytes}:
+            start = b"*%d\r\n$4\r\n%b" % (len(arguments), name.encode())
+            pieces = chain.from_iterable(zip(map(_before, map(len, rest)), rest, strict=True))
+            return [b"".join([start, *pieces, b"\r\n"])]
+        return list(self._others.pack(*arguments))
 
 
 @contextmanager
