@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,7 @@ from feira.recommendations.publish import (
     rollback,
     versions,
 )
-from feira.recommendations.serving import claims, packing, values
+from feira.recommendations.serving import claims, layout, packing, values
 from feira.recommendations.serving.claims import ClaimLostError
 from feira.recommendations.serving.columns import Coded
 from feira.recommendations.serving.layout import VersionNameError, age
@@ -118,8 +121,9 @@ lists_of_any = st.dictionaries(
 )
 
 
-def value_of(again: list[str], new: list[tuple[str, tuple[str, str | None]]]) -> bytes:
-    """The value of a user as the layout states it, of a version of 20 items, bit by bit."""
+def value_of(again: list[Any], new: list[tuple[Any, tuple[str, Any]]], known: Any = ITEMS) -> bytes:
+    """The value of a user as the layout states it, of a version of these items, bit by bit."""
+    width = max(1, len(f"{len(known) - 1:b}"))
 
     def in_bits(numbers: list[int], width: int) -> bytes:
         bits = "".join(f"{number:0{width}b}"[::-1] for number in numbers)
@@ -127,16 +131,16 @@ def value_of(again: list[str], new: list[tuple[str, tuple[str, str | None]]]) ->
         return bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))
 
     further = sorted({of for _, (_, of) in new if of is not None} - {*again})
-    items = [ITEMS.index(it) for it in [*again, *further, *(item for item, _ in new)]]
+    items = [known.index(it) for it in [*again, *further, *(item for item, _ in new)]]
     if all(reason == ("popular", None) for _, reason in new):
-        return bytes([len(again), len(new), 255]) + in_bits(items, 5)
-    known = [*again, *further]
+        return bytes([len(again), len(new), 255]) + in_bits(items, width)
+    reasons_of = [*again, *further]
     alone = ["popular", "bought_before", "popular_in_category"]
-    reasons = [alone.index(why) if of is None else 3 + known.index(of) for _, (why, of) in new]
+    reasons = [alone.index(why) if of is None else 3 + reasons_of.index(of) for _, (why, of) in new]
     return (
         bytes([len(again), len(new), len(further)])
-        + in_bits(items, 5)
-        + in_bits(reasons, len(f"{2 + len(known):b}"))
+        + in_bits(items, width)
+        + in_bits(reasons, len(f"{2 + len(reasons_of):b}"))
     )
 
 
@@ -191,6 +195,76 @@ def test_lists_are_packed_the_same_wherever_their_rows_are_cut_and_however_they_
     assert sum(each.lists for each in packed) == sum(map(bool, lists.values())) + len(numbered)
     of_users = [key for key in pairs[::2] if b":user:" in key]
     assert of_users == sorted(of_users)
+
+
+def users_of_many_items(items: int) -> st.SearchStrategy[tuple[int, Any]]:
+    number = st.integers(0, items - 1)
+    reason = st.one_of(
+        st.sampled_from([(why, None) for why in layout.WITHOUT_ITEM]),
+        st.tuples(st.just("goes_with"), number),
+    )
+    had = st.lists(number, max_size=40, unique=True)
+    new = st.lists(st.tuples(number, reason), max_size=40, unique_by=lambda it: it[0])
+    return st.tuples(st.just(items), st.lists(st.tuples(had, new), max_size=4))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.one_of(st.integers(1, 300), st.integers(1, 2**21)).flatmap(users_of_many_items))
+def test_values_are_those_of_the_layout_however_many_items_there_are(
+    drawn: tuple[int, Any],
+) -> None:
+    items, of_users = drawn
+
+    def of(slot: int) -> tuple[Any, Any]:
+        lengths = np.array([len(each[slot]) for each in of_users], np.int64)
+        rows = [it for each in of_users for it in each[slot]]
+        return lengths, np.array([it[0] if slot else it for it in rows], np.int32)
+
+    whys = [
+        ~layout.WITHOUT_ITEM.index(why) if of is None else of
+        for _, new in of_users
+        for _, (why, of) in new
+    ]
+    loops = values.Values(items)
+    # What one call leaves behind is nothing to the next.
+    for _ in range(2):
+        assert loops.of(*of(0), *of(1), np.array(whys, np.int32)) == [
+            value_of(had, new, range(items)) for had, new in of_users
+        ]
+
+
+PACKED = """
+import pyarrow as pa
+from feira.recommendations.serving.packing import Packer
+row = {"slot": "new", "user_id": "u", "segment": None, "position": 1, "item": "b", "reason": "goes_with",
+       "reason_item": "a"}
+batch = pa.RecordBatch.from_pylist([row])
+(found,) = Packer("v", ["a", "b"]).pack(lambda slot: [batch] if slot == "new" else [])
+print(found.pairs[1].hex())
+"""
+
+
+@pytest.mark.slow
+def test_lists_are_packed_where_nothing_can_be_kept_and_by_some_who_compile_at_once(
+    tmp_path: Path,
+) -> None:
+    """And where what was kept is damaged."""
+    nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "numba.core.caching.IPythonCacheLocator"}
+    damaged = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    for env in (nowhere, damaged, damaged):
+        for file in tmp_path.rglob("*.nb?"):
+            file.write_bytes(b"")
+        begun = [
+            subprocess.Popen(
+                [sys.executable, "-c", PACKED],
+                env=os.environ | env,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(2)
+        ]
+        assert [each.communicate()[0] for each in begun] == ["0001010203\n"] * 2
+    assert len([*tmp_path.rglob("*.nbi")]) == 3
 
 
 # A user's two items and one that is new.

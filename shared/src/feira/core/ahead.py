@@ -13,50 +13,45 @@ _Item = TypeVar("_Item")
 
 
 def ahead(items: Iterable[_Item], held: int = 1) -> Iterator[_Item]:
-    """Yields the same items and raises the same error in the same place, read by a thread while the caller has the
-    one before; so many are held at most beside that.
+    """Yields the same items and raises the same error in the same place, read in threads while the caller has the
+    one before; so many are held beside that at most.
 
     The first is read in the caller's thread: what a source looks up when it begins, such as a connection, may
     belong to that. A caller that ends early waits for nothing: what is being read then is read to its end, as
-    by a thread that keeps no process alive, and dropped.
+    by a thread that keeps no process alive, and dropped once so many are held. No thread waits for the caller.
     """
     source = iter(items)
     found: deque[Future[tuple[_Item] | None]] = deque()
-    changed, ended = threading.Condition(), False
+    changed, reading = threading.Condition(), False
 
     def read() -> None:
-        last = False
-        while not last:
-            with changed:
-                changed.wait_for(lambda: ended or len(found) < held)
-                if ended:
-                    return
+        nonlocal reading
+        while True:
             coming = _read(source)
-            last = coming.exception() is not None or coming.result() is None
             with changed:
                 found.append(coming)
-                changed.notify_all()
-            del coming
+                reading = len(found) < held and not _is_last(coming)
+                changed.notify()
+                if not reading:
+                    return
 
-    item = _read(source).result()
-    if item is None:
-        return
-    # The context holds whose log a message is for.
-    threading.Thread(
-        target=contextvars.copy_context().run, args=(read,), name="ahead", daemon=True
-    ).start()
-    try:
-        while item is not None:
-            yield item[0]
-            with changed:
-                changed.wait_for(lambda: found)
-                coming = found.popleft()
-                changed.notify_all()
-            item = coming.result()
-    finally:
+    coming = _read(source)
+    while (item := coming.result()) is not None:
         with changed:
-            ended = True
-            changed.notify_all()
+            if not reading and not any(map(_is_last, found)):
+                reading = True
+                # The context holds whose log a message is for.
+                threading.Thread(
+                    target=contextvars.copy_context().run, args=(read,), name="ahead", daemon=True
+                ).start()
+        yield item[0]
+        with changed:
+            changed.wait_for(lambda: found)
+            coming = found.popleft()
+
+
+def _is_last(coming: Future[tuple[_Item] | None]) -> bool:
+    return coming.exception() is not None or coming.result() is None
 
 
 def _read(source: Iterator[_Item]) -> Future[tuple[_Item] | None]:

@@ -272,7 +272,7 @@ class Packer:
         row, items, whys = self._loops.numbered(*columns.values(), _ONLY[slot])
         if row >= 0:
             raise ListsError(f"{of(row)}: {self._refusal(slot, batch, columns, row)}")
-        positions = batch.column("position")
+        positions = batch.column("position").cast(pa.int32())
         positions = (positions.fill_null(0) if positions.null_count else positions).to_numpy()
         return _Lists(names, starts, positions, items, whys)
 
