@@ -166,7 +166,9 @@ class Hidden:
 sys.meta_path.insert(0, Hidden())
 package = importlib.import_module("feira.recommendations.serving")
 for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-    importlib.import_module(module.name)
+    # Of who publishes, and the one that needs Numba.
+    if module.name != "feira.recommendations.serving.values":
+        importlib.import_module(module.name)
 import confluent_kafka, fastavro, libvalkey, s3fs, uvloop, valkey.asyncio
 """
 

@@ -32,8 +32,8 @@ from feira.recommendations.serving.store import named_failures
 log = logging.getLogger(__name__)
 
 KEPT = 3
-# Packed lists of so many thousand users: where rows are read it takes longer than Valkey has work for.
-_HELD = 8
+# Packed lists, of a thousand users each: where the texts of many rows are looked up, Valkey would wait.
+_HELD = 4
 Rows = Callable[[str], Iterable[pa.RecordBatch]]
 
 

@@ -26,6 +26,9 @@ class Coded:
     def __getitem__(self, row: int) -> int:
         return int(self.numbers[self.codes[row]])
 
+    def of(self, rows: slice) -> Coded:
+        return Coded(self.codes[rows], self.numbers)
+
 
 def encoded(column: pa.Array) -> pa.DictionaryArray:
     """The column with each text once."""

@@ -149,24 +149,19 @@ class Packer:
     def _whole(self, slot: str, batches: Iterable[pa.RecordBatch]) -> Iterator[_Lists]:
         """The lists of a slot as they are read, none of them in parts, and held to their order."""
         rest, before = _NONE, None
-        for batch in batches:
-            if not batch.num_rows:
-                continue
-            read = self._read(slot, batch)
-            if rest.names:
-                # What may go on is joined to the first alone: the others need no copy.
-                first, read = read.cut(1)
+        read = (it for batch in batches if batch.num_rows for it in self._read(slot, batch))
+        for lists in chain(read, [_NONE]):
+            if rest.names and lists.names and rest.names[-1] == lists.names[0]:
+                first, lists = lists.cut(1)
                 rest = rest.then(first)
-            pieces, rest = ([rest], read) if read.names else ([], rest)
-            whole, rest = rest.cut(-1)
-            for each in [*pieces, whole]:
-                if each.names:
-                    self._require_whole(slot, each, before)
-                    before = each.names[-1]
-                    yield each
-        if rest.names:
-            self._require_whole(slot, rest, before)
-            yield rest
+                if not lists.names:
+                    # It may go on yet.
+                    continue
+            if rest.names:
+                self._require_whole(slot, rest, before)
+                before = rest.names[-1]
+                yield rest
+            rest = lists
 
     def pack_with(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
         """What goes with each item.
@@ -236,7 +231,8 @@ class Packer:
                 before = users[-1]
             yield found
 
-    def _read(self, slot: str, batch: pa.RecordBatch) -> _Lists:
+    def _read(self, slot: str, batch: pa.RecordBatch) -> Iterator[_Lists]:
+        """The lists of a batch, some at once, of which the last may go on in the next."""
         columns = [encoded(batch.column(name)) for name in ("user_id", "segment")]
         changed = np.zeros(batch.num_rows - 1, bool)
         for column in columns:
@@ -264,27 +260,33 @@ class Packer:
                 raise ListsError(
                     f"{of(row)}: it has a row of slot {batch.column('slot')[row].as_py()!r}."
                 )
-        columns = {
-            "item": coded(batch.column("item"), self._known),
-            "reason": coded(batch.column("reason"), _REASONS),
-            "reason_item": coded(batch.column("reason_item"), self._known),
-        }
-        row, items, whys = self._loops.numbered(*columns.values(), _ONLY[slot])
-        if row >= 0:
-            raise ListsError(f"{of(row)}: {self._refusal(slot, batch, columns, row)}")
         positions = batch.column("position").cast(pa.int32())
         positions = (positions.fill_null(0) if positions.null_count else positions).to_numpy()
-        return _Lists(names, starts, positions, items, whys)
+        by_row = {
+            "items": coded(batch.column("item"), self._known),
+            "reasons": coded(batch.column("reason"), _REASONS),
+            "because": coded(batch.column("reason_item"), self._known),
+        }
+        ends = [*starts[_USERS::_USERS].tolist(), batch.num_rows]
+        for at, end in zip(range(0, len(names), _USERS), ends, strict=True):
+            own, rows = slice(at, at + _USERS), slice(starts[at], end)
+            its = {name: each.of(rows) for name, each in by_row.items()}
+            row, items, whys = self._loops.numbered(**its, only=_ONLY[slot])
+            if row >= 0:
+                row += rows.start
+                raise ListsError(f"{of(row)}: {self._refusal(slot, batch, by_row, row)}")
+            yield _Lists(names[own], starts[own] - rows.start, positions[rows], items, whys)
 
     def _refusal(
         self, slot: str, batch: pa.RecordBatch, columns: dict[str, Coded], row: int
     ) -> str:
         """Why ``values.numbered`` refuses a row."""
-        for name in ("item", "reason_item"):
-            if columns[name][row] == UNKNOWN or (name == "item" and columns[name][row] < 0):
-                return self._no_item(columns[name], batch.column(name), row)
+        if columns["items"][row] < 0:
+            return self._no_item(columns["items"], batch.column("item"), row)
+        if columns["because"][row] == UNKNOWN:
+            return self._no_item(columns["because"], batch.column("reason_item"), row)
         reason, item = (batch.column(name)[row].as_py() for name in ("reason", "reason_item"))
-        if columns["reason"][row] < 0 or (reason == layout.GOES_WITH) != (item is not None):
+        if columns["reasons"][row] < 0 or (reason == layout.GOES_WITH) != (item is not None):
             return (
                 f"the reason is {reason!r} with the item {item!r}; {layout.GOES_WITH} has one, "
                 f"{', '.join(layout.WITHOUT_ITEM)} have none."

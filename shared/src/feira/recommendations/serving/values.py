@@ -60,12 +60,19 @@ def numbered(
     :param reasons: 0 is the one that has an item, n + 1 the n-th of those without
     :param only: the one reason that there may be; below 0 for any
     """
-    columns = [items, reasons, because]
-    for each in columns:
+    for each in (items, reasons, because):
         _require(each.codes, len(each.numbers), len(items.codes))
     found, whys = (np.empty(len(items.codes), np.int32) for _ in range(2))
     refused = _number(
-        *(it for each in columns for it in (each.codes, each.numbers)), only, found, whys
+        items.codes,
+        items.numbers,
+        reasons.codes,
+        reasons.numbers,
+        because.codes,
+        because.numbers,
+        only,
+        found,
+        whys,
     )
     return int(refused), found, whys
 
@@ -112,7 +119,7 @@ class Values:
             *(self._width, len(layout.WITHOUT_ITEM), layout.NO_REASONS),
             *(self._places, further, into, ends),
         )
-        whole, places = into.tobytes(), ends.tolist()
+        whole, places = into[: ends.max(initial=0)].tobytes(), ends.tolist()
         return [whole[start:end] for start, end in zip([0, *places], places, strict=False)]
 
 
