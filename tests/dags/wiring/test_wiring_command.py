@@ -109,6 +109,7 @@ def test_help_holds_an_example() -> None:
     assert "exit codes:" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_module_prints_the_same_as_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [BROKEN, "--fail-on", "note"]
     code = main(arguments)

@@ -138,6 +138,7 @@ def test_a_closed_day_on_an_empty_fact_gives_it_its_first_snapshot(tables: Spark
     assert publish_day(tables, PUBLISHED, DAY, "run_2").snapshot_id == published.snapshot_id
 
 
+@pytest.mark.slow
 def test_a_day_that_is_empty_now_takes_its_rows_out_of_the_fact(tables: SparkSession) -> None:
     put_extract(tables, DAY, a=1, b=2)
     publish_day(tables, PUBLISHED, DAY, "run_1")
