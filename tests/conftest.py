@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 "worker that has a session."
             )
     items.sort(key=lambda item: not item.nodeid.startswith(SPARK))
+
+
+def pytest_collection_finish() -> None:
+    """From here on no bytecode is kept, here or in what is started.
+
+    A test that writes a module twice within a second, as long as before, would be given the first's: Python
+    knows of a source no more than its size and the second in which it was written.
+    """
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
