@@ -82,6 +82,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return [[os.path.relpath(file, site) for file in files], *rest]
 
 
+@pytest.mark.slow
 def test_the_wheel_alone_brings_every_module(installed: list[Any]) -> None:
     assert installed[0] == [f"{name.replace('.', '/')}.py" for name in MODULES]
 

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from wiring_deployment import Deployment, Run
 
+# What Airflow does changes with its version alone.
+pytestmark = pytest.mark.slow
+
 WIRING = Path(__file__).parent / "folders"
 Deploy = Callable[..., Deployment]
 
