@@ -10,7 +10,7 @@ from typing import Any
 
 from figures import CPU, growth, load_rate, memory_outside_spark, ratio, spread
 
-SPARK_OVER_DUCKDB = 2.5
+SPARK_OVER_DUCKDB = 2.0
 LOAD_ROWS_A_SECOND = 250_000
 OVERHEAD_SECONDS = 15.0
 EVENT_SECONDS = 0.5
