@@ -8,10 +8,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import libvalkey
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -32,7 +33,7 @@ from feira.recommendations.serving import claims, layout, packing, values
 from feira.recommendations.serving.claims import ClaimLostError
 from feira.recommendations.serving.columns import Coded
 from feira.recommendations.serving.layout import VersionNameError, age
-from feira.recommendations.serving.packing import ListsError, Packer
+from feira.recommendations.serving.packing import ListsError, Packed, Packer
 from feira.recommendations.serving.store import StoreError, StoreRefusalError
 from valkey_server import (
     InSegments,
@@ -103,7 +104,11 @@ def test_every_list_is_stored_as_it_was_given_with_its_count_and_checksum(
     assert client.get(keys[0]) == bytes([0, 3, 255, 0x98, 0x0A])
 
 
-user_names = st.text(st.characters(codec="utf-8"), max_size=8)
+user_names = st.one_of(
+    st.text(st.characters(codec="utf-8"), max_size=8),
+    # What names begin with inside, and the longest in bytes.
+    st.sampled_from(["\0", "\1", "\0\0", "\U0010ffff" * layout.LONGEST_USER]),
+)
 ITEMS = [f"i{number:02d}" for number in range(20)]
 an_item = st.sampled_from(ITEMS)
 any_reason = st.one_of(
@@ -147,41 +152,66 @@ def value_of(again: list[Any], new: list[tuple[Any, tuple[str, Any]]], known: An
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=4)
 
 
+def pairs_of(packed: Iterable[Packed]) -> list[bytes]:
+    """Keys and values in turn."""
+    return [
+        each.text[start:end]
+        for each in packed
+        for start, end in itertools.pairwise([0, *each.ends.tolist()])
+    ]
+
+
+def doubled(column: pa.Array) -> pa.Array:
+    """Texts by a dictionary that holds each of them twice; null is in it too."""
+    once = pa.array([*dict.fromkeys(column.to_pylist())], column.type)
+    places = {text: place for place, text in enumerate(once.to_pylist())}
+    codes = [places[text] + row % 2 * len(once) for row, text in enumerate(column.to_pylist())]
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes, pa.int32()), pa.concat_arrays([once, once])
+    )
+
+
+CODED: dict[str, Callable[[pa.Array], pa.Array]] = {
+    "plain": lambda column: column,
+    "coded": lambda column: column.dictionary_encode(),
+    "doubled": doubled,
+}
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     lists_of_any,
     st.dictionaries(names, st.lists(an_item, min_size=1, max_size=3), max_size=4),
     st.lists(st.integers(0, 30)),
-    st.booleans(),
+    st.sampled_from([*CODED]),
 )
 def test_lists_are_packed_the_same_wherever_their_rows_are_cut_and_however_they_are_coded(
     given_lists: dict[str, Any],
     of_segments: dict[str, list[str]],
     cuts: list[int],
-    coded: bool,
+    coded: str,
 ) -> None:
     lists: dict[tuple[str, str], list[tuple[str, str, str | None]]] = {}
     for user, (again, new) in given_lists.items():
         lists["again", user] = [(item, "bought_before", None) for item in again]
         lists["new", user] = [(item, *reason) for item, reason in new]
-    whole = rows_with(lists, InSegments(of_segments, {}))
-    places = sorted({0, whole.num_rows, *(cut for cut in cuts if cut < whole.num_rows)})
-    pieces = [whole.slice(a, b - a) for a, b in itertools.pairwise(places)]
-    if coded:
-        pieces = [
-            pa.RecordBatch.from_arrays(
-                [
-                    column.dictionary_encode() if pa.types.is_string(column.type) else column
-                    for column in piece.columns
-                ],
-                whole.schema.names,
-            )
-            for piece in pieces
-        ]
+    rows = rows_with(lists, InSegments(of_segments, {}))
+    whole = pa.RecordBatch.from_arrays(
+        [CODED[coded](it) if pa.types.is_string(it.type) else it for it in rows.columns],
+        rows.schema.names,
+    )
+    slots = rows.column("slot").to_pylist()
+
+    def of_slot(slot: str) -> Iterator[pa.RecordBatch]:
+        # Pieces of one whole: each of their columns begins within another.
+        first, count = slots.index(slot) if slot in slots else 0, slots.count(slot)
+        places = sorted({0, count, *(cut for cut in cuts if cut < count)})
+        return (whole.slice(first + a, b - a) for a, b in itertools.pairwise(places))
+
     numbered = sorted(of_segments)
     packer = Packer("v", ITEMS, numbered)
-    packed = list(packer.pack(in_slots(*pieces)))
-    pairs = [each for found in packed for each in found.pairs]
+    packed = list(packer.pack(of_slot))
+    pairs = pairs_of(packed)
     found = dict(zip(pairs[::2], pairs[1::2], strict=True))
     assert len(found) == len(pairs) // 2
     assert found == {
@@ -195,6 +225,22 @@ def test_lists_are_packed_the_same_wherever_their_rows_are_cut_and_however_they_
     assert sum(each.lists for each in packed) == sum(map(bool, lists.values())) + len(numbered)
     of_users = [key for key in pairs[::2] if b":user:" in key]
     assert of_users == sorted(of_users)
+
+
+@settings(deadline=None)
+@given(user_names, user_names)
+def test_users_are_in_the_order_of_their_characters(user: str, other: str) -> None:
+    batch = pa.RecordBatch.from_pylist(
+        [GOOD | {"user_id": each} for each in (user, other)], schema=rows({}).schema
+    )
+    for batches in ([batch], [batch.slice(0, 1), batch.slice(1)]):
+        packed = Packer("v", ["a"]).pack(in_slots(*batches))
+        if user < other:
+            assert pairs_of(packed)[::2] == [f"reco:v:user:{it}".encode() for it in (user, other)]
+        else:
+            # One user's two rows are both the first of its list.
+            with pytest.raises(ListsError, match=r"comes after|position 1 comes where 2 is due"):
+                list(packed)
 
 
 def users_of_many_items(items: int) -> st.SearchStrategy[tuple[int, Any]]:
@@ -215,10 +261,13 @@ def test_values_are_those_of_the_layout_however_many_items_there_are(
 ) -> None:
     items, of_users = drawn
 
-    def of(slot: int) -> tuple[Any, Any]:
-        lengths = np.array([len(each[slot]) for each in of_users], np.int64)
-        rows = [it for each in of_users for it in each[slot]]
-        return lengths, np.array([it[0] if slot else it for it in rows], np.int32)
+    def of(slot: int) -> tuple[Any, Any, Any]:
+        """Of those that have a list in the slot: whose, where each begins, and the items."""
+        names = [f"-{user}" for user, each in enumerate(of_users) if each[slot]]
+        lists = [each[slot] for each in of_users if each[slot]]
+        starts = np.cumsum([0, *map(len, lists)], dtype=np.int64)[:-1]
+        found = [it[0] if slot else it for each in lists for it in each]
+        return pa.array(names, pa.string()), starts, np.array(found, np.int32)
 
     whys = [
         ~layout.WITHOUT_ITEM.index(why) if of is None else of
@@ -228,9 +277,21 @@ def test_values_are_those_of_the_layout_however_many_items_there_are(
     loops = values.Values(items)
     # What one call leaves behind is nothing to the next.
     for _ in range(2):
-        assert loops.of(*of(0), *of(1), np.array(whys, np.int32)) == [
-            value_of(had, new, range(items)) for had, new in of_users
+        text, ends = loops.of(b"key ", *of(0), *of(1), np.array(whys, np.int32))
+        assert pairs_of([Packed(text, ends)]) == [
+            each
+            for user, (had, new) in enumerate(of_users)
+            if had or new
+            for each in (b"key %d" % user, value_of(had, new, range(items)))
         ]
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1), st.integers(1, 2))
+def test_a_command_is_as_valkey_reads_it(arguments: list[bytes], step: int) -> None:
+    packed = Packed.of(arguments)
+    assert bytes(values.framed(b"MSET", packed.text, packed.ends, step)) == libvalkey.pack_command(
+        (b"MSET", *arguments[::step])
+    )
 
 
 PACKED = """
@@ -240,7 +301,7 @@ row = {"slot": "new", "user_id": "u", "segment": None, "position": 1, "item": "b
        "reason_item": "a"}
 batch = pa.RecordBatch.from_pylist([row])
 (found,) = Packer("v", ["a", "b"]).pack(lambda slot: [batch] if slot == "new" else [])
-print(found.pairs[1].hex())
+print(found.text[found.ends[0] :].hex())
 """
 
 
@@ -264,11 +325,29 @@ def test_lists_are_packed_where_nothing_can_be_kept_and_by_some_who_compile_at_o
             for _ in range(2)
         ]
         assert [each.communicate()[0] for each in begun] == ["0001010203\n"] * 2
-    assert len([*tmp_path.rglob("*.nbi")]) == 3
+    assert len([*tmp_path.rglob("*.nbi")]) == 4
 
 
 # A user's two items and one that is new.
-VALUE = {"had": [2], "items": [0, 1], "offered": [1], "new": [2], "whys": [0]}
+VALUE = {
+    "names": ["-u"],
+    "had": [0],
+    "items": [0, 1],
+    "other_names": ["-u"],
+    "offered": [0],
+    "new": [2],
+    "whys": [0],
+}
+
+
+def arguments(changes: dict[str, Any]) -> list[Any]:
+    """Of ``values.Values.of``."""
+    return [
+        pa.array(given, pa.string())
+        if name.endswith("names")
+        else np.array(given, np.int32 if name in ("items", "new", "whys") else np.int64)
+        for name, given in (VALUE | changes).items()
+    ]
 
 
 def coded(numbers: list[int]) -> Coded:
@@ -284,25 +363,30 @@ def coded(numbers: list[int]) -> Coded:
         lambda loops: loops.numbered(coded([0, -1]), coded([1, 1]), coded([1, 1]), -1),
         lambda loops: loops.numbered(coded([0, 1]), coded([1]), coded([1, 1]), -1),
         *(
-            lambda loops, changed=changed: loops.Values(3).of(
-                *(
-                    np.array(numbers, np.int32 if name in ("items", "new", "whys") else np.int64)
-                    for name, numbers in (VALUE | changed).items()
-                )
-            )
+            lambda loops, changed=changed: loops.Values(3).of(b"", *arguments(changed))
             for changed in (
                 {"had": [3]},
                 {"had": [-1]},
+                {"had": [1]},
+                {"had": [0, 1]},
+                {"had": [0, 2, 1], "names": ["-u", "-v", "-w"]},
+                {"names": ["-u", "-v"]},
+                {"names": [None]},
+                {"names": [""]},
                 {"items": [0, 3]},
                 {"items": [0, -1]},
                 {"offered": [2]},
-                {"offered": [1, 0]},
+                {"offered": [0, 0]},
+                {"other_names": []},
                 {"new": [3]},
                 {"whys": [3]},
                 {"whys": []},
-                {"had": [251], "items": [0] * 251},
+                {"items": [0] * 251},
             )
         ),
+        lambda loops: loops.framed(b"GET", b"ab", np.array([1, 3])),
+        lambda loops: loops.framed(b"GET", b"ab", np.array([2, 1])),
+        lambda loops: loops.framed(b"GET", b"ab", np.array([-1, 2])),
     ],
 )
 def test_no_loop_goes_beyond_an_array(use: Callable[[Any], object]) -> None:
@@ -354,7 +438,7 @@ def test_the_segments_of_users_are_packed_the_same_wherever_they_are_cut(
     places = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
     pieces = [whole.slice(a, b - a) for a, b in itertools.pairwise(places)]
     found = list(Packer("v", ["a"], segments).pack_users(pieces))
-    assert [each for packed in found for each in packed.pairs] == [
+    assert pairs_of(found) == [
         each
         for user in sorted(of_users)
         for each in (f"reco:v:user:{user}".encode(), of_users[user].to_bytes(3, "little"))
@@ -591,8 +675,9 @@ def test_values_that_are_not_as_they_were_written_are_an_error() -> None:
         def transaction(self, _: object) -> list[Any]:
             return [True, [b"1", None]]
 
+    (batch,) = module._batches([Packed.of([b"a", b"1", b"b", b"2"])])
     with pytest.raises(ReadBackError, match=r"at 1 of 2 keys"):
-        module._write_batch(Claim(), [b"a", b"1", b"b", b"2"])  # type: ignore[arg-type]
+        module._write_batch(Claim(), batch)  # type: ignore[arg-type]
 
 
 def test_lists_that_do_not_fit_are_refused_and_what_is_served_stays(

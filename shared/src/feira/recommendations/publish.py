@@ -27,7 +27,7 @@ from feira.recommendations.serving import layout
 from feira.recommendations.serving.claims import BATCH, REMOVING, Claim, ClaimLostError
 from feira.recommendations.serving.layout import Meta, age, claim_key, items_key, meta_key
 from feira.recommendations.serving.packing import ListsError, Packed, Packer
-from feira.recommendations.serving.store import named_failures
+from feira.recommendations.serving.store import Framed, named_failures
 
 log = logging.getLogger(__name__)
 
@@ -232,9 +232,9 @@ class _Content:
         ):
             self.lists += packed.lists
             self.segment_users += packed.segment_users
-            self.keys += len(packed.pairs) // 2
+            self.keys += len(packed.ends) // 2
             self.everyone |= packed.everyone
-            self._hash.update(b"".join(packed.pairs))
+            self._hash.update(packed.text)
             yield packed
         if not self.lists:
             raise ListsError(f"{self.version} holds no list, and is not served.")
@@ -242,7 +242,7 @@ class _Content:
     def _names(self) -> Iterable[Packed]:
         if self._segments:
             names = orjson.dumps(list(self._segments))
-            yield Packed([layout.segments_key(self.version).encode(), names])
+            yield Packed.of([layout.segments_key(self.version).encode(), names])
 
     @property
     def checksum(self) -> str:
@@ -271,10 +271,10 @@ def _write(
     if not claim.is_first:
         # What a killed attempt has left may be of other lists.
         claim.unlink_all()
-    _write_batch(claim, [items_key(version).encode(), content.items])
-    for packed in ahead(lists, _HELD):
-        for start in range(0, len(packed.pairs), 2 * BATCH):
-            _write_batch(claim, packed.pairs[start : start + 2 * BATCH])
+    for batch in _batches([Packed.of([items_key(version).encode(), content.items])]):
+        _write_batch(claim, batch)
+    for batch in ahead(_batches(lists), _HELD):
+        _write_batch(claim, batch)
 
     def complete(pipe: Pipeline) -> None:
         meta = content.meta(now.isoformat(timespec="seconds"))
@@ -284,14 +284,40 @@ def _write(
     claim.transaction(complete)
 
 
-def _write_batch(claim: Claim, pairs: list[bytes]) -> None:
+@dataclass(frozen=True)
+class _Batch:
+    """Commands that write and read some keys, and what they read then."""
+
+    writes: Framed
+    reads: Framed
+    values: list[bytes]
+
+
+def _batches(lists: Iterable[Packed]) -> Iterator[_Batch]:
+    # Numba is imported by who packs lists.
+    from feira.recommendations.serving.values import framed
+
+    for packed in lists:
+        for start in range(0, len(packed.ends), 2 * BATCH):
+            ends = packed.ends[start : start + 2 * BATCH]
+            begin = packed.ends[start - 1] if start else 0
+            text, ends = packed.text[begin : ends[-1]], ends - begin
+            places = ends.tolist()
+            yield _Batch(
+                Framed(framed(b"MSET", text, ends)),
+                Framed(framed(b"MGET", text, ends, 2)),
+                [text[at:end] for at, end in zip(places[::2], places[1::2], strict=True)],
+            )
+
+
+def _write_batch(claim: Claim, batch: _Batch) -> None:
     def write(pipe: Pipeline) -> None:
-        pipe.execute_command("MSET", *pairs)
-        pipe.execute_command("MGET", *pairs[::2])
+        pipe.execute_command("MSET", batch.writes)
+        pipe.execute_command("MGET", batch.reads)
 
     held = claim.transaction(write)[-1]
-    if held != pairs[1::2]:
-        wrong = sum(value != written for value, written in zip(held, pairs[1::2], strict=True))
+    if held != batch.values:
+        wrong = sum(value != written for value, written in zip(held, batch.values, strict=True))
         raise ReadBackError(
             f"{claim.version}: Valkey holds other values than were written at {wrong:,} of "
             f"{len(held):,} keys. The version is not served."

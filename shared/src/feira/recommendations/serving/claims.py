@@ -72,5 +72,7 @@ class Claim:
             self.transaction(lambda pipe: pipe.unlink(*keys))
 
 
-def _server(client: valkey.Valkey | Pipeline) -> str:
-    return str(client.info("server")["run_id"])
+def _server(client: valkey.Valkey | Pipeline) -> bytes:
+    # By this name the client does not parse the forty other lines, before each command of a claim.
+    found: bytes = client.execute_command("INFO server")
+    return found[found.index(b"run_id:") :].split()[0]

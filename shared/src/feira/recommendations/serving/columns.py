@@ -42,25 +42,18 @@ def coded(column: pa.Array, known: pa.Array) -> Coded:
     if column.dictionary.null_count:
         numbers = pc.if_else(column.dictionary.is_null(), NULL, numbers)
     # The last is of rows without a code.
-    return Coded(_codes(column, len(numbers)), np.append(numbers.to_numpy(), NULL).astype(np.int32))
+    return Coded(
+        codes_of(column, len(numbers)), np.append(numbers.to_numpy(), NULL).astype(np.int32)
+    )
 
 
-def numbers_of(column: pa.DictionaryArray) -> Numbers:
-    """Numbers that are the same in two rows where the text is."""
-    distinct = pc.unique(column.dictionary)
-    if len(distinct) < len(column.dictionary):
-        found = coded(column, distinct)
-        return found.numbers[found.codes]
-    return _codes(column, NULL)
+def texts(column: pa.DictionaryArray, rows: Numbers) -> pa.StringArray:
+    """The texts of some rows."""
+    return column.take(pa.array(rows)).dictionary_decode().cast(pa.string())
 
 
-def texts(column: pa.DictionaryArray, rows: Numbers) -> list[str]:
-    """The texts of some rows; None where they are null."""
-    found: list[str] = column.take(pa.array(rows)).dictionary_decode().to_pylist()
-    return found
-
-
-def _codes(column: pa.DictionaryArray, of_null: int) -> Numbers:
+def codes_of(column: pa.DictionaryArray, of_null: int) -> Numbers:
+    """Of each row the place of its text in the column's dictionary, int32."""
     if column.indices.null_count == len(column):
         return np.full(len(column), of_null, np.int32)
     codes = column.indices.cast(pa.int32())

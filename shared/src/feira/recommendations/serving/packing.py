@@ -5,8 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, pairwise, repeat
-from operator import lt
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +14,13 @@ import pyarrow.compute as pc
 from feira.core.errors import PermanentError
 from feira.recommendations.serving import layout
 from feira.recommendations.serving.columns import (
+    NULL,
     UNKNOWN,
     Coded,
     Numbers,
     coded,
+    codes_of,
     encoded,
-    numbers_of,
     texts,
 )
 
@@ -31,8 +31,9 @@ _REASONS = pa.array([layout.GOES_WITH, *layout.WITHOUT_ITEM])
 _ONLY = {"again": _REASONS.index(layout.BOUGHT_BEFORE).as_py(), "new": -1}
 _USERS = 1_000
 
-# User and segment, which is '' in a list that is not of one.
-Name = tuple[str, str]
+# What the names of lists begin with, as one text each: of everyone's list and those of segments, which come after
+# it, and of users'. In their order are the lists of a slot.
+_EVERYONE, _USER = "\0", "\1"
 
 
 class ListsError(PermanentError, ValueError):
@@ -41,21 +42,27 @@ class ListsError(PermanentError, ValueError):
 
 @dataclass
 class Packed:
-    """Some lists: keys and values in turn, and the items of those that are for everyone; or the segments of so
-    many users."""
+    """Some lists, or the segments of so many users: keys and values in turn, one after another, and where each ends;
+    and the items of those lists that are for everyone."""
 
-    pairs: list[bytes] = field(default_factory=list)
+    text: bytes
+    ends: Numbers
     lists: int = 0
     segment_users: int = 0
     everyone: dict[str, list[str]] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, pairs: Sequence[bytes], lists: int = 0, segment_users: int = 0) -> Packed:
+        ends = np.cumsum([*map(len, pairs)], dtype=np.int64)
+        return cls(b"".join(pairs), ends, lists, segment_users)
+
 
 @dataclass(frozen=True)
 class _Lists:
-    """Lists of one slot as columns: ``starts`` has where each begins, ``names`` whose it is; by row its place
-    in the list from 1 on, the number of the item, and why it is there, as ``values.numbered`` says."""
+    """Lists of one slot as columns: ``names`` has whose each is, ``starts`` where it begins; by row its place in the
+    list from 1 on, the number of the item, and why it is there, as ``values.numbered`` says."""
 
-    names: list[Name]
+    names: pa.StringArray
     starts: Numbers
     positions: Numbers
     items: Numbers
@@ -66,20 +73,23 @@ class _Lists:
 
     @property
     def lengths(self) -> Numbers:
-        return np.diff(np.append(self.starts, len(self.items)))
+        return np.diff(self.starts, append=len(self.items))
+
+    def name(self, place: int) -> str:
+        return str(self.names[place])
 
     def then(self, other: _Lists) -> _Lists:
         """With what follows, which may begin within the last of these."""
-        goes_on = int(self.names[-1] == other.names[0])
+        goes_on = int(self.name(-1) == other.name(0))
         return _Lists(
-            self.names + other.names[goes_on:],
+            pa.concat_arrays([self.names, other.names[goes_on:]]),
             np.concatenate([self.starts, other.starts[goes_on:] + len(self.items)]),
             *(np.concatenate([getattr(self, it), getattr(other, it)]) for it in _BY_ROW),
         )
 
     def cut(self, lists: int) -> tuple[_Lists, _Lists]:
         """The first so many, and the rest."""
-        at = int(self.starts[lists]) if lists < len(self.names) else len(self.items)
+        at = int(self.starts[lists]) if lists < len(self) else len(self.items)
         return (
             _Lists(
                 self.names[:lists],
@@ -93,13 +103,19 @@ class _Lists:
             ),
         )
 
-    def until(self, name: Name) -> tuple[_Lists, _Lists]:
+    def until(self, name: str) -> tuple[_Lists, _Lists]:
         """Those up to a name, and the rest."""
-        return self.cut(bisect_right(self.names, name))
+        return self.cut(bisect_right(range(len(self)), name, key=self.name))
+
+    def before(self, name: str) -> int:
+        """How many come before a name."""
+        return bisect_left(range(len(self)), name, key=self.name)
 
 
 _BY_ROW = ("positions", "items", "whys")
-_NONE = _Lists([], np.empty(0, np.int64), *(np.empty(0, np.int32) for _ in _BY_ROW))
+_NONE = _Lists(
+    pa.array([], pa.string()), np.empty(0, np.int64), *(np.empty(0, np.int32) for _ in _BY_ROW)
+)
 
 
 class Packer:
@@ -138,11 +154,11 @@ class Packer:
         read = [next(stream, None) for stream in streams]
         while there := [each for each in read if each is not None]:
             # As far as both have been read, and so many at once as a processor's cache holds.
-            last = min(each.names[:_USERS][-1] for each in there)
+            last = min(each.name(min(_USERS, len(each)) - 1) for each in there)
             both, rest = zip(*((each or _NONE).until(last) for each in read), strict=True)
-            yield self._packed(*both)
+            yield from self._packed(*both)
             read = [
-                left if left.names else next(stream, None)
+                left if len(left) else next(stream, None)
                 for left, stream in zip(rest, streams, strict=True)
             ]
 
@@ -151,15 +167,15 @@ class Packer:
         rest, before = _NONE, None
         read = (it for batch in batches if batch.num_rows for it in self._read(slot, batch))
         for lists in chain(read, [_NONE]):
-            if rest.names and lists.names and rest.names[-1] == lists.names[0]:
+            if len(rest) and len(lists) and rest.name(-1) == lists.name(0):
                 first, lists = lists.cut(1)
                 rest = rest.then(first)
-                if not lists.names:
+                if not len(lists):
                     # It may go on yet.
                     continue
-            if rest.names:
+            if len(rest):
                 self._require_whole(slot, rest, before)
-                before = rest.names[-1]
+                before = rest.name(-1)
                 yield rest
             rest = lists
 
@@ -186,15 +202,15 @@ class Packer:
                 raise ListsError(f"{of(row)}: {self._no_item(places, others, row)}")
             numbers = of_items.astype("<u4").tobytes()
             values = batch.column("similarity").flatten().to_numpy().astype("<f4").tobytes()
-            found = Packed()
+            pairs: list[bytes] = []
             for item, start, end in zip(items, ends, ends[1:], strict=False):
                 if item in there:
                     raise ListsError(f"{self._version}, with {item!r}: it is there again.")
                 there.add(item)
                 key = layout.with_key(self._version, item).encode()
                 place = slice(4 * start, 4 * end)
-                found.pairs += (key, numbers[place] + values[place])
-            yield found
+                pairs += (key, numbers[place] + values[place])
+            yield Packed.of(pairs)
 
     def pack_users(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
         """The segments of users that have no list: it comes before the lists, so that one that has a list keeps it.
@@ -204,7 +220,7 @@ class Packer:
         """
         before = layout.EVERYONE
         for batch in batches:
-            users = texts(encoded(batch.column("user_id")), np.arange(batch.num_rows))
+            users = texts(encoded(batch.column("user_id")), np.arange(batch.num_rows)).to_pylist()
             segments = coded(batch.column("segment"), self._segments)
             numbers = segments.numbers[segments.codes]
             for user, after in zip(users, [before, *users], strict=False):
@@ -221,15 +237,15 @@ class Packer:
                 )
             width = layout.SEGMENT_WIDTH
             values = numbers.astype("<u4").view("u1").reshape(-1, 4)[:, :width].tobytes()
-            found = Packed(segment_users=len(users))
+            pairs: list[bytes] = []
             for place, user in enumerate(users):
-                found.pairs += (
+                pairs += (
                     self._prefix + user.encode(),
                     values[width * place : width * (place + 1)],
                 )
             if users:
                 before = users[-1]
-            yield found
+            yield Packed.of(pairs, segment_users=len(users))
 
     def _read(self, slot: str, batch: pa.RecordBatch) -> Iterator[_Lists]:
         """The lists of a batch, some at once, of which the last may go on in the next."""
@@ -237,20 +253,17 @@ class Packer:
         changed = np.zeros(batch.num_rows - 1, bool)
         for column in columns:
             if column.null_count < len(column):
-                codes = numbers_of(column)
+                codes = codes_of(column, NULL)
                 changed |= codes[1:] != codes[:-1]
         starts = np.append(0, np.flatnonzero(changed) + 1)
-        users, segments = (texts(column, starts) for column in columns)
-        if batch.column("segment").null_count == batch.num_rows:
-            names = [*zip(users, repeat(""), strict=False)]
-        else:
-            names = [(user, it or "") for user, it in zip(users, segments, strict=True)]
-            self._require_names(slot, names)
-        if None in users or max(map(len, users)) > layout.LONGEST_USER:
-            self._require_names(slot, names)
+        names = self._names(slot, *(texts(column, starts) for column in columns))
+        # A dictionary may hold a text twice.
+        if not pc.all(differ := pc.not_equal(names[1:], names[:-1]), min_count=0).as_py():
+            kept = np.append(True, differ)
+            names, starts = names.filter(pa.array(kept)), starts[kept]
 
         def of(row: int) -> str:
-            return self._of(slot, names[int(np.searchsorted(starts, row, side="right")) - 1])
+            return self._of(slot, *_parts(names[int(np.searchsorted(starts, row, "right")) - 1]))
 
         slots = coded(batch.column("slot"), pa.array([slot]))
         if (slots.numbers[:-1] < 0).any() or batch.column("slot").null_count:
@@ -298,100 +311,104 @@ class Packer:
             return f"the item {column[row].as_py()!r} is none of the version's {len(self._items):,} items."
         return "an item is null."
 
-    def _require_names(self, slot: str, names: list[Name]) -> None:
+    def _names(self, slot: str, users: pa.StringArray, segments: pa.StringArray) -> pa.StringArray:
+        """Of each list its user and segment as one text."""
+        if (
+            segments.null_count < len(segments)
+            or users.null_count
+            or pc.max(pc.utf8_length(users)).as_py() > layout.LONGEST_USER
+        ):
+            self._require_names(slot, users.to_pylist(), segments.to_pylist())
+        marks = pc.if_else(pc.equal(users, layout.EVERYONE), _EVERYONE, _USER)
+        return pc.binary_join_element_wise(marks, users, segments.fill_null(""), "")
+
+    def _require_names(
+        self, slot: str, users: list[str | None], segments: list[str | None]
+    ) -> None:
         """Raises ListsError where a list is of nobody, or of a segment that is none."""
-        for name in names:
-            user, segment = name
+        for user, segment in zip(users, segments, strict=True):
             if user is None or len(user) > layout.LONGEST_USER:
                 raise ListsError(
-                    f"{self._of(slot, name)}: the user is a text of at most {layout.LONGEST_USER} characters."
+                    f"{self._of(slot, user, segment)}: the user is a text of at most {layout.LONGEST_USER} characters."
                 )
             if segment and (
                 (slot, user) != (layout.OF_SEGMENTS, layout.EVERYONE)
                 or segment not in self._numbers_of_segments
             ):
                 raise ListsError(
-                    f"{self._of(slot, name)}: a segment's list is of the slot {layout.OF_SEGMENTS} and of no user, "
-                    f"and its segment one of the version's {len(self._segments):,}."
+                    f"{self._of(slot, user, segment)}: a segment's list is of the slot {layout.OF_SEGMENTS} and of no "
+                    f"user, and its segment one of the version's {len(self._segments):,}."
                 )
 
-    def _require_whole(self, slot: str, lists: _Lists, before: Name | None) -> None:
+    def _require_whole(self, slot: str, lists: _Lists, before: str | None) -> None:
         """Raises ListsError where lists are not in order or too long, or a position is left out."""
-        names = lists.names if before is None else [before, *lists.names]
-        if not all(map(lt, names, names[1:])):
-            after, name = next(it for it in pairwise(names) if it[1] <= it[0])
+        names = lists.names
+        if before is not None:
+            names = pa.concat_arrays([pa.array([before]), names])
+        # As bytes they are in the order of their characters.
+        if (at := pc.index(pc.less(names[:-1], names[1:]), False).as_py()) >= 0:
             raise ListsError(
-                f"{self._of(slot, name)} comes after {self._of(slot, after)}: rows must be in order of user and "
-                "segment, and each list in one piece."
+                f"{self._of(slot, *_parts(names[at + 1]))} comes after {self._of(slot, *_parts(names[at]))}: rows "
+                "must be in order of user and segment, and each list in one piece."
             )
         lengths = lists.lengths
         if (row := self._loops.out_of_place(lists.positions, lists.starts)) >= 0:
             at = int(np.searchsorted(lists.starts, row, side="right")) - 1
             raise ListsError(
-                f"{self._of(slot, lists.names[at])}: position {lists.positions[row]} comes where "
+                f"{self._of(slot, *_parts(lists.names[at]))}: position {lists.positions[row]} comes where "
                 f"{row - lists.starts[at] + 1} is due."
             )
         if (longer := np.flatnonzero(lengths > layout.LONGEST_LIST)).size:
             raise ListsError(
-                f"{self._of(slot, lists.names[longer[0]])}: it has {lengths[longer[0]]:,} items; a list has at "
-                f"most {layout.LONGEST_LIST}."
+                f"{self._of(slot, *_parts(lists.names[longer[0]]))}: it has {lengths[longer[0]]:,} items; a list has "
+                f"at most {layout.LONGEST_LIST}."
             )
 
-    def _packed(self, again: _Lists, new: _Lists) -> Packed:
-        """The lists of some users, and of segments, which are of the user '' and come first."""
-        found = Packed(lists=len(again.names) + len(new.names))
-        new = self._without_segments(new, found)
-        names = again.names
-        if names != new.names:
-            names = sorted({*names, *new.names})
-        values = self._values.of(
-            _of_users(again, names), again.items, _of_users(new, names), new.items, new.whys
+    def _packed(self, again: _Lists, new: _Lists) -> Iterator[Packed]:
+        """The lists of segments, which are of the user '', and then those of some users."""
+        first, end = new.before(_EVERYONE + "\0"), new.before(_USER)
+        if first < end:
+            before, rest = new.cut(first)
+            of_segments, new = rest.cut(end - first)
+            yield self._of_segments(of_segments)
+            new = before.then(new) if len(before) and len(new) else max(before, new, key=len)
+        text, ends = self._values.of(
+            self._prefix,
+            *(again.names, again.starts, again.items),
+            *(new.names, new.starts, new.items, new.whys),
         )
-        found.pairs += chain.from_iterable(
-            zip([self._prefix + user.encode() for user, _ in names], values, strict=True)
-        )
-        if names and names[0] == (layout.EVERYONE, ""):
+        found = Packed(text, ends, len(again) + len(new))
+        if len(ends) and ends[0] == len(self._prefix):
             for slot in layout.SLOTS:
-                if listed := layout.listed(values[0], slot, len(self._items), layout.LONGEST_LIST):
+                value = text[ends[0] : ends[1]]
+                if listed := layout.listed(value, slot, len(self._items), layout.LONGEST_LIST):
                     found.everyone[slot] = [self._items[number] for number, _, _ in listed]
-        return found
+        yield found
 
-    def _without_segments(self, lists: _Lists, found: Packed) -> _Lists:
-        """Lists of users alone; those of segments, which come after everyone's, are packed."""
-        first = bisect_left(lists.names, (layout.EVERYONE, "\0"))
-        end = bisect_left(lists.names, ("\0", ""))
-        if first == end:
-            return lists
-        before, rest = lists.cut(first)
-        of_segments, after = rest.cut(end - first)
-        is_own = of_segments.whys == ~layout.WITHOUT_ITEM.index(layout.POPULAR_IN_CATEGORY)
-        values = of_segments.items.astype("<u4")
-        starts = of_segments.starts.tolist()
-        for name, start, stop in zip(
-            of_segments.names, starts, [*starts[1:], len(values)], strict=True
-        ):
-            if not is_own[start:stop].all():
+    def _of_segments(self, lists: _Lists) -> Packed:
+        is_own = lists.whys == ~layout.WITHOUT_ITEM.index(layout.POPULAR_IN_CATEGORY)
+        values = lists.items.astype("<u4")
+        starts = lists.starts.tolist()
+        pairs: list[bytes] = []
+        for name, start, end in zip(lists.names, starts, [*starts[1:], len(values)], strict=True):
+            _, segment = _parts(name)
+            if not is_own[start:end].all():
                 raise ListsError(
-                    f"{self._of(layout.OF_SEGMENTS, name)}: a reason is not {layout.POPULAR_IN_CATEGORY}, as all of "
-                    "a segment are."
+                    f"{self._of(layout.OF_SEGMENTS, '', segment)}: a reason is not {layout.POPULAR_IN_CATEGORY}, as "
+                    "all of a segment are."
                 )
-            key = layout.segment_key(self._version, self._numbers_of_segments[name[1]])
-            found.pairs += (key.encode(), values[start:stop].tobytes())
-        return before.then(after) if before.names and after.names else max(before, after, key=len)
+            key = layout.segment_key(self._version, self._numbers_of_segments[segment])
+            pairs += (key.encode(), values[start:end].tobytes())
+        return Packed.of(pairs, len(lists))
 
-    def _of(self, slot: str, name: Name) -> str:
-        segment = f", segment {name[1][: layout.LONGEST_USER]!r}" if name[1] else ""
+    def _of(self, slot: str, user: str | None, segment: str | None) -> str:
+        of_segment = f", segment {segment[: layout.LONGEST_USER]!r}" if segment else ""
         return (
-            f"{self._version}, slot {slot!r}, user {str(name[0])[: layout.LONGEST_USER]!r}{segment}"
+            f"{self._version}, slot {slot!r}, user {str(user)[: layout.LONGEST_USER]!r}{of_segment}"
         )
 
 
-def _of_users(lists: _Lists, names: list[Name]) -> Numbers:
-    """How many rows there are of each name."""
-    lengths = lists.lengths
-    if lists.names != names:
-        at = {name: place for place, name in enumerate(names)}
-        of_all = np.zeros(len(names), lengths.dtype)
-        of_all[[at[name] for name in lists.names]] = lengths
-        lengths = of_all
-    return lengths
+def _parts(name: pa.StringScalar) -> tuple[str, str]:
+    """User and segment, which is '' in a list that is not of one."""
+    text = str(name)
+    return ("", text[1:]) if text[0] == _EVERYONE else (text[1:], "")

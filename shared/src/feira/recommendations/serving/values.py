@@ -1,4 +1,4 @@
-"""The loops over the rows of lists, compiled by Numba: from the codes of texts to the value of each user.
+"""The loops over the rows of lists, compiled by Numba: from the codes of texts to keys and values, and to commands.
 
 Numba takes a second or two to import: who packs lists imports this module when it does, and nobody else. What is
 compiled is kept in ``NUMBA_CACHE_DIR``, else in ``__pycache__`` beside this file, else in the user's cache. It is
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numba import njit, types
 
 from feira.recommendations.serving import layout
@@ -26,6 +27,7 @@ _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 # Arrow's arrays cannot be written.
 _READ = types.Array(types.int32, 1, "C", readonly=True)
 _READ_LONG = types.Array(types.int64, 1, "C", readonly=True)
+_READ_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 
 
 def _compiled(*parameters: types.Type) -> Callable[[_Loop], _Loop]:
@@ -87,40 +89,81 @@ class Values:
 
     def of(
         self,
+        prefix: bytes,
+        had_names: pa.StringArray,
         had: Numbers,
         had_items: Numbers,
+        offered_names: pa.StringArray,
         offered: Numbers,
         offered_items: Numbers,
         whys: Numbers,
-    ) -> list[bytes]:
-        """The value of each user, as ``layout`` states it.
+    ) -> tuple[bytes, Numbers]:
+        """The key and the value of each user that has a list, as ``layout`` states it, one after another in the order
+        of users; and where each ends.
 
-        :param had: how many items each has in the list *again*, and ``offered`` in *new*, ``layout.LONGEST_LIST``
-            at most
+        :param prefix: of a key; what follows is the user's name without its first character, which is of one byte
+        :param had_names: whose the lists *again* are, in order, each once
+        :param had: where each of them begins, and ``offered`` of the lists *new*; at most ``layout.LONGEST_LIST``
+            rows before the next
         :param whys: of ``numbered``
         """
-        items = len(self._places)
-        _require(had, layout.LONGEST_LIST + 1)
-        _require(offered, layout.LONGEST_LIST + 1, len(had))
-        _require(had_items, items, had.sum())
-        _require(offered_items, items, offered.sum())
-        if len(whys) != len(offered_items) or whys.max(initial=-1) >= items:
+        for starts, rows in ((had, had_items), (offered, offered_items)):
+            _require(rows, len(self._places))
+            _require(np.diff(starts, append=len(rows)), layout.LONGEST_LIST + 1)
+            _require(starts[:1], 1)
+        greatest = whys.max(initial=-1)
+        if len(whys) != len(offered_items) or greatest >= len(self._places):
             raise IndexError(
-                f"{len(whys):,} reasons of {len(offered_items):,} rows, of items up to {whys.max(initial=-1)}"
+                f"{len(whys):,} reasons of {len(offered_items):,} rows, of items up to {greatest}"
             )
+        had_texts, offered_texts = _texts(had_names, len(had)), _texts(offered_names, len(offered))
+        lists, rows = len(had) + len(offered), len(had_items) + 2 * len(offered_items)
         # A reason takes less than two bytes, and each offered item may have one more item that is its reason.
-        longest = had + 2 * offered
-        room = layout.HEAD + (self._width * longest + 7) // 8 + 2 * offered
-        into = np.empty(int(room.sum()), np.uint8)
-        ends = np.empty(len(had), np.int64)
+        room = lists * (len(prefix) + layout.HEAD + 2) + self._width * rows // 8
+        room += len(had_texts[1]) + len(offered_texts[1]) + 2 * len(offered_items)
+        into = np.empty(room, np.uint8)
+        ends = np.empty(2 * lists, np.int64)
         further = np.empty(layout.LONGEST_LIST, np.int32)
-        _pack(
-            *(had, had_items, offered, offered_items, whys),
+        words = np.empty(3 * layout.LONGEST_LIST + 1, np.uint32)
+        users = _pack(
+            np.frombuffer(prefix, np.uint8),
+            *(*had_texts, had, had_items),
+            *(*offered_texts, offered, offered_items, whys),
             *(self._width, len(layout.WITHOUT_ITEM), layout.NO_REASONS),
-            *(self._places, further, into, ends),
+            *(self._places, further, words, into, ends),
         )
-        whole, places = into[: ends.max(initial=0)].tobytes(), ends.tolist()
-        return [whole[start:end] for start, end in zip([0, *places], places, strict=False)]
+        ends = ends[: 2 * users]
+        return into[: ends.max(initial=0)].tobytes(), ends
+
+
+def _texts(column: pa.StringArray, count: int) -> tuple[Numbers, Numbers]:
+    """Where each text of a column begins, and the last one ends; and their bytes. Raises IndexError where they are
+    not so many, or one is empty or null."""
+    if len(column) != count or column.null_count:
+        raise IndexError(f"{len(column):,} texts where there are {count:,}")
+    if not count:
+        return np.zeros(1, np.int32), np.empty(0, np.uint8)
+    column.validate(full=True)
+    _, places, text = column.buffers()
+    offsets = np.frombuffer(places, np.int32)[column.offset : column.offset + count + 1]
+    if np.diff(offsets).min() < 1:
+        raise IndexError("a text is empty")
+    start, end = offsets[0], offsets[-1]
+    return offsets - start, np.frombuffer(text, np.uint8)[start:end]
+
+
+def framed(name: bytes, text: bytes, ends: Numbers, step: int = 1) -> memoryview:
+    """A command as Valkey reads it.
+
+    :param ends: where each of its arguments ends, which are one after another in the text
+    :param step: 2 for every second of them, the first among them
+    """
+    _require(np.diff(ends, prepend=0), len(text) + 1)
+    _require(ends, len(text) + 1)
+    # What comes before an argument and after it is less than 16 bytes where it is less than 10 GB.
+    into = np.empty(len(text) + len(name) + 16 * (len(ends) + 2), np.uint8)
+    of_bytes = (np.frombuffer(it, np.uint8) for it in (name, text))
+    return memoryview(into[: _frame(*of_bytes, ends, step, into)])
 
 
 def _require(numbers: Numbers, limit: int, count: int | None = None) -> None:
@@ -135,10 +178,14 @@ def _require(numbers: Numbers, limit: int, count: int | None = None) -> None:
 @_compiled(_READ, _READ_LONG)
 def _out_of_place(positions: Numbers, starts: Numbers) -> int:
     for at in range(len(starts)):
-        end = starts[at + 1] if at + 1 < len(starts) else len(positions)
-        for row in range(starts[at], end):
-            if positions[row] != row - starts[at] + 1:
-                return row
+        own = positions[starts[at] : starts[at + 1] if at + 1 < len(starts) else len(positions)]
+        wrong = False
+        for place in range(len(own)):
+            wrong |= own[place] != place + 1
+        if wrong:
+            for place in range(len(own)):
+                if own[place] != place + 1:
+                    return starts[at] + place
     return -1
 
 
@@ -155,9 +202,9 @@ def _number(
     whys: Numbers,
 ) -> int:
     for row in range(len(items)):
-        item = of_items[items[row]]
-        reason = of_reasons[reasons[row]]
-        of = of_because[because[row]]
+        item = of_items[np.uint32(items[row])]
+        reason = of_reasons[np.uint32(reasons[row])]
+        of = of_because[np.uint32(because[row])]
         if item < 0 or reason < 0 or (only >= 0 and reason != only):
             return row
         if (of < 0) if reason == 0 else (of != NULL):
@@ -169,35 +216,59 @@ def _number(
 
 @njit  # type: ignore[untyped-decorator]
 def _put(
-    into: Numbers, at: int, bits: int, count: int, number: int, width: int
+    words: Numbers, at: int, bits: int, count: int, number: int, width: int
 ) -> tuple[int, int, int]:
     """Adds a number to the bits that are not yet written, and writes 32 of them where there are so many; returns
-    where the next byte goes, these bits and how many they are."""
+    where the next 32 go, these bits and how many they are."""
     bits |= number << count
     count += width
     if count >= 32:
-        for byte in range(4):
-            into[at + byte] = bits >> 8 * byte & 255
-        return at + 4, bits >> 32, count - 32
+        words[at] = bits & 0xFFFFFFFF
+        return at + 1, bits >> 32, count - 32
     return at, bits, count
 
 
 @njit  # type: ignore[untyped-decorator]
-def _put_rest(into: Numbers, at: int, bits: int, count: int) -> int:
-    """Writes the bits that are left, to a whole byte; returns where the next byte goes."""
-    while count > 0:
-        into[at] = bits & 255
-        at, bits, count = at + 1, bits >> 8, count - 8
-    return at
+def _put_all(into: Numbers, at: int, words: Numbers, end: int, bits: int, count: int) -> int:
+    """Writes words and the bits that are left, to a whole byte; returns where the next byte goes."""
+    words[end] = bits
+    return _copy(into, at, words.view(np.uint8), 0, 4 * end + (count + 7) // 8)
+
+
+@njit  # type: ignore[untyped-decorator]
+def _copy(into: Numbers, at: int, text: Numbers, start: int, end: int) -> int:
+    """Returns where the next byte goes."""
+    # Of a slice the compiler knows that no place is counted from its end.
+    given, taken = text[start:end], into[at:]
+    for place in range(len(given)):
+        taken[place] = given[place]
+    return at + end - start
+
+
+@njit  # type: ignore[untyped-decorator]
+def _order(text: Numbers, start: int, end: int, other: Numbers, from_: int, until: int) -> int:
+    """Below 0 where the text comes before the other, 0 where they are the same, else above."""
+    for place in range(min(end - start, until - from_)):
+        if text[start + place] != other[from_ + place]:
+            return -1 if text[start + place] < other[from_ + place] else 1
+    return (end - start) - (until - from_)
 
 
 @_compiled(
-    *(_READ_LONG, _READ, _READ_LONG, _READ, _READ, types.int64, types.int64, types.int64),
-    *(types.int16[::1], types.int32[::1], types.uint8[::1], types.int64[::1]),
+    _READ_BYTES,
+    *(_READ, _READ_BYTES, _READ_LONG, _READ),
+    *(_READ, _READ_BYTES, _READ_LONG, _READ, _READ),
+    *(types.int64, types.int64, types.int64),
+    *(types.int16[::1], types.int32[::1], types.uint32[::1], types.uint8[::1], types.int64[::1]),
 )
 def _pack(
+    prefix: Numbers,
+    had_names: Numbers,
+    had_text: Numbers,
     had: Numbers,
     had_items: Numbers,
+    offered_names: Numbers,
+    offered_text: Numbers,
     offered: Numbers,
     offered_items: Numbers,
     whys: Numbers,
@@ -206,30 +277,55 @@ def _pack(
     no_reasons: int,
     places: Numbers,
     further: Numbers,
+    words: Numbers,
     into: Numbers,
     ends: Numbers,
-) -> None:
-    """Writes the values one after another, and where each ends.
+) -> int:
+    """Writes keys and values one after another, and where each ends; returns of how many users.
 
     :param width: of the number of an item, in bits
     :param alone: how many reasons there are without an item
     :param no_reasons: the third byte of a value without reasons
     :param places: of each item -1, and so again when this returns
     :param further: takes the items of a user that are reasons and not in its list *again*
+    :param words: takes the bits of a value
     """
-    at = had_at = offered_at = 0
-    for user in range(len(had)):
-        had_end, offered_end = had_at + had[user], offered_at + offered[user]
+    at = users = one = other = 0
+    while one < len(had) or other < len(offered):
+        if one == len(had):
+            order = 1
+        elif other == len(offered):
+            order = -1
+        else:
+            start, end = had_names[one], had_names[one + 1]
+            from_, until = offered_names[other], offered_names[other + 1]
+            order = _order(had_text, start, end, offered_text, from_, until)
+        at = _copy(into, at, prefix, 0, len(prefix))
+        if order <= 0:
+            at = _copy(into, at, had_text, had_names[one] + 1, had_names[one + 1])
+        else:
+            at = _copy(into, at, offered_text, offered_names[other] + 1, offered_names[other + 1])
+        ends[2 * users] = at
+        had_at = had_end = offered_at = offered_end = 0
+        if order <= 0:
+            had_at = had[one]
+            one += 1
+            had_end = had[one] if one < len(had) else len(had_items)
+        if order >= 0:
+            offered_at = offered[other]
+            other += 1
+            offered_end = offered[other] if other < len(offered) else len(offered_items)
+        had_count, offered_count = had_end - had_at, offered_end - offered_at
         for row in range(had_at, had_end):
-            places[had_items[row]] = row - had_at
+            places[np.uint32(had_items[row])] = row - had_at
 
         # Further items are in order of their numbers, each once.
         beside, has_reasons = 0, False
         for row in range(offered_at, offered_end):
             why = whys[row]
             has_reasons |= why != -1
-            if why >= 0 and places[why] < 0:
-                places[why] = 0
+            if why >= 0 and places[np.uint32(why)] < 0:
+                places[np.uint32(why)] = 0
                 place = beside
                 while place > 0 and further[place - 1] > why:
                     further[place] = further[place - 1]
@@ -237,34 +333,68 @@ def _pack(
                 further[place] = why
                 beside += 1
         for place in range(beside):
-            places[further[place]] = had[user] + place
+            places[np.uint32(further[place])] = had_count + place
 
-        into[at] = had[user]
-        into[at + 1] = offered[user]
+        into[at] = had_count
+        into[at + 1] = offered_count
         into[at + 2] = beside if has_reasons else no_reasons
         at += 3
-        bits = count = 0
+        word = bits = count = 0
         for row in range(had_at, had_end):
-            at, bits, count = _put(into, at, bits, count, had_items[row], width)
+            word, bits, count = _put(words, word, bits, count, had_items[row], width)
         for place in range(beside):
-            at, bits, count = _put(into, at, bits, count, further[place], width)
+            word, bits, count = _put(words, word, bits, count, further[place], width)
         for row in range(offered_at, offered_end):
-            at, bits, count = _put(into, at, bits, count, offered_items[row], width)
-        at = _put_rest(into, at, bits, count)
+            word, bits, count = _put(words, word, bits, count, offered_items[row], width)
+        at = _put_all(into, at, words, word, bits, count)
         if has_reasons:
-            greatest, reason_width = alone - 1 + had[user] + beside, 0
+            greatest, reason_width = alone - 1 + had_count + beside, 0
             while greatest >> reason_width:
                 reason_width += 1
-            bits = count = 0
+            word = bits = count = 0
             for row in range(offered_at, offered_end):
                 why = whys[row]
-                reason = alone + places[why] if why >= 0 else ~why
-                at, bits, count = _put(into, at, bits, count, reason, reason_width)
-            at = _put_rest(into, at, bits, count)
-        ends[user] = at
+                reason = alone + places[np.uint32(why)] if why >= 0 else ~why
+                word, bits, count = _put(words, word, bits, count, reason, reason_width)
+            at = _put_all(into, at, words, word, bits, count)
+        ends[2 * users + 1] = at
+        users += 1
 
         for row in range(had_at, had_end):
-            places[had_items[row]] = -1
+            places[np.uint32(had_items[row])] = -1
         for place in range(beside):
-            places[further[place]] = -1
-        had_at, offered_at = had_end, offered_end
+            places[np.uint32(further[place])] = -1
+    return users
+
+
+@njit  # type: ignore[untyped-decorator]
+def _put_length(into: Numbers, at: int, mark: int, length: int) -> int:
+    """Writes a mark, a number in digits, and the end of a line; returns where the next byte goes."""
+    into[at] = mark
+    digits, left = 1, length
+    while left >= 10:
+        digits, left = digits + 1, left // 10
+    for place in range(at + digits, at, -1):
+        into[place] = 48 + length % 10
+        length //= 10
+    into[at + digits + 1] = 13
+    into[at + digits + 2] = 10
+    return at + digits + 3
+
+
+@njit  # type: ignore[untyped-decorator]
+def _put_argument(into: Numbers, at: int, text: Numbers, start: int, end: int) -> int:
+    at = _copy(into, _put_length(into, at, 36, end - start), text, start, end)
+    into[at] = 13
+    into[at + 1] = 10
+    return at + 2
+
+
+@_compiled(_READ_BYTES, _READ_BYTES, _READ_LONG, types.int64, types.uint8[::1])
+def _frame(name: Numbers, text: Numbers, ends: Numbers, step: int, into: Numbers) -> int:
+    at = _put_length(into, 0, 42, 1 + (len(ends) + step - 1) // step)
+    at = _put_argument(into, at, name, 0, len(name))
+    for place in range(0, len(ends), step):
+        start = ends[place - 1] if place > 0 else 0
+        at = _put_argument(into, at, text, start, ends[place])
+    return at
