@@ -262,10 +262,10 @@ def test_values_are_those_of_the_layout_however_many_items_there_are(
     items, of_users = drawn
 
     def of(slot: int) -> tuple[Any, Any, Any]:
-        """Of those that have a list in the slot: whose, where each begins, and the items."""
+        """Of those that have a list in the slot: whose, where they are, and the items."""
         names = [f"-{user}" for user, each in enumerate(of_users) if each[slot]]
         lists = [each[slot] for each in of_users if each[slot]]
-        starts = np.cumsum([0, *map(len, lists)], dtype=np.int64)[:-1]
+        starts = np.cumsum([0, *map(len, lists)], dtype=np.int64)
         found = [it[0] if slot else it for each in lists for it in each]
         return pa.array(names, pa.string()), starts, np.array(found, np.int32)
 
@@ -331,10 +331,10 @@ def test_lists_are_packed_where_nothing_can_be_kept_and_by_some_who_compile_at_o
 # A user's two items and one that is new.
 VALUE = {
     "names": ["-u"],
-    "had": [0],
+    "had": [0, 2],
     "items": [0, 1],
     "other_names": ["-u"],
-    "offered": [0],
+    "offered": [0, 1],
     "new": [2],
     "whys": [0],
 }
@@ -358,33 +358,40 @@ def coded(numbers: list[int]) -> Coded:
     "use",
     [
         lambda loops: loops.out_of_place(np.ones(2, np.int32), np.array([0, 3])),
-        lambda loops: loops.out_of_place(np.ones(2, np.int32), np.array([-1])),
-        lambda loops: loops.numbered(coded([0, 2]), coded([1, 1]), coded([1, 1]), -1),
-        lambda loops: loops.numbered(coded([0, -1]), coded([1, 1]), coded([1, 1]), -1),
+        lambda loops: loops.out_of_place(np.ones(2, np.int32), np.array([-1, 2])),
+        lambda loops: loops.out_of_place(np.ones(2, np.int32), np.array([0, 3, 2])),
+        lambda loops: loops.numbered(coded([0, 2]), coded([0, 0]), coded([1, 1]), -1),
+        lambda loops: loops.numbered(coded([0, -1]), coded([0, 0]), coded([1, 1]), -1),
+        lambda loops: loops.numbered(coded([0, 1]), coded([0, 2]), coded([1, 1]), -1),
+        lambda loops: loops.numbered(coded([0, 1]), coded([0, 0]), coded([1, -1]), -1),
         lambda loops: loops.numbered(coded([0, 1]), coded([1]), coded([1, 1]), -1),
         *(
             lambda loops, changed=changed: loops.Values(3).of(b"", *arguments(changed))
             for changed in (
-                {"had": [3]},
-                {"had": [-1]},
-                {"had": [1]},
+                {"had": []},
+                {"had": [0]},
                 {"had": [0, 1]},
-                {"had": [0, 2, 1], "names": ["-u", "-v", "-w"]},
+                {"had": [0, 3]},
+                {"had": [1, 2]},
+                {"had": [-1, 2]},
+                {"had": [0, 1, 2]},
+                {"had": [0, 3, 1, 2], "names": ["-u", "-v", "-w"]},
                 {"names": ["-u", "-v"]},
                 {"names": [None]},
                 {"names": [""]},
                 {"items": [0, 3]},
                 {"items": [0, -1]},
-                {"offered": [2]},
-                {"offered": [0, 0]},
+                {"offered": [0, 2]},
+                {"offered": [0, 0, 1]},
                 {"other_names": []},
                 {"new": [3]},
                 {"whys": [3]},
                 {"whys": []},
-                {"items": [0] * 251},
+                {"had": [0, 251], "items": [0] * 251},
             )
         ),
         lambda loops: loops.framed(b"GET", b"ab", np.array([1, 3])),
+        lambda loops: loops.framed(b"GET", b"ab", np.array([3, 2])),
         lambda loops: loops.framed(b"GET", b"ab", np.array([2, 1])),
         lambda loops: loops.framed(b"GET", b"ab", np.array([-1, 2])),
     ],

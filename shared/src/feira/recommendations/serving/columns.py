@@ -38,7 +38,11 @@ def encoded(column: pa.Array) -> pa.DictionaryArray:
 def coded(column: pa.Array, known: pa.Array) -> Coded:
     """The column, by the places of the known texts."""
     column = encoded(column)
-    numbers = pc.index_in(column.dictionary, value_set=known).fill_null(UNKNOWN)
+    # Where there is no text none is looked up: that takes as long as there are known ones.
+    numbers = pc.index_in(
+        column.dictionary, value_set=known if len(column.dictionary) else known[:0]
+    )
+    numbers = numbers.fill_null(UNKNOWN)
     if column.dictionary.null_count:
         numbers = pc.if_else(column.dictionary.is_null(), NULL, numbers)
     # The last is of rows without a code.

@@ -59,11 +59,11 @@ class Packed:
 
 @dataclass(frozen=True)
 class _Lists:
-    """Lists of one slot as columns: ``names`` has whose each is, ``starts`` where it begins; by row its place in the
-    list from 1 on, the number of the item, and why it is there, as ``values.numbered`` says."""
+    """Lists of one slot as columns: ``names`` has whose each is, ``places`` where it begins and the last one ends;
+    by row its place in the list from 1 on, the number of the item, and why it is there, as ``values.numbered`` says."""
 
     names: pa.StringArray
-    starts: Numbers
+    places: Numbers
     positions: Numbers
     items: Numbers
     whys: Numbers
@@ -73,7 +73,7 @@ class _Lists:
 
     @property
     def lengths(self) -> Numbers:
-        return np.diff(self.starts, append=len(self.items))
+        return self.places[1:] - self.places[:-1]
 
     def name(self, place: int) -> str:
         return str(self.names[place])
@@ -83,22 +83,22 @@ class _Lists:
         goes_on = int(self.name(-1) == other.name(0))
         return _Lists(
             pa.concat_arrays([self.names, other.names[goes_on:]]),
-            np.concatenate([self.starts, other.starts[goes_on:] + len(self.items)]),
+            np.concatenate([self.places[:-1], other.places[goes_on:] + len(self.items)]),
             *(np.concatenate([getattr(self, it), getattr(other, it)]) for it in _BY_ROW),
         )
 
     def cut(self, lists: int) -> tuple[_Lists, _Lists]:
         """The first so many, and the rest."""
-        at = int(self.starts[lists]) if lists < len(self) else len(self.items)
+        at = int(self.places[lists])
         return (
             _Lists(
                 self.names[:lists],
-                self.starts[:lists],
+                self.places[: lists + 1],
                 *(getattr(self, it)[:at] for it in _BY_ROW),
             ),
             _Lists(
                 self.names[lists:],
-                self.starts[lists:] - at,
+                self.places[lists:] - at,
                 *(getattr(self, it)[at:] for it in _BY_ROW),
             ),
         )
@@ -114,7 +114,7 @@ class _Lists:
 
 _BY_ROW = ("positions", "items", "whys")
 _NONE = _Lists(
-    pa.array([], pa.string()), np.empty(0, np.int64), *(np.empty(0, np.int32) for _ in _BY_ROW)
+    pa.array([], pa.string()), np.zeros(1, np.int64), *(np.empty(0, np.int32) for _ in _BY_ROW)
 )
 
 
@@ -255,15 +255,15 @@ class Packer:
             if column.null_count < len(column):
                 codes = codes_of(column, NULL)
                 changed |= codes[1:] != codes[:-1]
-        starts = np.append(0, np.flatnonzero(changed) + 1)
-        names = self._names(slot, *(texts(column, starts) for column in columns))
+        places = np.concatenate([[0], np.flatnonzero(changed) + 1, [batch.num_rows]])
+        names = self._names(slot, *(texts(column, places[:-1]) for column in columns))
         # A dictionary may hold a text twice.
         if not pc.all(differ := pc.not_equal(names[1:], names[:-1]), min_count=0).as_py():
-            kept = np.append(True, differ)
-            names, starts = names.filter(pa.array(kept)), starts[kept]
+            kept = np.concatenate([[True], differ, [True]])
+            names, places = names.filter(pa.array(kept[:-1])), places[kept]
 
         def of(row: int) -> str:
-            return self._of(slot, *_parts(names[int(np.searchsorted(starts, row, "right")) - 1]))
+            return self._of(slot, *_parts(names[int(np.searchsorted(places, row, "right")) - 1]))
 
         slots = coded(batch.column("slot"), pa.array([slot]))
         if (slots.numbers[:-1] < 0).any() or batch.column("slot").null_count:
@@ -280,15 +280,15 @@ class Packer:
             "reasons": coded(batch.column("reason"), _REASONS),
             "because": coded(batch.column("reason_item"), self._known),
         }
-        ends = [*starts[_USERS::_USERS].tolist(), batch.num_rows]
-        for at, end in zip(range(0, len(names), _USERS), ends, strict=True):
-            own, rows = slice(at, at + _USERS), slice(starts[at], end)
+        for at in range(0, len(names), _USERS):
+            own = places[at : at + _USERS + 1]
+            rows = slice(own[0], own[-1])
             its = {name: each.of(rows) for name, each in by_row.items()}
             row, items, whys = self._loops.numbered(**its, only=_ONLY[slot])
             if row >= 0:
                 row += rows.start
                 raise ListsError(f"{of(row)}: {self._refusal(slot, batch, by_row, row)}")
-            yield _Lists(names[own], starts[own] - rows.start, positions[rows], items, whys)
+            yield _Lists(names[at : at + _USERS], own - rows.start, positions[rows], items, whys)
 
     def _refusal(
         self, slot: str, batch: pa.RecordBatch, columns: dict[str, Coded], row: int
@@ -352,11 +352,11 @@ class Packer:
                 "must be in order of user and segment, and each list in one piece."
             )
         lengths = lists.lengths
-        if (row := self._loops.out_of_place(lists.positions, lists.starts)) >= 0:
-            at = int(np.searchsorted(lists.starts, row, side="right")) - 1
+        if (row := self._loops.out_of_place(lists.positions, lists.places)) >= 0:
+            at = int(np.searchsorted(lists.places, row, side="right")) - 1
             raise ListsError(
                 f"{self._of(slot, *_parts(lists.names[at]))}: position {lists.positions[row]} comes where "
-                f"{row - lists.starts[at] + 1} is due."
+                f"{row - lists.places[at] + 1} is due."
             )
         if (longer := np.flatnonzero(lengths > layout.LONGEST_LIST)).size:
             raise ListsError(
@@ -374,8 +374,8 @@ class Packer:
             new = before.then(new) if len(before) and len(new) else max(before, new, key=len)
         text, ends = self._values.of(
             self._prefix,
-            *(again.names, again.starts, again.items),
-            *(new.names, new.starts, new.items, new.whys),
+            *(again.names, again.places, again.items),
+            *(new.names, new.places, new.items, new.whys),
         )
         found = Packed(text, ends, len(again) + len(new))
         if len(ends) and ends[0] == len(self._prefix):
@@ -388,9 +388,9 @@ class Packer:
     def _of_segments(self, lists: _Lists) -> Packed:
         is_own = lists.whys == ~layout.WITHOUT_ITEM.index(layout.POPULAR_IN_CATEGORY)
         values = lists.items.astype("<u4")
-        starts = lists.starts.tolist()
+        places = lists.places.tolist()
         pairs: list[bytes] = []
-        for name, start, end in zip(lists.names, starts, [*starts[1:], len(values)], strict=True):
+        for name, start, end in zip(lists.names, places[:-1], places[1:], strict=True):
             _, segment = _parts(name)
             if not is_own[start:end].all():
                 raise ListsError(

@@ -44,13 +44,13 @@ def _compiled(*parameters: types.Type) -> Callable[[_Loop], _Loop]:
     return compiled
 
 
-def out_of_place(positions: Numbers, starts: Numbers) -> int:
+def out_of_place(positions: Numbers, places: Numbers) -> int:
     """The first row whose position in its list is not the next, from 1 on; -1 where there is none.
 
-    :param starts: the row where each list begins
+    :param places: the row where each list begins, and the last one ends
     """
-    _require(starts, len(positions))
-    return int(_out_of_place(positions, starts))
+    _require_places(places, len(positions))
+    return int(_out_of_place(positions, places))
 
 
 def numbered(
@@ -62,8 +62,8 @@ def numbered(
     :param reasons: 0 is the one that has an item, n + 1 the n-th of those without
     :param only: the one reason that there may be; below 0 for any
     """
-    for each in (items, reasons, because):
-        _require(each.codes, len(each.numbers), len(items.codes))
+    if len({len(each.codes) for each in (items, reasons, because)}) > 1:
+        raise IndexError("columns have not the same rows")
     found, whys = (np.empty(len(items.codes), np.int32) for _ in range(2))
     refused = _number(
         items.codes,
@@ -76,6 +76,8 @@ def numbered(
         found,
         whys,
     )
+    if refused < -1:
+        raise IndexError("a code is of no text")
     return int(refused), found, whys
 
 
@@ -103,21 +105,23 @@ class Values:
 
         :param prefix: of a key; what follows is the user's name without its first character, which is of one byte
         :param had_names: whose the lists *again* are, in order, each once
-        :param had: where each of them begins, and ``offered`` of the lists *new*; at most ``layout.LONGEST_LIST``
-            rows before the next
+        :param had: where each of them begins and the last one ends, and ``offered`` of the lists *new*, which are of at
+            most ``layout.LONGEST_LIST`` rows
         :param whys: of ``numbered``
         """
-        for starts, rows in ((had, had_items), (offered, offered_items)):
-            _require(rows, len(self._places))
-            _require(np.diff(starts, append=len(rows)), layout.LONGEST_LIST + 1)
-            _require(starts[:1], 1)
+        for places, items in ((had, had_items), (offered, offered_items)):
+            _require(items, len(self._places))
+            _require_places(places, len(items), layout.LONGEST_LIST)
         greatest = whys.max(initial=-1)
         if len(whys) != len(offered_items) or greatest >= len(self._places):
             raise IndexError(
                 f"{len(whys):,} reasons of {len(offered_items):,} rows, of items up to {greatest}"
             )
-        had_texts, offered_texts = _texts(had_names, len(had)), _texts(offered_names, len(offered))
-        lists, rows = len(had) + len(offered), len(had_items) + 2 * len(offered_items)
+        had_texts, offered_texts = (
+            _texts(names, len(places) - 1)
+            for names, places in ((had_names, had), (offered_names, offered))
+        )
+        lists, rows = len(had) + len(offered) - 2, len(had_items) + 2 * len(offered_items)
         # A reason takes less than two bytes, and each offered item may have one more item that is its reason.
         room = lists * (len(prefix) + layout.HEAD + 2) + self._width * rows // 8
         room += len(had_texts[1]) + len(offered_texts[1]) + 2 * len(offered_items)
@@ -144,12 +148,12 @@ def _texts(column: pa.StringArray, count: int) -> tuple[Numbers, Numbers]:
     if not count:
         return np.zeros(1, np.int32), np.empty(0, np.uint8)
     column.validate(full=True)
-    _, places, text = column.buffers()
-    offsets = np.frombuffer(places, np.int32)[column.offset : column.offset + count + 1]
-    if np.diff(offsets).min() < 1:
+    _, offsets, text = column.buffers()
+    places = np.frombuffer(offsets, np.int32)[column.offset : column.offset + count + 1]
+    if (places[1:] <= places[:-1]).any():
         raise IndexError("a text is empty")
-    start, end = offsets[0], offsets[-1]
-    return offsets - start, np.frombuffer(text, np.uint8)[start:end]
+    start, end = places[0], places[-1]
+    return places - start, np.frombuffer(text, np.uint8)[start:end]
 
 
 def framed(name: bytes, text: bytes, ends: Numbers, step: int = 1) -> memoryview:
@@ -158,34 +162,39 @@ def framed(name: bytes, text: bytes, ends: Numbers, step: int = 1) -> memoryview
     :param ends: where each of its arguments ends, which are one after another in the text
     :param step: 2 for every second of them, the first among them
     """
-    _require(np.diff(ends, prepend=0), len(text) + 1)
-    _require(ends, len(text) + 1)
+    _require_places(np.append(0, ends), len(text))
     # What comes before an argument and after it is less than 16 bytes where it is less than 10 GB.
     into = np.empty(len(text) + len(name) + 16 * (len(ends) + 2), np.uint8)
-    of_bytes = (np.frombuffer(it, np.uint8) for it in (name, text))
-    return memoryview(into[: _frame(*of_bytes, ends, step, into)])
+    end = _frame(np.frombuffer(name, np.uint8), np.frombuffer(text, np.uint8), ends, step, into)
+    return into.data[:end]
 
 
-def _require(numbers: Numbers, limit: int, count: int | None = None) -> None:
-    """Raises IndexError unless all are from 0 on and below the limit, and as many as stated."""
-    if count is not None and len(numbers) != count:
-        raise IndexError(f"{len(numbers):,} rows where there are {count:,}")
+def _require(numbers: Numbers, limit: int) -> None:
+    """Raises IndexError unless all are from 0 on and below the limit."""
     # What is below 0 is great without a sign: it is one pass.
     if len(numbers) and numbers.view(f"u{numbers.itemsize}").max() >= limit:
         raise IndexError(f"{numbers.min()} to {numbers.max()} are not all of 0 to {limit - 1}")
 
 
+def _require_places(places: Numbers, count: int, longest: int | None = None) -> None:
+    """Raises IndexError unless they go from 0 to the count, and each is not before the one before it, nor further
+    behind it than the longest may be."""
+    if places[:1].tolist() != [0] or places[-1] != count:
+        raise IndexError(f"{len(places):,} places are not those of {count:,}")
+    _require(places[1:] - places[:-1], (count if longest is None else longest) + 1)
+
+
 @_compiled(_READ, _READ_LONG)
-def _out_of_place(positions: Numbers, starts: Numbers) -> int:
-    for at in range(len(starts)):
-        own = positions[starts[at] : starts[at + 1] if at + 1 < len(starts) else len(positions)]
+def _out_of_place(positions: Numbers, places: Numbers) -> int:
+    for at in range(len(places) - 1):
+        own = positions[places[at] : places[at + 1]]
         wrong = False
         for place in range(len(own)):
             wrong |= own[place] != place + 1
         if wrong:
             for place in range(len(own)):
                 if own[place] != place + 1:
-                    return starts[at] + place
+                    return int(places[at] + place)
     return -1
 
 
@@ -202,9 +211,15 @@ def _number(
     whys: Numbers,
 ) -> int:
     for row in range(len(items)):
-        item = of_items[np.uint32(items[row])]
-        reason = of_reasons[np.uint32(reasons[row])]
-        of = of_because[np.uint32(because[row])]
+        # What is below 0 is great without a sign.
+        code, reason_code, of_code = (
+            np.uint32(items[row]),
+            np.uint32(reasons[row]),
+            np.uint32(because[row]),
+        )
+        if code >= len(of_items) or reason_code >= len(of_reasons) or of_code >= len(of_because):
+            return -2
+        item, reason, of = of_items[code], of_reasons[reason_code], of_because[of_code]
         if item < 0 or reason < 0 or (only >= 0 and reason != only):
             return row
         if (of < 0) if reason == 0 else (of != NULL):
@@ -232,7 +247,7 @@ def _put(
 def _put_all(into: Numbers, at: int, words: Numbers, end: int, bits: int, count: int) -> int:
     """Writes words and the bits that are left, to a whole byte; returns where the next byte goes."""
     words[end] = bits
-    return _copy(into, at, words.view(np.uint8), 0, 4 * end + (count + 7) // 8)
+    return int(_copy(into, at, words.view(np.uint8), 0, 4 * end + (count + 7) // 8))
 
 
 @njit  # type: ignore[untyped-decorator]
@@ -291,10 +306,10 @@ def _pack(
     :param words: takes the bits of a value
     """
     at = users = one = other = 0
-    while one < len(had) or other < len(offered):
-        if one == len(had):
+    while one < len(had) - 1 or other < len(offered) - 1:
+        if one == len(had) - 1:
             order = 1
-        elif other == len(offered):
+        elif other == len(offered) - 1:
             order = -1
         else:
             start, end = had_names[one], had_names[one + 1]
@@ -308,13 +323,11 @@ def _pack(
         ends[2 * users] = at
         had_at = had_end = offered_at = offered_end = 0
         if order <= 0:
-            had_at = had[one]
+            had_at, had_end = had[one], had[one + 1]
             one += 1
-            had_end = had[one] if one < len(had) else len(had_items)
         if order >= 0:
-            offered_at = offered[other]
+            offered_at, offered_end = offered[other], offered[other + 1]
             other += 1
-            offered_end = offered[other] if other < len(offered) else len(offered_items)
         had_count, offered_count = had_end - had_at, offered_end - offered_at
         for row in range(had_at, had_end):
             places[np.uint32(had_items[row])] = row - had_at
@@ -397,4 +410,4 @@ def _frame(name: Numbers, text: Numbers, ends: Numbers, step: int, into: Numbers
     for place in range(0, len(ends), step):
         start = ends[place - 1] if place > 0 else 0
         at = _put_argument(into, at, text, start, ends[place])
-    return at
+    return int(at)
