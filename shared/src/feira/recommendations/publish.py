@@ -271,9 +271,8 @@ def _write(
     if not claim.is_first:
         # What a killed attempt has left may be of other lists.
         claim.unlink_all()
-    for batch in _batches([Packed.of([items_key(version).encode(), content.items])]):
-        _write_batch(claim, batch)
-    for batch in ahead(_batches(lists), _HELD):
+    items = Packed.of([items_key(version).encode(), content.items])
+    for batch in chain(_batches([items]), ahead(_batches(lists), _HELD)):
         _write_batch(claim, batch)
 
     def complete(pipe: Pipeline) -> None:

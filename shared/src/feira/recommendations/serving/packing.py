@@ -71,10 +71,6 @@ class _Lists:
     def __len__(self) -> int:
         return len(self.names)
 
-    @property
-    def lengths(self) -> Numbers:
-        return self.places[1:] - self.places[:-1]
-
     def name(self, place: int) -> str:
         return str(self.names[place])
 
@@ -263,7 +259,7 @@ class Packer:
             names, places = names.filter(pa.array(kept[:-1])), places[kept]
 
         def of(row: int) -> str:
-            return self._of(slot, *_parts(names[int(np.searchsorted(places, row, "right")) - 1]))
+            return self._of_list(slot, names[int(np.searchsorted(places, row, "right")) - 1])
 
         slots = coded(batch.column("slot"), pa.array([slot]))
         if (slots.numbers[:-1] < 0).any() or batch.column("slot").null_count:
@@ -348,19 +344,19 @@ class Packer:
         # As bytes they are in the order of their characters.
         if (at := pc.index(pc.less(names[:-1], names[1:]), False).as_py()) >= 0:
             raise ListsError(
-                f"{self._of(slot, *_parts(names[at + 1]))} comes after {self._of(slot, *_parts(names[at]))}: rows "
+                f"{self._of_list(slot, names[at + 1])} comes after {self._of_list(slot, names[at])}: rows "
                 "must be in order of user and segment, and each list in one piece."
             )
-        lengths = lists.lengths
+        lengths = np.diff(lists.places)
         if (row := self._loops.out_of_place(lists.positions, lists.places)) >= 0:
             at = int(np.searchsorted(lists.places, row, side="right")) - 1
             raise ListsError(
-                f"{self._of(slot, *_parts(lists.names[at]))}: position {lists.positions[row]} comes where "
+                f"{self._of_list(slot, lists.names[at])}: position {lists.positions[row]} comes where "
                 f"{row - lists.places[at] + 1} is due."
             )
         if (longer := np.flatnonzero(lengths > layout.LONGEST_LIST)).size:
             raise ListsError(
-                f"{self._of(slot, *_parts(lists.names[longer[0]]))}: it has {lengths[longer[0]]:,} items; a list has "
+                f"{self._of_list(slot, lists.names[longer[0]])}: it has {lengths[longer[0]]:,} items; a list has "
                 f"at most {layout.LONGEST_LIST}."
             )
 
@@ -400,6 +396,9 @@ class Packer:
             key = layout.segment_key(self._version, self._numbers_of_segments[segment])
             pairs += (key.encode(), values[start:end].tobytes())
         return Packed.of(pairs, len(lists))
+
+    def _of_list(self, slot: str, name: pa.StringScalar) -> str:
+        return self._of(slot, *_parts(name))
 
     def _of(self, slot: str, user: str | None, segment: str | None) -> str:
         of_segment = f", segment {segment[: layout.LONGEST_USER]!r}" if segment else ""
