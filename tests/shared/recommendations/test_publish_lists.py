@@ -508,13 +508,15 @@ def test_a_publisher_that_is_killed_at_any_command_changes_nothing_for_readers_a
     left = itertools.count()
 
     def killed(self: Connection, command: Any, *args: Any, **options: Any) -> None:
-        number = next(left)
-        if number == at and was_sent:
-            send(self, command, *args, **options)
-            self.read_response()
-        if number >= at:
-            raise KilledError
-        send(self, command, *args, **options)
+        # One after the other: a transaction may be cut off in its midst.
+        for part in [command] if isinstance(command, str) else command:
+            number = next(left)
+            if number == at and was_sent:
+                send(self, [part], *args, **options)
+                self.read_response()
+            if number >= at:
+                raise KilledError
+            send(self, [part], *args, **options)
 
     seen = set()
     for attempt in itertools.count():
@@ -675,11 +677,56 @@ def test_a_server_that_was_killed_and_kept_all_is_another_to_a_publisher(tmp_pat
         assert served(client) is None
 
 
+def test_a_claim_that_another_takes_before_it_is_watched_again_is_lost(
+    client: valkey.Valkey, server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Connection.send_packed_command
+
+    def taken_over(self: Connection, command: Any, *args: Any, **options: Any) -> None:
+        done, watch, looked_at = b"".join(command).partition(b"*2\r\n$5\r\nWATCH")
+        send(self, [done], *args, **options)
+        client.set(f"reco:{NEW}:claim", b"another's")
+        send(self, [watch + looked_at], *args, **options)
+
+    with server.client() as other, claims.Claim(other, NEW) as claim:
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                claim._connection, "send_packed_command", taken_over.__get__(claim._connection)
+            )
+            assert claim.transaction(("SET", "written", "before"))
+        with pytest.raises(ClaimLostError, match=NEW):
+            claim.transaction(("SET", "written", "after"))
+    assert client.getdel("written") == b"before"
+
+
+def test_a_claim_whose_connection_was_cut_writes_nothing_more(
+    client: valkey.Valkey, server: ValkeyServer
+) -> None:
+    """The client would connect anew, and what the old connection watched would be forgotten."""
+    with server.client() as other, claims.Claim(other, NEW) as claim:
+        assert claim.transaction(("SET", "written", "under the claim"))
+        client.client_kill_filter(skipme=True, _type="normal")
+        with pytest.raises(valkey.exceptions.ConnectionError):
+            claim.transaction(("SET", "written", "on a connection that was cut"))
+        with pytest.raises(ClaimLostError, match=NEW):
+            claim.transaction(("SET", "written", "on another connection"))
+    assert client.getdel("written") == b"under the claim"
+
+
+def test_a_command_that_fails_under_a_claim_is_an_error(client: valkey.Valkey) -> None:
+    with claims.Claim(client, NEW) as claim:
+        with pytest.raises(valkey.exceptions.ResponseError, match="WRONGTYPE"):
+            claim.transaction(("LPUSH", layout.VERSIONS, "x"))
+        assert claim.transaction(("GET", "none")) == [None]
+        with pytest.raises(valkey.exceptions.ResponseError, match="unknown command"):
+            claim.transaction(("NONE",))
+
+
 def test_values_that_are_not_as_they_were_written_are_an_error() -> None:
     class Claim:
         version = NEW
 
-        def transaction(self, _: object) -> list[Any]:
+        def transaction(self, *_: object) -> list[Any]:
             return [True, [b"1", None]]
 
     (batch,) = module._batches([Packed.of([b"a", b"1", b"b", b"2"])])

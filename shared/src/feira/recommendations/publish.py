@@ -18,7 +18,6 @@ from itertools import chain
 import orjson
 import pyarrow as pa
 import valkey
-from valkey.client import Pipeline
 from valkey.exceptions import WatchError
 
 from feira.core.ahead import ahead
@@ -267,20 +266,16 @@ def _write(
 ) -> None:
     """Writes a version that is not complete, reads it back, and says that it is complete."""
     version = content.version
-    claim = Claim(client, version)
-    if not claim.is_first:
-        # What a killed attempt has left may be of other lists.
-        claim.unlink_all()
     items = Packed.of([items_key(version).encode(), content.items])
-    for batch in chain(_batches([items]), ahead(_batches(lists), _HELD)):
-        _write_batch(claim, batch)
-
-    def complete(pipe: Pipeline) -> None:
+    with Claim(client, version) as claim:
+        if not claim.is_first:
+            # What a killed attempt has left may be of other lists.
+            claim.unlink_all()
+        for batch in chain(_batches([items]), ahead(_batches(lists), _HELD)):
+            _write_batch(claim, batch)
         meta = content.meta(now.isoformat(timespec="seconds"))
-        pipe.set(meta_key(version), meta.model_dump_json())
-        pipe.delete(claim_key(version))
-
-    claim.transaction(complete)
+        complete = ("SET", meta_key(version), meta.model_dump_json())
+        claim.transaction(complete, ("DEL", claim_key(version)))
 
 
 @dataclass(frozen=True)
@@ -310,11 +305,7 @@ def _batches(lists: Iterable[Packed]) -> Iterator[_Batch]:
 
 
 def _write_batch(claim: Claim, batch: _Batch) -> None:
-    def write(pipe: Pipeline) -> None:
-        pipe.execute_command("MSET", batch.writes)
-        pipe.execute_command("MGET", batch.reads)
-
-    held = claim.transaction(write)[-1]
+    held = claim.transaction(("MSET", batch.writes), ("MGET", batch.reads))[-1]
     if held != batch.values:
         wrong = sum(value != written for value, written in zip(held, batch.values, strict=True))
         raise ReadBackError(
@@ -361,14 +352,9 @@ def _remove_old(client: valkey.Valkey) -> list[str]:
 
 
 def _remove(client: valkey.Valkey, version: str) -> None:
-    claim = Claim(client, version, REMOVING)
-    claim.unlink_all()
-
-    def forget(pipe: Pipeline) -> None:
-        pipe.srem(layout.VERSIONS, version)
-        pipe.delete(claim_key(version))
-
-    claim.transaction(forget)
+    with Claim(client, version, REMOVING) as claim:
+        claim.unlink_all()
+        claim.transaction(("SREM", layout.VERSIONS, version), ("DEL", claim_key(version)))
 
 
 def _retire(client: valkey.Valkey, version: str) -> bool:
