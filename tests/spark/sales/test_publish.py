@@ -543,6 +543,23 @@ def test_a_difference_is_the_net_change_over_several_publishes(tables: SparkSess
     }
 
 
+def test_each_file_of_a_difference_is_in_the_order_of_the_key(tables: SparkSession) -> None:
+    put_extract(tables, DAY, f=1, b=1, g=1, d=1)
+    first = publish_day(tables, PUBLISHED, DAY, "run_1").snapshot_id
+    put_extract(tables, NEXT, e=1, g=2, a=1, b=2, h=1, c=1)
+    publish_day(tables, PUBLISHED, NEXT, "run_2")
+    for since, rows in ((None, 8), (first, 8)):
+        stage_difference(tables, PUBLISHED, since)
+        found = tables.sql(
+            "SELECT input_file_name() AS file, order_id FROM lake.staging.sales_fact_changes"
+        ).collect()
+        of_file: dict[str, list[str]] = {}
+        for file, order in found:
+            of_file.setdefault(file, []).append(order)
+        assert [*map(sorted, of_file.values())] == [*of_file.values()]
+        assert len(found) == rows
+
+
 def test_since_a_snapshot_that_was_undone_the_difference_is_the_whole_table(
     tables: SparkSession,
 ) -> None:

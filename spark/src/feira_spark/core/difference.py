@@ -67,6 +67,8 @@ def stage_difference(
     whole = since is None or not _is_ancestor(spark, published, since)
     if whole:
         rows = spark.sql(f"SELECT *, 'INSERT' AS change FROM {published} VERSION AS OF {main}")
+        # As a changelog comes by itself: the warehouse's index of the key grows at its end then.
+        rows = rows.sortWithinPartitions(*table.key)
     else:
         rows = _changelog(spark, table.table, since, main)
     write_staged(rows.select(*table.contract.column_names, "change"), staging)
