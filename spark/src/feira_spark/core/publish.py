@@ -17,7 +17,7 @@ from feira_spark.core.session import CATALOG, planned_for
 from feira_spark.core.tables import STAGING, current_snapshot, pinned, rows_at, write_staged
 
 _LEFT = "_left"
-ROWS_A_LINE = 20
+ROWS_A_LINE = 3
 """To publish from so many rows is planned for few or many as to validate one line of a landing is."""
 
 

@@ -22,9 +22,9 @@ PARENT = "spark.feira.lineage.parent"
 # message of ten bytes that announces 1.5 GB would end the server. No message of Kafka is longer than this.
 JVM_OPTIONS = "-Dorg.apache.avro.limits.string.maxLength=1048576"
 
-FEW_ROWS = 12_000
+FEW_ROWS = 80_000
 """Up to so many rows are read before what makes Spark fast with many has paid for itself, as `make bench-small`
-shows of days of that size; where it begins to pay lies higher."""
+shows of days of up to that size; where it begins to pay lies higher."""
 FOR_FEW_ROWS: Mapping[str, str] = MappingProxyType(
     {
         "spark.sql.shuffle.partitions": "1",
