@@ -51,7 +51,8 @@ def loaded(connection: psycopg.Connection, found: Difference) -> Loaded:
 def emptied(connection: psycopg.Connection) -> None:
     require_load_tables(connection, PUBLISHED)
     connection.execute(
-        "TRUNCATE sales.fact, sales.load_ledger, sales.unreconciled_dates, sales.changed_dates"
+        "TRUNCATE sales.fact, sales.load_ledger, sales.unreconciled_dates, "
+        "sales.changed_dates, sales.changed_keys"
     )
 
 
@@ -69,7 +70,9 @@ def written(connection: psycopg.Connection) -> dict[str, list[dict[str, Any]]]:
     }
     for entry in found["load_ledger"]:
         del entry["loaded_at"]
-    return found
+    # A key that a load has changed twice may be noted twice.
+    keys = "SELECT DISTINCT load_sequence, order_id, order_date FROM sales.changed_keys ORDER BY 1, 2, 3"
+    return found | {"changed_keys": cursor.execute(keys).fetchall()}
 
 
 @pytest.fixture

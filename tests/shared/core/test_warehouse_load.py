@@ -26,6 +26,7 @@ from feira.core.warehouse.by_day import RowRefusedError
 from feira.core.warehouse.load import Extract, Loaded, held_snapshot, load
 from feira.core.warehouse.merge import LoadError, LoadRefusedError, Merge
 from feira.core.warehouse.schema import (
+    NOTED_LOADS,
     add_columns,
     connect,
     create_indexes,
@@ -263,6 +264,61 @@ def test_who_follows_the_table_finds_the_dates_that_loads_have_changed(
     assert changed(connection) == {DATE_1: 2, DATE_2: 3, DATE_3: 2}, "another landing of the day"
     loaded(connection, whole(102, new))
     assert changed(connection) == {DATE_1: 2, DATE_2: 4, DATE_3: 4}, "a date that was left"
+
+
+def keys(connection: psycopg.Connection) -> set[tuple[str | None, dt.date | None, int]]:
+    query = "SELECT order_id, order_date, load_sequence FROM sales.changed_keys"
+    return set(connection.execute(query).fetchall())
+
+
+def since(connection: psycopg.Connection) -> dt.datetime:
+    """Since when keys are noted."""
+    query = "SELECT noted_at FROM sales.changed_keys WHERE order_id IS NULL"
+    ((noted_at,),) = connection.execute(query).fetchall()
+    return noted_at
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_who_follows_the_table_by_its_orders_finds_those_that_loads_have_changed(
+    connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, staged: bool
+) -> None:
+    if staged:
+        monkeypatch.setattr("feira.core.warehouse.load.apply_straight", lambda *of: None)
+    old, gone = fact_row("B", 1, order_date=DATE_1), fact_row("C", 1, order_date=DATE_3)
+    began = (None, None, 0)
+    loaded(connection, whole(100, fact_row("A", 1, order_date=DATE_2), old, gone))
+    assert keys(connection) == {began}
+    of_first = since(connection)
+    moved, new = old | {"order_date": DATE_2}, fact_row("D", 1, order_date=DATE_1)
+    changes = (("DELETE", old), ("INSERT", moved), ("DELETE", gone), ("INSERT", new))
+    loaded(connection, difference(101, *changes))
+    noted = {("B", DATE_1, 2), ("B", DATE_2, 2), ("C", DATE_3, 2), ("D", DATE_1, 2)}
+    assert keys(connection) == {began, *noted}
+    loaded(connection, None, extract(DATE_2))
+    loaded(connection, difference(102, ("DELETE", new)))
+    assert keys(connection) == {began, *noted, ("D", DATE_1, 4)}
+    assert since(connection) == of_first
+    loaded(connection, whole(103, moved))
+    assert keys(connection) == {began}
+    assert since(connection) > of_first
+
+
+def test_keys_that_old_loads_have_changed_are_forgotten(connection: psycopg.Connection) -> None:
+    loaded(connection, whole(100, fact_row("A", 1)))
+    rows = [fact_row(f"B{number}", 1) for number in range(NOTED_LOADS + 2)]
+    for number, row in enumerate(rows):
+        loaded(connection, difference(101 + number, ("INSERT", row)))
+    sequences = {sequence for key, _, sequence in keys(connection) if key is not None}
+    assert sequences == set(range(len(rows) + 2 - NOTED_LOADS, len(rows) + 2))
+
+
+def test_a_warehouse_that_did_not_note_keys_begins_to(connection: psycopg.Connection) -> None:
+    loaded(connection, whole(100, fact_row("A", 1)))
+    of_first = since(connection)
+    connection.execute("DROP TABLE sales.changed_keys")
+    loaded(connection, difference(101, ("INSERT", fact_row("B", 1))))
+    assert since(connection) > of_first
+    assert {key for key, _, _ in keys(connection)} == {None, "B"}
 
 
 def test_a_load_that_breaks_off_notes_no_change(connection: psycopg.Connection) -> None:

@@ -170,7 +170,12 @@ def test_the_job_brings_every_contracts_table_to_its_declaration_or_says_what_it
     for each in stored_in("warehouse"):
         found = schema.table_types(connection, each.table)
         assert found == {column.name: column.type for column in each.columns}
-    for noted in (PUBLISHED.unreconciled, PUBLISHED.held_days, PUBLISHED.changed_dates):
+    for noted in (
+        PUBLISHED.unreconciled,
+        PUBLISHED.held_days,
+        PUBLISHED.changed_dates,
+        PUBLISHED.changed_keys,
+    ):
         assert schema.table_types(connection, noted) is not None
     assert schema.missing_indexes(connection, PUBLISHED) == []
 

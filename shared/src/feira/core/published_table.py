@@ -54,6 +54,8 @@ class PublishedTable:
     :param ledger: the table of loads, ``<schema>.load_ledger``; several tables of one schema have
         ledgers of their own, as in ``sales.returns_load_ledger``
     :param measures: the sums that are compared beside rows and their hash
+    :param noted_key: a column of the key whose values loads note when they change rows of theirs; none
+        where nobody follows the table by it
     """
 
     name: str
@@ -63,6 +65,7 @@ class PublishedTable:
     event_date: str
     ledger: str
     measures: tuple[Measure, ...] = ()
+    noted_key: str | None = None
 
     @property
     def contract(self) -> Contract:
@@ -102,6 +105,14 @@ class PublishedTable:
         return self.ledger.removesuffix(_LEDGER) + "changed_dates"
 
     @property
+    def changed_keys(self) -> str:
+        """The table of what the last loads have changed, where there is a ``noted_key``: its value with the
+        event dates of the rows that were and of those that are, and the ``load_sequence``. One row has
+        neither key nor date: at its ``noted_at`` the table was loaded whole, or noting began, and what had
+        changed up to then is not noted."""
+        return self.ledger.removesuffix(_LEDGER) + "changed_keys"
+
+    @property
     def looked_up_by(self) -> tuple[str, ...]:
         """The columns beside the key by which a day's steps look for rows: the warehouse's copy has an
         index on each, where the warehouse has indexes."""
@@ -133,6 +144,8 @@ class PublishedTable:
                 return f"{name} is {column.type}, and must be a required date"
         if not declared.column(self.version).required:
             return f"its version {self.version} may be null"
+        if self.noted_key is not None and self.noted_key not in declared.primary_key:
+            return f"its noted_key {self.noted_key} is not of the key"
         extracted = {each.name: each.type for each in contract(self.extracts).columns}
         for each in declared.columns:
             if extracted.get(each.name) != each.type:

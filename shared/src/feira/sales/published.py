@@ -14,4 +14,5 @@ PUBLISHED = PublishedTable(
     event_date="order_date",
     ledger="sales.load_ledger",
     measures=(Measure("revenue", "amount_usd", counts=SOLD, unit="USD"),),
+    noted_key="order_id",
 )

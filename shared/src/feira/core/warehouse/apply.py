@@ -13,6 +13,7 @@ import pyarrow as pa
 from feira.core.published_table import PublishedTable
 from feira.core.warehouse.column_types import Target, fit
 from feira.core.warehouse.merge import STAGED, Gone, Merge, Merged, merge_staged, stage
+from feira.core.warehouse.schema import note_all_keys
 from feira.core.warehouse.side import Staging, side_of
 
 
@@ -89,10 +90,25 @@ def copy_fitting(
 def note_changed_dates(
     connection: psycopg.Connection, table: PublishedTable, *, whole: bool
 ) -> None:
-    """Notes every event date that the load is about to change, before and after, for reconcile."""
+    """Notes every event date that the load is about to change, before and after, for reconcile; and the
+    keys, for who follows the table by them."""
     sources = (STAGED, table.table) if whole else (STAGED,)
     dates = (f"SELECT {table.event_date}, {table.day} FROM {source}" for source in sources)
     note_dates(connection, table, " UNION ".join(dates))
+    if whole:
+        note_all_keys(connection, table)
+    else:
+        note_staged_keys(connection, table)
+
+
+def note_staged_keys(connection: psycopg.Connection, table: PublishedTable) -> None:
+    """Notes the keys of the staged rows, with their event dates."""
+    if table.noted_key is not None:
+        noted = f"{table.noted_key}, {table.event_date}"
+        connection.execute(
+            f"INSERT INTO {table.changed_keys} ({noted}, load_sequence) "
+            f"SELECT DISTINCT {noted}, {next_sequence(table)} FROM {STAGED}"
+        )
 
 
 def note_dates(
@@ -101,7 +117,11 @@ def note_dates(
     """Notes them for reconcile: a query of event dates and extract days, with its values."""
     connection.execute(
         f"INSERT INTO {table.unreconciled} ({table.waiting_date}, {table.day}, load_sequence) "
-        f"SELECT DISTINCT d.*, (SELECT coalesce(max(load_sequence), 0) + 1 FROM {table.ledger}) "
-        f"FROM ({dates}) AS d",
+        f"SELECT DISTINCT d.*, {next_sequence(table)} FROM ({dates}) AS d",
         values or None,
     )
+
+
+def next_sequence(table: PublishedTable) -> str:
+    """SQL: the number of the load that is under way, under the ledger's lock."""
+    return f"(SELECT coalesce(max(load_sequence), 0) + 1 FROM {table.ledger})"

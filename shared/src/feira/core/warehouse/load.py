@@ -16,7 +16,7 @@ from feira.core.published_table import PublishedTable
 from feira.core.warehouse.apply import Difference, apply
 from feira.core.warehouse.by_day import apply_by_day
 from feira.core.warehouse.merge import STAGED, LoadError, Merged
-from feira.core.warehouse.schema import create_indexes, require_load_tables
+from feira.core.warehouse.schema import NOTED_LOADS, create_indexes, require_load_tables
 from feira.core.warehouse.side import Staging, side_of
 from feira.core.warehouse.straight import apply_straight
 
@@ -108,7 +108,8 @@ def held_snapshot(connection: psycopg.Connection, table: PublishedTable) -> int 
 
 
 def _note_for_who_follows(connection: psycopg.Connection, table: PublishedTable, day: date) -> None:
-    """Notes the newest load: it has changed that day's ledger row, and what now waits for reconcile."""
+    """Notes the newest load: it has changed that day's ledger row, and what now waits for reconcile. Forgets
+    the keys that old loads have changed."""
     newest = f"(SELECT max(load_sequence) FROM {table.ledger})"
     waiting = f"FROM {table.unreconciled} WHERE load_sequence = {newest}"
     connection.execute(
@@ -121,6 +122,11 @@ def _note_for_who_follows(connection: psycopg.Connection, table: PublishedTable,
         f"SELECT {table.waiting_date}, load_sequence {waiting} UNION SELECT %s, {newest}",
         [day],
     )
+    if table.noted_key is not None:
+        connection.execute(
+            f"DELETE FROM {table.changed_keys} WHERE {table.noted_key} IS NOT NULL "
+            f"AND load_sequence <= {newest} - {NOTED_LOADS}"
+        )
 
 
 def _write_ledger(

@@ -14,6 +14,8 @@ from feira.core.contracts.evolution import Evolution, compare, require_current
 from feira.core.published_table import PublishedTable
 from feira.core.warehouse.side import side_of
 
+NOTED_LOADS = 30
+"""Of so many loads, by their ``load_sequence``, the changed keys are kept."""
 # Both warehouses' words for the contracts' types.
 _TYPES = {
     "text": "string",
@@ -99,7 +101,7 @@ def create_indexes(connection: psycopg.Connection, table: PublishedTable) -> Non
 
 def create_notes(connection: psycopg.Connection, table: PublishedTable) -> None:
     """Creates what is missing of the tables of dates that wait for reconcile, of days that are held, and
-    of dates that have changed."""
+    of dates and keys that have changed."""
     side = side_of(connection)
     pending = table_types(connection, table.unreconciled)
     if pending is None:
@@ -121,6 +123,29 @@ def create_notes(connection: psycopg.Connection, table: PublishedTable) -> None:
         )
     if table_types(connection, table.changed_dates) is None:
         _create_changed_dates(connection, table)
+    if table.noted_key is not None and table_types(connection, table.changed_keys) is None:
+        _create_changed_keys(connection, table, table.noted_key)
+
+
+def note_all_keys(connection: psycopg.Connection, table: PublishedTable) -> None:
+    """Notes that any row may have changed, in the place of what was noted before."""
+    if table.noted_key is not None:
+        connection.execute(f"DELETE FROM {table.changed_keys}")
+        connection.execute(f"INSERT INTO {table.changed_keys} (load_sequence) VALUES (0)")
+
+
+def _create_changed_keys(connection: psycopg.Connection, table: PublishedTable, key: str) -> None:
+    """What has changed before it was noted is unknown."""
+    side = side_of(connection)
+    type_ = warehouse_type(table.contract.column(key), side.dialect)
+    with side.undone_when_refused(connection):
+        connection.execute(
+            f"CREATE TABLE {table.changed_keys} ({key} {type_}, {table.event_date} date, "
+            f"load_sequence bigint NOT NULL, noted_at timestamptz NOT NULL DEFAULT {side.now})"
+        )
+        for column in side.missing_indexes(connection, table.changed_keys, ["load_sequence"]):
+            connection.execute(f"CREATE INDEX ON {table.changed_keys} ({column})")
+        note_all_keys(connection, table)
 
 
 def _create_changed_dates(connection: psycopg.Connection, table: PublishedTable) -> None:

@@ -15,10 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feira.core.published_table import PublishedTable
-from feira.core.warehouse.apply import Difference, merge_of, note_dates
+from feira.core.warehouse.apply import (
+    Difference,
+    merge_of,
+    next_sequence,
+    note_dates,
+    note_staged_keys,
+)
 from feira.core.warehouse.column_types import Target, fit
 from feira.core.warehouse.copy_rows import copy_rows
 from feira.core.warehouse.merge import STAGED, Merge, Merged
+from feira.core.warehouse.schema import note_all_keys
 from feira.core.warehouse.side import side_of
 
 
@@ -71,7 +78,7 @@ def _applied(
             deleted = cursor.execute(
                 f"DELETE FROM {merge.target} USING {STAGED} WHERE {same_key}"
             ).rowcount
-        seen = _SeenDates(dates)
+        seen = _Seen(dates, None if difference.whole else table.noted_key)
         rows = seen.passing(_rows(difference, merge, merge.columns, gone=False))
         there = put(merge.target, [*merge.columns], rows)
         if deleted != gone or gone + there != difference.rows:
@@ -86,6 +93,15 @@ def _applied(
             f"SELECT {', '.join(dates)} FROM {STAGED} UNION SELECT * FROM unnest(%s::date[], %s::date[])",
             seen.columns,
         )
+        if difference.whole:
+            note_all_keys(connection, table)
+        else:
+            note_staged_keys(connection, table)
+        if seen.keys:
+            row = cursor.execute(f"SELECT {next_sequence(table)}").fetchone()
+            assert row is not None
+            noted = seen.noted(row[0])
+            put(table.changed_keys, noted.column_names, noted.to_batches())
         cursor.execute(merge.drop_staged().sql)
     return Merged(there - updated, updated, deleted - updated)
 
@@ -102,11 +118,14 @@ def _rows(
 
 
 @dataclass
-class _SeenDates:
-    """The distinct pairs of two dates in batches that pass."""
+class _Seen:
+    """The distinct pairs of two dates in batches that pass; and those of a key, where one is named, and the
+    first of the dates."""
 
     names: tuple[str, str]
+    key: str | None
     pairs: set[tuple[date, date]] = field(default_factory=set)
+    keys: list[pa.Table] = field(default_factory=list)
 
     def passing(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The batches as they are."""
@@ -116,6 +135,16 @@ class _SeenDates:
             # Once it was taken: a date that no Python reads has been refused by then.
             found = pa.table(batch.select(names)).group_by(names).aggregate([])
             self.pairs.update(zip(*(found[name].to_pylist() for name in self.names), strict=True))
+            if self.key is not None:
+                noted = [self.key, self.names[0]]
+                self.keys.append(pa.table(batch.select(noted)).group_by(noted).aggregate([]))
+
+    def noted(self, load_sequence: int) -> pa.Table:
+        """The keys with their dates, and the load."""
+        keys = pa.concat_tables(self.keys)
+        keys = keys.group_by(keys.column_names).aggregate([])
+        sequence = pa.repeat(pa.scalar(load_sequence, pa.int64()), keys.num_rows)
+        return keys.append_column("load_sequence", sequence)
 
     @property
     def columns(self) -> list[list[date]]:
