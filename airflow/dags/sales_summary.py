@@ -2,7 +2,8 @@
 ### The sales marts and the day's report
 
 **Makes** the marts in the warehouse: month summary by status, daily revenue, product performance and
-customer lifetime value; each a function of the whole fact. Emits `sales_summary[day]`. Then reports
+customer lifetime value; each a function of the whole fact, of which a build takes up what loads have
+changed. Emits `sales_summary[day]`. Then reports
 the day by mail and Slack, from the ledger and the fact, and corrects the reports of earlier days
 whose figures have changed. The mail also has the chart of the newest day of recommendations that is
 in the lake, if one of the last days is; nothing waits for it.
@@ -20,8 +21,8 @@ in the lake, if one of the last days is; nothing waits for it.
   complete, and nothing waits for this. What was not taken stays due: the next run sends it, or clear
   the task. Check the connections `smtp_default` and `slack_default`.
 
-**To run it again** clear it, or trigger it with the day as its partition key; it always builds from
-the fact as it is now, and sends nothing while the figures are those that were reported.
+**To run it again** clear it, or trigger it with the day as its partition key; the marts are then those
+of the fact as it is now, and it sends nothing while the figures are those that were reported.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ from feira_provider.operators.partition_check import PartitionCheckOperator
     tags=["sales", "consumer"],
 )
 def sales_summary() -> None:
-    # The marts are rebuilt whole: two at once would only wait for each other.
+    # Two builds at once would only wait for each other.
     marts = task(pool=pools.WAREHOUSE.name, outlets=[MARTS], max_active_tis_per_dag=1)(
         tasks.build_marts
     )()

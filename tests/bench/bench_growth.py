@@ -224,8 +224,8 @@ def grown_warehouse(home: Path, days: int, *, clustered: bool) -> list[dict[str,
         measured = [at for at in MEASURED if at <= days]
         at_of = {at - before: at for at in measured for before in range(RUN)}
         for day in range(1, days + 1):
-            # Once before the first that counts: what a process pays once is not a day's.
-            steps = warehouse.next_day(whole=day in at_of or day + 1 == min(at_of, default=0))
+            # Once before those that count: what a process pays once, and marts of many days, are not a day's.
+            steps = warehouse.next_day(whole=day in at_of or day + 1 in at_of)
             if day in at_of:
                 of_day = {"at": at_of[day], "day": day, "rows": warehouse.rows()}
                 found.append(of_day | {"load_average": load_average(), "steps": steps})

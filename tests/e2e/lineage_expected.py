@@ -41,7 +41,7 @@ MARTS_OF_THE_FACT: dict[str, dict[str, set[str]]] = {
         "cancelled_amount": {"amount_usd", "status"},
     },
     "month_summary": {
-        "order_month": {"order_date", "order_id"},
+        "order_month": {"order_date"},
         "status": {"status"},
         "order_count": set(),
         "line_count": set(),

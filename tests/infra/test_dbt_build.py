@@ -80,6 +80,23 @@ def test_the_marts_are_built_as_verify_holds_them_to_be(warehouse, fact_line: Li
 
 
 @pytest.mark.slow
+def test_a_build_ends_although_loads_come_all_the_while(
+    warehouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    warehouse.build()
+    wholes: list[bool] = []
+
+    def run(*_: Any, whole: bool, **of: Any) -> list[Any]:
+        wholes.append(whole)
+        return []
+
+    monkeypatch.setattr("feira_airflow.summary.marts._run", run)
+    monkeypatch.setattr("feira_airflow.summary.marts.finish", lambda *_: False)
+    assert warehouse.build() == {}
+    assert wholes[0] and 1 < len(wholes) < 10
+    assert "loads came" in caplog.text
+
+
 def test_a_materialised_view_is_kept_while_its_sql_is_the_same(warehouse) -> None:
     def identity() -> int:
         return warehouse.rows("select 'marts.month_summary'::regclass::oid as oid")[0]["oid"]
@@ -109,19 +126,26 @@ def test_an_added_column_reaches_marts_that_exist(
 ) -> None:
     warehouse.put(fact_line("A", 1, amount_usd="10"))
     warehouse.build()
-    wider = declaring(month_summary="min_order_value", daily_revenue="max_amount")
-    highest = "max(order_value) as max_order_value,"
-    edit(project, "month_summary", highest, f"{highest} min(order_value) as min_order_value,")
-    edit(
-        project, "daily_revenue", "select\n    order", "select max(amount_usd) as max_amount, order"
+    wider = declaring(
+        month_summary="total_value", daily_revenue="highest", product_performance="lowest"
     )
-    warehouse.build(project, tmp_path / "target", wider)
-    assert warehouse.rows("select min_order_value::text from marts.month_summary") == [
-        {"min_order_value": "10.0000"}
-    ]
-    assert warehouse.rows("select max_amount::text from marts.daily_revenue") == [
-        {"max_amount": "10.0000"}
-    ]
+    edit(
+        project, "month_summary", "    line_count,\n    {{", "    line_count, total_value,\n    {{"
+    )
+    for mart, added in (
+        ("daily_revenue", "max(amount_usd) as highest"),
+        ("product_performance", "min(revenue) as lowest"),
+    ):
+        edit(project, mart, "with summed as (\n  select", f"with summed as (\n  select {added},")
+    warehouse.build(project, tmp_path / "target", wider, whole=False)
+    for mart, column in (
+        ("month_summary", "total_value"),
+        ("daily_revenue", "highest"),
+        ("product_performance", "lowest"),
+    ):
+        assert warehouse.rows(f"select {column}::text as it from marts.{mart}") == [
+            {"it": "10.0000"}
+        ]
 
 
 def test_a_declared_column_that_the_model_does_not_select_is_named(
@@ -225,7 +249,7 @@ def test_a_build_clears_away_what_a_killed_one_left(warehouse) -> None:
     warehouse.build()
     with psycopg.connect(warehouse.dsns.dbt) as dbt:
         names = dbt.execute(
-            "select relname from pg_class where relnamespace = 'marts'::regnamespace"
+            "select relname from pg_class where relnamespace = 'marts'::regnamespace and relkind <> 'i'"
         ).fetchall()
     marts = {table.split(".")[1] for table in contracts() if table.startswith("marts.")}
     assert {name for (name,) in names} == marts

@@ -43,4 +43,4 @@ def test_a_query_is_read_through_its_parts(expression: str, columns: set[str]) -
         f'with inner_part as (select {expression} as value from "w"."sales"."fact" as f), '
         "outer_part as (select * from inner_part) select cast(value as text) as shown from outer_part"
     )
-    assert of_fact(query, "shown") == columns
+    assert of_fact(query) == {"shown": columns}

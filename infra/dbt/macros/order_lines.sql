@@ -23,21 +23,21 @@
   {{ column }}
 {%- endmacro %}
 
-{# The average of amounts, rounded half away from zero at the fourth decimal. #}
-{% macro average_amount(column) -%}
-  {{ adapter.dispatch('average_amount')(column) }}
+{# The average of `count` amounts, rounded half away from zero at the fourth decimal. #}
+{% macro average_amount(total, count) -%}
+  {{ adapter.dispatch('average_amount')(total, count) }}
 {%- endmacro %}
 
-{% macro default__average_amount(column) -%}
-  round(avg({{ column }}), 4)
+{% macro default__average_amount(total, count) -%}
+  round({{ total }} / {{ count }}, 4)
 {%- endmacro %}
 
-{# Redshift's average has as many decimals as its argument, and how the next is rounded is not said. So it
-   is worked out in ten-thousandths, whole numbers whose division leaves its rest away. #}
-{% macro redshift__average_amount(column) -%}
+{# How many decimals a quotient of Redshift's has, and how the next is rounded, is not said. So it is worked out
+   in ten-thousandths, whole numbers whose division leaves its rest away. #}
+{% macro redshift__average_amount(total, count) -%}
   cast(
-    case when sum({{ column }}) < 0 then -1 else 1 end
-    * ((2 * abs(cast(sum({{ column }}) * 10000 as bigint)) + count({{ column }})) / (2 * count({{ column }})))
+    case when {{ total }} < 0 then -1 else 1 end
+    * ((2 * abs(cast({{ total }} * 10000 as bigint)) + {{ count }}) / (2 * {{ count }}))
     as decimal(19, 0)
   ) * cast(0.0001 as decimal(5, 4))
 {%- endmacro %}

@@ -37,7 +37,7 @@ def redshift(redshift_dsn: str, tmp_path_factory: pytest.TempPathFactory, server
             warehouse.empty()
             yield warehouse
         finally:
-            for schema in ("sales", "marts"):
+            for schema in ("sales", "marts", "intermediate"):
                 warehouse.change(f"drop schema if exists {schema} cascade")
 
 

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from fact_rows import Row, whole
 from feira.core.lake import lake_files, landing_store
-from feira.core.settings import LakeSettings
+from feira.core.settings import LakeSettings, repository_root
 from feira.core.warehouse.by_day import RowRefusedError
 from feira.core.warehouse.load import Extract, load
 from feira.core.warehouse.outcome import day_outcomes
@@ -30,6 +30,7 @@ from feira.core.warehouse.schema import connect, missing_indexes
 from feira.core.warehouse.side import Staging, StagingError, side_of
 from feira.sales.published import PUBLISHED
 from feira.summary.ledger import deliver, due
+from feira_airflow.summary.marts import build_marts
 from feira_local.cli import demo
 from feira_local.cli.data import row_count, warehouse_rows
 from feira_local.stack.postgres import Dsns
@@ -182,6 +183,54 @@ def test_days_are_loaded_compared_and_reported_as_in_postgresql(
     )
     assert sent and sides.both(lambda shop: due(shop.connection, "mail")) == []
     assert not staging.files.exists(staging.folder), "what was staged is gone"
+
+
+MARTS = ("customer_lifetime_value", "daily_revenue", "month_summary", "product_performance")
+
+
+def marts_of(connection: psycopg.Connection) -> dict[str, list[tuple[Any, ...]]]:
+    return {
+        mart: sorted(connection.execute(f"SELECT * FROM marts.{mart}").fetchall(), key=repr)
+        for mart in MARTS
+    }
+
+
+def test_marts_take_up_what_loads_have_changed_as_in_postgresql(
+    sides: Sides, wire_port: int, empty_warehouse: Dsns, tmp_path: Path
+) -> None:
+    on_redshift = f"postgresql://any:any@127.0.0.1:{wire_port}/dev?sslmode=disable"
+    reader = psycopg.connect(empty_warehouse.reader, autocommit=True)
+
+    def built(whole: bool = False) -> None:
+        for dsn, dialect in ((on_redshift, "redshift"), (empty_warehouse.dbt, "postgres")):
+            build_marts(
+                dsn,
+                project_dir=repository_root() / "infra" / "dbt",
+                target_dir=tmp_path / dialect,
+                dialect=dialect,
+                whole=whole,
+            )
+        assert marts_of(sides.redshift.connection) == marts_of(reader)
+
+    try:
+        sides.run(D1, [line("A", D3, "10.5", seen=D1), B, GUEST])
+        built()
+        paid = line("B", D1, "5", seen=D2, status="shipped")
+        moved = {**GUEST, "order_date": D2}
+        sides.run(D2, [paid, moved, line("D", D2, "-1", status="cancelled")], by_difference=True)
+        # What is in no note is not taken up.
+        for shop in (sides.postgres, sides.redshift):
+            shop.connection.execute(
+                "UPDATE sales.changed_keys SET load_sequence = 0 WHERE order_id = 'A'"
+            )
+        built()
+        assert (17850, D1, D3, 2, Decimal("15.5000")) in marts_of(reader)["customer_lifetime_value"]
+        built(whole=True)
+        assert (17850, D1, D1, 1, Decimal("5.0000")) in marts_of(reader)["customer_lifetime_value"]
+    finally:
+        reader.close()
+        sides.redshift.connection.execute("DROP SCHEMA IF EXISTS marts CASCADE")
+        sides.redshift.connection.execute("DROP SCHEMA IF EXISTS intermediate CASCADE")
 
 
 def test_a_row_that_redshift_cannot_hold_keeps_its_own_day_back_until_it_is_right(

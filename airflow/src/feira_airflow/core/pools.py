@@ -17,7 +17,7 @@ WAREHOUSE = Pool(
     "warehouse",
     slots=2,
     description="Tasks whose work the warehouse does: a load, a build of the marts, a report. Loads "
-    "queue on the ledger's lock and would only hold connections; marts read the whole fact.",
+    "queue on the ledger's lock and would only hold connections; builds of the marts wait for each other.",
 )
 CORE = (SPARK, WAREHOUSE)
 

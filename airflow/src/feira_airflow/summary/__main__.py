@@ -16,7 +16,7 @@ from feira_airflow.summary.marts import MartsError, build_marts
 
 
 def build(target: Path) -> None:
-    """Builds and prints the rows of each mart; ``target`` takes what dbt writes. Exits with what is broken."""
+    """Builds all anew and prints the rows of each mart; ``target`` takes what dbt writes. Exits with what is broken."""
     dsn, dialect = warehouse_dsn(WAREHOUSE_DBT)
     try:
         rows = build_marts(
@@ -24,6 +24,7 @@ def build(target: Path) -> None:
             project_dir=repository_root() / "infra" / "dbt",
             target_dir=target,
             dialect=dialect,
+            whole=True,
         )
     except MartsError as error:
         sys.exit(str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -12,23 +13,30 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from feira.core.contracts import Contract
 from feira.core.contracts.dbt import write_declared
 from feira.core.contracts.ddl import Dialect
+from feira.core.contracts.registry import BUILT_SCHEMA
+from feira.core.warehouse.schema import connect
+from feira_airflow.summary.built import begin, finish
 
 if TYPE_CHECKING:
     from dbt.artifacts.schemas.run import RunResult
 
+log = logging.getLogger(__name__)
+
 SERVICE = "feira_dbt"
+# One after the other, where loads come meanwhile.
+_BUILDS = 5
 # Where dbt was run by hand.
 _WRITTEN_BY_DBT = shutil.ignore_patterns("target", "logs")
 CONNECT_TIMEOUT = "10"
 SSL_MODE = "verify-full"
 # Options of libpq's that a connection of dbt-redshift has too, or by itself.
 _OF_REDSHIFT = ("application_name", "client_encoding", "connect_timeout", "sslmode", "sslrootcert")
-NEXT_STEP = "Correct that and clear the task; the marts are rebuilt whole each time."
+NEXT_STEP = "Correct that and clear the task; what was to be built is built again."
 
 
 class MartsError(RuntimeError):
@@ -81,63 +89,90 @@ def build_marts(
     quiet: bool = False,
     tables: Mapping[str, Contract] | None = None,
     dialect: Dialect = "postgres",
+    whole: bool = False,
 ) -> dict[str, int]:
-    """Rebuilds every mart from the fact as it is now and tests it; returns the rows of each mart.
+    """Brings every mart to the fact as it is now and tests it; returns the rows of each mart.
+
+    The days are built whose orders loads have changed since the last build, all of them with ``whole`` and where
+    ``built.begin`` says so; again where loads came meanwhile, a few times: each load is followed by a run.
 
     ``dsn`` is a libpq connection string of the role that owns the marts, ``dialect`` the warehouse's.
     dbt runs on a copy of the project with what the contracts declare, the checkout's or ``tables``.
     ``target_dir`` takes what dbt writes: its parsed project, which makes the next call faster, the
-    SQL it ran, and its log. Two calls at the same time need two folders and two databases.
+    SQL it ran, and its log. Two calls at the same time need two folders; one waits for the other.
     ``quiet`` leaves dbt's own progress out of the output.
 
     Raises MartsError. A mart whose SQL failed is as it was before; one that breaks its contract
     holds the rows that break it; the others are built.
     """
-    # dbt takes two seconds to import: nobody pays for that but the task that runs it.
-    from dbt.cli.main import dbtRunner
-
     with (
         tempfile.TemporaryDirectory() as folder,
         _environment(dbt_env(dsn, Path(folder), dialect)),
+        _connect(dsn) as warehouse,
     ):
         project = shutil.copytree(project_dir, Path(folder) / "project", ignore=_WRITTEN_BY_DBT)
         write_declared(project, tables, dialect)
-        outcome = dbtRunner().invoke(
-            [
-                *("--log-path", str(target_dir / "logs")),
-                *(["--quiet"] if quiet else []),
-                # Relations of other schemas are of no interest, and take a query a schema.
-                "--cache-selected-only",
-                "build",
-                *("--project-dir", str(project)),
-                *("--profiles-dir", str(project)),
-                *("--target-path", str(target_dir)),
-                # What the load has asserted is not asserted again over the whole fact.
-                *("--exclude", "source:*"),
-            ]
-        )
-    if outcome.exception is not None:
-        if not isinstance(outcome.exception, Exception):
-            raise outcome.exception  # an interrupt, or the task's time limit
-        raise MartsError(
-            f"The marts were not built: {' '.join(str(outcome.exception).split())} {NEXT_STEP}"
-        ) from outcome.exception
-    results: list[RunResult] = list(getattr(outcome.result, "results", []))
-    if not outcome.success:
-        raise MartsError("\n".join([*_failures(results, dsn), NEXT_STEP]))
-    marts = sorted(r.node.name for r in results if str(r.node.resource_type) == "model")
-    with _connect(dsn) as warehouse:
+        for _ in range(_BUILDS):
+            try:
+                build = begin(warehouse, project, whole=whole)
+            except psycopg.Error as error:
+                raise _not_built(error) from error
+            results = _run(project, target_dir, warehouse, quiet=quiet, whole=build.whole)
+            if finish(warehouse, build):
+                break
+            whole = False
+        else:
+            log.warning(
+                "loads came during each of %s builds; the last is left to their own runs", _BUILDS
+            )
+        models = (each.node for each in results if str(each.node.resource_type) == "model")
+        marts = sorted(node.name for node in models if node.schema == BUILT_SCHEMA)
         return {mart: _count(warehouse, mart) for mart in marts}
 
 
-def _failures(results: Iterable[RunResult], dsn: str) -> Iterator[str]:
+def _run(
+    project: Path, target_dir: Path, warehouse: psycopg.Connection, *, quiet: bool, whole: bool
+) -> list[RunResult]:
+    # dbt takes two seconds to import: nobody pays for that but the task that runs it.
+    from dbt.cli.main import dbtRunner
+
+    outcome = dbtRunner().invoke(
+        [
+            *("--log-path", str(target_dir / "logs")),
+            *(["--quiet"] if quiet else []),
+            # Relations of other schemas are of no interest, and take a query a schema.
+            "--cache-selected-only",
+            "build",
+            *("--project-dir", str(project)),
+            *("--profiles-dir", str(project)),
+            *("--target-path", str(target_dir)),
+            # What the load has asserted is not asserted again over the whole fact.
+            *("--exclude", "source:*"),
+            *(["--full-refresh"] if whole else []),
+        ]
+    )
+    if outcome.exception is not None:
+        if not isinstance(outcome.exception, Exception):
+            raise outcome.exception  # an interrupt, or the task's time limit
+        raise _not_built(outcome.exception) from outcome.exception
+    results: list[RunResult] = list(getattr(outcome.result, "results", []))
+    if not outcome.success:
+        raise MartsError("\n".join([*_failures(results, warehouse), NEXT_STEP]))
+    return results
+
+
+def _not_built(error: Exception) -> MartsError:
+    return MartsError(f"The marts were not built: {' '.join(str(error).split())} {NEXT_STEP}")
+
+
+def _failures(results: Iterable[RunResult], warehouse: psycopg.Connection) -> Iterator[str]:
     """A line for each failed model or test; what was skipped for their sake is not named."""
     for result in results:
         node: Any = result.node
         if result.status == "fail":
             # The node's own schema would be the one for stored failures.
             table = f"marts.{node.file_key_name.split('.')[-1]}"
-            rules = _broken_rules(dsn, node.compiled_code)
+            rules = _broken_rules(warehouse, node.compiled_code)
             yield (
                 f"{table} breaks its contract, failing rows: "
                 + "; ".join(f"{rows:,} where {rule}" for rule, rows in rules.items())
@@ -151,10 +186,9 @@ def _failures(results: Iterable[RunResult], dsn: str) -> Iterator[str]:
             )
 
 
-def _broken_rules(dsn: str, test: str) -> dict[str, int]:
+def _broken_rules(warehouse: psycopg.Connection, test: str) -> dict[str, int]:
     """Broken rules and their rows: runs a failed test again, since dbt keeps only its total."""
-    with _connect(dsn) as warehouse:
-        return {rule: int(rows) for rule, rows in warehouse.execute(test.encode())}
+    return {rule: int(rows) for rule, rows in warehouse.execute(test.encode())}
 
 
 def _reason(message: str) -> str:
@@ -170,8 +204,12 @@ def _count(warehouse: psycopg.Connection, mart: str) -> int:
 
 
 def _connect(dsn: str) -> psycopg.Connection:
+    """As ``connect`` does, and within the time that dbt has too."""
     options: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT, **conninfo_to_dict(dsn)}
-    return psycopg.connect(**options)
+    try:
+        return connect(make_conninfo(**options))
+    except psycopg.OperationalError as error:
+        raise _not_built(error) from error
 
 
 @contextmanager

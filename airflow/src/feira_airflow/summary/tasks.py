@@ -34,7 +34,7 @@ SLACK_TIMEOUT = 20
 
 @permanent_errors_fail()
 def build_marts() -> dict[str, Any]:
-    """Builds and tests the marts from the whole fact; returns the rows of each."""
+    """Brings the marts to the fact as it is now and tests them; returns the rows of each."""
     from feira.core.settings import repository_root
     from feira.summary.lineage import built, compiled_marts
     from feira_airflow.summary.marts import build_marts

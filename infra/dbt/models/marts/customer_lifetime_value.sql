@@ -2,12 +2,11 @@
 with summed as (
   select
     customer_id,
-    min(order_date) as first_order_date,
-    max(order_date) as last_order_date,
-    count(distinct order_id) as order_count,
-    sum(amount_usd) as revenue
-  from {{ source('sales', 'fact') }}
-  where customer_id is not null and {{ is_sold() }}
+    min(first_order_date) as first_order_date,
+    max(last_order_date) as last_order_date,
+    sum(order_count) as order_count,
+    sum(revenue) as revenue
+  from {{ ref('day_customers') }}
   group by customer_id
 )
 

@@ -1,34 +1,27 @@
 -- What each product sells: one row for a stock code, without lines that are no products.
-with product_lines as (
-  select *
-  from {{ source('sales', 'fact') }}
-  where line_kind = 'product'
+with summed as (
+  select
+    sku,
+    sum(order_count) as order_count,
+    sum(units_sold) as units_sold,
+    sum(revenue) as revenue,
+    sum(units_cancelled) as units_cancelled,
+    max(described_at) as described_at
+  from {{ ref('day_products') }}
+  group by sku
 ),
 
+-- Only what was described at a product's last moment is sorted.
 described as (
   select
-    sku,
-    description,
+    days.sku,
+    days.description,
     row_number() over (
-      partition by sku
-      order by updated_at desc, {{ bytewise('order_id') }} desc, line_number desc
+      partition by days.sku
+      order by {{ bytewise('days.described_order') }} desc, days.described_line desc
     ) as age
-  from product_lines
-  where description is not null
-),
-
-summed as (
-  select
-    sku,
-    count(distinct case when {{ is_sold() }} then order_id end) as order_count,
-    coalesce(sum(case when {{ is_sold() }} then quantity end), 0) as units_sold,
-    coalesce(sum(case when {{ is_sold() }} then amount_usd end), 0) as revenue,
-    -- As bigint, since the absolute value of the smallest integer is no integer.
-    coalesce(
-      sum(case when {{ is_cancelled() }} then abs(cast(quantity as bigint)) end), 0
-    ) as units_cancelled
-  from product_lines
-  group by sku
+  from {{ ref('day_products') }} as days
+  inner join summed on summed.sku = days.sku and summed.described_at = days.described_at
 ),
 
 joined as (

@@ -138,6 +138,7 @@ def _rebuilt_marts(dialect: Dialect) -> str:
             access.warehouse_dsn("dbt"),
             project_dir=repository_root() / "infra" / "dbt",
             target_dir=running_config().home / "dbt",
+            whole=True,
             quiet=True,
             dialect=dialect,
         )

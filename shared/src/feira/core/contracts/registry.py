@@ -16,6 +16,8 @@ from feira.core.settings import repository_root
 _SUFFIX = ".odcs.yaml"
 BUILT_SCHEMA = "marts"
 """The schema whose tables dbt builds."""
+INTERMEDIATE_SCHEMA = "intermediate"
+"""The schema of what dbt makes them of; no contract names it, and nobody but dbt reads it."""
 
 
 def contracts_folder() -> Path:

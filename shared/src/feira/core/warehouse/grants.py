@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from feira.core.contracts.registry import BUILT_SCHEMA, stored_in
+from feira.core.contracts.registry import BUILT_SCHEMA, INTERMEDIATE_SCHEMA, stored_in
 from feira.core.settings import repository_root
 
 
 def grants() -> list[str]:
-    """The statements for every schema that a contract names, in order; each may be run again.
+    """The statements for every schema that a contract names, and for what dbt makes of them on the way, in
+    order; each may be run again.
 
     A superuser, or the database's owner, runs them; the roles themselves may make no schema.
     """
@@ -22,6 +23,7 @@ def grants() -> list[str]:
         for file, schema in (
             *(("loaded_schema.sql", schema) for schema in loaded),
             ("built_schema.sql", BUILT_SCHEMA),
+            ("intermediate_schema.sql", INTERMEDIATE_SCHEMA),
         )
         for statement in _statements(file, schema)
     ]
