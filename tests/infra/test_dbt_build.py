@@ -79,7 +79,6 @@ def test_the_marts_are_built_as_verify_holds_them_to_be(warehouse, fact_line: Li
     assert {(found[table]["rows"], found[table]["state"]) for table in marts} == {(1, DECLARED)}
 
 
-@pytest.mark.slow
 def test_a_build_ends_although_loads_come_all_the_while(
     warehouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -97,6 +96,7 @@ def test_a_build_ends_although_loads_come_all_the_while(
     assert "loads came" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_materialised_view_is_kept_while_its_sql_is_the_same(warehouse) -> None:
     def identity() -> int:
         return warehouse.rows("select 'marts.month_summary'::regclass::oid as oid")[0]["oid"]
