@@ -95,15 +95,14 @@ def note_changed_dates(
     sources = (STAGED, table.table) if whole else (STAGED,)
     dates = (f"SELECT {table.event_date}, {table.day} FROM {source}" for source in sources)
     note_dates(connection, table, " UNION ".join(dates))
+    note_keys(connection, table, whole=whole)
+
+
+def note_keys(connection: psycopg.Connection, table: PublishedTable, *, whole: bool) -> None:
+    """Notes the keys of the staged rows, with their event dates; or of a whole table that all may have changed."""
     if whole:
         note_all_keys(connection, table)
-    else:
-        note_staged_keys(connection, table)
-
-
-def note_staged_keys(connection: psycopg.Connection, table: PublishedTable) -> None:
-    """Notes the keys of the staged rows, with their event dates."""
-    if table.noted_key is not None:
+    elif table.noted_key is not None:
         noted = f"{table.noted_key}, {table.event_date}"
         connection.execute(
             f"INSERT INTO {table.changed_keys} ({noted}, load_sequence) "

@@ -20,12 +20,11 @@ from feira.core.warehouse.apply import (
     merge_of,
     next_sequence,
     note_dates,
-    note_staged_keys,
+    note_keys,
 )
 from feira.core.warehouse.column_types import Target, fit
 from feira.core.warehouse.copy_rows import copy_rows
 from feira.core.warehouse.merge import STAGED, Merge, Merged
-from feira.core.warehouse.schema import note_all_keys
 from feira.core.warehouse.side import side_of
 
 
@@ -93,10 +92,7 @@ def _applied(
             f"SELECT {', '.join(dates)} FROM {STAGED} UNION SELECT * FROM unnest(%s::date[], %s::date[])",
             seen.columns,
         )
-        if difference.whole:
-            note_all_keys(connection, table)
-        else:
-            note_staged_keys(connection, table)
+        note_keys(connection, table, whole=difference.whole)
         if seen.keys:
             row = cursor.execute(f"SELECT {next_sequence(table)}").fetchone()
             assert row is not None
