@@ -23,6 +23,7 @@ from feira_local.stack.config import StackConfig
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.service import by_name
 from feira_local.valkey import local
+from stopped_process import stand_still
 from temporary_postgres import free_port
 
 SCHEMA = pa.schema(
@@ -102,7 +103,7 @@ class ValkeyServer:
     def hang(self) -> None:
         """Its sockets stay open, and it answers nothing, until ``go_on``."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        stand_still(self._process.pid)
 
     def go_on(self) -> None:
         assert self._process is not None

@@ -23,6 +23,7 @@ from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
 from feira_local.stack.supervisor import ProcessState, Supervisor, log_path
+from stopped_process import stand_still
 from temporary_postgres import free_port
 
 
@@ -123,7 +124,7 @@ def test_what_is_still_being_stopped_is_started_once_it_has_ended(supervisor: Su
     supervisor.start("shop")
     until(lambda: runs(supervisor, "shop"))
     first = supervisor.states()["shop"].pid
-    os.kill(first, signal.SIGSTOP)  # it takes the signal to end, and cannot yet
+    stand_still(first)  # it takes the signal to end, and cannot yet
     supervisor.stop("shop")
     assert supervisor.states()["shop"].state == "STOPPING"
     threading.Timer(0.5, os.kill, (first, signal.SIGCONT)).start()
