@@ -202,6 +202,7 @@ def test_what_an_alert_says_where_it_fires_is_held_word_by_word(name: str) -> No
         assert ALERTS[name]["labels"].items() <= alert["exp_labels"].items()
 
 
+@pytest.mark.slow
 def test_prometheus_tool_finds_that_they_fire_and_stay_silent() -> None:
     promtool = tool("promtool")
     for command in (("check", "rules", *files("rules")), ("test", "rules", *files("tests"))):

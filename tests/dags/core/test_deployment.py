@@ -7,6 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from checkout import REPOSITORY
 from wheels import PYTHON, add_libraries, install
 
@@ -28,6 +30,7 @@ for path in dags:
 """
 
 
+@pytest.mark.slow
 def test_what_the_page_installs_holds_every_module_of_the_dags(tmp_path: Path) -> None:
     page = (REPOSITORY / "docs" / "aws.md").read_text()
     (command,) = re.findall(r"pip install --no-deps ([^`]+)`", page)

@@ -223,6 +223,7 @@ reads()
 """
 
 
+@pytest.mark.slow
 def test_a_task_reads_them_as_a_task_does(
     connections: Connections,
     back_end: Any,

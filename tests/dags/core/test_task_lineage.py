@@ -57,6 +57,7 @@ reporting()
 """
 
 
+@pytest.mark.slow
 def test_a_tasks_datasets_are_events_of_its_own_run(
     events: Path, metadata: None, tmp_path: Path
 ) -> None:

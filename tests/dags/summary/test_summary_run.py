@@ -13,6 +13,7 @@ from inbox_server import Inbox
 from reported_days import D1, Shop, line
 
 
+@pytest.mark.slow
 def test_a_mail_server_that_fails_once_is_tried_again_by_its_own_task_alone(
     dags: dict[str, Any],
     shop: Shop,

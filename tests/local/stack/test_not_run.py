@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from checkout import REPOSITORY
 
 RECIPES = re.findall(r"/pytest (.+)", (REPOSITORY / "Makefile").read_text())
@@ -34,6 +36,7 @@ def test_make_test_names_what_its_marks_leave_out(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_make_test_terraform_fails_where_there_is_no_terraform_and_says_how_to_have_it(
     tmp_path: Path,
 ) -> None:
