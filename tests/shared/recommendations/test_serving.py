@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pytest
 import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
+from valkey.asyncio.connection import Connection
 
 from feira.core.settings import SettingsError
 from feira.recommendations.publish import PublishError, publish, rollback, versions
@@ -298,11 +299,20 @@ def test_a_hanging_valkey_costs_one_wait_and_is_read_again_when_it_answers(
     with_api(server, test)
 
 
-@pytest.mark.parametrize("command", ["MGET", "GET"])
+@pytest.mark.parametrize("command", ["MGET", "GET", None])
 def test_an_error_of_any_kind_is_one_of_valkey_and_nobody_waits_on(
-    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, command: str
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, command: str | None
 ) -> None:
+    """Of the client's commands, or (None) of whatever is sent by any connection."""
     broken = [False]
+    send = Connection.send_packed_command
+
+    async def breaking(self: Connection, sent: Any, check_health: bool = True) -> None:
+        if broken[0] and command is None:
+            raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
+        await send(self, sent, check_health)
+
+    monkeypatch.setattr(Connection, "send_packed_command", breaking)
 
     class Breaking(reading.Valkey):
         async def execute_command(self, *arguments: Any, **options: Any) -> Any:
@@ -332,11 +342,12 @@ def test_an_error_of_any_kind_is_one_of_valkey_and_nobody_waits_on(
 
 
 class Slow:
-    """A way to Valkey on which each answer takes ``seconds`` longer; ``answers`` have come so far."""
+    """A way to Valkey on which each answer takes ``seconds`` longer, and the first one of a connection
+    ``first`` longer; ``answers`` have come so far."""
 
-    def __init__(self, server: ValkeyServer) -> None:
+    def __init__(self, server: ValkeyServer, first: float = 0.0) -> None:
         self._to = server.options
-        self.seconds, self.answers = 0.0, 0
+        self.seconds, self.first, self.answers = 0.0, first, 0
 
     @asynccontextmanager
     async def between(self) -> AsyncIterator[Any]:
@@ -354,10 +365,12 @@ class Slow:
     async def _copied(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, slow: bool
     ) -> None:
+        first = self.first
         with suppress(ConnectionError):
             while data := await reader.read(65_536):
                 if slow:
-                    await asyncio.sleep(self.seconds)
+                    await asyncio.sleep(self.seconds + first)
+                    first = 0.0
                     self.answers += 1
                 writer.write(data)
         writer.close()
@@ -386,6 +399,60 @@ def test_a_slow_valkey_costs_one_wait_and_none_however_often_it_is_asked_whether
             await api.until("u1", own)
 
     asyncio.run(test())
+
+
+def test_a_connection_that_was_closed_while_it_was_idle_costs_no_answer(
+    server: ValkeyServer,
+) -> None:
+    """As Valkey does with its setting `timeout`, and what lies between."""
+    published(server, V1)
+
+    async def test(api: Api) -> None:
+        for _ in range(5):
+            assert await api.seen("u1") == (V1, "own", ["x-n1", "x-p0"])
+            with server.client() as client:
+                client.client_kill_filter(_type="normal")
+        assert await api.failures() == {}
+
+    with_api(server, test)
+
+
+def test_where_a_connection_takes_longer_than_a_read_may_valkey_is_read_all_the_same(
+    server: ValkeyServer,
+) -> None:
+    published(server, V1)
+
+    async def test() -> None:
+        way = Slow(server, first=2 * reading.READ_SECONDS)
+        async with way.between() as slow, running(slow) as api:
+            await api.until("u1", (V1, "own", ["x-n1", "x-p0"]))
+            assert await api.failures() == {}
+            # In the midst of reading that is one read that failed.
+            with server.client() as client:
+                client.client_kill_filter(_type="normal")
+            assert await api.seen("u1") == (V1, "popular", ["x-p0", "x-p1", "x-p2"])
+            await api.until("u1", (V1, "own", ["x-n1", "x-p0"]))
+            assert await api.failures() == {"timeout": 1.0}
+
+    asyncio.run(test())
+
+
+def test_what_is_asked_at_once_is_each_users_own_also_where_one_no_longer_waits(
+    server: ValkeyServer,
+) -> None:
+    published(server, V1)
+
+    async def test(api: Api) -> None:
+        for first in (True, False):
+            asked = [asyncio.ensure_future(api.seen(f"u{n % 4}?n=1")) for n in range(40)]
+            await asyncio.sleep(0)
+            asked.pop(0 if first else 7).cancel()
+            for n, each in zip(range(1 if first else 0, 40), asked, strict=False):
+                user = n if first or n < 7 else n + 1
+                assert await each == (V1, "own", [f"x-n{user % 4}"])
+        assert await api.seen("u1?n=1") == (V1, "own", ["x-n1"])
+
+    with_api(server, test)
 
 
 def test_a_killed_valkey_is_read_again_when_it_is_started(server: ValkeyServer) -> None:

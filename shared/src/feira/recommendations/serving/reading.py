@@ -1,9 +1,9 @@
 """Reads a user's list from Valkey, and has an answer where there is none: Valkey down, slow or empty.
 
-All requests that wait at one moment are read by one MGET, with the pointer: so every answer is of one
-version, and a version that is served from now on is in the next answer. A read that takes longer than
-20 ms, or fails, ends reading: answers come from memory until Valkey is seen to answer again, several times
-running and each time within 20 ms, for which no request waits.
+A request is read by one MGET, with the pointer, and those that come meanwhile by one together after it: so
+every answer is of one version, and a version that is served from now on is in the next answer. A read that
+takes longer than 20 ms, or fails, ends reading: answers come from memory until Valkey is seen to answer
+again, several times running and each time within 20 ms, for which no request waits.
 """
 
 from __future__ import annotations
@@ -67,12 +67,16 @@ class Lists:
             **{**options, "socket_timeout": None, "socket_connect_timeout": _LOAD_SECONDS}
         )
         self._read_file, self._failed = read_file, failed
+        # Reads have one of their own: to take one from the pool for each costs as much as the read. A read that is
+        # not yet over and a look whether Valkey answers must not both be on it.
+        self._connection = self._client.connection_pool.make_connection()
+        self._alone = asyncio.Lock()
         self._served: Served | None = None
         self._looked_at: tuple[bytes | None, float] = (None, 0.0)
         self._file: Baked | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._loading: asyncio.Task[None] | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._reading = False
         self._waiting: list[tuple[list[str], asyncio.Future[list[bytes | None] | None]]] = []
         self._background: set[asyncio.Task[None]] = set()
         self._filed, self._tried = asyncio.Event(), asyncio.Event()
@@ -106,6 +110,7 @@ class Lists:
         for task in list(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self._connection.disconnect()
         await self._client.aclose()
 
     async def answer(
@@ -185,14 +190,21 @@ class Lists:
         return looked_at == live and time.monotonic() - when < _UNUSABLE_SECONDS
 
     async def _together(self, keys: list[str]) -> list[bytes | None] | None:
-        """The values of the keys, read with those of whoever waits too; None where Valkey fails."""
-        future: asyncio.Future[list[bytes | None] | None] = (
-            asyncio.get_running_loop().create_future()
-        )
-        self._waiting.append((keys, future))
-        if self._reading is None:
-            self._reading = self._keep(self._read_waiting())
-        return await future
+        """The values of the keys; None where Valkey fails. What is asked meanwhile is read at once after it."""
+        if self._reading:
+            future: asyncio.Future[list[bytes | None] | None] = (
+                asyncio.get_running_loop().create_future()
+            )
+            self._waiting.append((keys, future))
+            return await future
+        self._reading = True
+        try:
+            return await self._mget(keys)
+        finally:
+            if self._waiting:
+                self._keep(self._read_waiting())
+            else:
+                self._reading = False
 
     async def _read_waiting(self) -> None:
         now: list[tuple[list[str], asyncio.Future[list[bytes | None] | None]]] = []
@@ -212,19 +224,36 @@ class Lists:
                 if not future.done():
                     future.set_result(None)
             self._waiting.clear()
-            self._reading = None
+            self._reading = False
 
     async def _mget(self, keys: list[str]) -> list[bytes | None] | None:
         if not self.up:
             return None
         try:
             async with asyncio.timeout(READ_SECONDS):
-                values: list[bytes | None] = await self._client.mget(keys)
-                return values
+                return await self._values(keys)
         # Not of the client's own kinds alone: an event loop raises its own where a connection has just ended.
         except Exception as error:
             self._recover(_reason(error))
             return None
+
+    async def _values(self, keys: list[str]) -> list[bytes | None]:
+        from valkey.exceptions import ConnectionError as ValkeyConnectionError
+
+        connection = self._connection
+        async with self._alone:
+            command = connection.pack_command("MGET", *keys)
+            was_connected = connection.is_connected
+            try:
+                await connection.send_packed_command(command, check_health=False)
+                values: list[bytes | None] = await connection.read_response()
+            except ValkeyConnectionError:
+                if not was_connected:
+                    raise
+                # Servers and what lies between close a connection that was idle.
+                await connection.send_packed_command(command, check_health=False)
+                values = await connection.read_response()
+            return values
 
     async def _follow(self) -> None:
         """Loads what is served; who waits for it waits as long as for a read."""
@@ -275,6 +304,9 @@ class Lists:
         while True:
             try:
                 await self._load()
+                # A request has no time for that.
+                async with asyncio.timeout(_LOAD_SECONDS), self._alone:
+                    await self._connection.connect()
                 for _ in range(fast_probes):
                     await self._probe()
                 break
@@ -294,7 +326,7 @@ class Lists:
         """Raises TimeoutError where Valkey answers, and no request could wait for it."""
         try:
             async with asyncio.timeout(READ_SECONDS):
-                await self._client.get(layout.LIVE)
+                await self._values([layout.LIVE])
         except TimeoutError:
             raise TimeoutError(f"an answer takes over {READ_SECONDS * 1000:.0f} ms") from None
 
