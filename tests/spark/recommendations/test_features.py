@@ -19,6 +19,8 @@ from feira_spark.recommendations import day as steps
 from feira_spark.recommendations.as_of import events, sold_lines, sources
 from feira_spark.recommendations.features import (
     BROWSED_DAYS,
+    browsed_by_item,
+    browsed_by_user,
     item_features,
     user_categories,
     user_features,
@@ -245,9 +247,11 @@ class Runs:
 
 def computed(spark: SparkSession, read: dict[str, int | None]) -> dict[str, list[Row]]:
     sold = sold_lines(spark, DAY, read)
-    visited = visits(events(spark, DAY, read, BROWSED_DAYS), DAY)
-    items = item_features(sold, visited, DAY)
-    made = (user_features(sold, visited, DAY), items, user_categories(sold, visited, items))
+    seen = events(spark, DAY, read, BROWSED_DAYS)
+    visited = visits(seen, DAY)
+    items = item_features(sold, browsed_by_item(seen, visited), DAY)
+    users = user_features(sold, browsed_by_user(seen, visited), DAY)
+    made = (users, items, user_categories(sold, visited, items))
     return dict(zip(TABLES, map(collected, TABLES, made), strict=True))
 
 
@@ -352,14 +356,16 @@ def test_without_a_view_there_is_no_rate(spark: SparkSession) -> None:
         "user_id string, order_id string, line_number int, sku string, description string, "
         "order_date date, amount_usd decimal(18,4), line_kind string",
     )
-    seen = "user_id string, session_id string, sku string, event_type string, event_day date"
-    visited = visits(spark.createDataFrame([("8", "s", "22423", "purchase", DAY)], seen), DAY)
-    users = {row["user_id"]: row for row in user_features(sold, visited, DAY).collect()}
+    columns = "user_id string, session_id string, sku string, event_type string, event_day date"
+    seen = spark.createDataFrame([("8", "s", "22423", "purchase", DAY)], columns)
+    visited = visits(seen, DAY)
+    by_user, by_item = browsed_by_user(seen, visited), browsed_by_item(seen, visited)
+    users = {row["user_id"]: row for row in user_features(sold, by_user, DAY).collect()}
     assert {user: row["purchase_propensity"] for user, row in users.items()} == {
         "7": None,
         "8": None,
     }
     assert (users["7"]["views_28d"], users["8"]["orders"]) == (0, 0)
-    items = sorted(item_features(sold, visited, DAY).collect(), key=lambda row: row["sku"])
+    items = sorted(item_features(sold, by_item, DAY).collect(), key=lambda row: row["sku"])
     assert [row["conversion"] for row in items] == [None, None]
     assert [row["category"] for row in items] == ["MUG", None]

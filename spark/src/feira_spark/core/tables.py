@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 
 from pyspark.errors import AnalysisException
@@ -136,6 +137,16 @@ def as_declared(
             for each in contract.columns
         )
     )
+
+
+@contextmanager
+def kept(found: DataFrame) -> Iterator[DataFrame]:
+    """The rows, computed once however often they are read inside ``with``."""
+    kept = found.persist()
+    try:
+        yield kept
+    finally:
+        kept.unpersist()
 
 
 def write_staged(rows: DataFrame, table: str) -> None:

@@ -16,10 +16,12 @@ from pyspark.sql import functions as F
 from feira.core.contracts import contract
 from feira.user_events.codec import TABLE as EVENTS
 from feira_spark.core.session import CATALOG
-from feira_spark.core.tables import as_declared, current_snapshot, require_tables
+from feira_spark.core.tables import as_declared, current_snapshot, kept, require_tables
 from feira_spark.recommendations.as_of import Snapshots, events, sold_lines, sources
 from feira_spark.recommendations.features import (
     BROWSED_DAYS,
+    browsed_by_item,
+    browsed_by_user,
     item_features,
     user_categories,
     user_features,
@@ -59,14 +61,14 @@ def features(spark: SparkSession, day: date) -> Features:
     require_tables(spark, [contract(table) for table in tables])
     read = sources(spark)
     sold = sold_lines(spark, day, read)
-    visited = visits(events(spark, day, read, BROWSED_DAYS), day).persist()
-    try:
-        _replace(user_features(sold, visited, day), USER_FEATURES, day, read)
-        _replace(item_features(sold, visited, day), ITEM_FEATURES, day, read)
+    seen = events(spark, day, read, BROWSED_DAYS)
+    with kept(visits(seen, day)) as visited:
+        with kept(browsed_by_user(seen, visited)) as browsed:
+            _replace(user_features(sold, browsed, day), USER_FEATURES, day, read)
+        with kept(browsed_by_item(seen, visited)) as browsed:
+            _replace(item_features(sold, browsed, day), ITEM_FEATURES, day, read)
         items = of_day(spark, ITEM_FEATURES, day).select("sku", "category")
         _replace(user_categories(sold, visited, items), USER_CATEGORIES, day, read)
-    finally:
-        visited.unpersist()
     done = Features(
         sources=read,
         snapshots={table: current_snapshot(spark, table) for table in tables},

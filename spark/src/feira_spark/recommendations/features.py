@@ -25,13 +25,15 @@ _LAST_WORD = r"(\p{L}{3,})[^\p{L}]*\z"
 def visits(events: DataFrame, day: date) -> DataFrame:
     """A row for each user, session and sku that was viewed, put into the cart or bought: how often.
 
-    Besides one for each user and one for each sku of an event, whatever it is, of which the other two of these
-    columns are null and nothing is counted: most events are impressions, and only say that these were there.
+    All rows of a user are in one partition. Those of an event's user and session are mostly one, so to count
+    them before they are moved would be in vain, and nothing that is counted by user is moved again.
     """
     kind, lately = F.col("event_type"), F.col("event_day") >= _first(day, 7)
     viewed, key = kind == "view", ["user_id", "session_id", "sku"]
-    counted = (
+    return (
         events.where(kind.isin("view", "add_to_cart", "purchase"))
+        .select(*key, kind, "event_day")
+        .repartition("user_id")
         .groupBy(*key)
         .agg(
             F.count_if(viewed).alias("views_28d"),
@@ -40,14 +42,32 @@ def visits(events: DataFrame, day: date) -> DataFrame:
             F.count_if(kind == "purchase").alias("purchases"),
         )
     )
-    for name in ("user_id", "sku"):
-        seen = events.select(name).distinct()
-        counted = counted.unionByName(seen, allowMissingColumns=True)
-    return counted.fillna(0)
 
 
-def user_features(sold: DataFrame, visited: DataFrame, day: date) -> DataFrame:
-    """A row for each customer with a sold line and each user with an event; columns as in the contract."""
+def browsed_by_user(events: DataFrame, visited: DataFrame) -> DataFrame:
+    """What each user of an event, whatever it is, has viewed, by its ``visits``: ``user_id``, ``views_28d``,
+    ``views_7d``, ``sessions_7d``, ``sessions_28d`` and of these ``buying_sessions_28d``."""
+    summed = (F.sum(name).alias(name) for name in ("views_28d", "views_7d", "purchases"))
+    return _browsed(
+        events,
+        visited.groupBy("user_id", "session_id").agg(*summed),
+        "user_id",
+        F.sum("views_7d").alias("views_7d"),
+        F.count_if(F.col("views_7d") > 0).alias("sessions_7d"),
+    )
+
+
+def browsed_by_item(events: DataFrame, visited: DataFrame) -> DataFrame:
+    """How each product of an event, whatever it is, was viewed: ``sku``, ``views_28d``, ``cart_adds_28d``,
+    ``sessions_28d`` and of these ``buying_sessions_28d``."""
+    found = _browsed(events, visited, "sku", F.sum("cart_adds_28d").alias("cart_adds_28d"))
+    # A kind is looked up by patterns: of each product once.
+    return found.where(line_kind(line_kinds()) == "product")
+
+
+def user_features(sold: DataFrame, browsed: DataFrame, day: date) -> DataFrame:
+    """A row for each customer with a sold line and each user with an event; columns as in the contract.
+    ``browsed`` is that by user, and is read twice."""
     ordered = F.col("order_date")
     in_28, in_90 = (ordered >= _first(day, days) for days in (28, 90))
     bought = (
@@ -63,19 +83,13 @@ def user_features(sold: DataFrame, visited: DataFrame, day: date) -> DataFrame:
             F.count_distinct(F.when(in_90, ordered)).alias("order_days_90d"),
         )
     )
-    summed = (F.sum(name).alias(name) for name in ("views_28d", "views_7d", "purchases"))
-    browsed = _browsed(
-        visited.where("user_id IS NOT NULL").groupBy("user_id", "session_id").agg(*summed),
-        "user_id",
-        F.sum("views_7d").alias("views_7d"),
-        F.count_if(F.col("views_7d") > 0).alias("sessions_7d"),
-    )
     found = bought.join(browsed, "user_id", "full_outer")
     return _with_rate(found, browsed, "purchase_propensity", unknown="days_since_order")
 
 
-def item_features(sold: DataFrame, visited: DataFrame, day: date) -> DataFrame:
-    """A row for each product that was sold or has an event; columns as in the contract."""
+def item_features(sold: DataFrame, browsed: DataFrame, day: date) -> DataFrame:
+    """A row for each product that was sold or has an event; columns as in the contract. ``browsed`` is that by
+    item, and is read twice."""
     word = F.regexp_extract("name", _LAST_WORD, 1)
     products = sold.where("line_kind = 'product'")
     named = product_names(sold).select("sku", F.nullif(F.upper(word), F.lit("")).alias("category"))
@@ -89,10 +103,6 @@ def item_features(sold: DataFrame, visited: DataFrame, day: date) -> DataFrame:
             F.sum(worth).cast("double").alias("popularity"),
             F.count_distinct("user_id").alias("buyers"),
         )
-    )
-    # A kind is looked up by patterns: of each product once.
-    browsed = _browsed(visited, "sku", F.sum("cart_adds_28d").alias("cart_adds_28d")).where(
-        F.col("sku").isNotNull() & (line_kind(line_kinds()) == "product")
     )
     found = (
         products.select("sku")
@@ -133,15 +143,18 @@ def product_names(sold: DataFrame) -> DataFrame:
     return described.groupBy("sku").agg(F.max_by("description", newest).alias("name"))
 
 
-def _browsed(visited: DataFrame, of: str, *more: Column) -> DataFrame:
-    """By user or product: views, sessions with a view, and those of them with a purchase."""
+def _browsed(events: DataFrame, visited: DataFrame, of: str, *more: Column) -> DataFrame:
+    """By user or product of an event: views, sessions with a view, and those of them with a purchase. Most events
+    are impressions, of which nothing is counted."""
     viewed = F.col("views_28d") > 0
-    return visited.groupBy(of).agg(
+    counted = visited.groupBy(of).agg(
         F.count_if(viewed).alias("sessions_28d"),
         F.count_if(viewed & (F.col("purchases") > 0)).alias("buying_sessions_28d"),
         F.sum("views_28d").alias("views_28d"),
         *more,
     )
+    seen = events.select(of).where(F.col(of).isNotNull()).distinct()
+    return seen.join(counted, of, "left").fillna(0)
 
 
 def _with_rate(found: DataFrame, browsed: DataFrame, name: str, *, unknown: str) -> DataFrame:

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from feira.recommendations.segments import ROWS as SEGMENTS
 from feira.recommendations.versions import Finished, ListStore, Version
-from feira_spark.core.tables import STAGING, write_staged
+from feira_spark.core.tables import STAGING, kept, write_staged
 from feira_spark.recommendations.as_of import Snapshots, events
 from feira_spark.recommendations.replayed import replayed
 from feira_spark.recommendations.shown import shown
@@ -65,8 +65,5 @@ def impressions_of(
     if table is not None and spark.catalog.tableExists(table):
         yield spark.table(table)
         return
-    found = shown(events(spark, day, read, 1)).persist()
-    try:
+    with kept(shown(events(spark, day, read, 1))) as found:
         yield found
-    finally:
-        found.unpersist()

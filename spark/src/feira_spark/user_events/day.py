@@ -30,6 +30,7 @@ from feira_spark.core.tables import (
     STAGING,
     current_snapshot,
     drop_staged,
+    kept,
     metadata_uri,
     require_tables,
     rows_at,
@@ -154,10 +155,10 @@ def ingest(
         causes = left_out.groupBy("cause").count().collect()
         no_rows = left_out.select("place").unionByName(letters.select("place"))
         placed = of_this_day.withColumn("place", _order("partition", "offset"))
-        kept = _without(placed, no_rows, dropped + dead_letters)
+        events = _without(placed, no_rows, dropped + dead_letters)
         with branch_of(spark, TABLE, base, _BRANCH) as target:
             _take_from_later_days(held, target, _without(valid, left_out, dropped), day)
-            _replace(target, rows(kept, declared, day), offsets, day)
+            _replace(target, rows(events, declared, day), offsets, day)
             written = spark.table(target).where(F.col("event_day") == F.lit(day)).count()
             _require_written(written, total - dead_letters - dropped, day)
     counts = {row["cause"]: row["count"] for row in causes}
@@ -192,11 +193,8 @@ def drop_staging(spark: SparkSession, day: date) -> list[str]:
 @contextmanager
 def _computed(found: DataFrame) -> Iterator[tuple[DataFrame, int]]:
     """The rows, kept inside ``with``, and how many they are."""
-    found = found.persist()
-    try:
-        yield found, found.count()
-    finally:
-        found.unpersist()
+    with kept(found) as rows_kept:
+        yield rows_kept, rows_kept.count()
 
 
 def _few(found: DataFrame, count: int) -> DataFrame:
