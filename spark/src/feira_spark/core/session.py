@@ -73,6 +73,8 @@ def spark_conf(lake: LakeSettings, *, cores: int = 2) -> dict[str, str]:
         "spark.sql.adaptive.enabled": "true",
         # Rows that are together by some keys of a join need not be moved to be together by all of them.
         "spark.sql.requireAllClusterKeysForCoPartition": "false",
+        # What a step keeps lives for seconds and is read two or three times: to pack it costs more than it spares.
+        "spark.sql.inMemoryColumnarStorage.compressed": "false",
         "spark.ui.enabled": "false",
         "spark.driver.extraJavaOptions": JVM_OPTIONS,
         "spark.executor.extraJavaOptions": JVM_OPTIONS,
