@@ -100,7 +100,9 @@ def test_it_starts_what_is_stopped_and_its_end_leaves_the_service_running(
 def test_it_ends_with_1_once_the_service_stays_down_and_not_before(
     config: StackConfig, supervisor: Supervisor
 ) -> None:
-    attached = Attached(config, patience=3)
+    # Longer than a busy machine takes to start it.
+    patience = 8
+    attached = Attached(config, patience)
     until(lambda: runs(supervisor))
     first = supervisor.states()["inbox"].pid
     os.kill(first, signal.SIGKILL)  # the supervisor starts it again
@@ -111,13 +113,13 @@ def test_it_ends_with_1_once_the_service_stays_down_and_not_before(
     attached.join(1)
     supervisor.start("inbox")
     until(lambda: runs(supervisor))
-    attached.join(2.5)
+    attached.join(patience - 0.5)
     assert attached.is_alive()
     began = time.monotonic()
     supervisor.stop("inbox")
     attached.join(30)
-    assert time.monotonic() - began >= 3
-    assert all(part in str(attached.error) for part in ("inbox ", "(3 s)", "`feira restart inbox`"))
+    assert time.monotonic() - began >= patience
+    assert all(part in str(attached.error) for part in ("inbox ", "(8 s)", "`feira restart inbox`"))
 
 
 def test_what_is_still_being_stopped_is_started_once_it_has_ended(supervisor: Supervisor) -> None:
