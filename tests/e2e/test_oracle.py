@@ -183,7 +183,7 @@ LINES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([DAY, LATER]), st.lists(LINES, max_size=6)), max_size=5))
 def test_every_line_is_in_the_fact_outdone_or_held(drawn: list[tuple[str, list[dict]]]) -> None:
     landings, versions = [], Counter()

@@ -142,11 +142,11 @@ def as_declared(
 @contextmanager
 def kept(found: DataFrame) -> Iterator[DataFrame]:
     """The rows, computed once however often they are read inside ``with``."""
-    kept = found.persist()
+    rows = found.persist()
     try:
-        yield kept
+        yield rows
     finally:
-        kept.unpersist()
+        rows.unpersist()
 
 
 def write_staged(rows: DataFrame, table: str) -> None:

@@ -193,8 +193,8 @@ def drop_staging(spark: SparkSession, day: date) -> list[str]:
 @contextmanager
 def _computed(found: DataFrame) -> Iterator[tuple[DataFrame, int]]:
     """The rows, kept inside ``with``, and how many they are."""
-    with kept(found) as rows_kept:
-        yield rows_kept, rows_kept.count()
+    with kept(found) as computed:
+        yield computed, computed.count()
 
 
 def _few(found: DataFrame, count: int) -> DataFrame:

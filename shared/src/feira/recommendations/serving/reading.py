@@ -12,9 +12,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from valkey.asyncio import Valkey
+from valkey.exceptions import ConnectionError as ValkeyConnectionError
+from valkey.exceptions import TimeoutError as ValkeyTimeoutError
 
 from feira.core.errors import first_line
 from feira.recommendations.serving import layout
@@ -238,22 +241,17 @@ class Lists:
             return None
 
     async def _values(self, keys: list[str]) -> list[bytes | None]:
-        from valkey.exceptions import ConnectionError as ValkeyConnectionError
-
-        connection = self._connection
         async with self._alone:
-            command = connection.pack_command("MGET", *keys)
-            was_connected = connection.is_connected
-            try:
-                await connection.send_packed_command(command, check_health=False)
-                values: list[bytes | None] = await connection.read_response()
-            except ValkeyConnectionError:
-                if not was_connected:
-                    raise
+            if self._connection.is_connected:
                 # Servers and what lies between close a connection that was idle.
-                await connection.send_packed_command(command, check_health=False)
-                values = await connection.read_response()
-            return values
+                with suppress(ValkeyConnectionError):
+                    return await self._values_once(keys)
+            return await self._values_once(keys)
+
+    async def _values_once(self, keys: list[str]) -> list[bytes | None]:
+        await self._connection.send_command("MGET", *keys, check_health=False)
+        values: list[bytes | None] = await self._connection.read_response()
+        return values
 
     async def _follow(self) -> None:
         """Loads what is served; who waits for it waits as long as for a read."""
@@ -352,8 +350,6 @@ class Lists:
 
 
 def _reason(error: BaseException) -> str:
-    from valkey.exceptions import TimeoutError as ValkeyTimeoutError
-
     return "timeout" if isinstance(error, (TimeoutError, ValkeyTimeoutError)) else "error"
 
 
