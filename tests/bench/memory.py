@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager, suppress
 import psutil
 
 INTERVAL_SECONDS = 0.2
-# A look takes at most one part in so many of a core.
-_PAUSES = 50
+# To read the PSS of 2 GiB takes 25 ms; five times a second that was a sixteenth of two cores.
+_CORE_SHARE = 1 / 50
 MEBIBYTE = 2**20
 
 
@@ -27,7 +27,7 @@ class MemorySampler:
         self._peaks: dict[str, int] = {}
         self._lock = threading.Lock()
         self._sampling = ExitStack()
-        self._sampling.enter_context(repeatedly(self._sample, INTERVAL_SECONDS))
+        self._sampling.enter_context(repeatedly(self._sample, INTERVAL_SECONDS, _CORE_SHARE))
 
     def watch(self, name: str, processes: Callable[[], Iterable[psutil.Process]]) -> None:
         """Begins to sample a group, in the place of one of that name."""
@@ -66,8 +66,11 @@ class MemorySampler:
 
 
 @contextmanager
-def repeatedly(look: Callable[[], object], seconds: float) -> Iterator[None]:
-    """Inside, ``look`` is called every so many seconds, in a thread; less often where it costs much."""
+def repeatedly(
+    look: Callable[[], object], seconds: float, core_share: float = 1.0
+) -> Iterator[None]:
+    """Inside, ``look`` is called every so many seconds, in a thread; less often where it would else take more
+    than that share of a core."""
     ended = threading.Event()
 
     def on() -> None:
@@ -75,8 +78,7 @@ def repeatedly(look: Callable[[], object], seconds: float) -> Iterator[None]:
         while not ended.wait(pause):
             began = time.thread_time()
             look()
-            # To read the PSS of 2 GiB takes 25 ms; five times a second that was a sixteenth of two cores.
-            pause = max(seconds, _PAUSES * (time.thread_time() - began))
+            pause = max(seconds, (time.thread_time() - began) / core_share)
 
     thread = threading.Thread(target=on, daemon=True)
     thread.start()
