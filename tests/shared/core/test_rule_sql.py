@@ -348,6 +348,11 @@ SPACE = r"\t\n\x0B\f\r "
         ("startswith(s, t)", "startswith(`s`, `t`)", 'starts_with("s", "t")'),
         ("endswith(s, t)", "endswith(`s`, `t`)", 'ends_with("s", "t")'),
         (r"s rlike r'\s'", r"(`s` RLIKE '\\s')", rf"""regexp_matches("s", '[{SPACE}]')"""),
+        (
+            r"s rlike r'^\s*\z'",
+            r"(`s` < '!' AND `s` RLIKE '^\\s*\\z')",
+            rf"""regexp_matches("s", '^[{SPACE}]*\z')""",
+        ),
         (r"s = r'\d'", r"(`s` = '\\d')", r"""("s" = '\d')"""),
         ("bround(d, 0)", "bround(`d`, 0)", None),
     ],

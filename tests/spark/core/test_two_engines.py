@@ -332,6 +332,22 @@ def test_an_expression_has_one_value_in_both_engines(
         assert by_spark == by_duckdb, what
 
 
+def test_a_text_is_blank_where_it_is_of_ascii_white_space_alone(spark: SparkSession) -> None:
+    one = [*map(chr, range(0x100)), *"\u1680\u2003\u2028\u202f\u3000\ufeff\U0001f600"]
+    texts = [
+        "",
+        "\t\n\x0b\f\r ",
+        *(f"{a}{each}{z}" for each in one for a in ("", " ") for z in ("", " ")),
+    ]
+    rows = [dict.fromkeys(COLUMNS) | {"s": each} for each in [None, *texts]]
+    found = list(evaluated(spark, rows, [r"s rlike r'^\s*\z'"]))
+    assert [by_spark for by_spark, _, _ in found] == [
+        None,
+        *(not each.strip("\t\n\x0b\f\r ") for each in texts),
+    ]
+    assert [left for left, _, _ in found] == [right for _, right, _ in found]
+
+
 @st.composite
 def patterns(draw: st.DrawFn) -> str:
     """A regular expression of what both engines know."""

@@ -69,18 +69,23 @@ def read_fields(
     ).drop("_line", "_read")
 
 
+def faults(contract: Contract) -> list[Column]:
+    """Of each row rule its name where a row breaks it, else null, by name. The frame is as ``broken_rules`` has it."""
+    known = contract.rule_names
+    rules = {
+        rule.name: F.expr(translate(rule.broken_when, known, "spark").text)
+        for rule in contract.row_rules
+    }
+    return [F.when(rules[name], F.lit(name)) for name in sorted(rules)]
+
+
 def broken_rules(contract: Contract) -> Column:
     """Sorted names of the rules that a row breaks: array<string>, empty for a valid row.
 
     The frame holds the fields and ``shape_rules`` of ``read_fields``, and what else the contract's
     rules name.
     """
-    known = contract.rule_names
-    rules = {
-        rule.name: F.expr(translate(rule.broken_when, known, "spark").text)
-        for rule in contract.row_rules
-    }
-    names = [F.when(rules[name], F.lit(name)) for name in sorted(rules)]
+    names = faults(contract)
     shape = F.coalesce(F.col(SHAPE_RULES), F.array().cast("array<string>"))
     # Spark compiles coalesce, but interprets array_compact and all that is in it: only for the rows
     # that break a rule. Flat, since Connect's protocol refuses a tree as deep as there are rules.

@@ -18,7 +18,7 @@ from pyspark.sql.avro.functions import from_avro, to_avro
 from feira.core.contracts import Contract
 from feira.core.contracts.model import Column as ContractColumn
 from feira.user_events.codec import ADDED, HEADER, avro_schema
-from feira_spark.core.row_rules import SHAPE_RULES, broken_rules
+from feira_spark.core.row_rules import faults
 
 # Where a message is, by the names of the table's columns.
 PLACE = ("kafka_partition", "kafka_offset")
@@ -66,15 +66,18 @@ def judged(
         F.lit(begins + timedelta(days=1) + TOLERANCE).alias("latest"),
         *_KEPT,
         (F.lit(None).cast("date") if late is None else late).alias("late"),
-    ).withColumn(SHAPE_RULES, _shape_rules(declared))
-    broken = typed.withColumn("_broken", broken_rules(declared))
-    reason = F.when(F.size("_broken") > 0, F.array_join("_broken", ","))
-    is_event = F.col("reason").isNull()
-    return broken.withColumn("reason", reason).select(
+    )
+    # Where the form is at fault there are no fields, and so no other fault.
+    found = [F.col("_wire"), *_text_faults(declared), *faults(declared)]
+    broken = F.coalesce(*found).isNotNull()
+    # Spark interprets the list of the faults, and compiles the question whether there is one. All is asked of one
+    # select: each more would copy the whole event once more.
+    reason = F.when(broken, F.array_join(F.array_sort(F.array_compact(F.array(*found))), ","))
+    return typed.select(
         *PLACE,
-        F.when(is_event, F.col("event_id")).alias("event_id"),
-        *[F.when(~is_event, F.col(name)).alias(name) for name in _KEPT],
-        "reason",
+        F.when(~broken, F.col("event_id")).alias("event_id"),
+        *[F.when(broken, F.col(name)).alias(name) for name in _KEPT],
+        reason.alias("reason"),
         "late",
     )
 
@@ -173,22 +176,21 @@ def _written(declared: Contract, event: Column) -> Column:
     return to_avro(F.struct(*fields), avro_schema())
 
 
-def _shape_rules(declared: Contract) -> Column:
-    """Null, or the one fault of the message's form, or those of its texts: not UTF-8 or with U+0000
-    (``_type``), longer than declared (``_too_long``)."""
-    faults = [F.when(F.col("_wire").isNotNull(), F.col("_wire"))]
+def _text_faults(declared: Contract) -> list[Column]:
+    """Of each text the name of its fault, else null: not UTF-8 or with U+0000 (``_type``), longer than declared
+    (``_too_long``)."""
+    found = []
     for column in declared.columns:
         if column.type != "string" or column.allowed:
             continue
         text = F.col(column.name)
         strange = ~F.is_valid_utf8(text) | F.contains(text, F.lit("\0"))
-        faults.append(F.when(strange, F.lit(f"{column.name}_type")))
+        found.append(F.when(strange, F.lit(f"{column.name}_type")))
         if column.max_length is not None:
             # Counting characters takes longer, and there are no more than bytes.
             long = (F.octet_length(text) > column.max_length) & (F.length(text) > column.max_length)
-            faults.append(F.when(long, F.lit(f"{column.name}_too_long")))
-    # Compiled for every row; the array is interpreted, for those alone that have a fault.
-    return F.when(F.coalesce(*faults).isNotNull(), F.array_compact(F.array(*faults)))
+            found.append(F.when(long, F.lit(f"{column.name}_too_long")))
+    return found
 
 
 def _midnight(day: date) -> datetime:

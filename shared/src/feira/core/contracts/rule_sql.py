@@ -34,6 +34,7 @@ _COMPARED: dict[type[Any], str] = {
     exp.NullSafeEQ: "<=>",
 }
 _INTEGERS = {"int": 10, "bigint": 19, "integer": 39}
+_BLANK = r"^\s*\z"
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
 _ZONE = r"(Z|[+-]((0[0-9]|1[0-7]):[0-5][0-9]|18:00))"
 _ZONED = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_CLOCK}{_ZONE}\z"
@@ -355,7 +356,10 @@ class _Translation:
         except PatternError as error:
             raise RuleError(f"the pattern {pattern!r}: {error}") from error
         if self.dialect == "spark":
-            return Term(f"({value} RLIKE {self._quoted(pattern)})", "boolean")
+            matches = f"{value} RLIKE {self._quoted(pattern)}"
+            # White space alone, and no text, come before "!"; that comparison spares almost every row the search.
+            first = f"{value} < '!' AND " if pattern == _BLANK else ""
+            return Term(f"({first}{matches})", "boolean")
         return Term(f"regexp_matches({value}, {self._quoted(other)})", "boolean")
 
     def _like(self, node: exp.Like) -> Term:
