@@ -14,7 +14,8 @@ import psycopg
 from feira_local.stack import access
 from feira_local.stack.airflow_api import DagRun
 from feira_local.stack.chains import Chain, follow, refresh_all, start
-from matrix import SALES, Matrix, take_down, until
+from matrix import SALES, Matrix, take_down
+from until import until
 from verify_states import day, gate, killed_at_boundaries, same_day_again
 
 # Long enough for every retry of a task, each with the API's own tries inside.

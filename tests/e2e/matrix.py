@@ -28,6 +28,7 @@ from held import KEYS, MARTS, Held
 from notifications import Notifications
 from oracle import difference, expected
 from served import Served, Shop
+from until import until
 from watched_airflow import WatchedAirflow
 
 SALES = "sales_etl"
@@ -61,14 +62,6 @@ def fresh_stack(
         yield
     finally:
         subprocess.run([FEIRA, "down"], check=False)
-
-
-def until(moment: Callable[[], bool], seconds: float, poll: float = 0.02) -> None:
-    """Asks until the moment has come; fails after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not moment():
-        assert time.monotonic() < deadline, f"it did not come within {seconds:.0f} s"
-        time.sleep(poll)
 
 
 def take_down(service: str) -> Supervisor:

@@ -11,8 +11,9 @@ import requests
 
 from feira_local.stack.config import HOST, StackConfig
 from feira_local.stack.state import running_config
-from matrix import Matrix, until
+from matrix import Matrix
 from promql import Named, queries, rules, selectors
+from until import until
 
 STATE = "recommendations: every query of alerts, rules and dashboards"
 # After a day the exporter asks, Prometheus asks twice, and evaluates, what is of weeks every four minutes: up to

@@ -21,11 +21,12 @@ from feira_local.stack import access
 from feira_local.stack.airflow_api import DagRun
 from feira_local.stack.chains import Chain, follow, start
 from feira_local.stack.state import running_config
-from matrix import FEIRA, Matrix, stopped, until
+from matrix import FEIRA, Matrix, stopped
 from monitoring_checks import run_monitoring
 from recommendation_checks import day_differs, newest_version
 from served_lists import Lists, answer, published, valkey, version_differs
 from shown_lists import Event, day_to_show, measured_differs, show_and_click
+from until import until
 from verify_states import CLOSED, correct, day, kill_each
 
 DAG = "recommendations"

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import requests
 
-from matrix import until
 from served_lists import api_url, ask
+from until import until
 
 PLACES = 10
 MOST_EVENTS = 100

@@ -12,7 +12,7 @@ import pytest
 
 from feira_local.stack.airflow_api import DagRun
 from kills import Killer
-from matrix import until
+from until import until
 
 EVENTS, LISTS = (DagRun(dag, "r", "running", "2010-12-01") for dag in ("user_events", "lists"))
 

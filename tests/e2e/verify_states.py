@@ -14,7 +14,8 @@ from feira_local.stack.secrets import load_secrets
 from feira_local.stack.state import running_config
 from kills import Killer, Moment, Task
 from lineage_check import lineage_problems
-from matrix import SALES, Matrix, until
+from matrix import SALES, Matrix
+from until import until
 
 FIRST = date(2010, 12, 1)
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -25,14 +25,7 @@ from feira_local.stack.lifecycle import Stack
 from feira_local.stack.supervisor import ProcessState, Supervisor, log_path
 from stopped_process import stand_still
 from temporary_postgres import free_port
-
-
-def until(true: Callable[[], object], seconds: float = 60) -> None:
-    """Returns once it is true."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it never came"
-        threading.Event().wait(0.05)
+from until import until
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from feira_local.stack.service import by_name
 from inbox_server import Inbox, running_inbox
 from promql import files, queries, tool
 from temporary_postgres import free_port
+from until import until
 
 
 @pytest.fixture
@@ -221,9 +221,7 @@ def test_an_alert_arrives_in_the_inbox_by_both_channels_and_again_when_it_is_ove
 
 def _arrives(inbox: Inbox, number: int) -> None:
     """Waits until so many messages have come by each channel, or a minute."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and min(len(inbox.mails()), len(inbox.slack())) < number:
-        time.sleep(0.1)
+    until(lambda: min(len(inbox.mails()), len(inbox.slack())) >= number)
 
 
 def _post(url: str, **more: str) -> None:

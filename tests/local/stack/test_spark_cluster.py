@@ -30,6 +30,7 @@ from feira_local.stack.service import Service
 from feira_spark.core.session import connect
 from running_server import wait_for
 from temporary_postgres import free_port
+from until import until
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -118,13 +119,6 @@ def session(cluster: Cluster) -> Iterator[SparkSession]:
     opened = connect(cluster.config.spark_url)
     yield opened
     opened.stop()
-
-
-def until(moment: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not moment():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 ROWS = 3_000_000

@@ -3,7 +3,6 @@ catalog's database."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from feira_spark.core.session import (
     planned_for,
     spark_conf,
 )
+from until import until
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -67,10 +67,7 @@ def test_a_sessions_connections_end_when_they_idle_and_come_back_when_it_goes_on
             return int(found[0])
 
         assert connections() > 0
-        deadline = time.monotonic() + 30
-        while connections() and time.monotonic() < deadline:
-            pass
-        assert connections() == 0
+        until(lambda: connections() == 0, 30)
 
     spark.sql("INSERT INTO idle.sales.t VALUES (1)")
     assert spark.table("idle.sales.t").count() == 1
