@@ -109,6 +109,7 @@ CASES: list[tuple[bytes | None, str | None]] = [
     (GOOD.replace(b"85123A", b"\xff\xfe123A"), "sku_type"),
     (event(sku="85\x00123A"), "sku_type"),
     (event(user_id="1" * 65), "user_id_too_long"),
+    (event(user_id="1" * 65, event_id=" ", sku="\x00"), "event_id_blank,sku_type,user_id_too_long"),
     (event(event_id=""), "event_id_blank"),
     (event(user_id=" \n", sku=""), "sku_blank,user_id_blank"),
     (event(occurred_at=datetime(2010, 11, 30, 22, 59, 59, tzinfo=UTC)), "occurred_at_outside_day"),
