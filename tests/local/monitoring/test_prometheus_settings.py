@@ -220,8 +220,8 @@ def test_an_alert_arrives_in_the_inbox_by_both_channels_and_again_when_it_is_ove
 
 
 def _arrives(inbox: Inbox, number: int) -> None:
-    """Waits until so many messages have come by each channel, or a minute."""
-    until(lambda: min(len(inbox.mails()), len(inbox.slack())) >= number)
+    """Waits until so many messages have come by each channel; fails after a minute."""
+    until(lambda: min(len(inbox.mails()), len(inbox.slack())) >= number, poll=0.1)
 
 
 def _post(url: str, **more: str) -> None:

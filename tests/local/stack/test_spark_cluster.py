@@ -165,7 +165,8 @@ def in_mid_job(cluster: Cluster, session: SparkSession, act: Callable[[], None])
     until(
         lambda: all(
             sum(each.cpu_times()[:2]) > before.get(each.pid, 0) + 1 for each in cluster.executors()
-        )
+        ),
+        poll=0.2,
     )
     assert thread.is_alive()
     act()
@@ -180,7 +181,7 @@ def test_a_worker_that_is_killed_in_mid_job_loses_nothing_and_works_again_when_i
 ) -> None:
     in_mid_job(cluster, session, lambda: cluster.kill("spark-worker-1"))
     cluster.start_service("spark-worker-1")
-    until(lambda: len(cluster.executors()) == 2)
+    until(lambda: len(cluster.executors()) == 2, poll=0.2)
     session.sql(WORK).collect()
     worked(session)
 
@@ -196,7 +197,7 @@ def test_a_master_that_is_killed_in_mid_job_finds_workers_and_server_again(
     # It knows both: what a worker loses now it replaces.
     time.sleep(5)
     cluster.executors()[0].kill()
-    until(lambda: len(cluster.executors()) == 2, 120)
+    until(lambda: len(cluster.executors()) == 2, 120, 0.2)
     session.sql(WORK).collect()
     worked(session)
 
@@ -237,7 +238,8 @@ def test_who_does_not_know_the_secret_is_not_let_in(cluster: Cluster, tmp_path: 
                 or "Mismatching" in log.read_text()
                 or "SaslException" in log.read_text()
                 or "authentication failed" in log.read_text().lower()
-            )
+            ),
+            poll=0.2,
         )
         assert "Successfully registered" not in log.read_text()
     finally:

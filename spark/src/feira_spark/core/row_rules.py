@@ -69,7 +69,7 @@ def read_fields(
     ).drop("_line", "_read")
 
 
-def faults(contract: Contract) -> list[Column]:
+def rule_faults(contract: Contract) -> list[Column]:
     """Of each row rule its name where a row breaks it, else null, by name. The frame is as ``broken_rules`` has it."""
     known = contract.rule_names
     rules = {
@@ -85,7 +85,7 @@ def broken_rules(contract: Contract) -> Column:
     The frame holds the fields and ``shape_rules`` of ``read_fields``, and what else the contract's
     rules name.
     """
-    names = faults(contract)
+    names = rule_faults(contract)
     shape = F.coalesce(F.col(SHAPE_RULES), F.array().cast("array<string>"))
     # Spark compiles coalesce, but interprets array_compact and all that is in it: only for the rows
     # that break a rule. Flat, since Connect's protocol refuses a tree as deep as there are rules.

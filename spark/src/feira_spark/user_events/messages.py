@@ -18,7 +18,7 @@ from pyspark.sql.avro.functions import from_avro, to_avro
 from feira.core.contracts import Contract
 from feira.core.contracts.model import Column as ContractColumn
 from feira.user_events.codec import ADDED, HEADER, avro_schema
-from feira_spark.core.row_rules import faults
+from feira_spark.core.row_rules import rule_faults
 
 # Where a message is, by the names of the table's columns.
 PLACE = ("kafka_partition", "kafka_offset")
@@ -68,7 +68,7 @@ def judged(
         (F.lit(None).cast("date") if late is None else late).alias("late"),
     )
     # Where the form is at fault there are no fields, and so no other fault.
-    found = [F.col("_wire"), *_text_faults(declared), *faults(declared)]
+    found = [F.col("_wire"), *_text_faults(declared), *rule_faults(declared)]
     broken = F.coalesce(*found).isNotNull()
     # Spark interprets the list of the faults, and compiles the question whether there is one. All is asked of one
     # select: each more would copy the whole event once more.
