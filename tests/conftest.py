@@ -208,7 +208,8 @@ def empty_lake(spark: SparkSession) -> SparkSession:
     for (namespace,) in spark.sql("SHOW NAMESPACES").collect():
         for row in spark.sql(f"SHOW TABLES IN {namespace}").collect():
             if not row["isTemporary"]:
-                spark.sql(f"DROP TABLE {namespace}.{row['tableName']} PURGE")
+                # Without PURGE: the catalog removes the folder, and does not look for each file of each snapshot.
+                spark.sql(f"DROP TABLE {namespace}.{row['tableName']}")
     return spark
 
 

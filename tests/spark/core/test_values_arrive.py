@@ -16,7 +16,6 @@ from pyspark.sql import functions as F
 
 from fact_rows import FACT, WAREHOUSE_COLUMNS, arrow_schema
 from feira.core.contracts.model import Column
-from feira.core.contracts.registry import stored_in
 from feira.core.lake import read_snapshot
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.copy_rows import HAS_PGPQ, copy_rows
@@ -117,7 +116,7 @@ def put(spark: SparkSession, rows: list[Row]) -> int:
 def test_rows_at_all_limits_arrive_equal_through_lake_changelog_and_copy(
     empty_lake: SparkSession, lake: LakeSettings, warehouse: psycopg.Connection, drawn: list[Row]
 ) -> None:
-    require_tables(empty_lake, stored_in("lake"))
+    require_tables(empty_lake, [FACT])
     before = put(empty_lake, [drawn[0] | {"order_id": "leaves"}])
     snapshot = put(empty_lake, drawn)
     staged = stage_difference(empty_lake, PUBLISHED, before)

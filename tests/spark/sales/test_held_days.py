@@ -11,7 +11,6 @@ import pytest
 from pyspark.sql import types as T
 
 from fact_rows import FACT, Row, fact_row
-from feira.core.contracts.registry import stored_in
 from feira.core.errors import Remedy
 from feira.core.warehouse.by_day import RowRefusedError
 from feira.core.warehouse.load import Extract, load
@@ -72,7 +71,7 @@ class Chain:
 
 @pytest.fixture
 def chain(empty_lake: SparkSession, lake: LakeSettings, empty_warehouse: Dsns) -> Iterator[Chain]:
-    require_tables(empty_lake, stored_in("lake"))
+    require_tables(empty_lake, [FACT])
     with connect(empty_warehouse.warehouse_loader) as connection:
         yield Chain(empty_lake, lake, connection)
 

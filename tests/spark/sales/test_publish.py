@@ -19,7 +19,6 @@ from pyspark.sql import types as T
 from fact_rows import FACT, arrow_schema, fact_row
 from feira.core.contracts import Column, ContractError, contract
 from feira.core.contracts.ddl import iceberg_ddl
-from feira.core.contracts.registry import stored_in
 from feira.core.errors import Remedy
 from feira.core.lake import lake_files
 from feira.core.landing.land import land_day
@@ -59,7 +58,7 @@ Spoil = Callable[["DataFrame"], "DataFrame"]
 @pytest.fixture
 def tables(empty_lake: SparkSession) -> SparkSession:
     """The session, with the sales tables as declared and empty."""
-    require_tables(empty_lake, stored_in("lake"))
+    require_tables(empty_lake, [FACT, LINES, QUARANTINED])
     return empty_lake
 
 
