@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench_stack import FEIRA, FIRST_DAY, REPOSITORY, ran, warm_up_ended
+from bench_stack import FEIRA, FIRST_DAY, REPOSITORY, ran, stack_of_its_own, warm_up_ended
 from feira_local.stack import access
 from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.processes import group, leaders
@@ -90,9 +89,7 @@ def in_turns(pairs: int) -> dict[str, list[float]]:
 
 def measured(kind: str, days: int, idle_seconds: int, pairs: int) -> dict[str, Any]:
     """One stack: CPU seconds of each service on each day and in an idle minute, seconds of each day, and MiB."""
-    subprocess.run([FEIRA, "down"], check=True)
-    shutil.rmtree(os.environ["FEIRA_HOME"], ignore_errors=True)
-    try:
+    with stack_of_its_own():
         options, settings = KINDS[kind]
         subprocess.run([FEIRA, "up", *options], check=True, env={**os.environ, **settings})
         warm_up_ended()
@@ -120,8 +117,6 @@ def measured(kind: str, days: int, idle_seconds: int, pairs: int) -> dict[str, A
             "mib": mib,
             "minutes": in_turns(pairs) if kind == "watched" else {},
         }
-    finally:
-        subprocess.run([FEIRA, "down"], check=False)
 
 
 def grown(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:

@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,15 @@ import psutil
 import requests
 
 from api_load import open_loop
-from bench_stack import FEIRA, REPOSITORY, instances, seconds_between, timed_up, warm_up_ended
+from bench_stack import (
+    FEIRA,
+    REPOSITORY,
+    instances,
+    seconds_between,
+    stack_of_its_own,
+    timed_up,
+    warm_up_ended,
+)
 from day_chain import run_json
 from feira.recommendations.publish import publish
 from feira.recommendations.serving.baked import Baked
@@ -57,9 +64,7 @@ SCALED = {"publish": PUBLISHED_USERS}
 
 def features(events: int) -> dict[str, Any]:
     """A day of so many events on a stack of its own: from Kafka's offsets to the features."""
-    subprocess.run([FEIRA, "down"], check=True)
-    shutil.rmtree(os.environ["FEIRA_HOME"], ignore_errors=True)
-    try:
+    with stack_of_its_own():
         timed_up()
         warm_up_ended()
         api = AirflowApi.local()
@@ -81,8 +86,6 @@ def features(events: int) -> dict[str, Any]:
             "spark_peak_mib": peak,
             "load_average": load_average(),
         }
-    finally:
-        subprocess.run([FEIRA, "down"], check=False)
 
 
 def _of_chain(api: AirflowApi, chain: Chain) -> dict[str, Any]:

@@ -15,9 +15,12 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -106,6 +109,18 @@ def chain_figures(api: AirflowApi, chain: Chain) -> dict[str, Any]:
         "rest_seconds": wall - spark - marts,
         "event_to_consumer_seconds": seconds_between(event, consumed[0]["start_date"]),
     }
+
+
+@contextmanager
+def stack_of_its_own() -> Iterator[None]:
+    """Inside, a stack may be started in an empty folder; it is stopped at the end, SIGTERM's too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    subprocess.run([FEIRA, "down"], check=True)
+    shutil.rmtree(os.environ["FEIRA_HOME"], ignore_errors=True)
+    try:
+        yield
+    finally:
+        subprocess.run([FEIRA, "down"], check=False)
 
 
 def timed_up() -> float:
@@ -201,12 +216,8 @@ def main() -> int:
     asked = arguments.parse_args()
     if asked.small:
         os.environ["FEIRA_SHOP_LINES"] = str(SMALL_LINES)
-    subprocess.run([FEIRA, "down"], check=True)
-    shutil.rmtree(os.environ["FEIRA_HOME"], ignore_errors=True)
-    try:
+    with stack_of_its_own():
         found = (measured_small if asked.small else measured)(asked.days)
-    finally:
-        subprocess.run([FEIRA, "down"], check=False)
     figures = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),

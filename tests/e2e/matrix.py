@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -42,7 +43,7 @@ console = Console()
 def fresh_stack(
     name: str, lines: int, data: Path | None = None, *, monitoring: bool = False
 ) -> Iterator[None]:
-    """A stack of its own with nothing in it, beside the one that a person may use; stopped at the end.
+    """A stack of its own with nothing in it, beside the one that a person may use; stopped at the end, SIGTERM's too.
 
     ``lines`` are generated a day, unless ``data`` is a folder of days to replay. The data stays in
     the folder for a look, until the next start.
@@ -54,6 +55,7 @@ def fresh_stack(
     os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
     if data is not None:
         os.environ["FEIRA_SHOP_DATA"] = str(data.resolve())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     subprocess.run([FEIRA, "down"], check=True)
     shutil.rmtree(os.environ["FEIRA_HOME"], ignore_errors=True)
     try:
