@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feira.core.contracts.rule_sql import Dialect, RuleError, named, translate
+from feira.core.contracts.rule_sql import Dialect, named, translate
+from feira.core.contracts.rule_terms import RuleError
 
 
 def in_duckdb(type_: str, sql_type: str, value: object, *sql: str) -> tuple[Any, ...]:

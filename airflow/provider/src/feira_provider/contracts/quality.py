@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from feira.core.contracts.document import ContractError, Node, refuse, require_keys
-from feira.core.contracts.rule_sql import RuleError, translate
+from feira.core.contracts.rule_sql import translate
+from feira.core.contracts.rule_terms import RuleError
 from feira_provider.contracts.terms import (
     Column,
     Limit,

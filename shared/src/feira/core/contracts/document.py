@@ -148,6 +148,14 @@ def refuse(node: Node, key: str | None, problem: str) -> NoReturn:
     raise ContractError(f"{node.source}, line {line}: {problem}")
 
 
+def stated(node: Node, key: str) -> str:
+    """The text of a key; ContractError where there is none."""
+    value = node.get(key)
+    if not isinstance(value, str) or not value.strip():
+        refuse(node, key, f"{key} is {value!r}; state it.")
+    return value
+
+
 def require_keys(node: Node, known: Iterable[str], what: str) -> None:
     """Raises ContractError for a key that is not one of the known ones."""
     known = list(known)

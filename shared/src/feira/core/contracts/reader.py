@@ -9,8 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from feira.core.contracts.document import Node, refuse, require_keys
-from feira.core.contracts.identifiers import name_problem, reserved_by
+from feira.core.contracts.columns import WORD, as_column, is_decimal, placed
+from feira.core.contracts.document import Node, refuse, require_keys, stated
+from feira.core.contracts.identifiers import reserved_by
 from feira.core.contracts.inherit import read_document
 from feira.core.contracts.model import (
     ASSET,
@@ -23,34 +24,13 @@ from feira.core.contracts.model import (
     RowRule,
     RuleInput,
 )
-from feira.core.contracts.rule_sql import RuleError, translate
+from feira.core.contracts.rule_sql import translate
+from feira.core.contracts.rule_terms import RuleError
 
-_LOGICAL = {
-    "string": "string",
-    "int": "integer",
-    "bigint": "integer",
-    "double": "number",
-    "boolean": "boolean",
-    "date": "date",
-    "timestamp": "timestamp",
-    "array<string>": "array",
-}
-_DECIMAL = re.compile(r"decimal\(([0-9]{1,2}),([0-9]{1,2})\)")
 _INPUT_TYPES = ("string", "int", "bigint", "double", "boolean", "date", "timestamp")
-_WORD = re.compile(r"[a-z][a-z0-9_]*")
 _SERVERS = ("topic", "landing", "lake", "warehouse")
 _RULED = {"topic", "landing"}
 _PHYSICAL = ("table", "materialized_view", "file")
-# What would have to be acted on and is not: to take it would be to promise it.
-_PROPERTY_REFUSED = (
-    "unique",
-    "encryptedName",
-    "physicalName",
-    "properties",
-    "quality",
-    "map",
-    "relationships",
-)
 _ABOUT = ("name", "type", "engine", "implementation", "description", "dimension", "severity", "id")
 _NOTES = ("tags", "businessImpact", "method", "authoritativeDefinitions", "customProperties")
 INPUTS = "feira.inputs"
@@ -82,7 +62,7 @@ def as_contract(document: Node) -> Contract:
     if len(objects) != 1:
         refuse(document, "schema", f"{len(objects)} schema objects; declare exactly one.")
     schema: Node = objects[0]
-    physical_type = _stated(schema, "physicalType")
+    physical_type = stated(schema, "physicalType")
     if physical_type not in _PHYSICAL:
         problem = f"physicalType is {physical_type!r}; it may be {', '.join(_PHYSICAL)}."
         refuse(schema, "physicalType", problem)
@@ -90,7 +70,7 @@ def as_contract(document: Node) -> Contract:
     properties: list[Node] = schema.get("properties") or []
     if not properties:
         refuse(schema, "properties", "the table has no columns.")
-    columns = tuple(_column(each, table) for each in properties)
+    columns = tuple(as_column(each, table) for each in properties)
     _require_unique(properties, "column")
     servers = _servers(document)
     _require_evaluated(schema, servers)
@@ -98,28 +78,21 @@ def as_contract(document: Node) -> Contract:
     inputs = _rule_inputs(document, columns)
     rules, limit = _quality(schema, columns, inputs)
     return Contract(
-        id=_stated(document, "id"),
-        version=_stated(document, "version"),
+        id=stated(document, "id"),
+        version=stated(document, "version"),
         table=table,
         physical_type=physical_type,
         description=schema.get("description") or "",
         servers=tuple(servers),
         columns=columns,
-        primary_key=_placed(properties, "primaryKey", "primaryKeyPosition"),
-        partition_by=_placed(properties, "partitioned", "partitionKeyPosition"),
+        primary_key=placed(properties, "primaryKey", "primaryKeyPosition"),
+        partition_by=placed(properties, "partitioned", "partitionKeyPosition"),
         rule_inputs=inputs,
         row_rules=rules,
         max_invalid_percent=limit,
         asset=_asset(document),
         latency=_latency(document),
     )
-
-
-def _stated(node: Node, key: str) -> str:
-    value = node.get(key)
-    if not isinstance(value, str) or not value.strip():
-        refuse(node, key, f"{key} is {value!r}; state it.")
-    return value
 
 
 def _require_unique(nodes: list[Node], what: str) -> None:
@@ -131,7 +104,7 @@ def _require_unique(nodes: list[Node], what: str) -> None:
 
 def _table(schema: Node) -> str:
     """The table's name with its schema: two words that no statement need quote."""
-    name = _stated(schema, "physicalName")
+    name = stated(schema, "physicalName")
     if not re.fullmatch(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", name):
         problem = f"physicalName is {name!r}; it must be a schema and a table, as in sales.fact."
         refuse(schema, "physicalName", problem)
@@ -210,8 +183,8 @@ def ours(document: Node) -> dict[str, Node]:
 
 
 def _asset(document: Node) -> str | None:
-    stated = ours(document).get(ASSET)
-    return None if stated is None else _stated(stated, "value")
+    found = ours(document).get(ASSET)
+    return None if found is None else stated(found, "value")
 
 
 def _latency(document: Node) -> timedelta | None:
@@ -226,120 +199,21 @@ def _latency(document: Node) -> timedelta | None:
     return None
 
 
-def _placed(properties: list[Node], flag: str, position: str) -> tuple[str, ...]:
-    """Names of the flagged columns by their stated positions, which count from 1."""
-    placed: dict[int, str] = {}
-    for node in properties:
-        place = node.get(position)
-        if bool(node.get(flag)) != (place is not None):
-            refuse(node, flag, f"column {node['name']}: {flag} and {position} go together.")
-        if place is None:
-            continue
-        if place in placed:
-            problem = f"columns {placed[place]} and {node['name']} both have {position} {place}."
-            refuse(node, position, problem)
-        if flag == "primaryKey" and not node.get("required"):
-            refuse(node, flag, f"column {node['name']} is of the key and not required.")
-        placed[place] = node["name"]
-    for node in properties:
-        place = node.get(position)
-        if place is not None and not 1 <= place <= len(placed):
-            refuse(node, position, f"column {node['name']}: {position} {place} of {len(placed)}.")
-    return tuple(placed[place] for place in sorted(placed))
-
-
-def _column(node: Node, table: str) -> Column:
-    name = _stated(node, "name")
-    if not _WORD.fullmatch(name):
-        refuse(node, "name", f"column name {name!r} must be lower_snake_case.")
-    if problem := name_problem(name, table):
-        refuse(node, "name", f"column {name} {problem}; choose another name.")
-    for key in _PROPERTY_REFUSED:
-        if node.get(key):
-            refuse(node, key, f"column {name}: {key} is not supported and would do nothing.")
-    type_ = _type(node, name)
-    return Column(
-        name=name,
-        type=type_,
-        required=node.get("required") is True,
-        description=node.get("description") or "",
-        classification=node.get("classification"),
-        allowed=_allowed(node, name, type_),
-        max_length=_max_length(node, name, type_),
-    )
-
-
-def _type(node: Node, name: str) -> str:
-    physical = (node.get("physicalType") or "").replace(" ", "")
-    decimal = _DECIMAL.fullmatch(physical)
-    if not (decimal or physical in _LOGICAL):
-        problem = (
-            f"column {name} has physicalType {node.get('physicalType')!r}; it may be "
-            f"{', '.join(_LOGICAL)} or decimal(P,S)."
-        )
-        refuse(node, "physicalType", problem)
-    if decimal and not _is_decimal(physical):
-        refuse(node, "physicalType", f"column {name}: {physical}; P is 1 to 38, S at most P.")
-    logical = "number" if decimal else _LOGICAL[physical]
-    if node.get("logicalType") != logical:
-        problem = f"column {name}: a {physical} has logicalType {logical}, not "
-        refuse(node, "logicalType", f"{problem}{node.get('logicalType')!r}.")
-    items = node.get("items")
-    if (physical == "array<string>") != (items is not None):
-        refuse(node, "items", f"column {name}: items belong to an array, and only there.")
-    if items is not None and (items.get("logicalType"), items.get("physicalType")) != (
-        "string",
-        "string",
-    ):
-        refuse(items, None, f"column {name}: the items of array<string> are of type string.")
-    return physical
-
-
-def _is_decimal(type_: str) -> bool:
-    """Whether a type is a decimal that Spark and both warehouses have."""
-    found = _DECIMAL.fullmatch(type_)
-    return found is not None and 1 <= int(found[1]) <= 38 and int(found[2]) <= int(found[1])
-
-
-def _allowed(node: Node, name: str, type_: str) -> tuple[str, ...]:
-    if "enum" not in node:
-        return ()
-    values = [each.get("value") for each in node["enum"] or []]
-    texts = [value for value in values if isinstance(value, str)]
-    if type_ != "string" or not values or len(set(texts)) != len(values):
-        problem = f"column {name}: an enum lists different texts, for a column of type string."
-        refuse(node, "enum", problem)
-    return tuple(texts)
-
-
-def _max_length(node: Node, name: str, type_: str) -> int | None:
-    options = node.get("logicalTypeOptions")
-    if options is None:
-        return None
-    require_keys(options, ["maxLength"], f"column {name}: logicalTypeOptions of this platform")
-    length = options.get("maxLength")
-    # 65,535 bytes are the most that Redshift's varchar holds; a character is at most four.
-    if type_ != "string" or type(length) is not int or not 1 <= length <= 16_383:
-        problem = f"column {name}: maxLength {length!r}; a string has one of 1 to 16383."
-        refuse(options, "maxLength", problem)
-    return length
-
-
 def _rule_inputs(document: Node, columns: tuple[Column, ...]) -> tuple[RuleInput, ...]:
-    stated = ours(document).get(INPUTS)
-    if stated is None:
+    declared = ours(document).get(INPUTS)
+    if declared is None:
         return ()
-    nodes = stated.get("value")
+    nodes = declared.get("value")
     if not isinstance(nodes, list) or not all(isinstance(each, Node) for each in nodes):
-        refuse(stated, "value", f"{INPUTS} is a list of inputs, each with name and type.")
+        refuse(declared, "value", f"{INPUTS} is a list of inputs, each with name and type.")
     known = {column.name: column.type for column in columns}
     inputs: list[RuleInput] = []
     for node in nodes:
         require_keys(node, ("name", "type", "expression", "lookup", "description"), "an input")
-        name, type_ = _stated(node, "name"), _stated(node, "type").replace(" ", "")
-        if not _WORD.fullmatch(name) or name in known:
+        name, type_ = stated(node, "name"), stated(node, "type").replace(" ", "")
+        if not WORD.fullmatch(name) or name in known:
             refuse(node, "name", f"input {name!r} must be lower_snake_case, and no name given yet.")
-        if type_ not in _INPUT_TYPES and not _is_decimal(type_):
+        if type_ not in _INPUT_TYPES and not is_decimal(type_):
             problem = (
                 f"input {name} is of type {node['type']!r}; it may be {', '.join(_INPUT_TYPES)}, "
                 "decimal(P,S)."
@@ -371,12 +245,12 @@ def _lookup(node: Node, name: str, known: Mapping[str, str]) -> Lookup:
     days = found.get("days", 0)
     if type(days) is not int or days < 0:
         refuse(found, "days", f"input {name}: days is {days!r}; it is a number of days.")
-    return Lookup(_stated(found, "companion"), dict(equal), value, newest, until, days)
+    return Lookup(stated(found, "companion"), dict(equal), value, newest, until, days)
 
 
 def _expression(node: Node, key: str, what: str, known: Mapping[str, str], type_: str) -> str:
     """An expression in the language of rules, of a type; others are refused."""
-    expression = _stated(node, key).strip()
+    expression = stated(node, key).strip()
     if _PLACEHOLDER.search(expression):
         refuse(node, key, f"{what}: {expression!r} has a placeholder, and none is replaced.")
     try:
@@ -398,7 +272,7 @@ def _quality(
     rules: list[RowRule] = []
     limit: float | None = None
     for node in nodes:
-        name, engine = _stated(node, "name"), node.get("engine")
+        name, engine = stated(node, "name"), node.get("engine")
         if node.get("type") != "custom":
             problem = f"rule {name}: type {node.get('type')!r} is not evaluated; use custom."
             refuse(node, "type", problem)
@@ -407,7 +281,7 @@ def _quality(
             refuse(node, "severity", problem)
         if engine == "spark":
             require_keys(node, [*_ABOUT, *_NOTES], f"rule {name}, a row rule,")
-            if not _WORD.fullmatch(name):
+            if not WORD.fullmatch(name):
                 refuse(node, "name", f"rule name {name!r} must be lower_snake_case.")
             if name in derived or name in (UNREADABLE, DUPLICATE_KEY):
                 refuse(node, "name", f"rule {name} follows from the properties already.")

@@ -21,6 +21,15 @@ import sqlglot
 from sqlglot import exp
 
 from feira.core.contracts.rule_regex import PatternError, re2
+from feira.core.contracts.rule_terms import (
+    INTEGERS,
+    RuleError,
+    Term,
+    common_type,
+    nearest_decimal,
+    require_type,
+    written_number,
+)
 from feira.core.errors import first_line
 
 Dialect = Literal["spark", "duckdb"]
@@ -33,35 +42,11 @@ _COMPARED: dict[type[Any], str] = {
     exp.GTE: ">=",
     exp.NullSafeEQ: "<=>",
 }
-_INTEGERS = {"int": 10, "bigint": 19, "integer": 39}
+_PLAIN = ("string", "double", "boolean", "date", "timestamp")
 _BLANK = r"^\s*\z"
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
 _ZONE = r"(Z|[+-]((0[0-9]|1[0-7]):[0-5][0-9]|18:00))"
 _ZONED = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_CLOCK}{_ZONE}\z"
-
-
-class RuleError(ValueError):
-    """An expression is not one of the language; the message names what is not."""
-
-
-@dataclass(frozen=True)
-class Term:
-    """An expression in the SQL of an engine, and its type in the contract's words."""
-
-    text: str
-    type: str
-
-    @property
-    def decimal(self) -> tuple[int, int] | None:
-        """Digits and scale as a decimal; None for what is no exact number."""
-        if match := re.fullmatch(r"decimal\((\d+),(\d+)\)", self.type):
-            return int(match[1]), int(match[2])
-        return (_INTEGERS[self.type], 0) if self.type in _INTEGERS else None
-
-    @property
-    def family(self) -> str:
-        """Terms of one family can be compared."""
-        return "number" if self.decimal or self.type == "double" else self.type
 
 
 def translate(sql: str, columns: Mapping[str, str], dialect: Dialect) -> Term:
@@ -140,7 +125,7 @@ class _Translation:
 
     def text(self, node: exp.Expression, *names: str) -> list[str]:
         found = self.of(node, *(names or ("this",)))
-        return [_require(each, "string", node.key).text for each in found]
+        return [require_type(each, "string", node.key).text for each in found]
 
     def _column(self, node: exp.Column) -> Term:
         if node.table or not isinstance(node.this, exp.Identifier):
@@ -175,13 +160,13 @@ class _Translation:
 
     def _logical(self, node: exp.Expression, word: str) -> Term:
         sides = [
-            _require(each, "boolean", word).text for each in self.of(node, "this", "expression")
+            require_type(each, "boolean", word).text for each in self.of(node, "this", "expression")
         ]
         return Term(f"({f' {word} '.join(sides)})", "boolean")
 
     def _not(self, node: exp.Not) -> Term:
         (inner,) = self.of(node, "this")
-        return Term(f"(NOT {_require(inner, 'boolean', 'NOT').text})", "boolean")
+        return Term(f"(NOT {require_type(inner, 'boolean', 'NOT').text})", "boolean")
 
     def _negative(self, node: exp.Neg) -> Term:
         if not isinstance(node.this, exp.Literal) or node.this.is_string:
@@ -194,7 +179,7 @@ class _Translation:
             raise RuleError("IS is only that of NULL, TRUE or FALSE")
         left, right = self.of(node, "this", "expression")
         if right.type == "boolean":
-            _require(left, "boolean", "IS")
+            require_type(left, "boolean", "IS")
         return Term(f"({left.text} IS {right.text})", "boolean")
 
     def _compared(self, sign: str, terms: Sequence[Term]) -> Term:
@@ -216,7 +201,7 @@ class _Translation:
         if digits > 38:
             raise RuleError("it compares decimals of more than 38 digits together")
         types = {each.type for each in known}
-        if "integer" not in types or "double" in types or types <= {*_INTEGERS}:
+        if "integer" not in types or "double" in types or types <= {*INTEGERS}:
             return [each.text for each in terms]
         if digits > 37 or sum(each.type == "integer" for each in known) > 1:
             raise RuleError(
@@ -226,7 +211,8 @@ class _Translation:
         # DuckDB casts the integer to the decimal's scale, and fails where that takes more than 38 digits.
         most = 10 ** (38 - scale) - 1
         return [
-            _held(each.text, most, scale) if each.type == "integer" else each.text for each in terms
+            nearest_decimal(each.text, most, scale) if each.type == "integer" else each.text
+            for each in terms
         ]
 
     def _in(self, node: exp.In) -> Term:
@@ -254,15 +240,15 @@ class _Translation:
 
     def _chosen(self, ifs: Sequence[tuple[Term, Term]], default: Term) -> Term:
         whens = " ".join(
-            f"WHEN {_require(condition, 'boolean', 'CASE').text} THEN {value.text}"
+            f"WHEN {require_type(condition, 'boolean', 'CASE').text} THEN {value.text}"
             for condition, value in ifs
         )
-        type_ = _same([*(value for _, value in ifs), default])
+        type_ = common_type([*(value for _, value in ifs), default])
         return Term(f"(CASE {whens} ELSE {default.text} END)", type_)
 
     def _coalesce(self, node: exp.Coalesce) -> Term:
         terms = [self.term(node.this), *(self.term(each) for each in node.expressions)]
-        return Term(f"coalesce({', '.join(each.text for each in terms)})", _same(terms))
+        return Term(f"coalesce({', '.join(each.text for each in terms)})", common_type(terms))
 
     def _cast(self, node: exp.Cast) -> Term:
         tries = bool(node.args.get("safe"))
@@ -275,7 +261,7 @@ class _Translation:
         given, wanted = inner.decimal, Term("", to).decimal
         if inner.type == "timestamp" and to == "date" and not tries:
             return Term(f"CAST({inner.text} AS DATE)", "date")
-        if given and wanted and to not in _INTEGERS and given[1] <= wanted[1]:
+        if given and wanted and to not in INTEGERS and given[1] <= wanted[1]:
             fits = given[0] - given[1] <= wanted[0] - wanted[1]
             if tries or fits:
                 word = "CAST" if fits and not tries else "TRY_CAST"
@@ -328,7 +314,7 @@ class _Translation:
 
     def _rounded(self, node: exp.Anonymous) -> Term:
         """Half to even, of a decimal; as Spark's bround."""
-        value, places = self.term(node.expressions[0]), _number(node.expressions[1])
+        value, places = self.term(node.expressions[0]), written_number(node.expressions[1])
         if not value.decimal or not 0 <= places < value.decimal[1] or value.decimal[0] > 37:
             raise RuleError("bround is only that of a decimal, to fewer places than it has")
         digits, scale = value.decimal
@@ -390,7 +376,7 @@ class _Translation:
         """The language's own functions, and Spark's of which sqlglot knows nothing."""
         name, arguments = node.name.lower(), node.expressions
         if name == "zoned_time" and len(arguments) == 1:
-            value = _require(self.term(arguments[0]), "string", name).text
+            value = require_type(self.term(arguments[0]), "string", name).text
             right = f"{self._found(value, _ZONED).text} AND NOT {value} LIKE '0000%'"
             if self.dialect == "spark":
                 return Term(
@@ -400,8 +386,8 @@ class _Translation:
             cast = f"CAST(TRY_CAST({value} AS TIMESTAMPTZ) AS TIMESTAMP)"
             return Term(f"(CASE WHEN {right} THEN {cast} END)", "timestamp")
         if name == "decimal_text" and len(arguments) == 3:
-            value = _require(self.term(arguments[0]), "string", name).text
-            digits, places = _number(arguments[1]), _number(arguments[2])
+            value = require_type(self.term(arguments[0]), "string", name).text
+            digits, places = written_number(arguments[1]), written_number(arguments[2])
             if not 0 <= places < digits <= 38:
                 raise RuleError(f"decimal_text({digits}, {places}): p is 1 to 38, s is less")
             behind = rf"(\.[0-9]{{1,{places}}})?" if places else ""
@@ -411,34 +397,3 @@ class _Translation:
         if name == "bround" and len(arguments) == 2:
             return self._rounded(node)
         raise RuleError(f"it calls {name}, which is not part of the language of rules")
-
-
-_PLAIN = ("string", "double", "boolean", "date", "timestamp")
-
-
-def _require(term: Term, type_: str, where: str) -> Term:
-    if term.type not in (type_, "null"):
-        raise RuleError(f"{where} needs a {type_}, and {term.text} is of type {term.type}")
-    return term
-
-
-def _held(text: str, most: int, scale: int) -> str:
-    """An integer as a decimal; one that has too many digits as the nearest, which no term it is compared
-    with reaches."""
-    near = (
-        f"CASE WHEN {text} > {most} THEN {most} WHEN {text} < -{most} THEN -{most} ELSE {text} END"
-    )
-    return f"CAST({near} AS DECIMAL(38,{scale}))"
-
-
-def _same(terms: Sequence[Term]) -> str:
-    types = {each.type for each in terms} - {"null"}
-    if len(types) != 1:
-        raise RuleError(f"it chooses between values of the types {', '.join(sorted(types))}")
-    return types.pop()
-
-
-def _number(node: exp.Expression) -> int:
-    if not isinstance(node, exp.Literal) or node.is_string or not str(node.this).isdigit():
-        raise RuleError(f"{node.sql('spark')} is no number that is written out")
-    return int(str(node.this))
