@@ -55,6 +55,19 @@ def test_no_event_of_the_partition_is_a_failure_that_names_it(
         looked(*others)
 
 
+@pytest.mark.parametrize("key", ["", "None", None])
+def test_a_run_without_a_key_is_an_error_whatever_events_there_are(key: Any) -> None:
+    looking = check(partition=key)
+    context: Any = {"inlet_events": {ORDERS: Events([event(None, 0), event("", 0)])}}
+    with pytest.raises(MissingEventError, match="no partition key"):
+        looking.execute(context)
+
+
+def test_a_key_that_native_rendering_has_made_a_number_is_the_same_key() -> None:
+    context: Any = {"inlet_events": {ORDERS: Events([event("20101201", 0)])}}
+    assert check(partition=20101201).execute(context) == NOON.isoformat()
+
+
 def test_inlets_of_a_users_own_stay_beside_the_asset() -> None:
     rates = Asset("rates")
     assert check(inlets=[rates]).inlets == [rates, ORDERS]

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
@@ -19,11 +19,20 @@ from feira_provider.triggers.http_available import HttpAvailableTrigger
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Answers 503 as often as ``refusals`` says, then 200; 401 to whom it does not know."""
+    """Answers 503 as often as ``refusals`` says, then 200; 401 to whom it does not know. ``moved`` is where it sends
+    everybody instead, and ``asked`` who came with which key."""
 
     refusals = 0
+    moved = ""
+    asked: ClassVar[list[tuple[str, str | None]]] = []
 
     def do_GET(self) -> None:
+        type(self).asked.append((self.headers["Host"], self.headers["X-Api-Key"]))
+        if self.moved and self.path == "/health":
+            self.send_response(302)
+            self.send_header("Location", self.moved)
+            self.end_headers()
+            return
         known = self.headers["Authorization"] == "Bearer sesame" and self.path == "/health"
         status = (503 if type(self).refusals > 0 else 200) if known else 401
         type(self).refusals -= 1
@@ -65,6 +74,37 @@ def test_a_service_that_never_ends_its_answer_is_not_available_yet(
         began = time.monotonic()
         assert sensor.poke({}) is False
         assert time.monotonic() - began < 5
+
+
+def test_a_redirect_is_no_answer_of_the_service_and_no_key_goes_where_it_leads(
+    server: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = {"X-Api-Key": "sesame"}
+    connection = {"conn_type": "http", "host": "127.0.0.1", "port": server, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_API", json.dumps(connection))
+    monkeypatch.setattr(Answers, "moved", f"http://localhost:{server}/login")
+    monkeypatch.setattr(Answers, "asked", asked := [])
+    assert HttpAvailableSensor(task_id="wait", http_conn_id="api").poke({}) is False
+    answer = "302, a redirect, which is not followed"
+    assert event(waiting(time.time())) == {"status": "timeout", "message": answer}
+    assert asked == [(f"127.0.0.1:{server}", "sesame")] * 2
+
+
+@pytest.mark.parametrize(("host", "endpoint"), [("", "/health"), ("/", "health"), ("/", "/health")])
+def test_slashes_where_address_and_path_meet_are_one(
+    server: int, monkeypatch: pytest.MonkeyPatch, host: str, endpoint: str
+) -> None:
+    extra = {"Authorization": "Bearer sesame"}
+    connection = {"conn_type": "http", "host": f"http://127.0.0.1:{server}{host}", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_API", json.dumps(connection))
+    monkeypatch.setattr(Answers, "refusals", 1)
+    sensor = HttpAvailableSensor(
+        task_id="wait", http_conn_id="api", endpoint=endpoint, deferrable=True
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute({})
+    assert sensor.poke({}) is True
+    assert event(deferred.value.trigger) == {"status": "available"}
 
 
 def waiting(deadline: float) -> HttpAvailableTrigger:

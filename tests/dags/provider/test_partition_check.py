@@ -139,9 +139,10 @@ def test_a_driver_with_another_placeholder_gets_that_one() -> None:
     assert "'5%'" in query
 
 
-def test_a_run_without_a_key_is_an_error_and_not_a_pass() -> None:
+@pytest.mark.parametrize("key", ["", "None", None])
+def test_a_run_without_a_key_is_an_error_and_not_a_pass(key: Any) -> None:
     keyless = operator("sales.fact", checks.ROWS)
-    keyless.partition = "None"
+    keyless.partition = key
     context: Any = {}
     with pytest.raises(PartitionCheckError, match=r"no partition key.*sales\.fact"):
         keyless.execute(context)

@@ -20,6 +20,7 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 from airflow.triggers.base import TriggerEvent
+from raw_server import http_answer, raw_server
 from s3_bucket import Bucket
 
 from feira.core.lake import landing_store
@@ -273,17 +274,26 @@ def test_a_refusal_of_s3_fails_at_once_and_says_what_to_grant(
         wait(refused, soft_fail=soft)
 
 
-def test_a_server_that_is_down_is_waited_for(
-    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+def reason_from(url: str, monkeypatch: pytest.MonkeyPatch) -> str | None:
+    """What is said of a manifest on the S3 server at this address."""
+    extra = {"endpoint_url": url, "config_kwargs": {"retries": {"max_attempts": 0}}}
+    connection = {"conn_type": "aws", "login": "test", "password": "test", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    return reason("s3://lake/manifest.json", region_name="us-east-1")
+
+
+def test_a_server_that_is_down_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = reason_from("http://127.0.0.1:9", monkeypatch)
+    assert holds(found, "s3://lake/manifest.json", "no answer")
+
+
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\n", http_answer(b"{", length=1000)])
+def test_a_server_that_breaks_off_anywhere_is_waited_for(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    extra = {
-        "endpoint_url": "http://127.0.0.1:9",
-        "config_kwargs": {"retries": {"max_attempts": 0}},
-    }
-    down = {"conn_type": "aws", "login": "test", "password": "test", "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(down))
-    uri = "s3://lake/manifest.json"
-    assert holds(reason(uri, region_name="us-east-1"), uri, "no answer")
+    with raw_server(lambda connection, _: connection.sendall(sent)) as broken:
+        found = reason_from(broken.url, monkeypatch)
+    assert holds(found, "s3://lake/manifest.json", "no answer")
 
 
 def test_key_and_bucket_are_templates(bucket: Bucket) -> None:

@@ -330,10 +330,20 @@ def test_columns_of_several_files_are_matched_by_name(bucket: Bucket) -> None:
     bucket.put("part/1.csv", csv_lines([GOOD]))
     turned = ["day,status,price,quantity,order_id", "2010-12-02,done,1.0,3,2"]
     bucket.put("part/2.csv", "\n".join(turned).encode() + b"\n")
-    bucket.put("part/_SUCCESS", b"")
+    # What a writer marks, and what one has left that was killed, or keeps beside its data.
+    for hidden in (
+        "_SUCCESS",
+        "_temporary/0/attempt_1/3.csv",
+        "_delta_log/0.json",
+        "a/.hive/4.csv",
+    ):
+        bucket.put(f"part/{hidden}", csv_lines([GOOD]) * hidden.endswith("csv"))
     found = validate(bucket, f"{bucket.url}/part/", contract(bucket))
     assert (found["rows"], found["invalid"]) == (2, 0)
     assert validate(bucket, f"{bucket.url}/part/*.csv", contract(bucket))["rows"] == 2
+    assert validate(bucket, f"{bucket.url}/part/**/*.csv", contract(bucket))["rows"] == 2
+    # A folder that is named is meant, whatever its name.
+    assert validate(bucket, f"{bucket.url}/part/_temporary/0/", contract(bucket))["rows"] == 1
 
 
 @pytest.mark.parametrize(("name", "written"), FORMATS[:4])

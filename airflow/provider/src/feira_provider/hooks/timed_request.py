@@ -127,6 +127,11 @@ def _time_pools(pools: PoolManager) -> PoolManager:
     return pools
 
 
+def status_in_words(status: int) -> str:
+    """A status, with what was not done where it is that of a redirect."""
+    return f"{status}, a redirect, which is not followed" if 300 <= status < 400 else str(status)
+
+
 def timed_get(
     session: requests.Session,
     url: str,
@@ -135,9 +140,11 @@ def timed_get(
     timeout: float,
     total_timeout: float,
     max_bytes: int,
+    redirects: bool = True,
 ) -> tuple[requests.Response, bytes]:
     """The answer and its unpacked body; redirects count towards the time.
 
+    :param redirects: whether they are followed, with all that the session sends
     :raises TooSlowError: after ``total_timeout`` seconds
     :raises TooLargeError: where the body is over ``max_bytes``
     :raises requests.RequestException: as requests does; its ``response`` is set where the headers
@@ -152,7 +159,12 @@ def timed_get(
             # Streamed: where the body breaks off, the status is known.
             # Named again as HttpHook does: REQUESTS_CA_BUNDLE outdoes a session's own `verify`.
             answer = session.get(
-                url, params=params, timeout=timeout, stream=True, verify=session.verify
+                url,
+                params=params,
+                timeout=timeout,
+                stream=True,
+                verify=session.verify,
+                allow_redirects=redirects,
             )
             for piece in answer.iter_content(_PIECE):
                 body += piece

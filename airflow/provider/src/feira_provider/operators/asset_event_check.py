@@ -58,6 +58,8 @@ class AssetEventCheckOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Looks once; raises MissingEventError naming asset and partition."""
+        # A DAG that renders templates to native objects makes None of a run without one, and a number of 20101201.
+        self.partition = str(self.partition)
         if self.partition in ("", "None"):
             raise MissingEventError(
                 f"{self.task_id}: the run has no partition key, so there is no event of "

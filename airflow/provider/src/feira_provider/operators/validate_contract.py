@@ -210,12 +210,17 @@ class ValidateContractOperator(BaseOperator):
             found = files.glob(dataset)
         else:
             found = [dataset] if files.exists(dataset) else []
-        urls = sorted(f"s3://{name.removeprefix('s3://')}" for name in found)
-        # Names that begin with _ or . are markers of writers, not data.
-        urls = [url for url in urls if not url.rpartition("/")[2].startswith(("_", "."))]
-        if not urls:
+        # Names that begin with _ or . are markers of writers, not data, and so is all in a folder of such a name: what
+        # a killed job has left in _temporary was never committed. Those that the dataset itself names are meant.
+        folder = dataset.partition("://")[2].partition("*")[0].rpartition("/")[0]
+        names = [
+            name
+            for name in sorted(each.removeprefix("s3://") for each in found)
+            if not any(part.startswith(("_", ".")) for part in name[len(folder) + 1 :].split("/"))
+        ]
+        if not names:
             raise DatasetError(f"There is no file at {dataset}; has its producer run?")
-        return [ListedFile(url) for url in urls]
+        return [ListedFile(f"s3://{name}") for name in names]
 
     def _keep(self, s3: S3Hook, quarantine: Path) -> str | None:
         """Uploads the quarantine; takes away that of an earlier try where there is none now."""

@@ -18,7 +18,8 @@ class HttpAvailableSensor(BaseSensorOperator):
     """Waits until a service answers 200, through refused connections too.
 
     The provider's HttpSensor fails at once when nobody listens; a service that restarts is just
-    what a pipeline should wait for.
+    what a pipeline should wait for. A redirect is not followed: where it leads to, the connection's
+    credentials would go too, and a login page answers 200 whatever the service does.
 
     :param http_conn_id: an ``http`` connection (templated); its headers and its login are sent
     :param endpoint: path below the connection's base URL (templated)
@@ -64,7 +65,10 @@ class HttpAvailableSensor(BaseSensorOperator):
         self.log.info("%s is not available yet: %s", url, answer)
         self.defer(
             trigger=HttpAvailableTrigger(
-                self.http_conn_id, self.endpoint, self.poke_interval, time.time() + self.timeout
+                self.http_conn_id,
+                self.endpoint.lstrip("/"),
+                self.poke_interval,
+                time.time() + self.timeout,
             ),
             method_name="execute_complete",
         )
@@ -85,6 +89,7 @@ class HttpAvailableSensor(BaseSensorOperator):
             TooLargeError,
             TooSlowError,
             make_timed,
+            status_in_words,
             timed_get,
         )
 
@@ -92,9 +97,15 @@ class HttpAvailableSensor(BaseSensorOperator):
         make_timed(session)
         try:
             answer, _ = timed_get(
-                session, url, {}, timeout=_TIMEOUT, total_timeout=_TIMEOUT, max_bytes=_MAX_BYTES
+                session,
+                url,
+                {},
+                timeout=_TIMEOUT,
+                total_timeout=_TIMEOUT,
+                max_bytes=_MAX_BYTES,
+                redirects=False,
             )
-            return url, str(answer.status_code)
+            return url, status_in_words(answer.status_code)
         except (requests.RequestException, TooSlowError, TooLargeError) as error:
             return url, type(error).__name__
 
@@ -107,4 +118,4 @@ class HttpAvailableSensor(BaseSensorOperator):
         hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)
         with named_if_missing(self.http_conn_id):
             session = hook.get_conn()
-        return f"{hook.base_url}/{self.endpoint}", session
+        return f"{hook.base_url.rstrip('/')}/{self.endpoint.lstrip('/')}", session

@@ -11,14 +11,16 @@ import aiohttp
 from airflow.providers.http.hooks.http import AsyncHttpSession, HttpAsyncHook
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from feira_provider.hooks.timed_request import status_in_words
+
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
 class HttpAvailableTrigger(BaseTrigger):
     """Fires when a service answers 200, or when it has not by the deadline.
 
-    A refused connection, a timeout and any other status count as not yet: waiting through them is
-    what this trigger is for.
+    A refused connection, a timeout and any other status, a redirect's too, count as not yet: waiting
+    through them is what this trigger is for.
 
     :param http_conn_id: an ``http`` connection, with the headers and the login that it carries
     :param endpoint: path below the connection's base URL
@@ -63,10 +65,10 @@ class HttpAvailableTrigger(BaseTrigger):
                 await asyncio.sleep(self.poke_interval)
 
     async def _ask(self, session: AsyncHttpSession) -> str:
-        options = {"check_response": False, "timeout": _TIMEOUT}
+        options = {"check_response": False, "timeout": _TIMEOUT, "allow_redirects": False}
         try:
             answer = await session.run(self.endpoint, extra_options=options)
         except (TimeoutError, aiohttp.ClientError) as error:
             return f"{type(error).__name__}: {error}"
         answer.release()
-        return str(answer.status)
+        return status_in_words(answer.status)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from botocore.exceptions import BotoCoreError, ClientError
@@ -68,8 +69,8 @@ class ManifestWait:
         try:
             async with await hook.get_async_conn() as client:
                 return await self._look(client)
-        except (ClientError, BotoCoreError, OSError) as error:
-            # S3 is down, or slow: what a sensor waits through.
+        except (ClientError, BotoCoreError, aiohttp.ClientError, OSError) as error:
+            # S3 is down, slow, or breaks off within a body: what a sensor waits through.
             return ManifestState(f"{self.uri}: S3 gave no answer ({type(error).__name__}: {error})")
 
     async def _look(self, client: AioBaseClient) -> ManifestState:
