@@ -9,6 +9,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition, Uuid
 
+TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
 DOWN = KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
 
 
@@ -92,6 +93,12 @@ class Stored:
     sent_value: bytes | None = None
     at: tuple[int, int] = (0, 0)
 
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers."""
+        named = sum(len(name) + len(text or b"") for name, text in self.sent_headers or ())
+        return len(self.sent_key or b"") + len(self.sent_value or b"") + named
+
     def error(self) -> None:
         return None
 
@@ -117,6 +124,10 @@ class DeadTopic:
     refused: set[int] = field(default_factory=set)
     """The sending of these, by their number, the broker refuses."""
     silent: bool = False
+    most_bytes: int = 1_000
+    """Of a message with its headers, more of which the client does not take."""
+    most_stored: int = 1_000
+    """Of what is delivered together, more of which the broker does not take."""
     _read: int = 0
     _waiting: list[Any] = field(default_factory=list)
     _sent: int = 0
@@ -146,7 +157,10 @@ class DeadTopic:
         assert topic == self.name
         if self.full_after is not None and len(self._waiting) >= self.full_after:
             raise BufferError("Local: Queue full")
-        self._waiting.append((Stored(headers, key, value), on_delivery))
+        message = Stored(headers, key, value)
+        if message.size > self.most_bytes:
+            raise KafkaException(TOO_LARGE)
+        self._waiting.append((message, on_delivery))
 
     def poll(self, timeout: float) -> int:
         if timeout == 0:
@@ -161,9 +175,12 @@ class DeadTopic:
 
     def _deliver(self) -> int:
         done, self._waiting = self._waiting, []
+        too_large = sum(message.size for message, _ in done) > self.most_stored
         for message, report in done:
             if self._sent in self.refused:
-                report("Broker: Message size too large", message)
+                report(KafkaError(KafkaError._MSG_TIMED_OUT), message)
+            elif too_large:
+                report(TOO_LARGE, message)
             else:
                 message.at = (0, self.low + len(self.stored))
                 self.stored.append(message)

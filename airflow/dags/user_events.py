@@ -14,7 +14,7 @@ go to the topic `user_events.dead`, with the reason.
   was read, and the table holds the day as it was. What retention has removed no run brings back: lengthen
   the topic's retention, and say in the table's history which day is missing.
 * `ingest`: Spark, Kafka or the lake did not answer. Clear it. Where the topic was made anew since the offsets
-  were resolved, clear `resolve_offsets`.
+  were resolved, or another run has read more of the day, clear `resolve_offsets`.
 * `send_dead_letters`: Kafka did not store them. Clear it: it sends those that the topic does not hold.
 * `drop_staging`: nothing waits for it. Clear it.
 * `emit`: the day is in the table, and nobody was notified. Clear it.

@@ -116,6 +116,31 @@ def test_the_ingest_reads_these_offsets_and_what_lies_between_them_and_the_day_b
     check(vars(INGESTED))
 
 
+@pytest.mark.parametrize("rows", [True, False])
+def test_an_older_runs_offsets_take_no_rows_away_that_another_run_has_read(
+    replaced: dict[str, Any], monkeypatch: pytest.MonkeyPatch, rows: bool
+) -> None:
+    further = {n: (start, end + (n == 5)) for n, (start, end) in RANGES.items()}
+    since = DayOffsets.of("user_events", DAY, further, OFFSETS.topic_id)
+    monkeypatch.setattr(day, "recorded", lambda spark, of: since if of == DAY else None)
+    monkeypatch.setattr(day, "has_rows", lambda spark, of: rows)
+    if rows:
+        with pytest.raises(AirflowFailException, match="partition 5 ends at"):
+            run("ingest", vars(OFFSETS))
+    else:
+        run("ingest", vars(OFFSETS))
+    assert ("ingest" in replaced) is not rows
+
+
+def test_that_no_snapshot_says_where_rows_are_from_is_not_that_there_are_none(
+    replaced: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(day, "recorded", lambda *_: None)
+    monkeypatch.setattr(day, "has_rows", lambda *_: True)
+    run("resolve_offsets")
+    assert replaced["resolve"][-2:] == (None, True)
+
+
 def test_a_topic_that_was_made_anew_since_they_were_resolved_is_not_read(
     replaced: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

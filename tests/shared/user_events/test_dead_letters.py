@@ -77,9 +77,31 @@ def test_more_than_the_client_keeps_wait_for_those_before_them() -> None:
 
 def test_one_that_is_not_stored_fails_the_sending_and_the_next_try_sends_it() -> None:
     dead = topic(refused={1})
-    with pytest.raises(BrokerError, match=r"1 of 5 .*not stored: .*too large"):
+    with pytest.raises(BrokerError, match=r"1 of 5 .*not stored: .*timed out"):
         send(LETTERS, dead, dead)
     assert send(LETTERS, dead, dead) == Sent(1, 4)
+
+
+@pytest.mark.parametrize("limit", ["most_bytes", "most_stored"])
+def test_one_that_is_too_large_leaves_key_and_value_where_they_are(limit: str) -> None:
+    large = replace(LETTERS[0], offset=8, key=b"k" * 300, value=b"v" * 400)
+    dead = topic(most_bytes=2_000, most_stored=2_000)
+    setattr(dead, limit, 700)
+    assert send([*LETTERS[:2], large, *LETTERS[2:]], dead, dead) == Sent(6, 0)
+    (left,) = [each for each in dead.stored if "left_bytes" in dict(each.sent_headers or ())]
+    assert (left.sent_key, left.sent_value) == (None, None)
+    named = dict(left.sent_headers or ())
+    assert (named["offset"], named["reason"], named["left_bytes"]) == (b"8", b"magic_byte", b"700")
+    # The others are as they came, those among them that were refused with it.
+    others = {(each.sent_key, each.sent_value) for each in dead.stored if each is not left}
+    assert others == {(each.key, each.value) for each in LETTERS}
+    assert send([*LETTERS, large], dead, dead) == Sent(0, 6)
+
+
+def test_a_topic_that_takes_not_even_the_place_of_one_is_no_success() -> None:
+    dead = topic(most_stored=10)
+    with pytest.raises(BrokerError, match=r"1 of 1 .*not stored: .*too large"):
+        send(LETTERS[:1], dead, dead)
 
 
 def test_a_broker_that_falls_silent_is_no_success() -> None:

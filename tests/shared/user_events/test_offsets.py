@@ -9,7 +9,14 @@ from confluent_kafka import KafkaError, KafkaException, Uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feira.user_events.offsets import BrokerError, DayOffsets, OffsetsError, require_topic, resolve
+from feira.user_events.offsets import (
+    BrokerError,
+    DayOffsets,
+    OffsetsError,
+    require_all_that_was_read,
+    require_topic,
+    resolve,
+)
 from user_event_kafka import DOWN, FakeConsumer, Log
 
 DAY = date(2010, 12, 1)
@@ -147,6 +154,41 @@ def test_a_topic_that_was_made_anew_is_another_one_however_long_it_is() -> None:
     recorded = DayOffsets.of("events", DAY, {0: (1, 2)}, str(OLD))
     with pytest.raises(OffsetsError, match="partition 0 from offset 1"):
         resolve(consumer, consumer, "events", DAY, recorded, has_rows=False)
+
+
+def test_rows_of_which_nobody_knows_from_where_they_are_are_not_replaced() -> None:
+    consumer = broker(Log([NOON] * 3))
+    with pytest.raises(OffsetsError, match=r"^events 2010-12-01: .*rows .*delete the day's rows"):
+        resolve(consumer, consumer, "events", DAY, None, has_rows=True)
+    assert consumer.asked == []
+    assert resolve(consumer, consumer, "events", DAY, None, has_rows=False).messages == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "behind"),
+    [
+        ({0: (1, 9), 1: (0, 5)}, ""),
+        ({0: (1, 9), 1: (0, 6), 2: (0, 1)}, ""),
+        ({0: (1, 8), 1: (0, 5)}, "partition 0 ends at 8, and 9 were read since"),
+        ({0: (1, 9)}, "partition 1 ends at 0, and 5 were read since"),
+    ],
+)
+def test_offsets_that_end_before_what_was_read_since_are_refused(
+    given: dict[int, tuple[int, int]], behind: str
+) -> None:
+    read = DayOffsets.of("events", DAY, {0: (1, 9), 1: (0, 5), 3: (2, 2)}, str(OLD))
+    older = DayOffsets.of("events", DAY, given, str(OLD))
+    if behind:
+        with pytest.raises(
+            OffsetsError, match=rf"^events 2010-12-01: .*: {behind}\. .*resolve_off"
+        ):
+            require_all_that_was_read(older, read)
+    else:
+        require_all_that_was_read(older, read)
+    # Of another topic, or where nothing was read, they say nothing.
+    require_all_that_was_read(DayOffsets.of("events", DAY, given, str(NEW)), read)
+    require_all_that_was_read(DayOffsets.of("others", DAY, given, str(OLD)), read)
+    require_all_that_was_read(older, None)
 
 
 @pytest.mark.parametrize(("before", "after"), [(NO_ID, NEW), (OLD, NO_ID), (NO_ID, NO_ID)])

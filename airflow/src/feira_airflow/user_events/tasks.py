@@ -23,8 +23,7 @@ def resolve_offsets() -> dict[str, Any]:
 
     day = partition_day()
     with spark_session() as spark:
-        known = recorded(spark, day)
-        held = known is not None and has_rows(spark, day)
+        known, held = recorded(spark, day), has_rows(spark, day)
     with kafka_consumer() as consumer:
         offsets = resolve(consumer, kafka_admin(), TOPIC, day, known, held)
     log.info("%s %s: %s messages between the offsets", TOPIC, day, offsets.messages)
@@ -35,26 +34,34 @@ def resolve_offsets() -> dict[str, Any]:
 def ingest(offsets: dict[str, Any]) -> dict[str, Any]:
     """Replaces the day's events; returns ``user_events`` and ``dead_letters`` (metadata URIs), and counts: ``late`` are
     by day the messages of earlier days that the table lacks, since they came after their day was read."""
-    from feira.user_events.offsets import DayOffsets, require_topic, watermarks
+    from feira.user_events.offsets import (
+        DayOffsets,
+        require_all_that_was_read,
+        require_topic,
+        watermarks,
+    )
     from feira_spark.core.kafka import read_offsets
-    from feira_spark.user_events.day import ingest
+    from feira_spark.user_events.day import has_rows, ingest, recorded
     from feira_spark.user_events.late import late_day, read_to, starting
 
     given = DayOffsets(**offsets)
-    # Since they were resolved days may have passed, and a try of this task failed.
+    # Since they were resolved days may have passed, and a try of this task failed, or another run read the day.
     require_topic(kafka_admin(), given)
     with spark_session() as spark:
+        day = partition_day()
+        if has_rows(spark, day):
+            require_all_that_was_read(given, recorded(spark, day))
         known = read_to(spark, given)
         with kafka_consumer() as consumer:
             lows = {each: watermarks(consumer, given.topic, each)[0] for each in given.ranges}
         begins = starting(given, known, lows)
         messages = read_offsets(spark, kafka_config(), begins, given.ending, given.topic)
         done = ingest(spark, messages, given, late_day(known))
-    for day, count in done.late.items():
+    for late, count in done.late.items():
         log.warning(
             "%s: %s messages came after the day was read, and are not in the table. "
             "`feira run user_events --day %s` takes them in.",
-            *(day, f"{count:,}", day),
+            *(late, f"{count:,}", late),
         )
     return asdict(done)
 

@@ -3,13 +3,15 @@
 A dead letter is known by the topic, its id, the partition and offset that it was read from: in a topic that was
 made anew the same offset is another message. What the topic already holds
 is not sent again, so a retry or another run of a day sends what is missing. Where the broker's answer to one
-was lost, or its retention has removed it, it can come twice: at least once.
+was lost, or its retention has removed it, it can come twice: at least once. Of one that is too large for this topic
+key and value stay where they were read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from feira.user_events.codec import DEAD_TOPIC
@@ -48,6 +50,18 @@ class DeadLetter:
         } | ({} if self.topic_id is None else {"topic_id": self.topic_id})
         return [(name, text.encode()) for name, text in named.items()]
 
+    @property
+    def message(self) -> dict[str, Any]:
+        """What is sent: key and value as they came, and the headers."""
+        return {"key": self.key, "value": self.value, "headers": self.headers}
+
+    @property
+    def message_without_content(self) -> dict[str, Any]:
+        """The headers alone, and as ``left_bytes`` how many key and value have, which are left where they are."""
+        left = len(self.key or b"") + len(self.value or b"")
+        headers = [*self.headers, ("left_bytes", str(left).encode())]
+        return {"key": None, "value": None, "headers": headers}
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -68,9 +82,12 @@ def send(letters: Iterable[DeadLetter], producer: Any, consumer: Any) -> Sent:
     from confluent_kafka import KafkaException
 
     refused: list[str] = []
+    large: list[DeadLetter] = []
 
-    def delivered(error: Any, _: Any) -> None:
-        if error is not None:
+    def failed(letter: DeadLetter, error: Any) -> None:
+        if _is_too_large(error):
+            large.append(letter)
+        elif error is not None:
             refused.append(str(error))
 
     sent = there = 0
@@ -80,9 +97,11 @@ def send(letters: Iterable[DeadLetter], producer: Any, consumer: Any) -> Sent:
             if letter.place in held:
                 there += 1
                 continue
-            _produce(producer, letter, delivered)
+            _produce(producer, letter.message, partial(failed, letter))
             sent += 1
         left = producer.flush(_DELIVERY_SECONDS)
+        for letter in large:
+            refused += _store_large(producer, letter)
     except KafkaException as error:
         raise BrokerError(f"{DEAD_TOPIC}: Kafka does not answer: {error.args[0]}.") from error
     if refused or left:
@@ -128,11 +147,38 @@ def places(consumer: Any) -> set[Place]:
     return held
 
 
-def _produce(producer: Any, letter: DeadLetter, delivered: Any) -> None:
-    message = {"key": letter.key, "value": letter.value, "headers": letter.headers}
+def _store_large(producer: Any, letter: DeadLetter) -> list[str]:
+    """Why one that was too large is not stored, if it is not. Others' size may have been too much for what was sent
+    with it, so it is sent alone; then without key and value."""
+    for message in (letter.message, letter.message_without_content):
+        errors: list[Any] = []
+        _produce(producer, message, errors.append)
+        if producer.flush(_DELIVERY_SECONDS) or not errors:
+            return [f"no answer in {_DELIVERY_SECONDS} s"]
+        if not _is_too_large(errors[0]):
+            break
+    return [] if errors[0] is None else [str(errors[0])]
+
+
+def _is_too_large(error: Any) -> bool:
+    from confluent_kafka import KafkaError
+
+    return error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+
+
+def _produce(producer: Any, message: dict[str, Any], done: Callable[[Any], None]) -> None:
+    """Sends a message; ``done`` is called with None once it is stored, or with the error."""
+    from confluent_kafka import KafkaException
+
     while True:
         try:
-            producer.produce(DEAD_TOPIC, **message, on_delivery=delivered)
+            producer.produce(DEAD_TOPIC, **message, on_delivery=lambda error, _: done(error))
+        except KafkaException as error:
+            # The client does not even queue what is larger than its own limit.
+            if not _is_too_large(error.args[0]):
+                raise
+            done(error.args[0])
+            return
         except BufferError:
             # As many as the client keeps are on their way: some must have arrived before more fit.
             if not producer.poll(_DELIVERY_SECONDS):

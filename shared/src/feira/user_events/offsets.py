@@ -72,17 +72,18 @@ def resolve(
     topic: str,
     day: date,
     recorded: DayOffsets | None = None,
-    has_rows: bool = True,
+    has_rows: bool | None = None,
     now: datetime | None = None,
 ) -> DayOffsets:
     """The offsets of a UTC day, from the broker.
 
     :param consumer: a ``confluent_kafka.Consumer``; it need not be subscribed to anything
     :param admin: a ``confluent_kafka.admin.AdminClient``
-    :param recorded: what the day's rows in the table were read from; None for a day that was never ingested
-    :param has_rows: whether there are such rows: where none are left, any topic may be read
+    :param recorded: what the day's rows in the table were read from; None where that is not known
+    :param has_rows: whether the table has rows of the day: where none are left, any topic may be read; None: it has
+        them if it is recorded what they were read from
     :raises OffsetsError: where the day is not over, the topic is not there, the broker no longer holds the
-        day whole, or the topic is not the one that was read before
+        day whole, the topic is not the one that was read before, or there are rows of which that is not known
     :raises BrokerError: where it does not answer
     """
     from confluent_kafka import KafkaException, TopicPartition
@@ -93,6 +94,12 @@ def resolve(
         raise OffsetsError(
             f"{topic} {day}: the day is over at {ends:%Y-%m-%d %H:%M} UTC, and its messages still come. "
             "Run it after that."
+        )
+    if recorded is None and has_rows:
+        raise OffsetsError(
+            f"{topic} {day}: the table has rows of the day, and no snapshot says any more from which offsets they were "
+            "read, so nothing shows that Kafka still holds all of them. The table keeps the day as it is. Where the "
+            "topic has all of its messages, delete the day's rows from the table first."
         )
     try:
         numbers = _partitions(consumer, topic)
@@ -127,7 +134,7 @@ def resolve(
             f"{topic} {day}: Kafka gave offsets for {len(ranges)} of {len(numbers)} partitions."
         )
     changed = [] if recorded is None else _changed(recorded, topic_id, ranges, lows)
-    if changed and has_rows:
+    if changed and has_rows is not False:
         raise OffsetsError(
             f"{topic} {day}: Kafka no longer holds what the day's rows were read from: {'; '.join(changed)}. "
             "The table keeps the day as it is. Where the topic was made anew on purpose and the day's messages "
@@ -158,6 +165,32 @@ def require_topic(admin: Any, offsets: DayOffsets) -> None:
         raise OffsetsError(
             f"{offsets.topic} {offsets.day}: the offsets are of the topic with the id {offsets.topic_id}, and "
             f"Kafka's has {topic_id}: it was made anew since. Nothing was read; resolve the offsets again."
+        )
+
+
+def require_all_that_was_read(given: DayOffsets, recorded: DayOffsets | None) -> None:
+    """Refuses offsets that end before those that the day's rows were read up to since: the rows behind them would
+    leave the table.
+
+    :param recorded: what the day's rows were last read from; None where that is not known
+    :raises OffsetsError: naming the partitions
+    """
+    if (
+        recorded is None
+        or recorded.topic != given.topic
+        or differ(recorded.topic_id, given.topic_id)
+    ):
+        return
+    ranges = given.ranges
+    behind = [
+        f"partition {number} ends at {ranges.get(number, (0, 0))[1]}, and {end} were read since"
+        for number, (start, end) in recorded.ranges.items()
+        if start < end and ranges.get(number, (0, 0))[1] < end
+    ]
+    if behind:
+        raise OffsetsError(
+            f"{given.topic} {given.day}: these offsets are older than the day's rows: {'; '.join(behind)}. The table "
+            "keeps the day as it is. Clear resolve_offsets instead, which asks Kafka anew."
         )
 
 
