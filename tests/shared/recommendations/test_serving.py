@@ -239,6 +239,29 @@ def test_a_version_that_is_published_or_rolled_back_is_in_the_next_answer(
     with_api(server, test)
 
 
+def test_a_request_that_was_under_way_when_another_loaded_the_new_version_answers_from_it(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(server, V1, "one")
+    values, moved = reading.Lists._values, []
+
+    async def test(api: Api) -> None:
+        assert await api.seen("u1") == (V1, "own", ["one-n1", "one-p0"])
+
+        async def meanwhile(self: reading.Lists, keys: list[str]) -> list[bytes | None]:
+            if not moved:
+                moved.append(keys)
+                published(server, V2, "two")
+                await self._load()
+            return await values(self, keys)
+
+        monkeypatch.setattr(reading.Lists, "_values", meanwhile)
+        assert await api.seen("u1") == (V2, "own", ["two-n1", "two-p0"])
+        assert V1 in moved[0][1]
+
+    with_api(server, test)
+
+
 def test_every_answer_while_versions_change_is_of_one_version(server: ValkeyServer) -> None:
     """Users in the thousands of requests, and lists of which each names its version in each item."""
     published(server, V1, V1)

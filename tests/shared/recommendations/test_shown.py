@@ -45,6 +45,8 @@ class Broker:
 
     def __init__(self, room: int = 10_000) -> None:
         self.room, self.down, self.refused = room, False, False
+        self.gone_after: int | None = None
+        """The client knows that there is no topic, once so many more were queued."""
         self.config: dict[str, Any] = {}
         self.stored: list[tuple[str, bytes, bytes, int]] = []
         self._queued: list[tuple[str, bytes, bytes, int]] = []
@@ -56,6 +58,10 @@ class Broker:
     def produce(self, topic: str, value: bytes, key: bytes, timestamp: int) -> None:
         if len(self._queued) >= self.room:
             raise BufferError("Local: Queue full")
+        if self.gone_after is not None:
+            if self.gone_after == 0:
+                raise KafkaException(KafkaError(KafkaError._UNKNOWN_TOPIC))
+            self.gone_after -= 1
         self._queued.append((topic, value, key, timestamp))
 
     def poll(self, timeout: float) -> int:
@@ -75,7 +81,7 @@ class Broker:
         return len(self._queued)
 
     def list_topics(self, topic: str, timeout: float) -> Any:
-        if self.down or self.refused:
+        if self.down or self.refused or self.gone_after == 0:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
         return SimpleNamespace(topics={topic: SimpleNamespace(error=None)})
 
@@ -301,7 +307,7 @@ def test_while_kafka_is_down_events_are_not_taken_and_lists_are_answered(
     asked(server, test, broker)
 
 
-def test_a_full_queue_refuses_and_no_kafka_at_all_too(server: ValkeyServer) -> None:
+def test_a_full_queue_refuses_and_so_do_no_topic_and_no_kafka_at_all(server: ValkeyServer) -> None:
     broker = Broker(room=1)
 
     async def full(api: Api) -> None:
@@ -313,6 +319,23 @@ def test_a_full_queue_refuses_and_no_kafka_at_all_too(server: ValkeyServer) -> N
         assert (await posted(api))["accepted"] == 1
 
     asked(server, full, broker)
+
+    gone = Broker()
+
+    async def without_topic(api: Api) -> None:
+        await until_kafka(api, "up")
+        shown = impressions(await api.get("/recommendations/nobody?shown=true"))
+        gone.gone_after = 1
+        status, headers, body = await post(api, shown)
+        assert (status, headers[b"retry-after"]) == (503, b"5")
+        assert "topic" in body["title"]
+        assert (await api.get("/health"))["kafka"] == "down"
+        assert (await posted(api))["accepted"] == 1
+        gone.gone_after = None
+        await until_kafka(api, "up")
+        assert (await post(api, shown))[0] == 202
+
+    asked(server, without_topic, gone)
 
     async def none(api: Api) -> None:
         shown = impressions(await api.get("/recommendations/nobody?shown=true"))

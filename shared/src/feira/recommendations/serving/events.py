@@ -144,9 +144,11 @@ class Events:
     def send(self, messages: list[Message]) -> None:
         """Queues the messages.
 
-        :raises UnavailableError: where Kafka is down, or the queue is full; some may be queued then, and sent
-            again they have the same event ids
+        :raises UnavailableError: where Kafka is down or does not let the topic be written, or the queue is full; some
+            may be queued then, and sent again they have the same event ids
         """
+        from confluent_kafka import KafkaException
+
         producer = self.require_up()
         for number, (key, value, timestamp) in enumerate(messages):
             try:
@@ -154,6 +156,11 @@ class Events:
             except BufferError:
                 self._counted("accepted", number)
                 raise UnavailableError(f"{QUEUED:,} events wait for Kafka already.") from None
+            except KafkaException as error:
+                # What the client knows already, as of a topic that is gone, it says at once.
+                self._counted("accepted", number)
+                self.up = False
+                raise UnavailableError(f"Kafka does not take them: {error.args[0]}.") from None
         self._counted("accepted", len(messages))
 
     async def _poll(self) -> None:

@@ -175,7 +175,7 @@ class Lists:
                 if served is not None:
                     keys += keys_of(served.version)
                 values = await self._together(keys)
-                if values is None or self._is_read(values[0]) or last:
+                if values is None or self._is_read(served, values[0]) or last:
                     return served, values[1:] if values and served is not None else None
                 await self._follow()
         except Exception:
@@ -183,14 +183,18 @@ class Lists:
             self._failed("error")
         return self._served, None
 
-    def _is_read(self, live: bytes | None) -> bool:
-        """Whether what is served is what is read, or was looked at just now and cannot be read."""
+    def _is_read(self, served: Served | None, live: bytes | None) -> bool:
+        """Whether the version that was asked is live, or what is live was looked at just now and cannot be read.
+
+        Another request may have loaded a new one meanwhile: the values are of the one that was asked.
+        """
         if live is None:
-            return self._served is None
-        if self._served is not None and self._served.version.encode() == live:
+            return served is None
+        if served is not None and served.version.encode() == live:
             return True
         looked_at, when = self._looked_at
-        return looked_at == live and time.monotonic() - when < _UNUSABLE_SECONDS
+        recent = looked_at == live and time.monotonic() - when < _UNUSABLE_SECONDS
+        return recent and self._served is served
 
     async def _together(self, keys: list[str]) -> list[bytes | None] | None:
         """The values of the keys; None where Valkey fails. What is asked meanwhile is read at once after it."""
