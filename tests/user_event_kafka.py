@@ -32,8 +32,8 @@ class Log:
 
 @dataclass
 class FakeConsumer:
-    """Consumer and admin in one, which answers from its logs; ``meanwhile`` happens between a question about
-    times and the next one. The topic's id is of zeros with a broker that has none."""
+    """Consumer and admin in one, which answers from its logs; ``meanwhile`` happens once, before the next
+    question about times is answered. The topic's id is of zeros with a broker that has none."""
 
     logs: dict[str, dict[int, Log]]
     meanwhile: Any = None
@@ -66,8 +66,9 @@ class FakeConsumer:
         self, asked: list[TopicPartition], timeout: float
     ) -> list[TopicPartition]:
         self._ask("offsets_for_times", timeout)
-        if self.meanwhile is not None:
-            self.meanwhile(self)
+        happens, self.meanwhile = self.meanwhile, None
+        if happens is not None:
+            happens(self)
         return [
             TopicPartition(
                 each.topic,

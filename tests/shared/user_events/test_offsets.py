@@ -23,6 +23,8 @@ DAY = date(2010, 12, 1)
 BEGINS = int(datetime(2010, 12, 1, tzinfo=UTC).timestamp() * 1000)
 HOUR = 3_600_000
 BEFORE, NOON, AFTER = BEGINS - 1, BEGINS + 12 * HOUR, BEGINS + 24 * HOUR
+# Older than a late message of that time is.
+LONG_BEFORE = BEGINS - 24 * HOUR - 1
 
 
 def broker(*partitions: Log) -> FakeConsumer:
@@ -44,10 +46,10 @@ def test_a_day_begins_at_its_first_message_and_ends_where_the_partition_does() -
         Log([BEFORE, BEFORE]),
         Log([AFTER]),
         Log([]),
-        Log([BEFORE, NOON], low=70),
+        Log([LONG_BEFORE, BEFORE, NOON], low=70),
     )
     found = ranges(consumer)
-    assert found == {0: (1, 4), 1: (1, 5), 2: (2, 2), 3: (0, 1), 4: (0, 0), 5: (71, 72)}
+    assert found == {0: (1, 4), 1: (1, 5), 2: (2, 2), 3: (0, 1), 4: (0, 0), 5: (72, 73)}
 
 
 @given(
@@ -66,6 +68,24 @@ def test_no_message_of_the_day_is_outside_its_offsets(partitions: list[list[int]
         assert start == end or times[start] >= BEGINS
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 24)), min_size=1, max_size=12),
+    st.integers(0, 12),
+)
+def test_no_message_of_the_day_is_gone_where_offsets_are_given(
+    sent: list[tuple[int, int]], removed: int
+) -> None:
+    """Sent in the order of the clock, from a day and a half before the day on, each up to a day late."""
+    times = [BEGINS + (hour - 36 - late) * HOUR for hour, late in sorted(sent)]
+    gone, left = times[:removed], times[removed:]
+    try:
+        ranges(broker(Log(left, low=len(gone))))
+    except OffsetsError:
+        assert gone
+    else:
+        assert not any(BEGINS <= time < AFTER for time in gone)
+
+
 @pytest.mark.parametrize(
     ("log", "lost"),
     [
@@ -73,8 +93,11 @@ def test_no_message_of_the_day_is_outside_its_offsets(partitions: list[list[int]
         (Log([AFTER], low=70), True),
         (Log([], low=70), True),
         (Log([BEGINS], low=1), True),
-        (Log([BEFORE, NOON], low=70), False),
-        (Log([BEFORE], low=70), False),
+        # It may be late, and what was before it of the day.
+        (Log([BEFORE, NOON], low=70), True),
+        (Log([LONG_BEFORE + 1, LONG_BEFORE, NOON], low=70), True),
+        (Log([LONG_BEFORE, NOON], low=70), False),
+        (Log([LONG_BEFORE], low=70), False),
         (Log([NOON], low=0), False),
     ],
 )

@@ -9,7 +9,7 @@ reading ends where the partition ended when it was asked, and what is of other d
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -88,6 +88,8 @@ def resolve(
     """
     from confluent_kafka import KafkaException, TopicPartition
 
+    from feira.user_events.incoming import OLDEST
+
     begins = datetime(day.year, day.month, day.day, tzinfo=UTC)
     ends = begins + timedelta(days=1)
     if (now or datetime.now(UTC)) < ends:
@@ -105,8 +107,13 @@ def resolve(
         numbers = _partitions(consumer, topic)
         topic_id = _topic_id(admin, topic)
         highs = {n: watermarks(consumer, topic, n)[1] for n in numbers}
-        at = [TopicPartition(topic, n, int(begins.timestamp() * 1000)) for n in numbers]
-        found = consumer.offsets_for_times(at, timeout=SECONDS)
+        found, before = (
+            consumer.offsets_for_times(
+                [TopicPartition(topic, n, int(time.timestamp() * 1000)) for n in numbers],
+                timeout=SECONDS,
+            )
+            for time in (begins, begins - OLDEST)
+        )
         # Asked last: what retention removes meanwhile must not pass for a day that began later.
         lows = {n: watermarks(consumer, topic, n)[0] for n in numbers}
         now_id = _topic_id(admin, topic)
@@ -119,20 +126,7 @@ def resolve(
             f"{topic} {day}: the topic was made anew while its offsets were asked for: its id was {topic_id} and is "
             f"{now_id}. Ask again."
         )
-    ranges: dict[int, tuple[int, int]] = {}
-    for each in found:
-        if each.error is not None:
-            raise BrokerError(
-                f"{topic} {day}: Kafka has no offset for partition {each.partition}: {each.error}."
-            )
-        high = highs[each.partition]
-        # -1: no message is of that time or later. One may have come since the end was asked for.
-        start = high if each.offset < 0 else min(each.offset, high)
-        ranges[each.partition] = (start, high)
-    if set(ranges) != set(numbers):
-        raise BrokerError(
-            f"{topic} {day}: Kafka gave offsets for {len(ranges)} of {len(numbers)} partitions."
-        )
+    ranges, no_later = (_until_the_end(topic, day, each, highs) for each in (found, before))
     changed = [] if recorded is None else _changed(recorded, topic_id, ranges, lows)
     if changed and has_rows is not False:
         raise OffsetsError(
@@ -140,7 +134,8 @@ def resolve(
             "The table keeps the day as it is. Where the topic was made anew on purpose and the day's messages "
             "are in it, delete the day's rows from the table first."
         )
-    _require_whole(topic, day, ranges, lows, {} if recorded is None or changed else recorded.ranges)
+    whole = {} if recorded is None or changed else recorded.ranges
+    _require_whole(topic, day, no_later, lows, whole)
     return DayOffsets.of(topic, day, ranges, topic_id)
 
 
@@ -242,6 +237,27 @@ def watermarks(consumer: Any, topic: str, number: int) -> tuple[int, int]:
     return int(low), int(high)
 
 
+def _until_the_end(
+    topic: str, day: date, found: Sequence[Any], highs: Mapping[int, int]
+) -> dict[int, tuple[int, int]]:
+    """Of each partition the offset that the broker has found for a time, and the one after its last."""
+    ranges: dict[int, tuple[int, int]] = {}
+    for each in found:
+        if each.error is not None:
+            raise BrokerError(
+                f"{topic} {day}: Kafka has no offset for partition {each.partition}: {each.error}."
+            )
+        high = highs[each.partition]
+        # -1: no message is of that time or later. One may have come since the end was asked for.
+        start = high if each.offset < 0 else min(each.offset, high)
+        ranges[each.partition] = (start, high)
+    if set(ranges) != set(highs):
+        raise BrokerError(
+            f"{topic} {day}: Kafka gave offsets for {len(ranges)} of {len(highs)} partitions."
+        )
+    return ranges
+
+
 def _changed(
     recorded: DayOffsets, topic_id: str | None, ranges: Ranges, lows: Mapping[int, int]
 ) -> list[str]:
@@ -264,20 +280,24 @@ def _changed(
 
 
 def _require_whole(
-    topic: str, day: date, ranges: Ranges, lows: Mapping[int, int], recorded: Ranges
+    topic: str, day: date, no_later: Ranges, lows: Mapping[int, int], recorded: Ranges
 ) -> None:
-    """A message before the day that is still there shows that none of the day was removed. A recorded
-    start that is still there shows it too."""
+    """The first message that is still there shows that none of the day was removed, if it is older than the day by
+    more than a message may be late: one that is not could have come behind one of the day. A recorded start
+    that is still there shows it too.
+
+    :param no_later: where the messages begin that are not so old
+    """
     lost = [
         f"partition {number} from offset {lows[number]}"
-        for number, (start, _) in sorted(ranges.items())
+        for number, (start, _) in sorted(no_later.items())
         if lows[number] > 0
         and start <= lows[number]
         and not (number in recorded and recorded[number][0] >= lows[number])
     ]
     if lost:
         raise OffsetsError(
-            f"{topic} {day}: Kafka has removed messages, and holds none that is older than the day: "
+            f"{topic} {day}: Kafka has removed messages, and holds none before them that is a day older than the day: "
             f"{', '.join(lost)}. What it removed may have been of the day, so nothing is read. The table "
             "keeps the day as it is; lengthen the topic's retention for the days to come."
         )
