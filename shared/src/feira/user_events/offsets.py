@@ -97,6 +97,8 @@ def resolve(
             f"{topic} {day}: the day is over at {ends:%Y-%m-%d %H:%M} UTC, and its messages still come. "
             "Run it after that."
         )
+    if has_rows is None:
+        has_rows = recorded is not None
     if recorded is None and has_rows:
         raise OffsetsError(
             f"{topic} {day}: the table has rows of the day, and no snapshot says any more from which offsets they were "
@@ -128,7 +130,7 @@ def resolve(
         )
     ranges, no_later = (_until_the_end(topic, day, each, highs) for each in (found, before))
     changed = [] if recorded is None else _changed(recorded, topic_id, ranges, lows)
-    if changed and has_rows is not False:
+    if changed and has_rows:
         raise OffsetsError(
             f"{topic} {day}: Kafka no longer holds what the day's rows were read from: {'; '.join(changed)}. "
             "The table keeps the day as it is. Where the topic was made anew on purpose and the day's messages "

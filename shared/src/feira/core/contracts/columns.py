@@ -112,21 +112,21 @@ def _max_length(node: Node, name: str, type_: str) -> int | None:
 
 def placed(properties: list[Node], flag: str, position: str) -> tuple[str, ...]:
     """Names of the flagged columns by their stated positions, which count from 1."""
-    placed: dict[int, str] = {}
+    by_place: dict[int, str] = {}
     for node in properties:
         place = node.get(position)
         if bool(node.get(flag)) != (place is not None):
             refuse(node, flag, f"column {node['name']}: {flag} and {position} go together.")
         if place is None:
             continue
-        if place in placed:
-            problem = f"columns {placed[place]} and {node['name']} both have {position} {place}."
+        if place in by_place:
+            problem = f"columns {by_place[place]} and {node['name']} both have {position} {place}."
             refuse(node, position, problem)
         if flag == "primaryKey" and not node.get("required"):
             refuse(node, flag, f"column {node['name']} is of the key and not required.")
-        placed[place] = node["name"]
+        by_place[place] = node["name"]
     for node in properties:
         place = node.get(position)
-        if place is not None and not 1 <= place <= len(placed):
-            refuse(node, position, f"column {node['name']}: {position} {place} of {len(placed)}.")
-    return tuple(placed[place] for place in sorted(placed))
+        if place is not None and not 1 <= place <= len(by_place):
+            refuse(node, position, f"column {node['name']}: {position} {place} of {len(by_place)}.")
+    return tuple(by_place[place] for place in sorted(by_place))
