@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import signal
 import sys
 from datetime import UTC, date, datetime
 from typing import Any
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from day_chain import HERE, REPOSITORY, DayChain, run_json
+from feira_local.stack.processes import raise_at_sigterm
 from figures import engine_cpu, engine_seconds, load_rate, peaks, ratio, spread, step_runs
 from machine import machine
 from memory import MemorySampler, load_average
@@ -112,7 +112,7 @@ def main() -> int:
         shutil.rmtree(home, ignore_errors=True)
     target = HOME / f"{COMET if COMET in engines else 'day'}-{asked.lines}.json"
     # Who ends the benchmark ends its servers with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    raise_at_sigterm()
     sampler = MemorySampler()
     try:
         with (

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import signal
 import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -36,6 +35,7 @@ from feira.summary.model import DayReport
 from feira.summary.prepare import prepare_reports
 from feira_airflow.summary.marts import build_marts
 from feira_local.stack.config import DEFAULT_PORTS, Ports, ShopOptions, StackConfig
+from feira_local.stack.processes import raise_at_sigterm
 from growing_lake import GrowingLake
 from growing_shop import UPDATED_DAYS, GrowingShop, date_of
 from machine import machine
@@ -249,7 +249,7 @@ def main() -> int:
     asked = arguments.parse_args()
     if asked.days < MEASURED[0]:
         arguments.error(f"--days {asked.days}: the first that is measured is day {MEASURED[0]}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    raise_at_sigterm()
     # What is not measured now stays as it was measured before.
     figures = json.loads(asked.out.read_text()) if asked.out.is_file() else {}
     for (part, grown), ids in product(PARTS.items(), ("clustered", "scattered")):

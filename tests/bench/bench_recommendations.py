@@ -43,6 +43,7 @@ from feira_local.stack import access
 from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.chains import Chain, follow, start
 from feira_local.stack.config import HOST
+from feira_local.stack.processes import raise_at_sigterm
 from machine import machine
 from memory import MemorySampler, load_average, tree
 from recommendation_step import STEPS, drawn_lists
@@ -200,6 +201,7 @@ def main() -> int:
         help="this part; the others stay as measured",
     )
     asked = arguments.parse_args()
+    raise_at_sigterm()
     parts: dict[str, Callable[[], Any]] = {
         "features": lambda: features(round(EVENTS * asked.scale)),
         "steps": lambda: steps(asked.scale),

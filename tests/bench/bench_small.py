@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from rich.console import Console
 
 from feira.core.settings import LakeSettings
 from feira_local.stack.config import DEFAULT_PORTS, Ports, ShopOptions, StackConfig
+from feira_local.stack.processes import raise_at_sigterm
 from feira_spark.core import session
 from figures import small_medians
 from growing_lake import GrowingLake
@@ -75,7 +75,7 @@ def main() -> int:
     arguments.add_argument("--turns", type=int, default=TURNS, help="days of each way that count")
     arguments.add_argument("--out", type=Path, default=HOME / "small.json")
     asked = arguments.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    raise_at_sigterm()
     figures: dict[str, Any] = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),

@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -37,7 +36,7 @@ os.environ.setdefault("FEIRA_SHOP_LINES", "20000")
 
 from feira_local.stack.airflow_api import AirflowApi, DagRun  # noqa: E402
 from feira_local.stack.chains import Chain, follow, start  # noqa: E402
-from feira_local.stack.processes import leaders  # noqa: E402
+from feira_local.stack.processes import leaders, raise_at_sigterm  # noqa: E402
 from feira_local.stack.state import running_config  # noqa: E402
 from figures import STACK_HEADINGS, along_path, spread  # noqa: E402
 from machine import machine  # noqa: E402
@@ -114,7 +113,7 @@ def chain_figures(api: AirflowApi, chain: Chain) -> dict[str, Any]:
 @contextmanager
 def stack_of_its_own() -> Iterator[None]:
     """Inside, a stack may be started in an empty folder; it is stopped at the end, SIGTERM's too."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    raise_at_sigterm()
     subprocess.run([FEIRA, "down"], check=True)
     shutil.rmtree(os.environ["FEIRA_HOME"], ignore_errors=True)
     try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from rich.console import Console
 
 from feira_local.stack import access
 from feira_local.stack.chains import Chain, follow, start
+from feira_local.stack.processes import raise_at_sigterm
 from feira_local.stack.supervisor import Supervisor
 from held import KEYS, MARTS, Held
 from notifications import Notifications
@@ -55,7 +55,7 @@ def fresh_stack(
     os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
     if data is not None:
         os.environ["FEIRA_SHOP_DATA"] = str(data.resolve())
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    raise_at_sigterm()
     subprocess.run([FEIRA, "down"], check=True)
     shutil.rmtree(os.environ["FEIRA_HOME"], ignore_errors=True)
     try:

@@ -14,6 +14,7 @@ import pytest
 
 from feira_local.cli import demo, main
 from feira_local.cli import runs as commands
+from feira_local.stack import processes
 from feira_local.stack.airflow_api import AirflowApi, AssetGraph, DagRun
 from feira_local.stack.chains import Chain, join
 from feira_local.stack.config import StackConfig
@@ -105,6 +106,8 @@ def test_a_demo_that_is_ended_by_sigterm_takes_its_stack_down(
 
     monkeypatch.setattr(demo.stack_commands, "start", start)
     monkeypatch.setattr(demo.lifecycle, "down", stopped.append)
+    # Here they are the tests' servers.
+    monkeypatch.setattr(processes, "end", lambda *_, **__: None)
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit) as left:

@@ -6,7 +6,6 @@ import importlib
 import io
 import os
 import pkgutil
-import signal
 import sys
 
 import typer
@@ -17,6 +16,7 @@ from feira_airflow.core.next_steps import with_next_step
 from feira_local.cli.output import error_console, printable, shortened
 from feira_local.stack.errors import StackError
 from feira_local.stack.loopback import no_proxy
+from feira_local.stack.processes import raise_at_sigterm
 
 # In this order in the help. Any other module of this folder that has ``register`` comes after them: a
 # pipeline brings its commands as a new file.
@@ -63,7 +63,7 @@ def main() -> None:
     # The lake's clients, this command's own and those of what it starts, would ask a proxy for it.
     os.environ.update(no_proxy(os.environ))
     # To be ended is to be left as by Ctrl-C: `feira demo` takes its stack down.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    raise_at_sigterm(KeyboardInterrupt)
     try:
         app()
     except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
@@ -116,6 +117,21 @@ def end(processes: Iterable[psutil.Process], *, patience: float) -> None:
         _, alive = psutil.wait_procs(alive, timeout=patience)
     _signal(alive, signal.SIGKILL)
     psutil.wait_procs(alive, timeout=5)
+
+
+def raise_at_sigterm(error: type[BaseException] = SystemExit) -> None:
+    """From here on SIGTERM ends the processes that the calling one has started, then raises ``error(143)`` in it.
+
+    143 is a shell's code for it. Where an exception comes while `subprocess` starts a process, nobody has that
+    process's number: it would go on beside what the exception lets be cleared up. A terminal's Ctrl-C reaches
+    such a process by itself.
+    """
+
+    def ended(number: int, _frame: object) -> NoReturn:
+        end(psutil.Process().children(), patience=20)
+        raise error(128 + number)
+
+    signal.signal(signal.SIGTERM, ended)
 
 
 def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
