@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from feira.core.contracts import contract, contracts
 from feira.core.contracts.ddl import iceberg_ddl, warehouse_ddl
-from feira.core.contracts.evolution import compare
+from feira.core.contracts.evolution import Stored, compare
 from feira.core.lake import landing_store
 from feira.core.settings import LakeSettings
 from feira_local.cli import app, pipelines, stack, tables
@@ -237,7 +237,9 @@ def verified_without(monkeypatch: pytest.MonkeyPatch, *lost: str) -> tuple[set[s
     """The tables that `feira verify --json` finds lost, what it says of all, and its error, where the lake
     has all tables but the lost ones."""
     lake = [
-        tables._row(each, "lake", *((None, None) if each.table in lost else (1, compare(each, of))))
+        tables._row(
+            each, "lake", *((None, None) if each.table in lost else (1, compare(each, Stored(of))))
+        )
         for each in contracts().values()
         if "lake" in each.servers
         for of in [{column.name: column.type for column in each.columns}]

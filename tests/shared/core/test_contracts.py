@@ -15,7 +15,7 @@ import yaml
 from feira.core.contracts import Column, ContractError, contract, contracts
 from feira.core.contracts.ddl import iceberg_ddl, warehouse_ddl
 from feira.core.contracts.document import Node, parse_yaml, require_odcs
-from feira.core.contracts.evolution import Evolution, compare, require_current
+from feira.core.contracts.evolution import Evolution, Stored, compare, require_current
 from feira.core.contracts.model import Lookup
 from feira.core.contracts.reader import read_contract
 from feira.core.contracts.registry import (
@@ -235,16 +235,35 @@ def test_the_comparison_parses_in_each_engine(engine: str) -> None:
 
 
 def test_a_table_as_declared_needs_nothing() -> None:
-    assert compare(FACT, AS_DECLARED) == Evolution(FACT.table, (), ())
-    require_current(FACT, "lake", AS_DECLARED)
+    declared = Stored(AS_DECLARED, frozenset(FACT.required_columns))
+    assert compare(FACT, declared) == Evolution(FACT.table)
+    require_current(FACT, "lake", compare(FACT, declared))
 
 
 def test_an_added_optional_column_asks_for_migrate() -> None:
     wider = replace(FACT, columns=(*FACT.columns, Column("gift_note", "string", required=False)))
-    assert [column.name for column in compare(wider, AS_DECLARED).added] == ["gift_note"]
+    change = compare(wider, Stored(AS_DECLARED))
+    assert [column.name for column in change.added] == ["gift_note"]
     with pytest.raises(ContractError, match="no column gift_note") as refusal:
-        require_current(wider, "lake", AS_DECLARED)
+        require_current(wider, "lake", change)
     assert refusal.value.remedy is Remedy.MIGRATE
+
+
+def test_a_column_that_need_no_longer_have_a_value_asks_for_migrate() -> None:
+    stored = Stored(AS_DECLARED, frozenset([*FACT.required_columns, "country", "customer_id"]))
+    change = compare(FACT, stored)
+    assert change == Evolution(
+        FACT.table, relaxed=(FACT.column("customer_id"), FACT.column("country"))
+    )
+    with pytest.raises(
+        ContractError, match="column customer_id takes no null, column country"
+    ) as refusal:
+        require_current(FACT, "lake", change)
+    assert refusal.value.remedy is Remedy.MIGRATE
+
+
+def test_a_column_that_has_become_required_is_no_difference() -> None:
+    assert compare(FACT, Stored(AS_DECLARED)) == Evolution(FACT.table)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +280,7 @@ def test_an_added_optional_column_asks_for_migrate() -> None:
 )
 def test_what_a_table_cannot_take_is_refused(existing: dict[str, str], message: str) -> None:
     with pytest.raises(ContractError, match=message) as refusal:
-        require_current(FACT, "lake", existing)
+        require_current(FACT, "lake", compare(FACT, Stored(existing)))
     assert "Nothing was written" in str(refusal.value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import re
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
@@ -21,20 +22,22 @@ from feira.core.contracts import ContractError
 from feira.core.contracts.ddl import warehouse_ddl
 from feira.core.contracts.evolution import Evolution
 from feira.core.errors import Remedy
+from feira.core.warehouse import schema
 from feira.core.warehouse.apply import Difference
 from feira.core.warehouse.by_day import RowRefusedError
 from feira.core.warehouse.load import Extract, Loaded, held_snapshot, load
 from feira.core.warehouse.merge import LoadError, LoadRefusedError, Merge
 from feira.core.warehouse.schema import (
     NOTED_LOADS,
-    add_columns,
     connect,
     create_indexes,
     evolution,
+    evolve,
     missing_indexes,
     require_load_tables,
     table_types,
 )
+from feira.core.warehouse.side import REDSHIFT
 from feira.sales.published import PUBLISHED
 
 DAY = dt.date(2011, 1, 3)
@@ -849,13 +852,29 @@ def test_what_a_contract_asks_of_a_table_is_done_by_its_evolution(
     assert evolution(connection, FACT) is None
     require_load_tables(connection, PUBLISHED)
     declared = table_types(connection, "sales.fact")
-    assert evolution(connection, FACT) == Evolution("sales.fact", (), ())
-    connection.execute("ALTER TABLE sales.fact DROP COLUMN country, DROP COLUMN customer_id")
+    assert evolution(connection, FACT) == Evolution("sales.fact")
+    connection.execute(
+        "ALTER TABLE sales.fact DROP COLUMN country, DROP COLUMN customer_id, "
+        "ALTER COLUMN description SET NOT NULL"
+    )
     change = evolution(connection, FACT)
     assert change is not None and change.refused == ()
     assert [column.name for column in change.added] == ["customer_id", "country"]
-    add_columns(connection, change)
+    assert [column.name for column in change.relaxed] == ["description"]
+    evolve(connection, change)
     assert table_types(connection, "sales.fact") == declared
+    assert evolution(connection, FACT) == Evolution("sales.fact")
+
+
+def test_redshift_cannot_make_a_column_optional(
+    connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_load_tables(connection, PUBLISHED)
+    connection.execute("ALTER TABLE sales.fact ALTER COLUMN description SET NOT NULL")
+    monkeypatch.setattr(schema, "side_of", lambda _: REDSHIFT)
+    change = evolution(connection, FACT)
+    assert change is not None and change.asked == []
+    assert re.match("column description takes no null .* new column", *change.refused)
 
 
 def test_dates_that_an_earlier_release_noted_wait_for_every_extract_day(

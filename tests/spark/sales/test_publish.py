@@ -31,9 +31,9 @@ from feira_spark.core import publish
 from feira_spark.core.difference import stage_difference
 from feira_spark.core.publish import AuditError, Published, publish_day, sweep_branches
 from feira_spark.core.tables import (
-    add_columns,
     current_snapshot,
     evolution,
+    evolve,
     metadata_uri,
     require_tables,
 )
@@ -494,7 +494,7 @@ def test_a_column_is_added_without_a_change_of_rows(tables: SparkSession) -> Non
         require_tables(tables, [wider])
     change = evolution(tables, wider)
     assert change is not None
-    add_columns(tables, change)
+    evolve(tables, change)
     require_tables(tables, [wider])
     rows = tables.table("lake.sales.fact")
     assert {tuple(r) for r in rows.select("order_id", "quantity", "gift_note").collect()} == {

@@ -13,7 +13,7 @@ from pyspark.sql import types as T
 
 from feira.core.contracts import Contract
 from feira.core.contracts.ddl import iceberg_column, iceberg_ddl
-from feira.core.contracts.evolution import Evolution, compare, require_current
+from feira.core.contracts.evolution import Evolution, Stored, compare, require_current
 from feira_spark.core.session import CATALOG
 
 STAGING = f"{CATALOG}.staging"
@@ -39,15 +39,18 @@ def spark_type(name: str) -> T.DataType:
     return T.DecimalType(int(precision), int(scale))
 
 
-def table_types(spark: SparkSession, table: str) -> dict[str, str] | None:
-    """Column names and types of a lake table in the contract's words; None where it does not exist."""
+def stored(spark: SparkSession, table: str) -> Stored | None:
+    """The columns of a lake table; None where it does not exist."""
     try:
         schema = spark.table(f"{CATALOG}.{table}").schema
     except AnalysisException as error:
         if error.getCondition() != "TABLE_OR_VIEW_NOT_FOUND":
             raise
         return None
-    return {field.name: field.dataType.simpleString() for field in schema.fields}
+    return Stored(
+        {field.name: field.dataType.simpleString() for field in schema.fields},
+        frozenset(field.name for field in schema.fields if not field.nullable),
+    )
 
 
 def create_missing(spark: SparkSession, contracts: Iterable[Contract]) -> None:
@@ -63,26 +66,29 @@ def require_tables(spark: SparkSession, contracts: Iterable[Contract]) -> None:
     """Creates missing tables; raises ContractError, before a write, where one is not as declared."""
     missing = []
     for contract in contracts:
-        existing = table_types(spark, contract.table)
-        if existing is None:
+        change = evolution(spark, contract)
+        if change is None:
             missing.append(contract)
         else:
-            require_current(contract, "lake", existing)
+            require_current(contract, "lake", change)
     if missing:
         create_missing(spark, missing)
 
 
 def evolution(spark: SparkSession, contract: Contract) -> Evolution | None:
     """What the contract asks of the lake's table; None where the table does not exist yet."""
-    existing = table_types(spark, contract.table)
+    existing = stored(spark, contract.table)
     return compare(contract, existing) if existing is not None else None
 
 
-def add_columns(spark: SparkSession, change: Evolution) -> None:
-    """Adds the optional columns of an evolution, all or none; rows that exist hold null."""
+def evolve(spark: SparkSession, change: Evolution) -> None:
+    """Adds the optional columns of an evolution, all or none, for which rows that exist hold null, and then lets
+    those that need no longer have a value take null."""
     columns = ", ".join(iceberg_column(column) for column in change.added)
     if columns:
         spark.sql(f"ALTER TABLE {CATALOG}.{change.table} ADD COLUMNS ({columns})")
+    for column in change.relaxed:
+        spark.sql(f"ALTER TABLE {CATALOG}.{change.table} ALTER COLUMN {column.name} DROP NOT NULL")
 
 
 def current_snapshot(spark: SparkSession, table: str, branch: str = "main") -> int | None:

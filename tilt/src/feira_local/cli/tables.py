@@ -225,9 +225,7 @@ def _row(
     declared: Contract, where: str, rows: int | None, change: Evolution | None
 ) -> dict[str, Any]:
     """A table with its rows, None where no run has made it, and what its contract asks of it."""
-    asked = (
-        [*change.refused, *(f"no column {each.name}" for each in change.added)] if change else []
-    )
+    asked = [*change.refused, *change.asked] if change else []
     state = "; ".join(asked) or (DECLARED if change else MISSING)
     return {"table": declared.table, "where": where, "rows": rows, "state": state}
 

@@ -1,4 +1,4 @@
-"""What a contract asks of a table that already exists: nothing, an added column, or too much."""
+"""What a contract asks of a table that already exists: nothing, a column added or made optional, or too much."""
 
 from __future__ import annotations
 
@@ -10,20 +10,42 @@ from feira.core.errors import Remedy
 
 
 @dataclass(frozen=True)
+class Stored:
+    """The columns of an existing table: their types, in the contract's words, and which of them take no null."""
+
+    types: Mapping[str, str]
+    required: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Evolution:
     """The difference between a contract and an existing table.
 
-    ``added`` are optional columns that a migration can add. ``refused`` says, a sentence for
-    each, what the table cannot take.
+    ``added`` are optional columns that a migration can add, ``relaxed`` those that are there, take no null
+    and need no longer have a value. ``refused`` says, a sentence for each, what the table cannot take.
     """
 
     table: str
-    added: tuple[Column, ...]
-    refused: tuple[str, ...]
+    added: tuple[Column, ...] = ()
+    relaxed: tuple[Column, ...] = ()
+    refused: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> list[str]:
+        """What a migration is to do, in the words of what the table is."""
+        return [
+            *(f"no column {each.name}" for each in self.added),
+            *(f"column {each.name} takes no null" for each in self.relaxed),
+        ]
 
 
-def compare(contract: Contract, existing: Mapping[str, str]) -> Evolution:
-    """Holds the contract against a table's columns: name to type, in the contract's words."""
+def compare(contract: Contract, stored: Stored) -> Evolution:
+    """Holds the contract against a table.
+
+    A column that is declared as required and takes null in the table is no difference: rows of before may
+    have none, and those that come are judged by the contract.
+    """
+    existing = stored.types
     declared = {column.name: column for column in contract.columns}
     refused = [
         f"column {name} ({type_}) is in the table and no longer in the contract; a dropped column "
@@ -44,21 +66,25 @@ def compare(contract: Contract, existing: Mapping[str, str]) -> Evolution:
         for column in added
         if column.required
     ]
-    return Evolution(contract.table, tuple(c for c in added if not c.required), tuple(refused))
+    relaxed = [column for name, column in declared.items() if name in stored.required]
+    return Evolution(
+        contract.table,
+        tuple(each for each in added if not each.required),
+        tuple(each for each in relaxed if not each.required),
+        tuple(refused),
+    )
 
 
-def require_current(contract: Contract, where: str, existing: Mapping[str, str]) -> None:
+def require_current(contract: Contract, where: str, evolution: Evolution) -> None:
     """Raises ContractError unless the table is as the contract declares it; writes nothing."""
-    evolution = compare(contract, existing)
     if evolution.refused:
         raise ContractError(
             f"{contract.table} in the {where} cannot take contract {contract.version}: "
             f"{'; '.join(evolution.refused)}. Nothing was written. "
             f"Put the contract back, or make a table of a new name."
         )
-    if evolution.added:
-        names = ", ".join(column.name for column in evolution.added)
+    if asked := evolution.asked:
         raise ContractError(
-            f"{contract.table} in the {where} has no column {names}, which contract "
-            f"{contract.version} declares. Nothing was written."
+            f"{contract.table} in the {where} is not as contract {contract.version} declares it: "
+            f"{', '.join(asked)}. Nothing was written."
         ).fixed_by(Remedy.MIGRATE)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from feira.core.contracts import Contract, contract
 from feira.core.contracts.ddl import warehouse_ddl, warehouse_type
-from feira.core.contracts.evolution import Evolution, compare, require_current
+from feira.core.contracts.evolution import Evolution, Stored, compare, require_current
 from feira.core.published_table import PublishedTable
 from feira.core.warehouse.side import side_of
 
@@ -47,16 +48,27 @@ def connect(dsn: str) -> psycopg.Connection:
     return connection
 
 
-def table_types(connection: psycopg.Connection, table: str) -> dict[str, str] | None:
-    """Column names and types of a table in the contract's words; None where it does not exist."""
+def stored(connection: psycopg.Connection, table: str) -> Stored | None:
+    """The columns of a table; None where it does not exist."""
     rows = connection.execute(
-        "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a "
+        "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull FROM pg_attribute a "
         "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped "
         "ORDER BY a.attnum",
         table.split("."),
     ).fetchall()
-    return {name: _contract_type(type_) for name, type_ in rows} or None
+    if not rows:
+        return None
+    return Stored(
+        {name: _contract_type(type_) for name, type_, _ in rows},
+        frozenset(name for name, _, required in rows if required),
+    )
+
+
+def table_types(connection: psycopg.Connection, table: str) -> dict[str, str] | None:
+    """Column names and types of a table in the contract's words; None where it does not exist."""
+    found = stored(connection, table)
+    return dict(found.types) if found else None
 
 
 def _contract_type(type_: str) -> str:
@@ -69,9 +81,9 @@ def require_tables(connection: psycopg.Connection, tables: Iterable[str]) -> Non
     """Raises ContractError, before a write, where a table is not as declared; creates missing ones."""
     declared = [contract(table) for table in tables]
     for each in declared:
-        existing = table_types(connection, each.table)
-        if existing is not None:
-            require_current(each, "warehouse", existing)
+        change = evolution(connection, each)
+        if change is not None:
+            require_current(each, "warehouse", change)
     create_missing(connection, declared)
 
 
@@ -167,14 +179,27 @@ def _create_changed_dates(connection: psycopg.Connection, table: PublishedTable)
 
 def evolution(connection: psycopg.Connection, declared: Contract) -> Evolution | None:
     """What the contract asks of the warehouse's table; None where the table does not exist yet."""
-    existing = table_types(connection, declared.table)
-    return compare(declared, existing) if existing is not None else None
+    existing = stored(connection, declared.table)
+    if existing is None:
+        return None
+    change = compare(declared, existing)
+    if side_of(connection).drops_not_null:
+        return change
+    refused = [
+        f"column {column.name} takes no null in the table and is optional in the contract; Redshift drops "
+        "no NOT NULL, so declare a new column"
+        for column in change.relaxed
+    ]
+    return replace(change, relaxed=(), refused=(*change.refused, *refused))
 
 
-def add_columns(connection: psycopg.Connection, change: Evolution) -> None:
-    """Adds the optional columns of an evolution; rows that exist hold null."""
+def evolve(connection: psycopg.Connection, change: Evolution) -> None:
+    """Adds the optional columns of an evolution, for which rows that exist hold null, and lets those that need no
+    longer have a value take null."""
     for column in change.added:
         connection.execute(
             f"ALTER TABLE {change.table} ADD COLUMN {column.name} "
             f"{warehouse_type(column, side_of(connection).dialect)}"
         )
+    for column in change.relaxed:
+        connection.execute(f"ALTER TABLE {change.table} ALTER COLUMN {column.name} DROP NOT NULL")

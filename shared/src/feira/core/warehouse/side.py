@@ -57,6 +57,8 @@ class Side(ABC):
     """The type of a text of any length."""
     refused: ClassVar[tuple[type[Exception], ...]]
     """What is raised for a row that the warehouse cannot hold, and for no lost connection."""
+    drops_not_null: ClassVar[bool]
+    """Whether a column of a table that is there can be made to take null."""
 
     @abstractmethod
     def begin(self, connection: psycopg.Connection) -> None:
@@ -128,6 +130,7 @@ class _Postgres(Side):
         psycopg.errors.ProgramLimitExceeded,
         UnfitError,
     )
+    drops_not_null = True
 
     def begin(self, connection: psycopg.Connection) -> None:
         """Nothing is to be prepared."""
@@ -210,6 +213,7 @@ class _Redshift(Side):
     now = "sysdate"
     text = "varchar(65535)"
     refused = (UnfitError,)
+    drops_not_null = False
 
     def begin(self, connection: psycopg.Connection) -> None:
         # What psycopg prepares by itself it also deallocates, in words that Redshift does not take.
