@@ -40,6 +40,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
         yield server
 
 
+FATAL = KafkaError(KafkaError._FATAL, "the broker has lost what was written", fatal=True)
+
+
 class Broker:
     """A producer of ``confluent_kafka`` by the calls that are made of it, with a broker that can be down."""
 
@@ -47,15 +50,21 @@ class Broker:
         self.room, self.down, self.refused = room, False, False
         self.gone_after: int | None = None
         """The client knows that there is no topic, once so many more were queued."""
+        self.done = False
+        """It has met an error that a producer does not survive."""
+        self.producers = 0
         self.config: dict[str, Any] = {}
         self.stored: list[tuple[str, bytes, bytes, int]] = []
         self._queued: list[tuple[str, bytes, bytes, int]] = []
 
     def made(self, config: dict[str, Any]) -> Any:
-        self.config = config
+        self.config, self.done = config, False
+        self.producers += 1
         return self
 
     def produce(self, topic: str, value: bytes, key: bytes, timestamp: int) -> None:
+        if self.done:
+            raise KafkaException(FATAL)
         if len(self._queued) >= self.room:
             raise BufferError("Local: Queue full")
         if self.gone_after is not None:
@@ -79,6 +88,11 @@ class Broker:
     def flush(self, timeout: float) -> int:
         assert timeout <= 2
         return len(self._queued)
+
+    def purge(self) -> None:
+        queued, self._queued = self._queued, []
+        for _ in queued:
+            self.config["on_delivery"](KafkaError(KafkaError._PURGE_QUEUE), None)
 
     def list_topics(self, topic: str, timeout: float) -> Any:
         if self.down or self.refused or self.gone_after == 0:
@@ -305,6 +319,33 @@ def test_while_kafka_is_down_events_are_not_taken_and_lists_are_answered(
         assert found["lost"] >= 2
 
     asked(server, test, broker)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_producer_that_is_done_is_replaced_and_what_it_had_is_lost_and_counted(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    monkeypatch.setattr(module, "_POLL_SECONDS", 60)
+    monkeypatch.setattr(module, "_PROBE_SECONDS", 0.01)
+    broker = Broker()
+
+    async def test(api: Api) -> None:
+        await until_kafka(api, "up")
+        queued, met = impressions(await api.get("/recommendations/u1?shown=true"))[:2]
+        assert (await post(api, [queued]))[0] == 202
+        broker.done = True
+        if told:
+            broker.config["error_cb"](FATAL)
+        # Whoever meets it is told to come again.
+        assert (await post(api, [met]))[0] == 503
+        await until_kafka(api, "up")
+        assert broker.producers == 2
+        assert (await post(api, [met]))[0] == 202
+        assert broker.poll(0) == 1
+        assert await posted(api) == {"accepted": 2.0, "stored": 1.0, "lost": 1.0}
+
+    asked(server, test, broker)
+    assert [decode(value)["event_id"] for _, value, *_ in broker.stored] == ["e2"]
 
 
 def test_a_full_queue_refuses_and_so_do_no_topic_and_no_kafka_at_all(server: ValkeyServer) -> None:

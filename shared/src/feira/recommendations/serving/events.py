@@ -92,6 +92,7 @@ class Events:
     ) -> None:
         self._config, self._counted, self._make = config, counted, producer
         self._producer: Producer | None = None
+        self._broken = False
         self._following: list[asyncio.Task[None]] = []
         self.up = False
 
@@ -104,9 +105,15 @@ class Events:
         """Takes up producing, if there is a Kafka."""
         if self._config is None:
             return
+        await asyncio.to_thread(codec.load)
+        self._producer = self._produce(self._config)
+        loop = asyncio.get_running_loop()
+        self._following = [loop.create_task(self._poll()), loop.create_task(self._probe())]
+
+    def _produce(self, config: Mapping[str, Any]) -> Producer:
         from confluent_kafka import Producer
 
-        kept = {name: value for name, value in self._config.items() if name not in _CONSUMERS}
+        kept = {name: value for name, value in config.items() if name not in _CONSUMERS}
         own = {
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
@@ -117,10 +124,7 @@ class Events:
             "on_delivery": self._delivered,
             "log_level": 0,
         }
-        await asyncio.to_thread(codec.load)
-        self._producer = (self._make or Producer)(kept | own)
-        loop = asyncio.get_running_loop()
-        self._following = [loop.create_task(self._poll()), loop.create_task(self._probe())]
+        return (self._make or Producer)(kept | own)
 
     async def stop(self) -> None:
         """Ends it; what is queued has two seconds."""
@@ -159,6 +163,7 @@ class Events:
             except KafkaException as error:
                 # What the client knows already, as of a topic that is gone, it says at once.
                 self._counted("accepted", number)
+                self._failed(error.args[0])
                 self.up = False
                 raise UnavailableError(f"Kafka does not take them: {error.args[0]}.") from None
         self._counted("accepted", len(messages))
@@ -171,10 +176,14 @@ class Events:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _probe(self) -> None:
-        """Whenever Kafka is down, asks in a thread whether it is."""
-        assert self._producer is not None
+        """Whenever Kafka is down, asks in a thread whether it is, and with another producer where that one is done."""
+        assert self._producer is not None and self._config is not None
         said = False
         while True:
+            if self._broken:
+                done, self._producer = self._producer, self._produce(self._config)
+                self._broken = False
+                await asyncio.to_thread(_give_up, done)
             if not self.up:
                 problem = await asyncio.to_thread(_problem, self._producer)
                 self.up = problem is None
@@ -188,7 +197,11 @@ class Events:
     def _failed(self, error: Any) -> None:
         from confluent_kafka import KafkaError
 
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+        if error.fatal():
+            # Nothing that is produced by it will be stored again, whether or not Kafka answers.
+            self.up, self._broken = False, True
+            log.warning("events are sent by another producer, since this one is done: %s", error)
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
             self.up = False
 
     def _delivered(self, error: Any, _: Any) -> None:
@@ -196,6 +209,12 @@ class Events:
         if error is not None:
             self.up = False
             log.warning("an accepted event did not reach Kafka: %s", error)
+
+
+def _give_up(producer: Producer) -> None:
+    """Lets what the producer has queued fail, each with its callback."""
+    producer.purge()
+    producer.flush(2)
 
 
 def _problem(producer: Producer) -> str | None:
