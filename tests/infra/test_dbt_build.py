@@ -189,6 +189,16 @@ def test_a_mart_that_breaks_its_contract_is_named_with_rule_and_rows(
     assert "clear the task" in next_step
 
 
+def test_what_editors_keep_beside_an_open_file_is_of_no_build(
+    warehouse, project: Path, tmp_path: Path
+) -> None:
+    marts = project / "models" / "marts"
+    (marts / ".daily_revenue.sql.swp").write_bytes(b"b0VIM \x8c\xff")
+    (marts / ".#daily_revenue.sql").symlink_to("me@host.123:456")
+    (project / "picture.bin").write_bytes(b"\xff\xfe")
+    assert warehouse.build(project, tmp_path / "target")
+
+
 def test_a_warehouse_that_does_not_answer_is_named(warehouse, tmp_path: Path) -> None:
     nowhere = make_conninfo(warehouse.dsns.dbt, port=1)
     with pytest.raises(MartsError, match=r"not built: .*port 1 ") as raised:

@@ -58,6 +58,21 @@ def test_a_closed_day_passes_and_a_day_without_its_rows_does_not(shop: Shop) -> 
         run("sales.fact", checks.ROWS, day=D2)
 
 
+def test_a_day_whose_lines_a_later_day_has_taken_over_may_have_no_rows(shop: Shop) -> None:
+    shop.run(D1, [line("A", D1, "1"), line("B", D1, "1")])
+    shop.run(D2, [line("A", D1, "1", seen=D2), line("B", D1, "1", seen=D2)])
+    # As where the first day is run again, or only now.
+    assert run("sales.fact", checks.ROWS)["rows"] == "0"
+
+
+def test_revenue_that_later_days_have_taken_over_is_not_too_little(shop: Shop) -> None:
+    day = week(shop, "100")
+    later = day + dt.timedelta(days=1)
+    taken = line("last", day, "100", seen=later)
+    shop.run(later, [*(row for row in shop.fact if row["order_id"] != "last"), taken])
+    assert run("sales.fact", checks.REVENUE, day=day) == {"revenue in USD": "0"}
+
+
 def test_more_rows_than_valid_lines_are_too_many(shop: Shop) -> None:
     shop.run(D1, [line("A", D1, "1"), line("B", D1, "1")], valid=1)
     with pytest.raises(PartitionCheckError, match="rows is 2, over 1"):

@@ -13,7 +13,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import set_current_context
 
-from feira.summary.ledger import DeliveryError, due
+from feira.summary.ledger import DeliveryError, deliver, due
+from feira.summary.model import DayReport
 from feira_airflow.summary import tasks
 from feira_provider.hooks.mail import MailConnectionError
 from inbox_server import Inbox
@@ -132,6 +133,33 @@ def test_a_report_that_is_gone_from_the_lake_holds_up_no_other(shop: Shop, inbox
     assert due(shop.connection, "slack") == [first]
 
 
+def test_reports_that_a_channel_never_takes_hold_up_no_others(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fact = list(FACT)
+    for number in range(12):
+        day = D1 + dt.timedelta(days=number)
+        fact.append(line(f"N{number}", day, "1"))
+        shop.run(day, fact)
+        run(tasks.report, day)
+    waiting = due(shop.connection, "slack")
+    gone, refused, rest = waiting[:4], {each.day for each in waiting[4:9]}, waiting[9:]
+    assert rest
+    for each in gone:
+        shop.landings.files.rm(each.report_uri)
+
+    def send(report: DayReport) -> None:
+        if report.day in refused:
+            raise RuntimeError("invalid_blocks")
+
+    with pytest.raises(
+        DeliveryError, match=rf"9 of {len(waiting)} reports were not taken; "
+    ) as left:
+        deliver(shop.connection, shop.files, "slack", send)
+    assert all(str(day) in str(left.value) for day in refused)
+    assert due(shop.connection, "slack") == waiting[:9]
+
+
 def test_a_kill_between_sending_and_noting_sends_twice_under_one_identifier(
     shop: Shop, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,7 +198,9 @@ def test_a_channel_that_refuses_everything_is_given_up_soon(
     slack["host"] = f"{inbox.url}/nowhere"
     monkeypatch.setenv("AIRFLOW_CONN_SLACK_DEFAULT", json.dumps(slack))
     waiting = len(due(shop.connection, "slack"))
-    with pytest.raises(DeliveryError, match=f"{waiting} of {waiting} reports") as failure:
+    with pytest.raises(
+        DeliveryError, match=f"4 of {waiting} reports .*, and {waiting - 4} were not tried"
+    ) as failure:
         run(tasks.notify_slack)
     assert "very-secret-token" not in str(failure.value)
 

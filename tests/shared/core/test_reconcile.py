@@ -239,6 +239,26 @@ def test_what_another_load_has_changed_meanwhile_stays_pending(
     assert agreed(connection) == [100, None]
 
 
+def test_what_a_newer_comparison_has_found_different_meanwhile_stays_so(
+    connection: psycopg.Connection, lake: Lake, loader_dsn: str
+) -> None:
+    """Until a comparison that is as new finds it equal."""
+    third = dt.date(2011, 1, 7)
+    of_third = {(DATE_2, third): lake.figures[DATE_2, DAY]}
+
+    def while_another_is_compared(*asked: Any) -> BySlice:
+        with connect(loader_dsn) as other:
+            put(other, None, DATE_1)
+            reconcile_day(other, PUBLISHED, DATE_1, 1, Lake({**lake.figures, **of_third}))
+        return lake(*asked)
+
+    reconcile_day(connection, PUBLISHED, DAY, 1, while_another_is_compared)
+    waiting = "SELECT order_date, extract_day FROM sales.unreconciled_dates"
+    assert connection.execute(waiting).fetchall() == [(DATE_2, third)]
+    reconcile_day(connection, PUBLISHED, DAY, 1, lake)
+    assert connection.execute(waiting).fetchall() == []
+
+
 def test_the_whole_is_compared_on_every_date_and_nothing_changes(
     connection: psycopg.Connection, lake: Lake
 ) -> None:

@@ -192,6 +192,29 @@ def test_a_day_that_is_not_agreed_on_says_so(shop: Shop) -> None:
     assert not only.report.outcome.agreed
 
 
+def test_a_first_report_of_a_day_that_was_not_agreed_on_is_corrected_once_it_is(shop: Shop) -> None:
+    shop.run(D1, DAY_1)
+    shop.run(D2, [*DAY_1, line("G", D1, "1", seen=D2)], valid=1)
+    # This looks at all days that have changed, so that nothing is left to lead to D1 but its own report.
+    shop.report(D2)
+    by_hand = "UPDATE sales.fact SET amount_usd = amount_usd + %s WHERE order_id = 'G'"
+    shop.connection.execute(by_hand, [1000])
+    shop.connection.execute(
+        "INSERT INTO sales.unreconciled_dates (order_date, extract_day, load_sequence) "
+        "VALUES (%s, %s, -2)",
+        [D1, D2],
+    )
+    (first,) = shop.report(D1)
+    assert not first.report.outcome.agreed
+    assert shop.report(D2) == []
+    shop.connection.execute(by_hand, [-1000])
+    shop.agree(D2)
+    (corrected,) = shop.report(D2)
+    assert (corrected.report.day, corrected.report.version) == (D1, 2)
+    assert corrected.report.outcome.agreed
+    assert shop.report(D2) == []
+
+
 def test_agreement_outlives_the_loads_of_other_days(shop: Shop) -> None:
     """The two snapshots of a ledger row may differ although the day is right."""
     shop.run(D1, DAY_1)

@@ -146,5 +146,5 @@ def _noted(warehouse: psycopg.Connection) -> tuple[int, datetime | None]:
 
 def _hash_of(project: Path) -> str:
     files = sorted(each for each in project.rglob("*") if each.is_file())
-    parts = (f"{each.relative_to(project)}\n{each.read_text()}" for each in files)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    parts = (f"{each.relative_to(project)}\n".encode() + each.read_bytes() for each in files)
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()

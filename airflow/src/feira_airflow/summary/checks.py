@@ -12,12 +12,14 @@ _NEWEST = (
     f"WHERE extract_day = {_DAY} ORDER BY {NEWEST_FIRST} LIMIT 1"
 )
 
-# A closed day has no rows, and is known by its ledger. Fewer rows than valid lines are usual: a later
-# day has taken some over, or several versions of a line came on one day.
+# A closed day has no rows, and is known by its ledger. Fewer rows than valid lines are usual: several versions
+# of a line came on one day, or a later day has taken some over, which may be all. So no day that others have
+# come after, as one that is run again, has a lower bound.
+_LATER = f"(SELECT count(*) FROM sales.load_ledger WHERE extract_day > {_DAY} AND valid_lines > 0)"
 ROWS = PartitionCheck(
     "rows",
     "count(*)",
-    at_least=f"(SELECT CASE WHEN valid_lines = 0 THEN 0 ELSE 1 END FROM "
+    at_least=f"(SELECT CASE WHEN valid_lines = 0 OR {_LATER} > 0 THEN 0 ELSE 1 END FROM "
     f"({_NEWEST.format(column='valid_lines')}) l)",
     at_most=f"({_NEWEST.format(column='valid_lines')})",
 )
@@ -34,6 +36,6 @@ REVENUE = PartitionCheck(
     "revenue in USD",
     f"coalesce(sum(CASE WHEN {SOLD} THEN amount_usd END), 0)",
     at_least=f"(SELECT CASE WHEN days >= 7 THEN median / {_FACTOR} END FROM ({_MEDIAN}) m "
-    f"WHERE ({_NEWEST.format(column='valid_lines')}) > 0)",
+    f"WHERE ({_NEWEST.format(column='valid_lines')}) > 0 AND {_LATER} = 0)",
     at_most=f"(SELECT CASE WHEN days >= 7 THEN median * {_FACTOR} END FROM ({_MEDIAN}) m)",
 )

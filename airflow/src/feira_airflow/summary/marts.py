@@ -31,7 +31,8 @@ SERVICE = "feira_dbt"
 # One after the other, where loads come meanwhile.
 _BUILDS = 5
 # Where dbt was run by hand.
-_WRITTEN_BY_DBT = shutil.ignore_patterns("target", "logs")
+# What dbt writes; and what editors keep beside an open file, of which none is SQL and a link may lead nowhere.
+_NOT_OF_THE_PROJECT = shutil.ignore_patterns("target", "logs", ".*")
 CONNECT_TIMEOUT = "10"
 SSL_MODE = "verify-full"
 # Options of libpq's that a connection of dbt-redshift has too, or by itself.
@@ -110,7 +111,7 @@ def build_marts(
         _environment(dbt_env(dsn, Path(folder), dialect)),
         _connect(dsn) as warehouse,
     ):
-        project = shutil.copytree(project_dir, Path(folder) / "project", ignore=_WRITTEN_BY_DBT)
+        project = shutil.copytree(project_dir, Path(folder) / "project", ignore=_NOT_OF_THE_PROJECT)
         write_declared(project, tables, dialect)
         for _ in range(_BUILDS):
             try:

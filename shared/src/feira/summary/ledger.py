@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -101,7 +102,7 @@ def mark_delivered(connection: psycopg.Connection, report: Due, channel: Channel
 
 
 log = logging.getLogger(__name__)
-# One report that a channel does not take must not hold up the others; a channel that is down takes none.
+# Reports that a channel does not take must not hold up the others; a channel that is down takes none.
 _FAILURES_IN_A_ROW = 3
 
 
@@ -117,6 +118,9 @@ def deliver(
 ) -> list[str]:
     """Sends every report that the channel has not taken, oldest first; returns their titles.
 
+    Where the channel takes none of several in a row the newest is tried, and where it does not take that one
+    either it is given up. A report that cannot be read says nothing of the channel.
+
     At least once: a kill after ``send`` and before its note makes the next try send that one report
     again, under the same identifier. Raises DeliveryError after trying the others.
     """
@@ -124,17 +128,22 @@ def deliver(
     failed: list[tuple[str, Exception]] = []
     in_a_row = 0
     waiting = due(connection, channel)
-    for each in waiting:
+    left = deque(waiting)
+    while left and in_a_row <= _FAILURES_IN_A_ROW:
+        each = left.pop() if in_a_row == _FAILURES_IN_A_ROW else left.popleft()
         name = f"{each.day} version {each.version}"
         try:
             report = files.read(each.report_uri)
+        except Exception as error:
+            log.warning("%s: the report of %s cannot be read: %s", channel, name, error)
+            failed.append((name, error))
+            continue
+        try:
             send(report)
         except Exception as error:
             log.warning("%s: the report of %s was not taken: %s", channel, name, error)
             failed.append((name, error))
             in_a_row += 1
-            if in_a_row == _FAILURES_IN_A_ROW:
-                break
             continue
         in_a_row = 0
         mark_delivered(connection, each, channel)
@@ -143,9 +152,10 @@ def deliver(
     if failed:
         names = ", ".join(name for name, _ in failed)
         first = failed[0][1]
+        untried = f", and {len(left)} were not tried" if left else ""
         raise DeliveryError(
-            f"{channel}: {len(waiting) - len(sent)} of {len(waiting)} reports were not taken, among "
-            f"them {names}: {type(first).__name__}: {first}. They stay due, and the next try or run "
+            f"{channel}: {len(failed)} of {len(waiting)} reports were not taken{untried}; not taken were "
+            f"{names}: {type(first).__name__}: {first}. They stay due, and the next try or run "
             f"sends them. Check the connection."
         ) from first
     return sent

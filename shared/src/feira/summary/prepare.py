@@ -154,6 +154,7 @@ def prepare_reports(
         due = report.model_copy(update={"recommendations_of": of})
         prepared.append(Prepared(due, files.write(due)))
     with connection.transaction():
+        changed.keep(connection, unsure)
         record(connection, [(each.report, each.uri) for each in prepared])
         changed.forget(connection, {day, *changed.dates} - unsure)
     return prepared
@@ -175,6 +176,19 @@ class _Changed:
         assert newest is not None
         return cls(frozenset(each for (each,) in dates), newest[0])
 
+    def keep(self, connection: psycopg.Connection, dates: Iterable[date]) -> None:
+        """Notes dates that are not noted, so that a later report looks at them."""
+        if missing := sorted({*dates} - self.dates):
+            # A load notes dates too, under this lock, and must not find one that it does not know of.
+            connection.execute(side_of(connection).lock(PUBLISHED.ledger))
+            for each in missing:
+                connection.execute(
+                    f"INSERT INTO {PUBLISHED.changed_dates} (changed_date, load_sequence) "
+                    "SELECT CAST(%s AS date), CAST(%s AS bigint) WHERE NOT EXISTS "
+                    f"(SELECT 1 FROM {PUBLISHED.changed_dates} WHERE changed_date = %s)",
+                    [each, self.load_sequence, each],
+                )
+
     def forget(self, connection: psycopg.Connection, dates: Iterable[date]) -> None:
         """Forgets what those loads have changed on some of the dates, and no later one."""
         of_dates, values = among("changed_date", dates)
@@ -189,7 +203,8 @@ class _Changed:
 def _reports_due(
     connection: psycopg.Connection, landings: LandingStore, day: date, changed: frozenset[date]
 ) -> tuple[list[DayReport], set[date]]:
-    """What is to be reported, and the days that cannot be judged yet."""
+    """What is to be reported, and the days that are to be looked at again, since lake and warehouse have not been
+    found equal on them."""
     reported = last_reported(connection, {day, *changed})
     outcomes = day_outcomes(connection, PUBLISHED, {day, *reported})
     snapshot = held_snapshot(connection, PUBLISHED)
@@ -202,11 +217,12 @@ def _reports_due(
     unsure: set[date] = set()
     for each, outcome in sorted(outcomes.items()):
         before = reported.get(each)
-        if before is not None and not outcome.agreed:
-            # A load is between its commit and its comparison. The event after it brings us back;
-            # where the two differ there is none, and no figures that may be wrong are sent.
+        if not outcome.agreed:
+            # A load is between its commit and its comparison, whose event brings us back; or the two differ.
+            # A first report says so. No correction is sent of figures that may be wrong.
             unsure.add(each)
-            continue
+            if before is not None:
+                continue
         rules = _broken_rules(landings, outcome, before if each != day else None)
         figures = day_figures(outcome, sales.get(each, DaySales()), rules)
         if before is None:

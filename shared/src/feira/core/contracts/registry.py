@@ -26,12 +26,15 @@ def contracts_folder() -> Path:
 
 
 def contract_files(folder: Path | None = None) -> Mapping[str, Path]:
-    """Every contract file by its table's name, whatever its domain.
+    """Every contract file by its table's name, whatever its domain; hidden files are none.
 
     :raises ContractError: where two domains have a file of one name
     """
     found: dict[str, Path] = {}
     for path in sorted((folder or contracts_folder()).rglob(f"*{_SUFFIX}")):
+        # Such as an editor's lock of an open file, a link that leads nowhere.
+        if path.name.startswith("."):
+            continue
         table = path.name.removesuffix(_SUFFIX)
         if table in found:
             raise ContractError(f"{path} and {found[table]} are for one table; keep one of them.")

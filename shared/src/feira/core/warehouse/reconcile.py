@@ -125,17 +125,18 @@ def _settle(
     dates: list[date],
     different: set[Slice],
 ) -> None:
-    """Forgets what was compared up to that load, and notes what differs as of no load."""
+    """Forgets what was compared up to that load, and notes what differs: with minus its number, since it is not
+    what the load has brought. What a comparison after a newer load has noted is not this one's to forget."""
     settled, values = among(table.waiting_date, dates)
     connection.execute(
-        f"DELETE FROM {table.unreconciled} WHERE load_sequence <= %s AND {settled}",
+        f"DELETE FROM {table.unreconciled} WHERE abs(load_sequence) <= %s AND {settled}",
         [sequence, *values],
     )
     for event_date, day in sorted(different):
         connection.execute(
             f"INSERT INTO {table.unreconciled} ({table.waiting_date}, {table.day}, load_sequence) "
-            "VALUES (%s, %s, 0)",
-            [event_date, day],
+            "VALUES (%s, %s, %s)",
+            [event_date, day, -sequence],
         )
 
 
