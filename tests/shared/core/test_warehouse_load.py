@@ -866,6 +866,18 @@ def test_what_a_contract_asks_of_a_table_is_done_by_its_evolution(
     assert evolution(connection, FACT) == Evolution("sales.fact")
 
 
+@pytest.mark.parametrize("key", ["order_id", "order_id, line_number, sku"])
+def test_a_table_of_another_key_is_refused_before_a_write(
+    connection: psycopg.Connection, key: str
+) -> None:
+    require_load_tables(connection, PUBLISHED)
+    connection.execute(f"ALTER TABLE sales.fact DROP CONSTRAINT fact_pkey, ADD PRIMARY KEY ({key})")
+    with pytest.raises(
+        ContractError, match=r"its key is \(.*order_id.* in the table and \(order_id, line_number\)"
+    ):
+        require_load_tables(connection, PUBLISHED)
+
+
 def test_redshift_cannot_make_a_column_optional(
     connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,9 +71,15 @@ def connection(empty_warehouse: Dsns) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def as_stored(declared: Contract) -> Stored:
+def in_lake(declared: Contract) -> Stored:
     """A table as its contract declares it."""
-    return Stored({c.name: c.type for c in declared.columns}, frozenset(declared.required_columns))
+    types = {column.name: column.type for column in declared.columns}
+    return Stored(types, frozenset(declared.required_columns), None, declared.partition_by)
+
+
+def in_warehouse(declared: Contract) -> Stored:
+    """The same, which no warehouse partitions."""
+    return replace(in_lake(declared), key=frozenset(declared.primary_key), partition_by=None)
 
 
 def relaxed(declared: Contract) -> Contract:
@@ -117,8 +123,8 @@ def test_a_migration_that_is_killed_at_any_statement_is_finished_by_the_next(
             except KilledError:
                 pass
         bring_tables_to_contracts(spark, connection, [lake_fact], [warehouse_fact])
-        in_lake, in_warehouse, _, marts, left = state(spark, connection)
-        assert in_lake == in_warehouse == as_stored(lake_fact), n
+        lake_has, warehouse_has, _, marts, left = state(spark, connection)
+        assert (lake_has, warehouse_has) == (in_lake(lake_fact), in_warehouse(warehouse_fact)), n
         assert (marts, left) == ({"table_name": "string"}, []), n
         connection.execute(f"DROP TABLE {MARTS_TO_REBUILD}")
         n += 1
@@ -146,6 +152,25 @@ def test_a_statement_that_either_side_refuses_is_found_before_the_first_write(
         with pytest.raises(MigrationError, match=message) as refusal:
             bring_tables_to_contracts(empty_lake, connection, [in_lake], [in_warehouse, LEDGER])
         assert "Nothing was changed" in str(refusal.value)
+        assert state(empty_lake, connection) == before
+
+
+def test_another_key_or_another_partition_is_refused_before_the_first_write(
+    empty_lake: SparkSession, connection: psycopg.Connection
+) -> None:
+    bring_tables_to_contracts(empty_lake, connection, [FACT], [FACT])
+    before = state(empty_lake, connection)
+    for other, message in (
+        (
+            replace(FACT, primary_key=("order_id",)),
+            r"key is \(line_number, order_id\) .* \(order_id\)",
+        ),
+        (replace(FACT, partition_by=("order_date",)), r"by \(extract_day\) and by \(order_date\)"),
+        (replace(FACT, partition_by=()), r"by \(extract_day\) and by \(\)"),
+    ):
+        wider = added(other, column("good"))
+        with pytest.raises(MigrationError, match=message):
+            bring_tables_to_contracts(empty_lake, connection, [wider], [wider])
         assert state(empty_lake, connection) == before
 
 
@@ -181,9 +206,9 @@ def test_the_job_brings_every_contracts_table_to_its_declaration_or_says_what_it
     job.main(empty_warehouse.warehouse_loader)
     assert capsys.readouterr().out == "Everything is as the contracts declare it.\n"
     for each in stored_in("lake"):
-        assert lake.stored(empty_lake, each.table) == as_stored(each)
+        assert lake.stored(empty_lake, each.table) == in_lake(each)
     for each in stored_in("warehouse"):
-        assert schema.stored(connection, each.table) == as_stored(each)
+        assert schema.stored(connection, each.table) == in_warehouse(each)
     for noted in (
         PUBLISHED.unreconciled,
         PUBLISHED.held_days,

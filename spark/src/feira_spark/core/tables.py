@@ -42,14 +42,17 @@ def spark_type(name: str) -> T.DataType:
 def stored(spark: SparkSession, table: str) -> Stored | None:
     """The columns of a lake table; None where it does not exist."""
     try:
-        schema = spark.table(f"{CATALOG}.{table}").schema
+        # Iceberg's column of a row's partition says by what the table is partitioned, for no further question.
+        *fields, partition = spark.table(f"{CATALOG}.{table}").select("*", "_partition").schema
+        assert isinstance(partition.dataType, T.StructType)
     except AnalysisException as error:
         if error.getCondition() != "TABLE_OR_VIEW_NOT_FOUND":
             raise
         return None
     return Stored(
-        {field.name: field.dataType.simpleString() for field in schema.fields},
-        frozenset(field.name for field in schema.fields if not field.nullable),
+        {field.name: field.dataType.simpleString() for field in fields},
+        frozenset(field.name for field in fields if not field.nullable),
+        partition_by=tuple(partition.dataType.fieldNames()),
     )
 
 

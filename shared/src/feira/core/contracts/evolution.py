@@ -11,10 +11,13 @@ from feira.core.errors import Remedy
 
 @dataclass(frozen=True)
 class Stored:
-    """The columns of an existing table: their types, in the contract's words, and which of them take no null."""
+    """The columns of an existing table: their types, in the contract's words, and which of them take no null; of
+    which a row's key is, and by which rows are partitioned, None where the table does not say."""
 
     types: Mapping[str, str]
     required: frozenset[str] = frozenset()
+    key: frozenset[str] | None = None
+    partition_by: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,17 @@ def compare(contract: Contract, stored: Stored) -> Evolution:
         for column in added
         if column.required
     ]
+    if stored.key is not None and stored.key != {*contract.primary_key}:
+        refused.append(
+            f"its key is ({', '.join(sorted(stored.key))}) in the table and "
+            f"({', '.join(contract.primary_key)}) in the contract; rows that are one by the other key may "
+            "be several"
+        )
+    if stored.partition_by is not None and stored.partition_by != contract.partition_by:
+        refused.append(
+            f"it is partitioned by ({', '.join(stored.partition_by)}) and by "
+            f"({', '.join(contract.partition_by)}) in the contract; what was written stays as it is"
+        )
     relaxed = [column for name, column in declared.items() if name in stored.required]
     return Evolution(
         contract.table,

@@ -51,17 +51,22 @@ def connect(dsn: str) -> psycopg.Connection:
 def stored(connection: psycopg.Connection, table: str) -> Stored | None:
     """The columns of a table; None where it does not exist."""
     rows = connection.execute(
-        "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull FROM pg_attribute a "
+        "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attnum = ANY (k.conkey) "
+        "FROM pg_attribute a "
         "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p' "
         "WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped "
         "ORDER BY a.attnum",
         table.split("."),
     ).fetchall()
     if not rows:
         return None
+    key = frozenset(name for name, *_, of_key in rows if of_key)
     return Stored(
-        {name: _contract_type(type_) for name, type_, _ in rows},
-        frozenset(name for name, _, required in rows if required),
+        {name: _contract_type(type_) for name, type_, *_ in rows},
+        frozenset(name for name, _, required, _ in rows if required),
+        # A table may have been made without: loads then assert the key themselves.
+        key or None,
     )
 
 
