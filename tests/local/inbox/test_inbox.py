@@ -19,10 +19,13 @@ from typing import Any
 import psutil
 import pytest
 import requests
+from openlineage.client import OpenLineageClient
+from openlineage.client.event_v2 import Job, Run, RunEvent
+from openlineage.client.transport.http import HttpConfig, HttpTransport
 
 from feira.summary.mail import mail
 from feira.summary.slack import slack_message
-from feira_local.inbox.store import MessageStore
+from feira_local.inbox.store import EventLog, MessageStore
 from inbox_server import Inbox, running_inbox
 from reported_days import D2, report
 from temporary_postgres import free_port
@@ -192,6 +195,11 @@ def test_there_is_nothing_but_messages(inbox: Inbox, path: str) -> None:
     ("body", "answer"),
     [
         ([1], "invalid_payload"),
+        ({"text": "half a \udd25"}, "invalid_payload"),
+        ({"text": "x", "unread": {"a": ["\ud83d"]}}, "invalid_payload"),
+        ({"text": ["x"]}, "invalid_payload"),
+        ({"attachments": [{"title": {"a": 1}}]}, "invalid_attachments"),
+        ({"blocks": [{"type": "divider", "block_id": [1]}]}, "invalid_blocks"),
         ({}, "no_text"),
         ({"attachments": []}, "no_text"),
         ({"attachments": ["x"]}, "invalid_attachments"),
@@ -214,14 +222,42 @@ def test_what_slack_refuses_is_refused_in_its_words(inbox: Inbox, body: Any, ans
     assert inbox.slack() == []
 
 
-def test_a_page_from_elsewhere_can_neither_post_nor_read(inbox: Inbox) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b'{"text": "x"',
+        b'{"text": "\xed\xa0\xbd"}',
+        b'{"text": NaN}',
+        b'{"text": "x", "unread": ' + b"[" * 90_000 + b"]" * 90_000 + b"}",
+    ],
+)
+def test_bytes_that_are_no_json_are_refused_and_the_page_stays(inbox: Inbox, body: bytes) -> None:
+    for path, answer in (("/slack/x", "invalid_payload"), ("/api/v1/lineage", "no JSON")):
+        refused = requests.post(
+            inbox.url + path,
+            data=body,
+            headers={"Content-Type": "application/json"},
+            timeout=TIMEOUT,
+        )
+        assert (refused.status_code, refused.text.startswith(answer)) == (400, True)
+    assert inbox.slack() == []
+    assert get(inbox).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
+@pytest.mark.parametrize("path", ["/slack/x", "/api/v1/lineage"])
+def test_a_page_from_elsewhere_can_neither_post_nor_read(
+    inbox: Inbox, tmp_path: Path, path: str, kind: str | None
+) -> None:
     unasked = requests.post(
-        f"{inbox.url}/slack/x",
-        data='{"text": "x"}',
-        headers={"Content-Type": "text/plain"},
+        inbox.url + path,
+        data=b'{"text": "x", "eventTime": "2010-12-01T00:00:00Z", "producer": "p"}',
+        headers={"Content-Type": kind} if kind else {},
         timeout=TIMEOUT,
     )
     assert unasked.status_code == 415
+    assert not (tmp_path / "inbox" / "lineage.ndjson").exists()
     rebound = requests.get(inbox.url, headers={"Host": "evil.example.com"}, timeout=TIMEOUT)
     assert rebound.status_code == 400
     assert inbox.slack() == []
@@ -234,6 +270,35 @@ def test_a_mail_that_cannot_be_read_takes_no_other_off_the_page(inbox: Inbox) ->
     answer = get(inbox)
     assert answer.status_code == 200
     assert "readable" in answer.text
+
+
+def test_a_mail_whose_bytes_are_half_a_surrogate_pair_is_shown_and_downloaded(
+    inbox: Inbox,
+) -> None:
+    kept = inbox.store.add(
+        "mail",
+        b"Subject: =?utf-8?b?7aCA?=\nContent-Type: multipart/mixed; boundary=x\n\n"
+        b"--x\nContent-Type: text/html; charset=raw_unicode_escape\n\nbody \\ud83d\n"
+        b"--x\nContent-Disposition: attachment; filename*=utf-8''%ED%A0%80.csv\n\na,b\n--x--\n",
+    )
+    assert get(inbox).status_code == 200
+    assert "body ?" in get(inbox, f"/mail/{kept}/body").text
+    assert get(inbox, f"/mail/{kept}/part/0").content == b"a,b"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b'{"text": "cut sho', b"[]", b'{"text": "\\udc00"}', b'{"blocks":' + b"[" * 90_000],
+)
+def test_a_kept_slack_message_that_cannot_be_read_takes_no_other_off_the_page(
+    inbox: Inbox, content: bytes
+) -> None:
+    inbox.store.add("slack", content)
+    post(inbox, {"text": "readable"})
+    answer = get(inbox)
+    assert answer.status_code == 200
+    assert "readable" in answer.text
+    assert "(unreadable message)" in answer.text
 
 
 def test_a_message_that_cannot_be_kept_is_not_acknowledged(
@@ -256,6 +321,31 @@ def test_a_half_written_message_is_none(tmp_path: Path) -> None:
         (kept, b"whole", now)
     ]
     assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from feira_local.inbox.store import EventLog, MessageStore
+folder = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
+for keep in (EventLog(folder / "lineage.ndjson").append, lambda it: MessageStore(folder).add("mail", it)):
+    try:
+        keep(b"too long for this disk")
+    except OSError as error:
+        print(error.errno is not None)
+"""
+
+
+def test_a_full_disk_leaves_no_half_of_an_event_or_message(tmp_path: Path) -> None:
+    EventLog(tmp_path / "lineage.ndjson").append(b"first")
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.split() == ["True", "True"]
+    EventLog(tmp_path / "lineage.ndjson").append(b"second")
+    assert (tmp_path / "lineage.ndjson").read_bytes() == b"first\nsecond\n"
+    assert list((tmp_path / "mail").iterdir()) == []
 
 
 def started(folder: Path, port: int, smtp: int) -> subprocess.Popen[bytes]:
@@ -309,11 +399,28 @@ def test_lineage_is_kept_a_line_each_and_what_is_none_is_refused(
     inbox: Inbox, tmp_path: Path
 ) -> None:
     url = f"{inbox.url}/api/v1/lineage"
-    events = [{"eventTime": "2010-12-01T00:00:00Z", "producer": "p", "note": "a\nb"}, {}, [], "{"]
+    first = {"eventTime": "2010-12-01T00:00:00Z", "producer": "p", "note": "a\nb"}
+    deep: list[Any] = []
+    for _ in range(300):
+        deep = [deep]
+    events = [first, {}, [], first | {"note": deep}, "{"]
     sent = [
-        requests.post(url, **{"data" if each == "{" else "json": each}, timeout=TIMEOUT)  # type: ignore[arg-type]
+        requests.post(
+            url,
+            data="{" if each == "{" else json.dumps(each),
+            headers={"Content-Type": "Application/JSON; charset=utf-8"},
+            timeout=TIMEOUT,
+        )
         for each in events
     ]
-    assert [answer.status_code for answer in sent] == [201, 422, 422, 400]
+    assert [answer.status_code for answer in sent] == [201, 422, 422, 422, 400]
     (line,) = (tmp_path / "inbox" / "lineage.ndjson").read_text().splitlines()
-    assert json.loads(line) == events[0]
+    assert json.loads(line) == first
+
+
+def test_lineage_is_taken_from_openlineages_client(inbox: Inbox, tmp_path: Path) -> None:
+    client = OpenLineageClient(transport=HttpTransport(HttpConfig(url=inbox.url)))
+    run, job = Run("01890a5d-ac96-774b-bcce-b302099a8057"), Job("feira", "sales_etl")
+    client.emit(RunEvent(eventTime="2010-12-01T00:00:00Z", run=run, job=job, producer="p"))
+    (line,) = (tmp_path / "inbox" / "lineage.ndjson").read_text().splitlines()
+    assert json.loads(line)["job"]["name"] == "sales_etl"

@@ -28,7 +28,9 @@ def source() -> GeneratedSource:
 @pytest.fixture(scope="module")
 def api(source: GeneratedSource, tmp_path_factory: pytest.TempPathFactory) -> TestClient:
     state: Path = tmp_path_factory.mktemp("state")
-    return TestClient(create_app(source, FxRates(7), state, today=lambda: TODAY))
+    return TestClient(
+        create_app(source, FxRates(7), state, today=lambda: TODAY), base_url="http://127.0.0.1"
+    )
 
 
 def pages(api: TestClient, limit: int) -> list[dict[str, Any]]:

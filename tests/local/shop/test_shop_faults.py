@@ -24,7 +24,9 @@ SOURCE = GeneratedSource(GeneratorSettings(lines_per_day=400, dirty_share=0), to
 
 
 def shop(state: Path) -> TestClient:
-    return TestClient(create_app(SOURCE, FxRates(7), state, today=lambda: TODAY))
+    return TestClient(
+        create_app(SOURCE, FxRates(7), state, today=lambda: TODAY), base_url="http://127.0.0.1"
+    )
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def test_a_hanging_request_does_not_keep_others_waiting(tmp_path: Path) -> None:
     async def ask() -> list[str]:
         answered: list[str] = []
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             await client.put("/_faults/hang", json={"seconds": 0.2, "count": 1})
 
             async def sales() -> None:
@@ -230,3 +232,16 @@ def test_state_that_cannot_be_read_is_named_with_its_file(tmp_path: Path) -> Non
         (tmp_path / "faults.json").write_text(content)
         with pytest.raises(SourceError, match=r"faults\.json"):
             shop(tmp_path)
+
+
+def test_a_page_whose_name_resolves_to_loopback_neither_reads_nor_takes_a_fault(
+    api: TestClient,
+) -> None:
+    turn_on(api, "server_error", calls=["health"], count=1)
+    for name in ("evil.example.com", "evil.example.com:18010", "127.0.0.1.evil.example.com"):
+        assert api.get("/health", headers={"Host": name}).status_code == 400
+        assert api.put("/_faults/hang", json={}, headers={"Host": name}).status_code == 400
+    faults = api.get("/_faults").json()["faults"]
+    assert [fault["name"] for fault in faults if fault["on"]] == ["server_error"]
+    for name, status in (("localhost:18010", 500), ("127.0.0.1:18010", 200), ("localhost", 200)):
+        assert api.get("/health", headers={"Host": name}).status_code == status

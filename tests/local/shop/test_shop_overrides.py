@@ -21,7 +21,9 @@ ADDED = {**LINES[0], "order_id": "late-1", "quantity": 99}
 
 
 def shop(state: Path) -> TestClient:
-    return TestClient(create_app(SOURCE, FxRates(7), state, today=lambda: TODAY))
+    return TestClient(
+        create_app(SOURCE, FxRates(7), state, today=lambda: TODAY), base_url="http://127.0.0.1"
+    )
 
 
 def all_lines(api: TestClient, limit: int = 10_000) -> list[dict[str, Any]]:

@@ -69,7 +69,9 @@ def test_clean_refuses_a_folder_that_holds_what_no_stack_has_made(
 def test_clean_removes_a_stacks_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "a 'b"
     (home / "lake").mkdir(parents=True)
-    (home / "secrets.env").touch()
+    # The last is left by a kill.
+    for name in ("secrets.env", "secrets.lock", "secrets.env.new"):
+        (home / name).touch()
     monkeypatch.setenv("FEIRA_HOME", str(home))
     ended = CliRunner().invoke(app, ["clean", "--yes"])
     assert ended.exit_code == 0, ended.exception

@@ -41,7 +41,7 @@ def home(tmp_path: Path) -> Path:
 
 def write(home: Path, text: str, mode: int = 0o600) -> None:
     path = home / "connections.yaml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
     path.chmod(mode)
 
 
@@ -155,6 +155,12 @@ def test_an_own_lakes_temporary_keys_reach_spark(
     [
         (OWN, 0o640, "others may read it (mode 0640): chmod 600"),
         ("a: {password: hunter2", 0o600, "is not YAML"),
+        ("a: \udcff", 0o600, "is not YAML in UTF-8"),
+        ("a: {conn_type: 2010-13-01}", 0o600, "is not YAML in UTF-8"),
+        ("[" * 1_000, 0o600, "is not YAML in UTF-8"),
+        ("7: {conn_type: http}", 0o600, "connection id 7 is no text"),
+        ("a: {conn_type: http, extra: {since: 2010-12-01}}", 0o600, "connection a cannot be"),
+        ("a: {conn_type: http, 7: a, hots: a}", 0o600, "a has 7, hots; it may have"),
         ("- shop_api", 0o600, "must map connection ids"),
         ("shop_api: {host: a.example.com}", 0o600, "shop_api needs at least a conn_type"),
         ("shop_api: {conn_type: http, hots: a}", 0o600, "shop_api has hots; it may have"),

@@ -15,7 +15,6 @@ from feira_local.stack.config import StackConfig, WarehouseOn
 from feira_local.stack.errors import StackError
 from feira_local.stack.launch import environment
 from feira_local.stack.lifecycle import Stack
-from feira_local.stack.secrets import load_secrets
 from feira_local.stack.service import HttpCheck, Service, TcpCheck, by_name
 from feira_local.stack.state import running_config
 from feira_local.stack.supervisor import render
@@ -288,22 +287,3 @@ def test_a_long_home_still_gets_a_socket_that_fits(tmp_path: Path) -> None:
     config = StackConfig.from_env({"FEIRA_HOME": str(tmp_path / ("x" * 120))})
     assert len(str(config.socket)) <= 100
     assert config.socket != replace(config, home=tmp_path / ("y" * 120)).socket
-
-
-def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:
-    first = load_secrets(tmp_path)
-    path = tmp_path / "secrets.env"
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert load_secrets(tmp_path) == first
-    assert len(set(first.by_name().values())) == len(first.by_name().values())
-    assert load_secrets(tmp_path / "another") != first
-
-
-def test_a_secrets_file_of_an_older_release_gains_what_it_lacks(tmp_path: Path) -> None:
-    first = load_secrets(tmp_path)
-    path = tmp_path / "secrets.env"
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-    again = load_secrets(tmp_path)
-    assert again.postgres_superuser == first.postgres_superuser
-    assert again.airflow_api_secret
-    assert load_secrets(tmp_path) == again

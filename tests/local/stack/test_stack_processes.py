@@ -92,6 +92,40 @@ def test_down_ends_what_a_killed_supervisor_left(config: StackConfig) -> None:
     assert down(config) == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "mode"),
+    [
+        ("secrets.env", b"\xff\xfe", 0o600),
+        ("connections.yaml", b"shop_api: {conn_type: http}", 0o644),
+        ("connections.yaml", b"\xff", 0o600),
+        # No StackError.
+        ("connections.yaml", b"lake_default: {conn_type: aws}", 0o600),
+    ],
+)
+def test_down_stops_a_stack_whose_files_cannot_be_read(
+    name: str, content: bytes, mode: int, config: StackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feira_local.stack.supervisor.launcher", lambda _: ("sleep", "600"))
+    stack = Stack.of(config)
+    state.save(config)
+    supervisor = stack.supervisor
+    supervisor.launch(each for each in stack.services if each.name in ("s3", "spark"))
+    try:
+        for service in ("s3", "spark"):
+            supervisor.start(service)
+        running = [each.pid for each in supervisor.states().values()]
+        (config.home / name).write_bytes(content)
+        (config.home / name).chmod(mode)
+        levels: list[str] = []
+        assert down(config, levels.append) == {}
+        assert levels == ["s3, spark"]
+        assert supervisor.pid is None
+        assert all(processes.wait_gone(pid, 0) for pid in running)
+        assert not state.settings_path(config).exists()
+    finally:
+        supervisor.shutdown()
+
+
 def test_a_process_number_that_is_anothers_now_is_left_alone(config: StackConfig) -> None:
     bystander = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True

@@ -17,6 +17,8 @@ from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.local_parts import local_parts
 from feira_local.stack.own_connections import FILE as CONNECTIONS
+from feira_local.stack.secrets import FILE as SECRETS_FILE
+from feira_local.stack.secrets import FILES as SECRETS
 from feira_local.stack.state import running_config
 
 
@@ -105,7 +107,7 @@ def _remove(path: Path, kept: set[Path]) -> None:
         path.unlink()
     elif any(each.is_relative_to(path) and each.exists() for each in kept):
         # By secrets.env the folder is known as a stack's: it goes last, so that a clean can be repeated.
-        for each in sorted(path.iterdir(), key=lambda each: each.name == "secrets.env"):
+        for each in sorted(path.iterdir(), key=lambda each: each.name == SECRETS_FILE):
             _remove(each, kept)
     else:
         shutil.rmtree(path)
@@ -122,8 +124,8 @@ _OWN_ENTRIES = frozenset(
         "logs",
         "postgres",
         "run",
-        "secrets.env",
         "spark",
+        *SECRETS,
     ]
 )
 
@@ -137,7 +139,7 @@ def _require_own_folder(config: StackConfig) -> None:
     if home in (config.repository, user, *config.repository.parents, *user.parents):
         raise StackError(f"{home} is, or holds, the home folder or the checkout. {step}")
     # The settings are what a reset has left whose start came to nothing.
-    marks = home / "secrets.env", state.settings_path(config)
+    marks = home / SECRETS_FILE, state.settings_path(config)
     if not any(mark.is_file() for mark in marks):
         raise StackError(
             f"{home} holds no secrets.env, so it is no state folder of a stack. {step}"

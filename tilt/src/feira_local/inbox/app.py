@@ -13,8 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from feira_local.inbox import slack_view
 from feira_local.inbox.mail_view import MailView, mail_view
+from feira_local.inbox.slack_view import SlackPayloadError, read_payload, slack_view
 from feira_local.inbox.store import Channel, EventLog, MessageStore, Received
 
 PAGE_SIZE = 20
@@ -63,15 +63,14 @@ def create_app(store: MessageStore, lineage: EventLog) -> FastAPI:
 
     @app.post("/slack/{token:path}")
     async def post(request: Request, token: str) -> Response:
-        # A foreign page cannot send this content type unasked.
-        if request.headers.get("content-type", "").split(";")[0] != "application/json":
+        if not _is_json(request):
             return PlainTextResponse("invalid_payload", 415)
         body = await request.body()
         if len(body) > LARGEST_MESSAGE:
             return PlainTextResponse("too_large", 413)
         try:
-            slack_view.read_payload(body)
-        except slack_view.SlackPayloadError as error:
+            read_payload(body)
+        except SlackPayloadError as error:
             return PlainTextResponse(str(error), 400)
         store.add("slack", body)
         return PlainTextResponse("ok")
@@ -79,6 +78,8 @@ def create_app(store: MessageStore, lineage: EventLog) -> FastAPI:
     @app.post("/api/v1/lineage")
     async def lineage_event(request: Request) -> Response:
         """Where OpenLineage's clients post by default, Marquez has its own of the same kind."""
+        if not _is_json(request):
+            return PlainTextResponse("no event: its content type must be application/json", 415)
         body = await request.body()
         if len(body) > LARGEST_MESSAGE:
             return PlainTextResponse("too_large", 413)
@@ -88,7 +89,12 @@ def create_app(store: MessageStore, lineage: EventLog) -> FastAPI:
             return PlainTextResponse(f"no JSON: {error}", 400)
         if not isinstance(event, dict) or not {"eventTime", "producer"} <= event.keys():
             return PlainTextResponse("no event: it must hold eventTime and producer", 422)
-        lineage.append(orjson.dumps(event))
+        try:
+            line = orjson.dumps(event)
+        except orjson.JSONEncodeError as error:
+            # It reads what is nested deeper than it writes.
+            return PlainTextResponse(f"no event: {error}", 422)
+        lineage.append(line)
         return Response(status_code=201)
 
     @app.get("/")
@@ -105,14 +111,11 @@ def create_app(store: MessageStore, lineage: EventLog) -> FastAPI:
             older=shown[-1].message_id if len(found) > PAGE_SIZE else None,
             opened=mails[0] if mails and before is None else None,
         )
-        return HTMLResponse(text, headers={**_HEADERS, "Content-Security-Policy": _PAGE_POLICY})
+        return _page(text, _PAGE_POLICY)
 
     @app.get("/mail/{message_id}/body")
     def body(message_id: str) -> Response:
-        view = mail_view(_kept(store, message_id).content)
-        return HTMLResponse(
-            view.body, headers={**_HEADERS, "Content-Security-Policy": _MAIL_POLICY}
-        )
+        return _page(mail_view(_kept(store, message_id).content).body, _MAIL_POLICY)
 
     @app.get("/mail/{message_id}/part/{index}")
     def part(message_id: str, index: int) -> Response:
@@ -128,19 +131,27 @@ def create_app(store: MessageStore, lineage: EventLog) -> FastAPI:
     return app
 
 
+def _is_json(request: Request) -> bool:
+    """Whether the body is stated as JSON, which a foreign page cannot do unasked."""
+    stated = request.headers.get("content-type", "").split(";")[0]
+    return stated.strip().lower() == "application/json"
+
+
+def _page(text: str, policy: str) -> Response:
+    # A mail's bytes may be read as half a surrogate pair.
+    return HTMLResponse(
+        text.encode(errors="replace"), headers={**_HEADERS, "Content-Security-Policy": policy}
+    )
+
+
 def _entry(message: Received) -> Entry:
     received = f"{message.at:%Y-%m-%d %H:%M:%S} UTC"
     if message.channel == "mail":
         view = mail_view(message.content)
         return Entry("mail", message.message_id, received, view.subject, view.message_id, mail=view)
-    payload = slack_view.read_payload(message.content)
+    shown = slack_view(message.content)
     return Entry(
-        "slack",
-        message.message_id,
-        received,
-        slack_view.title(payload),
-        slack_view.identifier(payload),
-        slack=slack_view.as_html(payload),
+        "slack", message.message_id, received, shown.title, shown.identifier, slack=shown.body
     )
 
 
@@ -153,7 +164,7 @@ def _kept(store: MessageStore, message_id: str) -> Received:
 
 def _download(name: str, content: bytes) -> Response:
     """Always a download: what came from outside is never shown as a page of ours."""
-    disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+    disposition = f"attachment; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
     return Response(
         content,
         media_type="application/octet-stream",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import orjson
 from markupsafe import Markup
 
 Block = dict[str, Any]
@@ -19,17 +20,44 @@ class SlackPayloadError(ValueError):
     """Slack would refuse it; the text is the one that Slack answers with."""
 
 
-def read_payload(body: bytes) -> dict[str, Any]:
-    """The message; raises SlackPayloadError for what an incoming webhook answers 400 to."""
+@dataclass(frozen=True)
+class SlackView:
+    """What is shown of a message."""
+
+    title: str
+    identifier: str
+    body: Markup
+
+
+def slack_view(content: bytes) -> SlackView:
+    """Reads a message as it was kept.
+
+    One that cannot be read is shown as such: it must not take the others off the page.
+    """
     try:
-        payload = json.loads(body)
-    except ValueError:
+        payload = read_payload(content)
+        return SlackView(_title(payload), _identifier(payload), _as_html(payload))
+    except Exception as error:
+        reason = escape(f"{type(error).__name__}: {error}")
+        return SlackView("(unreadable message)", "", Markup(f"<p>{reason}</p>"))
+
+
+def read_payload(body: bytes) -> dict[str, Any]:
+    """The message; raises SlackPayloadError for what an incoming webhook answers 400 to, and for what no page can
+    hold: half a surrogate pair, and JSON that is nested too deep."""
+    try:
+        # Python's own takes both.
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError:
         raise SlackPayloadError("invalid_payload") from None
-    if not isinstance(payload, dict):
+    if not isinstance(payload, dict) or not _are_texts(payload, "text"):
         raise SlackPayloadError("invalid_payload")
     blocks = payload.get("blocks") or []
     attachments = payload.get("attachments") or []
-    if not isinstance(attachments, list) or not all(isinstance(each, dict) for each in attachments):
+    if not isinstance(attachments, list) or not all(
+        isinstance(each, dict) and _are_texts(each, "title", "text", "fallback")
+        for each in attachments
+    ):
         raise SlackPayloadError("invalid_attachments")
     if not payload.get("text") and not blocks and not attachments:
         raise SlackPayloadError("no_text")
@@ -38,8 +66,14 @@ def read_payload(body: bytes) -> dict[str, Any]:
     return payload
 
 
+def _are_texts(fields: dict[str, Any], *names: str) -> bool:
+    return all(isinstance(fields.get(name), str | None) for name in names)
+
+
 def _legal(block: object) -> bool:
-    if not isinstance(block, dict) or len(str(block.get("block_id", ""))) > _LONGEST["block_id"]:
+    if not isinstance(block, dict) or not _are_texts(block, "block_id"):
+        return False
+    if len(block.get("block_id") or "") > _LONGEST["block_id"]:
         return False
     kind = block.get("type")
     if kind == "divider":
@@ -75,32 +109,32 @@ def _is_text(value: object, longest: int, *, plain: bool = False) -> bool:
     )
 
 
-def as_html(payload: dict[str, Any]) -> Markup:
+def _as_html(payload: dict[str, Any]) -> Markup:
     """The blocks, or else the text, and attachments below; everything that came from outside is escaped."""
-    text = str(payload.get("text") or "")
+    text = payload.get("text") or ""
     blocks = payload.get("blocks") or ([_section(text)] if text else [])
     return Markup("".join(_block(block) for block in (*blocks, *_attached(payload))))
 
 
-def title(payload: dict[str, Any]) -> str:
+def _title(payload: dict[str, Any]) -> str:
     """What a notification would show."""
     attachments = payload.get("attachments") or [{}]
     shown = payload.get("text") or attachments[0].get("title") or attachments[0].get("fallback")
-    return _plain(str(shown or "(blocks only)"))
+    return _plain(shown or "(blocks only)")
 
 
-def identifier(payload: dict[str, Any]) -> str:
+def _identifier(payload: dict[str, Any]) -> str:
     """The first block's id, which the sender gives to every copy of a message."""
     blocks = payload.get("blocks") or [{}]
-    return str(blocks[0].get("block_id", ""))
+    return blocks[0].get("block_id") or ""
 
 
 def _attached(payload: dict[str, Any]) -> list[Block]:
     """The attachments, Slack's older form that Alertmanager sends, as sections."""
     return [
-        _section("\n".join(filter(None, (title and f"*{title}*", str(each.get("text") or "")))))
+        _section("\n".join(filter(None, (title and f"*{title}*", each.get("text")))))
         for each in payload.get("attachments") or []
-        for title in [str(each.get("title") or "")]
+        for title in [each.get("title")]
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -49,15 +50,23 @@ class MessageStore:
         folder.chmod(0o700)
 
     def add(self, channel: Channel, content: bytes) -> str:
-        """Keeps a message and returns its id; once this returns, a crash does not lose it."""
+        """Keeps a message and returns its id; once this returns, a crash does not lose it.
+
+        Raises OSError where it cannot be written; nothing of it stays then.
+        """
         message_id = f"{self._now().strftime(_STAMP)}-{secrets.token_hex(4)}"
         path = self._path(channel, message_id)
         making = path.with_suffix(".new")
-        with making.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(making, path)
+        try:
+            with making.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(making, path)
+        except OSError:
+            # Its id is never given again: nothing else would remove what a full disk has taken of it.
+            making.unlink(missing_ok=True)
+            raise
         return message_id
 
     def get(self, channel: Channel, message_id: str) -> Received | None:
@@ -101,6 +110,12 @@ class EventLog:
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def append(self, line: bytes) -> None:
-        """Adds one line, as one write; a power cut may lose it."""
+        """Adds one line, as one write; a power cut may lose it.
+
+        Raises OSError where the disk does not take it whole; nothing of it stays then, which the next would join.
+        """
         with self._path.open("ab", buffering=0) as file:
-            file.write(line + b"\n")
+            before = file.tell()
+            if file.write(line + b"\n") <= len(line):
+                file.truncate(before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import FastAPI, HTTPException, Query, Request, Response
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from feira_local.shop.control import control_routes
 from feira_local.shop.faults import PAGE_FAULTS, Asked, Hang, Page, PageFault, ServerError
@@ -26,7 +27,7 @@ LONGEST_FX_RANGE = dt.timedelta(days=5 * 366)
 def create_app(
     source: DaySource, fx: FxRates, state_dir: Path, *, today: Clock = utc_today
 ) -> FastAPI:
-    """The API over ``source``. Faults, overrides and extra fields live in ``state_dir``.
+    """The API over ``source``, as 127.0.0.1 and localhost. Faults, overrides and extra fields live in ``state_dir``.
 
     Raises SourceError where the state there is not readable.
     """
@@ -50,6 +51,9 @@ def create_app(
                 detail = f"{request.url.path}: the fault server_error is on."
                 return _json({"detail": detail}, status=fault.status)
         return await answer(request)
+
+    # A foreign page whose name is made to resolve to loopback is refused here, before it takes a fault.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
 
     @app.exception_handler(SourceError)
     def unreadable(request: Request, error: Exception) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,13 +17,15 @@ from feira.core.settings import LakeSettings, repository_root
 from feira_local.stack.errors import StackError
 from feira_local.stack.local_parts import LocalPart, local_parts
 from feira_local.stack.own_connections import LAKE, as_airflow_reads, own_connections
-from feira_local.stack.secrets import Secrets
+from feira_local.stack.secrets import Secrets, make_private
 
 HOST = "127.0.0.1"
 BUCKET = "feira-lake"
 REGION = "us-east-1"
 # sun_path holds 108 bytes on Linux and 104 on macOS.
 _LONGEST_SOCKET_PATH = 100
+# Not TMPDIR, which is each shell's own: all must find the supervisor that one has started.
+_SOCKETS = Path("/tmp")
 # Of an `aws` connection: what AWS or its files must be asked for, as Airflow's hook does.
 _LOOKED_UP = {"role_arn", "profile_name", "s3_config_file", "session_kwargs"}
 
@@ -255,12 +256,12 @@ class StackConfig:
 
     @property
     def socket(self) -> Path:
-        """The supervisor's socket; in the temporary folder when the home's path is too long."""
+        """The supervisor's socket; in a folder in /tmp when the home's path is too long."""
         inside = self.run / "supervisor.sock"
         if len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
             return inside
         name = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"feira-{os.getuid()}-{name}" / "supervisor.sock"
+        return _SOCKETS / f"feira-{os.geteuid()}-{name}" / "supervisor.sock"
 
     @property
     def warehouse_database(self) -> str:
@@ -289,7 +290,10 @@ class StackConfig:
         return f"http://{HOST}:{self.ports.airflow}"
 
     def make_folders(self) -> None:
-        """Makes the state folder; everyone may pass through it, only the owner reads in it."""
+        """Makes the state folder; everyone may pass through it, only the owner reads in it.
+
+        Raises StackError where the socket's folder is outside and not this user's alone.
+        """
         for folder in (
             self.home,
             self.logs,
@@ -301,7 +305,8 @@ class StackConfig:
             folder.mkdir(parents=True, exist_ok=True)
         for folder in (self.logs, self.run, self.lake, self.airflow, self.spark):
             folder.chmod(0o700)
-        self.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.socket.parent != self.run:
+            make_private(self.socket.parent)
 
     def lake_settings(self, secrets: Secrets) -> LakeSettings:
         """The lake on this stack's S3 server, or where its own connection says; its catalog is in

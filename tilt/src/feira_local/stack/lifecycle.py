@@ -7,6 +7,7 @@ import pwd
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import psutil
@@ -319,7 +320,8 @@ def down(
 ) -> dict[int, str]:
     """Stops everything, dependents first; returns the processes that had to be ended one by one.
 
-    Works on whatever is there: a whole stack, half of one, or what a killed supervisor left.
+    Works on whatever is there: a whole stack, half of one, or what a killed supervisor left; one whose secrets or
+    connections cannot be read is stopped all at once.
     """
     if not config.run.is_dir():
         return {}
@@ -328,8 +330,11 @@ def down(
         if supervisor.pid is not None and supervisor.answers():
             # The sources may name others than it was started with: a part has joined, or is gone.
             states = supervisor.states()
-            known = [each for each in Stack.of(config).services if each.name in states]
-            _stop_level(supervisor, list(states.keys() - by_name(known)), on_progress)
+            known: list[Service] = []
+            # They are for the order alone. What a file that cannot be read raises may be its reader's, as a hook's.
+            with suppress(Exception):
+                known = [each for each in Stack.of(config).services if each.name in states]
+            _stop_level(supervisor, sorted(states.keys() - by_name(known)), on_progress)
             for level in _levels(known):
                 _stop_level(supervisor, [service.name for service in level], on_progress)
         killed = _clear(config, supervisor)

@@ -40,16 +40,19 @@ def own_connections(home: Path) -> dict[str, dict[str, Any]]:
             f"{path} holds passwords, and others may read it (mode {mode:04o}): chmod 600 {path}"
         )
     try:
-        found = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    # Bytes that are no UTF-8 and a 13th month are ValueErrors; brackets too deep are the third.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         # Its own text quotes the line, which may hold a password.
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise StackError(f"{path}{where} is not YAML.") from None
+        raise StackError(f"{path}{where} is not YAML in UTF-8 ({type(error).__name__}).") from None
     if not isinstance(found, dict):
         raise StackError(f"{path} must map connection ids to their fields.")
     for conn_id, fields in found.items():
-        _require_connection(path, str(conn_id), fields)
+        if not isinstance(conn_id, str):
+            raise StackError(f"{path}: connection id {conn_id!r} is no text; quote it.")
+        _require_connection(path, conn_id, fields)
     return found
 
 
@@ -64,10 +67,15 @@ def as_airflow_reads(conn_id: str, fields: dict[str, Any]) -> Iterator[None]:
 def _require_connection(path: Path, conn_id: str, fields: object) -> None:
     if not isinstance(fields, dict) or "conn_type" not in fields:
         raise StackError(f"{path}: connection {conn_id} needs at least a conn_type.")
-    if unknown := sorted(set(fields) - set(FIELDS)):
+    if unknown := sorted(str(field) for field in fields.keys() - set(FIELDS)):
         raise StackError(
-            f"{path}: connection {conn_id} has {', '.join(map(str, unknown))}; "
-            f"it may have {', '.join(FIELDS)}."
+            f"{path}: connection {conn_id} has {', '.join(unknown)}; it may have {', '.join(FIELDS)}."
         )
     if not isinstance(fields.get("extra", {}), dict):
         raise StackError(f"{path}: the extra of connection {conn_id} must be a mapping.")
+    try:
+        json.dumps(fields)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StackError(
+            f"{path}: connection {conn_id} cannot be written as JSON ({type(error).__name__}); quote its dates."
+        ) from None
