@@ -368,6 +368,36 @@ def test_a_difference_of_another_day_that_the_days_load_carried_over_fails_that_
         verify_whole(connection, PUBLISHED, lambda snapshot: figures)
 
 
+def test_a_day_whose_row_a_held_day_has_taken_over_is_equal_all_the_same(
+    connection: psycopg.Connection, lake: Lake
+) -> None:
+    """And so is every day, once the held one's source is fixed."""
+    noon = dt.datetime.combine(DATE_1, dt.time(12), tzinfo=dt.UTC)
+    taken = ROWS[2] | {"quantity": 5, "extract_day": DATE_1, "updated_at": noon}
+    odd = fact_row("odd", 1, order_date=DATE_1, updated_at=noon, description="a\0b")
+    last = dt.date(2011, 3, 1)
+    put(connection, whole(101, *ROWS[:2], taken, odd), last)
+    assert contents_of_fact(connection) == [("A", 1), ("A", 2), ("B", 1)]
+    without = {key: each for key, each in lake.figures.items() if key != (DATE_2, DAY)}
+    of_held = {(DATE_1, DATE_1): lake.figures[DATE_2, DAY]}
+    assert reconcile_day(connection, PUBLISHED, DAY, 1, Lake({**without, **of_held})).rows == 2
+    assert day_outcomes(connection, PUBLISHED, [DAY])[DAY].agreed
+    with pytest.raises(ReconcileError, match=f"{DATE_1} is held"):
+        verify_whole(connection, PUBLISHED, lambda snapshot: {**without, **of_held})
+
+    put(connection, whole(102, *ROWS[:2], taken), DATE_1)
+    fixed = warehouse_figures(connection, PUBLISHED)
+    assert {day for _, day in fixed} == {DAY, DATE_1}
+    assert verify_whole(connection, PUBLISHED, lambda snapshot: fixed).rows == 3
+
+
+def contents_of_fact(connection: psycopg.Connection) -> list[tuple[str, int]]:
+    """Its keys."""
+    return connection.execute(
+        "SELECT order_id, line_number FROM sales.fact ORDER BY 1, 2"
+    ).fetchall()
+
+
 def test_a_held_day_is_equal_nowhere(connection: psycopg.Connection, lake: Lake) -> None:
     connection.execute(
         "INSERT INTO sales.held_days (extract_day, row_key, reason) VALUES (%s, 'X, 1', 'too long')",

@@ -775,7 +775,8 @@ def test_a_day_with_a_refused_row_stays_as_it_was_and_every_other_follows(
     after: dict[int, int],
     at: int,
 ) -> None:
-    """Keys move from day to day too; ``at`` is where among the rows the refused ones come."""
+    """Keys move from day to day too, and one that moves to such a day stays where it was; ``at`` is where among
+    the rows the refused ones come."""
     require_load_tables(connection, PUBLISHED)
     connection.execute("TRUNCATE sales.fact, sales.load_ledger, sales.held_days")
     days = [dt.date(2011, 2, 1 + n) for n in range(6)]
@@ -792,9 +793,12 @@ def test_a_day_with_a_refused_row_stays_as_it_was_and_every_other_follows(
     load(connection, PUBLISHED, last, lake_of(1, [], *first.values()))
     load(connection, PUBLISHED, last, lambda held: whole(2, *rows[:at], *spoilt, *rows[at:]))
     assert [day for day, _ in held(connection)] == [days[n] for n in sorted(bad)]
-    stayed = {key: row for key, row in first.items() if before[key] in bad}
+    stayed = {key: row for key, row in first.items() if {before[key], after.get(key)} & {*bad}}
     followed = {key: row for key, row in second.items() if after[key] not in bad}
     assert fact(connection) == [row for _, row in sorted((stayed | followed).items())]
+    taken_over = [key for key in stayed if before[key] not in bad]
+    noted = connection.execute("SELECT order_id FROM sales.held_rows ORDER BY 1").fetchall()
+    assert noted == [(f"{key:02}",) for key in sorted(taken_over)]
     # The source is fixed, and nothing was forgotten.
     load(connection, PUBLISHED, last, lake_of(3, rows, *rows))
     assert (fact(connection), held(connection)) == (rows, [])

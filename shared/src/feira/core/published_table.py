@@ -131,6 +131,11 @@ class PublishedTable:
         """The table of days with a row that the warehouse refuses."""
         return self.ledger.removesuffix(_LEDGER) + "held_days"
 
+    @property
+    def held_rows(self) -> str:
+        """The table of the keys that the lake has under a held day and the warehouse still as they were before."""
+        return self.ledger.removesuffix(_LEDGER) + "held_rows"
+
     def _problem(self, declared: Contract) -> str | None:
         if not declared.primary_key:
             return "its contract states no key"

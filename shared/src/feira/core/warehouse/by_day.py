@@ -35,8 +35,9 @@ def apply_by_day(
 ) -> Merged:
     """Brings the warehouse to a whole table, but for the days with a row that it refuses.
 
-    Those days' rows stay as the warehouse has them, and the days are noted as held. Raises
-    RowRefusedError where the refused row is of the day ``own``, whose load this is.
+    Those days' rows stay as the warehouse has them, and so do the rows of other days that those days' extracts have
+    taken over; the days are noted as held, and the keys with them. Raises RowRefusedError where the refused row
+    is of the day ``own``, whose load this is.
     """
     if not found.whole:
         raise LoadError(
@@ -75,9 +76,14 @@ def apply_by_day(
             ).fixed_by(Remedy.REFETCH, (table.name, str(own)))
         kept, days = among(table.day, held.days)
         staged, _ = among(f"{STAGED}.{table.day}", held.days)
+        no_more = (
+            f"FROM {merge.target} WHERE NOT {kept} AND NOT EXISTS "
+            f"(SELECT 1 FROM {STAGED} WHERE {merge.same_key()} AND NOT {staged})"
+        )
+        held.note_rows(found, no_more, [*days, *days])
         deleted = cursor.execute(
-            f"DELETE FROM {merge.target} WHERE NOT {kept} AND NOT EXISTS "
-            f"(SELECT 1 FROM {STAGED} WHERE {merge.same_key()} AND NOT {staged})",
+            f"DELETE {no_more} AND NOT EXISTS "
+            f"(SELECT 1 FROM {table.held_rows} AS h WHERE {merge.same_key('h')})",
             [*days, *days],
         ).rowcount
         for each in (STAGED, _CHANGED):
@@ -106,8 +112,7 @@ class _Held:
         """
         table = self.table
         if self.days:
-            days = pa.array(list(self.days), pa.date32())
-            batch = batch.filter(pc.invert(pc.is_in(batch.column(table.day), value_set=days)))
+            batch = batch.filter(pc.invert(self._are_held(batch)))
         if not batch.num_rows:
             return
         try:
@@ -171,6 +176,34 @@ class _Held:
         ).fetchone()
         assert row is not None
         return ", ".join(map(shown, row))
+
+    def _are_held(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        days = pa.array(list(self.days), pa.date32())
+        return pc.is_in(batch.column(self.table.day), value_set=days)
+
+    def note_rows(self, found: Difference, no_more: str, values: list[date]) -> None:
+        """Writes down which of the rows that the lake has no more, but for held days, a held day has taken over.
+
+        ``no_more`` is SQL after SELECT, with its values. Those rows' keys are in memory.
+        """
+        key, kept = self.table.key, self.table.held_rows
+        self.connection.execute(f"DELETE FROM {kept}")
+        rows = self.connection.execute(f"SELECT {', '.join(key)} {no_more}", values)
+        gone = {*rows} if self.days else set()
+        if not gone:
+            return
+        taken = {
+            row
+            for batch in found.read([*key, self.table.day])
+            for held in [batch.filter(self._are_held(batch))]
+            for row in zip(*(held.column(name).to_pylist() for name in key), strict=True)
+            if row in gone
+        }
+        with self.connection.cursor() as cursor:
+            cursor.executemany(
+                f"INSERT INTO {kept} ({', '.join(key)}) VALUES ({', '.join(['%s'] * len(key))})",
+                sorted(taken),
+            )
 
     def note(self) -> None:
         """Writes down the days that are held now, and forgets those that no longer are."""

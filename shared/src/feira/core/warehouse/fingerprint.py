@@ -77,7 +77,12 @@ def figures_by_date(table: PublishedTable, engine: Engine, source: str, where: s
 
 
 def rows_by_key(
-    table: PublishedTable, engine: Engine, source: str, event_date: date, day: date
+    table: PublishedTable,
+    engine: Engine,
+    source: str,
+    event_date: date,
+    day: date,
+    where: str = "TRUE",
 ) -> str:
     """A query for the key and the hash of each row of one event date and extract day, as
     ``figures_by_date`` counts them; in the order of its first column, a hash of the key, which is
@@ -87,7 +92,7 @@ def rows_by_key(
         f"SELECT {row_hash(key, engine)} AS place, {', '.join(table.key)}, "
         f"{row_hash(table.contract.columns, engine)} AS row_fingerprint FROM {source} "
         f"WHERE {_within_years(table.event_date)} = DATE '{event_date.isoformat()}' "
-        f"AND {table.day} = DATE '{day.isoformat()}' ORDER BY 1, {2 + len(table.key)}"
+        f"AND {table.day} = DATE '{day.isoformat()}' AND {where} ORDER BY 1, {2 + len(table.key)}"
     )
 
 

@@ -81,7 +81,8 @@ def load(
                 with side.undone_when_refused(connection):
                     done = apply_straight(connection, table, difference)
                     done = done or apply(connection, table, difference, staging)
-                    connection.execute(f"DELETE FROM {table.held_days}")
+                    for held in (table.held_days, table.held_rows):
+                        connection.execute(f"DELETE FROM {held}")
             except side.refused:
                 done = None
             if done is None:

@@ -172,12 +172,19 @@ def held_days(connection: psycopg.Connection, table: PublishedTable) -> dict[dat
 def warehouse_figures(
     connection: psycopg.Connection, table: PublishedTable, dates: list[date] | None = None
 ) -> dict[Slice, Figures]:
-    """The warehouse's figures by event date and extract day, of all event dates or of those given."""
+    """The warehouse's figures by event date and extract day, of all event dates or of those given; without the
+    rows that a held day has taken over in the lake."""
     where, values = ("TRUE", []) if dates is None else among(table.event_date, dates)
     dialect = side_of(connection).dialect
+    where = f"{where} AND {_not_taken_over(table)}"
     return figures_of(
         connection.execute(figures_by_date(table, dialect, table.table, where), values)
     )
+
+
+def _not_taken_over(table: PublishedTable) -> str:
+    same = " AND ".join(f"h.{name} = {table.table}.{name}" for name in table.key)
+    return f"NOT EXISTS (SELECT 1 FROM {table.held_rows} AS h WHERE {same})"
 
 
 def figures_of(rows: Iterable[Any]) -> dict[Slice, Figures]:
@@ -255,7 +262,8 @@ def _differing_keys(
         return found
     try:
         for each in sorted(different)[:_NAMED_SLICES]:
-            query = rows_by_key(table, side_of(connection).dialect, table.table, *each)
+            dialect = side_of(connection).dialect
+            query = rows_by_key(table, dialect, table.table, *each, _not_taken_over(table))
             # A cursor of the server's, since a day may have millions of rows.
             with connection.cursor("rows_by_key") as rows:
                 found[each] = differing_keys(lake_rows(snapshot, each), rows.execute(query))

@@ -117,8 +117,8 @@ def create_indexes(connection: psycopg.Connection, table: PublishedTable) -> Non
 
 
 def create_notes(connection: psycopg.Connection, table: PublishedTable) -> None:
-    """Creates what is missing of the tables of dates that wait for reconcile, of days that are held, and
-    of dates and keys that have changed."""
+    """Creates what is missing of the tables of dates that wait for reconcile, of days that are held with the keys
+    that they hold up, and of dates and keys that have changed."""
     side = side_of(connection)
     pending = table_types(connection, table.unreconciled)
     if pending is None:
@@ -138,6 +138,12 @@ def create_notes(connection: psycopg.Connection, table: PublishedTable) -> None:
             f"row_key {side.text} NOT NULL, reason {side.text} NOT NULL, "
             f"held_at timestamptz NOT NULL DEFAULT {side.now})"
         )
+    if table_types(connection, table.held_rows) is None:
+        columns = ", ".join(
+            f"{name} {warehouse_type(table.contract.column(name), side.dialect)} NOT NULL"
+            for name in table.key
+        )
+        connection.execute(f"CREATE TABLE {table.held_rows} ({columns})")
     if table_types(connection, table.changed_dates) is None:
         _create_changed_dates(connection, table)
     if table.noted_key is not None and table_types(connection, table.changed_keys) is None:
