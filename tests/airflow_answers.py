@@ -104,6 +104,16 @@ class AirflowAnswers:
             return None if value is None else {"value": value}
         if found := re.fullmatch(r"/api/v2/dags/([^/]+)/dagRuns", path):
             return _page("dag_runs", self._runs(found[1], asked), asked)
+        if found := re.fullmatch(r"/api/v2/dags/([^/]+)/dagRuns/~/taskInstances", path):
+            tasks = [
+                each | {"dag_run_id": run_id}
+                for (dag, run_id), of in self.tasks.items()
+                for each in of
+                if dag == found[1]
+                and each["task_id"] in asked["task_id"]
+                and each["state"] in asked["state"]
+            ]
+            return _page("task_instances", _in_order(tasks, asked), asked)
         if (found := _RUN.fullmatch(path)) and not found[3]:
             return self.runs.get((found[1], found[2]))
         if found and (found[1], found[2]) in self.runs:
@@ -113,7 +123,8 @@ class AirflowAnswers:
     def _runs(self, dag: str, asked: dict[str, list[str]]) -> list[dict[str, Any]]:
         found = sorted(self.runs.values(), key=lambda run: run["run_after"])
         if dag != "~":
-            return [run for run in found if run["dag_id"] == dag][-1:]
+            of = [run for run in found if run["dag_id"] == dag and run["state"] in asked["state"]]
+            return _in_order(of, asked)
         since = {key: asked.get(f"{key}_gte", [""])[0] for key in ("run_after", "updated_at")}
         return [
             run
@@ -131,6 +142,11 @@ class AirflowAnswers:
         ]
         newest_first = asked["order_by"] == ["-timestamp"]
         return sorted(found, key=lambda each: each["timestamp"], reverse=newest_first)
+
+
+def _in_order(entries: list[dict[str, Any]], asked: dict[str, list[str]]) -> list[dict[str, Any]]:
+    assert asked["order_by"] == ["-end_date"]
+    return sorted(entries, key=lambda each: each["end_date"], reverse=True)
 
 
 def _page(key: str, entries: list[dict[str, Any]], asked: dict[str, list[str]]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ a day would run.
 * `measure`: Spark or the lake did not answer. Gate and publishing go on without it; the day has no figures, or
   those of its run before. Clear it.
 * `prune`: Valkey, the lake or Spark did not answer. Clear it, or leave it to the next run: until then old lists
-  take room and nothing else. What is served, kept for a rollback, approved of or of the last 28 days stays.
+  take room and nothing else. What is served, kept for a rollback, approved of or of the newest 28 days stays.
 * `emit`: the lists are there, and nobody was notified. Clear it. Of lists that the gate refused, or that could
   not be published, there is no event.
 

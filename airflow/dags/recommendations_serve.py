@@ -8,9 +8,11 @@ why, and publishes it; `rollback` serves another version that is complete in Val
 
 **Triggered** by a person alone, with the version's name. Who that was is recorded as Airflow knows them.
 
-**When it fails** the message says why: the gate has not judged the version, no approval helps it, or Valkey does
-not have it whole. What is served stays. Where Valkey or the lake did not answer, clear the task: a decision that
-was begun is ended, and not taken twice.
+**When it fails** the message says why: the gate has not judged the version, no approval helps it, its lists were
+removed or changed, Valkey does not have it whole, or there is neither its file for when Valkey is down nor the lists
+to make that from. Then nothing is changed. Where Valkey or the lake ceased to answer, the approval may be recorded,
+or the version served, while the API's file is still of the one before: clear the task, which ends what was begun and
+takes no decision twice.
 
 **To run it again** trigger it anew. An approval emits no event: where it was given after the gate had failed a run
 of `recommendations`, clear that run's `gate`.

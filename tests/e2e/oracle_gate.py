@@ -151,9 +151,16 @@ def _same(row: Mapping[str, Any], right: Figure | None) -> bool:
 
 
 def _held_out(found: Interactions, as_of: dt.date) -> int:
-    """The last 28 days; of a shop with less than 56 days half of them."""
+    """The last 28 days; of a younger shop at most half of them, and as many as have half of the interactions."""
+    half = None
+    for days in range(28, 0, -1):
+        cut = as_of - dt.timedelta(days=days - 1)
+        after = sum(at >= cut for _, _, at in found)
+        if half is None or abs(2 * after - len(found)) < half[0]:
+            half = abs(2 * after - len(found)), days
+    assert half is not None
     first = min((at for _, _, at in found), default=as_of)
-    return max(1, min(28, ((as_of - first).days + 1) // 2))
+    return max(1, min(half[1], ((as_of - first).days + 1) // 2))
 
 
 def figures(

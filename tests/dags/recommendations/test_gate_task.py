@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
@@ -134,6 +135,21 @@ def test_what_is_refused_for_its_kind_alone_is_published_once_it_is_approved(
     verdicts.approve(store, held, "ana", "of another kind")
     done = run()
     assert (done["verdict"], done["publish"]) == (verdicts.APPROVED, True)
+
+
+@pytest.mark.parametrize("verdict", [PASSED, NOT_ENOUGH])
+def test_a_verdict_on_another_method_than_that_of_the_lists_lets_nothing_through(
+    store: ListStore, judge: Any, verdict: str
+) -> None:
+    """As where a file of the lake was changed: the method that passed is not the one that would be published."""
+    judge.verdict = verdict
+    run()
+    path = f"{store.folder(VERSION)}/gate.json"
+    held = json.loads(store.files.cat_file(path))
+    held["method"] = {**held["method"], "new": {"name": "another"}}
+    store.files.pipe_file(path, json.dumps(held).encode())
+    with pytest.raises(AirflowFailException, match=f"{VERSION} is of another method"):
+        run()
 
 
 def test_what_waits_is_not_published_until_its_method_is_approved(

@@ -23,7 +23,7 @@ from feira_spark.recommendations import removal as tables
 from valkey_server import ValkeyServer, publish_lists, some_lists
 
 BOUGHT = interactions([("1", "x", date(2010, 1, 1)), ("2", "x", date(2010, 1, 1))])
-# One a month, so that all but the newest are old.
+# Of which the newest alone is not old: see ``Tables.patched``.
 DAYS = [date(2010, month, 1) for month in range(1, 11)]
 NAMES = [f"{day}-001" for day in DAYS]
 SERVED, OTHER, APPROVED, IN_FILE = NAMES[2], NAMES[3], NAMES[1], NAMES[4]
@@ -67,6 +67,7 @@ class Tables:
             self.meanwhile()
             return {name: name in self.removed for name in self.listed}
 
+        monkeypatch.setattr(removal, "KEPT_DAYS", 1)
         monkeypatch.setattr(tables, "listed_versions", listed)
         monkeypatch.setattr(tables, "remove_rows", rows)
         monkeypatch.setattr(tables, "mark_removed", mark)

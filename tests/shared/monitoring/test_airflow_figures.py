@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import requests
+from botocore.exceptions import EndpointConnectionError
 
 from airflow_answers import AirflowAnswers, serving
 from feira.core.lake import landing_store
@@ -16,7 +17,7 @@ from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
 from feira.monitoring.airflow import Airflow, EndedTask, JudgementError
 from feira.monitoring.figures import Figures
-from feira.monitoring.judged import Judgements
+from feira.monitoring.judged import JUDGES, Judgements
 from landed_sales import land
 
 LOGIN = ("monitor", "secret")
@@ -34,7 +35,7 @@ class Watched:
 
     def __init__(self, answers: AirflowAnswers, judged: Any = lambda task, fresh: None) -> None:
         self.figures = Figures()
-        self.airflow = Airflow(answers.url, LOGIN, judged)
+        self.airflow = Airflow(answers.url, LOGIN, judged, JUDGES)
 
     def poll(self, times: int = 1) -> None:
         for _ in range(times):
@@ -109,11 +110,16 @@ def test_a_run_that_ends_while_a_poll_is_under_way_is_counted_once(
     assert not watched.airflow._in_flight
 
 
+@pytest.mark.parametrize(
+    "error",
+    # The client of S3 on AWS has errors of its own.
+    [OSError("no answer in 20 s"), EndpointConnectionError(endpoint_url="http://127.0.0.1:1")],
+)
 def test_a_lake_that_does_not_answer_is_waited_for_once_a_poll_and_a_landing_that_is_not_there_holds_up_none(
-    answers: AirflowAnswers,
+    answers: AirflowAnswers, error: Exception
 ) -> None:
     asked: list[str] = []
-    away: dict[str, Exception] = {"validate": OSError("no answer in 20 s")}
+    away = {"validate": error}
 
     def judge(task: Any, fresh: bool) -> None:
         asked.append(task.task)
@@ -527,6 +533,9 @@ def test_an_exporter_that_starts_anew_knows_how_the_gates_stand_and_counts_nothi
     answers.xcoms["r2", "gate"] = {"verdict": "not_enough_to_tell"}
     answers.run("recommendations", "r2", "success")
     answers.ends("recommendations", "r2", "gate", ago=60)
+    answers.xcoms["r3", "ingest"] = {"events": 10}
+    answers.run("user_events", "r3", "success")
+    answers.ends("user_events", "r3", "ingest", ago=60)
     watched = Watched(answers)
     watched.airflow.on_ended = Judgements(landings, watched.figures)
     watched.poll()
@@ -534,7 +543,53 @@ def test_an_exporter_that_starts_anew_knows_how_the_gates_stand_and_counts_nothi
     verdict = {"gate": "recommendations", "outcome": "not_enough_to_tell"}
     assert watched.value("feira_gate_outcome", **verdict) == 1
     assert watched.value("feira_landed_lines_total", dataset="sales") == 0
+    read = {"topic": "user_events", "outcome": "events"}
+    assert watched.value("feira_ingested_messages_total", **read) == 0
     assert watched.ended("validate", "failed") == 0
+
+
+@pytest.mark.parametrize("newest", ["queued", "running", "failed"])
+def test_an_exporter_that_starts_anew_knows_the_last_judgement_whatever_the_newest_run_has_come_to(
+    answers: AirflowAnswers, landings: LandingStore, newest: str
+) -> None:
+    def ends(dag: str, run_id: str, task: str, state: str, days: int) -> None:
+        ended = datetime.now(UTC) - timedelta(days=days)
+        answers.run(dag, run_id, state, ended)
+        answers.ends(dag, run_id, task, state, ago=days * 86400)
+
+    for run_id, state, days in (("g1", "success", 9), ("g2", "failed", 8)):
+        ends("recommendations", run_id, "gate", state, days)
+    answers.xcoms["g1", "gate"] = {"verdict": "passed"}
+    answers.xcoms["v1", "land"] = {"manifest": _landing(landings, 90)}
+    ends("sales_etl", "v1", "validate", "failed", 7)
+    # None of these gets as far as its gate.
+    for number in range(6):
+        ends("sales_etl", f"w{number}", "land", "failed", 6 - number)
+    for dag in ("recommendations", "sales_etl"):
+        answers.run(dag, "newest", newest)
+    watched = Watched(answers)
+    watched.airflow.on_ended = Judgements(landings, watched.figures)
+    watched.poll()
+    assert watched.value("feira_gate_outcome", gate="sales.landing", outcome="refused") == 1
+    for outcome, value in (("failed", 1), ("passed", 0)):
+        gate = {"gate": "recommendations", "outcome": outcome}
+        assert watched.value("feira_gate_outcome", **gate) == value
+        assert watched.value("feira_gate_judgements_total", **gate) == 0
+    at = watched.value("feira_run_last_success_timestamp_seconds", dag="recommendations")
+    assert at == pytest.approx((datetime.now(UTC) - timedelta(days=9)).timestamp(), abs=600)
+    assert watched.value("feira_run_last_success_timestamp_seconds", dag="sales_etl") is None
+
+
+def test_a_gate_is_known_that_has_judged_in_a_run_that_is_not_over(
+    answers: AirflowAnswers, landings: LandingStore
+) -> None:
+    answers.xcoms["r1", "gate"] = {"verdict": "passed"}
+    answers.run("recommendations", "r1", "running")
+    answers.ends("recommendations", "r1", "gate", ago=60)
+    watched = Watched(answers)
+    watched.airflow.on_ended = Judgements(landings, watched.figures)
+    watched.poll()
+    assert watched.value("feira_gate_outcome", gate="recommendations", outcome="passed") == 1
 
 
 def test_messages_that_were_read_are_counted_by_what_became_of_them(

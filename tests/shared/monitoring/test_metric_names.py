@@ -33,7 +33,8 @@ UNITS = {
         feira_postgres_connections_limit feira_postgres_deadlocks feira_postgres_transactions
         feira_quarantined_lines feira_recommendations_events feira_recommendations_kafka_up
         feira_recommendations_requests_refused feira_recommendations_valkey_failures
-        feira_recommendations_valkey_up feira_reports_due feira_rule_broken_lines
+        feira_recommendations_file_read feira_recommendations_valkey_up feira_recommendations_version_read
+        feira_reports_due feira_rule_broken_lines
         feira_runs_ended feira_runs_unfinished feira_source_up feira_steps_ended
         feira_table_files feira_table_rows feira_topic_end_offset feira_topic_read_offset
         feira_topic_unread_messages feira_unreconciled_dates feira_valid_lines

@@ -372,6 +372,24 @@ def test_a_value_that_is_not_finite_is_counted_and_changes_no_sum(odd: float) ->
     assert registry.get_sample_value("feira_otlp_dropped_points_total", {"reason": "form"}) == 3
 
 
+def test_a_histogram_of_more_buckets_than_a_process_has_is_counted_and_not_kept() -> None:
+    request = ExportMetricsServiceRequest()
+    scope = request.resource_metrics.add().scope_metrics.add()
+    waited = scope.metrics.add(name="airflow.task.queued_duration", unit="ms").exponential_histogram
+    waited.aggregation_temporality = CUMULATIVE
+    for buckets in (160, 200, 201, 100_000):
+        point = waited.data_points.add(
+            count=buckets, sum=5.0, scale=3, start_time_unix_nano=BEGAN + buckets
+        )
+        point.time_unix_nano = BEGAN + 2 * buckets
+        point.positive.bucket_counts.extend([1] * buckets)
+    sums = summing()
+    sums.take(request.SerializeToString())
+    registry = shown(sums)
+    assert registry.get_sample_value("airflow_task_queued_seconds_count", {"dag": ""}) == 360
+    assert registry.get_sample_value("feira_otlp_dropped_points_total", {"reason": "form"}) == 2
+
+
 @pytest.mark.parametrize("scale", [-(2**31), -11, 21, 2**31 - 1])
 def test_a_histogram_of_no_known_scale_is_counted_and_what_comes_with_it_is_taken(
     scale: int,

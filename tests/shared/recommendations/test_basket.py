@@ -13,8 +13,9 @@ import valkey
 
 from feira.recommendations import goes_with
 from feira.recommendations.publish import publish
-from feira.recommendations.serving import reading
+from feira.recommendations.serving import app, bodies, reading
 from feira.recommendations.serving.packing import ListsError
+from feira.recommendations.serving.reading import Lists
 from recommendations_api import Api, running
 from valkey_server import ValkeyServer, in_slots, rows
 
@@ -192,6 +193,60 @@ def test_a_basket_that_is_not_understood_is_refused_by_name_value_and_limit(
         (error,) = found["errors"]
         assert error["name"] == name and limit in error["limit"] and limit in found["detail"]
         assert len(json.dumps(found)) < 1000
+
+    asked(server, test)
+
+
+@pytest.mark.parametrize("most", [1_000, 10])
+def test_what_is_asked_at_once_is_read_by_reads_of_a_bounded_number_of_keys(
+    server: ValkeyServer, client: valkey.Valkey, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(reading, "_MOST_KEYS", most)
+    publish_pairs(client)
+    read: list[int] = []
+    answered: list[tuple[int, str]] = []
+    answered_before: list[int] = []
+
+    class Noted(Lists):
+        async def _values_once(self, keys: list[str]) -> list[bytes | None]:
+            read.append(len(keys))
+            answered_before.append(len(answered))
+            return await super()._values_once(keys)
+
+    monkeypatch.setattr(app, "Lists", Noted)
+
+    async def test(api: Api) -> None:
+        # The pointer, an item that is known and 49 that are not.
+        body = {"items": ["a", *map(str, range(49))]}
+        await post(api, body)
+        read.clear()
+        answered_before.clear()
+
+        async def ask() -> None:
+            status, found = await post(api, body)
+            answered.append((status, found["source"]))
+
+        await asyncio.gather(*(ask() for _ in range(100)))
+        assert set(answered) == {(200, "basket")}
+        # A basket's 51 keys are never parted.
+        assert sum(read) == 5_100 and max(read) == max(51, most - most % 51)
+        if most == 1_000:
+            # No read waits for the answers of the one before it.
+            assert answered_before == [sum(read[:n]) // 51 for n in range(len(read))]
+
+    asked(server, test)
+
+
+def test_the_duplicate_key_of_a_large_body_is_found_in_one_pass(
+    server: ValkeyServer, client: valkey.Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As many passes as there are keys would take an hour, in which nobody is answered.
+    monkeypatch.setattr(bodies, "MOST_BYTES", 2**24)
+    keys = ", ".join(f'"k{number}": 0' for number in range(400_000))
+
+    async def test(api: Api) -> None:
+        status, found = await post(api, f'{{{keys}, "last": 0, "last": 0}}'.encode())
+        assert (status, found["errors"][0]["value"]) == (422, "duplicate key 'last'")
 
     asked(server, test)
 

@@ -167,6 +167,13 @@ def test_a_cut_that_is_not_given_leaves_the_last_fifth_of_the_days() -> None:
     assert [cut(days) for days in (2, 3, 5, 10, 60)] == [1, 2, 4, 8, 48]
 
 
+def test_one_line_of_an_order_of_years_ago_moves_the_default_cut_by_a_day_at_most() -> None:
+    rows = [("a", "x", CUT + timedelta(days=it)) for it in range(60)]
+    for stray in (date(1900, 1, 1), date(2005, 1, 1), CUT - timedelta(days=40)):
+        cut = default_cut(interactions([*rows, ("a", "x", stray)]))
+        assert cut == CUT + timedelta(days=47)
+
+
 REAL_DATA = Path(
     os.environ.get(
         "FEIRA_REAL_DATA", Path(__file__).parents[4] / "shared" / "data" / "online_retail"

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
-from feira.recommendations import gate
+from feira.recommendations import choice, gate
 from feira.recommendations.bootstrap import Figure
 from feira.recommendations.candidates import BASELINE
 from feira.recommendations.candidates.als import ALS
@@ -374,6 +374,52 @@ def test_the_days_that_are_held_out_are_half_of_those_that_there_are_and_28_at_m
         rows = [("u", "i", DAY - timedelta(days=first)), ("u", "i", DAY)]
         found = judged(rows=rows)
         assert (found.days, found.cut) == (days, DAY - timedelta(days=days - 1))
+
+
+STRAYS = {
+    "one of 1900": [date(1900, 1, 1)],
+    "one of seven weeks ago": [DAY - timedelta(days=49)],
+    "one a week for a year": [DAY - timedelta(days=49 + 7 * week) for week in range(52)],
+}
+
+
+@pytest.mark.parametrize("stray", STRAYS.values(), ids=STRAYS)
+def test_lines_of_orders_of_long_ago_leave_a_young_shop_days_to_learn_from(
+    stray: list[date],
+) -> None:
+    """They made 28 days held out of a shop of four weeks, nothing to learn from, and a verdict that is no refusal."""
+    rows = shop(days=28)
+    planted = [*rows, *(("u1", "i001", day) for day in stray)]
+    refused = judged(replace(METHOD, new=Unlike()), rows=rows)
+    assert (refused.verdict, refused.days) == (REFUSED, 14)
+    found = judged(replace(METHOD, new=Unlike()), rows=planted)
+    assert found.verdict == REFUSED and 14 <= found.days <= 15
+    assert judged(rows=planted).verdict == judged(rows=rows).verdict
+
+
+def test_days_without_interactions_are_held_out_as_they_come() -> None:
+    # Closed on two days of seven, and for a fortnight.
+    open_on = [n for n in range(60) if n % 7 < 5 and not 20 <= n < 34]
+    rows = [(f"u{k}", "i", DAY - timedelta(days=n)) for n in open_on for k in range(9)]
+    assert judged(rows=rows).days == 28
+    # Half of the interactions are of the last three days: those are held out.
+    rows += [(f"u{k}", f"i{k}", DAY - timedelta(days=n)) for n in range(3) for k in range(100)]
+    assert judged(rows=rows).days == 3
+
+
+def test_whether_to_rerank_is_not_decided_by_the_days_that_are_held_out_beside_a_stray_line() -> (
+    None
+):
+    def chosen_by(rows: Sequence[Row]) -> date | None:
+        history = history_of(interactions(rows), DAY)
+        return choice.whether_to_rerank(history, Reranked()).cut
+
+    rows = shop(days=28)
+    known = chosen_by(rows)
+    assert known is not None
+    for stray in STRAYS["one of 1900"] + STRAYS["one of seven weeks ago"]:
+        cut = chosen_by([*rows, ("u1", "i001", stray)])
+        assert cut is not None and abs((cut - known).days) <= 1
 
 
 def test_what_is_judged_is_what_would_be_published() -> None:

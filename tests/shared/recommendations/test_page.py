@@ -26,7 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from feira.recommendations import goes_with, purchases
 from feira.recommendations.publish import publish
 from feira.recommendations.serving.app import Recommendations
-from feira.recommendations.serving.pages import Lake
+from feira.recommendations.serving.looked_at import Lake
 from feira.recommendations.versions import NAMES
 from temporary_postgres import free_port
 from valkey_server import InSegments, ValkeyServer, in_slots, rows_with, users_of

@@ -44,27 +44,43 @@ def test_versions_of_the_newest_28_days_stay_and_those_that_are_kept(store: List
     days = [date(2010, 12, 1) - timedelta(days=n) for n in range(32)]
     names = [begun(store, day) for day in days]
     assert removable(store) == sorted(names[28:])
-    # Days that nobody has run do not count: the newest one is where they begin.
     assert removable(store, kept={names[29], "2010-01-01-001"}) == [names[31], names[30], names[28]]
     assert removable(store, removed={names[31], names[30]}) == [names[29], names[28]]
 
 
 def test_of_an_old_day_that_was_run_again_the_lists_stay_for_a_week(store: ListStore) -> None:
-    begun(store, date(2010, 12, 1))
+    newer = [begun(store, date(2010, 12, 1) - timedelta(days=n)) for n in range(28)]
     week = timedelta(days=7)
     before = begun(store, date(2010, 1, 1), week + timedelta(seconds=1))
     begun(store, date(2010, 1, 1), week)
     begun(store, date(2010, 1, 1), timedelta(0))
     assert removable(store) == [before]
+    assert removable(store, kept=newer) == [before]
 
 
 def test_a_day_of_the_future_makes_no_other_old(store: ListStore) -> None:
-    today = begun(store, NOW.date())
-    begun(store, date(2099, 1, 1))
-    old = begun(store, NOW.date() - timedelta(days=28))
-    begun(store, NOW.date() - timedelta(days=27))
-    assert removable(store) == [old]
-    assert today in store.names()
+    days = [NOW.date() - timedelta(days=n) for n in range(29)]
+    names = [begun(store, day) for day in (*days, date(2099, 1, 1))]
+    assert removable(store) == [names[28]]
+
+
+def test_a_stray_run_of_a_later_day_removes_one_day_and_not_all_the_others(
+    store: ListStore,
+) -> None:
+    days = [date(2010, 12, 1) - timedelta(days=n) for n in range(28)]
+    stray = NOW.date() - timedelta(days=1)
+    names = [begun(store, day) for day in days]
+    assert removable(store) == []
+    begun(store, stray)
+    assert removable(store) == [names[27]]
+    assert removal.old_days({*days, stray}, [], NOW) == {days[27]}
+
+
+def test_of_days_a_week_apart_28_stay_and_of_a_day_all_its_versions(store: ListStore) -> None:
+    days = [date(2010, 12, 1) - timedelta(weeks=n) for n in range(30)]
+    names = [begun(store, day) for day in days for _ in range(2)]
+    assert removable(store) == sorted(names[56:])
+    assert removal.old_days(days, [], NOW) == {*days[28:]}
 
 
 def test_features_of_the_newest_28_days_stay_and_those_of_a_version_that_stays(

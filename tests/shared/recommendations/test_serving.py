@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 import uvicorn
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from prometheus_client.parser import text_string_to_metric_families
 from valkey.asyncio.connection import Connection
 
@@ -21,6 +22,7 @@ from feira.core.settings import SettingsError
 from feira.recommendations.publish import PublishError, publish, rollback, versions
 from feira.recommendations.serving import __main__ as program
 from feira.recommendations.serving import baked, reading
+from feira.recommendations.serving.events import Events
 from feira.recommendations.serving.store import options_from_env
 from recommendations_api import FILE, Api, running
 from valkey_server import (
@@ -630,6 +632,28 @@ def test_without_a_file_that_can_be_read_the_answer_is_empty(
     with_api(server, test, lambda: content)
 
 
+def test_a_file_is_followed_whatever_its_reader_raises_and_each_kind_is_logged_once(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reading, "_FILE_SECONDS", 0.001)
+    # Those of an object store's client are no OSError, and name what was asked.
+    errors: list[Exception] = [
+        *(EndpointConnectionError(endpoint_url=f"http://127.0.0.1/{n}") for n in range(3)),
+        *(NoCredentialsError(), NoCredentialsError(), RuntimeError("closed")),
+    ]
+
+    def read() -> bytes:
+        if errors:
+            raise errors.pop(0)
+        return FILE
+
+    async def test(api: Api) -> None:
+        await api.until("u1", ("baked", "file", ["f0", "f1"]))
+
+    with_api(server, test, read)
+    assert sum("cannot be read" in record.getMessage() for record in caplog.records) == 3
+
+
 def test_a_file_that_is_not_to_be_had_holds_nobody_up(
     server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -669,6 +693,8 @@ def test_a_file_that_is_not_to_be_had_holds_nobody_up(
         ("u1?exclude=a,,b", "exclude", "", "1 to 64"),
         (f"u1?exclude={'x' * 65}", "exclude", "x" * 65, "1 to 64"),
         (f"u1?exclude={','.join(map(str, range(101)))}", "exclude", "101 items", "at most 100"),
+        # Looked at until the limit is passed, however many follow.
+        (f"u1?{'&'.join(f'exclude={n}' for n in range(200))}", *("exclude", "101 items", "100")),
         ("u1?n=%FF", "query", "n=%FF", "UTF-8"),
         ("%FF", "user_id", "%FF", "1 to 64"),
         ("", "user_id", "", "1 to 64"),
@@ -729,12 +755,125 @@ def test_metrics_are_by_route_slot_and_source_and_name_no_user(server: ValkeySer
             ("new", "popular", "200"): 1,
         }
         (refused,) = [
-            s for s in samples if s.name == "feira_recommendations_requests_refused_total"
+            s
+            for s in samples
+            if s.name == "feira_recommendations_requests_refused_total" and s.value
         ]
         assert (refused.labels, refused.value) == ({"route": route, "parameter": "n"}, 1)
         (up,) = [s for s in samples if s.name == "feira_recommendations_valkey_up"]
         assert up.value == 1
         assert b"u1" not in body and b"nobody" not in body
+
+    with_api(server, test)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "kind"),
+    [
+        ("GET", "a/b", b"", ""),
+        *(
+            ("GET", f"u1?{query}", b"", "")
+            for query in ("n=0", "slot=x", "shown=x", "x=1", "n=%FF")
+        ),
+        ("GET", f"u1?exclude={'x' * 65}", b"", ""),
+        *(
+            ("POST", f"basket?{query}", b'{"items": ["a"]}', "application/json")
+            for query in ("n=0", "x=1")
+        ),
+        *(
+            ("POST", "basket", it, "application/json")
+            for it in (b"", b'{"items": []}', b'{"x": 1}')
+        ),
+        ("POST", "basket", b"", "text/plain"),
+        *(
+            ("POST", "events", it, "application/json")
+            for it in (b"", b'{"events": [{}]}', b'{"x": 1}')
+        ),
+        ("POST", "events", b"", "text/plain"),
+    ],
+)
+def test_a_request_is_refused_under_labels_that_are_shown_at_0_from_the_start(
+    server: ValkeyServer,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    path: str,
+    content: bytes,
+    kind: str,
+) -> None:
+    monkeypatch.setattr(Events, "require_up", lambda _: None)
+
+    async def test(api: Api) -> None:
+        async def refused() -> dict[tuple[str, str], float]:
+            return {
+                (sample.labels["route"], sample.labels["parameter"]): sample.value
+                for family in api.app.metrics.refused.collect()
+                for sample in family.samples
+                if sample.name.endswith("_total")
+            }
+
+        before = await refused()
+        assert set(before.values()) == {0.0}
+        headers = {"content-type": kind}
+        status, _, _ = await api.send(f"/recommendations/{path}", method, content, headers)
+        after = await refused()
+        assert status in (413, 415, 422) and after.keys() == before.keys()
+        assert sum(after.values()) == 1
+
+    with_api(server, test)
+
+
+def test_counters_of_valkeys_failures_and_of_events_are_shown_at_0_from_the_start(
+    server: ValkeyServer,
+) -> None:
+    async def test(api: Api) -> None:
+        _, _, body = await api.send("/metrics")
+        at_0 = {
+            tuple(sample.labels.values())
+            for family in text_string_to_metric_families(body.decode())
+            for sample in family.samples
+            if sample.name.endswith(("valkey_failures_total", "recommendations_events_total"))
+            and sample.value == 0
+        }
+        assert at_0 == {
+            *(("timeout",), ("error",), ("damaged",)),
+            *(("accepted",), ("stored",), ("lost",)),
+        }
+
+    with_api(server, test)
+
+
+def test_whether_a_version_is_read_is_shown_also_where_nobody_asks_for_a_list(
+    server: ValkeyServer,
+) -> None:
+    async def test(api: Api) -> None:
+        async def shown() -> dict[str, float]:
+            _, _, body = await api.send("/metrics")
+            return {
+                sample.name.removeprefix("feira_recommendations_"): sample.value
+                for family in text_string_to_metric_families(body.decode())
+                for sample in family.samples
+                if sample.name.endswith(("valkey_up", "version_read", "file_read"))
+            }
+
+        read = {"valkey_up": 1.0, "version_read": 1.0, "file_read": 1.0}
+        not_read = read | {"version_read": 0.0}
+        assert await shown() == not_read
+        published(server, V1)
+        assert await shown() == read
+        with server.client() as client:
+            client.flushall()
+            assert await shown() == not_read
+            published(server, V1)
+            assert await shown() == read
+            meta = json.loads(client.get(f"reco:{V1}:meta"))
+            client.set("reco:2010-12-05-1:meta", json.dumps(meta | {"layout": 1}))
+            client.set("reco:live", "2010-12-05-1")
+        assert await shown() == not_read
+        server.kill()
+        try:
+            assert (await shown())["valkey_up"] == 0
+        finally:
+            server.__enter__()
 
     with_api(server, test)
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from feira.core.lake import lake_files
 from feira.core.settings import LakeSettings
 from feira.recommendations import verdicts
 from feira.recommendations.gate import NOT_ENOUGH, PASSED, REFUSED, GateFigure, Judgement
+from feira.recommendations.interactions import interactions
 from feira.recommendations.verdicts import RefusedError, Verdict, VerdictError
 from feira.recommendations.versions import ListStore
 
@@ -255,6 +257,41 @@ def test_a_verdict_that_was_changed_by_hand_lets_nothing_through(
     file.write_text(json.dumps(json.loads(file.read_text()) | {name: value}))
     with pytest.raises(VerdictError, match=r"gate\.json"):
         verdicts.recorded(store, FIRST)
+
+
+CHANGED = {
+    "the verdict alone": lambda held: held.update(verdict=PASSED),
+    "the verdict, and no figures": lambda held: held.update(verdict=PASSED, figures=[]),
+    "a figure's verdict to a word that is none": lambda held: [
+        held.update(verdict=PASSED),
+        *(each.update(verdict="refsued") for each in held["figures"]),
+    ],
+    "one figure's verdict": lambda held: held["figures"][1].update(verdict=PASSED),
+    "a value to a text": lambda held: held["figures"][0].update(value="abc"),
+    "an end to true": lambda held: held["figures"][0].update(low=True),
+    "a value of the drift": lambda held: held["drift"][0].update(high="0.7"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED)
+def test_a_verdict_that_does_not_follow_from_its_figures_publishes_nothing(
+    store: ListStore, change: Any
+) -> None:
+    verdicts.record(store, replace(found(REFUSED), drift=(figure("stable"),)))
+    file = path(store, f"{FIRST}/gate.json")
+    held = json.loads(file.read_text())
+    change(held)
+    file.write_text(json.dumps(held))
+    with pytest.raises(VerdictError, match=rf"{FIRST}/gate\.json is no verdict of the gate"):
+        verdicts.recorded(store, FIRST)
+
+
+def test_a_verdict_of_another_method_than_that_of_the_lists_is_refused(store: ListStore) -> None:
+    bought = interactions([("1", "x", date(2010, 12, 1))])
+    made = store.make(store.claim(date(2010, 12, 1), "r", {}), bought)
+    verdicts.require_method(replace(found(PASSED), method=made.candidates), made)
+    with pytest.raises(VerdictError, match=f"{FIRST} is of another method"):
+        verdicts.require_method(found(PASSED), made)
 
 
 def test_an_approval_that_was_copied_from_another_method_is_none(store: ListStore) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from pyspark.sql import functions as F
 
 from feira.core.contracts import contract
+from feira.recommendations import removal as days_of
 from feira.recommendations.versions import Version
 from feira_spark.core.tables import as_declared, current_snapshot, require_tables
 from feira_spark.recommendations import removal
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 NEWEST = date(2011, 3, 31)
-# In 28 days, just before them, long ago.
+# Of the newest two days, which are those that stay here; just before them, long ago.
 RECENT, STAYS, OLD, OLDEST = (NEWEST - timedelta(days=n) for n in (27, 28, 29, 300))
 LATER = datetime.now(UTC) + timedelta(days=8)
 
@@ -42,8 +44,9 @@ def snapshots(spark: SparkSession, table: str) -> set[int]:
 
 
 def test_features_of_old_days_go_and_what_a_version_that_stays_was_made_from_outlives_them_whole(
-    empty_lake: SparkSession,
+    empty_lake: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(days_of, "KEPT_DAYS", 2)
     spark, read = empty_lake, dict[str, int | None]()
     require_tables(spark, [contract(table) for table in removal.FEATURES])
     read[USER_FEATURES] = write(spark, USER_FEATURES, OLDEST, OLD, STAYS)

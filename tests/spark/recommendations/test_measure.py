@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -451,6 +452,42 @@ def test_a_history_is_of_the_newest_days_that_have_figures(
     assert days(LONG_AGO - timedelta(days=1), 2) == []
     monkeypatch.setattr(steps, "LONGEST_HISTORY_DAYS", 2)
     assert {when for when, _ in steps.newest_history(spark)} == {BEFORE, DAY}
+
+
+def test_a_history_reads_no_file_of_an_older_day_than_those_that_it_is_of(
+    spark: SparkSession, day: Day
+) -> None:
+    table = f"lake.{steps.LIVE}"
+    (old,) = spark.sql(
+        f"SELECT file_path FROM {table}.files WHERE partition.as_of = DATE'{LONG_AGO}'"
+    ).collect()
+    file = Path(old["file_path"].removeprefix("file:"))
+    away = file.rename(file.with_suffix(".away"))
+    try:
+        assert {when for when, _ in steps.history(spark, DAY, 2)} == {BEFORE, DAY}
+        assert {when for when, _ in steps.history(spark, BEFORE, 1)} == {BEFORE}
+    finally:
+        away.rename(file)
+
+
+def test_a_day_that_has_figures_and_no_ctr_is_stepped_over_in_a_history(
+    spark: SparkSession, day: Day
+) -> None:
+    between = [DAY - timedelta(days=n) for n in (2, 3, 4)]
+    table, rows = (
+        f"lake.{steps.LIVE}",
+        ", ".join(
+            f"(DATE'{each}', 'no', '', 0, 'support', 0.5, null, null, 1, 1, null, null)"
+            for each in between
+        ),
+    )
+    spark.sql(f"INSERT INTO {table} VALUES {rows}")
+    try:
+        for last, most in ((DAY, 3), (between[0], 1)):
+            found = {when for when, _ in steps.history(spark, last, most)}
+            assert found == ({LONG_AGO, BEFORE, DAY} if most == 3 else {LONG_AGO})
+    finally:
+        spark.sql(f"DELETE FROM {table} WHERE list_version = 'no'")
 
 
 def test_the_history_of_all_days_has_the_slots_of_each(spark: SparkSession, day: Day) -> None:

@@ -107,8 +107,7 @@ def gate(listed: dict[str, Any], impressions: dict[str, Any]) -> dict[str, Any]:
     people are to know ('' for nothing). Refused, it fails."""
     from feira.recommendations import verdicts
     from feira.recommendations.gate import NOT_ENOUGH
-    from feira.recommendations.publish import served_version
-    from feira.recommendations.serving.baked import served_in_file
+    from feira.recommendations.release import served
     from feira.recommendations.serving.store import connect
     from feira_spark.recommendations.gate import judged
 
@@ -118,14 +117,12 @@ def gate(listed: dict[str, Any], impressions: dict[str, Any]) -> dict[str, Any]:
     found = verdicts.recorded(store, version.version)
     if found is None:
         with connect(valkey_options()) as client:
-            live = served_version(client)
-        if live is None:
-            # A Valkey that was emptied serves none, and the API that of the file.
-            live = next(iter(served_in_file(store.files, store.lake)), None)
+            live = served(client, store)
         with spark_session() as spark:
             sums = _sums(store, impressions)
             judged_now = judged(spark, settings, store, version, finished, live, sums)
         found = verdicts.record(store, judged_now)
+    verdicts.require_method(found, finished)
     for each in found.all_figures():
         log.info("%s: %s", each.verdict, each.in_words())
     try:

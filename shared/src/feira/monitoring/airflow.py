@@ -26,6 +26,8 @@ _PAGE = 100
 _LISTED_EVERY, _HEALTH_EVERY = 5, 2
 # An event bears the time at which it was made, and can be seen once its transaction ends.
 _COMMITTED = timedelta(minutes=1)
+# What is wrong with that which one task left. All else is of the lake, whose client has errors of its own.
+_OF_ONE_TASK = (FileNotFoundError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class JudgementError(RuntimeError):
@@ -57,14 +59,18 @@ class Airflow:
     """Airflow under ``url``.
 
     :param login: user and password; a user who may read is enough
-    :param on_ended: called once for each task that ends while this watches, and at the start for those
-        of each DAG's newest run, with ``fresh`` False: what they left is how things stand. In each poll in
-        the order in which they ended; where it raises, it is called again with that task in the next poll.
+    :param on_ended: called once for each task that ends while this watches, and at the start, with ``fresh``
+        False, for those of each DAG's run that ended last and for the last end of each that judges: what they left
+        is how things stand. In each poll in the order in which they ended; where it raises, it is called again with
+        that task in the next poll.
+    :param judges: DAG and task of each that judges; its last end may be of a run that is not over, or of one before
+        the last
     """
 
     url: str
     login: tuple[str, str]
     on_ended: Callable[[EndedTask, bool], None] = lambda task, fresh: None
+    judges: tuple[tuple[str, str], ...] = ()
     name: str = field(default="airflow", init=False)
     _session: requests.Session = field(default_factory=requests.Session, init=False)
     # What ends before Airflow first answers, as while a stack starts, is counted too.
@@ -118,7 +124,7 @@ class Airflow:
         self._dags &= listed
         for dag in sorted(listed - self._dags):
             self._expect(figures, dag)
-            self._newest_run(dag)
+            self._how_it_stands(dag)
             self._dags.add(dag)
         assets = [*self._all("assets", "assets", order_by="id")]
         # Of an asset without any event its silence is counted from here.
@@ -149,15 +155,28 @@ class Airflow:
         self._tasks |= joined
         return bool(joined)
 
-    def _newest_run(self, dag: str) -> None:
-        found = self._get(f"dags/{dag}/dagRuns", absent=True, order_by="-run_after", limit=1)
-        for run in found["dag_runs"] if found else ():
-            self._versions |= _versions(run)
-            if run["state"] in _ENDED:
-                if run["state"] == "success":
-                    self._succeeded[dag] = _seconds(run["end_date"])
-                for task in self._ended_tasks(dag, run["dag_run_id"]):
-                    self._to_judge.append((self._as_ended(dag, run["dag_run_id"], task), False))
+    def _how_it_stands(self, dag: str) -> None:
+        """When a run last ended well, and what is to be judged of that which has ended."""
+        last = self._last(f"dags/{dag}/dagRuns", "dag_runs", state=_ENDED)
+        well = last
+        if last is not None:
+            self._versions |= _versions(last)
+            if last["state"] != "success":
+                well = self._last(f"dags/{dag}/dagRuns", "dag_runs", state="success")
+            for task in self._ended_tasks(dag, last["dag_run_id"]):
+                if (dag, task["task_id"]) not in self.judges:
+                    self._to_judge.append((self._as_ended(dag, last["dag_run_id"], task), False))
+        if well is not None:
+            self._succeeded[dag] = _seconds(well["end_date"])
+        path = f"dags/{dag}/dagRuns/~/taskInstances"
+        for name in (name for of, name in self.judges if of == dag):
+            if judged := self._last(path, "task_instances", state=_ENDED, task_id=name):
+                self._to_judge.append((self._as_ended(dag, judged["dag_run_id"], judged), False))
+
+    def _last(self, path: str, key: str, **asked: Any) -> dict[str, Any] | None:
+        """Of what is listed under ``key`` that which ended last."""
+        found = self._get(path, absent=True, order_by="-end_date", limit=1, **asked)
+        return next(iter(found[key]), None) if found else None
 
     def _runs(self, figures: Figures, now: datetime) -> None:
         """Takes in what has ended since the last poll."""
@@ -233,7 +252,7 @@ class Airflow:
                 self.on_ended(*taken[0])
             except Exception as error:
                 last = error
-                if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                if not isinstance(error, _OF_ONE_TASK):
                     # What does not answer would be waited for by each.
                     break
                 self._to_judge.append(taken[0])

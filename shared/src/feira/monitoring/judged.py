@@ -13,6 +13,8 @@ from feira.sales.landing import LANDED
 from feira.user_events.codec import TOPIC
 
 LISTS_GATE = "recommendations"
+# DAG and task of each gate.
+JUDGES = (("sales_etl", "validate"), ("recommendations", "gate"))
 _MESSAGES = ("events", "repeated", "earlier", "dead")
 
 
@@ -35,13 +37,14 @@ class Judgements:
 
     def __call__(self, task: EndedTask, fresh: bool) -> None:
         """Takes a task in; of one that is not ``fresh`` nothing is counted, only how things stand."""
+        landings, lists = JUDGES
         which = (task.dag, task.task)
         # Once at the start, whichever task is the first: a day may be late since none gets as far as `validate`.
-        if not self._newest_is_known or which == ("sales_etl", "validate"):
+        if not self._newest_is_known or which == landings:
             self._show_newest()
-        if which == ("sales_etl", "validate"):
+        if which == landings:
             self._landing(task, fresh)
-        elif which == ("recommendations", "gate"):
+        elif which == lists:
             verdict = task.xcom("gate") if task.state == "success" else None
             self._judged(LISTS_GATE, verdict["verdict"] if verdict else "failed", task, fresh)
         elif which == ("user_events", "ingest") and fresh and task.state == "success":

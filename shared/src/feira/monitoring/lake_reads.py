@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 def lake_reads(settings: LakeSettings, patience: float) -> AbstractFileSystem | SignedReads:
-    """The lake with ``ls`` and ``cat_file`` as fsspec has them, which raise OSError where it does not answer
-    within ``patience`` seconds.
+    """The lake with ``ls`` and ``cat_file`` as fsspec has them, which raise OSError, or what botocore raises, where
+    it does not answer within ``patience`` seconds.
 
     A store that is named with its key is read by signed requests; S3 on AWS, whose address and key are looked
     up where AWS's tools do, and a folder, as ``lake_files`` reads them.

@@ -41,6 +41,8 @@ _MILLI = 1e-3
 _LARGEST_POWER = 1000
 # OpenTelemetry's own histograms begin at 20, and end at -10.
 _SCALES = range(-10, 21)
+# OpenTelemetry's have 160 at most, unless they are told otherwise; a point is kept until its process' next.
+_MOST_BUCKETS = 200
 # Longer than from one scrape to the next.
 _AT_ZERO_SECONDS = 70.0
 
@@ -196,8 +198,8 @@ class Sums(Collector):
             self._dropped["form"] += len(sent.data_points) if sent else 0
 
     def _usable(self, sent: Any) -> list[Any]:
-        """The points but for those, which are counted, whose value or scale no process means: a sum that is once
-        no number would stay none."""
+        """The points but for those, which are counted, whose value, scale or number of buckets no process means: a
+        sum that is once no number would stay none."""
         found = [point for point in sent.data_points if _is_usable(point)]
         self._dropped["form"] += len(sent.data_points) - len(found)
         return found
@@ -301,7 +303,8 @@ def _risen(value: float, before: float) -> float:
 
 def _is_usable(point: Any) -> bool:
     if isinstance(point, ExponentialHistogramDataPoint):
-        return point.scale in _SCALES and math.isfinite(point.sum)
+        buckets = len(point.positive.bucket_counts)
+        return point.scale in _SCALES and buckets <= _MOST_BUCKETS and math.isfinite(point.sum)
     return math.isfinite(_number(point))
 
 

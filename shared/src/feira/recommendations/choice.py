@@ -59,10 +59,9 @@ def whether_to_rerank(history: History, reranked: Ranking) -> Choice:
     """Compares re-ranking with each single candidate that the slot may have, and these with the first, on days before
     those that the gate judges by: what was chosen by the same days as it is judged by would seem better than it is."""
     slot = reranked.slot
-    first, end = int(history.days.min()), history.as_of
-    known = history_before(
-        history.interactions(), day_of(end - held_out_days(first, day_of(end - 1)))
-    )
+    end = history.as_of
+    held_out = held_out_days(history.days, day_of(end - 1))
+    known = history_before(history.interactions(), day_of(end - held_out))
     days = np.unique(known.days)
     if len(days) < 2:
         return Choice(False, "there are too few days")

@@ -197,7 +197,7 @@ def judge(
     :param lists: of the version that is judged; None: they are not held against those of ``live``
     """
     known = _until(all_of, as_of)
-    days = _held_out(known, as_of)
+    days = held_out_days(known.days, as_of)
     cut = as_of - timedelta(days=days - 1)
     try:
         split = split_at(known, cut)
@@ -251,12 +251,6 @@ def _until(all_of: Interactions, as_of: date) -> Interactions:
     return replace(
         all_of, users=all_of.users[kept], items=all_of.items[kept], days=all_of.days[kept]
     )
-
-
-def _held_out(known: Interactions, as_of: date) -> int:
-    if not len(known):
-        return 1
-    return held_out_days(int(known.days.min()), as_of)
 
 
 @dataclass(frozen=True)

@@ -169,16 +169,30 @@ def split_at(all_of: Interactions, cut: date) -> Split:
     )
 
 
-# Four weeks, as the features' windows; of a shop with less than eight, half of its days.
+# Four weeks, as the features' windows.
 MOST_DAYS = 28
 
 
-def held_out_days(first: int, as_of: date) -> int:
-    """How many of the last days up to ``as_of`` are held out to judge a method by."""
-    return max(1, min(MOST_DAYS, (day_number(as_of) - first + 1) // 2))
+def held_out_days(days: npt.NDArray[np.integer[Any]], as_of: date) -> int:
+    """How many of the last calendar days up to ``as_of`` are held out to judge a method by: 28, and at most half of
+    the days since the first, and as many as have half of the interactions, to the nearest day.
+
+    Of a young shop the first day alone would not do: one line of an order of years ago moves it, and leaves nothing
+    to learn from. Nor would a count of the days with interactions, since shops close.
+
+    :param days: of each interaction up to ``as_of``, in days since 1970-01-01
+    """
+    if not len(days):
+        return 1
+    ages = day_number(as_of) - days
+    held_out = np.bincount(ages[ages < MOST_DAYS], minlength=MOST_DAYS).cumsum()
+    from_half = np.abs(2 * held_out - len(ages))
+    # Of equals the most days: those between have no interactions.
+    half = MOST_DAYS - int(np.argmin(from_half[::-1]))
+    return max(1, min(half, (int(ages.max()) + 1) // 2))
 
 
 def default_cut(all_of: Interactions) -> date:
-    """The day on which the last fifth of the days begins."""
-    first, last = int(all_of.days.min()), int(all_of.days.max())
-    return day_of(first + max(1, (last + 1 - first) * 4 // 5))
+    """The day on which the last fifth of the days that have interactions begins."""
+    days = np.unique(all_of.days)
+    return day_of(days[min(max(1, len(days) * 4 // 5), len(days) - 1)])

@@ -133,48 +133,56 @@ def publish(
 
 
 def rollback(client: valkey.Valkey, version: str | None = None) -> VersionState:
-    """Serves another version: the given one, else the newest complete one before that which is served.
+    """Serves another version: that of ``rollback_to``.
+
+    :raises PublishError: as ``rollback_to``
+    :raises StoreError: where Valkey does not answer
+    """
+    version = rollback_to(client, version)
+    with named_failures(client), client.pipeline() as pipe:
+        # A publisher may be about to remove it.
+        pipe.watch(meta_key(version))
+        meta = layout.complete(pipe.get(meta_key(version)))
+        pipe.multi()
+        pipe.set(layout.LIVE, version)
+        try:
+            if meta is not None:
+                pipe.execute()
+        except WatchError:
+            meta = None
+        if meta is None:
+            raise PublishError(f"{version} is being removed: newer versions were published.")
+    return VersionState(version, True, meta)
+
+
+def rollback_to(client: valkey.Valkey, version: str | None = None) -> str:
+    """The version that a rollback serves: the given one, else the newest complete one before that which is served.
 
     :raises PublishError: where there is no such version, or it is incomplete
     :raises StoreError: where Valkey does not answer
     """
     if version is not None:
         layout.require_version(version)
-    with named_failures(client):
-        known = versions(client)
+    known = versions(client)
+    if version is None:
         live = next((each for each in known if each.live), None)
-        if version is None:
-            older = [
-                each
-                for each in known
-                if each.meta and live and age(each.version) < age(live.version)
-            ]
-            if not older:
-                served = f"{live.version} is served" if live else "no version is served"
-                raise PublishError(
-                    f"There is nothing to roll back to: {served}, and no complete version is older. "
-                    f"{_listed(known)}"
-                )
-            version = older[0].version
-        with client.pipeline() as pipe:
-            # A publisher may be about to remove it.
-            pipe.watch(meta_key(version))
-            meta = layout.complete(pipe.get(meta_key(version)))
-            if meta is None:
-                there = any(each.version == version for each in known)
-                raise PublishError(
-                    f"{version} is {'incomplete' if there else 'not in Valkey'}, so it is not served. "
-                    f"{_listed(known)}"
-                )
-            pipe.multi()
-            pipe.set(layout.LIVE, version)
-            try:
-                pipe.execute()
-            except WatchError as error:
-                raise PublishError(
-                    f"{version} is being removed: newer versions were published."
-                ) from error
-    return VersionState(version, True, meta)
+        older = [
+            each for each in known if each.meta and live and age(each.version) < age(live.version)
+        ]
+        if not older:
+            served = f"{live.version} is served" if live else "no version is served"
+            raise PublishError(
+                f"There is nothing to roll back to: {served}, and no complete version is older. "
+                f"{_listed(known)}"
+            )
+        return older[0].version
+    found = next((each for each in known if each.version == version), None)
+    if found is None or found.meta is None:
+        raise PublishError(
+            f"{version} is {'incomplete' if found else 'not in Valkey'}, so it is not served. "
+            f"{_listed(known)}"
+        )
+    return version
 
 
 def versions(client: valkey.Valkey) -> list[VersionState]:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feira.recommendations.files import Table, named, read_table, reason
-from feira.recommendations.interactions import Interactions, InteractionsError, distinct
+from feira.recommendations.interactions import (
+    Interactions,
+    InteractionsError,
+    day_number,
+    distinct,
+)
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
@@ -26,6 +32,11 @@ _TIME = (
     r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?( ?(Z|z|[+-]\d{2}(:?\d{2})?))?)?$"
 )
 _SECONDS_A_DAY = 86_400
+_INTEGER = r"^[+-]?\d+$"
+_INT64 = r"^-?(\d{1,18}|[1-8]\d{18})$"
+# Those that Python's dates have.
+_FIRST_DAY, _LAST_DAY = day_number(date.min), day_number(date.max)
+_NO_DAY = -(10**9)
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _LONGEST = 1000
 
@@ -218,21 +229,58 @@ def _name(value: bytes | None) -> str | None:
 
 
 def _days(raw: pa.Array, unit: TimeUnit | None) -> tuple[npt.NDArray[np.int64], Bools, Bools]:
-    """Of each value the UTC day, in days since 1970-01-01; which are missing, and which are no time."""
+    """Of each value the UTC day, in days since 1970-01-01; which are missing, and which are no time of the years 1
+    to 9999."""
     texts, missing, unreadable = _texts(raw)
     known = pc.fill_null(texts, "")
     if unit is not None:
-        amounts, _, _ = _numbers(raw)
-        days = np.floor(amounts / _UNITS[unit] / _SECONDS_A_DAY)
-        inside = (days > -1_000_000) & (days < 1_000_000)
+        days = _days_of_numbers(raw, known, _UNITS[unit] * _SECONDS_A_DAY)
     else:
-        as_iso = np.asarray(pc.match_substring_regex(known, _TIME))
-        series = pd.Series(known.to_numpy(zero_copy_only=False)).where(as_iso)
-        times = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
-        inside = times.notna().to_numpy()
-        seconds = times.dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64)
-        days = seconds // _SECONDS_A_DAY
-    return np.where(inside, days, 0).astype(np.int64), missing, unreadable | ~inside
+        days = _days_of_iso(known)
+    inside = (days >= _FIRST_DAY) & (days <= _LAST_DAY)
+    return np.where(inside, days, 0), missing, unreadable | ~inside
+
+
+def _days_of_numbers(raw: pa.Array, known: pa.Array, per_day: int) -> npt.NDArray[np.int64]:
+    """Of each number the day; ``_NO_DAY`` of what is none."""
+    amounts, _, unreadable = _numbers(raw)
+    days = np.where(unreadable, _NO_DAY, np.clip(np.floor(amounts / per_day), _NO_DAY, -_NO_DAY))
+    found: npt.NDArray[np.int64] = days.astype(np.int64)
+    # A double rounds the last nanoseconds of a day up to the next one.
+    exact = _matching(known, _INT64)
+    found[exact] = pc.cast(known.filter(pa.array(exact)), pa.int64()).to_numpy() // per_day
+    longer = _matching(known, _INTEGER) & ~exact
+    found[longer] = _by_value(
+        known.filter(pa.array(longer)),
+        lambda it: min(max(int(it) // per_day, _NO_DAY), -_NO_DAY),
+    )
+    return found
+
+
+def _days_of_iso(known: pa.Array) -> npt.NDArray[np.int64]:
+    """Of each ISO 8601 text the UTC day; ``_NO_DAY`` of what is none."""
+    as_iso = _matching(known, _TIME)
+    series = pd.Series(known.to_numpy(zero_copy_only=False)).where(as_iso)
+    times = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
+    seconds = times.dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64)
+    read = times.notna().to_numpy()
+    days = np.where(read, seconds // _SECONDS_A_DAY, _NO_DAY)
+    # pandas counts nanoseconds, and ends in 1677 and 2262.
+    left = as_iso & ~read
+    days[left] = _by_value(known.filter(pa.array(left)), _day_of_iso)
+    return days
+
+
+def _day_of_iso(text: str) -> int:
+    try:
+        at = datetime.fromisoformat(text.replace(" ", "T", 1).replace(" ", "").upper())
+        return day_number((at.replace(tzinfo=None) - (at.utcoffset() or timedelta(0))).date())
+    except (ValueError, OverflowError):
+        return _NO_DAY
+
+
+def _matching(known: pa.Array, expression: str) -> Bools:
+    return np.asarray(pc.match_substring_regex(known, expression))
 
 
 def _numbers(raw: pa.Array) -> tuple[npt.NDArray[np.float64], Bools, Bools]:

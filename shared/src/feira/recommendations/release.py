@@ -7,20 +7,41 @@ import logging
 from contextlib import ExitStack
 from typing import IO
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import valkey
 
 from feira.recommendations import publish as valkey_lists
 from feira.recommendations import verdicts
 from feira.recommendations.publish import Published, VersionState, publish
-from feira.recommendations.serving.baked import NotBakedError, bake, bake_again
+from feira.recommendations.serving.baked import (
+    Baked,
+    NotBakedError,
+    bake,
+    bake_again,
+    served_in_file,
+    version_path,
+)
+from feira.recommendations.serving.layout import age
 from feira.recommendations.serving.lists_file import lists_of
 from feira.recommendations.serving.store import StoreError
 from feira.recommendations.verdicts import Approval
-from feira.recommendations.versions import ListStore
+from feira.recommendations.versions import ListStore, VersionError
 
 log = logging.getLogger(__name__)
 
 _TRIES = 10
+
+
+def served(client: valkey.Valkey, store: ListStore) -> str | None:
+    """The version that is served: by Valkey, and where that serves none, as one that was emptied, the version of the
+    file that the API answers from then; None where there is neither.
+
+    :raises StoreError: where Valkey does not answer
+    :raises ValueError: where the file cannot be read
+    """
+    live = valkey_lists.served_version(client)
+    return live or next(iter(served_in_file(store.files, store.lake)), None)
 
 
 def release(client: valkey.Valkey, store: ListStore, version: str) -> Published | None:
@@ -33,6 +54,12 @@ def release(client: valkey.Valkey, store: ListStore, version: str) -> Published 
     _, finished = store.read(version)
     if not finished.rows:
         return None
+    live = served(client, store)
+    if live is not None and age(live) > age(version):
+        log.info("%s is not published: %s is served, which is newer", version, live)
+        return Published(version, live)
+    # Before it can be served: who is killed later leaves a version that can be rolled back to.
+    keep_file(store, version)
     with ExitStack() as opened:
 
         def file(path: str) -> IO[bytes]:
@@ -65,9 +92,13 @@ def approve(
     ``release`` does.
 
     :raises NotJudgedError: where the gate has not judged it
-    :raises VerdictError: where no approval helps it
+    :raises VersionError: where it is not finished, or removed; nothing is approved of then
+    :raises VerdictError: where no approval helps it, or the verdict is of another method than its lists
     """
     found = verdicts.judged(store, version)
+    # An approval is of a method, and lets later versions through: none for a version that cannot be published.
+    _, finished = store.read(version)
+    verdicts.require_method(found, finished)
     return verdicts.approve(store, found, who, why), release(client, store, version)
 
 
@@ -75,18 +106,45 @@ def rollback(client: valkey.Valkey, store: ListStore, version: str) -> VersionSt
     """Serves another version, from Valkey and from the file.
 
     :raises PublishError: where Valkey does not have it whole
-    :raises NotBakedError: where there is no file of it; then Valkey serves it, and the file stays
+    :raises NotBakedError: where there is neither a file nor the lists of it; what is served stays then
     :raises StoreError: where Valkey does not answer, or serves ever others; try again
     """
+    valkey_lists.rollback_to(client, version)
+    # Before the pointer moves: a version without a file would leave that of the withdrawn one.
+    keep_file(store, version)
     done = valkey_lists.rollback(client, version)
-    serve_file(client, store, done.version)
+    serve_file(client, store, version)
     return done
 
 
 def serve_file(client: valkey.Valkey, store: ListStore, version: str) -> None:
     """Lets the API read the file of a version that Valkey serves; raises as ``rollback``."""
+    keep_file(store, version)
     bake_again(store.files, store.lake, version)
     _follow(client, store, version)
+
+
+def keep_file(store: ListStore, version: str) -> None:
+    """Makes the file of a version from its lists, where it is not there: ``everyone`` has the rows of no user and no
+    segment, by slot.
+
+    :raises NotBakedError: where it is not there, and the lists are not either
+    """
+    path = version_path(store.lake, version)
+    if store.files.exists(path):
+        return
+    try:
+        _, finished = store.read(version)
+    except VersionError as error:
+        raise NotBakedError(f"{path} is not there, and cannot be made anew: {error}") from error
+    nobody = (pc.field("user_id") == "") & pc.field("segment").is_null()
+    with store.files.open(finished.parquet, "rb") as file:
+        rows = pq.read_table(file, columns=["slot", "position", "item"], filters=nobody)
+    everyone: dict[str, list[str]] = {}
+    for row in rows.sort_by("position").to_pylist():
+        everyone.setdefault(row["slot"], []).append(row["item"])
+    content = Baked(version=version, everyone=everyone)
+    store.files.pipe_file(path, content.model_dump_json().encode())
 
 
 def _follow(client: valkey.Valkey, store: ListStore, written: str) -> None:
@@ -97,9 +155,10 @@ def _follow(client: valkey.Valkey, store: ListStore, written: str) -> None:
         if live is None or live == written:
             return
         try:
+            keep_file(store, live)
             bake_again(store.files, store.lake, live)
         except NotBakedError as error:
-            # It was served a moment ago, and whoever has done that is about to write it.
+            # Somebody has published it who has no lists in this lake.
             log.warning("%s is served, and the file is still of %s: %s", live, written, error)
             return
         written = live

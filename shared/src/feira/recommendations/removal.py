@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from feira.core.landing.put_once import put_once
 from feira.recommendations.versions import ListStore, Version
 
-# The newest day of lists is the last of them.
+# Of the days that have any, not of the calendar: a shop may run its days weekly, or one day far from the others.
 KEPT_DAYS = 28
 # By the clock: of old days that are run again the lists stay for so long after they were begun, since their
 # run, or a person, may be at work on them.
@@ -41,31 +41,29 @@ def _is_removed(store: ListStore, version: str) -> bool:
 
 
 def removable(known: Collection[Version], kept: Collection[str], now: datetime) -> list[Version]:
-    """Those of the versions that are neither kept nor recent.
+    """Those of the versions that are neither kept, nor of the newest ``KEPT_DAYS`` days of versions, nor begun lately.
 
     :param kept: those that stay, whatever their age
     """
-    last, before = _last_old_day((each.day for each in known), now), now - timedelta(days=MADE_DAYS)
+    old, before = _old((each.day for each in known), now), now - timedelta(days=MADE_DAYS)
     return [
         each
         for each in known
         if each.version not in kept
-        and each.day <= last
+        and each.day in old
         and datetime.fromisoformat(each.created_at) < before
     ]
 
 
 def old_days(days: Collection[date], stay: Collection[Version], now: datetime) -> set[date]:
     """Those of the days that are not recent, and of which no version is that stays."""
-    last = _last_old_day(days, now)
-    return {each for each in days if each <= last} - {each.day for each in stay}
+    return _old(days, now) - {each.day for each in stay}
 
 
-def _last_old_day(days: Iterable[date], now: datetime) -> date:
-    # A day of the future, whoever has run it, makes none of the others old.
+def _old(days: Iterable[date], now: datetime) -> set[date]:
+    """All but the newest ``KEPT_DAYS`` of the days up to today, and those of the future, which make none old."""
     today = now.astimezone(UTC).date()
-    newest = max((each for each in days if each <= today), default=today)
-    return newest - timedelta(days=KEPT_DAYS)
+    return set(sorted(each for each in {*days} if each <= today)[:-KEPT_DAYS])
 
 
 def mark(store: ListStore, version: str, now: datetime) -> None:

@@ -23,8 +23,9 @@ from feira.recommendations.gate import (
     USERS,
     GateFigure,
     Judgement,
+    overall,
 )
-from feira.recommendations.versions import ListStore
+from feira.recommendations.versions import Finished, ListStore
 
 APPROVED = "approved_method"
 _MOST_NAMED = 5
@@ -149,7 +150,7 @@ class Approval:
 def recorded(store: ListStore, version: str) -> Verdict | None:
     """The version's verdict; None where the gate has not judged it.
 
-    :raises VerdictError: where the file is not one of the gate's
+    :raises VerdictError: where the file is not one of the gate's, or its verdict not that of its figures
     """
     held = _read(store, _gate_path(store, version))
     if held is None:
@@ -162,14 +163,40 @@ def recorded(store: ListStore, version: str) -> Verdict | None:
         }
         found = Verdict(**held, **parts)
         date.fromisoformat(found.as_of)
-        if found.version != version or found.verdict not in (PASSED, NOT_ENOUGH, REFUSED):
-            raise ValueError(f"it is of {found.version} and says {found.verdict}")
+        if found.version != version:
+            raise ValueError(f"it is of {found.version}")
+        _require_consistent(found)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise VerdictError(
             f"{_gate_path(store, version)} is no verdict of the gate: {error!r}. Nothing of {version} is "
             "published; restore the file, or make a new version."
         ) from error
     return found
+
+
+def _require_consistent(found: Verdict) -> None:
+    """Raises ValueError where the verdict does not follow from its figures, or a figure is none."""
+    for each in found.all_figures():
+        for name in ("value", "low", "high"):
+            number = getattr(each, name)
+            if number is not None and type(number) not in (int, float):
+                raise ValueError(f"{name} of {each.figure} of {each.slot} is {number!r}")
+    if not found.figures:
+        raise ValueError("it has no figures")
+    for each in found.figures:
+        if each.verdict not in (PASSED, NOT_ENOUGH, REFUSED):
+            raise ValueError(f"the verdict on {each.figure} of {each.slot} is {each.verdict!r}")
+    if found.verdict != overall(found.figures):
+        raise ValueError(f"it says {found.verdict}, and its figures {overall(found.figures)}")
+
+
+def require_method(found: Verdict, made: Finished) -> None:
+    """Raises VerdictError where the verdict is of another method than that of the version's lists."""
+    if found.method != made.candidates:
+        raise VerdictError(
+            f"The verdict on {found.version} is of another method than that of its lists: gate.json and finished.json "
+            "differ. Nothing of it is published; restore the files, or make a new version."
+        )
 
 
 def judged(store: ListStore, version: str) -> Verdict:

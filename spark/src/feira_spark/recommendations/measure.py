@@ -139,15 +139,25 @@ def newest_history(spark: SparkSession) -> tuple[tuple[date, LiveFigure], ...]:
 def history(spark: SparkSession, day: date, days: int) -> tuple[tuple[date, LiveFigure], ...]:
     """The CTR of all positions of the newest days that have one, to this day and so many at most, by day, version,
     arm and slot. However many days without any are between two that have: those are no days of the history."""
-    measured = spark.table(f"{CATALOG}.{LIVE}").where(
-        (F.col("as_of") <= F.lit(day))
-        & (F.col("figure") == "ctr")
-        & (F.col("position") == EVERY_POSITION)
-    )
-    newest = measured.select("as_of").distinct().orderBy(F.desc("as_of")).limit(days)
-    rows = (
-        measured.join(F.broadcast(newest), "as_of", "left_semi")
+    partitions = spark.table(f"{CATALOG}.{LIVE}.partitions").select("partition.as_of").collect()
+    known = sorted({row["as_of"] for row in partitions if row["as_of"] <= day}, reverse=True)
+    measured = (
+        spark.table(f"{CATALOG}.{LIVE}")
+        .where((F.col("figure") == "ctr") & (F.col("position") == EVERY_POSITION))
         .orderBy("as_of", "list_version", "arm", "slot")
-        .collect()
     )
-    return tuple((row["as_of"], LiveFigure(*tuple(row)[1:])) for row in rows)
+    asked = days
+    while known:
+        # Bounded by the partition, so that the files of older days are not read.
+        first = known[min(asked, len(known)) - 1]
+        rows = measured.where(F.col("as_of").between(first, day)).collect()
+        newest = sorted({row["as_of"] for row in rows})[-days:]
+        if len(newest) == days or asked >= len(known):
+            return tuple(
+                (row["as_of"], LiveFigure(*tuple(row)[1:]))
+                for row in rows
+                if row["as_of"] in newest
+            )
+        # Some of the days have other figures alone.
+        asked *= 2
+    return ()

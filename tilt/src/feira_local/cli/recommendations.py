@@ -191,11 +191,12 @@ def rollback(
     Example: [bold]feira recommendations rollback[/]   [bold]feira recommendations rollback 2010-12-01-001[/]
     """
     from feira.recommendations import publish
-    from feira.recommendations.release import serve_file
+    from feira.recommendations.release import keep_file, serve_file
 
+    problem = None
     with published_lists() as client:
         try:
-            found = publish.rollback(client, version)
+            wanted = publish.rollback_to(client, version)
         except publish.PublishError as error:
             if version is None or (removed := _removed_on(version)) is None:
                 raise
@@ -204,10 +205,15 @@ def rollback(
                 f"new lists. {error}"
             ) from error
         try:
-            serve_file(client, list_store(), found.version)
-            problem = None
+            keep_file(list_store(), wanted)
         except Exception as error:
-            # What is served is changed already; this is what answers where Valkey has nothing.
+            # It is what answers where Valkey has nothing; without a lake a bad version is withdrawn all the same.
+            problem = first_line(error)
+        found = publish.rollback(client, wanted)
+        try:
+            if problem is None:
+                serve_file(client, list_store(), found.version)
+        except Exception as error:
             problem = first_line(error)
     if as_json:
         print_json({"served": found.version, "file_error": problem})

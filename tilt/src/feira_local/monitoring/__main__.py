@@ -17,7 +17,7 @@ from feira.monitoring.airflow_metrics import TAKEN
 from feira.monitoring.endpoints import Endpoint
 from feira.monitoring.exporter import Source, serve
 from feira.monitoring.figures import Figures
-from feira.monitoring.judged import Judgements
+from feira.monitoring.judged import JUDGES, Judgements
 from feira.monitoring.lake_reads import lake_reads
 from feira.monitoring.otlp import Sums
 from feira.monitoring.otlp_server import receiving
@@ -81,6 +81,7 @@ def sources(config: StackConfig, figures: Figures) -> list[Source]:
             config.airflow_url,
             (airflow.MONITOR, secrets.airflow_monitor),
             Judgements(LandingStore(files, lake.root, LANDED.name), figures),
+            JUDGES,
         )
     )
     return found

@@ -523,7 +523,11 @@ def serving() -> Dashboard:
         [
             works("The API answers", Query('up{job="recommendations"}', "{{job}}"), width=6),
             works(
-                "It reaches Valkey", Query("feira_recommendations_valkey_up", "{{job}}"), width=6
+                "It reads lists from Valkey",
+                Query("feira_recommendations_valkey_up", "Valkey answers"),
+                Query("feira_recommendations_version_read", "a version is read"),
+                Query("feira_recommendations_file_read", "the baked file is there"),
+                width=6,
             ),
             works(
                 "It takes events for Kafka",

@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from feira.recommendations.serving.app import SWAPPED, Recommendations
 from feira.recommendations.serving.events import kafka_from_env
-from feira.recommendations.serving.pages import Lake
+from feira.recommendations.serving.looked_at import Lake
 from feira.recommendations.serving.store import options_from_env
 
 _PATIENCE_SECONDS = 10

@@ -22,8 +22,9 @@ from feira.recommendations.serving.events import (
     UnavailableError,
     parse_events,
 )
+from feira.recommendations.serving.looked_at import Lake, Versions
 from feira.recommendations.serving.metrics import Metrics
-from feira.recommendations.serving.pages import Lake, Versions, create_pages
+from feira.recommendations.serving.pages import create_pages
 from feira.recommendations.serving.reading import Lists
 from feira.recommendations.serving.requests import BASKET, EVENTS, PATH, PREFIX, RefusedError
 from feira.recommendations.serving.served import Answer, Offer
@@ -213,7 +214,10 @@ def _others(app: Recommendations) -> FastAPI:
     @api.get("/metrics")
     async def shown() -> Response:
         """Metrics in the form of Prometheus."""
+        await lists.look()
         metrics.up.set(lists.up)
+        metrics.version_read.set(lists.version is not None)
+        metrics.file_read.set(lists.file_version is not None)
         metrics.kafka_up.set(app.events.up)
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, Final
 
 import orjson
@@ -55,7 +56,7 @@ def require_fields(given: dict[str, Any], known: tuple[str, ...], where: str = "
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        again = next(name for name in names if names.count(name) > 1)
+        times = Counter(name for name, _ in pairs)
+        again = next(name for name in times if times[name] > 1)
         raise ValueError(f"duplicate key {again!r}")
     return found

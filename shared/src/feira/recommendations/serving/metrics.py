@@ -12,6 +12,9 @@ from prometheus_client import (
     ProcessCollector,
 )
 
+from feira.recommendations.serving.reading import FAILURES
+from feira.recommendations.serving.requests import REFUSED
+
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.5)
 
 
@@ -46,6 +49,16 @@ class Metrics:
             "Whether Valkey answers",
             registry=self.registry,
         )
+        self.version_read = Gauge(
+            "feira_recommendations_version_read",
+            "Whether a version of the lists is read from Valkey",
+            registry=self.registry,
+        )
+        self.file_read = Gauge(
+            "feira_recommendations_file_read",
+            "Whether the file that was baked at publish was read",
+            registry=self.registry,
+        )
         self.events = Counter(
             "feira_recommendations_events_total",
             "Posted events: accepted, and of these stored in Kafka or lost",
@@ -57,6 +70,14 @@ class Metrics:
             "Whether events are taken for Kafka",
             registry=self.registry,
         )
+        # What first appears with a value has not risen for Prometheus.
+        for route, names in REFUSED.items():
+            for name in names:
+                self.refused.labels(route, name)
+        for kind in FAILURES:
+            self.failures.labels(kind)
+        for outcome in ("accepted", "stored", "lost"):
+            self.events.labels(outcome)
         self._of: dict[tuple[str, str, str, int], Any] = {}
 
     def answered(

@@ -30,7 +30,8 @@ from feira.recommendations.serving.served import (
     Answer,
     Offer,
     Served,
-    version_in,
+    served_of,
+    stored_in,
     without,
 )
 from feira.recommendations.serving.store import Options
@@ -47,16 +48,19 @@ _FAST_PROBES = 5
 # How long a version that cannot be used is not looked at again, and how often the file is.
 _UNUSABLE_SECONDS = 0.5
 _FILE_SECONDS = 60.0
-_MOST_AT_ONCE = 200
+# What is read together: more keys would not be there in time. One request's are, however many they are.
+_MOST_AT_ONCE, _MOST_KEYS = 200, 1_000
+# After so many keys the answers are made before the next read begins: it would have to wait for them.
+_MANY_KEYS = 200
+FAILURES: Final = ("timeout", "error", "damaged")
 
 
 class Lists:
     """The lists of the version that is served.
 
     :param options: of ``serving.store``
-    :param read_file: returns the file that was baked at publish; raises OSError or ValueError where it
-        cannot be read
-    :param failed: is called with the kind of each failure of Valkey: timeout, error or damaged
+    :param read_file: returns the file that was baked at publish; raises any error where it cannot be read
+    :param failed: is called with the kind of each failure of Valkey, of ``FAILURES``
     """
 
     def __init__(
@@ -115,6 +119,10 @@ class Lists:
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._connection.disconnect()
         await self._client.aclose()
+
+    async def look(self) -> None:
+        """Reads which version is served, as a request does: so it is known where there are none, too."""
+        await self._read(lambda _: ())
 
     async def answer(
         self, slot: str, user: str, n: int, excluded: frozenset[str] = frozenset()
@@ -217,14 +225,22 @@ class Lists:
         now: list[tuple[list[str], asyncio.Future[list[bytes | None] | None]]] = []
         try:
             while self._waiting:
-                now = self._waiting[:_MOST_AT_ONCE]
-                del self._waiting[:_MOST_AT_ONCE]
-                values = await self._mget([key for keys, _ in now for key in keys])
+                together: list[str] = []
+                now = []
+                for keys, future in self._waiting[:_MOST_AT_ONCE]:
+                    if now and len(together) + len(keys) > _MOST_KEYS:
+                        break
+                    together += keys
+                    now.append((keys, future))
+                del self._waiting[: len(now)]
+                values = await self._mget(together)
                 at = 0
                 for keys, future in now:
                     if not future.done():
                         future.set_result(values and values[at : at + len(keys)])
                     at += len(keys)
+                if len(together) > _MANY_KEYS:
+                    await asyncio.sleep(0)
         finally:
             # However this ends, nobody waits for it any more.
             for _, future in now + self._waiting:
@@ -291,7 +307,9 @@ class Lists:
         """What the pointer says; a version never changes, so the one that is read is not read again."""
         if self._served is not None and self._served.version.encode() == live:
             return self._served
-        return await version_in(self._client, live.decode("utf-8", "replace"))
+        stored = await stored_in(self._client, live.decode("utf-8", "replace"))
+        # Here and not in a thread: those may all be at reads of the lake, for which no list waits.
+        return None if stored is None else served_of(stored)
 
     def _recover(self, reason: str) -> None:
         """Ends reading, until Valkey answers again."""
@@ -333,16 +351,20 @@ class Lists:
             raise TimeoutError(f"an answer takes over {READ_SECONDS * 1000:.0f} ms") from None
 
     async def _follow_file(self) -> None:
-        said = ""
+        logged = ""
         while True:
             try:
                 self._file = Baked.model_validate_json(await asyncio.to_thread(self._read_file))
-                problem = ""
-            except (OSError, ValueError) as error:
-                problem = first_line(error)
-            if problem and problem != said:
-                log.warning("the file that was baked at publish cannot be read: %s", problem)
-            said = problem
+                logged = ""
+            # An object store's client has errors of its own, which are no OSError.
+            except Exception as error:
+                # By kind: a message may name a request, and be another each time.
+                if (kind := type(error).__name__) != logged:
+                    log.warning(
+                        "the file that was baked at publish cannot be read: %s: %s",
+                        *(kind, first_line(error)),
+                    )
+                logged = kind
             self._filed.set()
             await asyncio.sleep(_FILE_SECONDS)
 

@@ -17,6 +17,13 @@ EVENTS: Final = "/recommendations/events"
 MOST_ITEMS: Final = 100
 MOST_EXCLUDED: Final = 100
 MOST_IN_BASKET: Final = 50
+# Of each route what a request is refused for, as RefusedError names it.
+_QUERY, _BODY = ("query", "parameter", "n", "exclude"), ("content-type", "body")
+REFUSED: Final = {
+    PATH: ("user_id", "slot", "shown", *_QUERY),
+    BASKET: ("items", *_BODY, *_QUERY),
+    EVENTS: ("events", *_BODY),
+}
 _WHOLE_LIST: Final = (
     "not stated with shown=true, where positions are those of the whole list: leave out of the answer what is not "
     "to be seen, and send the impressions of the rest"
@@ -109,7 +116,10 @@ def _parameters(query: bytes, known: tuple[str, ...]) -> dict[str, Any]:
         if name not in known:
             raise RefusedError("parameter", name, f"one of {', '.join(known)}")
         if name == "exclude":
-            found["excluded"] = found.get("excluded", frozenset()) | _excluded(value)
+            excluded: set[str] = found.setdefault("excluded", set())
+            excluded |= _excluded(value)
+            if len(excluded) > MOST_EXCLUDED:
+                raise RefusedError("exclude", f"{len(excluded)} items", LIMITS["exclude"])
         elif name in found:
             raise RefusedError(name, f"{found[name]}, {value}", "stated once")
         elif name == "slot":
@@ -118,8 +128,8 @@ def _parameters(query: bytes, known: tuple[str, ...]) -> dict[str, Any]:
             found["shown"] = _shown(value)
         else:
             found["n"] = _count(value)
-    if len(excluded := found.get("excluded", ())) > MOST_EXCLUDED:
-        raise RefusedError("exclude", f"{len(excluded)} items", LIMITS["exclude"])
+    if "excluded" in found:
+        found["excluded"] = frozenset(found["excluded"])
     return found
 
 
@@ -152,12 +162,12 @@ def _count(value: str) -> int:
     return n
 
 
-def _excluded(value: str) -> frozenset[str]:
+def _excluded(value: str) -> set[str]:
     items = value.split(",") if value else []
     for item in items:
         if not 1 <= len(item) <= LONGEST_ITEM:
             raise _refused("exclude", item)
-    return frozenset(items)
+    return set(items)
 
 
 def _refused(name: str, value: str) -> RefusedError:

@@ -86,42 +86,60 @@ class Served:
         return [Offer(self.items[number], layout.GOES_WITH, most[number][1]) for number in order]
 
 
-async def version_in(client: Valkey, version: str) -> Served | None:
-    """A version as it is in Valkey; None where it is not whole, in another layout, or no version."""
+@dataclass(frozen=True)
+class Stored:
+    """The values of a version as they are in Valkey: ``meta`` as it was read, and the lists of ``segments``."""
+
+    version: str
+    meta: bytes
+    items: bytes
+    everyone: bytes | None
+    segments: bytes
+    lists: list[bytes | None]
+
+
+async def stored_in(client: Valkey, version: str) -> Stored | None:
+    """A version's values; None where it is not complete, in another layout, or no version."""
     try:
         layout.require_version(version)
-        text, numbered, value = await client.mget(
-            [
-                layout.meta_key(version),
-                layout.items_key(version),
-                layout.user_key(version, layout.EVERYONE),
-            ]
-        )
-        meta = layout.complete(text)
-        items = orjson.loads(numbered or b"")
+    except layout.VersionNameError:
+        return None
+    text, items, everyone = await client.mget(
+        [
+            layout.meta_key(version),
+            layout.items_key(version),
+            layout.user_key(version, layout.EVERYONE),
+        ]
+    )
+    if (meta := layout.complete(text)) is None:
+        return None
+    if not meta.segments:
+        return Stored(version, text, items or b"", everyone, b"[]", [])
+    keys = [layout.segment_key(version, number) for number in range(meta.segments)]
+    names, *lists = await client.mget([layout.segments_key(version), *keys])
+    return Stored(version, text, items or b"", everyone, names or b"", lists)
+
+
+def served_of(stored: Stored) -> Served | None:
+    """The version of these values; None where they are not whole."""
+    meta = layout.complete(stored.meta)
+    try:
+        items, names = orjson.loads(stored.items), orjson.loads(stored.segments)
         if meta is None or not isinstance(items, list) or len(items) != meta.items:
             return None
-        bare = Served(version, items, {}, await _segments(client, meta))
+        if not isinstance(names, list) or None in stored.lists:
+            return None
+        lists = [each for each in stored.lists if each is not None]
+        bare = Served(stored.version, items, {}, list(zip(names, lists, strict=True)))
         everyone = {
             slot: [each.item for each in offers]
             for slot in layout.SLOTS
-            if value is not None and (offers := bare.offers(slot, value, layout.LONGEST_LIST))
+            if stored.everyone is not None
+            and (offers := bare.offers(slot, stored.everyone, layout.LONGEST_LIST))
         }
     except (IndexError, ValueError):
         return None
     return replace(bare, everyone=everyone)
-
-
-async def _segments(client: Valkey, meta: layout.Meta) -> list[tuple[str, bytes]]:
-    """Each segment and its list; raises ValueError where they are not whole."""
-    if not meta.segments:
-        return []
-    keys = [layout.segment_key(meta.version, number) for number in range(meta.segments)]
-    text, *lists = await client.mget([layout.segments_key(meta.version), *keys])
-    names = orjson.loads(text or b"")
-    if not isinstance(names, list) or None in lists:
-        raise ValueError(f"{meta.version} has not every list of its segments")
-    return list(zip(names, lists, strict=True))
 
 
 def without(offers: list[Offer], excluded: frozenset[str], n: int) -> list[Offer]:
