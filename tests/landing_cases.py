@@ -59,6 +59,27 @@ CASES: list[tuple[Line, list[str]]] = [
     (line(country={"a": [{"b": [None]}]}, description=[]), ["country_type", "description_type"]),
     (text("1" * 1200, "quantity"), ["line_unreadable"]),
     *((text(number, "quantity"), ["quantity_type"]) for number in ("5.0", "5e0", "1e400", "6E2")),
+    # Of its digits, and not its characters, a number may have 1,000.
+    *(
+        (text(number, field), [f"{field}_type"])
+        for number in (
+            f"-{'1' * 1000}",
+            f"1.{'5' * 999}",
+            f"-1.5e-{'1' * 998}",
+            f"[1e{'0' * 999}]",
+        )
+        for field in ("quantity", "country")
+    ),
+    *(
+        (text(number, field), ["line_unreadable"])
+        for number in (
+            f"-{'1' * 1001}",
+            f"1.{'5' * 1000}",
+            f"-1.5e-{'1' * 999}",
+            f"[1e{'0' * 1000}]",
+        )
+        for field in ("quantity", "country")
+    ),
     *(
         (text(number, "quantity"), ["line_unreadable"])
         for number in ("NaN", "+1", "01", "1.", "1_0")

@@ -47,7 +47,7 @@ MOST_CHARACTERS = {
     "updated_at": 64,
 }
 EARLIEST_ORDER = dt.datetime(1900, 1, 1)
-MOST_DIGITS = 1000  # a line with a longer number is not read
+MOST_DIGITS = 1000  # a line with a longer number is not read; its sign, point and e are none
 WHITE_SPACE = " \t\n\r\v\f"
 RATE_DAYS = 7
 AMOUNT_LIMIT = Decimal(10) ** 14  # the first value that decimal(18,4) cannot hold
@@ -182,8 +182,11 @@ class DuplicateKeyError(Exception):
 def json_object(text: bytes) -> dict[str, Any] | str:
     """The object that a line's text is, or the name of the rule that it breaks whole."""
     try:
-        read = json.loads(text.decode(), parse_constant=_no_number, parse_int=_whole)
-        json.dumps(read, ensure_ascii=False).encode()  # which refuses half a surrogate pair
+        read = json.loads(
+            text.decode(), parse_constant=_no_number, parse_int=_whole, parse_float=_fraction
+        )
+        if b"\\u" in text:  # half a surrogate pair is refused, in whichever of equal keys it is
+            json.loads(text.decode(), object_pairs_hook=_encoded)
         if isinstance(read, dict):  # a duplicate key is the fault only where all else is well
             json.loads(text.decode(), object_pairs_hook=_pairs)
     except DuplicateKeyError:
@@ -200,11 +203,26 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return read
 
 
+def _encoded(pairs: list[tuple[str, Any]]) -> None:
+    json.dumps(pairs, ensure_ascii=False).encode()
+
+
 def _whole(digits: str) -> int:
     """The number, unless it is of more digits than a JSON parser takes."""
-    if len(digits) > MOST_DIGITS:
-        raise ValueError(f"a number of {len(digits)} digits")
+    _count_digits(digits)
     return int(digits)
+
+
+def _fraction(number: str) -> float:
+    """As ``_whole``, of a number with a point or an exponent."""
+    _count_digits(number)
+    return float(number)
+
+
+def _count_digits(number: str) -> None:
+    count = sum(each in "0123456789" for each in number)
+    if count > MOST_DIGITS:
+        raise ValueError(f"a number of {count} digits")
 
 
 def _no_number(name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from decimal import Decimal
 from fractions import Fraction
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import landing_cases
 from oracle_example import DAY, GBP, RATES, USD, a_line
 from oracle_rules import EPOCH, FIELDS, FactRow, Rates, instant, line_kind, read_line, to_scale
 
@@ -226,6 +228,14 @@ def test_currencies(changes: dict, rules: list[str]) -> None:
     assert broken(a_line(**changes)) == rules
 
 
+def test_the_oracle_finds_what_spark_and_duckdb_find_in_every_case() -> None:
+    rates = Rates(landing_cases.BESIDE["rates"])
+    day = landing_cases.DAY
+    for served, rules in landing_cases.CASES:
+        text = served if isinstance(served, str) else json.dumps(served)
+        assert read_line(text.encode(), day, rates)[0] == rules, text[:500]
+
+
 @pytest.mark.parametrize(
     ("text", "rules"),
     [
@@ -238,12 +248,18 @@ def test_currencies(changes: dict, rules: list[str]) -> None:
         ('{"quantity":NaN}', ["line_unreadable"]),
         (f'{{"quantity":{"1" * 1001}}}', ["line_unreadable"]),
         (r'{"sku":"\ud800"}', ["line_unreadable"]),
+        (r'{"x":{"sku":"\ud800","sku":1}}', ["line_unreadable"]),
         ('{"quantity":5,"quantity":7}', ["duplicate_key"]),
         (r'{"quantity":5,"quant\u0069ty":5}', ["duplicate_key"]),
         ('{"x":[{"a":1,"a":1}]}', ["duplicate_key"]),
         ('{"x":1,"x":1} x', ["line_unreadable"]),
         ('[{"x":1,"x":1}]', ["line_unreadable"]),
         ("{}", sorted(f"{field}_absent" for field in FIELDS)),
+        (f'{{"x":1.{"5" * 1000}}}', ["line_unreadable"]),
+        (f'{{"x":[1e{"0" * 1000}]}}', ["line_unreadable"]),
+        (f'{{"x":-1.5E-{"0" * 999}}}', ["line_unreadable"]),
+        (f'{{"x":-1.{"5" * 999}}}', sorted(f"{field}_absent" for field in FIELDS)),
+        (f'{{"x":-{"5" * 1000}}}', sorted(f"{field}_absent" for field in FIELDS)),
     ],
 )
 def test_a_line_that_is_not_one_object_breaks_one_rule(text: str, rules: list[str]) -> None:
@@ -345,8 +361,8 @@ def test_an_update_follows_the_creation_and_lies_in_the_extract_day(
         ("fee", ["AMAZONFEE", "BANK CHARGES", "CRUK"]),
         ("sample", ["S", "SAMPLES"]),
         ("adjustment", ["M", "m", "D", "B"]),
-        ("voucher", ["gift_0001_20", "gift_"]),
-        ("product", ["85123", "85123A", "15056bl", "DCGS0003", "DCGS", "DCGSSGIRL"]),
+        ("voucher", ["gift_0001_20", "gift_", "gift_\n", "gift_\u2028x"]),
+        ("product", ["85123", "85123A", "15056bl", "DCGS0003", "DCGS", "DCGSSGIRL", "DCGS\x85x"]),
         ("other", ["post", "dot", "c2", "s", "d", "b", "Gift_1", "dcgs1", "8512", "851234",
                    "85123A1", "85123\n", " 85123", "85123É", "PADS", "POST ", "bank charges"]),
     ],

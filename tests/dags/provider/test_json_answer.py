@@ -143,6 +143,13 @@ def test_a_duplicate_key_beside_the_records_is_refused(body: str, key: str) -> N
             read(body.encode())
 
 
+def test_the_duplicate_key_of_a_large_body_is_found_in_one_pass() -> None:
+    # As many passes as there are keys would take an hour.
+    keys = ", ".join(f'"k{number}": 0' for number in range(400_000))
+    with pytest.raises(TypeError, match="^'last': a duplicate key"):
+        read_json(f'{{{keys}, "last": 0, "last": 0}}'.encode())
+
+
 def test_a_duplicate_key_of_a_record_is_left_to_whoever_reads_the_record() -> None:
     _, records = read_page(b'{"rows": [{"q": 5, "q": 7}], "note": "[{"}', "rows")
     assert records.raw == [b'{"q": 5, "q": 7}']

@@ -48,6 +48,106 @@ def test_a_cycle_that_a_skipped_task_can_end_is_a_warning(
     assert one.consequence.endswith(ends)
 
 
+SKIPS = """
+import airflow.sdk.exceptions as exceptions
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowSkipException as Skip
+
+def day():
+    return open("/day").read()
+
+def until_the_last(context=None):
+    if not day():
+        raise Skip
+
+class Page(BaseOperator):
+    def execute(self, context):
+        self.fetch()
+    def fetch(self):
+        until_the_last()
+
+with DAG("crawl", schedule=[A]):
+    {tasks}
+"""
+FETCH = "EmptyOperator(task_id='fetch', outlets=[A])"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "skipped"),
+    [
+        (FETCH, False),
+        (f"EmptyOperator(task_id='first') >> {FETCH}", False),
+        (f"task.short_circuit(day, task_id='more')() >> {FETCH}", True),
+        (f"task.branch(day, task_id='more')() >> {FETCH}", True),
+        (f"task.sensor(day, task_id='wait')() >> {FETCH}", True),
+        ("task.short_circuit(day, task_id='more', outlets=[A])()", False),
+        (f"task(until_the_last, task_id='more')() >> {FETCH}", True),
+        ("task(until_the_last, task_id='fetch', outlets=[A])()", True),
+        ("task(lambda: until_the_last(), task_id='fetch', outlets=[A])()", True),
+        ("@task(outlets=[A])\n    def f(): raise AirflowSkipException\n    f()", True),
+        ("@task(outlets=[A])\n    def f(): raise exceptions.AirflowSkipException\n    f()", True),
+        ("@task(outlets=[A])\n    def f(): raise AirflowFailException\n    f()", False),
+        ("Page(task_id='fetch', outlets=[A])", True),
+        ("task(day, task_id='fetch', outlets=[A], pre_execute=until_the_last)()", True),
+        ("task(day, task_id='fetch', outlets=[A], pre_execute=print)()", False),
+        ("task.skip_if(day)(task(day, task_id='fetch', outlets=[A]))()", True),
+        ("task.run_if(day)(task(day, task_id='fetch', outlets=[A]))()", True),
+        ("task.run_if(day)(task(day, task_id='fetch', outlets=[A])).expand_kwargs([{}])", True),
+        ("EmptyOperator(task_id='fetch', outlets=[A], trigger_rule='one_failed')", True),
+        ("EmptyOperator(task_id='fetch', outlets=[A], trigger_rule='all_done')", False),
+        ("BashOperator(task_id='b', bash_command='get || exit 99', outlets=[A])", True),
+        ("BashOperator(task_id='b', bash_command='get || exit 98', outlets=[A])", False),
+        (
+            "BashOperator(task_id='b', bash_command='exit 3', skip_on_exit_code=3, outlets=[A])",
+            True,
+        ),
+        ("task(lambda n: n, task_id='f', outlets=[A]).expand(n=[1, 2])", False),
+        ("task(lambda n: n, task_id='f', outlets=[A]).expand(n=task(day)())", True),
+    ],
+)
+def test_a_cycle_of_assets_that_a_skipped_task_can_end_is_a_warning(
+    tmp_path: Path, tasks: str, skipped: bool
+) -> None:
+    (one,) = (each for each in found(tmp_path, SKIPS.format(tasks=tasks)) if each.rule == "cycle")
+    assert one.level == ("warning" if skipped else "error")
+    assert ("until a task of it is skipped" in one.consequence) == skipped
+
+
+@pytest.mark.parametrize(
+    ("more", "level"),
+    [
+        ("task.run_if(day)(task(day, task_id='more'))() >> ", "warning"),
+        ("task(until_the_last, task_id='more')() >> ", "warning"),
+        ("task(day, task_id='more')() >> ", "error"),
+    ],
+)
+def test_a_trigger_below_a_task_that_its_own_code_skips_ends_a_cycle(
+    tmp_path: Path, more: str, level: str
+) -> None:
+    text = SKIPS.format(tasks=more + START.replace("load", "crawl"))
+    (one,) = (each for each in found(tmp_path, text) if each.rule == "cycle")
+    assert one.level == level
+
+
+def test_a_skipped_task_ends_no_cycle_that_goes_on_without_it(tmp_path: Path) -> None:
+    """Nor one that never begins."""
+    aside = """
+with DAG("aside", schedule=[A]):
+    task.short_circuit(lambda: True, task_id="more")() >> EmptyOperator(task_id="t", outlets=[B])
+"""
+    cycle = "emits('load', A, schedule=B | A)" + aside
+    (one,) = (each for each in found(tmp_path, cycle) if each.rule == "cycle")
+    assert (one.level, sorted(one.dags)) == ("error", ["aside", "load"])
+
+
+def test_a_cycle_that_never_begins_is_an_error_though_a_task_can_be_skipped(tmp_path: Path) -> None:
+    text = SKIPS.replace("[A]", "A & B").format(
+        tasks=f"task.short_circuit(day, task_id='more')() >> {FETCH}"
+    )
+    (one,) = (each for each in found(tmp_path, text) if each.rule == "cycle")
+    assert (one.level, "never makes a first run" in one.consequence) == ("error", True)
+
+
 @pytest.mark.parametrize(
     ("code", "level"),
     [
@@ -99,6 +199,21 @@ emits("e", E, schedule=E)
 """
     cycles = [each for each in found(tmp_path, text) if each.rule == "cycle"]
     assert [sorted(each.dags) for each in cycles] == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_a_cycle_with_very_many_ways_round_is_shown_by_a_shortest_one(tmp_path: Path) -> None:
+    """Each of 40 DAGs sets off the next by either of two others: 2^40 ways, all of one length."""
+    text = """
+for n in range(40):
+    here, ways = Asset(f"a{n}"), [Asset(f"{side}{n}") for side in "lr"]
+    emits(f"at{n}", *ways, schedule=here)
+    for side, way in zip("lr", ways):
+        emits(f"{side}{n}", Asset(f"a{(n + 1) % 40}"), schedule=way)
+"""
+    (one,) = (each for each in found(tmp_path, text) if each.rule == "cycle")
+    way = one.problem.removesuffix(" trigger one another.").split(" → ")
+    assert len(one.dags) == 120
+    assert way == [dag for n in range(40) for dag in (f"at{n}", f"l{n}")] + ["at0"]
 
 
 def test_the_asset_of_a_cycle_is_the_one_that_its_problem_names(tmp_path: Path) -> None:

@@ -342,6 +342,27 @@ def test_a_name_is_read_as_python_would_make_it(tmp_path: Path, text: str, name:
     assert not read.may_emit(AssetId(name, name, kind="alias"))
 
 
+@pytest.mark.parametrize("listed", ["s3://lake/orders", "s3://lake/orders/"])
+@pytest.mark.parametrize("end", ["", "/"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "task(outlets=[Asset('s3://lake/orders' + 'END')])",
+        "BASE = 's3://lake/'\ntask(outlets=[Asset(BASE + 'ordersEND')])",
+        "BASE = 's3://lake/'\ntask(outlets=[Asset(f'{BASE}ordersEND')])",
+        "BASE = 's3://lake'\ntask(outlets=[Asset(f'{BASE}/{missing_package.TABLE}END')])",
+        "task(outlets=[Asset('orders', uri='s3://lake/ordersEND')])",
+    ],
+)
+def test_a_slash_at_the_end_of_a_uri_makes_no_other_asset(
+    tmp_path: Path, text: str, end: str, listed: str
+) -> None:
+    (tmp_path / "dags.py").write_text(HEAD + text.replace("END", end))
+    read = unread(tmp_path / "dags.py", "dags.py", [tmp_path])
+    assert read.may_emit(AssetId(listed, listed.rstrip("/")))
+    assert not read.may_emit(AssetId("s3://lakeorders", "s3://lakeorders"))
+
+
 @pytest.mark.parametrize(
     "text",
     [

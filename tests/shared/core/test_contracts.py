@@ -223,6 +223,11 @@ def test_a_rule_may_be_explained_in_odcs_own_words(tmp_path: Path, note: str) ->
         assert read_contract(path) == contract("sales.landing")
 
 
+def test_a_hidden_file_is_no_contract(tmp_path: Path) -> None:
+    (tmp_path / ".#sales.fact.odcs.yaml").symlink_to("me@host.123:456")
+    assert not contract_files(tmp_path)
+
+
 def test_a_folder_without_contracts_is_named(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=rf"No \*\.odcs\.yaml in {re.escape(str(tmp_path))}"):
         contracts(tmp_path)
@@ -284,6 +289,16 @@ def test_what_a_table_cannot_take_is_refused(existing: dict[str, str], message: 
     assert "Nothing was written" in str(refusal.value)
 
 
+@pytest.mark.parametrize("type_", ["string", "int", "bigint", "boolean"])
+def test_a_field_of_a_landed_line_is_of_a_type_that_json_has(tmp_path: Path, type_: str) -> None:
+    logical = {"string": "string", "boolean": "boolean"}.get(type_, "integer")
+    field = (
+        f"      - {{name: gift, logicalType: {logical}, physicalType: {type_}, description: x}}\n"
+    )
+    path = stated(tmp_path, "    properties:\n", f"    properties:\n{field}")
+    assert read_contract(path).column("gift").type == type_
+
+
 def test_an_unknown_type_is_refused_by_name(tmp_path: Path) -> None:
     text = contract_files()["sales.fx_rates"].read_text()
     path = tmp_path / "x.odcs.yaml"
@@ -308,6 +323,7 @@ BIGINT = "        physicalType: bigint"
 ITEMS = "          logicalType: string\n          physicalType: string"
 SERVERS = "servers:\n  - server: landing\n    type: custom\n    description: Gzip NDJSON below landing/ in the lake.\n"
 TWICE = "  - {property: feira.asset, value: x}\n  - property: feira.asset"
+GIVEN = "  - {property: feira.inputs, value: [{name: a, type: date}]}\n  - property: feira.asset"
 REFUSED = [
     ("sales.landing", "    required: true", "    requird: true", "did you mean 'required'"),
     (
@@ -343,6 +359,12 @@ REFUSED = [
     ("sales.landing", "engine: spark", "engine: feira-gate", "there is a gate already"),
     ("sales.landing", "engine: spark", "engine: spark\n        mustBe: 0", "mustBe"),
     ("sales.landing", "name: sku_blank", "name: order_id_blank", "order_id_blank is declared more"),
+    (
+        "sales.landing",
+        "      - name: country\n",
+        "      - name: extract_day\n",
+        "validation adds it to each line",
+    ),
     ("sales.landing", "name: sku_blank", "nam: sku_blank", "did you mean 'name'"),
     ("sales.landing", "name: sku_blank", "name: ''", "name is ''"),
     ("sales.landing", "name: sku_blank", "name: sku_type", "follows from the properties"),
@@ -484,6 +506,25 @@ REFUSED = [
         "double",
         "column unit_price: a double is for a table of the lake",
     ),
+    *(
+        (
+            "sales.landing",
+            f"        logicalType: integer\n{BIGINT}",
+            f"        logicalType: {logical}\n        physicalType: {physical}",
+            f"column customer_id is of type {physical.replace(' ', '')}; a field of a landed line",
+        )
+        for logical, physical in (
+            ("number", "decimal(18,4)"),
+            ("number", "decimal(18, 4)"),
+            ("number", "double"),
+            ("date", "date"),
+            ("timestamp", "timestamp"),
+            (
+                "array\n        items: {logicalType: string, physicalType: string}",
+                "array<string>",
+            ),
+        )
+    ),
     ("marts.daily_revenue", "decimal(38,4)", "double", "a double is for a table of the lake"),
     (
         "sales.landing",
@@ -522,6 +563,7 @@ REFUSED = [
     ),
     ("sales.quarantine", "        items:\n" + ITEMS, "", "items belong to an array"),
     ("sales.fact", "  - property: feira.asset", TWICE, "may be stated once"),
+    ("sales.fact", "  - property: feira.asset", GIVEN, "on a landing or a topic"),
     (
         "sales.landing",
         "maxLength: 1000",
@@ -862,6 +904,31 @@ LOOKUP = "lookup: {companion: rates, equal: {currency: currency}}"
         ("newest: rate_date, until: order_date, days: 7", "newest: rate_date", "go together"),
         ("until: order_date", "until: customer_id", "until is a date"),
         ("days: 7", "days: 1.5", "days is 1.5"),
+        (LOOKUP, LOOKUP[:-1] + ", days: 3}", "days are those of"),
+        (LOOKUP, LOOKUP[:-1] + ", days: 0}", "days are those of"),
+        ("type: boolean", "type: decimal(18,4)", "a boolean, not decimal(18,4)"),
+        ("type: boolean", "type: string", "a boolean, not string"),
+        (LOOKUP, LOOKUP.replace("currency}}", "5}}"), "currency is 5"),
+        ("value: usd_rate", "value: 5", "value is 5"),
+        ("newest: rate_date", "newest: true", "newest is True"),
+        *(
+            ("- name: amount\n", f"- name: {name}\n", f"input {name} {problem}")
+            for name, problem in (
+                *((own, "is a name that the platform's own") for own in ("raw", "page", "row_id")),
+                *((own, "is a name that the platform's own") for own in ("shape_rules", "old")),
+                ("broken_rules", "is a name that the platform's own"),
+                ("order", "is reserved by Spark"),
+                ("ctid", "is a system column"),
+                ("x" * 64, "has 64 characters"),
+            )
+        ),
+        ("- name: extract_day", "- name: shop_id", "shop_id has neither an expression"),
+        ("extract_day\n        type: date", "extract_day\n        type: string", "and a date"),
+        (
+            "- name: extract_day\n        type: date",
+            "- name: extract_day\n        type: date\n        expression: date'2010-12-01'",
+            "extract_day is given",
+        ),
         ("days: 7", "days: true", "days is True"),
         (
             "    value:\n      - name: extract_day",
@@ -882,18 +949,34 @@ def test_an_input_of_the_rules_is_read_as_strictly(
         read_contract(stated(tmp_path, text, instead))
 
 
-def test_an_input_is_of_any_type_and_a_lookup_is_of_its_own_day_unless_it_says_otherwise(
-    tmp_path: Path,
-) -> None:
+def test_an_input_of_a_topic_is_given_and_of_any_type(tmp_path: Path) -> None:
     types = ("string", "int", "bigint", "double", "boolean", "date", "timestamp", "decimal(38,0)")
-    first = "      - name: extract_day\n"
+    first = "      - name: earliest\n"
     added = "".join(f"      - {{name: a_{n}, type: '{type_}'}}\n" for n, type_ in enumerate(types))
-    added += f"      - name: known\n        type: boolean\n        {LOOKUP}\n"
-    inputs = read_contract(stated(tmp_path, first, added + first)).rule_inputs
+    whole = contract_files()["web.user_events"].read_text()
+    assert first in whole
+    path = tmp_path / "x.odcs.yaml"
+    path.write_text(whole.replace(first, added + first))
+    inputs = read_contract(path).rule_inputs
     assert tuple(each.type for each in inputs[: len(types)]) == types
-    assert inputs[len(types)].lookup == Lookup("rates", {"currency": "currency"})
+    path.write_text(whole.replace(first, f"{first}        expression: occurred_at\n"))
+    with pytest.raises(ContractError, match="those of a topic are given"):
+        read_contract(path)
+
+
+def test_a_lookup_is_of_its_own_day_unless_it_says_otherwise(tmp_path: Path) -> None:
+    first = "      - name: extract_day\n"
+    added = f"      - name: known\n        type: boolean\n        {LOOKUP}\n"
+    inputs = read_contract(stated(tmp_path, first, added + first)).rule_inputs
+    assert inputs[0].lookup == Lookup("rates", {"currency": "currency"})
     days = [each.lookup.days for each in inputs if each.lookup is not None]
     assert days == [0, 7, 7, 0]
+
+
+@pytest.mark.parametrize("value", ["true", "0", "-1", "1.5", "'2'"])
+def test_a_latency_is_a_whole_number(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ContractError, match=r"latency is .* whole number"):
+        read_contract(stated(tmp_path, "value: 2\n    unit: h", f"value: {value}\n    unit: h"))
 
 
 def test_a_key_is_in_the_order_of_its_positions(tmp_path: Path) -> None:
@@ -983,16 +1066,27 @@ def test_a_text_is_as_long_in_every_table_as_where_it_was_landed() -> None:
     [
         ("otherwise: other", "otherwis: other", "did you mean 'otherwise'"),
         ("otherwise: other", "otherwise:", "otherwise has no value"),
-        ("version: 1.0.0", "version: 1.0", "version is 1.0"),
+        ("version: 1.1.0", "version: 1.0", "version is 1.0"),
         ("  POST: postage", "  POST: postage\n  POST: fee", "'POST' is on line"),
         ("  POST: postage", "  POST: 1", "'POST' has the kind 1"),
         ("  POST: postage", "  15056: product", "15056 is no text"),
         ("    kind: voucher", "    knd: voucher", "did you mean 'kind'"),
-        ("'gift_.*'", "'gift_('", "no regular expression"),
+        ("'gift_[\\d\\D]*'", "'gift_('", "a group is not closed"),
         ("    kind: voucher", "    kind: 5", "a text and a kind"),
         ("    kind: voucher", "    kind: ''", "a text and a kind"),
-        ("'gift_.*'", "5", "a text and a kind"),
-        ("'gift_.*'", "''", "a text and a kind"),
+        ("'gift_[\\d\\D]*'", "5", "a text and a kind"),
+        ("'gift_[\\d\\D]*'", "''", "a text and a kind"),
+        *(
+            ("'DCGS[\\d\\D]*'", f"'{pattern}'", named)
+            for pattern, named in (
+                ("DCGS.*", "'DCGS.*' has ."),
+                (r"DCGS\s?", "which engines read differently"),
+                ("DCGS$", r"write \z"),
+                ("(?s)DCGS.*", "(?: alone"),
+                (r"DCGS\p{L}", r"\p"),
+                ("DCGS(?!X)", "(?: alone"),
+            )
+        ),
         ("patterns:\n", "patterns:\n  - gift\n", "'gift' is no pattern"),
     ],
 )

@@ -126,6 +126,13 @@ def test_an_unusable_manifest_is_named_with_what_is_wrong(body: Any, message: st
     assert URL in str(failure.value)
 
 
+def test_the_duplicate_key_of_a_large_manifest_is_found_in_one_pass() -> None:
+    # As many passes as there are keys would take an hour.
+    keys = ", ".join(f'"k{number}": 0' for number in range(400_000))
+    with pytest.raises(ManifestError, match="'last' more than once"):
+        read_manifest(f'{{{keys}, "last": 0, "last": 0}}'.encode(), URL)
+
+
 FACTS = {"dataset": "orders", "extract_day": "2010-12-01", "version": 1}
 
 

@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from feira.core.contracts import RowRule, contract
+from feira.core.contracts import Column, ContractError, RowRule, contract
 from feira.core.contracts.model import Lookup, RuleInput
 from feira.core.contracts.registry import contract_files
 from feira.core.contracts.rule_sql import translate
@@ -82,6 +82,18 @@ def judged() -> list[list[str]]:
 def test_a_line_breaks_the_same_rules_in_duckdb(judged: list[list[str]], number: int) -> None:
     served, expected = CASES[number]
     assert judged[number] == expected, served
+
+
+@pytest.mark.parametrize("type_", ["decimal(18,4)", "double", "date", "timestamp", "array<string>"])
+def test_neither_engine_reads_a_field_of_a_type_that_json_has_not(
+    spark: SparkSession, type_: str
+) -> None:
+    """Of a contract that was made by code, and so not refused where it was read."""
+    declared = replace(LANDING, columns=(*LANDING.columns, Column("discount", type_, False)))
+    with pytest.raises(ContractError, match="discount is of type"):
+        validate(spark, [line(discount="12,50")], declared=declared)
+    with pytest.raises(ContractError, match="discount is of type"):
+        landing_rules(declared)
 
 
 # To shrink an example by way of Spark takes minutes; the message names line or row.

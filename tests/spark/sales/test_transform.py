@@ -151,9 +151,20 @@ def test_of_each_key_the_newest_version_stays_and_on_a_tie_the_last_landed(
         ("B", "adjustment"),
         ("gift_0001_20", "voucher"),
         ("PADS", "other"),
-        ("gift_\n", "other"),
     ],
 )
 def test_a_stock_code_is_of_this_kind(spark: SparkSession, sku: str, kind: str) -> None:
     frame = spark.createDataFrame([(sku,)], "sku string")
     assert frame.select(line_kind(line_kinds())).first()[0] == kind
+
+
+def test_the_end_of_a_line_in_a_stock_code_is_a_character_as_any(spark: SparkSession) -> None:
+    kinds = {
+        f"{code}{end}{rest}": kind
+        for end in ("\n", "\r", "\r\n", "\x85", "\u2028", "\u2029", "\x0b", "\U0001f600")
+        for rest in ("", "x")
+        for code, kind in (("gift_", "voucher"), ("DCGS", "product"), ("85123", "other"))
+    }
+    frame = spark.createDataFrame([(sku,) for sku in kinds], "sku string")
+    found = frame.select("sku", line_kind(line_kinds()).alias("kind")).collect()
+    assert {row["sku"]: row["kind"] for row in found} == kinds

@@ -98,7 +98,7 @@ class Emitter:
 
     ``adds_keys``: the task's code calls ``add_partitions``, so its keys are not its run's.
     ``mapped``: every instance of the task emits. ``at_runtime``: its runs get a key, or none, from
-    whoever starts them, and nothing in its DAG looks.
+    whoever starts them, and nothing in its DAG looks. ``always``: nothing in its DAG can skip it.
     """
 
     asset: AssetId
@@ -108,6 +108,7 @@ class Emitter:
     adds_keys: bool = False
     mapped: bool = False
     at_runtime: bool = False
+    always: bool = True
     place: Place | None = None
 
     def __str__(self) -> str:
@@ -182,8 +183,10 @@ class Named:
     def may_be(self, asset: AssetId) -> bool:
         if self.alias != (asset.kind == "alias"):
             return False
-        names = (each.rstrip("/") or each for each in (asset.name, asset.uri) if each)
-        return any(re.fullmatch(self.pattern, each, re.IGNORECASE | re.DOTALL) for each in names)
+        names = (each for each in (asset.name, asset.uri) if each)
+        # Airflow drops a slash at a URI's end, and keeps it in the name.
+        texts = (text for each in names for text in (each, each.rstrip("/"), f"{each}/"))
+        return any(re.fullmatch(self.pattern, each, re.IGNORECASE | re.DOTALL) for each in texts)
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,9 @@ from feira_wiring.model import (
     Wiring,
     assets_of,
 )
-from feira_wiring.outlets import changes_outlets, choices, mentions, outlets_of
+from feira_wiring.outlets import changes_outlets, choices, has_instances, mentions, outlets_of
 from feira_wiring.places import dag_line, task_line
+from feira_wiring.skips import unskipped
 from feira_wiring.task_code import effects
 from feira_wiring.unread import unread
 
@@ -55,7 +56,8 @@ def read_folders(
     expressions = Expressions(_expressions(dags, timetables))
     places = _Places(folders)
     watchers, idle_watchers = _watchers(timetables, expressions)
-    emitting = _emitting(dags, timetables, expressions, places)
+    certain = {dag.dag_id: unskipped(dag.tasks) for dag in dags}
+    emitting = _emitting(dags, timetables, expressions, places, certain)
     return Wiring(
         dag_ids=tuple(dag.dag_id for dag in dags),
         assets=expressions.assets,
@@ -84,7 +86,7 @@ def read_folders(
             for dag in dags
             if timetables[dag.dag_id].partitioned
         },
-        triggers=tuple(_triggers(dags, places)),
+        triggers=tuple(_triggers(dags, places, certain)),
         expressions=tuple(emitting.expressions),
         strays=tuple(emitting.strays),
         unstable=loaded.unstable,
@@ -144,6 +146,7 @@ def _emitting(
     timetables: dict[str, Any],
     expressions: Expressions,
     places: _Places,
+    certain: Mapping[str, frozenset[str]],
 ) -> _Emitting:
     found = _Emitting()
     for dag in dags:
@@ -170,6 +173,11 @@ def _emitting(
                 looks = not timetable.partitioned_at_runtime or any(
                     mentions(each, "partition_key") for each in dag.tasks
                 )
+            mapped = task.is_mapped or task.get_closest_mapped_task_group() is not None
+            # A mapped task without an instance is skipped.
+            always = task.task_id in certain[dag.dag_id] and (
+                not mapped or (task.is_mapped and has_instances(task))
+            )
             for asset in emitted:
                 # add_partitions is refused on an alias: its events carry the run's key alone.
                 adds = asset.kind != "alias" and asset in code.keyed
@@ -182,8 +190,9 @@ def _emitting(
                         part=task.task_id,
                         keys=_keys(timetable, adds=adds, maybe=maybe, at_runtime=at_runtime),
                         adds_keys=adds or maybe,
-                        mapped=task.is_mapped or task.get_closest_mapped_task_group() is not None,
+                        mapped=mapped,
                         at_runtime=at_runtime,
+                        always=always,
                         place=places.of_task(dag, task.task_id),
                     )
                 )
@@ -205,7 +214,9 @@ def _keys(timetable: Any, *, adds: bool, maybe: bool, at_runtime: bool) -> Keys:
     return Keys.MAYBE if maybe else Keys.PLAIN
 
 
-def _triggers(dags: Iterable[Any], places: _Places) -> Iterator[Trigger]:
+def _triggers(
+    dags: Iterable[Any], places: _Places, certain: Mapping[str, frozenset[str]]
+) -> Iterator[Trigger]:
     """Tasks that start another DAG, where its name can be read."""
     for dag in dags:
         for task in dag.tasks:
@@ -217,18 +228,12 @@ def _triggers(dags: Iterable[Any], places: _Places) -> Iterator[Trigger]:
             )
             if not targets:
                 continue
-            skips = any(
-                getattr(each, "inherits_from_skipmixin", False)
-                or "sensor" in each.task_type.lower()
-                for each in dag.tasks
-                if each is not task
-            )
             for target in targets:
                 yield Trigger(
                     dag.dag_id,
                     task.task_id,
                     target,
-                    always=not skips and not task.is_mapped,
+                    always=task.task_id in certain[dag.dag_id] and not task.is_mapped,
                     place=places.of_task(dag, task.task_id),
                 )
 

@@ -250,7 +250,7 @@ class _Reader:
             return _ALL
         match node:
             case ast.Constant(value=str() as text):
-                return re.escape(text.rstrip("/") or text)
+                return re.escape(text)
             case ast.JoinedStr():
                 parts = (
                     re.escape(str(each.value))
@@ -264,7 +264,7 @@ class _Reader:
                 )
                 return "".join(parts)
             case ast.BinOp(op=ast.Add()):
-                return self._joined(node.left, depth) + self._joined(node.right, depth)
+                return self._text(node.left, depth + 1) + self._text(node.right, depth + 1)
             case ast.Name() if node.id not in self.module.bound:
                 values = self.module.values.get(node.id, [])
                 if len(values) == 1:
@@ -273,8 +273,3 @@ class _Reader:
                 if reader is not None and inner:
                     return reader._text(ast.Name(inner), depth + 1)
         return _ALL
-
-    def _joined(self, node: ast.expr, depth: int) -> str:
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            return re.escape(node.value)
-        return self._text(node, depth + 1)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from feira.core.contracts.document import Node, read_yaml, refuse, require_keys
 from feira.core.contracts.registry import contracts_folder
+from feira.core.contracts.rule_regex import PatternError, re2
 
 _KEYS = ("version", "exact", "patterns", "otherwise")
 
 
 @dataclass(frozen=True)
 class LineKinds:
-    """``exact`` maps codes to kinds; ``patterns`` are (regular expression over the whole code, kind)."""
+    """``exact`` maps codes to kinds; ``patterns`` are (regular expression over the whole code, kind),
+    of which Java and RE2 find the same."""
 
     version: str
     exact: dict[str, str]
@@ -52,7 +53,14 @@ def _pattern(content: Node, entry: object) -> tuple[str, str]:
     if not (isinstance(pattern, str) and pattern and isinstance(kind, str) and kind):
         refuse(entry, None, "a pattern has a text and a kind.")
     try:
-        re.compile(pattern)
-    except re.error as error:
-        refuse(entry, "pattern", f"{pattern!r} is no regular expression: {error}.")
+        alike = re2(pattern) == pattern
+    except PatternError as error:
+        refuse(entry, "pattern", f"the pattern {pattern!r}: {error}.")
+    # Other programs than Spark read the list, and have only the pattern as it is written.
+    if not alike:
+        problem = (
+            f"the pattern {pattern!r} has ., \\s or \\S, which engines read differently; write [\\d\\D] "
+            "for any character."
+        )
+        refuse(entry, "pattern", problem)
     return pattern, kind

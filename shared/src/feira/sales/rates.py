@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -45,9 +46,8 @@ def date_ranges(dates: set[date]) -> list[tuple[date, date]]:
     """Ranges that hold all dates and the seven days before each: dates less than a month apart share
     one, of at most 366 days."""
     ranges: list[tuple[date, date]] = []
-    max_age = rate_max_age()
     for day in sorted(dates):
-        first = day - max_age if day - date.min >= max_age else date.min
+        first = _first_day(day)
         if ranges and first - ranges[-1][1] <= _RANGE_GAP and day - ranges[-1][0] < _LONGEST_RANGE:
             ranges[-1] = (ranges[-1][0], day)
         else:
@@ -62,34 +62,21 @@ def rates_for(
     """The rates of the dates and of the seven days before each, by day and currency.
 
     ``fetch(first, last)`` asks the source. Raises RateError naming a rate that is none, and
-    RatesNotServedError where the source refuses those about the extract day. It may refuse others: a
-    line's order date can be any, and of what has no rate only that line goes to quarantine.
+    RatesNotServedError where the source refuses those of the extract day itself. It may refuse others:
+    a line's order date can be any, and of what has no rate only that line goes to quarantine.
     """
     rates: dict[tuple[str, str], dict[str, str]] = {}
     # Those after the day by themselves: of a day to come a source has no rates.
     later = {each for each in dates if each > day}
-    for first, last in (*date_ranges(dates - later), *date_ranges(later)):
-        try:
-            entries = list(fetch(first, last))
-        except RatesNotServedError as error:
-            if last == day:
-                raise
-            log.warning(
-                "no rates from %s to %s, which some line's order date asks for: %s",
-                first,
-                last,
-                error,
+    for entry in (*_served(dates - later, day, fetch), *_served(later, day, fetch)):
+        rate = _checked(entry)
+        key = rate["rate_date"], rate["currency"]
+        known = rates.setdefault(key, rate)
+        if Decimal(known["usd_rate"]) != Decimal(rate["usd_rate"]):
+            raise RateError(
+                f"{key[1]} has two rates on {key[0]}: {known['usd_rate']} and "
+                f"{rate['usd_rate']}. Nothing was landed; ask the API's owner which is right."
             )
-            continue
-        for entry in entries:
-            rate = _checked(entry)
-            key = rate["rate_date"], rate["currency"]
-            known = rates.setdefault(key, rate)
-            if Decimal(known["usd_rate"]) != Decimal(rate["usd_rate"]):
-                raise RateError(
-                    f"{key[1]} has two rates on {key[0]}: {known['usd_rate']} and "
-                    f"{rate['usd_rate']}. Nothing was landed; ask the API's owner which is right."
-                )
     wanted = {
         (day - timedelta(days=age)).isoformat()
         for day in dates
@@ -97,6 +84,38 @@ def rates_for(
         if day - date.min >= timedelta(days=age)
     }
     return [rates[key] for key in sorted(rates) if key[0] in wanted]
+
+
+def _served(
+    dates: set[date], day: date, fetch: Callable[[date, date], Iterable[Any]]
+) -> Iterator[Any]:
+    """What the source serves of the dates' ranges. Where it refuses one, each date in it is asked for by
+    itself: one line's order date must not cost the others their rates."""
+    ranges = date_ranges(dates)
+    waiting = deque(ranges)
+    while waiting:
+        first, last = waiting.popleft()
+        try:
+            yield from list(fetch(first, last))
+        except RatesNotServedError as error:
+            if (first, last) == (_first_day(day), day):
+                raise
+            weeks = {(_first_day(each), each) for each in dates} - {*ranges}
+            own = sorted(week for week in weeks if week[0] <= last and week[1] >= first)
+            if own and (first, last) in ranges:
+                waiting += own
+                continue
+            log.warning(
+                "no rates from %s to %s, which some line's order date asks for: %s",
+                first,
+                last,
+                error,
+            )
+
+
+def _first_day(day: date) -> date:
+    """The first day whose rate may be that of an order date."""
+    return day - rate_max_age() if day - date.min >= rate_max_age() else date.min
 
 
 def _checked(entry: Any) -> dict[str, str]:

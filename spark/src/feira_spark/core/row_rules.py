@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from feira.core.contracts import Contract
+from feira.core.contracts.columns import require_in_a_line
 from feira.core.contracts.model import DUPLICATE_KEY, UNREADABLE
 from feira.core.contracts.model import Column as ContractColumn
 from feira.core.contracts.rule_sql import translate
@@ -32,7 +33,11 @@ _STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
 
 
 def parse_schema(contract: Contract) -> T.StructType:
-    """The schema by which a landed JSON line is parsed; every field may be null."""
+    """The schema by which a landed JSON line is parsed; every field may be null.
+
+    Raises ContractError for a field of a type that JSON has not.
+    """
+    require_in_a_line(contract)
     return T.StructType(
         [
             T.StructField(column.name, spark_type(column.type), nullable=True)
@@ -49,7 +54,8 @@ def read_fields(
     ``raw`` is the line's text, whatever it holds. A field is null where the line has no value of the
     declared JSON type and length. ``shape_rules`` (array<string>) is only ``line_unreadable`` or only
     ``duplicate_key`` for a line that is not one JSON object without duplicate keys, and otherwise
-    names fields: ``_absent``, ``_null`` (of a required one), ``_type``, ``_too_long``.
+    names fields: ``_absent``, ``_null`` (of a required one), ``_type``, ``_too_long``. Raises
+    ContractError for a field of a type that JSON has not.
     ``landed_fields`` are those that the landing's contract knew: an older landing is not blamed for a
     field that was added since.
     """
@@ -97,14 +103,12 @@ def broken_rules(contract: Contract) -> Column:
 def _as_declared(contract: Contract, text: Column) -> Column:
     """Whether a line is to the letter what its fields are as JSON, and each may be stored.
 
-    Then no value had another type, no key came twice and nothing else was there. A value of no type
-    that JSON has is due as a text.
+    Then no value had another type, no key came twice and nothing else was there.
     """
     fields, faults = [], []
     for column in contract.columns:
         value = F.col(f"_line.{column.name}")
-        of_json = value if column.type in _JSON_TYPE else value.cast("string")
-        fields.append(of_json.alias(column.name))
+        fields.append(value.alias(column.name))
         if column.required:
             faults.append(value.isNull())
         if (fault := _unfit(column, value)) is not None:
@@ -177,7 +181,7 @@ def _kind(json: Column, path: str) -> Column:
 
 
 def _has_type(column: ContractColumn, found: Column) -> Column:
-    return F.coalesce(found == _JSON_TYPE.get(column.type, "STRING"), F.lit(False))
+    return F.coalesce(found == _JSON_TYPE[column.type], F.lit(False))
 
 
 def _unfit(column: ContractColumn, value: Column) -> Column | None:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from feira.core.contracts.model import DUPLICATE_KEY
+from feira.core.landing.lines import MOST_DIGITS, strict_json
 from feira_provider.datasets.files import DatasetError
 
 if TYPE_CHECKING:
@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 # A line may be this long, and so may a record of CSV.
 _MAX_LINE = 32 * 1024 * 1024
 _BATCH = 20_000
-# As long as Spark's JSON parser takes a number.
-_DIGITS = 1000
-_LONG_NUMBER = re.compile(rb"[-+.0-9eE]{%d}" % (_DIGITS + 1))
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
-_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_LONG_NUMBER = re.compile(rb"[-+.0-9eE]{%d}" % (MOST_DIGITS + 1))
 LINE = "line"
 FAULTS = (LINE, DUPLICATE_KEY)
 """The rules that a line breaks which is no row: named once, no rule of a column is looked at."""
@@ -73,7 +69,7 @@ def _fault(raw: bytes) -> str | None:
         if not isinstance(document, dict):
             return LINE
         # A pair that was dropped took its colon along. An escape may be one more, so it is looked at.
-        long = len(raw) > _DIGITS and _LONG_NUMBER.search(raw)
+        long = len(raw) > MOST_DIGITS and _LONG_NUMBER.search(raw)
         if not long and b"\\u" not in raw and raw.count(b":") == orjson.dumps(document).count(b":"):
             return None
     except (ValueError, TypeError):
@@ -93,31 +89,12 @@ def _slow_fault(raw: bytes) -> str | None:
         return document
 
     try:
-        document = json.loads(
-            raw.decode(),
-            object_pairs_hook=pairs,
-            parse_constant=_refused,
-            parse_int=_number,
-            parse_float=_number,
-        )
+        document = strict_json(raw, pairs)
     except (ValueError, RecursionError):
         return LINE
-    # Half a surrogate pair is no text, neither in a value that a later one of its key replaced.
-    escapes = raw.replace(b"\\\\", b"  ")
-    if not isinstance(document, dict) or _HALF.search(_PAIR.sub(b"", escapes)):
+    if not isinstance(document, dict):
         return LINE
     return DUPLICATE_KEY if duplicates else None
-
-
-def _number(text: str) -> int:
-    """Any: what a number is worth is asked later, and how long it is now, as of Spark's parser."""
-    if len(text) > _DIGITS:
-        raise ValueError(f"a number of {len(text)} characters")
-    return 0
-
-
-def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
 
 
 class CsvRows:

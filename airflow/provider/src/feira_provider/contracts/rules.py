@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from feira.core.contracts import Contract, ContractError
+from feira.core.contracts import Contract
+from feira.core.contracts.columns import require_in_a_line
 from feira.core.contracts.document import Node, parse_yaml, refuse, require_odcs
 from feira.core.contracts.inherit import UPSTREAM, WITHOUT
 from feira.core.contracts.reader import INPUTS, as_contract, ours
@@ -119,13 +120,10 @@ def landing_rules(contract: Contract) -> RuleSet:
 
     :raises ContractError: for a column of a type that has no JSON type of its own
     """
+    # The reader of contracts does so too; this one may have been made by code.
+    require_in_a_line(contract)
     rules: list[Rule] = []
     for column in contract.columns:
-        if column.type not in ("string", "int", "bigint", "boolean"):
-            raise ContractError(
-                f"{contract.id}: {column.name} is of type {column.type}, which is not judged in a line; "
-                "land it as a text, with a rule of its own."
-            )
         kind = f"json_type(__doc, {json_pointer(column.name)})"
         rules.append(Rule(f"{column.name}_absent", f"{kind} IS NULL"))
         rules.append(Rule(f"{column.name}_type", identifier(f"__bad_{column.name}")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, overload
 
@@ -127,9 +128,10 @@ def _refuse_duplicates(content: bytes) -> None:
     """Raises TypeError where an object has a key twice: parsers differ in which of the two counts."""
 
     def unique(pairs: list[tuple[str, Any]]) -> None:
-        names = [name for name, _ in pairs]
-        if len(set(names)) < len(names):
-            raise TypeError(f"{next(n for n in names if names.count(n) > 1)!r}: a duplicate key")
+        if len(dict(pairs)) < len(pairs):
+            times = Counter(name for name, _ in pairs)
+            again = next(name for name in times if times[name] > 1)
+            raise TypeError(f"{again!r}: a duplicate key")
 
     json.loads(content, object_pairs_hook=unique, parse_int=len, parse_float=len)
 

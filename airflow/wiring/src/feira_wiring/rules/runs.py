@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 
-from feira_wiring.model import Keys, Listener, Paused, Wiring, is_met
+from feira_wiring.model import Emitter, Keys, Listener, Paused, Trigger, Wiring, is_met
 from feira_wiring.report import Finding, listed, rule
 
 
@@ -75,7 +76,7 @@ def paused_listener(wiring: Wiring) -> Iterator[Finding]:
 def cycle(wiring: Wiring) -> Iterator[Finding]:
     """DAGs that trigger one another in a cycle, and a DAG that triggers itself."""
     by_id = {listener.dag_id: listener for listener in wiring.listeners}
-    sets_off = _who_sets_off_whom(wiring)
+    sets_off = _who_sets_off_whom(wiring, wiring.emitters, wiring.triggers)
     reported: set[str] = set()
     for dag_id in sets_off:
         if dag_id in reported:
@@ -95,9 +96,19 @@ def cycle(wiring: Wiring) -> Iterator[Finding]:
             each for each in wiring.triggers if each.dag_id in members and each.target in members
         ]
         # What may be skipped, or may have another key, may also end it.
-        certain = all(each.always for each in triggers) and all(
-            each.keys is not Keys.MAYBE for each in links
+        keyed = all(each.keys is not Keys.MAYBE for each in links)
+        certain = keyed and _goes_on(
+            wiring,
+            [each for each in links if each.always],
+            [each for each in triggers if each.always],
         )
+        does = "Each run makes the next, without end." if triggers else _begins(wiring, listeners)
+        if does is None and keyed:
+            certain = True
+            does = "Each waits for an event of the others: Airflow never makes a first run."
+        elif does is None or not certain:
+            certain = False
+            does = "Each run makes the next, until a task of it is skipped."
         path = _path(dag_id, sets_off)
         if len(path) > 2:
             problem = f"{' → '.join(path)} trigger one another."
@@ -110,13 +121,7 @@ def cycle(wiring: Wiring) -> Iterator[Finding]:
             (*links, *triggers, *listeners),
             level="error" if certain else "warning",
             problem=problem,
-            consequence=(
-                "Each run makes the next, until a task of it is skipped."
-                if not certain
-                else "Each run makes the next, without end."
-                if triggers
-                else _what_a_cycle_does(wiring, listeners)
-            ),
+            consequence=does,
             step=(
                 "Remove one of these triggers, or one of the assets from a schedule."
                 if triggers
@@ -125,7 +130,8 @@ def cycle(wiring: Wiring) -> Iterator[Finding]:
         )
 
 
-def _what_a_cycle_does(wiring: Wiring, members: list[Listener]) -> str:
+def _begins(wiring: Wiring, members: list[Listener]) -> str | None:
+    """What a cycle of assets does once it runs; None where it never does."""
     ids = {each.dag_id for each in members}
     inside = {each.asset for each in wiring.emitters if each.dag_id in ids}
     outside = {each.asset for each in wiring.emitters if each.dag_id not in ids}
@@ -138,16 +144,24 @@ def _what_a_cycle_does(wiring: Wiring, members: list[Listener]) -> str:
         )
     if begins:
         return "A run can make its own next run, once the other assets of the schedule have events."
-    return "Each waits for an event of the others: Airflow never makes a first run."
+    return None
 
 
-def _who_sets_off_whom(wiring: Wiring) -> Mapping[str, tuple[str, ...]]:
+def _goes_on(wiring: Wiring, emitters: Iterable[Emitter], triggers: Iterable[Trigger]) -> bool:
+    """Whether these alone close a cycle."""
+    edges = _who_sets_off_whom(wiring, emitters, triggers)
+    return any(each in _reached(each, edges) for each in edges)
+
+
+def _who_sets_off_whom(
+    wiring: Wiring, emitters: Iterable[Emitter], triggers: Iterable[Trigger]
+) -> Mapping[str, tuple[str, ...]]:
     edges: dict[str, dict[str, None]] = {}
-    for emitter in wiring.emitters:
+    for emitter in emitters:
         for listener in wiring.listeners_of(emitter.asset):
             if emitter.dag_id is not None and listener.hears(emitter):
                 edges.setdefault(emitter.dag_id, {})[listener.dag_id] = None
-    for trigger in wiring.triggers:
+    for trigger in triggers:
         edges.setdefault(trigger.dag_id, {})[trigger.target] = None
     return {dag_id: tuple(heard) for dag_id, heard in edges.items()}
 
@@ -166,11 +180,15 @@ def _reached(start: str, edges: Mapping[str, tuple[str, ...]]) -> set[str]:
 
 def _path(start: str, edges: Mapping[str, tuple[str, ...]]) -> list[str]:
     """The shortest way from a DAG back to itself, itself at both ends."""
-    paths = [[start]]
-    for path in paths:
-        for each in edges.get(path[-1], ()):
-            if each == start:
-                return [*path, start]
-            if each not in path:
-                paths.append([*path, each])
-    return [start]
+    before: dict[str, str] = {}
+    waiting = deque([start])
+    while waiting and start not in before:
+        at = waiting.popleft()
+        for each in edges.get(at, ()):
+            if each not in before:
+                before[each] = at
+                waiting.append(each)
+    path = [start]
+    while len(path) == 1 or path[-1] != start:
+        path.append(before[path[-1]])
+    return path[::-1]

@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
 from typing import Any
 
+from airflow.sdk.definitions.asset.decorators import _AssetMainOperator
+
 from feira_wiring.model import AssetId
-from feira_wiring.task_code.functions import is_library, own_code, parameters
+from feira_wiring.task_code.events import Effects
+from feira_wiring.task_code.functions import hooks_within, is_library, own_code, parameters
+from feira_wiring.task_code.reach import run_words
 from feira_wiring.task_code.syntax import CodeReader
 from feira_wiring.task_code.values import (
     Context,
-    Effects,
     Events,
     Instance,
     Known,
@@ -38,9 +41,22 @@ def effects(
             reader.start(entry, args, kwargs, sure)
     except Exception:  # too long, or objects of a DAG file that do not behave: nothing is known
         reader.lose(Events())
+    aliases = {each for each in outlets if each.kind == "alias"}
     if not reader.entered:
-        found.lost |= {each for each in outlets if each.kind == "alias"}
+        found.lost |= aliases
+    elif outlets and not reader.passed:
+        _unseen(found, {*outlets}, run_words(task))
     return found
+
+
+def _unseen(found: Effects, outlets: set[AssetId], words: set[str]) -> None:
+    """What the code says and was not seen to do, it may do: a value was lost on the way there."""
+    if "add_partitions" in words and not found.keyed | found.maybe_keyed:
+        found.maybe_keyed |= outlets
+    if "Metadata" in words or {"outlet_events", "add"} <= words:
+        found.lost |= {
+            each for each in outlets if each.kind == "alias" and not found.resolved.get(each)
+        }
 
 
 def _entries(task: Any) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any], bool]]:
@@ -56,11 +72,13 @@ def _entries(task: Any) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any], 
         values = {name: _known(each) for name, each in named.items()}
         if task.is_mapped:  # its defaults are not what the instances get
             values |= dict.fromkeys(_expanded(task, function))
+        if isinstance(task, _AssetMainOperator):  # a function of @asset
+            values["context"] = Context()
         yield Known(function), tuple(_known(each) for each in op_args), values, True
     for hook in ("_pre_execute_hook", "_post_execute_hook"):
         called = getattr(task, hook, None) or given.get(hook.strip("_").removesuffix("_hook"))
-        if called is not None:
-            yield Known(called), (Context(), None), {}, True
+        for each in hooks_within(called) if called is not None else ():
+            yield Known(each), (Context(), None), {}, True
     kind = getattr(task, "operator_class", type(task))
     own = Instance(kind, dict(given)) if task.is_mapped else Known(task)
     names: dict[str, None] = {}

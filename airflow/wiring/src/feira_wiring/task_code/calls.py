@@ -10,12 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 from airflow.sdk import Asset, AssetAlias, Metadata, get_current_context
 from airflow.sdk.definitions.asset import BaseAsset
 
 from feira_wiring.model import Named
+from feira_wiring.task_code.events import EventReader
 from feira_wiring.task_code.functions import (
     functions,
     is_library,
@@ -28,7 +29,6 @@ from feira_wiring.task_code.values import (
     Choice,
     Context,
     Event,
-    EventReader,
     Events,
     Frame,
     Instance,
@@ -43,8 +43,8 @@ from feira_wiring.task_code.values import (
     Text,
     each_of,
     formatted,
-    items_of,
     joined,
+    maybe_all,
     pattern_of,
 )
 
@@ -99,8 +99,14 @@ class CallReader(EventReader, ABC):
             case Method(Events(), "for_asset_alias"):
                 alias = getattr(kwargs.get("name"), "value", None)
                 return self.item(Events(), Known(AssetAlias(alias)) if alias else None)
+            case Method(Context(), "copy"):
+                return Context()
+            case Method(Events() | Context() as own, "values" | "items"):
+                return self.lose(own)
             case Method(Events() | Event() | Context(), _):
-                return None
+                return self.handed(*args, *kwargs.values())
+            case Method(Method(Event() as event, "extra"), name):
+                return self.wrote(event) if name in ("update", "setdefault") else None
             case Method(Many(items), "values" | "copy"):
                 return Many(items)
             case Method(Many(), "append" | "add" | "extend" | "update"):
@@ -155,8 +161,7 @@ class CallReader(EventReader, ABC):
                 if isinstance(value, classmethod):
                     return self.function(value.__func__, base, (Known(kind), *args), kwargs)
                 return self.function(value, base, (own, *args), kwargs)
-        self.lose(*args, *kwargs.values())
-        return None
+        return self.lose(own, *args, *kwargs.values())
 
     def method_of(self, value: Any, name: str, own: Known, args: Args, kwargs: Kwargs) -> Any:
         if isinstance(value, ModuleType):
@@ -174,7 +179,7 @@ class CallReader(EventReader, ABC):
         if isinstance(value, Mapping) and name in ("get", "values", "items", "keys"):
             return self.mapping(value, name, args)
         if is_library(type(value).__module__):
-            return None
+            return self.handed(*args, *kwargs.values())
         return self.member(type(value), name, own, args, kwargs)
 
     def mapping(self, value: Mapping[Any, Any], name: str, args: Args) -> Any:
@@ -189,26 +194,32 @@ class CallReader(EventReader, ABC):
         if not isinstance(value, FunctionType):
             module = getattr(value, "__module__", None) or getattr(owner, "__module__", None)
             wraps = isinstance(value, functools.partial | functools.partialmethod)
-            return None if is_library(module) and not wraps else self.lose(*args, *kwargs.values())
+            if is_library(module) and not wraps:
+                return self.handed(*args, *kwargs.values())
+            return self.lose(*args, *kwargs.values())
         return self.python(value, owner, args, kwargs, entry=False)
 
     def known(self, value: Any, args: Args, kwargs: Kwargs, entry: bool) -> Any:
         first = args[0] if args else None
-        if value is get_current_context:
+        if _is_current_context(value):
             return Context()
         if any(value is each for each in _SAME_FUNCTIONS):
             return first if isinstance(first, Many | Choice) else each_of(first)
         if value is enumerate:
-            return Many(tuple(Many((None, each)) for each in items_of(first)))
+            items, sure = self.turns(first)
+            return maybe_all([Many((None, each)) for each in items], sure)
         if value is zip:
-            return Many(tuple(Many(each) for each in zip(*map(items_of, args), strict=False)))
+            rows, sure = self.rows(args)
+            return maybe_all([Many(each) for each in rows], sure)
         if value is map:
-            return Many(
-                tuple(
-                    self.call(first, each, {})
-                    for each in zip(*map(items_of, args[1:]), strict=False)
-                )
-            )
+            rows, sure = self.rows(args[1:])
+            follow = self.call if sure else self.conditional
+            return maybe_all([follow(first, each, {}) for each in rows], sure)
+        if value is next:
+            items, _ = self.turns(first)
+            return joined([*items, *args[1:]])
+        if value is setattr or _gives_back(value):
+            return self.lose(*args, *kwargs.values())
         if value is functools.partial:
             return Partial(first, args[1:], tuple(kwargs.items()))
         if value is operator.methodcaller and isinstance(first, Known):
@@ -226,7 +237,7 @@ class CallReader(EventReader, ABC):
             if alias is not None:
                 self.resolves(self.item(Events(), alias), target)
             elif target is not None:
-                self.item(Events(), target)
+                self.wrote(self.item(Events(), target))
             return None
         if isinstance(value, functools.partial):
             named = {name: Known(each) for name, each in value.keywords.items()}
@@ -253,8 +264,13 @@ class CallReader(EventReader, ABC):
         if callable(value) and not is_library(type(value).__module__):
             return self.member(type(value), "__call__", Known(value), args, kwargs)
         if not is_library(getattr(value, "__module__", None) or "builtins"):
-            self.lose(*args, *kwargs.values())
-        return None
+            return self.lose(*args, *kwargs.values())
+        return self.handed(*args, *kwargs.values())
+
+    def handed(self, *values: Any) -> None:
+        """To a library: it adds no key itself, but may call what it is handed, with the rest."""
+        if any(map(_is_callable, values)):
+            self.lose(*values)
 
     def made(self, kind: type, args: Args, kwargs: Kwargs) -> Any:
         if issubclass(kind, BaseAsset):
@@ -269,7 +285,7 @@ class CallReader(EventReader, ABC):
             except Exception:
                 return None
         if is_library(kind.__module__):
-            return None
+            return self.handed(*args, *kwargs.values())
         instance = Instance(kind, {})
         fields = getattr(kind, "__dataclass_fields__", None) or getattr(
             kind, "__annotations__", None
@@ -291,7 +307,7 @@ class CallReader(EventReader, ABC):
     ) -> Any:
         function = own_code(function)
         if is_library(function.__globals__.get("__name__")):
-            return None
+            return self.handed(*args, *kwargs.values())
         code = function.__code__
         node = functions(code.co_filename).get((code.co_name, code.co_firstlineno))
         if node is None:
@@ -301,3 +317,34 @@ class CallReader(EventReader, ABC):
             return None
         assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         return self.body(Call(node, function, args, kwargs, owner=owner, entry=entry))
+
+
+def _is_current_context(value: Any) -> bool:
+    """Also that of the standard provider, which is a function of its own."""
+    return (
+        isinstance(value, FunctionType)
+        and value.__name__ == get_current_context.__name__
+        and is_library(value.__module__)
+    )
+
+
+def _gives_back(value: Any) -> bool:
+    """Whether a library's function or class returns, or holds, what it is given."""
+    modules = ("itertools", "collections", "copy")
+    given_back = any(value is each for each in (dict, filter, cast))
+    return given_back or getattr(value, "__module__", None) in modules
+
+
+def _is_callable(value: Any) -> bool:
+    match value:
+        case Method(Event(), name):
+            return name in ("add", "add_partitions")
+        case Method() | Partial() | Caller() | Local():
+            return True
+        case Many(items) | Choice(items):
+            return any(map(_is_callable, items))
+        case Known(functools.partial()):
+            return True
+        case Known(FunctionType() | MethodType() as function):
+            return not is_library(getattr(function, "__module__", None))
+    return False

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
+
+from airflow.sdk.definitions.decorators import condition
 
 from feira_wiring.syntax import tree_of
 from feira_wiring.task_code.values import Args, Context, Events, Known, Kwargs, Many
@@ -50,6 +52,21 @@ def functions(file: str) -> Mapping[tuple[str, int], ast.AST | None]:
     return found
 
 
+def is_combined(hook: Any) -> bool:
+    """Whether a hook is one that run_if or skip_if has made."""
+    return isinstance(hook, FunctionType) and hook.__module__ == condition.__name__
+
+
+def hooks_within(hook: Any) -> Iterator[Any]:
+    """The hooks that run_if and skip_if have combined into one, or that hook."""
+    held = [each.cell_contents for each in hook.__closure__ or ()] if is_combined(hook) else []
+    inner = [each for one in held if isinstance(one, tuple) for each in one if each is not None]
+    for each in inner:
+        yield from hooks_within(each)
+    if not inner:
+        yield hook
+
+
 def mentions_events(code: CodeType) -> bool:
     """Whether code names add_partitions or anything that holds events."""
     words = {"add_partitions", "outlet_events"}
@@ -68,17 +85,23 @@ def bound(
     kwargs: Kwargs,
     function: FunctionType,
     entry: bool,
+    own: bool,
 ) -> dict[str, Any]:
-    """Parameter → value; a task's own function is handed its context by name."""
+    """Parameter → value; a task's own function is handed its context by name.
+
+    ``own``: the signature is the function's, not that of one within it.
+    """
     positional = [each.arg for each in (*signature.posonlyargs, *signature.args)]
     named = [*positional, *(each.arg for each in signature.kwonlyargs)]
     found: dict[str, Any] = dict.fromkeys(named)
     defaults = function.__defaults__ or ()
-    if function.__code__.co_argcount == len(positional):
+    if own and function.__code__.co_argcount == len(positional):
         for name, value in zip(reversed(positional), reversed(defaults), strict=False):
             found[name] = Known(value)
     found |= {
-        name: Known(each) for name, each in (function.__kwdefaults__ or {}).items() if name in found
+        name: Known(each)
+        for name, each in (function.__kwdefaults__ or {}).items()
+        if own and name in found
     }
     found |= dict(zip(positional, args, strict=False))
     found |= {name: each for name, each in kwargs.items() if name in found}
@@ -89,5 +112,5 @@ def bound(
     if signature.kwarg is not None:
         over = {name: each for name, each in kwargs.items() if name not in named}
         hands_on = entry or any(isinstance(each, Events | Context) for each in over.values())
-        found[signature.kwarg.arg] = Context() if hands_on else None
+        found[signature.kwarg.arg] = Context() if hands_on else Many(tuple(over.values()))
     return found

@@ -6,7 +6,7 @@ import re
 
 from feira.core.contracts.document import Node, refuse, require_keys, stated
 from feira.core.contracts.identifiers import name_problem
-from feira.core.contracts.model import Column
+from feira.core.contracts.model import Column, Contract, ContractError
 
 LOGICAL = {
     "string": "string",
@@ -18,6 +18,8 @@ LOGICAL = {
     "timestamp": "timestamp",
     "array<string>": "array",
 }
+# Types that JSON has: of others Spark reads '12,50' as 1250, and '08:26' as a time of the day it runs.
+_IN_A_LINE = ("string", "int", "bigint", "boolean")
 _DECIMAL = re.compile(r"decimal\(([0-9]{1,2}),([0-9]{1,2})\)")
 WORD = re.compile(r"[a-z][a-z0-9_]*")
 # What would have to be acted on and is not: to take it would be to promise it.
@@ -78,6 +80,23 @@ def _type(node: Node, name: str) -> str:
     ):
         refuse(items, None, f"column {name}: the items of array<string> are of type string.")
     return physical
+
+
+def in_a_line_problem(name: str, type_: str) -> str | None:
+    """Why a column cannot be a field of landed lines, which more than one engine reads; None where it can."""
+    if type_ in _IN_A_LINE:
+        return None
+    return (
+        f"column {name} is of type {type_}; a field of a landed line is of {', '.join(_IN_A_LINE)}. Land "
+        "it as a string, and read that by an input of the rules, as with decimal_text or zoned_time."
+    )
+
+
+def require_in_a_line(contract: Contract) -> None:
+    """Raises ContractError for a contract by which no landed line can be judged, whoever made it."""
+    for column in contract.columns:
+        if problem := in_a_line_problem(column.name, column.type):
+            raise ContractError(f"{contract.id}: {problem}")
 
 
 def is_decimal(type_: str) -> bool:

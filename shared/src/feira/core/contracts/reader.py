@@ -9,9 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from feira.core.contracts.columns import WORD, as_column, is_decimal, placed
+from feira.core.contracts.columns import WORD, as_column, in_a_line_problem, is_decimal, placed
 from feira.core.contracts.document import Node, refuse, require_keys, stated
-from feira.core.contracts.identifiers import reserved_by
+from feira.core.contracts.identifiers import name_problem, reserved_by
 from feira.core.contracts.inherit import read_document
 from feira.core.contracts.model import (
     ASSET,
@@ -34,6 +34,9 @@ _PHYSICAL = ("table", "materialized_view", "file")
 _ABOUT = ("name", "type", "engine", "implementation", "description", "dimension", "severity", "id")
 _NOTES = ("tags", "businessImpact", "method", "authoritativeDefinitions", "customProperties")
 INPUTS = "feira.inputs"
+# What validation itself adds to a line, and the inputs whose names identifiers keep from columns.
+_GIVEN = "extract_day"
+_INPUTS_OF_SALES = ("created_time", "updated_time", "unit_price_decimal", "currency_quoted")
 _LOOKUP = ("companion", "equal", "value", "newest", "until", "days")
 _TIMES = {"h": "hours", "m": "minutes"}
 _GATE = ("mustBeLessOrEqualTo", "unit")
@@ -75,7 +78,7 @@ def as_contract(document: Node) -> Contract:
     servers = _servers(document)
     _require_evaluated(schema, servers)
     _refuse_custom(schema)
-    inputs = _rule_inputs(document, columns)
+    inputs = _rule_inputs(document, columns, table, servers)
     rules, limit = _quality(schema, columns, inputs)
     return Contract(
         id=stated(document, "id"),
@@ -117,7 +120,9 @@ def _table(schema: Node) -> str:
 
 def _require_evaluated(schema: Node, servers: list[str]) -> None:
     """Refuses rules where nothing evaluates them: those of a row are a landing's or a topic's, gates a
-    landing's, enums a table's; and a type where values of it cannot be held to each other."""
+    landing's, enums a table's; and a type where values of it cannot be held to each other, or not be read
+    from a line's JSON alike by each engine."""
+    judged = "landing" in servers and bool(schema.get("quality"))
     if schema.get("relationships"):
         refuse(schema, "relationships", "relationships are not checked; remove them.")
     if schema.get("quality") and not _RULED & set(servers):
@@ -131,7 +136,15 @@ def _require_evaluated(schema: Node, servers: list[str]) -> None:
                 f"column {node['name']}: an enum is not checked on a landing; state a row rule."
             )
             refuse(node, "enum", problem)
-        if node.get("physicalType") == "double" and not set(servers) <= {"topic", "lake"}:
+        # A landing without a rule is a companion, which its pipeline reads and checks as texts.
+        type_ = (node.get("physicalType") or "").replace(" ", "")
+        if judged and (found := in_a_line_problem(node["name"], type_)):
+            refuse(node, "physicalType", found)
+        if judged and node["name"] == _GIVEN:
+            refuse(
+                node, "name", f"column {_GIVEN}: validation adds it to each line; rename the field."
+            )
+        if type_ == "double" and not set(servers) <= {"topic", "lake"}:
             problem = (
                 f"column {node['name']}: a double is for a table of the lake alone; lake and warehouse "
                 "are held to equal sums and hashes, which it does not have. Use decimal(P,S)."
@@ -192,17 +205,21 @@ def _latency(document: Node) -> timedelta | None:
     for node in document.get("slaProperties") or []:
         if node.get("property") == "latency":
             value, unit = node.get("value"), node.get("unit")
-            if unit not in _TIMES or not isinstance(value, int) or value <= 0:
+            if unit not in _TIMES or type(value) is not int or value <= 0:
                 problem = f"latency is {value!r} {unit!r}; it may be a whole number of {', '.join(_TIMES)}."
                 refuse(node, "value", problem)
             return timedelta(**{_TIMES[unit]: value})
     return None
 
 
-def _rule_inputs(document: Node, columns: tuple[Column, ...]) -> tuple[RuleInput, ...]:
+def _rule_inputs(
+    document: Node, columns: tuple[Column, ...], table: str, servers: list[str]
+) -> tuple[RuleInput, ...]:
     declared = ours(document).get(INPUTS)
     if declared is None:
         return ()
+    if not _RULED & set(servers):
+        refuse(declared, "property", "row rules are evaluated on a landing or a topic alone.")
     nodes = declared.get("value")
     if not isinstance(nodes, list) or not all(isinstance(each, Node) for each in nodes):
         refuse(declared, "value", f"{INPUTS} is a list of inputs, each with name and type.")
@@ -213,6 +230,9 @@ def _rule_inputs(document: Node, columns: tuple[Column, ...]) -> tuple[RuleInput
         name, type_ = stated(node, "name"), stated(node, "type").replace(" ", "")
         if not WORD.fullmatch(name) or name in known:
             refuse(node, "name", f"input {name!r} must be lower_snake_case, and no name given yet.")
+        problem = None if name in _INPUTS_OF_SALES else name_problem(name, table)
+        if problem:
+            refuse(node, "name", f"input {name} {problem}; choose another name.")
         if type_ not in _INPUT_TYPES and not is_decimal(type_):
             problem = (
                 f"input {name} is of type {node['type']!r}; it may be {', '.join(_INPUT_TYPES)}, "
@@ -222,13 +242,28 @@ def _rule_inputs(document: Node, columns: tuple[Column, ...]) -> tuple[RuleInput
         expression = None
         if "expression" in node:
             expression = _expression(node, "expression", f"input {name}", known, type_)
-        lookup = _lookup(node, name, known) if "lookup" in node else None
+        lookup = _lookup(node, name, type_, known) if "lookup" in node else None
+        _require_made(node, name, type_, servers)
         inputs.append(RuleInput(name, type_, expression, lookup))
         known[name] = type_
     return tuple(inputs)
 
 
-def _lookup(node: Node, name: str, known: Mapping[str, str]) -> Lookup:
+def _require_made(node: Node, name: str, type_: str, servers: list[str]) -> None:
+    """Refuses an input that no engine would make a value of, or that it would not make as it is declared."""
+    made = "expression" in node or "lookup" in node
+    if "landing" not in servers:
+        if made:
+            refuse(node, "name", f"input {name}: those of a topic are given with its messages.")
+    elif name == _GIVEN:
+        if made or type_ != "date":
+            refuse(node, "name", f"input {name} is given with the lines, and a date.")
+    elif not made:
+        problem = f"input {name} has neither an expression nor a lookup; given is {_GIVEN} alone."
+        refuse(node, "name", problem)
+
+
+def _lookup(node: Node, name: str, type_: str, known: Mapping[str, str]) -> Lookup:
     found = node["lookup"]
     if not isinstance(found, Node) or "expression" in node:
         refuse(
@@ -238,10 +273,21 @@ def _lookup(node: Node, name: str, known: Mapping[str, str]) -> Lookup:
     equal = found.get("equal")
     if not isinstance(equal, Node) or not equal or not all(known.get(each) for each in equal):
         refuse(found, "equal", f"input {name}: equal maps columns here to the companion's.")
+    for each in equal:
+        stated(equal, each)
+    for key in ("value", "newest"):
+        if key in found:
+            stated(found, key)
     value, newest, until = (found.get(key) for key in ("value", "newest", "until"))
     if (value or newest or until) and not (value and newest and known.get(str(until)) == "date"):
         problem = f"input {name}: value, newest and until go together, and until is a date here."
         refuse(found, None, problem)
+    if not newest and "days" in found:
+        problem = f"input {name}: days are those of a value's newest; without one they do nothing."
+        refuse(found, "days", problem)
+    if not newest and type_ != "boolean":
+        problem = f"input {name}: a lookup without a value says whether there is a row: a boolean, not {type_}."
+        refuse(node, "type", problem)
     days = found.get("days", 0)
     if type(days) is not int or days < 0:
         refuse(found, "days", f"input {name}: days is {days!r}; it is a number of days.")

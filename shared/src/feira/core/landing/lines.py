@@ -8,13 +8,14 @@ in quarantine.
 from __future__ import annotations
 
 import functools
+import json
 import re
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from operator import itemgetter
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import orjson
@@ -25,6 +26,10 @@ from feira.core.contracts import Contract
 ENOUGH_LINES = 100
 _NO_IDENTITY = -1  # which Python gives no hash
 _PARTS = 16
+MOST_DIGITS = 1000
+"""As many as Spark's JSON parser takes of a number, in whole part, fraction and exponent together."""
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _ZONED = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
     r"(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -220,8 +225,48 @@ def _parsed(text: bytes) -> dict[str, Any] | None:
     try:
         line = orjson.loads(text)
     except (orjson.JSONDecodeError, RecursionError):
-        return None
+        # It may still be a line that Spark reads, and that then is in no quarantine: one with 1e400.
+        try:
+            line = strict_json(text)
+        except (ValueError, RecursionError):
+            return None
     return line if isinstance(line, dict) else None
+
+
+def strict_json(text: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """The value of a JSON text, as far as Spark's parser reads it: a number beyond a double is infinite.
+
+    ``pairs`` makes an object of its keys and values, where the last of a duplicate key is not to be taken.
+    Many times slower than orjson. Raises ValueError for what is no JSON by RFC 8259, has a number of more
+    than 1,000 digits or half a surrogate pair, and RecursionError.
+    """
+    found = json.loads(
+        text.decode(),
+        object_pairs_hook=pairs,
+        parse_constant=_no_number,
+        parse_int=_whole,
+        parse_float=lambda number: float(_short(number)),
+    )
+    # Not by the values: one may be gone, that a later one of its key has replaced.
+    if _HALF.search(_PAIR.sub(b"", text.replace(b"\\\\", b"  "))):
+        raise ValueError("half a surrogate pair")
+    return found
+
+
+def _whole(text: str) -> float:
+    """An int of 64 bits, and beyond them a double, as orjson has it."""
+    number = int(_short(text))
+    return number if -(2**63) <= number < 2**64 else float(text)
+
+
+def _short(text: str) -> str:
+    if len(text) > MOST_DIGITS and sum(map(str.isdigit, text)) > MOST_DIGITS:
+        raise ValueError(f"a number of more than {MOST_DIGITS} digits")
+    return text
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
 
 
 @functools.lru_cache(maxsize=4096)
