@@ -146,7 +146,7 @@ def test_a_duplicate_key_beside_the_records_is_refused(body: str, key: str) -> N
 def test_the_duplicate_key_of_a_large_body_is_found_in_one_pass() -> None:
     # As many passes as there are keys would take an hour.
     keys = ", ".join(f'"k{number}": 0' for number in range(400_000))
-    with pytest.raises(TypeError, match="^'last': a duplicate key"):
+    with pytest.raises(TypeError, match=r"^'last': a duplicate key"):
         read_json(f'{{{keys}, "last": 0, "last": 0}}'.encode())
 
 
