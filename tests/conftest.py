@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from feira.core.settings import LakeSettings
 from feira_local.stack.postgres import Dsns
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from valkey_server import ValkeyServer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# How long an example takes is the machine's, and other tests are at work beside.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 # Where tests may use the fixture ``spark``, whose session takes a quarter of a minute to start.

@@ -358,7 +358,9 @@ def test_a_shown_url_has_no_user() -> None:
 
 
 @settings(
-    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=20,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     pages=st.lists(st.lists(st.integers(-(2**63), 2**64 - 1), max_size=3), min_size=1, max_size=6)

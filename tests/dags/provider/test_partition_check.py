@@ -73,6 +73,17 @@ def test_revenue_that_later_days_have_taken_over_is_not_too_little(shop: Shop) -
     assert run("sales.fact", checks.REVENUE, day=day) == {"revenue in USD": "0"}
 
 
+def test_a_day_that_others_came_after_has_its_bounds_while_most_of_its_lines_are_its_own(
+    shop: Shop,
+) -> None:
+    """As one that is fetched again, in the wrong unit."""
+    day = week(shop, "1")
+    later = day + dt.timedelta(days=1)
+    shop.run(later, [*shop.fact, line("next", later, "100")])
+    with pytest.raises(PartitionCheckError, match="revenue in USD is 1.0000, under 5"):
+        run("sales.fact", checks.REVENUE, day=day)
+
+
 def test_more_rows_than_valid_lines_are_too_many(shop: Shop) -> None:
     shop.run(D1, [line("A", D1, "1"), line("B", D1, "1")], valid=1)
     with pytest.raises(PartitionCheckError, match="rows is 2, over 1"):

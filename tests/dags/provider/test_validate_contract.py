@@ -272,7 +272,9 @@ def expected(rows: list[Row]) -> list[list[str]]:
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(ROWS)
 def test_json_rows_break_the_rules_that_plain_python_says(tmp_path: Path, rows: list[Row]) -> None:

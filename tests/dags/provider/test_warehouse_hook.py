@@ -126,7 +126,9 @@ def expected(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(before=ROWS, rows=ROWS, gone=st.sampled_from(["kept", "absent", "marked"]), data=st.data())
 def test_the_table_holds_what_a_dictionary_would(

@@ -250,7 +250,9 @@ VALUES = st.one_of(
 
 # Many values a load: of 150 loads of one each, most of the time was the loads'.
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(st.tuples(COLUMNS, VALUES), min_size=15, max_size=15))
 def test_a_value_reads_back_equal_or_is_refused(

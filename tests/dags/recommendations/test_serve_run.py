@@ -230,6 +230,11 @@ def test_before_a_rollback_moves_the_pointer_a_file_that_is_missing_is_made_from
         assert rollback(client, store, third.version).version == third.version
         assert file_of(store, third.version) == at_publish
 
+        # One that was cut off is made anew too.
+        store.files.pipe_file(baked.version_path(store.lake, third.version), at_publish[:-9])
+        assert rollback(client, store, third.version).version == third.version
+        assert file_of(store, third.version) == at_publish
+
         # With neither file nor lists nothing is moved.
         newer = store.claim(DAY, "run 4", {})
         store.make(newer, bought)
@@ -254,7 +259,8 @@ def test_after_valkey_was_emptied_an_older_days_lists_do_not_replace_those_of_th
             done = release(client, store, version)
             assert done is not None and (done.served, done.lists) == (SECOND, 0)
         assert client.dbsize() == 0 and served(server, store) == (None, {SECOND})
-        # The same one again, or a newer one, is served.
+        # The same one again, or a newer one, is served; also where the file is damaged, which is written anew.
+        store.files.pipe_file(baked.served_path(store.lake), b'{"version": "2010-12-0')
         done = release(client, store, SECOND)
         assert done is not None and done.served == SECOND
     assert served(server, store) == (SECOND, {SECOND})

@@ -153,7 +153,7 @@ def test_reports_that_a_channel_never_takes_hold_up_no_others(
             raise RuntimeError("invalid_blocks")
 
     with pytest.raises(
-        DeliveryError, match=rf"9 of {len(waiting)} reports were not taken; "
+        DeliveryError, match=rf"9 of {len(waiting)} reports were not sent; "
     ) as left:
         deliver(shop.connection, shop.files, "slack", send)
     assert all(str(day) in str(left.value) for day in refused)

@@ -281,7 +281,9 @@ _PARTS = {
 }
 _TIMES = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1))
 _MANY = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -82,7 +82,9 @@ def test_a_widened_column_keeps_one_check_of_its_new_size(run: Run) -> None:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12),

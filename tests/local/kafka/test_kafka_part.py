@@ -129,6 +129,14 @@ def test_a_topic_with_another_number_of_partitions_is_refused(
         topics.make_topics("127.0.0.1:1")
 
 
+def test_topics_that_another_start_makes_at_the_same_time_are_no_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = KafkaException(KafkaError(KafkaError.TOPIC_ALREADY_EXISTS, "it is there"))
+    monkeypatch.setattr(topics, "AdminClient", lambda _: Admin({}, error))
+    assert topics.make_topics("127.0.0.1:1") == []
+
+
 def test_what_kafka_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     error = KafkaException(KafkaError(KafkaError.POLICY_VIOLATION, "no more topics"))
     monkeypatch.setattr(topics, "AdminClient", lambda _: Admin({}, error))

@@ -80,7 +80,9 @@ def batches(rows: list[tuple[object, ...]], size: int) -> Iterator[pa.RecordBatc
 
 
 @pytest.mark.parametrize("binary", FORMATS)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(rows=ROWS, size=st.integers(1, 4))
 def test_every_value_arrives(
     connection: psycopg.Connection, binary: bool, rows: list[tuple[object, ...]], size: int

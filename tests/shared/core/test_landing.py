@@ -539,7 +539,9 @@ def test_pages_without_lines_that_do_not_end_are_left(
 
 
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+    max_examples=15,
 )
 @given(sizes=st.lists(st.integers(0, 4), min_size=2, max_size=6), data=st.data())
 def test_any_paging_lands_to_the_served_texts_and_any_drift_of_it_is_refused(
@@ -662,8 +664,8 @@ def test_an_older_order_that_shares_its_call_with_the_days_own_costs_it_no_rates
     assert (manifest.lines, manifest.companions["rates"].rows) == (3, 3)
     assert asked == [
         (date(2010, 10, 28), DAY),
-        (date(2010, 10, 28), date(2010, 11, 4)),
         (date(2010, 11, 24), DAY),
+        (date(2010, 10, 28), date(2010, 11, 4)),
         (date(2010, 11, 25), date(2010, 12, 2)),
     ]
 
@@ -715,6 +717,16 @@ def test_rates_of_the_day_itself_that_are_refused_are_an_error(store: LandingSto
 
     with pytest.raises(RatesNotServedError, match="2010-11-24 to 2010-12-01: 404"):
         land(store, RefusesAll([[line()]]))
+    # However many days' orders there are, that one is asked for before theirs.
+    asked: list[tuple[date, date]] = []
+
+    def fetch(first: date, last: date) -> list[Any]:
+        asked.append((first, last))
+        raise RatesNotServedError("404")
+
+    with pytest.raises(RatesNotServedError):
+        rates_for({DAY - timedelta(days=number) for number in range(300)}, DAY, fetch)
+    assert len(asked) == 2
 
 
 def test_two_rates_for_one_day_are_an_error_and_one_twice_is_not(store: LandingStore) -> None:

@@ -309,7 +309,7 @@ CHANGES = {
     max_examples=25,
     deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_a_days_verdict_depends_on_its_own_rows_alone(
     connection: psycopg.Connection, planted: dict[int, str]
@@ -389,6 +389,14 @@ def test_a_day_whose_row_a_held_day_has_taken_over_is_equal_all_the_same(
     fixed = warehouse_figures(connection, PUBLISHED)
     assert {day for _, day in fixed} == {DAY, DATE_1}
     assert verify_whole(connection, PUBLISHED, lambda snapshot: fixed).rows == 3
+
+
+def test_a_warehouse_of_a_release_that_noted_no_such_rows_is_compared(
+    connection: psycopg.Connection, lake: Lake
+) -> None:
+    connection.execute("DROP TABLE sales.held_rows")
+    assert reconcile_day(connection, PUBLISHED, DAY, 1, lake).rows == 3
+    assert verify_whole(connection, PUBLISHED, lambda snapshot: lake.figures).rows == 3
 
 
 def contents_of_fact(connection: psycopg.Connection) -> list[tuple[str, int]]:

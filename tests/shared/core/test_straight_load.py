@@ -98,7 +98,7 @@ ROWS = st.dictionaries(st.integers(0, 12), st.integers(1, 3), max_size=8)
     max_examples=10,
     deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_what_loads_leave_and_count_is_the_same_as_by_staging_and_merging(
     connection: psycopg.Connection, days: list[Held], drift: dict[int, int | None]

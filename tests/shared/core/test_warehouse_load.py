@@ -553,7 +553,7 @@ ROWS = st.lists(
     max_examples=40,
     deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_every_value_arrives_exactly(
     connection: psycopg.Connection, values: list[dict[str, Any]]
@@ -766,7 +766,7 @@ DAY_OF_KEY = st.dictionaries(st.integers(0, 20), st.integers(0, 5), max_size=15)
     max_examples=25,
     deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_a_day_with_a_refused_row_stays_as_it_was_and_every_other_follows(
     connection: psycopg.Connection,

@@ -376,6 +376,12 @@ def test_the_days_that_are_held_out_are_half_of_those_that_there_are_and_28_at_m
         assert (found.days, found.cut) == (days, DAY - timedelta(days=days - 1))
 
 
+def test_a_verdict_is_computed_again_with_the_days_that_it_held_out() -> None:
+    found = judge(interactions(SHOP), DAY, METHOD, days=14)
+    assert (found.days, found.cut) == (14, DAY - timedelta(days=13))
+    assert judge(interactions(SHOP), DAY, METHOD).days != 14
+
+
 STRAYS = {
     "one of 1900": [date(1900, 1, 1)],
     "one of seven weeks ago": [DAY - timedelta(days=49)],

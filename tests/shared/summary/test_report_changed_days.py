@@ -255,7 +255,7 @@ PAID = PENDING | {"seen": D2, "status": "completed"}
 @settings(
     max_examples=60,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_a_report_of_what_has_changed_is_that_of_all_days(
     fresh: psycopg.Connection, folder_store: LandingStore, story: list[Load | Report]

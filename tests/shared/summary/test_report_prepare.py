@@ -332,7 +332,7 @@ def fresh(loader_dsn: str) -> Iterator[psycopg.Connection]:
 @settings(
     max_examples=25,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(before=rows, after=rows)
 def test_reports_and_corrections_are_those_that_a_plain_program_finds(

@@ -226,7 +226,9 @@ def extracts_of_days(draw: st.DrawFn) -> list[list[Version]]:
     ]
 )
 @settings(
-    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=3,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_the_fact_is_the_newest_version_of_each_key_whatever_keys_and_dates_are(
     tables: SparkSession, monkeypatch: pytest.MonkeyPatch, shown: list[list[Version]]

@@ -174,6 +174,19 @@ def test_another_key_or_another_partition_is_refused_before_the_first_write(
         assert state(empty_lake, connection) == before
 
 
+def test_a_table_that_was_partitioned_otherwise_before_is_as_declared(
+    empty_lake: SparkSession, connection: psycopg.Connection
+) -> None:
+    other = replace(FACT, partition_by=("order_date",))
+    bring_tables_to_contracts(empty_lake, connection, [other], [FACT])
+    for change in ("ADD PARTITION FIELD extract_day", "DROP PARTITION FIELD order_date"):
+        empty_lake.sql(f"ALTER TABLE lake.sales.fact {change}")
+    assert bring_tables_to_contracts(empty_lake, connection, [FACT], [FACT]) == []
+    empty_lake.sql("ALTER TABLE lake.sales.fact ADD PARTITION FIELD bucket(4, sku)")
+    with pytest.raises(MigrationError, match=r"by \(extract_day, bucket\(4, sku\)\) and by"):
+        bring_tables_to_contracts(empty_lake, connection, [FACT], [FACT])
+
+
 def test_a_description_survives_as_a_columns_comment_whatever_is_in_it(
     empty_lake: SparkSession, connection: psycopg.Connection
 ) -> None:

@@ -116,7 +116,9 @@ _PAIRS = st.lists(st.tuples(st.sampled_from([*LANDING.column_names, "x"]), _VALU
 
 
 @settings(
-    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=3,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(st.tuples(_PAIRS, st.booleans(), st.integers(0, 9)), min_size=60, max_size=60))
 def test_shape_rules_are_what_pythons_parser_finds(

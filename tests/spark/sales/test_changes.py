@@ -105,7 +105,9 @@ versions = st.dictionaries(
 
 @given(before=versions, after=versions, order=st.permutations([0, 1, 2]))
 @settings(
-    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=3,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_days_in_any_order_give_the_function_of_the_extracts(
     spark: SparkSession,

@@ -96,7 +96,9 @@ VERSION = st.tuples(st.integers(0, 2), st.integers(1, 2), st.integers(0, 400))
 
 
 @settings(
-    max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=2,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     st.lists(

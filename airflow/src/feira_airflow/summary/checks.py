@@ -12,16 +12,18 @@ _NEWEST = (
     f"WHERE extract_day = {_DAY} ORDER BY {NEWEST_FIRST} LIMIT 1"
 )
 
+_VALID = f"({_NEWEST.format(column='valid_lines')})"
 # A closed day has no rows, and is known by its ledger. Fewer rows than valid lines are usual: several versions
-# of a line came on one day, or a later day has taken some over, which may be all. So no day that others have
-# come after, as one that is run again, has a lower bound.
+# of a line came on one day, or a later day has taken some over, which may be all.
 _LATER = f"(SELECT count(*) FROM sales.load_ledger WHERE extract_day > {_DAY} AND valid_lines > 0)"
+# Where less than half is left, what is left says nothing of the day.
+_TAKEN_OVER = f"({_LATER} > 0 AND 2 * (SELECT count(*) FROM sales.fact WHERE extract_day = {_DAY}) < {_VALID})"
 ROWS = PartitionCheck(
     "rows",
     "count(*)",
     at_least=f"(SELECT CASE WHEN valid_lines = 0 OR {_LATER} > 0 THEN 0 ELSE 1 END FROM "
     f"({_NEWEST.format(column='valid_lines')}) l)",
-    at_most=f"({_NEWEST.format(column='valid_lines')})",
+    at_most=_VALID,
 )
 
 # Days differ: on the real shop's, between a seventh and two and a half times the median. What is
@@ -36,6 +38,6 @@ REVENUE = PartitionCheck(
     "revenue in USD",
     f"coalesce(sum(CASE WHEN {SOLD} THEN amount_usd END), 0)",
     at_least=f"(SELECT CASE WHEN days >= 7 THEN median / {_FACTOR} END FROM ({_MEDIAN}) m "
-    f"WHERE ({_NEWEST.format(column='valid_lines')}) > 0 AND {_LATER} = 0)",
+    f"WHERE {_VALID} > 0 AND NOT {_TAKEN_OVER})",
     at_most=f"(SELECT CASE WHEN days >= 7 THEN median * {_FACTOR} END FROM ({_MEDIAN}) m)",
 )

@@ -187,6 +187,7 @@ def judge(
     *,
     lists: Stored | None = None,
     most_users: int = MOST_USERS,
+    days: int | None = None,
 ) -> Judgement:
     """Judges a method by what is known when ``as_of`` has ended, and by nothing of later days.
 
@@ -195,9 +196,10 @@ def judge(
 
     :param live: what is served; None: nothing is, and nothing is held against it
     :param lists: of the version that is judged; None: they are not held against those of ``live``
+    :param days: how many are held out, as of a verdict that is computed again; None: by ``held_out_days``
     """
     known = _until(all_of, as_of)
-    days = held_out_days(known.days, as_of)
+    days = days or held_out_days(known.days, as_of)
     cut = as_of - timedelta(days=days - 1)
     try:
         split = split_at(known, cut)

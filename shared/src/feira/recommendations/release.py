@@ -4,13 +4,14 @@ what a person decides of that."""
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import IO
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import valkey
 
+from feira.core.errors import first_line
 from feira.recommendations import publish as valkey_lists
 from feira.recommendations import verdicts
 from feira.recommendations.publish import Published, VersionState, publish
@@ -54,7 +55,12 @@ def release(client: valkey.Valkey, store: ListStore, version: str) -> Published 
     _, finished = store.read(version)
     if not finished.rows:
         return None
-    live = served(client, store)
+    try:
+        live = served(client, store)
+    except ValueError as error:
+        # It is written anew with what is published.
+        log.warning("served.json cannot be read: %s", first_line(error))
+        live = None
     if live is not None and age(live) > age(version):
         log.info("%s is not published: %s is served, which is newer", version, live)
         return Published(version, live)
@@ -131,7 +137,9 @@ def keep_file(store: ListStore, version: str) -> None:
     :raises NotBakedError: where it is not there, and the lists are not either
     """
     path = version_path(store.lake, version)
-    if store.files.exists(path):
+    # One that was cut off is none.
+    with suppress(FileNotFoundError, ValueError):
+        Baked.model_validate_json(store.files.cat_file(path))
         return
     try:
         _, finished = store.read(version)

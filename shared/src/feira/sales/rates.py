@@ -101,9 +101,10 @@ def _served(
             if (first, last) == (_first_day(day), day):
                 raise
             weeks = {(_first_day(each), each) for each in dates} - {*ranges}
-            own = sorted(week for week in weeks if week[0] <= last and week[1] >= first)
+            own = [week for week in weeks if week[0] <= last and week[1] >= first]
             if own and (first, last) in ranges:
-                waiting += own
+                # The extract day's first, without which the others are asked for in vain.
+                waiting.extendleft(sorted(own, key=lambda week: (week[1] == day, week)))
                 continue
             log.warning(
                 "no rates from %s to %s, which some line's order date asks for: %s",

@@ -107,7 +107,7 @@ _FAILURES_IN_A_ROW = 3
 
 
 class DeliveryError(RuntimeError):
-    """Reports were not taken; the message names them and the first cause. They stay due."""
+    """Reports were not sent; the message names them and the first cause. They stay due."""
 
 
 def deliver(
@@ -118,8 +118,8 @@ def deliver(
 ) -> list[str]:
     """Sends every report that the channel has not taken, oldest first; returns their titles.
 
-    Where the channel takes none of several in a row the newest is tried, and where it does not take that one
-    either it is given up. A report that cannot be read says nothing of the channel.
+    Where none of several in a row is taken the newest is tried, and where that is not taken either it is given up:
+    channel or lake do not answer. A report that is not in the lake any more says nothing of either.
 
     At least once: a kill after ``send`` and before its note makes the next try send that one report
     again, under the same identifier. Raises DeliveryError after trying the others.
@@ -134,16 +134,11 @@ def deliver(
         name = f"{each.day} version {each.version}"
         try:
             report = files.read(each.report_uri)
-        except Exception as error:
-            log.warning("%s: the report of %s cannot be read: %s", channel, name, error)
-            failed.append((name, error))
-            continue
-        try:
             send(report)
         except Exception as error:
-            log.warning("%s: the report of %s was not taken: %s", channel, name, error)
+            log.warning("%s: the report of %s was not sent: %s", channel, name, error)
             failed.append((name, error))
-            in_a_row += 1
+            in_a_row += not isinstance(error, FileNotFoundError)
             continue
         in_a_row = 0
         mark_delivered(connection, each, channel)
@@ -154,8 +149,8 @@ def deliver(
         first = failed[0][1]
         untried = f", and {len(left)} were not tried" if left else ""
         raise DeliveryError(
-            f"{channel}: {len(failed)} of {len(waiting)} reports were not taken{untried}; not taken were "
+            f"{channel}: {len(failed)} of {len(waiting)} reports were not sent{untried}; not sent were "
             f"{names}: {type(first).__name__}: {first}. They stay due, and the next try or run "
-            f"sends them. Check the connection."
+            f"sends them. Check the connection, and that the lake has the reports."
         ) from first
     return sent

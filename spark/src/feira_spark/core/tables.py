@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from types import MappingProxyType
 
 from pyspark.errors import AnalysisException
@@ -42,7 +43,8 @@ def spark_type(name: str) -> T.DataType:
 def stored(spark: SparkSession, table: str) -> Stored | None:
     """The columns of a lake table; None where it does not exist."""
     try:
-        # Iceberg's column of a row's partition says by what the table is partitioned, for no further question.
+        # Iceberg's column of a row's partition has all fields that the table was ever partitioned by, for no
+        # further question.
         *fields, partition = spark.table(f"{CATALOG}.{table}").select("*", "_partition").schema
         assert isinstance(partition.dataType, T.StructType)
     except AnalysisException as error:
@@ -81,7 +83,26 @@ def require_tables(spark: SparkSession, contracts: Iterable[Contract]) -> None:
 def evolution(spark: SparkSession, contract: Contract) -> Evolution | None:
     """What the contract asks of the lake's table; None where the table does not exist yet."""
     existing = stored(spark, contract.table)
-    return compare(contract, existing) if existing is not None else None
+    if existing is None:
+        return None
+    if existing.partition_by != contract.partition_by:
+        existing = replace(existing, partition_by=_partitioned_by(spark, contract.table))
+    return compare(contract, existing)
+
+
+def _partitioned_by(spark: SparkSession, table: str) -> tuple[str, ...]:
+    """By what a lake table is partitioned now."""
+    rows = spark.sql(f"DESCRIBE TABLE {CATALOG}.{table}").select("col_name", "data_type").collect()
+    names = [row["col_name"] for row in rows]
+    begins = next(
+        (at for at, name in enumerate(names) if name.startswith("# Partition")), len(rows)
+    )
+    # With a transform among them each is a numbered part.
+    return tuple(
+        row["data_type"] if row["col_name"].startswith("Part ") else row["col_name"]
+        for row in rows[begins:]
+        if not row["col_name"].startswith("#")
+    )
 
 
 def evolve(spark: SparkSession, change: Evolution) -> None:

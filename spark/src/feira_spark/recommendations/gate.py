@@ -108,6 +108,7 @@ def replayed(
     sums: pa.Table | None = None,
     *,
     versions: ListStore | None = None,
+    days: int | None = None,
 ) -> Judgement:
     """Judges a version's method by the interactions at the snapshots that it was made from, and estimates its
     lists from the impressions of its day at such a snapshot.
@@ -116,6 +117,7 @@ def replayed(
     :param sums: as ``impressions.sums_of``; None: computed here
     :param versions: where the lists of ``live`` are, against which those of the version are held; None: against
         none, as verdicts of old have it
+    :param days: as ``judge`` takes it
     :raises SnapshotGoneError, MethodError: where it cannot be judged
     """
     beside, lists = None if live is None else Live(live, _known(live_method)), None
@@ -128,7 +130,7 @@ def replayed(
     store = ListStore(lake_files(settings), settings.root)
     with learned_on(BySpark(spark, store.files, store.folder(version.version))):
         bought = _interactions(spark, settings, version)
-        found = judge(bought, version.day, mine, beside, lists=lists)
+        found = judge(bought, version.day, mine, beside, lists=lists, days=days)
     if sums is None:
         with impressions_of(spark, version.day, version.sources["sources"]) as impressions:
             sums = sums_of(spark, impressions, made)

@@ -135,7 +135,9 @@ def _judge_again(version: str, as_json: bool) -> None:
         with access.spark_session() as spark:
             of = (*made_of, was.live, was.live_method)
             versions = store if of_lists else None
-            found = replayed(spark, access.lake_settings(), *of, versions=versions)
+            # What is held out may be reckoned otherwise by now.
+            settings = access.lake_settings()
+            found = replayed(spark, settings, *of, versions=versions, days=was.days)
             drift = drifted(spark, store, made_of, was.live)
         given = verdicts.approvals(store, was)
         found, gone = _without_lists(store, was, found)

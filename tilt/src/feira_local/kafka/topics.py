@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import Future
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -51,11 +52,22 @@ def make_topics(bootstrap: str) -> list[str]:
                     "removes it with the stack's other data."
                 )
         missing = [NewTopic(name, of, 1) for name, of in wanted.items() if name not in found]
-        for made in (admin.create_topics(missing) if missing else {}).values():
-            made.result(SECONDS)
+        started = admin.create_topics(missing) if missing else {}
+        made = [name for name, being_made in started.items() if _is_made(being_made)]
     except KafkaException as error:
         raise TopicsError(f"Kafka at {bootstrap}: {error.args[0].str()}") from error
-    return [topic.topic for topic in missing]
+    return made
+
+
+def _is_made(being_made: Future[None]) -> bool:
+    """False where somebody else has just made it, of whose number of partitions the next start knows."""
+    try:
+        being_made.result(SECONDS)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
+        return False
+    return True
 
 
 if __name__ == "__main__":

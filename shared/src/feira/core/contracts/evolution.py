@@ -12,7 +12,7 @@ from feira.core.errors import Remedy
 @dataclass(frozen=True)
 class Stored:
     """The columns of an existing table: their types, in the contract's words, and which of them take no null; of
-    which a row's key is, and by which rows are partitioned, None where the table does not say."""
+    which a row's key is, and by which rows are, or once were, partitioned, None where the table does not say."""
 
     types: Mapping[str, str]
     required: frozenset[str] = frozenset()

@@ -21,6 +21,7 @@ from feira.core.published_table import PublishedTable
 from feira.core.warehouse.by_day import shown
 from feira.core.warehouse.fingerprint import figures_by_date, rows_by_key
 from feira.core.warehouse.load import held_snapshot
+from feira.core.warehouse.schema import table_types
 from feira.core.warehouse.side import among, side_of
 
 log = logging.getLogger(__name__)
@@ -176,13 +177,16 @@ def warehouse_figures(
     rows that a held day has taken over in the lake."""
     where, values = ("TRUE", []) if dates is None else among(table.event_date, dates)
     dialect = side_of(connection).dialect
-    where = f"{where} AND {_not_taken_over(table)}"
+    where = f"{where} AND {_not_taken_over(connection, table)}"
     return figures_of(
         connection.execute(figures_by_date(table, dialect, table.table, where), values)
     )
 
 
-def _not_taken_over(table: PublishedTable) -> str:
+def _not_taken_over(connection: psycopg.Connection, table: PublishedTable) -> str:
+    if table_types(connection, table.held_rows) is None:
+        # A release before has loaded it, and none of this.
+        return "TRUE"
     same = " AND ".join(f"h.{name} = {table.table}.{name}" for name in table.key)
     return f"NOT EXISTS (SELECT 1 FROM {table.held_rows} AS h WHERE {same})"
 
@@ -263,7 +267,9 @@ def _differing_keys(
     try:
         for each in sorted(different)[:_NAMED_SLICES]:
             dialect = side_of(connection).dialect
-            query = rows_by_key(table, dialect, table.table, *each, _not_taken_over(table))
+            query = rows_by_key(
+                table, dialect, table.table, *each, _not_taken_over(connection, table)
+            )
             # A cursor of the server's, since a day may have millions of rows.
             with connection.cursor("rows_by_key") as rows:
                 found[each] = differing_keys(lake_rows(snapshot, each), rows.execute(query))
