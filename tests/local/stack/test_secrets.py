@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from feira_local.stack import lifecycle
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.secrets import Secrets, load_secrets
@@ -69,6 +70,8 @@ def test_a_socket_is_put_into_no_folder_that_is_not_this_users_alone(
         os.chown(folder, 65534, 65534)
     with pytest.raises(StackError, match=f"{folder} must be a folder of user {os.geteuid()}"):
         long_home.make_folders()
+    # Nothing was started, and nothing keeps that from being cleared up.
+    assert lifecycle.down(long_home) == {}
 
 
 def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:
@@ -140,3 +143,4 @@ def test_first_runs_at_the_same_time_agree_on_one_set_of_secrets(tmp_path: Path)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(load, range(8)))
     assert found == [load_secrets(tmp_path)] * 8
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}

@@ -395,6 +395,8 @@ def _clear(config: StackConfig, supervisor: Supervisor) -> dict[int, str]:
     ended = {number: describe(process) for number, process in left.items()}
     end(left.values(), patience=5)
     forget_leaders(config.run)
-    config.socket.unlink(missing_ok=True)
+    # In a folder outside that is another user's there is none of this stack.
+    with suppress(OSError):
+        config.socket.unlink()
     (config.run / "supervisord.pid").unlink(missing_ok=True)
     return ended

@@ -124,14 +124,22 @@ def raise_at_sigterm(error: type[BaseException] = SystemExit) -> None:
 
     143 is a shell's code for it. Where an exception comes while `subprocess` starts a process, nobody has that
     process's number: it would go on beside what the exception lets be cleared up. A terminal's Ctrl-C reaches
-    such a process by itself.
+    such a process by itself, and so is meant by this: of the process group, and not what was made to outlive it.
     """
 
     def ended(number: int, _frame: object) -> NoReturn:
-        end(psutil.Process().children(), patience=20)
+        mine = os.getpgrp()
+        end([each for each in psutil.Process().children() if _group_of(each) == mine], patience=5)
         raise error(128 + number)
 
     signal.signal(signal.SIGTERM, ended)
+
+
+def _group_of(process: psutil.Process) -> int | None:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return None
 
 
 def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:

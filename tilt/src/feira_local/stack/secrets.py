@@ -157,6 +157,7 @@ def _missing(known: dict[str, str]) -> list[Field[Any]]:
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
     """Two first runs at the same time must agree on one set."""
-    with (home / _LOCK).open("w") as file:
+    # Who may not read it cannot keep others waiting.
+    with os.fdopen(os.open(home / _LOCK, os.O_RDWR | os.O_CREAT, 0o600), "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
