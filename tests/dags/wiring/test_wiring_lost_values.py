@@ -8,12 +8,12 @@ import pytest
 from wiring_text import found
 
 HEAD = """
-import asyncio, functools, itertools, threading
+import asyncio, contextlib, copy, functools, itertools, threading
 from contextlib import contextmanager
 from typing import cast
 from airflow.providers.standard.operators import python as standard
 
-ALIAS = AssetAlias("any")
+ALIAS, QUIET = AssetAlias("any"), contextlib.suppress(OSError)
 
 def days():
     return open("/days").read().split()
@@ -139,6 +139,99 @@ def test_what_the_code_names_and_is_not_seen_to_do_may_be_done(
 ) -> None:
     text = TASK.format(body=code) + "listens_by_key('of_a', A); listens('of_b', [B])"
     assert rules(tmp_path, text) == rule
+
+
+HARMLESS = [
+    "for k, v in context.items(): print(k, v)",
+    "for k in context: print(k)",
+    "print({**context, 'x': 1})",
+    "print(dict(context))",
+    "c = copy.copy(context); print(c['ds'])",
+    "c = context | {'x': 1}; print(c['ds'])",
+    "held = {}; held['x'] = context",
+    "print(context[days()[0]])",
+    "global LAST; LAST = context",
+]
+ANY_WORDS = TASK.replace("ti=None, *, outlet_events", "**context")
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("body", HARMLESS)
+def test_a_use_of_the_context_adds_no_key_where_no_code_names_add_partitions(
+    tmp_path: Path, body: str, named: bool
+) -> None:
+    more = "\n        ti = days(); ti[0].add_partitions('k')" * named
+    text = ANY_WORDS.format(body=body + more) + "listens_by_key('of_a', A); listens('of_b', [B])"
+    assert rules(tmp_path, text) == [("plain-event-keyed-listener", "a")] * (not named)
+
+
+@pytest.mark.parametrize("body", HARMLESS)
+@pytest.mark.parametrize(
+    ("more", "level"),
+    [
+        ("", "error"),
+        ("context['outlet_events'][ALIAS].add(B)", "error"),
+        ("Metadata", "warning"),
+        ("days()[0]['outlet_events'].add(A)", "warning"),
+    ],
+)
+def test_a_use_of_the_context_hides_no_alias_that_is_seen_to_become_something(
+    tmp_path: Path, body: str, more: str, level: str
+) -> None:
+    text = ANY_WORDS.replace("[A, B]", "[ALIAS]").format(body=f"{body}\n        {more}")
+    levels = [each.level for each in found(tmp_path, HEAD + text + "listens('of_a', [A])")]
+    assert levels == [level]
+
+
+def test_code_that_cannot_be_read_may_do_anything_with_a_context(tmp_path: Path) -> None:
+    text = ANY_WORDS.format(body="days()[0](context)") + "listens_by_key('of_a', A)"
+    assert rules(tmp_path, text + "; listens('of_b', [B])") == []
+
+
+def test_a_function_that_a_task_is_given_has_words_too(tmp_path: Path) -> None:
+    text = """
+def give(context):
+    for event in dict(context)["outlet_events"].for_all(): event.add_partitions("k")
+with DAG("load", schedule=None):
+    @task(outlets=[A])
+    def emit(do, **context): do(context)
+    emit(give)
+"""
+    assert rules(tmp_path, text + "listens_by_key('of_a', A)") == []
+
+
+HELPER = """
+def give(events=None):
+    if events is not None: events[A].add_partitions("k")
+def made(targets=None, outlet_events=None):
+    for each in targets or (): outlet_events[ALIAS].add(each)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("give()", [("plain-event-keyed-listener", "a")]),
+        ("give(); print(context['ds'])", []),
+        ("give(); ti.get_template_context()", []),
+    ],
+)
+def test_words_in_a_helper_count_where_a_context_came_into_the_code(
+    tmp_path: Path, body: str, expected: list[tuple[str, str]]
+) -> None:
+    task = TASK.replace("*, outlet_events", "**context").format(body=body)
+    listeners = "listens_by_key('of_a', A); listens('of_b', [B])"
+    assert rules(tmp_path, HELPER + task + listeners) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "level"), [("made()", "error"), ("made(); print(context['ds'])", "warning")]
+)
+def test_an_alias_is_lost_in_a_helper_where_a_context_came_into_the_code(
+    tmp_path: Path, body: str, level: str
+) -> None:
+    task = ANY_WORDS.replace("[A, B]", "[ALIAS]").format(body=body) + "listens('of_a', [A])"
+    assert [each.level for each in found(tmp_path, HEAD + HELPER + task)] == [level]
 
 
 @pytest.mark.parametrize(
@@ -267,6 +360,9 @@ PASSED_BY = [
     "with open('/day'):\n            if ti: return\n            ADD",
     "match days():\n            case []: return\n        ADD",
     "for each in [each for each in (A,) if days()]: outlet_events[each].add_partitions('k')",
+    "with contextlib.suppress(OSError):\n            days()\n            ADD",
+    "quiet = contextlib.suppress(OSError)\n        with open('/day'), quiet as _: ADD",
+    "with QUIET: ADD",
 ]
 NOT_PASSED_BY = [
     "for key in (1, 2):\n            if days(): continue\n            print(key)\n        ADD",
@@ -282,6 +378,8 @@ NOT_PASSED_BY = [
     "try: days()\n        except OSError: print('no day')\n        ADD",
     "try: days()\n        except OSError: raise ValueError\n        else: ADD",
     "ADD\n        return",
+    "with contextlib.suppress(OSError): days()\n        ADD",
+    "with contextlib.nullcontext(): ADD",
 ]
 
 
@@ -338,12 +436,67 @@ def test_a_name_is_what_it_was_bound_to_last(tmp_path: Path, code: str, level: s
         ("rows = outlet_events[A].extra.get('rows'); print(rows)", False),
         ("if days(): outlet_events[A].extra = {}", False),
         ("if days(): yield Metadata(A, {'rows': 1})", False),
-        ("if days(): return\n        outlet_events[A].add_partitions('k')", False),
+        ("if days(): return\n        outlet_events[A].add_partitions('k')", True),
+        ("while days(): return\n        outlet_events[A].extra = {}", True),
+        (
+            "rows = days()\n        if not rows: return\n        yield Metadata(A, {'rows': 1})",
+            True,
+        ),
+        ("try: outlet_events[A].extra = {}\n        except Exception: print('lost')", True),
+        ("for each in days(): yield Metadata(A, {'row': each})", True),
+        ("while days(): outlet_events[A].extra = {}", True),
+        (
+            "for _ in days():\n            if days(): break\n        outlet_events[A].extra = {}",
+            True,
+        ),
+        ("days() and outlet_events[A].add_partitions('k')", False),
+        ("outlet_events[A].add_partitions('k') and days()", True),
+        ("outlet_events[A].add_partitions('k') if days() else None", False),
+        ("match days():\n            case []: outlet_events[A].extra = {}", False),
+        ("[outlet_events[each].add_partitions('k') for each in (A, B) if days()]", False),
+        ("[outlet_events[each].extra.update(x=1) for each in (A, B)]", True),
+        ("(outlet_events[A] if days() else outlet_events[B]).add_partitions('k')", False),
+        (
+            "def inner(name):\n            if name == 'b': return\n"
+            "            outlet_events[A].extra = {}\n        inner('b')",
+            False,
+        ),
+        (
+            "def inner(rows):\n            if not rows: return\n"
+            "            outlet_events[A].extra = {}\n        inner(days())",
+            True,
+        ),
+        (
+            "def inner(name):\n            if name == 'b': return\n"
+            "        inner('b'); outlet_events[A].extra = {}",
+            True,
+        ),
+        (
+            "for each in (A, B):\n            if each != B: continue\n"
+            "            outlet_events[each].extra = {}",
+            False,
+        ),
+        (
+            "for each in (A, B):\n            if each != B: continue\n"
+            "        outlet_events[A].extra = {}",
+            True,
+        ),
+        (
+            "for each in (B, A):\n            if each == A: break\n"
+            "            outlet_events[each].extra = {}",
+            False,
+        ),
+        ("match B.name:\n            case 'b': return\n        outlet_events[A].extra = {}", True),
+        (
+            "kind = 'b'\n        match kind:\n            case 'b': return\n"
+            "        outlet_events[A].extra = {}",
+            False,
+        ),
         ("for each in (A, B):\n            if ti: outlet_events[each].extra = {}", False),
-        ("for each in days(): outlet_events[A].extra = {}", False),
+        ("for each in days(): outlet_events[A].extra = {}", True),
     ],
 )
-def test_an_event_is_stray_where_the_code_writes_it_for_certain(
+def test_an_event_is_stray_where_the_code_writes_it_under_no_condition(
     tmp_path: Path, body: str, stray: bool
 ) -> None:
     text = TASK.replace("[A, B]", "[B]").format(body=body) + "listens('of_b', [B])"

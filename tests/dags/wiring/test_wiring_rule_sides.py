@@ -29,6 +29,15 @@ with DAG("report", schedule=[A]):
 START = 'TriggerDagRunOperator(task_id="start", trigger_dag_id="load")'
 MAPPED = 'TriggerDagRunOperator.partial(task_id="start", trigger_dag_id="load").expand(conf=[{}])'
 
+IN_GROUP = f"""
+    @task
+    def day(): return []
+    @task_group
+    def each_day(conf):
+        {START}
+    each_day.expand(conf={{}})
+"""
+
 
 @pytest.mark.parametrize(
     ("above", "trigger", "level", "ends"),
@@ -37,7 +46,10 @@ MAPPED = 'TriggerDagRunOperator.partial(task_id="start", trigger_dag_id="load").
         ("EmptyOperator(task_id='first')", START, "error", "without end."),
         ("task.short_circuit(lambda: True, task_id='whether')()", START, "warning", "is skipped."),
         ("task.sensor(lambda: True, task_id='wait')()", START, "warning", "is skipped."),
-        ("pass", MAPPED, "warning", "is skipped."),
+        ("pass", MAPPED, "error", "without end."),
+        ("pass", MAPPED.replace("[{}]", "[]"), "warning", "is skipped."),
+        ("pass", IN_GROUP.format("[1, 2]"), "error", "without end."),
+        ("pass", IN_GROUP.format("day()"), "warning", "is skipped."),
     ],
 )
 def test_a_cycle_that_a_skipped_task_can_end_is_a_warning(
@@ -103,6 +115,22 @@ FETCH = "EmptyOperator(task_id='fetch', outlets=[A])"
         ),
         ("task(lambda n: n, task_id='f', outlets=[A]).expand(n=[1, 2])", False),
         ("task(lambda n: n, task_id='f', outlets=[A]).expand(n=task(day)())", True),
+        ("task(lambda n: n, task_id='f', outlets=[A]).expand(n={'x': 1})", False),
+        ("task(lambda n, m: n, task_id='f', outlets=[A]).expand(n=[1], m=task(day)())", True),
+        ("task(lambda n: n, task_id='f', outlets=[A]).expand(n=[*range(1001)])", False),
+        ("task(lambda n: n, task_id='f', outlets=[A]).expand_kwargs([{'n': 1}])", False),
+        (
+            "task_group(group_id='g')(lambda n: task(day, task_id='f', outlets=[A])()).expand(n=[1, 2])",
+            False,
+        ),
+        (
+            "task_group(group_id='g')(lambda n: task(day, task_id='f', outlets=[A])()).expand(n=task(day)())",
+            True,
+        ),
+        (
+            "task_group(group_id='g')(lambda n: task(lambda m: m, task_id='f', outlets=[A])(n)).expand(n=[1])",
+            False,
+        ),
     ],
 )
 def test_a_cycle_of_assets_that_a_skipped_task_can_end_is_a_warning(

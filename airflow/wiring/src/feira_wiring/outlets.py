@@ -75,16 +75,7 @@ def _no_dag() -> Iterator[None]:
 
 def choices(task: Any) -> list[dict[str, Any]]:
     """The values that each instance gets; none where the file does not hold them all, or too many."""
-    return _choices(task.expand_input)
-
-
-def has_instances(task: Any) -> bool:
-    """Whether the file itself holds the values of at least one instance of a mapped task."""
-    return bool(_choices(getattr(task, "op_kwargs_expand_input", task.expand_input)))
-
-
-def _choices(given: Any) -> list[dict[str, Any]]:
-    value = getattr(given, "value", None)
+    value = getattr(task.expand_input, "value", None)
     if isinstance(value, Mapping):
         lists = [
             list(each.items()) if isinstance(each, Mapping) else each for each in value.values()
@@ -97,6 +88,23 @@ def _choices(given: Any) -> list[dict[str, Any]]:
     if isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value):
         return [dict(each) for each in value] if len(value) <= _MOST else []
     return []
+
+
+def has_instances(task: Any) -> bool:
+    """Whether a task has an instance in every run: a mapped one without any is skipped.
+
+    The file itself then holds the values that it, and each mapped group around it, is expanded over.
+    """
+    inputs = [each._expand_input for each in task.iter_mapped_task_groups()]
+    if task.is_mapped:
+        inputs.append(getattr(task, "op_kwargs_expand_input", task.expand_input))
+    return all(map(_has_values, inputs))
+
+
+def _has_values(given: Any) -> bool:
+    value = getattr(given, "value", None)
+    lists = value.values() if isinstance(value, Mapping) else [value]
+    return all(isinstance(each, list | tuple | Mapping) and len(each) > 0 for each in lists)
 
 
 _ADDING = {"append", "extend", "insert", "add"}

@@ -174,10 +174,7 @@ def _emitting(
                     mentions(each, "partition_key") for each in dag.tasks
                 )
             mapped = task.is_mapped or task.get_closest_mapped_task_group() is not None
-            # A mapped task without an instance is skipped.
-            always = task.task_id in certain[dag.dag_id] and (
-                not mapped or (task.is_mapped and has_instances(task))
-            )
+            always = task.task_id in certain[dag.dag_id] and has_instances(task)
             for asset in emitted:
                 # add_partitions is refused on an alias: its events carry the run's key alone.
                 adds = asset.kind != "alias" and asset in code.keyed
@@ -233,7 +230,7 @@ def _triggers(
                     dag.dag_id,
                     task.task_id,
                     target,
-                    always=task.task_id in certain[dag.dag_id] and not task.is_mapped,
+                    always=task.task_id in certain[dag.dag_id] and has_instances(task),
                     place=places.of_task(dag, task.task_id),
                 )
 

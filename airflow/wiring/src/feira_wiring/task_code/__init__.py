@@ -7,7 +7,7 @@ Where one is lost (handed to code that cannot be read), the answer is "may", nev
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType
 from typing import Any
 
@@ -16,11 +16,10 @@ from airflow.sdk.definitions.asset.decorators import _AssetMainOperator
 from feira_wiring.model import AssetId
 from feira_wiring.task_code.events import Effects
 from feira_wiring.task_code.functions import hooks_within, is_library, own_code, parameters
-from feira_wiring.task_code.reach import run_words
+from feira_wiring.task_code.reach import reached, run_words, words_of
 from feira_wiring.task_code.syntax import CodeReader
 from feira_wiring.task_code.values import (
     Context,
-    Events,
     Instance,
     Known,
     Method,
@@ -40,23 +39,48 @@ def effects(
         for entry, args, kwargs, sure in _entries(task):
             reader.start(entry, args, kwargs, sure)
     except Exception:  # too long, or objects of a DAG file that do not behave: nothing is known
-        reader.lose(Events())
-    aliases = {each for each in outlets if each.kind == "alias"}
+        found.maybe_keyed |= {*outlets}
+        found.lost |= _aliases(outlets)
+        return found
     if not reader.entered:
-        found.lost |= aliases
-    elif outlets and not reader.passed:
-        _unseen(found, {*outlets}, run_words(task))
+        found.lost |= _aliases(outlets)
+    if outlets:
+        words = run_words(task) | words_of(reached(reader.functions))
+        if reader.lost_context:
+            _lost_context(found, reader, words)
+        if reader.entered and not reader.passed:
+            _unseen(found, reader, words)
     return found
 
 
-def _unseen(found: Effects, outlets: set[AssetId], words: set[str]) -> None:
+def _lost_context(found: Effects, reader: CodeReader, words: set[str]) -> None:
+    """What went out of sight with a context, and is harmless where the code has no words for it."""
+    if "add_partitions" in words:
+        found.maybe_keyed |= {*reader.outlets}
+    if _names_targets(words):
+        found.lost |= _unresolved(found, reader.outlets)
+
+
+def _unseen(found: Effects, reader: CodeReader, words: set[str]) -> None:
     """What the code says and was not seen to do, it may do: a value was lost on the way there."""
-    if "add_partitions" in words and not found.keyed | found.maybe_keyed:
-        found.maybe_keyed |= outlets
-    if "Metadata" in words or {"outlet_events", "add"} <= words:
-        found.lost |= {
-            each for each in outlets if each.kind == "alias" and not found.resolved.get(each)
-        }
+    met = reader.met or bool(words & {"get_current_context", "get_template_context"})
+    if met and "add_partitions" in words and not found.keyed | found.maybe_keyed:
+        found.maybe_keyed |= {*reader.outlets}
+    if "Metadata" in words or (met and _names_targets(words)):
+        found.lost |= _unresolved(found, reader.outlets)
+
+
+def _names_targets(words: set[str]) -> bool:
+    """Whether code has the words to make assets of an alias."""
+    return "Metadata" in words or {"outlet_events", "add"} <= words
+
+
+def _aliases(outlets: Iterable[AssetId]) -> set[AssetId]:
+    return {each for each in outlets if each.kind == "alias"}
+
+
+def _unresolved(found: Effects, outlets: Iterable[AssetId]) -> set[AssetId]:
+    return {each for each in _aliases(outlets) if not found.resolved.get(each)}
 
 
 def _entries(task: Any) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any], bool]]:

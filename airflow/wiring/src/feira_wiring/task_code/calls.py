@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import inspect
 import operator
@@ -123,7 +124,7 @@ class CallReader(EventReader, ABC):
                 for base in after:
                     if name in vars(base):
                         return self.function(vars(base)[name], base, (of, *args), kwargs)
-                return self.lose(*args, *kwargs.values())
+                return self.unread(*args, *kwargs.values())
             case Method(Known(str()) | Text() as form, "format"):
                 return formatted(pattern_of(form))
             case Method(Known(value) as own, name):
@@ -142,13 +143,14 @@ class CallReader(EventReader, ABC):
                 return self.known(value, args, kwargs, entry)
             case Instance(kind, _):
                 return self.member(kind, "__call__", what, args, kwargs)
-        self.lose(what, *args, *kwargs.values())
+        self.unread(what, *args, *kwargs.values())
         return None
 
     def conditional(self, what: Any, args: Args, kwargs: Kwargs) -> Any:
         before, self.sure = self.sure, False
         try:
-            return self.call(what, args, kwargs)
+            with self.condition():
+                return self.call(what, args, kwargs)
         finally:
             self.sure = before
 
@@ -161,7 +163,7 @@ class CallReader(EventReader, ABC):
                 if isinstance(value, classmethod):
                     return self.function(value.__func__, base, (Known(kind), *args), kwargs)
                 return self.function(value, base, (own, *args), kwargs)
-        return self.lose(own, *args, *kwargs.values())
+        return self.unread(own, *args, *kwargs.values())
 
     def method_of(self, value: Any, name: str, own: Known, args: Args, kwargs: Kwargs) -> Any:
         if isinstance(value, ModuleType):
@@ -196,12 +198,13 @@ class CallReader(EventReader, ABC):
             wraps = isinstance(value, functools.partial | functools.partialmethod)
             if is_library(module) and not wraps:
                 return self.handed(*args, *kwargs.values())
-            return self.lose(*args, *kwargs.values())
+            return self.unread(*args, *kwargs.values())
         return self.python(value, owner, args, kwargs, entry=False)
 
     def known(self, value: Any, args: Args, kwargs: Kwargs, entry: bool) -> Any:
         first = args[0] if args else None
         if _is_current_context(value):
+            self.met = True
             return Context()
         if any(value is each for each in _SAME_FUNCTIONS):
             return first if isinstance(first, Many | Choice) else each_of(first)
@@ -264,7 +267,7 @@ class CallReader(EventReader, ABC):
         if callable(value) and not is_library(type(value).__module__):
             return self.member(type(value), "__call__", Known(value), args, kwargs)
         if not is_library(getattr(value, "__module__", None) or "builtins"):
-            return self.lose(*args, *kwargs.values())
+            return self.unread(*args, *kwargs.values())
         return self.handed(*args, *kwargs.values())
 
     def handed(self, *values: Any) -> None:
@@ -284,9 +287,11 @@ class CallReader(EventReader, ABC):
                 return Known(kind(*plain, **named))
             except Exception:
                 return None
+        instance = Instance(kind, {})
+        if kind is contextlib.suppress:
+            return instance
         if is_library(kind.__module__):
             return self.handed(*args, *kwargs.values())
-        instance = Instance(kind, {})
         fields = getattr(kind, "__dataclass_fields__", None) or getattr(
             kind, "__annotations__", None
         )
@@ -313,7 +318,7 @@ class CallReader(EventReader, ABC):
         if node is None:
             if entry and mentions_events(code):
                 self.lose(Events())
-            self.lose(*args, *kwargs.values())
+            self.unread(*args, *kwargs.values())
             return None
         assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         return self.body(Call(node, function, args, kwargs, owner=owner, entry=entry))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from airflow.sdk.definitions.asset import AssetRef, BaseAsset
@@ -41,7 +42,7 @@ class Effects:
     """``keyed``: outlets that are given keys for certain; ``maybe_keyed``: those that may be.
 
     ``resolved``: what each alias becomes; ``lost``: aliases whose assets are not known from the
-    code. ``touched``: what the code writes events of for certain.
+    code. ``touched``: what the code writes events of under no condition.
     """
 
     keyed: set[AssetId] = field(default_factory=set)
@@ -67,15 +68,28 @@ class EventReader:
         # Whether a loop over nothing holds what would be done to events.
         self.passed = False
         self.sure = True
+        # Within a branch. Unlike ``sure``, a loop, a try and an earlier return leave it as it is.
+        self.under_condition = False
+        # Whether a context, or events, came into the code at all.
+        self.met = False
+        # A context that is lost is harmless where no code has words for what can be done with it.
+        self.lost_context = False
+        # The functions that were followed, and those that were lost.
+        self.functions: list[Any] = []
 
     def lose(self, *values: Any) -> None:
         """These values went where they cannot be followed."""
         for value in values:
             match value:
-                case Context() | Events():
+                case Context():
+                    self.lost_context = self.met = True
+                case Events():
                     self._maybe(self.outlets)
+                    self.met = True
                 case Event(assets):
                     self._maybe(assets)
+                case Known(FunctionType() | MethodType() | functools.partial() as function):
+                    self.functions.append(function)
                 case Method(owner, _):
                     self.lose(owner)
                 case Many(items) | Choice(items):
@@ -88,6 +102,14 @@ class EventReader:
                     used = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
                     held = (each for name, each in frame.names.items() if name in used)
                     self.lose(*(each for each in held if not isinstance(each, Local)))
+
+    def unread(self, *values: Any) -> None:
+        """To code that cannot be read: it may do anything with them."""
+        before, self.lost_context = self.lost_context, False
+        self.lose(*values)
+        if self.lost_context:
+            self.lose(Events())
+        self.lost_context |= before
 
     def _maybe(self, assets: Any) -> None:
         self.found.maybe_keyed |= set(assets)
@@ -118,8 +140,16 @@ class EventReader:
         ]
         return rows, len(certain) == len(given)
 
+    @contextlib.contextmanager
+    def condition(self) -> Iterator[None]:
+        before, self.under_condition = self.under_condition, True
+        try:
+            yield
+        finally:
+            self.under_condition = before
+
     def wrote(self, event: Any) -> None:
-        if isinstance(event, Event) and event.sure and self.sure:
+        if isinstance(event, Event) and event.sure and not self.under_condition:
             self.found.touched |= event.assets
 
     def added(self, event: Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import itertools
 from abc import ABC
 from typing import Any
@@ -127,15 +128,16 @@ class ExpressionReader(CallReader, ABC):
             case ast.IfExp(test, body, orelse):
                 self.value(test, frame)
                 before, self.sure = self.sure, False
-                found = joined([self.value(body, frame), self.value(orelse, frame)])
+                with self.condition():
+                    found = joined([self.value(body, frame), self.value(orelse, frame)])
                 self.sure = before
                 return found
             case ast.BoolOp(_, values):
                 before = self.sure
-                options = []
-                for each in values:
-                    options.append(self.value(each, frame))
-                    self.sure = False
+                options = [self.value(values[0], frame)]
+                self.sure = False
+                with self.condition():
+                    options += [self.value(each, frame) for each in values[1:]]
                 self.sure = before
                 return joined(options)
             case ast.Await(value) | ast.Starred(value):
@@ -191,7 +193,8 @@ class ExpressionReader(CallReader, ABC):
             self.assign(first.target, each, frame)
             for condition in first.ifs:
                 self.value(condition, frame)
-            inner, all_of_it = self.comprehension(element, rest, frame)
+            with self.condition() if first.ifs else contextlib.nullcontext():
+                inner, all_of_it = self.comprehension(element, rest, frame)
             found += inner
             every = every and all_of_it
         for name in own:
@@ -238,7 +241,9 @@ class ExpressionReader(CallReader, ABC):
 
     def name(self, name: str, frame: Frame) -> Any:
         if name in frame.names:
-            return frame.names[name]
+            found = frame.names[name]
+            self.met |= isinstance(found, Context | Events)
+            return found
         function = frame.function
         code, cells = function.__code__, function.__closure__ or ()
         for free, cell in zip(code.co_freevars, cells, strict=False):

@@ -14,7 +14,11 @@ from feira_wiring.task_code.functions import hooks_within, is_library, parameter
 
 def run_words(task: Any) -> set[str]:
     """Names and words in the code that Airflow calls when a task runs, and in what that can call."""
-    return {word for each in run_functions(task) for word in names_of(each.__code__)}
+    return words_of(run_functions(task))
+
+
+def words_of(functions: Iterable[FunctionType]) -> set[str]:
+    return {word for each in functions for word in names_of(each.__code__)}
 
 
 def run_functions(task: Any) -> Iterator[FunctionType]:

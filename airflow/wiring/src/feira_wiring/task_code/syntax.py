@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,10 +16,12 @@ from feira_wiring.task_code.values import (
     Args,
     Choice,
     Frame,
+    Instance,
     Known,
     Kwargs,
     Local,
     joined,
+    options_of,
 )
 
 _DEPTH = 20
@@ -28,20 +31,21 @@ class CodeReader(ExpressionReader):
     """Follows a task's code from where Airflow calls it."""
 
     def start(self, entry: Any, args: Args, kwargs: Kwargs, sure: bool) -> None:
-        self.sure = sure
+        self.sure, self.under_condition = sure, not sure
         self.call(entry, args, kwargs, entry=True)
-        self.sure = True
+        self.sure, self.under_condition = True, False
 
     def body(self, of: Call) -> Any:
         if self.depth >= _DEPTH:
             raise TooLong
         self.entered = True
+        self.functions.append(of.function)
         names = dict(of.outer.names) if of.outer is not None else {}
         own = of.outer is None
         names |= bound(of.node.args, of.args, of.kwargs, of.function, of.entry, own)
         frame = Frame(names, of.function, of.owner)
         self.depth += 1
-        sure = self.sure
+        sure, under_condition = self.sure, self.under_condition
         try:
             if isinstance(of.node, ast.Lambda):
                 return self.value(of.node.body, frame)
@@ -49,7 +53,7 @@ class CodeReader(ExpressionReader):
                 self.statement(statement, frame)
         finally:
             self.depth -= 1
-            self.sure = sure
+            self.sure, self.under_condition = sure, under_condition
         return joined(frame.returns)
 
     # statements
@@ -77,31 +81,38 @@ class CodeReader(ExpressionReader):
                     frame.returns.append(found)
             case ast.If(test, body, orelse):
                 self.value(test, frame)
-                self.branch([body, orelse], frame)
+                with self.condition():
+                    self.branch([body, orelse], frame)
             case ast.For() | ast.AsyncFor():
                 self.loop(node, frame)
             case ast.While(test, body, orelse):
                 self.value(test, frame)
-                before = self.sure
+                before, under_condition = self.sure, self.under_condition
                 if isinstance(test, ast.Constant) and bool(test.value):
                     self.block(body, frame)
                 self.again(body, frame)
                 self.sure = before and ast.Break not in jumps(body)
+                self.under_condition = under_condition
                 self.block(orelse, frame)
                 self.sure = before
             case ast.With(items, body) | ast.AsyncWith(items, body):
+                before, suppresses = self.sure, False
                 for item in items:
                     held = self.value(item.context_expr, frame)
                     if item.optional_vars is not None:
                         self.assign(item.optional_vars, held, frame)
+                    suppresses = suppresses or _suppresses(held)
+                self.sure = before and not suppresses
                 self.block(body, frame)
+                self.sure = before if suppresses else self.sure
             case ast.Try() | ast.TryStar():
                 self.tried(node, frame)
             case ast.Match(subject, cases):
                 self.lose(self.value(subject, frame))
                 for name in {name for case in cases for name in captured(case.pattern)}:
                     frame.names[name] = None
-                self.branch([case.body for case in cases], frame)
+                with self.condition():
+                    self.branch([case.body for case in cases], frame)
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 for default in (*node.args.defaults, *node.args.kw_defaults):
                     if default is not None:
@@ -117,22 +128,24 @@ class CodeReader(ExpressionReader):
         # What follows need not be reached.
         if not isinstance(node, ast.Return | ast.Break | ast.Continue) and jumps([node]):
             self.sure = False
+            self.under_condition |= any(_is_fixed(each, frame) for each in guards(node))
 
     def loop(self, node: ast.For | ast.AsyncFor, frame: Frame) -> None:
         turns, sure = self.turns(self.value(node.iter, frame))
         self.passed |= not turns and any(map(emits, node.body))
         left = jumps(node.body)
-        before = self.sure
+        before, under_condition = self.sure, self.under_condition
         for each in turns[:MOST] if sure else ():
             self.assign(node.target, each, frame)
             self.block(node.body, frame)
             if left <= {ast.Continue}:
-                self.sure = before
+                self.sure, self.under_condition = before, under_condition
         if not sure or len(turns) > MOST:
             more = turns[MOST:] if sure else turns
             self.assign(node.target, more[0] if len(more) == 1 else Choice(tuple(more)), frame)
             self.again(node.body, frame, node.target)
         self.sure = before and ast.Break not in left
+        self.under_condition = under_condition
         self.block(node.orelse, frame)
         self.sure = before
 
@@ -202,6 +215,25 @@ def jumps(body: Iterable[ast.AST]) -> set[type[ast.AST]]:
         elif not isinstance(node, (*_FUNCTIONS, ast.expr)):
             found |= jumps(ast.iter_child_nodes(node))
     return found
+
+
+def guards(node: ast.AST) -> Iterator[ast.expr]:
+    """What is asked before a statement is left by one of its jumps."""
+    left = jumps([node])
+    for each in ast.walk(node):
+        if isinstance(each, ast.If | ast.Match) and left & jumps([each]):
+            yield each.test if isinstance(each, ast.If) else each.subject
+
+
+def _is_fixed(test: ast.expr, frame: Frame) -> bool:
+    """Whether a test asks for what the caller or a loop's turn fixes, so tells tasks or assets apart."""
+    held = [frame.names[name] for name in names_in(test) if name in frame.names]
+    return any(all(isinstance(one, Known) for one in options_of(each)) for each in held)
+
+
+def _suppresses(manager: Any) -> bool:
+    kind = manager.kind if isinstance(manager, Instance) else type(getattr(manager, "value", None))
+    return issubclass(kind, contextlib.suppress)
 
 
 def bound_in(body: list[ast.stmt]) -> set[str]:
