@@ -174,10 +174,11 @@ def test_a_version_is_judged_again_and_compared_with_what_was_recorded(
         yield "spark"
 
     def replayed(
-        spark: str, settings: Any, version: Any, made: Any, *live: Any, versions: Any
+        spark: str, settings: Any, version: Any, made: Any, *live: Any, versions: Any, days: int
     ) -> Judgement:
         # A verdict from before users were held against those of the version that is served.
         assert versions is None
+        assert days == 2
         asked.append((spark, version.version, made.candidates["again"]["name"], *live))
         same = replace(FOUND, figures=(replace(FIGURE, verdict=NOT_ENOUGH),))
         return replace(same, **{name: it for name, it in change.items() if name != "drift"})
@@ -222,7 +223,7 @@ def test_what_is_beside_lists_that_are_gone_is_as_it_was_recorded(
     def opened() -> Iterator[str]:
         yield "spark"
 
-    def replayed(*_: Any, versions: Any) -> Judgement:
+    def replayed(*_: Any, versions: Any, days: int) -> Judgement:
         assert versions is not None
         return replace(FOUND, figures=(users, unknown))
 
