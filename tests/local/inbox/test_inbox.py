@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from email.message import EmailMessage
 from html.parser import HTMLParser
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -387,6 +389,13 @@ def test_the_service_keeps_everything_through_a_kill_listens_on_loopback_and_is_
         bound = {each.laddr.ip for each in itself.net_connections("tcp") if each.status == "LISTEN"}
         assert bound == {"127.0.0.1"}
         assert itself.memory_full_info().uss < 60 * 2**20
+        # A task's events are sent once each, by one connection, and may be any time apart.
+        with closing(HTTPConnection("127.0.0.1", port)) as client:
+            for idle in (0, 6):
+                time.sleep(idle)
+                client.request("GET", "/health")
+                assert client.getresponse().read()
+                client.auto_open = 0
         process.send_signal(signal.SIGTERM)
         process.wait(10)
     finally:

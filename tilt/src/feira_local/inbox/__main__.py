@@ -52,6 +52,9 @@ async def listen(store: MessageStore, host: str, port: int) -> asyncio.Server:
     return await asyncio.get_running_loop().create_server(connection, host, port)
 
 
+# By default uvicorn closes what was idle for 5 s: an event of lineage that a task sends just then is lost, since it is
+# sent once. A task is over before this.
+_KEEP_ALIVE_SECONDS = 3600
 EXAMPLE = """
 Example:
 
@@ -89,6 +92,7 @@ async def _serve(
         host=host,
         port=port,
         access_log=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=2,
     )
     smtp = await listen(store, host, smtp_port)
