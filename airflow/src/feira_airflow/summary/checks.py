@@ -22,7 +22,7 @@ ROWS = PartitionCheck(
     "rows",
     "count(*)",
     at_least=f"(SELECT CASE WHEN valid_lines = 0 OR {_LATER} > 0 THEN 0 ELSE 1 END FROM "
-    f"({_NEWEST.format(column='valid_lines')}) l)",
+    f"{_VALID} l)",
     at_most=_VALID,
 )
 

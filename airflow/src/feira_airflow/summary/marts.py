@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 SERVICE = "feira_dbt"
 # One after the other, where loads come meanwhile.
 _BUILDS = 5
-# Where dbt was run by hand.
-# What dbt writes; and what editors keep beside an open file, of which none is SQL and a link may lead nowhere.
+# What dbt writes where it is run by hand; and what editors keep beside an open file, of which none is SQL and a
+# link may lead nowhere.
 _NOT_OF_THE_PROJECT = shutil.ignore_patterns("target", "logs", ".*")
 CONNECT_TIMEOUT = "10"
 SSL_MODE = "verify-full"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, overload
 
 import msgspec
 import orjson
+
+from feira.core.repeated_keys import repeated_key
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]')
 
@@ -128,9 +129,7 @@ def _refuse_duplicates(content: bytes) -> None:
     """Raises TypeError where an object has a key twice: parsers differ in which of the two counts."""
 
     def unique(pairs: list[tuple[str, Any]]) -> None:
-        if len(dict(pairs)) < len(pairs):
-            times = Counter(name for name, _ in pairs)
-            again = next(name for name in times if times[name] > 1)
+        if (again := repeated_key(pairs)) is not None:
             raise TypeError(f"{again!r}: a duplicate key")
 
     json.loads(content, object_pairs_hook=unique, parse_int=len, parse_float=len)

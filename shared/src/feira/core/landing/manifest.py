@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -28,6 +27,8 @@ from typing import Annotated, Any, Self, TypeVar
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from feira.core.repeated_keys import repeated_key
 
 _T = TypeVar("_T")
 _AUTHOR = {"name": "feira", "version": "2"}
@@ -344,12 +345,9 @@ def _one(found: Iterable[_T], manifest_url: str, url: str, what: str) -> _T | No
 
 
 def _distinct(pairs: list[tuple[str, Any]], url: str) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) < len(pairs):
-        times = Counter(name for name, _ in pairs)
-        again = next(name for name in times if times[name] > 1)
+    if (again := repeated_key(pairs)) is not None:
         raise ManifestError(f"{url} has {again!r} more than once: a duplicate key.")
-    return document
+    return dict(pairs)
 
 
 def _sum(values: Iterable[int | None]) -> int | None:

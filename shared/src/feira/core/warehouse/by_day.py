@@ -188,8 +188,9 @@ class _Held:
         """
         key, kept = self.table.key, self.table.held_rows
         self.connection.execute(f"DELETE FROM {kept}")
-        rows = self.connection.execute(f"SELECT {', '.join(key)} {no_more}", values)
-        gone = {*rows} if self.days else set()
+        if not self.days:
+            return
+        gone = {*self.connection.execute(f"SELECT {', '.join(key)} {no_more}", values)}
         if not gone:
             return
         taken = {

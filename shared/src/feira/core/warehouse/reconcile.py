@@ -265,11 +265,9 @@ def _differing_keys(
     if lake_rows is None:
         return found
     try:
+        dialect, where = side_of(connection).dialect, _not_taken_over(connection, table)
         for each in sorted(different)[:_NAMED_SLICES]:
-            dialect = side_of(connection).dialect
-            query = rows_by_key(
-                table, dialect, table.table, *each, _not_taken_over(connection, table)
-            )
+            query = rows_by_key(table, dialect, table.table, *each, where)
             # A cursor of the server's, since a day may have millions of rows.
             with connection.cursor("rows_by_key") as rows:
                 found[each] = differing_keys(lake_rows(snapshot, each), rows.execute(query))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import Any, Final
 
 import orjson
 from starlette.types import Receive, Scope
 
+from feira.core.repeated_keys import repeated_key
 from feira.recommendations.serving.requests import RefusedError
 
 MOST_BYTES: Final = 256 * 1024
@@ -54,9 +54,6 @@ def require_fields(given: dict[str, Any], known: tuple[str, ...], where: str = "
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        times = Counter(name for name, _ in pairs)
-        again = next(name for name in times if times[name] > 1)
+    if (again := repeated_key(pairs)) is not None:
         raise ValueError(f"duplicate key {again!r}")
-    return found
+    return dict(pairs)
