@@ -17,7 +17,7 @@ in the lake, if one of the last days is; nothing waits for it.
 * `check_day`: a figure of the day is out of bounds; the message names it and the limit. The event is
   out already: if the figures are wrong, fix the source and run the day with `--refetch`.
 * `report`: nothing was sent, the marts are built and their event is out. Clear the task.
-* `notify_mail`, `notify_slack`: the channel took nothing for some half an hour. The data is
+* `notify_mail`, `notify_slack`: the channel took nothing at seven tries. The data is
   complete, and nothing waits for this. What was not taken stays due: the next run sends it, or clear
   the task. Check the connections `smtp_default` and `slack_default`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from feira.core.settings import repository_root
 from feira_airflow.core import pools
 from feira_airflow.core.pipelines import pipelines
 from feira_airflow.sales.pipeline import FACT
@@ -96,6 +98,14 @@ def test_a_consumer_begins_unpaused_whatever_the_deployment_does(dags: dict[str,
     consumers = {dag_id: dag for dag_id, dag in dags.items() if "consumer" in dag.tags}
     assert "sales_summary" in consumers
     assert {dag.is_paused_upon_creation for dag in consumers.values()} == {False}
+
+
+def test_a_deployment_is_told_to_unpause_all_that_begins_paused(dags: dict[str, Any]) -> None:
+    paused = {dag_id for dag_id, dag in dags.items() if dag.is_paused_upon_creation is not False}
+    docs = repository_root() / "docs"
+    commands = re.findall(r"airflow dags unpause (\w+)", (docs / "deploy.md").read_text())
+    (sentence,) = re.findall(r"\*\*Unpause\*\* (.*?) when", (docs / "aws.md").read_text())
+    assert set(commands) == set(re.findall(r"`(\w+)`", sentence)) == paused
 
 
 def test_a_run_that_events_have_made_is_not_kept_queued(dags: dict[str, Any]) -> None:

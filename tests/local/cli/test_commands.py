@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 from decimal import Decimal
 from io import StringIO
@@ -12,7 +13,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from feira_local.cli import app, output, runs
+from feira_local.cli import app, data, output, runs
 from feira_local.cli.day_report import DayReport, report_tables
 from feira_local.cli.runs import parse_range
 from feira_local.stack.errors import StackError
@@ -112,6 +113,39 @@ def test_sql_asks_what_is_a_question(query: str) -> None:
     # It gets as far as the stack, which does not run.
     refused = CliRunner().invoke(app, ["sql", query, "--on", "lake"])
     assert "`feira up`" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("query", "where"),
+    [
+        ("SELECT * FROM lake.sales.fact", "lake"),
+        ("WITH day AS (SELECT * FROM `lake`.sales.fact.snapshots) SELECT * FROM day", "lake"),
+        ("SHOW TABLES IN lake.sales", "lake"),
+        ("SHOW NAMESPACES IN lake", "lake"),
+        ("EXPLAIN SELECT * FROM lake.sales.fact", "lake"),
+        ("DESCRIBE lake.sales.fact", "lake"),
+        ("SELECT flake.sku FROM sales.fact AS flake", "warehouse"),
+        ("SELECT lake.sku FROM sales.fact AS lake", "warehouse"),
+        ("SELECT * FROM sales.fact WHERE country LIKE '%lake.%'", "warehouse"),
+        ("SELECT 1 -- not lake.sales.fact", "warehouse"),
+        ("SHOW flake.setting", "warehouse"),
+    ],
+)
+def test_a_query_is_asked_where_its_tables_are(
+    query: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def session() -> AbstractContextManager[None]:
+        asked.append("lake")
+        return nullcontext()
+
+    monkeypatch.setattr(data.access, "warehouse_dialect", lambda: "postgres")
+    monkeypatch.setattr(data, "spark_session", session)
+    monkeypatch.setattr(data, "lake_rows", lambda *_: [])
+    monkeypatch.setattr(data, "asked_warehouse", lambda *_: asked.append("warehouse") or [])
+    data.sql(query)
+    assert asked == [where]
 
 
 def test_rows_that_do_not_fit_the_terminal_are_shown_one_below_the_other(

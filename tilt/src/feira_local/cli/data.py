@@ -41,7 +41,9 @@ def sql(
     query: Annotated[str, typer.Argument(help="One reading statement.")],
     on: Annotated[
         Literal["lake", "warehouse"] | None,
-        typer.Option("--on", help="Where; the lake if the query names lake., else the warehouse."),
+        typer.Option(
+            "--on", help="Where; the lake if the query names a table of it, else the warehouse."
+        ),
     ] = None,
     limit: Limit = 100,
     as_json: AsJson = False,
@@ -50,7 +52,7 @@ def sql(
 
     Example: [bold]feira sql "SELECT * FROM marts.daily_revenue ORDER BY order_date"[/]
     """
-    where = on or ("lake" if "lake." in query.lower() else "warehouse")
+    where = on or ("lake" if _names_the_lake(query) else "warehouse")
     _require_reading(query, "spark" if where == "lake" else access.warehouse_dialect())
     if where == "warehouse":
         rows = asked_warehouse(query, limit)
@@ -58,6 +60,23 @@ def sql(
         with spark_session() as spark:
             rows = lake_rows(spark, query, limit)
     print_found(rows, as_json, empty="No rows.")
+
+
+def _names_the_lake(query: str) -> bool:
+    """Whether a table of the query is the lake's. What the parser does not look into is searched for its name."""
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
+    try:
+        statements = [each for each in sqlglot.parse(query, read="spark") if each is not None]
+    except (SqlglotError, RecursionError):
+        statements = []
+    if not statements or any(isinstance(each, exp.Command) for each in statements):
+        return re.search(r"(?<![\w.])lake(?!\w)", query, re.IGNORECASE) is not None
+    tables = (table for each in statements for table in each.find_all(exp.Table))
+    return any(table.catalog.lower() == "lake" for table in tables)
 
 
 _DIALECTS = {"spark": "Spark", "postgres": "PostgreSQL", "redshift": "Redshift"}
