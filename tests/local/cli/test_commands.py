@@ -140,10 +140,14 @@ def test_a_query_is_asked_where_its_tables_are(
         asked.append("lake")
         return nullcontext()
 
+    def warehouse(*_: object) -> list[dict[str, object]]:
+        asked.append("warehouse")
+        return []
+
     monkeypatch.setattr(data.access, "warehouse_dialect", lambda: "postgres")
     monkeypatch.setattr(data, "spark_session", session)
     monkeypatch.setattr(data, "lake_rows", lambda *_: [])
-    monkeypatch.setattr(data, "asked_warehouse", lambda *_: asked.append("warehouse") or [])
+    monkeypatch.setattr(data, "asked_warehouse", warehouse)
     data.sql(query)
     assert asked == [where]
 
