@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from feira_local.cli import app, data, output, runs
 from feira_local.cli.day_report import DayReport, report_tables
 from feira_local.cli.runs import parse_range
+from feira_local.stack import access
 from feira_local.stack.errors import StackError
 
 COMMANDS = [
@@ -144,7 +145,7 @@ def test_a_query_is_asked_where_its_tables_are(
         asked.append("warehouse")
         return []
 
-    monkeypatch.setattr(data.access, "warehouse_dialect", lambda: "postgres")
+    monkeypatch.setattr(access, "warehouse_dialect", lambda: "postgres")
     monkeypatch.setattr(data, "spark_session", session)
     monkeypatch.setattr(data, "lake_rows", lambda *_: [])
     monkeypatch.setattr(data, "asked_warehouse", warehouse)
