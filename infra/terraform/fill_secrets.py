@@ -35,7 +35,10 @@ MADE_HERE = (
     "kafka_default",
     "valkey_default",
 )
-MUST_BE_GIVEN = ("slack_default", "smtp_default")
+# With what of it is secret. Of others that have none by themselves, people may give both fields.
+MUST_BE_GIVEN = {"slack_default": ("password",), "smtp_default": ("login", "password")}
+_MAY_BE_GIVEN = ("login", "password")
+_GIVEN = "FEIRA_SECRET_"
 # The lists, and the number of the server's process by which a run knows that it was started anew (INFO).
 VALKEY_RIGHTS = "on ~reco:* +@all -@admin -@dangerous +info"
 _KAFKA_PASSWORD = "sasl.password"
@@ -44,8 +47,27 @@ _PATIENCE_SECONDS = 300
 Connection = dict[str, Any]
 
 
-class SecretMissingError(RuntimeError):
+class SecretError(RuntimeError):
+    """What was to be done with secrets could not be; the message has none."""
+
+
+class SecretMissingError(SecretError):
     """A secret that only people know is neither in Secrets Manager nor in the environment."""
+
+
+class SecretFormError(SecretError):
+    """What people gave, or what is stored, is not of the form that it must have."""
+
+
+def parsed(what: str, text: str, form: str) -> dict[str, Any]:
+    """A JSON object. Raises SecretFormError naming what it is of, and not what it holds."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise SecretFormError(f"{what} is no JSON object; it must be {form}. Nothing was written.")
+    return found
 
 
 def connections(outputs: Mapping[str, Any]) -> dict[str, Connection]:
@@ -85,20 +107,46 @@ def whole(
         return described | {"password": password}
     kept = {
         name: (stored or {})[name]
-        for name in ("login", "password")
+        for name in _MAY_BE_GIVEN
         if name in (stored or {}) and name not in described
     }
-    if conn_id in MUST_BE_GIVEN and not given and "password" not in kept:
+    found = described | kept | (given or {})
+    # A password without a login is sent to nobody.
+    needed = MUST_BE_GIVEN.get(conn_id, ("login",) if found.get("password") else ())
+    if missing := [name for name in needed if not found.get(name)]:
         raise SecretMissingError(
-            f"{PREFIX}/{conn_id} has no password, and only you know it. Set {variable(conn_id)} to JSON with "
-            f'what the connection lacks, such as {{"password": "…"}}, and run this again.'
+            f"{PREFIX}/{conn_id} has no {' and no '.join(missing)}, and only you know it. Set {variable(conn_id)} "
+            f"to {_form(conn_id)}, and run this again."
         )
-    return described | kept | (given or {})
+    return found
 
 
 def variable(conn_id: str) -> str:
     """The environment variable that a secret of people's is read from."""
-    return f"FEIRA_SECRET_{conn_id.upper()}"
+    return f"{_GIVEN}{conn_id.upper()}"
+
+
+def _form(conn_id: str) -> str:
+    fields = MUST_BE_GIVEN.get(conn_id, _MAY_BE_GIVEN)
+    return f"JSON such as {json.dumps(dict.fromkeys(fields, '…'), ensure_ascii=False)}"
+
+
+def given_by_people(conn_id: str, text: str) -> Connection:
+    """The secret fields of a connection. Raises SecretFormError for anything else, without what it is."""
+    name, form = variable(conn_id), _form(conn_id)
+    found = parsed(name, text, form)
+    fields = MUST_BE_GIVEN.get(conn_id, _MAY_BE_GIVEN)
+    if not found.keys() <= set(fields):
+        raise SecretFormError(
+            f"{name} has another key than {' and '.join(fields)}; it must be {form}. Nothing was written."
+        )
+    if wrong := [
+        key for key, value in found.items() if not (isinstance(value, str) and value.strip())
+    ]:
+        raise SecretFormError(
+            f"{name} has no text for {' and '.join(wrong)}; it must be {form}. Nothing was written."
+        )
+    return found
 
 
 def user_statements(user: str, password: str, *, exists: bool) -> str:
@@ -149,7 +197,7 @@ class Account:
         """Airflow's database: its password, in the address that Airflow reads at its start. What else Airflow
         needs is made once: a new Fernet key could not read what the old one has written."""
         database = self._deployment["database"]
-        stored = json.loads(self.stored(AIRFLOW) or "{}")
+        stored = _stored(AIRFLOW, self.stored(AIRFLOW)) or {}
         made = {
             "fernet-key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "api-secret-key": secrets.token_urlsafe(32),
@@ -188,7 +236,7 @@ class Account:
                 "stringData": data,
             }
 
-        airflow = json.loads(self.stored(AIRFLOW) or '{"connection": null}')
+        airflow = _stored(AIRFLOW, self.stored(AIRFLOW)) or {"connection": None}
         return {
             "apiVersion": "v1",
             "kind": "List",
@@ -229,12 +277,12 @@ class Account:
         until = time.monotonic() + _PATIENCE_SECONDS
         while (state := data.describe_statement(Id=started["Id"]))["Status"] != "FINISHED":
             if state["Status"] in ("FAILED", "ABORTED"):
-                raise RuntimeError(
+                raise SecretError(
                     f"{warehouse['workgroup']}: {state.get('Error', state['Status'])}. The statement was: "
                     f"{sql.split(' PASSWORD ')[0]}"
                 )
             if time.monotonic() > until:
-                raise RuntimeError(
+                raise SecretError(
                     f"{warehouse['workgroup']} has not answered for {_PATIENCE_SECONDS} s; run this again."
                 )
             time.sleep(0.5)
@@ -254,19 +302,22 @@ def fill(
 ) -> list[str]:
     """Writes every secret and sets it where it opens something; the names of the secrets.
 
-    Raises SecretMissingError before anything is written.
+    Raises SecretMissingError or SecretFormError before anything is written.
     """
     wanted: dict[str, Connection] = {}
-    for conn_id, described in connections(outputs).items():
-        stored = account.stored(f"{PREFIX}/{conn_id}")
-        given = env.get(variable(conn_id))
+    described = connections(outputs)
+    _require_known(env, [conn_id for conn_id in described if conn_id not in MADE_HERE])
+    for conn_id, connection in described.items():
+        name, given = f"{PREFIX}/{conn_id}", env.get(variable(conn_id))
         wanted[conn_id] = whole(
             conn_id,
-            described,
-            json.loads(stored) if stored else None,
-            json.loads(given) if given else None,
+            connection,
+            _stored(name, account.stored(name)),
+            given_by_people(conn_id, given) if given else None,
             rotate=rotate,
         )
+    # What is of another form is refused before anything is written.
+    _stored(AIRFLOW, account.stored(AIRFLOW))
     # The secret first: a run that is killed in between leaves one that the next run sets.
     for conn_id, connection in wanted.items():
         account.store(f"{PREFIX}/{conn_id}", json.dumps(connection))
@@ -278,6 +329,35 @@ def fill(
     users = [wanted[conn_id] for conn_id in MADE_HERE if conn_id.startswith("warehouse_")]
     account.set_warehouse({user["login"]: user["password"] for user in users}, grants)
     return [f"{PREFIX}/{conn_id}" for conn_id in wanted] + [AIRFLOW, USERS]
+
+
+def _stored(name: str, text: str | None) -> dict[str, Any] | None:
+    return (
+        parsed(f"The secret {name}", text, "what this program has put there, or {}")
+        if text
+        else None
+    )
+
+
+def _require_known(env: Mapping[str, str], conn_ids: list[str]) -> None:
+    known = [variable(conn_id) for conn_id in conn_ids]
+    unknown = [name for name in sorted(env) if name.startswith(_GIVEN) and name not in known]
+    if unknown:
+        raise SecretFormError(
+            f"{unknown[0]} is of no connection whose secret people give; those are {', '.join(known)}. "
+            "Nothing was written."
+        )
+
+
+def _outputs(text: str) -> dict[str, Any]:
+    """What `terraform output -json` has printed of an environment that is there."""
+    form = "what `terraform output -json` prints in infra/terraform after `terraform apply`"
+    outputs = parsed("The input", text, form)
+    if "deployment" not in outputs:
+        raise SecretFormError(
+            f"The input has no deployment; it must be {form}. Nothing was written."
+        )
+    return outputs
 
 
 def main() -> int:
@@ -293,19 +373,19 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.manifests and sys.stdout.isatty():
         parser.error("--manifests prints secrets; pipe it to kubectl apply -f -")
-    outputs = json.load(sys.stdin)
-    deployment = outputs["deployment"]["value"]
-
-    def client(service: str) -> Any:
-        return boto3.client(service, region_name=deployment["region"])
-
-    account = Account(client, deployment)
     try:
+        outputs = _outputs(sys.stdin.read())
+        deployment = outputs["deployment"]["value"]
+
+        def client(service: str) -> Any:
+            return boto3.client(service, region_name=deployment["region"])
+
+        account = Account(client, deployment)
         if arguments.manifests:
             print(json.dumps(account.manifests()))
             return 0
         written = fill(outputs, account, os.environ, grants(), rotate=arguments.rotate)
-    except SecretMissingError as error:
+    except SecretError as error:
         print(error, file=sys.stderr)
         return 1
     print("\n".join(written))

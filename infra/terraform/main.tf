@@ -2,8 +2,8 @@
 
 locals {
   name = "feira-${var.environment}"
-  # Of the lake, as the contracts have them: a test compares.
-  namespaces = ["recommendations", "sales", "web"]
+  # Of the lake, as the contracts have them, and where Spark stages its tables: a test compares.
+  namespaces = ["recommendations", "sales", "staging", "web"]
   database   = "warehouse"
   kafka_user = "feira"
 }

@@ -26,14 +26,19 @@ variable "zones" {
   type        = list(string)
   default     = ["a", "b", "c"]
   validation {
-    condition     = length(distinct(var.zones)) == 3
-    error_message = "zones must be three different letters."
+    condition     = length(var.zones) == 3 && length(distinct(var.zones)) == 3 && alltrue([for zone in var.zones : can(regex("^[a-z]$", zone))])
+    error_message = "zones must be three different lower-case letters, such as [\"a\", \"b\", \"c\"]; the region goes before each."
   }
 }
 
 variable "cidr" {
   description = "Of the network, a /16."
   type        = string
+  validation {
+    # What has bits behind the mask AWS would write in another way.
+    condition     = try(cidrnetmask(var.cidr) == "255.255.0.0" && cidrsubnet(var.cidr, 0, 0) == var.cidr, false)
+    error_message = "cidr must be an IPv4 network of 16 bits that ends in .0.0/16, such as 10.10.0.0/16: its subnets have 4,096 addresses a zone."
+  }
 }
 
 variable "max_retries" {
@@ -61,6 +66,10 @@ variable "private_services" {
 variable "administrators" {
   description = "ARNs of roles that may administer the cluster."
   type        = set(string)
+  validation {
+    condition     = length(var.administrators) > 0
+    error_message = "administrators must name one role or more: who makes the cluster gets no rights in it by that."
+  }
 }
 
 variable "api_from" {
@@ -68,8 +77,8 @@ variable "api_from" {
   type        = set(string)
   default     = []
   validation {
-    condition     = !contains(var.api_from, "0.0.0.0/0")
-    error_message = "api_from must not be the whole Internet."
+    condition     = alltrue([for network in var.api_from : try(can(cidrhost(network, 0)) && tonumber(split("/", network)[1]) >= 8, false)])
+    error_message = "api_from must be networks such as 198.51.100.0/24, each of /8 or smaller: the Internet, or a large part of it, must not reach the API."
   }
 }
 
@@ -87,6 +96,10 @@ variable "nodes" {
     least          = number
     most           = number
   }))
+  validation {
+    condition     = alltrue([for group in values(var.nodes) : 0 <= group.least && group.least <= group.most && group.most >= 1])
+    error_message = "nodes must have, in each group, a least of 0 or more and a most of 1 or more that is not below it."
+  }
 }
 
 variable "warehouse" {
@@ -96,6 +109,10 @@ variable "warehouse" {
     most    = number
     monthly = number
   })
+  validation {
+    condition     = var.warehouse.most >= var.warehouse.base
+    error_message = "warehouse.most must not be below warehouse.base: it is the greatest capacity, in RPU."
+  }
 }
 
 variable "kafka" {
@@ -123,6 +140,10 @@ variable "database" {
     most  = number
     twice = bool
   })
+  validation {
+    condition     = var.database.most > var.database.disk
+    error_message = "database.most must be above database.disk: it is what the disk may grow to, in GB."
+  }
 }
 
 variable "log_days" {
@@ -133,6 +154,10 @@ variable "log_days" {
 variable "alarms_to" {
   description = "Mail addresses that alarms and the budget are sent to; each has to confirm once."
   type        = set(string)
+  validation {
+    condition     = length(var.alarms_to) > 0 && alltrue([for address in var.alarms_to : can(regex("^[^@ ]+@[^@ ]+$", address))])
+    error_message = "alarms_to must be one mail address or more: with none nobody hears of an alarm."
+  }
 }
 
 variable "budget" {
@@ -155,4 +180,8 @@ variable "mail" {
     from = string
     to   = list(string)
   })
+  validation {
+    condition     = length(var.mail.to) > 0
+    error_message = "mail.to must name one recipient or more."
+  }
 }

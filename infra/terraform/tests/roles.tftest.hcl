@@ -9,7 +9,7 @@ variables {
   cluster      = "feira-test"
   lake_arn     = "arn:aws:s3:::lake"
   key_arn      = "arn:aws:kms:eu-central-1:123456789012:key/1"
-  namespaces   = ["sales"]
+  namespaces   = ["sales", "staging"]
   secrets = {
     "airflow/connections/valkey_default"    = "arn:valkey"
     "airflow/connections/kafka_default"     = "arn:kafka"
@@ -53,6 +53,32 @@ run "no_more_than_it_does" {
       autoscaler = toset([])
     }
     error_message = "A component reads other secrets than its own, or lacks one of them."
+  }
+  assert {
+    condition = alltrue([
+      for name, policy in aws_iam_role_policy.component : anytrue([
+        for statement in jsondecode(policy.policy).Statement : contains(statement.Action, "s3:ListBucket") && contains(statement.Resource, "arn:aws:s3:::lake")
+        ]) == anytrue([
+        for statement in jsondecode(policy.policy).Statement : contains(statement.Action, "s3:GetObject")
+      ])
+    ])
+    error_message = "Who reads the lake is told of a missing file that he may not read it."
+  }
+  assert {
+    condition = [
+      for statement in jsondecode(aws_iam_role_policy.component["serving"].policy).Statement : statement.Condition if contains(statement.Action, "s3:ListBucket")
+    ] == [{ StringLike = { "s3:prefix" = ["recommendations/*"] } }]
+    error_message = "The API lists more of the lake than what it reads."
+  }
+  assert {
+    condition = toset(flatten([
+      for name, policy in aws_iam_role_policy.component : [
+        for statement in jsondecode(policy.policy).Statement : formatlist("${name}: %s", statement.Resource) if contains(statement.Action, "glue:CreateTable") && contains(statement.Action, "glue:DeleteTable")
+      ]
+      ])) == toset(formatlist("spark: arn:aws:glue:eu-central-1:123456789012:%s", [
+      "catalog", "database/sales", "table/sales/*", "database/staging", "table/staging/*",
+    ]))
+    error_message = "Spark does not make and drop tables in each namespace, or another component does."
   }
   assert {
     condition = alltrue([

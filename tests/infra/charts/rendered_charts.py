@@ -64,12 +64,15 @@ def sources(application: Manifest) -> list[dict[str, Any]]:
     return found
 
 
-def released(place: str, suffix: str = "") -> Iterator[tuple[Manifest, str, list[Manifest]]]:
+def released(
+    place: str, suffix: str = "", over: dict[str, Any] | None = None
+) -> Iterator[tuple[Manifest, str, list[Manifest]]]:
     """Each of our own charts as ArgoCD makes it: its application, its name, its objects.
 
     :param suffix: of the namespace, where several places share a cluster
+    :param over: values put over the place's own
     """
-    for application in applications(place):
+    for application in applications(place, over):
         for source in sources(application):
             if source.get("path", "").startswith("infra/charts/"):
                 chart, helm = CHARTS.parents[1] / source["path"], source["helm"]

@@ -17,6 +17,7 @@ from rendered_charts import (
     application_violations,
     applications,
     merged,
+    pod_specs,
     released,
     root,
     sources,
@@ -122,14 +123,72 @@ def test_a_place_that_leaves_out_what_is_its_own_is_refused() -> None:
     import helm_python
 
     for over in (
-        {"environment": "production"},
+        {"environment": "Prod"},
+        {"environment": "production1"},
+        {"environment": "my-dev"},
         {"version": ""},
         {"roles": {"spark": ""}},
         {"airflowUrl": "http://airflow.example.com"},
         {"lakes": {}},
+        {"releases": {}},
     ):
         with pytest.raises(helm_python.HelmError):
             applications("dev", over)
+
+
+def test_a_place_may_have_a_name_of_its_own_as_terraforms_environments_have() -> None:
+    names = {m["metadata"]["name"] for m in applications("dev", {"environment": "qa2"})}
+    assert names == {"feira-qa2", "spark-connect-qa2", "airflow-qa2", "serving-qa2"}
+    schema = json.loads((CHARTS / "platform" / "values.schema.json").read_text())
+    variables = (REPOSITORY / "infra" / "terraform" / "variables.tf").read_text()
+    (pattern,) = re.findall(r'regex\("([^"]+)", var\.environment\)', variables)
+    assert schema["properties"]["environment"]["pattern"] == pattern
+
+
+def test_all_of_a_place_is_in_the_lakes_region() -> None:
+    over: dict[str, Any] = {"lake": {"root": "s3://qa-lake", "region": "ap-southeast-2"}}
+    assert "eu-central-1" not in yaml.safe_dump_all(applications("dev", over))
+    jobs = {}
+    for _, _, manifests in released("dev", over=over):
+        assert "eu-central-1" not in yaml.safe_dump_all(manifests)
+        for owner, spec in pod_specs(manifests).items():
+            env = {each["name"]: each.get("value") for each in spec["containers"][0].get("env", ())}
+            if owner.startswith("Job/"):
+                jobs[owner] = env.get("AWS_DEFAULT_REGION")
+    # What reads connections from Secrets Manager; the third asks nothing of AWS.
+    assert jobs == {
+        "Job/feira-migrate": "ap-southeast-2",
+        "Job/feira-dbt": "ap-southeast-2",
+        "Job/feira-pools": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("chart", "over", "path", "value"),
+    [
+        (
+            "release",
+            {"release": {"secrets": {"region": "us-east-1"}}},
+            "secrets.region",
+            "us-east-1",
+        ),
+        ("release", {"release": {"database": {"key": "other"}}}, "database.key", "other"),
+        ("serving", {"serving": {"replicas": 5}}, "replicas", 5),
+        ("spark-connect", {"sparkConnect": {"executors": {"max": 7}}}, "executors.max", 7),
+    ],
+)
+def test_a_place_puts_its_own_values_over_each_charts(
+    chart: str, over: dict[str, Any], path: str, value: Any
+) -> None:
+    (found,) = (
+        source["helm"]["valuesObject"]
+        for application in applications("dev", over)
+        for source in sources(application)
+        if source.get("path") == f"infra/charts/{chart}"
+    )
+    for name in path.split("."):
+        found = found[name]
+    assert found == value
 
 
 @pytest.mark.parametrize("place", PLACES)

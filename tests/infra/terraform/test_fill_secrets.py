@@ -4,6 +4,7 @@ the service's own model by botocore's stub."""
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -217,6 +218,125 @@ def test_a_secret_that_people_have_to_give_is_asked_for_before_anything_is_writt
         each for each in vault.list_secrets()["SecretList"] if each.get("SecretVersionsToStages")
     ]
     assert not services.statements
+
+
+def unwritten(services: Services) -> bool:
+    listed = services("secretsmanager").list_secrets()["SecretList"]
+    return not services.statements and not [
+        each["Name"] for each in listed if each.get("SecretVersionsToStages")
+    ]
+
+
+SMTP_FORM, SLACK_FORM = '{"login": "…", "password": "…"}', '{"password": "…"}'
+
+
+@pytest.mark.parametrize(
+    ("conn_id", "given", "reason", "form"),
+    [
+        # As Slack shows it.
+        ("slack_default", "T000/B000/s3cret", "is no JSON object", SLACK_FORM),
+        (
+            "slack_default",
+            "https://hooks.slack.com/services/T/B/s3cret",
+            "no JSON object",
+            SLACK_FORM,
+        ),
+        ("slack_default", '"T000/B000/s3cret"', "is no JSON object", SLACK_FORM),
+        ("slack_default", '["s3cret"]', "is no JSON object", SLACK_FORM),
+        ("slack_default", "5", "is no JSON object", SLACK_FORM),
+        ("slack_default", "null", "is no JSON object", SLACK_FORM),
+        ("slack_default", " ", "is no JSON object", SLACK_FORM),
+        ("slack_default", "[" * 100_000, "is no JSON object", SLACK_FORM),
+        ("slack_default", '{"password": "s3cret"', "is no JSON object", SLACK_FORM),
+        ("slack_default", '{"pasword": "s3cret"}', "another key than password", SLACK_FORM),
+        ("slack_default", '{"s3cret": ""}', "another key than password", SLACK_FORM),
+        ("slack_default", '{"login": "s3cret", "password": "b"}', "another key", SLACK_FORM),
+        ("slack_default", '{"password": 5}', "no text for password", SLACK_FORM),
+        ("slack_default", '{"password": {"a": "s3cret"}}', "no text for password", SLACK_FORM),
+        ("smtp_default", '{"login": "s3cret", "password": " "}', "no text for password", SMTP_FORM),
+        ("smtp_default", '{"login": null, "password": null}', "for login and password", SMTP_FORM),
+        ("smtp_default", '{"host": "s3cret"}', "another key than login and password", SMTP_FORM),
+        ("shop_api", "s3cret", "is no JSON object", SMTP_FORM),
+    ],
+)
+def test_what_people_give_is_refused_with_its_form_and_without_its_value(
+    services: Services, conn_id: str, given: str, reason: str, form: str
+) -> None:
+    name = f"FEIRA_SECRET_{conn_id.upper()}"
+    with pytest.raises(program.SecretFormError) as refused:
+        run(services, env=GIVEN | {name: given})
+    message = str(refused.value)
+    assert message.startswith(f"{name} ") and reason in message and form in message
+    assert "s3cret" not in message and refused.value.__cause__ is None
+    assert unwritten(services)
+
+
+@pytest.mark.parametrize(
+    ("conn_id", "given", "missing"),
+    [
+        ("smtp_default", '{"login": "AKIASMTP"}', "no password,"),
+        ("smtp_default", '{"password": "smtp-secret"}', "no login,"),
+        ("smtp_default", "{}", "no login and no password,"),
+        ("slack_default", "{}", "no password,"),
+        ("shop_api", '{"password": "shop-secret"}', "no login,"),
+    ],
+)
+def test_what_a_connection_needs_is_asked_for_before_anything_is_written(
+    services: Services, conn_id: str, given: str, missing: str
+) -> None:
+    name = f"FEIRA_SECRET_{conn_id.upper()}"
+    with pytest.raises(program.SecretMissingError, match=missing) as refused:
+        run(services, env=GIVEN | {name: given})
+    assert name in str(refused.value) and "-secret" not in str(refused.value)
+    assert unwritten(services)
+
+
+def test_one_field_may_be_given_anew_where_the_other_is_stored(services: Services) -> None:
+    run(services)
+    run(services, env={"FEIRA_SECRET_SMTP_DEFAULT": '{"password": "another"}'})
+    smtp = services.secret("airflow/connections/smtp_default")
+    assert (smtp["login"], smtp["password"]) == ("AKIASMTP", "another")
+
+
+def test_a_shop_with_a_login_and_no_password_is_taken(services: Services) -> None:
+    run(services, env=GIVEN | {"FEIRA_SECRET_SHOP_API": '{"login": "key"}'})
+    assert services.secret("airflow/connections/shop_api") == DESCRIBED["shop_api"] | {
+        "login": "key"
+    }
+
+
+@pytest.mark.parametrize("conn_id", ["SLACK", "kafka_default", "WAREHOUSE_DBT"])
+def test_a_variable_that_nothing_is_read_from_is_refused(services: Services, conn_id: str) -> None:
+    name = f"FEIRA_SECRET_{conn_id}"
+    with pytest.raises(program.SecretFormError, match="FEIRA_SECRET_SLACK_DEFAULT") as refused:
+        run(services, env=GIVEN | {name: '{"password": "s3cret"}'})
+    assert str(refused.value).startswith(f"{name} ") and "s3cret" not in str(refused.value)
+    assert unwritten(services)
+
+
+@pytest.mark.parametrize("name", ["airflow/connections/slack_default", "feira/airflow"])
+def test_a_secret_that_somebody_has_stored_in_another_form_is_named(
+    services: Services, name: str
+) -> None:
+    services("secretsmanager").put_secret_value(SecretId=name, SecretString="T000/s3cret")
+    with pytest.raises(program.SecretFormError, match=f"The secret {name} is no JSON") as refused:
+        run(services)
+    assert "s3cret" not in str(refused.value)
+    assert not services.statements and not services.valkey
+
+
+@pytest.mark.parametrize(
+    ("piped", "reason"),
+    [("", "no JSON object"), ("[]", "no JSON object"), ("{}", "has no deployment")],
+)
+def test_what_is_no_output_of_terraform_is_said_without_a_stack_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], piped: str, reason: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(piped))
+    monkeypatch.setattr("sys.argv", ["fill_secrets.py"])
+    assert program.main() == 1
+    said = capsys.readouterr()
+    assert said.out == "" and reason in said.err and "terraform output -json" in said.err
 
 
 def test_a_statement_that_fails_is_named_without_its_password(services: Services) -> None:

@@ -10,6 +10,8 @@ import pytest
 from feira.core.contracts import contracts
 from feira_airflow.core import connections
 from feira_airflow.core.pipelines import pipelines
+from feira_spark.core.session import CATALOG
+from feira_spark.core.tables import STAGING
 from terraform_tree import TREE, changed, connection_outputs, copied, variables, words
 
 PLATFORM = {
@@ -38,7 +40,7 @@ def test_a_renamed_output_is_noticed(tmp_path: Path) -> None:
 
 def test_the_databases_of_glue_are_the_lakes_namespaces() -> None:
     lake = {name.split(".")[0] for name, each in contracts().items() if "lake" in each.servers}
-    assert words("namespaces") == lake
+    assert words("namespaces") == lake | {STAGING.removeprefix(f"{CATALOG}.")}
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])

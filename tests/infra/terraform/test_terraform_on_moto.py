@@ -125,7 +125,8 @@ def test_each_connection_has_a_secret_and_none_has_a_value(account: Account) -> 
 def test_glue_has_a_database_for_each_namespace(account: Account) -> None:
     found = account.client("glue").get_databases()["DatabaseList"]
     assert {each["Name"]: each["LocationUri"] for each in found} == {
-        name: f"s3://{LAKE}/tables/{name}.db" for name in ("recommendations", "sales", "web")
+        name: f"s3://{LAKE}/tables/{name}.db"
+        for name in ("recommendations", "sales", "staging", "web")
     }
 
 

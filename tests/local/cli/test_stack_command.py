@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -109,6 +110,33 @@ def test_doctor_looks_at_everything_and_names_the_next_step() -> None:
     by_what = {finding["what"]: finding for finding in found}
     assert {"Python", "Java", "jars", "disk", "memory", "port 21000 (s3)"} <= by_what.keys()
     assert all(finding["ok"] or finding["step"] for finding in found)
+
+
+def test_doctor_names_for_each_port_the_variable_that_moves_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("prometheus", "alertmanager"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    asked = {
+        "FEIRA_HOME": str(home),
+        "FEIRA_MONITORING": "on",
+        "FEIRA_MONITORING_BIN": str(tmp_path),
+        "FEIRA_SPARK": "cluster",
+        "FEIRA_WAREHOUSE_ON": "redshift",
+    }
+    config = StackConfig.from_env(asked)
+    ports = config.ports.named()
+    monkeypatch.setattr(doctor, "port_owner", lambda port: "process 1")
+    steps = {
+        int(finding.what.split()[1]): finding.step
+        for finding in doctor._ports(lifecycle.Stack.of(config))
+    }
+    assert sorted(steps) == sorted(ports.values())
+    for port, step in steps.items():
+        (variable,) = re.findall(r"FEIRA_\w+", step)
+        moved = StackConfig.from_env(asked | {variable: "20000"}).ports.named()
+        assert set(moved.values()) ^ set(ports.values()) == {port, 20000}
 
 
 def test_doctor_finds_tilt_or_says_where_it_is_had_and_never_fails_for_it(

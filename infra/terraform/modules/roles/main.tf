@@ -117,6 +117,14 @@ locals {
           Action   = ["s3:GetObject"]
           Resource = ["${var.lake_arn}/recommendations/*"]
         },
+        # Who may not list is told of a file that is not there that he may not read it.
+        {
+          Sid       = "List"
+          Effect    = "Allow"
+          Action    = ["s3:ListBucket"]
+          Resource  = [var.lake_arn]
+          Condition = { StringLike = { "s3:prefix" = ["recommendations/*"] } }
+        },
       ]
     }
     # Adds and removes nodes.

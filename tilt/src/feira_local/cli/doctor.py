@@ -19,7 +19,7 @@ from feira_local.stack.config import Monitoring
 from feira_local.stack.errors import StackError
 from feira_local.stack.java import install, java_command, java_version
 from feira_local.stack.lifecycle import Stack
-from feira_local.stack.processes import port_owner
+from feira_local.stack.processes import port_owner, port_variables
 from feira_local.stack.report import report
 from feira_local.stack.spark import require_comet
 from feira_local.stack.state import running_config
@@ -168,13 +168,14 @@ def _monitoring() -> list[Finding]:
 def _ports(stack: Stack) -> list[Finding]:
     supervisor = stack.supervisor
     states = supervisor.states() if supervisor.pid is not None and supervisor.answers() else {}
+    variables = port_variables(stack.config.ports.named())
     findings = []
     for service in stack.services:
         ours = service.name in states and states[service.name].runs
         for port in service.ports:
             owner = None if ours else port_owner(port)
             found = "ours" if ours else "free" if owner is None else f"held by {owner}"
-            step = f"stop that program, or set FEIRA_PORT_{service.name.split('-')[0].upper()}"
+            step = f"stop that program, or set {variables[port]}"
             findings.append(Finding(f"port {port} ({service.name})", owner is None, found, step))
     return findings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +13,15 @@ from xml.sax.saxutils import quoteattr
 
 from feira_local.stack.errors import StackError
 from feira_local.stack.java import java_command
+from feira_local.stack.proxy import java_properties, shown, without_login
+from feira_local.stack.secrets import write_private
+
+CENTRAL = "https://repo1.maven.org/maven2/"
+# In Ivy's log: what says why no answer came is worth more than that a module was not found.
+_TELLING = (
+    r"server access error|(client|server) error:|proxy requires authentication|host \S+ not found",
+    r"exception|error|UNRESOLVED|not found|timed out",
+)
 
 
 def pyspark_jars() -> Path:
@@ -50,13 +60,12 @@ def start(
         f"<dependencies>{''.join(dependencies)}</dependencies></ivy-module>",
         encoding="ascii",
     )
-    mirror = os.environ.get("FEIRA_MAVEN_MIRROR")
-    root = f" root={quoteattr(mirror)}" if mirror else ""  # Ivy's own default is Maven Central
+    repository = _repository()
     (scratch / "ivysettings.xml").write_text(
         '<ivysettings><settings defaultResolver="central"/><resolvers>'
         f'<ibiblio name="central" m2compatible="true" usepoms="{str(poms).lower()}" '
         # The lock's SHA-256 is the check; Maven's .sha1 files would double the requests.
-        f'useMavenMetadata="false" checksums=""{root}/></resolvers></ivysettings>',
+        f'useMavenMetadata="false" checksums="" root={quoteattr(repository)}/></resolvers></ivysettings>',
         encoding="utf-8",
     )
     pattern = (
@@ -64,12 +73,14 @@ def start(
         if poms
         else ("[artifact]-[revision].[ext]")
     )
+    # Not words of the command, which every user of the machine sees.
+    write_private(scratch / "java.options", _option_lines(java_properties(repository)))
     command = [
         java_command(),
         "-Xmx256m",
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
-        *_proxy_options(),
+        "@java.options",
         *("-cp", str(ivy_jars[0]), "org.apache.ivy.Main"),
         # Relative to its folder: Ivy takes the brackets of a path for its own placeholders.
         *("-settings", "ivysettings.xml"),
@@ -90,22 +101,37 @@ def start(
         )
 
 
-def _proxy_options() -> list[str]:
-    """Java reads no HTTPS_PROXY: hand it on as system properties."""
-    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
-    if not proxy:
-        return []
-    url = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    return [f"-Dhttps.proxyHost={url.hostname}", f"-Dhttps.proxyPort={url.port or 3128}"]
+def _repository() -> str:
+    """Maven Central, or the mirror that FEIRA_MAVEN_MIRROR names. Raises StackError where that is no URL."""
+    mirror = os.environ.get("FEIRA_MAVEN_MIRROR") or CENTRAL
+    try:
+        parts = urlsplit(mirror)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme != "file" and not (parts.scheme in ("http", "https") and parts.hostname):
+        raise StackError(
+            f"FEIRA_MAVEN_MIRROR is no URL of a repository of Maven ({shown(mirror)}); it must be such as "
+            "https://nexus.example.com/repository/maven. Unset it to ask Maven Central."
+        )
+    return mirror
+
+
+def _option_lines(properties: Mapping[str, str]) -> str:
+    """System properties as `java` reads them from a file."""
+    escaped = {
+        name: value.replace("\\", r"\\").replace('"', r"\"") for name, value in properties.items()
+    }
+    return "".join(f'"-D{name}={value}"\n' for name, value in escaped.items())
 
 
 def error_line(log: Path) -> str:
-    """The first line of Ivy's log that tells what went wrong, without a mirror's password."""
+    """The line of Ivy's log that tells best what went wrong, without a mirror's password."""
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
     telling = [
         line.strip()
+        for pattern in _TELLING
         for line in lines
-        if re.search(r"exception|error|UNRESOLVED|not found|timed out", line, re.IGNORECASE)
+        if re.search(pattern, line, re.IGNORECASE)
     ]
     line = (telling or lines[-1:] or ["Ivy left no log."])[0]
-    return re.sub(r"//[^/@\s]+@", "//…@", line)[:300]
+    return without_login(line)[:300]

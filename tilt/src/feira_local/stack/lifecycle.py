@@ -22,6 +22,7 @@ from feira_local.stack.processes import (
     forget_leaders,
     members,
     port_owner,
+    port_variables,
     wait_gone,
 )
 from feira_local.stack.secrets import Secrets, load_secrets
@@ -152,9 +153,7 @@ def _difference(running: StackConfig, wanted: StackConfig) -> str:
 def check_ports(stack: Stack, states: dict[str, ProcessState]) -> None:
     """Raises StackError naming every port that another program holds, and that program."""
     taken = []
-    variables = {
-        port: f"FEIRA_PORT_{name.upper()}" for name, port in stack.config.ports.named().items()
-    }
+    variables = port_variables(stack.config.ports.named())
     for service in stack.services:
         if service.name in states and states[service.name].runs:
             continue

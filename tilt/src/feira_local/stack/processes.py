@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +160,11 @@ def memory(processes: Iterable[psutil.Process]) -> int:
             continue
         total += getattr(info, "pss", None) or info.uss
     return total
+
+
+def port_variables(ports: Mapping[str, int]) -> dict[int, str]:
+    """The environment variable that moves each of these ports, which are given by name."""
+    return {port: f"FEIRA_PORT_{name.upper()}" for name, port in ports.items()}
 
 
 def port_owner(port: int, host: str = "127.0.0.1") -> str | None:
