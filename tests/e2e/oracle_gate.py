@@ -293,9 +293,8 @@ class _Lists:
         again, new = method["again"]["name"], method["new"]["name"]
         assert again in AGAIN and new in NEW, f"the lists of {again} and {new} are not made here"
         self.known = known
-        # What was bought equally much is so however its days are added up.
-        by_item = popularity(known, method["popular"]["half_life"])
-        self.recent = np.array([float(f"{value:.12g}") for value in by_item])
+        # What was bought equally much, to nine decimals, is so however its days are added up.
+        self.recent = np.round(popularity(known, method["popular"]["half_life"]), 9)
         self.by_slot: dict[str, Scorer] = {
             "again": AGAIN[again](known, method["again"]),
             "new": NEW[new](known, method["new"]),

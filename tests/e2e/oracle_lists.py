@@ -145,13 +145,18 @@ def item_item(known: Known, method: Mapping[str, Any]) -> Scorer:
 
 
 def _cosines(seen: Floats, neighbours: int) -> Floats:
-    """Of each item the cosines with the most similar others; those equal to the last of them count too."""
+    """Of each item the cosines with the most similar others; those equal to the last of them count too, the more
+    popular first, up to three times as many in all."""
     lengths = np.sqrt(np.maximum((seen**2).sum(axis=0), 1))
     found = (seen.T @ seen) / np.outer(lengths, lengths)
     np.fill_diagonal(found, 0)
     for row in found:
         if neighbours < len(row):
-            row[row < np.sort(row)[-neighbours] - 1e-9] = 0
+            last = np.sort(row)[-neighbours]
+            row[row < last - 1e-9] = 0
+            equal = [it for it in range(len(row)) if abs(row[it] - last) <= 1e-9]
+            equal.sort(key=lambda it: (-seen[:, it].sum(), it))
+            row[equal[3 * neighbours - int((row > last + 1e-9).sum()) :]] = 0
     return np.asarray(found)
 
 

@@ -88,6 +88,19 @@ def test_with_json_the_figures_and_their_intervals_are_plain_values(sales: Path)
     assert new["rows"][1]["novelty"]["value"] is None
 
 
+def test_a_name_that_a_terminal_would_obey_is_printed_as_its_code_points(tmp_path: Path) -> None:
+    path = tmp_path / "b\u202es.csv"
+    names = "\n".join(f"\u202e{it}" for it in ROWS)
+    path.write_text(f"who,what,when\n{names}\n\u202ea,\u202eb,\u202ec\n", encoding="utf-8")
+    options = ("--cut", "2010-12-08", "--only", "own frequency")
+    code, output, error = run(path, *options)
+    assert (code, error) == (0, "") and "\u202e" not in output
+    assert r"first in b\u202es.csv, row 12: '\u202ec'" in output
+    code, output, error = run(path, *options, "--json")
+    (unreadable,) = json.loads(output)["left_out"]
+    assert unreadable["first"] == "b\u202es.csv, row 12: '\\u202ec'"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -96,6 +109,10 @@ def test_with_json_the_figures_and_their_intervals_are_plain_values(sales: Path)
         (
             ["--item", "sku"],
             "no column 'sku'; it has who, what, when. Name its columns with --user",
+        ),
+        (
+            ["--item", "who"],
+            "The column 'who' is named for both user and item; each is a column of its own. Name its",
         ),
         (["--only", "oracle"], "'oracle' is no candidate; there is recent popularity, popularity"),
         (["--items", "(x"], "'(x' is no regular expression"),

@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feira.recommendations.candidates import CANDIDATES, Candidate, dense
+from feira.recommendations import metrics
+from feira.recommendations.candidates import (
+    CANDIDATES,
+    Candidate,
+    Scorer,
+    dense,
+    reranked,
+    tifu_knn,
+)
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency, Popularity, RecentPopularity
 from feira.recommendations.candidates.item_item import EASE, ItemItem
@@ -20,6 +28,7 @@ from feira.recommendations.candidates.reranked import Reranked, RerankedAgain, R
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.history import history_before, split_at
 from feira.recommendations.interactions import InteractionsError, interactions
+from feira.recommendations.lists import singles
 
 CUT = date(2011, 1, 4)
 Row = tuple[str, str, date]
@@ -178,6 +187,27 @@ def test_tifu_knn_is_the_formulas_of_its_paper() -> None:
     assert set(scores(candidate, alone)) == {(user, item) for user, item, _ in alone}
 
 
+def test_tifu_knn_scores_the_same_to_the_last_bit_however_its_users_fall_into_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [
+        (f"u{n:02d}", f"i{n * it % 23}", ago(1 + n % 5)) for n in range(60) for it in range(1, 6)
+    ]
+    history = history_before(interactions(rows), CUT)
+    score, users = TifuKnn(neighbours=7).fit(history), np.arange(60, dtype=np.int32)
+    whole = score(users)
+    for cells in (1, 60, 7 * 60, 10_000):
+        monkeypatch.setattr(tifu_knn, "_CELLS", cells)
+        assert np.array_equal(score(users), whole)
+    assert score(users[:0]).shape == (0, 23)
+
+
+def test_of_neighbours_that_only_adding_tells_apart_the_first_users_count() -> None:
+    distance = np.array([[np.inf, 1 + 2e-13, 1 - 1e-13, 1 + 1e-13, 0.5, 2.0]])
+    for count, nearest in ((1, [4]), (2, [1, 4]), (3, [1, 2, 4]), (5, [1, 2, 3, 4, 5])):
+        assert tifu_knn._nearest(distance, count).indices.tolist() == nearest
+
+
 def test_a_history_that_is_capped_has_the_newest_of_each_user() -> None:
     rows = [("a", f"i{day}", ago(day)) for day in range(1, 9)] + [("b", "i8", ago(8))]
     history = history_before(interactions(rows), CUT)
@@ -187,6 +217,33 @@ def test_a_history_that_is_capped_has_the_newest_of_each_user() -> None:
         for user, item in zip(capped.users, capped.items, strict=True)
     } == {("a", "i1"), ("a", "i2"), ("a", "i3"), ("b", "i8")}
     assert list(capped.item_ids) == list(history.item_ids)
+
+
+@pytest.mark.parametrize("too_many", [False, True])
+def test_what_is_re_ranked_is_what_the_size_of_the_history_allows(
+    too_many: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reranked, "MOST_COMPARED", 5 if too_many else 6)
+    monkeypatch.setattr(reranked, "EASE", lambda: EASE(most_items=8 if too_many else 9))
+    # What was had most often was had first.
+    rows = [(f"u{n}", f"i{n % 3}", ago(days)) for n in range(6) for days in (40, 41)]
+    rows += [(f"u{n}", f"i{n * it % 9}", ago(it)) for n in range(6) for it in range(1, 7)]
+    history = history_before(interactions(rows), CUT)
+    served = singles(history)
+    both: list[tuple[Candidate, Candidate]] = [(TifuKnn(), EASE()), (OwnFrequency(), ItemItem())]
+    assert [it.name for it in (served.again, served.new)] == [it.name for it in both[too_many]]
+    # With too few users to learn from each slot is its first candidate.
+    users, had = np.arange(6, dtype=np.int32), history.seen().toarray() > 0
+
+    def lists(score: Scorer, slot: Any) -> Any:
+        return metrics.top(np.where(slot, dense(score(users)), -np.inf), 9).tolist()
+
+    found = RerankedSlots().fit(history)
+    for slot, *alone in ((had, *(it[0] for it in both)), (~had, *(it[1] for it in both))):
+        assert [lists(found, slot) == lists(it.fit(history), slot) for it in alone] == [
+            not too_many,
+            too_many,
+        ]
 
 
 PAIR = st.tuples(st.sampled_from("abcd"), st.sampled_from("uvwxyz"))

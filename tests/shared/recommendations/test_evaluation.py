@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -14,11 +17,12 @@ import numpy as np
 import pytest
 
 from feira.recommendations import evaluation
-from feira.recommendations.bootstrap import means
+from feira.recommendations.bootstrap import Figure, means
 from feira.recommendations.candidates import BASELINE, CANDIDATES, Candidate, Scorer
 from feira.recommendations.candidates.counts import OwnFrequency
-from feira.recommendations.evaluation import Evaluation, Row, evaluate
-from feira.recommendations.history import History, default_cut
+from feira.recommendations.candidates.tifu_knn import TifuKnn
+from feira.recommendations.evaluation import Evaluation, Row, evaluate, lists_by_slot
+from feira.recommendations.history import HISTORY_CAP, History, default_cut, split_at
 from feira.recommendations.interactions import InteractionsError, interactions
 from feira.recommendations.reading import Columns, read_interactions
 
@@ -126,6 +130,111 @@ def test_the_figures_are_the_same_however_the_users_fall_into_blocks(
     assert [it.ndcg.value for table in evaluated(rows, *CANDIDATES).slots for it in table.rows] == (
         pytest.approx([it.ndcg.value for table in whole.slots for it in table.rows])
     )
+
+
+def test_tifu_knn_of_few_items_does_not_hold_every_user_beside_every_other_one() -> None:
+    users, items = 3_000, 40
+    rows = [(f"u{n:04d}", f"i{n * it % items}", BEFORE) for n in range(users) for it in (1, 7)]
+    rows += [(f"u{n:04d}", f"i{n % items}", AFTER) for n in range(users)]
+    split = split_at(interactions(rows), CUT)
+    score = TifuKnn().fit(split.history)
+    tracemalloc.start()
+    try:
+        lists = lists_by_slot(score, split, split.users)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert {slot: len(of) for slot, of in lists.items()} == dict.fromkeys(evaluation.SLOTS, users)
+    # All distances of these users are 72 MB.
+    assert peak < 40 * 2**20
+
+
+@dataclass(frozen=True)
+class Equal:
+    """Scores that are 1 by their formula, each with what adding in some order has left over."""
+
+    seed: int
+    name: str = "equal"
+
+    def fit(self, history: History) -> Scorer:
+        size = len(history.user_ids), len(history.item_ids)
+        noise = np.random.default_rng(self.seed).normal(scale=1e-13, size=size)
+        return lambda users: 1 + noise[users]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_equal_scores_the_more_popular_item_is_first_in_whatever_order_they_were_added(
+    seed: int,
+) -> None:
+    rows = [(f"u{n:02d}", f"i{it:02d}", BEFORE) for n in range(30) for it in range(40 - n)]
+    rows += [(f"u{n:02d}", "i05", AFTER) for n in range(30)]
+    split = split_at(interactions(rows), CUT)
+    lists = lists_by_slot(Equal(seed).fit(split.history), split, split.users)
+    # The items are had by fewer and fewer users, of equals by name.
+    assert lists["all"].tolist() == lists["again"].tolist() == [list(range(10))] * 30
+    for user, found in enumerate(lists["new"]):
+        new = range(40 - user, min(50 - user, 40))
+        assert found.tolist() == [*new, *[-1] * (10 - len(new))]
+
+
+def test_recent_popularity_is_the_same_whoever_of_its_users_came_first() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(30):
+        ages = generator.integers(1, 200, 6)
+        rows = [
+            (f"u{user}", item, CUT - timedelta(days=int(age)))
+            for item in "abcd"
+            for user, age in enumerate(generator.permutation(ages))
+        ]
+        split = split_at(interactions([*rows, ("u0", "a", CUT)]), CUT)
+        score = BASELINE.fit(split.history.capped(HISTORY_CAP))
+        lists = lists_by_slot(score, split, split.users)
+        assert lists["all"].tolist() == [[0, 1, 2, 3, *[-1] * 6]]
+
+
+def test_equal_columns_have_a_ratio_of_one_wherever_blas_has_them() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        users, columns = int(generator.integers(100, 900)), int(generator.integers(2, 9))
+        values = generator.random((users, columns))
+        values[:, 0] = values[:, -1] = generator.random(users) * (generator.random(users) < 0.4)
+        assert means(values, 100).ratio(0, columns - 1) == Figure(1, 1, 1)
+
+
+# Items that are bought together are alike in every figure; linear algebra adds them in an order of its own.
+BUNDLES = """
+import json, random
+from datetime import date, timedelta
+from feira.recommendations.candidates import BASELINE
+from feira.recommendations.candidates.item_item import EASE, ItemItem
+from feira.recommendations.evaluation import evaluate
+from feira.recommendations.interactions import interactions
+
+drawn, first, cut = random.Random(3), date(2020, 1, 1), date(2020, 2, 5)
+rows = []
+for user in range(150):
+    for _ in range(drawn.randrange(1, 5)):
+        day, bundle = first + timedelta(drawn.randrange(40)), drawn.randrange(12)
+        rows += [(f"u{user}", f"b{bundle}-{item}", day) for item in range(4)]
+for user in range(60):
+    day = cut + timedelta(drawn.randrange(10))
+    rows.append((f"u{user}", f"b{drawn.randrange(12)}-{drawn.randrange(4)}", day))
+print(json.dumps(evaluate(interactions(rows), cut, [BASELINE, EASE(), ItemItem()]).as_dict(), default=str))
+"""
+
+
+def test_the_figures_are_the_same_whichever_kernel_of_openblas_has_computed_them() -> None:
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", BUNDLES],
+            env={**os.environ, "OPENBLAS_CORETYPE": kernel},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for kernel in ("Nehalem", "Haswell")
+    ]
+    assert found[0] == found[1] and '"EASE"' in found[0]
 
 
 def test_of_too_many_users_the_same_ones_are_drawn_in_each_run() -> None:

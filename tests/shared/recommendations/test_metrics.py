@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from itertools import combinations
 
 import numpy as np
@@ -91,6 +92,24 @@ def test_diversity_is_that_of_plain_loops_however_its_items_fall_into_blocks(
         patch.setattr(metrics, "_BLOCK", block)
         found = metrics.diversity(lists(*listed), by_items(*had))
     assert found.tolist() == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_diversity_of_lists_over_many_items_does_not_hold_a_square_of_them() -> None:
+    items, users = 40_000, 4_000
+    seen = sparse.csr_array(
+        (np.ones(items), (np.arange(items) % users, np.arange(items))), (users, items)
+    )
+    # An item of the first few beside each of the others, which are had by the same user or not.
+    pairs = np.column_stack([np.arange(items) % 500, np.arange(items)]).astype(np.int32)[500:]
+    tracemalloc.start()
+    try:
+        found = metrics.diversity(pairs, seen)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    same = pairs[:, 0] % users == pairs[:, 1] % users
+    assert found.tolist() == (1.0 - same).tolist() and same.sum() == 9 * 500
+    assert peak < 40 * 2**20
 
 
 SCORES = st.one_of(st.sampled_from([-math.inf, 0.0, 1.0]), st.floats(-5, 5))

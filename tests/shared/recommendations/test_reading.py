@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -73,6 +74,64 @@ def test_a_folder_is_all_of_its_files_and_a_row_in_two_of_them_counts_once(tmp_p
     read = read_interactions(tmp_path, Columns())
     assert rows(read) == {("1", "x", D1), ("1", "y", D2)}
     assert (read.lines, read.duplicates) == (4, 2)
+
+
+def test_a_folder_as_spark_and_hive_write_it_is_read_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "_sales"  # what is named is meant
+    for name, user in {
+        "day=2010-12-01/part-0.csv": "1",
+        "day=2010-12-01/hour=1/part-0.csv": "2",
+        "day=2010-12-02/part-0.csv": "",
+        "part-1.csv": "3",
+        "_temporary/0/part-9.csv": "4",
+        "day=2010-12-01/_SUCCESS": "5",
+        "day=2010-12-01/.part-0.csv.crc": "6",
+        ".ipynb_checkpoints/part-1.csv": "7",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        csv(folder, f"{user},x,2010-12-01", name=name)
+    read = read_interactions(folder, Columns())
+    assert rows(read) == {("1", "x", D1), ("2", "x", D1), ("3", "x", D1)}
+    first = "day=2010-12-02/part-0.csv, row 2: ''"
+    assert [(it.rule, it.lines, it.first) for it in read.left_out] == [("user_missing", 1, first)]
+
+
+def test_what_in_a_folder_is_no_data_is_refused_by_name_and_not_left_out(tmp_path: Path) -> None:
+    csv(_made(tmp_path / "a"), "1,x,2010-12-01")
+    (tmp_path / "a" / "back").symlink_to(tmp_path / "a", target_is_directory=True)
+    assert "a/back is no file" in refused(tmp_path / "a")
+    csv(_made(tmp_path / "b"), "1,x,2010-12-01")
+    (_made(tmp_path / "b" / "notes") / "README").write_text("Sales of a week.\n")
+    assert "b/notes/README has no column 'user'" in refused(tmp_path / "b")
+    csv(_made(tmp_path / "c"), "1,x", header="user,item")
+    assert "c/a.csv has no column 'time'; it has user, item." in refused(tmp_path / "c")
+    (_made(tmp_path / "d") / "_SUCCESS").touch()
+    assert "d has no files; those whose names begin with _ or ." in refused(tmp_path / "d")
+
+
+NAMES = [
+    *("Café\u00a0crème", "山田\u3000太郎", "👨\u200d👩\u200d👧", "نمی\u200cخواهم", "co\u00adop", "\u200eabc\u202e"),
+    # Unassigned, private and not yet in the Unicode of any Python.
+    *("\u0378", "\ue000", "\U000e0fff", "a\ufeff", "a\u2009b", "e\u0301"),
+]  # fmt: skip
+
+
+def test_a_name_may_have_whatever_is_no_control_character(tmp_path: Path) -> None:
+    path = csv(tmp_path, *(f"{name},{name},2010-12-01" for name in NAMES))
+    read = read_interactions(path, Columns())
+    assert (rows(read), read.left_out) == ({(name, name, D1) for name in NAMES}, ())
+
+
+@pytest.mark.parametrize(
+    "character", [*map(chr, (0, 1, 7, 8, 0x1B, 0x7F, 0x80, 0x9B, 0x9F)), "\u2028", "\u2029"]
+)
+def test_a_name_with_a_control_character_or_a_line_break_is_unreadable(
+    character: str, tmp_path: Path
+) -> None:
+    path = csv(tmp_path, f"a{character}b,x,2010-12-01", f"1,a{character}b,2010-12-01")
+    said = refused(path)
+    assert "item_unreadable 1, first a.csv, row 3: 'a\\" in said and "user_unreadable 1" in said
+    assert said.isprintable()
 
 
 def test_each_bad_line_is_counted_once_under_the_first_rule_that_it_breaks(tmp_path: Path) -> None:
@@ -141,6 +200,20 @@ def test_an_open_quote_costs_the_lines_that_it_swallows_and_says_how_many(tmp_pa
         ("9999-12-31 23:59:59.999999999z", date.max),
         ("1500-02-28 23:30:00.5 -0130", date(1500, 3, 1)),
         ("2600-03-01T00:30+01", date(2600, 2, 28)),
+        ("1500-02-28T23:30:00.5 -0130", date(1500, 3, 1)),
+        # Where 64 bits of nanoseconds begin and end, and an offset leads over it.
+        ("1677-09-21T00:12:43.145224193", date(1677, 9, 21)),
+        ("1677-09-21 00:12:43.5", date(1677, 9, 21)),
+        ("1677-09-21T00:12:44+23:59", date(1677, 9, 20)),
+        ("1678-01-01T00:00:00+00:01", date(1677, 12, 31)),
+        ("2262-04-11T23:47:16.854775807", date(2262, 4, 11)),
+        ("2262-04-11T23:00:00-23:59", date(2262, 4, 12)),
+        ("2262-04-12T00:10:00+01:00", date(2262, 4, 11)),
+        # Where another reads them.
+        ("1700-01-01T00:30:00+01:00", date(1699, 12, 31)),
+        ("1699-12-31T23:30:00.25-01", date(1700, 1, 1)),
+        ("2199-12-31T23:59:59-00:01", date(2200, 1, 1)),
+        ("2200-01-01T00:00:00Z", date(2200, 1, 1)),
     ],
 )
 def test_a_time_is_of_its_utc_day(text: str, day: date, tmp_path: Path) -> None:
@@ -209,7 +282,9 @@ def test_a_number_that_is_of_no_year_from_1_to_9999_is_no_time(number: str, tmp_
     st.lists(
         st.tuples(
             st.text(
-                st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=5
+                st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Z"]),
+                min_size=1,
+                max_size=5,
             ),
             st.sampled_from(["x", "y", "a,b", 'say "z"', "ü 日本"]),
             st.dates(),
@@ -264,6 +339,48 @@ def test_a_parquet_file_of_any_plain_type_is_read_by_the_same_rules(
     pq.write_table(pa.table(usual | {column: values}), folder / "a.parquet")
     parquet(folder / "b.parquet")
     assert counts(read_interactions(folder, Columns())) == expected
+
+
+def test_a_uuid_of_parquet_is_its_text_and_its_bytes_alone_are_refused(tmp_path: Path) -> None:
+    ids = [UUID(int=5), UUID("0348f186-8b7a-4117-bed9-21d11f2c9da2"), UUID(int=5)]
+    held = [it.bytes for it in ids] + [None]
+    others = {"item": pa.array(["x"] * 4), "time": pa.array([D1] * 4)}
+    path = parquet(tmp_path / "a.parquet", user=pa.array(held, pa.uuid()), **others)
+    read = read_interactions(path, Columns())
+    assert rows(read) == {(str(it), "x", D1) for it in ids}
+    assert [(it.rule, it.first) for it in read.left_out] == [
+        ("user_missing", "a.parquet, row 4: 'None'")
+    ]
+    said = refused(parquet(tmp_path / "b.parquet", user=pa.array(held, pa.binary(16)), **others))
+    assert "'user' is of type fixed_size_binary[16]" in said and "Write it as text" in said
+
+
+@pytest.mark.parametrize("two", [("user", "item"), ("item", "time"), ("time", "quantity")])
+def test_one_column_is_not_two_things(two: tuple[str, str], tmp_path: Path) -> None:
+    path = csv(tmp_path, "1,x,2010-12-01,3,y", header="user,item,time,quantity,both")
+    said = refused(path, **dict.fromkeys(two, "both"))
+    assert said.startswith(f"The column 'both' is named for both {two[0]} and {two[1]};")
+
+
+def test_a_row_is_counted_from_the_header_on_without_blank_lines(tmp_path: Path) -> None:
+    path = csv(
+        tmp_path,
+        "",
+        '1,"x',
+        'y",2010-12-01',
+        "",
+        "2,x",
+        "",
+        "3,x,never",
+        "4,x,2010-12-01",
+        header="\nuser,item,time",
+    )
+    read = read_interactions(path, Columns())
+    assert {it.rule: it.first for it in read.left_out} == {
+        "item_unreadable": r"a.csv, row 2: 'x\ny'",
+        "line_unreadable": "a.csv, row 3: '2,x'",
+        "time_unreadable": "a.csv, row 4: 'never'",
+    }
 
 
 def refused(path: Path, **columns: Any) -> str:

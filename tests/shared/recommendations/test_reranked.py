@@ -13,7 +13,8 @@ import pytest
 
 from feira.recommendations import choice as choosing
 from feira.recommendations import lists
-from feira.recommendations.candidates import BASELINE
+from feira.recommendations.bootstrap import Means, means
+from feira.recommendations.candidates import BASELINE, Candidate
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency
 from feira.recommendations.candidates.interface import dense
@@ -33,6 +34,7 @@ from feira.recommendations.evaluation import evaluate
 from feira.recommendations.history import History, history_before, split_at
 from feira.recommendations.interactions import Interactions, day_of, interactions
 from feira.recommendations.lists import Chosen, choose, fitted, history_of, rows_of
+from feira.recommendations.metrics import Floats
 
 FIRST = date(2011, 1, 1)
 LAST = FIRST + timedelta(days=83)
@@ -203,6 +205,32 @@ def test_a_single_candidate_that_is_better_than_the_first_by_more_than_chance_ta
     assert ("users to learn from" in why) == (ranking is OfMany)
 
 
+@dataclass(frozen=True)
+class Twin(EASE):
+    """Scores as its elder does."""
+
+    name: str = "twin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfTwins(OfMany):
+    @property
+    def alone(self) -> tuple[Candidate, ...]:
+        return EASE(), Twin()
+
+
+def test_of_single_candidates_that_only_adding_tells_apart_the_first_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def added_otherwise(values: Floats) -> Means:
+        found = means(values)
+        return replace(found, observed=found.observed * [1, 1 + 1e-15])
+
+    monkeypatch.setattr(choosing, "means", added_otherwise)
+    choice = choosing.whether_to_rerank(history_of(groups_of_items(), LAST), OfTwins())
+    assert (choice.single, choice.instead, choice.users) == ("EASE", None, 250)
+
+
 def test_with_too_few_users_to_learn_from_it_is_its_first_candidate() -> None:
     history = learned()
     split = QUICK._window(history)
@@ -281,6 +309,21 @@ def test_the_features_of_a_pair_are_what_they_are_called() -> None:
     assert of_pairs.shape[1] == len(OF_WHAT_WAS_HAD)
     assert of_pairs.tolist() == [[1, 8, 8], [2, 5, 8]]
     assert features[:, 3].tolist() == [1, 0]
+
+
+def test_items_that_are_equally_popular_are_so_whoever_of_their_users_came_first() -> None:
+    generator = np.random.default_rng(0)
+    rows = [
+        (f"{case}-{user}", f"{case}-{item}", FIRST + timedelta(days=int(day)))
+        for case in range(30)
+        for days in [generator.integers(0, 200, 6)]
+        for item in "ab"
+        for user, day in enumerate(generator.permutation(days))
+    ]
+    history = history_before(interactions(rows), FIRST + timedelta(days=200)).capped(1000)
+    of_items = dict(zip(history.item_ids, QUICK._offers(history).of_items[:, 0], strict=True))
+    assert len(of_items) == 60
+    assert all(of_items[f"{case}-a"] == of_items[f"{case}-b"] for case in range(30))
 
 
 def test_a_reason_of_what_is_re_ranked_adds_to_the_first_candidates_score_and_the_rest_is_popular() -> (

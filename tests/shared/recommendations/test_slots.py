@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any, get_args
 
 import numpy as np
@@ -12,13 +13,16 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from feira.recommendations.candidates import item_item
+from feira.recommendations.candidates.als import Factors
 from feira.recommendations.candidates.item_item import ByItems
+from feira.recommendations.candidates.spark_als import ByFactors
 from feira.recommendations.slots import Popular, Slot, listed
 
 LENGTH = 3
 # Ties, ties that only rounding makes, scores that are none, and ones below 0.
 VALUES = [0.0, 1.0, 1.0 + 1e-12, 1.0 - 1e-12, 2.0, 0.5, 3e-10, 7e-10, -1.0, 1e-3]
 SCORES = st.sampled_from(VALUES)
+POPULAR = [0.25, 1.0, 1.0 + 1e-12, 1.0 - 1e-12, 2.0]
 
 
 @st.composite
@@ -30,7 +34,7 @@ def blocks(draw: st.DrawFn) -> tuple[Any, Any, Any]:
         return np.array(draw(cells), dtype=float).reshape(rows, items)
 
     scores, seen = table(SCORES, users), table(st.booleans(), users)
-    popular = table(st.sampled_from([0.25, 1.0, 2.0]), 1)[0]
+    popular = table(st.sampled_from(POPULAR), 1)[0]
     return scores, seen, popular
 
 
@@ -39,6 +43,7 @@ def by_loops(scores: Any, had: Any, popular: Any, slot: str) -> list[tuple[int, 
     allowed = [item for item, it in enumerate(had) if bool(it) == (slot == "again")]
     value = {item: round(scores[item], 9) for item in allowed if scores[item] > 5e-10}
     first = sorted(value, key=lambda item: (-value[item], item))
+    popular = [round(it, 9) for it in popular]
     rest = sorted(set(allowed) - set(value), key=lambda item: (-popular[item], item))
     places = [(item, value[item], True) for item in first]
     return (places + [(item, popular[item], False) for item in rest])[:LENGTH]
@@ -76,7 +81,7 @@ def test_lists_of_a_few_of_many_items_are_those_of_plain_loops(seed: int, slot: 
     # Of some blocks one user has had much.
     share = 0.6 if seed % 4 == 0 else 0.01
     seen = generator.random((users, items)) < np.array([[0.0], [0.02], [share]])
-    popular = generator.choice([0.25, 1.0, 2.0], items)
+    popular = generator.choice(POPULAR, items)
     for given_as in (scores, sparse.csr_array(scores)):
         found = listed(given_as, sparse.csr_array(seen * 1.0), slot, Popular.of(popular), LENGTH)
         for user in range(users):
@@ -91,7 +96,7 @@ def test_lists_of_a_few_of_many_items_are_those_of_plain_loops(seed: int, slot: 
     st.lists(st.sets(st.integers(0, 7), min_size=1), min_size=2, max_size=12),
     st.integers(1, 4),
 )
-def test_the_neighbours_of_an_item_are_those_of_plain_loops_with_all_that_equal_the_last(
+def test_the_neighbours_of_an_item_are_those_of_plain_loops_with_those_that_equal_the_last(
     baskets: list[set[int]], neighbours: int
 ) -> None:
     users_of = [{user for user, it in enumerate(baskets) if item in it} for item in range(8)]
@@ -104,8 +109,31 @@ def test_the_neighbours_of_an_item_are_those_of_plain_loops_with_all_that_equal_
             if other != one and of & its
         }
         last = sorted(cosine.values(), reverse=True)[:neighbours][-1:] or [0.0]
-        expected = {it: value for it, value in cosine.items() if value > last[0] - 1e-9}
+        kept = [it for it, value in cosine.items() if value > last[0] - 1e-9]
+        kept = sorted(kept, key=lambda it: (-round(cosine[it], 9), it))[: 3 * neighbours]
+        expected = {it: cosine[it] for it in kept}
         assert {it: found[one, it] for it in np.flatnonzero(found[one])} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("pairs", [item_item._PAIRS, 100])
+def test_what_one_user_alone_had_costs_no_square_of_its_items(
+    pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(item_item, "_PAIRS", pairs)
+    had = np.zeros((3, 62))
+    # The first two items are of two users each, all others of one.
+    had[0, :42], had[1, [0, 1, *range(42, 62)]], had[2, 1] = 1, 1, 1
+    found = item_item._similar(sparse.csr_array(had), 4)
+    assert found.nnz <= 3 * 4 * 62
+    neighbours = {row: found.indices[found.indptr[row] : found.indptr[row + 1]] for row in (5, 50)}
+    # Of those that equal the last one the first.
+    assert neighbours[5].tolist() == [2, 3, 4, *range(6, 15)]
+    assert neighbours[50].tolist() == list(range(42, 50)) + list(range(51, 55))
+    # Where they fit they are all there.
+    assert Counter(np.diff(item_item._similar(sparse.csr_array(had), 14).indptr)[2:]) == {
+        39: 40,
+        19: 20,
+    }
 
 
 @settings(max_examples=40, deadline=None)
@@ -128,3 +156,17 @@ def test_the_reason_is_the_same_however_the_weights_are_held(
             had = [it for it in range(items) if taken[user, it]]
             wanted = max(had, key=lambda it: (weights[it, item], -it)) if item >= 0 else -1
             assert found[user, place] == wanted
+
+
+def test_of_contributions_that_only_adding_tells_apart_the_more_popular_item_is_the_reason() -> (
+    None
+):
+    taken = sparse.csr_array(np.array([[1.0, 1.0, 1.0, 0.0]]))
+    weights = np.zeros((4, 4))
+    weights[:3, 3] = 0.5, 0.5 + 1e-13, 0.5 + 2e-13
+    user, lists = np.zeros(1, dtype=np.int32), np.array([[3]], dtype=np.int32)
+    for held in (weights, sparse.csr_array(weights)):
+        assert ByItems(taken, held, 4).strongest(user, lists).tolist() == [[0]]
+    of_items = np.array([[3.0, 6.0 + 2e-6], [1.0, 2.0], [0.1, 0.2], [0.7, 1.4]])
+    by_factors = ByFactors(Factors(np.zeros((1, 2)), of_items), taken)
+    assert by_factors.strongest(user, lists).tolist() == [[0]]

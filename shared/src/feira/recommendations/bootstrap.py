@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feira.recommendations.metrics import Floats
+from feira.recommendations.metrics import Floats, rounded
 
 RESAMPLES = 1000
 _SEED = 20101201
@@ -16,7 +16,7 @@ _CHUNK = 100
 
 @dataclass(frozen=True)
 class Figure:
-    """A value with the ends of its 95 % interval; None where there is nothing to compute it from."""
+    """A value with the ends of its 95 % interval, to nine decimals; None where there is nothing to compute it from."""
 
     value: float | None
     low: float | None = None
@@ -71,5 +71,5 @@ def _figure(value: float, resampled: Floats) -> Figure:
     if np.isnan(value):
         return NOTHING
     found = resampled[~np.isnan(resampled)]
-    low, high = np.percentile(found, [2.5, 97.5])
-    return Figure(float(value), float(low), float(high))
+    # What is equal has a ratio of 1 whatever the order in which BLAS has added.
+    return Figure(*rounded([value, *np.percentile(found, [2.5, 97.5])]).tolist())

@@ -86,7 +86,7 @@ def whether_to_rerank(history: History, reranked: Ranking) -> Choice:
         hits = metrics.hits(lists, relevant.items[asked])
         columns.append(metrics.ndcg(hits, relevant.count[asked]))
     ndcg = means(np.column_stack(columns))
-    best = int(np.argmax(ndcg.observed[: len(singles)]))
+    best = int(np.argmax(metrics.rounded(ndcg.observed[: len(singles)])))
     name, beside_first = singles[best].name, ndcg.ratio(best, 0)
     instead = name if (beside_first.low or 0) > 1 else None
     wins, ratio, why = False, None, f"fewer than {reranked.least_users} users to learn from"

@@ -148,11 +148,12 @@ def relevant_by_slot(split: Split, rows: Ints) -> dict[str, Relevant]:
 
 
 def lists_by_slot(score: Scorer, split: Split, users: Ints) -> dict[str, Lists]:
-    """By slot the first ten of these users (positions in the history) by a candidate's scores alone."""
+    """By slot the first ten of these users (positions in the history) by a candidate's scores alone, to nine decimals;
+    of equal ones the first item."""
     found: dict[str, list[Lists]] = {slot: [] for slot in SLOTS}
     seen_by = split.history.seen()
     for block in _blocks(users, len(split.history.item_ids)):
-        scores, seen = dense(score(block)), seen_by[block].toarray() > 0
+        scores, seen = metrics.rounded(dense(score(block))), seen_by[block].toarray() > 0
         found["again"].append(metrics.top(np.where(seen, scores, -np.inf), LENGTH))
         found["new"].append(metrics.top(np.where(seen, -np.inf, scores), LENGTH))
         found["all"].append(metrics.top(scores, LENGTH))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -40,9 +41,13 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Table:
-    """The columns that were asked for, and the rows that could not be read."""
+    """The columns that were asked for, and the rows that could not be read.
+
+    :param first: the first row's number; a CSV's header is row 1, and its blank lines have no number
+    """
 
     columns: Any
+    first: int
     unreadable: tuple[Unreadable, ...] = ()
 
     def __len__(self) -> int:
@@ -57,9 +62,10 @@ class Table:
         return self.columns.column(column).combine_chunks()
 
     def row(self, position: int) -> int:
-        """The row in the file of a row of ``columns``; the first one below a header is row 2."""
-        before = np.array([it.row for it in self.unreadable]) - 2 - np.arange(len(self.unreadable))
-        return position + 2 + int(np.searchsorted(before, position, side="right"))
+        """The row in the file of a row of ``columns``."""
+        skipped = np.array([it.row for it in self.unreadable]) - self.first
+        before = skipped - np.arange(len(skipped))
+        return position + self.first + int(np.searchsorted(before, position, side="right"))
 
 
 def read_table(path: Path, names: Sequence[str], delimiter: str) -> Table:
@@ -144,7 +150,7 @@ def _csv(path: Path, file: BinaryIO | gzip.GzipFile, names: Sequence[str], delim
             raise
         # A header that no line break ends.
         columns = pa.table({name: pa.array([], pa.binary()) for name in names})
-    return Table(columns, tuple(unreadable))
+    return Table(columns, 2, tuple(unreadable))
 
 
 def _header(path: Path, file: BinaryIO | gzip.GzipFile, delimiter: str) -> list[str]:
@@ -173,7 +179,7 @@ def _parquet(path: Path, file: BinaryIO, names: Sequence[str]) -> Table:
     _require(path, names, source.schema_arrow.names)
     found = source.read(columns=list(names))
     arrays = [_bytes(path, name, found.column(name).combine_chunks()) for name in names]
-    return Table(pa.table(arrays, names=list(names)))
+    return Table(pa.table(arrays, names=list(names)), 1)
 
 
 def _bytes(path: Path, name: str, values: pa.Array) -> pa.Array:
@@ -181,13 +187,26 @@ def _bytes(path: Path, name: str, values: pa.Array) -> pa.Array:
     kind = values.type
     if kinds.is_dictionary(kind):
         return _bytes(path, name, values.dictionary_decode())
+    if getattr(kind, "extension_name", None) == "arrow.uuid":
+        return _uuids(values.storage)
     if kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_binary_view(kind):
         return values.cast(pa.binary())
     plain = kinds.is_primitive(kind) or kinds.is_decimal(kind) or kinds.is_null(kind)
     if not (
         plain or kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind)
     ):
+        otherwise = (
+            " Write it as text; bytes of UUIDs are read where the file says that they are (the logical type UUID)."
+            if kinds.is_fixed_size_binary(kind)
+            else ""
+        )
         raise InteractionsError(
-            f"{named(path)}: the column {name!r} is of type {kind}; it must be text or a number."
+            f"{named(path)}: the column {name!r} is of type {kind}; it must be text or a number.{otherwise}"
         )
     return values.cast(pa.string()).cast(pa.binary())
+
+
+def _uuids(values: pa.Array) -> pa.Array:
+    encoded = values.dictionary_encode()
+    texts = [str(UUID(bytes=it)).encode() for it in encoded.dictionary.to_pylist()]
+    return pa.array(texts, pa.binary()).take(encoded.indices)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from feira.recommendations.history import HISTORY_CAP, History
-from feira.recommendations.metrics import greatest
+from feira.recommendations.metrics import greatest, rounded
 
 LENGTH = 20
 MOST_ITEMS = 50_000
@@ -25,7 +25,6 @@ ROWS = pa.schema(
     ]
 )
 _BLOCK = 256
-_DECIMALS = 9
 
 
 def rows(history: History) -> Iterator[pa.RecordBatch]:
@@ -48,7 +47,7 @@ def rows(history: History) -> Iterator[pa.RecordBatch]:
             others, users = both.indices[of_row], both.data[of_row]
             is_pair = (users >= FEWEST_USERS) & (others != start + row)
             others, users = others[is_pair], users[is_pair]
-            values = np.round(users * of_item[others] * of_item[start + row], _DECIMALS)
+            values = rounded(users * of_item[others] * of_item[start + row])
             best = greatest(values, others, LENGTH)
             if len(best):
                 named = (names[start + row], names[others[best]], values[best])

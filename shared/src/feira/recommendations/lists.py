@@ -19,7 +19,13 @@ from feira.recommendations.candidates import BASELINE, Scorer
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency, RecentPopularity, SameForAll
 from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
-from feira.recommendations.candidates.reranked import ByRanker, Reranked, RerankedAgain
+from feira.recommendations.candidates.reranked import (
+    ByRanker,
+    Reranked,
+    RerankedAgain,
+    habits_for,
+    strong_for,
+)
 from feira.recommendations.candidates.spark_als import ByFactors, SparkALS
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.choice import Choice, whether_to_rerank
@@ -38,8 +44,6 @@ from feira.recommendations.serving.layout import (
 from feira.recommendations.slots import LENGTH, Listed, Popular, Slot, listed
 from feira.recommendations.stored_models import leaves
 
-# TIFU-KNN compares every user with every other one; for more users than these own frequency takes its place.
-MOST_COMPARED = 20_000
 # Interactions of which one machine learns what goes with what; of more, Spark does, on a cluster.
 MOST_ON_ONE_MACHINE = 50_000_000
 # Whether re-ranking is worth it costs three fits, and its lists ten times the time of others.
@@ -140,15 +144,10 @@ class Chosen:
 def singles(history: History) -> Chosen:
     """Those that are better on real sales where the size allows it, else those whose cost grows with the
     interactions alone, and at last what a cluster learns."""
-    ease, tifu_knn = EASE(), TifuKnn()
-    new: EASE | ItemItem | SparkALS = (
-        ease if len(history.item_ids) <= ease.most_items else ItemItem()
-    )
-    if len(history.days) > MOST_ON_ONE_MACHINE:
-        new = SparkALS()
+    on_a_cluster = len(history.days) > MOST_ON_ONE_MACHINE
     return Chosen(
-        again=tifu_knn if len(history.user_ids) <= MOST_COMPARED else OwnFrequency(),
-        new=new,
+        again=habits_for(history),
+        new=SparkALS() if on_a_cluster else strong_for(history),
         popular=BASELINE,
     )
 

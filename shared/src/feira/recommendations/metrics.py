@@ -17,6 +17,15 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Lists = npt.NDArray[np.int32]
 
+# Two values that are equal by their formula differ by less, whatever the order in which a library has added.
+DECIMALS = 9
+LEAST = 0.5 * 10**-DECIMALS
+
+
+def rounded(values: Any) -> Floats:
+    """Values to nine decimals: those that are equal by their formula are equal, and what is 0 is 0."""
+    return np.asarray(np.round(values, DECIMALS))
+
 
 def hits(lists: Lists, relevant: Any) -> Bools:
     """Which places of the lists hold an item that is relevant: ``relevant`` is users by items."""
@@ -99,8 +108,10 @@ def _cosines(first: Lists, second: Lists, seen: Any) -> Floats:
         low, high = np.searchsorted(first[order], [block[0], block[-1] + 1])
         wanted = order[low:high]
         others, column = np.unique(second[wanted], return_inverse=True)
-        square = (by_item[block] @ scaled[:, others]).toarray()
-        found[wanted] = square[np.searchsorted(block, first[wanted]), column]
+        square = (by_item[block] @ scaled[:, others]).tocsr()
+        square.sort_indices()  # so that an entry is looked for in halves
+        values = square[np.searchsorted(block, first[wanted]), column]
+        found[wanted] = np.asarray(values).ravel()
     return found
 
 

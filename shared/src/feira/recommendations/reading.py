@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feira.recommendations.files import Table, named, read_table, reason
+from feira.recommendations.files import ColumnsError, Table, named, read_table, reason
 from feira.recommendations.interactions import (
     Interactions,
     InteractionsError,
@@ -31,6 +31,8 @@ _MISSING = {"", "nan", "null", "none", "<na>"}
 _TIME = (
     r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?( ?(Z|z|[+-]\d{2}(:?\d{2})?))?)?$"
 )
+# pandas counts nanoseconds, and ends in 1677 and 2262; near its ends it is wrong by centuries without a word.
+_TIME_OF_PANDAS = r"^(1[7-9]|2[01])"
 _SECONDS_A_DAY = 86_400
 _INTEGER = r"^[+-]?\d+$"
 _INT64 = r"^-?(\d{1,18}|[1-8]\d{18})$"
@@ -39,6 +41,8 @@ _FIRST_DAY, _LAST_DAY = day_number(date.min), day_number(date.max)
 _NO_DAY = -(10**9)
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _LONGEST = 1000
+# Control characters, and what else breaks a line.
+_NO_NAME = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,20 @@ class Columns:
     items: re.Pattern[str] | None = None
 
     def names(self) -> list[str]:
-        return [it for it in (self.user, self.item, self.time, self.quantity) if it is not None]
+        """The columns.
+
+        :raises ColumnsError: where one of them would be two things
+        """
+        found: dict[str, str] = {}
+        for what in ("user", "item", "time", "quantity"):
+            name = getattr(self, what)
+            if name in found:
+                raise ColumnsError(
+                    f"The column {name!r} is named for both {found[name]} and {what}; each is a column of its own."
+                )
+            if name is not None:
+                found[name] = what
+        return list(found)
 
 
 @dataclass(frozen=True)
@@ -83,14 +100,15 @@ class Reading:
 
 
 def read_interactions(path: Path, columns: Columns, delimiter: str = ",") -> Reading:
-    """Reads a file, or the files of a folder as one set of interactions.
+    """Reads a file, or the files of a folder and of those in it as one set of interactions.
 
     :raises InteractionsError: for what is no such file, a column that is missing, or no interaction in all
     """
+    names = columns.names()
     users, items, days = [], [], []
     lines, left_out, first = 0, Counter[str](), dict[str, str]()
     for file in _files(path):
-        table = read_table(file, columns.names(), delimiter)
+        table = read_table(file, names, delimiter)
         kept = _checked(table, columns)
         users.append(kept.users)
         items.append(kept.items)
@@ -98,7 +116,8 @@ def read_interactions(path: Path, columns: Columns, delimiter: str = ",") -> Rea
         lines += table.lines
         left_out.update(kept.left_out)
         for rule, where in kept.first.items():
-            first.setdefault(rule, f"{file.name}, {where}")
+            shown = file.name if file == path else file.relative_to(path)
+            first.setdefault(rule, f"{shown}, {where}")
     counted = tuple(LeftOut(rule, left_out[rule], first[rule]) for rule in sorted(left_out))
     days_of = np.concatenate(days)
     if not len(days_of):
@@ -121,12 +140,26 @@ def _files(path: Path) -> list[Path]:
     try:
         if not path.is_dir():
             return [path]
-        inside = sorted(it for it in path.iterdir() if it.is_file() and it.name[0] != ".")
+        inside = sorted(_below(path))
     except (OSError, ValueError) as error:
         raise InteractionsError(f"{named(path)} cannot be read: {reason(error)}.") from error
     if not inside:
-        raise InteractionsError(f"The folder {named(path)} has no files.")
+        raise InteractionsError(
+            f"The folder {named(path)} has no files; those whose names begin with _ or . are not looked at."
+        )
     return inside
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Whatever is in the folder and in those below it. Names that begin with _ or . are their writer's and no data:
+    _SUCCESS, or the _temporary of a job that was killed. Links to folders, which may lead back, are not followed."""
+    for each in folder.iterdir():
+        if each.name.startswith(("_", ".")):
+            continue
+        if each.is_dir() and not each.is_symlink():
+            yield from _below(each)
+        else:
+            yield each
 
 
 def coded(parts: list[pa.Array]) -> tuple[Any, Any]:
@@ -218,14 +251,14 @@ def _texts(raw: pa.Array) -> tuple[pa.Array, Bools, Bools]:
 
 
 def _name(value: bytes | None) -> str | None:
-    """None: no text of one line of up to 1,000 characters; empty: missing."""
+    """None: no text of up to 1,000 characters without a control character; empty: missing."""
     try:
         name = "" if value is None else value.decode().strip()
     except UnicodeDecodeError:
         return None
     if name.lower() in _MISSING:
         return ""
-    return name if name.isprintable() and len(name) <= _LONGEST else None
+    return None if _NO_NAME.search(name) or len(name) > _LONGEST else name
 
 
 def _days(raw: pa.Array, unit: TimeUnit | None) -> tuple[npt.NDArray[np.int64], Bools, Bools]:
@@ -260,12 +293,12 @@ def _days_of_numbers(raw: pa.Array, known: pa.Array, per_day: int) -> npt.NDArra
 def _days_of_iso(known: pa.Array) -> npt.NDArray[np.int64]:
     """Of each ISO 8601 text the UTC day; ``_NO_DAY`` of what is none."""
     as_iso = _matching(known, _TIME)
-    series = pd.Series(known.to_numpy(zero_copy_only=False)).where(as_iso)
+    of_pandas = as_iso & _matching(known, _TIME_OF_PANDAS)
+    series = pd.Series(known.to_numpy(zero_copy_only=False)).where(of_pandas)
     times = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
     seconds = times.dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64)
     read = times.notna().to_numpy()
     days = np.where(read, seconds // _SECONDS_A_DAY, _NO_DAY)
-    # pandas counts nanoseconds, and ends in 1677 and 2262.
     left = as_iso & ~read
     days[left] = _by_value(known.filter(pa.array(left)), _day_of_iso)
     return days
@@ -273,7 +306,8 @@ def _days_of_iso(known: pa.Array) -> npt.NDArray[np.int64]:
 
 def _day_of_iso(text: str) -> int:
     try:
-        at = datetime.fromisoformat(text.replace(" ", "T", 1).replace(" ", "").upper())
+        clock = text[11:].replace(" ", "").upper() or "00"
+        at = datetime.fromisoformat(f"{text[:10]}T{clock}")
         return day_number((at.replace(tzinfo=None) - (at.utcoffset() or timedelta(0))).date())
     except (ValueError, OverflowError):
         return _NO_DAY

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from feira.recommendations.history import Matrix
-from feira.recommendations.metrics import Bools, Floats, Lists
+from feira.recommendations.metrics import LEAST, Bools, Floats, Lists, rounded
 
 if TYPE_CHECKING:
     # Candidates are made of these functions.
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 LENGTH = 100
 Slot = Literal["again", "new"]
-
-# Two scores that are equal by their formula differ by less, whatever the order in which a library has added.
-_DECIMALS = 9
-_LEAST = 0.5 * 10**-_DECIMALS
 
 Places = npt.NDArray[np.integer[Any]]
 
@@ -42,14 +38,15 @@ class Listed:
 
 @dataclass(frozen=True)
 class Popular:
-    """Items by popularity: the score of each, and their order, in which equals go by position."""
+    """Items by popularity: the score of each, to nine decimals, and their order, in which equals go by position."""
 
     of_items: Floats
     order: Places
 
     @classmethod
     def of(cls, of_items: Floats) -> Popular:
-        return cls(of_items, np.argsort(-of_items, kind="stable"))
+        scores = rounded(of_items)
+        return cls(scores, np.argsort(-scores, kind="stable"))
 
 
 def listed(
@@ -69,7 +66,7 @@ def listed(
     found, own = np.zeros(lists.shape), np.zeros(lists.shape, dtype=bool)
 
     row, item, value = _scored(scores, seen, had, slot, length)
-    row, item, value = _sorted_rows(row, item, np.round(value, _DECIMALS), len(lists))
+    row, item, value = _sorted_rows(row, item, rounded(value), len(lists))
     place = _place(row, len(lists))
     kept = place < length
     lists[row[kept], place[kept]] = item[kept]
@@ -102,20 +99,20 @@ def _scored(
         most = np.full(len(had), had.shape[1]) if again else length + np.diff(seen.indptr)
         greatest = _greatest if sparse.issparse(scores) else _greatest_of_all
         row, item, value = greatest(scores, most)
-    (allowed,) = np.nonzero((value > _LEAST) & (had[row, item] == again))
+    (allowed,) = np.nonzero((value > LEAST) & (had[row, item] == again))
     allowed = allowed[np.argsort(row[allowed] * had.shape[1] + item[allowed])]
     return row[allowed], item[allowed], value[allowed]
 
 
 def _greatest(scores: Matrix, most: Places) -> tuple[Places, Places, Floats]:
-    """Of each row the ``most`` greatest entries above ``_LEAST`` at least, the rows in order. Of those that are
+    """Of each row the ``most`` greatest entries above ``LEAST`` at least, the rows in order. Of those that are
     equal to the last one once they are rounded any may have its place, and all are among them."""
-    limit = np.full(scores.shape[0], _LEAST)
+    limit = np.full(scores.shape[0], LEAST)
     count = np.diff(scores.indptr)
     for long in np.flatnonzero(count > most):
         of_row = scores.data[scores.indptr[long] : scores.indptr[long + 1]].copy()
         of_row.partition(-most[long])
-        limit[long] = max(of_row[-most[long]] - 2 * _LEAST, _LEAST)
+        limit[long] = max(of_row[-most[long]] - 2 * LEAST, LEAST)
     (best,) = np.nonzero(scores.data >= np.repeat(limit, count))
     row = np.searchsorted(scores.indptr, best, side="right") - 1
     return row, scores.indices[best], scores.data[best]
@@ -132,7 +129,7 @@ def _greatest_of_all(scores: Floats, most: Places) -> tuple[Places, Places, Floa
     np.maximum(of_groups[:, :rest], scores[:, whole:], out=of_groups[:, :rest])
     of_groups.sort(axis=1)
     least = of_groups[np.arange(rows), np.maximum(groups - most, 0)]
-    limit = np.maximum(least - 2 * _LEAST, _LEAST)
+    limit = np.maximum(least - 2 * LEAST, LEAST)
     (best,) = np.nonzero((scores >= limit[:, np.newaxis]).ravel())
     row, item = np.divmod(best, items)
     return row, item, scores.ravel()[best]

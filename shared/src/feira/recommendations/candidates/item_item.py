@@ -13,12 +13,14 @@ from sparse_dot_topn import sp_matmul_topn
 from feira.recommendations.candidates.interface import Scores, or_nothing
 from feira.recommendations.history import History, Matrix
 from feira.recommendations.interactions import InteractionsError, Ints
-from feira.recommendations.metrics import Floats, Lists
+from feira.recommendations.metrics import Floats, Lists, rounded
 
-_BLOCK = 1024
+_PAIRS = 4_000_000  # of a block of items with whatever was had by the same users: 48 MB
 _THREADS = len(os.sched_getaffinity(0))
 # Two cosines that are equal by their formula differ by less, whatever the order in which they were added.
 _EQUAL = 1e-9
+# Of an item the ties for the last place among its neighbours bring no more than so many times the neighbours.
+_MOST_TIMES = 3
 Places = npt.NDArray[np.int64]
 
 
@@ -43,8 +45,8 @@ class ByItems:
         return np.pad(or_nothing(found), ((0, 0), (0, unknown)), constant_values=-np.inf)
 
     def strongest(self, users: Ints, lists: Lists) -> Lists:
-        """Of each place of the users' lists the item that the user had and that adds most to the score; of
-        equal ones the first. -1 where none adds anything, or the list has ended."""
+        """Of each place of the users' lists the item that the user had and that adds most to the score, to nine
+        decimals; of equal ones the first. -1 where none adds anything, or the list has ended."""
         taken = self.taken[users]
         taken.sort_indices()
         found = (
@@ -60,7 +62,7 @@ class ByItems:
         with_any = np.flatnonzero(had)
         first, had = taken.indptr[with_any], had[with_any]
         listed = np.repeat(np.maximum(lists[with_any], 0), had, axis=0)
-        added = taken.data[:, None] * self.weights[taken.indices[:, None], listed]
+        added = rounded(taken.data[:, None] * self.weights[taken.indices[:, None], listed])
         most = np.repeat(np.maximum.reduceat(added, first, axis=0), had, axis=0)
         items = np.where((added == most) & (added > 0), taken.indices[:, None], self.items)
         found = np.full(lists.shape, self.items, dtype=np.int32)
@@ -78,7 +80,7 @@ class ByItems:
         place = place_of.ravel()[np.repeat(row * self.items, count) + weights.indices]
         (listed,) = np.nonzero(place >= 0)
         entry = np.repeat(np.arange(len(count), dtype=np.int32), count)[listed]
-        added = taken.data[entry] * weights.data[listed]
+        added = rounded(taken.data[entry] * weights.data[listed])
         key = row[entry] * lists.shape[1] + place[listed]
         most = np.full(lists.size, np.finfo(float).tiny)
         np.maximum.at(most, key, added)
@@ -93,7 +95,8 @@ class ByItems:
 class ItemItem:
     """The sum of the cosines between the item and those that the user had.
 
-    :param neighbours: of each item, how many of the most similar ones count
+    :param neighbours: of each item, how many of the most similar ones count; those that are equal to the last of
+        them count too, the more popular first, up to three times as many in all
     """
 
     neighbours: int = 100
@@ -105,8 +108,7 @@ class ItemItem:
 
 
 def _similar(seen: Matrix, neighbours: int) -> Matrix:
-    """Items by items: the cosines of the ``neighbours`` most similar of each, itself not among them; those
-    that are equal to the last of them count too."""
+    """Items by items: the cosines of the neighbours of each as ``ItemItem`` says, itself not among them."""
     users_of = np.asarray(seen.sum(axis=0)).ravel()
     scaled = sparse.csr_matrix(seen @ sparse.diags_array(1 / np.sqrt(np.maximum(users_of, 1))))
     by_item = scaled.T.tocsr()
@@ -122,7 +124,8 @@ def _similar(seen: Matrix, neighbours: int) -> Matrix:
     found.eliminate_zeros()
     if not len(tied):
         return _in_order(found)
-    blocks = [tied[start : start + _BLOCK] for start in range(0, len(tied), _BLOCK)]
+    pairs = np.minimum(seen.T @ np.diff(seen.indptr), len(users_of))[tied]
+    blocks = np.split(tied, np.flatnonzero(np.diff(np.cumsum(pairs) // _PAIRS)) + 1)
     whole = sparse.vstack([_with_ties(by_item, scaled, each, neighbours) for each in blocks])
     place = sparse.csr_array(
         (np.ones(len(tied)), (tied, np.arange(len(tied)))), (len(users_of), len(tied))
@@ -139,13 +142,18 @@ def _in_order(weights: Matrix) -> Matrix:
 
 
 def _with_ties(by_item: Matrix, scaled: Matrix, items: Places, neighbours: int) -> Matrix:
-    """Of each of these items the cosines with its neighbours, and with those that are equal to the last."""
+    """Of each of these items the cosines with its neighbours, and with those that are equal to the last: as many as may
+    be, of which the first are the more popular."""
     square = by_item[items] @ scaled
     square.data[square.indices == items[_rows_of(square)]] = 0
     for row in range(len(items)):
-        values = square.data[square.indptr[row] : square.indptr[row + 1]]
+        of_row = slice(square.indptr[row], square.indptr[row + 1])
+        values, others = square.data[of_row], square.indices[of_row]
         least = np.partition(values, len(values) - neighbours)[len(values) - neighbours]
         values[values < least - _EQUAL] = 0
+        (equal,) = np.nonzero(np.abs(values - least) <= _EQUAL)
+        room = _MOST_TIMES * neighbours - np.count_nonzero(values > least + _EQUAL)
+        values[equal[np.argsort(others[equal])[room:]]] = 0
     square.eliminate_zeros()
     return sparse.csr_array(square)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +17,7 @@ from feira.recommendations.candidates.item_item import EASE, ByItems, ItemItem
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.history import History, Matrix, Split, split_at
 from feira.recommendations.interactions import InteractionsError, Ints, day_of
-from feira.recommendations.metrics import Floats, Lists
+from feira.recommendations.metrics import Floats, Lists, rounded
 from feira.recommendations.slots import Places, Popular, Slot, listed
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ OF_THE_PAIR = (
 # and first.
 OF_WHAT_WAS_HAD = ("pair_days", "pair_since", "pair_age")
 _BLOCK = 64
+# TIFU-KNN compares every user with every other one; for more users than these own frequency takes its place.
+MOST_COMPARED = 20_000
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,7 @@ class Offers:
             of_all = scores.toarray() if sparse.issparse(scores) else scores
             greatest = np.where(best.own[:, 0], best.scores[:, 0], 1)
             score = np.maximum(of_all[row, item], 0) / greatest[row]
-            # Equal scores are equal features, in whatever order a library has added.
-            features += [np.round(score, 9), places]
+            features += [rounded(score), places]
         of_pairs = [each[users].toarray()[row, item] for each in self.of_pairs]
         known = [self.of_items[item], self.of_users[users][row], *of_pairs]
         return row, item, np.column_stack([*features, *known])
@@ -291,16 +292,30 @@ class RerankedAgain(Ranking):
         return self._ranked(history) or self.habits.fit(history)
 
 
+def habits_for(history: History) -> TifuKnn | OwnFrequency:
+    """The single candidate of the slot again that is better on real sales, where the size allows it."""
+    return TifuKnn() if len(history.user_ids) <= MOST_COMPARED else OwnFrequency()
+
+
+def strong_for(history: History) -> EASE | ItemItem:
+    """The same of the slot new."""
+    ease = EASE()
+    return ease if len(history.item_ids) <= ease.most_items else ItemItem()
+
+
 @dataclass(frozen=True)
 class RerankedSlots:
-    """Both slots, each by its own ranker; of everything, what the user had is before what it never had."""
+    """Both slots, each by its own ranker, of the candidates that the history's size allows; of everything, what the
+    user had is before what it never had."""
 
     of_again: RerankedAgain = field(default_factory=RerankedAgain)
     of_new: Reranked = field(default_factory=Reranked)
     name: str = "re-ranked"
 
     def fit(self, history: History) -> Scorer:
-        again, new, seen = self.of_again.fit(history), self.of_new.fit(history), history.seen()
+        again = replace(self.of_again, habits=habits_for(history)).fit(history)
+        new = replace(self.of_new, strong=strong_for(history)).fit(history)
+        seen = history.seen()
 
         def score(users: Ints) -> Floats:
             had = seen[users].toarray() > 0
@@ -331,7 +346,7 @@ def _of_pairs(history: History) -> tuple[Matrix, ...]:
 
 
 def _of_items(history: History, popular: RecentPopularity) -> Floats:
-    recent = popular.fit(history).of_items
+    recent = rounded(popular.fit(history).of_items)
     seen = history.seen()
     first = np.full(len(history.item_ids), history.as_of)
     np.minimum.at(first, history.items, history.days)

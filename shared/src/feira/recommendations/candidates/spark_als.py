@@ -15,7 +15,7 @@ import numpy as np
 from feira.recommendations.candidates.als import Factors
 from feira.recommendations.history import History, Matrix
 from feira.recommendations.interactions import InteractionsError, Ints
-from feira.recommendations.metrics import Floats, Lists
+from feira.recommendations.metrics import Floats, Lists, rounded
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ByFactors:
         for row, listed in enumerate(lists):
             own = np.sort(had.indices[had.indptr[row] : had.indptr[row + 1]])
             if len(own):
-                alike = self._unit(np.maximum(listed, 0)) @ self._unit(own).T
+                alike = rounded(self._unit(np.maximum(listed, 0)) @ self._unit(own).T)
                 best = alike.argmax(axis=1)
                 is_like = (listed >= 0) & (alike[np.arange(len(listed)), best] > 0)
                 found[row] = np.where(is_like, own[best], -1)

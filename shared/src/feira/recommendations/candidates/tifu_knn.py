@@ -10,7 +10,9 @@ from scipy import sparse
 from feira.recommendations.candidates.interface import Scorer, or_nothing
 from feira.recommendations.history import History, Matrix
 from feira.recommendations.interactions import Ints
-from feira.recommendations.metrics import Floats
+from feira.recommendations.metrics import LEAST, Floats
+
+_CELLS = 500_000  # of a block of distances, which are held a few times over
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,13 @@ class Habits:
     own: float
 
     def __call__(self, users: Ints) -> Floats:
+        found = np.empty((len(users), self.habits.shape[1]))
+        size = max(1, _CELLS // len(self.lengths))
+        for start in range(0, len(users), size):
+            found[start : start + size] = self._of_block(users[start : start + size])
+        return found
+
+    def _of_block(self, users: Ints) -> Floats:
         own = self.habits[users]
         if not self.count:
             return or_nothing(self.own * own.toarray())
@@ -74,8 +83,10 @@ class TifuKnn:
 
 
 def _nearest(distance: Floats, count: int) -> Matrix:
-    """Rows by users: 1 at the ``count`` least distances; of equal ones, those of the first users."""
+    """Rows by users: 1 at the ``count`` least distances; of those that equal the last one, to nine decimals, the first
+    users'."""
     limit = np.partition(distance, count - 1, axis=1)[:, [count - 1]]
-    closer, at_limit = distance < limit, distance == limit
+    closer = distance < limit - LEAST
+    at_limit = (distance <= limit + LEAST) & ~closer
     room = count - closer.sum(axis=1, keepdims=True)
     return sparse.csr_array((closer | (at_limit & (np.cumsum(at_limit, axis=1) <= room))) * 1.0)
