@@ -126,6 +126,13 @@ def test_a_redshift_connection_is_verified_unless_it_says_otherwise(monkeypatch:
         ({"sslrootcert": "/ca.pem"}, {"sslmode": "verify-full", "sslrootcert": "/ca.pem"}),
         ({"sslmode": "verify-ca"}, {"sslmode": "verify-ca"}),
         ({"ssl": False, "connect_timeout": 3}, {"sslmode": "disable", "connect_timeout": "3"}),
+        ({"ssl": "false"}, {"sslmode": "disable"}),
+        ({"ssl": "true", "iam": "false"}, {"sslmode": "verify-full", "sslrootcert": "system"}),
+        ({"sslmode": None, "ssl": None}, {"sslmode": "verify-full", "sslrootcert": "system"}),
+        (
+            {"sslmode": "", "sslrootcert": "", "ssl": ""},
+            {"sslmode": "verify-full", "sslrootcert": "system"},
+        ),
     ]
     for extra, options in cases:
         connection(monkeypatch, "w", **fields, extra=extra)
@@ -135,8 +142,21 @@ def test_a_redshift_connection_is_verified_unless_it_says_otherwise(monkeypatch:
     with pytest.raises(SettingsError, match=r"Connection w .*region ") as refused:
         warehouse_dsn("w")
     assert "it's" not in str(refused.value)
+    connection(monkeypatch, "w", **fields, extra={"ssl": "perhaps"})
+    with pytest.raises(SettingsError, match=r"Connection w: ssl .*'perhaps'"):
+        warehouse_dsn("w")
     postgres_connection(monkeypatch, DSN, "p")
     assert warehouse_dsn("p")[1] == "postgres"
+
+
+def test_a_switch_of_postgres_may_be_a_text_and_a_blank_field_says_nothing(
+    monkeypatch: Patch,
+) -> None:
+    postgres_connection(monkeypatch, DSN, iam="false", redshift="no", sslmode="", options=None)
+    assert conninfo_to_dict(postgres_dsn("w")) == conninfo_to_dict(DSN)
+    postgres_connection(monkeypatch, DSN, iam="perhaps")
+    with pytest.raises(SettingsError, match=r"Connection w: iam .*'perhaps'"):
+        postgres_dsn("w")
 
 
 LAKE: dict[str, Any] = {"service_config": {"s3": {"bucket_name": "my-lake"}}}
@@ -181,6 +201,16 @@ def test_a_session_token_an_endpoint_and_certificates_are_the_lakes(monkeypatch:
         type(found).from_env(found.to_env() | {"FEIRA_LAKE_CATALOG": "hadoop"}).verify
         == "/etc/ca.pem"
     )
+
+
+@pytest.mark.parametrize(
+    ("stated", "verify"), [("false", False), ("True", True), ("", None), ("/ca.pem", "/ca.pem")]
+)
+def test_how_the_lakes_certificates_are_verified_may_be_a_text(
+    monkeypatch: Patch, stated: str, verify: Any
+) -> None:
+    lake(monkeypatch, "AKID", "secret", verify=stated)
+    assert lake_settings("lake").verify == verify
 
 
 @pytest.mark.parametrize("login", ["test", None])
@@ -280,6 +310,13 @@ def test_a_spark_without_extras_is_asked_at_its_usual_port(monkeypatch: Patch) -
     connection(monkeypatch, "spark", conn_type="spark_connect")
     with pytest.raises(SettingsError, match=r"Connection spark .*host"):
         spark_url("spark")
+
+
+def test_a_spark_with_an_ipv6_address_is_asked_there(monkeypatch: Patch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK", "spark-connect://u:token@[2001:db8::1]:15003")
+    assert spark_url("spark") == "sc://[2001:db8::1]:15003/;user_id=u;token=token"
+    connection(monkeypatch, "spark", conn_type="spark_connect", host="[2001:db8::1]", port=15003)
+    assert spark_url("spark") == "sc://[2001:db8::1]:15003/"
 
 
 class Session:

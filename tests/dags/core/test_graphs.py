@@ -45,7 +45,7 @@ def test_sales_etl_is_this_graph(dags: dict[str, Any]) -> None:
         "validate": {"transform"},
         "transform": {"publish", "load_warehouse"},
         "publish": {"load_warehouse"},
-        "load_warehouse": {"reconcile"},
+        "load_warehouse": {"reconcile", "drop_staging"},
         "drop_staging": set(),
         "reconcile": {"emit", "drop_staging"},
         "emit": set(),

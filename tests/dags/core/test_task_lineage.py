@@ -95,6 +95,26 @@ def test_where_nothing_is_configured_nothing_is_computed() -> None:
     assert parent_run() is None
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"), [("DISABLED", "yes"), ("TRANSPORT", '{"type": "http", "url"')]
+)
+def test_by_settings_that_cannot_be_read_lineage_is_off(
+    setting: str, value: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(f"AIRFLOW__OPENLINEAGE__{setting}", value)
+    asked: list[str] = []
+
+    def describe() -> Step:
+        asked.append("described")
+        return STEP
+
+    report_lineage(describe)
+    assert asked == []
+    assert parent_run() is None
+    warned = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert [setting.lower() in each for each in warned if "lineage is off" in each] == [True] * 2
+
+
 def test_an_error_of_lineage_is_not_the_tasks(events: Path) -> None:
     def describe() -> Step:
         raise RuntimeError("no such table")

@@ -46,8 +46,23 @@ def test_what_is_not_stated_is_left_to_the_client(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
+    ("stated", "found"),
+    [("false", valkey.Connection), ("no", valkey.Connection), ("True", valkey.SSLConnection)],
+)
+def test_a_connection_that_is_given_as_a_url_says_in_a_text_whether_tls_is_used(
+    monkeypatch: pytest.MonkeyPatch, stated: str, found: type
+) -> None:
+    url = f"redis://:password@db.example.com:7000/?ssl={stated}&ssl_check_hostname={stated}"
+    monkeypatch.setenv("AIRFLOW_CONN_V", url)
+    options = valkey_options("v")
+    assert options["ssl"] is options["ssl_check_hostname"] is (found is valkey.SSLConnection)
+    assert valkey.Valkey(**options).connection_pool.connection_class is found
+
+
+@pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"host": "h", "extra": {"ssl": "maybe"}}, "Connection v: ssl .* 'maybe'"),
         ({"extra": {"db": 0}}, "Connection v names no host"),
         (
             {"host": "h", "extra": {"ssl_ca_cert": "/x"}},

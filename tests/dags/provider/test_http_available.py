@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
-from raw_server import dripping, raw_server
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, TaskDeferred
+from raw_server import dripping, http_answer, raw_server
+from werkzeug.serving import make_ssl_devcert
 
+from answering import answering
 from feira_provider.sensors.http_available import HttpAvailableSensor
-from feira_provider.triggers.http_available import HttpAvailableTrigger
+from feira_provider.triggers.http_available import HttpAvailableTrigger, ask
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -67,7 +71,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 def test_a_service_that_never_ends_its_answer_is_not_available_yet(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("feira_provider.sensors.http_available._TIMEOUT", 0.3)
+    monkeypatch.setattr("feira_provider.triggers.http_available._TIMEOUT", 0.3)
     with raw_server(dripping(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n")) as slow:
         connect(monkeypatch, int(slow.url.rpartition(":")[2]))
         sensor = HttpAvailableSensor(task_id="wait", http_conn_id="api")
@@ -124,6 +128,16 @@ def test_it_fires_when_the_service_has_come_up(server: int) -> None:
     assert Answers.refusals == -1
 
 
+def test_where_the_deadline_is_nearer_than_the_next_question_it_asks_once_more_then(
+    server: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answers, "refusals", 1)
+    monkeypatch.setattr(Answers, "asked", asked := [])
+    trigger = HttpAvailableTrigger("api", "health", 3600, time.time() + 0.3)
+    assert event(trigger) == {"status": "available"}
+    assert len(asked) == 2
+
+
 def test_at_the_deadline_it_says_what_the_last_answer_was(server: int) -> None:
     Answers.refusals = 10**6
     assert event(waiting(time.time())) == {"status": "timeout", "message": "503"}
@@ -133,13 +147,117 @@ def test_nobody_listening_is_not_yet_and_not_an_error(monkeypatch: pytest.Monkey
     connect(monkeypatch, 9)
     found = event(waiting(time.time()))
     assert found["status"] == "timeout"
-    assert "ClientConnectorError" in found["message"]
+    assert found["message"] == "ConnectionError"
 
 
 def test_a_trigger_is_made_again_from_what_it_serializes() -> None:
     path, arguments = HttpAvailableTrigger("api", "health", 5, 123.0).serialize()
     assert path == "feira_provider.triggers.http_available.HttpAvailableTrigger"
     assert HttpAvailableTrigger(**arguments).serialize() == (path, arguments)
+
+
+def given(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
+    connection = {"conn_type": "paged_api", "host": "http://shop.invalid"} | fields
+    monkeypatch.setenv("AIRFLOW_CONN_API", json.dumps(connection))
+
+
+def looks() -> list[Any]:
+    """What the first look says, and what the wait does."""
+    return [sensor().poke({}), event(waiting(time.time()))]
+
+
+UP = [True, {"status": "available"}]
+
+
+@pytest.mark.parametrize("proxy_of", ["connection", "environment"])
+def test_the_wait_goes_through_the_proxy_that_the_first_look_goes_through(
+    monkeypatch: pytest.MonkeyPatch, proxy_of: str
+) -> None:
+    with answering({"http://shop.invalid/health": (200, b"")}) as proxy:
+        given(monkeypatch)
+        if proxy_of == "connection":
+            given(monkeypatch, extra={"proxies": {"http": proxy.url}})
+        else:
+            monkeypatch.setenv("http_proxy", proxy.url)
+        assert looks() == UP
+        assert len(proxy.asked) == 2
+
+
+@pytest.mark.parametrize("authority_of", ["connection", "environment"])
+def test_the_wait_trusts_the_authority_that_the_first_look_trusts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority_of: str
+) -> None:
+    certificate, key = make_ssl_devcert(str(tmp_path / "server"), host="localhost")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    with raw_server(lambda connection, _: connection.sendall(http_answer(b"")), tls) as service:
+        home = service.url.replace("127.0.0.1", "localhost")
+        given(monkeypatch, host=home)
+        if authority_of == "connection":
+            given(monkeypatch, host=home, extra={"verify": certificate})
+        else:
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate)
+        assert looks() == UP
+
+
+@pytest.mark.parametrize(
+    ("fields", "sent"),
+    [
+        ({"login": "u"}, {"authorization": "Basic dTo="}),
+        ({"login": "u:v", "password": "w"}, {"authorization": "Basic dTp2Onc="}),
+        ({"login": "u", "password": "\u20ac"}, {"authorization": "Basic dTrigqw="}),
+        ({"extra": {"attempts": 5, "max_bytes": "1000", "X-Tenant": 42}}, {"x-tenant": "42"}),
+    ],
+)
+def test_the_wait_sends_what_the_first_look_sends_and_no_limit(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], sent: dict[str, str]
+) -> None:
+    with answering({"/health": (200, b"")}) as service:
+        given(monkeypatch, host=service.url, **fields)
+        assert looks() == UP
+    usual = {"host", "user-agent", "accept-encoding", "accept", "connection"}
+    own = [{n: v for n, v in asked.items() if n not in usual} for asked in service.asked]
+    assert own == [sent, sent]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"extra": {"X-Key": "secret\n"}}, "cannot be asked (InvalidHeader); check the connection api"),
+        ({"extra": {"X-Key": ["secret"]}}, "Connection api cannot be used: the extra field X-Key"),
+        ({"host": "https://localhost:9", "extra": {"verify": "/no.pem"}}, "path: /no.pem); check"),
+    ],
+)  # fmt: skip
+def test_a_connection_that_cannot_be_used_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], words: str
+) -> None:
+    given(monkeypatch, **fields)
+    with pytest.raises(AirflowFailException) as first:
+        sensor().execute({})
+    fired = event(waiting(time.time() + 60))
+    assert fired["status"] == "error"
+    with pytest.raises(AirflowFailException) as last:
+        sensor().execute_complete({}, fired)
+    for failure in (first, last):
+        assert words in str(failure.value) and "secret" not in str(failure.value)
+
+
+def test_a_connection_that_is_not_there_is_not_waited_for() -> None:
+    with pytest.raises(AirflowFailException, match="no connection nowhere"):
+        HttpAvailableSensor(task_id="wait", http_conn_id="nowhere").poke({})
+    fired = event(HttpAvailableTrigger("nowhere", "health", 0.01, time.time() + 60))
+    assert fired["status"] == "error" and "no connection nowhere" in fired["message"]
+
+
+def test_a_password_in_the_host_is_in_no_message(
+    server: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given(monkeypatch, host=f"http://svc:secret@127.0.0.1:{server}")
+    place = f"http://127.0.0.1:{server}/health"
+    assert ask("api", "health") == (place, "401")
+    with pytest.raises(AirflowSensorTimeout) as late:
+        sensor().execute_complete({}, {"status": "timeout", "message": "401"})
+    assert str(late.value).startswith(f"{place} was not available")
 
 
 def sensor() -> HttpAvailableSensor:

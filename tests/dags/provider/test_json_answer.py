@@ -50,6 +50,22 @@ def test_a_record_of_any_kind_is_kept_letter_for_letter(text: str) -> None:
     assert (body["total"], len(body["rows"]), body["rows"][0]) == (2, 2, {"a": 1})
 
 
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ('{"page.rows": [1, 2], "z": 5}', "page.rows"),
+        ('{"d": {"odata.rows": [1, 2]}}', "d.odata.rows"),
+        ('{"d.e": {"x.y": [1, 2], "x": []}}', "d.e.x.y"),
+        ('{"d": [0, {"a.b": [1, 2]}]}', "d.1.a.b"),
+        ('{"a.b": 5, "a": {"b": {"c": [1, 2]}}}', "a.b.c"),
+    ],
+)
+def test_a_key_on_the_way_to_the_records_may_hold_dots(body: str, path: str) -> None:
+    found, records = read_page(body.encode(), path)
+    assert records.raw == [b"1", b"2"]
+    assert json.dumps(found, default=list) == body
+
+
 @pytest.mark.parametrize("other", ["[{0}]", '{{"x": [{0}, 5]}}', "[[{0}, 4], [{0}, 5, 6]]"])
 def test_a_list_that_begins_as_the_records_do_is_not_taken_for_them(other: str) -> None:
     same = ", ".join(["1234567890"] * 10)

@@ -18,7 +18,7 @@ from scripted_api import ScriptedApi, scripted_api
 
 from feira.core.landing.land import Page, PageDriftError, TotalChangedError
 from feira_provider.hooks.paged_api import PagedApiError, PagedApiHook
-from feira_provider.hooks.paging import CursorPaging
+from feira_provider.hooks.paging import CursorPaging, LinkPaging
 from feira_provider.operators.paged_api_to_s3 import PagedApiToS3Operator
 
 
@@ -62,6 +62,23 @@ def test_the_manifest_names_every_page_with_its_rows_bytes_and_hash(
         rows += [json.loads(line) for line in lines]
     assert rows == [{"id": 1}, {"id": 2}, {"id": 3, "note": "é\n"}]
     assert manifest["meta"]["record_count"] == 3
+
+
+def test_a_feed_of_odata_is_landed_to_its_last_page(api: ScriptedApi, bucket: Bucket) -> None:
+    link = {"@odata.nextLink": "orders?$skip=2"}
+    api.says({"@odata.count": 3, "value": [{"@odata.id": "a"}, {"@odata.id": "b"}], **link})
+    api.says({"@odata.count": 3, "value": [{"@odata.id": "c"}]})
+    uri = land(
+        bucket,
+        paging=LinkPaging(records_at="value", link_at="@odata.nextLink"),
+        total_at="@odata.count",
+        record_key="@odata.id",
+    )
+    pages = [
+        gzip.decompress(bucket.get(each["url"])) for each in json.loads(bucket.get(uri))["entries"]
+    ]
+    assert b"".join(pages).splitlines() == [b'{"@odata.id": "%c"}' % each for each in b"abc"]
+    assert api.asked == [{}, {"$skip": "2"}]
 
 
 def test_the_same_answers_make_the_same_files_and_manifest(

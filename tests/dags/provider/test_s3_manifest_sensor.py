@@ -172,6 +172,96 @@ def test_the_trigger_fires_when_the_last_file_comes(bucket: Bucket) -> None:
     }
 
 
+def test_where_the_deadline_is_nearer_than_the_next_look_it_looks_once_more_then(
+    bucket: Bucket,
+) -> None:
+    uri = manifest(bucket, "a")
+
+    class Producer(ManifestWait):
+        async def look(self) -> Any:
+            state = await super().look()
+            bucket.put("a", PART)
+            return state
+
+    trigger = S3ManifestTrigger(uri, 3600, time.time() + 0.3)
+    trigger.wait = Producer(uri)
+    assert event(trigger)["status"] == "complete"
+
+
+@pytest.mark.parametrize("name", ["a.ndjson?x=1", "a#b", "a?versionId=2#c"])
+def test_a_file_and_a_manifest_are_looked_for_by_their_names_letter_for_letter(
+    bucket: Bucket, name: str
+) -> None:
+    bucket.put(name.partition("?")[0].partition("#")[0], PART)
+    uri = manifest(bucket, name)
+    assert holds(reason(uri), uri, "1 of 1", f"{bucket.url}/{name} does not exist")
+    bucket.put(name, PART)
+    assert sensor(uri).execute({})["files"] == 1
+    odd = bucket.put(f"{name}.manifest.json", bucket.get(uri))
+    assert sensor(odd).execute({})["manifest"] == odd
+
+
+def test_a_text_is_one_field_that_lists_files_and_no_field_is_refused(bucket: Bucket) -> None:
+    uri = bucket.put("other.json", json.dumps({"files": [{"name": "a"}], "n": 1}).encode())
+    assert holds(reason(uri, files_at="files"), uri, "1 of 1", f"{bucket.url}/a does not exist")
+    bucket.put("a", PART)
+    assert sensor(uri, files_at="files").execute({})["files"] == 1
+    templated = sensor(uri, files_at="{{ field }}")
+    templated.render_template_fields({"field": "files"})
+    assert templated.execute({})["files"] == 1
+    for nothing in ("", [], [""], ["files", ""]):
+        for deferrable in (False, True):
+            with pytest.raises(AirflowFailException, match="files_at is "):
+                sensor(uri, files_at=nothing, deferrable=deferrable).execute({})
+
+
+def in_vain(uri: str, words: str, **options: Any) -> None:
+    for deferrable in (False, True):
+        with pytest.raises(AirflowFailException, match=words):
+            sensor(uri, deferrable=deferrable, timeout=60, **options).execute({})
+    fired = event(S3ManifestTrigger(uri, 0.01, time.time() + 60, **options))
+    assert fired["status"] == "error" and re.search(words, fired["message"])
+
+
+def test_a_connection_that_is_not_there_is_not_waited_for(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the machine has would do: the connection that was asked for would not have been used.
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    in_vain(manifest(bucket), "no connection nowhere", aws_conn_id="nowhere")
+
+
+def test_without_aws_default_what_the_machine_has_is_taken(
+    bucket: Bucket, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = manifest(bucket)
+    monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL_S3": s3_endpoint,
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert reason(uri) is None
+    assert reason(uri, aws_conn_id=None) is None
+
+
+def test_a_bucket_whose_name_is_none_is_not_waited_for(bucket: Bucket) -> None:
+    in_vain("s3://La ke/manifest.json", 'La ke/manifest.json: .*bucket name "La ke"')
+    listed = {"entries": [{"url": "s3://b{x}/a"}]}
+    uri = bucket.put("manifest.json", json.dumps(listed).encode())
+    in_vain(uri, r'manifest\.json: .*bucket name "b\{x\}".* connection aws_default')
+
+
+def test_a_profile_that_is_not_there_is_not_waited_for(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = {"profile_name": "nobody", "region_name": "us-east-1"}
+    monkeypatch.setenv("AIRFLOW_CONN_S3", json.dumps({"conn_type": "aws", "extra": extra}))
+    in_vain(manifest(bucket), "nobody.* connection s3", aws_conn_id="s3")
+
+
 def test_at_the_deadline_the_trigger_says_which_file_is_missing(bucket: Bucket) -> None:
     uri = manifest(bucket, "a")
     found = event(S3ManifestTrigger(uri, 0.01, time.time()))

@@ -107,8 +107,7 @@ def validate(bucket: Bucket, dataset: str, uri: str, **options: Any) -> dict[str
         task_id="validate",
         contract=uri,
         dataset=dataset,
-        report_prefix=f"{bucket.url}/report",
-        **options,
+        **{"report_prefix": f"{bucket.url}/report"} | options,
     )
     return operator.execute({})
 
@@ -346,6 +345,81 @@ def test_columns_of_several_files_are_matched_by_name(bucket: Bucket) -> None:
     assert validate(bucket, f"{bucket.url}/part/**/*.csv", contract(bucket))["rows"] == 2
     # A folder that is named is meant, whatever its name.
     assert validate(bucket, f"{bucket.url}/part/_temporary/0/", contract(bucket))["rows"] == 1
+
+
+@pytest.mark.parametrize("file_format", ["csv", None])
+def test_the_empty_objects_by_which_folders_are_marked_are_no_files(
+    bucket: Bucket, file_format: str | None
+) -> None:
+    for marker in ("k/", "k/sub/", "k/sub_$folder$"):
+        bucket.put(marker, b"")
+    bucket.put("k/1.csv", csv_lines([GOOD]))
+    bucket.put("k/sub/2.csv", csv_lines([GOOD | {"order_id": "2"}]))
+    for dataset, rows in (("k/", 2), ("k/*", 1), ("k/**", 2), ("k/sub/", 1)):
+        found = validate(
+            bucket, f"{bucket.url}/{dataset}", contract(bucket), file_format=file_format
+        )
+        assert (found["rows"], found["invalid"]) == (rows, 0), dataset
+    bucket.put("e/", b"")
+    with pytest.raises(AirflowFailException, match=r"There is no file at .*/e/"):
+        validate(bucket, f"{bucket.url}/e/", contract(bucket))
+
+
+def test_a_file_without_a_byte_is_one_and_so_is_one_that_is_named_like_a_marker(
+    bucket: Bucket,
+) -> None:
+    bucket.put("k/1.csv", b"")
+    with pytest.raises(AirflowFailException, match=r"k/1\.csv"):
+        validate(bucket, f"{bucket.url}/k/", contract(bucket))
+    bucket.put("m/1_$folder$", csv_lines([GOOD]))
+    found = validate(bucket, f"{bucket.url}/m/", contract(bucket), file_format="csv")
+    assert found["rows"] == 1
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+@pytest.mark.parametrize("on_s3", [False, True])
+def test_a_contract_in_another_encoding_is_refused_by_its_path(
+    bucket: Bucket, tmp_path: Path, encoding: str, on_s3: bool
+) -> None:
+    body = f"# preço\n{document(ORDERS)}".encode(encoding)
+    path = tmp_path / "orders.odcs.yaml"
+    path.write_bytes(body)
+    uri = bucket.put("other.odcs.yaml", body) if on_s3 else str(path)
+    with pytest.raises(AirflowFailException, match=f"^{uri} is no UTF-8 at byte "):
+        validate(bucket, bucket.put("data.csv", csv_lines([GOOD])), uri)
+
+
+def test_a_contract_that_is_a_folder_is_refused_by_its_path(bucket: Bucket, tmp_path: Path) -> None:
+    with pytest.raises(AirflowFailException, match=f"no contract at {tmp_path}"):
+        validate(bucket, bucket.put("data.csv", csv_lines([GOOD])), str(tmp_path))
+
+
+@pytest.mark.parametrize("limit", ["lots", "", "1 parsec"])
+def test_a_limit_of_memory_that_is_none_is_refused_by_its_value(bucket: Bucket, limit: str) -> None:
+    dataset = bucket.put("data.csv", csv_lines([GOOD]))
+    with pytest.raises(AirflowFailException, match=f"memory_limit is '{limit}'"):
+        validate(bucket, dataset, contract(bucket), memory_limit=limit)
+
+
+def test_a_report_is_put_where_its_prefix_says_letter_for_letter(bucket: Bucket) -> None:
+    dataset = bucket.put("data.csv", csv_lines([GOOD | {"quantity": 0}]))
+    prefix = f"{bucket.url}/r?day=1#a"
+    with pytest.raises(AirflowFailException, match=r"100\.00 %"):
+        validate(bucket, dataset, contract(bucket), report_prefix=prefix)
+    assert json.loads(bucket.get(f"{prefix}/report.json"))["invalid"] == 1
+    assert bucket.get(f"{prefix}/quarantine.parquet")
+
+
+def test_a_text_is_one_field_that_lists_files_and_no_field_is_refused(bucket: Bucket) -> None:
+    dataset = bucket.put("data.csv", csv_lines([GOOD]))
+    listed = bucket.put("m.json", json.dumps({"files": [{"url": dataset}]}).encode())
+    options = {"contract": contract(bucket), "report_prefix": f"{bucket.url}/report"}
+    operator = ValidateContractOperator(
+        task_id="validate", manifest=listed, files_at="files", **options
+    )
+    assert operator.execute({})["rows"] == 1
+    with pytest.raises(ValueError, match="files_at is ''"):
+        ValidateContractOperator(task_id="validate", manifest=listed, files_at="", **options)
 
 
 @pytest.mark.parametrize(("name", "written"), FORMATS[:4])

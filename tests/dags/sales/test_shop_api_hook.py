@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -128,6 +129,26 @@ def test_server_errors_without_end_are_an_error_with_url_status_and_page(url: st
     assert f"{url}/health" in message
     assert not isinstance(failure.value, PermanentError)
     assert faults_on(url)["server_error"]["count"] == 7, "there were not three tries"
+
+
+def test_a_password_in_the_host_is_in_no_message(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = url.replace("http://", "http://svc:hunter2@")
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_API", json.dumps({"conn_type": "http", "host": secret}))
+    fault(url, "server_error", count=3)
+    with pytest.raises(PagedApiError) as down:
+        list(hook().pages(DAY))
+    assert str(down.value).endswith(f"Its health is at {url}/health.")
+
+    class Odd(ShopApiHook):
+        def get_json(self, *arguments: Any, **options: Any) -> Any:
+            super().get_json(*arguments, **options)
+            return {"detail": "no rates"}
+
+    with pytest.raises(PagedApiRefusedError) as odd:
+        Odd(page_size=100).rates(DAY, DAY)
+    assert str(odd.value).startswith(f"{url}/fx, ")
+    for error in (down.value, odd.value):
+        assert "hunter2" not in str(error)
 
 
 def test_rates_are_tried_again_too(url: str) -> None:

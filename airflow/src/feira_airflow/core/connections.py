@@ -14,6 +14,7 @@ from feira.core.settings import LakeSettings, SettingsError
 from feira_provider.hooks.missing import named_if_missing
 from feira_provider.hooks.postgres_dsn import postgres_dsn
 from feira_provider.hooks.redshift_dsn import redshift_dsn
+from feira_provider.hooks.web_links import is_bare_ipv6
 
 if TYPE_CHECKING:
     import psycopg
@@ -84,7 +85,10 @@ def spark_url(conn_id: str = SPARK) -> str:
         raise SettingsError(
             f"Connection {conn_id} names no host; set one, as sc://spark.example.com."
         )
-    server, separator, parameters = SparkConnectHook(conn_id).get_connection_url().partition("/;")
+    url = SparkConnectHook(conn_id).get_connection_url()
+    if is_bare_ipv6(host):
+        url = url.replace(host, f"[{host}]", 1)
+    server, separator, parameters = url.partition("/;")
     # The hook leaves a slash as it is, and the client would take the rest of the token for a path.
     return f"{server}{separator}{parameters.replace('/', '%2F')}"
 

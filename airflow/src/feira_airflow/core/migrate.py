@@ -9,24 +9,27 @@ from __future__ import annotations
 import os
 import sys
 
+from feira.core.errors import PermanentError
 from feira_airflow.core.connections import warehouse
+from feira_provider.hooks.missing import MissingConnectionError
 
 
 def main() -> None:
-    from feira_spark.core.migrate import MigrationError, migrate
+    from feira_spark.core.migrate import migrate
     from feira_spark.core.session import connect
 
     url = os.environ.get("FEIRA_SPARK_URL")
     if not url:
         sys.exit("FEIRA_SPARK_URL is not set; it must be as sc://spark-connect.spark.svc:15002.")
-    spark = connect(url)
     try:
         with warehouse() as connection:
-            done = migrate(spark, connection)
-    except MigrationError as error:
+            spark = connect(url)
+            try:
+                done = migrate(spark, connection)
+            finally:
+                spark.stop()
+    except (PermanentError, MissingConnectionError) as error:
         sys.exit(str(error))
-    finally:
-        spark.stop()
     for line in done or ["Everything is as the contracts declare it."]:
         print(line)
 

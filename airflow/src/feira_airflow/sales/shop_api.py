@@ -9,7 +9,7 @@ from typing import Any
 
 from feira.core.landing.land import Page
 from feira.sales.rates import RatesNotServedError
-from feira_provider.hooks.paged_api import PagedApiHook, PagedApiRefusedError
+from feira_provider.hooks.paged_api import PagedApiHook, PagedApiRefusedError, shown
 from feira_provider.hooks.paging import CursorPaging
 
 # How an API says that it has not the days that were asked for.
@@ -61,7 +61,7 @@ class ShopApiHook(PagedApiHook):
             raise
         rates = answer.get("rates") if isinstance(answer, dict) else None
         if not isinstance(rates, list):
-            url = f"{self.base_url}/fx"
+            url = shown(self.url_of("fx"))
             raise PagedApiRefusedError(
                 f"{url}, {first} to {last}: answered 200 without a list of rates; it must hold from, "
                 f"to and rates, and is {json.dumps(answer)[:200]}. Ask the API's owner.",
@@ -73,4 +73,4 @@ class ShopApiHook(PagedApiHook):
 
     def if_down(self) -> str:
         """Where its health is."""
-        return f"Is the API up? Its health is at {self.base_url}/health."
+        return f"Is the API up? Its health is at {shown(self.url_of('health'))}."

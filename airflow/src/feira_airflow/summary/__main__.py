@@ -10,15 +10,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+from feira.core.errors import PermanentError
 from feira.core.settings import repository_root
 from feira_airflow.core.connections import WAREHOUSE_DBT, warehouse_dsn
 from feira_airflow.summary.marts import MartsError, build_marts
+from feira_provider.hooks.missing import MissingConnectionError
 
 
 def build(target: Path) -> None:
     """Builds all anew and prints the rows of each mart; ``target`` takes what dbt writes. Exits with what is broken."""
-    dsn, dialect = warehouse_dsn(WAREHOUSE_DBT)
     try:
+        dsn, dialect = warehouse_dsn(WAREHOUSE_DBT)
         rows = build_marts(
             dsn,
             project_dir=repository_root() / "infra" / "dbt",
@@ -26,7 +28,7 @@ def build(target: Path) -> None:
             dialect=dialect,
             whole=True,
         )
-    except MartsError as error:
+    except (MartsError, PermanentError, MissingConnectionError) as error:
         sys.exit(str(error))
     for mart, count in rows.items():
         print(f"{mart}: {count:,} rows")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from feira.core.errors import first_line
-from feira.core.settings import SettingsError
+from feira.core.settings import SettingsError, boolean_of
 
 # Of a connection's extra what Valkey's client is given.
 _VALKEY_EXTRA = {
@@ -22,6 +22,7 @@ _VALKEY_EXTRA = {
     "ssl_certfile",
     "ssl_check_hostname",
 }
+_VALKEY_SWITCHES = {"ssl", "ssl_check_hostname"}
 
 
 def connection_fields(text: str, what: str) -> dict[str, Any] | None:
@@ -79,7 +80,8 @@ def dsn_of(stated: str, what: str) -> str:
 def valkey_options_of(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
     """Host, port, login, and of the extra ``db`` and ``ssl…`` of a connection of the Redis provider's type.
 
-    :raises SettingsError: where it names no host, or its extra has what is not passed on; ``what`` is named
+    :raises SettingsError: where it names no host, its extra has what is not passed on, or ``ssl`` is no boolean;
+        ``what`` is named
     """
     extra = fields.get("extra") or {}
     if not fields.get("host"):
@@ -96,4 +98,7 @@ def valkey_options_of(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
         "password": fields.get("password"),
         **extra,
     }
-    return {name: value for name, value in stated.items() if value not in (None, "")}
+    options = {name: value for name, value in stated.items() if value not in (None, "")}
+    for name in _VALKEY_SWITCHES & options.keys():
+        options[name] = boolean_of(options[name], f"{what}: {name} in its extra", blank=False)
+    return options

@@ -4,17 +4,44 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from configparser import ConfigParser
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from feira.core.errors import PermanentError
 
-_VERIFY = {"true": True, "false": False}
-
 
 class SettingsError(PermanentError, ValueError):
     """A setting is missing or not legal; the message names it, its value and what it may be."""
+
+
+def boolean_of(value: Any, what: str, *, blank: bool) -> bool:
+    """A switch of a connection; a text may say it, since a connection that is given as a URL has only texts.
+
+    :param what: names it in the message
+    :param blank: what null and an empty text stand for
+    :raises SettingsError: for anything else
+    """
+    if value is None or value == "":
+        return blank
+    found = _boolean(value)
+    if found is None:
+        raise SettingsError(f"{what} is {value!r}; it must be true or false.")
+    return found
+
+
+def verify_of(value: Any) -> Any:
+    """How certificates are verified, as requests and boto3 take it: a boolean, which a text may say, or a file of
+    certificates; None where it is not stated."""
+    if value is None or value == "":
+        return None
+    found = _boolean(value)
+    return value if found is None else found
+
+
+def _boolean(value: Any) -> bool | None:
+    return ConfigParser.BOOLEAN_STATES.get(str(value).strip().lower())
 
 
 @dataclass(frozen=True)
@@ -78,6 +105,7 @@ class LakeSettings:
             "verify": extra.get("verify"),
             **fields,
         }
+        stated["verify"] = verify_of(stated["verify"])
         return cls(
             root=f"s3://{bucket}",
             **{name: value for name, value in stated.items() if value not in (None, "")},
@@ -108,7 +136,6 @@ class LakeSettings:
                 "FEIRA_LAKE_CATALOG_URI is not set; the jdbc catalog needs "
                 "postgresql://HOST:PORT/DATABASE."
             )
-        verify = env.get("FEIRA_LAKE_VERIFY", "")
         return cls(
             root=root.rstrip("/"),
             endpoint=env.get("FEIRA_LAKE_ENDPOINT") or None,
@@ -116,7 +143,7 @@ class LakeSettings:
             secret_key=env.get("FEIRA_LAKE_SECRET_KEY") or None,
             session_token=env.get("FEIRA_LAKE_SESSION_TOKEN") or None,
             region=env.get("FEIRA_LAKE_REGION", "us-east-1"),
-            verify=_VERIFY.get(verify.lower(), verify) if verify else None,
+            verify=verify_of(env.get("FEIRA_LAKE_VERIFY")),
             catalog=catalog,
             catalog_uri=uri,
             catalog_user=env.get("FEIRA_LAKE_CATALOG_USER") or None,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from feira.core.contracts.document import ContractError
 from feira.core.contracts.model import DUPLICATE_KEY, SHAPE, UNREADABLE
 from feira.core.landing.manifest import FileManifest, ListedFile
+from feira.core.settings import SettingsError
 from feira_provider.contracts.beside import Beside
 from feira_provider.contracts.lines import LINE
 from feira_provider.contracts.source import add_types, fits, read_source
@@ -111,6 +112,7 @@ def check(
     :param memory_limit: what DuckDB may hold in memory before it writes to ``scratch``
     :raises DatasetError: where a file is not of the format, not whole, or not as it is listed
     :raises ContractError: where a rule's SQL is refused, or cannot be evaluated
+    :raises SettingsError: where DuckDB does not know such a ``memory_limit``
     """
     import duckdb
 
@@ -118,7 +120,7 @@ def check(
     connection = duckdb.connect(str(scratch / "rows.duckdb"))
     try:
         _refuse_unsafe_sql(connection, rules)
-        connection.execute(f"SET memory_limit = {literal(memory_limit)}")
+        _limit_memory(connection, memory_limit)
         connection.execute("SET autoinstall_known_extensions = false")
         # A time without a zone is one of UTC, wherever the worker is.
         connection.execute("SET TimeZone = 'UTC'")
@@ -129,6 +131,17 @@ def check(
         return _judge(connection, rules, file_format, columns, quarantine)
     finally:
         connection.close()
+
+
+def _limit_memory(connection: duckdb.DuckDBPyConnection, memory_limit: str) -> None:
+    import duckdb
+
+    try:
+        connection.execute(f"SET memory_limit = {literal(memory_limit)}")
+    except duckdb.Error as error:
+        raise SettingsError(
+            f"memory_limit is {memory_limit!r}; it must be a number with a unit, as 1GB or 512MiB."
+        ) from error
 
 
 def _as_landed(rules: RuleSet, file_format: str, manifest: FileManifest | None) -> RuleSet:

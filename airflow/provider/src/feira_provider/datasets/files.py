@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feira.core.landing.manifest import ListedFile
+from feira.core.settings import verify_of
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from fsspec import AbstractFileSystem
 
 _CHUNK = 1 << 20
@@ -32,15 +34,52 @@ _MAGIC = {
 }
 
 
+def s3_hook(
+    aws_conn_id: str | None,
+    region_name: str | None = None,
+    verify: bool | str | None = None,
+) -> S3Hook:
+    """Airflow's hook. The connection's ``verify`` may be a text, as it is in one that is given as a URL, or blank."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    hook = S3Hook(aws_conn_id, region_name=region_name, verify=verify)
+    hook.conn_config.verify = verify_of(hook.verify)
+    return hook
+
+
 def s3_files(aws_conn_id: str | None) -> AbstractFileSystem:
     """S3 as an ``aws`` connection says, its ``verify`` too, which Airflow's own ``get_fs`` leaves out."""
     from airflow.providers.amazon.aws.fs.s3 import get_fs
-    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     files = get_fs(aws_conn_id)
-    if (verify := S3Hook(aws_conn_id).verify) is not None:
+    if (verify := s3_hook(aws_conn_id).verify) is not None:
         files.client_kwargs = {**files.client_kwargs, "verify": verify}
     return files
+
+
+def bucket_and_key(url: str) -> tuple[str, str]:
+    """Of an ``s3://`` URL. The key is what follows the bucket, letter for letter: ``?`` and ``#`` begin no query there.
+
+    :raises AirflowException: where it is no URL of an object
+    """
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    scheme, _, place = url.partition("://")
+    bucket, _, key = place.partition("/")
+    return (bucket, key) if scheme in ("s3", "s3a", "s3n") and bucket else S3Hook.parse_s3_url(url)
+
+
+def manifest_fields(files_at: Sequence[str]) -> tuple[str, ...]:
+    """The fields of a manifest that list files; a text is one field.
+
+    :raises ValueError: where none is named: a dataset without files would be complete
+    """
+    fields = (files_at,) if isinstance(files_at, str) else tuple(files_at)
+    if not fields or not all(fields):
+        raise ValueError(
+            f"files_at is {files_at!r}; it must name the fields of the manifest that list files, as entries."
+        )
+    return fields
 
 
 class DatasetError(ValueError):

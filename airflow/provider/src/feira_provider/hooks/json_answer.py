@@ -10,6 +10,7 @@ from typing import Any, overload
 import msgspec
 import orjson
 
+from feira.core.dotted_paths import first_keys, joined
 from feira.core.repeated_keys import repeated_key
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]')
@@ -75,7 +76,7 @@ def read_page(content: bytes, records_at: str) -> tuple[Any, Records]:
     """
     _check_text(content)
     try:
-        body, records, listed = _split(content, records_at.split(".") if records_at else [], "")
+        body, records, listed = _split(content, records_at, "")
         _refuse_duplicates(_without(content, listed))
         return body, records
     except (msgspec.DecodeError, RecursionError) as error:
@@ -88,7 +89,7 @@ def read_page(content: bytes, records_at: str) -> tuple[Any, Records]:
         raise refused from error
 
 
-def _split(content: Any, path: list[str], walked: str) -> tuple[Any, Records, bytes]:
+def _split(content: Any, path: str, walked: str) -> tuple[Any, Records, bytes]:
     kind = _kind(content)
     if not path:
         if kind != "array":
@@ -97,22 +98,37 @@ def _split(content: Any, path: list[str], walked: str) -> tuple[Any, Records, by
             [bytes(raw) for raw in msgspec.json.decode(content, type=list[msgspec.Raw])]
         )
         return records, records, bytes(content)
-    part, *rest = path
-    place: Any
-    if kind == "array" and part.isdecimal():
-        inside: Any = msgspec.json.decode(content, type=list[msgspec.Raw])
-        place = int(part)
-    elif kind == "object":
-        inside = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
-        place = part
-    else:
+    part, _, rest = path.partition(".")
+    if kind == "object":
+        return _split_object(content, path, walked)
+    if kind != "array" or not part.isdecimal():
         # Reads it, so that what is no JSON is reported as that.
         msgspec.json.decode(content, type=msgspec.Raw)
         raise TypeError(f"{walked or 'body'}: {kind} has no {part!r}")
-    below, records, listed = _split(inside[place], rest, f"{walked}.{part}" if walked else part)
-    for key, raw in inside.items() if isinstance(inside, dict) else enumerate(inside):
-        inside[key] = below if key == place else msgspec.json.decode(raw)
+    elements = msgspec.json.decode(content, type=list[msgspec.Raw])
+    place = range(len(elements))[int(part)]
+    below, records, listed = _split(elements[place], rest, joined(walked, part))
+    inside = [below if at == place else msgspec.json.decode(raw) for at, raw in enumerate(elements)]
     return inside, records, listed
+
+
+def _split_object(content: Any, path: str, walked: str) -> tuple[Any, Records, bytes]:
+    fields: dict[str, Any] = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+    missing: Exception = KeyError(path)
+    for key, rest in first_keys(path):
+        if key not in fields:
+            continue
+        try:
+            below, records, listed = _split(fields[key], rest, joined(walked, key))
+        except (LookupError, TypeError) as error:
+            missing = error
+        else:
+            inside = {
+                name: below if name == key else msgspec.json.decode(raw)
+                for name, raw in fields.items()
+            }
+            return inside, records, listed
+    raise missing
 
 
 def _without(content: bytes, listed: bytes) -> bytes:

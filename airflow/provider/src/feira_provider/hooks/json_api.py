@@ -15,6 +15,8 @@ from requests.utils import requote_uri
 from feira_provider.hooks.json_answer import NotJsonError, Records, read_json
 from feira_provider.hooks.paging import Answer, PagedApiError, PagedApiRefusedError, Parameters
 from feira_provider.hooks.timed_request import (
+    BROKEN,
+    CannotAskError,
     TooLargeError,
     TooSlowError,
     make_timed,
@@ -27,14 +29,6 @@ log = logging.getLogger(__name__)
 
 # Answers that another try may better: the request came too early, too often, or met a fault.
 _TRANSIENT = frozenset({408, 425, 429})
-# Likewise: no connection, or one that broke, and a body that is cut off or cannot be unpacked.
-_BROKEN = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-    requests.exceptions.RetryError,
-)
 
 
 @dataclass(frozen=True)
@@ -206,7 +200,7 @@ class JsonApi:
                 f"answered with more than {limits.max_bytes:,} bytes, the limit (max_bytes); ask for "
                 "smaller pages.",
             ) from error
-        except _BROKEN as error:
+        except BROKEN as error:
             cause = type(error).__name__
             if error.response is None:
                 raise _Retryable(f"{shown(asked)} gave no answer ({cause})") from error
@@ -227,13 +221,9 @@ class JsonApi:
                 )
             code = last.status_code
             raise refused(last.url, f"answered {code} and {problem}", code) from error
-        except requests.RequestException as error:
-            # Its own words may hold a header's value.
-            raise refused(
-                asked,
-                f"cannot be asked ({type(error).__name__}); check the connection "
-                f"{self.connection}.",
-            ) from error
+        except CannotAskError as error:
+            problem = f"cannot be asked ({error}); check the connection {self.connection}."
+            raise refused(asked, problem) from error
         status = answer.status_code
         if status >= 500 or status in _TRANSIENT:
             raise _Retryable(

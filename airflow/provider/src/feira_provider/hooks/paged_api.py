@@ -12,6 +12,7 @@ import requests
 from airflow.providers.http.hooks.http import HttpHook
 
 from feira.core.landing.land import Page
+from feira_provider.hooks.http_session import settle
 from feira_provider.hooks.json_answer import Records, read_json, read_page
 from feira_provider.hooks.json_api import JsonApi, Limits
 from feira_provider.hooks.missing import named_if_missing
@@ -24,7 +25,13 @@ from feira_provider.hooks.paging import (
     Parameters,
     at,
 )
-from feira_provider.hooks.web_links import same_origin, shown, without_query, without_user
+from feira_provider.hooks.web_links import (
+    is_bare_ipv6,
+    same_origin,
+    shown,
+    without_query,
+    without_user,
+)
 
 __all__ = ["ApiPage", "PagedApiError", "PagedApiHook", "PagedApiRefusedError", "shown"]
 
@@ -90,17 +97,43 @@ class PagedApiHook(HttpHook):
 
     @classmethod
     def get_connection(cls, conn_id: str) -> Any:
-        """The connection; raises MissingConnectionError where there is none."""
+        """The connection.
+
+        :raises MissingConnectionError: where there is none
+        :raises PagedApiRefusedError: where its extra is no JSON object
+        """
         with named_if_missing(conn_id):
-            return super().get_connection(conn_id)
+            connection = super().get_connection(conn_id)
+        if not isinstance(connection.extra_dejson, dict):
+            raise _unusable(conn_id, "its extra must be a JSON object.")
+        return connection
 
     def get_conn(self, *args: Any, **kwargs: Any) -> requests.Session:
-        """A session with the connection's login and headers."""
+        """A session with the connection's login and headers.
+
+        :raises PagedApiRefusedError: where the connection says what no request can be made of
+        """
         session = super().get_conn(*args, **kwargs)
-        # HttpHook takes each extra field that it does not know for a header.
-        for name in [field.name for field in fields(Limits)]:
-            session.headers.pop(name, None)
+        try:
+            settle(session, [field.name for field in fields(Limits)])
+        except ValueError as error:
+            raise _unusable(self.http_conn_id, str(error)) from error
         return session
+
+    def _set_base_url(self, connection: Any) -> None:
+        try:
+            super()._set_base_url(connection)
+        except ValueError as error:
+            # Its own words may show the user in the host.
+            raise _unusable(self.http_conn_id, "its host is no URL.") from error
+        host = connection.host or ""
+        if is_bare_ipv6(host):
+            # As a connection has it that is given as a URL.
+            self.base_url = self.base_url.replace(host, f"[{host}]", 1)
+
+    def url_of(self, endpoint: str) -> str:
+        """The URL of a path below the address that ``get_conn`` has read."""
+        return f"{self.base_url.rstrip('/')}/{endpoint.lstrip('/')}"
 
     def api_pages(
         self,
@@ -115,7 +148,7 @@ class PagedApiHook(HttpHook):
         :raises PagedApiError: when a page has failed every try, was refused, or leads in a circle
         """
         params = {**(parameters or {}), **paging.first()}
-        api, url = self._api, self._url(endpoint)
+        api, url = self._api, self.url_of(endpoint)
         followed: set[str] = set()
         number = 0
         while True:
@@ -191,7 +224,7 @@ class PagedApiHook(HttpHook):
             return read_json(body), Records([])
 
         api = self._api
-        return api.get(self._url(endpoint), parameters, what, 1, read)[0].body
+        return api.get(self.url_of(endpoint), parameters, what, 1, read)[0].body
 
     def if_down(self) -> str:
         """What an error says of an API that has failed every try."""
@@ -219,8 +252,9 @@ class PagedApiHook(HttpHook):
     def _sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def _url(self, endpoint: str) -> str:
-        return f"{self.base_url.rstrip('/')}/{endpoint.lstrip('/')}"
+
+def _unusable(conn_id: str, problem: str) -> PagedApiRefusedError:
+    return PagedApiRefusedError(f"Connection {conn_id} cannot be used: {problem}", url="", page=1)
 
 
 def _what(endpoint: str, label: str, number: int) -> str:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import urljoin
 
+from feira.core.dotted_paths import first_keys, joined
 from feira.core.errors import PermanentError
 from feira_provider.hooks.json_answer import Records
 from feira_provider.hooks.web_links import shown
@@ -71,12 +72,37 @@ class ApiPage:
 def at(body: Any, path: str) -> Any:
     """What stands in a JSON body at a dotted path, as in ``data.items``; the body itself for ``""``.
 
-    Raises KeyError, TypeError or IndexError where the body has no such place.
+    Of keys that hold dots the longest that leads there is taken. Raises LookupError where the body has no such
+    place, and TypeError where something else than an object or a list is on the way there.
     """
-    for part in path.split(".") if path else ():
-        by_number = isinstance(body, Sequence) and not isinstance(body, str) and part.isdecimal()
-        body = body[int(part)] if by_number else body[part]
-    return body
+    return _at(body, path, "")
+
+
+def _at(body: Any, path: str, walked: str) -> Any:
+    if not path:
+        return body
+    if isinstance(body, Mapping):
+        return _in_object(body, path, walked)
+    part, _, rest = path.partition(".")
+    if body is None or (isinstance(body, Sequence) and not body):
+        # What an API has instead of an object that would be empty.
+        raise KeyError(joined(walked, path))
+    if isinstance(body, Sequence) and not isinstance(body, str) and part.isdecimal():
+        return _at(body[int(part)], rest, joined(walked, part))
+    raise TypeError(f"{walked or 'body'}: {type(body).__name__} has no {part!r}")
+
+
+def _in_object(body: Mapping[str, Any], path: str, walked: str) -> Any:
+    missing: Exception = KeyError(joined(walked, path))
+    for key, rest in first_keys(path):
+        if key in body:
+            try:
+                return _at(body[key], rest, joined(walked, key))
+            except LookupError:
+                pass
+            except TypeError as error:
+                missing = error
+    raise missing
 
 
 def whole_number_at(body: Any, path: str) -> int:
@@ -132,9 +158,22 @@ class Paging(Protocol):
         """Where the next page is; None after the last."""
 
 
+def _stated(answer: Answer, path: str, *, required: bool) -> Any:
+    """The field that leads to the next page; None where it is null or an empty text, or is not there though it
+    need not be."""
+    try:
+        found = at(answer.body, path)
+    except LookupError:
+        if required:
+            raise
+        return None
+    return None if found == "" else found
+
+
 @dataclass(frozen=True)
 class CursorPaging:
-    """Each page names the cursor of the next; null, an empty text, or no such field is the end.
+    """Each page names the cursor of the next; null, an empty text, or no such field is the end. So is a null
+    or an empty list in the place of what would hold the field.
 
     :param records_at: dotted path of the records in a page
     :param cursor_at: dotted path of the next page's cursor
@@ -153,13 +192,8 @@ class CursorPaging:
 
     def following(self, answer: Answer, records: Sequence[Any]) -> NextPage | None:
         """The page that the body's cursor names."""
-        try:
-            cursor = at(answer.body, self.cursor_at)
-        except (KeyError, IndexError):
-            if self.cursor_required:
-                raise
-            return None
-        if cursor is None or cursor == "":
+        cursor = _stated(answer, self.cursor_at, required=self.cursor_required)
+        if cursor is None:
             return None
         if isinstance(cursor, bool) or not isinstance(cursor, str | int):
             raise TypeError(f"{self.cursor_at}: {cursor!r} is no cursor")
@@ -204,12 +238,22 @@ class PageNumberPaging:
 class LinkPaging:
     """Each page carries the URL of the next: in the Link header (RFC 8288), or in the body.
 
+    Null, an empty text, or no such field is the end. So is a null or an empty list in the place of what would
+    hold the field.
+
     :param records_at: dotted path of the records; "" where the body is the list itself
     :param link_at: dotted path of the URL in the body; without it the header with ``rel="next"``
+    :param link_required: an answer without the field is an error, and not the last page
     """
 
     records_at: str = ""
     link_at: str | None = None
+    link_required: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where a field is required and none is named: a last page has no link in its header."""
+        if self.link_required and self.link_at is None:
+            raise ValueError("link_required needs link_at: it is about a field of the body.")
 
     def first(self) -> Parameters:
         """Nothing: the first page has no link yet."""
@@ -218,13 +262,10 @@ class LinkPaging:
     def following(self, answer: Answer, records: Sequence[Any]) -> NextPage | None:
         """The URL that the page links to, made whole where it is relative."""
         if self.link_at is None:
-            link = answer.links.get("next")
+            link = answer.links.get("next") or None
         else:
-            try:
-                link = at(answer.body, self.link_at)
-            except (KeyError, IndexError):
-                link = None
-        if link is None or link == "":
+            link = _stated(answer, self.link_at, required=self.link_required)
+        if link is None:
             return None
         if not isinstance(link, str):
             raise TypeError(f"{self.link_at}: {link!r} is no URL")

@@ -6,6 +6,10 @@ from typing import Any
 
 from feira.core.settings import SettingsError
 from feira_provider.hooks.missing import named_if_missing
+from feira_provider.hooks.switches import with_switches
+
+# Of the extra: what PostgresHook reads by itself.
+_SWITCHES = ("iam", "redshift", "redshift-serverless")
 
 
 def postgres_dsn(conn_id: str) -> str:
@@ -14,7 +18,7 @@ def postgres_dsn(conn_id: str) -> str:
     Read by PostgresHook: an IAM token is in the place of the password where the extra says ``iam``.
 
     :raises MissingConnectionError: where there is no such connection
-    :raises SettingsError: for an option that libpq does not know
+    :raises SettingsError: for an option that libpq does not know, or a switch of the hook's that is no boolean
     """
     from airflow.providers.postgres.hooks.postgres import PostgresHook
     from airflow.sdk.log import mask_secret
@@ -25,6 +29,10 @@ def postgres_dsn(conn_id: str) -> str:
 
     class Arguments(PostgresHook):
         """Stops before the provider connects: with psycopg2, say, or in another time zone."""
+
+        @classmethod
+        def get_connection(cls, conn_id: str) -> Any:
+            return with_switches(super().get_connection(conn_id), _SWITCHES)
 
         def _create_connection(self, conn_args: dict[str, Any]) -> Any:
             found.update(conn_args)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feira.core.settings import SettingsError
+from feira_provider.hooks.switches import with_switches
+
+if TYPE_CHECKING:
+    from airflow.providers.amazon.aws.hooks.redshift_sql import RedshiftSQLHook
 
 # Of the extra: what libpq takes too, under the same name.
 _LIBPQ = ("application_name", "connect_timeout", "sslmode", "sslrootcert")
@@ -15,20 +19,34 @@ _IAM = (
 )
 
 
+def redshift_hook(conn_id: str) -> RedshiftSQLHook:
+    """Airflow's hook, for a connection whose switches may be texts and whose fields may be blank.
+
+    :raises SettingsError: where one of ``ssl``, ``iam`` and ``is_serverless`` is no boolean
+    """
+    from airflow.providers.amazon.aws.hooks.redshift_sql import RedshiftSQLHook
+
+    class Read(RedshiftSQLHook):
+        @classmethod
+        def get_connection(cls, conn_id: str) -> Any:
+            return with_switches(super().get_connection(conn_id), ("ssl", "iam", "is_serverless"))
+
+    return Read(redshift_conn_id=conn_id)
+
+
 def redshift_dsn(conn_id: str) -> str:
     """A libpq connection string for a ``redshift`` connection.
 
     Read by RedshiftSQLHook: a temporary password is in the place of the connection's where the extra says
     ``iam``. The server's certificate is verified against the system's authorities, but where the extra has
-    ``sslmode`` or ``"ssl": false``.
+    ``sslmode`` or ``"ssl": false``; a field that is null or blank says nothing.
 
-    Raises SettingsError for an option of the extra that libpq does not take.
+    Raises SettingsError for an option of the extra that libpq does not take, and as ``redshift_hook``.
     """
-    from airflow.providers.amazon.aws.hooks.redshift_sql import RedshiftSQLHook
     from airflow.sdk.log import mask_secret
     from psycopg.conninfo import make_conninfo
 
-    hook = RedshiftSQLHook(redshift_conn_id=conn_id)
+    hook = redshift_hook(conn_id)
     extra = hook.conn.extra_dejson
     if unknown := sorted(extra.keys() - {*_LIBPQ, *_IAM, "ssl"}):
         raise SettingsError(
@@ -39,7 +57,7 @@ def redshift_dsn(conn_id: str) -> str:
     if found.get("password"):
         mask_secret(found["password"])
     options: dict[str, Any] = {name: extra[name] for name in _LIBPQ if name in extra}
-    if extra.get("ssl") is False:
+    if not extra.get("ssl", True):
         options["sslmode"] = "disable"
     elif "sslmode" not in options:
         options |= {"sslmode": "verify-full", "sslrootcert": options.get("sslrootcert", "system")}

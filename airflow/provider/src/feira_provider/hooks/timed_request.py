@@ -10,15 +10,31 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC
+from functools import cache
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import HTTPError
 from urllib3.poolmanager import PoolManager
 
 _PIECE = 2**16
+# No connection, or one that broke, and a body that is cut off or cannot be unpacked.
+BROKEN = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+    requests.exceptions.RetryError,
+)
+# What requests raises, and what it lets through: for a header or a host that cannot be encoded, a file that is not
+# there, an option of another type.
+_RAISED = (
+    *(requests.RequestException, HTTPError, OSError),
+    *(ValueError, TypeError, LookupError, AttributeError, OverflowError),
+)
 
 
 class TooSlowError(Exception):
@@ -31,6 +47,11 @@ class TooSlowError(Exception):
 
 class TooLargeError(Exception):
     """A body goes on after the limit of its size."""
+
+
+class CannotAskError(Exception):
+    """No request can be made of what URL and session say, now or later. The message is the kind of error; what was
+    said may be a secret."""
 
 
 class _Deadline:
@@ -86,7 +107,9 @@ def _watch(connected: socket.socket | None) -> None:
         deadline.watch(connected)
 
 
-class _Connection(HTTPConnection):
+class _Watched(HTTPConnection):
+    """Comes before the class of a connection, whose ``super()`` that is."""
+
     def connect(self) -> None:
         super().connect()
         _watch(self.sock)
@@ -94,18 +117,6 @@ class _Connection(HTTPConnection):
     def request(self, *args: Any, **kwargs: Any) -> None:
         _watch(self.sock)
         super().request(*args, **kwargs)
-
-
-class _TlsConnection(_Connection, HTTPSConnection):
-    """As that one; its ``super()`` is the connection with TLS."""
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
 
 
 def make_timed(session: requests.Session) -> None:
@@ -123,8 +134,19 @@ def make_timed(session: requests.Session) -> None:
 
 
 def _time_pools(pools: PoolManager) -> PoolManager:
-    pools.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+    # Not pools of ours: those of a SOCKS proxy connect in a way of their own.
+    found = pools.pool_classes_by_scheme
+    pools.pool_classes_by_scheme = {scheme: _timed(pool) for scheme, pool in found.items()}
     return pools
+
+
+@cache
+def _timed(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
+    connects: Any = pool.ConnectionCls
+    if issubclass(connects, _Watched):
+        return pool
+    watched = type(connects.__name__, (_Watched, connects), {})
+    return type(pool.__name__, (pool,), {"ConnectionCls": watched})
 
 
 def status_in_words(status: int) -> str:
@@ -147,8 +169,9 @@ def timed_get(
     :param redirects: whether they are followed, with all that the session sends
     :raises TooSlowError: after ``total_timeout`` seconds
     :raises TooLargeError: where the body is over ``max_bytes``
-    :raises requests.RequestException: as requests does; its ``response`` is set where the headers
-        had come
+    :raises CannotAskError: where no request could be made
+    :raises requests.RequestException: one of ``BROKEN`` or TooManyRedirects; its ``response`` is set where the
+        headers had come
     """
     deadline = _Deadline(total_timeout)
     ends = time.monotonic() + total_timeout
@@ -172,9 +195,11 @@ def timed_get(
                     raise TooLargeError
                 if time.monotonic() > ends:
                     raise TooSlowError(answer.status_code)
-        except requests.RequestException as error:
+        except _RAISED as error:
             if deadline.over:
                 raise TooSlowError(answer.status_code if answer is not None else None) from error
+            if not isinstance(error, (*BROKEN, requests.TooManyRedirects)):
+                raise CannotAskError(_kind(error)) from error
             if error.response is None:
                 error.response = answer
             raise
@@ -185,6 +210,16 @@ def timed_get(
         # A body that says no length seems whole where its connection ends.
         raise TooSlowError(answer.status_code)
     return answer, bytes(body)
+
+
+def _kind(error: Exception) -> str:
+    kind = type(error).__name__
+    # One of Python's own is about a file, and names that alone.
+    return (
+        f"{kind}: {error}"
+        if isinstance(error, OSError) and type(error).__module__ == "builtins"
+        else kind
+    )
 
 
 def retry_after(headers: Any) -> float | None:

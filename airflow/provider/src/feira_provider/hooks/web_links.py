@@ -10,6 +10,7 @@ from airflow.sdk.log import redact  # type: ignore[attr-defined]
 from urllib3.util import parse_url
 
 _PORTS = {"http": 80, "https": 443}
+_USER = re.compile("//[^/]*@")
 
 # RFC 8288, appendix B.2 to B.4: <target>, then parameters whose values are tokens or quoted texts; a quote
 # that is not closed goes to the end. Some servers quote by apostrophes.
@@ -84,14 +85,26 @@ def _origin(url: str) -> tuple[str, str, int] | None:
     return parts.scheme, host, _PORTS[parts.scheme] if parts.port is None else parts.port
 
 
+def is_bare_ipv6(host: str) -> bool:
+    """Whether it is an IPv6 address without the brackets that it has in a URL."""
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False
+
+
 def without_user(url: str) -> str:
     """The URL without user and password: the connection's are sent, not those that an API names."""
     return str(parse_url(url)._replace(auth=None))
 
 
 def shown(url: str) -> str:
-    """A URL as it may stand in a message: without a user, and with secrets in its query masked."""
-    parts = urlsplit(url)
+    """A URL as it may stand in a message: without a user, and with secrets in its query masked. What is no URL is
+    shown without its query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return _USER.sub("//", url.partition("?")[0])
     netloc = parts.netloc.rpartition("@")[2]
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     hidden = [(name, str(redact(value, name))) for name, value in pairs]

@@ -117,7 +117,7 @@ class SlackNoticeNotifier(_NoticeNotifier):
 class MailNoticeNotifier(_NoticeNotifier):
     """Mails a notice; a subclass says what there is to say.
 
-    :param to: addresses; without them, ``to_email`` in the connection's extra (templated)
+    :param to: addresses, as ``to_email`` has them; without them, ``to_email`` in the connection's extra (templated)
     :param smtp_conn_id: an ``smtp`` connection whose extra has ``from_email`` (templated)
     """
 
@@ -135,19 +135,16 @@ class MailNoticeNotifier(_NoticeNotifier):
         self.smtp_conn_id = smtp_conn_id
 
     def notify(self, context: Context) -> None:
-        """Sends it; raises ValueError where no address is known, else what the hook raises."""
-        from feira_provider.hooks.mail import MailHook
+        """Sends it; raises MailConnectionError where no address is known or one is none, else what the hook raises."""
+        from feira_provider.hooks.mail import MailHook, addresses
 
         notice = self.notice(context)
-        with MailHook(smtp_conn_id=self.smtp_conn_id) as hook:
-            recipients = self.to or hook.conn.extra_dejson.get("to_email")
-            if not recipients:
-                raise ValueError(
-                    f"Nobody to write to: connection {self.smtp_conn_id} has no to_email in its "
-                    'extra, as in {"to_email": "team@example.com"}, and the notifier has no `to`.'
-                )
+        hook = MailHook(smtp_conn_id=self.smtp_conn_id)
+        with hook:
+            recipients = addresses(self.to, "The notifier's `to`") or hook.recipients
             hook.send_email_smtp(
                 to=recipients,
+                from_email=hook.sender,
                 subject=notice.title,
                 html_content=mail_html(notice),
                 custom_headers={

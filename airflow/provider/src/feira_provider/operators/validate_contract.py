@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -20,13 +19,21 @@ from feira.core.landing.manifest import (
     passes_gate,
     read_manifest,
 )
+from feira.core.settings import SettingsError
 from feira_provider.contracts.check import CheckResult, check
 from feira_provider.contracts.rules import read_rules
 from feira_provider.contracts.source import FORMATS
 from feira_provider.contracts.terms import RuleSet
-from feira_provider.datasets.files import DatasetError, s3_files
+from feira_provider.datasets.files import (
+    DatasetError,
+    bucket_and_key,
+    manifest_fields,
+    s3_files,
+    s3_hook,
+)
 
 if TYPE_CHECKING:
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from fsspec import AbstractFileSystem
 
 _SUFFIXES = {
@@ -56,7 +63,7 @@ class ValidateContractOperator(BaseOperator):
     :param file_format: ``parquet``, ``csv`` or ``ndjson``; by default as the files are named. Names
         that end in ``.gz`` are unpacked
     :param delimiter: between the fields of a CSV line
-    :param files_at: the manifest's fields that list files
+    :param files_at: the manifest's fields that list files, or the one that does
     :param allow_not_evaluated: go on although the contract asks what this operator does not check;
         the report names it
     :param memory_limit: what may be held in memory, as in ``1GB``; the rest goes to the worker's disk
@@ -115,7 +122,7 @@ class ValidateContractOperator(BaseOperator):
         self.schema_name = schema_name
         self.file_format = file_format
         self.delimiter = delimiter
-        self.files_at = files_at
+        self.files_at = manifest_fields(files_at)
         self.allow_not_evaluated = allow_not_evaluated
         self.memory_limit = memory_limit
         self.aws_conn_id = aws_conn_id
@@ -123,7 +130,7 @@ class ValidateContractOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Validates, writes report and quarantine, and then passes or fails."""
         files = s3_files(self.aws_conn_id)
-        s3 = S3Hook(self.aws_conn_id)
+        s3 = s3_hook(self.aws_conn_id)
         try:
             rules = self._rules(files)
             manifest = self._manifest(files)
@@ -144,7 +151,7 @@ class ValidateContractOperator(BaseOperator):
                     memory_limit=self.memory_limit,
                 )
                 kept = self._keep(s3, quarantine)
-        except (ContractError, DatasetError, ManifestError) as error:
+        except (ContractError, DatasetError, ManifestError, SettingsError) as error:
             raise AirflowFailException(str(error)) from error
         limit = self.max_invalid_percent
         limit = rules.max_invalid_percent if limit is None else limit
@@ -163,7 +170,7 @@ class ValidateContractOperator(BaseOperator):
             "not_evaluated": list(rules.not_evaluated),
             "quarantine": kept,
         }
-        bucket, key = S3Hook.parse_s3_url(uri)
+        bucket, key = bucket_and_key(uri)
         body = json.dumps(document, indent=2, ensure_ascii=False).encode()
         s3.load_bytes(body, key, bucket, replace=True)
         if not passed:
@@ -183,8 +190,12 @@ class ValidateContractOperator(BaseOperator):
                 text = files.cat_file(self.contract).decode()
             else:
                 text = Path(self.contract).read_text(encoding="utf-8")
-        except FileNotFoundError as error:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise ContractError(f"There is no contract at {self.contract}.") from error
+        except UnicodeDecodeError as error:
+            raise ContractError(
+                f"{self.contract} is no UTF-8 at byte {error.start}; a contract is YAML in UTF-8. Save it as that."
+            ) from error
         rules = read_rules(text, self.contract, self.schema_name)
         if rules.not_evaluated and not self.allow_not_evaluated:
             raise ContractError(
@@ -205,17 +216,21 @@ class ValidateContractOperator(BaseOperator):
     def _files(self, files: AbstractFileSystem) -> list[ListedFile]:
         dataset = self.dataset or ""
         if dataset.endswith("/"):
-            found = files.find(dataset)
+            found = files.find(dataset, detail=True)
         elif "*" in dataset:
-            found = files.glob(dataset)
+            found = files.glob(dataset, detail=True)
         else:
-            found = [dataset] if files.exists(dataset) else []
+            found = {dataset: {}} if files.exists(dataset) else {}
         # Names that begin with _ or . are markers of writers, not data, and so is all in a folder of such a name: what
         # a killed job has left in _temporary was never committed. Those that the dataset itself names are meant.
         folder = dataset.partition("://")[2].partition("*")[0].rpartition("/")[0]
         names = [
             name
-            for name in sorted(each.removeprefix("s3://") for each in found)
+            for name in sorted(
+                each.removeprefix("s3://")
+                for each, facts in found.items()
+                if not _is_folder(each, facts)
+            )
             if not any(part.startswith(("_", ".")) for part in name[len(folder) + 1 :].split("/"))
         ]
         if not names:
@@ -225,7 +240,7 @@ class ValidateContractOperator(BaseOperator):
     def _keep(self, s3: S3Hook, quarantine: Path) -> str | None:
         """Uploads the quarantine; takes away that of an earlier try where there is none now."""
         uri = f"{self.report_prefix.rstrip('/')}/quarantine.parquet"
-        bucket, key = S3Hook.parse_s3_url(uri)
+        bucket, key = bucket_and_key(uri)
         if quarantine.exists():
             s3.load_file(quarantine, key, bucket, replace=True)
             return uri
@@ -242,6 +257,12 @@ class ValidateContractOperator(BaseOperator):
         parts += [f"{each.rule} is {each.count:g}, must be {each.limit}" for each in found.failures]
         rows = f" The rows are in {kept}," if kept else ""
         return f"{self.dataset or self.manifest}: {'; '.join(parts)}.{rows} the report is {uri}."
+
+
+def _is_folder(name: str, facts: Mapping[str, Any]) -> bool:
+    """Whether it is a folder, or the empty object by which consoles and Hadoop mark one."""
+    marker = facts.get("size") == 0 and name.endswith(("/", "_$folder$"))
+    return marker or facts.get("type") == "directory"
 
 
 def _format(urls: Sequence[str]) -> str:

@@ -8,10 +8,9 @@ from typing import Any
 
 from airflow.sdk import BaseSensorOperator, Context
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowSensorTimeout
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
-_TIMEOUT = 10.0
-_MAX_BYTES = 2**20
+from feira.core.errors import PermanentError
 
 
 class HttpAvailableSensor(BaseSensorOperator):
@@ -21,10 +20,11 @@ class HttpAvailableSensor(BaseSensorOperator):
     what a pipeline should wait for. A redirect is not followed: where it leads to, the connection's
     credentials would go too, and a login page answers 200 whatever the service does.
 
-    :param http_conn_id: an ``http`` connection (templated); its headers and its login are sent
+    :param http_conn_id: an ``http`` or ``paged_api`` connection (templated); its headers and its login are sent
     :param endpoint: path below the connection's base URL (templated)
     :param deferrable: wait in the triggerer, without a worker; by default as Airflow's option
         ``[operators] default_deferrable`` says
+    :raises AirflowFailException: where the connection is not there, or no request can be made of what it says
     """
 
     template_fields: Sequence[str] = ("http_conn_id", "endpoint")
@@ -75,47 +75,23 @@ class HttpAvailableSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
         """Ends the wait as the trigger's event says."""
+        from feira_provider.hooks.web_links import shown
+        from feira_provider.triggers.http_available import opened
+
+        if event["status"] == "error":
+            raise AirflowFailException(event["message"])
         if event["status"] != "available":
+            url, _ = opened(self.http_conn_id, self.endpoint)
             raise AirflowSensorTimeout(
-                f"{self._opened()[0]} was not available for {self.timeout:.0f} s; its last answer: "
+                f"{shown(url)} was not available for {self.timeout:.0f} s; its last answer: "
                 f"{event['message']}. Start the service, then clear this task."
             )
 
     def _ask(self) -> tuple[str, str]:
-        """The URL, and its status or the kind of error."""
-        import requests
+        """The URL as it may be shown, and its status or the kind of error."""
+        from feira_provider.triggers.http_available import ask
 
-        from feira_provider.hooks.timed_request import (
-            TooLargeError,
-            TooSlowError,
-            make_timed,
-            status_in_words,
-            timed_get,
-        )
-
-        url, session = self._opened()
-        make_timed(session)
         try:
-            answer, _ = timed_get(
-                session,
-                url,
-                {},
-                timeout=_TIMEOUT,
-                total_timeout=_TIMEOUT,
-                max_bytes=_MAX_BYTES,
-                redirects=False,
-            )
-            return url, status_in_words(answer.status_code)
-        except (requests.RequestException, TooSlowError, TooLargeError) as error:
-            return url, type(error).__name__
-
-    def _opened(self) -> tuple[str, Any]:
-        """The URL, and a session with what the connection sends."""
-        from airflow.providers.http.hooks.http import HttpHook
-
-        from feira_provider.hooks.missing import named_if_missing
-
-        hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)
-        with named_if_missing(self.http_conn_id):
-            session = hook.get_conn()
-        return f"{hook.base_url.rstrip('/')}/{self.endpoint.lstrip('/')}", session
+            return ask(self.http_conn_id, self.endpoint)
+        except PermanentError as error:
+            raise AirflowFailException(str(error)) from error

@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
 )
 
+from feira_provider.datasets.files import bucket_and_key
 from feira_provider.triggers.s3_manifest import (
     ManifestWait,
     S3ManifestTrigger,
@@ -34,7 +35,7 @@ class S3ManifestSensor(BaseSensorOperator):
 
     :param bucket_key: the manifest: ``s3://bucket/key``, or a key in ``bucket_name`` (templated)
     :param bucket_name: its bucket, where ``bucket_key`` is no URI (templated)
-    :param files_at: the manifest's fields that list files, ``entries`` by default (templated)
+    :param files_at: the manifest's fields that list files, or the one that does; ``entries`` by default (templated)
     :param min_rows: rows that the manifest must state in all
     :param check_sha256: read every file and compare its SHA-256 with the manifest's. It reads the
         whole dataset at each look: meant for small ones
@@ -46,8 +47,9 @@ class S3ManifestSensor(BaseSensorOperator):
     :return: ``manifest`` (URI) and the counts it states: ``files``, ``bytes``, ``rows``
     :raises AirflowSensorTimeout: after ``timeout`` seconds, naming what is missing; with
         ``soft_fail`` the task is skipped with the same words
-    :raises AirflowFailException: where S3 answers 401 or 403, with ``soft_fail`` too: another try
-        would be refused as well
+    :raises AirflowFailException: where S3 answers 401 or 403, the connection is not there, or boto3 takes the bucket's
+        name for none, with ``soft_fail`` too: another try would be refused as well. Where there is no ``aws_default``,
+        what the machine has is taken, as Airflow does
     """
 
     template_fields: Sequence[str] = ("bucket_key", "bucket_name", "files_at", "aws_conn_id")
@@ -149,15 +151,21 @@ class S3ManifestSensor(BaseSensorOperator):
         return AirflowSkipException(message) if self.soft_fail else AirflowSensorTimeout(message)
 
     def _wait(self) -> ManifestWait:
-        bucket, key = S3Hook.get_s3_bucket_key(
-            self.bucket_name, self.bucket_key, "bucket_name", "bucket_key"
-        )
-        return ManifestWait(
-            uri=f"s3://{bucket}/{key}",
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            files_at=tuple(self.files_at),
-            min_rows=self.min_rows,
-            check_sha256=self.check_sha256,
-        )
+        if self.bucket_name is None:
+            bucket, key = bucket_and_key(self.bucket_key)
+        else:
+            bucket, key = S3Hook.get_s3_bucket_key(
+                self.bucket_name, self.bucket_key, "bucket_name", "bucket_key"
+            )
+        try:
+            return ManifestWait(
+                uri=f"s3://{bucket}/{key}",
+                aws_conn_id=self.aws_conn_id,
+                region_name=self.region_name,
+                verify=self.verify,
+                files_at=self.files_at,
+                min_rows=self.min_rows,
+                check_sha256=self.check_sha256,
+            )
+        except ValueError as error:
+            raise AirflowFailException(f"{self.task_id}: {error}") from error

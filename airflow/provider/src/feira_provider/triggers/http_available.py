@@ -7,13 +7,61 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
-from airflow.providers.http.hooks.http import AsyncHttpSession, HttpAsyncHook
+import requests
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from feira_provider.hooks.timed_request import status_in_words
+from feira.core.errors import PermanentError
+from feira_provider.hooks.paged_api import PagedApiHook, PagedApiRefusedError
+from feira_provider.hooks.timed_request import (
+    CannotAskError,
+    TooLargeError,
+    TooSlowError,
+    make_timed,
+    status_in_words,
+    timed_get,
+)
+from feira_provider.hooks.web_links import shown
 
-_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_TIMEOUT = 10.0
+_MAX_BYTES = 2**20
+
+
+def opened(http_conn_id: str, endpoint: str) -> tuple[str, requests.Session]:
+    """The URL, and a session with what the connection sends.
+
+    :raises PermanentError: where there is no such connection, or no request can be made of it
+    """
+    hook = PagedApiHook(http_conn_id)
+    session = hook.get_conn()
+    return hook.url_of(endpoint), session
+
+
+def ask(http_conn_id: str, endpoint: str) -> tuple[str, str]:
+    """Asks a service once: the URL as it may be shown, and its status or the kind of error.
+
+    :raises PermanentError: as ``opened``
+    """
+    url, session = opened(http_conn_id, endpoint)
+    make_timed(session)
+    try:
+        answer, _ = timed_get(
+            session,
+            url,
+            {},
+            timeout=_TIMEOUT,
+            total_timeout=_TIMEOUT,
+            max_bytes=_MAX_BYTES,
+            redirects=False,
+        )
+        return shown(url), status_in_words(answer.status_code)
+    except CannotAskError as error:
+        raise PagedApiRefusedError(
+            f"{shown(url)} cannot be asked ({error}); check the connection {http_conn_id}.",
+            url=url,
+            page=1,
+        ) from error
+    except (requests.RequestException, TooSlowError, TooLargeError) as error:
+        return shown(url), type(error).__name__
 
 
 class HttpAvailableTrigger(BaseTrigger):
@@ -22,10 +70,10 @@ class HttpAvailableTrigger(BaseTrigger):
     A refused connection, a timeout and any other status, a redirect's too, count as not yet: waiting
     through them is what this trigger is for.
 
-    :param http_conn_id: an ``http`` connection, with the headers and the login that it carries
+    :param http_conn_id: an ``http`` or ``paged_api`` connection, with the headers and the login that it carries
     :param endpoint: path below the connection's base URL
     :param poke_interval: seconds between two questions
-    :param deadline: seconds since the epoch
+    :param deadline: seconds since the epoch; then it asks for the last time
     """
 
     def __init__(
@@ -48,27 +96,21 @@ class HttpAvailableTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yields one event: ``available``, or ``timeout`` with the last answer in ``message``."""
-        hook = HttpAsyncHook(method="GET", http_conn_id=self.http_conn_id, retry_limit=1)
-        async with hook.session() as session:
-            while True:
-                answer = await self._ask(session)
-                if answer == "200":
-                    yield TriggerEvent({"status": "available"})
-                    return
-                if time.time() + self.poke_interval > self.deadline:
-                    yield TriggerEvent({"status": "timeout", "message": answer})
-                    return
-                self.log.info(
-                    "%s/%s is not available yet: %s", session.base_url, self.endpoint, answer
-                )
-                await asyncio.sleep(self.poke_interval)
-
-    async def _ask(self, session: AsyncHttpSession) -> str:
-        options = {"check_response": False, "timeout": _TIMEOUT, "allow_redirects": False}
-        try:
-            answer = await session.run(self.endpoint, extra_options=options)
-        except (TimeoutError, aiohttp.ClientError) as error:
-            return f"{type(error).__name__}: {error}"
-        answer.release()
-        return status_in_words(answer.status)
+        """Yields one event: ``available``, or with a ``message`` ``timeout``, which is the last answer, or ``error``
+        where the connection cannot be used."""
+        while True:
+            last = time.time() >= self.deadline
+            try:
+                # In a thread: requests waits for its answer, and Airflow's for the connection.
+                url, answer = await asyncio.to_thread(ask, self.http_conn_id, self.endpoint)
+            except PermanentError as error:
+                yield TriggerEvent({"status": "error", "message": str(error)})
+                return
+            if answer == "200":
+                yield TriggerEvent({"status": "available"})
+                return
+            if last:
+                yield TriggerEvent({"status": "timeout", "message": answer})
+                return
+            self.log.info("%s is not available yet: %s", url, answer)
+            await asyncio.sleep(min(self.poke_interval, max(0, self.deadline - time.time())))

@@ -12,9 +12,22 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.triggers.base import BaseTrigger, TriggerEvent
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    InvalidRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 
 from feira.core.landing.manifest import FileManifest, ListedFile, ManifestError, read_manifest
+from feira_provider.datasets.files import bucket_and_key, manifest_fields, s3_hook
+from feira_provider.hooks.missing import (
+    MissingConnectionError,
+    NoConnectionError,
+    named_if_missing,
+)
 
 if TYPE_CHECKING:
     from aiobotocore.client import AioBaseClient
@@ -26,9 +39,13 @@ _DENIED = frozenset({401, 403})
 _SHOWN = 3
 
 
+# What boto3 makes of a connection, and of a bucket's name, that it cannot use.
+_UNUSABLE = (ParamValidationError, ProfileNotFound, PartialCredentialsError, InvalidRegionError)
+
+
 class VainWaitError(RuntimeError):
-    """Waiting changes nothing: S3 refuses to show the manifest or a file, or a landing's manifest, which
-    is never written again, has no such fields."""
+    """Waiting changes nothing: S3 refuses to show the manifest or a file, it cannot be asked with this connection or
+    for this bucket, or a landing's manifest, which is never written again, has no such fields."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +75,42 @@ class ManifestWait:
     min_rows: int | None = None
     check_sha256: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where no field is named that lists files."""
+        object.__setattr__(self, "files_at", manifest_fields(self.files_at))
+
     async def look(self) -> ManifestState:
         """Looks once.
 
-        :raises VainWaitError: where S3 answers 401 or 403, or ``files_at`` does not fit a landing
+        :raises VainWaitError: where S3 answers 401 or 403, the connection is not there, it or a bucket's name is of
+            no use, or ``files_at`` does not fit a landing
         """
-        hook = S3Hook(
-            aws_conn_id=self.aws_conn_id, region_name=self.region_name, verify=self.verify
-        )
         try:
+            # In a thread: it waits for the connection.
+            hook = await asyncio.to_thread(self._hook)
             async with await hook.get_async_conn() as client:
                 return await self._look(client)
+        except NoConnectionError as error:
+            raise VainWaitError(str(error)) from error
+        except MissingConnectionError as error:
+            return ManifestState(f"{self.uri}: {error}")
+        except _UNUSABLE as error:
+            raise VainWaitError(
+                f"{self.uri}: S3 cannot be asked ({' '.join(str(error).split())[:300]}). Check the bucket's name, and "
+                f"the connection {self.aws_conn_id}."
+            ) from error
         except (ClientError, BotoCoreError, aiohttp.ClientError, OSError) as error:
             # S3 is down, slow, or breaks off within a body: what a sensor waits through.
             return ManifestState(f"{self.uri}: S3 gave no answer ({type(error).__name__}: {error})")
+
+    def _hook(self) -> S3Hook:
+        hook = s3_hook(self.aws_conn_id, self.region_name, self.verify)
+        # The hook goes on with what the machine has. That is usual for the connection that is asked for where none is
+        # named, and of any other it is a surprise.
+        if self.aws_conn_id not in (None, "", hook.conn_config.conn_id, S3Hook.default_conn_name):
+            with named_if_missing(self.aws_conn_id):
+                hook.get_connection(self.aws_conn_id)
+        return hook
 
     async def _look(self, client: AioBaseClient) -> ManifestState:
         body = await self._read(client, self.uri)
@@ -147,7 +186,7 @@ class ManifestWait:
 
     async def _answer(self, call: Any, url: str) -> Any:
         """S3's answer to a call for one object; None where there is no such object."""
-        bucket, key = S3Hook.parse_s3_url(url)
+        bucket, key = bucket_and_key(url)
         try:
             return await call(Bucket=bucket, Key=key)
         except ClientError as error:
@@ -168,7 +207,7 @@ class S3ManifestTrigger(BaseTrigger):
 
     :param uri: the manifest's ``s3://`` URI
     :param poke_interval: seconds between two looks
-    :param deadline: seconds since the epoch
+    :param deadline: seconds since the epoch; then it looks for the last time
     :param aws_conn_id: an ``aws`` connection
     :param region_name: the bucket's region, where the connection does not say
     :param verify: as boto3 takes it: check certificates, or a bundle to check them with
@@ -193,7 +232,7 @@ class S3ManifestTrigger(BaseTrigger):
         self.poke_interval = poke_interval
         self.deadline = deadline
         self.wait = ManifestWait(
-            uri, aws_conn_id, region_name, verify, tuple(files_at), min_rows, check_sha256
+            uri, aws_conn_id, region_name, verify, files_at, min_rows, check_sha256
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -210,6 +249,7 @@ class S3ManifestTrigger(BaseTrigger):
         """Yields one event: ``complete`` with ``result``, or ``timeout`` or ``error`` with
         ``message``."""
         while True:
+            last = time.time() >= self.deadline
             try:
                 state = await self.wait.look()
             except VainWaitError as error:
@@ -218,8 +258,8 @@ class S3ManifestTrigger(BaseTrigger):
             if state.reason is None:
                 yield TriggerEvent({"status": "complete", "result": state.result(self.wait.uri)})
                 return
-            if time.time() + self.poke_interval > self.deadline:
+            if last:
                 yield TriggerEvent({"status": "timeout", "message": state.reason})
                 return
             self.log.info("Not complete yet: %s", state.reason)
-            await asyncio.sleep(self.poke_interval)
+            await asyncio.sleep(min(self.poke_interval, max(0, self.deadline - time.time())))

@@ -21,6 +21,7 @@ import msgspec
 import orjson
 
 from feira.core.contracts import Contract
+from feira.core.dotted_paths import first_keys
 
 # Of fewer lines, that none has an optional field proves nothing: a source may leave nulls out.
 ENOUGH_LINES = 100
@@ -204,15 +205,22 @@ class LandedLines:
         return lambda line: tuple(line[name] for name in self.key)
 
 
-def value_at(record: bytes, path: str) -> Any:
+def value_at(record: bytes | msgspec.Raw, path: str) -> Any:
     """The value at a record's dotted path; nothing else of the record is parsed.
 
     Raises LookupError, MsgspecError or RecursionError where there is none, or none that can be parsed.
     """
-    inside: Any = record
-    for part in path.split("."):
-        inside = msgspec.json.decode(inside, type=dict[str, msgspec.Raw])[part]
-    return msgspec.json.decode(inside)
+    if not path:
+        return msgspec.json.decode(record)
+    fields = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+    missing: Exception = KeyError(path)
+    for key, rest in first_keys(path):
+        if key in fields:
+            try:
+                return value_at(fields[key], rest)
+            except (LookupError, msgspec.MsgspecError) as error:
+                missing = error
+    raise missing
 
 
 def shown(text: str) -> str:
