@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition, Uuid
+from confluent_kafka import (
+    OFFSET_INVALID,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+    Uuid,
+)
 
 TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
 DOWN = KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
@@ -30,6 +37,23 @@ class Log:
         return next(later, -1)
 
 
+@dataclass(frozen=True)
+class Timed:
+    """A message as far as its place and time."""
+
+    at: int
+    time: int
+
+    def error(self) -> None:
+        return None
+
+    def offset(self) -> int:
+        return self.at
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, self.time
+
+
 @dataclass
 class FakeConsumer:
     """Consumer and admin in one, which answers from its logs; ``meanwhile`` happens once, before the next
@@ -40,6 +64,7 @@ class FakeConsumer:
     error: KafkaException | None = None
     topic_id: Uuid = field(default_factory=lambda: Uuid(0, 0))
     asked: list[str] = field(default_factory=list)
+    _assigned: list[TopicPartition] = field(default_factory=list)
 
     def describe_topics(self, topics: TopicCollection, request_timeout: float) -> Any:
         self._ask("describe_topics", request_timeout)
@@ -77,6 +102,19 @@ class FakeConsumer:
             )
             for each in reversed(asked)
         ]
+
+    def assign(self, begins: list[TopicPartition]) -> None:
+        self._assigned = begins
+
+    def unassign(self) -> None:
+        self._assigned = []
+
+    def poll(self, timeout: float) -> Any:
+        self._ask("poll", timeout)
+        (begin,) = self._assigned
+        log = self.logs[begin.topic][begin.partition]
+        left = log.times[begin.offset - log.low :]
+        return Timed(begin.offset, left[0]) if left else None
 
     def _ask(self, call: str, timeout: float) -> None:
         assert timeout > 0
@@ -153,6 +191,10 @@ class DeadTopic:
         taken = self.stored[self._read : self._read + min(count, 2)]
         self._read += len(taken)
         return taken
+
+    def position(self, of: list[TopicPartition]) -> list[TopicPartition]:
+        reached = self.low + self._read if self._read else OFFSET_INVALID
+        return [TopicPartition(each.topic, each.partition, reached) for each in of]
 
     def produce(self, topic: str, key: Any, value: Any, headers: Any, on_delivery: Any) -> None:
         assert topic == self.name

@@ -12,7 +12,8 @@ go to the topic `user_events.dead`, with the reason.
 
 * `resolve_offsets`: the day is not over, Kafka does not answer, or it no longer holds the day whole. Nothing
   was read, and the table holds the day as it was. What retention has removed no run brings back: lengthen
-  the topic's retention, and say in the table's history which day is missing.
+  the topic's retention, and say in the table's history which day is missing. A message with a timestamp of the
+  future it names, with what removes it.
 * `ingest`: Spark, Kafka or the lake did not answer. Clear it. Where the topic was made anew since the offsets
   were resolved, or another run has read more of the day, clear `resolve_offsets`.
 * `send_dead_letters`: Kafka did not store them. Clear it: it sends those that the topic does not hold.
@@ -22,7 +23,9 @@ go to the topic `user_events.dead`, with the reason.
 **To run a day again** clear it, or `feira run user_events --day D`: the offsets are resolved anew, so that
 messages which came late are taken in. Without any, the rows are the same. That there are some, a later day's
 `ingest` says: `late` in its result, and a warning in its log with the day to run. A day that takes an id from
-a later day changes that day's rows too, and emits its own event alone; the log says how many.
+a later day changes that day's rows too, and emits its own event alone; the log says how many. What that later day
+had kept from days after it may be theirs now: `again` in the result of `ingest`, and a warning in its log, name the
+days to run again.
 """
 
 from __future__ import annotations

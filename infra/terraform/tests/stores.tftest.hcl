@@ -62,6 +62,10 @@ run "kafka" {
     condition     = one(one(one(aws_msk_cluster.this.broker_node_group_info).connectivity_info).public_access).type == "DISABLED"
     error_message = "Kafka is reached from the Internet."
   }
+  assert {
+    condition     = contains(split("\n", aws_msk_configuration.this.server_properties), "log.message.timestamp.after.max.ms=3600000") && !can(regex("before.max", aws_msk_configuration.this.server_properties))
+    error_message = "Kafka takes messages of the far future, or none of a day of long ago."
+  }
 }
 
 run "valkey" {

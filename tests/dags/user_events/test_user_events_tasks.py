@@ -32,7 +32,10 @@ RANGES = {n: (10**9 * n, 10**9 * n + 10**7) for n in range(8)}
 OFFSETS = DayOffsets.of("user_events", DAY, RANGES, "kP-Rx1Z_QlmlbzQPHU3X2w")
 KNOWN = DayOffsets.of("user_events", DAY, {0: (0, 5)})
 LATE = {"2010-11-29": 1, "2010-11-30": 1200}
-INGESTED = day.Ingested("s3://lake/events.json", "s3://lake/dead.json", 20, 15, 2, 1, 2, LATE)
+AGAIN = ["2010-12-11", "2010-12-12"]
+INGESTED = day.Ingested(
+    "s3://lake/events.json", "s3://lake/dead.json", 20, 15, 2, 1, 2, LATE, AGAIN
+)
 # In partition 1 the day before was read up to two messages before the day begins.
 READ_TO = {date(2010, 11, 30): {n: start - 2 * (n == 1) for n, (start, _) in RANGES.items()}}
 
@@ -111,7 +114,9 @@ def test_the_ingest_reads_these_offsets_and_what_lies_between_them_and_the_day_b
     assert [("2010-11-29" in it, "1,200" in it, "--day 2010-11-30`" in it) for it in warned] == [
         (True, False, False),
         (False, True, True),
+        *((False, False, False),) * 2,
     ]
+    assert ["--day 2010-12-11`" in warned[2], "--day 2010-12-12`" in warned[3]] == [True, True]
     assert replaced["require_topic"] == ("admin", OFFSETS)
     check(vars(INGESTED))
 

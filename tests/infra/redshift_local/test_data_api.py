@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import urllib.request
 import uuid
 from collections.abc import Callable
@@ -440,3 +441,55 @@ def test_the_end_of_the_server_cancels_what_runs(
                 url, body, {"X-Amz-Target": "RedshiftData.ExecuteStatement"}
             )
             assert "Id" in json.load(urllib.request.urlopen(request))
+
+
+def test_a_session_that_has_a_lock_goes_on_while_all_threads_wait_for_it(client: Any) -> None:
+    execute(client, "CREATE TABLE t (a int)")
+    session = execute(client, "BEGIN", SessionKeepAliveSeconds=60)["SessionId"]
+    execute(client, "LOCK t", SessionId=session)
+    inserted = [
+        client.execute_statement(Sql=f"INSERT INTO t VALUES ({n})", **WHERE)["Id"] for n in range(9)
+    ]
+    assert execute(client, "COMMIT", SessionId=session)["Status"] == "FINISHED"
+    for each in inserted:
+        assert client.describe_statement(Id=each, WaitTimeSeconds=30)["Status"] == "FINISHED"
+    assert rows(client, "SELECT COUNT(*) FROM t") == [[{"longValue": 9}]]
+
+
+def test_the_end_of_the_server_ends_what_waits_and_runs_nothing_more(
+    redshift_dsn: str, connection: psycopg.Connection[Any]
+) -> None:
+    connection.execute("CREATE TABLE t (a int)")
+    api = DataApi(redshift_dsn, S3())
+    with connection.transaction():
+        connection.execute("LOCK TABLE t")
+        ids = [
+            api.answer("ExecuteStatement", {"Sql": f"INSERT INTO t VALUES ({n})", **WHERE})["Id"]
+            for n in range(12)
+        ]
+        api.close()
+        found = [api.statements.find(each)[0].whole.status for each in ids]
+        assert found == ["ABORTED"] * 12
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
+def test_a_statement_that_ends_while_the_server_does_is_no_fault(
+    redshift_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = DataApi(redshift_dsn, S3())
+    release = api.statements._release
+
+    def slowly(statement: Any) -> None:
+        assert statement.whole.status == "FINISHED"
+        threading.Timer(0.2, goes_on.set).start()
+        goes_on.wait()
+        release(statement)
+
+    goes_on = threading.Event()
+    # Then it has ended, and its end is not known yet.
+    monkeypatch.setattr(api.statements, "_release", slowly)
+    id_ = api.answer("ExecuteStatement", {"Sql": "SELECT 1", **WHERE})["Id"]
+    while api.statements.find(id_)[0].whole.status != "FINISHED":
+        pass
+    api.close()
+    assert api.statements.find(id_)[0].ended.is_set()

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,6 +20,9 @@ import pyarrow.parquet as pq
 import pytest
 import redshift_connector
 
+from redshift_local.loading.files import File
+from redshift_local.loading.load import _readable
+from redshift_local.loading.rows import Column, rows
 from redshift_local.translation.copying import Copy
 from redshift_local.translation.errors import NotImitated, RedshiftError
 from redshift_local.translation.translate import translate
@@ -434,6 +438,191 @@ def test_keys_of_a_copy_are_in_no_representation() -> None:
         "",
     )
     assert "hidden" not in repr(translated)
+
+
+@pytest.mark.parametrize(
+    ("type_", "taken", "refused"),
+    [
+        ("smallint", ["-7", "+7"], ["1_0", "0x1F", "0b11", "0o7", "1e2", "7."]),
+        ("int", [" 12 "], ["1_000", "0x1F", "0b11"]),
+        ("bigint", ["12"], ["1_000", "0X1f"]),
+        (
+            "decimal(12,2)",
+            ["1.5", ".5", "-1.", "1e2"],
+            ["NaN", "Infinity", "-inf", "1_0.5", "0x1F"],
+        ),
+        ("float8", ["1e-3", "NaN", "-Infinity", "inf"], ["0x1F", "0x1p3", "1_0"]),
+        ("real", ["1.5"], ["0x1F"]),
+        ("boolean", ["t", "TRUE", "yes", "1", "f", "No", "0"], ["tr", "of", "ye", "on", "off"]),
+        (
+            "date",
+            ["2020-01-02", "January 8, 1999"],
+            ["infinity", "-infinity", "epoch", "now", "today", "Tomorrow", "yesterday", "J2451187"],
+        ),
+        (
+            "timestamp",
+            ["2020-01-02 03:04:05.678", "2020-01-02T03:04:05"],
+            [
+                "infinity",
+                "-Infinity",
+                "epoch",
+                "now",
+                "today",
+                "2020-01-02 allballs",
+                "today 12:00",
+            ],
+        ),
+        ("timestamptz", ["2020-01-02 03:04:05+02", "2020-01-02 03:04:05 UTC"], ["infinity", "now"]),
+        ("time", ["03:04:05"], ["now", "allballs"]),
+    ],
+)
+def test_what_postgresql_alone_reads_is_a_load_error(
+    session: Session, put: Put, type_: str, taken: list[str], refused: list[str]
+) -> None:
+    session.execute(f"CREATE TABLE u (n int, v {type_})")
+    url = put("x", "".join(f"{n}|{v}\n" for n, v in enumerate([*taken, *refused])))
+    session.execute(f"COPY u FROM '{url}' {KEYS} MAXERROR {len(refused)}")
+    found = session.execute("SELECT n FROM u WHERE v IS NOT NULL ORDER BY n").fetchall()
+    assert found == [(n,) for n in range(len(taken))]
+    assert session.execute(
+        "SELECT raw_field_value FROM stl_load_errors WHERE filename = %s ORDER BY line_number",
+        [url],
+    ).fetchall() == [(v,) for v in refused]
+
+
+@pytest.mark.parametrize("form", ["epochsecs", "epochmillisecs"])
+def test_a_time_of_an_epoch_that_there_is_none_of_is_a_load_error(
+    session: Session, put: Put, form: str
+) -> None:
+    session.execute("CREATE TABLE u (n int, at timestamp)")
+    one = "1577934245" + ("000" if form == "epochmillisecs" else "")
+    bad = ["1700000000000000", "-99999999999999", "nan", "inf", "1_0", "2020-01-02", "9" * 400]
+    url = put("x", "".join(f"{n}|{v}\n" for n, v in enumerate([one, *bad])))
+    session.execute(f"COPY u FROM '{url}' {KEYS} TIMEFORMAT '{form}' MAXERROR {len(bad)}")
+    assert session.execute("SELECT n, at FROM u").fetchall() == [(0, datetime(2020, 1, 2, 3, 4, 5))]
+    assert _noted(session, url) == [(n + 2, "at", 1206) for n in range(len(bad))]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "shown"),
+    [
+        ('{"b": "x"}{"b": "hi \\u0000"}', "JSON 'auto'", "hi \\0"),
+        ('{"b": "x"}\n{"b": "hi \\ud83d"}', "JSON 'auto'", "hi \\ud83d"),
+        ("1,x,,,,\n2,a\0b,,,,\n", "CSV", "a\\0b"),
+        ("1|x||||\n2|a\0b||||\n", "", "a\\0b"),
+    ],
+    ids=["json nul", "json surrogate", "csv nul", "text nul"],
+)
+def test_a_text_that_is_none_is_a_load_error(
+    session: Session, put: Put, content: str, options: str, shown: str
+) -> None:
+    url = put("x", content)
+    session.execute(f"COPY t FROM '{url}' {KEYS} {options} MAXERROR 1")
+    assert session.execute("SELECT b FROM t").fetchall() == [("x",)]
+    assert session.execute(
+        "SELECT colname, err_code, raw_field_value FROM stl_load_errors WHERE filename = %s", [url]
+    ).fetchall() == [("b", 1220, shown)]
+
+
+def test_a_null_of_a_byte_that_is_no_character_is_null(session: Session, put: Put) -> None:
+    url = put("x", "1|\0||||\nx|\0||||\n")
+    copy = Copy(("t",), (), url, (), null="\0", max_error=1)
+    columns = [Column("a", "integer", -4, False), Column("b", "character varying(5)", 5, False)]
+    found, faults = _readable(copy, list(rows(copy, File(url, b"1|\0\n"), columns)), columns)
+    assert [(row.values, row.raw) for row in found] == [(("1", None), "1|\\0")] and not faults
+
+
+def test_json_that_is_nested_too_deep_is_a_load_error(session: Session, put: Put) -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    url = put("x", f'{{"b": "x"}}\n\n{{"b": {deep}}}')
+    session.execute(f"COPY t FROM '{url}' {KEYS} JSON 'auto' MAXERROR 1")
+    assert session.execute("SELECT b FROM t").fetchall() == [("x",)]
+    assert _noted(session, url) == [(3, "", 1216)]
+
+
+def test_each_json_value_knows_its_line(session: Session, put: Put) -> None:
+    url = put("x", '\n{"a": 1}{"a":\n"x"}\n\n {"a": "y"}\n[]\n{"a": 2}\n')
+    session.execute(f"COPY t FROM '{url}' {KEYS} JSON 'auto' MAXERROR 3")
+    assert _noted(session, url) == [(2, "a", 1207), (5, "a", 1207), (6, "", 1216)]
+    assert session.execute("SELECT a FROM t ORDER BY a").fetchall() == [(1,), (2,)]
+
+
+def test_a_long_file_of_json_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted by lines: what a file of n lines costs is about n, and not its square."""
+    columns = [Column("a", "integer", -4, False)]
+    copy = Copy(("t",), (), "s3://x/y", (), format="JSON")
+
+    def seconds(lines: int) -> float:
+        file = File("s3://x/y", b"\n".join([b'{"a": 1}'] * lines))
+        began = time.process_time()
+        assert sum(1 for _ in rows(copy, file, columns)) == lines
+        return time.process_time() - began
+
+    seconds(1_000)
+    assert seconds(80_000) < 12 * max(seconds(20_000), 0.05)
+
+
+@pytest.mark.parametrize("meta", [None, [], "x"])
+def test_a_manifest_whose_meta_says_nothing_is_a_problem_of_the_manifest(
+    session: Session, put: Put, meta: Any
+) -> None:
+    url = put("manifest", json.dumps({"entries": [{"url": "s3://lake/x", "meta": meta}]}))
+    with pytest.raises(psycopg.Error, match="Problem reading manifest file"):
+        session.execute(f"COPY t FROM '{url}' {KEYS} PARQUET MANIFEST")
+    assert session.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_what_a_transfer_fails_at_is_an_error_and_not_the_sessions_end(
+    session: Session,
+    put: Put,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(*of: Any) -> int:
+        raise ZeroDivisionError("by the test")
+
+    monkeypatch.setattr("redshift_local.loading.load._load", broken)
+    copy = f"COPY t FROM '{put('x', '')}' {KEYS}"
+    session.execute("BEGIN")
+    session.execute("INSERT INTO t (a) VALUES (1)")
+    with pytest.raises(psycopg.errors.InternalError_, match="ZeroDivisionError: by the test"):
+        session.execute(copy)
+    assert session.info.transaction_status == psycopg.pq.TransactionStatus.INERROR
+    session.execute("ROLLBACK")
+    with pytest.raises(psycopg.errors.InternalError_):
+        session.execute(copy)
+    assert session.execute("SELECT COUNT(*) FROM t").fetchone() == (0,)
+    own = [each.levelname for each in caplog.records if each.name.startswith("redshift_local")]
+    assert own == ["ERROR", "ERROR"]
+
+
+def test_a_date_that_python_has_none_for_is_an_error_of_its_unload(
+    session: Session, put: Put
+) -> None:
+    url = put("unloaded", "").removesuffix("unloaded")
+    for form in ("PARQUET", "CSV"):
+        query = (
+            f"UNLOAD ('SELECT ''10000-01-01''::date AS d') TO '{url}{form}/' {KEYS} FORMAT {form}"
+        )
+        if form == "PARQUET":
+            with pytest.raises(psycopg.errors.InternalError_, match="10000-01-01"):
+                session.execute(query)
+        else:
+            session.execute(query)
+
+
+def test_dictionaries_and_views_of_texts_are_columns_of_texts(session: Session, put: Put) -> None:
+    session.execute("CREATE TABLE u (a varchar(5), b varchar(5))")
+    content = _parquet(
+        a=pa.array(["x", None, "x"]).dictionary_encode(),
+        b=pa.array(["é", "", None], pa.large_string()),
+    )
+    session.execute(f"COPY u FROM '{put('x.parquet', content)}' {KEYS} PARQUET")
+    assert session.execute("SELECT a, b FROM u ORDER BY 1, 2").fetchall() == [
+        ("x", "é"),
+        ("x", None),
+        (None, ""),
+    ]
 
 
 def _operator(method: str, url: str, **more: Any) -> Any:

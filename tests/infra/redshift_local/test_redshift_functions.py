@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -329,3 +330,61 @@ def test_a_cast_keeps_as_many_whole_characters_as_fit_in_the_bytes(
             break
         kept += character
     assert cut == kept
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("MEDIAN(a)", Decimal("2.5")),
+        ("MEDIAN(a::smallint)", Decimal("2.5")),
+        ("MEDIAN(a::bigint)", Decimal("2.5")),
+        ("MEDIAN(a::numeric(5,1))", Decimal("2.5")),
+        ("MEDIAN(a::float8)", 2.5),
+        ("MEDIAN(CASE WHEN a < 4 THEN a END)", Decimal(2)),
+        ("MEDIAN(CASE WHEN a > 4 THEN a END)", None),
+    ],
+)
+def test_the_median_is_of_what_is_not_null(run: Run, sql: str, expected: object) -> None:
+    run("CREATE TABLE n (a int); INSERT INTO n VALUES (4), (NULL), (1), (3), (2), (NULL)")
+    assert run(f"SELECT {sql} FROM n") == [(expected,)]
+    assert run(f"SELECT DISTINCT {sql} OVER (PARTITION BY 1) FROM n") == [(expected,)]
+    assert run(f"SELECT {sql} FROM n WHERE a < 0") == [(None,)]
+
+
+def cost(run: Run, sql: str) -> float:
+    """Seconds of the fastest of three."""
+    found = []
+    for _ in range(3):
+        began = time.monotonic()
+        run(sql)
+        found.append(time.monotonic() - began)
+    return min(found)
+
+
+def test_what_a_median_costs_does_not_grow_with_the_square_of_its_rows(run: Run) -> None:
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000)"
+    run(f"CREATE TABLE m AS {numbers} SELECT i FROM n")
+    few, many = (cost(run, f"SELECT MEDIAN(i) FROM m WHERE i <= {n}") for n in (10_000, 40_000))
+    assert many < 10 * max(few, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "expected"),
+    [
+        ("aé", 3, "aé"),
+        ("aé", 2, "a"),
+        ("é", 1, ""),
+        ("€€", 5, "€"),
+        ("😀x", 3, ""),
+        ("😀x", 4, "😀"),
+        ("ab", 1, "a"),
+        ("", 1, ""),
+    ],
+)
+def test_a_text_is_cut_between_characters(run: Run, text: str, size: int, expected: str) -> None:
+    assert run(f"SELECT CAST('{text}' AS VARCHAR({size}))") == [(expected,)]
+
+
+def test_what_a_cut_costs_does_not_grow_with_the_square_of_the_text(run: Run) -> None:
+    assert cost(run, "SELECT LEN(CAST(REPEAT('é', 60000) AS VARCHAR(60000)))") < 1
+    assert run("SELECT LEN(CAST(REPEAT('é', 60000) AS VARCHAR(60001)))") == [(30_000,)]

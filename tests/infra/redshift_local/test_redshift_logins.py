@@ -18,10 +18,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from feira_local.stack.postgres import Dsns
 from redshift_local.data_api.server import data_api
+from redshift_local.loading.files import S3
 from redshift_local.wire.server import wire
 
 KEYS = Credentials("AKIDEXAMPLE", "of the test's own")
@@ -52,6 +53,40 @@ def test_a_client_is_the_role_that_it_logs_in_as(port: int, postgres: Dsns) -> N
         cursor = own.cursor()
         cursor.execute("SELECT CURRENT_USER")
         assert cursor.fetchone() == ["warehouse_loader"]
+
+
+def test_a_client_sees_the_load_errors_of_its_own_copies(
+    redshift_dsn: str, s3_endpoint: str, s3_client: Any, postgres: Dsns, connection: object
+) -> None:
+    s3_client.put_object(Bucket="lake", Key="of/the/loader", Body=b"IBAN DE89\n")
+    keys = "ACCESS_KEY_ID 'test' SECRET_ACCESS_KEY 'test'"
+    shown = "SELECT raw_line FROM stl_load_errors WHERE filename = 's3://lake/of/the/loader'"
+    detail = (
+        "SELECT COUNT(*) FROM sys_load_error_detail WHERE file_name = 's3://lake/of/the/loader'"
+    )
+    with wire(redshift_dsn, logins=True, s3=S3(s3_endpoint)) as port:
+
+        def session(dsn: str) -> psycopg.Connection[tuple[Any, ...]]:
+            return psycopg.connect(
+                make_conninfo(dsn, host="127.0.0.1", port=port, dbname="dev"), autocommit=True
+            )
+
+        with session(postgres.warehouse_loader) as loader:
+            loader.execute("CREATE TABLE pay (a varchar(3))")
+            with pytest.raises(psycopg.Error, match="stl_load_errors"):
+                loader.execute(f"COPY pay FROM 's3://lake/of/the/loader' {keys} CSV".encode())
+            assert loader.execute(shown).fetchall() == [("IBAN DE89",)]
+            assert loader.execute(detail).fetchall() == [(1,)]
+        with session(postgres.dbt) as other:
+            assert other.execute(shown).fetchall() == []
+            assert other.execute(detail).fetchall() == [(0,)]
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                other.execute("SELECT raw_line FROM redshift.load_errors")
+            # What sees a row before it is left out could tell of it.
+            query = "SELECT COUNT(*) FROM stl_load_errors WHERE raw_line::int = 0"
+            assert other.execute(query).fetchall() == [(0,)]
+        with session(postgres.superuser) as superuser:
+            assert superuser.execute(shown).fetchall() == [("IBAN DE89",)]
 
 
 @pytest.mark.parametrize("password", ["", "wrong"])

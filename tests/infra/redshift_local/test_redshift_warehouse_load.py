@@ -128,3 +128,184 @@ def test_a_load_that_is_refused_leaves_the_table_as_it_was(
     with pytest.raises(AirflowFailException):
         WarehouseHook().load(merge, put(twice))
     assert held(stock) == []
+
+
+Load = Callable[..., Any]
+
+
+@pytest.fixture
+def load(stock: psycopg.Connection[tuple[Any, ...]], s3_client: Any) -> Load:
+    """Loads a file of one table into ``sales.typed``, which is made with those columns and rows; what the load did."""
+
+    def load(columns: str, merge: Any, table: pa.Table, before: str = "") -> Any:
+        from feira_provider.hooks.warehouse import WarehouseHook
+
+        stock.execute("DROP TABLE IF EXISTS sales.typed")
+        stock.execute(f"CREATE TABLE sales.typed ({columns})".encode())
+        if before:
+            stock.execute(f"INSERT INTO sales.typed {before}".encode())
+        sink = io.BytesIO()
+        pq.write_table(table, sink)
+        meta = {"content_length": len(sink.getvalue()), "record_count": table.num_rows}
+        entry = {"url": "s3://lake/warehouse/v.parquet", "meta": meta}
+        for key, body in (
+            ("v.parquet", sink.getvalue()),
+            ("v.json", json.dumps({"entries": [entry]}).encode()),
+        ):
+            s3_client.put_object(Bucket="lake", Key=f"warehouse/{key}", Body=body)
+        return WarehouseHook().load(merge, "s3://lake/warehouse/v.json")
+
+    return load
+
+
+def typed(stock: psycopg.Connection[tuple[Any, ...]]) -> Rows:
+    return stock.execute("SELECT * FROM sales.typed ORDER BY 1").fetchall()
+
+
+@pytest.mark.parametrize(
+    "in_file", [("OrderId", "Amount"), ("orderid", "amount"), ("ORDERID", "Amount")]
+)
+@pytest.mark.parametrize("marked", [False, True])
+def test_names_have_no_case(
+    stock: psycopg.Connection[tuple[Any, ...]], load: Load, in_file: tuple[str, str], marked: bool
+) -> None:
+    """Also where a column is looked at before the COPY: a text, and the mark."""
+    from feira_provider.hooks.warehouse import Loaded, Merge
+
+    merge = Merge(
+        "sales.Typed",
+        ("OrderId",),
+        ("OrderId", "Amount"),
+        gone="marked" if marked else "kept",
+        mark="Change",
+    )
+    columns = {in_file[0]: ["a", "b"], in_file[1]: pa.array([1, 2], pa.int32())}
+    mark = {"CHANGE": ["INSERT", "INSERT"]} if marked else {}
+    assert load('"OrderId" varchar(9), "Amount" int', merge, pa.table(columns | mark)) == Loaded(
+        2, 2, 0, 0
+    )
+    assert typed(stock) == [("a", 1), ("b", 2)]
+
+
+def test_names_that_differ_in_case_alone_are_one(load: Load) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from feira_provider.hooks.warehouse import Merge
+
+    merge = Merge("sales.typed", ("id",), ("id", "Amount", "amount"))
+    with pytest.raises(AirflowFailException, match="a column is a duplicate"):
+        load("id int, amount int", merge, pa.table({"id": [1], "Amount": [1], "amount": [1]}))
+
+
+DAYS = pa.array([3_000_000], pa.int32()).cast(pa.date32())
+LATE = pa.array([260_000_000_000_000_000], pa.timestamp("us"))
+
+
+@pytest.mark.parametrize(
+    ("type_", "values", "found"),
+    [
+        ("date", DAYS, "has 10183-09-21 in v"),
+        ("timestamp", LATE, "has 10209-"),
+        ("timestamp", pa.array([1], pa.timestamp("ns")), "has 1970-01-01 00:00:00.000000001 in v"),
+        (
+            "timestamptz",
+            pa.array([1], pa.timestamp("us")),
+            "has a column of type timestamp[us] in v",
+        ),
+        ("varchar(20)", pa.array(["a\0b"]), r"has a\x00b in v"),
+        ("varchar(3)", pa.array(["é", "éé"]), "has éé in v"),
+        ("varchar(3)", pa.array(["é", "éé"]).dictionary_encode(), "has éé in v"),
+        ("char(2)", pa.array(["ab", "é"]), "has é in v"),
+        ("char(2)", pa.array(["ab", "a"]), "has a in v"),
+        (
+            "decimal(12,2)",
+            pa.array([Decimal("12345678901.25")], pa.decimal128(14, 2)),
+            "has 12345678901.25 in v",
+        ),
+        (
+            "decimal(12,4)",
+            pa.array([Decimal("1.25")], pa.decimal128(10, 2)),
+            "has a column of type decimal128(10, 2) in v",
+        ),
+        ("decimal(12,2)", pa.array([1.25]), "has a column of type double in v"),
+        ("int", pa.nulls(1), "has a column of type null in v"),
+        ("int", pa.array([1], pa.int64()), "has a column of type int64 in v"),
+        ("bigint", pa.array([1], pa.uint32()), "has a column of type uint32 in v"),
+        ("super", pa.array(["{}"]), "has a column of type string in v"),
+    ],
+    ids=lambda each: str(each)[:30] if isinstance(each, str) else "",
+)
+def test_what_a_column_does_not_hold_is_refused_before_the_copy_and_not_retried(
+    stock: psycopg.Connection[tuple[Any, ...]], load: Load, type_: str, values: Any, found: str
+) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from feira_provider.hooks.warehouse import Merge
+
+    ids = pa.array(range(len(values)), pa.int32())
+    with pytest.raises(AirflowFailException) as refused:
+        load(
+            f"id int, v {type_}",
+            Merge("sales.typed", ("id",), ("id", "v")),
+            pa.table({"id": ids, "v": values}),
+        )
+    assert str(refused.value).startswith("sales.typed: s3://lake/warehouse/v.parquet has ")
+    assert found in str(refused.value)
+    assert typed(stock) == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "values", "held"),
+    [
+        ("smallint", pa.array([7], pa.int8()), 7),
+        ("decimal(12,2)", pa.array([Decimal("1.25")], pa.decimal128(14, 2)), Decimal("1.25")),
+        ("decimal(12,2)", pa.array([Decimal("1.25")], pa.decimal128(5, 2)), Decimal("1.25")),
+        ("timestamp", pa.array([1000], pa.timestamp("ns")), datetime(1970, 1, 1, 0, 0, 0, 1)),
+        ("varchar(2)", pa.array(["é"]).dictionary_encode(), "é"),
+        ("char(2)", pa.array(["ab"]), "ab"),
+        ("date", pa.array([None], pa.date32()), None),
+    ],
+    ids=str,
+)
+def test_what_a_column_holds_is_loaded(
+    stock: psycopg.Connection[tuple[Any, ...]], load: Load, type_: str, values: Any, held: object
+) -> None:
+    from feira_provider.hooks.warehouse import Loaded, Merge
+
+    table = pa.table({"id": pa.array([1], pa.int32()), "v": values})
+    merge = Merge("sales.typed", ("id",), ("id", "v"))
+    assert load(f"id int, v {type_}", merge, table) == Loaded(1, 1, 0, 0)
+    assert typed(stock) == [(1, held)]
+
+
+def test_zero_and_minus_zero_are_a_change(
+    stock: psycopg.Connection[tuple[Any, ...]], load: Load
+) -> None:
+    from feira_provider.hooks.warehouse import Loaded, Merge
+
+    merge = Merge("sales.typed", ("id",), ("id", "v", "w"))
+
+    def table(value: float) -> pa.Table:
+        return pa.table({"id": pa.array([1], pa.int32()), "v": [value], "w": ["x "]})
+
+    columns, before = "id int, v float8, w varchar(9)", "VALUES (1, 0, 'x ')"
+    assert load(columns, merge, table(-0.0), before) == Loaded(1, 0, 1, 0)
+    assert str(typed(stock)[0][1]) == "-0.0"
+    assert load(columns, merge, table(0.0), before) == Loaded(1, 0, 0, 0)
+
+
+@pytest.mark.parametrize("value", [7, 6])
+def test_several_rows_of_a_key_in_the_table_are_refused(
+    stock: psycopg.Connection[tuple[Any, ...]], load: Load, value: int
+) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from feira_provider.hooks.warehouse import Merge
+
+    merge = Merge("sales.typed", ("id",), ("id", "n"), gone="absent")
+    table = pa.table({"id": pa.array([1], pa.int32()), "n": pa.array([value], pa.int32())})
+    with pytest.raises(
+        AirflowFailException, match=r"several rows of 1 of the keys of \(id\).*: \(1\);"
+    ):
+        load("id int PRIMARY KEY, n int", merge, table, "VALUES (1, 5), (1, 6), (2, 5)")
+    assert typed(stock) == [(1, 5), (1, 6), (2, 5)]

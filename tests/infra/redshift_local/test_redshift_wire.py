@@ -9,14 +9,16 @@ import struct
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, BinaryIO
 
 import psycopg
 import pytest
 import redshift_connector
 
+from redshift_local.wire import messages
 from redshift_local.wire.server import wire
 
 # Before the first import of airflow, which reads its settings once.
@@ -252,6 +254,115 @@ def test_what_is_not_the_protocol_is_told_so_and_closed(port: int, first: bytes)
         client.sendall(first)
         answer = client.makefile("rb").read()
     assert answer[:1] == b"E" and b"08P01" in answer
+
+
+@contextmanager
+def raw(port: int, **options: str) -> Iterator[tuple[socket.socket, BinaryIO]]:
+    """A client of the protocol's bytes, and what it reads; its session has begun."""
+    names = {"user": "awsuser", "database": "dev", **options}
+    body = b"".join(f"{name}\0{value}\0".encode() for name, value in names.items()) + b"\0"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(struct.pack("!II", len(body) + 8, 196608) + body)
+        yield client, client.makefile("rb")
+
+
+def answered(reader: BinaryIO, last: bytes = b"Z") -> list[tuple[bytes, bytes]]:
+    """The messages up to one of that kind, or to the end."""
+    found: list[tuple[bytes, bytes]] = []
+    while head := reader.read(5):
+        found.append((head[:1], reader.read(struct.unpack("!I", head[1:])[0] - 4)))
+        if head[:1] == last:
+            break
+    return found
+
+
+def sent(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("!I", len(body) + 4) + body
+
+
+SYNC = sent(b"S", b"")
+NO_UTF8 = b"SELECT '\xe9'\0"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        sent(b"Q", NO_UTF8),
+        sent(b"Q", b"SELECT 1"),
+        sent(b"P", b"\0" + NO_UTF8 + b"\0\0") + SYNC,
+        sent(b"P", b"") + SYNC,
+        sent(b"B", b"\xff\0") + SYNC,
+        sent(b"E", b"no end") + SYNC,
+    ],
+)
+def test_a_message_that_cannot_be_read_is_an_error_and_not_the_sessions_end(
+    port: int, broken: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with raw(port) as (client, reader):
+        answered(reader)
+        client.sendall(broken)
+        (kind, error), (last, state) = answered(reader)
+        assert (kind, last, state) == (b"E", b"Z", b"I")
+        assert b"CXX000\0" in error and b"redshift-local: " in error
+        client.sendall(sent(b"Q", b"SELECT 7\0"))
+        assert b"7" in dict(answered(reader))[b"D"]
+    own = [each.levelname for each in caplog.records if each.name.startswith("redshift_local")]
+    assert own == ["ERROR"]
+
+
+@pytest.mark.parametrize("prepare", [False, True])
+def test_a_message_that_is_too_long_is_an_error_and_not_the_sessions_end(
+    session: Session, prepare: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "MAX_LENGTH", 1000)
+    monkeypatch.setattr(messages, "_CHUNK", 300)
+    with pytest.raises(psycopg.errors.StatementTooComplex, match="1000 at most"):
+        session.execute(f"SELECT 1 /* {'x' * 1000} */", prepare=prepare)
+    assert session.execute("SELECT 7").fetchone() == (7,)
+    with pytest.raises(psycopg.errors.StatementTooComplex, match="1000 at most"):
+        session.execute("SELECT LEN(%s)", ["x" * 1000])
+    assert session.execute("SELECT 8").fetchone() == (8,)
+
+
+def test_a_message_of_no_kind_and_one_without_a_length_end_the_session_with_a_reason(
+    port: int,
+) -> None:
+    for broken in (sent(b"F", b""), b"Q" + struct.pack("!I", 3)):
+        with raw(port) as (client, reader):
+            answered(reader)
+            client.sendall(broken)
+            ((kind, error),) = answered(reader)
+        assert kind == b"E" and b"SFATAL\0" in error and b"C08P01\0" in error
+
+
+def test_a_session_that_cannot_begin_says_why(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    body = b"user\0caf\xe9\0\0"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(struct.pack("!II", len(body) + 8, 196608) + body)
+        ((kind, error),) = answered(client.makefile("rb"))
+    assert kind == b"E" and b"SFATAL\0" in error and b"CXX000\0" in error
+    own = [each.levelname for each in caplog.records if each.name.startswith("redshift_local")]
+    assert own == ["ERROR"]
+
+
+@pytest.mark.parametrize("encoding", ["UTF8", "utf-8", "UNICODE"])
+def test_utf8_is_the_encoding_of_clients(port: int, encoding: str) -> None:
+    with raw(port, client_encoding=encoding) as (client, reader):
+        assert (b"S", b"client_encoding\0UTF8\0") in answered(reader)
+        client.sendall(sent(b"Q", f"SET client_encoding TO '{encoding}'\0".encode()))
+        assert not dict(answered(reader)).keys() - {b"C", b"S", b"Z"}
+        client.sendall(sent(b"Q", "RESET ALL; SELECT 'café'\0".encode()))
+        assert dict(answered(reader))[b"D"].endswith("café".encode())
+
+
+@pytest.mark.parametrize("encoding", ["latin1", "WIN1252", "SQL_ASCII"])
+def test_another_encoding_is_refused(port: int, session: Session, encoding: str) -> None:
+    with pytest.raises(psycopg.OperationalError, match=f'client_encoding "{encoding}".* UTF8'):
+        psycopg.connect(dsn(port), client_encoding=encoding)
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match=f"client_encoding {encoding}"):
+        session.execute(f"SET client_encoding TO '{encoding}'".encode())
+    session.execute("SET client_encoding TO DEFAULT")
+    assert session.execute("SELECT 'café'").fetchone() == ("café",)
 
 
 def test_the_server_is_on_loopback_and_nowhere_else(redshift_dsn: str) -> None:

@@ -24,6 +24,7 @@ RESTARTED = {
     "infra/dbt/models/marts/daily_revenue.sql": set(),
     "shared/contracts/sales/sales.fact.odcs.yaml": {"exporter"},
     "shared/contracts/events/web.user_events.odcs.yaml": {"exporter", "recommendations"},
+    "shared/contracts/events/web.user_events.1.avsc": {"exporter", "recommendations"},
     "shared/src/feira/core/errors.py": {"airflow-triggerer", "exporter", "recommendations"},
     "shared/src/feira/user_events/codec.py": {"exporter", "recommendations"},
     "shared/src/feira/user_events/incoming.py": {"recommendations"},
@@ -134,10 +135,10 @@ def test_the_triggerer_is_restarted_for_every_module_of_ours_that_it_holds(
     assert [it for it in held if not is_covered(it, triggerer)] == []
 
 
-# Every contract that is opened counts, too.
+# Every contract that is opened counts, too, and every schema beside one.
 OPENED = """
 def note(event, args):
-    if event == "open" and str(args[0]).endswith(".odcs.yaml"):
+    if event == "open" and str(args[0]).endswith((".odcs.yaml", ".avsc")):
         opened.add(str(args[0]))
 sys.addaudithook(note)
 """
@@ -172,7 +173,8 @@ def test_the_api_of_recommendations_is_restarted_for_every_module_and_contract_t
 ) -> None:
     api = services["recommendations"]
     held = modules_held(api, HELD_BY_THE_API, home)
-    assert {"app.py", "incoming.py", "web.user_events.odcs.yaml"} <= {path.name for path in held}
+    read = {"app.py", "incoming.py", "web.user_events.odcs.yaml", "web.user_events.1.avsc"}
+    assert read <= {path.name for path in held}
     assert [path for path in held if not is_covered(path, api)] == []
 
 

@@ -145,6 +145,18 @@ def test_a_redated_message_is_an_event_of_the_day_before_with_the_next_days_time
         assert event == original | {"occurred_at": moved}
 
 
+def test_as_many_are_redated_as_was_asked_for_of_however_many_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = replace(SMALL, events=5000, disorder=replace(CALM, redated=0.4))
+    monkeypatch.setattr(sessions, "SESSIONS", 64)
+    found, counts = sent(settings, NEXT)
+    assert counts["redated"] == 2000 and len(found) == counts["event"] + 2000
+    before = {event["event_id"] for event in events(settings)}
+    again = [event["event_id"] for event in events(settings, NEXT) if event["event_id"] in before]
+    assert len(again) == len(set(again)) == 2000
+
+
 @pytest.mark.parametrize("kind", disorder.KINDS)
 def test_what_is_spoiled_is_no_event_of_the_day(kind: str) -> None:
     for _, value, _ in sent(replace(SMALL, events=300, disorder=CALM))[0]:

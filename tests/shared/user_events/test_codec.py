@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,19 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feira.core.contracts import contract
-from feira.user_events.codec import ADDED, TABLE, EventError, avro_schema, decode, encode
-
-VIEW: dict[str, Any] = {
-    "event_id": "7e0d3fb4-6a1c-4a63-9a2f-0d4a3a1c9b10",
-    "occurred_at": datetime(2010, 12, 1, 8, 26, 0, 1, tzinfo=UTC),
-    "user_id": "17850",
-    "session_id": "17850-1",
-    "event_type": "view",
-    "sku": "85123A",
-}
-NOTHING = dict.fromkeys(
-    ("quantity", "slot", "list_version", "arm", "position", "probability", "impression_id")
+from feira.user_events import __main__ as command
+from feira.user_events.codec import (
+    ADDED,
+    TABLE,
+    EventError,
+    SchemaError,
+    avro_schema,
+    decode,
+    encode,
+    load,
+    schema_file,
+    schemas,
 )
+from user_event_contract import changed_contract, with_column
+from user_event_samples import NOTHING, VIEW, VIEW_WRITTEN, events
+
 IMPRESSION = VIEW | {
     "event_type": "impression",
     "slot": "again",
@@ -32,37 +38,6 @@ IMPRESSION = VIEW | {
     "position": 1,
     "probability": 0.98,
 }
-# Worked out by hand from Avro's specification.
-VIEW_WRITTEN = (
-    b"\x00\x00\x00\x00\x01"
-    + b"\x48"  # 36 characters
-    + b"7e0d3fb4-6a1c-4a63-9a2f-0d4a3a1c9b10"
-    + b"\x82\xd8\xe6\xe1\xa1\x95\xcb\x04"  # 2 × 1291191960000001, seven bits at a time
-    + b"\x0a17850"
-    + b"\x0e17850-1"
-    + b"\x00"  # the first of the enumeration
-    + b"\x0c85123A"
-    + b"\x00" * 7
-)
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-ints = st.none() | st.integers(-(2**31), 2**31 - 1)
-events = st.fixed_dictionaries(
-    {
-        "event_id": texts,
-        "occurred_at": st.datetimes(timezones=st.just(UTC)),
-        "user_id": texts,
-        "session_id": texts,
-        "event_type": st.sampled_from(contract(TABLE).column("event_type").allowed),
-        "sku": texts,
-        "quantity": ints,
-        "slot": st.none() | texts,
-        "list_version": st.none() | texts,
-        "arm": st.none() | texts,
-        "position": ints,
-        "probability": st.none() | st.floats(allow_nan=False),
-        "impression_id": st.none() | texts,
-    }
-)
 
 
 def test_the_schema_has_the_fields_of_the_table_but_for_what_its_ingest_adds() -> None:
@@ -161,3 +136,72 @@ def test_other_bytes_that_read_as_an_event_are_refused() -> None:
 def test_a_message_of_another_form_or_schema_is_named_as_such(start: bytes, message: str) -> None:
     with pytest.raises(EventError, match=message):
         decode(start + VIEW_WRITTEN[5:])
+
+
+# Messages of each are in Kafka: a schema that is here is never another, and a new one is added.
+COMMITTED = {1: "9e686858af0d510b"}
+
+
+def test_a_schema_that_messages_were_written_with_stays_as_it_is() -> None:
+    found = {
+        number: hashlib.sha256(schema.encode()).hexdigest()[:16]
+        for number, schema in schemas().items()
+    }
+    assert found == COMMITTED
+
+
+def test_a_contract_whose_schema_is_not_committed_says_what_to_add(tmp_path: Path) -> None:
+    with changed_contract(tmp_path, lambda it: with_column(it, "device", "quantity")) as path:
+        added = path.with_name("web.user_events.2.avsc")
+        for use in (load, lambda: encode(VIEW), lambda: decode(VIEW_WRITTEN), avro_schema):
+            with pytest.raises(SchemaError) as refusal:
+                use()
+            said = str(refusal.value)
+            assert f"than {TABLE}.1.avsc: device. " in said
+            assert f"`python -m feira.user_events` writes the new one to {added}. " in said
+        assert str(added) in command.main()
+        assert encode(VIEW)[:5] == b"\x00\x00\x00\x00\x02"
+        assert [*schemas()] == [1, 2]
+        assert "newest" in command.main() and not schema_file(3).exists()
+
+
+def renamed(text: str) -> str:
+    return text.replace("- name: list_version\n", "- name: version_of_lists\n").replace(
+        "list_version is null", "version_of_lists is null"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda it: with_column(it, "device", "sku", required=True), "column device is new and re"),
+        (renamed, "column list_version is gone"),
+        (lambda it: it.replace("          - value: click\n", ""), "column event_type is .*click"),
+        (
+            lambda it: it.replace("logicalType: number\n        physicalType: double",
+                                  "logicalType: integer\n        physicalType: int"),
+            r'column probability is \["null", "int"\] and was \["null", "double"\]',
+        ),
+        (
+            lambda it: it.replace("physicalType: int\n        description: Units",
+                                  "physicalType: int\n        required: true\n        description: Units"),
+            r'column quantity is "int" and was \["null", "int"\]',
+        ),
+    ],
+)  # fmt: skip
+def test_a_contract_that_cannot_read_what_was_written_is_refused_before_it_is_committed(
+    tmp_path: Path, change: Callable[[str], str], problem: str
+) -> None:
+    with changed_contract(tmp_path, change):
+        for use in (command.main, schemas):
+            with pytest.raises(SchemaError, match=f"schema id 1, which .*{problem}"):
+                use()
+        assert not schema_file(2).exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"fields": [1]}'])
+def test_a_schema_that_is_damaged_is_named(tmp_path: Path, text: str) -> None:
+    with changed_contract(tmp_path, lambda it: it + "\n", commit=False):
+        schema_file(1).write_text(text)
+        with pytest.raises(SchemaError, match=r"web\.user_events\.1\.avsc .*restore"):
+            schemas()

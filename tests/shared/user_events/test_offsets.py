@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -21,10 +22,11 @@ from user_event_kafka import DOWN, FakeConsumer, Log
 
 DAY = date(2010, 12, 1)
 BEGINS = int(datetime(2010, 12, 1, tzinfo=UTC).timestamp() * 1000)
-HOUR = 3_600_000
+MINUTE, HOUR = 60_000, 3_600_000
 BEFORE, NOON, AFTER = BEGINS - 1, BEGINS + 12 * HOUR, BEGINS + 24 * HOUR
-# Older than a late message of that time is.
-LONG_BEFORE = BEGINS - 24 * HOUR - 1
+# Older than a message can be that came behind one of the day: of a day ago when it was taken, two minutes under way,
+# and the one of the day five minutes ahead.
+LONG_BEFORE = BEGINS - 24 * HOUR - 7 * MINUTE - 1
 
 
 def broker(*partitions: Log) -> FakeConsumer:
@@ -69,14 +71,17 @@ def test_no_message_of_the_day_is_outside_its_offsets(partitions: list[list[int]
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 24)), min_size=1, max_size=12),
+    st.lists(
+        st.tuples(st.integers(0, 60 * 60), st.integers(-5, 24 * 60 + 2)), min_size=1, max_size=12
+    ),
     st.integers(0, 12),
 )
 def test_no_message_of_the_day_is_gone_where_offsets_are_given(
     sent: list[tuple[int, int]], removed: int
 ) -> None:
-    """Sent in the order of the clock, from a day and a half before the day on, each up to a day late."""
-    times = [BEGINS + (hour - 36 - late) * HOUR for hour, late in sorted(sent)]
+    """Stored in the order of the clock, from a day and a half before the day on, each up to a day and two minutes
+    late, or five minutes ahead."""
+    times = [BEGINS + (at - 36 * 60 - late) * MINUTE for at, late in sorted(sent)]
     gone, left = times[:removed], times[removed:]
     try:
         ranges(broker(Log(left, low=len(gone))))
@@ -110,6 +115,59 @@ def test_a_day_of_which_messages_may_be_gone_is_not_read_at_all(log: Log, lost: 
             ranges(consumer)
     else:
         assert set(ranges(consumer)) == {0, 1}
+
+
+def test_a_message_that_was_late_may_have_come_behind_one_that_was_ahead() -> None:
+    """Both were taken at four minutes to midnight: one of a day ago, and by then two minutes under way."""
+    taken = BEGINS - 4 * MINUTE
+    ahead, late = taken + 5 * MINUTE - 1, taken - 24 * HOUR - 2 * MINUTE + 1
+    assert ahead >= BEGINS
+    with pytest.raises(OffsetsError, match="partition 0 from offset 1"):
+        ranges(broker(Log([late, NOON], low=1)))
+
+
+NOW = datetime(2010, 12, 5, tzinfo=UTC)
+AHEAD = int((NOW + timedelta(hours=1)).timestamp() * 1000)
+
+
+@pytest.mark.parametrize("time", [AHEAD + 1, NOON * 1000, NOON * 1_000_000, 2**63 - 1])
+def test_a_first_message_of_the_future_is_named_and_not_retention(time: int) -> None:
+    consumer = broker(Log([BEFORE]), Log([time, AFTER], low=70), Log([NOON]), Log([time], low=5))
+    with pytest.raises(OffsetsError) as refusal:
+        resolve(consumer, consumer, "events", DAY, now=NOW)
+    said = str(refusal.value)
+    assert f": partition 1 at offset 70: {time}; partition 3 at offset 5: {time}. " in said
+    _, _, file = said.partition(" by the file ")
+    assert json.loads(file) == {
+        "partitions": [
+            {"topic": "events", "partition": 1, "offset": 71},
+            {"topic": "events", "partition": 3, "offset": 6},
+        ],
+        "version": 1,
+    }
+    assert "kafka-delete-records" in said and "lengthen" not in said
+
+
+@pytest.mark.parametrize("time", [AHEAD, AFTER, NOON])
+def test_a_first_message_that_is_not_ahead_of_the_clock_says_nothing_of_the_future(
+    time: int,
+) -> None:
+    consumer = broker(Log([time], low=70))
+    with pytest.raises(OffsetsError, match=r"partition 0 from offset 70\. .*lengthen"):
+        resolve(consumer, consumer, "events", DAY, now=NOW)
+
+
+def test_a_time_that_spark_has_not_is_found_before_spark_is_asked() -> None:
+    last = (2**63 - 1) // 1000
+    consumer = broker(Log([BEFORE, NOON, last]), Log([NOON, last + 1, NOON]))
+    with pytest.raises(OffsetsError) as refusal:
+        resolve(consumer, consumer, "events", DAY, now=NOW)
+    said = str(refusal.value)
+    assert f"1970: partition 1 at offset 1: {last + 1}. Spark has no such time" in said
+    assert said.endswith('[{"topic": "events", "partition": 1, "offset": 2}], "version": 1}')
+    # Years ahead, and Spark has it: other days are read past it.
+    consumer.logs["events"][1].times[1] = last
+    assert ranges(consumer) == {0: (1, 3), 1: (0, 3)}
 
 
 def test_retention_that_removes_messages_while_it_is_asked_is_noticed() -> None:

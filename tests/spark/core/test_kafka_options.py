@@ -17,7 +17,18 @@ LOGIN = {"sasl.username": "feira", "sasl.password": 'p"\\w'}
     ("config", "options"),
     [
         ({}, {}),
-        ({"group.id": "g", "auto.offset.reset": "earliest", "client.id": "c"}, {}),
+        ({"group.id": "g", "auto.offset.reset": "earliest", "socket.timeout.ms": 9}, {}),
+        ({"isolation.level": None}, {}),
+        ({"isolation.level": "READ_UNCOMMITTED"}, {"kafka.isolation.level": "read_uncommitted"}),
+        (
+            {"client.id": "c", "client.rack": "a", "check.crcs": True, "client.dns.lookup": "d"},
+            {
+                "kafka.client.id": "c",
+                "kafka.client.rack": "a",
+                "kafka.check.crcs": "True",
+                "kafka.client.dns.lookup": "d",
+            },
+        ),
         ({"security.protocol": "ssl"}, {"kafka.security.protocol": "SSL"}),
         (
             {"ssl.ca.location": "/etc/ca.pem", "ssl.endpoint.identification.algorithm": "none"},
@@ -58,7 +69,11 @@ def test_what_the_clients_call_otherwise_is_said_in_sparks_words(
     config: dict[str, Any], options: dict[str, str]
 ) -> None:
     found = source_options(SERVERS | config)
-    assert found == {"kafka.bootstrap.servers": "k1:9092,k2:9092"} | options
+    of_each = {
+        "kafka.bootstrap.servers": "k1:9092,k2:9092",
+        "kafka.isolation.level": "read_committed",
+    }
+    assert found == of_each | options
 
 
 @pytest.mark.parametrize(
@@ -69,6 +84,8 @@ def test_what_the_clients_call_otherwise_is_said_in_sparks_words(
         (SERVERS | {"enable.ssl.certificate.verification": False}, "enable.ssl.certificate"),
         (SERVERS | {"sasl.oauthbearer.config": "x"}, "sasl.oauthbearer.config"),
         (SERVERS | {"oauth_cb": print}, "oauth_cb"),
+        (SERVERS | {"https.ca.location": "/etc/ca.pem"}, "https.ca.location"),
+        (SERVERS | {"plugin.library.paths": "decrypts"}, "plugin.library.paths"),
         (SERVERS | LOGIN, "sasl.mechanism None"),
         (SERVERS | LOGIN | {"sasl.mechanism": "GSSAPI"}, "'GSSAPI'"),
         (SERVERS | {"sasl.mechanism": "PLAIN", "sasl.username": "u"}, "sasl.username; Spark"),

@@ -359,6 +359,33 @@ def test_an_id_counts_on_the_earliest_day_that_holds_it_in_whatever_order_days_r
     assert len(table(empty_lake)) == 3 + 2
 
 
+@pytest.mark.slow
+def test_days_that_may_lack_an_id_which_a_later_day_has_lost_are_named_and_run_again_have_it(
+    empty_lake: SparkSession,
+) -> None:
+    def once(after: int) -> steps.Ingested:
+        day = DAY + timedelta(days=after)
+        return run(empty_lake, [*several(1, day), again(day)], day)
+
+    def held() -> list[date]:
+        return sorted(row[-3] for row in table(empty_lake) if row[0] == "again")
+
+    # Of these the third is within the first's reach and the last out of the second's.
+    later = [5, 6, 10, 13]
+    assert [(once(after).again, once(after).earlier) for after in later] == [
+        *(([], 0), ([], 1), ([], 1)),
+        ([], 0),
+    ]
+    assert held() == [DAY + timedelta(days=after) for after in (5, 13)]
+    assert once(0).again == ["2010-12-11"]
+    assert held() == [DAY, DAY + timedelta(days=13)]
+    # The order of the calendar has this day hold it, and those of a week after it not.
+    done = once(10)
+    assert (done.earlier, done.again) == (0, [])
+    assert held() == [DAY, DAY + timedelta(days=10)]
+    assert once(0).again == []
+
+
 def again(day: date) -> Message:
     return Message(event(event_id="again", occurred_at=_noon(day)), 0, 3, _noon(day))
 

@@ -10,14 +10,21 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+from confluent_kafka.cimpl import NewTopic
 
 from feira.core.lake import read_snapshot
 from feira.core.settings import LakeSettings
-from feira.user_events.codec import DEAD_TOPIC, TABLE, TOPIC, encode
+from feira.user_events.codec import DEAD_TOPIC, TABLE, TOPIC, decode, encode
 from feira.user_events.dead_letters import DeadLetter, Sent, places, send
-from feira.user_events.offsets import OffsetsError, require_topic, resolve
+from feira.user_events.offsets import OffsetsError, require_topic, resolve, watermarks
 from feira_local.kafka.topics import make_topics
 from feira_spark.core.kafka import read_offsets
 from feira_spark.user_events import day as steps
@@ -41,6 +48,26 @@ def consumer(bootstrap: str) -> Iterator[Consumer]:
     config = {"bootstrap.servers": bootstrap, "group.id": "test", "enable.auto.commit": False}
     with closing(Consumer(config)) as opened:
         yield opened
+
+
+@contextmanager
+def transaction(bootstrap: str, *, commit: bool = True) -> Iterator[Producer]:
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "transactional.id": "test", "log_level": 0}
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    yield producer
+    assert producer.flush(30) == 0
+    (producer.commit_transaction if commit else producer.abort_transaction)(30)
+
+
+def until_closed(bootstrap: str, topic: str, partition: int, end: int) -> None:
+    """Returns once what a transaction ends with is stored: the broker writes it after it has answered."""
+    deadline = time.monotonic() + 30
+    with consumer(bootstrap) as asking:
+        while watermarks(asking, topic, partition)[1] < end:
+            assert time.monotonic() < deadline
 
 
 def event(event_id: str, at: datetime = NOON, user: str = "17850") -> bytes:
@@ -149,3 +176,104 @@ def test_a_day_goes_from_a_broker_to_the_table_and_its_dead_letters_to_their_top
             # For a moment the new one is not known everywhere.
             refused = str(error)
             assert "no topic" in refused or "made anew" in refused
+
+
+def test_what_a_transaction_aborted_is_no_message_of_the_day(
+    spark: SparkSession, bootstrap: str
+) -> None:
+    stamp = int(NOON.timestamp() * 1000)
+    for name, commit in (("kept", True), ("aborted", False)):
+        with transaction(bootstrap, commit=commit) as producer:
+            producer.produce(TOPIC, event(name), b"1", 5, timestamp=stamp)
+    until_closed(bootstrap, TOPIC, 5, 4)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for isolation, names in (
+        ({}, ["kept"]),
+        ({"isolation.level": "read_uncommitted"}, ["aborted", "kept"]),
+    ):
+        with consumer(bootstrap) as asking:
+            offsets = resolve(asking, admin, TOPIC, DAY)
+        assert offsets.ranges[5] == (0, 4)
+        config = {"bootstrap.servers": bootstrap, "group.id": "feira"} | isolation
+        found = read_offsets(spark, config, offsets.starting, offsets.ending, TOPIC).collect()
+        assert sorted(decode(row["value"])["event_id"] for row in found) == names
+
+
+def test_dead_letters_in_transactions_hold_up_no_others(bootstrap: str) -> None:
+    letters = [
+        DeadLetter("elsewhere", 0, offset, b"k", b"v", "magic_byte", "id") for offset in range(5)
+    ]
+    plain = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
+    # Of somebody else; from then on the topic answers.
+    plain.produce(DEAD_TOPIC, b"a note")
+    assert plain.flush(30) == 0
+    with consumer(bootstrap) as reading:
+        assert send(letters[:2], plain, reading) == Sent(2, 0)
+        _, end = watermarks(reading, DEAD_TOPIC, 0)
+        held = places(reading)
+    for number, commit in ((2, True), (3, False)):
+        # Its message, and what it ends with.
+        end += 2
+        with transaction(bootstrap, commit=commit) as producer:
+            producer.produce(DEAD_TOPIC, **letters[number].message)
+        until_closed(bootstrap, DEAD_TOPIC, 0, end)
+        with consumer(bootstrap) as reading:
+            assert places(reading) == held | {letters[2].place}
+    with consumer(bootstrap) as reading:
+        assert send(letters, plain, reading) == Sent(2, 3)
+        assert places(reading) == held | {each.place for each in letters}
+
+
+def test_a_message_of_the_future_is_refused_by_the_broker_or_named_with_what_removes_it(
+    bootstrap: str,
+) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    topic, now = "unlimited", datetime.now(UTC)
+    (made,) = admin.create_topics([NewTopic(topic, 1, 1)]).values()
+    made.result(30)
+    refused: list[Any] = []
+    producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
+
+    def put(at: int) -> None:
+        producer.produce(
+            topic, b"", timestamp=at, on_delivery=lambda error, _: refused.append(error)
+        )
+        assert producer.flush(30) == 0
+
+    today = int(now.timestamp() * 1000)
+    put(today + 2 * 3_600_000)
+    put(int(NOON.timestamp() * 1000))
+    # As a topic without the limit has them: microseconds, and nanoseconds.
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    resource.add_incremental_config(
+        ConfigEntry(
+            "message.timestamp.after.max.ms",
+            str(2**63 - 1),
+            incremental_operation=AlterConfigOpType.SET,
+        )
+    )
+    for done in admin.incremental_alter_configs([resource]).values():
+        done.result(30)
+    put(today * 1000)
+    put(today - 5 * 86_400_000)
+    assert [error and error.code() for error in refused] == [
+        KafkaError.INVALID_TIMESTAMP,
+        *(None, None, None),
+    ]
+    # As retention leaves it.
+    for gone in admin.delete_records([TopicPartition(topic, 0, 1)]).values():
+        gone.result(30)
+    yesterday = (now - timedelta(days=1)).date()
+    with consumer(bootstrap) as asking:
+        with pytest.raises(
+            OffsetsError, match=rf"partition 0 at offset 1: {today * 1000}\. .*, \"offset\": 2}}"
+        ):
+            resolve(asking, admin, topic, yesterday)
+        for gone in admin.delete_records([TopicPartition(topic, 0, 2)]).values():
+            gone.result(30)
+        assert resolve(asking, admin, topic, yesterday).ranges == {0: (3, 3)}
+        put(today * 1_000_000)
+        with pytest.raises(
+            OffsetsError, match=rf"at offset 3: {today * 1_000_000}\. Spark .*, \"offset\": 4}}"
+        ):
+            resolve(asking, admin, topic, yesterday)

@@ -33,7 +33,8 @@ def resolve_offsets() -> dict[str, Any]:
 @permanent_errors_fail()
 def ingest(offsets: dict[str, Any]) -> dict[str, Any]:
     """Replaces the day's events; returns ``user_events`` and ``dead_letters`` (metadata URIs), and counts: ``late`` are
-    by day the messages of earlier days that the table lacks, since they came after their day was read."""
+    by day the messages of earlier days that the table lacks, since they came after their day was read. ``again`` are
+    the days to run again, since they may lack rows for ids that a later day has lost to this one."""
     from feira.user_events.offsets import (
         DayOffsets,
         require_all_that_was_read,
@@ -62,6 +63,12 @@ def ingest(offsets: dict[str, Any]) -> dict[str, Any]:
             "%s: %s messages came after the day was read, and are not in the table. "
             "`feira run user_events --day %s` takes them in.",
             *(late, f"{count:,}", late),
+        )
+    for each in done.again:
+        log.warning(
+            "%s: the day may lack rows for ids that another day held and has lost to %s. "
+            "`feira run user_events --day %s` puts them in; run such days in their order.",
+            *(each, given.day, each),
         )
     return asdict(done)
 

@@ -19,10 +19,12 @@ resource "aws_cloudwatch_log_group" "brokers" {
 
 resource "aws_msk_configuration" "this" {
   name = var.name
-  # A topic is made on purpose, with its partitions.
+  # A topic is made on purpose, with its partitions. Retention goes by timestamps: one of the far future, as of a
+  # producer that sends microseconds, would keep all that is behind it. Days of long ago are taken.
   server_properties = <<-PROPERTIES
     auto.create.topics.enable=false
     default.replication.factor=3
+    log.message.timestamp.after.max.ms=3600000
     min.insync.replicas=2
     unclean.leader.election.enable=false
   PROPERTIES

@@ -9,7 +9,7 @@ key and value stay where they were read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -114,7 +114,7 @@ def send(letters: Iterable[DeadLetter], producer: Any, consumer: Any) -> Sent:
 
 def places(consumer: Any) -> set[Place]:
     """Where the dead letters that the topic holds came from; those that others put there are left out."""
-    from confluent_kafka import TopicPartition
+    from confluent_kafka import KafkaError, TopicPartition
 
     found = consumer.list_topics(DEAD_TOPIC, timeout=SECONDS).topics.get(DEAD_TOPIC)
     if found is None or not found.partitions:
@@ -125,26 +125,39 @@ def places(consumer: Any) -> set[Place]:
             left[number] = offsets
     held: set[Place] = set()
     consumer.assign([TopicPartition(DEAD_TOPIC, n, each.start) for n, each in left.items()])
+    quiet = 0
     while left:
         # No more than there are: it waits for as many as it is asked for.
         count = min(_AT_ONCE, sum(map(len, left.values())))
-        messages = consumer.consume(count, timeout=SECONDS)
-        if not messages:
+        for message in consumer.consume(count, timeout=1):
+            if message.error() is None:
+                if (place := _place(message.headers())) is not None:
+                    held.add(place)
+            elif message.error().code() != KafkaError._PARTITION_EOF:
+                raise BrokerError(f"{DEAD_TOPIC}: {message.error()}.")
+        before, left = left, _rest(consumer, left)
+        quiet = 0 if left != before else quiet + 1
+        if quiet == SECONDS:
             raise BrokerError(
                 f"{DEAD_TOPIC}: Kafka sent nothing for {SECONDS} s, and more is there."
             )
-        for message in messages:
-            if message.error() is not None:
-                raise BrokerError(f"{DEAD_TOPIC}: {message.error()}.")
-            if (place := _place(message.headers())) is not None:
-                held.add(place)
-            of = left.get(message.partition(), range(0))
-            rest = range(message.offset() + 1, of.stop)
-            if rest:
-                left[message.partition()] = rest
-            else:
-                left.pop(message.partition(), None)
     return held
+
+
+def _rest(consumer: Any, left: Mapping[int, range]) -> dict[int, range]:
+    """What is left to read. Not up to the last message: at the end of a transaction there is an offset without one,
+    and what was aborted is sent to nobody."""
+    from confluent_kafka import TopicPartition
+
+    reached = consumer.position([TopicPartition(DEAD_TOPIC, number) for number in left])
+    # Below 0 where nothing of the partition was read yet.
+    rest = {
+        each.partition: range(
+            max(each.offset, left[each.partition].start), left[each.partition].stop
+        )
+        for each in reached
+    }
+    return {number: offsets for number, offsets in rest.items() if offsets}
 
 
 def _store_large(producer: Any, letter: DeadLetter) -> list[str]:

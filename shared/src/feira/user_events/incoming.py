@@ -18,6 +18,8 @@ from feira.user_events.codec import ADDED, TABLE, encode
 
 KINDS: Final = ("impression", "click")
 OLDEST, NEWEST = timedelta(days=1), timedelta(minutes=5)
+DELIVERY = timedelta(minutes=2)
+"""How long a message that was taken may be on its way to Kafka."""
 _BLANK = re.compile(r"\s*\Z", re.ASCII)
 _INT = 2**31
 _COMPLETE = ("slot", "list_version", "arm", "position", "probability")

@@ -17,6 +17,15 @@ from typing import Any
 from feira.core.errors import PermanentError
 
 SECONDS = 30
+# Further ahead of its clock a broker takes no message, where message.timestamp.after.max.ms says an hour.
+_AHEAD = timedelta(hours=1)
+# Spark has times in microseconds since 1970, as 64 bits: a later millisecond ends its query.
+_LAST_MS = (2**63 - 1) // 1000
+_NEVER_REMOVED = (
+    "Retention goes by timestamps: it removes neither these nor what is behind them, and as long as one is the first "
+    "that its partition holds, nothing shows that what was removed before was not of the day."
+)
+_NO_TIME_OF_SPARK = "Spark has no such time, and cannot read past one."
 # What an ingest writes to the summary of its snapshot: the day, by topic and partition both offsets, and the
 # topic's id where Kafka has one. In lower case, as Spark writes the names of options.
 DAY_PROPERTY, OFFSETS_PROPERTY = "feira.event-day", "feira.kafka-offsets"
@@ -83,16 +92,18 @@ def resolve(
     :param has_rows: whether the table has rows of the day: where none are left, any topic may be read; None: it has
         them if it is recorded what they were read from
     :raises OffsetsError: where the day is not over, the topic is not there, the broker no longer holds the
-        day whole, the topic is not the one that was read before, or there are rows of which that is not known
+        day whole, the topic is not the one that was read before, there are rows of which that is not known, or a
+        message has a time that Spark has not
     :raises BrokerError: where it does not answer
     """
     from confluent_kafka import KafkaException, TopicPartition
 
-    from feira.user_events.incoming import OLDEST
+    from feira.user_events.incoming import DELIVERY, NEWEST, OLDEST
 
     begins = datetime(day.year, day.month, day.day, tzinfo=UTC)
     ends = begins + timedelta(days=1)
-    if (now or datetime.now(UTC)) < ends:
+    now = now or datetime.now(UTC)
+    if now < ends:
         raise OffsetsError(
             f"{topic} {day}: the day is over at {ends:%Y-%m-%d %H:%M} UTC, and its messages still come. "
             "Run it after that."
@@ -109,12 +120,13 @@ def resolve(
         numbers = _partitions(consumer, topic)
         topic_id = _topic_id(admin, topic)
         highs = {n: watermarks(consumer, topic, n)[1] for n in numbers}
-        found, before = (
+        # What is older was stored before anything of the day could be.
+        older = begins - OLDEST - DELIVERY - NEWEST
+        found, before, beyond = (
             consumer.offsets_for_times(
-                [TopicPartition(topic, n, int(time.timestamp() * 1000)) for n in numbers],
-                timeout=SECONDS,
+                [TopicPartition(topic, n, time) for n in numbers], timeout=SECONDS
             )
-            for time in (begins, begins - OLDEST)
+            for time in (_ms(begins), _ms(older), _LAST_MS + 1)
         )
         # Asked last: what retention removes meanwhile must not pass for a day that began later.
         lows = {n: watermarks(consumer, topic, n)[0] for n in numbers}
@@ -128,7 +140,9 @@ def resolve(
             f"{topic} {day}: the topic was made anew while its offsets were asked for: its id was {topic_id} and is "
             f"{now_id}. Ask again."
         )
-    ranges, no_later = (_until_the_end(topic, day, each, highs) for each in (found, before))
+    ranges, no_later, unreadable = (
+        _until_the_end(topic, day, each, highs) for each in (found, before, beyond)
+    )
     changed = [] if recorded is None else _changed(recorded, topic_id, ranges, lows)
     if changed and has_rows:
         raise OffsetsError(
@@ -137,7 +151,16 @@ def resolve(
             "are in it, delete the day's rows from the table first."
         )
     whole = {} if recorded is None or changed else recorded.ranges
-    _require_whole(topic, day, no_later, lows, whole)
+    if lost := _maybe_lost(no_later, lows, whole):
+        left = {number: (lows[number], highs[number]) for number in lost}
+        _require_past(consumer, topic, day, left, _ms(now + _AHEAD), _NEVER_REMOVED)
+        raise OffsetsError(
+            f"{topic} {day}: Kafka has removed messages, and holds none before them that is a day older than the day: "
+            f"{', '.join(f'partition {n} from offset {lows[n]}' for n in lost)}. What it removed may have been of the "
+            "day, so nothing is read. The table keeps the day as it is; lengthen the topic's retention for the days "
+            "to come."
+        )
+    _require_past(consumer, topic, day, unreadable, _LAST_MS, _NO_TIME_OF_SPARK)
     return DayOffsets.of(topic, day, ranges, topic_id)
 
 
@@ -281,25 +304,57 @@ def _changed(
     return problems
 
 
-def _require_whole(
-    topic: str, day: date, no_later: Ranges, lows: Mapping[int, int], recorded: Ranges
-) -> None:
-    """The first message that is still there shows that none of the day was removed, if it is older than the day by
-    more than a message may be late: one that is not could have come behind one of the day. A recorded start
-    that is still there shows it too.
+def _maybe_lost(no_later: Ranges, lows: Mapping[int, int], recorded: Ranges) -> list[int]:
+    """The partitions that messages of the day may have been removed from.
+
+    The first message that is still there shows that none was, if it is older than the day by more than a message may
+    be late: one that is not could have come behind one of the day. A recorded start that is still there shows it too.
 
     :param no_later: where the messages begin that are not so old
     """
-    lost = [
-        f"partition {number} from offset {lows[number]}"
+    return [
+        number
         for number, (start, _) in sorted(no_later.items())
         if lows[number] > 0
         and start <= lows[number]
         and not (number in recorded and recorded[number][0] >= lows[number])
     ]
-    if lost:
-        raise OffsetsError(
-            f"{topic} {day}: Kafka has removed messages, and holds none before them that is a day older than the day: "
-            f"{', '.join(lost)}. What it removed may have been of the day, so nothing is read. The table "
-            "keeps the day as it is; lengthen the topic's retention for the days to come."
-        )
+
+
+def _require_past(
+    consumer: Any, topic: str, day: date, ranges: Ranges, latest: int, why: str
+) -> None:
+    """Refuses to read a day where the first message of one of the ranges has a later time, in ms since 1970."""
+    found = {
+        number: first
+        for number, (start, end) in sorted(ranges.items())
+        if start < end
+        and (first := _first(consumer, topic, number, start)) is not None
+        and first[1] > latest
+    }
+    if not found:
+        return
+    named = (f"partition {n} at offset {at}: {time}" for n, (at, time) in found.items())
+    kept = [{"topic": topic, "partition": n, "offset": at + 1} for n, (at, _) in found.items()]
+    raise OffsetsError(
+        f"{topic} {day}: messages have a timestamp of the future, in ms since 1970: {'; '.join(named)}. {why} Nothing "
+        "is read, and the table keeps the day as it is. Have their producer send milliseconds. Kafka's "
+        "kafka-delete-records removes these, and what is before them in their partitions, by the file "
+        f"{json.dumps({'partitions': kept, 'version': 1})}"
+    )
+
+
+def _first(consumer: Any, topic: str, number: int, offset: int) -> tuple[int, int] | None:
+    """Offset and time of a partition's first message from that offset on; None where Kafka sends none."""
+    from confluent_kafka import TopicPartition
+
+    consumer.assign([TopicPartition(topic, number, offset)])
+    message = consumer.poll(SECONDS)
+    consumer.unassign()
+    if message is None or message.error() is not None:
+        return None
+    return int(message.offset()), int(message.timestamp()[1])
+
+
+def _ms(time: datetime) -> int:
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)

@@ -18,11 +18,14 @@ _MODULES = {
 }
 _SERVERS = ("bootstrap.servers", "metadata.broker.list")
 _MECHANISMS = ("sasl.mechanism", "sasl.mechanisms")
-# What the two clients call otherwise is turned into the other's words; what else is about security and is
-# not known here is refused.
+# What the two clients call otherwise is turned into the other's words, and what they call alike is passed on where it
+# says what is read, and from which broker. What else is about security, or changes messages on their way, and is not
+# known here is refused. The rest is of Python's clients: their groups, queues and timeouts, and how they produce.
 _SAME = ("security.protocol", "ssl.endpoint.identification.algorithm")
 _TURNED = (*_MECHANISMS, "sasl.username", "sasl.password", "ssl.ca.location", "ssl.ca.pem")
-_SECURITY = ("sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "oauth_cb")
+_REFUSED = ("sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "oauth_cb", "https.", "plugin.")
+_ALIKE = ("check.crcs", "client.dns.lookup", "client.id", "client.rack")
+_ISOLATION = "isolation.level"
 # A consumer asks its broker for more with each poll: at Kafka's 500 records that is most of what reading costs it.
 _POLLED = 5_000
 # How long a broker waits for messages that are to come: a reader of explicit offsets waits for none, but asks beyond
@@ -59,14 +62,19 @@ def source_options(config: Mapping[str, Any]) -> dict[str, str]:
 
     They can hold a password: they belong in no log.
 
-    :raises SettingsError: where it names no servers, or has a setting of security that is not known here
+    What is read of transactions is what Python's clients read: where nothing is stated, what was committed.
+
+    :raises SettingsError: where it names no servers, or has a setting of security, or a plugin, that is not known here
     """
     servers = next((config[name] for name in _SERVERS if config.get(name)), None)
     if not servers:
         raise SettingsError("The configuration of Kafka names no bootstrap.servers; set them.")
-    options = {"bootstrap.servers": str(servers)}
+    # Left to itself Java's client reads what was aborted too.
+    isolation = str(config.get(_ISOLATION) or "read_committed").lower()
+    options = {"bootstrap.servers": str(servers), _ISOLATION: isolation}
+    options |= {name: str(config[name]) for name in _ALIKE if config.get(name) is not None}
     for name in sorted(config):
-        if name.startswith(_SECURITY) and name not in (*_SAME, *_TURNED):
+        if name.startswith(_REFUSED) and name not in (*_SAME, *_TURNED):
             raise SettingsError(
                 f"The configuration of Kafka has {name}, which is not passed on to Spark. Known are "
                 f"{', '.join(sorted((*_SAME, *_TURNED)))}."

@@ -61,7 +61,8 @@ class Ingested:
     the rest counts, ``late`` by day those of earlier days that came after their day was read.
 
     ``messages`` of the day are ``events`` (its rows), ``repeated`` (a message with the same id, of a lesser
-    partition and offset, is the row), ``earlier`` (a day before holds the id) and ``dead``.
+    partition and offset, is the row), ``earlier`` (a day before holds the id) and ``dead``. ``again`` are the days to
+    run again, in this order: they may lack rows for ids that a later day has now lost to this one.
     """
 
     user_events: str
@@ -72,6 +73,7 @@ class Ingested:
     earlier: int
     dead: int
     late: dict[str, int] = field(default_factory=dict)
+    again: list[str] = field(default_factory=list)
 
 
 def recorded(spark: SparkSession, day: date, snapshot: int | None = None) -> DayOffsets | None:
@@ -157,7 +159,7 @@ def ingest(
         placed = of_this_day.withColumn("place", _order("partition", "offset"))
         events = _without(placed, no_rows, dropped + dead_letters)
         with branch_of(spark, TABLE, base, _BRANCH) as target:
-            _take_from_later_days(held, target, _without(valid, left_out, dropped), day)
+            robbed = _take_from_later_days(held, target, _without(valid, left_out, dropped), day)
             _replace(target, rows(events, declared, day), offsets, day)
             written = spark.table(target).where(F.col("event_day") == F.lit(day)).count()
             _require_written(written, total - dead_letters - dropped, day)
@@ -171,6 +173,7 @@ def ingest(
         earlier=counts.get("earlier", 0),
         dead=dead_letters,
         late={row["late"].isoformat(): row["count"] for row in too_late.collect()},
+        again=_to_run_again(spark, day, robbed),
     )
     log.info("%s %s: %s", TABLE, day, result)
     return result
@@ -239,25 +242,40 @@ def _order(partition: str, offset: str) -> Column:
 
 def _ids_of_days(events: DataFrame, first: date, last: date) -> DataFrame:
     days = F.col("event_day").between(F.lit(first), F.lit(last))
-    return events.where(days).select("event_id")
+    return events.where(days).select("event_id", "event_day")
 
 
-def _take_from_later_days(events: DataFrame, target: str, rows: DataFrame, day: date) -> None:
+def _take_from_later_days(
+    events: DataFrame, target: str, rows: DataFrame, day: date
+) -> date | None:
+    """The last of the later days that have lost rows whose ids this one has; None where there is none."""
     first, last = day + timedelta(days=1), day + timedelta(days=ID_DAYS)
     later = _ids_of_days(events, first, last)
     if later.isEmpty():
-        return
+        return None
     moved = f"{_staged(day)}moved"
     write_staged(later.join(rows, "event_id", "left_semi"), moved)
     spark = events.sparkSession
-    if count := spark.table(moved).count():
-        log.warning(
-            "%s %s: %s rows of later days have an id of this one; they leave", TABLE, day, count
-        )
-        spark.sql(
-            f"DELETE FROM {target} WHERE event_day BETWEEN DATE '{first}' AND DATE '{last}' "
-            f"AND event_id IN (SELECT event_id FROM {moved})"
-        )
+    count, robbed = spark.table(moved).agg(F.count("*"), F.max("event_day")).first() or (0, None)
+    if not count:
+        return None
+    log.warning(
+        "%s %s: %s rows of later days have an id of this one; they leave", TABLE, day, count
+    )
+    spark.sql(
+        f"DELETE FROM {target} WHERE event_day BETWEEN DATE '{first}' AND DATE '{last}' "
+        f"AND event_id IN (SELECT event_id FROM {moved})"
+    )
+    return robbed
+
+
+def _to_run_again(spark: SparkSession, day: date, robbed: date | None) -> list[str]:
+    """The ingested days that this one does not reach and the robbed one did: what that has kept from them while it
+    held the ids may be theirs now."""
+    if robbed is None:
+        return []
+    first, last = day + timedelta(days=ID_DAYS + 1), robbed + timedelta(days=ID_DAYS)
+    return [each.day for each in records(spark, first, last)]
 
 
 def _replace(target: str, rows: DataFrame, offsets: DayOffsets, day: date) -> None:

@@ -1,15 +1,18 @@
 """Messages of Kafka → events, and the reason why a message is none.
 
-A message is an event where its value is exactly what the event is written as. Avro has no length and no
-checksum: cut bytes can be the beginning of another value, and a reader stops before what follows. So what the
-event is written as must be the same bytes, as ``codec.decode`` has it too.
+A message is an event where its value is exactly what the event is written as, by the schema whose id it states.
+Avro has no length and no checksum: cut bytes can be the beginning of another value, and a reader stops before what
+follows. So what the event is written as must be the same bytes, as ``codec.decode`` has it too.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
-from operator import add, or_
+from operator import add, and_, or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -17,14 +20,14 @@ from pyspark.sql.avro.functions import from_avro, to_avro
 
 from feira.core.contracts import Contract
 from feira.core.contracts.model import Column as ContractColumn
-from feira.user_events.codec import ADDED, HEADER, avro_schema
+from feira.user_events.codec import ADDED, HEADER_BYTES, MAGIC, avro_schema, header, schemas
 from feira_spark.core.row_rules import rule_faults
 
 # Where a message is, by the names of the table's columns.
 PLACE = ("kafka_partition", "kafka_offset")
 TOLERANCE = timedelta(hours=1)
 # What a message may break beside the contract's rules: one of these and then nothing else.
-MISSING, MAGIC, SCHEMA = "value_missing", "magic_byte", "schema_id"
+MISSING, NO_MAGIC, SCHEMA = "value_missing", "magic_byte", "schema_id"
 UNREADABLE, INEXACT = "avro_unreadable", "avro_inexact"
 
 
@@ -104,6 +107,18 @@ def _sent(declared: Contract) -> list[ContractColumn]:
     return [column for column in declared.columns if column.name not in ADDED]
 
 
+def _written_by(declared: Contract, schema: str) -> list[ContractColumn]:
+    """The columns that are in a message with that schema, as they were then."""
+    found = []
+    for field in json.loads(schema)["fields"]:
+        required = not isinstance(field["type"], list)
+        type_ = field["type"] if required else field["type"][-1]
+        allowed = type_.get("symbols", ()) if isinstance(type_, dict) else ()
+        column = declared.column(field["name"])
+        found.append(replace(column, required=required, allowed=tuple(allowed)))
+    return found
+
+
 def _place() -> tuple[Column, Column]:
     partition, offset = PLACE
     return (
@@ -113,11 +128,31 @@ def _place() -> tuple[Column, Column]:
 
 
 def _body() -> Column:
-    return F.expr(f"substring(value, {len(HEADER) + 1})")
+    return F.expr(f"substring(value, {HEADER_BYTES + 1})")
+
+
+def _head() -> Column:
+    return F.expr(f"substring(value, 1, {HEADER_BYTES})")
+
+
+def _by_schema(of: Callable[[str], Column]) -> Column:
+    """Of each message what is made of it by its schema; of one with an unknown id, by the newest."""
+    *older, (_, newest) = schemas().items()
+    found = of(newest)
+    for schema_id, schema in older:
+        found = F.when(_head() == F.lit(header(schema_id)), of(schema)).otherwise(found)
+    return found
 
 
 def _read(messages: DataFrame, mode: str) -> DataFrame:
-    return messages.withColumn("_event", from_avro(_body(), avro_schema(), {"mode": mode}))
+    """The messages with ``_event``, a record of the contract's fields; null where a schema has none of them."""
+    newest = avro_schema()
+
+    def read(schema: str) -> Column:
+        evolved = {} if schema == newest else {"avroSchema": newest}
+        return from_avro(_body(), schema, {"mode": mode, **evolved})
+
+    return messages.withColumn("_event", _by_schema(read))
 
 
 def _wire(declared: Contract, event: Column) -> Column:
@@ -125,24 +160,31 @@ def _wire(declared: Contract, event: Column) -> Column:
     value = F.col("value")
     required = [event[column.name].isNull() for column in _sent(declared) if column.required]
     unread = reduce(or_, required)
+    unknown = reduce(and_, [_head() != F.lit(header(schema_id)) for schema_id in schemas()])
     return (
         F.when(value.isNull(), F.lit(MISSING))
-        .when(F.coalesce(F.expr("substring(value, 1, 1)") != F.lit(HEADER[:1]), F.lit(True)), MAGIC)
-        .when(F.expr(f"substring(value, 1, {len(HEADER)})") != F.lit(HEADER), SCHEMA)
+        .when(F.coalesce(F.expr("substring(value, 1, 1)") != F.lit(MAGIC), F.lit(True)), NO_MAGIC)
+        .when(unknown, SCHEMA)
         .when(unread, UNREADABLE)
-        .when(~_is_shortest(declared, event) & (_written(declared, event) != _body()), INEXACT)
+        .when(_by_schema(lambda schema: _is_inexact(declared, schema, event)), INEXACT)
     )
 
 
-def _is_shortest(declared: Contract, event: Column) -> Column:
+def _is_inexact(declared: Contract, schema: str, event: Column) -> Column:
+    """Whether the message has other bytes than its event is written as with that schema."""
+    columns = _written_by(declared, schema)
+    return ~_is_shortest(columns, event) & (_written(columns, event, schema) != _body())
+
+
+def _is_shortest(columns: Sequence[ContractColumn], event: Column) -> Column:
     """Whether the message is as short as one with its event's texts can be; then it is what that is written as.
 
     No value has another form that is as short as the one that is written, and that one is at least as long as
     counted here. Avro has the length of a text, a whole number, a symbol and a union's branch in one byte or
     more, a double in eight, and a time in eight or more from 1978 on; earlier ones are not counted.
     """
-    least, lengths, counted = len(HEADER), [], F.lit(True)
-    for column in _sent(declared):
+    least, lengths, counted = HEADER_BYTES, [], F.lit(True)
+    for column in columns:
         value = event[column.name]
         least += not column.required
         if column.type == "string" and not column.allowed:
@@ -151,7 +193,8 @@ def _is_shortest(declared: Contract, event: Column) -> Column:
             lengths.append(octets if column.required else F.coalesce(octets, F.lit(-1)))
             continue
         if column.type == "timestamp":
-            counted &= F.unix_micros(value) >= 2**48
+            late = F.unix_micros(value) >= 2**48
+            counted &= late if column.required else F.coalesce(late, F.lit(True))
         size = 8 if column.type in ("double", "timestamp") else 1
         if column.required:
             least += size
@@ -160,10 +203,10 @@ def _is_shortest(declared: Contract, event: Column) -> Column:
     return (F.octet_length("value") == reduce(add, lengths, F.lit(least))) & counted
 
 
-def _written(declared: Contract, event: Column) -> Column:
+def _written(columns: Sequence[ContractColumn], event: Column, schema: str) -> Column:
     """The event as Avro, without the header."""
     fields = []
-    for column in _sent(declared):
+    for column in columns:
         field = event[column.name]
         if column.required:
             # Never null, so that the writer has a value for each required field of what was not read.
@@ -173,7 +216,7 @@ def _written(declared: Contract, event: Column) -> Column:
             else:
                 field = F.coalesce(field, F.lit(least).cast(column.type))
         fields.append(field.alias(column.name))
-    return to_avro(F.struct(*fields), avro_schema())
+    return to_avro(F.struct(*fields), schema)
 
 
 def _text_faults(declared: Contract) -> list[Column]:

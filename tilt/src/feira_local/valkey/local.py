@@ -62,11 +62,11 @@ def services(config: StackConfig) -> tuple[Service, ...]:
                 Link("recommendations", f"http://{HOST}:{api}/ui"),
                 Link("recommendations API", f"http://{HOST}:{api}/docs"),
             ),
-            # Posted events are read by the contract of their table.
+            # Posted events are read by the contract of their table, and written by the schema beside it.
             code=(
                 *(feira / "recommendations" / "serving", feira / "core"),
                 *(feira / "user_events" / name for name in ("codec.py", "incoming.py")),
-                shared / "contracts" / "events" / "web.user_events.odcs.yaml",
+                shared / "contracts" / "events",
             ),
         ),
     )

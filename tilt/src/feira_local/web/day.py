@@ -29,8 +29,7 @@ def batches(settings: WebSettings, day: dt.date) -> Iterator[Batch]:
 
     Those of the day itself that are late are sent with the next.
     """
-    on_time, _ = _split(settings, day)
-    blocks = -(-on_time // sessions.SESSIONS)
+    blocks = _blocks(settings, day)
     for number in range(blocks):
         if number == blocks // 2:
             yield from _of_the_day_before(settings, day, number / blocks)
@@ -49,8 +48,12 @@ def _of_the_day_before(settings: WebSettings, day: dt.date, done: float) -> Iter
     if late:
         found = _late(settings, before)
         yield Batch(found, Counter(event=len(found.values), late=len(found.values)), done)
-    if count := round(settings.events * settings.disorder.redated):
-        found = disorder.redated(_block(settings, before, 0), count)
+    count = round(settings.events * settings.disorder.redated)
+    for number in range(_blocks(settings, before)):
+        if not count:
+            return
+        found = disorder.redated(_block(settings, before, number), count)
+        count -= len(found.values)
         yield Batch(found, Counter(redated=len(found.values)), done)
 
 
@@ -59,6 +62,11 @@ def _split(settings: WebSettings, day: dt.date) -> tuple[int, int]:
     count = sessions.session_count(settings, day)
     late = round(count * settings.disorder.late)
     return count - late, late
+
+
+def _blocks(settings: WebSettings, day: dt.date) -> int:
+    on_time, _ = _split(settings, day)
+    return -(-on_time // sessions.SESSIONS)
 
 
 def _block(settings: WebSettings, day: dt.date, number: int) -> Messages:
@@ -70,7 +78,7 @@ def _block(settings: WebSettings, day: dt.date, number: int) -> Messages:
 
 
 def _late(settings: WebSettings, day: dt.date) -> Messages:
-    on_time, late = _split(settings, day)
-    number = -(-on_time // sessions.SESSIONS)
+    _, late = _split(settings, day)
+    number = _blocks(settings, day)
     drawn = sessions.draw(settings, day, number, late, (0.0, 1.0))
     return wire.messages(settings, day, number, *drawn)

@@ -1,6 +1,7 @@
 """Events as messages, many at once: each field a matrix of bytes, a row an event, of which some count.
 
-The same bytes as ``feira.user_events.codec`` writes one by one, at a fraction of the cost.
+The same bytes as ``feira.user_events.codec`` writes one by one with the schema of these fields, at a fraction of
+the cost.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feira.user_events.codec import HEADER
+from feira.user_events.codec import header
 from feira_local.shop.catalogue import Numbers, make_catalogue
 from feira_local.shop.taste import Draws, Taste
 from feira_local.web.sessions import ARMS, SLOTS, Events, Sessions, Texts
@@ -24,6 +25,8 @@ Flags = npt.NDArray[np.bool_]
 # A field's bytes, and which of them are written.
 Field = tuple[Bytes, Flags]
 
+# The schema that has these fields; a contract with further ones has a newer schema, and still reads this one.
+SCHEMA_ID = 1
 ID_LENGTH = 36
 _HEX = np.frombuffer(bytes(range(256)).hex().encode(), np.uint8).reshape(256, 2)
 _DASHES = (8, 13, 18, 23)
@@ -52,7 +55,7 @@ def messages(
     listed = events.position > 0
     clicked = events.impression >= 0
     fields = (
-        _fixed(np.broadcast_to(np.frombuffer(HEADER, np.uint8), (len(events), len(HEADER)))),
+        _header(len(events)),
         _id(ids),
         _varint(time),
         _text(who.user_id, events.session),
@@ -103,6 +106,11 @@ def _rows(fields: tuple[Field, ...]) -> Iterator[bytes]:
     for end in np.cumsum(written.sum(axis=1)).tolist():
         yield text[start:end]
         start = end
+
+
+def _header(count: int) -> Field:
+    begins = np.frombuffer(header(SCHEMA_ID), np.uint8)
+    return _fixed(np.broadcast_to(begins, (count, len(begins))))
 
 
 def _fixed(field: Bytes) -> Field:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from feira.core.connections import connection_fields
@@ -15,7 +15,7 @@ from feira.recommendations.serving.requests import RefusedError
 from feira.recommendations.serving.store import KAFKA
 from feira.user_events import codec
 from feira.user_events.codec import TOPIC
-from feira.user_events.incoming import FieldError, message
+from feira.user_events.incoming import DELIVERY, FieldError, message
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
@@ -27,7 +27,6 @@ RETRY_SECONDS: Final = 5
 QUEUED: Final = 10_000
 _POLL_SECONDS = 0.1
 _PROBE_SECONDS = 1.0
-_DELIVERY_MS = 120_000
 # Of a consumer alone; a producer would warn of them.
 _CONSUMERS = ("group.id", "auto.offset.reset", "enable.auto.commit")
 
@@ -119,7 +118,7 @@ class Events:
             "partitioner": "murmur2_random",
             "queue.buffering.max.messages": QUEUED,
             "linger.ms": 50,
-            "delivery.timeout.ms": _DELIVERY_MS,
+            "delivery.timeout.ms": DELIVERY // timedelta(milliseconds=1),
             "error_cb": self._failed,
             "on_delivery": self._delivered,
             "log_level": 0,
