@@ -20,16 +20,10 @@ PROJECT = "feira (pyproject.toml)"
 ROOTS: dict[str, tuple[str, ...] | None] = {
     "airflow": None,
     "serving": (
-        *(
-            "confluent-kafka",
-            "fastapi",
-            "fastavro",
-            "numpy",
-            "orjson",
-            "prometheus-client",
-            "pyarrow",
-        ),
-        *("pydantic", "s3fs", "typer", "uvicorn", "valkey", "libvalkey"),
+        *("confluent-kafka", "fastapi", "fastavro", "libvalkey", "numpy", "orjson"),
+        *("prometheus-client", "pyarrow", "pydantic", "s3fs", "typer", "uvicorn", "valkey"),
+        # What reads the contract of events.
+        *("jsonschema-rs", "open-data-contract-standard", "pyyaml", "sqlglot"),
     ),
     # Java alone runs in it; the wheel is where Spark's jars and scripts come from.
     "spark": ("pyspark",),

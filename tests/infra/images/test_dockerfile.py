@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
@@ -170,10 +172,20 @@ for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
     if module.name != "feira.recommendations.serving.values":
         importlib.import_module(module.name)
 import confluent_kafka, fastavro, libvalkey, s3fs, uvloop, valkey.asyncio
+
+from datetime import UTC, datetime
+from feira.core.settings import repository_root
+from feira.recommendations.serving.events import parse_events
+from feira.recommendations.serving.requests import RefusedError
+
+try:
+    parse_events({"events": [{}]}, datetime.now(UTC))
+except RefusedError as error:
+    print(repository_root(), error)
 """
 
 
-def imports_of_serving(chosen: set[str]) -> subprocess.CompletedProcess[str]:
+def imports_of_serving(chosen: set[str], image: Path) -> subprocess.CompletedProcess[str]:
     hidden = [
         module
         for module, owners in packages_distributions().items()
@@ -184,14 +196,29 @@ def imports_of_serving(chosen: set[str]) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(image / "opt/feira/shared/src")},
     )
 
 
-def test_the_serving_image_has_all_that_the_api_imports() -> None:
+@pytest.fixture
+def serving_image(tmp_path: Path) -> Path:
+    """What the Dockerfile copies of the checkout into the API's image, where it says."""
+    stage = DOCKERFILE.read_text().partition(" AS serving\n")[2]
+    copied = re.findall(r"^COPY (shared/\S+) /(\S+)$", stage, re.M)
+    assert "ENV PYTHONPATH=/opt/feira/shared/src" in stage.splitlines()
+    for source, target in copied:
+        shutil.copytree(REPOSITORY / source, tmp_path / target)
+    return tmp_path
+
+
+def test_the_serving_image_has_all_that_the_api_imports_and_reads(serving_image: Path) -> None:
     chosen = set(runtime_lock.image_lock("serving", LOCK, PYPROJECT))
-    done = imports_of_serving(chosen)
+    done = imports_of_serving(chosen, serving_image)
     assert done.returncode == 0, done.stderr
-    assert "fastavro" in imports_of_serving(chosen - {"fastavro"}).stderr
+    assert done.stdout.startswith(f"{serving_image}/opt/feira events[0]"), done.stdout
+    assert "fastavro" in imports_of_serving(chosen - {"fastavro"}, serving_image).stderr
+    shutil.rmtree(serving_image / "opt/feira/shared/contracts")
+    assert "web.user_events" in imports_of_serving(chosen, serving_image).stderr
 
 
 def run_spark(tmp_path: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
