@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -55,14 +56,19 @@ LEDGER = [
 _LOGICAL = {"bigint": "integer", "int": "integer", "decimal": "number"}
 
 
-def declare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writes the contracts of the three tables into a checkout of their own, and makes it the one."""
+def declare(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, gained: Sequence[tuple[str, str, bool]] = ()
+) -> None:
+    """Writes the contracts of the tables into a checkout of their own, and makes it the one.
+
+    :param gained: further columns of the levels and of their counts
+    """
     contracts = folder / "shared" / "contracts" / "stock"
     contracts.mkdir(parents=True)
     day = ("feed_day",)
     for table, servers, columns, key, partition in (
-        ("stock.levels", ("lake", "warehouse"), COLUMNS, KEY, day),
-        ("stock.counts", ("lake",), COLUMNS, (*KEY, *day), day),
+        ("stock.levels", ("lake", "warehouse"), [*COLUMNS, *gained], KEY, day),
+        ("stock.counts", ("lake",), [*COLUMNS, *gained], (*KEY, *day), day),
         ("stock.fewer", ("lake",), FEWER, (*KEY, *day), day),
         ("stock.levels_load_ledger", ("warehouse",), LEDGER, [c[0] for c in LEDGER[:3]], ()),
     ):

@@ -1,8 +1,15 @@
 -- What monitoring may know of the warehouse: these figures, and no row of any table.
 -- A superuser runs it in the warehouse's database; each statement may be run again.
 create schema if not exists monitoring;
-revoke all on schema monitoring from public;
-grant usage on schema monitoring to monitor, reader;
+revoke all on schema monitoring from public, reader;
+grant usage on schema monitoring to monitor;
+-- Whose function it is: one that nobody logs in as, since an owner may change it.
+do $$ begin
+    create role monitoring_owner nologin;
+exception when duplicate_object then
+    null;
+end $$;
+grant reader to monitoring_owner;
 create or replace function monitoring.figures() returns table (figure text, value double precision)
 language plpgsql stable security definer set search_path = '' as $$
 begin
@@ -30,6 +37,6 @@ begin
     end if;
 end $$;
 -- It does what the reader may do, and whoever may call it sees no more than what it returns.
-alter function monitoring.figures() owner to reader;
-revoke all on function monitoring.figures() from public;
+alter function monitoring.figures() owner to monitoring_owner;
+revoke all on function monitoring.figures() from public, reader;
 grant execute on function monitoring.figures() to monitor;

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from s3_bucket import Bucket
 
+from feira.core.warehouse.column_types import Target
 from feira.core.warehouse.merge import Gone
 from feira_local.stack.postgres import Dsns
 from feira_provider.hooks.warehouse import Loaded, LoadError, Merge, WarehouseHook
@@ -312,6 +313,21 @@ def test_the_connections_type_picks_the_side(
         _ = WarehouseHook().side
 
 
+TYPES = (
+    "integer",
+    "character varying(40)",
+    "text",
+    "numeric(18,4)",
+    "timestamp with time zone",
+    "boolean",
+    "character varying(64)",
+)
+TARGETS = [
+    Target(column, type_, counts_bytes=True)
+    for column, type_ in zip((*COLUMNS, "change"), TYPES, strict=True)
+]
+
+
 @pytest.mark.parametrize("gone", ["kept", "absent", "marked"])
 @pytest.mark.parametrize("dialect", ["redshift", "postgres"])
 def test_every_statement_parses_in_its_sides_dialect(
@@ -324,7 +340,7 @@ def test_every_statement_parses_in_its_sides_dialect(
     hook = WarehouseHook(iam_role=ROLE)
     merge = Merge(TABLE, key=("shop", "sku"), columns=COLUMNS, gone=gone)
     kinds = {}
-    for statement in hook.statements(merge, MANIFEST):
+    for statement in hook.statements(merge, MANIFEST, TARGETS):
         (parsed,) = sqlglot.parse(statement.sql, dialect=dialect)
         kinds[statement.name] = type(parsed).__name__
         assert statement.sql.count("%s") == len(statement.values)
@@ -336,7 +352,7 @@ def test_every_statement_parses_in_its_sides_dialect(
 @pytest.mark.parametrize("gone", ["kept", "absent", "marked"])
 def test_merge_and_delete_keep_to_what_both_warehouses_take(gone: Gone) -> None:
     merge = Merge(TABLE, key=("shop", "sku"), columns=COLUMNS, gone=gone)
-    for statement in merge.after_staging():
+    for statement in merge.after_staging("redshift", TARGETS):
         parsed = sqlglot.parse_one(statement.sql, dialect="redshift")
         if isinstance(parsed, sqlglot.exp.Merge):
             assert isinstance(parsed.args["using"], sqlglot.exp.Table), "a subquery is refused"
@@ -348,13 +364,13 @@ def test_merge_and_delete_keep_to_what_both_warehouses_take(gone: Gone) -> None:
             assert not parsed.this.alias
 
 
-def test_but_for_lock_and_staging_both_sides_run_the_same(redshift: WarehouseHook) -> None:
-    own = {"lock", "fill staged"}
-    ours = [each for each in redshift.statements(MARKED, MANIFEST) if each.name not in own]
-    assert ours == [
-        MARKED.create_staged(),
-        MARKED.describe(),
-        *MARKED.after_staging(),
+def test_but_for_lock_staging_and_what_is_unchanged_both_sides_run_the_same(
+    redshift: WarehouseHook,
+) -> None:
+    own = {"lock", "fill staged", "drop unchanged"}
+    common = [MARKED.create_staged(), MARKED.describe(), *MARKED.after_staging()]
+    assert [each for each in redshift.statements(MARKED, MANIFEST) if each.name not in own] == [
+        each for each in common if each.name not in own
     ]
 
 
@@ -409,17 +425,6 @@ def test_a_merge_that_cannot_be_is_refused_before_anything_connects(
     for refused in (redshift.statements, redshift.load):
         with pytest.raises(AirflowFailException, match=message):
             refused(merge, MANIFEST)
-
-
-TYPES = (
-    "integer",
-    "character varying(40)",
-    "text",
-    "numeric(18,4)",
-    "timestamp with time zone",
-    "boolean",
-    "character varying(64)",
-)
 
 
 class FakeRedshift:
@@ -488,7 +493,13 @@ def test_on_redshift_the_listed_statements_are_what_runs(
         "updated": 0,
         "deleted": 0,
     }
-    assert hook.connection_.statements_run == [each.sql for each in hook.statements(MARKED, uri)]
+    assert hook.connection_.statements_run == [
+        each.sql for each in hook.statements(MARKED, uri, TARGETS)
+    ]
+    # Texts are the same when their MD5 is: blanks at their end do not count for =.
+    assert [part for part in hook.connection_.statements_run if "md5" in part] == [
+        MARKED.drop_unchanged("redshift", TARGETS).sql
+    ]
     assert hook.connection_.ended == "committed"
 
 

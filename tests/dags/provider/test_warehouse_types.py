@@ -282,32 +282,64 @@ def test_a_value_reads_back_equal_or_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("type_", "kind", "own"),
+    ("type_", "kind", "copied"),
     [
         ("numeric(12,2)", pa.decimal128(12, 2), True),
-        ("numeric(12,2)", pa.decimal128(11, 1), True),
-        ("numeric(12,2)", pa.decimal128(12, 1), False),
-        ("numeric(12,2)", pa.decimal128(12, 4), False),
-        ("numeric(12,2)", pa.int64(), False),
-        ("numeric(12)", pa.decimal128(12, 0), True),
+        ("numeric(12,2)", pa.decimal128(11, 2), True),
+        ("numeric(12,2)", pa.decimal128(13, 2), False),
+        ("numeric(12,0)", pa.decimal128(12, 0), True),
+        ("smallint", pa.int8(), True),
+        ("smallint", pa.int16(), True),
         ("integer", pa.int32(), True),
-        ("integer", pa.int64(), False),
-        ("timestamp without time zone", pa.timestamp("us"), True),
-        ("timestamp without time zone", pa.timestamp("us", "UTC"), False),
-        ("timestamp without time zone", pa.timestamp("ns"), False),
-        ("timestamp with time zone", pa.timestamp("us", "UTC"), True),
-        ("timestamp with time zone", pa.timestamp("us"), False),
+        ("bigint", pa.int64(), True),
+        ("real", pa.float32(), True),
         ("double precision", pa.float64(), True),
-        ("real", pa.float64(), False),
-        ("character varying(3)", pa.string(), True),
-        ("text", pa.large_string(), True),
-        ("date", pa.string(), False),
+        ("boolean", pa.bool_(), True),
+        # Whether they fit, each value says.
+        ("timestamp without time zone", pa.timestamp("us"), False),
+        ("timestamp without time zone", pa.timestamp("ns"), False),
+        ("timestamp with time zone", pa.timestamp("us", "UTC"), False),
+        ("character varying(3)", pa.string(), False),
+        ("character varying(3)", pa.dictionary(pa.int8(), pa.string()), False),
+        ("character(3)", pa.large_string(), False),
+        ("date", pa.date32(), False),
     ],
 )
 def test_only_what_a_type_may_not_hold_is_looked_at_for_redshift(
-    type_: str, kind: pa.DataType, own: bool
+    type_: str, kind: pa.DataType, copied: bool
 ) -> None:
-    assert Target("v", type_).is_own(kind) is own
+    assert Target("v", type_, counts_bytes=True).require_copied(kind) is copied
+
+
+@pytest.mark.parametrize(
+    ("type_", "kind"),
+    [
+        ("numeric(12,2)", pa.decimal128(12, 1)),
+        ("numeric(12,2)", pa.decimal128(12, 4)),
+        ("numeric(12,2)", pa.int64()),
+        ("numeric(12,2)", pa.float64()),
+        ("integer", pa.int64()),
+        ("integer", pa.int16()),
+        ("integer", pa.uint32()),
+        ("bigint", pa.int32()),
+        ("bigint", pa.null()),
+        ("real", pa.float64()),
+        ("double precision", pa.float32()),
+        ("boolean", pa.int8()),
+        ("date", pa.string()),
+        ("date", pa.timestamp("us")),
+        ("timestamp without time zone", pa.date32()),
+        ("character varying(3)", pa.int32()),
+        ("character varying(3)", pa.null()),
+        ("time without time zone", pa.time64("us")),
+        ("super", pa.string()),
+    ],
+)
+def test_a_type_that_redshifts_copy_does_not_take_is_refused(type_: str, kind: pa.DataType) -> None:
+    with pytest.raises(UnfitError) as error:
+        Target("v", type_, counts_bytes=True).require_copied(kind)
+    assert error.value.found == f"a column of type {kind}" and error.value.column == "v"
+    assert type_ in str(error.value) and "COPY" in error.value.cause
 
 
 @pytest.mark.parametrize("kind", [pa.float64(), pa.float32()])

@@ -294,6 +294,7 @@ NO_UTF8 = b"SELECT '\xe9'\0"
         sent(b"B", b"\xff\0") + SYNC,
         sent(b"E", b"no end") + SYNC,
     ],
+    ids=["query", "query without end", "parse", "empty parse", "bind", "execute"],
 )
 def test_a_message_that_cannot_be_read_is_an_error_and_not_the_sessions_end(
     port: int, broken: bytes, caplog: pytest.LogCaptureFixture

@@ -914,3 +914,19 @@ def test_no_statement_is_made_of_a_merge_that_is_not_usable() -> None:
     for key, columns in (((), ("a",)), (("a",), ("b",)), (("a; --",), ("a; --",))):
         with pytest.raises(LoadRefusedError):
             Merge("sales.fact", key, columns).create_staged()
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_table_without_its_key_that_has_a_row_twice_is_refused(
+    connection: psycopg.Connection, refused: bool
+) -> None:
+    """Also where it is loaded day by day, since the warehouse cannot hold a row of another day."""
+    loaded(connection, whole(100, fact_row("A", 1), fact_row("B", 1)))
+    connection.execute("ALTER TABLE sales.fact DROP CONSTRAINT fact_pkey")
+    connection.execute("INSERT INTO sales.fact SELECT * FROM sales.fact WHERE order_id = 'A'")
+    before = contents(connection)
+    spoilt = [of_day(DATE_1, "bad", description="a\0b")] if refused else []
+    new = whole(101, fact_row("A", 1, quantity=7), fact_row("B", 1), *spoilt)
+    with pytest.raises(LoadRefusedError, match=r"sales\.fact has several rows of 1 .*\('A', 1\)"):
+        loaded(connection, new)
+    assert contents(connection) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from feira.core.warehouse.schema import connect, create_notes, require_tables
 from feira.monitoring.figures import Figures
@@ -118,9 +119,32 @@ def test_the_role_of_monitoring_reads_no_table_and_changes_nothing(
             connection.execute(statement)
 
 
-def test_other_roles_but_the_reader_may_not_ask_for_the_figures(empty_warehouse: Dsns) -> None:
-    with (
-        psycopg.connect(empty_warehouse.dbt) as connection,
-        pytest.raises(psycopg.errors.InsufficientPrivilege),
-    ):
-        connection.execute("SELECT * FROM monitoring.figures()")
+@pytest.mark.parametrize("role", ["dbt", "reader", "warehouse_loader"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM monitoring.figures()",
+        "ALTER FUNCTION monitoring.figures() SECURITY INVOKER",
+        "DROP FUNCTION monitoring.figures()",
+        "CREATE OR REPLACE FUNCTION monitoring.figures() RETURNS TABLE (figure text, value double precision) "
+        "LANGUAGE sql AS 'SELECT NULL, 1'",
+        "SET ROLE monitoring_owner",
+    ],
+)
+def test_other_roles_may_neither_ask_for_the_figures_nor_change_them(
+    empty_warehouse: Dsns, role: str, statement: str
+) -> None:
+    with psycopg.connect(getattr(empty_warehouse, role)) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        connection.commit()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement)
+
+
+def test_nobody_logs_in_as_whose_function_it_is(postgres: Dsns) -> None:
+    warehouse = conninfo_to_dict(postgres.monitor)["dbname"]
+    with psycopg.connect(postgres.superuser, dbname=warehouse) as connection:
+        assert connection.execute(
+            "SELECT rolname, rolcanlogin FROM pg_proc JOIN pg_roles ON pg_roles.oid = proowner "
+            "WHERE pg_proc.oid = 'monitoring.figures()'::regprocedure"
+        ).fetchall() == [("monitoring_owner", False)]

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import psycopg
 
-_SCRIPTS = ("functions.sql", "columns.sql", "system.sql")
+_SCRIPTS = ("casts.sql", "functions.sql", "columns.sql", "system.sql")
 # Constraints that are NOT ENFORCED, and bytes in reverse, began with it.
 OLDEST = 18
 

@@ -1,7 +1,5 @@
 -- Redshift's functions that PostgreSQL does not have or has in another meaning. The translator calls them by
 -- the schema's name, so that none of PostgreSQL's is hidden. Installing twice changes nothing.
-CREATE SCHEMA IF NOT EXISTS redshift;
-GRANT USAGE ON SCHEMA redshift TO PUBLIC;
 
 -- Time of the statement (GETDATE) and of the transaction (SYSDATE), in UTC and without a zone.
 CREATE OR REPLACE FUNCTION redshift.getdate() RETURNS timestamp LANGUAGE sql STABLE
@@ -233,13 +231,17 @@ CREATE OR REPLACE FUNCTION redshift.len(value bytea) RETURNS integer LANGUAGE sq
 CREATE OR REPLACE FUNCTION redshift.concat(first text, last text) RETURNS text LANGUAGE sql IMMUTABLE RETURN first || last;
 CREATE OR REPLACE FUNCTION redshift.left_bytes(value text, bytes integer) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
 DECLARE
-    cut text := pg_catalog.left(value, bytes);
+    whole bytea := convert_to(value, 'UTF8');
+    cut integer := bytes;
 BEGIN
-    -- No character is cut in two.
-    WHILE octet_length(cut) > bytes LOOP
-        cut := pg_catalog.left(cut, -1);
+    IF octet_length(whole) <= bytes THEN
+        RETURN value;
+    END IF;
+    -- No character is cut in two: what begins with the bits 10 belongs to the one before.
+    WHILE cut > 0 AND get_byte(whole, cut) & 192 = 128 LOOP
+        cut := cut - 1;
     END LOOP;
-    RETURN cut;
+    RETURN convert_from(substr(whole, 1, cut), 'UTF8');
 END $$;
 -- What a CHAR takes: characters of one byte.
 CREATE OR REPLACE FUNCTION redshift.single_bytes(value text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
@@ -420,21 +422,24 @@ CREATE OR REPLACE AGGREGATE redshift.avg(integer) (SFUNC = redshift.add_to_sum, 
 CREATE OR REPLACE AGGREGATE redshift.avg(smallint) (SFUNC = redshift.add_to_sum, STYPE = numeric[], FINALFUNC = redshift.mean_of_sum, INITCOND = '{0,0}');
 
 CREATE OR REPLACE FUNCTION redshift.middle(state numeric[]) RETURNS numeric LANGUAGE sql IMMUTABLE
-    RETURN (SELECT pg_catalog.avg(value) FROM (SELECT value, pg_catalog.row_number() OVER (ORDER BY value) AS place FROM unnest(state) AS value) AS ordered
-            WHERE place IN ((cardinality(state) + 1) / 2, cardinality(state) / 2 + 1));
+    RETURN (SELECT pg_catalog.avg(value) FROM (
+                SELECT value, pg_catalog.row_number() OVER (ORDER BY value) AS place, pg_catalog.count(*) OVER () AS number
+                FROM unnest(state) AS value WHERE value IS NOT NULL) AS ordered
+            WHERE place IN ((number + 1) / 2, number / 2 + 1));
 CREATE OR REPLACE FUNCTION redshift.middle(state double precision[]) RETURNS double precision LANGUAGE sql IMMUTABLE
-    RETURN (SELECT pg_catalog.avg(value) FROM (SELECT value, pg_catalog.row_number() OVER (ORDER BY value) AS place FROM unnest(state) AS value) AS ordered
-            WHERE place IN ((cardinality(state) + 1) / 2, cardinality(state) / 2 + 1));
-CREATE OR REPLACE FUNCTION redshift.collect(state numeric[], value numeric) RETURNS numeric[] LANGUAGE sql IMMUTABLE STRICT RETURN state || value;
-CREATE OR REPLACE FUNCTION redshift.collect(state double precision[], value double precision) RETURNS double precision[] LANGUAGE sql IMMUTABLE STRICT RETURN state || value;
-CREATE OR REPLACE FUNCTION redshift.collect(state numeric[], value bigint) RETURNS numeric[] LANGUAGE sql IMMUTABLE STRICT RETURN state || value::numeric;
-CREATE OR REPLACE FUNCTION redshift.collect(state numeric[], value integer) RETURNS numeric[] LANGUAGE sql IMMUTABLE STRICT RETURN state || value::numeric;
-CREATE OR REPLACE FUNCTION redshift.collect(state numeric[], value smallint) RETURNS numeric[] LANGUAGE sql IMMUTABLE STRICT RETURN state || value::numeric;
-CREATE OR REPLACE AGGREGATE redshift.median(numeric) (SFUNC = redshift.collect, STYPE = numeric[], FINALFUNC = redshift.middle, INITCOND = '{}');
-CREATE OR REPLACE AGGREGATE redshift.median(bigint) (SFUNC = redshift.collect, STYPE = numeric[], FINALFUNC = redshift.middle, INITCOND = '{}');
-CREATE OR REPLACE AGGREGATE redshift.median(integer) (SFUNC = redshift.collect, STYPE = numeric[], FINALFUNC = redshift.middle, INITCOND = '{}');
-CREATE OR REPLACE AGGREGATE redshift.median(smallint) (SFUNC = redshift.collect, STYPE = numeric[], FINALFUNC = redshift.middle, INITCOND = '{}');
-CREATE OR REPLACE AGGREGATE redshift.median(double precision) (SFUNC = redshift.collect, STYPE = double precision[], FINALFUNC = redshift.middle, INITCOND = '{}');
+    RETURN (SELECT pg_catalog.avg(value) FROM (
+                SELECT value, pg_catalog.row_number() OVER (ORDER BY value) AS place, pg_catalog.count(*) OVER () AS number
+                FROM unnest(state) AS value WHERE value IS NOT NULL) AS ordered
+            WHERE place IN ((number + 1) / 2, number / 2 + 1));
+CREATE OR REPLACE FUNCTION redshift.middle(state bigint[]) RETURNS numeric LANGUAGE sql IMMUTABLE RETURN redshift.middle(state::numeric[]);
+CREATE OR REPLACE FUNCTION redshift.middle(state integer[]) RETURNS numeric LANGUAGE sql IMMUTABLE RETURN redshift.middle(state::numeric[]);
+CREATE OR REPLACE FUNCTION redshift.middle(state smallint[]) RETURNS numeric LANGUAGE sql IMMUTABLE RETURN redshift.middle(state::numeric[]);
+-- array_append, called by an aggregate itself, does not copy what it has.
+CREATE OR REPLACE AGGREGATE redshift.median(numeric) (SFUNC = array_append, STYPE = numeric[], FINALFUNC = redshift.middle, INITCOND = '{}');
+CREATE OR REPLACE AGGREGATE redshift.median(bigint) (SFUNC = array_append, STYPE = bigint[], FINALFUNC = redshift.middle, INITCOND = '{}');
+CREATE OR REPLACE AGGREGATE redshift.median(integer) (SFUNC = array_append, STYPE = integer[], FINALFUNC = redshift.middle, INITCOND = '{}');
+CREATE OR REPLACE AGGREGATE redshift.median(smallint) (SFUNC = array_append, STYPE = smallint[], FINALFUNC = redshift.middle, INITCOND = '{}');
+CREATE OR REPLACE AGGREGATE redshift.median(double precision) (SFUNC = array_append, STYPE = double precision[], FINALFUNC = redshift.middle, INITCOND = '{}');
 
 CREATE OR REPLACE FUNCTION redshift.append(state text, value text, separator text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN

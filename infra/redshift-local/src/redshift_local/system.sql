@@ -13,15 +13,19 @@ CREATE TABLE IF NOT EXISTS redshift.load_errors (
     err_code integer NOT NULL,
     err_reason text NOT NULL
 );
-CREATE OR REPLACE VIEW redshift.stl_load_errors AS
+-- Whose COPY it was. A user sees the rows of their own, a superuser all.
+ALTER TABLE redshift.load_errors ADD COLUMN IF NOT EXISTS username name NOT NULL DEFAULT session_user;
+CREATE OR REPLACE FUNCTION redshift.sees(username name) RETURNS boolean LANGUAGE sql STABLE
+    RETURN username = session_user OR (SELECT rolsuper FROM pg_roles WHERE rolname = session_user);
+CREATE OR REPLACE VIEW redshift.stl_load_errors WITH (security_barrier) AS
     SELECT 100 AS userid, 0 AS slice, to_regclass(quote_ident(table_name))::oid::integer AS tbl, starttime, query,
            filename, line_number, colname, type, raw_line, raw_field_value, err_code, err_reason
-    FROM redshift.load_errors;
-CREATE OR REPLACE VIEW redshift.sys_load_error_detail AS
+    FROM redshift.load_errors WHERE redshift.sees(username);
+CREATE OR REPLACE VIEW redshift.sys_load_error_detail WITH (security_barrier) AS
     SELECT 100 AS user_id, query AS query_id, current_database()::text AS database_name, starttime AS start_time,
            filename AS file_name, line_number, colname AS column_name, type AS column_type, err_code AS error_code,
            err_reason AS error_message
-    FROM redshift.load_errors;
+    FROM redshift.load_errors WHERE redshift.sees(username);
 
 -- What was declared of tables: the kind (`primary key`, `sortkey`), its name and its columns in order.
 CREATE OR REPLACE VIEW redshift.declared AS
@@ -104,3 +108,4 @@ CREATE OR REPLACE VIEW redshift.key_column_usage AS
 
 -- Everybody may look; what a view shows of tables is up to PostgreSQL's own views of them.
 GRANT SELECT ON ALL TABLES IN SCHEMA redshift TO PUBLIC;
+REVOKE ALL ON redshift.load_errors FROM PUBLIC;

@@ -7,7 +7,7 @@ it. Here is what differs between the two: the connection, the lock, and how the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,13 +24,13 @@ from feira.core.warehouse.merge import (
     LoadRefusedError,
     Merge,
     Statement,
-    merge_staged,
     quoted,
-    stage,
 )
+from feira.core.warehouse.staged import merge_staged, stage
 from feira_provider.datasets.files import s3_files
 from feira_provider.hooks.missing import named_if_missing
 from feira_provider.hooks.postgres_dsn import postgres_dsn
+from feira_provider.hooks.redshift_dsn import redshift_hook
 from feira_provider.hooks.warehouse_files import LoadFiles
 
 if TYPE_CHECKING:
@@ -107,18 +107,20 @@ class WarehouseHook(DbApiHook):
     def get_conn(self) -> Any:
         """A DB-API connection, not in autocommit: of psycopg 3 in UTC, or of redshift_connector."""
         if self.side == "redshift":
-            from airflow.providers.amazon.aws.hooks.redshift_sql import RedshiftSQLHook
-
-            return RedshiftSQLHook(redshift_conn_id=self.get_conn_id()).get_conn()
+            return redshift_hook(self.get_conn_id()).get_conn()
         from feira.core.warehouse.schema import connect
 
         connection = connect(postgres_dsn(self.get_conn_id()))
         connection.autocommit = False
         return connection
 
-    def statements(self, merge: Merge, manifest_url: str) -> list[Statement]:
+    def statements(
+        self, merge: Merge, manifest_url: str, targets: Sequence[Target] = ()
+    ) -> list[Statement]:
         """Every statement that ``load`` would run, in order. Connects to nothing.
 
+        :param targets: the types of the staged columns, which ``load`` asks the warehouse for: by them
+            Redshift's ``drop unchanged`` compares texts and floats more closely
         :raises WarehouseRefusedError: where the merge, the URL or the role cannot be put into SQL
         """
         with _refusals_fail():
@@ -127,7 +129,7 @@ class WarehouseHook(DbApiHook):
                 merge.create_staged(),
                 merge.describe(),
                 Statement("fill staged", self._copy(merge, manifest_url)),
-                *merge.after_staging(),
+                *merge.after_staging(self.side, targets),
             ]
 
     def load(self, merge: Merge, manifest_url: str) -> Loaded:
@@ -138,12 +140,18 @@ class WarehouseHook(DbApiHook):
         :raises LoadError: where a file is missing, or its size, rows or SHA-256 are not as the
             manifest states them; the table is then as it was, and a retry may find the file whole
         :raises WarehouseRefusedError: where a file's columns are not the load's, a value is none that its
-            column holds as it is, or a key is null or a duplicate; no retry is made
+            column holds as it is, or a key is null or a duplicate, in the files or in the table; no retry
+            is made
         """
         for statement in self.statements(merge, manifest_url):
             self.log.info("%s: %s", statement.name, statement.sql)
         with _refusals_fail():
-            files = LoadFiles(merge, manifest_url, s3_files(self.aws_conn_id))
+            files = LoadFiles(
+                merge,
+                manifest_url,
+                s3_files(self.aws_conn_id),
+                names_have_case=self.side == "postgres",
+            )
             with closing(self.get_conn()) as connection:
                 try:
                     with closing(connection.cursor()) as cursor:
@@ -152,20 +160,22 @@ class WarehouseHook(DbApiHook):
                         def fill(targets: list[Target]) -> None:
                             self._fill(connection, cursor, merge, files, targets)
 
-                        rows = stage(cursor, merge, fill, files.manifest.rows, manifest_url)
-                        merged = merge_staged(cursor, merge)
+                        staged = stage(
+                            cursor, merge, fill, files.manifest.rows, manifest_url, self.side
+                        )
+                        merged = merge_staged(cursor, merge, staged)
                     connection.commit()
                 except BaseException:
                     connection.rollback()
                     raise
-        loaded = Loaded(rows, merged.inserted, merged.updated, merged.deleted)
+        loaded = Loaded(staged.rows, merged.inserted, merged.updated, merged.deleted)
         self.log.info("%s: %s", merge.table, loaded)
         return loaded
 
     def _lock(self, merge: Merge) -> Statement:
         """A second load waits for the first: on Redshift it would end in a serialization error. On
         PostgreSQL readers go on."""
-        merge.require_usable()
+        merge.require_usable(self.side)
         mode = " IN SHARE ROW EXCLUSIVE MODE" if self.side == "postgres" else ""
         return Statement("lock", f"LOCK TABLE {merge.target}{mode}")
 

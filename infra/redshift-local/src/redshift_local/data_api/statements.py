@@ -88,7 +88,8 @@ class Session:
 class Statements:
     """All that was submitted, and who runs it.
 
-    ``dsn`` is the database of every statement; ``threads`` run at a time, others wait as SUBMITTED.
+    ``dsn`` is the database of every statement. ``threads`` run at a time, others wait as SUBMITTED; a session's
+    statements wait for none but its own.
     """
 
     def __init__(self, dsn: str, database: str, s3: S3, threads: int = 8) -> None:
@@ -107,8 +108,12 @@ class Statements:
         with self._lock:
             running = [each for each in self._statements.values() if not each.ended.is_set()]
             sessions = list(self._sessions.values())
-        for statement in running:
-            self.cancel(statement.id)
+        # Again and again, since what has not begun yet cannot be cancelled.
+        while running:
+            for statement in running:
+                with suppress(ApiError):
+                    self.cancel(statement.id)
+            running = [each for each in running if not each.ended.wait(0.05)]
         self._pool.shutdown(wait=True)
         for session in sessions:
             self._end(session)
@@ -132,7 +137,11 @@ class Statements:
             self._statements[number] = statement
             if token:
                 self._tokens[token] = statement
-        self._pool.submit(self._execute, statement)
+        if statement.session is None:
+            self._pool.submit(self._execute, statement)
+        else:
+            # What the pool's threads wait for may be a lock of this session.
+            threading.Thread(target=self._execute, args=[statement], daemon=True).start()
         return statement
 
     def _session(self, request: dict[str, Any], statement: Statement) -> Session | None:

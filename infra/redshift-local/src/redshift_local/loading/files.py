@@ -108,7 +108,8 @@ def _of_manifest(client: Any, copy: Copy) -> list[tuple[str, bytes]]:
     try:
         entries = json.loads(content)["entries"]
         listed = [
-            (each["url"], each.get("mandatory", False), each.get("meta", {})) for each in entries
+            (str(each["url"]), each.get("mandatory", False), dict(each.get("meta") or {}))
+            for each in entries
         ]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise RedshiftError(f"{problem}: it is no JSON object with entries of urls") from None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -15,6 +18,8 @@ from redshift_local.translation.errors import RedshiftError
 
 _STAGE = sql.Identifier("pg_temp", "redshift stage")
 Connection = psycopg.Connection[tuple[Any, ...]]
+# A row with, in its place, the value that did not fit; the column's name and type; a number and a reason.
+Fault = tuple[Row, str, str, tuple[int, str]]
 
 
 def load(connection: Connection, dsn: str, s3: S3, copy: Copy) -> int:
@@ -43,16 +48,15 @@ def load(connection: Connection, dsn: str, s3: S3, copy: Copy) -> int:
 
 def _load(connection: Connection, dsn: str, s3: S3, copy: Copy) -> int:
     columns = _columns(connection, copy)
-    staged = _rows(s3, copy, columns)
-    faults = [(row, "", "", row.fault) for row in staged if row.fault]
-    _stage(connection, [row for row in staged if not row.fault], columns, copy)
+    staged, faults = _readable(copy, _rows(s3, copy, columns), columns)
+    _stage(connection, staged, columns, copy)
     bad = _bad(connection, columns, copy)
     faults += [
         (staged_row, column.name, column.type, (number, reason))
         for staged_row, column, number, reason in bad
     ]
     if faults:
-        _note(dsn, copy, faults)
+        _note(dsn, connection.info.user, copy, faults)
     lines = {(row.url, row.line) for row, *_ in faults}
     if len(lines) > copy.max_error:
         raise RedshiftError(
@@ -111,6 +115,58 @@ def _rows(s3: S3, copy: Copy, columns: Sequence[Column]) -> list[Row]:
     return [row for file in files for row in rows(copy, file, columns, paths)]
 
 
+def _readable(
+    copy: Copy, found: Sequence[Row], columns: Sequence[Column]
+) -> tuple[list[Row], list[Fault]]:
+    """The rows, with their times of an epoch as PostgreSQL reads them, and the faults of the others."""
+    rows: list[Row] = []
+    faults: list[Fault] = []
+    for each in found:
+        row = replace(each, raw=_storable(each.raw))
+        if row.fault:
+            faults.append((row, "", "", row.fault))
+            continue
+        values = []
+        for value, column in zip(row.values, columns, strict=True):
+            try:
+                values.append(_read(copy, value, column))
+            except _UnreadableError as error:
+                shown = replace(row, values=(_storable(value or ""),))
+                faults.append((shown, column.name, column.type, (error.number, str(error))))
+                break
+        else:
+            rows.append(replace(row, values=tuple(values)))
+    return rows, faults
+
+
+class _UnreadableError(ValueError):
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(reason)
+        self.number = number
+
+
+def _storable(text: str) -> str:
+    """The text with what PostgreSQL has no character for written out."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+
+
+def _read(copy: Copy, value: str | None, column: Column) -> str | None:
+    if value is None:
+        return None
+    if _storable(value) != value:
+        raise _UnreadableError(1220, "String contains invalid or unsupported UTF8 codepoints")
+    if not copy.time.startswith("epoch") or not column.type.startswith("timestamp"):
+        return value
+    try:
+        if not re.fullmatch(r"\s*[+-]?\d+(\.\d*)?\s*", value):
+            raise ValueError(value)
+        seconds = float(value) / (1000 if copy.time == "epochmillisecs" else 1)
+        return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ")
+    except (ValueError, OverflowError, OSError):
+        number, reason = _KINDS["timestamp"]
+        raise _UnreadableError(number, f"{reason}, Value '{value}'") from None
+
+
 def _stage(
     connection: Connection, staged: Sequence[Row], columns: Sequence[Column], copy: Copy
 ) -> None:
@@ -124,8 +180,7 @@ def _stage(
     statement = sql.SQL("COPY {} FROM STDIN").format(_STAGE).as_string()
     with connection.cursor() as cursor, cursor.copy(statement.encode()) as into:
         for number, row in enumerate(staged):
-            values = [_timed(copy, v, c) for v, c in zip(row.values, columns, strict=True)]
-            into.write_row((number, False, row.url, row.line, row.raw, *values))
+            into.write_row((number, False, row.url, row.line, row.raw, *row.values))
     for n, column in enumerate(columns):
         if copy.truncates and column.character:
             connection.execute(
@@ -133,22 +188,6 @@ def _stage(
                     _STAGE, c=sql.Identifier(f"c{n}"), size=sql.Literal(column.size)
                 )
             )
-
-
-def _timed(copy: Copy, value: str | None, column: Column) -> str | None:
-    if (
-        value is None
-        or not copy.time.startswith("epoch")
-        or not column.type.startswith("timestamp")
-    ):
-        return value
-    try:
-        seconds = float(value) / (1000 if copy.time == "epochmillisecs" else 1)
-    except ValueError:
-        return value
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ")
 
 
 _KINDS = {
@@ -165,7 +204,8 @@ def _fitted(copy: Copy, n: int, column: Column) -> sql.Composable:
     if column.scale is None or copy.rounds:
         return c
     return sql.SQL(
-        "CASE WHEN pg_input_is_valid({c}, 'numeric') THEN trunc({c}::numeric, {scale})::text ELSE {c} END"
+        "CASE WHEN redshift.reads({c}, 'numeric') AND pg_input_is_valid({c}, 'numeric') "
+        "THEN trunc({c}::numeric, {scale})::text ELSE {c} END"
     ).format(c=c, scale=sql.Literal(column.scale))
 
 
@@ -182,9 +222,9 @@ def _bad(
             )
             number, reason = 1204, "String length exceeds DDL length"
         else:
-            wrong = sql.SQL("NOT pg_input_is_valid({value}, {t})").format(
-                value=_fitted(copy, n, column), t=sql.Literal(column.type)
-            )
+            wrong = sql.SQL(
+                "NOT (redshift.reads({c}, {t}, true) AND pg_input_is_valid({value}, {t}))"
+            ).format(c=c, value=_fitted(copy, n, column), t=sql.Literal(column.type))
             number, reason = _KINDS.get(
                 column.type.split()[0], (1207, f"Invalid digit, Type: {column.type.capitalize()}")
             )
@@ -216,13 +256,15 @@ def _marked(
     ]
 
 
-def _note(dsn: str, copy: Copy, faults: Sequence[tuple[Row, str, str, Any]]) -> None:
+def _note(dsn: str, user: str, copy: Copy, faults: Sequence[Fault]) -> None:
     with psycopg.connect(dsn) as own, own.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO redshift.load_errors (table_name, filename, line_number, colname, type, raw_line,"
-            " raw_field_value, err_code, err_reason) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            "INSERT INTO redshift.load_errors (username, table_name, filename, line_number, colname, type,"
+            " raw_line, raw_field_value, err_code, err_reason) VALUES"
+            " (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [
                 (
+                    user,
                     copy.table[-1],
                     row.url,
                     row.line,

@@ -39,12 +39,14 @@ def parquet_rows(file: File, columns: Sequence[Column]) -> Iterator[Row]:
         )
     texts: list[list[str | None]] = []
     for column, field in zip(columns, table.schema, strict=True):
-        if not _fits(column, field.type):
+        # Arrow's own note: in the file it is a column of the values.
+        type_ = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if not _fits(column, type_):
             raise RedshiftError(
                 f"Spectrum Scan Error. File '{file.url}' has an incompatible Parquet schema for column "
-                f"'{column.name}'. Column type: {column.type.upper()}, Parquet schema: {field.type} {field.name}"
+                f"'{column.name}'. Column type: {column.type.upper()}, Parquet schema: {type_} {field.name}"
             )
-        texts.append([_text(v, field.type) for v in table.column(len(texts)).to_pylist()])
+        texts.append([_text(v, type_) for v in table.column(len(texts)).to_pylist()])
     for number, values in enumerate(zip(*texts, strict=True), 1):
         yield Row(file.url, number, "", tuple(values))
 
@@ -53,7 +55,7 @@ def _fits(column: Column, type_: pa.DataType) -> bool:
     if column.type == "jsonb" or pa.types.is_nested(type_):
         raise NotImitated(f"COPY of nested Parquet into {column.name}")
     if column.character:
-        return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
+        return str(type_) in ("string", "large_string", "string_view")
     if column.type.startswith("numeric"):
         scale = int(column.type.rstrip(")").split(",")[1])
         return bool(pa.types.is_decimal(type_) and type_.scale == scale)

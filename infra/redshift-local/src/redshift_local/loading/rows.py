@@ -118,28 +118,40 @@ def _json(
     copy: Copy, url: str, text: str, columns: Sequence[Column], paths: Sequence[str]
 ) -> Iterator[Row]:
     decoder = json.JSONDecoder(parse_float=_Number, parse_int=_Number)
-    at, nothing = 0, (None,) * len(columns)
+    blanks = re.compile(r"\s*")
+    at, line, nothing = 0, 1, (None,) * len(columns)
     while True:
-        begin = re.compile(r"\s*").match(text, at)
-        at = begin.end() if begin else at
-        if at == len(text):
+        found = blanks.match(text, at)
+        begin = found.end() if found else at
+        line += text.count("\n", at, begin)
+        if begin == len(text):
             return
-        line = text.count("\n", 0, at) + 1
         try:
-            value, end = decoder.raw_decode(text, at)
-        except ValueError:
-            raw = text[at:].splitlines()[0]
+            value, at = decoder.raw_decode(text, begin)
+            values = _values(copy, value, columns, paths)
+        except (ValueError, RecursionError):
+            raw = text[begin : begin + 1024].splitlines()[0]
             yield Row(url, line, raw, nothing, (1216, "Invalid JSON format. Invalid value."))
             return
-        raw, at = text[at:end], end
-        if paths:
-            yield Row(url, line, raw, tuple(_text(_followed(value, path)) for path in paths))
-        elif isinstance(value, dict):
-            if copy.json == "auto ignorecase":
-                value = {key.lower(): each for key, each in value.items()}
-            yield Row(url, line, raw, tuple(_text(value.get(column.name)) for column in columns))
-        else:
+        raw = text[begin:at]
+        if values is None:
             yield Row(url, line, raw, nothing, (1216, "Invalid JSON format. Not an object."))
+        else:
+            yield Row(url, line, raw, values)
+        line += raw.count("\n")
+
+
+def _values(
+    copy: Copy, value: object, columns: Sequence[Column], paths: Sequence[str]
+) -> tuple[str | None, ...] | None:
+    """The columns' values in one of a file's JSON values; None where it has no names to find them by."""
+    if paths:
+        return tuple(_text(_followed(value, path)) for path in paths)
+    if not isinstance(value, dict):
+        return None
+    if copy.json == "auto ignorecase":
+        value = {key.lower(): each for key, each in value.items()}
+    return tuple(_text(value.get(column.name)) for column in columns)
 
 
 class _Number(str):

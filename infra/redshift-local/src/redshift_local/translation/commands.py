@@ -134,6 +134,11 @@ def _refresh(words: Words) -> list[str]:
     return [f"REFRESH MATERIALIZED VIEW {view}"]
 
 
+def is_utf8(encoding: str) -> bool:
+    """Whether the name is one of Redshift's only encoding of clients."""
+    return encoding.lower().replace("-", "").replace("_", "") in ("utf8", "unicode")
+
+
 def _setting(name: str) -> str:
     """PostgreSQL's name of a setting; refuses one that Redshift may have and this package does not know."""
     if name in _SHARED:
@@ -163,6 +168,9 @@ def _set(words: Words) -> list[str]:
             raise NotImitated(f"{name} = {values[0][1]}")
         # What every session has; kept, since a statement has to be something.
         return [f"SET redshift.{name} TO {postgres(exp.Literal.string(values[0][1]))}"]
+    for is_text, text in values if name == "client_encoding" else ():
+        if not is_utf8(text) and (is_text or text.upper() != "DEFAULT"):
+            raise NotImitated(f"client_encoding {text}", "texts are in UTF8")
     listed = ", ".join(
         "DEFAULT"
         if text.upper() == "DEFAULT" and not is_text

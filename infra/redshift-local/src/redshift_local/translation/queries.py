@@ -28,6 +28,23 @@ _SYSTEM = {
 _SYSTEM["pg_catalog"] = _SYSTEM[""]
 
 
+# The types that casts.sql reads a text as.
+_READ = (
+    exp.DType.SMALLINT,
+    exp.DType.INT,
+    exp.DType.BIGINT,
+    exp.DType.DECIMAL,
+    exp.DType.FLOAT,
+    exp.DType.DOUBLE,
+    exp.DType.BOOLEAN,
+    exp.DType.DATE,
+    exp.DType.TIMESTAMP,
+    exp.DType.TIMESTAMPTZ,
+    exp.DType.TIME,
+    exp.DType.TIMETZ,
+)
+
+
 def rewrite(tree: exp.Expr) -> exp.Expr:
     """The tree on PostgreSQL: names, functions, casts, windows and QUALIFY. The tree itself is changed."""
     for name in list(tree.find_all(exp.Identifier)):
@@ -170,6 +187,9 @@ def _cast(node: exp.Cast) -> exp.Expr:
             text = functions.own("single_bytes", text)
         size = exp.Literal.number(target.expressions[0].name)
         node.set("this", functions.own("left_bytes", text, size))
+    elif isinstance(node.this, exp.Literal) and node.this.is_string and target.this in _READ:
+        # As a text it is cast by this package's function, and else by PostgreSQL's own.
+        node.set("this", exp.Cast(this=node.this, to=exp.DataType(this=exp.DType.TEXT)))
     return node
 
 

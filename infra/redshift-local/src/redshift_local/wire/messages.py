@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 # A longer message is no statement that Redshift would take.
 MAX_LENGTH = 64 * 1024 * 1024
+_CHUNK = 1024 * 1024
 CLEARTEXT_PASSWORD = 3
 SSL_REQUEST, GSS_REQUEST, CANCEL_REQUEST, VERSION_3 = 80877103, 80877104, 80877102, 196608
 
@@ -22,12 +23,24 @@ class ProtocolError(Exception):
     """What came is no message of the protocol."""
 
 
+class TooLongError(ProtocolError):
+    """A message of this kind that is too long; the next one can be read."""
+
+    def __init__(self, kind: bytes, length: int) -> None:
+        super().__init__(f"A message of {length} bytes; {MAX_LENGTH} at most are taken")
+        self.kind = kind
+
+
 async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """A message's kind, one letter, and its body. IncompleteReadError at the end of the stream."""
     head = await reader.readexactly(5)
     (length,) = struct.unpack("!I", head[1:])
-    if not 4 <= length <= MAX_LENGTH:
-        raise ProtocolError(f"A message of {length} bytes; 4 to {MAX_LENGTH} are taken")
+    if length < 4:
+        raise ProtocolError(f"A message of {length} bytes; 4 is the least")
+    if length > MAX_LENGTH:
+        for begin in range(4, length, _CHUNK):
+            await reader.readexactly(min(_CHUNK, length - begin))
+        raise TooLongError(head[:1], length)
     return head[:1], await reader.readexactly(length - 4)
 
 

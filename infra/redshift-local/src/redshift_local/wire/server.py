@@ -16,8 +16,9 @@ import psycopg
 
 from redshift_local.loading.files import S3
 from redshift_local.loopback import refuse_outside
+from redshift_local.translation.commands import is_utf8
 from redshift_local.wire import messages
-from redshift_local.wire.session import Session, opened
+from redshift_local.wire.session import Session, fault, opened
 
 SERVER_VERSION = "8.0.2"
 
@@ -41,6 +42,9 @@ class _Wire:
             writer.write(messages.refusal(str(error), "08P01", severity="FATAL"))
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
+        except Exception as error:
+            failed = fault(error)
+            writer.write(messages.refusal(str(failed), failed.sqlstate, severity="FATAL"))
         finally:
             self._open.discard(task)
             writer.close()
@@ -72,6 +76,11 @@ class _Wire:
             writer.write(
                 messages.refusal(f'database "{database}" does not exist', "3D000", severity="FATAL")
             )
+            return
+        encoding = options.get("client_encoding", "utf8")
+        if not is_utf8(encoding):
+            text = f'client_encoding "{encoding}" is not supported: texts are in UTF8'
+            writer.write(messages.refusal(text, "22023", severity="FATAL"))
             return
         login = await self._login(reader, writer, options) if self._logins else {}
         try:

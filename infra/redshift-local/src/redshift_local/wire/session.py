@@ -7,6 +7,7 @@ the refusal comes in its turn, and the transaction has failed as after any other
 from __future__ import annotations
 
 import asyncio
+import logging
 import struct
 from collections import deque
 from contextlib import suppress
@@ -30,6 +31,8 @@ from redshift_local.wire.messages import (
     texts,
 )
 from redshift_local.wording import redshifts_words
+
+log = logging.getLogger(__name__)
 
 # PostgreSQL's numbers of types that have another in Redshift.
 _TYPES = {3802: 4000, 17: 6551}
@@ -91,22 +94,41 @@ class Session:
     async def run(self) -> None:
         tasks = [asyncio.create_task(self._forth()), asyncio.create_task(self._back())]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        for task in ended:
+            task.result()
 
     async def _forth(self) -> None:
         while True:
-            kind, body = await messages.read_message(self._from_client)
-            if kind == b"X":
-                return
+            try:
+                kind, body = await messages.read_message(self._from_client)
+                if kind == b"X":
+                    return
+                if kind not in b"QPBESCDHdcf":
+                    raise messages.ProtocolError(f"A message of kind {kind!r}")
+                kind, body = self._passed(kind, body)
+            except messages.TooLongError as error:
+                refusal = RedshiftError(str(error), sqlstate="54001")
+                kind, body = self._replaced(error.kind, refusal)
+            self._to_server.write(message(kind, body))
+            await self._to_server.drain()
+            if kind in b"QS" and self._queries and self._queries[-1].transfers:
+                # Nothing may be on its way to PostgreSQL while the transfer uses the connection.
+                await self._queries[-1].done.wait()
+
+    def _passed(self, kind: bytes, body: bytes) -> tuple[bytes, bytes]:
+        """The message as PostgreSQL gets it. What this server fails at is the message's error, and not the
+        session's end."""
+        try:
             if kind == b"Q":
-                body = self._query(body)
-            elif kind == b"P":
-                body = self._parse(body)
-            elif kind == b"B":
+                return kind, self._query(body)
+            if kind == b"P":
+                return kind, self._parse(body)
+            if kind == b"B":
                 (portal, statement), _ = messages.split(body, 2)
                 self._portals[portal] = self._statements.get(statement)
             elif kind == b"E":
@@ -119,20 +141,24 @@ class Session:
                 query = _Query(deque(), commits=self._truncated, transfers=self._transfers)
                 self._queries.append(query)
                 self._truncated, self._transfers = False, []
-            elif kind not in b"CDHdcf":
-                raise messages.ProtocolError(f"A message of kind {kind!r}")
-            self._to_server.write(message(kind, body))
-            await self._to_server.drain()
-            if kind in b"QS" and self._queries and self._queries[-1].transfers:
-                # Nothing may be on its way to PostgreSQL while the transfer uses the connection.
-                await self._queries[-1].done.wait()
+        except Exception as error:
+            return self._replaced(kind, fault(error))
+        return kind, body
+
+    def _replaced(self, kind: bytes, error: RedshiftError) -> tuple[bytes, bytes]:
+        """In a message's place one that PostgreSQL answers with the error."""
+        text = self._refused(error)
+        if kind == b"Q":
+            self._queries.append(_Query(deque([True])))
+            return kind, texts(text)
+        return b"P", texts("", text) + b"\0\0"
 
     def _query(self, body: bytes) -> bytes:
         (text,), _ = messages.split(body, 1)
         shown: list[bool] = []
         transfers: list[Translated] = []
         try:
-            found = _translated(text)
+            found = translate(text)
             for each in found:
                 _refuse_names(each)
                 shown += [True] + [False] * (len(each.statements) - 1)
@@ -151,7 +177,7 @@ class Session:
         (name, text), types = messages.split(body, 2)
         translated = None
         try:
-            found = _translated(text)
+            found = translate(text)
             if len(found) > 1:
                 raise RedshiftError(
                     "cannot insert multiple commands into a prepared statement", sqlstate="42601"
@@ -240,30 +266,26 @@ class Session:
             count = transfer(self._connection, self._dsn, self._s3, translated)
         except psycopg.Error as error:
             text = error.diag.message_primary or str(error)
-            return messages.refusal(text, error.sqlstate or "XX000")
+            return self._failed(RedshiftError(text, sqlstate=error.sqlstate or "XX000"))
         except RedshiftError as error:
-            self._fail()
-            return messages.refusal(str(error), error.sqlstate, hint=error.hint)
+            return self._failed(error)
+        except Exception as error:
+            return self._failed(fault(error))
         parts = {SEVERITY: "INFO", CODE: "00000", MESSAGE: said(translated, count)}
         return messages.error(parts, b"N") + message(b"C", texts(translated.kind))
 
-    def _fail(self) -> None:
-        """A transaction in which this server has refused something has failed."""
+    def _failed(self, error: RedshiftError) -> bytes:
+        """The refusal. A transaction in which this server has refused something has failed."""
         if self._connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
             with suppress(psycopg.Error):
                 self._connection.execute("redshift_refusal")
+        return messages.refusal(str(error), error.sqlstate, hint=error.hint)
 
 
-def _translated(text: str) -> list[Translated]:
-    """A fault of the translator itself is one of this statement, and not the session's end."""
-    try:
-        return translate(text)
-    except RedshiftError:
-        raise
-    except Exception as error:
-        raise RedshiftError(
-            f"redshift-local: {type(error).__name__}: {error}", sqlstate="XX000"
-        ) from error
+def fault(error: Exception) -> RedshiftError:
+    """What this server failed at, as the client is told of it."""
+    log.error("redshift-local has failed", exc_info=error)
+    return RedshiftError(f"redshift-local: {type(error).__name__}: {error}", sqlstate="XX000")
 
 
 def _refuse_names(translated: Translated) -> None:
@@ -293,14 +315,14 @@ def opened(dsn: str, options: dict[str, str], login: dict[str, Any]) -> Connecti
         dsn,
         autocommit=True,
         prepare_threshold=None,
+        client_encoding="utf8",
         sslmode="disable",
         gssencmode="disable",
         **login,
     )
     settings = {"timezone": "UTC", "datestyle": "ISO, MDY"}
-    for name in ("application_name", "client_encoding"):
-        if options.get(name):
-            settings[name] = options[name]
+    if options.get("application_name"):
+        settings["application_name"] = options["application_name"]
     for name, value in settings.items():
         connection.execute("SELECT set_config(%s, %s, false)", [name, value])
     return connection

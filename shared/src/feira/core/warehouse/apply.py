@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from feira.core.published_table import PublishedTable
 from feira.core.warehouse.column_types import Target, fit
-from feira.core.warehouse.merge import STAGED, Gone, Merge, Merged, merge_staged, stage
+from feira.core.warehouse.merge import STAGED, Gone, Merge
 from feira.core.warehouse.schema import note_all_keys
 from feira.core.warehouse.side import Staging, side_of
+from feira.core.warehouse.staged import Merged, merge_staged, stage
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,11 @@ def apply(
     with connection.cursor() as cursor:
         batches = difference.read(merge.staged_columns)
         fill = partial(_fill, connection, merge, batches, staging)
-        dialect = side_of(connection).dialect
-        stage(cursor, merge, fill, difference.rows, difference.origin, dialect)
+        side = side_of(connection)
+        staged = stage(cursor, merge, fill, difference.rows, difference.origin, side.dialect)
         note_changed_dates(connection, table, whole=difference.whole)
-        return merge_staged(cursor, merge)
+        enforced = side.refuses_breaches(connection, table.table, merge.key, merge.required)
+        return merge_staged(cursor, merge, staged, key_is_enforced=enforced)
 
 
 def merge_of(table: PublishedTable, *, whole: bool) -> Merge:

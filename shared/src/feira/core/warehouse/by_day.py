@@ -13,8 +13,15 @@ from feira.core.errors import PermanentError, Remedy
 from feira.core.published_table import PublishedTable
 from feira.core.warehouse.apply import Difference, copy_fitting, merge_of, note_changed_dates
 from feira.core.warehouse.column_types import Target, UnfitError
-from feira.core.warehouse.merge import STAGED, LoadError, Merge, Merged, merge_changes, stage
+from feira.core.warehouse.merge import STAGED, LoadError, Merge
 from feira.core.warehouse.side import Staging, among, side_of
+from feira.core.warehouse.staged import (
+    Merged,
+    merge_changes,
+    refuse_duplicates_there,
+    shown,
+    stage,
+)
 
 log = logging.getLogger(__name__)
 
@@ -55,17 +62,20 @@ def apply_by_day(
                 held.copy(batch, targets)
             connection.execute(f"ANALYZE {STAGED}")
 
-        stage(cursor, merge, fill, None, found.origin, held.side.dialect)
+        staged = stage(cursor, merge, fill, None, found.origin, held.side.dialect)
         if copied != found.rows:
             raise LoadError(
                 f"{table.table}: staged {copied} of the {found.rows} rows of {found.origin}; the table "
                 "was not changed. Retry."
             )
+        if not held.side.refuses_breaches(connection, table.table, merge.key, merge.required):
+            refuse_duplicates_there(cursor, merge)
         note_changed_dates(connection, table, whole=True)
+        same = merge.same_row(staged.dialect, staged.targets)
         connection.execute(
             f"CREATE TEMP TABLE {_CHANGED} AS SELECT *, row_number() OVER () AS "
             f"{_NUMBER} FROM {STAGED} WHERE NOT EXISTS "
-            f"(SELECT 1 FROM {merge.target} WHERE {merge.same_row()})"
+            f"(SELECT 1 FROM {merge.target} WHERE {same})"
         )
         inserted, updated = held.merge_days(merge)
         if own in held.days:
@@ -75,10 +85,10 @@ def apply_by_day(
                 "warehouse was not changed. Have the source fix the row."
             ).fixed_by(Remedy.REFETCH, (table.name, str(own)))
         kept, days = among(table.day, held.days)
-        staged, _ = among(f"{STAGED}.{table.day}", held.days)
+        of_held, _ = among(f"{STAGED}.{table.day}", held.days)
         no_more = (
             f"FROM {merge.target} WHERE NOT {kept} AND NOT EXISTS "
-            f"(SELECT 1 FROM {STAGED} WHERE {merge.same_key()} AND NOT {staged})"
+            f"(SELECT 1 FROM {STAGED} WHERE {merge.same_key()} AND NOT {of_held})"
         )
         held.note_rows(found, no_more, [*days, *days])
         deleted = cursor.execute(
@@ -223,12 +233,6 @@ class _Held:
                     f"INSERT INTO {kept} ({day}, row_key, reason) VALUES (%s, %s, %s)",
                     [each, key, cause],
                 )
-
-
-def shown(value: object) -> str:
-    """A key's value for a message, in ASCII and no longer than a line."""
-    text = ascii(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 80 else f"{text[:60]}… ({len(str(value)):,} characters)"
 
 
 def _cause(error: Exception) -> str:

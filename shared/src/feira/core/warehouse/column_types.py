@@ -21,6 +21,17 @@ _TYPE = re.compile(r"([a-z ]+?) ?(?:\((\d+)(?:,(\d+))?\))?( with time zone| with
 _INTEGERS = {"smallint": "int16", "integer": "int32", "bigint": "int64"}
 _FLOATS = {"real": "float32", "double precision": "float64"}
 _TEXTS = ("text", "character varying", "character")
+# Of these types of Redshift's what is equal is identical.
+_EXACT = (*_INTEGERS, "numeric", "boolean", "date", "timestamp", "time")
+# Arrow's types that COPY of Parquet puts into a column of Redshift's, whatever the value.
+_COPIED = {
+    "smallint": ("int8", "int16"),
+    "integer": ("int32",),
+    "bigint": ("int64",),
+    "real": ("float",),
+    "double precision": ("double",),
+    "boolean": ("bool",),
+}
 
 
 class UnfitError(ValueError):
@@ -43,6 +54,19 @@ class Target:
     counts_bytes: bool = False
     """Whether the type's length is one of bytes, as Redshift's is, or of characters."""
 
+    def identical(self, one: str, other: str) -> list[str]:
+        """SQL of Redshift's for what makes two values of this column identical, beside that they are equal.
+
+        Texts are equal but for blanks at their end, and for case where the column's collation says so; 0 is
+        -0. What is equal of a type that is none of these, nobody has said.
+        """
+        base = self._parsed()[0]
+        if base in _TEXTS:
+            return [f"md5({one}) = md5({other})"]
+        if base in _FLOATS:
+            return [f"CAST({one} AS VARCHAR(32)) = CAST({other} AS VARCHAR(32))"]
+        return [] if base in _EXACT else ["FALSE"]
+
     def convert(self, values: pa.Array) -> pa.Array:
         """The same values, of the type in Arrow that is this column's own.
 
@@ -57,25 +81,30 @@ class Target:
         except (pa.ArrowException, _ValueLostError) as error:
             raise self._first(values, str(error)) from error
 
-    def is_own(self, type_: pa.DataType) -> bool:
-        """Whether any value of the file's type fits, by the two types alone."""
-        base, first, second, zone = self._parsed()
-        if pa.types.is_decimal(type_) and base == "numeric" and first is not None:
-            scale = second or 0
-            whole = type_.precision - type_.scale
-            return bool(type_.scale <= scale and whole <= first - scale)
-        if pa.types.is_timestamp(type_):
-            zoned = zone == " with time zone"
-            return bool(type_.unit == "us" and (type_.tz is not None) is zoned and first is None)
-        own = {
-            **_INTEGERS,
-            "real": "float",
-            "double precision": "double",
-            "boolean": "bool",
-            "date": "date32[day]",
-        }
-        # A text that is too long ends a COPY with an error of its own.
-        return str(type_) == own.get(base) or (_is_text(type_) and base in _TEXTS)
+    def require_copied(self, type_: pa.DataType) -> bool:
+        """Whether Redshift's COPY of Parquet takes any value of the file's type; False where it depends on the
+        value, which is to be converted to see.
+
+        :raises UnfitError: for a type that it takes no value of
+        """
+        base, first, second, _ = self._parsed()
+        if pa.types.is_dictionary(type_):
+            # Arrow's own note: in the file it is a column of the values.
+            type_ = type_.value_type
+        if str(type_) in _COPIED.get(base, ()):
+            return True
+        if pa.types.is_decimal(type_) and base == "numeric" and type_.scale == (second or 0):
+            return first is not None and type_.precision <= first
+        looked_at = (
+            (_is_text(type_) and base in _TEXTS)
+            or (pa.types.is_date(type_) and base == "date")
+            or (pa.types.is_timestamp(type_) and base == "timestamp")
+        )
+        if not looked_at:
+            raise UnfitError(
+                self, f"a column of type {type_}", "Redshift's COPY does not convert it"
+            )
+        return False
 
     def _parsed(self) -> tuple[str, int | None, int | None, str]:
         # timestamp(3) without time zone has its digits before the zone, as numeric(12,2) at its end.
@@ -224,5 +253,7 @@ def _text(values: pa.Array, base: str, length: int | None, *, in_bytes: bool) ->
         unit = "bytes" if in_bytes else "characters"
         _refuse(pc.greater(found, length), f"it is longer than {length} {unit}")
         if base == "character":
+            if in_bytes:
+                _refuse(pc.invert(pc.string_is_ascii(values)), "CHAR holds characters of one byte")
             _refuse(pc.less(found, length), f"it would be padded to {length} {unit}")
     return values

@@ -15,9 +15,10 @@ import psycopg
 from feira.core.published_table import PublishedTable
 from feira.core.warehouse.apply import Difference, apply
 from feira.core.warehouse.by_day import apply_by_day
-from feira.core.warehouse.merge import STAGED, LoadError, Merged
+from feira.core.warehouse.merge import STAGED, LoadError
 from feira.core.warehouse.schema import NOTED_LOADS, create_indexes, require_load_tables
 from feira.core.warehouse.side import Staging, side_of
+from feira.core.warehouse.staged import Merged
 from feira.core.warehouse.straight import apply_straight
 
 

@@ -1,16 +1,17 @@
 """Rows into a warehouse table by key: staged, asserted, deleted and merged by one list of statements.
 
 It keeps to what PostgreSQL and Redshift both take. MERGE has no alias on its target, a plain table as
-its source, both WHEN clauses and no further condition; DELETE has no alias either. Only the lock, and
-how the staged rows are filled, are a warehouse's own.
+its source, both WHEN clauses and no further condition; DELETE has no alias either. Only the lock, how
+the staged rows are filled, and how a row is found unchanged are a warehouse's own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 from feira.core.contracts.ddl import Dialect
 from feira.core.errors import PermanentError
@@ -22,6 +23,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 STAGED = "staged_rows"
 Gone = Literal["kept", "absent", "marked"]
+# Of the rows of duplicate keys an error names so many.
+_NAMED = 4
 
 
 class LoadError(RuntimeError):
@@ -39,15 +42,6 @@ class Statement:
     name: str
     sql: str
     values: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Merged:
-    """What a load did to its table, in rows."""
-
-    inserted: int
-    updated: int
-    deleted: int
 
 
 @dataclass(frozen=True)
@@ -74,8 +68,9 @@ class Merge:
     marked_gone: str = "DELETE"
     required: Sequence[str] = ()
 
-    def require_usable(self) -> None:
-        """Raises LoadRefusedError for a name that cannot be quoted safely, or columns that contradict."""
+    def require_usable(self, dialect: Dialect = "postgres") -> None:
+        """Raises LoadRefusedError for a name that cannot be quoted safely, or columns that contradict: on
+        Redshift names have no case, in quotes or not."""
         for name in (*self.table.split("."), *self.columns, *self.key, *self.required, self.mark):
             if not _NAME.fullmatch(name):
                 raise LoadRefusedError(
@@ -102,6 +97,15 @@ class Merge:
             )
         if self.gone == "marked" and self.mark in self.columns:
             raise LoadRefusedError(f"{self.table}: {self.mark} marks rows, so it cannot be loaded.")
+        if dialect == "redshift":
+            self._without_case().require_usable()
+
+    def _without_case(self) -> Merge:
+        key, columns, required = (
+            [name.lower() for name in names] for names in (self.key, self.columns, self.required)
+        )
+        table, mark = self.table.lower(), self.mark.lower()
+        return replace(self, table=table, key=key, columns=columns, required=required, mark=mark)
 
     @property
     def staged_columns(self) -> list[str]:
@@ -133,10 +137,7 @@ class Merge:
     def assertions(self) -> list[Statement]:
         """How many rows are staged, how many of them have a null, how many keys are duplicates."""
         null = " OR ".join(f"{quoted(name)} IS NULL" for name in (*self.key, *self.required))
-        key = ", ".join(quoted(name) for name in self.key)
-        values: tuple[str, ...] = ()
-        if self.gone == "marked":
-            key, values = f"{key}, coalesce({quoted(self.mark)}, '') = %s", (self.marked_gone,)
+        key, values = self._distinct()
         return [
             self.count_staged("count staged"),
             Statement("count nulls", f"SELECT count(*) FROM {quoted(STAGED)} WHERE {null}"),
@@ -146,6 +147,39 @@ class Merge:
                 "SELECT count(*) FROM (SELECT row_number() OVER "
                 f"(PARTITION BY {key}) AS number FROM {quoted(STAGED)}) AS d WHERE number = 2",
                 values,
+            ),
+        ]
+
+    def _distinct(self) -> tuple[str, tuple[str, ...]]:
+        """SQL: what no two staged rows have in common, and its values."""
+        key = ", ".join(quoted(name) for name in self.key)
+        if self.gone == "marked":
+            return f"{key}, coalesce({quoted(self.mark)}, '') = %s", (self.marked_gone,)
+        return key, ()
+
+    def duplicates_staged(self) -> Statement:
+        """The first keys of which there are several staged rows, as each of the rows has it."""
+        key = ", ".join(quoted(name) for name in self.key)
+        distinct, values = self._distinct()
+        return Statement(
+            "duplicates staged",
+            f"SELECT {key} FROM (SELECT {key}, count(*) OVER (PARTITION BY {distinct}) AS number "
+            f"FROM {quoted(STAGED)}) AS d WHERE number > 1 ORDER BY {key} LIMIT {_NAMED}",
+            values,
+        )
+
+    def duplicates_there(self) -> list[Statement]:
+        """How many of the staged keys the target has in several rows; the first of them."""
+        key = ", ".join(self._target(name) for name in self.key)
+        names = ", ".join(quoted(name) for name in self.key)
+        duplicates = (
+            f"FROM (SELECT {key}, row_number() OVER (PARTITION BY {key}) AS number "
+            f"FROM {self.target}, {quoted(STAGED)} WHERE {self.same_key()}) AS d WHERE number = 2"
+        )
+        return [
+            Statement("count duplicates there", f"SELECT count(*) {duplicates}"),
+            Statement(
+                "duplicates there", f"SELECT {names} {duplicates} ORDER BY {names} LIMIT {_NAMED}"
             ),
         ]
 
@@ -177,8 +211,6 @@ class Merge:
 
     def changes(self, source: str = STAGED) -> list[Statement]:
         """How many rows the source has, how many of them the target has under their key; the merge."""
-        # A table of nothing but its key has nothing to update, and both clauses must stand.
-        updated = [name for name in self.columns if name not in self.key] or [self.key[0]]
         on = self.same_key(source)
         return [
             self.count_staged("count changes", source),
@@ -189,24 +221,29 @@ class Merge:
             Statement(
                 "merge",
                 f"MERGE INTO {self.target} USING {quoted(source)} ON {on} "
+                # The key too: of a type whose = is no identity it may be written otherwise.
                 f"WHEN MATCHED THEN UPDATE SET "
-                f"{', '.join(f'{quoted(name)} = {_of(source, name)}' for name in updated)} "
+                f"{', '.join(f'{quoted(name)} = {_of(source, name)}' for name in self.columns)} "
                 f"WHEN NOT MATCHED THEN INSERT ({', '.join(quoted(name) for name in self.columns)}) "
                 f"VALUES ({', '.join(_of(source, name) for name in self.columns)})",
             ),
         ]
 
-    def drop_unchanged(self) -> Statement:
+    def drop_unchanged(self, dialect: Dialect, targets: Sequence[Target] = ()) -> Statement:
         """Drops staged rows that the target has already: they are no change, and cost no write."""
-        sql = f"DELETE FROM {quoted(STAGED)} USING {self.target} WHERE {self.same_row()}"
+        same = self.same_row(dialect, targets)
+        sql = f"DELETE FROM {quoted(STAGED)} USING {self.target} WHERE {same}"
         return Statement("drop unchanged", sql)
 
-    def after_staging(self) -> list[Statement]:
+    def after_staging(
+        self, dialect: Dialect = "postgres", targets: Sequence[Target] = ()
+    ) -> list[Statement]:
         """All that happens in the warehouse once the rows are staged, in order."""
         return [
             *self.assertions(),
             *self.delete_gone(),
-            self.drop_unchanged(),
+            self.duplicates_there()[0],
+            self.drop_unchanged(dialect, targets),
             *self.changes(),
             self.drop_staged(),
         ]
@@ -223,77 +260,33 @@ class Merge:
         """SQL: a row of the target and one of the source have one key."""
         return " AND ".join(f"{self._target(name)} = {_of(source, name)}" for name in self.key)
 
-    def same_row(self) -> str:
-        """SQL: a row of the target and a staged one are equal."""
-        # Written out: Redshift has no IS NOT DISTINCT FROM.
-        equal = [
-            f"({_of(STAGED, name)} = {self._target(name)} "
-            f"OR ({_of(STAGED, name)} IS NULL AND {self._target(name)} IS NULL))"
-            for name in self.columns
-            if name not in self.key
-        ]
-        return " AND ".join([self.same_key(), *equal])
+    def same_row(self, dialect: Dialect, targets: Sequence[Target] = ()) -> str:
+        """SQL: a row of the target and a staged one are identical, which ``=`` alone does not say: it is true
+        of 1 and 1.00 in JSON, of 0 and -0, and on Redshift of texts that differ in trailing blanks.
+
+        :param targets: the columns' types; on Redshift it takes them, without them it compares by ``=``
+        """
+        if dialect == "postgres":
+            staged, there = (
+                f"ROW({', '.join(of(name) for name in self.columns)})"
+                for of in (partial(_of, STAGED), self._target)
+            )
+            return f"{self.same_key()} AND record_image_eq({staged}, {there})"
+        types = {target.column: target for target in targets}
+        identical = [self.same_key()]
+        for name in self.columns:
+            one, other = _of(STAGED, name), self._target(name)
+            same = [f"{one} = {other}"] if name not in self.key else []
+            if name in types:
+                same += types[name].identical(one, other)
+            if same:
+                # Written out: Redshift has no IS NOT DISTINCT FROM.
+                identical.append(f"({' AND '.join(same)} OR ({one} IS NULL AND {other} IS NULL))")
+        return " AND ".join(identical)
 
     def _target(self, column: str) -> str:
         """A column of the target, by the table's bare name: three-part names are not for MERGE."""
         return _of(self.table.rpartition(".")[2], column)
-
-
-def stage(
-    cursor: Any,
-    merge: Merge,
-    fill: Callable[[list[Target]], None],
-    rows: int | None,
-    origin: str,
-    dialect: Dialect = "postgres",
-) -> int:
-    """Fills the staged rows and asserts what must hold of them; returns how many they are.
-
-    :param cursor: of the connection whose transaction the load is; so for all of this module
-    :param fill: puts the rows into the staged table, given the types of its columns
-    :param rows: how many there must be, where that is known
-    :param origin: what the rows are of, for messages
-    :param dialect: the warehouse's, which says what a text's length counts
-    :raises LoadError: where there are fewer or more; another try may find them whole
-    :raises LoadRefusedError: where a key is a duplicate or a required value is null
-    """
-    _run(cursor, merge.create_staged())
-    _run(cursor, merge.describe())
-    in_bytes = dialect == "redshift"
-    fill([Target(column, type_, in_bytes) for column, type_ in cursor.fetchall()])
-    found, nulls, duplicates = (_count(cursor, each) for each in merge.assertions())
-    if rows is not None and found != rows:
-        raise LoadError(
-            f"{merge.table}: staged {found} of the {rows} rows of {origin}; the table was not changed. "
-            "Retry: were they written again meanwhile?"
-        )
-    if nulls or duplicates:
-        raise LoadRefusedError(
-            f"{merge.table}: of the {found} rows of {origin}, {duplicates} keys of ({', '.join(merge.key)}) "
-            f"are duplicate and {nulls} rows have a null in a required column; the table was not changed. "
-            "Fix what wrote them."
-        )
-    return found
-
-
-def merge_staged(cursor: Any, merge: Merge) -> Merged:
-    """Brings the target to what the staged rows say, and drops them."""
-    deleted = 0
-    for statement in merge.delete_gone():
-        _run(cursor, statement)
-        deleted += cursor.rowcount if statement.name == "delete gone" else 0
-    _run(cursor, merge.drop_unchanged())
-    inserted, updated = merge_changes(cursor, merge)
-    _run(cursor, merge.drop_staged())
-    return Merged(inserted, updated, deleted)
-
-
-def merge_changes(cursor: Any, merge: Merge, source: str = STAGED) -> tuple[int, int]:
-    """Merges the rows of a table that has the merge's columns; how many were inserted and updated."""
-    *counts, merging = merge.changes(source)
-    changes, updated = (_count(cursor, each) for each in counts)
-    _run(cursor, merging)
-    return changes - updated, updated
 
 
 def quoted(name: str) -> str:
@@ -303,13 +296,3 @@ def quoted(name: str) -> str:
 
 def _of(table: str, column: str) -> str:
     return f"{quoted(table)}.{quoted(column)}"
-
-
-def _run(cursor: Any, statement: Statement) -> None:
-    cursor.execute(statement.sql, statement.values or None)
-
-
-def _count(cursor: Any, statement: Statement) -> int:
-    """The one number that a statement answers."""
-    _run(cursor, statement)
-    return int(cursor.fetchone()[0])

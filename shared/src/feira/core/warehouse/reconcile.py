@@ -18,11 +18,11 @@ import psycopg
 
 from feira.core.errors import PermanentError
 from feira.core.published_table import PublishedTable
-from feira.core.warehouse.by_day import shown
 from feira.core.warehouse.fingerprint import figures_by_date, rows_by_key
 from feira.core.warehouse.load import held_snapshot
 from feira.core.warehouse.schema import table_types
 from feira.core.warehouse.side import among, side_of
+from feira.core.warehouse.staged import shown
 
 log = logging.getLogger(__name__)
 

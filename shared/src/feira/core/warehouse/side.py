@@ -6,6 +6,7 @@ Which of them a connection leads to, the server says: Redshift announces Postgre
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 _FIRST_OF_POSTGRES = 90_000
 # A COPY reads several files at once, a slice each.
 _ROWS_A_FILE = 1_000_000
+# Or of a workgroup; with .cn in China.
+_CLUSTER = re.compile(
+    r"(?P<name>[^.]+)\.[^.]+\.(?P<region>[^.]+)\.redshift(-serverless)?\.amazonaws\.com(\.cn)?"
+)
 
 
 class StagingError(RuntimeError):
@@ -220,10 +225,8 @@ class _Redshift(Side):
         connection.prepare_threshold = None
 
     def lineage_server(self, host: str) -> str:
-        # cluster.account.region.redshift.amazonaws.com, or of a workgroup ….redshift-serverless.…
-        parts = host.split(".")
-        on_aws = len(parts) == 6 and parts[3] in ("redshift", "redshift-serverless")
-        return f"redshift://{parts[0]}.{parts[2]}" if on_aws else f"redshift://{host}"
+        on_aws = _CLUSTER.fullmatch(host.lower())
+        return f"redshift://{on_aws['name']}.{on_aws['region']}" if on_aws else f"redshift://{host}"
 
     def lock(self, table: str) -> str:
         return f"LOCK TABLE {table}"

@@ -24,8 +24,9 @@ from feira.core.warehouse.apply import (
 )
 from feira.core.warehouse.column_types import Target, fit
 from feira.core.warehouse.copy_rows import copy_rows
-from feira.core.warehouse.merge import STAGED, Merge, Merged
+from feira.core.warehouse.merge import STAGED, Merge
 from feira.core.warehouse.side import side_of
+from feira.core.warehouse.staged import Merged
 
 
 class _UnlikeError(Exception):

@@ -1,0 +1,187 @@
+"""What a merge finds unchanged, and which keys it refuses: on a real PostgreSQL, with either warehouse's SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from feira.core.contracts.ddl import Dialect
+from feira.core.warehouse.merge import STAGED, Gone, LoadRefusedError, Merge
+from feira.core.warehouse.staged import Merged, merge_staged, stage
+
+TABLE = "sales.kept"
+Rows = Iterable[tuple[Any, ...]]
+
+
+def table(connection: psycopg.Connection, columns: str, rows: Rows = ()) -> None:
+    """The table with those columns and rows."""
+    connection.execute(f"CREATE TABLE {TABLE} ({columns})")
+    for row in rows:
+        connection.execute(f"INSERT INTO {TABLE} VALUES ({', '.join(['%s'] * len(row))})", row)
+
+
+def loaded(
+    connection: psycopg.Connection, rows: Rows, dialect: Dialect = "postgres", gone: Gone = "kept"
+) -> Merged:
+    """Merges rows of ``id`` and ``v``, and of their mark, into the table."""
+    merge = Merge(TABLE, ("id",), ("id", "v"), gone)
+    with connection.transaction(), connection.cursor() as cursor:
+
+        def fill(targets: object) -> None:
+            for row in rows:
+                cursor.execute(f"INSERT INTO {STAGED} VALUES ({', '.join(['%s'] * len(row))})", row)
+
+        return merge_staged(cursor, merge, stage(cursor, merge, fill, None, "a test", dialect))
+
+
+def held(connection: psycopg.Connection) -> list[tuple[Any, ...]]:
+    """The rows as their types' own functions write them: of a blank-padded text with its blanks."""
+    return connection.execute(
+        f"SELECT textin(bpcharout(id::bpchar)), v::text FROM {TABLE} ORDER BY 1, 2"
+    ).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("type_", "was", "now"),
+    [
+        ("jsonb", '{"p": 1}', '{"p": 1.00}'),
+        ("json", '{"p": 1}', '{"p":1}'),
+        ("double precision", "0", "-0"),
+        ("real", "-0", "0"),
+        ("numeric", "1.0", "1.00"),
+        ("interval", "1 mon", "30 days"),
+        ("integer", None, "7"),
+        ("integer", "7", None),
+    ],
+)
+def test_what_only_equals_the_targets_value_is_a_change(
+    connection: psycopg.Connection, type_: str, was: str | None, now: str | None
+) -> None:
+    table(connection, f"id text PRIMARY KEY, v {type_}", [("a", was), ("b", was)])
+    assert loaded(connection, [("a", now), ("b", was)]) == Merged(0, 1, 0)
+    assert held(connection) == [("a", now), ("b", was)]
+    assert loaded(connection, [("a", now), ("b", was)]) == Merged(0, 0, 0)
+
+
+def test_blanks_at_a_texts_end_are_a_change_where_they_do_not_count(
+    connection: psycopg.Connection,
+) -> None:
+    table(connection, "id text PRIMARY KEY, v bpchar", [("a", "HEART HOLDER  ")])
+    assert loaded(connection, [("a", "HEART HOLDER")]) == Merged(0, 1, 0)
+    assert connection.execute(f"SELECT octet_length(v) FROM {TABLE}").fetchall() == [(12,)]
+
+
+@pytest.fixture
+def as_redshift(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """Here blanks at the end of a VARCHAR do not count for ``=``, as on Redshift, until the test ends."""
+    with connection.transaction(force_rollback=True):
+        connection.execute(
+            "CREATE FUNCTION sales.same(varchar, varchar) RETURNS boolean LANGUAGE sql IMMUTABLE "
+            "RETURN rtrim($1) OPERATOR(pg_catalog.=) rtrim($2)"
+        )
+        connection.execute(
+            "CREATE OPERATOR sales.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = sales.same)"
+        )
+        connection.execute("SET LOCAL search_path TO sales, pg_catalog")
+        yield connection
+
+
+@pytest.mark.parametrize(
+    ("type_", "was", "now", "updated"),
+    [
+        ("varchar(20)", "HEART HOLDER  ", "HEART HOLDER", 1),
+        ("varchar(20)", "", "  ", 1),
+        ("varchar(20)", " é", " é", 0),
+        ("varchar(20)", None, None, 0),
+        ("varchar(20)", None, "", 1),
+        ("char(9)", "acme", "acme", 0),
+        ("double precision", "0", "-0", 1),
+        ("double precision", "0.1", "0.1", 0),
+        ("real", "-0", "0", 1),
+        ("numeric(8,2)", "1.50", "1.50", 0),
+        ("timestamptz", "2020-01-02 00:00:00+00", "2020-01-02 00:00:00+00", 0),
+        # Nobody has said what equal means of it.
+        ("interval", "1 mon", "1 mon", 1),
+    ],
+)
+def test_redshifts_form_finds_the_same(
+    as_redshift: psycopg.Connection, type_: str, was: str | None, now: str | None, updated: int
+) -> None:
+    table(as_redshift, f"id varchar(9), v {type_}", [("a", was), ("b", None)])
+    assert loaded(as_redshift, [("a", now), ("b", None)], "redshift") == Merged(0, updated, 0)
+    query = f"SELECT rtrim(format('%s|', v)), v IS NULL FROM {TABLE} WHERE id = 'a'"
+    padded = now.ljust(9) if type_ == "char(9)" and now is not None else now
+    assert as_redshift.execute(query).fetchall() == [(f"{padded or ''}|", now is None)]
+
+
+def test_a_key_that_is_written_otherwise_is_as_it_comes(as_redshift: psycopg.Connection) -> None:
+    table(as_redshift, "id varchar(9), v int", [("a ", 1), ("b", 1)])
+    assert loaded(as_redshift, [("a", 1), ("b", 1)], "redshift") == Merged(0, 1, 0)
+    assert held(as_redshift) == [("a", "1"), ("b", "1")]
+
+
+def test_a_key_of_which_the_marked_row_is_written_otherwise_has_changed(
+    connection: psycopg.Connection,
+) -> None:
+    table(connection, "id bpchar PRIMARY KEY, v int", [("1 ", 1)])
+    rows = [("1 ", 1, "DELETE"), ("1", 1, "INSERT")]
+    assert loaded(connection, rows, gone="marked") == Merged(0, 1, 0)
+    assert held(connection) == [("1", "1")]
+
+
+def test_staged_keys_that_are_equal_are_refused_by_name(connection: psycopg.Connection) -> None:
+    table(connection, "id bpchar PRIMARY KEY, v int", [("0", 0)])
+    with pytest.raises(LoadRefusedError) as refused:
+        loaded(connection, [("1", 1), ("1 ", 2), ("2", 3)])
+    message = str(refused.value)
+    assert message.startswith(f"{TABLE}: of the 3 rows of a test, 1 keys of (id) are duplicate")
+    assert "('1'), ('1 ')" in message and "'2'" not in message
+    assert held(connection) == [("0", "0")]
+
+
+@pytest.mark.parametrize("gone", ["kept", "absent", "marked"])
+@pytest.mark.parametrize("dialect", ["postgres", "redshift"])
+@pytest.mark.parametrize("value", [7, 6])
+def test_several_rows_of_a_key_in_the_target_are_refused_by_name(
+    connection: psycopg.Connection, gone: Gone, dialect: Dialect, value: int
+) -> None:
+    """Also where one of them is what the load brings: the other would stay."""
+    before = [("a", 5), ("a", 6), ("b", 5), ("c", 1), ("c", 2)]
+    table(connection, "id varchar(9), v int", before)
+    mark = ["INSERT"] if gone == "marked" else []
+    with pytest.raises(LoadRefusedError) as refused:
+        loaded(connection, [("a", value, *mark), ("b", 6, *mark)], dialect, gone)
+    message = str(refused.value)
+    assert (
+        f"{TABLE} has several rows of 1 of the keys of (id) that are to be loaded: ('a');"
+        in message
+    )
+    assert held(connection) == [(key, str(number)) for key, number in before]
+
+
+def test_several_rows_of_a_key_that_is_gone_are_all_deleted(connection: psycopg.Connection) -> None:
+    table(connection, "id text, v int", [("a", 5), ("a", 6), ("b", 1)])
+    assert loaded(connection, [("b", 1)], gone="absent") == Merged(0, 0, 2)
+    connection.execute(f"INSERT INTO {TABLE} VALUES ('a', 1), ('a', 2)")
+    assert loaded(connection, [("a", 1, "DELETE")], gone="marked") == Merged(0, 0, 2)
+    assert held(connection) == [("b", "1")]
+
+
+def test_no_more_keys_are_named_than_a_message_holds(connection: psycopg.Connection) -> None:
+    table(connection, "id text, v int", [(f"k{n}", 0) for n in range(9) for _ in range(2)])
+    with pytest.raises(
+        LoadRefusedError, match=r"several rows of 9 .*\('k0'\), \('k1'\), \('k2'\), \('k3'\); "
+    ):
+        loaded(connection, [(f"k{n}", 1) for n in range(9)])
+    with pytest.raises(LoadRefusedError, match=r"9 keys .*Duplicates: \('k0'\), \('k1'\)\.$"):
+        loaded(connection, [(f"k{n}", 1) for n in range(9) for _ in range(2)])
+
+
+def test_columns_that_differ_in_case_alone_are_one_on_redshift() -> None:
+    merge = Merge(TABLE, ("Id",), ("Id", "Amount", "amount"))
+    merge.require_usable()
+    with pytest.raises(LoadRefusedError, match="a column is a duplicate"):
+        merge.require_usable("redshift")
