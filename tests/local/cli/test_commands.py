@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date
@@ -175,6 +176,18 @@ def test_a_command_without_a_stack_says_how_to_start_it() -> None:
     refused = CliRunner().invoke(app, ["run", "sales", "--day", "2010-12-01"])
     assert isinstance(refused.exception, StackError)
     assert "`feira up`" in str(refused.exception)
+
+
+@pytest.mark.parametrize("words", [["show"], ["show", "--json"]])
+def test_output_that_a_full_disk_does_not_take_is_one_sentence(words: list[str]) -> None:
+    command = [sys.executable, "-c", "from feira_local.cli import main; main()", *words]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120
+        )
+    assert ended.returncode == 1
+    (sentence,) = ended.stderr.splitlines()
+    assert sentence.startswith("feira: No space left on device: the disk that the output")
 
 
 def test_the_demo_names_a_folder_that_is_none() -> None:

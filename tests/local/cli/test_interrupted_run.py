@@ -18,6 +18,7 @@ from feira_local.stack import processes
 from feira_local.stack.airflow_api import AirflowApi, AssetGraph, DagRun
 from feira_local.stack.chains import Chain, join
 from feira_local.stack.config import StackConfig
+from feira_local.stack.errors import StackError
 
 DAY = date(2010, 12, 1)
 WANTED = commands.Wanted("sales", "sales_etl", refetch=False, stays=True)
@@ -74,6 +75,33 @@ def test_ctrl_c_names_what_goes_on_and_what_was_not_begun(
     assert "2010-12-01: the run goes on" in said
     assert "http://airflow/dags/sales_etl/runs/new" in said
     assert "feira backfill sales 2010-12-04..2010-12-05" in said
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize("stays", [True, False])
+def test_an_error_between_names_what_goes_on_too_and_stays_the_error(
+    as_json: bool, stays: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks = iter(("2010-12-01", "2010-12-02"))
+
+    def refreshed(_: AirflowApi, open_: list[Chain]) -> None:
+        ended = next(looks, None)
+        if ended is None:
+            raise StackError("Airflow does not answer.")
+        for chain in open_:
+            if str(chain.day) == ended:
+                run = chain.producer
+                chain.runs[0] = DagRun(run.dag_id, run.run_id, "failed", run.partition_key)
+
+    monkeypatch.setattr(commands, "refresh_all", refreshed)
+    days = commands.parse_range("2010-12-01..2010-12-09")
+    with pytest.raises(StackError, match=r"^Airflow does not answer\.$"):
+        commands._watched(Airflow(), days, replace(WANTED, stays=stays), as_json=as_json)
+    shown = capsys.readouterr()
+    goes_on = [line.partition(":")[0] for line in shown.err.splitlines() if "goes on" in line]
+    assert goes_on == (["2010-12-03", "2010-12-04", "2010-12-05"] if stays else [])
+    assert ("feira backfill sales 2010-12-06..2010-12-09" in shown.err) is stays
+    assert shown.out == ""
 
 
 def test_a_day_whose_start_is_interrupted_is_named_as_not_begun(

@@ -137,19 +137,6 @@ def test_a_table_that_no_run_has_made_yet_names_the_command(
         raise psycopg.errors.UndefinedTable('relation "sales.fact" does not exist\nLINE 1: SELECT')
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "SELECT java_method('java.lang.System', 'exit', 1)",
-        "SELECT * FROM range(3) WHERE REFLECT('java.lang.System', 'exit', 1) = 1",
-        "WITH a AS (SELECT try_reflect('java.lang.System', 'exit', 1) AS x) SELECT * FROM a",
-    ],
-)
-def test_a_query_that_calls_java_is_refused(query: str) -> None:
-    with pytest.raises(StackError, match="only reads"):
-        data.sql(query, on="lake")
-
-
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"other": 1}'])
 def test_an_answer_without_a_token_is_one_sentence(
     body: bytes, monkeypatch: pytest.MonkeyPatch

@@ -7,14 +7,16 @@ import json
 import sys
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from pyspark.errors import AnalysisException
 from pyspark.sql import Row
 from rich.console import Console
 
-from feira_local.cli import output
+from feira_local.cli import output, reading
 from feira_local.cli.data import lake_rows, unique_names, warehouse_rows
 from feira_local.stack.errors import StackError
 from temporary_postgres import temporary_server
@@ -47,7 +49,15 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psycopg.Con
         ("SELECT 'NaN'::numeric", "NaN"),
         ("SELECT 'NaN'::float8", "nan"),
         ("SELECT ROW('infinity'::date, NULL)", "infinity"),
-        ("SELECT '{\"a\": [1]}'::json", "{'a': [1]}"),
+        ("SELECT '{\"a\": [1]}'::json", '{"a": [1]}'),
+        (
+            'SELECT \'{"a": 0.12345678901234567890, "a": 1}\'::json',
+            '0.12345678901234567890, "a": 1}',
+        ),
+        ("SELECT '[12345678901234567890.123, 1e400]'::jsonb", "[12345678901234567890.123, 1000"),
+        ("SELECT ARRAY['0.10000000000000000001'::jsonb]", "['0.10000000000000000001']"),
+        ("SELECT repeat('9', 5000)::jsonb", "9" * 5000),
+        ("SELECT (repeat('[', 3000) || repeat(']', 3000))::json", "[" * 3000 + "]" * 3000),
         ("SELECT NULL", "None"),
     ],
 )
@@ -66,6 +76,14 @@ def test_columns_of_one_name_are_all_there(connection: psycopg.Connection) -> No
     assert list(rows[0].values()) == [1, 2, 3, 4]
     assert unique_names(["a", "a", "a (2)"]) == ["a", "a (3)", "a (2)"]
     assert warehouse_rows(connection, "SELECT", 10) == [{}]
+
+
+def test_no_more_rows_are_fetched_than_are_shown(connection: psycopg.Connection) -> None:
+    query = "SELECT 1 / (100000 - n) AS one FROM generate_series(99999, 200000) AS n"
+    assert warehouse_rows(connection, query, 1) == [{"one": 1}]
+    with pytest.raises(StackError, match="division by zero"):
+        warehouse_rows(connection, query, 2)
+    assert warehouse_rows(connection, "SELECT 2 AS two", 10) == [{"two": 2}]
 
 
 @pytest.mark.parametrize(
@@ -120,6 +138,7 @@ def test_names_and_values_that_rich_would_read_as_markup_are_shown_as_they_are(
         ([None, 1, b"\x01"], r'[null, 1, "\\x01"]'),
         ({"a": [dt.date(2010, 12, 1)]}, '{"a": ["2010-12-01"]}'),
         (Row(q=1, r=Row(s=b"")), r'{"q": 1, "r": {"s": "\\x"}}'),
+        ([Row("a", "a")(1, Row("b", "b")(2, 3))], '[{"a": 1, "a (2)": {"b": 2, "b (2)": 3}}]'),
         ({1: float("nan")}, '{"1": "nan"}'),
         ("é ü 😀", "é ü 😀"),
     ],
@@ -157,6 +176,7 @@ def test_three_hundred_columns_are_all_shown(monkeypatch: pytest.MonkeyPatch) ->
         ("named_struct('a', INTERVAL '3' MONTH)", "{INTERVAL '3' MONTH}"),
         ("X'00FF'", bytearray(b"\x00\xff")),
         ("array(map('a', 1))", [{"a": 1}]),
+        ("map(array(1), 2)", "{[1] -> 2}"),
         ("CAST(NULL AS date)", None),
     ],
 )
@@ -165,3 +185,23 @@ def test_the_lake_shows_what_python_and_arrow_cannot_hold(
 ) -> None:
     rows = lake_rows(spark, f"SELECT 1 AS `a.b`, {expression} AS a, 2 AS a", 10)
     assert rows == [{"a.b": 1, "a": text, "a (2)": 2}]
+
+
+def test_spark_reads_no_file_and_puts_in_no_variable(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "secrets").write_text("key\n")
+    with pytest.raises(AnalysisException, match="TABLE_OR_VIEW_NOT_FOUND"):
+        lake_rows(spark, f"SELECT * FROM text.`{tmp_path / 'secrets'}`", 10)
+    (row,) = lake_rows(spark, "SELECT '${env:PATH} ${spark.app.id}' AS text", 10)
+    assert row == {"text": "${env:PATH} ${spark.app.id}"}
+
+
+def test_every_function_of_spark_that_does_more_than_compute_is_refused(
+    spark: SparkSession,
+) -> None:
+    found = set()
+    for (name,) in spark.sql("SHOW SYSTEM FUNCTIONS").collect():
+        if any(word in name for word in ("reflect", "java", "method", "proto")):
+            described = [text for (text,) in spark.sql(f"DESCRIBE FUNCTION `{name}`").collect()]
+            if any("Reflect" in text or "Proto" in text for text in described):
+                found.add(name)
+    assert found == set(reading._CALLS) - {"identifier"}

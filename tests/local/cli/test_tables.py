@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -69,6 +69,24 @@ def report(loader: psycopg.Connection, day: date, version: int) -> None:
         f"VALUES ({', '.join(['%s'] * len(values))})",
         list(values.values()),
     )
+
+
+@pytest.mark.parametrize(("table", "where"), [("fact", "warehouse"), ("quarantine", "lake")])
+def test_show_asks_for_no_more_rows_than_it_shows(
+    table: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def rows(server: str, query: str) -> list[dict[str, Any]]:
+        asked.append((server, query))
+        return []
+
+    monkeypatch.setattr(tables, "spark_session", nullcontext)
+    monkeypatch.setattr(tables, "asked_warehouse", lambda query, _: rows("warehouse", query))
+    monkeypatch.setattr(tables, "lake_rows", lambda _, query, __: rows("lake", query))
+    shown(table, "--limit", "7")
+    ((server, query),) = asked
+    assert (server, query.endswith(" LIMIT 7")) == (where, True)
 
 
 def test_show_lists_every_table_of_every_contract() -> None:

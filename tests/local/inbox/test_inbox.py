@@ -34,6 +34,14 @@ from temporary_postgres import free_port
 
 PNG = bytes.fromhex("89504e470d0a1a0a") + b"picture"
 TIMEOUT = 10
+DATASET = {"namespace": "s3://lake", "name": "tables/sales/fact"}
+EVENT: dict[str, Any] = {
+    "eventType": "COMPLETE",
+    "eventTime": "2010-12-01T00:00:00Z",
+    "producer": "p",
+    "run": {"runId": "01890a5d-ac96-774b-bcce-b302099a8057"},
+    "job": {"namespace": "feira", "name": "sales_etl"},
+}
 
 
 @pytest.fixture
@@ -408,7 +416,7 @@ def test_lineage_is_kept_a_line_each_and_what_is_none_is_refused(
     inbox: Inbox, tmp_path: Path
 ) -> None:
     url = f"{inbox.url}/api/v1/lineage"
-    first = {"eventTime": "2010-12-01T00:00:00Z", "producer": "p", "note": "a\nb"}
+    first = EVENT | {"note": "a\nb"}
     deep: list[Any] = []
     for _ in range(300):
         deep = [deep]
@@ -425,6 +433,55 @@ def test_lineage_is_kept_a_line_each_and_what_is_none_is_refused(
     assert [answer.status_code for answer in sent] == [201, 422, 422, 422, 400]
     (line,) = (tmp_path / "inbox" / "lineage.ndjson").read_text().splitlines()
     assert json.loads(line) == first
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"run": None}, "run: Input should be a valid dictionary"),
+        ({"run": {}}, "run.runId is missing"),
+        ({"run": {"runId": 1}}, "run.runId: Input should be a valid string"),
+        ({"job": {"name": "j"}}, "job.namespace is missing"),
+        ({"job": {"namespace": "n", "name": None}}, "job.name: Input should be a valid string"),
+        ({"producer": None}, "producer: Input should be a valid string"),
+        ({"eventType": ["START"]}, "eventType: Input should be a valid string"),
+        ({"inputs": {}}, "inputs: Input should be a valid list"),
+        ({"inputs": [DATASET, {"name": "b"}]}, "inputs.1.namespace is missing"),
+        ({"outputs": ["b"]}, "outputs.0: Input should be a valid dictionary"),
+        (
+            {"outputs": [DATASET | {"facets": {"columnLineage": {"fields": {"x": {}}}}}]},
+            "outputs.0.facets.columnLineage.fields.x.inputFields is missing",
+        ),
+        (
+            {"outputs": [DATASET | {"facets": {"columnLineage": {"fields": {"x": {"inputFields": [DATASET]}}}}}]},
+            "outputs.0.facets.columnLineage.fields.x.inputFields.0.field is missing",
+        ),
+        ({"job": None, "run": {"runId": "r"}}, "job: Input should be a valid dictionary"),
+    ],
+)  # fmt: skip
+def test_an_event_that_nobody_could_read_is_refused_with_its_field(
+    inbox: Inbox, tmp_path: Path, changes: dict[str, Any], wrong: str
+) -> None:
+    url = f"{inbox.url}/api/v1/lineage"
+    refused = requests.post(url, json=EVENT | changes, timeout=TIMEOUT)
+    assert (refused.status_code, refused.text) == (422, f"no event: {wrong}")
+    assert not (tmp_path / "inbox" / "lineage.ndjson").exists()
+
+
+def test_each_kind_of_event_of_the_spec_is_taken(inbox: Inbox, tmp_path: Path) -> None:
+    said = {"eventTime": EVENT["eventTime"], "producer": "p"}
+    kinds = [
+        said | {"job": EVENT["job"], "inputs": [DATASET], "outputs": None},
+        said | {"dataset": DATASET},
+        EVENT | {"outputs": [DATASET | {"facets": {"columnLineage": {"_deleted": True}}}]},
+    ]
+    for event in kinds:
+        taken = requests.post(f"{inbox.url}/api/v1/lineage", json=event, timeout=TIMEOUT)
+        assert taken.status_code == 201
+    lines = (tmp_path / "inbox" / "lineage.ndjson").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == kinds
+    none = requests.post(f"{inbox.url}/api/v1/lineage", json=said, timeout=TIMEOUT)
+    assert (none.status_code, none.text) == (422, "no event: it has none of run, job, dataset")
 
 
 def test_lineage_is_taken_from_openlineages_client(inbox: Inbox, tmp_path: Path) -> None:

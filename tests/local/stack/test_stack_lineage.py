@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import yaml
@@ -90,6 +91,95 @@ def test_into_files_each_program_has_its_own(config: StackConfig) -> None:
 def test_a_transport_that_spark_has_not_is_refused_by_name(config: StackConfig) -> None:
     own(config, type="kafka")
     with pytest.raises(StackError, match=re.escape("lineage_default has the transport 'kafka'")):
+        told(config)
+
+
+@pytest.mark.parametrize(
+    ("end", "told_to_spark"),
+    [
+        ({"url": "https://a.example/"}, ("https://a.example", "api/v1/lineage")),
+        ({"url": "https://a.example/base"}, ("https://a.example", "api/v1/lineage")),
+        ({"url": "https://a.example/base/", "endpoint": "x/y"}, ("https://a.example", "base/x/y")),
+        ({"url": "http://[::1]:5000/base/", "endpoint": "/x"}, ("http://[::1]:5000", "x")),
+        ({"url": "https://a.example/base", "endpoint": "/"}, ("https://a.example", "/")),
+    ],
+)
+def test_both_join_url_and_endpoint_alike(
+    config: StackConfig, end: dict[str, str], told_to_spark: tuple[str, str]
+) -> None:
+    own(config, type="http", **end)
+    of_airflow, of_spark = told(config)
+    assert (of_spark["url"], of_spark["endpoint"]) == told_to_spark
+    posted_to = urljoin(of_airflow["url"], of_airflow.get("endpoint", "api/v1/lineage"))
+    assert posted_to == f"{told_to_spark[0]}/{told_to_spark[1].removeprefix('/')}"
+
+
+def test_what_both_can_be_told_is_told(config: StackConfig) -> None:
+    key = {"type": "api_key", "api_key": "é\\k"}
+    own(config, type="http", url="http://a", compression="gzip", verify=True, auth=key)
+    assert told(config)[1] == {
+        "type": "http",
+        "url": "http://a",
+        "endpoint": "api/v1/lineage",
+        "timeoutInMillis": "2000",
+        "auth.type": "api_key",
+        "auth.apiKey": "é\\k",
+        "compression": "gzip",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"auth": {"type": "jwt", "apiKey": "s3cret", "tokenEndpoint": "https://t"}}, "auth.type"),
+        ({"auth": {"type": "airflow_connection_api_key", "conn_id": "c"}}, "auth.type"),
+        ({"auth": {"apiKey": "s3cret"}}, "auth.type: Field required"),
+        ({"auth": {"type": "api_key"}}, "auth.apiKey: Field required"),
+        ({"auth": {"type": "api_key", "apiKey": "s3cret\nspark.x y"}}, "auth.apiKey"),
+        ({"auth": None}, "auth: Input should be a valid dictionary."),
+        ({"verify": False}, "verify: Input should be True"),
+        ({"compression": "zstd"}, "compression"),
+        ({"sslContext": {"caCertPath": "/ca.pem"}}, "sslContext: Extra inputs are not permitted"),
+        ({"headers": {"X": "s3cret"}}, "headers: Extra inputs are not permitted"),
+        ({"custom_headers": None}, "custom_headers"),
+        ({"custom_headers": {"X Y": "1"}}, "custom_headers.X Y"),
+        ({"timeout": "2"}, "timeout: Input should be a valid number"),
+        ({"timeout": True}, "timeout: Input should be a valid number"),
+        ({"timeout": None}, "timeout: Input should be a valid number"),
+        ({"timeout": 0}, "timeout: Input should be greater than 0"),
+        ({"timeout": 1e9}, "timeout: Input should be less than or equal to 3600"),
+        ({"endpoint": None}, "endpoint: Input should be a valid string"),
+        ({"endpoint": "x?key=s3cret"}, "url: It should hold no"),
+        ({"url": "https://me:s3cret@a.example"}, "url: It should hold no login"),
+        ({"url": "a.example"}, "url: It should be http"),
+        ({"url": "http://[::1"}, "url: It should be http"),
+        ({"url": None}, "url: Input should be a valid string"),
+    ],
+)
+def test_what_spark_cannot_be_told_is_refused_by_its_field(
+    config: StackConfig, changes: dict[str, Any], why: str
+) -> None:
+    own(config, **{"type": "http", "url": "https://a.example"} | changes)
+    with pytest.raises(StackError, match=re.escape(f"transport.{why}")) as refused:
+        told(config)
+    assert "FEIRA_LINEAGE=off" in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_file_that_is_named_by_half_is_refused(config: StackConfig) -> None:
+    own(config, type="file", append=True, storage_options={"key": "s3cret"})
+    with pytest.raises(StackError, match=r"transport.log_file_path: Field required") as refused:
+        told(config)
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("transport", ["http", None, ["http"], 1])
+def test_a_transport_that_is_no_mapping_is_refused(config: StackConfig, transport: object) -> None:
+    own(config)
+    file = config.home / "connections.yaml"
+    described = {"conn_type": "generic", "extra": {"transport": transport}}
+    file.write_text(yaml.safe_dump({lineage.CONNECTION: described}))
+    with pytest.raises(StackError, match=r"Connection lineage_default .*transport"):
         told(config)
 
 

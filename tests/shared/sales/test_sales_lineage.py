@@ -25,11 +25,18 @@ LAKE = LakeSettings(
     root="s3://lake", access_key="key", secret_key="secret", catalog_uri="postgresql://c/d"
 )
 API = "https://ada:s3cret@shop.example:8443/v2?token=abc"
-WAREHOUSE: Any = SimpleNamespace(
-    info=SimpleNamespace(
-        host="db.example", port=5432, dbname="warehouse", server_version=180000, password="pw"
+
+
+def at(host: str) -> Any:
+    """A connection to a warehouse on that host."""
+    return SimpleNamespace(
+        info=SimpleNamespace(
+            host=host, port=5432, dbname="warehouse", server_version=180000, password="pw"
+        )
     )
-)
+
+
+WAREHOUSE = at("db.example")
 STEPS = {
     "land": landed(API, LAKE, "s3://lake/landing/sales/2010-12-01/v0001/manifest.json"),
     "validate": validated(LAKE),
@@ -133,6 +140,9 @@ def test_no_event_holds_a_login_a_parameter_or_a_key() -> None:
         ),
         (lineage.warehouse_table(WAREHOUSE, "marts.daily_revenue"), (FACT.namespace, "warehouse.marts.daily_revenue")),
         (lineage.api_call("http://shop", "sales"), ("http://shop", "sales")),
+        (lineage.api_call("http://[::1]:8000/v2/", "sales"), ("http://[::1]:8000", "v2/sales")),
+        (lineage.api_call("https://[2001:DB8::1]", "fx"), ("https://[2001:db8::1]", "fx")),
+        (lineage.warehouse_table(at("::1"), "sales.fact"), ("postgres://[::1]:5432", "warehouse.sales.fact")),
     ],
 )  # fmt: skip
 def test_names_follow_the_rules_of_openlineage(made: Dataset, named: tuple[str, str]) -> None:

@@ -20,10 +20,14 @@ log = logging.getLogger(__name__)
 
 
 def lineage_is_on() -> bool:
-    """Whether events go anywhere."""
-    from airflow.providers.openlineage import conf
+    """Whether events go anywhere; by settings that cannot be read they do not, and a warning says so."""
+    try:
+        from airflow.providers.openlineage import conf
 
-    return not conf.is_disabled()
+        return not conf.is_disabled()
+    except Exception as error:
+        log.warning("lineage is off, its settings cannot be read: %s", error)
+        return False
 
 
 def report_lineage(describe: Callable[[], Step]) -> None:

@@ -96,8 +96,14 @@ def api_call(base_url: str, call: str) -> Dataset:
     parts = urlsplit(base_url)
     port = f":{parts.port}" if parts.port else ""
     return Dataset(
-        f"{parts.scheme}://{parts.hostname or ''}{port}", f"{parts.path}/{call}".strip("/")
+        f"{parts.scheme}://{_in_url(parts.hostname or '')}{port}",
+        f"{parts.path.rstrip('/')}/{call}".strip("/"),
     )
+
+
+def _in_url(host: str) -> str:
+    """A host as a URL has it: an address of IPv6 is in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def in_store(uri: str) -> Dataset:
@@ -122,7 +128,7 @@ def warehouse_table(warehouse: psycopg.Connection, table: str) -> Dataset:
     from feira.core.warehouse.side import side_of
 
     info = warehouse.info
-    server = side_of(warehouse).lineage_server(info.host)
+    server = side_of(warehouse).lineage_server(_in_url(info.host))
     return Dataset(f"{server}:{info.port}", f"{info.dbname}.{table}")
 
 

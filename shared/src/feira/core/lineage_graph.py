@@ -24,14 +24,15 @@ class LineageGraph:
 
     @classmethod
     def of(cls, events: Iterable[Mapping[str, Any]]) -> LineageGraph:
-        """The graph of all runs but those that failed: of each, what its events name taken together.
+        """The graph of all runs but those that failed: of each, what its events name taken together. What is said of
+        a job without a run is taken too.
 
         What a task says of a column is taken before what Spark's listener reads from plans.
         """
-        runs: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-        for event in events:
-            if "run" in event:
-                runs[event["run"]["runId"]].append(event)
+        runs: dict[str | int, list[Mapping[str, Any]]] = defaultdict(list)
+        for number, event in enumerate(events):
+            if "job" in event:
+                runs[event["run"]["runId"] if "run" in event else number].append(event)
         inputs: dict[Dataset, set[Dataset]] = defaultdict(set)
         said: dict[Source, set[Source]] = defaultdict(set)
         read_from_plans: dict[Source, set[Source]] = defaultdict(set)

@@ -2,40 +2,65 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 
-from feira.core.contracts.registry import BUILT_SCHEMA, INTERMEDIATE_SCHEMA
-from feira.core.lineage import Source, Step, in_store, warehouse_table
+from feira.core.contracts.ddl import Dialect
+from feira.core.contracts.registry import BUILT_SCHEMA, INTERMEDIATE_SCHEMA, contracts
+from feira.core.errors import first_line
+from feira.core.lineage import Columns, Dataset, Source, Step, in_store, warehouse_table
 from feira.core.settings import LakeSettings
+from feira.core.warehouse.side import side_of
 from feira.sales.lineage import landing_datasets
 from feira.sales.published import PUBLISHED
 from feira.summary.files import csv_name
 from feira.summary.ledger import REPORT_LEDGER
 from feira.summary.model import DayReport
 
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """The tables that a query reads, as ``schema.name``, and of each of its columns the tables' columns that its
+    value is computed from or grouped by."""
+
+    tables: frozenset[str]
+    columns: Mapping[str, frozenset[tuple[str, str]]]
+
 
 def built(warehouse: psycopg.Connection, compiled: Mapping[str, str]) -> Step:
-    """The marts, from the fact: each column with the columns that its value is computed from or grouped
-    by, as the query says that dbt has run.
+    """The marts, from the tables and their columns that the queries name which dbt has run.
+
+    A mart whose query cannot be read is reported without its columns, and a warning says so.
 
     :param compiled: the query of each model, by schema and name
-    :raises SqlglotError: where a query cannot be read
     """
-    fact = warehouse_table(warehouse, PUBLISHED.table)
-    return Step(
-        (fact,),
-        {
-            warehouse_table(warehouse, mart): {
-                column: [Source(fact, each) for each in sorted(of)]
-                for column, of in of_fact(query, compiled).items()
-            }
-            for mart, query in compiled.items()
-            if mart.startswith(f"{BUILT_SCHEMA}.")
-        },
-    )
+    dialect = side_of(warehouse).dialect
+    inputs: set[str] = set()
+    outputs: dict[Dataset, Columns] = {}
+    for mart, query in compiled.items():
+        if not mart.startswith(f"{BUILT_SCHEMA}."):
+            continue
+        try:
+            made = made_of(query, compiled, dialect)
+        except Exception as error:
+            log.warning("lineage: what %s is made of is not known: %s", mart, first_line(error))
+            made = MadeOf(frozenset(), {})
+        inputs |= made.tables - {mart}
+        outputs[warehouse_table(warehouse, mart)] = {
+            column: [Source(warehouse_table(warehouse, table), name) for table, name in sorted(of)]
+            for column, of in made.columns.items()
+        }
+    return Step(tuple(warehouse_table(warehouse, each) for each in sorted(inputs)), outputs)
 
 
 def compiled_marts(folder: Path, marts: Mapping[str, int]) -> dict[str, str]:
@@ -52,40 +77,63 @@ def compiled_marts(folder: Path, marts: Mapping[str, int]) -> dict[str, str]:
     }
 
 
-def of_fact(query: str, models: Mapping[str, str] | None = None) -> dict[str, set[str]]:
-    """The columns of the fact that each of the columns of a query over it, or over models of it, is made of;
-    a count of rows is made of none.
+def made_of(
+    query: str, models: Mapping[str, str] | None = None, dialect: Dialect = "postgres"
+) -> MadeOf:
+    """What a query over tables, or over models of them, is made of; a count of rows is made of no column.
 
-    :param models: the queries of the models, by schema and name
+    :param models: the queries of models, by schema and name; those of ``intermediate`` are looked into
+    :raises SqlglotError: where a query cannot be read
     """
-    from sqlglot import exp, parse_one
+    from sqlglot import exp
     from sqlglot.lineage import lineage
 
-    def read(text: str) -> exp.Query:
-        parsed = parse_one(text, read="postgres")
-        assert isinstance(parsed, exp.Query)
-        for each in [*parsed.find_all(exp.Table)]:
-            if model := (models or {}).get(f"{each.db}.{each.name}"):
-                each.replace(read(model).subquery(each.alias_or_name))
-        return parsed
-
-    parsed = read(query)
+    parsed = _with_models(query, models or {}, dialect)
     # What a name without a schema stands for is a query of the same statement.
     # What `intermediate` holds beside the models says which rows, not what is in them.
-    (fact,) = {
-        each for each in parsed.find_all(exp.Table) if each.db not in ("", INTERMEDIATE_SCHEMA)
-    }
-    types = {each.name: each.type for each in PUBLISHED.contract.columns}
-    known = {fact.catalog: {fact.db: {fact.name: types}}}
-    roots = lineage(None, parsed, schema=known, dialect="postgres", trim_selects=False)
-    return {
-        column: {
-            each.name.rpartition(".")[2].strip('"')
-            for each in root.walk()
-            if isinstance(each.expression, exp.Table) and each.expression.db == fact.db
-        }
-        for column, root in roots.items()
-    }
+    tables = frozenset(
+        f"{each.db}.{each.name}"
+        for each in parsed.find_all(exp.Table)
+        if each.db not in ("", INTERMEDIATE_SCHEMA)
+    )
+    # They say which rows too, and the columns of what they look up need not be known.
+    for each in [*parsed.find_all(exp.Where, exp.Having)]:
+        each.pop()
+    known: dict[str, dict[str, dict[str, str]]] = {}
+    for table in tables & contracts().keys():
+        schema, _, name = table.partition(".")
+        types = {each.name: each.type for each in contracts()[table].columns}
+        known.setdefault(schema, {})[name] = types
+    roots = lineage(None, parsed, schema=known, dialect=dialect, trim_selects=False)
+    return MadeOf(
+        tables,
+        {
+            column: frozenset(
+                (table, each.name.rpartition(".")[2].strip('"'))
+                for each in root.walk()
+                if isinstance(each.expression, exp.Table)
+                and (table := f"{each.expression.db}.{each.expression.name}") in tables
+            )
+            for column, root in roots.items()
+        },
+    )
+
+
+def _with_models(query: str, models: Mapping[str, str], dialect: Dialect) -> exp.Query:
+    """The query with those of the intermediate models in their places, and tables without their database."""
+    from sqlglot import exp, parse_one
+
+    parsed = parse_one(query, read=dialect)
+    assert isinstance(parsed, exp.Query)
+    for each in [*parsed.find_all(exp.Table)]:
+        each.set("catalog", None)
+        name = f"{each.db}.{each.name}"
+        if each.db == INTERMEDIATE_SCHEMA and name in models:
+            # One that is incremental may read itself.
+            others = {model: text for model, text in models.items() if model != name}
+            of = _with_models(models[name], others, dialect)
+            each.replace(of.subquery(each.alias_or_name))
+    return parsed
 
 
 def reported(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -33,6 +34,8 @@ FIRST = (
     "contracts",
     "pipelines",
 )
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     name="feira",
@@ -89,6 +92,8 @@ def _message(error: Exception) -> str:
             f"{error.filename}: {error.strerror}. Is it this user's, and is its disk writable? "
             "FEIRA_HOME names another folder for the stack's state."
         )
+    elif isinstance(error, OSError) and error.errno in _FULL:
+        text = f"{error.strerror}: the disk that the output, or the stack's state, goes to is full."
     else:
         first = (str(error).splitlines() or [""])[0]
         text = (

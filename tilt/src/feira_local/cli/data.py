@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import re
+from collections.abc import Generator
+from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from feira.core.errors import first_line
 from feira.core.settings import repository_root
-from feira_local.cli.output import AsJson, print_json, print_line, print_rows, shortened
+from feira_local.cli.output import AsJson, print_json, print_line, print_rows, unique_names
+from feira_local.cli.reading import names_the_lake, reading
 from feira_local.stack import access
 from feira_local.stack.access import no_table, spark_session, warehouse
 from feira_local.stack.errors import StackError
@@ -20,16 +22,11 @@ from feira_local.stack.state import running_config
 if TYPE_CHECKING:
     import psycopg
     from pyspark.sql import DataFrame, SparkSession
-    from sqlglot.errors import SqlglotError
 
     from feira.core.contracts.ddl import Dialect
 
 Rows = list[dict[str, Any]]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="Rows at most.")]
-
-
-# They can end the server, or write: SELECT java_method('java.lang.System', 'exit', 1).
-_CALLS_JAVA = ("java_method", "reflect", "try_reflect")
 
 
 def register(app: typer.Typer) -> None:
@@ -52,81 +49,14 @@ def sql(
 
     Example: [bold]feira sql "SELECT * FROM marts.daily_revenue ORDER BY order_date"[/]
     """
-    where = on or ("lake" if _names_the_lake(query) else "warehouse")
-    _require_reading(query, "spark" if where == "lake" else access.warehouse_dialect())
+    where = on or ("lake" if names_the_lake(query) else "warehouse")
+    asked = reading(query, "spark" if where == "lake" else access.warehouse_dialect())
     if where == "warehouse":
-        rows = asked_warehouse(query, limit)
+        rows = asked_warehouse(asked, limit)
     else:
         with spark_session() as spark:
-            rows = lake_rows(spark, query, limit)
+            rows = lake_rows(spark, asked, limit)
     print_found(rows, as_json, empty="No rows.")
-
-
-def _names_the_lake(query: str) -> bool:
-    """Whether a table of the query is the lake's. What the parser does not look into is searched for its name."""
-    import sqlglot
-    from sqlglot import exp
-    from sqlglot.errors import SqlglotError
-
-    logging.getLogger("sqlglot").setLevel(logging.ERROR)
-    try:
-        statements = [each for each in sqlglot.parse(query, read="spark") if each is not None]
-    except (SqlglotError, RecursionError):
-        statements = []
-    if not statements or any(isinstance(each, exp.Command) for each in statements):
-        return re.search(r"(?<![\w.])lake(?!\w)", query, re.IGNORECASE) is not None
-    tables = (table for each in statements for table in each.find_all(exp.Table))
-    return any(table.catalog.lower() == "lake" for table in tables)
-
-
-_DIALECTS = {"spark": "Spark", "postgres": "PostgreSQL", "redshift": "Redshift"}
-
-
-def _require_reading(query: str, dialect: str) -> None:
-    """Spark on a laptop has no users, so the command itself refuses to write."""
-    import sqlglot
-    from sqlglot import exp
-    from sqlglot.errors import SqlglotError
-
-    if "\0" in query or any("\ud800" <= character <= "\udfff" for character in query):
-        raise StackError("The query holds a NUL or half a character; write it as plain text.")
-    # It warns of each statement that it does not look into.
-    logging.getLogger("sqlglot").setLevel(logging.ERROR)
-    try:
-        statements = [each for each in sqlglot.parse(query, read=dialect) if each is not None]
-    except SqlglotError as error:
-        raise StackError(f"The query is no {_DIALECTS[dialect]} SQL: {_reason(error)}") from error
-    except RecursionError as error:
-        raise StackError("The query is nested too deeply; write it flatter.") from error
-    if len(statements) != 1:
-        raise StackError(f"`feira sql` takes one statement; there are {len(statements)}.")
-    statement = statements[0]
-    for call in statement.find_all(exp.Anonymous):
-        if call.name.lower() in _CALLS_JAVA:
-            raise StackError(
-                f"`feira sql` only reads, and {call.name} runs any method of Spark's own process."
-            )
-    reads = isinstance(statement, (exp.Query, exp.Values, exp.Describe, exp.Show)) or (
-        # What sqlglot does not look into.
-        isinstance(statement, exp.Command) and statement.name.upper() in ("SHOW", "EXPLAIN")
-    )
-    if not reads:
-        kind = statement.name if isinstance(statement, exp.Command) else statement.key
-        raise StackError(
-            f"`feira sql` only reads, and this is {kind.upper()}. Tables are changed by "
-            "the pipelines and by `feira migrate`."
-        )
-
-
-def _reason(error: SqlglotError) -> str:
-    """Where a query stops being SQL, without the parser's own view of its tokens."""
-    for found in getattr(error, "errors", []):
-        what = str(found["description"]).partition(" but got <Token")[0].rstrip(".")
-        if "<class" in what:
-            what = "Something is missing"
-        near = f" at {shortened(found['highlight'])!r}" if found.get("highlight") else ""
-        return f"{what}{near}, line {found['line']}, column {found['col']}."
-    return shortened(first_line(error), 300)
 
 
 def migrate(as_json: AsJson = False) -> None:
@@ -180,21 +110,29 @@ def row_count(connection: psycopg.Connection, table: str) -> int | None:
     return int(found[0]) if found else None
 
 
-# Python has no year 10000, no infinite day, no 24:00 and no month of an interval: PostgreSQL's own text.
-_AS_TEXT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "bytea")
+# Python has no year 10000, no infinite day, no 24:00 and no month of an interval, and of JSON neither long numbers nor
+# a key that is repeated: PostgreSQL's own text.
+_AS_TEXT = (
+    *("date", "time", "timetz", "timestamp", "timestamptz", "interval"),
+    *("bytea", "json", "jsonb"),
+)
 
 
 def warehouse_rows(connection: psycopg.Connection, query: str, limit: int) -> Rows:
-    """The rows of a query, columns of one name numbered; StackError with the warehouse's reason."""
+    """The first rows of a query, columns of one name numbered; StackError with the warehouse's reason.
+
+    The warehouse sends no more than these: what it would go on with is cancelled.
+    """
     import psycopg
     from psycopg.types.string import TextLoader
 
     cursor = connection.cursor()
     for name in _AS_TEXT:
         cursor.adapters.register_loader(name, TextLoader)
+    sent = cast(Generator[tuple[Any, ...]], cursor.stream(query.encode()))
     try:
-        cursor.execute(query.encode())
-        found = cursor.fetchmany(limit)
+        with closing(sent):
+            found = list(islice(sent, limit))
     except psycopg.errors.UndefinedTable as error:
         raise StackError(no_table(error)) from error
     except (psycopg.Error, ValueError) as error:
@@ -204,25 +142,33 @@ def warehouse_rows(connection: psycopg.Connection, query: str, limit: int) -> Ro
     return [dict(zip(names, row, strict=True)) for row in found]
 
 
+# Files as tables (text.`/etc/passwd`), and ${…} for settings and variables of the server.
+_LETS_OUT = ("spark.sql.runSQLOnFiles", "spark.sql.variable.substitute")
+
+
 def lake_rows(spark: SparkSession, query: str, limit: int) -> Rows:
     """As ``warehouse_rows``, from the lake; what Spark itself refuses is raised as it is."""
     from pyspark.errors import PySparkException
 
+    for name in _LETS_OUT:
+        spark.conf.set(name, "false")
     try:
         found = spark.sql(query).limit(limit)
         names = unique_names(found.columns)
         rows = _as_text(found).collect()
     except PySparkException:  # some of them are a ValueError too
         raise
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         raise StackError(
             f"The result holds a value that Python cannot hold ({error}); cast it to string."
         ) from error
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-# As _AS_TEXT, for Spark: neither Python nor Arrow has all of their values.
-_SPARK_AS_TEXT = re.compile(r"\b(date|time|timestamp|timestamp_ntz|interval|variant)\b")
+# As _AS_TEXT, for Spark: neither Python nor Arrow has all of their values, and Python no list as a key.
+_SPARK_AS_TEXT = re.compile(
+    r"\b(date|time|timestamp|timestamp_ntz|interval|variant)\b|\bmap<(array|map|struct)<"
+)
 
 
 def _as_text(found: DataFrame) -> DataFrame:
@@ -239,18 +185,6 @@ def _as_text(found: DataFrame) -> DataFrame:
             for name, kind in zip(names, types, strict=True)
         )
     )
-
-
-def unique_names(names: list[str]) -> list[str]:
-    """Column names, of which the second ``a`` is ``a (2)``: no column hides another."""
-    unique: list[str] = []
-    for name in names:
-        candidate, number = name, 1
-        while candidate in unique or (number > 1 and candidate in names):
-            number += 1
-            candidate = f"{name} ({number})"
-        unique.append(candidate)
-    return unique
 
 
 def print_found(rows: Rows, as_json: bool, empty: str) -> None:

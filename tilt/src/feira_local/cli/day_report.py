@@ -8,7 +8,6 @@ from decimal import Decimal
 
 import psycopg
 from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from feira.core.contracts import contracts
@@ -17,10 +16,8 @@ from feira.core.published_table import PublishedTable, published_tables
 from feira.core.warehouse.outcome import DayOutcome, day_outcomes
 from feira.core.warehouse.schema import table_types
 from feira_local.cli.data import row_count
-from feira_local.cli.output import printable
+from feira_local.cli.output import PlainTable
 from feira_local.stack.access import landings, warehouse
-
-_RULE_COLUMNS = 2
 
 
 @dataclass(frozen=True)
@@ -83,17 +80,20 @@ def _loaded(connection: psycopg.Connection, table: PublishedTable, day: date) ->
     return day_outcomes(connection, table, [day]).get(day)
 
 
-def report_tables(reports: list[DayReport]) -> list[Table]:
+def report_tables(reports: list[DayReport]) -> list[PlainTable]:
     """The figures for people: one line a day, and the rules that lines have broken."""
-    # Without frames it fits a terminal of 80 columns.
-    days = Table(
-        title="What came of it", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
     sums = list(reports[0].sums) if reports else []
     table = (reports[0].table or "").rpartition(".")[2] if reports else ""
-    for heading in ("day", "landed", "valid", "quarantined", f"{table} rows".strip(), *sums):
-        days.add_column(heading, justify="left" if heading == "day" else "right")
-    days.add_column("warehouse")
+    # Without frames it mostly fits a terminal of 80 columns.
+    days = PlainTable(
+        *("day", "landed", "valid", "quarantined", f"{table} rows".strip(), *sums, "warehouse"),
+        title="What came of it",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for column in days.columns[1:-1]:
+        column.justify = "right"
     for report in reports:
         days.add_row(
             str(report.day),
@@ -115,21 +115,15 @@ def report_tables(reports: list[DayReport]) -> list[Table]:
             broken[rule] = broken.get(rule, 0) + count
     if not broken:
         return [days]
-    rules = Table(
+    rules = PlainTable(
+        *("rule", "lines"),
         title="Quarantined by rule (a line may break several)",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    for _ in range(_RULE_COLUMNS):
-        rules.add_column("rule")
-        rules.add_column("lines", justify="right")
-    cells = [
-        cell
-        for rule, count in sorted(broken.items(), key=lambda item: (-item[1], item[0]))
-        for cell in (Text(printable(rule)), f"{count:,}")
-    ]
-    for start in range(0, len(cells), 2 * _RULE_COLUMNS):
-        rules.add_row(*cells[start : start + 2 * _RULE_COLUMNS])
+    rules.columns[1].justify = "right"
+    for rule, count in sorted(broken.items(), key=lambda item: (-item[1], item[0])):
+        rules.add_row(rule, f"{count:,}")
     return [days, rules]
 
 

@@ -38,18 +38,31 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"\\x{bytes(value).hex()}"
-    if isinstance(value, tuple) and hasattr(value, "asDict"):  # a Row of Spark
-        value = value.asDict()
+    if isinstance(value, tuple) and hasattr(value, "__fields__"):  # a Row of Spark
+        value = dict(zip(unique_names(value.__fields__), value, strict=True))
     if isinstance(value, dict):
         return {str(_plain(key)): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-class PlainTable(Table):
-    """A table in whose cells the terminal sees no command, and that cuts nothing off."""
+def unique_names(names: list[str]) -> list[str]:
+    """Column names, of which the second ``a`` is ``a (2)``: no column hides another."""
+    unique: list[str] = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate in unique or (number > 1 and candidate in names):
+            number += 1
+            candidate = f"{name} ({number})"
+        unique.append(candidate)
+    return unique
 
-    def __init__(self, *headings: str) -> None:
-        super().__init__(*headings, box=None, show_header=bool(headings), padding=(0, 2, 0, 0))
+
+class PlainTable(Table):
+    """A table in whose cells the terminal sees no command, and that cuts nothing off. Options are rich's."""
+
+    def __init__(self, *headings: str, **options: Any) -> None:
+        plain = {"box": None, "show_header": bool(headings), "padding": (0, 2, 0, 0)}
+        super().__init__(*headings, **(plain | options))
 
     def add_row(self, *cells: RenderableType | None, **arguments: Any) -> None:
         """Adds a row; a cell with a style is a ``Text``, whose maker has made it printable."""
@@ -95,6 +108,25 @@ def print_table(table: Table) -> None:
     _as_wide(width).print(table)
 
 
+def print_figures(table: PlainTable) -> None:
+    """A table where it fits the terminal, else each row as a list of its columns: a figure that is folded would be
+    read as two. Without a terminal it is always a table, as wide as it needs to be."""
+    if not console.is_terminal or _width(table) <= console.width:
+        print_table(table)
+        return
+    if table.title:
+        console.print(Text(str(table.title), style="italic"))
+    rows = list(zip(*(column.cells for column in table.columns), strict=True))
+    for number, row in enumerate(rows, start=1):
+        console.print(Rule(f"row {number} of {len(rows)}", align="left", style="dim"))
+        record = PlainTable()
+        for column, cell in zip(table.columns, row, strict=True):
+            record.add_row(Text(str(column.header), style="bold"), cell)
+        console.print(record)
+    if table.caption:
+        console.print(Text(str(table.caption), style="dim italic"))
+
+
 def _width(table: Table) -> int:
     return Measurement.get(console, console.options.update(max_width=10_000_000), table).maximum
 
@@ -106,23 +138,12 @@ def _as_wide(width: int) -> Console:
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
-    """Rows as a table where one fits the terminal, else each as a list of its columns.
-
-    Without a terminal it is always a table, as wide as it needs to be.
-    """
+    """Rows as ``print_figures`` shows a table."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(*map(printable, names), box=box.SIMPLE_HEAD)
+    table = PlainTable(*map(printable, names), box=box.SIMPLE_HEAD, padding=(0, 1))
     for row in rows:
         table.add_row(*[_cell(row.get(name)) for name in names])
-    if not console.is_terminal or _width(table) <= console.width:
-        print_table(table)
-        return
-    for number, row in enumerate(rows, start=1):
-        console.print(Rule(f"row {number} of {len(rows)}", align="left", style="dim"))
-        record = PlainTable()
-        for name in names:
-            record.add_row(Text(printable(name), style="bold"), _cell(row.get(name)))
-        console.print(record)
+    print_figures(table)
 
 
 # A line that the shop served, for example, is shown whole up to here.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from feira.core.errors import first_line
@@ -20,6 +19,7 @@ from feira_local.cli.list_versions import list_store, published_lists
 from feira_local.cli.output import (
     AsJson,
     PlainTable,
+    print_figures,
     print_json,
     print_line,
     print_table,
@@ -272,7 +272,7 @@ def _print_found(found: evaluation.Evaluation) -> None:
         print_line("")
         print_line(f"{slot.slot}: {slot.users:,} user{'s'[: slot.users != 1]}", style="bold")
         if slot.rows:
-            print_table(_slot_table(slot))
+            print_figures(_slot_table(slot))
     print_line("")
     print_line(
         f"Below each figure its 95 % interval, from the same {RESAMPLES:,} resamples of users for all. "
@@ -280,12 +280,16 @@ def _print_found(found: evaluation.Evaluation) -> None:
     )
 
 
-def _slot_table(slot: evaluation.SlotTable) -> Table:
+def _slot_table(slot: evaluation.SlotTable) -> PlainTable:
     """At most 80 wide, as most terminals are."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
-    table.add_column("candidate", max_width=10)
-    for name in ("NDCG@10", "× recent", "recall@10", "hits@10", "coverage", "novelty", "diversity"):
-        table.add_column(name)
+    table = PlainTable(
+        *("candidate", "NDCG@10", "× recent", "recall@10"),
+        *("hits@10", "coverage", "novelty", "diversity"),
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=0,
+    )
+    table.columns[0].max_width = 10
     for row in slot.rows:
         table.add_row(
             row.candidate,

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from typing import Annotated, Any
 
 import typer
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from feira.core.partition_keys import DAY, PartitionKeyError, day_of
 from feira_local.cli.day_report import DayReport, day_report, report_tables
 from feira_local.cli.output import (
     AsJson,
+    PlainTable,
     console,
     error_console,
+    print_figures,
     print_json,
     print_line,
-    print_table,
     printable,
     shortened,
 )
@@ -188,68 +188,61 @@ class Wanted:
     stays: bool
 
 
+@dataclass
+class _Left:
+    """The days that run, and those that were not begun."""
+
+    waiting: list[date]
+    open: list[Chain] = field(default_factory=list)
+
+
 def _watched(api: AirflowApi, days: list[date], wanted: Wanted, *, as_json: bool) -> list[Chain]:
-    """Runs the days and shows how they do; after a Ctrl-C, what goes on."""
+    """Runs the days and shows how they do; after a Ctrl-C or an error, what goes on."""
+    left = _Left([*days])
     try:
         if as_json:
-            return _run(api, days, wanted, lambda _: None)
+            return _run(api, left, wanted, lambda _: None)
         if not console.is_terminal:
             shown: set[tuple[date, str, int]] = set()
-            return _run(api, days, wanted, lambda found: _print_ended_tries(found, shown))
+            return _run(api, left, wanted, lambda found: _print_ended_tries(found, shown))
         with Live(console=console, refresh_per_second=8) as live:
             return _run(
-                api, days, wanted, lambda found: live.update(chain_table(found, console.width))
+                api, left, wanted, lambda found: live.update(chain_table(found, console.width))
             )
-    except _InterruptedError as left:
+    except (KeyboardInterrupt, Exception):
         if wanted.stays:
-            _print_what_goes_on(api, wanted, left.open, left.waiting)
+            _print_what_goes_on(api, wanted, left)
         raise
 
 
-class _InterruptedError(KeyboardInterrupt):
-    """A Ctrl-C, with the days that run and those that were not begun."""
-
-    def __init__(self, open_: list[Chain], waiting: list[date]) -> None:
-        super().__init__()
-        self.open = open_
-        self.waiting = waiting
-
-
 def _run(
-    api: AirflowApi, days: list[date], wanted: Wanted, show: Callable[[list[Chain]], None]
+    api: AirflowApi, left: _Left, wanted: Wanted, show: Callable[[list[Chain]], None]
 ) -> list[Chain]:
     """Keeps the scheduler supplied with a few days more than run at once, and no more: a long range
     is not hundreds of queued runs that a Ctrl-C leaves behind."""
     done: list[Chain] = []
-    open_: list[Chain] = []
-    waiting = list(days)
-    try:
-        while waiting or open_:
-            while waiting and len(open_) < _AT_ONCE + 1:
-                # It leaves the list once it is known to run: a Ctrl-C in between loses no day.
-                day = waiting[0]
-                open_.append(join(api, wanted.producer, day, refetch=wanted.refetch))
-                waiting.pop(0)
-            refresh_all(api, open_)
-            show(done[-5:] + open_)
-            done += [chain for chain in open_ if chain.finished]
-            open_ = [chain for chain in open_ if not chain.finished]
-    except KeyboardInterrupt:
-        raise _InterruptedError(open_, waiting) from None
+    while left.waiting or left.open:
+        while left.waiting and len(left.open) < _AT_ONCE + 1:
+            # It leaves the list once it is known to run: a Ctrl-C in between loses no day.
+            day = left.waiting[0]
+            left.open.append(join(api, wanted.producer, day, refetch=wanted.refetch))
+            left.waiting.pop(0)
+        refresh_all(api, left.open)
+        show(done[-5:] + left.open)
+        done += [chain for chain in left.open if chain.finished]
+        left.open = [chain for chain in left.open if not chain.finished]
     return sorted(done, key=lambda chain: chain.day)
 
 
-def _print_what_goes_on(
-    api: AirflowApi, wanted: Wanted, open_: list[Chain], waiting: list[date]
-) -> None:
-    for chain in open_:
+def _print_what_goes_on(api: AirflowApi, wanted: Wanted, left: _Left) -> None:
+    for chain in left.open:
         print_line(
             f"{chain.day}: the run goes on. Follow it with `feira run {wanted.pipeline} --day "
             f"{chain.day}`, or mark it failed at {api.link(chain.last)}",
             to=error_console,
         )
-    if waiting:
-        days = f"{waiting[0]}..{waiting[-1]}"
+    if left.waiting:
+        days = f"{left.waiting[0]}..{left.waiting[-1]}"
         again = " --refetch" if wanted.refetch else ""
         print_line(
             f"Not begun: {days}; `feira backfill {wanted.pipeline} {days}{again}` runs them.",
@@ -270,9 +263,9 @@ def _print_ended_tries(chains: list[Chain], shown: set[tuple[date, str, int]]) -
                     print_line(f"{chain.day} {name} {task.state}{seconds}")
 
 
-def chain_table(chains: list[Chain], width: int) -> Table:
+def chain_table(chains: list[Chain], width: int) -> PlainTable:
     """Each day's tasks with their states and seconds, for a terminal ``width`` columns wide."""
-    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    table = PlainTable(padding=(0, 1, 0, 0))
     # Beside the tasks: the day and the whole chain's seconds.
     room = width - len("2010-12-01 ") - len(" 1800 s ")
     for chain in chains:
@@ -294,7 +287,7 @@ def _print_figures(pipeline: str, reports: list[DayReport]) -> None:
     """What came of the days; of a pipeline that has neither landing nor ledger, where its rows are."""
     if any(each.table or each.landed is not None for each in reports):
         for table in report_tables(reports):
-            print_table(table)
+            print_figures(table)
         return
     for name in next(each.tables for each in declared() if each.name == pipeline):
         print_line(f"  {name}: feira show {name.partition('.')[2]} --day {reports[-1].day}")

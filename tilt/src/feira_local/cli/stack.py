@@ -28,7 +28,7 @@ from feira_local.cli.output import (
     shortened,
 )
 from feira_local.cli.pipelines import states
-from feira_local.stack import access, airflow, lifecycle
+from feira_local.stack import access, airflow, lifecycle, log_lines
 from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.config import SparkOn, StackConfig, WarehouseOn
 from feira_local.stack.errors import StackError
@@ -343,7 +343,7 @@ def logs(
     ] = 40,
     as_json: AsJson = False,
 ) -> None:
-    """Print the end of a service's log.
+    """Print the end of a service's log. With -f and --json each line is an object of its own.
 
     Example: [bold]feira logs spark -n 100[/]   [bold]feira logs airflow-scheduler -f[/]
     """
@@ -354,13 +354,14 @@ def logs(
     path = log_path(config, name)
     if not path.is_file():
         raise StackError(f"{name} has no log yet; it would be {path}.")
-    found = lifecycle.tail(path, lines)
-    if as_json:
-        print_json({"service": name, "path": path, "lines": found})
+    if as_json and not follow:
+        print_json({"service": name, "path": path, "lines": lifecycle.tail(path, lines)})
         return
-    print("\n".join(printable(line.expandtabs()) for line in found), flush=True)
-    if follow:
-        os.execvp("tail", ["tail", "-n", "0", "-F", str(path)])
+    for line in log_lines.follow(path, lines) if follow else lifecycle.tail(path, lines):
+        row = (
+            json.dumps({"service": name, "line": line}) if as_json else printable(line.expandtabs())
+        )
+        print(row, flush=follow)
 
 
 def list_services(as_json: AsJson = False) -> None:

@@ -68,7 +68,7 @@ def show(
     else:
         # The date is one that was read as such, and names are a contract's.
         where = f" WHERE {column} = DATE '{wanted}'" if wanted else ""
-        query = f"{where} ORDER BY {', '.join(declared.primary_key)}"
+        query = f"{where} ORDER BY {', '.join(declared.primary_key)} LIMIT {limit}"
         if "warehouse" in declared.servers:
             rows = asked_warehouse(f"SELECT * FROM {declared.table}{query}", limit)
         else:

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from feira.core.lineage_event import wrong_in
 from feira_local.inbox.mail_view import MailView, mail_view
 from feira_local.inbox.slack_view import SlackPayloadError, read_payload, slack_view
 from feira_local.inbox.store import Channel, EventLog, MessageStore, Received
@@ -89,6 +90,8 @@ def create_app(store: MessageStore, lineage: EventLog) -> FastAPI:
             return PlainTextResponse(f"no JSON: {error}", 400)
         if not isinstance(event, dict) or not {"eventTime", "producer"} <= event.keys():
             return PlainTextResponse("no event: it must hold eventTime and producer", 422)
+        if wrong := wrong_in(event):
+            return PlainTextResponse(f"no event: {wrong}", 422)
         try:
             line = orjson.dumps(event)
         except orjson.JSONEncodeError as error:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+from urllib.parse import urljoin, urlsplit
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from feira_local.stack.config import BUCKET, HOST, StackConfig
 from feira_local.stack.errors import StackError
@@ -51,31 +54,50 @@ def airflow_settings() -> dict[str, object]:
     }
 
 
+_WITHOUT = "FEIRA_LINEAGE=off starts the stack without lineage."
+# Each is a line of a properties file.
+_Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class _Told(BaseModel):
+    """What both OpenLineage's client for Python and Spark's listener can be told of an end, in the client's words."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _ApiKey(_Told):
+    type: Literal["api_key"]
+    apiKey: _Text = Field(validation_alias=AliasChoices("apiKey", "api_key", "apikey"))
+
+
+class _Http(_Told):
+    type: Literal["http"]
+    url: _Text
+    endpoint: _Text = "api/v1/lineage"
+    timeout: float = Field(_PATIENCE_SECONDS, gt=0, le=3600)
+    verify: Literal[True] = True
+    # The client takes no null for it.
+    auth: _ApiKey = Field(default=None)  # type: ignore[assignment]
+    custom_headers: dict[_HeaderName, _Text] = {}
+    compression: Literal["gzip"] | None = None
+    # Of the client alone: how often it tries says nothing of the end.
+    retry: dict[str, Any] = {}
+
+
+class _File(_Told):
+    type: Literal["file"]
+    log_file_path: _Text
+    append: bool = False
+    debug_mode: bool = False
+
+
 def spark_properties(config: StackConfig) -> dict[str, str]:
     """The listener and its transport. Raises StackError for one that the listener cannot be told."""
     from feira_spark.core.session import PARENT
 
     extra: Any = own_connections(config.home).get(CONNECTION, connection(config)).get("extra", {})
-    transport = extra.get("transport", {})
-    kind = transport.get("type")
-    if kind == "http":
-        told = {
-            "url": transport.get("url"),
-            "endpoint": transport.get("endpoint", "api/v1/lineage"),
-            "timeoutInMillis": int(1000 * transport.get("timeout", _PATIENCE_SECONDS)),
-            **{f"headers.{k}": v for k, v in transport.get("custom_headers", {}).items()},
-        }
-        auth = transport.get("auth", {})
-        if key := auth.get("apiKey") or auth.get("api_key"):
-            told |= {"auth.type": "api_key", "auth.apiKey": key}
-    elif kind == "file":
-        # Two programs that append to one file would mix their lines.
-        told = {"location": f"{transport.get('log_file_path')}-spark.ndjson"}
-    else:
-        raise StackError(
-            f"Connection {CONNECTION} has the transport {kind!r}; Spark's listener can be told http or "
-            "file. FEIRA_LINEAGE=off starts the stack without lineage."
-        )
+    told = _told(extra.get("transport"))
     prefix = "spark.openlineage"
     return {
         "spark.extraListeners": "io.openlineage.spark.agent.OpenLineageSparkListener",
@@ -88,6 +110,54 @@ def spark_properties(config: StackConfig) -> dict[str, str]:
         # It takes any catalog but a few for Hive's, and asks where that is: the tables' second name there
         # then says where the catalog is.
         "spark.hadoop.hive.metastore.uris": f"thrift://{HOST}:{config.ports.postgres}",
-        f"{prefix}.transport.type": kind,
-        **{f"{prefix}.transport.{name}": str(value) for name, value in told.items()},
+        **{f"{prefix}.transport.{name}": value for name, value in told.items()},
     }
+
+
+def _told(transport: object) -> dict[str, str]:
+    """A transport in the listener's words."""
+    kind = transport.get("type") if isinstance(transport, dict) else transport
+    try:
+        if kind == "http":
+            return _told_http(_Http.model_validate(transport))
+        if kind == "file":
+            # Two programs that append to one file would mix their lines.
+            path = _File.model_validate(transport).log_file_path
+            return {"type": "file", "location": f"{path}-spark.ndjson"}
+    except ValidationError as error:
+        # A value may be a secret, and what follows names a class of this module.
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, ("transport", *first["loc"])))
+        raise _refused(f"{field}: {first['msg'].partition(' or instance')[0]}") from None
+    raise StackError(
+        f"Connection {CONNECTION} has the transport {kind!r:.80}; Spark's listener can be told http or file. "
+        f"{_WITHOUT}"
+    )
+
+
+def _told_http(http: _Http) -> dict[str, str]:
+    # As the client joins them; the listener takes no endpoint beside a URL that has a path.
+    try:
+        end = urlsplit(urljoin(http.url, http.endpoint))
+        known = end.scheme in ("http", "https") and end.hostname and end.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise _refused("transport.url: It should be http:// or https://, a host and a path")
+    if "@" in end.netloc or end.query or end.fragment or "%" in end.path:
+        raise _refused("transport.url: It should hold no login, no parameters and no escapes")
+    return {
+        "type": "http",
+        "url": f"{end.scheme}://{end.netloc}",
+        "endpoint": end.path.removeprefix("/") or "/",
+        "timeoutInMillis": str(round(1000 * http.timeout)),
+        **{f"headers.{name}": value for name, value in http.custom_headers.items()},
+        **({"auth.type": "api_key", "auth.apiKey": http.auth.apiKey} if http.auth else {}),
+        **({"compression": http.compression} if http.compression else {}),
+    }
+
+
+def _refused(why: str) -> StackError:
+    return StackError(
+        f"Connection {CONNECTION} names an end that Spark's listener cannot be told. {why}. {_WITHOUT}"
+    )

@@ -1,0 +1,161 @@
+"""What `feira sql` asks: one statement that reads tables, and whether of the lake or of the warehouse."""
+
+from __future__ import annotations
+
+import logging
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from feira.core.errors import first_line
+from feira_local.cli.output import shortened
+from feira_local.stack.errors import StackError
+
+if TYPE_CHECKING:
+    from sqlglot import Token, exp
+    from sqlglot.errors import SqlglotError
+
+_DIALECTS = {"spark": "Spark", "postgres": "PostgreSQL", "redshift": "Redshift"}
+_EXPLAIN_MODE = re.compile(
+    r"(?:\s*\((?!\s*(?:SELECT|WITH|VALUES|TABLE)\b)[^()]*\)"
+    r"|\s+(?:EXTENDED|CODEGEN|COST|FORMATTED|ANALYZE|VERBOSE)\b)*",
+    re.IGNORECASE,
+)
+# Spark on a laptop has no users, and its server holds the lake's keys.
+_CALLS_JAVA = "runs any method of Spark's own process"
+_READS_FILES = "reads a file of Spark's server"
+_CALLS = {
+    **dict.fromkeys(("java_method", "reflect", "try_reflect"), _CALLS_JAVA),
+    **dict.fromkeys(("from_protobuf", "to_protobuf"), _READS_FILES),
+    "identifier": "hides the name that it stands for",
+}
+# Those of Spark's functions that stand where a table does.
+_MAKE_ROWS = (
+    *("collations", "explode", "explode_outer", "inline", "inline_outer", "json_tuple"),
+    *("posexplode", "posexplode_outer", "range", "sql_keywords", "stack"),
+    *("variant_explode", "variant_explode_outer"),
+)
+_FILE = re.compile(r"[^\w-]")
+
+
+def names_the_lake(query: str) -> bool:
+    """Whether a table of the query is the lake's. What the parser does not look into is searched for its name."""
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
+    try:
+        statements = [each for each in sqlglot.parse(query, read="spark") if each is not None]
+    except (SqlglotError, RecursionError):
+        statements = []
+    if not statements or any(isinstance(each, exp.Command) for each in statements):
+        return re.search(r"(?<![\w.])lake(?!\w)", query, re.IGNORECASE) is not None
+    tables = (table for each in statements for table in each.find_all(exp.Table))
+    return any(table.catalog.lower() == "lake" for table in tables)
+
+
+def reading(query: str, dialect: str) -> str:
+    """The query as it is asked: of Spark's its comments and hints are blanks, since they end elsewhere for the
+    parser than for Spark.
+
+    Raises StackError for what is not one statement that reads. The warehouse's own role refuses the rest; on Spark
+    nothing may run a program or a method of the server, or read its files.
+    """
+    from sqlglot.errors import SqlglotError
+
+    if "\0" in query or any("\ud800" <= character <= "\udfff" for character in query):
+        raise StackError("The query holds a NUL or half a character; write it as plain text.")
+    # It warns of each statement that it does not look into.
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
+    try:
+        return _reading(query, dialect)
+    except SqlglotError as error:
+        raise StackError(f"The query is no {_DIALECTS[dialect]} SQL: {_reason(error)}") from error
+    except RecursionError as error:
+        raise StackError("The query is nested too deeply; write it flatter.") from error
+
+
+def _reading(query: str, dialect: str) -> str:
+    import sqlglot
+    from sqlglot import TokenType, exp
+
+    tokens = sqlglot.tokenize(query, read=dialect)
+    if tokens and tokens[0].token_type is TokenType.COMMAND and tokens[0].text.upper() == "EXPLAIN":
+        mode = _EXPLAIN_MODE.match(query, tokens[0].end + 1)
+        assert mode is not None
+        return f"EXPLAIN{mode[0]}{_reading(query[mode.end() :], dialect)}"
+    if dialect == "spark":
+        _require_computing(tokens)
+    statements = [each for each in sqlglot.parse(query, read=dialect) if each is not None]
+    if len(statements) != 1:
+        raise StackError(f"`feira sql` takes one statement; there are {len(statements)}.")
+    statement = statements[0]
+    writes = next(statement.find_all(exp.DDL, exp.DML, exp.Into), None)
+    # The text after SHOW is not looked into: it names things, and computes nothing.
+    shows = isinstance(statement, exp.Command) and statement.name.upper() == "SHOW"
+    reads = shows or isinstance(statement, (exp.Query, exp.Values, exp.Describe, exp.Show))
+    if writes is not None or not reads:
+        kind = tokens[0].text if writes is None else writes.key
+        raise StackError(
+            f"`feira sql` only reads, and this is {kind.upper()}. Tables are changed by "
+            "the pipelines and by `feira migrate`."
+        )
+    if dialect != "spark":
+        return query
+    for node in statement.walk():
+        _require_table(node)
+    return query[tokens[0].start :] if shows else _without_comments(query, tokens)
+
+
+def _require_computing(tokens: list[Token]) -> None:
+    """Raises StackError for what of Spark's SQL does more than compute."""
+    from sqlglot import TokenType
+
+    for token, following in pairwise(tokens):
+        name = token.text.lower()
+        if following.token_type is TokenType.L_PAREN and name in _CALLS:
+            raise StackError(f"`feira sql` only reads tables, and {name} {_CALLS[name]}.")
+        # Of TRANSFORM, MAP and REDUCE; after that of a join comes a parenthesis.
+        if name == "using" and following.token_type in (TokenType.STRING, TokenType.RAW_STRING):
+            program = shortened(following.text)
+            raise StackError(
+                f"`feira sql` only reads tables, and USING {program!r} runs a program on Spark's server."
+            )
+
+
+def _require_table(node: exp.Expr) -> None:
+    """Raises StackError for what stands where a table of the lake does and is none."""
+    from sqlglot import exp
+
+    if isinstance(node, (exp.Table, exp.Lateral)) and isinstance(node.this, exp.Func):
+        name = node.this.name if isinstance(node.this, exp.Anonymous) else node.this.sql_name()
+        if name.lower() not in _MAKE_ROWS:
+            raise StackError(
+                f"`feira sql` only reads tables, and {shortened(name)} is none of Spark's functions that make "
+                f"rows: {', '.join(_MAKE_ROWS)}."
+            )
+    elif isinstance(node, exp.Table) and any(_FILE.search(part.name) for part in node.parts):
+        name = ".".join(part.sql("spark") for part in node.parts)
+        raise StackError(f"`feira sql` only reads tables, and {shortened(name)} {_READS_FILES}.")
+
+
+def _without_comments(query: str, tokens: list[Token]) -> str:
+    from sqlglot import TokenType
+
+    text = list(re.sub(r"\S", " ", query))
+    for token in tokens:
+        if token.token_type is not TokenType.HINT:
+            text[token.start : token.end + 1] = query[token.start : token.end + 1]
+    return "".join(text)
+
+
+def _reason(error: SqlglotError) -> str:
+    """Where a query stops being SQL, without the parser's own view of its tokens."""
+    for found in getattr(error, "errors", []):
+        what = str(found["description"]).partition(" but got <Token")[0].rstrip(".")
+        if "<class" in what:
+            what = "Something is missing"
+        near = f" at {shortened(found['highlight'])!r}" if found.get("highlight") else ""
+        return f"{what}{near}, line {found['line']}, column {found['col']}."
+    return shortened(first_line(error), 300)
