@@ -13,6 +13,7 @@
   When it is up again, clear the task.
 * `validate`: too many lines break the contract; the message counts them by rule, and
   `feira show quarantine --day D` shows them. Fix the source, then run the day with `--refetch`.
+* `transform`, *Validate the landing again*: the contract has changed since. Clear `validate`.
 * `transform`, `drop_staging`: Spark or the lake did not answer. What readers see is as it was; clear it.
 * `publish`: the audit refused the branch; readers still see the fact as it was.
 * `load_warehouse`, `reconcile`: lake and warehouse differ. `feira verify` compares all of it. No
@@ -75,7 +76,7 @@ def sales_etl() -> None:
     validation >> extract >> fact >> loaded
     agreed >> event
     # Not beside reconcile: both would be Spark's work, and the event waits for that one.
-    agreed >> task(pool=pools.SPARK.name)(tasks.drop_staging)()
+    agreed >> task(pool=pools.SPARK.name)(tasks.drop_staging)(loaded)
 
 
 sales_etl()

@@ -28,7 +28,8 @@ from feira_spark.sales.steps import GateError
 DAY = date(2010, 12, 1)
 LANDED = day.Landed("s3://lake/manifest.json", 2, 10)
 EXTRACTED = day.Extracted("s3://lake/metadata.json", "s3://lake/manifest.json", 2)
-LOADED = published_day.Loaded("7", 2, 3, 2, 1, 10)
+STAGED = "lake.staging.sales_fact_changes_0a1b"
+LOADED = published_day.Loaded("7", 2, 3, 2, 1, 10, STAGED)
 RESULTS: dict[str, Any] = {
     "land": LANDED,
     "validate": day.Validated("s3://lake/validation.json", 9, 1),
@@ -37,7 +38,7 @@ RESULTS: dict[str, Any] = {
     "load_warehouse": LOADED,
     "reconcile": published_day.Agreed("7", 1, 10, {"revenue": "12.3400"}),
 }
-# What a task is given of the one before it.
+# What a task is given of one before it.
 GIVEN: dict[str, dict[str, Any]] = {
     "validate": {"manifest": "s3://lake/manifest.json", "landing_version": 2, "lines": 10},
     "load_warehouse": {
@@ -52,8 +53,10 @@ GIVEN: dict[str, dict[str, Any]] = {
         "updated": 2,
         "deleted": 1,
         "day_rows": 10,
+        "staged": STAGED,
     },
 }
+GIVEN["drop_staging"] = GIVEN["reconcile"]
 
 
 class Task:
@@ -121,7 +124,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], dict[str, Any], tuple[str, ...]]] = {
         ("spark", "warehouse"),
     ),
     "reconcile": (("spark", "warehouse", PUBLISHED, DAY, LOADED), {}, ("spark", "warehouse")),
-    "drop_staging": (("spark", DAY), {}, ("spark",)),
+    "drop_staging": (("spark", DAY, STAGED), {}, ("spark",)),
 }
 
 

@@ -12,7 +12,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.types import StringType
 
 from feira.core.lake import SnapshotFileGoneError, lake_files, read_snapshot
-from feira.core.settings import LakeSettings
+from feira.core.settings import LakeSettings, SettingsError
 
 
 @pytest.fixture
@@ -25,6 +25,14 @@ def lake(s3_endpoint: str) -> LakeSettings:
         secret_key="test",
         catalog="hadoop",
     )
+
+
+@pytest.mark.parametrize("folder", ["a*", "a?", "a[1]", "a]", "{a,b}", "a}", "a\\b"])
+def test_a_lake_whose_uri_spark_would_read_as_a_pattern_is_refused(folder: str) -> None:
+    root = f"file:///data/{folder}/lake"
+    with pytest.raises(SettingsError, match=re.escape(f"{root}, ")):
+        lake_files(LakeSettings(root=root))
+    assert lake_files(LakeSettings(root="file:///data/a b%20é (1)~/lake"))
 
 
 def test_a_file_is_sent_in_small_parts_however_it_is_written(lake: LakeSettings) -> None:

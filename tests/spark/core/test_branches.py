@@ -18,7 +18,7 @@ from feira_spark.core import publish
 from feira_spark.core.branches import MovedError, branch_of
 from feira_spark.core.publish import publish_day
 from feira_spark.core.session import CATALOG, connect
-from feira_spark.core.tables import create_missing, current_snapshot
+from feira_spark.core.tables import create_missing, current_snapshot, named_for
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -135,7 +135,7 @@ def test_a_branch_that_somebody_else_has_written_is_not_overwritten(
         lambda: (
             tables.table("lake.sales.fact")
             .withColumn("order_id", F.lit("z"))
-            .writeTo("lake.sales.fact.branch_publish_2011_01_02_run_2")
+            .writeTo(f"lake.sales.fact.branch_publish_2011_01_02_{named_for('run_2')}")
             .append()
         ),
     )

@@ -32,6 +32,7 @@ from feira.core.warehouse.reconcile import (
 from feira.core.warehouse.schema import connect, table_types
 from feira_local.stack.postgres import Dsns
 from feira_spark.core.difference import difference_since, lake_figures, lake_rows
+from feira_spark.core.migrate import bring_tables_to_contracts
 from feira_spark.core.publish import publish_day, sweep_branches
 from feira_spark.core.tables import require_tables
 from stock_table import COLUMNS, LEVELS, declare
@@ -129,6 +130,7 @@ def stock(
         owner.execute("CREATE SCHEMA stock AUTHORIZATION warehouse_loader")
         with connect(postgres.warehouse_loader) as warehouse:
             yield Stock(empty_lake, lake, warehouse, replace(LEVELS, event_date=event))
+            contract.cache_clear()
         owner.execute("DROP SCHEMA stock CASCADE")
 
 
@@ -169,6 +171,35 @@ def test_a_table_goes_from_its_extracts_to_the_agreement_by_its_declaration(stoc
         A: (True, 3),
         B: (True, 0),
     }
+
+
+def test_a_table_that_has_gained_a_column_and_no_rows_is_compared_and_staged_as_it_is(
+    stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock.extract(A, count(1, A, 10, 1))
+    stock.publish(A)
+    stock.load(A)
+    stock.reconcile(A)
+    stock.extract(B, count(2, B, 3, 1))
+    stock.publish(B)
+    declare(tmp_path / "migrated", monkeypatch, [("colour", "string", False)])
+    contract.cache_clear()
+    table = stock.table
+    declared = [table.contract, contract(table.extracts)]
+    done = bring_tables_to_contracts(stock.spark, stock.warehouse, declared, [table.contract])
+    assert len([each for each in done if "colour string" in each]) == 3
+
+    # The warehouse is still at the first snapshot, and main at one of before the column.
+    assert (stock.reconcile(A).rows, stock.verify().rows) == (1, 1)
+    assert stock.load(B).inserted == 1
+    assert (stock.reconcile(B).rows, stock.verify().rows) == (1, 2)
+    whole = difference_since(stock.spark, table, stock.lake)(None)
+    assert whole is not None and whole.whole
+    rows = [row for batch in whole.read(["shelf", "colour"]) for row in batch.to_pylist()]
+    assert sorted(map(tuple, map(dict.values, rows))) == [(1, None), (2, None)]
+    stock.warehouse.execute("UPDATE stock.levels SET units = 4 WHERE shelf = 2")
+    with pytest.raises(ReconcileError, match=r"key \(2, 2012-02-29, 7\.50\)"):
+        stock.reconcile(B)
 
 
 def test_what_differs_is_named_in_the_tables_own_words_and_fails_its_own_day(stock: Stock) -> None:

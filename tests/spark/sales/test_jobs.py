@@ -5,12 +5,27 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, time
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
 from feira.core.errors import PermanentError, Remedy
 from feira.core.landing.store import LandingError
+from feira.core.settings import LakeSettings
+from feira_spark.core.branches import MovedError
+from feira_spark.core.publish import AuditError
+from feira_spark.jobs import publish_sales, transform_sales, validate_sales
 from feira_spark.jobs.run import run
+from feira_spark.sales import day as steps
+from sales_lines import DAY, FakeFeed, line
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 OF = ("sales", "2010-12-01")
 JOBS = ("validate_sales", "transform_sales", "publish_sales")
@@ -62,6 +77,8 @@ def test_without_a_lake_the_error_names_the_setting(name: str) -> None:
             [*OF, "trigger the DAG", "`refetch`"],
         ),
         (LandingError("gone."), ["gone."]),
+        (MovedError("gone."), ["gone."]),
+        (AuditError("gone."), ["gone."]),
     ],
 )
 def test_a_job_ends_with_the_message_and_the_next_step_of_what_no_try_can_fix(
@@ -80,6 +97,29 @@ def test_a_job_ends_with_the_message_and_the_next_step_of_what_no_try_can_fix(
     printed = capsys.readouterr().err
     assert printed.startswith("gone.") and len(printed.splitlines()) == 1
     assert all(each in printed for each in said)
+
+
+def test_a_day_goes_to_the_fact_by_its_jobs_alone_and_leaves_nothing_staged(
+    empty_lake: SparkSession,
+    lake: LakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @contextmanager
+    def session(name: str) -> Iterator[SparkSession]:
+        yield empty_lake
+
+    own, midnight = replace(lake, root=f"{lake.root}/{uuid4().hex}"), datetime.combine(DAY, time())
+    for name, value in own.to_env().items():
+        monkeypatch.setenv(name, value)
+    steps.land(FakeFeed([[line(), line(line_number=2)]]), own, DAY, requested_by="run")
+    for each in (validate_sales, transform_sales, publish_sales):
+        monkeypatch.setattr(each, "job_session", session)
+        each.main(midnight)
+    validated, _, published, metadata = capsys.readouterr().out.splitlines()
+    assert validated == f"sales {DAY}: 0.00 % of 2 lines invalid (limit 5 %)"
+    assert published == "inserted 2, updated 0, deleted 0" and "/sales/fact/" in metadata
+    assert empty_lake.sql("SHOW TABLES IN lake.staging").collect() == []
 
 
 def test_a_migration_names_the_setting_that_it_lacks() -> None:

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -28,13 +29,14 @@ from feira.core.settings import LakeSettings
 from feira.sales.landing import LANDED
 from feira.sales.published import PUBLISHED
 from feira_spark.core import publish
-from feira_spark.core.difference import stage_difference
+from feira_spark.core.difference import StagedDifference, stage_difference
 from feira_spark.core.publish import AuditError, Published, publish_day, sweep_branches
 from feira_spark.core.tables import (
     current_snapshot,
     evolution,
     evolve,
     metadata_uri,
+    named_for,
     require_tables,
 )
 from feira_spark.sales.steps import (
@@ -220,8 +222,8 @@ SPOILT: dict[Spoil, str] = {
     drops_a_row: r"2 rows .*\b1 .*make 3; .*revenue .*3\.0000 .*branch",
     doubles_a_row: r"4 rows .*\b1 .*make 3; 3 .*for 2 keys",
     alters_an_amount: r"revenue .*5\.0001 .*branch .*5\.0000 .*input",
-    alters_the_amount_in_its_own_currency: r"run_2: amount is \S+ on the branch and \S+ in the input\. main",
-    forgets_what_was_cancelled: r"run_2: revenue .*3\.0000 .*branch .*5\.0000 .*input",
+    alters_the_amount_in_its_own_currency: r"\w: amount is \S+ on the branch and \S+ in the input\. main",
+    forgets_what_was_cancelled: r"\w: revenue .*3\.0000 .*branch .*5\.0000 .*input",
     replaces_a_row: r"2 .*for 1 keys; revenue .*6\.0000 .*branch .*5\.0000",
 }
 
@@ -268,7 +270,7 @@ def test_a_null_where_none_may_be_is_found_by_the_audit(
 
         with monkeypatch.context() as patch:
             patch.setattr(publish, "_write", spoilt(changed=empties))
-            with pytest.raises(AuditError, match=rf"run_1: 1 nulls in {name}\. main"):
+            with pytest.raises(AuditError, match=rf"\w: 1 nulls in {name}\. main"):
                 publish_day(tables, PUBLISHED, DAY, "run_1")
         assert fact(tables) == {}
 
@@ -308,20 +310,25 @@ def test_what_a_killed_attempt_has_left_is_swept_and_never_published(tables: Spa
     put_extract(tables, DAY, a=1)
     main = publish_day(tables, PUBLISHED, DAY, "run_1").snapshot_id
     # Killed after the write: the branch holds a row that nobody has audited.
-    left = "publish_2010_12_02_run_2_1"
+    left = f"publish_2010_12_02_{named_for('run_2_1')}"
     tables.sql(f"ALTER TABLE lake.sales.fact CREATE BRANCH {left}")
     unaudited = tables.table("lake.sales.fact").withColumn("order_id", F.lit("unaudited"))
     unaudited.writeTo(f"lake.sales.fact.branch_{left}").append()
-    tables.sql("ALTER TABLE lake.sales.fact CREATE BRANCH audit_of_a_person")
+    people = {"audit_of_a_person", "publish_ahead-of-time", "publish_2010_12"}
+    for name in people:
+        tables.sql(f"ALTER TABLE lake.sales.fact CREATE BRANCH `{name}`")
     tables.sql("ALTER TABLE lake.sales.fact CREATE TAG publish_tag_of_a_person")
     assert current_snapshot(tables, "sales.fact") == main
     put_extract(tables, NEXT, b=2)
     # The same attempt's name again, and another one: both begin at main.
     assert counts(publish_day(tables, PUBLISHED, NEXT, "run_2_1")) == (1, 0, 0)
     assert fact(tables) == {"a": 1, "b": 2}
-    tables.sql("ALTER TABLE lake.sales.fact CREATE BRANCH publish_2010_12_03_run_3_1")
-    assert sweep_branches(tables, PUBLISHED) == ["publish_2010_12_03_run_3_1"]
-    assert branches(tables) == {"main", "audit_of_a_person", "publish_tag_of_a_person"}
+    # The second is as an older release named them.
+    killed = [f"publish_2010_12_03_{named_for('run_3_1')}", "publish_2010_12_03_manual_2026T18_1"]
+    for name in killed:
+        tables.sql(f"ALTER TABLE lake.sales.fact CREATE BRANCH {name}")
+    assert sorted(sweep_branches(tables, PUBLISHED)) == sorted(killed)
+    assert branches(tables) == {"main", "publish_tag_of_a_person", *people}
     assert fact(tables) == {"a": 1, "b": 2}
 
 
@@ -333,19 +340,21 @@ def test_what_was_staged_for_a_day_is_dropped_and_other_days_is_kept(
         publish_day(tables, PUBLISHED, day, name)
     # Of an older release, and of another table.
     other = "stock_levels_publish_2010_12_01_run_1"
-    for name in ("publish_2010_12_01_run_9", other):
-        tables.sql(f"CREATE TABLE lake.staging.{name} (order_id string) USING iceberg")
-    assert sorted(drop_staging_of(tables, DAY)) == [
+    odd = "sales_fact_publish_2010_12_01_a-person's"
+    for name in ("publish_2010_12_01_run_9", odd, other):
+        tables.sql(f"CREATE TABLE lake.staging.`{name}` (order_id string) USING iceberg")
+    assert set(drop_staging_of(tables, DAY)) == {
         "publish_2010_12_01_run_9",
-        "sales_fact_publish_2010_12_01_run_1",
-        "sales_fact_publish_2010_12_01_run_2",
-    ]
-    kept = [row["tableName"] for row in tables.sql("SHOW TABLES IN lake.staging").collect()]
-    assert {name for name in kept if "publish" in name} == {
-        "sales_fact_publish_2010_12_02_run_1",
-        other,
+        odd,
+        *(f"sales_fact_publish_2010_12_01_{named_for(run)}" for run in ("run_1", "run_2")),
     }
+    assert staging(tables) == {f"sales_fact_publish_2010_12_02_{named_for('run_1')}", other}
     assert drop_staging_of(tables, DAY) == []
+
+
+def staging(spark: SparkSession) -> set[str]:
+    """The staging tables that there are."""
+    return {row["tableName"] for row in spark.sql("SHOW TABLES IN lake.staging").collect()}
 
 
 # Validate and transform: a day's current landing, and its quarantine.
@@ -507,13 +516,9 @@ def test_a_column_is_added_without_a_change_of_rows(tables: SparkSession) -> Non
 # What the warehouse is to get of all this.
 
 
-def staged(spark: SparkSession) -> set[tuple[str, str, int]]:
-    """(change, order, quantity) of the difference that was staged last."""
-    rows = (
-        spark.table("lake.staging.sales_fact_changes")
-        .select("change", "order_id", "quantity")
-        .collect()
-    )
+def staged(spark: SparkSession, found: StagedDifference) -> set[tuple[str, str, int]]:
+    """(change, order, quantity) of a difference."""
+    rows = spark.table(found.table).select("change", "order_id", "quantity").collect()
     return set(map(tuple, rows))
 
 
@@ -534,12 +539,46 @@ def test_a_difference_is_the_net_change_over_several_publishes(tables: SparkSess
     net = stage_difference(tables, PUBLISHED, first)
     assert net is not None
     assert (net.snapshot_id, net.whole, net.rows) == (main, False, 4)
-    assert staged(tables) == {
+    assert staged(tables, net) == {
         ("DELETE", "a", 1),
         ("INSERT", "a", 7),
         ("DELETE", "c", 3),
         ("INSERT", "d", 4),
     }
+
+
+def test_a_staged_difference_is_there_until_its_load_is_over_and_no_longer_than_to_the_next(
+    tables: SparkSession,
+) -> None:
+    def folders() -> set[str]:
+        """Of what is staged, those that have a file."""
+        root = Path(str(tables.conf.get("spark.sql.catalog.lake.warehouse")).removeprefix("file:"))
+        files = (path for path in (root / "staging").rglob("*") if path.is_file())
+        return {f"lake.staging.{path.relative_to(root).parts[1]}" for path in files}
+
+    put_extract(tables, DAY, a=1)
+    main = publish_day(tables, PUBLISHED, DAY, "run_1").snapshot_id
+    drop_staging_of(tables, DAY)
+    # Of an older release, and of another table.
+    for name in ("sales_fact_changes", "sales_returns_changes_1"):
+        tables.range(1).writeTo(f"lake.staging.{name}").using("iceberg").create()
+    other = "lake.staging.sales_returns_changes_1"
+    first = stage_difference(tables, PUBLISHED, None)
+    assert first is not None and folders() == {first.table, other}
+
+    # The next load, of the same snapshot too, while what the first has staged is dropped for its day.
+    second = stage_difference(tables, PUBLISHED, None)
+    assert second is not None and folders() == {second.table, other}
+    assert drop_staging_of(tables, DAY, first.table) == []
+    assert staged(tables, second) == {("INSERT", "a", 1)}
+    # Its own run was killed; where nothing has changed nothing stays either.
+    assert stage_difference(tables, PUBLISHED, main) is None
+    assert folders() == {other}
+
+    third = stage_difference(tables, PUBLISHED, None)
+    assert third is not None
+    assert drop_staging_of(tables, DAY, third.table) == [third.table.removeprefix("lake.staging.")]
+    assert folders() == {other}
 
 
 def test_each_file_of_a_difference_is_in_the_order_of_the_key(tables: SparkSession) -> None:
@@ -548,9 +587,10 @@ def test_each_file_of_a_difference_is_in_the_order_of_the_key(tables: SparkSessi
     put_extract(tables, NEXT, e=1, g=2, a=1, b=2, h=1, c=1)
     publish_day(tables, PUBLISHED, NEXT, "run_2")
     for since, rows in ((None, 8), (first, 8)):
-        stage_difference(tables, PUBLISHED, since)
+        difference = stage_difference(tables, PUBLISHED, since)
+        assert difference is not None
         found = tables.sql(
-            "SELECT input_file_name() AS file, order_id FROM lake.staging.sales_fact_changes"
+            f"SELECT input_file_name() AS file, order_id FROM {difference.table}"
         ).collect()
         of_file: dict[str, list[str]] = {}
         for file, order in found:
@@ -569,7 +609,7 @@ def test_since_a_snapshot_that_was_undone_the_difference_is_the_whole_table(
     tables.sql(f"CALL lake.system.rollback_to_snapshot('sales.fact', {second})")
     found = stage_difference(tables, PUBLISHED, undone)
     assert found is not None and (found.whole, found.rows) == (True, 2)
-    assert staged(tables) == {("INSERT", "a", 2), ("INSERT", "b", 3)}
+    assert staged(tables, found) == {("INSERT", "a", 2), ("INSERT", "b", 3)}
 
 
 @pytest.mark.slow
@@ -586,7 +626,7 @@ def test_since_a_snapshot_that_was_expired_the_difference_is_the_whole_table(
     )
     found = stage_difference(tables, PUBLISHED, first)
     assert found is not None and (found.whole, found.rows) == (True, 2)
-    assert staged(tables) == {("INSERT", "a", 2), ("INSERT", "b", 3)}
+    assert staged(tables, found) == {("INSERT", "a", 2), ("INSERT", "b", 3)}
 
 
 def test_a_landing_whose_page_is_another_now_is_not_judged(

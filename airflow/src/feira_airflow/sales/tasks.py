@@ -116,12 +116,14 @@ def reconcile(loaded: dict[str, Any]) -> dict[str, Any]:
 
 
 @permanent_errors_fail()
-def drop_staging() -> dict[str, Any]:
+def drop_staging(loaded: dict[str, Any]) -> dict[str, Any]:
     """Drops what was staged for the day, once nobody needs it; nothing waits for this."""
+    from feira_spark.core.day import Loaded
     from feira_spark.sales.steps import drop_staging
 
     with spark_session() as spark:
-        return {"dropped": len(drop_staging(spark, partition_day()))}
+        dropped = drop_staging(spark, partition_day(), Loaded(**loaded).staged)
+        return {"dropped": len(dropped)}
 
 
 @permanent_errors_fail()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from feira.core.errors import PermanentError, first_line
 from feira.core.landing.store import LandingStore
-from feira.core.settings import LakeSettings
+from feira.core.settings import LakeSettings, SettingsError
 
 if TYPE_CHECKING:
     # Who only lands, or looks at what was landed, needs none of 25 MiB and 7 MiB.
@@ -19,6 +19,8 @@ _PIECE_BYTES = 2**20
 # A server holds each part whole until it has checked its signature: of the parts of 50 MB that s3fs sends by
 # itself, two at once are more than the local server's heap. Less than this S3 does not take.
 _PART_BYTES = 5 * 2**20
+# Spark reads a path with one of these as a pattern, and finds no file or others.
+_PATTERN = "*?[]{}\\"
 
 
 def lake_files(settings: LakeSettings, patience: float | None = None) -> AbstractFileSystem:
@@ -26,7 +28,13 @@ def lake_files(settings: LakeSettings, patience: float | None = None) -> Abstrac
 
     :param patience: seconds without an answer after which a read of it is an error, where a person waits;
         by default each is tried again for minutes
+    :raises SettingsError: where Spark would read the lake's URI as a pattern
     """
+    if any(each in settings.root for each in _PATTERN):
+        raise SettingsError(
+            f"The lake is at {settings.root}, and its URI may hold none of {' '.join(_PATTERN)}: Spark reads them "
+            "as a pattern of names. Give it a folder without them."
+        )
     if settings.root.startswith("file://"):
         from fsspec.implementations.local import LocalFileSystem
 

@@ -9,7 +9,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from feira_spark.core.session import CATALOG
-from feira_spark.core.tables import current_snapshot
+from feira_spark.core.tables import current_snapshot, quoted
 
 
 class MovedError(RuntimeError):
@@ -25,9 +25,9 @@ def branch_of(spark: SparkSession, table: str, base: int | None, name: str) -> I
     :param base: the snapshot that what is written there is computed from, all of it; None: the table had none
     :raises MovedError: where main is no longer at ``base``
     """
-    published = f"{CATALOG}.{table}"
+    published, branch = f"{CATALOG}.{table}", quoted(name)
     version = "" if base is None else f" AS OF VERSION {base}"
-    spark.sql(f"ALTER TABLE {published} CREATE OR REPLACE BRANCH {name}{version}")
+    spark.sql(f"ALTER TABLE {published} CREATE OR REPLACE BRANCH {branch}{version}")
     try:
         if base is None:
             # Without a version it is a branch of what main is now.
@@ -39,7 +39,7 @@ def branch_of(spark: SparkSession, table: str, base: int | None, name: str) -> I
             _require(spark, table, base)
             raise
     finally:
-        spark.sql(f"ALTER TABLE {published} DROP BRANCH IF EXISTS {name}")
+        spark.sql(f"ALTER TABLE {published} DROP BRANCH IF EXISTS {branch}")
 
 
 def _require(spark: SparkSession, table: str, base: int | None) -> None:

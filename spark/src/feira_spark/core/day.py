@@ -43,7 +43,8 @@ class Published:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What the load did to the warehouse; ``day_rows`` are the day's rows that it then holds."""
+    """What the load did to the warehouse; ``day_rows`` are the day's rows that it then holds. ``staged`` is the
+    lake's table that it read, which nobody needs any more; None where nothing had changed."""
 
     snapshot_id: str
     landing_version: int
@@ -51,6 +52,7 @@ class Loaded:
     updated: int
     deleted: int
     day_rows: int
+    staged: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,9 @@ def load_warehouse(
         valid_lines=validation.valid,
     )
     staging = Staging(lake_files(lake), f"{lake.root}/staging/warehouse/{table.table}")
-    done = load(connection, table, extract, difference_since(spark, table, lake), staging)
+    staged: list[str] = []
+    since = difference_since(spark, table, lake, staged.append)
+    done = load(connection, table, extract, since, staging)
     return Loaded(
         str(done.snapshot_id),
         manifest.version,
@@ -106,6 +110,7 @@ def load_warehouse(
         done.updated,
         done.deleted,
         done.day_rows,
+        staged[-1] if staged else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +20,15 @@ from feira.core.warehouse.apply import Difference
 from feira.core.warehouse.fingerprint import figures_by_date, rows_by_key
 from feira.core.warehouse.reconcile import Figures, Slice, figures_of
 from feira_spark.core.session import CATALOG, planned_for
-from feira_spark.core.tables import STAGING, current_snapshot, metadata_uri, write_staged
+from feira_spark.core.tables import (
+    STAGING,
+    current_snapshot,
+    drop_staged,
+    metadata_uri,
+    rows_at,
+    view_at,
+    write_staged,
+)
 
 COMPARED_A_LINE = 2
 """To compare so many rows is planned for few or many as to validate one line of a landing is: for few, 180,000
@@ -30,6 +39,7 @@ took a quarter less of CPU, and 480,000 a third more."""
 class StagedDifference:
     """The rows that differ, staged as an Iceberg table that ``metadata`` pins; see ``stage_difference``."""
 
+    table: str
     metadata: str
     snapshot_id: int
     whole: bool
@@ -37,14 +47,19 @@ class StagedDifference:
 
 
 def difference_since(
-    spark: SparkSession, table: PublishedTable, lake: LakeSettings
+    spark: SparkSession,
+    table: PublishedTable,
+    lake: LakeSettings,
+    note: Callable[[str], object] = lambda table: None,
 ) -> Callable[[int | None], Difference | None]:
-    """What ``load`` asks for: stages the difference since a snapshot, and reads it in batches."""
+    """What ``load`` asks for: stages the difference since a snapshot, and reads it in batches. ``note`` is
+    called with the name of each table that it is staged in."""
 
     def since(held: int | None) -> Difference | None:
         staged = stage_difference(spark, table, held)
         if staged is None:
             return None
+        note(staged.table)
         read = partial(read_snapshot, lake, staged.metadata)
         return Difference(staged.snapshot_id, staged.whole, staged.rows, read)
 
@@ -58,30 +73,30 @@ def stage_difference(
 
     The staged rows have the table's columns and ``change``: INSERT (the row now) or DELETE (the row
     then); a changed row is one of each. Where ``since`` is None, or was expired, the whole table is
-    staged as INSERT. One caller a table at a time: the staging table is replaced.
+    staged as INSERT. One caller a table at a time: what earlier ones have staged is dropped. Each has a table
+    of its own, so that whoever drops it later drops no other's.
     """
+    staged = f"{table.table.replace('.', '_')}_changes"
+    drop_staged(spark, staged)
     main = current_snapshot(spark, table.table)
     if main is None or main == since:
         return None
-    published, staging = f"{CATALOG}.{table.table}", _staging(table)
-    whole = since is None or not _is_ancestor(spark, published, since)
+    staging = f"{STAGING}.{staged}_{uuid.uuid4().hex}"
+    whole = since is None or not _is_ancestor(spark, f"{CATALOG}.{table.table}", since)
     if whole:
-        rows = spark.sql(f"SELECT *, 'INSERT' AS change FROM {published} VERSION AS OF {main}")
+        rows = rows_at(spark, table.table, main).withColumn("change", F.lit("INSERT"))
         # As a changelog comes by itself: the warehouse's index of the key grows at its end then.
         rows = rows.sortWithinPartitions(*table.key)
     else:
         rows = _changelog(spark, table.table, since, main)
     write_staged(rows.select(*table.contract.column_names, "change"), staging)
     return StagedDifference(
+        table=staging,
         metadata=metadata_uri(spark, staging),
         snapshot_id=main,
         whole=whole,
         rows=spark.table(staging).count(),
     )
-
-
-def _staging(table: PublishedTable) -> str:
-    return f"{STAGING}.{table.table.replace('.', '_')}_changes"
 
 
 def _is_ancestor(spark: SparkSession, published: str, snapshot: int) -> bool:
@@ -114,7 +129,7 @@ def lake_figures(
     Of the whole table, or with ``day`` of the event dates of that day's extract and of ``dates``. ``rows`` is
     how many these may be expected to be.
     """
-    source = f"{CATALOG}.{table.table} VERSION AS OF {snapshot}"
+    source = view_at(spark, table.table, snapshot)
     where = "TRUE"
     if day is not None:
         of_day = spark.sql(
@@ -136,6 +151,6 @@ def lake_rows(
 ) -> Iterator[tuple[Any, ...]]:
     """Key and hash of each row of one event date and extract day at a snapshot, as ``rows_by_key``
     orders them; one at a time."""
-    source = f"{CATALOG}.{table.table} VERSION AS OF {snapshot}"
+    source = view_at(spark, table.table, snapshot)
     query = rows_by_key(table, "spark", source, *of)
     return map(tuple, spark.sql(query).toLocalIterator())

@@ -14,9 +14,19 @@ from feira.core.published_table import PublishedTable
 from feira_spark.core.branches import branch_of
 from feira_spark.core.key_ranges import KeyedDays, days_to_read, keys_of_day, of_days
 from feira_spark.core.session import CATALOG, planned_for
-from feira_spark.core.tables import STAGING, current_snapshot, pinned, rows_at, write_staged
+from feira_spark.core.tables import (
+    STAGING,
+    current_snapshot,
+    named_for,
+    pinned,
+    quoted,
+    rows_at,
+    write_staged,
+)
 
 _LEFT = "_left"
+# As ``publish_day`` names its branches, and as an older release did.
+_BRANCH = re.compile(r"publish_\d{4}_\d\d_\d\d_\w+", re.ASCII)
 ROWS_A_LINE = 3
 """To publish from so many rows is planned for few or many as to validate one line of a landing is."""
 
@@ -39,14 +49,14 @@ class Published:
 def publish_day(spark: SparkSession, table: PublishedTable, day: date, attempt: str) -> Published:
     """Brings the table up to the day's current extract; readers see all of it or nothing.
 
-    ``attempt`` names the branch beside the day, so that what an attempt that was killed has left
-    cannot meet this one; the changes are staged in a table of the same name, for ``drop_staged`` to
-    drop. Without a change there is no new snapshot.
+    The branch is named by the day and by ``attempt``, any text, so that what an attempt that was killed
+    has left cannot meet this one; the changes are staged in a table of the same name, for ``drop_staged``
+    to drop. Without a change there is no new snapshot.
 
     :raises AuditError: when the audit of the branch fails
     :raises MovedError: where main has moved since the changes were computed: one caller at a time
     """
-    branch = "publish_" + re.sub(r"[^A-Za-z0-9]+", "_", f"{day}_{attempt}").strip("_")
+    branch = f"publish_{day}_{named_for(attempt)}".replace("-", "_")
     # Computed once and kept. In a table: a frame would be computed anew by each query.
     staged = f"{STAGING}.{table.table.replace('.', '_')}_{branch}"
     # Of one snapshot for all queries: main may move, and another run may replace a day's extract, between them.
@@ -221,7 +231,7 @@ def sweep_branches(spark: SparkSession, table: PublishedTable) -> list[str]:
     """
     published = f"{CATALOG}.{table.table}"
     branches = spark.table(f"{published}.refs").where("type = 'BRANCH'").select("name")
-    names = [row["name"] for row in branches.collect() if row["name"].startswith("publish_")]
+    names = [row["name"] for row in branches.collect() if _BRANCH.fullmatch(row["name"])]
     for name in names:
-        spark.sql(f"ALTER TABLE {published} DROP BRANCH IF EXISTS {name}")
+        spark.sql(f"ALTER TABLE {published} DROP BRANCH IF EXISTS {quoted(name)}")
     return names

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +20,8 @@ from feira.core.contracts.evolution import Evolution, Stored, compare, require_c
 from feira_spark.core.session import CATALOG
 
 STAGING = f"{CATALOG}.staging"
+# Of the catalogs Glue takes the fewest names.
+_NAME = re.compile("[a-z0-9_]{1,255}")
 _TYPES: Mapping[str, T.DataType] = MappingProxyType(
     {
         "string": T.StringType(),
@@ -38,6 +42,17 @@ def spark_type(name: str) -> T.DataType:
         return _TYPES[name]
     precision, scale = name.removeprefix("decimal(").removesuffix(")").split(",")
     return T.DecimalType(int(precision), int(scale))
+
+
+def quoted(name: str) -> str:
+    """A name that others have given, as a part of a statement."""
+    return f"`{name.replace('`', '``')}`"
+
+
+def named_for(text: str) -> str:
+    """What a name has for a text of others, such as the id of a run: 12 hexadecimal digits of its SHA-256. Catalogs
+    take neither every letter nor every length."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def stored(spark: SparkSession, table: str) -> Stored | None:
@@ -134,6 +149,13 @@ def rows_at(spark: SparkSession, table: str, snapshot: int | None) -> DataFrame:
     return rows.select("*", *(F.lit(None).cast(each.dataType).alias(each.name) for each in gained))
 
 
+def view_at(spark: SparkSession, table: str, snapshot: int) -> str:
+    """The name of a temporary view of ``rows_at``, for SQL."""
+    name = f"{table.replace('.', '_')}_at_{snapshot}"
+    rows_at(spark, table, snapshot).createOrReplaceTempView(name)
+    return name
+
+
 def metadata_uri(spark: SparkSession, table: str) -> str:
     """URI of the table's current ``metadata.json``, which pins its current snapshot.
 
@@ -180,8 +202,45 @@ def kept(found: DataFrame) -> Iterator[DataFrame]:
 
 
 def write_staged(rows: DataFrame, table: str) -> None:
-    """Writes the rows to a staging table, in the place of what it held."""
+    """Writes the rows to a staging table, in the place of what it held.
+
+    :raises ValueError: for a name that not every catalog takes
+    """
+    name = table.rpartition(".")[2]
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"A staging table is to be named {name!r} ({len(name)} characters), and a catalog may take no more "
+            "than 255 of a-z, 0-9 and _. Name what is of others by named_for."
+        )
     rows.writeTo(table).using("iceberg").tableProperty("format-version", "2").createOrReplace()
+
+
+def replace_rows(rows: DataFrame, table: str, partition: Column, gone: Column) -> None:
+    """Replaces those rows of a partition that are gone, by one commit; others write other partitions meanwhile.
+
+    A file that a compaction has written holds rows that are gone beside rows that stay. Iceberg drops whole files
+    alone, so then the partition is written anew.
+
+    :param table: named without its catalog
+    :param gone: true or false of each row, by columns whose values are in a file's metadata
+    """
+    target = f"{CATALOG}.{table}"
+    try:
+        rows.writeTo(target).overwrite(partition & gone)
+    except Exception as error:
+        if "some, but not all, rows match" not in str(error):
+            raise
+        spark = rows.sparkSession
+        base = current_snapshot(spark, table)
+        stay = rows_at(spark, table, base).where(partition & ~gone)
+        (
+            rows.unionByName(stay)
+            .writeTo(target)
+            # Else it would take away what others have written there meanwhile.
+            .option("isolation-level", "serializable")
+            .option("validate-from-snapshot-id", str(base))
+            .overwrite(partition)
+        )
 
 
 def drop_staged(spark: SparkSession, *prefixes: str) -> list[str]:
@@ -189,5 +248,5 @@ def drop_staged(spark: SparkSession, *prefixes: str) -> list[str]:
     names = [row["tableName"] for row in spark.sql(f"SHOW TABLES IN {STAGING}").collect()]
     dropped = [name for name in names if name.startswith(prefixes)]
     for name in dropped:
-        spark.sql(f"DROP TABLE IF EXISTS {STAGING}.{name} PURGE")
+        spark.sql(f"DROP TABLE IF EXISTS {STAGING}.{quoted(name)} PURGE")
     return dropped

@@ -12,12 +12,13 @@ from feira.sales.published import PUBLISHED
 from feira_spark.core.publish import publish_day
 from feira_spark.jobs.run import run
 from feira_spark.jobs.session import job_session
+from feira_spark.sales.steps import drop_staging
 
 
 def main(
     day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The extract day, in UTC.")],
 ) -> None:
-    """Publish a day; prints what changed and the metadata URI that pins the fact.
+    """Publish a day and drop what was staged for it; prints what changed and the metadata URI that pins the fact.
 
     Not beside a running sales_etl: publishing has one writer, and the second is refused.
 
@@ -25,6 +26,7 @@ def main(
     """
     with job_session("publish_sales") as spark:
         published = publish_day(spark, PUBLISHED, day.date(), attempt=f"job_{uuid.uuid4().hex[:8]}")
+        drop_staging(spark, day.date())
     typer.echo(
         f"inserted {published.inserted}, updated {published.updated}, deleted {published.deleted}"
     )

@@ -9,6 +9,8 @@ import typer
 
 from feira.core.errors import PermanentError, Remedy
 from feira.core.landing.store import LandingError
+from feira_spark.core.branches import MovedError
+from feira_spark.core.publish import AuditError
 
 _STEPS = {
     Remedy.RUN: "Trigger the DAG of {name} with the partition key {key}.",
@@ -23,7 +25,7 @@ def run(job: Callable[..., None]) -> None:
     that is no fault of the code."""
     try:
         typer.run(job)
-    except (PermanentError, LandingError) as error:
+    except (PermanentError, LandingError, MovedError, AuditError) as error:
         text = error.with_step(_STEPS) if isinstance(error, PermanentError) else str(error)
         typer.echo(text, err=True)
         sys.exit(1)

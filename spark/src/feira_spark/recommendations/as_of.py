@@ -14,8 +14,7 @@ from pyspark.sql import functions as F
 from feira.core.contracts import contract
 from feira.sales.published import PUBLISHED, SOLD
 from feira.user_events.codec import TABLE as EVENTS
-from feira_spark.core.session import CATALOG
-from feira_spark.core.tables import current_snapshot, require_tables
+from feira_spark.core.tables import current_snapshot, require_tables, rows_at
 
 _COLUMNS = ("sku", "description", "customer_id", "order_date", "amount_usd", "line_kind", "status")
 
@@ -65,8 +64,5 @@ def events(spark: SparkSession, day: date, read: Snapshots, days: int) -> DataFr
 
 
 def at_snapshot(spark: SparkSession, table: str, read: Snapshots) -> DataFrame:
-    """The table at the snapshot that was read; no rows of one that was never written."""
-    snapshot, name = read[table], f"{CATALOG}.{table}"
-    if snapshot is None:
-        return spark.table(name).limit(0)
-    return spark.sql(f"SELECT * FROM {name} VERSION AS OF {snapshot}")
+    """The table at the snapshot that was read, as ``rows_at``; no rows of one that was never written."""
+    return rows_at(spark, table, read[table])

@@ -24,21 +24,30 @@ from feira_spark.core.tables import (
     STAGING,
     drop_staged,
     metadata_uri,
+    replace_rows,
     require_tables,
+    stored,
     write_staged,
 )
 from feira_spark.core.validate import validated_landing
 from feira_spark.sales.transform import extract_lines
 
-QUARANTINE = f"{CATALOG}.sales.quarantine"
+_QUARANTINE = "sales.quarantine"
+QUARANTINE = f"{CATALOG}.{_QUARANTINE}"
 # In a staging table only broken lines keep their text. To ask for `broken_rules` instead would make
 # Iceberg read row by row: it reads no column in batches beside a nested one.
 BROKEN = "raw IS NOT NULL"
 VALID = "raw IS NULL"
+# Fields that were typed, and what only a rule asks for.
+_NOT_STAGED = ("unit_price", "created_at", "updated_at", "currency_quoted")
 
 
 class GateError(PermanentError, RuntimeError):
     """Too many lines of a landing are invalid; quarantine is written, and nothing after it."""
+
+
+class OutdatedValidationError(PermanentError, LandingError):
+    """A landing is no longer judged as its validation says, since its contract has changed."""
 
 
 def validate_landing(spark: SparkSession, store: LandingStore, manifest: Manifest) -> Validation:
@@ -46,20 +55,34 @@ def validate_landing(spark: SparkSession, store: LandingStore, manifest: Manifes
 
     Writes the lines with their broken rules to a staging table, the broken ones to
     ``sales.quarantine`` (in the place of the landing's own and, when it passes the gate, of every
-    older landing's; not when a newer one is current already), and last ``validation.json``. Raises
+    older landing's; not when a newer one is current already), and ``validation.json``. Then no landing that
+    is older than the current one has rows in quarantine, whichever were validated at the same time. Raises
     ContractError before any write where a table is not as its contract declares it. It does not
     raise for a landing that fails the gate: see ``require_passed``.
     """
-    written = (PUBLISHED.extracts, PUBLISHED.table, "sales.quarantine")
+    written = (PUBLISHED.extracts, PUBLISHED.table, _QUARANTINE)
     require_tables(spark, [contract(table) for table in written])
     with planned_for(spark, manifest.total):
         return _validated(spark, store, manifest)
 
 
 def _validated(spark: SparkSession, store: LandingStore, manifest: Manifest) -> Validation:
-    landing = contract("sales.landing")
     staged = _stage(spark, store, manifest)
     pages, counts = _counted(staged)
+    validation = _judged(manifest, pages, counts)
+    current = store.current(manifest.extract_day)
+    # An older run that is cleared comes back to a landing whose lines are no longer of interest.
+    if current is None or current[0].version <= manifest.version:
+        first_ids = {page["page"]: page["first_id"] for page in pages}
+        _replace_quarantine(staged, manifest, first_ids, passed=validation.passed)
+    store.put_validation(validation)
+    _forget_older(spark, store, manifest.extract_day)
+    return validation
+
+
+def _judged(manifest: Manifest, pages: list[Row], counts: list[Row]) -> Validation:
+    """What the counts of a landing say by its contract as it is now."""
+    landing = contract("sales.landing")
     total = sum(page["lines"] for page in pages)
     if total != manifest.total:
         raise LandingError(
@@ -72,7 +95,7 @@ def _validated(spark: SparkSession, store: LandingStore, manifest: Manifest) -> 
         for rule in row["broken_rules"]:
             broken[rule] = broken.get(rule, 0) + row["lines"]
     limit = landing.max_invalid_percent if landing.max_invalid_percent is not None else 100.0
-    validation = Validation(
+    return Validation(
         dataset=manifest.dataset,
         extract_day=manifest.extract_day,
         version=manifest.version,
@@ -83,13 +106,6 @@ def _validated(spark: SparkSession, store: LandingStore, manifest: Manifest) -> 
         max_invalid_percent=limit,
         passed=passes_gate(total, total - valid, limit),
     )
-    current = store.current(manifest.extract_day)
-    # An older run that is cleared comes back to a landing whose lines are no longer of interest.
-    if current is None or current[0].version <= manifest.version:
-        first_ids = {page["page"]: page["first_id"] for page in pages}
-        _replace_quarantine(spark, staged, manifest, first_ids, passed=validation.passed)
-    store.put_validation(validation)
-    return validation
 
 
 def require_passed(validation: Validation) -> None:
@@ -107,6 +123,8 @@ def transform_day(spark: SparkSession, store: LandingStore, day: date) -> tuple[
 
     Returns that landing's manifest and the table's metadata URI. It is the current landing that
     counts, not the one that the run began with: a slow run cannot put an older one back.
+
+    :raises OutdatedValidationError: where its lines are to be judged anew, and are judged otherwise by now
     """
     current = store.current(day)
     if current is None:
@@ -114,21 +132,40 @@ def transform_day(spark: SparkSession, store: LandingStore, day: date) -> tuple[
             f"sales {day}: no landing has passed the gate, so there is nothing to transform. Lines that "
             "broke a rule are in sales.quarantine; land the day, or validate its landing, first."
         )
-    manifest, _ = current
+    manifest, validation = current
     with planned_for(spark, manifest.total):
-        return manifest, _replace_extract(spark, store, manifest)
+        staged = _as_validated(spark, store, manifest, validation)
+        return manifest, _replace_extract(staged, manifest)
 
 
-def _replace_extract(spark: SparkSession, store: LandingStore, manifest: Manifest) -> str:
-    day = manifest.extract_day
-    staged = staging_table(day, manifest.version)
-    if not spark.catalog.tableExists(staged):
-        _stage(spark, store, manifest)
-    valid = spark.table(staged).where(VALID)
-    declared = contract(PUBLISHED.extracts)
-    rows = extract_lines(
-        valid.withColumn("landing_version", F.lit(manifest.version)), declared, line_kinds()
-    )
+def _as_validated(
+    spark: SparkSession, store: LandingStore, manifest: Manifest, validation: Validation
+) -> DataFrame:
+    """The landing's lines as they were staged when it was validated. Where they are gone, or a column of the
+    contract is not among them, they are staged anew, and must be judged as they were then."""
+    table = staging_table(manifest.extract_day, manifest.version)
+    landing = contract("sales.landing")
+    needed = {*landing.column_names, *(each.name for each in landing.rule_inputs)}
+    held = stored(spark, table.removeprefix(f"{CATALOG}."))
+    if held is not None and needed - {*_NOT_STAGED} <= held.types.keys():
+        return spark.table(table)
+    # Under another name: the next try would take them for what was validated.
+    staged = _stage(spark, store, manifest, f"{table}_anew")
+    found = _judged(manifest, *_counted(staged))
+    if found != validation:
+        day = str(manifest.extract_day)
+        raise OutdatedValidationError(
+            f"sales {day}: landing {manifest.version} was validated by contract {validation.contract_version} with "
+            f"{validation.summary()}; by {found.contract_version} as it is now it has {found.summary()}. The day's "
+            "extract stays as it was. Validate the landing again."
+        ).fixed_by(Remedy.RUN, ("sales", day))
+    return staged
+
+
+def _replace_extract(staged: DataFrame, manifest: Manifest) -> str:
+    day, spark = manifest.extract_day, staged.sparkSession
+    valid = staged.where(VALID).withColumn("landing_version", F.lit(manifest.version))
+    rows = extract_lines(valid, contract(PUBLISHED.extracts), line_kinds())
     order_lines = f"{CATALOG}.{PUBLISHED.extracts}"
     # All rows are of one partition: distributed by it, one task would write them all.
     (
@@ -140,11 +177,17 @@ def _replace_extract(spark: SparkSession, store: LandingStore, manifest: Manifes
     return metadata_uri(spark, order_lines)
 
 
-def drop_staging(spark: SparkSession, day: date) -> list[str]:
-    """Drops what was staged for a day: validated lines and changes; returns the tables' names."""
+def drop_staging(spark: SparkSession, day: date, loaded: str | None = None) -> list[str]:
+    """Drops what was staged for a day: validated lines and changes, and the table that its load has read; returns
+    the tables' names."""
     # An older release named a day's changes by the day alone.
     older = f"publish_{day}_".replace("-", "_")
-    return drop_staged(spark, _staged_landings(day), staged_changes(PUBLISHED, day), older)
+    names = [_staged_landings(day), staged_changes(PUBLISHED, day), older]
+    if loaded is not None:
+        names.append(loaded.removeprefix(f"{STAGING}."))
+    # To remove the files of a table is a query, of few rows.
+    with planned_for(spark, 0):
+        return drop_staged(spark, *names)
 
 
 def staging_table(day: date, version: int) -> str:
@@ -156,15 +199,15 @@ def _staged_landings(day: date) -> str:
     return f"sales_{day:%Y%m%d}_v"
 
 
-def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> DataFrame:
-    """Parses and checks the landing's lines in one pass, into its staging table."""
+def _stage(
+    spark: SparkSession, store: LandingStore, manifest: Manifest, table: str | None = None
+) -> DataFrame:
+    """Parses and checks the landing's lines in one pass, into its staging table or another."""
     checked = validated_landing(spark, store, manifest, contract("sales.landing"))
-    table = staging_table(manifest.extract_day, manifest.version)
-    # The text of valid lines is not needed again, nor are the fields that were typed.
-    slim = checked.withColumn("raw", F.when(F.size("broken_rules") > 0, F.col("raw"))).drop(
-        "unit_price", "created_at", "updated_at", "currency_quoted"
-    )
-    write_staged(slim, table)
+    table = table or staging_table(manifest.extract_day, manifest.version)
+    # The text of valid lines is not needed again.
+    broken = F.when(F.size("broken_rules") > 0, F.col("raw"))
+    write_staged(checked.withColumn("raw", broken).drop(*_NOT_STAGED), table)
     return spark.table(table)
 
 
@@ -190,19 +233,11 @@ def _counted(staged: DataFrame) -> tuple[list[Row], list[Row]]:
 
 
 def _replace_quarantine(
-    spark: SparkSession,
-    staged: DataFrame,
-    manifest: Manifest,
-    first_ids: dict[int, int],
-    *,
-    passed: bool,
+    staged: DataFrame, manifest: Manifest, first_ids: dict[int, int], *, passed: bool
 ) -> None:
-    day, version = manifest.extract_day, manifest.version
-    of_landing = (F.col("extract_day") == F.lit(day)) & (
-        F.col("landing_version") <= F.lit(version)
-        if passed
-        else F.col("landing_version") == F.lit(version)
-    )
+    day, version, spark = manifest.extract_day, manifest.version, staged.sparkSession
+    landing = F.col("landing_version")
+    gone = landing <= F.lit(version) if passed else landing == F.lit(version)
     places = T.StructType().add("page", T.IntegerType()).add("offset", T.LongType())
     offsets = [
         (page, before - first_ids[page])
@@ -220,7 +255,18 @@ def _replace_quarantine(
             "broken_rules",
         )
     )
-    rows.writeTo(QUARANTINE).overwrite(of_landing)
+    replace_rows(rows, _QUARANTINE, F.col("extract_day") == F.lit(day), gone)
+
+
+def _forget_older(spark: SparkSession, store: LandingStore, day: date) -> None:
+    """Removes from quarantine what landings older than the current one have there: a landing that was validated
+    at the same time as a newer one, and had looked before that was current, may have come last."""
+    current = store.current(day)
+    if current is None or current[0].version == 1:
+        return
+    older = f"extract_day = DATE'{day}' AND landing_version < {current[0].version}"
+    if not spark.table(QUARANTINE).where(older).isEmpty():
+        spark.sql(f"DELETE FROM {QUARANTINE} WHERE {older}")
 
 
 def _lines_before(manifest: Manifest) -> list[tuple[int, int]]:
