@@ -7,6 +7,7 @@ import threading
 import urllib.request
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -450,9 +451,15 @@ def test_a_session_that_has_a_lock_goes_on_while_all_threads_wait_for_it(client:
     inserted = [
         client.execute_statement(Sql=f"INSERT INTO t VALUES ({n})", **WHERE)["Id"] for n in range(9)
     ]
-    assert execute(client, "COMMIT", SessionId=session)["Status"] == "FINISHED"
-    for each in inserted:
-        assert client.describe_statement(Id=each, WaitTimeSeconds=30)["Status"] == "FINISHED"
+    try:
+        assert execute(client, "COMMIT", SessionId=session)["Status"] == "FINISHED"
+        for each in inserted:
+            assert client.describe_statement(Id=each, WaitTimeSeconds=30)["Status"] == "FINISHED"
+    finally:
+        # What still waits would have the lock, and with it the tests that follow.
+        for each in inserted:
+            with suppress(ClientError):
+                client.cancel_statement(Id=each)
     assert rows(client, "SELECT COUNT(*) FROM t") == [[{"longValue": 9}]]
 
 
