@@ -72,7 +72,7 @@ def test_a_client_sees_the_load_errors_of_its_own_copies(
             )
 
         with session(postgres.warehouse_loader) as loader:
-            loader.execute("CREATE TABLE pay (a varchar(3))")
+            loader.execute("CREATE TEMP TABLE pay (a varchar(3))")
             with pytest.raises(psycopg.Error, match="stl_load_errors"):
                 loader.execute(f"COPY pay FROM 's3://lake/of/the/loader' {keys} CSV".encode())
             assert loader.execute(shown).fetchall() == [("IBAN DE89",)]
