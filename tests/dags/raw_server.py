@@ -61,12 +61,15 @@ def _secured(connection: socket.socket, tls: ssl.SSLContext | None) -> socket.so
     return tls.wrap_socket(connection, server_side=True) if tls else connection
 
 
-def dripping(first: bytes, drip: bytes = b" ", every: float = 0.02) -> Callable[..., None]:
-    """Answers ``first`` at once, and then ``drip`` again and again, without an end."""
+def dripping(first: bytes, drip: bytes = b" ") -> Callable[..., None]:
+    """Answers ``first`` at once, and then ``drip`` again and again for half a minute, and hangs up:
+    who is not done by then reads an answer that was cut off."""
 
     def answer(connection: socket.socket, over: threading.Event) -> None:
         connection.sendall(first)
-        while not over.wait(every):
+        for _ in range(1_500):
+            if over.wait(0.02):
+                break
             connection.sendall(drip)
 
     return answer

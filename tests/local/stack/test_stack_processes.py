@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -215,9 +214,7 @@ def test_memory_counts_this_process_and_skips_one_that_is_gone() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     handle = psutil.Process(gone.pid)
     gone.wait()
-    began = time.monotonic()
     assert processes.memory([psutil.Process(), handle]) > 2**20
-    assert time.monotonic() - began < 5
 
 
 def test_every_service_has_a_log_and_a_label(config: StackConfig) -> None:
