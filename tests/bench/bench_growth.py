@@ -3,9 +3,10 @@
 Days of a growing shop, by the functions that the DAGs call. The warehouse's part, on a PostgreSQL of its
 own: each day is loaded and reported, and at some days compared too, and the marts built. The lake's part,
 on a Spark Connect server of its own: some days are validated, transformed, published, staged for the load
-and compared, and those between are written as these steps would leave them. Every answer is held against
-what the shop itself knows. Each part is done twice, with order ids that rise from day to day and with ids
-that lie anywhere. All raw figures go to ``.bench/growth.json``.
+and compared, and those between are written as these steps would leave them; at the end all is loaded
+into a new warehouse, and the two are compared as by `feira verify`. Every answer is held against what the
+shop itself knows. Each part is done twice, with order ids that rise from day to day and with ids that lie
+anywhere. All raw figures go to ``.bench/growth.json``.
 """
 
 from __future__ import annotations
@@ -196,7 +197,8 @@ def grown_lake(home: Path, days: int, *, clustered: bool) -> list[dict[str, Any]
     settings = LakeSettings(root=f"file://{home / 'lake'}", catalog="hadoop")
     shop, sampler = GrowingShop(LINES, UPDATES, clustered), MemorySampler()
     lake = GrowingLake(home, settings, shop, config.spark_url)
-    meter, found = Meter(lambda: sampler.cpu_seconds()["jvm"]), []
+    found: list[dict[str, Any]] = []
+    meter = Meter(lambda: sampler.cpu_seconds()["jvm"])
     sampler.close()  # It is asked for CPU alone, and to sample memory would count as the client's.
     for at in (at for at in MEASURED if at <= days):
         with spark_server(config, settings, sampler):
@@ -210,6 +212,16 @@ def grown_lake(home: Path, days: int, *, clustered: bool) -> list[dict[str, Any]
                     of_day = {"at": at, "day": day, "rows": lake.rows(), "files": lake.files()}
                     found.append(of_day | {"load_average": load_average(), "steps": steps})
             _shown(found[-1])
+    with (
+        spark_server(config, settings, sampler),
+        temporary_server(home) as dsns,
+        connect(dsns.warehouse_loader) as loader,
+    ):
+        require_load_tables(loader, PUBLISHED)
+        lake.verify(loader)
+    console.print(
+        f"  day {shop.days}: loaded into a new warehouse, all is equal as `feira verify` compares it"
+    )
     return found
 
 

@@ -20,11 +20,12 @@ from pyspark.sql import functions as F
 from fact_rows import FACT
 from feira.core.contracts import contract
 from feira.core.contracts.registry import stored_in
-from feira.core.lake import read_snapshot
+from feira.core.lake import landing_store, read_snapshot
 from feira.core.settings import LakeSettings
 from feira.core.warehouse.apply import Difference
 from feira.sales.landing import LANDED
 from feira.sales.published import PUBLISHED
+from feira_local.cli.tables import published
 from feira_spark.core import day as published_day
 from feira_spark.core.difference import lake_figures, stage_difference
 from feira_spark.core.session import CATALOG, connect
@@ -36,6 +37,7 @@ from meter import Meter, require
 from sales_lines import FakeFeed
 
 if TYPE_CHECKING:
+    import psycopg
     from pyspark.sql import SparkSession
 
 _FACT, _EXTRACTS = (f"{CATALOG}.{table}" for table in (PUBLISHED.table, PUBLISHED.extracts))
@@ -117,6 +119,22 @@ class GrowingLake:
         """Rows of the fact."""
         with self._session() as spark:
             return spark.table(_FACT).count()
+
+    def verify(self, connection: psycopg.Connection) -> None:
+        """Loads the whole fact into a warehouse that has no row yet, and compares the two as `feira verify`."""
+        manifest = landing_store(self._lake, PUBLISHED.name).manifest_uri(
+            date_of(self.shop.days), 1
+        )
+        with self._session() as spark:
+            published_day.load_warehouse(spark, connection, self._lake, PUBLISHED, manifest)
+            agreed = published(spark, connection)[PUBLISHED.table]
+        days = range(1, self.shop.days + 1)
+        expected = {
+            "dates": len(days),
+            "rows": len(days) * self.shop.lines,
+            "revenue": sum(Decimal(self.shop.revenue(day)).scaleb(-4) for day in days),
+        }
+        self._require("verified", {name: agreed[name] for name in expected}, expected)
 
     @contextmanager
     def _session(self) -> Iterator[SparkSession]:

@@ -8,8 +8,39 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
-from feira_airflow.core.xcom import XComValueError, check
+from feira_airflow.core.xcom import XComValueError, check, result_of
+from feira_spark.core.day import Loaded
+
+LOADED = {
+    "snapshot_id": "7",
+    "landing_version": 1,
+    "inserted": 2,
+    "updated": 0,
+    "deleted": 0,
+    "day_rows": 2,
+}
+
+
+def test_a_result_is_read_whichever_release_has_written_it() -> None:
+    older = Loaded("7", 1, 2, 0, 0, 2)
+    assert result_of("load", Loaded, LOADED) == older
+    newer = LOADED | {"staged": "lake.staging.x", "compressed": True}
+    assert result_of("load", Loaded, newer) == Loaded("7", 1, 2, 0, 0, 2, "lake.staging.x")
+
+
+@pytest.mark.parametrize(
+    ("kept", "missing"),
+    [(None, "snapshot_id, landing_version, .*day_rows")]
+    + [({k: v for k, v in LOADED.items() if k != gone}, gone) for gone in LOADED],
+)
+def test_a_result_that_is_gone_is_named_with_the_task_to_clear(kept: Any, missing: str) -> None:
+    with pytest.raises(
+        AirflowFailException,
+        match=rf"^XCom has no {missing} of load: .*Clear load and what follows",
+    ):
+        result_of("load", Loaded, kept)
 
 
 @pytest.mark.parametrize(

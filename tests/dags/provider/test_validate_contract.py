@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -355,7 +356,7 @@ def test_the_empty_objects_by_which_folders_are_marked_are_no_files(
         bucket.put(marker, b"")
     bucket.put("k/1.csv", csv_lines([GOOD]))
     bucket.put("k/sub/2.csv", csv_lines([GOOD | {"order_id": "2"}]))
-    for dataset, rows in (("k/", 2), ("k/*", 1), ("k/**", 2), ("k/sub/", 1)):
+    for dataset, rows in (("k/", 2), ("k/*.csv", 1), ("k/**", 2), ("k/sub/", 1)):
         found = validate(
             bucket, f"{bucket.url}/{dataset}", contract(bucket), file_format=file_format
         )
@@ -363,6 +364,34 @@ def test_the_empty_objects_by_which_folders_are_marked_are_no_files(
     bucket.put("e/", b"")
     with pytest.raises(AirflowFailException, match=r"There is no file at .*/e/"):
         validate(bucket, f"{bucket.url}/e/", contract(bucket))
+    for marker in ("f/sub/", "f/sub_$folder$", "f/_temporary/1.csv"):
+        bucket.put(marker, b"")
+    bucket.put("f/1.csv", csv_lines([GOOD]))
+    found = validate(bucket, f"{bucket.url}/f/*", contract(bucket), file_format=file_format)
+    assert found["rows"] == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "inside"),
+    [
+        ("orders/*.csv", "b.csv/part-0.csv"),
+        ("orders/*.csv", "b.csv/deep/part-0.csv"),
+        ("orders/*", "day=2010-12-01/part-0.csv"),
+        ("orders/*", "sub/deeper/2.csv"),
+        ("*/*", "sub/2.csv"),
+    ],
+)
+def test_a_folder_that_a_pattern_names_is_not_passed_over(
+    bucket: Bucket, pattern: str, inside: str
+) -> None:
+    bucket.put("orders/a.csv", csv_lines([GOOD]))
+    bucket.put(f"orders/{inside}", csv_lines([GOOD | {"quantity": "0"}] * 9))
+    folder = f"{bucket.url}/orders/{inside.partition('/')[0]}"
+    with pytest.raises(
+        AirflowFailException,
+        match=rf"names the folder {re.escape(folder)}, .*{re.escape(inside)}\. End the dataset with /",
+    ):
+        validate(bucket, f"{bucket.url}/{pattern}", contract(bucket))
 
 
 def test_a_file_without_a_byte_is_one_and_so_is_one_that_is_named_like_a_marker(

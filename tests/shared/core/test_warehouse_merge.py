@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -27,7 +29,13 @@ def loaded(
     connection: psycopg.Connection, rows: Rows, dialect: Dialect = "postgres", gone: Gone = "kept"
 ) -> Merged:
     """Merges rows of ``id`` and ``v``, and of their mark, into the table."""
-    merge = Merge(TABLE, ("id",), ("id", "v"), gone)
+    return merged(connection, Merge(TABLE, ("id",), ("id", "v"), gone), rows, dialect)
+
+
+def merged(
+    connection: psycopg.Connection, merge: Merge, rows: Rows, dialect: Dialect = "postgres"
+) -> Merged:
+    """Merges rows of the merge's columns, and of their mark."""
     with connection.transaction(), connection.cursor() as cursor:
 
         def fill(targets: object) -> None:
@@ -178,6 +186,85 @@ def test_no_more_keys_are_named_than_a_message_holds(connection: psycopg.Connect
         loaded(connection, [(f"k{n}", 1) for n in range(9)])
     with pytest.raises(LoadRefusedError, match=r"9 keys .*Duplicates: \('k0'\), \('k1'\)\.$"):
         loaded(connection, [(f"k{n}", 1) for n in range(9) for _ in range(2)])
+
+
+@pytest.mark.parametrize("key", ["number", "d", "kept", "h", "Number"])
+@pytest.mark.parametrize("gone", ["kept", "absent", "marked"])
+def test_a_column_may_have_any_name_that_no_load_makes(
+    connection: psycopg.Connection, key: str, gone: Gone
+) -> None:
+    connection.execute(f'CREATE TABLE {TABLE} ("{key}" int, v int)')
+    merge = Merge(TABLE, (key,), (key, "v"), gone)
+    mark = ["INSERT"] if gone == "marked" else []
+    assert merged(connection, merge, [(1, 1, *mark), (2, 2, *mark)]) == Merged(2, 0, 0)
+    assert merged(connection, merge, [(1, 1, *mark), (2, 3, *mark)]) == Merged(0, 1, 0)
+    with pytest.raises(LoadRefusedError, match=r"Duplicates: \(2\)\.$"):
+        merged(connection, merge, [(2, 1, *mark), (2, 3, *mark)])
+    connection.execute(f"INSERT INTO {TABLE} VALUES (1, 4)")
+    with pytest.raises(LoadRefusedError, match=r"several rows of 1 of the keys .*: \(1\);"):
+        merged(connection, merge, [(1, 1, *mark)])
+
+
+def test_a_columns_name_that_is_the_loads_own_is_refused_by_name() -> None:
+    for columns in (("id", "staged_rows_number"), ("id", "staged_rows")):
+        with pytest.raises(LoadRefusedError, match=rf"a column is named {columns[1]};.* Rename it"):
+            Merge(TABLE, ("id",), columns).require_usable()
+    with pytest.raises(LoadRefusedError, match="a column is named staged_rows_number"):
+        Merge(TABLE, ("id",), ("id", "Staged_Rows_Number")).require_usable("redshift")
+
+
+@pytest.mark.parametrize(("type_", "key"), [("jsonb", '{"a": 1}'), ("int[]", "{1,2}")])
+def test_keys_of_any_type_are_named_where_they_are_duplicates(
+    connection: psycopg.Connection, type_: str, key: str
+) -> None:
+    table(connection, f"id {type_}, v int")
+    shown = re.escape(str([1, 2] if type_ == "int[]" else {"a": 1}))
+    with pytest.raises(LoadRefusedError, match=rf"Duplicates: \({shown}\)\.$"):
+        loaded(connection, [(key, 1), (key, 2)])
+    connection.execute(f"INSERT INTO {TABLE} VALUES (%s, 1), (%s, 2)", [key, key])
+    with pytest.raises(LoadRefusedError, match=rf"several rows of 1 of .*: \({shown}\);"):
+        loaded(connection, [(key, 1)])
+
+
+@pytest.mark.parametrize(
+    "type_",
+    ["int", "numeric(8,2)", "text", "varchar(9)", "char(9)", "uuid", "date", "timestamptz"],
+)
+def test_a_key_whose_equal_values_are_identical_is_not_written_again(
+    connection: psycopg.Connection, type_: str
+) -> None:
+    """Who watches it, or may not write it, would take that for another key."""
+    key = {"uuid": str(UUID(int=7)), "date": "2020-01-02", "timestamptz": "2020-01-02 00:00+00"}
+    table(connection, f"id {type_} PRIMARY KEY, v int", [(key.get(type_, "7"), 1)])
+    connection.execute(
+        "CREATE OR REPLACE FUNCTION sales.refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'a key was written'; END $$"
+    )
+    connection.execute(
+        f"CREATE TRIGGER watches BEFORE UPDATE OF id ON {TABLE} EXECUTE FUNCTION sales.refuse()"
+    )
+    assert loaded(connection, [(key.get(type_, "7"), 2)]) == Merged(0, 1, 0)
+    (row,) = held(connection)
+    assert row[1] == "2"
+
+
+@pytest.mark.parametrize(
+    ("type_", "was", "now"), [("numeric", "1.0", "1.00"), ("double precision", "0", "-0")]
+)
+def test_a_key_whose_equal_values_differ_is_as_it_comes(
+    connection: psycopg.Connection, type_: str, was: str, now: str
+) -> None:
+    table(connection, f"id {type_} PRIMARY KEY, v int", [(was, 1)])
+    assert loaded(connection, [(now, 1)]) == Merged(0, 1, 0)
+    assert connection.execute(f"SELECT id::text FROM {TABLE}").fetchall() == [(now,)]
+    assert loaded(connection, [(now, 1)]) == Merged(0, 0, 0)
+
+
+def test_a_table_of_a_key_alone_is_merged_too(connection: psycopg.Connection) -> None:
+    connection.execute(f"CREATE TABLE {TABLE} (id int PRIMARY KEY)")
+    merge = Merge(TABLE, ("id",), ("id",))
+    assert merged(connection, merge, [(1,), (2,)]) == Merged(2, 0, 0)
+    assert merged(connection, merge, [(2,), (3,)]) == Merged(1, 0, 0)
 
 
 def test_columns_that_differ_in_case_alone_are_one_on_redshift() -> None:

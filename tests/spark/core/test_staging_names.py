@@ -83,7 +83,7 @@ def test_every_staging_table_has_a_name_that_every_catalog_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spark, asked = empty_lake, Asked(monkeypatch)
-    made: Any = SimpleNamespace(segments=None, parquet=f"file://{tmp_path}/none")
+    made: Any = SimpleNamespace(segments=None, parquet=f"file://{tmp_path}/none", staged=None)
     require_tables(spark, stored_in("lake"))
     store = landing_store(replace(lake, root=f"file://{tmp_path}"), LANDED.name)
     versions, read = ListStore(store.files, f"file://{tmp_path}"), sources(spark)

@@ -19,7 +19,7 @@ from feira.core.errors import Remedy
 from feira.core.lake import lake_files
 from feira.core.landing.land import land_day
 from feira.core.landing.manifest import Manifest
-from feira.core.landing.store import LandingStore
+from feira.core.landing.store import LandingError, LandingStore
 from feira.core.settings import LakeSettings, repository_root
 from feira.sales.landing import LANDED
 from feira_spark.core import tables
@@ -97,19 +97,29 @@ def extract(spark: SparkSession) -> list[int]:
     return sorted(row["line_number"] for row in rows)
 
 
+def killed_once_staged(monkeypatch: pytest.MonkeyPatch, step: Callable[[], object]) -> None:
+    """The step ends before it counts what it has staged."""
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "_counted", lambda staged: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            step()
+
+
 def test_lines_that_are_judged_otherwise_by_now_stay_as_they_were_until_they_are_validated_again(
     sales: SparkSession, store: LandingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = landed(store, "run-1", *GOOD, line(line_number=20, quantity=7))
-    validate_landing(sales, store, manifest)
+
+    def validate_again() -> None:
+        validate_landing(sales, store, manifest)
+
+    validate_again()
     transform_day(sales, store, DAY)
     drop_staging(sales, DAY)
     with declared(tmp_path, "quantity = 0\n", "quantity = 7\n"):
-        with monkeypatch.context() as patch:
-            # Killed once the lines were staged anew: the next try must not take them for validated ones.
-            patch.setattr(steps, "_counted", lambda staged: 1 / 0)
-            with pytest.raises(ZeroDivisionError):
-                transform_day(sales, store, DAY)
+        # Killed once the lines were staged anew: the next try must not take them for validated ones.
+        killed_once_staged(monkeypatch, lambda: transform_day(sales, store, DAY))
+        killed_once_staged(monkeypatch, validate_again)
         with pytest.raises(
             OutdatedValidationError,
             match=r"landing 1 .*0\.00 % of 20 .*5\.00 % of 20 .*quantity_zero 1\. .*[Vv]alidate",
@@ -118,11 +128,29 @@ def test_lines_that_are_judged_otherwise_by_now_stay_as_they_were_until_they_are
         assert (refusal.value.remedy, refusal.value.of) == (Remedy.RUN, ("sales", str(DAY)))
         assert (extract(sales), quarantine(sales)) == ([*range(1, 21)], [])
 
-        validate_landing(sales, store, manifest)
+        validate_again()
         transform_day(sales, store, DAY)
         assert extract(sales) == [*range(1, 20)]
         assert quarantine(sales) == [(1, 19, ["quantity_zero"])]
-        assert len(drop_staging(sales, DAY)) == 2
+        # Of each kill, of the refusal, and of the validation.
+        assert len(drop_staging(sales, DAY)) == 4
+
+
+def test_what_a_killed_validation_has_staged_is_not_what_was_validated(
+    sales: SparkSession, store: LandingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While what was validated is still there."""
+    few = [line(line_number=n + 1, quantity=7) for n in range(12)]
+    manifest = landed(store, "run-1", *few, *GOOD[12:])
+    validate_landing(sales, store, manifest)
+    with declared(tmp_path, "quantity = 0\n", "quantity = 7\n"):
+        killed_once_staged(monkeypatch, lambda: validate_landing(sales, store, manifest))
+        transform_day(sales, store, DAY)
+        assert (extract(sales), quarantine(sales)) == ([*range(1, 20)], [])
+        refused = validate_landing(sales, store, manifest)
+        assert (refused.passed, refused.valid) == (False, 7)
+        with pytest.raises(LandingError, match="no landing has passed the gate"):
+            transform_day(sales, store, DAY)
 
 
 def test_a_landing_that_was_validated_by_another_version_of_the_contract_is_validated_again(

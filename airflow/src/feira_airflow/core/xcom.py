@@ -1,13 +1,16 @@
-"""The XCom backend that keeps data out of XCom: paths and small dicts of counts only."""
+"""XCom of paths and small dicts of counts only, and what a later task reads of it."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.sdk.bases.xcom import BaseXCom
+from airflow.sdk.exceptions import AirflowFailException
 
 MAX_BYTES = 2048
+Result = TypeVar("Result")
 
 
 class XComValueError(ValueError):
@@ -22,6 +25,27 @@ class PathOnlyXCom(BaseXCom):
         """Raises XComValueError for a value that is data; otherwise as Airflow does."""
         check(value)
         return BaseXCom.serialize_value(value, **kwargs)
+
+
+def result_of(task: str, of: type[Result], value: Any) -> Result:
+    """What a task of the run has returned, as the dataclass that it was. A field that only the release has which
+    ran it is left out.
+
+    :raises AirflowFailException: where nothing was kept of it, or a field is missing
+    """
+    fields = dataclasses.fields(of)  # type: ignore[arg-type]
+    known = {each.name: value[each.name] for each in fields if each.name in (value or ())}
+    missing = [
+        each.name
+        for each in fields
+        if each.name not in known and each.default is each.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise AirflowFailException(
+            f"XCom has no {', '.join(missing)} of {task}: it was cleaned, or written by another release. "
+            f"Clear {task} and what follows it."
+        )
+    return of(**known)
 
 
 def check(value: Any) -> None:

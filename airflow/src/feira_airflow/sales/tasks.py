@@ -17,6 +17,7 @@ from feira_airflow.core.connections import LAKE, lake_settings, spark_session, w
 from feira_airflow.core.lineage import report_lineage
 from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
+from feira_airflow.core.xcom import result_of
 from feira_airflow.sales.pipeline import SHOP_API
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def validate(landing: dict[str, Any]) -> dict[str, Any]:
 
     lake = lake_settings(LAKE)
     with spark_session() as spark:
-        validated = validate(spark, lake, Landed(**landing))
+        validated = validate(spark, lake, result_of("land", Landed, landing))
     report_lineage(lambda: lineage.validated(lake))
     return asdict(validated)
 
@@ -112,17 +113,18 @@ def reconcile(loaded: dict[str, Any]) -> dict[str, Any]:
     from feira_spark.core.day import Loaded, reconcile
 
     with spark_session() as spark, warehouse() as connection:
-        return asdict(reconcile(spark, connection, PUBLISHED, partition_day(), Loaded(**loaded)))
+        done = result_of("load_warehouse", Loaded, loaded)
+        return asdict(reconcile(spark, connection, PUBLISHED, partition_day(), done))
 
 
 @permanent_errors_fail()
-def drop_staging(loaded: dict[str, Any]) -> dict[str, Any]:
+def drop_staging(loaded: dict[str, Any] | None) -> dict[str, Any]:
     """Drops what was staged for the day, once nobody needs it; nothing waits for this."""
-    from feira_spark.core.day import Loaded
     from feira_spark.sales.steps import drop_staging
 
     with spark_session() as spark:
-        dropped = drop_staging(spark, partition_day(), Loaded(**loaded).staged)
+        # XCom may have been cleaned since: the next load drops what this one has staged.
+        dropped = drop_staging(spark, partition_day(), (loaded or {}).get("staged"))
         return {"dropped": len(dropped)}
 
 

@@ -10,6 +10,7 @@ from feira_airflow.core.connections import LAKE, lake_settings, spark_session
 from feira_airflow.core.kafka import kafka_admin, kafka_config, kafka_consumer, kafka_producer
 from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
+from feira_airflow.core.xcom import result_of
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def ingest(offsets: dict[str, Any]) -> dict[str, Any]:
     from feira_spark.user_events.day import has_rows, ingest, recorded
     from feira_spark.user_events.late import late_day, read_to, starting
 
-    given = DayOffsets(**offsets)
+    given = result_of("resolve_offsets", DayOffsets, offsets)
     # Since they were resolved days may have passed, and a try of this task failed, or another run read the day.
     require_topic(kafka_admin(), given)
     with spark_session() as spark:

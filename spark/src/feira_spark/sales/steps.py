@@ -7,6 +7,7 @@ run again.
 from __future__ import annotations
 
 from datetime import date
+from uuid import uuid4
 
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -67,9 +68,9 @@ def validate_landing(spark: SparkSession, store: LandingStore, manifest: Manifes
 
 
 def _validated(spark: SparkSession, store: LandingStore, manifest: Manifest) -> Validation:
-    staged = _stage(spark, store, manifest)
+    name, staged = _stage(spark, store, manifest)
     pages, counts = _counted(staged)
-    validation = _judged(manifest, pages, counts)
+    validation = _judged(manifest, pages, counts).model_copy(update={"staged": name})
     current = store.current(manifest.extract_day)
     # An older run that is cleared comes back to a landing whose lines are no longer of interest.
     if current is None or current[0].version <= manifest.version:
@@ -143,16 +144,15 @@ def _as_validated(
 ) -> DataFrame:
     """The landing's lines as they were staged when it was validated. Where they are gone, or a column of the
     contract is not among them, they are staged anew, and must be judged as they were then."""
-    table = staging_table(manifest.extract_day, manifest.version)
     landing = contract("sales.landing")
-    needed = {*landing.column_names, *(each.name for each in landing.rule_inputs)}
-    held = stored(spark, table.removeprefix(f"{CATALOG}."))
-    if held is not None and needed - {*_NOT_STAGED} <= held.types.keys():
-        return spark.table(table)
-    # Under another name: the next try would take them for what was validated.
-    staged = _stage(spark, store, manifest, f"{table}_anew")
+    if validation.staged is not None:
+        needed = {*landing.column_names, *(each.name for each in landing.rule_inputs)}
+        held = stored(spark, validation.staged.removeprefix(f"{CATALOG}."))
+        if held is not None and needed - {*_NOT_STAGED} <= held.types.keys():
+            return spark.table(validation.staged)
+    _, staged = _stage(spark, store, manifest)
     found = _judged(manifest, *_counted(staged))
-    if found != validation:
+    if found != validation.model_copy(update={"staged": None}):
         day = str(manifest.extract_day)
         raise OutdatedValidationError(
             f"sales {day}: landing {manifest.version} was validated by contract {validation.contract_version} with "
@@ -190,25 +190,20 @@ def drop_staging(spark: SparkSession, day: date, loaded: str | None = None) -> l
         return drop_staged(spark, *names)
 
 
-def staging_table(day: date, version: int) -> str:
-    """The table that holds one landing's validated lines until its day is published."""
-    return f"{STAGING}.{_staged_landings(day)}{version:04d}"
-
-
 def _staged_landings(day: date) -> str:
     return f"sales_{day:%Y%m%d}_v"
 
 
-def _stage(
-    spark: SparkSession, store: LandingStore, manifest: Manifest, table: str | None = None
-) -> DataFrame:
-    """Parses and checks the landing's lines in one pass, into its staging table or another."""
+def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> tuple[str, DataFrame]:
+    """Parses and checks the landing's lines in one pass, into a table of their own: one that is killed, or at
+    work beside another, leaves nothing that would be taken for what the other has judged."""
     checked = validated_landing(spark, store, manifest, contract("sales.landing"))
-    table = table or staging_table(manifest.extract_day, manifest.version)
+    prefix = f"{STAGING}.{_staged_landings(manifest.extract_day)}"
+    table = f"{prefix}{manifest.version:04d}_{uuid4().hex}"
     # The text of valid lines is not needed again.
     broken = F.when(F.size("broken_rules") > 0, F.col("raw"))
     write_staged(checked.withColumn("raw", broken).drop(*_NOT_STAGED), table)
-    return spark.table(table)
+    return table, spark.table(table)
 
 
 def _counted(staged: DataFrame) -> tuple[list[Row], list[Row]]:

@@ -221,21 +221,37 @@ class ValidateContractOperator(BaseOperator):
             found = files.glob(dataset, detail=True)
         else:
             found = {dataset: {}} if files.exists(dataset) else {}
-        # Names that begin with _ or . are markers of writers, not data, and so is all in a folder of such a name: what
-        # a killed job has left in _temporary was never committed. Those that the dataset itself names are meant.
-        folder = dataset.partition("://")[2].partition("*")[0].rpartition("/")[0]
-        names = [
-            name
-            for name in sorted(
-                each.removeprefix("s3://")
-                for each, facts in found.items()
-                if not _is_folder(each, facts)
-            )
-            if not any(part.startswith(("_", ".")) for part in name[len(folder) + 1 :].split("/"))
-        ]
+        names = self._data(found)
+        for folder in sorted(name for name, facts in found.items() if _is_folder(facts)):
+            # A pattern names folders too; some writers give one the name of a file, and write parts into it.
+            if left := self._data(files.find(folder, detail=True)) - names:
+                raise DatasetError(
+                    f"{dataset} names the folder s3://{folder.removeprefix('s3://')}, and not what is in it, such as "
+                    f"s3://{min(left)}. End the dataset with / to read all below a folder, or with a pattern of "
+                    "its files."
+                )
         if not names:
             raise DatasetError(f"There is no file at {dataset}; has its producer run?")
-        return [ListedFile(f"s3://{name}") for name in names]
+        return [ListedFile(f"s3://{name}") for name in sorted(names)]
+
+    def _data(self, found: Mapping[str, Mapping[str, Any]]) -> set[str]:
+        """Those of the names that are of files with data, without their scheme.
+
+        Names that begin with _ or . are markers of writers, and so is all in a folder of such a name: what a killed
+        job has left in _temporary was never committed. Those that the dataset itself names are meant.
+        """
+        dataset = self.dataset or ""
+        folder = dataset.partition("://")[2].partition("*")[0].rpartition("/")[0]
+        names = {
+            name.removeprefix("s3://")
+            for name, facts in found.items()
+            if not _is_folder(facts) and not _is_marker(name, facts)
+        }
+        return {
+            name
+            for name in names
+            if not any(part.startswith(("_", ".")) for part in name[len(folder) + 1 :].split("/"))
+        }
 
     def _keep(self, s3: S3Hook, quarantine: Path) -> str | None:
         """Uploads the quarantine; takes away that of an earlier try where there is none now."""
@@ -259,10 +275,13 @@ class ValidateContractOperator(BaseOperator):
         return f"{self.dataset or self.manifest}: {'; '.join(parts)}.{rows} the report is {uri}."
 
 
-def _is_folder(name: str, facts: Mapping[str, Any]) -> bool:
-    """Whether it is a folder, or the empty object by which consoles and Hadoop mark one."""
-    marker = facts.get("size") == 0 and name.endswith(("/", "_$folder$"))
-    return marker or facts.get("type") == "directory"
+def _is_folder(facts: Mapping[str, Any]) -> bool:
+    return bool(facts.get("type") == "directory")
+
+
+def _is_marker(name: str, facts: Mapping[str, Any]) -> bool:
+    """Whether it is the empty object by which consoles and Hadoop mark a folder."""
+    return facts.get("size") == 0 and name.endswith(("/", "_$folder$"))
 
 
 def _format(urls: Sequence[str]) -> str:

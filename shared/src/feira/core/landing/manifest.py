@@ -165,6 +165,8 @@ class Validation(BaseModel):
     """Rows that break each rule; a row may break several."""
     max_invalid_percent: Annotated[float, Field(ge=0, le=100)]
     passed: bool
+    staged: str | None = None
+    """The table that holds the rows as they were judged; None where it had a name that another try may take."""
 
     @model_validator(mode="after")
     def _is_so(self) -> Self:

@@ -125,7 +125,7 @@ class LandingStore:
         return uri
 
     def put_validation(self, validation: Validation) -> str:
-        """Writes what validation found; the same landing and contract give the same content."""
+        """Writes what validation found, in the place of what it found before."""
         uri = self.validation_uri(validation.extract_day, validation.version)
         self.files.pipe_file(uri, validation.model_dump_json(indent=2).encode())
         return uri

@@ -13,7 +13,7 @@ from feira.core.errors import PermanentError, Remedy
 from feira.core.published_table import PublishedTable
 from feira.core.warehouse.apply import Difference, copy_fitting, merge_of, note_changed_dates
 from feira.core.warehouse.column_types import Target, UnfitError
-from feira.core.warehouse.merge import STAGED, LoadError, Merge
+from feira.core.warehouse.merge import NUMBER, STAGED, LoadError, Merge
 from feira.core.warehouse.side import Staging, among, side_of
 from feira.core.warehouse.staged import (
     Merged,
@@ -26,7 +26,6 @@ from feira.core.warehouse.staged import (
 log = logging.getLogger(__name__)
 
 _CHANGED, _PART = f"{STAGED}_changed", f"{STAGED}_part"
-_NUMBER = f"{STAGED}_number"
 
 
 class RowRefusedError(PermanentError, LoadError):
@@ -74,7 +73,7 @@ def apply_by_day(
         same = merge.same_row(staged.dialect, staged.targets)
         connection.execute(
             f"CREATE TEMP TABLE {_CHANGED} AS SELECT *, row_number() OVER () AS "
-            f"{_NUMBER} FROM {STAGED} WHERE NOT EXISTS "
+            f"{NUMBER} FROM {STAGED} WHERE NOT EXISTS "
             f"(SELECT 1 FROM {merge.target} WHERE {same})"
         )
         inserted, updated = held.merge_days(merge)
@@ -172,17 +171,17 @@ class _Held:
 
     def _refused_key(self, merge: Merge, where: str) -> str:
         """The first key among those rows that is refused by itself, by halving."""
-        query = f"SELECT {_NUMBER} FROM {_CHANGED} WHERE {where} ORDER BY {_NUMBER}"
+        query = f"SELECT {NUMBER} FROM {_CHANGED} WHERE {where} ORDER BY {NUMBER}"
         numbers = [row[0] for row in self.connection.execute(query).fetchall()]
         while len(numbers) > 1:
             first = numbers[: len(numbers) // 2]
             with self.connection.transaction(force_rollback=True):
-                between = f"{where} AND {_NUMBER} BETWEEN {first[0]} AND {first[-1]}"
+                between = f"{where} AND {NUMBER} BETWEEN {first[0]} AND {first[-1]}"
                 tried = self._try_merge(merge, between)
             numbers = numbers[len(first) :] if isinstance(tried, tuple) else first
         key = ", ".join(self.table.key)
         row = self.connection.execute(
-            f"SELECT {key} FROM {_CHANGED} WHERE {_NUMBER} = %s", [numbers[0]]
+            f"SELECT {key} FROM {_CHANGED} WHERE {NUMBER} = %s", [numbers[0]]
         ).fetchone()
         assert row is not None
         return ", ".join(map(shown, row))

@@ -67,6 +67,14 @@ class Target:
             return [f"CAST({one} AS VARCHAR(32)) = CAST({other} AS VARCHAR(32))"]
         return [] if base in _EXACT else ["FALSE"]
 
+    def is_exact(self) -> bool:
+        """Whether two values of this column that are equal are identical."""
+        base, digits, *_ = self._parsed()
+        if base in _TEXTS:
+            return not self.counts_bytes
+        # A numeric without a scale keeps the one that each value was written with.
+        return base in (*_EXACT, "uuid") and (base != "numeric" or digits is not None)
+
     def convert(self, values: pa.Array) -> pa.Array:
         """The same values, of the type in Arrow that is this column's own.
 

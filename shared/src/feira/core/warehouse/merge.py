@@ -22,6 +22,8 @@ from feira.core.warehouse.column_types import Target
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 STAGED = "staged_rows"
+NUMBER = f"{STAGED}_number"
+"""Of rows that are numbered or counted beside their own columns."""
 Gone = Literal["kept", "absent", "marked"]
 # Of the rows of duplicate keys an error names so many.
 _NAMED = 4
@@ -81,6 +83,11 @@ class Merge:
             raise LoadRefusedError(f"{self.table!r} has more than schema and table.")
         if self.table.rpartition(".")[2].startswith(STAGED):
             raise LoadRefusedError(f"{self.table}: {STAGED} is the name of the staged rows.")
+        if taken := [name for name in self.staged_columns if name.startswith(STAGED)]:
+            raise LoadRefusedError(
+                f"{self.table}: a column is named {taken[0]}; names that begin with {STAGED} are the "
+                "load's own. Rename it."
+            )
         if self.gone not in ("kept", "absent", "marked"):
             raise LoadRefusedError(
                 f"{self.table}: gone is {self.gone!r}; it may be kept, absent or marked."
@@ -145,7 +152,7 @@ class Merge:
             Statement(
                 "count duplicates",
                 "SELECT count(*) FROM (SELECT row_number() OVER "
-                f"(PARTITION BY {key}) AS number FROM {quoted(STAGED)}) AS d WHERE number = 2",
+                f"(PARTITION BY {key}) AS {NUMBER} FROM {quoted(STAGED)}) AS d WHERE {NUMBER} = 2",
                 values,
             ),
         ]
@@ -163,8 +170,8 @@ class Merge:
         distinct, values = self._distinct()
         return Statement(
             "duplicates staged",
-            f"SELECT {key} FROM (SELECT {key}, count(*) OVER (PARTITION BY {distinct}) AS number "
-            f"FROM {quoted(STAGED)}) AS d WHERE number > 1 ORDER BY {key} LIMIT {_NAMED}",
+            f"SELECT {key} FROM (SELECT {key}, count(*) OVER (PARTITION BY {distinct}) AS {NUMBER} "
+            f"FROM {quoted(STAGED)}) AS d WHERE {NUMBER} > 1 ORDER BY {key} LIMIT {_NAMED}",
             values,
         )
 
@@ -173,8 +180,8 @@ class Merge:
         key = ", ".join(self._target(name) for name in self.key)
         names = ", ".join(quoted(name) for name in self.key)
         duplicates = (
-            f"FROM (SELECT {key}, row_number() OVER (PARTITION BY {key}) AS number "
-            f"FROM {self.target}, {quoted(STAGED)} WHERE {self.same_key()}) AS d WHERE number = 2"
+            f"FROM (SELECT {key}, row_number() OVER (PARTITION BY {key}) AS {NUMBER} "
+            f"FROM {self.target}, {quoted(STAGED)} WHERE {self.same_key()}) AS d WHERE {NUMBER} = 2"
         )
         return [
             Statement("count duplicates there", f"SELECT count(*) {duplicates}"),
@@ -209,9 +216,16 @@ class Merge:
             ),
         ]
 
-    def changes(self, source: str = STAGED) -> list[Statement]:
-        """How many rows the source has, how many of them the target has under their key; the merge."""
+    def changes(self, source: str = STAGED, targets: Sequence[Target] = ()) -> list[Statement]:
+        """How many rows the source has, how many of them the target has under their key; the merge.
+
+        :param targets: the columns' types. A key of a type whose = is identity is not written again: what
+            watches or guards it in the warehouse would take that for another key
+        """
         on = self.same_key(source)
+        same = {each.column for each in targets if each.column in self.key and each.is_exact()}
+        # There is no MATCHED clause without a column to set.
+        updated = [name for name in self.columns if name not in same] or self.columns
         return [
             self.count_staged("count changes", source),
             Statement(
@@ -221,9 +235,8 @@ class Merge:
             Statement(
                 "merge",
                 f"MERGE INTO {self.target} USING {quoted(source)} ON {on} "
-                # The key too: of a type whose = is no identity it may be written otherwise.
                 f"WHEN MATCHED THEN UPDATE SET "
-                f"{', '.join(f'{quoted(name)} = {_of(source, name)}' for name in self.columns)} "
+                f"{', '.join(f'{quoted(name)} = {_of(source, name)}' for name in updated)} "
                 f"WHEN NOT MATCHED THEN INSERT ({', '.join(quoted(name) for name in self.columns)}) "
                 f"VALUES ({', '.join(_of(source, name) for name in self.columns)})",
             ),
@@ -244,7 +257,7 @@ class Merge:
             *self.delete_gone(),
             self.duplicates_there()[0],
             self.drop_unchanged(dialect, targets),
-            *self.changes(),
+            *self.changes(STAGED, targets),
             self.drop_staged(),
         ]
 

@@ -5,7 +5,7 @@ On the caller's cursor, and in the transaction that it is in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +86,7 @@ def merge_staged(
     if not key_is_enforced:
         refuse_duplicates_there(cursor, merge)
     _run(cursor, merge.drop_unchanged(staged.dialect, staged.targets))
-    inserted, updated = merge_changes(cursor, merge)
+    inserted, updated = merge_changes(cursor, merge, targets=staged.targets)
     _run(cursor, merge.drop_staged())
     return Merged(inserted, updated, deleted)
 
@@ -102,9 +102,11 @@ def refuse_duplicates_there(cursor: Any, merge: Merge) -> None:
         )
 
 
-def merge_changes(cursor: Any, merge: Merge, source: str = STAGED) -> tuple[int, int]:
+def merge_changes(
+    cursor: Any, merge: Merge, source: str = STAGED, targets: Sequence[Target] = ()
+) -> tuple[int, int]:
     """Merges the rows of a table that has the merge's columns; how many were inserted and updated."""
-    *counts, merging = merge.changes(source)
+    *counts, merging = merge.changes(source, targets)
     changes, updated = (_count(cursor, each) for each in counts)
     _run(cursor, merging)
     return changes - updated, updated
@@ -129,5 +131,5 @@ def _count(cursor: Any, statement: Statement) -> int:
 def _named(cursor: Any, statement: Statement) -> str:
     """The keys that a statement answers, each of them once."""
     _run(cursor, statement)
-    keys: Iterable[tuple[Any, ...]] = dict.fromkeys(tuple(row) for row in cursor.fetchall())
-    return ", ".join(f"({', '.join(map(shown, key))})" for key in keys)
+    keys = [f"({', '.join(map(shown, row))})" for row in cursor.fetchall()]
+    return ", ".join(dict.fromkeys(keys))
