@@ -22,10 +22,12 @@ DOWN = KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
 
 @dataclass
 class Log:
-    """A partition: the timestamps (ms) of its messages from ``low`` on."""
+    """A partition: the timestamps (ms) of its messages from ``low`` on. Those at some offsets are sent to nobody, as of
+    a transaction that was aborted."""
 
     times: list[int]
     low: int = 0
+    unsent: frozenset[int] = frozenset()
 
     @property
     def high(self) -> int:
@@ -39,13 +41,14 @@ class Log:
 
 @dataclass(frozen=True)
 class Timed:
-    """A message as far as its place and time."""
+    """A message as far as its place and time, or an error in its place."""
 
     at: int
     time: int
+    failure: KafkaError | None = None
 
-    def error(self) -> None:
-        return None
+    def error(self) -> KafkaError | None:
+        return self.failure
 
     def offset(self) -> int:
         return self.at
@@ -64,7 +67,11 @@ class FakeConsumer:
     error: KafkaException | None = None
     topic_id: Uuid = field(default_factory=lambda: Uuid(0, 0))
     asked: list[str] = field(default_factory=list)
+    sends: KafkaError | None = None
+    """In the place of every message."""
+    silent: bool = False
     _assigned: list[TopicPartition] = field(default_factory=list)
+    _reached: int = OFFSET_INVALID
 
     def describe_topics(self, topics: TopicCollection, request_timeout: float) -> Any:
         self._ask("describe_topics", request_timeout)
@@ -104,7 +111,7 @@ class FakeConsumer:
         ]
 
     def assign(self, begins: list[TopicPartition]) -> None:
-        self._assigned = begins
+        self._assigned, self._reached = begins, OFFSET_INVALID
 
     def unassign(self) -> None:
         self._assigned = []
@@ -112,9 +119,19 @@ class FakeConsumer:
     def poll(self, timeout: float) -> Any:
         self._ask("poll", timeout)
         (begin,) = self._assigned
+        if self.silent:
+            return None
+        if self.sends is not None:
+            return Timed(begin.offset, 0, self.sends)
         log = self.logs[begin.topic][begin.partition]
-        left = log.times[begin.offset - log.low :]
-        return Timed(begin.offset, left[0]) if left else None
+        for at in range(max(begin.offset, self._reached), log.high):
+            self._reached = at + 1
+            if at not in log.unsent:
+                return Timed(at, log.times[at - log.low])
+        return None
+
+    def position(self, of: list[TopicPartition]) -> list[TopicPartition]:
+        return [TopicPartition(each.topic, each.partition, self._reached) for each in of]
 
     def _ask(self, call: str, timeout: float) -> None:
         assert timeout > 0

@@ -12,9 +12,17 @@ from itertools import combinations
 from math import isclose, isnan, log2, nan, sqrt
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from oracle_lists import AGAIN, Floats, Interactions, Known, Scorer, ease, item_item, own_frequency
+from oracle_lists import (
+    AGAIN,
+    Floats,
+    Interactions,
+    Known,
+    Scorer,
+    beside_greatest,
+    ease,
+    item_item,
+    own_frequency,
+)
 from oracle_lists import recent_popularity as popularity
 
 TEN = 10
@@ -294,7 +302,7 @@ class _Lists:
         assert again in AGAIN and new in NEW, f"the lists of {again} and {new} are not made here"
         self.known = known
         # What was bought equally much, to nine decimals, is so however its days are added up.
-        self.recent = np.round(popularity(known, method["popular"]["half_life"]), 9)
+        self.recent = beside_greatest(popularity(known, method["popular"]["half_life"]))
         self.by_slot: dict[str, Scorer] = {
             "again": AGAIN[again](known, method["again"]),
             "new": NEW[new](known, method["new"]),
@@ -314,8 +322,9 @@ class _Lists:
         least, most = self.by_slot[slot](user)
         allowed = self._allowed(user, slot)
         assert all(most[it] - least[it] < 1e-9 for it in allowed), f"ties decide of {user}"
-        scored = [it for it in allowed if least[it] > 0.5e-9]
-        first = self._best(scored, np.round(least, 9))
+        beside = beside_greatest(least)
+        scored = [it for it in allowed if beside[it] > 0]
+        first = self._best(scored, beside)
         return first + self._best(set(allowed) - set(scored), self.recent)[: TEN - len(first)]
 
     def popular(self, user: str, slot: str) -> list[str]:

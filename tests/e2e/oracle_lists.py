@@ -160,6 +160,11 @@ def _cosines(seen: Floats, neighbours: int) -> Floats:
     return np.asarray(found)
 
 
+def beside_greatest(scores: Floats) -> Floats:
+    """Scores beside the user's greatest, of whatever sign, to nine decimals: by these they are compared."""
+    return np.asarray(np.round(scores / (np.abs(scores).max(initial=0) or 1), 9))
+
+
 AGAIN: Mapping[str, Callable[[Known, Mapping[str, Any]], Scorer]] = {
     "TIFU-KNN": tifu_knn,
     "own frequency": own_frequency,

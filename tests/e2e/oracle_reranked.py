@@ -22,14 +22,16 @@ from oracle_lists import (
     Floats,
     Known,
     Scorer,
+    beside_greatest,
     ease,
     item_item,
     recent_popularity,
 )
 
-# Scores are compared to nine decimals, and one that is 0 to nine says nothing.
+# Scores are compared to nine decimals beside the user's greatest, and one that is 0 to nine says nothing.
 DECIMALS = 9
-LEAST = 0.5 * 10**-DECIMALS
+# What other scores are divided by: a greatest one above this to as many decimals, a smaller one whole.
+ROUNDED_ABOVE = 1e-3
 # By slot the candidates whose union is re-ranked, in the order of the features; equal ones count once.
 PARTS = {
     "again": ("habits", "own", "factors", "popular"),
@@ -110,13 +112,16 @@ class Reranked:
             scores = candidate(user)
             if scores is None:
                 return None
+            beside = beside_greatest(scores)
             allowed = [
                 item
                 for item in range(len(self.known.items))
-                if self.seen[at, item] == (self.slot == "again") and scores[item] > LEAST
+                if self.seen[at, item] == (self.slot == "again") and beside[item] > 0
             ]
-            best = self._ordered(allowed, scores)[: self.method["of_each"]]
-            greatest = round(float(scores[best[0]]), DECIMALS) if best else 1.0
+            best = self._ordered(allowed, beside)[: self.method["of_each"]]
+            greatest = float(scores[best[0]]) if best else 1.0
+            if greatest > ROUNDED_ABOVE:
+                greatest = round(greatest, DECIMALS)
             scored.append(np.maximum(scores, 0) / greatest)
             places.append({item: place for place, item in enumerate(best)})
         union = sorted({item for best in places for item in best})
@@ -130,16 +135,17 @@ class Reranked:
                 ]
             found[item] = 1 / (1 + math.exp(-self.trees.score(row + self._pair(user, item))))
         of_all = np.array([found.get(item, 0.0) for item in range(len(self.known.items))])
-        return [(self.known.items[it], found[it]) for it in self._ordered(union, of_all)]
+        order = self._ordered(union, beside_greatest(of_all))
+        return [(self.known.items[it], found[it]) for it in order]
 
-    def _ordered(self, items: list[int], scores: Floats) -> list[int]:
-        return sorted(items, key=lambda it: (-round(float(scores[it]), DECIMALS), self.place[it]))
+    def _ordered(self, items: list[int], beside: Floats) -> list[int]:
+        return sorted(items, key=lambda it: (-beside[it], self.place[it]))
 
     def _pair(self, user: str, item: int) -> list[float]:
         """What is known of the item, of the user, and in the slot again of both."""
         own = {self.known.age(at): items for at, items in self.known.days[user].items()}
         row: list[float] = [
-            self.recent[item] / max(self.recent),
+            round(float(self.recent[item] / max(self.recent)), DECIMALS),
             self.users_of[item] / len(self.known.users),
             self.oldest[item],
             len(self.known.had(user)),

@@ -143,10 +143,15 @@ def test_a_single_candidate_is_held_against_the_other_one() -> None:
     assert {it: scores[known.item_at[it]] for it in near} == pytest.approx(near)
     nearest = item_item(known, {"neighbours": 1})("1")[0]
     assert nearest[known.item_at["X"]] > 0 == nearest[known.item_at["Y"]]
-    # Of an EASE that trusts nothing it has seen the list is of what is popular: Y, B and X, which item-item has first.
+    # Of an EASE for which all has faded to 0 the list is of what is popular: Y, B and X, which item-item has first. One
+    # that trusts what it has seen by little only ranks as any other.
     taken = found | {("1", "X", on(29))}
-    for regularisation, value in ((1e12, 1 / log2(4)), (1, 1.0)):
-        method = METHOD | {"new": METHOD["new"] | {"regularisation": regularisation}}
+    for parameters, value in (
+        ({"half_life": 1e-4}, 1 / log2(4)),
+        ({"regularisation": 1e12}, 1.0),
+        ({"regularisation": 1}, 1.0),
+    ):
+        method = METHOD | {"new": METHOD["new"] | parameters}
         made = figures(taken, on(29), method)
         assert made["ndcg_to_other_single", "new"] == Figure(pytest.approx(value), 1, False)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from feira.recommendations import metrics
 from feira.recommendations.candidates import (
@@ -23,6 +24,7 @@ from feira.recommendations.candidates import (
 )
 from feira.recommendations.candidates.als import ALS
 from feira.recommendations.candidates.counts import OwnFrequency, Popularity, RecentPopularity
+from feira.recommendations.candidates.interface import or_nothing
 from feira.recommendations.candidates.item_item import EASE, ItemItem
 from feira.recommendations.candidates.reranked import Reranked, RerankedAgain, RerankedSlots
 from feira.recommendations.candidates.tifu_knn import TifuKnn
@@ -206,6 +208,15 @@ def test_of_neighbours_that_only_adding_tells_apart_the_first_users_count() -> N
     distance = np.array([[np.inf, 1 + 2e-13, 1 - 1e-13, 1 + 1e-13, 0.5, 2.0]])
     for count, nearest in ((1, [4]), (2, [1, 4]), (3, [1, 2, 4]), (5, [1, 2, 3, 4, 5])):
         assert tifu_knn._nearest(distance, count).indices.tolist() == nearest
+
+
+@pytest.mark.parametrize("worth", [1.0, 1e9, 1e-10, 1e-40, 1e-300])
+def test_what_adding_has_left_over_says_as_little_as_0(worth: float) -> None:
+    rows = np.array([[0.25, 1e-17, 0.0, -1e-17, 2e-9], [-3.0, 1e-16, 0.5, -np.inf, 0.0]]) * [worth]
+    nothing = [[False, True, True, True, False], [False, True, False, True, True]]
+    assert np.array_equal(or_nothing(rows), np.where(nothing, -np.inf, rows))
+    assert np.array_equal(dense(sparse.csr_array(rows[:1])), np.where(nothing, -np.inf, rows)[:1])
+    assert or_nothing(np.zeros((1, 3))).tolist() == [[-np.inf] * 3]
 
 
 def test_a_history_that_is_capped_has_the_newest_of_each_user() -> None:

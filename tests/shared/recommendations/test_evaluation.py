@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,11 +21,14 @@ from feira.recommendations import evaluation
 from feira.recommendations.bootstrap import Figure, means
 from feira.recommendations.candidates import BASELINE, CANDIDATES, Candidate, Scorer
 from feira.recommendations.candidates.counts import OwnFrequency
+from feira.recommendations.candidates.interface import or_nothing
+from feira.recommendations.candidates.item_item import EASE
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.evaluation import Evaluation, Row, evaluate, lists_by_slot
 from feira.recommendations.history import HISTORY_CAP, History, default_cut, split_at
-from feira.recommendations.interactions import InteractionsError, interactions
+from feira.recommendations.interactions import Interactions, InteractionsError, interactions
 from feira.recommendations.reading import Columns, read_interactions
+from feira.recommendations.slots import Popular, Slot, listed
 
 CUT = date(2011, 1, 4)
 BEFORE, AFTER = CUT - timedelta(days=1), CUT + timedelta(days=1)
@@ -175,6 +179,75 @@ def test_of_equal_scores_the_more_popular_item_is_first_in_whatever_order_they_w
     for user, found in enumerate(lists["new"]):
         new = range(40 - user, min(50 - user, 40))
         assert found.tolist() == [*new, *[-1] * (10 - len(new))]
+
+
+GROUPS, OF_GROUP = 5, 8
+
+
+def back_after(days: int) -> Interactions:
+    """Users of groups who bought of late, and of each group one that comes back after so many days."""
+    rows = [
+        (f"recent{user:02d}", f"{user % GROUPS}{(user // GROUPS + it) % OF_GROUP}", BEFORE)
+        for user in range(GROUPS * 2 * OF_GROUP)
+        for it in range(5)
+    ]
+    # What most had is of the first group: popularity alone is another order.
+    rows += [(f"more{user:02d}", f"0{it}", BEFORE) for user in range(9) for it in range(OF_GROUP)]
+    for group in range(GROUPS):
+        rows += [(f"back{group}", f"{group}{it}", CUT - timedelta(days=days)) for it in range(3)]
+        rows.append((f"back{group}", f"{group}5", AFTER))
+    return interactions(rows)
+
+
+@pytest.mark.parametrize("years", [0.1, 2, 5, 8, 20, 100])
+def test_who_comes_back_after_years_is_measured_and_served_by_the_candidate_and_not_by_popularity(
+    years: float,
+) -> None:
+    split = split_at(back_after(round(365 * years)), CUT)
+    history, names = split.history, split.history.item_ids
+    assert len(split.users) == GROUPS
+    score = EASE().fit(history)
+    measured = lists_by_slot(score, split, split.users)["new"]
+    popular = Popular.of(BASELINE.fit(history).of_items)
+    served = listed(score(split.users), history.seen()[split.users], "new", popular)
+    because = score.strongest(split.users, np.where(served.own, served.items, -1))
+    rest = OF_GROUP - 3
+    for row, user in enumerate(split.users):
+        group = str(history.user_ids[user])[-1]
+        assert set(names[measured[row, :rest]]) == {f"{group}{it}" for it in range(3, OF_GROUP)}
+        own = served.items[row, served.own[row]]
+        assert own.tolist() == measured[row, measured[row] >= 0][: len(own)].tolist()
+        assert len(own) >= rest and (served.scores[row, : len(own)] > 0).all()
+        assert set(names[because[row, :rest]]) <= {f"{group}{it}" for it in range(3)}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Scores with ties, and with what adding has left over of some that are 0; all those of a user in its own size."""
+
+    seed: int
+    name: str = "drawn"
+
+    def fit(self, history: History) -> Scorer:
+        generator = np.random.default_rng(self.seed)
+        size = len(history.user_ids), len(history.item_ids)
+        scores = generator.choice([0, 0, 1e-17, -1e-17, 0.25, 0.25 + 1e-13, 0.5, 1.25], size)
+        # One is there: what is left over is small beside it.
+        scores[:, generator.integers(size[1])] = 1
+        scores *= 10.0 ** generator.integers(-200, 9, size[0])[:, np.newaxis]
+        return lambda users: or_nothing(scores[users])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_measured_is_what_is_served_however_small_a_users_scores_are(seed: int) -> None:
+    rows = [(f"u{n:02d}", f"i{n * it % 17}", BEFORE) for n in range(20) for it in range(5)]
+    split = split_at(interactions([*rows, *((f"u{n:02d}", "i0", AFTER) for n in range(20))]), CUT)
+    score, seen = Drawn(seed).fit(split.history), split.history.seen()[split.users]
+    measured = lists_by_slot(score, split, split.users)
+    for slot in get_args(Slot):
+        served = listed(score(split.users), seen, slot, Popular.of(np.ones(17)), 10)
+        assert np.where(served.own, served.items, -1).tolist() == measured[slot].tolist()
+    assert (measured["all"] >= 0).any(axis=1).all()
 
 
 def test_recent_popularity_is_the_same_whoever_of_its_users_came_first() -> None:

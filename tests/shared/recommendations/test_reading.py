@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -218,6 +218,78 @@ def test_an_open_quote_costs_the_lines_that_it_swallows_and_says_how_many(tmp_pa
 )
 def test_a_time_is_of_its_utc_day(text: str, day: date, tmp_path: Path) -> None:
     assert rows(read_interactions(csv(tmp_path, f"1,x,{text}"), Columns())) == {("1", "x", day)}
+
+
+# Of 2010-12-01 in UTC, in every form that names no zone.
+WITHOUT_ZONE = [
+    *("2010-12-01", "2010-12-01T00:00", "2010-12-01 23:59", "2010-12-01T01:00:00"),
+    *("2010-12-01 23:30:00", "2010-12-01T23:59:59.9", "2010-12-01 00:00:00,000000001"),
+    *("2010-12-01T23:30:00.123456", "2010-12-01 01:00:00.123456789"),
+]
+
+
+@pytest.mark.parametrize(
+    ("zoned", "day"),
+    [
+        ("2010-12-01T20:00:00-08:00", D2),
+        ("2010-12-02T01:00:00+0200", D1),
+        ("2010-12-02 01:00+02", D1),
+        ("2010-12-01T23:30:00.5 -0100", D2),
+        ("2010-12-02T08:26:00Z", D2),
+        ("2010-12-02 08:26:00.123456 z", D2),
+    ],
+)
+def test_a_zone_is_of_its_own_line_alone(zoned: str, day: date, tmp_path: Path) -> None:
+    texts = [zoned, *WITHOUT_ZONE, zoned, *WITHOUT_ZONE[::-1], "1677-01-01 00:30+01", "2010-12-01"]
+    days = [day, *[D1] * len(WITHOUT_ZONE), day, *[D1] * len(WITHOUT_ZONE), date(1676, 12, 31), D1]
+    lines = [f'{n:02d},x,"{text}"' for n, text in enumerate(texts)]
+    expected = {(f"{n:02d}", "x", it) for n, it in enumerate(days)}
+    table = pa.table({"user": [it[:2] for it in lines], "item": ["x"] * len(texts), "time": texts})
+    pq.write_table(table, tmp_path / "a.parquet")
+    for path in (csv(tmp_path, *lines), tmp_path / "a.parquet"):
+        assert rows(read_interactions(path, Columns())) == expected
+
+
+ZONES = st.timedeltas(timedelta(hours=-23, minutes=-59), timedelta(hours=23, minutes=59)).map(
+    lambda it: it // timedelta(minutes=1)
+)
+
+
+@st.composite
+def times(draw: st.DrawFn) -> tuple[str, date | None]:
+    """A text of ISO 8601, and the day in UTC that the standard library finds; None where it is of no year from 1 to
+    9999."""
+    at = draw(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)))
+    precision = draw(st.sampled_from(["minutes", "seconds", "milliseconds", "microseconds"]))
+    text = at.isoformat(draw(st.sampled_from("T ")), precision)
+    minutes = draw(st.none() | ZONES)
+    if minutes is None:
+        return draw(st.sampled_from([text, text[:10], text.replace(".", ",")])), at.date()
+    sign, hour, minute = "-+"[minutes >= 0], abs(minutes) // 60, abs(minutes) % 60
+    forms = [f"{sign}{hour:02d}{minute:02d}", f"{sign}{hour:02d}:{minute:02d}"]
+    if not minute:
+        forms.append(f"{sign}{hour:02d}")
+    if not minutes:
+        forms += ["Z", "z"]
+    zone = draw(st.sampled_from(["", " "])) + draw(st.sampled_from(forms))
+    try:
+        return text + zone, (at - timedelta(minutes=minutes)).date()
+    except OverflowError:
+        return text + zone, None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(times(), min_size=1, max_size=30))
+def test_every_time_is_of_the_day_of_the_standard_library_whatever_stands_around_it(
+    tmp_path_factory: pytest.TempPathFactory, written: list[tuple[str, date | None]]
+) -> None:
+    lines = [f'{n},x,"{text}"' for n, (text, _) in enumerate(written)]
+    path = csv(tmp_path_factory.getbasetemp(), *lines, "last,x,2010-12-01")
+    read = read_interactions(path, Columns())
+    expected = {(str(n), "x", day) for n, (_, day) in enumerate(written) if day is not None}
+    assert rows(read) == expected | {("last", "x", D1)}
+    outside = sum(day is None for _, day in written)
+    assert counts(read) == ({"time_unreadable": outside} if outside else {})
 
 
 @pytest.mark.parametrize(

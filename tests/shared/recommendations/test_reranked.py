@@ -311,6 +311,25 @@ def test_the_features_of_a_pair_are_what_they_are_called() -> None:
     assert features[:, 3].tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("years", [5, 15])
+def test_what_is_known_of_a_pair_is_there_years_after_everything_was_bought(years: int) -> None:
+    of = young_items_sell(days=28, users=60, items=30)
+    soon, late = (
+        history_before(of, FIRST + timedelta(days=28 + days)) for days in (0, 365 * years)
+    )
+    quick = replace(QUICK, factors=ALS(factors=2, iterations=1), of_each=5)
+    at_once, then = quick._offers(soon), quick._offers(late)
+    assert np.array_equal(at_once.of_items[:, 0], then.of_items[:, 0])
+    assert len(set(then.of_items[:, 0])) > 20
+    users = np.arange(len(late.user_ids), dtype=np.int32)
+    row, _, features = then(users)
+    ease_scores, ease_places = features[:, 0], features[:, 1]
+    for user in users:
+        offered = ease_places[row == user] < 5
+        assert offered.sum() == 5 and ease_scores[row == user].max() == 1
+        assert (ease_scores[row == user][offered] > 0).all()
+
+
 def test_items_that_are_equally_popular_are_so_whoever_of_their_users_came_first() -> None:
     generator = np.random.default_rng(0)
     rows = [

@@ -24,7 +24,9 @@ from feira.recommendations.serving import __main__ as program
 from feira.recommendations.serving import baked, reading
 from feira.recommendations.serving.events import Events
 from feira.recommendations.serving.store import options_from_env
+from feira.user_events.codec import TABLE
 from recommendations_api import FILE, Api, running
+from user_event_contract import changed_contract, with_column
 from valkey_server import (
     InSegments,
     ValkeyServer,
@@ -963,3 +965,34 @@ def test_a_connection_that_is_idle_is_kept_longer_than_clients_and_load_balancer
     monkeypatch.setenv("FEIRA_VALKEY_URL", "valkey://127.0.0.1:1")
     program.main(str(tmp_path / "served.json"))
     assert [it.timeout_keep_alive > 60 for it in found] == [True]
+
+
+def test_the_program_ends_with_the_one_thing_that_is_missing_before_it_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(uvicorn, "run", lambda app, **_: started.append(app))
+    kafka = '{"bootstrap.servers": "127.0.0.1:1", "sasl.password": "secret"}'
+    valkey = "valkey://127.0.0.1:1"
+    with changed_contract(tmp_path, lambda it: with_column(it, "device", "quantity")) as contract:
+        for given, named in (
+            (
+                {"FEIRA_VALKEY_URL": valkey, "FEIRA_KAFKA": kafka},
+                f"{contract.parent}/{TABLE}.2.avsc",
+            ),
+            ({"FEIRA_VALKEY_URL": valkey, "FEIRA_KAFKA": kafka[:-1]}, "FEIRA_KAFKA"),
+            ({"FEIRA_VALKEY_URL": "secret"}, "FEIRA_VALKEY_URL"),
+        ):
+            with monkeypatch.context() as patched:
+                for name, text in given.items():
+                    patched.setenv(name, text)
+                with pytest.raises(SystemExit) as ended:
+                    program.main(str(tmp_path / "served.json"))
+            # Words for standard error, with which Python ends with 1.
+            assert isinstance(ended.value.code, str)
+            assert named in ended.value.code and "secret" not in ended.value.code
+        assert started == []
+        # Where no events are taken none is written.
+        monkeypatch.setenv("FEIRA_VALKEY_URL", valkey)
+        program.main(str(tmp_path / "served.json"))
+    assert len(started) == 1

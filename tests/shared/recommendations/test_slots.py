@@ -20,7 +20,9 @@ from feira.recommendations.slots import Popular, Slot, listed
 
 LENGTH = 3
 # Ties, ties that only rounding makes, scores that are none, and ones below 0.
-VALUES = [0.0, 1.0, 1.0 + 1e-12, 1.0 - 1e-12, 2.0, 0.5, 3e-10, 7e-10, -1.0, 1e-3]
+VALUES = [0.0, 1.0, 1.0 + 1e-12, 1.0 - 1e-12, 2.0, 0.5, 3e-10, 7e-10, 1.3e-9, -1.0, 1e-3]
+# A user's scores are all as small as it came long ago, or as great as it came often.
+WORTH = [1.0, 1e6, 2.0**-30, 1.5e-10, 1e-40, 1e-300]
 SCORES = st.sampled_from(VALUES)
 POPULAR = [0.25, 1.0, 1.0 + 1e-12, 1.0 - 1e-12, 2.0]
 
@@ -33,18 +35,27 @@ def blocks(draw: st.DrawFn) -> tuple[Any, Any, Any]:
         cells = st.lists(values, min_size=rows * items, max_size=rows * items)
         return np.array(draw(cells), dtype=float).reshape(rows, items)
 
+    worth = draw(st.lists(st.sampled_from(WORTH), min_size=users + 1, max_size=users + 1))
     scores, seen = table(SCORES, users), table(st.booleans(), users)
-    popular = table(st.sampled_from(POPULAR), 1)[0]
+    scores *= np.array(worth[1:])[:, np.newaxis]
+    popular = table(st.sampled_from(POPULAR), 1)[0] * worth[0]
     return scores, seen, popular
+
+
+def beside_greatest(scores: Any) -> list[float]:
+    """To nine decimals beside the greatest, of whatever sign."""
+    greatest = max(map(abs, scores), default=0) or 1
+    return [round(it / greatest, 9) * greatest for it in scores]
 
 
 def by_loops(scores: Any, had: Any, popular: Any, slot: str) -> list[tuple[int, float, bool]]:
     """One user's places: item, score, whether it is by score."""
     allowed = [item for item, it in enumerate(had) if bool(it) == (slot == "again")]
-    value = {item: round(scores[item], 9) for item in allowed if scores[item] > 5e-10}
+    scores, shares = beside_greatest(scores), beside_greatest(popular)
+    popular = [popular[shares.index(share)] for share in shares]
+    value = {item: scores[item] for item in allowed if scores[item] > 0}
     first = sorted(value, key=lambda item: (-value[item], item))
-    popular = [round(it, 9) for it in popular]
-    rest = sorted(set(allowed) - set(value), key=lambda item: (-popular[item], item))
+    rest = sorted(set(allowed) - set(value), key=lambda item: (-shares[item], item))
     places = [(item, value[item], True) for item in first]
     return (places + [(item, popular[item], False) for item in rest])[:LENGTH]
 
@@ -78,6 +89,7 @@ def test_lists_of_a_few_of_many_items_are_those_of_plain_loops(seed: int, slot: 
     scores = generator.choice([VALUES, [*generator.standard_normal(10)]][seed % 2], (users, items))
     if seed % 3 == 0:
         scores[:, :] += generator.random((users, items))
+    scores *= generator.choice(WORTH, (users, 1))
     # Of some blocks one user has had much.
     share = 0.6 if seed % 4 == 0 else 0.01
     seen = generator.random((users, items)) < np.array([[0.0], [0.02], [share]])
@@ -143,6 +155,8 @@ def test_the_reason_is_the_same_however_the_weights_are_held(
 ) -> None:
     _, taken, popular = block
     users, items = taken.shape
+    worth = st.lists(st.sampled_from(WORTH), min_size=users, max_size=users)
+    taken = taken * np.array(data.draw(worth))[:, np.newaxis]
     cells = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=items**2, max_size=items**2)
     weights = np.array(data.draw(cells)).reshape(items, items)
     scores = taken @ weights

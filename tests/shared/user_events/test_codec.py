@@ -23,11 +23,12 @@ from feira.user_events.codec import (
     avro_schema,
     decode,
     encode,
+    header,
     load,
     schema_file,
     schemas,
 )
-from user_event_contract import changed_contract, with_column
+from user_event_contract import changed_contract, grown, with_column
 from user_event_samples import NOTHING, VIEW, VIEW_WRITTEN, events
 
 IMPRESSION = VIEW | {
@@ -205,3 +206,67 @@ def test_a_schema_that_is_damaged_is_named(tmp_path: Path, text: str) -> None:
         schema_file(1).write_text(text)
         with pytest.raises(SchemaError, match=r"web\.user_events\.1\.avsc .*restore"):
             schemas()
+
+
+@pytest.mark.parametrize(
+    ("there", "missing", "others"),
+    [
+        ((2,), 1, "web.user_events.2.avsc"),
+        ((1, 3), 2, "web.user_events.3.avsc"),
+        ((2, 3, 12), 1, "web.user_events.12.avsc"),
+        ((0, 1), 2, "web.user_events.0.avsc"),
+    ],
+)
+def test_a_schema_that_is_missing_among_others_is_named_and_not_written_anew(
+    tmp_path: Path, there: tuple[int, ...], missing: int, others: str
+) -> None:
+    with changed_contract(tmp_path, lambda it: it + "\n"):
+        committed = schema_file(1).read_text()
+        schema_file(1).unlink()
+        for schema_id in there:
+            schema_file(schema_id).write_text(committed)
+        for use in (command.main, schemas, load):
+            with pytest.raises(
+                SchemaError, match=f"{missing}\\.avsc is not there.* id {missing} "
+            ) as refusal:
+                use()
+            assert f"{others}; " in str(refusal.value)
+        assert not schema_file(missing).exists()
+
+
+def test_ids_of_two_digits_are_read_as_numbers(tmp_path: Path) -> None:
+    with changed_contract(tmp_path, lambda it: it + "\n"):
+        for schema_id in range(2, 12):
+            schema_file(schema_id).write_text(schema_file(1).read_text())
+        schema_file(1).with_name("web.user_events.12.avsc.orig").write_text("")
+        assert [*schemas()] == [*range(1, 12)]
+        assert encode(VIEW)[:5] == header(11)
+
+
+def test_a_schema_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str) -> None:
+        with path.open("w") as file:
+            file.write(text[:99])
+        raise OSError(28, "No space left on device", str(path))
+
+    with changed_contract(tmp_path, grown):
+        before = sorted(schema_file(1).parent.iterdir())
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "write_text", full)
+            with pytest.raises(
+                SchemaError, match=r"events\.2\.avsc was not written.*No space left"
+            ):
+                command.main()
+        assert sorted(schema_file(1).parent.iterdir()) == before
+        assert str(schema_file(2)) in command.main()
+        assert [*schemas()] == [1, 2]
+        assert {*schema_file(1).parent.iterdir()} - {*before} == {schema_file(2)}
+
+
+def test_a_folder_in_the_place_of_a_schema_is_named(tmp_path: Path) -> None:
+    with changed_contract(tmp_path, grown):
+        schema_file(2).mkdir()
+        with pytest.raises(SchemaError, match=r"web\.user_events\.2\.avsc .*directory.*restore"):
+            command.main()

@@ -6,11 +6,12 @@ import json
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Uuid
+from confluent_kafka import KafkaError, KafkaException, TopicPartition, Uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feira.user_events.offsets import (
+    SECONDS,
     BrokerError,
     DayOffsets,
     OffsetsError,
@@ -168,6 +169,66 @@ def test_a_time_that_spark_has_not_is_found_before_spark_is_asked() -> None:
     # Years ahead, and Spark has it: other days are read past it.
     consumer.logs["events"][1].times[1] = last
     assert ranges(consumer) == {0: (1, 3), 1: (0, 3)}
+
+
+FAR = 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("log", "named"),
+    [
+        # The first of them was aborted, and so it is not where one is sent.
+        (Log([BEFORE, FAR, NOON, AFTER, FAR - 1, FAR], unsent=frozenset({1})), 4),
+        (Log([FAR, FAR, FAR], low=70, unsent=frozenset({70, 71})), 72),
+        (Log([FAR, NOON, FAR], unsent=frozenset({0, 2})), None),
+        # Behind the last that is sent are the aborted one and the end of its transaction.
+        (Log([NOON, FAR, FAR], unsent=frozenset({1, 2})), None),
+        (Log([FAR], unsent=frozenset({0})), None),
+    ],
+)
+def test_a_time_that_spark_has_not_is_found_behind_one_that_was_aborted(
+    log: Log, named: int | None
+) -> None:
+    consumer = broker(Log([NOON]), log)
+    recorded = DayOffsets.of("events", DAY, {0: (0, 1), 1: (log.low, log.low)})
+    if named is None:
+        found = resolve(consumer, consumer, "events", DAY, recorded, now=NOW).ranges
+        assert found[1][1] == log.high
+    else:
+        place = f"1970: partition 1 at offset {named}: {log.times[named - log.low]}. Spark"
+        with pytest.raises(OffsetsError, match=place):
+            resolve(consumer, consumer, "events", DAY, recorded, now=NOW)
+
+
+def test_what_comes_behind_the_end_is_not_the_days_however_far_in_the_future() -> None:
+    def add(consumer: FakeConsumer) -> None:
+        consumer.logs["events"][0].times.append(FAR)
+
+    consumer = broker(Log([NOON, FAR, NOON], unsent=frozenset({1, 2})))
+    consumer.meanwhile = add
+    assert ranges(consumer) == {0: (0, 3)}
+
+
+@pytest.mark.parametrize("low", [0, 70])
+@pytest.mark.parametrize("error", [KafkaError(KafkaError._TRANSPORT), None])
+def test_where_kafka_does_not_send_what_is_to_be_looked_at_another_try_may_find_it(
+    low: int, error: KafkaError | None
+) -> None:
+    consumer = broker(Log([NOON, NOON]), Log([FAR, NOON], low=low))
+    consumer.sends, consumer.silent = error, error is None
+    with pytest.raises(BrokerError, match=r"^events.*broker up") as raised:
+        resolve(consumer, consumer, "events", DAY, now=NOW)
+    assert (str(error) if error else "partition 1 goes on from offset") in str(raised.value)
+    # It waits as long as for an answer, and not for ever.
+    assert consumer.asked.count("poll") == (1 if error else SECONDS)
+
+
+def test_that_a_partition_ends_is_no_error_of_the_brokers() -> None:
+    """A connection may ask to be told."""
+    consumer = broker(Log([NOON, FAR], unsent=frozenset({1})))
+    consumer.sends = KafkaError(KafkaError._PARTITION_EOF)
+    consumer.position = lambda of: [TopicPartition("events", 0, 2)]  # type: ignore[method-assign]
+    assert ranges(consumer) == {0: (0, 2)}
 
 
 def test_retention_that_removes_messages_while_it_is_asked_is_noticed() -> None:

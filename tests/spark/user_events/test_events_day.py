@@ -386,6 +386,55 @@ def test_days_that_may_lack_an_id_which_a_later_day_has_lost_are_named_and_run_a
     assert once(0).again == []
 
 
+def test_a_try_that_ended_behind_its_last_write_leaves_what_is_to_be_run_again_to_the_next(
+    empty_lake: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def once(after: int) -> list[str]:
+        day = DAY + timedelta(days=after)
+        return run(empty_lake, [*several(1, day), again(day)], day).again
+
+    def killed(*_: Any) -> str:
+        raise KeyboardInterrupt
+
+    # The first holds the id, and keeps the others from it.
+    assert [once(after) for after in (4, 8, 11)] == [[]] * 3
+    with monkeypatch.context() as patched:
+        patched.setattr(steps, "metadata_uri", killed)
+        with pytest.raises(KeyboardInterrupt):
+            once(0)
+    assert once(0) == ["2010-12-09", "2010-12-12"]
+    # One that was run since has what it lacked.
+    assert once(8) == []
+    assert once(0) == ["2010-12-12"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deleted", [False, True])
+def test_days_that_lack_an_id_which_their_day_had_and_has_no_more_are_named_until_they_are_run(
+    empty_lake: SparkSession, deleted: bool
+) -> None:
+    def once(after: int, *more: Message) -> list[str]:
+        day = DAY + timedelta(days=after)
+        return run(empty_lake, [*several(1, day), *more], day).again
+
+    def held() -> list[date]:
+        return sorted(row[-3] for row in table(empty_lake) if row[0] == "again")
+
+    days = {after: DAY + timedelta(days=after) for after in (0, 1, 7, 8)}
+    for after, day in days.items():
+        assert once(after, again(day)) == []
+    assert held() == [days[0], days[8]]
+    # What it has is more, and of the same ids.
+    assert once(0, again(DAY), *several(1, first=9)) == []
+    if deleted:
+        empty_lake.sql(f"DELETE FROM lake.{TABLE} WHERE event_day = DATE '{DAY}'")
+    assert once(0) == ["2010-12-02", "2010-12-08"]
+    assert (once(1), once(0)) == ([], ["2010-12-08"])
+    # The last has the id still, until this one takes it.
+    assert (once(7, again(days[7])), held()) == ([], [days[7]])
+    assert once(0) == []
+
+
 def again(day: date) -> Message:
     return Message(event(event_id="again", occurred_at=_noon(day)), 0, 3, _noon(day))
 

@@ -35,7 +35,7 @@ def resolve_offsets() -> dict[str, Any]:
 def ingest(offsets: dict[str, Any]) -> dict[str, Any]:
     """Replaces the day's events; returns ``user_events`` and ``dead_letters`` (metadata URIs), and counts: ``late`` are
     by day the messages of earlier days that the table lacks, since they came after their day was read. ``again`` are
-    the days to run again, since they may lack rows for ids that a later day has lost to this one."""
+    the days to run again, since they may lack rows for ids that a later day has lost to this one, or it has itself."""
     from feira.user_events.offsets import (
         DayOffsets,
         require_all_that_was_read,
@@ -67,8 +67,8 @@ def ingest(offsets: dict[str, Any]) -> dict[str, Any]:
         )
     for each in done.again:
         log.warning(
-            "%s: the day may lack rows for ids that another day held and has lost to %s. "
-            "`feira run user_events --day %s` puts them in; run such days in their order.",
+            "%s: the day may lack rows for ids that another day has lost to %s, or that this one held and "
+            "holds no more. `feira run user_events --day %s` puts them in; run such days in their order.",
             *(each, given.day, each),
         )
     return asdict(done)

@@ -15,6 +15,7 @@ from feira.recommendations.candidates import Candidate, Scorer, dense
 from feira.recommendations.history import HISTORY_CAP, Split, split_at
 from feira.recommendations.interactions import Interactions, Ints, day_of
 from feira.recommendations.metrics import Lists
+from feira.recommendations.slots import beside_greatest
 
 LENGTH = 10
 # Two questions, and both at once: what the user takes again, and what it never had.
@@ -148,12 +149,13 @@ def relevant_by_slot(split: Split, rows: Ints) -> dict[str, Relevant]:
 
 
 def lists_by_slot(score: Scorer, split: Split, users: Ints) -> dict[str, Lists]:
-    """By slot the first ten of these users (positions in the history) by a candidate's scores alone, to nine decimals;
-    of equal ones the first item."""
+    """By slot the first ten of these users (positions in the history) by a candidate's scores alone, to nine decimals
+    beside the user's greatest, as in the lists that are served; of equal ones the first item."""
     found: dict[str, list[Lists]] = {slot: [] for slot in SLOTS}
     seen_by = split.history.seen()
     for block in _blocks(users, len(split.history.item_ids)):
-        scores, seen = metrics.rounded(dense(score(block))), seen_by[block].toarray() > 0
+        beside, _ = beside_greatest(dense(score(block)))
+        scores, seen = metrics.rounded(beside), seen_by[block].toarray() > 0
         found["again"].append(metrics.top(np.where(seen, scores, -np.inf), LENGTH))
         found["new"].append(metrics.top(np.where(seen, -np.inf, scores), LENGTH))
         found["all"].append(metrics.top(scores, LENGTH))

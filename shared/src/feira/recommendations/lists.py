@@ -224,10 +224,10 @@ def rows_of(
     """The lists as rows, as ``ROWS`` says, in the order of slot, user, segment (null first) and position; of
     a few users each batch.
 
-    ``again`` holds what the user had and ``new`` what it never had. Both go from the greatest score of the
-    slot's candidate on, as far as it is above 0, and then on by recent popularity; of equal scores (to nine
-    decimals) the more popular item is first, then the one whose name is. In ``again`` the reason is that the
-    user had it; in ``new`` what it had that adds most to the score, or that the item is popular, if so in the
+    ``again`` holds what the user had and ``new`` what it never had. Both go from the greatest score of the slot's
+    candidate on, as far as it is above 0, and then on by recent popularity; of equal scores (to nine decimals beside
+    the user's greatest) the more popular item is first, then the one whose name is. In ``again`` the reason is that
+    the user had it; in ``new`` what it had that adds most to the score, or that the item is popular, if so in the
     category that the user bought most of. A segment's list is what is popular in a category.
 
     :param categories: as ``segments.CATEGORIES``

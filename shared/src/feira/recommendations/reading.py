@@ -31,8 +31,8 @@ _MISSING = {"", "nan", "null", "none", "<na>"}
 _TIME = (
     r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?( ?(Z|z|[+-]\d{2}(:?\d{2})?))?)?$"
 )
-# pandas counts nanoseconds, and ends in 1677 and 2262; near its ends it is wrong by centuries without a word.
-_TIME_OF_PANDAS = r"^(1[7-9]|2[01])"
+# After the minute, and the space before a zone.
+_SECONDS = r"^(.{5})(?::[0-5]\d(?:[.,]\d+)?)? ?"
 _SECONDS_A_DAY = 86_400
 _INTEGER = r"^[+-]?\d+$"
 _INT64 = r"^-?(\d{1,18}|[1-8]\d{18})$"
@@ -293,24 +293,31 @@ def _days_of_numbers(raw: pa.Array, known: pa.Array, per_day: int) -> npt.NDArra
 def _days_of_iso(known: pa.Array) -> npt.NDArray[np.int64]:
     """Of each ISO 8601 text the UTC day; ``_NO_DAY`` of what is none."""
     as_iso = _matching(known, _TIME)
-    of_pandas = as_iso & _matching(known, _TIME_OF_PANDAS)
-    series = pd.Series(known.to_numpy(zero_copy_only=False)).where(of_pandas)
-    times = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
-    seconds = times.dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64)
-    read = times.notna().to_numpy()
-    days = np.where(read, seconds // _SECONDS_A_DAY, _NO_DAY)
-    left = as_iso & ~read
-    days[left] = _by_value(known.filter(pa.array(left)), _day_of_iso)
+    texts = known.filter(pa.array(as_iso))
+    dates = pc.utf8_slice_codeunits(texts, 0, 10)
+    # Zones are of whole minutes: no second moves a day, and of minutes with zones there are few different ones.
+    clocks = pc.replace_substring_regex(pc.utf8_slice_codeunits(texts, 11), _SECONDS, r"\1")
+    days = np.full(len(known), _NO_DAY)
+    days[as_iso] = _by_value(dates, _day_of_date).astype(np.int64)
+    days[as_iso] += _by_value(clocks, _days_to_utc).astype(np.int64)
     return days
 
 
-def _day_of_iso(text: str) -> int:
+def _day_of_date(text: str) -> int:
     try:
-        clock = text[11:].replace(" ", "").upper() or "00"
-        at = datetime.fromisoformat(f"{text[:10]}T{clock}")
-        return day_number((at.replace(tzinfo=None) - (at.utcoffset() or timedelta(0))).date())
-    except (ValueError, OverflowError):
+        return day_number(date.fromisoformat(text))
+    except ValueError:
         return _NO_DAY
+
+
+def _days_to_utc(clock: str) -> int:
+    """How many days its UTC day is after its own; without a zone it is UTC."""
+    try:
+        at = datetime.fromisoformat(f"2000-01-01T{(clock or '00').upper()}")
+    except ValueError:
+        return _NO_DAY
+    in_utc = at.replace(tzinfo=None) - (at.utcoffset() or timedelta(0))
+    return (in_utc.date() - at.date()).days
 
 
 def _matching(known: pa.Array, expression: str) -> Bools:

@@ -38,23 +38,43 @@ class Listed:
 
 @dataclass(frozen=True)
 class Popular:
-    """Items by popularity: the score of each, to nine decimals, and their order, in which equals go by position."""
+    """Items by popularity: the score of each, and their order. Those that are equal to nine decimals beside the
+    greatest have the score of the first of them, and go by position."""
 
     of_items: Floats
     order: Places
 
     @classmethod
     def of(cls, of_items: Floats) -> Popular:
-        scores = rounded(of_items)
-        return cls(scores, np.argsort(-scores, kind="stable"))
+        (beside,), _ = beside_greatest(of_items[np.newaxis])
+        shares, first, share_of = np.unique(rounded(beside), return_index=True, return_inverse=True)
+        return cls(of_items[first][share_of], np.argsort(-shares[share_of], kind="stable"))
+
+
+def beside_greatest(scores: Scores) -> tuple[Scores, Floats]:
+    """Scores as shares of the user's greatest one, whatever its sign, and that of each user; 1 where it has none.
+
+    What a user had fades, and all its scores with it: of one that comes back after years none is left in nine
+    decimals but beside its own. What adding leaves over is as small beside the greatest for everybody.
+    """
+    if sparse.issparse(scores):
+        row, item = _entries(scores)
+        greatest = np.zeros(scores.shape[0])
+        np.maximum.at(greatest, row, np.abs(scores.data))
+        greatest[greatest == 0] = 1
+        shares = scores.data / greatest[row]
+        return sparse.csr_array((shares, item, scores.indptr), scores.shape), greatest
+    greatest = np.abs(np.where(scores > -np.inf, scores, 0)).max(axis=1, initial=0)
+    greatest[greatest == 0] = 1
+    return scores / greatest[:, np.newaxis], greatest
 
 
 def listed(
     scores: Scores, seen: Matrix, slot: Slot, popular: Popular, length: int = LENGTH
 ) -> Listed:
     """The lists of a block of users: the items with a score above 0, the greatest first, and then the most
-    popular ones. ``again`` lists what the user had, ``new`` the rest; of equal scores, to nine decimals, the
-    first item comes first.
+    popular ones. ``again`` lists what the user had, ``new`` the rest; of equal scores, to nine decimals beside the
+    user's greatest, the first item comes first, and one that is 0 to as many is not above 0.
 
     :param scores: the block's users by items, as a candidate gives them
     :param seen: the block's users by items: what each had
@@ -65,12 +85,13 @@ def listed(
     lists = np.full((seen.shape[0], length), -1, dtype=np.int32)
     found, own = np.zeros(lists.shape), np.zeros(lists.shape, dtype=bool)
 
-    row, item, value = _scored(scores, seen, had, slot, length)
+    beside, greatest = beside_greatest(scores)
+    row, item, value = _scored(beside, seen, had, slot, length)
     row, item, value = _sorted_rows(row, item, rounded(value), len(lists))
     place = _place(row, len(lists))
     kept = place < length
     lists[row[kept], place[kept]] = item[kept]
-    found[row[kept], place[kept]] = value[kept]
+    found[row[kept], place[kept]] = value[kept] * greatest[row[kept]]
     own[row[kept], place[kept]] = True
 
     count = own.sum(axis=1)

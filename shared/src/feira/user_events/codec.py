@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
@@ -168,20 +169,33 @@ def _contract_schema() -> str:
 
 
 def _committed() -> dict[int, str]:
-    """The schemas beside the contract by their ids, which count from 1."""
-    there = {each.name for each in schema_file(0).parent.iterdir()}
-    found: dict[int, str] = {}
-    while (path := schema_file(len(found) + 1)).name in there:
-        try:
-            schema = json.dumps(json.loads(path.read_text()), separators=(",", ":"))
-            _types(schema)
-        except (ValueError, TypeError, KeyError) as error:
+    """The schemas beside the contract by their ids, which count from 1.
+
+    :raises SchemaError: where one is not there, or is no schema
+    """
+    named = re.compile(rf"{re.escape(TABLE)}\.[0-9]+\.avsc")
+    there = {each.name for each in schema_file(0).parent.iterdir() if named.fullmatch(each.name)}
+    paths = {schema_id: schema_file(schema_id) for schema_id in range(1, len(there) + 1)}
+    for schema_id, path in paths.items():
+        if path.name not in there:
+            others = sorted(there - {each.name for each in paths.values()})
             raise SchemaError(
-                f"{path} is no schema of an Avro record ({error!r}). Messages with the schema id {len(found) + 1} are "
-                "read by it: restore it as it was committed."
-            ) from error
-        found[len(found) + 1] = schema
-    return found
+                f"{path} is not there, and beside it there is {', '.join(others)}; ids count from 1. Messages with the "
+                f"schema id {schema_id} are read by it: restore it as it was committed."
+            )
+    return {schema_id: _read(schema_id, path) for schema_id, path in paths.items()}
+
+
+def _read(schema_id: int, path: Path) -> str:
+    try:
+        schema = json.dumps(json.loads(path.read_text()), separators=(",", ":"))
+        _types(schema)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise SchemaError(
+            f"{path} is no schema of an Avro record ({error!r}). Messages with the schema id {schema_id} are read by "
+            "it: restore it as it was committed."
+        ) from error
+    return schema
 
 
 @cache

@@ -9,12 +9,16 @@ reading ends where the partition ended when it was asked, and what is of other d
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from feira.core.errors import PermanentError
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaException
 
 SECONDS = 30
 # Further ahead of its clock a broker takes no message, where message.timestamp.after.max.ms says an hour.
@@ -132,9 +136,7 @@ def resolve(
         lows = {n: watermarks(consumer, topic, n)[0] for n in numbers}
         now_id = _topic_id(admin, topic)
     except KafkaException as error:
-        raise BrokerError(
-            f"{topic} {day}: Kafka does not answer: {error.args[0]}. Is the broker up?"
-        ) from error
+        raise _no_answer(f"{topic} {day}", error) from error
     if now_id != topic_id:
         raise BrokerError(
             f"{topic} {day}: the topic was made anew while its offsets were asked for: its id was {topic_id} and is "
@@ -153,7 +155,7 @@ def resolve(
     whole = {} if recorded is None or changed else recorded.ranges
     if lost := _maybe_lost(no_later, lows, whole):
         left = {number: (lows[number], highs[number]) for number in lost}
-        _require_past(consumer, topic, day, left, _ms(now + _AHEAD), _NEVER_REMOVED)
+        _require_past(consumer, topic, day, left, _ms(now + _AHEAD), _NEVER_REMOVED, among=1)
         raise OffsetsError(
             f"{topic} {day}: Kafka has removed messages, and holds none before them that is a day older than the day: "
             f"{', '.join(f'partition {n} from offset {lows[n]}' for n in lost)}. What it removed may have been of the "
@@ -178,9 +180,7 @@ def require_topic(admin: Any, offsets: DayOffsets) -> None:
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise _no_topic(offsets.topic) from error
-        raise BrokerError(
-            f"{offsets.topic} {offsets.day}: Kafka does not answer: {error.args[0]}. Is the broker up?"
-        ) from error
+        raise _no_answer(f"{offsets.topic} {offsets.day}", error) from error
     if differ(offsets.topic_id, topic_id):
         raise OffsetsError(
             f"{offsets.topic} {offsets.day}: the offsets are of the topic with the id {offsets.topic_id}, and "
@@ -241,6 +241,10 @@ def _no_topic(topic: str, cause: str = "") -> OffsetsError:
     return OffsetsError(f"Kafka has no topic {topic}{cause}. Nothing was produced to it yet.")
 
 
+def _no_answer(what: str, error: KafkaException) -> BrokerError:
+    return BrokerError(f"{what}: Kafka does not answer: {error.args[0]}. Is the broker up?")
+
+
 def watermarks(consumer: Any, topic: str, number: int) -> tuple[int, int]:
     """The first offset that a partition still holds, and the one after its last.
 
@@ -253,9 +257,7 @@ def watermarks(consumer: Any, topic: str, number: int) -> tuple[int, int]:
             TopicPartition(topic, number), timeout=SECONDS, cached=False
         )
     except KafkaException as error:
-        raise BrokerError(
-            f"{topic}: Kafka does not answer: {error.args[0]}. Is the broker up?"
-        ) from error
+        raise _no_answer(topic, error) from error
     if found is None:
         raise BrokerError(f"{topic}: Kafka does not say how far partition {number} reaches.")
     low, high = found
@@ -322,16 +324,30 @@ def _maybe_lost(no_later: Ranges, lows: Mapping[int, int], recorded: Ranges) -> 
 
 
 def _require_past(
-    consumer: Any, topic: str, day: date, ranges: Ranges, latest: int, why: str
+    consumer: Any,
+    topic: str,
+    day: date,
+    ranges: Ranges,
+    latest: int,
+    why: str,
+    among: int | None = None,
 ) -> None:
-    """Refuses to read a day where the first message of one of the ranges has a later time, in ms since 1970."""
-    found = {
-        number: first
-        for number, (start, end) in sorted(ranges.items())
-        if start < end
-        and (first := _first(consumer, topic, number, start)) is not None
-        and first[1] > latest
-    }
+    """Refuses to read a day where a message of one of the ranges has a later time, in ms since 1970.
+
+    :param among: so many messages of a range are looked at; None: all, until one is later
+    """
+    from confluent_kafka import KafkaException
+
+    found: dict[int, tuple[int, int]] = {}
+    try:
+        for number, (start, end) in sorted(ranges.items()):
+            looked_at = islice(_sent(consumer, topic, number, start, end), among)
+            later = next((each for each in looked_at if each[1] > latest), None)
+            if later is not None:
+                found[number] = later
+        consumer.unassign()
+    except KafkaException as error:
+        raise _no_answer(f"{topic} {day}", error) from error
     if not found:
         return
     named = (f"partition {n} at offset {at}: {time}" for n, (at, time) in found.items())
@@ -344,16 +360,40 @@ def _require_past(
     )
 
 
-def _first(consumer: Any, topic: str, number: int, offset: int) -> tuple[int, int] | None:
-    """Offset and time of a partition's first message from that offset on; None where Kafka sends none."""
-    from confluent_kafka import TopicPartition
+def _sent(
+    consumer: Any, topic: str, number: int, start: int, end: int
+) -> Iterator[tuple[int, int]]:
+    """Offset and time of each message between two offsets of a partition. The broker finds times in aborted
+    transactions too, and sends none of their messages.
 
-    consumer.assign([TopicPartition(topic, number, offset)])
-    message = consumer.poll(SECONDS)
-    consumer.unassign()
-    if message is None or message.error() is not None:
-        return None
-    return int(message.offset()), int(message.timestamp()[1])
+    :raises BrokerError: where it sends nothing, and more is there
+    :raises KafkaException: what it sends in the place of a message
+    """
+    from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+    consumer.assign([TopicPartition(topic, number, start)])
+    reached, quiet = start, 0
+    while reached < end:
+        message, before = consumer.poll(1), reached
+        error = None if message is None else message.error()
+        if message is not None and error is None:
+            at = int(message.offset())
+            if at >= end:
+                return
+            yield at, int(message.timestamp()[1])
+            reached = at + 1
+        elif error is None or error.code() == KafkaError._PARTITION_EOF:
+            # It goes on over what it sends to nobody.
+            (place,) = consumer.position([TopicPartition(topic, number)])
+            reached = max(reached, place.offset)
+        else:
+            raise KafkaException(error)
+        quiet = 0 if reached > before else quiet + 1
+        if quiet == SECONDS:
+            raise BrokerError(
+                f"{topic}: Kafka sent nothing for {SECONDS} s, and partition {number} goes on from offset {reached} to "
+                f"{end}. Is the broker up?"
+            )
 
 
 def _ms(time: datetime) -> int:

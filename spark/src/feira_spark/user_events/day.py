@@ -46,6 +46,8 @@ ID_DAYS = 7
 # More messages than these that are no rows are joined by a sort; fewer are sent to every task.
 _FEW = 500_000
 _EVENTS = f"{CATALOG}.{TABLE}"
+# In the summary of an ingest's snapshot: the first and the last of the days that may lack rows by it.
+_AGAIN_PROPERTY = "feira.again"
 # One caller at a time, so that whoever comes next replaces what a killed one has left.
 _BRANCH = "ingested"
 
@@ -62,7 +64,8 @@ class Ingested:
 
     ``messages`` of the day are ``events`` (its rows), ``repeated`` (a message with the same id, of a lesser
     partition and offset, is the row), ``earlier`` (a day before holds the id) and ``dead``. ``again`` are the days to
-    run again, in this order: they may lack rows for ids that a later day has now lost to this one.
+    run again, in this order: they may lack rows for ids that a later day has lost to this one, or that this one held
+    and holds no more. A day is among them at every run of this one until it was run itself.
     """
 
     user_events: str
@@ -89,29 +92,33 @@ def records(
 ) -> list[DayOffsets]:
     """As ``recorded``, of each of these days that was ingested."""
     require_tables(spark, [contract(TABLE)])
-    # Snapshots of a branch that never became main are there too.
-    until = (
-        ""
-        if snapshot is None
-        else (
-            f"AND committed_at <= (SELECT committed_at FROM {_EVENTS}.snapshots WHERE snapshot_id = {snapshot}) "
-        )
-    )
-    found = spark.sql(
-        f"SELECT summary['{DAY_PROPERTY}'] AS day, max_by(summary, committed_at) AS newest "
-        f"FROM {_EVENTS}.snapshots "
-        f"JOIN {_EVENTS}.history USING (snapshot_id) "
-        f"WHERE is_current_ancestor AND summary['{DAY_PROPERTY}'] BETWEEN :first AND :last {until}"
-        "GROUP BY day ORDER BY day",
-        args={"first": first.isoformat(), "last": last.isoformat()},
-    ).collect()
+    runs = _runs(spark, first, last, snapshot).groupBy("day")
+    newest = runs.agg(F.max_by("summary", "committed_at").alias("summary")).orderBy("day")
     read = []
-    for day, summary in found:
+    for day, summary in newest.collect():
         ((topic, ranges),) = json.loads(summary[OFFSETS_PROPERTY]).items()
         ends = {int(number): (start, end) for number, (start, end) in ranges.items()}
         topic_id = summary.get(TOPIC_ID_PROPERTY)
         read.append(DayOffsets.of(topic, date.fromisoformat(day), ends, topic_id))
     return read
+
+
+def _runs(spark: SparkSession, first: date, last: date, snapshot: int | None = None) -> DataFrame:
+    """The snapshots by which these days were ingested: ``day``, as text, and the columns of Iceberg's."""
+    # Snapshots of a branch that never became main are there too.
+    until = (
+        ""
+        if snapshot is None
+        else (
+            f"AND committed_at <= (SELECT committed_at FROM {_EVENTS}.snapshots WHERE snapshot_id = {snapshot})"
+        )
+    )
+    return spark.sql(
+        f"SELECT summary['{DAY_PROPERTY}'] AS day, snapshot_id, committed_at, summary FROM {_EVENTS}.snapshots "
+        f"JOIN {_EVENTS}.history USING (snapshot_id) "
+        f"WHERE is_current_ancestor AND summary['{DAY_PROPERTY}'] BETWEEN :first AND :last {until}",
+        args={"first": first.isoformat(), "last": last.isoformat()},
+    )
 
 
 def has_rows(spark: SparkSession, day: date) -> bool:
@@ -159,8 +166,10 @@ def ingest(
         placed = of_this_day.withColumn("place", _order("partition", "offset"))
         events = _without(placed, no_rows, dropped + dead_letters)
         with branch_of(spark, TABLE, base, _BRANCH) as target:
-            robbed = _take_from_later_days(held, target, _without(valid, left_out, dropped), day)
-            _replace(target, rows(events, declared, day), offsets, day)
+            taken_in = _without(valid, left_out, dropped)
+            robbed = _take_from_later_days(held, target, taken_in, day)
+            again = _may_lack_rows(day, robbed, _loses_ids(held, taken_in, day))
+            _replace(target, rows(events, declared, day), offsets, day, again)
             written = spark.table(target).where(F.col("event_day") == F.lit(day)).count()
             _require_written(written, total - dead_letters - dropped, day)
     counts = {row["cause"]: row["count"] for row in causes}
@@ -173,7 +182,7 @@ def ingest(
         earlier=counts.get("earlier", 0),
         dead=dead_letters,
         late={row["late"].isoformat(): row["count"] for row in too_late.collect()},
-        again=_to_run_again(spark, day, robbed),
+        again=_to_run_again(spark, day),
     )
     log.info("%s %s: %s", TABLE, day, result)
     return result
@@ -269,20 +278,52 @@ def _take_from_later_days(
     return robbed
 
 
-def _to_run_again(spark: SparkSession, day: date, robbed: date | None) -> list[str]:
-    """The ingested days that this one does not reach and the robbed one did: what that has kept from them while it
-    held the ids may be theirs now."""
-    if robbed is None:
-        return []
-    first, last = day + timedelta(days=ID_DAYS + 1), robbed + timedelta(days=ID_DAYS)
-    return [each.day for each in records(spark, first, last)]
+def _loses_ids(events: DataFrame, rows: DataFrame, day: date) -> bool:
+    """Whether the day held ids that are not among its rows now; where its rows were deleted, when it last had some."""
+    spark, before = events.sparkSession, _ids_of_days(events, day, day)
+    if before.isEmpty():
+        last = _runs(spark, day, day).orderBy(F.desc("committed_at")).first()
+        if last is None:
+            return False
+        before = _ids_of_days(rows_at(spark, TABLE, last["snapshot_id"]), day, day)
+    return not before.join(rows, "event_id", "left_anti").isEmpty()
 
 
-def _replace(target: str, rows: DataFrame, offsets: DayOffsets, day: date) -> None:
+def _may_lack_rows(day: date, robbed: date | None, loses_ids: bool) -> tuple[date, date] | None:
+    """The first and the last of the days that were kept from rows by an id that this run takes from where it was: the
+    robbed days reach further than this one, and this one reaches where it holds the id no more."""
+    if not loses_ids and robbed is None:
+        return None
+    reach = timedelta(days=ID_DAYS)
+    return day + timedelta(days=1) + (not loses_ids) * reach, (robbed or day) + reach
+
+
+def _to_run_again(spark: SparkSession, day: date) -> list[str]:
+    """The ingested days that may lack rows by a run of this one, and were not run since. By the table alone: the try
+    that has published it may have ended before it said so."""
+    runs = _runs(spark, day, day + timedelta(days=2 * ID_DAYS))
+    runs = runs.select("day", "committed_at", F.col("summary")[_AGAIN_PROPERTY].alias("again"))
+    newest, lacking = {}, []
+    for run in runs.orderBy("committed_at").collect():
+        newest[run["day"]] = run["committed_at"]
+        if run["day"] == day.isoformat() and run["again"] is not None:
+            lacking.append((*run["again"].split("/"), run["committed_at"]))
+    return [
+        each
+        for each, at in sorted(newest.items())
+        if any(first <= each <= last and at < since for first, last, since in lacking)
+    ]
+
+
+def _replace(
+    target: str, rows: DataFrame, offsets: DayOffsets, day: date, again: tuple[date, date] | None
+) -> None:
     ranges = {str(number): list(ends) for number, ends in sorted(offsets.ranges.items())}
     noted = {DAY_PROPERTY: day.isoformat(), OFFSETS_PROPERTY: json.dumps({offsets.topic: ranges})}
     if offsets.topic_id is not None:
         noted[TOPIC_ID_PROPERTY] = offsets.topic_id
+    if again is not None:
+        noted[_AGAIN_PROPERTY] = "/".join(map(str, again))
     (
         rows.writeTo(target)
         # All rows are of one partition: distributed by it, one task would write them all.

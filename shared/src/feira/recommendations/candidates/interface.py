@@ -10,7 +10,8 @@ from scipy import sparse
 
 from feira.recommendations.history import History
 from feira.recommendations.interactions import Ints
-from feira.recommendations.metrics import Floats
+from feira.recommendations.metrics import Floats, rounded
+from feira.recommendations.slots import beside_greatest
 
 # Scores of these users (positions in the history) by the history's items, greater is better; -inf where
 # the candidate has nothing to say, or a sparse matrix without what it has nothing to say of.
@@ -35,5 +36,6 @@ def dense(scores: Scores) -> Floats:
 
 
 def or_nothing(scores: Floats) -> Floats:
-    """Scores in which 0 is that there is nothing to say."""
-    return np.where(scores == 0, -np.inf, scores)
+    """Scores in which 0, to nine decimals beside the user's greatest, is that there is nothing to say."""
+    beside, _ = beside_greatest(scores)
+    return np.where(rounded(beside) == 0, -np.inf, scores)

@@ -46,7 +46,8 @@ class ByItems:
 
     def strongest(self, users: Ints, lists: Lists) -> Lists:
         """Of each place of the users' lists the item that the user had and that adds most to the score, to nine
-        decimals; of equal ones the first. -1 where none adds anything, or the list has ended."""
+        decimals beside the most that anything adds in the user's list; of equal ones the first. -1 where none adds
+        anything, or the list has ended."""
         taken = self.taken[users]
         taken.sort_indices()
         found = (
@@ -61,8 +62,11 @@ class ByItems:
         had = np.diff(taken.indptr)
         with_any = np.flatnonzero(had)
         first, had = taken.indptr[with_any], had[with_any]
-        listed = np.repeat(np.maximum(lists[with_any], 0), had, axis=0)
-        added = rounded(taken.data[:, None] * self.weights[taken.indices[:, None], listed])
+        listed = np.repeat(lists[with_any], had, axis=0)
+        added = taken.data[:, None] * self.weights[taken.indices[:, None], listed]
+        added = np.where(listed >= 0, added, 0)
+        of_rows = np.abs(added).max(axis=1, initial=0)
+        added = rounded(added / _most(of_rows, np.repeat(with_any, had))[:, None])
         most = np.repeat(np.maximum.reduceat(added, first, axis=0), had, axis=0)
         items = np.where((added == most) & (added > 0), taken.indices[:, None], self.items)
         found = np.full(lists.shape, self.items, dtype=np.int32)
@@ -80,7 +84,8 @@ class ByItems:
         place = place_of.ravel()[np.repeat(row * self.items, count) + weights.indices]
         (listed,) = np.nonzero(place >= 0)
         entry = np.repeat(np.arange(len(count), dtype=np.int32), count)[listed]
-        added = rounded(taken.data[entry] * weights.data[listed])
+        added = taken.data[entry] * weights.data[listed]
+        added = rounded(added / _most(np.abs(added), row[entry]))
         key = row[entry] * lists.shape[1] + place[listed]
         most = np.full(lists.size, np.finfo(float).tiny)
         np.maximum.at(most, key, added)
@@ -89,6 +94,13 @@ class ByItems:
         found = np.full(lists.size, self.items, dtype=np.int32)
         found[key[::-1][is_most]] = taken.indices[entry[::-1][is_most]]
         return found.reshape(lists.shape)
+
+
+def _most(values: Floats, user: Places) -> Floats:
+    """Of each value the greatest of its user; 1 where that is 0."""
+    most = np.zeros(int(user.max(initial=-1)) + 1)
+    np.maximum.at(most, user, values)
+    return np.where(most > 0, most, 1)[user]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.history import History, Matrix, Split, split_at
 from feira.recommendations.interactions import InteractionsError, Ints, day_of
 from feira.recommendations.metrics import Floats, Lists, rounded
-from feira.recommendations.slots import Places, Popular, Slot, listed
+from feira.recommendations.slots import Places, Popular, Slot, beside_greatest, listed
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -39,6 +39,8 @@ OF_THE_PAIR = (
 # and first.
 OF_WHAT_WAS_HAD = ("pair_days", "pair_since", "pair_age")
 _BLOCK = 64
+# A greatest score above this is taken to nine decimals, which hold it to a millionth; what is less is taken whole.
+_ROUNDED_ABOVE = 1e-3
 # TIFU-KNN compares every user with every other one; for more users than these own frequency takes its place.
 MOST_COMPARED = 20_000
 
@@ -91,7 +93,9 @@ class Offers:
             places = np.full(len(pairs), float(self.of_each))
             places[place_of[pair]] = place
             of_all = scores.toarray() if sparse.issparse(scores) else scores
-            greatest = np.where(best.own[:, 0], best.scores[:, 0], 1)
+            first = of_all[np.arange(len(users)), best.items[:, 0]]
+            first = np.where(first > _ROUNDED_ABOVE, rounded(first), first)
+            greatest = np.where(best.own[:, 0], first, 1)
             score = np.maximum(of_all[row, item], 0) / greatest[row]
             features += [rounded(score), places]
         of_pairs = [each[users].toarray()[row, item] for each in self.of_pairs]
@@ -346,13 +350,13 @@ def _of_pairs(history: History) -> tuple[Matrix, ...]:
 
 
 def _of_items(history: History, popular: RecentPopularity) -> Floats:
-    recent = rounded(popular.fit(history).of_items)
+    (recent,), _ = beside_greatest(popular.fit(history).of_items[np.newaxis])
     seen = history.seen()
     first = np.full(len(history.item_ids), history.as_of)
     np.minimum.at(first, history.items, history.days)
     return np.column_stack(
         [
-            recent / recent.max(initial=1e-12),
+            rounded(recent),
             np.asarray(seen.mean(axis=0)).ravel(),
             history.as_of - first,
         ]

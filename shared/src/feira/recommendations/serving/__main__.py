@@ -8,6 +8,7 @@ events go; a file in the lake is read with the settings in
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +17,12 @@ import uvicorn
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from feira.core.errors import PermanentError
 from feira.recommendations.serving.app import SWAPPED, Recommendations
 from feira.recommendations.serving.events import kafka_from_env
 from feira.recommendations.serving.looked_at import Lake
 from feira.recommendations.serving.store import options_from_env
+from feira.user_events import codec
 
 _PATIENCE_SECONDS = 10
 # uvicorn closes what was idle for 5 s, which is when clients such as httpx close it too: a request that is sent
@@ -57,11 +60,18 @@ def main(
 ) -> None:
     """Answers with what is offered to a user, from the lists in Valkey."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    files, path = _place(file)
+    try:
+        files, path = _place(file)
+        valkey, kafka = options_from_env(), kafka_from_env()
+        if kafka is not None:
+            # The first event would wait for it otherwise, and a schema that is missing end the server with a trace.
+            codec.load()
+    except PermanentError as error:
+        sys.exit(str(error))
     app = Recommendations(
-        options_from_env(),
+        valkey,
         lambda: bytes(files.cat_file(path)),
-        kafka_from_env(),
+        kafka,
         swapped,
         seed,
         Lake(files, path.rpartition("/")[0]) if ui else None,

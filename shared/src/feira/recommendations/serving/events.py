@@ -13,7 +13,6 @@ from feira.core.connections import connection_fields
 from feira.core.settings import SettingsError
 from feira.recommendations.serving.requests import RefusedError
 from feira.recommendations.serving.store import KAFKA
-from feira.user_events import codec
 from feira.user_events.codec import TOPIC
 from feira.user_events.incoming import DELIVERY, FieldError, message
 
@@ -104,7 +103,6 @@ class Events:
         """Takes up producing, if there is a Kafka."""
         if self._config is None:
             return
-        await asyncio.to_thread(codec.load)
         self._producer = self._produce(self._config)
         loop = asyncio.get_running_loop()
         self._following = [loop.create_task(self._poll()), loop.create_task(self._probe())]
