@@ -6,8 +6,9 @@
 Terraform makes the places and knows no secret, so no state and no plan holds one. This program makes the
 passwords of warehouse, Kafka, Valkey and Airflow's database, and takes those that others have given
 out from the environment: FEIRA_SECRET_SLACK_DEFAULT='{"password": "T000/B000/…"}', the same of SMTP_DEFAULT
-(login and password) and, where the shop wants one, of SHOP_API. It may be run again at any time: what is
-there stays, and is set again where it opens something; ``--rotate`` makes new passwords. It prints names;
+(login and password) and, where they want one, of SHOP_API and of SPARK_DEFAULT, whose token is a password
+without a login. It may be run again at any time: what is there stays, and is set again where it opens
+something; ``--rotate`` makes new passwords. It prints names;
 with ``--manifests``, to a program alone, the Secrets that the charts ask of Kubernetes.
 """
 
@@ -22,6 +23,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 PREFIX = "airflow/connections"
@@ -29,15 +31,14 @@ PREFIX = "airflow/connections"
 AIRFLOW = "feira/airflow"
 USERS = "feira/airflow-users"
 MADE_HERE = (
-    "warehouse_default",
-    "warehouse_dbt",
-    "warehouse_reader",
-    "kafka_default",
-    "valkey_default",
+    *("warehouse_default", "warehouse_dbt", "warehouse_reader"),
+    *("kafka_default", "valkey_default"),
 )
 # With what of it is secret. Of others that have none by themselves, people may give both fields.
 MUST_BE_GIVEN = {"slack_default": ("password",), "smtp_default": ("login", "password")}
 _MAY_BE_GIVEN = ("login", "password")
+# Types of connection whose password is of no use alone; Spark's is a token.
+_WITH_LOGIN = ("aws", "http")
 _GIVEN = "FEIRA_SECRET_"
 # The lists, and the number of the server's process by which a run knows that it was started anew (INFO).
 VALKEY_RIGHTS = "on ~reco:* +@all -@admin -@dangerous +info"
@@ -82,7 +83,7 @@ def connections(outputs: Mapping[str, Any]) -> dict[str, Connection]:
 
 def password_of(conn_id: str, connection: Connection) -> str | None:
     """The password of a whole connection; Kafka's stands in its extra."""
-    holder = connection.get("extra", {}) if conn_id == "kafka_default" else connection
+    holder = (connection.get("extra") or {}) if conn_id == "kafka_default" else connection
     found: str | None = holder.get(_KAFKA_PASSWORD if conn_id == "kafka_default" else "password")
     return found
 
@@ -99,20 +100,18 @@ def whole(
 
     Everything else is as Terraform describes it. Raises SecretMissingError for one that people have to give.
     """
+    stored = stored or {}
     if conn_id in MADE_HERE:
-        password = password_of(conn_id, stored) if stored and not rotate else None
-        password = password or secrets.token_urlsafe(32)
+        password = (None if rotate else password_of(conn_id, stored)) or secrets.token_urlsafe(32)
         if conn_id == "kafka_default":
             return described | {"extra": described["extra"] | {_KAFKA_PASSWORD: password}}
         return described | {"password": password}
     kept = {
-        name: (stored or {})[name]
-        for name in _MAY_BE_GIVEN
-        if name in (stored or {}) and name not in described
+        name: stored[name] for name in _MAY_BE_GIVEN if name in stored and name not in described
     }
     found = described | kept | (given or {})
-    # A password without a login is sent to nobody.
-    needed = MUST_BE_GIVEN.get(conn_id, ("login",) if found.get("password") else ())
+    alone = bool(found.get("password")) and described["conn_type"] in _WITH_LOGIN
+    needed = MUST_BE_GIVEN.get(conn_id, ("login",) if alone else ())
     if missing := [name for name in needed if not found.get(name)]:
         raise SecretMissingError(
             f"{PREFIX}/{conn_id} has no {' and no '.join(missing)}, and only you know it. Set {variable(conn_id)} "
@@ -140,9 +139,8 @@ def given_by_people(conn_id: str, text: str) -> Connection:
         raise SecretFormError(
             f"{name} has another key than {' and '.join(fields)}; it must be {form}. Nothing was written."
         )
-    if wrong := [
-        key for key, value in found.items() if not (isinstance(value, str) and value.strip())
-    ]:
+    wrong = [key for key, it in found.items() if not (isinstance(it, str) and it.strip())]
+    if wrong:
         raise SecretFormError(
             f"{name} has no text for {' and '.join(wrong)}; it must be {form}. Nothing was written."
         )
@@ -332,11 +330,23 @@ def fill(
 
 
 def _stored(name: str, text: str | None) -> dict[str, Any] | None:
-    return (
-        parsed(f"The secret {name}", text, "what this program has put there, or {}")
-        if text
-        else None
-    )
+    """What a secret holds. Raises SecretFormError where this program cannot use it."""
+    if not text:
+        return None
+    what, form = f"The secret {name}", "what this program has put there, or {}"
+    found = parsed(what, text, form)
+    wrong = [key for key in _MAY_BE_GIVEN if not isinstance(found.get(key), str | None)]
+    if name == f"{PREFIX}/kafka_default":
+        extra = found.get("extra") or {}
+        if not isinstance(extra, dict) or not isinstance(extra.get(_KAFKA_PASSWORD), str | None):
+            wrong.append("extra")
+    if name == AIRFLOW and "://airflow:" not in str(found.get("connection", "://airflow:")):
+        wrong.append("connection")
+    if wrong:
+        raise SecretFormError(
+            f"{what} has another form in {' and '.join(wrong)}; it must be {form}. Nothing was written."
+        )
+    return found
 
 
 def _require_known(env: Mapping[str, str], conn_ids: list[str]) -> None:
@@ -367,20 +377,14 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rotate", action="store_true", help="new passwords for what is ours")
-    parser.add_argument(
-        "--manifests", action="store_true", help="print Kubernetes' Secrets instead"
-    )
+    parser.add_argument("--manifests", action="store_true", help="print Kubernetes' Secrets")
     arguments = parser.parse_args()
     if arguments.manifests and sys.stdout.isatty():
         parser.error("--manifests prints secrets; pipe it to kubectl apply -f -")
     try:
         outputs = _outputs(sys.stdin.read())
         deployment = outputs["deployment"]["value"]
-
-        def client(service: str) -> Any:
-            return boto3.client(service, region_name=deployment["region"])
-
-        account = Account(client, deployment)
+        account = Account(partial(boto3.client, region_name=deployment["region"]), deployment)
         if arguments.manifests:
             print(json.dumps(account.manifests()))
             return 0

@@ -39,13 +39,22 @@ def test_what_dbt_has_run_says_of_which_columns_of_the_fact_each_mart_is_made(wa
         ("sum(amount)", {"amount"}),
         ("f.sku || coalesce(f.description, '')", {"sku", "description"}),
         ("first_value(country) over (partition by order_id)", {"country", "order_id"}),
+        ("sum(quantity) over (w rows 1 preceding)", {"quantity", "currency", "fx_date"}),
+        ("max(sku) over Later", {"sku", "currency", "fx_date", "created_at"}),
+        ("string_agg(sku, ',' order by line_number)", {"sku", "line_number"}),
+        ("sum(amount) filter (where status = 'paid')", {"amount", "status"}),
+        ("count(*) filter (where country = 'BR' and f.quantity > 1)", {"country", "quantity"}),
+        ("count(*) filter (where fx_rate > 1) over w", {"fx_rate", "currency", "fx_date"}),
+        ("1 - avg(amount) filter (where not (sku = currency))", {"amount", "sku", "currency"}),
         ("count(*)", set()),
         ("'constant'", set()),
     ],
-)
+)  # fmt: skip
 def test_a_query_is_read_through_its_parts(expression: str, columns: set[str]) -> None:
     query = (
-        f'with inner_part as (select {expression} as value from "w"."sales"."fact" as f), '
+        f'with inner_part as (select {expression} as value from "w"."sales"."fact" as f '
+        "where unit_price > 0 having count(*) filter (where line_kind = 'a') > 1 "
+        "window w as (partition by currency order by fx_date), later as (w order by created_at)), "
         "outer_part as (select * from inner_part) select cast(value as text) as shown from outer_part"
     )
     made = made_of(query)
@@ -90,6 +99,31 @@ FACT = '"w"."sales"."fact"'
             "select m.revenue, u.size from marts.daily_revenue as m join other.unknown as u on true",
             {"marts.daily_revenue", "other.unknown"},
             {"revenue": {"marts.daily_revenue.revenue"}, "size": {"other.unknown.size"}},
+        ),
+        (
+            # Which rows, of tables whose columns nobody knows.
+            f"select max(sku) filter (where country = 'BR') as last from {FACT} "
+            "where sku in (select a from other.x, other.y) group by order_id "
+            "having max(sku) in (select a from other.x, other.y) "
+            "qualify row_number() over (order by (select a from other.x, other.y)) = 1",
+            {"sales.fact", "other.x", "other.y"},
+            {"last": {"sales.fact.sku", "sales.fact.country"}},
+        ),
+        (
+            f"select count(*) filter (where sku in (select e.sku from web.user_events as e where e.slot = 'a')) as n "
+            f"from {FACT}",
+            {"sales.fact", "web.user_events"},
+            {"n": {"sales.fact.sku", "web.user_events.sku"}},
+        ),
+        (
+            # Two queries may give two windows one name.
+            f"select a, max(a) over w as b from (select max(sku) over w as a, order_id from {FACT} "
+            "window w as (partition by country)) as x window w as (partition by order_id)",
+            {"sales.fact"},
+            {
+                "a": {"sales.fact.sku", "sales.fact.country"},
+                "b": {"sales.fact.sku", "sales.fact.country", "sales.fact.order_id"},
+            },
         ),
         ("select 1 as one", set(), {"one": set()}),
         (

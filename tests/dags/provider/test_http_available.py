@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -92,6 +94,48 @@ def test_a_redirect_is_no_answer_of_the_service_and_no_key_goes_where_it_leads(
     assert asked == [(f"127.0.0.1:{server}", "sesame")] * 2
 
 
+MOVED = "302, a redirect, which is not followed"
+ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "drip", "answer"),
+    [
+        (http_answer(b"x" * 2**21), b"", "200"),
+        (ENDLESS, b"1\r\nx\r\n", "200"),
+        (http_answer(b"no gzip", "Content-Encoding: gzip"), b"", "200"),
+        (http_answer(b"half", length=40), b"", "200"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /gr\xf6\xdfe\r\n\r\n", b"", MOVED),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://[x/\r\n\r\n", b"", MOVED),
+        (
+            b"HTTP/1.1 307 Moved\r\nLocation: http://x:99999/\r\n\r\n",
+            b"",
+            MOVED.replace("302", "307"),
+        ),
+        (
+            b"HTTP/1.1 503 x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+            b"",
+            "UnreadableAnswerError: InvalidHeader",
+        ),
+        (b"SSH-2.0-x\r\n", b"", "ConnectionError"),
+    ],
+)
+def test_the_status_alone_says_whether_a_service_is_up(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes, drip: bytes, answer: str
+) -> None:
+    def answered(connection: socket.socket, over: threading.Event) -> None:
+        if drip:
+            dripping(sent, drip)(connection, over)
+        else:
+            connection.sendall(sent)
+
+    with raw_server(answered) as service:
+        connect(monkeypatch, int(service.url.rpartition(":")[2]))
+        assert ask("api", "health") == (f"{service.url}/health", answer)
+        late = {"status": "timeout", "message": answer}
+        assert event(waiting(time.time())) == ({"status": "available"} if answer == "200" else late)
+
+
 @pytest.mark.parametrize(("host", "endpoint"), [("", "/health"), ("/", "health"), ("/", "/health")])
 def test_slashes_where_address_and_path_meet_are_one(
     server: int, monkeypatch: pytest.MonkeyPatch, host: str, endpoint: str
@@ -118,6 +162,83 @@ def event(trigger: HttpAvailableTrigger) -> Any:
         return (await anext(trigger.run())).payload
 
     return asyncio.run(first())
+
+
+class Holds(Answers):
+    """Answers ``/live`` at once, and whatever else when somebody has asked for that. ``done`` is in which order."""
+
+    live: ClassVar[threading.Event]
+    done: ClassVar[list[str]]
+
+    def do_GET(self) -> None:
+        if self.path != "/live":
+            self.live.wait(60)
+        self.done.append(self.path)
+        self.live.set()
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+class Busy(ThreadingHTTPServer):
+    request_queue_size = 128
+
+
+def test_services_that_hang_keep_none_waiting_that_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feira_provider.triggers.http_available._TIMEOUT", 120)
+    monkeypatch.setattr(Holds, "live", threading.Event(), raising=False)
+    monkeypatch.setattr(Holds, "done", done := [], raising=False)
+
+    async def fired(endpoint: str) -> Any:
+        trigger = HttpAvailableTrigger("api", endpoint, 0.01, time.time() + 600)
+        return (await anext(trigger.run())).payload
+
+    async def all_of_them() -> list[Any]:
+        # More than the event loop's own threads are on any machine.
+        hung = [asyncio.create_task(fired("hung")) for _ in range(40)]
+        await asyncio.sleep(0)
+        return await asyncio.gather(fired("live"), *hung)
+
+    with Busy(("127.0.0.1", 0), Holds) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        connect(monkeypatch, server.server_port)
+        assert asyncio.run(all_of_them()) == [{"status": "available"}] * 41
+        server.shutdown()
+    assert done == ["/live", *["/hung"] * 40]
+
+
+@pytest.mark.parametrize(
+    ("asked_before", "message"),
+    [(False, "none, for the triggerer had no thread free to ask"), (True, "503")],
+)
+def test_a_deadline_is_kept_where_no_thread_is_free_and_nothing_is_asked_after_it(
+    monkeypatch: pytest.MonkeyPatch, asked_before: bool, message: str
+) -> None:
+    place = "feira_provider.triggers.http_available."
+    monkeypatch.setattr(f"{place}_THREADS", threads := ThreadPoolExecutor(1))
+    over = threading.Event()
+    trigger = HttpAvailableTrigger("api", "health", 0, time.time() + 600)
+    asked: list[str] = []
+
+    def taken() -> None:
+        """From here on no thread is free, and the deadline is near."""
+        threads.submit(over.wait, 60)
+        monkeypatch.setattr(f"{place}_TIMEOUT", 0.05)
+        trigger.deadline = time.time() + 0.1
+
+    def answered(conn_id: str, endpoint: str) -> tuple[str, str]:
+        asked.append(endpoint)
+        if len(asked) == 1:
+            taken()
+        return endpoint, "503"
+
+    monkeypatch.setattr(f"{place}ask", answered)
+    if not asked_before:
+        taken()
+    assert event(trigger) == {"status": "timeout", "message": message}
+    over.set()
+    threads.shutdown()
+    assert asked == ["health"] * asked_before
 
 
 def test_it_fires_when_the_service_has_come_up(server: int) -> None:

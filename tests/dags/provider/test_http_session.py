@@ -95,6 +95,18 @@ def test_certificates_are_verified_unless_the_connection_says_otherwise(
     assert session().verify == verify
 
 
+@pytest.mark.parametrize("blank", ["", None])
+def test_a_blank_option_is_not_stated(connect: Any, blank: str | None) -> None:
+    names = ("max_redirects", "trust_env", "verify", "cert", "proxies", "stream", "timeout")
+    connect(extra=dict.fromkeys(names, blank))
+    found, usual = session(), requests.Session()
+    options = ("max_redirects", "trust_env", "verify", "proxies")
+    assert {each: getattr(found, each) for each in options} == {
+        each: getattr(usual, each) for each in options
+    }
+    assert found.headers == usual.headers and not found.cert
+
+
 def test_switches_and_numbers_may_be_texts(connect: Any) -> None:
     connect(extra={"trust_env": "no", "max_redirects": "5", "proxies": ""})
     found = session()

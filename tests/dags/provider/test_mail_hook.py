@@ -24,7 +24,18 @@ from inbox_server import Inbox
         (["a@x.test;b@x.test", "Ana <c@x.test>"], ["a@x.test", "b@x.test", "Ana <c@x.test>"]),
         ("Ana B. Costa <a@x.test>", ['"Ana B. Costa" <a@x.test>']),
         ("Conceição <a@x.test>", ["=?utf-8?b?Q29uY2Vpw6fDo28=?= <a@x.test>"]),
+        ("Ana Costa (prod) <a@x.test>", ['"Ana Costa (prod)" <a@x.test>']),
+        ('"Costa, Ana" (prod) <a@x.test>', ['"Costa, Ana (prod)" <a@x.test>']),
+        ("[Feira] Reports: day <a@x.test>", ['"[Feira] Reports: day" <a@x.test>']),
+        ("a@x.test <a@x.test>; b@x.test", ['"a@x.test" <a@x.test>', "b@x.test"]),
+        ("Feira\\Ops <a@x.test>", ['"Feira\\\\Ops" <a@x.test>']),
+        ("a@x.test (Ana)", ["Ana <a@x.test>"]),
+        ("=?utf-8?q?Concei=C3=A7=C3=A3o?= <a@x.test>", ["=?utf-8?b?Q29uY2Vpw6fDo28=?= <a@x.test>"]),
+        ("a@b\u00fccher.test", ["a@xn--bcher-kva.test"]),
         ("root@localhost", ["root@localhost"]),
+        ("root", ["root"]),
+        ("airflow, a@x.test; Root <root>, Ana <b@x.test>", ["airflow", "a@x.test", "Root <root>", "Ana <b@x.test>"]),
+        ("root; Ana <a@x.test>", ["root", "Ana <a@x.test>"]),
         (None, []),
         ("", []),
         ([], []),
@@ -39,20 +50,35 @@ def test_commas_and_semicolons_outside_quotes_part_addresses(given: Any, found: 
     [
         ("a@x.test b@x.test", "'a@x.test b@x.test'"),
         ("a@x.test\nb@x.test", r"'a@x.test\nb@x.test'"),
-        ("a@x.test, nobody", "'nobody'"),
+        ("a@x.test, no body", "'no body'"),
         ("Costa, Ana <ana@x.test>", "'Costa'"),
+        ("Ana <>", "'Ana <>'"),
+        ("Ana <a@x.test> Bo <b@x.test>", "'Ana <a@x.test> Bo <b@x.test>'"),
+        ("Ana\nBcc: b@x.test <a@x.test>", r"'Ana\nBcc: b@x.test <a@x.test>'"),
+        ('"Ana\r\nBcc: b@x.test" <a@x.test>', "'\"Ana\\r\\nBcc: b@x.test\" <a@x.test>'"),
+        ("=?utf-8?q?a=0ABcc:_b?= <a@x.test>", "'=?utf-8?q?a=0ABcc:_b?= <a@x.test>'"),
+        ("\ud800 <a@x.test>", r"'\ud800 <a@x.test>'"),
+        ("a@[", "'a@['"),
         ("a@", "'a@'"),
         ("@x.test", "'@x.test'"),
-        ("a@x.test <b@x.test>", "'a@x.test <b@x.test>'"),
         ('"Ana <a@x.test>', "'\"Ana <a@x.test>'"),
         (["a@x.test", None], "'None'"),
         (5, "'5'"),
+        ({"nobody": 1}, "\"{'nobody': 1}\""),
     ],
 )
 def test_what_is_no_address_is_refused_by_what_it_is(given: Any, named: str) -> None:
     with pytest.raises(MailConnectionError) as refused:
         addresses(given, "Connection m, to_email in its extra")
     assert f"Connection m, to_email in its extra: {named} is no address" in str(refused.value)
+
+
+@pytest.mark.parametrize("given", ["m\u00fcller@x.test", "Ana <a@stra\u00dfe.test>"])
+def test_an_address_that_needs_smtputf8_is_refused_by_that_name(given: str) -> None:
+    with pytest.raises(MailConnectionError) as refused:
+        addresses(f"a@x.test, {given}", "here")
+    message = str(refused.value)
+    assert f"here: {given!r}" in message and "SMTPUTF8" in message and "no address" not in message
 
 
 def mail_connection(inbox: Inbox, monkeypatch: pytest.MonkeyPatch, **extra: Any) -> None:
@@ -73,8 +99,11 @@ def report() -> None:
         hook.send_message(message)
 
 
-TO = '"Costa, Ana" <ana@x.test>; Conceição <c@x.test>, b@x.test'
-EVERYBODY = [("Costa, Ana", "ana@x.test"), ("Conceição", "c@x.test"), ("", "b@x.test")]
+TO = '"Costa, Ana" <ana@x.test>; Conceição <c@x.test>, b@x.test <b@x.test>, [Feira] Bo (prod) <d@x.test>'
+EVERYBODY = [
+    *(("Costa, Ana", "ana@x.test"), ("Conceição", "c@x.test")),
+    *(("b@x.test", "b@x.test"), ("[Feira] Bo (prod)", "d@x.test")),
+]
 
 
 def test_a_notice_and_a_report_go_to_the_same_people(
@@ -96,8 +125,8 @@ def test_a_notice_and_a_report_go_to_the_same_people(
 def test_a_notice_to_what_is_no_address_is_not_sent_to_the_others(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(MailConnectionError, match=r"`to`: 'nobody' is no address"):
-        MailFailureNotifier(to=["a@x.test", "nobody"]).notify(failed())
+    with pytest.raises(MailConnectionError, match=r"`to`: 'no body' is no address"):
+        MailFailureNotifier(to=["a@x.test", "no body"]).notify(failed())
     assert inbox.mails() == []
 
 

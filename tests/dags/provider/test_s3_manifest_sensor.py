@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -384,6 +385,21 @@ def test_a_server_that_breaks_off_anywhere_is_waited_for(
     with raw_server(lambda connection, _: connection.sendall(sent)) as broken:
         found = reason_from(broken.url, monkeypatch)
     assert holds(found, "s3://lake/manifest.json", "no answer")
+
+
+def test_a_connection_that_is_not_read_in_time_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = "feira_provider.triggers.s3_manifest."
+    monkeypatch.setattr(f"{place}_LOOK_UP", 0.05)
+    monkeypatch.setattr(f"{place}_THREADS", threads := ThreadPoolExecutor(1))
+    over = threading.Event()
+    held = threads.submit(over.wait, 60)
+    found = reason("s3://lake/manifest.json", aws_conn_id="lake")
+    assert not held.done()
+    over.set()
+    threads.shutdown()
+    assert found == "s3://lake/manifest.json: the connection lake was not read in 0.05 s"
 
 
 def test_key_and_bucket_are_templates(bucket: Bucket) -> None:

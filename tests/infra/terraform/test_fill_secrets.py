@@ -34,6 +34,8 @@ DEPLOYMENT = {
 }
 DESCRIBED: dict[str, dict[str, Any]] = {
     "shop_api": {"conn_type": "http", "host": "shop.example.com"},
+    "lake_default": {"conn_type": "aws", "extra": {"region_name": "eu-central-1"}},
+    "spark_default": {"conn_type": "spark_connect", "host": "sc://spark", "port": 15002},
     "slack_default": {"conn_type": "slackwebhook", "host": "https://hooks.slack.com/services"},
     "smtp_default": {"conn_type": "smtp", "host": "email-smtp.eu-central-1.amazonaws.com"},
     "kafka_default": {"conn_type": "kafka", "extra": {"sasl.username": "feira"}},
@@ -204,7 +206,8 @@ def test_rotation_changes_ours_and_keeps_what_people_gave(services: Services) ->
     before = {name: vault.get_secret_value(SecretId=name)["SecretString"] for name in names}
     run(services, env={}, rotate=True)
     after = {name: vault.get_secret_value(SecretId=name)["SecretString"] for name in names}
-    kept = {"airflow/connections/" + name for name in ("shop_api", "slack_default", "smtp_default")}
+    given = ("shop_api", "lake_default", "spark_default", "slack_default", "smtp_default")
+    kept = {f"airflow/connections/{name}" for name in given}
     assert {name for name in names if before[name] == after[name]} == kept
 
 
@@ -279,6 +282,7 @@ def test_what_people_give_is_refused_with_its_form_and_without_its_value(
         ("smtp_default", "{}", "no login and no password,"),
         ("slack_default", "{}", "no password,"),
         ("shop_api", '{"password": "shop-secret"}', "no login,"),
+        ("lake_default", '{"password": "lake-secret"}', "no login,"),
     ],
 )
 def test_what_a_connection_needs_is_asked_for_before_anything_is_written(
@@ -305,6 +309,18 @@ def test_a_shop_with_a_login_and_no_password_is_taken(services: Services) -> Non
     }
 
 
+def test_a_token_of_sparks_goes_without_a_login_given_or_stored(services: Services) -> None:
+    place = "airflow/connections/spark_default"
+    for env in (GIVEN | {"FEIRA_SECRET_SPARK_DEFAULT": '{"password": "tok"}'}, {}):
+        assert place in run(services, env=env)
+        assert services.secret(place) == DESCRIBED["spark_default"] | {"password": "tok"}
+    run(services, env={"FEIRA_SECRET_SPARK_DEFAULT": '{"login": "feira"}'}, rotate=True)
+    assert services.secret(place) == DESCRIBED["spark_default"] | {
+        "login": "feira",
+        "password": "tok",
+    }
+
+
 @pytest.mark.parametrize("conn_id", ["SLACK", "kafka_default", "WAREHOUSE_DBT"])
 def test_a_variable_that_nothing_is_read_from_is_refused(services: Services, conn_id: str) -> None:
     name = f"FEIRA_SECRET_{conn_id}"
@@ -323,6 +339,41 @@ def test_a_secret_that_somebody_has_stored_in_another_form_is_named(
         run(services)
     assert "s3cret" not in str(refused.value)
     assert not services.statements and not services.valkey
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "field"),
+    [
+        ("airflow/connections/kafka_default", {"extra": '{"sasl.password": "s3cret"}'}, "extra"),
+        ("airflow/connections/kafka_default", {"extra": ["s3cret"]}, "extra"),
+        ("airflow/connections/kafka_default", {"extra": {"sasl.password": ["s3cret"]}}, "extra"),
+        ("airflow/connections/valkey_default", {"password": ["s3cret"]}, "password"),
+        ("airflow/connections/shop_api", {"login": {}, "password": 5}, "login and password"),
+        ("feira/airflow", {"connection": "postgresql://root:s3cret@db/airflow"}, "connection"),
+        ("feira/airflow", {"connection": None}, "connection"),
+    ],
+)
+@pytest.mark.parametrize("rotate", [False, True])
+def test_a_stored_field_of_another_form_is_named_before_anything_is_written(
+    services: Services, name: str, stored: dict[str, Any], field: str, rotate: bool
+) -> None:
+    services("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(stored))
+    with pytest.raises(program.SecretFormError) as refused:
+        run(services, rotate=rotate)
+    assert f"The secret {name} has another form in {field};" in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+    assert services.secret(name) == stored
+    assert not services.statements and not services.valkey
+
+
+@pytest.mark.parametrize("stored", [{}, {"extra": None}, {"extra": {}, "password": None}])
+def test_a_secret_of_kafkas_that_holds_no_password_gets_one(
+    services: Services, stored: dict[str, Any]
+) -> None:
+    place = "airflow/connections/kafka_default"
+    services("secretsmanager").put_secret_value(SecretId=place, SecretString=json.dumps(stored))
+    run(services)
+    assert len(services.secret(place)["extra"].pop("sasl.password")) == 43
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,11 @@ def made_of(
         for each in parsed.find_all(exp.Table)
         if each.db not in ("", INTERMEDIATE_SCHEMA)
     )
-    # They say which rows too, and the columns of what they look up need not be known.
-    for each in [*parsed.find_all(exp.Where, exp.Having)]:
-        each.pop()
+    for select in parsed.find_all(exp.Select):
+        # They say which rows too, and the columns of what they look up need not be known.
+        for clause in ("where", "having", "qualify"):
+            select.set(clause, None)
+        _write_windows_out(select)
     known: dict[str, dict[str, dict[str, str]]] = {}
     for table in tables & contracts().keys():
         schema, _, name = table.partition(".")
@@ -117,6 +119,20 @@ def made_of(
             for column, root in roots.items()
         },
     )
+
+
+def _write_windows_out(select: exp.Select) -> None:
+    """Puts the columns of the query's named windows where the windows are used."""
+    from sqlglot import exp
+
+    named: dict[str, list[exp.Column]] = {}
+    for window in select.args.get("windows") or ():
+        of = named.get(window.alias.lower(), [])
+        named[window.name.lower()] = [*of, *window.find_all(exp.Column)]
+    for window in select.find_all(exp.Window):
+        if window.parent_select is select and window.alias.lower() in named:
+            columns = [each.copy() for each in named[window.alias.lower()]]
+            window.set("partition_by", [*(window.args.get("partition_by") or ()), *columns])
 
 
 def _with_models(query: str, models: Mapping[str, str], dialect: Dialect) -> exp.Query:

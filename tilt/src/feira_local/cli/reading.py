@@ -39,20 +39,64 @@ _FILE = re.compile(r"[^\w-]")
 
 
 def names_the_lake(query: str) -> bool:
-    """Whether a table of the query is the lake's. What the parser does not look into is searched for its name."""
+    """Whether a table, a function or a namespace of the query is the lake's, in the first of the dialects that it is
+    SQL of. Of what no parser looks into, such as what SHOW names, the words are searched."""
     import sqlglot
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
 
+    # It warns of each statement that it does not look into.
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
+    for dialect in _DIALECTS:
+        try:
+            _, asked = _below_explain(query, dialect)
+            statements = [each for each in sqlglot.parse(asked, read=dialect) if each is not None]
+        except (SqlglotError, RecursionError):
+            continue
+        if statements and not any(isinstance(each, exp.Command) for each in statements):
+            return any(_is_of_the_lake(node) for each in statements for node in each.walk())
+    return _has_a_word_of_the_lake(query)
+
+
+def _is_of_the_lake(node: exp.Expr) -> bool:
+    from sqlglot import exp
+
+    if isinstance(node, exp.Table):
+        # Only Spark describes, and what it describes may be a namespace.
+        described = isinstance(node.parent, exp.Describe)
+        first = node.parts[0].name if described else node.catalog
+    elif isinstance(node, exp.Dot) and isinstance(node.expression, exp.Func):
+        leftmost = next(node.flatten())
+        first = leftmost.name if isinstance(leftmost, exp.Identifier) else ""
+    else:
+        return False
+    return first.lower() == "lake"
+
+
+def _has_a_word_of_the_lake(query: str) -> bool:
+    """Whether a name begins with the lake's outside texts and comments; of SHOW it may be the whole name."""
+    import sqlglot
+    from sqlglot import TokenType
+    from sqlglot.errors import SqlglotError
+
     try:
-        statements = [each for each in sqlglot.parse(query, read="spark") if each is not None]
+        _, asked = _below_explain(query, "spark")
+        kind = next(iter(sqlglot.tokenize(asked, read="spark")), None)
+        # What follows SHOW is one token of its statement.
+        words = sqlglot.tokenize(asked[kind.end + 1 :], read="spark") if kind else []
     except (SqlglotError, RecursionError):
-        statements = []
-    if not statements or any(isinstance(each, exp.Command) for each in statements):
-        return re.search(r"(?<![\w.])lake(?!\w)", query, re.IGNORECASE) is not None
-    tables = (table for each in statements for table in each.find_all(exp.Table))
-    return any(table.catalog.lower() == "lake" for table in tables)
+        return False
+    types = [*(each.token_type for each in words), None]
+    names = [
+        at
+        for at, word in enumerate(words)
+        if word.text.lower() == "lake"
+        and types[at] in (TokenType.VAR, TokenType.IDENTIFIER)
+        and types[at - 1] is not TokenType.DOT
+    ]
+    if kind and kind.text.upper() in ("SHOW", "DESCRIBE", "DESC"):
+        return bool(names)
+    return any(types[at + 1] is TokenType.DOT for at in names)
 
 
 def reading(query: str, dialect: str) -> str:
@@ -78,13 +122,10 @@ def reading(query: str, dialect: str) -> str:
 
 def _reading(query: str, dialect: str) -> str:
     import sqlglot
-    from sqlglot import TokenType, exp
+    from sqlglot import exp
 
+    explain, query = _below_explain(query, dialect)
     tokens = sqlglot.tokenize(query, read=dialect)
-    if tokens and tokens[0].token_type is TokenType.COMMAND and tokens[0].text.upper() == "EXPLAIN":
-        mode = _EXPLAIN_MODE.match(query, tokens[0].end + 1)
-        assert mode is not None
-        return f"EXPLAIN{mode[0]}{_reading(query[mode.end() :], dialect)}"
     if dialect == "spark":
         _require_computing(tokens)
     statements = [each for each in sqlglot.parse(query, read=dialect) if each is not None]
@@ -102,10 +143,26 @@ def _reading(query: str, dialect: str) -> str:
             "the pipelines and by `feira migrate`."
         )
     if dialect != "spark":
-        return query
+        return f"{explain}{query}"
     for node in statement.walk():
         _require_table(node)
-    return query[tokens[0].start :] if shows else _without_comments(query, tokens)
+    asked = query[tokens[0].start :] if shows else _without_comments(query, tokens)
+    return f"{explain}{asked}"
+
+
+def _below_explain(query: str, dialect: str) -> tuple[str, str]:
+    """EXPLAIN and its options, or nothing, and the statement below it."""
+    import sqlglot
+    from sqlglot import TokenType
+
+    tokens = sqlglot.tokenize(query, read=dialect)
+    explains = tokens and tokens[0].token_type is TokenType.COMMAND
+    if not explains or tokens[0].text.upper() != "EXPLAIN":
+        return "", query
+    mode = _EXPLAIN_MODE.match(query, tokens[0].end + 1)
+    assert mode is not None
+    explain, statement = _below_explain(query[mode.end() :], dialect)
+    return f"EXPLAIN{mode[0]}{explain}", statement
 
 
 def _require_computing(tokens: list[Token]) -> None:

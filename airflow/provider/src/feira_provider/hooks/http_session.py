@@ -7,6 +7,7 @@ from typing import Any
 
 import requests
 from requests.auth import HTTPBasicAuth
+from requests.models import DEFAULT_REDIRECT_LIMIT
 
 from feira.core.settings import boolean_of, verify_of
 
@@ -63,6 +64,8 @@ def _header(name: str, value: Any) -> str | bytes:
 
 
 def _count(value: Any) -> int:
+    if value == "":
+        return DEFAULT_REDIRECT_LIMIT
     try:
         count = int(str(value))
     except ValueError:

@@ -19,6 +19,7 @@ from feira_provider.hooks.timed_request import (
     CannotAskError,
     TooLargeError,
     TooSlowError,
+    failure_in_words,
     make_timed,
     retry_after,
     timed_get,
@@ -201,7 +202,7 @@ class JsonApi:
                 "smaller pages.",
             ) from error
         except BROKEN as error:
-            cause = type(error).__name__
+            cause = failure_in_words(error)
             if error.response is None:
                 raise _Retryable(f"{shown(asked)} gave no answer ({cause})") from error
             raise _Retryable(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import smtplib
-from collections.abc import Iterable
-from email.errors import ObsoleteHeaderDefect
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from email.errors import NonASCIILocalPartDefect, ObsoleteHeaderDefect
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import default
-from email.utils import formataddr, localtime
+from email.utils import formataddr, localtime, parseaddr, unquote
+from itertools import zip_longest
 from typing import Any, Self
 
 from airflow.providers.smtp.hooks.smtp import SmtpHook
@@ -19,6 +22,8 @@ from feira_provider.hooks.switches import with_switches
 
 # One address of a text that holds several; a quoted name may hold what parts them.
 _PART = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,;])+')
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
+_NAMED = re.compile(r"(.*)<([^<>]*)>", re.DOTALL)
 
 
 class MailConnectionError(ValueError):
@@ -27,32 +32,95 @@ class MailConnectionError(ValueError):
 
 def addresses(given: object, where: str) -> list[str]:
     """Addresses as a header and SMTP take them, of a text that parts several by commas or semicolons, or of a list of
-    such texts.
+    such texts. One without a domain is a local user's, for the relay to know.
 
     :param where: where they were given, for the message
     :raises MailConnectionError: for what is no address
     """
-    texts = given if isinstance(given, Iterable) and not isinstance(given, str) else [given or ""]
-    parts = [part.strip() for text in texts for part in _PART.findall(str(text))]
-    return [_address(part, where) for part in parts if part]
+    several = isinstance(given, Iterable) and not isinstance(given, str | Mapping)
+    texts = given if several else [given or ""]
+    return [address for text in texts for address in _addresses_of(text, where)]  # type: ignore[attr-defined]
+
+
+def _addresses_of(text: object, where: str) -> Iterator[str]:
+    if not isinstance(text, str):
+        raise _no_address(str(text), where)
+    parts = [part for part in _PART.finditer(text) if part[0].strip()]
+    for part, after in zip_longest(parts, parts[1:]):
+        stated = part[0].strip()
+        named = _NAMED.fullmatch(after[0].strip()) if after else None
+        # Half of a name rather than a local user: Costa, Ana <ana@example.com>.
+        if named and named[1] and text[part.end()] == "," and not re.search("[@<]", stated):
+            raise _no_address(stated, where)
+        yield _address(stated, where)
 
 
 def _address(text: str, where: str) -> str:
-    try:
-        header: Any = default.header_factory("To", text)
-        (found,) = header.addresses
-        defects = [each for each in header.defects if not isinstance(each, ObsoleteHeaderDefect)]
-    except (IndexError, ValueError):
-        # The parser falls over some, as a@.
-        found, defects = None, []
-    if found is None or defects or not found.username or not found.domain:
+    named = _NAMED.fullmatch(text)
+    given, bare = named.groups() if named else (parseaddr(text)[0], text)
+    name, found = _name(given), _bare_address(bare)
+    if name is None or found is None:
+        raise _no_address(text, where)
+    spec = _ascii(found)
+    if spec is None:
         raise MailConnectionError(
-            f"{where}: {text!r} is no address; write ana@example.com or Ana <ana@example.com>, and a comma "
-            "between two."
+            f"{where}: {text!r} is an address beyond ASCII, which needs SMTPUTF8, and mails are sent without; give "
+            "one in ASCII, its domain as xn--…"
         )
-    if not found.addr_spec.isascii():
-        return str(found)
-    return formataddr((found.display_name, found.addr_spec))
+    return formataddr((name, spec))
+
+
+def _name(text: str) -> str | None:
+    """The name without its quotes and decoded; None where it would not be one in a header."""
+    if any(mark in _QUOTED.sub("", text) for mark in '<>"'):
+        return None
+    plain = _QUOTED.sub(lambda quoted: unquote(quoted[0]), text).strip()
+    if not _on_one_line(plain):
+        return None
+    name = str(default.header_factory("Subject", plain))
+    return name if _on_one_line(name) else None
+
+
+def _on_one_line(text: str) -> bool:
+    # Neither controls nor ends of lines, nor half a character.
+    return not any(unicodedata.category(each) in ("Cc", "Zl", "Zp", "Cs") for each in text)
+
+
+def _bare_address(text: str) -> Address | None:
+    local = "@" not in text
+    try:
+        # The parser takes no local user, and falls over some, as a@.
+        header: Any = default.header_factory("To", f"{text}@localhost" if local else text)
+        (found,) = header.addresses
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
+    taken = (ObsoleteHeaderDefect, NonASCIILocalPartDefect)
+    defects = [each for each in header.defects if not isinstance(each, taken)]
+    if defects or not found.username or not found.domain:
+        return None
+    return Address(username=found.username, domain="" if local else found.domain)
+
+
+def _ascii(address: Address) -> str | None:
+    """As SMTP takes it without SMTPUTF8; None where that would be another address."""
+    domain = address.domain
+    if not domain.isascii():
+        try:
+            domain = domain.encode("idna").decode()
+            # ß becomes ss, which is another's domain.
+            if domain.encode().decode("idna") != address.domain.lower():
+                return None
+        except UnicodeError:
+            return None
+    spec = Address(username=address.username, domain=domain).addr_spec
+    return spec if spec.isascii() else None
+
+
+def _no_address(text: str, where: str) -> MailConnectionError:
+    return MailConnectionError(
+        f"{where}: {text!r} is no address; write ana@example.com or Ana <ana@example.com>, a comma between two, "
+        "and a name with a comma in quotes."
+    )
 
 
 class MailHook(SmtpHook):

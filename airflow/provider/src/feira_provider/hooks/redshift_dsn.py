@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 # Of the extra: what libpq takes too, under the same name.
 _LIBPQ = ("application_name", "connect_timeout", "sslmode", "sslrootcert")
+# Of sslmode: never without TLS.
+_WITH_TLS = ("require", "verify-ca", "verify-full")
+# Where the service listens; libpq would ask PostgreSQL's.
+_PORT = 5439
 # Of the extra: what RedshiftSQLHook reads for a temporary password.
 _IAM = (
     *("iam", "cluster_identifier", "is_serverless", "serverless_work_group"),
@@ -22,16 +26,29 @@ _IAM = (
 def redshift_hook(conn_id: str) -> RedshiftSQLHook:
     """Airflow's hook, for a connection whose switches may be texts and whose fields may be blank.
 
-    :raises SettingsError: where one of ``ssl``, ``iam`` and ``is_serverless`` is no boolean
+    :raises SettingsError: where one of ``ssl``, ``iam`` and ``is_serverless`` is no boolean, or ``ssl`` and ``sslmode``
+        contradict each other
     """
     from airflow.providers.amazon.aws.hooks.redshift_sql import RedshiftSQLHook
 
     class Read(RedshiftSQLHook):
         @classmethod
         def get_connection(cls, conn_id: str) -> Any:
-            return with_switches(super().get_connection(conn_id), ("ssl", "iam", "is_serverless"))
+            switches = ("ssl", "iam", "is_serverless")
+            connection = with_switches(super().get_connection(conn_id), switches)
+            _check_tls(conn_id, connection.extra_dejson)
+            return connection
 
     return Read(redshift_conn_id=conn_id)
+
+
+def _check_tls(conn_id: str, extra: dict[str, Any]) -> None:
+    ssl, mode = extra.get("ssl"), extra.get("sslmode")
+    if ssl is not None and mode is not None and ssl != (mode in _WITH_TLS):
+        raise SettingsError(
+            f'Connection {conn_id} has "ssl": {str(ssl).lower()} and "sslmode": "{mode}" in its extra, which '
+            "contradict each other; remove one of them."
+        )
 
 
 def redshift_dsn(conn_id: str) -> str:
@@ -39,7 +56,7 @@ def redshift_dsn(conn_id: str) -> str:
 
     Read by RedshiftSQLHook: a temporary password is in the place of the connection's where the extra says
     ``iam``. The server's certificate is verified against the system's authorities, but where the extra has
-    ``sslmode`` or ``"ssl": false``; a field that is null or blank says nothing.
+    ``sslmode`` or ``"ssl": false``; a field that is null or blank says nothing. The port is 5439 where none is stated.
 
     Raises SettingsError for an option of the extra that libpq does not take, and as ``redshift_hook``.
     """
@@ -53,7 +70,7 @@ def redshift_dsn(conn_id: str) -> str:
             f"Connection {conn_id} has {', '.join(unknown)} in its extra, which a load does not take; it "
             f"takes ssl, {', '.join((*_LIBPQ, *_IAM))}."
         )
-    found: dict[str, Any] = hook._get_conn_params()
+    found: dict[str, Any] = {"port": _PORT} | hook._get_conn_params()
     if found.get("password"):
         mask_secret(found["password"])
     options: dict[str, Any] = {name: extra[name] for name in _LIBPQ if name in extra}

@@ -21,8 +21,15 @@ from urllib3.exceptions import HTTPError
 from urllib3.poolmanager import PoolManager
 
 _PIECE = 2**16
-# No connection, or one that broke, and a body that is cut off or cannot be unpacked.
+
+
+class UnreadableAnswerError(requests.RequestException):
+    """The service answered, against HTTP. The message is the kind of error; what was said may be a secret."""
+
+
+# No connection, or one that broke, an answer that cannot be read, and a body that is cut off or cannot be unpacked.
 BROKEN = (
+    UnreadableAnswerError,
     requests.ConnectionError,
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
@@ -62,6 +69,8 @@ class _Deadline:
 
     def __init__(self, seconds: float) -> None:
         self.over = False
+        # Whether a request went out; what is wrong then is the answer.
+        self.asked = False
         self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()
         self._timer = threading.Timer(seconds, self._expire)
@@ -118,6 +127,11 @@ class _Watched(HTTPConnection):
         _watch(self.sock)
         super().request(*args, **kwargs)
 
+    def getresponse(self) -> Any:
+        if deadline := _CURRENT.get():
+            deadline.asked = True
+        return super().getresponse()
+
 
 def make_timed(session: requests.Session) -> None:
     """Lets ``timed_get`` end this session's requests, by its own adapters and through its proxies."""
@@ -154,6 +168,24 @@ def status_in_words(status: int) -> str:
     return f"{status}, a redirect, which is not followed" if 300 <= status < 400 else str(status)
 
 
+def timed_status(
+    session: requests.Session, url: str, *, timeout: float, total_timeout: float
+) -> int:
+    """The status that the URL itself answers with: no redirect is followed, and no body is read.
+
+    :raises TooSlowError: where the headers have not ended after ``total_timeout`` seconds
+    :raises CannotAskError: as ``timed_get``, and so one of ``BROKEN``
+    """
+
+    def stay(answer: requests.Response, **_: Any) -> None:
+        # requests reads where it leads even where it does not go there, and falls over what is no URL.
+        answer.headers.pop("Location", None)
+
+    hooks = {"response": [*session.hooks["response"], stay]}
+    with _answer(session, url, total_timeout, timeout=timeout, hooks=hooks) as answer:
+        return answer.status_code
+
+
 def timed_get(
     session: requests.Session,
     url: str,
@@ -162,44 +194,47 @@ def timed_get(
     timeout: float,
     total_timeout: float,
     max_bytes: int,
-    redirects: bool = True,
 ) -> tuple[requests.Response, bytes]:
     """The answer and its unpacked body; redirects count towards the time.
 
-    :param redirects: whether they are followed, with all that the session sends
     :raises TooSlowError: after ``total_timeout`` seconds
     :raises TooLargeError: where the body is over ``max_bytes``
     :raises CannotAskError: where no request could be made
     :raises requests.RequestException: one of ``BROKEN`` or TooManyRedirects; its ``response`` is set where the
         headers had come
     """
-    deadline = _Deadline(total_timeout)
     ends = time.monotonic() + total_timeout
-    answer: requests.Response | None = None
     body = bytearray()
+    with _answer(session, url, total_timeout, timeout=timeout, params=params) as answer:
+        for piece in answer.iter_content(_PIECE):
+            body += piece
+            if len(body) > max_bytes:
+                raise TooLargeError
+            if time.monotonic() > ends:
+                raise TooSlowError(answer.status_code)
+    return answer, bytes(body)
+
+
+@contextmanager
+def _answer(
+    session: requests.Session, url: str, total_timeout: float, **options: Any
+) -> Iterator[requests.Response]:
+    """The answer when its headers have come, closed at the end; raises as ``timed_get`` what is raised until then."""
+    deadline = _Deadline(total_timeout)
+    answer: requests.Response | None = None
     with deadline.running():
         try:
             # Streamed: where the body breaks off, the status is known.
             # Named again as HttpHook does: REQUESTS_CA_BUNDLE outdoes a session's own `verify`.
-            answer = session.get(
-                url,
-                params=params,
-                timeout=timeout,
-                stream=True,
-                verify=session.verify,
-                allow_redirects=redirects,
-            )
-            for piece in answer.iter_content(_PIECE):
-                body += piece
-                if len(body) > max_bytes:
-                    raise TooLargeError
-                if time.monotonic() > ends:
-                    raise TooSlowError(answer.status_code)
+            answer = session.get(url, stream=True, verify=session.verify, **options)
+            yield answer
         except _RAISED as error:
             if deadline.over:
                 raise TooSlowError(answer.status_code if answer is not None else None) from error
             if not isinstance(error, (*BROKEN, requests.TooManyRedirects)):
-                raise CannotAskError(_kind(error)) from error
+                if not deadline.asked:
+                    raise CannotAskError(_kind(error)) from error
+                raise UnreadableAnswerError(_kind(error), response=answer) from error
             if error.response is None:
                 error.response = answer
             raise
@@ -207,9 +242,14 @@ def timed_get(
             if answer is not None:
                 answer.close()
     if deadline.over:
-        # A body that says no length seems whole where its connection ends.
+        # Headers, and a body that says no length, seem whole where their connection ends.
         raise TooSlowError(answer.status_code)
-    return answer, bytes(body)
+
+
+def failure_in_words(error: Exception) -> str:
+    """What one of these errors is, without what it says: that may be a secret."""
+    kind = type(error).__name__
+    return f"{kind}: {error}" if isinstance(error, UnreadableAnswerError) else kind
 
 
 def _kind(error: Exception) -> str:

@@ -14,16 +14,17 @@ from feira.core.errors import PermanentError
 from feira_provider.hooks.paged_api import PagedApiHook, PagedApiRefusedError
 from feira_provider.hooks.timed_request import (
     CannotAskError,
-    TooLargeError,
     TooSlowError,
+    failure_in_words,
     make_timed,
     status_in_words,
-    timed_get,
+    timed_status,
 )
 from feira_provider.hooks.web_links import shown
+from feira_provider.triggers.own_threads import NoAnswerInTimeError, in_thread, own_threads
 
 _TIMEOUT = 10.0
-_MAX_BYTES = 2**20
+_THREADS = own_threads("http-available")
 
 
 def opened(http_conn_id: str, endpoint: str) -> tuple[str, requests.Session]:
@@ -44,24 +45,17 @@ def ask(http_conn_id: str, endpoint: str) -> tuple[str, str]:
     url, session = opened(http_conn_id, endpoint)
     make_timed(session)
     try:
-        answer, _ = timed_get(
-            session,
-            url,
-            {},
-            timeout=_TIMEOUT,
-            total_timeout=_TIMEOUT,
-            max_bytes=_MAX_BYTES,
-            redirects=False,
-        )
-        return shown(url), status_in_words(answer.status_code)
+        with session:
+            status = timed_status(session, url, timeout=_TIMEOUT, total_timeout=_TIMEOUT)
+        return shown(url), status_in_words(status)
     except CannotAskError as error:
         raise PagedApiRefusedError(
             f"{shown(url)} cannot be asked ({error}); check the connection {http_conn_id}.",
             url=url,
             page=1,
         ) from error
-    except (requests.RequestException, TooSlowError, TooLargeError) as error:
-        return shown(url), type(error).__name__
+    except (requests.RequestException, TooSlowError) as error:
+        return shown(url), failure_in_words(error)
 
 
 class HttpAvailableTrigger(BaseTrigger):
@@ -98,19 +92,25 @@ class HttpAvailableTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yields one event: ``available``, or with a ``message`` ``timeout``, which is the last answer, or ``error``
         where the connection cannot be used."""
+        answer = "none, for the triggerer had no thread free to ask"
         while True:
-            last = time.time() >= self.deadline
+            # The last question may wait for its thread, and then for its answer.
+            longest = max(0.0, self.deadline - time.time()) + 2 * _TIMEOUT
+            asking = in_thread(_THREADS, longest, ask, self.http_conn_id, self.endpoint)
             try:
-                # In a thread: requests waits for its answer, and Airflow's for the connection.
-                url, answer = await asyncio.to_thread(ask, self.http_conn_id, self.endpoint)
+                url, answer = await asking
             except PermanentError as error:
                 yield TriggerEvent({"status": "error", "message": str(error)})
+                return
+            except NoAnswerInTimeError:
+                yield TriggerEvent({"status": "timeout", "message": answer})
                 return
             if answer == "200":
                 yield TriggerEvent({"status": "available"})
                 return
-            if last:
+            left = self.deadline - time.time()
+            if left <= 0:
                 yield TriggerEvent({"status": "timeout", "message": answer})
                 return
             self.log.info("%s is not available yet: %s", url, answer)
-            await asyncio.sleep(min(self.poke_interval, max(0, self.deadline - time.time())))
+            await asyncio.sleep(min(self.poke_interval, left))

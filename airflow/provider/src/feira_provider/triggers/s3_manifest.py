@@ -28,6 +28,7 @@ from feira_provider.hooks.missing import (
     NoConnectionError,
     named_if_missing,
 )
+from feira_provider.triggers.own_threads import NoAnswerInTimeError, in_thread, own_threads
 
 if TYPE_CHECKING:
     from aiobotocore.client import AioBaseClient
@@ -37,6 +38,9 @@ _AT_ONCE = 16
 _MISSING = frozenset({404})
 _DENIED = frozenset({401, 403})
 _SHOWN = 3
+_THREADS = own_threads("s3-manifest")
+# Seconds for the connection.
+_LOOK_UP = 60.0
 
 
 # What boto3 makes of a connection, and of a bucket's name, that it cannot use.
@@ -86,14 +90,17 @@ class ManifestWait:
             no use, or ``files_at`` does not fit a landing
         """
         try:
-            # In a thread: it waits for the connection.
-            hook = await asyncio.to_thread(self._hook)
+            hook = await in_thread(_THREADS, _LOOK_UP, self._hook)
             async with await hook.get_async_conn() as client:
                 return await self._look(client)
         except NoConnectionError as error:
             raise VainWaitError(str(error)) from error
         except MissingConnectionError as error:
             return ManifestState(f"{self.uri}: {error}")
+        except NoAnswerInTimeError:
+            return ManifestState(
+                f"{self.uri}: the connection {self.aws_conn_id} was not read in {_LOOK_UP:g} s"
+            )
         except _UNUSABLE as error:
             raise VainWaitError(
                 f"{self.uri}: S3 cannot be asked ({' '.join(str(error).split())[:300]}). Check the bucket's name, and "
