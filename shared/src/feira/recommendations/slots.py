@@ -58,12 +58,14 @@ def beside_greatest(scores: Scores) -> tuple[Scores, Floats]:
     decimals but beside its own. What adding leaves over is as small beside the greatest for everybody.
     """
     if sparse.issparse(scores):
-        row, item = _entries(scores)
-        greatest = np.zeros(scores.shape[0])
-        np.maximum.at(greatest, row, np.abs(scores.data))
+        count = np.diff(scores.indptr)
+        greatest = np.zeros(len(count))
+        if scores.nnz:
+            first = scores.indptr[:-1][count > 0]
+            greatest[count > 0] = np.maximum.reduceat(np.abs(scores.data), first)
         greatest[greatest == 0] = 1
-        shares = scores.data / greatest[row]
-        return sparse.csr_array((shares, item, scores.indptr), scores.shape), greatest
+        shares = scores.data / np.repeat(greatest, count)
+        return sparse.csr_array((shares, scores.indices, scores.indptr), scores.shape), greatest
     greatest = np.abs(np.where(scores > -np.inf, scores, 0)).max(axis=1, initial=0)
     greatest[greatest == 0] = 1
     return scores / greatest[:, np.newaxis], greatest
