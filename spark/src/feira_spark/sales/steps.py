@@ -68,7 +68,8 @@ def validate_landing(spark: SparkSession, store: LandingStore, manifest: Manifes
 
 
 def _validated(spark: SparkSession, store: LandingStore, manifest: Manifest) -> Validation:
-    name, staged = _stage(spark, store, manifest)
+    name = _stage(spark, store, manifest)
+    staged = spark.table(name)
     pages, counts = _counted(staged)
     validation = _judged(manifest, pages, counts).model_copy(update={"staged": name})
     current = store.current(manifest.extract_day)
@@ -150,7 +151,7 @@ def _as_validated(
         held = stored(spark, validation.staged.removeprefix(f"{CATALOG}."))
         if held is not None and needed - {*_NOT_STAGED} <= held.types.keys():
             return spark.table(validation.staged)
-    _, staged = _stage(spark, store, manifest)
+    staged = spark.table(_stage(spark, store, manifest))
     found = _judged(manifest, *_counted(staged))
     if found != validation.model_copy(update={"staged": None}):
         day = str(manifest.extract_day)
@@ -194,16 +195,16 @@ def _staged_landings(day: date) -> str:
     return f"sales_{day:%Y%m%d}_v"
 
 
-def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> tuple[str, DataFrame]:
-    """Parses and checks the landing's lines in one pass, into a table of their own: one that is killed, or at
-    work beside another, leaves nothing that would be taken for what the other has judged."""
+def _stage(spark: SparkSession, store: LandingStore, manifest: Manifest) -> str:
+    """Parses and checks the landing's lines in one pass, into a table of their own, whose name it returns: one
+    that is killed, or at work beside another, leaves nothing that would be taken for what the other has judged."""
     checked = validated_landing(spark, store, manifest, contract("sales.landing"))
     prefix = f"{STAGING}.{_staged_landings(manifest.extract_day)}"
     table = f"{prefix}{manifest.version:04d}_{uuid4().hex}"
     # The text of valid lines is not needed again.
     broken = F.when(F.size("broken_rules") > 0, F.col("raw"))
     write_staged(checked.withColumn("raw", broken).drop(*_NOT_STAGED), table)
-    return table, spark.table(table)
+    return table
 
 
 def _counted(staged: DataFrame) -> tuple[list[Row], list[Row]]:
