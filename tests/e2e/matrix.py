@@ -100,9 +100,13 @@ class Outcome:
 class Matrix:
     """The stack, what it was served, and what came of each state."""
 
-    def __init__(self, only: str = "") -> None:
-        """``only``: a regular expression; states that it does not find are left out."""
+    def __init__(self, only: str = "", *, every_change: bool = False) -> None:
+        """``only``: a regular expression; states that it does not find are left out.
+
+        :param every_change: leave out those too that not every change must pass
+        """
         self._only = re.compile(only)
+        self._every_change = every_change
         self.api = WatchedAirflow.local()
         self.shop = Shop(access.shop_url())
         self.served = Served(self.shop)
@@ -111,12 +115,15 @@ class Matrix:
         self.outcomes: list[Outcome] = []
         self.saw = ""
 
-    def state(self, name: str, do: Callable[[], list[str] | None]) -> None:
+    def state(
+        self, name: str, do: Callable[[], list[str] | None], *, every_change: bool = False
+    ) -> None:
         """Does something to the platform, then compares everything; prints how it went.
 
-        ``do`` returns what was wrong, and may leave in ``saw`` what a person saw.
+        ``do`` returns what was wrong, and may leave in ``saw`` what a person saw. ``every_change``: a state that
+        every change must pass.
         """
-        if not self._only.search(name):
+        if not self._only.search(name) or (self._every_change and not every_change):
             return
         began = time.monotonic()
         self.saw = ""
@@ -137,7 +144,7 @@ class Matrix:
 
     def skip(self, name: str, why: str) -> None:
         """Leaves a state out, and says why, here and in the table."""
-        if self._only.search(name):
+        if self._only.search(name) and not self._every_change:
             self.outcomes.append(Outcome(name, 0, 0, skipped=why))
             console.print(f"[yellow]SKIPPED[/]  {name}: {why}")
 

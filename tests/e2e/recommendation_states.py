@@ -85,7 +85,8 @@ def run_recommendations(m: Matrix) -> None:
 
 def _run(r: Recommended, states: Iterable[tuple[str, Callable[[Recommended], list[str]]]]) -> None:
     for name, state in states:
-        r.m.state(f"recommendations: {name}", partial(state, r))
+        every_change = state in (_events_after, _sales_after, _years_later, _shown)
+        r.m.state(f"recommendations: {name}", partial(state, r), every_change=every_change)
 
 
 def _events_after(r: Recommended) -> list[str]:

@@ -34,20 +34,30 @@ def run_matrix(m: Matrix) -> None:
     """Every state in turn; each begins where the one before it ended."""
     _update_by_later_day(m, older=day(1), newer=day(2))
     _update_by_later_day(m, older=day(3), newer=day(4))
-    m.state("a day", lambda: _a_day(m))
-    m.state("the same day again", lambda: same_day_again(m))
-    m.state("a later day updates its lines", lambda: _run(m, day(2)))
+    m.state("a day", lambda: _a_day(m), every_change=True)
+    m.state("the same day again", lambda: same_day_again(m), every_change=True)
+    m.state("a later day updates its lines", lambda: _run(m, day(2)), every_change=True)
     m.state("the newer day first", lambda: _run(m, day(4)))
     m.state("then the older one", lambda: _run(m, day(3)))
-    m.state("refetched: a line changed, one withdrawn that leaves", lambda: _changed(m))
+    m.state(
+        "refetched: a line changed, one withdrawn that leaves",
+        lambda: _changed(m),
+        every_change=True,
+    )
     m.state("refetched: withdrawn lines fall back to an older version", lambda: _fall_back(m))
-    m.state("refetched: fails the gate, the earlier landing stays", lambda: gate(m)[0])
+    m.state(
+        "refetched: fails the gate, the earlier landing stays",
+        lambda: gate(m)[0],
+        every_change=True,
+    )
     m.state("the same day again after the refused landing", lambda: _run(m, day(1)))
     m.state("refetched as empty", lambda: _empty(m))
     m.state("a closed day", lambda: _run(m, CLOSED))
     m.state("two days published at once", lambda: _run(m, day(5), day(6)))
     m.state("a range, two runs side by side", lambda: _range(m))
-    m.state("killed at every task boundary", lambda: killed_at_boundaries(m, KILLED))
+    m.state(
+        "killed at every task boundary", lambda: killed_at_boundaries(m, KILLED), every_change=True
+    )
     m.state("killed in mid-publish", lambda: _killed_in_publish(m))
     m.state("killed between warehouse commit and event", lambda: _killed_after_commit(m))
 
