@@ -671,6 +671,25 @@ def test_a_load_by_day_counts_the_rows_of_all_days(connection: psycopg.Connectio
     assert held(connection)[0][0] == D
 
 
+def test_a_load_by_day_writes_no_key_that_is_there_again(connection: psycopg.Connection) -> None:
+    """Who watches it, or may not write it, would take that for another key."""
+    old = of_day(E, "old")
+    loaded(connection, whole(1, old), extract(E))
+    connection.execute(
+        "CREATE OR REPLACE FUNCTION sales.refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'a key was written'; END $$"
+    )
+    for column in PUBLISHED.key:
+        connection.execute(
+            f"CREATE TRIGGER watches_{column} BEFORE UPDATE OF {column} ON sales.fact "
+            "EXECUTE FUNCTION sales.refuse()"
+        )
+    changed, bad = old | {"quantity": 9}, UNHOLDABLE["a key too long for the index"]
+    assert loaded(connection, whole(2, changed, bad), extract(E)) == Loaded(2, 0, 1, 0, 1)
+    assert [day for day, _ in held(connection)] == [D]
+    assert fact(connection) == [changed]
+
+
 def test_a_refused_row_is_looked_for_in_the_whole_table_alone(
     connection: psycopg.Connection,
 ) -> None:

@@ -9,10 +9,12 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from feira.core.contracts.ddl import Dialect
 from feira.core.warehouse.merge import STAGED, Gone, LoadRefusedError, Merge
 from feira.core.warehouse.staged import Merged, merge_staged, stage
+from feira_local.stack.postgres import Dsns
 
 TABLE = "sales.kept"
 Rows = Iterable[tuple[Any, ...]]
@@ -188,7 +190,10 @@ def test_no_more_keys_are_named_than_a_message_holds(connection: psycopg.Connect
         loaded(connection, [(f"k{n}", 1) for n in range(9) for _ in range(2)])
 
 
-@pytest.mark.parametrize("key", ["number", "d", "kept", "h", "Number"])
+@pytest.mark.parametrize(
+    "key",
+    ["number", "d", "kept", "h", "Number", "staged_rows", "staged_rows_part", "Staged_Rows_Number"],
+)
 @pytest.mark.parametrize("gone", ["kept", "absent", "marked"])
 def test_a_column_may_have_any_name_that_no_load_makes(
     connection: psycopg.Connection, key: str, gone: Gone
@@ -206,9 +211,12 @@ def test_a_column_may_have_any_name_that_no_load_makes(
 
 
 def test_a_columns_name_that_is_the_loads_own_is_refused_by_name() -> None:
-    for columns in (("id", "staged_rows_number"), ("id", "staged_rows")):
-        with pytest.raises(LoadRefusedError, match=rf"a column is named {columns[1]};.* Rename it"):
-            Merge(TABLE, ("id",), columns).require_usable()
+    marked = Merge(TABLE, ("id",), ("id",), "marked", mark="staged_rows_number")
+    for merge in (Merge(TABLE, ("id",), ("id", "staged_rows_number")), marked):
+        with pytest.raises(
+            LoadRefusedError, match=r"a column is named staged_rows_number, .* Rename it"
+        ):
+            merge.require_usable()
     with pytest.raises(LoadRefusedError, match="a column is named staged_rows_number"):
         Merge(TABLE, ("id",), ("id", "Staged_Rows_Number")).require_usable("redshift")
 
@@ -236,16 +244,71 @@ def test_a_key_whose_equal_values_are_identical_is_not_written_again(
     """Who watches it, or may not write it, would take that for another key."""
     key = {"uuid": str(UUID(int=7)), "date": "2020-01-02", "timestamptz": "2020-01-02 00:00+00"}
     table(connection, f"id {type_} PRIMARY KEY, v int", [(key.get(type_, "7"), 1)])
+    watched(connection, "id")
+    assert loaded(connection, [(key.get(type_, "7"), 2)]) == Merged(0, 1, 0)
+    (row,) = held(connection)
+    assert row[1] == "2"
+
+
+@pytest.fixture
+def loosely_collated(
+    connection: psycopg.Connection, postgres: Dsns
+) -> Iterator[psycopg.Connection]:
+    """The owner's connection, with the collation ``sales.loose`` until the test ends. Of a nondeterministic one a
+    server without ICU knows no more than what its catalog says."""
+    database = connection.info.dbname
+    with (
+        psycopg.connect(make_conninfo(postgres.superuser, dbname=database)) as owner,
+        owner.transaction(force_rollback=True),
+    ):
+        owner.execute("CREATE COLLATION sales.loose (provider = libc, locale = 'C')")
+        owner.execute(
+            "UPDATE pg_collation SET collisdeterministic = FALSE WHERE collname = 'loose'"
+        )
+        yield owner
+
+
+def test_a_text_is_exact_unless_its_collation_is_not_deterministic(
+    loosely_collated: psycopg.Connection,
+) -> None:
+    texts = ("text", 'text COLLATE "C"', "varchar(9)", "char(9)", "int")
+    loose = [f"{type_} COLLATE sales.loose" for type_ in ("text", "varchar(9)", "char(9)")]
+    columns = {f"c{number}": type_ for number, type_ in enumerate((*texts, *loose))}
+    table(loosely_collated, ", ".join(f"{name} {type_}" for name, type_ in columns.items()))
+    merge = Merge(TABLE, [*columns], [*columns])
+    with loosely_collated.cursor() as cursor:
+        staged = stage(cursor, merge, lambda targets: None, 0, "a test")
+        assert [each.is_exact() for each in staged.targets] == [True] * 5 + [False] * 3
+
+
+def test_a_key_that_may_equal_one_that_is_written_otherwise_is_written_again(
+    loosely_collated: psycopg.Connection,
+) -> None:
+    table(
+        loosely_collated,
+        "id text COLLATE sales.loose, part text, v int, PRIMARY KEY (id, part)",
+        [("a", "b", 1)],
+    )
+    for column, written in (("id", True), ("part", False)):
+        watched(loosely_collated, column)
+        merge = Merge(TABLE, ("id", "part"), ("id", "part", "v"))
+        if written:
+            with pytest.raises(psycopg.errors.RaiseException, match="a key was written"):
+                merged(loosely_collated, merge, [("a", "b", 2)])
+        else:
+            assert merged(loosely_collated, merge, [("a", "b", 2)]) == Merged(0, 1, 0)
+
+
+def watched(connection: psycopg.Connection, column: str) -> None:
+    """Whoever writes the column, and no other, is refused."""
     connection.execute(
         "CREATE OR REPLACE FUNCTION sales.refuse() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'a key was written'; END $$"
     )
     connection.execute(
-        f"CREATE TRIGGER watches BEFORE UPDATE OF id ON {TABLE} EXECUTE FUNCTION sales.refuse()"
+        f"CREATE OR REPLACE TRIGGER watches BEFORE UPDATE OF {column} ON {TABLE} "
+        "EXECUTE FUNCTION sales.refuse()"
     )
-    assert loaded(connection, [(key.get(type_, "7"), 2)]) == Merged(0, 1, 0)
-    (row,) = held(connection)
-    assert row[1] == "2"
 
 
 @pytest.mark.parametrize(

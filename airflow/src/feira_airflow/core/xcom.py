@@ -31,21 +31,43 @@ def result_of(task: str, of: type[Result], value: Any) -> Result:
     """What a task of the run has returned, as the dataclass that it was. A field that only the release has which
     ran it is left out.
 
-    :raises AirflowFailException: where nothing was kept of it, or a field is missing
+    :raises AirflowFailException: as ``fields_of``
     """
     fields = dataclasses.fields(of)  # type: ignore[arg-type]
-    known = {each.name: value[each.name] for each in fields if each.name in (value or ())}
-    missing = [
-        each.name
-        for each in fields
-        if each.name not in known and each.default is each.default_factory is dataclasses.MISSING
+    required = [
+        each.name for each in fields if each.default is each.default_factory is dataclasses.MISSING
     ]
-    if missing:
+    fields_of(task, value, *required)
+    return of(**{each.name: value[each.name] for each in fields if each.name in value})
+
+
+def fields_of(task: str, value: Any, *names: str) -> list[Any]:
+    """Those fields of what a task of the run has returned.
+
+    :raises AirflowFailException: where nothing was kept of it, or a field is missing; it names the task to clear
+    """
+    kept = value if isinstance(value, dict) else {}
+    if missing := [name for name in names if name not in kept]:
         raise AirflowFailException(
             f"XCom has no {', '.join(missing)} of {task}: it was cleaned, or written by another release. "
-            f"Clear {task} and what follows it."
+            f"Clear {_first_lost(task)} and what follows it."
         )
-    return of(**known)
+    return [kept[name] for name in names]
+
+
+def _first_lost(task: str) -> str:
+    """That task; or the first before it whose result it would miss in its turn."""
+    from airflow.sdk import XComArg, get_current_context
+
+    try:
+        context: Any = get_current_context()
+        dag, ti = context["dag"], context["ti"]
+    except (RuntimeError, KeyError):  # Called outside of a run.
+        return task
+    for before, _ in XComArg.iter_xcom_references(dag.get_task(task)):
+        if not ti.xcom_pull(task_ids=before.task_id):
+            return _first_lost(before.task_id)
+    return task
 
 
 def check(value: Any) -> None:

@@ -14,6 +14,7 @@ from feira_airflow.core.connections import LAKE, lake_settings, spark_session
 from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
 from feira_airflow.core.valkey import valkey_options
+from feira_airflow.core.xcom import fields_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,8 +45,8 @@ def interactions(features: dict[str, Any]) -> dict[str, Any]:
     ``names`` (metadata URIs) and the count of the first."""
     from feira_spark.recommendations.lists import stage
 
+    snapshots = fields_of("features", features, "sources", "snapshots")
     run_id = get_current_context()["run_id"]
-    snapshots = features["sources"], features["snapshots"]
     with spark_session() as spark:
         return asdict(stage(spark, partition_day(), run_id, *snapshots))
 
@@ -57,23 +58,21 @@ def lists(features: dict[str, Any], staged: dict[str, Any]) -> dict[str, Any]:
     from feira.recommendations.lists import interactions_of
     from feira.recommendations.segments import segments_of
 
+    read, snapshots, offsets = fields_of("features", features, "sources", "snapshots", "offsets")
+    names = ("interactions", "segments", "categories", "names")
+    *uris, rows = fields_of("interactions", staged, *names, "rows")
     settings = lake_settings(LAKE)
     store = _store(settings)
-    sources = {
-        "sources": features["sources"],
-        "features": features["snapshots"],
-        "offsets": features["offsets"],
-    }
+    sources = {"sources": read, "features": snapshots, "offsets": offsets}
     version = store.claim(partition_day(), get_current_context()["run_id"], sources)
     made = store.finished(version.version)
     if made is None:
         batches = {
-            name: read_snapshot(settings, staged[name])
-            for name in ("interactions", "segments", "categories", "names")
+            name: read_snapshot(settings, uri) for name, uri in zip(names, uris, strict=True)
         }
         segments = segments_of(batches["segments"], batches["categories"])
         bought = interactions_of(batches["interactions"])
-        with _learning(store.files, store.folder(version.version), staged["rows"]):
+        with _learning(store.files, store.folder(version.version), rows):
             made = store.make(version, bought, segments, batches["names"])
     return {"version": made.version, "users": made.users, "lists": made.lists, "rows": made.rows}
 
@@ -84,7 +83,8 @@ def write_lists(made: dict[str, Any]) -> dict[str, Any]:
     counts, and the checksum."""
     from feira_spark.recommendations.lists import write_lists
 
-    version, finished = _store(lake_settings(LAKE)).read(made["version"])
+    (name,) = fields_of("lists", made, "version")
+    version, finished = _store(lake_settings(LAKE)).read(name)
     with spark_session() as spark:
         return asdict(write_lists(spark, version, finished))
 
@@ -95,9 +95,10 @@ def impressions(listed: dict[str, Any]) -> dict[str, Any]:
     name), ``sums`` (a URI), and ``count``."""
     from feira_spark.recommendations.impressions import stage
 
+    (version,) = fields_of("write_lists", listed, "version")
     store = _store(lake_settings(LAKE))
     with spark_session() as spark:
-        return asdict(stage(spark, store, *store.read(listed["version"])))
+        return asdict(stage(spark, store, *store.read(version)))
 
 
 @permanent_errors_fail()
@@ -111,15 +112,17 @@ def gate(listed: dict[str, Any], impressions: dict[str, Any]) -> dict[str, Any]:
     from feira.recommendations.serving.store import connect
     from feira_spark.recommendations.gate import judged
 
+    (name,) = fields_of("write_lists", listed, "version")
+    (sums_uri,) = fields_of("impressions", impressions, "sums")
     settings = lake_settings(LAKE)
     store = _store(settings)
-    version, finished = store.read(listed["version"])
+    version, finished = store.read(name)
     found = verdicts.recorded(store, version.version)
     if found is None:
         with connect(valkey_options()) as client:
             live = served(client, store)
         with spark_session() as spark:
-            sums = _sums(store, impressions)
+            sums = _sums(store, sums_uri)
             judged_now = judged(spark, settings, store, version, finished, live, sums)
         found = verdicts.record(store, judged_now)
     verdicts.require_method(found, finished)
@@ -161,9 +164,10 @@ def publish(listed: dict[str, Any], gate: dict[str, Any]) -> dict[str, Any]:
     from feira.recommendations.release import release
     from feira.recommendations.serving.store import connect
 
-    version, why = listed["version"], gate["verdict"]
+    (version,) = fields_of("write_lists", listed, "version")
+    judged, why, passed = fields_of("gate", gate, "version", "verdict", "publish")
     done = None
-    if gate["publish"] and gate["version"] == version:
+    if passed and judged == version:
         with connect(valkey_options()) as client:
             done = release(client, _store(lake_settings(LAKE)), version)
         why = "it has no lists"
@@ -204,11 +208,14 @@ def measure(
     from feira.recommendations.live.page import write_history, write_page
     from feira_spark.recommendations.measure import measure, newest_history
 
+    (sources,) = fields_of("features", features, "sources")
+    (version,) = fields_of("write_lists", listed, "version")
+    sums_uri, table = fields_of("impressions", impressions, "sums", "table")
     settings = lake_settings(LAKE)
     files = lake_files(settings)
-    sums, table = _sums(_store(settings), impressions), impressions["table"]
+    sums = _sums(_store(settings), sums_uri)
     with spark_session() as spark:
-        done = measure(spark, partition_day(), listed["version"], features["sources"], sums, table)
+        done = measure(spark, partition_day(), version, sources, sums, table)
         history = newest_history(spark)
     return {
         "page": write_page(files, settings.root, done),
@@ -275,7 +282,8 @@ def _kept(store: ListStore) -> set[str]:
 @permanent_errors_fail()
 def emit(listed: dict[str, Any]) -> None:
     """Ends the run; its outlet is the event."""
-    log.info("recommendation_lists[%s]: %s", partition_day(), listed["version"])
+    (version,) = fields_of("write_lists", listed, "version")
+    log.info("recommendation_lists[%s]: %s", partition_day(), version)
 
 
 @contextmanager
@@ -292,10 +300,10 @@ def _learning(files: AbstractFileSystem, folder: str, interactions: int) -> Iter
         yield
 
 
-def _sums(store: ListStore, impressions: dict[str, Any]) -> pa.Table:
+def _sums(store: ListStore, uri: str) -> pa.Table:
     import pyarrow.parquet as pq
 
-    with store.files.open(impressions["sums"], "rb") as file:
+    with store.files.open(uri, "rb") as file:
         return pq.read_table(file)
 
 

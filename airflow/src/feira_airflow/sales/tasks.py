@@ -17,7 +17,7 @@ from feira_airflow.core.connections import LAKE, lake_settings, spark_session, w
 from feira_airflow.core.lineage import report_lineage
 from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
-from feira_airflow.core.xcom import result_of
+from feira_airflow.core.xcom import fields_of, result_of
 from feira_airflow.sales.pipeline import SHOP_API
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def validate(landing: dict[str, Any]) -> dict[str, Any]:
     from feira.sales import lineage
     from feira_spark.sales.day import Landed, validate
 
-    lake = lake_settings(LAKE)
+    landed, lake = result_of("land", Landed, landing), lake_settings(LAKE)
     with spark_session() as spark:
-        validated = validate(spark, lake, result_of("land", Landed, landing))
+        validated = validate(spark, lake, landed)
     report_lineage(lambda: lineage.validated(lake))
     return asdict(validated)
 
@@ -100,9 +100,10 @@ def load_warehouse(extract: dict[str, Any]) -> dict[str, Any]:
     from feira.core import lineage
     from feira_spark.core.day import load_warehouse
 
+    (manifest,) = fields_of("transform", extract, "manifest")
     lake = lake_settings(LAKE)
     with spark_session() as spark, warehouse() as connection:
-        loaded = load_warehouse(spark, connection, lake, PUBLISHED, extract["manifest"])
+        loaded = load_warehouse(spark, connection, lake, PUBLISHED, manifest)
         report_lineage(lambda: lineage.loaded(PUBLISHED, lake, connection))
     return asdict(loaded)
 
@@ -112,8 +113,8 @@ def reconcile(loaded: dict[str, Any]) -> dict[str, Any]:
     """Compares lake and warehouse; fails with both figures where they differ."""
     from feira_spark.core.day import Loaded, reconcile
 
+    done = result_of("load_warehouse", Loaded, loaded)
     with spark_session() as spark, warehouse() as connection:
-        done = result_of("load_warehouse", Loaded, loaded)
         return asdict(reconcile(spark, connection, PUBLISHED, partition_day(), done))
 
 
@@ -132,4 +133,5 @@ def drop_staging(loaded: dict[str, Any] | None) -> dict[str, Any]:
 def emit(agreed: dict[str, Any]) -> None:
     """Ends the run; its outlet is the event. It has no work of its own, so nothing can come between
     the agreement and the event but a kill, after which the retry emits."""
-    log.info("sales_fact[%s] at snapshot %s", partition_day(), agreed["snapshot_id"])
+    (snapshot,) = fields_of("reconcile", agreed, "snapshot_id")
+    log.info("sales_fact[%s] at snapshot %s", partition_day(), snapshot)

@@ -10,7 +10,7 @@ from feira_airflow.core.connections import LAKE, lake_settings, spark_session
 from feira_airflow.core.kafka import kafka_admin, kafka_config, kafka_consumer, kafka_producer
 from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
-from feira_airflow.core.xcom import result_of
+from feira_airflow.core.xcom import fields_of, result_of
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,8 @@ def send_dead_letters(ingested: dict[str, Any]) -> dict[str, Any]:
     from feira.core.lake import read_snapshot
     from feira.user_events.dead_letters import DeadLetter, Sent, send
 
-    if ingested["dead_letters"] is None:
+    (dead_letters,) = fields_of("ingest", ingested, "dead_letters")
+    if dead_letters is None:
         return asdict(Sent(0, 0))
     letters = (
         DeadLetter(
@@ -92,7 +93,7 @@ def send_dead_letters(ingested: dict[str, Any]) -> dict[str, Any]:
             row["reason"],
             row.get("topic_id"),
         )
-        for batch in read_snapshot(lake_settings(LAKE), ingested["dead_letters"])
+        for batch in read_snapshot(lake_settings(LAKE), dead_letters)
         for row in batch.to_pylist()
     )
     with kafka_consumer() as consumer:
@@ -111,4 +112,5 @@ def drop_staging() -> dict[str, Any]:
 @permanent_errors_fail()
 def emit(ingested: dict[str, Any]) -> None:
     """Ends the run; its outlet is the event."""
-    log.info("user_events[%s]: %s events", partition_day(), ingested["events"])
+    (events,) = fields_of("ingest", ingested, "events")
+    log.info("user_events[%s]: %s events", partition_day(), events)

@@ -119,15 +119,16 @@ class WarehouseHook(DbApiHook):
     ) -> list[Statement]:
         """Every statement that ``load`` would run, in order. Connects to nothing.
 
-        :param targets: the types of the staged columns, which ``load`` asks the warehouse for: by them
-            Redshift's ``drop unchanged`` compares texts and floats more closely
+        :param targets: the types of the staged columns, which ``load`` asks the warehouse for: by them the
+            merge does not set a key whose equal values are identical, and Redshift's ``drop unchanged``
+            compares texts and floats more closely
         :raises WarehouseRefusedError: where the merge, the URL or the role cannot be put into SQL
         """
         with _refusals_fail():
             return [
                 self._lock(merge),
                 merge.create_staged(),
-                merge.describe(),
+                merge.describe(self.side),
                 Statement("fill staged", self._copy(merge, manifest_url)),
                 *merge.after_staging(self.side, targets),
             ]
@@ -143,8 +144,8 @@ class WarehouseHook(DbApiHook):
             column holds as it is, or a key is null or a duplicate, in the files or in the table; no retry
             is made
         """
-        for statement in self.statements(merge, manifest_url):
-            self.log.info("%s: %s", statement.name, statement.sql)
+        # Here for what it refuses: nothing connects for a load that cannot be.
+        self.statements(merge, manifest_url)
         with _refusals_fail():
             files = LoadFiles(
                 merge,
@@ -158,6 +159,8 @@ class WarehouseHook(DbApiHook):
                         cursor.execute(self._lock(merge).sql)
 
                         def fill(targets: list[Target]) -> None:
+                            for each in self.statements(merge, manifest_url, targets):
+                                self.log.info("%s: %s", each.name, each.sql)
                             self._fill(connection, cursor, merge, files, targets)
 
                         staged = stage(

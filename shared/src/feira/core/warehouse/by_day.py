@@ -56,9 +56,10 @@ def apply_by_day(
 
         def fill(targets: list[Target]) -> None:
             nonlocal copied
+            held.targets = targets
             for batch in found.read(merge.staged_columns):
                 copied += batch.num_rows
-                held.copy(batch, targets)
+                held.copy(batch)
             connection.execute(f"ANALYZE {STAGED}")
 
         staged = stage(cursor, merge, fill, None, found.origin, held.side.dialect)
@@ -111,9 +112,10 @@ class _Held:
         self.side = side_of(connection)
         self.staging = staging
         self.table = table
+        self.targets: list[Target] = []
         self.days: dict[date, tuple[str, str]] = {}
 
-    def copy(self, batch: pa.RecordBatch, targets: list[Target]) -> None:
+    def copy(self, batch: pa.RecordBatch) -> None:
         """Copies the rows that the table takes, and notes the days of the others.
 
         Of a day that is refused already no more rows are tried: one is enough to hold it, and a day
@@ -126,7 +128,7 @@ class _Held:
             return
         try:
             with self.side.undone_when_refused(self.connection):
-                copy_fitting(self.connection, [batch], targets, self.staging)
+                copy_fitting(self.connection, [batch], self.targets, self.staging)
             return
         except self.side.refused as error:
             if batch.num_rows == 1:
@@ -136,7 +138,7 @@ class _Held:
                 return
         half = batch.num_rows // 2
         for part in (batch.slice(0, half), batch.slice(half)):
-            self.copy(part, targets)
+            self.copy(part)
 
     def merge_days(self, merge: Merge) -> tuple[int, int]:
         """Merges what changed, each day by itself; rows inserted and updated."""
@@ -163,7 +165,7 @@ class _Held:
                 cursor.execute(
                     f"CREATE TEMP TABLE {_PART} AS SELECT * FROM {_CHANGED} WHERE {where}"
                 )
-                counts = merge_changes(cursor, merge, _PART)
+                counts = merge_changes(cursor, merge, _PART, self.targets)
                 cursor.execute(f"DROP TABLE {_PART}")
                 return counts
         except self.side.refused as error:

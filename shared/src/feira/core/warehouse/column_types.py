@@ -53,6 +53,8 @@ class Target:
     type: str
     counts_bytes: bool = False
     """Whether the type's length is one of bytes, as Redshift's is, or of characters."""
+    deterministic: bool = True
+    """Whether texts that are equal by the column's collation are identical, on PostgreSQL."""
 
     def identical(self, one: str, other: str) -> list[str]:
         """SQL of Redshift's for what makes two values of this column identical, beside that they are equal.
@@ -71,7 +73,7 @@ class Target:
         """Whether two values of this column that are equal are identical."""
         base, digits, *_ = self._parsed()
         if base in _TEXTS:
-            return not self.counts_bytes
+            return self.deterministic and not self.counts_bytes
         # A numeric without a scale keeps the one that each value was written with.
         return base in (*_EXACT, "uuid") and (base != "numeric" or digits is not None)
 

@@ -2,7 +2,8 @@
 
 It keeps to what PostgreSQL and Redshift both take. MERGE has no alias on its target, a plain table as
 its source, both WHEN clauses and no further condition; DELETE has no alias either. Only the lock, how
-the staged rows are filled, and how a row is found unchanged are a warehouse's own.
+the staged rows are filled, how a row is found unchanged and whether equal texts are identical are a
+warehouse's own.
 """
 
 from __future__ import annotations
@@ -83,10 +84,9 @@ class Merge:
             raise LoadRefusedError(f"{self.table!r} has more than schema and table.")
         if self.table.rpartition(".")[2].startswith(STAGED):
             raise LoadRefusedError(f"{self.table}: {STAGED} is the name of the staged rows.")
-        if taken := [name for name in self.staged_columns if name.startswith(STAGED)]:
+        if NUMBER in self.staged_columns:
             raise LoadRefusedError(
-                f"{self.table}: a column is named {taken[0]}; names that begin with {STAGED} are the "
-                "load's own. Rename it."
+                f"{self.table}: a column is named {NUMBER}, which is the load's own. Rename it."
             )
         if self.gone not in ("kept", "absent", "marked"):
             raise LoadRefusedError(
@@ -133,11 +133,16 @@ class Merge:
         sql = f"CREATE TEMP TABLE {quoted(STAGED)} AS SELECT {', '.join(columns)} FROM {self.target} WHERE 1 = 0"
         return Statement("create staged", sql)
 
-    def describe(self, table: str = STAGED) -> Statement:
-        """The types of the columns of the staged rows, or of another table, as the catalog writes them."""
+    def describe(self, dialect: Dialect = "postgres", table: str = STAGED) -> Statement:
+        """The types of the columns of the staged rows, or of another table, as the catalog writes them; on
+        PostgreSQL also whether the column's collation is deterministic."""
+        collation, source = "", "pg_attribute"
+        if dialect == "postgres":
+            collation = ", coalesce(collisdeterministic, TRUE)"
+            source += " LEFT JOIN pg_collation ON pg_collation.oid = attcollation"
         return Statement(
             "describe",
-            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+            f"SELECT attname, format_type(atttypid, atttypmod){collation} FROM {source} "
             f"WHERE attrelid = CAST('{table}' AS REGCLASS) AND attnum > 0 ORDER BY attnum",
         )
 

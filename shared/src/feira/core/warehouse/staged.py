@@ -50,10 +50,13 @@ def stage(
     :raises LoadRefusedError: where a key is a duplicate or a required value is null
     """
     _run(cursor, merge.create_staged())
-    _run(cursor, merge.describe())
+    _run(cursor, merge.describe(dialect))
     # By their order: Redshift's catalog has all names in lower case.
     described = zip(merge.staged_columns, cursor.fetchall(), strict=True)
-    targets = [Target(name, type_, dialect == "redshift") for name, (_, type_) in described]
+    targets = [
+        Target(name, type_, dialect == "redshift", *deterministic)
+        for name, (_, type_, *deterministic) in described
+    ]
     fill(targets)
     found, nulls, duplicates = (_count(cursor, each) for each in merge.assertions())
     if rows is not None and found != rows:

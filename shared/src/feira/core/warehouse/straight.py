@@ -64,7 +64,8 @@ def _applied(
     with connection.cursor() as cursor:
 
         def put(into: str, columns: list[str], rows: Iterable[pa.RecordBatch]) -> int:
-            types: dict[str, str] = dict(cursor.execute(merge.describe(into).sql).fetchall())
+            described = cursor.execute(merge.describe(table=into).sql).fetchall()
+            types = {name: type_ for name, type_, _ in described}
             targets = [Target(name, types[name]) for name in columns]
             fitting = (fit(batch, targets) for batch in rows)
             return copy_rows(connection, into, columns, fitting)
