@@ -121,6 +121,7 @@ def test_a_materialised_view_is_rebuilt_when_its_sql_changes(
     assert warehouse.rows("select line_count from marts.month_summary") == [{"line_count": 1}]
 
 
+@pytest.mark.slow
 def test_an_added_column_reaches_marts_that_exist(
     warehouse, project: Path, tmp_path: Path, fact_line: Line
 ) -> None:
@@ -148,6 +149,7 @@ def test_an_added_column_reaches_marts_that_exist(
         ]
 
 
+@pytest.mark.slow
 def test_a_declared_column_that_the_model_does_not_select_is_named(
     warehouse, project: Path, tmp_path: Path, fact_line: Line
 ) -> None:
@@ -189,6 +191,7 @@ def test_a_mart_that_breaks_its_contract_is_named_with_rule_and_rows(
     assert "clear the task" in next_step
 
 
+@pytest.mark.slow
 def test_what_editors_keep_beside_an_open_file_is_of_no_build(
     warehouse, project: Path, tmp_path: Path
 ) -> None:
@@ -250,6 +253,7 @@ def test_nothing_is_left_but_in_the_scratch_folder_and_no_password_at_all(
     assert [path for path in written if password in path.read_bytes()] == []
 
 
+@pytest.mark.slow
 def test_a_build_clears_away_what_a_killed_one_left(warehouse) -> None:
     with psycopg.connect(warehouse.dsns.dbt) as dbt:
         dbt.execute("create table marts.daily_revenue__dbt_tmp (x integer)")
@@ -282,6 +286,7 @@ def edit(project: Path, mart: str, old: str, new: str) -> None:
     model.write_text(before + new + after)
 
 
+@pytest.mark.slow
 def test_a_release_builds_them_by_the_connection_of_dbt(
     warehouse,
     fact_line: Line,

@@ -200,7 +200,7 @@ def loader(server: Any) -> Iterator[psycopg.Connection]:
 
 
 @pytest.mark.parametrize(
-    ("seed", "builds"), [(1, 30), pytest.param(2, 300, marks=pytest.mark.slow)]
+    ("seed", "builds"), [(1, 12), pytest.param(2, 300, marks=pytest.mark.slow)]
 )
 def test_after_any_loads_and_kills_the_marts_are_those_of_the_whole_fact(
     server: Any, loader: psycopg.Connection, project: Path, seed: int, builds: int

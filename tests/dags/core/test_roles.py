@@ -125,6 +125,7 @@ def server(
     purge_cached_app()
 
 
+@pytest.mark.slow
 def test_airflows_op_is_no_operator_it_may_do_all_that_an_admin_may(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,6 +133,7 @@ def test_a_report_that_is_gone_from_the_lake_holds_up_no_other(shop: Shop, inbox
     assert due(shop.connection, "slack") == [first]
 
 
+@pytest.mark.slow
 def test_reports_that_a_channel_never_takes_hold_up_no_others(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -211,6 +211,7 @@ def serving_image(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_serving_image_has_all_that_the_api_imports_and_reads(serving_image: Path) -> None:
     chosen = set(runtime_lock.image_lock("serving", LOCK, PYPROJECT))
     done = imports_of_serving(chosen, serving_image)

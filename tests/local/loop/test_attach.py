@@ -173,6 +173,7 @@ def test_a_restart_gives_a_new_process_that_is_healthy_and_keeps_the_attached(
     until(lambda: runs(supervisor))
 
 
+@pytest.mark.slow
 def test_a_service_that_cannot_start_is_named_with_the_end_of_its_log(
     config: StackConfig, supervisor: Supervisor
 ) -> None:

@@ -106,6 +106,7 @@ def modules_held(service: Service, code: str, home: Path, prefix: str = "feira")
     return {Path(path) for path in last.split(":") if not path.endswith("/__init__.py")}
 
 
+@pytest.mark.slow
 def test_the_scheduler_holds_no_other_module_of_ours_than_it_is_restarted_for(
     services: dict[str, Service], home: Path
 ) -> None:
@@ -126,6 +127,7 @@ for folder in (feira_provider.triggers, feira_provider.notifiers):
 """
 
 
+@pytest.mark.slow
 def test_the_triggerer_is_restarted_for_every_module_of_ours_that_it_holds(
     services: dict[str, Service], home: Path
 ) -> None:

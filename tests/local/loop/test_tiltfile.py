@@ -249,6 +249,7 @@ def test_every_command_of_a_resource_exists_and_takes_its_words(
     require_commands(loop(), services)
 
 
+@pytest.mark.slow
 def test_every_button_runs_commands_that_exist_with_its_inputs(record: Recorder) -> None:
     found, ran = loop(), {}
     for name, button in found.buttons.items():

@@ -26,6 +26,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield bootstrap
 
 
+@pytest.mark.slow
 def test_what_no_run_has_read_is_counted_from_the_last_that_one_has(broker: str) -> None:
     producer = Producer({"bootstrap.servers": broker})
     for number in range(5):

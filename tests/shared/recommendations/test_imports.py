@@ -6,6 +6,8 @@ import pkgutil
 import subprocess
 import sys
 
+import pytest
+
 import feira.recommendations
 
 # In one process, whose libraries stay: what is of the package itself is imported anew each time.
@@ -24,6 +26,7 @@ for name in sys.argv[1:]:
 LOOPS = "feira.recommendations.serving.values"
 
 
+@pytest.mark.slow
 def test_each_module_of_recommendations_can_be_imported_first_and_one_alone_needs_numba() -> None:
     names = [
         it.name

@@ -154,6 +154,7 @@ def lose(spark: SparkSession, table: str, *days: int) -> None:
         Path(path.removeprefix("file:")).unlink()
 
 
+@pytest.mark.slow
 def test_files_that_hold_no_key_of_the_day_are_not_read(tables: SparkSession) -> None:
     """A day that updates the day before and corrects a line of two months ago; other days' files are
     gone."""

@@ -102,6 +102,7 @@ def state(spark: SparkSession, connection: psycopg.Connection) -> tuple[Any, ...
     )
 
 
+@pytest.mark.slow
 def test_a_migration_that_is_killed_at_any_statement_is_finished_by_the_next(
     empty_lake: SparkSession, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,7 @@ def test_a_table_goes_from_its_extracts_to_the_agreement_by_its_declaration(stoc
     }
 
 
+@pytest.mark.slow
 def test_a_table_that_has_gained_a_column_and_no_rows_is_compared_and_staged_as_it_is(
     stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +203,7 @@ def test_a_table_that_has_gained_a_column_and_no_rows_is_compared_and_staged_as_
         stock.reconcile(B)
 
 
+@pytest.mark.slow
 def test_what_differs_is_named_in_the_tables_own_words_and_fails_its_own_day(stock: Stock) -> None:
     stock.extract(A, count(1, A, 10, 1))
     stock.publish(A)

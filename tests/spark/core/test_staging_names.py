@@ -76,6 +76,7 @@ class Asked:
             step(*given)
 
 
+@pytest.mark.slow
 def test_every_staging_table_has_a_name_that_every_catalog_takes(
     empty_lake: SparkSession,
     lake: LakeSettings,

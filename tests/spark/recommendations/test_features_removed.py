@@ -43,6 +43,7 @@ def snapshots(spark: SparkSession, table: str) -> set[int]:
     return {row["snapshot_id"] for row in rows}
 
 
+@pytest.mark.slow
 def test_features_of_old_days_go_and_what_a_version_that_stays_was_made_from_outlives_them_whole(
     empty_lake: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

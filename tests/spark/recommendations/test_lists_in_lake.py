@@ -226,6 +226,7 @@ def test_what_is_staged_is_as_of_the_day_at_the_snapshots(
     assert spark.sql("SHOW TABLES IN lake.staging").count() == 4
 
 
+@pytest.mark.slow
 def test_the_rows_of_a_removed_version_go_with_their_files_and_no_other_file_is_written(
     store: ListStore, spark: SparkSession
 ) -> None:

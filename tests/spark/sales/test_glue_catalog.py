@@ -50,6 +50,7 @@ def on_glue(
     return session
 
 
+@pytest.mark.slow
 def test_a_day_goes_from_its_landing_to_the_difference_on_glue(
     on_glue: SparkSession, tmp_path: Path
 ) -> None:

@@ -145,6 +145,7 @@ def test_a_date_in_the_calendars_gap_fails_its_own_day_alone(chain: Chain) -> No
     assert left == (0,)
 
 
+@pytest.mark.slow
 def test_a_date_in_the_gap_that_another_days_load_carries_over_fails_its_own_day_alone(
     chain: Chain,
 ) -> None:

@@ -254,6 +254,7 @@ def test_a_write_that_went_wrong_is_found_by_the_audit_and_never_seen(
     assert fact(tables) == {"a": 1, "b": 2, "c": 3}
 
 
+@pytest.mark.slow
 def test_a_null_where_none_may_be_is_found_by_the_audit(
     tables: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +276,7 @@ def test_a_null_where_none_may_be_is_found_by_the_audit(
         assert fact(tables) == {}
 
 
+@pytest.mark.slow
 def test_a_row_that_should_have_left_is_found_by_the_audit(
     tables: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,6 +287,7 @@ def test_a_row_that_should_have_left_is_found_by_the_audit(
     refused(tables, monkeypatch, write, r"2 rows .*\b2 .*make 1", DAY, {"a": 1, "b": 2})
 
 
+@pytest.mark.slow
 def test_a_row_of_a_day_that_is_overwritten_and_that_was_lost_is_found_by_the_audit(
     tables: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +298,7 @@ def test_a_row_of_a_day_that_is_overwritten_and_that_was_lost_is_found_by_the_au
     refused(tables, monkeypatch, write, r"1 rows .*\b2 .*make 2", NEXT, {"a": 1, "b": 2})
 
 
+@pytest.mark.slow
 def test_a_day_that_a_row_comes_back_to_keeps_its_others(tables: SparkSession) -> None:
     """Of the day that it comes to no row was looked for: what is there must stay."""
     put_extract(tables, DAY, a=1, b=2)
@@ -332,6 +336,7 @@ def test_what_a_killed_attempt_has_left_is_swept_and_never_published(tables: Spa
     assert fact(tables) == {"a": 1, "b": 2}
 
 
+@pytest.mark.slow
 def test_what_was_staged_for_a_day_is_dropped_and_other_days_is_kept(
     tables: SparkSession,
 ) -> None:

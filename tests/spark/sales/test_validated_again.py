@@ -105,6 +105,7 @@ def killed_once_staged(monkeypatch: pytest.MonkeyPatch, step: Callable[[], objec
             step()
 
 
+@pytest.mark.slow
 def test_lines_that_are_judged_otherwise_by_now_stay_as_they_were_until_they_are_validated_again(
     sales: SparkSession, store: LandingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +241,7 @@ def test_of_two_landings_of_a_day_that_are_validated_at_once_quarantine_has_the_
     assert quarantine(sales) == [*of_second, *refused]
 
 
+@pytest.mark.slow
 def test_quarantine_is_replaced_where_a_compaction_has_put_landings_into_one_file(
     sales: SparkSession, store: LandingStore
 ) -> None:
