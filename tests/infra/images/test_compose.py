@@ -9,6 +9,7 @@ import yaml
 
 from checkout import REPOSITORY
 from feira_local.stack import compose
+from feira_local.stack.config import StackConfig
 from feira_local.stack.service import Service
 
 DEFINED = compose.stack_services()
@@ -47,6 +48,35 @@ def differences(written: str, defined: tuple[Service, ...]) -> list[str]:
 
 def test_it_is_what_the_code_makes() -> None:
     assert FILE.read_text() == compose.text(DEFINED), "`make compose` writes it anew."
+
+
+class Asked(dict[str, str]):
+    """An environment that notes what is looked up in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.names.add(key)
+        return super().get(key, default)
+
+
+# What the containers are built with, a folder that they do not have, or another choice of services.
+NOT_PASSED_ON = {
+    *("FEIRA_HOME", "FEIRA_EXTRA_DAGS", "FEIRA_SHOP_DATA"),
+    *("FEIRA_WITHOUT", "FEIRA_MONITORING", "FEIRA_MONITORING_BIN"),
+    *("FEIRA_SPARK", "FEIRA_WAREHOUSE_ON", "FEIRA_COMET"),
+}
+
+
+def test_it_passes_on_every_setting_that_leaves_the_services_as_they_are() -> None:
+    asked = Asked()
+    config = StackConfig.from_env(asked)
+    ports = {f"FEIRA_PORT_{name.upper()}" for name in config.ports.named()}
+    assert set(compose.SETTINGS) == asked.names - ports - NOT_PASSED_ON
+    home = yaml.safe_load(FILE.read_text())["services"][compose.HOME]
+    assert home["environment"] == list(compose.SETTINGS)
 
 
 def test_it_has_every_service_of_the_stack() -> None:

@@ -35,6 +35,12 @@ CALLS = (
     "try_reflect/* */('a', 'b')",
     "IDENTIFIER('java_' || 'method')('a', 'b')",
     "from_protobuf(X'00', 'm', '/etc/passwd')",
+    "from_avro(X'02', '\"int\"', map('avroSchemaUrl', 'http://example.invalid/a'))",
+    "`Schema_Of_Avro` ('\"int\"', map('avroSchemaUrl', 'file:///etc/passwd'))",
+    "system.builtin.from_xml('<p/>', 'a INT', map('rowValidationXSDPath', '/etc/passwd'))",
+    "schema_of_xml/* */('<p/>', map('rowValidationXSDPath', '/etc/passwd'))",
+    """XPATH_STRING('<!DOCTYPE a SYSTEM "http://example.invalid/a.dtd"><a/>', 'a')""",
+    "python_worker_logs()",
 )
 
 
@@ -159,6 +165,7 @@ def test_the_warehouses_queries_are_looked_into_too(query: str, message: str, di
         ("SELECT transform(array(1), x -> x + 1) FROM a JOIN b USING (c)", None),
         ("SHOW TABLES IN lake.sales LIKE 'fa*'", None),
         ("EXPLAIN (SELECT 1)", None),
+        ("SELECT from_json('{}', 'a INT'), schema_of_csv('1')", None),
         ("DESCRIBE EXTENDED lake.sales.fact", None),
         ("SELECT 1 -- one\n, 2 /* two */", "SELECT 1       \n, 2          "),
         ("SELECT /*+ BROADCAST(a) */ 1", "SELECT                     1"),

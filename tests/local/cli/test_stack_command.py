@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from feira_local.cli import app, doctor, stack
+from feira_local.cli import app, clean, doctor, stack
 from feira_local.stack import access, lifecycle, state
 from feira_local.stack.config import Monitoring, StackConfig
 from feira_local.stack.errors import StackError
@@ -90,13 +90,13 @@ def test_services_as_json_hold_names_of_secrets_but_no_secret(home: Path) -> Non
 
 
 def test_env_is_read_by_a_shell_and_gives_the_lake_back(home: Path) -> None:
+    secrets = load_secrets(home)
     exports = CliRunner().invoke(app, ["env"]).stdout
     script = (
         f"{exports}\n{shlex.quote(sys.executable)} -c 'from feira.core.settings import LakeSettings as L; "
         + ("s = L.from_env(); print(s.root, s.endpoint, s.secret_key)'")
     )
     read = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    secrets = load_secrets(home)
     assert read.stdout.split() == [
         "s3://feira-lake",
         "http://127.0.0.1:21000",
@@ -294,9 +294,59 @@ def test_what_a_failed_reset_left_is_known_as_a_stacks_and_removed(
     state.save(watched)
     monkeypatch.setattr(stack, "ensure_jars", _no_jars)
     assert CliRunner().invoke(app, ["clean", "--yes", "--restart"]).exit_code == 1
-    assert [path for path in home.rglob("*") if path.is_file()] == [home / "run" / "config.json"]
+    left = {path for path in home.rglob("*") if path.is_file()}
+    assert left == {state.settings_path(watched), state.lock_path(watched)}
     assert CliRunner().invoke(app, ["clean", "--yes"]).exit_code == 0
     assert not home.exists()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_no_stack_is_started_beside_a_clean_nor_before_what_it_starts_itself(
+    restart: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = StackConfig.from_env()
+    config.make_folders()
+    load_secrets(home)
+    (home / "lake" / "part").write_text("rows")
+    locks: list[os.stat_result] = []
+    taken: list[tuple[str, bool]] = []
+
+    def note(what: str) -> None:
+        locks.append(state.lock_path(config).stat())
+        taken.append((what, state.busy(config)))
+
+    removed, downed = clean._remove, lifecycle.down
+    monkeypatch.setattr(clean, "_remove", lambda path, kept: (note("remove"), removed(path, kept)))
+    monkeypatch.setattr(lifecycle, "down", lambda config: (note("down"), downed(config)))
+    monkeypatch.setattr(stack, "ensure_jars", lambda *_, **__: note("jars"))
+    monkeypatch.setattr(lifecycle, "up", lambda *_: (note("up"), [])[1])
+    asked = ["clean", "--yes", "--json", *(["--restart"] if restart else [])]
+    assert CliRunner().invoke(app, asked).exit_code == 0
+    steps = [what for what, _ in taken]
+    assert steps[0] == "down" and {"remove"} <= set(steps)
+    assert steps[-2:] == (["jars", "up"] if restart else ["remove", "remove"])
+    assert {busy for _, busy in taken} == {True}
+    assert len({found.st_ino for found in locks}) == 1
+    assert not state.busy(config)
+    assert home.exists() is restart
+
+
+def test_a_start_beside_the_end_of_a_clean_keeps_its_folder(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = StackConfig.from_env()
+    config.make_folders()
+    load_secrets(home)
+    lock, unlink = state.lock_path(config), Path.unlink
+
+    def unlinked(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        if path == lock:
+            lock.touch()
+
+    monkeypatch.setattr(Path, "unlink", unlinked)
+    assert CliRunner().invoke(app, ["clean", "--yes"]).exit_code == 0
+    assert [path for path in home.rglob("*") if path.is_file()] == [lock]
 
 
 def test_clean_that_keeps_settings_removes_the_folder_where_there_are_none(home: Path) -> None:
@@ -335,6 +385,16 @@ def test_each_users_login_is_printed_on_request(home: Path) -> None:
     refused = CliRunner().invoke(app, ["login", "root"])
     assert isinstance(refused.exception, StackError)
     assert all(user in str(refused.exception) for user in ("'root'", "admin", "operator", "viewer"))
+
+
+@pytest.mark.parametrize("command", ["login", "login viewer", "login --json", "env", "env --json"])
+def test_where_no_stack_was_started_no_password_is_made_and_printed(
+    command: str, home: Path
+) -> None:
+    printed = CliRunner().invoke(app, command.split())
+    assert isinstance(printed.exception, StackError)
+    assert all(words in str(printed.exception) for words in (str(home), "`feira up`", "FEIRA_HOME"))
+    assert (printed.stdout, home.exists()) == ("", False)
 
 
 @pytest.fixture

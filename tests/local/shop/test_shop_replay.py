@@ -7,6 +7,7 @@ import gzip
 import os
 from pathlib import Path
 
+import orjson
 import pytest
 
 from feira_local.shop.replay import ReplaySource
@@ -98,6 +99,64 @@ def test_rows_that_break_rules_go_through_as_they_are(folder: Path) -> None:
     assert (first["customer_id"], first["country"]) == ("x17.5", None)
     assert (second["quantity"], second["unit_price"]) == ("two", "abc")
     assert second["updated_at"] == "some day"
+
+
+def test_numbers_of_more_than_64_bits_are_text(tmp_path: Path) -> None:
+    numbers = (2**63 - 1, -(2**63), 2**63, -(2**63) - 1, 10**30, "9" * 5000)
+    write_day(
+        tmp_path, "2010-12-01", *(f"1,A,,{n},2010-12-01 08:00:00,1.0,{n}.0,UK" for n in numbers)
+    )
+    lines = ReplaySource(tmp_path).lines(day("2010-12-01"), 0, 10)
+    expected = [*numbers[:2], *map(str, numbers[2:])]
+    assert [line["quantity"] for line in lines] == expected
+    assert [line["customer_id"] for line in lines] == expected
+    assert orjson.loads(orjson.dumps(lines)) == lines
+
+
+@pytest.mark.parametrize(
+    ("named", "rows"),
+    [
+        ("after line 3", ['3,A,"MUG,1,2010-12-01 09:00:00,1.0,,UK', "4,A,B,1,2010-12-01,1,,UK"]),
+        ("after line 3", ['3,A,"MUG,1,2010-12-01,1.0,,UK', '4,A,"A, B",1,2010-12-01,1.0,,UK']),
+        ("after line 3", ['3,A,"MUG,1,2010-12-01,1.0,,UK', '4,A,PLATE 12",1,2010-12-01,1.0,,UK']),
+        ("after line 4", ["3,A,B,1,2010-12-01,1.0,,UK", '4,A,"a" mug,1,2010-12-01,1.0,,UK']),
+        ("after line 3", [f"3,A,{'x' * 200_000},1,2010-12-01,1.0,,UK"]),
+    ],
+)
+def test_a_quote_that_is_left_open_takes_no_rows_with_it(
+    tmp_path: Path, named: str, rows: list[str]
+) -> None:
+    good = [f"{n},A,B,1,2010-12-01 08:00:00,1.0,,UK" for n in (1, 2)]
+    write_day(tmp_path, "2010-11-30", *good)
+    write_day(tmp_path, "2010-12-01", *good, *rows)
+    source = ReplaySource(tmp_path)
+    with pytest.raises(SourceError, match=rf"2010-12-01\.csv\.gz cannot be read: .*{named}: "):
+        source.total(day("2010-12-01"))
+
+
+@pytest.mark.parametrize("file_day", ["2010-12-01", "2011-06-02"])
+def test_a_row_of_another_day_is_shown_with_its_files_day(tmp_path: Path, file_day: str) -> None:
+    times = [f"{file_day} 12:00:00", "2011-01-15 12:00:00", "2031-06-01 12:00:00", "1970-01-01"]
+    # Of the neighbours, and of the hour of summer that is the day before in UTC.
+    around = [str(day(file_day) + dt.timedelta(days=days)) for days in (-1, 1)]
+    times += [f"{near} {time}" for near in around for time in ("00:30:00", "23:30:00")]
+    write_day(tmp_path, file_day, *(f"{n},A,,1,{it},1.0,,UK" for n, it in enumerate(times)))
+    source = ReplaySource(tmp_path)
+    shown = source.lines(day(file_day), 0, 99)
+    assert [line["order_id"] for line in shown] == [str(n) for n in range(len(times))]
+    assert [line["updated_at"] for line in shown[1:4]] == [
+        "2011-01-15T12:00:00Z",
+        "2031-06-01T11:00:00Z",
+        # London had summer time all that winter.
+        "1969-12-31T23:00:00Z",
+    ]
+    assert (source.first_day, source.last_day) == (day(file_day), day(file_day))
+
+
+def test_a_file_that_is_named_by_no_day_is_named(folder: Path) -> None:
+    write_day(folder, "2010-02-30")
+    with pytest.raises(SourceError, match=r"2010-02-30\.csv\.gz .*Rename"):
+        ReplaySource(folder)
 
 
 def test_a_day_without_a_file_is_closed(folder: Path) -> None:

@@ -162,6 +162,14 @@ def test_what_is_no_part_cannot_be_left_out(text: str) -> None:
         StackConfig.from_env({"FEIRA_WITHOUT": text})
 
 
+@pytest.mark.parametrize("text", [",", " ", " , ,"])
+def test_to_leave_out_no_part_by_name_is_refused(text: str) -> None:
+    with pytest.raises(StackError, match=rf"FEIRA_WITHOUT, or --without, names '{text}'; .*kafka"):
+        StackConfig.from_env({"FEIRA_WITHOUT": text})
+    assert StackConfig.from_env({"FEIRA_WITHOUT": ""}).without == ()
+    assert StackConfig.from_env({"FEIRA_WITHOUT": "kafka,"}).without == ("kafka",)
+
+
 def test_two_services_of_one_name_are_refused(joined: LocalPart, tmp_path: Path) -> None:
     stack = StackConfig.from_env({"FEIRA_HOME": str(tmp_path)})
     (geo,) = joined.services(stack)

@@ -68,6 +68,29 @@ def test_a_log_that_is_missing_for_a_moment_or_is_emptied_goes_on(
     assert next(followed) == "b"
 
 
+@pytest.mark.parametrize("lines", [1, 2, 3, 40])
+@pytest.mark.parametrize("length", [1, 700, log_lines._BLOCK - 1, log_lines._BLOCK, 200_000])
+def test_as_many_lines_are_shown_as_were_asked_for_however_long_they_are(
+    length: int, lines: int, log: Path
+) -> None:
+    # Of two bytes, so that a cut amid a character would show.
+    written = [f"{number}{'é' * length}" for number in range(3)]
+    add(log, "\n".join(written) + "\n")
+    expected = ["one", "two", "three", *written][-lines:]
+    assert log_lines.tail(log, lines) == expected
+    followed = log_lines.follow(log, lines)
+    assert [next(followed) for _ in expected] == expected
+    add(log, "next\nhal")
+    assert next(followed) == "next"
+    assert log_lines.tail(log, lines) == [*expected, "next", "hal"][-lines:]
+    assert log_lines.tail(log.with_name("none"), lines) == []
+
+
+def test_a_line_ends_at_a_line_break_alone(log: Path) -> None:
+    add(log, "a\x0cb\u2028c\rd\x85e\r\n\n")
+    assert log_lines.tail(log, 3) == ["three", "a\x0cb\u2028c\rd\x85e", ""]
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_line_that_is_followed_gives_the_terminal_no_command(
     as_json: bool, log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -139,13 +140,71 @@ def test_a_process_number_that_is_anothers_now_is_left_alone(config: StackConfig
         bystander.wait()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux counts times of start from the boot")
+@pytest.mark.parametrize("step", [300.0, -86_400.0, 2.0])
+def test_a_clock_that_is_set_forgets_no_process(
+    step: float, config: StackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = _orphan(config.run)
+    try:
+        (leader,) = processes.leaders(config.run)
+        # As the kernel has it then: a process's own time is counted from it.
+        booted = psutil.boot_time() + step
+        monkeypatch.setattr(psutil, "boot_time", lambda: booted)
+        monkeypatch.setattr("psutil._pslinux.boot_time", lambda: booted)
+        psutil.process_iter.cache_clear()
+        (moved,) = processes.leaders(config.run)
+        assert moved == replace(leader, started=leader.started + step)
+        assert [process.pid for process in processes.members(config.run)] == [child]
+        booted_anew = config.home / "boot_id"
+        booted_anew.write_text("another\n")
+        monkeypatch.setattr(processes, "_BOOT_ID", booted_anew)
+        assert processes.leaders(config.run) == []
+    finally:
+        monkeypatch.undo()
+        psutil.process_iter.cache_clear()
+        psutil.Process(child).kill()
+
+
+@pytest.mark.parametrize(("rebooted", "known"), [(0, 1), (59, 1), (61, 0), (-61, 0)])
+def test_without_a_boots_name_its_time_tells_it_from_another(
+    rebooted: int, known: int, config: StackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_BOOT_ID", config.home / "none")
+    processes.record_start(config.run, "shop")
+    booted = psutil.boot_time() + rebooted
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted)
+    assert len(processes.leaders(config.run)) == known
+
+
 def test_two_commands_never_work_on_one_home_together(config: StackConfig) -> None:
     import fcntl
 
     with (config.run / "lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(StackError, match="Another `feira up` or `feira down`"):
+        with pytest.raises(StackError, match="Another `feira up`, `feira down` or `feira clean`"):
             down(config)
+
+
+def test_a_lock_that_a_clean_removed_meanwhile_keeps_others_out_all_the_same(
+    config: StackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    locked, cleaned = state._locked, iter((True, True, False))
+
+    def after_a_clean(file: IO[str], how: int) -> bool:
+        if next(cleaned, False):
+            shutil.rmtree(config.home)
+        return locked(file, how)
+
+    monkeypatch.setattr(state, "_locked", after_a_clean)
+    with state.alone(config):
+        assert state.lock_path(config).is_file() and state.busy(config)
+        with state.alone(config):
+            pass
+        assert state.busy(config)
+    assert not state.busy(config)
 
 
 def test_up_without_jars_names_the_command_that_fetches_them(

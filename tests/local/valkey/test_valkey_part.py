@@ -103,6 +103,30 @@ def test_the_api_reads_the_file_from_the_lake_of_connections_yaml(config: StackC
     assert api.private_env["FEIRA_LAKE"] == "s3://theirs"
 
 
+def test_the_api_reads_where_lists_are_published_to(config: StackConfig) -> None:
+    def served() -> dict[str, Any]:
+        return options_from_env(by_name(local.services(config))["recommendations"].private_env)
+
+    assert served() == local.valkey_options(config) | {"db": 0}
+    own = config.home / "connections.yaml"
+    own.write_text(
+        "valkey_default: {conn_type: redis, host: theirs, port: 6380, login: api, password: 'p@ss/1',"
+        " extra: {db: 2, ssl: true}}\n"
+    )
+    own.chmod(0o600)
+    assert served() == {
+        "host": "theirs",
+        "port": 6380,
+        "username": "api",
+        "password": "p@ss/1",
+        "db": 2,
+        "ssl": True,
+    }
+    assert served() == local.valkey_options(config)
+    for service in local.services(config):
+        assert "p@ss/1" not in json.dumps(service.as_json()) + repr(service)
+
+
 def test_events_that_are_posted_go_to_the_stacks_kafka_or_that_of_connections_yaml_or_nowhere(
     config: StackConfig, tmp_path: Path
 ) -> None:

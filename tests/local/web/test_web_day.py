@@ -157,6 +157,40 @@ def test_as_many_are_redated_as_was_asked_for_of_however_many_blocks(
     assert len(again) == len(set(again)) == 2000
 
 
+# Of twelve blocks, and of a hundred.
+@pytest.mark.parametrize("size", [64, 8])
+def test_what_is_redated_is_of_the_whole_day(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "SESSIONS", size)
+    settings = replace(SMALL, events=10_000, disorder=replace(CALM, redated=0.02))
+    times = np.array([event["occurred_at"].timestamp() for event in events(settings)])
+    again = [batch.messages for batch in batches(settings, NEXT) if batch.counts["redated"]]
+    assert sum(len(part.values) for part in again) == 200
+    shifted = np.concatenate([part.timestamps for part in again]) / 1000 - 86_400
+    # As many in each tenth of the day's events as in another.
+    tenths = np.histogram(shifted, np.quantile(times, np.linspace(0, 1, 11)))[0]
+    assert tenths.sum() >= 199 and tenths.min() >= 15 and tenths.max() <= 25
+    few = replace(settings, disorder=replace(CALM, redated=0.0003))
+    hours = [
+        dt.datetime.fromtimestamp(at / 1000, dt.UTC).hour
+        for batch in batches(few, NEXT)
+        if batch.counts["redated"]
+        for at in batch.messages.timestamps.tolist()
+    ]
+    assert len(hours) == 3 and max(hours) - min(hours) > 3
+
+
+@pytest.mark.parametrize(("size", "redated"), [(64, 0.5), (64, 0.1), (8, 0.1)])
+@pytest.mark.parametrize("events_a_day", [779, 800, 1600, 5001])
+def test_as_many_are_redated_as_was_asked_for_where_the_last_block_is_short(
+    events_a_day: int, redated: float, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "SESSIONS", size)
+    settings = replace(SMALL, events=events_a_day, disorder=replace(CALM, redated=redated))
+    for at in range(7):
+        _, counts = sent(settings, NEXT + dt.timedelta(days=at))
+        assert counts["redated"] == round(events_a_day * redated)
+
+
 @pytest.mark.parametrize("kind", disorder.KINDS)
 def test_what_is_spoiled_is_no_event_of_the_day(kind: str) -> None:
     for _, value, _ in sent(replace(SMALL, events=300, disorder=CALM))[0]:

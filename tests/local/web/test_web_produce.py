@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
@@ -21,7 +23,7 @@ from feira_local.stack.errors import StackError
 from feira_local.web import produce
 from feira_local.web.day import batches
 from feira_local.web.produce import EventProducer, ProduceError
-from feira_local.web.settings import SWAPPED, WebSettings
+from feira_local.web.settings import SWAPPED, Disorder, WebSettings
 from feira_local.web.wire import Messages
 
 TWO = Messages([b"1", b"2"], [b"x", None], np.array([1291191960000, 1291191960001]))
@@ -176,6 +178,58 @@ def test_the_orders_purchases_are_sent_where_they_are_asked_for(
     ended = produced("2009-12-01", "--source", "orders")
     assert isinstance(ended.exception, StackError)
     assert re.search(r"no orders of 2009-12-01; .*2010-12-01 to", str(ended.exception))
+
+
+def test_a_range_of_orders_is_sent_whole_or_not_at_all(
+    broker: Callable[..., Broker], running: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+    for day in (1, 2, 3):
+        row = f"{day},A,MUG,1,2010-12-0{day} 08:00:00,1.0,17850.0,UK\n"
+        (tmp_path / f"2010-12-0{day}.csv.gz").write_bytes(gzip.compress((header + row).encode()))
+    monkeypatch.setenv("FEIRA_SHOP_DATA", str(tmp_path))
+    found = broker()
+    for days, missing in (("2010-12-02..2010-12-05", "04"), ("2010-11-30..2010-12-01", "30")):
+        ended = produced(days, "--source", "orders")
+        assert isinstance(ended.exception, StackError)
+        assert re.search(
+            rf"no orders of 2010-1[12]-{missing}; it has 2010-12-01 to 2010-12-03\. Nothing was sent",
+            str(ended.exception),
+        )
+        assert not found.calls
+    # What is found only while it is read comes after the days that were sent.
+    (tmp_path / "2010-12-03.csv.gz").write_bytes(b"no gzip")
+    ended = produced("2010-12-01..2010-12-03", "--source", "orders", "--json")
+    assert isinstance(ended.exception, StackError) and "2010-12-03" in str(ended.exception)
+    sent = [{"day": f"2010-12-0{day}", "event": 1, "messages": 1} for day in (1, 2)]
+    assert json.loads(ended.stdout) == sent
+    assert [key for _, _, key, _ in found.sent] == [b"17850"] * 2
+
+
+OPTIONS = ("events", "users", "seed", "clusters", "swapped", *vars(Disorder()))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_orders_take_no_option_of_visits(
+    option: str, broker: Callable[..., Broker], running: None
+) -> None:
+    found = broker()
+    name = f"--{option.replace('_', '-')}"
+    settings = WebSettings()
+    defaults = vars(settings) | vars(settings.taste) | vars(settings.disorder)
+    ended = produced("2010-12-01", "--source", "orders", name, str(defaults[option]))
+    assert isinstance(ended.exception, StackError)
+    assert f" {name} " in str(ended.exception)
+    assert not found.calls
+
+
+def test_what_the_help_says_is_what_is_sent_without_options() -> None:
+    settings = WebSettings()
+    defaults = vars(settings) | vars(settings.disorder)
+    for name, hint in get_type_hints(events.produce, include_extras=True).items():
+        for option in getattr(hint, "__metadata__", ()):
+            if isinstance(option.show_default, str):
+                assert float(option.show_default) == defaults[name]
 
 
 @pytest.mark.parametrize("day", ["1979-12-31", "today", "0001-01-01", "9999-12-31"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -50,46 +51,60 @@ def clean(
     kept = {config.home / CONNECTIONS} if keep_settings or restart else set[Path]()
     if restart:
         # Until the stack has come up they are nowhere else: whatever ends this, the next start has them.
-        kept.add(state.settings_path(config))
-    removed = _clean(config, yes, kept, quiet=as_json)
-    if restart:
-        start_with(config, as_json)
-    elif as_json:
-        print_json({"removed": removed})
-
-
-def _clean(config: StackConfig, yes: bool, kept: set[Path], quiet: bool) -> list[Path]:
-    """The folders that were removed, or all in them but the files that are kept."""
-    if kept and _holds_only(config.home, kept):
-        doomed = []
-    else:
-        _require_own_folder(config)
-        own = config.home == config.repository / ".feira" and not kept
-        # The jars are shared: a second stack that goes leaves them to the others.
-        folders = (config.home, config.repository / ".cache") if own else (config.home,)
-        doomed = [folder for folder in folders if folder.exists()]
-    if not doomed:
-        if not quiet:
-            print_line("There is nothing to remove.")
-        return []
+        kept |= {state.settings_path(config), state.lock_path(config)}
+    doomed = _doomed(config, kept)
     names = " and ".join(str(folder) for folder in doomed)
     if any(path.name == CONNECTIONS and path.exists() for path in kept):
         names += f" but {CONNECTIONS}"
-    if not yes:
-        if not sys.stdin.isatty():
-            raise StackError(f"This removes {names}; repeat with --yes.")
-        typer.confirm(f"Remove {names}, the lake and the warehouse with them?", abort=True)
+    if doomed:
+        _require_consent(names, yes)
+    # Nobody starts the stack beside what is removed, nor before what is started with its settings.
+    with state.alone(config) if doomed else nullcontext():
+        if doomed:
+            _remove_all(config, doomed, kept)
+        if not as_json:
+            print_line(f"Removed {names}." if doomed else "There is nothing to remove.")
+        if restart:
+            start_with(config, as_json)
+        elif as_json:
+            print_json({"removed": doomed})
+
+
+def _doomed(config: StackConfig, kept: set[Path]) -> list[Path]:
+    """The folders to remove, or all in them but the files that are kept."""
+    if kept and _holds_only(config.home, kept):
+        return []
+    _require_own_folder(config)
+    own = config.home == config.repository / ".feira" and not kept
+    # The jars are shared: a second stack that goes leaves them to the others.
+    folders = (config.home, config.repository / ".cache") if own else (config.home,)
+    return [folder for folder in folders if folder.exists()]
+
+
+def _require_consent(names: str, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise StackError(f"This removes {names}; repeat with --yes.")
+    typer.confirm(f"Remove {names}, the lake and the warehouse with them?", abort=True)
+
+
+def _remove_all(config: StackConfig, doomed: list[Path], kept: set[Path]) -> None:
     lifecycle.down(config)
     if state.settings_path(config) in kept:
         config.run.mkdir(exist_ok=True)
         state.save(config)
+    lock = state.lock_path(config)
     for folder in doomed:
-        _remove(folder, kept)
+        _remove(folder, kept | {lock})
     if config.socket.parent != config.run:
         shutil.rmtree(config.socket.parent, ignore_errors=True)
-    if not quiet:
-        print_line(f"Removed {names}.")
-    return doomed
+    if lock not in kept:
+        lock.unlink()
+        # Who starts the stack anew from here on may have them already.
+        with suppress(OSError):
+            config.run.rmdir()
+            config.home.rmdir()
 
 
 def _holds_only(folder: Path, kept: set[Path]) -> bool:

@@ -93,7 +93,10 @@ def _recommend(days: str, wanted: list[date]) -> None:
     # Simulated visits are to the simulated shop's products; real customers have what they ordered.
     real = running_config().shop.data is not None
     print_line("")
-    events.produce(days, source="orders" if real else "web", events=EVENTS_A_DAY)
+    if real:
+        events.produce(days, source="orders")
+    else:
+        events.produce(days, events=EVENTS_A_DAY)
     try:
         run_days("user_events", wanted, refetch=False, as_json=False, stays=False)
     except typer.Exit:

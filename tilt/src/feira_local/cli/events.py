@@ -6,8 +6,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,14 +21,15 @@ from feira_local.cli.output import (
     progress_bar,
 )
 from feira_local.cli.runs import parse_range
+from feira_local.shop.source import SourceError
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
 from feira_local.stack.state import running_config
 
 if TYPE_CHECKING:
+    from feira_local.shop.source import DaySource
     from feira_local.web.produce import EventProducer
-    from feira_local.web.settings import WebSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -47,8 +49,9 @@ def produce(
         ),
     ] = "web",
     events: Annotated[
-        int, typer.Option("--events", help="Visits: about so many events a day.")
-    ] = 100_000,
+        int | None,
+        typer.Option("--events", help="Visits: about so many events a day.", show_default="100000"),
+    ] = None,
     users: Annotated[
         int | None,
         typer.Option("--users", help="Users who return; else as many as the shop's customers."),
@@ -61,26 +64,41 @@ def produce(
         ),
     ] = None,
     swapped: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--swapped", help="Share of shown positions that are swapped at random: 0.01 to 0.05."
+            "--swapped",
+            help="Share of shown positions that are swapped at random: 0.01 to 0.05.",
+            show_default="0.02",
         ),
-    ] = 0.02,
+    ] = None,
     out_of_order: Annotated[
-        float, typer.Option(help="Share of messages sent up to ten minutes later.")
-    ] = 0.02,
-    late: Annotated[float, typer.Option(help="Share of visits sent with the next day's.")] = 0.005,
-    duplicate: Annotated[float, typer.Option(help="Share of messages sent twice.")] = 0.01,
+        float | None,
+        typer.Option(help="Share of messages sent up to ten minutes later.", show_default="0.02"),
+    ] = None,
+    late: Annotated[
+        float | None,
+        typer.Option(help="Share of visits sent with the next day's.", show_default="0.005"),
+    ] = None,
+    duplicate: Annotated[
+        float | None, typer.Option(help="Share of messages sent twice.", show_default="0.01")
+    ] = None,
     redated: Annotated[
-        float, typer.Option(help="Share of messages sent again with the next day's time.")
-    ] = 0.0005,
-    malformed: Annotated[float, typer.Option(help="Share of messages that are spoiled.")] = 0.001,
+        float | None,
+        typer.Option(
+            help="Share of messages sent again with the next day's time.", show_default="0.0005"
+        ),
+    ] = None,
+    malformed: Annotated[
+        float | None,
+        typer.Option(help="Share of messages that are spoiled.", show_default="0.001"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Send the events of a day, or of each day of a range, to Kafka.
 
     The same seed, day and options make the same messages, byte for byte. A day that is sent again is
-    in the topic twice, with the same event ids.
+    in the topic twice, with the same event ids. Orders are
+    sent as they are: what shapes visits is refused beside them.
 
     Example: [bold]feira events produce 2010-12-01[/]   [bold]feira events produce 2010-12-01..2010-12-07
     --events 1000000[/]
@@ -88,34 +106,34 @@ def produce(
     wanted = parse_range(days)
     config = running_config()
     _require_sendable(wanted)
-    Stack.of(config).running_supervisor("kafka")
-    from feira_local.shop.source import SourceError
-    from feira_local.shop.taste import Taste, customer_count
-    from feira_local.web.settings import Disorder, WebSettings
-
-    try:
-        settings = WebSettings(
-            taste=Taste(
-                seed=config.shop.seed if seed is None else seed,
-                clusters=config.shop.clusters if clusters is None else clusters,
-            ),
-            events=events,
-            users=customer_count(config.shop.lines) if users is None else users,
-            swapped=swapped,
-            disorder=Disorder(out_of_order, late, duplicate, redated, malformed),
+    given = {
+        name: value
+        for name, value in (
+            *(("events", events), ("users", users), ("seed", seed), ("clusters", clusters)),
+            *(("swapped", swapped), ("out_of_order", out_of_order), ("late", late)),
+            *(("duplicate", duplicate), ("redated", redated), ("malformed", malformed)),
         )
-    except SourceError as error:
-        raise StackError(str(error)) from error
+        if value is not None
+    }
+    Stack.of(config).running_supervisor("kafka")
+    send = _visits(config, given) if source == "web" else _orders(config, given, wanted)
     began = time.monotonic()
-    send = _send_visits if source == "web" else _send_orders
-    found = {}
+    found: dict[date, Counter[str]] = {}
+    failure = None
     with _progress(as_json) as show, _producer(config) as producer:
         for day in wanted:
-            found[day] = send(config, settings, day, producer, show)
+            try:
+                found[day] = send(day, producer, show)
+            except SourceError as error:
+                # The days before it are sent: these are shown first.
+                failure = StackError(str(error))
+                break
     if as_json:
         print_json([{"day": day, **counts} for day, counts in found.items()])
-        return
-    _print(found, time.monotonic() - began)
+    else:
+        _print(found, time.monotonic() - began)
+    if failure:
+        raise failure
 
 
 # Avro writes the times since then in eight bytes, and Kafka takes none before 1970.
@@ -133,52 +151,82 @@ def _require_sendable(days: list[date]) -> None:
 
 
 Show = Callable[[date, float], None]
+Send = Callable[[date, "EventProducer", Show], Counter[str]]
+"""Sends a day's messages and returns how many are of which kind; raises SourceError where the day cannot be read."""
 
 
-def _send_visits(
-    config: StackConfig, settings: WebSettings, day: date, producer: EventProducer, show: Show
-) -> Counter[str]:
+def _visits(config: StackConfig, given: dict[str, Any]) -> Send:
+    """Simulated visits, by the options that were given and else as the shop is."""
+    from feira_local.shop.taste import Taste, customer_count
     from feira_local.web.day import batches
+    from feira_local.web.settings import Disorder, WebSettings
 
-    counts: Counter[str] = Counter()
-    for batch in batches(settings, day):
-        producer.send(batch.messages)
-        counts += batch.counts
-        counts["messages"] += len(batch.messages.keys)
-        show(day, batch.done)
-    return counts
+    def stated(kind: type) -> dict[str, Any]:
+        return {each.name: given[each.name] for each in fields(kind) if each.name in given}
 
-
-def _send_orders(
-    config: StackConfig, settings: WebSettings, day: date, producer: EventProducer, show: Show
-) -> Counter[str]:
-    from feira_local.shop.generator import GeneratedSource, GeneratorSettings
-    from feira_local.shop.replay import ReplaySource
-    from feira_local.shop.source import DaySource, SourceError
-    from feira_local.shop.taste import Taste
-    from feira_local.web.orders import order_messages
-
-    source: DaySource
+    shop = {"seed": config.shop.seed, "clusters": config.shop.clusters}
+    users = {"users": customer_count(config.shop.lines)}
     try:
-        if config.shop.data:
-            source = ReplaySource(config.shop.data)
-        else:
-            source = GeneratedSource(
-                GeneratorSettings(
-                    taste=Taste(config.shop.seed, config.shop.clusters),
-                    lines_per_day=config.shop.lines,
-                )
-            )
-        if not source.first_day <= day <= source.last_day:
-            raise StackError(
-                f"The shop has no orders of {day}; it has {source.first_day} to {source.last_day}."
-            )
-        messages = order_messages(source, day)
+        taste, disorder = Taste(**(shop | stated(Taste))), Disorder(**stated(Disorder))
+        settings = WebSettings(
+            **(users | stated(WebSettings) | {"taste": taste, "disorder": disorder})
+        )
     except SourceError as error:
         raise StackError(str(error)) from error
-    producer.send(messages)
-    show(day, 1.0)
-    return Counter(event=len(messages.keys), messages=len(messages.keys))
+
+    def send(day: date, producer: EventProducer, show: Show) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for batch in batches(settings, day):
+            producer.send(batch.messages)
+            counts += batch.counts
+            counts["messages"] += len(batch.messages.keys)
+            show(day, batch.done)
+        return counts
+
+    return send
+
+
+def _orders(config: StackConfig, given: dict[str, Any], days: list[date]) -> Send:
+    """The purchases of the shop's orders. Raises StackError where it has none of these days, or options were given."""
+    from feira_local.web.orders import order_messages
+
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise StackError(
+            f"--source orders sends the shop's orders as they are, and {options} is of simulated visits; leave it out."
+        )
+    try:
+        source = _order_source(config)
+        for day in days:
+            if not source.first_day <= day <= source.last_day:
+                raise StackError(
+                    f"The shop has no orders of {day}; it has {source.first_day} to {source.last_day}. "
+                    "Nothing was sent."
+                )
+    except SourceError as error:
+        raise StackError(str(error)) from error
+
+    def send(day: date, producer: EventProducer, show: Show) -> Counter[str]:
+        messages = order_messages(source, day)
+        producer.send(messages)
+        show(day, 1.0)
+        return Counter(event=len(messages.keys), messages=len(messages.keys))
+
+    return send
+
+
+def _order_source(config: StackConfig) -> DaySource:
+    from feira_local.shop.generator import GeneratedSource, GeneratorSettings
+    from feira_local.shop.replay import ReplaySource
+    from feira_local.shop.taste import Taste
+
+    if config.shop.data:
+        return ReplaySource(config.shop.data)
+    return GeneratedSource(
+        GeneratorSettings(
+            taste=Taste(config.shop.seed, config.shop.clusters), lines_per_day=config.shop.lines
+        )
+    )
 
 
 @contextmanager

@@ -22,12 +22,14 @@ _EXPLAIN_MODE = re.compile(
     re.IGNORECASE,
 )
 # Spark on a laptop has no users, and its server holds the lake's keys.
-_CALLS_JAVA = "runs any method of Spark's own process"
 _READS_FILES = "reads a file of Spark's server"
+# By what a name is made of, so that a new member of a family is refused too.
 _CALLS = {
-    **dict.fromkeys(("java_method", "reflect", "try_reflect"), _CALLS_JAVA),
-    **dict.fromkeys(("from_protobuf", "to_protobuf"), _READS_FILES),
-    "identifier": "hides the name that it stands for",
+    re.compile(r"\w*(java|reflect)\w*"): "runs any method of Spark's own process",
+    # Their options name schemas, and XML a DTD, by path or URL.
+    re.compile(r"\w*(avro|proto|xml|xpath)\w*"): "can read a file of Spark's server or fetch a URL",
+    re.compile(r"\w*_logs"): "reads the logs of Spark's server",
+    re.compile("identifier"): "hides the name that it stands for",
 }
 # Those of Spark's functions that stand where a table does.
 _MAKE_ROWS = (
@@ -171,14 +173,19 @@ def _require_computing(tokens: list[Token]) -> None:
 
     for token, following in pairwise(tokens):
         name = token.text.lower()
-        if following.token_type is TokenType.L_PAREN and name in _CALLS:
-            raise StackError(f"`feira sql` only reads tables, and {name} {_CALLS[name]}.")
+        if following.token_type is TokenType.L_PAREN and (does := beside_computing(name)):
+            raise StackError(f"`feira sql` only reads tables, and {shortened(name)} {does}.")
         # Of TRANSFORM, MAP and REDUCE; after that of a join comes a parenthesis.
         if name == "using" and following.token_type in (TokenType.STRING, TokenType.RAW_STRING):
             program = shortened(following.text)
             raise StackError(
                 f"`feira sql` only reads tables, and USING {program!r} runs a program on Spark's server."
             )
+
+
+def beside_computing(function: str) -> str | None:
+    """What a function of Spark's does beside computing; None for one that only computes."""
+    return next((does for names, does in _CALLS.items() if names.fullmatch(function)), None)
 
 
 def _require_table(node: exp.Expr) -> None:

@@ -355,9 +355,9 @@ def logs(
     if not path.is_file():
         raise StackError(f"{name} has no log yet; it would be {path}.")
     if as_json and not follow:
-        print_json({"service": name, "path": path, "lines": lifecycle.tail(path, lines)})
+        print_json({"service": name, "path": path, "lines": log_lines.tail(path, lines)})
         return
-    for line in log_lines.follow(path, lines) if follow else lifecycle.tail(path, lines):
+    for line in log_lines.follow(path, lines) if follow else log_lines.tail(path, lines):
         row = (
             json.dumps({"service": name, "line": line}) if as_json else printable(line.expandtabs())
         )

@@ -9,7 +9,6 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from feira.core.landing.store import LandingStore
 from feira.monitoring.airflow import Airflow
@@ -30,7 +29,7 @@ from feira.user_events.codec import DEAD_TOPIC, TOPIC
 from feira_local.monitoring.heaps import Heaps
 from feira_local.stack import airflow, health, postgres
 from feira_local.stack.config import HOST, StackConfig
-from feira_local.stack.own_connections import own_connections
+from feira_local.stack.own_connections import connections_of_parts, own_connections
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.state import running_config
 
@@ -72,7 +71,7 @@ def sources(config: StackConfig, figures: Figures) -> list[Source]:
     if _WAREHOUSE not in own:
         # Behind what stands for Redshift too: its views of itself do not say whether anything was written.
         found.append(Warehouse(login))
-    if kafka := _kafka(config, own):
+    if kafka := connections_of_parts(config).get(_KAFKA, {}).get("extra"):
         found.append(Topics(kafka, (TOPIC, DEAD_TOPIC), tables.read))
     if _SHOP not in own:
         found.append(Endpoint(_SHOP, f"{config.shop_url}/health"))
@@ -85,11 +84,6 @@ def sources(config: StackConfig, figures: Figures) -> list[Source]:
         )
     )
     return found
-
-
-def _kafka(config: StackConfig, own: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    known = {name: it for part in config.parts for name, it in part.connections(config).items()}
-    return dict((known | own).get(_KAFKA, {}).get("extra", {}))
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import gzip
 import re
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -29,7 +30,8 @@ class ReplaySource:
     """Order lines of the files ``YYYY-MM-DD.csv.gz`` in a folder; a day without a file is closed.
 
     The files go by London days, the feed by UTC days: in summer the first hour of a file belongs
-    to the day before. Rows that break rules go through as they are.
+    to the day before. Rows that break rules go through as they are, each on a line of its own; one whose date is
+    of another day than its file is shown with its file's day.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,9 +42,7 @@ class ReplaySource:
                 "Give the folder of the Online Retail day files with --data."
             )
         names = (FILE_NAME.fullmatch(path.name) for path in folder.iterdir())
-        self._files = {
-            dt.date.fromisoformat(name[1]): folder / name[0] for name in names if name is not None
-        }
+        self._files = {_day_of(name): folder / name[0] for name in names if name is not None}
         if not self._files:
             raise SourceError(
                 f"replay data: {folder} holds no files named YYYY-MM-DD.csv.gz. "
@@ -83,11 +83,20 @@ class ReplaySource:
             return []
         try:
             with gzip.open(path, "rt", encoding="utf-8", newline="") as text:
-                return _lines(csv.DictReader(text, restval=""), file_day)
+                return _lines(csv.DictReader(text, restval="", strict=True), file_day)
         except (OSError, EOFError, ValueError, zlib.error) as error:
             raise SourceError(
                 f"replay data: {path} cannot be read: {error}. Fetch the file again, or remove it."
             ) from error
+
+
+def _day_of(name: re.Match[str]) -> dt.date:
+    try:
+        return dt.date.fromisoformat(name[1])
+    except ValueError:
+        raise SourceError(
+            f"replay data: {name[0]} is named by a day that does not exist. Rename the file, or remove it."
+        ) from None
 
 
 def _lines(rows: csv.DictReader[str], file_day: dt.date) -> list[tuple[dt.date, Line]]:
@@ -97,10 +106,23 @@ def _lines(rows: csv.DictReader[str], file_day: dt.date) -> list[tuple[dt.date, 
         raise ValueError(f"it lacks the columns {', '.join(missing)}")
     numbers: Counter[str] = Counter()
     lines = []
-    for row in rows:
+    for row in _rows(rows):
         numbers[row["InvoiceNo"]] += 1
         lines.append(_line(row, numbers[row["InvoiceNo"]], file_day))
     return lines
+
+
+def _rows(rows: csv.DictReader[str]) -> Iterator[dict[str, str]]:
+    """Raises ValueError where a quote is left open: it would take the rows up to the next one into its field."""
+    before = rows.line_num
+    try:
+        for row in rows:
+            if any("\n" in text or "\r" in text for text in row.values() if isinstance(text, str)):
+                raise csv.Error("a field goes on over the end of the line")
+            yield row
+            before = rows.line_num
+    except csv.Error as error:
+        raise ValueError(f"the row after line {before}: {error}; is a quote left open?") from error
 
 
 def _line(row: dict[str, str], number: int, file_day: dt.date) -> tuple[dt.date, Line]:
@@ -125,14 +147,19 @@ def _line(row: dict[str, str], number: int, file_day: dt.date) -> tuple[dt.date,
 
 
 def _utc(local: str, file_day: dt.date) -> tuple[dt.date, str]:
-    """A London time as its UTC day and text; what is no time stays on its file's day, unchanged."""
+    """The UTC day that shows a London time, and the time in UTC as text; what is no time stays unchanged."""
     try:
-        utc = dt.datetime.fromisoformat(local).replace(tzinfo=LONDON).astimezone(dt.UTC)
-    except ValueError:
+        london = dt.datetime.fromisoformat(local).replace(tzinfo=LONDON)
+        utc = london.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         return file_day, local
-    return utc.date(), f"{utc:%Y-%m-%dT%H:%M:%SZ}"
+    day = utc.date() if london.date() == file_day else file_day
+    return day, f"{utc:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _integer(text: str) -> int | str:
-    """The integer that the text writes; a text that writes none goes through as it is."""
-    return int(text) if re.fullmatch(r"-?\d+", text) else text
+    """The integer of 64 bits that the text writes; a text that writes none goes through as it is."""
+    if not re.fullmatch(r"-?\d{1,19}", text):
+        return text
+    value = int(text)
+    return value if -(2**63) <= value < 2**63 else text

@@ -18,12 +18,13 @@ from feira.core.landing.store import LandingStore
 from feira.core.settings import LakeSettings
 from feira_local.redshift import local as redshift
 from feira_local.stack import airflow, health, postgres
-from feira_local.stack.config import WarehouseOn
+from feira_local.stack.config import StackConfig, WarehouseOn
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
 from feira_local.stack.loopback import no_proxy
 from feira_local.stack.own_connections import as_airflow_reads, own_connections
 from feira_local.stack.postgres import WAREHOUSE_CONNECTIONS, Dsns
+from feira_local.stack.secrets import FILE as SECRETS_FILE
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.state import running_config
 
@@ -108,10 +109,22 @@ def dsns() -> Dsns:
 
 
 def airflow_login(user: str = airflow.ADMIN) -> tuple[str, str]:
-    """A user of Airflow's web interface, and its password. Raises StackError, with the users there are, for another."""
+    """A user of Airflow's web interface, and its password. Raises StackError, with the users there are, for another,
+    and where there is no stack."""
     if user not in airflow.USERS:
         raise StackError(f"Airflow has no user {user!r}; it has {', '.join(airflow.USERS)}.")
-    return user, load_secrets(running_config().home).by_name()[f"airflow_{user}"]
+    config = running_config()
+    _require_made(config)
+    return user, load_secrets(config.home).by_name()[f"airflow_{user}"]
+
+
+def _require_made(config: StackConfig) -> None:
+    """Raises StackError where no stack was started yet: passwords made now would open nothing."""
+    if not (config.home / SECRETS_FILE).is_file():
+        raise StackError(
+            f"There is no stack in {config.home}. `feira up` makes one there; if it is elsewhere, set FEIRA_HOME to "
+            "its folder."
+        )
 
 
 def airflow_api() -> tuple[str, Callable[[], str]]:
@@ -155,9 +168,13 @@ def loopback_session() -> requests.Session:
 
 
 def environment() -> dict[str, str]:
-    """What a shell or a program needs to use the stack as its tasks do: lake, connections, addresses."""
-    stack = Stack.of(running_config())
-    config, secrets = stack.config, stack.secrets
+    """What a shell or a program needs to use the stack as its tasks do: lake, connections, addresses.
+
+    Raises StackError where there is no stack.
+    """
+    config = running_config()
+    _require_made(config)
+    secrets = load_secrets(config.home)
     return {
         **no_proxy(os.environ),
         "FEIRA_HOME": str(config.home),

@@ -9,7 +9,7 @@ from pathlib import Path
 from feira.monitoring.airflow_metrics import allow_list
 from feira_local.stack import lineage
 from feira_local.stack.config import BUCKET, HOST, REGION, StackConfig
-from feira_local.stack.own_connections import own_connections
+from feira_local.stack.own_connections import connections_of_parts
 from feira_local.stack.secrets import Secrets, write_private
 
 ADMIN = "admin"
@@ -209,9 +209,7 @@ def connections(config: StackConfig, secrets: Secrets) -> dict[str, str]:
     }
     if config.lineage:
         described[lineage.CONNECTION] = lineage.connection(config)
-    for part in config.parts:
-        described |= part.connections(config)
-    described |= own_connections(config.home)
+    described |= connections_of_parts(config)
     return {
         f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in described.items()
     }

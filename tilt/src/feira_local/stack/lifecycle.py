@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import psutil
 
-from feira_local.stack import health, state
+from feira_local.stack import health, log_lines, state
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.jars import missing_jars, wanted_jars
@@ -98,8 +98,8 @@ def up(
     Raises StackError naming the service that failed, its last log lines and its log's path.
     """
     _require_user_name()
-    config.make_folders()
     with state.alone(config):
+        config.make_folders()
         stack = Stack.of(config)
         if missing_jars(wanted_jars(config), config.jars, thorough=False):
             raise StackError("Jars are missing or damaged; `feira jars fetch` gets them.")
@@ -278,7 +278,7 @@ def _look(service: Service, current: ProcessState) -> tuple[str, str]:
 
 def _failure(config: StackConfig, name: str, note: str) -> StackError:
     path = log_path(config, name)
-    end = "\n".join(f"  {line}" for line in tail(path, 15) or ["(no log yet)"])
+    end = "\n".join(f"  {line}" for line in log_lines.tail(path, 15) or ["(no log yet)"])
     return StackError(
         f"{name} did not start: {note}.\nThe end of {path}:\n{end}\n"
         "Fix the cause and repeat `feira up`; `feira down` stops the rest."
@@ -300,18 +300,6 @@ def restart(config: StackConfig, name: str) -> None:
         kind = "step" if service.kind == "afterwards" else service.kind
         only = replace(service, depends_on=(), kind=kind)
         _bring_up(replace(stack, services=(only,)), supervisor, lambda _: None)
-
-
-def tail(path: os.PathLike[str], lines: int) -> list[str]:
-    """The last lines of a log; none where there is no log."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 500 * lines - 4000))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return []
-    return text.splitlines()[-lines:]
 
 
 def down(

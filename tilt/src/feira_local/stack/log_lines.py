@@ -1,4 +1,4 @@
-"""A service's log, followed line by line."""
+"""A service's log: its last lines, and what follows them line by line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 _POLL_SECONDS = 0.2
+_BLOCK = 64 * 1024
+
+
+def tail(path: os.PathLike[str], lines: int) -> list[str]:
+    """The last lines of a log, the last of which may not have ended; none where there is no log."""
+    try:
+        with open(path, "rb") as file:
+            *ended, rest = _end(file, lines).split(b"\n")
+    except OSError:
+        return []
+    return [_text(line) for line in ([*ended, rest] if rest else ended)[-lines:]]
 
 
 def follow(path: Path, lines: int) -> Iterator[str]:
@@ -18,9 +29,7 @@ def follow(path: Path, lines: int) -> Iterator[str]:
     """
     file = path.open("rb")
     try:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - 500 * lines - 4000))
-        *ended, rest = file.read().split(b"\n")
+        *ended, rest = _end(file, lines).split(b"\n")
         yield from map(_text, ended[-lines:])
         while True:
             # Asked first: what is read after it is all that the old file has.
@@ -37,6 +46,21 @@ def follow(path: Path, lines: int) -> Iterator[str]:
                 time.sleep(_POLL_SECONDS)
     finally:
         file.close()
+
+
+def _end(file: BinaryIO, lines: int) -> bytes:
+    """The end of a log with at least so many whole lines, where it has them; leaves the file at its end."""
+    end = at = file.seek(0, os.SEEK_END)
+    blocks: list[bytes] = []
+    breaks = 0
+    while at and breaks <= lines:
+        start = max(0, at - _BLOCK)
+        file.seek(start)
+        blocks.append(file.read(at - start))
+        breaks += blocks[-1].count(b"\n")
+        at = start
+    file.seek(end)
+    return b"".join(reversed(blocks))
 
 
 def _is_replaced(path: Path, file: BinaryIO) -> bool:

@@ -12,13 +12,16 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import yaml
 
 from feira_local.stack.errors import StackError
 from feira_wiring.home import airflow_home
+
+if TYPE_CHECKING:
+    from feira_local.stack.config import StackConfig
 
 FILE = "connections.yaml"
 LAKE = "lake_default"
@@ -54,6 +57,13 @@ def own_connections(home: Path) -> dict[str, dict[str, Any]]:
             raise StackError(f"{path}: connection id {conn_id!r} is no text; quote it.")
         _require_connection(path, conn_id, fields)
     return found
+
+
+def connections_of_parts(config: StackConfig) -> dict[str, dict[str, Any]]:
+    """The connections of the stack's parts by id, replaced or joined by those of ``connections.yaml``: what a part's
+    program is given is what the pipelines are given."""
+    found = {name: it for part in config.parts for name, it in part.connections(config).items()}
+    return found | own_connections(config.home)
 
 
 @contextmanager

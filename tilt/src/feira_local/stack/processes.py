@@ -17,11 +17,13 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psutil
 
 from feira_local.stack.errors import StackError
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,12 @@ class Leader:
 def record_start(run: Path, service: str) -> None:
     """Records the calling process as the service's leader."""
     process = psutil.Process()
-    entry = {"pid": process.pid, "started": process.create_time(), "boot": psutil.boot_time()}
+    entry = {
+        "pid": process.pid,
+        "started": process.create_time(),
+        "boot": psutil.boot_time(),
+        "boot_id": _boot_id(),
+    }
     folder = run / "leaders"
     folder.mkdir(exist_ok=True)
     with (folder / service).open("a", encoding="ascii") as file:
@@ -56,10 +63,28 @@ def leaders(run: Path, service: str | None = None) -> list[Leader]:
             # A launcher that was killed while it wrote leaves half a line.
             with suppress(ValueError, KeyError, TypeError):
                 entry = json.loads(line)
-                # Process numbers of before a reboot mean nothing.
-                if abs(entry["boot"] - psutil.boot_time()) < 60:
-                    found.append(Leader(name, int(entry["pid"]), float(entry["started"])))
+                started = _started_in_this_boot(entry)
+                if started is not None:
+                    found.append(Leader(name, int(entry["pid"]), started))
     return found
+
+
+def _started_in_this_boot(entry: Mapping[str, Any]) -> float | None:
+    """A record's time of start, as the process has it now; None for one of before a reboot, whose number means
+    nothing."""
+    moved = psutil.boot_time() - float(entry["boot"])
+    if entry.get("boot_id") is None:
+        return float(entry["started"]) if abs(moved) < 60 else None
+    # Linux counts from the boot: a clock that is set moves the times of both.
+    return float(entry["started"]) + moved if entry["boot_id"] == _boot_id() else None
+
+
+def _boot_id() -> str | None:
+    """What Linux has anew with each boot; elsewhere the time of the boot has to do."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
 
 
 def forget_leaders(run: Path) -> None:

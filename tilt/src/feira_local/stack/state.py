@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -91,19 +91,47 @@ def _restored(config: StackConfig, fields: dict[str, Any]) -> StackConfig:
     )
 
 
+def lock_path(config: StackConfig) -> Path:
+    """The file that a command locks while it works on the stack. Who removes the folder removes it last."""
+    return config.run / "lock"
+
+
+# Homes whose lock this process has.
+_held: set[Path] = set()
+
+
 @contextmanager
 def alone(config: StackConfig) -> Iterator[None]:
-    """One `up` or `down` at a time for a state folder."""
-    config.run.mkdir(parents=True, exist_ok=True)
-    with (config.run / "lock").open("w") as file:
-        # Twice: who asks whether it is taken holds it for a moment.
-        if not _locked(file, fcntl.LOCK_EX):
-            time.sleep(0.1)
-            if not _locked(file, fcntl.LOCK_EX):
-                raise StackError(
-                    f"Another `feira up` or `feira down` works on {config.home}; wait until it ends."
-                )
+    """One `up`, `down` or `clean` at a time for a state folder; its own steps may ask for this again."""
+    if config.home in _held:
         yield
+        return
+    with _lock_file(config):
+        _held.add(config.home)
+        try:
+            yield
+        finally:
+            _held.remove(config.home)
+
+
+def _lock_file(config: StackConfig) -> IO[str]:
+    """The locked file, which is open. Raises StackError where another process has it."""
+    path = lock_path(config)
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError), ExitStack() as closing:
+            file = closing.enter_context(path.open("w"))
+            # Twice: who asks whether it is taken holds it for a moment.
+            if not _locked(file, fcntl.LOCK_EX):
+                time.sleep(0.1)
+                if not _locked(file, fcntl.LOCK_EX):
+                    raise StackError(
+                        f"Another `feira up`, `feira down` or `feira clean` works on {config.home}; wait until it ends."
+                    )
+            # A `clean` may have removed it since it was opened: then it keeps nobody out.
+            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                closing.pop_all()
+                return file
 
 
 def _locked(file: IO[str], how: int) -> bool:
@@ -115,9 +143,9 @@ def _locked(file: IO[str], how: int) -> bool:
 
 
 def busy(config: StackConfig) -> bool:
-    """Whether an `up`, `down` or `restart` is at work on the state folder."""
+    """Whether an `up`, `down`, `restart` or `clean` is at work on the state folder."""
     try:
-        with (config.run / "lock").open() as file:
+        with lock_path(config).open() as file:
             return not _locked(file, fcntl.LOCK_SH)
     except FileNotFoundError:
         return False

@@ -13,7 +13,7 @@ from feira.recommendations.serving.baked import served_path
 from feira.recommendations.serving.store import KAFKA, URL
 from feira_local.stack.config import BUCKET, HOST, StackConfig
 from feira_local.stack.local_parts import LocalPart
-from feira_local.stack.own_connections import own_connections
+from feira_local.stack.own_connections import connections_of_parts, own_connections
 from feira_local.stack.secrets import Secrets, load_secrets, write_private
 from feira_local.stack.service import HttpCheck, Link, Service, TcpCheck
 
@@ -26,12 +26,10 @@ LARGEST = "512mb"
 def services(config: StackConfig) -> tuple[Service, ...]:
     """The server and, from lists that are published there, the API."""
     port, api = config.ports.own["valkey"], config.ports.own["recommendations"]
-    secrets = load_secrets(config.home)
-    lake = config.lake_settings(secrets)
+    lake = config.lake_settings(load_secrets(config.home))
     own_s3 = lake.endpoint == config.s3_url
     # The files of the stack's own lake are files here.
     file = served_path(str(config.lake / BUCKET) if own_s3 else lake.root)
-    url = f"valkey://:{secrets.valkey}@{HOST}:{port}/0"
     shared = config.repository / "shared"
     feira = shared / "src" / "feira"
     return (
@@ -56,7 +54,7 @@ def services(config: StackConfig) -> tuple[Service, ...]:
             ),
             cwd=config.home,
             health=HttpCheck(f"http://{HOST}:{api}/health"),
-            private_env={URL: url} | ({} if own_s3 else lake.to_env()) | _kafka(config),
+            private_env=_connected(config) | ({} if own_s3 else lake.to_env()),
             ports=(api,),
             links=(
                 Link("recommendations", f"http://{HOST}:{api}/ui"),
@@ -72,12 +70,14 @@ def services(config: StackConfig) -> tuple[Service, ...]:
     )
 
 
-def _kafka(config: StackConfig) -> dict[str, str]:
-    """Where events go that are posted to the API: to the stack's own broker, that of ``connections.yaml``, or
-    nowhere."""
-    known = {name: it for part in config.parts for name, it in part.connections(config).items()}
-    found = (known | own_connections(config.home)).get("kafka_default")
-    return {KAFKA: json.dumps(found.get("extra", {}))} if found else {}
+def _connected(config: StackConfig) -> dict[str, str]:
+    """Where lists are read from, and where events go that are posted: the stack's own servers, or those of
+    ``connections.yaml``; without Kafka nowhere."""
+    known = connections_of_parts(config)
+    kafka = known.get("kafka_default")
+    return {URL: json.dumps(known[CONNECTION])} | (
+        {KAFKA: json.dumps(kafka.get("extra", {}))} if kafka else {}
+    )
 
 
 def binary() -> Path:

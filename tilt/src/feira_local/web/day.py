@@ -44,16 +44,24 @@ def batches(settings: WebSettings, day: dt.date) -> Iterator[Batch]:
 
 def _of_the_day_before(settings: WebSettings, day: dt.date, done: float) -> Iterator[Batch]:
     before = day - dt.timedelta(days=1)
-    _, late = _split(settings, before)
+    on_time, late = _split(settings, before)
     if late:
         found = _late(settings, before)
         yield Batch(found, Counter(event=len(found.values), late=len(found.values)), done)
-    count = round(settings.events * settings.disorder.redated)
-    for number in range(_blocks(settings, before)):
-        if not count:
-            return
-        found = disorder.redated(_block(settings, before, number), count)
-        count -= len(found.values)
+    left = count = round(settings.events * settings.disorder.redated)
+    if not count:
+        return
+    blocks = _blocks(settings, before)
+    # Each that is drawn again stands for some before it: of every hour, and for no more than it has messages for.
+    step = max(1, min(blocks // 24, int(0.4 / settings.disorder.redated)))
+    # The last is shorter, and so comes first: what it lacks, others have.
+    for number in range(blocks - 1, -1, -step):
+        first = max(0, number - step + 1)
+        wanted = left - round(count * first * sessions.SESSIONS / on_time)
+        if wanted <= 0:
+            continue
+        found = disorder.redated(_block(settings, before, number), wanted)
+        left -= len(found.values)
         yield Batch(found, Counter(redated=len(found.values)), done)
 
 
