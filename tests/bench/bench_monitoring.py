@@ -29,7 +29,7 @@ from feira_local.stack import access
 from feira_local.stack.airflow_api import AirflowApi
 from feira_local.stack.processes import group, leaders
 from feira_local.stack.state import running_config
-from machine import machine
+from machine import machine, pace
 from memory import MEBIBYTE, cpu_seconds, pss
 
 TARGET = REPOSITORY / ".bench" / "monitoring.json"
@@ -56,17 +56,6 @@ def by_service(of: str) -> dict[str, float]:
         value = cpu_seconds(processes) if of == "cpu" else sum(map(pss, processes)) / MEBIBYTE
         found[leader.service] = found.get(leader.service, 0.0) + value
     return found
-
-
-def pace() -> float:
-    """CPU seconds that a fixed piece of work takes now, the least of three: on a shared machine a second of CPU
-    does now more and now less, by a third within minutes."""
-    taken = []
-    for _ in range(3):
-        began = time.process_time()
-        sorted(hash(str(number)) for number in range(150_000))
-        taken.append(time.process_time() - began)
-    return min(taken)
 
 
 def in_turns(pairs: int) -> dict[str, list[float]]:

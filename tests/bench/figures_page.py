@@ -63,6 +63,12 @@ def range_of(values: list[float], digits: int = 1) -> str:
     return f"{middle:,.{digits}f} ({least:,.{digits}f}–{most:,.{digits}f})"
 
 
+def cores(machine: dict[str, Any]) -> str:
+    """Of what and how many, and of figures that know it how fast they were then."""
+    pace = f", at a pace of {machine['pace']:.2f} s" if "pace" in machine else ""
+    return f"{machine['cores']} cores of {machine['cpu']}{pace}"
+
+
 def _seconds(run: dict[str, Any]) -> float:
     return float(run["seconds"])
 
@@ -164,8 +170,8 @@ class Figures:
                     ],
                 )
             text += (
-                f"\nMeasured {found['measured_at'][:10]} on {machine['cores']} cores of "
-                f"{machine['cpu']}, load average {min(busy):.1f} to {max(busy):.1f}.\n\n"
+                f"\nMeasured {found['measured_at'][:10]} on "
+                f"{cores(machine)}, load average {min(busy):.1f} to {max(busy):.1f}.\n\n"
             )
         return text
 
@@ -187,8 +193,8 @@ class Figures:
             table(["", *PLANNED, "both", "times"], rows)
             + f"\nPlanned for few / for many rows, CPU seconds of Spark's server, medians of {turns} "
             f"days each; one line in {found['updated']} is an update. "
-            f"Measured {found['measured_at'][:10]} on {machine['cores']} cores "
-            f"of {machine['cpu']}, load average {min(busy):.1f} to {max(busy):.1f}.\n"
+            f"Measured {found['measured_at'][:10]} on "
+            f"{cores(machine)}, load average {min(busy):.1f} to {max(busy):.1f}.\n"
         )
 
     def watching_aims(self) -> str:
@@ -225,7 +231,7 @@ class Figures:
             table(["", *headings], rows)
             + f"\nMedian, least and most of {len(days)} days of {found['lines']:,} lines, after "
             f"{found['warm_days']} that do not count. Measured {found['measured_at'][:10]} on "
-            f"{machine['cores']} cores of {machine['cpu']}, load average {min(busy):.1f} to {max(busy):.1f}.\n"
+            f"{cores(machine)}, load average {min(busy):.1f} to {max(busy):.1f}.\n"
         )
 
     def monitoring(self) -> str:
@@ -293,7 +299,7 @@ class Figures:
             + f"\nThe median, least and most of stacks of each kind ({counts}), of each {found['days']} days of "
             f"{found['lines']:,} lines; what is added is between the means of their medians. At one pace: as if a "
             "fixed piece of work, which is done before and after each day, had always taken as much. Measured "
-            f"{found['measured_at'][:10]} on {found['machine']['cores']} cores of {found['machine']['cpu']}.\n"
+            f"{found['measured_at'][:10]} on {cores(found['machine'])}.\n"
         )
 
     def _run_of(self) -> str:
@@ -302,7 +308,7 @@ class Figures:
         scale = f" **At a smaller scale: {', '.join(small)}.**" if small else ""
         machine = found["machine"]
         return (
-            f"\nMeasured {found['measured_at'][:10]} on {machine['cores']} cores of {machine['cpu']}. CPU and "
+            f"\nMeasured {found['measured_at'][:10]} on {cores(machine)}. CPU and "
             f"memory of a step are of its process, with its start and the making of its data.{scale}\n"
         )
 
@@ -388,7 +394,7 @@ class Figures:
             beside += (
                 f"* {lines}, validate and transform beside DuckDB: {times[0]} times its seconds and {times[2]} "
                 f"times its CPU by Spark alone, {times[1]} and {times[3]} with Comet. Rounds: {len(rounds)}, "
-                f"{day['measured_at'][:10]}, {machine['cores']} cores of {machine['cpu']}, load average "
+                f"{day['measured_at'][:10]}, {cores(machine)}, load average "
                 f"{min(busy):.1f} to {max(busy):.1f}.\n"
             )
         headings = [
@@ -503,7 +509,7 @@ class Figures:
             versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
             text += (
                 f"* {day['lines']:,} lines, {len(rounds)} rounds, {day['measured_at'][:10]}: "
-                f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, "
+                f"{cores(machine)}, {machine['memory_gib']} GiB, "
                 f"{machine['system']}, Python {machine['python']}; heap of Spark {heap}; load average "
                 f"{min(busy):.1f} to {max(busy):.1f}. {versions}.\n"
             )
