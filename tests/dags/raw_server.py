@@ -61,15 +61,32 @@ def _secured(connection: socket.socket, tls: ssl.SSLContext | None) -> socket.so
     return tls.wrap_socket(connection, server_side=True) if tls else connection
 
 
-def dripping(first: bytes, drip: bytes = b" ") -> Callable[..., None]:
+class Dripping:
     """Answers ``first`` at once, and then ``drip`` again and again for half a minute, and hangs up:
-    who is not done by then reads an answer that was cut off."""
+    who is not done by then reads an answer that was cut off.
 
-    def answer(connection: socket.socket, over: threading.Event) -> None:
-        connection.sendall(first)
+    ``left`` has of each request whether the client hung up before that.
+    """
+
+    def __init__(self, first: bytes, drip: bytes = b" ") -> None:
+        self.first, self.drip = first, drip
+        self.left: list[bool] = []
+
+    def __call__(self, connection: socket.socket, over: threading.Event) -> None:
+        try:
+            self.left.append(self._drips_until_left(connection, over))
+        except OSError:
+            self.left.append(True)
+
+    def _drips_until_left(self, connection: socket.socket, over: threading.Event) -> bool:
+        connection.sendall(self.first)
+        connection.settimeout(0.02)
         for _ in range(1_500):
-            if over.wait(0.02):
-                break
-            connection.sendall(drip)
-
-    return answer
+            last = over.is_set()
+            connection.sendall(self.drip)
+            try:
+                return not connection.recv(1)
+            except TimeoutError:
+                if last:
+                    break
+        return False

@@ -19,6 +19,8 @@ import numpy.typing as npt
 
 LENGTH = 100
 NEAR = 1e-6
+# Beside the user's greatest, which fades with all that it had; of that the platform keeps nine decimals.
+NEAR_BESIDE = 1e-8
 
 Interactions = set[tuple[str, str, dt.date]]
 Floats = npt.NDArray[np.float64]
@@ -162,7 +164,11 @@ def _cosines(seen: Floats, neighbours: int) -> Floats:
 
 def beside_greatest(scores: Floats) -> Floats:
     """Scores beside the user's greatest, of whatever sign, to nine decimals: by these they are compared."""
-    return np.asarray(np.round(scores / (np.abs(scores).max(initial=0) or 1), 9))
+    return np.asarray(np.round(scores / (_greatest(scores) or 1), 9))
+
+
+def _greatest(scores: Floats) -> float:
+    return float(np.abs(scores).max(initial=0))
 
 
 AGAIN: Mapping[str, Callable[[Known, Mapping[str, Any]], Scorer]] = {
@@ -179,17 +185,18 @@ def scores_differ(
     ``listed`` are names of items with their scores, best first; ``allowed`` the items of the slot.
     """
     least, most = bounds
+    near = NEAR_BESIDE * _greatest(most)
     problems = []
     for name, score in listed:
         item = known.item_at[name]
-        if not least[item] - NEAR <= score <= most[item] + NEAR:
+        if not least[item] - near <= score <= most[item] + near:
             problems.append(f"{what}: {name} has {score}, must be {least[item]} to {most[item]}")
     values = [score for _, score in listed]
     if values != sorted(values, reverse=True):
         problems.append(f"{what}: its scores do not descend")
     left = sorted(allowed - {known.item_at[name] for name, _ in listed})
     worst = values[-1] if len(listed) == LENGTH else 0.0
-    if left and (better := max(least[left])) > worst + NEAR:
+    if left and (better := max(least[left])) > worst + near:
         problems.append(f"{what}: an item of {better} is left out, and the last has {worst}")
     return problems[:3]
 
@@ -198,14 +205,15 @@ def popular_differ(
     what: str, listed: list[tuple[str, float]], popular: Floats, known: Known
 ) -> list[str]:
     """The part of a list that goes on by recent popularity: each score is the item's, and they descend."""
+    near = NEAR_BESIDE * _greatest(popular)
     wrong = [
         f"{what}: {name} has {score}"
         for name, score in listed
-        if abs(score - popular[known.item_at[name]]) > NEAR
+        if abs(score - popular[known.item_at[name]]) > near
     ]
     values = [score for _, score in listed]
     return wrong[:2] + [f"{what}: its popularity does not descend"] * (
-        any(later > value + NEAR for value, later in pairwise(values))
+        any(later > value + near for value, later in pairwise(values))
     )
 
 
@@ -213,8 +221,10 @@ def reason_differs(
     what: str, item: int, reason: int, user: int, taken: Floats, weights: Floats
 ) -> list[str]:
     """The reason of an item is what adds most to its score."""
+    had = np.flatnonzero(taken[user])
+    near = NEAR_BESIDE * _greatest(taken[user, had, np.newaxis] * weights[had])
     added = taken[user] * weights[:, item]
-    if added[reason] < added.max() - NEAR:
+    if added[reason] < added.max() - near:
         return [f"{what}: its reason adds {added[reason]}, another {added.max()}"]
     return []
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, TaskDeferred
-from raw_server import dripping, http_answer, raw_server
+from raw_server import Dripping, http_answer, raw_server
 from werkzeug.serving import make_ssl_devcert
 
 from answering import answering
@@ -74,10 +74,12 @@ def test_a_service_that_never_ends_its_answer_is_not_available_yet(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("feira_provider.triggers.http_available._TIMEOUT", 0.3)
-    with raw_server(dripping(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n")) as slow:
+    drips = Dripping(b"HTTP/1.1 200 OK\r\n", b"X")
+    with raw_server(drips) as slow:
         connect(monkeypatch, int(slow.url.rpartition(":")[2]))
         sensor = HttpAvailableSensor(task_id="wait", http_conn_id="api")
         assert sensor.poke({}) is False
+    assert drips.left == [True]
 
 
 def test_a_redirect_is_no_answer_of_the_service_and_no_key_goes_where_it_leads(
@@ -125,7 +127,7 @@ def test_the_status_alone_says_whether_a_service_is_up(
 ) -> None:
     def answered(connection: socket.socket, over: threading.Event) -> None:
         if drip:
-            dripping(sent, drip)(connection, over)
+            Dripping(sent, drip)(connection, over)
         else:
             connection.sendall(sent)
 
@@ -207,9 +209,36 @@ def test_services_that_hang_keep_none_waiting_that_is_up(monkeypatch: pytest.Mon
     assert done == ["/live", *["/hung"] * 40]
 
 
+NO_ANSWER = "none: no answer came, or the triggerer had no thread free to ask"
+
+
+@pytest.mark.parametrize("comes_up", [True, False])
+def test_a_question_that_hangs_is_not_the_last_and_is_not_blamed_on_threads(
+    monkeypatch: pytest.MonkeyPatch, comes_up: bool
+) -> None:
+    """As where the connection's secrets back end does not answer, or the look-up of the host's name."""
+    place = "feira_provider.triggers.http_available."
+    monkeypatch.setattr(f"{place}_TIMEOUT", 0.05)
+    trigger = HttpAvailableTrigger("api", "health", 0, time.time() + (600 if comes_up else 0))
+    over = threading.Event()
+    asked: list[str] = []
+
+    def hanging(conn_id: str, endpoint: str) -> tuple[str, str]:
+        asked.append(endpoint)
+        if len(asked) < 3 or not comes_up:
+            over.wait(60)
+        return endpoint, "200"
+
+    monkeypatch.setattr(f"{place}ask", hanging)
+    found = event(trigger)
+    over.set()
+    late = {"status": "timeout", "message": NO_ANSWER}
+    assert found == ({"status": "available"} if comes_up else late)
+
+
 @pytest.mark.parametrize(
     ("asked_before", "message"),
-    [(False, "none, for the triggerer had no thread free to ask"), (True, "503")],
+    [(False, NO_ANSWER), (True, "503")],
 )
 def test_a_deadline_is_kept_where_no_thread_is_free_and_nothing_is_asked_after_it(
     monkeypatch: pytest.MonkeyPatch, asked_before: bool, message: str

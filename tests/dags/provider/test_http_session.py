@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from raw_server import dripping, raw_server
+from raw_server import Dripping, raw_server
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
@@ -185,7 +185,8 @@ def test_pools_that_connect_in_a_way_of_their_own_go_on_doing_so_and_end_in_time
     connect: Any,
 ) -> None:
     """As those of a SOCKS proxy do, which alone knows the way to the host."""
-    with raw_server(dripping(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n")) as server:
+    drips = Dripping(b"HTTP/1.1 200 OK\r\n", b"X")
+    with raw_server(drips) as server:
         port = int(server.url.rpartition(":")[2])
 
         class Tunnel(HTTPConnection):
@@ -202,3 +203,4 @@ def test_pools_that_connect_in_a_way_of_their_own_go_on_doing_so_and_end_in_time
         with pytest.raises(PagedApiError, match=r"0\.3 s"):
             list(hook.api_pages("orders", CursorPaging()))
         assert b"\r\nHost: shop.invalid\r\n" in server.asked[0]
+    assert drips.left == [True]

@@ -73,6 +73,44 @@ def test_what_is_no_address_is_refused_by_what_it_is(given: Any, named: str) -> 
     assert f"Connection m, to_email in its extra: {named} is no address" in str(refused.value)
 
 
+BLANKS = "\u0085\u00a0\u1680\u2003\u2028\u2029\u202f\u205f\u3000"
+
+
+@pytest.mark.parametrize("form", ["{}", "Ana <{}>", "b@x.test, {}"])
+@pytest.mark.parametrize(
+    "address",
+    ["ana@x.test{}bo", "ana@x{}.test", "ana@{}x.test", "ana{}@x.test", "an{}a@x.test", "ro{}ot"],
+)
+def test_a_blank_of_whatever_script_within_an_address_makes_none_of_another(
+    form: str, address: str
+) -> None:
+    for blank in BLANKS:
+        given = form.format(address.format(blank))
+        with pytest.raises(MailConnectionError, match="is no address"):
+            addresses(given, "here")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "ana@x.te st",
+        "ana@x(y).test",
+        "ana@=?utf-8?q?x=2Etest?=",
+        "Ana <ana@x .test>",
+        "ana@x.\ttest",
+    ],
+)
+def test_a_domain_that_is_not_as_it_is_written_is_refused(given: str) -> None:
+    with pytest.raises(MailConnectionError) as refused:
+        addresses(given, "here")
+    assert f"here: {given!r} is no address" in str(refused.value)
+
+
+def test_blanks_of_whatever_script_around_an_address_are_none_of_it() -> None:
+    given = [f"{blank}ana@x.test{blank},{blank}root{blank}" for blank in BLANKS]
+    assert addresses(given, "here") == ["ana@x.test", "root"] * len(BLANKS)
+
+
 @pytest.mark.parametrize("given", ["m\u00fcller@x.test", "Ana <a@stra\u00dfe.test>"])
 def test_an_address_that_needs_smtputf8_is_refused_by_that_name(given: str) -> None:
     with pytest.raises(MailConnectionError) as refused:

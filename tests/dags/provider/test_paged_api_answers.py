@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fastapi import Response
-from raw_server import dripping, http_answer, raw_server
+from raw_server import Dripping, http_answer, raw_server
 from requests import certs
 from scripted_api import ScriptedApi, scripted_api
 from werkzeug.serving import make_ssl_devcert
@@ -163,7 +163,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
     ("first", "drip"),
     [
         (b"", b"H"),
-        (HEAD, b"X-A: b\r\n"),
+        (HEAD, b"X"),
         (HEAD + b"Content-Length: 100000\r\n\r\n{", b" "),
         (HEAD + b"Connection: close\r\n\r\n[", b" "),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
@@ -174,10 +174,12 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 def test_an_answer_that_drips_ends_at_the_total_time_wherever_it_drips(
     monkeypatch: pytest.MonkeyPatch, first: bytes, drip: bytes
 ) -> None:
-    with raw_server(dripping(first, drip)) as server:
+    drips = Dripping(first, drip)
+    with raw_server(drips) as server:
         monkeypatch.setenv("AIRFLOW_CONN_API", server.url)
         error = refused(Hook(attempts=2, timeout=5, total_timeout=0.3))
         assert sum(b"/orders " in request for request in server.asked) == 2
+    assert len(drips.left) >= 2 and all(drips.left)
     assert all(part in str(error) for part in ("0.3 s", "(total_timeout)", "2 tries"))
     assert error.transient
 
@@ -192,23 +194,27 @@ def test_an_answer_that_drips_through_tls_ends_at_the_total_time_too(
     certificate, key = make_ssl_devcert(str(tmp_path / "server"), host="127.0.0.1")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
-    with raw_server(dripping(first, b"X-A: b\r\n"), tls) as server:
+    drips = Dripping(first, b"X")
+    with raw_server(drips, tls) as server:
         api = {"conn_type": "http", "host": server.url, "extra": {"verify": False}}
         monkeypatch.setenv("AIRFLOW_CONN_API", json.dumps(api))
         error = refused(Hook(attempts=1, timeout=5, total_timeout=2))
         assert len(server.asked) == 1
+    assert drips.left == [True]
     assert "2 s" in str(error) and "(total_timeout)" in str(error)
 
 
 def test_an_answer_that_drips_through_a_proxy_ends_at_the_total_time_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with raw_server(dripping(HEAD, b"X-A: b\r\n")) as proxy:
+    drips = Dripping(HEAD, b"X")
+    with raw_server(drips) as proxy:
         extra = {"proxies": {"http": proxy.url}}
         api = {"conn_type": "http", "host": "http://shop.invalid", "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_API", json.dumps(api))
         error = refused(Hook(attempts=1, timeout=5, total_timeout=0.3))
         assert proxy.asked[0].startswith(b"GET http://shop.invalid/orders ")
+    assert drips.left == [True]
     assert "0.3 s" in str(error) and "(total_timeout)" in str(error)
 
 
@@ -262,11 +268,12 @@ def test_a_session_that_met_its_time_limit_serves_the_next_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = http_answer(b'{"items": []}')
-    turns = iter([dripping(HEAD), lambda connection, _: connection.sendall(whole)])
+    drips = Dripping(HEAD)
+    turns = iter([drips, lambda connection, _: connection.sendall(whole)])
     with raw_server(lambda connection, over: next(turns)(connection, over)) as server:
         monkeypatch.setenv("AIRFLOW_CONN_API", server.url)
         (page,) = pages(Hook(total_timeout=0.3))
-    assert page.raw == []
+    assert (page.raw, drips.left) == ([], [True])
 
 
 @pytest.mark.parametrize("packed", [False, True])

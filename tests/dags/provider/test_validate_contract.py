@@ -8,7 +8,7 @@ import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import date, datetime
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +23,7 @@ from fsspec.implementations.local import LocalFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from s3_bucket import Bucket
+from s3fs import S3FileSystem
 
 from feira.core.contracts import ContractError
 from feira.core.contracts.registry import contract_files, contracts, whole_contract
@@ -392,6 +393,59 @@ def test_a_folder_that_a_pattern_names_is_not_passed_over(
         match=rf"names the folder {re.escape(folder)}, .*{re.escape(inside)}\. End the dataset with /",
     ):
         validate(bucket, f"{bucket.url}/{pattern}", contract(bucket))
+
+
+@pytest.fixture
+def listings(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The listings that S3 is asked for. After each a file comes into the folder d.csv."""
+    asked: list[str] = []
+    listing = S3FileSystem._iterdir
+
+    async def then_one_more(self: S3FileSystem, *args: Any, **options: Any) -> AsyncIterator[Any]:
+        asked.append(options["prefix"])
+        async for each in listing(self, *args, **options):
+            yield each
+        late = GOOD | {"order_id": f"late {len(asked)}"}
+        bucket.put(f"t/d.csv/late-{len(asked)}.csv", csv_lines([late]))
+
+    monkeypatch.setattr(S3FileSystem, "_iterdir", then_one_more)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("pattern", "calls", "rows"),
+    [("t/**", 1, 42), ("t/**/*.csv", 1, 41), ("t/d*/**/*.csv", 1, 41), ("t/*/p*.csv", 1, 40)],
+)
+def test_what_folders_hold_is_not_asked_of_each_and_a_file_may_come_meanwhile(
+    bucket: Bucket, listings: list[str], pattern: str, calls: int, rows: int
+) -> None:
+    for day in range(40):
+        row = GOOD | {"order_id": f"{day}"}
+        bucket.put(f"t/day={day:02}/part.csv", csv_lines([row]))
+    bucket.put("t/d.csv/first.csv", csv_lines([GOOD | {"order_id": "first"}]))
+    bucket.put("t/note.ndjson", csv_lines([GOOD | {"order_id": "note"}]))
+    found = validate(bucket, f"{bucket.url}/{pattern}", contract(bucket), file_format="csv")
+    assert (found["rows"], len(listings)) == (rows, calls)
+
+
+def test_of_many_folders_that_a_pattern_names_one_listing_says_what_they_hold(
+    bucket: Bucket, listings: list[str]
+) -> None:
+    bucket.put("m/a.csv", csv_lines([GOOD]))
+    for day in range(40):
+        bucket.put(f"m/day={day:02}/_SUCCESS", b"")
+    assert validate(bucket, f"{bucket.url}/m/*", contract(bucket))["rows"] == 1
+    assert len(listings) == 2
+
+
+def test_a_folder_is_named_by_a_pattern_of_any_depth(bucket: Bucket) -> None:
+    bucket.put("t/a.csv", csv_lines([GOOD]))
+    bucket.put("t/x/b.csv/part-0", csv_lines([GOOD]))
+    folder = f"{bucket.url}/t/x/b.csv"
+    with pytest.raises(
+        AirflowFailException, match=rf"names the folder {folder}, .*b\.csv/part-0\."
+    ):
+        validate(bucket, f"{bucket.url}/t/**/*.csv", contract(bucket))
 
 
 def test_a_file_without_a_byte_is_one_and_so_is_one_that_is_named_like_a_marker(

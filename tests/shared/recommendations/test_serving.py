@@ -898,7 +898,7 @@ def test_openapi_describes_the_route_with_its_limits(server: ValkeyServer) -> No
         assert schema["properties"]["items"]["maxItems"] == 50 and schema["required"] == ["items"]
         assert [each["name"] for each in basket["parameters"]] == ["n", "exclude"]
         events = document["paths"]["/recommendations/events"]["post"]
-        assert set(events["responses"]) == {"202", "413", "415", "422", "503"}
+        assert set(events["responses"]) == {"202", "413", "415", "422", "501", "503"}
         listed = events["requestBody"]["content"]["application/json"]["schema"]["properties"][
             "events"
         ]
@@ -955,6 +955,37 @@ def test_the_address_of_valkey_is_one_variable() -> None:
         assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"host": 5}, "host must be a text"),
+        ({"host": ["secret"]}, "host must be a text"),
+        ({"login": True}, "login must be a text"),
+        ({"password": 12345}, "password must be a text"),
+        ({"port": "secret"}, "port must be a whole number from 1 to 65,535"),
+        ({"port": 65_536}, "port must be"),
+        ({"port": -1}, "port must be"),
+        ({"port": 6379.5}, "port must be"),
+        ({"port": True}, "port must be"),
+        ({"extra": {"db": "secret"}}, "db must be a whole number from 0"),
+        ({"extra": {"db": [1]}}, "db must be"),
+    ],
+)
+def test_a_field_of_valkeys_connection_that_is_of_another_type_is_named_and_not_quoted(
+    fields: dict[str, Any], named: str
+) -> None:
+    stated = json.dumps({"conn_type": "redis", "host": "db"} | fields)
+    with pytest.raises(SettingsError, match=f"^FEIRA_VALKEY_URL: {named}") as refused:
+        options_from_env({"FEIRA_VALKEY_URL": stated})
+    assert "secret" not in str(refused.value) and "12345" not in str(refused.value)
+
+
+def test_numbers_of_valkeys_connection_may_be_texts() -> None:
+    stated = {"conn_type": "redis", "host": "db", "port": "7000", "extra": {"db": "3"}}
+    found = options_from_env({"FEIRA_VALKEY_URL": json.dumps(stated)})
+    assert found == {"host": "db", "port": 7000, "db": 3}
+
+
 def test_a_connection_that_is_idle_is_kept_longer_than_clients_and_load_balancers_keep_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -967,6 +998,36 @@ def test_a_connection_that_is_idle_is_kept_longer_than_clients_and_load_balancer
     monkeypatch.setenv("FEIRA_VALKEY_URL", "valkey://127.0.0.1:1")
     program.main(str(tmp_path / "served.json"))
     assert [it.timeout_keep_alive > 60 for it in found] == [True]
+
+
+@pytest.mark.parametrize(
+    ("stated", "named"),
+    [
+        ({"linger": 5}, 'property: "linger"'),
+        ({"acks": "secret"}, "request.required.acks"),
+        ({"acks": 1}, "`acks` must be set to `all`"),
+        ({"debug": "broker,secret"}, '"debug"'),
+        ({"security.protocol": "SSL", "ssl.ca.location": "/secret.pem"}, "ssl.ca.location"),
+        ({"security.protocol": "SSL", "ssl.key.pem": "secret"}, "ssl.key.pem"),
+        ({"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN"}, "sasl.password"),
+        ({"message.max.bytes": 3}, '"message.max.bytes" value …'),
+        ({"plugin.library.paths": "secret"}, "plugin …"),
+        ({"oauth_cb": "secret"}, "oauth_cb"),
+    ],
+)
+def test_the_program_names_the_property_that_kafkas_client_refuses_before_it_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stated: dict[str, Any], named: str
+) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(uvicorn, "run", lambda app, **_: started.append(app))
+    monkeypatch.setenv("FEIRA_VALKEY_URL", "valkey://127.0.0.1:1")
+    monkeypatch.setenv("FEIRA_KAFKA", json.dumps({"bootstrap.servers": "127.0.0.1:1"} | stated))
+    with pytest.raises(SystemExit) as ended:
+        program.main(str(tmp_path / "served.json"))
+    words = ended.value.code
+    assert isinstance(words, str) and words.startswith("FEIRA_KAFKA makes no producer: ")
+    assert named in words and "secret" not in words
+    assert started == []
 
 
 def test_the_program_ends_with_the_one_thing_that_is_missing_before_it_listens(

@@ -380,8 +380,10 @@ def test_a_full_queue_refuses_and_so_do_no_topic_and_no_kafka_at_all(server: Val
 
     async def none(api: Api) -> None:
         shown = impressions(await api.get("/recommendations/nobody?shown=true"))
-        status, _, body = await post(api, shown)
-        assert status == 503 and "No Kafka" in body["title"]
+        status, headers, body = await post(api, shown)
+        why = "No Kafka is configured here: FEIRA_KAFKA is not set."
+        assert (status, body["title"]) == (501, why)
+        assert b"retry-after" not in headers
         assert (await api.get("/health"))["kafka"] == "none"
 
     asked(server, none)

@@ -77,11 +77,18 @@ def dsn_of(stated: str, what: str) -> str:
         raise SettingsError(f"{what} cannot be used: {first_line(error)}.") from None
 
 
+def _whole_number(value: Any, what: str, least: int, most: int) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdecimal() and least <= int(text[:20]) <= most):
+        raise SettingsError(f"{what} must be a whole number from {least} to {most:,}.")
+    return int(text)
+
+
 def valkey_options_of(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
     """Host, port, login, and of the extra ``db`` and ``ssl…`` of a connection of the Redis provider's type.
 
-    :raises SettingsError: where it names no host, its extra has what is not passed on, or ``ssl`` is no boolean;
-        ``what`` is named
+    :raises SettingsError: where it names no host, its extra has what is not passed on, or a field is of another type:
+        the port no number, ``ssl`` no boolean; ``what`` and the field are named, and no value is
     """
     extra = fields.get("extra") or {}
     if not fields.get("host"):
@@ -99,6 +106,14 @@ def valkey_options_of(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
         **extra,
     }
     options = {name: value for name, value in stated.items() if value not in (None, "")}
+    for name in ("host", "username", "password"):
+        if not isinstance(options.get(name, ""), str):
+            raise SettingsError(
+                f"{what}: {'login' if name == 'username' else name} must be a text."
+            )
+    for name, least, most in (("port", 1, 65_535), ("db", 0, 2**31 - 1)):
+        if name in options:
+            options[name] = _whole_number(options[name], f"{what}: {name}", least, most)
     for name in _VALKEY_SWITCHES & options.keys():
         options[name] = boolean_of(options[name], f"{what}: {name} in its extra", blank=False)
     return options

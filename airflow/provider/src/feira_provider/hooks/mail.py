@@ -87,6 +87,8 @@ def _on_one_line(text: str) -> bool:
 
 
 def _bare_address(text: str) -> Address | None:
+    if any(each.isspace() and not each.isascii() for each in text.strip()):
+        return None
     local = "@" not in text
     try:
         # The parser takes no local user, and falls over some, as a@.
@@ -98,7 +100,10 @@ def _bare_address(text: str) -> Address | None:
     defects = [each for each in header.defects if not isinstance(each, taken)]
     if defects or not found.username or not found.domain:
         return None
-    return Address(username=found.username, domain="" if local else found.domain)
+    if local:
+        return Address(username=found.username)
+    # The parser drops blanks and comments between its parts, and decodes words: that is another's domain.
+    return Address(username=found.username, domain=found.domain) if found.domain in text else None
 
 
 def _ascii(address: Address) -> str | None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+from copy import copy
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from feira.core.settings import SettingsError
@@ -12,7 +16,8 @@ if TYPE_CHECKING:
 
 # Of the extra: what libpq takes too, under the same name.
 _LIBPQ = ("application_name", "connect_timeout", "sslmode", "sslrootcert")
-# Of sslmode: never without TLS.
+# Of sslmode: those that may do without TLS, and those that never do.
+_WITHOUT_TLS = ("disable", "allow", "prefer")
 _WITH_TLS = ("require", "verify-ca", "verify-full")
 # Where the service listens; libpq would ask PostgreSQL's.
 _PORT = 5439
@@ -24,11 +29,60 @@ _IAM = (
 
 
 def redshift_hook(conn_id: str) -> RedshiftSQLHook:
-    """Airflow's hook, for a connection whose switches may be texts and whose fields may be blank.
+    """Airflow's hook, for a connection whose switches may be texts and whose fields may be blank. Its extra is as a
+    load takes it: ``connect_timeout`` counts until there is a connection, and ``sslrootcert`` may be ``system``, which
+    the driver trusts beside Redshift's own authorities.
 
-    :raises SettingsError: where one of ``ssl``, ``iam`` and ``is_serverless`` is no boolean, or ``ssl`` and ``sslmode``
-        contradict each other
+    :raises SettingsError: as ``redshift_dsn`` for a value; and by ``get_conn`` for an option that the driver does not
+        take
     """
+    stated = _stated(conn_id)
+
+    class ForDriver(type(stated)):  # type: ignore[misc]
+        @cached_property
+        def conn(self) -> Any:
+            connection = copy(stated.conn)
+            connection.extra = json.dumps(_for_driver(conn_id, connection.extra_dejson))
+            return connection
+
+        def _get_conn_params(self) -> dict[str, str | int]:
+            return stated._get_conn_params()
+
+        def get_conn(self) -> Any:
+            try:
+                connection = super().get_conn()
+            except TypeError as error:
+                _, unknown, name = str(error).partition("unexpected keyword argument ")
+                if not unknown:
+                    raise
+                raise _not_taken(conn_id, name.strip("'")) from None
+            if "connect_timeout" in stated.conn.extra_dejson:
+                # The driver would give up on a query after as many seconds too.
+                connection._usock.settimeout(stated.conn.extra_dejson.get("timeout"))
+            return connection
+
+    return ForDriver(redshift_conn_id=conn_id)
+
+
+def _for_driver(conn_id: str, extra: dict[str, Any]) -> dict[str, Any]:
+    """Of the extra what the driver takes, under its names."""
+    # This one is for the temporary password alone.
+    own = {k: v for k, v in extra.items() if k != "serverless_token_duration_seconds"}
+    if (root := own.pop("sslrootcert", "system")) != "system":
+        raise _not_taken(conn_id, f'"sslrootcert": "{root}"')
+    if (seconds := int(own.pop("connect_timeout", 0))) > 0:
+        own["timeout"] = seconds
+    return own
+
+
+def _not_taken(conn_id: str, option: str) -> SettingsError:
+    return SettingsError(
+        f"Connection {conn_id} has {option} in its extra, which Redshift's driver does not take; remove that, or "
+        "correct its name. The driver trusts the system's authorities and Redshift's own."
+    )
+
+
+def _stated(conn_id: str) -> RedshiftSQLHook:
     from airflow.providers.amazon.aws.hooks.redshift_sql import RedshiftSQLHook
 
     class Read(RedshiftSQLHook):
@@ -36,18 +90,28 @@ def redshift_hook(conn_id: str) -> RedshiftSQLHook:
         def get_connection(cls, conn_id: str) -> Any:
             switches = ("ssl", "iam", "is_serverless")
             connection = with_switches(super().get_connection(conn_id), switches)
-            _check_tls(conn_id, connection.extra_dejson)
+            _check(conn_id, connection.extra_dejson)
             return connection
 
     return Read(redshift_conn_id=conn_id)
 
 
-def _check_tls(conn_id: str, extra: dict[str, Any]) -> None:
+def _check(conn_id: str, extra: dict[str, Any]) -> None:
     ssl, mode = extra.get("ssl"), extra.get("sslmode")
+    modes = (*_WITHOUT_TLS, *_WITH_TLS)
+    if mode is not None and mode not in modes:
+        raise SettingsError(
+            f'Connection {conn_id} has "sslmode": {json.dumps(mode)} in its extra; it is one of {", ".join(modes)}.'
+        )
     if ssl is not None and mode is not None and ssl != (mode in _WITH_TLS):
         raise SettingsError(
             f'Connection {conn_id} has "ssl": {str(ssl).lower()} and "sslmode": "{mode}" in its extra, which '
             "contradict each other; remove one of them."
+        )
+    seconds = str(extra.get("connect_timeout", 0))
+    if not re.fullmatch("[+-]?[0-9]{1,9}", seconds):
+        raise SettingsError(
+            f"Connection {conn_id}: connect_timeout in its extra is {seconds!r}; it is a whole number of seconds."
         )
 
 
@@ -58,12 +122,14 @@ def redshift_dsn(conn_id: str) -> str:
     ``iam``. The server's certificate is verified against the system's authorities, but where the extra has
     ``sslmode`` or ``"ssl": false``; a field that is null or blank says nothing. The port is 5439 where none is stated.
 
-    Raises SettingsError for an option of the extra that libpq does not take, and as ``redshift_hook``.
+    :raises SettingsError: for an option of the extra that libpq does not take; where one of ``ssl``, ``iam`` and
+        ``is_serverless`` is no boolean, ``sslmode`` or ``connect_timeout`` none of libpq's, or ``ssl`` and ``sslmode``
+        contradict each other
     """
     from airflow.sdk.log import mask_secret
     from psycopg.conninfo import make_conninfo
 
-    hook = redshift_hook(conn_id)
+    hook = _stated(conn_id)
     extra = hook.conn.extra_dejson
     if unknown := sorted(extra.keys() - {*_LIBPQ, *_IAM, "ssl"}):
         raise SettingsError(

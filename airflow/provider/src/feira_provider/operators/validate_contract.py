@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
+from fsspec.utils import glob_translate
 
 from feira.core.contracts.document import ContractError
 from feira.core.landing.manifest import (
@@ -35,6 +38,9 @@ from feira_provider.datasets.files import (
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from fsspec import AbstractFileSystem
+
+# By name what a listing says of a file or folder.
+Facts = Mapping[str, Mapping[str, Any]]
 
 _SUFFIXES = {
     ".parquet": "parquet",
@@ -216,25 +222,24 @@ class ValidateContractOperator(BaseOperator):
     def _files(self, files: AbstractFileSystem) -> list[ListedFile]:
         dataset = self.dataset or ""
         if dataset.endswith("/"):
-            found = files.find(dataset, detail=True)
+            names = self._data(files.find(dataset, detail=True))
         elif "*" in dataset:
-            found = files.glob(dataset, detail=True)
-        else:
-            found = {dataset: {}} if files.exists(dataset) else {}
-        names = self._data(found)
-        for folder in sorted(name for name, facts in found.items() if _is_folder(facts)):
-            # A pattern names folders too; some writers give one the name of a file, and write parts into it.
-            if left := self._data(files.find(folder, detail=True)) - names:
+            named, within = _of_pattern(files, dataset.partition("://")[2])
+            names = self._data(named)
+            # Some writers give a folder the name of a file, and write parts into it.
+            if left := self._data(within) - names:
                 raise DatasetError(
-                    f"{dataset} names the folder s3://{folder.removeprefix('s3://')}, and not what is in it, such as "
+                    f"{dataset} names the folder s3://{within[min(left)]['folder']}, and not what is in it, such as "
                     f"s3://{min(left)}. End the dataset with / to read all below a folder, or with a pattern of "
                     "its files."
                 )
+        else:
+            names = self._data({dataset: {}} if files.exists(dataset) else {})
         if not names:
             raise DatasetError(f"There is no file at {dataset}; has its producer run?")
         return [ListedFile(f"s3://{name}") for name in sorted(names)]
 
-    def _data(self, found: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    def _data(self, found: Facts) -> set[str]:
         """Those of the names that are of files with data, without their scheme.
 
         Names that begin with _ or . are markers of writers, and so is all in a folder of such a name: what a killed
@@ -273,6 +278,37 @@ class ValidateContractOperator(BaseOperator):
         parts += [f"{each.rule} is {each.count:g}, must be {each.limit}" for each in found.failures]
         rows = f" The rows are in {kept}," if kept else ""
         return f"{self.dataset or self.manifest}: {'; '.join(parts)}.{rows} the report is {uri}."
+
+
+def _of_pattern(files: AbstractFileSystem, pattern: str) -> tuple[Facts, Facts]:
+    """What a pattern names, and what is in the folders that it names, each with its ``folder``."""
+    literal = re.split(r"[*?[]", pattern, maxsplit=1)[0]
+    if "**" in pattern or "/" in pattern[len(literal) :]:
+        # It looks into folders itself: one listing says both, and no file can come between two.
+        below = _below(files, literal)
+        matches = re.compile(glob_translate(pattern)).match
+        found = {name: facts for name, facts in below.items() if matches(name)}
+        folders = {each for name in below for each in _folders_of(name) if matches(each)}
+    else:
+        found = files.glob(pattern, detail=True)
+        folders = {name for name, facts in found.items() if _is_folder(facts)}
+        below = _below(files, literal) if folders else {}
+    within = {
+        name: {**facts, "folder": folder}
+        for name, facts in below.items()
+        if (folder := next((each for each in _folders_of(name) if each in folders), None))
+    }
+    return found, within
+
+
+def _below(files: AbstractFileSystem, prefix: str) -> Facts:
+    root, _, stem = prefix.rpartition("/")
+    return files.find(f"{root}/", prefix=stem, detail=True)  # type: ignore[no-any-return]
+
+
+def _folders_of(name: str) -> list[str]:
+    """The folders that a file is in, the outermost first."""
+    return list(accumulate(name.split("/")[:-1], "{}/{}".format))
 
 
 def _is_folder(facts: Mapping[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from feira.core.errors import PermanentError
 from feira.recommendations.serving.app import SWAPPED, Recommendations
-from feira.recommendations.serving.events import kafka_from_env
+from feira.recommendations.serving.events import kafka_from_env, require_producer
 from feira.recommendations.serving.looked_at import Lake
 from feira.recommendations.serving.store import options_from_env
 from feira.user_events import codec
@@ -64,8 +64,10 @@ def main(
         files, path = _place(file)
         valkey, kafka = options_from_env(), kafka_from_env()
         if kafka is not None:
-            # The first event would wait for it otherwise, and a schema that is missing end the server with a trace.
+            # The first event would wait for it otherwise, and a schema that is missing end the server with a trace,
+            # as a property would that is none.
             codec.load()
+            require_producer(kafka)
     except PermanentError as error:
         sys.exit(str(error))
     app = Recommendations(

@@ -19,6 +19,7 @@ from feira.recommendations.serving.bodies import read_object
 from feira.recommendations.serving.events import (
     RETRY_SECONDS,
     Events,
+    NoKafkaError,
     UnavailableError,
     parse_events,
 )
@@ -128,6 +129,10 @@ class Recommendations:
         except RefusedError as error:
             await self._refuse(send, EVENTS, error)
             return
+        except NoKafkaError as error:
+            # Not a word of later: who sends them again would do so for ever.
+            await _send(send, 501, _PROBLEM, requests.problem(501, str(error)))
+            status = 501
         except UnavailableError as error:
             body = requests.problem(503, f"{error} Send the events again, with the same ids.")
             wait = (b"retry-after", str(RETRY_SECONDS).encode())

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from feira.core.connections import connection_fields
+from feira.core.errors import first_line
 from feira.core.settings import SettingsError
 from feira.recommendations.serving.requests import RefusedError
 from feira.recommendations.serving.store import KAFKA
@@ -36,6 +38,10 @@ class UnavailableError(RuntimeError):
     """Events that are not taken now; the message says why."""
 
 
+class NoKafkaError(RuntimeError):
+    """Events that are never taken here."""
+
+
 def kafka_from_env(env: Mapping[str, str] = os.environ) -> dict[str, Any] | None:
     """The configuration of librdkafka in ``FEIRA_KAFKA``, as JSON, or as the extra of a connection of Airflow's of type
     ``kafka``, which is what a secrets back end keeps; None where it is not set.
@@ -50,6 +56,35 @@ def kafka_from_env(env: Mapping[str, str] = os.environ) -> dict[str, Any] | None
     if not found.get("bootstrap.servers"):
         raise SettingsError(f'{KAFKA} is no JSON object with "bootstrap.servers".')
     return found
+
+
+def require_producer(config: Mapping[str, Any]) -> None:
+    """Makes a producer of the configuration, and drops it.
+
+    :raises SettingsError: naming the property that librdkafka refuses, and no value
+    """
+    from confluent_kafka import KafkaException
+
+    try:
+        Events(config, lambda *_: None)._produce(config)
+    except (KafkaException, TypeError, ValueError) as error:
+        reason = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+        words = first_line(reason.removeprefix("Failed to create producer: "))
+        raise SettingsError(
+            f"{KAFKA} makes no producer: {_without_values(words, config)}. Correct that property there."
+        ) from None
+
+
+def _without_values(text: str, config: Mapping[str, Any]) -> str:
+    stated = [str(value) for value in config.values()]
+    # Of a list the client names the part that it does not know.
+    stated += [part.strip() for value in stated for part in value.split(",")]
+    names, values = (
+        "|".join(re.escape(each) for each in sorted(those, key=len, reverse=True) if each)
+        for those in (config, stated)
+    )
+    # A property may be called as another one's value is.
+    return re.sub(rf"(?<!\w)(?:({names})|{values})(?!\w)", lambda found: found[1] or "…", text)
 
 
 def parse_events(body: Mapping[str, Any], now: datetime) -> list[Message]:
@@ -135,9 +170,9 @@ class Events:
                 log.warning("%s accepted events did not reach Kafka before the end", left)
 
     def require_up(self) -> Producer:
-        """Raises UnavailableError where there is no Kafka, or it is down."""
+        """Raises NoKafkaError where none is configured, UnavailableError where it is down."""
         if self._producer is None:
-            raise UnavailableError("No Kafka is configured here.")
+            raise NoKafkaError(f"No Kafka is configured here: {KAFKA} is not set.")
         if not self.up:
             raise UnavailableError("Kafka does not answer.")
         return self._producer

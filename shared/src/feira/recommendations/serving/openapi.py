@@ -88,6 +88,7 @@ def paths() -> dict[str, Any]:
                 "responses": {
                     "202": {"description": "The events are queued for Kafka, each once."},
                     "422": _problem("An event that is none, by its place, field, value and limit."),
+                    "501": _problem("No Kafka is configured: no events are ever taken."),
                     "503": _problem(
                         "Kafka is down, or too many wait; Retry-After says for how long."
                     ),
