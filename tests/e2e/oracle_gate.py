@@ -20,6 +20,7 @@ from oracle_lists import (
     Scorer,
     beside_greatest,
     ease,
+    greatest_of,
     item_item,
     own_frequency,
 )
@@ -321,7 +322,8 @@ class _Lists:
             return [*self.mine(user, "again"), *self.mine(user, "new")][:TEN]
         least, most = self.by_slot[slot](user)
         allowed = self._allowed(user, slot)
-        assert all(most[it] - least[it] < 1e-9 for it in allowed), f"ties decide of {user}"
+        near = 1e-9 * greatest_of(most)
+        assert all(most[it] - least[it] <= near for it in allowed), f"ties decide of {user}"
         beside = beside_greatest(least)
         scored = [it for it in allowed if beside[it] > 0]
         first = self._best(scored, beside)

@@ -164,10 +164,10 @@ def _cosines(seen: Floats, neighbours: int) -> Floats:
 
 def beside_greatest(scores: Floats) -> Floats:
     """Scores beside the user's greatest, of whatever sign, to nine decimals: by these they are compared."""
-    return np.asarray(np.round(scores / (_greatest(scores) or 1), 9))
+    return np.asarray(np.round(scores / (greatest_of(scores) or 1), 9))
 
 
-def _greatest(scores: Floats) -> float:
+def greatest_of(scores: Floats) -> float:
     return float(np.abs(scores).max(initial=0))
 
 
@@ -185,7 +185,7 @@ def scores_differ(
     ``listed`` are names of items with their scores, best first; ``allowed`` the items of the slot.
     """
     least, most = bounds
-    near = NEAR_BESIDE * _greatest(most)
+    near = NEAR_BESIDE * greatest_of(most)
     problems = []
     for name, score in listed:
         item = known.item_at[name]
@@ -205,7 +205,7 @@ def popular_differ(
     what: str, listed: list[tuple[str, float]], popular: Floats, known: Known
 ) -> list[str]:
     """The part of a list that goes on by recent popularity: each score is the item's, and they descend."""
-    near = NEAR_BESIDE * _greatest(popular)
+    near = NEAR_BESIDE * greatest_of(popular)
     wrong = [
         f"{what}: {name} has {score}"
         for name, score in listed
@@ -222,7 +222,7 @@ def reason_differs(
 ) -> list[str]:
     """The reason of an item is what adds most to its score."""
     had = np.flatnonzero(taken[user])
-    near = NEAR_BESIDE * _greatest(taken[user, had, np.newaxis] * weights[had])
+    near = NEAR_BESIDE * greatest_of(taken[user, had, np.newaxis] * weights[had])
     added = taken[user] * weights[:, item]
     if added[reason] < added.max() - near:
         return [f"{what}: its reason adds {added[reason]}, another {added.max()}"]

@@ -24,6 +24,7 @@ from oracle_lists import (
     Scorer,
     beside_greatest,
     ease,
+    greatest_of,
     item_item,
     recent_popularity,
 )
@@ -177,7 +178,7 @@ class Reranked:
 
 def _certain(bounds: Scorer, user: str) -> Floats | None:
     least, most = bounds(user)
-    return least if np.allclose(least, most, atol=1e-12) else None
+    return least if np.allclose(least, most, atol=1e-12 * greatest_of(most)) else None
 
 
 def stored(slot: str, read: Callable[[str], bytes]) -> tuple[dict[str, Any], str]:

@@ -48,6 +48,8 @@ def given(monkeypatch: pytest.MonkeyPatch, **extra: Any) -> dict[str, Any]:
         ({"ssl": True, "sslmode": "verify-full"}, {"ssl": True, "sslmode": "verify-full"}),
         ({"ssl": "", "sslmode": None, "iam": None}, {}),
         ({"sslmode": ""}, {}),
+        ({"sslmode": "verify-ca"}, {"sslmode": "verify-ca"}),
+        ({"sslmode": "disable"}, {"ssl": False}),
         ({"connect_timeout": 5}, {"timeout": 5, "then": None}),
         ({"connect_timeout": "5", "timeout": 90}, {"timeout": 5, "then": 90}),
         # libpq waits without end then.
@@ -62,7 +64,8 @@ def test_a_switch_may_be_a_text_and_a_blank_field_says_nothing(
     monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any], options: dict[str, Any]
 ) -> None:
     found = given(monkeypatch, **extra)
-    assert found == options
+    stated = {} if options.get("ssl") is False else {"sslmode": "verify-full"}
+    assert found == stated | options
     assert all(type(found[name]) is type(options[name]) for name in options)
 
 
@@ -76,6 +79,8 @@ def test_what_is_no_switch_is_refused_by_name_and_value(monkeypatch: pytest.Monk
     [
         ({"sslrootcert": "/ca.pem"}, '"sslrootcert": "/ca.pem"'),
         ({"sslmod": "verify-full"}, "sslmod"),
+        ({"sslmode": "prefer"}, '"sslmode": "prefer"'),
+        ({"sslmode": "allow", "ssl": False}, '"sslmode": "allow"'),
         ({"keepalives_idle": 5, "ssl": True}, "keepalives_idle"),
     ],
 )

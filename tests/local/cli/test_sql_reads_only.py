@@ -56,6 +56,21 @@ def test_a_call_that_does_more_than_compute_is_refused_wherever_it_is(
 @pytest.mark.parametrize(
     "query",
     [
+        "WITH event_logs(a, b) AS (SELECT 1, 2) SELECT a FROM event_logs",
+        "WITH RECURSIVE prices_xml(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM prices_xml WHERE n < 3) "
+        "SELECT n FROM prices_xml",
+        "SELECT from_avro.sku FROM (SELECT sku FROM lake.sales.fact) AS from_avro(sku)",
+        "SELECT sku FROM (SELECT sku FROM lake.sales.fact) prototypes(sku)",
+        "SELECT xml_price, proto FROM lake.sales.fact",
+    ],
+)
+def test_a_name_that_is_no_functions_is_no_call(query: str) -> None:
+    reading.reading(query, "spark")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
         "SELECT TRANSFORM(sku) USING 'tee /tmp/x' AS (b) FROM lake.sales.fact",
         "SELECT TRANSFORM(sku) ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' USING \"sh\" FROM lake.sales.fact",
         "FROM lake.sales.fact MAP sku USING 'sh'",

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,11 +19,11 @@ import pytest
 from typer.testing import CliRunner
 
 from feira_local.cli import app, clean, doctor, stack
-from feira_local.stack import access, lifecycle, state
+from feira_local.stack import access, airflow, lifecycle, state
 from feira_local.stack.config import Monitoring, StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.report import ServiceReport, StackReport
-from feira_local.stack.secrets import load_secrets
+from feira_local.stack.secrets import Secrets, load_secrets
 
 COMMANDS = (
     *("up", "down", "status", "logs", "doctor", "clean", "services", "env"),
@@ -35,6 +36,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FEIRA_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FEIRA_PORT_OFFSET", "2000")
     return tmp_path / "home"
+
+
+def _once_started() -> Secrets:
+    """The secrets of a stack that was up before."""
+    config = StackConfig.from_env()
+    config.make_folders()
+    secrets = load_secrets(config.home)
+    airflow.prepare(config, secrets)
+    return secrets
 
 
 def _json(*arguments: str) -> object:
@@ -89,8 +99,8 @@ def test_services_as_json_hold_names_of_secrets_but_no_secret(home: Path) -> Non
     assert not [secret for secret in load_secrets(home).by_name().values() if secret in found]
 
 
-def test_env_is_read_by_a_shell_and_gives_the_lake_back(home: Path) -> None:
-    secrets = load_secrets(home)
+def test_env_is_read_by_a_shell_and_gives_the_lake_back() -> None:
+    secrets = _once_started()
     exports = CliRunner().invoke(app, ["env"]).stdout
     script = (
         f"{exports}\n{shlex.quote(sys.executable)} -c 'from feira.core.settings import LakeSettings as L; "
@@ -231,6 +241,28 @@ def test_clean_that_keeps_settings_leaves_own_connections_alone_and_is_repeatabl
     assert not home.exists()
 
 
+def test_a_clean_that_was_ended_among_the_jars_is_done_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(StackConfig.from_env(), repository=home.parent, home=home.parent / ".feira")
+    monkeypatch.setattr(clean, "running_config", lambda: config)
+    load_secrets(config.home)
+    cache = config.repository / ".cache"
+    cache.mkdir()
+    removed = shutil.rmtree
+
+    def ended(path: Path, **options: object) -> None:
+        if path == cache:
+            raise KeyboardInterrupt
+        removed(path, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as first:
+        first.setattr(clean.shutil, "rmtree", ended)
+        assert CliRunner().invoke(app, ["clean", "--yes"]).exit_code != 0
+    assert CliRunner().invoke(app, ["clean", "--yes"]).exit_code == 0
+    assert not config.home.exists() and not cache.exists()
+
+
 def test_a_stack_that_is_reset_comes_back_with_the_settings_that_it_ran_with(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,7 +393,7 @@ def test_the_login_is_printed_to_a_terminal_alone(
 ) -> None:
     monkeypatch.setattr(stack, "ensure_jars", lambda *_, **__: None)
     monkeypatch.setattr(stack.lifecycle, "up", lambda *_: [])
-    password = load_secrets(home).airflow_admin
+    password = _once_started().airflow_admin
     # What a CI sets so that its log has colours is no terminal.
     monkeypatch.setenv("FORCE_COLOR", "1")
     printed = CliRunner().invoke(app, words)
@@ -371,8 +403,8 @@ def test_the_login_is_printed_to_a_terminal_alone(
     assert (password in CliRunner().invoke(app, words).output) is (words == ["up"])
 
 
-def test_each_users_login_is_printed_on_request(home: Path) -> None:
-    secrets = load_secrets(home)
+def test_each_users_login_is_printed_on_request() -> None:
+    secrets = _once_started()
     for words, user, password in (
         ([], "admin", secrets.airflow_admin),
         (["operator"], "operator", secrets.airflow_operator),
@@ -395,6 +427,17 @@ def test_where_no_stack_was_started_no_password_is_made_and_printed(
     assert isinstance(printed.exception, StackError)
     assert all(words in str(printed.exception) for words in (str(home), "`feira up`", "FEIRA_HOME"))
     assert (printed.stdout, home.exists()) == ("", False)
+
+
+@pytest.mark.parametrize("command", ["login", "env"])
+def test_passwords_that_a_question_has_made_open_nothing_and_are_not_printed(
+    command: str, home: Path
+) -> None:
+    CliRunner().invoke(app, ["status"])
+    assert (home / "secrets.env").exists()
+    printed = CliRunner().invoke(app, [command])
+    assert isinstance(printed.exception, StackError)
+    assert (printed.stdout, "There is no stack in" in str(printed.exception)) == ("", True)
 
 
 @pytest.fixture

@@ -121,6 +121,7 @@ def test_numbers_of_more_than_64_bits_are_text(tmp_path: Path) -> None:
         ("after line 3", ['3,A,"MUG,1,2010-12-01,1.0,,UK', '4,A,PLATE 12",1,2010-12-01,1.0,,UK']),
         ("after line 4", ["3,A,B,1,2010-12-01,1.0,,UK", '4,A,"a" mug,1,2010-12-01,1.0,,UK']),
         ("after line 3", [f"3,A,{'x' * 200_000},1,2010-12-01,1.0,,UK"]),
+        ("after line 3", ['3,A,B,1,2010-12-01,1.0,,UK,"note', '4,A,B,1,2010-12-01,1.0,,UK,"note']),
     ],
 )
 def test_a_quote_that_is_left_open_takes_no_rows_with_it(
@@ -132,6 +133,14 @@ def test_a_quote_that_is_left_open_takes_no_rows_with_it(
     source = ReplaySource(tmp_path)
     with pytest.raises(SourceError, match=rf"2010-12-01\.csv\.gz cannot be read: .*{named}: "):
         source.total(day("2010-12-01"))
+
+
+@pytest.mark.parametrize("header", ['[{"a":"1","b":2}]', 'InvoiceNo,"StockCode', "a" * 200_000])
+def test_a_header_that_is_none_is_named_by_its_file(tmp_path: Path, header: str) -> None:
+    with gzip.open(tmp_path / "2010-12-01.csv.gz", "wt") as text:
+        text.write(f"{header}\n1,A\n")
+    with pytest.raises(SourceError, match=r"2010-12-01\.csv\.gz cannot be read: "):
+        ReplaySource(tmp_path).total(day("2010-12-01"))
 
 
 @pytest.mark.parametrize("file_day", ["2010-12-01", "2011-06-02"])

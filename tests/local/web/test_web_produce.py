@@ -226,10 +226,14 @@ def test_orders_take_no_option_of_visits(
 def test_what_the_help_says_is_what_is_sent_without_options() -> None:
     settings = WebSettings()
     defaults = vars(settings) | vars(settings.disorder)
-    for name, hint in get_type_hints(events.produce, include_extras=True).items():
-        for option in getattr(hint, "__metadata__", ()):
-            if isinstance(option.show_default, str):
-                assert float(option.show_default) == defaults[name]
+    shown = {
+        name: float(option.show_default)
+        for name, hint in get_type_hints(events.produce, include_extras=True).items()
+        for option in getattr(hint, "__metadata__", ())
+        if isinstance(option.show_default, str)
+    }
+    disorder = ("out_of_order", "late", "duplicate", "redated", "malformed")
+    assert shown == {name: defaults[name] for name in ("events", "swapped", *disorder)}
 
 
 @pytest.mark.parametrize("day", ["1979-12-31", "today", "0001-01-01", "9999-12-31"])

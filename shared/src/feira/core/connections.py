@@ -79,7 +79,7 @@ def dsn_of(stated: str, what: str) -> str:
 
 def _whole_number(value: Any, what: str, least: int, most: int) -> int:
     text = str(value)
-    if not (text.isascii() and text.isdecimal() and least <= int(text[:20]) <= most):
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most):
         raise SettingsError(f"{what} must be a whole number from {least} to {most:,}.")
     return int(text)
 

@@ -95,12 +95,13 @@ def _remove_all(config: StackConfig, doomed: list[Path], kept: set[Path]) -> Non
         config.run.mkdir(exist_ok=True)
         state.save(config)
     lock = state.lock_path(config)
-    for folder in doomed:
+    # The home last: by it a clean that was ended is known, and done again.
+    for folder in reversed(doomed):
         _remove(folder, kept | {lock})
     if config.socket.parent != config.run:
         shutil.rmtree(config.socket.parent, ignore_errors=True)
     if lock not in kept:
-        lock.unlink()
+        lock.unlink(missing_ok=True)
         # Who starts the stack anew from here on may have them already.
         with suppress(OSError):
             config.run.rmdir()

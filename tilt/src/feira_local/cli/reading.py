@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from feira.core.errors import first_line
@@ -27,10 +26,13 @@ _READS_FILES = "reads a file of Spark's server"
 _CALLS = {
     re.compile(r"\w*(java|reflect)\w*"): "runs any method of Spark's own process",
     # Their options name schemas, and XML a DTD, by path or URL.
-    re.compile(r"\w*(avro|proto|xml|xpath)\w*"): "can read a file of Spark's server or fetch a URL",
+    re.compile(
+        r"\w+_(avro|protobuf|xml)|xpath\w*"
+    ): "can read a file of Spark's server or fetch a URL",
     re.compile(r"\w*_logs"): "reads the logs of Spark's server",
     re.compile("identifier"): "hides the name that it stands for",
 }
+_NAMED_AFTER = ("AS", "WITH", "RECURSIVE")
 # Those of Spark's functions that stand where a table does.
 _MAKE_ROWS = (
     *("collations", "explode", "explode_outer", "inline", "inline_outer", "json_tuple"),
@@ -171,9 +173,13 @@ def _require_computing(tokens: list[Token]) -> None:
     """Raises StackError for what of Spark's SQL does more than compute."""
     from sqlglot import TokenType
 
-    for token, following in pairwise(tokens):
+    for before, token, following in zip(
+        ["", *(it.text for it in tokens)], tokens, tokens[1:], strict=False
+    ):
         name = token.text.lower()
-        if following.token_type is TokenType.L_PAREN and (does := beside_computing(name)):
+        # After these comes the name of a table with those of its columns.
+        calls = following.token_type is TokenType.L_PAREN and before.upper() not in _NAMED_AFTER
+        if calls and (does := beside_computing(name)):
             raise StackError(f"`feira sql` only reads tables, and {shortened(name)} {does}.")
         # Of TRANSFORM, MAP and REDUCE; after that of a join comes a parenthesis.
         if name == "using" and following.token_type in (TokenType.STRING, TokenType.RAW_STRING):

@@ -84,7 +84,7 @@ class ReplaySource:
         try:
             with gzip.open(path, "rt", encoding="utf-8", newline="") as text:
                 return _lines(csv.DictReader(text, restval="", strict=True), file_day)
-        except (OSError, EOFError, ValueError, zlib.error) as error:
+        except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
             raise SourceError(
                 f"replay data: {path} cannot be read: {error}. Fetch the file again, or remove it."
             ) from error
@@ -117,7 +117,9 @@ def _rows(rows: csv.DictReader[str]) -> Iterator[dict[str, str]]:
     before = rows.line_num
     try:
         for row in rows:
-            if any("\n" in text or "\r" in text for text in row.values() if isinstance(text, str)):
+            # What goes beyond the header is a list of texts.
+            written = "".join(map("".join, row.values()))
+            if "\n" in written or "\r" in written:
                 raise csv.Error("a field goes on over the end of the line")
             yield row
             before = rows.line_num

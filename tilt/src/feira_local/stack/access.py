@@ -24,7 +24,6 @@ from feira_local.stack.lifecycle import Stack
 from feira_local.stack.loopback import no_proxy
 from feira_local.stack.own_connections import as_airflow_reads, own_connections
 from feira_local.stack.postgres import WAREHOUSE_CONNECTIONS, Dsns
-from feira_local.stack.secrets import FILE as SECRETS_FILE
 from feira_local.stack.secrets import load_secrets
 from feira_local.stack.state import running_config
 
@@ -120,7 +119,7 @@ def airflow_login(user: str = airflow.ADMIN) -> tuple[str, str]:
 
 def _require_made(config: StackConfig) -> None:
     """Raises StackError where no stack was started yet: passwords made now would open nothing."""
-    if not (config.home / SECRETS_FILE).is_file():
+    if not airflow.passwords_file(config).is_file():
         raise StackError(
             f"There is no stack in {config.home}. `feira up` makes one there; if it is elsewhere, set FEIRA_HOME to "
             "its folder."

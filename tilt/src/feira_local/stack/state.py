@@ -118,8 +118,14 @@ def _lock_file(config: StackConfig) -> IO[str]:
     """The locked file, which is open. Raises StackError where another process has it."""
     path = lock_path(config)
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError), ExitStack() as closing:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except FileExistsError:
+                if path.parent.exists():
+                    raise
+                # It was there, and a `clean` has removed it since.
+                continue
             file = closing.enter_context(path.open("w"))
             # Twice: who asks whether it is taken holds it for a moment.
             if not _locked(file, fcntl.LOCK_EX):

@@ -100,10 +100,11 @@ def _bare_address(text: str) -> Address | None:
     defects = [each for each in header.defects if not isinstance(each, taken)]
     if defects or not found.username or not found.domain:
         return None
-    if local:
-        return Address(username=found.username)
-    # The parser drops blanks and comments between its parts, and decodes words: that is another's domain.
-    return Address(username=found.username, domain=found.domain) if found.domain in text else None
+    domain = "" if local else found.domain
+    # The parser drops blanks and comments between its parts, and decodes words: that is another's address.
+    if found.username not in text or domain not in text:
+        return None
+    return Address(username=found.username, domain=domain)
 
 
 def _ascii(address: Address) -> str | None:

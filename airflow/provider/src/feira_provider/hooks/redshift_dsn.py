@@ -68,6 +68,15 @@ def _for_driver(conn_id: str, extra: dict[str, Any]) -> dict[str, Any]:
     """Of the extra what the driver takes, under its names."""
     # This one is for the temporary password alone.
     own = {k: v for k, v in extra.items() if k != "serverless_token_duration_seconds"}
+    mode = own.get("sslmode")
+    if mode in ("allow", "prefer"):
+        raise _not_taken(conn_id, f'"sslmode": "{mode}"')
+    if mode == "disable":
+        own["ssl"] = False
+        del own["sslmode"]
+    elif mode is None and own.get("ssl", True):
+        # The driver's own default does not ask whose certificate it is.
+        own["sslmode"] = "verify-full"
     if (root := own.pop("sslrootcert", "system")) != "system":
         raise _not_taken(conn_id, f'"sslrootcert": "{root}"')
     if (seconds := int(own.pop("connect_timeout", 0))) > 0:

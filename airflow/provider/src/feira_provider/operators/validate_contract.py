@@ -283,8 +283,8 @@ class ValidateContractOperator(BaseOperator):
 def _of_pattern(files: AbstractFileSystem, pattern: str) -> tuple[Facts, Facts]:
     """What a pattern names, and what is in the folders that it names, each with its ``folder``."""
     literal = re.split(r"[*?[]", pattern, maxsplit=1)[0]
-    if "**" in pattern or "/" in pattern[len(literal) :]:
-        # It looks into folders itself: one listing says both, and no file can come between two.
+    if "**" in pattern:
+        # It looks into every folder itself: one listing says both, and no file can come between two.
         below = _below(files, literal)
         matches = re.compile(glob_translate(pattern)).match
         found = {name: facts for name, facts in below.items() if matches(name)}

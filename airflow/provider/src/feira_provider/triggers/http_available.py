@@ -92,11 +92,11 @@ class HttpAvailableTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yields one event: ``available``, or with a ``message`` ``timeout``, which is the last answer, or ``error``
         where the connection cannot be used."""
-        url = self.endpoint
         answer = "none: no answer came, or the triggerer had no thread free to ask"
         while True:
-            # For the connection, a thread and the answer; the last question may wait for these two.
-            longest = min(6 * _TIMEOUT, max(0.0, self.deadline - time.time()) + 2 * _TIMEOUT)
+            # The last question may wait for its thread, and then for its answer. One that hangs is not given up for
+            # another: each would take one more thread.
+            longest = max(0.0, self.deadline - time.time()) + 2 * _TIMEOUT
             asking = in_thread(_THREADS, longest, ask, self.http_conn_id, self.endpoint)
             try:
                 url, answer = await asking
@@ -104,7 +104,8 @@ class HttpAvailableTrigger(BaseTrigger):
                 yield TriggerEvent({"status": "error", "message": str(error)})
                 return
             except NoAnswerInTimeError:
-                self.log.info("%s: no answer in %g s, or no thread was free to ask", url, longest)
+                yield TriggerEvent({"status": "timeout", "message": answer})
+                return
             if answer == "200":
                 yield TriggerEvent({"status": "available"})
                 return

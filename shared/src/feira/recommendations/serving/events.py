@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from feira.core.connections import connection_fields
-from feira.core.errors import first_line
 from feira.core.settings import SettingsError
 from feira.recommendations.serving.requests import RefusedError
 from feira.recommendations.serving.store import KAFKA
@@ -58,10 +57,14 @@ def kafka_from_env(env: Mapping[str, str] = os.environ) -> dict[str, Any] | None
     return found
 
 
+# Properties that the client names although they are not stated.
+_OFTEN_MISSING = re.compile(r"(sasl|ssl|request)\.[a-z.]+$")
+
+
 def require_producer(config: Mapping[str, Any]) -> None:
     """Makes a producer of the configuration, and drops it.
 
-    :raises SettingsError: naming the property that librdkafka refuses, and no value
+    :raises SettingsError: with the properties that librdkafka's words name, and no word of a value
     """
     from confluent_kafka import KafkaException
 
@@ -69,22 +72,19 @@ def require_producer(config: Mapping[str, Any]) -> None:
         Events(config, lambda *_: None)._produce(config)
     except (KafkaException, TypeError, ValueError) as error:
         reason = error.args[0].str() if isinstance(error, KafkaException) else str(error)
-        words = first_line(reason.removeprefix("Failed to create producer: "))
+        values = " ".join(map(str, config.values()))
+        words = [each.strip(".") for each in re.findall(r"[\w.-]+", reason)]
+        # A value may be a word of the message too, and may be cut off there.
+        named = dict.fromkeys(
+            word
+            for word in words
+            if word in config or (_OFTEN_MISSING.match(word) and word not in values)
+        )
         raise SettingsError(
-            f"{KAFKA} makes no producer: {_without_values(words, config)}. Correct that property there."
+            f"{KAFKA} makes no producer: Kafka's client does not take {', '.join(named) or 'it as a whole'}. Correct "
+            "that there; https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md has the properties "
+            "and their values."
         ) from None
-
-
-def _without_values(text: str, config: Mapping[str, Any]) -> str:
-    stated = [str(value) for value in config.values()]
-    # Of a list the client names the part that it does not know.
-    stated += [part.strip() for value in stated for part in value.split(",")]
-    names, values = (
-        "|".join(re.escape(each) for each in sorted(those, key=len, reverse=True) if each)
-        for those in (config, stated)
-    )
-    # A property may be called as another one's value is.
-    return re.sub(rf"(?<!\w)(?:({names})|{values})(?!\w)", lambda found: found[1] or "…", text)
 
 
 def parse_events(body: Mapping[str, Any], now: datetime) -> list[Message]:
