@@ -258,6 +258,22 @@ def test_a_stack_that_does_not_run_is_named_before_anything_is_made(
     assert "not run; `feira up`" in str(ended.exception)
 
 
+def test_nothing_is_sent_to_the_stacks_broker_where_the_pipelines_read_another(
+    broker: Callable[..., Broker], running: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FEIRA_HOME", str(tmp_path))
+    own = tmp_path / "connections.yaml"
+    own.write_text(
+        "kafka_default: {conn_type: kafka, extra: {bootstrap.servers: 'k.example:9092'}}"
+    )
+    own.chmod(0o600)
+    found = broker()
+    ended = produced("2010-12-01", "--events", "500")
+    assert isinstance(ended.exception, StackError)
+    assert str(own) in str(ended.exception) and "nothing was sent" in str(ended.exception)
+    assert found.sent == []
+
+
 def test_a_setting_out_of_its_limits_is_refused_by_the_command(running: None) -> None:
     ended = produced("2010-12-01", "--swapped", "0.5")
     assert isinstance(ended.exception, StackError)

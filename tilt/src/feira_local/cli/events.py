@@ -25,6 +25,8 @@ from feira_local.shop.source import SourceError
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.lifecycle import Stack
+from feira_local.stack.own_connections import FILE as CONNECTIONS
+from feira_local.stack.own_connections import own_connections
 from feira_local.stack.state import running_config
 
 if TYPE_CHECKING:
@@ -116,6 +118,7 @@ def produce(
         if value is not None
     }
     Stack.of(config).running_supervisor("kafka")
+    _require_read_here(config)
     send = _visits(config, given) if source == "web" else _orders(config, given, wanted)
     began = time.monotonic()
     found: dict[date, Counter[str]] = {}
@@ -147,6 +150,14 @@ def _require_sendable(days: list[date]) -> None:
             f"{days[0] if days[0] < _FIRST else days[-1]} has no events to send: days are from "
             f"{_FIRST} to yesterday, {today - timedelta(days=1)} in UTC. Kafka refuses times that are "
             "still to come."
+        )
+
+
+def _require_read_here(config: StackConfig) -> None:
+    if "kafka_default" in own_connections(config.home):
+        raise StackError(
+            f"{config.home / CONNECTIONS} has a kafka_default, which user_events reads, and simulated events go to the "
+            "stack's own broker alone: nothing was sent. Take it out of that file, and start the stack again."
         )
 
 
