@@ -19,11 +19,12 @@ import pytest
 from typer.testing import CliRunner
 
 from feira_local.cli import app, clean, doctor, stack
-from feira_local.stack import access, airflow, lifecycle, state
+from feira_local.stack import access, lifecycle, state
 from feira_local.stack.config import Monitoring, StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.report import ServiceReport, StackReport
-from feira_local.stack.secrets import Secrets, load_secrets
+from feira_local.stack.secrets import load_secrets
+from started_home import once_started
 
 COMMANDS = (
     *("up", "down", "status", "logs", "doctor", "clean", "services", "env"),
@@ -36,15 +37,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FEIRA_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FEIRA_PORT_OFFSET", "2000")
     return tmp_path / "home"
-
-
-def _once_started() -> Secrets:
-    """The secrets of a stack that was up before."""
-    config = StackConfig.from_env()
-    config.make_folders()
-    secrets = load_secrets(config.home)
-    airflow.prepare(config, secrets)
-    return secrets
 
 
 def _json(*arguments: str) -> object:
@@ -100,7 +92,7 @@ def test_services_as_json_hold_names_of_secrets_but_no_secret(home: Path) -> Non
 
 
 def test_env_is_read_by_a_shell_and_gives_the_lake_back() -> None:
-    secrets = _once_started()
+    secrets = once_started()
     exports = CliRunner().invoke(app, ["env"]).stdout
     script = (
         f"{exports}\n{shlex.quote(sys.executable)} -c 'from feira.core.settings import LakeSettings as L; "
@@ -393,7 +385,7 @@ def test_the_login_is_printed_to_a_terminal_alone(
 ) -> None:
     monkeypatch.setattr(stack, "ensure_jars", lambda *_, **__: None)
     monkeypatch.setattr(stack.lifecycle, "up", lambda *_: [])
-    password = _once_started().airflow_admin
+    password = once_started().airflow_admin
     # What a CI sets so that its log has colours is no terminal.
     monkeypatch.setenv("FORCE_COLOR", "1")
     printed = CliRunner().invoke(app, words)
@@ -404,7 +396,7 @@ def test_the_login_is_printed_to_a_terminal_alone(
 
 
 def test_each_users_login_is_printed_on_request() -> None:
-    secrets = _once_started()
+    secrets = once_started()
     for words, user, password in (
         ([], "admin", secrets.airflow_admin),
         (["operator"], "operator", secrets.airflow_operator),

@@ -18,7 +18,7 @@ from feira_local.stack.config import Monitoring, StackConfig
 from feira_local.stack.launch import environment
 from feira_local.stack.lifecycle import Stack
 from feira_local.stack.loopback import no_proxy
-from feira_local.stack.secrets import load_secrets
+from started_home import once_started
 
 PROXY = {"HTTP_PROXY": "http://proxy:3128"}
 
@@ -76,7 +76,7 @@ def test_a_command_and_the_shell_that_it_makes_ready_ask_the_stack_directly(
     for name in ("NO_PROXY", "no_proxy"):
         # Put back at the end, whatever the command has set.
         monkeypatch.setenv(name, "")
-    load_secrets(tmp_path)
+    once_started()
     assert "export no_proxy=127.0.0.1,localhost\n" in CliRunner().invoke(cli.app, ["env"]).stdout
     found: list[str] = []
     monkeypatch.setattr(cli, "app", lambda: found.append(os.environ["no_proxy"]))
