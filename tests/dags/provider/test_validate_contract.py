@@ -438,6 +438,13 @@ def test_of_many_folders_that_a_pattern_names_one_listing_says_what_they_hold(
     assert len(listings) == 2
 
 
+def test_what_is_no_pattern_is_named(bucket: Bucket) -> None:
+    with pytest.raises(
+        AirflowFailException, match=r"t/a\*\*\.csv is no pattern: .*entire path component"
+    ):
+        validate(bucket, f"{bucket.url}/t/a**.csv", contract(bucket))
+
+
 def test_a_folder_is_named_by_a_pattern_of_any_depth(bucket: Bucket) -> None:
     bucket.put("t/a.csv", csv_lines([GOOD]))
     bucket.put("t/x/b.csv/part-0", csv_lines([GOOD]))

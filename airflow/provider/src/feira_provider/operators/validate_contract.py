@@ -283,10 +283,13 @@ class ValidateContractOperator(BaseOperator):
 def _of_pattern(files: AbstractFileSystem, pattern: str) -> tuple[Facts, Facts]:
     """What a pattern names, and what is in the folders that it names, each with its ``folder``."""
     literal = re.split(r"[*?[]", pattern, maxsplit=1)[0]
+    try:
+        matches = re.compile(glob_translate(pattern)).match
+    except ValueError as error:
+        raise DatasetError(f"s3://{pattern} is no pattern: {error}.") from None
     if "**" in pattern:
         # It looks into every folder itself: one listing says both, and no file can come between two.
         below = _below(files, literal)
-        matches = re.compile(glob_translate(pattern)).match
         found = {name: facts for name, facts in below.items() if matches(name)}
         folders = {each for name in below for each in _folders_of(name) if matches(each)}
     else:
