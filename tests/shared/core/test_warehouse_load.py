@@ -39,6 +39,7 @@ from feira.core.warehouse.schema import (
 )
 from feira.core.warehouse.side import REDSHIFT
 from feira.sales.published import PUBLISHED
+from watched_columns import watch
 
 DAY = dt.date(2011, 1, 3)
 DATE_1, DATE_2, DATE_3 = dt.date(2011, 1, 1), dt.date(2011, 1, 2), DAY
@@ -675,15 +676,7 @@ def test_a_load_by_day_writes_no_key_that_is_there_again(connection: psycopg.Con
     """Who watches it, or may not write it, would take that for another key."""
     old = of_day(E, "old")
     loaded(connection, whole(1, old), extract(E))
-    connection.execute(
-        "CREATE OR REPLACE FUNCTION sales.refuse() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION 'a key was written'; END $$"
-    )
-    for column in PUBLISHED.key:
-        connection.execute(
-            f"CREATE TRIGGER watches_{column} BEFORE UPDATE OF {column} ON sales.fact "
-            "EXECUTE FUNCTION sales.refuse()"
-        )
+    watch(connection, PUBLISHED.table, *PUBLISHED.key)
     changed, bad = old | {"quantity": 9}, UNHOLDABLE["a key too long for the index"]
     assert loaded(connection, whole(2, changed, bad), extract(E)) == Loaded(2, 0, 1, 0, 1)
     assert [day for day, _ in held(connection)] == [D]

@@ -15,6 +15,7 @@ from feira.core.contracts.ddl import Dialect
 from feira.core.warehouse.merge import STAGED, Gone, LoadRefusedError, Merge
 from feira.core.warehouse.staged import Merged, merge_staged, stage
 from feira_local.stack.postgres import Dsns
+from watched_columns import watch
 
 TABLE = "sales.kept"
 Rows = Iterable[tuple[Any, ...]]
@@ -244,7 +245,7 @@ def test_a_key_whose_equal_values_are_identical_is_not_written_again(
     """Who watches it, or may not write it, would take that for another key."""
     key = {"uuid": str(UUID(int=7)), "date": "2020-01-02", "timestamptz": "2020-01-02 00:00+00"}
     table(connection, f"id {type_} PRIMARY KEY, v int", [(key.get(type_, "7"), 1)])
-    watched(connection, "id")
+    watch(connection, TABLE, "id")
     assert loaded(connection, [(key.get(type_, "7"), 2)]) == Merged(0, 1, 0)
     (row,) = held(connection)
     assert row[1] == "2"
@@ -290,25 +291,13 @@ def test_a_key_that_may_equal_one_that_is_written_otherwise_is_written_again(
         [("a", "b", 1)],
     )
     for column, written in (("id", True), ("part", False)):
-        watched(loosely_collated, column)
+        watch(loosely_collated, TABLE, column)
         merge = Merge(TABLE, ("id", "part"), ("id", "part", "v"))
         if written:
             with pytest.raises(psycopg.errors.RaiseException, match="a key was written"):
                 merged(loosely_collated, merge, [("a", "b", 2)])
         else:
             assert merged(loosely_collated, merge, [("a", "b", 2)]) == Merged(0, 1, 0)
-
-
-def watched(connection: psycopg.Connection, column: str) -> None:
-    """Whoever writes the column, and no other, is refused."""
-    connection.execute(
-        "CREATE OR REPLACE FUNCTION sales.refuse() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION 'a key was written'; END $$"
-    )
-    connection.execute(
-        f"CREATE OR REPLACE TRIGGER watches BEFORE UPDATE OF {column} ON {TABLE} "
-        "EXECUTE FUNCTION sales.refuse()"
-    )
 
 
 @pytest.mark.parametrize(

@@ -360,12 +360,13 @@ def _require_usable(what: str, path: Path, refused: tuple[str, ...]) -> None:
 def _parts(text: str) -> tuple[str, ...]:
     names = sorted({name.strip() for name in text.split(",") if name.strip()})
     known = [part.name for part in local_parts() if not part.on_request]
-    unknown = [name for name in names if name not in known] or [text] * (not names)
-    if text and unknown:
-        raise StackError(
-            f"FEIRA_WITHOUT, or --without, names {unknown[0]!r}; the parts of the stack are "
-            f"{', '.join(known)}."
-        )
+    # A text of commas alone names nothing, and is no wish for everything.
+    for name in names or ([text] if text else []):
+        if name not in known:
+            raise StackError(
+                f"FEIRA_WITHOUT, or --without, names {name!r}; the parts of the stack are "
+                f"{', '.join(known)}."
+            )
     return tuple(names)
 
 
