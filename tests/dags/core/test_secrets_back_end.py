@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from airflow.sdk.exceptions import ErrorType
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import ErrorResponse
 from psycopg.conninfo import conninfo_to_dict
 
 from feira.core.errors import PermanentError
@@ -257,6 +260,63 @@ def test_without_a_back_end_the_variable_is_named(monkeypatch: Patch) -> None:
         NoConnectionError, match=r"connection lake_default: .*AIRFLOW_CONN_LAKE_DEFAULT"
     ):
         lake_settings()
+
+
+UNREADABLE = {
+    '{"conn_type": "postgres", "password": "hidden"': "JSON at line 1, column 47",
+    '{"conn_type": "postgres", "port": "hidden"}': "ValueError",
+    '{"conn_type": "postgres", "hidden": 5}': "TypeError",
+    '{"conn_type": "postgres", "password": "hidden\\ud800"}': "UnicodeEncodeError",
+    "postgres://user:hidden@db:port/x": "ValueError",
+    "a://hidden://b://c": "AirflowException",
+}
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
+def test_one_that_is_stated_and_cannot_be_read_is_named_with_its_place_and_nothing_of_it(
+    monkeypatch: Patch, text: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_READER", text)
+    with pytest.raises(
+        NoConnectionError, match=r"what AIRFLOW_CONN_WAREHOUSE_READER holds"
+    ) as refused:
+        postgres_dsn("warehouse_reader")
+    assert UNREADABLE[text] in str(refused.value) and "hidden" not in str(refused.value)
+    assert isinstance(refused.value, PermanentError)
+
+
+def test_a_secret_that_cannot_be_read_is_named_with_nothing_of_it(
+    back_end: Any, monkeypatch: Patch
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_WAREHOUSE_READER", raising=False)
+    back_end.create_secret(
+        Name="airflow/connections/warehouse_reader",
+        SecretString='{"conn_type": "postgres", "port": "hidden"}',
+    )
+    with pytest.raises(NoConnectionError) as refused:
+        postgres_dsn("warehouse_reader")
+    assert "airflow/connections/warehouse_reader" in str(refused.value)
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "permanent"),
+    [("CONNECTION_NOT_FOUND", True), ("API_SERVER_ERROR", False), ("GENERIC_ERROR", False)],
+)
+def test_where_airflows_api_fails_another_try_may_find_the_connection(
+    monkeypatch: Patch, error: str, permanent: bool
+) -> None:
+    class Comms:
+        def send(self, _: Any) -> ErrorResponse:
+            return ErrorResponse(error=ErrorType(error))
+
+    # As in a task, whose supervisor asks the API for it.
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Comms(), raising=False)
+    monkeypatch.delenv("AIRFLOW_CONN_WAREHOUSE_READER", raising=False)
+    with pytest.raises(MissingConnectionError) as failed:
+        postgres_dsn("warehouse_reader")
+    assert isinstance(failed.value, PermanentError) is permanent
+    assert (error in str(failed.value)) is not permanent
 
 
 def test_a_back_end_that_fails_is_named_with_its_reason_and_may_be_tried_again(

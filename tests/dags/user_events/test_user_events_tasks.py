@@ -230,6 +230,35 @@ def test_a_connection_is_read_as_airflows_own_hook_reads_it(
         kafka_config()
 
 
+@pytest.mark.parametrize(
+    ("stated", "named"),
+    [
+        ({"linger": 5}, " linger."),
+        ({"security.protocol": "secret"}, " security.protocol."),
+        ({"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN"}, "sasl.password"),
+        ({"client.id": "secret\0of another"}, " client.id."),
+        ({"linger\0ms": "secret"}, " it as a whole."),
+    ],
+)
+def test_what_kafkas_client_refuses_of_the_connection_is_named_without_a_value_and_not_tried_again(
+    monkeypatch: pytest.MonkeyPatch, stated: dict[str, Any], named: str
+) -> None:
+    def consumer() -> None:
+        with kafka_consumer("events"):
+            pytest.fail("a consumer was made")
+
+    extra = {"bootstrap.servers": "127.0.0.1:9"} | stated
+    monkeypatch.setenv("AIRFLOW_CONN_EVENTS", json.dumps({"conn_type": "kafka", "extra": extra}))
+    for make, kind in (
+        (consumer, "consumer"),
+        (lambda: kafka_producer("events"), "producer"),
+        (lambda: kafka_admin("events"), "client"),
+    ):
+        with pytest.raises(SettingsError, match=f"^Connection events makes no {kind}: ") as refused:
+            make()
+        assert named in str(refused.value) and "secret" not in str(refused.value)
+
+
 def test_the_tasks_are_this_graph(dags: dict[str, Any]) -> None:
     dag = dags["user_events"]
     assert {task.task_id: set(task.downstream_task_ids) for task in dag.tasks} == {

@@ -1019,6 +1019,9 @@ def test_a_connection_that_is_idle_is_kept_longer_than_clients_and_load_balancer
         ({"message.max.bytes": 3}, " message.max.bytes."),
         ({"plugin.library.paths": "my.secret"}, " it as a whole."),
         ({"oauth_cb": "secret"}, "oauth_cb"),
+        ({"client.id": "secret\0of another"}, " client.id."),
+        # Kafka's client would end the process.
+        ({"cli\udfffent.id": "secret"}, " it as a whole."),
     ],
 )
 def test_the_program_names_the_property_that_kafkas_client_refuses_before_it_listens(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from feira.core.kafka_client import client, of_no_consumer
 from feira.core.settings import SettingsError
 from feira_provider.hooks.missing import named_if_missing
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
 KAFKA = "kafka_default"
-# Of a consumer alone; other clients would warn of them.
-_CONSUMERS = ("group.id", "auto.offset.reset", "enable.auto.commit")
 
 
 def kafka_config(conn_id: str = KAFKA) -> dict[str, Any]:
@@ -45,11 +44,15 @@ def kafka_config(conn_id: str = KAFKA) -> dict[str, Any]:
 
 @contextmanager
 def kafka_consumer(conn_id: str = KAFKA) -> Iterator[Consumer]:
-    """A consumer that is subscribed to nothing and commits nothing, closed at the end."""
+    """A consumer that is subscribed to nothing and commits nothing, closed at the end.
+
+    :raises SettingsError: also where Kafka's client does not take the configuration, as the other two below
+    """
     from confluent_kafka import Consumer
 
+    config = {"group.id": "feira", **kafka_config(conn_id)}
     own = {"enable.auto.commit": False, "auto.offset.reset": "error"}
-    consumer = Consumer({"group.id": "feira", **kafka_config(conn_id), **own})
+    consumer = client(lambda: Consumer(config | own), config, _refusal(conn_id, "consumer"))
     try:
         yield consumer
     finally:
@@ -60,15 +63,18 @@ def kafka_producer(conn_id: str = KAFKA) -> Producer:
     """A producer whose own retries store a message once."""
     from confluent_kafka import Producer
 
-    return Producer(_of_no_consumer(conn_id) | {"enable.idempotence": True})
+    config = of_no_consumer(kafka_config(conn_id))
+    own = {"enable.idempotence": True}
+    return client(lambda: Producer(config | own), config, _refusal(conn_id, "producer"))
 
 
 def kafka_admin(conn_id: str = KAFKA) -> AdminClient:
     """A client that asks what topics there are."""
     from confluent_kafka.admin import AdminClient
 
-    return AdminClient(_of_no_consumer(conn_id))
+    config = of_no_consumer(kafka_config(conn_id))
+    return client(lambda: AdminClient(config), config, _refusal(conn_id, "client"))
 
 
-def _of_no_consumer(conn_id: str) -> dict[str, Any]:
-    return {name: value for name, value in kafka_config(conn_id).items() if name not in _CONSUMERS}
+def _refusal(conn_id: str, kind: str) -> str:
+    return f"Connection {conn_id} makes no {kind}"

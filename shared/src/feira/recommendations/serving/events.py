@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from feira.core.connections import connection_fields
+from feira.core.kafka_client import client, of_no_consumer
 from feira.core.settings import SettingsError
 from feira.recommendations.serving.requests import RefusedError
 from feira.recommendations.serving.store import KAFKA
@@ -27,8 +27,6 @@ RETRY_SECONDS: Final = 5
 QUEUED: Final = 10_000
 _POLL_SECONDS = 0.1
 _PROBE_SECONDS = 1.0
-# Of a consumer alone; a producer would warn of them.
-_CONSUMERS = ("group.id", "auto.offset.reset", "enable.auto.commit")
 
 Message = tuple[bytes, bytes, int]
 
@@ -57,34 +55,16 @@ def kafka_from_env(env: Mapping[str, str] = os.environ) -> dict[str, Any] | None
     return found
 
 
-# Properties that the client names although they are not stated.
-_OFTEN_MISSING = re.compile(r"(sasl|ssl|request)\.[a-z.]+$")
-
-
 def require_producer(config: Mapping[str, Any]) -> None:
     """Makes a producer of the configuration, and drops it.
 
     :raises SettingsError: with the properties that librdkafka's words name, and no word of a value
     """
-    from confluent_kafka import KafkaException
-
-    try:
-        Events(config, lambda *_: None)._produce(config)
-    except (KafkaException, TypeError, ValueError) as error:
-        reason = error.args[0].str() if isinstance(error, KafkaException) else str(error)
-        values = " ".join(map(str, config.values()))
-        words = [each.strip(".") for each in re.findall(r"[\w.-]+", reason)]
-        # A value may be a word of the message too, and may be cut off there.
-        named = dict.fromkeys(
-            word
-            for word in words
-            if word in config or (_OFTEN_MISSING.match(word) and word not in values)
-        )
-        raise SettingsError(
-            f"{KAFKA} makes no producer: Kafka's client does not take {', '.join(named) or 'it as a whole'}. Correct "
-            "that there; https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md has the properties "
-            "and their values."
-        ) from None
+    client(
+        lambda: Events(config, lambda *_: None)._produce(config),
+        config,
+        f"{KAFKA} makes no producer",
+    )
 
 
 def parse_events(body: Mapping[str, Any], now: datetime) -> list[Message]:
@@ -145,7 +125,6 @@ class Events:
     def _produce(self, config: Mapping[str, Any]) -> Producer:
         from confluent_kafka import Producer
 
-        kept = {name: value for name, value in config.items() if name not in _CONSUMERS}
         own = {
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
@@ -156,7 +135,7 @@ class Events:
             "on_delivery": self._delivered,
             "log_level": 0,
         }
-        return (self._make or Producer)(kept | own)
+        return (self._make or Producer)(of_no_consumer(config) | own)
 
     async def stop(self) -> None:
         """Ends it; what is queued has two seconds."""
