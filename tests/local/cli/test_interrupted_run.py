@@ -126,10 +126,10 @@ def test_a_demo_that_is_ended_by_sigterm_takes_its_stack_down(
 ) -> None:
     stopped: list[StackConfig] = []
     monkeypatch.setattr(sys, "argv", ["feira", "demo", "--data", str(tmp_path)])
-    started: list[dict[str, str]] = []
+    started: list[StackConfig] = []
 
-    def start(settings: dict[str, str]) -> None:
-        started.append(settings)
+    def start(config: StackConfig) -> None:
+        started.append(config)
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(demo.stack_commands, "start", start)
@@ -142,6 +142,6 @@ def test_a_demo_that_is_ended_by_sigterm_takes_its_stack_down(
             main()
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert started == [{"FEIRA_SHOP_DATA": str(tmp_path)}]
+    assert [config.shop.data for config in started] == [tmp_path]
     assert (left.value.code, stopped) == (130, [StackConfig.from_env()])
     assert "Stopping the stack" in capsys.readouterr().out

@@ -44,6 +44,25 @@ def _json(*arguments: str) -> object:
     return json.loads(result.stdout)
 
 
+@pytest.mark.parametrize("ended", ["while it starts", "once it is up"])
+def test_ctrl_c_in_the_foreground_stops_what_was_started(
+    home: Path, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    downs: list[StackConfig] = []
+    monkeypatch.setattr(stack, "ensure_jars", lambda *_, **__: None)
+    monkeypatch.setattr(lifecycle, "up", lambda *_: [])
+    monkeypatch.setattr(
+        *((lifecycle, "up") if ended == "while it starts" else (stack, "events")), interrupted
+    )
+    monkeypatch.setattr(lifecycle, "down", downs.append)
+    done = CliRunner().invoke(app, ["up", "--foreground", "--comet"])
+    assert done.exit_code == 0 and done.stdout.endswith("Stopped.\n")
+    assert [(config.home, config.comet) for config in downs] == [(home, True)]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_help_has_an_example(command: str) -> None:
     result = CliRunner().invoke(app, [*command.split(), "--help"])

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from feira_local.cli.output import AsJson, print_json, print_line
-from feira_local.cli.stack import start_with
+from feira_local.cli.stack import start
 from feira_local.stack import lifecycle, state
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
@@ -65,7 +65,7 @@ def clean(
         if not as_json:
             print_line(f"Removed {names}." if doomed else "There is nothing to remove.")
         if restart:
-            start_with(config, as_json)
+            start(config, as_json)
         elif as_json:
             print_json({"removed": doomed})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from itertools import groupby
 from pathlib import Path
@@ -73,7 +74,8 @@ def demo(
     if data is not None and not data.is_dir():
         raise StackError(f"{data} is no folder; --data takes one of gzip CSV files, one a day.")
     try:
-        stack_commands.start({} if data is None else {"FEIRA_SHOP_DATA": str(data.resolve())})
+        replayed = {} if data is None else {"FEIRA_SHOP_DATA": str(data.resolve())}
+        stack_commands.start(StackConfig.from_env(os.environ | replayed))
         print_line("")
         run_days("sales", wanted, refetch=False, as_json=False, stays=False)
         missing = sorted({*left_out("user_events"), *left_out("recommendations")})

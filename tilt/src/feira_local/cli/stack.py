@@ -102,21 +102,27 @@ def up(
     Example: [bold]feira up[/]   a second one beside it: [bold]FEIRA_HOME=~/other
     FEIRA_PORT_OFFSET=100 feira up[/]
     """
-    stack = start(
+    config = _asked_for(
         ({} if without is None else {"FEIRA_WITHOUT": without})
         | ({"FEIRA_MONITORING": "on"} if monitoring else {})
         | ({} if spark is None else {"FEIRA_SPARK": spark})
         | ({} if warehouse is None else {"FEIRA_WAREHOUSE_ON": warehouse})
         | ({"FEIRA_COMET": "on"} if comet else {}),
-        as_json,
         as_is,
     )
-    if foreground:
-        _attend(stack)
+    if not foreground:
+        start(config, as_json)
+        return
+    try:
+        _attend(start(config, as_json))
+    except KeyboardInterrupt:
+        # What of it was started, where it is not up yet.
+        lifecycle.down(config)
+        print_line("Stopped.")
 
 
-def start(settings: Mapping[str, str], as_json: bool = False, as_is: bool = False) -> Stack:
-    """Starts the stack by the environment and these settings, shows how it goes, and prints its links.
+def _asked_for(settings: Mapping[str, str], as_is: bool) -> StackConfig:
+    """The stack by the environment and these settings.
 
     ``as_is`` is for who looks at a stack, however it was started; raises StackError where settings come with it.
     """
@@ -125,13 +131,11 @@ def start(settings: Mapping[str, str], as_json: bool = False, as_is: bool = Fals
             f"--as-is keeps the settings of the stack that runs, and {', '.join(settings)} is asked for too; "
             "leave one of them out."
         )
-    return start_with(
-        running_config() if as_is else StackConfig.from_env(os.environ | settings), as_json
-    )
+    return running_config() if as_is else StackConfig.from_env(os.environ | settings)
 
 
-def start_with(config: StackConfig, as_json: bool = False) -> Stack:
-    """The same by settings that are known, as those of a stack that ran until now."""
+def start(config: StackConfig, as_json: bool = False) -> Stack:
+    """Starts the stack, shows how it goes, and prints its links."""
     began = time.monotonic()
     ensure_jars(config, thorough=False, quiet=as_json)
     if as_json or not error_console.is_terminal:
@@ -190,23 +194,17 @@ def _links(stack: Stack) -> dict[str, str]:
 
 
 def _attend(stack: Stack) -> None:
-    """Prints what ends and comes back, until Ctrl-C; then stops the stack."""
+    """Prints what ends and comes back, until Ctrl-C."""
     print_line("Ctrl-C stops the stack.")
     seen = len(events(stack.config, stack.services))
-    try:
-        while True:
-            if stack.supervisor.pid is None:
-                raise StackError(
-                    "The supervisor is gone; `feira down` clears up, `feira up` starts."
-                )
-            happened = events(stack.config, stack.services)
-            for event in happened[seen:]:
-                print_line(f"{event}; it is started again", style="yellow")
-            seen = len(happened)
-            time.sleep(1)
-    except KeyboardInterrupt:
-        lifecycle.down(stack.config)
-        print_line("Stopped.")
+    while True:
+        if stack.supervisor.pid is None:
+            raise StackError("The supervisor is gone; `feira down` clears up, `feira up` starts.")
+        happened = events(stack.config, stack.services)
+        for event in happened[seen:]:
+            print_line(f"{event}; it is started again", style="yellow")
+        seen = len(happened)
+        time.sleep(1)
 
 
 def down(as_json: AsJson = False) -> None:
