@@ -28,9 +28,11 @@ from oracle_lists import recent_popularity as popularity
 
 TEN = 10
 SLOTS = ("again", "new", "all")
-# A resample of the users in which the other side has nothing right leaves a ratio without a value; of so many
-# users that have, a thousand resamples hold none such but once in half a million times.
-SURELY = 20
+# A ratio is unknown where of a thousand resamples of the users 25 have nothing right on the other side. Where so many
+# users have something right those are one in a hundred at most, and 25 come once in twenty million times.
+SURELY = 5
+# Where it is so many, 25 always come.
+NEVER = 0.1
 LEAST_USERS = 100
 PASSED, REFUSED, NOT_ENOUGH = "passed", "refused", "not_enough_to_tell"
 # What a figure must reach, and with which of its ends.
@@ -259,8 +261,11 @@ def _ratio(mine: list[float], others: list[float]) -> Figure:
     above, below = ([value for value in side if not isnan(value)] for side in (mine, others))
     if not above or not any(below):
         return Figure(nan, len(mine), False)
-    certain = sum(value > 0 for value in below) >= SURELY
-    return Figure(_mean(above) / _mean(below), len(mine), certain)
+    right = sum(value > 0 for value in below)
+    # A list beside itself is 1 in every resample that says anything.
+    if mine is not others and (1 - right / len(below)) ** len(below) > NEVER:
+        return Figure(nan, len(mine), False)
+    return Figure(_mean(above) / _mean(below), len(mine), right >= SURELY)
 
 
 def _users_of(known: Known) -> dict[str, set[str]]:

@@ -8,10 +8,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import combinations, product
-from math import ceil, log2
+from math import ceil, log2, nan, sqrt
 from typing import Any
 
 import pandas as pd
+from scipy.stats import t as student
 
 from oracle_features import Event, Rows, features_differ
 
@@ -116,6 +117,7 @@ def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | 
     for slot in ("again", "new", ""):
         weights, clicks, logged, robust = [], Counter[bool](), 0, 0.0
         users, groups = set(), set()
+        by_group: dict[int, list[float]] = defaultdict(list)
         for event, clicked, _ in shown:
             at = event.shown
             assert at is not None
@@ -129,10 +131,12 @@ def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | 
             clicks[clicked] += 1
             # What the version's product is expected to get, and what its clicks correct of that.
             robust += (must := expected(event.user_id, at.slot, at.position, has))
+            by_group[_group(event.user_id)].append(0.0)
             if has == event.sku:
                 groups.add(_group(event.user_id))
                 weights.append((weight := min(1 / at.probability, 1000.0), clicked))
                 robust += weight * (clicked - must)
+                by_group[_group(event.user_id)][-1] = weight
         total = sum(weight for weight, _ in weights)
         squared = sum(weight**2 for weight, _ in weights)
         rate = clicks[True] / logged if logged else 0.0
@@ -145,7 +149,7 @@ def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | 
             ),
             "support": total / logged if logged else None,
         }
-        why = _refused(logged, len(groups), values)
+        why = _refused(logged, len(groups), values, _ends([*by_group.values()]))
         for figure, value in values.items():
             found[slot, figure] = {
                 "value": value,
@@ -156,18 +160,37 @@ def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | 
     return found
 
 
-def _refused(logged: int, groups: int, values: dict[str, float | None]) -> str | None:
-    """Why there is no number: the first limit of docs/recommendations.md that is not kept."""
+def _ends(groups: list[list[float]]) -> tuple[float, float]:
+    """The 95 % interval of the mean of what is in groups, each left out once; of one group there is none."""
+    if len(groups) < 2:
+        return nan, nan
+    number, total = sum(map(len, groups)), sum(map(sum, groups))
+    without = [(total - sum(group)) / (number - len(group)) for group in groups]
+    apart = sum((each - total / number) ** 2 for each in without)
+    half = student.ppf(0.975, len(groups) - 1) * sqrt(apart * (len(groups) - 1) / len(groups))
+    return total / number - half, total / number + half
+
+
+def _refused(
+    logged: int, groups: int, values: dict[str, float | None], ends: tuple[float, float]
+) -> str | None:
+    """Why there is no number: the first limit of docs/recommendations.md that is not kept. ``ends`` are those of the
+    support."""
     support, needed = values["support"], values["effective_sample_size_needed"]
     if not logged or support is None:
         return "nothing_logged"
     if needed is None:
         return "no_clicks"
-    if not 0.8 <= support <= 1.25:
-        return "no_support" if support < 0.8 else "doubtful_probabilities"
+    if ends[1] < 0.8:
+        return "no_support"
+    if ends[0] > 1.25:
+        return "doubtful_probabilities"
     if groups < 20:
         return "few_users"
-    return "small_sample" if (values["effective_sample_size"] or 0.0) < needed else None
+    # What is 1 is so however its weights are added up.
+    enough = 0.8 <= support <= 1.25 and ends[1] > 1 - 5e-7
+    enough &= (values["effective_sample_size"] or 0.0) >= needed
+    return None if enough else "small_sample"
 
 
 def estimates_differ(made: Rows, held: pd.DataFrame) -> list[str]:

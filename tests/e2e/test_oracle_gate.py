@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from feira.recommendations.bootstrap import means
 from feira.recommendations.candidates import BASELINE
 from feira.recommendations.candidates.counts import OwnFrequency
 from feira.recommendations.candidates.item_item import EASE, ItemItem
@@ -31,6 +32,8 @@ from oracle_gate import (
     REFUSED,
     USERS,
     Figure,
+    _ratio,
+    _same,
     diversity,
     figures,
     gate_differs,
@@ -70,12 +73,12 @@ def test_figures_of_the_gate_are_those_worked_out_by_hand() -> None:
     must = {
         ("ndcg_to_popular", "again"): (SECOND + 1) / 2,
         ("ndcg_to_own_frequency", "again"): 1.0,
-        # To user 1 only C is new, and D was offered to nobody.
-        ("ndcg_to_popular", "new"): 1.0,
+        # To user 1 only C is new, and D was offered to nobody: a quarter of the resamples has nothing right.
+        ("ndcg_to_popular", "new"): nan,
         ("ndcg_to_popular", "all"): mine / popular,
         ("ndcg_to_own_frequency", "all"): mine / own,
     }
-    assert {key: made[key].value for key in must} == pytest.approx(must)
+    assert {key: made[key].value for key in must} == pytest.approx(must, nan_ok=True)
     assert made["coverage", "again"] == made["coverage", "new"] == Figure(1.0, 3, True)
     assert {made[key].users for key in must} == {2} and not any(made[key].certain for key in must)
     assert made["ndcg_to_own_frequency", "new"] == pytest.approx((nan, 2, False), nan_ok=True)
@@ -181,7 +184,8 @@ def verdict(**change: Any) -> dict[str, Any]:
     rows = []
     for key, (limit, must) in ALONE.items():
         found = made.get(key, Figure(1.0, 2, False))
-        rows.append(row(key, limit, must, value=found.value, users=found.users))
+        value = None if isnan(found.value) else found.value
+        rows.append(row(key, limit, must, value=value, users=found.users))
     of = {"cut": "2010-12-29", "days": 2, "method": METHOD, "figures": rows}
     of |= {"as_of": str(DAY), "live": None, "live_method": None}
     return of | {"verdict": NOT_ENOUGH} | change
@@ -289,6 +293,24 @@ def test_the_verdict_of_the_platform_on_two_versions_is_that_of_plain_loops() ->
     # With the lists of a version by another name none of what is beside it is right.
     wrong = gate_differs(found, DAY, recorded, {version: lists[version], live: lists[version]})
     assert len(wrong) >= 3
+
+
+@pytest.mark.parametrize("users", [3, 8, 30, 300, 5000])
+def test_which_ratios_are_known_is_what_the_platforms_resamples_say(users: int) -> None:
+    for right in range(1, min(users, 9) + 1):
+        mine, others = ([0.5] * users, [0.3] * right + [0.0] * (users - right))
+        found = means(np.column_stack([mine, others])).ratio(0, 1)
+        made, row = _ratio(mine, others), {"value": found.value, "users": users}
+        assert _same(row, made), (right, found, made)
+        assert made.certain == (right >= 5)
+        # What is surely known must be, and what is surely not must not.
+        if made.certain:
+            assert not _same(row | {"value": None}, made)
+        elif isnan(made.value):
+            assert not _same(row | {"value": 1.0}, made)
+    assert isnan(_ratio([0.5] * 300, [1.0] * 2 + [0.0] * 298).value)
+    alike = [1.0] + [0.0] * 299
+    assert _ratio(alike, alike).value == 1.0
 
 
 def of_many(live: str | None = "2010-12-29-001", **changed: Any) -> dict[str, Any]:

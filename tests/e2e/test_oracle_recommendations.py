@@ -175,7 +175,7 @@ def test_an_estimate_is_as_worked_out_by_hand(monkeypatch: pytest.MonkeyPatch) -
         "value": 2.0 / (2 + 2 + 1000),
         "impressions": 4,
         "users": 4,
-        "refused": "doubtful_probabilities",
+        "refused": "few_users",
     }
     # By user, of the other four: CTR of the place a quarter or a half; A was clicked once, by user 1.
     must = {"1": 12.5 / 53, "2": 26 / 53, "3": 13.5 / 54, "4": 26 / 53}
@@ -188,7 +188,7 @@ def test_an_estimate_is_as_worked_out_by_hand(monkeypatch: pytest.MonkeyPatch) -
     assert found["", "effective_sample_size_needed"]["value"] == 16.0
     nothing = {"value": None, "impressions": 0, "users": 0, "refused": "nothing_logged"}
     assert found["again", "ctr_snips"] == nothing
-    assert found["", "ctr_dr"]["refused"] == "doubtful_probabilities"
+    assert found["", "ctr_dr"]["refused"] == "few_users"
     assert found["", "support"]["refused"] is None
 
 
@@ -207,8 +207,16 @@ def logged(users: int, clicks: int, like: int, probability: float) -> list[Event
         (40, 20, 40, 1.0, None),
         (0, 0, 0, 1.0, "nothing_logged"),
         (40, 0, 40, 1.0, "no_clicks"),
-        (40, 20, 31, 1.0, "no_support"),
-        (40, 20, 32, 1.0, None),
+        # A share of 25 ÷ 40 ± 2.02 × √(0.625 × 0.375 ÷ 39) ends at 0.78, of 26 at 0.8045, of 38 above 1.
+        (40, 20, 25, 1.0, "no_support"),
+        (40, 20, 26, 1.0, "small_sample"),
+        (40, 20, 36, 1.0, "small_sample"),
+        (40, 20, 38, 1.0, None),
+        # 30 ÷ 40 ÷ 0.5 ± 0.28 begins below 1.25; 36 ÷ 40 ÷ 0.5 ± 0.2 above.
+        (40, 20, 30, 0.5, "small_sample"),
+        (40, 20, 36, 0.5, "doubtful_probabilities"),
+        # 20 ÷ 80 ÷ 0.33 ± 0.29 holds 1, and is too far from it.
+        (80, 40, 20, 0.33, "small_sample"),
         (40, 20, 40, 0.79, "doubtful_probabilities"),
         (40, 20, 40, 0.8, None),
         (19, 18, 19, 1.0, "few_users"),

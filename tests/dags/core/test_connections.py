@@ -7,6 +7,7 @@ import logging
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import boto3
 import pytest
@@ -280,10 +281,51 @@ def test_a_lake_that_cannot_be_used_is_refused(
         lake_settings("lake")
 
 
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ([LAKE], "Connection lake: its extra must be a JSON object"),
+        ('{"service_config": {"s3"', "Connection lake: its extra is no JSON"),
+        ({"service_config": None}, "Connection lake names no bucket"),
+        ({"service_config": {"s3": None}}, "Connection lake names no bucket"),
+        ({"service_config": "hunter2"}, "Connection lake: service_config in its extra must be"),
+        (LAKE | {"session_kwargs": "hunter2"}, "Connection lake: session_kwargs in its extra"),
+        (LAKE | {"config_kwargs": {"reties": 2}}, "Connection lake cannot be used: .*'reties'"),
+        (
+            LAKE | {"config_kwargs": {"s3": {"addressing_style": "folder"}}},
+            "Connection lake cannot be used: .*folder",
+        ),
+        (
+            LAKE | {"role_arn": "arn:aws:iam::1:role/x", "assume_role_method": "by_letter"},
+            "Connection lake cannot be used: .*'by_letter'",
+        ),
+    ],
+)
+def test_an_extra_that_airflows_hook_would_fail_at_is_named(
+    monkeypatch: Patch, extra: Any, words: str
+) -> None:
+    connection(monkeypatch, "lake", conn_type="aws", login="A", password="hunter2", extra=extra)
+    with pytest.raises(SettingsError, match=f"^{words}") as refused:
+        lake_settings("lake")
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_lake_that_is_given_as_a_url_says_how_its_bucket_is_stated(monkeypatch: Patch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", "aws://A:s@/?service_config=%7B%7D")
+    with pytest.raises(SettingsError, match=r"service_config in its extra .*__extra__"):
+        lake_settings("lake")
+    extra = quote(json.dumps(LAKE))
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", f"aws://A:s@/?__extra__={extra}")
+    assert lake_settings("lake").root == "s3://my-lake"
+
+
 TOKEN = "ab/c+d=e;f g?h#i"
 
 
-def test_sparks_user_token_and_tls_reach_the_client(monkeypatch: Patch) -> None:
+@pytest.mark.parametrize("use_ssl", [True, "true", "yes", "1"])
+def test_sparks_user_token_and_tls_reach_the_client(
+    monkeypatch: Patch, use_ssl: bool | str
+) -> None:
     from pyspark.sql.connect.client import DefaultChannelBuilder
 
     connection(
@@ -294,11 +336,18 @@ def test_sparks_user_token_and_tls_reach_the_client(monkeypatch: Patch) -> None:
         port=443,
         login="airflow",
         password=TOKEN,
-        extra={"use_ssl": True},
+        extra={"use_ssl": use_ssl},
     )
     client = DefaultChannelBuilder(spark_url("spark"))
     assert (client.token, client.userId, client.use_ssl) == (TOKEN, "airflow", True)
     assert client.endpoint == "spark.example.com:443"
+
+
+def test_a_spark_whose_tls_is_neither_on_nor_off_is_refused(monkeypatch: Patch) -> None:
+    extra = {"use_ssl": "maybe"}
+    connection(monkeypatch, "spark", conn_type="spark_connect", host="127.0.0.1", extra=extra)
+    with pytest.raises(SettingsError, match=r"Connection spark: use_ssl .*maybe"):
+        spark_url("spark")
 
 
 def test_a_spark_without_extras_is_asked_at_its_usual_port(monkeypatch: Patch) -> None:

@@ -7,11 +7,13 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from airflow.sdk.configuration import clear_secrets_backends_cache
 from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse
@@ -20,7 +22,13 @@ from psycopg.conninfo import conninfo_to_dict
 from feira.core.errors import PermanentError
 from feira.core.lake import lake_files
 from feira.recommendations.serving.store import connect as valkey_client
-from feira_airflow.core.connections import lake_settings, postgres_dsn, spark_url, warehouse
+from feira_airflow.core.connections import (
+    lake_settings,
+    postgres_dsn,
+    spark_url,
+    warehouse,
+    warehouse_dsn,
+)
 from feira_airflow.core.kafka import kafka_config, kafka_producer
 from feira_airflow.core.valkey import valkey_options
 from feira_airflow.sales.shop_api import ShopApiHook
@@ -165,8 +173,6 @@ def connections(
 @pytest.fixture
 def back_end(s3_endpoint: str, monkeypatch: Patch) -> Iterator[Any]:
     """Airflow's settings are the page's, with no secret there yet; a client that makes some."""
-    from airflow.sdk.configuration import clear_secrets_backends_cache
-
     region = json.loads(documented()["AIRFLOW__SECRETS__BACKEND_KWARGS"])["region_name"]
     for name, value in (documented() | AWS).items():
         monkeypatch.setenv(name, value)
@@ -256,10 +262,13 @@ def test_one_that_is_missing_is_named_with_the_secret_that_it_would_be(
 
 def test_without_a_back_end_the_variable_is_named(monkeypatch: Patch) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_LAKE_DEFAULT", raising=False)
-    with pytest.raises(
-        NoConnectionError, match=r"connection lake_default: .*AIRFLOW_CONN_LAKE_DEFAULT"
-    ):
+    with pytest.raises(NoConnectionError) as missing:
         lake_settings()
+    # As in any program outside Airflow: what its database has would not be found here.
+    assert str(missing.value) == (
+        "There is no connection lake_default: no secrets back end is configured, and AIRFLOW_CONN_LAKE_DEFAULT is not "
+        "set; Airflow's database is asked in tasks alone. Set AIRFLOW_CONN_LAKE_DEFAULT."
+    )
 
 
 UNREADABLE = {
@@ -285,23 +294,100 @@ def test_one_that_is_stated_and_cannot_be_read_is_named_with_its_place_and_nothi
     assert isinstance(refused.value, PermanentError)
 
 
-def test_a_secret_that_cannot_be_read_is_named_with_nothing_of_it(
-    back_end: Any, monkeypatch: Patch
+@pytest.mark.parametrize(
+    ("conn_id", "kind"),
+    [
+        ("kafka_default", "kafka"),
+        ("lake_default", "aws"),
+        ("shop_api", "http"),
+        ("smtp_default", "smtp"),
+        ("spark_default", "spark_connect"),
+        ("valkey_default", "redis"),
+        ("warehouse_default", "redshift"),
+        ("warehouse_reader", "postgres"),
+    ],
+)
+@pytest.mark.parametrize("extra", ['{"ssl": true, "key": "hidden"', "hidden", '["hidden"]'])
+def test_an_extra_that_is_no_json_object_is_refused_and_not_taken_for_none(
+    monkeypatch: Patch, conn_id: str, kind: str, extra: str
 ) -> None:
-    monkeypatch.delenv("AIRFLOW_CONN_WAREHOUSE_READER", raising=False)
-    back_end.create_secret(
-        Name="airflow/connections/warehouse_reader",
-        SecretString='{"conn_type": "postgres", "port": "hidden"}',
-    )
-    with pytest.raises(NoConnectionError) as refused:
-        postgres_dsn("warehouse_reader")
-    assert "airflow/connections/warehouse_reader" in str(refused.value)
+    fields = {"conn_type": kind, "host": "127.0.0.1", "port": 9, "extra": extra}
+    monkeypatch.setenv(VARIABLE.format(conn_id.upper()), json.dumps(fields))
+    read = READERS[conn_id]
+    if kind in ("postgres", "redshift"):
+        read = partial(warehouse_dsn, conn_id)
+    with pytest.raises(PermanentError, match=rf"Connection {conn_id}: its extra") as refused:
+        read()
     assert "hidden" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
+    ("secret", "reason"),
+    [
+        ('{"conn_type": "postgres", "port": "hidden"}', "ValueError"),
+        ('{"conn_type": "postgres", "password": "hidden"', "JSON at line 1, column 47"),
+        ('{"conn_type": "postgres", "password": 12345, "login": "hidden"}', "TypeError"),
+    ],
+)
+def test_a_secret_that_cannot_be_read_is_named_with_nothing_of_it(
+    back_end: Any, monkeypatch: Patch, secret: str, reason: str
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_WAREHOUSE_READER", raising=False)
+    back_end.create_secret(Name="airflow/connections/warehouse_reader", SecretString=secret)
+    with pytest.raises(NoConnectionError) as refused:
+        postgres_dsn("warehouse_reader")
+    for words in ("the secret airflow/connections/warehouse_reader", f"({reason}"):
+        assert words in str(refused.value)
+    assert "hidden" not in str(refused.value) and "12345" not in str(refused.value)
+
+
+def test_a_file_of_connections_that_cannot_be_read_is_named_with_nothing_of_it(
+    monkeypatch: Patch, tmp_path: Path
+) -> None:
+    file = tmp_path / "connections.json"
+    file.write_text(json.dumps({"warehouse_reader": "postgres://u:hidden/x@db:5432/x"}))
+    monkeypatch.delenv("AIRFLOW_CONN_WAREHOUSE_READER", raising=False)
+    kind = "airflow.secrets.local_filesystem.LocalFilesystemBackend"
+    monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", kind)
+    kwargs = json.dumps({"connections_file_path": str(file)})
+    monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND_KWARGS", kwargs)
+    clear_secrets_backends_cache()
+    with pytest.raises(
+        NoConnectionError, match=r"LocalFilesystemBackend holds .*ValueError"
+    ) as refused:
+        postgres_dsn("warehouse_reader")
+    clear_secrets_backends_cache()
+    assert "hidden" not in str(refused.value)
+
+
+def test_a_back_end_that_answers_the_second_question_is_asked_again_by_another_try(
+    back_end: Any, monkeypatch: Patch
+) -> None:
+    from airflow.providers.amazon.aws.secrets.secrets_manager import SecretsManagerBackend
+
+    monkeypatch.delenv("AIRFLOW_CONN_WAREHOUSE_READER", raising=False)
+    answers: list[Any] = [OSError("throttled"), "postgres://db/x"]
+
+    def answer(*_: Any, **__: Any) -> Any:
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(SecretsManagerBackend, "get_conn_value", answer)
+    with pytest.raises(MissingConnectionError, match="one by now") as failed:
+        postgres_dsn("warehouse_reader")
+    assert not isinstance(failed.value, PermanentError)
+
+
+@pytest.mark.parametrize(
     ("error", "permanent"),
-    [("CONNECTION_NOT_FOUND", True), ("API_SERVER_ERROR", False), ("GENERIC_ERROR", False)],
+    [
+        ("CONNECTION_NOT_FOUND", True),
+        ("PERMISSION_DENIED", True),
+        ("API_SERVER_ERROR", False),
+        ("GENERIC_ERROR", False),
+    ],
 )
 def test_where_airflows_api_fails_another_try_may_find_the_connection(
     monkeypatch: Patch, error: str, permanent: bool
@@ -317,6 +403,9 @@ def test_where_airflows_api_fails_another_try_may_find_the_connection(
         postgres_dsn("warehouse_reader")
     assert isinstance(failed.value, PermanentError) is permanent
     assert (error in str(failed.value)) is not permanent
+    assert ("denies" in str(failed.value)) is (error == "PERMISSION_DENIED")
+    if error == "CONNECTION_NOT_FOUND":
+        assert "`airflow connections add warehouse_reader`" in str(failed.value)
 
 
 def test_a_back_end_that_fails_is_named_with_its_reason_and_may_be_tried_again(

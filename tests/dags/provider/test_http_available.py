@@ -20,6 +20,8 @@ from raw_server import Dripping, http_answer, raw_server
 from werkzeug.serving import make_ssl_devcert
 
 from answering import answering
+from feira_provider.hooks.missing import MissingConnectionError
+from feira_provider.hooks.paged_api import PagedApiHook
 from feira_provider.sensors.http_available import HttpAvailableSensor
 from feira_provider.triggers.http_available import HttpAvailableTrigger, ask
 
@@ -391,6 +393,25 @@ def test_a_connection_that_is_not_there_is_not_waited_for() -> None:
         HttpAvailableSensor(task_id="wait", http_conn_id="nowhere").poke({})
     fired = event(HttpAvailableTrigger("nowhere", "health", 0.01, time.time() + 60))
     assert fired["status"] == "error" and "no connection nowhere" in fired["message"]
+
+
+def test_a_secrets_back_end_that_fails_is_waited_for_as_a_service_is(
+    server: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answers, "refusals", 0)
+    tries = [MissingConnectionError("Connection api could not be read: it fails.")]
+
+    def read(cls: type[PagedApiHook], conn_id: str) -> Any:
+        if tries:
+            raise tries.pop()
+        return found(conn_id)
+
+    found = PagedApiHook.get_connection
+    monkeypatch.setattr(PagedApiHook, "get_connection", classmethod(read))
+    assert event(waiting(time.time() + 30)) == {"status": "available"}
+    tries.append(MissingConnectionError("Connection api could not be read: it fails."))
+    fired = event(waiting(time.time()))
+    assert fired["status"] == "timeout" and "could not be read" in fired["message"]
 
 
 def test_a_password_in_the_host_is_in_no_message(

@@ -230,6 +230,47 @@ def test_a_connection_is_read_as_airflows_own_hook_reads_it(
         kafka_config()
 
 
+@pytest.mark.parametrize("servers", [None, "", "  ", ["secret:9092"], 9092, {"secret": 1}], ids=str)
+def test_servers_that_are_no_text_are_refused(
+    monkeypatch: pytest.MonkeyPatch, servers: Any
+) -> None:
+    extra = {"bootstrap.servers": servers}
+    monkeypatch.setenv("AIRFLOW_CONN_EVENTS", json.dumps({"conn_type": "kafka", "extra": extra}))
+    with pytest.raises(SettingsError, match=r"^Connection events .*bootstrap\.servers") as refused:
+        kafka_config("events")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("extra", ['{"bootstrap.servers": "secret:9"', "secret", "[1]", '"secret"'])
+def test_an_extra_that_is_no_json_object_is_refused(
+    monkeypatch: pytest.MonkeyPatch, extra: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_EVENTS", json.dumps({"conn_type": "kafka", "extra": extra}))
+    with pytest.raises(SettingsError, match=r"^Connection events: its extra") as refused:
+        kafka_config("events")
+    assert "secret" not in str(refused.value)
+
+
+def test_a_callback_that_airflow_refuses_is_named_without_other_advice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    extra = {"bootstrap.servers": "127.0.0.1:9", "error_cb": "os.abort"}
+    monkeypatch.setenv("AIRFLOW_CONN_EVENTS", json.dumps({"conn_type": "kafka", "extra": extra}))
+    with pytest.raises(SettingsError, match=r"^Connection events .*error_cb") as refused:
+        kafka_config("events")
+    assert "bootstrap" not in str(refused.value)
+
+
+@pytest.mark.parametrize("group", ["", " ", None])
+def test_a_group_that_is_blank_is_none(monkeypatch: pytest.MonkeyPatch, group: str | None) -> None:
+    """Kafka's client ends the process at one."""
+    extra = {"bootstrap.servers": "127.0.0.1:9", "group.id": group, "client.id": None}
+    monkeypatch.setenv("AIRFLOW_CONN_EVENTS", json.dumps({"conn_type": "kafka", "extra": extra}))
+    assert "client.id" not in kafka_config("events")
+    with kafka_consumer("events") as consumer:
+        assert consumer.assignment() == []
+
+
 @pytest.mark.parametrize(
     ("stated", "named"),
     [
@@ -238,6 +279,7 @@ def test_a_connection_is_read_as_airflows_own_hook_reads_it(
         ({"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN"}, "sasl.password"),
         ({"client.id": "secret\0of another"}, " client.id."),
         ({"linger\0ms": "secret"}, " it as a whole."),
+        ({"default.topic.config": {"acks": "secret\0"}}, " default.topic.config."),
     ],
 )
 def test_what_kafkas_client_refuses_of_the_connection_is_named_without_a_value_and_not_tried_again(

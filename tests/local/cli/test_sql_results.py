@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,12 +142,28 @@ def test_names_and_values_that_rich_would_read_as_markup_are_shown_as_they_are(
         ([Row("a", "a")(1, Row("b", "b")(2, 3))], '[{"a": 1, "a (2)": {"b": 2, "b (2)": 3}}]'),
         ({1: float("nan")}, '{"1": "nan"}'),
         ("é ü 😀", "é ü 😀"),
+        ([Decimal("1E-7"), {"a": Decimal("NaN")}], '["0.0000001", {"a": "NaN"}]'),
     ],
 )
 def test_a_value_is_shown_as_json_would_show_it(
     value: object, cell: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cell in shown([{"a": value}], monkeypatch).splitlines()[3]
+
+
+SMALL = ("0.00000000", "-0.00000050", "12.30", "0.00000000000000000001")
+
+
+def test_a_decimal_is_shown_with_the_digits_that_postgresql_writes(
+    connection: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    columns = ", ".join(f"{each}::numeric AS c{at}" for at, each in enumerate(SMALL))
+    rows = warehouse_rows(connection, f"SELECT {columns}", 10)
+    output.print_json(rows)
+    assert tuple(json.loads(capsys.readouterr().out)[0].values()) == SMALL
+    assert tuple(shown(rows, monkeypatch).splitlines()[3].split()) == SMALL
 
 
 def test_a_text_of_megabytes_is_cut_and_its_length_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,7 +244,7 @@ def test_a_step_is_run_where_it_is_not_done_and_ends_as_it_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     started = _scripted(monkeypatch, before, after)
-    log_path(config, "databases").write_text("made\n")
+    log_path(config, "databases").write_text("begun\nmade")
     lines: list[str] = []
     if ended:
         with pytest.raises(StackError, match=ended):
@@ -252,7 +252,7 @@ def test_a_step_is_run_where_it_is_not_done_and_ends_as_it_does(
     else:
         attach(config, "databases", lines.append)
     assert started == (["databases"] if after else [])
-    assert lines == ["made"]
+    assert lines == ["begun", "made"]
 
 
 def test_a_log_is_followed_from_near_its_end_and_without_half_lines(tmp_path: Path) -> None:
@@ -267,6 +267,45 @@ def test_a_log_is_followed_from_near_its_end_and_without_half_lines(tmp_path: Pa
         file.write(" and half\nnext\r\n")
     assert log.lines() == ["half and half", "next"]
     assert log.lines() == []
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_line_that_a_rotation_cuts_is_shown_in_two_halves(seen: bool, tmp_path: Path) -> None:
+    path = tmp_path / "s.log"
+    path.write_text("first\n")
+    log = FollowedLog(path)
+    assert log.lines() == ["first"]
+    with path.open("a") as file:
+        file.write("second\nERROR: no room ")
+    shown = log.lines() if seen else []
+    path.replace(path.with_suffix(".1"))
+    path.write_text("on /data\nthird\nfou")
+    assert shown + log.lines() == ["second", "ERROR: no room ", "on /data", "third"]
+    assert log.lines() == []
+    assert log.lines(ended=True) == ["fou"]
+    assert log.lines(ended=True) == []
+
+
+def test_what_the_old_file_gets_while_it_is_rotated_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.log"
+    path.write_text("first\n")
+    log = FollowedLog(path)
+    asked = FollowedLog._replaced
+
+    def rotated_after(self: FollowedLog) -> bool:
+        answer = asked(self)
+        with path.open("a") as file:
+            file.write("last of the old\n")
+        path.replace(path.with_suffix(".1"))
+        path.write_text("first of the new\n")
+        monkeypatch.setattr(FollowedLog, "_replaced", asked)
+        return answer
+
+    monkeypatch.setattr(FollowedLog, "_replaced", rotated_after)
+    assert log.lines() == ["first", "last of the old"]
+    assert log.lines() == ["first of the new"]
 
 
 @given(

@@ -26,6 +26,7 @@ RESTARTED = {
     "shared/contracts/events/web.user_events.odcs.yaml": {"exporter", "recommendations"},
     "shared/contracts/events/web.user_events.1.avsc": {"exporter", "recommendations"},
     "shared/src/feira/core/errors.py": {"airflow-triggerer", "exporter", "recommendations"},
+    "shared/src/feira/core/lineage_event.py": {"airflow-triggerer", "exporter", "inbox", "recommendations"},
     "shared/src/feira/user_events/codec.py": {"exporter", "recommendations"},
     "shared/src/feira/user_events/incoming.py": {"recommendations"},
     "shared/src/feira/recommendations/serving/app.py": {"recommendations"},
@@ -69,7 +70,6 @@ def test_a_saved_file_restarts_what_has_read_it_and_nothing_else(
 def test_a_parts_own_folder_is_the_code_that_its_service_runs(services: dict[str, Service]) -> None:
     package = repository_root() / "tilt" / "src" / "feira_local"
     assert services["shop"].code == (package / "shop",)
-    assert services["inbox"].code == (package / "inbox",)
 
 
 def test_a_part_may_state_that_its_service_runs_no_code_of_ours(
@@ -135,6 +135,19 @@ def test_the_triggerer_is_restarted_for_every_module_of_ours_that_it_holds(
     held = modules_held(triggerer, HELD_BY_TRIGGERS, home)
     assert "manifest.py" in {path.name for path in held}
     assert [it for it in held if not is_covered(it, triggerer)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [("inbox", {"app.py", "lineage_event.py"}), ("shop", {"app.py", "source.py"})],
+)
+def test_a_server_of_the_stack_is_restarted_for_every_module_of_ours_that_it_holds(
+    name: str, read: set[str], services: dict[str, Service], home: Path
+) -> None:
+    server = services[name]
+    held = modules_held(server, f"import feira_local.{name}.__main__", home)
+    assert read <= {path.name for path in held}
+    assert [path for path in held if not is_covered(path, server)] == []
 
 
 # Every contract that is opened counts, too, and every schema beside one.

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from feira.recommendations import evaluation
-from feira.recommendations.bootstrap import Figure, means
+from feira.recommendations.bootstrap import NOTHING, Figure, Means, means
 from feira.recommendations.candidates import BASELINE, CANDIDATES, Candidate, Scorer
 from feira.recommendations.candidates.counts import OwnFrequency
 from feira.recommendations.candidates.interface import or_nothing
@@ -272,6 +272,34 @@ def test_equal_columns_have_a_ratio_of_one_wherever_blas_has_them() -> None:
         values = generator.random((users, columns))
         values[:, 0] = values[:, -1] = generator.random(users) * (generator.random(users) < 0.4)
         assert means(values, 100).ratio(0, columns - 1) == Figure(1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("infinite", "anywhere", "known"),
+    [(0, 0, True), (24, 0, True), (25, 0, False), (0, 24, True), (0, 25, False), (12, 12, True), (13, 12, False)],
+)  # fmt: skip
+def test_a_ratio_is_known_unless_its_interval_has_no_upper_end(
+    infinite: int, anywhere: int, known: bool
+) -> None:
+    """Of 1,000 resamples some have nothing in the second column, and some nothing in either."""
+    resampled = np.tile([6.0, 2.0], (1000, 1))
+    resampled[:infinite, 1] = 0
+    resampled[infinite : infinite + anywhere] = 0
+    found = Means(np.array([6.0, 2.0]), resampled).ratio(0, 1)
+    assert found == (Figure(3.0, 3.0, 3.0) if known else NOTHING)
+
+
+def test_a_ratio_far_above_1_is_known_though_few_users_are_right_on_the_other_side() -> None:
+    values = np.zeros((300, 2))
+    values[:200, 0], values[:5, 1] = 0.5, 0.3
+    drawn = means(values)
+    assert (drawn.resampled[:, 1] == 0).any()
+    found = drawn.ratio(0, 1)
+    assert found.value == pytest.approx(200 / 3) and found.low is not None and found.low > 30
+    # One user who is right on both sides says 1 to 2 whenever it is drawn, and is no proof.
+    values = np.zeros((300, 2))
+    values[0] = 0.5, 1.0
+    assert means(values).ratio(0, 1) == NOTHING
 
 
 # Items that are bought together are alike in every figure; linear algebra adds them in an order of its own.

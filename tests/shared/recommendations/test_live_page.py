@@ -161,7 +161,7 @@ def test_an_estimate_that_is_refused_is_no_number_but_a_reason() -> None:
     """All that the contract names."""
     words = {
         "no_support": "the log could have shown 31% of the version's products at their places (limit 80%)",
-        "small_sample": "512 effective of 9,000 impressions, and 300 are needed",
+        "small_sample": "512 effective of 9,000 impressions, and 700 are needed",
         "few_users": "fewer than 20 groups of users have an impression that counts",
         "doubtful_probabilities": "the weights are 7.00 of what there is (limit 1.25)",
         "no_clicks": "nothing was clicked",
@@ -171,6 +171,7 @@ def test_an_estimate_that_is_refused_is_no_number_but_a_reason() -> None:
     changed = {
         "doubtful_probabilities": {"support": Figure(7.0)},
         "no_clicks": {"needed": None},
+        "small_sample": {"needed": 700.0},
         "nothing_logged": {"support": Figure(None)},
     }
     refused = tuple(
@@ -181,6 +182,14 @@ def test_an_estimate_that_is_refused_is_no_number_but_a_reason() -> None:
     for each, reason in words.items():
         assert f"of {each} again No number: {reason}." in found
     assert "SNIPS" not in found
+
+
+def test_a_sample_that_is_large_enough_but_whose_weights_are_not_is_said_to_be_so() -> None:
+    support = Figure(0.91, 0.886, 0.934)
+    refused = estimated("small_sample", support=support, effective=512.0, needed=300.0)
+    found = text(measured(estimates=(refused,)))
+    assert "No number: the weights are 0.91 (0.89–0.93) of what there is" in found
+    assert "are needed" not in found
 
 
 def test_users_in_two_arms_and_what_was_left_out_are_said() -> None:

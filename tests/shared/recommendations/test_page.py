@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +289,185 @@ def test_a_late_answer_is_not_shown_over_a_newer_one(page: Page, fails: bool) ->
         expect(page.locator("#with-title")).to_have_text("What goes with REGENCY CAKESTAND")
     expect(page.locator("#with-title")).to_have_text("What goes with REGENCY CAKESTAND")
     assert page.locator("#problem").inner_text() == ""
+
+
+@contextmanager
+def failing(page: Page, *parts: str) -> Iterator[None]:
+    """What is asked inside ``with`` for one of these parts is answered with a problem that names it."""
+    for part in parts:
+        problem = {"detail": f"{part} fails"}
+        page.route(re.compile(part), partial(Route.fulfill, status=503, json=problem))
+    yield
+    for part in parts:
+        page.unroute(re.compile(part))
+
+
+def of_customer(page: Page) -> list[str]:
+    """All that names a customer, or is of one."""
+    names = [f"{prefix}{slot}" for prefix in ("", "other-") for slot in ("again", "new")]
+    ids = ["customer-title", "bought", *names, *(f"{name}-title" for name in names)]
+    return [text for name in ids if (text := page.locator(f"#{name}").text_content())]
+
+
+NO_CUSTOMER = ["Customer", "Again", "New", "Again", "New"]
+
+
+@pytest.mark.parametrize("beside", ["", OLD])
+def test_of_a_customer_whose_answer_fails_nothing_of_another_is_shown(
+    page: Page, beside: str
+) -> None:
+    show(page, "12347", beside)
+    # The choice itself makes room for the second version.
+    page.evaluate("window.moved = 0")
+    with failing(page, "user=looks"):
+        page.get_by_role("textbox", name="Customer").fill("looks")
+        page.get_by_role("button", name="Show").click()
+        expect(page.get_by_role("alert")).to_have_text("user=looks fails")
+        assert of_customer(page) == NO_CUSTOMER
+        expect(page.get_by_role("status")).to_have_text("")
+        expect(page.locator("#verdict")).to_have_text(f"{NEW}: refused")
+    show(page, "looks")
+    expect(page.locator("#customer-title")).to_have_text("Customer looks")
+    expect(page.get_by_role("alert")).to_have_text("")
+
+
+def test_until_a_customer_is_answered_what_is_shown_keeps_its_own_title(page: Page) -> None:
+    show(page, "12347")
+    with late(page, "user=looks"):
+        page.get_by_role("textbox", name="Customer").fill("looks")
+        with page.expect_request(re.compile("user=looks")):
+            page.get_by_role("button", name="Show").click()
+        expect(page.locator("#customer-title")).to_have_text("Customer 12347")
+        assert len(texts(page, "bought")) == 2
+    expect(page.locator("#customer-title")).to_have_text("Customer looks")
+
+
+@pytest.mark.parametrize("press", [True, False])
+def test_where_no_customer_is_named_nothing_of_one_is_shown(page: Page, press: bool) -> None:
+    show(page, "12347", OLD)
+    # The choice itself makes room for the second version.
+    page.evaluate("window.moved = 0")
+    with late(page, "user=looks"):
+        page.get_by_role("textbox", name="Customer").fill("looks")
+        with page.expect_request(re.compile("user=looks")):
+            page.get_by_role("button", name="Show").click()
+        page.get_by_role("textbox", name="Customer").fill("")
+        if press:
+            page.get_by_role("button", name="Show").click()
+        else:
+            page.locator("#version").select_option(OLD)
+        expect(page.get_by_role("status")).to_have_text("Name a customer to see its lists.")
+        assert of_customer(page) == NO_CUSTOMER
+    assert of_customer(page) == NO_CUSTOMER
+    assert "user=" not in page.url
+
+
+def test_a_part_that_fails_is_emptied_and_keeps_no_other_from_being_shown(page: Page) -> None:
+    show(page, "12347", NEW)
+    # The choice itself makes room for the second version.
+    page.evaluate("window.moved = 0")
+    with failing(page, f"gate.*{OLD}", f"user=.*{OLD}"):
+        page.locator("#version").select_option(OLD)
+        expect(page.get_by_role("status")).to_have_text(f"Shown: customer 12347, {NEW}.")
+        expect(page.get_by_role("alert")).to_contain_text(f"gate.*{OLD} fails")
+        expect(page.get_by_role("alert")).to_contain_text(f"user=.*{OLD} fails")
+        assert page.locator("#verdict").text_content() == ""
+        expect(page.locator("#figures tr")).to_have_count(0)
+        assert texts(page, "bought") == texts(page, "new") == []
+        assert texts(page, "other-new")[1] == f"BAG {SHORT} · popular"
+        # A search that works does not wipe what is said of the gate.
+        page.get_by_role("combobox", name="Name or number").fill("22423")
+        expect(page.get_by_role("listbox")).to_be_visible()
+        expect(page.get_by_role("alert")).to_contain_text(f"gate.*{OLD} fails")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("#verdict")).to_have_text(f"{OLD}: not judged")
+    expect(page.get_by_role("alert")).to_have_text("")
+
+
+def test_what_goes_with_a_product_is_of_the_version_that_is_chosen(page: Page) -> None:
+    search = page.get_by_role("combobox", name="Name or number")
+    status = page.get_by_role("status")
+    for number, announced in (("85123A", "1 product goes"), ("22423", "2 products go")):
+        search.fill(number)
+        expect(page.get_by_role("listbox")).to_be_visible()
+        search.press("Enter")
+        expect(status).to_have_text(f"{announced} with it.")
+    assert texts(page, "with")[1] == f"BAG {SHORT} · similarity 0.25"
+    with late(page, f"product.*{OLD}"):
+        with page.expect_request(re.compile(f"product.*{OLD}")):
+            page.locator("#version").select_option(OLD)
+        assert texts(page, "with") == []
+    expect(page.locator("#with-title")).to_have_text("What goes with 22423")
+    assert texts(page, "with") == ["85123A similarity 0.5", f"{SHORT} similarity 0.25"]
+    with failing(page, f"product.*{NEW}"):
+        page.locator("#version").select_option(NEW)
+        expect(page.get_by_role("alert")).to_have_text(f"product.*{NEW} fails")
+        assert texts(page, "with") == []
+        expect(page.locator("#with-title")).to_have_text("What goes with it")
+
+
+def test_enter_takes_no_product_of_what_was_searched_before(page: Page) -> None:
+    search = page.get_by_role("combobox", name="Name or number")
+    search.fill("85123A")
+    expect(page.get_by_role("listbox")).to_be_visible()
+    with late(page, "q=22423"):
+        with page.expect_request(re.compile("q=22423")):
+            search.fill("22423")
+        search.press("Enter")
+        expect(search).to_have_value("22423")
+    expect(page.locator("#products [role=option]")).to_have_text(["REGENCY CAKESTAND 22423"])
+
+
+def test_a_page_opened_without_versions_asks_for_them_again(page: Page, site: Site) -> None:
+    asked_for = f"?user=12347&version={OLD}&beside={NEW}"
+    with failing(page, "api/versions"):
+        page.goto(site.url + asked_for)
+        expect(page.get_by_role("alert")).to_have_text("api/versions fails")
+        expect(page.get_by_role("textbox", name="Customer")).to_have_value("12347")
+        page.get_by_role("button", name="Show").click()
+        expect(page.get_by_role("alert")).to_have_text("api/versions fails")
+        assert page.url == site.url + asked_for
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("status")).to_have_text(f"Shown: customer 12347, {OLD} beside {NEW}.")
+    expect(page.locator("#verdict")).to_have_text(f"{OLD}: not judged")
+    expect(page.get_by_role("alert")).to_have_text("")
+    assert page.url == site.url + asked_for
+
+
+@pytest.mark.parametrize("versions", [[], [{"version": NEW, "served": False}]])
+def test_a_page_says_that_no_version_is_kept_and_shows_one_that_is_not_served(
+    page: Page, site: Site, versions: list[dict[str, Any]]
+) -> None:
+    pattern = re.compile("api/versions")
+    page.route(pattern, lambda it: it.fulfill(json={"served": "gone", "versions": versions}))
+    page.goto(f"{site.url}?user=12347")
+    if versions:
+        expect(page.get_by_role("status")).to_have_text(f"Shown: customer 12347, {NEW}.")
+    else:
+        expect(page.get_by_role("alert")).to_have_text("No version of the lists is in Valkey yet.")
+    page.unroute(pattern)
+
+
+def test_an_address_of_a_version_that_is_gone_is_corrected_and_said(page: Page, site: Site) -> None:
+    gone, other = "2010-11-01-001", MARKUP
+    page.goto(f"{site.url}?user=12347&version={gone}&beside={other}")
+    said = [
+        f"{gone} is no longer kept; shown is {NEW}.",
+        f"{other} is no longer kept; nothing is shown beside.",
+    ]
+    expect(page.get_by_role("status")).to_have_text(f"Shown: customer 12347, {NEW}.")
+    assert page.get_by_role("alert").inner_text().splitlines() == said
+    assert page.url == f"{site.url}?user=12347&version={NEW}"
+    page.locator("#version").select_option(OLD)
+    expect(page.get_by_role("alert")).to_have_text("")
+    page.goto(f"{site.url}?version={OLD}&beside={gone}")
+    expect(page.get_by_role("alert")).to_have_text(
+        f"{gone} is no longer kept; nothing is shown beside."
+    )
+    assert page.url == f"{site.url}?version={OLD}"
+    page.goto(page.url)
+    expect(page.locator("#version")).to_have_value(OLD)
+    expect(page.get_by_role("alert")).to_have_text("")
 
 
 def test_markup_is_shown_as_it_is_written_wherever_it_comes_from(page: Page, site: Site) -> None:

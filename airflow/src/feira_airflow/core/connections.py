@@ -6,14 +6,16 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Connection
 
-from feira.core.settings import LakeSettings, SettingsError
+from feira.core.errors import first_line
+from feira.core.settings import LakeSettings, SettingsError, s3_config
 from feira_provider.hooks.missing import named_if_missing
 from feira_provider.hooks.postgres_dsn import postgres_dsn
 from feira_provider.hooks.redshift_dsn import redshift_dsn
+from feira_provider.hooks.switches import extra_of, with_switches
 from feira_provider.hooks.web_links import is_bare_ipv6
 
 if TYPE_CHECKING:
@@ -42,12 +44,17 @@ def lake_settings(conn_id: str = LAKE) -> LakeSettings:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from botocore.exceptions import BotoCoreError, ClientError
 
+    # The hook goes on with nothing where there is none, and fails by a trace at another type.
+    with named_if_missing(conn_id):
+        extra = extra_of(S3Hook.get_connection(conn_id))
+    s3_config(conn_id, extra)
     hook = S3Hook(aws_conn_id=conn_id)
-    config = hook.conn_config
-    if config.conn_id != conn_id:
-        # The hook goes on with nothing, which would be a lake without a bucket.
-        with named_if_missing(conn_id):
-            hook.get_connection(conn_id)
+    try:
+        config = hook.conn_config
+    except (BotoCoreError, TypeError, ValueError, NotImplementedError) as error:
+        raise SettingsError(
+            f"Connection {conn_id} cannot be used: {first_line(error)}. Correct that in its extra."
+        ) from error
     access_key = secret_key = token = None
     region = config.region_name
     try:
@@ -64,7 +71,7 @@ def lake_settings(conn_id: str = LAKE) -> LakeSettings:
         conn_id,
         access_key=access_key or config.login,
         secret_key=secret_key or config.password,
-        extra=config.extra_config,
+        extra=extra,
         session_token=token,
         region=region,
         endpoint=config.get_service_endpoint_url("s3"),
@@ -76,8 +83,16 @@ def spark_url(conn_id: str = SPARK) -> str:
     """The ``sc://`` URL of a ``spark_connect`` connection: with its user, its token and ``use_ssl``.
 
     It holds the token: it belongs in no log.
+
+    :raises SettingsError: where it names no host, its extra is no JSON object or ``use_ssl`` in it no boolean
     """
     from airflow.providers.apache.spark.hooks.spark_connect import SparkConnectHook
+
+    class Hook(SparkConnectHook):
+        @classmethod
+        def get_connection(cls, conn_id: str) -> Any:
+            # What is not the word true is no TLS to the client.
+            return with_switches(super().get_connection(conn_id), [cls.PARAM_USE_SSL])
 
     with named_if_missing(conn_id):
         host = Connection.get(conn_id).host
@@ -85,7 +100,7 @@ def spark_url(conn_id: str = SPARK) -> str:
         raise SettingsError(
             f"Connection {conn_id} names no host; set one, as sc://spark.example.com."
         )
-    url = SparkConnectHook(conn_id).get_connection_url()
+    url = Hook(conn_id).get_connection_url()
     if is_bare_ipv6(host):
         url = url.replace(host, f"[{host}]", 1)
     server, separator, parameters = url.partition("/;")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from feira.core.kafka_client import client, of_no_consumer
 from feira.core.settings import SettingsError
 from feira_provider.hooks.missing import named_if_missing
+from feira_provider.hooks.switches import extra_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Producer
@@ -21,25 +22,36 @@ KAFKA = "kafka_default"
 
 
 def kafka_config(conn_id: str = KAFKA) -> dict[str, Any]:
-    """What the connection's extra says, with the callbacks that Airflow's own hook puts in.
+    """What the connection's extra says, with the callbacks that Airflow's own hook puts in, and without what is null.
 
-    :raises SettingsError: where it names no servers
+    :raises SettingsError: where it names no servers, or a callback that Airflow refuses
     :raises MissingConnectionError: where there is no such connection
     """
     from airflow.providers.apache.kafka.hooks.base import KafkaBaseHook
 
     class Configuration(KafkaBaseHook):
+        @classmethod
+        def get_connection(cls, conn_id: str) -> Any:
+            connection = super().get_connection(conn_id)
+            servers = extra_of(connection).get("bootstrap.servers")
+            if not isinstance(servers, str) or not servers.strip():
+                raise SettingsError(
+                    f"Connection {conn_id} has no text bootstrap.servers in its extra; set it there, as in "
+                    '{"bootstrap.servers": "kafka-1:9092,kafka-2:9092"}.'
+                )
+            return connection
+
         def _get_client(self, config: dict[str, Any]) -> dict[str, Any]:
             return config
 
     with named_if_missing(conn_id):
         try:
             config: dict[str, Any] = Configuration(conn_id).get_conn  # type: ignore[no-untyped-call]
-        except ValueError as error:
-            raise SettingsError(
-                f"Connection {conn_id} cannot be used: {error} Set bootstrap.servers in its extra."
-            ) from error
-    return config
+        except SettingsError:
+            raise
+        except (ValueError, ImportError) as error:
+            raise SettingsError(f"Connection {conn_id} cannot be used: {error}") from error
+    return {name: value for name, value in config.items() if value is not None}
 
 
 @contextmanager
@@ -50,7 +62,9 @@ def kafka_consumer(conn_id: str = KAFKA) -> Iterator[Consumer]:
     """
     from confluent_kafka import Consumer
 
-    config = {"group.id": "feira", **kafka_config(conn_id)}
+    config = kafka_config(conn_id)
+    # The client ends the process at a blank one.
+    config["group.id"] = str(config.get("group.id", "")).strip() or "feira"
     own = {"enable.auto.commit": False, "auto.offset.reset": "error"}
     consumer = client(lambda: Consumer(config | own), config, _refusal(conn_id, "consumer"))
     try:

@@ -11,6 +11,7 @@ from airflow.sdk.bases.hook import BaseHook
 
 from feira.core.connections import valkey_options_of
 from feira_provider.hooks.missing import named_if_missing
+from feira_provider.hooks.switches import extra_of
 
 VALKEY = "valkey_default"
 
@@ -30,6 +31,6 @@ def valkey_options(conn_id: str = VALKEY) -> dict[str, Any]:
         "port": connection.port,
         "login": connection.login,
         "password": connection.password,
-        "extra": connection.extra_dejson,
+        "extra": extra_of(connection),
     }
     return valkey_options_of(fields, f"Connection {conn_id}")

@@ -23,6 +23,8 @@ _VALKEY_EXTRA = {
     "ssl_check_hostname",
 }
 _VALKEY_SWITCHES = {"ssl", "ssl_check_hostname"}
+_VALKEY_FILES = ("ssl_ca_certs", "ssl_keyfile", "ssl_certfile")
+_VERIFICATIONS = ("none", "optional", "required")
 
 
 def connection_fields(text: str, what: str) -> dict[str, Any] | None:
@@ -84,18 +86,21 @@ def _whole_number(value: Any, what: str, least: int, most: int) -> int:
     return int(text)
 
 
-def valkey_options_of(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
+def valkey_options_of(
+    fields: Mapping[str, Any], what: str, *, where: str = "its extra"
+) -> dict[str, Any]:
     """Host, port, login, and of the extra ``db`` and ``ssl…`` of a connection of the Redis provider's type.
 
+    :param where: what ``extra`` is called in messages
     :raises SettingsError: where it names no host, its extra has what is not passed on, or a field is of another type:
-        the port no number, ``ssl`` no boolean; ``what`` and the field are named, and no value is
+        the port no number, ``ssl`` no boolean; ``what`` and the field are named, and no value but a switch's is
     """
     extra = fields.get("extra") or {}
     if not fields.get("host"):
         raise SettingsError(f"{what} names no host; set one.")
     if unknown := sorted(set(extra) - _VALKEY_EXTRA):
         raise SettingsError(
-            f"{what} has {', '.join(unknown)} in its extra, which is not passed on to Valkey; known are "
+            f"{what} has {', '.join(unknown)} in {where}, which is not passed on to Valkey; known are "
             f"{', '.join(sorted(_VALKEY_EXTRA))}."
         )
     stated = {
@@ -106,7 +111,7 @@ def valkey_options_of(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
         **extra,
     }
     options = {name: value for name, value in stated.items() if value not in (None, "")}
-    for name in ("host", "username", "password"):
+    for name in ("host", "username", "password", *_VALKEY_FILES):
         if not isinstance(options.get(name, ""), str):
             raise SettingsError(
                 f"{what}: {'login' if name == 'username' else name} must be a text."
@@ -115,5 +120,24 @@ def valkey_options_of(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
         if name in options:
             options[name] = _whole_number(options[name], f"{what}: {name}", least, most)
     for name in _VALKEY_SWITCHES & options.keys():
-        options[name] = boolean_of(options[name], f"{what}: {name} in its extra", blank=False)
+        options[name] = boolean_of(options[name], f"{what}: {name} in {where}", blank=False)
+    _require_usable_tls(options, what)
     return options
+
+
+def _require_usable_tls(options: Mapping[str, Any], what: str) -> None:
+    """Valkey's client finds out at its first connection, and leaves every other ``ssl_…`` unread without ``ssl``."""
+    verification = options.get("ssl_cert_reqs", "required")
+    if verification not in _VERIFICATIONS:
+        raise SettingsError(f"{what}: ssl_cert_reqs must be one of {', '.join(_VERIFICATIONS)}.")
+    if verification == "none" and options.get("ssl_check_hostname"):
+        raise SettingsError(
+            f"{what}: ssl_check_hostname is true, which ssl_cert_reqs may not be none for; set it to required."
+        )
+    if "ssl_keyfile" in options and "ssl_certfile" not in options:
+        raise SettingsError(f"{what} has ssl_keyfile and no ssl_certfile; set that too.")
+    stated = sorted(name for name in options if name.startswith("ssl_"))
+    if stated and "ssl" not in options:
+        raise SettingsError(
+            f"{what} has {', '.join(stated)} and does not say whether TLS is used; set ssl to true, or to false."
+        )

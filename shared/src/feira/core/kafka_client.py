@@ -59,6 +59,8 @@ def _refused(refusal: str, named: Mapping[str, None] | list[str]) -> SettingsErr
 
 
 def _is_c_text(value: object) -> bool:
-    """Whether the value, as a text, is Unicode without U+0000."""
+    """Whether the value, as a text, is Unicode without U+0000; of a table of values, each name and value is."""
+    if isinstance(value, Mapping):
+        return all(map(_is_c_text, (*value, *value.values())))
     text = str(value)
     return "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from configparser import ConfigParser
 from dataclasses import dataclass, field
@@ -44,6 +45,61 @@ def _boolean(value: Any) -> bool | None:
     return ConfigParser.BOOLEAN_STATES.get(str(value).strip().lower())
 
 
+# As botocore takes it; a URI, an ARN and a bucket with a folder are none.
+_BUCKET = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_AWS_OBJECTS = ("service_config", "config_kwargs", "session_kwargs", "assume_role_kwargs")
+_AWS_TEXTS = (
+    *("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "region_name"),
+    *("endpoint_url", "profile_name", "role_arn", "assume_role_method"),
+)
+
+
+def s3_config(conn_id: str, extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``service_config.s3`` of an ``aws`` connection's extra: it names a bucket, and no field of the extra that the
+    lake is read from is of another type.
+
+    :raises SettingsError: naming the connection and the field
+    """
+    _require_types(conn_id, extra)
+    services: Mapping[str, Any] = extra.get("service_config") or {}
+    service: Mapping[str, Any] = services.get("s3") or {}
+    bucket = service.get("bucket_name")
+    if bucket in (None, ""):
+        raise SettingsError(
+            f"Connection {conn_id} names no bucket; set service_config.s3.bucket_name in its extra."
+        )
+    if not _is_bucket(bucket):
+        raise SettingsError(
+            f"Connection {conn_id}: service_config.s3.bucket_name is {str(bucket)[:80]!r}; it must be the bucket's "
+            "name alone, such as feira-lake."
+        )
+    return service
+
+
+def _require_types(conn_id: str, extra: Mapping[str, Any]) -> None:
+    objects = {name: extra.get(name) for name in _AWS_OBJECTS}
+    texts = {name: extra.get(name) for name in _AWS_TEXTS}
+    if isinstance(services := extra.get("service_config"), dict):
+        objects |= {f"service_config.{name}": it for name, it in services.items()}
+        if isinstance(service := services.get("s3"), dict):
+            texts["service_config.s3.endpoint_url"] = service.get("endpoint_url")
+    for kind, due, fields in (
+        (dict, "a JSON object; in a URL only __extra__ states one", objects),
+        (str, "a text", texts),
+    ):
+        for name, value in fields.items():
+            if not isinstance(value, kind | None):
+                raise SettingsError(f"Connection {conn_id}: {name} in its extra must be {due}.")
+    if not isinstance(verify_of(extra.get("verify")), bool | str | None):
+        raise SettingsError(
+            f"Connection {conn_id}: verify in its extra must be true, false or a file of certificates."
+        )
+
+
+def _is_bucket(name: Any) -> bool:
+    return isinstance(name, str) and _BUCKET.fullmatch(name) is not None
+
+
 @dataclass(frozen=True)
 class LakeSettings:
     """The object store, and the Iceberg catalog on it.
@@ -78,18 +134,12 @@ class LakeSettings:
         **fields: Any,
     ) -> LakeSettings:
         """The lake that an ``aws`` connection names: its bucket stands where S3Hook looks for it
-        too, in the extra's ``service_config.s3.bucket_name``. Raises SettingsError without one.
+        too, in the extra's ``service_config.s3.bucket_name``. Raises SettingsError where it cannot be used.
 
         A role or a profile is not looked up here: what Airflow's hook makes of those, and the catalog,
         which such a connection says nothing about, are ``fields``.
         """
-        service = extra.get("service_config", {}).get("s3", {})
-        bucket = service.get("bucket_name")
-        if not bucket:
-            raise SettingsError(
-                f"Connection {conn_id} names no bucket; set service_config.s3.bucket_name in its "
-                "extra."
-            )
+        service = s3_config(conn_id, extra)
         access_key = access_key or extra.get("aws_access_key_id")
         secret_key = secret_key or extra.get("aws_secret_access_key")
         if bool(access_key) != bool(secret_key):
@@ -107,7 +157,7 @@ class LakeSettings:
         }
         stated["verify"] = verify_of(stated["verify"])
         return cls(
-            root=f"s3://{bucket}",
+            root=f"s3://{service['bucket_name']}",
             **{name: value for name, value in stated.items() if value not in (None, "")},
         )
 
@@ -120,9 +170,11 @@ class LakeSettings:
     def from_env(cls, env: Mapping[str, str] = os.environ) -> LakeSettings:
         """Reads ``FEIRA_LAKE`` and ``FEIRA_LAKE_*``; raises SettingsError naming what is wrong."""
         root = env.get("FEIRA_LAKE", "")
-        if not root.startswith(("s3://", "file://")):
+        scheme, separator, place = root.rstrip("/").partition("://")
+        named = _is_bucket(place.partition("/")[0]) if scheme == "s3" else scheme == "file"
+        if not separator or not named:
             raise SettingsError(
-                f"FEIRA_LAKE is {root!r}; it must be a URI such as s3://feira-lake. "
+                f"FEIRA_LAKE is {root!r}; it must be a URI with a bucket or a folder, such as s3://feira-lake. "
                 "`feira env` prints the settings of the local stack."
             )
         catalog = env.get("FEIRA_LAKE_CATALOG", "jdbc")
@@ -136,13 +188,20 @@ class LakeSettings:
                 "FEIRA_LAKE_CATALOG_URI is not set; the jdbc catalog needs "
                 "postgresql://HOST:PORT/DATABASE."
             )
+        access_key = env.get("FEIRA_LAKE_ACCESS_KEY") or None
+        secret_key = env.get("FEIRA_LAKE_SECRET_KEY") or None
+        if (access_key is None) != (secret_key is None):
+            raise SettingsError(
+                "The environment has one half of a key; set FEIRA_LAKE_ACCESS_KEY and FEIRA_LAKE_SECRET_KEY, or "
+                "neither."
+            )
         return cls(
             root=root.rstrip("/"),
             endpoint=env.get("FEIRA_LAKE_ENDPOINT") or None,
-            access_key=env.get("FEIRA_LAKE_ACCESS_KEY") or None,
-            secret_key=env.get("FEIRA_LAKE_SECRET_KEY") or None,
+            access_key=access_key,
+            secret_key=secret_key,
             session_token=env.get("FEIRA_LAKE_SESSION_TOKEN") or None,
-            region=env.get("FEIRA_LAKE_REGION", "us-east-1"),
+            region=env.get("FEIRA_LAKE_REGION") or "us-east-1",
             verify=verify_of(env.get("FEIRA_LAKE_VERIFY")),
             catalog=catalog,
             catalog_uri=uri,

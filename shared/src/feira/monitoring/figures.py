@@ -183,7 +183,9 @@ class Figures:
         self.disk_size = gauge("feira_disk_size_bytes", "Of the file system of a folder", "folder")
         self.disk_free = gauge("feira_disk_free_bytes", "What of it is free to us", "folder")
         self.heap_used = gauge(
-            "feira_jvm_old_used_bytes", "What lives on in a JVM's heap (old generation)", "service"
+            "feira_jvm_old_used_bytes",
+            "What lives on in a JVM's heap: of the old generation, what the last full collection left",
+            "service",
         )
         self.heap_limit = gauge("feira_jvm_old_limit_bytes", "The most that it may be", "service")
 

@@ -34,15 +34,29 @@ class Means:
     resampled: Floats
 
     def figure(self, column: int) -> Figure:
-        return _figure(self.observed[column], self.resampled[:, column])
+        value, resampled = self.observed[column], self.resampled[:, column]
+        if np.isnan(value):
+            return NOTHING
+        found = resampled[~np.isnan(resampled)]
+        return _figure([value, *np.percentile(found, [2.5, 97.5])])
 
     def ratio(self, column: int, of: int) -> Figure:
-        """The ratio of two columns, both of the same users in every resample."""
-        below = self.resampled[:, of]
-        if not self.observed[of] > 0 or not (below > 0).all():
+        """The ratio of two columns, both of the same users in every resample.
+
+        A resample with nothing in the second is above all others, and one with nothing in both may be anywhere: it
+        counts as 0 at the low end. Where an end is infinite there is no figure.
+        """
+        if not self.observed[of] > 0:
             return NOTHING
-        value = self.observed[column] / self.observed[of]
-        return _figure(value, self.resampled[:, column] / below)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = self.resampled[:, column] / self.resampled[:, of]
+            anywhere = np.isnan(ratios)
+            ends = (
+                np.percentile(np.where(anywhere, 0, ratios), 2.5),
+                np.percentile(np.where(anywhere, np.inf, ratios), 97.5),
+            )
+        found = [self.observed[column] / self.observed[of], *ends]
+        return _figure(found) if np.isfinite(found).all() else NOTHING
 
 
 def means(values: Floats, resamples: int = RESAMPLES) -> Means:
@@ -67,9 +81,6 @@ def _means(weights: Floats, filled: Floats, counted: Floats) -> Floats:
     return np.asarray((weights @ filled) / np.where(count > 0, count, np.nan))
 
 
-def _figure(value: float, resampled: Floats) -> Figure:
-    if np.isnan(value):
-        return NOTHING
-    found = resampled[~np.isnan(resampled)]
+def _figure(found: list[float]) -> Figure:
     # What is equal has a ratio of 1 whatever the order in which BLAS has added.
-    return Figure(*rounded([value, *np.percentile(found, [2.5, 97.5])]).tolist())
+    return Figure(*rounded(found).tolist())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,10 +33,12 @@ def print_json(value: object) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold: NaN and infinity are texts, bytes are hexadecimal as PostgreSQL writes them,
-    a struct is an object."""
+    """What JSON can hold: NaN and infinity are texts, a decimal is all its digits and bytes are hexadecimal,
+    both as PostgreSQL writes them; a struct is an object."""
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"\\x{bytes(value).hex()}"
     if isinstance(value, tuple) and hasattr(value, "__fields__"):  # a Row of Spark

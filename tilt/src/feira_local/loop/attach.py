@@ -49,7 +49,7 @@ def attach(
         if state is not None and state.runs:
             down_since = None
         elif service.kind != "service" and state is not None and state.state == "EXITED":
-            _show_all(log, show)
+            _show_all(log, show, ended=True)
             if not is_done(service, state):
                 raise StackError(f"{name} ended with {state.exit_status}.")
             return
@@ -58,7 +58,7 @@ def attach(
         else:
             down_since = down_since or time.monotonic()
             if time.monotonic() - down_since >= patience:
-                _show_all(log, show)
+                _show_all(log, show, ended=True)
                 how, step = "stopped with the stack", "feira up"
                 if state is not None:
                     how, step = state.state.lower(), f"feira restart {name}"
@@ -79,9 +79,13 @@ def _state(config: StackConfig, name: str) -> ProcessState | None:
         return None
 
 
-def _show_all(log: FollowedLog, show: Callable[[str], None]) -> None:
-    for line in log.lines():
+def _show_all(log: FollowedLog, show: Callable[[str], None], *, ended: bool = False) -> None:
+    for line in log.lines(ended=ended):
         show(line)
+
+
+def _text(line: bytes) -> str:
+    return line.decode(errors="replace").rstrip("\r")
 
 
 class FollowedLog:
@@ -99,16 +103,19 @@ class FollowedLog:
             # The first may be a line's end.
             self._first = (found if size <= _FIRST_BYTES else found[1:])[-_FIRST_LINES:]
 
-    def lines(self) -> list[str]:
-        """The whole lines that came since the last call."""
-        found, self._first = self._first, []
-        found += self._whole_lines()
-        if self._replaced():
+    def lines(self, *, ended: bool = False) -> list[str]:
+        """The whole lines that came since the last call; where the log has ended, its last one even without
+        a line break."""
+        # Asked first: what is read after it is all that the old file has.
+        replaced = self._replaced()
+        found, self._first = self._first + self._whole_lines(), []
+        if replaced:
+            found += self._rest()
             if self._file is not None:
                 self._file.close()
-            self._file, self._partial = self._opened(), b""
+            self._file = self._opened()
             found += self._whole_lines()
-        return found
+        return found + self._rest() if ended else found
 
     def _opened(self) -> IO[bytes] | None:
         try:
@@ -120,7 +127,12 @@ class FollowedLog:
         if self._file is None:
             return []
         *whole, self._partial = (self._partial + self._file.read()).split(b"\n")
-        return [line.decode(errors="replace").rstrip("\r") for line in whole]
+        return [_text(line) for line in whole]
+
+    def _rest(self) -> list[str]:
+        """What follows the last whole line."""
+        rest, self._partial = self._partial, b""
+        return [_text(rest)] if rest else []
 
     def _replaced(self) -> bool:
         try:

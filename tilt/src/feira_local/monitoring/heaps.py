@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,8 @@ from feira.monitoring.figures import Figures, Shown
 from feira_local.stack.processes import Leader, leaders
 
 _USED, _LIMIT = "sun.gc.generation.1.space.0.used", "sun.gc.generation.1.space.0.maxCapacity"
+# Of full collections, in the serial collector and in G1.
+_COLLECTIONS = "sun.gc.collector.1.invocations"
 _MAGIC = b"\xca\xfe\xc0\xc0"
 
 
@@ -54,6 +56,28 @@ def _folders() -> set[Path]:
     return {Path("/tmp"), Path(tempfile.gettempdir())}
 
 
+@dataclass(frozen=True)
+class _Heap:
+    """The old generation of a process: ``limit`` and ``left`` in bytes, the latter what its last full collection
+    left, or None where none was seen."""
+
+    pid: int
+    collections: int
+    limit: int
+    left: int | None
+
+    def after(self, before: _Heap | None) -> _Heap:
+        """The same with what was left, of one whose ``left`` is what is used now. That holds garbage too: the
+        least since the last full collection is the nearest to what it left."""
+        if before is None or before.pid != self.pid or before.collections > self.collections:
+            return replace(self, left=None)
+        if before.collections < self.collections:
+            return self
+        if before.left is None or self.left is None:
+            return replace(self, left=None)
+        return replace(self, left=min(before.left, self.left))
+
+
 @dataclass
 class Heaps:
     """The JVMs among the services that a stack has started; ``run`` has the records of these."""
@@ -61,16 +85,20 @@ class Heaps:
     run: Path
     name: str = field(default="heaps", init=False)
     _shown: Shown = field(default_factory=Shown, init=False)
+    _last: dict[str, _Heap] = field(default_factory=dict, init=False)
 
     def collect(self, figures: Figures) -> None:
-        """Sets used and limit of each; a service that is no JVM, or has ended, has none.
+        """Sets the limit of each, and what lives on in it once a full collection was seen; a service that is no
+        JVM, or has ended, has none.
 
         Raises NoHeapError where Spark's server lives and no JVM's heap was found.
         """
         living = _by_service(leaders(self.run))
-        found = {service: heap for service, *heap in _heaps(living)}
-        for at, family in enumerate((figures.heap_used, figures.heap_limit)):
-            self._shown.replace(family, {service: heap[at] for service, heap in found.items()})
+        found = {name: heap.after(self._last.get(name)) for name, heap in _heaps(living)}
+        self._last = found
+        left = {name: heap.left for name, heap in found.items() if heap.left is not None}
+        self._shown.replace(figures.heap_used, left)
+        self._shown.replace(figures.heap_limit, {name: heap.limit for name, heap in found.items()})
         if not found and (spark := living.get("spark")):
             places = " or ".join(sorted(f"{folder}/hsperfdata_*" for folder in _folders()))
             raise NoHeapError(
@@ -91,7 +119,7 @@ def _by_service(found: Iterable[Leader]) -> dict[str, int]:
     return living
 
 
-def _heaps(living: Mapping[str, int]) -> Iterable[tuple[str, int, int]]:
+def _heaps(living: Mapping[str, int]) -> Iterable[tuple[str, _Heap]]:
     folders = [each for folder in _folders() for each in folder.glob("hsperfdata_*")]
     for service, pid in living.items():
         for folder in folders:
@@ -99,5 +127,5 @@ def _heaps(living: Mapping[str, int]) -> Iterable[tuple[str, int, int]]:
                 found = counters((folder / str(pid)).read_bytes())
             except OSError:
                 continue
-            if found.get(_LIMIT, 0) > 0 and _USED in found:
-                yield service, found[_USED], found[_LIMIT]
+            if found.get(_LIMIT, 0) > 0 and _USED in found and _COLLECTIONS in found:
+                yield service, _Heap(pid, found[_COLLECTIONS], found[_LIMIT], found[_USED])

@@ -120,7 +120,8 @@ def services(config: StackConfig, secrets: Secrets) -> tuple[Service, ...]:
             health=HttpCheck(f"{config.inbox_url}/health"),
             ports=(config.ports.inbox, config.ports.smtp),
             links=(Link("mail and Slack inbox", config.inbox_url),),
-            code=(packages / "inbox",),
+            # And the one module of ours that it imports.
+            code=(packages / "inbox", core / "lineage_event.py"),
         ),
         Service(
             name="databases",

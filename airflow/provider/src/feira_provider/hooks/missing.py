@@ -7,16 +7,18 @@ be read. All that is logged at DEBUG alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSecretsBackendAccessDenied
 
 from feira.core.settings import SettingsError
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
     from airflow.sdk.bases.secrets_backend import BaseSecretsBackend
 
 
@@ -29,6 +31,14 @@ class NoConnectionError(MissingConnectionError, SettingsError):
     """One that nothing has in a form that can be read: another try would not find it."""
 
 
+@dataclass(frozen=True)
+class _Fault:
+    """Why a place that holds connections gave none: what it says is no connection (``form``), or it failed."""
+
+    reason: str
+    form: bool
+
+
 @contextmanager
 def named_if_missing(conn_id: str) -> Iterator[None]:
     """Around what looks a connection up.
@@ -39,6 +49,11 @@ def named_if_missing(conn_id: str) -> Iterator[None]:
         yield
     except MissingConnectionError:
         raise
+    except AirflowSecretsBackendAccessDenied as error:
+        raise NoConnectionError(
+            f"Connection {conn_id} may not be read by this task: Airflow's API denies it. Let the task's team have "
+            "it, or name another connection."
+        ) from error
     except AirflowNotFoundException as error:
         raise _missing(conn_id) from error
 
@@ -46,7 +61,6 @@ def named_if_missing(conn_id: str) -> Iterator[None]:
 def _missing(conn_id: str) -> MissingConnectionError:
     """Asks each that Airflow asked once more, for what Airflow keeps to itself."""
     from airflow.sdk.configuration import get_custom_secret_backend
-    from airflow.sdk.definitions.connection import Connection
     from airflow.sdk.execution_time.secrets.execution_api import ExecutionAPISecretsBackend
     from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded
 
@@ -55,70 +69,111 @@ def _missing(conn_id: str) -> MissingConnectionError:
     secret = "its secret"
     if prefix := getattr(own, "connections_prefix", None):
         secret = f"the secret {prefix}/{conn_id}"
-    for backend in ensure_secrets_backend_loaded():
+    backends = ensure_secrets_backend_loaded()
+    for backend in backends:
         name, check = type(backend).__name__, "that it is up"
         place = variable if name == "EnvironmentVariablesBackend" else name
         if type(backend) is type(own):
             place = f"{secret} of {name}"
             check = f"[secrets] backend_kwargs, and that the role of this process may read {secret}"
-        try:
-            if isinstance(backend, ExecutionAPISecretsBackend):
-                name = "Airflow's API"
-                _ask_api(conn_id)
-                continue
-            backend._set_connection_class(Connection)
-            if (found := backend.get_connection(conn_id=conn_id)) is not None:
-                # What Airflow makes of each that it has found.
-                found.get_uri()
-        except Exception as error:
-            if _is_stated(backend, conn_id):
-                return NoConnectionError(
-                    f"Connection {conn_id} cannot be read: what {place} holds is neither a URI nor a JSON object of "
-                    "conn_type, host, login, password, schema, port (a number), extra and description, or not Unicode "
-                    f"({_reason_of_form(error)}). Correct it there."
-                )
-            reason = type(error).__name__
-            if str(error):
-                reason = f"{reason}: {str(error).splitlines()[0][:300]}"
-            return MissingConnectionError(
-                f"Connection {conn_id} could not be read: {name} fails with {reason} and nothing else has it. Check "
-                f"{check}."
+        if isinstance(backend, ExecutionAPISecretsBackend):
+            name = place = "Airflow's API"
+            fault = _asked_api(backend, conn_id)
+        else:
+            fault = _asked(backend, conn_id)
+        if fault is None:
+            continue
+        if fault.form:
+            return NoConnectionError(
+                f"Connection {conn_id} cannot be read: what {place} holds is neither a URI nor a JSON object of "
+                "conn_type, host, login, password, schema and description (texts), port (a number) and extra (an "
+                f"object), or not Unicode ({fault.reason}). Correct it there."
             )
+        return MissingConnectionError(
+            f"Connection {conn_id} could not be read: {name} fails with {fault.reason} and nothing else has it. Check "
+            f"{check}."
+        )
+    # A program outside Airflow is not given what its database has.
+    with_database = len(backends) > (own is not None) + 1
+    nowhere = f"neither {variable} nor Airflow's database has it"
+    if not with_database:
+        nowhere = f"{variable} is not set; Airflow's database is asked in tasks alone"
     if own is None:
+        other = f", or `airflow connections add {conn_id}`" if with_database else ""
         return NoConnectionError(
-            f"There is no connection {conn_id}: no secrets back end is configured, and neither {variable} nor "
-            f"Airflow's database has it. Set {variable}, or `airflow connections add {conn_id}`."
+            f"There is no connection {conn_id}: no secrets back end is configured, and {nowhere}. Set "
+            f"{variable}{other}."
         )
     return NoConnectionError(
-        f"There is no connection {conn_id}: {type(own).__name__} has not {secret}, and neither {variable} nor "
-        f"Airflow's database has the connection. Make {secret}, a JSON object with conn_type, host, login, password "
-        "and so on."
+        f"There is no connection {conn_id}: {type(own).__name__} has not {secret}, and {nowhere}. Make {secret}, a "
+        "JSON object with conn_type, host, login, password and so on."
     )
 
 
-def _ask_api(conn_id: str) -> None:
-    """Raises RuntimeError where Airflow's API says something else than that it has no such connection."""
+_BY_NOW = _Fault("no answer before, and one by now,", form=False)
+
+
+def _asked(backend: BaseSecretsBackend, conn_id: str) -> _Fault | None:
+    """None where it has no such connection."""
+    from airflow.sdk.definitions.connection import Connection
+
+    backend._set_connection_class(Connection)
+    try:
+        text = backend.get_conn_value(conn_id=conn_id)
+    except NotImplementedError:
+        # Those that have a way of their own make of it what they find.
+        return _read(lambda: backend.get_connection(conn_id=conn_id))
+    except Exception as error:
+        # Some parse a secret by themselves.
+        return _Fault(_reason(error), form=isinstance(error, (JSONDecodeError, UnicodeError)))
+    if not text:
+        return None
+    fault = _read(lambda: backend.deserialize_connection(conn_id=conn_id, value=text))
+    return fault and _Fault(fault.reason, form=fault is not _BY_NOW)
+
+
+def _asked_api(backend: BaseSecretsBackend, conn_id: str) -> _Fault | None:
     from airflow.sdk.exceptions import ErrorType
     from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
-    answer = SUPERVISOR_COMMS.send(GetConnection(conn_id=conn_id))
-    if not isinstance(answer, ErrorResponse):
-        raise RuntimeError("no answer before, and one by now")
-    if answer.error is not ErrorType.CONNECTION_NOT_FOUND:
-        raise RuntimeError(answer.error.value)
-
-
-def _is_stated(backend: BaseSecretsBackend, conn_id: str) -> bool:
-    """Whether the back end has a text for the connection, whatever it says."""
     try:
-        return bool(backend.get_conn_value(conn_id=conn_id))
-    except Exception:
-        return False
+        answer = SUPERVISOR_COMMS.send(GetConnection(conn_id=conn_id))
+    except Exception as error:
+        return _Fault(_reason(error), form=False)
+    if not isinstance(answer, ErrorResponse):
+        return _read(lambda: backend.get_connection(conn_id=conn_id))
+    if answer.error is ErrorType.CONNECTION_NOT_FOUND:
+        return None
+    return _Fault(answer.error.value, form=False)
 
 
-def _reason_of_form(error: Exception) -> str:
-    """What is wrong with a connection's text, and nothing of it: errors of Python and Airflow quote values."""
+def _read(read: Callable[[], Connection | None]) -> _Fault | None:
+    """None where it reads none."""
+    try:
+        found = read()
+        if found is None:
+            return None
+        # Airflow makes one of each that it has found.
+        found.get_uri()
+    except Exception as error:
+        return _Fault(_reason(error), form=_is_of_form(error))
+    return _BY_NOW
+
+
+def _is_of_form(error: Exception) -> bool:
+    """Whether it is what Python and Airflow raise for a text of another form; they quote it, passwords too."""
+    return type(error).__module__.partition(".")[0] in (
+        "airflow",
+        "builtins",
+        "json",
+    ) and not isinstance(error, OSError)
+
+
+def _reason(error: Exception) -> str:
+    """The error in words that hold nothing of a connection."""
     if isinstance(error, JSONDecodeError):
         return f"JSON at line {error.lineno}, column {error.colno}: {error.msg}"
-    return type(error).__name__
+    if _is_of_form(error) or not str(error):
+        return type(error).__name__
+    return f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"

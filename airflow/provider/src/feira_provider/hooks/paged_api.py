@@ -12,6 +12,7 @@ import requests
 from airflow.providers.http.hooks.http import HttpHook
 
 from feira.core.landing.land import Page
+from feira.core.settings import SettingsError
 from feira_provider.hooks.http_session import settle
 from feira_provider.hooks.json_answer import Records, read_json, read_page
 from feira_provider.hooks.json_api import JsonApi, Limits
@@ -25,6 +26,7 @@ from feira_provider.hooks.paging import (
     Parameters,
     at,
 )
+from feira_provider.hooks.switches import extra_of
 from feira_provider.hooks.web_links import (
     is_bare_ipv6,
     same_origin,
@@ -104,8 +106,10 @@ class PagedApiHook(HttpHook):
         """
         with named_if_missing(conn_id):
             connection = super().get_connection(conn_id)
-        if not isinstance(connection.extra_dejson, dict):
-            raise _unusable(conn_id, "its extra must be a JSON object.")
+        try:
+            extra_of(connection)
+        except SettingsError as error:
+            raise PagedApiRefusedError(str(error), url="", page=1) from error
         return connection
 
     def get_conn(self, *args: Any, **kwargs: Any) -> requests.Session:

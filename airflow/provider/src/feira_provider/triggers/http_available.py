@@ -11,6 +11,7 @@ import requests
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from feira.core.errors import PermanentError
+from feira_provider.hooks.missing import MissingConnectionError
 from feira_provider.hooks.paged_api import PagedApiHook, PagedApiRefusedError
 from feira_provider.hooks.timed_request import (
     CannotAskError,
@@ -103,6 +104,9 @@ class HttpAvailableTrigger(BaseTrigger):
             except PermanentError as error:
                 yield TriggerEvent({"status": "error", "message": str(error)})
                 return
+            except MissingConnectionError as error:
+                # Whoever has it did not answer, and may by the next time.
+                url, answer = self.endpoint, str(error)
             except NoAnswerInTimeError:
                 yield TriggerEvent({"status": "timeout", "message": answer})
                 return

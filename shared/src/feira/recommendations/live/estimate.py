@@ -35,11 +35,12 @@ from feira.recommendations.serving.layout import SLOTS
 # A weight above it counts as this much: one impression of a probability of 1e-9 would be the whole estimate.
 # The log that swaps one place in fifty of a list of ten gives 450 at most.
 MOST_WEIGHT = 1_000.0
-# What the log could not have shown may have any CTR: of a fifth of the places, that is as much as can be left
-# open. It is chosen, and not derived.
+# Where all of the interval of the support is below it, more than a fifth of the places is open: the log could not
+# have shown them. It is chosen, not derived, and decides the reason alone: whatever keeps the interval below 1, also
+# products of a small probability that were not drawn yet, leaves a part of the CTR open, and there is no estimate.
 LEAST_SUPPORT = 0.8
-# The mean of the weights is 1 at most. Where it is this far above, the probabilities are not those with which the
-# products were shown, or the version has learned from the log that judges it.
+# The mean of the weights is 1 at most. Where all of its interval is this far above, the probabilities are not those
+# with which the products were shown, or the version has learned from the log that judges it.
 MOST_SUPPORT = 1.25
 # Of so many the jackknife's standard error is itself within a sixth (1 / sqrt(2 × 19)).
 FEWEST_GROUPS = 20
@@ -133,19 +134,20 @@ def of_groups(list_version: str, sums: dict[str, Floats]) -> Estimate:
         refused = "nothing_logged"
     elif needed is None:
         refused = "no_clicks"
-    elif (support.value or 0.0) < LEAST_SUPPORT:
+    elif support.high is not None and support.high < LEAST_SUPPORT:
         refused = "no_support"
-    elif (support.value or 0.0) > MOST_SUPPORT:
+    elif support.low is not None and support.low > MOST_SUPPORT:
         refused = "doubtful_probabilities"
     elif int((sums["weight"] > 0).sum()) < FEWEST_GROUPS:
         refused = "few_users"
-    elif effective < math.ceil(needed):
+    elif effective < math.ceil(needed) or not representative(support):
         refused = "small_sample"
     snips = dr = NOTHING
     if refused is None:
         snips = share(sums["weighted_clicks"], sums["weight"], min(users, effective))
         made_up = sums["expected"] + sums["weighted_clicks"] - sums["weighted_expected"]
-        dr = share(made_up, sums["impressions"], users)
+        # Not Wilson's: the mean has weights in it, and near 0 it varies more than a share of as many trials could.
+        dr = mean(made_up, sums["impressions"], most=1.0)
     return Estimate(
         list_version,
         share(sums["clicked"], sums["impressions"], users),
@@ -158,6 +160,14 @@ def of_groups(list_version: str, sums: dict[str, Floats]) -> Estimate:
         users,
         refused,
     )
+
+
+def representative(support: Figure) -> bool:
+    """Whether the log has shown of the version as much as it should have: the mean of the weights is near 1, and its
+    interval reaches 1. Below, what the version has changed is what is missing, and both estimates are of the rest."""
+    near = support.value is not None and LEAST_SUPPORT <= support.value <= MOST_SUPPORT
+    # To six decimals: a version that is equal to the log has 1 but for rounding, and an interval without width.
+    return near and support.high is not None and round(support.high, 6) >= 1
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def _of(
     if position == EVERY_POSITION:
         informed = sums["informed"].any()
         yield row("novelty", mean(sums["information"], sums["informed"]) if informed else NOTHING)
-        yield row("category_diversity", mean(sums["diverse"], sums["lists"]))
+        yield row("category_diversity", share(sums["diverse"], sums["lists"], users))
 
 
 def two_arms(version: str, twice: int, users: int, impressions: int) -> LiveFigure:

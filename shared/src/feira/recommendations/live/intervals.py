@@ -19,23 +19,23 @@ GROUPS = 200
 _UPPER = 0.975
 
 
-def mean(total: Floats, count: Floats) -> Figure:
-    """The ratio of the sums of two columns of groups."""
+def mean(total: Floats, count: Floats, most: float = np.inf) -> Figure:
+    """The ratio of the sums of two columns of groups, which is truly between 0 and ``most``; its ends are."""
     value, error, groups = jackknife(total, count)
     if not groups:
         return NOTHING
     if groups < 2:
         return Figure(value)
     half = _quantile(groups) * error
-    return Figure(value, value - half, value + half)
+    low, high = np.clip([value - half, value + half], 0.0, most)
+    return Figure(value, float(low), float(high))
 
 
 def share(total: Floats, count: Floats, trials: float) -> Figure:
     """The same where it is a share. Where none or all count nothing varies; then it is of so many ``trials``,
     as many as there are users for example."""
     value, error, groups = jackknife(total, count)
-    # An estimate of a share may be outside.
-    if groups < 2 or not 0 <= value <= 1:
+    if groups < 2:
         return mean(total, count)
     spread = value * (1 - value)
     trials = min(float(count.sum()), spread / error**2 if error > 0 and spread > 0 else trials)

@@ -188,7 +188,9 @@ def _estimated(each: Estimate) -> str:
         f"places (limit {LEAST_SUPPORT:.0%})",
         "doubtful_probabilities": f"the weights are {support:.2f} of what there is (limit {MOST_SUPPORT})",
         "few_users": f"fewer than {FEWEST_GROUPS} groups of users have an impression that counts",
-        "small_sample": f"{size}, and {each.needed or 0:,.0f} are needed",
+        "small_sample": f"{size}, and {each.needed or 0:,.0f} are needed"
+        if each.effective < (each.needed or 0)
+        else f"the weights are {_plain(each.support)} of what there is, which is too far from 1",
     }
     return f"No number: {why[each.refused]}."
 

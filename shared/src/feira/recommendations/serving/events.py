@@ -50,8 +50,9 @@ def kafka_from_env(env: Mapping[str, str] = os.environ) -> dict[str, Any] | None
     found = connection_fields(text, KAFKA) or {}
     if "conn_type" in found:
         found = found.get("extra") or {}
-    if not found.get("bootstrap.servers"):
-        raise SettingsError(f'{KAFKA} is no JSON object with "bootstrap.servers".')
+    servers = found.get("bootstrap.servers")
+    if not isinstance(servers, str) or not servers.strip():
+        raise SettingsError(f'{KAFKA} is no JSON object with "bootstrap.servers", a text.')
     return found
 
 

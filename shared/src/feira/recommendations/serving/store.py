@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from feira.core.connections import connection_fields, valkey_options_of
 from feira.core.errors import PermanentError, first_line
@@ -24,6 +25,8 @@ Options = Mapping[str, Any]
 URL = "FEIRA_VALKEY_URL"
 KAFKA = "FEIRA_KAFKA"
 SECONDS = 30
+_SCHEMES = {"valkey": False, "redis": False, "valkeys": True, "rediss": True}
+"""Of an address, and whether it is TLS's."""
 
 
 class StoreError(ConnectionError):
@@ -35,24 +38,52 @@ class StoreRefusalError(PermanentError, RuntimeError):
 
 
 def options_from_env(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The options that ``FEIRA_VALKEY_URL`` states: as ``valkeys://user:password@host:6379/0``, or as the JSON of a
-    connection of Airflow's, which is what a secrets back end keeps.
+    """The options that ``FEIRA_VALKEY_URL`` states: as ``valkeys://user:password@host:6379/0``, whose query may have
+    what the extra of a connection may, or as the JSON of a connection of Airflow's, which is what a secrets back end
+    keeps.
 
     :raises SettingsError: without quoting it: it may hold a password
     """
-    from valkey import ConnectionPool
-
-    if (fields := connection_fields(env.get(URL, ""), URL)) is not None:
+    stated = env.get(URL, "")
+    if (fields := connection_fields(stated, URL)) is not None:
         return valkey_options_of(fields, URL)
+    return valkey_options_of(_fields_of_address(stated), URL, where="its query")
+
+
+def _fields_of_address(url: str) -> dict[str, Any]:
+    """An address as a connection's fields. Valkey's client drops a database that is no number and what it does not
+    know, and makes TLS of ``ssl=false``."""
+    refusal = SettingsError(
+        f"{URL} is not set, or is no address: it must be valkey://host:6379, or valkeys:// for TLS. Where its "
+        "password has / ? # % or another special character, that must be percent-encoded."
+    )
     try:
-        found: dict[str, Any] = ConnectionPool.from_url(env.get(URL, "")).connection_kwargs
-        host = found["host"]
-    except (ValueError, KeyError) as error:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        # It quotes what it takes for the port.
+        raise refusal from None
+    # A password that is not encoded ends the host's part, and what is behind the @ is elsewhere.
+    cut = "@" in parts.path + parts.query or parts.fragment
+    if url.split() != [url] or parts.scheme not in _SCHEMES or not parts.hostname or cut:
+        raise refusal
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    if _SCHEMES[parts.scheme]:
+        options.append(("ssl", "true"))
+    if database := unquote(parts.path.strip("/")):
+        options.append(("db", database))
+    names = [name for name, _ in options]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SettingsError(
-            f"{URL} is not set, or is no address: it must be valkey://host:6379, or valkeys:// for TLS."
-        ) from error
-    tls = env[URL].startswith(("valkeys://", "rediss://"))
-    return {"port": 6379} | found | {"host": host} | ({"ssl": True} if tls else {})
+            f"{URL} has {', '.join(twice)} more than once; valkeys:// is ssl, and what follows the host is db."
+        )
+    return {
+        "host": unquote(parts.hostname),
+        "port": 6379 if port is None else port,
+        "login": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "extra": dict(options),
+    }
 
 
 def connect(options: Options) -> Valkey:
