@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import boto3
 import pytest
+from airflow.sdk.bases.hook import BaseHook
 from psycopg.conninfo import conninfo_to_dict
 
 from feira.core.lake import lake_files
@@ -308,6 +309,20 @@ def test_an_extra_that_airflows_hook_would_fail_at_is_named(
     with pytest.raises(SettingsError, match=f"^{words}") as refused:
         lake_settings("lake")
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_lake_is_looked_up_once(monkeypatch: Patch) -> None:
+    looked_up: list[str] = []
+    look_up = BaseHook.get_connection
+
+    def counted(cls: type[BaseHook], conn_id: str) -> Any:
+        looked_up.append(conn_id)
+        return look_up(conn_id)
+
+    monkeypatch.setattr(BaseHook, "get_connection", classmethod(counted))
+    connection(monkeypatch, "lake", conn_type="aws", login="A", password="s", extra=LAKE)
+    assert lake_settings("lake").access_key == "A"
+    assert looked_up == ["lake"]
 
 
 def test_a_lake_that_is_given_as_a_url_says_how_its_bucket_is_stated(monkeypatch: Patch) -> None:

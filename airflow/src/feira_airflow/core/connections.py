@@ -44,11 +44,18 @@ def lake_settings(conn_id: str = LAKE) -> LakeSettings:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from botocore.exceptions import BotoCoreError, ClientError
 
-    # The hook goes on with nothing where there is none, and fails by a trace at another type.
+    # The hook goes on with nothing where there is none, and fails by a trace at a field of another type.
     with named_if_missing(conn_id):
-        extra = extra_of(S3Hook.get_connection(conn_id))
-    s3_config(conn_id, extra)
-    hook = S3Hook(aws_conn_id=conn_id)
+        connection = S3Hook.get_connection(conn_id)
+    s3_config(conn_id, extra_of(connection))
+
+    class Hook(S3Hook):
+        @classmethod
+        def get_connection(cls, conn_id: str) -> Any:
+            # Each look-up asks Airflow's API.
+            return connection
+
+    hook = Hook(aws_conn_id=conn_id)
     try:
         config = hook.conn_config
     except (BotoCoreError, TypeError, ValueError, NotImplementedError) as error:
@@ -71,7 +78,7 @@ def lake_settings(conn_id: str = LAKE) -> LakeSettings:
         conn_id,
         access_key=access_key or config.login,
         secret_key=secret_key or config.password,
-        extra=extra,
+        extra=config.extra_config,
         session_token=token,
         region=region,
         endpoint=config.get_service_endpoint_url("s3"),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from feira.core.kafka_client import client, of_no_consumer
+from feira.core.kafka_client import client, names_servers, of_no_consumer
 from feira.core.settings import SettingsError
 from feira_provider.hooks.missing import named_if_missing
 from feira_provider.hooks.switches import extra_of
@@ -33,8 +33,7 @@ def kafka_config(conn_id: str = KAFKA) -> dict[str, Any]:
         @classmethod
         def get_connection(cls, conn_id: str) -> Any:
             connection = super().get_connection(conn_id)
-            servers = extra_of(connection).get("bootstrap.servers")
-            if not isinstance(servers, str) or not servers.strip():
+            if not names_servers(extra_of(connection)):
                 raise SettingsError(
                     f"Connection {conn_id} has no text bootstrap.servers in its extra; set it there, as in "
                     '{"bootstrap.servers": "kafka-1:9092,kafka-2:9092"}.'

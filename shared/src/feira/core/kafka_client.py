@@ -19,6 +19,12 @@ _OFTEN_MISSING = re.compile(r"(sasl|ssl|request)\.[a-z.]+$")
 Client = TypeVar("Client")
 
 
+def names_servers(config: Mapping[str, Any]) -> bool:
+    """Whether the configuration has a text ``bootstrap.servers``."""
+    servers = config.get("bootstrap.servers")
+    return isinstance(servers, str) and bool(servers.strip())
+
+
 def of_no_consumer(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration without what a consumer alone knows."""
     return {name: value for name, value in config.items() if name not in CONSUMERS}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSecretsBackendAccessDenied
 
+from feira.core.errors import first_line
 from feira.core.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -110,9 +111,6 @@ def _missing(conn_id: str) -> MissingConnectionError:
     )
 
 
-_BY_NOW = _Fault("no answer before, and one by now,", form=False)
-
-
 def _asked(backend: BaseSecretsBackend, conn_id: str) -> _Fault | None:
     """None where it has no such connection."""
     from airflow.sdk.definitions.connection import Connection
@@ -122,14 +120,16 @@ def _asked(backend: BaseSecretsBackend, conn_id: str) -> _Fault | None:
         text = backend.get_conn_value(conn_id=conn_id)
     except NotImplementedError:
         # Those that have a way of their own make of it what they find.
-        return _read(lambda: backend.get_connection(conn_id=conn_id))
+        return _read(lambda: backend.get_connection(conn_id=conn_id), _is_of_form)
     except Exception as error:
         # Some parse a secret by themselves.
         return _Fault(_reason(error), form=isinstance(error, (JSONDecodeError, UnicodeError)))
     if not text:
         return None
-    fault = _read(lambda: backend.deserialize_connection(conn_id=conn_id, value=text))
-    return fault and _Fault(fault.reason, form=fault is not _BY_NOW)
+    # Nobody is asked any more: whatever fails now is the text's fault.
+    return _read(
+        lambda: backend.deserialize_connection(conn_id=conn_id, value=text), lambda _: True
+    )
 
 
 def _asked_api(backend: BaseSecretsBackend, conn_id: str) -> _Fault | None:
@@ -142,13 +142,15 @@ def _asked_api(backend: BaseSecretsBackend, conn_id: str) -> _Fault | None:
     except Exception as error:
         return _Fault(_reason(error), form=False)
     if not isinstance(answer, ErrorResponse):
-        return _read(lambda: backend.get_connection(conn_id=conn_id))
+        return _read(lambda: backend.get_connection(conn_id=conn_id), _is_of_form)
     if answer.error is ErrorType.CONNECTION_NOT_FOUND:
         return None
     return _Fault(answer.error.value, form=False)
 
 
-def _read(read: Callable[[], Connection | None]) -> _Fault | None:
+def _read(
+    read: Callable[[], Connection | None], is_of_form: Callable[[Exception], bool]
+) -> _Fault | None:
     """None where it reads none."""
     try:
         found = read()
@@ -157,8 +159,8 @@ def _read(read: Callable[[], Connection | None]) -> _Fault | None:
         # Airflow makes one of each that it has found.
         found.get_uri()
     except Exception as error:
-        return _Fault(_reason(error), form=_is_of_form(error))
-    return _BY_NOW
+        return _Fault(_reason(error), form=is_of_form(error))
+    return _Fault("no answer before, and one by now,", form=False)
 
 
 def _is_of_form(error: Exception) -> bool:
@@ -176,4 +178,4 @@ def _reason(error: Exception) -> str:
         return f"JSON at line {error.lineno}, column {error.colno}: {error.msg}"
     if _is_of_form(error) or not str(error):
         return type(error).__name__
-    return f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"
+    return f"{type(error).__name__}: {first_line(error)[:300]}"

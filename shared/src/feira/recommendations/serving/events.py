@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from feira.core.connections import connection_fields
-from feira.core.kafka_client import client, of_no_consumer
+from feira.core.kafka_client import client, names_servers, of_no_consumer
 from feira.core.settings import SettingsError
 from feira.recommendations.serving.requests import RefusedError
 from feira.recommendations.serving.store import KAFKA
@@ -50,8 +50,7 @@ def kafka_from_env(env: Mapping[str, str] = os.environ) -> dict[str, Any] | None
     found = connection_fields(text, KAFKA) or {}
     if "conn_type" in found:
         found = found.get("extra") or {}
-    servers = found.get("bootstrap.servers")
-    if not isinstance(servers, str) or not servers.strip():
+    if not names_servers(found):
         raise SettingsError(f'{KAFKA} is no JSON object with "bootstrap.servers", a text.')
     return found
 

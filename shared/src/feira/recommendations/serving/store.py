@@ -25,8 +25,8 @@ Options = Mapping[str, Any]
 URL = "FEIRA_VALKEY_URL"
 KAFKA = "FEIRA_KAFKA"
 SECONDS = 30
+# Of an address, and whether it is TLS's.
 _SCHEMES = {"valkey": False, "redis": False, "valkeys": True, "rediss": True}
-"""Of an address, and whether it is TLS's."""
 
 
 class StoreError(ConnectionError):
