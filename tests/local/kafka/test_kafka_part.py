@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import uuid
 from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,6 +63,16 @@ def test_its_folder_is_formatted_once(config: StackConfig, monkeypatch: pytest.M
     settings = config.home / "kafka" / "server.properties"
     assert settings.stat().st_mode & 0o077 == 0
     assert "log.dirs=data\n" in settings.read_text()
+
+
+def test_a_cluster_whose_id_begins_with_a_dash_is_formatted(
+    config: StackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Kafka's own command."""
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(bytes=b"\xf8" * 16))
+    local.prepare(config, load_secrets(config.home))
+    found = (config.home / "kafka" / "data" / "meta.properties").read_text()
+    assert "cluster.id=-Pj4" in found
 
 
 def test_a_folder_that_cannot_be_formatted_is_named_with_the_cause(

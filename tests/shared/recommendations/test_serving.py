@@ -44,7 +44,7 @@ V3 = "2010-12-03-1"
 @pytest.fixture(autouse=True)
 def empty(server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     # The machine may be as busy as Valkey never is.
-    monkeypatch.setattr(reading, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(reading, "READ_SECONDS", 5)
     with server.client() as client:
         client.flushall()
 
@@ -301,8 +301,9 @@ def test_every_answer_while_versions_change_is_of_one_version(server: ValkeyServ
 
 
 def test_a_hanging_valkey_costs_one_wait_and_is_read_again_when_it_answers(
-    server: ValkeyServer,
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reading, "READ_SECONDS", 0.3)
     published(server, V1)
 
     async def test(api: Api) -> None:
@@ -445,8 +446,9 @@ def test_a_connection_that_was_closed_while_it_was_idle_costs_no_answer(
 
 
 def test_where_a_connection_takes_longer_than_a_read_may_valkey_is_read_all_the_same(
-    server: ValkeyServer,
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reading, "READ_SECONDS", 0.3)
     published(server, V1)
 
     async def test() -> None:
@@ -465,10 +467,8 @@ def test_where_a_connection_takes_longer_than_a_read_may_valkey_is_read_all_the_
 
 
 def test_what_is_asked_at_once_is_each_users_own_also_where_one_no_longer_waits(
-    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+    server: ValkeyServer,
 ) -> None:
-    # A machine that is busy for 20 ms is another test's.
-    monkeypatch.setattr(reading, "READ_SECONDS", 5)
     published(server, V1)
 
     async def test(api: Api) -> None:

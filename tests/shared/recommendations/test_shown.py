@@ -440,4 +440,4 @@ def test_kafkas_settings_are_one_variable_and_none_of_it_is_quoted() -> None:
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(reading, "READ_SECONDS", 5)

@@ -113,7 +113,8 @@ def prepare(config: StackConfig, secrets: Secrets) -> None:
             *(*_java(config), "kafka.tools.StorageTool", "format"),
             # A start that was killed may have begun it.
             "--ignore-formatted",
-            *("--cluster-id", cluster, "--config", PROPERTIES),
+            # One of 64 begins with a dash: as a word of its own it is read as another option.
+            *(f"--cluster-id={cluster}", "--config", PROPERTIES),
         ],
         cwd=folder,
         capture_output=True,
