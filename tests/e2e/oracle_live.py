@@ -142,7 +142,8 @@ def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | 
         rate = clicks[True] / logged if logged else 0.0
         values = {
             "ctr_snips": sum(weight for weight, hit in weights if hit) / total if total else None,
-            "ctr_dr": robust / logged if logged else None,
+            # A click rate is in 0 to 1, where its correction is not.
+            "ctr_dr": min(1.0, max(0.0, robust / logged)) if logged else None,
             "effective_sample_size": total**2 / squared if squared else 0.0,
             "effective_sample_size_needed": (
                 float(ceil((1.96 / 0.5) ** 2 * (1 - rate) / rate)) if rate else None

@@ -157,9 +157,12 @@ def test_what_was_live_is_as_worked_out_by_hand() -> None:
     assert twice == {"value": 1.0, "impressions": 4, "users": 2}
 
 
-def test_an_estimate_is_as_worked_out_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("probability", "weight"), [(0.25, 4), (0.0001, 1000)])
+def test_an_estimate_is_as_worked_out_by_hand(
+    monkeypatch: pytest.MonkeyPatch, probability: float, weight: int
+) -> None:
     monkeypatch.setattr(oracle_live, "_group", int)
-    half, rare = (Shown("v", "a", 1, "new", probability) for probability in (0.5, 0.0001))
+    half, rare = (Shown("v", "a", 1, "new", each) for each in (0.5, probability))
     events = [
         impression(1, "1", "A", half),
         impression(2, "2", "A", half),
@@ -172,18 +175,19 @@ def test_an_estimate_is_as_worked_out_by_hand(monkeypatch: pytest.MonkeyPatch) -
     shown = impressions(events, DAY)
     found = estimated(shown, lambda user, slot, position: None if user == "5" else "A")
     assert found["new", "ctr_snips"] == {
-        "value": 2.0 / (2 + 2 + 1000),
+        "value": 2.0 / (2 + 2 + weight),
         "impressions": 4,
         "users": 4,
         "refused": "few_users",
     }
     # By user, of the other four: CTR of the place a quarter or a half; A was clicked once, by user 1.
     must = {"1": 12.5 / 53, "2": 26 / 53, "3": 13.5 / 54, "4": 26 / 53}
-    corrected = 2 * (1 - must["1"]) - 2 * must["2"] - 1000 * must["4"]
+    corrected = 2 * (1 - must["1"]) - 2 * must["2"] - weight * must["4"]
     robust = (sum(must.values()) + corrected) / 4
-    assert found["new", "ctr_dr"]["value"] == pytest.approx(robust, abs=1e-12)
-    assert found["new", "effective_sample_size"]["value"] == 1004**2 / (4 + 4 + 1_000_000)
-    assert found["new", "support"]["value"] == 1004 / 4
+    assert found["new", "ctr_dr"]["value"] == pytest.approx(max(0.0, robust), abs=1e-12)
+    assert (robust > 0) == (weight == 4)
+    assert found["new", "effective_sample_size"]["value"] == (4 + weight) ** 2 / (4 + 4 + weight**2)
+    assert found["new", "support"]["value"] == (4 + weight) / 4
     # A CTR of a half in the log: (1.96 / 0.5)² × 1.
     assert found["", "effective_sample_size_needed"]["value"] == 16.0
     nothing = {"value": None, "impressions": 0, "users": 0, "refused": "nothing_logged"}

@@ -269,6 +269,17 @@ def test_any_file_is_judged_as_of_a_day(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "day", ["0001-01-01", "2010-11-30", "2010-12-01", "2010-12-04", "9999-12-31"]
+)
+def test_a_file_is_judged_as_of_one_of_its_days_alone(tmp_path: Path, day: str) -> None:
+    path = tmp_path / "sales.csv"
+    path.write_text("user,item,time\na,x,2010-12-01\na,y,2010-12-02\nb,x,2010-12-03\n")
+    code, output, error = run("gate", "--file", str(path), "--as-of", day)
+    assert (code, output) == (1, "")
+    assert f"--as-of {day} is no day" in error and "from 2010-12-02 to 2010-12-03" in error
+
+
+@pytest.mark.parametrize(
     ("arguments", "part"),
     [
         ([FIRST, "--file", "x.csv", "--as-of", "2010-12-01"], "Name a version, or --file"),

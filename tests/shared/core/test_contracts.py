@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -889,6 +890,7 @@ LOOKUP = "lookup: {companion: rates, equal: {currency: currency}}"
         ("newest: rate_date, ", "", "go together"),
         ("until: order_date", "until: created_at", "until is a date"),
         ("days: 7", "days: -1", "days is -1"),
+        ("days: 7", "days: 366", "days is 366; it is a number of days up to 365"),
         ("days: 7", "day: 7", "'day'"),
         ("equal: {currency: currency}, newest", "equal: {curency: currency}, newest", "equal maps"),
         ("lookup: {companion: rates, equal: {currency: currency}}", "lookup: rates", "a mapping"),
@@ -973,10 +975,35 @@ def test_a_lookup_is_of_its_own_day_unless_it_says_otherwise(tmp_path: Path) -> 
     assert days == [0, 7, 7, 0]
 
 
-@pytest.mark.parametrize("value", ["true", "0", "-1", "1.5", "'2'"])
+@pytest.mark.parametrize("value", ["true", "0", "-1", "1.5", "'2'", "8785", "99999999999999"])
 def test_a_latency_is_a_whole_number(tmp_path: Path, value: str) -> None:
-    with pytest.raises(ContractError, match=r"latency is .* whole number"):
+    with pytest.raises(ContractError, match=r"latency is .* whole number of d, h, m, up to 366"):
         read_contract(stated(tmp_path, "value: 2\n    unit: h", f"value: {value}\n    unit: h"))
+
+
+@pytest.mark.parametrize(
+    ("stated_as", "found"),
+    [("3\n    unit: d", 72), ("8784\n    unit: h", 8784), ("90\n    unit: m", 1.5)],
+)
+def test_a_latency_is_in_days_hours_or_minutes(
+    tmp_path: Path, stated_as: str, found: float
+) -> None:
+    path = stated(tmp_path, "value: 2\n    unit: h", f"value: {stated_as}")
+    assert read_contract(path).latency == timedelta(hours=found)
+
+
+@pytest.mark.parametrize(
+    ("named", "problem"),
+    [
+        ("latncy", r"line 60.* 'latncy' is no property of ODCS's; it may be latency, frequency"),
+        ("ly", "'ly' is no property"),
+        ("latency\n    value: 1\n    unit: h\n  - property: latency", "latency is stated twice"),
+    ],
+)
+def test_a_promise_that_nobody_knows_is_refused(tmp_path: Path, named: str, problem: str) -> None:
+    """Read over, nobody would be told that a day is late."""
+    with pytest.raises(ContractError, match=problem):
+        read_contract(stated(tmp_path, "property: latency", f"property: {named}"))
 
 
 def test_a_key_is_in_the_order_of_its_positions(tmp_path: Path) -> None:

@@ -51,6 +51,41 @@ def test_a_lake_without_a_bucket_or_a_folder_is_refused(root: str) -> None:
         LakeSettings.from_env(ENV | {"FEIRA_LAKE": root})
 
 
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9000", "https://s3.lan/", "http://[::1]:9"])
+def test_an_endpoint_is_a_url_of_http(endpoint: str) -> None:
+    assert LakeSettings.from_env(ENV | {"FEIRA_LAKE_ENDPOINT": endpoint}).endpoint == endpoint
+    stated = {"endpoint_url": endpoint, "service_config": {"s3": {"bucket_name": "lake"}}}
+    assert aws(stated).endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *(
+            "127.0.0.1:9000",
+            "localhost",
+            "ftp://s3.lan",
+            "http://",
+            "http:///lake",
+            "http://s3.lan?x=1",
+        ),
+        *(" http://s3.lan", "http://s3 .lan", "s3://lake", "http://key:hunter2@s3.lan"),
+    ],
+)
+def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
+    with pytest.raises(SettingsError, match="endpoint is .*such as http://127") as refused:
+        LakeSettings.from_env(ENV | {"FEIRA_LAKE_ENDPOINT": endpoint})
+    assert "hunter2" not in str(refused.value)
+    with pytest.raises(SettingsError, match="endpoint is "):
+        aws({"endpoint_url": endpoint, "service_config": {"s3": {"bucket_name": "lake"}}})
+
+
+@pytest.mark.parametrize("region", [" ", "eu west-1", "eu-west-1 ", "https://eu", "é"])
+def test_a_region_that_is_none_is_refused(region: str) -> None:
+    with pytest.raises(SettingsError, match="region is .*such as eu-west-1"):
+        LakeSettings.from_env(ENV | {"FEIRA_LAKE_REGION": region})
+
+
 def aws(extra: dict[str, Any]) -> LakeSettings:
     return LakeSettings.from_aws("l", access_key=None, secret_key=None, extra=extra)
 

@@ -119,11 +119,14 @@ CASES: list[tuple[bytes | None, str | None]] = [
     (event(event_type="add_to_cart", quantity=0), "quantity_below_one"),
     (encode(IMPRESSION | {"slot": "old"}), "slot_unknown"),
     (encode(IMPRESSION | {"arm": None}), "impression_incomplete"),
+    (encode(IMPRESSION | {"arm": ""}), "impression_incomplete"),
+    (encode(IMPRESSION | {"list_version": " \t"}), "impression_incomplete"),
     (encode(IMPRESSION | {"position": 0}), "position_below_one"),
     (encode(IMPRESSION | {"probability": 0.0}), "probability_not_one"),
     (encode(IMPRESSION | {"probability": 1.1}), "probability_not_one"),
     (encode(IMPRESSION | {"probability": float("nan")}), "probability_not_one"),
     (event(event_type="click"), "click_without_impression"),
+    (event(event_type="click", impression_id=" "), "click_without_impression"),
     # Cut anywhere: never an event.
     *[(WHOLE[:length], "avro_unreadable") for length in range(6, len(WHOLE), 7)],
 ]

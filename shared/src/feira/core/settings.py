@@ -47,6 +47,8 @@ def _boolean(value: Any) -> bool | None:
 
 # As botocore takes it; a URI, an ARN and a bucket with a folder are none.
 _BUCKET = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_ENDPOINT = re.compile(r"https?://[^/?#@\s]+(/[^?#\s]*)?")
+_REGION = re.compile("[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 _AWS_OBJECTS = ("service_config", "config_kwargs", "session_kwargs", "assume_role_kwargs")
 _AWS_TEXTS = (
     *("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "region_name"),
@@ -122,6 +124,20 @@ class LakeSettings:
     catalog_uri: str | None = None
     catalog_user: str | None = None
     catalog_password: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises SettingsError where an endpoint or a region is none: the libraries that are given them say so each
+        in words of its own, or of a connection that failed."""
+        if self.endpoint is not None and not _ENDPOINT.fullmatch(self.endpoint):
+            # What stands before an @ may be a password.
+            shown = "none" if "@" in self.endpoint else repr(self.endpoint[:80])
+            raise SettingsError(
+                f"The lake's endpoint is {shown}; it must be the URL of an S3 server, such as http://127.0.0.1:9000."
+            )
+        if not _REGION.fullmatch(self.region):
+            raise SettingsError(
+                f"The lake's region is {self.region[:80]!r}; it must be a region's name, such as eu-west-1."
+            )
 
     @classmethod
     def from_aws(

@@ -126,23 +126,32 @@ class Split:
     after: int
 
 
-def split_at(all_of: Interactions, cut: date) -> Split:
-    """Splits at the beginning of ``cut``.
+def require_later_day(all_of: Interactions, day: date, problem: str) -> None:
+    """Refuses a day before which there are no interactions, or after all of them.
 
-    :raises InteractionsError: where one side has no interactions, or no user is on both
+    :param problem: what it does, to begin the message with
+    :raises InteractionsError: naming the days that it may be
     """
     if not len(all_of):
         raise InteractionsError(
             "There are no interactions; a split by time needs two days of them."
         )
     first, last = day_of(all_of.days.min()), day_of(all_of.days.max())
-    if not first < cut <= last:
+    if not first < day <= last:
         raise InteractionsError(
-            f"The cut {cut} leaves one side empty: the interactions are of {first} to {last}, so it must "
+            f"{problem}: the interactions are of {first} to {last}, so it must "
             f"be a day from {first + timedelta(days=1)} to {last}."
             if first < last
             else f"All interactions are of {first}; a split by time needs two days."
         )
+
+
+def split_at(all_of: Interactions, cut: date) -> Split:
+    """Splits at the beginning of ``cut``.
+
+    :raises InteractionsError: where one side has no interactions, or no user is on both
+    """
+    require_later_day(all_of, cut, f"The cut {cut} leaves one side empty")
     history = history_before(all_of, cut)
     after = all_of.days >= day_number(cut)
     user_at = {name: position for position, name in enumerate(history.user_ids)}

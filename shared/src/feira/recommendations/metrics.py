@@ -24,7 +24,8 @@ LEAST = 0.5 * 10**-DECIMALS
 
 def rounded(values: Any) -> Floats:
     """Values to nine decimals: those that are equal by their formula are equal, and what is 0 is 0."""
-    return np.asarray(np.round(values, DECIMALS))
+    # -0.0 + 0.0 is 0.0.
+    return np.asarray(np.round(values, DECIMALS) + 0.0)
 
 
 def hits(lists: Lists, relevant: Any) -> Bools:

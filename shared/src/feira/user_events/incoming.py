@@ -71,11 +71,17 @@ def broken(event: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append(("position", "1 or more"))
     if event["probability"] is not None and not 0 < event["probability"] <= 1:
         found.append(("probability", "above 0 and at most 1"))
-    if kind == "impression":
-        found += [(name, "stated of an impression") for name in _COMPLETE if event[name] is None]
-    if kind == "click" and event["impression_id"] is None:
-        found.append(("impression_id", "stated of a click"))
+    due = {"impression": _COMPLETE, "click": ("impression_id",)}.get(kind, ())
+    found += [
+        (name, f"stated and not blank where event_type is {kind}")
+        for name in due
+        if _absent(event[name])
+    ]
     return found
+
+
+def _absent(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and _BLANK.match(value) is not None)
 
 
 @cache

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -92,6 +94,14 @@ def progress_bar(quiet: bool) -> Progress:
         transient=True,
         disable=quiet or not error_console.is_terminal,
     )
+
+
+@contextmanager
+def step_bar(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """The same of named steps: it is told of each the name, how many came before it, and of how many."""
+    with progress_bar(quiet) as bar:
+        task = bar.add_task("")
+        yield lambda step, done, of: bar.update(task, description=step, completed=done, total=of)
 
 
 def write_generated(path: str | Path, text: str) -> None:

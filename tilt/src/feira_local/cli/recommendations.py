@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,8 +21,8 @@ from feira_local.cli.output import (
     print_json,
     print_line,
     print_table,
-    progress_bar,
     shortened,
+    step_bar,
 )
 from feira_local.cli.recommendations_live import live
 from feira_local.cli.runs import parse_day
@@ -85,7 +83,7 @@ def evaluate(
     from feira.recommendations.history import default_cut
 
     chosen = _chosen(only)
-    with _progress(as_json) as show:
+    with step_bar(as_json) as show:
         show("reading", 0, len(chosen))
         read = files.read(file, columns, delimiter)
         found = evaluation.evaluate(
@@ -245,14 +243,6 @@ def _chosen(only: list[str] | None) -> list[Candidate]:
             )
     wanted = {name.lower() for name in only or by_name} | {BASELINE.name}
     return [each for name, each in by_name.items() if name in wanted]
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[evaluation.Progress]:
-    """Shows each step on the terminal, if there is one."""
-    with progress_bar(quiet) as bar:
-        task = bar.add_task("")
-        yield lambda step, done, of: bar.update(task, description=step, completed=done, total=of)
 
 
 def _print_found(found: evaluation.Evaluation) -> None:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from feira_local.cli import interaction_files as files
 from feira_local.cli.list_versions import asked_list_store, published_lists
-from feira_local.cli.output import AsJson, PlainTable, print_json, print_line, print_table
+from feira_local.cli.output import AsJson, PlainTable, print_json, print_line, print_table, step_bar
 from feira_local.cli.runs import parse_day
 from feira_local.stack import access
 from feira_local.stack.errors import StackError
@@ -76,7 +76,8 @@ def gate(
         ),
     ] = None,
     as_of: Annotated[
-        str | None, typer.Option("--as-of", help="With --file: the last day that is known.")
+        str | None,
+        typer.Option("--as-of", help="With --file: the last day that is known, one of its own."),
     ] = None,
     user: files.User = "user",
     item: files.Item = "item",
@@ -108,12 +109,20 @@ def gate(
 
 def _judge_file(file: Path, columns: Any, delimiter: str, as_of: str, as_json: bool) -> None:
     from feira.recommendations.gate import judge
+    from feira.recommendations.history import require_later_day
     from feira.recommendations.lists import chosen, history_of
 
     day = parse_day(as_of)
-    read = files.read(file, columns, delimiter)
-    method = chosen(history_of(read.interactions, day))
-    found = judge(read.interactions, day, method)
+    with step_bar(as_json) as show:
+        show("reading", 0, 3)
+        read = files.read(file, columns, delimiter)
+        require_later_day(
+            read.interactions, day, f"--as-of {day} is no day of the file that follows another"
+        )
+        show("choosing a method by the days before", 1, 3)
+        method = chosen(history_of(read.interactions, day))
+        show("judging it by the days held out", 2, 3)
+        found = judge(read.interactions, day, method)
     if as_json:
         print_json(
             files.as_dict(read) | {"method": method.described(), "as_of": day} | asdict(found)
@@ -128,7 +137,8 @@ def _judge_again(version: str, as_json: bool) -> None:
     from feira.recommendations.gate import OF_LISTS
     from feira_spark.recommendations.gate import drifted, replayed
 
-    with lake_of(version) as store:
+    with lake_of(version) as store, step_bar(as_json) as show:
+        show("reading what was recorded", 0, 3)
         was = verdicts.judged(store, version)
         of_lists = any(each.figure in OF_LISTS for each in was.figures)
         made_of = store.read(version)
@@ -137,7 +147,9 @@ def _judge_again(version: str, as_json: bool) -> None:
             versions = store if of_lists else None
             # What is held out may be reckoned otherwise by now.
             settings = access.lake_settings()
+            show("judging it again", 1, 3)
             found = replayed(spark, settings, *of, versions=versions, days=was.days)
+            show("comparing features and lists", 2, 3)
             drift = drifted(spark, store, made_of, was.live)
         given = verdicts.approvals(store, was)
         found, gone = _without_lists(store, was, found)

@@ -38,7 +38,15 @@ INPUTS = "feira.inputs"
 _GIVEN = "extract_day"
 _INPUTS_OF_SALES = ("created_time", "updated_time", "unit_price_decimal", "currency_quoted")
 _LOOKUP = ("companion", "equal", "value", "newest", "until", "days")
-_TIMES = {"h": "hours", "m": "minutes"}
+_TIMES = {"d": "days", "h": "hours", "m": "minutes"}
+_LONGEST_LATENCY = timedelta(days=366)
+# With the day itself as many as one call for rates may ask for.
+_MOST_LOOKUP_DAYS = 365
+# As the standard's "Service-Level Agreement (SLA)" lists them; its two letters for each are none here.
+_SLA_PROPERTIES = (
+    *("latency", "frequency", "retention", "timeOfAvailability", "generalAvailability"),
+    *("endOfSupport", "endOfLife", "timeToDetect", "timeToNotify", "timeToRepair"),
+)
 _GATE = ("mustBeLessOrEqualTo", "unit")
 # ODCS lets a query say ${object}; nothing is put in their place here, and Spark puts in its own. A regular
 # expression's {2,3} and \p{L} are none.
@@ -201,15 +209,27 @@ def _asset(document: Node) -> str | None:
 
 
 def _latency(document: Node) -> timedelta | None:
-    """What ``slaProperties`` promise as ``latency``, in hours or minutes."""
+    """What ``slaProperties`` promise as ``latency``, in days, hours or minutes."""
+    found: timedelta | None = None
     for node in document.get("slaProperties") or []:
-        if node.get("property") == "latency":
-            value, unit = node.get("value"), node.get("unit")
-            if unit not in _TIMES or type(value) is not int or value <= 0:
-                problem = f"latency is {value!r} {unit!r}; it may be a whole number of {', '.join(_TIMES)}."
-                refuse(node, "value", problem)
-            return timedelta(**{_TIMES[unit]: value})
-    return None
+        name = node["property"]
+        if name not in _SLA_PROPERTIES:
+            problem = f"{name!r} is no property of ODCS's; it may be {', '.join(_SLA_PROPERTIES)}."
+            refuse(node, "property", problem)
+        if name != "latency":
+            continue
+        if found is not None:
+            refuse(node, "property", "latency is stated twice; state it once.")
+        value, unit = node.get("value"), node.get("unit")
+        longest = _LONGEST_LATENCY // timedelta(**{_TIMES.get(unit, "days"): 1})
+        if unit not in _TIMES or type(value) is not int or not 0 < value <= longest:
+            problem = (
+                f"latency is {value!r} {unit!r}; it may be a whole number of {', '.join(_TIMES)}, up to "
+                f"{_LONGEST_LATENCY.days} days."
+            )
+            refuse(node, "value", problem)
+        found = timedelta(**{_TIMES[unit]: value})
+    return found
 
 
 def _rule_inputs(
@@ -289,8 +309,11 @@ def _lookup(node: Node, name: str, type_: str, known: Mapping[str, str]) -> Look
         problem = f"input {name}: a lookup without a value says whether there is a row: a boolean, not {type_}."
         refuse(node, "type", problem)
     days = found.get("days", 0)
-    if type(days) is not int or days < 0:
-        refuse(found, "days", f"input {name}: days is {days!r}; it is a number of days.")
+    if type(days) is not int or not 0 <= days <= _MOST_LOOKUP_DAYS:
+        problem = (
+            f"input {name}: days is {days!r}; it is a number of days up to {_MOST_LOOKUP_DAYS}."
+        )
+        refuse(found, "days", problem)
     return Lookup(stated(found, "companion"), dict(equal), value, newest, until, days)
 
 

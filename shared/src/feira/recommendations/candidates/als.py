@@ -29,7 +29,8 @@ class Factors:
 class ALS:
     """The product of a user's and an item's factors.
 
-    :param confidence: what a day on which the user had the item adds to the confidence of 1
+    :param confidence: that of a pair is so many times the days on which the user had the item; of one without any it
+        is 1
     """
 
     factors: int = 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -25,6 +26,11 @@ class Habits:
     count: int
     own: float
 
+    @cached_property
+    def _by_item(self) -> Matrix:
+        """The habits items by users: SciPy would make it anew for every product."""
+        return self.habits.T.tocsr()
+
     def __call__(self, users: Ints) -> Floats:
         found = np.empty((len(users), self.habits.shape[1]))
         size = max(1, _CELLS // len(self.lengths))
@@ -37,7 +43,7 @@ class Habits:
         if not self.count:
             return or_nothing(self.own * own.toarray())
         # The user's own length is the same in every distance of a row, and left out.
-        distance = self.lengths[None, :] - 2 * (own @ self.habits.T).toarray()
+        distance = self.lengths[None, :] - 2 * (own @ self._by_item).toarray()
         distance[np.arange(len(users)), users] = np.inf
         near = _nearest(distance, self.count)
         others = (near @ self.habits).toarray() / self.count

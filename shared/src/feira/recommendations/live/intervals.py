@@ -20,15 +20,16 @@ _UPPER = 0.975
 
 
 def mean(total: Floats, count: Floats, most: float = np.inf) -> Figure:
-    """The ratio of the sums of two columns of groups, which is truly between 0 and ``most``; its ends are."""
+    """The ratio of the sums of two columns of groups, which is truly between 0 and ``most``; so are it and its ends,
+    also where a correction takes the sum below 0."""
     value, error, groups = jackknife(total, count)
     if not groups:
         return NOTHING
     if groups < 2:
-        return Figure(value)
+        return Figure(float(np.clip(value, 0.0, most)))
     half = _quantile(groups) * error
-    low, high = np.clip([value - half, value + half], 0.0, most)
-    return Figure(value, float(low), float(high))
+    ends = np.clip([value, value - half, value + half], 0.0, most)
+    return Figure(*map(float, ends))
 
 
 def share(total: Floats, count: Floats, trials: float) -> Figure:
