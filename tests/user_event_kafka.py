@@ -9,12 +9,14 @@ from typing import Any
 
 from confluent_kafka import (
     OFFSET_INVALID,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicCollection,
     TopicPartition,
     Uuid,
 )
+from confluent_kafka.admin import OffsetSpec
 
 TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
 DOWN = KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
@@ -23,20 +25,27 @@ DOWN = KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
 @dataclass
 class Log:
     """A partition: the timestamps (ms) of its messages from ``low`` on. Those at some offsets are sent to nobody, as of
-    a transaction that was aborted."""
+    a transaction that was aborted. One may be open, from an offset on."""
 
     times: list[int]
     low: int = 0
     unsent: frozenset[int] = frozenset()
+    open_from: int | None = None
+
+    @property
+    def end(self) -> int:
+        return self.low + len(self.times)
 
     @property
     def high(self) -> int:
-        return self.low + len(self.times)
+        """For who reads what was committed."""
+        return self.end if self.open_from is None else min(self.open_from, self.end)
 
     def first_at(self, time: int) -> int:
-        """As a broker answers: -1 where no message is of that time or later."""
+        """As a broker answers: -1 where no message that may be read is of that time or later."""
         later = (self.low + n for n, each in enumerate(self.times) if each >= time)
-        return next(later, -1)
+        found = next(later, -1)
+        return found if found < self.high else -1
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,19 @@ class FakeConsumer:
         assert not cached
         log = self.logs[partition.topic][partition.partition]
         return log.low, log.high
+
+    def list_offsets(
+        self,
+        asked: dict[TopicPartition, OffsetSpec],
+        isolation_level: IsolationLevel,
+        request_timeout: float,
+    ) -> Any:
+        self._ask("list_offsets", request_timeout)
+        assert isolation_level == IsolationLevel.READ_UNCOMMITTED
+        done: dict[TopicPartition, Future[Any]] = {each: Future() for each in asked}
+        for each, answer in done.items():
+            answer.set_result(SimpleNamespace(offset=self.logs[each.topic][each.partition].end))
+        return done
 
     def offsets_for_times(
         self, asked: list[TopicPartition], timeout: float

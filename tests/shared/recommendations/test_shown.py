@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from random import Random
 from types import SimpleNamespace
@@ -13,7 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AclOperation
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -44,10 +46,19 @@ FATAL = KafkaError(KafkaError._FATAL, "the broker has lost what was written", fa
 
 
 class Broker:
-    """A producer of ``confluent_kafka`` by the calls that are made of it, with a broker that can be down."""
+    """Producer and admin of ``confluent_kafka`` by the calls that are made of them, with a broker that can be down."""
 
     def __init__(self, room: int = 10_000) -> None:
         self.room, self.down, self.refused = room, False, False
+        self.error = KafkaError(KafkaError._MSG_TIMED_OUT)
+        """Of what is refused."""
+        self.not_queued: KafkaError | None = None
+        self.allowed: Any = None
+        """What the broker says may be done with the topic, or the error that it answers with."""
+        self.raises: KafkaError | None = None
+        """By whatever calls back next, in the place of the callbacks."""
+        self.unmade: Exception | None = None
+        self.admins = 0
         self.gone_after: int | None = None
         """The client knows that there is no topic, once so many more were queued."""
         self.done = False
@@ -56,15 +67,39 @@ class Broker:
         self.config: dict[str, Any] = {}
         self.stored: list[tuple[str, bytes, bytes, int]] = []
         self._queued: list[tuple[str, bytes, bytes, int]] = []
+        self._purged: list[KafkaError] = []
 
     def made(self, config: dict[str, Any]) -> Any:
-        self.config, self.done = config, False
         self.producers += 1
+        if self.unmade is not None:
+            raise type(self.unmade)(*self.unmade.args)
+        self.config, self.done = config, False
         return self
+
+    def made_admin(self, config: dict[str, Any]) -> Any:
+        assert "group.id" not in config
+        self.admins += 1
+        return self
+
+    def describe_topics(
+        self,
+        topics: TopicCollection,
+        include_authorized_operations: bool,
+        request_timeout: float,
+    ) -> Any:
+        assert include_authorized_operations and request_timeout > 0
+        done: Future[Any] = Future()
+        if isinstance(self.allowed, Exception):
+            done.set_exception(self.allowed)
+        else:
+            done.set_result(SimpleNamespace(authorized_operations=self.allowed))
+        return {"user_events": done}
 
     def produce(self, topic: str, value: bytes, key: bytes, timestamp: int) -> None:
         if self.done:
             raise KafkaException(FATAL)
+        if self.not_queued is not None:
+            raise KafkaException(self.not_queued)
         if len(self._queued) >= self.room:
             raise BufferError("Local: Queue full")
         if self.gone_after is not None:
@@ -75,27 +110,36 @@ class Broker:
 
     def poll(self, timeout: float) -> int:
         assert timeout == 0
+        self._raise()
         if self.down:
             self.config["error_cb"](KafkaError(KafkaError._ALL_BROKERS_DOWN))
             return 0
         queued, self._queued = self._queued, []
         for each in queued:
-            error = KafkaError(KafkaError._MSG_TIMED_OUT) if self.refused else None
+            error = self.error if self.refused else None
             self.stored += [] if self.refused else [each]
             self.config["on_delivery"](error, None)
         return len(queued)
 
     def flush(self, timeout: float) -> int:
         assert timeout <= 2
+        self._raise()
+        while self._purged:
+            self.config["on_delivery"](self._purged.pop(), None)
         return len(self._queued)
 
+    def _raise(self) -> None:
+        raised, self.raises = self.raises, None
+        if raised is not None:
+            raise KafkaException(raised)
+
     def purge(self) -> None:
-        queued, self._queued = self._queued, []
-        for _ in queued:
-            self.config["on_delivery"](KafkaError(KafkaError._PURGE_QUEUE), None)
+        self._purged += [KafkaError(KafkaError._PURGE_QUEUE) for _ in self._queued]
+        self._queued = []
 
     def list_topics(self, topic: str, timeout: float) -> Any:
-        if self.down or self.refused or self.gone_after == 0:
+        timed_out = self.refused and self.error.code() == KafkaError._MSG_TIMED_OUT
+        if self.down or timed_out or self.gone_after == 0:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
         return SimpleNamespace(topics={topic: SimpleNamespace(error=None)})
 
@@ -110,7 +154,8 @@ def asked(
         async with running(server, **options) as api:
             if broker is not None:
                 config = {"bootstrap.servers": "k:9092", "group.id": "g"}
-                api.app.events = Events(config, api.app.metrics.posted, broker.made)
+                posted, makers = api.app.metrics.posted, (broker.made, broker.made_admin)
+                api.app.events = Events(config, posted, *makers)
             await api.app.events.start()
             try:
                 await test(api)
@@ -321,9 +366,9 @@ def test_while_kafka_is_down_events_are_not_taken_and_lists_are_answered(
     asked(server, test, broker)
 
 
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("told", ["called", "raised", ""])
 def test_a_producer_that_is_done_is_replaced_and_what_it_had_is_lost_and_counted(
-    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, told: bool
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, told: str
 ) -> None:
     monkeypatch.setattr(module, "_POLL_SECONDS", 60)
     monkeypatch.setattr(module, "_PROBE_SECONDS", 0.01)
@@ -334,8 +379,11 @@ def test_a_producer_that_is_done_is_replaced_and_what_it_had_is_lost_and_counted
         queued, met = impressions(await api.get("/recommendations/u1?shown=true"))[:2]
         assert (await post(api, [queued]))[0] == 202
         broker.done = True
-        if told:
+        if told == "called":
             broker.config["error_cb"](FATAL)
+        elif told == "raised":
+            # As the client does while the producer that is done is flushed.
+            broker.raises = FATAL
         # Whoever meets it is told to come again.
         assert (await post(api, [met]))[0] == 503
         await until_kafka(api, "up")
@@ -346,6 +394,207 @@ def test_a_producer_that_is_done_is_replaced_and_what_it_had_is_lost_and_counted
 
     asked(server, test, broker)
     assert [decode(value)["event_id"] for _, value, *_ in broker.stored] == ["e2"]
+
+
+DENIED = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+READ_ONLY = [AclOperation.DESCRIBE, AclOperation.READ]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_POLL_SECONDS", 0.005)
+    monkeypatch.setattr(module, "_PROBE_SECONDS", 0.005)
+
+
+async def refusal(api: Api, shown: Any) -> str:
+    """Why events are not taken, at any of many times."""
+    said = set()
+    for _ in range(20):
+        status, headers, body = await post(api, shown)
+        assert (status, headers[b"retry-after"]) == (503, b"5")
+        said.add(str(body["title"]))
+        await asyncio.sleep(0.005)
+    (one,) = said
+    return one
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "says",
+    [READ_ONLY, [AclOperation.DESCRIBE], KafkaException(DENIED)],
+    ids=["read", "describe", "nothing"],
+)
+@pytest.mark.parametrize("allows", [[AclOperation.WRITE, AclOperation.DESCRIBE], [], None])
+def test_no_event_is_taken_while_the_topic_may_not_be_written(
+    server: ValkeyServer, says: Any, allows: Any
+) -> None:
+    broker = Broker()
+    broker.allowed = says
+
+    async def test(api: Api) -> None:
+        shown = impressions(await api.get("/recommendations/u1?shown=true"))
+        async with asyncio.timeout(20):
+            while "WRITE" not in (await post(api, shown))[2]["title"]:
+                await asyncio.sleep(0.001)
+        title = await refusal(api, shown)
+        assert "user_events" in title and "answer" not in title
+        assert (await api.get("/health"))["kafka"] == "down"
+        assert await posted(api) == {"accepted": 0.0, "stored": 0.0, "lost": 0.0}
+        broker.allowed = allows
+        await until_kafka(api, "up")
+        assert (await post(api, shown))[0] == 202
+
+    asked(server, test, broker)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("code", ["TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED"])
+@pytest.mark.parametrize("by", ["delivery", "client", "fatal", "raised"])
+def test_a_topic_that_may_no_longer_be_written_stays_so_until_kafka_says_otherwise(
+    server: ValkeyServer, code: str, by: str
+) -> None:
+    broker = Broker()
+    error = KafkaError(getattr(KafkaError, code), "not today", fatal=by in ("fatal", "raised"))
+
+    async def test(api: Api) -> None:
+        await until_kafka(api, "up")
+        shown = impressions(await api.get("/recommendations/u1?shown=true"))
+        broker.allowed = READ_ONLY
+        if by == "delivery":
+            broker.refused, broker.error = True, error
+            assert (await post(api, shown))[0] == 202
+            await until_kafka(api, "down")
+        elif by == "client":
+            broker.not_queued = error
+            assert (await post(api, shown))[0] == 503
+        elif by == "raised":
+            broker.raises = error
+            await until_kafka(api, "down")
+        else:
+            broker.config["error_cb"](error)
+        title = await refusal(api, shown)
+        assert "WRITE" in title
+        assert (await posted(api))["stored"] == 0
+        # No producer is made for what it may not do, and one client asks for as long as it is answered.
+        assert (broker.producers, broker.admins) == (1, 2)
+        # Neither that Kafka is gone for a while nor that it does not say is a permission.
+        broker.down = True
+        assert await refusal(api, shown) == title
+        broker.down, broker.allowed = False, KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        assert await refusal(api, shown) == title
+        broker.allowed, broker.refused, broker.not_queued = [AclOperation.WRITE], False, None
+        await until_kafka(api, "up")
+        assert broker.producers == (2 if error.fatal() else 1)
+        assert (await post(api, shown))[0] == 202
+
+    asked(server, test, broker)
+
+
+OF_ONE_MESSAGE = (
+    "MSG_SIZE_TOO_LARGE",
+    "RECORD_LIST_TOO_LARGE",
+    "INVALID_TIMESTAMP",
+    "INVALID_RECORD",
+    "INVALID_MSG_SIZE",
+    "_INVALID_DIFFERENT_RECORD",
+)
+
+
+@pytest.mark.parametrize("code", OF_ONE_MESSAGE)
+def test_a_message_that_kafka_refuses_is_lost_and_others_are_taken(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.setattr(module, "_POLL_SECONDS", 60)
+    monkeypatch.setattr(module, "_PROBE_SECONDS", 60)
+    broker = Broker()
+
+    async def test(api: Api) -> None:
+        await until_kafka(api, "up")
+        one, other = impressions(await api.get("/recommendations/u1?shown=true"))[:2]
+        assert (await post(api, [one]))[0] == 202
+        broker.refused, broker.error = True, KafkaError(getattr(KafkaError, code))
+        assert broker.poll(0) == 1
+        broker.refused = False
+        assert (await api.get("/health"))["kafka"] == "up"
+        assert (await post(api, [other]))[0] == 202
+        assert broker.poll(0) == 1
+        assert await posted(api) == {"accepted": 2.0, "stored": 1.0, "lost": 1.0}
+        # One that the client does not even queue is named to who posts it.
+        broker.not_queued = broker.error
+        status, headers, body = await post(api, [other])
+        (error,) = body["errors"]
+        assert (status, error["name"]) == (422, "events[0]") and code in error["limit"]
+        assert b"retry-after" not in headers
+        broker.not_queued = None
+        assert (await post(api, [other]))[0] == 202
+
+    asked(server, test, broker)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_producer_that_cannot_be_made_anew_is_made_once_it_can_be(
+    server: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = Broker()
+
+    async def test(api: Api) -> None:
+        await until_kafka(api, "up")
+        shown = impressions(await api.get("/recommendations/u1?shown=true"))
+        for error in (
+            KafkaException(KafkaError(KafkaError._INVALID_ARG, "ssl.ca.location of k:9092 failed")),
+            ValueError("ssl.ca.location of k:9092"),
+            OSError("k:9092"),
+        ):
+            caplog.clear()
+            broker.unmade, made = error, broker.producers
+            broker.config["error_cb"](FATAL)
+            async with asyncio.timeout(20):
+                while broker.producers < made + 5:
+                    await asyncio.sleep(0.001)
+            assert "not" in await refusal(api, shown)
+            # Said once more at most than that the old one is done, and no value is.
+            assert len(caplog.records) == 2 and "k:9092" not in caplog.text
+            known = "FEIRA_KAFKA makes no producer" in caplog.text
+            assert known == (not isinstance(error, OSError))
+            broker.unmade = None
+            await until_kafka(api, "up")
+            assert (await post(api, shown))[0] == 202
+
+    asked(server, test, broker)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_fails_while_events_are_delivered_or_kafka_is_asked_ends_neither(
+    server: ValkeyServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, calls = Broker(), Counter[str]()
+
+    def failing(name: str) -> Callable[..., Any]:
+        def fail(*_: Any, **__: Any) -> Any:
+            calls[name] += 1
+            raise RuntimeError("".join(("sec", "ret")))
+
+        return fail
+
+    async def test(api: Api) -> None:
+        await until_kafka(api, "up")
+        shown = impressions(await api.get("/recommendations/u1?shown=true"))
+        with monkeypatch.context() as patched:
+            patched.setattr(broker, "poll", failing("poll"))
+            patched.setattr(broker, "list_topics", failing("list_topics"))
+            broker.config["error_cb"](KafkaError(KafkaError._ALL_BROKERS_DOWN))
+            async with asyncio.timeout(20):
+                while min(calls["poll"], calls["list_topics"]) < 5:
+                    await asyncio.sleep(0.001)
+            assert len(caplog.records) == 2 and caplog.text.count("on: RuntimeError") == 2
+            assert "secret" not in caplog.text
+        await until_kafka(api, "up")
+        assert (await post(api, shown))[0] == 202
+        async with asyncio.timeout(20):
+            while len(broker.stored) < len(shown):
+                await asyncio.sleep(0.001)
+
+    asked(server, test, broker)
 
 
 def test_a_full_queue_refuses_and_so_do_no_topic_and_no_kafka_at_all(server: ValkeyServer) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition, Uuid
@@ -228,6 +232,84 @@ def test_that_a_partition_ends_is_no_error_of_the_brokers() -> None:
     consumer = broker(Log([NOON, FAR], unsent=frozenset({1})))
     consumer.sends = KafkaError(KafkaError._PARTITION_EOF)
     consumer.position = lambda of: [TopicPartition("events", 0, 2)]  # type: ignore[method-assign]
+    assert ranges(consumer) == {0: (0, 2)}
+
+
+@pytest.mark.parametrize(
+    ("log", "held"),
+    [
+        # The open one is of the day, or one that was acknowledged and is behind it, or nothing says of what they are.
+        (Log([NOON, NOON, NOON + 1], open_from=1), True),
+        (Log([NOON], open_from=0), True),
+        (Log([BEFORE, AFTER, NOON], open_from=1), True),
+        (Log([NOON, BEFORE, AFTER], low=70, open_from=71), True),
+        (Log([AFTER - 1, AFTER, AFTER], open_from=1), True),
+        # What is of the clock's time before it is the end of a transaction, or what one has aborted.
+        (Log([NOON, FAR, NOON, NOON], unsent=frozenset({1}), open_from=2), True),
+        (Log([FAR, FAR, NOON], unsent=frozenset({0, 1}), open_from=2), True),
+        # The day was over before it.
+        (Log([NOON, AFTER, AFTER, AFTER], open_from=2), False),
+        (Log([AFTER, NOON, AFTER], open_from=2), False),
+        (Log([NOON, FAR, NOON, AFTER, NOON], unsent=frozenset({1}), open_from=4), False),
+        # Nothing is behind it.
+        (Log([NOON, NOON], open_from=2), False),
+    ],
+)
+def test_a_day_that_may_go_on_behind_an_open_transaction_is_read_once_that_is_over(
+    log: Log, held: bool
+) -> None:
+    log, start = replace(log), log.first_at(BEGINS)
+    consumer = broker(Log([NOON]), log, Log([LONG_BEFORE, NOON], low=5))
+    whole = {0: (0, 1), 2: (6, 7)}
+    recorded = whole | {1: (log.low, log.low)}
+    assert log.open_from is not None
+    if held:
+        place = (
+            rf": partition 1 has the last stable offset {log.open_from}, and its log ends at "
+            rf"{log.end}\. .*commit.*abort.*transaction\.timeout"
+        )
+        with pytest.raises(BrokerError, match=r"^events 2010-12-01: .*" + place):
+            ranges(consumer, recorded)
+        log.open_from = None
+        assert ranges(consumer, recorded)[1][1] == log.end
+    else:
+        assert ranges(consumer, recorded) == whole | {1: (start, log.open_from)}
+
+
+def test_each_partition_with_an_open_transaction_is_named_and_no_other() -> None:
+    logs = [Log([NOON, NOON], open_from=1), Log([NOON, AFTER, NOON], open_from=2), Log([NOON])]
+    with pytest.raises(BrokerError) as refusal:
+        ranges(broker(*logs, Log([NOON], open_from=0)))
+    said = str(refusal.value)
+    named = re.findall(r"partition (\d+) has the last stable offset (\d+), .*? ends at (\d+)", said)
+    assert named == [("0", "1", "2"), ("3", "0", "1")]
+
+
+def test_where_nothing_is_behind_an_open_transaction_one_question_more_is_asked() -> None:
+    consumer = broker(Log([NOON, AFTER]), Log([]))
+    ranges(consumer)
+    assert Counter(consumer.asked) == {
+        "list_topics": 1,
+        "describe_topics": 2,
+        "list_offsets": 1,
+        "get_watermark_offsets": 4,
+        "offsets_for_times": 3,
+    }
+
+
+def test_what_comes_before_the_end_is_asked_for_is_behind_no_transaction() -> None:
+    class Busy(FakeConsumer):
+        def list_offsets(self, *args: Any, **options: Any) -> Any:
+            found = super().list_offsets(*args, **options)
+            self.logs["events"][0].times.append(NOON)
+            return found
+
+        def get_watermark_offsets(self, *args: Any, **options: Any) -> tuple[int, int]:
+            found = super().get_watermark_offsets(*args, **options)
+            self.logs["events"][0].times.append(NOON)
+            return found
+
+    consumer = Busy({"events": {0: Log([NOON])}})
     assert ranges(consumer) == {0: (0, 2)}
 
 

@@ -24,7 +24,13 @@ from feira.core.lake import read_snapshot
 from feira.core.settings import LakeSettings
 from feira.user_events.codec import DEAD_TOPIC, TABLE, TOPIC, decode, encode
 from feira.user_events.dead_letters import DeadLetter, Sent, places, send
-from feira.user_events.offsets import OffsetsError, require_topic, resolve, watermarks
+from feira.user_events.offsets import (
+    BrokerError,
+    OffsetsError,
+    require_topic,
+    resolve,
+    watermarks,
+)
 from feira_local.kafka.topics import make_topics
 from feira_spark.core.kafka import read_offsets
 from feira_spark.user_events import day as steps
@@ -197,6 +203,39 @@ def test_what_a_transaction_aborted_is_no_message_of_the_day(
         config = {"bootstrap.servers": bootstrap, "group.id": "feira"} | isolation
         found = read_offsets(spark, config, offsets.starting, offsets.ending, TOPIC).collect()
         assert sorted(decode(row["value"])["event_id"] for row in found) == names
+
+
+def test_what_is_acknowledged_behind_an_open_transaction_is_not_left_out(bootstrap: str) -> None:
+    admin, partition = AdminClient({"bootstrap.servers": bootstrap}), 6
+    plain = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
+
+    def put(producer: Producer, at: datetime) -> None:
+        stamp = int(at.timestamp() * 1000)
+        producer.produce(TOPIC, event("e", at), b"1", partition, timestamp=stamp)
+        assert producer.flush(30) == 0
+
+    def resolved() -> tuple[int, int]:
+        with consumer(bootstrap) as asking:
+            return resolve(asking, admin, TOPIC, DAY).ranges[partition]
+
+    # The end of the first one is stored with the clock's time, and is no message of after the day.
+    for begin in (0, 4):
+        with transaction(bootstrap, commit=True) as producer:
+            put(producer, NOON)
+            put(plain, NOON)
+            with pytest.raises(
+                BrokerError,
+                match=rf"partition {partition} has the last stable offset {begin}, and its log ends at {begin + 2}\.",
+            ):
+                resolved()
+        until_closed(bootstrap, TOPIC, partition, begin + 3)
+        assert resolved() == (0, begin + 3)
+        put(plain, NOON)
+    put(plain, NOON + timedelta(days=1))
+    with transaction(bootstrap, commit=False) as producer:
+        put(producer, NOON + timedelta(days=2))
+        put(plain, NOON + timedelta(days=2))
+        assert resolved() == (0, 9)
 
 
 def test_dead_letters_in_transactions_hold_up_no_others(bootstrap: str) -> None:

@@ -9,18 +9,40 @@ reading ends where the partition ended when it was asked, and what is of other d
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from feira.core.errors import PermanentError
+from feira.user_events.partitions import (
+    SECONDS,
+    BrokerError,
+    OffsetsError,
+    id_of,
+    log_ends,
+    no_answer,
+    no_topic,
+    numbers_of,
+    sent,
+    watermarks,
+)
 
-if TYPE_CHECKING:
-    from confluent_kafka import KafkaException
+__all__ = [
+    "DAY_PROPERTY",
+    "OFFSETS_PROPERTY",
+    "SECONDS",
+    "TOPIC_ID_PROPERTY",
+    "BrokerError",
+    "DayOffsets",
+    "OffsetsError",
+    "differ",
+    "require_all_that_was_read",
+    "require_topic",
+    "resolve",
+    "watermarks",
+]
 
-SECONDS = 30
 # Further ahead of its clock a broker takes no message, where message.timestamp.after.max.ms says an hour.
 _AHEAD = timedelta(hours=1)
 # Spark has times in microseconds since 1970, as 64 bits: a later millisecond ends its query.
@@ -35,14 +57,6 @@ _NO_TIME_OF_SPARK = "Spark has no such time, and cannot read past one."
 DAY_PROPERTY, OFFSETS_PROPERTY = "feira.event-day", "feira.kafka-offsets"
 TOPIC_ID_PROPERTY = "feira.kafka-topic-id"
 Ranges = Mapping[int, tuple[int, int]]
-
-
-class OffsetsError(PermanentError, RuntimeError):
-    """A day that cannot be read whole; the message names topic, day, partitions and offsets."""
-
-
-class BrokerError(ConnectionError):
-    """Kafka did not answer; another try may find it up."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,7 @@ def resolve(
     :raises OffsetsError: where the day is not over, the topic is not there, the broker no longer holds the
         day whole, the topic is not the one that was read before, there are rows of which that is not known, or a
         message has a time that Spark has not
-    :raises BrokerError: where it does not answer
+    :raises BrokerError: where it does not answer, or messages of the day may be behind a transaction that is open
     """
     from confluent_kafka import KafkaException, TopicPartition
 
@@ -121,8 +135,10 @@ def resolve(
             "topic has all of its messages, delete the day's rows from the table first."
         )
     try:
-        numbers = _partitions(consumer, topic)
-        topic_id = _topic_id(admin, topic)
+        numbers = numbers_of(consumer, topic)
+        topic_id = id_of(admin, topic)
+        # Asked before what is read: no message that comes meanwhile passes for one behind a transaction.
+        logs = log_ends(admin, topic, numbers)
         highs = {n: watermarks(consumer, topic, n)[1] for n in numbers}
         # What is older was stored before anything of the day could be.
         older = begins - OLDEST - DELIVERY - NEWEST
@@ -134,14 +150,15 @@ def resolve(
         )
         # Asked last: what retention removes meanwhile must not pass for a day that began later.
         lows = {n: watermarks(consumer, topic, n)[0] for n in numbers}
-        now_id = _topic_id(admin, topic)
+        now_id = id_of(admin, topic)
     except KafkaException as error:
-        raise _no_answer(f"{topic} {day}", error) from error
+        raise no_answer(f"{topic} {day}", error) from error
     if now_id != topic_id:
         raise BrokerError(
             f"{topic} {day}: the topic was made anew while its offsets were asked for: its id was {topic_id} and is "
             f"{now_id}. Ask again."
         )
+    _require_stable(consumer, topic, day, {n: (highs[n], logs[n]) for n in numbers}, _ms(ends))
     ranges, no_later, unreadable = (
         _until_the_end(topic, day, each, highs) for each in (found, before, beyond)
     )
@@ -176,11 +193,11 @@ def require_topic(admin: Any, offsets: DayOffsets) -> None:
     from confluent_kafka import KafkaError, KafkaException
 
     try:
-        topic_id = _topic_id(admin, offsets.topic)
+        topic_id = id_of(admin, offsets.topic)
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise _no_topic(offsets.topic) from error
-        raise _no_answer(f"{offsets.topic} {offsets.day}", error) from error
+            raise no_topic(offsets.topic) from error
+        raise no_answer(f"{offsets.topic} {offsets.day}", error) from error
     if differ(offsets.topic_id, topic_id):
         raise OffsetsError(
             f"{offsets.topic} {offsets.day}: the offsets are of the topic with the id {offsets.topic_id}, and "
@@ -214,54 +231,9 @@ def require_all_that_was_read(given: DayOffsets, recorded: DayOffsets | None) ->
         )
 
 
-def _topic_id(admin: Any, topic: str) -> str | None:
-    """As Kafka's own tools write it; None where the broker has none (before Kafka 2.8)."""
-    from confluent_kafka import TopicCollection
-
-    (described,) = admin.describe_topics(TopicCollection([topic]), request_timeout=SECONDS).values()
-    found = described.result(2 * SECONDS).topic_id
-    bits = found.get_most_significant_bits(), found.get_least_significant_bits()
-    return str(found) if any(bits) else None
-
-
 def differ(one: str | None, other: str | None) -> bool:
     """Whether two ids are known to be of two topics; where one is not known they may be of the same."""
     return None not in (one, other) and one != other
-
-
-def _partitions(consumer: Any, topic: str) -> list[int]:
-    found = consumer.list_topics(topic, timeout=SECONDS).topics.get(topic)
-    if found is None or not found.partitions:
-        cause = f": {found.error}" if found is not None and found.error is not None else ""
-        raise _no_topic(topic, cause)
-    return sorted(found.partitions)
-
-
-def _no_topic(topic: str, cause: str = "") -> OffsetsError:
-    return OffsetsError(f"Kafka has no topic {topic}{cause}. Nothing was produced to it yet.")
-
-
-def _no_answer(what: str, error: KafkaException) -> BrokerError:
-    return BrokerError(f"{what}: Kafka does not answer: {error.args[0]}. Is the broker up?")
-
-
-def watermarks(consumer: Any, topic: str, number: int) -> tuple[int, int]:
-    """The first offset that a partition still holds, and the one after its last.
-
-    :raises BrokerError: where the broker does not say
-    """
-    from confluent_kafka import KafkaException, TopicPartition
-
-    try:
-        found = consumer.get_watermark_offsets(
-            TopicPartition(topic, number), timeout=SECONDS, cached=False
-        )
-    except KafkaException as error:
-        raise _no_answer(topic, error) from error
-    if found is None:
-        raise BrokerError(f"{topic}: Kafka does not say how far partition {number} reaches.")
-    low, high = found
-    return int(low), int(high)
 
 
 def _until_the_end(
@@ -323,6 +295,39 @@ def _maybe_lost(no_later: Ranges, lows: Mapping[int, int], recorded: Ranges) -> 
     ]
 
 
+def _require_stable(consumer: Any, topic: str, day: date, ranges: Ranges, ends: int) -> None:
+    """Refuses a day for now where a transaction is open and messages of the day may be behind it: what was acknowledged
+    is there, and sent to nobody. Where one of after the day is before it, those of the day that still come are late.
+
+    :param ranges: from the last stable offset of each partition to the end of its log
+    :param ends: the end of the day, in ms since 1970
+    """
+    from confluent_kafka import KafkaException, TopicPartition
+
+    stable = {number: begin for number, (begin, end) in sorted(ranges.items()) if begin < end}
+    if not stable:
+        return
+    try:
+        found = consumer.offsets_for_times(
+            [TopicPartition(topic, number, ends) for number in stable], timeout=SECONDS
+        )
+        # One that is sent: the broker also finds the end of a transaction, which has the time of its clock.
+        after = _first_past(consumer, topic, _until_the_end(topic, day, found, stable), ends - 1)
+    except KafkaException as error:
+        raise no_answer(f"{topic} {day}", error) from error
+    held = (
+        f"partition {number} has the last stable offset {begin}, and its log ends at {ranges[number][1]}"
+        for number, begin in stable.items()
+        if number not in after
+    )
+    if named := "; ".join(held):
+        raise BrokerError(
+            f"{topic} {day}: a transaction is open, and messages of the day may be behind it: {named}. Nothing is "
+            "read, and the table keeps the day as it is. Try again once the transaction's writer has committed or "
+            "aborted it, or the broker has, after its transaction.timeout.ms."
+        )
+
+
 def _require_past(
     consumer: Any,
     topic: str,
@@ -332,22 +337,13 @@ def _require_past(
     why: str,
     among: int | None = None,
 ) -> None:
-    """Refuses to read a day where a message of one of the ranges has a later time, in ms since 1970.
-
-    :param among: so many messages of a range are looked at; None: all, until one is later
-    """
+    """Refuses to read a day where a message of one of the ranges has a later time, in ms since 1970."""
     from confluent_kafka import KafkaException
 
-    found: dict[int, tuple[int, int]] = {}
     try:
-        for number, (start, end) in sorted(ranges.items()):
-            looked_at = islice(_sent(consumer, topic, number, start, end), among)
-            later = next((each for each in looked_at if each[1] > latest), None)
-            if later is not None:
-                found[number] = later
-        consumer.unassign()
+        found = _first_past(consumer, topic, ranges, latest, among)
     except KafkaException as error:
-        raise _no_answer(f"{topic} {day}", error) from error
+        raise no_answer(f"{topic} {day}", error) from error
     if not found:
         return
     named = (f"partition {n} at offset {at}: {time}" for n, (at, time) in found.items())
@@ -360,40 +356,21 @@ def _require_past(
     )
 
 
-def _sent(
-    consumer: Any, topic: str, number: int, start: int, end: int
-) -> Iterator[tuple[int, int]]:
-    """Offset and time of each message between two offsets of a partition. The broker finds times in aborted
-    transactions too, and sends none of their messages.
+def _first_past(
+    consumer: Any, topic: str, ranges: Ranges, latest: int, among: int | None = None
+) -> dict[int, tuple[int, int]]:
+    """Of each range that has a message with a later time, in ms since 1970, the first one's offset and time.
 
-    :raises BrokerError: where it sends nothing, and more is there
-    :raises KafkaException: what it sends in the place of a message
+    :param among: so many messages of a range are looked at; None: all, until one is later
     """
-    from confluent_kafka import KafkaError, KafkaException, TopicPartition
-
-    consumer.assign([TopicPartition(topic, number, start)])
-    reached, quiet = start, 0
-    while reached < end:
-        message, before = consumer.poll(1), reached
-        error = None if message is None else message.error()
-        if message is not None and error is None:
-            at = int(message.offset())
-            if at >= end:
-                return
-            yield at, int(message.timestamp()[1])
-            reached = at + 1
-        elif error is None or error.code() == KafkaError._PARTITION_EOF:
-            # It goes on over what it sends to nobody.
-            (place,) = consumer.position([TopicPartition(topic, number)])
-            reached = max(reached, place.offset)
-        else:
-            raise KafkaException(error)
-        quiet = 0 if reached > before else quiet + 1
-        if quiet == SECONDS:
-            raise BrokerError(
-                f"{topic}: Kafka sent nothing for {SECONDS} s, and partition {number} goes on from offset {reached} to "
-                f"{end}. Is the broker up?"
-            )
+    found: dict[int, tuple[int, int]] = {}
+    for number, (start, end) in sorted(ranges.items()):
+        looked_at = islice(sent(consumer, topic, number, start, end), among)
+        later = next((each for each in looked_at if each[1] > latest), None)
+        if later is not None:
+            found[number] = later
+    consumer.unassign()
+    return found
 
 
 def _ms(time: datetime) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ from feira.user_events.incoming import DELIVERY, FieldError, message
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
+    from confluent_kafka.admin import AdminClient
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +29,16 @@ RETRY_SECONDS: Final = 5
 QUEUED: Final = 10_000
 _POLL_SECONDS = 0.1
 _PROBE_SECONDS = 1.0
+_NO_PRODUCER: Final = f"{KAFKA} makes no producer"
+# Why events are not taken, for who posts them.
+_NO_ANSWER: Final = "Kafka does not answer."
+_DENIED: Final = (
+    f"Kafka does not let the topic {TOPIC} be written: the API's user needs WRITE on it."
+)
+_NOT_MADE: Final = "Kafka's client does not take its configuration now: the API's log has why."
 
 Message = tuple[bytes, bytes, int]
+Problem = tuple[str, str]
 
 
 class UnavailableError(RuntimeError):
@@ -63,7 +73,7 @@ def require_producer(config: Mapping[str, Any]) -> None:
     client(
         lambda: Events(config, lambda *_: None)._produce(config),
         config,
-        f"{KAFKA} makes no producer",
+        _NO_PRODUCER,
     )
 
 
@@ -102,16 +112,20 @@ class Events:
         config: Mapping[str, Any] | None,
         counted: Callable[[str, int], None],
         producer: Callable[[dict[str, Any]], Producer] | None = None,
+        admin: Callable[[dict[str, Any]], AdminClient] | None = None,
     ) -> None:
-        self._config, self._counted, self._make = config, counted, producer
+        self._config, self._counted = config, counted
+        self._make, self._make_admin = producer, admin
         self._producer: Producer | None = None
-        self._broken = False
+        self._admin: AdminClient | None = None
+        self._broken = self._denied = False
         self._following: list[asyncio.Task[None]] = []
+        self._why, self._said = _NO_ANSWER, ""
         self.up = False
 
     @property
     def state(self) -> str:
-        """Whether Kafka is ``up`` or ``down``, or there is ``none``."""
+        """Whether Kafka takes events, ``up`` or ``down``, or there is ``none``."""
         return "none" if self._config is None else "up" if self.up else "down"
 
     async def start(self) -> None:
@@ -120,7 +134,10 @@ class Events:
             return
         self._producer = self._produce(self._config)
         loop = asyncio.get_running_loop()
-        self._following = [loop.create_task(self._poll()), loop.create_task(self._probe())]
+        self._following = [
+            loop.create_task(_repeated(self._poll, _POLL_SECONDS)),
+            loop.create_task(_repeated(self._probe, _PROBE_SECONDS)),
+        ]
 
     def _produce(self, config: Mapping[str, Any]) -> Producer:
         from confluent_kafka import Producer
@@ -137,23 +154,28 @@ class Events:
         }
         return (self._make or Producer)(of_no_consumer(config) | own)
 
+    def _administer(self, config: Mapping[str, Any]) -> AdminClient:
+        from confluent_kafka.admin import AdminClient
+
+        return (self._make_admin or AdminClient)(of_no_consumer(config) | {"log_level": 0})
+
     async def stop(self) -> None:
         """Ends it; what is queued has two seconds."""
         for task in self._following:
             task.cancel()
         await asyncio.gather(*self._following, return_exceptions=True)
         if self._producer is not None:
-            left = await asyncio.to_thread(self._producer.flush, 2)
+            left = await asyncio.to_thread(_flushed, self._producer)
             if left:
                 self._counted("lost", left)
                 log.warning("%s accepted events did not reach Kafka before the end", left)
 
     def require_up(self) -> Producer:
-        """Raises NoKafkaError where none is configured, UnavailableError where it is down."""
+        """Raises NoKafkaError where none is configured, UnavailableError where it takes no events now."""
         if self._producer is None:
             raise NoKafkaError(f"No Kafka is configured here: {KAFKA} is not set.")
         if not self.up:
-            raise UnavailableError("Kafka does not answer.")
+            raise UnavailableError(_DENIED if self._denied else self._why)
         return self._producer
 
     def send(self, messages: list[Message]) -> None:
@@ -161,6 +183,7 @@ class Events:
 
         :raises UnavailableError: where Kafka is down or does not let the topic be written, or the queue is full; some
             may be queued then, and sent again they have the same event ids
+        :raises RefusedError: naming the event that Kafka's client never takes; those before it are queued
         """
         from confluent_kafka import KafkaException
 
@@ -174,66 +197,181 @@ class Events:
             except KafkaException as error:
                 # What the client knows already, as of a topic that is gone, it says at once.
                 self._counted("accepted", number)
+                if _is_of_one_message(error.args[0]):
+                    size = f"a message of {len(key) + len(value)} bytes"
+                    limit = f"one that Kafka's client takes: {error.args[0]}"
+                    raise RefusedError(f"events[{number}]", size, limit) from None
                 self._failed(error.args[0])
-                self.up = False
+                self._down(error.args[0])
+                if self._denied:
+                    raise UnavailableError(_DENIED) from None
                 raise UnavailableError(f"Kafka does not take them: {error.args[0]}.") from None
         self._counted("accepted", len(messages))
 
     async def _poll(self) -> None:
+        from confluent_kafka import KafkaException
+
         assert self._producer is not None
-        while True:
+        try:
             # It waits for nothing, and calls back for what has come.
             self._producer.poll(0)
-            await asyncio.sleep(_POLL_SECONDS)
+        except KafkaException as error:
+            # So the client says, once, what a producer does not survive.
+            self._failed(error.args[0])
+            self._down(error.args[0])
 
     async def _probe(self) -> None:
-        """Whenever Kafka is down, asks in a thread whether it is, and with another producer where that one is done."""
+        """Where Kafka takes no events, asks in a thread whether it does."""
+        if self.up and not self._broken:
+            return
+        problem = await asyncio.to_thread(self._problem)
+        why, words = problem or ("", "")
+        if problem is None and self._said:
+            log.warning("Kafka takes events again")
+        elif why != self._said:
+            log.warning("events are not taken: %s", words)
+        self._said, self._why = why, why or _NO_ANSWER
+        # What has failed while it was asked is asked for again.
+        self.up = problem is None and not (self._broken or self._denied)
+
+    def _problem(self) -> Problem | None:
+        """Why the topic cannot be written, for who posts events and for the log; None where it can. A producer that is
+        done is replaced, once another may write."""
         assert self._producer is not None and self._config is not None
-        said = False
-        while True:
-            if self._broken:
-                done, self._producer = self._producer, self._produce(self._config)
-                self._broken = False
-                await asyncio.to_thread(_give_up, done)
-            if not self.up:
-                problem = await asyncio.to_thread(_problem, self._producer)
-                self.up = problem is None
-                if problem is None and said:
-                    log.warning("Kafka answers")
-                elif problem is not None and not said:
-                    log.warning("events are not taken: %s", problem)
-                said = problem is not None
-            await asyncio.sleep(_PROBE_SECONDS)
+        if not self._broken and (problem := _unreachable(self._producer)):
+            return problem
+        if self._is_still_denied(self._config):
+            return _DENIED, _DENIED
+        if not self._broken:
+            return None
+        try:
+            self._replace(self._producer, self._config)
+        except SettingsError as error:
+            return _NOT_MADE, str(error)
+        return _unreachable(self._producer)
+
+    def _is_still_denied(self, config: Mapping[str, Any]) -> bool:
+        """Whether Kafka says that the topic may not be written. Where it does not say, it is as it was before."""
+        from confluent_kafka import KafkaException
+
+        try:
+            if self._admin is None:
+                self._admin = client(lambda: self._administer(config), config, _NO_PRODUCER)
+            self._denied = not _may_write(self._admin)
+        except (KafkaException, SettingsError, TimeoutError) as error:
+            self._denied |= isinstance(error, KafkaException) and _is_denied(error.args[0])
+            # The next one reads the files of the configuration anew.
+            self._admin = None
+        if not self._denied:
+            self._admin = None
+        return self._denied
+
+    def _replace(self, done: Producer, config: Mapping[str, Any]) -> None:
+        made = client(lambda: self._produce(config), config, _NO_PRODUCER)
+        self._broken, self._producer = False, made
+        # What it has queued fails, each with its callback.
+        done.purge()
+        _flushed(done)
 
     def _failed(self, error: Any) -> None:
         from confluent_kafka import KafkaError
 
         if error.fatal():
             # Nothing that is produced by it will be stored again, whether or not Kafka answers.
-            self.up, self._broken = False, True
+            self._broken = True
             log.warning("events are sent by another producer, since this one is done: %s", error)
-        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self.up = False
+        if error.fatal() or _is_denied(error) or error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._down(error)
+
+    def _down(self, error: Any) -> None:
+        """Takes no more events, until the next probe finds that Kafka does."""
+        self.up = False
+        self._denied |= _is_denied(error)
 
     def _delivered(self, error: Any, _: Any) -> None:
         self._counted("stored" if error is None else "lost", 1)
         if error is not None:
-            self.up = False
             log.warning("an accepted event did not reach Kafka: %s", error)
+            if not _is_of_one_message(error):
+                self._down(error)
 
 
-def _give_up(producer: Producer) -> None:
-    """Lets what the producer has queued fail, each with its callback."""
-    producer.purge()
-    producer.flush(2)
+async def _repeated(step: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """Takes a step again and again, with a pause. One that fails is followed by the next, and logged where the one
+    before it did not fail so too: by its error's type and place, since the words may quote a configuration."""
+    said = ""
+    while True:
+        try:
+            await step()
+        except Exception as error:
+            place = "".join(traceback.format_tb(error.__traceback__))
+            found = f"{type(error).__name__}\n{place}"
+            if found != said:
+                log.error("what sends events failed, and goes on: %s", found)
+            said = found
+        else:
+            said = ""
+        await asyncio.sleep(seconds)
 
 
-def _problem(producer: Producer) -> str | None:
-    """Why the topic cannot be written; None where it can."""
+def _flushed(producer: Producer) -> int:
+    """How many messages are left after two seconds."""
     from confluent_kafka import KafkaException
 
     try:
-        found = producer.list_topics(TOPIC, timeout=_PROBE_SECONDS).topics[TOPIC]
-    except KafkaException as error:
-        return str(error.args[0])
-    return None if found.error is None else str(found.error)
+        return producer.flush(2)
+    except KafkaException:
+        # What a producer does not survive is raised once, before the callbacks behind it.
+        return producer.flush(2)
+
+
+def _unreachable(producer: Producer) -> Problem | None:
+    """Why Kafka does not answer, or has no topic; None where all is well."""
+    from confluent_kafka import KafkaException
+
+    try:
+        error = producer.list_topics(TOPIC, timeout=_PROBE_SECONDS).topics[TOPIC].error
+    except KafkaException as raised:
+        error = raised.args[0]
+    if error is None:
+        return None
+    return _DENIED if _is_denied(error) else _NO_ANSWER, str(error)
+
+
+def _may_write(admin: AdminClient) -> bool:
+    """Whether the topic may be written, by the broker's own word. One that says nothing of what is allowed lets it."""
+    from confluent_kafka import TopicCollection
+    from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]
+
+    asked = admin.describe_topics(
+        TopicCollection([TOPIC]),
+        include_authorized_operations=True,
+        request_timeout=_PROBE_SECONDS,
+    )
+    allowed = asked[TOPIC].result(2 * _PROBE_SECONDS).authorized_operations
+    return not allowed or AclOperation.WRITE in allowed
+
+
+def _is_denied(error: Any) -> bool:
+    from confluent_kafka import KafkaError
+
+    return error.code() in (
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    )
+
+
+def _is_of_one_message(error: Any) -> bool:
+    """Whether Kafka would take another message."""
+    from confluent_kafka import KafkaError
+
+    return not error.fatal() and error.code() in (
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError._BAD_MSG,
+        KafkaError._INVALID_DIFFERENT_RECORD,
+    )
