@@ -88,6 +88,29 @@ def test_with_json_the_figures_and_their_intervals_are_plain_values(sales: Path)
     assert new["rows"][1]["novelty"]["value"] is None
 
 
+def test_names_that_were_read_as_one_are_counted(sales: Path, tmp_path: Path) -> None:
+    rows = [
+        "1,8,2010-12-01",
+        "1.0,9,2010-12-01",
+        "2.0,8,2010-12-01",
+        "2,9,2010-12-09",
+        "1,8.0,2010-12-09",
+    ]
+    path = tmp_path / "sales.csv"
+    path.write_text("\n".join(["who,what,when", *rows]))
+    options = ("--cut", "2010-12-08", "--only", "own frequency")
+    _, output, _ = run(path, *options)
+    lines = [re.split(r"  +", line.strip()) for line in output.splitlines()]
+    assert [line for line in lines if line[0] == "read_as_one"] == [
+        ["read_as_one", "2", "of users: 12345.0 and 12345, and such"],
+        ["read_as_one", "1", "of items: 12345.0 and 12345, and such"],
+    ]
+    _, output, _ = run(path, *options, "--json")
+    assert json.loads(output)["read_as_one"] == {"users": 2, "items": 1}
+    _, output, _ = run(sales, *options)
+    assert "read_as_one" not in output
+
+
 def test_a_name_that_a_terminal_would_obey_is_printed_as_its_code_points(tmp_path: Path) -> None:
     path = tmp_path / "b\u202es.csv"
     names = "\n".join(f"\u202e{it}" for it in ROWS)

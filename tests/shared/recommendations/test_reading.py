@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
+import lzma
 import re
-from collections.abc import Sequence
+import tarfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,8 +23,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feira.recommendations.files import read_table
 from feira.recommendations.interactions import InteractionsError, day_of
-from feira.recommendations.reading import Columns, Reading, read_interactions
+from feira.recommendations.reading import Columns, Reading, coded, read_interactions
 
 Rows = set[tuple[str, str, date]]
 
@@ -478,7 +485,6 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
         "header.csv": (b"user,item,time\n", "none of 0 lines is an interaction"),
         "open-header.csv": (b"user,item,time", "none of 0 lines is an interaction"),
         "short.parquet": (b"PAR1 and no more", "cannot be read"),
-        "utf16.csv": ("user,item,time\n".encode("utf-16"), "no column 'user'"),
         "twice.csv": (b"user,item,user,time\n", "more than one column 'user'"),
         "nothing.csv": (
             b"user,item,time\nnan,x,2010-12-01\n",
@@ -495,6 +501,180 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
     assert "'item' is of type list" in refused(nested)
     other = csv(tmp_path, "1,x,2010-12-01", name="other.csv")
     assert "no column 'uid'; it has user, item, time" in refused(other, user="uid")
+
+
+HEADER = "user,item,time\n"
+
+
+def _others() -> Iterator[tuple[str, bytes, str]]:
+    text = (HEADER + "1,x,2010-12-01\n").encode()
+    archive, tape, table = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as into:
+        into.writestr("a.csv", text)
+    with tarfile.open(fileobj=tape, mode="w") as packed:
+        packed.addfile(tarfile.TarInfo("a.csv"))
+    pq.write_table(pa.table({"user": [1]}), table)
+    yield "a.xlsx", archive.getvalue(), "a ZIP archive or an Excel workbook"
+    yield "none.zip", archive.getvalue()[-22:], "a ZIP archive"
+    yield "a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "an Excel workbook"
+    yield "a.csv", bz2.compress(text), "packed with bzip2"
+    yield "a.xz", lzma.compress(text), "packed with xz"
+    for codec in ("zstd", "lz4"):
+        held = io.BytesIO()
+        with pa.CompressedOutputStream(held, codec) as stream:
+            stream.write(text)
+            stream.flush()
+            yield f"a.{codec}", held.getvalue(), f"packed with {codec}"
+    yield "a.tar", tape.getvalue(), "an archive of 7z, RAR or tar"
+    yield "a.gz", gzip.compress(text), "packed with gzip twice"
+    yield "a.parquet", table.getvalue(), "a Parquet file that is packed with gzip"
+    for bits in ("16", "32"):
+        little, big = (HEADER.encode(f"utf-{bits}-{order}e") for order in "lb")
+        yield "little.csv", "\ufeff".encode(f"utf-{bits}-le") + little, f"is text in UTF-{bits};"
+        yield "big.csv", "\ufeff".encode(f"utf-{bits}-be") + big, f"is text in UTF-{bits};"
+        yield "unmarked.csv", little, "its header has zero bytes"
+        yield "unmarked.csv", big, "its header has zero bytes"
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "kind"), [pytest.param(*it, id=f"{it[0]} {it[2]}") for it in _others()]
+)
+def test_a_file_of_another_kind_is_refused_as_such_also_within_gzip(
+    name: str, body: bytes, kind: str, tmp_path: Path
+) -> None:
+    (tmp_path / f"{name}.gz").write_bytes(gzip.compress(body))
+    packed = refused(tmp_path / f"{name}.gz")
+    assert kind in packed and packed.isprintable()
+    if "gzip" not in kind:
+        (tmp_path / name).write_bytes(body)
+        assert refused(tmp_path / name) == packed.replace(f"{name}.gz", name)
+    assert re.search(r"(Unpack|Save|Write) it[^.]*\.$", packed)
+
+
+def test_a_csv_may_begin_as_the_names_of_other_kinds_do(tmp_path: Path) -> None:
+    for first in ("PK", "PK345", "BZh", "7z", "Rar!", "PAR", "PK,xz"):
+        path = csv(tmp_path, "0,1,x,2010-12-01", header=f"{first.split(',')[0]},user,item,time")
+        assert rows(read_interactions(path, Columns())) == {("1", "x", D1)}
+
+
+def test_columns_in_a_message_are_escaped_and_cut(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(
+        b"\x1b[31m" + b"\x07\xff" * 400 + b",usr\xc3\xa9," + b"z" * 61 + b"\n"
+    )
+    said = refused(tmp_path / "a.csv").removeprefix(f"{tmp_path}/")
+    binary = (r"\x1b[31m" + r"\x07\\xff" * 9)[:60]
+    assert said == f"a.csv has no column 'user'; it has {binary}…, usré, {'z' * 60}…."
+    (tmp_path / "a.csv").write_bytes(b",".join(b"\x01" * 400 for _ in range(400)))
+    said = refused(tmp_path / "a.csv")
+    assert (
+        said.isprintable()
+        and said.endswith("… and 380 more.")
+        and len(said) < 600 + len(str(tmp_path))
+    )
+
+
+def test_a_number_of_parquet_is_the_same_name_of_whatever_type_it_is(tmp_path: Path) -> None:
+    numbers = [0, 7, -1, 12_000, 2**53, 10**15 * 12]
+    doubles, decimals = list(map(float, numbers)), list(map(Decimal, numbers))
+    kinds = [
+        pa.decimal128(19, 0),
+        pa.decimal128(30, 12),
+        pa.decimal64(18, 0),
+        pa.decimal256(60, 40),
+    ]
+    written = [pa.array(numbers), pa.array(doubles), pa.array(doubles).dictionary_encode()]
+    for number, users in enumerate([*written, *(pa.array(decimals, it) for it in kinds)]):
+        many = {"item": ["x"] * len(numbers), "time": [D1] * len(numbers)}
+        folder = _made(tmp_path / str(number))
+        parquet(folder / "a.parquet", user=users, **many)
+        assert rows(read_interactions(folder, Columns())) == {(str(it), "x", D1) for it in numbers}
+    read = read_interactions(tmp_path, Columns())
+    assert (len(read.interactions), read.users_as_one) == (len(numbers), 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pa.array([1.5, 0.1, -0.0, 1e300]), ["1.5", "0.1", "0", str(int(1e300))]),
+        (pa.array([1.5, 0.1, 16_777_216.0], pa.float32()), ["1.5", "0.1", "16777216"]),
+        (pa.array([1.0, 2048.0], pa.float16()), ["1", "2048"]),
+        (
+            pa.array(map(Decimal, ("1.50", "0.00", "-20.00", "100.05")), pa.decimal128(9, 2)),
+            ["1.5", "0", "-20", "100.05"],
+        ),
+        (pa.array(map(Decimal, ("1E-20", "0", "10")), pa.decimal128(38, 20)), ["0.00000000000000000001", "0", "10"]),
+        (pa.array([Decimal("1.5"), None, Decimal(2)], pa.decimal32(5, 2)), ["1.5", "2"]),
+    ],
+    ids=["double", "float", "half", "decimal", "small", "decimal32"],
+)  # fmt: skip
+def test_a_number_of_parquet_has_the_fewest_digits(
+    values: pa.Array, expected: list[str], tmp_path: Path
+) -> None:
+    many = {"user": pa.array(["1"] * len(values)), "time": pa.array([D1] * len(values))}
+    read = read_interactions(parquet(tmp_path / "a.parquet", item=values, **many), Columns())
+    assert rows(read) == {("1", it, D1) for it in expected}
+
+
+def test_names_with_and_without_zeros_after_a_point_are_one_and_are_counted(tmp_path: Path) -> None:
+    files = {
+        "a": ["12345,1.0,2010-12-01", "007,1.50,2010-12-01", "0.0,1.5,2010-12-01"],
+        "b": ["12345.0,1,2010-12-01", "7.0,2.,2010-12-01", "12345.00,2.0e1,2010-12-01"],
+        "c": ["12345.0,1.0,2010-12-02", "-1.0,.0,2010-12-01", "00.0,2.0,2010-12-01"],
+        "d": ["-1,1.2.0,2010-12-01", "٣.0,x.0,2010-12-01", "8.0,1.00.0,2010-12-01"],
+    }
+    expected = {
+        *(("12345", "1", D1), ("007", "1.50", D1), ("0", "1.5", D1), ("7", "2.", D1)),
+        *(("12345", "2.0e1", D1), ("12345", "1", D2), ("-1", ".0", D1), ("00.0", "2", D1)),
+        *(("-1", "1.2.0", D1), ("٣.0", "x.0", D1), ("8", "1.00.0", D1)),
+    }
+    for order in ("abcd", "dcba"):
+        folder = _made(tmp_path / order)
+        for name, file in zip("0123", order, strict=True):
+            csv(folder, *files[file], name=f"{name}.csv")
+        read = read_interactions(folder, Columns())
+        assert rows(read) == expected
+        assert list(read.interactions.user_ids) == sorted({user for user, _, _ in expected})
+        # 12345 is written in three ways and -1 in two, as the item 1 is.
+        assert (read.users_as_one, read.items_as_one, read.duplicates) == (3, 1, 1)
+
+
+def test_an_expression_of_items_is_asked_of_what_a_name_stands_for(tmp_path: Path) -> None:
+    path = csv(tmp_path, "1,22423.0,2010-12-01", "1,22424,2010-12-01", "1,2.5,2010-12-01")
+    read = read_interactions(path, Columns(items=re.compile("[0-9]{5}")))
+    assert rows(read) == {("1", "22423", D1), ("1", "22424", D1)}
+    assert [astuple(it) for it in read.left_out] == [("item_not_wanted", 1, "a.csv, row 4: '2.5'")]
+
+
+def test_a_name_is_held_once_and_may_be_of_more_bytes_than_32_bits_count(tmp_path: Path) -> None:
+    folder = _made(tmp_path / "folder")
+    csv(folder, *["a,x,2010-12-01", "b,y,2010-12-01", " a,,2010-12-01"] * 99)
+    csv(folder, "c,x,2010-12-01", name="b.csv")
+    for kind in (pa.string(), pa.large_binary(), pa.string_view(), pa.dictionary("int8", "utf8")):
+        columns = [pa.array(it).cast(kind) for it in (["a", "d"], ["x", None])]
+        parquet(folder / f"{kind}.parquet", user=columns[0], item=columns[1], time=[D1, D1])
+    for file in folder.iterdir():
+        table = read_table(file, ["user", "item"], ",")
+        for column in ("user", "item"):
+            values = table.values(column)
+            assert values.type == pa.dictionary(pa.int32(), pa.large_binary())
+            assert len(values.dictionary) <= 3
+    read = read_interactions(folder, Columns())
+    assert rows(read) == {("a", "x", D1), ("b", "y", D1), ("c", "x", D1)}
+    assert list(read.interactions.user_ids) == ["a", "b", "c"]  # d has no interaction
+    assert (read.users_as_one, read.duplicates, counts(read)) == (0, 200, {"item_missing": 103})
+
+
+def test_names_are_coded_by_their_parts_and_never_as_one_text() -> None:
+    parts = [pa.array(["b", "a", "b"]), pa.array([], pa.string()), pa.array(["c", "a"])]
+    names, positions = coded(parts)
+    assert (list(names), list(positions)) == (["a", "b", "c"], [1, 0, 1, 2, 0])
+    names, positions = coded([])
+    assert (len(names), len(positions)) == (0, 0)
+    # 2.1 GB of text, of which 32 KiB are in memory.
+    long = pa.array(["x" * 2**15])
+    lines = pa.DictionaryArray.from_arrays(pa.array([0] * 2**15, pa.int32()), long)
+    names, positions = coded([lines, lines, parts[0]])
+    assert (list(names), len(positions)) == (["a", "b", "x" * 2**15], 2**16 + 3)
 
 
 def _made(folder: Path) -> Path:

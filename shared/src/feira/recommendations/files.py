@@ -6,9 +6,11 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -27,7 +29,28 @@ class ColumnsError(InteractionsError):
 
 
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
+_UNPACK = "Unpack it, or pack it with gzip"
+# How files of other kinds begin, and what to do with one.
+_OTHERS = (
+    (
+        rb"PK(\x03\x04|\x05\x06|\x07\x08)",
+        "a ZIP archive or an Excel workbook",
+        "Unpack it, or save it as CSV",
+    ),
+    (rb"\xd0\xcf\x11\xe0", "an Excel workbook", "Save it as CSV"),
+    (rb"BZh[1-9]", "packed with bzip2", _UNPACK),
+    (rb"\xfd7zXZ\x00", "packed with xz", _UNPACK),
+    (rb"\x28\xb5\x2f\xfd", "packed with zstd", _UNPACK),
+    (rb"\x04\x22\x4d\x18", "packed with lz4", _UNPACK),
+    (rb"7z\xbc\xaf|Rar!\x1a|.{257}ustar", "an archive of 7z, RAR or tar", "Unpack it"),
+    (rb"\x1f\x8b", "packed with gzip twice", "Unpack it once"),
+    (rb"PAR1", "a Parquet file that is packed with gzip", "Unpack it"),
+    (rb"\xff\xfe\x00\x00|\x00\x00\xfe\xff", "text in UTF-32", "Write it in UTF-8"),
+    (rb"\xff\xfe|\xfe\xff", "text in UTF-16", "Write it in UTF-8"),
+)
 _BLOCK = 16 * 2**20  # a row is at most that long
+# Each value once, whose bytes may be more than the 2 GiB that an array of binary holds.
+_VALUES = pa.dictionary(pa.int32(), pa.large_binary())
 
 
 @dataclass(frozen=True)
@@ -57,8 +80,8 @@ class Table:
     def lines(self) -> int:
         return len(self) + sum(it.lines for it in self.unreadable)
 
-    def values(self, column: str) -> pa.Array:
-        """A column as binary values; null where Parquet has none."""
+    def values(self, column: str) -> pa.DictionaryArray:
+        """A column as binary values, each held once; null where Parquet has none."""
         return self.columns.column(column).combine_chunks()
 
     def row(self, position: int) -> int:
@@ -81,11 +104,11 @@ def read_table(path: Path, names: Sequence[str], delimiter: str) -> Table:
                 f"{named(path)} {what}; name a CSV or Parquet file, or a folder of them."
             )
         with path.open("rb") as file:
-            start = file.read(4)
+            start = file.read(len(_PARQUET))
             file.seek(0)
             if start == _PARQUET:
                 return _parquet(path, file, names)
-            if start[:2] == _GZIP:
+            if start.startswith(_GZIP):
                 with gzip.open(file) as unpacked:
                     return _csv(path, unpacked, names, delimiter)
             return _csv(path, file, names, delimiter)
@@ -107,21 +130,30 @@ def reason(error: Exception) -> str:
     """The first line of what an error says, cut, without a point at its end."""
     said = getattr(error, "strerror", None) or str(error)
     first = (said.splitlines() or [type(error).__name__])[0]
-    return first[:200].rstrip(".")
+    return _escaped(first, 200).rstrip(".")
+
+
+def _escaped(text: str, most: int) -> str:
+    """A text in a message: with codes for what cannot be printed, and cut."""
+    text = text[: most + 1]
+    text = text if text.isprintable() else ascii(text)[1:-1]
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _require(path: Path, names: Sequence[str], there: Sequence[str]) -> None:
     for name in names:
         if there.count(name) == 1:
             continue
-        shown = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
+        shown = _escaped(", ".join(_escaped(it, 60) for it in there[:20]), 500)
+        more = f" and {len(there) - 20} more" if len(there) > 20 else ""
         how_often = "no column" if name not in there else "more than one column"
         raise ColumnsError(
-            f"{named(path)} has {how_often} {name!r}; it has {shown[:500] or 'none at all'}."
+            f"{named(path)} has {how_often} {name!r}; it has {shown or 'none at all'}{more}."
         )
 
 
 def _csv(path: Path, file: BinaryIO | gzip.GzipFile, names: Sequence[str], delimiter: str) -> Table:
+    _require_text(path, file)
     header = _header(path, file, delimiter)
     _require(path, names, header)
     file.seek(0)
@@ -141,7 +173,7 @@ def _csv(path: Path, file: BinaryIO | gzip.GzipFile, names: Sequence[str], delim
             convert_options=pa_csv.ConvertOptions(
                 check_utf8=False,
                 include_columns=list(names),
-                column_types={name: pa.binary() for name in names},
+                column_types=dict.fromkeys(names, _VALUES),
                 strings_can_be_null=False,
             ),
         )
@@ -149,14 +181,25 @@ def _csv(path: Path, file: BinaryIO | gzip.GzipFile, names: Sequence[str], delim
         if "Empty CSV" not in str(error):
             raise
         # A header that no line break ends.
-        columns = pa.table({name: pa.array([], pa.binary()) for name in names})
+        columns = pa.table({name: pa.array([], _VALUES) for name in names})
     return Table(columns, 2, tuple(unreadable))
+
+
+def _require_text(path: Path, file: BinaryIO | gzip.GzipFile) -> None:
+    start = file.read(512)
+    file.seek(0)
+    for begins, kind, otherwise in _OTHERS:
+        if re.match(begins, start, re.DOTALL):
+            raise InteractionsError(
+                f"{named(path)} is {kind}; what is read is Parquet, and CSV in UTF-8 that is packed with gzip or not. "
+                f"{otherwise}."
+            )
 
 
 def _header(path: Path, file: BinaryIO | gzip.GzipFile, delimiter: str) -> list[str]:
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="backslashreplace", newline="")
     try:
-        return next(csv.reader(_lines(text), delimiter=delimiter))
+        header = next(csv.reader(_lines(text), delimiter=delimiter))
     except StopIteration:
         raise InteractionsError(
             f"{named(path)} is empty; it must have a header and lines."
@@ -165,6 +208,11 @@ def _header(path: Path, file: BinaryIO | gzip.GzipFile, delimiter: str) -> list[
         raise InteractionsError(f"{named(path)} has no header of CSV: {error}.") from error
     finally:
         text.detach()
+    if any("\0" in it for it in header):
+        raise InteractionsError(
+            f"{named(path)} is no text in UTF-8: its header has zero bytes. Write it as CSV in UTF-8, or as Parquet."
+        )
+    return header
 
 
 def _lines(text: io.TextIOWrapper) -> Any:
@@ -178,20 +226,31 @@ def _parquet(path: Path, file: BinaryIO, names: Sequence[str]) -> Table:
     source = pq.ParquetFile(file)
     _require(path, names, source.schema_arrow.names)
     found = source.read(columns=list(names))
-    arrays = [_bytes(path, name, found.column(name).combine_chunks()) for name in names]
-    return Table(pa.table(arrays, names=list(names)), 1)
+    columns = {
+        name: pa.chunked_array(
+            [_bytes(path, name, chunk) for chunk in found.column(name).chunks], _VALUES
+        )
+        for name in names
+    }
+    return Table(pa.table(columns), 1)
 
 
-def _bytes(path: Path, name: str, values: pa.Array) -> pa.Array:
+def _bytes(path: Path, name: str, values: pa.Array) -> pa.DictionaryArray:
     """Values of any plain type as the bytes of their text."""
     kind = values.type
     if kinds.is_dictionary(kind):
-        return _bytes(path, name, values.dictionary_decode())
+        return _bytes(path, name, values.dictionary).take(values.indices)
     if getattr(kind, "extension_name", None) == "arrow.uuid":
-        return _uuids(values.storage)
+        return _of_each(_uuids, values.storage)
     if kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_binary_view(kind):
-        return values.cast(pa.binary())
-    plain = kinds.is_primitive(kind) or kinds.is_decimal(kind) or kinds.is_null(kind)
+        return values.cast(pa.large_binary()).dictionary_encode()
+    if kinds.is_floating(kind):
+        return _of_each(_floats, values)
+    if kinds.is_decimal(kind):
+        # Those of fewer bits have no kernel for dictionaries.
+        wide = values.cast(pa.decimal128(38, kind.scale)) if kind.bit_width < 128 else values
+        return _of_each(_decimals, wide)
+    plain = kinds.is_primitive(kind) or kinds.is_null(kind)
     if not (
         plain or kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind)
     ):
@@ -203,10 +262,31 @@ def _bytes(path: Path, name: str, values: pa.Array) -> pa.Array:
         raise InteractionsError(
             f"{named(path)}: the column {name!r} is of type {kind}; it must be text or a number.{otherwise}"
         )
-    return values.cast(pa.string()).cast(pa.binary())
+    return _of_each(lambda it: it.cast(pa.large_string()), values)
 
 
-def _uuids(values: pa.Array) -> pa.Array:
+def _of_each(texts: Callable[[pa.Array], Any], values: pa.Array) -> pa.DictionaryArray:
+    """``texts`` of the distinct values."""
     encoded = values.dictionary_encode()
-    texts = [str(UUID(bytes=it)).encode() for it in encoded.dictionary.to_pylist()]
-    return pa.array(texts, pa.binary()).take(encoded.indices)
+    held = pa.array(texts(encoded.dictionary), pa.large_string()).cast(pa.large_binary())
+    return pa.DictionaryArray.from_arrays(encoded.indices, held)
+
+
+def _uuids(values: pa.Array) -> list[str]:
+    return [str(UUID(bytes=it)) for it in values.to_pylist()]
+
+
+def _floats(values: pa.Array) -> list[str]:
+    """Whole ones as integers are written."""
+    written = zip(values.to_pylist(), values.cast(pa.string()).to_pylist(), strict=True)
+    return [str(int(it)) if it.is_integer() else text for it, text in written]
+
+
+def _decimals(values: pa.Array) -> list[str]:
+    """As integers and doubles are written, without the zeros that the scale adds."""
+
+    def text(value: Decimal) -> str:
+        whole, _, fraction = f"{value:f}".partition(".")
+        return f"{whole}.{fraction}".rstrip("0").rstrip(".") if fraction else whole
+
+    return [text(it) for it in values.to_pylist()]

@@ -20,6 +20,8 @@ from feira.recommendations.files import ColumnsError, Table, named, read_table, 
 from feira.recommendations.interactions import (
     Interactions,
     InteractionsError,
+    Ints,
+    Names,
     day_number,
     distinct,
 )
@@ -43,6 +45,9 @@ _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _LONGEST = 1000
 # Control characters, and what else breaks a line.
 _NO_NAME = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+_WHOLE = re.compile(r"(-?[1-9][0-9]*|0)\.0+")
+# Each name once; all of them may be more than the 2 GiB that an array of strings holds.
+_NAMES = pa.dictionary(pa.int32(), pa.large_string())
 
 
 @dataclass(frozen=True)
@@ -91,12 +96,15 @@ class LeftOut:
 @dataclass(frozen=True)
 class Reading:
     """What the files hold. ``lines`` are all of them, ``duplicates`` those of a user, item and day that
-    an earlier line had."""
+    an earlier line had; ``users_as_one`` and ``items_as_one`` count names such as ``12345.0`` where ``12345`` or
+    ``12345.00`` is there too."""
 
     interactions: Interactions
     lines: int
     left_out: tuple[LeftOut, ...]
     duplicates: int
+    users_as_one: int
+    items_as_one: int
 
 
 def read_interactions(path: Path, columns: Columns, delimiter: str = ",") -> Reading:
@@ -125,10 +133,11 @@ def read_interactions(path: Path, columns: Columns, delimiter: str = ",") -> Rea
             f"{named(path)}: none of {lines:,} lines is an interaction"
             + (f" ({described(counted)})." if counted else ".")
         )
-    user_ids, user_codes = coded(users)
-    item_ids, item_codes = coded(items)
+    user_ids, user_codes, users_as_one = _coded(users, _id)
+    item_ids, item_codes, items_as_one = _coded(items, _id)
     found = distinct(user_ids, item_ids, user_codes, item_codes, days_of)
-    return Reading(found, lines, counted, len(days_of) - len(found))
+    duplicates = len(days_of) - len(found)
+    return Reading(found, lines, counted, duplicates, users_as_one, items_as_one)
 
 
 def described(left_out: Sequence[LeftOut]) -> str:
@@ -162,20 +171,32 @@ def _below(folder: Path) -> Iterator[Path]:
             yield each
 
 
-def coded(parts: list[pa.Array]) -> tuple[Any, Any]:
+def coded(parts: list[pa.Array]) -> tuple[Names, Ints]:
     """All names, sorted, and of each line the position of its own."""
-    encoded = pa.chunked_array(parts, pa.string()).combine_chunks().dictionary_encode()
-    names = np.array(encoded.dictionary.to_pylist(), dtype=object)
-    order = np.argsort(names, kind="stable")
-    position = np.empty(len(names), dtype=np.int32)
-    position[order] = np.arange(len(names), dtype=np.int32)
-    return names[order], position[encoded.indices.to_numpy()]
+    names, positions, _ = _coded(parts, lambda name: name)
+    return names, positions
+
+
+def _coded(parts: list[pa.Array], of: Callable[[str], str]) -> tuple[Names, Ints, int]:
+    """``of`` of all names, sorted; of each line the position of its own; and how many names fewer these are."""
+    encoded = pa.chunked_array([it.cast(_NAMES) for it in parts], _NAMES).combine_chunks()
+    written = encoded.dictionary.to_pylist()
+    every = np.array([of(it) for it in written], dtype=object)
+    names, position = np.unique(every, return_inverse=True)
+    positions = position.astype(np.int32)[encoded.indices.to_numpy()]
+    return names, positions, len(written) - len(names)
+
+
+def _id(name: str) -> str:
+    """What a name stands for: programs that hold numbers as doubles write 12345 as 12345.0."""
+    whole = _WHOLE.fullmatch(name)
+    return whole[1] if whole else name
 
 
 @dataclass(frozen=True)
 class _Checked:
-    users: pa.Array
-    items: pa.Array
+    users: pa.DictionaryArray
+    items: pa.DictionaryArray
     days: npt.NDArray[np.int64]
     left_out: Counter[str]
     first: dict[str, str]
@@ -189,7 +210,7 @@ def _checked(table: Table, columns: Columns) -> _Checked:
         left_out["line_unreadable"] = sum(it.lines for it in table.unreadable)
         first["line_unreadable"] = f"row {table.unreadable[0].row}: {table.unreadable[0].text!r}"
 
-    def leave_out(rule: str, broken: npt.NDArray[np.bool_], values: pa.Array) -> None:
+    def leave_out(rule: str, broken: Bools, values: pa.DictionaryArray) -> None:
         nonlocal good
         broken = broken & good
         if broken.any():
@@ -201,26 +222,30 @@ def _checked(table: Table, columns: Columns) -> _Checked:
     names = {}
     for column, rule in ((columns.user, "user"), (columns.item, "item")):
         raw = table.values(column)
-        names[rule], missing, unreadable = _texts(raw)
-        leave_out(f"{rule}_missing", missing, raw)
-        leave_out(f"{rule}_unreadable", unreadable, raw)
+        names[rule] = it = _Texts(raw)
+        leave_out(f"{rule}_missing", it.missing[it.lines], raw)
+        leave_out(f"{rule}_unreadable", it.unreadable[it.lines], raw)
     raw = table.values(columns.time)
-    days, missing, unreadable = _days(raw, columns.time_unit)
-    leave_out("time_missing", missing, raw)
-    leave_out("time_unreadable", unreadable, raw)
+    it = _Texts(raw)
+    days = _days(it.known, columns.time_unit)
+    inside = (days >= _FIRST_DAY) & (days <= _LAST_DAY)
+    leave_out("time_missing", it.missing[it.lines], raw)
+    leave_out("time_unreadable", ~inside[it.lines], raw)
+    days = days[it.lines]
     if columns.quantity is not None:
         raw = table.values(columns.quantity)
-        amounts, missing, unreadable = _numbers(raw)
-        leave_out("quantity_missing", missing, raw)
-        leave_out("quantity_unreadable", unreadable, raw)
-        leave_out("quantity_not_positive", ~(amounts > 0), raw)
+        it = _Texts(raw)
+        amounts = _numbers(it.known)
+        leave_out("quantity_missing", it.missing[it.lines], raw)
+        leave_out("quantity_unreadable", ~np.isfinite(amounts)[it.lines], raw)
+        leave_out("quantity_not_positive", ~(amounts > 0)[it.lines], raw)
     if columns.items is not None:
-        expression = columns.items
-        wanted = _by_value(names["item"], lambda it: bool(it and expression.fullmatch(it)))
-        leave_out("item_not_wanted", ~wanted.astype(bool), names["item"])
+        it, raw = names["item"], table.values(columns.item)
+        wanted = [bool(columns.items.fullmatch(_id(name))) for name in it.known.to_pylist()]
+        leave_out("item_not_wanted", ~np.array(wanted)[it.lines], raw)
     return _Checked(
-        names["user"].filter(pa.array(good)),
-        names["item"].filter(pa.array(good)),
+        names["user"].kept(good),
+        names["item"].kept(good),
         days[good],
         left_out,
         first,
@@ -242,12 +267,22 @@ def _by_value(values: pa.Array, of: Callable[[Any], Any]) -> npt.NDArray[Any]:
     return np.asarray(answers[encoded.indices.to_numpy()])
 
 
-def _texts(raw: pa.Array) -> tuple[pa.Array, Bools, Bools]:
-    """The values as names without space around them; which are missing, and which are no text."""
-    names = pa.array(_by_value(raw, _name), pa.string())
-    unreadable = np.asarray(pc.is_null(names))
-    missing = np.asarray(pc.equal(pc.fill_null(names, "-"), ""))
-    return names, missing, unreadable
+class _Texts:
+    """A column's distinct values as names without space around them, ``""`` where there is none; and of each line the
+    position of its own."""
+
+    def __init__(self, values: pa.DictionaryArray) -> None:
+        names = [_name(it) for it in (*values.dictionary.to_pylist(), None)]
+        self.lines: Ints = pc.fill_null(values.indices, len(names) - 1).to_numpy()
+        self.missing: Bools = np.array([it == "" for it in names])
+        self.unreadable: Bools = np.array([it is None for it in names])
+        self.known = pc.fill_null(pa.array(names, pa.large_string()), "")
+
+    def kept(self, good: Bools) -> pa.DictionaryArray:
+        """The names of these lines, none that they do not have."""
+        used = pa.array(self.lines[good]).dictionary_encode()
+        once = self.known.take(used.dictionary).dictionary_encode()
+        return pa.DictionaryArray.from_arrays(once.indices.take(used.indices), once.dictionary)
 
 
 def _name(value: bytes | None) -> str | None:
@@ -261,24 +296,14 @@ def _name(value: bytes | None) -> str | None:
     return None if _NO_NAME.search(name) or len(name) > _LONGEST else name
 
 
-def _days(raw: pa.Array, unit: TimeUnit | None) -> tuple[npt.NDArray[np.int64], Bools, Bools]:
-    """Of each value the UTC day, in days since 1970-01-01; which are missing, and which are no time of the years 1
-    to 9999."""
-    texts, missing, unreadable = _texts(raw)
-    known = pc.fill_null(texts, "")
-    if unit is not None:
-        days = _days_of_numbers(raw, known, _UNITS[unit] * _SECONDS_A_DAY)
-    else:
-        days = _days_of_iso(known)
-    inside = (days >= _FIRST_DAY) & (days <= _LAST_DAY)
-    return np.where(inside, days, 0), missing, unreadable | ~inside
-
-
-def _days_of_numbers(raw: pa.Array, known: pa.Array, per_day: int) -> npt.NDArray[np.int64]:
-    """Of each number the day; ``_NO_DAY`` of what is none."""
-    amounts, _, unreadable = _numbers(raw)
-    days = np.where(unreadable, _NO_DAY, np.clip(np.floor(amounts / per_day), _NO_DAY, -_NO_DAY))
-    found: npt.NDArray[np.int64] = days.astype(np.int64)
+def _days(known: pa.Array, unit: TimeUnit | None) -> npt.NDArray[np.int64]:
+    """Of each text the UTC day, in days since 1970-01-01; of what is no time none that Python's dates have."""
+    if unit is None:
+        return _days_of_iso(known)
+    per_day = _UNITS[unit] * _SECONDS_A_DAY
+    amounts = _numbers(known)
+    days = np.clip(np.floor(amounts / per_day), _NO_DAY, -_NO_DAY)
+    found: npt.NDArray[np.int64] = np.where(np.isfinite(amounts), days, _NO_DAY).astype(np.int64)
     # A double rounds the last nanoseconds of a day up to the next one.
     exact = _matching(known, _INT64)
     found[exact] = pc.cast(known.filter(pa.array(exact)), pa.int64()).to_numpy() // per_day
@@ -324,8 +349,6 @@ def _matching(known: pa.Array, expression: str) -> Bools:
     return np.asarray(pc.match_substring_regex(known, expression))
 
 
-def _numbers(raw: pa.Array) -> tuple[npt.NDArray[np.float64], Bools, Bools]:
-    texts, missing, unreadable = _texts(raw)
-    series = pd.Series(pc.fill_null(texts, "").to_numpy(zero_copy_only=False))
-    numbers = pd.to_numeric(series, errors="coerce").to_numpy(dtype=float)
-    return numbers, missing, unreadable | ~np.isfinite(numbers)
+def _numbers(known: pa.Array) -> npt.NDArray[np.float64]:
+    series = pd.Series(known.to_numpy(zero_copy_only=False))
+    return pd.to_numeric(series, errors="coerce").to_numpy(dtype=float)

@@ -86,6 +86,7 @@ def as_dict(found: reading.Reading) -> dict[str, Any]:
             {"rule": it.rule, "lines": it.lines, "first": it.first} for it in found.left_out
         ],
         "duplicates": found.duplicates,
+        "read_as_one": {"users": found.users_as_one, "items": found.items_as_one},
     }
 
 
@@ -97,6 +98,9 @@ def print_read(found: reading.Reading) -> None:
     table.add_row("lines", f"{found.lines:,}", "")
     table.add_row("interactions", f"{len(found.interactions):,}", "")
     table.add_row("duplicates", f"{found.duplicates:,}", "of a user, item and day")
+    for what, names in (("users", found.users_as_one), ("items", found.items_as_one)):
+        if names:
+            table.add_row("read_as_one", f"{names:,}", f"of {what}: 12345.0 and 12345, and such")
     for it in found.left_out:
         table.add_row(it.rule, f"{it.lines:,}", f"left out, first in {it.first}")
     print_table(table)
