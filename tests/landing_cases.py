@@ -52,6 +52,26 @@ CASES: list[tuple[Line, list[str]]] = [
     (text(nested(300)), ["description_type"]),
     (text(nested(5000)), ["line_unreadable"]),
     (text(nested(900), "country"), ["country_type"]),
+    # As Spark takes them: 999 levels with the line's own, keys of 50,000 characters.
+    *((text(nested(998), field), [f"{field}_type"]) for field in ("country", "description")),
+    (text(nested(999), "country"), ["line_unreadable"]),
+    (VALID_TEXT[:-1] + f',"x":{nested(998)}}}', []),
+    (VALID_TEXT[:-1] + f',"x":{nested(999)}}}', ["line_unreadable"]),
+    (text('{"a":' * 998 + "1" + "}" * 998, "country"), ["country_type"]),
+    (text('{"a":' * 999 + "1" + "}" * 999, "country"), ["line_unreadable"]),
+    ('{"sku":1,' + text(nested(998), "country")[1:], ["duplicate_key"]),
+    ('{"sku":1,' + text(nested(999), "country")[1:], ["line_unreadable"]),
+    *(
+        (text(f'[{{"{name}":1}}]', "country"), [rule])
+        for name, rule in (
+            *(("k" * 50_000, "country_type"), ("k" * 50_001, "line_unreadable")),
+            *(("\u00e9" * 50_000, "country_type"), ("\u00e9" * 50_001, "line_unreadable")),
+            *(("\U0001f600" * 25_000, "country_type"), ("\U0001f600" * 25_001, "line_unreadable")),
+            *((r"\u0041" * 50_000, "country_type"), (r"\u0041" * 50_001, "line_unreadable")),
+        )
+    ),
+    ('{"sku":1,' + VALID_TEXT[1:-1] + f',"{"k" * 50_000}":1}}', ["duplicate_key"]),
+    ('{"sku":1,' + VALID_TEXT[1:-1] + f',"{"k" * 50_001}":1}}', ["line_unreadable"]),
     *(
         (text('{"a":' * levels + "1" + "}" * levels, field), [f"{field}_type"])
         for levels, field in ((300, "country"), (900, "sku"))

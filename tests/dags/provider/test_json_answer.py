@@ -116,6 +116,36 @@ def test_a_record_nested_too_deep_is_named_by_its_number() -> None:
     assert not refused.value.cut_off
 
 
+@pytest.mark.parametrize("beside", ["", '"x": {"a": 1}, '])
+def test_a_record_may_have_999_levels_and_so_may_what_stands_beside(beside: str) -> None:
+    def page(levels: int, other: int) -> bytes:
+        record, note = ("[" * each + "]" * each for each in (levels, other))
+        return f'{{{beside}"rows": [1, {record}, 2], "note": {note}}}'.encode()
+
+    _, records = read_page(page(999, 998), "rows")
+    assert len(records) == 3 and records[1] != []
+    for levels in (1000, 1001, 1030, 5000, 200_000):
+        with pytest.raises(NotJsonError, match=r"^record 2 is nested too deep.* 999 levels"):
+            read_page(page(levels, 1), "rows")
+    for levels in (999, 1030, 200_000):
+        with pytest.raises(
+            NotJsonError, match=r"^what stands beside the records is nested too deep"
+        ):
+            read_page(page(1, levels), "rows")
+        with pytest.raises(NotJsonError, match=r"^nested too deep, in more than 999 levels"):
+            read_json(page(1, levels))
+    assert read_json(page(1, 998))
+
+
+def test_a_deep_body_that_is_cut_off_or_has_no_list_is_told_as_that() -> None:
+    deep = b"[" * 5000 + b"]" * 5000
+    with pytest.raises(NotJsonError) as refused:
+        read_page(b'{"rows": [1, ' + deep + b", 2", "rows")
+    assert refused.value.cut_off
+    with pytest.raises(KeyError):
+        read_page(b'{"other": [1, ' + deep + b", 2]}", "rows")
+
+
 def test_every_cut_of_a_body_is_known_as_one() -> None:
     body = '{"rows": [{"a": "h\\u00e9\\n é", "b": -1.5e+10, "c": [true, null, "\\ud83d\\ude00"]}]}'
     whole = body.encode()

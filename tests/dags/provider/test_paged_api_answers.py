@@ -296,3 +296,8 @@ def test_of_several_link_headers_each_counts(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv("AIRFLOW_CONN_API", server.url)
         assert [page.records for page in pages(Hook(), LinkPaging())] == [[1], [2]]
         assert server.asked[1].startswith(b"GET /orders?page=2 ")
+
+
+def test_a_limit_that_no_double_holds_is_refused_by_its_name() -> None:
+    with pytest.raises(ValueError, match=r"timeout is 1000.*it must be a number over 0"):
+        Limits.of({}, {"timeout": 10**400}, "orders_api")

@@ -18,9 +18,10 @@ from feira.core.contracts.model import DUPLICATE_KEY, SHAPE, UNREADABLE
 from feira.core.landing.manifest import FileManifest, ListedFile
 from feira.core.settings import SettingsError
 from feira_provider.contracts.beside import Beside
-from feira_provider.contracts.lines import LINE
+from feira_provider.contracts.lines import LINE, Seen
 from feira_provider.contracts.source import add_types, fits, read_source
-from feira_provider.contracts.terms import Rule, RuleSet, json_pointer, literal
+from feira_provider.contracts.terms import Rule, RuleSet, literal
+from feira_provider.datasets.files import DatasetError
 
 if TYPE_CHECKING:
     import duckdb
@@ -110,13 +111,15 @@ def check(
     :param manifest: what the dataset was listed by; a landing's states what its rules need
     :param scratch: an empty folder for DuckDB's database and local copies
     :param memory_limit: what DuckDB may hold in memory before it writes to ``scratch``
-    :raises DatasetError: where a file is not of the format, not whole, or not as it is listed
+    :raises DatasetError: where a file is not of the format, not whole, or not as it is listed; or needs
+        more than ``memory_limit``, though DuckDB writes to ``scratch`` what it can
     :raises ContractError: where a rule's SQL is refused, or cannot be evaluated
     :raises SettingsError: where DuckDB does not know such a ``memory_limit``
     """
     import duckdb
 
     rules = _as_landed(rules, file_format, manifest)
+    seen = Seen()
     connection = duckdb.connect(str(scratch / "rows.duckdb"))
     try:
         _refuse_unsafe_sql(connection, rules)
@@ -125,12 +128,24 @@ def check(
         # A time without a zone is one of UTC, wherever the worker is.
         connection.execute("SET TimeZone = 'UTC'")
         listed = [file if isinstance(file, ListedFile) else ListedFile(file) for file in dataset]
-        columns = read_source(connection, listed, file_format, delimiter, files, scratch)
+        columns = read_source(
+            connection, listed, file_format, delimiter, files, scratch, rules.columns, seen
+        )
         add_types(connection, rules, file_format, columns, Beside(manifest, files))
         _confine(connection, scratch, quarantine)
         return _judge(connection, rules, file_format, columns, quarantine)
+    except duckdb.OutOfMemoryException as error:
+        raise _needs_more(memory_limit, seen) from error
     finally:
         connection.close()
+
+
+def _needs_more(memory_limit: str, seen: Seen) -> DatasetError:
+    longest = f" Its longest line has {seen.longest:,} characters ({seen.longest_at})."
+    return DatasetError(
+        f"The dataset cannot be validated within memory_limit, which is {memory_limit}."
+        f"{longest if seen.longest else ''} Raise memory_limit, or have its rows written shorter."
+    )
 
 
 def _limit_memory(connection: duckdb.DuckDBPyConnection, memory_limit: str) -> None:
@@ -201,13 +216,13 @@ def _judge(
     _evaluate(
         connection,
         row_rules,
-        "CREATE TABLE __flagged AS SELECT s.__n AS n, s.file, s.line, s.row, "
+        "CREATE TABLE __flagged AS SELECT __n AS n, "
         f"list_filter([{', '.join(flags) or 'NULL::VARCHAR'}], lambda flag: flag IS NOT NULL) AS flags "
-        "FROM __typed JOIN __source s USING (__n)",
+        "FROM __typed",
     )
     # A line that is no row has no columns to judge: it is named once.
     connection.execute(
-        f"INSERT INTO __flagged SELECT __n, file, line, NULL, [CASE fault WHEN '{LINE}' "
+        f"INSERT INTO __flagged SELECT __n, [CASE fault WHEN '{LINE}' "
         f"THEN '{unreadable}' ELSE fault END] FROM __source WHERE fault IS NOT NULL"
     )
     total = _number(connection, "SELECT count(*) FROM __flagged")
@@ -218,7 +233,7 @@ def _judge(
     )
     faults = (unreadable, DUPLICATE_KEY)
     readable = total - sum(counts.get(fault, 0) for fault in faults)
-    results = [*_presence(connection, rules, file_format, columns, readable)]
+    results = [*_presence(rules, file_format, columns, readable)]
     for fault in {"ndjson": faults, "csv": (LINE,)}.get(file_format, ()):
         results.append(RuleResult(fault, counts.get(fault, 0), "", not counts.get(fault), True))
     for rule in rules.rules:
@@ -231,8 +246,6 @@ def _judge(
     )
     known = {column.name for column in rules.columns}
     unknown = tuple(name for name in columns if name not in known)
-    if file_format == "ndjson":
-        unknown = _unknown_fields(connection, known)
     return CheckResult(int(total), int(invalid), tuple(results), unknown)
 
 
@@ -242,6 +255,8 @@ def _evaluate(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], stat
 
     try:
         connection.execute(statement)
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error:
         for rule in rules:
             try:
@@ -265,6 +280,8 @@ def _result(
     if rule.query is not None:
         try:
             rows = connection.execute(rule.query).fetchmany(2)
+        except duckdb.OutOfMemoryException:
+            raise
         except duckdb.Error as error:
             raise _unusable(rule, error) from error
         count = _one_number(rule, rows)
@@ -292,25 +309,13 @@ def _one_number(rule: Rule, rows: Sequence[tuple[Any, ...]]) -> float:
 
 
 def _presence(
-    connection: duckdb.DuckDBPyConnection,
-    rules: RuleSet,
-    file_format: str,
-    columns: dict[str, str],
-    readable: float,
+    rules: RuleSet, file_format: str, columns: dict[str, str], readable: float
 ) -> list[RuleResult]:
     """Declared columns that no row has, and Parquet columns of another type: drift, not bad rows."""
     found: list[RuleResult] = []
     # Of a landing it was judged when it was landed. A file that has a header shows it without a row.
     for column in rules.columns if (readable or columns) and not rules.landing else ():
-        if file_format == "ndjson":
-            pointer = json_pointer(column.name)
-            present = _number(
-                connection,
-                f"SELECT count(*) FROM __typed WHERE json_exists(__doc, {pointer})",
-            )
-        else:
-            present = column.name in columns
-        if not present:
+        if column.name not in columns:
             found.append(RuleResult(f"{column.name}.present", 0, "in some row", False, True))
         elif file_format == "parquet" and not fits(column, columns[column.name]):
             limit = f"{column.type}, found {columns[column.name]}"
@@ -325,22 +330,14 @@ def _write_quarantine(
     if not _number(connection, f"SELECT count(*) FROM __flagged WHERE {where}"):
         return
     connection.execute(
-        f"COPY (SELECT file, n AS row_number, flags AS broken, line, row FROM __flagged WHERE {where} "
-        f"ORDER BY n) TO {literal(quarantine)} (FORMAT parquet)"
+        "COPY (SELECT file, n AS row_number, flags AS broken, line, row FROM __flagged "
+        f"JOIN __source ON __n = n WHERE {where} ORDER BY n) TO {literal(quarantine)} (FORMAT parquet)"
     )
 
 
 def _any(rules: Sequence[str]) -> str:
     listed = ", ".join(literal(rule) for rule in rules)
     return f"list_has_any(flags, [{listed}])" if rules else "false"
-
-
-def _unknown_fields(connection: duckdb.DuckDBPyConnection, known: set[str]) -> tuple[str, ...]:
-    found = connection.execute(
-        "SELECT DISTINCT unnest(json_keys(__doc)) AS name FROM __typed "
-        "WHERE json_type(__doc) = 'OBJECT' ORDER BY name"
-    ).fetchall()
-    return tuple(name for (name,) in found if name not in known)
 
 
 def _number(connection: duckdb.DuckDBPyConnection, query: str) -> float:

@@ -23,7 +23,6 @@ from feira_provider.contracts.terms import (
     Rule,
     RuleSet,
     identifier,
-    json_pointer,
     matches,
     not_among,
     typed,
@@ -124,7 +123,7 @@ def landing_rules(contract: Contract) -> RuleSet:
     require_in_a_line(contract)
     rules: list[Rule] = []
     for column in contract.columns:
-        kind = f"json_type(__doc, {json_pointer(column.name)})"
+        kind = identifier(f"__kind_{column.name}")
         rules.append(Rule(f"{column.name}_absent", f"{kind} IS NULL"))
         rules.append(Rule(f"{column.name}_type", identifier(f"__bad_{column.name}")))
         if column.required:

@@ -2,7 +2,8 @@
 
 ``__source`` has every row as it was read; ``__typed`` has the declared columns, null where a value is
 of the wrong type, and beside each ``__bad_…``, which says so; ``__dataset`` is what a contract's own
-queries see. Lines that are no rows are in ``__source`` alone.
+queries see. Lines that are no rows are in ``__source`` alone. A line of NDJSON is parsed once, in the
+batch that it was read in: DuckDB parses 2,048 rows at a time and keeps what it made of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from feira.core.landing.manifest import ListedFile
 from feira_provider.contracts.beside import Beside
-from feira_provider.contracts.lines import CsvRows, ndjson_batches, require_distinct
+from feira_provider.contracts.lines import CsvRows, Seen, ndjson_batches, require_distinct
 from feira_provider.contracts.terms import (
     SHAPES,
     ZONED,
@@ -46,10 +47,11 @@ _JSON_TYPES = {
     "date": ("VARCHAR",),
     "timestamp": ("VARCHAR",),
     "time": ("VARCHAR",),
-    "integer": ("BIGINT", "UBIGINT", "HUGEINT"),
+    # An integer beyond 64 bits is a DOUBLE to DuckDB; its text shows that it is one.
+    "integer": ("BIGINT", "UBIGINT", "DOUBLE"),
     "int": ("BIGINT", "UBIGINT"),
     "bigint": ("BIGINT", "UBIGINT"),
-    "number": ("BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"),
+    "number": ("BIGINT", "UBIGINT", "DOUBLE"),
     "boolean": ("BOOLEAN",),
     "object": ("OBJECT",),
     "array": ("ARRAY",),
@@ -83,26 +85,31 @@ def read_source(
     delimiter: str,
     files: AbstractFileSystem,
     scratch: Path,
+    declared: Sequence[Column],
+    seen: Seen,
 ) -> dict[str, str]:
-    """Fills ``__source`` (__n, file, line, fault, row); returns the columns read and their types.
+    """Fills ``__source`` (__n, file, line, fault, row, of NDJSON kinds and texts); returns the columns
+    read and their types.
 
     A line that is no row is kept with its text and its ``fault``, the name of the rule that it breaks.
 
     :param listed: the files, with what a manifest states about them
     :param scratch: a folder for local copies of Parquet files
+    :param declared: the columns whose JSON types and texts are wanted
+    :param seen: takes the length of the longest line
     :raises DatasetError: for the first file that is not whole, or not as the manifest states it
     """
     if file_format == "parquet" and listed:
         columns = _read_parquet(connection, listed, files, scratch)
     elif file_format == "csv" and listed:
-        columns = _read_csv(connection, listed, delimiter, files)
+        columns = _read_csv(connection, listed, delimiter, files, seen)
     else:
         connection.execute(
             "CREATE TABLE __source (__n BIGINT, file VARCHAR, line VARCHAR, fault VARCHAR, "
-            "row STRUCT(none INTEGER))"
+            "row STRUCT(none INTEGER), kinds VARCHAR[], texts VARCHAR[])"
         )
-        _read_ndjson(connection, listed, files)
-        columns = {}
+        _read_ndjson(connection, listed, files, declared, seen)
+        columns = dict.fromkeys(sorted(seen.fields), "JSON")
     found = dict(connection.execute("SELECT file, count(*) FROM __source GROUP BY 1").fetchall())
     for file in listed:
         require_rows(file, found.get(file.url, 0))
@@ -110,17 +117,24 @@ def read_source(
 
 
 def _read_ndjson(
-    connection: duckdb.DuckDBPyConnection, listed: Sequence[ListedFile], files: AbstractFileSystem
+    connection: duckdb.DuckDBPyConnection,
+    listed: Sequence[ListedFile],
+    files: AbstractFileSystem,
+    declared: Sequence[Column],
+    seen: Seen,
 ) -> None:
     # Read as lines and not by read_json: a line that is no JSON is that row's fault alone.
+    row = "CASE WHEN __fault IS NULL THEN __line END"
+    pointers = f"[{', '.join(json_pointer(column.name) for column in declared)}]"
+    values = f"json_type({row}, {pointers}), json_extract_string({row}, {pointers})"
     n = 1
     for file in listed:
-        for batch in ndjson_batches(unpacked(file, files, "ndjson"), file.url, n):
+        for batch in ndjson_batches(unpacked(file, files, "ndjson"), file.url, n, seen):
             n += batch.num_rows
             _insert(
                 connection,
                 batch,
-                f"__source SELECT __n, {literal(file.url)}, __line, __fault, NULL",
+                f"__source SELECT __n, {literal(file.url)}, __line, __fault, NULL, {values}",
             )
 
 
@@ -137,12 +151,13 @@ def _read_csv(
     listed: Sequence[ListedFile],
     delimiter: str,
     files: AbstractFileSystem,
+    seen: Seen,
 ) -> dict[str, str]:
     """Reads each file by its own header; columns are matched by name, exactly."""
     names: dict[str, str] = {}
     parts, n = [], 1
     for number, file in enumerate(listed):
-        rows = CsvRows(unpacked(file, files, "csv"), file.url, delimiter)
+        rows = CsvRows(unpacked(file, files, "csv"), file.url, delimiter, seen)
         _one_case(names, rows.names, file.url)
         own = ", ".join(f"{identifier(name)} VARCHAR" for name in rows.names)
         part = f"__part_{number}"
@@ -220,6 +235,8 @@ def _read_parquet(
             f"NULL::VARCHAR AS line, NULL::VARCHAR AS fault, {{{row}}} AS row "
             f"FROM read_parquet({paths}, union_by_name = true, filename = '__file')"
         )
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error as error:
         raise _unreadable(connection, listed, local, error) from error
     for copy in local:
@@ -255,13 +272,16 @@ def add_types(
 ) -> None:
     """Makes ``__typed``: each declared column with its value, null where it is of the wrong type.
 
-    A landing's columns have ``__long_…`` too, and beside them are the inputs of its rules.
+    A landing's columns have ``__long_…`` and ``__kind_…`` (the JSON type) too, and beside them are the
+    inputs of its rules.
 
     :param beside: what was landed beside the lines
     """
     selected = []
-    for column in rules.columns:
-        value, bad = _value(column, file_format, columns)
+    for number, column in enumerate(rules.columns, start=1):
+        value, bad = _value(column, number, file_format, columns)
+        if rules.landing:
+            selected.append(f"kinds[{number}] AS {identifier(f'__kind_{column.name}')}")
         if rules.landing and column.type == "string":
             # U+0000 is nothing that a table of the platform could hold.
             text = f"CASE WHEN NOT contains({value}, chr(0)) THEN {value} END"
@@ -271,11 +291,7 @@ def add_types(
             selected.append(f"coalesce({long}, false) AS {identifier(f'__long_{column.name}')}")
         selected.append(f"{value} AS {identifier(column.name)}")
         selected.append(f"coalesce({bad}, false) AS {identifier(f'__bad_{column.name}')}")
-    document = "CAST(line AS JSON)" if file_format == "ndjson" else "NULL::JSON"
-    typed = (
-        f"SELECT __n, __doc, {', '.join(selected)} "
-        f"FROM (SELECT *, {document} AS __doc FROM __source WHERE fault IS NULL)"
-    )
+    typed = f"SELECT __n, {', '.join(selected)} FROM __source WHERE fault IS NULL"
     types = {column.name: column.type for column in rules.columns}
     for each in rules.inputs:
         made = beside.value(connection, each, types)
@@ -286,13 +302,17 @@ def add_types(
     connection.execute(f"CREATE VIEW __dataset AS SELECT {names} FROM __typed")
 
 
-def _value(column: Column, file_format: str, columns: dict[str, str]) -> tuple[str, str]:
-    """SQL for a column's value, and for whether what stands there is of the wrong type."""
+def _value(
+    column: Column, number: int, file_format: str, columns: dict[str, str]
+) -> tuple[str, str]:
+    """SQL for a column's value, and for whether what stands there is of the wrong type.
+
+    :param number: of the column, from 1
+    """
     if file_format == "ndjson":
-        pointer = json_pointer(column.name)
-        kind = f"json_type(__doc, {pointer})"
+        kind = f"kinds[{number}]"
         allowed = ", ".join(literal(name) for name in _JSON_TYPES[column.type])
-        text = f"CASE WHEN {kind} IN ({allowed}) THEN __doc ->> {pointer} END"
+        text = f"CASE WHEN {kind} IN ({allowed}) THEN texts[{number}] END"
         value, ill_shaped = _cast(column, text)
         wrong = f"({kind} <> 'NULL' AND {kind} NOT IN ({allowed})) OR {ill_shaped}"
         return value, wrong

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any, overload
 
@@ -11,11 +10,10 @@ import msgspec
 import orjson
 
 from feira.core.dotted_paths import first_keys, joined
+from feira.core.landing.strict_json import MOST_LEVELS, cut_below, too_deep, with_room
 from feira.core.repeated_keys import repeated_key
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]')
-
-
+_TOO_DEEP = f"nested too deep, in more than {MOST_LEVELS} levels"
 # What orjson says where a text ends before its value does.
 _CUT_OFF = ("unexpected end of data", "Input is a zero-length")
 
@@ -49,19 +47,25 @@ class Records(Sequence[Any]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         try:
-            return msgspec.json.decode(self.raw[index])
-        except (msgspec.MsgspecError, RecursionError) as error:
+            return with_room(lambda: msgspec.json.decode(self.raw[index]))
+        except msgspec.MsgspecError as error:
             raise ValueError(f"record {range(len(self))[index] + 1}: {error}") from error
 
 
 def read_json(content: bytes) -> Any:
     """The whole body, parsed. Raises NotJsonError, and TypeError for a duplicate key."""
     _check_text(content)
-    try:
+    if too_deep(content):
+        raise NotJsonError(_TOO_DEEP)
+
+    def read() -> Any:
         body = msgspec.json.decode(content)
         _refuse_duplicates(content)
         return body
-    except (msgspec.MsgspecError, RecursionError) as error:
+
+    try:
+        return with_room(read)
+    except msgspec.MsgspecError as error:
         raise _not_json(content, error) from error
 
 
@@ -70,23 +74,35 @@ def read_page(content: bytes, records_at: str) -> tuple[Any, Records]:
 
     Only what stands beside the records is parsed. A record of any JSON type is taken.
 
-    :raises NotJsonError: where the body is no JSON
+    :raises NotJsonError: where the body is no JSON, or a record or what stands beside them has more than
+        MOST_LEVELS
     :raises LookupError: where it has no such place
     :raises TypeError: where no list is there, or a key beside the records is a duplicate
     """
     _check_text(content)
     try:
-        body, records, listed = _split(content, records_at, "")
-        _refuse_duplicates(_without(content, listed))
-        return body, records
-    except (msgspec.DecodeError, RecursionError) as error:
-        if isinstance(error, msgspec.ValidationError):
-            raise TypeError(str(error)) from error
-        refused = _not_json(content, error)
-        if isinstance(error, RecursionError):
-            record = _record_before(content, str(refused), records_at)
-            refused = NotJsonError(f"record {record} is nested too deep: {refused}")
-        raise refused from error
+        try:
+            return _read_page(content, records_at)
+        except RecursionError:
+            # A record is within as many levels as its path has parts, and one more.
+            content = cut_below(content, MOST_LEVELS + len(records_at.split(".")) + 1)
+            return with_room(lambda: _read_page(content, records_at))
+    except msgspec.ValidationError as error:
+        raise TypeError(str(error)) from error
+    except msgspec.DecodeError as error:
+        raise _not_json(content, error) from error
+
+
+def _read_page(content: bytes, records_at: str) -> tuple[Any, Records]:
+    body, records, listed = _split(content, records_at, "")
+    for number, raw in enumerate(records.raw, start=1):
+        if too_deep(raw):
+            raise NotJsonError(f"record {number} is {_TOO_DEEP}")
+    beside = _without(content, listed)
+    if too_deep(beside):
+        raise NotJsonError(f"what stands beside the records is {_TOO_DEEP}")
+    _refuse_duplicates(beside)
+    return body, records
 
 
 def _split(content: Any, path: str, walked: str) -> tuple[Any, Records, bytes]:
@@ -180,22 +196,3 @@ def _not_json(content: bytes, error: Exception) -> NotJsonError:
     except orjson.JSONDecodeError as better:
         return NotJsonError(str(better), cut_off=better.msg.startswith(_CUT_OFF))
     return NotJsonError(str(error))
-
-
-def _record_before(content: bytes, cause: str, records_at: str) -> int:
-    """The number, from 1, of the record in which the position lies that a cause ends with."""
-    found = re.search(r"\(char (\d+)\)$", cause)
-    end = int(found[1]) if found else len(content)
-    at_depth = len(records_at.split(".")) + 1 if records_at else 1
-    depth, record = 0, 1
-    for token in _TOKEN.finditer(content, 0, end):
-        match token[0]:
-            case b"[" | b"{":
-                depth += 1
-                if depth == at_depth:
-                    record = 1
-            case b"]" | b"}":
-                depth -= 1
-            case b"," if depth == at_depth:
-                record += 1
-    return record

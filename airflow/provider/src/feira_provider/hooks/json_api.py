@@ -67,7 +67,7 @@ class Limits:
 def _number(value: Any, what: str, *, whole: bool) -> float:
     try:
         number = int(str(value)) if whole else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = 0
     # Not true of NaN either, nor of what counts for ever.
     if isinstance(value, bool) or not 0 < number < float("inf"):

@@ -271,7 +271,7 @@ def retry_after(headers: Any) -> float | None:
         return float(text)
     try:
         then = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     # "-0000", as RFC 9110 says "GMT" for: no zone of this machine.
     moment = then if then.tzinfo else then.replace(tzinfo=UTC)

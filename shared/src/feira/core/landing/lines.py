@@ -8,29 +8,33 @@ in quarantine.
 from __future__ import annotations
 
 import functools
-import json
 import re
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from operator import itemgetter
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 import orjson
 
 from feira.core.contracts import Contract
 from feira.core.dotted_paths import first_keys
+from feira.core.landing.strict_json import (
+    MOST_DIGITS,
+    MOST_LEVELS,
+    near_a_limit,
+    strict_json,
+    too_deep,
+    with_room,
+)
 
 # Of fewer lines, that none has an optional field proves nothing: a source may leave nulls out.
 ENOUGH_LINES = 100
 _NO_IDENTITY = -1  # which Python gives no hash
 _PARTS = 16
-MOST_DIGITS = 1000
-"""As many as Spark's JSON parser takes of a number, in whole part, fraction and exponent together."""
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
-_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _ZONED = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
     r"(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -103,7 +107,7 @@ class LandedLines:
                         found.add(value)
             try:
                 identity = self._identity(line, text)
-            except (LookupError, msgspec.MsgspecError, RecursionError) as error:
+            except (LookupError, msgspec.MsgspecError) as error:
                 raise UnusableKeyError(
                     f"{Place(page, number)} has no usable key ({error})"
                 ) from error
@@ -173,7 +177,7 @@ class LandedLines:
     def _identity(self, line: dict[str, Any] | None, text: bytes) -> bytes | None:
         if self.contract is None:
             if self.key:
-                return msgspec.json.encode([value_at(text, path) for path in self.key])
+                return _KEYS.encode([value_at(text, path) for path in self.key])
             return None if self.repeats else text
         if line is None:
             return None
@@ -205,19 +209,42 @@ class LandedLines:
         return lambda line: tuple(line[name] for name in self.key)
 
 
-def value_at(record: bytes | msgspec.Raw, path: str) -> Any:
-    """The value at a record's dotted path; nothing else of the record is parsed.
+def _exact(number: str) -> int | Decimal:
+    """A number as it is written, however that is done: 10, 10.0 and 1e1 are one."""
+    try:
+        found = _EXACT.normalize(Decimal(number))
+        whole = found.adjusted() < MOST_DIGITS and found == found.to_integral_value()
+        return int(found) if whole else found
+    except ArithmeticError as error:
+        raise msgspec.DecodeError(f"no number that can be compared: {shown(number)}") from error
 
-    Raises LookupError, MsgspecError or RecursionError where there is none, or none that can be parsed.
+
+_EXACT = Context(prec=MOST_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN)
+_VALUES = msgspec.json.Decoder(float_hook=_exact)
+# 1 and "1" are two keys.
+_KEYS = msgspec.json.Encoder(decimal_format="number")
+
+
+def value_at(record: bytes, path: str) -> Any:
+    """The value at a record's dotted path, each number with all its digits; nothing
+    else of the record is parsed.
+
+    Raises LookupError or MsgspecError where there is none, or none that can be parsed.
     """
+    if too_deep(record):
+        raise msgspec.DecodeError(f"nested in more than {MOST_LEVELS} levels")
+    return with_room(lambda: _value_at(record, path))
+
+
+def _value_at(record: bytes | msgspec.Raw, path: str) -> Any:
     if not path:
-        return msgspec.json.decode(record)
+        return _VALUES.decode(record)
     fields = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
     missing: Exception = KeyError(path)
     for key, rest in first_keys(path):
         if key in fields:
             try:
-                return value_at(fields[key], rest)
+                return _value_at(fields[key], rest)
             except (LookupError, msgspec.MsgspecError) as error:
                 missing = error
     raise missing
@@ -231,50 +258,20 @@ def shown(text: str) -> str:
 
 def _parsed(text: bytes) -> dict[str, Any] | None:
     try:
-        line = orjson.loads(text)
-    except (orjson.JSONDecodeError, RecursionError):
-        # It may still be a line that Spark reads, and that then is in no quarantine: one with 1e400.
-        try:
-            line = strict_json(text)
-        except (ValueError, RecursionError):
-            return None
+        line = _as_spark(text)
+    except ValueError:
+        return None
     return line if isinstance(line, dict) else None
 
 
-def strict_json(text: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
-    """The value of a JSON text, as far as Spark's parser reads it: a number beyond a double is infinite.
-
-    ``pairs`` makes an object of its keys and values, where the last of a duplicate key is not to be taken.
-    Many times slower than orjson. Raises ValueError for what is no JSON by RFC 8259, has a number of more
-    than 1,000 digits or half a surrogate pair, and RecursionError.
-    """
-    found = json.loads(
-        text.decode(),
-        object_pairs_hook=pairs,
-        parse_constant=_no_number,
-        parse_int=_whole,
-        parse_float=lambda number: float(_short(number)),
-    )
-    # Not by the values: one may be gone, that a later one of its key has replaced.
-    if _HALF.search(_PAIR.sub(b"", text.replace(b"\\\\", b"  "))):
-        raise ValueError("half a surrogate pair")
-    return found
-
-
-def _whole(text: str) -> float:
-    """An int of 64 bits, and beyond them a double, as orjson has it."""
-    number = int(_short(text))
-    return number if -(2**63) <= number < 2**64 else float(text)
-
-
-def _short(text: str) -> str:
-    if len(text) > MOST_DIGITS and sum(map(str.isdigit, text)) > MOST_DIGITS:
-        raise ValueError(f"a number of more than {MOST_DIGITS} digits")
-    return text
-
-
-def _no_number(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+def _as_spark(text: bytes) -> Any:
+    if not near_a_limit(text):
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            # It may still be a line that Spark reads, and that then is in no quarantine: one with 1e400.
+            pass
+    return strict_json(text)
 
 
 @functools.lru_cache(maxsize=4096)
