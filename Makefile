@@ -19,7 +19,7 @@ help:  ## List the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: install
-install: path-check java-check $(STAMP)  ## Make .venv from the lock, install the project, fetch the jars
+install: path-check java-check libgomp-check $(STAMP)  ## Make .venv from the lock, install the project, fetch the jars
 	@$(VENV)/bin/feira jars fetch
 
 .PHONY: path-check
@@ -53,6 +53,20 @@ java-check:
 	  exit 1; \
 	fi
 
+# It warns alone: `feira up --without valkey` needs none. Python, since the loader asks more folders than one.
+.PHONY: libgomp-check
+libgomp-check:
+	@for python in $(or $(PYTHON),$(PYTHONS)); do \
+	  "$$python" -c "" 2>/dev/null || continue; \
+	  "$$python" -c 'import ctypes, sys; sys.platform == "linux" and ctypes.CDLL("libgomp.so.1")' 2>/dev/null || { \
+	    echo "The system's library libgomp.so.1 is missing; the packages implicit and lightgbm need it, which make" >&2; \
+	    echo "the lists of recommendations, and make up will not start the stack without it." >&2; \
+	    echo "Install it: sudo apt-get install libgomp1   (Debian, Ubuntu)" >&2; \
+	    echo "            sudo dnf install libgomp        (Fedora)" >&2; \
+	    echo "or start the stack without recommendations: feira up --without valkey" >&2; }; \
+	  break; \
+	done
+
 $(STAMP):
 	@python=""; \
 	for candidate in $(or $(PYTHON),$(PYTHONS)); do \
@@ -83,7 +97,8 @@ $(STAMP):
 
 .PHONY: lock
 lock: $(STAMP)  ## Resolve the dependencies anew into requirements.lock
-	$(VENV)/bin/uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes --no-header -o requirements.lock pyproject.toml
+	$(VENV)/bin/uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
+	  $(addprefix --no-emit-package ,feira-core airflow-provider-feira airflow-asset-wiring) -o requirements.lock pyproject.toml
 
 .PHONY: up
 up: install  ## Start the local stack and wait until it is healthy

@@ -48,24 +48,26 @@ def needed_by(block: str) -> list[str]:
 
 
 def runtime(lock: str, roots: Iterable[str], *, alone: bool = False) -> dict[str, list[str]]:
-    """The blocks of the roots and, unless they are wanted alone, of all that they need.
+    """The blocks of the roots and, unless they are wanted alone, of all that they need. Feira's own packages, which
+    are in no lock, are known to it by what they need.
 
-    Raises KeyError naming a root that the lock has not.
+    Raises KeyError naming a root that the lock does not know.
     """
     known = blocks(lock)
     needs: dict[str, set[str]] = {name: set() for name in known}
     for name, versions in known.items():
         for who in chain.from_iterable(map(needed_by, versions)):
             if who != PROJECT:
-                needs[who].add(name)
+                needs.setdefault(who, set()).add(name)
     taken: set[str] = set()
     left = list(roots)
     while left:
         name = left.pop()
         if name not in taken:
             taken.add(name)
-            left += [] if alone else needs[name]
-    return {name: known[name] for name in sorted(taken)}
+            needed = needs[name]
+            left += [] if alone else needed
+    return {name: known[name] for name in sorted(taken) if name in known}
 
 
 def project_roots(pyproject: str) -> list[str]:

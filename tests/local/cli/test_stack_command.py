@@ -441,14 +441,74 @@ def test_where_no_stack_was_started_no_password_is_made_and_printed(
 
 
 @pytest.mark.parametrize("command", ["login", "env"])
-def test_passwords_that_a_question_has_made_open_nothing_and_are_not_printed(
+def test_passwords_of_a_start_that_came_to_nothing_are_not_printed(
     command: str, home: Path
 ) -> None:
-    CliRunner().invoke(app, ["status"])
-    assert (home / "secrets.env").exists()
+    load_secrets(home)
     printed = CliRunner().invoke(app, [command])
     assert isinstance(printed.exception, StackError)
     assert (printed.stdout, "There is no stack in" in str(printed.exception)) == ("", True)
+
+
+def test_the_password_of_a_program_is_printed_by_no_login() -> None:
+    secrets = once_started()
+    for user in ("admin", "operator", "viewer"):
+        found = _json(*f"login {user}".split())
+        assert isinstance(found, dict)
+        assert found["password"] == secrets.by_name()[f"airflow_{user}"]
+    refused = CliRunner().invoke(app, ["login", "monitor"])
+    assert isinstance(refused.exception, StackError)
+    assert "'monitor'" in str(refused.exception)
+    assert "admin, operator, viewer" in str(refused.exception)
+    assert secrets.airflow_monitor not in f"{refused.output}{refused.exception}"
+
+
+LOOKS = (
+    *("status", "status --json", "doctor", "services", "services --json", "logs spark", "verify"),
+    *("events produce 2010-12-01", "restart spark", "attach spark", "recommendations versions"),
+    *("recommendations live 2010-12-01", "show fact --day 2010-12-01", "lineage", "down"),
+)
+
+
+@pytest.mark.parametrize("command", LOOKS)
+def test_who_only_looks_makes_no_folder_and_no_password(
+    command: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feira_local.stack.jars.missing_jars", lambda *_, **__: [])
+    CliRunner().invoke(app, command.split())
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "failed", "words"),
+    [
+        ("a file is above it", {"state folder"}, "is no folder"),
+        ("passwords cannot be read", {"libraries", "stack"}, "secrets.env cannot be read"),
+        ("settings are damaged", {"settings"}, "does not hold a stack's settings"),
+    ],
+)
+def test_of_a_folder_that_cannot_be_used_doctor_prints_its_checks_and_status_says_so(
+    fault: str, failed: set[str], words: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if fault.startswith("passwords"):
+        (home / "secrets.env").mkdir(parents=True)
+    elif fault.startswith("settings"):
+        state.settings_path(StackConfig.from_env()).parent.mkdir(parents=True)
+        state.settings_path(StackConfig.from_env()).write_text("{}")
+    else:
+        home.touch()
+        monkeypatch.setenv("FEIRA_HOME", str(home / "below"))
+    monkeypatch.setattr("feira_local.stack.jars.missing_jars", lambda *_, **__: [])
+    found = _json("doctor")
+    assert isinstance(found, list)
+    about = {"settings", "state folder", "libraries", "stack", "PostgreSQL data"}
+    assert {it["what"] for it in found if not it["ok"]} & about == failed
+    assert [it for it in found if words in it["found"] and it["step"]]
+    assert {"Python", "Java", "disk", "memory"} <= {it["what"] for it in found}
+    status = CliRunner().invoke(app, ["status"])
+    assert status.exit_code == 1
+    said = f"{status.stdout}{status.exception}"
+    assert ("does not run; `feira up`" if fault.startswith("a file") else words) in said
 
 
 @pytest.fixture

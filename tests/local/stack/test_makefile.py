@@ -80,3 +80,27 @@ def test_verify_runs_its_stack_with_comet_where_that_is_asked_for(tmp_path: Path
     for asked in (["COMET=on"], ["FEIRA_COMET=on"]):
         assert ' FEIRA_COMET="on" ' in make(tmp_path, "-n", "verify", *asked).stdout
     assert ' FEIRA_COMET="" ' in make(tmp_path, "-n", "verify").stdout
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_system_without_libgomp_is_told_before_anything_is_installed_and_not_stopped(
+    there: bool, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\ncase "$2" in *libgomp.so.1*) {"exit 0" if there else "exit 1"};; esac\n'
+    )
+    python.chmod(0o755)
+    checked = make(tmp_path / "clone", "libgomp-check", f"PYTHON={python}")
+    assert checked.returncode == 0
+    assert ("apt-get install libgomp1" in checked.stderr) is not there
+    assert ("--without valkey" in checked.stderr) is not there
+    # A Python that does not run is no sign of it.
+    none = make(tmp_path / "clone", "libgomp-check", f"PYTHON={tmp_path / 'none'}")
+    assert (none.returncode, none.stderr) == (0, "")
+    assert (
+        "libgomp-check"
+        in make(tmp_path / "clone", "-n", "-p", "install")
+        .stdout.partition("\ninstall:")[2]
+        .partition("\n")[0]
+    )

@@ -10,5 +10,3 @@ resource "aws_glue_catalog_database" "this" {
   # Where Iceberg would put it by itself.
   location_uri = "s3://${var.bucket}/tables/${each.key}.db"
 }
-
-output "databases" { value = [for database in aws_glue_catalog_database.this : database.name] }

@@ -224,4 +224,3 @@ resource "aws_eks_node_group" "this" {
 output "name" { value = aws_eks_cluster.this.name }
 output "issuer" { value = local.issuer }
 output "provider_arn" { value = aws_iam_openid_connect_provider.this.arn }
-output "node_groups" { value = [for group in aws_eks_node_group.this : group.arn] }

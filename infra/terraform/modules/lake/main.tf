@@ -38,4 +38,3 @@ module "lake" {
 
 output "bucket" { value = module.lake.name }
 output "arn" { value = module.lake.arn }
-output "log_bucket" { value = module.logs.name }

@@ -210,7 +210,6 @@ resource "aws_flow_log" "this" {
   iam_role_arn    = aws_iam_role.flow.arn
 }
 
-output "id" { value = aws_vpc.this.id }
 output "private_subnets" {
   value = [for letter in var.zones : aws_subnet.private[letter].id]
   # A node that has no way out when it starts does not join its cluster.

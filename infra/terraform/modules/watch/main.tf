@@ -79,5 +79,3 @@ resource "aws_budgets_budget" "monthly" {
     subscriber_email_addresses = var.mails
   }
 }
-
-output "topic" { value = aws_sns_topic.alarms.arn }

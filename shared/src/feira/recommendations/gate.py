@@ -8,7 +8,7 @@ the version that is served: their users, novelty and diversity.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
@@ -174,9 +174,6 @@ class Judgement:
     verdict: str
     figures: tuple[GateFigure, ...]
     estimates: tuple[GateFigure, ...] = ()
-
-    def those(self, verdict: str) -> Iterator[GateFigure]:
-        return (each for each in self.figures if each.verdict == verdict)
 
 
 def judge(

@@ -15,9 +15,10 @@ from rich.text import Text
 
 from feira_local.cli.output import AsJson, PlainTable, megabytes, print_json, print_table
 from feira_local.stack import jars, postgres
-from feira_local.stack.config import Monitoring
+from feira_local.stack.config import Monitoring, StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.java import install, java_command, java_version
+from feira_local.stack.libraries import libraries
 from feira_local.stack.lifecycle import Stack
 from feira_local.stack.processes import port_owner, port_variables
 from feira_local.stack.report import report
@@ -47,19 +48,20 @@ def doctor(as_json: AsJson = False) -> None:
 
     Example: [bold]feira doctor[/]
     """
-    stack = Stack.of(running_config())
-    findings = [
+    config, findings = _settings()
+    findings += [
         *_guarded("Python", _python),
         *_guarded("Java", _java),
+        *_guarded("libraries", lambda: _libraries(config)),
         *_guarded("packages", _packages),
-        *_guarded("jars", lambda: _jars(stack)),
-        *_guarded("PostgreSQL binaries", lambda: _postgres(stack)),
-        *_guarded("disk", lambda: _disk(stack)),
+        *_guarded("jars", lambda: _jars(config)),
+        *_guarded("state folder", lambda: _state_folder(config)),
+        *_guarded("PostgreSQL binaries", lambda: _postgres(config)),
+        *_guarded("disk", lambda: _disk(config)),
         *_guarded("memory", _memory),
         *_guarded("Tilt", _tilt),
         *_guarded("monitoring", _monitoring),
-        *_guarded("ports", lambda: _ports(stack)),
-        *_guarded("services", lambda: _services(stack)),
+        *_guarded("stack", lambda: _stack(config)),
     ]
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -78,6 +80,21 @@ def _guarded(what: str, look: Callable[[], list[Finding]]) -> list[Finding]:
         return look()
     except StackError as error:
         return [Finding(what, False, str(error), "see the message")]
+    except OSError as error:
+        found = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return [Finding(what, False, found, "is it this user's? FEIRA_HOME names another folder")]
+
+
+def _settings() -> tuple[StackConfig, list[Finding]]:
+    """Those of the stack that runs, else the environment's; a finding where there are some that cannot be read."""
+    found: list[StackConfig] = []
+
+    def read() -> list[Finding]:
+        found.append(running_config())
+        return []
+
+    findings = _guarded("settings", read)
+    return (found[0] if found else StackConfig.from_env()), findings
 
 
 def _python() -> list[Finding]:
@@ -94,6 +111,13 @@ def _java() -> list[Finding]:
         return [Finding("Java", False, str(error), install())]
 
 
+def _libraries(config: StackConfig) -> list[Finding]:
+    return [
+        Finding(each.name, not each.missing, each.missing or f"for {each.needed_by}", each.step)
+        for each in libraries(config)
+    ]
+
+
 def _packages() -> list[Finding]:
     findings = []
     for package in ("apache-airflow", "pyspark", "pyiceberg", "dbt-core", "supervisor"):
@@ -104,14 +128,28 @@ def _packages() -> list[Finding]:
     return findings
 
 
-def _jars(stack: Stack) -> list[Finding]:
-    wanted = jars.wanted_jars(stack.config)
-    bad = jars.missing_jars(wanted, stack.config.jars, thorough=True)
+def _jars(config: StackConfig) -> list[Finding]:
+    wanted = jars.wanted_jars(config)
+    bad = jars.missing_jars(wanted, config.jars, thorough=True)
     found = f"{len(wanted) - len(bad)} of {len(wanted)} match tilt/jars.lock"
     return [Finding("jars", not bad, found, "`feira jars fetch`")]
 
 
-def _postgres(stack: Stack) -> list[Finding]:
+def _state_folder(config: StackConfig) -> list[Finding]:
+    """Whether it can be written, or made; it is not tried."""
+    home = config.home
+    # Not `Path.exists`, which raises where a folder above is closed.
+    nearest = next(each for each in (home, *home.parents) if os.path.lexists(each))
+    ok = nearest.is_dir() and os.access(nearest, os.R_OK | os.W_OK | os.X_OK)
+    found = str(home) if nearest == home else f"{home}, made by the first `feira up`"
+    if not ok:
+        why = "is not this user's to read and write" if nearest.is_dir() else "is no folder"
+        found = f"{home}: {nearest} {why}"
+    step = "set FEIRA_HOME to a folder that this user can write"
+    return [Finding("state folder", ok, found, step)]
+
+
+def _postgres(config: StackConfig) -> list[Finding]:
     binary = Path(postgres.binary("postgres"))
     findings = [
         Finding("PostgreSQL binaries", binary.is_file(), str(binary), "`make install`"),
@@ -120,7 +158,7 @@ def _postgres(stack: Stack) -> list[Finding]:
         identity = postgres.server_identity()
     except StackError as error:
         return [*findings, Finding("PostgreSQL user", False, str(error), "`feira up`")]
-    data = stack.config.postgres / "data"
+    data = config.postgres / "data"
     if not data.exists():
         return [*findings, Finding("PostgreSQL data", True, "made by the first `feira up`")]
     wanted = identity[0] if identity else None
@@ -130,8 +168,8 @@ def _postgres(stack: Stack) -> list[Finding]:
     return [*findings, Finding("PostgreSQL data", ok, f"{data}, owner {owner}", step)]
 
 
-def _disk(stack: Stack) -> list[Finding]:
-    free = jars.free_space(stack.config.home)
+def _disk(config: StackConfig) -> list[Finding]:
+    free = jars.free_space(config.home)
     step = f"free some, or set FEIRA_HOME to another disk (needed: {megabytes(DISK_NEEDED)})"
     return [Finding("disk", free >= DISK_NEEDED, f"{megabytes(free)} free", step)]
 
@@ -162,6 +200,14 @@ def _monitoring() -> list[Finding]:
     return [
         Finding("Prometheus", True, found.prometheus or hint),
         Finding("Alertmanager", True, found.alertmanager or hint),
+    ]
+
+
+def _stack(config: StackConfig) -> list[Finding]:
+    stack = Stack.of(config)
+    return [
+        *_guarded("ports", lambda: _ports(stack)),
+        *_guarded("services", lambda: _services(stack)),
     ]
 
 

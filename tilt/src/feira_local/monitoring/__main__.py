@@ -30,7 +30,7 @@ from feira_local.monitoring.heaps import Heaps
 from feira_local.stack import airflow, health, postgres
 from feira_local.stack.config import HOST, StackConfig
 from feira_local.stack.own_connections import connections_of_parts, own_connections
-from feira_local.stack.secrets import load_secrets
+from feira_local.stack.secrets import known_secrets
 from feira_local.stack.state import running_config
 
 SECONDS = 60
@@ -58,7 +58,7 @@ def sources(config: StackConfig, figures: Figures) -> list[Source]:
     stack's own has no role for this, and another API than the simulator's is not asked beside the
     pipelines: these are left out.
     """
-    secrets = load_secrets(config.home)
+    secrets = known_secrets(config.home)
     own = own_connections(config.home)
     login = postgres.dsns(secrets, config.ports.postgres, config.warehouse_database).monitor
     lake = config.lake_settings(secrets)

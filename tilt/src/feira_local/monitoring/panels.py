@@ -14,7 +14,6 @@ from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacem
 TAG = "feira"
 # Which Prometheus: a dashboard may be imported where there are several.
 _PROMETHEUS = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
-_WIDTH = 24
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from feira.core.settings import LakeSettings
 from feira_local.stack import postgres
 from feira_local.stack.config import HOST, StackConfig, WarehouseOn
 from feira_local.stack.local_parts import LocalPart
-from feira_local.stack.secrets import Secrets, load_secrets
+from feira_local.stack.secrets import Secrets, known_secrets
 from feira_local.stack.service import Link, Service, TcpCheck
 
 PORT, DATA_API_PORT = "redshift", "redshift_data"
@@ -21,7 +21,7 @@ PORT, DATA_API_PORT = "redshift", "redshift_data"
 def services(config: StackConfig) -> tuple[Service, ...]:
     """redshift-local, which asks for the roles' passwords and for the keys of the stack's lake."""
     port, data_api = config.ports.own[PORT], config.ports.own[DATA_API_PORT]
-    secrets = load_secrets(config.home)
+    secrets = known_secrets(config.home)
     lake = config.lake_settings(secrets)
     superuser = postgres.dsns(secrets, config.ports.postgres).superuser
     return (
@@ -70,7 +70,7 @@ def dsn(config: StackConfig, secrets: Secrets, role: str) -> str:
 
 def connections(config: StackConfig) -> dict[str, dict[str, Any]]:
     """The warehouse's connections, in the fields of the Amazon provider's type `redshift`."""
-    secrets = load_secrets(config.home)
+    secrets = known_secrets(config.home)
     return {
         conn_id: {
             "conn_type": "redshift",

@@ -24,7 +24,7 @@ from feira_local.stack.lifecycle import Stack
 from feira_local.stack.loopback import no_proxy
 from feira_local.stack.own_connections import as_airflow_reads, own_connections
 from feira_local.stack.postgres import WAREHOUSE_CONNECTIONS, Dsns
-from feira_local.stack.secrets import load_secrets
+from feira_local.stack.secrets import known_secrets
 from feira_local.stack.state import running_config
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def warehouse_dsn(role: str = "reader") -> str:
 
             return connections.warehouse_dsn(conn_id)[0]
     if config.warehouse_on is WarehouseOn.REDSHIFT:
-        return redshift.dsn(config, load_secrets(config.home), role)
+        return redshift.dsn(config, known_secrets(config.home), role)
     return str(getattr(dsns(), role))
 
 
@@ -108,13 +108,15 @@ def dsns() -> Dsns:
 
 
 def airflow_login(user: str = airflow.ADMIN) -> tuple[str, str]:
-    """A user of Airflow's web interface, and its password. Raises StackError, with the users there are, for another,
-    and where there is no stack."""
-    if user not in airflow.USERS:
-        raise StackError(f"Airflow has no user {user!r}; it has {', '.join(airflow.USERS)}.")
+    """A person's user of Airflow's web interface, and its password. Raises StackError, with the users there are, for
+    another, and where there is no stack."""
+    if user not in airflow.PEOPLE:
+        raise StackError(
+            f"There is no login of user {user!r} to print; there are those of {', '.join(airflow.PEOPLE)}."
+        )
     config = running_config()
     _require_made(config)
-    return user, load_secrets(config.home).by_name()[f"airflow_{user}"]
+    return user, known_secrets(config.home).by_name()[f"airflow_{user}"]
 
 
 def _require_made(config: StackConfig) -> None:
@@ -173,11 +175,10 @@ def environment() -> dict[str, str]:
     """
     config = running_config()
     _require_made(config)
-    secrets = load_secrets(config.home)
+    secrets = known_secrets(config.home)
     return {
         **no_proxy(os.environ),
         "FEIRA_HOME": str(config.home),
-        "FEIRA_SHOP_URL": config.shop_url,
         "FEIRA_SPARK_URL": spark_url(),
         **config.lake_settings(secrets).to_env(),
         **airflow.connections(config, secrets),

@@ -18,6 +18,7 @@ MONITOR = "monitor"
 # variable: that is `user`, for of SimpleAuthManager's `op` nothing is withheld that `admin` has. The monitor is a
 # program.
 USERS = {ADMIN: "admin", "operator": "user", "viewer": "viewer", MONITOR: "viewer"}
+PEOPLE = tuple(user for user in USERS if user != MONITOR)
 PRELOAD = Path(__file__).parent / "preload"
 
 

@@ -125,13 +125,13 @@ def main() -> None:
 
     import psutil
 
-    from feira_local.stack.secrets import load_secrets
+    from feira_local.stack.secrets import known_secrets
     from feira_local.stack.service import named
     from feira_local.stack.services import services
     from feira_local.stack.state import running_config
 
     config = running_config()
-    service = named(services(config, load_secrets(config.home)), sys.argv[1])
+    service = named(services(config, known_secrets(config.home)), sys.argv[1])
     # A container's first process is as old as its service.
     found = ask(service, psutil.Process(1).create_time())
     sys.exit(0 if found.works else f"{service.name} is {found.state}: {found.note}")

@@ -16,6 +16,7 @@ from feira_local.stack import health, log_lines, state
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
 from feira_local.stack.jars import missing_jars, wanted_jars
+from feira_local.stack.libraries import require_libraries
 from feira_local.stack.processes import (
     describe,
     end,
@@ -25,7 +26,7 @@ from feira_local.stack.processes import (
     port_variables,
     wait_gone,
 )
-from feira_local.stack.secrets import Secrets, load_secrets
+from feira_local.stack.secrets import Secrets, known_secrets, load_secrets
 from feira_local.stack.service import Service, by_name, named
 from feira_local.stack.services import services
 from feira_local.stack.supervisor import (
@@ -65,7 +66,7 @@ class Stack:
 
     @classmethod
     def of(cls, config: StackConfig) -> Stack:
-        secrets = load_secrets(config.home)
+        secrets = known_secrets(config.home)
         return cls(config, secrets, services(config, secrets))
 
     @property
@@ -98,8 +99,10 @@ def up(
     Raises StackError naming the service that failed, its last log lines and its log's path.
     """
     _require_user_name()
+    require_libraries(config)
     with state.alone(config):
         config.make_folders()
+        load_secrets(config.home)
         stack = Stack.of(config)
         if missing_jars(wanted_jars(config), config.jars, thorough=False):
             raise StackError("Jars are missing or damaged; `feira jars fetch` gets them.")
@@ -292,6 +295,8 @@ def restart(config: StackConfig, name: str) -> None:
     """
     stack = Stack.of(config)
     service = named(stack.services, name)
+    # First without the lock, for which a folder is made.
+    stack.running_supervisor(name)
     with state.alone(config):
         supervisor = stack.running_supervisor(name)
         _stop_level(supervisor, [name], lambda _: None)

@@ -19,6 +19,7 @@ from feira_local.stack.service import Service
 if TYPE_CHECKING:
     from feira_local.stack.config import StackConfig
     from feira_local.stack.jars import JarSet
+    from feira_local.stack.libraries import Library
 
 
 def _no_services(config: StackConfig) -> tuple[Service, ...]:
@@ -27,6 +28,10 @@ def _no_services(config: StackConfig) -> tuple[Service, ...]:
 
 def _no_connections(config: StackConfig) -> dict[str, dict[str, Any]]:
     return {}
+
+
+def _no_libraries(config: StackConfig) -> tuple[Library, ...]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class LocalPart:
     :param connections: Airflow connections by id, in the fields of ``airflow connections import``
     :param jars: the Java programs of its services; ``config.jars / <set's name>`` has them
     :param topics: topics of Kafka with their numbers of partitions
+    :param libraries: what of the system its pipeline's packages need in this stack. A part that is left out is asked
+        too: a connection of ``connections.yaml`` may stand for it
     :param on_request: whether it was asked for; such a part is started only then, and is none of ``--without``
     """
 
@@ -49,6 +56,7 @@ class LocalPart:
     connections: Callable[[StackConfig], dict[str, dict[str, Any]]] = _no_connections
     jars: tuple[JarSet, ...] = ()
     topics: Mapping[str, int] = field(default_factory=dict)
+    libraries: Callable[[StackConfig], tuple[Library, ...]] = _no_libraries
     on_request: Callable[[StackConfig], bool] | None = None
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import fcntl
+import functools
 import os
 import secrets as random_source
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -121,13 +122,36 @@ def load_secrets(home: Path) -> Secrets:
         try:
             with _locked(home):
                 known = _read(path)
-                known |= {item.name.upper(): item.metadata["make"]() for item in _missing(known)}
+                known |= _made(_missing(known))
                 write_private(path, "".join(f"{name}={value}\n" for name, value in known.items()))
         except OSError as error:
             raise StackError(
                 f"{path} cannot be written: {error.strerror}. Is {home} another user's, or its disk full?"
             ) from error
+    return _of(known)
+
+
+def known_secrets(home: Path) -> Secrets:
+    """Those of the file, for who looks and starts nothing: nothing is written. What the file lacks is random, and opens
+    nothing.
+
+    Raises StackError when the file exists but cannot be read.
+    """
+    return _of(_unkept(home) | _read(home / FILE))
+
+
+@functools.cache
+def _unkept(home: Path) -> dict[str, str]:
+    """Parts of a stack that are looked at by one process have the same."""
+    return _made(fields(Secrets))
+
+
+def _of(known: dict[str, str]) -> Secrets:
     return Secrets(**{item.name: known[item.name.upper()] for item in fields(Secrets)})
+
+
+def _made(names: Iterable[Field[Any]]) -> dict[str, str]:
+    return {item.name.upper(): item.metadata["make"]() for item in names}
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -137,7 +161,7 @@ def _read(path: Path) -> dict[str, str]:
             if os.fstat(file.fileno()).st_mode & 0o777 != 0o600:
                 os.fchmod(file.fileno(), 0o600)
             return dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise StackError(

@@ -12,12 +12,14 @@ from typing import Any
 from feira.recommendations.serving.baked import served_path
 from feira.recommendations.serving.store import KAFKA, URL
 from feira_local.stack.config import BUCKET, HOST, StackConfig
+from feira_local.stack.libraries import LIBGOMP, Library
 from feira_local.stack.local_parts import LocalPart
 from feira_local.stack.own_connections import connections_of_parts, own_connections
-from feira_local.stack.secrets import Secrets, load_secrets, write_private
+from feira_local.stack.secrets import Secrets, known_secrets, write_private
 from feira_local.stack.service import HttpCheck, Link, Service, TcpCheck
 
 CONNECTION = "valkey_default"
+_KAFKA_CONNECTION = "kafka_default"
 # Of its folder, which it runs in: a path may hold what a line of its settings cannot.
 SETTINGS = "valkey.conf"
 LARGEST = "512mb"
@@ -26,7 +28,7 @@ LARGEST = "512mb"
 def services(config: StackConfig) -> tuple[Service, ...]:
     """The server and, from lists that are published there, the API."""
     port, api = config.ports.own["valkey"], config.ports.own["recommendations"]
-    lake = config.lake_settings(load_secrets(config.home))
+    lake = config.lake_settings(known_secrets(config.home))
     own_s3 = lake.endpoint == config.s3_url
     # The files of the stack's own lake are files here.
     file = served_path(str(config.lake / BUCKET) if own_s3 else lake.root)
@@ -74,7 +76,7 @@ def _connected(config: StackConfig) -> dict[str, str]:
     """Where lists are read from, and where events go that are posted: the stack's own servers, or those of
     ``connections.yaml``; without Kafka nowhere."""
     known = connections_of_parts(config)
-    kafka = known.get("kafka_default")
+    kafka = known.get(_KAFKA_CONNECTION)
     return {URL: json.dumps(known[CONNECTION])} | (
         {KAFKA: json.dumps(kafka.get("extra", {}))} if kafka else {}
     )
@@ -120,10 +122,16 @@ def connections(config: StackConfig) -> dict[str, dict[str, Any]]:
             "conn_type": "redis",
             "host": HOST,
             "port": config.ports.own["valkey"],
-            "password": load_secrets(config.home).valkey,
+            "password": known_secrets(config.home).valkey,
             "extra": {"db": 0},
         }
     }
+
+
+def libraries(config: StackConfig) -> tuple[Library, ...]:
+    """What lists are made with, where they are: of the events of users, for Valkey."""
+    known = connections_of_parts(config)
+    return (LIBGOMP,) if {CONNECTION, _KAFKA_CONNECTION} <= known.keys() else ()
 
 
 def valkey_options(config: StackConfig) -> dict[str, Any]:
@@ -138,7 +146,7 @@ def valkey_options(config: StackConfig) -> dict[str, Any]:
     return {
         "host": HOST,
         "port": config.ports.own["valkey"],
-        "password": load_secrets(config.home).valkey,
+        "password": known_secrets(config.home).valkey,
     }
 
 
@@ -151,4 +159,5 @@ LOCAL = LocalPart(
     ports={"valkey": 19094, "recommendations": 18040},
     services=services,
     connections=connections,
+    libraries=libraries,
 )

@@ -17,7 +17,7 @@ import psycopg
 from redshift_local.data_api.model import ApiError, invalid
 from redshift_local.execution import Connection, Outcome, connect, run
 from redshift_local.loading.files import S3
-from redshift_local.translation.errors import RedshiftError
+from redshift_local.translation.errors import SYNTAX, RedshiftError
 from redshift_local.translation.translate import Translated, translate
 from redshift_local.wording import worded
 
@@ -330,11 +330,11 @@ def _only(sql: str) -> Translated:
     if len(found) > 1:
         raise RedshiftError(
             "cannot insert multiple commands into a prepared statement",
-            sqlstate="42601",
+            sqlstate=SYNTAX,
             hint="BatchExecuteStatement takes several, one in each of Sqls",
         )
     if not found:
-        raise RedshiftError("syntax error at end of input", sqlstate="42601")
+        raise RedshiftError("syntax error at end of input", sqlstate=SYNTAX)
     return found[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from redshift_local.translation.errors import NotImitated, RedshiftError
+from redshift_local.translation.errors import INVALID_PARAMETER, SYNTAX, NotImitated, RedshiftError
 from redshift_local.translation.words import Words
 
 # With these the files' own schema says what the option would.
@@ -138,7 +138,7 @@ class Authorization:
         if self._credentials is None:
             raise RedshiftError(
                 f"No credentials provided for {self._statement}",
-                sqlstate="42601",
+                sqlstate=SYNTAX,
                 hint="write IAM_ROLE, CREDENTIALS, or ACCESS_KEY_ID and SECRET_ACCESS_KEY",
             )
         return self._credentials
@@ -153,7 +153,7 @@ def _credentials(text: str) -> tuple[str, ...]:
     raise RedshiftError(
         "Invalid credentials. Must be of the format: credentials 'aws_iam_role=...' or "
         "'aws_access_key_id=...;aws_secret_access_key=...[;token=...]'",
-        sqlstate="22023",
+        sqlstate=INVALID_PARAMETER,
     )
 
 
@@ -241,5 +241,5 @@ def common_option(words: Words, found: dict[str, object]) -> bool:
 def _character(words: Words, option: str) -> str:
     text = words.string().replace("\\t", "\t")
     if len(text) != 1:
-        raise RedshiftError(f"{option} must be a single character", sqlstate="22023")
+        raise RedshiftError(f"{option} must be a single character", sqlstate=INVALID_PARAMETER)
     return text

@@ -6,7 +6,13 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from redshift_local.translation.errors import NotImitated, RedshiftError, no_function, syntax_error
+from redshift_local.translation.errors import (
+    INVALID_PARAMETER,
+    NotImitated,
+    RedshiftError,
+    no_function,
+    syntax_error,
+)
 from redshift_local.translation.grammar import words_of
 
 SCHEMA = "redshift"
@@ -164,7 +170,7 @@ def date_part(argument: exp.Expr, function: str, *, read: bool = False) -> exp.L
     if not constant or part is None or (part in _ONLY_READ and not read):
         raise RedshiftError(
             f'"{argument.name}" is not a date part that {function} takes',
-            sqlstate="22023",
+            sqlstate=INVALID_PARAMETER,
             hint="parts are " + ", ".join(sorted(set(_PARTS) - (set() if read else _ONLY_READ))),
         )
     return exp.Literal.string(part)

@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from redshift_local.translation import functions, types
 from redshift_local.translation.errors import (
+    UNDEFINED_FUNCTION,
     NotImitated,
     RedshiftError,
     no_function,
@@ -264,7 +265,9 @@ def _says(near: str, hint: str = "") -> Check:
 
 def _operator(written: str, hint: str = "") -> Check:
     def refuse(node: exp.Expr) -> None:
-        raise RedshiftError(f"operator does not exist: {written}", sqlstate="42883", hint=hint)
+        raise RedshiftError(
+            f"operator does not exist: {written}", sqlstate=UNDEFINED_FUNCTION, hint=hint
+        )
 
     return refuse
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from redshift_local.translation.dialect import WORD, written
-from redshift_local.translation.errors import NotImitated, RedshiftError, no_type
+from redshift_local.translation.errors import INVALID_PARAMETER, NotImitated, RedshiftError, no_type
 from redshift_local.translation.grammar import words_of
 
 MAX_VARCHAR = 65_535
@@ -93,14 +93,16 @@ def stored(type_: exp.DataType, *, column: bool) -> exp.DataType:
         size = sizes[0] if sizes else 256
         if not 1 <= size <= MAX_VARCHAR:
             raise RedshiftError(
-                f"length for type varchar cannot exceed {MAX_VARCHAR}", sqlstate="22023"
+                f"length for type varchar cannot exceed {MAX_VARCHAR}", sqlstate=INVALID_PARAMETER
             )
         return _sized("VARCHAR", size) if sizes or column else _sized("VARCHAR")
     if kind in (exp.DType.CHAR, exp.DType.NCHAR, exp.DType.BPCHAR):
         sizes = _sizes(type_, 1)
         size = sizes[0] if sizes else 256 if word(type_) == "bpchar" else 1
         if not 1 <= size <= MAX_CHAR:
-            raise RedshiftError(f"length for type char cannot exceed {MAX_CHAR}", sqlstate="22023")
+            raise RedshiftError(
+                f"length for type char cannot exceed {MAX_CHAR}", sqlstate=INVALID_PARAMETER
+            )
         return _sized("CHAR", size)
     if kind == exp.DType.DECIMAL:
         precision, scale = (
@@ -111,12 +113,12 @@ def stored(type_: exp.DataType, *, column: bool) -> exp.DataType:
         if not 1 <= precision <= MAX_PRECISION:
             raise RedshiftError(
                 f"DECIMAL precision {precision} must be between 1 and {MAX_PRECISION}",
-                sqlstate="22023",
+                sqlstate=INVALID_PARAMETER,
             )
         if scale > precision or scale > 37:
             raise RedshiftError(
                 f"DECIMAL scale {scale} must be between 0 and precision {precision}",
-                sqlstate="22023",
+                sqlstate=INVALID_PARAMETER,
             )
         return _sized("DECIMAL", precision, scale)
     if kind == exp.DType.SUPER:

@@ -17,6 +17,7 @@ import psycopg
 from redshift_local.loading.files import S3
 from redshift_local.loopback import refuse_outside
 from redshift_local.translation.commands import is_utf8
+from redshift_local.translation.errors import INVALID_PARAMETER
 from redshift_local.wire import messages
 from redshift_local.wire.session import Session, fault, opened
 
@@ -80,7 +81,7 @@ class _Wire:
         encoding = options.get("client_encoding", "utf8")
         if not is_utf8(encoding):
             text = f'client_encoding "{encoding}" is not supported: texts are in UTF8'
-            writer.write(messages.refusal(text, "22023", severity="FATAL"))
+            writer.write(messages.refusal(text, INVALID_PARAMETER, severity="FATAL"))
             return
         login = await self._login(reader, writer, options) if self._logins else {}
         try:

@@ -18,7 +18,7 @@ import psycopg
 
 from redshift_local.loading.files import S3
 from redshift_local.loading.transfer import said, transfer
-from redshift_local.translation.errors import NotImitated, RedshiftError, syntax_error
+from redshift_local.translation.errors import SYNTAX, NotImitated, RedshiftError, syntax_error
 from redshift_local.translation.translate import Translated, translate
 from redshift_local.wire import messages
 from redshift_local.wire.messages import (
@@ -180,7 +180,7 @@ class Session:
             found = translate(text)
             if len(found) > 1:
                 raise RedshiftError(
-                    "cannot insert multiple commands into a prepared statement", sqlstate="42601"
+                    "cannot insert multiple commands into a prepared statement", sqlstate=SYNTAX
                 )
             if found:
                 _refuse_names(found[0])

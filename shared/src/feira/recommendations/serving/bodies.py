@@ -46,13 +46,6 @@ async def read_object(scope: Scope, receive: Receive) -> dict[str, Any]:
     return found
 
 
-def require_fields(given: dict[str, Any], known: tuple[str, ...], where: str = "body") -> None:
-    """Refuses a field that is none of the known ones."""
-    for name in given:
-        if name not in known:
-            raise RefusedError(where, name, f"an object of {', '.join(known)}")
-
-
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if (again := repeated_key(pairs)) is not None:
         raise ValueError(f"duplicate key {again!r}")
