@@ -36,7 +36,10 @@ def services(config: StackConfig) -> tuple[Service, ...]:
                 *(own / "__main__.py", own / "heaps.py"),
                 *(shared / "monitoring", shared / "core"),
                 *(shared / "sales" / name for name in ("landing.py", "published.py", "rates.py")),
-                *(shared / "user_events" / name for name in ("codec.py", "offsets.py")),
+                *(
+                    shared / "user_events" / name
+                    for name in ("codec.py", "offsets.py", "partitions.py")
+                ),
                 config.repository / "shared" / "contracts",
             ),
         ),

@@ -155,6 +155,10 @@ class StackConfig:
         repository = repository_root()
         home = Path(env.get("FEIRA_HOME") or repository / ".feira").expanduser().resolve()
         _require_usable("FEIRA_HOME", home, _REFUSED)
+        if os.path.isfile(home):
+            raise StackError(
+                f"FEIRA_HOME is {str(home)!r}, which is a file; it must be the folder of the stack's state."
+            )
         # Java splits its class path, and the shell its PATH, at the colon.
         _require_usable("The checkout", repository, (*_REFUSED, os.pathsep))
         offset = _integer(env, "FEIRA_PORT_OFFSET", 0, lowest=-60000, highest=60000)
