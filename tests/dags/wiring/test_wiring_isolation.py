@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from feira_wiring.isolation import Request, ToolFailed, run
+from feira_wiring import isolation
+from feira_wiring.isolation import Answer, Request, ToolFailed, run
+from feira_wiring.report import Report
 
 HEARS = (
     "from airflow.sdk import DAG, Asset\nwith DAG('hear', schedule=[Asset('orders')]):\n    pass\n"
@@ -128,3 +130,25 @@ def test_a_linter_that_cannot_start_is_exit_code_3(
     monkeypatch.setenv("AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE", "neither")
     with pytest.raises(ToolFailed, match="neither"):
         run(Request((tmp_path,)))
+
+
+def test_the_home_of_a_process_that_is_ended_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made, and removed, by the process that starts the others."""
+    monkeypatch.delenv("AIRFLOW_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    report = Report(("dags",), 1, 1, (), ())
+    homes: list[Path] = []
+
+    def attempt(*_: object) -> isolation._End:
+        homes.append(Path(os.environ["AIRFLOW_HOME"]))
+        assert homes[-1].is_dir()
+        (homes[-1] / "airflow.cfg").write_text("")
+        killed = isolation._End(None, "a.py", "ended", "was ended by SIGKILL")
+        return killed if len(homes) == 1 else isolation._End(Answer(report))
+
+    monkeypatch.setattr(isolation, "_attempt", attempt)
+    assert run(Request((tmp_path,))) == report
+    assert homes[0] == homes[1] and not homes[0].exists()
+    assert "AIRFLOW_HOME" not in os.environ

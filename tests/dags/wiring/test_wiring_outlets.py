@@ -297,3 +297,38 @@ plain("report", A)
     (tmp_path / "dags.py").write_text(HEAD + text)
     found = [(each.rule, each.level) for each in lint(tmp_path).findings]
     assert found == [("no-emitter", "warning")]
+
+
+EMPTY = """
+from airflow.providers.standard.operators.bash import BashOperator
+
+class Publish(BaseOperator):
+    def __init__(self, *, name, outlets=None, **more):
+        super().__init__(outlets=outlets or [Asset(name)], **more)
+    def execute(self, context): ...
+
+with DAG("load", schedule=None{defaults}):
+    {task}
+with DAG("load_b", schedule=None):
+    task(task_id="emit", outlets=[Asset("b")])(lambda: 0)()
+"""
+OTHER = ("no-listener", "b")
+
+
+@pytest.mark.parametrize("of_the_dag", [False, True])
+@pytest.mark.parametrize(
+    ("made", "missing"),
+    [
+        ("BashOperator.partial(task_id='t'{}).expand(bash_command=['x'])", []),
+        ("task(lambda n: n, task_id='t'{}).expand(n=[1])", []),
+        ("Publish.partial(task_id='t'{}).expand(name=['a'])", [("no-listener", "a")]),
+    ],
+)
+def test_a_mapped_task_may_be_given_none_for_outlets_and_inlets(
+    tmp_path: Path, made: str, missing: list[tuple[str, str]], of_the_dag: bool
+) -> None:
+    given = {"outlets": None, "inlets": None}
+    defaults = f", default_args={given}" if of_the_dag else ""
+    own = "" if of_the_dag else ", outlets=None, inlets=None"
+    text = EMPTY.format(defaults=defaults, task=made.format(own))
+    assert found(tmp_path, text) == sorted([*missing, OTHER])

@@ -308,3 +308,35 @@ def test_a_file_that_was_lost_before_is_not_loaded_again(tmp_path: Path) -> None
     ).findings
     assert (one.rule, one.problem.endswith("no end after 2 s")) == ("import-hangs", True)
     assert (started, (tmp_path / "loaded").exists()) == ([""], False)
+
+
+ODD = """
+from airflow.sdk import DAG, Asset, BaseOperator, task
+
+class Odd(BaseOperator):
+    @property
+    def only_watches(self):
+        raise RuntimeError("not while it is parsed")
+    def execute(self, context): ...
+
+with DAG("odd", schedule=[Asset("a")]):
+    Odd(task_id="t", outlets=[Asset("b")])
+"""
+
+
+def test_a_dag_that_cannot_be_read_is_named_and_the_others_are_linted(tmp_path: Path) -> None:
+    """Nothing of it counts as read: that it emits may be, and its schedule is not judged."""
+    (tmp_path / "odd.py").write_text(ODD)
+    (tmp_path / "dags.py").write_text(
+        "from airflow.sdk import DAG, Asset\nD = DAG('hear', schedule=Asset('b'))\n"
+    )
+    report = lint(tmp_path)
+    assert [(each.rule, each.level, each.asset) for each in report.findings] == [
+        ("unread-dag", "warning", None),
+        ("no-emitter", "note", "b"),
+    ]
+    unread, no_emitter = report.findings
+    assert (report.dags, unread.dags) == (2, ("odd",))
+    assert "odd: RuntimeError: not while it is parsed" in unread.problem
+    assert [each.file for each in unread.places] == [f"{tmp_path}/odd.py"]
+    assert f"{tmp_path}/odd.py could not be read in full" in no_emitter.problem

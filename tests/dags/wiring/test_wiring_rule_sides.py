@@ -666,3 +666,31 @@ with DAG("own", schedule="@daily"):
 """
     findings = [(each.rule, each.asset) for each in found(tmp_path, text)]
     assert findings == [("no-listener", "n")]
+
+
+@pytest.mark.parametrize(
+    "target", ["{{ params.x }}", "{% if params.x %}a{% else %}b{% endif %}", "a{# which #}"]
+)
+def test_the_name_of_a_dag_that_is_rendered_is_not_known(tmp_path: Path, target: str) -> None:
+    text = f"with DAG('poll'):\n    TriggerDagRunOperator(task_id='t', trigger_dag_id={target!r})\n"
+    assert found(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    ("schedule", "says"),
+    [
+        ("[A]", "it makes no run of report, and logs nothing."),
+        ("A & B", "it makes no run of report, and logs nothing."),
+        ("A | B", "it makes no run of report for it, only its other assets make runs, and"),
+        (
+            "AssetOrTimeSchedule(timetable=CronTriggerTimetable('0 0 * * *', timezone='UTC'), assets=[A])",
+            "it makes no run of report for it, only its clock makes runs, and",
+        ),
+    ],
+)
+def test_a_keyed_event_is_not_said_to_hinder_what_else_makes_runs(
+    tmp_path: Path, schedule: str, says: str
+) -> None:
+    text = f"emits('load', A, schedule=clock('0 0 * * *'))\nemits('more', B)\nlistens('report', {schedule})"
+    (one,) = (each for each in found(tmp_path, text) if each.rule == "keyed-event-plain-listener")
+    assert says in one.consequence

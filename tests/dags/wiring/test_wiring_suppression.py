@@ -36,6 +36,11 @@ with DAG("load", schedule=None):
         ({"on": "  # feira-lint: ignore[no-listener] people read it"}, True),
         ({"on": "  # feira-lint: ignore[cycle, no-listener]"}, True),
         ({"above": "# feira-lint: ignore[no-listener]"}, True),
+        ({"on": "  # noqa: E501  # feira-lint: ignore[no-listener]"}, True),
+        ({"on": "  # type: ignore[x] # feira-lint: ignore[no-listener]  # noqa"}, True),
+        ({"on": "  # feira-lint: ignore[cycle] # feira-lint: ignore[no-listener]"}, True),
+        ({"above": "# pylint: skip  # feira-lint: ignore[no-listener]"}, True),
+        ({"on": "  # noqa: feira-lint: ignore[no-listener]"}, False),
         ({"on": "  # feira-lint: ignore[cycle]"}, False),
         ({"above": "x = 1  # feira-lint: ignore[no-listener]"}, False),
         ({"above": "x = '# feira-lint: ignore[no-listener]'"}, False),
@@ -194,6 +199,27 @@ def test_two_files_that_do_not_import_are_two_entries() -> None:
     assert fingerprint(one) != fingerprint(replace(one, places=(Place("d/b.py"),)))
     assert fingerprint(one) != fingerprint(replace(one, problem="another cause"))
     assert fingerprint(one) == fingerprint(replace(one, places=(Place("e/a.py", 4),)))
+
+
+@pytest.mark.parametrize(
+    ("cause", "elsewhere", "other"),
+    [
+        ("No such file: '/home/one/lake/a.csv'", "No such file: '/srv/x y/a.csv'", "No such file: '/b.csv'"),
+        ("Timeout for /a/dags.py, PID: 17", "Timeout for /tmp/b/dags.py, PID: 9", "Timeout for /a/dogs.py"),
+        ("<Lake object at 0x7f12ab> is shut", "<Lake object at 0x55> is shut", "<Lake object> is open"),
+        ('cannot open "C:\\one\\a.ini"', 'cannot open "D:\\x\\a.ini"', 'cannot open "C:\\one\\b.ini"'),
+        ("read s3://lake/a", "read s3://lake/a", "read s3://lake/b"),
+    ],
+)  # fmt: skip
+def test_a_file_is_known_by_its_cause_on_every_machine(
+    cause: str, elsewhere: str, other: str
+) -> None:
+    bare: dict[str, object] = {"asset": None, "dags": (), "tasks": (), "subject": None}
+    one, same, another = (
+        fingerprint(a_finding("import-error", problem=each, **bare))
+        for each in (cause, elsewhere, other)
+    )
+    assert (one == same, one == another) == (True, False)
 
 
 def test_a_baseline_holds_an_asset_that_each_parse_renames(tmp_path: Path) -> None:

@@ -802,3 +802,30 @@ with DAG("load", schedule=None):
 keyed("of_key", A)
 """
     assert len(found(tmp_path, text)) == certain
+
+
+@pytest.mark.parametrize(
+    ("body", "rules"),
+    [
+        ("outlet_events[A].partition_keys = {'k'}", []),
+        ("outlet_events[A].partition_keys |= {'k'}", []),
+        ("outlet_events[A].partition_keys.add('k')", []),
+        ("event = outlet_events[A]\n        event.partition_keys.update(['k'])", []),
+        ("event = outlet_events[A]\n        if x: event.partition_keys = {'k'}", []),
+        ("outlet_events[B].partition_keys = {'k'}", [("plain-event-keyed-listener", "a")]),
+        ("outlet_events[A].extra = {'k': 1}", [("plain-event-keyed-listener", "a")]),
+    ],
+)
+def test_keys_may_be_put_into_the_events_own_set(
+    tmp_path: Path, body: str, rules: list[tuple[str, str]]
+) -> None:
+    text = (
+        "with DAG('load', schedule=None):\n    @task(outlets=[A, B])\n"
+        f"    def emit(x=None, *, outlet_events):\n        {body}\n    emit()\nkeyed('of_a', A)\n"
+    )
+    about_a = [each for each in found(tmp_path, text) if each[1] == "a"]
+    assert about_a == rules
+    certain = "if x" not in body and "[A].partition_keys" in body
+    plain = found(tmp_path, text.replace("keyed('of_a', A)", "plain('of_a', A)"))
+    if certain:
+        assert ("keyed-event-plain-listener", "a") in plain

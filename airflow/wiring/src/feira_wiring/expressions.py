@@ -27,11 +27,16 @@ class Expressions:
         self.assets: dict[AssetId, Asset] = {}
         # (asset, name) of every watcher; an asset may be declared many times.
         self.watchers: dict[tuple[AssetId, str], None] = {}
-        for declared in (each for one in expressions for each in _leaves(core(one))):
-            if isinstance(declared, SerializedAsset):
-                self._declare(declared)
+        for each in expressions:
+            self.declare(each)
         self._by_name = {asset.name: asset for asset in self.assets}
         self._by_uri = {asset.uri: asset for asset in self.assets}
+
+    def declare(self, expression: Any) -> None:
+        """Takes up the assets of one more expression; references are not resolved to them."""
+        for declared in _leaves(core(expression)):
+            if isinstance(declared, SerializedAsset):
+                self._declare(declared)
 
     def _declare(self, declared: SerializedAsset) -> None:
         asset = AssetId(declared.name, declared.uri)

@@ -26,6 +26,7 @@ def airflow_home() -> Iterator[None]:
             os.environ[_LEVEL] = "CRITICAL"
             undo.callback(os.environ.pop, _LEVEL)
         if _HOME not in os.environ and not Path("~/airflow").expanduser().exists():
-            os.environ[_HOME] = undo.enter_context(tempfile.TemporaryDirectory(prefix="wiring-"))
+            folder = tempfile.TemporaryDirectory(prefix="wiring-", ignore_cleanup_errors=True)
+            os.environ[_HOME] = undo.enter_context(folder)
             undo.callback(os.environ.pop, _HOME)
         yield

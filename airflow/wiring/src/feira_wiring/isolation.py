@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from feira_wiring.home import airflow_home
 from feira_wiring.model import FailureKind
 from feira_wiring.report import FolderUnreadable, NoSuchRule, Report
 from feira_wiring.suppression import Pattern
@@ -53,18 +54,19 @@ def run(request: Request, file_timeout: float = FILE_TIMEOUT, timeout: float = T
     Raises FolderUnreadable for what cannot be asked, ToolFailed when there can be no report.
     """
     until = time.monotonic() + timeout
-    while True:
-        end = _attempt(request, file_timeout, until, timeout)
-        if end.answer is None:
-            if not end.file or end.file in (file for file, _, _ in request.lost):
-                raise ToolFailed(f"The process that loads the DAG files {end.text}.")
-            request = replace(request, lost=(*request.lost, (end.file, end.kind, end.text)))
-        elif end.answer.wrong is not None:
-            raise FolderUnreadable(end.answer.wrong)
-        elif end.answer.report is None:
-            raise ToolFailed(f"The linter failed, which is a bug in it: {end.answer.failed}.")
-        else:
-            return end.answer.report
+    with airflow_home():  # here: a process that is ended removes nothing
+        while True:
+            end = _attempt(request, file_timeout, until, timeout)
+            if end.answer is None:
+                if not end.file or end.file in (file for file, _, _ in request.lost):
+                    raise ToolFailed(f"The process that loads the DAG files {end.text}.")
+                request = replace(request, lost=(*request.lost, (end.file, end.kind, end.text)))
+            elif end.answer.wrong is not None:
+                raise FolderUnreadable(end.answer.wrong)
+            elif end.answer.report is None:
+                raise ToolFailed(f"The linter failed, which is a bug in it: {end.answer.failed}.")
+            else:
+                return end.answer.report
 
 
 def _attempt(request: Request, file_timeout: float, until: float, timeout: float) -> _End:
@@ -202,26 +204,23 @@ def main(request: str, progress: str, answer: str) -> None:
 
 
 def _answer(asked: Request, started: Callable[[str], None]) -> Answer:
-    from feira_wiring.home import airflow_home
+    _let_crashes_end_it()
+    # Not before: importing airflow makes its home.
+    from feira_wiring.linting import lint
 
-    with airflow_home():
-        _let_crashes_end_it()
-        # Not before: importing airflow makes its home.
-        from feira_wiring.linting import lint
-
-        try:
-            report = lint(
-                asked.folders,
-                asked.ignore,
-                select=asked.select,
-                enable=asked.enable,
-                patterns=asked.patterns,
-                lost={file: (kind, text) for file, kind, text in asked.lost},
-                started=started,
-            )
-        except (FolderUnreadable, NoSuchRule) as error:
-            return Answer(wrong=str(error))
-        return Answer(report=replace(report, wiring=None))
+    try:
+        report = lint(
+            asked.folders,
+            asked.ignore,
+            select=asked.select,
+            enable=asked.enable,
+            patterns=asked.patterns,
+            lost={file: (kind, text) for file, kind, text in asked.lost},
+            started=started,
+        )
+    except (FolderUnreadable, NoSuchRule) as error:
+        return Answer(wrong=str(error))
+    return Answer(report=replace(report, wiring=None))
 
 
 def _let_crashes_end_it() -> None:

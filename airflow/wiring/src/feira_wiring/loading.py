@@ -27,6 +27,7 @@ from airflow.dag_processing.importers import get_importer_registry
 from airflow.serialization.encoders import coerce_to_core_timetable
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 
+from feira_wiring.duplicates import Bag, Dags, Doubled
 from feira_wiring.model import FailureKind, Unstable
 from feira_wiring.report import FolderUnreadable, must_exist
 from feira_wiring.stability import beside, unstable
@@ -45,18 +46,20 @@ class Failure:
     file: str
     kind: FailureKind
     cause: Cause
+    dag_id: str | None = None
 
 
 @dataclass(frozen=True)
 class Loaded:
     """DAGs by name in order, their timetables in Airflow's core form, and what was not loaded.
 
-    ``unstable``: their assets that another parse has not.
+    ``duplicates``: what was left out for another DAG of its id. ``unstable``: their assets that another parse has not.
     """
 
     dags: tuple[Any, ...]
     timetables: dict[str, Any]
     failures: tuple[Failure, ...]
+    duplicates: tuple[Doubled, ...]
     unstable: tuple[Unstable, ...]
 
 
@@ -73,7 +76,7 @@ def load(
     """
     must_exist(folders)
     lost = lost or {}
-    dags: dict[str, Any] = {}
+    dags = Dags()
     failures: list[Failure] = []
     seen: dict[str, Path] = {}
     modules: list[Path] = []
@@ -81,28 +84,27 @@ def load(
         for folder in folders:
             top = root(folder).resolve()
             modules += importing.begin(top)
-            bag = DagBag(dag_folder=str(folder.resolve()), bundle_path=top, collect_dags=False)
             listed = _dag_files(folder)
             files = [file for file in listed if file not in seen]  # a folder may lie in another
             seen |= dict.fromkeys(files, folder)
-            before = len(failures)
+            before = len(failures), dags.bagged
             for file in files:
                 if file in lost:
                     kind, text = lost[file]
                     failures.append(Failure(file, kind, Cause(text)))
                     continue
                 started(file)
+                bag = Bag(folder, top)
                 failures.extend(_processed(bag, file, top))
-            if not bag.dags and len(failures) == before and files == listed:
+                imported = importing.forget()
+                modules += imported
+                dags.take(bag, file, imported)
+            if before == (len(failures), dags.bagged) and files == listed:
                 raise FolderUnreadable(
                     f"{folder} contains no DAG. Airflow skips a file that does not contain both the "
                     "words `dag` and `airflow`, and what .airflowignore names; check the folder."
                 )
-            for dag_id, dag in bag.dags.items():
-                if (other := dags.setdefault(dag_id, dag)) is not dag:
-                    text = f"{dag_id} is also in {other.fileloc}"
-                    failures.append(Failure(dag.fileloc, "duplicate", Cause(text)))
-        timetables, unstorable = _timetables(dags.values())
+        timetables, unstorable = _timetables(dags.kept.values())
 
         def again(file: str, first: Callable[[], None]) -> list[Any]:
             importing.begin(root(seen[file]).resolve())
@@ -112,17 +114,16 @@ def load(
         changing = tuple(
             unstable(
                 [file for file in seen if file not in lost],
-                {dag_id: dags[dag_id] for dag_id in timetables},
+                {dag_id: dags.kept[dag_id] for dag_id in timetables},
                 [*modules, *importing.forget()],
                 again,
             )
         )
     return Loaded(
-        dags=tuple(dags[dag_id] for dag_id in sorted(timetables)),
+        dags=tuple(dags.kept[dag_id] for dag_id in sorted(timetables)),
         timetables=timetables,
-        failures=tuple(
-            sorted(failures + unstorable, key=lambda each: (each.file, each.kind, each.cause.text))
-        ),
+        failures=(*failures, *unstorable),
+        duplicates=tuple(dags.doubled()),
         unstable=changing,
     )
 
@@ -159,8 +160,7 @@ def _processed(bag: DagBag, file: str, top: Path) -> Iterator[Failure]:
 
 def _reloaded(folder: Path, file: str, first: Callable[[], None]) -> list[Any]:
     """The DAGs of a file that has been loaded before, after a call that changes the process."""
-    top = root(folder).resolve()
-    bag = DagBag(dag_folder=str(folder.resolve()), bundle_path=top, collect_dags=False)
+    bag: DagBag = Bag(folder, root(folder).resolve())
     with _restored():
         first()
         try:
@@ -178,8 +178,6 @@ def _kind(error: str) -> FailureKind:
         or "AirflowTaskTimeout:" in error
     ):
         return "hung"
-    if "AirflowDagDuplicatedIdException" in error:
-        return "duplicate"
     return "import"
 
 
@@ -224,8 +222,12 @@ class _Importing:
 
     def forget(self) -> list[Path]:
         """Has what lies beside DAG files imported again; returns the files."""
-        names = list(beside(self.tops, set(sys.modules) - self.before))
-        return [Path(str(sys.modules.pop(name).__file__)) for name in names]
+        modules = [sys.modules.pop(name) for name in list(beside(self.tops, self._new()))]
+        self.before = set(sys.modules)
+        return [Path(each.__file__) for each in modules if each.__file__ is not None]
+
+    def _new(self) -> set[str]:
+        return set(sys.modules) - self.before
 
 
 @contextlib.contextmanager

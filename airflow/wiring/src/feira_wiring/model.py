@@ -99,6 +99,7 @@ class Emitter:
     ``adds_keys``: the task's code calls ``add_partitions``, so its keys are not its run's.
     ``mapped``: every instance of the task emits. ``at_runtime``: its runs get a key, or none, from
     whoever starts them, and nothing in its DAG looks. ``always``: nothing in its DAG can skip it.
+    ``alias``: the outlet that the task's code makes the asset of.
     """
 
     asset: AssetId
@@ -109,6 +110,7 @@ class Emitter:
     mapped: bool = False
     at_runtime: bool = False
     always: bool = True
+    alias: AssetId | None = None
     place: Place | None = None
 
     def __str__(self) -> str:
@@ -159,18 +161,32 @@ class Asset:
 
 
 # ``import``: Airflow shows it as an import error. ``ended`` the process, ``hung`` beyond the limit;
-# ``duplicate``: a DAG whose id another file has too.
-FailureKind = Literal["import", "ended", "hung", "duplicate"]
+# ``unread``: a DAG that Airflow has, and the linter cannot read.
+FailureKind = Literal["import", "ended", "hung", "unread"]
 
 
 @dataclass(frozen=True)
 class ImportFailure:
-    """A file, or a DAG of it, that Airflow could not load; ``place`` is where the cause is."""
+    """A file, or a DAG of it, that could not be loaded or read; ``place`` is where the cause is."""
 
     file: str
     error: str
     kind: FailureKind = "import"
     place: Place | None = None
+    dag_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A DAG of an id that another DAG has too: ``at`` is the one that is not judged.
+
+    ``imported_from``: the file whose import makes it a DAG of both; None where they are two.
+    """
+
+    dag_id: str
+    at: Place
+    other: Place
+    imported_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -286,6 +302,7 @@ class Wiring:
     hidden: tuple[str, ...] = ()
     idle_watchers: tuple[Emitter, ...] = ()
     failures: tuple[ImportFailure, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
     unread: tuple[Unread, ...] = ()
 
     @cached_property

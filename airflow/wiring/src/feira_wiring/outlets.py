@@ -7,7 +7,7 @@ import dis
 import inspect
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -23,13 +23,20 @@ from feira_wiring.task_code.reach import (
 )
 
 
+def as_list(lets: Any) -> list[Any]:
+    """Outlets or inlets as Airflow takes them: a mapped task has them as they were written, None too."""
+    if not lets:
+        return []
+    return list(lets) if isinstance(lets, Collection) else [lets]
+
+
 def outlets_of(task: Any) -> tuple[list[Any], bool]:
     """Outlets, and whether they are all. A mapped task has no operator yet: one is made to ask it.
 
     What is made is thrown away. Where it cannot be made without the values that come when it runs,
     the outlets that are known are given, and False.
     """
-    given = list(task.outlets)
+    given = as_list(task.outlets)
     if not task.is_mapped or not init_names_outlets(task.operator_class):
         return given, True
     kept = getattr(task, "_wiring_outlets", None)

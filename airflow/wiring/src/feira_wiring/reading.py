@@ -4,41 +4,71 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.configuration import conf
 from airflow.partition_mappers.base import PartitionMapper
-from airflow.sdk.definitions.asset import AssetBooleanCondition, AssetRef, BaseAsset
 from airflow.timetables.simple import AssetTriggeredTimetable, PartitionedAssetTimetable
 
-from feira_wiring.expressions import Expressions, core, expression_text
+from feira_wiring.duplicates import Doubled
+from feira_wiring.emitting import Emitting, assets_among, emitting, single_among
+from feira_wiring.expressions import Expressions, core
 from feira_wiring.keys import clock_keys, listed_keys
-from feira_wiring.loading import load, root
+from feira_wiring.loading import Cause, Failure, load, root, shown
 from feira_wiring.model import (
     AssetId,
     Declaration,
+    Duplicate,
     Emitter,
     FailureKind,
     ImportFailure,
     Keys,
     Listener,
-    Named,
-    Outlet,
     Paused,
     Place,
-    Stray,
-    Trigger,
     Wiring,
     assets_of,
 )
-from feira_wiring.outlets import changes_outlets, choices, has_instances, mentions, outlets_of
+from feira_wiring.outlets import as_list, outlets_of
 from feira_wiring.places import dag_line, task_line
-from feira_wiring.skips import unskipped
-from feira_wiring.task_code import effects
 from feira_wiring.unread import unread
+
+_Read = TypeVar("_Read")
+
+
+class _Dags:
+    """The DAGs of a folder. One that cannot be read is left out from then on, and is among the
+    ``failures``: whatever its author's objects raise must not hide the others.
+    """
+
+    def __init__(self, dags: Iterable[Any]) -> None:
+        self.dags = {dag.dag_id: dag for dag in dags}
+        self.failures: list[Failure] = []
+
+    def read(self, one: Callable[[Any], _Read]) -> dict[str, _Read]:
+        """What this gives of each DAG, by its id."""
+        found: dict[str, _Read] = {}
+        for dag_id, dag in list(self.dags.items()):
+            try:
+                found[dag_id] = one(dag)
+            except Exception as error:
+                del self.dags[dag_id]
+                cause = Cause(shown(f"{dag_id}: {type(error).__name__}: {error}"))
+                self.failures.append(Failure(dag.fileloc, "unread", cause, dag_id))
+        return found
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """What is known of a DAG beside what it emits."""
+
+    listener: Listener | None
+    read: frozenset[AssetId]
+    clock_keys: tuple[str, ...]
+    declarations: tuple[Declaration, ...]
 
 
 def read_folders(
@@ -52,205 +82,105 @@ def read_folders(
     Raises FolderUnreadable where there is no DAG to look at.
     """
     loaded = load(folders, lost, started)
-    dags, timetables = loaded.dags, loaded.timetables
-    expressions = Expressions(_expressions(dags, timetables))
-    places = _Places(folders)
-    watchers, idle_watchers = _watchers(timetables, expressions)
-    certain = {dag.dag_id: unskipped(dag.tasks) for dag in dags}
-    emitting = _emitting(dags, timetables, expressions, places, certain)
+    timetables, places = loaded.timetables, _Places(folders)
+    dags = _Dags(loaded.dags)
+    named = dags.read(lambda dag: [core(each) for each in _expressions(dag, timetables)])
+    expressions = Expressions(each for dag_id in dags.dags for each in named[dag_id])
+    emitted = dags.read(
+        lambda dag: emitting(dag, timetables[dag.dag_id], expressions, places.of_task)
+    )
+    rest = dags.read(lambda dag: _rest(dag, timetables[dag.dag_id], expressions, places))
+    clocks = {dag_id: timetables[dag_id] for dag_id in dags.dags}
+    watchers, idle_watchers = _watchers(clocks, expressions)
+    emits = Emitting()
+    for dag_id in dags.dags:
+        emits.take(emitted[dag_id])
+    failures = sorted(
+        (*loaded.failures, *dags.failures), key=lambda each: (each.file, each.kind, each.cause.text)
+    )
+    hidden = [each.file for each in failures] + [
+        each.file for each in loaded.duplicates if each.imported_from is None
+    ]
     return Wiring(
-        dag_ids=tuple(dag.dag_id for dag in dags),
+        dag_ids=tuple(dag.dag_id for dag in loaded.dags),
         assets=expressions.assets,
-        emitters=(*emitting.emitters, *watchers),
+        emitters=(*emits.emitters, *watchers),
         idle_watchers=idle_watchers,
-        listeners=tuple(_listeners(dags, timetables, expressions, places)),
-        read=_read(dags, expressions),
-        clock_keys={
-            dag.dag_id: keys for dag in dags if (keys := clock_keys(timetables[dag.dag_id]))
-        },
+        listeners=tuple(each.listener for each in rest.values() if each.listener is not None),
+        read=frozenset().union(*(each.read for each in rest.values())),
+        clock_keys={dag_id: each.clock_keys for dag_id, each in rest.items() if each.clock_keys},
         failures=tuple(
             ImportFailure(
                 places.shown(each.file),
                 each.cause.text,
                 each.kind,
                 Place(places.shown(each.cause.at or each.file), each.cause.line),
+                each.dag_id,
             )
-            for each in loaded.failures
+            for each in failures
         ),
+        duplicates=tuple(places.of_duplicate(each) for each in loaded.duplicates),
         unread=tuple(
             unread(Path(file), places.shown(file), roots=[root(each).resolve() for each in folders])
-            for file in dict.fromkeys(each.file for each in loaded.failures)
+            for file in dict.fromkeys(hidden)
         ),
         clocks={
-            dag.dag_id: partial(listed_keys, timetables[dag.dag_id])
-            for dag in dags
-            if timetables[dag.dag_id].partitioned
+            dag_id: partial(listed_keys, timetable)
+            for dag_id, timetable in clocks.items()
+            if timetable.partitioned
         },
-        triggers=tuple(_triggers(dags, places, certain)),
-        expressions=tuple(emitting.expressions),
-        strays=tuple(emitting.strays),
+        triggers=tuple(emits.triggers),
+        expressions=tuple(emits.expressions),
+        strays=tuple(emits.strays),
         unstable=loaded.unstable,
-        declarations=tuple(_declarations(dags, timetables, places)),
-        resolved=emitting.resolved,
-        hidden=tuple(emitting.hidden),
+        declarations=tuple(one for each in rest.values() for one in each.declarations),
+        resolved=emits.resolved,
+        hidden=tuple(emits.hidden),
     )
 
 
-def _expressions(dags: Iterable[Any], timetables: dict[str, Any]) -> Iterator[Any]:
-    for dag in dags:
-        timetable = timetables[dag.dag_id]
-        if isinstance(timetable, AssetTriggeredTimetable):
-            yield timetable.asset_condition
-        for task in dag.tasks:
-            yield from _assets_among((*outlets_of(task)[0], *task.inlets))
+def _expressions(dag: Any, timetables: Mapping[str, Any]) -> Iterator[Any]:
+    timetable = timetables[dag.dag_id]
+    if isinstance(timetable, AssetTriggeredTimetable):
+        yield timetable.asset_condition
+    for task in dag.tasks:
+        yield from assets_among((*outlets_of(task)[0], *as_list(task.inlets)))
 
 
-def _assets_among(lets: Iterable[Any]) -> Iterator[Any]:
-    """Outlets and inlets may hold other things than assets: lineage entities, strings."""
-    for each in lets:
-        if isinstance(each, BaseAsset | AssetRef):
-            yield each
+def _rest(dag: Any, timetable: Any, expressions: Expressions, places: _Places) -> _Rest:
+    return _Rest(
+        listener=_listener(dag, timetable, expressions, places),
+        read=_read(dag, expressions),
+        clock_keys=clock_keys(timetable),
+        declarations=tuple(_declarations(dag, timetable, places)),
+    )
 
 
-def _single(lets: Iterable[Any]) -> Iterator[Any]:
-    return (each for each in _assets_among(lets) if not isinstance(each, AssetBooleanCondition))
-
-
-def _read(dags: Iterable[Any], expressions: Expressions) -> frozenset[AssetId]:
+def _read(dag: Any, expressions: Expressions) -> frozenset[AssetId]:
     """Assets among a task's inlets, unless the task emits them itself."""
     found: set[AssetId] = set()
-    for dag in dags:
-        for task in dag.tasks:
-            # What only watches for events, such as AssetEventCheckOperator, uses no data.
-            if getattr(task, "only_watches", False):
-                continue
-            own = {expressions.asset(each) for each in _single(outlets_of(task)[0])}
-            for inlet in _assets_among(task.inlets):
-                found |= {*assets_of(expressions.condition(inlet))} - own
+    for task in dag.tasks:
+        # What only watches for events, such as AssetEventCheckOperator, uses no data.
+        if getattr(task, "only_watches", False):
+            continue
+        own = {expressions.asset(each) for each in single_among(outlets_of(task)[0])}
+        for inlet in assets_among(as_list(task.inlets)):
+            found |= {*assets_of(expressions.condition(inlet))} - own
     return frozenset(found)
 
 
-@dataclass
-class _Emitting:
-    """What the tasks of a folder emit."""
-
-    emitters: list[Emitter] = field(default_factory=list)
-    expressions: list[Outlet] = field(default_factory=list)
-    strays: list[Stray] = field(default_factory=list)
-    resolved: dict[AssetId, frozenset[AssetId | Named] | None] = field(default_factory=dict)
-    hidden: list[str] = field(default_factory=list)
-
-
-def _emitting(
-    dags: Iterable[Any],
-    timetables: dict[str, Any],
-    expressions: Expressions,
-    places: _Places,
-    certain: Mapping[str, frozenset[str]],
-) -> _Emitting:
-    found = _Emitting()
-    for dag in dags:
-        timetable = timetables[dag.dag_id]
-        looks: bool | None = None
-        for task in dag.tasks:
-            outlets, known = outlets_of(task)
-            if not known or changes_outlets(task):
-                found.hidden.append(f"{dag.dag_id}.{task.task_id}")
-            for each in outlets:
-                if isinstance(each, AssetBooleanCondition):
-                    place = places.of_task(dag, task.task_id)
-                    found.expressions.append(
-                        Outlet(expression_text(each), dag.dag_id, task.task_id, place)
-                    )
-            emitted = tuple(dict.fromkeys(expressions.asset(each) for each in _single(outlets)))
-            code = effects(task, emitted, lambda each: expressions.asset(each))
-            stray = tuple(sorted(code.touched - {*emitted}))
-            # A task may also add to its own outlets while it runs.
-            if stray and known and not mentions(task, "outlets"):
-                place = places.of_task(dag, task.task_id)
-                found.strays.append(Stray(stray, dag.dag_id, task.task_id, place))
-            if emitted and looks is None:
-                looks = not timetable.partitioned_at_runtime or any(
-                    mentions(each, "partition_key") for each in dag.tasks
-                )
-            mapped = task.is_mapped or task.get_closest_mapped_task_group() is not None
-            always = task.task_id in certain[dag.dag_id] and has_instances(task)
-            for asset in emitted:
-                # add_partitions is refused on an alias: its events carry the run's key alone.
-                adds = asset.kind != "alias" and asset in code.keyed
-                maybe = asset.kind != "alias" and asset in code.maybe_keyed
-                at_runtime = not looks and not adds and not maybe
-                found.emitters.append(
-                    Emitter(
-                        asset=asset,
-                        dag_id=dag.dag_id,
-                        part=task.task_id,
-                        keys=_keys(timetable, adds=adds, maybe=maybe, at_runtime=at_runtime),
-                        adds_keys=adds or maybe,
-                        mapped=mapped,
-                        at_runtime=at_runtime,
-                        always=always,
-                        place=places.of_task(dag, task.task_id),
-                    )
-                )
-                if asset.kind == "alias":
-                    before = found.resolved.get(asset, frozenset())
-                    targets = frozenset(code.resolved.get(asset, ()))
-                    lost = asset in code.lost or before is None
-                    found.resolved[asset] = None if lost else (before or frozenset()) | targets
-    return found
-
-
-def _keys(timetable: Any, *, adds: bool, maybe: bool, at_runtime: bool) -> Keys:
-    if adds:
-        return Keys.KEYED
-    if at_runtime:
-        return Keys.MAYBE
-    if timetable.partitioned or timetable.partitioned_at_runtime:
-        return Keys.KEYED  # where the task adds none, the run's own key
-    return Keys.MAYBE if maybe else Keys.PLAIN
-
-
-def _triggers(
-    dags: Iterable[Any], places: _Places, certain: Mapping[str, frozenset[str]]
-) -> Iterator[Trigger]:
-    """Tasks that start another DAG, where its name can be read."""
-    for dag in dags:
-        for task in dag.tasks:
-            given = [task.partial_kwargs, *choices(task)] if task.is_mapped else [vars(task)]
-            targets = dict.fromkeys(
-                target
-                for each in given
-                if isinstance(target := each.get("trigger_dag_id"), str) and "{{" not in target
-            )
-            if not targets:
-                continue
-            for target in targets:
-                yield Trigger(
-                    dag.dag_id,
-                    task.task_id,
-                    target,
-                    always=task.task_id in certain[dag.dag_id] and has_instances(task),
-                    place=places.of_task(dag, task.task_id),
-                )
-
-
-def _declarations(
-    dags: Iterable[Any], timetables: dict[str, Any], places: _Places
-) -> Iterator[Declaration]:
-    """Every asset as every DAG names it, in the order in which Airflow takes them."""
-    for dag in dags:
-        timetable = timetables[dag.dag_id]
-        named: list[Any] = []
-        if isinstance(timetable, AssetTriggeredTimetable):
-            named += [each for _, each in timetable.asset_condition.iter_assets()]
-        for task in dag.tasks:
-            for each in _assets_among((*task.inlets, *task.outlets)):
-                named += [asset for _, asset in core(each).iter_assets()]
-        place = places.of_dag(dag)
-        for asset in named:
-            watchers = frozenset(each.name for each in asset.watchers)
-            yield Declaration(AssetId(asset.name, asset.uri), watchers, dag.dag_id, place)
+def _declarations(dag: Any, timetable: Any, places: _Places) -> Iterator[Declaration]:
+    """Every asset as a DAG names it, in the order in which Airflow takes them."""
+    named: list[Any] = []
+    if isinstance(timetable, AssetTriggeredTimetable):
+        named += [each for _, each in timetable.asset_condition.iter_assets()]
+    for task in dag.tasks:
+        for each in assets_among((*as_list(task.inlets), *as_list(task.outlets))):
+            named += [asset for _, asset in core(each).iter_assets()]
+    place = places.of_dag(dag)
+    for asset in named:
+        watchers = frozenset(each.name for each in asset.watchers)
+        yield Declaration(AssetId(asset.name, asset.uri), watchers, dag.dag_id, place)
 
 
 def _watchers(
@@ -274,29 +204,22 @@ def _watchers(
     return tuple(started), tuple(idle)
 
 
-def _listeners(
-    dags: Iterable[Any],
-    timetables: dict[str, Any],
-    expressions: Expressions,
-    places: _Places,
-) -> Iterator[Listener]:
-    for dag in dags:
-        timetable = timetables[dag.dag_id]
-        if not isinstance(timetable, AssetTriggeredTimetable):
-            continue
-        yield Listener(
-            dag_id=dag.dag_id,
-            condition=expressions.condition(timetable.asset_condition),
-            keyed=timetable.partitioned,
-            # AssetOrTimeSchedule, and whatever else carries a timetable within.
-            clock=hasattr(timetable, "timetable"),
-            begins_paused=_begins_paused(dag.is_paused_upon_creation),
-            mapper=_Mappers(timetable)
-            if isinstance(timetable, PartitionedAssetTimetable)
-            else None,
-            configured=_configured(timetable),
-            place=places.of_dag(dag),
-        )
+def _listener(
+    dag: Any, timetable: Any, expressions: Expressions, places: _Places
+) -> Listener | None:
+    if not isinstance(timetable, AssetTriggeredTimetable):
+        return None
+    return Listener(
+        dag_id=dag.dag_id,
+        condition=expressions.condition(timetable.asset_condition),
+        keyed=timetable.partitioned,
+        # AssetOrTimeSchedule, and whatever else carries a timetable within.
+        clock=hasattr(timetable, "timetable"),
+        begins_paused=_begins_paused(dag.is_paused_upon_creation),
+        mapper=_Mappers(timetable) if isinstance(timetable, PartitionedAssetTimetable) else None,
+        configured=_configured(timetable),
+        place=places.of_dag(dag),
+    )
 
 
 def _configured(timetable: Any) -> tuple[AssetId, ...]:
@@ -345,3 +268,10 @@ class _Places:
     def of_task(self, dag: Any, task_id: str) -> Place:
         line = task_line(Path(dag.fileloc), dag.dag_id, task_id)
         return Place(self.shown(dag.fileloc), line)
+
+    def of_duplicate(self, one: Doubled) -> Duplicate:
+        def at(file: str) -> Place:
+            return Place(self.shown(file), dag_line(Path(file), one.dag_id))
+
+        imported = one.imported_from and self.shown(one.imported_from)
+        return Duplicate(one.dag_id, at(one.file), at(one.other), imported or None)

@@ -7,6 +7,7 @@ once a minute later in the same hour, and once in another year.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import datetime
 import os
 import re
@@ -23,7 +24,7 @@ from airflow.timetables.simple import AssetTriggeredTimetable
 
 from feira_wiring.expressions import core
 from feira_wiring.model import AssetId, Unstable
-from feira_wiring.outlets import outlets_of
+from feira_wiring.outlets import as_list, outlets_of
 
 _CHANGING = re.compile(
     r"\b(uuid\w*|ulid|random\w*|secrets|urandom|tempfile|now|today|utcnow|time|time_ns|strftime"
@@ -43,14 +44,23 @@ def unstable(
     for dag in dags.values():
         by_file.setdefault(dag.fileloc, []).append(dag)
     for file in _suspected([Path(file) for file in files], modules):
-        known = {dag.dag_id: _assets(dag) for dag in by_file.get(str(file), ())}
+        known = _known(by_file.get(str(file), ()))
         for always, by in ((True, _a_minute()), (False, _LATER)):
             loaded = reload(str(file), partial(_shift, by))
-            again = {dag.dag_id: _assets(dag) for dag in loaded if dag.dag_id in known}
+            again = _known(dag for dag in loaded if dag.dag_id in known)
             # A DAG that is not there again is not known to have other assets.
             gone = {dag_id: known[dag_id] - assets for dag_id, assets in again.items()}
             for dag_id, assets in gone.items():
                 yield from (Unstable(asset, dag_id, always) for asset in sorted(assets))
+
+
+def _known(dags: Iterable[Any]) -> dict[str, set[AssetId]]:
+    """Assets by DAG; without those that cannot be read, which are reported where they are read."""
+    found: dict[str, set[AssetId]] = {}
+    for dag in dags:
+        with contextlib.suppress(Exception):
+            found[dag.dag_id] = _assets(dag)
+    return found
 
 
 def _suspected(files: Sequence[Path], modules: Sequence[Path]) -> list[Path]:
@@ -76,7 +86,9 @@ def _text(file: Path) -> str:
 
 def _assets(dag: Any) -> set[AssetId]:
     """Assets and aliases that a DAG names."""
-    named: list[Any] = [each for task in dag.tasks for each in (*outlets_of(task)[0], *task.inlets)]
+    named: list[Any] = [
+        each for task in dag.tasks for each in (*outlets_of(task)[0], *as_list(task.inlets))
+    ]
     timetable = coerce_to_core_timetable(dag.timetable)
     if isinstance(timetable, AssetTriggeredTimetable):
         named.append(timetable.asset_condition)
@@ -148,9 +160,12 @@ def _shift(by: datetime.timedelta) -> None:
 def beside(tops: Sequence[str], names: Iterable[str]) -> Iterator[str]:
     """The loaded modules among these that lie in these folders, where an import finds them."""
     for name in names:
-        file = getattr(sys.modules.get(name), "__file__", None)
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
         for top in tops:
             at = Path(top, *name.split("."))
-            if file in (f"{at}.py", str(at / "__init__.py")):
+            # A folder without __init__.py has no file; it would keep what was imported from it.
+            package = file is None and str(at) in [*getattr(module, "__path__", ())]
+            if package or file in (f"{at}.py", str(at / "__init__.py")):
                 yield name
                 break

@@ -18,7 +18,12 @@ from typing import Any
 from feira_wiring.model import Asset, AssetId, Place
 from feira_wiring.report import Finding, Report, Suppressed
 
-_COMMENT = re.compile(r"#\s*feira-lint:\s*ignore\[(?P<rules>[^\]]*)\]")
+_COMMENT = re.compile(r"#\s*feira-lint:\s*ignore\[([^\]]*)\]")
+# What an exception's text says of this machine: absolute paths, where an object lies, a process.
+_PATH = re.compile(
+    r"(['\"])(?:[A-Za-z]:)?[/\\][^'\"]*?([^/\\'\"]*)[/\\]?\1|(?<![\w.])(?:[A-Za-z]:)?(?:[/\\][^\s/\\'\",;:()]+)*[/\\]([^\s/\\'\",;:()]+)"
+)
+_OF_A_PROCESS = re.compile(r"\b0x[0-9a-fA-F]+|\bPID: \d+")
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,9 @@ def _comments(file: str) -> dict[int, tuple[frozenset[str], bool]]:
     try:
         text = Path(file).read_bytes()
         for token in tokenize.tokenize(io.BytesIO(text).readline):
-            comment = _COMMENT.match(token.string) if token.type == tokenize.COMMENT else None
-            if comment:
-                rules = frozenset(each.strip() for each in comment["rules"].split(","))
+            named = _COMMENT.findall(token.string) if token.type == tokenize.COMMENT else []
+            if named:
+                rules = frozenset(each.strip() for each in ",".join(named).split(","))
                 found[token.start[0]] = (rules, token.line.lstrip().startswith("#"))
     except (OSError, SyntaxError, tokenize.TokenError, UnicodeDecodeError):
         pass  # a DAG in a zip, or a file that is no Python: what was read until then counts
@@ -124,8 +129,17 @@ def fingerprint(finding: Finding) -> str:
     ]
     if subject is None and not finding.dags:
         # Of a file: its cause too, so that it is new once it fails for another reason.
-        about += [sorted({Path(each.file).name for each in finding.places}), finding.problem]
+        about += [
+            sorted({Path(each.file).name for each in finding.places}),
+            _anywhere(finding.problem),
+        ]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
+
+
+def _anywhere(text: str) -> str:
+    """The text without what is of one machine or process: of a path its last name stays."""
+    named = _PATH.sub(lambda found: found[2] if found[1] else found[3], text)
+    return _OF_A_PROCESS.sub("", named)
 
 
 def as_baseline(report: Report) -> str:

@@ -2,90 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from feira_wiring.model import AssetId, FailureKind, Place, Wiring
-from feira_wiring.report import LEVELS, Finding, Level, Missing, NoSuchRule, Rule, listed
+from feira_wiring.model import AssetId, Place, Wiring
+from feira_wiring.report import LEVELS, Finding, Missing, NoSuchRule, Rule, listed
 from feira_wiring.rules import clocks, declarations, parties, partition_keys, runs
+from feira_wiring.rules.files import FILE_RULES as FILE_RULES
 
 RULES = tuple(
     each
     for module in (parties, partition_keys, clocks, declarations, runs)
     for each in vars(module).values()
     if isinstance(each, Rule)
-)
-
-
-def _of_files(
-    kind: FailureKind,
-    id: str,
-    level: Level,
-    summary: str,
-    problem: str,
-    consequence: str,
-    step: str,
-) -> Rule:
-    """A rule about files, or DAGs of them, that could not be loaded."""
-
-    def check(wiring: Wiring) -> Iterator[Finding]:
-        for failure in wiring.failures:
-            if failure.kind == kind:
-                file = Place(failure.file)
-                at = failure.place or file
-                yield Finding(
-                    rule=id,
-                    level=level,
-                    problem=f"{problem}: {failure.error}",
-                    consequence=consequence,
-                    step=step,
-                    # The cause first; and the DAG file, where the cause is in what it imports.
-                    places=(at,) if at.file == file.file else (at, file),
-                )
-
-    return Rule(id, level, summary, check)
-
-
-_UNREAD = "What its text shows of assets was read; where that leaves open what depends on it, a note says so."
-# They cannot be ignored: what they report hides DAGs from every other rule.
-FILE_RULES = (
-    _of_files(
-        "import",
-        "import-error",
-        "warning",
-        "a file does not import",
-        "This file does not import",
-        f"Airflow shows an import error, and has none of its DAGs. {_UNREAD}",
-        "Fix the file, or run this where what it imports is installed and configured.",
-    ),
-    _of_files(
-        "ended",
-        "ends-process",
-        "error",
-        "a file ends the process on import",
-        "This file ends the process that imports it",
-        f"Airflow has none of its DAGs. {_UNREAD}",
-        'Keep what ends the process below `if __name__ == "__main__":`, or in a task.',
-    ),
-    _of_files(
-        "hung",
-        "import-hangs",
-        "error",
-        "a file does not import in time",
-        "This file was not imported within the time limit",
-        "Airflow gives up on a file after [core] dagbag_import_timeout, 30 s by default, and has none of its "
-        f"DAGs. {_UNREAD}",
-        "Move the work that takes so long into a task; --file-timeout raises the limit here.",
-    ),
-    _of_files(
-        "duplicate",
-        "duplicate-dag",
-        "error",
-        "two files have a DAG of one id",
-        "Two files have a DAG of the same id",
-        "Airflow keeps the one that it parsed last, so they replace each other; only the first is judged here.",
-        "Give one of them another dag_id.",
-    ),
 )
 
 
@@ -146,7 +75,10 @@ def _as_far_as_known(finding: Finding, missing: Missing | None, wiring: Wiring) 
     if not maybe:
         return finding
     verb = "listen to" if missing == "listener" else "emit"
-    did = f"{listed(maybe)} did not import, and may {verb} {listed(dict.fromkeys(maybe.values()))}."
+    imported = {each.at.file for each in wiring.duplicates}
+    imported |= {each.file for each in wiring.failures if each.kind == "unread"}
+    why = "could not be read in full" if imported & maybe.keys() else "did not import"
+    did = f"{listed(maybe)} {why}, and may {verb} {listed(dict.fromkeys(maybe.values()))}."
     return replace(
         finding,
         level="note",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from feira_wiring.model import AssetId, Declaration, Emitter, Listener, Wiring
 from feira_wiring.report import Finding, listed, rule, verb
@@ -213,7 +213,7 @@ def unstable_asset(wiring: Wiring) -> Iterator[Finding]:
 
 @rule("warning", "a task triggers a DAG that is not there")
 def missing_dag(wiring: Wiring) -> Iterator[Finding]:
-    known = set(wiring.dag_ids)
+    known = Spellings(wiring.dag_ids)
     for trigger in wiring.triggers:
         if trigger.target in known:
             continue
@@ -226,17 +226,44 @@ def missing_dag(wiring: Wiring) -> Iterator[Finding]:
                 "folder."
             ),
             consequence="Where no other folder of the deployment has it, the task fails: DagNotFound.",
-            step=did_you_mean(trigger.target, known)
-            + "Name a DAG that exists, or lint its folder too.",
+            step=known.hint(trigger.target) + "Name a DAG that exists, or lint its folder too.",
         )
 
 
-def did_you_mean(name: str, others: object) -> str:
+def did_you_mean(name: str, others: Iterable[str]) -> str:
     """``Did you mean …? `` where one of the others is spelled almost so; else nothing."""
-    assert isinstance(others, set | frozenset | list | tuple)
-    spelled = {_plain(each): each for each in sorted(map(str, others)) if each and each != name}
-    (near, *_) = [*difflib.get_close_matches(_plain(name), spelled, 1, 0.8), None]
-    return "" if near is None else f"Did you mean {spelled[near]}? "
+    return Spellings(others).hint(name)
+
+
+# How many names are compared letter by letter: some seconds.
+_COMPARED = 100_000
+
+
+class Spellings:
+    """Names to choose from. Beyond ``_COMPARED`` comparisons only what differs in case, in a last
+    slash or in the scheme's variant is found.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._spelled: dict[str, list[str]] = {}
+        for each in sorted(filter(None, names)):
+            self._spelled.setdefault(_plain(each), []).append(each)
+        self._left = _COMPARED
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._spelled.get(_plain(name), ())
+
+    def hint(self, name: str) -> str:
+        """``Did you mean …? `` where another name is spelled almost so; else nothing."""
+        plain = _plain(name)
+        if same := [each for each in self._spelled.get(plain, ()) if each != name]:
+            return f"Did you mean {same[-1]}? "
+        others = [each for each in self._spelled if each != plain]
+        self._left -= len(others)
+        if self._left < 0:
+            return ""
+        near = difflib.get_close_matches(plain, others, 1, 0.8)
+        return f"Did you mean {self._spelled[near[0]][-1]}? " if near else ""
 
 
 def _plain(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from feira_wiring.model import AssetId, Listener, Wiring, is_met
 from feira_wiring.report import Finding, listed, rule, verb
-from feira_wiring.rules.declarations import did_you_mean
+from feira_wiring.rules.declarations import Spellings
 
 
 @rule("error", "a DAG listens to an asset that nothing emits", missing="emitter")
@@ -17,6 +17,7 @@ def no_emitter(wiring: Wiring) -> Iterator[Finding]:
     # What the code of an alias's task names is emitted; where it cannot be read, it may be any.
     made = (each for some in wiring.resolved.values() for each in some or ())
     emitted |= {each for each in made if isinstance(each, AssetId)}
+    hints = _Hints(wiring)
     for listener in wiring.listeners:
         for asset in listener.assets:
             if asset in emitted:
@@ -29,7 +30,7 @@ def no_emitter(wiring: Wiring) -> Iterator[Finding]:
                 level="error" if never and not maybe else "warning",
                 problem=f"{listener.dag_id} listens to {asset}, which nothing in the folder emits.",
                 consequence=_without(listener, asset, never, maybe=maybe),
-                step=_hint(wiring, asset)
+                step=hints.of(asset)
                 + "Add it to the outlets of the task that makes it, or drop it from the schedule; "
                 'mark it extra={"external": True} if its events come from outside this folder.',
             )
@@ -50,44 +51,52 @@ def _without(listener: Listener, asset: AssetId, never: bool, *, maybe: bool) ->
     return unless + then
 
 
-def _hint(wiring: Wiring, asset: AssetId) -> str:
-    if any(watcher.asset == asset for watcher in wiring.idle_watchers):
-        return (
-            "Its watcher is started only for a DAG that is scheduled on the asset itself, not on a "
-            "reference to it. "
-        )
-    others = {each.asset for each in wiring.emitters if each.asset.kind == "asset"}
-    for other in sorted(others):
-        if other != asset and (other.uri == asset.uri or other.name == asset.name):
+class _Hints:
+    """What may be meant by an asset that nothing emits."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.idle = {watcher.asset for watcher in wiring.idle_watchers}
+        emitted = {each.asset for each in wiring.emitters if each.asset.kind == "asset"}
+        self.by = {
+            what: {getattr(each, what): each for each in sorted(emitted, reverse=True)}
+            for what in ("name", "uri")
+        }
+        self.spellings = {what: Spellings(assets) for what, assets in self.by.items()}
+
+    def of(self, asset: AssetId) -> str:
+        if asset in self.idle:
             return (
-                f"What is emitted is {other.name} ({other.uri}): of two assets that share a name or "
-                "a URI Airflow activates one, and fails the tasks that emit the other. "
+                "Its watcher is started only for a DAG that is scheduled on the asset itself, not on "
+                "a reference to it. "
             )
-    for what in ("name", "uri"):
-        near = did_you_mean(
-            getattr(asset, what), {getattr(each, what) for each in others - {asset}}
-        )
-        if near and asset.kind != "alias":
-            return near
-    return ""
+        same = [self.by[what].get(getattr(asset, what)) for what in self.by]
+        if others := sorted(each for each in same if each is not None):
+            return (
+                f"What is emitted is {others[0].name} ({others[0].uri}): of two assets that share a "
+                "name or a URI Airflow activates one, and fails the tasks that emit the other. "
+            )
+        for what in self.by if asset.kind != "alias" else ():
+            if near := self.spellings[what].hint(getattr(asset, what)):
+                return near
+        return ""
 
 
 @rule("warning", "an asset is emitted, and no DAG listens to it", missing="listener")
 def no_listener(wiring: Wiring) -> Iterator[Finding]:
     """An emitted asset that no DAG listens to, no task reads, and nobody marked terminal.
 
-    Aliases are left out: what they resolve to may be heard under its own name.
+    Left out are aliases and what tasks make of them: either may be heard under the other's name.
     """
     for asset in _emitted(wiring):
-        declared = wiring.assets.get(asset)
+        declared, emitters = wiring.assets.get(asset), wiring.emitters_of(asset)
         if (
             declared is None
             or declared.terminal
             or asset in wiring.read
             or wiring.listeners_of(asset)
+            or all(each.alias is not None for each in emitters)
         ):
             continue
-        emitters = wiring.emitters_of(asset)
         yield no_listener.finding(
             asset,
             emitters,
@@ -132,19 +141,26 @@ def two_emitters(wiring: Wiring) -> Iterator[Finding]:
         mapped = [each for each in emitters if keyed and each.mapped and not each.adds_keys]
         if asset.kind == "alias" or not listeners or (len(emitters) == 1 and not mapped):
             continue
+        skipped = not all(each.always for each in emitters)
         of_a_mapped_task = ", once for each instance of the mapped task" if mapped else ""
         yield two_emitters.finding(
             asset,
             (*emitters, *listeners),
             problem=f"{asset} is emitted by {listed(emitters)}{of_a_mapped_task}.",
             consequence=(
-                f"Each of them sets off {listed(each.dag_id for each in listeners)}, without waiting "
-                "for the others: the first event makes a run before the rest is done, and each later "
-                "one another run, of the same key too."
+                f"Each of them {'that is not skipped ' if skipped else ''}sets off "
+                f"{listed(each.dag_id for each in listeners)}, without waiting for the others: the "
+                "first event makes a run before the rest is done, and each later one another run, of "
+                "the same key too."
             ),
             step=(
                 "Let one task after all of them emit it, or give each emitter an asset of its own "
                 "and listen to all of them: schedule=(a & b)."
+                + (
+                    " Where a branch lets one of them run and no other, ignore this."
+                    if skipped
+                    else ""
+                )
             ),
         )
 

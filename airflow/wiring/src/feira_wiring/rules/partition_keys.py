@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from airflow.partition_mappers.base import is_rollup
 
 from feira_wiring.keys import event_keys, folder_keys, map_key, sample_keys
-from feira_wiring.model import AssetId, Emitter, Keys, Listener, Wiring
+from feira_wiring.model import AssetId, Emitter, Keys, Listener, Wiring, is_met
 from feira_wiring.report import Finding, rule
 
 
@@ -32,13 +32,22 @@ def keyed_event_plain_listener(wiring: Wiring) -> Iterator[Finding]:
             ),
             consequence=(
                 "Airflow hands an event with a key to partitioned listeners only: it makes no run "
-                f"of {listener.dag_id}, and logs nothing."
+                f"of {listener.dag_id}{_but(listener, emitter.asset)}, and logs nothing."
             ),
             step=(
                 f"Schedule {listener.dag_id} with PartitionedAssetTimetable(assets=…), and a mapper "
                 "that reads the key."
             ),
         )
+
+
+def _but(listener: Listener, asset: AssetId) -> str:
+    """What makes runs of a listener that waits for more than this asset."""
+    if listener.clock:
+        return " for it, only its clock makes runs"
+    if is_met(listener.condition, {*listener.assets} - {asset}):
+        return " for it, only its other assets make runs"
+    return ""
 
 
 @rule("error", "events have no partition key, the listener is partitioned")

@@ -29,6 +29,10 @@ from feira_wiring.task_code.values import (
 __all__ = ["Effects", "effects"]
 
 
+# How an event is given keys.
+_ADDS = {"add_partitions", "partition_keys"}
+
+
 def effects(
     task: Any, outlets: tuple[AssetId, ...], asset_of: Callable[[Any], AssetId | None]
 ) -> Effects:
@@ -55,7 +59,7 @@ def effects(
 
 def _lost_context(found: Effects, reader: CodeReader, words: set[str]) -> None:
     """What went out of sight with a context, and is harmless where the code has no words for it."""
-    if "add_partitions" in words:
+    if _ADDS & words:
         found.maybe_keyed |= {*reader.outlets}
     if _names_targets(words):
         found.lost |= _unresolved(found, reader.outlets)
@@ -64,7 +68,7 @@ def _lost_context(found: Effects, reader: CodeReader, words: set[str]) -> None:
 def _unseen(found: Effects, reader: CodeReader, words: set[str]) -> None:
     """What the code says and was not seen to do, it may do: a value was lost on the way there."""
     met = reader.met or bool(words & {"get_current_context", "get_template_context"})
-    if met and "add_partitions" in words and not found.keyed | found.maybe_keyed:
+    if met and _ADDS & words and not found.keyed | found.maybe_keyed:
         found.maybe_keyed |= {*reader.outlets}
     if "Metadata" in words or (met and _names_targets(words)):
         found.lost |= _unresolved(found, reader.outlets)

@@ -106,6 +106,8 @@ class CallReader(EventReader, ABC):
                 return self.lose(own)
             case Method(Events() | Event() | Context(), _):
                 return self.handed(*args, *kwargs.values())
+            case Method(Method(Event() as event, "partition_keys"), "add" | "update"):
+                return self.added(event)
             case Method(Method(Event() as event, "extra"), name):
                 return self.wrote(event) if name in ("update", "setdefault") else None
             case Method(Many(items), "values" | "copy"):
@@ -169,6 +171,12 @@ class CallReader(EventReader, ABC):
         if isinstance(value, ModuleType):
             return self.call(Known(vars(value).get(name)), args, kwargs)
         if isinstance(value, type):
+            if name == "ref" and value is Asset:
+                given: Any = {name: getattr(each, "value", None) for name, each in kwargs.items()}
+                try:
+                    return Known(Asset.ref(**given))
+                except Exception:
+                    return None
             for base in value.__mro__:
                 if name in vars(base):
                     member = vars(base)[name]

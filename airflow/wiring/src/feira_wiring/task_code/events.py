@@ -7,7 +7,7 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -41,13 +41,15 @@ from feira_wiring.task_code.values import (
 class Effects:
     """``keyed``: outlets that are given keys for certain; ``maybe_keyed``: those that may be.
 
-    ``resolved``: what each alias becomes; ``lost``: aliases whose assets are not known from the
-    code. ``touched``: what the code writes events of under no condition.
+    ``resolved``: what each alias becomes; ``certain``: what of that it becomes in every run;
+    ``lost``: aliases whose assets are not known from the code. ``touched``: what the code writes
+    events of under no condition.
     """
 
     keyed: set[AssetId] = field(default_factory=set)
     maybe_keyed: set[AssetId] = field(default_factory=set)
     resolved: dict[AssetId, set[AssetId | Named]] = field(default_factory=dict)
+    certain: dict[AssetId, set[AssetId | Named]] = field(default_factory=dict)
     lost: set[AssetId] = field(default_factory=set)
     touched: set[AssetId] = field(default_factory=set)
 
@@ -157,6 +159,12 @@ class EventReader:
         to = self.found.keyed if event.sure and self.sure else self.found.maybe_keyed
         to |= event.assets
 
+    def given_keys(self, held: Any) -> None:
+        """Keys are put into an event's ``partition_keys``, by whichever name."""
+        for event in options_of(held):
+            if isinstance(event, Event):
+                self.added(event if event is held else replace(event, sure=False))
+
     def resolves(self, event: Any, asset: Any) -> None:
         self.wrote(event)
         aliases = [each for each in getattr(event, "assets", self.outlets) if each.kind == "alias"]
@@ -166,9 +174,10 @@ class EventReader:
         for alias in aliases:
             if None in targets or not targets:
                 self.found.lost.add(alias)
-            self.found.resolved.setdefault(alias, set()).update(
-                each for each in targets if each is not None
-            )
+            known = {each for each in targets if each is not None}
+            self.found.resolved.setdefault(alias, set()).update(known)
+            if self.sure and getattr(event, "sure", False) and len(targets) == 1:
+                self.found.certain.setdefault(alias, set()).update(known)
 
     def id_of(self, value: Any) -> AssetId | None:
         if isinstance(value, Known):

@@ -67,6 +67,8 @@ class ExpressionReader(CallReader, ABC):
             case ast.Attribute(owner, name):
                 held = self.value(owner, frame)
                 self.wrote(held)
+                if name == "partition_keys":
+                    self.given_keys(held)
                 if isinstance(held, Instance):
                     held.attributes[name] = value
                 elif name != "extra":
@@ -229,7 +231,8 @@ class ExpressionReader(CallReader, ABC):
         for word in node.keywords:
             given = self.value(word.value, frame)
             if word.arg is not None:
-                kwargs[word.arg] = given
+                # An asset's marks are in it.
+                kwargs[word.arg] = _literal(word.value, given) if word.arg == "extra" else given
             elif isinstance(given, Context):
                 kwargs |= {"outlet_events": Events(), "context": given}
             else:
@@ -257,9 +260,16 @@ class ExpressionReader(CallReader, ABC):
         return Known(vars(builtins)[name]) if name in vars(builtins) else None
 
 
+def _literal(node: ast.expr, given: Any) -> Any:
+    try:
+        return Known(ast.literal_eval(node))
+    except (ValueError, TypeError, RecursionError):
+        return given
+
+
 def emits(node: ast.AST) -> bool:
     """Whether a text names what is done to events."""
-    words = ("add_partitions", "add", "Metadata")
+    words = ("add_partitions", "partition_keys", "add", "Metadata")
     return any(getattr(each, "attr", getattr(each, "id", None)) in words for each in ast.walk(node))
 
 

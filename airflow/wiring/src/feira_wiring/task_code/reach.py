@@ -98,6 +98,29 @@ def names_of(code: CodeType) -> set[str]:
     return found
 
 
+def texts_of(functions: Iterable[FunctionType]) -> list[str]:
+    """The texts in the code of functions, and those that they have by a name."""
+    found: list[str] = []
+    for each in functions:
+        for code in codes_of(each.__code__):
+            found += [text for text in code.co_consts if isinstance(text, str)]
+        found += [text for text in held_by(each) if isinstance(text, str)]
+    return found
+
+
+def held_by(function: FunctionType) -> Iterator[Any]:
+    """What the names in a function's code stand for: in its module, in modules that it names, around it."""
+    names = names_of(function.__code__)
+    for name in names:
+        value = function.__globals__.get(name)
+        yield value
+        if isinstance(value, ModuleType):
+            yield from (vars(value).get(each) for each in names)
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # a cell that is not filled yet
+            yield cell.cell_contents
+
+
 def _called(function: FunctionType, names: set[str]) -> Iterator[Any]:
     """What a function can call: of its module, of modules and objects it names, of its closure."""
     yield getattr(function, "__wrapped__", None)
