@@ -73,7 +73,7 @@ def test_an_endpoint_is_a_url_of_http(endpoint: str) -> None:
     ],
 )
 def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
-    with pytest.raises(SettingsError, match="endpoint is .*such as http://127") as refused:
+    with pytest.raises(SettingsError, match=r"endpoint is .*such as http://127") as refused:
         LakeSettings.from_env(ENV | {"FEIRA_LAKE_ENDPOINT": endpoint})
     assert "hunter2" not in str(refused.value)
     with pytest.raises(SettingsError, match="endpoint is "):
@@ -82,7 +82,7 @@ def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
 
 @pytest.mark.parametrize("region", [" ", "eu west-1", "eu-west-1 ", "https://eu", "é"])
 def test_a_region_that_is_none_is_refused(region: str) -> None:
-    with pytest.raises(SettingsError, match="region is .*such as eu-west-1"):
+    with pytest.raises(SettingsError, match=r"region is .*such as eu-west-1"):
         LakeSettings.from_env(ENV | {"FEIRA_LAKE_REGION": region})
 
 
