@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
@@ -48,6 +49,9 @@ MOST_CHARACTERS = {
 }
 EARLIEST_ORDER = dt.datetime(1900, 1, 1)
 MOST_DIGITS = 1000  # a line with a longer number is not read; its sign, point and e are none
+# Nor is one of more levels of objects and arrays, or with a longer key or text, in UTF-16.
+MOST_LEVELS = 999
+MOST_NAME, MOST_TEXT = 50_000, 20_000_000
 WHITE_SPACE = " \t\n\r\v\f"
 RATE_DAYS = 7
 AMOUNT_LIMIT = Decimal(10) ** 14  # the first value that decimal(18,4) cannot hold
@@ -181,19 +185,62 @@ class DuplicateKeyError(Exception):
 
 def json_object(text: bytes) -> dict[str, Any] | str:
     """The object that a line's text is, or the name of the rule that it breaks whole."""
+    limit = sys.getrecursionlimit()
     try:
+        line = text.decode()
+        if _levels(line) > MOST_LEVELS:
+            return "line_unreadable"
+        # As many as are left of it to who calls this are no limit of JSON's.
+        sys.setrecursionlimit(limit + 4 * MOST_LEVELS)
         read = json.loads(
-            text.decode(), parse_constant=_no_number, parse_int=_whole, parse_float=_fraction
+            line,
+            parse_constant=_no_number,
+            parse_int=_whole,
+            parse_float=_fraction,
+            object_pairs_hook=_short,
         )
         if b"\\u" in text:  # half a surrogate pair is refused, in whichever of equal keys it is
-            json.loads(text.decode(), object_pairs_hook=_encoded)
+            json.loads(line, object_pairs_hook=_encoded)
         if isinstance(read, dict):  # a duplicate key is the fault only where all else is well
-            json.loads(text.decode(), object_pairs_hook=_pairs)
+            json.loads(line, object_pairs_hook=_pairs)
     except DuplicateKeyError:
         return "duplicate_key"
-    except (ValueError, RecursionError):
+    except ValueError:
         return "line_unreadable"
+    finally:
+        sys.setrecursionlimit(limit)
     return read if isinstance(read, dict) else "line_unreadable"
+
+
+def _levels(line: str) -> int:
+    """Of objects and arrays, also where what closes them is missing."""
+    if line.count("[") + line.count("{") <= MOST_LEVELS:
+        return 0
+    level = deepest = 0
+    within = escaped = False
+    for each in line:
+        if within:
+            within = escaped or each != '"'
+            escaped = each == "\\" and not escaped
+        elif each == '"':
+            within = True
+        elif each in "[{":
+            level += 1
+            deepest = max(deepest, level)
+        elif each in "]}":
+            level -= 1
+    return deepest
+
+
+def _short(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for name, value in pairs:
+        if _utf16(name) > MOST_NAME or (isinstance(value, str) and _utf16(value) > MOST_TEXT):
+            raise ValueError(f"a key or a text is too long, of {name[:20]}")
+    return dict(pairs)
+
+
+def _utf16(text: str) -> int:
+    return len(text) + sum(each > "\uffff" for each in text) if len(text) * 2 > MOST_NAME else 0
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -87,7 +87,10 @@ listens("report", PartitionedAssetTimetable(assets=A & B))
         ("A & (B | F)", ["no-emitter"]),
         ("A & (B | X)", []),
         ("A & Y", []),  # a clock emits it too
-        ("A & G", []),  # so does an alias
+        (
+            "A & G",
+            ["plain-event-keyed-listener", "two-emitters"],
+        ),  # so does an alias, without a key
         ("A & H", ["keys-never-meet"]),  # from B alone, on another day
         ("B & H", []),
         ("A & J", ["keys-never-meet"]),  # from H
@@ -221,6 +224,7 @@ keyed("o", A, partition_mapper_config={Asset("x"): WRONG})
 """
     findings = [each for each in found(tmp_path, text) if each.rule != "two-emitters"]
     assert [(each.rule, {*each.dags} & {*"abcdeklmno"}) for each in findings] == [
+        ("keyed-event-plain-listener", {"a"}),  # by the alias; another task sets it off
         ("unreadable-key", {"k"}),
         ("fan-out-limit", {"l"}),
         ("rollup-never-full", {"m"}),

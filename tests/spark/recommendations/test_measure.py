@@ -177,6 +177,7 @@ class Day:
     groups: dict[str, int]
     segments: dict[str, str]
     measured: steps.Measured
+    by_group: list[dict[str, Any]]  # what each of the measured estimates was made from
     table: list[Row]
 
 
@@ -231,6 +232,13 @@ def day(spark: SparkSession) -> Day:
     left = dict.fromkeys(contract(steps.LIVE).column_names) | {"list_version": "gone", "arm": ""}
     left |= {"position": 0, "figure": "ctr", "value": 0.5, "impressions": 1, "users": 1}
     add(spark, steps.LIVE, [left | {"as_of": each} for each in (DAY, BEFORE, LONG_AGO)])
+    by_group: list[dict[str, Any]] = []
+    of_groups = estimate.of_groups
+
+    def noted(version: str, sums: dict[str, Any]) -> estimate.Estimate:
+        by_group.append(sums)
+        return of_groups(version, sums)
+
     with pytest.MonkeyPatch.context() as patched:
         # The day has four versions and arms, two of them of as many impressions.
         patched.setattr("feira_spark.recommendations.shown.MOST_ARMS", 3)
@@ -238,6 +246,7 @@ def day(spark: SparkSession) -> Day:
         patched.setattr(estimate, "MOST_SUPPORT", 100)
         patched.setattr(estimate, "FEWEST_GROUPS", 5)
         patched.setattr(estimate, "_WIDEST", 100)
+        patched.setattr(estimate, "of_groups", noted)
         staged = "lake.staging.recommendations_impressions"
         with impressions_of(spark, DAY, read) as rows:
             sums = of_new(spark, rows)
@@ -248,7 +257,7 @@ def day(spark: SparkSession) -> Day:
     assert not spark.catalog.tableExists(staged)
     table = [row.asDict() for row in spark.table(f"lake.{steps.LIVE}").collect()]
     groups = bucket(spark, {row["user_id"] for row in events})
-    return Day(events, items, buyers, versions, groups, segments, measured, table)
+    return Day(events, items, buyers, versions, groups, segments, measured, by_group, table)
 
 
 def of_new(spark: SparkSession, rows: DataFrame) -> pa.Table:
@@ -415,7 +424,10 @@ def test_the_estimates_of_a_version_and_slot_are_what_plain_loops_find(
     assert found.effective == pytest.approx(must["effective"])
     assert found.refused is None
     assert found.snips.value == pytest.approx(must["snips"])
-    assert found.dr.value == pytest.approx(must["dr"])
+    sums = {name: float(by_group.sum()) for name, by_group in day.by_group[number].items()}
+    made_up = sums["expected"] + sums["weighted_clicks"] - sums["weighted_expected"]
+    assert made_up / sums["impressions"] == pytest.approx(must["dr"])
+    assert found.dr.value == pytest.approx(min(1.0, max(0.0, must["dr"])))
     assert found.snips.low is not None and found.snips.low < must["snips"]
 
 
