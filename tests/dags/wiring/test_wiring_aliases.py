@@ -104,3 +104,19 @@ def test_an_asset_that_is_an_outlet_too_has_one_emitter(tmp_path: Path) -> None:
     assert said(found(tmp_path, both)) == []
     wiring = lint(tmp_path).wiring
     assert wiring is not None and [str(each.asset) for each in wiring.emitters] == ["alias al", "a"]
+
+
+def test_of_two_aliases_that_become_an_asset_one_that_always_does_makes_it_certain(
+    tmp_path: Path,
+) -> None:
+    rest = """
+with DAG("p", schedule=[A]):
+    @task(outlets=[AssetAlias("al"), AssetAlias("z")])
+    def emit(n, *, outlet_events):
+        outlet_events[AssetAlias("al")].add(Asset("a"))
+        if n:
+            outlet_events[AssetAlias("z")].add(Asset("a"))
+    emit(0)
+"""
+    found_there = found(tmp_path, rest)
+    assert [each.level for each in found_there if each.rule == "cycle"] == ["error"]

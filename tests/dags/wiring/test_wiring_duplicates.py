@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,24 @@ def test_each_file_that_imports_an_asset_has_its_dag_too_in_whatever_order(
         assert (each.level, each.dags) == ("error", ("orders",))
         assert f"imports {tmp_path}/{producer}.py" in each.problem
         assert "Asset.ref(name='orders')" in each.step and "Exception" not in each.problem
+
+
+def test_a_module_that_can_be_imported_once_in_a_process_fails_no_file(tmp_path: Path) -> None:
+    """As one that registers a metric or a table: Airflow has a process for each file."""
+    once = "import sys\nif hasattr(sys, 'registered_once'):\n    raise ValueError('twice')\nsys.registered_once = 1\n"
+    files = {
+        f"{name}.py": f"import helper\nfrom airflow.sdk import DAG\ndag = DAG({name!r}, schedule=None)\n"
+        for name in ("a", "b", "c")
+    }
+    try:
+        assert duplicates(tmp_path, files | {"helper.py": once}) == []
+        del sys.registered_once  # type: ignore[attr-defined]
+        broken = "import helper\nfrom airflow.sdk import DAG\nraise KeyError('d')\n"
+        (tmp_path / "d.py").write_text(broken)
+        report = lint(tmp_path)
+        assert ([each.rule for each in report.findings], report.dags) == (["import-error"], 3)
+    finally:
+        vars(sys).pop("registered_once", None)
 
 
 def test_a_module_that_is_no_dag_file_makes_its_dag_one_of_each_importer(tmp_path: Path) -> None:

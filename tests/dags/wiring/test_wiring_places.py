@@ -42,6 +42,19 @@ EMPTY = "from airflow.providers.standard.operators.empty import EmptyOperator\nf
             id="no first argument of another call",
         ),
         pytest.param(
+            "with make_dag('one'):\n    pass\nwith Own('two', schedule=None):\n    pass\n",
+            {"one": 3, "two": 5},
+            {},
+            id="opened by another name than DAG",
+        ),
+        pytest.param(
+            "@dag\ndef one():\n    @task(task_id='load')\n    def extract(): ...\n"
+            "    @task.bash(task_id='store')\n    def store(): ...\n",
+            {"one": 3},
+            {"one.load": 5, "one.store": 7},
+            id="a decorator with the task's id",
+        ),
+        pytest.param(
             "orders = Asset('orders')\nfor name in ('orders', 'rates'):\n    globals()[name] = DAG(name)\n",
             {"orders": None, "rates": None},
             {},

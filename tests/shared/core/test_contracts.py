@@ -995,15 +995,28 @@ def test_a_latency_is_in_days_hours_or_minutes(
 @pytest.mark.parametrize(
     ("named", "problem"),
     [
-        ("latncy", r"line 60.* 'latncy' is no property of ODCS's; it may be latency, frequency"),
-        ("ly", "'ly' is no property"),
-        ("latency\n    value: 1\n    unit: h\n  - property: latency", "latency is stated twice"),
+        ("latncy", r"line 60.* 'latncy' is no property of ODCS's; did you mean 'latency'\?"),
+        ("Latenzy", "did you mean"),
+        ("latency\n    value: 1\n    unit: h\n  - property: Ly", "latency is stated twice"),
     ],
 )
-def test_a_promise_that_nobody_knows_is_refused(tmp_path: Path, named: str, problem: str) -> None:
+def test_a_latency_that_is_misspelt_or_stated_twice_is_refused(
+    tmp_path: Path, named: str, problem: str
+) -> None:
     """Read over, nobody would be told that a day is late."""
     with pytest.raises(ContractError, match=problem):
         read_contract(stated(tmp_path, "property: latency", f"property: {named}"))
+
+
+@pytest.mark.parametrize("name", ["freshness", "availability", "errorRate", "Throughput", "x-own"])
+def test_other_promises_are_anybodys(tmp_path: Path, name: str) -> None:
+    assert read_contract(stated(tmp_path, "property: latency", f"property: {name}")).latency is None
+
+
+def test_of_several_elements_the_shortest_latency_counts(tmp_path: Path) -> None:
+    more = "LY\n    value: 90\n    unit: m\n    element: landing.order_id\n  - property: latency"
+    path = stated(tmp_path, "property: latency", f"property: {more}")
+    assert read_contract(path).latency == timedelta(minutes=90)
 
 
 def test_a_key_is_in_the_order_of_its_positions(tmp_path: Path) -> None:

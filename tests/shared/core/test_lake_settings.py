@@ -51,7 +51,9 @@ def test_a_lake_without_a_bucket_or_a_folder_is_refused(root: str) -> None:
         LakeSettings.from_env(ENV | {"FEIRA_LAKE": root})
 
 
-@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9000", "https://s3.lan/", "http://[::1]:9"])
+@pytest.mark.parametrize(
+    "endpoint", ["http://127.0.0.1:9000", "https://s3.lan/", "http://[::1]:9", "HTTPS://s3.lan"]
+)
 def test_an_endpoint_is_a_url_of_http(endpoint: str) -> None:
     assert LakeSettings.from_env(ENV | {"FEIRA_LAKE_ENDPOINT": endpoint}).endpoint == endpoint
     stated = {"endpoint_url": endpoint, "service_config": {"s3": {"bucket_name": "lake"}}}

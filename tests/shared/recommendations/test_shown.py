@@ -451,8 +451,9 @@ def test_no_event_is_taken_while_the_topic_may_not_be_written(
 @pytest.mark.parametrize("code", ["TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED"])
 @pytest.mark.parametrize("by", ["delivery", "client", "fatal", "raised"])
 def test_a_topic_that_may_no_longer_be_written_stays_so_until_kafka_says_otherwise(
-    server: ValkeyServer, code: str, by: str
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, code: str, by: str
 ) -> None:
+    monkeypatch.setattr(module, "_MOST_UNANSWERED", 1_000_000)
     broker = Broker()
     error = KafkaError(getattr(KafkaError, code), "not today", fatal=by in ("fatal", "raised"))
 
@@ -486,6 +487,27 @@ def test_a_topic_that_may_no_longer_be_written_stays_so_until_kafka_says_otherwi
         await until_kafka(api, "up")
         assert broker.producers == (2 if error.fatal() else 1)
         assert (await post(api, shown))[0] == 202
+
+    asked(server, test, broker)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "says",
+    [KafkaException(KafkaError(KafkaError._TIMED_OUT)), ValueError("unknown"), [AclOperation.ALL]],
+)
+def test_a_broker_that_never_says_what_is_allowed_is_asked_by_an_event_after_a_while(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, says: Any
+) -> None:
+    monkeypatch.setattr(module, "_MOST_UNANSWERED", 5)
+    broker = Broker()
+    broker.allowed = says
+
+    async def test(api: Api) -> None:
+        await until_kafka(api, "up")
+        denied = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not today")
+        broker.config["error_cb"](denied)
+        await until_kafka(api, "up")
 
     asked(server, test, broker)
 

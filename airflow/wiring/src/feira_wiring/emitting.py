@@ -142,14 +142,16 @@ def _events(
     emitted: tuple[AssetId, ...], code: Effects
 ) -> Iterator[tuple[AssetId, AssetId | None]]:
     """Each outlet, and each asset that an alias of them becomes, with that alias."""
-    made = {
-        target: alias
-        for alias in emitted
+    made: dict[AssetId, AssetId] = {}
+    for alias in emitted:
         for target in sorted(
             each for each in code.resolved.get(alias, ()) if isinstance(each, AssetId)
-        )
-        if target.kind == "asset" and target not in emitted
-    }
+        ):
+            if target.kind != "asset" or target in emitted:
+                continue
+            # Of several aliases one that surely becomes it.
+            if target not in made or target in code.certain.get(alias, ()):
+                made[target] = alias
     yield from ((asset, None) for asset in emitted)
     yield from made.items()
 

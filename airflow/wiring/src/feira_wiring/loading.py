@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import format_exception_only
+from types import ModuleType
 from typing import Any
 
 from airflow.configuration import conf
@@ -95,7 +96,13 @@ def load(
                     continue
                 started(file)
                 bag = Bag(folder, top)
-                failures.extend(_processed(bag, file, top))
+                failed = list(_processed(bag, file, top))
+                if [each.kind for each in failed] == ["import"] and importing.recall():
+                    # What a module beside it registers with a library cannot be registered twice in a process.
+                    retried = Bag(folder, top)
+                    if not list(_processed(retried, file, top)):
+                        bag, failed = retried, []
+                failures.extend(failed)
                 imported = importing.forget()
                 modules += imported
                 dags.take(bag, file, imported)
@@ -206,6 +213,7 @@ class _Importing:
         self.tops = list(dict.fromkeys(str(root(folder).resolve()) for folder in folders))
         self.before = set(sys.modules)
         self.path = list(sys.path)
+        self.forgotten: dict[str, ModuleType] = {}
 
     def __enter__(self) -> _Importing:
         return self
@@ -217,14 +225,24 @@ class _Importing:
     def begin(self, top: Path) -> list[Path]:
         """From here on modules come from this folder; forgets the others, and returns their files."""
         files = self.forget()
+        self.forgotten.clear()
         sys.path[:] = [str(top), *self.path]
         return files
 
     def forget(self) -> list[Path]:
         """Has what lies beside DAG files imported again; returns the files."""
-        modules = [sys.modules.pop(name) for name in list(beside(self.tops, self._new()))]
+        modules = {name: sys.modules.pop(name) for name in list(beside(self.tops, self._new()))}
+        self.forgotten = modules | self.forgotten
         self.before = set(sys.modules)
-        return [Path(each.__file__) for each in modules if each.__file__ is not None]
+        return [Path(each.__file__) for each in modules.values() if each.__file__ is not None]
+
+    def recall(self) -> bool:
+        """Puts what earlier files have imported from beside them in the place of what this one has; whether there is
+        such."""
+        for name in list(beside(self.tops, self._new())):
+            del sys.modules[name]
+        sys.modules.update(self.forgotten)
+        return bool(self.forgotten)
 
     def _new(self) -> set[str]:
         return set(sys.modules) - self.before

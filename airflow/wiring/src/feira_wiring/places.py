@@ -56,7 +56,7 @@ class _Written:
 
     def __init__(self, tree: ast.AST | None) -> None:
         self.scopes: dict[str, list[ast.AST]] = {}
-        self.dags: tuple[dict[str, list[ast.AST]], ...] = ({}, {}, {}, {})
+        self.dags: tuple[dict[str, list[ast.AST]], ...] = ({}, {}, {}, {}, {})
         nodes = list(ast.walk(tree)) if tree is not None else []
         self._constants = _constants(nodes)
         # variable → the lines where it becomes a DAG, and which
@@ -69,7 +69,7 @@ class _Written:
                     self.scopes.setdefault(dag_id, []).append(node)
 
     def _note(self, node: ast.AST) -> None:
-        opened, called, decorated, named = self.dags
+        opened, called, decorated, named, likely = self.dags
         openers = node.decorator_list if isinstance(node, _Function) else _contexts(node)
         ids = {dag_id for each in openers for dag_id in self._ids(each)}
         for dag_id in ids:
@@ -83,6 +83,11 @@ class _Written:
         for value in _values(node, "dag_id"):
             if (text := self._text(value)) is not None:
                 named.setdefault(text, []).append(node)
+        for context in _contexts(node):
+            # As by a factory, a class of DAG's or another name for DAG.
+            for value in context.args[:1] if isinstance(context, ast.Call) else ():
+                if (text := self._text(value)) is not None:
+                    likely.setdefault(text, []).append(node)
         for target, value in _bound(node):
             for dag_id in self._ids(value):
                 self._variables.setdefault(target.id, []).append((target.lineno, dag_id))
@@ -125,11 +130,17 @@ def _tasks(file: Path, dag_id: str | None) -> tuple[dict[str, list[ast.AST]], ..
     made: dict[str, list[ast.AST]] = {}
     defined: dict[str, list[ast.AST]] = {}
     mentioned: dict[str, list[ast.AST]] = {}
+    decorators: set[int] = set()
     for node in _walk(starts, others):
         match node:
             case ast.FunctionDef(name) | ast.AsyncFunctionDef(name):
+                decorators |= set(map(id, node.decorator_list))
+                named = [
+                    value for each in node.decorator_list for value in _values(each, "task_id")
+                ]
+                name = next((str(it.value) for it in named if isinstance(it, ast.Constant)), name)
                 (made if node.decorator_list else defined).setdefault(name, []).append(node)
-            case ast.Call():
+            case ast.Call() if id(node) not in decorators:
                 for value in _values(node, "task_id"):
                     if isinstance(value, ast.Constant):
                         made.setdefault(str(value.value), []).append(node)

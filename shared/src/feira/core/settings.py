@@ -47,7 +47,7 @@ def _boolean(value: Any) -> bool | None:
 
 # As botocore takes it; a URI, an ARN and a bucket with a folder are none.
 _BUCKET = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
-_ENDPOINT = re.compile(r"https?://[^/?#@\s]+(/[^?#\s]*)?")
+_ENDPOINT = re.compile(r"(?i:https?)://[^/?#@\s]+(/[^?#\s]*)?")
 _REGION = re.compile("[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 _AWS_OBJECTS = ("service_config", "config_kwargs", "session_kwargs", "assume_role_kwargs")
 _AWS_TEXTS = (
@@ -193,7 +193,7 @@ class LakeSettings:
                 f"FEIRA_LAKE is {root!r}; it must be a URI with a bucket or a folder, such as s3://feira-lake. "
                 "`feira env` prints the settings of the local stack."
             )
-        catalog = env.get("FEIRA_LAKE_CATALOG", "jdbc")
+        catalog = env.get("FEIRA_LAKE_CATALOG") or "jdbc"
         if catalog not in ("jdbc", "glue", "hadoop"):
             raise SettingsError(
                 f"FEIRA_LAKE_CATALOG is {catalog!r}; it may be jdbc, glue or hadoop."

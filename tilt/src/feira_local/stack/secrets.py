@@ -132,12 +132,12 @@ def load_secrets(home: Path) -> Secrets:
 
 
 def known_secrets(home: Path) -> Secrets:
-    """Those of the file, for who looks and starts nothing: nothing is written. What the file lacks is random, and opens
-    nothing.
+    """Those of the file, for who looks and starts nothing: where there is none, they are random, open nothing and are
+    not written. A file of an older release gets the names that it lacks.
 
-    Raises StackError when the file exists but cannot be read.
+    Raises StackError as ``load_secrets``.
     """
-    return _of(_unkept(home) | _read(home / FILE))
+    return load_secrets(home) if _read(home / FILE) else _of(_unkept(home))
 
 
 @functools.cache

@@ -224,7 +224,10 @@ class CsvRows:
                         yield None, "".join(taken)
                 return
             except csv.Error:
-                first, *rest = self._end_record()
+                first, *rest = self._taken
+                # What was read beyond the line is read again.
+                self._taken, self._length = [first], len(first)
+                self._end_record()
                 self._again.extendleft(reversed(rest))
                 # After the end of its lines a reader is at its end for good.
                 self._reader = csv.reader(

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,8 @@ _TIMES = {"d": "days", "h": "hours", "m": "minutes"}
 _LONGEST_LATENCY = timedelta(days=366)
 # With the day itself as many as one call for rates may ask for.
 _MOST_LOOKUP_DAYS = 365
-# As the standard's "Service-Level Agreement (SLA)" lists them; its two letters for each are none here.
-_SLA_PROPERTIES = (
-    *("latency", "frequency", "retention", "timeOfAvailability", "generalAvailability"),
-    *("endOfSupport", "endOfLife", "timeToDetect", "timeToNotify", "timeToRepair"),
-)
+# The standard's names for it, in any case.
+_LATENCY = ("latency", "ly")
 _GATE = ("mustBeLessOrEqualTo", "unit")
 # ODCS lets a query say ${object}; nothing is put in their place here, and Spark puts in its own. A regular
 # expression's {2,3} and \p{L} are none.
@@ -209,16 +207,17 @@ def _asset(document: Node) -> str | None:
 
 
 def _latency(document: Node) -> timedelta | None:
-    """What ``slaProperties`` promise as ``latency``, in days, hours or minutes."""
-    found: timedelta | None = None
+    """What ``slaProperties`` promise as ``latency``, in days, hours or minutes; of several elements the shortest."""
+    found: dict[str, timedelta] = {}
     for node in document.get("slaProperties") or []:
-        name = node["property"]
-        if name not in _SLA_PROPERTIES:
-            problem = f"{name!r} is no property of ODCS's; it may be {', '.join(_SLA_PROPERTIES)}."
-            refuse(node, "property", problem)
-        if name != "latency":
+        name, element = node["property"], str(node.get("element") or "")
+        if name.lower() not in _LATENCY:
+            # Any other may stand there: the standard sets no limit.
+            if get_close_matches(name.lower(), _LATENCY[:1], cutoff=0.75):
+                problem = f"{name!r} is no property of ODCS's; did you mean 'latency'?"
+                refuse(node, "property", problem)
             continue
-        if found is not None:
+        if element in found:
             refuse(node, "property", "latency is stated twice; state it once.")
         value, unit = node.get("value"), node.get("unit")
         longest = _LONGEST_LATENCY // timedelta(**{_TIMES.get(unit, "days"): 1})
@@ -228,8 +227,8 @@ def _latency(document: Node) -> timedelta | None:
                 f"{_LONGEST_LATENCY.days} days."
             )
             refuse(node, "value", problem)
-        found = timedelta(**{_TIMES[unit]: value})
-    return found
+        found[element] = timedelta(**{_TIMES[unit]: value})
+    return min(found.values(), default=None)
 
 
 def _rule_inputs(

@@ -29,6 +29,8 @@ RETRY_SECONDS: Final = 5
 QUEUED: Final = 10_000
 _POLL_SECONDS = 0.1
 _PROBE_SECONDS = 1.0
+# A broker that never says what is allowed is not held to a denial for longer than so many questions.
+_MOST_UNANSWERED = 60
 _NO_PRODUCER: Final = f"{KAFKA} makes no producer"
 # Why events are not taken, for who posts them.
 _NO_ANSWER: Final = "Kafka does not answer."
@@ -119,6 +121,7 @@ class Events:
         self._producer: Producer | None = None
         self._admin: AdminClient | None = None
         self._broken = self._denied = False
+        self._unanswered = 0
         self._following: list[asyncio.Task[None]] = []
         self._why, self._said = _NO_ANSWER, ""
         self.up = False
@@ -251,15 +254,19 @@ class Events:
         return _unreachable(self._producer)
 
     def _is_still_denied(self, config: Mapping[str, Any]) -> bool:
-        """Whether Kafka says that the topic may not be written. Where it does not say, it is as it was before."""
+        """Whether Kafka says that the topic may not be written. Where it does not say, it is as it was before, and
+        after a while events show it.
+        """
         from confluent_kafka import KafkaException
 
         try:
             if self._admin is None:
                 self._admin = client(lambda: self._administer(config), config, _NO_PRODUCER)
-            self._denied = not _may_write(self._admin)
-        except (KafkaException, SettingsError, TimeoutError) as error:
-            self._denied |= isinstance(error, KafkaException) and _is_denied(error.args[0])
+            self._denied, self._unanswered = not _may_write(self._admin), 0
+        except Exception as error:
+            self._unanswered = (self._unanswered + 1) % _MOST_UNANSWERED
+            denied = isinstance(error, KafkaException) and _is_denied(error.args[0])
+            self._denied = denied or (self._denied and self._unanswered > 0)
             # The next one reads the files of the configuration anew.
             self._admin = None
         if not self._denied:
@@ -349,7 +356,7 @@ def _may_write(admin: AdminClient) -> bool:
         request_timeout=_PROBE_SECONDS,
     )
     allowed = asked[TOPIC].result(2 * _PROBE_SECONDS).authorized_operations
-    return not allowed or AclOperation.WRITE in allowed
+    return not allowed or not {AclOperation.WRITE, AclOperation.ALL}.isdisjoint(allowed)
 
 
 def _is_denied(error: Any) -> bool:
