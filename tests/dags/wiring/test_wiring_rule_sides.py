@@ -11,7 +11,7 @@ from wiring_text import HEAD, found
 from feira_wiring.expressions import Expressions
 from feira_wiring.linting import lint
 from feira_wiring.report import Finding
-from feira_wiring.rules.declarations import did_you_mean
+from feira_wiring.rules.declarations import Spellings
 
 
 def levels(findings: list[Finding]) -> list[tuple[str, str]]:
@@ -493,7 +493,7 @@ def test_outlets_that_are_known_only_at_run_time_make_a_missing_emitter_uncertai
 def test_a_name_that_is_nearly_another_is_offered(
     name: str, others: set[str], offered: str | None
 ) -> None:
-    assert did_you_mean(name, others) == (f"Did you mean {offered}? " if offered else "")
+    assert Spellings(others).hint(name) == (f"Did you mean {offered}? " if offered else "")
 
 
 @pytest.mark.parametrize(

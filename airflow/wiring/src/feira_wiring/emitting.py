@@ -20,7 +20,7 @@ from feira_wiring.model import (
     Stray,
     Trigger,
 )
-from feira_wiring.outlets import changes_outlets, choices, has_instances, mentions, outlets_of
+from feira_wiring.outlets import changes_outlets, given_to, has_instances, mentions, outlets_of
 from feira_wiring.skips import unskipped
 from feira_wiring.task_code import Effects, effects
 
@@ -168,10 +168,9 @@ def _keys(timetable: Any, *, adds: bool, maybe: bool, at_runtime: bool) -> Keys:
 
 def _triggers(dag: Any, task: Any, always: bool, place: Place) -> Iterator[Trigger]:
     """The DAGs that a task starts, where their names can be read."""
-    given = [task.partial_kwargs, *choices(task)] if task.is_mapped else [vars(task)]
     targets = dict.fromkeys(
         target
-        for each in given
+        for each in given_to(task)
         if isinstance(target := each.get("trigger_dag_id"), str) and not _TEMPLATE.search(target)
     )
     for target in targets:

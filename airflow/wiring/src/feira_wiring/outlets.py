@@ -97,6 +97,14 @@ def choices(task: Any) -> list[dict[str, Any]]:
     return []
 
 
+def given_to(task: Any) -> list[dict[str, Any]]:
+    """What a task is made of; what each instance of a mapped one is, as far as the file holds it."""
+    if not task.is_mapped:
+        return [vars(task)]
+    partial: dict[str, Any] = dict(task.partial_kwargs)
+    return [partial | each for each in choices(task)] or [partial]
+
+
 def has_instances(task: Any) -> bool:
     """Whether a task has an instance in every run: a mapped one without any is skipped.
 

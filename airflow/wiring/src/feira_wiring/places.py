@@ -108,11 +108,9 @@ class _Written:
 
     def dag_at(self, name: ast.Name | None) -> str | None:
         """The DAG that a variable is where it is named."""
-        before = [
-            (line, dag_id)
-            for line, dag_id in (self._variables.get(name.id, ()) if name is not None else ())
-            if name is not None and line <= name.lineno
-        ]
+        if name is None:
+            return None
+        before = [each for each in self._variables.get(name.id, ()) if each[0] <= name.lineno]
         return max(before)[1] if before else None
 
 

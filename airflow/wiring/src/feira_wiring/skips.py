@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import BaseSensorOperator, SkipMixin
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
-from feira_wiring.outlets import choices
+from feira_wiring.outlets import given_to
 from feira_wiring.task_code.functions import is_combined
 from feira_wiring.task_code.reach import held_by, run_functions, run_words, texts_of
 
@@ -42,7 +42,7 @@ def _skips_others(task: Any) -> bool:
 
 def _skips_itself(task: Any) -> bool:
     """And with itself what comes after it."""
-    given = _given(task)
+    given = given_to(task)
     hooks = (each.get(name) for each in given for name in ("_pre_execute_hook", "pre_execute"))
     return (
         issubclass(_kind(task), BaseSensorOperator)
@@ -52,14 +52,6 @@ def _skips_itself(task: Any) -> bool:
         or _names_an_exception(task)
         or _may_exit_to_skip(task, given)
     )
-
-
-def _given(task: Any) -> list[dict[str, Any]]:
-    """What a task is made of; what each instance of a mapped one is, as far as the file holds it."""
-    if not task.is_mapped:
-        return [vars(task)]
-    partial: dict[str, Any] = dict(task.partial_kwargs)
-    return [partial | each for each in choices(task)] or [partial]
 
 
 def _names_an_exception(task: Any) -> bool:

@@ -57,9 +57,7 @@ def message(given: Mapping[str, Any], now: datetime) -> tuple[bytes, bytes, int]
 
 def broken(event: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Fields of an event with the contract's types that break a rule, each with what it must be."""
-    found = [
-        (name, "not blank") for name in ("event_id", "user_id", "sku") if _BLANK.match(event[name])
-    ]
+    found = [(name, "not blank") for name in ("event_id", "user_id", "sku") if _absent(event[name])]
     kind, quantity = event["event_type"], event["quantity"]
     if kind in ("add_to_cart", "purchase") and quantity is None:
         found.append(("quantity", "stated"))

@@ -18,7 +18,7 @@ from feira_local.cli.output import (
     print_json,
     print_line,
     print_table,
-    progress_bar,
+    step_bar,
 )
 from feira_local.cli.runs import parse_range
 from feira_local.shop.source import SourceError
@@ -257,9 +257,8 @@ def _producer(config: StackConfig) -> Iterator[EventProducer]:
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Show]:
     """Shows how far each day is on the terminal, if there is one."""
-    with progress_bar(quiet) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda day, done: bar.update(task, description=str(day), completed=done)
+    with step_bar(quiet) as show:
+        yield lambda day, done: show(str(day), done, 1.0)
 
 
 _SHOWN = ("messages", "event", "late", "redated", "duplicate", "out_of_order")

@@ -83,9 +83,11 @@ def print_line(text: str, *, style: str = "", to: Console | None = None) -> None
     (to or console).print(Text(printable(text), style=style), soft_wrap=True)
 
 
-def progress_bar(quiet: bool) -> Progress:
-    """How far something is, on the terminal if there is one; gone when it is done."""
-    return Progress(
+@contextmanager
+def step_bar(quiet: bool) -> Iterator[Callable[[str, float, float], None]]:
+    """How far something is, on the terminal if there is one; gone when it is done. It is told the name of a step, how
+    much came before it, and of how much."""
+    with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
@@ -93,13 +95,7 @@ def progress_bar(quiet: bool) -> Progress:
         console=error_console,
         transient=True,
         disable=quiet or not error_console.is_terminal,
-    )
-
-
-@contextmanager
-def step_bar(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """The same of named steps: it is told of each the name, how many came before it, and of how many."""
-    with progress_bar(quiet) as bar:
+    ) as bar:
         task = bar.add_task("")
         yield lambda step, done, of: bar.update(task, description=step, completed=done, total=of)
 

@@ -75,9 +75,9 @@ def _as_far_as_known(finding: Finding, missing: Missing | None, wiring: Wiring) 
     if not maybe:
         return finding
     verb = "listen to" if missing == "listener" else "emit"
-    imported = {each.at.file for each in wiring.duplicates}
-    imported |= {each.file for each in wiring.failures if each.kind == "unread"}
-    why = "could not be read in full" if imported & maybe.keys() else "did not import"
+    partly = {each.at.file for each in wiring.duplicates}
+    partly |= {each.file for each in wiring.failures if each.kind == "unread"}
+    why = "could not be read in full" if partly & maybe.keys() else "did not import"
     did = f"{listed(maybe)} {why}, and may {verb} {listed(dict.fromkeys(maybe.values()))}."
     return replace(
         finding,

@@ -43,7 +43,7 @@ def ignored_mapper(wiring: Wiring) -> Iterator[Finding]:
                     "Airflow looks for mappers by the name of an event's asset, and never uses this "
                     "one: the keys go through the default mapper."
                 ),
-                step=did_you_mean(asset.name or asset.uri, names)
+                step=Spellings(names).hint(asset.name or asset.uri)
                 + "Name the asset that is in the schedule, or make it the default_partition_mapper.",
             )
 
@@ -228,11 +228,6 @@ def missing_dag(wiring: Wiring) -> Iterator[Finding]:
             consequence="Where no other folder of the deployment has it, the task fails: DagNotFound.",
             step=known.hint(trigger.target) + "Name a DAG that exists, or lint its folder too.",
         )
-
-
-def did_you_mean(name: str, others: Iterable[str]) -> str:
-    """``Did you mean …? `` where one of the others is spelled almost so; else nothing."""
-    return Spellings(others).hint(name)
 
 
 # How many names are compared letter by letter: some seconds.

@@ -37,10 +37,9 @@ def _of_files(
 
 
 def _duplicate_dag(wiring: Wiring) -> Iterator[Finding]:
+    assets = {asset.name for asset in wiring.assets}
     for each in wiring.duplicates:
-        problem, step = _doubled(
-            each, asset=any(asset.name == each.dag_id for asset in wiring.assets)
-        )
+        problem, step = _doubled(each, asset=each.dag_id in assets)
         yield Finding(
             rule="duplicate-dag",
             level="error",
