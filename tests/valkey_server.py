@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import valkey
 
-from feira.recommendations.publish import Published, publish
+from feira.recommendations.publish import Published, keep_on_disk, publish
 from feira.recommendations.serving.store import StoreError, connect, named_failures
 from feira_local.stack.config import StackConfig
 from feira_local.stack.secrets import load_secrets
@@ -93,6 +93,11 @@ class ValkeyServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def keep(self) -> None:
+        """Has all on its disk that it was given: killed before, it loses the last two seconds of a busy one."""
+        with self.client() as client:
+            assert keep_on_disk(client, "kept")
 
     def cpu_seconds(self) -> float:
         """What it has taken of processors so far."""

@@ -83,7 +83,7 @@ def test_the_lists_of_the_lake_are_served_and_that_for_everyone_is_in_the_file(
     assert {("again", "1"), ("new", ""), ("new", "3")} <= lists.keys()
     with server.client() as client:
         assert published(client, "2010-12-02-001") == lists
-        assert client.get("reco:live") == b"2010-12-02-001"
+        assert client.mget("reco:live", "reco:kept") == [b"2010-12-02-001"] * 2
         in_segments = published_segments(client, "2010-12-02-001")
     assert in_segments == InSegments({"BAG": ["x", "z"]}, {"looks": "BAG"})
     assert (done["version"], done["served"]) == ("2010-12-02-001", "2010-12-02-001")

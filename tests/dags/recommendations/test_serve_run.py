@@ -129,6 +129,8 @@ def test_a_rollback_serves_the_version_that_is_named_however_often_it_is_made(
     for _ in range(2):
         assert decide(dags, action="rollback", version=FIRST, why="").state == "success"
         assert served(server, store) == (FIRST, {FIRST})
+        with server.client() as client:
+            assert client.getdel("reco:kept") == FIRST.encode()
     run = decide(dags, action="rollback", version="2010-12-02-003", why="")
     assert run.state == "failed" and run.tasks["serve"][1] == 1
     assert served(server, store) == (FIRST, {FIRST})

@@ -64,9 +64,13 @@ def test_versions_are_listed_with_the_one_that_is_served(server: ValkeyServer) -
     ]
 
 
-def test_a_rollback_serves_the_version_before_with_its_file(stack: LakeSettings) -> None:
+def test_a_rollback_serves_the_version_before_with_its_file(
+    stack: LakeSettings, server: ValkeyServer
+) -> None:
     assert run("rollback") == (0, f"{NAMES[1]} is served from now on.\n", "")
     assert served() == [NAMES[1]]
+    with server.client() as client:
+        assert client.get("reco:kept") == NAMES[1].encode()
     file = Path(baked.served_path(stack.root).removeprefix("file://"))
     assert json.loads(file.read_text())["version"] == NAMES[1]
     code, output, _ = run("rollback", NAMES[2], "--json")

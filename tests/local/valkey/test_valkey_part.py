@@ -62,6 +62,7 @@ def test_what_it_was_given_is_there_after_it_was_killed(tmp_path: Path) -> None:
     with ValkeyServer(tmp_path / "home") as server:
         with server.client() as client:
             client.mset({"a": b"\x00\xff" * 300, "b": b"1"})
+        server.keep()
         server.kill()
         with server, server.client() as client:
             assert client.mget("a", "b") == [b"\x00\xff" * 300, b"1"]

@@ -489,6 +489,7 @@ def test_a_killed_valkey_is_read_again_when_it_is_started(server: ValkeyServer) 
     async def test(api: Api) -> None:
         own = (V1, "own", ["x-n1", "x-p0"])
         assert await api.seen("u1") == own
+        server.keep()
         server.kill()
         for _ in range(3):
             assert await api.seen("u1") == (V1, "popular", ["x-p0", "x-p1", "x-p2"])
@@ -502,6 +503,7 @@ def test_started_without_valkey_it_answers_from_the_file_and_takes_valkey_up(
     server: ValkeyServer,
 ) -> None:
     published(server, V1)
+    server.keep()
     server.kill()
 
     async def test(api: Api) -> None:

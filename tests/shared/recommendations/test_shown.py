@@ -608,7 +608,7 @@ def test_what_fails_while_events_are_delivered_or_kafka_is_asked_ends_neither(
             async with asyncio.timeout(20):
                 while min(calls["poll"], calls["list_topics"]) < 5:
                     await asyncio.sleep(0.001)
-            said = [it.message for it in caplog.records if it.name == module.__name__]
+            said = [it.getMessage() for it in caplog.records if it.name == module.__name__]
             assert len(said) == 2 and all("on: RuntimeError" in it for it in said)
             assert "secret" not in caplog.text
         await until_kafka(api, "up")

@@ -21,7 +21,7 @@ import valkey
 from valkey.exceptions import WatchError
 
 from feira.core.ahead import ahead
-from feira.core.errors import PermanentError
+from feira.core.errors import PermanentError, first_line
 from feira.recommendations.serving import layout
 from feira.recommendations.serving.claims import BATCH, REMOVING, Claim, ClaimLostError
 from feira.recommendations.serving.layout import Meta, age, claim_key, items_key, meta_key
@@ -31,6 +31,8 @@ from feira.recommendations.serving.store import Framed, named_failures
 log = logging.getLogger(__name__)
 
 KEPT = 3
+# How long a server may take until its disk has what it was given.
+_KEEP_MILLISECONDS = 10_000
 # Packed lists, of a thousand users each: where the texts of many rows are looked up, Valkey would wait.
 _HELD = 4
 Rows = Callable[[str], Iterable[pa.RecordBatch]]
@@ -153,6 +155,30 @@ def rollback(client: valkey.Valkey, version: str | None = None) -> VersionState:
         if meta is None:
             raise PublishError(f"{version} is being removed: newer versions were published.")
     return VersionState(version, True, meta)
+
+
+def keep_on_disk(client: valkey.Valkey, version: str) -> bool:
+    """Waits until the server's disk has what was published, where it keeps a log; returns whether it is so.
+
+    What a server answers may not be in its log for two seconds where its disk is busy: killed then, it comes back
+    with an earlier version, and nobody publishes the lost one again. Where it is not known to be kept, a warning
+    says so: it is served all the same. The wait is WAITAOF's, of Valkey 7.2.
+
+    :raises StoreError: where Valkey does not answer
+    """
+    with named_failures(client), client.pipeline(transaction=False) as pipe:
+        # WAITAOF waits for what was written through its own connection.
+        pipe.set(layout.KEPT, version)
+        pipe.execute_command("WAITAOF", 1, 0, _KEEP_MILLISECONDS)
+        answers = pipe.execute(raise_on_error=False)
+    refused = next((first_line(each) for each in answers if isinstance(each, Exception)), None)
+    if refused is None and answers[1][0]:
+        return True
+    log.warning(
+        "%s is served, and may be lost should Valkey be killed now: %s",
+        *(version, refused or f"its disk did not have it within {_KEEP_MILLISECONDS / 1000:g} s"),
+    )
+    return False
 
 
 def rollback_to(client: valkey.Valkey, version: str | None = None) -> str:

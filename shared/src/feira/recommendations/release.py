@@ -86,6 +86,7 @@ def release(client: valkey.Valkey, store: ListStore, version: str) -> Published 
             found.segment_users,
         )
     if done.served == done.version:
+        valkey_lists.keep_on_disk(client, version)
         bake(store.files, store.lake, done.version, done.everyone)
         _follow(client, store, done.version)
     return done
@@ -119,6 +120,7 @@ def rollback(client: valkey.Valkey, store: ListStore, version: str) -> VersionSt
     # Before the pointer moves: a version without a file would leave that of the withdrawn one.
     keep_file(store, version)
     done = valkey_lists.rollback(client, version)
+    valkey_lists.keep_on_disk(client, version)
     serve_file(client, store, version)
     return done
 

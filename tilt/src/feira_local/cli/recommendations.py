@@ -208,6 +208,7 @@ def rollback(
             # It is what answers where Valkey has nothing; without a lake a bad version is withdrawn all the same.
             problem = first_line(error)
         found = publish.rollback(client, wanted)
+        publish.keep_on_disk(client, found.version)
         try:
             if problem is None:
                 serve_file(client, list_store(), found.version)

@@ -96,8 +96,9 @@ def settings(config: StackConfig, secrets: Secrets) -> dict[str, str]:
         "bind": HOST,
         "port": str(config.ports.own["valkey"]),
         "requirepass": secrets.valkey,
-        # Of a killed server a second is lost at most, and always the last: a version that is complete
-        # in the log has all its lists before. Snapshots would lose minutes.
+        # Of a killed server two seconds are lost at most, and always the last: a version that is complete
+        # in the log has all its lists before, and who publishes waits until it is there. Snapshots would lose
+        # minutes.
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": '""',

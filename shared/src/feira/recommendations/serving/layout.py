@@ -3,6 +3,7 @@
 =================================  ====================================================================
 ``reco:live``                      the version that is served
 ``reco:versions``                  a set: every version that has keys
+``reco:kept``                      the version that was served when the server last was asked to have all on its disk
 ``reco:<version>:meta``            :class:`Meta` as JSON; a version without it is incomplete
 ``reco:<version>:items``           a JSON list of items; an item's number is its place in it
 ``reco:<version>:user:<user>``     both lists of a user, as :func:`listed` reads them
@@ -42,6 +43,7 @@ from feira.core.errors import PermanentError
 
 LIVE: Final = "reco:live"
 VERSIONS: Final = "reco:versions"
+KEPT: Final = "reco:kept"
 EVERYONE: Final = ""
 
 BOUGHT_BEFORE: Final = "bought_before"
