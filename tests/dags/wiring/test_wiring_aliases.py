@@ -120,3 +120,19 @@ with DAG("p", schedule=[A]):
 """
     found_there = found(tmp_path, rest)
     assert [each.level for each in found_there if each.rule == "cycle"] == ["error"]
+
+
+@pytest.mark.parametrize("ref", ["Asset.ref(name='new')", "Asset.ref(uri='s3://b/new')"])
+def test_a_reference_may_be_to_an_asset_that_only_an_alias_becomes(
+    tmp_path: Path, ref: str
+) -> None:
+    code = 'outlet_events[AL].add(Asset("new", "s3://b/new"))'
+    assert said(found(tmp_path, text(f'listens("l", [{ref}])\nadds("p", None)', code))) == []
+    cycle = found(tmp_path, text(f'adds("p", [{ref}])', code))
+    assert said(cycle) == [("cycle", "error", "new")]
+    # Whichever DAG is read first.
+    for ids in (("a", "b"), ("b", "a")):
+        both = 'emits("{}", {ref})\nadds("{}", None)\nlistens("l", [{ref}])'.format(*ids, ref=ref)
+        assert said(found(tmp_path, text(both, code))) == [("two-emitters", "warning", "new")]
+    other = text('adds("p", None)\nlistens("l", [Asset.ref(name="newer")])', code)
+    assert said(found(tmp_path, other)) == [("no-emitter", "error", "ref newer")]

@@ -27,13 +27,14 @@ class Expressions:
         self.assets: dict[AssetId, Asset] = {}
         # (asset, name) of every watcher; an asset may be declared many times.
         self.watchers: dict[tuple[AssetId, str], None] = {}
+        self._by_name: dict[str, AssetId] = {}
+        self._by_uri: dict[str, AssetId] = {}
         for each in expressions:
             self.declare(each)
-        self._by_name = {asset.name: asset for asset in self.assets}
-        self._by_uri = {asset.uri: asset for asset in self.assets}
 
     def declare(self, expression: Any) -> None:
-        """Takes up the assets of one more expression; references are not resolved to them."""
+        """Takes up the assets of one more expression; of two that share a name or a URI, references are to the
+        first."""
         for declared in _leaves(core(expression)):
             if isinstance(declared, SerializedAsset):
                 self._declare(declared)
@@ -47,6 +48,8 @@ class Expressions:
             external=known.external or bool(declared.extra.get(EXTERNAL)),
             ignored=known.ignored | _ignored(declared.extra.get(IGNORED)),
         )
+        self._by_name.setdefault(asset.name, asset)
+        self._by_uri.setdefault(asset.uri, asset)
         self.watchers |= {(asset, watcher.name): None for watcher in declared.watchers}
 
     def condition(self, expression: Any) -> Condition:
@@ -66,14 +69,20 @@ class Expressions:
             case SerializedAssetAlias() as alias:
                 return AssetId(alias.name, kind="alias")
             case SerializedAssetNameRef() as ref:
-                return self._by_name.get(ref.name) or AssetId(ref.name, kind="ref")
+                return self.referred(AssetId(ref.name, kind="ref"))
             case SerializedAssetUriRef() as ref:
-                return self._by_uri.get(ref.uri) or AssetId("", ref.uri, kind="ref")
+                return self.referred(AssetId("", ref.uri, kind="ref"))
             case other:
                 raise TypeError(
                     f"{type(other).__name__} is an asset expression that the wiring linter cannot "
                     "read; it knows Asset, AssetAlias, Asset.ref, AssetAny and AssetAll."
                 )
+
+    def referred(self, asset: AssetId) -> AssetId:
+        """What a reference refers to, as far as is known by now; what is none stays itself."""
+        if asset.kind != "ref":
+            return asset
+        return self._by_name.get(asset.name) or self._by_uri.get(asset.uri) or asset
 
 
 def expression_text(expression: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,7 +104,11 @@ def read_folders(
     return Wiring(
         dag_ids=tuple(dag.dag_id for dag in loaded.dags),
         assets=expressions.assets,
-        emitters=(*emits.emitters, *watchers),
+        # An asset that the code of a later DAG makes of an alias may have been referred to before.
+        emitters=(
+            *(replace(each, asset=expressions.referred(each.asset)) for each in emits.emitters),
+            *watchers,
+        ),
         idle_watchers=idle_watchers,
         listeners=tuple(each.listener for each in rest.values() if each.listener is not None),
         read=frozenset().union(*(each.read for each in rest.values())),
