@@ -22,6 +22,13 @@ FACT = [
     line("F", D2, "0", sku="S4"),
     line("G", D3, "12.25", sku="S1", status="failed"),
     line("A", D3, "8.0001", line_number=3, sku="S5"),
+    line("N", D1, "3", sku="N1", description="zz older"),
+    line("O", D1, "1", sku="N1", description="newer", seen=D2, status="pending"),
+    line("P", D1, "1", sku="N1", description=None, seen=D3),
+    line("O", D1, "2", line_number=20, sku="N2", description="zz"),
+    line("o", D1, "1", line_number=9, sku="N2", description="zy"),
+    line("o", D1, "1", line_number=10, sku="N2", description="greatest order and line"),
+    line("Q", D1, "2", sku="N3", description=None),
 ]
 
 
@@ -48,11 +55,17 @@ def test_a_days_figures_are_those_of_the_marts(warehouse: Any) -> None:
     } == by_day
 
     products: dict[str, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
+    names: dict[str, str | None] = {}
     for each in sales.values():
         for product in each.top_products:
+            names[product.sku] = product.description
             units, revenue = products[product.sku]
             products[product.sku] = units + product.units, revenue + product.revenue
     assert products == {
         row["sku"]: (row["units_sold"], row["revenue"])
+        for row in warehouse.rows("select * from marts.product_performance where revenue > 0")
+    }
+    assert names == {
+        row["sku"]: row["description"]
         for row in warehouse.rows("select * from marts.product_performance where revenue > 0")
     }

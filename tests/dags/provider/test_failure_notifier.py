@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from airflow.sdk.log import mask_secret
 from dag_runs import run_dag
+from slack_sdk.models.blocks import MarkdownTextObject
 
 from feira_provider.notifiers.failure import (
     MailFailureNotifier,
     SlackFailureNotifier,
     failure_notice,
 )
-from feira_provider.notifiers.notice import mail_html, one_line, slack_body
+from feira_provider.notifiers.notice import Notice, mail_html, one_line, slack_body
 from inbox_server import Inbox
 
 
@@ -174,6 +175,28 @@ def test_an_error_is_never_markup() -> None:
     text = slack_body(hostile)["blocks"][1]["text"]["text"]
     assert text.count("```") == 2
     assert "<!channel>" not in json.dumps(slack_body(hostile))
+
+
+def test_slack_formats_and_links_nothing_of_a_notice() -> None:
+    hostile = "DCGS_0072_B https://evil.example/x @channel `a` *b* _c_ ~d~"
+    notice = Notice(
+        notice_id="1",
+        title=hostile,
+        facts=(),
+        error=hostile,
+        links=((f"Log of {hostile} of sales_etl", "https://airflow.example/a|b_c_"),),
+        context=hostile,
+    )
+    title, error, links, context = slack_body(notice)["blocks"]
+    assert (title["text"]["type"], title["text"]["text"]) == ("plain_text", hostile)
+    assert context["elements"] == [{"type": "plain_text", "text": hostile}]
+    for text in (error["text"], links["text"]):
+        assert MarkdownTextObject(text=text["text"], verbatim=True).to_dict() == text
+    assert error["text"]["text"] == f"```{hostile.replace('`', chr(39))}```"
+    assert links["text"]["text"] == (
+        "<https://airflow.example/a%7Cb_c_|Log of DCGS_0072_B https://evil.example/x @channel "
+        "'a' \u2217b\u2217 \uff3fc\uff3f \u223cd\u223c of sales_etl>"
+    )
 
 
 def test_a_value_with_a_line_break_forges_no_line_and_no_header() -> None:

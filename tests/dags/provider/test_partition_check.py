@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fact_rows import Row
 from feira_airflow.core.connections import WAREHOUSE
 from feira_airflow.sales.checks import ARRIVED
 from feira_airflow.summary import checks
@@ -101,10 +102,10 @@ def test_of_one_landing_under_two_contract_versions_the_later_load_counts(shop: 
     assert run("sales.fact", checks.ROWS)["rows"] == "2"
 
 
-def week(shop: Shop, last: str) -> dt.date:
-    """Seven days of 100 dollars, and one more; returns that one."""
+def week(shop: Shop, last: str, of_week: str = "100") -> dt.date:
+    """Seven days of 100 dollars, or of others, and one more; returns that one."""
     days = [D1 + dt.timedelta(days=number) for number in range(8)]
-    fact = [line(str(day), day, "100") for day in days[:-1]]
+    fact = [line(str(day), day, of_week) for day in days[:-1]]
     for day in days[:-1]:
         shop.run(day, [row for row in fact if row["extract_day"] <= day])
     shop.run(days[-1], [*fact, line("last", days[-1], last)])
@@ -129,6 +130,99 @@ def test_revenue_is_held_against_the_median_of_four_weeks(
         return
     with pytest.raises(PartitionCheckError, match=violation):
         run("sales.fact", checks.REVENUE, day=day)
+
+
+BEFORE = [D1 + dt.timedelta(days=number) for number in range(9)]
+MASS = BEFORE[-1] + dt.timedelta(days=1)
+NEXT = MASS + dt.timedelta(days=1)
+
+
+def mass_update(shop: Shop, times: int = 1, **known: Any) -> None:
+    """Nine days of 300 dollars in three lines each, all but their first taken over by the extract of the
+    next, in which they are ``times`` as much."""
+    fact = [line(f"{day} {k}", day, "100") for day in BEFORE for k in range(3)]
+    for day in BEFORE:
+        shop.run(day, [row for row in fact if row["extract_day"] <= day])
+    taken = [
+        row
+        if row["order_id"].endswith("0")
+        else line(row["order_id"], row["order_date"], str(100 * times), seen=MASS, **known)
+        for row in fact
+    ]
+    shop.run(MASS, [*taken, *(line(f"new {k}", MASS, "300") for k in range(3))])
+
+
+def require_bounds(shop: Shop, low: str = "15", high: str = "6000") -> None:
+    """Of the day after the mass update, to the last decimal."""
+    for amount, violation in (
+        (low, None),
+        (high, None),
+        (f"{int(low) - 1}.9999", rf"9999, under {low}\.0\."),
+        (f"{high}.0001", rf"0001, over {high}\.0\."),
+    ):
+        shop.run(
+            NEXT, [*(r for r in shop.fact if r["order_id"] != "next"), line("next", NEXT, amount)]
+        )
+        if violation is None:
+            assert run("sales.fact", checks.ROWS, checks.REVENUE, day=NEXT)["rows"] == "1"
+            continue
+        with pytest.raises(PartitionCheckError, match=f"revenue in USD is .*{violation}"):
+            run("sales.fact", checks.REVENUE, day=NEXT)
+
+
+@pytest.mark.parametrize(
+    ("known", "revenue"), [({}, "2700.0000"), ({"status": "cancelled"}, "900.0000")]
+)
+def test_a_mass_update_passes_and_moves_no_bound_of_the_days_after(
+    shop: Shop, known: dict[str, Any], revenue: str
+) -> None:
+    mass_update(shop, **known)
+    assert run("sales.fact", checks.REVENUE, day=MASS) == {"revenue in USD": revenue}
+    require_bounds(shop)
+
+
+def test_days_that_are_loaded_again_after_a_mass_update_are_no_days_of_the_median(
+    shop: Shop,
+) -> None:
+    mass_update(shop)
+    for day in BEFORE[:3]:
+        shop.run(day, shop.fact, refetch=True, valid=3)
+    # Six of them and the day of the update are a week.
+    require_bounds(shop)
+    shop.run(BEFORE[3], shop.fact, refetch=True, valid=3)
+    shop.run(NEXT, [*shop.fact, line("next again", NEXT, "1000000")])
+    assert run("sales.fact", checks.REVENUE, day=NEXT)
+
+
+def test_days_on_which_several_versions_of_a_line_came_are_days_of_the_median(shop: Shop) -> None:
+    fact: list[Row] = []
+    for day in [*BEFORE, MASS]:
+        fact.append(line(str(day), day, "300"))
+        shop.run(day, fact, valid=5)
+    require_bounds(shop)
+
+
+def test_what_a_day_brings_of_its_own_date_has_the_bound_of_a_day_beside_a_mass_update(
+    shop: Shop,
+) -> None:
+    mass_update(shop)
+    own = [row for row in shop.fact if row["order_date"] != MASS]
+    shop.run(MASS, [*own, line("new", MASS, "6000")])
+    assert run("sales.fact", checks.REVENUE, day=MASS) == {"revenue in USD": "7800.0000"}
+    shop.run(MASS, [*own, line("new", MASS, "6000.0001")])
+    with pytest.raises(PartitionCheckError, match=r"is 7800\.0001, over 7800"):
+        run("sales.fact", checks.REVENUE, day=MASS)
+
+
+def test_a_mass_update_in_the_wrong_unit_is_out_of_bounds(shop: Shop) -> None:
+    mass_update(shop, times=100)
+    with pytest.raises(PartitionCheckError, match=r"revenue in USD is 180900\.0000, over "):
+        run("sales.fact", checks.REVENUE, day=MASS)
+
+
+def test_after_a_week_of_gifts_no_revenue_is_wrong(shop: Shop) -> None:
+    day = week(shop, "5", of_week="0")
+    assert run("sales.fact", checks.REVENUE, day=day) == {"revenue in USD": "5.0000"}
 
 
 def test_with_fewer_days_than_a_week_no_revenue_is_wrong(shop: Shop) -> None:

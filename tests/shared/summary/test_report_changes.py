@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 from typing import Any
 
@@ -106,6 +107,7 @@ def test_the_way_back_is_the_same_changes_turned_round(
 
 
 BEFORE = sources(extracts={D1: "11"})
+FROM_2 = sources(extracts={D1: "10", D2: "1"}, load_sequence=2)
 
 
 @pytest.mark.parametrize(
@@ -132,14 +134,47 @@ BEFORE = sources(extracts={D1: "11"})
             sources(contract_version="1.1.0"),
             "The day was loaded under contract 1.1.0 instead of 1.0.0.",
         ),
-        (sources(extracts={D1: "12"}), "The day's own extract was published again."),
     ],
 )
 def test_the_cause_is_a_landing_of_its_own_or_the_days_that_brought_other_lines(
     after: Sources, expected: str
 ) -> None:
-    assert cause(D1, BEFORE, after) == expected
+    assert cause(D1, BEFORE, after, {}) == expected
 
 
-def test_a_line_that_a_later_day_no_longer_holds_names_that_day_too() -> None:
-    assert "2010-12-02" in cause(D1, sources(extracts={D1: "10", D2: "1"}), BEFORE)
+@pytest.mark.parametrize(
+    ("newest", "expected"),
+    [
+        (D1, "The day's own extract was published again."),
+        (D3, "Lines of the day came in or left with the extract of 2010-12-03."),
+        (None, "Lines of the day came in or left since the last report."),
+    ],
+)
+def test_where_lines_left_without_a_trace_the_day_whose_load_was_the_last_is_named(
+    newest: dt.date | None, expected: str
+) -> None:
+    assert cause(D1, BEFORE, sources(extracts={D1: "12"}), {D1: 9}, newest) == expected
+    assert cause(D1, BEFORE, sources(extracts={}), {D1: 9}, newest) == expected
+
+
+@pytest.mark.parametrize(
+    ("after", "loads", "expected"),
+    [
+        ({D1: "10"}, {D2: 3}, "2010-12-02"),
+        ({D1: "10", D3: "1"}, {D2: 2, D3: 3}, "2010-12-03"),
+        ({D1: "10", D2: "2", D3: "1"}, {D2: 2, D3: 3}, "2010-12-03"),
+        ({D1: "10", D2: "2", D3: "1"}, {D2: 4, D3: 3}, "2010-12-02 and 2010-12-03"),
+    ],
+)
+def test_a_day_that_was_not_loaded_since_has_only_lost_lines_to_the_one_that_is_named(
+    after: dict[dt.date, str], loads: dict[dt.date, int], expected: str
+) -> None:
+    found = cause(D1, FROM_2, sources(extracts=after), loads, D3)
+    assert found == f"Lines of the day came in or left with the extract of {expected}."
+
+
+@pytest.mark.parametrize(("more", "said"), [(1, "1 more day"), (2, "2 more days")])
+def test_beyond_five_days_the_rest_is_counted(more: int, said: str) -> None:
+    days = [D1 + dt.timedelta(days=each) for each in range(1, 6 + more)]
+    found = cause(D1, BEFORE, sources(extracts=dict.fromkeys(days, "5")), {})
+    assert found.endswith(f"{D1 + dt.timedelta(days=5)} and {said}.")

@@ -11,12 +11,13 @@ import unicodedata
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
+from slack_sdk.models.blocks import MarkdownTextObject
 
-from feira.core.one_line import LONGEST_NAME, one_line
-from feira.summary.chart import chart_png
+from feira.core.one_line import LONGEST_NAME, isolated, one_line
+from feira.summary.chart import chart, chart_png
 from feira.summary.files import csv_text
 from feira.summary.mail import html, plain
-from feira.summary.model import DayReport
+from feira.summary.model import Change, Correction, DayReport
 from feira.summary.slack import slack_message
 from reported_days import figures, product, report
 
@@ -34,7 +35,7 @@ def cells(name: str, delimiter: str = ",") -> list[str]:
 
 def evaluates(cell: str) -> bool:
     """Whether a spreadsheet may take a cell for a formula; a plain number it may."""
-    seen = cell.lstrip('\ufeff\u200b \t\r\n"')
+    seen = cell.lstrip('\ufeff\u200b\u200c\u200d \t\r\n"')
     return seen.startswith(tuple(EVALUATED)) and not re.fullmatch(r"[-+]?[\d.]+", seen)
 
 
@@ -43,6 +44,7 @@ def evaluates(cell: str) -> bool:
     [
         *("\n=1+1", "\t=1", "\r@SUM(A1)", "\ufeff=1+1", "\u200b+1", '"=1+1', "  -2+3"),
         *("＝1+1", "a\n=1", "a;=1+1", "a;  =1+1", "a,@b", 'a;"=1+1'),
+        *("\u200d=1+1", "a;\u200d=1+1", "a;\u200c@b", "a,`\u200d+1"),
     ],
 )
 @pytest.mark.parametrize("delimiter", [",", ";"])
@@ -50,7 +52,7 @@ def test_no_name_is_evaluated_by_a_spreadsheet_of_any_country(name: str, delimit
     assert not [cell for cell in cells(name, delimiter) if evaluates(cell)]
 
 
-@given(st.text(alphabet=[*EVALUATED, *" ;,'\"\n\t\ufeff\u202e", "a", "1"], max_size=12))
+@given(st.text(alphabet=[*EVALUATED, *" ;,'\"\n\t\ufeff\u202e\u200d", "a", "1"], max_size=12))
 def test_no_text_at_all_is_evaluated(name: str) -> None:
     assert not [cell for cell in (*cells(name), *cells(name, ";")) if evaluates(cell)]
 
@@ -82,7 +84,8 @@ def test_a_line_holds_nothing_invisible_and_is_stable(text: str) -> None:
     line = one_line(text)
     assert len(line) <= LONGEST_NAME
     assert len(line.splitlines()) <= 1
-    assert not any(unicodedata.category(each)[0] == "C" for each in line)
+    unseen = [it for it in line if unicodedata.category(it) in ("Cc", "Cf", "Cs", "Co")]
+    assert set(unseen) <= {"\u200c", "\u200d"}
     assert one_line(line) == line
 
 
@@ -104,3 +107,113 @@ def test_a_direction_override_reaches_no_reader() -> None:
     slack = json.dumps(slack_message(stated), ensure_ascii=False)
     for text in (csv_text(stated), plain(stated), html(stated, "c"), slack):
         assert "\u202e" not in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "می\u200cخواهم",
+            "۱۰\u200cتایی",
+            "क्\u200dष",
+            "👩\u200d🍳 APRON",
+            "👩🏽\u200d🍳",
+            "❤️\u200d🔥",
+        ),
+        # Of Unicode 15 and of none yet: what this Python does not know, a reader's program may.
+        *("MUG \U0001fae8", "\U0001fae8", "\U0001fae8\u200d\U0001fae8", "\u0378", "\U000323b0"),
+    ],
+)
+def test_what_makes_a_name_is_kept(text: str) -> None:
+    assert one_line(text) == text
+    assert text in cells(text)
+    assert text in html(named(text), "c") and text in plain(named(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("\u200dMUG\u200c", "MUG"),
+        ("MUG\u200d CUP", "MUG CUP"),
+        ("MUG \u200d CUP", "MUG CUP"),
+        ("MUG\u200d\u200d\u200dCUP", "MUG\u200dCUP"),
+        ("MUG\u200d, CUP", "MUG, CUP"),
+        ("a;\u200d=1", "a;=1"),
+        ("\u200d\u200c", ""),
+        ("A\ufdd0\ufdef\ufffe\uffff\U0001ffff\U0010fffeB", "AB"),
+        ("A\ue000\U000f0000\U00100000\ud800B", "AB"),
+        ("A\u2065\ufff0\U000e0000\U000e0080\U000e0fffB", "AB"),
+    ],
+)
+def test_what_is_never_to_be_seen_is_not_kept(text: str, line: str) -> None:
+    assert one_line(text) == line
+
+
+def test_no_joiner_stands_where_a_name_was_cut() -> None:
+    assert one_line("خ\u200c" * 60, 5) == "خ\u200cخ…"
+
+
+OTHER_WAY = ["כוס תה", "شاي أخضر 250", "٣", "A כוס", "\u05ff"]
+
+
+@pytest.mark.parametrize("name", OTHER_WAY)
+def test_a_right_to_left_name_is_isolated_from_the_figures_beside_it(name: str) -> None:
+    held = f"\u2068{name}\u2069"
+    assert isolated(name) == held
+    stated = report(
+        version=2,
+        figures=figures(
+            top_products=(product(name, "1200.0000", 12, name),), broken_rules={name: 3}
+        ),
+        correction=Correction(
+            cause="x", changes=(Change(figure="product_units", item=name, before=1, after=12),)
+        ),
+    )
+    text = plain(stated)
+    assert f"  {held} ({held}): 12 units, 1,200.00 USD\n" in text
+    assert f"  {held}: 3 lines\n" in text
+    assert f"  Units of {held}: 1 -> 12\n" in text
+    changed, products, rules = (
+        slack_message(stated)["blocks"][at]["text"]["text"] for at in (3, 5, 6)
+    )
+    assert changed == f"```Units of {held}: 1 → 12```"
+    row = products.strip("`").split("\n")[-1]
+    fills = " " * (36 - len(name)), " " * (12 - len(name))
+    assert row == f"{held}{fills[0]}  {held}{fills[1]} {12:>9}  {'1,200.00':>14}"
+    assert f"{held}{' ' * (40 - len(name))}  {3:>9}" in rules
+    body = html(stated, "c")
+    assert body.count(f">{name}</bdi>") == 4
+    names = [text.get_text() for axes in chart(stated).axes[1:] for text in axes.texts]
+    assert {f"{held} {held}", held} <= set(names)
+
+
+def test_an_ordinary_report_has_no_invisible_character() -> None:
+    slack = json.dumps(slack_message(named("CAFÉ 茶碗 ☕")), ensure_ascii=False)
+    for text in (plain(named("CAFÉ 茶碗 ☕")), slack):
+        assert "\u2068" not in text and "\u2069" not in text
+
+
+IN_MARKS = "DCGS_0072_B https://evil.example/x @channel `a` *b* _c_ ~d~ <!here>"
+
+
+def test_slack_formats_and_links_nothing_that_came_from_outside() -> None:
+    stated = report(
+        version=2,
+        figures=figures(
+            top_products=(product(IN_MARKS, "5.0000", 1, IN_MARKS),), broken_rules={IN_MARKS: 3}
+        ),
+        correction=Correction(
+            cause="x", changes=(Change(figure="product_units", item=IN_MARKS, before=1, after=2),)
+        ),
+    )
+    outside = []
+    for block in slack_message(stated)["blocks"]:
+        texts = [block.get("text"), *block.get("fields", []), *block.get("elements", [])]
+        for text in filter(None, texts):
+            if text["type"] == "mrkdwn":
+                assert text["verbatim"] is True
+                assert MarkdownTextObject(text=text["text"], verbatim=True).to_dict() == text
+                parts = re.split(r"```(.*?)```", text["text"], flags=re.DOTALL)
+                assert "DCGS" not in "".join(parts[::2]) and "`" not in "".join(parts[1::2])
+                outside += [it for it in parts[1::2] if "DCGS_0072_B https://evil" in it]
+    assert len(outside) == 3

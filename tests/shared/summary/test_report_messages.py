@@ -243,15 +243,16 @@ def test_a_correction_says_each_figure_before_and_after_and_why() -> None:
     in_html = re.sub(r"<[^>]+>", "|", html(CORRECTION, "chart"))
     assert "Correction 2 of sales of 2010-12-01" in in_html
     assert re.search(r"Revenue\|+1,200\.00\|+1,234\.57\|+USD", in_html)
-    assert re.search(r"Quarantined by sku_blank\|+0\|+2\|+", in_html)
-    assert re.search(r"Units of 85123A\|+–\|+2\|+", in_html)
-    text = slack_message(CORRECTION)["blocks"][2]["text"]["text"]
-    assert text.split("\n") == [
-        "Landing 2 of the day has replaced landing 1.",
-        "• Revenue: 1,200.00 → *1,234.57* USD",
-        "• Quarantined by sku_blank: 0 → *2*",
-        "• Units of 85123A: – → *2*",
+    assert re.search(r"Quarantined by \|sku_blank\|+0\|+2\|+", in_html)
+    assert re.search(r"Units of \|85123A\|+–\|+2\|+", in_html)
+    why, changed = (block["text"]["text"] for block in slack_message(CORRECTION)["blocks"][2:4])
+    assert why == "Landing 2 of the day has replaced landing 1."
+    assert changed.strip("`").split("\n") == [
+        "Revenue: 1,200.00 → 1,234.57 USD",
+        "Quarantined by sku_blank: 0 → 2",
+        "Units of 85123A: – → 2",
     ]
+    assert "  Quarantined by sku_blank: 0 -> 2\n  Units of 85123A: – -> 2\n" in plain(CORRECTION)
     before = [
         row["before"]
         for row in csv.DictReader(io.StringIO(csv_text(CORRECTION)))
@@ -260,12 +261,35 @@ def test_a_correction_says_each_figure_before_and_after_and_why() -> None:
     assert before[0] == "1200.0000"
 
 
-def test_a_change_below_a_cent_is_still_to_be_seen() -> None:
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("10.0010", "10.0020"), ("0.0000", "-0.0040"), ("-0.0040", "0.0000"), ("-0.0049", "0.0049")],
+)
+def test_a_change_below_a_cent_is_still_to_be_seen(before: str, after: str) -> None:
     change = Change(
-        figure="revenue", item=None, before=Decimal("10.0010"), after=Decimal("10.0020")
+        figure="cancelled_amount", item=None, before=Decimal(before), after=Decimal(after)
     )
     stated = report(version=2, correction=Correction(cause="x", changes=(change,)))
-    assert "10.0010 → *10.0020*" in slack_message(stated)["blocks"][2]["text"]["text"]
+    assert (
+        f"Cancelled: {before} → {after} USD" in slack_message(stated)["blocks"][3]["text"]["text"]
+    )
+    assert f"Cancelled: {before} -> {after} USD" in plain(stated)
+    assert f">{before}</td>" in html(stated, "c") and f">{after}</td>" in html(stated, "c")
+
+
+def test_nothing_is_minus_nothing() -> None:
+    stated = report(
+        figures=figures(
+            revenue=Decimal("-0.0050"),
+            cancelled_amount=Decimal("-0.0034"),
+            top_products=(product("1", "-0.0001"),),
+        )
+    )
+    slack = str(slack_message(stated))
+    label = marked_day(chart(stated).axes[0])[2]
+    for text in (plain(stated), html(stated, "c"), slack, headline(stated), label):
+        assert "-0.00" not in text
+    assert "Cancelled: 0.00 USD" in plain(stated)
 
 
 HOSTILE = '<script>alert(1)</script> & "x" <!channel> ``` =1+1'
@@ -289,9 +313,9 @@ def test_a_correction_of_very_many_figures_still_fits_slack() -> None:
         for n in range(200)
     )
     stated = report(version=2, correction=Correction(cause="x", changes=changes))
-    text = slack_message(stated)["blocks"][2]["text"]["text"]
+    text = slack_message(stated)["blocks"][3]["text"]["text"]
     assert len(text) < 3000
-    assert re.search(r"… and \d+ more; the mail has all$", text)
+    assert re.search(r"… and \d+ more; the mail has all```$", text)
     assert html(stated, "chart").count("data-change") == 200
 
 
@@ -349,7 +373,8 @@ def test_the_same_report_has_the_same_identifier_and_another_has_another() -> No
     [
         (Decimal("93990.8650"), "93,990.86"),
         (Decimal("93990.8750"), "93,990.88"),
-        (Decimal("-0.0050"), "-0.00"),
+        (Decimal("-0.0050"), "0.00"),
+        (Decimal("-0.0051"), "-0.01"),
         (3108, "3,108"),
         (None, "–"),
     ],
@@ -360,6 +385,7 @@ def test_people_read_cents_rounded_half_to_even(value: Any, text: str) -> None:
 
 def test_a_sum_as_wide_as_the_warehouse_holds_is_rounded_without_loss() -> None:
     assert str(cents(Decimal("9" * 33 + ".1250"))) == "9" * 33 + ".12"
+    assert str(cents(Decimal("-" + "9" * 33 + ".1250"))) == "-" + "9" * 33 + ".12"
 
 
 def test_a_closed_days_subject_says_so() -> None:
@@ -403,7 +429,10 @@ def test_the_chart_shows_the_days_the_marked_one_the_products_and_the_rules() ->
         D1,
         "01 Dec 2010: 1,234.57",
     )
-    assert bars(products) == [("T-LIGHT HOLDER", 700.125, "700.12"), ("71053", 300.0, "300.00")]
+    assert bars(products) == [
+        ("85123A T-LIGHT HOLDER", 700.125, "700.12"),
+        ("71053", 300.0, "300.00"),
+    ]
     assert bars(by_rule) == [
         ("sku_blank", 7, "7"),
         ("status_unknown", 5, "5"),
@@ -423,6 +452,66 @@ def test_the_chart_says_what_a_closed_day_took_all_the_same() -> None:
 def test_rules_beyond_the_eighth_are_one_bar_of_the_chart() -> None:
     stated = report(figures=figures(broken_rules={f"rule_{n}": 20 - n for n in range(10)}))
     assert bars(chart(stated).axes[2])[7:] == [("rule_7", 13, "13"), ("2 more rules", 23, "23")]
+    nine = report(figures=figures(broken_rules={f"rule_{n}": 20 - n for n in range(9)}))
+    assert bars(chart(nine).axes[2])[8:] == [("1 more rule", 12, "12")]
+
+
+def test_a_name_in_letters_that_the_chart_lacks_still_has_its_stock_code() -> None:
+    named = (product("10002", "5.0000", 1, "茶碗"), product("S" * 40, "4.0000", 1, "W" * 99))
+    drawn = [name for name, *_ in bars(chart(report(figures=figures(top_products=named))).axes[1])]
+    assert drawn == ["10002 茶碗", f"{'S' * 15}… {'W' * 30}…"]
+
+
+@pytest.mark.parametrize(
+    ("most", "ticks"),
+    [
+        ("0.0006", ["0.00000", "0.00015", "0.00030", "0.00045", "0.00060"]),
+        ("1.5", ["0.0", "0.4", "0.8", "1.2", "1.6"]),
+        ("0.04", ["0.00", "0.01", "0.02", "0.03", "0.04", "0.05"]),
+        ("10", ["0.0", "2.5", "5.0", "7.5", "10.0", "12.5"]),
+        ("40", ["0", "10", "20", "30", "40", "50"]),
+        ("93990.86", ["0", "25,000", "50,000", "75,000", "100,000"]),
+        ("0", ["0"]),
+    ],
+)
+def test_the_axis_of_revenue_has_the_decimals_of_its_steps(most: str, ticks: list[str]) -> None:
+    taken = Decimal(most).quantize(Decimal("0.0001"))
+    axes = chart(report(figures=figures(revenue=taken))).axes[0]
+    low, high = axes.get_ylim()
+    shown = [
+        text.get_text()
+        for at, text in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+        if low <= at <= high
+    ]
+    assert shown == ticks
+
+
+def test_one_of_a_thing_is_counted_as_one() -> None:
+    one = {"landed_lines": 1, "valid_lines": 0, "quarantined_lines": 1}
+    stated = report(
+        outcome=outcome(**one),
+        figures=figures(
+            **one,
+            broken_rules={"sku_blank": 1},
+            top_products=(product("22423", "5.0000", 1), product("S9", "4.0000", 1200)),
+        ),
+    )
+    text = plain(stated)
+    assert "  A THING (22423): 1 unit, 5.00 USD\n  A THING (S9): 1,200 units, 4.00 USD\n" in text
+    assert "  sku_blank: 1 line\n" in text
+    sentence = "Landing 1 is loaded: 1 line, 1 in quarantine. Lake and warehouse agree."
+    assert sentence in text and sentence in html(stated, "c")
+    assert slack_message(stated)["blocks"][1]["text"]["text"] == sentence
+    drawn = chart(stated)
+    assert sentence in [it.get_text() for it in drawn.texts]
+    assert drawn.axes[2].get_title("left") == "In quarantine by rule: 1 of 1 line"
+
+
+def test_what_was_sold_for_nothing_is_not_said_to_be_unsold() -> None:
+    gift = report(figures=figures(revenue=Decimal("0.0000"), sold_lines=1, top_products=()))
+    (said,) = chart(gift).axes[1].texts
+    assert said.get_text() == "No product has revenue."
+    assert ">No product has revenue.<" in html(gift, "c")
 
 
 def test_a_name_with_dollars_and_line_breaks_is_drawn() -> None:

@@ -162,6 +162,62 @@ def test_a_late_update_that_is_withdrawn_corrects_the_day_back(shop: Shop) -> No
     assert correction.changes[0].after == Decimal("162.5734")
 
 
+def causes(prepared: list[Prepared]) -> dict[dt.date, str]:
+    return {
+        each.report.day: each.report.correction.cause
+        for each in prepared
+        if each.report.correction is not None
+    }
+
+
+WITH_3 = "Lines of the day came in or left with the extract of 2010-12-03."
+
+
+@pytest.mark.parametrize("others", [[], [line("A", D1, "10")]])
+def test_an_order_that_a_later_extract_shows_under_another_date_corrects_both_by_that_extract(
+    shop: Shop, others: list[Row]
+) -> None:
+    there = [*others, line("B", D1, "7")]
+    shop.run(D1, there)
+    shop.report(D1)
+    shop.run(D2, [*there, line("C", D2, "1")], by_difference=True)
+    shop.report(D2)
+    moved = [*others, line("C", D2, "1"), line("B", D2, "7", seen=D3)]
+    shop.run(D3, moved, by_difference=True)
+    assert causes(shop.report(D3)) == {D1: WITH_3, D2: WITH_3}
+
+
+def test_a_day_whose_own_extract_is_published_again_says_so(shop: Shop) -> None:
+    """As where it is converted at another rate."""
+    shop.run(D1, DAY_1)
+    shop.run(D2, [*DAY_1, line("G", D2, "1")], by_difference=True)
+    for day in (D1, D2):
+        shop.report(day)
+    shop.run(D1, [*DAY_1[1:], line("A", D1, "90"), line("G", D2, "1")], by_difference=True)
+    assert causes(shop.report(D1)) == {D1: "The day's own extract was published again."}
+
+
+def test_what_changed_no_figure_when_it_was_looked_at_is_not_the_cause_of_a_later_change(
+    shop: Shop,
+) -> None:
+    """Neither a landing of the day, nor an extract that has taken a line over, nor one that it is taken from."""
+    both = [line("A", D1, "10"), line("B", D1, "5")]
+    shop.run(D1, both)
+    shop.report(D1)
+    shop.run(D1, both, refetch=True, by_difference=True)
+    assert shop.report(D1) == []
+    abroad = [
+        line("A", D1, "10", seen=D2, country="France"),
+        line("B", D1, "5", seen=D2, country="France"),
+    ]
+    shop.run(D2, abroad, by_difference=True)
+    assert causes(shop.report(D2)) == {}
+    shop.run(D3, [line("A", D1, "12", seen=D3), abroad[1]], by_difference=True)
+    assert causes(shop.report(D3)) == {D1: WITH_3}
+    shop.run(D3, [line("A", D1, "12", seen=D3), line("B", D1, "6", seen=D3)], by_difference=True)
+    assert causes(shop.report(D3)) == {D1: WITH_3}
+
+
 def test_a_day_that_was_never_reported_is_not_corrected(shop: Shop) -> None:
     shop.run(D1, DAY_1)
     shop.run(D2, [*DAY_1, line("H", D1, "5", seen=D2)], valid=1)

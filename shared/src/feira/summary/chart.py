@@ -11,18 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from feira.core.one_line import one_line
-from feira.summary.model import DayReport
-from feira.summary.wording import number, outcome_sentence, rules, top_products
+from feira.core.one_line import isolated, one_line
+from feira.summary.model import DayReport, ProductSales
+from feira.summary.wording import counted, number, outcome_sentence, rules, top_products
 
 WIDTH, HEIGHT, DPI = 9.6, 8.4, 125
 MARKED, OTHER, WARNING, TEXT, FAINT = "#c2410c", "#94a3b8", "#b45309", "#1e293b", "#64748b"
 LEFT, RIGHT = 0.03, 0.97
 # The chart stays legible; the CSV has every rule.
 _MOST_RULES = 8
-_LONGEST_NAME = 48
+_LONGEST_NAME, _LONGEST_CODE = 48, 16
 _FEWEST_DAYS = 15
 
 
@@ -43,14 +43,14 @@ def chart(report: DayReport) -> Figure:
     _bars(
         figure.add_axes((LEFT, 0.03, 0.45, 0.39)),
         f"Top products of {report.day}, USD",
-        [(product.description or product.sku, product.revenue) for product in top_products(report)],
+        [(_named(product), product.revenue) for product in top_products(report)],
         MARKED,
-        nothing="No product was sold.",
+        nothing="No product has revenue.",
     )
     _bars(
         figure.add_axes((0.53, 0.03, RIGHT - 0.53, 0.39)),
         f"In quarantine by rule: {number(report.figures.quarantined_lines)} of "
-        f"{number(report.figures.landed_lines)} lines",
+        f"{counted(report.figures.landed_lines, 'line')}",
         _shown_rules(report),
         WARNING,
         nothing="No line is in quarantine.",
@@ -60,9 +60,11 @@ def chart(report: DayReport) -> Figure:
 
 def _shown_rules(report: DayReport) -> list[tuple[str, Decimal | int]]:
     broken = rules(report)
-    shown: list[tuple[str, Decimal | int]] = list(broken[:_MOST_RULES])
+    shown: list[tuple[str, Decimal | int]] = [
+        (_drawn(rule, _LONGEST_NAME), lines) for rule, lines in broken[:_MOST_RULES]
+    ]
     if rest := broken[_MOST_RULES:]:
-        shown.append((f"{len(rest)} more rules", sum(lines for _, lines in rest)))
+        shown.append((counted(len(rest), "more rule"), sum(lines for _, lines in rest)))
     return shown
 
 
@@ -91,7 +93,7 @@ def _revenue(axes: Axes, report: DayReport) -> None:
     else:
         axes.set_ylim(0, 1)
         axes.set_yticks([0])
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.yaxis.set_major_formatter(_Amounts())
     axes.text(
         LEFT, 0.885, "Revenue by order date, USD", transform=axes.figure.transFigure,
         fontsize=11, va="top", color=TEXT,
@@ -147,7 +149,9 @@ def _bars(
     axes.set_xlim(0, greatest * 1.25 or 1.0)
     for place, (name, value) in enumerate(items):
         axes.barh(place + 0.22, float(value), color=colour, height=0.36)
-        axes.text(0, place - 0.02, _short(name), fontsize=8.5, va="bottom", color=TEXT)
+        axes.text(
+            0, place - 0.02, name, fontsize=8.5, va="bottom", color=TEXT, clip_on=True
+        )  # fmt: skip
         axes.annotate(
             number(value),
             (float(value), place + 0.22),
@@ -171,6 +175,24 @@ def _position(day: date) -> float:
     return float(date2num(day))
 
 
-def _short(text: str) -> str:
+class _Amounts(ScalarFormatter):
+    """As many decimals as the axis' steps have, and thousands apart."""
+
+    def __init__(self) -> None:
+        super().__init__(useOffset=False)
+        self.set_scientific(False)
+
+    def __call__(self, value: float, position: int | None = None) -> str:
+        text = super().__call__(value, position).replace("\N{MINUS SIGN}", "-")
+        return f"{Decimal(text):,}"
+
+
+def _named(product: ProductSales) -> str:
+    """Stock code and name: of some names the font has no letter."""
+    code = _drawn(product.sku, _LONGEST_CODE)
+    return f"{code} {_drawn(product.description or '', _LONGEST_NAME - len(code) - 1)}".rstrip()
+
+
+def _drawn(text: str, longest: int) -> str:
     """Fits its place. A dollar sign would begin a formula."""
-    return one_line(text, _LONGEST_NAME).replace("$", r"\$")
+    return isolated(one_line(text, longest)).replace("$", r"\$")

@@ -90,14 +90,22 @@ def revenue_by_day(connection: psycopg.Connection, days: Iterable[date]) -> dict
 def _top_products(
     connection: psycopg.Connection, days: list[date]
 ) -> dict[date, list[ProductSales]]:
-    """Products that earned something, by order date: greatest revenue first, then by stock code."""
+    """Products that earned something, by order date: greatest revenue first, then by stock code.
+
+    A product's name is the newest that a line of the date has, by the rule of the marts' ``day_products``.
+    """
     of_days, values = among("order_date", days)
+    order = f"order_id{side_of(connection).bytewise}"
     rows = connection.execute(
         "SELECT order_date, sku, description, units, revenue FROM ("
         "SELECT *, row_number() OVER (PARTITION BY order_date ORDER BY revenue DESC, sku) AS place "
-        "FROM (SELECT order_date, sku, max(description) AS description, sum(quantity) AS units, "
-        f"sum(amount_usd) AS revenue FROM {FACT} "
-        f"WHERE line_kind = 'product' AND {SOLD} AND {of_days} "
+        "FROM (SELECT order_date, sku, max(CASE WHEN age = 1 THEN description END) AS description, "
+        f"sum(CASE WHEN {SOLD} THEN quantity END) AS units, "
+        f"sum(CASE WHEN {SOLD} THEN amount_usd END) AS revenue FROM ("
+        "SELECT *, row_number() OVER (PARTITION BY order_date, sku "
+        "ORDER BY CASE WHEN description IS NULL THEN 1 ELSE 0 END, "
+        f"updated_at DESC, {order} DESC, line_number DESC) AS age "
+        f"FROM {FACT} WHERE line_kind = 'product' AND {of_days}) AS lines "
         "GROUP BY order_date, sku) AS summed WHERE revenue > 0) AS ranked "
         "WHERE place <= %s ORDER BY order_date, place",
         [*values, TOP_PRODUCTS],

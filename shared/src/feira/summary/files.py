@@ -151,6 +151,6 @@ def _exact(value: Decimal | int | None) -> str:
 
 
 def _cell(text: str | None) -> str:
-    """One line. An apostrophe goes before what a spreadsheet would evaluate; ``text`` is had back by
-    taking away that one."""
+    """One line. An apostrophe goes before each sign at which a spreadsheet would evaluate; the line is
+    had back by taking those away."""
     return _FORMULA.sub(r"\1'\2", one_line(text or "", _LONGEST_CELL))

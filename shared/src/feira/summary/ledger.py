@@ -21,7 +21,7 @@ Channel = Literal["mail", "slack"]
 
 @dataclass(frozen=True)
 class Reported:
-    """The newest report of a day."""
+    """The newest report of a day, and the sources of its figures when the day was last looked at."""
 
     day: date
     version: int
@@ -80,6 +80,17 @@ def record(connection: psycopg.Connection, reports: Iterable[tuple[DayReport, st
                 )
                 for report, uri in reports
             ],
+        )
+
+
+def keep_sources(
+    connection: psycopg.Connection, looked_at: Iterable[tuple[Reported, Sources]]
+) -> None:
+    """Notes where figures that are as they were reported come from by now, in the caller's transaction."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"UPDATE {REPORT_LEDGER} SET sources = %s WHERE extract_day = %s AND report_version = %s",
+            [(canonical(sources), each.day, each.version) for each, sources in looked_at],
         )
 
 

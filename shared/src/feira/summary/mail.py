@@ -7,12 +7,14 @@ from email.message import EmailMessage
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from feira.core.one_line import isolated
 from feira.summary.files import csv_name
 from feira.summary.model import DayReport
 from feira.summary.wording import (
     LINES,
     SALES,
     changed_rows,
+    counted,
     headline,
     number,
     outcome_sentence,
@@ -99,7 +101,7 @@ def plain(report: DayReport) -> str:
     if report.correction is not None:
         lines += ["What has changed", report.correction.cause]
         lines += [
-            f"  {row.label}: {row.before} -> {row.after} {row.unit}".rstrip()
+            f"  {row.name}: {row.before} -> {row.after} {row.unit}".rstrip()
             for row in changed_rows(report)
         ]
         lines.append("")
@@ -108,12 +110,14 @@ def plain(report: DayReport) -> str:
     ]
     lines += ["", "Top products"]
     lines += [
-        f"  {product.description or '–'} ({product.sku}): {number(product.units)} units, "
-        f"{number(product.revenue)} USD"
+        f"  {isolated(product.description or '–')} ({isolated(product.sku)}): "
+        f"{counted(product.units, 'unit')}, {number(product.revenue)} USD"
         for product in top_products(report)
     ] or ["  none"]
     lines += ["", "Quarantine by rule"]
-    lines += [f"  {rule}: {number(count)} lines" for rule, count in rules(report)] or ["  none"]
+    lines += [f"  {isolated(rule)}: {counted(count, 'line')}" for rule, count in rules(report)] or [
+        "  none"
+    ]
     if report.recommendations_of:
         lines += ["", f"Recommendations shown on {report.recommendations_of}: see the chart"]
     lines += ["", f"Report {report.report_id}, version {report.version}"]

@@ -71,6 +71,8 @@ class Sources(_Frozen):
     landing_version: int
     contract_version: str
     extracts: dict[date, str]
+    load_sequence: int = 0
+    """The newest load when they were looked at; 0 where that was not noted yet."""
 
 
 class DayRevenue(_Frozen):

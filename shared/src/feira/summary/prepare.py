@@ -25,7 +25,13 @@ from feira.summary.figures import (
     sales_by_day,
 )
 from feira.summary.files import ReportFiles
-from feira.summary.ledger import REPORT_LEDGER, Reported, last_reported, record
+from feira.summary.ledger import (
+    REPORT_LEDGER,
+    Reported,
+    keep_sources,
+    last_reported,
+    record,
+)
 from feira.summary.model import (
     Change,
     Correction,
@@ -35,6 +41,7 @@ from feira.summary.model import (
     Figure,
     Sources,
 )
+from feira.summary.wording import counted
 
 _SINGLE: tuple[Figure, ...] = (
     "revenue",
@@ -82,9 +89,20 @@ def _changes(before: DayFigures, after: DayFigures) -> Iterator[Change]:
             yield Change(figure="product_units", item=sku, before=units[0], after=units[1])
 
 
-def cause(day: date, before: Sources, after: Sources) -> str:
-    """What changed a day's figures, as a sentence: a landing of its own, other days' extracts, or
-    both."""
+def cause(
+    day: date,
+    before: Sources,
+    after: Sources,
+    loads: Mapping[date, int],
+    newest: date | None = None,
+) -> str:
+    """What changed a day's figures since it was last looked at, as a sentence: a landing of its own, other
+    days' extracts, or both.
+
+    ``loads`` has the newest load of each extract day: one whose lines only others have taken was not loaded
+    since. ``newest`` is the day whose load was the last to change the day since, where that is known: lines
+    that went to another date leave no other trace.
+    """
     reasons = []
     if after.landing_version != before.landing_version:
         reasons.append(
@@ -99,12 +117,19 @@ def cause(day: date, before: Sources, after: Sources) -> str:
     others = sorted(
         other
         for other in {*before.extracts, *after.extracts}
-        if other != day and before.extracts.get(other) != after.extracts.get(other)
+        if other != day
+        and before.extracts.get(other) != after.extracts.get(other)
+        and (other not in before.extracts or loads.get(other, 0) > before.load_sequence)
     )
+    if not reasons and not others:
+        if newest is None:
+            reasons.append("lines of the day came in or left since the last report")
+        elif newest == day:
+            reasons.append("the day's own extract was published again")
+        else:
+            others = [newest]
     if others:
         reasons.append(f"lines of the day came in or left with the extract of {_list(others)}")
-    if not reasons:
-        reasons.append("the day's own extract was published again")
     sentence = ", and ".join(reasons)
     return sentence[0].upper() + sentence[1:] + "."
 
@@ -112,7 +137,7 @@ def cause(day: date, before: Sources, after: Sources) -> str:
 def _list(days: list[date], shown: int = 5) -> str:
     names = [str(day) for day in days[:shown]]
     if len(days) > shown:
-        names.append(f"{len(days) - shown} more days")
+        names.append(counted(len(days) - shown, "more day"))
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
@@ -146,35 +171,49 @@ def prepare_reports(
     create_notes(connection, PUBLISHED)
     with side_of(connection).one_moment(connection):
         changed = _Changed.read(connection)
-        reports, unsure = _reports_due(connection, landings, day, changed.dates)
+        found = _look(connection, landings, day, changed)
     # Files first: what the ledger names exists. Files that a kill leaves unnamed are overwritten.
     prepared = []
-    for report in reports:
+    for report in found.due:
         of = files.recommendations_of(report.day)
         due = report.model_copy(update={"recommendations_of": of})
         prepared.append(Prepared(due, files.write(due)))
     with connection.transaction():
-        changed.keep(connection, unsure)
+        changed.keep(connection, found.unsure)
         record(connection, [(each.report, each.uri) for each in prepared])
-        changed.forget(connection, {day, *changed.dates} - unsure)
+        keep_sources(connection, found.unchanged)
+        changed.forget(connection, {day, *changed.dates} - found.unsure)
     return prepared
 
 
 @dataclass(frozen=True)
 class _Changed:
-    """The dates that loads have changed, up to a load, since a report last looked at them."""
+    """The dates that loads have changed, up to a load, since a report last looked at them; of each the newest
+    load that did, and the day it was of, where the ledger still has that."""
 
-    dates: frozenset[date]
+    loads: Mapping[date, tuple[int, date | None]]
     load_sequence: int
+
+    @property
+    def dates(self) -> frozenset[date]:
+        return frozenset(self.loads)
+
+    def newest_since(self, load_sequence: int, each: date) -> date | None:
+        """The day whose load was the last to change a date after that load; None where that is not known."""
+        sequence, day = self.loads.get(each, (0, None))
+        return day if sequence > load_sequence else None
 
     @classmethod
     def read(cls, connection: psycopg.Connection) -> _Changed:
-        dates = connection.execute(f"SELECT changed_date FROM {PUBLISHED.changed_dates}").fetchall()
+        loads = connection.execute(
+            f"SELECT changed_date, c.load_sequence, l.{PUBLISHED.day} FROM {PUBLISHED.changed_dates} c "
+            f"LEFT JOIN {PUBLISHED.ledger} l ON l.load_sequence = c.load_sequence"
+        ).fetchall()
         newest = connection.execute(
             f"SELECT coalesce(max(load_sequence), 0) FROM {PUBLISHED.ledger}"
         ).fetchone()
         assert newest is not None
-        return cls(frozenset(each for (each,) in dates), newest[0])
+        return cls({each: (sequence, day) for each, sequence, day in loads}, newest[0])
 
     def keep(self, connection: psycopg.Connection, dates: Iterable[date]) -> None:
         """Notes dates that are not noted, so that a later report looks at them."""
@@ -200,12 +239,24 @@ class _Changed:
         )
 
 
-def _reports_due(
-    connection: psycopg.Connection, landings: LandingStore, day: date, changed: frozenset[date]
-) -> tuple[list[DayReport], set[date]]:
-    """What is to be reported, and the days that are to be looked at again, since lake and warehouse have not been
-    found equal on them."""
-    reported = last_reported(connection, {day, *changed})
+@dataclass(frozen=True)
+class _Found:
+    """What looking at days has found.
+
+    ``unsure`` are to be looked at again, since lake and warehouse have not been found equal on them.
+    ``unchanged`` are the reports whose figures are as they were, with the sources that they have now.
+    """
+
+    due: list[DayReport]
+    unsure: set[date]
+    unchanged: list[tuple[Reported, Sources]]
+
+
+def _look(
+    connection: psycopg.Connection, landings: LandingStore, day: date, changed: _Changed
+) -> _Found:
+    """Looks at the day and at every reported one that has changed."""
+    reported = last_reported(connection, {day, *changed.dates})
     outcomes = day_outcomes(connection, PUBLISHED, {day, *reported})
     snapshot = held_snapshot(connection, PUBLISHED)
     if day not in outcomes or snapshot is None:
@@ -213,8 +264,9 @@ def _reports_due(
             f"sales {day}: sales.load_ledger has no row of the day, so there is nothing to report."
         ).fixed_by(Remedy.RUN, ("sales", str(day)))
     sales = sales_by_day(connection, outcomes)
-    pending: dict[date, tuple[DayFigures, Correction | None]] = {}
+    pending: dict[date, tuple[DayFigures, tuple[Change, ...]]] = {}
     unsure: set[date] = set()
+    equal: list[Reported] = []
     for each, outcome in sorted(outcomes.items()):
         before = reported.get(each)
         if not outcome.agreed:
@@ -225,35 +277,61 @@ def _reports_due(
                 continue
         rules = _broken_rules(landings, outcome, before if each != day else None)
         figures = day_figures(outcome, sales.get(each, DaySales()), rules)
-        if before is None:
-            pending[each] = figures, None
-        elif found := changes(before.figures, figures):
-            pending[each] = figures, Correction(changes=found, cause="")
-    sources = day_sources(connection, [outcomes[each] for each in pending])
-    revenue = _revenue_around(connection, pending, changed, sales)
-    due = []
-    for each, (figures, correction) in pending.items():
-        before = reported.get(each)
-        if before is not None and correction is not None:
-            why = cause(each, before.sources, sources[each])
-            correction = correction.model_copy(update={"cause": why})
-        due.append(
-            DayReport(
-                day=each,
-                version=before.version + 1 if before else 1,
-                outcome=outcomes[each],
-                figures=figures,
-                sources=sources[each],
-                revenue_by_day=tuple(
-                    DayRevenue(day=date_, revenue=revenue[date_])
-                    for date_ in dates_around(each)
-                    if date_ in revenue
-                ),
-                snapshot_id=snapshot,
-                correction=correction,
-            )
+        found = changes(before.figures, figures) if before else ()
+        if before is not None and not found:
+            equal.append(before)
+        else:
+            pending[each] = figures, found
+    looked_at = [outcomes[each] for each in {*pending, *(each.day for each in equal)}]
+    sources = {
+        each: found.model_copy(update={"load_sequence": changed.load_sequence})
+        for each, found in day_sources(connection, looked_at).items()
+    }
+    corrected = [(reported[each], sources[each]) for each in pending if each in reported]
+    causes = _causes(connection, corrected, changed)
+    revenue = _revenue_around(connection, pending, changed.dates, sales)
+    due = [
+        DayReport(
+            day=each,
+            version=reported[each].version + 1 if each in reported else 1,
+            outcome=outcomes[each],
+            figures=figures,
+            sources=sources[each],
+            revenue_by_day=tuple(
+                DayRevenue(day=date_, revenue=revenue[date_])
+                for date_ in dates_around(each)
+                if date_ in revenue
+            ),
+            snapshot_id=snapshot,
+            correction=Correction(changes=found, cause=causes[each]) if each in causes else None,
         )
-    return due, unsure
+        for each, (figures, found) in pending.items()
+    ]
+    return _Found(due, unsure, [(each, sources[each.day]) for each in equal])
+
+
+def _causes(
+    connection: psycopg.Connection, corrected: list[tuple[Reported, Sources]], changed: _Changed
+) -> dict[date, str]:
+    """What changed the figures of each of those days."""
+    extracts = {day for before, _ in corrected for day in before.sources.extracts}
+    of_extracts, values = among(PUBLISHED.day, extracts)
+    loads = connection.execute(
+        f"SELECT {PUBLISHED.day}, max(load_sequence) FROM {PUBLISHED.ledger} "
+        f"WHERE {of_extracts} GROUP BY {PUBLISHED.day}",
+        values,
+    )
+    of_days: dict[date, int] = dict(loads.fetchall())
+    return {
+        before.day: cause(
+            before.day,
+            before.sources,
+            after,
+            of_days,
+            changed.newest_since(before.sources.load_sequence, before.day),
+        )
+        for before, after in corrected
+    }
 
 
 def _revenue_around(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from feira.core.one_line import one_line
+from feira.core.one_line import isolated, one_line
 from feira.summary.model import DayReport
 from feira.summary.wording import (
     LINES,
@@ -44,10 +44,11 @@ def _blocks(report: DayReport) -> list[Block]:
     ]
     if report.correction is not None:
         changed = [
-            f"• {escape(row.label)}: {row.before} → *{row.after}* {row.unit}".rstrip()
+            f"{row.name}: {row.before} → {row.after} {row.unit}".rstrip()
             for row in changed_rows(report)
         ]
-        blocks.append(_section("\n".join(_fitting([escape(report.correction.cause), *changed]))))
+        blocks.append(_section(escape(report.correction.cause)))
+        blocks.append(_section(_verbatim(changed)))
     blocks.append(
         {
             "type": "section",
@@ -58,14 +59,14 @@ def _blocks(report: DayReport) -> list[Block]:
         }
     )
     products = [
-        f"{_name(product.description or ''):<{_LONGEST_NAME}}  {_name(product.sku):<12} "
+        f"{_column(product.description or '', _LONGEST_NAME)}  {_column(product.sku, 12)} "
         f"{number(product.units):>9}  {number(product.revenue):>14}"
         for product in top_products(report)
     ]
     if products:
         header = f"{'product':<{_LONGEST_NAME}}  {'code':<12} {'units':>9}  {'USD':>14}"
         blocks.append(_section("*Top products*\n" + _verbatim([header, *products])))
-    broken = [f"{_name(rule):<40}  {number(lines):>9}" for rule, lines in rules(report)]
+    broken = [f"{_column(rule, 40)}  {number(lines):>9}" for rule, lines in rules(report)]
     if broken:
         blocks.append(_section("*Quarantine by rule, lines*\n" + _verbatim(broken)))
     blocks.append(
@@ -83,7 +84,8 @@ def _blocks(report: DayReport) -> list[Block]:
 
 
 def escape(text: str) -> str:
-    """Text in which Slack sees no link, mention or entity."""
+    """Text without what Slack reads as an entity, a link or a mention. Marks such as ``*`` stay, so what
+    comes from outside stands between ``_verbatim``'s."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -92,7 +94,8 @@ def _section(text: str) -> Block:
 
 
 def _mrkdwn(text: str) -> Block:
-    return {"type": "mrkdwn", "text": text}
+    # Verbatim: an address or a name in it becomes no link and no mention.
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def _verbatim(lines: list[str]) -> str:
@@ -113,5 +116,7 @@ def _fitting(lines: list[str]) -> list[str]:
     return kept
 
 
-def _name(text: str) -> str:
-    return one_line(text, _LONGEST_NAME)
+def _column(text: str, width: int) -> str:
+    """A text from outside, filled up to a column's width, of which its isolation takes none."""
+    name = one_line(text, _LONGEST_NAME)
+    return isolated(name) + " " * (width - len(name))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
-from feira.core.one_line import one_line
+from feira.core.one_line import isolated, one_line
 from feira.core.warehouse.outcome import DayOutcome
 from feira.summary.model import Change, DayReport, Figure, ProductSales, Unit
 
@@ -41,19 +41,25 @@ class Row:
 
 @dataclass(frozen=True)
 class ChangedRow:
-    """A figure before and after; ``–`` for a product that is not among the first."""
+    """A figure before and after; ``–`` for a product that is not among the first. ``item`` is the rule
+    or the stock code, where the figure is one of several."""
 
     figure: Figure
-    item: str
     label: str
+    item: str
     before: str
     after: str
     unit: str
 
+    @property
+    def name(self) -> str:
+        """Label and item in plain text."""
+        return f"{self.label} {isolated(self.item)}".rstrip()
+
 
 def cents(value: Decimal) -> Decimal:
-    """Rounded to cents, half to even: for reading only."""
-    return value.quantize(_CENTS, context=_EXACT)
+    """Rounded to cents, half to even, and never ``-0.00``: for reading only."""
+    return _EXACT.add(value.quantize(_CENTS, context=_EXACT), 0)
 
 
 def number(value: Decimal | int | None) -> str:
@@ -61,6 +67,11 @@ def number(value: Decimal | int | None) -> str:
     if value is None:
         return "–"
     return f"{cents(value):,}" if isinstance(value, Decimal) else f"{value:,}"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 line``, ``3,108 lines``."""
+    return f"{number(count)} {noun}" if count == 1 else f"{number(count)} {noun}s"
 
 
 def rows(report: DayReport, figures: tuple[Figure, ...]) -> Iterator[Row]:
@@ -102,14 +113,8 @@ def _changed(change: Change) -> ChangedRow:
     if before == after:
         # They differ by less than a cent: then all four decimals are of interest.
         before, after = f"{change.before:,}", f"{change.after:,}"
-    item = one_line(change.item or "")
     return ChangedRow(
-        change.figure,
-        item,
-        f"{label} {item}" if item else label,
-        before,
-        after,
-        _shown(unit),
+        change.figure, label, one_line(change.item or ""), before, after, _shown(unit)
     )
 
 
@@ -119,11 +124,12 @@ def _shown(unit: Unit) -> str:
 
 def outcome_sentence(outcome: DayOutcome) -> str:
     """What came of the day, by the ledger."""
+    of_them = " of them" if outcome.landed_lines > 1 else ""
     done = (
         "Closed day: the shop served no lines."
         if outcome.closed
         else f"Landing {outcome.landing_version} is loaded: "
-        f"{number(outcome.landed_lines)} lines, {number(outcome.quarantined_lines)} of them in "
+        f"{counted(outcome.landed_lines, 'line')}, {number(outcome.quarantined_lines)}{of_them} in "
         "quarantine."
     )
     agreed = (
@@ -139,5 +145,4 @@ def headline(report: DayReport) -> str:
     title, revenue = report.title, number(report.figures.revenue)
     if report.outcome.closed:
         return f"{title}: closed, {revenue} USD"
-    orders = report.figures.orders
-    return f"{title}: {revenue} USD, {number(orders)} {'order' if orders == 1 else 'orders'}"
+    return f"{title}: {revenue} USD, {counted(report.figures.orders, 'order')}"

@@ -6,6 +6,7 @@ Needs Airflow and its Slack and SMTP providers, nothing else of this repository.
 from __future__ import annotations
 
 import asyncio
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ _LONGEST_TITLE = 150
 _READ = 100_000
 # Slack refuses a section over 3,000 characters.
 _LONGEST_SECTION = 2900
+# Slack's marks for formats, of which none can be escaped, as signs that look like them.
+_UNFORMATTED = str.maketrans({"*": "\u2217", "_": "\uff3f", "~": "\u223c", "`": "'"})
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ def slack_body(notice: Notice) -> dict[str, Any]:
         # Cut before it is escaped, so that no entity is cut in two.
         error = f"{error[:-101]}…"
     error = _slack(error)
-    links = " · ".join(f"<{_slack(url)}|{_slack(words)}>" for words, url in notice.links)
+    links = " · ".join(_link(words, url) for words, url in notice.links)
     return {
         "text": _slack(f"{notice.title}: {notice.error}"),
         "blocks": [
@@ -170,12 +173,9 @@ def slack_body(notice: Notice) -> dict[str, Any]:
                 "block_id": notice.notice_id,
                 "text": {"type": "plain_text", "text": notice.title[:150]},
             },
-            {"type": "section", "text": {"type": "mrkdwn", "text": f"```{error}```"}},
-            {"type": "section", "text": {"type": "mrkdwn", "text": links}},
-            {
-                "type": "context",
-                "elements": [{"type": "mrkdwn", "text": _slack(notice.context)}],
-            },
+            {"type": "section", "text": _mrkdwn(f"```{error}```")},
+            {"type": "section", "text": _mrkdwn(links)},
+            {"type": "context", "elements": [{"type": "plain_text", "text": notice.context}]},
         ],
     }
 
@@ -202,6 +202,17 @@ def mail_html(notice: Notice) -> str:
     )
 
 
+def _mrkdwn(text: str) -> dict[str, Any]:
+    # Verbatim: an address or a name in it becomes no link and no mention.
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+def _link(words: str, url: str) -> str:
+    # A mark inside a word formats nothing; a bar would end the address.
+    shown = re.sub(r"[*~`]|\b_+|_+\b", lambda marks: marks[0].translate(_UNFORMATTED), words)
+    return f"<{_slack(url).replace('|', '%7C')}|{_slack(shown)}>"
+
+
 def _slack(text: str) -> str:
-    """Text in which Slack sees no link, mention or entity."""
+    """Text without what Slack reads as an entity, a link or a mention. Marks such as ``*`` stay."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -60,6 +60,8 @@ class Side(ABC):
     """SQL: the time at the server."""
     text: ClassVar[str]
     """The type of a text of any length."""
+    bytewise: ClassVar[str]
+    """SQL after a text: in the order of its bytes, whatever the database's collation."""
     refused: ClassVar[tuple[type[Exception], ...]]
     """What is raised for a row that the warehouse cannot hold, and for no lost connection."""
     drops_not_null: ClassVar[bool]
@@ -129,6 +131,7 @@ class _Postgres(Side):
     dialect = "postgres"
     now = "now()"
     text = "text"
+    bytewise = ' COLLATE "C"'
     refused = (
         psycopg.DataError,
         psycopg.IntegrityError,
@@ -217,6 +220,8 @@ class _Redshift(Side):
     dialect = "redshift"
     now = "sysdate"
     text = "varchar(65535)"
+    # It orders no text otherwise, and knows no other collation by that name.
+    bytewise = ""
     refused = (UnfitError,)
     drops_not_null = False
 
