@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -269,7 +269,7 @@ def s3_endpoint() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         # It would list its own package's folders at each request, a quarter of what a request takes.
         patch.setattr(backends, "list_of_moto_modules", lambda: services)
-        _read_models_once(patch)
+        _share_among_sessions(patch)
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         host, port = server.get_host_and_port()
@@ -279,22 +279,35 @@ def s3_endpoint() -> Iterator[str]:
         server.stop()
 
 
-def _read_models_once(patch: pytest.MonkeyPatch) -> None:
-    """Has all sessions of boto share the models of services, as the clients of one session do.
+def _share_among_sessions(patch: pytest.MonkeyPatch) -> None:
+    """Has all sessions of boto share what each would find out anew, and find alike.
 
-    A connection of Airflow is a session of its own, and S3's model takes a tenth of a second to read.
+    A connection of Airflow is a session of its own: S3's model takes a tenth of a second to read, and a
+    session as long to name all services and to look at each of its two hundred handlers.
     """
-    from botocore.loaders import JSONFileLoader
+    from botocore import hooks, loaders
 
-    read = JSONFileLoader.load_file
-    models: dict[str, Any] = {}
+    def once(of: Any, name: str, key: Callable[..., Any]) -> None:
+        find = getattr(of, name)
+        found: dict[Any, Any] = {}
 
-    def load_file(self: JSONFileLoader, file_path: str) -> Any:
-        if file_path not in models:
-            models[file_path] = read(self, file_path)
-        return models[file_path]
+        def known(*asked: Any, **named: Any) -> Any:
+            by = key(*asked, **named)
+            if by not in found:
+                found[by] = find(*asked, **named)
+            return found[by]
 
-    patch.setattr(JSONFileLoader, "load_file", load_file)
+        patch.setattr(of, name, known)
+
+    once(loaders.JSONFileLoader, "load_file", lambda _, file_path: file_path)
+    once(hooks.EventAliaser, "_alias_event_name", lambda _, event_name: event_name)
+    once(
+        loaders.Loader,
+        "list_available_services",
+        lambda loader, type_name: (type_name, *loader.search_paths),
+    )
+    # By its code, if it is of Python: a bound method would keep its client.
+    once(hooks, "accepts_kwargs", lambda func: getattr(func, "__code__", func))
 
 
 @pytest.fixture(scope="session")

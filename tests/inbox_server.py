@@ -55,7 +55,7 @@ class Inbox:
                         "to_email": ["sales@example.com", "data@example.com"],
                         "disable_ssl": True,
                         "disable_tls": True,
-                        "timeout": 10,
+                        "timeout": 60,
                     },
                 }
             ),

@@ -64,7 +64,7 @@ class Api:
 
     async def until(self, path: str, expected: object) -> None:
         """Returns once it answers so."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self.seen(path) != expected:
                 await asyncio.sleep(0.005)
 

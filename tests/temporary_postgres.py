@@ -29,6 +29,8 @@ from feira_local.stack.postgres import (
 from feira_local.stack.secrets import Secrets
 
 _WAITS_FOR_DISK = ("fsync", "synchronous_commit", "full_page_writes")
+# What begins by itself, at some time, is a session more and takes locks.
+_BY_ITSELF = ("autovacuum",)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
@@ -52,16 +54,16 @@ def temporary_server(
     """A real server with the stack's databases, roles and privileges (2–3 s).
 
     Yields a DSN for each role; stops the server at the end and removes its data. It does not wait for
-    the disk, so its data outlives no crash; ``durable`` keeps the stack's own settings, and the data in
-    ``postgres/data`` of the directory, for who measures it; ``settings`` are set beside them. The server's
-    log is ``postgres.log`` in the directory.
+    the disk, so its data outlives no crash, and cleans up nothing by itself; ``durable`` keeps the stack's own
+    settings, and the data in ``postgres/data`` of the directory, for who measures it; ``settings`` are set
+    beside them. The server's log is ``postgres.log`` in the directory.
     """
     # Elsewhere than pytest's folders: each run of pytest closes the root of those of all runs, and where we
     # are root the server is another user.
     with TemporaryDirectory(prefix="feira-postgres-") as elsewhere:
         data = (directory / "postgres" if durable else Path(elsewhere)) / "data"
-        without_waiting = {} if durable else dict.fromkeys(_WAITS_FOR_DISK, "off")
-        with _running(data, directory / "postgres.log", without_waiting | settings) as (
+        off = {} if durable else dict.fromkeys((*_WAITS_FOR_DISK, *_BY_ITSELF), "off")
+        with _running(data, directory / "postgres.log", off | settings) as (
             secrets,
             port,
         ):

@@ -30,7 +30,7 @@ def raw_server(
     answer: Callable[[socket.socket, threading.Event], None],
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[RawServer]:
-    """The server, in a thread of its own."""
+    """The server, in a thread of its own; at the end it has answered everybody who has connected."""
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.05)
@@ -38,10 +38,13 @@ def raw_server(
         server = RawServer(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
 
         def serve() -> None:
-            while not over.is_set():
+            while True:
+                last = over.is_set()
                 try:
                     connection, _ = listener.accept()
                 except TimeoutError:
+                    if last:
+                        return
                     continue
                 connection.settimeout(5)
                 with suppress(OSError), _secured(connection, tls) as opened:

@@ -279,7 +279,7 @@ config = StackConfig.from_env()
 service.prepare(config, load_secrets(config.home))
 server = subprocess.Popen(service.command, cwd=service.cwd, stderr=subprocess.DEVNULL)
 try:
-    for _ in range(200):
+    while server.poll() is None:
         try:
             urllib.request.urlopen(service.health.url)
             break

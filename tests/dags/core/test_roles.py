@@ -67,7 +67,7 @@ class Server:
 
     def log_in(self, user: str, password: str) -> requests.Response:
         login = {"username": user, "password": password}
-        return requests.post(f"{self.url}/auth/token", json=login, timeout=20)
+        return requests.post(f"{self.url}/auth/token", json=login, timeout=120)
 
     def may(self, user: str) -> set[str]:
         """What of all the user is not refused."""
@@ -76,7 +76,7 @@ class Server:
         allowed = set()
         for name, (method, path, body) in (READS | RUNS | CHANGES).items():
             answer = requests.request(
-                method, f"{self.url}/api/v2/{path}", json=body, headers=headers, timeout=20
+                method, f"{self.url}/api/v2/{path}", json=body, headers=headers, timeout=120
             )
             # 409: another user has made it before.
             expected = {403, 409, 404 if "absent" in path else 200, 201}
@@ -142,6 +142,6 @@ def test_each_user_may_do_what_its_role_says_and_nothing_else(
     # Another's password, none, and no login at all.
     assert server.log_in("admin", server.passwords["viewer"]).status_code == 401
     assert server.log_in("root", "").status_code in (400, 401)
-    assert requests.get(f"{server.url}/api/v2/dags", timeout=20).status_code == 401
+    assert requests.get(f"{server.url}/api/v2/dags", timeout=120).status_code == 401
     shown = "".join(capfd.readouterr())
     assert not [user for user, password in server.passwords.items() if password in shown]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -279,9 +280,17 @@ def test_where_the_deadline_is_nearer_than_the_next_question_it_asks_once_more_t
 ) -> None:
     monkeypatch.setattr(Answers, "refusals", 1)
     monkeypatch.setattr(Answers, "asked", asked := [])
-    trigger = HttpAvailableTrigger("api", "health", 3600, time.time() + 0.3)
+    trigger = HttpAvailableTrigger("api", "health", 3600, time.time() + 600)
+    slept: list[float] = []
+
+    async def until_the_deadline(seconds: float) -> None:
+        slept.append(seconds)
+        trigger.deadline = time.time()
+
+    asleep = SimpleNamespace(sleep=until_the_deadline)
+    monkeypatch.setattr("feira_provider.triggers.http_available.asyncio", asleep)
     assert event(trigger) == {"status": "available"}
-    assert len(asked) == 2
+    assert len(asked) == 2 and [0 < seconds <= 600 for seconds in slept] == [True]
 
 
 def test_at_the_deadline_it_says_what_the_last_answer_was(server: int) -> None:

@@ -202,5 +202,5 @@ def test_pools_that_connect_in_a_way_of_their_own_go_on_doing_so_and_end_in_time
         hook = PagedApiHook("api", attempts=1, total_timeout=0.3, timeout=5, adapter=adapter)
         with pytest.raises(PagedApiError, match=r"0\.3 s"):
             list(hook.api_pages("orders", CursorPaging()))
-        assert b"\r\nHost: shop.invalid\r\n" in server.asked[0]
+    assert b"\r\nHost: shop.invalid\r\n" in server.asked[0]
     assert drips.left == [True]

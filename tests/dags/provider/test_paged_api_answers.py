@@ -178,7 +178,7 @@ def test_an_answer_that_drips_ends_at_the_total_time_wherever_it_drips(
     with raw_server(drips) as server:
         monkeypatch.setenv("AIRFLOW_CONN_API", server.url)
         error = refused(Hook(attempts=2, timeout=5, total_timeout=0.3))
-        assert sum(b"/orders " in request for request in server.asked) == 2
+    assert sum(b"/orders " in request for request in server.asked) == 2
     assert len(drips.left) >= 2 and all(drips.left)
     assert all(part in str(error) for part in ("0.3 s", "(total_timeout)", "2 tries"))
     assert error.transient
@@ -199,7 +199,7 @@ def test_an_answer_that_drips_through_tls_ends_at_the_total_time_too(
         api = {"conn_type": "http", "host": server.url, "extra": {"verify": False}}
         monkeypatch.setenv("AIRFLOW_CONN_API", json.dumps(api))
         error = refused(Hook(attempts=1, timeout=5, total_timeout=2))
-        assert len(server.asked) == 1
+    assert len(server.asked) == 1
     assert drips.left == [True]
     assert "2 s" in str(error) and "(total_timeout)" in str(error)
 
@@ -213,7 +213,7 @@ def test_an_answer_that_drips_through_a_proxy_ends_at_the_total_time_too(
         api = {"conn_type": "http", "host": "http://shop.invalid", "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_API", json.dumps(api))
         error = refused(Hook(attempts=1, timeout=5, total_timeout=0.3))
-        assert proxy.asked[0].startswith(b"GET http://shop.invalid/orders ")
+    assert proxy.asked[0].startswith(b"GET http://shop.invalid/orders ")
     assert drips.left == [True]
     assert "0.3 s" in str(error) and "(total_timeout)" in str(error)
 

@@ -182,9 +182,10 @@ def test_where_the_deadline_is_nearer_than_the_next_look_it_looks_once_more_then
         async def look(self) -> Any:
             state = await super().look()
             bucket.put("a", PART)
+            trigger.deadline = time.time() + 0.3
             return state
 
-    trigger = S3ManifestTrigger(uri, 3600, time.time() + 0.3)
+    trigger = S3ManifestTrigger(uri, 3600, time.time() + 60)
     trigger.wait = Producer(uri)
     assert event(trigger)["status"] == "complete"
 

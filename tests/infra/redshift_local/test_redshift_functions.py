@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -351,21 +351,25 @@ def test_the_median_is_of_what_is_not_null(run: Run, sql: str, expected: object)
     assert run(f"SELECT {sql} FROM n WHERE a < 0") == [(None,)]
 
 
-def cost(run: Run, sql: str) -> float:
-    """Seconds of the fastest of three."""
-    found = []
-    for _ in range(3):
-        began = time.monotonic()
+def cost(run: Run, sql: str, times: int) -> float:
+    """Seconds that the server's process of this session is on a processor for it, however busy they are."""
+    ((pid,),) = run("SELECT pg_backend_pid()")
+    of_session = psutil.Process(pid)
+    before = of_session.cpu_times()
+    for _ in range(times):
         run(sql)
-        found.append(time.monotonic() - began)
-    return min(found)
+    after = of_session.cpu_times()
+    return after.user + after.system - before.user - before.system
 
 
 def test_what_a_median_costs_does_not_grow_with_the_square_of_its_rows(run: Run) -> None:
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 160000)"
     run(f"CREATE TABLE m AS {numbers} SELECT i FROM n")
-    few, many = (cost(run, f"SELECT MEDIAN(i) FROM m WHERE i <= {n}") for n in (10_000, 160_000))
-    assert many < 80 * few, "of 16 times the rows, whose square is 256 times"
+    few, many = (
+        cost(run, f"SELECT MEDIAN(i) FROM m WHERE i <= {n}", times)
+        for n, times in ((10_000, 16), (160_000, 1))
+    )
+    assert many < 5 * few, "of as many rows in all, whose square is 16 times"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from reported_days import D2, report
 from temporary_postgres import free_port
 
 PNG = bytes.fromhex("89504e470d0a1a0a") + b"picture"
-TIMEOUT = 10
+TIMEOUT = 30
 DATASET = {"namespace": "s3://lake", "name": "tables/sales/fact"}
 EVENT: dict[str, Any] = {
     "eventType": "COMPLETE",
@@ -371,7 +371,7 @@ def started(folder: Path, port: int, smtp: int) -> subprocess.Popen[bytes]:
     deadline = time.monotonic() + 60
     while True:
         try:
-            requests.get(f"http://127.0.0.1:{port}/health", timeout=1).raise_for_status()
+            requests.get(f"http://127.0.0.1:{port}/health", timeout=TIMEOUT).raise_for_status()
             return process
         except requests.ConnectionError:
             assert process.poll() is None and time.monotonic() < deadline
@@ -389,7 +389,7 @@ def test_the_service_keeps_everything_through_a_kill_listens_on_loopback_and_is_
             f"http://127.0.0.1:{port}/slack/x", json={"text": "slack too"}, timeout=TIMEOUT
         )
         process.kill()
-        process.wait(10)
+        process.wait(TIMEOUT)
         process = started(tmp_path / "inbox", port, smtp)
         page = requests.get(f"http://127.0.0.1:{port}/", timeout=TIMEOUT).text
         assert "before the kill" in page and "slack too" in page
@@ -405,11 +405,11 @@ def test_the_service_keeps_everything_through_a_kill_listens_on_loopback_and_is_
                 assert client.getresponse().read()
                 client.auto_open = 0
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(TIMEOUT)
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait(10)
+            process.wait(TIMEOUT)
 
 
 def test_lineage_is_kept_a_line_each_and_what_is_none_is_refused(

@@ -209,7 +209,7 @@ def record(tmp_path: Path) -> Recorder:
     def ran(words: list[str], inputs: dict[str, str]) -> list[list[str]]:
         log.unlink(missing_ok=True)
         own = [str(bin_) if word.endswith("/.venv/bin/feira") else word for word in words]
-        subprocess.run(own, env=os.environ | inputs, cwd=tmp_path, check=True, timeout=30)
+        subprocess.run(own, env=os.environ | inputs, cwd=tmp_path, check=True, timeout=120)
         return [json.loads(line) for line in log.read_text().splitlines()]
 
     return ran

@@ -31,7 +31,7 @@ def test_what_no_run_has_read_is_counted_from_the_last_that_one_has(broker: str)
     producer = Producer({"bootstrap.servers": broker})
     for number in range(5):
         producer.produce("user_events", value=b"x", partition=number % 2)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     read: dict[str, int] | None = None
     figures = Figures()
     topics = Topics({"bootstrap.servers": broker}, ("user_events", "absent"), lambda: read)
@@ -62,7 +62,7 @@ def test_what_no_run_has_read_is_counted_from_the_last_that_one_has(broker: str)
     assert unread() == 3 and read_up_to() == [0, 2]
     for _ in range(2):
         producer.produce("user_events", value=b"x", partition=0)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     assert unread() == 5 and read_up_to() == [0, 2]
     read["user_events/0"] = 5
     assert unread() == 0 and read_up_to() == [5, 2]
@@ -88,11 +88,11 @@ def test_what_was_removed_unread_is_not_unread_and_other_topics_have_nobody_to_r
             producer.produce(
                 topic, value=b"x", partition=number % 2 if topic == "user_events" else 0
             )
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     # As retention does.
     admin = AdminClient(options)
     removed = admin.delete_records([TopicPartition("user_events", 0, 2)])
-    assert all(each.result(20).low_watermark == 2 for each in removed.values())
+    assert all(each.result(60).low_watermark == 2 for each in removed.values())
     figures = Figures()
     topics = Topics(options, ("user_events", "user_events.dead"), lambda: {"user_events/1": 1})
 

@@ -236,6 +236,6 @@ def _post(url: str, **more: str) -> None:
     }
     with requests.Session() as session:
         session.trust_env = False
-        retries = Retry(total=40, connect=40, backoff_factor=0.05, backoff_max=0.5)
+        retries = Retry(total=120, connect=120, backoff_factor=0.05, backoff_max=0.5)
         session.mount("http://", HTTPAdapter(max_retries=retries))
         session.post(url, json=[alert], timeout=20).raise_for_status()

@@ -38,7 +38,6 @@ def test_a_setting_that_cannot_be_used_is_named_without_a_stack_trace(
     assert message in result.stderr
 
 
-@pytest.mark.timeout(60)
 def test_the_command_serves_the_api_and_stops_when_told(tmp_path: Path) -> None:
     start = [sys.executable, "-m", "feira_local.shop", "--port", "0", "--lines-per-day", "50"]
     with subprocess.Popen(

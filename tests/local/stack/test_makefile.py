@@ -28,7 +28,7 @@ def make(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[s
         shutil.copy(REPOSITORY / file, folder / file)
     ours = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     return subprocess.run(
-        ["make", *words], cwd=folder, env=ours | env, capture_output=True, text=True, timeout=30
+        ["make", *words], cwd=folder, env=ours | env, capture_output=True, text=True, timeout=120
     )
 
 

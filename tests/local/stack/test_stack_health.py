@@ -66,7 +66,11 @@ def test_a_good_answer_is_healthy_and_a_late_one_slow(
     assert (found.state, found.works) == ("slow", True)
 
 
-def test_a_late_heartbeat_is_slow_until_a_minute_is_over(service: Service) -> None:
+def test_a_late_heartbeat_is_slow_until_a_minute_is_over(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
     assert of_scheduler(service, heartbeat(1, "healthy"), OLD).state == "healthy"
     late = of_scheduler(service, heartbeat(25, "unhealthy"), OLD)
     assert (late.state, late.note) == ("slow", "last heartbeat 25 s ago")

@@ -10,7 +10,7 @@ import pytest
 
 from feira.core.ahead import ahead
 
-PATIENCE = 10
+PATIENCE = 60
 
 
 @pytest.mark.parametrize("items", [[], [1], [1, 2], [None, 0, None], list(range(50))])

@@ -14,7 +14,7 @@ from feira.core.landing.store import LandingStore
 from feira.sales.landing import LANDED
 from sales_lines import DAY, FakeFeed, line
 
-PATIENCE = 10
+PATIENCE = 60
 
 
 class WatchedFiles(LocalFileSystem):  # type: ignore[misc]

@@ -16,9 +16,21 @@ def _value(figures: Figures, name: str, **labels: str) -> float | None:
     return figures.registry.get_sample_value(f"feira_postgres_{name}", labels)
 
 
+def _end_sessions(postgres: Dsns) -> None:
+    """Returns when those are gone whose clients have left, too: a session ends, and counts its last transaction, a
+    moment later."""
+    with psycopg.connect(postgres.superuser, autocommit=True) as superuser:
+        superuser.execute(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
+            "WHERE datname IN ('airflow', 'iceberg', 'warehouse')"
+        )
+
+
 def test_a_database_has_its_size_connections_and_open_transaction(postgres: Dsns) -> None:
+    _end_sessions(postgres)
     figures, source = Figures(), Postgres(postgres.monitor)
     source.collect(figures)
+    _end_sessions(postgres)
     before = _value(figures, "connections", database="warehouse")
     assert before is not None
     with psycopg.connect(postgres.reader) as reader:
@@ -61,6 +73,7 @@ def test_a_transaction_that_begins_while_it_is_asked_is_no_younger_than_0(
 
 
 def test_what_the_server_counts_begins_at_0_and_follows_it(postgres: Dsns) -> None:
+    _end_sessions(postgres)
     figures, source = Figures(), Postgres(postgres.monitor)
     labels = {"database": "warehouse", "outcome": "rolled_back"}
     source.collect(figures)
@@ -99,7 +112,7 @@ def test_a_database_that_is_gone_has_no_figures(postgres: Dsns) -> None:
         try:
             source.collect(figures)
         finally:
-            superuser.execute("DROP DATABASE gone")
+            superuser.execute("DROP DATABASE gone WITH (FORCE)")
     assert len(shown("gone")) == 6
     source.collect(figures)
     assert shown("gone") == set()
@@ -113,7 +126,7 @@ def test_a_database_that_is_gone_has_no_figures(postgres: Dsns) -> None:
                 inside.execute("SELECT pg_stat_force_next_flush()")
             source.collect(figures)
         finally:
-            superuser.execute("DROP DATABASE gone")
+            superuser.execute("DROP DATABASE gone WITH (FORCE)")
     for outcome in ("committed", "rolled_back"):
         labels = {"database": "gone", "outcome": outcome}
         assert _value(figures, "transactions_total", **labels) == 0

@@ -29,9 +29,7 @@ EVERYONE = ["p1", "c", "a", "p2"]
 
 
 @pytest.fixture
-def client(server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[valkey.Valkey]:
-    # The machine may be as busy as Valkey never is.
-    monkeypatch.setattr(reading, "READ_SECONDS", 5)
+def client(server: ValkeyServer) -> Iterator[valkey.Valkey]:
     with server.client() as client:
         client.flushall()
         yield client

@@ -588,12 +588,13 @@ CONTRAST = """() => {
 def test_while_valkey_is_down_the_page_says_so_and_works_when_it_is_back(
     page: Page, site: Site
 ) -> None:
+    site.server.keep()
     site.server.kill()
     try:
         page.get_by_role("textbox", name="Customer").fill("12347")
         page.get_by_role("button", name="Show").click()
         expect(page.get_by_role("alert")).to_contain_text("Valkey does not answer")
-        answer = httpx.get(f"{site.url}/api/versions")
+        answer = httpx.get(f"{site.url}/api/versions", timeout=30)
         assert (answer.status_code, answer.headers["content-type"]) == (
             503,
             "application/problem+json",

@@ -23,7 +23,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from feira.core.contracts import contract
 from feira.core.settings import SettingsError
 from feira.recommendations.serving import events as module
-from feira.recommendations.serving import reading
 from feira.recommendations.serving.events import Events, kafka_from_env
 from feira.recommendations.serving.layout import LONGEST_ITEM, LONGEST_USER
 from feira.recommendations.serving.served import Offer
@@ -708,8 +707,3 @@ def test_kafkas_settings_are_one_variable_and_none_of_it_is_quoted() -> None:
         with pytest.raises(SettingsError, match="FEIRA_KAFKA") as refused:
             kafka_from_env({"FEIRA_KAFKA": text})
         assert "secret" not in str(refused.value)
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "READ_SECONDS", 5)
