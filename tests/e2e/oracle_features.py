@@ -7,6 +7,7 @@ the events from Kafka's messages.
 from __future__ import annotations
 
 import datetime as dt
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -246,10 +247,15 @@ def _rate(sessions: Mapping[str, tuple[int, int]]) -> Any:
 
 
 def _last_word(description: str) -> str | None:
-    end = len(description)
-    while end and not description[end - 1].isalpha():
-        end -= 1
-    start = end
-    while start and description[start - 1].isalpha():
-        start -= 1
-    return description[start:end].upper() if end - start >= 3 else None
+    """Of three letters or more, each with its marks."""
+    word, letters, marks = "", 0, ""
+    for character in reversed(unicodedata.normalize("NFC", description)):
+        if character.isalpha():
+            word, letters, marks = character + marks + word, letters + 1, ""
+        elif unicodedata.category(character).startswith("M"):
+            marks = character + marks
+        elif letters:
+            break
+        else:
+            marks = ""
+    return word.upper() if letters >= 3 else None

@@ -199,3 +199,118 @@ def test_the_duplicate_key_of_a_large_body_is_found_in_one_pass() -> None:
 def test_a_duplicate_key_of_a_record_is_left_to_whoever_reads_the_record() -> None:
     _, records = read_page(b'{"rows": [{"q": 5, "q": 7}], "note": "[{"}', "rows")
     assert records.raw == [b'{"q": 5, "q": 7}']
+
+
+# Records that no parser reads, each where it ends by its quotes and brackets.
+UNREADABLE = [
+    rb'{"a": "cut \ud83d"}',
+    rb'{"a": "cut \uD83D", "b": "]},{[\""}',
+    rb'{"a": "\\\ude00\ud83d"}',
+    rb'{"\udc00": 1}',
+    rb'"\ud83d"',
+    b'{"a": "\xed\xa0\x80"}',
+    b'{"a": "caf\xe9", "\xff": 1}',
+    b'{"a": "\xe2\x82"}',
+    b'{"a": NaN, "b": [-Infinity]}',
+    b'{"a": 01}',
+    b'{"a": 1_000}',
+    b'{"a": "x\ty\0"}',
+    rb'{"a": "\x41 \u12"}',
+    b"undefined",
+    b"[" * 5_000 + rb'"\ud83d"' + b"]" * 5_000,
+    b'[{"a":' * 100_000 + b"{}" + b"}]" * 100_000,
+]
+
+
+@pytest.mark.parametrize("number", range(len(UNREADABLE)))
+@pytest.mark.parametrize(
+    ("before", "after", "path"),
+    [
+        (b'{"note": [[], {"x": "\\ud83d\\ude00"}], "total": 3, "rows": [', b'], "z": 5}', "rows"),
+        (b' {"@d.rows" :\n[ ', b" ]} ", "@d.rows"),
+        (b'[[], {"of": {"x": [', b"]}}]", "1.of.x"),
+        (b" [", b"]\r\n", ""),
+    ],
+)
+def test_a_record_that_cannot_be_read_costs_the_page_unless_it_is_asked_for(
+    number: int, before: bytes, after: bytes, path: str
+) -> None:
+    record = UNREADABLE[number]
+    body = before + b'{"a": "\\\\ud83d"} ,\n' + record + b' , {"a" : 1e400}' + after
+    with pytest.raises(NotJsonError):
+        read_page(body, path)
+    found, records = read_page(body, path, unreadable=True)
+    assert records.raw == [rb'{"a": "\\ud83d"}', record, b'{"a" : 1e400}']
+    assert records[0] == {"a": "\\ud83d"}
+    with pytest.raises(ValueError, match=r"^record 2: "):
+        records[1]
+    if path == "rows":
+        assert (found["note"], found["total"], found["z"]) == ([[], {"x": "😀"}], 3, 5)
+        assert found["rows"] is records
+
+
+@given(
+    st.lists(JSON.map(lambda value: json.dumps(value).encode()) | st.sampled_from(UNREADABLE[:14])),
+    JSON,
+)
+def test_among_any_others_an_unreadable_record_keeps_its_text(
+    texts: list[bytes], beside: Any
+) -> None:
+    body = b'{"z": %b, "d": {"rows": [ %b]}}' % (json.dumps(beside).encode(), b" ,".join(texts))
+    found, records = read_page(body, "d.rows", unreadable=True)
+    assert (found["z"], records.raw) == (beside, texts)
+
+
+BAD = rb'{"a": "\ud83d"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        (rb'{"next": "\ud83d", "rows": [%b]}' % BAD, "line 1 column 11"),
+        (rb'{"rows": [1], "next": "\ud83d"}', "line 1 column 24"),
+        (rb'{"rows": [%b], "\ud83d": 1}' % BAD, "line 1 column 18"),
+        (b'{"rows": [%b], "note": "caf\xe9"}' % BAD, "byte 0xe9 in position 40"),
+        (b'{"rows": [%b], "note": NaN}' % BAD, "line 1 column 18"),
+        (b'{"rows": [%b], "z": %b}' % (BAD, b"[" * 999 + b"]" * 999), "line 1 column 18"),
+        (b'{"rows": [%b], "z": %b}' % (b"1", b"[" * 999 + b"]" * 999), "stands beside"),
+        # Where it ends is unknown.
+        (b'{"rows": [{"a": "6" RULER"}, %b]}' % BAD, "line 1 column 21"),
+        (b'{"rows": [{"a": 1,}, %b]}' % BAD, "trailing comma"),
+        (b'{"rows": [%b %b]}' % (BAD, BAD), "line 1 column 18"),
+        (b'{"rows": [%b,, 1]}' % BAD, "line 1 column 18"),
+        (b'{"rows": [%b], }' % BAD, "line 1 column 18"),
+        (b'{"rows": [%b]} x' % BAD, "line 1 column 18"),
+        # Landed as a line it would be another text, and one that can be read.
+        (b'{"rows": ["a\nb"]}', "control character"),
+        (b'{"rows": ["\\ud83d \r"]}', "line 1 column"),
+        (b'{"error": "\\ud83d"}', "line 1 column 12"),
+        (b'{"rows": {"a": "\\ud83d"}}', "line 1 column 17"),
+        (b"Bad Gateway", "line 1 column 1"),
+        (b"Error", "line 1 column 1"),
+        # Of two lists that may be one another's only the parser knows which is which.
+        (rb'{"z": ["\ud83d"], "rows": ["      "]}', "line 1 column 9"),
+    ],
+)
+def test_what_no_records_can_be_told_from_is_an_error_all_the_same(body: bytes, cause: str) -> None:
+    with pytest.raises(NotJsonError) as refused:
+        read_page(body, "rows", unreadable=True)
+    assert cause in str(refused.value)
+    assert not refused.value.cut_off
+
+
+def test_a_duplicate_key_beside_unreadable_records_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^'z': a duplicate key"):
+        read_page(b'{"rows": [%b], "z": 1, "z": 2}' % BAD, "rows", unreadable=True)
+
+
+def test_every_cut_of_a_body_with_an_unreadable_record_is_known_as_one() -> None:
+    body = (
+        b'{"rows": [{"a": 1}, {"a": "caf\xe9 \\"\xed\xa0\x80"}, %b, [NaN, "\\u00e9"]], "z": 1}'
+        % BAD
+    )
+    assert len(read_page(body, "rows", unreadable=True)[1]) == 4
+    for end in range(len(body)):
+        with pytest.raises(NotJsonError) as refused:
+            read_page(body[:end], "rows", unreadable=True)
+        assert refused.value.cut_off, body[:end]

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 import requests
 from fastapi import FastAPI, Response
+from fsspec.implementations.local import LocalFileSystem
 
 from feira.core.errors import PermanentError
-from feira.core.landing.land import Page
+from feira.core.landing.land import LandedFeed, Page, land_day
+from feira.core.landing.store import LandingStore
+from feira.sales.landing import LANDED
 from feira.sales.rates import RatesNotServedError
 from feira_airflow.sales.shop_api import ShopApiHook
 from feira_local.shop.app import create_app
 from feira_local.shop.fx import FxRates
 from feira_local.shop.generator import GeneratedSource, GeneratorSettings
 from feira_provider.hooks.paged_api import PagedApiError, PagedApiRefusedError
+from sales_lines import line
 from shop_server import served
 from temporary_postgres import free_port
 
@@ -193,6 +199,30 @@ def oddity(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     with served(app) as base:
         monkeypatch.setenv("AIRFLOW_CONN_SHOP_API", base)
         yield answers
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        orjson.dumps(line()).replace(b"WHITE HANGING", b"WHITE \\ud83d"),
+        orjson.dumps(line()).replace(b"WHITE HANGING", b"WHITE \xed\xa0\x80"),
+        orjson.dumps(line(country={"a": []})).replace(b"[]", b"[" * 998 + b"]" * 998),
+        orjson.dumps(line()).replace(b":6,", b":NaN,"),
+    ],
+    ids=["half a pair", "no UTF-8", "1,000 levels", "NaN"],
+)
+def test_a_line_that_cannot_be_read_is_landed_among_the_others(
+    oddity: list[bytes], tmp_path: Path, unreadable: bytes
+) -> None:
+    good = [orjson.dumps(line(line_number=number)) for number in range(2, 5)]
+    served = [*good[:2], unreadable, good[2]]
+    oddity.append(b'{"total": 4, "lines": [%b], "next_cursor": null}' % b", ".join(served))
+    store = LandingStore(LocalFileSystem(), str(tmp_path), "sales")
+    declared = LandedFeed("sales", LANDED.table, LANDED.version)
+    manifest, _ = land_day(declared, hook(), store, DAY, requested_by="run-1")
+    assert manifest.total == 4
+    packed = store.files.cat_file(f"{store.folder(DAY, 1)}/{manifest.files[0].name}")
+    assert gzip.decompress(packed).split(b"\n") == [*served, b""]
 
 
 def test_a_cursor_that_points_back_to_its_own_page_is_an_error(oddity: list[bytes]) -> None:

@@ -58,6 +58,21 @@ def test_the_page_of_all_days_is_fetched(lake: str, tmp_path: Path) -> None:
     assert code == 1 and "--history is of all days" in error
 
 
+def test_a_day_of_which_measure_was_stopped_is_no_measured_day(lake: str, tmp_path: Path) -> None:
+    files = LocalFileSystem(auto_mkdir=True)
+    files.pipe_file(f"{lake}/reports/recommendations/2010-12-10/chart.png", b"x")
+    for asked in ((), ("2010-12-10",)):
+        code, _, error = run("live", *asked)
+        assert code == 1 and "No day was measured" in error and "clear its task measure" in error
+    write_page(files, lake, Measured(date(2010, 12, 9), (), (), (), 9, 0))
+    code, output, _ = run("live")
+    assert code == 0 and output.startswith("2010-12-09: ")
+    code, _, error = run("live", "2010-12-10")
+    assert code == 1 and "2010-12-10 was not measured; the newest is 2010-12-09." in error
+    assert "ran for 2010-12-10, clear its task measure" in error
+    assert "the next day" not in error
+
+
 def test_a_day_without_a_page_and_a_file_that_cannot_be_are_refused(lake: str) -> None:
     code, _, error = run("live", "2010-12-01")
     assert code == 1 and "No day was measured" in error

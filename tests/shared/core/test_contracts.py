@@ -1101,6 +1101,12 @@ def test_a_text_is_as_long_in_every_table_as_where_it_was_landed() -> None:
             assert later.type != "string" or later.max_length == column.max_length
 
 
+KINDS = (
+    "feira.sales.order_lines allows product, postage, fee, sample, adjustment, voucher, other in "
+    "line_kind."
+)
+
+
 @pytest.mark.parametrize(
     ("text", "instead", "named"),
     [
@@ -1128,6 +1134,20 @@ def test_a_text_is_as_long_in_every_table_as_where_it_was_landed() -> None:
             )
         ),
         ("patterns:\n", "patterns:\n  - gift\n", "'gift' is no pattern"),
+        *(
+            (
+                text,
+                text.replace(f": {kind}", f": '{wrong}'"),
+                f"{key!r} has the kind {wrong!r}; contract {KINDS}",
+            )
+            for text, kind, wrong, key in (
+                ("    kind: product", "product", "prodct", "kind"),
+                ("    kind: voucher", "voucher", "Voucher", "kind"),
+                ("  POST: postage", "postage", " postage", "POST"),
+                ("  B: adjustment", "adjustment", "line_kind", "B"),
+                ("otherwise: other", "other", "others", "otherwise"),
+            )
+        ),
     ],
 )
 def test_the_list_of_stock_codes_is_read_as_strictly(

@@ -244,6 +244,33 @@ def test_without_a_key_a_line_is_told_by_its_text_unless_equal_lines_are_right(
     assert repeating.count == 4
 
 
+@pytest.mark.parametrize(
+    "nothing", [b"null", b'""', b'" \\t\\u000b"', b"[]", b"{}"], ids=bytes.decode
+)
+@pytest.mark.parametrize("key", [("id",), ("of", "id"), ("id", "of")])
+def test_lines_that_share_a_key_with_nothing_in_it_are_told_by_their_texts(
+    folder_store: LandingStore, nothing: bytes, key: tuple[str, ...]
+) -> None:
+    def page(number: int, x: int) -> Page:
+        return Page(number, None, [b'{"id": %b, "of": {"a": 1}, "x": %d}' % (nothing, x)])
+
+    landed = lander(folder_store, LandedLines(None, key))
+    landed.land([page(1, 1), page(2, 2)])
+    assert landed.count == 2
+    pages = [page(1, 1), page(2, 2), Page(3, None, [*page(3, 1).lines, b'{"id": 5, "of": 5}'])]
+    with pytest.raises(PageDriftError, match=r"page 1, line 1 and again on page 3, line 1"):
+        lander(folder_store, LandedLines(None, key)).land(pages)
+
+
+@pytest.mark.parametrize("value", [b"0", b"-1", b"false", b'"0"', b'"\xc2\xa0"', b"[null]", b"0.0"])
+def test_any_other_value_is_a_key_of_a_line_without_a_contract(
+    folder_store: LandingStore, value: bytes
+) -> None:
+    pages = [Page(x, None, [b'{"id": %b, "x": %d}' % (value, x)]) for x in (1, 2)]
+    with pytest.raises(PageDriftError, match=r"\(id\) is on page 1, line 1 and again on page 2"):
+        lander(folder_store, LandedLines(None, ("id",))).land(pages)
+
+
 def test_without_a_contract_no_field_is_unknown_and_dates_are_noted() -> None:
     lines = LandedLines(None, ("id",), date_fields=frozenset({"at"}))
     assert lines.add(1, [b'{"id": 1, "at": "2026-11-02T23:30:00-03:00"}', b'{"id": 2}']) == {}

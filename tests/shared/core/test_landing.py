@@ -359,6 +359,23 @@ def test_broken_lines_that_share_a_key_that_is_none_do_not_cost_the_day(
         land(store, FakeFeed(drifted), "run-2", refetch=True)
 
 
+@pytest.mark.parametrize("order_id", ["\u00a0", "\u2003 ", "\x1c", "\x85", "\u3000"])
+def test_a_key_that_is_blank_by_no_rule_of_the_contract_is_one(
+    store: LandingStore, order_id: str
+) -> None:
+    pages = [[line(order_id=order_id)], [line(order_id=order_id, sku="2")]]
+    with pytest.raises(PageDriftError, match=r"page 1, line 1 .*page 2, line 1"):
+        land(store, FakeFeed(pages))
+
+
+@pytest.mark.parametrize("order_id", ["", " \t\n\x0b\f\r"])
+def test_a_key_that_is_blank_by_the_contracts_rule_is_none(
+    store: LandingStore, order_id: str
+) -> None:
+    pages = [[line(order_id=order_id)], [line(order_id=order_id, sku="2")]]
+    assert land(store, FakeFeed(pages)).lines == 2
+
+
 # What orjson refuses and Spark reads: such a line is in no quarantine that would show what landing missed.
 BEYOND_A_DOUBLE = ["1e400", "-1E999", "9" * 400, "-" + "9" * 1000, "[[1e400]]", '{"a":[-1e309]}']
 

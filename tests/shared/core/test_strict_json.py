@@ -98,7 +98,9 @@ def test_a_text_may_have_20_000_000_characters() -> None:
 
 
 def test_what_lies_too_deep_is_cut_out() -> None:
-    assert cut_below(b'[1,[2,[3,"[["],{"a":[[4]]}],[[]]]', 2) == b"[1,[2,[],[]],[[]]]"
+    assert cut_below(b'[1,[2,[3,"[["],{"a":[[4]]}],[[]]]', 2) == (
+        b"[1,[2,[      ],[         ]],[[]]]"
+    )
     assert cut_below(b"[1,[2,[3", 2) == b"[1,[2,["
     assert cut_below(lists(5), 5) == lists(5)
 

@@ -9,7 +9,9 @@ from dataclasses import replace
 from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import pytest
 from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 
@@ -199,6 +201,29 @@ def test_users_in_two_arms_and_what_was_left_out_are_said() -> None:
     )
     assert f"7 of 900 users were shown {WEB} in more than one arm" in found
     assert "1,234 of them are of versions and arms beyond the most shown" in found
+
+
+def test_a_day_is_measured_where_its_page_is_and_not_where_its_folder_is(tmp_path: Path) -> None:
+    files, root = LocalFileSystem(auto_mkdir=True), f"file://{tmp_path}"
+    assert measured_days(files, root) == []
+    folder = f"{root}/reports/recommendations"
+    for name in ("2010-12-02/chart.png", "2010-12-03/live.html.part", "2010-12-04/old/live.html"):
+        files.pipe_file(f"{folder}/{name}", b"x")
+    files.mkdir(f"{folder}/2010-12-06")
+    write_page(files, root, measured())
+    assert measured_days(files, root) == [DAY]
+
+
+def test_a_page_that_cannot_be_written_leaves_no_chart_of_its_day(tmp_path: Path) -> None:
+    class Full(LocalFileSystem):  # type: ignore[misc]
+        def pipe_file(self, path: str, value: bytes, *args: Any, **options: Any) -> None:
+            if path.endswith("live.html"):
+                raise OSError("no space left on device")
+            super().pipe_file(path, value, *args, **options)
+
+    with pytest.raises(OSError, match="no space"):
+        write_page(Full(auto_mkdir=True), f"file://{tmp_path}", measured())
+    assert [*tmp_path.rglob("*.png")] == []
 
 
 def test_a_day_without_impressions_has_a_page() -> None:

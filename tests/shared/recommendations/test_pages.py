@@ -8,6 +8,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NoReturn
+from unicodedata import normalize
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -146,6 +148,46 @@ def test_no_list_waits_for_what_the_page_makes_of_a_version_and_that_is_made_onc
             assert (status, [each["item"] for each in found["items"]]) == (200, items)
         assert sorted({*made}) == ["_folded", "_matching", "_names", "served_of"]
         assert [made.count(name) for name in ("served_of", "_names", "_folded")] == [1, 1, 1]
+
+    asked(server, LocalFileSystem(), tmp_path, test)
+
+
+def test_a_search_finds_a_name_in_whatever_form_it_is_written(
+    server: ValkeyServer, tmp_path: Path
+) -> None:
+    published(server, V1)
+    names = {"x-a1": "TASSE GRÜN", "x-p0": "Straße Ｔｅｓｔ", "x-p1": "Café A\u0323\u0308"}
+    write_names(
+        tmp_path / V1,
+        {item: normalize("NFD" if item == "x-a1" else "NFC", name) for item, name in names.items()},
+    )
+
+    async def test(api: Api) -> None:
+        for query, items in (
+            ("grün", ["x-a1"]),
+            ("Tasse GRÜ", ["x-a1"]),
+            ("STRASSE test", ["x-p0"]),
+            ("CAFÉ", ["x-p1"]),
+            ("ạ\u0308", ["x-p1"]),
+            ("Ｘ-Ａ1", ["x-a1"]),
+        ):
+            for form in ("NFC", "NFD"):
+                asked_for = quote(normalize(form, query))
+                status, found = await page(api, f"products?q={asked_for}&version={V1}")
+                assert (status, [it["item"] for it in found["items"]]) == (200, items), query
+
+    asked(server, LocalFileSystem(), tmp_path, test)
+
+
+def test_a_blank_search_is_refused_as_an_empty_one_is(server: ValkeyServer, tmp_path: Path) -> None:
+    published(server, V1)
+
+    async def test(api: Api) -> None:
+        for query in ("", "%20", "%09%0A%20", "%C2%A0", "%E3%80%80"):
+            assert (await page(api, f"products?q={query}&version={V1}"))[0] == 422, query
+        # A blank to Python alone.
+        status, found = await page(api, f"products?q=%1C&version={V1}")
+        assert (status, found["items"]) == (200, [])
 
     asked(server, LocalFileSystem(), tmp_path, test)
 

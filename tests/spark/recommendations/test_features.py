@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import pytest
 
@@ -345,6 +346,49 @@ def test_a_run_replaces_its_day_alone_and_says_what_it_read(
     assert json.loads(summary["feira.sources"]) == runs.done.sources
     assert runs.done.offsets == {"7": [3, 9], "10": [0, 0]}
     assert summary["feira.as-of"] == "2011-03-31"
+
+
+def test_a_name_is_of_one_category_in_whatever_form_its_letters_are_written(
+    spark: SparkSession,
+) -> None:
+    names = {
+        "TASSE GRÜN": "GRÜN",
+        "chapéu de verão.": "VERÃO",
+        "BOUQUET SÉCHÉES 2": "SÉCHÉES",
+        "MUG 2\u20e3": "MUG",
+        "SET ÄÖ": None,
+        "\ud55c\uad6d": None,  # two syllables, which are six letters where they are written apart
+        "\ud55c\uad6d\uc5b4": "\ud55c\uad6d\uc5b4",
+        "TEE A\u0323\u0308BC": "Ạ\u0308BC",  # no single character
+        "\u0928\u092e\u0938\u094d\u0924\u0947": "\u0928\u092e\u0938\u094d\u0924\u0947",
+    }
+    rows = [
+        (
+            "7",
+            "o",
+            number,
+            f"{22000 + number}{form[-1]}",
+            normalize(form, name),
+            DAY,
+            Decimal(5),
+            "product",
+        )
+        for number, name in enumerate(names)
+        for form in ("NFC", "NFD")
+    ]
+    sold = spark.createDataFrame(
+        rows,
+        "user_id string, order_id string, line_number int, sku string, description string, "
+        "order_date date, amount_usd decimal(18,4), line_kind string",
+    )
+    columns = "user_id string, session_id string, sku string, event_type string, event_day date"
+    none = spark.createDataFrame([], columns)
+    found = item_features(sold, browsed_by_item(none, visits(none, DAY)), DAY)
+    assert {row["sku"]: row["category"] for row in found.collect()} == {
+        f"{22000 + number}{form}": category
+        for number, category in enumerate(names.values())
+        for form in "CD"
+    }
 
 
 def test_without_a_view_there_is_no_rate(spark: SparkSession) -> None:

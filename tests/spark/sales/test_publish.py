@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import orjson
 import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
@@ -28,6 +29,7 @@ from feira.core.landing.store import DamagedLandingError, LandingError, LandingS
 from feira.core.settings import LakeSettings
 from feira.sales.landing import LANDED
 from feira.sales.published import PUBLISHED
+from feira_provider.hooks.json_answer import read_page
 from feira_spark.core import publish
 from feira_spark.core.difference import StagedDifference, stage_difference
 from feira_spark.core.publish import AuditError, Published, publish_day, sweep_branches
@@ -183,6 +185,11 @@ def forgets_what_was_cancelled(changed: DataFrame) -> DataFrame:
     return changed.withColumn("status", status)
 
 
+def misspells_a_kind(changed: DataFrame) -> DataFrame:
+    kind = F.when(F.col("order_id") == "b", F.lit("prodct")).otherwise(F.col("line_kind"))
+    return changed.withColumn("line_kind", kind)
+
+
 def forgets_the_removal(changed: DataFrame) -> DataFrame:
     return changed.where("action <> 'delete'")
 
@@ -224,6 +231,7 @@ SPOILT: dict[Spoil, str] = {
     alters_an_amount: r"revenue .*5\.0001 .*branch .*5\.0000 .*input",
     alters_the_amount_in_its_own_currency: r"\w: amount is \S+ on the branch and \S+ in the input\. main",
     forgets_what_was_cancelled: r"\w: revenue .*3\.0000 .*branch .*5\.0000 .*input",
+    misspells_a_kind: r"\w: 1 values of line_kind that are none of product, [a-z, ]+, other\. main",
     replaces_a_row: r"2 .*for 1 keys; revenue .*6\.0000 .*branch .*5\.0000",
 }
 
@@ -231,9 +239,15 @@ SPOILT: dict[Spoil, str] = {
 @pytest.mark.parametrize(
     "spoils",
     [
-        # One each that rows, keys, revenue and another amount tell.
+        # One each that rows, keys, revenue, another amount and the contract's values tell.
         pytest.param(
-            (drops_a_row, replaces_a_row, alters_the_amount_in_its_own_currency), id="some"
+            (
+                drops_a_row,
+                replaces_a_row,
+                alters_the_amount_in_its_own_currency,
+                misspells_a_kind,
+            ),
+            id="some",
         ),
         pytest.param(
             (doubles_a_row, alters_an_amount, forgets_what_was_cancelled),
@@ -395,6 +409,31 @@ def test_a_landing_that_holds_other_lines_than_its_manifest_says_is_not_validate
         validate_landing(tables, store, manifest)
     assert store.validation(DAY, 1) is None
     assert held_back(tables) == []
+
+
+def test_a_line_that_cannot_be_read_is_in_quarantine_as_it_was_served(
+    tables: SparkSession, store: LandingStore
+) -> None:
+    """The API's body goes through the hook's parser, as it is not all JSON."""
+    whole = orjson.dumps(line(order_id="odd", country={"a": []}))
+    unreadable = [
+        whole.replace(b"HEART", rb"HEART \ud83d"),
+        whole.replace(b"[]", b"[" * 998 + b"]" * 998),
+        whole.replace(b'"odd"', b"NaN"),
+        whole.replace(b"HEART", b"caf\xe9 \xed\xa0\x80"),
+    ]
+    lines = [*map(orjson.dumps, good(80)), *unreadable]
+    _, records = read_page(b'{"lines": [%b]}' % b", ".join(lines), "lines", unreadable=True)
+    feed = FakeFeed([[*records.raw]])
+    manifest, _ = land_day(LANDED, feed, store, DAY, requested_by="run-1")
+    validation = validate_landing(tables, store, manifest)
+    assert (validation.passed, validation.broken) == (True, {"line_unreadable": 4})
+    assert held_back(tables) == [(1, 80 + n, ["line_unreadable"]) for n in range(4)]
+    kept = tables.table("lake.sales.quarantine").orderBy("landing_order")
+    # A table's text holds no bytes that are no UTF-8.
+    texts = [text.decode(errors="replace").encode() for text in unreadable]
+    assert [bytes(row[0]) for row in kept.select(F.col("raw").cast("binary")).collect()] == texts
+    assert texts[:3] == unreadable[:3]
 
 
 BAD_1, BAD_3 = (line(order_id=f"bad {n}", quantity=0) for n in (1, 3))

@@ -34,7 +34,8 @@ class ShopApiHook(PagedApiHook):
         self.page_size = page_size
 
     def pages(self, day: date) -> Iterator[Page]:
-        """The day's pages in the API's order; at least one.
+        """The day's pages in the API's order; at least one. A line that cannot be read is served as it came: the
+        contract judges it.
 
         :raises PagedApiError: when a page has failed every try
         :raises PagedApiRefusedError: for a day that the API has not, of status 404, and for another
@@ -42,7 +43,12 @@ class ShopApiHook(PagedApiHook):
         """
         parameters = {"date": day.isoformat(), "limit": str(self.page_size)}
         return self.feed_pages(
-            "sales", self.paging, parameters=parameters, total_at="total", label=day.isoformat()
+            "sales",
+            self.paging,
+            parameters=parameters,
+            total_at="total",
+            label=day.isoformat(),
+            unreadable=True,
         )
 
     def rates(self, first: date, last: date) -> list[Any]:

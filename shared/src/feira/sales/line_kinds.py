@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
+from feira.core.contracts import contract
 from feira.core.contracts.document import Node, read_yaml, refuse, require_keys
 from feira.core.contracts.registry import contracts_folder
 from feira.core.contracts.rule_regex import PatternError, re2
@@ -26,7 +27,8 @@ class LineKinds:
 
 @functools.cache
 def line_kinds(path: Path | None = None) -> LineKinds:
-    """The list of this checkout; raises ContractError naming file and line of what is unknown."""
+    """The list of this checkout; raises ContractError naming file and line of what is unknown, a kind that
+    the contract of ``sales.order_lines`` does not allow among it."""
     path = path or contracts_folder() / "sales/line_kinds.yaml"
     content = read_yaml(path)
     require_keys(content, _KEYS, "the list of stock codes")
@@ -37,6 +39,8 @@ def line_kinds(path: Path | None = None) -> LineKinds:
     for code, kind in exact.items():
         if not isinstance(kind, str):
             refuse(exact, code, f"code {code!r} has the kind {kind!r}, which is no text.")
+        _require_allowed(exact, code, kind)
+    _require_allowed(content, "otherwise", content["otherwise"])
     return LineKinds(
         version=content["version"],
         exact=dict(exact),
@@ -52,6 +56,7 @@ def _pattern(content: Node, entry: object) -> tuple[str, str]:
     pattern, kind = entry.get("pattern"), entry.get("kind")
     if not (isinstance(pattern, str) and pattern and isinstance(kind, str) and kind):
         refuse(entry, None, "a pattern has a text and a kind.")
+    _require_allowed(entry, "kind", kind)
     try:
         alike = re2(pattern) == pattern
     except PatternError as error:
@@ -64,3 +69,14 @@ def _pattern(content: Node, entry: object) -> tuple[str, str]:
         )
         refuse(entry, "pattern", problem)
     return pattern, kind
+
+
+def _require_allowed(node: Node, key: str, kind: str) -> None:
+    declared = contract("sales.order_lines")
+    allowed = declared.column("line_kind").allowed
+    if kind not in allowed:
+        problem = (
+            f"{key!r} has the kind {kind!r}; contract {declared.id} allows {', '.join(allowed)} in "
+            "line_kind. Take one of these, or add it to the contract."
+        )
+        refuse(node, key, problem)

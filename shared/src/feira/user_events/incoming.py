@@ -42,8 +42,7 @@ def message(given: Mapping[str, Any], now: datetime) -> tuple[bytes, bytes, int]
     event = _typed(given)
     if event["event_type"] not in KINDS:
         raise FieldError("event_type", event["event_type"], " or ".join(KINDS))
-    for name, limit in broken(event):
-        raise FieldError(name, event[name], limit)
+    _require_kept(event)
     occurred = event["occurred_at"]
     if not now - OLDEST <= occurred <= now + NEWEST:
         raise FieldError(
@@ -51,8 +50,24 @@ def message(given: Mapping[str, Any], now: datetime) -> tuple[bytes, bytes, int]
             given["occurred_at"],
             "at most a day ago, and not more than 5 minutes ahead",
         )
-    milliseconds = (occurred - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    return event["user_id"].encode(), encode(event), milliseconds
+    return event["user_id"].encode(), encode(event), milliseconds(occurred)
+
+
+def event_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The event of such fields, of whatever kind and time; raises FieldError as ``message`` does."""
+    event = _typed(given)
+    _require_kept(event)
+    return event
+
+
+def milliseconds(occurred: datetime) -> int:
+    """A time as messages have it: since 1970, what is less than a millisecond cut off."""
+    return (occurred - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def _require_kept(event: Mapping[str, Any]) -> None:
+    for name, limit in broken(event):
+        raise FieldError(name, event[name], limit)
 
 
 def broken(event: Mapping[str, Any]) -> list[tuple[str, str]]:

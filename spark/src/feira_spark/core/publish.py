@@ -167,8 +167,8 @@ def _audit(
     days: KeyedDays,
     counts: Counter[str],
 ) -> None:
-    """Row count, uniqueness of the changed keys, nulls, and sums against the input: the measures', and
-    those of every decimal."""
+    """Row count, uniqueness of the changed keys, nulls, values that the contract does not allow, and sums
+    against the input: the measures', and those of every decimal."""
     key, declared = list(table.key), table.contract
     written = rows.sparkSession.table(target)
     summed = {measure.name: measure.sql for measure in table.measures}
@@ -180,11 +180,18 @@ def _audit(
         F.sum(F.col(name).isNull().cast("int")).alias(f"null_{name}")
         for name in declared.required_columns
     ]
+    allowed = {column.name: column.allowed for column in declared.columns if column.allowed}
+    others = [
+        F.count_if(~F.col(name).isin(*values)).alias(f"other_{name}")
+        for name, values in allowed.items()
+    ]
     number = F.count("*").alias("rows")
     # A changed row is on the branch where it was or where its extract is; anywhere else it is one too few.
     looked_at = of_days(written, table, days.either)
     touched = looked_at.join(changed.select(*key), key, "left_semi")
-    branch_figures = touched.select(number, *sums, F.count_distinct(*key).alias("keys"), *nulls)
+    branch_figures = touched.select(
+        number, *sums, F.count_distinct(*key).alias("keys"), *nulls, *others
+    )
     input_figures = changed.where("action <> 'delete'").select(number, *sums)
     # Iceberg answers these two from its metadata: no file is read.
     totals = written.select(F.count("*").alias("after")).crossJoin(
@@ -216,6 +223,11 @@ def _audit(
         f"{found[f'null_{name}']} nulls in {name}"
         for name in declared.required_columns
         if found[f"null_{name}"]
+    ]
+    problems += [
+        f"{found[f'other_{name}']} values of {name} that are none of {', '.join(values)}"
+        for name, values in allowed.items()
+        if found[f"other_{name}"]
     ]
     if problems:
         raise AuditError(

@@ -126,7 +126,7 @@ def _looked_at(contract: Contract, landed: set[str], text: Column) -> Column:
     mark = F.xxhash64(text)
     framed = F.concat(F.lit("["), text, F.lit(',{"end":'), mark.cast("string"), F.lit("}]"))
     readable = ~_has_lone_surrogate(text) & F.is_valid_utf8(text)
-    duplicate = _has_duplicates(framed, mark.cast("string"))
+    duplicate = readable & _has_duplicates(framed, mark.cast("string"))
     no_object = F.array(F.when(duplicate, DUPLICATE_KEY).otherwise(UNREADABLE))
 
     def kinds(json: Column) -> Column:
@@ -220,7 +220,7 @@ def _has_lone_surrogate(text: Column) -> Column:
 
 
 def _has_duplicates(framed: Column, mark: Column) -> Column:
-    """Whether a line that the strict parser refused is one JSON object all the same.
+    """Whether a readable line that the strict parser refused is one JSON object all the same.
 
     What is left to refuse in it is a key that one of its objects has more than once. A map of texts is read
     without a look at what its values hold.
@@ -228,4 +228,4 @@ def _has_duplicates(framed: Column, mark: Column) -> Column:
     objects = F.from_json(framed, "array<map<string,string>>", _STRICT)
     end = F.try_element_at(F.get(objects, 1), F.lit("end"))
     one = F.get(objects, 0).isNotNull() & (end == mark)
-    return F.coalesce(one & ~_has_lone_surrogate(framed), F.lit(False))
+    return F.coalesce(one, F.lit(False))

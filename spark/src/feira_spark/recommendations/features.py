@@ -18,8 +18,10 @@ BROWSED_DAYS = 28
 HALF_LIFE_DAYS = 14
 # What the rate of all counts for beside one's own: as much as so many sessions.
 PRIOR_SESSIONS = 20
-# The source has no categories. The last word of an English product name is what the product is.
-_LAST_WORD = r"(\p{L}{3,})[^\p{L}]*\z"
+# The source has no categories. The last word of an English product name is what the product is. Some letters
+# have no single character with their marks, so marks are part of a word. Nothing is tried twice: a name of
+# marks alone would take a square of its length.
+_LAST_WORD = r"(\p{L}\p{M}*+\p{L}\p{M}*+\p{L}[\p{L}\p{M}]*+)[^\p{L}]*+\z"
 
 
 def visits(events: DataFrame, day: date) -> DataFrame:
@@ -90,7 +92,7 @@ def user_features(sold: DataFrame, browsed: DataFrame, day: date) -> DataFrame:
 def item_features(sold: DataFrame, browsed: DataFrame, day: date) -> DataFrame:
     """A row for each product that was sold or has an event; columns as in the contract. ``browsed`` is that by
     item, and is read twice."""
-    word = F.regexp_extract("name", _LAST_WORD, 1)
+    word = F.regexp_extract(_composed("name"), _LAST_WORD, 1)
     products = sold.where("line_kind = 'product'")
     named = product_names(sold).select("sku", F.nullif(F.upper(word), F.lit("")).alias("category"))
     age = F.date_diff(F.lit(day), F.col("order_date"))
@@ -141,6 +143,14 @@ def product_names(sold: DataFrame) -> DataFrame:
     newest = F.struct("order_date", "order_id", "line_number")
     described = sold.where("line_kind = 'product' AND description IS NOT NULL")
     return described.groupBy("sku").agg(F.max_by("description", newest).alias("name"))
+
+
+def _composed(name: str) -> Column:
+    """A text in Unicode's normal form C, in which what reads the same is the same. Spark has ``normalize`` from
+    4.4 on; until then it is called where Spark's collations have it, without a worker of Python."""
+    return F.java_method(
+        F.lit("com.ibm.icu.text.Normalizer"), F.lit("compose"), F.col(name), F.lit(False)
+    )
 
 
 def _browsed(events: DataFrame, visited: DataFrame, of: str, *more: Column) -> DataFrame:

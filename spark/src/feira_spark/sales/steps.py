@@ -247,7 +247,8 @@ def _replace_quarantine(
             F.lit(day).cast("date").alias("extract_day"),
             F.lit(version).alias("landing_version"),
             (F.col("row_id") + F.col("offset")).alias("landing_order"),
-            "raw",
+            # Bytes that are no UTF-8 are none in Parquet's texts either, and readers fail on them.
+            F.make_valid_utf8("raw").alias("raw"),
             "broken_rules",
         )
     )

@@ -218,10 +218,11 @@ def _orders(config: StackConfig, given: dict[str, Any], days: list[date]) -> Sen
         raise StackError(str(error)) from error
 
     def send(day: date, producer: EventProducer, show: Show) -> Counter[str]:
-        messages = order_messages(source, day)
-        producer.send(messages)
+        found = order_messages(source, day, config.shop.seed)
+        producer.send(found)
         show(day, 1.0)
-        return Counter(event=len(messages.keys), messages=len(messages.keys))
+        sent = len(found.keys)
+        return Counter(event=sent, messages=sent, refused=found.refused)
 
     return send
 
@@ -261,7 +262,7 @@ def _progress(quiet: bool) -> Iterator[Show]:
         yield lambda day, done: show(str(day), done, 1.0)
 
 
-_SHOWN = ("messages", "event", "late", "redated", "duplicate", "out_of_order")
+_SHOWN = ("messages", "event", "refused", "late", "redated", "duplicate", "out_of_order")
 
 
 def _print(found: dict[date, Counter[str]], seconds: float) -> None:

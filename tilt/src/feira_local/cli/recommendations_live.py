@@ -45,9 +45,7 @@ def live(
         try:
             content: bytes = store.files.cat_file(uri)
         except FileNotFoundError:
-            raise StackError(
-                f"There is no {uri} yet: the next day that is measured makes it."
-            ) from None
+            raise StackError(f"There is no {uri} yet. {_CLEAR.format(wanted)}.") from None
     file = to or Path(f"recommendations-{'history' if history else wanted}.html")
     try:
         file.write_bytes(content)
@@ -61,7 +59,10 @@ def live(
     print_line(f"{'All days' if history else wanted}: {file.resolve().as_uri()}")
 
 
+_CLEAR = "Where recommendations ran for {}, clear its task measure, which writes it"
+
+
 def _not_measured(day: date | None, days: list[date]) -> str:
     if not days:
-        return "No day was measured yet: the task measure of recommendations does it."
-    return f"{day} was not measured; the newest is {days[-1]}."
+        return f"No day was measured yet. {_CLEAR.format(day or 'a day')}."
+    return f"{day} was not measured; the newest is {days[-1]}. {_CLEAR.format(day)}."

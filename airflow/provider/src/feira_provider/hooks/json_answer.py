@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, overload
 
@@ -16,6 +17,9 @@ from feira.core.repeated_keys import repeated_key
 _TOO_DEEP = f"nested too deep, in more than {MOST_LEVELS} levels"
 # What orjson says where a text ends before its value does.
 _CUT_OFF = ("unexpected end of data", "Input is a zero-length")
+# A text, or what stands for a number or a word: what is neither white space nor parts a body.
+_SCALAR = re.compile(rb'"[^"\\]*(?:\\.?[^"\\]*)*"?|[^ \t\n\r"\[\]{},:]+', re.DOTALL)
+_PLAIN_TEXT = re.compile(rb'"[ !#-\[\]-~]*"')
 
 
 class NotJsonError(ValueError):
@@ -43,12 +47,12 @@ class Records(Sequence[Any]):
     @overload
     def __getitem__(self, index: slice) -> list[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
-        """The parsed record; raises ValueError where its value cannot be held, as that of 1e400."""
+        """The parsed record; raises ValueError where it cannot be read, or its value held, as that of 1e400."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         try:
             return with_room(lambda: msgspec.json.decode(self.raw[index]))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"record {range(len(self))[index] + 1}: {error}") from error
 
 
@@ -69,28 +73,89 @@ def read_json(content: bytes) -> Any:
         raise _not_json(content, error) from error
 
 
-def read_page(content: bytes, records_at: str) -> tuple[Any, Records]:
+def read_page(content: bytes, records_at: str, *, unreadable: bool = False) -> tuple[Any, Records]:
     """The body with ``Records`` in the place of its list at the dotted path, and these.
 
     Only what stands beside the records is parsed. A record of any JSON type is taken.
 
+    :param unreadable: take a record that cannot be read too, as it came: of more than MOST_LEVELS, or in
+        which a text or number is none (half a surrogate pair, bytes that are no UTF-8, NaN). Its quotes,
+        brackets, commas and colons must be JSON's, or where it ends is unknown; and in a text must be no
+        line break, since it could not be landed as a line
     :raises NotJsonError: where the body is no JSON, or a record or what stands beside them has more than
         MOST_LEVELS
     :raises LookupError: where it has no such place
     :raises TypeError: where no list is there, or a key beside the records is a duplicate
     """
+    try:
+        return _readable_page(content, records_at)
+    except NotJsonError as error:
+        if not unreadable:
+            raise
+        return _page_of_any_records(content, records_at, error)
+
+
+def _page_of_any_records(
+    content: bytes, records_at: str, problem: NotJsonError
+) -> tuple[Any, Records]:
+    """As ``read_page``, with records that cannot be read; raises ``problem`` where they cannot be told apart, or
+    something else cannot be read either."""
+    # Each place in it is the same place in the body.
+    readable = cut_below(_SCALAR.sub(_readable, content), _levels_of_records(records_at))
+    try:
+        _, found, listed = with_room(lambda: _split(readable, records_at, ""))
+    except msgspec.DecodeError as error:
+        now = _not_json(readable, error)
+        raise (now if now.cut_off else problem) from None
+    except (LookupError, TypeError):
+        raise problem from None
+    # Two lists that read alike here may differ in the body.
+    if readable.count(listed) > 1:
+        raise problem
+    start = end = readable.index(listed)
+    raw = []
+    for record in found.raw:
+        begin = readable.index(record, end + 1)
+        end = begin + len(record)
+        raw.append(content[begin:end])
+    try:
+        body, records = _readable_page(_but_for(content, start, listed), records_at)
+    except NotJsonError:
+        raise problem from None
+    records.raw = raw
+    return body, records
+
+
+def _readable(scalar: re.Match[bytes]) -> bytes:
+    """A text or number as it is, or where it is none another of its length; but a text keeps line breaks."""
+    text = scalar[0]
+    if _PLAIN_TEXT.fullmatch(text) or b"\n" in text or b"\r" in text:
+        return text
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        inside = len(text) - 2
+        return b'"%b"' % (b" " * inside) if text.startswith(b'"') else b"1" * len(text)
+    return text
+
+
+def _readable_page(content: bytes, records_at: str) -> tuple[Any, Records]:
     _check_text(content)
     try:
         try:
             return _read_page(content, records_at)
         except RecursionError:
-            # A record is within as many levels as its path has parts, and one more.
-            content = cut_below(content, MOST_LEVELS + len(records_at.split(".")) + 1)
+            content = cut_below(content, _levels_of_records(records_at))
             return with_room(lambda: _read_page(content, records_at))
     except msgspec.ValidationError as error:
         raise TypeError(str(error)) from error
     except msgspec.DecodeError as error:
         raise _not_json(content, error) from error
+
+
+def _levels_of_records(records_at: str) -> int:
+    # A record is within as many levels as its path has parts, and one more.
+    return MOST_LEVELS + len(records_at.split(".")) + 1
 
 
 def _read_page(content: bytes, records_at: str) -> tuple[Any, Records]:
@@ -154,6 +219,11 @@ def _without(content: bytes, listed: bytes) -> bytes:
     start = content.index(beginning)
     while not content.startswith(listed, start):
         start = content.index(beginning, start + 1)
+    return _but_for(content, start, listed)
+
+
+def _but_for(content: bytes, start: int, listed: bytes) -> bytes:
+    """The body with an empty list in the place of the one that begins there and is as long as ``listed``."""
     return b"%b[]%b" % (content[:start], content[start + len(listed) :])
 
 

@@ -146,9 +146,12 @@ class PagedApiHook(HttpHook):
         *,
         parameters: Parameters | None = None,
         label: str = "",
+        unreadable: bool = False,
     ) -> Iterator[ApiPage]:
         """Yields the pages in order; at least one. ``label`` says in errors what was asked for.
 
+        :param unreadable: take a record that cannot be read too, for whoever judges ``ApiPage.raw``, as
+            ``read_page`` does; else it is an error of its page
         :raises PagedApiError: when a page has failed every try, was refused, or leads in a circle
         """
         params = {**(parameters or {}), **paging.first()}
@@ -158,7 +161,7 @@ class PagedApiHook(HttpHook):
         while True:
             number += 1
             what = _what(endpoint, label, number)
-            read = partial(read_page, records_at=paging.records_at)
+            read = partial(read_page, records_at=paging.records_at, unreadable=unreadable)
             answer, records = api.get(url, params, what, number, read)
             try:
                 following = paging.following(answer, records)
@@ -195,13 +198,18 @@ class PagedApiHook(HttpHook):
         parameters: Parameters | None = None,
         total_at: str | None = None,
         label: str = "",
+        unreadable: bool = False,
     ) -> Iterator[Page]:
         """Yields the pages as landing takes them: the texts of their records, and what is announced.
 
         :param total_at: dotted path of the number of records in all
+        :param unreadable: as ``api_pages`` has it
         :raises PagedApiError: as ``api_pages``, and where a page has no number there
         """
-        for page in self.api_pages(endpoint, paging, parameters=parameters, label=label):
+        pages = self.api_pages(
+            endpoint, paging, parameters=parameters, label=label, unreadable=unreadable
+        )
+        for page in pages:
             total = None
             if total_at is not None:
                 try:

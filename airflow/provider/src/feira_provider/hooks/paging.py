@@ -56,7 +56,7 @@ class ApiPage:
     def records(self) -> list[Any]:
         """The records, parsed when first asked for.
 
-        :raises PagedApiRefusedError: where one holds a number that no double holds, as 1e400
+        :raises PagedApiRefusedError: where one cannot be read, or holds a number that no double holds, as 1e400
         """
         try:
             return list(Records(self.raw))

@@ -33,6 +33,8 @@ from feira.core.landing.strict_json import (
 
 # Of fewer lines, that none has an optional field proves nothing: a source may leave nulls out.
 ENOUGH_LINES = 100
+# What a contract's rules take for blank: \s of ASCII, as in ``order_id_blank``.
+_BLANKS = " \t\n\x0b\f\r"
 _NO_IDENTITY = -1  # which Python gives no hash
 _PARTS = 16
 _ZONED = re.compile(
@@ -61,8 +63,9 @@ class LandedLines:
     """What was seen of a landing's lines so far.
 
     ``key`` are the fields that tell a line from all others, its version's among them. With a contract
-    they are columns; without one they are dotted paths, each line must have them, and where none is
-    declared a line is told by its text, unless ``repeats`` says that equal lines are right.
+    they are columns; without one they are dotted paths and each line must have them. A line of which one
+    holds nothing (null, a blank text, an empty list or object) is told by its text; so is each where none
+    is declared, unless ``repeats`` says that equal lines are right.
     ``date_fields`` are those whose UTC dates are noted. About 8 bytes a line are held.
     """
 
@@ -177,7 +180,8 @@ class LandedLines:
     def _identity(self, line: dict[str, Any] | None, text: bytes) -> bytes | None:
         if self.contract is None:
             if self.key:
-                return _KEYS.encode([value_at(text, path) for path in self.key])
+                found = [value_at(text, path) for path in self.key]
+                return text if any(map(_is_nothing, found)) else _KEYS.encode(found)
             return None if self.repeats else text
         if line is None:
             return None
@@ -190,7 +194,7 @@ class LandedLines:
             # from 1, can tell lines apart; true is of neither type.
             for value in values:
                 if type(value) is str:
-                    if not value or value.isspace():
+                    if not value.strip(_BLANKS):
                         break
                 elif type(value) is not int or value < 1:
                     break
@@ -207,6 +211,13 @@ class LandedLines:
         if len(self.key) > 1:
             return itemgetter(*self.key)
         return lambda line: tuple(line[name] for name in self.key)
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether it tells no line from others: many broken ones may have it."""
+    if isinstance(value, str):
+        return not value.strip(_BLANKS)
+    return value is None or value == [] or value == {}
 
 
 def _exact(number: str) -> int | Decimal:

@@ -77,17 +77,18 @@ def too_deep(text: bytes) -> bool:
 
 
 def cut_below(text: bytes, level: int) -> bytes:
-    """A JSON text with empty lists in the places of objects and arrays that are within ``level`` others."""
-    kept, depth, start = [], 0, 0
+    """A JSON text with empty lists in the places of objects and arrays that are within ``level`` others, each as
+    long as what it replaces."""
+    kept, depth, start, opened = [], 0, 0, 0
     for token in _TOKEN.finditer(text):
         if token[0] in b"[{":
             depth += 1
             if depth == level + 1:
                 kept += [text[start : token.start()], b"["]
-                start = len(text)
+                start, opened = len(text), token.end()
         elif token[0] in b"]}":
             if depth == level + 1:
-                kept.append(b"]")
+                kept.append(b"%b]" % (b" " * (token.start() - opened)))
                 start = token.end()
             depth -= 1
     return b"".join([*kept, text[start:]])

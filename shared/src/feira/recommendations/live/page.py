@@ -35,7 +35,7 @@ _TEMPLATES = Environment(
 
 
 _BOTH = "both"
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DAY_PAGE = re.compile(r"/(\d{4}-\d{2}-\d{2})/live\.html\Z")
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Arm:
 
 def write_page(files: AbstractFileSystem, lake: str, measured: Measured) -> str:
     """Writes the day's page and, beside it, its chart, which the report of a later day has too; in the place of
-    earlier ones. Returns the page's URI."""
+    earlier ones. Returns the page's URI. A chart is never there without its page."""
     uri, chart = page_uri(lake, measured.day), chart_png(measured)
-    files.pipe_file(f"{_pages(lake)}/{measured.day}/chart.png", chart)
     files.pipe_file(uri, page(measured, chart).encode())
+    files.pipe_file(f"{_pages(lake)}/{measured.day}/chart.png", chart)
     return uri
 
 
@@ -79,13 +79,9 @@ def page_uri(lake: str, day: date) -> str:
 
 
 def measured_days(files: AbstractFileSystem, lake: str) -> list[date]:
-    """The days that have a page, the newest last."""
-    try:
-        found = files.ls(_pages(lake), detail=False)
-    except FileNotFoundError:
-        return []
-    names = (path.rstrip("/").rpartition("/")[2] for path in found)
-    return sorted(date.fromisoformat(name) for name in names if _DAY.fullmatch(name))
+    """The days that have a page, the newest last. A folder alone is none: ``measure`` may have been stopped."""
+    pages = (_DAY_PAGE.search(path) for path in files.find(_pages(lake)))
+    return sorted(date.fromisoformat(page[1]) for page in pages if page is not None)
 
 
 def _pages(lake: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -204,18 +205,24 @@ def _purchases(table: pa.Table) -> list[dict[str, Any]]:
 
 def _folded(items: list[str], names: dict[str, str]) -> list[Product]:
     return [
-        Product(item, name := names.get(item), item.casefold(), (name or "").casefold())
-        for item in items
+        Product(item, name := names.get(item), _fold(item), _fold(name or "")) for item in items
     ]
 
 
+def _fold(text: str) -> str:
+    """A text as all that reads the same is compared: one program writes ü as one character, another as two."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", text).casefold())
+
+
 def _matching(products: list[Product], query: str) -> list[Product]:
-    words, number = query.casefold().split(), query.strip().casefold()
+    number = _fold(query).strip()
+    words = number.split()
+    if not words:
+        return []
     found = [
         each
         for each in products
-        if each.folded_item.startswith(number)
-        or (words and all(word in each.folded_name for word in words))
+        if each.folded_item.startswith(number) or all(word in each.folded_name for word in words)
     ]
     found.sort(key=lambda each: (each.folded_item != number, each.name or each.item))
     return found[:LISTED]

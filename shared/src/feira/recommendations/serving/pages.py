@@ -113,7 +113,7 @@ def create_pages(known: Versions, hosts: Iterable[str]) -> FastAPI:
 
     @api.get(f"{PREFIX}/api/products")
     async def products(
-        q: Annotated[str, Query(min_length=1, max_length=128)], version: VersionName
+        q: Annotated[str, Query(max_length=128, pattern=r"\S")], version: VersionName
     ) -> dict[str, Any]:
         """Products of which the number begins so, or the name has every word; at most 20."""
         found = await known.products(version, q)
