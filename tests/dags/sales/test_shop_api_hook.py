@@ -296,7 +296,7 @@ def test_days_whose_rates_the_api_refuses_are_told_from_another_answer(url: str)
 def test_a_body_that_is_no_json_is_not_asked_for_again_and_names_cause_and_position(
     oddity: list[bytes],
 ) -> None:
-    oddity += [b'{"total": 1, "lines": [{"quantity": NaN}], "next_cursor": null}', b"unreachable"]
+    oddity += [b'{"total": NaN, "lines": [{"quantity": 1}], "next_cursor": null}', b"unreachable"]
     with pytest.raises(PagedApiRefusedError, match=r"page 1: .*column \d+") as failure:
         list(hook().pages(DAY))
     assert "NaN" in str(failure.value) and len(oddity) == 1, "it was asked for again"

@@ -201,7 +201,7 @@ def test_a_range_of_orders_is_sent_whole_or_not_at_all(
     (tmp_path / "2010-12-03.csv.gz").write_bytes(b"no gzip")
     ended = produced("2010-12-01..2010-12-03", "--source", "orders", "--json")
     assert isinstance(ended.exception, StackError) and "2010-12-03" in str(ended.exception)
-    sent = [{"day": f"2010-12-0{day}", "event": 1, "messages": 1} for day in (1, 2)]
+    sent = [{"day": f"2010-12-0{day}", "event": 1, "messages": 1, "refused": 0} for day in (1, 2)]
     assert json.loads(ended.stdout) == sent
     assert [key for _, _, key, _ in found.sent] == [b"17850"] * 2
 
