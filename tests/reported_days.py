@@ -22,6 +22,8 @@ from feira.core.warehouse.side import Staging
 from feira.sales.published import PUBLISHED
 from feira.summary.files import ReportFiles
 from feira.summary.model import (
+    Change,
+    Correction,
     DayFigures,
     DayReport,
     DayRevenue,
@@ -197,6 +199,18 @@ def report(day: dt.date = D1, **known: Any) -> DayReport:
         "snapshot_id": 7,
     }
     return DayReport(**(values | known))
+
+
+def naming(text: str) -> DayReport:
+    """A correction with a text from outside wherever one may stand: product, stock code, rule, and what has changed."""
+    change = Change(figure="product_units", item=text, before=1, after=12)
+    return report(
+        version=2,
+        figures=figures(
+            top_products=(product(text, "1200.0000", 12, text),), broken_rules={text: 3}
+        ),
+        correction=Correction(cause="x", changes=(change,)),
+    )
 
 
 def sources(day: dt.date = D1, **known: Any) -> Sources:

@@ -17,9 +17,9 @@ from feira.core.one_line import LONGEST_NAME, isolated, one_line
 from feira.summary.chart import chart, chart_png
 from feira.summary.files import csv_text
 from feira.summary.mail import html, plain
-from feira.summary.model import Change, Correction, DayReport
+from feira.summary.model import DayReport
 from feira.summary.slack import slack_message
-from reported_days import figures, product, report
+from reported_days import figures, naming, product, report
 
 EVALUATED = "=+-@＝＋－＠"
 
@@ -160,15 +160,7 @@ OTHER_WAY = ["כוס תה", "شاي أخضر 250", "٣", "A כוס", "\u05ff"]
 def test_a_right_to_left_name_is_isolated_from_the_figures_beside_it(name: str) -> None:
     held = f"\u2068{name}\u2069"
     assert isolated(name) == held
-    stated = report(
-        version=2,
-        figures=figures(
-            top_products=(product(name, "1200.0000", 12, name),), broken_rules={name: 3}
-        ),
-        correction=Correction(
-            cause="x", changes=(Change(figure="product_units", item=name, before=1, after=12),)
-        ),
-    )
+    stated = naming(name)
     text = plain(stated)
     assert f"  {held} ({held}): 12 units, 1,200.00 USD\n" in text
     assert f"  {held}: 3 lines\n" in text
@@ -197,17 +189,8 @@ IN_MARKS = "DCGS_0072_B https://evil.example/x @channel `a` *b* _c_ ~d~ <!here>"
 
 
 def test_slack_formats_and_links_nothing_that_came_from_outside() -> None:
-    stated = report(
-        version=2,
-        figures=figures(
-            top_products=(product(IN_MARKS, "5.0000", 1, IN_MARKS),), broken_rules={IN_MARKS: 3}
-        ),
-        correction=Correction(
-            cause="x", changes=(Change(figure="product_units", item=IN_MARKS, before=1, after=2),)
-        ),
-    )
     outside = []
-    for block in slack_message(stated)["blocks"]:
+    for block in slack_message(naming(IN_MARKS))["blocks"]:
         texts = [block.get("text"), *block.get("fields", []), *block.get("elements", [])]
         for text in filter(None, texts):
             if text["type"] == "mrkdwn":

@@ -9,9 +9,8 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from feira.summary.mail import html, plain
-from feira.summary.model import Change, Correction
 from feira.summary.slack import slack_message
-from reported_days import figures, product, report
+from reported_days import figures, naming, product, report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
@@ -31,17 +30,8 @@ def page() -> Iterator[Page]:
 @pytest.mark.parametrize("width", [720, 360])
 def test_no_text_makes_the_mail_wider_than_it_is(page: Page, width: int) -> None:
     long = "HTTPS://SHOP.EXAMPLE/" + "A" * 110
-    stated = report(
-        version=2,
-        figures=figures(
-            top_products=(product(long, "1200.0000", 12, long),), broken_rules={long: 3}
-        ),
-        correction=Correction(
-            cause="x", changes=(Change(figure="product_units", item=long, before=1, after=12),)
-        ),
-    )
     page.set_viewport_size({"width": width, "height": 900})
-    page.set_content(html(stated, "chart"))
+    page.set_content(html(naming(long), "chart"))
     assert page.evaluate("document.documentElement.scrollWidth") == width
     # Words and figures are not broken for it.
     heights = "it => it.getClientRects().length"

@@ -314,6 +314,8 @@ def _causes(
     connection: psycopg.Connection, corrected: list[tuple[Reported, Sources]], changed: _Changed
 ) -> dict[date, str]:
     """What changed the figures of each of those days."""
+    if not corrected:
+        return {}
     extracts = {day for before, _ in corrected for day in before.sources.extracts}
     of_extracts, values = among(PUBLISHED.day, extracts)
     loads = connection.execute(

@@ -11,7 +11,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -93,6 +93,11 @@ def header(schema_id: int) -> bytes:
 def load() -> None:
     """Reads the contract and what writes Avro, which the first event waits for otherwise: a third of a second."""
     _parsed(_newest())
+
+
+def milliseconds(time: datetime) -> int:
+    """A time as messages have it: since 1970, what is less than a millisecond cut off."""
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def encode(event: dict[str, Any]) -> bytes:

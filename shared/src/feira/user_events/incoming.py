@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, Final
 
 from feira.core.contracts import Column, contract
-from feira.user_events.codec import ADDED, TABLE, encode
+from feira.user_events.codec import ADDED, TABLE, encode, milliseconds
 
 KINDS: Final = ("impression", "click")
 OLDEST, NEWEST = timedelta(days=1), timedelta(minutes=5)
@@ -58,11 +58,6 @@ def event_of(given: Mapping[str, Any]) -> dict[str, Any]:
     event = _typed(given)
     _require_kept(event)
     return event
-
-
-def milliseconds(occurred: datetime) -> int:
-    """A time as messages have it: since 1970, what is less than a millisecond cut off."""
-    return (occurred - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def _require_kept(event: Mapping[str, Any]) -> None:

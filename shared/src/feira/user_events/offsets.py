@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
+from feira.user_events.codec import milliseconds
 from feira.user_events.partitions import (
     SECONDS,
     BrokerError,
@@ -146,7 +147,7 @@ def resolve(
             consumer.offsets_for_times(
                 [TopicPartition(topic, n, time) for n in numbers], timeout=SECONDS
             )
-            for time in (_ms(begins), _ms(older), _LAST_MS + 1)
+            for time in (milliseconds(begins), milliseconds(older), _LAST_MS + 1)
         )
         # Asked last: what retention removes meanwhile must not pass for a day that began later.
         lows = {n: watermarks(consumer, topic, n)[0] for n in numbers}
@@ -158,7 +159,9 @@ def resolve(
             f"{topic} {day}: the topic was made anew while its offsets were asked for: its id was {topic_id} and is "
             f"{now_id}. Ask again."
         )
-    _require_stable(consumer, topic, day, {n: (highs[n], logs[n]) for n in numbers}, _ms(ends))
+    _require_stable(
+        consumer, topic, day, {n: (highs[n], logs[n]) for n in numbers}, milliseconds(ends)
+    )
     ranges, no_later, unreadable = (
         _until_the_end(topic, day, each, highs) for each in (found, before, beyond)
     )
@@ -172,7 +175,9 @@ def resolve(
     whole = {} if recorded is None or changed else recorded.ranges
     if lost := _maybe_lost(no_later, lows, whole):
         left = {number: (lows[number], highs[number]) for number in lost}
-        _require_past(consumer, topic, day, left, _ms(now + _AHEAD), _NEVER_REMOVED, among=1)
+        _require_past(
+            consumer, topic, day, left, milliseconds(now + _AHEAD), _NEVER_REMOVED, among=1
+        )
         raise OffsetsError(
             f"{topic} {day}: Kafka has removed messages, and holds none before them that is a day older than the day: "
             f"{', '.join(f'partition {n} from offset {lows[n]}' for n in lost)}. What it removed may have been of the "
@@ -371,7 +376,3 @@ def _first_past(
             found[number] = later
     consumer.unassign()
     return found
-
-
-def _ms(time: datetime) -> int:
-    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from feira.core.contracts import contract
-from feira.user_events.codec import TABLE, encode
-from feira.user_events.incoming import FieldError, event_of, milliseconds
+from feira.user_events.codec import TABLE, encode, milliseconds
+from feira.user_events.incoming import FieldError, event_of
 from feira_local.shop.fx import FxRates
 from feira_local.shop.source import DaySource, Line
 from feira_local.shop.taste import Taste

@@ -24,19 +24,21 @@ def valid_lines(source: DaySource, day: dt.date, fx: FxRates) -> tuple[list[Line
     Of several versions of a key the greatest ``updated_at`` stays, on a tie the last. The lines are judged on disk,
     in a folder of their own.
     """
+    lines = [*_lines(source, day)]
     with TemporaryDirectory(prefix="feira-orders-") as folder:
-        refused = _refused(source, day, fx, Path(folder))
+        refused = _refused(lines, day, fx, Path(folder))
     newest: dict[tuple[str, int], tuple[dt.datetime, Line]] = {}
-    for number, line in enumerate(_lines(source, day), start=1):
+    for number, line in enumerate(lines, start=1):
         if number in refused:
             continue
-        key, updated = (line["order_id"], line["line_number"]), _time(line["updated_at"])
+        key = line["order_id"], line["line_number"]
+        updated = dt.datetime.fromisoformat(line["updated_at"])
         if key not in newest or updated >= newest[key][0]:
             newest[key] = updated, line
     return [line for _, line in newest.values()], len(refused)
 
 
-def _refused(source: DaySource, day: dt.date, fx: FxRates, folder: Path) -> frozenset[int]:
+def _refused(lines: list[Line], day: dt.date, fx: FxRates, folder: Path) -> frozenset[int]:
     """The numbers, from 1, of the lines that break a rule of the landing."""
     # With DuckDB, a second that nothing else of the command waits for.
     import pyarrow.parquet as pq
@@ -46,20 +48,19 @@ def _refused(source: DaySource, day: dt.date, fx: FxRates, folder: Path) -> froz
     from feira_provider.contracts.rules import landing_rules
 
     landing = contract("sales.landing")
-    lines, rates, broken = (folder / name for name in ("lines", "rates", "broken.parquet"))
+    landed, rates, broken = (folder / name for name in ("lines", "rates", "broken.parquet"))
     # What no line has is drift, which stops a landing: no line is blamed for an optional field of that kind.
     fields = {column.name for column in landing.columns if column.required}
     ordered: set[dt.date] = set()
-    with lines.open("w") as file:
-        for line in _lines(source, day):
-            fields.update(line)
-            if isinstance(line.get("created_at"), str) and (on := utc_date(line["created_at"])):
-                ordered.add(on)
-            file.write(f"{json.dumps(line)}\n")
+    for line in lines:
+        fields.update(line)
+        if isinstance(line.get("created_at"), str) and (on := utc_date(line["created_at"])):
+            ordered.add(on)
+    _write(landed, lines)
     _write(rates, rates_for(ordered, day, fx.rates))
     manifest = FileManifest(
         url=str(folder),
-        files=(ListedFile(str(lines)),),
+        files=(ListedFile(str(landed)),),
         companions={RATES: ListedFile(str(rates))},
         landing={"extract_day": str(day), "fields": sorted(fields)},
     )
@@ -71,11 +72,8 @@ def _refused(source: DaySource, day: dt.date, fx: FxRates, folder: Path) -> froz
 
 
 def _write(file: Path, rows: Iterable[object]) -> None:
-    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-
-
-def _time(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text)
+    with file.open("w") as opened:
+        opened.writelines(f"{json.dumps(row)}\n" for row in rows)
 
 
 def _lines(source: DaySource, day: dt.date) -> Iterator[Line]:
