@@ -143,8 +143,7 @@ def _closed_day(r: Recommended) -> list[str]:
     """Its messages are those of the day before again: it has no event of its own."""
     _send_busy_user(r)
     chain = _run_events(r, BUSY)
-    if not r.m.served.landings[CLOSED]:
-        r.m.run(CLOSED)
+    r.m.run(CLOSED)
     problems = _waits(chain, "sales_fact") + _run_count(r, BUSY, 0)
     _run_events(r, CLOSED)
     problems += _run_count(r, CLOSED, 1) + day_differs(r.m, CLOSED, r.ran)

@@ -13,11 +13,7 @@ from rich.table import Table
 from leaks import NO_SECRET, CommandLines, no_secret_shows
 from matrix import FEIRA, Matrix, Outcome, console, fresh_stack
 from recommendation_states import run_recommendations
-from verify_states import run_matrix
-
-# The recommendations have a stack of their own, of few days: of their first version the gate must not have enough to
-# tell, so that a person approves of it.
-PARTS = ("^(?!recommendations: )", f"^a day$|^recommendations: |^{NO_SECRET}$")
+from verify_states import run_first_day, run_sales
 
 
 def print_table(outcomes: list[Outcome]) -> None:
@@ -50,23 +46,20 @@ def main() -> int:
         help="only the states that every change must pass: about half the time",
     )
     asked = arguments.parse_args()
-    parts = (f"^a day$|{asked.only}",) if asked.only else PARTS
-    outcomes: list[Outcome] = []
-    code = 0
-    for part in parts:
-        # The recommendations' stack is watched too: with them every part of it has figures.
-        watched = "recommendations" in part
-        commands = CommandLines()
-        with (
-            commands.watched(),
-            fresh_stack(".feira-verify", lines=2000, data=asked.data, monitoring=watched),
-        ):
-            matrix = Matrix(part, every_change=asked.every_change)
-            run_matrix(matrix)
-            run_recommendations(matrix)
-            matrix.state(NO_SECRET, partial(no_secret_shows, commands), every_change=True)
-            outcomes += matrix.outcomes
-            code |= subprocess.run([FEIRA, "verify"], check=False).returncode
+    commands = CommandLines()
+    # It is watched: with monitoring every part of it has figures.
+    with (
+        commands.watched(),
+        fresh_stack(".feira-verify", lines=2000, data=asked.data, monitoring=True),
+    ):
+        matrix = Matrix(asked.only and f"^a day$|{asked.only}", every_change=asked.every_change)
+        run_first_day(matrix)
+        # First, since of their first version the gate must not have enough to tell, so that a person approves of it.
+        run_recommendations(matrix)
+        run_sales(matrix)
+        matrix.state(NO_SECRET, partial(no_secret_shows, commands), every_change=True)
+        code = subprocess.run([FEIRA, "verify"], check=False).returncode
+    outcomes = matrix.outcomes
     print_table(outcomes)
     return code or int(not outcomes or any(outcome.problems for outcome in outcomes))
 

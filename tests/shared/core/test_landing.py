@@ -415,11 +415,31 @@ def test_a_number_beyond_a_double_hides_no_drift_and_no_order_date(
         "01",
     ],
 )
-def test_a_line_that_spark_does_not_read_either_is_no_drift(
+def test_a_line_that_spark_does_not_read_either_is_no_drift_but_on_two_pages(
     store: LandingStore, unreadable: str
 ) -> None:
     text = served(f'"x","weight":1e400,"note":{unreadable}')
-    assert land(store, FakeFeed([[text], [text, line()]])).lines == 3
+    assert land(store, FakeFeed([[text, text], [line()]])).lines == 3
+    with pytest.raises(PageDriftError, match=r"page 1, line 1 .*page 2, line 2"):
+        land(store, FakeFeed([[text], [line(), text]]), "run-2", refetch=True)
+
+
+@pytest.mark.parametrize(
+    "value", [rb'"mug \ud83d"', b'"caf\xe9"', b"NaN", b"%b1%b" % (b"[" * 1200, b"]" * 1200)]
+)
+def test_a_page_that_moved_is_noticed_though_the_line_on_both_cannot_be_read(
+    store: LandingStore, value: bytes
+) -> None:
+    bad = served('"?"', order_id="3").replace(b'"?"', value)
+    pages = [[line(), bad], [b" %b\r" % bad, line(order_id="5")]]
+    assert land(store, FakeFeed(pages)).lines == 4
+    with pytest.raises(PageDriftError, match=r"page 1, line 2 .*page 2, line 1"):
+        land(store, FakeFeed([pages[0], [bad, pages[1][1]]]), "run-2", refetch=True)
+
+
+@pytest.mark.parametrize("cut", [b'{"order_id":"536365","line_nu', b"null", b"[1]", b'"oops"'])
+def test_what_is_no_whole_object_may_be_on_two_pages(store: LandingStore, cut: bytes) -> None:
+    assert land(store, FakeFeed([[cut, line()], [line(order_id="2"), cut]])).lines == 4
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**40])

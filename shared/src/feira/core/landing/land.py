@@ -243,7 +243,7 @@ class PageLander:
             if identity == self.lines.identity_of(texts[1]):
                 named = f" ({', '.join(self.lines.key)})" if self.lines.key else ""
                 raise PageDriftError(
-                    f"{self.label}: the line {shown((identity or b'').decode())}{named} is on {first} "
+                    f"{self.label}: the line {shown((identity or b'').decode(errors='replace'))}{named} is on {first} "
                     f"and again on {second}, so the pages moved while they were read and another line "
                     f"may be missing. {_AGAIN}."
                 )

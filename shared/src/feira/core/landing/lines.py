@@ -1,7 +1,7 @@
 """What landing sees in the lines that pass: which fields they have, and that no two pages share one.
 
 A line is kept as it was served and read here only to be looked at. Where a contract judges the lines
-afterwards, one that is no JSON object, or cannot be read alone, is nobody's drift: validation puts it
+afterwards, one that is no JSON object, or cannot be read alone, has no fields here: validation puts it
 in quarantine.
 """
 
@@ -174,7 +174,7 @@ class LandedLines:
 
     def identity_of(self, text: bytes) -> bytes | None:
         """What tells a line from every other: its key, or its whole text where a field of it is missing
-        or of no key's kind. None for a line that has nothing of it."""
+        or of no key's kind, or the object cannot be read. None for a line that has nothing of it."""
         return self._identity(_parsed(text) if self.contract is not None else None, text)
 
     def _identity(self, line: dict[str, Any] | None, text: bytes) -> bytes | None:
@@ -184,7 +184,7 @@ class LandedLines:
                 return text if any(map(_is_nothing, found)) else _KEYS.encode(found)
             return None if self.repeats else text
         if line is None:
-            return None
+            return text if self._cannot_be_read(text) else None
         try:
             values = self._values(line)
         except KeyError:
@@ -204,6 +204,14 @@ class LandedLines:
         # Many broken lines may share a key that is null, blank or 0; one text on two pages is still
         # page drift.
         return None if all(line.get(name) is None for name in self.key) else text
+
+    def _cannot_be_read(self, text: bytes) -> bool:
+        """Whether it is an object with some of the key that nobody can read, as for half an emoji in it. Many lines
+        may be as one that was cut short, or is no object."""
+        whole = text.strip()
+        return whole[:1] + whole[-1:] == b"{}" and any(
+            b'"%b"' % name.encode() in whole for name in self.key
+        )
 
     @functools.cached_property
     def _values(self) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
