@@ -146,15 +146,28 @@ def test_the_cause_is_a_landing_of_its_own_or_the_days_that_brought_other_lines(
     ("newest", "expected"),
     [
         (D1, "The day's own extract was published again."),
-        (D3, "Lines of the day came in or left with the extract of 2010-12-03."),
-        (None, "Lines of the day came in or left since the last report."),
+        (
+            D3,
+            "Lines of the day from the extract of 2010-12-01 came in or left with the load of 2010-12-03.",
+        ),
+        (
+            None,
+            "Lines of the day from the extract of 2010-12-01 came in or left since the last report.",
+        ),
     ],
 )
-def test_where_lines_left_without_a_trace_the_day_whose_load_was_the_last_is_named(
+def test_where_no_extract_is_known_to_have_changed_the_day_the_last_load_is_named(
     newest: dt.date | None, expected: str
 ) -> None:
     assert cause(D1, BEFORE, sources(extracts={D1: "12"}), {D1: 9}, newest) == expected
     assert cause(D1, BEFORE, sources(extracts={}), {D1: 9}, newest) == expected
+
+
+def test_the_days_own_load_is_not_its_own_extract() -> None:
+    after = sources(extracts={D1: "10", D2: "4"})
+    assert cause(D1, FROM_2, after, {D1: 9, D2: 1}, D1) == (
+        "Lines of the day from the extract of 2010-12-02 came in or left with the load of 2010-12-01."
+    )
 
 
 @pytest.mark.parametrize(

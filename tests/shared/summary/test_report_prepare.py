@@ -173,6 +173,10 @@ def causes(prepared: list[Prepared]) -> dict[dt.date, str]:
 WITH_3 = "Lines of the day came in or left with the extract of 2010-12-03."
 
 
+def of_1_by_3(extract: str) -> str:
+    return f"Lines of the day from the extract of {extract} came in or left with the load of 2010-12-03."
+
+
 @pytest.mark.parametrize("others", [[], [line("A", D1, "10")]])
 def test_an_order_that_a_later_extract_shows_under_another_date_corrects_both_by_that_extract(
     shop: Shop, others: list[Row]
@@ -184,7 +188,7 @@ def test_an_order_that_a_later_extract_shows_under_another_date_corrects_both_by
     shop.report(D2)
     moved = [*others, line("C", D2, "1"), line("B", D2, "7", seen=D3)]
     shop.run(D3, moved, by_difference=True)
-    assert causes(shop.report(D3)) == {D1: WITH_3, D2: WITH_3}
+    assert causes(shop.report(D3)) == {D1: of_1_by_3("2010-12-01"), D2: WITH_3}
 
 
 def test_a_day_whose_own_extract_is_published_again_says_so(shop: Shop) -> None:
@@ -216,6 +220,23 @@ def test_what_changed_no_figure_when_it_was_looked_at_is_not_the_cause_of_a_late
     assert causes(shop.report(D3)) == {D1: WITH_3}
     shop.run(D3, [line("A", D1, "12", seen=D3), line("B", D1, "6", seen=D3)], by_difference=True)
     assert causes(shop.report(D3)) == {D1: WITH_3}
+
+
+def test_what_another_days_load_has_brought_is_not_of_that_days_extract(shop: Shop) -> None:
+    """A load brings all that is published: a landing of the day, a day before it that was published again."""
+    first, second, third = line("A", D1, "10"), line("G", D2, "5"), line("H", D3, "1")
+    shop.run(D1, [first])
+    shop.report(D1)
+    shop.run(D2, [first, line("B", D1, "9", seen=D2), second], by_difference=True)
+    shop.report(D2)
+    again = [line("A", D1, "11"), line("B", D1, "9", seen=D2), second, third]
+    shop.run(D3, again, by_difference=True)
+    assert causes(shop.report(D3)) == {D1: of_1_by_3("2010-12-01")}
+    # The day's own load then finds nothing to do.
+    shop.run(D1, again, refetch=True, by_difference=True)
+    assert causes(shop.report(D1)) == {}
+    shop.run(D3, [again[0], line("B", D1, "8", seen=D2), second, third], by_difference=True)
+    assert causes(shop.report(D3)) == {D1: of_1_by_3("2010-12-02")}
 
 
 def test_a_day_that_was_never_reported_is_not_corrected(shop: Shop) -> None:

@@ -100,8 +100,9 @@ def cause(
     days' extracts, or both.
 
     ``loads`` has the newest load of each extract day: one whose lines only others have taken was not loaded
-    since. ``newest`` is the day whose load was the last to change the day since, where that is known: lines
-    that went to another date leave no other trace.
+    since. ``newest`` is the day whose load was the last to change the day since, where that is known. A load
+    brings all that was published by then, other days' too: where nothing else is known it is named, with the
+    extracts whose lines have changed.
     """
     reasons = []
     if after.landing_version != before.landing_version:
@@ -114,20 +115,24 @@ def cause(
             f"the day was loaded under contract {after.contract_version} instead of "
             f"{before.contract_version}"
         )
-    others = sorted(
+    different = sorted(
         other
         for other in {*before.extracts, *after.extracts}
-        if other != day
-        and before.extracts.get(other) != after.extracts.get(other)
-        and (other not in before.extracts or loads.get(other, 0) > before.load_sequence)
+        if before.extracts.get(other) != after.extracts.get(other)
     )
+    others = [
+        other
+        for other in different
+        if other != day
+        and (other not in before.extracts or loads.get(other, 0) > before.load_sequence)
+    ]
     if not reasons and not others:
-        if newest is None:
-            reasons.append("lines of the day came in or left since the last report")
-        elif newest == day:
+        if newest == day and different in ([], [day]):
             reasons.append("the day's own extract was published again")
         else:
-            others = [newest]
+            whose = f" from the extract of {_list(different)}" if different else ""
+            when = f"with the load of {newest}" if newest else "since the last report"
+            reasons.append(f"lines of the day{whose} came in or left {when}")
     if others:
         reasons.append(f"lines of the day came in or left with the extract of {_list(others)}")
     sentence = ", and ".join(reasons)
