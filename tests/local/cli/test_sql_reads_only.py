@@ -182,6 +182,8 @@ def test_the_warehouses_queries_are_looked_into_too(query: str, message: str, di
         ("EXPLAIN (SELECT 1)", None),
         ("SELECT from_json('{}', 'a INT'), schema_of_csv('1')", None),
         ("DESCRIBE EXTENDED lake.sales.fact", None),
+        ("SELECT 1; -- one", "SELECT 1;       "),
+        ("SELECT 1 /* one */;\n/* two */", "SELECT 1          ;\n         "),
         ("SELECT 1 -- one\n, 2 /* two */", "SELECT 1       \n, 2          "),
         ("SELECT /*+ BROADCAST(a) */ 1", "SELECT                     1"),
         ("EXPLAIN /* a */ SELECT 1 -- b", "EXPLAIN         SELECT 1     "),

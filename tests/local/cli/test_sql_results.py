@@ -60,6 +60,8 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psycopg.Con
         ("SELECT repeat('9', 5000)::jsonb", "9" * 5000),
         ("SELECT (repeat('[', 3000) || repeat(']', 3000))::json", "[" * 3000 + "]" * 3000),
         ("SELECT NULL", "None"),
+        ("SELECT 12; -- a dozen", "12"),
+        ("SELECT 12 /* a */;\n/* dozen */", "12"),
     ],
 )
 def test_odd_values_are_shown_and_are_valid_json(

@@ -125,6 +125,17 @@ def test_env_is_read_by_a_shell_and_gives_the_lake_back() -> None:
     ]
 
 
+def test_a_connection_that_no_shell_can_name_is_left_out_and_named(home: Path) -> None:
+    once_started()
+    own = home / "connections.yaml"
+    own.write_text("my-conn: {conn_type: http}\n'x;touch y': {conn_type: http}\n")
+    own.chmod(0o600)
+    found = CliRunner().invoke(app, ["env"])
+    assert found.exit_code == 0 and "LAKE_DEFAULT" in found.stdout
+    assert "MY-CONN" not in found.stdout and "TOUCH" not in found.stdout
+    assert "AIRFLOW_CONN_MY-CONN is left out" in found.stderr
+
+
 def test_doctor_looks_at_everything_and_names_the_next_step() -> None:
     found = _json("doctor")
     assert isinstance(found, list)

@@ -143,6 +143,30 @@ def test_a_header_that_is_none_is_named_by_its_file(tmp_path: Path, header: str)
         ReplaySource(tmp_path).total(day("2010-12-01"))
 
 
+def test_a_mark_before_the_header_is_no_part_of_it(tmp_path: Path) -> None:
+    write_day(tmp_path, "2010-12-01", "1,A,B,1,2010-12-01 08:00:00,1.0,,UK")
+    file = tmp_path / "2010-12-01.csv.gz"
+    plain = ReplaySource(tmp_path).lines(day("2010-12-01"), 0, 9)
+    file.write_bytes(gzip.compress(b"\xef\xbb\xbf" + gzip.decompress(file.read_bytes())))
+    assert ReplaySource(tmp_path).lines(day("2010-12-01"), 0, 9) == plain
+
+
+def test_a_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    write_day(tmp_path, "2010-12-01", "1,A,B,1,2010-12-01 08:00:00,1.0,,UK,9")
+    file = tmp_path / "2010-12-01.csv.gz"
+    written = gzip.decompress(file.read_bytes()).replace(b"Country", b"Country,Quantity", 1)
+    file.write_bytes(gzip.compress(written))
+    with pytest.raises(SourceError, match="columns Quantity more than once"):
+        ReplaySource(tmp_path).total(day("2010-12-01"))
+
+
+def test_a_time_that_says_its_offset_is_that_time(tmp_path: Path) -> None:
+    times = ("2011-07-01T08:26:00", "2011-07-01T08:26:00+05:00", "2011-07-01T08:26:00Z")
+    write_day(tmp_path, "2011-07-01", *(f"{n},A,B,1,{it},1.0,,UK" for n, it in enumerate(times)))
+    shown = ReplaySource(tmp_path).lines(day("2011-07-01"), 0, 9)
+    assert [line["created_at"][11:] for line in shown] == ["07:26:00Z", "03:26:00Z", "08:26:00Z"]
+
+
 @pytest.mark.parametrize("file_day", ["2010-12-01", "2011-06-02"])
 def test_a_row_of_another_day_is_shown_with_its_files_day(tmp_path: Path, file_day: str) -> None:
     times = [f"{file_day} 12:00:00", "2011-01-15 12:00:00", "2031-06-01 12:00:00", "1970-01-01"]

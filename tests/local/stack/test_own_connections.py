@@ -79,6 +79,25 @@ def test_an_own_lake_reaches_spark_and_needs_no_s3_server(home: Path) -> None:
     assert settings["FEIRA_LAKE"] == "s3://my-lake"
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "Warehouse_Default: {conn_type: postgres}",
+            "Warehouse_Default is the same as warehouse_default",
+        ),
+        ("Shop_API: {conn_type: http}", "Shop_API is the same as shop_api"),
+        ("mine: {conn_type: http}\nMine: {conn_type: http}", "Mine is the same as mine"),
+    ],
+)
+def test_two_ids_that_differ_by_case_alone_are_one_to_airflow(
+    home: Path, text: str, words: str
+) -> None:
+    write(home, text)
+    with pytest.raises(StackError, match=words):
+        stack(home)
+
+
 def test_no_secret_of_an_own_connection_is_in_what_the_services_show(home: Path) -> None:
     write(home, OWN)
     for service in stack(home).services:
@@ -161,6 +180,9 @@ def test_an_own_lakes_temporary_keys_reach_spark(
         ("7: {conn_type: http}", 0o600, "connection id 7 is no text"),
         ("a: {conn_type: http, extra: {since: 2010-12-01}}", 0o600, "connection a cannot be"),
         ("a: {conn_type: http, 7: a, hots: a}", 0o600, "a has 7, hots; it may have"),
+        ("a: {conn_type: http, login: 007}", 0o600, "the login of connection a is no text"),
+        ("a: {conn_type: http, password: 0123456}", 0o600, "the password of connection a is no"),
+        ("a: {conn_type: http, host: 1.5}", 0o600, "the host of connection a is no text"),
         ("- shop_api", 0o600, "must map connection ids"),
         ("shop_api: {host: a.example.com}", 0o600, "shop_api needs at least a conn_type"),
         ("shop_api: {conn_type: http, hots: a}", 0o600, "shop_api has hots; it may have"),

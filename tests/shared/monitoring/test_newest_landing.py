@@ -75,5 +75,6 @@ def test_days_are_folders_of_that_form_and_none_where_nothing_was_landed(
     assert landings.days() == []
     for day in (date(2010, 12, 2), date(2010, 12, 1)):
         land(landings, day)
-    (tmp_path / "landing" / "sales" / "notes").mkdir()
+    for name in ("notes", "2010-02-30", "2010-13-01"):
+        (tmp_path / "landing" / "sales" / name).mkdir()
     assert landings.days() == [date(2010, 12, 1), date(2010, 12, 2)]

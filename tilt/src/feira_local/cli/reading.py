@@ -45,7 +45,6 @@ _FILE = re.compile(r"[^\w-]")
 def names_the_lake(query: str) -> bool:
     """Whether a table, a function or a namespace of the query is the lake's, in the first of the dialects that it is
     SQL of. Of what no parser looks into, such as what SHOW names, the words are searched."""
-    import sqlglot
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
 
@@ -54,7 +53,7 @@ def names_the_lake(query: str) -> bool:
     for dialect in _DIALECTS:
         try:
             _, asked = _below_explain(query, dialect)
-            statements = [each for each in sqlglot.parse(asked, read=dialect) if each is not None]
+            statements = _statements(asked, dialect)
         except (SqlglotError, RecursionError):
             continue
         if statements and not any(isinstance(each, exp.Command) for each in statements):
@@ -132,7 +131,7 @@ def _reading(query: str, dialect: str) -> str:
     tokens = sqlglot.tokenize(query, read=dialect)
     if dialect == "spark":
         _require_computing(tokens)
-    statements = [each for each in sqlglot.parse(query, read=dialect) if each is not None]
+    statements = _statements(query, dialect)
     if len(statements) != 1:
         raise StackError(f"`feira sql` takes one statement; there are {len(statements)}.")
     statement = statements[0]
@@ -152,6 +151,15 @@ def _reading(query: str, dialect: str) -> str:
         _require_table(node)
     asked = query[tokens[0].start :] if shows else _without_comments(query, tokens)
     return f"{explain}{asked}"
+
+
+def _statements(query: str, dialect: str) -> list[exp.Expr]:
+    """What the query is made of; a comment behind its semicolon is no statement."""
+    import sqlglot
+    from sqlglot import exp
+
+    parsed = sqlglot.parse(query, read=dialect)
+    return [each for each in parsed if each is not None and not isinstance(each, exp.Semicolon)]
 
 
 def _below_explain(query: str, dialect: str) -> tuple[str, str]:

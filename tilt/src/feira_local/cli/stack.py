@@ -393,4 +393,8 @@ def env(as_json: AsJson = False) -> None:
         print(json.dumps(pairs, indent=2))
         return
     for name, value in pairs.items():
-        print(f"export {name}={shlex.quote(value)}")
+        # A connection's id may have what no shell takes in a name.
+        if name.isascii() and name.isidentifier():
+            print(f"export {name}={shlex.quote(value)}")
+        else:
+            error_console.print(f"{name} is left out: no variable of a shell can be named so.")

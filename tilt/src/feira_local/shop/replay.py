@@ -82,7 +82,7 @@ class ReplaySource:
         if path is None:
             return []
         try:
-            with gzip.open(path, "rt", encoding="utf-8", newline="") as text:
+            with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as text:
                 return _lines(csv.DictReader(text, restval="", strict=True), file_day)
         except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
             raise SourceError(
@@ -101,9 +101,11 @@ def _day_of(name: re.Match[str]) -> dt.date:
 
 def _lines(rows: csv.DictReader[str], file_day: dt.date) -> list[tuple[dt.date, Line]]:
     """The rows of a file as order lines, each with the UTC day that shows it."""
-    missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
-    if missing:
+    header = rows.fieldnames or ()
+    if missing := [name for name in COLUMNS if name not in header]:
         raise ValueError(f"it lacks the columns {', '.join(missing)}")
+    if twice := [name for name in COLUMNS if header.count(name) > 1]:
+        raise ValueError(f"it has the columns {', '.join(twice)} more than once")
     numbers: Counter[str] = Counter()
     lines = []
     for row in _rows(rows):
@@ -149,9 +151,11 @@ def _line(row: dict[str, str], number: int, file_day: dt.date) -> tuple[dt.date,
 
 
 def _utc(local: str, file_day: dt.date) -> tuple[dt.date, str]:
-    """The UTC day that shows a London time, and the time in UTC as text; what is no time stays unchanged."""
+    """The UTC day that shows a London time, or one that says its offset, and the time in UTC as text; what is no
+    time stays unchanged."""
     try:
-        london = dt.datetime.fromisoformat(local).replace(tzinfo=LONDON)
+        time = dt.datetime.fromisoformat(local)
+        london = time.astimezone(LONDON) if time.tzinfo else time.replace(tzinfo=LONDON)
         utc = london.astimezone(dt.UTC)
     except (ValueError, OverflowError):
         return file_day, local

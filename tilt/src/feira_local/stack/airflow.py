@@ -9,7 +9,7 @@ from pathlib import Path
 from feira.monitoring.airflow_metrics import allow_list
 from feira_local.stack import lineage
 from feira_local.stack.config import BUCKET, HOST, REGION, StackConfig
-from feira_local.stack.own_connections import connections_of_parts
+from feira_local.stack.own_connections import connections_of_parts, variables_of
 from feira_local.stack.secrets import Secrets, write_private
 
 ADMIN = "admin"
@@ -210,10 +210,7 @@ def connections(config: StackConfig, secrets: Secrets) -> dict[str, str]:
     }
     if config.lineage:
         described[lineage.CONNECTION] = lineage.connection(config)
-    described |= connections_of_parts(config)
-    return {
-        f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in described.items()
-    }
+    return variables_of(described | connections_of_parts(config))
 
 
 def passwords_file(config: StackConfig) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 FILE = "connections.yaml"
 LAKE = "lake_default"
-FIELDS = ("conn_type", "description", "host", "schema", "login", "password", "port", "extra")
+TEXTS = ("conn_type", "description", "host", "schema", "login", "password")
+FIELDS = (*TEXTS, "port", "extra")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -66,11 +67,29 @@ def connections_of_parts(config: StackConfig) -> dict[str, dict[str, Any]]:
     return found | own_connections(config.home)
 
 
+def variables_of(described: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The connections as Airflow reads them from the environment, where an id has no case.
+
+    Raises StackError for two ids that are one there: who asks by the other would get another connection.
+    """
+    ids: dict[str, str] = {}
+    for conn_id in described:
+        first = ids.setdefault(conn_id.upper(), conn_id)
+        if first != conn_id:
+            raise StackError(
+                f"{FILE}: connection {conn_id} is the same as {first} to Airflow, which reads both from "
+                f"AIRFLOW_CONN_{conn_id.upper()}. Name it {first}, or otherwise."
+            )
+    return {
+        f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(fields)
+        for conn_id, fields in described.items()
+    }
+
+
 @contextmanager
 def as_airflow_reads(conn_id: str, fields: dict[str, Any]) -> Iterator[None]:
     """Inside, Airflow's hooks find the connection, so that a command reads it as a task does."""
-    named = {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(fields)}
-    with mock.patch.dict(os.environ, named), airflow_home():
+    with mock.patch.dict(os.environ, variables_of({conn_id: fields})), airflow_home():
         yield
 
 
@@ -81,6 +100,12 @@ def _require_connection(path: Path, conn_id: str, fields: object) -> None:
         raise StackError(
             f"{path}: connection {conn_id} has {', '.join(unknown)}; it may have {', '.join(FIELDS)}."
         )
+    for name in TEXTS:
+        # YAML reads 0123 as a number, and another one.
+        if not isinstance(fields.get(name, ""), str | None):
+            raise StackError(
+                f"{path}: the {name} of connection {conn_id} is no text to YAML; quote it."
+            )
     if not isinstance(fields.get("extra", {}), dict):
         raise StackError(f"{path}: the extra of connection {conn_id} must be a mapping.")
     try:

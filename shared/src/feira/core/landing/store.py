@@ -37,6 +37,14 @@ def _of_another(found: Manifest | Validation, uri: str) -> DamagedLandingError:
     )
 
 
+def _day(name: str) -> date | None:
+    """The day that a folder is named by; None where it is named otherwise, as by 30 February."""
+    try:
+        return date.fromisoformat(name) if _DAY.fullmatch(name) else None
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True)
 class LandingStore:
     """The landings of one dataset below ``<lake>/landing/<dataset>/<day>/v<NNNN>/``."""
@@ -60,7 +68,7 @@ class LandingStore:
     def days(self) -> list[date]:
         """Days that have any file, complete or not, oldest first."""
         names = self._names(f"{self.lake}/landing/{self.dataset}")
-        return sorted(date.fromisoformat(name) for name in names if _DAY.fullmatch(name))
+        return sorted(day for name in names if (day := _day(name)) is not None)
 
     def versions(self, day: date) -> list[int]:
         """Versions that have any file, complete or not, oldest first."""
