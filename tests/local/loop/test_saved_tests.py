@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from feira_local.loop.saved_tests import (
     layers,
     mark_passed,
     saved,
+    stamp,
     wanted_tests,
 )
 from feira_local.stack.errors import StackError
@@ -164,6 +166,43 @@ def test_what_was_saved_since_the_tests_passed_is_tested_again_until_they_do(
     mark_passed(repository, layer, began=2002.5)
     assert stems(repository) == ["places"]
     assert stems(repository, "infra") == ["by_area", "test_one", "test_two"]
+
+
+@pytest.mark.parametrize(
+    ("change", "asking"),
+    [
+        ("mv spark/src/geo_spark/geo/areas.py spark/src/geo_spark/geo/regions.py", ["regions"]),
+        ("mv spark/src/geo_spark/geo spark/src/geo_spark/land", ["areas", "places"]),
+        ("mv tests/spark/core/test_rules.py tests/spark/geo/", ["test_rules"]),
+        ("mv elsewhere.py spark/src/geo_spark/geo/", ["elsewhere"]),
+        ("cp -p elsewhere.py spark/src/geo_spark/geo/places.py", ["places"]),
+        ("mv elsewhere.py spark/src/geo_spark/geo/places.py", ["places"]),
+        # Neither is saved, nor is it another.
+        ("rm spark/src/geo_spark/geo/areas.py", []),
+        ("chmod -R u+x spark tests", []),
+        ("cp -pR spark copy && rm -r spark && mv copy spark", []),
+    ],
+)
+def test_a_file_with_an_old_time_asks_for_tests_where_it_is_new_and_only_there(
+    change: str, asking: list[str], repository: Path
+) -> None:
+    (repository / "elsewhere.py").write_text("")
+    os.utime(repository / "elsewhere.py", (900, 900))
+    mark_passed(repository, layer_named(repository, "spark"), began=2000)
+    subprocess.run(change, shell=True, check=True, cwd=repository)
+    assert stems(repository) == asking
+    mark_passed(repository, layer_named(repository, "spark"), began=2000)
+    assert stems(repository) == []
+
+
+def test_a_note_that_a_kill_cut_short_is_as_none(repository: Path) -> None:
+    layer = layer_named(repository, "spark")
+    mark_passed(repository, layer, began=2000)
+    note = stamp(repository, layer)
+    note.write_text(note.read_text()[:-9])
+    areas = repository / "spark/src/geo_spark/geo/areas.py"
+    os.utime(areas, (1500, 1500))
+    assert stems(repository) == ["areas"]
 
 
 def test_an_editors_file_beside_it_is_not_what_was_saved(repository: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -38,10 +39,13 @@ def test_a_setting_that_cannot_be_used_is_named_without_a_stack_trace(
     assert message in result.stderr
 
 
-def test_the_command_serves_the_api_and_stops_when_told(tmp_path: Path) -> None:
+def test_the_command_serves_the_api_in_one_process_and_stops_when_told(tmp_path: Path) -> None:
     start = [sys.executable, "-m", "feira_local.shop", "--port", "0", "--lines-per-day", "50"]
     with subprocess.Popen(
-        [*start, "--channel", "--state", str(tmp_path / "state")], stderr=subprocess.PIPE, text=True
+        [*start, "--channel", "--state", str(tmp_path / "state")],
+        env=os.environ | {"WEB_CONCURRENCY": "2"},
+        stderr=subprocess.PIPE,
+        text=True,
     ) as service:
         try:
             assert service.stderr is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -79,3 +80,50 @@ def test_clean_removes_a_stacks_own_folder(tmp_path: Path, monkeypatch: pytest.M
     assert ended.exit_code == 0, ended.exception
     assert not home.exists()
     assert tmp_path.is_dir()
+
+
+@pytest.fixture
+def linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Path, Path]:
+    """Links of a stack's folder, which a person has made, by what they lead to on another disk."""
+    home, disk = tmp_path / "home", tmp_path / "big disk"
+    for folder in (home / "postgres", home / "logs", disk / "lake" / "feira-lake", disk / "data"):
+        folder.mkdir(parents=True)
+    (home / "secrets.env").touch()
+    (disk / "connections.yaml").touch()
+    (home / "logs" / "latest").symlink_to(home / "postgres")
+    (home / "logs" / "gone").symlink_to(tmp_path / "gone")
+    (home / "logs" / "circle").symlink_to("circle")
+    found = {
+        disk / "lake": home / "lake",
+        disk / "data": home / "postgres" / "data",
+        disk / "connections.yaml": home / "connections.yaml",
+    }
+    for target, link in found.items():
+        link.symlink_to(target)
+    monkeypatch.setenv("FEIRA_HOME", str(home))
+    return found
+
+
+def test_clean_names_what_it_leaves_behind_a_link_and_removes_nothing_there(
+    linked: dict[Path, Path],
+) -> None:
+    ended = CliRunner().invoke(app, ["clean", "--yes"])
+    assert ended.exit_code == 0, ended.exception
+    assert sorted(ended.stderr.splitlines()) == sorted(
+        f"{link} was a link to {target}, which is outside and stays; remove it by hand if it was "
+        "this stack's alone."
+        for target, link in linked.items()
+    )
+    assert all(target.exists() for target in linked)
+    assert next(iter(linked)).joinpath("feira-lake").is_dir()
+    assert not any(link.parent.exists() for link in linked.values())
+
+
+def test_clean_tells_a_program_what_it_has_left_and_nothing_of_what_it_keeps(
+    linked: dict[Path, Path],
+) -> None:
+    ended = CliRunner().invoke(app, ["clean", "--yes", "--keep-settings", "--json"])
+    assert ended.exit_code == 0, ended.exception
+    lake, data, connections = linked
+    assert json.loads(ended.stdout)["left"] == [str(data), str(lake)]
+    assert linked[connections].resolve() == connections

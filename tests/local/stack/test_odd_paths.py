@@ -80,6 +80,41 @@ def test_a_path_that_the_stacks_programs_cannot_read_is_refused_by_name(
         StackConfig.from_env({"FEIRA_HOME": str(tmp_path / name)})
 
 
+@pytest.mark.parametrize(
+    "name", ["FEIRA_HOME", "FEIRA_SHOP_DATA", "FEIRA_EXTRA_DAGS", "FEIRA_MONITORING_BIN"]
+)
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("~nobody-of-that-name/x", "home directory"),
+        ("{}/circle", "[Ll]oop"),
+        ("{}/circle/x", "[Ll]oop"),
+        ("/" + "x" * 300, "too long"),
+    ],
+)
+def test_a_path_that_cannot_be_followed_is_refused_with_its_setting(
+    name: str, value: str, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "circle").symlink_to(tmp_path / "round")
+    (tmp_path / "round").symlink_to(tmp_path / "circle")
+    path = value.format(tmp_path)
+    env = {"FEIRA_HOME": str(tmp_path / "home"), "FEIRA_MONITORING": "on", name: path}
+    with pytest.raises(StackError, match=rf"^{name} is '{path}', .*{reason}.*[^.]\.$"):
+        StackConfig.from_env(env)
+
+
+@pytest.mark.parametrize("name", ["FEIRA_SHOP_DATA", "FEIRA_EXTRA_DAGS", "FEIRA_MONITORING_BIN"])
+@pytest.mark.parametrize("value", ["gone", "file", "file/below"])
+def test_what_is_no_folder_is_refused_with_its_setting(
+    name: str, value: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    path = str(tmp_path / value)
+    env = {"FEIRA_HOME": str(tmp_path / "home"), "FEIRA_MONITORING": "on", name: path}
+    with pytest.raises(StackError, match=f"^{name} is '{path}', which is no folder"):
+        StackConfig.from_env(env)
+
+
 def test_a_folder_of_dags_whose_path_airflow_would_change_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "a $HOME"
     folder.mkdir()

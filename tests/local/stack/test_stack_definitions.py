@@ -125,6 +125,67 @@ def test_the_callers_own_settings_do_not_reach_a_service(stack: Stack) -> None:
     assert scheduler["PATH"].endswith(":/usr/bin")
 
 
+OF_THE_CALLER = {
+    "AIOSMTPD_CONTROLLER_TIMEOUT": "now",
+    "ARROW_PRE_0_15_IPC_FORMAT": "1",
+    "BOTOCORE_EXPERIMENTAL__PLUGINS": "mine=plugin",
+    "CONTAINER_ID": "my-distrobox",
+    "DBT_PROFILES_DIR": "/home/me/.dbt",
+    "DEV_MODE": "true",
+    "FORWARDED_ALLOW_IPS": "*",
+    "FSSPEC_S3_ENDPOINT_URL": "https://s3.example",
+    "HADOOP_CONF_DIR": "/etc/hadoop",
+    "HADOOP_TOKEN_FILE_LOCATION": "/gone",
+    "JAVA_TOOL_OPTIONS": "-XX:+UseZGC",
+    "LOCAL_DIRS": "/gone",
+    "LOG4J_CONFIGURATION_FILE": "/gone.xml",
+    "MATPLOTLIBRC": "/gone",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "OPENLINEAGE_DISABLED": "true",
+    "OPENLINEAGE__TRANSPORT__URL": "https://marquez.example",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+    "OTEL_SDK_DISABLED": "true",
+    "PGSERVICE": "production",
+    "PROMETHEUS_MULTIPROC_DIR": "/gone",
+    "PSYCOPG_IMPL": "c",
+    "PYICEBERG_HOME": "/home/me",
+    "PYTHONHOME": "/opt/python",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONWARNINGS": "error",
+    "WEB_CONCURRENCY": "2",
+    "YARN_CONF_DIR": "/etc/hadoop",
+    "_AIRFLOW__AS_LIBRARY": "1",
+    "_JAVA_OPTIONS": "-Xmx64m",
+    "prometheus_multiproc_dir": "/gone",
+}
+OF_THE_MACHINE = {
+    "HTTPS_PROXY": "http://proxy:3128",
+    "JAVA_HOME": "/opt/jdk",
+    "JDK_JAVA_OPTIONS": "-Djavax.net.ssl.trustStore=/etc/ssl/java",
+    "MALLOC_ARENA_MAX": "2",
+    "SSL_CERT_FILE": "/etc/ssl/company.pem",
+}
+
+
+def test_no_library_of_a_service_is_set_by_the_caller_but_what_the_machine_needs_stays(
+    stack: Stack,
+) -> None:
+    path = {"PATH": "/usr/bin"}
+    for service in stack.services:
+        clean = environment(service, path | OF_THE_MACHINE)
+        assert environment(service, path | OF_THE_MACHINE | OF_THE_CALLER) == clean
+        assert OF_THE_MACHINE.items() <= (clean | {"HTTPS_PROXY": "http://proxy:3128"}).items()
+
+
+def test_what_the_stack_sets_reaches_a_service_whatever_the_caller_sets(stack: Stack) -> None:
+    for service in stack.services:
+        stated = {**service.env, **service.private_env}
+        caller = dict.fromkeys(stated, "theirs") | {"PATH": "/usr/bin"}
+        assert stated.items() <= environment(service, caller).items()
+    scheduler = by_name(stack.services)["airflow-scheduler"]
+    assert {"OTEL_METRIC_EXPORT_INTERVAL", "PYTHONPATH"} <= scheduler.env.keys()
+
+
 def test_airflow_gets_every_connection_and_the_lake(stack: Stack) -> None:
     config = replace(stack.config, warehouse_on=WarehouseOn.POSTGRES)
     private = airflow.private_settings(config, stack.secrets)

@@ -107,6 +107,16 @@ def test_a_service_that_gives_no_good_answer_is_starting_at_first_and_unhealthy_
     assert ask(replace(service, health=CommandCheck(("false",))), started).state == state
 
 
+def test_a_command_asks_with_the_services_settings_and_none_of_the_callers(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # By either pg_isready would ask nobody.
+    monkeypatch.setenv("PGSERVICE", "production")
+    monkeypatch.setenv("PGSSLMODE", "required")
+    asks = CommandCheck(("sh", "-c", 'test "$PGSERVICE$PGSSLMODE$FEIRA_SERVICE" = "$0"', "it"))
+    assert ask(replace(service, name="it", health=asks), OLD) == Health("healthy")
+
+
 @pytest.mark.parametrize(
     ("state", "healthy"),
     [("healthy", True), ("slow", True), ("starting", False), ("unhealthy", False)],

@@ -6,8 +6,11 @@ import os
 import socket
 import subprocess
 import sys
+import time
+import xmlrpc.client
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +20,7 @@ import pytest
 from feira_local.stack import processes, state
 from feira_local.stack.config import StackConfig
 from feira_local.stack.errors import StackError
-from feira_local.stack.lifecycle import Stack, _levels, check_ports, down, up
+from feira_local.stack.lifecycle import Stack, _levels, _Startup, check_ports, down, up
 from feira_local.stack.service import by_name
 from feira_local.stack.supervisor import events
 from temporary_postgres import free_port
@@ -264,9 +267,91 @@ def test_an_unexpected_end_is_told_with_its_signal_and_a_stop_is_not(config: Sta
     )
     shown = [str(event) for event in events(config, Stack.of(config).services)]
     assert shown == [
-        "03:04:05 spark ended: terminated by SIGKILL",
-        "03:04:05 airflow-api ended: exit status 0",
+        "03:04:05 UTC spark ended: terminated by SIGKILL",
+        "03:04:05 UTC airflow-api ended: exit status 0",
     ]
+
+
+ZONES = ("UTC", "America/Sao_Paulo", "Asia/Tokyo", "Asia/Kathmandu")
+
+
+@pytest.fixture
+def in_zone() -> Iterator[Callable[[str], None]]:
+    """Sets this process's time zone, until the test is over."""
+
+    def moved(zone: str) -> None:
+        patch.setenv("TZ", zone)
+        time.tzset()
+
+    with pytest.MonkeyPatch.context() as patch:
+        yield moved
+    time.tzset()
+
+
+@pytest.mark.parametrize("shell", ["America/Sao_Paulo", "Asia/Tokyo"])
+def test_an_end_has_its_time_whatever_the_zones_of_the_shells_that_start_and_ask(
+    shell: str,
+    config: StackConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    in_zone: Callable[[str], None],
+) -> None:
+    monkeypatch.setattr("feira_local.stack.supervisor.launcher", lambda _: ("false",))
+    stack = Stack.of(config)
+    in_zone(shell)
+    before = int(time.time())
+    stack.supervisor.launch(each for each in stack.services if each.name == "shop")
+    try:
+        with pytest.raises(xmlrpc.client.Fault):
+            stack.supervisor.call("startProcess", "shop", True)
+        for reader in ZONES:
+            in_zone(reader)
+            first = events(config, stack.services)[0]
+            assert (first.service, first.how) == ("shop", "exit status 1")
+            assert before <= first.at.timestamp() <= time.time()
+            assert str(first).startswith(f"{first.at.astimezone(UTC):%H:%M:%S} UTC shop")
+    finally:
+        stack.supervisor.shutdown()
+
+
+def logged(config: StackConfig, pid: int, *ends: float) -> None:
+    """supervisord's log with an end of the shop at each of these times (epoch), in this process's zone."""
+    lines = [f"{datetime(2026, 1, 1)},001 INFO supervisord started with pid {pid}\n"]
+    for at in ends:
+        stamp = datetime.fromtimestamp(int(at))
+        lines.append(f"{stamp},002 WARN exited: shop (exit status 1; not expected)\n")
+    (config.logs / "supervisord.log").write_text("".join(lines))
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_a_start_counts_the_crashes_since_it_and_none_before_in_any_zone(
+    zone: str, config: StackConfig, in_zone: Callable[[str], None]
+) -> None:
+    stack, now = Stack.of(config), time.time()
+    shop = by_name(stack.services)["shop"]
+    ends = [now - 1800, now - 1790, now - 1780]
+    for found, phase in ((ends, "starting"), ([*ends, now, now, now], "failed")):
+        in_zone("UTC")
+        logged(config, 2**22, *found)
+        in_zone(zone)
+        startup = _Startup(stack, stack.supervisor, [shop])
+        startup.started["shop"] = now
+        startup._settle(shop, "starting", "takes no connections")
+        assert [item.phase for item in startup.progress()] == [phase]
+
+
+def test_a_supervisord_of_before_its_log_was_in_utc_is_read_in_the_zone_of_its_shell(
+    config: StackConfig, in_zone: Callable[[str], None]
+) -> None:
+    in_zone("Asia/Tokyo")
+    at = time.time() - 60
+    older = subprocess.Popen([sys.executable, "-c", "input()", "supervisor.supervisord"], stdin=-1)
+    try:
+        logged(config, older.pid, at)
+        assert [int(it.at.timestamp()) for it in events(config, Stack.of(config).services)] == [
+            int(at)
+        ]
+    finally:
+        older.communicate(b"\n")
 
 
 def test_memory_counts_this_process_and_skips_one_that_is_gone() -> None:

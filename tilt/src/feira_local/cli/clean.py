@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from feira_local.cli.output import AsJson, print_json, print_line
+from feira_local.cli.output import AsJson, error_console, print_json, print_line, printable
 from feira_local.cli.stack import start
 from feira_local.stack import lifecycle, state
 from feira_local.stack.config import StackConfig
@@ -43,7 +43,7 @@ def clean(
     as_json: AsJson = False,
 ) -> None:
     """Stop the stack and remove its data, passwords and connections.yaml; the default stack's also the
-    fetched jars.
+    fetched jars. What a link leads to outside the stack's folder stays, and is named.
 
     Example: [bold]feira clean --yes[/]
     """
@@ -58,16 +58,25 @@ def clean(
         names += f" but {CONNECTIONS}"
     if doomed:
         _require_consent(names, yes)
+    left = _left(doomed, kept)
     # Nobody starts the stack beside what is removed, nor before what is started with its settings.
     with state.alone(config) if doomed else nullcontext():
         if doomed:
             _remove_all(config, doomed, kept)
         if not as_json:
             print_line(f"Removed {names}." if doomed else "There is nothing to remove.")
+        for link, target in left.items():
+            error_console.print(
+                printable(
+                    f"{link} was a link to {target}, which is outside and stays; remove it by hand "
+                    "if it was this stack's alone."
+                ),
+                soft_wrap=True,
+            )
         if restart:
             start(config, as_json)
         elif as_json:
-            print_json({"removed": doomed})
+            print_json({"removed": doomed, "left": sorted(left.values())})
 
 
 def _doomed(config: StackConfig, kept: set[Path]) -> list[Path]:
@@ -79,6 +88,19 @@ def _doomed(config: StackConfig, kept: set[Path]) -> list[Path]:
     # The jars are shared: a second stack that goes leaves them to the others.
     folders = (config.home, config.repository / ".cache") if own else (config.home,)
     return [folder for folder in folders if folder.exists()]
+
+
+def _left(doomed: list[Path], kept: set[Path]) -> dict[Path, Path]:
+    """What links in the folders lead to outside of them, by link: that is not removed."""
+    left = {}
+    for folder, folders, files in (found for each in doomed for found in os.walk(each)):
+        for link in (Path(folder, name) for name in (*folders, *files)):
+            if not link.is_symlink() or link in kept:
+                continue
+            target = Path(os.path.realpath(link))
+            if target.exists() and not any(target.is_relative_to(each) for each in doomed):
+                left[link] = target
+    return left
 
 
 def _require_consent(names: str, yes: bool) -> None:

@@ -8,6 +8,7 @@ the tests that are named after a file or name it. Nothing here is listed, so wha
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import time
@@ -90,26 +91,39 @@ def layer_named(repository: Path, name: str) -> Layer:
 
 
 def stamp(repository: Path, layer: Layer) -> Path:
-    """The file whose time is that of the layer's last run of tests that passed."""
+    """The file that holds each file's time at the layer's last run of tests that passed."""
     return repository / ".cache" / "loop" / f"{layer.name}.passed"
 
 
 def mark_passed(repository: Path, layer: Layer, began: float) -> None:
     """Notes that what was saved before ``began`` (epoch) has passed."""
+    passed = {
+        str(path.relative_to(repository)): at for path, at in _times(layer).items() if at <= began
+    }
     path = stamp(repository, layer)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    os.utime(path, (began, began))
+    path.write_text(json.dumps(passed, indent=0))
 
 
 def saved(repository: Path, layer: Layer) -> list[Path]:
-    """The files saved since the layer's tests passed; before they first did, those saved last."""
-    times = {path: at for path in layer.files() if (at := _saved_at(path)) is not None}
+    """The files saved since the layer's tests passed; before they first did, those saved last.
+
+    One that is renamed, or put there by a copy, is another than passed, although its own time is old.
+    """
+    times = _times(layer)
     try:
-        since = stamp(repository, layer).stat().st_mtime
-    except FileNotFoundError:
+        passed = json.loads(stamp(repository, layer).read_text())
+    except (FileNotFoundError, ValueError):  # not yet, or by a run that was killed while it wrote
         since = max(times.values(), default=time.time()) - _TOGETHER_SECONDS
-    return sorted(path for path, at in times.items() if at > since)
+        return sorted(path for path, at in times.items() if at > since)
+    return sorted(
+        path for path, at in times.items() if passed.get(str(path.relative_to(repository))) != at
+    )
+
+
+def _times(layer: Layer) -> dict[Path, float]:
+    """When each file of the layer was saved (epoch)."""
+    return {path: at for path in layer.files() if (at := _saved_at(path)) is not None}
 
 
 def _saved_at(path: Path) -> float | None:

@@ -98,8 +98,16 @@ def main(
     except SourceError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
-    # A hanging request must not keep the service from stopping.
-    uvicorn.run(app, host=host, port=port, access_log=False, timeout_graceful_shutdown=2)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        # An app that is made here cannot be shared out, as WEB_CONCURRENCY would have it.
+        workers=1,
+        access_log=False,
+        # A hanging request must not keep the service from stopping.
+        timeout_graceful_shutdown=2,
+    )
 
 
 def _required(data: Path | None) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -15,6 +14,7 @@ from typing import TypeVar
 
 from feira.core.settings import LakeSettings, repository_root
 from feira_local.stack.errors import StackError
+from feira_local.stack.folders import folder_of, path_of, require_usable
 from feira_local.stack.local_parts import LocalPart, local_parts
 from feira_local.stack.own_connections import LAKE, as_airflow_reads, own_connections
 from feira_local.stack.secrets import Secrets, make_private
@@ -97,12 +97,11 @@ class Monitoring:
 
         Raises StackError where that is no folder, or no URL.
         """
-        folder = env.get("FEIRA_MONITORING_BIN")
-        if folder and not Path(folder).expanduser().is_dir():
-            raise StackError(
-                f"FEIRA_MONITORING_BIN is {folder!r}, which is no folder; it must hold prometheus and "
-                "alertmanager. Unset it to take those on the PATH."
-            )
+        folder = folder_of(
+            env,
+            "FEIRA_MONITORING_BIN",
+            "; it must hold prometheus and alertmanager. Unset it to take those on the PATH",
+        )
         pages = env.get("FEIRA_PAGES_URL") or None
         # It stands in a template and in a link.
         if pages and not re.fullmatch(r"https?://[\w.:/~%@+-]+", pages, re.ASCII):
@@ -110,7 +109,7 @@ class Monitoring:
                 f"FEIRA_PAGES_URL is {pages!r}; it must be where the checkout's pages are read, as "
                 "https://github.com/me/feira/blob/main. Without it an alert names its page by the path."
             )
-        path = str(Path(folder).expanduser().resolve()) if folder else env.get("PATH")
+        path = str(folder) if folder else env.get("PATH")
         return cls(
             pages=pages and pages.rstrip("/"),
             prometheus=which("prometheus", path=path),
@@ -153,14 +152,14 @@ class StackConfig:
         Raises StackError naming the variable, its value and what it may be.
         """
         repository = repository_root()
-        home = Path(env.get("FEIRA_HOME") or repository / ".feira").expanduser().resolve()
-        _require_usable("FEIRA_HOME", home, _REFUSED)
+        home = path_of("FEIRA_HOME", env.get("FEIRA_HOME") or str(repository / ".feira"))
+        require_usable("FEIRA_HOME", home)
         if os.path.isfile(home):
             raise StackError(
                 f"FEIRA_HOME is {str(home)!r}, which is a file; it must be the folder of the stack's state."
             )
         # Java splits its class path, and the shell its PATH, at the colon.
-        _require_usable("The checkout", repository, (*_REFUSED, os.pathsep))
+        require_usable("The checkout", repository, os.pathsep)
         offset = _integer(env, "FEIRA_PORT_OFFSET", 0, lowest=-60000, highest=60000)
         ports = {}
         own = {name: port for part in local_parts() for name, port in part.ports.items()}
@@ -180,21 +179,18 @@ class StackConfig:
                     f"set FEIRA_PORT_{name.upper()} to another."
                 )
             taken[port] = name
-        extra = env.get("FEIRA_EXTRA_DAGS")
-        if extra and not Path(extra).expanduser().is_dir():
-            raise StackError(f"FEIRA_EXTRA_DAGS is {extra!r}, which is no folder of DAG files.")
+        extra = folder_of(env, "FEIRA_EXTRA_DAGS", " of DAG files")
         clock, lineage = (
             _switch(env, name, default)
             for name, default in (("FEIRA_CLOCK", False), ("FEIRA_LINEAGE", True))
         )
         if extra:
-            _require_usable("FEIRA_EXTRA_DAGS", Path(extra).expanduser().resolve(), _REFUSED)
-        data = env.get("FEIRA_SHOP_DATA")
-        if data and not Path(data).expanduser().is_dir():
-            raise StackError(
-                f"FEIRA_SHOP_DATA is {data!r}, which is no folder; it must hold the files to "
-                "replay. Unset it for generated orders."
-            )
+            require_usable("FEIRA_EXTRA_DAGS", extra)
+        data = folder_of(
+            env,
+            "FEIRA_SHOP_DATA",
+            "; it must hold the files to replay. Unset it for generated orders",
+        )
         return cls(
             home=home,
             repository=repository,
@@ -202,7 +198,7 @@ class StackConfig:
                 **{name: ports[name] for name in DEFAULT_PORTS},
                 own={name: ports[name] for name in own},
             ),
-            extra_dags=Path(extra).expanduser().resolve() if extra else None,
+            extra_dags=extra,
             clock=clock,
             lineage=lineage,
             without=_parts(env.get("FEIRA_WITHOUT") or ""),
@@ -211,7 +207,7 @@ class StackConfig:
             warehouse_on=_one_of(WarehouseOn, env, "FEIRA_WAREHOUSE_ON"),
             comet=_switch(env, "FEIRA_COMET", False),
             shop=ShopOptions(
-                data=Path(data).expanduser().resolve() if data else None,
+                data=data,
                 seed=_integer(env, "FEIRA_SHOP_SEED", 7, lowest=0, highest=2**31),
                 lines=_integer(env, "FEIRA_SHOP_LINES", 10_000, lowest=1, highest=10_000_000),
                 clusters=_integer(env, "FEIRA_SHOP_CLUSTERS", 40, lowest=1, highest=400),
@@ -344,21 +340,6 @@ class StackConfig:
             region=REGION,
             **catalog,
         )
-
-
-# supervisord's settings end at the first two; Airflow puts a variable's value for the third, and its
-# configuration another setting's for the fourth.
-_REFUSED = (" ;", " #", "$", "%")
-
-
-def _require_usable(what: str, path: Path, refused: tuple[str, ...]) -> None:
-    odd = [each for each in str(path) if unicodedata.category(each) in ("Cc", "Cs")]
-    for text in (*odd, *refused):
-        if text in str(path):
-            raise StackError(
-                f"{what} is in {str(path)!r}, which holds {text!r}; the stack's programs cannot read "
-                "such a path. Move it to one without."
-            )
 
 
 def _parts(text: str) -> tuple[str, ...]:

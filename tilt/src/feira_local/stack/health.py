@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import subprocess
 import time
@@ -16,6 +17,7 @@ from datetime import datetime
 from typing import Literal
 from urllib.parse import urlsplit
 
+from feira_local.stack.launch import environment
 from feira_local.stack.service import CommandCheck, HttpCheck, Service, TcpCheck
 
 # On a busy machine an answer takes seconds and a heartbeat is late: both are slow, neither is a failure.
@@ -84,7 +86,11 @@ def _answer(service: Service, started: float) -> str:
         socket.create_connection((check.host, check.port), timeout=PATIENCE_SECONDS).close()
     elif isinstance(check, CommandCheck):
         ended = subprocess.run(
-            check.command, capture_output=True, timeout=PATIENCE_SECONDS, check=False
+            check.command,
+            env=environment(service, os.environ),
+            capture_output=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
         )
         if ended.returncode != 0:
             name = check.command[0].rsplit("/", 1)[-1]

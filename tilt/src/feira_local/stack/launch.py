@@ -20,8 +20,18 @@ from feira_local.stack.service import Service, by_name
 from feira_local.stack.services import services
 from feira_local.stack.state import running_config
 
-# The caller's own settings for these programs must not change what the stack does.
-FOREIGN = ("AIRFLOW", "AWS_", "DBT_", "FEIRA_", "PG", "PYSPARK_", "PYTHONPATH", "SPARK_")
+# The caller's own settings for these programs, and for the libraries in them, must not change what the stack does.
+FOREIGN = (
+    *("AIRFLOW", "_AIRFLOW", "AWS_", "DBT_", "FEIRA_", "PG", "PYSPARK_", "PYTHON", "SPARK_"),
+    *("AIOSMTPD_", "ARROW_", "BOTO", "FSSPEC_", "MATPLOTLIBRC", "MPL", "OPENLINEAGE", "OTEL_"),
+    *("PROMETHEUS_", "prometheus_", "PSYCOPG_", "PYICEBERG_"),
+    # Spark has the first two on its class path, and by the next takes itself for YARN's: distrobox sets it.
+    *("HADOOP_", "YARN_", "CONTAINER_ID", "LOCAL_DIRS", "LOG4J_"),
+    # Of Java's three only JDK_JAVA_OPTIONS stays, which is how somebody gives the stack options of their own.
+    *("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS"),
+    # uvicorn's, and what makes Airflow serve its page from a developer's server.
+    *("FORWARDED_ALLOW_IPS", "WEB_CONCURRENCY", "DEV_MODE"),
+)
 
 
 def environment(service: Service, caller: Mapping[str, str]) -> dict[str, str]:

@@ -63,7 +63,7 @@ def report(stack: Stack) -> StackReport:
         service = next(item for item in staying if item.name == name)
         current = states.get(name)
         ends = [event for event in happened if event.service == name]
-        last = f"{ends[-1].at:%H:%M:%S} {ends[-1].how}" if ends else None
+        last = f"{ends[-1].time} {ends[-1].how}" if ends else None
         if current is None or not current.runs:
             how = "failed" if current and current.state in ("FATAL", "BACKOFF") else "stopped"
             note = current.error if current else ""

@@ -17,7 +17,7 @@ import xmlrpc.client
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,8 @@ class Supervisor:
             text=True,
             check=False,
             # Inherited by every service: supervisord's own setting takes no quotes.
-            env={**os.environ, "FEIRA_HOME": str(self.config.home)},
+            # By its zone supervisord stamps its log.
+            env={**os.environ, "FEIRA_HOME": str(self.config.home), "TZ": "UTC"},
         )
         if ended.returncode != 0:
             raise StackError(f"supervisord did not start: {(ended.stderr or ended.stdout).strip()}")
@@ -233,20 +234,24 @@ class _UnixTransport(xmlrpc.client.Transport):
 
 @dataclass(frozen=True)
 class Event:
-    """A service that ended although nobody stopped it."""
+    """A service that ended although nobody stopped it; shown in UTC, as the services' own logs are."""
 
     at: datetime
     service: str
     how: str
 
     def __str__(self) -> str:
-        return f"{self.at:%H:%M:%S} {self.service} ended: {self.how}"
+        return f"{self.time} {self.service} ended: {self.how}"
+
+    @property
+    def time(self) -> str:
+        return f"{self.at:%H:%M:%S} UTC"
 
 
 _ENDED = re.compile(
     r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ \w+ exited: ([\w-]+) \((.*?); (not )?expected\)"
 )
-_BORN = re.compile(r"supervisord started with pid")
+_BORN = re.compile(r"supervisord started with pid (\d+)")
 
 
 def events(config: StackConfig, defined: Iterable[Service]) -> list[Event]:
@@ -256,14 +261,31 @@ def events(config: StackConfig, defined: Iterable[Service]) -> list[Event]:
     """
     stay = {service.name for service in defined if service.kind == "service"}
     found: list[Event] = []
+    in_utc = True
     logfile = config.logs / "supervisord.log"
     for path in (logfile.with_name("supervisord.log.1"), logfile):
         if not path.is_file():
             continue
         for line in path.read_text(errors="replace").splitlines():
-            if _BORN.search(line):
+            if born := _BORN.search(line):
                 found.clear()
+                in_utc = _stamps_in_utc(int(born[1]))
             matched = _ENDED.match(line)
             if matched and matched[2] in stay:
-                found.append(Event(datetime.fromisoformat(matched[1]), matched[2], matched[3]))
+                at = datetime.fromisoformat(matched[1])
+                at = at.replace(tzinfo=UTC) if in_utc else at.astimezone(UTC)
+                found.append(Event(at, matched[2], matched[3]))
     return found
+
+
+def _stamps_in_utc(pid: int) -> bool:
+    """Whether that supervisord's log is in UTC. One that an older version started stamps it in the zone of the
+    shell it was started in, for which this one's is taken."""
+    try:
+        process = psutil.Process(pid)
+        return (
+            process.environ().get("TZ") == "UTC"
+            or "supervisor.supervisord" not in process.cmdline()
+        )
+    except psutil.Error:
+        return True

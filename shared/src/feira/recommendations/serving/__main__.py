@@ -21,6 +21,7 @@ from feira.core.errors import PermanentError
 from feira.recommendations.serving.app import SWAPPED, Recommendations
 from feira.recommendations.serving.events import kafka_from_env, require_producer
 from feira.recommendations.serving.looked_at import Lake
+from feira.recommendations.serving.requests import LEAST_SWAPPED, MOST_SWAPPED
 from feira.recommendations.serving.store import options_from_env
 from feira.user_events import codec
 
@@ -44,8 +45,8 @@ def main(
     swapped: Annotated[
         float,
         typer.Option(
-            min=0.01,
-            max=0.05,
+            min=LEAST_SWAPPED,
+            max=MOST_SWAPPED,
             help="The share of a shown list's places that are swapped at random.",
         ),
     ] = SWAPPED,
@@ -83,6 +84,8 @@ def main(
         app,
         host=host,
         port=port,
+        # An app that is made here cannot be shared out, as WEB_CONCURRENCY would have it.
+        workers=1,
         access_log=False,
         log_level="info",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
