@@ -7,7 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import Asset
+from airflow.sdk import DAG, Asset
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.execution_time.context import InletEventsAccessors
 
 from feira_provider.operators.asset_event_check import AssetEventCheckOperator, MissingEventError
 
@@ -43,6 +45,36 @@ def looked(*events: SimpleNamespace, **options: Any) -> str:
 def test_the_newest_event_of_the_partition_is_found_among_others() -> None:
     found = looked(event("2010-12-01", 3), event("2010-12-02", 4), event("2010-12-01", 1))
     assert found == "2010-12-02T15:00:00+00:00"
+
+
+@pytest.mark.parametrize("inlets", [[], [Asset("rates")]])
+def test_a_mapped_check_without_its_inlet_fails_for_good_and_says_what_to_state(
+    inlets: list[Asset],
+) -> None:
+    with pytest.raises(
+        AirflowFailException, match=r"^check: orders is no inlet .* inlets=\[asset\].* partial\.$"
+    ) as failure:
+        mapped(inlets)
+    assert isinstance(failure.value.__cause__, KeyError)
+
+
+def test_a_mapped_check_with_its_inlet_looks_for_its_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = {ORDERS: Events([event("2010-12-01", 0)])}
+    monkeypatch.setattr(InletEventsAccessors, "__getitem__", lambda _, asset: found[asset])
+    assert mapped([ORDERS]) == NOON.isoformat()
+
+
+def mapped(inlets: list[Asset]) -> str:
+    """What a mapped task's check returns: its context was made of the inlets that it has before it is unmapped."""
+    with DAG("checks", schedule=None):
+        task = AssetEventCheckOperator.partial(task_id="check", asset=ORDERS, inlets=inlets).expand(
+            partition=["2010-12-01"]
+        )
+    context: Any = {"inlet_events": InletEventsAccessors(list(task.inlets))}
+    found: str = task.unmap({"partition": "2010-12-01"}).execute(context)
+    return found
 
 
 @pytest.mark.parametrize("others", [(), (event("2010-12-02", 0),), (event(None, 0),)])

@@ -153,7 +153,13 @@ def test_a_run_without_a_partition_is_named_by_what_it_has(run: Any, partition: 
 
 @pytest.mark.parametrize(
     ("partition", "day"),
-    [("2010-11-30", "2010-11-30"), ("{{ params.day }}", "2010-12-01"), (None, "2010-12-01")],
+    [
+        ("2010-11-30", "2010-11-30"),
+        ("{{ params.day }}", "2010-12-01"),
+        (None, "2010-12-01"),
+        ("None", "2010-12-01"),
+        ("", "2010-12-01"),
+    ],
 )
 def test_a_task_that_watches_another_day_names_that_day(partition: str | None, day: str) -> None:
     """The run's own is 2010-12-01; what was not rendered, as where a task was killed, names nothing."""

@@ -8,15 +8,21 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, TaskDeferred
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
 from raw_server import Dripping, http_answer, raw_server
 from werkzeug.serving import make_ssl_devcert
 
@@ -360,6 +366,7 @@ def test_the_wait_trusts_the_authority_that_the_first_look_trusts(
     [
         ({"login": "u"}, {"authorization": "Basic dTo="}),
         ({"login": "u:v", "password": "w"}, {"authorization": "Basic dTp2Onc="}),
+        ({"password": "token"}, {"authorization": "Bearer token"}),
         ({"login": "u", "password": "\u20ac"}, {"authorization": "Basic dTrigqw="}),
         ({"extra": {"attempts": 5, "max_bytes": "1000", "X-Tenant": 42}}, {"x-tenant": "42"}),
     ],
@@ -421,6 +428,108 @@ def test_a_secrets_back_end_that_fails_is_waited_for_as_a_service_is(
     tries.append(MissingConnectionError("Connection api could not be read: it fails."))
     fired = event(waiting(time.time()))
     assert fired["status"] == "timeout" and "could not be read" in fired["message"]
+
+
+def in_a_worker(mode: str, **options: Any) -> Any:
+    """The sensor's first look is its last: the wait is over when it has begun."""
+    found = HttpAvailableSensor(
+        task_id="wait",
+        http_conn_id="api",
+        timeout=0,
+        poke_interval=0,
+        mode=mode,
+        deferrable=False,
+        **options,
+    )
+    started = SimpleNamespace(get_first_reschedule_date=lambda _: None)
+    found.execute({"ti": started})  # type: ignore[typeddict-item]
+
+
+def in_the_triggerer(**options: Any) -> Any:
+    found = HttpAvailableSensor(
+        task_id="wait", http_conn_id="api", timeout=0, poke_interval=0, deferrable=True, **options
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        found.execute({})
+    resumed(found, event(deferred.value.trigger))
+
+
+def resumed(found: HttpAvailableSensor, fired: Any) -> Any:
+    """What Airflow calls when the trigger has fired."""
+    return found.resume_execution("execute_complete", {"event": fired}, {})
+
+
+WAYS = [partial(in_a_worker, "poke"), partial(in_a_worker, "reschedule"), in_the_triggerer]
+SOFT = [({}, False), ({"soft_fail": True}, True), ({"never_fail": True}, True)]
+
+
+@pytest.mark.parametrize("wait", WAYS)
+@pytest.mark.parametrize(("options", "skipped"), SOFT)
+def test_a_timeout_has_the_url_and_the_last_answer_wherever_the_sensor_waits(
+    server: int,
+    monkeypatch: pytest.MonkeyPatch,
+    wait: Callable[..., Any],
+    options: dict[str, bool],
+    skipped: bool,
+) -> None:
+    monkeypatch.setattr(Answers, "refusals", 10**6)
+    with pytest.raises(AirflowSkipException if skipped else AirflowSensorTimeout) as end:
+        wait(**options)
+    assert str(end.value) == (
+        f"http://127.0.0.1:{server}/health was not available for 0 s; its last answer: 503. Start the service, then "
+        "clear this task."
+    )
+
+
+def first_look(deferrable: bool, **options: Any) -> Any:
+    HttpAvailableSensor(
+        task_id="wait", http_conn_id="api", timeout=0, deferrable=deferrable, **options
+    ).execute({})
+
+
+def later_look(**options: Any) -> Any:
+    waited = HttpAvailableSensor(task_id="wait", http_conn_id="api", deferrable=True, **options)
+    resumed(waited, event(waiting(time.time() + 60)))
+
+
+@pytest.mark.parametrize(
+    "wait", [partial(first_look, False), partial(first_look, True), later_look]
+)
+@pytest.mark.parametrize("options", [{}, {"soft_fail": True}, {"never_fail": True}])
+@pytest.mark.parametrize("stated", [None, {"extra": {"trust_env": "perhaps"}}])
+def test_a_connection_that_cannot_be_used_ends_the_wait_the_same_wherever_it_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+    wait: Callable[..., Any],
+    options: dict[str, bool],
+    stated: dict[str, Any] | None,
+) -> None:
+    if stated is not None:
+        given(monkeypatch, **stated)
+    kind = AirflowSkipException if options.get("never_fail") else AirflowFailException
+    with pytest.raises(kind) as end:
+        wait(**options)
+    words = "There is no connection api" if stated is None else "Connection api cannot be used"
+    assert str(end.value).startswith(words)
+
+
+@pytest.mark.parametrize("wait", WAYS)
+def test_a_connection_that_cannot_be_read_is_waited_for_to_the_timeout(
+    monkeypatch: pytest.MonkeyPatch, wait: Callable[..., Any]
+) -> None:
+    def read(cls: type[PagedApiHook], conn_id: str) -> Any:
+        raise MissingConnectionError(f"Connection {conn_id} could not be read: it fails.")
+
+    monkeypatch.setattr(PagedApiHook, "get_connection", classmethod(read))
+    with pytest.raises(AirflowSensorTimeout) as end:
+        wait()
+    assert str(end.value).startswith(
+        "health was not available for 0 s; its last answer: Connection api could not be read: it fails. Start"
+    )
+
+
+def test_a_connection_that_is_gone_when_the_wait_is_over_hides_no_answer() -> None:
+    with pytest.raises(AirflowSensorTimeout, match=r"^health was .* its last answer: 503\. Start"):
+        resumed(sensor(), {"status": "timeout", "message": "503"})
 
 
 def test_a_password_in_the_host_is_in_no_message(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from s3fs.errors import translate_boto_error
 from scripted_api import ScriptedApi, scripted_api
 
 from feira.core.landing.land import Page, PageDriftError, TotalChangedError
+from feira_provider.hooks.missing import MissingConnectionError
 from feira_provider.hooks.paged_api import PagedApiError, PagedApiHook
 from feira_provider.hooks.paging import CursorPaging, LinkPaging
 from feira_provider.operators.paged_api_to_s3 import PagedApiToS3Operator
@@ -346,6 +348,85 @@ def test_a_bucket_that_is_not_there_is_not_tried_again(api: ScriptedApi, bucket:
     two_pages(api)
     with pytest.raises(AirflowFailException, match=r"s3://no-such-bucket/x: S3 refused: .*NoSuchB"):
         land(Bucket("s3://no-such-bucket/x", bucket.client))
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        *("lake/orders", "s3a://lake/orders", "s3n://lake/orders", "S3://lake/orders", " s3://lake/orders"),
+        *("gs://lake/orders", "file:///tmp/orders", "/tmp/orders", "", "s3://", "s3:///orders", "s3:/lake/orders"),
+        *("None", None),
+    ],
+)  # fmt: skip
+def test_a_prefix_that_no_reader_knows_is_refused_and_the_api_not_asked(
+    api: ScriptedApi, prefix: Any
+) -> None:
+    operator = PagedApiToS3Operator(task_id="land", endpoint="orders", s3_prefix=prefix)
+    with pytest.raises(AirflowFailException) as failure:
+        operator.execute({})
+    assert str(failure.value).startswith(
+        f"land: s3_prefix is {prefix!r}; it must be s3://bucket/folder."
+    )
+    assert api.asked == []
+
+
+@pytest.mark.parametrize("stated", [None, '{"conn_type": "http", "host"'])
+def test_a_connection_to_the_api_that_cannot_be_read_is_not_tried_again(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, stated: str | None
+) -> None:
+    if stated is not None:
+        monkeypatch.setenv("AIRFLOW_CONN_SHOP", stated)
+    with pytest.raises(AirflowFailException) as failure:
+        land(bucket, http_conn_id="shop")
+    words = "There is no connection shop" if stated is None else "Connection shop cannot be read"
+    assert str(failure.value).startswith(words)
+    assert str(failure.value).endswith(f"{bucket.url} has no manifest.")
+
+
+def test_a_secrets_back_end_that_fails_is_tried_again(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(cls: type[PagedApiHook], conn_id: str) -> Any:
+        raise MissingConnectionError(f"Connection {conn_id} could not be read: it fails.")
+
+    monkeypatch.setattr(PagedApiHook, "get_connection", classmethod(read))
+    with pytest.raises(MissingConnectionError):
+        land(bucket)
+
+
+def test_a_bucket_whose_name_is_none_is_not_tried_again(api: ScriptedApi, bucket: Bucket) -> None:
+    operator = PagedApiToS3Operator(task_id="land", endpoint="orders", s3_prefix="s3://La ke/x")
+    with pytest.raises(AirflowFailException) as failure:
+        operator.execute({})
+    assert re.match(
+        r's3://La ke/x: S3 cannot be asked .*bucket name "La ke".* connection aws_default\.',
+        str(failure.value),
+    )
+    assert api.asked == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"extra": {"profile_name": "nobody", "region_name": "us-east-1"}}, "nobody"),
+        ({"extra": {"region_name": "no region"}}, "no region"),
+    ],
+)
+def test_a_connection_to_s3_that_cannot_be_used_is_not_tried_again(
+    api: ScriptedApi,
+    bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+    fields: dict[str, Any],
+    words: str,
+) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_S3",
+        json.dumps({"conn_type": "aws", "login": "test", "password": "test"} | fields),
+    )
+    with pytest.raises(AirflowFailException) as failure:
+        land(bucket, aws_conn_id="s3")
+    assert re.search(f"S3 cannot be asked .*{words}.* connection s3\\.", str(failure.value))
+    assert api.asked == []
 
 
 def test_endpoint_prefix_and_parameters_are_templates() -> None:

@@ -306,13 +306,18 @@ def waited_here(uri: str, **options: Any) -> None:
 
 @pytest.mark.parametrize("wait", [timed_out, waited_here])
 @pytest.mark.parametrize(
-    ("soft", "kind"), [(False, AirflowSensorTimeout), (True, AirflowSkipException)]
+    ("options", "kind"),
+    [
+        ({}, AirflowSensorTimeout),
+        ({"soft_fail": True}, AirflowSkipException),
+        ({"never_fail": True}, AirflowSkipException),
+    ],
 )
 def test_a_timeout_names_what_is_missing_and_a_soft_one_skips(
-    bucket: Bucket, wait: Callable[..., None], soft: bool, kind: type[Exception]
+    bucket: Bucket, wait: Callable[..., None], options: dict[str, bool], kind: type[Exception]
 ) -> None:
     with pytest.raises(kind, match=r"within \d+ s: .*/b does not exist"):
-        wait(manifest(bucket, "b"), soft_fail=soft)
+        wait(manifest(bucket, "b"), **options)
 
 
 class Refuses(BaseHTTPRequestHandler):
@@ -358,12 +363,26 @@ def after_a_look_that_found_nothing(uri: str, **options: Any) -> None:
 @pytest.mark.parametrize(
     "wait", [looked_first, was_told, waited_here, after_a_look_that_found_nothing]
 )
-@pytest.mark.parametrize("soft", [False, True])
-def test_a_refusal_of_s3_fails_at_once_and_says_what_to_grant(
-    refused: str, wait: Callable[..., None], soft: bool
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({}, AirflowFailException),
+        ({"soft_fail": True}, AirflowFailException),
+        ({"never_fail": True}, AirflowSkipException),
+    ],
+)
+def test_a_refusal_of_s3_ends_the_wait_at_once_and_says_what_to_grant(
+    refused: str, wait: Callable[..., None], options: dict[str, bool], kind: type[Exception]
 ) -> None:
-    with pytest.raises(AirflowFailException, match=rf"403 for {refused}.*s3:ListBucket"):
-        wait(refused, soft_fail=soft)
+    with pytest.raises(kind, match=rf"403 for {refused}.*s3:ListBucket"):
+        wait(refused, **options)
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize("uri", ["lake/manifest.json", "s3:///manifest.json", "None"])
+def test_what_is_no_uri_of_a_manifest_is_not_tried_again(uri: str, deferrable: bool) -> None:
+    with pytest.raises(AirflowFailException, match=r"^wait: "):
+        sensor(uri, timeout=60, deferrable=deferrable).execute({})
 
 
 def reason_from(url: str, monkeypatch: pytest.MonkeyPatch) -> str | None:

@@ -104,6 +104,42 @@ FORMATS: list[tuple[str, Callable[[list[Row]], bytes]]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    "prefix", ["lake/report", "s3a://lake/report", "/tmp/report", "None", "s3://"]
+)
+def test_a_report_that_nobody_would_find_is_refused_before_anything_is_read(
+    bucket: Bucket, prefix: str
+) -> None:
+    with pytest.raises(AirflowFailException) as failure:
+        validate(bucket, f"{bucket.url}/none.csv", "/no/contract", report_prefix=prefix)
+    assert str(failure.value) == (
+        f"validate: report_prefix is {prefix!r}; it must be s3://bucket/folder."
+    )
+
+
+def test_a_bucket_whose_name_is_none_is_not_tried_again(bucket: Bucket) -> None:
+    dataset, uri = bucket.put("data.csv", csv_lines([GOOD])), contract(bucket)
+    for options in (
+        {"dataset": "s3://La ke/data.csv", "uri": uri},
+        {"dataset": "s3://La ke/*.csv", "uri": uri},
+        {"dataset": "s3://La ke/data/", "uri": uri},
+        {"dataset": dataset, "uri": "s3://La ke/orders.odcs.yaml"},
+        {"dataset": dataset, "uri": uri, "report_prefix": "s3://La ke"},
+    ):
+        with pytest.raises(AirflowFailException) as failure:
+            validate(bucket, **options)
+        assert re.match('validate: S3 cannot be asked .*bucket name "La ke"', str(failure.value))
+
+
+def test_a_profile_that_is_not_there_is_not_tried_again(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = {"profile_name": "nobody", "region_name": "us-east-1"}
+    monkeypatch.setenv("AIRFLOW_CONN_S3", json.dumps({"conn_type": "aws", "extra": extra}))
+    with pytest.raises(AirflowFailException, match=r"nobody.* connection s3\.$"):
+        validate(bucket, f"{bucket.url}/data.csv", contract(bucket), aws_conn_id="s3")
+
+
 def validate(bucket: Bucket, dataset: str, uri: str, **options: Any) -> dict[str, Any]:
     operator = ValidateContractOperator(
         task_id="validate",

@@ -70,6 +70,27 @@ def stock(empty_warehouse: Dsns, monkeypatch: pytest.MonkeyPatch) -> Iterator[ps
         yield connection
 
 
+@pytest.mark.parametrize(
+    ("aws_conn_id", "manifest", "words"),
+    [
+        ("s3", "s3://lake/manifest.json", "nobody.* connection s3"),
+        (
+            "aws_default",
+            "s3://b{x}/manifest.json",
+            r'bucket name "b\{x\}".* connection aws_default',
+        ),
+    ],
+)
+def test_an_s3_that_cannot_be_asked_is_not_tried_again(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, aws_conn_id: str, manifest: str, words: str
+) -> None:
+    extra = {"profile_name": "nobody", "region_name": "us-east-1"}
+    monkeypatch.setenv("AIRFLOW_CONN_S3", json.dumps({"conn_type": "aws", "extra": extra}))
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", "postgres://u:p@127.0.0.1:9/none")
+    with pytest.raises(AirflowFailException, match=f"^sales.stock: S3 cannot be asked .*{words}"):
+        WarehouseHook(aws_conn_id=aws_conn_id).load(MERGE, manifest)
+
+
 def parquet(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
     sink = BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema), sink)

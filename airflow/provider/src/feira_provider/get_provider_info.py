@@ -41,7 +41,11 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": {
                     "hidden-fields": [],
                     "relabeling": {"schema": "Scheme", "password": "Password or token"},
-                    "placeholders": {"host": "https://api.example.com/v1", "schema": "https"},
+                    "placeholders": {
+                        "host": "https://api.example.com/v1",
+                        "schema": "https",
+                        "password": "Without a login a token, sent as Authorization: Bearer",
+                    },
                 },
                 "conn-fields": {
                     "attempts": _field("Tries for each page", "integer", 5),

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feira.core.landing.manifest import ListedFile
-from feira.core.settings import verify_of
+from feira.core.settings import SettingsError, verify_of
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -55,6 +57,52 @@ def s3_files(aws_conn_id: str | None) -> AbstractFileSystem:
     if (verify := s3_hook(aws_conn_id).verify) is not None:
         files.client_kwargs = {**files.client_kwargs, "verify": verify}
     return files
+
+
+class UnusableS3Error(SettingsError):
+    """S3 cannot be asked, now or later: with this connection, for this bucket, or below this prefix."""
+
+
+@contextmanager
+def usable_s3(what: str, aws_conn_id: str | None) -> Iterator[None]:
+    """Around what asks S3.
+
+    :param what: what is asked for; begins the message
+    :raises UnusableS3Error: where boto3 cannot use the connection, or a bucket's name
+    """
+    from botocore.exceptions import (
+        InvalidRegionError,
+        ParamValidationError,
+        PartialCredentialsError,
+        ProfileNotFound,
+    )
+
+    unusable = (ParamValidationError, ProfileNotFound, PartialCredentialsError, InvalidRegionError)
+    try:
+        yield
+    except Exception as error:
+        # s3fs makes errors of its own of some.
+        cause = next(
+            (each for each in (error, error.__cause__) if isinstance(each, unusable)), None
+        )
+        if cause is None:
+            raise
+        raise UnusableS3Error(
+            f"{what}: S3 cannot be asked ({' '.join(str(cause).split())[:300]}). Check the bucket's name, and the "
+            f"connection {aws_conn_id}."
+        ) from error
+
+
+def s3_folder(url: str, what: str) -> str:
+    """The URL of a folder on S3, without the slashes at its end.
+
+    :param what: names it in the message
+    :raises UnusableS3Error: where it is no ``s3://`` URL. s3fs would write below others too, and what is written names
+        the files by it, for readers that know no others
+    """
+    if not re.match("s3://[^/]", str(url)):
+        raise UnusableS3Error(f"{what} is {url!r}; it must be s3://bucket/folder.")
+    return url.rstrip("/")
 
 
 def bucket_and_key(url: str) -> tuple[str, str]:

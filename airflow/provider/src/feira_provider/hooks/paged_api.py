@@ -12,8 +12,8 @@ import requests
 from airflow.providers.http.hooks.http import HttpHook
 
 from feira.core.landing.land import Page
-from feira.core.settings import SettingsError
-from feira_provider.hooks.http_session import settle
+from feira.core.settings import SettingsError, boolean_of
+from feira_provider.hooks.http_session import BearerAuth, settle, settle_options
 from feira_provider.hooks.json_answer import Records, read_json, read_page
 from feira_provider.hooks.json_api import JsonApi, Limits
 from feira_provider.hooks.missing import named_if_missing
@@ -47,6 +47,9 @@ class PagedApiHook(HttpHook):
     taken from ``ApiPage.raw``.
 
     Each limit below is taken from the connection's extra where it is not given here.
+
+    A connection's password without a login is a token: it is sent as ``Authorization: Bearer``, unless the
+    extra, or a header that is given, names Authorization, or an ``auth_type`` is given.
 
     :param http_conn_id: a ``paged_api`` or ``http`` connection; tokens belong in its password or extra
     :param attempts: tries for each answer (5)
@@ -91,10 +94,12 @@ class PagedApiHook(HttpHook):
     def limits(self) -> Limits:
         """The limits in force; raises PagedApiError for one that is none."""
         connection = self.get_connection(self.http_conn_id)
+        return self._limits(connection.extra_dejson, shown(connection.host or ""))
+
+    def _limits(self, extra: dict[str, Any], where: str = "") -> Limits:
         try:
-            return Limits.of(self._given, connection.extra_dejson, self.http_conn_id)
+            return Limits.of(self._given, extra, self.http_conn_id)
         except ValueError as error:
-            where = shown(connection.host or "")
             raise PagedApiRefusedError(str(error), url=where, page=1) from error
 
     @classmethod
@@ -112,16 +117,32 @@ class PagedApiHook(HttpHook):
             raise PagedApiRefusedError(str(error), url="", page=1) from error
         return connection
 
-    def get_conn(self, *args: Any, **kwargs: Any) -> requests.Session:
-        """A session with the connection's login and headers.
+    def get_conn(
+        self,
+        headers: dict[Any, Any] | None = None,
+        extra_options: dict[str, Any] | None = None,
+    ) -> requests.Session:
+        """A session with the connection's login or token, and its headers.
 
         :raises PagedApiRefusedError: where the connection says what no request can be made of
         """
-        session = super().get_conn(*args, **kwargs)
+        session = super().get_conn(headers, extra_options)
+        options = self.merged_extra
+        if "timeout" not in (extra_options or {}):
+            options["timeout"] = self._limits({"timeout": options.get("timeout")}).timeout
         try:
             settle(session, [field.name for field in fields(Limits)])
+            settle_options(options)
         except ValueError as error:
             raise _unusable(self.http_conn_id, str(error)) from error
+        return session
+
+    def _configure_session_from_auth(
+        self, session: requests.Session, connection: Any
+    ) -> requests.Session:
+        session = super()._configure_session_from_auth(session, connection)
+        if session.auth is None and connection.password:
+            session.auth = BearerAuth(connection.password)
         return session
 
     def _set_base_url(self, connection: Any) -> None:
@@ -134,6 +155,17 @@ class PagedApiHook(HttpHook):
         if is_bare_ipv6(host):
             # As a connection has it that is given as a URL.
             self.base_url = self.base_url.replace(host, f"[{host}]", 1)
+        try:
+            what = "the extra field srv_lookup"
+            looked_up = boolean_of(connection.extra_dejson.get("srv_lookup"), what, blank=False)
+        except SettingsError as error:
+            raise _unusable(self.http_conn_id, str(error)) from error
+        if looked_up:
+            raise _unusable(
+                self.http_conn_id,
+                "the extra field srv_lookup is true, and hosts are not looked up by their SRV records here. Take it "
+                "out, and state host and port.",
+            )
 
     def url_of(self, endpoint: str) -> str:
         """The URL of a path below the address that ``get_conn`` has read."""

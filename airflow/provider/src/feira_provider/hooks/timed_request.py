@@ -12,9 +12,11 @@ from contextvars import ContextVar
 from datetime import UTC
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
@@ -225,8 +227,15 @@ def _answer(
     with deadline.running():
         try:
             # Streamed: where the body breaks off, the status is known.
-            # Named again as HttpHook does: REQUESTS_CA_BUNDLE outdoes a session's own `verify`.
-            answer = session.get(url, stream=True, verify=session.verify, **options)
+            # Named again as HttpHook does: REQUESTS_CA_BUNDLE outdoes a session's own `verify`, and HTTP_PROXY its own
+            # `proxies`.
+            answer = session.get(
+                url,
+                stream=True,
+                verify=session.verify,
+                proxies=_proxies(session, url),
+                **options,
+            )
             yield answer
         except _RAISED as error:
             if deadline.over:
@@ -244,6 +253,14 @@ def _answer(
     if deadline.over:
         # Headers, and a body that says no length, seem whole where their connection ends.
         raise TooSlowError(answer.status_code)
+
+
+def _proxies(session: requests.Session, url: str) -> dict[str, Any]:
+    """The session's own, and its one for the URL by scheme, which is how the environment would name another."""
+    own = dict(session.proxies)
+    if proxy := select_proxy(url, own):
+        own[urlsplit(url).scheme] = proxy
+    return own
 
 
 def failure_in_words(error: Exception) -> str:

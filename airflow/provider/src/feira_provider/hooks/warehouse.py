@@ -27,7 +27,7 @@ from feira.core.warehouse.merge import (
     quoted,
 )
 from feira.core.warehouse.staged import merge_staged, stage
-from feira_provider.datasets.files import s3_files
+from feira_provider.datasets.files import s3_files, usable_s3
 from feira_provider.hooks.missing import named_if_missing
 from feira_provider.hooks.postgres_dsn import postgres_dsn
 from feira_provider.hooks.redshift_dsn import redshift_hook
@@ -141,12 +141,12 @@ class WarehouseHook(DbApiHook):
         :raises LoadError: where a file is missing, or its size, rows or SHA-256 are not as the
             manifest states them; the table is then as it was, and a retry may find the file whole
         :raises WarehouseRefusedError: where a file's columns are not the load's, a value is none that its
-            column holds as it is, or a key is null or a duplicate, in the files or in the table; no retry
-            is made
+            column holds as it is, a key is null or a duplicate, in the files or in the table, or boto3 cannot use
+            the connection or a bucket's name; no retry is made
         """
         # Here for what it refuses: nothing connects for a load that cannot be.
         self.statements(merge, manifest_url)
-        with _refusals_fail():
+        with _refusals_fail(), usable_s3(merge.table, self.aws_conn_id):
             files = LoadFiles(
                 merge,
                 manifest_url,

@@ -62,9 +62,12 @@ def failure_notice(context: Context) -> Notice:
 
 
 def _partition(task: Any) -> str | None:
-    """An operator's ``partition``, unless it was not rendered: a killed task's is still a template."""
+    """An operator's ``partition``, unless it was rendered to nothing, as in a run without a key, or not at all: a
+    killed task's is still a template."""
     partition = getattr(task, "partition", None)
-    return partition if isinstance(partition, str) and "{" not in partition else None
+    if not isinstance(partition, str) or "{" in partition or partition in ("", "None"):
+        return None
+    return partition
 
 
 def run_url(dag_id: str, run_id: str) -> str:

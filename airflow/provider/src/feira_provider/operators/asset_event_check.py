@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseOperator
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -24,7 +24,8 @@ class AssetEventCheckOperator(BaseOperator):
 
     A consumer that an asset sets off cannot fail for an event that never came: it has no run. This
     is the check of somebody who has a clock. It finds the events through the task's inlets, where it
-    adds the asset to your own.
+    adds the asset to your own. Of a mapped task Airflow reads the inlets before it makes the operator: state
+    ``inlets=[asset]`` in ``partial``.
 
     :param asset: the asset
     :param partition: the event's partition key; the run's own unless stated (templated)
@@ -57,7 +58,11 @@ class AssetEventCheckOperator(BaseOperator):
         self.next_step = next_step
 
     def execute(self, context: Context) -> str:
-        """Looks once; raises MissingEventError naming asset and partition."""
+        """Looks once.
+
+        :raises MissingEventError: naming asset and partition
+        :raises AirflowFailException: in a mapped task whose ``partial`` has no such inlet
+        """
         # A DAG that renders templates to native objects makes None of a run without one, and a number of 20101201.
         self.partition = str(self.partition)
         if self.partition in ("", "None"):
@@ -66,7 +71,14 @@ class AssetEventCheckOperator(BaseOperator):
                 f"{self.asset.name} to look for. Trigger it with one, or state the operator's "
                 "`partition`."
             )
-        events = context["inlet_events"][self.asset].ascending(False).limit(self.newest)
+        try:
+            accessor = context["inlet_events"][self.asset]
+        except KeyError as error:
+            raise AirflowFailException(
+                f"{self.task_id}: {self.asset.name} is no inlet of this mapped task, so its events cannot be read. "
+                "State inlets=[asset], with the same asset, in partial."
+            ) from error
+        events = accessor.ascending(False).limit(self.newest)
         found = [event.timestamp for event in events if event.partition_key == self.partition]
         if not found:
             raise MissingEventError(

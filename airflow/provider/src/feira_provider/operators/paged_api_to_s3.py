@@ -8,13 +8,14 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
+from feira.core.errors import PermanentError
 from feira.core.landing.land import PageDriftError, PageLander
 from feira.core.landing.lines import LandedLines
 from feira.core.landing.manifest import FileManifest
 from feira.core.landing.put_once import http_status, put_once
 from feira.core.landing.store import LandingError
-from feira_provider.datasets.files import s3_files
-from feira_provider.hooks.paged_api import PagedApiHook, PagedApiRefusedError
+from feira_provider.datasets.files import s3_files, s3_folder, usable_s3
+from feira_provider.hooks.paged_api import PagedApiHook
 from feira_provider.hooks.paging import CursorPaging, Paging
 
 # Another try would be refused as well: no such bucket, or no right to it.
@@ -34,7 +35,7 @@ class PagedApiToS3Operator(BaseOperator):
     API is not asked again.
 
     :param endpoint: path below the connection's base URL (templated)
-    :param s3_prefix: ``s3://bucket/folder`` for this one extract (templated)
+    :param s3_prefix: ``s3://bucket/folder`` for this one extract, and no other form (templated)
     :param request_params: query parameters (templated). They are shown in the UI: tokens belong in
         the connection
     :param paging: how the API says where its next page is
@@ -53,7 +54,8 @@ class PagedApiToS3Operator(BaseOperator):
     :raises PageDriftError: where the data moved while it was read: a record on two pages, another
         total on a later page. It is tried again
     :raises AirflowFailException: where another try reads the same: a refusal, broken paging, what
-        is no JSON, a page that was served before, a total that is not met
+        is no JSON, a page that was served before, a total that is not met; and where a connection is not there or
+        cannot be used, or the prefix is no ``s3://`` URL of a bucket
     """
 
     template_fields: Sequence[str] = ("endpoint", "s3_prefix", "request_params")
@@ -95,41 +97,45 @@ class PagedApiToS3Operator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Lands the pages, unless they are there already; returns the manifest's URI."""
-        files = s3_files(self.aws_conn_id)
-        folder = self.s3_prefix.rstrip("/")
-        uri = f"{folder}/manifest.json"
-        lines = LandedLines(None, tuple(self.record_key), self.allow_repeats)
-        lander = PageLander(files, folder, self.endpoint, lines, by_content=True)
         try:
-            if not self.overwrite and files.exists(uri):
-                self.log.info("%s is complete already; the API is not asked", uri)
-                return uri
-            lander.land(
-                self.hook().feed_pages(
-                    self.endpoint,
-                    self.paging or CursorPaging(),
-                    parameters=self.request_params,
-                    total_at=self.total_at,
-                )
-            )
-            body = FileManifest(uri, tuple(lander.landed)).to_json()
-            if self.overwrite:
-                files.pipe_file(uri, body)
-            elif not put_once(files, uri, body):
-                self.log.warning("%s was completed by another run in the meantime; it stays", uri)
-                return uri
+            folder = s3_folder(self.s3_prefix, f"{self.task_id}: s3_prefix")
+            with usable_s3(folder, self.aws_conn_id):
+                return self._land(folder)
         except PageDriftError:
             # The next try may read the data at rest.
             raise
-        except (PagedApiRefusedError, LandingError) as error:
-            raise AirflowFailException(f"{error} {folder} has no manifest.") from error
+        except (PermanentError, LandingError) as error:
+            raise AirflowFailException(f"{error} {self.s3_prefix} has no manifest.") from error
         except OSError as error:
             if http_status(error) in _REFUSED:
                 raise AirflowFailException(
-                    f"{folder}: S3 refused: {error.__cause__ or error}. Check the bucket, and the rights of connection "
-                    f"{self.aws_conn_id}."
+                    f"{self.s3_prefix}: S3 refused: {error.__cause__ or error}. Check the bucket, and the rights of "
+                    f"connection {self.aws_conn_id}."
                 ) from error
             raise
+
+    def _land(self, folder: str) -> str:
+        files = s3_files(self.aws_conn_id)
+        uri = f"{folder}/manifest.json"
+        lines = LandedLines(None, tuple(self.record_key), self.allow_repeats)
+        lander = PageLander(files, folder, self.endpoint, lines, by_content=True)
+        if not self.overwrite and files.exists(uri):
+            self.log.info("%s is complete already; the API is not asked", uri)
+            return uri
+        lander.land(
+            self.hook().feed_pages(
+                self.endpoint,
+                self.paging or CursorPaging(),
+                parameters=self.request_params,
+                total_at=self.total_at,
+            )
+        )
+        body = FileManifest(uri, tuple(lander.landed)).to_json()
+        if self.overwrite:
+            files.pipe_file(uri, body)
+        elif not put_once(files, uri, body):
+            self.log.warning("%s was completed by another run in the meantime; it stays", uri)
+            return uri
         self.log.info("%s: %s rows in %s files", uri, lander.count, len(lander.landed))
         return uri
 

@@ -32,7 +32,9 @@ from feira_provider.datasets.files import (
     bucket_and_key,
     manifest_fields,
     s3_files,
+    s3_folder,
     s3_hook,
+    usable_s3,
 )
 
 if TYPE_CHECKING:
@@ -77,7 +79,8 @@ class ValidateContractOperator(BaseOperator):
     :return: ``report`` and ``quarantine`` (URIs; None where no row is kept), ``rows``, ``valid``,
         ``invalid``
     :raises AirflowFailException: where the dataset does not keep the contract, is not complete or not
-        as the manifest states it, or one of the two cannot be read: another try would find the same
+        as the manifest states it, or one of the two cannot be read, and where boto3 cannot use the connection or a
+        bucket's name: another try would find the same
     """
 
     template_fields: Sequence[str] = (
@@ -135,34 +138,39 @@ class ValidateContractOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Validates, writes report and quarantine, and then passes or fails."""
-        files = s3_files(self.aws_conn_id)
-        s3 = s3_hook(self.aws_conn_id)
         try:
-            rules = self._rules(files)
-            manifest = self._manifest(files)
-            dataset = list(manifest.files) if manifest else self._files(files)
-            urls = [file.url for file in dataset]
-            file_format = self.file_format or _format(urls)
-            with tempfile.TemporaryDirectory(prefix="contract-") as folder:
-                quarantine = Path(folder) / "quarantine.parquet"
-                found = check(
-                    rules,
-                    dataset,
-                    file_format,
-                    files,
-                    quarantine,
-                    scratch=Path(folder),
-                    manifest=manifest,
-                    delimiter=self.delimiter,
-                    memory_limit=self.memory_limit,
-                )
-                kept = self._keep(s3, quarantine)
+            prefix = s3_folder(self.report_prefix, f"{self.task_id}: report_prefix")
+            with usable_s3(self.task_id, self.aws_conn_id):
+                return self._validate(prefix)
         except (ContractError, DatasetError, ManifestError, SettingsError) as error:
             raise AirflowFailException(str(error)) from error
+
+    def _validate(self, prefix: str) -> dict[str, Any]:
+        files = s3_files(self.aws_conn_id)
+        s3 = s3_hook(self.aws_conn_id)
+        rules = self._rules(files)
+        manifest = self._manifest(files)
+        dataset = list(manifest.files) if manifest else self._files(files)
+        urls = [file.url for file in dataset]
+        file_format = self.file_format or _format(urls)
+        with tempfile.TemporaryDirectory(prefix="contract-") as folder:
+            quarantine = Path(folder) / "quarantine.parquet"
+            found = check(
+                rules,
+                dataset,
+                file_format,
+                files,
+                quarantine,
+                scratch=Path(folder),
+                manifest=manifest,
+                delimiter=self.delimiter,
+                memory_limit=self.memory_limit,
+            )
+            kept = self._keep(s3, quarantine, prefix)
         limit = self.max_invalid_percent
         limit = rules.max_invalid_percent if limit is None else limit
         passed = not found.failures and passes_gate(found.rows, found.invalid, limit)
-        uri = f"{self.report_prefix.rstrip('/')}/report.json"
+        uri = f"{prefix}/report.json"
         document = {
             "contract": rules.contract,
             "version": rules.version,
@@ -258,9 +266,9 @@ class ValidateContractOperator(BaseOperator):
             if not any(part.startswith(("_", ".")) for part in name[len(folder) + 1 :].split("/"))
         }
 
-    def _keep(self, s3: S3Hook, quarantine: Path) -> str | None:
+    def _keep(self, s3: S3Hook, quarantine: Path, prefix: str) -> str | None:
         """Uploads the quarantine; takes away that of an earlier try where there is none now."""
-        uri = f"{self.report_prefix.rstrip('/')}/quarantine.parquet"
+        uri = f"{prefix}/quarantine.parquet"
         bucket, key = bucket_and_key(uri)
         if quarantine.exists():
             s3.load_file(quarantine, key, bucket, replace=True)

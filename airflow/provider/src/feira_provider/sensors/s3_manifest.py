@@ -10,14 +10,10 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import (
-    AirflowException,
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-)
+from airflow.sdk.exceptions import AirflowException
 
 from feira_provider.datasets.files import bucket_and_key
+from feira_provider.sensors.ending import in_own_words, refused, timed_out
 from feira_provider.triggers.s3_manifest import (
     ManifestWait,
     S3ManifestTrigger,
@@ -46,10 +42,10 @@ class S3ManifestSensor(BaseSensorOperator):
         ``[operators] default_deferrable`` says
     :return: ``manifest`` (URI) and the counts it states: ``files``, ``bytes``, ``rows``
     :raises AirflowSensorTimeout: after ``timeout`` seconds, naming what is missing; with
-        ``soft_fail`` the task is skipped with the same words
-    :raises AirflowFailException: where S3 answers 401 or 403, the connection is not there, or boto3 takes the bucket's
-        name for none, with ``soft_fail`` too: another try would be refused as well. Where there is no ``aws_default``,
-        what the machine has is taken, as Airflow does
+        ``soft_fail`` or ``never_fail`` the task is skipped with the same words
+    :raises AirflowFailException: where S3 answers 401 or 403, the connection is not there, or the bucket's name is
+        none, with ``soft_fail`` too: another try would be refused as well. With ``never_fail`` the task is skipped with
+        the same words. Where there is no ``aws_default``, what the machine has is taken, as Airflow does
     """
 
     template_fields: Sequence[str] = ("bucket_key", "bucket_name", "files_at", "aws_conn_id")
@@ -87,7 +83,7 @@ class S3ManifestSensor(BaseSensorOperator):
         try:
             state = asyncio.run(wait.look())
         except VainWaitError as error:
-            raise AirflowFailException(str(error)) from error
+            raise refused(self, str(error)) from error
         self._reason = state.reason
         if state.reason is not None:
             self.log.info("Not complete yet: %s", state.reason)
@@ -97,7 +93,8 @@ class S3ManifestSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Looks once, then waits in the triggerer, or here where it is not deferrable."""
         if not self.deferrable:
-            return self._wait_here(context)
+            with in_own_words(lambda: self._late(self._reason)):
+                return super().execute(context)
         found = self.poke(context)
         if isinstance(found, PokeReturnValue):
             return found.xcom_value
@@ -116,48 +113,31 @@ class S3ManifestSensor(BaseSensorOperator):
             result: dict[str, Any] = event["result"]
             return result
         if event["status"] == "timeout":
-            raise self._timed_out(event["message"])
-        raise AirflowFailException(event["message"])
+            raise self._late(event["message"])
+        raise refused(self, event["message"])
 
     def resume_execution(
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
     ) -> Any:
-        """Keeps this sensor's own words and kind of error, where the base class, being soft, would
-        skip with words that name nothing."""
-        try:
+        """Keeps this sensor's own words and kind of error."""
+        with in_own_words():
             return super().resume_execution(next_method, next_kwargs, context)
-        except AirflowSkipException as skipped:
-            if isinstance(skipped.__cause__, (AirflowSkipException, AirflowFailException)):
-                raise skipped.__cause__ from None
-            raise
 
-    def _wait_here(self, context: Context) -> Any:
-        try:
-            return super().execute(context)
-        except AirflowSensorTimeout as error:
-            raise self._timed_out(self._reason) from error
-        except AirflowSkipException as error:
-            if isinstance(error.__cause__, AirflowFailException):
-                raise error.__cause__ from None
-            if self._reason is None:
-                raise
-            raise self._timed_out(self._reason) from error
-
-    def _timed_out(self, reason: str | None) -> AirflowException:
-        message = (
+    def _late(self, reason: str | None) -> AirflowException:
+        return timed_out(
+            self,
             f"The dataset was not complete within {self.timeout:.0f} s: {reason}. When its producer "
-            "has fixed that, clear this task."
+            "has fixed that, clear this task.",
         )
-        return AirflowSkipException(message) if self.soft_fail else AirflowSensorTimeout(message)
 
     def _wait(self) -> ManifestWait:
-        if self.bucket_name is None:
-            bucket, key = bucket_and_key(self.bucket_key)
-        else:
-            bucket, key = S3Hook.get_s3_bucket_key(
-                self.bucket_name, self.bucket_key, "bucket_name", "bucket_key"
-            )
         try:
+            if self.bucket_name is None:
+                bucket, key = bucket_and_key(self.bucket_key)
+            else:
+                bucket, key = S3Hook.get_s3_bucket_key(
+                    self.bucket_name, self.bucket_key, "bucket_name", "bucket_key"
+                )
             return ManifestWait(
                 uri=f"s3://{bucket}/{key}",
                 aws_conn_id=self.aws_conn_id,
@@ -167,5 +147,5 @@ class S3ManifestSensor(BaseSensorOperator):
                 min_rows=self.min_rows,
                 check_sha256=self.check_sha256,
             )
-        except ValueError as error:
-            raise AirflowFailException(f"{self.task_id}: {error}") from error
+        except (ValueError, TypeError, AirflowException) as error:
+            raise refused(self, f"{self.task_id}: {error}") from error

@@ -65,7 +65,8 @@ class HttpAvailableTrigger(BaseTrigger):
     A refused connection, a timeout and any other status, a redirect's too, count as not yet: waiting
     through them is what this trigger is for.
 
-    :param http_conn_id: an ``http`` or ``paged_api`` connection, with the headers and the login that it carries
+    :param http_conn_id: an ``http`` or ``paged_api`` connection, with the headers, and the login or token, that
+        it carries
     :param endpoint: path below the connection's base URL
     :param poke_interval: seconds between two questions
     :param deadline: seconds since the epoch; then it asks for the last time

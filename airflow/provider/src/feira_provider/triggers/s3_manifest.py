@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.triggers.base import BaseTrigger, TriggerEvent
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    InvalidRegionError,
-    ParamValidationError,
-    PartialCredentialsError,
-    ProfileNotFound,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
 from feira.core.landing.manifest import FileManifest, ListedFile, ManifestError, read_manifest
-from feira_provider.datasets.files import bucket_and_key, manifest_fields, s3_hook
+from feira_provider.datasets.files import (
+    UnusableS3Error,
+    bucket_and_key,
+    manifest_fields,
+    s3_hook,
+    usable_s3,
+)
 from feira_provider.hooks.missing import (
     MissingConnectionError,
     NoConnectionError,
@@ -41,10 +40,6 @@ _SHOWN = 3
 _THREADS = own_threads("s3-manifest")
 # Seconds for the connection.
 _LOOK_UP = 60.0
-
-
-# What boto3 makes of a connection, and of a bucket's name, that it cannot use.
-_UNUSABLE = (ParamValidationError, ProfileNotFound, PartialCredentialsError, InvalidRegionError)
 
 
 class VainWaitError(RuntimeError):
@@ -90,10 +85,11 @@ class ManifestWait:
             no use, or ``files_at`` does not fit a landing
         """
         try:
-            hook = await in_thread(_THREADS, _LOOK_UP, self._hook)
-            async with await hook.get_async_conn() as client:
-                return await self._look(client)
-        except NoConnectionError as error:
+            with usable_s3(self.uri, self.aws_conn_id):
+                hook = await in_thread(_THREADS, _LOOK_UP, self._hook)
+                async with await hook.get_async_conn() as client:
+                    return await self._look(client)
+        except (NoConnectionError, UnusableS3Error) as error:
             raise VainWaitError(str(error)) from error
         except MissingConnectionError as error:
             return ManifestState(f"{self.uri}: {error}")
@@ -101,11 +97,6 @@ class ManifestWait:
             return ManifestState(
                 f"{self.uri}: the connection {self.aws_conn_id} was not read in {_LOOK_UP:g} s"
             )
-        except _UNUSABLE as error:
-            raise VainWaitError(
-                f"{self.uri}: S3 cannot be asked ({' '.join(str(error).split())[:300]}). Check the bucket's name, and "
-                f"the connection {self.aws_conn_id}."
-            ) from error
         except (ClientError, BotoCoreError, aiohttp.ClientError, OSError) as error:
             # S3 is down, slow, or breaks off within a body: what a sensor waits through.
             return ManifestState(f"{self.uri}: S3 gave no answer ({type(error).__name__}: {error})")
