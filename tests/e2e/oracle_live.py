@@ -23,6 +23,8 @@ ESTIMATES = (
     "effective_sample_size_needed",
     "support",
 )
+# 1 / probability of the least that the API states: of a hundred places of which a hundredth is swapped.
+MOST_WEIGHT = 9900.0
 Impression = tuple[Event, bool, bool]
 """An impression, whether it was clicked, and whether that click ended in a purchase."""
 
@@ -111,13 +113,15 @@ def _diversity(of: list[Impression], items: Rows) -> float | None:
 def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | None]) -> Rows:
     """By slot ('': both) and figure what the impressions say of another version, which has
     ``offered(user, slot, position)``: SNIPS and the doubly robust one, whatever they are worth, the effective sample
-    size, how many are needed, and the support. ``refused`` of the first two says why they are not to be told."""
+    size, how many are needed, and the support; with the ends of 95 % intervals, where there are any. ``refused`` of
+    the first two says why they are not to be told."""
     found: Rows = {}
     expected = _expected(shown)
     for slot in ("again", "new", ""):
         weights, clicks, logged, robust = [], Counter[bool](), 0, 0.0
-        users, groups = set(), set()
-        by_group: dict[int, list[float]] = defaultdict(list)
+        users = set()
+        # By group of users: impressions, weights, weighted clicks, and what the doubly robust one adds up.
+        sums: dict[int, list[float]] = defaultdict(lambda: [0.0] * 4)
         for event, clicked, _ in shown:
             at = event.shown
             assert at is not None
@@ -130,13 +134,15 @@ def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | 
             logged += 1
             clicks[clicked] += 1
             # What the version's product is expected to get, and what its clicks correct of that.
-            robust += (must := expected(event.user_id, at.slot, at.position, has))
-            by_group[_group(event.user_id)].append(0.0)
-            if has == event.sku:
-                groups.add(_group(event.user_id))
-                weights.append((weight := min(1 / at.probability, 1000.0), clicked))
-                robust += weight * (clicked - must)
-                by_group[_group(event.user_id)][-1] = weight
+            must = expected(event.user_id, at.slot, at.position, has)
+            weight = min(1 / at.probability, MOST_WEIGHT) if has == event.sku else 0.0
+            if weight:
+                weights.append((weight, clicked))
+            corrected = must + weight * (clicked - must)
+            robust += corrected
+            of_group = sums[_group(event.user_id)]
+            for column, each in enumerate((1.0, weight, weight * clicked, corrected)):
+                of_group[column] += each
         total = sum(weight for weight, _ in weights)
         squared = sum(weight**2 for weight, _ in weights)
         rate = clicks[True] / logged if logged else 0.0
@@ -150,10 +156,15 @@ def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | 
             ),
             "support": total / logged if logged else None,
         }
-        why = _refused(logged, len(groups), values, _ends([*by_group.values()]))
+        ends = _intervals([*sums.values()], values, len(users), rate)
+        groups = sum(weight > 0 for _, weight, _, _ in sums.values())
+        why = _refused(logged, groups, values, ends["support"])
         for figure, value in values.items():
+            low, high = ends.get(figure, (None, None))
             found[slot, figure] = {
                 "value": value,
+                "low": low,
+                "high": high,
                 "impressions": logged,
                 "users": len(users),
                 "refused": why if figure in ("ctr_snips", "ctr_dr") else None,
@@ -161,35 +172,71 @@ def estimated(shown: list[Impression], offered: Callable[[str, str, int], str | 
     return found
 
 
-def _ends(groups: list[list[float]]) -> tuple[float, float]:
-    """The 95 % interval of the mean of what is in groups, each left out once; of one group there is none."""
-    if len(groups) < 2:
-        return nan, nan
-    number, total = sum(map(len, groups)), sum(map(sum, groups))
-    without = [(total - sum(group)) / (number - len(group)) for group in groups]
-    apart = sum((each - total / number) ** 2 for each in without)
-    half = student.ppf(0.975, len(groups) - 1) * sqrt(apart * (len(groups) - 1) / len(groups))
-    return total / number - half, total / number + half
+Ends = tuple[float, float] | tuple[None, None]
+
+
+def _intervals(
+    groups: list[list[float]], values: dict[str, float | None], users: int, rate: float
+) -> dict[str, Ends]:
+    """The 95 % intervals by figure. Each group of users is left out once, and those of the two estimates are never
+    narrower than of as many independent impressions as the effective sample size.
+
+    :param rate: the log's own CTR
+    """
+    found: dict[str, Ends] = dict.fromkeys(("support", "ctr_snips", "ctr_dr"), (None, None))
+    effective = values["effective_sample_size"] or 0.0
+    places, weights, clicked, robust = zip(*groups, strict=True) if groups else ((),) * 4
+    if len(places) > 1:
+        mean, error, t = _left_out(weights, places)
+        found["support"] = max(0.0, mean - t * error), mean + t * error
+    if len(places) > 1 and effective:
+        mean, error, t = _left_out(robust, places)
+        told = min(1.0, max(0.0, mean))
+        error = max(error, sqrt(max(rate * (1 - rate), told * (1 - told)) / effective))
+        ends = (min(1.0, max(0.0, mean + side * t * error)) for side in (-1, 1))
+        found["ctr_dr"] = next(ends), next(ends)
+    if sum(each > 0 for each in weights) > 1:
+        mean, error, t = _left_out(clicked, weights)
+        varies = mean * (1 - mean)
+        trials = varies / error**2 if error and varies else users
+        # Wilson's.
+        part = t**2 / min(trials, effective)
+        half = sqrt(part * varies + part**2 / 4)
+        low, high = ((mean + part / 2 + side * half) / (1 + part) for side in (-1, 1))
+        found["ctr_snips"] = max(0.0, low), min(1.0, high)
+    return found
+
+
+def _left_out(above: Iterable[float], below: Iterable[float]) -> tuple[float, float, float]:
+    """The ratio of two sums over groups, its standard error with each left out once, and the 97.5 % point of
+    Student's t of so many."""
+    groups = [(one, other) for one, other in zip(above, below, strict=True) if other > 0]
+    of_all, count = (sum(each) for each in zip(*groups, strict=True))
+    without = [(of_all - one) / (count - other) for one, other in groups]
+    apart = sum((each - of_all / count) ** 2 for each in without)
+    error = sqrt(apart * (len(groups) - 1) / len(groups))
+    return of_all / count, error, float(student.ppf(0.975, len(groups) - 1))
 
 
 def _refused(
-    logged: int, groups: int, values: dict[str, float | None], ends: tuple[float, float]
+    logged: int, groups: int, values: dict[str, float | None], support_ends: Ends
 ) -> str | None:
-    """Why there is no number: the first limit of docs/recommendations.md that is not kept. ``ends`` are those of the
-    support."""
+    """Why there is no number: the first limit of docs/recommendations.md that is not kept."""
     support, needed = values["support"], values["effective_sample_size_needed"]
+    # Of one group of users there is no interval.
+    low, high = (nan if end is None else end for end in support_ends)
     if not logged or support is None:
         return "nothing_logged"
     if needed is None:
         return "no_clicks"
-    if ends[1] < 0.8:
+    if high < 0.8:
         return "no_support"
-    if ends[0] > 1.25:
+    if low > 1.25:
         return "doubtful_probabilities"
     if groups < 20:
         return "few_users"
     # What is 1 is so however its weights are added up.
-    enough = 0.8 <= support <= 1.25 and ends[1] > 1 - 5e-7
+    enough = 0.8 <= support <= 1.25 and high > 1 - 5e-7
     enough &= (values["effective_sample_size"] or 0.0) >= needed
     return None if enough else "small_sample"
 
@@ -197,7 +244,8 @@ def _refused(
 def estimates_differ(made: Rows, held: pd.DataFrame) -> list[str]:
     """The rows of a version's estimates against those of ``estimated``: a number where there is one to be told, and
     none, with the reason, where there is not."""
-    told = {key: row | {"value": None} if row["refused"] else row for key, row in made.items()}
+    nothing = dict.fromkeys(("value", "low", "high"))
+    told = {key: row | nothing if row["refused"] else row for key, row in made.items()}
     return features_differ("estimate", told, held, ["slot", "figure"])
 
 

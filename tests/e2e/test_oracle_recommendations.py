@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import oracle_live
+from feira.recommendations.live.estimate import SUMS, of_groups
 from oracle_features import (
     Event,
     Shown,
@@ -157,7 +158,7 @@ def test_what_was_live_is_as_worked_out_by_hand() -> None:
     assert twice == {"value": 1.0, "impressions": 4, "users": 2}
 
 
-@pytest.mark.parametrize(("probability", "weight"), [(0.25, 4), (0.0001, 1000)])
+@pytest.mark.parametrize(("probability", "weight"), [(0.25, 4), (0.0001, 9900)])
 def test_an_estimate_is_as_worked_out_by_hand(
     monkeypatch: pytest.MonkeyPatch, probability: float, weight: int
 ) -> None:
@@ -174,8 +175,17 @@ def test_an_estimate_is_as_worked_out_by_hand(
     ]
     shown = impressions(events, DAY)
     found = estimated(shown, lambda user, slot, position: None if user == "5" else "A")
+    snips = 2.0 / (2 + 2 + weight)
+    # Without each of the three that count it is 0 of 2 + weight, 2 of 2 + weight and 2 of 4.
+    apart = snips**2 + (2 / (2 + weight) - snips) ** 2 + (0.5 - snips) ** 2
+    size = (4 + weight) ** 2 / (8 + weight**2)
+    part = 4.302653**2 / min(snips * (1 - snips) / (apart * 2 / 3), size)
+    half = (part * snips * (1 - snips) + part**2 / 4) ** 0.5
+    low, high = ((snips + part / 2 + side * half) / (1 + part) for side in (-1, 1))
     assert found["new", "ctr_snips"] == {
-        "value": 2.0 / (2 + 2 + weight),
+        "value": snips,
+        "low": pytest.approx(low, abs=1e-6),
+        "high": pytest.approx(high, abs=1e-6),
         "impressions": 4,
         "users": 4,
         "refused": "few_users",
@@ -190,7 +200,8 @@ def test_an_estimate_is_as_worked_out_by_hand(
     assert found["new", "support"]["value"] == (4 + weight) / 4
     # A CTR of a half in the log: (1.96 / 0.5)² × 1.
     assert found["", "effective_sample_size_needed"]["value"] == 16.0
-    nothing = {"value": None, "impressions": 0, "users": 0, "refused": "nothing_logged"}
+    nothing = dict.fromkeys(("value", "low", "high")) | {"impressions": 0, "users": 0}
+    nothing |= {"refused": "nothing_logged"}
     assert found["again", "ctr_snips"] == nothing
     assert found["", "ctr_dr"]["refused"] == "few_users"
     assert found["", "support"]["refused"] is None
@@ -203,6 +214,9 @@ def logged(users: int, clicks: int, like: int, probability: float) -> list[Event
     return shown + [
         act("click", f"{n}", "A" if n < like else "B", n % 60, of=n) for n in range(clicks)
     ]
+
+
+NOTHING = dict.fromkeys(("value", "low", "high"))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +257,7 @@ def test_there_is_no_number_exactly_where_a_limit_is_not_kept(
     made = estimated(shown, lambda user, slot, position: "A")
     assert made["new", "ctr_snips"]["refused"] == made["new", "ctr_dr"]["refused"] == why
     rows = [
-        {"slot": slot, "figure": figure, **row} | ({"value": None} if row["refused"] else {})
+        {"slot": slot, "figure": figure, **row} | (NOTHING if row["refused"] else {})
         for (slot, figure), row in made.items()
     ]
     assert estimates_differ(made, pd.DataFrame(rows)) == []
@@ -252,6 +266,49 @@ def test_there_is_no_number_exactly_where_a_limit_is_not_kept(
     for change in (other, {"refused": "another"}):
         wrong = [row | (change if row["figure"] == "ctr_dr" else {}) for row in rows]
         assert any("ctr_dr" in each for each in estimates_differ(made, pd.DataFrame(wrong)))
+    for row in rows if why is None else ():
+        if row["low"] is not None:
+            lower = [each | ({"low": each["low"] - 1e-6} if each is row else {}) for each in rows]
+            assert any(row["figure"] in it for it in estimates_differ(made, pd.DataFrame(lower)))
+
+
+@pytest.mark.parametrize("rare", [0.9, 0.02])
+def test_intervals_are_those_of_the_estimates_where_one_impression_weighs_most(
+    monkeypatch: pytest.MonkeyPatch, rare: float
+) -> None:
+    monkeypatch.setattr(oracle_live, "_group", int)
+    # A number is given, however little they say.
+    for limit, value in (("FEWEST_GROUPS", 2), ("MOST_SUPPORT", 100), ("_WIDEST", 100)):
+        monkeypatch.setattr(f"feira.recommendations.live.estimate.{limit}", value)
+    places = [Shown("v", "a", n, "new", each) for n, each in ((1, 0.9), (2, rare))]
+    events = [
+        impression(10 * user + place.position, f"{user}", sku, place)
+        for user in range(40)
+        for place, sku in zip(places, "AB" if user % 20 else "BA", strict=True)
+    ] + [act("click", f"{user}", "A", user, of=10 * user + 1) for user in range(10, 20)]
+    shown = impressions(events, DAY)
+    offers = {1: "A", 2: "A" if rare < 0.5 else "B"}
+    made = estimated(shown, lambda user, slot, position: offers[position])
+    expected = oracle_live._expected(shown)
+    sums = {name: np.zeros(200) for name in SUMS}
+    for event, clicked, _ in shown:
+        at = event.shown
+        assert at is not None
+        has, group = offers[at.position], int(event.user_id)
+        weight = (has == event.sku) / at.probability
+        must = expected(event.user_id, at.slot, at.position, has)
+        row = (1, at.position == 1, clicked, weight, weight**2, weight * clicked)
+        for name, each in zip(SUMS, (*row, must, weight * must), strict=True):
+            sums[name][group] += each
+    found = of_groups("v", sums)
+    assert found.refused is None
+    for figure, it in (
+        ("ctr_snips", found.snips),
+        ("ctr_dr", found.dr),
+        ("support", found.support),
+    ):
+        row = made["new", figure]
+        assert (row["value"], row["low"], row["high"]) == pytest.approx((it.value, it.low, it.high))
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ from feira.recommendations.gate import (
 )
 from feira.recommendations.history import History, history_before, split_at
 from feira.recommendations.interactions import interactions
-from feira.recommendations.lists import ROWS, Chosen, fitted, history_of, rows_of
+from feira.recommendations.lists import ROWS, Chosen, chosen, fitted, history_of, rows_of
 
 DAY = date(2011, 1, 31)
 CUT = date(2011, 1, 11)
@@ -350,6 +350,19 @@ def test_beside_a_served_method_that_is_not_known_here_there_is_not_enough_to_te
 def test_what_comes_after_the_day_changes_nothing(good: Judgement) -> None:
     planted = [(f"u{n}", f"i{n % 200:03d}", DAY + timedelta(days=1 + n % 3)) for n in range(400)]
     assert judged(live=METHOD, rows=[*SHOP, *planted]) == good
+
+
+@pytest.mark.parametrize("last", [date.max, date.min + timedelta(days=41)])
+def test_a_method_is_judged_and_chosen_on_the_last_and_the_first_days_that_dates_have_as_on_others(
+    last: date,
+) -> None:
+    moved = interactions([(user, item, last - (DAY - day)) for user, item, day in SHOP])
+    found, must = judge(moved, last, METHOD), of_shop(METHOD, None)
+    assert (found.figures, found.days) == (must.figures, must.days)
+    assert found.cut == last - timedelta(days=found.days - 1)
+    assert chosen(history_of(moved, last)) == chosen(history_of(interactions(SHOP), DAY))
+    one_day = interactions([(f"u{n}", "i", last) for n in range(3)])
+    assert history_of(one_day, last).items.tolist() == [0, 0, 0]
 
 
 def test_the_method_learns_nothing_from_the_days_that_are_held_out() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
+from matplotlib.dates import date2num
 from PIL import Image
 
 from feira.core.contracts import contract
@@ -157,6 +158,20 @@ def test_the_chart_shows_the_most_shown_at_their_values_side_by_side() -> None:
     assert len({tuple(places) for places, _ in points}) == 3
     assert [round(places[0]) for places, _ in points] == [1, 1, 1]
     assert [len(line.lines[0].get_xdata()) for line in bottom.containers] == [7, 7]
+
+
+@pytest.mark.parametrize(
+    "days", [[date.min], [date.max], [date(1, 1, 3), date(1, 1, 5)], [date.min, date.max]]
+)
+def test_the_charts_begin_and_end_with_the_days_that_dates_have(days: list[date]) -> None:
+    history = tuple((day, ctr(WEB, "a", 0, 0.1)) for day in days)
+    assert history_png(history).startswith(b"\x89PNG")
+    _, bottom = chart(measured(history=history)).axes
+    low, high = bottom.get_xlim()
+    spare = max(1, (10 - (days[-1] - days[0]).days) // 2)
+    first, last = date2num(date.min), date2num(date.max)
+    assert low == max(first, date2num(days[0]) - spare)
+    assert high == min(last, date2num(days[-1]) + spare)
 
 
 def test_an_estimate_that_is_refused_is_no_number_but_a_reason() -> None:

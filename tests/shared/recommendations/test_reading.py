@@ -185,13 +185,6 @@ def test_each_bad_line_is_counted_once_under_the_first_rule_that_it_breaks(tmp_p
     assert first["user_missing"] == "a.csv, row 3: ''"
 
 
-def test_an_open_quote_costs_the_lines_that_it_swallows_and_says_how_many(tmp_path: Path) -> None:
-    path = csv(tmp_path, "1,x,2010-12-01", '1,"y,2010-12-01', "1,z,2010-12-01", "1,w,2010-12-01")
-    read = read_interactions(path, Columns())
-    assert counts(read) == {"line_unreadable": 3}
-    assert rows(read) == {("1", "x", D1)}
-
-
 @pytest.mark.parametrize(
     ("text", "day"),
     [

@@ -1002,9 +1002,9 @@ def test_numbers_of_valkeys_connection_may_be_texts() -> None:
     assert found == {"host": "db", "port": 7000, "db": 3}
 
 
-def test_a_connection_that_is_idle_is_kept_longer_than_clients_and_load_balancers_keep_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[uvicorn.Config]:
+    """How the program would serve where WEB_CONCURRENCY asks for two processes."""
     found: list[uvicorn.Config] = []
 
     def serve(app: object, **options: object) -> None:
@@ -1012,8 +1012,22 @@ def test_a_connection_that_is_idle_is_kept_longer_than_clients_and_load_balancer
 
     monkeypatch.setattr(uvicorn, "run", serve)
     monkeypatch.setenv("FEIRA_VALKEY_URL", "valkey://127.0.0.1:1")
+    monkeypatch.setenv("WEB_CONCURRENCY", "2")
     program.main(str(tmp_path / "served.json"))
-    assert [it.timeout_keep_alive > 60 for it in found] == [True]
+    return found
+
+
+def test_a_connection_that_is_idle_is_kept_longer_than_clients_and_load_balancers_keep_it(
+    served: list[uvicorn.Config],
+) -> None:
+    assert [it.timeout_keep_alive > 60 for it in served] == [True]
+
+
+def test_the_program_is_one_process_whatever_the_environment_asks_for(
+    served: list[uvicorn.Config],
+) -> None:
+    # uvicorn would ask for the name of an app that each process makes anew, and end.
+    assert [(it.workers, it.should_reload) for it in served] == [(1, False)]
 
 
 @pytest.mark.parametrize(

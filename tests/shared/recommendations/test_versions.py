@@ -203,6 +203,15 @@ def test_models_of_a_method_that_is_not_known_any_more_are_learned_again(store: 
     assert store.make(version, BOUGHT) == made
 
 
+@pytest.mark.parametrize("day", [date.min, date.max])
+def test_a_version_may_be_of_the_first_or_last_day_that_dates_have(
+    store: ListStore, day: date
+) -> None:
+    version = store.claim(day, "run 1", SOURCES)
+    store.make(version, interactions([("u", "i", day), ("v", "j", day)]))
+    assert f"Interactions to {day}, of each user" in store.card(version.version)
+
+
 def test_the_card_has_data_method_and_what_it_is_not_for(store: ListStore) -> None:
     version = claimed(store)
     made = store.make(version, BOUGHT)

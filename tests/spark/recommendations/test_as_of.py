@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from feira.core.contracts import Column, contract
 from feira.core.contracts.evolution import Evolution
 from feira_spark.core.tables import current_snapshot, evolve, require_tables
-from feira_spark.recommendations.as_of import at_snapshot
+from feira_spark.recommendations.as_of import at_snapshot, first_of
 from feira_spark.recommendations.day import USER_CATEGORIES
 
 if TYPE_CHECKING:
@@ -28,3 +28,10 @@ def test_a_table_has_the_columns_of_now_and_the_rows_of_then(empty_lake: SparkSe
     spark.sql(row.format("now", ", 'web'"))
     found = at_snapshot(spark, table, read).select("as_of", "user_id", "channel")
     assert [tuple(row) for row in found.collect()] == [(DAY, "then", None)]
+
+
+def test_a_window_begins_with_the_first_day_that_dates_have_where_it_would_begin_before() -> None:
+    assert [first_of(DAY, days) for days in (1, 31)] == [DAY, date(2011, 3, 1)]
+    assert first_of(date.max, 28) == date(9999, 12, 4)
+    for day, first in ((28, 1), (29, 2), (3, 1), (1, 1)):
+        assert first_of(date.min.replace(day=day), 28) == date.min.replace(day=first)

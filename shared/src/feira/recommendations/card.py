@@ -26,7 +26,7 @@ def card(version: str, sources: Any, history: History, learned: Trained | None) 
     lines = [
         f"# Lists {version}",
         "",
-        f"Interactions before {day_of(history.as_of)}, of each user the newest {HISTORY_CAP:,} learned from.",
+        f"Interactions to {day_of(history.as_of - 1)}, of each user the newest {HISTORY_CAP:,} learned from.",
         "",
         "| | |",
         "|---|---|",

@@ -8,7 +8,9 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from codecs import BOM_UTF8
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -49,22 +51,26 @@ _OTHERS = (
     (rb"\xff\xfe|\xfe\xff", "text in UTF-16", "Write it in UTF-8"),
 )
 _BLOCK = 16 * 2**20  # a row is at most that long
+# What goes on for longer has a whole block without an end, which Arrow refuses.
+_LONGEST = 2 * _BLOCK
+_PART = 2**20  # of a file, that is checked at once
+_LINE = re.compile(rb"([^\r\n]*+)[\r\n]")
+_SHOWN = 240  # bytes, of which 60 characters are shown
 # Each value once, whose bytes may be more than the 2 GiB that an array of binary holds.
 _VALUES = pa.dictionary(pa.int32(), pa.large_binary())
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A row with another number of fields than the header: more than one line where a quote is open."""
+    """A line that is no row: of another number of fields than the header, or with a quote that nothing closes."""
 
     row: int
-    lines: int
     text: str
 
 
 @dataclass(frozen=True)
 class Table:
-    """The columns that were asked for, and the rows that could not be read.
+    """The columns that were asked for, and the lines that are no rows.
 
     :param first: the first row's number; a CSV's header is row 1, and its blank lines have no number
     """
@@ -78,7 +84,7 @@ class Table:
 
     @property
     def lines(self) -> int:
-        return len(self) + sum(it.lines for it in self.unreadable)
+        return len(self) + len(self.unreadable)
 
     def values(self, column: str) -> pa.DictionaryArray:
         """A column as binary values, each held once; null where Parquet has none."""
@@ -157,32 +163,113 @@ def _csv(path: Path, file: BinaryIO | gzip.GzipFile, names: Sequence[str], delim
     header = _header(path, file, delimiter)
     _require(path, names, header)
     file.seek(0)
+    if file.read(len(BOM_UTF8)) != BOM_UTF8:
+        file.seek(0)
+    lines = _Lines(file, delimiter, len(header))
     unreadable: list[Unreadable] = []
 
     def skip(row: pa_csv.InvalidRow) -> str:
-        unreadable.append(Unreadable(row.number, row.text.count("\n") + 1, row.text[:60]))
+        replaced = lines.broken and row.text == lines.mark
+        text = lines.broken.popleft() if replaced else row.text
+        unreadable.append(Unreadable(row.number, text[:60]))
         return "skip"
 
-    try:
-        columns = pa_csv.read_csv(
-            file,
-            read_options=pa_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
-            parse_options=pa_csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip
-            ),
-            convert_options=pa_csv.ConvertOptions(
-                check_utf8=False,
-                include_columns=list(names),
-                column_types=dict.fromkeys(names, _VALUES),
-                strings_can_be_null=False,
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        if "Empty CSV" not in str(error):
-            raise
-        # A header that no line break ends.
-        columns = pa.table({name: pa.array([], _VALUES) for name in names})
+    columns = pa_csv.read_csv(
+        io.BufferedReader(lines),
+        read_options=pa_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
+        parse_options=pa_csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip
+        ),
+        convert_options=pa_csv.ConvertOptions(
+            check_utf8=False,
+            include_columns=list(names),
+            column_types=dict.fromkeys(names, _VALUES),
+            strings_can_be_null=False,
+        ),
+    )
     return Table(columns, 2, tuple(unreadable))
+
+
+class _Lines(io.RawIOBase):
+    """A CSV's bytes for Arrow, which takes what is between a quote that opens a field and the next quote for one
+    value and reports nothing. In the place of a line that is no row is ``mark``, which it does report: a row with a
+    field too many.
+
+    :ivar broken: the lines in whose places marks are, without those that were reported
+    """
+
+    def __init__(self, file: BinaryIO | gzip.GzipFile, delimiter: str, width: int) -> None:
+        self.mark = "\0" + delimiter * width
+        self.broken: deque[str] = deque()
+        self._pieces = self._checked(file, _rows(delimiter, width))
+        self._piece = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        while not self._piece:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._piece = memoryview(piece)
+        size = min(len(into), len(self._piece))
+        into[:size] = self._piece[:size]
+        self._piece = self._piece[size:]
+        return size
+
+    def _checked(self, file: BinaryIO | gzip.GzipFile, rows: re.Pattern[bytes]) -> Iterator[bytes]:
+        held, ahead = b"", _LONGEST
+        while ahead:
+            # Twice as much each time while a row has no end.
+            if not (more := file.read(max(_PART, len(held)))):
+                # The last line may have no break; after one that has, this is an empty line, which is none.
+                more, ahead = b"\n", 0
+            held += more
+            whole = held[: max(held.rfind(b"\n"), held.rfind(b"\r")) + 1]
+            at = 0
+            if _plain(whole):
+                yield whole
+                at = len(whole)
+            while True:
+                if found := rows.match(held, at):
+                    yield found[0]
+                    at = found.end()
+                elif len(held) - at <= ahead:
+                    break
+                elif line := _LINE.match(held, at):
+                    self.broken.append(line[1][:_SHOWN].decode(errors="backslashreplace"))
+                    yield self.mark.encode() + b"\n"
+                    at = line.end()
+                else:
+                    # Too long, which Arrow says.
+                    yield held[at:]
+                    at = len(held)
+            held = held[at:]
+
+
+def _plain(lines: bytes) -> bool:
+    """Whether each of them is a row, or one that Arrow reports: it cannot where bytes are no UTF-8."""
+    if b'"' in lines:
+        return False
+    try:
+        lines.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _rows(delimiter: str, width: int) -> re.Pattern[bytes]:
+    """Rows, as many as follow each other: of one line as Arrow reads them, with text after a closing quote too; of
+    several lines as RFC 4180 has them, without."""
+    end = re.escape(delimiter.encode())
+    plain = rb'[^"%b\r\n][^%b\r\n]*+' % (end, end)
+    lenient = rb'(?:"[^"\r\n]*+(?:""[^"\r\n]*+)*+"[^%b\r\n]*+|%b)?+' % (end, plain)
+    strict = rb'(?:"[^"]*+(?:""[^"]*+)*+"|%b)?+' % plain
+    several, one = (
+        rb"%b(?:%b%b){%d}+[\r\n]++" % (it, end, it, width - 1) for it in (strict, lenient)
+    )
+    return re.compile(rb"(?:%b|%b|[\r\n]++)++" % (several, one))
 
 
 def _require_text(path: Path, file: BinaryIO | gzip.GzipFile) -> None:
@@ -199,7 +286,11 @@ def _require_text(path: Path, file: BinaryIO | gzip.GzipFile) -> None:
 def _header(path: Path, file: BinaryIO | gzip.GzipFile, delimiter: str) -> list[str]:
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="backslashreplace", newline="")
     try:
-        header = next(csv.reader(_lines(text), delimiter=delimiter))
+        rows = csv.reader(_lines(text), delimiter=delimiter)
+        header = next(rows)
+        if rows.line_num > 1:
+            text.seek(0)
+            header = next(csv.reader(_lines(text), delimiter=delimiter, strict=True))
     except StopIteration:
         raise InteractionsError(
             f"{named(path)} is empty; it must have a header and lines."

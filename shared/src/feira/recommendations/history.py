@@ -91,7 +91,12 @@ def places_within(groups: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]
 
 def history_before(all_of: Interactions, cut: date) -> History:
     """What was known when ``cut`` began."""
-    before = all_of.days < day_number(cut)
+    return known_before(all_of, day_number(cut))
+
+
+def known_before(all_of: Interactions, as_of: int) -> History:
+    """What was known when a day began, in days since 1970-01-01: it may be the one after the last that dates have."""
+    before = all_of.days < as_of
     users, user_codes = np.unique(all_of.users[before], return_inverse=True)
     items, item_codes = np.unique(all_of.items[before], return_inverse=True)
     pairs = np.unique(item_codes.astype(np.int64) * max(len(users), 1) + user_codes)
@@ -105,7 +110,7 @@ def history_before(all_of: Interactions, cut: date) -> History:
         users=user_codes.astype(np.int32),
         items=position[item_codes],
         days=all_of.days[before],
-        as_of=day_number(cut),
+        as_of=as_of,
     )
 
 

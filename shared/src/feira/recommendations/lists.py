@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,8 @@ from feira.recommendations.candidates.reranked import (
 from feira.recommendations.candidates.spark_als import ByFactors, SparkALS
 from feira.recommendations.candidates.tifu_knn import TifuKnn
 from feira.recommendations.choice import Choice, whether_to_rerank
-from feira.recommendations.history import HISTORY_CAP, History, history_before
-from feira.recommendations.interactions import Interactions, Ints, distinct
+from feira.recommendations.history import HISTORY_CAP, History, known_before
+from feira.recommendations.interactions import Interactions, Ints, day_number, distinct
 from feira.recommendations.metrics import Lists
 from feira.recommendations.reading import coded
 from feira.recommendations.segments import NO_CATEGORIES, InCategories
@@ -205,7 +205,7 @@ class Models:
 
 def history_of(all_of: Interactions, day: date) -> History:
     """What is known when ``day`` has ended."""
-    return history_before(all_of, day + timedelta(days=1))
+    return known_before(all_of, day_number(day) + 1)
 
 
 def fitted(candidates: Chosen, history: History) -> Models:

@@ -207,7 +207,7 @@ def _checked(table: Table, columns: Columns) -> _Checked:
     left_out, first = Counter[str](), dict[str, str]()
     good = np.ones(len(table), dtype=bool)
     if table.unreadable:
-        left_out["line_unreadable"] = sum(it.lines for it in table.unreadable)
+        left_out["line_unreadable"] = len(table.unreadable)
         first["line_unreadable"] = f"row {table.unreadable[0].row}: {table.unreadable[0].text!r}"
 
     def leave_out(rule: str, broken: Bools, values: pa.DictionaryArray) -> None:

@@ -6,7 +6,7 @@ extracts, as it was on the day: a run of an old day learns nothing from what cam
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -57,10 +57,15 @@ def sold_lines(spark: SparkSession, day: date, read: Snapshots) -> DataFrame:
 
 def events(spark: SparkSession, day: date, read: Snapshots, days: int) -> DataFrame:
     """The users' events of so many days, this day the last."""
-    first = day - timedelta(days=days - 1)
+    first = first_of(day, days)
     return at_snapshot(spark, EVENTS, read).where(
         F.col("event_day").between(F.lit(first), F.lit(day))
     )
+
+
+def first_of(day: date, days: int) -> date:
+    """The first of so many days, this day the last; of those before the first that dates have, that one."""
+    return date.fromordinal(max(date.min.toordinal(), day.toordinal() + 1 - days))
 
 
 def at_snapshot(spark: SparkSession, table: str, read: Snapshots) -> DataFrame:

@@ -5,12 +5,13 @@ Each is a count or an exact sum, or one quotient of such: how Spark divides the 
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from feira.sales.line_kinds import line_kinds
+from feira_spark.recommendations.as_of import first_of
 from feira_spark.sales.transform import line_kind
 
 # Events of so many days are read; the names of columns say so too.
@@ -182,4 +183,4 @@ def _with_rate(found: DataFrame, browsed: DataFrame, name: str, *, unknown: str)
 
 def _first(day: date, days: int) -> Column:
     """The first of so many days, this day the last."""
-    return F.lit(day - timedelta(days=days - 1))
+    return F.lit(first_of(day, days))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import TypeVar
 
 from matplotlib.axes import Axes
@@ -159,10 +159,13 @@ def _series(axes: Axes, title: str, series: list[tuple[str, list[Point]]], *, ap
 
 
 def _around(at: int, history: Sequence[tuple[date, LiveFigure]]) -> float:
-    """A day beside the first or last of the history; with few days a point is not as wide as the chart."""
-    days = [day for day, _ in history]
-    spare = timedelta(days=max(1, (10 - (days[-1] - days[0]).days) // 2))
-    return float(date2num(days[at] + (spare if at else -spare)))
+    """A day beside the first or last of the history; with few days a point is not as wide as the chart. Before the
+    first and after the last that dates have there is none."""
+    days = [day.toordinal() for day, _ in history]
+    spare = max(1, (10 - (days[-1] - days[0])) // 2)
+    beside = days[at] + (spare if at else -spare)
+    within = min(max(beside, date.min.toordinal()), date.max.toordinal())
+    return float(date2num(date.fromordinal(within)))
 
 
 def _short(text: str) -> str:

@@ -11,6 +11,9 @@ user, product, slot and position, not on what is beside it (the item-position mo
   its place, learned from other users. Dudík, Langford and Li, Doubly Robust Policy Evaluation and Learning,
   ICML 2011.
 * The effective sample size is Kish's, the squared sum of weights over the sum of their squares.
+* No interval is narrower than that of so many independent impressions: of a few that weigh most, groups of users in
+  which none was clicked do not vary. Kong, A Note on Importance Sampling Using Standardized Weights, University of
+  Chicago, Technical Report 348 (1992); Owen, Monte Carlo Theory, Methods and Examples (2013), chapter 9.
 * The mean of the weights is 1 where the log could have shown every product of the version, and else the share of
   places where it could: the support. What is not supported, no weight can make up for.
 """
@@ -31,10 +34,11 @@ from feira.recommendations.live.figures import EVERY_ARM, EVERY_POSITION, LiveFi
 from feira.recommendations.live.intervals import GROUPS, mean, share
 from feira.recommendations.metrics import Floats
 from feira.recommendations.serving.layout import SLOTS
+from feira.recommendations.serving.requests import LEAST_SWAPPED, MOST_ITEMS
 
 # A weight above it counts as this much: one impression of a probability of 1e-9 would be the whole estimate.
-# The log that swaps one place in fifty of a list of ten gives 450 at most.
-MOST_WEIGHT = 1_000.0
+# It is the greatest of a log of the API, of the longest list with the fewest swaps.
+MOST_WEIGHT = (MOST_ITEMS - 1) / LEAST_SWAPPED
 # Where all of the interval of the support is below it, more than a fifth of the places is open: the log could not
 # have shown them. It is chosen, not derived, and decides the reason alone: whatever keeps the interval below 1, also
 # products of a small probability that were not drawn yet, leaves a part of the CTR open, and there is no estimate.
@@ -144,10 +148,12 @@ def of_groups(list_version: str, sums: dict[str, Floats]) -> Estimate:
         refused = "small_sample"
     snips = dr = NOTHING
     if refused is None:
-        snips = share(sums["weighted_clicks"], sums["weight"], min(users, effective))
+        snips = share(sums["weighted_clicks"], sums["weight"], min(users, effective), effective)
         made_up = sums["expected"] + sums["weighted_clicks"] - sums["weighted_expected"]
+        rates = logged, min(1.0, max(0.0, float(made_up.sum()) / impressions))
+        error = math.sqrt(max(rate * (1 - rate) for rate in rates) / effective)
         # Not Wilson's: the mean has weights in it, and near 0 it varies more than a share of as many trials could.
-        dr = mean(made_up, sums["impressions"], most=1.0)
+        dr = mean(made_up, sums["impressions"], most=1.0, least_error=error)
     return Estimate(
         list_version,
         share(sums["clicked"], sums["impressions"], users),

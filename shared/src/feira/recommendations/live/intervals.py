@@ -19,27 +19,28 @@ GROUPS = 200
 _UPPER = 0.975
 
 
-def mean(total: Floats, count: Floats, most: float = np.inf) -> Figure:
+def mean(total: Floats, count: Floats, most: float = np.inf, least_error: float = 0.0) -> Figure:
     """The ratio of the sums of two columns of groups, which is truly between 0 and ``most``; so are it and its ends,
-    also where a correction takes the sum below 0."""
+    also where a correction takes the sum below 0. Its standard error is the jackknife's or the ``least_error``."""
     value, error, groups = jackknife(total, count)
     if not groups:
         return NOTHING
     if groups < 2:
         return Figure(float(np.clip(value, 0.0, most)))
-    half = _quantile(groups) * error
+    half = _quantile(groups) * max(error, least_error)
     ends = np.clip([value, value - half, value + half], 0.0, most)
     return Figure(*map(float, ends))
 
 
-def share(total: Floats, count: Floats, trials: float) -> Figure:
+def share(total: Floats, count: Floats, trials: float, most_trials: float = np.inf) -> Figure:
     """The same where it is a share. Where none or all count nothing varies; then it is of so many ``trials``,
-    as many as there are users for example."""
+    as many as there are users for example. It is never of more than ``most_trials``."""
     value, error, groups = jackknife(total, count)
     if groups < 2:
         return mean(total, count)
     spread = value * (1 - value)
-    trials = min(float(count.sum()), spread / error**2 if error > 0 and spread > 0 else trials)
+    trials = spread / error**2 if error > 0 and spread > 0 else trials
+    trials = min(float(count.sum()), most_trials, trials)
     squared = _quantile(groups) ** 2 / trials
     middle = (value + squared / 2) / (1 + squared)
     half = np.sqrt(squared * (spread + squared / 4)) / (1 + squared)

@@ -15,6 +15,9 @@ PREFIX: Final = b"/recommendations/"
 BASKET: Final = "/recommendations/basket"
 EVENTS: Final = "/recommendations/events"
 MOST_ITEMS: Final = 100
+# Of a list that is shown, the share of the places with another of its items.
+LEAST_SWAPPED: Final = 0.01
+MOST_SWAPPED: Final = 0.05
 MOST_EXCLUDED: Final = 100
 MOST_IN_BASKET: Final = 50
 # Of each route what a request is refused for, as RefusedError names it.
