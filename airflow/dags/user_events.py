@@ -15,7 +15,8 @@ go to the topic `user_events.dead`, with the reason.
   the topic's retention, and say in the table's history which day is missing. A message with a timestamp of the
   future it names, with what removes it.
 * `ingest`: Spark, Kafka or the lake did not answer. Clear it. Where the topic was made anew since the offsets
-  were resolved, or another run has read more of the day, clear `resolve_offsets`.
+  were resolved, another run has read more of the day, or the staged offsets are no longer there, clear
+  `resolve_offsets`.
 * `send_dead_letters`: Kafka did not store them. Clear it: it sends those that the topic does not hold.
 * `drop_staging`: nothing waits for it. Clear it.
 * `emit`: the day is in the table, and nobody was notified. Clear it.

@@ -202,8 +202,40 @@ def test_with_the_clock_on_a_run_is_keyed_by_the_day_that_ended(
 ) -> None:
     from feira_airflow.core.partitions import DAYS
 
-    assert type(DAYS.produced()).__name__ == "PartitionedAtRuntime"
     monkeypatch.setenv("FEIRA_CLOCK", "on")
     timetable = DAYS.produced()
     assert type(timetable).__name__ == "CronPartitionTimetable"
     assert (timetable.expression, timetable.run_offset) == ("0 0 * * *", -1)
+
+
+@pytest.mark.parametrize(
+    ("clock", "produced", "watch"),
+    [(each, "CronPartitionTimetable", "CronTriggerTimetable") for each in ("on", "ON", " On\n")]
+    + [(each, "PartitionedAtRuntime", "NoneType") for each in ("off", "OFF ", "", " ", None)],
+)
+def test_the_clock_is_on_or_off_however_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, clock: str | None, produced: str, watch: str
+) -> None:
+    from feira_airflow.core.partitions import DAYS, daily_at
+
+    monkeypatch.delenv("FEIRA_CLOCK", raising=False)
+    if clock is not None:
+        monkeypatch.setenv("FEIRA_CLOCK", clock)
+    assert (type(DAYS.produced()).__name__, type(daily_at(3)).__name__) == (produced, watch)
+
+
+@pytest.mark.parametrize("clock", ["true", "1", "yes", "maybe", "of", "on off", "\u00f6n"])
+def test_with_a_clock_that_is_neither_no_dag_that_needs_one_is_imported(
+    monkeypatch: pytest.MonkeyPatch, clock: str
+) -> None:
+    """It would have no run, and neither would the watch that is to notice."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("FEIRA_CLOCK", clock)
+    bag = DagBag(dag_folder=str(REPOSITORY / "airflow" / "dags"))
+    message = f"FEIRA_CLOCK is {clock!r}; it may be on or off."
+    refused = {Path(path).stem for path, error in bag.import_errors.items() if message in error}
+    assert len(refused) == len(bag.import_errors)
+    assert refused >= {"sales_etl", "sales_watch", "user_events"}
+    # What hears of others has no clock.
+    assert {"recommendations", "recommendations_serve", "sales_summary"} <= set(bag.dags)

@@ -16,8 +16,11 @@ from airflow.sdk.execution_time.context import set_current_context
 
 from feira.core import lake
 from feira.core.settings import LakeSettings
+from feira.recommendations.versions import ListStore
+from feira.user_events.offsets import DayOffsets
 from feira_airflow.core.xcom import check
 from feira_airflow.recommendations import tasks
+from feira_spark.recommendations import day as features_of
 from feira_spark.recommendations import impressions
 from feira_spark.recommendations import lists as steps
 
@@ -26,8 +29,9 @@ FEATURES = {
     "sources": dict.fromkeys(("sales.fact", "sales.order_lines", "web.user_events"), 2**63 - 1),
     "snapshots": {"recommendations.user_features": 2**63 - 1},
     "rows": {},
-    "offsets": {"0": [3, 7]},
 }
+# Of more partitions than XCom takes.
+RANGES = {number: (3 * number, 7_000_000_000 + number) for number in range(1_000)}
 STAGED = {
     "interactions": "file:///staged.json",
     "segments": "file:///segments.json",
@@ -37,7 +41,20 @@ STAGED = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("settings", "named_spark")
+pytestmark = pytest.mark.usefixtures("settings", "named_spark", "recorded")
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Of which days, at which snapshots, it was asked what their events were read from."""
+    asked: list[Any] = []
+
+    def found(*of: Any) -> DayOffsets:
+        asked.append(of)
+        return DayOffsets.of("user_events", DAY, RANGES)
+
+    monkeypatch.setattr(features_of, "recorded", found)
+    return asked
 
 
 @pytest.fixture
@@ -109,7 +126,7 @@ def test_finished_lists_are_not_made_again_by_a_retry_and_another_run_makes_its_
 
 
 def test_lists_that_were_cut_are_not_written_and_not_tried_again(
-    reads: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reads: list[Any], recorded: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = []
 
@@ -123,9 +140,10 @@ def test_lists_that_were_cut_are_not_written_and_not_tried_again(
     sources = {
         "sources": FEATURES["sources"],
         "features": FEATURES["snapshots"],
-        "offsets": {"0": [3, 7]},
+        "offsets": {str(number): [*ends] for number, ends in RANGES.items()},
     }
     assert written == [("spark", "2010-12-01-001", sources, 7)]
+    assert recorded == [("spark", DAY, FEATURES["sources"]["web.user_events"])]
     assert (listed["version"], listed["metadata"]) == ("2010-12-01-001", "m.json")
     parquet = tmp_path / "recommendations" / "2010-12-01-001" / "lists.parquet"
     assert listed["parquet"] == f"file://{parquet}"
@@ -137,6 +155,21 @@ def test_lists_that_were_cut_are_not_written_and_not_tried_again(
     assert run("lists", FEATURES, STAGED) == made
     run("write_lists", made)
     assert len(reads) == 4 * len(written) == 8
+
+
+@pytest.mark.parametrize("snapshot", [None, 7])
+def test_lists_of_a_day_that_was_never_ingested_are_of_no_offsets(
+    reads: list[Any], settings: LakeSettings, monkeypatch: pytest.MonkeyPatch, snapshot: int | None
+) -> None:
+    monkeypatch.setattr(
+        features_of,
+        "recorded",
+        lambda spark, day, at: {7: None}[at] if at else pytest.fail("asked"),
+    )
+    sources = {"sources": FEATURES["sources"] | {"web.user_events": snapshot}}
+    made = run("lists", FEATURES | sources, STAGED)
+    version = ListStore(lake.lake_files(settings), settings.root).version(made["version"])
+    assert version is not None and version.sources["offsets"] is None
 
 
 def test_the_impressions_are_staged_for_the_version_and_its_own_sources(

@@ -16,7 +16,7 @@ from feira.recommendations import removal
 from feira.recommendations.interactions import interactions
 from feira.recommendations.serving import baked
 from feira.recommendations.serving.store import StoreError
-from feira.recommendations.versions import ListStore
+from feira.recommendations.versions import ListStore, Version
 from feira_airflow.core.xcom import check
 from feira_airflow.recommendations import tasks
 from feira_spark.recommendations import removal as tables
@@ -28,6 +28,7 @@ DAYS = [date(2010, month, 1) for month in range(1, 11)]
 NAMES = [f"{day}-001" for day in DAYS]
 SERVED, OTHER, APPROVED, IN_FILE = NAMES[2], NAMES[3], NAMES[1], NAMES[4]
 OLD = [NAMES[0], *NAMES[5:9]]
+NONE: dict[str, Any] = {"count": 0, "first": None, "last": None}
 
 
 class Tables:
@@ -115,6 +116,10 @@ def begun(store: ListStore, version: str, when: datetime) -> None:
     store.files.pipe_file(file, json.dumps(text).encode())
 
 
+def span(names: list[str]) -> dict[str, Any]:
+    return {"count": len(names), "first": names[0], "last": names[-1]}
+
+
 def with_lists(store: ListStore) -> list[str]:
     return [
         name for name in store.names() if store.files.exists(f"{store.folder(name)}/lists.parquet")
@@ -126,29 +131,43 @@ def test_old_versions_go_and_those_that_are_served_kept_approved_or_new_stay(
 ) -> None:
     begun(store, NAMES[6], datetime.now(UTC))
     stays = [SERVED, OTHER, APPROVED, IN_FILE, NAMES[6], NAMES[9]]
-    done = tasks.prune()
-    check(done)
-    assert done == {
-        "removed": [name for name in OLD if name != NAMES[6]],
-        "features": ["2009-12-31"],
+    assert tasks.prune() == {
+        "removed": {"count": 4, "first": NAMES[0], "last": NAMES[8]},
+        "features": {"count": 1, "first": "2009-12-31", "last": "2009-12-31"},
     }
     assert sorted(held.stay) == sorted(stays)
     assert with_lists(store) == sorted(stays) == sorted(held.rows)
-    assert held.removed == set(done["removed"]) and held.expired == 1
-    assert tasks.prune()["removed"] == [] and held.expired == 2
+    assert held.removed == {*OLD} - {NAMES[6]} and held.expired == 1
+    assert tasks.prune()["removed"] == NONE and held.expired == 2
+
+
+def test_however_much_is_removed_at_once_xcom_takes_the_result(
+    held: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [date(2000, 1, 1) + timedelta(days=n) for n in range(3_000)]
+    monkeypatch.setattr(tables, "remove_features", lambda *_: days)
+    begun = [Version(f"{each}-001", str(each), "run", f"{each}T00:00+00:00", {}) for each in days]
+    monkeypatch.setattr(removal, "begun", lambda *_: begun)
+    done = tasks.prune()
+    check(done)
+    # The newest day of versions stays.
+    assert done == {
+        "removed": {"count": 2_999, "first": "2000-01-01-001", "last": "2008-03-17-001"},
+        "features": {"count": 3_000, "first": "2000-01-01", "last": "2008-03-18"},
+    }
 
 
 def test_a_version_whose_run_was_given_up_before_it_was_listed_is_removed_once(
     store: ListStore, held: Tables
 ) -> None:
     held.listed.remove(NAMES[0])
-    assert tasks.prune()["removed"] == OLD
+    assert tasks.prune()["removed"] == span(OLD)
     assert with_lists(store) == sorted(held.rows) and not held.rows & set(OLD)
-    assert tasks.prune()["removed"] == []
+    assert tasks.prune()["removed"] == NONE
     # Of one whose removal was killed amid its files, the rest goes too.
     store.files.pipe_file(f"{store.folder(NAMES[0])}/models/again.npz", b"1")
-    assert tasks.prune()["removed"] == [NAMES[0]]
-    assert tasks.prune()["removed"] == []
+    assert tasks.prune()["removed"] == span(NAMES[:1])
+    assert tasks.prune()["removed"] == NONE
 
 
 def test_killed_at_any_step_nothing_half_removed_can_be_read_and_the_next_one_ends_it(
@@ -163,7 +182,7 @@ def test_killed_at_any_step_nothing_half_removed_can_be_read_and_the_next_one_en
                 assert store.removed(name) is not None
         assert not held.removed
     held.killed_at = -1
-    assert tasks.prune()["removed"] == OLD
+    assert tasks.prune()["removed"] == span(OLD)
     assert held.removed == set(OLD) and not held.removed & held.rows
     assert not held.removed & set(with_lists(store))
 
@@ -180,7 +199,7 @@ def test_what_is_approved_or_published_while_the_tables_are_read_stays(
             publish_lists(client, published, some_lists(published, 1))
 
     held.meanwhile = meanwhile
-    assert tasks.prune()["removed"] == NAMES[5:8]
+    assert tasks.prune()["removed"] == span(NAMES[5:8])
     assert {approved, published} <= held.stay & held.rows & set(with_lists(store))
 
     def emptied() -> None:
@@ -188,7 +207,7 @@ def test_what_is_approved_or_published_while_the_tables_are_read_stays(
             client.flushall()
 
     held.meanwhile = emptied
-    assert tasks.prune() == {"removed": [], "features": []}
+    assert tasks.prune() == {"removed": NONE, "features": NONE}
 
 
 @pytest.mark.parametrize("state", ["down", "emptied", "approval", "file"])
@@ -205,7 +224,7 @@ def test_where_it_is_not_known_what_is_served_or_approved_nothing_is_removed(
     elif state == "emptied":
         with server.client() as client:
             client.flushall()
-        assert tasks.prune() == {"removed": [], "features": []}
+        assert tasks.prune() == {"removed": NONE, "features": NONE}
     elif state == "approval":
         store.files.pipe_file(store.folder("approvals/a.json"), b"{}")
         with pytest.raises(AirflowFailException, match=r"a\.json is no approval"):

@@ -53,7 +53,8 @@ def test_the_features_task_returns_what_it_read_and_made(
         sources=dict.fromkeys(("sales.fact", "sales.order_lines", "web.user_events"), 2**63 - 1),
         snapshots={f"recommendations.{name}": 2**63 - 1 for name in tables},
         rows={f"recommendations.{name}": 10**9 for name in tables},
-        offsets={"0": [0, 2**63 - 1]},
+        # Of a topic of so many partitions they are longer than XCom takes.
+        offsets={str(n): [0, 2**63 - 1] for n in range(1_000)},
     )
     given = []
 
@@ -64,9 +65,14 @@ def test_the_features_task_returns_what_it_read_and_made(
     monkeypatch.setattr(day, "features", features)
     context: Any = {"dag_run": SimpleNamespace(run_id="asset__1", partition_key=str(DAY))}
     with set_current_context(context):
-        assert tasks.features() == vars(done)
+        returned = tasks.features()
+    assert returned == {
+        name: value
+        for name, value in vars(done).items()
+        if name in ("sources", "snapshots", "rows")
+    }
     assert given == [("spark", DAY)]
-    check(vars(done))
+    check(returned)
 
 
 def test_a_day_runs_once_it_has_both_events_whichever_comes_first(

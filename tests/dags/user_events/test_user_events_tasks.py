@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from dataclasses import asdict
+from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +31,13 @@ from feira_spark.user_events import day, late
 DAY = date(2010, 12, 1)
 RANGES = {n: (10**9 * n, 10**9 * n + 10**7) for n in range(8)}
 OFFSETS = DayOffsets.of("user_events", DAY, RANGES, "kP-Rx1Z_QlmlbzQPHU3X2w")
+URI = "s3://lake/offsets.json"
+RESOLVED = {
+    "topic": "user_events",
+    "topic_id": OFFSETS.topic_id,
+    "offsets": URI,
+    "messages": 8 * 10**7,
+}
 KNOWN = DayOffsets.of("user_events", DAY, {0: (0, 5)})
 LATE = {"2010-11-29": 1, "2010-11-30": 1200}
 AGAIN = ["2010-12-11", "2010-12-12"]
@@ -69,6 +77,8 @@ def replaced(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(day, "has_rows", step("has_rows", False))
     monkeypatch.setattr(offsets, "require_topic", step("require_topic", None))
     monkeypatch.setattr(offsets, "resolve", step("resolve", OFFSETS))
+    monkeypatch.setattr(day, "stage_offsets", step("stage_offsets", URI))
+    monkeypatch.setattr(lake, "read_snapshot", step("read_snapshot", staged(RANGES)))
     monkeypatch.setattr(kafka, "read_offsets", step("read_offsets", "messages"))
     monkeypatch.setattr(day, "ingest", step("ingest", INGESTED))
     monkeypatch.setattr(late, "read_to", step("read_to", READ_TO))
@@ -76,6 +86,12 @@ def replaced(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(offsets, "watermarks", lambda consumer, topic, number: (5, 10**10))
     monkeypatch.setattr(day, "drop_staging", step("drop_staging", ["a", "b"]))
     return given
+
+
+def staged(ranges: dict[int, tuple[int, int]]) -> list[pa.RecordBatch]:
+    """What the offsets' table holds, in two batches."""
+    rows = [{"partition": n, "starting": it[0], "ending": it[1]} for n, it in ranges.items()]
+    return [pa.RecordBatch.from_pylist(half) for half in (rows[:3], rows[3:])]
 
 
 def run(name: str, *arguments: Any) -> Any:
@@ -91,15 +107,14 @@ def test_the_offsets_are_resolved_against_those_that_the_table_records(
     assert replaced["recorded"] == ("spark", DAY)
     assert replaced["has_rows"] == ("spark", DAY)
     assert replaced["resolve"] == ("consumer", "admin", "user_events", DAY, KNOWN, False)
-    assert DayOffsets(**returned) == OFFSETS
-    # Eight partitions of billions of messages: XCom takes it.
-    check(returned)
+    assert replaced["stage_offsets"] == ("spark", OFFSETS)
+    assert returned == RESOLVED
 
 
 def test_the_ingest_reads_these_offsets_and_what_lies_between_them_and_the_day_before(
     replaced: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert run("ingest", vars(OFFSETS)) == vars(INGESTED)
+    assert run("ingest", RESOLVED) == vars(INGESTED)
     begins = {str(n): start - 2 * (n == 1) for n, (start, _) in RANGES.items()}
     spark, config, starting, *of = replaced["read_offsets"]
     assert (spark, config, of) == (
@@ -118,7 +133,41 @@ def test_the_ingest_reads_these_offsets_and_what_lies_between_them_and_the_day_b
     ]
     assert ["--day 2010-12-11`" in warned[2], "--day 2010-12-12`" in warned[3]] == [True, True]
     assert replaced["require_topic"] == ("admin", OFFSETS)
-    check(vars(INGESTED))
+    assert replaced["read_snapshot"] == (LAKE, URI)
+
+
+def test_a_topic_of_a_thousand_partitions_is_read_by_exactly_the_offsets_that_were_resolved(
+    replaced: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = {n: (4_812_345_678 + 7_919 * n, 4_822_345_678 + 104_729 * n) for n in range(1_000)}
+    resolved = DayOffsets.of("user_events", DAY, many, OFFSETS.topic_id)
+    monkeypatch.setattr(offsets, "resolve", lambda *_: resolved)
+    returned = run("resolve_offsets")
+    check(returned)
+    assert replaced["stage_offsets"] == ("spark", resolved)
+    assert returned == RESOLVED | {"messages": resolved.messages}
+    monkeypatch.setattr(lake, "read_snapshot", lambda *_: staged(many))
+    check(run("ingest", returned))
+    assert replaced["ingest"] == ("spark", "messages", resolved, "late")
+
+
+@pytest.mark.parametrize(
+    "older", [vars(OFFSETS), {"topic": "user_events", "starting": "{}", "ending": "{}"}]
+)
+def test_offsets_of_a_release_that_staged_none_are_resolved_anew(
+    replaced: dict[str, Any], older: dict[str, Any]
+) -> None:
+    with pytest.raises(AirflowFailException, match=r"offsets of resolve_offsets: .* Clear resolve"):
+        run("ingest", older)
+    assert "ingest" not in replaced
+
+
+def test_whatever_is_late_or_to_be_run_again_xcom_takes_the_result() -> None:
+    """The run of a day counts the week before it, and names days of the two weeks after it."""
+    earlier = {str(DAY - timedelta(days=n)): 10**12 for n in range(1, day.ID_DAYS + 1)}
+    again = [str(DAY + timedelta(days=n)) for n in range(2 * day.ID_DAYS + 1)]
+    uris = (f"s3://{'b' * 63}/{'f' * 200}/{'t' * 255}.json",) * 2
+    check(asdict(day.Ingested(*uris, *(10**12,) * 5, earlier, again)))
 
 
 @pytest.mark.parametrize("rows", [True, False])
@@ -131,9 +180,9 @@ def test_an_older_runs_offsets_take_no_rows_away_that_another_run_has_read(
     monkeypatch.setattr(day, "has_rows", lambda spark, of: rows)
     if rows:
         with pytest.raises(AirflowFailException, match="partition 5 ends at"):
-            run("ingest", vars(OFFSETS))
+            run("ingest", RESOLVED)
     else:
-        run("ingest", vars(OFFSETS))
+        run("ingest", RESOLVED)
     assert ("ingest" in replaced) is not rows
 
 
@@ -154,7 +203,7 @@ def test_a_topic_that_was_made_anew_since_they_were_resolved_is_not_read(
 
     monkeypatch.setattr(offsets, "require_topic", refused)
     with pytest.raises(AirflowFailException, match="made anew"):
-        run("ingest", vars(OFFSETS))
+        run("ingest", RESOLVED)
     assert "ingest" not in replaced
 
 

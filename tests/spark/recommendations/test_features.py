@@ -344,7 +344,7 @@ def test_a_run_replaces_its_day_alone_and_says_what_it_read(
     ).collect()
     summary = found[0]["summary"]
     assert json.loads(summary["feira.sources"]) == runs.done.sources
-    assert runs.done.offsets == {"7": [3, 9], "10": [0, 0]}
+    assert steps.offsets_of(spark, DAY, runs.done.sources) == {"7": [3, 9], "10": [0, 0]}
     assert summary["feira.as-of"] == "2011-03-31"
 
 

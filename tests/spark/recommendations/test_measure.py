@@ -397,7 +397,7 @@ def reference(day: Day, version: str, of_slot: str | None) -> dict[str, float]:
         seen, liked = of_others(slot, position, offered, fold=fold)
         every, of_all = of_others(slot, position, None, fold=fold)
         expected = (liked + 50 * (of_all / every if every else 0)) / (seen + 50)
-        weight = min(1 / row["probability"], 1000) if offered == row["sku"] else 0.0
+        weight = min(1 / row["probability"], 9900) if offered == row["sku"] else 0.0
         n, weights, squares = n + 1, weights + weight, squares + weight**2
         clicks += weight * row["clicked"]
         made_up += expected + weight * (row["clicked"] - expected)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from feira.core.contracts import contract
+from feira.core.lake import SnapshotFileGoneError, read_snapshot
 from feira.user_events.codec import TABLE, TOPIC, EventError, decode, encode
 from feira.user_events.offsets import DayOffsets
 from feira_spark.core.branches import MovedError
@@ -21,6 +22,8 @@ from feira_spark.user_events.messages import judged, of_day, rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+    from feira.core.settings import LakeSettings
 
 DAY = date(2010, 12, 1)
 NOON = datetime(2010, 12, 1, 12, tzinfo=UTC)
@@ -344,6 +347,19 @@ def test_a_days_offsets_and_dead_letters_are_kept_and_an_empty_day_takes_its_pla
     assert table(empty_lake) == []
     assert ranges(empty_lake) == {0: (0, 0)} and not steps.has_rows(empty_lake, DAY)
     assert ranges(empty_lake, first) == {0: (0, 3), 3: (0, 10)}
+
+
+def test_the_offsets_of_a_thousand_partitions_are_staged_for_who_has_no_spark_and_dropped(
+    empty_lake: SparkSession, lake: LakeSettings
+) -> None:
+    require_tables(empty_lake, [contract(TABLE)])
+    many = {n: (4_812_345_678 + 7_919 * n, 4_822_345_678 + 104_729 * n) for n in range(1_000)}
+    for given in (DayOffsets.of(TOPIC, DAY, {0: (2**53, 2**62)}), DayOffsets.of(TOPIC, DAY, many)):
+        uri = steps.stage_offsets(empty_lake, given)
+        assert DayOffsets.read(TOPIC, DAY, read_snapshot(lake, uri)) == given
+    assert len(steps.drop_staging(empty_lake, DAY)) == 1
+    with pytest.raises(SnapshotFileGoneError, match=r"run the step that stages it again"):
+        list(read_snapshot(lake, uri))
 
 
 def test_an_id_counts_on_the_earliest_day_that_holds_it_in_whatever_order_days_run(

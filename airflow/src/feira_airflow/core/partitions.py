@@ -22,8 +22,22 @@ from airflow.sdk import (
 from airflow.sdk.exceptions import AirflowFailException
 
 from feira.core.partition_keys import DAY, KeyFormat, PartitionKeyError
+from feira.core.settings import SettingsError
 
 CLOCK = "FEIRA_CLOCK"
+
+
+def clock_is_on() -> bool:
+    """Whether ``FEIRA_CLOCK`` is ``on``; unset and blank are ``off``.
+
+    :raises SettingsError: where it is anything else: taken for ``off``, nothing would run, the watches over silence
+        neither
+    """
+    text = os.environ.get(CLOCK, "").strip()
+    state = text.lower() or "off"
+    if state not in ("on", "off"):
+        raise SettingsError(f"{CLOCK} is {text[:80]!r}; it may be on or off.")
+    return state == "on"
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,7 @@ class PartitionKeys:
         On a laptop ``FEIRA_CLOCK`` is not ``on``: runs are then made by ``feira run`` alone, so that a
         replay of old days cannot meet today's run.
         """
-        if os.environ.get(CLOCK) == "on":
+        if clock_is_on():
             return CronPartitionTimetable(
                 self.cron, timezone="UTC", run_offset=-1, key_format=self.format.pattern
             )
@@ -92,6 +106,6 @@ def daily_at(hour: int) -> Any:
 
     On a laptop None, as a producer has no clock there either.
     """
-    if os.environ.get(CLOCK) == "on":
+    if clock_is_on():
         return CronTriggerTimetable(f"0 {hour} * * *", timezone="UTC")
     return None

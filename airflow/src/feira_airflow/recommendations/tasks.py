@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -30,8 +30,7 @@ _LONGEST_NOTICE = 600
 
 @permanent_errors_fail()
 def features() -> dict[str, Any]:
-    """Replaces the day's features; returns the snapshots that were read, those that hold them, counts, and Kafka's
-    offsets of the day."""
+    """Replaces the day's features; returns the snapshots that were read, those that hold them, and counts."""
     from feira_spark.recommendations.day import features
 
     with spark_session() as spark:
@@ -57,12 +56,16 @@ def lists(features: dict[str, Any], staged: dict[str, Any]) -> dict[str, Any]:
     from feira.core.lake import read_snapshot
     from feira.recommendations.lists import interactions_of
     from feira.recommendations.segments import segments_of
+    from feira_spark.recommendations.day import offsets_of
 
-    read, snapshots, offsets = fields_of("features", features, "sources", "snapshots", "offsets")
+    read, snapshots = fields_of("features", features, "sources", "snapshots")
     names = ("interactions", "segments", "categories", "names")
     *uris, rows = fields_of("interactions", staged, *names, "rows")
     settings = lake_settings(LAKE)
     store = _store(settings)
+    # Not by XCom: a topic may have more partitions than that takes.
+    with spark_session() as spark:
+        offsets = offsets_of(spark, partition_day(), read)
     sources = {"sources": read, "features": snapshots, "offsets": offsets}
     version = store.claim(partition_day(), get_current_context()["run_id"], sources)
     made = store.finished(version.version)
@@ -230,15 +233,15 @@ def measure(
 @permanent_errors_fail()
 def prune() -> dict[str, Any]:
     """Removes from the lake the lists of old versions that are neither in Valkey nor approved of, and the features
-    of old days without a version; returns ``removed`` (versions) and ``features`` (days). Where Valkey does not
-    answer, or serves none, nothing is removed."""
+    of old days without a version; returns of ``removed`` (versions) and ``features`` (days) how many, the first and
+    the last. Where Valkey does not answer, or serves none, nothing is removed."""
     from datetime import UTC, datetime
 
     from feira.recommendations import removal
     from feira_spark.recommendations import removal as tables
 
     store, now = _store(lake_settings(LAKE)), datetime.now(UTC)
-    nothing: dict[str, Any] = {"removed": [], "features": []}
+    nothing = {"removed": _span([]), "features": _span([])}
     if not _kept(store):
         return nothing
     with spark_session() as spark:
@@ -259,7 +262,13 @@ def prune() -> dict[str, Any]:
         tables.expire(spark, stay, now)
     names = [each.version for each in old]
     log.info("removed: %s; features of %s", ", ".join(names) or "none", ", ".join(days) or "no day")
-    return {"removed": names, "features": days}
+    return {"removed": _span(names), "features": _span(days)}
+
+
+def _span(names: Sequence[str]) -> dict[str, Any]:
+    """How many they are, and the first and the last of them, which are in order."""
+    first, last = (names[0], names[-1]) if names else (None, None)
+    return {"count": len(names), "first": first, "last": last}
 
 
 def _kept(store: ListStore) -> set[str]:

@@ -10,25 +10,33 @@ from feira_airflow.core.connections import LAKE, lake_settings, spark_session
 from feira_airflow.core.kafka import kafka_admin, kafka_config, kafka_consumer, kafka_producer
 from feira_airflow.core.partitions import partition_day
 from feira_airflow.core.permanent import permanent_errors_fail
-from feira_airflow.core.xcom import fields_of, result_of
+from feira_airflow.core.xcom import fields_of
 
 log = logging.getLogger(__name__)
 
 
 @permanent_errors_fail()
 def resolve_offsets() -> dict[str, Any]:
-    """From which offset to which the day is read; fails where Kafka does not hold all of it."""
+    """From which offset to which the day is read, staged: a topic may have thousands of partitions. Returns ``offsets``
+    (metadata URI), whose topic they are, and how many messages are between them; fails where Kafka does not hold all
+    of the day."""
     from feira.user_events.codec import TOPIC
     from feira.user_events.offsets import resolve
-    from feira_spark.user_events.day import has_rows, recorded
+    from feira_spark.user_events.day import has_rows, recorded, stage_offsets
 
     day = partition_day()
     with spark_session() as spark:
         known, held = recorded(spark, day), has_rows(spark, day)
-    with kafka_consumer() as consumer:
-        offsets = resolve(consumer, kafka_admin(), TOPIC, day, known, held)
+        with kafka_consumer() as consumer:
+            offsets = resolve(consumer, kafka_admin(), TOPIC, day, known, held)
+        uri = stage_offsets(spark, offsets)
     log.info("%s %s: %s messages between the offsets", TOPIC, day, offsets.messages)
-    return asdict(offsets)
+    return {
+        "topic": offsets.topic,
+        "topic_id": offsets.topic_id,
+        "offsets": uri,
+        "messages": offsets.messages,
+    }
 
 
 @permanent_errors_fail()
@@ -36,6 +44,7 @@ def ingest(offsets: dict[str, Any]) -> dict[str, Any]:
     """Replaces the day's events; returns ``user_events`` and ``dead_letters`` (metadata URIs), and counts: ``late`` are
     by day the messages of earlier days that the table lacks, since they came after their day was read. ``again`` are
     the days to run again, since they may lack rows for ids that a later day has lost to this one, or it has itself."""
+    from feira.core.lake import read_snapshot
     from feira.user_events.offsets import (
         DayOffsets,
         require_all_that_was_read,
@@ -46,11 +55,12 @@ def ingest(offsets: dict[str, Any]) -> dict[str, Any]:
     from feira_spark.user_events.day import has_rows, ingest, recorded
     from feira_spark.user_events.late import late_day, read_to, starting
 
-    given = result_of("resolve_offsets", DayOffsets, offsets)
+    topic, topic_id, uri = fields_of("resolve_offsets", offsets, "topic", "topic_id", "offsets")
+    day = partition_day()
+    given = DayOffsets.read(topic, day, read_snapshot(lake_settings(LAKE), uri), topic_id)
     # Since they were resolved days may have passed, and a try of this task failed, or another run read the day.
     require_topic(kafka_admin(), given)
     with spark_session() as spark:
-        day = partition_day()
         if has_rows(spark, day):
             require_all_that_was_read(given, recorded(spark, day))
         known = read_to(spark, given)

@@ -9,11 +9,11 @@ reading ends where the partition ended when it was asked, and what is of other d
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feira.user_events.codec import milliseconds
 from feira.user_events.partitions import (
@@ -28,6 +28,9 @@ from feira.user_events.partitions import (
     sent,
     watermarks,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "DAY_PROPERTY",
@@ -66,7 +69,7 @@ class DayOffsets:
 
     ``starting`` and ``ending`` are JSON as Spark's reader takes it, ``{"topic": {"0": 17}}``; ``topic_id`` is
     Kafka's, by which a topic that was made anew is another one: None where the broker is too old to have
-    any. A task can return this as it is.
+    any.
     """
 
     topic: str
@@ -81,6 +84,15 @@ class DayOffsets:
         ends = [{str(number): ranges[number][end] for number in sorted(ranges)} for end in (0, 1)]
         starting, ending = (json.dumps({topic: end}, separators=(",", ":")) for end in ends)
         return cls(topic, day.isoformat(), starting, ending, topic_id)
+
+    @classmethod
+    def read(
+        cls, topic: str, day: date, batches: Iterable[pa.RecordBatch], topic_id: str | None = None
+    ) -> DayOffsets:
+        """From rows of ``partition``, ``starting`` and ``ending``, as they are staged."""
+        rows = (row for batch in batches for row in batch.to_pylist())
+        ranges = {row["partition"]: (row["starting"], row["ending"]) for row in rows}
+        return cls.of(topic, day, ranges, topic_id)
 
     @property
     def ranges(self) -> dict[int, tuple[int, int]]:

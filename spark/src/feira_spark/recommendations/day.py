@@ -43,8 +43,6 @@ class Features:
     """The features of a day.
 
     :param sources: by table, the snapshot that was read
-    :param offsets: by partition of Kafka's topic the first offset and the one after the last that the day's
-        events were read from, at the snapshot of events; None of a day that was never ingested
     :param snapshots: by table, the snapshot that holds the day's features
     :param rows: by table, the rows of the day
     """
@@ -52,7 +50,6 @@ class Features:
     sources: Snapshots
     snapshots: Snapshots
     rows: dict[str, int]
-    offsets: dict[str, list[int]] | None = None
 
 
 def features(spark: SparkSession, day: date) -> Features:
@@ -73,13 +70,15 @@ def features(spark: SparkSession, day: date) -> Features:
         sources=read,
         snapshots={table: current_snapshot(spark, table) for table in tables},
         rows={table: of_day(spark, table, day).count() for table in tables},
-        offsets=_offsets(spark, day, read[EVENTS]),
     )
     log.info("features as of %s: %s", day, done)
     return done
 
 
-def _offsets(spark: SparkSession, day: date, snapshot: int | None) -> dict[str, list[int]] | None:
+def offsets_of(spark: SparkSession, day: date, read: Snapshots) -> dict[str, list[int]] | None:
+    """By partition of Kafka's topic the first offset and the one after the last that the day's events were read from,
+    at the snapshot of events among these; None of a day that was never ingested."""
+    snapshot = read.get(EVENTS)
     found = None if snapshot is None else recorded(spark, day, snapshot)
     return None if found is None else {str(each): [*ends] for each, ends in found.ranges.items()}
 

@@ -121,6 +121,16 @@ def _runs(spark: SparkSession, first: date, last: date, snapshot: int | None = N
     )
 
 
+def stage_offsets(spark: SparkSession, offsets: DayOffsets) -> str:
+    """Stages what is to be read for the day, of each partition of the topic a row (partition, starting, ending);
+    returns the table's metadata URI."""
+    ranges = [(number, *ends) for number, ends in offsets.ranges.items()]
+    rows = spark.createDataFrame(ranges, "partition int, starting bigint, ending bigint")
+    table = f"{_staged(date.fromisoformat(offsets.day))}offsets"
+    write_staged(rows.coalesce(1), table)
+    return metadata_uri(spark, table)
+
+
 def has_rows(spark: SparkSession, day: date) -> bool:
     """Whether the table has rows of the day."""
     return not _ids_of_days(spark.table(_EVENTS), day, day).isEmpty()

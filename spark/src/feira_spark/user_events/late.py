@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import date, timedelta
 
@@ -49,7 +50,8 @@ def late_day(known: ReadTo) -> Column:
     """The day of a message of Kafka's source that lies where that day was not read to; null of any other."""
     days: list[Column] = [F.lit(None).cast("date")]
     for day, ends in known.items():
-        pairs = [F.lit(each) for pair in ends.items() for each in pair]
-        end = F.coalesce(F.create_map(*pairs)[F.col("partition")], F.lit(0))
+        # One literal: a topic may have thousands of partitions.
+        held = F.from_json(F.lit(json.dumps(ends)), "map<string, bigint>")
+        end = F.coalesce(held[F.col("partition").cast("string")], F.lit(0))
         days.append(F.when(in_day(day) & (F.col("offset") >= end), F.lit(day)))
     return F.coalesce(*days)
