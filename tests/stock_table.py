@@ -57,18 +57,22 @@ _LOGICAL = {"bigint": "integer", "int": "integer", "decimal": "number"}
 
 
 def declare(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, gained: Sequence[tuple[str, str, bool]] = ()
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    gained: Sequence[tuple[str, str, bool]] = (),
+    key: Sequence[str] = KEY,
 ) -> None:
     """Writes the contracts of the tables into a checkout of their own, and makes it the one.
 
     :param gained: further columns of the levels and of their counts
+    :param key: of the levels
     """
     contracts = folder / "shared" / "contracts" / "stock"
     contracts.mkdir(parents=True)
     day = ("feed_day",)
-    for table, servers, columns, key, partition in (
-        ("stock.levels", ("lake", "warehouse"), [*COLUMNS, *gained], KEY, day),
-        ("stock.counts", ("lake",), [*COLUMNS, *gained], (*KEY, *day), day),
+    for table, servers, columns, unique, partition in (
+        ("stock.levels", ("lake", "warehouse"), [*COLUMNS, *gained], key, day),
+        ("stock.counts", ("lake",), [*COLUMNS, *gained], (*key, *day), day),
         ("stock.fewer", ("lake",), FEWER, (*KEY, *day), day),
         ("stock.levels_load_ledger", ("warehouse",), LEDGER, [c[0] for c in LEDGER[:3]], ()),
     ):
@@ -87,7 +91,7 @@ def declare(
                     "physicalType": "table",
                     "description": table,
                     "properties": [
-                        _column(*each, tuple(key), tuple(partition)) for each in columns
+                        _column(*each, tuple(unique), tuple(partition)) for each in columns
                     ],
                 }
             ],

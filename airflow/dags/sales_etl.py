@@ -16,6 +16,8 @@
 * `transform`, *Validate the landing again*: the contract has changed since. Clear `validate`.
 * `transform`, `drop_staging`: Spark or the lake did not answer. What readers see is as it was; clear it.
 * `publish`: the audit refused the branch; readers still see the fact as it was.
+* `load_warehouse`, *main … does not come from it*: the fact was rolled back, or made anew, since the day was
+  published. Nothing was loaded. Run the day again.
 * `load_warehouse`, `reconcile`: lake and warehouse differ. `feira verify` compares all of it. No
   event was emitted, so nothing downstream has used the day.
 * `emit`: the day is loaded and agrees, and nobody was notified. Clear it.
@@ -67,13 +69,13 @@ def sales_etl() -> None:
     # One writer: a publish whose base has moved meanwhile is refused, and computed anew by its retry.
     fact = task(pool=pools.SPARK.name, max_active_tis_per_dag=1)(tasks.publish)()
     loaded = task(pool=pools.WAREHOUSE.name, max_active_tis_per_dag=1)(tasks.load_warehouse)(
-        extract
+        extract, fact
     )
     agreed = task(pool=pools.SPARK.name)(tasks.reconcile)(loaded)
     event = task(outlets=[FACT])(tasks.emit)(agreed)
 
     api_is_up >> landing
-    validation >> extract >> fact >> loaded
+    validation >> extract >> fact
     agreed >> event
     # Not beside reconcile: both would be Spark's work, and the event waits for that one.
     agreed >> task(pool=pools.SPARK.name)(tasks.drop_staging)(loaded)

@@ -29,7 +29,7 @@ from feira_spark.core import day as published_day
 from feira_spark.core import difference
 from feira_spark.core.difference import StagedDifference, stage_difference
 from feira_spark.core.session import connect
-from feira_spark.core.tables import metadata_uri
+from feira_spark.core.tables import current_snapshot, metadata_uri
 from feira_spark.sales import day
 from feira_spark.sales.steps import QUARANTINE
 
@@ -127,7 +127,7 @@ def load_warehouse(places: Places) -> dict[str, Any]:
     manifest = landing_store(places.lake_settings, LANDED.name).manifest_uri(
         places.day, landing.version
     )
-    staging = 0.0
+    main, staging = str(current_snapshot(spark, PUBLISHED.table)), 0.0
 
     def staged(spark: SparkSession, *of: Any) -> StagedDifference | None:
         nonlocal staging
@@ -142,7 +142,7 @@ def load_warehouse(places: Places) -> dict[str, Any]:
     ):
         began = time.perf_counter()
         loaded = published_day.load_warehouse(
-            spark, connection, places.lake_settings, PUBLISHED, manifest
+            spark, connection, places.lake_settings, PUBLISHED, manifest, main
         )
         seconds = time.perf_counter() - began
     return {

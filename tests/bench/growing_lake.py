@@ -126,7 +126,8 @@ class GrowingLake:
             date_of(self.shop.days), 1
         )
         with self._session() as spark:
-            published_day.load_warehouse(spark, connection, self._lake, PUBLISHED, manifest)
+            main = str(current_snapshot(spark, PUBLISHED.table))
+            published_day.load_warehouse(spark, connection, self._lake, PUBLISHED, manifest, main)
             agreed = published(spark, connection)[PUBLISHED.table]
         days = range(1, self.shop.days + 1)
         expected = {

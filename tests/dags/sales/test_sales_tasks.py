@@ -38,23 +38,34 @@ RESULTS: dict[str, Any] = {
     "load_warehouse": LOADED,
     "reconcile": published_day.Agreed("7", 1, 10, {"revenue": "12.3400"}),
 }
-# What a task is given of one before it.
-GIVEN: dict[str, dict[str, Any]] = {
-    "validate": {"manifest": "s3://lake/manifest.json", "landing_version": 2, "lines": 10},
-    "load_warehouse": {
-        "order_lines": "s3://lake/metadata.json",
-        "manifest": "s3://lake/manifest.json",
-        "landing_version": 2,
-    },
-    "reconcile": {
-        "snapshot_id": "7",
-        "landing_version": 2,
-        "inserted": 3,
-        "updated": 2,
-        "deleted": 1,
-        "day_rows": 10,
-        "staged": STAGED,
-    },
+# What a task is given of those before it.
+GIVEN: dict[str, tuple[dict[str, Any], ...]] = {
+    "validate": ({"manifest": "s3://lake/manifest.json", "landing_version": 2, "lines": 10},),
+    "load_warehouse": (
+        {
+            "order_lines": "s3://lake/metadata.json",
+            "manifest": "s3://lake/manifest.json",
+            "landing_version": 2,
+        },
+        {
+            "metadata": "s3://lake/fact.json",
+            "snapshot_id": "7",
+            "inserted": 3,
+            "updated": 2,
+            "deleted": 1,
+        },
+    ),
+    "reconcile": (
+        {
+            "snapshot_id": "7",
+            "landing_version": 2,
+            "inserted": 3,
+            "updated": 2,
+            "deleted": 1,
+            "day_rows": 10,
+            "staged": STAGED,
+        },
+    ),
 }
 GIVEN["drop_staging"] = GIVEN["reconcile"]
 
@@ -87,7 +98,7 @@ class Task:
         }
         with set_current_context(context):
             task: Callable[..., Any] = getattr(tasks, name)
-            return task(GIVEN[name]) if name in GIVEN else task()
+            return task(*GIVEN.get(name, ()))
 
     def _opened(self, name: str) -> Any:
         @contextmanager
@@ -119,7 +130,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], dict[str, Any], tuple[str, ...]]] = {
     "transform": (("spark", LAKE, DAY), {}, ("spark",)),
     "publish": (("spark", PUBLISHED, DAY), {"attempt": "manual__1_1"}, ("spark",)),
     "load_warehouse": (
-        ("spark", "warehouse", LAKE, PUBLISHED, EXTRACTED.manifest),
+        ("spark", "warehouse", LAKE, PUBLISHED, EXTRACTED.manifest, "7"),
         {},
         ("spark", "warehouse"),
     ),
@@ -179,10 +190,21 @@ def test_what_a_step_raises_fails_its_task_and_only_what_may_pass_is_tried_again
     assert str(found.value) == str(failure)
 
 
+def test_nothing_is_loaded_where_nobody_knows_what_was_published(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract, _ = GIVEN["load_warehouse"]
+    for gone in (None, {"metadata": "s3://lake/fact.json"}):
+        monkeypatch.setitem(GIVEN, "load_warehouse", (extract, gone))
+        with pytest.raises(AirflowFailException, match=r"no snapshot_id of publish: .* Clear "):
+            task.run("load_warehouse")
+    assert task.called == []
+
+
 def test_a_run_ends_with_the_snapshot_that_was_agreed(
     task: Task, caplog: pytest.LogCaptureFixture
 ) -> None:
-    GIVEN["emit"] = vars(RESULTS["reconcile"])
+    GIVEN["emit"] = (vars(RESULTS["reconcile"]),)
     with caplog.at_level("INFO"):
         assert task.run("emit") is None
     assert "sales_fact[2010-12-01] at snapshot 7" in caplog.text

@@ -18,6 +18,7 @@ from feira.core.warehouse.load import Extract, Loaded, load
 from feira.core.warehouse.schema import require_load_tables
 from feira.core.warehouse.side import POSTGRES
 from feira.sales.published import PUBLISHED
+from watched_columns import watch
 
 FIRST = dt.date(2011, 2, 1)
 KEY = PUBLISHED.key
@@ -163,3 +164,61 @@ def test_a_table_without_a_constraint_is_loaded_by_staged_rows(
     connection.execute(change)
     assert not POSTGRES.refuses_breaches(connection, PUBLISHED.table, KEY, others)
     assert loaded(connection, whole(1, row(1, 1))).inserted == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "left"),
+    [("CASCADE", []), ("SET NULL", [None]), ("SET DEFAULT", ["none"]), ("NO ACTION", ["none"])],
+)
+def test_who_refers_to_a_row_is_not_touched_where_it_is_updated(
+    connection: psycopg.Connection, action: str, left: list[str | None]
+) -> None:
+    loaded(connection, whole(1, row(1, 1), row(2, 1), fact_row("none", 1, extract_day=FIRST)))
+    connection.execute(
+        "CREATE TABLE sales.remarks (of text DEFAULT 'none', line int DEFAULT 1, FOREIGN KEY (of, line) "
+        f"REFERENCES sales.fact ON DELETE {action})"
+    )
+    connection.execute("INSERT INTO sales.remarks (of) VALUES ('1')")
+    query = "SELECT of FROM sales.remarks"
+    assert loaded(connection, between(2, {1: 1, 2: 1}, {1: 2, 2: 2})).updated == 2
+    assert connection.execute(query).fetchall() == [("1",)]
+    if action == "NO ACTION":
+        connection.execute("UPDATE sales.remarks SET of = 'none'")
+    assert loaded(connection, between(3, {1: 2}, {})).deleted == 1
+    assert connection.execute(query).fetchall() == [(each,) for each in left]
+
+
+@pytest.mark.parametrize("event", ["INSERT", "UPDATE", "DELETE"])
+def test_a_trigger_runs_for_what_has_become_of_a_row(
+    connection: psycopg.Connection, event: str
+) -> None:
+    loaded(connection, whole(1, row(1, 1), row(2, 1)))
+    connection.execute("CREATE TABLE sales.log (event text, order_id text)")
+    connection.execute(
+        "CREATE OR REPLACE FUNCTION sales.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO sales.log VALUES (TG_OP, coalesce(NEW.order_id, OLD.order_id)); RETURN NULL; END $$"
+    )
+    connection.execute(
+        f"CREATE TRIGGER notes AFTER {event} ON sales.fact FOR EACH ROW EXECUTE FUNCTION sales.note()"
+    )
+    loaded(connection, between(2, {1: 1, 2: 1}, {1: 2, 3: 1}))
+    of = {"INSERT": "3", "UPDATE": "1", "DELETE": "2"}[event]
+    assert connection.execute("SELECT * FROM sales.log").fetchall() == [(event, of)]
+
+
+@pytest.mark.usefixtures("straight_alone")
+@pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE TABLE sales.remarks (of text, line int, FOREIGN KEY (of, line) REFERENCES sales.fact)",
+        "CREATE TRIGGER watches BEFORE UPDATE ON sales.fact EXECUTE FUNCTION sales.refuse(); "
+        "ALTER TABLE sales.fact DISABLE TRIGGER watches",
+    ],
+)
+def test_what_nothing_comes_of_has_no_row_staged(
+    connection: psycopg.Connection, change: str
+) -> None:
+    loaded(connection, whole(1, row(1, 1)))
+    watch(connection, "sales.load_ledger", "landing_uri")
+    connection.execute(change)
+    assert loaded(connection, between(2, {1: 1}, {1: 2})).updated == 1

@@ -39,6 +39,7 @@ from feira.core.warehouse.schema import (
 )
 from feira.core.warehouse.side import REDSHIFT
 from feira.sales.published import PUBLISHED
+from feira_local.stack.postgres import Dsns
 from watched_columns import watch
 
 DAY = dt.date(2011, 1, 3)
@@ -714,6 +715,33 @@ def test_what_is_held_and_why_is_what_the_last_load_found(connection: psycopg.Co
     assert "\n" not in reason, "what PostgreSQL adds may show the row"
     loaded(connection, whole(3, other, of_day(D, "good")), extract(E))
     assert held(connection) == [(DATE_1, "'other', 1")]
+
+
+@pytest.fixture(params=["warehouse_loader", "superuser"])
+def somebodys(request: pytest.FixtureRequest, postgres: Dsns) -> Iterator[psycopg.Connection]:
+    """Somebody's table that has the name of the staged rows: the loader's own, or not."""
+    with psycopg.connect(postgres.superuser, dbname="warehouse", autocommit=True) as owner:
+        owner.execute("CREATE TABLE public.staged_rows AS SELECT 'mine' AS it")
+        if request.param != "superuser":
+            owner.execute(f"ALTER TABLE public.staged_rows OWNER TO {request.param}")
+        yield owner
+        owner.execute("DROP TABLE IF EXISTS public.staged_rows")
+
+
+@pytest.mark.parametrize("path", ['"$user", public', "public, pg_temp", ""])
+def test_a_table_of_the_staged_rows_name_is_left_as_it_is(
+    connection: psycopg.Connection, somebodys: psycopg.Connection, path: str
+) -> None:
+    connection.execute("SELECT set_config('search_path', %s, FALSE)", [path])
+    old, new = of_day(DATE_1, "old"), of_day(E, "new")
+    loaded(connection, whole(1, old), extract(DATE_1))
+    loaded(connection, whole(2, old, of_day(D, "bad", description="a\0b"), new), extract(E))
+    assert (fact(connection), [day for day, _ in held(connection)]) == ([new, old], [D])
+    loaded(connection, whole(3, new), extract(E))
+    loaded(connection, difference(4, ("DELETE", new), ("INSERT", old)), extract(E))
+    assert (fact(connection), held(connection)) == ([old], [])
+    assert somebodys.execute("SELECT it FROM public.staged_rows").fetchall() == [("mine",)]
+    assert connection.execute("SHOW search_path").fetchone() == (path,)
 
 
 def test_a_row_of_another_contract_version_in_the_ledger_is_left_as_it_is(

@@ -29,8 +29,8 @@ class Noted:
         self.statements: list[str] = []
         self.staged: dict[str, bytes] = {}
 
-    def execute(self, statement: bytes) -> None:
-        self.statements.append(statement.decode())
+    def execute(self, statement: bytes | str) -> None:
+        self.statements.append(statement if isinstance(statement, str) else statement.decode())
         self.staged = {path: self.files.cat_file(path) for path in self.files.find("/lake")}
         if self.fails:
             raise psycopg.OperationalError("gone")
@@ -75,6 +75,13 @@ def test_a_server_that_calls_itself_older_than_any_postgresql_is_redshift() -> N
 def test_lineage_names_a_cluster_and_its_region(host: str, name: str) -> None:
     assert REDSHIFT.lineage_server(host) == f"redshift://{name}"
     assert POSTGRES.lineage_server(host) == f"postgres://{host}"
+
+
+def test_redshift_alone_has_what_a_refused_block_staged_dropped(files: MemoryFileSystem) -> None:
+    for each, statements in ((POSTGRES, []), (REDSHIFT, ["DROP TABLE staged_rows"])):
+        connection = Noted(files)
+        each.drop_refused(cast(Any, connection), "staged_rows")
+        assert connection.statements == statements
 
 
 def test_among_no_values_is_nothing() -> None:

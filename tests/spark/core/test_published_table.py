@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -35,7 +37,7 @@ from feira_spark.core.difference import difference_since, lake_figures, lake_row
 from feira_spark.core.migrate import bring_tables_to_contracts
 from feira_spark.core.publish import publish_day, sweep_branches
 from feira_spark.core.tables import require_tables
-from stock_table import COLUMNS, LEVELS, declare
+from stock_table import COLUMNS, KEY, LEVELS, declare
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -112,6 +114,20 @@ class Stock:
         return found
 
 
+@contextmanager
+def opened(
+    spark: SparkSession, lake: LakeSettings, postgres: Dsns, table: PublishedTable
+) -> Iterator[Stock]:
+    """The table as it is declared by then, with an empty schema in the warehouse."""
+    with psycopg.connect(postgres.superuser, dbname="warehouse", autocommit=True) as owner:
+        owner.execute("DROP SCHEMA IF EXISTS stock CASCADE")
+        owner.execute("CREATE SCHEMA stock AUTHORIZATION warehouse_loader")
+        with connect(postgres.warehouse_loader) as warehouse:
+            yield Stock(spark, lake, warehouse, table)
+            contract.cache_clear()
+        owner.execute("DROP SCHEMA stock CASCADE")
+
+
 @pytest.fixture(
     params=["a date of its own", pytest.param("the extract day", marks=pytest.mark.slow)]
 )
@@ -125,13 +141,28 @@ def stock(
 ) -> Iterator[Stock]:
     declare(tmp_path, monkeypatch)
     event = "valid_on" if request.param == "a date of its own" else "feed_day"
-    with psycopg.connect(postgres.superuser, dbname="warehouse", autocommit=True) as owner:
-        owner.execute("DROP SCHEMA IF EXISTS stock CASCADE")
-        owner.execute("CREATE SCHEMA stock AUTHORIZATION warehouse_loader")
-        with connect(postgres.warehouse_loader) as warehouse:
-            yield Stock(empty_lake, lake, warehouse, replace(LEVELS, event_date=event))
-            contract.cache_clear()
-        owner.execute("DROP SCHEMA stock CASCADE")
+    with opened(empty_lake, lake, postgres, replace(LEVELS, event_date=event)) as stock:
+        yield stock
+
+
+@pytest.fixture
+def timed(
+    empty_lake: SparkSession,
+    lake: LakeSettings,
+    postgres: Dsns,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Stock]:
+    """A table that has a time in its key and decimals of all digits, on a machine in New York."""
+    gained = [("at", "timestamp", True), ("exact", "decimal(38,18)", False)]
+    gained.append(("share", "decimal(38,38)", False))
+    declare(tmp_path, monkeypatch, gained, (*KEY, "at"))
+    with monkeypatch.context() as machine:
+        machine.setenv("TZ", "America/New_York")
+        time.tzset()
+        with opened(empty_lake, lake, postgres, LEVELS) as stock:
+            yield stock
+    time.tzset()
 
 
 def test_a_table_goes_from_its_extracts_to_the_agreement_by_its_declaration(stock: Stock) -> None:
@@ -248,3 +279,75 @@ def test_a_row_that_the_warehouse_cannot_hold_holds_up_its_own_day_alone(stock: 
     assert stock.reconcile(B, 2).rows >= 2
     assert held_days(stock.warehouse, stock.table) == {}
     assert stock.verify().rows == 4
+
+
+def test_rows_that_were_deleted_beside_their_files_are_published_over_loaded_and_compared(
+    stock: Stock,
+) -> None:
+    stock.extract(A, count(1, A, 10, 1), count(2, A, 4, 1), count(3, A, 6, 1))
+    stock.publish(A)
+    stock.load(A)
+    mode = "ALTER TABLE lake.stock.levels SET TBLPROPERTIES ('write.delete.mode' = '{}')"
+    stock.spark.sql(mode.format("merge-on-read"))
+    stock.spark.sql("DELETE FROM lake.stock.levels WHERE shelf = 2")
+    stock.spark.sql(mode.format("copy-on-write"))
+    stock.extract(B, count(4, B, 1, 1))
+    assert stock.publish(B) == (1, 0, 0)
+    done = stock.load(B)
+    assert (done.inserted, done.updated, done.deleted) == (1, 0, 1)
+    assert stock.levels() == [(1, 10), (3, 6), (4, 1)]
+    # The days are written anew, and main has no delete file.
+    stock.extract(B, count(3, B, 7, 2), count(4, B, 1, 1))
+    assert stock.publish(B) == (0, 1, 0)
+    assert stock.publish(A) == (1, 0, 0), "by its extract the row is to be there"
+    assert stock.load(A).inserted == 1
+    assert stock.levels() == [(1, 10), (2, 4), (3, 7), (4, 1)]
+    stock.extract(C, count(5, C, 2, 1))
+    stock.publish(C)
+    assert stock.load(C).inserted == 1
+    for day in (A, B, C):
+        stock.reconcile(day)
+    assert stock.verify().rows == 5
+
+
+def test_of_rows_whose_key_has_a_time_those_that_differ_are_named_in_utc(timed: Stock) -> None:
+    # In New York the clock shows 01:30 twice.
+    first, again = (dt.datetime(2010, 11, 7, hour, 30, tzinfo=dt.UTC) for hour in (5, 6))
+    early = dt.datetime(1900, 1, 1, 0, 0, 0, 123456, tzinfo=dt.UTC)
+    rows = [(*count(1, A, 10, 1), at, None, None) for at in (first, again, early)]
+    timed.extract(A, *rows)
+    assert timed.publish(A) == (3, 0, 0)
+    assert timed.load(A).inserted == 3
+    assert timed.reconcile(A).rows == 3
+    timed.warehouse.execute("UPDATE stock.levels SET note = 'x' WHERE at = %s", [again])
+    for compare in (lambda: timed.reconcile(A), timed.verify):
+        with pytest.raises(ReconcileError) as failure:
+            compare()
+        named = ", key (1, 2012-02-29, 7.50, 2010-11-07 06:30:00+00:00). No event"
+        assert named in str(failure.value)
+    timed.warehouse.execute("DELETE FROM stock.levels WHERE at <> %s", [first])
+    with pytest.raises(ReconcileError) as failure:
+        timed.reconcile(A)
+    for at in ("1900-01-01 00:00:00.123456+00:00", "2010-11-07 06:30:00+00:00"):
+        assert f"(1, 2012-02-29, 7.50, {at}, in the lake only)" in str(failure.value)
+    assert "keys (" in str(failure.value) and "05:30" not in str(failure.value)
+
+
+def test_decimals_of_all_digits_are_published_loaded_and_compared(timed: Stock) -> None:
+    at, shares = dt.datetime(2011, 1, 3, tzinfo=dt.UTC), ["0.6", "-1E-38", f"0.{'9' * 38}", "0"]
+    exact = ["123456789012345.5", "-1E-18", f"-{'9' * 20}.{'9' * 18}", "0"]
+    rows = [
+        (*count(shelf, A, 1, 1), at, Decimal(wide), Decimal(share))
+        for shelf, (wide, share) in enumerate(zip(exact, shares, strict=True))
+    ]
+    timed.extract(A, *rows)
+    assert timed.publish(A) == (4, 0, 0)
+    assert timed.load(A).inserted == 4
+    assert timed.reconcile(A).rows == timed.verify().rows == 4
+    for column, last in (("exact", "1E-18"), ("share", "1E-38")):
+        change = f"UPDATE stock.levels SET {column} = {column} + {{}} WHERE shelf = 1"
+        timed.warehouse.execute(change.format(last))
+        with pytest.raises(ReconcileError, match=r", key \(1, [^)]*\)\. No event"):
+            timed.reconcile(A)
+        timed.warehouse.execute(change.format(f"-{last}"))
+    assert timed.reconcile(A).rows == 4

@@ -18,7 +18,7 @@ import pytest
 
 from checkout import copy_checkout
 from feira.core.contracts.registry import stored_in
-from feira.core.errors import PermanentError
+from feira.core.errors import PermanentError, Remedy
 from feira.core.lake import landing_store
 from feira.core.landing.land import SchemaDriftError
 from feira.core.landing.store import LandingError
@@ -29,6 +29,8 @@ from feira.core.warehouse.schema import connect
 from feira.sales.published import PUBLISHED
 from feira_local.stack.postgres import Dsns
 from feira_spark.core import day as published_steps
+from feira_spark.core import publish as publishing
+from feira_spark.core.difference import UndoneError
 from feira_spark.core.tables import current_snapshot, require_tables
 from feira_spark.sales import day as steps
 from feira_spark.sales.steps import GateError
@@ -65,7 +67,12 @@ class Day:
         extracted = steps.transform(self.spark, self.lake, DAY)
         published = published_steps.publish(self.spark, PUBLISHED, DAY, attempt=attempt)
         loaded = published_steps.load_warehouse(
-            self.spark, self.warehouse, self.lake, PUBLISHED, extracted.manifest
+            self.spark,
+            self.warehouse,
+            self.lake,
+            PUBLISHED,
+            extracted.manifest,
+            published.snapshot_id,
         )
         agreed = published_steps.reconcile(self.spark, self.warehouse, PUBLISHED, DAY, loaded)
         return [validated, extracted, published, loaded, agreed]
@@ -257,5 +264,64 @@ def test_a_landing_that_was_not_validated_is_not_loaded(day: Day) -> None:
     landed = day.land(GOOD, "run-1")
     with pytest.raises(LandingError, match="was not validated"):
         published_steps.load_warehouse(
-            day.spark, day.warehouse, day.lake, PUBLISHED, landed.manifest
+            day.spark, day.warehouse, day.lake, PUBLISHED, landed.manifest, "1"
         )
+
+
+def test_a_day_that_was_rolled_back_before_its_load_is_refused_and_loaded_once_it_is_published_again(
+    day: Day,
+) -> None:
+    def published(lines: int, attempt: str) -> tuple[str, published_steps.Published]:
+        landed = day.land(GOOD[:lines], attempt, refetch=True)
+        steps.validate(day.spark, day.lake, landed)
+        steps.transform(day.spark, day.lake, DAY)
+        return landed.manifest, published_steps.publish(day.spark, PUBLISHED, DAY, attempt=attempt)
+
+    def load(manifest: str, snapshot: str) -> published_steps.Loaded:
+        return published_steps.load_warehouse(
+            day.spark, day.warehouse, day.lake, PUBLISHED, manifest, snapshot
+        )
+
+    def refused(manifest: str, snapshot: str, main: str) -> None:
+        before = day.ledger()
+        with pytest.raises(UndoneError) as refusal:
+            load(manifest, snapshot)
+        for part in ("sales.fact was published as", f"snapshot {snapshot},", f"main is {main},"):
+            assert part in str(refusal.value)
+        assert (refusal.value.remedy, refusal.value.of) == (Remedy.RUN, ("sales", str(DAY)))
+        assert day.ledger() == before
+
+    first, before = published(2, "run_1")
+    assert load(first, before.snapshot_id).inserted == 2
+    manifest, undone = published(3, "run_2")
+    day.spark.sql(
+        f"CALL lake.system.rollback_to_snapshot('sales.fact', {before.snapshot_id})"
+    ).collect()
+    refused(manifest, undone.snapshot_id, before.snapshot_id)
+
+    again = published_steps.publish(day.spark, PUBLISHED, DAY, attempt="run_3")
+    assert (load(manifest, again.snapshot_id).inserted, len(day.ledger())) == (1, 2)
+    day.spark.sql("DROP TABLE lake.sales.fact")
+    require_tables(day.spark, [PUBLISHED.contract])
+    refused(manifest, again.snapshot_id, "no snapshot")
+
+
+def test_a_publish_that_finds_nothing_to_change_is_of_the_snapshot_that_it_compared(
+    day: Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landed = day.land(GOOD[:2], "run_1")
+    *_, first, _, _ = day.rest(landed, "run_1")
+    *_, second, _, _ = day.rest(day.land(GOOD[:3], "run_2", refetch=True), "run_2")
+    compared = publishing.changes
+
+    def rolled_back(*of: Any) -> Any:
+        found = compared(*of).localCheckpoint()
+        day.spark.sql(
+            f"CALL lake.system.rollback_to_snapshot('sales.fact', {first.snapshot_id})"
+        ).collect()
+        return found
+
+    monkeypatch.setattr(publishing, "changes", rolled_back)
+    done = published_steps.publish(day.spark, PUBLISHED, DAY, attempt="run_3")
+    assert (done.inserted, done.snapshot_id) == (0, second.snapshot_id)
+    assert current_snapshot(day.spark, "sales.fact") == int(first.snapshot_id)

@@ -95,15 +95,16 @@ def publish() -> dict[str, Any]:
 
 
 @permanent_errors_fail()
-def load_warehouse(extract: dict[str, Any]) -> dict[str, Any]:
+def load_warehouse(extract: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
     """Brings the warehouse to the fact's main and writes the ledger; returns snapshot and counts."""
     from feira.core import lineage
     from feira_spark.core.day import load_warehouse
 
     (manifest,) = fields_of("transform", extract, "manifest")
+    (snapshot,) = fields_of("publish", published, "snapshot_id")
     lake = lake_settings(LAKE)
     with spark_session() as spark, warehouse() as connection:
-        loaded = load_warehouse(spark, connection, lake, PUBLISHED, manifest)
+        loaded = load_warehouse(spark, connection, lake, PUBLISHED, manifest, snapshot)
         report_lineage(lambda: lineage.loaded(PUBLISHED, lake, connection))
     return asdict(loaded)
 

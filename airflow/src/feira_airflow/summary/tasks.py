@@ -40,7 +40,7 @@ def build_marts() -> dict[str, Any]:
     from feira_airflow.summary.marts import build_marts
 
     day = partition_day()
-    target = Path(os.environ.get("FEIRA_HOME", tempfile.gettempdir())) / "dbt"
+    target = Path(os.environ.get("FEIRA_HOME") or tempfile.gettempdir()) / "dbt"
     dsn, dialect = warehouse_dsn(WAREHOUSE_DBT)
     rows = build_marts(
         dsn,

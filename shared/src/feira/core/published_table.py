@@ -7,15 +7,32 @@ What publishes, compares, loads and reconciles takes it, and knows no pipeline. 
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 
 from feira.core.by_place import declarations
 from feira.core.contracts import Contract, ContractError, contract
+from feira.core.contracts.ddl import warehouse_type
+from feira.core.contracts.identifiers import LONGEST
 
 # The ledger's rows of a day. One landing has several where it was loaded under several contracts.
 NEWEST_FIRST = "landing_version DESC, load_sequence DESC"
 _LEDGER = "load_ledger"
+_LANDING = ("landing_version", "contract_version")
+# Of the ledger, beside the day and the measures' sums.
+_LEDGER_TYPES = {
+    "landing_version": "int",
+    "contract_version": "string",
+    "landing_uri": "string",
+    **dict.fromkeys((f"{kind}_lines" for kind in ("landed", "valid", "quarantined")), "bigint"),
+    **dict.fromkeys((f"{of}_rows" for of in ("day", "inserted", "updated", "deleted")), "bigint"),
+    **dict.fromkeys(("snapshot_id", "load_sequence", "agreed_snapshot_id"), "bigint"),
+    "loaded_at": "timestamp",
+}
+# Of the tables that loads note in beside it, by what else they have.
+_BESIDE_DAY = (*_LEDGER_TYPES, "row_key", "reason", "held_at")
+_BESIDE_EVENT_DATE, _BESIDE_KEY = ("load_sequence",), ("load_sequence", "noted_at")
 
 
 @dataclass(frozen=True)
@@ -54,8 +71,8 @@ class PublishedTable:
     :param ledger: the table of loads, ``<schema>.load_ledger``; several tables of one schema have
         ledgers of their own, as in ``sales.returns_load_ledger``
     :param measures: the sums that are compared beside rows and their hash
-    :param noted_key: a column of the key whose values loads note when they change rows of theirs; none
-        where nobody follows the table by it
+    :param noted_key: a column of the key, not the event date, whose values loads note when they change
+        rows of theirs; none where nobody follows the table by it
     """
 
     name: str
@@ -90,8 +107,10 @@ class PublishedTable:
 
     @property
     def waiting_date(self) -> str:
-        """The event date's column among the dates that wait for reconcile."""
-        return self.event_date if self.event_date != self.day else "event_date"
+        """The event date's column among the dates that wait for reconcile, beside the day's."""
+        if self.event_date != self.day:
+            return self.event_date
+        return "event_date" if self.day != "event_date" else "waiting_date"
 
     @property
     def unreconciled(self) -> str:
@@ -153,23 +172,91 @@ class PublishedTable:
             return f"its noted_key {self.noted_key} is not of the key"
         extracted = {each.name: each.type for each in contract(self.extracts).columns}
         for each in declared.columns:
+            warehouse_type(each)
             if extracted.get(each.name) != each.type:
                 return f"{self.extracts} has no {each.name} of type {each.type}"
+        return self._name_problem(declared.partition_by[0]) or self._ledger_problem(declared)
+
+    def _name_problem(self, day: str) -> str | None:
+        """Where a table that loads write would have a name that is cut, or a column twice."""
         if not self.ledger.endswith(_LEDGER):
             return f"its ledger's name {self.ledger} must end in {_LEDGER}"
-        kept = {each.name for each in contract(self.ledger).columns}
+        for name in (self.table, self.unreconciled):
+            if (length := len(name.partition(".")[2])) > LONGEST:
+                return f"the name {name} has {length} characters, and PostgreSQL holds {LONGEST}"
+        if self.noted_key == self.event_date:
+            return f"its noted_key {self.noted_key} is its event date, which is noted anyway"
+        noted = _BESIDE_EVENT_DATE if self.noted_key is None else _BESIDE_KEY
+        beside = ((day, _BESIDE_DAY), (self.event_date, noted), (self.noted_key, noted))
+        for column, others in beside:
+            if column in others:
+                return f"{column} is also a column of the loads' own, beside it; rename it"
+        columns = [day, *_LEDGER_TYPES, *(f"day_{measure.name}" for measure in self.measures)]
+        if twice := [name for name in columns if columns.count(name) > 1]:
+            return f"{self.ledger} would have several columns {twice[0]}; rename a measure"
+        return None
+
+    def _ledger_problem(self, declared: Contract) -> str | None:
+        """Where the ledger has not what a load writes."""
+        day, ledger = declared.partition_by[0], contract(self.ledger)
+        types = {day: "date", **_LEDGER_TYPES}
         for measure in self.measures:
             type_ = declared.column(measure.column).type
-            if not type_.startswith(("int", "bigint", "decimal")):
+            if _digits(type_) is None:
                 return f"{measure.column} is {type_}, and a sum is of integers or decimals"
-            if f"day_{measure.name}" not in kept:
-                return f"{self.ledger} has no column day_{measure.name}"
+            types[f"day_{measure.name}"] = _of_sum(type_)
+        found = {each.name: each.type for each in ledger.columns}
+        for name, type_ in types.items():
+            if name not in found:
+                return f"{self.ledger} has no column {name}"
+            if not _holds(found[name], type_):
+                return f"{name} of {self.ledger} is {found[name]}, and must hold every {type_}"
+        if {*ledger.primary_key} != {day, *_LANDING}:
+            key = ", ".join(ledger.primary_key)
+            return (
+                f"{self.ledger} has the key ({key}), and must have ({', '.join((day, *_LANDING))})"
+            )
+        written = types.keys() - {"agreed_snapshot_id"}
+        if unknown := [name for name in ledger.required_columns if name not in written]:
+            return f"{self.ledger} requires {unknown[0]}, which a load does not write"
         return None
 
 
 @functools.cache
+def _digits(type_: str) -> tuple[int, int] | None:
+    """How many digits a number has before and after its point; None for a type that is none."""
+    if match := re.fullmatch(r"decimal\((\d+),(\d+)\)", type_):
+        return int(match[1]) - int(match[2]), int(match[2])
+    return {"int": (10, 0), "bigint": (19, 0)}.get(type_)
+
+
+def _of_sum(type_: str) -> str:
+    """The type that Spark gives a sum of the type's numbers: of decimals ten digits more."""
+    match = re.fullmatch(r"decimal\((\d+),(\d+)\)", type_)
+    return f"decimal({min(38, int(match[1]) + 10)},{match[2]})" if match else "bigint"
+
+
+def _holds(type_: str, other: str) -> bool:
+    """Whether a column of the type holds every value of the other, to its last digit."""
+    digits, others = _digits(type_), _digits(other)
+    if digits is None or others is None:
+        return type_ == other
+    return digits[0] >= others[0] and digits[1] >= others[1]
+
+
+@functools.cache
 def published_tables() -> tuple[PublishedTable, ...]:
-    """What the pipelines publish: ``PUBLISHED`` of each ``feira.<pipeline>.published``, by name."""
+    """What the pipelines publish: ``PUBLISHED`` of each ``feira.<pipeline>.published``, by name.
+
+    :raises ContractError: where two have one ledger: each would take up the other's snapshot
+    """
     import feira
 
-    return tuple(declarations(feira.__path__, "feira", "published", PublishedTable, ContractError))
+    found = [*declarations(feira.__path__, "feira", "published", PublishedTable, ContractError)]
+    of_ledger: dict[str, str] = {}
+    for each in found:
+        if (other := of_ledger.setdefault(each.ledger, each.name)) != each.name:
+            raise ContractError(
+                f"{other} and {each.name} both have the ledger {each.ledger}; declare one for each."
+            )
+    return tuple(found)

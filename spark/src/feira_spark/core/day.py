@@ -13,6 +13,7 @@ from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING
 
+from feira.core.errors import Remedy
 from feira.core.lake import lake_files, landing_store
 from feira.core.landing.store import LandingError
 from feira.core.published_table import PublishedTable
@@ -20,7 +21,7 @@ from feira.core.settings import LakeSettings
 from feira.core.warehouse.load import Extract, load
 from feira.core.warehouse.reconcile import reconcile_day
 from feira.core.warehouse.side import Staging
-from feira_spark.core.difference import difference_since, lake_figures, lake_rows
+from feira_spark.core.difference import UndoneError, difference_since, lake_figures, lake_rows
 from feira_spark.core.publish import publish_day, sweep_branches
 
 if TYPE_CHECKING:
@@ -84,9 +85,14 @@ def load_warehouse(
     lake: LakeSettings,
     table: PublishedTable,
     manifest_uri: str,
+    published: str,
 ) -> Loaded:
     """Brings the warehouse to the table's main and writes the ledger row of the day's extract, which was
-    made of that landing: see ``load``. What Redshift is to read is staged in the lake."""
+    made of that landing: see ``load``. What Redshift is to read is staged in the lake.
+
+    :param published: the snapshot that the day was published as
+    :raises UndoneError: where main does not come from that snapshot: the day's rows are not in it
+    """
     store = landing_store(lake, table.name)
     manifest = store.read_manifest(manifest_uri)
     validation = store.validation(manifest.extract_day, manifest.version)
@@ -101,8 +107,12 @@ def load_warehouse(
     )
     staging = Staging(lake_files(lake), f"{lake.root}/staging/warehouse/{table.table}")
     staged: list[str] = []
-    since = difference_since(spark, table, lake, staged.append)
-    done = load(connection, table, extract, since, staging)
+    since = difference_since(spark, table, lake, staged.append, int(published))
+    try:
+        done = load(connection, table, extract, since, staging)
+    except UndoneError as error:
+        error.fixed_by(Remedy.RUN, (table.name, str(extract.day)))
+        raise
     return Loaded(
         str(done.snapshot_id),
         manifest.version,

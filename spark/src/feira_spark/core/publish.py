@@ -10,7 +10,9 @@ from datetime import date
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
+from feira.core.contracts import Column
 from feira.core.published_table import PublishedTable
+from feira.core.warehouse.fingerprint import MOST_DIGITS, row_hash
 from feira_spark.core.branches import branch_of
 from feira_spark.core.key_ranges import KeyedDays, days_to_read, keys_of_day, of_days
 from feira_spark.core.session import CATALOG, planned_for
@@ -25,6 +27,8 @@ from feira_spark.core.tables import (
 )
 
 _LEFT = "_left"
+# Spark's sum has ten digits more than its column.
+_SUMMED_DIGITS = MOST_DIGITS - 10
 # As ``publish_day`` names its branches, and as an older release did.
 _BRANCH = re.compile(r"publish_\d{4}_\d\d_\d\d_\w+", re.ASCII)
 ROWS_A_LINE = 3
@@ -83,7 +87,8 @@ def publish_day(spark: SparkSession, table: PublishedTable, day: date, attempt: 
         )
     return Published(
         metadata=metadata,
-        snapshot_id=snapshot,
+        # Without a change the one that was compared: main may have been rolled back meanwhile.
+        snapshot_id=snapshot if base is None or counts else base,
         inserted=counts["insert"],
         updated=counts["update"],
         deleted=counts["delete"],
@@ -168,13 +173,13 @@ def _audit(
     counts: Counter[str],
 ) -> None:
     """Row count, uniqueness of the changed keys, nulls, values that the contract does not allow, and sums
-    against the input: the measures', and those of every decimal."""
+    against the input: the measures', and those of every decimal, or of its hashes."""
     key, declared = list(table.key), table.contract
     written = rows.sparkSession.table(target)
     summed = {measure.name: measure.sql for measure in table.measures}
     for column in declared.columns:
         if column.type.startswith("decimal"):
-            summed.setdefault(column.name, f"coalesce(sum({column.name}), 0)")
+            summed.setdefault(column.name, _total(column))
     sums = [F.expr(sql).alias(f"sum_{n}") for n, sql in enumerate(summed.values())]
     nulls = [
         F.sum(F.col(name).isNull().cast("int")).alias(f"null_{name}")
@@ -234,6 +239,12 @@ def _audit(
             f"{target}: {'; '.join(problems)}. main was not moved; "
             "the branch was dropped. Run the day again; if it repeats, it is a defect."
         )
+
+
+def _total(column: Column) -> str:
+    """SQL for the sum of a decimal; of its values' hashes where Spark may have no number for the sum."""
+    wide = int(re.split(r"\D+", column.type)[1]) > _SUMMED_DIGITS
+    return f"coalesce(sum({row_hash([column], 'spark') if wide else column.name}), 0)"
 
 
 def sweep_branches(spark: SparkSession, table: PublishedTable) -> list[str]:

@@ -25,7 +25,8 @@ from feira.core.warehouse.staged import (
 
 log = logging.getLogger(__name__)
 
-_CHANGED, _PART = f"{STAGED}_changed", f"{STAGED}_part"
+# No table that is loaded has a name that begins so.
+_CHANGED, _PART, _TAKEN = (f"{STAGED}_{of}" for of in ("changed", "part", "taken"))
 
 
 class RowRefusedError(PermanentError, LoadError):
@@ -93,7 +94,7 @@ def apply_by_day(
         held.note_rows(found, no_more, [*days, *days])
         deleted = cursor.execute(
             f"DELETE {no_more} AND NOT EXISTS "
-            f"(SELECT 1 FROM {table.held_rows} AS h WHERE {merge.same_key('h')})",
+            f"(SELECT 1 FROM {table.held_rows} AS {_TAKEN} WHERE {merge.same_key(_TAKEN)})",
             [*days, *days],
         ).rowcount
         for each in (STAGED, _CHANGED):

@@ -18,6 +18,8 @@ from feira.core.contracts.model import Column, ContractError
 from feira.core.published_table import PublishedTable
 
 Engine = Literal["spark", "postgres", "redshift"]
+MOST_DIGITS = 38
+"""Of a decimal, in Spark and in Redshift."""
 
 
 def row_token(column: Column, engine: Engine) -> str:
@@ -26,8 +28,13 @@ def row_token(column: Column, engine: Engine) -> str:
     text = "string" if engine == "spark" else "varchar"
     if column.type == "string":
         value = f"CAST(length({name}) AS {text}) || ':' || {name}"
-    elif match := re.fullmatch(r"decimal\(\d+,(\d+)\)", column.type):
-        value = f"CAST(CAST({name} * {10 ** int(match[1])} AS decimal(38,0)) AS {text})"
+    elif match := re.fullmatch(r"decimal\((\d+),(\d+)\)", column.type):
+        precision, scale = map(int, match.groups())
+        # The product has so many digits, and PostgreSQL alone has numbers of any.
+        if engine == "postgres" or precision + scale + 2 <= MOST_DIGITS:
+            value = f"CAST(CAST({name} * {10**scale} AS decimal(38,0)) AS {text})"
+        else:
+            value = _unscaled(f"CAST(CAST({name} AS {column.type}) AS {text})")
     elif column.type == "timestamp":
         value = {
             "spark": f"CAST(unix_micros({name}) AS string)",
@@ -43,6 +50,14 @@ def row_token(column: Column, engine: Engine) -> str:
     else:
         raise ContractError(f"Column {name} of type {column.type} cannot be compared by hash.")
     return f"coalesce({value}, '~')"
+
+
+def _unscaled(written: str) -> str:
+    """SQL text for a decimal, of the text that it is written as: the integer of its last place."""
+    # By no arithmetic: of more digits than fit, Spark rounds what it negates, and what it compares with 0.
+    digits = f"TRIM(LEADING '0' FROM replace(replace({written}, '-', ''), '.', ''))"
+    signed = f"WHEN substring({written}, 1, 1) = '-' THEN '-' || {digits}"
+    return f"CASE WHEN {digits} = '' THEN '0' {signed} ELSE {digits} END"
 
 
 def row_hash(columns: Iterable[Column], engine: Engine) -> str:
@@ -86,10 +101,17 @@ def rows_by_key(
 ) -> str:
     """A query for the key and the hash of each row of one event date and extract day, as
     ``figures_by_date`` counts them; in the order of its first column, a hash of the key, which is
-    every engine's own order."""
+    every engine's own order. A timestamp of Spark's is its microseconds since 1970: its driver would give it
+    in the time of the machine, without saying which."""
     key = [table.contract.column(name) for name in table.key]
+    named = [
+        f"unix_micros({each.name}) AS {each.name}"
+        if (engine, each.type) == ("spark", "timestamp")
+        else each.name
+        for each in key
+    ]
     return (
-        f"SELECT {row_hash(key, engine)} AS place, {', '.join(table.key)}, "
+        f"SELECT {row_hash(key, engine)} AS place, {', '.join(named)}, "
         f"{row_hash(table.contract.columns, engine)} AS row_fingerprint FROM {source} "
         f"WHERE {_within_years(table.event_date)} = DATE '{event_date.isoformat()}' "
         f"AND {table.day} = DATE '{day.isoformat()}' AND {where} ORDER BY 1, {2 + len(table.key)}"

@@ -67,6 +67,7 @@ def load(
     side = side_of(connection)
     with connection.transaction():
         connection.execute(side.lock(table.ledger))
+        side.find_temporary_first(connection)
         side.look_up_by_key(connection)
         snapshot = held_snapshot(connection, table)
         is_first = snapshot is None
@@ -88,8 +89,7 @@ def load(
                 done = None
             if done is None:
                 # Not in the except block: what is raised here would carry the refused value along.
-                # Where a side undoes nothing, since nothing was sent, the staged table is there still.
-                connection.execute(f"DROP TABLE IF EXISTS {STAGED}")
+                side.drop_refused(connection, STAGED)
                 difference = difference_since(None) or difference
                 done = apply_by_day(connection, table, extract.day, difference, staging)
             snapshot = difference.snapshot_id

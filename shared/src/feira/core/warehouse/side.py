@@ -80,6 +80,10 @@ class Side(ABC):
         """The statement that keeps other writers of the table waiting until the transaction's end."""
 
     @abstractmethod
+    def find_temporary_first(self, connection: psycopg.Connection) -> None:
+        """Until the transaction's end a table's bare name is the temporary one's, where there is one."""
+
+    @abstractmethod
     def look_up_by_key(self, connection: psycopg.Connection) -> None:
         """Until the transaction's end rows are looked up by their keys, whatever a scan seems to cost."""
 
@@ -91,6 +95,10 @@ class Side(ABC):
     def undone_when_refused(self, connection: psycopg.Connection) -> AbstractContextManager[None]:
         """A block that has changed nothing where it raises one of ``refused``; any other error may have
         ended the transaction. It is a transaction of its own where none is open."""
+
+    @abstractmethod
+    def drop_refused(self, connection: psycopg.Connection, table: str) -> None:
+        """Drops the temporary table that such a block made before it raised, where that has left it."""
 
     @abstractmethod
     def refuses_breaches(
@@ -149,6 +157,13 @@ class _Postgres(Side):
     def lock(self, table: str) -> str:
         return f"LOCK TABLE {table} IN EXCLUSIVE MODE"
 
+    def find_temporary_first(self, connection: psycopg.Connection) -> None:
+        # So it is unless the role's or the database's path names pg_temp after another schema.
+        connection.execute(
+            "SELECT set_config('search_path', "
+            "concat_ws(', ', 'pg_temp', nullif(current_setting('search_path'), '')), TRUE)"
+        )
+
     def look_up_by_key(self, connection: psycopg.Connection) -> None:
         # A day's keys are looked up in the index, which costs what the day has. By the default, four, a
         # scan of the whole table seems cheaper until it is large; and of a merge it is not seen that it
@@ -166,6 +181,9 @@ class _Postgres(Side):
     def undone_when_refused(self, connection: psycopg.Connection) -> Iterator[None]:
         with connection.transaction():
             yield
+
+    def drop_refused(self, connection: psycopg.Connection, table: str) -> None:
+        """It is gone: another table of that name would be dropped."""
 
     def refuses_breaches(
         self,
@@ -236,6 +254,9 @@ class _Redshift(Side):
     def lock(self, table: str) -> str:
         return f"LOCK TABLE {table}"
 
+    def find_temporary_first(self, connection: psycopg.Connection) -> None:
+        """It is."""
+
     def look_up_by_key(self, connection: psycopg.Connection) -> None:
         """There is no index to look in."""
 
@@ -253,6 +274,9 @@ class _Redshift(Side):
                 yield
         else:
             yield
+
+    def drop_refused(self, connection: psycopg.Connection, table: str) -> None:
+        connection.execute(f"DROP TABLE {table}")
 
     def refuses_breaches(
         self,

@@ -38,14 +38,16 @@ def apply_straight(
 ) -> Merged | None:
     """Applies all of it; None, with nothing changed, where that takes staged rows.
 
-    So it does where the table has not the constraints, or rows that a whole table takes the place of. And
+    So it does where the table has not the constraints, or rows that a whole table takes the place of; and where
+    something follows its rows, to which a row that was deleted and copied anew is not one that was updated. And
     where the difference or the table is not as it must be: of staged rows it can be said what is wrong with
     them, and a merge brings a table that differs from its ledger to where it should be.
     """
     merge, side = merge_of(table, whole=False), side_of(connection)
     if not side.refuses_breaches(connection, table.table, merge.key, merge.required):
         return None
-    if difference.whole and _has_rows(connection, table):
+    takes_staging = _has_rows if difference.whole else _is_followed
+    if takes_staging(connection, table):
         return None
     try:
         with side.undone_when_refused(connection):
@@ -152,3 +154,14 @@ class _Seen:
 
 def _has_rows(connection: psycopg.Connection, table: PublishedTable) -> bool:
     return connection.execute(f"SELECT 1 FROM {table.table} LIMIT 1").fetchone() is not None
+
+
+def _is_followed(connection: psycopg.Connection, table: PublishedTable) -> bool:
+    """Whether a row that is deleted takes rows of another table with it, or runs somebody's trigger."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_constraint WHERE confrelid = t AND confdeltype IN ('c', 'n', 'd')) "
+        "OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t AND NOT tgisinternal AND tgenabled <> 'D') "
+        "FROM to_regclass(%s) AS t",
+        [table.table],
+    ).fetchone()
+    return bool(row and row[0])
