@@ -64,11 +64,7 @@ def test_the_features_task_returns_what_it_read_and_made(
     context: Any = {"dag_run": SimpleNamespace(run_id="asset__1", partition_key=str(DAY))}
     with set_current_context(context):
         returned = tasks.features()
-    assert returned == {
-        name: value
-        for name, value in vars(done).items()
-        if name in ("sources", "snapshots", "rows")
-    }
+    assert returned == vars(done)
     assert given == [("spark", DAY)]
     check(returned)
 
