@@ -272,6 +272,7 @@ def test_the_chart_is_beside_the_days_page_and_the_page_of_all_days_is_no_day(
     files, root = LocalFileSystem(auto_mkdir=True), f"file://{tmp_path}"
     write_page(files, root, measured())
     uri = write_history(files, root, by_day())
+    files.pipe_file(f"{root}/reports/recommendations/2010-02-30/live.html", b"")
     assert measured_days(files, root) == [DAY]
     folder = tmp_path / "reports" / "recommendations"
     assert (folder / str(DAY) / "chart.png").read_bytes() == chart_png(measured())

@@ -53,6 +53,14 @@ class KeyFormat:
 DAY = KeyFormat("day", "%Y-%m-%d", "2010-12-01")
 
 
+def day_named(name: str) -> date | None:
+    """The day that a file or folder is named by; None where it is named otherwise, as by 30 February."""
+    try:
+        return day_of(name)
+    except PartitionKeyError:
+        return None
+
+
 def day_of(text: str) -> date:
     """The day that a key names; raises PartitionKeyError."""
     return DAY.parse(text).date()

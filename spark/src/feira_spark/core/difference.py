@@ -106,7 +106,11 @@ def stage_difference(
     if main is None or main == since:
         return None
     staging = f"{STAGING}.{staged}_{uuid.uuid4().hex}"
-    whole = since not in made_of or _has_delete_files(spark, table.table, made_of, since)
+    whole = (
+        since is None
+        or since not in made_of
+        or _has_delete_files(spark, table.table, made_of, since)
+    )
     if whole:
         rows = rows_at(spark, table.table, main).withColumn("change", F.lit("INSERT"))
         # As a changelog comes by itself: the warehouse's index of the key grows at its end then.
@@ -123,26 +127,28 @@ def stage_difference(
     )
 
 
-def _ancestors(spark: SparkSession, table: str, main: int | None) -> dict[int, str]:
-    """main and the snapshots that it was made of, back to where one was expired, the newest first; with the
-    operation of each."""
+def _ancestors(spark: SparkSession, table: str, main: int | None) -> dict[int, Row]:
+    """main and the snapshots that it was made of, back to where one was expired, the newest first; of each its
+    operation and how many delete files it counts."""
     snapshots = spark.table(f"{CATALOG}.{table}.snapshots")
-    rows = snapshots.select("snapshot_id", "parent_id", "operation").collect()
+    deletes = F.col("summary")["total-delete-files"].alias("delete_files")
+    rows = snapshots.select("snapshot_id", "parent_id", "operation", deletes).collect()
     parents = {row["snapshot_id"]: row for row in rows}
-    found: dict[int, str] = {}
+    found: dict[int, Row] = {}
     while main is not None and main in parents:
-        found[main] = parents[main]["operation"]
+        found[main] = parents[main]
         main = parents[main]["parent_id"]
     return found
 
 
-def _has_delete_files(
-    spark: SparkSession, table: str, made_of: dict[int, str], since: int | None
-) -> bool:
+def _has_delete_files(spark: SparkSession, table: str, made_of: dict[int, Row], since: int) -> bool:
     """Whether a snapshot after ``since`` lists delete files, through which Iceberg reads no changelog: an engine
     that merges on read has deleted rows beside their files. A rewrite changes no row, and is not looked at."""
-    newer = takewhile(lambda each: each != since, made_of)
-    changed = [each for each in newer if made_of[each] != "replace"]
+    newer = list(takewhile(lambda each: each != since, made_of))
+    # What takes the last of them away counts none, and lists them once more.
+    if all(made_of[each]["delete_files"] == "0" for each in (since, *newer)):
+        return False
+    changed = [each for each in newer if made_of[each]["operation"] != "replace"]
     manifests = spark.table(f"{CATALOG}.{table}.all_manifests")
     # As literals: Iceberg then reads the lists of those snapshots alone.
     of_deletes = F.col("reference_snapshot_id").isin(changed) & (F.col("content") == 1)

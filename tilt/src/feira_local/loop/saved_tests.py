@@ -108,7 +108,7 @@ def mark_passed(repository: Path, layer: Layer, began: float) -> None:
 def saved(repository: Path, layer: Layer) -> list[Path]:
     """The files saved since the layer's tests passed; before they first did, those saved last.
 
-    One that is renamed, or put there by a copy, is another than passed, although its own time is old.
+    A file that was renamed or copied counts too, although its own time is old.
     """
     times = _times(layer)
     try:

@@ -17,6 +17,7 @@ from feira_provider.notifiers.notice import (
     SlackNoticeNotifier,
     one_line,
 )
+from feira_provider.partition import is_stated
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -65,9 +66,9 @@ def _partition(task: Any) -> str | None:
     """An operator's ``partition``, unless it was rendered to nothing, as in a run without a key, or not at all: a
     killed task's is still a template."""
     partition = getattr(task, "partition", None)
-    if not isinstance(partition, str) or "{" in partition or partition in ("", "None"):
+    if not isinstance(partition, str) or "{" in partition:
         return None
-    return partition
+    return partition if is_stated(partition) else None
 
 
 def run_url(dag_id: str, run_id: str) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from feira_provider.partition import is_stated
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -65,7 +67,7 @@ class AssetEventCheckOperator(BaseOperator):
         """
         # A DAG that renders templates to native objects makes None of a run without one, and a number of 20101201.
         self.partition = str(self.partition)
-        if self.partition in ("", "None"):
+        if not is_stated(self.partition):
             raise MissingEventError(
                 f"{self.task_id}: the run has no partition key, so there is no event of "
                 f"{self.asset.name} to look for. Trigger it with one, or state the operator's "

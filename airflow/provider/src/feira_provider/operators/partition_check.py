@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.sql.operators.sql import BaseSQLOperator
 from airflow.sdk.exceptions import AirflowException
 
+from feira_provider.partition import is_stated
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -137,7 +139,7 @@ class PartitionCheckOperator(BaseSQLOperator):
         """Returns each figure as text; raises PartitionCheckError naming those out of bounds."""
         # A DAG that renders templates to native objects makes None of a run without one, and a number of 20101201.
         self.partition = str(self.partition)
-        if self.partition in ("", "None"):
+        if not is_stated(self.partition):
             raise PartitionCheckError(
                 f"{self.task_id}: the run has no partition key, so there is no partition of "
                 f"{self.table} to check. Trigger it with one, or state the operator's `partition`."

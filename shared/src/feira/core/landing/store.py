@@ -14,11 +14,12 @@ from pydantic import ValidationError
 from feira.core.errors import PermanentError, Remedy
 from feira.core.landing.manifest import Manifest, ManifestError, Validation
 from feira.core.landing.put_once import put_once
+from feira.core.partition_keys import day_named
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-_DAY, _VERSION = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"v(\d{4,})")
+_VERSION = re.compile(r"v(\d{4,})")
 _M = TypeVar("_M", Manifest, Validation)
 
 
@@ -35,14 +36,6 @@ def _of_another(found: Manifest | Validation, uri: str) -> DamagedLandingError:
         f"{uri} is of another landing, {found.dataset} {found.extract_day} version {found.version}: "
         "it was copied or moved. Restore it, or remove it."
     )
-
-
-def _day(name: str) -> date | None:
-    """The day that a folder is named by; None where it is named otherwise, as by 30 February."""
-    try:
-        return date.fromisoformat(name) if _DAY.fullmatch(name) else None
-    except ValueError:
-        return None
 
 
 @dataclass(frozen=True)
@@ -68,7 +61,7 @@ class LandingStore:
     def days(self) -> list[date]:
         """Days that have any file, complete or not, oldest first."""
         names = self._names(f"{self.lake}/landing/{self.dataset}")
-        return sorted(day for name in names if (day := _day(name)) is not None)
+        return sorted(day for name in names if (day := day_named(name)) is not None)
 
     def versions(self, day: date) -> list[int]:
         """Versions that have any file, complete or not, oldest first."""

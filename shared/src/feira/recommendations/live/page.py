@@ -13,6 +13,7 @@ from fsspec import AbstractFileSystem
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from feira.core.one_line import one_line
+from feira.core.partition_keys import day_named
 from feira.recommendations.bootstrap import Figure
 from feira.recommendations.live.chart import MOST_POSITIONS, chart_png, history_png, most_shown
 from feira.recommendations.live.estimate import (
@@ -35,7 +36,7 @@ _TEMPLATES = Environment(
 
 
 _BOTH = "both"
-_DAY_PAGE = re.compile(r"/(\d{4}-\d{2}-\d{2})/live\.html\Z")
+_DAY_PAGE = re.compile(r"/([^/]+)/live\.html\Z")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def page_uri(lake: str, day: date) -> str:
 def measured_days(files: AbstractFileSystem, lake: str) -> list[date]:
     """The days that have a page, the newest last. A folder alone is none: ``measure`` may have been stopped."""
     pages = (_DAY_PAGE.search(path) for path in files.find(_pages(lake)))
-    return sorted(date.fromisoformat(page[1]) for page in pages if page is not None)
+    days = (day_named(page[1]) for page in pages if page is not None)
+    return sorted(day for day in days if day is not None)
 
 
 def _pages(lake: str) -> str:
